@@ -1,0 +1,168 @@
+"""SQL for a service: SQLite in a file, SQLite in memory, or PostgreSQL, behind two kinds of transaction.
+
+A transaction never spans an RPC or a provider's call. On SQLite a writing transaction takes the write lock when it
+begins (BEGIN IMMEDIATE): a transaction that reads first and writes later would otherwise fail when another has written
+in between, and no waiting could mend that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy
+from nameko.extensions import DependencyProvider
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.pool import StaticPool
+
+from chassis.settings import Settings
+from contracts.errors import Unavailable
+
+# How long a writer waits for another process's transaction on the same SQLite file. Transactions are a few
+# milliseconds; a second queue of a hundred of them is still far below it.
+SQLITE_BUSY_SECONDS = 5.0
+# A PostgreSQL statement that takes longer than this is stuck behind a lock; no query of the shop comes near.
+POSTGRES_STATEMENT_MS = 5000
+POSTGRES_CONNECT_SECONDS = 3
+
+
+def url_for(service: str, database_url: str | None, var_dir: str) -> URL:
+    """Where `service` keeps its state.
+
+    Args:
+        service: the service's name; part of the file's name on SQLite, the schema's on PostgreSQL.
+        database_url: None for a file under `var_dir`; else any SQLAlchemy URL, in which ``{service}`` is replaced.
+        var_dir: the folder for what the shop keeps.
+    """
+    if not database_url:
+        return make_url(f"sqlite:///{Path(var_dir).absolute() / (service + '.db')}")
+    url = make_url(database_url.replace("{service}", service))
+    if url.drivername in ("postgres", "postgresql"):
+        url = url.set(drivername="postgresql+psycopg2")
+    return url
+
+
+class Database:
+    """One service's database.
+
+    Args:
+        url: an SQLAlchemy URL, as `url_for` makes it.
+        service: names the schema on PostgreSQL, so that four services share one database and no table.
+    """
+
+    def __init__(self, url: str | URL, service: str) -> None:
+        self.url = make_url(url)
+        self.service = service
+        self.dialect = self.url.get_backend_name()
+        if self.dialect == "sqlite":
+            self.engine = _sqlite(self.url)
+        else:
+            self.engine = _postgresql(self.url, service)
+
+    @property
+    def in_memory(self) -> bool:
+        """True when the state dies with the process."""
+        return self.dialect == "sqlite" and self.url.database in (None, "", ":memory:")
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that may write. Commits at the end, rolls back on any exception."""
+        with self._begin(writing=True) as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads: one consistent view, and nobody waits for it."""
+        with self._begin(writing=False) as connection:
+            yield connection
+
+    @contextmanager
+    def _begin(self, writing: bool) -> Iterator[Connection]:
+        try:
+            with self.engine.connect().execution_options(writing=writing) as connection, connection.begin():
+                yield connection
+        except sqlalchemy.exc.OperationalError as error:
+            # The driver's message may quote the statement; it goes to the log by way of the cause, not to the caller.
+            raise Unavailable(f"The database of {self.service} does not answer.", {"retry_after": 1}) from error
+
+    def ping(self) -> None:
+        """Raises Unavailable when the database cannot be asked."""
+        with self.read() as connection:
+            connection.execute(sqlalchemy.text("SELECT 1"))
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def _sqlite(url: URL) -> Engine:
+    options: dict[str, Any] = {"connect_args": {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}}
+    memory = url.database in (None, "", ":memory:")
+    if memory:
+        options["poolclass"] = StaticPool  # one connection: another would be another, empty database
+    else:
+        Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+    engine = sqlalchemy.create_engine(url, **options)
+
+    @event.listens_for(engine, "connect")
+    def on_connect(dbapi: Any, _record: Any) -> None:
+        dbapi.isolation_level = None  # the driver's own BEGIN comes too late; ours is below
+        if not memory:
+            dbapi.execute("PRAGMA journal_mode=WAL")
+            # FULL: a commit that was answered survives a power cut, as money wants it.
+            dbapi.execute("PRAGMA synchronous=FULL")
+        dbapi.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        writing = connection.get_execution_options().get("writing", True)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: URL, service: str) -> Engine:
+    return sqlalchemy.create_engine(
+        url,
+        pool_size=5,
+        max_overflow=15,
+        pool_timeout=5,  # seconds to wait for a free connection; longer than any transaction takes
+        pool_pre_ping=True,  # a connection that died with a restarted server is replaced unnoticed
+        connect_args={
+            "connect_timeout": POSTGRES_CONNECT_SECONDS,
+            "options": f"-csearch_path={service} -cstatement_timeout={POSTGRES_STATEMENT_MS}",
+        },
+    )
+
+
+Store = TypeVar("Store")
+
+
+class StoreProvider(DependencyProvider):
+    """Gives a service its store: ``StoreProvider(CartStore)`` hands each worker ``CartStore(database)``.
+
+    The engine is made when the service starts and shared by its workers; it is thread-safe and keeps no state of the
+    shop. An in-memory database is migrated here, since nobody else can reach it.
+    """
+
+    def __init__(self, store_class: type) -> None:
+        self.store_class = store_class
+
+    def setup(self) -> None:
+        settings = Settings.from_config(self.container.config)
+        service = self.container.service_name
+        self.database = Database(url_for(service, settings.database_url, settings.var_dir), service)
+        if self.database.in_memory:
+            from chassis.migrate import migrate
+
+            migrate(self.database)
+        self.store = self.store_class(self.database)
+
+    def stop(self) -> None:
+        self.database.dispose()
+
+    def get_dependency(self, worker_ctx: Any) -> Any:
+        return self.store

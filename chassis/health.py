@@ -1,0 +1,33 @@
+"""Is a service there? ``python -m chassis.health cart``: exit status 0 when it answers, 1 with a sentence when not.
+
+What a container's health check runs.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from chassis.rpc_client import RpcClient
+from chassis.settings import Settings
+from contracts.errors import ShopError
+
+SECONDS = 4.0
+
+
+def main(services: list[str]) -> int:
+    """Ask each of `services` for its health; the exit status."""
+    client = RpcClient(Settings.load().amqp_uri, name="health check").start()
+    client.link.wait(SECONDS)
+    try:
+        for service in services:
+            client.call(service, "health", timeout=SECONDS)
+    except ShopError as error:
+        print(error.detail, file=sys.stderr)
+        return 1
+    finally:
+        client.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,198 @@
+"""One AMQP connection that stands up again by itself, with one reader and any number of publishers.
+
+Both ends of the RPC hop use it: `chassis.rpc_client` to ask, `chassis.entrypoint` to answer. It takes amqp as it is and
+leaves out what costs a hop most: nothing is declared per message, no pool is asked for a channel, no confirm is waited
+for (figures in DECISIONS.md). Works over threads and, once eventlet has patched `threading`, over greenlets.
+
+amqp's own `basic_publish` first reads from the socket, to see whether the broker blocks it; beside a reader in another
+thread that is a second reader of one socket. So messages are sent as the method frame itself, which amqp writes under
+a lock of its own, and `connection.blocked` is seen by the one reader.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import amqp
+from amqp import spec
+from kombu.utils.url import parse_url
+
+from chassis.logs import log
+from contracts.errors import Unavailable
+
+# RabbitMQ closes a connection that is silent for two heartbeats; so do we. Ten seconds notices a dead peer within
+# twenty, and a healthy one costs a frame every five.
+HEARTBEAT = 10
+# The reader wakes this often to send heartbeats and to see whether it shall stop (seconds).
+TICK = 1.0
+CONNECT_TIMEOUT = 3.0
+# Reconnection: at once, then doubling up to this (seconds), so that a broker that comes back is noticed quickly.
+RETRY_FIRST = 0.05
+RETRY_MOST = 1.0
+
+_PUBLISH = spec.Basic.Publish
+_FAILURES = (amqp.exceptions.AMQPError, OSError, EOFError)
+
+
+class Link:
+    """A connection and its one channel.
+
+    Args:
+        uri: ``amqp://user:password@host:port/vhost`` or ``amqps://``.
+        on_open: called with the new channel whenever the link stands (again), in the reader; declares and consumes.
+        on_lost: called whenever it is lost, in the reader; whoever waits for an answer is told there.
+        name: what the log calls it.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        on_open: Callable[[amqp.Channel], None],
+        on_lost: Callable[[], None] = lambda: None,
+        name: str = "link",
+    ) -> None:
+        self._uri = uri
+        self._on_open = on_open
+        self._on_lost = on_lost
+        self._name = name
+        self._stopping = False
+        self._channel: amqp.Channel | None = None
+        self._blocked = False
+        self._up = threading.Event()
+        self._wake = threading.Event()
+
+    @property
+    def connected(self) -> bool:
+        """True while the broker is there."""
+        return self._channel is not None
+
+    @property
+    def channel(self) -> amqp.Channel | None:
+        """The channel of this moment; another one after a reconnection."""
+        return self._channel
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until the link stands, at most `timeout` seconds; whether it does."""
+        return self._up.wait(timeout)
+
+    def run(self) -> None:
+        """Keep the link up and read from it until `stop`. To be run in a thread or greenlet of its own."""
+        delay = RETRY_FIRST
+        while not self._stopping:
+            connection = None
+            try:
+                connection = self._connect()
+                delay = RETRY_FIRST
+                self._read(connection)
+                connection.close()  # asked to stop, so the broker is there; its answer is waited for a TICK at most
+            except _FAILURES as error:
+                if not self._stopping:
+                    log.warning("broker lost", link=self._name, error=f"{type(error).__name__}: {error}")
+            finally:
+                self._down()
+                if connection is not None:
+                    self._close(connection)
+            if not self._stopping:
+                # Spread, so that a hundred processes do not all knock in the same millisecond.
+                self._wake.wait(delay * random.uniform(0.5, 1.0))  # noqa: S311
+                delay = min(delay * 2, RETRY_MOST)
+
+    def stop(self) -> None:
+        """Ask `run` to end: at once when it waits, else within `TICK`."""
+        self._stopping = True
+        self._wake.set()
+
+    def publish(
+        self,
+        body: bytes,
+        exchange: str,
+        routing_key: str,
+        mandatory: bool = False,
+        channel: amqp.Channel | None = None,
+        **properties: Any,
+    ) -> None:
+        """Send one message, on `channel` or on the channel of this moment.
+
+        Raises Unavailable when there is no connection, or it breaks while sending.
+        """
+        channel = channel or self._channel
+        if channel is None or self._blocked:
+            raise Unavailable("The message broker cannot be reached.", {"retry_after": 1})
+        message = amqp.Message(body, **properties)
+        try:
+            channel.send_method(_PUBLISH, "Bssbb", (0, exchange, routing_key, mandatory, False), message)
+        except _FAILURES as error:
+            raise Unavailable("The message broker cannot be reached.", {"retry_after": 1}) from error
+
+    def _connect(self) -> amqp.Connection:
+        parts = parse_url(self._uri)
+        tls = parts["transport"] in ("amqps", "pyamqps") or bool(parts.get("ssl"))
+        port = parts["port"] or (5671 if tls else 5672)
+        connection = amqp.Connection(
+            host=f"{parts['hostname'] or '127.0.0.1'}:{port}",
+            userid=parts["userid"] or "guest",
+            password=parts["password"] or "guest",
+            virtual_host=parts["virtual_host"] or "/",
+            login_method="PLAIN",
+            ssl={"context": ssl.create_default_context(), "server_hostname": parts["hostname"]} if tls else False,
+            heartbeat=HEARTBEAT,
+            connect_timeout=CONNECT_TIMEOUT,
+            client_properties={"product": "micro-services", "connection_name": self._name},
+            on_blocked=self._block,
+            on_unblocked=self._unblock,
+        )
+        try:
+            connection.connect()
+            sock = connection.transport.sock
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            channel = connection.channel()
+            self._on_open(channel)
+            # Set once: the reader's timeout is the same at every call, so that it is never switched under a writer.
+            sock.settimeout(TICK)
+        except BaseException:
+            self._close(connection)
+            raise
+        self._blocked = False
+        self._channel = channel
+        self._up.set()
+        log.info("broker connected", link=self._name)
+        return connection
+
+    def _read(self, connection: amqp.Connection) -> None:
+        tick = time.monotonic() + TICK
+        drain = connection.drain_events
+        while not self._stopping:
+            with contextlib.suppress(TimeoutError):
+                drain(timeout=TICK)
+            now = time.monotonic()
+            if now >= tick:
+                tick = now + TICK
+                connection.heartbeat_tick()  # raises when the broker has been silent for two heartbeats
+
+    def _down(self) -> None:
+        was_up = self._channel is not None
+        self._channel = None
+        self._up.clear()
+        if was_up:
+            self._on_lost()
+
+    def _block(self, reason: str) -> None:
+        # RabbitMQ is out of memory or disk and reads no more from publishers: saying so beats waiting for it.
+        self._blocked = True
+        log.warning("broker blocks publishers", link=self._name, reason=reason)
+
+    def _unblock(self) -> None:
+        self._blocked = False
+
+    @staticmethod
+    def _close(connection: amqp.Connection) -> None:
+        # No word of goodbye: the other end may be gone. What the connection held is released with its socket.
+        with contextlib.suppress(*_FAILURES):
+            connection.collect()

@@ -1,0 +1,55 @@
+"""One JSON line per event on standard output, with the service and the request it belongs to.
+
+Nameko's and the libraries' own records go through the same renderer. Values that must never be printed (keys, cards)
+are simply never handed to a logger; nothing here tries to find them afterwards.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+import orjson
+import structlog
+
+
+def _render(_logger: Any, _name: str, event: Any) -> str:
+    return orjson.dumps(event, default=str).decode()
+
+
+_SHARED: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+]
+
+structlog.configure(
+    processors=[*_SHARED, _render],
+    wrapper_class=structlog.make_filtering_bound_logger(
+        getattr(logging, os.environ.get("LOG_LEVEL", "INFO").upper(), logging.INFO)
+    ),
+    logger_factory=structlog.PrintLoggerFactory(),
+    cache_logger_on_first_use=True,
+)
+
+log: Any = structlog.get_logger()
+
+
+def json_formatter() -> logging.Formatter:
+    """The formatter that `config.yml` names for the standard library's loggers."""
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_logger_name, *_SHARED],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _render],
+    )
+
+
+def bind(**values: Any) -> None:
+    """Add to every line logged by this greenlet or thread, from here on."""
+    structlog.contextvars.bind_contextvars(**values)
+
+
+def clear() -> None:
+    """Forget what was bound: the greenlet or thread is about to do something else."""
+    structlog.contextvars.clear_contextvars()

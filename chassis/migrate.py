@@ -1,0 +1,61 @@
+"""Bring the databases of the services up to date: ``python -m chassis.migrate [service ...]``.
+
+Each service keeps its own revisions in ``<service>/migrations`` and its own version table in its own database (or
+schema). Safe to run from several processes at once: one migrates, the others wait and find it done.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+
+from chassis.database import Database, url_for
+from chassis.settings import Settings
+
+SERVICES = ("products", "cart", "shipping", "notifications")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def migrate(database: Database) -> None:
+    """Apply the revisions that `database` does not have yet, all in one transaction.
+
+    Raises Unavailable when the database cannot be reached, and whatever a revision raises, with nothing applied.
+    """
+    config = Config()
+    # configparser would take a % in a path for an interpolation.
+    folder = str(ROOT / "chassis" / "alembic").replace("%", "%%")
+    versions = str(ROOT / database.service / "migrations").replace("%", "%%")
+    config.set_main_option("script_location", folder)
+    config.set_main_option("version_locations", versions)
+    config.set_main_option("path_separator", "newline")  # a path may have a space or a colon in it
+    with database.write() as connection:  # on SQLite this takes the write lock: the second process waits here
+        if database.dialect == "postgresql":
+            connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(hashtext('shop-migrate'))"))
+            connection.execute(sqlalchemy.schema.CreateSchema(database.service, if_not_exists=True))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def main(services: list[str]) -> int:
+    """Migrate `services` (all four when empty); the exit status."""
+    unknown = sorted(set(services) - set(SERVICES))
+    if unknown:
+        print(f"There is no service called {', '.join(unknown)}; there are {', '.join(SERVICES)}.", file=sys.stderr)
+        return 2
+    settings = Settings.load(ROOT / "config.yml")
+    for service in services or SERVICES:
+        database = Database(url_for(service, settings.database_url, settings.var_dir), service)
+        try:
+            migrate(database)
+        finally:
+            database.dispose()
+        print(f"{service}: up to date", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,49 @@
+"""The HTTP session that every provider's SDK is given: no call without an end, and the environment respected.
+
+Stripe's SDK keeps one session per greenlet unless it is handed one, Shippo's sets no timeout and ignores proxies and
+certificate bundles of the environment, Twilio's sets no timeout: this one session cures all of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from chassis.deadline import bounded
+
+# As many connections are kept to a provider as one service process has workers, with room.
+POOL = 50
+
+
+class DeadlinePassed(requests.exceptions.ConnectTimeout):
+    """There was no time left to ask: the request was never sent."""
+
+
+class ProviderSession(requests.Session):
+    """A session with default timeouts, never longer than what is left for the call being handled.
+
+    Args:
+        connect: seconds to connect.
+        read: seconds between two bytes of the answer.
+    """
+
+    def __init__(self, connect: float, read: float) -> None:
+        super().__init__()
+        self._connect = connect
+        self._read = read
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, HTTPAdapter(pool_maxsize=POOL))
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send as `requests.Session.send` does. Raises DeadlinePassed without sending when no time is left."""
+        # What the SDK passes in wins, as in requests' own request(); shippo passes nothing.
+        environment = self.merge_environment_settings(request.url, {}, None, None, None)
+        for name, value in environment.items():
+            options.setdefault(name, value)
+        left = bounded(self._read)
+        if left <= 0:
+            raise DeadlinePassed("No time is left to ask the provider.", request=request)
+        options["timeout"] = (min(self._connect, left), left)
+        return super().send(request, **options)

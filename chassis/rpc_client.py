@@ -1,0 +1,182 @@
+"""Nameko RPC for many callers over one connection: many calls in flight, each with a deadline.
+
+Wire-compatible with Nameko's `@rpc`: a request goes to the exchange ``nameko-rpc`` with the routing key
+``service.method`` and the body ``{"args": [...], "kwargs": {...}}``; the answer comes to this client's own reply queue
+as ``{"result": ..., "error": ...}``, matched by correlation id.
+
+A request expires in the broker with its caller's deadline, so that nothing runs for a caller who has gone; it is
+``mandatory``, so that a service that has never been there is known at once; and it is not persistent: a request that is
+lost with the broker runs into its deadline, and its caller repeats it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import amqp
+import orjson
+from nameko.exceptions import deserialize
+
+from chassis.link import Link
+from contracts.errors import DeadlineExceeded, OutcomeUnknown, Unavailable
+
+EXCHANGE = "nameko-rpc"
+# What a call waits for a connection that is just being made, before it says that there is none (seconds).
+CONNECT_GRACE = 0.5
+
+_LOST = object()
+
+
+class _Call:
+    """One call in flight: a lock that the reader opens, and what it found."""
+
+    __slots__ = ("done", "reply")
+
+    def __init__(self) -> None:
+        self.done = threading.Lock()
+        self.done.acquire()
+        self.reply: Any = None
+
+    def settle(self, reply: Any) -> None:
+        self.reply = reply
+        self.done.release()
+
+
+class RpcClient:
+    """Calls services; safe to share between threads or greenlets.
+
+    Args:
+        uri: the broker's AMQP URI.
+        name: what the log and the broker's list of connections call it.
+    """
+
+    def __init__(self, uri: str, name: str = "rpc-client") -> None:
+        self._calls: dict[str, _Call] = {}
+        self._prefix = uuid.uuid4().hex
+        self._counter = 0
+        self._counter_lock = threading.Lock()
+        self._reply_key = ""
+        self.link = Link(uri, on_open=self._open, on_lost=self._lost, name=name)
+        self._thread: threading.Thread | None = None
+
+    @property
+    def connected(self) -> bool:
+        """True while the broker is there."""
+        return self.link.connected
+
+    def start(self) -> RpcClient:
+        """Begin to connect, in a thread of its own; returns at once."""
+        self._thread = threading.Thread(target=self.link.run, name="rpc-client", daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Close the connection; calls in flight fail."""
+        self.link.stop()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def call(
+        self,
+        service: str,
+        method: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        timeout: float = 10.0,
+        context: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Call ``service.method`` and wait for its answer.
+
+        Args:
+            args, kwargs: the method's arguments, JSON-plain.
+            timeout: seconds until the call is given up and its message expires.
+            context: headers that travel with the call and with the calls made on its behalf (``request_id``).
+
+        Raises:
+            ShopError: what the service raised, of the same kind.
+            Unavailable: no broker, or no such service has ever been there; nothing has happened.
+            OutcomeUnknown: the connection broke while the service may have been at work.
+            DeadlineExceeded: no answer in time.
+            nameko.exceptions.RemoteError: the service raised what is no ShopError: a bug.
+        """
+        deadline = time.monotonic() + timeout
+        if timeout <= 0:
+            raise DeadlineExceeded(f"No time was left to ask {service}.")
+        if not self.link.connected and not self.link.wait(min(timeout, CONNECT_GRACE)):
+            raise Unavailable("The message broker cannot be reached.", {"retry_after": 1})
+        body = orjson.dumps({"args": args, "kwargs": kwargs or {}})
+        headers: dict[str, Any] = {f"nameko.{name}": value for name, value in (context or {}).items()}
+        # A string: AMQP has no double that every broker and client agrees on.
+        headers["nameko.deadline"] = f"{time.time() + timeout:.3f}"
+        with self._counter_lock:
+            self._counter += 1
+            correlation_id = f"{self._prefix}{self._counter}"
+        call = self._calls[correlation_id] = _Call()
+        try:
+            self.link.publish(
+                body,
+                EXCHANGE,
+                f"{service}.{method}",
+                mandatory=True,
+                content_type="application/json",
+                content_encoding="utf-8",
+                delivery_mode=1,
+                reply_to=self._reply_key,
+                correlation_id=correlation_id,
+                expiration=str(max(1, int(timeout * 1000))),
+                application_headers=headers,
+            )
+            if not call.done.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                raise DeadlineExceeded(f"{service} did not answer within {timeout:g} s.", {"retry_after": 1})
+        finally:
+            self._calls.pop(correlation_id, None)
+        reply = call.reply
+        if reply is _LOST:
+            raise OutcomeUnknown(
+                f"The connection to the message broker broke while {service} was asked.", {"retry_after": 1}
+            )
+        if isinstance(reply, Exception):
+            raise reply
+        error = reply.get("error")
+        if error:
+            raise deserialize(error)
+        return reply.get("result")
+
+    def _open(self, channel: amqp.Channel) -> None:
+        channel.exchange_declare(EXCHANGE, type="topic", durable=True, auto_delete=False)
+        # A queue for this connection only: a reply to a broken connection has nowhere to wait for it.
+        reply_key = str(uuid.uuid4())
+        queue = f"rpc.reply-{reply_key}"
+        channel.queue_declare(queue, durable=False, exclusive=True, auto_delete=True)
+        channel.queue_bind(queue, EXCHANGE, routing_key=reply_key)
+        channel.basic_consume(queue, no_ack=True, callback=self._on_reply)
+        channel.events["basic_return"].add(self._on_return)
+        self._reply_key = reply_key
+
+    def _on_reply(self, message: amqp.Message) -> None:
+        call = self._calls.pop(message.properties.get("correlation_id"), None)
+        if call is None:
+            return  # its caller has gone
+        try:
+            call.settle(orjson.loads(message.body))
+        except orjson.JSONDecodeError:
+            call.settle(OutcomeUnknown("The service's answer cannot be read."))
+
+    def _on_return(self, _exc: Exception, _exchange: str, routing_key: str, message: amqp.Message) -> None:
+        call = self._calls.pop(message.properties.get("correlation_id"), None)
+        if call is not None:
+            service = routing_key.split(".", 1)[0]
+            call.settle(Unavailable(f"The {service} service is not there.", {"retry_after": 1, "service": service}))
+
+    def _lost(self) -> None:
+        # Whoever publishes from here on finds no connection; whoever has published is told.
+        while self._calls:
+            try:
+                _, call = self._calls.popitem()
+            except KeyError:
+                break
+            call.settle(_LOST)

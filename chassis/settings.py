@@ -1,0 +1,142 @@
+"""Every setting of the shop, read once from `config.yml`, which takes each value from the environment or a default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from nameko.cli.main import setup_yaml_parser
+
+# What the sandbox takes for a key. Built rather than written out, so that no file holds what looks like a real one.
+SANDBOX_KEYS = {
+    "stripe": "_".join(("sk", "sandbox")),
+    "shippo": "_".join(("shippo", "sandbox")),
+    "twilio": "AC" + "0" * 32,
+    "sendgrid": ".".join(("SG", "sandbox")),
+}
+SANDBOX_TWILIO_TOKEN = "sandbox"  # noqa: S105
+
+
+@dataclass(frozen=True)
+class Provider:
+    """How to reach one provider.
+
+    Attributes:
+        key: its API key (Twilio: the account SID).
+        secret: Twilio's token, else "".
+        base: the URL to use in place of the SDK's own, or None for the provider itself.
+        live: True when a real key was given.
+    """
+
+    key: str
+    secret: str
+    base: str | None
+    live: bool
+
+    def __repr__(self) -> str:  # a key is never printed
+        return f"Provider(base={self.base!r}, live={self.live})"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one process; see `.env.example` for what each means."""
+
+    amqp_uri: str
+    var_dir: str
+    database_url: str | None
+    sandbox_url: str
+    stripe: Provider
+    shippo: Provider
+    twilio: Provider
+    sendgrid: Provider
+    admin_api_keys: tuple[str, ...]
+    cart_id_required: bool
+    currency: str
+    mail_from: str
+    sms_from: str
+    ship_from: dict[str, str]
+    rpc_timeout: float
+    checkout_timeout: float
+    pay_timeout: float
+    provider_connect_timeout: float
+    provider_timeout: float
+
+    @property
+    def live(self) -> bool:
+        """True when any provider is the real one."""
+        return any(provider.live for provider in (self.stripe, self.shippo, self.twilio, self.sendgrid))
+
+    @classmethod
+    def load(cls, path: str | Path = "config.yml") -> Settings:
+        """Read `path` as `nameko run` does. Raises OSError, or ValueError naming the setting that is wrong."""
+        setup_yaml_parser()
+        return cls.from_config(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Settings:
+        """Take the settings from a parsed `config.yml`. Raises ValueError naming the setting that is wrong."""
+        sandbox_url = _text(config, "SANDBOX_URL").rstrip("/")
+        return cls(
+            amqp_uri=_text(config, "AMQP_URI"),
+            var_dir=_text(config, "VAR_DIR"),
+            database_url=_text(config, "DATABASE_URL") or None,
+            sandbox_url=sandbox_url,
+            stripe=_provider(config, "stripe", sandbox_url, "STRIPE_API_KEY"),
+            shippo=_provider(config, "shippo", sandbox_url, "SHIPPO_API_KEY"),
+            twilio=_provider(config, "twilio", sandbox_url, "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"),
+            sendgrid=_provider(config, "sendgrid", sandbox_url, "SENDGRID_API_KEY"),
+            admin_api_keys=tuple(key for key in map(str.strip, _text(config, "ADMIN_API_KEYS").split(",")) if key),
+            cart_id_required=_flag(config, "CART_ID_REQUIRED"),
+            currency=_text(config, "CURRENCY").lower(),
+            mail_from=_text(config, "MAIL_FROM"),
+            sms_from=_text(config, "SMS_FROM"),
+            ship_from={
+                field: _text(config, f"SHIP_FROM_{field.upper()}")
+                for field in ("name", "street1", "city", "state", "zip", "country", "phone", "email")
+            },
+            rpc_timeout=_seconds(config, "RPC_TIMEOUT"),
+            checkout_timeout=_seconds(config, "CHECKOUT_TIMEOUT"),
+            pay_timeout=_seconds(config, "PAY_TIMEOUT"),
+            provider_connect_timeout=_seconds(config, "PROVIDER_CONNECT_TIMEOUT"),
+            provider_timeout=_seconds(config, "PROVIDER_TIMEOUT"),
+        )
+
+
+def _text(config: dict[str, Any], name: str) -> str:
+    value = config.get(name)
+    return "" if value is None else str(value)
+
+
+def _flag(config: dict[str, Any], name: str) -> bool:
+    value = _text(config, name).strip().lower()
+    if value in ("", "0", "false", "no", "off"):
+        return False
+    if value in ("1", "true", "yes", "on"):
+        return True
+    raise ValueError(f"{name} must be true or false, not {value!r}.")
+
+
+def _seconds(config: dict[str, Any], name: str) -> float:
+    value = _text(config, name)
+    try:
+        seconds = float(value)
+    except ValueError:
+        raise ValueError(f"{name} must be a number of seconds, not {value!r}.") from None
+    if not 0 < seconds < 3600:
+        raise ValueError(f"{name} must be more than 0 and less than 3600 seconds, not {value!r}.")
+    return seconds
+
+
+def _provider(
+    config: dict[str, Any], name: str, sandbox_url: str, key_name: str, secret_name: str | None = None
+) -> Provider:
+    key = _text(config, key_name)
+    secret = _text(config, secret_name) if secret_name else ""
+    if not key:
+        token = SANDBOX_TWILIO_TOKEN if secret_name else ""
+        return Provider(key=SANDBOX_KEYS[name], secret=token, base=f"{sandbox_url}/{name}", live=False)
+    if secret_name and not secret:
+        raise ValueError(f"{key_name} is set, so {secret_name} must be, too.")
+    return Provider(key=key, secret=secret, base=None, live=True)
