@@ -1,0 +1,1 @@
+"""The shipping service: parcels, carriers' rates, labels and tracking, bought through Shippo."""

@@ -1,0 +1,81 @@
+"""What the shop needs of the carriers, in its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Quote:
+    """What the carriers ask for a shipment: their rates in the public shape, and what they remarked on it."""
+
+    shipment_id: str
+    rates: list[dict[str, Any]]
+    messages: list[str]
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label that is bought and paid for."""
+
+    transaction_id: str
+    label_url: str
+    tracking_number: str | None
+
+
+class Carriers(Protocol):
+    """Who quotes, sells labels, and knows where a parcel is.
+
+    `longest_call` is the time in seconds after which any one call to them has ended, one way or the other.
+
+    Every method may raise Unavailable (could not be asked, or asks us to come back) and ProviderFailure (answered
+    what makes no sense, or refuses our key).
+    """
+
+    longest_call: float
+
+    def quote(self, address: Mapping[str, str | None], parcels: Sequence[Mapping[str, str]], reference: str) -> Quote:
+        """Ask what it costs. Costs nothing itself, so that it can be asked again after a lost answer.
+
+        Raises:
+            Refused: no carrier takes it (an address that none knows).
+        """
+        ...
+
+    def rates(self, shipment_id: str, currency: str) -> list[dict[str, Any]]:
+        """The rates of a shipment in `currency`, in the public shape.
+
+        Raises:
+            NotFound: no such shipment.
+            InvalidRequest: no such currency.
+        """
+        ...
+
+    def buy(self, rate_id: str, reference: str) -> Label:
+        """Buy the label of a rate. This costs money: never to be repeated without asking `bought` first.
+
+        Raises:
+            Refused: the carrier will not have it; nothing was bought.
+            Unavailable, ProviderFailure: nothing was bought.
+            OutcomeUnknown: asked, and no answer that can be read; with the fact ``answered`` true when the carrier is
+                done with the request, so that `bought` knows of the label if there is one.
+        """
+        ...
+
+    def bought(self, rate_id: str) -> Label | None:
+        """The label that was bought for a rate, or None.
+
+        Raises:
+            OutcomeUnknown: one is being bought right now.
+        """
+        ...
+
+    def track(self, carrier: str, tracking_number: str) -> dict[str, Any]:
+        """Where a parcel is: ``{"tracking_status", "tracking_history"}`` in the carrier's shape.
+
+        Raises:
+            NotFound: the carrier does not know the number (yet).
+        """
+        ...

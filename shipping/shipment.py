@@ -1,0 +1,203 @@
+"""A shipment: whom it goes to, the ways to send it, and which of them is the cheapest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from contracts.errors import InvalidRequest, NotFound
+
+# Currencies whose smallest unit is not a hundredth (ISO 4217).
+NO_CENTS = frozenset(
+    ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF")
+) | {"XPF"}
+MILS = frozenset(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"))
+
+# What the list of shipments may be ordered by; a leading "-" reverses.
+ORDERS = ("created", "object_id", "name", "city", "state", "country")
+PAGE = range(1, 101)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a parcel goes, as the shop's order gives it (Stripe's words)."""
+
+    name: str
+    line1: str
+    city: str
+    country: str
+    line2: str | None = None
+    state: str | None = None
+    postal_code: str | None = None
+    email: str | None = None
+    phone: str | None = None
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any]) -> Address:
+        """Take an address from a caller.
+
+        Args:
+            given: ``name``, ``line1``, ``city``, ``country``; where they have them ``line2``, ``state``,
+                ``postal_code``, ``email``, ``phone``. Other keys are not looked at.
+
+        Raises:
+            InvalidRequest: a required part is missing, or one is not text.
+        """
+        errors: dict[str, list[str]] = {}
+        parts: dict[str, str | None] = {}
+        for part in cls.__dataclass_fields__:
+            value = given.get(part)
+            if value is not None and not isinstance(value, str):
+                errors[part] = ["must be of string type"]
+            elif not (value or "").strip() and part in ("name", "line1", "city", "country"):
+                errors[part] = ["required field"]
+            else:
+                parts[part] = value.strip() or None if value else None
+        if errors:
+            raise InvalidRequest("The address is not complete.", {"errors": errors})
+        return cls(**parts)  # type: ignore[arg-type]
+
+    def for_carrier(self) -> dict[str, str | None]:
+        """The address in the carrier's words, second line included."""
+        return {
+            "name": self.name,
+            "street1": self.line1,
+            "street2": self.line2,
+            "city": self.city,
+            "state": self.state,
+            "zip": self.postal_code,
+            "country": self.country,
+            "phone": self.phone,
+            "email": self.email,
+        }
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """What the carriers were asked to quote for, and what they quoted.
+
+    Attributes:
+        object_id: the carrier's id of it, and the public one.
+        key: the caller's, under which it was made once.
+        order_id: the shop's order, "" for none.
+        created: Unix seconds.
+        address: in the carrier's words, as `Address.for_carrier` gives it.
+        parcels: as `Parcel.public` gives them.
+        rates: the carrier's, in the public shape.
+        methods: the ways to ship that an order offers, as `methods` makes them.
+    """
+
+    object_id: str
+    key: str
+    order_id: str
+    created: float
+    address: dict[str, Any]
+    parcels: list[dict[str, str]]
+    rates: list[dict[str, Any]]
+    methods: list[dict[str, Any]]
+
+    def offer(self) -> dict[str, Any]:
+        """What a checkout is told: the ways to ship, and which one it gets unless it chooses."""
+        return {"object_id": self.object_id, "methods": self.methods, "selected": cheapest(self.methods)}
+
+    def rate(self, rate_id: str) -> dict[str, Any]:
+        """The rate of that id.
+
+        Raises:
+            NotFound: it is another shipment's, or nobody's.
+        """
+        for rate in self.rates:
+            if rate["object_id"] == rate_id:
+                return rate
+        raise NotFound(f"Shipment {self.object_id} has no rate {rate_id}.")
+
+
+def public_address(address: Mapping[str, Any]) -> dict[str, Any]:
+    """The carrier's address as the list of shipments shows it: the seed's eight fields, nulls included."""
+    return {key: address.get(key) for key in ("name", "street1", "city", "state", "zip", "country", "phone", "email")}
+
+
+def smallest_units(amount: str, currency: str) -> int:
+    """A carrier's amount ("3.46") as a whole number of the currency's smallest unit (346)."""
+    digits = 0 if currency.upper() in NO_CENTS else 3 if currency.upper() in MILS else 2
+    return int(Decimal(amount).scaleb(digits).to_integral_value(rounding=ROUND_HALF_UP))
+
+
+def methods(rates: Iterable[Mapping[str, Any]], currency: str, today: date) -> list[dict[str, Any]]:
+    """The ways to ship that an order offers, in the carrier's order.
+
+    Args:
+        rates: the carrier's rates, in the public shape.
+        currency: the order's, three letters; a rate that is quoted in neither its own nor its local currency as this
+            one is left out, for its amount could not be added to the order's.
+        today: the day (UTC) that the delivery estimates count from.
+
+    Returns:
+        ``[{"id", "amount", "currency", "description", "delivery_estimate": {"date", "type"} or None}]``
+    """
+    found = []
+    for rate in rates:
+        amount = _amount_in(rate, currency)
+        if amount is None:
+            continue
+        days = rate.get("estimated_days")
+        found.append(
+            {
+                "id": rate["object_id"],
+                "amount": smallest_units(amount, currency),
+                "currency": currency.lower(),
+                "description": rate["servicelevel"].get("name") or rate.get("provider") or "",
+                "delivery_estimate": None
+                if days is None
+                else {"date": (today + timedelta(days=days)).isoformat(), "type": "exact"},
+            }
+        )
+    return found
+
+
+def cheapest(ways: list[dict[str, Any]]) -> str:
+    """The id of the cheapest way; of two that cost the same, of the faster; then of the one named first."""
+
+    def price(way: dict[str, Any]) -> tuple[int, str]:
+        return way["amount"], (way["delivery_estimate"] or {}).get("date") or "9999"
+
+    return str(min(ways, key=price)["id"])
+
+
+def currency_code(currency: Any) -> str:
+    """A currency as the carrier writes it: three capital letters.
+
+    Raises:
+        InvalidRequest: it is not three letters.
+    """
+    if not isinstance(currency, str) or not re.fullmatch(r"[A-Za-z]{3}", currency):
+        message = "must be three letters, such as usd"
+        raise InvalidRequest("That is not a currency.", {"errors": {"currency": [message]}})
+    return currency.upper()
+
+
+def page_order(order_by: Any, limit: Any) -> tuple[str, bool, int]:
+    """What a page of the list is ordered by: the field, whether it is reversed, and how many are on it.
+
+    Raises:
+        InvalidRequest: an unknown field, or a limit that is not 1...100.
+    """
+    wanted = "-created" if order_by is None else order_by
+    field = wanted.removeprefix("-") if isinstance(wanted, str) else None
+    if field not in ORDERS:
+        message = f"unknown: shipments are ordered by {', '.join(ORDERS)}, or one of them with a leading -"
+        raise InvalidRequest("Shipments cannot be ordered like that.", {"errors": {"order_by": [message]}})
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit not in PAGE:
+        raise InvalidRequest("That is not a page size.", {"errors": {"limit": ["must be a whole number, 1 to 100"]}})
+    return field, wanted.startswith("-"), limit
+
+
+def _amount_in(rate: Mapping[str, Any], currency: str) -> str | None:
+    for amount, its_currency in (("amount", "currency"), ("amount_local", "currency_local")):
+        if str(rate.get(its_currency, "")).upper() == currency.upper() and rate.get(amount) is not None:
+            return str(rate[amount])
+    return None

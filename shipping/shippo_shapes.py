@@ -1,0 +1,93 @@
+"""Shippo's objects in the shapes that the shop promises: the SDK drops nulls that the seed's samples show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from typing import Any
+
+from shippo.models import components  # type: ignore[import-untyped]
+
+RATE_FIELDS = (
+    "object_id",
+    "arrives_by",
+    "zone",
+    "object_owner",
+    "provider_image_200",
+    "currency_local",
+    "attributes",
+    "currency",
+    "amount",
+    "duration_terms",
+    "servicelevel",
+    "provider_image_75",
+    "object_created",
+    "shipment",
+    "estimated_days",
+    "test",
+    "amount_local",
+    "messages",
+    "provider",
+    "carrier_account",
+)
+
+
+def public_rate(rate: components.Rate) -> dict[str, Any]:
+    """A rate with exactly the fields of the seed's sample, nulls included."""
+    public = {field: getattr(rate, field) for field in RATE_FIELDS}
+    level = rate.servicelevel
+    public["servicelevel"] = {"name": level.name, "token": level.token, "terms": level.terms}
+    public["attributes"] = [attribute.value for attribute in rate.attributes or []]
+    public["object_created"] = _moment(rate.object_created)
+    public["messages"] = [
+        {"source": message.source, "code": message.code, "text": message.text} for message in rate.messages or []
+    ]
+    return public
+
+
+def public_track(track: components.Track) -> dict[str, Any]:
+    """Where a parcel is, and where it was, the earliest first."""
+    return {
+        "tracking_status": _tracking_status(track.tracking_status) if track.tracking_status else None,
+        "tracking_history": [_tracking_status(status) for status in track.tracking_history or []],
+    }
+
+
+def rate_id_of(transaction: components.Transaction) -> str | None:
+    """The id of the rate that a transaction bought; Shippo gives the id, or the rate in short."""
+    rate = transaction.rate
+    return rate if isinstance(rate, str) or rate is None else rate.object_id
+
+
+def messages(given: Iterable[components.ResponseMessage] | None) -> list[str]:
+    """What the carriers remarked, each "source: text"."""
+    texts = []
+    for message in given or []:
+        text = (message.text or message.code or "").strip()
+        if text:
+            texts.append(f"{message.source}: {text}" if message.source else text)
+    return texts
+
+
+def _tracking_status(status: components.TrackingStatus) -> dict[str, Any]:
+    location, substatus = status.location, status.substatus
+    return {
+        "object_id": status.object_id,
+        "object_created": _moment(status.object_created),
+        "object_updated": _moment(status.object_updated),
+        "status": status.status.value,
+        "status_details": status.status_details,
+        "status_date": _moment(status.status_date),
+        "substatus": substatus
+        and {"code": substatus.code, "text": substatus.text, "action_required": substatus.action_required},
+        "location": location
+        and {"city": location.city, "state": location.state, "zip": location.zip, "country": location.country},
+    }
+
+
+def _moment(moment: datetime | None) -> str | None:
+    """As Shippo writes it: UTC, milliseconds, Z."""
+    if moment is None:
+        return None
+    utc = moment.astimezone(timezone.utc) if moment.tzinfo else moment
+    return utc.strftime("%Y-%m-%dT%H:%M:%S.") + f"{utc.microsecond // 1000:03d}Z"
