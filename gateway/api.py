@@ -1,0 +1,104 @@
+"""The WSGI application, assembled: the routes on Hug, and around them what holds for every answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import falcon
+
+from chassis.logs import log
+from chassis.rpc_client import RpcClient
+from chassis.settings import Settings
+from gateway import auth, errors, visit
+from gateway.errors import NoSuchRoute
+from gateway.readiness import Readiness
+from gateway.routes import about, cart, notifications, orders, products, shipments
+from gateway.routing import api
+from gateway.rpc import Deadlines
+from gateway.visit import Visit
+
+# Each module puts its routes onto the one API when it is imported.
+ROUTES = (about, cart, notifications, orders, products, shipments)
+# A path that is longer has no route; its first part is enough for the log.
+LOGGED_PATH = 200
+
+StartResponse = Callable[..., Any]
+
+
+class Gateway:
+    """The shop's HTTP face as a WSGI application.
+
+    Args:
+        settings: what may be done by whom, and how long it may take.
+        client: the connection to the services, started.
+    """
+
+    def __init__(self, settings: Settings, client: RpcClient) -> None:
+        auth.check(settings)
+        self.settings = settings
+        self.client = client
+        self.deadlines = Deadlines(settings)
+        self.readiness = Readiness(client)
+        self._routes = _assemble()
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request, with its id, and log it in one line."""
+        began = time.perf_counter()
+        request_id = visit.request_id(environ.get("HTTP_X_REQUEST_ID"))
+        environ[visit.ENVIRON_KEY] = Visit(self, request_id, environ.get("QUERY_STRING", ""))
+        environ["QUERY_STRING"] = ""  # see gateway.routing
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        sent = 0
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            nonlocal sent
+            sent = int(status[:3])
+            headers.append(("x-request-id", request_id))
+            return start_response(status, headers)
+
+        if method == "HEAD":
+            environ["REQUEST_METHOD"] = "GET"
+        elif method not in falcon.HTTP_METHODS:
+            environ["REQUEST_METHOD"] = "TRACE"  # no route has it either: 405 or 404, not Falcon's 400
+        try:
+            if "//" in path:
+                raise NoSuchRoute("There is nothing here.")  # Falcon would take the empty part for an id, or skip it
+            body: Iterable[bytes] = self._routes(environ, start)
+        except Exception as error:
+            answer = errors.answer(error, request_id)
+            length = ("content-length", str(len(answer.body)))
+            start(errors.status_line(answer.status), [*answer.headers.items(), length])
+            body = [answer.body]
+        log.info(
+            "request",
+            service="gateway",
+            request_id=request_id,
+            method=method[:20],
+            path=path[:LOGGED_PATH],
+            status=sent,
+            ms=round((time.perf_counter() - began) * 1000, 1),
+        )
+        return [] if method == "HEAD" else body
+
+
+def _assemble() -> Any:
+    """The routes as a Falcon application that answers every failure from `gateway.errors`."""
+    # No page of Hug's own for unknown paths: Falcon's refusal is answered like every other failure.
+    routes = api.http.server(None)
+    routes.add_error_handler(Exception, _failed)
+    return routes
+
+
+def _failed(request: falcon.Request, response: falcon.Response, error: Exception, _params: Any) -> None:
+    answer = errors.answer(error, visit.of(request).request_id)
+    response.status = errors.status_line(answer.status)
+    response.set_headers(answer.headers)
+    response.body = answer.body
+
+
+def create() -> Gateway:
+    """The application of one process, from `config.yml`; its connection is made in the background."""
+    settings = Settings.load()
+    return Gateway(settings, RpcClient(settings.amqp_uri, name="gateway").start())

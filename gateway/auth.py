@@ -1,0 +1,49 @@
+"""Who may use the admin routes: whoever holds a key; anybody, while no key is set and every provider is the sandbox."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+
+from falcon import Request
+
+from chassis.settings import Settings
+from gateway import visit
+from gateway.errors import NoKey, WrongKey
+
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="shop"'}
+
+
+def check(settings: Settings) -> None:
+    """Raise ValueError when these settings would let anybody spend real money."""
+    if settings.live and not settings.admin_api_keys:
+        raise ValueError("A real provider key is set, so ADMIN_API_KEYS must be, too: else anybody may use it.")
+
+
+def admin_only(request: Request, **_hug: Any) -> None:
+    """A Hug requirement. Raises NoKey without a key, WrongKey with a wrong one."""
+    if not visit.of(request).gateway.settings.admin_api_keys:
+        return
+    given = _bearer(request)
+    if given is None:
+        raise NoKey("Send the key as `Authorization: Bearer …`.", CHALLENGE)
+    if not _accepted(request, given):
+        raise WrongKey("This key is not one of the shop's.")
+
+
+def is_admin(request: Request) -> bool:
+    """Whether the request carries an admin key; False for everybody while no key is set."""
+    given = _bearer(request)
+    return given is not None and _accepted(request, given)
+
+
+def _bearer(request: Request) -> str | None:
+    scheme, _, key = (request.auth or "").partition(" ")
+    return key.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _accepted(request: Request, given: str) -> bool:
+    # Every key is compared, each in constant time: the answer's delay tells nothing about any of them.
+    sent = given.encode("utf-8", "replace")
+    keys = visit.of(request).gateway.settings.admin_api_keys
+    return any([hmac.compare_digest(sent, key.encode("utf-8", "replace")) for key in keys])  # noqa: C419

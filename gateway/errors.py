@@ -1,0 +1,190 @@
+"""Failure -> HTTP status: the one table, and the problem body (RFC 9457) that every failure is answered with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import falcon
+import orjson
+
+from chassis.logs import log
+from contracts import errors as failures
+from contracts.errors import ShopError
+
+PROBLEM = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one kind of failure is told over HTTP.
+
+    Attributes:
+        status: the HTTP status.
+        name: the last part of the problem's `type`, for programs.
+        title: the same for every failure of this kind, for people.
+        facts: which of the failure's facts are shown; whatever else a service noted stays inside.
+        retry_after: seconds until repeating is worth it, where the failure names none itself; None: not sent.
+    """
+
+    status: int
+    name: str
+    title: str
+    facts: tuple[str, ...] = ()
+    retry_after: int | None = None
+
+
+# A service that is not there may be back in a second; a provider that answers nonsense rarely is.
+KINDS: dict[type[ShopError], Kind] = {
+    failures.InvalidRequest: Kind(400, "invalid-request", "The request is not valid", ("errors",)),
+    failures.PaymentDeclined: Kind(402, "payment-declined", "The card was declined", ("code", "decline_code")),
+    failures.PaymentActionRequired: Kind(
+        402, "payment-action-required", "The bank wants a confirmation", ("client_secret", "next_action")
+    ),
+    failures.NotFound: Kind(404, "not-found", "Not found"),
+    failures.Conflict: Kind(409, "conflict", "The state forbids it"),
+    failures.Refused: Kind(422, "refused", "The provider refuses it", ("errors", "code")),
+    failures.ProviderFailure: Kind(502, "provider-failure", "A provider answered nonsense", retry_after=5),
+    failures.Unavailable: Kind(503, "unavailable", "Not reachable at the moment", retry_after=1),
+    failures.OutcomeUnknown: Kind(504, "outcome-unknown", "The outcome is not known", retry_after=2),
+    failures.DeadlineExceeded: Kind(504, "deadline-exceeded", "The deadline passed", retry_after=2),
+}
+BUG = Kind(500, "internal", "Something went wrong on our side")
+
+
+class Refusal(Exception):
+    """A request turned away before any service is asked, for a reason of HTTP's own."""
+
+    status = 400
+    name = "bad-request"
+    title = "The request is not valid"
+
+    def __init__(self, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+class NoKey(Refusal):
+    """An admin route without a key."""
+
+    status, name, title = 401, "key-missing", "An admin key is needed"
+
+
+class WrongKey(Refusal):
+    """An admin route with a key that is none of ours."""
+
+    status, name, title = 403, "key-refused", "The admin key is not accepted"
+
+
+class NoSuchRoute(Refusal):
+    """Nothing is served under this path."""
+
+    status, name, title = 404, "not-found", "Not found"
+
+
+class TooLarge(Refusal):
+    """The body is longer than any request of this shop needs."""
+
+    status, name, title = 413, "too-large", "The body is too large"
+
+
+class NotJson(Refusal):
+    """The body is declared to be something other than JSON."""
+
+    status, name, title = 415, "not-json", "The body must be JSON"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes out for a failure: status, headers, body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def answer(error: Exception, request_id: str) -> Answer:
+    """What is answered for `error`; a bug is logged here, with the request's id, and nothing of it is shown."""
+    if isinstance(error, ShopError):
+        kind = _kind(error)
+        if kind is not None:
+            return _told(kind, error, request_id)
+    elif isinstance(error, Refusal):
+        return _problem(error.status, error.name, error.title, error.detail, request_id, headers=error.headers)
+    elif isinstance(error, falcon.HTTPError):
+        return _routing(error, request_id)
+    log.error("bug", service="gateway", request_id=request_id, exc_info=error)
+    detail = f"The failure is noted under {request_id}."
+    return _problem(BUG.status, BUG.name, BUG.title, detail, request_id)
+
+
+def status_line(status: int) -> str:
+    """`404` -> ``"404 Not Found"``."""
+    return f"{status} {HTTPStatus(status).phrase}"
+
+
+def problem_body(
+    status: int, name: str, title: str, detail: str, request_id: str, facts: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A problem as a dict; `facts` become members beside the standard ones."""
+    return {
+        "type": f"urn:shop:problem:{name}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "request_id": request_id,
+        **(facts or {}),
+    }
+
+
+def _kind(error: ShopError) -> Kind | None:
+    for ancestor in type(error).__mro__:
+        if ancestor in KINDS:
+            return KINDS[ancestor]
+    return None
+
+
+def _told(kind: Kind, error: ShopError, request_id: str) -> Answer:
+    facts = {name: error.facts[name] for name in kind.facts if error.facts.get(name) is not None}
+    headers = {}
+    if kind.retry_after is not None:
+        headers["Retry-After"] = str(_seconds(error.facts.get("retry_after")) or kind.retry_after)
+        log.warning("failed", service="gateway", request_id=request_id, kind=type(error).__name__, detail=error.detail)
+    return _problem(kind.status, kind.name, kind.title, error.detail, request_id, facts, headers)
+
+
+def _routing(error: falcon.HTTPError, request_id: str) -> Answer:
+    """What Falcon itself raises: an unknown path, a verb that a route does not have."""
+    status = int(error.status[:3])
+    headers = dict(error.headers or {})
+    if status == 404:
+        return _problem(404, NoSuchRoute.name, NoSuchRoute.title, "There is nothing here.", request_id)
+    if status == 405:
+        # HEAD is answered wherever GET is, see api.py.
+        headers["Allow"] = headers.get("Allow", "").replace("GET", "GET, HEAD")
+        title = "The route exists, the verb does not"
+        return _problem(405, "verb-not-allowed", title, f"Allowed here: {headers['Allow']}.", request_id, None, headers)
+    return _problem(status, "bad-request", Refusal.title, HTTPStatus(status).phrase, request_id, None, headers)
+
+
+def _seconds(value: Any) -> int | None:
+    """`retry_after` as a service noted it, in whole seconds; at least one, since 0 would invite a busy loop."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return max(1, round(value))
+
+
+def _problem(
+    status: int,
+    name: str,
+    title: str,
+    detail: str,
+    request_id: str,
+    facts: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    body = orjson.dumps(problem_body(status, name, title, detail, request_id, facts))
+    return Answer(status, {**(headers or {}), "Content-Type": PROBLEM}, body)

@@ -1,0 +1,135 @@
+"""The kinds of value that public requests are made of, each as Cerberus rules; `gateway.schemas` puts them together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from gateway.visit import is_id
+
+Rules = dict[str, Any]
+Error = Callable[[str, str], None]
+
+MOST_PRICE = 99_999_999  # Stripe takes eight digits of cents
+MOST_QUANTITY = 10_000
+MOST_STOCK = 2_147_483_647  # what an integer column holds
+MOST_DIMENSION = 100_000  # inches or ounces: far above any parcel, far below what arithmetic minds
+# Stripe's own limits for metadata; it allows 50 keys, of which the shop keeps some to itself.
+METADATA_KEYS = 40
+METADATA_KEY = 40
+METADATA_VALUE = 500
+# Every request may name up to this many attributes: their names travel in one metadata value.
+ATTRIBUTES = 10
+
+_EMAIL = re.compile(r"[^\s@,;:<>()\[\]\\\"]{1,64}@[^\s@,;:<>()\[\]\\\"./]+(\.[^\s@,;:<>()\[\]\\\"./]+)+")
+_PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
+_CARD = re.compile(r"(tok|pm)_[A-Za-z0-9_]{1,200}")
+_URL = re.compile(r"https?://[^\s/?#@]+([/?#]\S*)?")
+_SORT_KEY = re.compile(r"-?[^\s\[\]\-][^\[\]]*")
+
+
+def _matching(pattern: re.Pattern[str], message: str) -> Callable[[str, Any, Error], None]:
+    def check(field: str, value: Any, error: Error) -> None:
+        if isinstance(value, str) and not pattern.fullmatch(value):
+            error(field, message)
+
+    return check
+
+
+def _an_id(field: str, value: Any, error: Error) -> None:
+    if not is_id(value):
+        error(field, "must be an id: 1 to 100 of A-Z a-z 0-9 _ -")
+
+
+def _not_blank(field: str, value: Any, error: Error) -> None:
+    if isinstance(value, str) and not value.strip():
+        error(field, "must not be blank")
+
+
+def _a_phone_number(field: str, value: Any, error: Error) -> None:
+    written = f"+{value}" if isinstance(value, int) else value
+    if not isinstance(written, str) or not _PHONE.fullmatch(written):
+        error(field, "must be a telephone number as in +14155550100")
+
+
+def _unique(field: str, value: Any, error: Error) -> None:
+    if isinstance(value, list) and len({str(each) for each in value}) < len(value):
+        error(field, "names one thing twice")
+
+
+def _metadata_key(field: str, value: Any, error: Error) -> None:
+    if isinstance(value, str) and ("[" in value or "]" in value):
+        error(field, "must not have square brackets")
+
+
+def required(rules: Rules) -> Rules:
+    """The same kind of value, which must be there."""
+    return {**rules, "required": True}
+
+
+def nullable(rules: Rules) -> Rules:
+    """The same kind of value, or null."""
+    return {**rules, "nullable": True}
+
+
+def text(most: int, least: int = 0) -> Rules:
+    """A text of `least` to `most` characters; not only blanks when it must have any."""
+    rules: Rules = {"type": "string", "maxlength": most}
+    return {**rules, "minlength": least, "check_with": _not_blank} if least else rules
+
+
+def texts_by_name(most: int) -> Rules:
+    """An object of up to `METADATA_KEYS` texts of up to `most` characters."""
+    return {
+        "type": "dict",
+        "maxlength": METADATA_KEYS,
+        "keysrules": {"type": "string", "minlength": 1, "maxlength": METADATA_KEY, "check_with": _metadata_key},
+        "valuesrules": {"type": "string", "maxlength": most},
+    }
+
+
+ID: Rules = {"type": "string", "check_with": _an_id}
+EMAIL: Rules = {"type": "string", "maxlength": 254, "check_with": _matching(_EMAIL, "must be an email address")}
+PHONE: Rules = {"type": "string", "check_with": _a_phone_number}
+PHONE_OR_NUMBER: Rules = {"type": ["string", "integer"], "check_with": _a_phone_number}
+CARD: Rules = {"type": "string", "check_with": _matching(_CARD, "must be a token (tok_…) or a payment method (pm_…)")}
+COUNTRY: Rules = {
+    "type": "string",
+    "check_with": _matching(re.compile(r"[A-Za-z]{2}"), "must be a country's two letters"),
+}
+CURRENCY: Rules = {
+    "type": "string",
+    "check_with": _matching(re.compile(r"[A-Za-z]{3}"), "must be a currency's three letters"),
+}
+URLS: Rules = {
+    "type": "list",
+    "maxlength": 8,  # Stripe's limit
+    "schema": {"type": "string", "maxlength": 2048, "check_with": _matching(_URL, "must be an http or https URL")},
+}
+PRICE: Rules = {"type": "integer", "min": 1, "max": MOST_PRICE}
+QUANTITY: Rules = {"type": "integer", "min": 1, "max": MOST_QUANTITY}
+LIMIT: Rules = {"type": "integer", "min": 1, "max": 100}
+ORDER_BY: Rules = {
+    "type": "string",
+    "maxlength": METADATA_KEY + 1,
+    "check_with": _matching(_SORT_KEY, "must name what to sort by; a leading - reverses"),
+}
+
+
+def _positive(field: str, value: Any, error: Error) -> None:
+    if isinstance(value, (int, float)) and not value > 0:
+        error(field, "must be more than 0")
+
+
+_DIMENSION: Rules = required({"type": "number", "max": MOST_DIMENSION, "check_with": _positive})
+PACKAGE_DIMENSIONS: Rules = {
+    "type": "dict",
+    "schema": dict.fromkeys(("height", "length", "width", "weight"), _DIMENSION),
+}
+ATTRIBUTE_NAMES: Rules = {
+    "type": "list",
+    "maxlength": ATTRIBUTES,
+    "schema": {**text(METADATA_KEY, least=1)},
+    "check_with": _unique,
+}

@@ -1,0 +1,172 @@
+"""Reading what a caller sent: the body strictly as one JSON object, the query as plain values, both within bounds.
+
+Hug's own readers are not used: they answer 500 to unreadable JSON, know no limit, and mix what they read into the
+parameters of the path.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from falcon import Request
+
+from contracts.errors import InvalidRequest
+from gateway import visit
+from gateway.errors import NotJson, TooLarge
+from gateway.shape import Shape
+
+# A seed order is 4 KB; the largest honest request, an order of hundreds of lines, stays far below.
+MOST_BYTES = 1024 * 1024
+# The deepest document of the API is a Stripe event around an order: 7. Recursive code behind this line is safe.
+MOST_DEPTH = 32
+# The longest query of the API has four parameters.
+MOST_PARAMETERS = 20
+
+
+def body(request: Request, shape: Shape, rescue: Callable[[str], str] | None = None) -> dict[str, Any]:
+    """The request's body, checked against `shape`.
+
+    Args:
+        rescue: makes readable what strict reading refused (`gateway.seed_json`); its result is read strictly, too.
+
+    Raises:
+        NotJson, TooLarge: it is declared to be something else than JSON, or is over `MOST_BYTES`.
+        InvalidRequest: it is not one JSON object, or not of this shape.
+    """
+    return shape.check(_object(_received(request), rescue))
+
+
+def optional_body(request: Request, shape: Shape) -> dict[str, Any]:
+    """As `body`, for a route that needs none: nothing sent is an empty object."""
+    raw = _received(request)
+    return shape.check(_object(raw, None) if raw.strip() else {})
+
+
+def query(request: Request, shape: Shape) -> dict[str, Any]:
+    """The query's parameters, checked against `shape`; one without a value counts as not given.
+
+    Raises InvalidRequest for an unknown, repeated or misshapen parameter.
+    """
+    try:
+        pairs = parse_qsl(
+            visit.of(request).query_string,
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=MOST_PARAMETERS,
+        )
+    except ValueError:
+        raise InvalidRequest("The query is not readable as UTF-8 parameters, or has too many.") from None
+    given: dict[str, str] = {}
+    for name, value in pairs:
+        if name in given:
+            raise InvalidRequest("A parameter is given twice.", {"errors": {name: ["given twice"]}})
+        given[name] = value
+    for name, value in given.items():
+        if "\0" in value or "\0" in name:
+            raise InvalidRequest("A parameter has a NUL character.", {"errors": {name: ["has a NUL character"]}})
+    meant: dict[str, Any] = {name: value for name, value in given.items() if value != "" or not shape.knows(name)}
+    limit = meant.get("limit", "")
+    if limit.isascii() and limit.isdigit() and len(limit) < 9:
+        meant["limit"] = int(limit)
+    return shape.check(meant)
+
+
+def _received(request: Request) -> bytes:
+    """The raw body, never more than `MOST_BYTES`; chunked or not."""
+    environ = request.env
+    declared = environ.get("CONTENT_LENGTH")
+    length = int(declared) if declared and declared.isdecimal() else 0
+    if length > MOST_BYTES:
+        raise _too_large()
+    raw: bytes = environ["wsgi.input"].read(MOST_BYTES + 1)
+    if len(raw) > MOST_BYTES:
+        raise _too_large()
+    if raw:
+        _check_declared_json(environ)
+    return raw
+
+
+def _check_declared_json(environ: dict[str, Any]) -> None:
+    # Without a Content-Type the body is taken at its word: it is read as JSON, and refused if it is none.
+    declared = environ.get("CONTENT_TYPE")
+    if declared:
+        kind, *parameters = (part.strip().lower() for part in declared.split(";"))
+        if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+            raise NotJson("Send `Content-Type: application/json`.")
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            if name.strip() == "charset" and value.strip().strip('"') not in ("utf-8", "utf8", "us-ascii"):
+                raise NotJson("JSON is sent as UTF-8.")
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() not in ("", "identity"):
+        raise NotJson("The body must not be compressed.")
+
+
+def _object(raw: bytes, rescue: Callable[[str], str] | None) -> dict[str, Any]:
+    try:
+        document = _strict(raw)
+    except orjson.JSONDecodeError as error:
+        if rescue is None:
+            raise _unreadable(error) from None
+        try:
+            raw = rescue(raw.decode("utf-8")).encode("utf-8")
+            document = _strict(raw)
+        except (UnicodeDecodeError, orjson.JSONDecodeError):
+            raise _unreadable(error) from None
+    if not isinstance(document, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    _check_depth(raw, document)
+    # Which of two values under one name holds would be a guess; orjson takes the last without a word.
+    json.loads(raw, object_pairs_hook=_once)
+    return document
+
+
+def _strict(raw: bytes) -> Any:
+    # orjson refuses what is no JSON but often taken for it: NaN, lone surrogates, bad UTF-8, trailing commas.
+    return orjson.loads(raw)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    seen = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise InvalidRequest(f"`{name[:80]}` is given twice.", {"errors": {name: ["given twice"]}})
+        seen.add(name)
+
+
+def _check_depth(raw: bytes, document: Any) -> None:
+    """Refuse nesting that recursive code cannot follow, and NUL characters, which PostgreSQL cannot store."""
+    may_have_nul = b"\\u0000" in raw
+    if not may_have_nul and raw.count(b"[") + raw.count(b"{") <= MOST_DEPTH:
+        return  # cannot be nested deeper than it has brackets
+    level = [document]
+    for _ in range(MOST_DEPTH):
+        if may_have_nul and any(_has_nul(node) for node in level):
+            raise InvalidRequest("A text has a NUL character.")
+        level = [child for node in level for child in _children(node)]
+        if not level:
+            return
+    raise InvalidRequest(f"The body is nested deeper than {MOST_DEPTH} levels.")
+
+
+def _children(node: Any) -> list[Any]:
+    if isinstance(node, dict):
+        return list(node.values())
+    return node if isinstance(node, list) else []
+
+
+def _has_nul(node: Any) -> bool:
+    if isinstance(node, str):
+        return "\0" in node
+    return isinstance(node, dict) and any("\0" in name for name in node)
+
+
+def _unreadable(error: orjson.JSONDecodeError) -> InvalidRequest:
+    return InvalidRequest(f"The body is not readable as JSON: {error.msg}, line {error.lineno}, column {error.colno}.")
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"A body may have {MOST_BYTES} bytes.")

@@ -1,0 +1,110 @@
+"""The cart, and the way from it to a paid order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from falcon import Request, Response
+
+from gateway import schemas, seed_json
+from gateway.identity import cart_id, remember
+from gateway.reading import body, optional_body
+from gateway.routing import delete, get, post, post_or_put, put
+from gateway.schemas import spelled
+from gateway.visit import effect_key, known, services
+
+Items = list[dict[str, Any]]
+
+
+@post("/api/cart", status=201)
+def create(request: Request, response: Response) -> dict[str, Any]:
+    """A new cart with an unguessable id, which the browser keeps as a cookie."""
+    optional_body(request, schemas.NOTHING)
+    made: dict[str, Any] = services(request).cart.create()
+    remember(request, response, made["cart_id"])
+    return made
+
+
+@get("/api/cart")
+def items(request: Request) -> Items:
+    """What is in the cart."""
+    found: Items = services(request).cart.items(cart_id(request))
+    return found
+
+
+@delete("/api/cart")
+def clear(request: Request) -> Items:
+    """Empty the cart."""
+    left: Items = services(request).cart.clear(cart_id(request))
+    return left
+
+
+@post("/api/cart/{product_id}/buy")
+def buy(product_id: str, request: Request) -> Items:
+    """Put more of a product into the cart."""
+    known(product_id, "product")
+    form = body(request, schemas.ITEM_QUANTITY)
+    found: Items = services(request).cart.buy(
+        cart_id(request), product_id, spelled(form, "quality", "quantity"), effect_key(request)
+    )
+    return found
+
+
+@put("/api/cart/{product_id}")
+def set_quantity(product_id: str, request: Request) -> Items:
+    """Change how many of a product are in the cart."""
+    known(product_id, "product")
+    form = body(request, schemas.ITEM_QUANTITY)
+    found: Items = services(request).cart.set_quantity(
+        cart_id(request), product_id, spelled(form, "quality", "quantity")
+    )
+    return found
+
+
+@delete("/api/cart/{product_id}")
+def remove(product_id: str, request: Request) -> Items:
+    """Take a product out of the cart."""
+    left: Items = services(request).cart.remove(cart_id(request), known(product_id, "product"))
+    return left
+
+
+@post("/api/cart/checkout", status=201)
+def checkout(request: Request) -> dict[str, Any]:
+    """Turn the cart into an order, with its prices fixed and the ways to ship it."""
+    form = body(request, schemas.CHECKOUT)
+    address = form["address"]
+    customer = {
+        "email": form["email"],
+        "phone": form["phone"],
+        "name": form["name"],
+        "address": {
+            "line1": address["line1"],
+            "line2": address.get("line2"),
+            "city": address["city"],
+            "state": address.get("state"),
+            "postal_code": address.get("postal_code"),
+            "country": address["country"].upper(),
+        },
+    }
+    order: dict[str, Any] = services(request).cart.checkout(cart_id(request), customer, effect_key(request))
+    return order
+
+
+@post_or_put("/api/cart/shipping")
+def choose_shipping(request: Request) -> dict[str, Any]:
+    """Select one of the order's ways to ship it."""
+    form = body(request, schemas.SHIPPING_CHOICE)
+    order: dict[str, Any] = services(request).cart.choose_shipping(
+        cart_id(request), form["order_id"], form["shipping_id"]
+    )
+    return order
+
+
+@post("/api/cart/paid")
+def pay(request: Request) -> dict[str, Any]:
+    """Pay an order by card; label, mail and SMS follow."""
+    form = body(request, schemas.PAYMENT, rescue=seed_json.payment)
+    order: dict[str, Any] = services(request).cart.pay(
+        cart_id(request), form["order_id"], spelled(form, "cart", "card"), effect_key(request)
+    )
+    return order

@@ -1,0 +1,56 @@
+"""Products: the catalogue, as Stripe's objects with the seed's SKUs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from falcon import Request, Response
+
+from gateway import schemas
+from gateway.reading import body, query
+from gateway.routing import delete, get, post, put
+from gateway.visit import effect_key, known, services
+
+
+@post("/api/products", status=201, admin=True)
+def create(request: Request, response: Response) -> dict[str, Any]:
+    """Put a product on sale; `Location` says where it is."""
+    spec = body(request, schemas.PRODUCT)
+    if "currency" in spec:
+        spec["currency"] = spec["currency"].lower()
+    product: dict[str, Any] = services(request).products.create(spec, effect_key(request))
+    response.set_header("Location", f"/api/products/{product['id']}/")
+    return product
+
+
+@get("/api/products")
+def listed(request: Request) -> dict[str, Any]:
+    """Products by category or search word, sorted, in pages."""
+    wanted = query(request, schemas.PRODUCTS_QUERY)
+    page: dict[str, Any] = services(request).products.list(
+        wanted.get("category"), wanted.get("order_by", "name"), wanted.get("limit", 100), wanted.get("starting_after")
+    )
+    return page
+
+
+@get("/api/products/{product_id}")
+def get_one(product_id: str, request: Request) -> dict[str, Any]:
+    """One product."""
+    product: dict[str, Any] = services(request).products.get(known(product_id, "product"))
+    return product
+
+
+@put("/api/products/{product_id}", admin=True)
+def update(product_id: str, request: Request) -> dict[str, Any]:
+    """Change any part of a product; its SKU keeps its id."""
+    known(product_id, "product")
+    changes = body(request, schemas.PRODUCT_CHANGES)
+    product: dict[str, Any] = services(request).products.update(product_id, changes)
+    return product
+
+
+@delete("/api/products/{product_id}", admin=True)
+def remove(product_id: str, request: Request) -> dict[str, Any]:
+    """Take a product out of every list, and its SKU off sale."""
+    gone: dict[str, Any] = services(request).products.delete(known(product_id, "product"))
+    return gone

@@ -1,0 +1,93 @@
+"""Shipments: rates for an order from outside, and what became of those of our own."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlencode
+
+from falcon import Request, Response
+
+from contracts.errors import InvalidRequest, NotFound
+from gateway import schemas
+from gateway.reading import body, query
+from gateway.routing import get, post
+from gateway.shape import Shape, invalid
+from gateway.visit import effect_key, known, services
+
+ANYTHING = Shape({}, open=True)
+_CURRENCY = re.compile(r"[A-Za-z]{3}")
+
+
+@post("/api/shipments", status=201, admin=True)
+def create(request: Request) -> dict[str, Any]:
+    """Fill in an order, given bare, as `order`, or as a Stripe event, with the ways to ship it."""
+    sent = body(request, ANYTHING)
+    order: dict[str, Any] = services(request).cart.ship(_order_in(sent), effect_key(request))
+    return order
+
+
+@get("/api/shipments", admin=True)
+def listed(request: Request, response: Response) -> list[dict[str, Any]]:
+    """Shipments, newest first; the header `Link` leads to the next page."""
+    wanted = query(request, schemas.SHIPMENTS_QUERY)
+    page = services(request).shipping.list(
+        wanted.get("order_by"), wanted.get("limit", 100), wanted.get("starting_after")
+    )
+    shipments: list[dict[str, Any]] = page["data"]
+    if page["has_more"] and shipments:
+        further = urlencode({**wanted, "starting_after": shipments[-1]["object_id"]})
+        response.set_header("Link", f'</api/shipments/?{further}>; rel="next"')
+    return shipments
+
+
+@get("/api/shipments/{shipment_id}/rates/{currency}")
+def rates(shipment_id: str, currency: str, request: Request) -> dict[str, Any]:
+    """What each carrier would take."""
+    known(shipment_id, "shipment")
+    if not _CURRENCY.fullmatch(currency):
+        raise NotFound("There is no such currency.")
+    found: dict[str, Any] = services(request).shipping.rates(shipment_id, currency)
+    return found
+
+
+@get("/api/shipments/{shipment_id}/label")
+def label(shipment_id: str, request: Request) -> dict[str, Any]:
+    """Where to fetch the label, once it is bought."""
+    found: dict[str, Any] = services(request).shipping.label(known(shipment_id, "shipment"))
+    return found
+
+
+@get("/api/shipments/{shipment_id}/tracking")
+def tracking(shipment_id: str, request: Request) -> dict[str, Any]:
+    """Where the parcel is."""
+    found: dict[str, Any] = services(request).shipping.tracking(known(shipment_id, "shipment"))
+    return found
+
+
+def _order_in(sent: dict[str, Any]) -> dict[str, Any]:
+    """The order in what was sent, checked. Raises InvalidRequest, its errors nested as the caller nested the order."""
+    for path in (("order",), ("data", "object")):
+        if path[0] in sent and "items" not in sent:
+            return _checked_at(path, sent)
+    return schemas.ORDER.check(sent)
+
+
+def _checked_at(path: tuple[str, ...], sent: dict[str, Any]) -> dict[str, Any]:
+    order: Any = sent
+    for depth, name in enumerate(path):
+        if name not in order:
+            raise invalid(_under(path[:depth], {name: [schemas.MISSING]}))
+        order = order[name]
+        if not isinstance(order, dict):
+            raise invalid(_under(path[:depth], {name: ["must be of dict type"]}))
+    try:
+        return schemas.ORDER.check(order)
+    except InvalidRequest as error:
+        raise invalid(_under(path, error.facts["errors"])) from None
+
+
+def _under(path: tuple[str, ...], errors: dict[str, Any]) -> dict[str, Any]:
+    for name in reversed(path):
+        errors = {name: errors}
+    return errors

@@ -1,0 +1,85 @@
+"""The services as a route sees them: `shop.products.get(product_id)`, over the process's one connection.
+
+Every call has a deadline, carries the request's id, and expires with its caller (`chassis.rpc_client`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from chassis.rpc_client import RpcClient
+from chassis.settings import Settings
+
+NAMES = ("products", "cart", "shipping", "notifications")
+
+
+class Deadlines:
+    """How long each verb may take, in seconds."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.usual = settings.rpc_timeout
+        self._longer = {
+            # These ask a carrier for rates, which takes a carrier's time.
+            ("cart", "checkout"): settings.checkout_timeout,
+            ("cart", "ship"): settings.checkout_timeout,
+            # This takes the money, then asks for label, mail and SMS: four providers, one after the other.
+            ("cart", "pay"): settings.pay_timeout,
+        }
+
+    def of(self, service: str, verb: str) -> float:
+        """The deadline of ``service.verb``."""
+        return self._longer.get((service, verb), self.usual)
+
+
+class Service:
+    """One service; each attribute is a verb, called with the positional, JSON-plain arguments of that verb."""
+
+    __slots__ = ("_client", "_context", "_deadlines", "_name")
+
+    def __init__(self, name: str, client: RpcClient, deadlines: Deadlines, context: dict[str, str]) -> None:
+        self._name = name
+        self._client = client
+        self._deadlines = deadlines
+        self._context = context
+
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            timeout = self._deadlines.of(self._name, verb)
+            return self._client.call(self._name, verb, args, None, timeout, self._context)
+
+        return call
+
+
+class Shop:
+    """All services, as seen by one request."""
+
+    __slots__ = ("_client", "_context", "_deadlines")
+
+    def __init__(self, client: RpcClient, deadlines: Deadlines, request_id: str) -> None:
+        self._client = client
+        self._deadlines = deadlines
+        self._context = {"request_id": request_id}
+
+    @property
+    def products(self) -> Service:
+        """The catalogue."""
+        return self._service("products")
+
+    @property
+    def cart(self) -> Service:
+        """Carts, orders, payments."""
+        return self._service("cart")
+
+    @property
+    def shipping(self) -> Service:
+        """Parcels, rates, labels."""
+        return self._service("shipping")
+
+    @property
+    def notifications(self) -> Service:
+        """Mail and SMS."""
+        return self._service("notifications")
+
+    def _service(self, name: str) -> Service:
+        return Service(name, self._client, self._deadlines, self._context)

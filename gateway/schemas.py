@@ -1,0 +1,249 @@
+"""The shapes of public requests, one per route that takes a body or a query."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.fields import (
+    ATTRIBUTE_NAMES,
+    CARD,
+    COUNTRY,
+    CURRENCY,
+    EMAIL,
+    ID,
+    LIMIT,
+    METADATA_VALUE,
+    MOST_STOCK,
+    ORDER_BY,
+    PACKAGE_DIMENSIONS,
+    PHONE,
+    PHONE_OR_NUMBER,
+    PRICE,
+    QUANTITY,
+    URLS,
+    nullable,
+    required,
+    text,
+    texts_by_name,
+)
+from gateway.shape import Shape
+
+Errors = dict[str, Any]
+
+MISSING = "required field"
+# Where mail does not arrive without them. Elsewhere the carrier says what it lacks (422).
+NEEDS_STATE = frozenset({"US", "CA", "AU", "BR", "CN", "IN", "JP", "MX"})
+NEEDS_POSTAL_CODE = NEEDS_STATE | {
+    *("AT", "BE", "BG", "CH", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GB", "GR", "HR", "HU", "IL", "IT"),
+    *("KR", "LT", "LU", "LV", "MT", "NL", "NO", "NZ", "PL", "PT", "RO", "RS", "RU", "SE", "SG", "SI", "SK", "TR", "UA"),
+}
+
+# --- Products
+
+
+def _attributes_are_named(document: dict[str, Any]) -> Errors:
+    """`attributes_sku` gives values to names in `attributes`. Without `attributes` (an update) the service knows."""
+    if "attributes" not in document:
+        return {}
+    strangers = [name for name in document.get("attributes_sku", {}) if name not in document["attributes"]]
+    return {"attributes_sku": {name: ["is not listed in attributes"] for name in strangers}} if strangers else {}
+
+
+def _attributes_for_values(document: dict[str, Any]) -> Errors:
+    if document.get("attributes_sku") and "attributes" not in document:
+        return {"attributes": [MISSING]}
+    return {}
+
+
+def _finite_stock_is_counted(document: dict[str, Any]) -> Errors:
+    inventory = document.get("inventory") or {}
+    if inventory.get("type") == "finite" and inventory.get("quantity") is None:
+        return {"inventory": {"quantity": [MISSING]}}
+    return {}
+
+
+def _has_category(document: dict[str, Any]) -> Errors:
+    return {} if "category" in document["metadata"] else {"metadata": {"category": [MISSING]}}
+
+
+def _keeps_category(document: dict[str, Any]) -> Errors:
+    if not document.get("metadata", {}).get("category", "kept").strip():
+        return {"metadata": {"category": ["must not be blank"]}}
+    return {}
+
+
+_INVENTORY = {
+    "type": "dict",
+    "schema": {
+        "type": required({"type": "string", "allowed": ["finite", "infinite"]}),
+        "quantity": nullable({"type": "integer", "min": 0, "max": MOST_STOCK}),
+        # Read back from a product and sent again, it must not be refused; it is always null for these two types.
+        "value": {"nullable": True, "allowed": [None]},
+    },
+}
+_PRODUCT = {
+    "name": text(250, least=1),
+    "description": text(5000),
+    "active": {"type": "boolean"},
+    "images": URLS,
+    "metadata": texts_by_name(METADATA_VALUE),
+    "attributes": ATTRIBUTE_NAMES,
+    "attributes_sku": texts_by_name(METADATA_VALUE),
+    "package_dimensions": PACKAGE_DIMENSIONS,
+    "price": PRICE,
+    "inventory": _INVENTORY,
+}
+PRODUCT = Shape(
+    {
+        **_PRODUCT,
+        **{name: required(_PRODUCT[name]) for name in ("name", "price", "package_dimensions", "metadata")},
+        "currency": CURRENCY,
+    },
+    rules=(_has_category, _keeps_category, _attributes_for_values, _attributes_are_named, _finite_stock_is_counted),
+)
+PRODUCT_CHANGES = Shape(_PRODUCT, rules=(_keeps_category, _attributes_are_named, _finite_stock_is_counted))
+PRODUCTS_QUERY = Shape({"category": text(500), "order_by": ORDER_BY, "limit": LIMIT, "starting_after": ID})
+
+# --- Cart
+
+
+def _one_quantity(document: dict[str, Any]) -> Errors:
+    return _either(document, "quality", "quantity")
+
+
+def _either(document: dict[str, Any], seeds: str, ours: str) -> Errors:
+    """One of two spellings must be there; when both are, they must say the same."""
+    if seeds not in document and ours not in document:
+        return {seeds: [MISSING]}
+    if seeds in document and ours in document and document[seeds] != document[ours]:
+        return {seeds: [f"differs from {ours}"], ours: [f"differs from {seeds}"]}
+    return {}
+
+
+def spelled(document: dict[str, Any], seeds: str, ours: str) -> Any:
+    """The value of a field with two spellings."""
+    return document[seeds] if seeds in document else document[ours]
+
+
+NOTHING = Shape({})
+ITEM_QUANTITY = Shape({"quality": QUANTITY, "quantity": QUANTITY}, rules=(_one_quantity,))
+
+# --- Orders
+
+
+def _address_is_whole(document: dict[str, Any]) -> Errors:
+    lacking = _lacking(document["address"])
+    return {"address": lacking} if lacking else {}
+
+
+def _lacking(address: dict[str, Any]) -> Errors:
+    country = address["country"].upper()
+    needed = {"state": country in NEEDS_STATE, "postal_code": country in NEEDS_POSTAL_CODE}
+    return {
+        part: [f"{MISSING} in {country}"]
+        for part, is_needed in needed.items()
+        if is_needed and not (address.get(part) or "").strip()
+    }
+
+
+_ADDRESS = {
+    "line1": required(text(200, least=1)),
+    "line2": nullable(text(200)),
+    "city": required(text(100, least=1)),
+    "state": nullable(text(100)),
+    "postal_code": nullable(text(20)),
+    "country": required(COUNTRY),
+}
+CHECKOUT = Shape(
+    {
+        "email": required(EMAIL),
+        "phone": required(PHONE),
+        "name": required(text(200, least=1)),
+        "address": {"type": "dict", "required": True, "schema": _ADDRESS},
+    },
+    rules=(_address_is_whole,),
+)
+SHIPPING_CHOICE = Shape({"order_id": required(ID), "shipping_id": required(ID)})
+PAYMENT = Shape(
+    {"order_id": required(ID), "cart": CARD, "card": CARD},
+    rules=(lambda document: _either(document, "cart", "card"),),
+)
+ORDERS_QUERY = Shape(
+    {
+        "status": {
+            "type": "string",
+            "allowed": ["created", "paying", "paid", "fulfilled", "canceled", "returned"],
+        },
+        "email": text(254),
+        "limit": LIMIT,
+        "starting_after": ID,
+    }
+)
+
+# --- Shipments: an order as Stripe sends it, of which only what a parcel needs is looked at
+
+
+def _has_skus(order: dict[str, Any]) -> Errors:
+    """Every SKU line says which and how many; there is at least one."""
+    lines = list(enumerate(order["items"]))
+    skus = [(place, line) for place, line in lines if line["type"] == "sku"]
+    if not skus:
+        return {"items": ["must have an item of type sku"]}
+    wrong: Errors = {}
+    for place, line in skus:
+        lacking = {name: [MISSING] for name in ("parent", "quantity") if line.get(name) is None}
+        if not lacking and line["quantity"] < 1:
+            lacking = {"quantity": ["min value is 1"]}
+        if lacking:
+            wrong[str(place)] = lacking
+    return {"items": wrong} if wrong else {}
+
+
+def _parcel_address_is_whole(order: dict[str, Any]) -> Errors:
+    lacking = _lacking(order["shipping"]["address"])
+    return {"shipping": {"address": lacking}} if lacking else {}
+
+
+_LINE = {
+    "type": "dict",
+    "allow_unknown": True,
+    "schema": {
+        "type": required({"type": "string"}),
+        "parent": nullable(ID),
+        "quantity": nullable({"type": "integer", "max": QUANTITY["max"]}),
+    },
+}
+_ORDER = {
+    "id": nullable(ID),
+    "email": nullable(EMAIL),
+    "currency": nullable(CURRENCY),
+    # As many lines as a parcel service will ever look at; each costs a price.
+    "items": {"type": "list", "required": True, "minlength": 1, "maxlength": 500, "schema": _LINE},
+    "shipping": {
+        "type": "dict",
+        "required": True,
+        "allow_unknown": True,
+        "schema": {
+            "name": required(text(200, least=1)),
+            "phone": nullable(text(40)),
+            "address": {"type": "dict", "required": True, "allow_unknown": True, "schema": _ADDRESS},
+        },
+    },
+}
+ORDER = Shape(_ORDER, open=True, rules=(_has_skus, _parcel_address_is_whole))
+SHIPMENTS_QUERY = Shape({"order_by": ORDER_BY, "limit": LIMIT, "starting_after": ID})
+
+# --- Notifications
+
+EMAIL_MESSAGE = Shape(
+    {
+        "to_email": required(EMAIL),
+        "from_email": EMAIL,
+        "subject": required(text(998, least=1)),  # a header line of RFC 5322
+        "content": required(text(500_000, least=1)),
+    }
+)
+SMS_MESSAGE = Shape(
+    {"number": PHONE_OR_NUMBER, "to_phone": PHONE_OR_NUMBER, "content": text(1600, least=1)},  # Twilio's limit
+    rules=(lambda document: _either(document, "number", "to_phone"),),
+)

@@ -1,0 +1,86 @@
+"""The processes that carry the application: Granian, WSGI on threads, with the shop's numbers.
+
+Why Granian: of the servers tried it carries this application fastest, and it drains, respawns and survives the broker
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from typing import Any
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+
+from gateway.api import Gateway, create
+
+# Calls in flight per process. A thread only waits for an answer: at 3 ms a call a handful would do, but some wait 30 s
+# for a card, and those must not leave readers without one. Idle threads end by themselves.
+THREADS = 64
+# Connections that the kernel keeps while all workers are busy: a burst waits rather than being refused.
+BACKLOG = 1024
+# The longest call (a payment, 30 s) and its answer: what is in flight at SIGTERM ends by itself within this time.
+DRAIN = 35
+# A caller that takes longer to send its request's head is not a browser.
+HEAD_TIMEOUT_MS = 10_000
+# How often a worker looks whether its parent still lives (seconds).
+ORPHAN_CHECK = 1.0
+
+_LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "chassis.logs.json_formatter"}},
+    "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}},
+    "root": {"level": "WARNING", "handlers": ["stdout"]},
+    "loggers": {"_granian": {"level": "INFO"}},
+}
+
+
+def require_free(host: str, port: int) -> None:
+    """Raise OSError when `host:port` cannot be listened on.
+
+    Granian's workers share a port with `SO_REUSEPORT`, and would silently share one with another gateway, too.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+
+
+def serve(host: str, port: int, workers: int) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is in flight, for at most `DRAIN` seconds."""
+    Granian(
+        "gateway.server:worker",
+        factory=True,
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=workers,
+        blocking_threads=THREADS,
+        backlog=BACKLOG,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=HEAD_TIMEOUT_MS),
+        websockets=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=DRAIN,
+        log_dictconfig=_LOGGING,
+    ).serve()
+
+
+def worker() -> Gateway:
+    """The application of one worker process, made after the fork."""
+    threading.Thread(target=_leave_with_parent, args=(os.getppid(),), name="orphan-check", daemon=True).start()
+    return create()
+
+
+def _leave_with_parent(parent: int) -> None:
+    """End this process when the one that started it has been killed: nobody else would, and it holds the port."""
+    while os.getppid() == parent:
+        time.sleep(ORPHAN_CHECK)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(DRAIN)
+    os._exit(1)
