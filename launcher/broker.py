@@ -1,0 +1,122 @@
+"""Which RabbitMQ a copy of the shop uses: the one it was given, a private node, or a container."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import kombu
+from amqp.exceptions import AccessRefused, NotAllowed
+
+from launcher import rabbitmq, rabbitmq_install
+from launcher.after_broker import address
+from launcher.problem import Problem
+from launcher.runtime_dir import RuntimeDir
+from launcher.supervision import Program
+
+IMAGE = "rabbitmq:3.13-management"  # the one of docker-compose.yml
+PULL_WAIT = 900  # seconds; 100 MB on a slow line
+NOTHING = (
+    "No RabbitMQ: none is installed, and neither a package manager nor a container engine can be used here. "
+    "Install rabbitmq-server, or set AMQP_URI to a broker that runs."
+)
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A broker to use: its URI, and what must be supervised for it (nothing, when it was given)."""
+
+    uri: str
+    programs: list[Program] = field(default_factory=list)
+
+
+def choose(runtime: RuntimeDir, gateway_port: int, given: str | None, say: Callable[[str], None]) -> Broker:
+    """Find or install a broker for one copy; a private one is described, not started. Raises Problem without any."""
+    if given:
+        reason = refusal(given)
+        if reason:
+            host, port = address(given)
+            raise Problem(f"The broker of AMQP_URI at {host}:{port} cannot be used: {reason}.")
+        return Broker(given)
+    ensure_server(say)
+    ports = rabbitmq.NodePorts.choose(gateway_port)
+    server = rabbitmq.installed()
+    if server:
+        programs = rabbitmq.programs(runtime, ports, server)
+    elif container_engine_runs():
+        programs = [_container(runtime, ports.amqp, say)]
+    else:
+        raise Problem(NOTHING)
+    if ports.amqp != gateway_port + 20000:
+        say(f"RabbitMQ takes port {ports.amqp}: {gateway_port + 20000} (GATEWAY_PORT + 20000) is not to be had.")
+    return Broker(f"amqp://guest:guest@127.0.0.1:{ports.amqp}//", programs)
+
+
+def ensure_server(say: Callable[[str], None]) -> None:
+    """Install RabbitMQ when it is not there and can be; no error when it cannot, as a container may do."""
+    if rabbitmq.installed():
+        return
+    manager = rabbitmq_install.available()
+    if manager and not rabbitmq_install.install(manager, say):
+        say(f"{manager.program} could not install RabbitMQ.")
+
+
+def refusal(uri: str, timeout: float = 3.0) -> str | None:
+    """Why the broker at `uri` cannot be used, in a few words without its password; None when it can."""
+    try:
+        with kombu.Connection(uri, connect_timeout=timeout, heartbeat=0) as connection:
+            connection.connect()
+    except (AccessRefused, NotAllowed):
+        return "it refuses this user, password or vhost"
+    except OSError as error:
+        return error.strerror.lower() if error.strerror else "it does not answer"
+    except Exception as error:  # a URI that is none, or a server that speaks something else
+        return f"{type(error).__name__} when connecting"
+    return None
+
+
+def wait(uri: str, timeout: float, pause: float = 0.3) -> bool:
+    """True as soon as the broker at `uri` takes a connection; False after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while refusal(uri):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+    return True
+
+
+def container_engine_runs() -> bool:
+    """True when `docker` reaches an engine."""
+    if not shutil.which("docker"):
+        return False
+    try:
+        return subprocess.run(["docker", "info"], capture_output=True, timeout=20).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def container_name(runtime: RuntimeDir) -> str:
+    """What the copy's RabbitMQ container is called."""
+    return f"shop-rabbitmq-{runtime.id}"
+
+
+def remove_container(runtime: RuntimeDir) -> None:
+    """Remove the copy's container, if a killed supervisor left one."""
+    if shutil.which("docker"):
+        try:
+            subprocess.run(["docker", "rm", "-f", container_name(runtime)], capture_output=True, timeout=60)
+        except (OSError, subprocess.TimeoutExpired):
+            return
+
+
+def _container(runtime: RuntimeDir, port: int, say: Callable[[str], None]) -> Program:
+    say(f"RabbitMQ runs in a container of {IMAGE}.")
+    remove_container(runtime)
+    here = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, timeout=30).returncode == 0
+    if not here and subprocess.run(["docker", "pull", IMAGE], timeout=PULL_WAIT).returncode != 0:
+        raise Problem(f"The image {IMAGE} could not be fetched; install rabbitmq-server or set AMQP_URI.")
+    run = ["docker", "run", "--rm", "--name", container_name(runtime), "-p", f"127.0.0.1:{port}:5672", IMAGE]
+    return Program("rabbitmq", run, order=20, stop_wait=rabbitmq.STOP_WAIT)

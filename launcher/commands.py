@@ -1,0 +1,202 @@
+"""What `./install_run_project` can be told to do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+from launcher import checks, log_view, readiness, screen
+from launcher.place import ROOT, Place, environment
+from launcher.problem import Problem
+from launcher.runtime_dir import RuntimeDir
+from launcher.screen import say
+from launcher.shop import Shop
+
+USAGE = """\
+Usage: ./install_run_project [command]
+
+  (nothing)            start the shop, stay, and stop all of it on Ctrl-C
+  --detach             start the shop and return as soon as it is ready
+  stop                 stop it
+  status               what runs, and whether the gateway is ready
+  logs [part] [-f]     the last lines of the logs; -f: and all that follows
+  shell                Nameko's shell on the running shop, or on a script from standard input
+  migrate              bring the databases up to date
+  test [argument ...]  style, types and tests; with arguments, pytest alone with those
+  bench NAME [...]     measure
+  help                 this
+
+The variables it knows are in .env.example; GATEWAY_PORT, SANDBOX_PORT, VAR_DIR and AMQP_URI let two copies run."""
+
+OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what `arguments` say; the exit status."""
+    # A shell that started us in the background has SIGINT ignored; and to be told to go is to be interrupted.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    name, rest = (arguments[0], list(arguments[1:])) if arguments else ("", [])
+    commands = {
+        "": _foreground,
+        "--detach": _detach,
+        "-d": _detach,
+        "stop": _stop,
+        "status": _status,
+        "logs": _logs,
+        "shell": _shell,
+        "migrate": _migrate,
+        "test": checks.run,
+        "bench": _bench,
+        "help": _help,
+        "--help": _help,
+        "-h": _help,
+    }
+    if name not in commands:
+        screen.errors.print(f"There is no command {name!r}.\n\n{USAGE}", markup=False)
+        return MISUSED
+    if rest and name not in ("logs", "shell", "test", "bench"):
+        screen.errors.print(f"{name} takes no arguments.\n\n{USAGE}", markup=False)
+        return MISUSED
+    try:
+        return commands[name](rest)
+    except Problem as problem:
+        if problem.detail.strip():
+            screen.errors.print(problem.detail.rstrip(), markup=False)
+        screen.errors.print(str(problem), markup=False)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # `logs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _this_shop() -> Shop:
+    return Shop(Place.from_env(environment()))
+
+
+def _running_shop() -> Shop:
+    shop = _this_shop()
+    if not shop.running or shop.record is None:
+        raise Problem("The shop is not running; start it with ./install_run_project --detach.")
+    return shop
+
+
+def _foreground(_: Sequence[str]) -> int:
+    shop = _this_shop()
+    started = shop.start(say, screen.Steps())
+    try:
+        if started:
+            _greet(shop)
+            say("\nCtrl-C stops the shop.")
+            while shop.running:
+                time.sleep(1)
+            shop.stop()  # whatever its supervisor left when it went
+            say("The shop was stopped.")
+        else:
+            say(f"The shop is running already, at {shop.url}; its logs follow, and Ctrl-C leaves it running.")
+            log_view.Follower(shop.place.var_dir, None).follow(sys.stdout, lambda: shop.running)
+    except KeyboardInterrupt:
+        if started:
+            say("\nStopping …")
+            shop.stop()
+            say("Stopped.")
+    return OK
+
+
+def _detach(_: Sequence[str]) -> int:
+    shop = _this_shop()
+    if shop.start(say, screen.Steps()):
+        _greet(shop)
+        say("\nIt runs in the background: ./install_run_project status | logs | shell | stop")
+    else:
+        say(f"The shop is running already, at {shop.url}.")
+    return OK
+
+
+def _stop(_: Sequence[str]) -> int:
+    say("The shop was stopped." if _this_shop().stop() else "The shop was not running.")
+    return OK
+
+
+def _status(_: Sequence[str]) -> int:
+    shop = _running_shop()
+    for part in shop.supervisor.parts():
+        since = max(0, part["now"] - part["start"]) if part["statename"] == "RUNNING" else 0
+        pid = part["pid"] or "-"
+        say(f"{part['name']:<16} {part['statename'].lower():<10} {pid!s:>8}  {since // 60}:{since % 60:02} min")
+    status, body = readiness.ask(f"{shop.url}/health/ready/")
+    if status == 200:
+        say(f"The shop is ready at {shop.url}.")
+        return OK
+    lacking = ", ".join(readiness.missing(body)) or "the gateway"
+    say(f"The shop is not ready: {lacking} is missing.")
+    return FAILED
+
+
+def _logs(arguments: Sequence[str]) -> int:
+    follow = "-f" in arguments
+    names = [argument for argument in arguments if argument != "-f"]
+    var_dir = Place.from_env(environment()).var_dir
+    known = sorted({readiness.part_of(path) for path in readiness.log_files(var_dir)})
+    if len(names) > 1 or (names and names[0] not in known):
+        raise Problem(
+            f"There are logs of {', '.join(known)}." if known else f"There are no logs in {var_dir / 'logs'}."
+        )
+    part = names[0] if names else None
+    follower = log_view.Follower(var_dir, part)
+    log_view.show(var_dir, part, sys.stdout)
+    if follow:
+        follower.follow(sys.stdout, lambda: True)
+    return OK
+
+
+def _shell(arguments: Sequence[str]) -> int:
+    shop = _running_shop()
+    env = shop.process_env(shop.amqp_uri)
+    shell = [sys.executable, "-m", "launcher.shell", *arguments]
+    sys.stdout.flush()
+    os.chdir(ROOT)
+    os.execve(sys.executable, shell, env)  # noqa: S606
+    return FAILED
+
+
+def _migrate(_: Sequence[str]) -> int:
+    shop = _this_shop()
+    RuntimeDir(shop.place.var_dir).prepare()
+    shop.migrate(shop.process_env(shop.place.amqp_uri or ""))
+    say("The databases are up to date.")
+    return OK
+
+
+def _bench(arguments: Sequence[str]) -> int:
+    command = [sys.executable, "-m", "bench", *arguments]
+    env = {**environment(), "PYTHONUNBUFFERED": "1"}
+    return subprocess.run(command, cwd=ROOT, env=env).returncode
+
+
+def _help(_: Sequence[str]) -> int:
+    say(USAGE)
+    return OK
+
+
+def _greet(shop: Shop) -> None:
+    url = shop.url
+    product = (
+        '{"name": "Wally bone", "price": 50, "package_dimensions": {"height": 5, "length": 5, "weight": 5, "width": 5},'
+        ' "metadata": {"category": "food", "for": "cats", "type": "fish"}}'
+    )
+    say(f"\nThe shop is ready at {url}. Three requests to try:\n")
+    say(f"  curl {url}/health/ready/")
+    say(f"  curl -X POST {url}/api/products/ -H 'Content-Type: application/json' -d '{product}'")
+    say(f"  curl '{url}/api/products/?category=food&order_by=name'")

@@ -1,0 +1,57 @@
+"""The processes of one copy, told by a mark in their environment: a reused process id is never taken for one."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable
+
+import psutil
+
+# Every process that supervisord starts inherits it, their own children too; its value is `runtime_dir.copy_id`.
+MARK = "SHOP_COPY_ID"
+
+
+def marked(copy: str) -> list[psutil.Process]:
+    """The living processes of the copy `copy`, oldest first."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == copy and process.status() != psutil.STATUS_ZOMBIE:
+                found.append((process.create_time(), process.pid, process))
+        except (psutil.Error, OSError):  # gone meanwhile, or another user's
+            continue
+    return [process for _, _, process in sorted(found, key=lambda entry: entry[:2])]
+
+
+def supervisor_of(copy: str) -> psutil.Process | None:
+    """The supervisord of the copy `copy`, or None when it does not run."""
+    for process in marked(copy):
+        try:
+            if "supervisor.supervisord" in process.cmdline():
+                return process
+        except psutil.Error:
+            continue
+    return None
+
+
+def kill(copy: str, timeout: float = 10.0) -> int:
+    """End every process of the copy `copy`, however it resists; how many there were. Raises TimeoutError at the end."""
+    count, deadline = 0, time.monotonic() + timeout
+    while remaining := marked(copy):  # again and again: a dying parent may just have made a child
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"still running: {_names(remaining)}")
+        count = max(count, len(remaining))
+        for process in remaining:
+            _kill(process)
+        psutil.wait_procs(remaining, timeout=1)
+    return count
+
+
+def _kill(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.Error):
+        process.kill()
+
+
+def _names(processes: Iterable[psutil.Process]) -> str:
+    return ", ".join(str(process.pid) for process in processes)

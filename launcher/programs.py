@@ -1,0 +1,35 @@
+"""The shop's own processes, as supervisord keeps them."""
+
+from __future__ import annotations
+
+from launcher.place import SERVICES, Place
+from launcher.runtime_dir import RuntimeDir
+from launcher.supervision import Program
+
+# A payment may take PAY_TIMEOUT (30 s); what is under way when the shop stops is finished first.
+DRAIN = 35
+# In the order of starting, after the broker (10, 20); stopped the other way round, the gateway first.
+SANDBOX_ORDER, SERVICE_ORDER, CART_ORDER, GATEWAY_ORDER = 30, 40, 50, 60
+STEADY = 5  # seconds; one that fails while it starts is retried with a growing pause instead of at once
+
+
+def shop_programs(runtime: RuntimeDir, place: Place) -> list[Program]:
+    """Sandbox (when it is needed), services and gateway of one copy."""
+    python = f"{runtime.python}"
+    programs = []
+    if place.own_sandbox:
+        programs.append(Program("sandbox", [python, "-m", "sandbox"], order=SANDBOX_ORDER))
+    for service in SERVICES:
+        nameko = [python, f"{runtime.python.parent}/nameko", "run", "--config", "config.yml", f"{service}.service"]
+        programs.append(
+            Program(
+                service,
+                [python, "-m", "launcher.after_broker", *nameko],
+                order=CART_ORDER if service == "cart" else SERVICE_ORDER,
+                stop_wait=DRAIN,
+                steady=STEADY,
+                copies=place.copies[service],
+            )
+        )
+    programs.append(Program("gateway", [python, "-m", "gateway"], order=GATEWAY_ORDER, stop_wait=DRAIN, steady=STEADY))
+    return programs

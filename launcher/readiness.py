@@ -1,0 +1,151 @@
+"""Waiting for parts of the shop to be ready, with an end to it and an eye on the processes."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import time
+import urllib.error
+import urllib.request
+import xmlrpc.client
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from launcher.problem import Problem
+from launcher.supervision import Supervisor
+
+PAUSE = 0.25  # seconds between two looks
+FALLS = 3  # a part that fell this often while starting will not come
+TAIL = 25  # lines of its log to show then
+# The gateway is on this machine, whatever proxy the environment names.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Progress:
+    """What is shown while the shop starts; this one shows nothing."""
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Around the wait for the part `name`."""
+        yield
+
+    def missing(self, names: list[str]) -> None:
+        """The parts that the gateway still misses."""
+
+
+def answers(url: str, timeout: float = 3.0) -> bool:
+    """True when `url` answers 200 within `timeout` seconds."""
+    return ask(url, timeout)[0] == 200
+
+
+def ask(url: str, timeout: float = 3.0) -> tuple[int, Any]:
+    """Status and JSON body (None when it is none) of a GET of `url`; status 0 when nothing answers."""
+    try:
+        with _DIRECT.open(url, timeout=timeout) as answer:
+            return answer.status, _json(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, _json(error.read())
+    except (OSError, http.client.HTTPException):
+        return 0, None
+
+
+def until(
+    supervisor: Supervisor, ready: Callable[[], bool], timeout: float, part: str, look: Callable[[], None] | None = None
+) -> None:
+    """Wait until `ready()`. Raises Problem with the tail of a log when a process keeps falling, or after `timeout`
+    seconds, then of `part`. `look` is called at every turn."""
+    deadline = time.monotonic() + timeout
+    starts: dict[str, set[int]] = {}
+    while not ready():
+        fallen = _fallen(supervisor, starts)
+        if fallen:
+            raise _problem(supervisor, fallen, "does not stay up")
+        if time.monotonic() > deadline:
+            raise _problem(supervisor, part, f"was not ready after {timeout:.0f} s")
+        if look:
+            look()
+        time.sleep(PAUSE)
+
+
+def until_ready(supervisor: Supervisor, gateway_url: str, timeout: float, progress: Progress) -> None:
+    """Wait until the gateway says that every part is there. Raises Problem as `until` does."""
+    lacking = ["gateway"]
+
+    def ready() -> bool:
+        status, body = ask(f"{gateway_url}/health/ready/")
+        lacking[:] = missing(body) or ["gateway"]
+        return status == 200
+
+    with progress.step("gateway and services"):
+        deadline = time.monotonic() + timeout
+        try:
+            until(supervisor, ready, timeout, "gateway", lambda: progress.missing(list(lacking)))
+        except Problem:
+            if time.monotonic() < deadline:
+                raise
+            raise _problem(supervisor, lacking[0], f"was not ready after {timeout:.0f} s") from None
+
+
+def missing(body: Any) -> list[str]:
+    """The names of the parts that a body of /health/ready/ calls not ok."""
+    parts = body.get("parts", body.get("checks", body)) if isinstance(body, dict) else {}
+    found = []
+    for name, state in parts.items() if isinstance(parts, dict) else ():
+        said = state.get("status") if isinstance(state, dict) else state
+        if name not in ("status", "request_id") and isinstance(said, str) and said != "ok":
+            found.append(name)
+    return found
+
+
+def tail(var_dir: Path, part: str, lines: int = TAIL) -> str:
+    """The last `lines` lines of the logs of `part`, all its copies."""
+    texts = []
+    for path in log_files(var_dir, part):
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 400 * lines))
+            texts.append("\n".join(file.read().decode(errors="replace").splitlines()[-lines:]))
+    return "\n".join(texts)
+
+
+def log_files(var_dir: Path, part: str | None = None) -> list[Path]:
+    """The current log files of `part`, or of every part, by name."""
+    found = [path for path in (var_dir / "logs").glob("*.log") if part is None or part_of(path) == part]
+    return sorted(found)
+
+
+def part_of(path: Path) -> str:
+    """Whose log `path` is: cart-2.log is cart's."""
+    name, dash, number = path.stem.rpartition("-")
+    return name if dash and number.isdigit() else path.stem
+
+
+def _fallen(supervisor: Supervisor, starts: dict[str, set[int]]) -> str | None:
+    if supervisor.process is None:
+        raise Problem("supervisord has gone.", tail(supervisor.runtime.var_dir, "supervisord"))
+    try:
+        parts = supervisor.parts()
+    except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+        return None  # busy; its process is there, and the next look will tell
+    for info in parts:
+        name = f"{info['group']}:{info['name']}"
+        if info["start"]:
+            starts.setdefault(name, set()).add(info["start"])
+        down = info["statename"] in ("BACKOFF", "EXITED", "FATAL")
+        if info["statename"] == "FATAL" or (down and len(starts.get(name, ())) >= FALLS):
+            return str(info["group"])
+    return None
+
+
+def _problem(supervisor: Supervisor, part: str, what: str) -> Problem:
+    logs = supervisor.runtime.var_dir / "logs"
+    return Problem(f"{part} {what}; its log is in {logs}.", tail(supervisor.runtime.var_dir, part))
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None

@@ -1,0 +1,61 @@
+"""What the launcher shows: steps with a spinner on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+from rich.console import Console
+
+from launcher.readiness import Progress
+
+REMIND = 15.0  # seconds after which a log without a terminal is told that something still goes on
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+
+
+def say(sentence: str) -> None:
+    """Show one line, as it is."""
+    console.print(sentence, markup=False)
+
+
+class Steps(Progress):
+    """Shows each wait while it lasts, and how long it took."""
+
+    def __init__(self) -> None:
+        self.wanting = ""
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Around the wait for the part `name`."""
+        self.wanting = ""
+        started = time.monotonic()
+        over = threading.Event()
+        with console.status(f"{name} …") as spinner:
+            watch = threading.Thread(target=self._watch, args=(name, started, over, spinner), daemon=True)
+            watch.start()
+            try:
+                yield
+            finally:
+                over.set()
+                watch.join()
+        console.print(f"  ✓ {name} ({time.monotonic() - started:.1f} s)", markup=False)
+
+    def missing(self, names: list[str]) -> None:
+        """The parts that the gateway still misses."""
+        self.wanting = ": " + ", ".join(names)
+
+    def _watch(self, name: str, started: float, over: threading.Event, spinner: object) -> None:
+        reminded = started
+        while not over.wait(0.5):
+            now = time.monotonic()
+            text = f"{name}{self.wanting} … {now - started:.0f} s"
+            if console.is_terminal:
+                spinner.update(text)  # type: ignore[attr-defined]
+            elif now - reminded > REMIND:
+                reminded = now
+                console.print(f"  … {text}", markup=False)

@@ -1,0 +1,24 @@
+"""``python -m launcher.shell``: Nameko's shell with config.yml, and a banner without the broker's password."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+warnings.filterwarnings("ignore")  # eventlet's own farewell, at import
+
+from nameko.cli import shell  # noqa: E402
+from nameko.cli.main import main  # noqa: E402
+
+
+class QuietRunner(shell.ShellRunner):  # type: ignore[misc]
+    """Nameko's runner with a banner of ours."""
+
+    def __init__(self, banner: str, local: dict[str, object]) -> None:
+        banner = "n.rpc.<service>.<method>(...) calls a service: n.rpc.products.list()" if sys.stdin.isatty() else ""
+        super().__init__(banner, local)
+
+
+shell.ShellRunner = QuietRunner
+sys.argv[1:1] = ["shell", "--config", "config.yml"]
+sys.exit(main())

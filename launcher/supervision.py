@@ -1,0 +1,190 @@
+"""supervisord for one copy: its configuration, its start and end, and the questions asked of it over its socket."""
+
+from __future__ import annotations
+
+import http.client
+import resource
+import shlex
+import socket
+import subprocess
+import time
+import xmlrpc.client
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+from launcher import processes
+from launcher.problem import Problem
+from launcher.runtime_dir import RuntimeDir
+
+FOREVER = 1_000_000  # tries: a part that lost its broker or disk comes back whenever that does
+FILES = 65536  # open files, when the system allows: RabbitMQ takes one per connection and queue
+LOG_BYTES, LOG_BACKUPS = "10MB", 3
+START_WAIT = 15.0  # seconds for supervisord itself, which takes half a second on an idle machine
+
+
+@dataclass(frozen=True)
+class Program:
+    """One line of the shop, as supervisord keeps it.
+
+    Attributes:
+        name: what `status` and `logs` call it.
+        command: program and arguments; no word of it may need more than shell quoting.
+        order: started in ascending, stopped in descending order.
+        stop_wait: seconds from SIGTERM to SIGKILL.
+        steady: seconds that it must run to count as started.
+        copies: number of processes.
+        env: what it has beside the environment of supervisord; plain words.
+    """
+
+    name: str
+    command: Sequence[str]
+    order: int
+    stop_wait: int = 10
+    steady: int = 1
+    copies: int = 1
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+def configuration(runtime: RuntimeDir, programs: Sequence[Program]) -> str:
+    """The text of supervisord.conf for `programs`. Nothing of it starts by itself: the launcher says when."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    files = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    sections = [
+        _section("unix_http_server", file=runtime.supervisor_socket, chmod="0600"),
+        _section(
+            "rpcinterface:supervisor",
+            **{"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
+        ),
+        _section(
+            "supervisord",
+            identifier="shop",
+            pidfile=runtime.path / "supervisord.pid",
+            logfile=runtime.var / "logs" / "supervisord.log",
+            logfile_maxbytes=LOG_BYTES,
+            logfile_backups=LOG_BACKUPS,
+            minfds=files,
+            directory=runtime.root,
+        ),
+    ]
+    sections += [_program(runtime, program) for program in programs]
+    return "\n".join(sections)
+
+
+def _program(runtime: RuntimeDir, program: Program) -> str:
+    several = program.copies > 1
+    name = "%(program_name)s-%(process_num)d" if several else "%(program_name)s"
+    options: dict[str, object] = {
+        "command": shlex.join(program.command).replace("%", "%%"),
+        "process_name": name,
+        "numprocs": program.copies,
+        "numprocs_start": 1,
+        "directory": runtime.root,
+        "priority": program.order,
+        "autostart": "false",
+        "autorestart": "true",
+        "startsecs": program.steady,
+        "startretries": FOREVER,
+        "stopsignal": "TERM",
+        "stopwaitsecs": program.stop_wait,
+        # SIGTERM goes to the leader, which finishes what is under way and ends its workers itself; SIGKILL to them all.
+        "stopasgroup": "false",
+        "killasgroup": "true",
+        "redirect_stderr": "true",
+        "stdout_logfile": f"{runtime.var}/logs/{name}.log",
+        "stdout_logfile_maxbytes": LOG_BYTES,
+        "stdout_logfile_backups": LOG_BACKUPS,
+    }
+    if program.env:
+        options["environment"] = ",".join(f'{key}="{value}"' for key, value in program.env.items())
+    return _section(f"program:{program.name}", **options)
+
+
+def _section(title: str, **options: object) -> str:
+    return "\n".join([f"[{title}]", *(f"{key}={value}" for key, value in options.items()), ""])
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class _SocketTransport(xmlrpc.client.Transport):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__()
+        self.path, self.timeout = path, timeout
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        return _SocketConnection(self.path, self.timeout)
+
+
+class Supervisor:
+    """supervisord of one copy, running or not."""
+
+    def __init__(self, runtime: RuntimeDir, address: str | None = None) -> None:
+        """`address`: the socket that a running supervisord was started with, when another temporary directory was in
+        force then."""
+        self.runtime = runtime
+        self.address = address or str(runtime.supervisor_socket)
+
+    @property
+    def process(self) -> psutil.Process | None:
+        """The running supervisord, or None."""
+        return processes.supervisor_of(self.runtime.id)
+
+    def start(self, programs: Sequence[Program], env: Mapping[str, str]) -> None:
+        """Write the configuration and run supervisord with `env`, in a session of its own; none of `programs` is
+        started yet. Raises Problem when it does not answer."""
+        runtime = self.runtime
+        runtime.supervisor_conf.write_text(configuration(runtime, programs), encoding="utf-8")
+        runtime.supervisor_socket.unlink(missing_ok=True)
+        log = runtime.var_dir / "logs" / "supervisord.log"
+        with (runtime.path / "supervisord.out").open("wb") as output:
+            child = subprocess.Popen(
+                [runtime.python, "-m", "supervisor.supervisord", "-n", "-c", runtime.supervisor_conf],
+                cwd=runtime.root,
+                env={**env, processes.MARK: runtime.id},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C in the terminal is for the launcher, which ends the parts in order
+            )
+        deadline = time.monotonic() + START_WAIT
+        while not self.answers():
+            if child.poll() is not None or time.monotonic() > deadline:
+                said = (runtime.path / "supervisord.out").read_text(encoding="utf-8", errors="replace")
+                raise Problem(f"supervisord did not start; its log is {log}.", said[-2000:])
+            time.sleep(0.05)
+
+    def answers(self) -> bool:
+        """True when supervisord takes questions."""
+        try:
+            return bool(self.ask("getState", timeout=5)["statename"] == "RUNNING")
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+            return False
+
+    def ask(self, method: str, *arguments: object, timeout: float = 60.0) -> Any:
+        """Call `supervisor.<method>`. Raises OSError, http.client.HTTPException or xmlrpc.client.Error."""
+        transport = _SocketTransport(self.address, timeout)
+        with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as proxy:
+            return getattr(proxy.supervisor, method)(*arguments)
+
+    def run(self, name: str) -> None:
+        """Start the program `name`, all copies, without waiting for it. Running ones stay."""
+        self.ask("startProcessGroup", name, False)
+
+    def halt(self, name: str, timeout: float = 90.0) -> None:
+        """Stop the program `name`, all copies, and keep it down until `run`."""
+        self.ask("stopProcessGroup", name, True, timeout=timeout)
+
+    def parts(self) -> list[dict[str, Any]]:
+        """Every process as supervisord sees it: name, group, statename, pid, start, now, exitstatus, spawnerr."""
+        return list(self.ask("getAllProcessInfo"))
