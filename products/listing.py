@@ -1,0 +1,117 @@
+"""The list of products: found, ordered and paged in two queries, the same on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from contracts.errors import InvalidRequest
+from products.catalog import CATEGORY_NAMES, fold, whole_term, words
+from products.tables import product_metadata, product_terms, products, stock
+
+COLUMNS: dict[str, sa.Column[Any]] = {
+    "name": products.c.name_key,
+    "price": products.c.price,
+    "created": products.c.created,
+    "updated": products.c.updated,
+}
+
+
+def page(
+    connection: Connection, category: str | None, order_by: str, limit: int, starting_after: str | None
+) -> tuple[Sequence[Any], bool, int]:
+    """One page, as `ProductStore.page` has it: rows with body and stock, whether there are more, and the total."""
+    name = order_by.removeprefix("-")
+    reverse = order_by.startswith("-")
+    by_metadata = name not in COLUMNS
+    entry = product_metadata.alias("entry")
+    key: sa.ColumnElement[Any] = entry.c.value_key if by_metadata else COLUMNS[name]
+    found = sa.join(products, stock, stock.c.sku == products.c.sku)
+    if by_metadata:
+        found = found.outerjoin(entry, (entry.c.product == products.c.id) & (entry.c.name == name))
+    matches = [products.c.removed == sa.false(), *_matches(category)]
+
+    about = connection.execute(
+        sa.select(
+            sa.select(sa.func.count()).select_from(products).where(*matches).scalar_subquery().label("total"),
+            _cursor(products.c.id, starting_after).label("cursor"),
+            _cursor_key(name, starting_after).label("cursor_key"),
+            _is_known(name).label("known"),
+        )
+    ).one()
+    if not about.known:
+        raise _wrong("order_by", f"no product has {name}")
+    if starting_after is not None:
+        if about.cursor is None:
+            raise _wrong("starting_after", f"there is no product {starting_after}")
+        matches.append(_after(key, about.cursor_key, about.cursor, reverse, by_metadata))
+
+    order = key.desc() if reverse else key.asc()
+    chosen = (
+        sa.select(products.c.body, stock.c.type, stock.c.quantity, stock.c.value)
+        .select_from(found)
+        .where(*matches)
+        .order_by(order.nulls_last() if by_metadata else order, products.c.id)
+        .limit(limit + 1)
+    )
+    rows = connection.execute(chosen).all()
+    return rows[:limit], len(rows) > limit, about.total
+
+
+def _matches(category: str | None) -> list[sa.ColumnElement[bool]]:
+    """The whole text is a name, an attribute or a category; or all of its words are in the name and description."""
+    if category is None or not fold(category):
+        return []
+    term, product = product_terms.c.term, product_terms.c.product
+    parts = sorted(words(category))
+    if len(parts) <= 1:
+        return [products.c.id.in_(sa.select(product).where(term.in_([whole_term(category), *parts])))]
+    by_words = sa.select(product).where(term.in_(parts)).group_by(product).having(sa.func.count() == len(parts))
+    return [products.c.id.in_(sa.select(product).where(term == whole_term(category)).union(by_words))]
+
+
+def _after(
+    key: sa.ColumnElement[Any], cursor_key: Any, cursor: str, reverse: bool, by_metadata: bool
+) -> sa.ColumnElement[bool]:
+    """What comes after the cursor: a later key, or the same key and a later id; without a key, last of all."""
+    if cursor_key is None:
+        return key.is_(None) & (products.c.id > cursor)
+    later = key < cursor_key if reverse else key > cursor_key
+    # The first half says nothing that the second does not; an index can follow it.
+    reach = key <= cursor_key if reverse else key >= cursor_key
+    rest = reach & (later | (products.c.id > cursor))
+    return rest | key.is_(None) if by_metadata else rest
+
+
+def _cursor(column: sa.ColumnElement[Any], product_id: str | None) -> sa.ColumnElement[Any]:
+    """One column of the product that the page before ended with; a removed one still has its place."""
+    if product_id is None:
+        return sa.null()
+    return sa.select(column).where(products.c.id == product_id).scalar_subquery()
+
+
+def _cursor_key(name: str, product_id: str | None) -> sa.ColumnElement[Any]:
+    if name in COLUMNS or product_id is None:
+        return _cursor(COLUMNS.get(name, products.c.id), product_id)
+    value = product_metadata.c.value_key
+    here = (product_metadata.c.product == product_id) & (product_metadata.c.name == name)
+    return sa.select(value).where(here).scalar_subquery()
+
+
+def _is_known(name: str) -> sa.ColumnElement[bool]:
+    """Whether products can be ordered by `name`: what every catalogue has, or some product's metadata."""
+    if name in COLUMNS or name in CATEGORY_NAMES:
+        return sa.true()
+    return (
+        sa.select(product_metadata.c.name)
+        .join(products, products.c.id == product_metadata.c.product)
+        .where(product_metadata.c.name == name, products.c.removed == sa.false())
+        .exists()
+    )
+
+
+def _wrong(field: str, message: str) -> InvalidRequest:
+    return InvalidRequest(f"{field}: {message}.", {"errors": {field: [message]}})

@@ -1,0 +1,119 @@
+"""Keeps the projection in step with the catalogue: written through on every change, and built anew from all of it."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+from contracts.errors import Conflict, NotFound, Unavailable
+from products.catalog import Catalog, Product, product_id, sku_id
+from products.drafts import Change, Draft
+from products.stock import Inventory
+from products.store import Kept, ProductStore
+
+# Writers of one product at the same moment that are waited out before the caller is asked to come back.
+ATTEMPTS = 5
+# Products written in one transaction of a rebuild: short enough that nobody waits for it.
+BATCH = 100
+
+
+class Projection:
+    """The catalogue as the shop's own database has it.
+
+    Args:
+        catalog: who keeps the products and prices.
+        store: where they are projected to.
+    """
+
+    def __init__(self, catalog: Catalog, store: ProductStore) -> None:
+        self.catalog = catalog
+        self.store = store
+
+    def add(self, draft: Draft, key: str) -> Kept:
+        """Make a product; the same key finds it made, or finishes it. Raises Conflict when it was deleted since."""
+        made = product_id(key)
+        kept = self.store.kept(made)
+        if kept is None:
+            try:
+                self._write(self.catalog.add(draft, made, sku_id(key)), 0)
+            except NotFound:
+                raise Conflict(f"What this key made, {made}, has been deleted.") from None
+            kept = self.get(made)
+        elif kept.removed:
+            raise Conflict(f"What this key made, {made}, has been deleted.")
+        return kept
+
+    def get(self, product_id: str) -> Kept:
+        """The product. Raises NotFound, or Unavailable while nobody knows."""
+        kept = self.store.kept(product_id)
+        if kept is None:
+            self.require_read()
+        if kept is None or kept.removed:
+            raise NotFound(f"There is no product {product_id}.")
+        return kept
+
+    def change(self, product_id: str, given: dict[str, Any]) -> Kept:
+        """Change a product. Raises NotFound, InvalidRequest."""
+        kept = self.get(product_id)
+        product = kept.product
+        change = Change.parse(given, product.attributes, product.sku.attributes, product.metadata)
+        try:
+            changed = self.catalog.change(product, change)
+        except NotFound:
+            self.store.remove(product_id)
+            raise
+        self._write(changed, kept.revision, change.inventory)
+        return self.get(product_id)
+
+    def remove(self, product_id: str) -> None:
+        """Delete a product; one that is deleted already stays so. Raises NotFound when there never was one.
+
+        Deleting again is no failure: who repeats the request has lost the answer to the first.
+        """
+        kept = self.store.kept(product_id)
+        if kept is None:
+            self.require_read()
+            raise NotFound(f"There is no product {product_id}.")
+        if not kept.removed:
+            self.catalog.remove(kept.product)
+            self.store.remove(product_id)
+
+    def require_read(self) -> None:
+        """Raises Unavailable until the catalogue has been read once: an empty projection says nothing."""
+        if not self.store.catalogue_read():
+            raise Unavailable("The catalogue is still being read from Stripe.", {"retry_after": 2})
+
+    def rebuild(self) -> dict[str, int]:
+        """Read the whole catalogue, and make the projection agree with it. What is on a shelf stays as it is.
+
+        Changes made while it runs are newer than what it read, and stay.
+
+        Returns how many products there are, how many rows were written, and how many removed.
+        """
+        before = self.store.revisions()
+        seen: set[str] = set()
+        written = 0
+        found = self.catalog.all()
+        while batch := list(islice(found, BATCH)):
+            seen.update(product.id for product in batch)
+            written += self.store.save_all([(product, before.get(product.id, 0)) for product in batch])
+        # A price that changed while the pages were read may have slipped through between them: ask for each by name.
+        unseen = {known: revision for known, revision in before.items() if known not in seen}
+        lost = {known: revision for known, revision in unseen.items() if self.catalog.get(known) is None}
+        removed = self.store.remove_all(lost)
+        self.store.set_catalogue_read()
+        return {"products": len(seen) + len(unseen) - len(lost), "written": written, "removed": removed}
+
+    def _write(self, product: Product, revision: int, inventory: Inventory | None = None) -> None:
+        """Project `product`, read after the write that was `revision`; when others wrote since, read it again."""
+        for _ in range(ATTEMPTS):
+            if self.store.save(product, revision, inventory):
+                return
+            kept = self.store.kept(product.id)
+            # The revision first, then the catalogue: so what is read is at least as new as what was written.
+            fresh = None if kept is None or kept.removed else self.catalog.get(product.id)
+            if kept is None or fresh is None:
+                self.store.remove(product.id)
+                raise NotFound(f"There is no product {product.id}.")
+            product, revision = fresh, kept.revision
+        raise Unavailable("The product is being changed by others; try again.", {"retry_after": 1})

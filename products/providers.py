@@ -1,0 +1,38 @@
+"""What the products service is given: the catalogue's keeper, as the settings name it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nameko.extensions import DependencyProvider
+
+from chassis.provider_http import ProviderSession
+from chassis.settings import Settings
+from products.catalog import Catalog
+from products.stripe_catalog import StripeCatalog
+
+
+def stripe_catalog(settings: Settings) -> StripeCatalog:
+    """Stripe, or the sandbox in its place."""
+    session = ProviderSession(settings.provider_connect_timeout, settings.provider_timeout)
+    return StripeCatalog(settings.stripe.key, settings.stripe.base, session)
+
+
+class CatalogProvider(DependencyProvider):
+    """One `Catalog` for all workers: it holds connections, and nothing else."""
+
+    def setup(self) -> None:
+        self.catalog: Catalog = stripe_catalog(Settings.from_config(self.container.config))
+
+    def get_dependency(self, worker_ctx: Any) -> Catalog:
+        return self.catalog
+
+
+class CurrencyProvider(DependencyProvider):
+    """The currency of a product that names none."""
+
+    def setup(self) -> None:
+        self.currency = Settings.from_config(self.container.config).currency
+
+    def get_dependency(self, worker_ctx: Any) -> str:
+        return self.currency

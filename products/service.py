@@ -1,0 +1,229 @@
+"""The products service: what the shop sells, found, ordered and paged; its prices; what is left of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nameko.timer import timer
+
+from chassis.database import StoreProvider
+from chassis.entrypoint import rpc
+from chassis.logs import log
+from contracts.errors import InvalidRequest, ShopError
+from products.catalog import Catalog
+from products.drafts import Draft
+from products.projection import Projection
+from products.providers import CatalogProvider, CurrencyProvider
+from products.stock import gone, lines, short, wishes
+from products.store import Kept, ProductStore
+
+Items = list[dict[str, Any]]  # a name of its own: in the class, `list` is the verb
+
+MOST_ON_A_PAGE = 100
+# Seconds between two looks whether the catalogue has been read once; after that, a look is one small query.
+READ_AGAIN = 5
+
+
+class ProductsService:
+    name = "products"
+
+    store: ProductStore = StoreProvider(ProductStore)
+    catalog: Catalog = CatalogProvider()
+    currency: str = CurrencyProvider()
+
+    @rpc(expected_exceptions=ShopError)
+    def create(self, spec: dict[str, Any], key: str) -> dict[str, Any]:
+        """Make a product with its SKU.
+
+        Args:
+            spec: the body of `POST /api/products/`: price in whole cents, sides in inches, weight in ounces.
+            key: made by the caller; the same key makes one product, however often it comes.
+
+        Returns the public product. Raises InvalidRequest, Refused, Conflict (made and deleted since, or being made at
+        this moment), Unavailable (repeating is safe), ProviderFailure.
+        """
+        draft = Draft.parse(spec, self.currency)
+        return self._projection.add(draft, _key(key)).public()
+
+    @rpc(expected_exceptions=ShopError)
+    def update(self, product_id: str, changes: dict[str, Any]) -> dict[str, Any]:
+        """Change a product; whatever `changes` does not name stays. Telling the same changes twice does them once.
+
+        Args:
+            product_id: ``prod_…``.
+            changes: the body of `PUT /api/products/{id}`; `metadata` is merged, "" removing a name, everything else
+                takes the old one's place; `inventory` says what is on the shelf now. The SKU's id survives a new price.
+
+        Returns the public product. Raises NotFound, InvalidRequest, Refused, Unavailable, ProviderFailure.
+        """
+        return self._projection.change(product_id, changes).public()
+
+    @rpc(expected_exceptions=ShopError)
+    def get(self, product_id: str) -> dict[str, Any]:
+        """The public product. Raises NotFound."""
+        return self._projection.get(product_id).public()
+
+    @rpc(expected_exceptions=ShopError)
+    def list(
+        self,
+        category: str | None = None,
+        order_by: str = "name",
+        limit: int = MOST_ON_A_PAGE,
+        starting_after: str | None = None,
+    ) -> dict[str, Any]:
+        """One page of the products, those that are not active included.
+
+        Args:
+            category: a whole name, attribute name, or value of the metadata `category`, `for` or `type`; or words that
+                are all in the name or description; whatever the case. None or blank for everything.
+            order_by: name, price, created, updated or a metadata name; a leading "-" reverses; those without it last.
+            limit: 1 to 100.
+            starting_after: the id that the page before ended with.
+
+        Returns ``{"object": "list", "url", "has_more", "total_count", "data": [product, …]}``. Raises InvalidRequest.
+        """
+        _check_page(category, order_by, limit, starting_after)
+        self._projection.require_read()
+        data, has_more, total = self.store.page(category, order_by, limit, starting_after)
+        return {"object": "list", "url": "/v1/products", "has_more": has_more, "total_count": total, "data": data}
+
+    @rpc(expected_exceptions=ShopError)
+    def delete(self, product_id: str) -> dict[str, Any]:
+        """Take a product out of every list, and its SKU off sale, for good.
+
+        Returns ``{"id", "object": "product", "deleted": True}``, also for one that is deleted already: the caller then
+        repeats because an answer was lost. Raises NotFound for one that never was, Unavailable, ProviderFailure.
+        """
+        self._projection.remove(product_id)
+        return {"id": product_id, "object": "product", "deleted": True}
+
+    @rpc(expected_exceptions=ShopError)
+    def offer(self, product_id: str) -> dict[str, Any]:
+        """What a cart needs to know of a product.
+
+        Returns ``{"product", "sku", "name", "price", "currency", "inventory": {"type", "quantity", "value"},
+        "package_dimensions"}``: cents; what is left now; inches and ounces. Raises NotFound, Conflict (not on sale).
+        """
+        kept = self._projection.get(product_id)
+        product = kept.product
+        if not product.on_sale:
+            raise gone(product.sku.id)
+        return {
+            "product": product.id,
+            "sku": product.sku.id,
+            "name": product.name,
+            "price": product.sku.price,
+            "currency": product.sku.currency,
+            "inventory": kept.left.public(),
+            "package_dimensions": product.package_dimensions,
+        }
+
+    @rpc(expected_exceptions=ShopError)
+    def price(self, items: Items, check_stock: bool = True) -> Items:
+        """What items cost now.
+
+        Args:
+            items: ``[{"parent": "sku_…", "quantity": 2}, …]``.
+            check_stock: refuse what is not there; holds nothing.
+
+        Returns, in the same order, ``{"parent", "product", "description", "quantity", "price", "currency",
+        "package_dimensions"}``, the price being that of one piece in cents. Raises InvalidRequest; Conflict when a SKU
+        is not on sale or short, with ``facts`` ``{"parent", "left"}``.
+        """
+        wanted = lines(items)
+        kept = self.store.by_sku(line.parent for line in wanted)
+        for line in wanted:
+            found = kept.get(line.parent)
+            if found is None:
+                self._projection.require_read()
+            if found is None or found.removed or not found.product.on_sale:
+                raise gone(line.parent)
+            if check_stock and not found.left.covers(line.quantity):
+                raise short(line.parent, found.product.name, line.quantity, found.left)
+        return [_priced(kept[wish.parent], wish.quantity) for wish in wishes(items)]
+
+    @rpc(expected_exceptions=ShopError)
+    def reserve(self, key: str, items: Items) -> dict[str, Any]:
+        """Take items off the shelves for an order: all of them, or none.
+
+        Args:
+            key: made by the caller; the same key takes once, and never again after its release.
+            items: ``[{"parent": "sku_…", "quantity": 2}, …]``.
+
+        Returns ``{"key", "state": "held"}``. Raises InvalidRequest; Conflict when a SKU is short or not on sale
+        (``facts`` ``{"parent", "left"}``), when the key was released, or when it holds other items.
+        """
+        wanted = lines(items)
+        self.store.stock.reserve(_key(key), wanted)
+        return {"key": key, "state": "held"}
+
+    @rpc(expected_exceptions=ShopError)
+    def release(self, key: str) -> dict[str, Any]:
+        """Put back what `key` took, once; if it took nothing yet, it never will.
+
+        Returns ``{"key", "state": "released"}``.
+        """
+        self.store.stock.release(_key(key))
+        return {"key": key, "state": "released"}
+
+    @rpc(expected_exceptions=ShopError)
+    def rebuild(self) -> dict[str, int]:
+        """Read the whole catalogue from Stripe, and make the database agree; what is on the shelves stays.
+
+        Returns ``{"products", "written", "removed"}``. Raises Unavailable, ProviderFailure. Takes seconds per 1000
+        products: give it time.
+        """
+        return self._projection.rebuild()
+
+    @rpc(expected_exceptions=ShopError)
+    def health(self) -> dict[str, str]:
+        """Returns ``{"status": "ok", "database": "ok"}``; raises Unavailable when it cannot answer for the shop."""
+        self.store.database.ping()
+        self._projection.require_read()
+        return {"status": "ok", "database": "ok"}
+
+    @timer(interval=READ_AGAIN, eager=True)
+    def read_catalogue(self) -> None:
+        """At first start the projection is empty: fill it, and try again while Stripe is away. Stops no start."""
+        try:
+            if not self.store.catalogue_read():
+                log.info("catalogue read", **self._projection.rebuild())
+        except ShopError as error:
+            log.warning("catalogue not read", detail=error.detail)
+
+    @property
+    def _projection(self) -> Projection:
+        return Projection(self.catalog, self.store)
+
+
+def _priced(kept: Kept, quantity: int) -> dict[str, Any]:
+    product = kept.product
+    return {
+        "parent": product.sku.id,
+        "product": product.id,
+        "description": product.name,
+        "quantity": quantity,
+        "price": product.sku.price,
+        "currency": product.sku.currency,
+        "package_dimensions": product.package_dimensions,
+    }
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str) or not 1 <= len(key) <= 255:
+        raise InvalidRequest("A key is 1 to 255 characters.", {"errors": {"key": ["must be 1 to 255 characters"]}})
+    return key
+
+
+def _check_page(category: Any, order_by: Any, limit: Any, starting_after: Any) -> None:
+    errors: dict[str, Any] = {}
+    if category is not None and not isinstance(category, str):
+        errors["category"] = ["must be a string"]
+    if not isinstance(order_by, str) or not order_by.removeprefix("-"):
+        errors["order_by"] = ["must name what to order by"]
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MOST_ON_A_PAGE:
+        errors["limit"] = [f"must be a whole number between 1 and {MOST_ON_A_PAGE}"]
+    if starting_after is not None and not isinstance(starting_after, str):
+        errors["starting_after"] = ["must be a product's id"]
+    if errors:
+        raise InvalidRequest(f"Not a valid list: {', '.join(sorted(errors))}.", {"errors": errors})

@@ -1,0 +1,138 @@
+"""What is left of a SKU, and what it takes to hold some of it for an order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from contracts.errors import Conflict, InvalidRequest
+
+FINITE = "finite"
+INFINITE = "infinite"
+BUCKET = "bucket"
+
+IN_STOCK = "in_stock"
+LIMITED = "limited"
+OUT_OF_STOCK = "out_of_stock"
+
+# The states of a hold. A released one is kept as a tombstone: a reserve that was under way when its order was given up
+# may arrive after the release, and must then take nothing.
+HELD = "held"
+RELEASED = "released"
+
+# Far more than any shelf holds, and small enough that no sum of orders leaves a 64-bit column.
+MOST = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """How much of one SKU there is, as Stripe's SKUs told it.
+
+    Attributes:
+        type: "finite" (counted), "infinite" (never runs out) or "bucket" (only roughly known).
+        quantity: pieces, for a finite one; else None.
+        value: "in_stock", "limited" or "out_of_stock", for a bucket; else None.
+    """
+
+    type: str
+    quantity: int | None = None
+    value: str | None = None
+
+    def covers(self, quantity: int) -> bool:
+        """Whether `quantity` pieces can be sold."""
+        if self.type == FINITE:
+            return (self.quantity or 0) >= quantity
+        return self.type == INFINITE or self.value != OUT_OF_STOCK
+
+    def public(self) -> dict[str, Any]:
+        """The inventory as a SKU shows it."""
+        return {"type": self.type, "quantity": self.quantity, "value": self.value}
+
+    @classmethod
+    def parse(cls, given: Any) -> Inventory:
+        """Read a caller's inventory. Raises InvalidRequest with errors named as the fields of an inventory."""
+        if not isinstance(given, Mapping):
+            raise _wrong("inventory", "must be an object with a type")
+        unknown = [name for name in given if name not in ("type", "quantity", "value")]
+        if unknown:
+            raise _wrong(str(unknown[0]), "unknown field")
+        kind, quantity, value = given.get("type"), given.get("quantity"), given.get("value")
+        if kind not in (FINITE, INFINITE, BUCKET):
+            raise _wrong("type", f"must be {FINITE}, {INFINITE} or {BUCKET}")
+        if kind == FINITE:
+            if not _whole(quantity) or not 0 <= quantity <= MOST:
+                raise _wrong("quantity", f"must be a whole number between 0 and {MOST}")
+        elif quantity is not None:
+            raise _wrong("quantity", f"is only for a {FINITE} inventory")
+        if kind == BUCKET:
+            if value not in (IN_STOCK, LIMITED, OUT_OF_STOCK):
+                raise _wrong("value", f"must be {IN_STOCK}, {LIMITED} or {OUT_OF_STOCK}")
+        elif value is not None:
+            raise _wrong("value", f"is only for a {BUCKET} inventory")
+        return cls(kind, quantity, value)
+
+
+@dataclass(frozen=True)
+class Line:
+    """So many pieces of one SKU."""
+
+    parent: str
+    quantity: int
+
+
+def lines(items: Any) -> list[Line]:
+    """What a caller wants to hold: one line per SKU, sorted by SKU.
+
+    The order is the same for everybody, so that two orders over the same SKUs wait for each other and never lock each
+    other out.
+
+    Args:
+        items: ``[{"parent": "sku_…", "quantity": 2}, …]``; other fields are ignored, a SKU named twice is added up.
+
+    Raises InvalidRequest.
+    """
+    wanted: dict[str, int] = {}
+    for line in wishes(items):
+        wanted[line.parent] = wanted.get(line.parent, 0) + line.quantity
+    for sku, quantity in wanted.items():
+        if quantity > MOST:
+            raise _wrong("items", f"{quantity} pieces of {sku} are more than any shelf holds")
+    return [Line(sku, wanted[sku]) for sku in sorted(wanted)]
+
+
+def wishes(items: Any) -> list[Line]:
+    """The lines as the caller ordered them, a SKU named twice left as two. Raises InvalidRequest."""
+    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
+        raise _wrong("items", "must be a list of items")
+    found = []
+    for item in items:
+        parent = item.get("parent") if isinstance(item, Mapping) else None
+        quantity = item.get("quantity") if isinstance(item, Mapping) else None
+        if not isinstance(parent, str) or not parent:
+            raise _wrong("items", "each item names its SKU as parent")
+        if not _whole(quantity) or not 1 <= quantity <= MOST:
+            raise _wrong("items", f"the quantity of {parent} must be a whole number of at least 1")
+        found.append(Line(parent, quantity))
+    if not found:
+        raise _wrong("items", "must name at least one item")
+    return found
+
+
+def short(sku: str, name: str, wanted: int, left: Inventory) -> Conflict:
+    """The refusal when there is less than is wanted."""
+    rest = "none is left" if not left.quantity else f"only {left.quantity} left"
+    return Conflict(f"Not enough of {name} ({sku}) for {wanted}: {rest}.", {"parent": sku, "left": left.quantity or 0})
+
+
+def gone(sku: str) -> Conflict:
+    """The refusal for a SKU that is not, or no longer, on sale."""
+    return Conflict(f"{sku} is not on sale.", {"parent": sku, "left": 0})
+
+
+def _whole(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _wrong(field: str, message: str) -> InvalidRequest:
+    return InvalidRequest(f"{field}: {message}.", {"errors": {field: [message]}})

@@ -1,0 +1,110 @@
+"""What is left and who holds it, in SQL: taken by compare-and-set, all of an order or nothing of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from chassis.database import Database
+from contracts.errors import Conflict
+from products.stock import FINITE, HELD, RELEASED, Inventory, Line, gone, short
+from products.tables import holds, insert_new, products, stock
+
+
+class StockStore:
+    """The shelves and the holds on them.
+
+    Args:
+        database: where they are kept.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def reserve(self, key: str, lines: list[Line]) -> None:
+        """Take `lines` off the shelves for `key`, or nothing. The same key again changes nothing.
+
+        Args:
+            key: whose hold it is.
+            lines: one per SKU, sorted by SKU (`stock.lines`), so that two orders never lock each other out.
+
+        Raises Conflict when a SKU is short or not on sale, when the key was released, or when it holds other items.
+        """
+        now = int(time.time())
+        with self.database.write() as connection:
+            # Claimed first: a second message with this key waits here for the first one's end.
+            row = {"key": key, "state": HELD, "lines": [], "created": now, "updated": now}
+            if not insert_new(connection, holds, row):
+                _same_again(connection, key, lines)
+                return
+            on_sale = _on_sale(connection, lines)
+            held = [{**asdict(line), "taken": _take(connection, line, on_sale)} for line in lines]
+            connection.execute(sa.update(holds).where(holds.c.key == key).values(lines=held))
+
+    def release(self, key: str) -> None:
+        """Give back what `key` holds, once; a key that holds nothing yet never will."""
+        now = int(time.time())
+        holding = (holds.c.key == key) & (holds.c.state == HELD)
+        with self.database.write() as connection:
+            # Twice at most: a reserve that was under way is not seen at first, but the insert waits for it, and then
+            # the second look finds what it took.
+            for _ in range(2):
+                if connection.execute(sa.update(holds).where(holding).values(state=RELEASED, updated=now)).rowcount:
+                    _give_back(connection, key)
+                    return
+                row = {"key": key, "state": RELEASED, "lines": [], "created": now, "updated": now}
+                if insert_new(connection, holds, row):
+                    return
+
+
+def put_new(connection: Connection, sku: str, inventory: Inventory) -> None:
+    """Fill the shelf of a new SKU; one that has a shelf keeps what is on it."""
+    insert_new(connection, stock, {"sku": sku, **inventory.public()})
+
+
+def put(connection: Connection, sku: str, inventory: Inventory) -> None:
+    """Say what is on the shelf now."""
+    connection.execute(sa.update(stock).where(stock.c.sku == sku).values(inventory.public()))
+
+
+def _same_again(connection: Connection, key: str, wanted: list[Line]) -> None:
+    row = connection.execute(sa.select(holds.c.state, holds.c.lines).where(holds.c.key == key)).one()
+    if row.state == RELEASED:
+        raise Conflict("What this order held was given back; it takes nothing any more.")
+    if [Line(line["parent"], line["quantity"]) for line in row.lines] != wanted:
+        raise Conflict("This key holds other items already.")
+
+
+def _on_sale(connection: Connection, lines: list[Line]) -> dict[str, str]:
+    """SKU to product name, for those of `lines` that are on sale."""
+    chosen = sa.select(products.c.sku, products.c.body).where(
+        products.c.sku.in_([line.parent for line in lines]), products.c.on_sale == sa.true()
+    )
+    return {row.sku: row.body["document"]["name"] for row in connection.execute(chosen)}
+
+
+def _take(connection: Connection, line: Line, on_sale: dict[str, str]) -> int:
+    """Take one line off its shelf; how many pieces that took (none from a shelf that is not counted)."""
+    if line.parent not in on_sale:
+        raise gone(line.parent)
+    enough = (stock.c.sku == line.parent) & (stock.c.type == FINITE) & (stock.c.quantity >= line.quantity)
+    left = stock.c.quantity - line.quantity
+    if connection.execute(sa.update(stock).where(enough).values(quantity=left)).rowcount:
+        return line.quantity
+    row = connection.execute(sa.select(*stock.c).where(stock.c.sku == line.parent)).one()
+    inventory = Inventory(row.type, row.quantity, row.value)
+    # A counted shelf was too low a moment ago: if it was filled since, nothing has been taken from it all the same.
+    if inventory.type == FINITE or not inventory.covers(line.quantity):
+        raise short(line.parent, on_sale[line.parent], line.quantity, inventory)
+    return 0
+
+
+def _give_back(connection: Connection, key: str) -> None:
+    held = connection.execute(sa.select(holds.c.lines).where(holds.c.key == key)).scalar_one()
+    for line in held:  # sorted by SKU, as they were taken
+        if line["taken"]:
+            counted = (stock.c.sku == line["parent"]) & (stock.c.type == FINITE)
+            connection.execute(sa.update(stock).where(counted).values(quantity=stock.c.quantity + line["taken"]))

@@ -1,0 +1,203 @@
+"""The projection of the catalogue in SQL: what a get or a list answers without asking the catalogue's keeper."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from chassis.database import Database
+from products import listing
+from products.catalog import Product, Sku, sort_key
+from products.stock import Inventory
+from products.stock_store import StockStore, put, put_new
+from products.tables import insert_new, milestones, product_metadata, product_terms, products, stock
+
+CATALOGUE_READ = "catalogue read"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A product as the projection has it.
+
+    Attributes:
+        product: the product.
+        left: what is left of it now.
+        revision: which write of it this is.
+        removed: True when only its tombstone is left.
+    """
+
+    product: Product
+    left: Inventory
+    revision: int
+    removed: bool
+
+    def public(self) -> dict[str, Any]:
+        """The product as the shop shows it."""
+        return self.product.public(self.left)
+
+
+class ProductStore:
+    """The products service's tables.
+
+    Args:
+        database: where they are.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.stock = StockStore(database)
+
+    def kept(self, product_id: str) -> Kept | None:
+        """The product, or its tombstone; None when there never was one."""
+        with self.database.read() as connection:
+            row = connection.execute(_SELECT.where(products.c.id == product_id)).one_or_none()
+        return None if row is None else _kept(row)
+
+    def by_sku(self, skus: Iterable[str]) -> dict[str, Kept]:
+        """The products behind `skus`, by SKU; those that are unknown are left out."""
+        with self.database.read() as connection:
+            rows = connection.execute(_SELECT.where(products.c.sku.in_(list(skus)))).all()
+        return {row.sku: _kept(row) for row in rows}
+
+    def page(
+        self, category: str | None, order_by: str, limit: int, starting_after: str | None
+    ) -> tuple[list[dict[str, Any]], bool, int]:
+        """One page of the list, in two queries.
+
+        Args:
+            category: what to look for, or None for everything.
+            order_by: a column or a metadata name, with a leading "-" to reverse.
+            limit: products on the page.
+            starting_after: the id of the last product of the page before, or None.
+
+        Returns the public products, whether there are more, and how many match in all. Raises InvalidRequest for an
+        `order_by` that no product has, or an unknown `starting_after`.
+        """
+        with self.database.read() as connection:
+            rows, has_more, total = listing.page(connection, category, order_by, limit, starting_after)
+        return [_product(row.body).public(_left(row)) for row in rows], has_more, total
+
+    def save(self, product: Product, expected: int, inventory: Inventory | None = None) -> bool:
+        """Write `product` as it is in the catalogue now.
+
+        Args:
+            product: the product.
+            expected: the revision that it was built on; 0 for a product that the projection does not have.
+            inventory: what is on its shelf now, when that was said; else a shelf that is there stays as it is.
+
+        Returns False, with nothing written, when somebody else has written it since.
+        """
+        with self.database.write() as connection:
+            return _save(connection, product, expected, inventory)
+
+    def save_all(self, found: Iterable[tuple[Product, int]]) -> int:
+        """Write many products, each as `save` does; how many were written."""
+        with self.database.write() as connection:
+            return sum(_save(connection, product, expected, None) for product, expected in found)
+
+    def remove(self, product_id: str) -> None:
+        """Leave only the tombstone of a product: out of every list, and its SKU off sale."""
+        with self.database.write() as connection:
+            _remove(connection, (products.c.id == product_id) & (products.c.removed == sa.false()))
+
+    def remove_all(self, revisions: dict[str, int]) -> int:
+        """Remove those of the products that nobody has written since they had these revisions; how many."""
+        with self.database.write() as connection:
+            return sum(
+                _remove(connection, (products.c.id == product_id) & (products.c.revision == revision))
+                for product_id, revision in sorted(revisions.items())
+            )
+
+    def revisions(self) -> dict[str, int]:
+        """Id to revision, of every product that is not removed."""
+        chosen = sa.select(products.c.id, products.c.revision).where(products.c.removed == sa.false())
+        with self.database.read() as connection:
+            return {row.id: row.revision for row in connection.execute(chosen)}
+
+    def catalogue_read(self) -> bool:
+        """Whether the projection has ever been filled from the catalogue."""
+        with self.database.read() as connection:
+            found = connection.execute(sa.select(milestones.c.name).where(milestones.c.name == CATALOGUE_READ))
+            return found.one_or_none() is not None
+
+    def set_catalogue_read(self) -> None:
+        """Remember that the projection has been filled."""
+        with self.database.write() as connection:
+            insert_new(connection, milestones, {"name": CATALOGUE_READ, "reached": int(time.time())})
+
+
+_SELECT = sa.select(*products.c, stock.c.type, stock.c.quantity, stock.c.value).join_from(
+    products, stock, stock.c.sku == products.c.sku
+)
+
+
+def _save(connection: Connection, product: Product, expected: int, inventory: Inventory | None) -> bool:
+    columns = {
+        "sku": product.sku.id,
+        "revision": expected + 1,
+        "removed": False,
+        "on_sale": product.on_sale,
+        "name_key": sort_key(product.name),
+        "price": product.sku.price,
+        "created": product.created,
+        "updated": product.updated,
+        "body": _body(product),
+    }
+    if expected == 0:
+        if not insert_new(connection, products, {"id": product.id, **columns}):
+            return False
+    else:
+        built_on = (
+            (products.c.id == product.id) & (products.c.revision == expected) & (products.c.removed == sa.false())
+        )
+        if not connection.execute(sa.update(products).where(built_on).values(columns)).rowcount:
+            return False
+        connection.execute(sa.delete(product_terms).where(product_terms.c.product == product.id))
+        connection.execute(sa.delete(product_metadata).where(product_metadata.c.product == product.id))
+    connection.execute(
+        sa.insert(product_terms), [{"term": term, "product": product.id} for term in sorted(product.terms())]
+    )
+    entries = [
+        {"name": name, "product": product.id, "value_key": sort_key(value)} for name, value in product.metadata.items()
+    ]
+    if entries:
+        connection.execute(sa.insert(product_metadata), entries)
+    put_new(connection, product.sku.id, product.inventory)
+    if inventory is not None:
+        put(connection, product.sku.id, inventory)
+    return True
+
+
+def _remove(connection: Connection, which: sa.ColumnElement[bool]) -> int:
+    """Make tombstones. Its metadata stays, for a page that goes on after it."""
+    gone = connection.execute(sa.select(products.c.id).where(which)).scalars().all()
+    values = {"removed": True, "on_sale": False, "revision": products.c.revision + 1}
+    removed = connection.execute(sa.update(products).where(which).values(values)).rowcount
+    connection.execute(sa.delete(product_terms).where(product_terms.c.product.in_(gone)))
+    return removed
+
+
+def _body(product: Product) -> dict[str, Any]:
+    return {
+        "document": product.document,
+        "attributes": product.attributes,
+        "sku": asdict(product.sku),
+        "inventory": product.inventory.public(),
+    }
+
+
+def _product(body: dict[str, Any]) -> Product:
+    return Product(body["document"], body["attributes"], Sku(**body["sku"]), Inventory(**body["inventory"]))
+
+
+def _left(row: Any) -> Inventory:
+    return Inventory(row.type, row.quantity, row.value)
+
+
+def _kept(row: Any) -> Kept:
+    return Kept(_product(row.body), _left(row), row.revision, row.removed)

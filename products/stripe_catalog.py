@@ -1,0 +1,217 @@
+"""The catalogue, kept by Stripe: a Product and a Price for each product of the shop. Their words stop here.
+
+A SKU is a Price's lookup key, since a Price never changes its amount: a new price is a new Price that takes the lookup
+key over. What Stripe has no field for any more is kept in metadata under names that begin with ``shop:``.
+
+Every creation carries an id or a lookup key that Stripe keeps unique, and an idempotency key made from it. So an
+outcome that is not known (no answer after all attempts) is settled by repeating, and is reported as Unavailable, not as
+unknown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import requests
+import stripe
+
+from chassis.logs import log
+from contracts.errors import NotFound, ProviderFailure
+from products.catalog import Product
+from products.drafts import Change, Draft
+from products.stripe_errors import translated
+from products.stripe_fields import (
+    REMOVED,
+    SKU,
+    changed_entries,
+    changed_product,
+    is_removed,
+    metadata,
+    new_price,
+    new_product,
+    to_product,
+)
+
+PAGE = 100  # the most that Stripe gives at once
+ATTEMPTS = 3  # of one call, half a second and more apart; the call's own deadline ends them earlier
+
+if TYPE_CHECKING:
+    from stripe.params import PriceCreateParams, ProductCreateParams
+
+Made = TypeVar("Made")
+
+
+class StripeCatalog:
+    """`catalog.Catalog` over Stripe's API.
+
+    Args:
+        key: the API key.
+        base: the URL to use in place of Stripe's own, or None.
+        session: what carries every request; shared, with timeouts of its own.
+    """
+
+    def __init__(self, key: str, base: str | None, session: requests.Session) -> None:
+        stripe.enable_telemetry = False  # it writes a file into the home directory
+        client = stripe.StripeClient(
+            key,
+            base_addresses={"api": base} if base else {},
+            max_network_retries=ATTEMPTS - 1,
+            http_client=stripe.RequestsClient(session=session),
+        )
+        self._products = client.v1.products
+        self._prices = client.v1.prices
+
+    @translated()
+    def add(self, draft: Draft, product_id: str, sku: str) -> Product:
+        """See `Catalog.add`."""
+        # Both are put together before anything is sent: what does not fit must not leave half a product.
+        product = new_product(draft, product_id, sku)
+        price = new_price(draft, product_id, sku)
+        made = self._make_product(product, product_id)
+        if is_removed(made):
+            raise NotFound(f"The product {product_id} was removed.")
+        offer = self._make_price(price, sku)
+        if _is_replayed(made) or _is_replayed(offer):
+            # The answer is as old as the first attempt.
+            return self._required(product_id)
+        return to_product(made, offer)
+
+    @translated()
+    def change(self, product: Product, change: Change) -> Product:
+        """See `Catalog.change`."""
+        fields, entries = changed_product(change), changed_entries(change)
+        if fields:
+            made = self._products.update(product.id, fields)
+            if is_removed(made):
+                raise NotFound(f"There is no product {product.id}.")
+        if change.price is not None or entries:
+            self._change_price(product, change.price, entries)
+        return self._required(product.id)
+
+    @translated()
+    def remove(self, product: Product) -> None:
+        """See `Catalog.remove`. Stripe deletes no product that has a price: such a one is archived and marked."""
+        try:
+            self._products.delete(product.id)
+            return
+        except stripe.InvalidRequestError as error:
+            if _is_missing(error):
+                return
+        self._products.update(product.id, {"active": False, "metadata": {REMOVED: "true"}})
+        for price in self._own_prices(product):
+            self._prices.update(price.id, {"active": False})
+
+    @translated()
+    def get(self, product_id: str) -> Product | None:
+        """See `Catalog.get`. A product without its price is not there yet."""
+        return self._get(product_id)
+
+    def all(self) -> Iterator[Product]:
+        """See `Catalog.all`. What was made elsewhere, and has no SKU, is not the shop's to sell and left out."""
+        with translated():
+            listed = self._prices.list({"active": True, "limit": PAGE})
+            prices = {price.lookup_key: price for price in listed.auto_paging_iter() if price.lookup_key}
+            for product in self._products.list({"limit": PAGE}).auto_paging_iter():
+                if is_removed(product):
+                    continue
+                price = prices.get(metadata(product).get(SKU, ""))
+                if price is None:
+                    log.info("not the shop's product, or not finished: left out", product=product.id)
+                    continue
+                yield to_product(product, price)
+
+    def _get(self, product_id: str) -> Product | None:
+        try:
+            product = self._products.retrieve(product_id)
+        except stripe.InvalidRequestError as error:
+            if _is_missing(error):
+                return None
+            raise
+        sku = metadata(product).get(SKU)
+        if is_removed(product) or not sku:
+            return None
+        price = self._price(sku)
+        return None if price is None else to_product(product, price)
+
+    def _required(self, product_id: str) -> Product:
+        found = self._get(product_id)
+        if found is None:
+            raise NotFound(f"There is no product {product_id}.")
+        return found
+
+    def _make_product(self, params: ProductCreateParams, product_id: str) -> stripe.Product:
+        try:
+            return _once(lambda options: self._products.create(params, options), f"{product_id}:create")
+        except stripe.InvalidRequestError:
+            # Its idempotency key may have been forgotten: the id is taken by an earlier attempt.
+            try:
+                return self._products.retrieve(product_id)
+            except stripe.InvalidRequestError:
+                pass
+            raise
+
+    def _make_price(self, params: PriceCreateParams, sku: str) -> stripe.Price:
+        try:
+            return _once(lambda options: self._prices.create(params, options), f"{sku}:create")
+        except stripe.InvalidRequestError:
+            found = self._price(sku)
+            if found is None:
+                raise
+            return found
+
+    def _price(self, sku: str) -> stripe.Price | None:
+        found = self._prices.list({"lookup_keys": [sku], "limit": 1}).data
+        return found[0] if found else None
+
+    def _own_prices(self, product: Product) -> list[stripe.Price]:
+        """Every active price that the shop made for the product, whether its SKU still points to it or not."""
+        listed = self._prices.list({"product": product.id, "active": True, "limit": PAGE})
+        return [price for price in listed.auto_paging_iter() if metadata(price).get(SKU) == product.sku.id]
+
+    def _change_price(self, product: Product, amount: int | None, entries: dict[str, str]) -> None:
+        sku = product.sku.id
+        current = self._price(sku)
+        if current is None:
+            raise ProviderFailure(f"Stripe has no price for {sku}.")
+        if amount is not None and amount != current.unit_amount:
+            params: PriceCreateParams = {
+                "product": product.id,
+                "currency": current.currency,
+                "unit_amount": amount,
+                "lookup_key": sku,
+                "transfer_lookup_key": True,
+                "metadata": {**metadata(current), **entries},
+            }
+            # Made from the price that it follows: the same change told twice makes one price, the same amount next
+            # year another.
+            mark = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:32]
+            _once(lambda options: self._prices.create(params, options), f"{current.id}:{mark}")
+        elif entries:
+            self._prices.update(current.id, {"metadata": entries})
+        if amount is not None:
+            # Also what a change left behind that was killed half-way. Which one is in force, only the lookup key says.
+            for price in self._own_prices(product):
+                if price.lookup_key != sku:
+                    self._prices.update(price.id, {"active": False})
+
+
+def _once(call: Callable[[Any], Made], key: str) -> Made:
+    """`call` with an idempotency key. Stripe replays a failure, too; then the unique id or lookup key guards alone."""
+    try:
+        return call({"idempotency_key": f"shop:{key}"})
+    except stripe.StripeError as error:
+        if str((error.headers or {}).get("Idempotent-Replayed", "")).lower() != "true":
+            raise
+        return call({})
+
+
+def _is_missing(error: stripe.InvalidRequestError) -> bool:
+    return error.http_status == 404 or error.code == "resource_missing"
+
+
+def _is_replayed(made: stripe.StripeObject) -> bool:
+    response = made.last_response
+    return response is not None and str(response.headers.get("Idempotent-Replayed", "")).lower() == "true"

@@ -1,0 +1,71 @@
+"""Stripe's failures in the shop's terms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import stripe
+
+from chassis.logs import log
+from contracts.errors import Conflict, NotFound, ProviderFailure, Refused, ShopError, Unavailable
+
+# Seconds until a caller may try again: Stripe's own limits are per second, its outages longer.
+RETRY_AFTER = 2
+
+# Their field to ours, where the names differ; `shop:…` is what the adapter keeps in metadata.
+FIELDS = {"unit_amount": "price", "lookup_key": "price", "shop:attributes": "attributes", "shop:inventory": "inventory"}
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raises a ShopError for whatever Stripe's SDK raises inside; also usable as a decorator.
+
+    No answer, or one that says the server failed, is Unavailable even where something was to be made: every creation
+    can be repeated safely, so the caller has nothing to find out first.
+    """
+    try:
+        yield
+    except stripe.StripeError as error:
+        raise _translate(error) from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # The SDK checks no answer: what is missing from one shows when it is read.
+        log.error("Stripe's answer could not be read", exc_info=error)
+        raise ProviderFailure("Stripe's answer could not be read.") from error
+
+
+def _translate(error: stripe.StripeError) -> ShopError:
+    status = error.http_status or 0
+    if isinstance(error, stripe.APIConnectionError):
+        return Unavailable("Stripe cannot be reached.", {"retry_after": RETRY_AFTER})
+    if isinstance(error, stripe.RateLimitError):
+        return Unavailable("Stripe takes no more requests for now.", {"retry_after": RETRY_AFTER})
+    if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
+        # Its message quotes a part of the key.
+        return ProviderFailure("Stripe does not accept the shop's key.")
+    if isinstance(error, stripe.IdempotencyError):
+        return Refused("The same key was used for another product.")
+    if isinstance(error, stripe.InvalidRequestError):
+        if status == 404:
+            return NotFound("There is no such product.")
+        message = str(error.user_message or "refused")
+        facts = {"errors": _errors(error.param, message)} if error.param else {}
+        return Refused(f"Stripe refuses this: {message}", facts)
+    if status == 409:
+        return Conflict("The same change is being made at this moment.")
+    if status >= 500:
+        return Unavailable("Stripe failed to answer.", {"retry_after": RETRY_AFTER})
+    return ProviderFailure("Stripe's answer makes no sense.")
+
+
+def _errors(param: str, message: str) -> dict[str, Any]:
+    """``metadata[size]`` as ``{"metadata": {"size": [message]}}``, in the caller's names."""
+    names = [name for name in re.split(r"[\[\]]+", param) if name]
+    if len(names) > 1 and names[-1] in FIELDS:
+        names = names[-1:]
+    errors: Any = [message]
+    for name in reversed(names):
+        errors = errors if name.isdigit() else {FIELDS.get(name, name): errors}
+    return errors if isinstance(errors, dict) else {"product": errors}

@@ -1,0 +1,165 @@
+"""Products as Stripe has them, and as the shop does: which field of ours is kept where in theirs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import stripe
+
+from contracts.errors import InvalidRequest, ProviderFailure
+from products.catalog import Product, Sku
+from products.drafts import METADATA_VALUE_LENGTH, RESERVED, Change, Draft
+from products.stock import FINITE, Inventory
+
+if TYPE_CHECKING:
+    from stripe.params import (
+        PriceCreateParams,
+        ProductCreateParams,
+        ProductCreateParamsPackageDimensions,
+        ProductUpdateParams,
+    )
+
+# What Stripe has no field for, in metadata: of the Product its SKU, its attributes' names and whether it was removed;
+# of the Price its SKU, its attributes' values and the inventory that it began with.
+SKU = f"{RESERVED}sku"
+ATTRIBUTES = f"{RESERVED}attributes"
+INVENTORY = f"{RESERVED}inventory"
+REMOVED = f"{RESERVED}removed"
+
+Kind = TypeVar("Kind")
+
+
+def new_product(draft: Draft, product_id: str, sku: str) -> ProductCreateParams:
+    """What to send for a new product."""
+    params: ProductCreateParams = {
+        "id": product_id,
+        "name": draft.name,
+        "active": draft.active,
+        "shippable": True,
+        "package_dimensions": cast("ProductCreateParamsPackageDimensions", draft.package_dimensions),
+        "metadata": {
+            **draft.metadata,
+            SKU: sku,
+            ATTRIBUTES: _packed(list(draft.attributes), "attributes"),
+        },
+    }
+    if draft.description:
+        params["description"] = draft.description
+    if draft.images:
+        params["images"] = list(draft.images)
+    return params
+
+
+def new_price(draft: Draft, product_id: str, sku: str) -> PriceCreateParams:
+    """What to send for its price."""
+    return {
+        "product": product_id,
+        "currency": draft.currency,
+        "unit_amount": draft.price,
+        "lookup_key": sku,
+        "metadata": {
+            SKU: sku,
+            ATTRIBUTES: _packed(dict(draft.attributes_sku), "attributes_sku"),
+            INVENTORY: _packed(draft.inventory.public(), "inventory"),
+        },
+    }
+
+
+def changed_product(change: Change) -> ProductUpdateParams:
+    """What to send for the fields that Stripe's Product has; "" takes a field away."""
+    params: dict[str, Any] = {}
+    for field in ("name", "description", "active", "package_dimensions"):
+        value = getattr(change, field)
+        if value is not None:
+            params[field] = value
+    if change.images is not None:
+        params["images"] = change.images or ""
+    metadata = dict(change.metadata or {})
+    if change.attributes is not None:
+        metadata[ATTRIBUTES] = _packed(change.attributes, "attributes")
+    if metadata:
+        params["metadata"] = metadata
+    return cast("ProductUpdateParams", params)
+
+
+def changed_entries(change: Change) -> dict[str, str]:
+    """What to change in the metadata of the Price."""
+    entries = {}
+    if change.attributes_sku is not None:
+        entries[ATTRIBUTES] = _packed(change.attributes_sku, "attributes_sku")
+    if change.inventory is not None:
+        entries[INVENTORY] = _packed(change.inventory.public(), "inventory")
+    return entries
+
+
+def _packed(value: Any, field: str) -> str:
+    """`value` as one metadata value. Raises InvalidRequest naming `field` when it is too long for one."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if len(text) > METADATA_VALUE_LENGTH:
+        message = f"too long: {len(text)} characters in all, at most {METADATA_VALUE_LENGTH}"
+        raise InvalidRequest(f"{field}: {message}.", {"errors": {field: [message]}})
+    return text
+
+
+def _unpacked(text: str | None, kind: type[Kind]) -> Kind:
+    """What `_packed` made; an empty `kind` for what somebody has written over in Stripe's dashboard."""
+    try:
+        value = json.loads(text or "")
+    except ValueError:
+        return kind()
+    return value if isinstance(value, kind) else kind()
+
+
+def to_product(product: stripe.Product, price: stripe.Price) -> Product:
+    """The shop's product. Raises ProviderFailure, or what the SDK raises for a field that is missing."""
+    document = _plain(product.to_dict())
+    packed = metadata(product)
+    document["metadata"] = {name: value for name, value in packed.items() if not name.startswith(RESERVED)}
+    # A new price changes the product, to the shop.
+    document["updated"] = max(product.updated, price.created)
+    entries = metadata(price)
+    if price.unit_amount is None:
+        raise ProviderFailure(f"Stripe gave no amount for {price.lookup_key}.")
+    return Product(
+        document=document,
+        attributes=[str(name) for name in _unpacked(packed.get(ATTRIBUTES), list)],
+        sku=Sku(
+            id=packed[SKU],
+            price=price.unit_amount,
+            currency=price.currency,
+            attributes={name: str(value) for name, value in _unpacked(entries.get(ATTRIBUTES), dict).items()},
+            offer=price.id,
+            active=price.active,
+        ),
+        inventory=_inventory(entries.get(INVENTORY)),
+    )
+
+
+def _inventory(text: str | None) -> Inventory:
+    try:
+        return Inventory.parse(_unpacked(text, dict))
+    except InvalidRequest:
+        return Inventory(FINITE, 0)  # nobody knows how many there are: better sell none than what is not there
+
+
+def metadata(thing: stripe.Product | stripe.Price) -> dict[str, str]:
+    """All of its metadata, the shop's own included."""
+    found = thing.metadata
+    return {} if found is None else found.to_dict()
+
+
+def _plain(value: Any) -> Any:
+    """`value` in JSON's own types; Stripe's SDK makes decimals of some numbers."""
+    if isinstance(value, dict):
+        return {str(name): _plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    return str(value)
+
+
+def is_removed(product: stripe.Product) -> bool:
+    """Whether the shop deleted it: archived is as far as Stripe goes."""
+    return REMOVED in metadata(product)

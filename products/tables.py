@@ -1,0 +1,88 @@
+"""The tables of the products service, as `migrations/` makes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+metadata = sa.MetaData()
+
+# By code point on both databases: PostgreSQL would otherwise order as its locale has it.
+ordered = sa.String().with_variant(sa.String(collation="C"), "postgresql")
+
+products = sa.Table(
+    "products",
+    metadata,
+    sa.Column("id", ordered, primary_key=True),
+    sa.Column("sku", ordered, nullable=False, unique=True),
+    # Counts the writes: who writes says which one they built on, so that an older state never covers a newer one.
+    sa.Column("revision", sa.Integer, nullable=False),
+    # A removed product keeps its row: a page may still go on after it, and its key makes no second product.
+    sa.Column("removed", sa.Boolean, nullable=False),
+    sa.Column("on_sale", sa.Boolean, nullable=False),
+    sa.Column("name_key", ordered, nullable=False),
+    sa.Column("price", sa.BigInteger, nullable=False),
+    sa.Column("created", sa.BigInteger, nullable=False),
+    sa.Column("updated", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),
+    *(
+        sa.Index(f"products_by_{column}", "removed", column, "id")
+        for column in ("name_key", "price", "created", "updated")
+    ),
+)
+
+product_metadata = sa.Table(
+    "product_metadata",
+    metadata,
+    sa.Column("name", ordered, primary_key=True),
+    sa.Column("product", ordered, sa.ForeignKey("products.id"), primary_key=True),
+    sa.Column("value_key", ordered, nullable=False),
+    sa.Index("product_metadata_of", "product"),
+    sa.Index("product_metadata_by_value", "name", "value_key", "product"),
+)
+
+product_terms = sa.Table(
+    "product_terms",
+    metadata,
+    sa.Column("term", ordered, primary_key=True),
+    sa.Column("product", ordered, sa.ForeignKey("products.id"), primary_key=True),
+    sa.Index("product_terms_of", "product"),
+)
+
+stock = sa.Table(
+    "stock",
+    metadata,
+    sa.Column("sku", ordered, primary_key=True),
+    sa.Column("type", sa.String, nullable=False),
+    sa.Column("quantity", sa.BigInteger),
+    sa.Column("value", sa.String),
+    # The rules never let it happen; should one be broken, the sale fails, not the shelf.
+    sa.CheckConstraint("quantity >= 0", name="stock_is_never_negative"),
+)
+
+holds = sa.Table(
+    "holds",
+    metadata,
+    sa.Column("key", ordered, primary_key=True),
+    sa.Column("state", sa.String, nullable=False),
+    # [{"parent", "quantity", "taken"}]: what was taken from the shelf goes back to it, whatever the inventory is then.
+    sa.Column("lines", sa.JSON, nullable=False),
+    sa.Column("created", sa.BigInteger, nullable=False),
+    sa.Column("updated", sa.BigInteger, nullable=False),
+)
+
+milestones = sa.Table(
+    "milestones",
+    metadata,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("reached", sa.BigInteger, nullable=False),
+)
+
+
+def insert_new(connection: Connection, table: sa.Table, values: dict[str, Any]) -> bool:
+    """Insert a row unless there is one with its primary key (or another unique value); whether it was inserted."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return connection.execute(insert(table).values(values).on_conflict_do_nothing()).rowcount == 1
