@@ -7,10 +7,11 @@ in between, and no waiting could mend that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy
 from nameko.extensions import DependencyProvider
@@ -138,7 +139,21 @@ def _postgresql(url: URL, service: str) -> Engine:
     )
 
 
-Store = TypeVar("Store")
+Answer = TypeVar("Answer")
+Arguments = ParamSpec("Arguments")
+
+
+def once_more(transaction: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
+    """Repeat a transaction that lost the race to insert a row: this time it finds the other's row and goes by it."""
+
+    @functools.wraps(transaction)
+    def repeated(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        try:
+            return transaction(*args, **kwargs)
+        except sqlalchemy.exc.IntegrityError:
+            return transaction(*args, **kwargs)
+
+    return repeated
 
 
 class StoreProvider(DependencyProvider):

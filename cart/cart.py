@@ -1,0 +1,39 @@
+"""A shopper's cart: how many of which SKU, and what may be put in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contracts.errors import Conflict, InvalidRequest
+
+# The most of one SKU in a cart, as the public contract says.
+MOST = 10_000
+
+Item = dict[str, Any]
+
+
+def item(sku: str, quantity: int) -> Item:
+    """One item as the API shows it; `quality` is the seed's spelling of `quantity`, and always equal to it."""
+    return {"type": "sku", "parent": sku, "quality": quantity, "quantity": quantity}
+
+
+def check_quantity(quantity: int, offer: dict[str, Any]) -> None:
+    """May a cart hold `quantity` of what is offered?
+
+    Args:
+        quantity: the number of pieces the cart would hold.
+        offer: what the products service says of the product: ``{"name", "inventory": {"type", "quantity", "value"}}``.
+
+    Raises InvalidRequest for a number no cart can hold, Conflict when there is less than that.
+    """
+    if not 1 <= quantity <= MOST:
+        raise InvalidRequest(
+            f"A cart holds 1 to {MOST} of a product, not {quantity}.",
+            {"errors": {"quality": [f"must be from 1 to {MOST} together with what is in the cart"]}},
+        )
+    inventory = offer["inventory"]
+    left = inventory.get("quantity") or 0
+    if inventory["type"] == "finite" and left < quantity:
+        raise Conflict(f"There are only {left} of {offer['name']}.", {"sku": offer["sku"], "available": left})
+    if inventory["type"] == "bucket" and inventory.get("value") == "out_of_stock":
+        raise Conflict(f"{offer['name']} is out of stock.", {"sku": offer["sku"], "available": 0})

@@ -1,0 +1,268 @@
+"""An order and its states.
+
+Its public form is the seed's sample, field for field, misspelt `fulfiled` included. What the shopper has no business
+with (the payment's id, the reservation, who is at work on it) stands beside that form, not in it.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.errors import Conflict, InvalidRequest, Refused
+
+CREATED = "created"
+PAYING = "paying"  # somebody is at work on the payment
+CONFIRMING = "confirming"  # the shopper's bank was asked, and the shopper has to answer it
+PAID = "paid"
+FULFILLED = "fulfilled"
+CANCELED = "canceled"
+RETURNED = "returned"
+
+# From each status, where an order may go.
+NEXT: dict[str, set[str]] = {
+    CREATED: {PAYING, CANCELED},
+    PAYING: {PAID, CREATED, CONFIRMING},
+    CONFIRMING: {PAYING},
+    PAID: {FULFILLED, RETURNED},
+    FULFILLED: {RETURNED},
+    CANCELED: set(),
+    RETURNED: set(),
+}
+
+# What the shopper sees: an order that is not paid yet is just created, whatever goes on behind it.
+PUBLIC = {PAYING: CREATED, CONFIRMING: CREATED}
+# Under which name the sample notes when it happened.
+TRANSITION = {PAID: "paid", FULFILLED: "fulfiled", CANCELED: "canceled", RETURNED: "returned"}
+
+SETTLED = {PAID, FULFILLED, RETURNED}
+
+
+@dataclass
+class Order:
+    """One order.
+
+    Attributes:
+        id: ``or_…``.
+        cart_id: the cart that placed it, and that alone may see it.
+        status: one of the states above.
+        document: its public form.
+        attempt: how many times a payment was begun; part of every key of that attempt.
+        payment: the PaymentIntent's id, once there is one.
+        stock_key: the reservation that holds its stock at the moment, or None.
+        card: a digest of the card that paid, to tell "again" from "by another card".
+        claim: who is at work on the payment, and only then.
+        lease: until when that claim holds (Unix seconds).
+    """
+
+    id: str
+    cart_id: str
+    status: str
+    document: dict[str, Any]
+    attempt: int = 0
+    payment: str | None = None
+    stock_key: str | None = None
+    card: str | None = None
+    claim: str | None = None
+    lease: float = 0.0
+
+    @classmethod
+    def place(
+        cls,
+        order_id: str,
+        cart_id: str,
+        customer: dict[str, Any],
+        lines: list[dict[str, Any]],
+        shipment: dict[str, Any],
+        now: int,
+        live: bool,
+    ) -> Order:
+        """Turn priced lines and a quoted shipment into an order; the prices are fixed here.
+
+        Args:
+            customer: ``{"email", "phone", "name", "address": {...}}``.
+            lines: from products: ``{"parent", "description", "quantity", "price", "currency", ...}``, price in cents.
+            shipment: from shipping: ``{"object_id", "methods", "selected"}``.
+            now: Unix seconds.
+            live: whether the money will be real.
+
+        Raises Conflict when the lines have more than one currency, Refused when no carrier quotes in it.
+        """
+        currencies = sorted({line["currency"] for line in lines})
+        if len(currencies) > 1:
+            raise Conflict(f"One order has one currency; this cart has {', '.join(currencies)}.")
+        currency = currencies[0]
+        document: dict[str, Any] = {
+            "id": order_id,
+            "object": "order",
+            "amount": 0,
+            "amount_returned": None,
+            "application": None,
+            "application_fee": None,
+            "charge": None,
+            "created": now,
+            "currency": currency,
+            "customer": None,
+            "email": customer["email"],
+            "items": [_sku_line(line) for line in lines] + [_tax_line(currency)],
+            "livemode": live,
+            "metadata": {},
+            "returns": {
+                "object": "list",
+                "data": [],
+                "has_more": False,
+                "total_count": 0,
+                "url": f"/v1/order_returns?order={order_id}",
+            },
+            "selected_shipping_method": None,
+            "shipping": {
+                "address": _address(customer["address"]),
+                "carrier": None,
+                "name": customer["name"],
+                "phone": customer.get("phone"),
+                "tracking_number": None,
+            },
+            "shipping_methods": [],
+            "status": CREATED,
+            "status_transitions": {"canceled": None, "fulfiled": None, "paid": None, "returned": None},
+            "updated": now,
+            "upstream_id": None,
+        }
+        return cls(order_id, cart_id, CREATED, with_shipment(document, shipment))
+
+    @property
+    def amount(self) -> int:
+        """What is to be paid, in the currency's smallest unit."""
+        amount: int = self.document["amount"]
+        return amount
+
+    @property
+    def currency(self) -> str:
+        currency: str = self.document["currency"]
+        return currency
+
+    @property
+    def settled(self) -> bool:
+        """True once the money is taken."""
+        return self.status in SETTLED
+
+    @property
+    def stock(self) -> list[dict[str, Any]]:
+        """What it takes from the shelf: ``{"parent": sku, "quantity"}`` a line."""
+        return [
+            {"parent": line["parent"], "quantity": line["quantity"]}
+            for line in self.document["items"]
+            if line["type"] == "sku"
+        ]
+
+    def require(self, status: str) -> None:
+        """Raises Conflict unless the order may become `status`."""
+        if status not in NEXT[self.status]:
+            raise Conflict(f"Order {self.id} is {self.public_status}; it cannot become {status}.")
+
+    def become(self, status: str, now: int) -> None:
+        """Move to `status`, and note when. Raises Conflict as `require` does."""
+        self.require(status)
+        self.status = status
+        self.document["status"] = self.public_status
+        self.document["updated"] = now
+        if status in TRANSITION:
+            self.document["status_transitions"][TRANSITION[status]] = now
+
+    @property
+    def public_status(self) -> str:
+        return PUBLIC.get(self.status, self.status)
+
+    def choose(self, method_id: str, now: int) -> None:
+        """Select one of the shipping methods; the shipping line and the amount follow.
+
+        Raises Conflict once a payment has begun, InvalidRequest for a method that this order was not offered.
+        """
+        if self.status != CREATED:
+            what = "is being paid" if self.status in (PAYING, CONFIRMING) else f"is {self.public_status}"
+            raise Conflict(f"Order {self.id} {what}; its shipping method is fixed.")
+        if method_id not in {method["id"] for method in self.document["shipping_methods"]}:
+            raise InvalidRequest(
+                f"Order {self.id} was not offered that shipping method.",
+                {"errors": {"shipping_id": ["must be the id of one of the order's shipping_methods"]}},
+            )
+        self.document = select_method(self.document, method_id)
+        self.document["updated"] = now
+
+    def public(self) -> dict[str, Any]:
+        """The order as the API shows it."""
+        return copy.deepcopy(self.document)
+
+
+def with_shipment(document: dict[str, Any], shipment: dict[str, Any]) -> dict[str, Any]:
+    """The order with the ways to ship it, the cheapest selected.
+
+    Args:
+        document: an order in its public form; also one that comes from outside.
+        shipment: ``{"object_id", "methods": [...], "selected"}``.
+
+    Raises Refused when no carrier quotes in the order's currency.
+    """
+    currency = document["currency"]
+    methods = [method for method in shipment["methods"] if method["currency"] == currency]
+    if not methods:
+        raise Refused(f"No carrier ships there for a price in {currency}.")
+    ids = [method["id"] for method in methods]
+    selected = shipment["selected"] if shipment["selected"] in ids else min(methods, key=_amount)["id"]
+    document = {**document, "shipping_methods": methods, "upstream_id": shipment["object_id"]}
+    return select_method(document, selected)
+
+
+def select_method(document: dict[str, Any], method_id: str) -> dict[str, Any]:
+    """The order with `method_id` selected, its one shipping line and its amount following."""
+    method = next(method for method in document["shipping_methods"] if method["id"] == method_id)
+    line = {
+        "object": "order_item",
+        "amount": method["amount"],
+        "currency": document["currency"],
+        "description": method["description"],
+        "parent": method["id"],
+        "quantity": None,
+        "type": "shipping",
+    }
+    items = [item for item in document["items"] if item["type"] != "shipping"] + [line]
+    return {
+        **document,
+        "items": items,
+        "selected_shipping_method": method_id,
+        "amount": sum(item["amount"] for item in items),
+    }
+
+
+def _sku_line(line: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "object": "order_item",
+        "amount": line["price"] * line["quantity"],
+        "currency": line["currency"],
+        "description": line["description"],
+        "parent": line["parent"],
+        "quantity": line["quantity"],
+        "type": "sku",
+    }
+
+
+def _tax_line(currency: str) -> dict[str, Any]:
+    return {
+        "object": "order_item",
+        "amount": 0,
+        "currency": currency,
+        "description": "Taxes (included)",
+        "parent": None,
+        "quantity": None,
+        "type": "tax",
+    }
+
+
+def _address(address: dict[str, Any]) -> dict[str, Any]:
+    return {name: address.get(name) for name in ("city", "country", "line1", "line2", "postal_code", "state")}
+
+
+def _amount(method: dict[str, Any]) -> int:
+    amount: int = method["amount"]
+    return amount

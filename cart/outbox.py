@@ -1,0 +1,141 @@
+"""What is owed: after the money a label, an email and an SMS; after a payment that failed, its stock given back.
+
+Each is a row that is written in the transaction that makes it owed, and is done under one key however often it is
+tried. What cannot be done at once is tried again, later and later; what nobody will ever do is listed as failed, for an
+operator to read and to replay.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from nameko.exceptions import RemoteError
+
+from cart.order import Order
+from cart.store import CartStore
+from chassis.deadline import remaining
+from chassis.logs import log
+from contracts.errors import InvalidRequest, NotFound, Refused, ShopError
+
+LABEL, EMAIL, SMS, RELEASE = "label", "email", "sms", "release"
+# In this order: the messages tell of the label.
+DELIVERIES = (LABEL, EMAIL, SMS)
+
+OWED, DONE, FAILED = "owed", "done", "failed"
+
+# How long one try may take before another copy of the service may try (seconds): longer than any RPC's deadline.
+HAND = 30.0
+# The wait before the next try doubles from the first to the longest (seconds), and is given up after a day.
+FIRST_WAIT = 1.0
+LONGEST_WAIT = 300.0
+GIVE_UP = 24 * 3600.0
+# A try with less time than this left for the caller is left to the timer (seconds).
+ENOUGH = 1.0
+
+# What will be refused again however often it is asked.
+FINAL = (Refused, InvalidRequest, NotFound)
+
+
+class Outbox:
+    """Does what is owed.
+
+    Args:
+        store: where it is noted.
+        products, shipping, notifications: the services, as a worker sees them.
+        clock: Unix seconds; another one in tests.
+    """
+
+    def __init__(
+        self,
+        store: CartStore,
+        products: Any,
+        shipping: Any,
+        notifications: Any,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.store = store
+        self.products = products
+        self.shipping = shipping
+        self.notifications = notifications
+        self.clock = clock
+
+    def deliver_order(self, order_id: str) -> None:
+        """Try everything that is owed for an order and due, in order."""
+        rows = {row["kind"]: row for row in self.store.owed(order_id=order_id) if row["state"] == OWED}
+        for kind in DELIVERIES:
+            if kind in rows:
+                self.deliver(rows[kind]["key"])
+
+    def deliver(self, key: str) -> None:
+        """Try one owed thing, unless it is done, not due, or in another's hand. Raises nothing: it is noted."""
+        left = remaining()
+        if left is not None and left < ENOUGH:
+            return
+        now = self.clock()
+        token = uuid.uuid4().hex
+        row = self.store.claim_owed(key, token, now + HAND, now)
+        if row is None:
+            return
+        try:
+            answer = self._do(row)
+        except (ShopError, RemoteError) as error:
+            self._put_off(row, token, error)
+        else:
+            self.store.settle_owed(key, token, state=DONE, answer=answer, error=None)
+
+    def _do(self, row: dict[str, Any]) -> Any:
+        key, kind = row["key"], row["kind"]
+        if kind == RELEASE:
+            return self.products.release(key)
+        order = self.store.order(row["order_id"])
+        document = order.document
+        if kind == LABEL:
+            label = self.shipping.buy_label(document["upstream_id"], document["selected_shipping_method"], key)
+            self.store.update(order.id, None, lambda order: _ship(order, label))
+            return label
+        if kind == EMAIL:
+            return self.notifications.order_paid_email(order.public(), self.label(order.id), key)
+        return self.notifications.order_paid_sms(order.public(), key)
+
+    def _put_off(self, row: dict[str, Any], token: str, error: Exception) -> None:
+        now = self.clock()
+        given_up = isinstance(error, FINAL) or now - row["since"] > GIVE_UP
+        wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(row["tries"] - 1, 20))
+        due = now + wait * random.uniform(0.5, 1.0)  # noqa: S311 - spread, not secret
+        state = FAILED if given_up else OWED
+        text = f"{type(error).__name__}: {error}"
+        log.warning("owed, not delivered", key=row["key"], tries=row["tries"], state=state, error=text)
+        self.store.settle_owed(row["key"], token, state=state, due=due, error=text)
+
+    def label(self, order_id: str) -> dict[str, Any] | None:
+        """The label of an order, once it is bought."""
+        for row in self.store.owed(order_id=order_id, state=DONE):
+            if row["kind"] == LABEL:
+                label: dict[str, Any] = row["answer"]
+                return label
+        return None
+
+    def told(self, order_id: str) -> dict[str, Any]:
+        """What the answer to a payment says of its deliveries: ``label_url`` and ``notifications``."""
+        rows = {row["kind"]: row for row in self.store.owed(order_id=order_id)}
+        label = rows.get(LABEL)
+        done = label is not None and label["state"] == DONE
+        return {
+            "label_url": label["answer"]["label_url"] if label is not None and done else None,
+            "notifications": {kind: {"status code": _code(rows.get(kind))} for kind in (EMAIL, SMS)},
+        }
+
+
+def _code(row: dict[str, Any] | None) -> str:
+    if row is None or row["state"] == OWED:
+        return "queued"
+    return str(row["answer"]["status code"]) if row["state"] == DONE else "failed"
+
+
+def _ship(order: Order, label: dict[str, Any]) -> None:
+    order.document["shipping"]["carrier"] = label["carrier"]
+    order.document["shipping"]["tracking_number"] = label["tracking_number"]

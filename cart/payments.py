@@ -1,0 +1,62 @@
+"""Taking money, as the shop needs it: the port that `stripe_payments.py` fits.
+
+Every call that changes something carries a key made before it, so that repeating it after a lost answer is the same
+call. An unknown outcome is not a failure: `OutcomeUnknown` says "ask with `find`, or repeat with the same key".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+SUCCEEDED = "succeeded"  # the money is taken
+ACTION = "action"  # the shopper's bank wants a confirmation
+OPEN = "open"  # nothing is taken: a card is wanted
+PROCESSING = "processing"  # the bank is at it; the answer comes later
+CANCELED = "canceled"  # nothing is taken, and nothing ever will be
+
+
+@dataclass(frozen=True)
+class Payment:
+    """What the provider says of a payment.
+
+    Attributes:
+        id: the PaymentIntent's id.
+        state: one of the words above.
+        amount: what it takes, in the currency's smallest unit.
+        charge: the charge's id once the money is taken.
+        action: ``{"client_secret", "next_action"}`` while a confirmation is wanted.
+        decline: ``{"detail", "code", "decline_code"}`` of the last card that was refused.
+    """
+
+    id: str
+    state: str
+    amount: int = 0
+    charge: str | None = None
+    action: dict[str, Any] | None = None
+    decline: dict[str, Any] | None = None
+
+
+class Payments(Protocol):
+    """One payment per order: opened without money, then confirmed with a card.
+
+    All raise Unavailable (nothing happened), OutcomeUnknown, ProviderFailure.
+    """
+
+    def open(self, order_id: str, amount: int, currency: str, email: str, key: str) -> Payment:
+        """Open a payment of `amount` (smallest unit of `currency`). Also raises Refused (the amount is too small)."""
+
+    def set_amount(self, payment_id: str, amount: int) -> None:
+        """Change the amount of a payment that is still open. Also raises Refused."""
+
+    def method(self, card: str, key: str) -> str:
+        """The payment method of a ``tok_…`` or ``pm_…``. Also raises PaymentDeclined, Refused (no such card)."""
+
+    def confirm(self, payment_id: str, method: str, key: str) -> Payment:
+        """Take the money from `method`. Also raises PaymentDeclined and Refused."""
+
+    def find(self, payment_id: str) -> Payment:
+        """What has become of it."""
+
+    def cancel(self, payment_id: str, key: str) -> Payment:
+        """Make sure that it is never taken; a payment that has succeeded is returned as such."""

@@ -1,0 +1,264 @@
+"""The cart service: the cart, the checkout, the payment."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from typing import Any
+
+from nameko.extensions import DependencyProvider
+from nameko.timer import timer
+
+from cart import order as orders
+from cart.order import Order, with_shipment
+from cart.outbox import FAILED, Outbox
+from cart.purchase import Purchase
+from cart.store import CartStore
+from cart.stripe_payments import StripePayments
+from chassis import deadline
+from chassis.database import StoreProvider
+from chassis.entrypoint import rpc
+from chassis.logs import bind, log
+from chassis.service_rpc import ServiceRpc
+from chassis.settings import Settings
+from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError, Unavailable
+
+# How often what stands still is looked for (seconds), and how long one look may take in all.
+SWEEP = 1.0
+SWEEP_TIME = 25.0
+# What a payment's answer waits for its label, email and SMS (seconds); whatever is not had by then is queued.
+DELIVER_WITHIN = 10.0
+
+STATUSES = sorted(set(orders.NEXT) - set(orders.PUBLIC))
+
+
+class PaymentsProvider(DependencyProvider):
+    """The payments port, made once per process: its connections are shared, and it keeps nothing else."""
+
+    def setup(self) -> None:
+        self.settings = Settings.from_config(self.container.config)
+        self.payments = StripePayments(self.settings)
+
+    def get_dependency(self, worker_ctx: Any) -> StripePayments:
+        return self.payments
+
+
+class CartService:
+    """Carts, orders and payments; orchestrates the other services."""
+
+    name = "cart"
+
+    store: Any = StoreProvider(CartStore)
+    payments: Any = PaymentsProvider()
+    products: Any = ServiceRpc("products")
+    shipping: Any = ServiceRpc("shipping")
+    notifications: Any = ServiceRpc("notifications")
+
+    # The cart
+
+    @rpc(expected_exceptions=ShopError)
+    def create(self) -> dict[str, str]:
+        """A new cart: ``{"cart_id"}``, unguessable. It takes no room until something is put in."""
+        return {"cart_id": f"cart_{secrets.token_urlsafe(24)}"}
+
+    @rpc(expected_exceptions=ShopError)
+    def items(self, cart_id: str) -> list[dict[str, Any]]:
+        """What is in a cart: a list of ``{"type": "sku", "parent", "quality", "quantity"}``."""
+        return self.store.cart(cart_id)  # type: ignore[no-any-return]
+
+    @rpc(expected_exceptions=ShopError)
+    def buy(self, cart_id: str, product_id: str, quantity: int, key: str) -> list[dict[str, Any]]:
+        """Put `quantity` more of a product into a cart, once per `key`; the whole cart.
+
+        Raises NotFound, Conflict (less in stock than the sum), InvalidRequest (more than a cart holds).
+        """
+        return self.store.add(cart_id, product_id, self.products.offer(product_id), quantity, key)  # type: ignore[no-any-return]
+
+    @rpc(expected_exceptions=ShopError)
+    def set_quantity(self, cart_id: str, product_id: str, quantity: int) -> list[dict[str, Any]]:
+        """Make it `quantity` of a product; the whole cart. Raises NotFound when it is not in it, and as `buy`."""
+        if not self.store.holds(cart_id, product_id):
+            raise NotFound(f"Product {product_id} is not in the cart.")
+        return self.store.set(cart_id, product_id, self.products.offer(product_id), quantity)  # type: ignore[no-any-return]
+
+    @rpc(expected_exceptions=ShopError)
+    def remove(self, cart_id: str, product_id: str) -> list[dict[str, Any]]:
+        """Take a product out of a cart, whether it was in it or not; the whole cart."""
+        return self.store.remove(cart_id, product_id)  # type: ignore[no-any-return]
+
+    @rpc(expected_exceptions=ShopError)
+    def clear(self, cart_id: str) -> list[dict[str, Any]]:
+        """Empty a cart; the empty list."""
+        return self.store.clear(cart_id)  # type: ignore[no-any-return]
+
+    # Orders
+
+    @rpc(expected_exceptions=ShopError)
+    def checkout(self, cart_id: str, customer: dict[str, Any], key: str) -> dict[str, Any]:
+        """Turn a cart into an order, once per `key`: prices fixed, ways to ship it quoted, the cheapest selected.
+
+        Args:
+            customer: ``{"email", "phone", "name", "address": {"line1", "line2", "city", "state", "postal_code",
+                "country"}}``.
+
+        Raises Conflict (empty cart, not enough stock, two currencies), Refused (no carrier knows the address).
+        """
+        placed = self.store.placed(key)
+        if placed is not None:
+            return placed.public()  # type: ignore[no-any-return]
+        wanted = self.store.cart(cart_id)
+        if not wanted:
+            raise Conflict("The cart is empty.")
+        lines = self.products.price([{"parent": item["parent"], "quantity": item["quantity"]} for item in wanted])
+        order_id = _order_id(key)
+        shipment = self.shipping.create(f"{order_id}:shipment", order_id, _recipient(customer), _parcels(lines))
+        live = self.payments.live
+        order = Order.place(order_id, cart_id, customer, lines, shipment, int(time.time()), live)
+        log.info("order placed", order_id=order_id, amount=order.amount, currency=order.currency)
+        return self.store.place(order, key).public()  # type: ignore[no-any-return]
+
+    @rpc(expected_exceptions=ShopError)
+    def choose_shipping(self, cart_id: str, order_id: str, shipping_id: str) -> dict[str, Any]:
+        """Select another of the order's shipping methods; the order, its shipping line and amount following.
+
+        Raises NotFound, InvalidRequest (a method that was not offered), Conflict (paid, or being paid).
+        """
+        now = int(time.time())
+        return self.store.update(order_id, cart_id, lambda order: order.choose(shipping_id, now)).public()  # type: ignore[no-any-return]
+
+    @rpc(expected_exceptions=ShopError, sensitive_arguments="card")
+    def pay(self, cart_id: str, order_id: str, card: str, key: str) -> dict[str, Any]:
+        """Take the money once; then the label, the email and the SMS, at once or later.
+
+        Args:
+            card: ``tok_…`` or ``pm_…``.
+            key: the caller's; paying is once per order, whatever the key.
+
+        Returns the order with ``label_url`` and ``notifications``. Raises as `Purchase.pay` does.
+        """
+        bind(order_id=order_id)
+        outbox = self._outbox()
+        Purchase(self.store, self.payments, self.products, outbox).pay(order_id, cart_id, card)
+        # The money is taken: from here trouble is noted and mended later, never reported as a failure, and the shopper
+        # does not wait long for it.
+        left = deadline.remaining()
+        deadline.begin(time.time() + (DELIVER_WITHIN if left is None else min(left, DELIVER_WITHIN)))
+        outbox.deliver_order(order_id)
+        return {**self.store.order(order_id).public(), **outbox.told(order_id)}
+
+    @rpc(expected_exceptions=ShopError)
+    def order(self, order_id: str, cart_id: str | None = None) -> dict[str, Any]:
+        """One order; of that cart only, or of any when `cart_id` is None (an operator's). Raises NotFound."""
+        return self.store.order(order_id, cart_id).public()  # type: ignore[no-any-return]
+
+    @rpc(expected_exceptions=ShopError)
+    def orders(
+        self,
+        status: str | None = None,
+        email: str | None = None,
+        limit: int = 100,
+        starting_after: str | None = None,
+    ) -> dict[str, Any]:
+        """A page of all orders, newest first, as a list object.
+
+        Raises InvalidRequest for an unknown status or order to start after.
+        """
+        if status is not None and status not in STATUSES:
+            message = f"must be one of {', '.join(STATUSES)}"
+            raise InvalidRequest("There is no such status.", {"errors": {"status": [message]}})
+        page, more, total = self.store.orders(status, email, limit, starting_after)
+        data = [order.public() for order in page]
+        return {"object": "list", "url": "/api/orders", "has_more": more, "total_count": total, "data": data}
+
+    @rpc(expected_exceptions=ShopError)
+    def ship(self, order: dict[str, Any], key: str) -> dict[str, Any]:
+        """An order from elsewhere, with real rates filled in; once per `key`. It is not kept.
+
+        Args:
+            order: in the shape of the order object; its items of type ``sku`` are of this shop.
+
+        Raises NotFound (an unknown SKU), Refused (no carrier knows the address).
+        """
+        skus = [item for item in order["items"] if item.get("type") == "sku"]
+        lines = self.products.price(
+            [{"parent": item["parent"], "quantity": item.get("quantity") or 1} for item in skus], check_stock=False
+        )
+        items = [_with_amount(item, lines[skus.index(item)]) if item in skus else item for item in order["items"]]
+        shipping = order["shipping"]
+        customer = {
+            "name": shipping["name"],
+            "email": order.get("email"),
+            "phone": shipping.get("phone"),
+            "address": shipping["address"],
+        }
+        # An order from elsewhere may have any id, so it says nothing of whose shipment it is: the key does.
+        shipment = self.shipping.create(
+            f"{key}:shipment", str(order.get("id") or ""), _recipient(customer), _parcels(lines)
+        )
+        currency = order.get("currency") or lines[0]["currency"]
+        return with_shipment({**order, "currency": currency, "items": items}, shipment)
+
+    # For operators
+
+    @rpc(expected_exceptions=ShopError)
+    def steps(self, order_id: str) -> list[dict[str, Any]]:
+        """Every step that was taken to pay an order, oldest first."""
+        self.store.order(order_id)
+        return self.store.steps(order_id)  # type: ignore[no-any-return]
+
+    @rpc(expected_exceptions=ShopError)
+    def owed(self, state: str = FAILED, limit: int = 100) -> list[dict[str, Any]]:
+        """What is owed to shoppers: ``failed`` (given up), ``owed`` (will be tried again) or ``done``."""
+        return self.store.owed(state=state, limit=limit)  # type: ignore[no-any-return]
+
+    @rpc(expected_exceptions=ShopError)
+    def replay(self, key: str) -> dict[str, Any]:
+        """Try again what was given up, by its key; the row as it then stands. Raises NotFound."""
+        if not self.store.owe_again(key):
+            raise NotFound(f"Nothing was given up under {key}.")
+        self._outbox().deliver(key)
+        return {"key": key, "tried": True}
+
+    @rpc(expected_exceptions=ShopError)
+    def health(self) -> dict[str, str]:
+        """Is the service there, and its database? Raises Unavailable."""
+        self.store.ping()
+        return {"status": "ok", "database": "ok"}
+
+    @timer(interval=SWEEP)
+    def sweep(self) -> None:
+        """Take up what stands still: payments that nobody is at work on, and what is owed and due."""
+        deadline.begin(time.time() + SWEEP_TIME)
+        outbox = self._outbox()
+        purchase = Purchase(self.store, self.payments, self.products, outbox)
+        try:
+            for order_id in self.store.stalled(time.time()):
+                try:
+                    purchase.resume(order_id)
+                except ShopError as error:
+                    log.warning("payment not settled yet", order_id=order_id, error=f"{type(error).__name__}: {error}")
+            for key in self.store.due(time.time()):
+                outbox.deliver(key)
+        except Unavailable as error:
+            log.warning("sweep put off", error=str(error))
+
+    def _outbox(self) -> Outbox:
+        return Outbox(self.store, self.products, self.shipping, self.notifications)
+
+
+def _order_id(key: str) -> str:
+    """The order's id: made of the key, so that a message that is delivered again asks for the same shipment."""
+    return f"or_{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+
+
+def _recipient(customer: dict[str, Any]) -> dict[str, Any]:
+    return {**customer["address"], **{name: customer.get(name) for name in ("name", "email", "phone")}}
+
+
+def _parcels(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"quantity": line["quantity"], "package_dimensions": line["package_dimensions"]} for line in lines]
+
+
+def _with_amount(item: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
+    return item if item.get("amount") is not None else {**item, "amount": line["price"] * line["quantity"]}

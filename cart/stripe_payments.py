@@ -1,0 +1,146 @@
+"""Payments by Stripe's PaymentIntents. Stripe's words stop here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import stripe
+
+from cart.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment
+from chassis.logs import log
+from chassis.provider_http import ProviderSession
+from chassis.settings import Settings
+from contracts.errors import OutcomeUnknown, PaymentDeclined, ProviderFailure, Refused, Unavailable
+
+# Stripe's SDK repeats with the same idempotency key on a broken connection, 409 and 5xx. Two repeats outlast a blip;
+# the session bounds all of them by the call's deadline.
+RETRIES = 2
+
+STATES = {
+    "succeeded": SUCCEEDED,
+    "requires_action": ACTION,
+    "requires_payment_method": OPEN,
+    "requires_confirmation": OPEN,
+    "processing": PROCESSING,
+    "requires_capture": PROCESSING,
+    "canceled": CANCELED,
+}
+
+Answer = TypeVar("Answer")
+
+
+class StripePayments:
+    """The `Payments` port over Stripe.
+
+    Args:
+        settings: the key, or the sandbox's address, and the timeouts.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        stripe.enable_telemetry = False  # it would write to the home directory and send the platform's name
+        self.live = settings.stripe.live
+        session = ProviderSession(settings.provider_connect_timeout, settings.provider_timeout)
+        options: dict[str, Any] = {"base_addresses": {"api": settings.stripe.base}} if settings.stripe.base else {}
+        self._stripe = stripe.StripeClient(
+            settings.stripe.key,
+            http_client=stripe.RequestsClient(session=session, timeout=settings.provider_timeout),
+            max_network_retries=RETRIES,
+            **options,
+        )
+
+    def open(self, order_id: str, amount: int, currency: str, email: str, key: str) -> Payment:
+        return self._payment(
+            lambda: self._stripe.v1.payment_intents.create(
+                {
+                    "amount": amount,
+                    "currency": currency,
+                    # No redirect methods: a storefront that pays over this API has no page to return to.
+                    "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+                    "metadata": {"order_id": order_id},
+                    "description": f"Order {order_id}",
+                    "receipt_email": email,
+                },
+                options={"idempotency_key": key},
+            )
+        )
+
+    def set_amount(self, payment_id: str, amount: int) -> None:
+        self._payment(lambda: self._stripe.v1.payment_intents.update(payment_id, {"amount": amount}))
+
+    def method(self, card: str, key: str) -> str:
+        if card.startswith("pm_"):
+            return card
+        method = _translated(
+            lambda: self._stripe.v1.payment_methods.create(
+                {"type": "card", "card": {"token": card}}, options={"idempotency_key": key}
+            )
+        )
+        return method.id
+
+    def confirm(self, payment_id: str, method: str, key: str) -> Payment:
+        return self._payment(
+            lambda: self._stripe.v1.payment_intents.confirm(
+                payment_id, {"payment_method": method}, options={"idempotency_key": key}
+            )
+        )
+
+    def find(self, payment_id: str) -> Payment:
+        return self._payment(lambda: self._stripe.v1.payment_intents.retrieve(payment_id))
+
+    def cancel(self, payment_id: str, key: str) -> Payment:
+        try:
+            return self._payment(
+                lambda: self._stripe.v1.payment_intents.cancel(payment_id, options={"idempotency_key": key})
+            )
+        except Refused:
+            return self.find(payment_id)  # it has succeeded, or was canceled before
+
+    def _payment(self, ask: Callable[[], Any]) -> Payment:
+        return _read(_translated(ask))
+
+
+def _read(intent: Any) -> Payment:
+    try:
+        body = intent.to_dict()
+        state = STATES[body["status"]]
+        action = None
+        if state == ACTION:
+            action = {"client_secret": body["client_secret"], "next_action": body["next_action"]}
+        error = body.get("last_payment_error")
+        decline = None
+        if error:
+            decline = {
+                "detail": error.get("message") or "The card was declined.",
+                "code": error.get("code"),
+                "decline_code": error.get("decline_code"),
+            }
+        charge = body.get("latest_charge") if state == SUCCEEDED else None
+        return Payment(body["id"], state, body["amount"], charge=charge, action=action, decline=decline)
+    except (KeyError, AttributeError, TypeError) as error:
+        raise OutcomeUnknown("Stripe's answer cannot be read.") from error
+
+
+def _translated(ask: Callable[[], Answer]) -> Answer:
+    """Ask, and say what went wrong in the shop's own words."""
+    try:
+        return ask()
+    except stripe.CardError as error:
+        body = error.error
+        facts = {"code": error.code, "decline_code": getattr(body, "decline_code", None)}
+        raise PaymentDeclined(error.user_message or "The card was declined.", facts) from error
+    except stripe.RateLimitError as error:
+        raise Unavailable("Stripe takes no more requests at the moment.", {"retry_after": 2}) from error
+    except (stripe.AuthenticationError, stripe.PermissionError) as error:
+        log.error("stripe refuses our key", code=error.code, status=error.http_status)
+        raise ProviderFailure("Stripe does not accept the shop's key.") from error
+    except stripe.IdempotencyError as error:
+        log.error("stripe saw the key with another body", code=error.code)
+        raise ProviderFailure("Stripe was asked for two things under one key.") from error
+    except stripe.InvalidRequestError as error:
+        facts = {"code": error.code, "param": error.param}
+        raise Refused(error.user_message or "Stripe refuses the payment.", facts) from error
+    except stripe.APIConnectionError as error:
+        raise OutcomeUnknown("Stripe did not answer.", {"retry_after": 2}) from error
+    except stripe.StripeError as error:  # 5xx, 409 after all repeats, or a body that is no JSON
+        raise OutcomeUnknown("Stripe's answer cannot be read.", {"retry_after": 2}) from error
