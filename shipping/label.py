@@ -13,8 +13,8 @@ from contracts.errors import Conflict, OutcomeUnknown, Refused, ShopError, Unava
 from shipping.carriers import Carriers, Label
 from shipping.shipment import Shipment
 
-# A claim outlives the longest call to the carrier by this much, and is renewed before the purchase: who finds it run out
-# may take over from a buyer that died.
+# A claim outlives the longest call to the carrier by this much, and is renewed before the purchase: who finds it run
+# out may take over from a buyer that died.
 CLAIM_MARGIN_SECONDS = 4.0
 # A purchase that got no answer may still be under way at the carrier. Only when it does not know of a label so long
 # after the attempt ended is there none.

@@ -1,0 +1,1 @@
+"""The notifications service: mail through SendGrid and text messages through Twilio, each sent once per key."""

@@ -1,0 +1,238 @@
+"""What is said to a customer: a mail, a text message, and how an order that was paid is told in each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from contracts.errors import InvalidRequest
+
+SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
+# Currencies whose smallest unit is not a hundredth (ISO 4217).
+NO_CENTS = frozenset(
+    ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF")
+) | {"XPF"}
+MILS = frozenset(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"))
+
+LONGEST_KEY = 255
+LONGEST_ADDRESS = 254  # RFC 5321
+LONGEST_SUBJECT = 998  # RFC 5322, one line
+LONGEST_SMS = 1600  # Twilio's limit; ten segments
+# One mailbox, and nothing that a header or a list of recipients is made of.
+MAILBOX = re.compile(
+    r"[^\s@,;:<>()\[\]\"\\\x00-\x20\x7f]+@[^\s@,;:<>()\[\]\"\\\x00-\x20\x7f]+\.[^\s@,;:<>()\[\]\"\\.]+"
+)
+CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
+NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")  # E.164
+
+# The default alphabet of GSM 03.38 fits 160 characters in a message; anything else makes it UCS-2, and fits 70.
+GSM = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+GSM_DOUBLE = frozenset("\f^{}\\[~]|€")
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A mail to one person.
+
+    Attributes:
+        key: the caller's; the mail carries it, so that a copy can be told from another mail.
+        to, sender: addresses.
+        subject: one line.
+        text, html: the body; at least one of them.
+    """
+
+    key: str
+    to: str
+    sender: str
+    subject: str
+    text: str | None
+    html: str | None
+
+
+@dataclass(frozen=True)
+class Sms:
+    """A text message to one number (E.164), under the caller's key."""
+
+    key: str
+    number: str
+    body: str
+
+
+def mail(key: Any, to: Any, sender: Any, subject: Any, content: Any) -> Mail:
+    """A mail as a caller wants it; `content` is HTML when it begins with "<", else text.
+
+    Raises:
+        InvalidRequest: a part of it cannot be mailed; every one that cannot is named.
+    """
+    errors: dict[str, list[str]] = {}
+    _check(errors, "key", _is_key(key), f"must be a text of 1 to {LONGEST_KEY} characters")
+    for field, address in (("to_email", to), ("from_email", sender)):
+        _check(errors, field, _is_mailbox(address), "must be one mail address, such as name@example.com")
+    line = isinstance(subject, str) and bool(subject.strip()) and len(subject) <= LONGEST_SUBJECT
+    _check(errors, "subject", line and not CONTROL.search(subject), "must be one line of text")
+    _check(errors, "content", isinstance(content, str) and bool(content.strip()), "must be text or HTML, not empty")
+    if errors:
+        raise InvalidRequest("The mail cannot be sent like that.", {"errors": errors})
+    is_html = content.lstrip().startswith("<")
+    return Mail(
+        key=key,
+        to=to,
+        sender=sender,
+        subject=subject,
+        text=None if is_html else content,
+        html=content if is_html else None,
+    )
+
+
+def sms(key: Any, number: Any, content: Any) -> Sms:
+    """A text message as a caller wants it.
+
+    Raises:
+        InvalidRequest: the number is not in E.164 (+ and digits), or the content is empty or too long.
+    """
+    errors: dict[str, list[str]] = {}
+    _check(errors, "key", _is_key(key), f"must be a text of 1 to {LONGEST_KEY} characters")
+    is_number = isinstance(number, str) and NUMBER.fullmatch(number) is not None
+    _check(errors, "number", is_number, "must be a number with its country, such as +15005550006")
+    fits = isinstance(content, str) and bool(content.strip()) and len(content) <= LONGEST_SMS
+    _check(errors, "content", fits, f"must be a text of 1 to {LONGEST_SMS} characters")
+    if errors:
+        raise InvalidRequest("The text message cannot be sent like that.", {"errors": errors})
+    return Sms(key=key, number=number, body=content)
+
+
+def money(amount: int, currency: str) -> str:
+    """An amount in the currency's smallest unit as a person reads it: $1,234.50, ¥1,234, 12.50 CHF."""
+    code = currency.upper()
+    digits = 0 if code in NO_CENTS else 3 if code in MILS else 2
+    number = f"{abs(Decimal(amount)).scaleb(-digits):,.{digits}f}"
+    sign = "-" if amount < 0 else ""
+    return f"{sign}{SYMBOLS[code]}{number}" if code in SYMBOLS else f"{sign}{number} {code}"
+
+
+def segments(body: str) -> int:
+    """How many messages a text is sent (and paid) as."""
+    if all(character in GSM or character in GSM_DOUBLE for character in body):
+        length = len(body) + sum(character in GSM_DOUBLE for character in body)
+        return 1 if length <= 160 else -(-length // 153)
+    length = len(body.encode("utf-16-be")) // 2
+    return 1 if length <= 70 else -(-length // 67)
+
+
+def order_paid(order: Mapping[str, Any], label: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the templates tell of an order that was paid, with every amount written out.
+
+    Args:
+        order: the public order object.
+        label: ``{"label_url", "carrier", "tracking_number"}``, or None while it is not bought.
+
+    Returns:
+        ``{"order_id", "name", "lines": [{"description", "quantity", "unit", "amount"}], "extras": [{"description",
+        "amount"}], "total", "address": [line], "method", "label_url", "carrier", "tracking_number"}``
+
+    Raises:
+        InvalidRequest: it is not an order.
+    """
+    try:
+        return _told(order, label or {})
+    except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        errors = {"order": [f"is not an order: {type(error).__name__} {error}"]}
+        raise InvalidRequest("This is not an order of the shop.", {"errors": errors}) from error
+
+
+def _told(order: Mapping[str, Any], label: Mapping[str, Any]) -> dict[str, Any]:
+    currency = order["currency"]
+    shipping = order.get("shipping") or {}
+    lines, extras, method = [], [], None
+    for item in order["items"]:
+        if item["type"] == "sku":
+            lines.append(_line(item, currency))
+        else:
+            extras.append({"description": item["description"], "amount": money(item["amount"], currency)})
+            if item["type"] == "shipping":
+                method = item["description"]
+    url = str(label.get("label_url") or order.get("label_url") or "")
+    return {
+        "order_id": order["id"],
+        "name": shipping.get("name") or "",
+        "lines": lines,
+        "extras": extras,
+        "total": money(order["amount"], currency),
+        "address": _address_lines(shipping),
+        "method": method,
+        # A link is followed by a person: nothing but the web.
+        "label_url": url if url.startswith(("https://", "http://")) else None,
+        "carrier": label.get("carrier") or shipping.get("carrier"),
+        "tracking_number": label.get("tracking_number") or shipping.get("tracking_number"),
+    }
+
+
+def order_paid_subject(order: Mapping[str, Any]) -> str:
+    """The subject of the mail about an order that was paid."""
+    return f"Your order {order['id']} is paid"
+
+
+def order_paid_sms(order: Mapping[str, Any]) -> str:
+    """The text about an order that was paid: with as much in it as one message holds."""
+    told = order_paid(order, None)
+    paid = f"Your order {told['order_id']} is paid: {told['total']}."
+    city = ((order.get("shipping") or {}).get("address") or {}).get("city")
+    sent = f" It goes to {city}." if city else ""
+    tracked = f" Tracking: {told['carrier'] or ''} {told['tracking_number']}." if told["tracking_number"] else ""
+    bodies = [" ".join(body.split()) for body in (paid + sent + tracked, paid + tracked, paid + sent, paid)]
+    return next((body for body in bodies if segments(body) == 1), paid)
+
+
+def recipient(order: Mapping[str, Any], part: str) -> Any:
+    """Whom to tell about an order: its "email" or its "phone".
+
+    Raises:
+        InvalidRequest: the order has none.
+    """
+    value = order.get(part) or (order.get("shipping") or {}).get(part)
+    if not value:
+        raise InvalidRequest(f"The order has no {part}.", {"errors": {part: ["required field"]}})
+    return value
+
+
+def _line(item: Mapping[str, Any], currency: str) -> dict[str, Any]:
+    quantity = item.get("quantity") or 1
+    return {
+        "description": item["description"],
+        "quantity": quantity,
+        # The order's line holds the whole; the unit's price is told only where it comes out even.
+        "unit": money(item["amount"] // quantity, currency) if item["amount"] % quantity == 0 else None,
+        "amount": money(item["amount"], currency),
+    }
+
+
+def _address_lines(shipping: Mapping[str, Any]) -> list[str]:
+    address = shipping.get("address") or {}
+    city = " ".join(filter(None, (address.get("state"), address.get("postal_code"))))
+    parts = (
+        shipping.get("name"),
+        address.get("line1"),
+        address.get("line2"),
+        ", ".join(filter(None, (address.get("city"), city))),
+        address.get("country"),
+    )
+    return [part for part in parts if part]
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_KEY
+
+
+def _is_mailbox(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST_ADDRESS and MAILBOX.fullmatch(value) is not None
+
+
+def _check(errors: dict[str, list[str]], field: str, good: bool, message: str) -> None:
+    if not good:
+        errors[field] = [message]

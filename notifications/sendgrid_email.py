@@ -1,0 +1,149 @@
+"""Mail through SendGrid's SDK. Its words, and its many ways to fail, stop here."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import ssl
+import urllib.error
+import urllib.request
+from typing import Any
+
+from nameko.extensions import DependencyProvider
+from python_http_client import Client
+from python_http_client.exceptions import HTTPError
+from sendgrid import SendGridAPIClient
+
+from chassis.deadline import bounded
+from chassis.logs import log
+from chassis.settings import Settings
+from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
+from notifications.messages import Mail
+
+RETRY_AFTER = 5  # seconds, when SendGrid names none
+# SendGrid's fields, and what the shop's callers call them.
+FIELDS = {"personalizations": "to_email", "from": "from_email", "subject": "subject", "content": "content"}
+
+
+class SendGridMailer:
+    """SendGrid behind the port `notifications.email.Mailer`.
+
+    Args:
+        key: the API key.
+        base: the URL to use in place of SendGrid's own, or None.
+        timeout: seconds for each wait on the network; the SDK has one number for connecting and reading.
+    """
+
+    def __init__(self, key: str, base: str | None, timeout: float) -> None:
+        sendgrid = SendGridAPIClient(key, **({"host": base} if base else {}))
+        self._timeout = timeout
+        self.longest_call = 2 * timeout
+        self._endpoint = _MailSend(
+            host=sendgrid.client.host,
+            request_headers=dict(sendgrid.client.request_headers),
+            version=3,
+            url_path=["mail", "send"],
+        )
+
+    def send(self, mail: Mail) -> str:
+        """See the port."""
+        timeout = bounded(self._timeout)
+        if timeout <= 0:
+            raise Unavailable("No time is left to send the mail.", {"retry_after": RETRY_AFTER})
+        try:
+            # Never request_headers here: the SDK would send them with every later mail, too.
+            answer = self._endpoint.post(request_body=_body(mail), timeout=timeout)
+        except HTTPError as error:
+            raise _answered(error) from error
+        except urllib.error.URLError as error:
+            log.warning("sendgrid cannot be reached", error=str(error.reason))
+            raise _not_answered(error.reason) from error
+        except (OSError, http.client.HTTPException) as error:
+            log.warning("sendgrid does not answer", error=type(error).__name__)
+            raise OutcomeUnknown("SendGrid did not say whether it took the mail.") from error
+        if answer.status_code != 202:
+            log.error("sendgrid answered what makes no sense", status=answer.status_code)
+            raise ProviderFailure(f"SendGrid answered with status {answer.status_code}.")
+        return str(answer.headers.get("X-Message-Id") or "")
+
+
+class _MailSend(Client):  # type: ignore[misc]
+    """The SDK's client for this one call, without following redirects: it would make a GET of the POST, and send the
+    key on."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        trusted = ssl.create_default_context(cafile=os.environ.get("REQUESTS_CA_BUNDLE") or None)
+        self._opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=trusted))
+
+    def _make_request(self, opener: Any, request: urllib.request.Request, timeout: float | None = None) -> Any:
+        return super()._make_request(self._opener, request, timeout=timeout)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_args: Any) -> None:
+        return None
+
+
+class MailerProvider(DependencyProvider):
+    """Gives a service its mailer."""
+
+    def setup(self) -> None:
+        settings = Settings.from_config(self.container.config)
+        self.mailer = SendGridMailer(settings.sendgrid.key, settings.sendgrid.base, settings.provider_timeout)
+
+    def get_dependency(self, worker_ctx: Any) -> SendGridMailer:
+        return self.mailer
+
+
+def _body(mail: Mail) -> dict[str, Any]:
+    """The request, written out: the SDK's Mail helper drops a second recipient in silence and fails on a bad one."""
+    # SendGrid wants the plain part first: a reader shows the last part that it understands.
+    parts = (("text/plain", mail.text), ("text/html", mail.html))
+    return {
+        "from": {"email": mail.sender},
+        "subject": mail.subject,
+        "personalizations": [{"to": [{"email": mail.to}], "custom_args": {"message_key": mail.key}}],
+        "content": [{"type": kind, "value": value} for kind, value in parts if value],
+    }
+
+
+def _answered(error: HTTPError) -> ShopError:
+    """What an answer other than success means."""
+    status = int(error.status_code)
+    errors = _field_errors(error.body)
+    if status in (400, 413, 422):
+        said = " ".join(message for field in errors.values() for message in field)
+        return Refused(said or "SendGrid refuses this mail.", {"errors": errors})
+    if status == 429 or status >= 500:
+        log.warning("sendgrid is not well", status=status)
+        return Unavailable("SendGrid is not available.", {"retry_after": _retry_after(error)})
+    # 401 and 403 say that our key or sender is wrong; anything else is no answer to a mail.
+    log.error("sendgrid refuses the shop", status=status, said=errors)
+    return ProviderFailure(f"SendGrid answered with status {status}.")
+
+
+def _not_answered(reason: Any) -> ShopError:
+    """What a failure before the answer means: urllib wraps those of connecting and of sending alike."""
+    if isinstance(reason, ConnectionResetError | BrokenPipeError):
+        return OutcomeUnknown("The connection to SendGrid broke while it was given the mail.")
+    return Unavailable("SendGrid cannot be reached.", {"retry_after": RETRY_AFTER})
+
+
+def _field_errors(body: Any) -> dict[str, list[str]]:
+    """SendGrid's ``{"errors": [{"message", "field"}]}`` as field to messages, in the shop's words."""
+    try:
+        given = json.loads(body)["errors"]
+        errors: dict[str, list[str]] = {}
+        for each in given:
+            field = str(each.get("field") or "mail")
+            errors.setdefault(FIELDS.get(field.partition(".")[0], field), []).append(str(each["message"]))
+        return errors
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _retry_after(error: HTTPError) -> int:
+    value = str((error.headers or {}).get("Retry-After") or "")
+    return min(int(value), 3600) if value.isdigit() else RETRY_AFTER

@@ -1,0 +1,161 @@
+"""Text messages through Twilio's SDK. Its words, and its many ways to fail, stop here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+from nameko.extensions import DependencyProvider
+from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException  # type: ignore[import-untyped]
+from twilio.http.http_client import TwilioHttpClient  # type: ignore[import-untyped]
+from twilio.rest import Client  # type: ignore[import-untyped]
+from urllib3.exceptions import MaxRetryError, NewConnectionError
+
+from chassis.logs import log
+from chassis.provider_http import ProviderSession
+from chassis.settings import Settings
+from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
+from notifications.messages import Sms
+from notifications.sms import SentSms
+
+RETRY_AFTER = 2  # seconds
+# Twilio's codes for what is wrong with the recipient, with the text, and with the sender, which is ours.
+NUMBER_CODES = frozenset((21211, 21214, 21217, 21219, 21408, 21421, 21604, 21608, 21610, 21612, 21614))
+TEXT_CODES = frozenset((21602, 21605, 21617, 21619, 21623, 30007))
+SENDER_CODES = frozenset((21212, 21603, 21606, 21611, 21618, 21659, 21660, 21703))
+# How many of a number's latest messages are looked through for one: a shopper gets a few an hour.
+LATEST = 100
+# Twilio's clock and ours need not agree.
+SKEW_SECONDS = 60.0
+
+
+class TwilioTexter:
+    """Twilio behind the port `notifications.sms.Texter`.
+
+    Args:
+        account, token: the credentials.
+        base: the URL to use in place of Twilio's own, or None.
+        sender: the number to send from, or the SID of a messaging service ("MG...").
+        connect, read: timeouts in seconds.
+    """
+
+    def __init__(self, account: str, token: str, base: str | None, sender: str, connect: float, read: float) -> None:
+        self.longest_call = connect + read
+        self._sender = {"messaging_service_sid": sender} if sender.startswith("MG") else {"from_": sender}
+        http = TwilioHttpClient(timeout=read)
+        http.session = ProviderSession(connect, read)
+        # An environment of our own, not empty, for that would count as none: TWILIO_REGION and TWILIO_EDGE in the
+        # process's would rewrite the host.
+        self._twilio = Client(account, token, environment={"_": ""}, http_client=http)
+        if base:
+            self._twilio.api.base_url = base
+
+    def send(self, sms: Sms) -> SentSms:
+        """See the port."""
+        with _sending():
+            message = self._twilio.messages.create(to=sms.number, body=sms.body, **self._sender)
+        if not message.sid:
+            # The SDK takes any JSON for a message.
+            log.error("twilio answered without a sid")
+            raise OutcomeUnknown("Twilio answered without saying which message it sent.")
+        return SentSms(str(message.sid), str(message.status or "queued"))
+
+    def sent(self, sms: Sms, since: float) -> list[SentSms]:
+        """See the port."""
+        with _asking():
+            latest = self._twilio.messages.list(to=sms.number, limit=LATEST)
+            return [
+                SentSms(str(each.sid), str(each.status or "queued"))
+                for each in reversed(latest)
+                if each.sid
+                and each.to == sms.number
+                # A trial account's messages begin with a sentence of Twilio's.
+                and (each.body or "").strip().endswith(sms.body.strip())
+                and each.date_created is not None
+                and each.date_created.timestamp() >= since - SKEW_SECONDS
+            ]
+
+
+class TexterProvider(DependencyProvider):
+    """Gives a service its texter."""
+
+    def setup(self) -> None:
+        settings = Settings.from_config(self.container.config)
+        self.texter = TwilioTexter(
+            settings.twilio.key,
+            settings.twilio.secret,
+            settings.twilio.base,
+            settings.sms_from,
+            settings.provider_connect_timeout,
+            settings.provider_timeout,
+        )
+
+    def get_dependency(self, worker_ctx: Any) -> TwilioTexter:
+        return self.texter
+
+
+@contextmanager
+def _sending() -> Iterator[None]:
+    """Translate the failures of sending: whatever is not plainly "not sent" may have been sent."""
+    try:
+        yield
+    except (TwilioRestException, TwilioServiceException) as error:
+        status = int(error.status)
+        if status >= 500:
+            log.warning("twilio failed", status=status, code=error.code)
+            done = status in (500, 503)  # a gateway's 502 and 504 leave the request under way behind it
+            raise OutcomeUnknown("Twilio failed while sending the message.", {"answered": done}) from error
+        raise _answered(error) from error
+    except requests.RequestException as error:
+        log.warning("twilio does not answer", error=type(error).__name__)
+        if _never_sent(error):
+            raise Unavailable("Twilio cannot be reached.", {"retry_after": RETRY_AFTER}) from error
+        raise OutcomeUnknown("Twilio did not say whether it sent the message.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        log.error("twilio answered what cannot be read", error=type(error).__name__)
+        raise OutcomeUnknown("Twilio answered what cannot be read.") from error
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    """Translate the failures of a question, which can be asked again."""
+    try:
+        yield
+    except TwilioException as error:
+        # A list says what happened in the second argument, a single thing in attributes.
+        status = int(getattr(error, "status", 0) or getattr((*error.args, None, None)[1], "status_code", 0))
+        log.warning("twilio does not list messages", status=status)
+        if status == 429 or status >= 500:
+            raise Unavailable("Twilio is not available.", {"retry_after": RETRY_AFTER}) from error
+        raise ProviderFailure(f"Twilio answered with status {status}.") from error
+    except requests.RequestException as error:
+        log.warning("twilio does not answer", error=type(error).__name__)
+        raise Unavailable("Twilio cannot be reached.", {"retry_after": RETRY_AFTER}) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        log.error("twilio answered what cannot be read", error=type(error).__name__)
+        raise ProviderFailure("Twilio answered what cannot be read.") from error
+
+
+def _answered(error: TwilioRestException | TwilioServiceException) -> ShopError:
+    """What a refusal means. Never str(error): that paints in ANSI colours on a terminal."""
+    said = getattr(error, "msg", None) or getattr(error, "detail", None) or getattr(error, "title", None)
+    message = str(said or "no reason given").removeprefix("Unable to create record: ")
+    status, code = int(error.status), error.code
+    if status == 429:
+        return Unavailable("Twilio asks us to slow down.", {"retry_after": RETRY_AFTER})
+    if status == 400 and code not in SENDER_CODES:
+        field = "number" if code in NUMBER_CODES else "content" if code in TEXT_CODES else "message"
+        return Refused(message, {"errors": {field: [message]}, "code": code})
+    # Our credentials, our number, or an answer that is none (a redirect).
+    log.error("twilio refuses the shop", status=status, code=code, said=message)
+    return ProviderFailure(f"Twilio answered with status {status}.")
+
+
+def _never_sent(error: requests.RequestException) -> bool:
+    """True when no connection was made, so that Twilio cannot have heard of it."""
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return True
+    cause = error.args[0] if error.args else None
+    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
