@@ -8,6 +8,7 @@ from launcher.supervision import Program
 
 # A payment may take PAY_TIMEOUT (30 s); what is under way when the shop stops is finished first.
 DRAIN = 35
+GATEWAY_DRAIN = 40  # it gives its own workers 35 s
 # In the order of starting, after the broker (10, 20); stopped the other way round, the gateway first.
 SANDBOX_ORDER, SERVICE_ORDER, CART_ORDER, GATEWAY_ORDER = 30, 40, 50, 60
 STEADY = 5  # seconds; one that fails while it starts is retried with a growing pause instead of at once
@@ -31,5 +32,7 @@ def shop_programs(runtime: RuntimeDir, place: Place) -> list[Program]:
                 copies=place.copies[service],
             )
         )
-    programs.append(Program("gateway", [python, "-m", "gateway"], order=GATEWAY_ORDER, stop_wait=DRAIN, steady=STEADY))
+    programs.append(
+        Program("gateway", [python, "-m", "gateway"], order=GATEWAY_ORDER, stop_wait=GATEWAY_DRAIN, steady=STEADY)
+    )
     return programs

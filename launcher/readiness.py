@@ -90,14 +90,11 @@ def until_ready(supervisor: Supervisor, gateway_url: str, timeout: float, progre
 
 
 def missing(body: Any) -> list[str]:
-    """The names of the parts that a body of /health/ready/ calls not ok."""
-    parts = body.get("parts", body.get("checks", body)) if isinstance(body, dict) else {}
-    found = []
-    for name, state in parts.items() if isinstance(parts, dict) else ():
-        said = state.get("status") if isinstance(state, dict) else state
-        if name not in ("status", "request_id") and isinstance(said, str) and said != "ok":
-            found.append(name)
-    return found
+    """The names of the parts that a body of /health/ready/ calls anything but ok."""
+    parts = body.get("parts") if isinstance(body, dict) else None
+    if not isinstance(parts, dict):
+        return []
+    return [name for name, state in parts.items() if not isinstance(state, dict) or set(state.values()) != {"ok"}]
 
 
 def tail(var_dir: Path, part: str, lines: int = TAIL) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import sys
 import tempfile
@@ -36,7 +37,7 @@ class RuntimeDir:
         self.python = self.path / "venv" / "bin" / Path(sys.executable).name
         self.supervisor_conf = self.path / "supervisord.conf"
         self.supervisor_socket = self.path / "supervisor.sock"
-        self.lock = self.path / "lock"
+        self.lock = var_dir / ".lock"
 
     def prepare(self) -> None:
         """Make the directory and its links, and VAR_DIR with its logs. Raises Problem when one cannot be written."""
@@ -59,6 +60,10 @@ class RuntimeDir:
             _link(self.path / "venv", Path(sys.prefix))
         except OSError as error:
             raise Problem(f"The temporary directory {self.path} cannot be written: {error.strerror}.") from error
+
+    def remove(self) -> None:
+        """Take the directory away again; what its links point to stays."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def _link(link: Path, target: Path) -> None:

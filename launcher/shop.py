@@ -26,8 +26,8 @@ from launcher.supervision import Supervisor
 
 START_WAIT = 180.0  # seconds until everything is ready; about 15 on an idle two-core machine
 MIGRATE_WAIT = 120.0
-LOCK_WAIT = 240.0  # another start or stop of the same copy is under way: longer than either takes
-STOP_WAIT = 180.0  # gateway, cart, services (each at most 35 s), sandbox, broker, one after the other
+LOCK_WAIT = 300.0  # another start or stop of the same copy is under way: longer than either takes
+STOP_WAIT = 260.0  # gateway (40 s at most), four services (35 s), sandbox, broker (30 s), one after the other
 _UNREACHABLE = (OSError, http.client.HTTPException, xmlrpc.client.Error)
 
 Say = Callable[[str], None]
@@ -141,9 +141,9 @@ class Shop:
 
     def stop(self) -> bool:
         """Stop the gateway, the services, the sandbox and the broker, in that order; False when nothing ran."""
-        if not self.runtime.path.is_dir():  # the temporary directory may have been cleaned under a running copy
-            with contextlib.suppress(Problem):
-                self.runtime.prepare()
+        if not self.place.var_dir.is_dir() and not processes.marked(self.runtime.id):
+            return False
+        self.place.var_dir.mkdir(parents=True, exist_ok=True)  # gone under a running copy: it must stop all the same
         with self._alone():
             return self._stop()
 
@@ -256,7 +256,7 @@ class Shop:
                 pass
         processes.kill(self.runtime.id)
         record.forget(self.place.var_dir)
-        self.runtime.supervisor_socket.unlink(missing_ok=True)
+        self.runtime.remove()
         return ran
 
     def _clean(self, say: Say) -> None:
