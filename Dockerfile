@@ -1,0 +1,33 @@
+# One recipe for every process of the shop; docker-compose.yml says which one a container runs.
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+FROM ${PYTHON_IMAGE}
+
+# For a build behind a mirror or a proxy, each of them a --build-arg, none of them kept in the image's environment.
+# EXTRA_CA_PEM is the text of a certificate to trust; HTTP_PROXY, HTTPS_PROXY and NO_PROXY work without being named here.
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_TRUSTED_HOST
+ARG EXTRA_CA_PEM
+
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+
+RUN if [ -n "$EXTRA_CA_PEM" ]; then \
+        printf '%s\n' "$EXTRA_CA_PEM" >/usr/local/share/ca-certificates/extra.crt && update-ca-certificates; \
+    fi
+
+WORKDIR /shop
+COPY requirements.lock ./
+# Wheels only: what needs a compiler fails here and now, not on the one machine that has none.
+RUN python -m venv /opt/venv \
+    && PIP_CERT=${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt} \
+       pip install --no-cache-dir --disable-pip-version-check --only-binary :all: -r requirements.lock
+
+COPY . ./
+# The sandbox's volume takes over the owner of this directory.
+RUN useradd --system --uid 10001 --home-dir /shop --no-create-home --shell /usr/sbin/nologin shop \
+    && mkdir var && chown shop: var \
+    && python -m compileall -q /shop
+USER shop
+CMD ["python", "-m", "gateway"]
