@@ -157,7 +157,7 @@ class _Form:
 
     def check_names(self, attributes: list[str], attributes_sku: dict[str, str]) -> None:
         unknown = {name: ["is not one of attributes"] for name in attributes_sku if name not in attributes}
-        if unknown:
+        if unknown and "attributes" not in self.errors:
             self.errors.setdefault("attributes_sku", unknown)
 
     def finish(self) -> None:

@@ -1,0 +1,232 @@
+"""The projection against a catalogue that changes while it is being written: the newest state wins."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chassis.database import Database
+from chassis.migrate import migrate
+from contracts.errors import Conflict, NotFound, Unavailable
+from products.catalog import Product, Sku, product_id
+from products.drafts import Change, Draft
+from products.projection import Projection
+from products.stock import Inventory
+from products.store import ProductStore
+
+SPEC: dict[str, Any] = {
+    "name": "Wally bone",
+    "price": 50,
+    "package_dimensions": {"height": 5.0, "length": 5.0, "weight": 5.0, "width": 5.0},
+    "metadata": {"category": "food"},
+    "inventory": {"type": "finite", "quantity": 5},
+}
+
+
+class Shelves:
+    """A catalogue in memory, with a moment to interfere before each answer."""
+
+    def __init__(self) -> None:
+        self.products: dict[str, Product] = {}
+        self.removed: set[str] = set()
+        self.meanwhile = lambda: None
+        self.away = False
+
+    def _answer(self) -> None:
+        if self.away:
+            raise Unavailable("The catalogue is away.")
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+
+    def add(self, draft: Draft, product_id: str, sku: str) -> Product:
+        self._answer()
+        if product_id in self.removed:
+            raise NotFound("It was removed.")
+        document = {
+            "id": product_id,
+            "object": "product",
+            "name": draft.name,
+            "description": draft.description,
+            "active": draft.active,
+            "created": 1,
+            "updated": 1,
+            "livemode": False,
+            "metadata": draft.metadata,
+            "package_dimensions": draft.package_dimensions,
+        }
+        made = Product(document, [], Sku(sku, draft.price, draft.currency, {}, "price_1"), draft.inventory)
+        return self.products.setdefault(product_id, made)
+
+    def change(self, product: Product, change: Change) -> Product:
+        now = self.products.get(product.id)
+        if now is None:
+            raise NotFound("It is gone.")
+        if change.name is not None:
+            now = replace(now, document={**now.document, "name": change.name})
+        if change.price is not None:
+            now = replace(now, sku=replace(now.sku, price=change.price))
+        self.products[product.id] = now
+        self._answer()
+        return now
+
+    def remove(self, product: Product) -> None:
+        self._answer()
+        self.products.pop(product.id, None)
+        self.removed.add(product.id)
+
+    def get(self, product_id: str) -> Product | None:
+        self._answer()
+        return self.products.get(product_id)
+
+    def all(self) -> Iterator[Product]:
+        self._answer()
+        yield from list(self.products.values())
+
+
+@pytest.fixture
+def catalog() -> Shelves:
+    return Shelves()
+
+
+@pytest.fixture
+def projection(catalog: Shelves) -> Iterator[Projection]:
+    database = Database("sqlite://", "products")
+    migrate(database)
+    store = ProductStore(database)
+    store.set_catalogue_read()
+    yield Projection(catalog, store)
+    database.dispose()
+
+
+def add(projection: Projection, key: str = "key", **spec: Any) -> str:
+    return projection.add(Draft.parse({**SPEC, **spec}, "usd"), key).product.id
+
+
+def test_the_same_key_makes_one_product(projection: Projection, catalog: Shelves) -> None:
+    assert add(projection) == add(projection) == product_id("key")
+    assert len(catalog.products) == 1
+
+
+def test_a_key_whose_product_was_deleted_makes_no_other(projection: Projection, catalog: Shelves) -> None:
+    made = add(projection)
+    projection.remove(made)
+    with pytest.raises(Conflict):
+        add(projection)
+    assert catalog.products == {}
+
+
+def test_a_product_that_was_made_but_not_projected_is_finished(projection: Projection, catalog: Shelves) -> None:
+    catalog.add(Draft.parse(SPEC, "usd"), product_id("key"), "sku_key")
+    assert projection.get(add(projection)).left == Inventory("finite", 5)
+
+
+def test_a_slower_writer_does_not_cover_a_newer_change(projection: Projection, catalog: Shelves) -> None:
+    made = add(projection)
+    # While the first change waits for its answer, another one is made and written.
+    catalog.meanwhile = lambda: projection.change(made, {"price": 70})
+    shown = projection.change(made, {"name": "Renamed"})
+    assert (shown.product.name, shown.product.sku.price) == ("Renamed", 70)
+    assert (catalog.products[made].name, catalog.products[made].sku.price) == ("Renamed", 70)
+
+
+def test_a_product_deleted_while_it_changes_stays_deleted(projection: Projection, catalog: Shelves) -> None:
+    made = add(projection)
+    catalog.meanwhile = lambda: projection.remove(made)
+    with pytest.raises(NotFound):
+        projection.change(made, {"name": "Renamed"})
+    with pytest.raises(NotFound):
+        projection.get(made)
+
+
+def test_a_change_to_what_the_catalogue_lost_takes_it_from_the_list(projection: Projection, catalog: Shelves) -> None:
+    made = add(projection)
+    catalog.products.clear()
+    with pytest.raises(NotFound):
+        projection.change(made, {"name": "Renamed"})
+    assert projection.store.page(None, "name", 10, None)[2] == 0
+
+
+def test_deleting_again_answers_the_same_and_deleting_nothing_does_not(projection: Projection) -> None:
+    made = add(projection)
+    projection.remove(made)
+    projection.remove(made)
+    with pytest.raises(NotFound):
+        projection.remove("prod_never")
+
+
+def test_a_rebuild_agrees_with_the_catalogue_and_keeps_the_stock(projection: Projection, catalog: Shelves) -> None:
+    kept, lost = add(projection, "kept"), add(projection, "lost")
+    projection.store.stock.reserve("order", [_line(projection, kept, 2)])
+    made_elsewhere = catalog.add(Draft.parse({**SPEC, "name": "Elsewhere"}, "usd"), "prod_else", "sku_else").id
+    catalog.products[kept] = replace(
+        catalog.products[kept], document={**catalog.products[kept].document, "name": "Renamed elsewhere"}
+    )
+    del catalog.products[lost]
+
+    assert projection.rebuild() == {"products": 2, "written": 2, "removed": 1}
+    assert projection.get(kept).product.name == "Renamed elsewhere"
+    assert projection.get(kept).left == Inventory("finite", 3)
+    assert projection.get(made_elsewhere).left == Inventory("finite", 5)
+    with pytest.raises(NotFound):
+        projection.get(lost)
+
+
+def test_a_change_during_a_rebuild_stays(projection: Projection, catalog: Shelves) -> None:
+    made = add(projection)
+    stale = catalog.products[made]
+
+    def all_of_it() -> Iterator[Product]:
+        projection.change(made, {"name": "Newer"})
+        yield stale
+
+    catalog.all = all_of_it  # type: ignore[method-assign]
+    assert projection.rebuild()["written"] == 0
+    assert projection.get(made).product.name == "Newer"
+
+
+def test_a_product_deleted_during_a_rebuild_does_not_come_back(projection: Projection, catalog: Shelves) -> None:
+    made = add(projection)
+    stale = catalog.products[made]
+
+    def all_of_it() -> Iterator[Product]:
+        projection.remove(made)
+        yield stale
+
+    catalog.all = all_of_it  # type: ignore[method-assign]
+    projection.rebuild()
+    with pytest.raises(NotFound):
+        projection.get(made)
+
+
+def test_a_product_that_slips_between_two_pages_is_asked_for_by_name(projection: Projection, catalog: Shelves) -> None:
+    made = add(projection)
+    catalog.all = lambda: iter(())  # type: ignore[method-assign]
+    assert projection.rebuild() == {"products": 1, "written": 0, "removed": 0}
+    assert projection.get(made)
+
+
+def test_an_empty_projection_says_nothing_until_the_catalogue_was_read(catalog: Shelves) -> None:
+    database = Database("sqlite://", "products")
+    migrate(database)
+    projection = Projection(catalog, ProductStore(database))
+    with pytest.raises(Unavailable):
+        projection.get("prod_x")
+    with pytest.raises(Unavailable):
+        projection.remove("prod_x")
+    catalog.away = True
+    with pytest.raises(Unavailable):
+        projection.rebuild()
+    with pytest.raises(Unavailable):
+        projection.require_read()
+    catalog.away = False
+    projection.rebuild()
+    with pytest.raises(NotFound):
+        projection.get("prod_x")
+    database.dispose()
+
+
+def _line(projection: Projection, product: str, quantity: int) -> Any:
+    from products.stock import Line
+
+    return Line(projection.get(product).product.sku.id, quantity)
