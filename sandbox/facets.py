@@ -1,0 +1,51 @@
+"""Which values of a stored object can be filtered on, kind by kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+# Fields that are facets under their own name.
+_PLAIN: dict[str, tuple[str, ...]] = {
+    "product": ("id", "active", "url", "shippable", "type"),
+    "price": ("active", "product", "lookup_key", "currency", "type"),
+    "charge": ("payment_intent", "status"),
+    "refund": ("payment_intent", "charge"),
+    "rate": ("shipment",),
+    "transaction": ("rate", "tracking_number", "status", "tracking_status"),
+    "message": ("to", "from"),
+}
+_ORDER = re.compile(r"\bor_[A-Za-z0-9]+")
+
+
+def facets_of(kind: str, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The (name, value) pairs that `State.find` can filter an object of this kind on.
+
+    Besides plain fields these are `order_id` and `to`, so that the ledger finds what belongs to an order or a person.
+    """
+    for name in _PLAIN.get(kind, ()):
+        value = body.get(name)
+        if value is not None:
+            yield name, str(value).lower() if isinstance(value, bool) else str(value)
+    if kind == "charge":
+        if body["metadata"].get("order_id"):
+            yield "order_id", body["metadata"]["order_id"]
+        if body.get("receipt_email"):
+            yield "to", body["receipt_email"].lower()
+    elif kind == "transaction":
+        yield from _orders(str(body.get("metadata")), str(body.get("_shipment_metadata")))
+        for contact in body.get("_contacts", ()):
+            yield "to", contact.lower()
+    elif kind == "message":
+        yield from _orders(str(body.get("body")))
+    elif kind == "mail":
+        for address in body["recipients"]:
+            yield "to", address.lower()
+        yield from _orders(str(body["request"]))
+
+
+def _orders(*texts: str) -> Iterator[tuple[str, str]]:
+    for text in texts:
+        for found in _ORDER.findall(text):
+            yield "order_id", found

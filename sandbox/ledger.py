@@ -1,0 +1,70 @@
+"""The ledger: what arrived at the providers, every charge, label, mail and SMS, oldest first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox import twilio
+from sandbox.state import State
+from sandbox.stripe_lists import without_private
+
+MOST = 1000
+
+
+def ledger(
+    state: State, to: str | None = None, order_id: str | None = None, limit: int = MOST
+) -> dict[str, list[dict[str, Any]]]:
+    """What arrived, as {"charges", "labels", "emails", "sms"}, each oldest first and at most the newest `limit`.
+
+    to: only what went to that e-mail address or phone number. order_id: only what names that order (a charge and a
+    label in their metadata, a mail and an SMS anywhere in their text).
+    """
+    where = {}
+    if to is not None:
+        where["to"] = to.lower()
+    if order_id is not None:
+        where["order_id"] = order_id
+
+    def newest(kind: str) -> list[dict[str, Any]]:
+        return list(reversed(state.find(kind, where, limit=limit)))
+
+    return {
+        "charges": newest("charge"),
+        "labels": [_label(state, transaction) for transaction in newest("transaction")],
+        "emails": [_mail(mail) for mail in newest("mail")],
+        "sms": [{**twilio.shown(message, state.now()), "created": message["created"]} for message in newest("message")],
+    }
+
+
+def _label(state: State, transaction: dict[str, Any]) -> dict[str, Any]:
+    """A transaction with the rate and the addresses it was bought for."""
+    rate = state.get("rate", transaction["rate"]) or {}
+    shipment = state.get("shipment", rate.get("shipment", "")) or {}
+    return {
+        **without_private(transaction),
+        "amount": rate.get("amount"),
+        "currency": rate.get("currency"),
+        "carrier": rate.get("provider"),
+        "servicelevel": rate.get("servicelevel"),
+        "shipment": shipment.get("object_id"),
+        "shipment_metadata": shipment.get("metadata"),
+        "address_from": shipment.get("address_from"),
+        "address_to": shipment.get("address_to"),
+        "parcels": shipment.get("parcels"),
+    }
+
+
+def _mail(mail: dict[str, Any]) -> dict[str, Any]:
+    """A mail: who, what, and the request whole."""
+    request = mail["request"]
+    contents = {part["type"].split(";")[0].strip(): part["value"] for part in request.get("content") or []}
+    return {
+        "message_id": mail["id"],
+        "created": mail["created"],
+        "to": mail["recipients"],
+        "from": request["from"]["email"],
+        "subject": request.get("subject") or request["personalizations"][0].get("subject"),
+        "text": contents.get("text/plain"),
+        "html": contents.get("text/html"),
+        "request": request,
+    }

@@ -1,0 +1,117 @@
+"""What the four providers have in common: a call, an answer, and a table of routes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+import orjson
+
+from sandbox.state import State
+
+
+class Answer(NamedTuple):
+    """What a provider answers: HTTP status, body, headers."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
+
+
+@dataclass
+class Call:
+    """One request to a provider.
+
+    method, path: the path is the provider's own ("/v1/products"). query, body: as sent. headers: case-insensitive.
+    base: the provider's own address, for links. public_url: the sandbox's, for pages and labels.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    base: str
+    public_url: str
+    arguments: dict[str, str] = field(default_factory=dict)
+
+    def query_pairs(self) -> list[tuple[str, str]]:
+        """The query's (name, value) pairs in order, blank values included."""
+        return parse_qsl(self.query, keep_blank_values=True)
+
+
+def json_answer(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Answer:
+    """An answer with a JSON body."""
+    return Answer(status, orjson.dumps(body), {"Content-Type": "application/json", **(headers or {})})
+
+
+Handler = Callable[..., Any]
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+class Routes:
+    """Which handler answers which method and path; a path may hold {names}, each one segment long."""
+
+    def __init__(self) -> None:
+        self._plain: dict[str, dict[str, Handler]] = {}
+        self._patterns: list[tuple[re.Pattern[str], dict[str, Handler]]] = []
+        self._by_path: dict[str, dict[str, Handler]] = {}
+
+    def add(self, method: str, path: str, handler: Handler) -> None:
+        """Lets `handler` answer `method` on `path`; of two patterns that fit a path, the first added answers."""
+        methods = self._by_path.get(path)
+        if methods is None:
+            methods = self._by_path[path] = {}
+            if "{" in path:
+                pieces = (
+                    re.escape(piece) if i % 2 == 0 else f"(?P<{piece}>[^/]+)"
+                    for i, piece in enumerate(_PLACEHOLDER.split(path))
+                )
+                self._patterns.append((re.compile("".join(pieces)), methods))
+            else:
+                self._plain[path] = methods
+        methods[method] = handler
+
+    def find(self, method: str, path: str) -> tuple[Handler | None, dict[str, str], list[str]]:
+        """The handler (None: no such route), the path's arguments, and the methods that the path knows."""
+        methods, arguments = self._plain.get(path), {}
+        if methods is None:
+            for pattern, candidate in self._patterns:
+                match = pattern.fullmatch(path)
+                if match:
+                    methods, arguments = candidate, match.groupdict()
+                    break
+        if methods is None:
+            return None, {}, []
+        return methods.get(method), arguments, sorted(methods)
+
+
+class Provider:
+    """One provider behind the sandbox. The server calls, in this order: refuse, hold, answer, release."""
+
+    name: str
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def refuse(self, call: Call) -> Answer | None:
+        """The refusal of a call whose key is missing or wrong, else None."""
+        raise NotImplementedError(self.name)
+
+    def hold(self, call: Call) -> Answer | None:
+        """Takes what the call must have for itself alone; an answer when another call has it."""
+        return None
+
+    def release(self, call: Call) -> None:
+        """Gives back what `hold` took."""
+
+    def answer(self, call: Call) -> Answer:
+        """Does what the call asks for, whole, and tells the outcome."""
+        raise NotImplementedError(self.name)
+
+    def failure(self, status: int, message: str) -> Answer:
+        """A failure of the provider itself (a bug, or one that was asked for), in the provider's own shape."""
+        raise NotImplementedError(self.name)

@@ -1,0 +1,151 @@
+"""The sandbox's HTTP server: hands each call to its provider, with the troubles that are switched on, and drains at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import signal
+import sqlite3
+import sys
+from contextlib import suppress
+
+from aiohttp import web
+
+from sandbox.control import add_control_routes
+from sandbox.faults import Faults
+from sandbox.provider import Answer, Call, Provider
+from sandbox.sendgrid import SendGrid
+from sandbox.settings import SandboxSettings
+from sandbox.shippo_api import Shippo
+from sandbox.state import State
+from sandbox.stripe_api import Stripe
+from sandbox.twilio import Twilio
+
+DRAIN_SECONDS = 5.0
+BODY_LIMIT = 32 * 1024 * 1024
+_HANG_LOOK_SECONDS = 0.05
+
+log = logging.getLogger("sandbox")
+
+
+class Sandbox:
+    """The whole sandbox on one state: its application, its providers, its faults.
+
+    state: where everything is remembered. public_url: what label and 3-D Secure addresses start with.
+    """
+
+    def __init__(self, state: State, public_url: str) -> None:
+        self.state = state
+        self.public_url = public_url
+        self.faults = Faults()
+        self.stopping = asyncio.Event()
+        self.providers: dict[str, Provider] = {
+            provider.name: provider for provider in (Stripe(state), Shippo(state), Twilio(state), SendGrid(state))
+        }
+
+    def application(self) -> web.Application:
+        """The aiohttp application with every provider's and the control routes."""
+        application = web.Application(client_max_size=BODY_LIMIT)
+        for provider in self.providers.values():
+            application.router.add_route("*", f"/{provider.name}{{path:/.*}}", self._endpoint(provider))
+        add_control_routes(application, self)
+        return application
+
+    def _endpoint(self, provider: Provider):  # type: ignore[no-untyped-def]  # aiohttp's handler type is private
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                body = await request.read()
+            except web.HTTPRequestEntityTooLarge:
+                return _response(provider.failure(413, "The request body is too large."))
+            call = Call(
+                method=request.method,
+                path=request.match_info["path"],
+                query=request.rel_url.raw_query_string,
+                headers=request.headers,
+                body=body,
+                base=f"{self.public_url}/{provider.name}",
+                public_url=self.public_url,
+            )
+            return await self._handle(provider, call, request)
+
+        return handle
+
+    async def _handle(self, provider: Provider, call: Call, request: web.Request) -> web.StreamResponse:
+        refusal = provider.refuse(call) or provider.hold(call)
+        if refusal is not None:
+            return _response(refusal)
+        try:
+            trouble = self.faults.draw(provider.name, call.method, call.path)
+            if trouble.hang:
+                await self._hang(request)
+                return web.Response(status=503)  # nobody is left to read it
+            if trouble.delay:
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self.stopping.wait(), trouble.delay)
+            if trouble.error_status is not None:
+                answer = provider.failure(trouble.error_status, "A fault that was switched on in the sandbox.")
+            else:
+                answer = self._answer(provider, call)
+        finally:
+            provider.release(call)
+        if trouble.lose_answer and request.transport is not None:
+            request.transport.abort()
+        return _response(answer)
+
+    @staticmethod
+    def _answer(provider: Provider, call: Call) -> Answer:
+        try:
+            return provider.answer(call)
+        except Exception:
+            log.exception("%s %s %s failed: a bug of the sandbox", provider.name, call.method, call.path)
+            return provider.failure(500, "The sandbox has a bug: its log says where.")
+
+    async def _hang(self, request: web.Request) -> None:
+        while not self.stopping.is_set() and request.transport is not None and not request.transport.is_closing():
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.stopping.wait(), _HANG_LOOK_SECONDS)
+        if request.transport is not None:
+            request.transport.abort()
+
+
+def _response(answer: Answer) -> web.Response:
+    return web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))
+
+
+async def serve(settings: SandboxSettings) -> int:
+    """Runs the sandbox until SIGTERM or SIGINT, then lets running calls finish (five seconds at most).
+
+    Returns the exit status: 0, or 1 after one sentence on stderr when the port or the file cannot be used.
+    """
+    path = settings.var_dir / "sandbox.db"
+    try:
+        state = State(path)
+    except (sqlite3.Error, OSError) as error:
+        print(f"The sandbox cannot use its file {path}: {error}.", file=sys.stderr)
+        return 1
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    sandbox = Sandbox(state, settings.public_url or f"http://{host}:{settings.port}")
+    runner = web.AppRunner(sandbox.application(), access_log=None, shutdown_timeout=DRAIN_SECONDS)
+    await runner.setup()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, sandbox.stopping.set)
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port)
+        try:
+            await site.start()
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            reason = "it is in use already" if taken else error.strerror or str(error)
+            print(f"The sandbox cannot listen on {host}:{settings.port}: {reason}.", file=sys.stderr)
+            return 1
+        port = runner.addresses[0][1]
+        if settings.public_url is None:
+            sandbox.public_url = f"http://{host}:{port}"
+        print(f"sandbox ready on http://{host}:{port}", flush=True)
+        await sandbox.stopping.wait()
+        return 0
+    finally:
+        await runner.cleanup()
+        state.close()

@@ -1,0 +1,198 @@
+"""Everything the sandbox remembers: JSON objects with searchable facets, in one SQLite file that survives a restart."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from sandbox.facets import facets_of
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS objects (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, UNIQUE (kind, id));
+CREATE INDEX IF NOT EXISTS objects_by_kind ON objects (kind, seq);
+CREATE TABLE IF NOT EXISTS facets (
+    kind TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, seq INTEGER NOT NULL,
+    PRIMARY KEY (kind, name, value, seq)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS facets_by_seq ON facets (seq);
+CREATE TABLE IF NOT EXISTS idempotency (
+    key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, status INTEGER NOT NULL, body BLOB NOT NULL,
+    request_id TEXT NOT NULL, created REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+Body = dict[str, Any]
+
+
+class State:
+    """The sandbox's objects, newest last. One connection, used by the event loop's thread alone.
+
+    Objects are JSON dictionaries named by (kind, id). Which of their values can be filtered on is told by
+    `sandbox.facets`. Changes are made inside `with state.transaction():`, so that a crash leaves all or nothing of a
+    request behind.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Opens (and makes, with its folder) the file at `path`; sqlite3.Error when it cannot be used."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=5.0, cached_statements=256)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.executescript(_SCHEMA)
+        self._clock_offset = float(self.setting("clock_offset") or 0.0)
+
+    def close(self) -> None:
+        """Closes the file; the write-ahead log is folded into it."""
+        self._connection.close()
+
+    def ping(self) -> None:
+        """Raises sqlite3.Error when the file cannot be read."""
+        self._connection.execute("SELECT 1 FROM objects LIMIT 1").fetchone()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Makes all changes of the block at once; an exception undoes them and passes on."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def now(self) -> float:
+        """The sandbox's time in Unix seconds: the machine's, and whatever `advance_clock` has added."""
+        return time.time() + self._clock_offset
+
+    def advance_clock(self, seconds: float) -> None:
+        """Moves the sandbox's time forward by `seconds`, for what takes days (a rate expires after seven)."""
+        self._clock_offset += seconds
+        self.set_setting("clock_offset", repr(self._clock_offset))
+
+    def setting(self, name: str) -> str | None:
+        """The stored value of a setting, or None."""
+        row = self._connection.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Stores a setting."""
+        self._connection.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", (name, value))
+
+    def next_number(self, name: str) -> int:
+        """The next number (1, 2, 3 …) of the counter `name`."""
+        number = int(self.setting(name) or 0) + 1
+        self.set_setting(name, str(number))
+        return number
+
+    def raw(self, kind: str, object_id: str) -> bytes | None:
+        """The object's JSON text, or None when there is no such object."""
+        row = self._connection.execute(
+            "SELECT body FROM objects WHERE kind = ? AND id = ?", (kind, object_id)
+        ).fetchone()
+        return row[0] if row else None
+
+    def get(self, kind: str, object_id: str) -> Body | None:
+        """The object, or None when there is no such object."""
+        body = self.raw(kind, object_id)
+        return None if body is None else orjson.loads(body)
+
+    def put(self, kind: str, object_id: str, body: Mapping[str, Any]) -> None:
+        """Stores the object, in place of an earlier one of that name (which keeps its place in lists)."""
+        text = orjson.dumps(body)
+        row = self._connection.execute(
+            "SELECT seq FROM objects WHERE kind = ? AND id = ?", (kind, object_id)
+        ).fetchone()
+        if row:
+            seq = row[0]
+            self._connection.execute("UPDATE objects SET body = ? WHERE seq = ?", (text, seq))
+            self._connection.execute("DELETE FROM facets WHERE seq = ?", (seq,))
+        else:
+            cursor = self._connection.execute(
+                "INSERT INTO objects (kind, id, body) VALUES (?, ?, ?)", (kind, object_id, text)
+            )
+            seq = cursor.lastrowid
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO facets (kind, name, value, seq) VALUES (?, ?, ?, ?)",
+            [(kind, name, value, seq) for name, value in facets_of(kind, body)],
+        )
+
+    def delete(self, kind: str, object_id: str) -> None:
+        """Removes the object, if it is there."""
+        row = self._connection.execute(
+            "SELECT seq FROM objects WHERE kind = ? AND id = ?", (kind, object_id)
+        ).fetchone()
+        if row:
+            self._connection.execute("DELETE FROM facets WHERE seq = ?", (row[0],))
+            self._connection.execute("DELETE FROM objects WHERE seq = ?", (row[0],))
+
+    def place(self, kind: str, object_id: str) -> int | None:
+        """The object's place in creation order, or None when there is no such object."""
+        row = self._connection.execute(
+            "SELECT seq FROM objects WHERE kind = ? AND id = ?", (kind, object_id)
+        ).fetchone()
+        return row[0] if row else None
+
+    def find(
+        self,
+        kind: str,
+        where: Mapping[str, str | Sequence[str]] | None = None,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        oldest_first: bool = False,
+        limit: int = -1,
+        offset: int = 0,
+    ) -> list[Body]:
+        """The objects of a kind, newest first unless `oldest_first`.
+
+        where: facet -> the value, or one of the values, that it must have. before, after: only places below or above.
+        limit: how many at most (-1: all), after leaving out `offset` of them.
+        """
+        clauses, values = self._conditions(kind, where)
+        if before is not None:
+            clauses.append("seq < ?")
+            values.append(before)
+        if after is not None:
+            clauses.append("seq > ?")
+            values.append(after)
+        order = "ASC" if oldest_first else "DESC"
+        rows = self._connection.execute(
+            f"SELECT body FROM objects WHERE {' AND '.join(clauses)} ORDER BY seq {order} LIMIT ? OFFSET ?",  # noqa: S608
+            (*values, limit, offset),
+        )
+        return [orjson.loads(row[0]) for row in rows]
+
+    def count(self, kind: str, where: Mapping[str, str | Sequence[str]] | None = None) -> int:
+        """How many objects `find` would give."""
+        clauses, values = self._conditions(kind, where)
+        row = self._connection.execute(f"SELECT count(*) FROM objects WHERE {' AND '.join(clauses)}", values)  # noqa: S608
+        return int(row.fetchone()[0])
+
+    @staticmethod
+    def _conditions(kind: str, where: Mapping[str, str | Sequence[str]] | None) -> tuple[list[str], list[Any]]:
+        clauses, values = ["kind = ?"], [kind]
+        for name, wanted in (where or {}).items():
+            options: Iterable[str] = [wanted] if isinstance(wanted, str) else list(wanted)
+            marks = ", ".join("?" for _ in options)
+            clauses.append(f"seq IN (SELECT seq FROM facets WHERE kind = ? AND name = ? AND value IN ({marks}))")
+            values += [kind, name, *options]
+        return clauses, values
+
+    def recall_answer(self, key: str) -> tuple[str, int, bytes, str] | None:
+        """What was answered under an idempotency key: fingerprint, status, body, request id; or None."""
+        return self._connection.execute(
+            "SELECT fingerprint, status, body, request_id FROM idempotency WHERE key = ?", (key,)
+        ).fetchone()
+
+    def keep_answer(self, key: str, fingerprint: str, status: int, body: bytes, request_id: str) -> None:
+        """Remembers what was answered under an idempotency key."""
+        self._connection.execute(
+            "INSERT INTO idempotency (key, fingerprint, status, body, request_id, created) VALUES (?, ?, ?, ?, ?, ?)",
+            (key, fingerprint, status, body, request_id, self.now()),
+        )

@@ -1,0 +1,119 @@
+"""Stripe's test cards: their numbers, the names that tokens and payment methods give them, and how each behaves."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class Decline(NamedTuple):
+    """How an issuer says no: Stripe's error code, decline code (None: the code says it all), and sentence."""
+
+    code: str
+    decline_code: str | None
+    message: str
+
+
+class Card(NamedTuple):
+    """A test card. decline: what its charge meets, None: it succeeds. authentication: the bank asks the shopper first."""
+
+    number: str
+    brand: str
+    funding: str = "credit"
+    decline: Decline | None = None
+    authentication: bool = False
+
+
+_GENERIC = Decline("card_declined", "generic_decline", "Your card was declined.")
+_FUNDS = Decline("card_declined", "insufficient_funds", "Your card has insufficient funds.")
+_DECLINES = {
+    "chargeDeclined": ("4000000000000002", _GENERIC),
+    "chargeDeclinedInsufficientFunds": ("4000000000009995", _FUNDS),
+    "chargeDeclinedLostCard": ("4000000000009987", Decline("card_declined", "lost_card", "Your card was declined.")),
+    "chargeDeclinedStolenCard": ("4000000000009979", Decline("card_declined", "stolen_card", "Your card was declined.")),
+    "chargeDeclinedExpiredCard": ("4000000000000069", Decline("expired_card", None, "Your card has expired.")),
+    "chargeDeclinedIncorrectCvc": (
+        "4000000000000127",
+        Decline("incorrect_cvc", None, "Your card's security code is incorrect."),
+    ),
+    "chargeDeclinedProcessingError": (
+        "4000000000000119",
+        Decline(
+            "processing_error", None, "An error occurred while processing your card. Try again in a little bit."
+        ),
+    ),
+    "chargeDeclinedVelocityLimitExceeded": (
+        "4000000000006975",
+        Decline("card_declined", "card_velocity_exceeded", "Your card was declined for making repeated attempts too "
+                "frequently or exceeding its amount limit."),
+    ),
+    "chargeDeclinedFraudulent": ("4100000000000019", Decline("card_declined", "fraudulent", "Your card was declined.")),
+    "chargeCustomerFail": ("4000000000000341", _GENERIC),
+    "radarBlock": ("4100000000000019", Decline("card_declined", "fraudulent", "Your card was declined.")),
+}  # fmt: skip
+_GOOD = {
+    "visa": Card("4242424242424242", "visa"),
+    "visa_debit": Card("4000056655665556", "visa", "debit"),
+    "mastercard": Card("5555555555554444", "mastercard"),
+    "mastercard_debit": Card("5200828282828210", "mastercard", "debit"),
+    "mastercard_prepaid": Card("5105105105105100", "mastercard", "prepaid"),
+    "amex": Card("378282246310005", "amex"),
+    "discover": Card("6011111111111117", "discover"),
+    "diners": Card("3056930009020004", "diners"),
+    "jcb": Card("3566002020360505", "jcb"),
+    "unionpay": Card("6200000000000005", "unionpay"),
+    "threeDSecureOptional": Card("4000000000003055", "visa"),
+    "threeDSecureNotSupported": Card("378282246310005", "amex"),
+}
+_AUTHENTICATED = {
+    "threeDSecure2Required": ("4000000000003220", None),
+    "threeDSecureRequired": ("4000000000003063", None),
+    "threeDSecureRequiredChargeDeclined": ("4000008400001629", _GENERIC),
+    "authenticationRequired": ("4000002760003184", None),
+    "authenticationRequiredOnSetup": ("4000002500003155", None),
+    "authenticationRequiredSetupForOffSession": ("4000003800000446", None),
+    "authenticationRequiredChargeDeclinedInsufficientFunds": ("4000008260003178", _FUNDS),
+}
+_CARDS: dict[str, Card] = {
+    **_GOOD,
+    **{name: Card(number, "visa", decline=decline) for name, (number, decline) in _DECLINES.items()},
+    **{
+        name: Card(number, "visa", decline=decline, authentication=True)
+        for name, (number, decline) in _AUTHENTICATED.items()
+    },
+}
+_NUMBERS = {card.number: card for card in reversed(_CARDS.values())}
+# Names are met in several spellings: tok_visa_chargeDeclined, pm_card_visa_chargeDeclined, tok_three_d_secure_2_required.
+_BY_PLAIN_NAME = {re.sub(r"[^a-z0-9]", "", name.lower()): card for name, card in _CARDS.items()}
+
+
+def card_named(name: str) -> Card | None:
+    """The test card of a token (`tok_mastercard`) or payment method (`pm_card_visa`); None when there is none."""
+    for prefix in ("tok_", "pm_card_"):
+        if name.startswith(prefix):
+            plain = re.sub(r"[^a-z0-9]", "", name.removeprefix(prefix).lower())
+            return _BY_PLAIN_NAME.get(plain) or _BY_PLAIN_NAME.get(plain.removeprefix("visa"))
+    return None
+
+
+def card_numbered(number: str) -> Card | None:
+    """The test card of that number; None when it is no card number.
+
+    Any other number that passes Luhn's check declines, as real cards do in test mode; of such a number only the last
+    four digits are kept.
+    """
+    known = _NUMBERS.get(number)
+    if known is not None or not _passes_luhn(number):
+        return known
+    return real_card("*" * (len(number) - 4) + number[-4:])
+
+
+def real_card(masked: str) -> Card:
+    """A card that is no test card, by its masked number."""
+    message = "Your card was declined. Your request was in test mode, but used a non test card."
+    return Card(masked, "visa", decline=Decline("card_declined", "test_mode_live_card", message))
+
+
+def _passes_luhn(number: str) -> bool:
+    digits = [int(digit) for digit in reversed(number)]
+    return sum(digits[0::2]) % 10 == -sum(sum(divmod(2 * digit, 10)) for digit in digits[1::2]) % 10

@@ -1,0 +1,263 @@
+"""Twilio behind the sandbox: Messages, with the magic numbers of its test credentials and statuses that move on by time."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from datetime import datetime, timezone
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from sandbox import settings
+from sandbox.ids import hexadecimal
+from sandbox.provider import Answer, Call, Provider, Routes, json_answer
+from sandbox.state import State
+
+# What test credentials answer to these numbers: code, sentence.
+_FROM = {
+    "+15005550001": (21212, "The 'From' number {} is not a valid phone number, shortcode, or alphanumeric sender ID."),
+    "+15005550007": (21606, "The 'From' phone number provided ({}) is not a valid message-capable Twilio phone number for "
+                            "this destination/account."),
+    "+15005550008": (21611, "This 'From' number has exceeded the maximum number of queued messages."),
+}  # fmt: skip
+_TO = {
+    "+15005550001": (21211, "Invalid 'To' Phone Number: {}"),
+    "+15005550002": (
+        21612,
+        "Message cannot be sent with the current combination of 'To' ({}) and/or 'From' parameters.",
+    ),
+    "+15005550003": (
+        21408,
+        "Permission to send an SMS has not been enabled for the region indicated by the 'To' number: {}.",
+    ),
+    "+15005550004": (21610, "Attempt to send to unsubscribed recipient"),
+    "+15005550009": (21614, "'To' number {} is not a valid mobile number"),
+}
+_SENDER = "+15005550006"
+_E164 = re.compile(r"\+[1-9]\d{6,14}")
+_CREATE = frozenset(
+    """
+    AddressRetention ApplicationSid Attempt Body ContentRetention ContentSid ContentVariables FallbackFrom
+    ForceDelivery From MaxPrice MediaUrl MessageIntent MessagingServiceSid PersistentAction ProvideFeedback
+    RiskCheck ScheduleType SendAsMms SendAt ShortenUrls SmartEncoded StatusCallback To TrafficType
+    ValidityPeriod
+    """.split()  # noqa: SIM905 - a list of names reads better so
+)
+_LIST = frozenset(("To", "From", "DateSent", "DateSent<", "DateSent>", "Page", "PageSize", "PageToken"))
+_GSM = set(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
+    "abcdefghijklmnopqrstuvwxyzäöñüà^{}\\[~]|€"
+)
+# Seconds after which a message has gone out, and has arrived.
+SENT_AFTER = 1.0
+DELIVERED_AFTER = 2.0
+
+
+class TwilioFailure(Exception):
+    """A call that Twilio refuses: HTTP status, Twilio's error code, sentence."""
+
+    def __init__(self, status: int, code: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+    def answer(self) -> Answer:
+        """The answer in Twilio's shape."""
+        body = {
+            "code": self.code,
+            "message": str(self),
+            "more_info": f"https://www.twilio.com/docs/errors/{self.code}",
+            "status": self.status,
+        }
+        return json_answer(self.status, body)
+
+
+class Twilio(Provider):
+    """Twilio's Messages resource of one account."""
+
+    name = "twilio"
+
+    def __init__(self, state: State) -> None:
+        super().__init__(state)
+        self._routes = Routes()
+        self._routes.add("POST", "/2010-04-01/Accounts/{account}/Messages.json", self._create)
+        self._routes.add("GET", "/2010-04-01/Accounts/{account}/Messages.json", self._list)
+        self._routes.add("GET", "/2010-04-01/Accounts/{account}/Messages/{sid}.json", self._fetch)
+
+    def refuse(self, call: Call) -> Answer | None:
+        scheme, _, value = call.headers.get("Authorization", "").partition(" ")
+        try:
+            given = base64.b64decode(value, validate=True).decode() if scheme.lower() == "basic" else ""
+        except (binascii.Error, UnicodeDecodeError):
+            given = ""
+        if given == f"{settings.TWILIO_ACCOUNT}:{settings.TWILIO_TOKEN}":
+            return None
+        return TwilioFailure(401, 20003, "Authenticate").answer()
+
+    def answer(self, call: Call) -> Answer:
+        handler, arguments, methods = self._routes.find(call.method, call.path)
+        try:
+            if handler is None and methods:
+                raise TwilioFailure(405, 20004, "Method not allowed")
+            if handler is None or arguments["account"] != settings.TWILIO_ACCOUNT:
+                raise _not_found(call)
+            arguments.pop("account")
+            answer: Answer = handler(call, **arguments)
+        except TwilioFailure as failure:
+            return failure.answer()
+        return answer
+
+    def failure(self, status: int, message: str) -> Answer:
+        code = {429: 20429, 404: 20404, 413: 20413}.get(status, 20500 if status >= 500 else 20001)
+        return TwilioFailure(status, code, message).answer()
+
+    def _create(self, call: Call) -> Answer:
+        given = dict(parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True))
+        unknown = sorted(set(given) - _CREATE)
+        if unknown:
+            raise TwilioFailure(400, 20001, f"Unknown parameters in the request: {', '.join(unknown)}")
+        to, sender, text = given.get("To", ""), given.get("From", ""), given.get("Body", "")
+        service = given.get("MessagingServiceSid") or None
+        if not to:
+            raise TwilioFailure(400, 21604, "A 'To' phone number is required.")
+        if not sender and service is None:
+            raise TwilioFailure(400, 21603, "A 'From' phone number is required.")
+        if not text and not given.get("MediaUrl") and not given.get("ContentSid"):
+            raise TwilioFailure(400, 21602, "Message body is required.")
+        if len(text) > 1600:
+            raise TwilioFailure(400, 21617, "The concatenated message body exceeds the 1600 character limit")
+        if sender in _FROM:
+            code, message = _FROM[sender]
+            raise TwilioFailure(400, code, message.format(sender))
+        if service is None and sender != _SENDER:
+            raise TwilioFailure(400, 21606, _FROM["+15005550007"][1].format(sender))
+        if to in _TO:
+            code, message = _TO[to]
+            raise TwilioFailure(400, code, message.format(to))
+        if not _E164.fullmatch(to):
+            raise TwilioFailure(400, 21211, f"Invalid 'To' Phone Number: {to}")
+        message = {
+            "sid": hexadecimal("SM"),
+            "to": to,
+            "from": sender or None,
+            "body": text,
+            "messaging_service_sid": service,
+            "num_media": "1" if given.get("MediaUrl") else "0",
+            "num_segments": str(segments(text)),
+            "status_callback": given.get("StatusCallback"),
+            "created": self.state.now(),
+        }
+        with self.state.transaction():
+            self.state.put("message", message["sid"], message)
+        return json_answer(201, shown(message, self.state.now()))
+
+    def _fetch(self, call: Call, sid: str) -> Answer:
+        message = self.state.get("message", sid)
+        if message is None:
+            raise _not_found(call)
+        return json_answer(200, shown(message, self.state.now()))
+
+    def _list(self, call: Call) -> Answer:
+        pairs = call.query_pairs()
+        given = dict(pairs)
+        unknown = sorted(set(given) - _LIST)
+        if unknown:
+            raise TwilioFailure(400, 20001, f"Unknown parameters in the request: {', '.join(unknown)}")
+        size, page = _number(given, "PageSize", 50), _number(given, "Page", 0)
+        if not 1 <= size <= 1000:
+            raise TwilioFailure(400, 20006, "Page size must be from 1 to 1000")
+        where = {name.lower(): given[name] for name in ("To", "From") if given.get(name)}
+        found = self.state.find("message", where)
+        found = [message for message in found if _sent_within(message, given)]
+        chosen = found[page * size : (page + 1) * size]
+        uri = call.path
+
+        def page_uri(number: int) -> str:
+            kept = [pair for pair in pairs if pair[0] not in ("Page", "PageSize", "PageToken")]
+            return f"{uri}?{urlencode([*kept, ('PageSize', size), ('Page', number)])}"
+
+        return json_answer(
+            200,
+            {
+                "messages": [shown(message, self.state.now()) for message in chosen],
+                "first_page_uri": page_uri(0),
+                "next_page_uri": page_uri(page + 1) if len(found) > (page + 1) * size else None,
+                "previous_page_uri": page_uri(page - 1) if page else None,
+                "page": page,
+                "page_size": size,
+                "start": page * size,
+                "end": page * size + max(len(chosen) - 1, 0),
+                "uri": page_uri(page),
+            },
+        )
+
+
+def shown(message: dict[str, Any], now: float) -> dict[str, Any]:
+    """A stored message as Twilio shows it at `now` (Unix seconds): its status follows from its age."""
+    age = now - message["created"]
+    status = "queued" if age < SENT_AFTER else "sent" if age < DELIVERED_AFTER else "delivered"
+    sent = None if status == "queued" else message["created"] + SENT_AFTER
+    updated = message["created"] if sent is None else min(now, message["created"] + DELIVERED_AFTER)
+    uri = f"/2010-04-01/Accounts/{settings.TWILIO_ACCOUNT}/Messages/{message['sid']}"
+    return {
+        "account_sid": settings.TWILIO_ACCOUNT,
+        "api_version": "2010-04-01",
+        "body": message["body"],
+        "date_created": _date(message["created"]),
+        "date_sent": _date(sent),
+        "date_updated": _date(updated),
+        "direction": "outbound-api",
+        "error_code": None,
+        "error_message": None,
+        "from": message["from"],
+        "messaging_service_sid": message["messaging_service_sid"],
+        "num_media": message["num_media"],
+        "num_segments": message["num_segments"],
+        "price": None if status == "queued" else f"-{0.0079 * int(message['num_segments']):.4f}",
+        "price_unit": "USD",
+        "sid": message["sid"],
+        "status": status,
+        "subresource_uris": {"media": f"{uri}/Media.json"},
+        "to": message["to"],
+        "uri": f"{uri}.json",
+    }
+
+
+def segments(text: str) -> int:
+    """How many SMS the text takes: 160 characters of the GSM alphabet in one, 153 in each of several; else 70 and 67."""
+    one, several = (160, 153) if set(text) <= _GSM else (70, 67)
+    return 1 if len(text) <= one else -(-len(text) // several)
+
+
+def _date(moment: float | None) -> str | None:
+    return None if moment is None else format_datetime(datetime.fromtimestamp(moment, timezone.utc))
+
+
+def _sent_within(message: dict[str, Any], given: dict[str, str]) -> bool:
+    sent = datetime.fromtimestamp(message["created"] + SENT_AFTER, timezone.utc)
+    for name, holds in (
+        ("DateSent", lambda bound: sent.date() == bound.date()),
+        ("DateSent<", lambda bound: sent <= bound),
+        ("DateSent>", lambda bound: sent >= bound),
+    ):
+        if given.get(name):
+            try:
+                bound = datetime.fromisoformat(given[name].replace("Z", "+00:00"))
+            except ValueError:
+                raise TwilioFailure(400, 20001, f"Invalid date: {given[name]}") from None
+            if not holds(bound if bound.tzinfo else bound.replace(tzinfo=timezone.utc)):
+                return False
+    return True
+
+
+def _number(given: dict[str, str], name: str, default: int) -> int:
+    text = given.get(name) or str(default)
+    if not text.isdigit():
+        raise TwilioFailure(400, 20001, f"{name} must be a number")
+    return int(text)
+
+
+def _not_found(call: Call) -> TwilioFailure:
+    return TwilioFailure(404, 20404, f"The requested resource {call.path} was not found")
