@@ -1,0 +1,80 @@
+"""Carriers that answer as they are told, and a clock that only moves when somebody sleeps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from shipping.carriers import Label, Quote
+
+
+class Clock:
+    """Seconds that pass by sleeping; `on_sleep` is called at each."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+        self.on_sleep: Callable[[], None] = lambda: None
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+        self.on_sleep()
+
+
+@dataclass
+class StubCarriers:
+    """What a carrier has sold, and how it answers.
+
+    Attributes:
+        sold: the labels, by rate.
+        trouble: raised by the next purchases, in turn; None for none. `sells_anyway` tells whether it sells first.
+        blind: the number of questions after a sale that do not see it yet.
+    """
+
+    sold: dict[str, Label] = field(default_factory=dict)
+    purchases: list[str] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+    trouble: list[Exception | None] = field(default_factory=list)
+    sells_anyway: bool = False
+    blind: int = 0
+    deaf: Exception | None = None
+    fresh_rates: list[dict[str, Any]] = field(default_factory=list)
+    on_buy: Callable[[], None] = lambda: None
+    longest_call: float = 11.0
+    _lock: Any = field(default_factory=threading.Lock)
+
+    def buy(self, rate_id: str, reference: str) -> Label:
+        with self._lock:
+            self.purchases.append(rate_id)
+            number = len(self.purchases)
+        trouble = self.trouble.pop(0) if self.trouble else None
+        label = Label(f"transaction-{number}", f"https://labels/{number}.pdf", f"9400{number}")
+        self.on_buy()
+        if trouble is None or self.sells_anyway:
+            self.sold[rate_id] = label
+        if trouble is not None:
+            raise trouble
+        return label
+
+    def bought(self, rate_id: str) -> Label | None:
+        self.questions.append(rate_id)
+        if self.deaf is not None:
+            raise self.deaf
+        if self.blind:
+            self.blind -= 1
+            return None
+        return self.sold.get(rate_id)
+
+    def quote(self, address: Any, parcels: Any, reference: str) -> Quote:
+        return Quote("another-shipment", self.fresh_rates, [])
+
+    def rates(self, shipment_id: str, currency: str) -> list[dict[str, Any]]:
+        raise NotImplementedError
+
+    def track(self, carrier: str, tracking_number: str) -> dict[str, Any]:
+        raise NotImplementedError

@@ -1,0 +1,255 @@
+"""A label is bought once, whatever happens in between. The record is real, on both databases; the carrier is a stub."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chassis.database import Database
+from contracts.errors import Conflict, NotFound, OutcomeUnknown, ProviderFailure, Refused, Unavailable
+from shipping.carriers import Label
+from shipping.label import CLAIM_MARGIN_SECONDS, RATE_SECONDS, SETTLE_SECONDS, LabelDesk, Purchase, State
+from shipping.shipment import Shipment
+from shipping.store import ShippingStore
+from tests.unit.shipping.stub_carriers import Clock, StubCarriers
+
+
+class Killed(BaseException):
+    """The process died here."""
+
+
+class Shop:
+    """A shipment with two rates, a carrier, and desks that sell its label."""
+
+    def __init__(self, store: ShippingStore) -> None:
+        self.store = store
+        self.clock = Clock()
+        self.carriers = StubCarriers()
+        rates = [
+            {"object_id": name, "provider": "USPS", "servicelevel": {"name": name, "token": f"usps_{name}"}}
+            for name in ("priority", "first")
+        ]
+        self.shipment = store.add(Shipment("ship", "key", "or_1", self.clock.now, {}, [], rates, []))
+
+    def buy(self, rate_id: str = "first", patience: float = 10.0, **more: Any) -> dict[str, Any]:
+        desk = LabelDesk(self.store, self.carriers, lambda wait: min(wait, patience), self.clock, self.clock.sleep)
+        return desk.buy(more.get("shipment", self.shipment), rate_id, "pay:or_1")
+
+
+@pytest.fixture
+def shop(database: Callable[[str], Database]) -> Shop:
+    return Shop(ShippingStore(database("shipping")))
+
+
+def test_a_label_is_bought_once_and_answered_again(shop: Shop) -> None:
+    first = shop.buy()
+    assert first == {
+        "object_id": "ship",
+        "label_url": "https://labels/1.pdf",
+        "carrier": "USPS",
+        "tracking_number": "94001",
+    }
+    assert shop.buy() == first
+    assert shop.carriers.purchases == ["first"]
+
+
+def test_a_label_at_another_rate_is_a_conflict(shop: Shop) -> None:
+    shop.buy("first")
+    with pytest.raises(Conflict, match="at another rate"):
+        shop.buy("priority")
+    assert shop.carriers.purchases == ["first"]
+
+
+def test_a_rate_of_another_shipment_is_not_found(shop: Shop) -> None:
+    with pytest.raises(NotFound):
+        shop.buy("another's")
+    assert shop.carriers.purchases == []
+
+
+def test_a_lost_answer_is_asked_for_and_nothing_is_bought_again(shop: Shop) -> None:
+    shop.carriers.trouble, shop.carriers.sells_anyway = [OutcomeUnknown("lost")], True
+    assert shop.buy()["label_url"] == "https://labels/1.pdf"
+    assert (shop.carriers.purchases, shop.carriers.questions) == (["first"], ["first"])
+
+
+def test_a_label_that_the_carrier_shows_late_is_waited_for_not_bought_again(shop: Shop) -> None:
+    shop.carriers.trouble, shop.carriers.sells_anyway, shop.carriers.blind = [OutcomeUnknown("lost")], True, 2
+    for _ in range(2):
+        with pytest.raises(OutcomeUnknown):
+            shop.buy()
+    assert shop.buy()["label_url"] == "https://labels/1.pdf"
+    assert shop.carriers.purchases == ["first"]
+
+
+def test_an_attempt_that_came_to_nothing_is_repeated_only_when_it_has_settled(shop: Shop) -> None:
+    shop.carriers.trouble = [OutcomeUnknown("lost")]
+    with pytest.raises(OutcomeUnknown):
+        shop.buy()
+    shop.clock.now += SETTLE_SECONDS - 0.5
+    with pytest.raises(OutcomeUnknown, match="not known yet") as unknown:
+        shop.buy()
+    assert unknown.value.facts["retry_after"] == 1
+    assert shop.carriers.purchases == ["first"]
+    shop.clock.now += 0.6
+    assert shop.buy()["label_url"] == "https://labels/2.pdf"
+    assert shop.carriers.purchases == ["first", "first"]
+
+
+def test_time_that_a_purchase_hung_does_not_count_as_settling(shop: Shop) -> None:
+    def hang() -> None:
+        shop.clock.now += 11.0
+
+    shop.carriers.trouble, shop.carriers.on_buy = [OutcomeUnknown("hung")], hang
+    with pytest.raises(OutcomeUnknown):
+        shop.buy()
+    with pytest.raises(OutcomeUnknown, match="not known yet"):
+        shop.buy()
+
+
+def test_a_failure_that_the_carrier_is_done_with_may_be_repeated_at_once(shop: Shop) -> None:
+    shop.carriers.trouble = [OutcomeUnknown("failed", {"answered": True})]
+    with pytest.raises(Unavailable):
+        shop.buy()
+    assert shop.buy()["label_url"] == "https://labels/2.pdf"
+
+
+def test_while_the_carrier_cannot_be_asked_nothing_is_bought(shop: Shop) -> None:
+    shop.carriers.trouble = [OutcomeUnknown("failed", {"answered": True})]
+    shop.carriers.deaf = Unavailable("away")
+    with pytest.raises(OutcomeUnknown):
+        shop.buy()
+    shop.clock.now += 60
+    with pytest.raises(Unavailable, match="away"):
+        shop.buy()
+    assert shop.carriers.purchases == ["first"]
+    shop.carriers.deaf = None
+    shop.buy()
+    assert shop.carriers.purchases == ["first", "first"]
+
+
+@pytest.mark.parametrize("error", [Refused("no"), Unavailable("away"), ProviderFailure("key")])
+def test_a_purchase_that_failed_for_certain_leaves_the_shipment_free(shop: Shop, error: Exception) -> None:
+    shop.carriers.trouble = [error]
+    with pytest.raises(type(error)):
+        shop.buy("first")
+    assert shop.buy("priority")["label_url"] == "https://labels/2.pdf"
+    assert shop.carriers.questions == []
+
+
+def test_a_buyer_killed_after_the_purchase_is_taken_over_without_buying(shop: Shop) -> None:
+    shop.carriers.trouble, shop.carriers.sells_anyway = [Killed()], True  # type: ignore[list-item]
+    with pytest.raises(Killed):
+        shop.buy()
+    with pytest.raises(Unavailable, match="another call"):  # its claim holds
+        shop.buy(patience=1.0)
+    shop.clock.now += shop.carriers.longest_call + CLAIM_MARGIN_SECONDS
+    assert shop.buy()["label_url"] == "https://labels/1.pdf"
+    assert shop.carriers.purchases == ["first"]
+
+
+def test_a_buyer_killed_before_the_purchase_reached_the_carrier_is_taken_over_and_one_is_bought(shop: Shop) -> None:
+    shop.carriers.trouble = [Killed()]  # type: ignore[list-item]
+    with pytest.raises(Killed):
+        shop.buy()
+    shop.clock.now += shop.carriers.longest_call + CLAIM_MARGIN_SECONDS
+    shop.buy()
+    assert (len(shop.carriers.purchases), list(shop.carriers.sold)) == (2, ["first"])
+    assert shop.carriers.questions == ["first"]
+
+
+def test_an_unknown_purchase_is_resolved_before_another_rate_is_bought(shop: Shop) -> None:
+    shop.carriers.trouble, shop.carriers.sells_anyway, shop.carriers.blind = [OutcomeUnknown("lost")], True, 1
+    with pytest.raises(OutcomeUnknown):
+        shop.buy("first")
+    with pytest.raises(Conflict, match="at another rate"):
+        shop.buy("priority")
+    assert shop.carriers.purchases == ["first"]
+
+
+def test_a_second_buyer_waits_for_the_first_one_s_label(shop: Shop) -> None:
+    claim = "the first"
+    now = shop.clock.now
+    assert shop.store.claim("ship", claim, now, now + 15) is not None
+    asked = Purchase("ship", State.BEGAN, "first", "first", "USPS", now)
+    assert shop.store.begin(claim, asked, "key", now + 15)
+    done = Purchase(
+        "ship", State.BEGAN, "first", "first", "USPS", now, Label("transaction-0", "https://labels/0.pdf", None)
+    )
+    shop.clock.on_sleep = lambda: shop.store.record(done, shop.clock.now) and None
+    assert shop.buy()["label_url"] == "https://labels/0.pdf"
+    assert shop.carriers.purchases == []
+
+
+def test_a_second_buyer_does_not_wait_for_ever(shop: Shop) -> None:
+    began = shop.clock.now
+    shop.store.claim("ship", "the first", began, began + 60)
+    with pytest.raises(Unavailable, match="another call"):
+        shop.buy(patience=3.0)
+    assert 2.5 < shop.clock.now - began <= 3.0
+
+
+def test_a_buyer_whose_claim_was_taken_over_does_not_buy(shop: Shop) -> None:
+    assert shop.store.claim("ship", "slow", 0.0, 1.0) is not None
+    assert shop.store.claim("ship", "quick", 2.0, 20.0) is not None
+    asked = Purchase("ship", State.BEGAN, "first", "first", "USPS", 2.0)
+    assert not shop.store.begin("slow", asked, "key", 20.0)
+    shop.store.end("ship", "slow", State.FAILED)
+    assert shop.store.claim("ship", "third", 3.0, 20.0) is None  # still the quick one's
+
+
+def test_eight_buyers_at_once_buy_one_label(shop: Shop) -> None:
+    answers: list[Any] = []
+    start = threading.Barrier(8)
+
+    def buy() -> None:
+        desk = LabelDesk(shop.store, shop.carriers, lambda wait: wait)
+        start.wait(timeout=10)
+        answers.append(desk.buy(shop.shipment, "first", "key"))
+
+    # On the real clock, for these buyers really wait for each other.
+    shop.shipment = Shipment(**{**shop.shipment.__dict__, "created": 2e9})
+    buyers = [threading.Thread(target=buy) for _ in range(8)]
+    for buyer in buyers:
+        buyer.start()
+    for buyer in buyers:
+        buyer.join(timeout=30)
+    assert shop.carriers.purchases == ["first"]
+    assert len(answers) == 8
+    assert all(answer["label_url"] == "https://labels/1.pdf" for answer in answers)
+
+
+def test_a_rate_that_is_too_old_to_be_sold_is_bought_from_a_fresh_quote(shop: Shop) -> None:
+    shop.carriers.fresh_rates = [
+        {
+            "object_id": "fresh-priority",
+            "provider": "USPS",
+            "servicelevel": {"name": "priority", "token": "usps_priority"},
+        },
+        {"object_id": "fresh-first", "provider": "USPS", "servicelevel": {"name": "first", "token": "usps_first"}},
+    ]
+    shop.clock.now += RATE_SECONDS + 1
+    first = shop.buy("first")
+    assert shop.carriers.purchases == ["fresh-first"]
+    assert first["object_id"] == "ship"
+    assert shop.buy("first") == first
+    shop.carriers.fresh_rates = []
+
+
+def test_an_old_rate_whose_service_is_gone_is_refused(shop: Shop) -> None:
+    shop.clock.now += RATE_SECONDS + 1
+    with pytest.raises(Refused, match="no longer offered"):
+        shop.buy("first")
+    assert shop.carriers.purchases == []
+
+
+def test_a_purchase_of_a_fresh_rate_is_asked_for_under_that_rate(shop: Shop) -> None:
+    shop.carriers.fresh_rates = [{**shop.shipment.rates[1], "object_id": "fresh-first"}]
+    shop.clock.now += RATE_SECONDS + 1
+    shop.carriers.trouble, shop.carriers.sells_anyway, shop.carriers.blind = [OutcomeUnknown("lost")], True, 1
+    with pytest.raises(OutcomeUnknown):
+        shop.buy("first")
+    assert shop.buy("first")["label_url"] == "https://labels/1.pdf"
+    assert (shop.carriers.purchases, shop.carriers.questions) == (["fresh-first"], ["fresh-first", "fresh-first"])

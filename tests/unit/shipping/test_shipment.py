@@ -1,0 +1,142 @@
+"""A shipment's address, its ways to ship, and how a page of shipments is asked for."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from contracts.errors import InvalidRequest, NotFound
+from shipping.shipment import (
+    Address,
+    Shipment,
+    cheapest,
+    currency_code,
+    methods,
+    page_order,
+    public_address,
+    smallest_units,
+)
+
+CHLOE = {
+    "name": "Chloe Taylor",
+    "line1": "1092 Indian Summer Ct",
+    "line2": None,
+    "city": "San Jose",
+    "state": "CA",
+    "postal_code": "95122",
+    "country": "US",
+    "email": "varvara.malysheva@saritasa.com",
+    "phone": None,
+}
+
+
+def rate(object_id: str, amount: str, days: int | None = 5, **more: Any) -> dict[str, Any]:
+    """A rate in the public shape, as far as these rules look."""
+    return {
+        "object_id": object_id,
+        "amount": amount,
+        "currency": "USD",
+        "amount_local": amount,
+        "currency_local": "USD",
+        "servicelevel": {"name": f"Service {object_id}", "token": object_id, "terms": ""},
+        "provider": "USPS",
+        "estimated_days": days,
+        **more,
+    }
+
+
+def test_an_address_is_listed_as_the_seed_shows_it() -> None:
+    address = Address.parse({**CHLOE, "line2": "Flat 3"}).for_carrier()
+    assert address["street2"] == "Flat 3"
+    assert public_address(address) == {
+        "name": "Chloe Taylor",
+        "street1": "1092 Indian Summer Ct",
+        "city": "San Jose",
+        "state": "CA",
+        "zip": "95122",
+        "country": "US",
+        "phone": None,
+        "email": "varvara.malysheva@saritasa.com",
+    }
+
+
+def test_an_address_that_is_not_complete_names_what_is_missing() -> None:
+    with pytest.raises(InvalidRequest) as invalid:
+        Address.parse({"name": "  ", "line1": "1 Main St", "city": 5, "country": "US"})
+    assert invalid.value.facts["errors"] == {"name": ["required field"], "city": ["must be of string type"]}
+
+
+def test_rates_become_ways_to_ship_in_the_carrier_s_order() -> None:
+    ways = methods([rate("express", "21.18", 1), rate("first", "3.46")], "usd", date(2017, 12, 30))
+    assert ways == [
+        {
+            "id": "express",
+            "amount": 2118,
+            "currency": "usd",
+            "description": "Service express",
+            "delivery_estimate": {"date": "2017-12-31", "type": "exact"},
+        },
+        {
+            "id": "first",
+            "amount": 346,
+            "currency": "usd",
+            "description": "Service first",
+            "delivery_estimate": {"date": "2018-01-04", "type": "exact"},
+        },
+    ]
+    assert cheapest(ways) == "first"
+
+
+def test_of_two_that_cost_the_same_the_faster_is_selected() -> None:
+    ways = methods(
+        [rate("slow", "3.46", 7), rate("unsaid", "3.46", None), rate("fast", "3.46", 2)], "usd", date.today()
+    )
+    assert cheapest(ways) == "fast"
+    assert ways[1]["delivery_estimate"] is None
+
+
+def test_a_rate_in_another_currency_is_not_offered_unless_it_is_quoted_locally() -> None:
+    euro = rate("euro", "9.00", currency="EUR", amount_local="10.05")
+    pounds = rate("pounds", "9.00", currency="GBP", currency_local="GBP")
+    (way,) = methods([euro, pounds], "usd", date.today())
+    assert (way["id"], way["amount"], way["currency"]) == ("euro", 1005, "usd")
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "units"),
+    [("3.46", "USD", 346), ("21.1", "usd", 2110), ("0.29", "USD", 29), ("5.005", "USD", 501), ("500", "JPY", 500)]
+    + [("1.234", "KWD", 1234), ("1e2", "USD", 10000)],
+)
+def test_an_amount_is_counted_in_whole_smallest_units(amount: str, currency: str, units: int) -> None:
+    assert smallest_units(amount, currency) == units
+
+
+def test_a_rate_belongs_to_its_shipment() -> None:
+    shipment = Shipment("ship", "key", "or_1", 0.0, {}, [], [rate("mine", "1.00")], [])
+    assert shipment.rate("mine")["amount"] == "1.00"
+    with pytest.raises(NotFound):
+        shipment.rate("another's")
+
+
+@pytest.mark.parametrize("currency", ["", "us", "usdd", "12x", "üsd", None, 5])
+def test_a_currency_is_three_letters(currency: Any) -> None:
+    assert currency_code("usd") == "USD"
+    with pytest.raises(InvalidRequest) as invalid:
+        currency_code(currency)
+    assert list(invalid.value.facts["errors"]) == ["currency"]
+
+
+def test_a_page_is_ordered_by_a_known_field_and_limited() -> None:
+    assert page_order(None, 100) == ("created", True, 100)
+    assert page_order("name", 1) == ("name", False, 1)
+    assert page_order("-city", 1) == ("city", True, 1)
+    for order_by in ("zip", "", "--name", "address", 7):
+        with pytest.raises(InvalidRequest) as invalid:
+            page_order(order_by, 10)
+        assert list(invalid.value.facts["errors"]) == ["order_by"]
+    for limit in (0, 101, True, "10", None):
+        with pytest.raises(InvalidRequest) as invalid:
+            page_order(None, limit)
+        assert list(invalid.value.facts["errors"]) == ["limit"]
