@@ -1,4 +1,4 @@
-"""The sandbox's own routes: health, faults, the ledger, the clock, tracking, label files, and the bank's 3-D Secure page."""
+"""The sandbox's own routes: health, faults, ledger, clock, tracking, label files, and the bank's 3-D Secure page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A label as a PDF of four by six inches: sender, recipient, service, tracking number and barcode, a page per parcel."""
+"""A label as a PDF of 4 by 6 inches: sender, recipient, service, tracking number and barcode, a page per parcel."""
 
 from __future__ import annotations
 

@@ -107,7 +107,9 @@ def _checked(mail: Any) -> Iterator[str]:
     for name in ("personalizations", "from"):
         if not mail.get(name):
             raise Problem(
-                f"The {name} field is required{'' if name == 'from' else ' and must have at least one personalization'}.",
+                "The from object must be provided for every email send."
+                if name == "from"
+                else "The personalizations field is required and must have at least one personalization.",
                 name,
             )
     _address(mail["from"], "from")
@@ -134,8 +136,11 @@ def _recipients(personalization: Any, index: int, mail: dict[str, Any]) -> Itera
         raise Problem("A personalization must be an object.", where)
     _known(personalization, _PERSONALIZATION, f"{where}.")
     if not personalization.get("to"):
-        raise Problem("The to array is required for all personalization objects, and must have at least one email object "
-                      "with a valid email address.", f"{where}.to")  # fmt: skip
+        raise Problem(
+            "The to array is required for all personalization objects, and must have at least one email "
+            "object with a valid email address.",
+            f"{where}.to",
+        )
     seen: set[str] = set()
     for name in ("to", "cc", "bcc"):
         entries = personalization.get(name) or []
@@ -144,20 +149,28 @@ def _recipients(personalization: Any, index: int, mail: dict[str, Any]) -> Itera
         for position, entry in enumerate(entries):
             address = _address(entry, f"{where}.{name}.{position}")
             if address.lower() in seen:
-                raise Problem("Each email address in the personalization block should be unique between to, cc, and bcc. We "
-                              f"found the first duplicate instance of [{address}] in the {where}.{name} field.",
-                              where)  # fmt: skip
+                raise Problem(
+                    "Each email address in the personalization block should be unique between to, cc, and bcc. We "
+                    f"found the first duplicate instance of [{address}] in the {where}.{name} field.",
+                    where,
+                )
             seen.add(address.lower())
             yield address
     if not mail.get("template_id") and not (personalization.get("subject") or mail.get("subject")):
-        raise Problem("The subject is required. You can get around this requirement if you use a template with a subject "
-                      "defined or if every personalization has a subject defined.", "subject")  # fmt: skip
+        raise Problem(
+            "The subject is required. You can get around this requirement if you use a template with a "
+            "subject defined or if every personalization has a subject defined.",
+            "subject",
+        )
 
 
 def _content(content: Any) -> None:
     if not isinstance(content, list) or not content:
-        raise Problem("Unless a valid template_id is provided, the content parameter is required. There must be at least one "
-                      "defined content block.", "content")  # fmt: skip
+        raise Problem(
+            "Unless a valid template_id is provided, the content parameter is required. There must be at "
+            "least one defined content block.",
+            "content",
+        )
     kinds = []
     for index, part in enumerate(content):
         if not isinstance(part, dict) or not isinstance(part.get("type"), str) or "/" not in part["type"]:
@@ -171,8 +184,11 @@ def _content(content: Any) -> None:
     rank = {"text/plain": 0, "text/x-amp-html": 1, "text/html": 2}
     ranks = [rank.get(kind, 3) for kind in kinds]
     if ranks != sorted(ranks):
-        raise Problem("If present, text/plain and text/html may only be provided once, text/plain must be first, followed by "
-                      "text/x-amp-html and text/html.", "content")  # fmt: skip
+        raise Problem(
+            "If present, text/plain and text/html may only be provided once, text/plain must be first, "
+            "followed by text/x-amp-html and text/html.",
+            "content",
+        )
 
 
 def _address(entry: Any, where: str) -> str:

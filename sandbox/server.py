@@ -1,4 +1,4 @@
-"""The sandbox's HTTP server: hands each call to its provider, with the troubles that are switched on, and drains at the end."""
+"""The HTTP server: hands each call to its provider, with the troubles that are switched on, and drains at the end."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class SandboxSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> SandboxSettings:
-        """The settings of SANDBOX_HOST, SANDBOX_PORT, VAR_DIR and SANDBOX_PUBLIC_URL; BadSetting when one is unusable."""
+        """The settings of SANDBOX_HOST, SANDBOX_PORT, VAR_DIR, SANDBOX_PUBLIC_URL; BadSetting when one is unusable."""
         port = environment.get("SANDBOX_PORT") or "8100"
         if not port.isdigit() or int(port) > 65535:
             raise BadSetting(f"SANDBOX_PORT must be a port number from 0 to 65535, not {port!r}.")

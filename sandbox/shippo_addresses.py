@@ -12,7 +12,8 @@ from sandbox.state import State
 from sandbox.us_zips import belongs, state_code
 
 _TEXTS = (
-    "name", "company", "street1", "street2", "street3", "street_no", "city", "state", "zip", "phone", "email", "metadata",
+    "name", "company", "street1", "street2", "street3", "street_no", "city", "state", "zip", "phone", "email",
+    "metadata",
 )  # fmt: skip
 FIELDS = frozenset((*_TEXTS, "country", "is_residential", "validate"))
 # A stored address may be sent back whole; what the server made of it is then left aside.
@@ -95,8 +96,8 @@ def missing_for_purchase(address: dict[str, Any]) -> list[str]:
 def unknown_to_carriers(address: dict[str, Any]) -> str | None:
     """Why no carrier knows the address; None when they do.
 
-    The sandbox's rule: a city called Nowhere, in any country; in the US also a ZIP code that is no ZIP code, a state that
-    is no state, or a ZIP code that lies in another state.
+    The sandbox's rule: a city called Nowhere, in any country; in the US also a ZIP code that is no ZIP code, a state
+    that is no state, or a ZIP code that lies in another state.
     """
     if address["city"].strip().lower() == "nowhere":
         return "The city in the address could not be found."

@@ -1,4 +1,4 @@
-"""Shippo behind the sandbox: keys, dispatch, pages, and the small resources. Shipments and labels are in modules of their own."""
+"""Shippo behind the sandbox: keys, dispatch, pages, and the small resources; the large ones have their own modules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CREATED = frozenset(f"object_created_{bound}" for bound in ("gt", "gte", "lt", 
 
 
 class Shippo(Provider):
-    """Shippo's API, version 2018-02-08: addresses, parcels, customs declarations, shipments, rates, transactions, tracks."""
+    """Shippo's API, version 2018-02-08: addresses, parcels, customs, shipments, rates, transactions, tracks."""
 
     name = "shippo"
 

@@ -67,7 +67,7 @@ DOMESTIC = (
     Service(
         "usps_priority",
         "Priority Mail",
-        "Delivery within 1, 2, or 3 days based on where your package started and where it’s being sent.",
+        "Delivery within 1, 2, or 3 days based on where your package started and where it’s being sent.",  # noqa: RUF001 - as in the sample
         lambda distance: 2 if distance < 5 else 3,
         _by_pound(5.84, 0.22, 0.35, 0.28),
     ),

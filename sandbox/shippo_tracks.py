@@ -33,7 +33,7 @@ _TO = {"city": "Chicago", "state": "IL", "zip": "60611", "country": "US"}
 def track_of(state: State, carrier: str, number: str, metadata: str | None = None) -> dict[str, Any]:
     """The track of a number; ShippoFailure (400) for an unknown carrier or test number.
 
-    A number that no label has is known to nobody: its tracking_status is None, as with a number the carrier has not seen.
+    A number that no label has gets a tracking_status of None, as one that the carrier has not seen.
     """
     if carrier not in _CARRIERS:
         raise invalid({"carrier": [f"Carrier '{carrier[:40]}' is not supported."]})

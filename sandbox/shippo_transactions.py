@@ -17,7 +17,7 @@ RATE_SECONDS = 7 * 86400
 
 
 def create_transaction(state: State, given: Any, public_url: str) -> dict[str, Any]:
-    """Buys a label; ShippoFailure (400) when the request is no purchase. `public_url`: what the label's address begins with."""
+    """Buys a label, whose address begins with `public_url`; ShippoFailure (400) when the request is no purchase."""
     given = check_known(given, FIELDS)
     rate_id = given.get("rate")
     if not rate_id or not isinstance(rate_id, str):

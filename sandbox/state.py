@@ -180,7 +180,7 @@ class State:
         for name, wanted in (where or {}).items():
             options: Iterable[str] = [wanted] if isinstance(wanted, str) else list(wanted)
             marks = ", ".join("?" for _ in options)
-            clauses.append(f"seq IN (SELECT seq FROM facets WHERE kind = ? AND name = ? AND value IN ({marks}))")
+            clauses.append(f"seq IN (SELECT seq FROM facets WHERE kind = ? AND name = ? AND value IN ({marks}))")  # noqa: S608
             values += [kind, name, *options]
         return clauses, values
 

@@ -54,9 +54,9 @@ class Stripe(Provider):
             return None
         if key is None:
             message = (
-                "You did not provide an API key. You need to provide your API key in the Authorization header, using "
-                "Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY'). See https://docs.stripe.com/api#authentication "
-                "for details."
+                "You did not provide an API key. You need to provide your API key in the Authorization header, "
+                "using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY'). See "
+                "https://docs.stripe.com/api#authentication for details."
             )
         else:
             message = f"Invalid API Key provided: {_masked(key)}"
@@ -158,8 +158,8 @@ def _replay(key: str, known: tuple[str, int, bytes, str], fingerprint: str) -> A
     known_fingerprint, status, body, request_id = known
     if known_fingerprint != fingerprint:
         raise StripeFailure(
-            "Keys for idempotent requests can only be used with the same parameters they were first used with. Try using "
-            f"a key other than '{key}' if you meant to execute a different request.",
+            "Keys for idempotent requests can only be used with the same parameters they were first used with. Try "
+            f"using a key other than '{key}' if you meant to execute a different request.",
             kind="idempotency_error",
         )
     headers = {"Idempotency-Key": key, "Idempotent-Replayed": "true", "Original-Request": request_id}

@@ -15,7 +15,7 @@ class Decline(NamedTuple):
 
 
 class Card(NamedTuple):
-    """A test card. decline: what its charge meets, None: it succeeds. authentication: the bank asks the shopper first."""
+    """A test card. decline: what its charge meets (None: success). authentication: the bank asks the shopper first."""
 
     number: str
     brand: str
@@ -29,8 +29,8 @@ _FUNDS = Decline("card_declined", "insufficient_funds", "Your card has insuffici
 _DECLINES = {
     "chargeDeclined": ("4000000000000002", _GENERIC),
     "chargeDeclinedInsufficientFunds": ("4000000000009995", _FUNDS),
-    "chargeDeclinedLostCard": ("4000000000009987", Decline("card_declined", "lost_card", "Your card was declined.")),
-    "chargeDeclinedStolenCard": ("4000000000009979", Decline("card_declined", "stolen_card", "Your card was declined.")),
+    "chargeDeclinedLostCard": ("4000000000009987", _GENERIC._replace(decline_code="lost_card")),
+    "chargeDeclinedStolenCard": ("4000000000009979", _GENERIC._replace(decline_code="stolen_card")),
     "chargeDeclinedExpiredCard": ("4000000000000069", Decline("expired_card", None, "Your card has expired.")),
     "chargeDeclinedIncorrectCvc": (
         "4000000000000127",
@@ -47,9 +47,9 @@ _DECLINES = {
         Decline("card_declined", "card_velocity_exceeded", "Your card was declined for making repeated attempts too "
                 "frequently or exceeding its amount limit."),
     ),
-    "chargeDeclinedFraudulent": ("4100000000000019", Decline("card_declined", "fraudulent", "Your card was declined.")),
+    "chargeDeclinedFraudulent": ("4100000000000019", _GENERIC._replace(decline_code="fraudulent")),
     "chargeCustomerFail": ("4000000000000341", _GENERIC),
-    "radarBlock": ("4100000000000019", Decline("card_declined", "fraudulent", "Your card was declined.")),
+    "radarBlock": ("4100000000000019", _GENERIC._replace(decline_code="fraudulent")),
 }  # fmt: skip
 _GOOD = {
     "visa": Card("4242424242424242", "visa"),
@@ -83,7 +83,7 @@ _CARDS: dict[str, Card] = {
     },
 }
 _NUMBERS = {card.number: card for card in reversed(_CARDS.values())}
-# Names are met in several spellings: tok_visa_chargeDeclined, pm_card_visa_chargeDeclined, tok_three_d_secure_2_required.
+# Names are met in several spellings: tok_visa_chargeDeclined, pm_card_chargeDeclined, tok_three_d_secure_2_required.
 _BY_PLAIN_NAME = {re.sub(r"[^a-z0-9]", "", name.lower()): card for name, card in _CARDS.items()}
 
 

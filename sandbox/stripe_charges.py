@@ -237,7 +237,7 @@ def _modify_refund(desk: Desk, asked: Parameters, refund: str) -> Parameters:
 
 
 def _list_refunds(desk: Desk, asked: Parameters) -> Parameters:
-    where = {name: asked[name] for name in ("charge", "payment_intent") if name in asked}
+    where: dict[str, str] = {name: asked[name] for name in ("charge", "payment_intent") if name in asked}
     return page(desk.state, "refund", "/v1/refunds", asked, where)
 
 

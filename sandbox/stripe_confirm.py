@@ -13,8 +13,8 @@ from sandbox.stripe_payment_methods import card_of, new_payment_method, spend, u
 _AUTHENTICATION_FAILED = Decline(
     "payment_intent_authentication_failure",
     None,
-    "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a new PaymentMethod to "
-    "attempt to fulfill this PaymentIntent again.",
+    "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a new "
+    "PaymentMethod to attempt to fulfill this PaymentIntent again.",
 )
 _NOT_HANDLED = Decline(
     "authentication_required",
@@ -60,25 +60,26 @@ def confirm(desk: Desk, intent: Parameters, asked: Parameters) -> Parameters:
         raise unexpected_state(message, intent)
     if status in ("canceled", "requires_capture", "processing"):
         raise unexpected_state(
-            f"You cannot confirm this PaymentIntent because it has a status of {status}. Only a PaymentIntent with one of "
-            "the following statuses may be confirmed: requires_confirmation, requires_action.",
+            f"You cannot confirm this PaymentIntent because it has a status of {status}. Only a PaymentIntent with "
+            "one of the following statuses may be confirmed: requires_confirmation, requires_action.",
             intent,
         )
     if intent["payment_method"] is None:
         raise unexpected_state(
-            "You cannot confirm this PaymentIntent because it's missing a payment method. You can either update the "
-            "PaymentIntent with a payment method and then confirm it again, or confirm it again directly with a payment "
-            "method or ConfirmationToken.",
+            "You cannot confirm this PaymentIntent because it's missing a payment method. You can either update "
+            "the PaymentIntent with a payment method and then confirm it again, or confirm it again directly with "
+            "a payment method or ConfirmationToken.",
             intent,
         )
     automatic = intent["automatic_payment_methods"]
     return_url = asked.get("return_url")
     if automatic and automatic["allow_redirects"] == "always" and return_url is None and not asked.get("off_session"):
         raise invalid(
-            "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. Because some of these "
-            "payment methods might redirect your customer off of your page, you must provide a `return_url`. If you don't "
-            "want to accept redirect-based payment methods, set `automatic_payment_methods[enabled]` to `true` and "
-            "`automatic_payment_methods[allow_redirects]` to `never` when creating Setup Intents and Payment Intents."
+            "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. Because some of "
+            "these payment methods might redirect your customer off of your page, you must provide a `return_url`. "
+            "If you don't want to accept redirect-based payment methods, set `automatic_payment_methods[enabled]` "
+            "to `true` and `automatic_payment_methods[allow_redirects]` to `never` when creating Setup Intents and "
+            "Payment Intents."
         )
     check_chargeable(intent["amount"], intent["currency"])
     payment_method = usable_payment_method(desk, intent["payment_method"])
@@ -139,7 +140,7 @@ def declined(desk: Desk, intent: Parameters, payment_method: Parameters, decline
 def _set_back(
     desk: Desk, intent: Parameters, payment_method: Parameters, decline: Decline, charge_id: str | None
 ) -> Parameters:
-    error = {
+    error: Parameters = {
         "code": decline.code,
         "decline_code": decline.decline_code,
         "charge": charge_id,

@@ -15,7 +15,8 @@ _MAX_PAIRS = 1000
 def unfold(pairs: list[tuple[str, str]]) -> dict[str, Any]:
     """The parameters of `pairs`: `a[b]=1` -> {"a": {"b": "1"}}, `a[0]=x` and `a[]=x` -> {"a": {"0": "x"}}.
 
-    Values stay strings; what is a list only the parameter's type knows. StripeFailure (400) when a name cannot be read or is used in two ways.
+    Values stay strings; what is a list only the parameter's type knows.
+    StripeFailure (400) when a name cannot be read or is used in two ways.
     """
     if len(pairs) > _MAX_PAIRS:
         raise invalid(f"Too many parameters: {len(pairs)}.")

@@ -47,9 +47,15 @@ def page(
         if place is None:
             param = "ending_before" if backwards else "starting_after"
             raise invalid(f"No such {kind}: '{cursor}'", param, "resource_missing")
-    bounds = {"after": place} if backwards else {"before": place}
     created = asked.get("created")
-    found = state.find(kind, where, **bounds, oldest_first=backwards, limit=-1 if created else limit + 1)
+    found = state.find(
+        kind,
+        where,
+        before=None if backwards else place,
+        after=place if backwards else None,
+        oldest_first=backwards,
+        limit=-1 if created else limit + 1,
+    )
     if created:
         found = [body for body in found if _within(body["created"], created)]
     has_more = len(found) > limit

@@ -196,13 +196,14 @@ def _modify(desk: Desk, asked: Parameters, intent: str) -> Parameters:
         refused = sorted(set(asked) - _ALWAYS)
         if refused:
             raise unexpected_state(
-                f"This PaymentIntent's {refused[0]} could not be updated because it has a status of {body['status']}. You "
-                f"may only update the {refused[0]} of a PaymentIntent with one of the following statuses: "
-                f"{', '.join(_OPEN)}.",
+                f"This PaymentIntent's {refused[0]} could not be updated because it has a status of "
+                f"{body['status']}. You may only update the {refused[0]} of a PaymentIntent with one of the "
+                f"following statuses: {', '.join(_OPEN)}.",
                 body,
             )
     if "amount" in asked or "currency" in asked:
-        check_chargeable(asked.get("amount", body["amount"]), asked.get("currency", body["currency"]))
+        wanted = {**body, **asked}
+        check_chargeable(wanted["amount"], wanted["currency"])
         if body["status"] == "requires_action":
             # What the bank was asked about is no longer what would be paid.
             body |= {"status": "requires_confirmation", "next_action": None}
@@ -236,11 +237,11 @@ def _capture(desk: Desk, asked: Parameters, intent: str) -> Parameters:
     body = stored_intent(desk, intent)
     if body["status"] != "requires_capture":
         raise unexpected_state(
-            f"This PaymentIntent could not be captured because it has a status of {body['status']}. Only a PaymentIntent "
-            "with one of the following statuses may be captured: requires_capture.",
+            f"This PaymentIntent could not be captured because it has a status of {body['status']}. Only a "
+            "PaymentIntent with one of the following statuses may be captured: requires_capture.",
             body,
         )
-    amount = asked.get("amount_to_capture", body["amount_capturable"])
+    amount: int = asked.get("amount_to_capture") or body["amount_capturable"]
     if amount > body["amount_capturable"]:
         raise invalid(
             f"The amount_to_capture of {amount} is greater than the capturable amount of {body['amount_capturable']}.",
@@ -255,9 +256,9 @@ def _cancel(desk: Desk, asked: Parameters, intent: str) -> Parameters:
     body = stored_intent(desk, intent)
     if body["status"] not in (*_OPEN, "requires_capture"):
         raise unexpected_state(
-            f"You cannot cancel this PaymentIntent because it has a status of {body['status']}. Only a PaymentIntent with "
-            "one of the following statuses may be canceled: requires_payment_method, requires_capture, "
-            "requires_confirmation, requires_action, processing.",
+            f"You cannot cancel this PaymentIntent because it has a status of {body['status']}. Only a "
+            "PaymentIntent with one of the following statuses may be canceled: requires_payment_method, "
+            "requires_capture, requires_confirmation, requires_action, processing.",
             body,
         )
     body |= {

@@ -34,7 +34,7 @@ CREATE: dict[str, Type] = {
     "metadata": Metadata(unsettable=True),
 }
 MODIFY: dict[str, Type] = {"billing_details": BILLING, "expand": EXPAND, "metadata": Metadata(unsettable=True)}
-# What stands in a payment intent's `payment_method_data`: `card` there is not in the SDK's types, but goes over the wire.
+# What stands in a payment intent's `payment_method_data`: the SDK's types lack `card`, but it goes over the wire.
 INLINE: dict[str, Type] = {
     "type": Str(choices=("card",), required=True),
     "allow_redisplay": Str(choices=("always", "limited", "unspecified")),
@@ -72,9 +72,9 @@ def usable_payment_method(desk: Desk, payment_method_id: str) -> Parameters:
         return _store(desk, card, 12, _year(desk) + 3, {})
     if stored["_spent"]:
         raise StripeFailure(
-            "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with "
-            "a connected account without Customer attachment, or was detached from a Customer. It may not be used again. "
-            "To use a PaymentMethod multiple times, you must attach it to a Customer first."
+            "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, "
+            "shared with a connected account without Customer attachment, or was detached from a Customer. It may "
+            "not be used again. To use a PaymentMethod multiple times, you must attach it to a Customer first."
         )
     return stored
 

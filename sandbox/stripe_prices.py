@@ -1,4 +1,4 @@
-"""Stripe's prices: one-time, per unit. The amount of a price never changes; a lookup key moves to the price that takes it."""
+"""Stripe's prices: one-time, per unit. An amount never changes; a lookup key moves to the price that takes it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def make_price(desk: Desk, product_id: str, asked: Parameters) -> Parameters:
             "unit_amount",
             "parameter_missing",
         )
-    exact = Decimal(asked.get("unit_amount_decimal", asked.get("unit_amount")))
+    exact = Decimal(asked["unit_amount_decimal"] if "unit_amount_decimal" in asked else asked["unit_amount"])
     text = format(exact.normalize(), "f")
     return {
         "id": alphanumeric("price_", 24),

@@ -1,4 +1,4 @@
-"""Twilio behind the sandbox: Messages, with the magic numbers of its test credentials and statuses that move on by time."""
+"""Twilio behind the sandbox: Messages, with the magic numbers of test credentials and statuses that follow from age."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from sandbox.state import State
 # What test credentials answer to these numbers: code, sentence.
 _FROM = {
     "+15005550001": (21212, "The 'From' number {} is not a valid phone number, shortcode, or alphanumeric sender ID."),
-    "+15005550007": (21606, "The 'From' phone number provided ({}) is not a valid message-capable Twilio phone number for "
-                            "this destination/account."),
+    "+15005550007": (
+        21606,
+        "The 'From' phone number provided ({}) is not a valid message-capable Twilio phone number.",
+    ),
     "+15005550008": (21611, "This 'From' number has exceeded the maximum number of queued messages."),
-}  # fmt: skip
+}
 _TO = {
     "+15005550001": (21211, "Invalid 'To' Phone Number: {}"),
     "+15005550002": (
@@ -138,7 +140,7 @@ class Twilio(Provider):
             raise TwilioFailure(400, code, message.format(to))
         if not _E164.fullmatch(to):
             raise TwilioFailure(400, 21211, f"Invalid 'To' Phone Number: {to}")
-        message = {
+        stored: dict[str, Any] = {
             "sid": hexadecimal("SM"),
             "to": to,
             "from": sender or None,
@@ -150,8 +152,8 @@ class Twilio(Provider):
             "created": self.state.now(),
         }
         with self.state.transaction():
-            self.state.put("message", message["sid"], message)
-        return json_answer(201, shown(message, self.state.now()))
+            self.state.put("message", stored["sid"], stored)
+        return json_answer(201, shown(stored, self.state.now()))
 
     def _fetch(self, call: Call, sid: str) -> Answer:
         message = self.state.get("message", sid)
@@ -226,7 +228,7 @@ def shown(message: dict[str, Any], now: float) -> dict[str, Any]:
 
 
 def segments(text: str) -> int:
-    """How many SMS the text takes: 160 characters of the GSM alphabet in one, 153 in each of several; else 70 and 67."""
+    """How many SMS the text takes: 160 characters of the GSM alphabet in one, 153 in several; else 70 and 67."""
     one, several = (160, 153) if set(text) <= _GSM else (70, 67)
     return 1 if len(text) <= one else -(-len(text) // several)
 
