@@ -16,6 +16,7 @@ from launcher.problem import Problem
 from launcher.runtime_dir import RuntimeDir
 from launcher.screen import say
 from launcher.shop import Shop
+from launcher.supervision import program_of
 
 USAGE = """\
 Usage: ./install_run_project [command]
@@ -148,7 +149,7 @@ def _logs(arguments: Sequence[str]) -> int:
     follow = "-f" in arguments
     names = [argument for argument in arguments if argument != "-f"]
     var_dir = Place.from_env(environment()).var_dir
-    known = sorted({readiness.part_of(path) for path in readiness.log_files(var_dir)})
+    known = sorted({program_of(path.stem) for path in readiness.log_files(var_dir)})
     if len(names) > 1 or (names and names[0] not in known):
         raise Problem(
             f"There are logs of {', '.join(known)}." if known else f"There are no logs in {var_dir / 'logs'}."

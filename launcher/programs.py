@@ -30,6 +30,7 @@ def shop_programs(runtime: RuntimeDir, place: Place) -> list[Program]:
                 stop_wait=DRAIN,
                 steady=STEADY,
                 copies=place.copies[service],
+                group=None if service == "cart" else "services",
             )
         )
     programs.append(

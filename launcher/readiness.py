@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.problem import Problem
-from launcher.supervision import Supervisor
+from launcher.supervision import Supervisor, program_of
 
 PAUSE = 0.25  # seconds between two looks
 FALLS = 3  # a part that fell this often while starting will not come
@@ -109,14 +109,8 @@ def tail(var_dir: Path, part: str, lines: int = TAIL) -> str:
 
 def log_files(var_dir: Path, part: str | None = None) -> list[Path]:
     """The current log files of `part`, or of every part, by name."""
-    found = [path for path in (var_dir / "logs").glob("*.log") if part is None or part_of(path) == part]
+    found = [path for path in (var_dir / "logs").glob("*.log") if part is None or program_of(path.stem) == part]
     return sorted(found)
-
-
-def part_of(path: Path) -> str:
-    """Whose log `path` is: cart-2.log is cart's."""
-    name, dash, number = path.stem.rpartition("-")
-    return name if dash and number.isdigit() else path.stem
 
 
 def _fallen(supervisor: Supervisor, starts: dict[str, set[int]]) -> str | None:
@@ -132,7 +126,7 @@ def _fallen(supervisor: Supervisor, starts: dict[str, set[int]]) -> str | None:
             starts.setdefault(name, set()).add(info["start"])
         down = info["statename"] in ("BACKOFF", "EXITED", "FATAL")
         if info["statename"] == "FATAL" or (down and len(starts.get(name, ())) >= FALLS):
-            return str(info["group"])
+            return program_of(info["name"])
     return None
 
 

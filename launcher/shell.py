@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 import warnings
 
@@ -17,6 +18,14 @@ class QuietRunner(shell.ShellRunner):  # type: ignore[misc]
     def __init__(self, banner: str, local: dict[str, object]) -> None:
         banner = "n.rpc.<service>.<method>(...) calls a service: n.rpc.products.list()" if sys.stdin.isatty() else ""
         super().__init__(banner, local)
+
+    def plain(self) -> None:
+        """The plain shell; a script is read as a file, shows its bare expressions, and fails with its first error."""
+        if sys.stdin.isatty():
+            super().plain()
+            return
+        for statement in ast.parse(sys.stdin.read(), "<stdin>").body:
+            exec(compile(ast.Interactive([statement]), "<stdin>", "single"), self.local)  # noqa: S102  it is a shell
 
 
 shell.ShellRunner = QuietRunner

@@ -124,15 +124,17 @@ class Shop:
         Returns False, having done nothing, when this copy runs already. Raises Problem, with everything that was
         started stopped again, when a part cannot be had; the same for KeyboardInterrupt.
         """
+        if self.running:
+            return False
         self.runtime.prepare()
         with self._alone():
-            if self.running:
+            if self.running:  # by another command, meanwhile
                 return False
             self._clean(say)
             self.supervisor = Supervisor(self.runtime)
-            self._check_ports()
-            chosen = broker.choose(self.runtime, self.place.gateway_port, self.place.amqp_uri, say)
             try:
+                self._check_ports()
+                chosen = broker.choose(self.runtime, self.place.gateway_port, self.place.amqp_uri, say)
                 self._start(chosen, progress or readiness.Progress())
             except BaseException:
                 self._stop()
@@ -149,7 +151,7 @@ class Shop:
 
     def pids(self, part: str) -> list[int]:
         """The process ids of `part` ("cart", "rabbitmq", …) that run now."""
-        return [info["pid"] for info in self.supervisor.parts() if info["group"] == part and info["pid"]]
+        return [info["pid"] for info in self.supervisor.parts(part) if info["pid"]]
 
     def kill(self, part: str) -> list[int]:
         """`kill -9` every process of `part`, its workers too; supervisord starts it again. The ids that were killed."""

@@ -37,6 +37,7 @@ class Program:
         steady: seconds that it must run to count as started.
         copies: number of processes.
         env: what it has beside the environment of supervisord; plain words.
+        group: programs of one group are stopped together, not one after the other.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Program:
     steady: int = 1
     copies: int = 1
     env: Mapping[str, str] = field(default_factory=dict)
+    group: str | None = None
 
 
 def configuration(runtime: RuntimeDir, programs: Sequence[Program]) -> str:
@@ -70,6 +72,9 @@ def configuration(runtime: RuntimeDir, programs: Sequence[Program]) -> str:
         ),
     ]
     sections += [_program(runtime, program) for program in programs]
+    for group in {program.group: program.order for program in programs if program.group}.items():
+        members = ",".join(program.name for program in programs if program.group == group[0])
+        sections.append(_section(f"group:{group[0]}", programs=members, priority=group[1]))
     return "\n".join(sections)
 
 
@@ -104,6 +109,12 @@ def _program(runtime: RuntimeDir, program: Program) -> str:
 
 def _section(title: str, **options: object) -> str:
     return "\n".join([f"[{title}]", *(f"{key}={value}" for key, value in options.items()), ""])
+
+
+def program_of(process: str) -> str:
+    """Which program the process, or the log, called `process` belongs to: cart-2 is cart's."""
+    name, dash, number = process.rpartition("-")
+    return name if dash and number.isdigit() else process
 
 
 class _SocketConnection(http.client.HTTPConnection):
@@ -179,12 +190,17 @@ class Supervisor:
 
     def run(self, name: str) -> None:
         """Start the program `name`, all copies, without waiting for it. Running ones stay."""
-        self.ask("startProcessGroup", name, False)
+        for part in self.parts(name):
+            if part["statename"] not in ("RUNNING", "STARTING"):
+                self.ask("startProcess", f"{part['group']}:{part['name']}", False)
 
     def halt(self, name: str, timeout: float = 90.0) -> None:
         """Stop the program `name`, all copies, and keep it down until `run`."""
-        self.ask("stopProcessGroup", name, True, timeout=timeout)
+        for part in self.parts(name):
+            if part["statename"] not in ("STOPPED", "EXITED", "FATAL"):
+                self.ask("stopProcess", f"{part['group']}:{part['name']}", True, timeout=timeout)
 
-    def parts(self) -> list[dict[str, Any]]:
-        """Every process as supervisord sees it: name, group, statename, pid, start, now, exitstatus, spawnerr."""
-        return list(self.ask("getAllProcessInfo"))
+    def parts(self, program: str | None = None) -> list[dict[str, Any]]:
+        """The processes of `program`, or all, as supervisord sees them: name, group, statename, pid, start, now, …"""
+        found = self.ask("getAllProcessInfo")
+        return [info for info in found if program is None or program_of(info["name"]) == program]
