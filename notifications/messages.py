@@ -141,7 +141,7 @@ def order_paid(order: Mapping[str, Any], label: Mapping[str, Any] | None) -> dic
     """
     try:
         return _told(order, label or {})
-    except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+    except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
         errors = {"order": [f"is not an order: {type(error).__name__} {error}"]}
         raise InvalidRequest("This is not an order of the shop.", {"errors": errors}) from error
 

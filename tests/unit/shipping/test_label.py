@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -175,9 +176,7 @@ def test_a_second_buyer_waits_for_the_first_one_s_label(shop: Shop) -> None:
     assert shop.store.claim("ship", claim, now, now + 15) is not None
     asked = Purchase("ship", State.BEGAN, "first", "first", "USPS", now)
     assert shop.store.begin(claim, asked, "key", now + 15)
-    done = Purchase(
-        "ship", State.BEGAN, "first", "first", "USPS", now, Label("transaction-0", "https://labels/0.pdf", None)
-    )
+    done = replace(asked, label=Label("transaction-0", "https://labels/0.pdf", None))
     shop.clock.on_sleep = lambda: shop.store.record(done, shop.clock.now) and None
     assert shop.buy()["label_url"] == "https://labels/0.pdf"
     assert shop.carriers.purchases == []
@@ -210,7 +209,7 @@ def test_eight_buyers_at_once_buy_one_label(shop: Shop) -> None:
         answers.append(desk.buy(shop.shipment, "first", "key"))
 
     # On the real clock, for these buyers really wait for each other.
-    shop.shipment = Shipment(**{**shop.shipment.__dict__, "created": 2e9})
+    shop.shipment = replace(shop.shipment, created=2e9)
     buyers = [threading.Thread(target=buy) for _ in range(8)]
     for buyer in buyers:
         buyer.start()
@@ -222,20 +221,12 @@ def test_eight_buyers_at_once_buy_one_label(shop: Shop) -> None:
 
 
 def test_a_rate_that_is_too_old_to_be_sold_is_bought_from_a_fresh_quote(shop: Shop) -> None:
-    shop.carriers.fresh_rates = [
-        {
-            "object_id": "fresh-priority",
-            "provider": "USPS",
-            "servicelevel": {"name": "priority", "token": "usps_priority"},
-        },
-        {"object_id": "fresh-first", "provider": "USPS", "servicelevel": {"name": "first", "token": "usps_first"}},
-    ]
+    shop.carriers.fresh_rates = [{**rate, "object_id": f"fresh-{rate['object_id']}"} for rate in shop.shipment.rates]
     shop.clock.now += RATE_SECONDS + 1
     first = shop.buy("first")
     assert shop.carriers.purchases == ["fresh-first"]
     assert first["object_id"] == "ship"
     assert shop.buy("first") == first
-    shop.carriers.fresh_rates = []
 
 
 def test_an_old_rate_whose_service_is_gone_is_refused(shop: Shop) -> None:

@@ -128,9 +128,9 @@ things = st.tuples(st.integers(1, 60), sides, sides, sides, st.decimals(min_valu
 @given(st.lists(things, min_size=1, max_size=4))
 def test_nothing_is_lost_and_no_parcel_is_beyond_the_limits(given_things: list[tuple[Any, ...]]) -> None:
     parcels = pack([item(*thing) for thing in given_things])
-    assert sum(parcel.weight for parcel in parcels) == sum(Decimal(thing[0]) * thing[4] for thing in given_things)
-    assert sum(parcel.height for parcel in parcels) == sum(
-        Decimal(thing[0]) * min(thing[1:4]) for thing in given_things
+    assert sum(parcel.weight for parcel in parcels) == sum(
+        Decimal(count) * weight for count, *_, weight in given_things
     )
+    assert sum(parcel.height for parcel in parcels) == sum(count * min(sides) for count, *sides, _ in given_things)
     assert all(parcel.weight <= MOST_OUNCES for parcel in parcels)
     assert all(parcel.length_and_girth <= MOST_INCHES for parcel in parcels)

@@ -90,9 +90,8 @@ def test_rates_become_ways_to_ship_in_the_carrier_s_order() -> None:
 
 
 def test_of_two_that_cost_the_same_the_faster_is_selected() -> None:
-    ways = methods(
-        [rate("slow", "3.46", 7), rate("unsaid", "3.46", None), rate("fast", "3.46", 2)], "usd", date.today()
-    )
+    rates = [rate("slow", "3.46", 7), rate("unsaid", "3.46", None), rate("fast", "3.46", 2)]
+    ways = methods(rates, "usd", date(2017, 12, 30))
     assert cheapest(ways) == "fast"
     assert ways[1]["delivery_estimate"] is None
 
@@ -100,14 +99,21 @@ def test_of_two_that_cost_the_same_the_faster_is_selected() -> None:
 def test_a_rate_in_another_currency_is_not_offered_unless_it_is_quoted_locally() -> None:
     euro = rate("euro", "9.00", currency="EUR", amount_local="10.05")
     pounds = rate("pounds", "9.00", currency="GBP", currency_local="GBP")
-    (way,) = methods([euro, pounds], "usd", date.today())
+    (way,) = methods([euro, pounds], "usd", date(2017, 12, 30))
     assert (way["id"], way["amount"], way["currency"]) == ("euro", 1005, "usd")
 
 
 @pytest.mark.parametrize(
     ("amount", "currency", "units"),
-    [("3.46", "USD", 346), ("21.1", "usd", 2110), ("0.29", "USD", 29), ("5.005", "USD", 501), ("500", "JPY", 500)]
-    + [("1.234", "KWD", 1234), ("1e2", "USD", 10000)],
+    [
+        ("3.46", "USD", 346),
+        ("21.1", "usd", 2110),
+        ("0.29", "USD", 29),
+        ("5.005", "USD", 501),
+        ("500", "JPY", 500),
+        ("1.234", "KWD", 1234),
+        ("1e2", "USD", 10000),
+    ],
 )
 def test_an_amount_is_counted_in_whole_smallest_units(amount: str, currency: str, units: int) -> None:
     assert smallest_units(amount, currency) == units

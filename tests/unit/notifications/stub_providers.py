@@ -1,0 +1,90 @@
+"""Providers that answer as they are told, and a clock that only moves when somebody sleeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from notifications.messages import Mail, Sms
+from notifications.sms import SentSms
+
+
+class Clock:
+    """Seconds that pass by sleeping."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+
+class StubTexter:
+    """A provider of text messages.
+
+    Attributes:
+        arrived: what it took: its answer, the message, when.
+        trouble: raised by the next calls to send, in turn; `sends_anyway` tells whether the message goes out first.
+        blind: the number of questions that do not see anything yet; deaf: raised by every question.
+    """
+
+    longest_call = 11.0
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.arrived: list[tuple[SentSms, Sms, float]] = []
+        self.trouble: list[BaseException] = []
+        self.sends_anyway = False
+        self.blind = 0
+        self.deaf: Exception | None = None
+        self.sends = 0
+        self.questions = 0
+        self.on_send: Callable[[], None] = lambda: None
+
+    def send(self, sms: Sms) -> SentSms:
+        self.sends += 1
+        trouble = self.trouble.pop(0) if self.trouble else None
+        sent = SentSms(f"SM{self.sends}", "queued")
+        self.on_send()
+        if trouble is None or self.sends_anyway:
+            self.arrived.append((sent, sms, self._clock()))
+        if trouble is not None:
+            raise trouble
+        return sent
+
+    def sent(self, sms: Sms, since: float) -> list[SentSms]:
+        self.questions += 1
+        if self.deaf is not None:
+            raise self.deaf
+        if self.blind:
+            self.blind -= 1
+            return []
+        return [
+            sent
+            for sent, other, when in self.arrived
+            if (other.number, other.body) == (sms.number, sms.body) and when >= since - 60
+        ]
+
+
+class StubMailer:
+    """A provider of mail; see `StubTexter`."""
+
+    longest_call = 16.0
+
+    def __init__(self) -> None:
+        self.arrived: list[Mail] = []
+        self.trouble: list[BaseException] = []
+        self.sends_anyway = False
+        self.sends = 0
+
+    def send(self, mail: Mail) -> str:
+        self.sends += 1
+        trouble = self.trouble.pop(0) if self.trouble else None
+        if trouble is None or self.sends_anyway:
+            self.arrived.append(mail)
+        if trouble is not None:
+            raise trouble
+        return f"mail-{self.sends}"

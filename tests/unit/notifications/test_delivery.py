@@ -1,0 +1,230 @@
+"""A message is sent once, whatever happens in between. The record is real, on both databases; providers are stubs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chassis.database import Database
+from contracts.errors import Conflict, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
+from notifications.delivery import CLAIM_MARGIN_SECONDS, SETTLE_SECONDS, Delivery
+from notifications.messages import Mail, Sms
+from notifications.sms import SentSms
+from notifications.store import MessageStore
+from tests.unit.notifications.stub_providers import Clock, StubMailer, StubTexter
+
+TEXT = Sms("sms:or_1", "+79994413746", "Your order is ready!")
+MAIL = Mail("mail:or_1", "a@example.com", "shop@example.com", "Hello", "text", None)
+CLAIM = StubTexter.longest_call + CLAIM_MARGIN_SECONDS
+
+
+class Killed(BaseException):
+    """The process died here."""
+
+
+class Shop:
+    """A record of messages, providers, and deliveries between them."""
+
+    def __init__(self, store: MessageStore) -> None:
+        self.store = store
+        self.clock = Clock()
+        self.texter = StubTexter(self.clock)
+        self.mailer = StubMailer()
+
+    def sms(self, sms: Sms = TEXT, patience: float = 10.0) -> dict[str, Any]:
+        return self._delivery(patience).sms(sms, self.texter)
+
+    def mail(self, mail: Mail = MAIL, patience: float = 10.0) -> dict[str, Any]:
+        return self._delivery(patience).mail(mail, self.mailer)
+
+    def _delivery(self, patience: float) -> Delivery:
+        return Delivery(self.store, lambda wait: min(wait, patience), self.clock, self.clock.sleep)
+
+
+@pytest.fixture
+def shop(database: Callable[[str], Database]) -> Shop:
+    return Shop(MessageStore(database("notifications")))
+
+
+def test_a_text_is_sent_once_and_answered_again(shop: Shop) -> None:
+    first = shop.sms()
+    assert first == {"status code": "201", "sid": "SM1", "status": "queued"}
+    assert shop.sms() == first
+    assert len(shop.texter.arrived) == 1
+
+
+def test_a_mail_is_sent_once_and_answered_again(shop: Shop) -> None:
+    first = shop.mail()
+    assert first == {"status code": "202", "message_id": "mail-1"}
+    assert shop.mail() == first
+    assert shop.mailer.arrived == [MAIL]
+
+
+def test_a_key_that_stands_for_another_message_is_a_conflict(shop: Shop) -> None:
+    shop.sms()
+    with pytest.raises(Conflict):
+        shop.sms(Sms(TEXT.key, "+15005550006", TEXT.body))
+    with pytest.raises(Conflict):
+        shop.mail(Mail(TEXT.key, "a@example.com", "shop@example.com", "Hello", "text", None))
+    assert (len(shop.texter.arrived), shop.mailer.arrived) == (1, [])
+
+
+def test_a_lost_answer_to_a_text_is_asked_for_and_nothing_is_sent_again(shop: Shop) -> None:
+    shop.texter.trouble, shop.texter.sends_anyway = [OutcomeUnknown("lost")], True
+    assert shop.sms()["sid"] == "SM1"
+    assert len(shop.texter.arrived) == 1
+
+
+def test_a_text_that_twilio_shows_late_is_waited_for(shop: Shop) -> None:
+    shop.texter.trouble, shop.texter.sends_anyway, shop.texter.blind = [OutcomeUnknown("lost")], True, 2
+    for _ in range(2):
+        with pytest.raises(OutcomeUnknown):
+            shop.sms()
+    assert shop.sms()["sid"] == "SM1"
+    assert len(shop.texter.arrived) == 1
+
+
+def test_a_text_that_did_not_arrive_is_sent_again_only_when_it_has_settled(shop: Shop) -> None:
+    def hang() -> None:
+        shop.clock.now += 11.0
+
+    shop.texter.trouble, shop.texter.on_send = [OutcomeUnknown("lost")], hang
+    with pytest.raises(OutcomeUnknown):
+        shop.sms()
+    shop.clock.now += SETTLE_SECONDS - 0.5
+    with pytest.raises(OutcomeUnknown, match="not known yet"):
+        shop.sms()
+    assert shop.texter.sends == 1
+    shop.clock.now += 0.6
+    assert shop.sms()["sid"] == "SM2"
+
+
+def test_a_failure_that_twilio_is_done_with_may_be_repeated_at_once(shop: Shop) -> None:
+    shop.texter.trouble = [OutcomeUnknown("failed", {"answered": True})]
+    with pytest.raises(Unavailable):
+        shop.sms()
+    assert shop.sms()["sid"] == "SM2"
+
+
+def test_while_twilio_cannot_be_asked_nothing_is_sent_again(shop: Shop) -> None:
+    shop.texter.trouble, shop.texter.deaf = [OutcomeUnknown("failed", {"answered": True})], Unavailable("away")
+    with pytest.raises(OutcomeUnknown):
+        shop.sms()
+    shop.clock.now += 60
+    with pytest.raises(Unavailable):
+        shop.sms()
+    assert shop.texter.sends == 1
+
+
+@pytest.mark.parametrize("error", [Refused("no"), Unavailable("away"), ProviderFailure("key")])
+def test_what_failed_for_certain_is_sent_by_the_next_call(shop: Shop, error: ShopError) -> None:
+    shop.texter.trouble, shop.mailer.trouble = [error], [error]
+    with pytest.raises(type(error)):
+        shop.sms()
+    with pytest.raises(type(error)):
+        shop.mail()
+    assert shop.sms()["sid"] == "SM2"
+    assert shop.mail()["message_id"] == "mail-2"
+    assert shop.texter.questions == 0
+
+
+def test_a_sender_killed_after_twilio_took_the_text_is_taken_over_without_sending(shop: Shop) -> None:
+    shop.texter.trouble, shop.texter.sends_anyway = [Killed()], True
+    with pytest.raises(Killed):
+        shop.sms()
+    with pytest.raises(Unavailable, match="another call"):
+        shop.sms(patience=1.0)
+    shop.clock.now += CLAIM
+    assert shop.sms()["sid"] == "SM1"
+    assert len(shop.texter.arrived) == 1
+
+
+def test_a_sender_killed_before_twilio_heard_of_it_is_taken_over_and_one_is_sent(shop: Shop) -> None:
+    shop.texter.trouble = [Killed()]
+    with pytest.raises(Killed):
+        shop.sms()
+    shop.clock.now += CLAIM
+    shop.sms()
+    assert (len(shop.texter.arrived), shop.texter.questions) == (1, 1)
+
+
+def test_a_mail_whose_outcome_is_unknown_is_sent_again_under_the_same_key(shop: Shop) -> None:
+    shop.mailer.trouble, shop.mailer.sends_anyway = [OutcomeUnknown("lost")], True
+    with pytest.raises(OutcomeUnknown):
+        shop.mail()
+    assert shop.mail()["message_id"] == "mail-2"
+    assert [mail.key for mail in shop.mailer.arrived] == [MAIL.key, MAIL.key]
+
+
+def test_a_repeated_call_with_more_to_tell_asks_for_what_was_said_before(shop: Shop) -> None:
+    shop.texter.trouble, shop.texter.sends_anyway, shop.texter.blind = [OutcomeUnknown("lost")], True, 1
+    with pytest.raises(OutcomeUnknown):
+        shop.sms()
+    tracked = Sms(TEXT.key, TEXT.number, "Your order is ready! Tracking: 94001")
+    assert shop.sms(tracked)["sid"] == "SM1"
+    assert len(shop.texter.arrived) == 1
+
+
+def test_the_same_words_under_another_key_are_not_taken_for_this_text(shop: Shop) -> None:
+    shop.sms(Sms("another", TEXT.number, TEXT.body))
+    shop.texter.trouble = [OutcomeUnknown("lost")]
+    with pytest.raises(OutcomeUnknown):
+        shop.sms()
+    shop.clock.now += 10
+    assert shop.sms()["sid"] == "SM3"
+    assert [sent.sid for sent, *_ in shop.texter.arrived] == ["SM1", "SM3"]
+
+
+def test_two_lost_texts_of_the_same_words_are_told_apart(shop: Shop) -> None:
+    shop.texter.trouble, shop.texter.sends_anyway = [OutcomeUnknown("lost"), OutcomeUnknown("lost")], True
+    shop.texter.blind = 2
+    for key in ("one", "two"):
+        with pytest.raises(OutcomeUnknown):
+            shop.sms(Sms(key, TEXT.number, TEXT.body))
+    assert {shop.sms(Sms(key, TEXT.number, TEXT.body))["sid"] for key in ("one", "two")} == {"SM1", "SM2"}
+    assert len(shop.texter.arrived) == 2
+
+
+def test_a_text_that_may_be_the_one_being_sent_right_now_is_nobody_s_yet(shop: Shop) -> None:
+    shop.texter.trouble = [OutcomeUnknown("lost")]
+    with pytest.raises(OutcomeUnknown):
+        shop.sms()
+    shop.clock.now += 10
+    rival = Sms("rival", TEXT.number, TEXT.body)
+    shop.store.claim(rival, "claim", shop.clock.now, shop.clock.now + 15)
+    assert shop.store.begin(rival, "claim", shop.clock.now, shop.clock.now + 15)
+    shop.texter.arrived.append((SentSms("SM-rival", "queued"), rival, shop.clock.now))
+    with pytest.raises(OutcomeUnknown, match="right now"):
+        shop.sms()
+    shop.store.record(rival.key, "SM-rival", "queued", shop.clock.now)
+    assert shop.sms()["sid"] == "SM2"
+
+
+@pytest.mark.parametrize("kind", ["sms", "mail"])
+def test_eight_calls_at_once_send_one_message(shop: Shop, kind: str) -> None:
+    answers: list[Any] = []
+    start = threading.Barrier(8)
+
+    def send() -> None:
+        delivery = Delivery(shop.store, lambda wait: wait)  # on the real clock: they really wait for each other
+        start.wait(timeout=10)
+        answers.append(delivery.sms(TEXT, shop.texter) if kind == "sms" else delivery.mail(MAIL, shop.mailer))
+
+    senders = [threading.Thread(target=send) for _ in range(8)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join(timeout=30)
+    assert len(answers) == 8
+    assert all(answer == answers[0] for answer in answers)
+    assert len(shop.texter.arrived if kind == "sms" else shop.mailer.arrived) == 1
+
+
+def test_a_sender_whose_claim_was_taken_over_does_not_send(shop: Shop) -> None:
+    assert shop.store.claim(TEXT, "slow", 0.0, 1.0) is not None
+    assert shop.store.claim(TEXT, "quick", 2.0, 20.0) is not None
+    assert not shop.store.begin(TEXT, "slow", 3.0, 20.0)
+    assert shop.store.claim(TEXT, "third", 3.0, 20.0) is None

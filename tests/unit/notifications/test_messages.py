@@ -1,0 +1,188 @@
+"""What may be mailed and texted, and how an order that was paid is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from contracts.errors import InvalidRequest
+from notifications.messages import (
+    mail,
+    money,
+    order_paid,
+    order_paid_sms,
+    order_paid_subject,
+    recipient,
+    segments,
+    sms,
+)
+from tests.unit.notifications.orders import LABEL, order
+
+
+def refused(error: pytest.ExceptionInfo[InvalidRequest]) -> list[str]:
+    return sorted(error.value.facts["errors"])
+
+
+def test_content_that_begins_with_an_angle_bracket_is_html_and_any_other_is_text() -> None:
+    html = mail("k", "a@example.com", "shop@example.com", "Hello", "  <p>Hi</p>")
+    assert (html.text, html.html) == (None, "  <p>Hi</p>")
+    text = mail("k", "a@example.com", "shop@example.com", "Hello", "1 < 2")
+    assert (text.text, text.html) == ("1 < 2", None)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "a",
+        "a@b",
+        "a@example.com, b@example.com",
+        "a@example.com;b@example.com",
+        "A <a@example.com>",
+        "a b@example.com",
+        "a@example.com\nBcc: b@example.com",
+        "@example.com",
+        "a@@example.com",
+        "a@example.",
+        None,
+        5,
+        "a" * 250 + "@b.co",
+    ],
+)
+def test_only_one_address_is_mailed(address: Any) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        mail("k", address, "shop@example.com", "Hello", "text")
+    assert refused(error) == ["to_email"]
+    with pytest.raises(InvalidRequest) as error:
+        mail("k", "a@example.com", address, "Hello", "text")
+    assert refused(error) == ["from_email"]
+
+
+@pytest.mark.parametrize(
+    "address", ["tamara.malysheva@saritasa.com", "a+b@sub.example.co", "o'neil@example.com", "ü@exämple.de"]
+)
+def test_ordinary_addresses_are_mailed(address: str) -> None:
+    assert mail("k", address, "shop@example.com", "Hello", "text").to == address
+
+
+def test_everything_that_is_wrong_with_a_mail_is_named() -> None:
+    with pytest.raises(InvalidRequest) as error:
+        mail("", "a", "b", "two\nlines", " ")
+    assert refused(error) == ["content", "from_email", "key", "subject", "to_email"]
+    with pytest.raises(InvalidRequest) as error:
+        mail("k" * 256, "a@example.com", "b@example.com", "x" * 999, None)
+    assert refused(error) == ["content", "key", "subject"]
+
+
+@pytest.mark.parametrize(
+    "number", ["79994413746", "+0999441374", "+7999", "+7 999 441", 79994413746, None, "+1234567890123456"]
+)
+def test_only_a_number_in_e164_is_texted(number: Any) -> None:
+    assert sms("k", "+79994413746", "Your order is ready!").number == "+79994413746"
+    with pytest.raises(InvalidRequest) as error:
+        sms("k", number, "Your order is ready!")
+    assert refused(error) == ["number"]
+
+
+def test_a_text_is_neither_empty_nor_longer_than_twilio_takes() -> None:
+    assert sms("k", "+79994413746", "x" * 1600).body == "x" * 1600
+    for content in ("", "  ", "x" * 1601, None):
+        with pytest.raises(InvalidRequest) as error:
+            sms("k", "+79994413746", content)
+        assert refused(error) == ["content"]
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "written"),
+    [
+        (446, "usd", "$4.46"),
+        (5, "usd", "$0.05"),
+        (123456789, "USD", "$1,234,567.89"),
+        (-446, "usd", "-$4.46"),
+        (1250, "eur", "€12.50"),
+        (500, "gbp", "£5.00"),
+        (1234, "jpy", "¥1,234"),
+        (1250, "chf", "12.50 CHF"),
+        (1234, "kwd", "1.234 KWD"),
+    ],
+)
+def test_money_is_written_as_its_currency_is(amount: int, currency: str, written: str) -> None:
+    assert money(amount, currency) == written
+
+
+def test_a_paid_order_is_told_line_by_line() -> None:
+    told = order_paid(order(), LABEL)
+    assert told == {
+        "order_id": "or_1AyepaBqraFdOKT2ahMQkRsd",
+        "name": "Chloe Taylor",
+        "lines": [{"description": "Wally pick", "quantity": 2, "unit": "$0.50", "amount": "$1.00"}],
+        "extras": [
+            {"description": "Taxes (included)", "amount": "$0.00"},
+            {"description": "First-Class Package/Mail Parcel", "amount": "$3.46"},
+        ],
+        "total": "$4.46",
+        "address": ["Chloe Taylor", "1092 Indian Summer Ct", "San Jose, CA 95122", "US"],
+        "method": "First-Class Package/Mail Parcel",
+        "label_url": "https://labels.example.com/1.pdf?a=1&b=2",
+        "carrier": "USPS",
+        "tracking_number": "9400100000000000000000",
+    }
+    assert order_paid_subject(order()) == "Your order or_1AyepaBqraFdOKT2ahMQkRsd is paid"
+
+
+def test_an_order_without_a_label_is_told_without_one() -> None:
+    told = order_paid(order(), None)
+    assert (told["label_url"], told["carrier"], told["tracking_number"]) == (None, None, None)
+
+
+def test_only_a_web_address_becomes_a_link() -> None:
+    assert order_paid(order(), {"label_url": "javascript:alert(1)"})["label_url"] is None
+
+
+@pytest.mark.parametrize(
+    "broken", [{}, {"id": "or_1"}, {**order(), "items": [{"type": "sku"}]}, {**order(), "amount": "x"}]
+)
+def test_what_is_no_order_is_refused(broken: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        order_paid(broken, None)
+    assert refused(error) == ["order"]
+
+
+def test_whom_to_tell_comes_from_the_order_or_its_shipping() -> None:
+    paid = order(phone="+79994413746")
+    assert recipient(paid, "email") == "varvara.malysheva@saritasa.com"
+    assert recipient(paid, "phone") == "+79994413746"
+    with pytest.raises(InvalidRequest) as error:
+        recipient(order(), "phone")
+    assert refused(error) == ["phone"]
+
+
+def test_a_text_about_an_order_tells_as_much_as_one_message_holds() -> None:
+    assert order_paid_sms(order()) == "Your order or_1AyepaBqraFdOKT2ahMQkRsd is paid: $4.46. It goes to San Jose."
+    tracked = order(carrier="USPS", tracking_number="94001")
+    assert order_paid_sms(tracked).endswith("$4.46. It goes to San Jose. Tracking: USPS 94001.")
+    # Not in the alphabet of an SMS, so that a message holds 70 characters and the city is left out.
+    assert order_paid_sms(order(city="Łódź")) == "Your order or_1AyepaBqraFdOKT2ahMQkRsd is paid: $4.46."
+    long = order(city="Llanfair" * 20)
+    assert segments(order_paid_sms(long)) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        ("x" * 160, 1),
+        ("x" * 161, 2),
+        ("x" * 306, 2),
+        ("x" * 307, 3),
+        ("€" * 80, 1),
+        ("€" * 81, 2),
+        ("Ł" * 70, 1),
+        ("Ł" * 71, 2),
+        ("Ł" * 134, 2),
+        ("😀" * 35, 1),
+        ("😀" * 36, 2),
+    ],
+)
+def test_a_text_is_paid_by_its_alphabet(body: str, count: int) -> None:
+    assert segments(body) == count
