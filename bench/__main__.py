@@ -1,0 +1,35 @@
+"""`python -m bench NAME [option ...]`: hands over to `bench/NAME`, a module or package with `main(arguments)`."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+MISUSED, INTERRUPTED = 2, 130
+
+
+def names() -> list[str]:
+    """What can be measured."""
+    found = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
+    return sorted(name.replace("_", "-") for name in found if not name.startswith("_"))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one bench; its exit status."""
+    name, rest = (arguments[0], list(arguments[1:])) if arguments else ("", [])
+    if name.replace("_", "-") not in names():
+        print(f"Usage: python -m bench NAME [option ...], NAME being one of: {', '.join(names())}", file=sys.stderr)
+        return MISUSED
+    bench = importlib.import_module(f"bench.{name.replace('-', '_')}")
+    try:
+        status: int = bench.main(rest)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

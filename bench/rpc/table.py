@@ -1,0 +1,62 @@
+"""The result as people and programs read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.rpc.comparison import Leg
+
+
+def machine_line(about: dict[str, Any]) -> str:
+    """One line that says on what was measured."""
+    versions = " ".join(f"{name} {version}" for name, version in about["versions"].items())
+    return (
+        f"{about['cores']} cores of {about['processor']}, {about['system']}, load {about['load_before']} before;"
+        f" {about['broker']}, Python {about['python']}, {versions}; commit {about['commit']};"
+        f" web processes {about['web_processes']}, service processes {about['service_processes']} on either side;"
+        f" {about['rounds']} rounds of {about['seconds']:g} s."
+    )
+
+
+def markdown(legs: Sequence[Leg], about: dict[str, Any], peer: str, at: int, goal: float) -> str:
+    """The table, and whether the goal is met."""
+    lines = [
+        "# One RPC behind HTTP: the shop beside FastAPI/uvicorn and FastStream",
+        "",
+        machine_line(about),
+        "",
+        "| connections | side | requests/s (median) | rounds | p50 ms | p99 ms | times the peer | errors |",
+        "|---:|---|---:|---|---:|---:|---:|---:|",
+    ]
+    lines += [_line(leg, _peer(legs, peer, leg.connections)) for leg in legs]
+    ours = next(leg for leg in legs if leg.connections == at)
+    ratio = ours.rate / _peer(legs, peer, at).rate
+    verdict = "reached" if ratio >= goal else "NOT reached"
+    lines += ["", f"At {at} connections: {ratio:.2f} times the peer; the goal of {goal} is {verdict}."]
+    return "\n".join(lines)
+
+
+def document(legs: Sequence[Leg], about: dict[str, Any]) -> dict[str, Any]:
+    """Everything measured, JSON-plain."""
+    return {
+        "about": about,
+        "legs": [
+            {"side": leg.side.name, "connections": leg.connections, "median": leg.rate, "runs": leg.runs}
+            for leg in legs
+        ],
+    }
+
+
+def _peer(legs: Sequence[Leg], peer: str, connections: int) -> Leg:
+    return next(leg for leg in legs if leg.side.name == peer and leg.connections == connections)
+
+
+def _line(leg: Leg, peer: Leg) -> str:
+    middle = sorted(leg.runs, key=lambda run: run["rate"])[len(leg.runs) // 2]
+    rounds = " ".join(f"{run['rate']:.0f}" for run in leg.runs)
+    return (
+        f"| {leg.connections} | {leg.side.name} | {leg.rate:.0f} | {rounds} | {middle['p50_ms']} | {middle['p99_ms']}"
+        f" | {leg.rate / peer.rate:.2f} | {sum(leg.errors.values())} |"
+    )
