@@ -36,8 +36,19 @@ class Carriers(Protocol):
 
     longest_call: float
 
-    def quote(self, address: Mapping[str, str | None], parcels: Sequence[Mapping[str, str]], reference: str) -> Quote:
+    def quote(
+        self,
+        address: Mapping[str, str | None],
+        parcels: Sequence[Mapping[str, str]],
+        contents: Sequence[Mapping[str, Any]],
+        reference: str,
+    ) -> Quote:
         """Ask what it costs. Costs nothing itself, so that it can be asked again after a lost answer.
+
+        Args:
+            address, parcels: in the carrier's words, as `Address.for_carrier` and `Parcel.public` give them.
+            contents: what is declared to customs when it leaves the country, as `shipping.customs.contents` gives it.
+            reference: the shop's order.
 
         Raises:
             Refused: no carrier takes it (an address that none knows).

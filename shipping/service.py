@@ -13,6 +13,7 @@ from chassis.database import StoreProvider
 from chassis.deadline import bounded
 from chassis.entrypoint import rpc
 from contracts.errors import InvalidRequest, NotFound, Refused, ShopError
+from shipping.customs import contents
 from shipping.label import LabelDesk, Purchase
 from shipping.parcel import pack
 from shipping.shipment import Address, Shipment, currency_code, methods, page_order, public_address
@@ -41,7 +42,9 @@ class ShippingService:
             address_to: ``name``, ``line1``, ``city``, ``country`` required; ``line2``, ``state``, ``postal_code``,
                 ``email``, ``phone``.
             items: ``[{"quantity", "package_dimensions": {"height", "length", "width" (in), "weight" (oz)}}]``;
-                ``description`` or ``parent`` name one in a refusal.
+                ``description`` or ``parent`` name one in a refusal; ``description``, ``price`` (of a unit, in its
+                smallest unit) and ``currency`` of every one make the customs declaration of a parcel that goes abroad,
+                without which carriers quote but sell no label.
 
         Returns:
             ``{"object_id", "methods": [{"id", "amount" (cents), "currency", "description", "delivery_estimate"}],
@@ -57,7 +60,8 @@ class ShippingService:
         if shipment is None:
             address = Address.parse(address_to).for_carrier()
             parcels = [parcel.public() for parcel in pack(items)]
-            quote = self.carriers.quote(address, parcels, str(order_id or ""))
+            declared = contents(items)
+            quote = self.carriers.quote(address, parcels, declared, str(order_id or ""))
             ways = methods(quote.rates, self.config["CURRENCY"], datetime.now(timezone.utc).date())
             if not ways:
                 raise Refused("No carrier quotes in the shop's currency.", {"errors": {"address": quote.messages}})
@@ -69,6 +73,7 @@ class ShippingService:
                     created=time.time(),
                     address=address,
                     parcels=parcels,
+                    contents=declared,
                     rates=quote.rates,
                     methods=ways,
                 )

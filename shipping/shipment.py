@@ -87,6 +87,7 @@ class Shipment:
         created: Unix seconds.
         address: in the carrier's words, as `Address.for_carrier` gives it.
         parcels: as `Parcel.public` gives them.
+        contents: as `shipping.customs.contents` declares them.
         rates: the carrier's, in the public shape.
         methods: the ways to ship that an order offers, as `methods` makes them.
     """
@@ -97,6 +98,7 @@ class Shipment:
     created: float
     address: dict[str, Any]
     parcels: list[dict[str, str]]
+    contents: list[dict[str, Any]]
     rates: list[dict[str, Any]]
     methods: list[dict[str, Any]]
 
@@ -123,8 +125,13 @@ def public_address(address: Mapping[str, Any]) -> dict[str, Any]:
 
 def smallest_units(amount: str, currency: str) -> int:
     """A carrier's amount ("3.46") as a whole number of the currency's smallest unit (346)."""
-    digits = 0 if currency.upper() in NO_CENTS else 3 if currency.upper() in MILS else 2
-    return int(Decimal(amount).scaleb(digits).to_integral_value(rounding=ROUND_HALF_UP))
+    return int(Decimal(amount).scaleb(_digits(currency)).to_integral_value(rounding=ROUND_HALF_UP))
+
+
+def decimal_amount(units: int, currency: str) -> str:
+    """The way back: 346 as "3.46"."""
+    digits = _digits(currency)
+    return f"{Decimal(units).scaleb(-digits):.{digits}f}"
 
 
 def methods(rates: Iterable[Mapping[str, Any]], currency: str, today: date) -> list[dict[str, Any]]:
@@ -194,6 +201,10 @@ def page_order(order_by: Any, limit: Any) -> tuple[str, bool, int]:
     if isinstance(limit, bool) or not isinstance(limit, int) or limit not in PAGE:
         raise InvalidRequest("That is not a page size.", {"errors": {"limit": ["must be a whole number, 1 to 100"]}})
     return field, wanted.startswith("-"), limit
+
+
+def _digits(currency: str) -> int:
+    return 0 if currency.upper() in NO_CENTS else 3 if currency.upper() in MILS else 2
 
 
 def _amount_in(rate: Mapping[str, Any], currency: str) -> str | None:

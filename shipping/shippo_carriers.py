@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
-import requests
 from nameko.extensions import DependencyProvider
 from shippo import Shippo  # type: ignore[import-untyped]
 from shippo.models import components, operations  # type: ignore[import-untyped]
-from shippo.models.errors import SDKError  # type: ignore[import-untyped]
-from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from chassis.deadline import bounded
-from chassis.logs import log
 from chassis.provider_http import ProviderSession
 from chassis.settings import Settings
-from contracts.errors import InvalidRequest, NotFound, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
+from contracts.errors import InvalidRequest, OutcomeUnknown, Refused, ShopError, Unavailable
 from shipping.carriers import Label, Quote
+from shipping.shippo_failures import RETRY_AFTER, asking, buying
 from shipping.shippo_shapes import messages, public_rate, public_track, rate_id_of
 
 API_VERSION = "2018-02-08"
@@ -30,12 +25,9 @@ QUEUED_SECONDS = 8.0
 POLL_SECONDS = 0.5
 # A shipment has a rate for each carrier's services: a few dozen. A hundred a page, and an end for a list without one.
 PAGE, MOST_PAGES = 100, 10
-RETRY_AFTER = 2  # seconds, when Shippo names none
 
 PENDING = (components.TransactionStatusEnum.QUEUED, components.TransactionStatusEnum.WAITING)
 PENDING_SHIPMENT = (components.ShipmentStatus.QUEUED, components.ShipmentStatus.WAITING)
-# What the SDK's parsing raises over an answer that it cannot read.
-UNREADABLE = (KeyError, ValueError, AttributeError, TypeError)
 
 
 class ShippoCarriers:
@@ -66,16 +58,24 @@ class ShippoCarriers:
             key, server_url=base, client=ProviderSession(connect, read), shippo_api_version=API_VERSION
         )
 
-    def quote(self, address: Mapping[str, str | None], parcels: Sequence[Mapping[str, str]], reference: str) -> Quote:
+    def quote(
+        self,
+        address: Mapping[str, str | None],
+        parcels: Sequence[Mapping[str, str]],
+        contents: Sequence[Mapping[str, Any]],
+        reference: str,
+    ) -> Quote:
         """See the port."""
+        abroad = str(address["country"]).upper() != self._ship_from["country"].upper()
         request = components.ShipmentCreateRequest(
             address_from=_address(self._ship_from),
             address_to=_address(address),
             parcels=[components.ParcelCreateRequest(**parcel) for parcel in parcels],  # type: ignore[arg-type]
             metadata=reference[:REFERENCE_LENGTH],
+            customs_declaration=_declaration(contents, self._ship_from, address) if abroad and contents else None,
             async_=False,
         )
-        with _asking("shipments.create"):
+        with asking("shipments.create"):
             shipment = self._shippo.shipments.create(request)
             for _ in self._while_queued():
                 if shipment.status not in PENDING_SHIPMENT:
@@ -98,7 +98,7 @@ class ShippoCarriers:
                 request = operations.ListShipmentRatesByCurrencyCodeRequest(
                     shipment_id=shipment_id, currency_code=currency, page=number, results=PAGE
                 )
-                with _asking("rates.list", may_miss=True):
+                with asking("rates.list", may_miss=True):
                     page = self._shippo.rates.list_shipment_rates_by_currency_code(request)
                     found += [public_rate(rate) for rate in page.results or []]
                 if not page.next:
@@ -116,7 +116,7 @@ class ShippoCarriers:
             label_file_type=components.LabelFileTypeEnum.PDF,
             metadata=reference[:REFERENCE_LENGTH],
         )
-        with _buying():
+        with buying():
             transaction = self._shippo.transactions.create(request)
             if not transaction.object_id:
                 raise ValueError("a transaction without an id")
@@ -126,7 +126,7 @@ class ShippoCarriers:
         """See the port."""
         waiting = None
         for number in range(1, MOST_PAGES + 1):
-            with _asking("transactions.list"):
+            with asking("transactions.list"):
                 request = operations.ListTransactionsRequest(rate=rate_id, page=number, results=PAGE)
                 page = self._shippo.transactions.list(request)
                 # Filtered again: a list that ignored the filter must not lend this shipment another one's label.
@@ -145,7 +145,7 @@ class ShippoCarriers:
 
     def track(self, carrier: str, tracking_number: str) -> dict[str, Any]:
         """See the port."""
-        with _asking("tracks.get", may_miss=True):
+        with asking("tracks.get", may_miss=True):
             token = carrier.lower().replace(" ", "_")  # a rate says "DHL Express", tracking dhl_express
             return public_track(self._shippo.tracking_status.get(tracking_number, token))
 
@@ -155,7 +155,7 @@ class ShippoCarriers:
             for _ in self._while_queued():
                 if transaction.status not in PENDING:
                     break
-                with _asking("transactions.get"):
+                with asking("transactions.get"):
                     transaction = self._shippo.transactions.get(transaction.object_id or "")
         except ShopError as error:
             raise OutcomeUnknown("The label is being bought; Shippo does not say yet how it ended.") from error
@@ -192,99 +192,25 @@ class CarriersProvider(DependencyProvider):
         return self.carriers
 
 
-@contextmanager
-def _asking(what: str, may_miss: bool = False) -> Iterator[None]:
-    """Translate the failures of a question, which costs nothing and can be asked again.
-
-    Args:
-        what: the SDK's method, for the log.
-        may_miss: whether status 404 is an answer to this question (else it means that we ask in the wrong place).
-    """
-    try:
-        yield
-    except SDKError as error:
-        if error.status_code == 404 and may_miss:
-            raise NotFound("Shippo does not know this.") from error
-        raise _answered(error, what) from error
-    except requests.RequestException as error:
-        log.warning("shippo does not answer", asked=what, error=type(error).__name__)
-        raise Unavailable("Shippo cannot be reached.", {"retry_after": RETRY_AFTER}) from error
-    except UNREADABLE as error:
-        log.error("shippo answered what cannot be read", asked=what, error=type(error).__name__)
-        raise ProviderFailure("Shippo answered what cannot be read.") from error
-
-
-@contextmanager
-def _buying() -> Iterator[None]:
-    """Translate the failures of a purchase: whatever is not plainly "nothing bought" may have bought a label."""
-    what = "transactions.create"
-    try:
-        yield
-    except SDKError as error:
-        if error.status_code < 400 or error.status_code >= 500:
-            log.warning("shippo answered a purchase badly", status=error.status_code)
-            done = error.status_code in (500, 503)  # a gateway's 502 and 504 leave the request under way behind it
-            raise OutcomeUnknown("Shippo failed while buying the label.", {"answered": done}) from error
-        raise _answered(error, what) from error
-    except requests.RequestException as error:
-        log.warning("shippo does not answer", asked=what, error=type(error).__name__)
-        if _never_sent(error):
-            raise Unavailable("Shippo cannot be reached.", {"retry_after": RETRY_AFTER}) from error
-        raise OutcomeUnknown("Shippo did not say whether the label was bought.") from error
-    except UNREADABLE as error:
-        log.error("shippo answered what cannot be read", asked=what, error=type(error).__name__)
-        raise OutcomeUnknown("Shippo answered the purchase with what cannot be read.") from error
-
-
-def _answered(error: SDKError, what: str) -> ShopError:
-    """What an answer other than success means."""
-    status = error.status_code
-    if status in (400, 409, 422):
-        errors = _field_errors(error.body)
-        said = " ".join(message for field in errors.values() for message in field)
-        return Refused(said or "Shippo refuses this.", {"errors": errors})
-    if status == 429 or status >= 500:
-        log.warning("shippo is not well", asked=what, status=status)
-        return Unavailable("Shippo is not available.", {"retry_after": _retry_after(error.raw_response)})
-    # 401 and 403 say that our key is wrong; anything else is no answer to a question of ours.
-    log.error("shippo refuses the shop", asked=what, status=status)
-    return ProviderFailure(f"Shippo answered with status {status}.")
-
-
-def _field_errors(body: str) -> dict[str, list[str]]:
-    """Shippo's ``{"field": ["message"]}`` as field to messages; `address_to` under the caller's word for it."""
-    try:
-        given = json.loads(body)
-    except ValueError:
-        given = None
-    if not isinstance(given, dict):
-        return {}
-    return {("address" if field == "address_to" else field): list(_leaves(value)) for field, value in given.items()}
-
-
-def _leaves(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for field, inner in value.items():
-            for leaf in _leaves(inner):
-                yield leaf if str(field).startswith("__") else f"{field}: {leaf}"
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _leaves(inner)
-    else:
-        yield str(value)
-
-
-def _retry_after(response: requests.Response) -> int:
-    value = response.headers.get("Retry-After", "")
-    return min(int(value), 3600) if value.isdigit() else RETRY_AFTER
-
-
-def _never_sent(error: requests.RequestException) -> bool:
-    """True when no connection was made, so that Shippo cannot have heard of it."""
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return True
-    cause = error.args[0] if error.args else None
-    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
+def _declaration(
+    contents: Sequence[Mapping[str, Any]], ship_from: Mapping[str, str], address: Mapping[str, str | None]
+) -> components.CustomsDeclarationCreateRequest:
+    """The shop's own goods, sold; what cannot be delivered comes back."""
+    items = [
+        # Where a thing was made is not known: where it is sent from stands for it.
+        components.CustomsItemCreateRequest(origin_country=ship_from["country"], **each)
+        for each in contents
+    ]
+    exemption = components.CustomsDeclarationEelPfcEnum
+    return components.CustomsDeclarationCreateRequest(
+        certify=True,
+        certify_signer=ship_from["name"],
+        contents_type=components.CustomsDeclarationContentsTypeEnum.MERCHANDISE,
+        non_delivery_option=components.CustomsDeclarationNonDeliveryOptionEnum.RETURN,
+        # USPS asks for the exemption by which no export filing is made: to Canada, or less than $2500 a kind.
+        eel_pfc=exemption.NOEEI_30_36 if address["country"] == "CA" else exemption.NOEEI_30_37_A,
+        items=items,
+    )
 
 
 def _address(given: Mapping[str, str | None]) -> components.AddressCreateRequest:

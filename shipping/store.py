@@ -34,6 +34,7 @@ shipments = sa.Table(
     sa.Column("country", Text, nullable=False),
     sa.Column("address", sa.JSON, nullable=False),
     sa.Column("parcels", sa.JSON, nullable=False),
+    sa.Column("contents", sa.JSON, nullable=False),
     sa.Column("rates", sa.JSON, nullable=False),
     sa.Column("methods", sa.JSON, nullable=False),
 )
@@ -82,6 +83,7 @@ class ShippingStore:
             "created": shipment.created,
             "address": shipment.address,
             "parcels": shipment.parcels,
+            "contents": shipment.contents,
             "rates": shipment.rates,
             "methods": shipment.methods,
             **{field: (shipment.address.get(field) or "").lower() for field in ("name", "city", "state", "country")},
@@ -206,6 +208,7 @@ def _shipment(row: sa.Row[Any]) -> Shipment:
         created=row.created,
         address=row.address,
         parcels=row.parcels,
+        contents=row.contents,
         rates=row.rates,
         methods=row.methods,
     )

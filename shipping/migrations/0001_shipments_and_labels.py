@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("country", Text, nullable=False),
         sa.Column("address", sa.JSON, nullable=False),
         sa.Column("parcels", sa.JSON, nullable=False),
+        sa.Column("contents", sa.JSON, nullable=False),
         sa.Column("rates", sa.JSON, nullable=False),
         sa.Column("methods", sa.JSON, nullable=False),
     )

@@ -70,7 +70,7 @@ class StubCarriers:
             return None
         return self.sold.get(rate_id)
 
-    def quote(self, address: Any, parcels: Any, reference: str) -> Quote:
+    def quote(self, address: Any, parcels: Any, contents: Any, reference: str) -> Quote:
         return Quote("another-shipment", self.fresh_rates, [])
 
     def rates(self, shipment_id: str, currency: str) -> list[dict[str, Any]]:

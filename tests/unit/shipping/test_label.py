@@ -33,7 +33,7 @@ class Shop:
             {"object_id": name, "provider": "USPS", "servicelevel": {"name": name, "token": f"usps_{name}"}}
             for name in ("priority", "first")
         ]
-        self.shipment = store.add(Shipment("ship", "key", "or_1", self.clock.now, {}, [], rates, []))
+        self.shipment = store.add(Shipment("ship", "key", "or_1", self.clock.now, {}, [], [], rates, []))
 
     def buy(self, rate_id: str = "first", patience: float = 10.0, **more: Any) -> dict[str, Any]:
         desk = LabelDesk(self.store, self.carriers, lambda wait: min(wait, patience), self.clock, self.clock.sleep)

@@ -120,7 +120,7 @@ def test_an_amount_is_counted_in_whole_smallest_units(amount: str, currency: str
 
 
 def test_a_rate_belongs_to_its_shipment() -> None:
-    shipment = Shipment("ship", "key", "or_1", 0.0, {}, [], [rate("mine", "1.00")], [])
+    shipment = Shipment("ship", "key", "or_1", 0.0, {}, [], [], [rate("mine", "1.00")], [])
     assert shipment.rate("mine")["amount"] == "1.00"
     with pytest.raises(NotFound):
         shipment.rate("another's")

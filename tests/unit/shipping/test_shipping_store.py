@@ -20,7 +20,9 @@ def store(database: Callable[[str], Database]) -> ShippingStore:
 
 def shipment(object_id: str, created: float = 1.0, **address: Any) -> Shipment:
     """A shipment of that id, under a key of the same name."""
-    return Shipment(object_id, f"key-{object_id}", "or_1", created, address, [], [{"object_id": "r"}], [{"id": "r"}])
+    return Shipment(
+        object_id, f"key-{object_id}", "or_1", created, address, [], [], [{"object_id": "r"}], [{"id": "r"}]
+    )
 
 
 def walk(store: ShippingStore, field: str, backwards: bool, limit: int) -> list[str]:
@@ -44,7 +46,7 @@ def test_a_shipment_comes_back_as_it_was_kept(store: ShippingStore) -> None:
 
 def test_the_first_shipment_under_a_key_stays(store: ShippingStore) -> None:
     store.add(shipment("one"))
-    again = Shipment("two", "key-one", "or_1", 5.0, {}, [], [], [])
+    again = Shipment("two", "key-one", "or_1", 5.0, {}, [], [], [], [])
     assert store.add(again).object_id == "one"
     assert store.get("two") is None
 

@@ -1,0 +1,41 @@
+"""What a parcel that leaves the country must say of its contents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from shipping.shipment import decimal_amount
+
+LONGEST_DESCRIPTION = 100
+
+
+def contents(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Items as customs want them declared.
+
+    Args:
+        items: as `shipping.parcel.pack` takes them, and has found them good; with ``description``, ``price`` (of one
+            unit, in the currency's smallest unit) and ``currency``.
+
+    Returns:
+        ``[{"description", "quantity", "net_weight", "mass_unit", "value_amount", "value_currency"}]``, weight and value
+        of the whole line as strings; nothing at all when one of the items does not say what it is worth, for a
+        declaration must be complete.
+    """
+    declared = []
+    for item in items:
+        if not item.get("description") or not item.get("currency") or not isinstance(item.get("price"), int):
+            return []
+        weight = Decimal(str(item["package_dimensions"]["weight"])) * item["quantity"]
+        declared.append(
+            {
+                "description": str(item["description"])[:LONGEST_DESCRIPTION],
+                "quantity": item["quantity"],
+                "net_weight": format(weight.normalize(), "f"),
+                "mass_unit": "oz",
+                "value_amount": decimal_amount(item["price"] * item["quantity"], item["currency"]),
+                "value_currency": str(item["currency"]).upper(),
+            }
+        )
+    return declared

@@ -1,0 +1,114 @@
+"""What Shippo's many ways to fail mean to the shop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+from shippo.models.errors import SDKError  # type: ignore[import-untyped]
+from urllib3.exceptions import MaxRetryError, NewConnectionError
+
+from chassis.logs import log
+from contracts.errors import NotFound, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
+
+RETRY_AFTER = 2  # seconds, when Shippo names none
+# What the SDK's parsing raises over an answer that it cannot read.
+UNREADABLE = (KeyError, ValueError, AttributeError, TypeError)
+
+
+@contextmanager
+def asking(what: str, may_miss: bool = False) -> Iterator[None]:
+    """Translate the failures of a question, which costs nothing and can be asked again.
+
+    Args:
+        what: the SDK's method, for the log.
+        may_miss: whether status 404 is an answer to this question (else it means that we ask in the wrong place).
+    """
+    try:
+        yield
+    except SDKError as error:
+        if error.status_code == 404 and may_miss:
+            raise NotFound("Shippo does not know this.") from error
+        raise _answered(error, what) from error
+    except requests.RequestException as error:
+        log.warning("shippo does not answer", asked=what, error=type(error).__name__)
+        raise Unavailable("Shippo cannot be reached.", {"retry_after": RETRY_AFTER}) from error
+    except UNREADABLE as error:
+        log.error("shippo answered what cannot be read", asked=what, error=type(error).__name__)
+        raise ProviderFailure("Shippo answered what cannot be read.") from error
+
+
+@contextmanager
+def buying() -> Iterator[None]:
+    """Translate the failures of a purchase: whatever is not plainly "nothing bought" may have bought a label."""
+    what = "transactions.create"
+    try:
+        yield
+    except SDKError as error:
+        if error.status_code < 400 or error.status_code >= 500:
+            log.warning("shippo answered a purchase badly", status=error.status_code)
+            done = error.status_code in (500, 503)  # a gateway's 502 and 504 leave the request under way behind it
+            raise OutcomeUnknown("Shippo failed while buying the label.", {"answered": done}) from error
+        raise _answered(error, what) from error
+    except requests.RequestException as error:
+        log.warning("shippo does not answer", asked=what, error=type(error).__name__)
+        if _never_sent(error):
+            raise Unavailable("Shippo cannot be reached.", {"retry_after": RETRY_AFTER}) from error
+        raise OutcomeUnknown("Shippo did not say whether the label was bought.") from error
+    except UNREADABLE as error:
+        log.error("shippo answered what cannot be read", asked=what, error=type(error).__name__)
+        raise OutcomeUnknown("Shippo answered the purchase with what cannot be read.") from error
+
+
+def _answered(error: SDKError, what: str) -> ShopError:
+    """What an answer other than success means."""
+    status = error.status_code
+    if status in (400, 409, 422):
+        errors = _field_errors(error.body)
+        said = " ".join(message for field in errors.values() for message in field)
+        return Refused(said or "Shippo refuses this.", {"errors": errors})
+    if status == 429 or status >= 500:
+        log.warning("shippo is not well", asked=what, status=status)
+        return Unavailable("Shippo is not available.", {"retry_after": _retry_after(error.raw_response)})
+    # 401 and 403 say that our key is wrong; anything else is no answer to a question of ours.
+    log.error("shippo refuses the shop", asked=what, status=status)
+    return ProviderFailure(f"Shippo answered with status {status}.")
+
+
+def _field_errors(body: str) -> dict[str, list[str]]:
+    """Shippo's ``{"field": ["message"]}`` as field to messages; `address_to` under the caller's word for it."""
+    try:
+        given = json.loads(body)
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        return {}
+    return {("address" if field == "address_to" else field): list(_leaves(value)) for field, value in given.items()}
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for field, inner in value.items():
+            for leaf in _leaves(inner):
+                yield leaf if str(field).startswith("__") else f"{field}: {leaf}"
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _leaves(inner)
+    else:
+        yield str(value)
+
+
+def _retry_after(response: requests.Response) -> int:
+    value = response.headers.get("Retry-After", "")
+    return min(int(value), 3600) if value.isdigit() else RETRY_AFTER
+
+
+def _never_sent(error: requests.RequestException) -> bool:
+    """True when no connection was made, so that Shippo cannot have heard of it."""
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return True
+    cause = error.args[0] if error.args else None
+    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
