@@ -4,8 +4,8 @@
 
 Every step has a key made of the order, the attempt and the step before it begins, and notes that it begins and how it
 ended. Up to `confirm` no money can have moved, so an attempt that was left there is undone: the stock is given back.
-From `confirm` on nothing is undone that is not known: the same question under the same key has the same answer, and
-the payment can be asked what has become of it. After the money nothing is undone, only finished: see `outbox.py`.
+From `confirm` on nothing is undone that is not known: the payment is asked what has become of it, and is called off
+before the order is opened again. After the money nothing is undone, only finished: see `outbox.py`.
 
 The pattern is that of recovery points around idempotent calls (B. Leach, "Implementing Stripe-like Idempotency Keys in
 Postgres", 2017).
@@ -46,8 +46,6 @@ PATIENCE = 25.0
 # bank's page is answered within minutes or never.
 BANK_LOOK = 15.0
 BANK_PATIENCE = 1800.0
-# Stripe remembers an idempotency key for at least 24 h. A question older than this is not repeated but called off.
-KEY_LIFE = 20 * 3600.0
 
 UNKNOWN = (OutcomeUnknown, DeadlineExceeded)
 
@@ -187,8 +185,7 @@ class Purchase:
     def _finish(self, order: Order, digest: str | None) -> None:
         """Bring an attempt that was left in the middle to its end, for a caller who pays with the card of `digest`.
 
-        Returns when the order is paid or open again; raises PaymentActionRequired when the bank still has to be
-        answered, PaymentDeclined when the same card was refused.
+        Returns when the order is paid or open again; raises PaymentActionRequired while the bank has to be answered.
         """
         log.info("payment resumed", order_id=order.id, attempt=order.attempt)
         steps = {step["step"]: step for step in self.store.steps(order.id) if step["attempt"] == order.attempt}
@@ -199,26 +196,14 @@ class Purchase:
         age = self.clock() - steps["confirm"]["began"]
         same_card = digest is not None and order.card == digest
         payment = self._look(order)
-        if payment.state == OPEN and age < KEY_LIFE:
-            # Refused, or still on its way to the bank. The same question under the same key tells, and is final.
-            try:
-                payment = self._ask(order, steps["method"]["outcome"]["method"])
-            except PaymentDeclined:
-                if same_card:
-                    raise
-                return
-            if payment.state == ACTION:
-                payment = self._look(order)  # a replayed answer: what the bank said since is what counts
         if payment.state == OPEN or (payment.state == ACTION and (not same_card or age > BANK_PATIENCE)):
-            # The shopper's own page may still confirm a payment that its bank was asked about: it is called off.
-            decline = payment.decline
+            # Refused, never asked, or still on its way to the bank, and the shopper's own page may yet confirm it. It
+            # is called off, which is final: either it can never be taken any more, or it has been.
             payment = self._call_off(order)
-            if payment.state == CANCELED:
-                order.payment = None
-                self._undo(order)
-                if same_card and decline:
-                    raise _declined(decline)
-                return
+        if payment.state == CANCELED:
+            order.payment = None
+            self._undo(order)
+            return
         self._outcome(order, payment)
 
     def _ask(self, order: Order, method: str) -> Payment:

@@ -217,16 +217,15 @@ class CartStore:
     # Payments: who is at work, and which steps were taken
 
     def claim(self, order_id: str, cart_id: str | None, token: str, lease: float, now: float) -> Order | None:
-        """Claim an order for paying until `lease`; None when somebody else holds it.
+        """Claim an order for paying until `lease`; None when somebody else holds it, or has just paid it.
 
         An order whose claim has run out is claimed as it stands, in its attempt, to be resumed.
         """
         with self._database.write() as connection:
             order = _order(_found(connection, order_id, cart_id, lock=True))
-            if order.status == PAYING:
-                if order.lease > now:
-                    return None
-            else:
+            if order.settled or (order.status == PAYING and order.lease > now):
+                return None
+            if order.status != PAYING:
                 fresh = order.status == CREATED
                 order.become(PAYING, int(now))
                 order.attempt += 1 if fresh else 0

@@ -1,0 +1,211 @@
+"""Carts and orders in SQL, over SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cart.order import CREATED, PAID, PAYING, Order
+from cart.store import CartStore, ClaimLost
+from chassis.database import Database
+from contracts.errors import Conflict, InvalidRequest, NotFound
+
+OFFER = {"sku": "sku_a", "name": "A", "inventory": {"type": "finite", "quantity": 10, "value": None}}
+ENDLESS = {"sku": "sku_b", "name": "B", "inventory": {"type": "infinite", "quantity": None, "value": None}}
+
+
+@pytest.fixture
+def store(database: Callable[[str], Database]) -> CartStore:
+    return CartStore(database("cart"))
+
+
+def order(number: int = 1, cart_id: str = "cart_1", **changes: Any) -> Order:
+    document = {
+        "id": f"or_{number}",
+        "email": "shopper@example.com",
+        "status": CREATED,
+        "status_transitions": {},
+        "items": [{"type": "sku", "parent": "sku_a", "quantity": 2}],
+        "shipping_methods": [],
+    }
+    return Order(f"or_{number}", cart_id, CREATED, {**document, **changes})
+
+
+def at_once(number: int, work: Callable[[int], Any]) -> list[Any]:
+    """Run `work` in `number` threads at once; what each returned or raised."""
+    results: list[Any] = [None] * number
+    ready = threading.Barrier(number)
+
+    def run(index: int) -> None:
+        ready.wait(10)
+        try:
+            results[index] = work(index)
+        except Exception as error:
+            results[index] = error
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+    return results
+
+
+def test_buying_again_adds_up(store: CartStore) -> None:
+    store.add("c", "prod_a", OFFER, 5, "k1")
+    assert store.add("c", "prod_a", OFFER, 5, "k2") == [
+        {"type": "sku", "parent": "sku_a", "quality": 10, "quantity": 10}
+    ]
+    with pytest.raises(Conflict):
+        store.add("c", "prod_a", OFFER, 1, "k3")
+
+
+def test_the_same_key_adds_once(store: CartStore) -> None:
+    store.add("c", "prod_a", OFFER, 5, "k1")
+    assert store.add("c", "prod_a", OFFER, 5, "k1")[0]["quantity"] == 5
+
+
+def test_the_same_key_at_once_adds_once(store: CartStore) -> None:
+    results = at_once(8, lambda _: store.add("c", "prod_b", ENDLESS, 3, "k1"))
+    assert [result[0]["quantity"] for result in results] == [3] * 8
+
+
+def test_additions_at_once_all_count(store: CartStore) -> None:
+    results = at_once(8, lambda index: store.add("c", "prod_b", ENDLESS, 1, f"k{index}"))
+    assert not [result for result in results if isinstance(result, Exception)]
+    assert store.cart("c")[0]["quantity"] == 8
+
+
+def test_no_cart_holds_more_than_ten_thousand(store: CartStore) -> None:
+    store.add("c", "prod_b", ENDLESS, 10_000, "k1")
+    with pytest.raises(InvalidRequest) as caught:
+        store.add("c", "prod_b", ENDLESS, 1, "k2")
+    assert "quality" in caught.value.facts["errors"]
+    assert store.cart("c")[0]["quantity"] == 10_000
+
+
+def test_a_quantity_is_set_only_of_what_is_in_the_cart(store: CartStore) -> None:
+    with pytest.raises(NotFound):
+        store.set("c", "prod_a", OFFER, 1)
+    store.add("c", "prod_a", OFFER, 5, "k1")
+    assert store.set("c", "prod_a", OFFER, 1)[0]["quantity"] == 1
+    with pytest.raises(Conflict):
+        store.set("c", "prod_a", OFFER, 11)
+
+
+def test_carts_are_apart_and_keep_their_order(store: CartStore) -> None:
+    store.add("c", "prod_b", ENDLESS, 1, "k1")
+    store.add("c", "prod_a", OFFER, 1, "k2")
+    store.add("d", "prod_a", OFFER, 2, "k3")
+    assert [item["parent"] for item in store.cart("c")] == ["sku_b", "sku_a"]
+    assert store.remove("c", "prod_b") == [{"type": "sku", "parent": "sku_a", "quality": 1, "quantity": 1}]
+    assert store.remove("c", "prod_b") == store.cart("c")
+    assert store.clear("c") == []
+    assert store.cart("d")[0]["quantity"] == 2
+
+
+def test_an_order_is_placed_once_a_key_and_read_by_its_cart_alone(store: CartStore) -> None:
+    at_once(8, lambda _: store.place(order(), "k1"))
+    assert store.order("or_1", "cart_1").document["email"] == "shopper@example.com"
+    assert store.order("or_1").id == "or_1"
+    with pytest.raises(NotFound):
+        store.order("or_1", "cart_2")
+    assert store.place(order(2), "k1").id == "or_1"
+
+
+def test_orders_page_newest_first_without_repeating_or_skipping(store: CartStore) -> None:
+    for number in range(7):
+        store.place(order(number, email="a@example.com" if number % 2 else "b@example.com"), f"k{number}")
+    seen: list[str] = []
+    after = None
+    while True:
+        page, more, total = store.orders(None, None, 3, after)
+        seen += [found.id for found in page]
+        assert total == 7
+        if not more:
+            break
+        after = seen[-1]
+    assert seen == [f"or_{number}" for number in reversed(range(7))]
+    assert [found.id for found in store.orders(None, "a@example.com", 10, None)[0]] == ["or_5", "or_3", "or_1"]
+    with pytest.raises(InvalidRequest) as caught:
+        store.orders(None, None, 3, "or_none")
+    assert "starting_after" in caught.value.facts["errors"]
+
+
+def test_an_order_being_paid_is_listed_as_created(store: CartStore) -> None:
+    store.place(order(), "k1")
+    store.claim("or_1", "cart_1", "t", 1e12, 1.0)
+    assert [found.id for found in store.orders("created", None, 10, None)[0]] == ["or_1"]
+    assert store.orders("paid", None, 10, None)[0] == []
+
+
+def test_one_of_many_gets_the_claim(store: CartStore) -> None:
+    store.place(order(), "k1")
+    results = at_once(8, lambda index: store.claim("or_1", "cart_1", f"t{index}", 1e12, 1.0))
+    assert not [result for result in results if isinstance(result, Exception)]
+    assert len([result for result in results if result is not None]) == 1
+    assert store.order("or_1").attempt == 1
+
+
+def test_a_claim_that_ran_out_is_taken_over_and_its_holder_writes_nothing(store: CartStore) -> None:
+    store.place(order(), "k1")
+    first = store.claim("or_1", None, "t1", 100.0, 1.0)
+    assert first is not None
+    assert store.claim("or_1", None, "t2", 200.0, 99.0) is None
+    second = store.claim("or_1", None, "t2", 200.0, 100.0)
+    assert second is not None
+    assert second.attempt == first.attempt  # the same attempt is resumed
+    with pytest.raises(ClaimLost):
+        store.begin_step(first, "stock", 300.0)
+    with pytest.raises(ClaimLost):
+        store.keep(first)
+    assert store.steps("or_1") == []
+    store.begin_step(second, "stock", 300.0)
+    store.end_step(second, "stock", {"key": "x"})
+    assert [(step["step"], step["outcome"]) for step in store.steps("or_1")] == [("stock", {"key": "x"})]
+
+
+def test_what_an_order_bought_leaves_the_cart_and_nothing_else(store: CartStore) -> None:
+    store.add("cart_1", "prod_a", OFFER, 5, "k1")
+    store.add("cart_1", "prod_b", ENDLESS, 1, "k2")
+    store.place(order(), "k3")
+    held = store.claim("or_1", None, "t1", 100.0, 1.0)
+    assert held is not None
+    held.become(PAID, 2)
+    store.keep(held, also=lambda connection: store.bought(connection, held))
+    assert [(item["parent"], item["quantity"]) for item in store.cart("cart_1")] == [("sku_a", 3), ("sku_b", 1)]
+    assert store.order("or_1").claim is None
+
+
+def test_what_is_written_with_the_order_is_undone_with_it(store: CartStore) -> None:
+    store.place(order(), "k1")
+    held = store.claim("or_1", None, "t1", 100.0, 1.0)
+    assert held is not None
+
+    def fails(connection: Any) -> None:
+        store.owe(connection, "or_1", "email", "or_1:email", 0.0)
+        raise RuntimeError("killed here")
+
+    with pytest.raises(RuntimeError):
+        store.keep(held, also=fails)
+    assert store.owed("or_1") == []
+    assert store.order("or_1").status == PAYING
+
+
+def test_one_of_many_takes_an_owed_thing_in_hand(store: CartStore) -> None:
+    store.place(order(), "k1")
+    held = store.claim("or_1", None, "t1", 100.0, 1.0)
+    assert held is not None
+    store.keep(held, also=lambda connection: store.owe(connection, "or_1", "email", "or_1:email", 0.0))
+    results = at_once(8, lambda index: store.claim_owed("or_1:email", f"t{index}", 50.0, 1.0))
+    assert len([result for result in results if result is not None]) == 1
+    assert store.claim_owed("or_1:email", "late", 100.0, 49.0) is None
+    assert store.claim_owed("or_1:email", "late", 100.0, 50.0) is not None
+    store.settle_owed("or_1:email", "t0", state="done")  # whose hand it left
+    assert store.owed("or_1")[0]["state"] == "owed"
+    store.settle_owed("or_1:email", "late", state="done", answer={"status code": "202"})
+    assert store.due(1e12) == []

@@ -1,0 +1,148 @@
+"""The neighbours of a purchase, in memory: a bank, a shelf, a carrier and a postman, each with moods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cart.payments import ACTION, CANCELED, OPEN, SUCCEEDED, Payment
+from contracts.errors import Conflict, OutcomeUnknown, PaymentDeclined, ShopError
+
+
+class Bank:
+    """A `Payments` port that remembers keys as Stripe does.
+
+    `mood` is what the next confirmation meets: "take", "decline", "ask" (the holder), "lose" (do it, lose the answer),
+    "drop" (never do it, lose the answer).
+    """
+
+    def __init__(self) -> None:
+        self.payments: dict[str, dict[str, Any]] = {}
+        self.answers: dict[str, Any] = {}
+        self.mood = "take"
+        self.charges: list[tuple[str, int, str]] = []
+        self.down = False
+
+    def open(self, order_id: str, amount: int, currency: str, email: str, key: str) -> Payment:
+        if key not in self.answers:
+            payment = f"pi_{len(self.payments) + 1}"
+            self.payments[payment] = {"state": OPEN, "amount": amount, "decline": None}
+            self.answers[key] = payment
+        return self.find(self.answers[key])
+
+    def set_amount(self, payment_id: str, amount: int) -> None:
+        self.payments[payment_id]["amount"] = amount
+
+    def method(self, card: str, key: str) -> str:
+        return card.replace("tok_", "pm_")
+
+    def confirm(self, payment_id: str, method: str, key: str) -> Payment:
+        self._answers()
+        if key in self.answers:
+            answer = self.answers[key]
+            if isinstance(answer, ShopError):
+                raise answer
+            return answer  # type: ignore[no-any-return]
+        mood, self.mood = self.mood, "take"
+        payment = self.payments[payment_id]
+        if mood == "drop":
+            raise OutcomeUnknown("no answer")
+        if mood == "decline":
+            payment["decline"] = {"detail": "Declined.", "code": "card_declined", "decline_code": "generic_decline"}
+            self.answers[key] = PaymentDeclined("Declined.", {"code": "card_declined"})
+            raise self.answers[key]
+        if mood == "ask":
+            payment["state"] = ACTION
+        else:
+            self.take(payment_id, method)
+        self.answers[key] = self.find(payment_id)
+        if mood == "lose":
+            raise OutcomeUnknown("no answer")
+        return self.answers[key]  # type: ignore[no-any-return]
+
+    def take(self, payment_id: str, method: str = "pm_holder") -> None:
+        self.payments[payment_id]["state"] = SUCCEEDED
+        self.charges.append((payment_id, self.payments[payment_id]["amount"], method))
+
+    def find(self, payment_id: str) -> Payment:
+        self._answers()
+        kept = self.payments[payment_id]
+        state = kept["state"]
+        return Payment(
+            payment_id,
+            state,
+            kept["amount"],
+            charge=f"ch_{payment_id}" if state == SUCCEEDED else None,
+            action={"client_secret": "secret", "next_action": {}} if state == ACTION else None,
+            decline=kept["decline"],
+        )
+
+    def cancel(self, payment_id: str, key: str) -> Payment:
+        if self.payments[payment_id]["state"] != SUCCEEDED:
+            self.payments[payment_id]["state"] = CANCELED
+        return self.find(payment_id)
+
+    def _answers(self) -> None:
+        if self.down:
+            raise OutcomeUnknown("no answer")
+
+
+class Shelf:
+    """The products service: finite stock, reserved by key."""
+
+    def __init__(self, left: int = 10) -> None:
+        self.left = left
+        self.held: dict[str, int] = {}
+        self.released: set[str] = set()
+        self.down = False
+
+    def reserve(self, key: str, items: list[dict[str, Any]]) -> None:
+        if self.down:
+            raise OutcomeUnknown("no answer")
+        if key in self.held:
+            return
+        wanted = sum(item["quantity"] for item in items)
+        if key in self.released or wanted > self.left:
+            raise Conflict("Not enough.")
+        self.left -= wanted
+        self.held[key] = wanted
+
+    def release(self, key: str) -> None:
+        if self.down:
+            raise OutcomeUnknown("no answer")
+        self.released.add(key)
+        self.left += self.held.pop(key, 0)
+
+
+class Carrier:
+    """The shipping service: one label a key."""
+
+    def __init__(self) -> None:
+        self.bought: dict[str, dict[str, Any]] = {}
+        self.failing: ShopError | None = None
+
+    def buy_label(self, shipment_id: str, rate_id: str, key: str) -> dict[str, Any]:
+        if self.failing is not None:
+            raise self.failing
+        label = {"label_url": f"http://labels/{key}", "carrier": "USPS", "tracking_number": "9400"}
+        return self.bought.setdefault(key, {"object_id": shipment_id, **label})
+
+
+class Postman:
+    """The notifications service: one message a key."""
+
+    def __init__(self) -> None:
+        self.mails: dict[str, Any] = {}
+        self.texts: dict[str, Any] = {}
+        self.failing: ShopError | None = None
+
+    def order_paid_email(self, order: dict[str, Any], label: Any, key: str) -> dict[str, Any]:
+        if self.failing is not None:
+            raise self.failing
+        self.mails[key] = (order, label)
+        return {"status code": "202", "message_id": "m1"}
+
+    def order_paid_sms(self, order: dict[str, Any], key: str) -> dict[str, Any]:
+        if self.failing is not None:
+            raise self.failing
+        self.texts[key] = order
+        return {"status code": "201", "sid": "SM1", "status": "queued"}

@@ -1,0 +1,96 @@
+"""An order's shape, sums and states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cart.order import CANCELED, CREATED, NEXT, PAID, PAYING, Order
+from contracts.errors import Conflict, InvalidRequest, Refused
+
+CUSTOMER = {
+    "email": "shopper@example.com",
+    "phone": "+15005550010",
+    "name": "Chloe Taylor",
+    "address": {"line1": "1092 Indian Summer Ct", "city": "San Jose", "state": "CA", "country": "US"},
+}
+LINES = [
+    {"parent": "sku_bone", "description": "Wally bone", "quantity": 2, "price": 50, "currency": "usd"},
+    {"parent": "sku_ball", "description": "Ball", "quantity": 1, "price": 120, "currency": "usd"},
+]
+
+
+def method(name: str, amount: int, currency: str = "usd") -> dict[str, Any]:
+    return {"id": name, "amount": amount, "currency": currency, "description": name.title(), "delivery_estimate": {}}
+
+
+SHIPMENT = {"object_id": "shp", "methods": [method("fast", 2118), method("slow", 346)], "selected": "slow"}
+
+
+def placed(**changes: Any) -> Order:
+    values: dict[str, Any] = {"lines": LINES, "shipment": SHIPMENT, **changes}
+    return Order.place("or_1", "cart_1", CUSTOMER, values["lines"], values["shipment"], 1000, live=False)
+
+
+def test_the_amount_is_the_sum_of_its_lines() -> None:
+    order = placed()
+    kinds = [(item["type"], item["amount"], item["quantity"]) for item in order.document["items"]]
+    assert kinds == [("sku", 100, 2), ("sku", 120, 1), ("tax", 0, None), ("shipping", 346, None)]
+    assert order.amount == 100 + 120 + 346
+    assert order.document["selected_shipping_method"] == "slow"
+
+
+def test_another_shipping_method_changes_the_line_and_the_amount() -> None:
+    order = placed()
+    order.choose("fast", 1001)
+    assert order.amount == 100 + 120 + 2118
+    assert [item["parent"] for item in order.document["items"] if item["type"] == "shipping"] == ["fast"]
+
+
+def test_a_method_that_was_not_offered_is_refused_by_name() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        placed().choose("pigeon", 1001)
+    assert "shipping_id" in caught.value.facts["errors"]
+
+
+@pytest.mark.parametrize("status", sorted(set(NEXT) - {CREATED}))
+def test_the_shipping_method_is_fixed_once_payment_begins(status: str) -> None:
+    order = placed()
+    order.status = status
+    with pytest.raises(Conflict):
+        order.choose("fast", 1001)
+
+
+def test_a_cart_of_two_currencies_is_no_order() -> None:
+    with pytest.raises(Conflict, match="eur, usd"):
+        placed(lines=[LINES[0], {**LINES[1], "currency": "eur"}])
+
+
+def test_methods_in_another_currency_are_not_offered() -> None:
+    order = placed(
+        shipment={**SHIPMENT, "methods": [method("fast", 2118), method("dear", 1, "eur")], "selected": "dear"}
+    )
+    assert [offered["id"] for offered in order.document["shipping_methods"]] == ["fast"]
+    assert order.document["selected_shipping_method"] == "fast"
+    with pytest.raises(Refused):
+        placed(shipment={**SHIPMENT, "methods": [method("dear", 1, "eur")]})
+
+
+def test_states_follow_the_table_and_note_when() -> None:
+    order = placed()
+    with pytest.raises(Conflict, match="cannot become paid"):
+        order.become(PAID, 1001)
+    order.become(PAYING, 1001)
+    assert order.public()["status"] == "created"  # what goes on behind it is not the shopper's business
+    order.become(PAID, 1002)
+    assert order.public()["status"] == "paid"
+    assert order.public()["status_transitions"]["paid"] == 1002
+    with pytest.raises(Conflict):
+        order.become(CANCELED, 1003)
+
+
+def test_the_public_form_is_a_copy() -> None:
+    order = placed()
+    order.public()["items"].clear()
+    assert len(order.document["items"]) == 4

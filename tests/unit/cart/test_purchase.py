@@ -1,0 +1,355 @@
+"""Paying: once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cart import purchase as purchases
+from cart.order import CONFIRMING, CREATED, PAID, PAYING, Order
+from cart.outbox import Outbox
+from cart.purchase import Purchase
+from cart.store import CartStore
+from chassis.database import Database
+from chassis.migrate import migrate
+from contracts.errors import Conflict, OutcomeUnknown, PaymentActionRequired, PaymentDeclined, Refused, Unavailable
+from tests.unit.cart.fakes import Bank, Carrier, Postman, Shelf
+from tests.unit.cart.test_order import placed
+
+
+class Shop:
+    """A purchase with its neighbours, and a clock that only moves when told."""
+
+    def __init__(self, store: CartStore) -> None:
+        self.now = 1000.0
+        self.store = store
+        self.bank, self.shelf, self.carrier, self.postman = Bank(), Shelf(), Carrier(), Postman()
+        self.outbox = Outbox(store, self.shelf, self.carrier, self.postman, clock=self.clock)
+        self.purchase = Purchase(store, self.bank, self.shelf, self.outbox, clock=self.clock)
+        store.place(placed(), "key")
+
+    def clock(self) -> float:
+        return self.now
+
+    def pay(self, card: str = "tok_visa", cart_id: str = "cart_1") -> Order:
+        return self.purchase.pay("or_1", cart_id, card)
+
+    @property
+    def order(self) -> Order:
+        return self.store.order("or_1")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    database = Database(f"sqlite:///{tmp_path}/cart.db", "cart")
+    migrate(database)
+    yield Shop(CartStore(database))
+    database.dispose()
+
+
+def test_a_paid_order_is_charged_its_amount_and_takes_its_stock(shop: Shop) -> None:
+    shop.store.add("cart_1", "prod_bone", {"sku": "sku_bone", "name": "", "inventory": {"type": "infinite"}}, 3, "k")
+    order = shop.pay()
+    assert order.status == PAID
+    assert [item["quantity"] for item in shop.store.cart("cart_1")] == [3 - 2]  # the cart loses what was bought
+    assert order.document["charge"] == "ch_pi_1"
+    assert shop.bank.charges == [("pi_1", order.amount, "pm_visa")]
+    assert shop.shelf.left == 10 - 3
+
+
+def test_paying_twice_charges_once(shop: Shop) -> None:
+    first, second = shop.pay(), shop.pay()
+    assert first.document == second.document
+    assert len(shop.bank.charges) == 1
+
+
+def test_paying_a_paid_order_by_another_card_is_refused(shop: Shop) -> None:
+    shop.pay("tok_visa")
+    with pytest.raises(Conflict, match="another card"):
+        shop.pay("tok_mastercard")
+    assert len(shop.bank.charges) == 1
+
+
+def test_a_declined_card_leaves_the_order_open_and_gives_the_stock_back(shop: Shop) -> None:
+    shop.bank.mood = "decline"
+    with pytest.raises(PaymentDeclined):
+        shop.pay()
+    assert shop.order.status == CREATED
+    assert shop.shelf.left == 10
+    assert shop.pay("tok_mastercard").status == PAID
+    assert len(shop.bank.payments) == 1  # one payment per order, the second card on the same one
+
+
+def test_after_a_decline_the_amount_follows_the_shipping_method(shop: Shop) -> None:
+    shop.bank.mood = "decline"
+    with pytest.raises(PaymentDeclined):
+        shop.pay()
+    shop.store.update("or_1", "cart_1", lambda order: order.choose("fast", 1001))
+    order = shop.pay()
+    assert shop.bank.charges == [("pi_1", order.amount, "pm_visa")]
+    assert order.amount == 100 + 120 + 2118
+
+
+def test_no_stock_no_charge(shop: Shop) -> None:
+    shop.shelf.left = 2
+    with pytest.raises(Conflict):
+        shop.pay()
+    assert shop.order.status == CREATED
+    assert shop.bank.payments == {}
+    assert shop.shelf.left == 2
+
+
+def test_a_lost_answer_is_asked_again_and_charged_once(shop: Shop) -> None:
+    shop.bank.mood = "lose"
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    assert shop.order.status == PAYING  # nobody knows: neither open nor paid
+    assert shop.pay().status == PAID
+    assert len(shop.bank.charges) == 1
+
+
+def test_a_question_that_never_arrived_is_asked_again_and_charged_once(shop: Shop) -> None:
+    shop.bank.mood = "drop"
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    assert shop.pay().status == PAID
+    assert len(shop.bank.charges) == 1
+
+
+def test_another_card_after_a_lost_answer_does_not_charge_a_second_time(shop: Shop) -> None:
+    shop.bank.mood = "lose"
+    with pytest.raises(OutcomeUnknown):
+        shop.pay("tok_visa")
+    with pytest.raises(Conflict, match="another card"):
+        shop.pay("tok_mastercard")
+    assert [method for _, _, method in shop.bank.charges] == ["pm_visa"]
+    assert shop.order.status == PAID
+
+
+def test_while_the_bank_is_silent_nothing_is_concluded(shop: Shop) -> None:
+    shop.bank.mood = "lose"
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    shop.bank.down = True
+    with pytest.raises(OutcomeUnknown):
+        shop.purchase.resume("or_1")
+    assert shop.order.status == PAYING
+    assert shop.shelf.left == 7
+    shop.bank.down = False
+    shop.purchase.resume("or_1")
+    assert shop.order.status == PAID
+
+
+def test_the_bank_asks_the_holder_who_answers_and_pays_again(shop: Shop) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired) as caught:
+        shop.pay()
+    assert caught.value.facts["client_secret"] == "secret"
+    assert shop.order.status == CONFIRMING
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    shop.bank.take("pi_1")
+    assert shop.pay().status == PAID
+    assert len(shop.bank.charges) == 1
+
+
+def test_a_holder_whose_bank_said_no_may_try_again(shop: Shop) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    shop.bank.payments["pi_1"].update(state="open", decline={"detail": "No.", "code": "failure", "decline_code": None})
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    assert shop.bank.payments["pi_1"]["state"] == "canceled"  # its holder's page can take no money any more
+    shop.bank.take("pi_2")
+    assert shop.pay().status == PAID
+    assert len(shop.bank.charges) == 1
+
+
+def test_the_holder_who_answers_but_never_returns_has_paid_all_the_same(shop: Shop) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    shop.bank.take("pi_1")
+    assert shop.store.stalled(shop.now) == []  # not looked at all the time
+    shop.now += purchases.BANK_LOOK
+    assert shop.store.stalled(shop.now) == ["or_1"]
+    shop.purchase.resume("or_1")
+    assert shop.order.status == PAID
+
+
+def test_a_holder_who_never_answers_does_not_hold_the_stock_for_ever(shop: Shop, monkeypatch: Any) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    monkeypatch.setattr(purchases, "BANK_PATIENCE", -1e10)  # steps are noted by the real clock
+    shop.now += purchases.BANK_LOOK
+    shop.purchase.resume("or_1")
+    assert shop.order.status == CREATED
+    assert shop.shelf.left == 10
+    assert shop.bank.payments["pi_1"]["state"] == "canceled"
+    assert shop.pay().status == PAID
+    assert [payment for payment, _, _ in shop.bank.charges] == ["pi_2"]
+
+
+def test_another_card_calls_the_first_bank_off(shop: Shop) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay("tok_visa")
+    assert shop.pay("tok_mastercard").status == PAID
+    assert shop.bank.payments["pi_1"]["state"] == "canceled"
+    assert [method for _, _, method in shop.bank.charges] == ["pm_mastercard"]
+
+
+def test_a_payer_killed_before_the_money_is_undone(shop: Shop, monkeypatch: Any) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    monkeypatch.setattr(shop.bank, "method", killed)
+    with pytest.raises(Killed):
+        shop.pay()
+    monkeypatch.undo()
+    assert shop.order.status == PAYING
+    assert shop.shelf.left == 7
+    shop.now += purchases.LEASE
+    assert shop.store.stalled(shop.now) == ["or_1"]
+    shop.purchase.resume("or_1")
+    assert shop.order.status == CREATED
+    assert shop.shelf.left == 10
+
+
+def test_stock_is_given_back_even_if_the_shelf_is_away_for_a_while(shop: Shop) -> None:
+    shop.shelf.down = True
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    assert shop.order.status == CREATED
+    shop.shelf.down = False
+    shop.now += 60
+    for key in shop.store.due(shop.now):
+        shop.outbox.deliver(key)
+    assert shop.shelf.released == {"or_1:1:stock"}
+    assert shop.store.due(shop.now + 1e6) == []
+
+
+def test_a_card_that_does_not_exist_is_refused_and_the_order_stays_open(shop: Shop, monkeypatch: Any) -> None:
+    def unknown(*_: Any) -> str:
+        raise Refused("No such token.", {"param": "card[token]"})
+
+    monkeypatch.setattr(shop.bank, "method", unknown)
+    with pytest.raises(Refused):
+        shop.pay()
+    assert shop.order.status == CREATED
+    assert shop.shelf.left == 10
+
+
+def test_whoever_lost_the_claim_writes_nothing(shop: Shop, monkeypatch: Any) -> None:
+    """A payer that stood still for longer than its claim wakes up when another has paid."""
+    confirm = shop.bank.confirm
+
+    def slow(payment_id: str, method: str, key: str) -> Any:
+        payment = confirm(payment_id, method, key)
+        monkeypatch.setattr(shop.bank, "confirm", confirm)
+        shop.now += purchases.LEASE + 1
+        shop.purchase.resume("or_1")
+        assert shop.order.status == PAID
+        return payment
+
+    monkeypatch.setattr(shop.bank, "confirm", slow)
+    assert shop.pay().status == PAID
+    assert len(shop.bank.charges) == 1
+    assert len(shop.store.owed("or_1")) == 3
+
+
+def test_after_the_money_label_mail_and_text_go_out_once(shop: Shop) -> None:
+    shop.pay()
+    shop.outbox.deliver_order("or_1")
+    shop.outbox.deliver_order("or_1")
+    assert list(shop.carrier.bought) == ["or_1:label"]
+    assert list(shop.postman.mails) == ["or_1:email"]
+    assert list(shop.postman.texts) == ["or_1:sms"]
+    told = shop.outbox.told("or_1")
+    assert told["label_url"] == "http://labels/or_1:label"
+    assert told["notifications"] == {"email": {"status code": "202"}, "sms": {"status code": "201"}}
+    assert shop.order.document["shipping"]["tracking_number"] == "9400"
+    mailed, label = shop.postman.mails["or_1:email"]
+    assert label["tracking_number"] == "9400"
+    assert mailed["shipping"]["carrier"] == "USPS"
+
+
+def test_a_silent_mailbox_does_not_lose_the_payment(shop: Shop) -> None:
+    shop.postman.failing = Unavailable("no answer")
+    shop.pay()
+    shop.outbox.deliver_order("or_1")
+    assert shop.outbox.told("or_1")["notifications"]["email"] == {"status code": "queued"}
+    assert shop.order.status == PAID
+    shop.postman.failing = None
+    shop.now += 3600
+    for key in shop.store.due(shop.now):
+        shop.outbox.deliver(key)
+    assert shop.outbox.told("or_1")["notifications"]["email"] == {"status code": "202"}
+
+
+def test_what_is_tried_again_waits_longer_and_longer(shop: Shop) -> None:
+    shop.carrier.failing = Unavailable("no answer")
+    shop.pay()
+    waits = []
+    for _ in range(6):
+        shop.outbox.deliver("or_1:label")
+        row = next(row for row in shop.store.owed("or_1") if row["kind"] == "label")
+        waits.append(row["due"] - shop.now)
+        shop.now = row["due"]
+    assert all(0.5 * 2**n <= wait <= 2**n for n, wait in enumerate(waits))
+
+
+def test_what_will_never_be_accepted_is_listed_and_can_be_replayed(shop: Shop) -> None:
+    shop.carrier.failing = Refused("The rate has expired.")
+    shop.pay()
+    shop.outbox.deliver_order("or_1")
+    assert [(row["key"], row["error"]) for row in shop.store.owed(state="failed")] == [
+        ("or_1:label", "Refused: The rate has expired.")
+    ]
+    assert shop.outbox.told("or_1")["label_url"] is None
+    shop.carrier.failing = None
+    assert shop.store.owe_again("or_1:label")
+    shop.now = 1e12  # put back at the real time
+    shop.outbox.deliver("or_1:label")
+    assert shop.outbox.told("or_1")["label_url"] == "http://labels/or_1:label"
+
+
+def test_another_carts_order_is_not_there(shop: Shop) -> None:
+    from contracts.errors import NotFound
+
+    with pytest.raises(NotFound):
+        shop.pay(cart_id="cart_2")
+
+
+def test_the_second_payer_waits_for_the_first(shop: Shop, monkeypatch: Any) -> None:
+    asked, answer = threading.Event(), threading.Event()
+    confirm = shop.bank.confirm
+
+    def slow(*args: Any) -> Any:
+        asked.set()
+        assert answer.wait(10)
+        return confirm(*args)
+
+    monkeypatch.setattr(shop.bank, "confirm", slow)
+    outcomes: list[Any] = []
+    payers = [threading.Thread(target=lambda: outcomes.append(shop.pay().status)) for _ in range(2)]
+    payers[0].start()
+    assert asked.wait(10)
+    payers[1].start()
+    payers[1].join(0.3)
+    assert payers[1].is_alive()
+    answer.set()
+    for payer in payers:
+        payer.join(10)
+    assert outcomes == [PAID, PAID]
+    assert len(shop.bank.charges) == 1
