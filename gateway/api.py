@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,6 +15,7 @@ from chassis.settings import Settings
 from gateway import auth, errors, visit
 from gateway.errors import NoSuchRoute
 from gateway.readiness import Readiness
+from gateway.reading import MOST_RECEIVING
 from gateway.routes import about, cart, notifications, orders, products, shipments
 from gateway.routing import api
 from gateway.rpc import Deadlines
@@ -41,6 +43,7 @@ class Gateway:
         self.client = client
         self.deadlines = Deadlines(settings)
         self.readiness = Readiness(client)
+        self.receiving = threading.BoundedSemaphore(MOST_RECEIVING)
         self._routes = _assemble()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -85,6 +88,8 @@ class Gateway:
 
 def _assemble() -> Any:
     """The routes as a Falcon application that answers every failure from `gateway.errors`."""
+    # Else Hug serves every route a second time, under /v{anything}/.
+    api.http.versions.clear()
     # No page of Hug's own for unknown paths: Falcon's refusal is answered like every other failure.
     routes = api.http.server(None)
     routes.add_error_handler(Exception, _failed)

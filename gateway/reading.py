@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 from urllib.parse import parse_qsl
 
 import orjson
 from falcon import Request
 
-from contracts.errors import InvalidRequest
+from contracts.errors import InvalidRequest, Unavailable
 from gateway import visit
 from gateway.errors import NotJson, TooLarge
 from gateway.shape import Shape
 
 # A seed order is 4 KB; the largest honest request, an order of hundreds of lines, stays far below.
 MOST_BYTES = 1024 * 1024
+# So much of what is refused is still taken in: a server that hangs up while its caller sends is not heard, because its
+# answer is lost with the connection.
+MOST_DISCARDED = 8 * MOST_BYTES
 # The deepest document of the API is a Stripe event around an order: 7. Recursive code behind this line is safe.
 MOST_DEPTH = 32
+# Bodies being received at once, in each process. Receiving holds a thread, and a caller who never sends the rest holds
+# it for good: such callers must not be able to take the threads that readers need (`gateway.server.THREADS`, 64).
+MOST_RECEIVING = 40
+RECEIVING_PATIENCE = 1.0  # seconds to wait for one of those places; an honest body takes milliseconds
 # The longest query of the API has four parameters.
 MOST_PARAMETERS = 20
 
@@ -78,16 +85,34 @@ def query(request: Request, shape: Shape) -> dict[str, Any]:
 def _received(request: Request) -> bytes:
     """The raw body, never more than `MOST_BYTES`; chunked or not."""
     environ = request.env
+    stream = environ["wsgi.input"]
     declared = environ.get("CONTENT_LENGTH")
-    length = int(declared) if declared and declared.isdecimal() else 0
-    if length > MOST_BYTES:
+    if declared and declared.isdecimal() and int(declared) > MOST_BYTES + MOST_DISCARDED:
         raise _too_large()
-    raw: bytes = environ["wsgi.input"].read(MOST_BYTES + 1)
-    if len(raw) > MOST_BYTES:
-        raise _too_large()
+    if not declared and "HTTP_TRANSFER_ENCODING" not in environ:
+        return b""
+    receiving = visit.of(request).gateway.receiving
+    if not receiving.acquire(timeout=RECEIVING_PATIENCE):
+        raise Unavailable("Too many requests are being received.", {"retry_after": 2})
+    try:
+        raw: bytes = stream.read(MOST_BYTES + 1)
+        if len(raw) > MOST_BYTES:
+            _discard(stream)
+            raise _too_large()
+    finally:
+        receiving.release()
     if raw:
         _check_declared_json(environ)
     return raw
+
+
+def _discard(stream: IO[bytes]) -> None:
+    left = MOST_DISCARDED
+    while left > 0:
+        part = stream.read(min(left, 65536))
+        if not part:
+            return
+        left -= len(part)
 
 
 def _check_declared_json(environ: dict[str, Any]) -> None:

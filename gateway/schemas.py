@@ -6,13 +6,14 @@ from typing import Any
 
 from gateway.fields import (
     ATTRIBUTE_NAMES,
+    ATTRIBUTE_VALUES,
     CARD,
     COUNTRY,
     CURRENCY,
     EMAIL,
     ID,
     LIMIT,
-    METADATA_VALUE,
+    METADATA,
     MOST_STOCK,
     ORDER_BY,
     PACKAGE_DIMENSIONS,
@@ -24,7 +25,6 @@ from gateway.fields import (
     nullable,
     required,
     text,
-    texts_by_name,
 )
 from gateway.shape import Shape
 
@@ -55,11 +55,16 @@ def _attributes_for_values(document: dict[str, Any]) -> Errors:
     return {}
 
 
-def _finite_stock_is_counted(document: dict[str, Any]) -> Errors:
-    inventory = document.get("inventory") or {}
-    if inventory.get("type") == "finite" and inventory.get("quantity") is None:
-        return {"inventory": {"quantity": [MISSING]}}
-    return {}
+def _inventory_is_whole(document: dict[str, Any]) -> Errors:
+    """A finite inventory has a quantity, a bucket a value, and neither has the other's; an infinite one has none."""
+    inventory = document.get("inventory") or {"type": "infinite"}
+    wrong: Errors = {}
+    for field, kind in (("quantity", "finite"), ("value", "bucket")):
+        if inventory["type"] == kind and inventory.get(field) is None:
+            wrong[field] = [MISSING]
+        elif inventory["type"] != kind and inventory.get(field) is not None:
+            wrong[field] = [f"is only for a {kind} inventory"]
+    return {"inventory": wrong} if wrong else {}
 
 
 def _has_category(document: dict[str, Any]) -> Errors:
@@ -75,20 +80,20 @@ def _keeps_category(document: dict[str, Any]) -> Errors:
 _INVENTORY = {
     "type": "dict",
     "schema": {
-        "type": required({"type": "string", "allowed": ["finite", "infinite"]}),
+        "type": required({"type": "string", "allowed": ["finite", "infinite", "bucket"]}),
+        # Both may be null, so that an inventory read from a product can be sent back.
         "quantity": nullable({"type": "integer", "min": 0, "max": MOST_STOCK}),
-        # Read back from a product and sent again, it must not be refused; it is always null for these two types.
-        "value": {"nullable": True, "allowed": [None]},
+        "value": nullable({"type": "string", "allowed": ["in_stock", "limited", "out_of_stock"]}),
     },
 }
 _PRODUCT = {
     "name": text(250, least=1),
-    "description": text(5000),
+    "description": nullable(text(5000)),
     "active": {"type": "boolean"},
     "images": URLS,
-    "metadata": texts_by_name(METADATA_VALUE),
+    "metadata": METADATA,
     "attributes": ATTRIBUTE_NAMES,
-    "attributes_sku": texts_by_name(METADATA_VALUE),
+    "attributes_sku": ATTRIBUTE_VALUES,
     "package_dimensions": PACKAGE_DIMENSIONS,
     "price": PRICE,
     "inventory": _INVENTORY,
@@ -99,9 +104,9 @@ PRODUCT = Shape(
         **{name: required(_PRODUCT[name]) for name in ("name", "price", "package_dimensions", "metadata")},
         "currency": CURRENCY,
     },
-    rules=(_has_category, _keeps_category, _attributes_for_values, _attributes_are_named, _finite_stock_is_counted),
+    rules=(_has_category, _keeps_category, _attributes_for_values, _attributes_are_named, _inventory_is_whole),
 )
-PRODUCT_CHANGES = Shape(_PRODUCT, rules=(_keeps_category, _attributes_are_named, _finite_stock_is_counted))
+PRODUCT_CHANGES = Shape(_PRODUCT, rules=(_keeps_category, _attributes_are_named, _inventory_is_whole))
 PRODUCTS_QUERY = Shape({"category": text(500), "order_by": ORDER_BY, "limit": LIMIT, "starting_after": ID})
 
 # --- Cart
@@ -172,7 +177,7 @@ ORDERS_QUERY = Shape(
     {
         "status": {
             "type": "string",
-            "allowed": ["created", "paying", "paid", "fulfilled", "canceled", "returned"],
+            "allowed": ["created", "paid", "fulfilled", "canceled", "returned"],
         },
         "email": text(254),
         "limit": LIMIT,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from falcon import Request, Response
 
+from contracts.errors import InvalidRequest
 from gateway import schemas, seed_json
 from gateway.identity import cart_id, remember
 from gateway.reading import body, optional_body
@@ -44,9 +47,9 @@ def buy(product_id: str, request: Request) -> Items:
     """Put more of a product into the cart."""
     known(product_id, "product")
     form = body(request, schemas.ITEM_QUANTITY)
-    found: Items = services(request).cart.buy(
-        cart_id(request), product_id, spelled(form, "quality", "quantity"), effect_key(request)
-    )
+    shopper, quantity, key = cart_id(request), spelled(form, "quality", "quantity"), effect_key(request)
+    with _named_as_in(form):
+        found: Items = services(request).cart.buy(shopper, product_id, quantity, key)
     return found
 
 
@@ -55,9 +58,9 @@ def set_quantity(product_id: str, request: Request) -> Items:
     """Change how many of a product are in the cart."""
     known(product_id, "product")
     form = body(request, schemas.ITEM_QUANTITY)
-    found: Items = services(request).cart.set_quantity(
-        cart_id(request), product_id, spelled(form, "quality", "quantity")
-    )
+    shopper, quantity = cart_id(request), spelled(form, "quality", "quantity")
+    with _named_as_in(form):
+        found: Items = services(request).cart.set_quantity(shopper, product_id, quantity)
     return found
 
 
@@ -108,3 +111,15 @@ def pay(request: Request) -> dict[str, Any]:
         cart_id(request), form["order_id"], spelled(form, "cart", "card"), effect_key(request)
     )
     return order
+
+
+@contextmanager
+def _named_as_in(form: dict[str, Any]) -> Iterator[None]:
+    """What the service says of `quality` is said of `quantity` to a caller who spelled it so."""
+    try:
+        yield
+    except InvalidRequest as error:
+        errors = error.facts.get("errors", {})
+        if "quality" in errors and "quality" not in form:
+            errors["quantity"] = errors.pop("quality")
+        raise

@@ -1,0 +1,162 @@
+"""Asking the gateway over HTTP with full control of what goes over the wire, and processes of it to ask."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.gateway.rabbit_node import free_port
+
+ROOT = Path(__file__).parents[2]
+HEX32 = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: status, headers (names in lower case), the raw body."""
+
+    status: int
+    headers: dict[str, str]
+    raw: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.raw)
+
+
+def is_problem(answer: Answer, status: int) -> dict[str, Any]:
+    """Assert that `answer` is a whole problem with `status`, and give its body."""
+    assert answer.status == status, answer.raw[:500]
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json
+    assert body["status"] == status
+    assert body["request_id"] == answer.headers["x-request-id"]
+    assert all(isinstance(body[name], str) and body[name] for name in ("type", "title", "detail"))
+    return body
+
+
+@dataclass
+class Running:
+    """A gateway in processes of its own, listening on `port`; `log` is what it printed."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+    extra: dict[str, str] = field(default_factory=dict)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        raw: bytes | Iterable[bytes] | None = None,
+        timeout: float = 15.0,
+    ) -> Answer:
+        """One request on a connection of its own. `body` is sent as JSON; `raw` as it is (an iterable: chunked)."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            sent = dict(headers or {})
+            data: Any = raw
+            if body is not None:
+                data = json.dumps(body).encode()
+                sent.setdefault("Content-Type", "application/json")
+            connection.request(method, path, body=data, headers=sent, encode_chunked=not isinstance(data, bytes))
+            got = connection.getresponse()
+            return Answer(got.status, {name.lower(): value for name, value in got.getheaders()}, got.read())
+        finally:
+            connection.close()
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """The lines of the log about `event`."""
+        found = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in found if line.get("event") == event]
+
+    def logged(self, request_id: str, event: str = "request") -> dict[str, Any]:
+        """The one line about this request; waits for it, since it is written after the answer."""
+        deadline = time.monotonic() + 5
+        while True:
+            found = [line for line in self.lines(event) if line.get("request_id") == request_id]
+            if found or time.monotonic() > deadline:
+                assert len(found) == 1, (request_id, found)
+                return found[0]
+            time.sleep(0.05)
+
+    def workers(self) -> list[int]:
+        """The ids of the worker processes that live."""
+        listed = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, timeout=10
+        ).stdout
+        return [int(pid) for pid in listed.split()]
+
+    def stop(self) -> None:
+        """End it, gently first."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(timeout=5)
+
+
+def environment(uri: str, **extra: str) -> dict[str, str]:
+    """The environment of a process of the shop: nothing of the caller's settings, short deadlines."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return {
+        **inherited,
+        "AMQP_URI": uri,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "ignore",
+        "RPC_TIMEOUT": "1.5",
+        "CHECKOUT_TIMEOUT": "2.5",
+        "PAY_TIMEOUT": "3.5",
+        **extra,
+    }
+
+
+def start_gateway(uri: str, place: Path, wait: bool = True, **extra: str) -> Running:
+    """Start `python -m gateway` and wait until it answers."""
+    port = free_port()
+    log = place / f"gateway-{port}.log"
+    process = _start(["-m", "gateway"], environment(uri, GATEWAY_PORT=str(port), **extra), log)
+    running = Running(process, port, log)
+    deadline = time.monotonic() + 20
+    while wait:
+        try:
+            if running.ask("GET", "/health/live/", timeout=2).status == 200 and len(running.lines("broker connected")):
+                break
+        except OSError:
+            pass
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+    return running
+
+
+def start_stubs(uri: str, place: Path, *services: str) -> subprocess.Popen[bytes]:
+    """Start doubles of `services`; see stub_services.py. `place` is where `health` looks for what to say."""
+    program = str(Path(__file__).with_name("stub_services.py"))
+    return _start([program, *services], environment(uri, STUB_CONTROL=str(place)), place / f"stubs-{services[0]}.log")
+
+
+def _start(arguments: list[str], env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as out:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=env,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )

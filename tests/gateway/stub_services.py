@@ -1,0 +1,105 @@
+"""Doubles of the four services, on the real wire: `python stub_services.py products cart …`.
+
+Every verb answers what it was asked (``service``, ``verb``, ``args``, ``request_id``) together with what routes take
+out of an answer. An argument ``fail-KIND`` makes the verb raise that ShopError, ``fail-bug`` a bug, ``hang-SECONDS``
+makes it late. `health` does what the file ``$STUB_CONTROL/<service>`` says.
+"""
+
+from __future__ import annotations
+
+import eventlet
+
+eventlet.monkey_patch()
+
+import os  # noqa: E402
+import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import structlog  # noqa: E402
+from nameko.runners import ServiceRunner  # noqa: E402
+
+from chassis.entrypoint import rpc  # noqa: E402
+from contracts import errors  # noqa: E402
+
+VERBS = {
+    "products": "create update get list delete",
+    "cart": "create items buy set_quantity remove clear checkout choose_shipping pay order orders ship",
+    "shipping": "list rates label tracking",
+    "notifications": "send_email send_sms",
+}
+FACTS = {
+    "InvalidRequest": {"errors": {"price": ["too dear"]}},
+    "PaymentDeclined": {"code": "card_declined", "decline_code": "insufficient_funds", "secret": "internal"},
+    "PaymentActionRequired": {"client_secret": "pi_1_secret_2", "next_action": {"type": "redirect_to_url"}},
+    "Refused": {"errors": {"address": ["unknown"]}},
+    "Unavailable": {"retry_after": 7.4},
+    "OutcomeUnknown": {"retry_after": 0},
+}
+
+
+def strings(value: Any) -> list[str]:
+    """Every text in `value`, however deep."""
+    if isinstance(value, str):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return [text for part in parts for text in strings(part)]
+
+
+def obey(args: tuple[Any, ...]) -> None:
+    """Fail or be late, when an argument says so."""
+    for text in strings(args):
+        order, _, what = text.partition("-")
+        if order == "hang":
+            eventlet.sleep(float(what))
+        elif order == "fail" and what == "bug":
+            raise KeyError("the secret of the service")
+        elif order == "fail":
+            raise getattr(errors, what)(f"This is {what}.", FACTS.get(what))
+
+
+def double(service: str) -> type:
+    """A service class that has the verbs of `service`."""
+
+    def answering(verb: str) -> Any:
+        def method(self: Any, *args: Any) -> dict[str, Any]:
+            obey(args)
+            return {
+                "id": "prod_stub",
+                "cart_id": "cart_stub",
+                "data": [{"object_id": "shp_last", "address_to": {}}],
+                "has_more": "more" in strings(args),
+                "service": service,
+                "verb": verb,
+                "args": args,
+                "request_id": structlog.contextvars.get_contextvars().get("request_id"),
+            }
+
+        method.__name__ = verb
+        return rpc(expected_exceptions=errors.ShopError)(method)
+
+    def health(self: Any) -> dict[str, str]:
+        control = Path(os.environ["STUB_CONTROL"], service)
+        said = control.read_text() if control.exists() else ""
+        if said == "no database":
+            raise errors.Unavailable("The database cannot be reached.")
+        if said == "hang":
+            eventlet.sleep(6)
+        return {"status": "ok", "database": "ok"}
+
+    verbs = {verb: answering(verb) for verb in VERBS[service].split()}
+    return type(service.title(), (), {"name": service, "health": rpc(health), **verbs})
+
+
+if __name__ == "__main__":
+    runner = ServiceRunner(
+        {
+            "AMQP_URI": os.environ["AMQP_URI"],
+            "SERVICE_CONTAINER_CLS": "chassis.container.ShopContainer",
+            "max_workers": 120,
+        }
+    )
+    for name in sys.argv[1:]:
+        runner.add_service(double(name))
+    runner.start()
+    runner.wait()
