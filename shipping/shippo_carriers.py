@@ -170,7 +170,7 @@ class ShippoCarriers:
         """Turns for as long as it is worth asking about what is queued; sleeps before each but the first."""
         end = time.monotonic() + bounded(QUEUED_SECONDS)
         yield
-        while time.monotonic() < end:
+        while time.monotonic() + POLL_SECONDS < end:
             self._sleep(POLL_SECONDS)
             yield
 

@@ -1,0 +1,105 @@
+"""A running sandbox: the four providers in a process of their own, asked over HTTP like the real ones."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 30.0
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+class RunningSandbox:
+    """`python -m sandbox` on a free port.
+
+    Args:
+        var_dir: where it keeps its file.
+    """
+
+    def __init__(self, var_dir: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = (var_dir / "sandbox.log").open("wb")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "sandbox"],
+            cwd=ROOT,
+            env={**os.environ, "SANDBOX_HOST": "127.0.0.1", "SANDBOX_PORT": str(self.port), "VAR_DIR": str(var_dir)},
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        self._wait()
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(timeout=10)
+        self._log.close()
+
+    def fault(self, provider: str, **fault: Any) -> None:
+        """Switch a provider's troubles on; see `sandbox.faults.Fault`."""
+        self._ask("PUT", f"/sandbox/faults/{provider}", json=fault)
+
+    def heal(self) -> None:
+        """Switch every trouble off."""
+        for provider in ("stripe", "shippo", "twilio", "sendgrid"):
+            self._ask("DELETE", f"/sandbox/faults/{provider}")
+
+    def ledger(self, **where: str) -> dict[str, list[dict[str, Any]]]:
+        """What arrived; `to` and `order_id` narrow it."""
+        arrived: dict[str, list[dict[str, Any]]] = self._ask("GET", "/sandbox/ledger", params=where).json()
+        return arrived
+
+    def move(self, tracking_number: str, status: str) -> None:
+        """Move a parcel on."""
+        self._ask("POST", f"/sandbox/tracks/{tracking_number}", json={"status": status})
+
+    def _ask(self, method: str, path: str, **options: Any) -> requests.Response:
+        answer = requests.request(method, self.url + path, timeout=10, **options)
+        answer.raise_for_status()
+        return answer
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self._ask("GET", "/sandbox/health")
+                return
+            except requests.RequestException:
+                assert self._process.poll() is None, "the sandbox did not start"
+                assert time.monotonic() < deadline, "the sandbox does not answer"
+                time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def _module_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
+    running = RunningSandbox(tmp_path_factory.mktemp("sandbox"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def providers(_module_sandbox: RunningSandbox) -> Iterator[RunningSandbox]:
+    """A running sandbox in good health; one for all tests of a module."""
+    _module_sandbox.heal()
+    yield _module_sandbox
+    _module_sandbox.heal()
