@@ -7,13 +7,15 @@ import sys
 
 from chassis.settings import Settings
 from gateway import auth
+from gateway.rpc import Deadlines
 
 
 def main() -> int:
     """Serve until told to stop; the exit status. What stands in the way is said in one sentence."""
     host = os.environ.get("GATEWAY_HOST") or "127.0.0.1"
     try:
-        auth.check(Settings.load())
+        settings = Settings.load()
+        auth.check(settings)
         port = _number("GATEWAY_PORT", 8000, 65535)
         workers = _number("GATEWAY_WORKERS", 2, 64)
     except (OSError, ValueError) as error:
@@ -25,7 +27,7 @@ def main() -> int:
         server.require_free(host, port)
     except OSError as error:
         return _refuse(f"Port {port} of {host} cannot be listened on: {error.strerror or error}.")
-    server.serve(host, port, workers)
+    server.serve(host, port, workers, Deadlines(settings).longest)
     return 0
 
 

@@ -27,6 +27,11 @@ class Deadlines:
             ("cart", "pay"): settings.pay_timeout,
         }
 
+    @property
+    def longest(self) -> float:
+        """The longest deadline of any verb."""
+        return max(self.usual, *self._longer.values())
+
     def of(self, service: str, verb: str) -> float:
         """The deadline of ``service.verb``."""
         return self._longer.get((service, verb), self.usual)
