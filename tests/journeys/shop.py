@@ -1,0 +1,127 @@
+"""A storefront's view of a shop: HTTP to the gateway, and the sandbox's ledger to see what arrived."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+# Longer than the gateway's own longest deadline (30 s), so that it is the gateway that answers.
+TIMEOUT = 40
+
+BONE: dict[str, Any] = {
+    "name": "Wally bone",
+    "description": "The best gift for your pet",
+    "attributes": ["manufacturer", "material"],
+    "package_dimensions": {"height": 5.0, "length": 5.0, "weight": 5.0, "width": 5.0},
+    "metadata": {"category": "food", "for": "cats", "type": "fish"},
+    "attributes_sku": {"manufacturer": "PetHappy", "material": "rubber"},
+    "price": 50,
+    "inventory": {"type": "finite", "quantity": 500},
+}
+
+HOME = {
+    "line1": "1092 Indian Summer Ct",
+    "city": "San Jose",
+    "state": "CA",
+    "country": "US",
+    "postal_code": "95122",
+}
+
+
+def unique(word: str) -> str:
+    """A word that no other test uses: the shop under test may be anybody's."""
+    return f"{word}{uuid.uuid4().hex[:12]}"
+
+
+def eventually(look: Callable[[], Any], seconds: float = 30) -> Any:
+    """What `look` finds once it finds something; fails when it has not within `seconds`."""
+    until = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < until, f"not within {seconds} s"
+        time.sleep(0.1)
+
+
+@dataclass
+class Storefront:
+    """One running shop.
+
+    Attributes:
+        url: where its gateway answers.
+        sandbox_url: where its sandbox does.
+    """
+
+    url: str
+    sandbox_url: str
+
+    def ask(self, method: str, path: str, **options: Any) -> requests.Response:
+        """One request on a connection of its own, as a new shopper's would be."""
+        return requests.request(method, self.url + path, timeout=TIMEOUT, **options)
+
+    def product(self, **changes: Any) -> dict[str, Any]:
+        """A new product: the seed's, with changes."""
+        answer = self.ask("POST", "/api/products/", json={**BONE, **changes})
+        assert answer.status_code == 201, answer.text
+        product: dict[str, Any] = answer.json()
+        return product
+
+    def left(self, product_id: str) -> int:
+        """How many of a product are left."""
+        product = self.ask("GET", f"/api/products/{product_id}").json()
+        left: int = product["skus"]["data"][0]["inventory"]["quantity"]
+        return left
+
+    def shopper(self) -> Shopper:
+        """A new shopper, with a cart, an address and a telephone of their own."""
+        return Shopper(self)
+
+    def charged(self, order_id: str) -> list[dict[str, Any]]:
+        """The charges of an order that took money; Stripe keeps the refused ones, too."""
+        return [charge for charge in self.arrived("charges", order_id=order_id) if charge["paid"]]
+
+    def arrived(self, kind: str, **wanted: Any) -> list[dict[str, Any]]:
+        """What the sandbox's ledger has of a kind: ``emails``, ``sms``, ``charges`` or ``labels``."""
+        answer = requests.get(f"{self.sandbox_url}/sandbox/ledger", params=wanted, timeout=TIMEOUT)
+        answer.raise_for_status()
+        entries: list[dict[str, Any]] = answer.json()[kind]
+        return entries
+
+
+class Shopper:
+    """Somebody with a cart."""
+
+    def __init__(self, shop: Storefront) -> None:
+        self.shop = shop
+        self.session = requests.Session()
+        self.cart_id = shop.ask("POST", "/api/cart/").json()["cart_id"]
+        self.session.headers["Cart-Id"] = self.cart_id
+        self.email = f"{unique('shopper')}@example.com"
+        self.phone = f"+1415{uuid.uuid4().int % 10**7:07d}"
+
+    def ask(self, method: str, path: str, **options: Any) -> requests.Response:
+        return self.session.request(method, self.shop.url + path, timeout=TIMEOUT, **options)
+
+    def buy(self, product_id: str, quantity: int) -> requests.Response:
+        return self.ask("POST", f"/api/cart/{product_id}/buy/", json={"quality": quantity})
+
+    def checkout(self, **changes: Any) -> requests.Response:
+        customer = {"email": self.email, "phone": self.phone, "name": "Chloe Taylor", "address": HOME, **changes}
+        return self.ask("POST", "/api/cart/checkout/", json=customer)
+
+    def order(self, product_id: str, quantity: int = 1) -> dict[str, Any]:
+        """Buy and check out; the order."""
+        assert self.buy(product_id, quantity).status_code == 200
+        answer = self.checkout()
+        assert answer.status_code == 201, answer.text
+        order: dict[str, Any] = answer.json()
+        return order
+
+    def pay(self, order: dict[str, Any], card: str = "tok_mastercard") -> requests.Response:
+        return self.ask("POST", "/api/cart/paid/", json={"order_id": order["id"], "cart": card})
