@@ -98,11 +98,12 @@ class Projection:
             seen.update(product.id for product in batch)
             written += self.store.save_all([(product, before.get(product.id, 0)) for product in batch])
         # A price that changed while the pages were read may have slipped through between them: ask for each by name.
-        unseen = {known: revision for known, revision in before.items() if known not in seen}
-        lost = {known: revision for known, revision in unseen.items() if self.catalog.get(known) is None}
-        removed = self.store.remove_all(lost)
+        unseen = before.keys() - seen
+        lost = [known for known in sorted(unseen) if self.catalog.get(known) is None]
+        for known in lost:
+            self.store.remove(known)
         self.store.set_catalogue_read()
-        return {"products": len(seen) + len(unseen) - len(lost), "written": written, "removed": removed}
+        return {"products": len(seen) + len(unseen) - len(lost), "written": written, "removed": len(lost)}
 
     def _write(self, product: Product, revision: int, inventory: Inventory | None = None) -> None:
         """Project `product`, read after the write that was `revision`; when others wrote since, read it again."""

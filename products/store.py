@@ -102,16 +102,12 @@ class ProductStore:
 
     def remove(self, product_id: str) -> None:
         """Leave only the tombstone of a product: out of every list, and its SKU off sale."""
+        # Its metadata stays, for a page that goes on after it.
+        which = (products.c.id == product_id) & (products.c.removed == sa.false())
+        values = {"removed": True, "on_sale": False, "revision": products.c.revision + 1}
         with self.database.write() as connection:
-            _remove(connection, (products.c.id == product_id) & (products.c.removed == sa.false()))
-
-    def remove_all(self, revisions: dict[str, int]) -> int:
-        """Remove those of the products that nobody has written since they had these revisions; how many."""
-        with self.database.write() as connection:
-            return sum(
-                _remove(connection, (products.c.id == product_id) & (products.c.revision == revision))
-                for product_id, revision in sorted(revisions.items())
-            )
+            connection.execute(sa.update(products).where(which).values(values))
+            connection.execute(sa.delete(product_terms).where(product_terms.c.product == product_id))
 
     def revisions(self) -> dict[str, int]:
         """Id to revision, of every product that is not removed."""
@@ -171,15 +167,6 @@ def _save(connection: Connection, product: Product, expected: int, inventory: In
     if inventory is not None:
         put(connection, product.sku.id, inventory)
     return True
-
-
-def _remove(connection: Connection, which: sa.ColumnElement[bool]) -> int:
-    """Make tombstones. Its metadata stays, for a page that goes on after it."""
-    gone = connection.execute(sa.select(products.c.id).where(which)).scalars().all()
-    values = {"removed": True, "on_sale": False, "revision": products.c.revision + 1}
-    removed = connection.execute(sa.update(products).where(which).values(values)).rowcount
-    connection.execute(sa.delete(product_terms).where(product_terms.c.product.in_(gone)))
-    return removed
 
 
 def _body(product: Product) -> dict[str, Any]:
