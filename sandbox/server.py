@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from aiohttp import web
 
+from sandbox.bank import add_bank_routes
 from sandbox.control import add_control_routes
 from sandbox.faults import Faults
 from sandbox.provider import Answer, Call, Provider
@@ -50,6 +51,7 @@ class Sandbox:
         for provider in self.providers.values():
             application.router.add_route("*", f"/{provider.name}{{path:/.*}}", self._endpoint(provider))
         add_control_routes(application, self)
+        add_bank_routes(application, self)
         return application
 
     def _endpoint(self, provider: Provider):  # type: ignore[no-untyped-def]  # aiohttp's handler type is private

@@ -12,9 +12,7 @@ from sandbox.stripe_errors import StripeFailure, invalid, missing_object
 from sandbox.stripe_lists import without_private
 from sandbox.stripe_params import EXPAND, UNSET, Int, Metadata, Obj, Str, Type, merged
 
-_ADDRESS: dict[str, Type] = {
-    name: Str(unsettable=True) for name in ("city", "country", "line1", "line2", "postal_code", "state")
-}
+_ADDRESS: dict[str, Type] = {name: Str() for name in ("city", "country", "line1", "line2", "postal_code", "state")}
 BILLING = Obj(
     {
         "address": Obj(_ADDRESS, unsettable=True),
@@ -132,7 +130,7 @@ def _store(desk: Desk, card: Card, month: int, year: int, asked: Parameters) -> 
         "object": "payment_method",
         "allow_redisplay": asked.get("allow_redisplay", "unspecified"),
         "billing_details": {
-            "address": {name: address.get(name) or None for name in _ADDRESS},
+            "address": {name: address.get(name) for name in _ADDRESS},
             **{name: billing.get(name) or None for name in ("email", "name", "phone", "tax_id")},
         },
         "card": {
@@ -181,7 +179,7 @@ def _modify(desk: Desk, asked: Parameters, payment_method: str) -> Parameters:
     billing = asked.get("billing_details", {})
     for name, value in billing.items():
         if name == "address" and value != UNSET:
-            stored["billing_details"]["address"] |= {key: text or None for key, text in value.items()}
+            stored["billing_details"]["address"] |= value
         elif name == "address":
             stored["billing_details"]["address"] = dict.fromkeys(_ADDRESS)
         else:

@@ -63,7 +63,7 @@ CREATE: dict[str, Type] = {
 MODIFY: dict[str, Type] = {
     **_SHARED,
     "name": Str(),
-    "default_price": Str(unsettable=True),
+    "default_price": Str(),
     "description": Str(limit=40000, unsettable=True),
     "images": ListOf(Str(limit=2048), most=8, unsettable=True),
     "marketing_features": ListOf(_FEATURE, most=15, unsettable=True),
@@ -141,7 +141,7 @@ def _modify(desk: Desk, asked: Parameters, product: str) -> Parameters:
         if name == "metadata":
             body["metadata"] = merged(body["metadata"], value)
         elif name == "default_price":
-            body["default_price"] = None if value == UNSET else default_price_of(desk, product, value)
+            body["default_price"] = default_price_of(desk, product, value)
         elif name in ("images", "marketing_features"):
             body[name] = [] if value == UNSET else value
         elif name != "expand":

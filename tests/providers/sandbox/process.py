@@ -1,0 +1,138 @@
+"""A sandbox as its own process on a free port, and the four real SDKs pointed at it."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import requests
+import sendgrid
+import shippo
+import stripe
+from twilio.http.http_client import TwilioHttpClient
+from twilio.rest import Client
+
+ROOT = Path(__file__).resolve().parents[3]
+START_SECONDS = 20
+stripe.enable_telemetry = False
+
+
+class SandboxProcess:
+    """`python -m sandbox` on a free port with its file in `var_dir`; usable as a context manager."""
+
+    def __init__(self, var_dir: Path, port: int = 0, **environment: str) -> None:
+        self.var_dir = var_dir
+        settings = {"SANDBOX_PORT": str(port), "SANDBOX_HOST": "127.0.0.1", "VAR_DIR": str(var_dir), **environment}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("SANDBOX_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sandbox"],
+            cwd=ROOT,
+            env={**kept, **settings},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        line = self._first_line()
+        if not line.startswith("sandbox ready on "):
+            self.kill()
+            _, errors = self.process.communicate(timeout=5)
+            raise RuntimeError(f"the sandbox did not start: {line!r} {errors!r}")
+        self.url = line.split()[-1]
+
+    def _first_line(self) -> str:
+        assert self.process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            return self.process.stdout.readline() if selector.select(START_SECONDS) else ""
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rsplit(":", 1)[1])
+
+    def terminate(self, within: float = 10.0) -> tuple[int, float]:
+        """Sends SIGTERM; returns the exit status and the seconds it took."""
+        started = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(timeout=within)
+        return status, time.monotonic() - started
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(timeout=10)
+
+    def __enter__(self) -> SandboxProcess:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.process.poll() is None:
+            self.kill()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+class TimedSession(requests.Session):
+    """A session whose every request ends (Shippo's SDK sets no timeout)."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    def send(self, request: Any, **options: Any) -> requests.Response:
+        options.setdefault("timeout", self._seconds)
+        return super().send(request, **options)
+
+
+class Sdks:
+    """The providers' SDKs, each with the sandbox's key, or with another one."""
+
+    def __init__(self, url: str, seconds: float = 10.0) -> None:
+        self.url = url
+        self.seconds = seconds
+        self.stripe = self.stripe_with("sk_sandbox")
+        self.shippo = self.shippo_with("shippo_sandbox")
+        self.twilio = self.twilio_with("sandbox")
+        self.sendgrid = self.sendgrid_with("SG.sandbox")
+
+    def stripe_with(self, key: str, retries: int = 2, seconds: float | None = None) -> stripe.StripeClient:
+        return stripe.StripeClient(
+            key,
+            base_addresses={"api": f"{self.url}/stripe"},
+            max_network_retries=retries,
+            http_client=stripe.RequestsClient(timeout=seconds or self.seconds, session=requests.Session()),
+        )
+
+    def shippo_with(self, key: str) -> shippo.Shippo:
+        return shippo.Shippo(
+            key, server_url=f"{self.url}/shippo", client=TimedSession(self.seconds), shippo_api_version="2018-02-08"
+        )
+
+    def twilio_with(self, token: str) -> Client:
+        client = Client(
+            "AC" + "0" * 32, token, environment={"_": ""}, http_client=TwilioHttpClient(timeout=self.seconds)
+        )
+        client.api.base_url = f"{self.url}/twilio"
+        return client
+
+    def sendgrid_with(self, key: str) -> sendgrid.SendGridAPIClient:
+        client = sendgrid.SendGridAPIClient(key, host=f"{self.url}/sendgrid")
+        client.client.timeout = self.seconds
+        return client
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        return requests.get(self.url + path, timeout=self.seconds, **options)
+
+    def post(self, path: str, **options: Any) -> requests.Response:
+        return requests.post(self.url + path, timeout=self.seconds, **options)
+
+    def put(self, path: str, **options: Any) -> requests.Response:
+        return requests.put(self.url + path, timeout=self.seconds, **options)
+
+    def delete(self, path: str, **options: Any) -> requests.Response:
+        return requests.delete(self.url + path, timeout=self.seconds, **options)
