@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -35,10 +35,10 @@ class Place:
     gateway_port: int
     sandbox_host: str
     sandbox_port: int
-    amqp_uri: str | None
+    amqp_uri: str | None = field(repr=False)  # may hold a password
     sandbox_url: str | None
     copies: Mapping[str, int]
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)  # may hold keys
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Place:

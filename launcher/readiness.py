@@ -17,6 +17,9 @@ from launcher.problem import Problem
 from launcher.supervision import Supervisor, program_of
 
 PAUSE = 0.25  # seconds between two looks
+# The gateway's processes share a port, and each has a connection of its own to the broker: so many answers come from
+# all of them.
+IN_A_ROW = 8
 FALLS = 3  # a part that fell this often while starting will not come
 TAIL = 25  # lines of its log to show then
 # The gateway is on this machine, whatever proxy the environment names.
@@ -75,9 +78,12 @@ def until_ready(supervisor: Supervisor, gateway_url: str, timeout: float, progre
     lacking = ["gateway"]
 
     def ready() -> bool:
-        status, body = ask(f"{gateway_url}/health/ready/")
-        lacking[:] = missing(body) or ["gateway"]
-        return status == 200
+        for _ in range(IN_A_ROW):
+            status, body = ask(f"{gateway_url}/health/ready/")
+            lacking[:] = missing(body) or ["gateway"]
+            if status != 200:
+                return False
+        return True
 
     with progress.step("gateway and services"):
         deadline = time.monotonic() + timeout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 NAME = "shop.json"
@@ -16,7 +16,7 @@ class Record:
 
     gateway_url: str
     sandbox_url: str
-    amqp_uri: str
+    amqp_uri: str = field(repr=False)
     supervisor_socket: str
     started: float
 

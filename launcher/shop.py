@@ -247,15 +247,10 @@ class Shop:
             readiness.until_ready(self.supervisor, self.place.gateway_url, START_WAIT, progress)
 
     def _stop(self) -> bool:
-        supervisor = self.supervisor.process
-        ran = supervisor is not None or bool(processes.marked(self.runtime.id))
-        if supervisor:
-            try:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    supervisor.terminate()
-                    supervisor.wait(STOP_WAIT)
-            except (psutil.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C means now
-                pass
+        ran = bool(processes.marked(self.runtime.id))
+        # At the end of patience, and at a second Ctrl-C, what is left is killed.
+        with contextlib.suppress(psutil.TimeoutExpired, subprocess.TimeoutExpired, KeyboardInterrupt):
+            self.supervisor.end(STOP_WAIT)
         processes.kill(self.runtime.id)
         record.forget(self.place.var_dir)
         self.runtime.remove()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import resource
 import shlex
@@ -134,7 +135,9 @@ class _SocketTransport(xmlrpc.client.Transport):
         self.path, self.timeout = path, timeout
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        return _SocketConnection(self.path, self.timeout)
+        connection = _SocketConnection(self.path, self.timeout)
+        self._connection = host, connection  # what closing the transport closes
+        return connection
 
 
 class Supervisor:
@@ -145,10 +148,13 @@ class Supervisor:
         force then."""
         self.runtime = runtime
         self.address = address or str(runtime.supervisor_socket)
+        self._child: subprocess.Popen[bytes] | None = None
 
     @property
     def process(self) -> psutil.Process | None:
         """The running supervisord, or None."""
+        if self._child:
+            self._child.poll()  # a killed one must not stay behind as a zombie
         return processes.supervisor_of(self.runtime.id)
 
     def start(self, programs: Sequence[Program], env: Mapping[str, str]) -> None:
@@ -159,7 +165,7 @@ class Supervisor:
         runtime.supervisor_socket.unlink(missing_ok=True)
         log = runtime.var_dir / "logs" / "supervisord.log"
         with (runtime.path / "supervisord.out").open("wb") as output:
-            child = subprocess.Popen(
+            child = self._child = subprocess.Popen(
                 [runtime.python, "-m", "supervisor.supervisord", "-n", "-c", runtime.supervisor_conf],
                 cwd=runtime.root,
                 env={**env, processes.MARK: runtime.id},
@@ -174,6 +180,16 @@ class Supervisor:
                 said = (runtime.path / "supervisord.out").read_text(encoding="utf-8", errors="replace")
                 raise Problem(f"supervisord did not start; its log is {log}.", said[-2000:])
             time.sleep(0.05)
+
+    def end(self, timeout: float) -> None:
+        """Stop every program in order, then supervisord. Raises psutil.TimeoutExpired after `timeout` seconds."""
+        process = self.process
+        if process:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
+                process.wait(timeout)
+        if self._child:
+            self._child.wait(timeout)  # when it was ours, it is not left a zombie
 
     def answers(self) -> bool:
         """True when supervisord takes questions."""

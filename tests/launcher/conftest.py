@@ -1,0 +1,65 @@
+"""What the launcher's tests share: an environment without anybody's settings, and a checkout at an awkward path."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from launcher.place import ROOT
+from launcher.ports import free_port
+from launcher.shop import without_keys
+
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "var", "tests", "bench", ".*_cache", "__pycache__", ".env")
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the repository at a path with a space, a % and a semicolon in it, with this checkout's .venv."""
+    target = tmp_path_factory.mktemp("launcher") / "a shop, 100% new;"
+    shutil.copytree(ROOT, target, ignore=LEFT_OUT)
+    (target / ".venv").symlink_to(ROOT / ".venv")
+    return target
+
+
+@pytest.fixture(scope="session")
+def run(checkout: Path) -> Run:
+    """Runs `./install_run_project` of that copy, from another directory."""
+
+    def run(*arguments: str, env: Mapping[str, str], stdin: str = "", timeout: float = 280) -> object:
+        command = [str(checkout / "install_run_project"), *arguments]
+        return subprocess.run(
+            command, cwd="/", env=dict(env), input=stdin, capture_output=True, text=True, timeout=timeout
+        )
+
+    return run  # type: ignore[return-value]
+
+
+def surroundings(var_dir: Path | str, **more: str) -> dict[str, str]:
+    """The environment of a user with free ports and a VAR_DIR of their own."""
+    gateway = free_port()
+    return {
+        **without_keys(os.environ),
+        "GATEWAY_PORT": str(gateway),
+        "SANDBOX_PORT": str(free_port(avoid={gateway})),
+        "VAR_DIR": str(var_dir),
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def standing(checkout: Path, run: Run) -> Iterator[dict[str, str]]:
+    """The environment of a whole shop that was started with --detach; two carts; its data in the default place."""
+    env = surroundings("var", CART_COPIES="2")
+    started = run("--detach", env=env)
+    try:
+        assert started.returncode == 0, started.stdout + started.stderr
+        yield env
+    finally:
+        run("stop", env=env)

@@ -1,0 +1,92 @@
+"""The broker: one that was given is tried, a private one comes and goes without a trace, and a service waits for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from launcher import broker, processes
+from launcher.after_broker import address
+from launcher.place import ROOT
+from launcher.ports import free_port
+from launcher.shop import Shop
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def test_a_given_broker_that_does_not_answer_is_refused_without_its_password() -> None:
+    uri = f"amqp://user:{'pass' + 'word'}@127.0.0.1:{free_port()}//"
+    assert broker.refusal(uri) == "connection refused"
+
+
+def test_an_address_is_read_with_the_ports_of_its_scheme() -> None:
+    assert address("amqp://u:p@rabbit:28000//") == ("rabbit", 28000)
+    assert address("amqp://rabbit/shop") == ("rabbit", 5672)
+    assert address("amqps://rabbit/shop") == ("rabbit", 5671)
+
+
+def test_a_private_node_is_whole_private_and_gone_afterwards(tmp_path: Path) -> None:
+    shop = Shop.on_free_ports(tmp_path / "100% var; dir", parts="broker")
+    shop.start()
+    try:
+        assert broker.refusal(shop.amqp_uri) is None
+        assert broker.refusal(shop.amqp_uri.replace("guest:guest", "guest:wrong")) == (
+            "it refuses this user, password or vhost"
+        )
+        running = processes.marked(shop.runtime.id)
+        assert {"epmd", "beam.smp"} <= {process.name() for process in running}
+        for process in running:
+            for connection in process.net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN:
+                    assert connection.laddr.ip in ("127.0.0.1", "::1")
+        assert (shop.place.var_dir / "shop.json").stat().st_mode & 0o777 == 0o600
+        assert shop.start() is False  # it stands
+    finally:
+        assert shop.stop() is True
+    assert processes.marked(shop.runtime.id) == []
+    assert not shop.runtime.path.exists()
+    assert not (shop.place.var_dir / "shop.json").exists()
+    assert shop.stop() is False
+
+
+def test_what_a_killed_supervisor_left_is_cleaned_up(tmp_path: Path) -> None:
+    shop = Shop.on_free_ports(tmp_path, parts="broker")
+    shop.start()
+    try:
+        supervisor = shop.supervisor.process
+        assert supervisor is not None
+        supervisor.kill()
+        supervisor.wait(10)
+        left = {process.pid for process in processes.marked(shop.runtime.id)}
+        assert left
+        assert not shop.running
+        said: list[str] = []
+        assert shop.start(said.append) is True
+        assert "Cleaned up after a shop that was killed" in said[0]
+        assert left.isdisjoint(process.pid for process in processes.marked(shop.runtime.id))
+        assert broker.refusal(shop.amqp_uri) is None
+    finally:
+        shop.stop()
+    assert processes.marked(shop.runtime.id) == []
+
+
+def test_a_service_waits_for_its_broker_and_then_becomes_itself() -> None:
+    port = free_port()
+    env = {**os.environ, "AMQP_URI": f"amqp://127.0.0.1:{port}//"}
+    command = [sys.executable, "-m", "launcher.after_broker", sys.executable, "-c", "print('here')"]
+    with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as service:
+        time.sleep(1.5)
+        assert service.poll() is None
+        listen = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(20)"
+        with subprocess.Popen([sys.executable, "-c", listen]) as listener:
+            try:
+                assert service.communicate(timeout=15)[0] == "here\n"
+            finally:
+                listener.kill()
+    assert service.returncode == 0

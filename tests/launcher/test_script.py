@@ -1,0 +1,103 @@
+"""`./install_run_project` before Python is there: what it finds, and the sentence when it finds nothing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from launcher.place import ROOT
+
+TOOLS = ("bash", "dirname", "cmp", "cp", "mkdir", "env")
+# Stands for a Python: $FITS its version check, $VENV its modules, $PIP what pip ends with.
+PYTHON = """#!/usr/bin/env bash
+case "$*" in
+    *version_info*) exit {fits} ;;
+    *"import venv, ensurepip"*) exit {venv} ;;
+    -V) echo "Python 3.11.9" ;;
+    "-m venv --clear .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+    *"pip --version"*) exit 0 ;;
+    *"pip install"*) exit {pip} ;;
+    "-m launcher"*) echo "launched: ${{*:3}}" ;;
+esac
+"""
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A checkout without .venv, and beside it `bin`, the only directory on PATH."""
+    checkout = tmp_path / "a checkout"
+    checkout.mkdir()
+    for name in ("install_run_project", "requirements.lock", "requirements-dev.lock"):
+        shutil.copy(ROOT / name, checkout)
+    (tmp_path / "bin").mkdir()
+    for tool in TOOLS:
+        (tmp_path / "bin" / tool).symlink_to(shutil.which(tool) or f"/no/{tool}")
+    return checkout
+
+
+def _python(checkout: Path, name: str, fits: int = 0, venv: int = 0, pip: int = 0) -> None:
+    path = checkout.parent / "bin" / name
+    path.write_text(PYTHON.format(fits=fits, venv=venv, pip=pip))
+    path.chmod(0o755)
+
+
+def _run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    env = {"PATH": str(checkout.parent / "bin")}
+    command = [str(checkout / "install_run_project"), *arguments]
+    return subprocess.run(command, cwd="/", env=env, capture_output=True, text=True, timeout=30)
+
+
+def test_without_python_it_says_which_one_is_needed(bare: Path) -> None:
+    done = _run(bare)
+    assert done.returncode == 1
+    assert done.stderr == "No Python from 3.10 to 3.13 was found; install one and start again.\n"
+
+
+def test_another_version_is_no_python(bare: Path) -> None:
+    _python(bare, "python3", fits=1)
+    assert "No Python from 3.10 to 3.13" in _run(bare).stderr
+
+
+def test_a_python_without_venv_is_named(bare: Path) -> None:
+    _python(bare, "python3", venv=1)
+    done = _run(bare)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Python 3.11.9 has no venv module; install it")
+
+
+def test_a_shim_of_nothing_is_passed_over(bare: Path) -> None:
+    _python(bare, "python3.13", fits=127)
+    _python(bare, "python3.12", venv=1)
+    _python(bare, "python3.10")
+    done = _run(bare, "status")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("launched: status\n")
+
+
+def test_what_is_installed_is_not_installed_again(bare: Path) -> None:
+    _python(bare, "python3")
+    assert "Installing requirements.lock" in _run(bare, "help").stdout
+    assert _run(bare, "a b", "c").stdout == "launched: a b c\n"
+    (bare / "requirements.lock").write_text("changed\n")
+    assert "Installing requirements.lock" in _run(bare, "help").stdout
+
+
+def test_tests_bring_their_own_packages(bare: Path) -> None:
+    _python(bare, "python3")
+    _run(bare, "help")
+    assert "Installing requirements-dev.lock" in _run(bare, "test").stdout
+    assert _run(bare, "test", "-x").stdout == "launched: test -x\n"
+
+
+def test_packages_that_cannot_be_had_are_one_sentence(bare: Path) -> None:
+    _python(bare, "python3", pip=1)
+    done = _run(bare)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "The packages of requirements.lock could not be installed; is there a network? pip's own words are above.\n"
+    )
+    assert "launched" not in done.stdout
+    assert "Installing" in _run(bare).stdout  # and it is tried again
