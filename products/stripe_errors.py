@@ -40,7 +40,7 @@ def _translate(error: stripe.StripeError) -> ShopError:
     status = error.http_status or 0
     if isinstance(error, stripe.APIConnectionError):
         return Unavailable("Stripe cannot be reached.", {"retry_after": RETRY_AFTER})
-    if isinstance(error, stripe.RateLimitError):
+    if status == 429:  # by its status: a proxy in between sends no readable body
         return Unavailable("Stripe takes no more requests for now.", {"retry_after": RETRY_AFTER})
     if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
         # Its message quotes a part of the key.
