@@ -1,0 +1,80 @@
+"""How many Stripe reads per second the sandbox answers, alone on this machine: `python bench/sandbox_reads.py [seconds]`.
+
+Starts a sandbox of its own on a free port, reads one product and one payment intent over 16 kept connections, and prints
+requests per second and the slowest of a hundred. Fails (exit status 1) below 500 requests per second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import aiohttp
+
+CONNECTIONS = 16
+LEAST = 500
+KEY = {"Authorization": "Bearer sk_sandbox"}
+
+
+async def measure(session: aiohttp.ClientSession, url: str, seconds: float) -> tuple[float, float]:
+    """Reads `url` for `seconds` over all connections; returns requests per second and the 99th percentile in ms."""
+    took: list[float] = []
+    end = time.perf_counter() + seconds
+
+    async def reader() -> None:
+        while (began := time.perf_counter()) < end:
+            async with session.get(url) as answer:
+                await answer.read()
+                if answer.status != 200:
+                    raise RuntimeError(f"{url} answered {answer.status}")
+            took.append(time.perf_counter() - began)
+
+    started = time.perf_counter()
+    await asyncio.gather(*(reader() for _ in range(CONNECTIONS)))
+    return len(took) / (time.perf_counter() - started), sorted(took)[int(len(took) * 0.99)] * 1000
+
+
+async def run(base: str, seconds: float) -> float:
+    """Measures both reads; returns the lower rate."""
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+    timeout = aiohttp.ClientTimeout(total=10)
+    async with aiohttp.ClientSession(connector=connector, headers=KEY, timeout=timeout) as session:
+        paths = []
+        for path, form in (("products", {"name": "Wally"}), ("payment_intents", {"amount": "446", "currency": "usd"})):
+            async with session.post(f"{base}/stripe/v1/{path}", data=form) as answer:
+                paths.append(f"/v1/{path}/{(await answer.json())['id']}")
+        rates = []
+        for path in paths:
+            rate, slowest = await measure(session, f"{base}/stripe{path}", seconds)
+            print(f"GET {path.rsplit('/', 1)[0]}/{{id}}: {rate:.0f} requests/s, 99% within {slowest:.1f} ms")
+            rates.append(rate)
+    return min(rates)
+
+
+def main() -> int:
+    """Starts a sandbox, measures, stops it."""
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
+    root = Path(__file__).resolve().parents[1]
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "SANDBOX_HOST": "127.0.0.1", "SANDBOX_PORT": "0", "VAR_DIR": folder}
+        sandbox = subprocess.Popen(
+            [sys.executable, "-m", "sandbox"], cwd=root, env=environment, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert sandbox.stdout is not None
+            base = sandbox.stdout.readline().split()[-1]
+            rate = asyncio.run(run(base, seconds))
+        finally:
+            sandbox.terminate()
+            sandbox.wait(timeout=10)
+    print(f"{'enough' if rate >= LEAST else 'too slow'}: at least {LEAST} requests/s are wanted")
+    return 0 if rate >= LEAST else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
