@@ -1,7 +1,8 @@
-"""How many Stripe reads per second the sandbox answers, alone on this machine: `python bench/sandbox_reads.py [seconds]`.
+"""How many Stripe reads per second the sandbox answers, alone on this machine.
 
-Starts a sandbox of its own on a free port, reads one product and one payment intent over 16 kept connections, and prints
-requests per second and the slowest of a hundred. Fails (exit status 1) below 500 requests per second.
+`python bench/sandbox_reads.py [seconds]` starts a sandbox of its own on a free port, reads one product and one payment
+intent over 16 kept connections, and prints requests per second and how slow the slowest of a hundred was. Exit status 1
+below 500 requests per second.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def test_a_port_in_use_is_one_clear_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("SANDBOX_PORT", "http"), ("SANDBOX_PORT", "70000"), ("SANDBOX_PORT", "-1"), ("SANDBOX_PUBLIC_URL", "shop.example")],
+    [("SANDBOX_PORT", "http"), ("SANDBOX_PORT", "70000"), ("SANDBOX_PORT", "-1"), ("SANDBOX_PUBLIC_URL", "a.example")],
 )  # fmt: skip
 def test_a_setting_that_cannot_be_used_is_named(name: str, value: str) -> None:
     with pytest.raises(BadSetting, match=f"^{name} must .*{value}.*\\.$"):
