@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 
-from chassis.settings import Settings
-from gateway import auth
-from gateway.rpc import Deadlines
+# Said by Nameko's import at every start, and nothing that whoever runs the shop could do anything about.
+warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+
+from chassis.settings import Settings  # noqa: E402
+from gateway import auth  # noqa: E402
+from gateway.rpc import Deadlines  # noqa: E402
 
 
 def main() -> int:

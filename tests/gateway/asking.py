@@ -117,7 +117,6 @@ def environment(uri: str, **extra: str) -> dict[str, str]:
         **inherited,
         "AMQP_URI": uri,
         "PYTHONPATH": str(ROOT),
-        "PYTHONWARNINGS": "ignore",
         "RPC_TIMEOUT": "1.5",
         "CHECKOUT_TIMEOUT": "2.5",
         "PAY_TIMEOUT": "3.5",

@@ -29,7 +29,7 @@ VERBS = {
     "notifications": "send_email send_sms",
 }
 FACTS = {
-    "InvalidRequest": {"errors": {"price": ["too dear"]}},
+    "InvalidRequest": {"errors": {"quality": ["too many"]}},
     "PaymentDeclined": {"code": "card_declined", "decline_code": "insufficient_funds", "secret": "internal"},
     "PaymentActionRequired": {"client_secret": "pi_1_secret_2", "next_action": {"type": "redirect_to_url"}},
     "Refused": {"errors": {"address": ["unknown"]}},
