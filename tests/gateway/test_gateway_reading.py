@@ -325,6 +325,34 @@ def test_an_unknown_order_status_is_refused(shop: Running) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/products/", {**PRODUCT, "name": "a\0b"}),
+        ("/api/products/", {**PRODUCT, "metadata": {"category": "food", "for": "\0"}}),
+        ("/api/products/", {**PRODUCT, "metadata": {"category": "food", "a\0b": "c"}}),
+        ("/api/products/", {**PRODUCT, "attributes": ["manufacturer", "material", "a\0"]}),
+        ("/api/cart/checkout/", changed(CHECKOUT, "address.city", "a\0b")),
+        ("/api/shipments/", {**ORDER, "extra": [[{"deep": "a\0b"}]]}),
+        ("/api/notifications/sms/", {**SMS, "content": "a\0b"}),
+    ],
+)
+def test_a_text_that_cannot_be_stored_is_refused(shop: Running, path: str, body: dict[str, Any]) -> None:
+    is_problem(shop.ask("POST", path, body), 400)
+
+
+def test_a_backslash_before_u0000_is_no_nul(shop: Running) -> None:
+    assert shop.ask("POST", "/api/notifications/sms/", {**SMS, "content": "\\u0000"}).status == 201
+
+
+@pytest.mark.parametrize(("depth", "status"), [(20, 201), (40, 400), (800, 400)])
+def test_what_is_not_looked_at_must_not_be_nested_without_end_either(shop: Running, depth: int, status: int) -> None:
+    deep: Any = 1
+    for _ in range(depth):
+        deep = [deep]
+    assert shop.ask("POST", "/api/shipments/", {**ORDER, "extra": deep}).status == status
+
+
+@pytest.mark.parametrize(
     "inventory",
     [
         {"type": "finite", "quantity": 0, "value": None},
