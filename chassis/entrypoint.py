@@ -85,8 +85,7 @@ class RpcServer(SharedExtension, ProviderCollector):
             return
         method = message.delivery_info["routing_key"].rpartition(".")[2]
         try:
-            headers = message.headers or {}
-            context = {name[7:] if name.startswith("nameko.") else name: value for name, value in headers.items()}
+            context = _context(message.headers or {})
             deadline = float(context["deadline"]) if "deadline" in context else None
             if deadline is not None and time.time() >= deadline:
                 log.info("request dropped: its caller has gone", method=method, request_id=context.get("request_id"))
@@ -141,6 +140,8 @@ class RpcServer(SharedExtension, ProviderCollector):
         except (Unavailable, amqp.exceptions.AMQPError, OSError, AttributeError) as lost:
             # AttributeError: amqp takes a closed channel apart, so that its connection is None.
             log.warning("answer lost with the broker", error=f"{type(lost).__name__}: {lost}")
+            # On a channel that lives, the request would stay unacknowledged and its place among the workers taken.
+            self._link.reset(channel)
 
 
 class Rpc(Entrypoint):
@@ -156,6 +157,17 @@ class Rpc(Entrypoint):
 
 
 rpc = Rpc.decorator
+
+
+def _context(headers: dict[str, Any]) -> dict[str, Any]:
+    """What travels with a call; without what Nameko's worker would stumble over, and the process with it."""
+    context = {name[7:] if name.startswith("nameko.") else name: value for name, value in headers.items()}
+    stack = context.get("call_id_stack", [])
+    if not isinstance(stack, list) or not all(isinstance(call, str) for call in stack):
+        del context["call_id_stack"]
+    if not isinstance(context.get("request_id", ""), str):
+        del context["request_id"]
+    return context
 
 
 def _arguments(message: amqp.Message) -> tuple[list[Any], dict[str, Any]]:
@@ -175,7 +187,16 @@ def _reply(result: Any, error: Exception | None) -> bytes:
             return orjson.dumps({"result": result, "error": None})
         except orjson.JSONEncodeError:
             error = UnserializableValueError(result)
-    return orjson.dumps({"result": None, "error": _describe(error)})
+    try:
+        return orjson.dumps({"result": None, "error": _describe(error)})
+    except Exception:
+        # Facts that are no JSON, a text that is no UTF-8, a class that is nowhere: its kind can still be told. What
+        # escaped here would end the process.
+        kind = type(error)
+        text = str(error).encode("utf-8", "replace").decode()
+        described = {"exc_type": kind.__name__, "exc_path": f"{kind.__module__}.{kind.__name__}", "exc_args": [text]}
+        log.error("a failure that cannot be told whole", kind=kind.__name__, detail=text)
+        return orjson.dumps({"result": None, "error": {**described, "value": text}})
 
 
 def _describe(error: Exception) -> dict[str, Any]:

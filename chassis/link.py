@@ -95,6 +95,9 @@ class Link:
             except _FAILURES as error:
                 if not self._stopping:
                     log.warning("broker lost", link=self._name, error=f"{type(error).__name__}: {error}")
+            except Exception:
+                # A frame that amqp cannot read, or a bug in what was called back: without this loop nobody is served.
+                log.exception("link failed", link=self._name)
             finally:
                 self._down()
                 if connection is not None:
@@ -120,16 +123,28 @@ class Link:
     ) -> None:
         """Send one message, on `channel` or on the channel of this moment.
 
-        Raises Unavailable when there is no connection, or it breaks while sending.
+        On a channel that was given, also while the broker blocks publishers: what is owed waits in the socket.
+
+        Raises Unavailable when there is no connection or it breaks while sending: the broker has nothing whole then.
         """
-        channel = channel or self._channel
-        if channel is None or self._blocked:
+        if channel is None:
+            channel = None if self._blocked else self._channel
+        if channel is None:
             raise Unavailable("The message broker cannot be reached.", {"retry_after": 1})
         message = amqp.Message(body, **properties)
         try:
             channel.send_method(_PUBLISH, "Bssbb", (0, exchange, routing_key, mandatory, False), message)
-        except _FAILURES as error:
+        except Exception as error:
+            # amqp takes a channel apart when it closes, and fails in several ways on what is left of it.
+            if not isinstance(error, _FAILURES) and channel.connection is not None:
+                raise
+            self.reset(channel)
             raise Unavailable("The message broker cannot be reached.", {"retry_after": 1}) from error
+
+    def reset(self, channel: amqp.Channel) -> None:
+        """Break the connection of `channel`, for the reader to make a new one: half a frame spoils all that follows."""
+        with contextlib.suppress(AttributeError, *_FAILURES):
+            channel.connection.transport.sock.shutdown(socket.SHUT_RDWR)
 
     def _connect(self) -> amqp.Connection:
         parts = parse_url(self._uri)

@@ -6,6 +6,7 @@ are simply never handed to a logger; nothing here tries to find them afterwards.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from typing import Any
@@ -15,7 +16,17 @@ import structlog
 
 
 def _render(_logger: Any, _name: str, event: Any) -> str:
-    return orjson.dumps(event, default=str).decode()
+    try:
+        return orjson.dumps(event, default=str).decode()
+    except TypeError:  # half a character, an integer of more than 64 bits, a value that cannot even be named
+        return json.dumps(event, default=_named, skipkeys=True)
+
+
+def _named(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:  # what happens while logging must not happen to the call that is logged
+        return f"<{type(value).__name__}>"
 
 
 _SHARED: list[Any] = [

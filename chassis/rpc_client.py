@@ -19,7 +19,7 @@ from typing import Any
 
 import amqp
 import orjson
-from nameko.exceptions import deserialize
+from nameko.exceptions import RemoteError, deserialize
 
 from chassis.link import Link
 from contracts.errors import DeadlineExceeded, OutcomeUnknown, Unavailable
@@ -59,7 +59,7 @@ class RpcClient:
         self._prefix = uuid.uuid4().hex
         self._counter = 0
         self._counter_lock = threading.Lock()
-        self._reply_key = ""
+        self._reply_key = str(uuid.uuid4())
         self.link = Link(uri, on_open=self._open, on_lost=self._lost, name=name)
         self._thread: threading.Thread | None = None
 
@@ -143,28 +143,29 @@ class RpcClient:
             raise reply
         error = reply.get("error")
         if error:
-            raise deserialize(error)
+            raise _failure(error)
         return reply.get("result")
 
     def _open(self, channel: amqp.Channel) -> None:
         channel.exchange_declare(EXCHANGE, type="topic", durable=True, auto_delete=False)
-        # A queue for this connection only: a reply to a broken connection has nowhere to wait for it.
-        reply_key = str(uuid.uuid4())
-        queue = f"rpc.reply-{reply_key}"
+        # A queue for this connection only: one of that name may still hang on to a connection that broke.
+        queue = f"rpc.reply-{uuid.uuid4()}"
         channel.queue_declare(queue, durable=False, exclusive=True, auto_delete=True)
-        channel.queue_bind(queue, EXCHANGE, routing_key=reply_key)
+        channel.queue_bind(queue, EXCHANGE, routing_key=self._reply_key)
         channel.basic_consume(queue, no_ack=True, callback=self._on_reply)
         channel.events["basic_return"].add(self._on_return)
-        self._reply_key = reply_key
 
     def _on_reply(self, message: amqp.Message) -> None:
         call = self._calls.pop(message.properties.get("correlation_id"), None)
         if call is None:
             return  # its caller has gone
         try:
-            call.settle(orjson.loads(message.body))
-        except orjson.JSONDecodeError:
-            call.settle(OutcomeUnknown("The service's answer cannot be read."))
+            reply = orjson.loads(message.body)
+            if not isinstance(reply, dict):
+                raise ValueError("a reply is an object")
+        except ValueError:
+            reply = OutcomeUnknown("The service's answer cannot be read.")
+        call.settle(reply)
 
     def _on_return(self, _exc: Exception, _exchange: str, routing_key: str, message: amqp.Message) -> None:
         call = self._calls.pop(message.properties.get("correlation_id"), None)
@@ -180,3 +181,12 @@ class RpcClient:
             except KeyError:
                 break
             call.settle(_LOST)
+
+
+def _failure(error: Any) -> Exception:
+    """The exception that `error` describes; a RemoteError for what describes none."""
+    try:
+        failure: Exception = deserialize(error)
+    except Exception:
+        return RemoteError("Unreadable", f"{error}"[:500])
+    return failure

@@ -1,0 +1,88 @@
+"""A stub that answers what it was asked, fails as it is told, and writes down what it ran."""
+
+from __future__ import annotations
+
+import decimal
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from chassis import deadline
+from chassis.entrypoint import rpc
+from contracts import errors
+
+
+def note(text: str) -> None:
+    """Write a line that outlives the process."""
+    with Path(os.environ["STUB_NOTES"]).open("a") as notes:
+        notes.write(f"{text}\n")
+
+
+class Untellable:
+    """Nothing that JSON has a word for."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("not even this")
+
+
+class Echo:
+    """The stub."""
+
+    name = os.environ["STUB_NAME"]
+
+    @rpc
+    def echo(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """What was sent."""
+        return {"args": args, "kwargs": kwargs}
+
+    @rpc
+    def one(self, value: Any) -> Any:
+        """One argument, no more and no less."""
+        return value
+
+    @rpc
+    def sleep(self, seconds: float, text: str = "sleep") -> str:
+        """Take `seconds`, noting when it begins and ends."""
+        note(f"began {text}")
+        time.sleep(seconds)
+        note(f"ended {text}")
+        return text
+
+    @rpc(expected_exceptions=errors.ShopError)
+    def fail(self, kind: str, detail: str, facts: dict[str, Any] | None) -> None:
+        """Raise a ShopError."""
+        raise getattr(errors, kind)(detail, facts)
+
+    @rpc
+    def bug(self) -> None:
+        """Raise what no contract speaks of."""
+        raise ZeroDivisionError("a bug")
+
+    @rpc
+    def untellable(self, where: str) -> Any:
+        """Answer, or raise with, what cannot be sent."""
+        if where == "result":
+            return Untellable()
+        if where == "facts":
+            raise errors.Conflict("A price.", {"price": decimal.Decimal("1.10")})
+        if where == "detail":
+            raise errors.Conflict("half a character: \ud83d")
+        raise type("Unfindable", (Exception,), {"__module__": "nowhere"})("who am I?")
+
+    @rpc
+    def left(self) -> float | None:
+        """Seconds that the caller still waits."""
+        return deadline.remaining()
+
+    @rpc
+    def bound(self) -> dict[str, Any]:
+        """What every log line of this call carries."""
+        return dict(structlog.contextvars.get_contextvars())
+
+    @rpc
+    def big(self, size: int) -> str:
+        """That many characters."""
+        return "x" * size

@@ -1,0 +1,27 @@
+"""A stub that asks another one on its caller's behalf, as cart does."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from chassis.entrypoint import rpc
+from chassis.service_rpc import ServiceRpc
+from contracts.errors import ShopError
+
+
+class Front:
+    """The stub."""
+
+    name = os.environ["STUB_NAME"]
+    back = ServiceRpc(os.environ["STUB_BACK"])
+
+    @rpc
+    def echo(self, *args: Any) -> Any:
+        """Without asking anybody."""
+        return args
+
+    @rpc(expected_exceptions=ShopError)
+    def relay(self, method: str, *args: Any) -> Any:
+        """What the other one answers."""
+        return getattr(self.back, method)(*args)
