@@ -59,6 +59,10 @@ class RunningSandbox:
         """Switch a provider's troubles on; see `sandbox.faults.Fault`."""
         self._ask("PUT", f"/sandbox/faults/{provider}", json=fault)
 
+    def hits(self, provider: str) -> int:
+        """How many calls the trouble that is switched on has touched."""
+        return int(self._ask("GET", f"/sandbox/faults/{provider}").json()["hits"])
+
     def heal(self) -> None:
         """Switch every trouble off."""
         for provider in ("stripe", "shippo", "twilio", "sendgrid"):

@@ -1,0 +1,93 @@
+"""A service as it runs in the shop: `nameko run` in a process of its own, asked over the broker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from chassis.rpc_client import RpcClient
+from contracts.errors import ShopError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+START_SECONDS = 40.0
+PROVIDER_KEYS = ("STRIPE_API_KEY", "SHIPPO_API_KEY", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "SENDGRID_API_KEY")
+
+
+class RunningService:
+    """One service in as many copies as wanted, and a client that asks it.
+
+    Args:
+        name: the service's.
+        place: a folder for its state and its log.
+        settings: further variables of its environment (AMQP_URI, SANDBOX_URL, DATABASE_URL).
+        copies: how many processes.
+    """
+
+    def __init__(self, name: str, place: Path, settings: dict[str, str], copies: int = 1) -> None:
+        self.name = name
+        self._log = place / f"{name}.log"
+        # No key of whoever runs the tests: a test that reached a real provider would be an accident.
+        inherited = {key: value for key, value in os.environ.items() if key not in PROVIDER_KEYS}
+        self._env = {**inherited, "VAR_DIR": str(place), "PYTHONPATH": str(ROOT), **settings}
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._run([sys.executable, "-m", "chassis.migrate", name]).wait(timeout=60)
+        for _ in range(copies):
+            self.start()
+        self.client = RpcClient(settings["AMQP_URI"], name="tests").start()
+        self.wait()
+
+    @property
+    def log(self) -> str:
+        """What it has logged."""
+        return self._log.read_text(errors="replace")
+
+    def call(self, method: str, *args: Any, timeout: float = 20.0) -> Any:
+        """Ask the service; raises as `RpcClient.call` does."""
+        return self.client.call(self.name, method, args, timeout=timeout)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start one more copy."""
+        nameko = str(Path(sys.executable).with_name("nameko"))
+        process = self._run([nameko, "run", "--config", "config.yml", f"{self.name}.service"])
+        self._processes.append(process)
+        return process
+
+    def kill(self) -> None:
+        """`kill -9` every copy."""
+        for process in self._processes:
+            process.kill()
+            process.wait(timeout=10)
+        self._processes.clear()
+
+    def stop(self) -> None:
+        """End it as the shop does, and the client with it."""
+        for process in self._processes:
+            process.send_signal(signal.SIGTERM)
+        for process in self._processes:
+            try:
+                process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(timeout=10)
+        self.client.stop()
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.call("health", timeout=2.0)
+                return
+            except ShopError:
+                assert all(process.poll() is None for process in self._processes), self.log[-3000:]
+                assert time.monotonic() < deadline, self.log[-3000:]
+                time.sleep(0.2)
+
+    def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as out:
+            return subprocess.Popen(command, cwd=ROOT, env=self._env, stdout=out, stderr=subprocess.STDOUT)
