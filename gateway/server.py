@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import signal
 import socket
 import threading
@@ -27,8 +28,11 @@ THREADS = 64
 BACKLOG = 1024
 # What an answer may still need after its call has ended, at SIGTERM (seconds).
 DRAIN_MARGIN = 3
-# A caller that takes longer to send its request's head is not a browser.
-HEAD_TIMEOUT_MS = 10_000
+# How long a connection may take to send a request's head, and stay open between two. Longer than the 60 s that a proxy
+# in front usually keeps its own, which must be the one to end it.
+IDLE_MS = 75_000
+# Connections per process, idle ones included: Granian accepts no more, and its own default, 512, is soon idled away.
+CONNECTIONS = 4096
 # How often a worker looks whether its parent still lives (seconds).
 ORPHAN_CHECK = 1.0
 
@@ -68,8 +72,9 @@ def serve(host: str, port: int, workers: int, longest_call: float) -> None:
         workers=workers,
         blocking_threads=THREADS,
         backlog=BACKLOG,
+        backpressure=CONNECTIONS,
         http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=HEAD_TIMEOUT_MS),
+        http1_settings=HTTP1Settings(header_read_timeout=IDLE_MS),
         websockets=False,
         respawn_failed_workers=True,
         workers_kill_timeout=math.ceil(longest_call) + DRAIN_MARGIN,
@@ -79,11 +84,22 @@ def serve(host: str, port: int, workers: int, longest_call: float) -> None:
 
 def worker() -> Gateway:
     """The application of one worker process, made after the fork."""
+    _allow_connections()
     gateway = create()
     threading.Thread(
         target=_leave_with_parent, args=(os.getppid(), gateway.deadlines.longest), name="orphan-check", daemon=True
     ).start()
     return gateway
+
+
+def _allow_connections() -> None:
+    """Raise this process's own limit of open files, often 1024, as far as it may: a connection is one."""
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + 256
+    if most != resource.RLIM_INFINITY:
+        wanted = min(wanted, most)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _leave_with_parent(parent: int, longest_call: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
@@ -105,6 +106,9 @@ def test_a_wrong_setting_is_said_in_one_sentence(name: str, value: str) -> None:
 
 def test_sigterm_finishes_what_is_in_flight_and_takes_nothing_new(another: Callable[..., Running]) -> None:
     running = another()
+    idle = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
+    idle.request("GET", "/health/live/")
+    idle.getresponse().read()
     with ThreadPoolExecutor(30) as pool:
         calls = [pool.submit(running.ask, "GET", "/api/products/hang-1/") for _ in range(30)]
         time.sleep(0.5)
@@ -115,6 +119,7 @@ def test_sigterm_finishes_what_is_in_flight_and_takes_nothing_new(another: Calla
         assert [call.result().status for call in calls] == [200] * 30
     assert running.process.wait(timeout=5) == 0
     assert not running.lines("bug")
+    idle.close()
 
 
 def test_sigterm_does_not_wait_for_a_caller_who_never_ends(another: Callable[..., Running]) -> None:
@@ -124,6 +129,24 @@ def test_sigterm_does_not_wait_for_a_caller_who_never_ends(another: Callable[...
         time.sleep(0.3)
         running.process.send_signal(signal.SIGTERM)
         running.process.wait(timeout=8)  # the longest call and 3 s
+
+
+# --- Many connections
+
+
+def test_idle_connections_do_not_keep_others_out(another: Callable[..., Running]) -> None:
+    running = another(GATEWAY_WORKERS="1")
+    idle = []
+    try:
+        for _ in range(700):
+            connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
+            connection.request("GET", "/health/live/")
+            connection.getresponse().read()
+            idle.append(connection)
+        assert status(running, timeout=5) == 200
+    finally:
+        for connection in idle:
+            connection.close()
 
 
 # --- Processes that fall
