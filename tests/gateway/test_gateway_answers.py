@@ -6,12 +6,20 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from nameko.exceptions import IncorrectSignature, MethodNotFound, RemoteError
 
+from contracts import errors as failures
+from contracts.errors import ShopError
+from gateway import errors
 from tests.gateway.asking import HEX32, Running, is_problem
 from tests.gateway.routes import CHANGES, CHECKOUT, ROUTES, Route
 
 GET_ROUTES = [route for route in ROUTES if route.method == "GET"]
 FAILING = [route for route in ROUTES if "_1" in route.path]
+
+
+def _is_kind(thing: object) -> bool:
+    return isinstance(thing, type) and issubclass(thing, ShopError) and thing is not ShopError
 
 
 @pytest.mark.parametrize(
@@ -78,6 +86,27 @@ def test_a_service_speaks_of_a_quantity_as_the_caller_spelled_it(
 ) -> None:
     problem = is_problem(shop.ask(method, path.format("fail-InvalidRequest"), {spelled: 5}), 400)
     assert problem["errors"] == {spelled: ["too many"]}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MethodNotFound("sing"),
+        IncorrectSignature("x"),
+        RemoteError("KeyError", "secret"),
+        ShopError("x"),
+        RecursionError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_else_goes_wrong_is_a_bug_of_ours(error: Exception) -> None:
+    answer = errors.answer(error, "r1")
+    assert (answer.status, b"secret" in answer.body) == (500, False)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in vars(failures).values() if _is_kind(kind)])
+def test_every_kind_that_crosses_the_wire_has_a_status(kind: type[ShopError]) -> None:
+    assert kind in errors.KINDS
 
 
 def test_a_late_service_is_given_up_at_its_deadline(shop: Running) -> None:
