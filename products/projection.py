@@ -12,7 +12,7 @@ from products.stock import Inventory
 from products.store import Kept, ProductStore
 
 # Writers of one product at the same moment that are waited out before the caller is asked to come back.
-ATTEMPTS = 5
+ATTEMPTS = 10
 # Products written in one transaction of a rebuild: short enough that nobody waits for it.
 BATCH = 100
 
@@ -32,16 +32,13 @@ class Projection:
     def add(self, draft: Draft, key: str) -> Kept:
         """Make a product; the same key finds it made, or finishes it. Raises Conflict when it was deleted since."""
         made = product_id(key)
-        kept = self.store.kept(made)
-        if kept is None:
-            try:
-                self._write(self.catalog.add(draft, made, sku_id(key)), 0)
-            except NotFound:
-                raise Conflict(f"What this key made, {made}, has been deleted.") from None
-            kept = self.get(made)
-        elif kept.removed:
-            raise Conflict(f"What this key made, {made}, has been deleted.")
-        return kept
+        try:
+            if self.store.kept(made) is None:
+                # Should it be there by now, another copy has handled the same message meanwhile.
+                self.store.save(self.catalog.add(draft, made, sku_id(key)), 0)
+            return self.get(made)
+        except NotFound:
+            raise Conflict(f"What this key made, {made}, has been deleted.") from None
 
     def get(self, product_id: str) -> Kept:
         """The product. Raises NotFound, or Unavailable while nobody knows."""
