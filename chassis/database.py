@@ -39,7 +39,8 @@ def url_for(service: str, database_url: str | None, var_dir: str) -> URL:
         var_dir: the folder for what the shop keeps.
     """
     if not database_url:
-        return make_url(f"sqlite:///{Path(var_dir).absolute() / (service + '.db')}")
+        # Not parsed out of a text: a path may have a ? or a # in it.
+        return URL.create("sqlite", database=str(Path(var_dir).absolute() / f"{service}.db"))
     url = make_url(database_url.replace("{service}", service))
     if url.drivername in ("postgres", "postgresql"):
         url = url.set(drivername="postgresql+psycopg2")

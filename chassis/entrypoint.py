@@ -54,6 +54,7 @@ class RpcServer(SharedExtension, ProviderCollector):
         """A method stops: take nothing new, keep the connection for the answers still owed."""
         if not self._draining:
             self._draining = True
+            log.info("draining", service=self.container.service_name)
             channel = self._link.channel
             if channel is not None:
                 # Without waiting for the broker's consent: only the reader may read.

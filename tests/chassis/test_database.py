@@ -1,0 +1,228 @@
+"""SQL for a service, on SQLite and PostgreSQL alike: transactions that wait for each other, a server that is away."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from sqlalchemy import text
+
+from chassis import database as chassis_database
+from chassis.database import Database, once_more, url_for
+from chassis.migrate import migrate
+from contracts.errors import Unavailable
+
+ROOT = Path(__file__).parents[2]
+Open = Callable[[str], Database]
+
+
+@pytest.fixture
+def counter(database: Open) -> Database:
+    """A database with a table that holds one number."""
+    found = database("cart")
+    with found.write() as connection:
+        connection.execute(text("CREATE TABLE counter (name VARCHAR(20) PRIMARY KEY, number INTEGER NOT NULL)"))
+        connection.execute(text("INSERT INTO counter VALUES ('one', 0)"))
+    return found
+
+
+def number(database: Database) -> int:
+    with database.read() as connection:
+        return int(connection.execute(text("SELECT number FROM counter WHERE name = 'one'")).scalar_one())
+
+
+def test_a_transaction_is_kept_whole_or_not_at_all(counter: Database) -> None:
+    with counter.write() as connection:
+        connection.execute(text("UPDATE counter SET number = 1"))
+
+    def failing() -> None:
+        with counter.write() as connection:
+            connection.execute(text("UPDATE counter SET number = 2"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing()
+    assert number(counter) == 1
+
+
+def test_writers_that_read_first_do_not_lose_each_other(counter: Database) -> None:
+    table = sqlalchemy.table("counter", sqlalchemy.column("number", sqlalchemy.Integer))
+    look = sqlalchemy.select(table.c.number).with_for_update()  # SQLite has no word for it: there BEGIN locks
+
+    def add(_: int) -> None:
+        with counter.write() as connection:
+            seen = connection.execute(look).scalar_one()
+            time.sleep(0.002)  # long enough for another to come in between
+            connection.execute(text("UPDATE counter SET number = :new"), {"new": seen + 1})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(80)))
+    assert number(counter) == 80
+
+
+def test_a_reader_does_not_wait_for_a_writer(counter: Database) -> None:
+    with counter.write() as connection:
+        connection.execute(text("UPDATE counter SET number = 7"))
+        began = time.monotonic()
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(number, counter).result(timeout=5) == 0
+        assert time.monotonic() - began < 1.0
+    assert number(counter) == 7
+
+
+def test_a_lock_that_is_held_too_long_is_told_as_unavailable(
+    counter: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chassis_database, "SQLITE_BUSY_SECONDS", 0.3)
+    monkeypatch.setattr(chassis_database, "POSTGRES_STATEMENT_MS", 300)
+    second = Database(counter.url, "cart")
+    try:
+        with counter.write() as connection:
+            connection.execute(text("UPDATE counter SET number = 1"))
+            began = time.monotonic()
+            with pytest.raises(Unavailable) as busy, second.write() as other:
+                other.execute(text("UPDATE counter SET number = 2"))
+            assert time.monotonic() - began < 2.0
+            assert busy.value.facts == {"retry_after": 1}
+        with second.write() as other:
+            other.execute(text("UPDATE counter SET number = number + 1"))
+        assert number(counter) == 2
+    finally:
+        second.dispose()
+
+
+def test_who_loses_the_race_to_insert_goes_by_the_others_row(counter: Database) -> None:
+    together = threading.Barrier(6, timeout=10)
+
+    @once_more
+    def mine(who: int) -> int:
+        with counter.write() as connection:
+            found = connection.execute(text("SELECT number FROM counter WHERE name = 'race'")).scalar()
+            if found is not None:
+                return int(found)
+            connection.execute(text("INSERT INTO counter VALUES ('race', :who)"), {"who": who})
+            return who
+
+    def run(who: int) -> int:
+        together.wait()
+        return mine(who)
+
+    with ThreadPoolExecutor(6) as pool:
+        winners = set(pool.map(run, range(6)))
+    assert len(winners) == 1
+
+
+def test_once_more_is_once_and_no_more(counter: Database) -> None:
+    tries = []
+
+    @once_more
+    def doubled() -> None:
+        tries.append(1)
+        with counter.write() as connection:
+            connection.execute(text("INSERT INTO counter VALUES ('one', 1)"))
+
+    with pytest.raises(sqlalchemy.exc.IntegrityError):
+        doubled()
+    assert len(tries) == 2
+
+
+def test_two_processes_migrate_at_once(database_url: str) -> None:
+    env = {**os.environ, "DATABASE_URL": database_url}
+    commands = [
+        subprocess.Popen(
+            [sys.executable, "-m", "chassis.migrate", "cart"],
+            cwd=ROOT,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for command in commands:
+        said, complaint = command.communicate(timeout=60)
+        assert command.returncode == 0, complaint
+        assert said == "cart: up to date\n"
+    done = Database(url_for("cart", database_url, "unused"), "cart")
+    try:
+        with done.read() as connection:
+            assert len(connection.execute(text("SELECT version_num FROM alembic_version")).all()) == 1
+        migrate(done)  # again: nothing to do
+    finally:
+        done.dispose()
+
+
+def test_services_share_a_postgresql_database_but_no_table(database: Open, database_url: str) -> None:
+    cart, products = database("cart"), database("products")
+    tables = set(sqlalchemy.inspect(cart.engine).get_table_names(schema="cart" if _postgresql(cart) else None))
+    others = set(
+        sqlalchemy.inspect(products.engine).get_table_names(schema="products" if _postgresql(products) else None)
+    )
+    assert tables & others == {"alembic_version"}
+    cart.ping()
+    products.ping()
+
+
+def _postgresql(database: Database) -> bool:
+    return database.dialect == "postgresql"
+
+
+def test_an_odd_path_is_a_path_like_any_other(tmp_path: Path) -> None:
+    odd = tmp_path / "a b%20c ?#ü" / "var"
+    found = Database(url_for("cart", None, str(odd)), "cart")
+    try:
+        migrate(found)
+        found.ping()
+        assert (odd / "cart.db").is_file()
+        assert not found.in_memory
+    finally:
+        found.dispose()
+
+
+def test_a_database_in_memory_is_one_for_all_threads() -> None:
+    found = Database("sqlite://", "cart")
+    try:
+        assert found.in_memory
+        migrate(found)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(found.ping).result(timeout=5)
+            assert "orders" in pool.submit(lambda: sqlalchemy.inspect(found.engine).get_table_names()).result(timeout=5)
+    finally:
+        found.dispose()
+
+
+def test_a_server_that_is_away_is_told_as_unavailable_without_its_password() -> None:
+    with socket.socket() as taken:  # bound, but nobody listens
+        taken.bind(("127.0.0.1", 0))
+        url = f"postgresql://shop:hush@127.0.0.1:{taken.getsockname()[1]}/shop"
+        away = Database(url_for("cart", url, "unused"), "cart")
+        began = time.monotonic()
+        with pytest.raises(Unavailable) as unavailable:
+            away.ping()
+        assert time.monotonic() - began < 5.0
+    assert unavailable.value.facts == {"retry_after": 1}
+    assert "hush" not in str(unavailable.value)
+    assert "hush" not in repr(away.url)
+
+
+@pytest.mark.parametrize(
+    ("given", "driver", "database"),
+    [
+        ("postgres://u:p@h/shop", "postgresql+psycopg2", "shop"),
+        ("postgresql://u:p@h/shop_{service}", "postgresql+psycopg2", "shop_cart"),
+        ("sqlite:////data/{service}.db", "sqlite", "/data/cart.db"),
+        ("sqlite://", "sqlite", None),
+    ],
+)
+def test_a_database_url_is_taken_as_it_is_usually_written(given: str, driver: str, database: str | None) -> None:
+    url = url_for("cart", given, "unused")
+    assert (url.drivername, url.database) == (driver, database)

@@ -1,0 +1,137 @@
+"""HTTP to a provider: every wait has an end, no longer than the call's own, and the environment is respected."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from chassis import deadline
+from chassis.provider_http import DeadlinePassed, ProviderSession
+from tests.scripted_server import Scripted, ScriptedServer, scripted
+
+__all__ = ["scripted"]
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    yield
+    deadline.begin(None)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_provider_that_says_nothing_is_left_after_the_read_timeout(silent: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(requests.exceptions.ReadTimeout), ProviderSession(connect=1.0, read=0.3) as session:
+        session.get(silent)
+    assert 0.25 < time.monotonic() - began < 1.0
+
+
+def test_no_sdk_can_make_it_wait_longer(silent: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(requests.exceptions.ReadTimeout), ProviderSession(connect=1.0, read=0.3) as session:
+        session.get(silent, timeout=60)
+    assert time.monotonic() - began < 1.0
+
+
+def test_the_calls_own_deadline_ends_the_wait_first(silent: str) -> None:
+    deadline.begin(time.time() + 0.3 + deadline.MARGIN)
+    began = time.monotonic()
+    with pytest.raises(requests.exceptions.ReadTimeout), ProviderSession(connect=3.0, read=8.0) as session:
+        session.get(silent)
+    assert 0.2 < time.monotonic() - began < 1.0
+
+
+def test_a_provider_that_takes_no_connection_is_left_after_the_connect_timeout() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(3)]  # they fill its queue: the next one gets no answer
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(full.getsockname())
+        began = time.monotonic()
+        with pytest.raises(requests.exceptions.ConnectTimeout), ProviderSession(connect=0.4, read=8.0) as session:
+            session.get(f"http://127.0.0.1:{full.getsockname()[1]}")
+        assert time.monotonic() - began < 2.0
+        for each in waiting:
+            each.close()
+
+
+def test_without_time_left_nothing_is_sent(scripted: ScriptedServer) -> None:
+    deadline.begin(time.time() + deadline.MARGIN / 2)
+    with pytest.raises(DeadlinePassed), ProviderSession(connect=1.0, read=1.0) as session:
+        session.post(scripted.url, data=b"money")
+    assert scripted.asked == []
+
+
+def test_a_proxy_of_the_environment_is_used_also_by_a_bare_send(
+    scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted.answers = [Scripted(200, b'"from the proxy"')]
+    monkeypatch.setenv("HTTP_PROXY", scripted.url)
+    with ProviderSession(connect=1.0, read=1.0) as session:
+        bare = session.send(requests.Request("GET", "http://provider.invalid/v1/charges").prepare())
+        assert bare.json() == "from the proxy"
+        assert session.get("http://provider.invalid/v1/charges").json() == "from the proxy"
+    assert [path for _, path, _, _ in scripted.asked] == ["http://provider.invalid/v1/charges"] * 2
+
+
+def test_no_proxy_is_respected(scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with ProviderSession(connect=1.0, read=1.0) as session:
+        assert session.send(requests.Request("GET", scripted.url).prepare()).status_code == 200
+
+
+def test_the_certificates_of_the_environment_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/our-own-authority.pem")
+
+    class Adapter(requests.adapters.HTTPAdapter):
+        def send(self, request: requests.PreparedRequest, *_: object, **options: object) -> requests.Response:  # type: ignore[override]
+            seen.append(options["verify"])
+            raise requests.exceptions.ConnectionError
+
+    session = ProviderSession(connect=1.0, read=1.0)
+    session.mount("https://", Adapter())
+    request = requests.Request("GET", "https://provider.invalid/").prepare()
+    with pytest.raises(requests.exceptions.ConnectionError):
+        session.send(request)
+    with pytest.raises(requests.exceptions.ConnectionError):
+        session.send(request, verify=False)  # who passes one in means it
+    assert seen == ["/etc/our-own-authority.pem", False]
+
+
+def test_many_threads_share_one_session(scripted: ScriptedServer) -> None:
+    scripted.answers = [Scripted(200, b"{}")]
+    failures: list[Exception] = []
+    with ProviderSession(connect=2.0, read=5.0) as session:
+
+        def ask() -> None:
+            try:
+                for _ in range(10):
+                    assert session.get(scripted.url).json() == {}
+            except Exception as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=ask) for _ in range(16)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join(timeout=30)
+    assert failures == []
+    assert len(scripted.asked) == 160

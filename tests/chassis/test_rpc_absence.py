@@ -1,0 +1,94 @@
+"""A service that goes: stopped, killed in the middle of a call, or asked to go while it works."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from chassis.rpc_client import RpcClient
+from contracts.errors import DeadlineExceeded
+from tests.chassis.running import Service, until
+
+Start = Callable[..., Service]
+
+
+def test_a_request_that_is_delivered_late_is_dropped_unread(client: RpcClient, start: Start) -> None:
+    """Delivered, hence no longer expiring in the broker, but not yet read by a service that stands still."""
+    service = start("echo_service").answering(client)
+    service.signal(signal.SIGSTOP)
+    with pytest.raises(DeadlineExceeded):
+        client.call(service.name, "sleep", [0, "too late"], timeout=0.5)
+    service.signal(signal.SIGCONT)
+    assert client.call(service.name, "one", [1]) == 1
+    until(lambda: any("dropped" in line["event"] for line in service.log), what="the log line")
+    assert service.notes == []
+
+
+def test_kill_9_in_the_middle_of_a_call_delivers_it_again(client: RpcClient, start: Start) -> None:
+    service = start("echo_service").answering(client)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(client.call, service.name, "sleep", [1.0, "twice"], None, 30)
+        until(lambda: service.notes == ["began twice"])
+        service.signal(signal.SIGKILL)
+        service.wait()
+        service.start()
+        assert answer.result(timeout=40) == "twice"
+    assert service.notes == ["began twice", "began twice", "ended twice"]
+
+
+def test_sigterm_finishes_what_runs_and_nothing_runs_for_a_caller_who_has_gone(client: RpcClient, start: Start) -> None:
+    service = start("echo_service").answering(client)
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(client.call, service.name, "sleep", [2.5, "in flight"], None, 20)
+        until(lambda: "began in flight" in service.notes)
+        service.signal(signal.SIGTERM)
+        until(lambda: any(line["event"] == "draining" for line in service.log), what="the drain")
+        with pytest.raises(DeadlineExceeded):  # nobody takes this one now
+            client.call(service.name, "sleep", [0, "while draining"], timeout=0.5)
+        assert working.result(timeout=20) == "in flight"
+        assert service.wait(timeout=10) == 0
+    began = time.monotonic()
+    for _ in range(3):
+        with pytest.raises(DeadlineExceeded):
+            client.call(service.name, "sleep", [0, "while down"], timeout=0.3)
+    assert time.monotonic() - began < 2.0
+    service.start().answering(client)
+    time.sleep(0.3)
+    client.call(service.name, "sleep", [0, "in time"])
+    # Once: neither again after the restart, nor any of the late ones.
+    assert service.notes == ["began in flight", "ended in flight", "began in time", "ended in time"]
+
+
+def test_a_rolling_restart_under_load_loses_no_call_and_runs_none_twice(client: RpcClient, start: Start) -> None:
+    first = start("echo_service")
+    second = start("echo_service", name=first.name)
+    for each in (first, second):
+        each.consuming()
+    over = threading.Event()
+    asked: list[str] = []
+
+    def ask(number: int) -> int:
+        turn = 0
+        while not over.is_set():
+            text = f"{number}/{turn}"
+            assert client.call(first.name, "sleep", [0.02, text], timeout=20) == text
+            asked.append(text)
+            turn += 1
+        return turn
+
+    with ThreadPoolExecutor(8) as pool:
+        loads = [pool.submit(ask, number) for number in range(8)]
+        start("echo_service", name=first.name).consuming()
+        for old in (first, second):
+            old.signal(signal.SIGTERM)
+            assert old.wait(timeout=15) == 0
+            time.sleep(0.3)
+        over.set()
+        turns = [load.result(timeout=30) for load in loads]
+    assert min(turns) > 10
+    assert sorted(first.notes) == sorted(f"{word} {text}" for text in asked for word in ("began", "ended"))

@@ -1,0 +1,91 @@
+"""The settings: where each value comes from, and what is said when one is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chassis.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "config.yml"
+CLEAN = ("AMQP_URI", "VAR_DIR", "DATABASE_URL", "SANDBOX_URL", "ADMIN_API_KEYS", "CART_ID_REQUIRED", "RPC_TIMEOUT")
+KEYS = ("STRIPE_API_KEY", "SHIPPO_API_KEY", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "SENDGRID_API_KEY")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*CLEAN, *KEYS):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_without_any_variable_every_provider_is_the_sandbox() -> None:
+    settings = Settings.load(CONFIG)
+    assert settings.database_url is None
+    assert settings.admin_api_keys == ()
+    assert settings.cart_id_required is False
+    assert settings.live is False
+    for name in ("stripe", "shippo", "twilio", "sendgrid"):
+        provider = getattr(settings, name)
+        assert provider.base == f"http://127.0.0.1:8100/{name}"
+        assert provider.key
+    assert (settings.rpc_timeout, settings.checkout_timeout, settings.pay_timeout) == (10.0, 20.0, 30.0)
+    assert set(settings.ship_from) == {"name", "street1", "city", "state", "zip", "country", "phone", "email"}
+
+
+def test_what_yaml_would_take_for_something_else_stays_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHIP_FROM_ZIP", "02134")
+    monkeypatch.setenv("SHIP_FROM_STATE", "no")
+    monkeypatch.setenv("SMS_FROM", "+15005550006")
+    monkeypatch.setenv("AMQP_URI", "amqp://shop:a%2Fb%3A#c@broker:5672/%2Fx y")
+    monkeypatch.setenv("ADMIN_API_KEYS", " one, two ,,123")
+    settings = Settings.load(CONFIG)
+    assert settings.ship_from["zip"] == "02134"
+    assert settings.ship_from["state"] == "no"
+    assert settings.sms_from == "+15005550006"
+    assert settings.amqp_uri == "amqp://shop:a%2Fb%3A#c@broker:5672/%2Fx y"
+    assert settings.admin_api_keys == ("one", "two", "123")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RPC_TIMEOUT", "soon"),
+        ("RPC_TIMEOUT", "0"),
+        ("PAY_TIMEOUT", "-1"),
+        ("CHECKOUT_TIMEOUT", "3600"),
+        ("PROVIDER_TIMEOUT", ".nan"),
+        ("CART_ID_REQUIRED", "perhaps"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=name):
+        Settings.load(CONFIG)
+
+
+def test_a_real_key_leads_to_the_provider_itself_and_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "real-" + "k" * 12
+    monkeypatch.setenv("STRIPE_API_KEY", key)
+    settings = Settings.load(CONFIG)
+    assert (settings.stripe.key, settings.stripe.base, settings.stripe.live) == (key, None, True)
+    assert settings.live
+    assert settings.shippo.live is False
+    assert key not in repr(settings)
+    assert key not in f"{settings.stripe}"
+
+
+def test_twilios_account_needs_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWILIO_ACCOUNT_SID", "real-account")
+    with pytest.raises(ValueError, match="TWILIO_AUTH_TOKEN"):
+        Settings.load(CONFIG)
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "real-token")
+    twilio = Settings.load(CONFIG).twilio
+    assert (twilio.key, twilio.secret, twilio.live) == ("real-account", "real-token", True)
+
+
+@pytest.mark.parametrize(("given", "meant"), [("true", True), ("YES", True), ("1", True), ("off", False), ("", False)])
+def test_a_flag_is_read_as_people_write_it(monkeypatch: pytest.MonkeyPatch, given: str, meant: bool) -> None:
+    monkeypatch.setenv("CART_ID_REQUIRED", given)
+    assert Settings.load(CONFIG).cart_id_required is meant
