@@ -43,7 +43,7 @@ def eventually(look: Callable[[], Any], seconds: float = 30) -> Any:
     until = time.monotonic() + seconds
     while True:
         found = look()
-        if found:
+        if found or isinstance(found, requests.Response):  # a response of 400 or more is false
             return found
         assert time.monotonic() < until, f"not within {seconds} s"
         time.sleep(0.1)
