@@ -91,6 +91,7 @@ def test_a_quote_has_the_seed_s_rates_nulls_included(usps: ShippoCarriers) -> No
         assert len(rate["object_created"]) == len("2017-09-05T12:20:36.546Z")
     assert json.loads(json.dumps(quote.rates)) == quote.rates
     assert quote.rates[0]["attributes"] == ["FASTEST"]
+    assert type(quote.rates[0]["attributes"][0]) is str  # not the SDK's enumeration
 
 
 def test_what_is_quoted_is_what_was_asked(usps: ShippoCarriers, providers: RunningSandbox) -> None:

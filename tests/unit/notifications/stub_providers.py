@@ -43,6 +43,7 @@ class StubTexter:
         self.sends = 0
         self.questions = 0
         self.on_send: Callable[[], None] = lambda: None
+        self.on_question: Callable[[], None] = lambda: None
 
     def send(self, sms: Sms) -> SentSms:
         self.sends += 1
@@ -57,6 +58,7 @@ class StubTexter:
 
     def sent(self, sms: Sms, since: float) -> list[SentSms]:
         self.questions += 1
+        self.on_question()
         if self.deaf is not None:
             raise self.deaf
         if self.blind:

@@ -223,6 +223,21 @@ def test_eight_calls_at_once_send_one_message(shop: Shop, kind: str) -> None:
     assert len(shop.texter.arrived if kind == "sms" else shop.mailer.arrived) == 1
 
 
+def test_a_sender_that_was_taken_over_while_it_asked_leaves_it_to_the_other(shop: Shop) -> None:
+    def dawdle() -> None:
+        shop.clock.now += CLAIM
+        assert shop.store.claim(TEXT, "quick", shop.clock.now, shop.clock.now + 15) is not None
+
+    shop.texter.trouble = [OutcomeUnknown("lost")]
+    with pytest.raises(OutcomeUnknown):
+        shop.sms()
+    shop.clock.now += 10
+    shop.texter.on_question = dawdle
+    with pytest.raises(Unavailable, match="another call"):
+        shop.sms()
+    assert shop.texter.sends == 1
+
+
 def test_a_sender_whose_claim_was_taken_over_does_not_send(shop: Shop) -> None:
     assert shop.store.claim(TEXT, "slow", 0.0, 1.0) is not None
     assert shop.store.claim(TEXT, "quick", 2.0, 20.0) is not None

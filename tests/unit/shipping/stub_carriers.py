@@ -45,6 +45,7 @@ class StubCarriers:
     deaf: Exception | None = None
     fresh_rates: list[dict[str, Any]] = field(default_factory=list)
     on_buy: Callable[[], None] = lambda: None
+    on_quote: Callable[[], None] = lambda: None
     longest_call: float = 11.0
     _lock: Any = field(default_factory=threading.Lock)
 
@@ -71,6 +72,7 @@ class StubCarriers:
         return self.sold.get(rate_id)
 
     def quote(self, address: Any, parcels: Any, contents: Any, reference: str) -> Quote:
+        self.on_quote()
         return Quote("another-shipment", self.fresh_rates, [])
 
     def rates(self, shipment_id: str, currency: str) -> list[dict[str, Any]]:

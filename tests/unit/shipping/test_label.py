@@ -199,6 +199,18 @@ def test_a_buyer_whose_claim_was_taken_over_does_not_buy(shop: Shop) -> None:
     assert shop.store.claim("ship", "third", 3.0, 20.0) is None  # still the quick one's
 
 
+def test_a_buyer_that_was_taken_over_while_it_asked_for_a_fresh_quote_leaves_it_to_the_other(shop: Shop) -> None:
+    def dawdle() -> None:
+        shop.clock.now += shop.carriers.longest_call + CLAIM_MARGIN_SECONDS
+        assert shop.store.claim("ship", "quick", shop.clock.now, shop.clock.now + 15) is not None
+
+    shop.carriers.fresh_rates, shop.carriers.on_quote = shop.shipment.rates, dawdle
+    shop.clock.now += RATE_SECONDS + 1
+    with pytest.raises(Unavailable, match="another call"):
+        shop.buy("first")
+    assert shop.carriers.purchases == []
+
+
 def test_eight_buyers_at_once_buy_one_label(shop: Shop) -> None:
     answers: list[Any] = []
     start = threading.Barrier(8)
