@@ -1,0 +1,156 @@
+"""The `Payments` port over Stripe's SDK and the sandbox: what the bank says, and what is never said."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+import requests
+
+from cart.payments import ACTION, CANCELED, OPEN, SUCCEEDED
+from cart.stripe_payments import StripePayments
+from chassis.settings import Settings
+from contracts.errors import OutcomeUnknown, PaymentDeclined, ProviderFailure, Refused
+from tests.running_sandbox import RunningSandbox, _module_sandbox, providers
+
+__all__ = ["_module_sandbox", "providers"]
+
+
+@pytest.fixture
+def payments(providers: RunningSandbox) -> StripePayments:
+    return StripePayments(settings(providers))
+
+
+def settings(providers: RunningSandbox, **changes: Any) -> Settings:
+    config = {"CURRENCY": "usd", "SANDBOX_URL": providers.url, "PROVIDER_CONNECT_TIMEOUT": 1, "PROVIDER_TIMEOUT": 1}
+    deadlines = {"RPC_TIMEOUT": 10, "CHECKOUT_TIMEOUT": 20, "PAY_TIMEOUT": 30}
+    return Settings.from_config({**config, **deadlines, **changes})
+
+
+def key() -> str:
+    return uuid.uuid4().hex
+
+
+def opened(payments: StripePayments, amount: int = 1000) -> tuple[str, str]:
+    """An order's id and the id of its payment, open."""
+    order_id = f"or_{key()}"
+    payment = payments.open(order_id, amount, "usd", "shopper@example.com", f"{order_id}:open")
+    assert (payment.state, payment.amount, payment.charge) == (OPEN, amount, None)
+    return order_id, payment.id
+
+
+def charges(providers: RunningSandbox, order_id: str) -> list[dict[str, Any]]:
+    return [charge for charge in providers.ledger(order_id=order_id)["charges"] if charge["paid"]]
+
+
+@pytest.mark.parametrize("card", ["tok_mastercard", "pm_card_visa"])
+def test_a_confirmed_payment_is_charged_its_amount(
+    payments: StripePayments, providers: RunningSandbox, card: str
+) -> None:
+    order_id, payment_id = opened(payments)
+    payments.set_amount(payment_id, 1234)
+    payment = payments.confirm(payment_id, payments.method(card, key()), key())
+    assert payment.state == SUCCEEDED
+    [charge] = charges(providers, order_id)
+    assert (charge["id"], charge["amount"]) == (payment.charge, 1234)
+    assert payments.find(payment_id) == payment
+
+
+def test_the_same_key_opens_and_charges_once(payments: StripePayments, providers: RunningSandbox) -> None:
+    order_id, payment_id = opened(payments)
+    again = payments.open(order_id, 1000, "usd", "shopper@example.com", f"{order_id}:open")
+    assert again.id == payment_id
+    confirm = key()
+    first = payments.confirm(payment_id, "pm_card_visa", confirm)
+    assert payments.confirm(payment_id, "pm_card_visa", confirm) == first
+    assert len(charges(providers, order_id)) == 1
+
+
+def test_a_payment_that_succeeded_is_not_charged_again_whatever_the_key(
+    payments: StripePayments, providers: RunningSandbox
+) -> None:
+    order_id, payment_id = opened(payments)
+    payments.confirm(payment_id, "pm_card_visa", key())
+    with pytest.raises(Refused) as caught:
+        payments.confirm(payment_id, "pm_card_visa", key())
+    assert caught.value.facts["code"] == "payment_intent_unexpected_state"
+    assert len(charges(providers, order_id)) == 1
+
+
+def test_a_decline_says_why_and_leaves_the_payment_open(payments: StripePayments, providers: RunningSandbox) -> None:
+    order_id, payment_id = opened(payments)
+    method = payments.method("tok_visa_chargeDeclinedInsufficientFunds", key())
+    with pytest.raises(PaymentDeclined) as caught:
+        payments.confirm(payment_id, method, key())
+    assert caught.value.facts == {"code": "card_declined", "decline_code": "insufficient_funds"}
+    found = payments.find(payment_id)
+    assert found.state == OPEN
+    assert found.decline is not None
+    assert charges(providers, order_id) == []
+
+
+@pytest.mark.parametrize(("result", "state"), [("succeed", SUCCEEDED), ("fail", OPEN)])
+def test_a_bank_that_asks_its_holder(
+    payments: StripePayments, providers: RunningSandbox, result: str, state: str
+) -> None:
+    _, payment_id = opened(payments)
+    payment = payments.confirm(payment_id, "pm_card_authenticationRequired", key())
+    assert payment.state == ACTION
+    assert payment.action is not None
+    assert payment.action["client_secret"].startswith(payment_id)
+    assert payment.action["next_action"]["type"]
+    requests.post(f"{providers.url}/sandbox/3ds/{payment_id}", json={"result": result}, timeout=10).raise_for_status()
+    assert payments.find(payment_id).state == state
+
+
+def test_a_canceled_payment_is_never_taken(payments: StripePayments, providers: RunningSandbox) -> None:
+    order_id, payment_id = opened(payments)
+    assert payments.cancel(payment_id, key()).state == CANCELED
+    assert payments.cancel(payment_id, key()).state == CANCELED
+    with pytest.raises(Refused):
+        payments.confirm(payment_id, "pm_card_visa", key())
+    assert charges(providers, order_id) == []
+
+
+def test_canceling_what_has_succeeded_finds_it_so(payments: StripePayments) -> None:
+    _, payment_id = opened(payments)
+    payments.confirm(payment_id, "pm_card_visa", key())
+    assert payments.cancel(payment_id, key()).state == SUCCEEDED
+
+
+@pytest.mark.parametrize("card", ["tok_nonsense", "pm_nonsense"])
+def test_a_card_that_does_not_exist_is_refused(payments: StripePayments, card: str) -> None:
+    _, payment_id = opened(payments)
+    with pytest.raises(Refused):
+        payments.confirm(payment_id, payments.method(card, key()), key())
+
+
+def test_less_than_stripe_takes_is_refused(payments: StripePayments) -> None:
+    with pytest.raises(Refused) as caught:
+        payments.open("or_small", 10, "usd", "shopper@example.com", key())
+    assert caught.value.facts["code"] == "amount_too_small"
+
+
+def test_a_wrong_key_is_our_failure_and_is_not_told(providers: RunningSandbox, caplog: Any) -> None:
+    wrong = settings(providers)
+    wrong = Settings(**{**vars(wrong), "stripe": type(wrong.stripe)("wrong-key", "", wrong.stripe.base, False)})
+    with pytest.raises(ProviderFailure) as caught:
+        StripePayments(wrong).find("pi_1")
+    assert "wrong-key" not in str(caught.value)
+    assert "wrong-key" not in caplog.text
+
+
+@pytest.mark.parametrize("fault", [{"lose_answer_rate": 1}, {"hang_rate": 1}, {"error_rate": 1, "error_status": 500}])
+def test_no_answer_is_an_unknown_outcome(
+    payments: StripePayments, providers: RunningSandbox, fault: dict[str, Any]
+) -> None:
+    order_id, payment_id = opened(payments)
+    confirm = key()
+    providers.fault("stripe", path="/v1/payment_intents", **fault)
+    with pytest.raises(OutcomeUnknown):
+        payments.confirm(payment_id, "pm_card_visa", confirm)
+    providers.heal()
+    # The same question has one answer, whether the first one was heard or not.
+    assert payments.confirm(payment_id, "pm_card_visa", confirm).state == SUCCEEDED
+    assert len(charges(providers, order_id)) == 1
