@@ -24,10 +24,12 @@ CREATE INDEX IF NOT EXISTS facets_by_seq ON facets (seq);
 CREATE TABLE IF NOT EXISTS idempotency (
     key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, status INTEGER NOT NULL, body BLOB NOT NULL,
     request_id TEXT NOT NULL, created REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS idempotency_by_age ON idempotency (created);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
 Body = dict[str, Any]
+KEY_SECONDS = 86400
 
 
 class State:
@@ -185,7 +187,8 @@ class State:
         return clauses, values
 
     def recall_answer(self, key: str) -> tuple[str, int, bytes, str] | None:
-        """What was answered under an idempotency key: fingerprint, status, body, request id; or None."""
+        """What a key's call was answered in the last 24 hours: fingerprint, status, body, request id; or None."""
+        self._connection.execute("DELETE FROM idempotency WHERE created < ?", (self.now() - KEY_SECONDS,))
         return self._connection.execute(
             "SELECT fingerprint, status, body, request_id FROM idempotency WHERE key = ?", (key,)
         ).fetchone()

@@ -56,9 +56,10 @@ def zone(origin: str, destination: str) -> int:
         return 1
     if any(here in far or there in far for far in _FAR):
         return 8
-    miles = _miles(_MIDDLES[here // 100], _MIDDLES[there // 100]) if here // 100 != there // 100 else 0.0
-    # Within a digit's region the three digits run over a few hundred miles.
-    miles = max(miles, abs(here % 100 - there % 100) * 5.0 + 51)
+    if here // 100 == there // 100:
+        miles = abs(here - there) * 4.5  # a first digit's hundred numbers run over some 450 miles
+    else:
+        miles = max(_miles(_MIDDLES[here // 100], _MIDDLES[there // 100]), 51.0)
     return next((number for bound, number in _ZONES if miles <= bound), 8)
 
 

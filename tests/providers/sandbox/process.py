@@ -19,7 +19,7 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
 ROOT = Path(__file__).resolve().parents[3]
-START_SECONDS = 20
+START_SECONDS = 60
 stripe.enable_telemetry = False
 
 
@@ -55,7 +55,7 @@ class SandboxProcess:
     def port(self) -> int:
         return int(self.url.rsplit(":", 1)[1])
 
-    def terminate(self, within: float = 10.0) -> tuple[int, float]:
+    def terminate(self, within: float = 30.0) -> tuple[int, float]:
         """Sends SIGTERM; returns the exit status and the seconds it took."""
         started = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
@@ -92,7 +92,7 @@ class TimedSession(requests.Session):
 class Sdks:
     """The providers' SDKs, each with the sandbox's key, or with another one."""
 
-    def __init__(self, url: str, seconds: float = 10.0) -> None:
+    def __init__(self, url: str, seconds: float = 20.0) -> None:
         self.url = url
         self.seconds = seconds
         self.stripe = self.stripe_with("sk_sandbox")

@@ -97,7 +97,7 @@ def test_a_bad_setting_or_folder_is_one_clear_sentence(tmp_path: Path) -> None:
 def run(var_dir: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "VAR_DIR": str(var_dir), **settings}
     return subprocess.run(
-        [sys.executable, "-m", "sandbox"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=20
+        [sys.executable, "-m", "sandbox"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
     )
 
 
@@ -127,7 +127,7 @@ def test_at_the_end_running_calls_are_answered_and_hanging_ones_let_go(tmp_path:
         threads = [threading.Thread(target=slow), threading.Thread(target=hanging)]
         for thread in threads:
             thread.start()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while sum(one["hits"] for one in sdks.get("/sandbox/faults").json().values()) < 2:
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -137,7 +137,7 @@ def test_at_the_end_running_calls_are_answered_and_hanging_ones_let_go(tmp_path:
         for thread in threads:
             thread.join(timeout=10)
     assert status == 0
-    assert seconds < 4
+    assert seconds < 5  # the drain's own end
     assert outcomes == {"slow": 200, "hanging": "let go"}
 
 
@@ -147,7 +147,7 @@ def test_a_client_that_keeps_its_connection_open_does_not_hold_up_the_end(tmp_pa
             assert session.get(f"{process.url}/sandbox/health", timeout=5).status_code == 200
             status, seconds = process.terminate()
         assert status == 0
-        assert seconds < 2
+        assert seconds < 4  # less than the drain's end
 
 
 def test_a_rate_older_than_seven_days_cannot_be_bought(tmp_path: Path) -> None:
@@ -163,3 +163,17 @@ def test_a_rate_older_than_seven_days_cannot_be_bought(tmp_path: Path) -> None:
         assert "older than 7 days" in str((late.messages or [])[0].text)
         assert sdks.get("/sandbox/clock").json()["now"] - before > 7 * 86400
         assert sdks.post("/sandbox/clock", json={"advance_seconds": -1}).status_code == 400
+
+
+def test_an_idempotency_key_is_forgotten_after_a_day(tmp_path: Path) -> None:
+    with SandboxProcess(tmp_path) as process:
+        sdks = Sdks(process.url)
+
+        def product() -> str:
+            return sdks.stripe.v1.products.create({"name": "Wally"}, {"idempotency_key": "once"}).id
+
+        first = product()
+        sdks.post("/sandbox/clock", json={"advance_seconds": 23.9 * 3600})
+        assert product() == first
+        sdks.post("/sandbox/clock", json={"advance_seconds": 0.2 * 3600})
+        assert product() != first

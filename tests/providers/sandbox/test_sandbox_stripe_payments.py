@@ -126,6 +126,16 @@ def test_the_bank_asks_and_the_shopper_says_yes(sdks: Sdks) -> None:
     assert sdks.post(f"/sandbox/3ds/{intent.id}", json={"result": "succeed"}).status_code == 409
 
 
+def test_the_bank_that_asks_nothing_cannot_be_answered(sdks: Sdks) -> None:
+    intent = new_intent(sdks, payment_method="pm_card_visa")
+    assert intent.status == "requires_confirmation"
+    assert sdks.post(f"/sandbox/3ds/{intent.id}", json={"result": "succeed"}).status_code == 409
+    assert sdks.post(f"/sandbox/3ds/{intent.id}", json={"result": "perhaps"}).status_code == 400
+    assert sdks.post("/sandbox/3ds/pi_none", json={"result": "succeed"}).status_code == 404
+    assert charges_of(sdks, intent) == []
+    assert "Nothing to confirm" in sdks.get(f"/sandbox/3ds/{intent.id}").text
+
+
 def test_the_bank_asks_and_the_shopper_says_no(sdks: Sdks) -> None:
     intent = new_intent(
         sdks, confirm=True, payment_method="pm_card_authenticationRequired", return_url="https://a.example"

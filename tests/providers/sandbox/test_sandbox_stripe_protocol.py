@@ -109,7 +109,7 @@ def test_what_fails_validation_is_not_kept_under_the_key(sdks: Sdks) -> None:
 
 def test_a_key_in_use_is_a_409_and_free_again_afterwards(sdks: Sdks, fault: Callable[..., Any]) -> None:
     key = uuid.uuid4().hex
-    fault("stripe", latency_ms=1500, times=1)
+    fault("stripe", latency_ms=3000, times=1)
     answers: list[requests.Response] = []
     first = threading.Thread(target=lambda: answers.append(post(sdks, "/v1/products", key, name="Slow")))
     first.start()
@@ -120,7 +120,7 @@ def test_a_key_in_use_is_a_409_and_free_again_afterwards(sdks: Sdks, fault: Call
                 break
         second = post(sdks, "/v1/products", key, name="Slow")
     finally:
-        first.join(timeout=10)
+        first.join(timeout=20)
 
     assert second.status_code == 409
     assert second.json()["error"]["code"] == "idempotency_key_in_use"
