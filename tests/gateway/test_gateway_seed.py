@@ -133,6 +133,13 @@ def test_what_is_inside_a_text_is_never_touched(shop: Running) -> None:
     assert seed_json.payment(text) == text.replace('"or_2"', '"or_2",')
 
 
+@pytest.mark.parametrize("text", [r'{"my \"number": +79994413746}', r'{"a": "\"number" : +7}'])
+def test_what_only_ends_like_the_field_is_not_the_field(text: str) -> None:
+    assert seed_json.sms(text) == text
+    as_payment = text.replace("number", "order_id").replace(": +7", ': "x"\n "cart": "')
+    assert seed_json.payment(as_payment) == as_payment
+
+
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize(
     "hostile", ['"' + '\\"' * 500_000, '"order_id":' * 90_000, '"' * 999_999, '"number":+' * 100_000]
