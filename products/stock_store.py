@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from chassis.database import Database
 from contracts.errors import Conflict
 from products.stock import FINITE, HELD, RELEASED, Inventory, Line, gone, short
-from products.tables import holds, insert_new, products, stock
+from products.tables import holds, insert, insert_new, products, stock
 
 
 class StockStore:
@@ -60,9 +60,10 @@ class StockStore:
                     return
 
 
-def put_new(connection: Connection, sku: str, inventory: Inventory) -> None:
-    """Fill the shelf of a new SKU; one that has a shelf keeps what is on it."""
-    insert_new(connection, stock, {"sku": sku, **inventory.public()})
+def put_new(connection: Connection, inventories: dict[str, Inventory]) -> None:
+    """Fill the shelves of new SKUs; one that has a shelf keeps what is on it."""
+    rows = [{"sku": sku, **inventory.public()} for sku, inventory in sorted(inventories.items())]
+    connection.execute(insert(connection, stock).on_conflict_do_nothing(), rows)
 
 
 def put(connection: Connection, sku: str, inventory: Inventory) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -93,12 +93,21 @@ class ProductStore:
         Returns False, with nothing written, when somebody else has written it since.
         """
         with self.database.write() as connection:
-            return _save(connection, product, expected, inventory)
+            if not _save(connection, [(product, expected)]):
+                return False
+            if inventory is not None:
+                put(connection, product.sku.id, inventory)
+            return True
 
-    def save_all(self, found: Iterable[tuple[Product, int]]) -> int:
-        """Write many products, each as `save` does; how many were written."""
+    def save_all(self, found: Sequence[tuple[Product, int]]) -> int:
+        """Write many products, each as `save` does, but for those that are as they were; how many were written."""
+        ids = [product.id for product, _ in found]
         with self.database.write() as connection:
-            return sum(_save(connection, product, expected, None) for product, expected in found)
+            rows = connection.execute(sa.select(products.c.id, products.c.body).where(products.c.id.in_(ids)))
+            bodies = {row.id: row.body for row in rows}
+            changed = [each for each in found if bodies.get(each[0].id) != _body(each[0])]
+            # In one order, so that two rebuilds at once wait for each other and never lock each other out.
+            return len(_save(connection, sorted(changed, key=lambda each: each[0].id)))
 
     def remove(self, product_id: str) -> None:
         """Leave only the tombstone of a product: out of every list, and its SKU off sale."""
@@ -132,7 +141,33 @@ _SELECT = sa.select(*products.c, stock.c.type, stock.c.quantity, stock.c.value).
 )
 
 
-def _save(connection: Connection, product: Product, expected: int, inventory: Inventory | None) -> bool:
+def _save(connection: Connection, found: Iterable[tuple[Product, int]]) -> list[Product]:
+    """Write each product that still has the revision that it was built on (0: is not there yet); those written.
+
+    What hangs on a product is written for all of them together: a rebuild writes thousands.
+    """
+    written = [product for product, expected in found if _save_row(connection, product, expected)]
+    if not written:
+        return []
+    ids = [product.id for product in written]
+    connection.execute(sa.delete(product_terms).where(product_terms.c.product.in_(ids)))
+    connection.execute(sa.delete(product_metadata).where(product_metadata.c.product.in_(ids)))
+    connection.execute(
+        sa.insert(product_terms),
+        [{"term": term, "product": product.id} for product in written for term in sorted(product.terms())],
+    )
+    entries = [
+        {"name": name, "product": product.id, "value_key": sort_key(value)}
+        for product in written
+        for name, value in product.metadata.items()
+    ]
+    if entries:
+        connection.execute(sa.insert(product_metadata), entries)
+    put_new(connection, {product.sku.id: product.inventory for product in written})
+    return written
+
+
+def _save_row(connection: Connection, product: Product, expected: int) -> bool:
     columns = {
         "sku": product.sku.id,
         "revision": expected + 1,
@@ -145,28 +180,9 @@ def _save(connection: Connection, product: Product, expected: int, inventory: In
         "body": _body(product),
     }
     if expected == 0:
-        if not insert_new(connection, products, {"id": product.id, **columns}):
-            return False
-    else:
-        built_on = (
-            (products.c.id == product.id) & (products.c.revision == expected) & (products.c.removed == sa.false())
-        )
-        if not connection.execute(sa.update(products).where(built_on).values(columns)).rowcount:
-            return False
-        connection.execute(sa.delete(product_terms).where(product_terms.c.product == product.id))
-        connection.execute(sa.delete(product_metadata).where(product_metadata.c.product == product.id))
-    connection.execute(
-        sa.insert(product_terms), [{"term": term, "product": product.id} for term in sorted(product.terms())]
-    )
-    entries = [
-        {"name": name, "product": product.id, "value_key": sort_key(value)} for name, value in product.metadata.items()
-    ]
-    if entries:
-        connection.execute(sa.insert(product_metadata), entries)
-    put_new(connection, product.sku.id, product.inventory)
-    if inventory is not None:
-        put(connection, product.sku.id, inventory)
-    return True
+        return insert_new(connection, products, {"id": product.id, **columns})
+    built_on = (products.c.id == product.id) & (products.c.revision == expected) & (products.c.removed == sa.false())
+    return connection.execute(sa.update(products).where(built_on).values(columns)).rowcount == 1
 
 
 def _body(product: Product) -> dict[str, Any]:

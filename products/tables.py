@@ -82,7 +82,11 @@ milestones = sa.Table(
 )
 
 
+def insert(connection: Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that may have an ON CONFLICT, which both databases spell alike and SQLAlchemy keeps apart."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
 def insert_new(connection: Connection, table: sa.Table, values: dict[str, Any]) -> bool:
     """Insert a row unless there is one with its primary key (or another unique value); whether it was inserted."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return connection.execute(insert(table).values(values).on_conflict_do_nothing()).rowcount == 1
+    return connection.execute(insert(connection, table).values(values).on_conflict_do_nothing()).rowcount == 1

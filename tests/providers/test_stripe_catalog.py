@@ -226,6 +226,14 @@ def test_a_new_price_keeps_the_sku(catalog: StripeCatalog, there: Stripe, key: s
     }
 
 
+def test_a_new_price_is_an_update_of_the_product(catalog: StripeCatalog, providers: RunningSandbox, key: str) -> None:
+    made = add(catalog, key)
+    requests.post(f"{providers.url}/sandbox/clock", json={"advance_seconds": 100}, timeout=10).raise_for_status()
+    dearer = changed(catalog, made, price=70)
+    assert dearer.created == made.created
+    assert dearer.updated >= made.updated + 100
+
+
 def test_a_price_may_come_back(catalog: StripeCatalog, there: Stripe, key: str) -> None:
     product = add(catalog, key)
     for amount in (70, 50, 70, 50):

@@ -165,6 +165,7 @@ def test_a_rebuild_agrees_with_the_catalogue_and_keeps_the_stock(projection: Pro
     del catalog.products[lost]
 
     assert projection.rebuild() == {"products": 2, "written": 2, "removed": 1}
+    assert projection.rebuild() == {"products": 2, "written": 0, "removed": 0}
     assert projection.get(kept).product.name == "Renamed elsewhere"
     assert projection.get(kept).left == Inventory("finite", 3)
     assert projection.get(made_elsewhere).left == Inventory("finite", 5)
