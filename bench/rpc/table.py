@@ -35,6 +35,15 @@ def markdown(legs: Sequence[Leg], about: dict[str, Any], peer: str, at: int, goa
     ratio = ours.rate / _peer(legs, peer, at).rate
     verdict = "reached" if ratio >= goal else "NOT reached"
     lines += ["", f"At {at} connections: {ratio:.2f} times the peer; the goal of {goal} is {verdict}."]
+    others = [
+        leg for leg in legs if leg.connections == at and leg.side.name != peer and leg.side.port != ours.side.port
+    ]
+    if others:
+        best = max(others, key=lambda leg: leg.rate)
+        lines.append(
+            f"FastStream's RPC lets one call at a time through a connection; {ours.rate / best.rate:.2f} times the best"
+            " of the two ways around that, which its users would have to build themselves."
+        )
     return "\n".join(lines)
 
 

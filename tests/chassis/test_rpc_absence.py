@@ -12,9 +12,16 @@ import pytest
 
 from chassis.rpc_client import RpcClient
 from contracts.errors import DeadlineExceeded
-from tests.chassis.running import Service, until
+from tests.chassis.running import Service, connect, until
 
 Start = Callable[..., Service]
+
+
+def queue(service: Service) -> tuple[int, int]:
+    """How many requests the broker holds for it, and how many processes take them."""
+    with connect(service.uri) as connection:
+        _, held, taking = connection.channel().queue_declare(f"rpc-{service.name}", passive=True)
+        return int(held), int(taking)
 
 
 def test_a_request_that_is_delivered_late_is_dropped_unread(client: RpcClient, start: Start) -> None:
@@ -48,6 +55,7 @@ def test_sigterm_finishes_what_runs_and_nothing_runs_for_a_caller_who_has_gone(c
         until(lambda: "began in flight" in service.notes)
         service.signal(signal.SIGTERM)
         until(lambda: any(line["event"] == "draining" for line in service.log), what="the drain")
+        assert queue(service)[1] == 0
         with pytest.raises(DeadlineExceeded):  # nobody takes this one now
             client.call(service.name, "sleep", [0, "while draining"], timeout=0.5)
         assert working.result(timeout=20) == "in flight"
@@ -57,6 +65,7 @@ def test_sigterm_finishes_what_runs_and_nothing_runs_for_a_caller_who_has_gone(c
         with pytest.raises(DeadlineExceeded):
             client.call(service.name, "sleep", [0, "while down"], timeout=0.3)
     assert time.monotonic() - began < 2.0
+    until(lambda: queue(service) == (0, 0), what="the expiry of what nobody waits for")
     service.start().answering(client)
     time.sleep(0.3)
     client.call(service.name, "sleep", [0, "in time"])
