@@ -277,7 +277,7 @@ class CartStore:
         """Every step ever taken to pay an order, oldest first: what an operator reads."""
         with self._database.read() as connection:
             query = sa.select(steps).where(steps.c.order_id == order_id).order_by(steps.c.began)
-            return [dict(row) for row in connection.execute(query).mappings()]
+            return [_plain(row) for row in connection.execute(query).mappings()]
 
     def stalled(self, now: float, limit: int = 20) -> list[str]:
         """Orders whose payment nobody is at work on any more, and those that wait for a bank's answer."""
@@ -305,13 +305,15 @@ class CartStore:
             else:
                 connection.execute(sa.delete(items).where(here))
 
-    def owed(self, order_id: str | None = None, state: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
-        """What is or was owed, oldest first, of one order or in one state (``owed``, ``done``, ``failed``)."""
-        wanted = [owed.c.order_id == order_id] if order_id is not None else []
-        wanted += [owed.c.state == state] if state is not None else []
+    def owed(
+        self, order_id: str | None = None, state: str | None = None, limit: int = 100, key: str | None = None
+    ) -> list[dict[str, Any]]:
+        """What is or was owed, oldest first, of one order, in one state (``owed``, ``done``, ``failed``), or by key."""
+        conditions = {owed.c.order_id: order_id, owed.c.state: state, owed.c.key: key}
+        wanted = [column == value for column, value in conditions.items() if value is not None]
         with self._database.read() as connection:
             query = sa.select(owed).where(*wanted).order_by(owed.c.since, owed.c.key).limit(limit)
-            return [dict(row) for row in connection.execute(query).mappings()]
+            return [_plain(row) for row in connection.execute(query).mappings()]
 
     def due(self, now: float, limit: int = 20) -> list[str]:
         """The keys of what is owed and due."""
@@ -326,7 +328,7 @@ class CartStore:
             taken = sa.update(owed).where(free).values(claim=token, due=until, tries=owed.c.tries + 1)
             if connection.execute(taken).rowcount != 1:
                 return None
-            return dict(connection.execute(sa.select(owed).where(owed.c.key == key)).mappings().one())
+            return _plain(connection.execute(sa.select(owed).where(owed.c.key == key)).mappings().one())
 
     def settle_owed(self, key: str, token: str, **values: Any) -> None:
         """Note how an attempt ended: ``state``, ``answer``, ``due``, ``error``. Nothing when it was taken over."""
@@ -339,6 +341,11 @@ class CartStore:
             again = sa.update(owed).where(owed.c.key == key, owed.c.state == "failed")
             now = time.time()
             return connection.execute(again.values(state="owed", due=now, since=now, tries=0)).rowcount == 1
+
+
+def _plain(row: RowMapping) -> dict[str, Any]:
+    # SQLAlchemy names columns by a str of its own, which the JSON of the wire does not take for a key.
+    return {str(name): value for name, value in row.items()}
 
 
 def _of(cart_id: str, *more: Any) -> Any:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 
 from cart.order import CREATED, PAID, PAYING, Order
@@ -209,3 +210,15 @@ def test_one_of_many_takes_an_owed_thing_in_hand(store: CartStore) -> None:
     assert store.owed("or_1")[0]["state"] == "owed"
     store.settle_owed("or_1:email", "late", state="done", answer={"status code": "202"})
     assert store.due(1e12) == []
+
+
+def test_what_an_operator_reads_can_be_sent(store: CartStore) -> None:
+    store.place(order(), "k1")
+    held = store.claim("or_1", None, "t1", 100.0, 1.0)
+    assert held is not None
+    store.begin_step(held, "stock", 100.0)
+    store.keep(held, also=lambda connection: store.owe(connection, "or_1", "sms", "or_1:sms", 0.0))
+    store.keep(held, also=lambda connection: store.owe(connection, "or_1", "email", "or_1:email", 0.0))
+    # Stricter than Python's own json: a name must be a str, and nothing like one.
+    assert orjson.loads(orjson.dumps(store.steps("or_1")))[0]["step"] == "stock"
+    assert [row["kind"] for row in orjson.loads(orjson.dumps(store.owed(key="or_1:sms")))] == ["sms"]
