@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -43,23 +42,14 @@ def run(arguments: Sequence[str]) -> int:
 
 def _pytest(arguments: Sequence[str], env: Mapping[str, str]) -> int:
     screen.say(f"── pytest {' '.join(arguments)}")
-    command = [sys.executable, "-m", "pytest", "-p", "launcher.no_skips", *arguments]
+    command = [sys.executable, "-m", "pytest", "-p", "launcher.no_skips", "-p", "launcher.torn_down", *arguments]
     with subprocess.Popen(command, cwd=ROOT, env=dict(env)) as tests:
         try:
             return tests.wait()
         except KeyboardInterrupt:
-            if not _terminal_told_it():
-                tests.send_signal(signal.SIGINT)
+            tests.send_signal(signal.SIGINT)
             try:
                 return tests.wait(TEAR_DOWN) or INTERRUPTED
             except (subprocess.TimeoutExpired, KeyboardInterrupt):
                 tests.kill()
                 return INTERRUPTED
-
-
-def _terminal_told_it() -> bool:
-    """True when Ctrl-C in the terminal reaches our children, too: a second one would cut their tearing down short."""
-    try:
-        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
-    except (OSError, ValueError):
-        return False

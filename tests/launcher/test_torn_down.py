@@ -1,0 +1,49 @@
+"""Tests that are told to end stop what their fixtures started: `-p launcher.torn_down`."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from launcher.place import ROOT
+
+TEST = """
+import pathlib, time
+import pytest
+
+@pytest.fixture(scope="session")
+def started():
+    pathlib.Path("started").touch()
+    yield
+    time.sleep(1)
+    pathlib.Path("stopped").touch()
+
+def test_long(started):
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGINT, signal.SIGTERM], [signal.SIGHUP]])
+def test_fixtures_are_torn_down_whole(tmp_path: Path, numbers: list[int]) -> None:
+    (tmp_path / "test_it.py").write_text(TEST)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "launcher.torn_down", "test_it.py"]
+    env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL) as tests:
+        try:
+            deadline = time.monotonic() + 30
+            while not (tmp_path / "started").exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            for number in numbers:
+                tests.send_signal(number)
+                time.sleep(0.3)
+            assert tests.wait(30) == pytest.ExitCode.INTERRUPTED
+        finally:
+            tests.kill()
+    assert (tmp_path / "stopped").exists()
