@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import resource
 import signal
 import socket
 import threading
@@ -31,7 +30,8 @@ DRAIN_MARGIN = 3
 # How long a connection may take to send a request's head, and stay open between two. Longer than the 60 s that a proxy
 # in front usually keeps its own, which must be the one to end it.
 IDLE_MS = 75_000
-# Connections per process, idle ones included: Granian accepts no more, and its own default, 512, is soon idled away.
+# Connections per process, idle ones included: Granian accepts no more, and its own default, 512, is soon idled away. (It raises
+# the process's limit of open files by itself.)
 CONNECTIONS = 4096
 # How often a worker looks whether its parent still lives (seconds).
 ORPHAN_CHECK = 1.0
@@ -84,22 +84,11 @@ def serve(host: str, port: int, workers: int, longest_call: float) -> None:
 
 def worker() -> Gateway:
     """The application of one worker process, made after the fork."""
-    _allow_connections()
     gateway = create()
     threading.Thread(
         target=_leave_with_parent, args=(os.getppid(), gateway.deadlines.longest), name="orphan-check", daemon=True
     ).start()
     return gateway
-
-
-def _allow_connections() -> None:
-    """Raise this process's own limit of open files, often 1024, as far as it may: a connection is one."""
-    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONNECTIONS + 256
-    if most != resource.RLIM_INFINITY:
-        wanted = min(wanted, most)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _leave_with_parent(parent: int, longest_call: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -136,9 +137,11 @@ def test_sigterm_does_not_wait_for_a_caller_who_never_ends(another: Callable[...
 
 def test_idle_connections_do_not_keep_others_out(another: Callable[..., Running]) -> None:
     running = another(GATEWAY_WORKERS="1")
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most if 0 <= most < 4096 else 4096, most))
     idle = []
     try:
-        for _ in range(700):
+        for _ in range(1200):  # more than the server's own default, and than a process may usually have files
             connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
             connection.request("GET", "/health/live/")
             connection.getresponse().read()
@@ -147,6 +150,7 @@ def test_idle_connections_do_not_keep_others_out(another: Callable[..., Running]
     finally:
         for connection in idle:
             connection.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
 
 
 # --- Processes that fall
