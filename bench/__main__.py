@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 MISUSED, INTERRUPTED = 2, 130
 
@@ -23,12 +25,19 @@ def main(arguments: Sequence[str]) -> int:
     if name.replace("_", "-") not in names():
         print(f"Usage: python -m bench NAME [option ...], NAME being one of: {', '.join(names())}", file=sys.stderr)
         return MISUSED
+    # To be told to go is to be interrupted: whatever a bench has started, it stops.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     bench = importlib.import_module(f"bench.{name.replace('-', '_')}")
     try:
         status: int = bench.main(rest)
     except KeyboardInterrupt:
         return INTERRUPTED
     return status
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
