@@ -1,8 +1,8 @@
 """How many Stripe reads per second the sandbox answers, alone on this machine.
 
-`python bench/sandbox_reads.py [seconds]` starts a sandbox of its own on a free port, reads one product and one payment
-intent over 16 kept connections, and prints requests per second and how slow the slowest of a hundred was. Exit status 1
-below 500 requests per second.
+`./install_run_project bench sandbox-reads [seconds]` starts a sandbox of its own on a free port, reads one product and
+one payment intent over 16 kept connections, and prints requests per second and how slow the slowest of a hundred was.
+Exit status 1 below 500 requests per second.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
@@ -57,9 +58,9 @@ async def run(base: str, seconds: float) -> float:
     return min(rates)
 
 
-def main() -> int:
-    """Starts a sandbox, measures, stops it."""
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
+def main(arguments: Sequence[str]) -> int:
+    """Starts a sandbox, measures each read for so many seconds as `arguments` say (5), stops it; the exit status."""
+    seconds = float(arguments[0]) if arguments else 5.0
     root = Path(__file__).resolve().parents[1]
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "SANDBOX_HOST": "127.0.0.1", "SANDBOX_PORT": "0", "VAR_DIR": folder}
@@ -75,7 +76,3 @@ def main() -> int:
             sandbox.wait(timeout=10)
     print(f"{'enough' if rate >= LEAST else 'too slow'}: at least {LEAST} requests/s are wanted")
     return 0 if rate >= LEAST else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
