@@ -238,6 +238,25 @@ def test_a_sender_that_was_taken_over_while_it_asked_leaves_it_to_the_other(shop
     assert shop.texter.sends == 1
 
 
+def test_a_message_that_is_free_again_is_claimed_by_one(shop: Shop) -> None:
+    start = threading.Barrier(8)
+    claims: list[bool] = []
+
+    def claim(name: str, now: float) -> None:
+        start.wait(timeout=10)
+        claims.append(shop.store.claim(TEXT, name, now, now + 15) is not None)
+
+    for number in range(10):
+        now = number * 100.0  # the claims before have run out
+        claims.clear()
+        senders = [threading.Thread(target=claim, args=(f"{number}:{sender}", now)) for sender in range(8)]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join(timeout=30)
+        assert sorted(claims) == [False] * 7 + [True]
+
+
 def test_a_sender_whose_claim_was_taken_over_does_not_send(shop: Shop) -> None:
     assert shop.store.claim(TEXT, "slow", 0.0, 1.0) is not None
     assert shop.store.claim(TEXT, "quick", 2.0, 20.0) is not None

@@ -232,6 +232,25 @@ def test_eight_buyers_at_once_buy_one_label(shop: Shop) -> None:
     assert all(answer["label_url"] == "https://labels/1.pdf" for answer in answers)
 
 
+def test_a_purchase_that_is_free_again_is_claimed_by_one(shop: Shop) -> None:
+    start = threading.Barrier(8)
+    claims: list[bool] = []
+
+    def claim(name: str, now: float) -> None:
+        start.wait(timeout=10)
+        claims.append(shop.store.claim("ship", name, now, now + 15) is not None)
+
+    for number in range(10):
+        now = number * 100.0  # the claims before have run out
+        claims.clear()
+        buyers = [threading.Thread(target=claim, args=(f"{number}:{buyer}", now)) for buyer in range(8)]
+        for buyer in buyers:
+            buyer.start()
+        for buyer in buyers:
+            buyer.join(timeout=30)
+        assert sorted(claims) == [False] * 7 + [True]
+
+
 def test_a_rate_that_is_too_old_to_be_sold_is_bought_from_a_fresh_quote(shop: Shop) -> None:
     shop.carriers.fresh_rates = [{**rate, "object_id": f"fresh-{rate['object_id']}"} for rate in shop.shipment.rates]
     shop.clock.now += RATE_SECONDS + 1
