@@ -30,8 +30,8 @@ DRAIN_MARGIN = 3
 # How long a connection may take to send a request's head, and stay open between two. Longer than the 60 s that a proxy
 # in front usually keeps its own, which must be the one to end it.
 IDLE_MS = 75_000
-# Connections per process, idle ones included: Granian accepts no more, and its own default, 512, is soon idled away. (It raises
-# the process's limit of open files by itself.)
+# Connections per process, idle ones included: Granian accepts no more, and its own default, 512, is soon idled away.
+# It raises the process's limit of open files by itself.
 CONNECTIONS = 4096
 # How often a worker looks whether its parent still lives (seconds).
 ORPHAN_CHECK = 1.0
