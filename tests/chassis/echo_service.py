@@ -51,6 +51,17 @@ class Echo:
         note(f"ended {text}")
         return text
 
+    @rpc
+    def hold(self) -> str:
+        """Work until the test says go, half a minute at most."""
+        note("began hold")
+        go = Path(f"{os.environ['STUB_NOTES']}.go")
+        end = time.monotonic() + 30
+        while not go.exists() and time.monotonic() < end:
+            time.sleep(0.5)
+        note("ended hold")
+        return "held"
+
     @rpc(expected_exceptions=errors.ShopError)
     def fail(self, kind: str, detail: str, facts: dict[str, Any] | None) -> None:
         """Raise a ShopError."""
