@@ -257,7 +257,9 @@ def _recipient(customer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parcels(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"quantity": line["quantity"], "package_dimensions": line["package_dimensions"]} for line in lines]
+    """What the carrier has to know: sizes and weights, and what a customs officer asks."""
+    wanted = ("parent", "description", "quantity", "price", "currency", "package_dimensions")
+    return [{name: line[name] for name in wanted} for line in lines]
 
 
 def _with_amount(item: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:

@@ -168,6 +168,16 @@ def test_an_address_that_no_carrier_knows_is_refused_and_the_cart_kept(shop: Sto
     assert len(shopper.ask("GET", "/api/cart/").json()) == 1
 
 
+def test_a_parcel_that_goes_abroad_gets_its_label_too(shop: Storefront) -> None:
+    shopper = shop.shopper()
+    shopper.buy(shop.product(price=1500)["id"], 1)
+    abroad = {"line1": "10 Downing Street", "city": "London", "postal_code": "SW1A 2AA", "country": "GB"}
+    order = shopper.checkout(address=abroad).json()
+    paid = shopper.pay(order).json()
+    assert paid["label_url"], paid
+    assert requests.get(paid["label_url"], timeout=TIMEOUT).content.startswith(b"%PDF")
+
+
 def test_an_empty_cart_is_no_order(shop: Storefront) -> None:
     assert shop.shopper().checkout().status_code == 409
 
