@@ -17,9 +17,11 @@ import sqlalchemy
 from sqlalchemy import text
 
 from chassis import database as chassis_database
+from chassis import migrate as chassis_migrate
 from chassis.database import Database, once_more, url_for
 from chassis.migrate import migrate
 from contracts.errors import Unavailable
+from tests.chassis.running import until
 
 ROOT = Path(__file__).parents[2]
 Open = Callable[[str], Database]
@@ -135,23 +137,42 @@ def test_once_more_is_once_and_no_more(counter: Database) -> None:
     assert len(tries) == 2
 
 
-def test_two_processes_migrate_at_once(database_url: str) -> None:
-    env = {**os.environ, "DATABASE_URL": database_url}
+MIGRATE_ON_SIGNAL = """
+import pathlib, sys, time
+from chassis.migrate import main
+ready, go = map(pathlib.Path, sys.argv[1:])
+ready.touch()
+end = time.monotonic() + 60
+while not go.exists() and time.monotonic() < end:
+    time.sleep(0.001)
+sys.exit(main(["cart"]))
+"""
+
+
+def test_several_processes_migrate_at_once(database_url: str, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    ready = [tmp_path / f"ready-{number}" for number in range(3)]
     commands = [
         subprocess.Popen(
-            [sys.executable, "-m", "chassis.migrate", "cart"],
+            [sys.executable, "-W", "ignore", "-c", MIGRATE_ON_SIGNAL, str(mark), str(go)],
             cwd=ROOT,
-            env=env,
+            env={**os.environ, "DATABASE_URL": database_url},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for _ in range(2)
+        for mark in ready
     ]
-    for command in commands:
-        said, complaint = command.communicate(timeout=60)
-        assert command.returncode == 0, complaint
-        assert said == "cart: up to date\n"
+    try:
+        until(lambda: all(mark.exists() for mark in ready), 60, "the processes")
+        go.touch()
+        for command in commands:
+            said, complaint = command.communicate(timeout=60)
+            assert command.returncode == 0, complaint
+            assert said == "cart: up to date\n"
+    finally:
+        for command in commands:
+            command.kill()
     done = Database(url_for("cart", database_url, "unused"), "cart")
     try:
         with done.read() as connection:
@@ -176,8 +197,11 @@ def _postgresql(database: Database) -> bool:
     return database.dialect == "postgresql"
 
 
-def test_an_odd_path_is_a_path_like_any_other(tmp_path: Path) -> None:
+def test_an_odd_path_is_a_path_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     odd = tmp_path / "a b%20c ?#ü" / "var"
+    odd.mkdir(parents=True)
+    (odd / "shop 100%").symlink_to(ROOT)
+    monkeypatch.setattr(chassis_migrate, "ROOT", odd / "shop 100%")
     found = Database(url_for("cart", None, str(odd)), "cart")
     try:
         migrate(found)
