@@ -23,7 +23,8 @@ from contracts.errors import InvalidRequest, NotFound, Refused, ShopError
 
 LABEL, EMAIL, SMS, RELEASE = "label", "email", "sms", "release"
 # In this order: the messages tell of the label.
-DELIVERIES = (LABEL, EMAIL, SMS)
+MESSAGES = (EMAIL, SMS)
+DELIVERIES = (LABEL, *MESSAGES)
 
 OWED, DONE, FAILED = "owed", "done", "failed"
 
@@ -35,6 +36,8 @@ LONGEST_WAIT = 300.0
 GIVE_UP = 24 * 3600.0
 # A try with less time than this left for the caller is left to the timer (seconds).
 ENOUGH = 1.0
+# How often what is in another's hand is looked at (seconds).
+LOOK = 0.1
 
 # What will be refused again however often it is asked.
 FINAL = (Refused, InvalidRequest, NotFound)
@@ -64,16 +67,21 @@ class Outbox:
         self.clock = clock
 
     def deliver_order(self, order_id: str) -> None:
-        """Try everything that is owed for an order and due, in order."""
-        rows = {row["kind"]: row for row in self.store.owed(order_id=order_id) if row["state"] == OWED}
+        """Try everything that is owed for an order and due, in order; what the timer of some copy has in hand is waited
+        for as long as the caller can, so that the answer tells what became of it."""
         for kind in DELIVERIES:
-            if kind in rows:
-                self.deliver(rows[kind]["key"])
+            for row in self._rows(order_id, kind):
+                self.deliver(row["key"])
+                while (remaining() or 0) > ENOUGH and self._in_hand(row["key"]):
+                    time.sleep(LOOK)
 
     def deliver(self, key: str) -> None:
-        """Try one owed thing, unless it is done, not due, or in another's hand. Raises nothing: it is noted."""
+        """Try one owed thing, unless it is done, not due, in another's hand, or a message whose label is just being
+        bought. Raises nothing: it is noted."""
         left = remaining()
         if left is not None and left < ENOUGH:
+            return
+        if self._waits_for_label(key):
             return
         now = self.clock()
         token = uuid.uuid4().hex
@@ -111,10 +119,25 @@ class Outbox:
         log.warning("owed, not delivered", key=row["key"], tries=row["tries"], state=state, error=text)
         self.store.settle_owed(row["key"], token, state=state, due=due, error=text)
 
+    def _rows(self, order_id: str, kind: str) -> list[dict[str, Any]]:
+        return [row for row in self.store.owed(order_id=order_id) if row["kind"] == kind]
+
+    def _in_hand(self, key: str) -> bool:
+        return any(_is_held(row, self.clock()) for row in self.store.owed(key=key))
+
+    def _waits_for_label(self, key: str) -> bool:
+        """Whether this is a message that would say nothing of a label which is about to be had."""
+        return any(
+            label["state"] == OWED and (label["tries"] == 0 or _is_held(label, self.clock()))
+            for row in self.store.owed(key=key)
+            if row["kind"] in MESSAGES
+            for label in self._rows(row["order_id"], LABEL)
+        )
+
     def label(self, order_id: str) -> dict[str, Any] | None:
         """The label of an order, once it is bought."""
-        for row in self.store.owed(order_id=order_id, state=DONE):
-            if row["kind"] == LABEL:
+        for row in self._rows(order_id, LABEL):
+            if row["state"] == DONE:
                 label: dict[str, Any] = row["answer"]
                 return label
         return None
@@ -126,8 +149,12 @@ class Outbox:
         done = label is not None and label["state"] == DONE
         return {
             "label_url": label["answer"]["label_url"] if label is not None and done else None,
-            "notifications": {kind: {"status code": _code(rows.get(kind))} for kind in (EMAIL, SMS)},
+            "notifications": {kind: {"status code": _code(rows.get(kind))} for kind in MESSAGES},
         }
+
+
+def _is_held(row: dict[str, Any], now: float) -> bool:
+    return row["state"] == OWED and row["claim"] is not None and row["due"] > now
 
 
 def _code(row: dict[str, Any] | None) -> str:

@@ -331,9 +331,10 @@ class CartStore:
             return _plain(connection.execute(sa.select(owed).where(owed.c.key == key)).mappings().one())
 
     def settle_owed(self, key: str, token: str, **values: Any) -> None:
-        """Note how an attempt ended: ``state``, ``answer``, ``due``, ``error``. Nothing when it was taken over."""
+        """Note how an attempt ended (``state``, ``answer``, ``due``, ``error``), and let it go, unless it was taken over."""
         with self._database.write() as connection:
-            connection.execute(sa.update(owed).where(owed.c.key == key, owed.c.claim == token).values(**values))
+            mine = sa.update(owed).where(owed.c.key == key, owed.c.claim == token)
+            connection.execute(mine.values(claim=None, **values))
 
     def owe_again(self, key: str) -> bool:
         """Put what was given up back among what is owed; whether there was such a thing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from cart.order import CONFIRMING, CREATED, PAID, PAYING, Order
 from cart.outbox import Outbox
 from cart.purchase import Purchase
 from cart.store import CartStore
+from chassis import deadline
 from chassis.database import Database
 from chassis.migrate import migrate
 from contracts.errors import Conflict, OutcomeUnknown, PaymentActionRequired, PaymentDeclined, Refused, Unavailable
@@ -282,6 +284,57 @@ def test_after_the_money_label_mail_and_text_go_out_once(shop: Shop) -> None:
     mailed, label = shop.postman.mails["or_1:email"]
     assert label["tracking_number"] == "9400"
     assert mailed["shipping"]["carrier"] == "USPS"
+
+
+def test_no_message_goes_out_while_its_label_is_being_bought(shop: Shop, monkeypatch: Any) -> None:
+    """The timer of some copy comes by at any moment: a mail without its tracking number must not be what it does."""
+    shop.pay()
+    buy = shop.carrier.buy_label
+
+    def comes_by() -> None:
+        for key in sorted(shop.store.due(shop.now)):
+            shop.outbox.deliver(key)
+
+    def buy_label(*asked: Any) -> Any:
+        comes_by()
+        return buy(*asked)
+
+    monkeypatch.setattr(shop.carrier, "buy_label", buy_label)
+    assert sorted(shop.store.due(shop.now))[0] == "or_1:email"
+    comes_by()
+    assert list(shop.postman.texts) == ["or_1:sms"]  # its turn is after the label's
+    comes_by()
+    assert shop.postman.mails["or_1:email"][1]["tracking_number"] == "9400"
+
+
+def test_a_message_does_not_wait_for_a_label_that_cannot_be_had(shop: Shop) -> None:
+    shop.carrier.failing = Unavailable("no answer")
+    shop.pay()
+    shop.outbox.deliver_order("or_1")
+    assert shop.postman.mails["or_1:email"][1] is None
+    assert shop.outbox.told("or_1")["notifications"] == {"email": {"status code": "202"}, "sms": {"status code": "201"}}
+
+
+def test_whoever_pays_waits_for_what_the_timer_has_in_hand(shop: Shop) -> None:
+    shop.pay()
+    assert shop.store.claim_owed("or_1:label", "timer", shop.now + 30, shop.now)
+    label = {"label_url": "http://labels/timer", "carrier": "USPS", "tracking_number": "9400"}
+
+    def timer() -> None:
+        time.sleep(0.3)
+        shop.store.settle_owed("or_1:label", "timer", state="done", answer=label)
+
+    def payer() -> None:
+        deadline.begin(time.time() + 10)
+        shop.outbox.deliver_order("or_1")
+
+    both = [threading.Thread(target=part) for part in (timer, payer)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join(15)
+    assert shop.postman.mails["or_1:email"][1] == label
+    assert shop.outbox.told("or_1")["label_url"] == "http://labels/timer"
 
 
 def test_a_silent_mailbox_does_not_lose_the_payment(shop: Shop) -> None:
