@@ -331,7 +331,7 @@ class CartStore:
             return _plain(connection.execute(sa.select(owed).where(owed.c.key == key)).mappings().one())
 
     def settle_owed(self, key: str, token: str, **values: Any) -> None:
-        """Note how an attempt ended (``state``, ``answer``, ``due``, ``error``), and let it go, unless it was taken over."""
+        """Note how an attempt ended (``state``, ``answer``, ``due``, ``error``). Nothing when it was taken over."""
         with self._database.write() as connection:
             mine = sa.update(owed).where(owed.c.key == key, owed.c.claim == token)
             connection.execute(mine.values(claim=None, **values))
