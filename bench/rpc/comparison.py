@@ -31,11 +31,16 @@ REAL = "the shop, real products service"
 
 @dataclass
 class Leg:
-    """One side at one number of connections, and what each round measured of it."""
+    """One side at one number of connections, and what each round measured of it.
+
+    Attributes:
+        beside: the peer's leg in the same rounds, when those were not the rounds of all the others.
+    """
 
     side: Side
     connections: int
     runs: list[dict[str, Any]] = field(default_factory=list)
+    beside: Leg | None = None
 
     @property
     def rate(self) -> float:
@@ -112,6 +117,7 @@ def _measured(options: argparse.Namespace, folder: Path) -> tuple[list[Leg], dic
                 real = real_service.put_in_place(processes, env, uri, ours, REAL)
                 beside = [Leg(real, AT), Leg(peer, AT)]
                 _rounds(beside, options.rounds, seconds)
+                beside[0].beside = beside[1]
                 legs.append(beside[0])
         finally:
             processes.stop()

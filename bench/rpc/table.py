@@ -30,7 +30,7 @@ def markdown(legs: Sequence[Leg], about: dict[str, Any], peer: str, at: int, goa
         "| connections | side | requests/s (median) | rounds | p50 ms | p99 ms | times the peer | errors |",
         "|---:|---|---:|---|---:|---:|---:|---:|",
     ]
-    lines += [_line(leg, _peer(legs, peer, leg.connections)) for leg in legs]
+    lines += [_line(leg, leg.beside or _peer(legs, peer, leg.connections)) for leg in legs]
     ours = next(leg for leg in legs if leg.connections == at)
     ratio = ours.rate / _peer(legs, peer, at).rate
     verdict = "reached" if ratio >= goal else "NOT reached"
