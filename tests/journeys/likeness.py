@@ -56,7 +56,8 @@ class Likeness:
         if kind == "http":
             self._http(shown, got)
         else:
-            self._text(shown, got.rstrip("\n"), "the answer")
+            # Spaces at the end of a line are lost on the way to a page.
+            self._text(shown, "\n".join(line.rstrip() for line in got.rstrip("\n").split("\n")), "the answer")
 
     def _http(self, shown: str, got: str) -> None:
         shown_head, _, shown_body = shown.partition("\n\n")
