@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -187,9 +186,12 @@ def _migrate(_: Sequence[str]) -> int:
 
 
 def _bench(arguments: Sequence[str]) -> int:
-    command = [sys.executable, "-m", "bench", *arguments]
+    # In this process's place, so that Ctrl-C reaches the bench alone, which then stops all that it started.
     env = {**environment(), "PYTHONUNBUFFERED": "1"}
-    return subprocess.run(command, cwd=ROOT, env=env).returncode
+    sys.stdout.flush()
+    os.chdir(ROOT)
+    os.execve(sys.executable, [sys.executable, "-m", "bench", *arguments], env)  # noqa: S606
+    return FAILED
 
 
 def _help(_: Sequence[str]) -> int:
