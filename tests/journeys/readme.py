@@ -14,6 +14,9 @@ README = ROOT / "README.md"
 SHOP, SANDBOX = "http://127.0.0.1:8000", "http://127.0.0.1:8100"
 SHOPPER = "chloe@example.com"
 ANSWERS = ("http", "text")
+# The chapters that need nothing but a shop and its sandbox, wherever they run.
+STORY = "The API, told as a story"
+TOLD = (STORY, "The sandbox")
 _FENCE = re.compile(r"```(\w*)")
 
 

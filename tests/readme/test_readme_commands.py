@@ -18,12 +18,12 @@ from launcher.place import Place
 from launcher.ports import free_port
 from launcher.shop import Shop
 from tests.journeys.likeness import Likeness
-from tests.journeys.readme import README, ROOT, SHOP, for_shop, run, steps
+from tests.journeys.readme import README, ROOT, SHOP, STORY, TOLD, for_shop, run, steps
 from tests.launcher.conftest import LEFT_OUT, surroundings
 
 pytestmark = pytest.mark.timeout(300)
 
-STORY, SANDBOX, OPERATIONS, LIVE = "The API, told as a story", "The sandbox", "Operations", "Going live"
+OPERATIONS, LIVE = "Operations", "Going live"
 TEXT = README.read_text(encoding="utf-8")
 OPERATED = [step for step in steps(TEXT) if step.chapter == OPERATIONS]
 TIMEOUT = 200  # seconds for the story and all commands; a quarter of that on an idle machine
@@ -112,7 +112,7 @@ def test_the_operators_commands_answer_as_shown(reader: Reader) -> None:
     text = for_shop(TEXT, reader.shop.url, reader.shop.sandbox_url)
     # README takes the usual ports, where config.yml finds the broker by itself.
     text = text.replace("\n.venv/bin/nameko", f"\nAMQP_URI={reader.shop.amqp_uri} .venv/bin/nameko")
-    todo = [step for step in steps(text) if step.chapter in (STORY, SANDBOX, OPERATIONS)]
+    todo = [step for step in steps(text) if step.chapter in (*TOLD, OPERATIONS)]
     assert [step.line for step in todo if step.chapter == OPERATIONS] == [step.line for step in OPERATED]
     said = run(todo, reader.home, reader.env, TIMEOUT)
     likeness = Likeness()

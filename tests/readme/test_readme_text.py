@@ -16,8 +16,7 @@ from gateway import api
 from gateway.routing import api as hug_api
 from launcher.commands import USAGE
 from launcher.place import SERVICES
-from tests.journeys.readme import README, ROOT, Step, steps
-from tests.journeys.test_readme import CHAPTERS
+from tests.journeys.readme import README, ROOT, TOLD, Step, steps
 
 TEXT = README.read_text(encoding="utf-8")
 # What a block without an answer may show: it is run by .ci/run, or is no command at all.
@@ -66,7 +65,7 @@ def test_every_route_is_told_with_an_answer_that_is_no_failure() -> None:
     assert len(routes) > 20
     told = set()
     for step in steps(TEXT):
-        asked = _asked(step) if step.kind == "http" and step.chapter in CHAPTERS else None
+        asked = _asked(step) if step.kind == "http" and step.chapter in TOLD else None
         if asked and int(step.answer.split()[1]) < 400:
             fits = [
                 route
@@ -137,7 +136,7 @@ def test_every_bench_is_named_and_can_be_started() -> None:
 
 
 def test_every_block_of_commands_is_run_by_a_test() -> None:
-    assert {step.chapter for step in steps(TEXT)} == {*CHAPTERS, "Operations", "Going live"}
+    assert {step.chapter for step in steps(TEXT)} == {*TOLD, "Operations", "Going live"}
     kinds = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
     assert {kind for kind, _ in kinds} == {"", "sh", "http", "text"}
     bare = [body.strip() for kind, body in kinds if not kind]
