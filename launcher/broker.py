@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import kombu
 from amqp.exceptions import AccessRefused, NotAllowed
 
-from launcher import rabbitmq, rabbitmq_install
+from launcher import packages, rabbitmq
 from launcher.after_broker import address
 from launcher.problem import Problem
 from launcher.runtime_dir import RuntimeDir
@@ -59,8 +59,8 @@ def ensure_server(say: Callable[[str], None]) -> None:
     """Install RabbitMQ when it is not there and can be; no error when it cannot, as a container may do."""
     if rabbitmq.installed():
         return
-    manager = rabbitmq_install.available()
-    if manager and not rabbitmq_install.install(manager, say):
+    manager = packages.available()
+    if manager and not packages.install(packages.RABBITMQ, manager, say):
         say(f"{manager.program} could not install RabbitMQ.")
 
 

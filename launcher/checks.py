@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 
-from launcher import screen
+from launcher import packages, screen
 from launcher.place import ROOT, environment
+from launcher.problem import Problem
 from launcher.shop import Shop, without_keys
 
 STYLE = (
@@ -31,6 +33,7 @@ def run(arguments: Sequence[str]) -> int:
             status = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=env).returncode
             if status != 0:
                 return status
+    _have_curl()
     with tempfile.TemporaryDirectory(prefix="shop-test-") as folder:
         node = Shop.on_free_ports(folder, parts="broker")
         try:
@@ -38,6 +41,15 @@ def run(arguments: Sequence[str]) -> int:
             return _pytest(arguments, {**env, "AMQP_URI": node.amqp_uri})
         finally:
             node.stop()
+
+
+def _have_curl() -> None:
+    """The README's requests are sent as they are printed there. Raises Problem when curl cannot be had."""
+    if shutil.which("curl"):
+        return
+    manager = packages.available()
+    if manager is None or not packages.install(packages.CURL, manager, screen.say):
+        raise Problem("The README's requests are tested with curl, which could not be installed; please install it.")
 
 
 def _pytest(arguments: Sequence[str], env: Mapping[str, str]) -> int:
