@@ -36,6 +36,9 @@ PUBLIC = {PAYING: CREATED, CONFIRMING: CREATED}
 # Under which name the sample notes when it happened.
 TRANSITION = {PAID: "paid", FULFILLED: "fulfiled", CANCELED: "canceled", RETURNED: "returned"}
 
+# The most that one PaymentIntent takes: eight digits (Stripe's API reference, `amount`).
+MOST_AMOUNT = 99_999_999
+
 SETTLED = {PAID, FULFILLED, RETURNED}
 
 
@@ -87,7 +90,8 @@ class Order:
             now: Unix seconds.
             live: whether the money will be real.
 
-        Raises Conflict when the lines have more than one currency, Refused when no carrier quotes in it.
+        Raises Conflict when the lines have more than one currency or come to more than one payment can take, Refused
+        when no carrier quotes in the currency.
         """
         currencies = sorted({line["currency"] for line in lines})
         if len(currencies) > 1:
@@ -129,7 +133,7 @@ class Order:
             "updated": now,
             "upstream_id": None,
         }
-        return cls(order_id, cart_id, CREATED, with_shipment(document, shipment))
+        return cls(order_id, cart_id, CREATED, _payable(with_shipment(document, shipment)))
 
     @property
     def amount(self) -> int:
@@ -187,7 +191,7 @@ class Order:
                 f"Order {self.id} was not offered that shipping method.",
                 {"errors": {"shipping_id": ["must be the id of one of the order's shipping_methods"]}},
             )
-        self.document = select_method(self.document, method_id)
+        self.document = _payable(select_method(self.document, method_id))
         self.document["updated"] = now
 
     def public(self) -> dict[str, Any]:
@@ -233,6 +237,12 @@ def select_method(document: dict[str, Any], method_id: str) -> dict[str, Any]:
         "selected_shipping_method": method_id,
         "amount": sum(item["amount"] for item in items),
     }
+
+
+def _payable(document: dict[str, Any]) -> dict[str, Any]:
+    if document["amount"] > MOST_AMOUNT:
+        raise Conflict(f"An order of {document['amount']} is more than one payment can take ({MOST_AMOUNT}).")
+    return document
 
 
 def _sku_line(line: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,9 @@ ENOUGH = 1.0
 # How often what is in another's hand is looked at (seconds).
 LOOK = 0.1
 
-# What will be refused again however often it is asked.
+# What a provider refuses is given up after so many tries, about fifteen seconds: it will rarely think better of it,
+# but what was paid for is worth asking again.
+REFUSALS = 5
 FINAL = (Refused, InvalidRequest, NotFound)
 
 
@@ -50,6 +52,7 @@ class Outbox:
         store: where it is noted.
         products, shipping, notifications: the services, as a worker sees them.
         clock: Unix seconds; another one in tests.
+        hand: how long one try may take before another copy of the service may try (seconds).
     """
 
     def __init__(
@@ -59,12 +62,14 @@ class Outbox:
         shipping: Any,
         notifications: Any,
         clock: Callable[[], float] = time.time,
+        hand: float = HAND,
     ) -> None:
         self.store = store
         self.products = products
         self.shipping = shipping
         self.notifications = notifications
         self.clock = clock
+        self.hand = hand
 
     def deliver_order(self, order_id: str) -> None:
         """Try everything that is owed for an order and due, in order; what the timer of some copy has in hand is waited
@@ -85,7 +90,7 @@ class Outbox:
             return
         now = self.clock()
         token = uuid.uuid4().hex
-        row = self.store.claim_owed(key, token, now + HAND, now)
+        row = self.store.claim_owed(key, token, now + self.hand, now)
         if row is None:
             return
         try:
@@ -111,7 +116,10 @@ class Outbox:
 
     def _put_off(self, row: dict[str, Any], token: str, error: Exception) -> None:
         now = self.clock()
-        given_up = isinstance(error, FINAL) or now - row["since"] > GIVE_UP
+        # Stock is given back however long it takes: nobody else would.
+        given_up = row["kind"] != RELEASE and (
+            (isinstance(error, FINAL) and row["tries"] >= REFUSALS) or now - row["since"] > GIVE_UP
+        )
         wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(row["tries"] - 1, 20))
         due = now + wait * random.uniform(0.5, 1.0)  # noqa: S311 - spread, not secret
         state = FAILED if given_up else OWED

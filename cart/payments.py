@@ -58,5 +58,8 @@ class Payments(Protocol):
     def find(self, payment_id: str) -> Payment:
         """What has become of it."""
 
-    def cancel(self, payment_id: str, key: str) -> Payment:
-        """Make sure that it is never taken; a payment that has succeeded is returned as such."""
+    def cancel(self, payment_id: str) -> Payment:
+        """Make sure that it is never taken; one that cannot be canceled (any more) is returned as it is.
+
+        Without a key: canceling twice is canceling once, and a failure must not be remembered under it.
+        """

@@ -19,6 +19,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from nameko.exceptions import RemoteError
+
 from cart.order import CONFIRMING, CREATED, PAID, Order
 from cart.outbox import DELIVERIES, RELEASE, Outbox
 from cart.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment, Payments
@@ -31,12 +33,11 @@ from contracts.errors import (
     OutcomeUnknown,
     PaymentActionRequired,
     PaymentDeclined,
-    Refused,
     ShopError,
 )
 
-# How long a claim holds from the beginning of a step (seconds): longer than the slowest step, a Stripe call repeated
-# twice within the 30 s of a payment, so that whoever held a claim that has run out is no longer at work.
+# How long a claim holds from the beginning of a step (seconds): as long as a payment may take in all, so that whoever
+# held a claim that has run out is no longer at work.
 LEASE = 30.0
 # How often whoever came second looks whether the first has finished (seconds), and how long when its caller set no
 # deadline of its own.
@@ -59,6 +60,7 @@ class Purchase:
         products: the products service: ``reserve(key, items)``.
         outbox: gives back and delivers what is owed.
         clock: Unix seconds; another one in tests.
+        lease: how long a claim holds from the beginning of a step (seconds).
     """
 
     def __init__(
@@ -68,12 +70,14 @@ class Purchase:
         products: Any,
         outbox: Outbox,
         clock: Callable[[], float] = time.time,
+        lease: float = LEASE,
     ) -> None:
         self.store = store
         self.payments = payments
         self.products = products
         self.outbox = outbox
         self.clock = clock
+        self.lease = lease
 
     def pay(self, order_id: str, cart_id: str | None, card: str) -> Order:
         """Pay an order with `card`, once; the paid order. Two payers at once: one pays, the other gets the paid order.
@@ -123,7 +127,7 @@ class Purchase:
 
     def _claim(self, order_id: str, cart_id: str | None) -> Order | None:
         now = self.clock()
-        return self.store.claim(order_id, cart_id, uuid.uuid4().hex, now + LEASE, now)
+        return self.store.claim(order_id, cart_id, uuid.uuid4().hex, now + self.lease, now)
 
     # A new attempt
 
@@ -132,9 +136,10 @@ class Purchase:
             self._reserve(order)
             taken = self._open(order)
             if taken is not None:
+                order.card = digest  # whoever asks again with it gets this answer again
                 return self._outcome(order, taken)
             method = self._method(order, card)
-        except ShopError:
+        except (ShopError, RemoteError):
             self._undo(order)
             raise
         return self._confirm(order, method, digest)
@@ -153,11 +158,12 @@ class Purchase:
         """
         self.store.begin_step(order, "open", self._lease())
         if order.payment is not None:
-            payment = self.payments.find(order.payment)
-            if payment.state != OPEN:
-                payment = self.payments.cancel(payment.id, _key(order, "cancel"))
-                if payment.state == SUCCEEDED:
-                    return payment
+            payment = self._look(order)
+            if payment.state not in (OPEN, CANCELED):
+                payment = self._call_off(order)
+            if payment.state == SUCCEEDED:
+                return payment
+            if payment.state == CANCELED:
                 order.payment = None
             elif payment.amount != order.amount:
                 self.payments.set_amount(payment.id, order.amount)
@@ -195,10 +201,8 @@ class Purchase:
         self.store.keep(order, lease=self._lease())
         age = self.clock() - steps["confirm"]["began"]
         same_card = digest is not None and order.card == digest
-        payment = self._look(order)
-        if payment.state == OPEN or (payment.state == ACTION and (not same_card or age > BANK_PATIENCE)):
-            # Refused, never asked, or still on its way to the bank, and the shopper's own page may yet confirm it. It
-            # is called off, which is final: either it can never be taken any more, or it has been.
+        payment = self._settle(order)
+        if payment.state == ACTION and (not same_card or age > BANK_PATIENCE):
             payment = self._call_off(order)
         if payment.state == CANCELED:
             order.payment = None
@@ -210,19 +214,29 @@ class Purchase:
         """Confirm the attempt's payment; on a refusal the order is open again, on an unknown outcome it is not."""
         try:
             return self.payments.confirm(order.payment or "", method, _key(order, "confirm"))
+        except PaymentDeclined:
+            self._undo(order)
+            raise
         except UNKNOWN:
             self._let_go(order)
             raise
-        except Refused:
-            # Perhaps because it has succeeded or was canceled meanwhile; anything else is a refusal of this card.
-            payment = self._look(order)
-            if payment.state != OPEN:
-                return payment
-            self._undo(order)
-            raise
         except ShopError:
+            # Only a decline proves that nothing was taken: the SDK may have asked before, and lost that answer.
+            payment = self._settle(order)
+            if payment.state != CANCELED:
+                return payment
+            order.payment = None
             self._undo(order)
             raise
+
+    def _settle(self, order: Order) -> Payment:
+        """What has become of the attempt's payment: taken, waiting for the bank, or called off."""
+        payment = self._look(order)
+        if payment.state == OPEN:
+            # Refused, never asked, or still on its way to the bank, and the shopper's own page may yet confirm it.
+            # Calling it off is final: either it can never be taken any more, or it has been.
+            payment = self._call_off(order)
+        return payment
 
     def _look(self, order: Order) -> Payment:
         try:
@@ -234,10 +248,14 @@ class Purchase:
     def _call_off(self, order: Order) -> Payment:
         """Make sure that the payment is never taken; or find that it was."""
         try:
-            return self.payments.cancel(order.payment or "", _key(order, "cancel"))
+            payment = self.payments.cancel(order.payment or "")
         except ShopError:
             self._let_go(order)
             raise
+        if payment.state not in (SUCCEEDED, CANCELED):
+            self._let_go(order)
+            raise OutcomeUnknown("The bank has not decided yet.", {"retry_after": 2})
+        return payment
 
     def _outcome(self, order: Order, payment: Payment) -> Order:
         """Keep what the bank said, and say it."""
@@ -269,7 +287,7 @@ class Purchase:
     def _undo(self, order: Order) -> None:
         """No money was taken and none will be: give the stock back, and open the order to be paid again."""
         key = order.stock_key
-        order.stock_key = order.card = None
+        order.stock_key = None
         order.become(CREATED, int(self.clock()))
 
         def give_back(connection: Any) -> None:
@@ -288,7 +306,7 @@ class Purchase:
             log.warning("claim kept; it runs out by itself", order_id=order.id, error=str(error))
 
     def _lease(self) -> float:
-        return self.clock() + LEASE
+        return self.clock() + self.lease
 
 
 def _key(order: Order, step: str) -> str:

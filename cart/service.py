@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 
+from nameko.exceptions import RemoteError
 from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 
 from cart import order as orders
 from cart.order import Order, with_shipment
-from cart.outbox import FAILED, Outbox
-from cart.purchase import Purchase
+from cart.outbox import FAILED, HAND, Outbox
+from cart.purchase import LEASE, Purchase
 from cart.store import CartStore
 from cart.stripe_payments import StripePayments
 from chassis import deadline
@@ -33,12 +35,21 @@ DELIVER_WITHIN = 10.0
 STATUSES = sorted(set(orders.NEXT) - set(orders.PUBLIC))
 
 
+class SettingsProvider(DependencyProvider):
+    """The settings of the process."""
+
+    def setup(self) -> None:
+        self.settings = Settings.from_config(self.container.config)
+
+    def get_dependency(self, worker_ctx: Any) -> Settings:
+        return self.settings
+
+
 class PaymentsProvider(DependencyProvider):
     """The payments port, made once per process: its connections are shared, and it keeps nothing else."""
 
     def setup(self) -> None:
-        self.settings = Settings.from_config(self.container.config)
-        self.payments = StripePayments(self.settings)
+        self.payments = StripePayments(Settings.from_config(self.container.config))
 
     def get_dependency(self, worker_ctx: Any) -> StripePayments:
         return self.payments
@@ -50,6 +61,7 @@ class CartService:
     name = "cart"
 
     store: Any = StoreProvider(CartStore)
+    settings: Any = SettingsProvider()
     payments: Any = PaymentsProvider()
     products: Any = ServiceRpc("products")
     shipping: Any = ServiceRpc("shipping")
@@ -138,8 +150,10 @@ class CartService:
         Returns the order with ``label_url`` and ``notifications``. Raises as `Purchase.pay` does.
         """
         bind(order_id=order_id)
+        if deadline.remaining() is None:  # an operator's shell sets none
+            deadline.begin(time.time() + self.settings.pay_timeout)
         outbox = self._outbox()
-        Purchase(self.store, self.payments, self.products, outbox).pay(order_id, cart_id, card)
+        self._purchase(outbox).pay(order_id, cart_id, card)
         # The money is taken: from here trouble is noted and mended later, never reported as a failure, and the shopper
         # does not wait long for it.
         left = deadline.remaining()
@@ -184,7 +198,8 @@ class CartService:
         lines = self.products.price(
             [{"parent": item["parent"], "quantity": item.get("quantity") or 1} for item in skus], check_stock=False
         )
-        items = [_with_amount(item, lines[skus.index(item)]) if item in skus else item for item in order["items"]]
+        priced = iter(lines)
+        items = [_with_amount(item, next(priced) if item.get("type") == "sku" else None) for item in order["items"]]
         shipping = order["shipping"]
         customer = {
             "name": shipping["name"],
@@ -196,7 +211,7 @@ class CartService:
         shipment = self.shipping.create(
             f"{key}:shipment", str(order.get("id") or ""), _recipient(customer), _parcels(lines)
         )
-        currency = order.get("currency") or lines[0]["currency"]
+        currency = (order.get("currency") or lines[0]["currency"]).lower()
         return with_shipment({**order, "currency": currency, "items": items}, shipment)
 
     # For operators
@@ -226,25 +241,47 @@ class CartService:
         self.store.ping()
         return {"status": "ok", "database": "ok"}
 
+    # Two timers, so that a silent bank does not keep the mail waiting, nor a silent mailbox the money.
+
     @timer(interval=SWEEP)
-    def sweep(self) -> None:
-        """Take up what stands still: payments that nobody is at work on, and what is owed and due."""
+    def finish_payments(self) -> None:
+        """Take up payments that nobody is at work on any more, or that wait for a bank."""
+        deadline.begin(time.time() + SWEEP_TIME)
+        purchase = self._purchase(self._outbox())
+        for order_id in self._looked_up(self.store.stalled):
+            try:
+                purchase.resume(order_id)
+            except (ShopError, RemoteError) as error:
+                log.warning("payment not settled yet", order_id=order_id, error=f"{type(error).__name__}: {error}")
+
+    @timer(interval=SWEEP)
+    def deliver_owed(self) -> None:
+        """Try what is owed and due."""
         deadline.begin(time.time() + SWEEP_TIME)
         outbox = self._outbox()
-        purchase = Purchase(self.store, self.payments, self.products, outbox)
+        for key in self._looked_up(self.store.due):
+            outbox.deliver(key)
+
+    @timer(interval=3600)
+    def forget(self) -> None:
+        """Let go of what is remembered only against repetitions."""
+        self._looked_up(self.store.forget_additions)
+
+    def _looked_up(self, look: Callable[[float], Any]) -> Any:
         try:
-            for order_id in self.store.stalled(time.time()):
-                try:
-                    purchase.resume(order_id)
-                except ShopError as error:
-                    log.warning("payment not settled yet", order_id=order_id, error=f"{type(error).__name__}: {error}")
-            for key in self.store.due(time.time()):
-                outbox.deliver(key)
+            return look(time.time()) or ()
         except Unavailable as error:
-            log.warning("sweep put off", error=str(error))
+            log.warning("put off", error=str(error))
+            return ()
+
+    def _purchase(self, outbox: Outbox) -> Purchase:
+        lease = max(LEASE, self.settings.pay_timeout)
+        return Purchase(self.store, self.payments, self.products, outbox, lease=lease)
 
     def _outbox(self) -> Outbox:
-        return Outbox(self.store, self.products, self.shipping, self.notifications)
+        return Outbox(
+            self.store, self.products, self.shipping, self.notifications, hand=HAND + self.settings.rpc_timeout
+        )
 
 
 def _order_id(key: str) -> str:
@@ -262,5 +299,8 @@ def _parcels(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: line[name] for name in wanted} for line in lines]
 
 
-def _with_amount(item: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
-    return item if item.get("amount") is not None else {**item, "amount": line["price"] * line["quantity"]}
+def _with_amount(item: dict[str, Any], line: dict[str, Any] | None) -> dict[str, Any]:
+    """The line with its amount: what it says, else what its SKU costs; any other line adds what it says, or nothing."""
+    if item.get("amount") is not None:
+        return item
+    return {**item, "amount": line["price"] * line["quantity"] if line else 0}

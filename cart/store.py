@@ -124,7 +124,6 @@ class CartStore:
                 check_quantity((held or 0) + quantity, offer)
                 connection.execute(sa.insert(additions).values(key=key, added=now))
                 _put(connection, cart_id, product_id, offer["sku"], (held or 0) + quantity, held is None, now)
-                connection.execute(sa.delete(additions).where(additions.c.added < now - ADDITIONS_KEPT))
             return _cart(connection, cart_id)
 
     def set(self, cart_id: str, product_id: str, offer: dict[str, Any], quantity: int) -> list[Item]:
@@ -153,6 +152,11 @@ class CartStore:
         with self._database.write() as connection:
             connection.execute(sa.delete(items).where(items.c.cart_id == cart_id))
             return []
+
+    def forget_additions(self, now: float) -> None:
+        """Forget additions that no message can repeat any more."""
+        with self._database.write() as connection:
+            connection.execute(sa.delete(additions).where(additions.c.added < now - ADDITIONS_KEPT))
 
     # Orders
 
@@ -297,7 +301,7 @@ class CartStore:
 
     def bought(self, connection: Connection, order: Order) -> None:
         """Take out of the cart what an order has bought: never more than the order had of each."""
-        for line in order.stock:
+        for line in sorted(order.stock, key=lambda line: str(line["parent"])):  # one order, so that no two deadlock
             held = _held(connection, order.cart_id, line["parent"])
             here = sa.and_(items.c.cart_id == order.cart_id, items.c.sku == line["parent"])
             if held is not None and held > line["quantity"]:

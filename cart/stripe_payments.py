@@ -88,11 +88,9 @@ class StripePayments:
     def find(self, payment_id: str) -> Payment:
         return self._payment(lambda: self._stripe.v1.payment_intents.retrieve(payment_id))
 
-    def cancel(self, payment_id: str, key: str) -> Payment:
+    def cancel(self, payment_id: str) -> Payment:
         try:
-            return self._payment(
-                lambda: self._stripe.v1.payment_intents.cancel(payment_id, options={"idempotency_key": key})
-            )
+            return self._payment(lambda: self._stripe.v1.payment_intents.cancel(payment_id))
         except Refused:
             return self.find(payment_id)  # it has succeeded, or was canceled before
 

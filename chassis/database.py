@@ -28,6 +28,8 @@ SQLITE_BUSY_SECONDS = 5.0
 # A PostgreSQL statement that takes longer than this is stuck behind a lock; no query of the shop comes near.
 POSTGRES_STATEMENT_MS = 5000
 POSTGRES_CONNECT_SECONDS = 3
+# How long a worker waits for a free connection: longer than any transaction takes.
+POOL_SECONDS = 5.0
 
 
 def url_for(service: str, database_url: str | None, var_dir: str) -> URL:
@@ -86,7 +88,11 @@ class Database:
         try:
             with self.engine.connect().execution_options(writing=writing) as connection, connection.begin():
                 yield connection
-        except sqlalchemy.exc.OperationalError as error:
+        except (
+            sqlalchemy.exc.OperationalError,
+            sqlalchemy.exc.InterfaceError,
+            sqlalchemy.exc.TimeoutError,  # every connection of the pool is in use
+        ) as error:
             # The driver's message may quote the statement; it goes to the log by way of the cause, not to the caller.
             raise Unavailable(f"The database of {self.service} does not answer.", {"retry_after": 1}) from error
 
@@ -131,7 +137,7 @@ def _postgresql(url: URL, service: str) -> Engine:
         url,
         pool_size=5,
         max_overflow=15,
-        pool_timeout=5,  # seconds to wait for a free connection; longer than any transaction takes
+        pool_timeout=POOL_SECONDS,
         pool_pre_ping=True,  # a connection that died with a restarted server is replaced unnoticed
         connect_args={
             "connect_timeout": POSTGRES_CONNECT_SECONDS,

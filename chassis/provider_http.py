@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import eventlet
 import requests
 from requests.adapters import HTTPAdapter
 
@@ -46,4 +47,7 @@ class ProviderSession(requests.Session):
         if left <= 0:
             raise DeadlinePassed("No time is left to ask the provider.", request=request)
         options["timeout"] = (min(self._connect, left), left)
-        return super().send(request, **options)
+        # That bounds the wait for each byte. A provider that drips them is left by the clock of the service's own loop.
+        late = requests.exceptions.ReadTimeout("The provider's answer took too long.", request=request)
+        with eventlet.Timeout(left + self._connect, late):
+            return super().send(request, **options)

@@ -216,6 +216,8 @@ _LINE = {
         "type": required({"type": "string"}),
         "parent": nullable(ID),
         "quantity": nullable({"type": "integer", "max": QUANTITY["max"]}),
+        # Of any line, a discount's too.
+        "amount": nullable({"type": "integer", "min": -PRICE["max"], "max": PRICE["max"] * QUANTITY["max"]}),
     },
 }
 _ORDER = {

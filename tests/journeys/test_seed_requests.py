@@ -304,6 +304,23 @@ def test_create_new_shipment(seed: Seed) -> None:
         assert filled["upstream_id"]
 
 
+def test_a_shipment_for_an_order_as_others_write_it(seed: Seed) -> None:
+    sku = seed.product()["skus"]["data"][0]["id"]
+    line = {"type": "sku", "parent": sku, "quantity": 2}
+    address = {"line1": "1092 Indian Summer Ct", "city": "San Jose", "state": "CA", "country": "US"}
+    shipping = {"name": "Chloe Taylor", "address": {**address, "postal_code": "95122"}}
+    order = {"currency": "USD", "items": [line, {"type": "tax"}, {"type": "discount", "amount": -10}]}
+    answer = seed.shop.ask("POST", "/api/shipments/", json={**order, "shipping": shipping})
+    assert answer.status_code == 201, answer.text
+    filled = answer.json()
+    assert [item["amount"] for item in filled["items"][:3]] == [2 * 50, 0, -10]
+    assert filled["amount"] == sum(item["amount"] for item in filled["items"])
+    order["items"] = [{**line, "amount": "100"}]
+    answer = seed.shop.ask("POST", "/api/shipments/", json={**order, "shipping": shipping})
+    assert answer.status_code == 400
+    assert "items" in answer.json()["errors"]
+
+
 def test_list_of_existing_shipments(seed: Seed) -> None:
     order = seed.order()
     answer = seed.send("GET", "/api/shipments/")

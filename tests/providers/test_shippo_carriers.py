@@ -183,7 +183,7 @@ def test_a_purchase_that_hangs_ends_with_its_outcome_unknown(providers: RunningS
         usps.bought(rate_id)
     with pytest.raises(Unavailable):
         usps.quote(CHLOE, [PARCEL], [], "or_1")
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize(("status", "done"), [(500, True), (503, True), (502, False), (504, False)])

@@ -440,4 +440,4 @@ def test_a_hanging_stripe_ends_with_the_deadline(catalog: StripeCatalog, provide
     began = time.monotonic()
     with pytest.raises(Unavailable):
         add(catalog, key)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15

@@ -118,7 +118,7 @@ def test_a_twilio_that_hangs_is_not_waited_for(providers: RunningSandbox) -> Non
         twilio.send(sms("+79994410009"))
     with pytest.raises(Unavailable):
         twilio.sent(sms("+79994410009"), 0)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize(("status", "done"), [(500, True), (503, True), (502, False), (504, False)])

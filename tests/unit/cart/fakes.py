@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from cart.payments import ACTION, CANCELED, OPEN, SUCCEEDED, Payment
-from contracts.errors import Conflict, OutcomeUnknown, PaymentDeclined, ShopError
+from contracts.errors import Conflict, OutcomeUnknown, PaymentDeclined, ShopError, Unavailable
 
 
 class Bank:
     """A `Payments` port that remembers keys as Stripe does.
 
     `mood` is what the next confirmation meets: "take", "decline", "ask" (the holder), "lose" (do it, lose the answer),
-    "drop" (never do it, lose the answer).
+    "drop" (never do it, lose the answer), "busy" (do it, lose the answer, and take no more questions when asked again),
+    "full" (take no questions).
     """
 
     def __init__(self) -> None:
@@ -46,6 +47,8 @@ class Bank:
         payment = self.payments[payment_id]
         if mood == "drop":
             raise OutcomeUnknown("no answer")
+        if mood == "full":
+            raise Unavailable("too many requests")
         if mood == "decline":
             payment["decline"] = {"detail": "Declined.", "code": "card_declined", "decline_code": "generic_decline"}
             self.answers[key] = PaymentDeclined("Declined.", {"code": "card_declined"})
@@ -57,6 +60,8 @@ class Bank:
         self.answers[key] = self.find(payment_id)
         if mood == "lose":
             raise OutcomeUnknown("no answer")
+        if mood == "busy":
+            raise Unavailable("too many requests")
         return self.answers[key]  # type: ignore[no-any-return]
 
     def take(self, payment_id: str, method: str = "pm_holder") -> None:
@@ -76,7 +81,7 @@ class Bank:
             decline=kept["decline"],
         )
 
-    def cancel(self, payment_id: str, key: str) -> Payment:
+    def cancel(self, payment_id: str) -> Payment:
         if self.payments[payment_id]["state"] != SUCCEEDED:
             self.payments[payment_id]["state"] = CANCELED
         return self.find(payment_id)

@@ -67,6 +67,16 @@ def test_a_cart_of_two_currencies_is_no_order() -> None:
         placed(lines=[LINES[0], {**LINES[1], "currency": "eur"}])
 
 
+def test_more_than_one_payment_can_take_is_no_order() -> None:
+    dear = {**LINES[0], "price": 99_999_999, "quantity": 1}
+    with pytest.raises(Conflict, match="more than one payment"):
+        placed(lines=[dear])
+    order = placed(lines=[{**dear, "price": 99_999_999 - 346}])
+    with pytest.raises(Conflict, match="more than one payment"):
+        order.choose("fast", 1001)
+    assert order.document["selected_shipping_method"] == "slow"
+
+
 def test_methods_in_another_currency_are_not_offered() -> None:
     order = placed(
         shipment={**SHIPMENT, "methods": [method("fast", 2118), method("dear", 1, "eur")], "selected": "dear"}

@@ -122,6 +122,48 @@ def test_a_question_that_never_arrived_is_asked_again_and_charged_once(shop: Sho
     assert len(shop.bank.charges) == 1
 
 
+def test_a_bank_that_took_the_money_and_then_would_not_say_so_has_taken_it(shop: Shop) -> None:
+    shop.bank.mood = "busy"
+    assert shop.pay().status == PAID
+    assert len(shop.bank.charges) == 1
+    assert shop.shelf.left == 7
+
+
+def test_a_bank_that_takes_no_questions_leaves_the_order_open(shop: Shop) -> None:
+    shop.bank.mood = "full"
+    with pytest.raises(Unavailable):
+        shop.pay()
+    assert shop.order.status == CREATED
+    assert shop.shelf.left == 10
+    assert shop.bank.payments["pi_1"]["state"] == "canceled"  # it cannot be taken behind the shop's back
+    assert shop.pay().status == PAID
+    assert len(shop.bank.charges) == 1
+
+
+def test_a_payment_that_cannot_be_called_off_is_not_given_up(shop: Shop, monkeypatch: Any) -> None:
+    shop.bank.mood = "drop"
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    monkeypatch.setattr(shop.bank, "cancel", shop.bank.find)  # neither canceled nor taken: the bank is still at it
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    assert shop.order.status == PAYING
+    assert len(shop.bank.payments) == 1
+    shop.bank.take("pi_1")
+    assert shop.pay().status == PAID
+    assert len(shop.bank.charges) == 1
+
+
+def test_a_payment_taken_between_two_attempts_pays_the_order_for_whoever_asks(shop: Shop) -> None:
+    shop.bank.mood = "decline"
+    with pytest.raises(PaymentDeclined):
+        shop.pay("tok_visa")
+    shop.bank.take("pi_1")
+    assert shop.pay("tok_mastercard").status == PAID
+    assert shop.pay("tok_mastercard").status == PAID
+    assert len(shop.bank.charges) == 1
+
+
 def test_another_card_after_a_lost_answer_does_not_charge_a_second_time(shop: Shop) -> None:
     shop.bank.mood = "lose"
     with pytest.raises(OutcomeUnknown):
@@ -365,7 +407,10 @@ def test_what_is_tried_again_waits_longer_and_longer(shop: Shop) -> None:
 def test_what_will_never_be_accepted_is_listed_and_can_be_replayed(shop: Shop) -> None:
     shop.carrier.failing = Refused("The rate has expired.")
     shop.pay()
-    shop.outbox.deliver_order("or_1")
+    for _ in range(5):
+        assert shop.store.owed(state="failed") == []
+        shop.outbox.deliver("or_1:label")
+        shop.now += 60
     assert [(row["key"], row["error"]) for row in shop.store.owed(state="failed")] == [
         ("or_1:label", "Refused: The rate has expired.")
     ]
