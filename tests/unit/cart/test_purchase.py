@@ -3,54 +3,16 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cart import purchase as purchases
-from cart.order import CONFIRMING, CREATED, PAID, PAYING, Order
-from cart.outbox import Outbox
-from cart.purchase import Purchase
-from cart.store import CartStore
-from chassis import deadline
-from chassis.database import Database
-from chassis.migrate import migrate
+from cart.order import CONFIRMING, CREATED, PAID, PAYING
 from contracts.errors import Conflict, OutcomeUnknown, PaymentActionRequired, PaymentDeclined, Refused, Unavailable
-from tests.unit.cart.fakes import Bank, Carrier, Postman, Shelf
-from tests.unit.cart.test_order import placed
+from tests.unit.cart.till import Shop, shop
 
-
-class Shop:
-    """A purchase with its neighbours, and a clock that only moves when told."""
-
-    def __init__(self, store: CartStore) -> None:
-        self.now = 1000.0
-        self.store = store
-        self.bank, self.shelf, self.carrier, self.postman = Bank(), Shelf(), Carrier(), Postman()
-        self.outbox = Outbox(store, self.shelf, self.carrier, self.postman, clock=self.clock)
-        self.purchase = Purchase(store, self.bank, self.shelf, self.outbox, clock=self.clock)
-        store.place(placed(), "key")
-
-    def clock(self) -> float:
-        return self.now
-
-    def pay(self, card: str = "tok_visa", cart_id: str = "cart_1") -> Order:
-        return self.purchase.pay("or_1", cart_id, card)
-
-    @property
-    def order(self) -> Order:
-        return self.store.order("or_1")
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    database = Database(f"sqlite:///{tmp_path}/cart.db", "cart")
-    migrate(database)
-    yield Shop(CartStore(database))
-    database.dispose()
+__all__ = ["shop"]
 
 
 def test_a_paid_order_is_charged_its_amount_and_takes_its_stock(shop: Shop) -> None:
@@ -310,116 +272,6 @@ def test_whoever_lost_the_claim_writes_nothing(shop: Shop, monkeypatch: Any) -> 
     assert shop.pay().status == PAID
     assert len(shop.bank.charges) == 1
     assert len(shop.store.owed("or_1")) == 3
-
-
-def test_after_the_money_label_mail_and_text_go_out_once(shop: Shop) -> None:
-    shop.pay()
-    shop.outbox.deliver_order("or_1")
-    shop.outbox.deliver_order("or_1")
-    assert list(shop.carrier.bought) == ["or_1:label"]
-    assert list(shop.postman.mails) == ["or_1:email"]
-    assert list(shop.postman.texts) == ["or_1:sms"]
-    told = shop.outbox.told("or_1")
-    assert told["label_url"] == "http://labels/or_1:label"
-    assert told["notifications"] == {"email": {"status code": "202"}, "sms": {"status code": "201"}}
-    assert shop.order.document["shipping"]["tracking_number"] == "9400"
-    mailed, label = shop.postman.mails["or_1:email"]
-    assert label["tracking_number"] == "9400"
-    assert mailed["shipping"]["carrier"] == "USPS"
-
-
-def test_no_message_goes_out_while_its_label_is_being_bought(shop: Shop, monkeypatch: Any) -> None:
-    """The timer of some copy comes by at any moment: a mail without its tracking number must not be what it does."""
-    shop.pay()
-    buy = shop.carrier.buy_label
-
-    def comes_by() -> None:
-        for key in sorted(shop.store.due(shop.now)):
-            shop.outbox.deliver(key)
-
-    def buy_label(*asked: Any) -> Any:
-        comes_by()
-        return buy(*asked)
-
-    monkeypatch.setattr(shop.carrier, "buy_label", buy_label)
-    assert sorted(shop.store.due(shop.now))[0] == "or_1:email"
-    comes_by()
-    assert list(shop.postman.texts) == ["or_1:sms"]  # its turn is after the label's
-    comes_by()
-    assert shop.postman.mails["or_1:email"][1]["tracking_number"] == "9400"
-
-
-def test_a_message_does_not_wait_for_a_label_that_cannot_be_had(shop: Shop) -> None:
-    shop.carrier.failing = Unavailable("no answer")
-    shop.pay()
-    shop.outbox.deliver_order("or_1")
-    assert shop.postman.mails["or_1:email"][1] is None
-    assert shop.outbox.told("or_1")["notifications"] == {"email": {"status code": "202"}, "sms": {"status code": "201"}}
-
-
-def test_whoever_pays_waits_for_what_the_timer_has_in_hand(shop: Shop) -> None:
-    shop.pay()
-    assert shop.store.claim_owed("or_1:label", "timer", shop.now + 30, shop.now)
-    label = {"label_url": "http://labels/timer", "carrier": "USPS", "tracking_number": "9400"}
-
-    def timer() -> None:
-        time.sleep(0.3)
-        shop.store.settle_owed("or_1:label", "timer", state="done", answer=label)
-
-    def payer() -> None:
-        deadline.begin(time.time() + 10)
-        shop.outbox.deliver_order("or_1")
-
-    both = [threading.Thread(target=part) for part in (timer, payer)]
-    for thread in both:
-        thread.start()
-    for thread in both:
-        thread.join(15)
-    assert shop.postman.mails["or_1:email"][1] == label
-    assert shop.outbox.told("or_1")["label_url"] == "http://labels/timer"
-
-
-def test_a_silent_mailbox_does_not_lose_the_payment(shop: Shop) -> None:
-    shop.postman.failing = Unavailable("no answer")
-    shop.pay()
-    shop.outbox.deliver_order("or_1")
-    assert shop.outbox.told("or_1")["notifications"]["email"] == {"status code": "queued"}
-    assert shop.order.status == PAID
-    shop.postman.failing = None
-    shop.now += 3600
-    for key in shop.store.due(shop.now):
-        shop.outbox.deliver(key)
-    assert shop.outbox.told("or_1")["notifications"]["email"] == {"status code": "202"}
-
-
-def test_what_is_tried_again_waits_longer_and_longer(shop: Shop) -> None:
-    shop.carrier.failing = Unavailable("no answer")
-    shop.pay()
-    waits = []
-    for _ in range(6):
-        shop.outbox.deliver("or_1:label")
-        row = next(row for row in shop.store.owed("or_1") if row["kind"] == "label")
-        waits.append(row["due"] - shop.now)
-        shop.now = row["due"]
-    assert all(0.5 * 2**n <= wait <= 2**n for n, wait in enumerate(waits))
-
-
-def test_what_will_never_be_accepted_is_listed_and_can_be_replayed(shop: Shop) -> None:
-    shop.carrier.failing = Refused("The rate has expired.")
-    shop.pay()
-    for _ in range(5):
-        assert shop.store.owed(state="failed") == []
-        shop.outbox.deliver("or_1:label")
-        shop.now += 60
-    assert [(row["key"], row["error"]) for row in shop.store.owed(state="failed")] == [
-        ("or_1:label", "Refused: The rate has expired.")
-    ]
-    assert shop.outbox.told("or_1")["label_url"] is None
-    shop.carrier.failing = None
-    assert shop.store.owe_again("or_1:label")
-    shop.now = 1e12  # put back at the real time
-    shop.outbox.deliver("or_1:label")
-    assert shop.outbox.told("or_1")["label_url"] == "http://labels/or_1:label"
 
 
 def test_another_carts_order_is_not_there(shop: Shop) -> None:

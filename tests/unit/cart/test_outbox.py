@@ -1,0 +1,124 @@
+"""After the money: what is owed goes out, once, at once or later."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from cart.order import PAID
+from chassis import deadline
+from contracts.errors import Refused, Unavailable
+from tests.unit.cart.till import Shop, shop
+
+__all__ = ["shop"]
+
+
+def test_after_the_money_label_mail_and_text_go_out_once(shop: Shop) -> None:
+    shop.pay()
+    shop.outbox.deliver_order("or_1")
+    shop.outbox.deliver_order("or_1")
+    assert list(shop.carrier.bought) == ["or_1:label"]
+    assert list(shop.postman.mails) == ["or_1:email"]
+    assert list(shop.postman.texts) == ["or_1:sms"]
+    told = shop.outbox.told("or_1")
+    assert told["label_url"] == "http://labels/or_1:label"
+    assert told["notifications"] == {"email": {"status code": "202"}, "sms": {"status code": "201"}}
+    assert shop.order.document["shipping"]["tracking_number"] == "9400"
+    mailed, label = shop.postman.mails["or_1:email"]
+    assert label["tracking_number"] == "9400"
+    assert mailed["shipping"]["carrier"] == "USPS"
+
+
+def test_no_message_goes_out_while_its_label_is_being_bought(shop: Shop, monkeypatch: Any) -> None:
+    """The timer of some copy comes by at any moment: a mail without its tracking number must not be what it does."""
+    shop.pay()
+    buy = shop.carrier.buy_label
+
+    def comes_by() -> None:
+        for key in sorted(shop.store.due(shop.now)):
+            shop.outbox.deliver(key)
+
+    def buy_label(*asked: Any) -> Any:
+        comes_by()
+        return buy(*asked)
+
+    monkeypatch.setattr(shop.carrier, "buy_label", buy_label)
+    assert sorted(shop.store.due(shop.now))[0] == "or_1:email"
+    comes_by()
+    assert list(shop.postman.texts) == ["or_1:sms"]  # its turn is after the label's
+    comes_by()
+    assert shop.postman.mails["or_1:email"][1]["tracking_number"] == "9400"
+
+
+def test_a_message_does_not_wait_for_a_label_that_cannot_be_had(shop: Shop) -> None:
+    shop.carrier.failing = Unavailable("no answer")
+    shop.pay()
+    shop.outbox.deliver_order("or_1")
+    assert shop.postman.mails["or_1:email"][1] is None
+    assert shop.outbox.told("or_1")["notifications"] == {"email": {"status code": "202"}, "sms": {"status code": "201"}}
+
+
+def test_whoever_pays_waits_for_what_the_timer_has_in_hand(shop: Shop) -> None:
+    shop.pay()
+    assert shop.store.claim_owed("or_1:label", "timer", shop.now + 30, shop.now)
+    label = {"label_url": "http://labels/timer", "carrier": "USPS", "tracking_number": "9400"}
+
+    def timer() -> None:
+        time.sleep(0.3)
+        shop.store.settle_owed("or_1:label", "timer", state="done", answer=label)
+
+    def payer() -> None:
+        deadline.begin(time.time() + 10)
+        shop.outbox.deliver_order("or_1")
+
+    both = [threading.Thread(target=part) for part in (timer, payer)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join(15)
+    assert shop.postman.mails["or_1:email"][1] == label
+    assert shop.outbox.told("or_1")["label_url"] == "http://labels/timer"
+
+
+def test_a_silent_mailbox_does_not_lose_the_payment(shop: Shop) -> None:
+    shop.postman.failing = Unavailable("no answer")
+    shop.pay()
+    shop.outbox.deliver_order("or_1")
+    assert shop.outbox.told("or_1")["notifications"]["email"] == {"status code": "queued"}
+    assert shop.order.status == PAID
+    shop.postman.failing = None
+    shop.now += 3600
+    for key in shop.store.due(shop.now):
+        shop.outbox.deliver(key)
+    assert shop.outbox.told("or_1")["notifications"]["email"] == {"status code": "202"}
+
+
+def test_what_is_tried_again_waits_longer_and_longer(shop: Shop) -> None:
+    shop.carrier.failing = Unavailable("no answer")
+    shop.pay()
+    waits = []
+    for _ in range(6):
+        shop.outbox.deliver("or_1:label")
+        row = next(row for row in shop.store.owed("or_1") if row["kind"] == "label")
+        waits.append(row["due"] - shop.now)
+        shop.now = row["due"]
+    assert all(0.5 * 2**n <= wait <= 2**n for n, wait in enumerate(waits))
+
+
+def test_what_will_never_be_accepted_is_listed_and_can_be_replayed(shop: Shop) -> None:
+    shop.carrier.failing = Refused("The rate has expired.")
+    shop.pay()
+    for _ in range(5):
+        assert shop.store.owed(state="failed") == []
+        shop.outbox.deliver("or_1:label")
+        shop.now += 60
+    assert [(row["key"], row["error"]) for row in shop.store.owed(state="failed")] == [
+        ("or_1:label", "Refused: The rate has expired.")
+    ]
+    assert shop.outbox.told("or_1")["label_url"] is None
+    shop.carrier.failing = None
+    assert shop.store.owe_again("or_1:label")
+    shop.now = 1e12  # put back at the real time
+    shop.outbox.deliver("or_1:label")
+    assert shop.outbox.told("or_1")["label_url"] == "http://labels/or_1:label"
