@@ -19,6 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.pool import StaticPool
 
+from chassis.presence import Presence
 from chassis.settings import Settings
 from contracts.errors import Unavailable
 
@@ -55,6 +56,9 @@ class Database:
     Args:
         url: an SQLAlchemy URL, as `url_for` makes it.
         service: names the schema on PostgreSQL, so that four services share one database and no table.
+
+    Attributes:
+        presence: which copies of the service are alive, this one among them.
     """
 
     def __init__(self, url: str | URL, service: str) -> None:
@@ -65,6 +69,7 @@ class Database:
             self.engine = _sqlite(self.url)
         else:
             self.engine = _postgresql(self.url, service)
+        self.presence = Presence(self)
 
     @property
     def in_memory(self) -> bool:
@@ -182,8 +187,14 @@ class StoreProvider(DependencyProvider):
 
             migrate(self.database)
         self.store = self.store_class(self.database)
+        self._beats: Any = None
+
+    def start(self) -> None:
+        self._beats = self.container.spawn_managed_thread(self.database.presence.run, identifier="presence")
 
     def stop(self) -> None:
+        if self._beats is not None:
+            self._beats.kill()
         self.database.dispose()
 
     def get_dependency(self, worker_ctx: Any) -> Any:

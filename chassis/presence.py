@@ -1,0 +1,93 @@
+"""Which copies of a service are alive: each says so every second, so that the work of one that was killed is taken up
+by another within seconds, however long the work itself may take.
+
+A claim on a piece of work names its holder. The claim is void when its time has run out, or when its holder has not
+been seen for `GONE` seconds. A copy that merely stood still that long finds its claim lost when it writes, and every
+provider that can be asked is asked before a step is taken a second time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from contracts.errors import Unavailable
+
+if TYPE_CHECKING:
+    from chassis.database import Database
+
+metadata = sa.MetaData()
+
+presence = sa.Table(
+    "presence",
+    metadata,
+    sa.Column("holder", sa.String(64), primary_key=True),
+    sa.Column("seen", sa.Float(53), nullable=False),
+)
+
+# How often a copy says that it is there (seconds).
+BEAT = 1.0
+# For how long it is believed (seconds): several beats and a writer's whole wait for SQLite's lock may be late.
+GONE = 4.0
+# How long a copy that has gone is remembered (seconds): nothing depends on it.
+KEPT = 3600.0
+
+
+class Presence:
+    """The copies of one service that share a database.
+
+    Args:
+        database: theirs.
+        clock: Unix seconds; another one in tests.
+
+    Attributes:
+        holder: this process, among all of them.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+        self._beaten = 0.0
+        self.holder = uuid.uuid4().hex
+
+    def beat(self) -> None:
+        """Say that this process is there."""
+        now = self._clock()
+        with self._database.write() as connection:
+            here = presence.c.holder == self.holder
+            if connection.execute(sa.update(presence).where(here).values(seen=now)).rowcount == 0:
+                connection.execute(sa.insert(presence).values(holder=self.holder, seen=now))
+                connection.execute(sa.delete(presence).where(presence.c.seen < now - KEPT))
+        self._beaten = now
+
+    def hold(self) -> str:
+        """`holder`, for a claim that is about to be taken: others can see that this process is there.
+
+        Call it outside of a transaction. Raises Unavailable.
+        """
+        if self._clock() - self._beaten > BEAT:
+            self.beat()
+        return self.holder
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the others still take this process for alive: asked before a step that no key protects."""
+        return self._clock() - self._beaten < GONE
+
+    def is_gone(self, column: Any) -> sa.ColumnElement[bool]:
+        """The condition that the holder in `column` has not been seen lately (also when there is none)."""
+        alive = sa.select(presence.c.holder).where(presence.c.seen >= self._clock() - GONE)
+        return sa.or_(column.is_(None), column.not_in(alive))
+
+    def run(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Beat until the greenlet is killed; a database that does not answer is tried again."""
+        while True:
+            # A call finds that out, and says so.
+            with contextlib.suppress(Unavailable, sa.exc.SQLAlchemyError):
+                self.beat()
+            sleep(BEAT)

@@ -1,0 +1,75 @@
+"""Who is alive: a copy that beats holds what it claimed, one that does not is gone after a few seconds."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from chassis.database import Database
+from chassis.presence import GONE, Presence, presence
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def gone(database: Database, watcher: Presence, holder: str | None) -> bool:
+    with database.read() as connection:
+        answer = connection.execute(sa.select(watcher.is_gone(sa.literal(holder, sa.String)))).scalar_one()
+    return bool(answer)
+
+
+def test_a_copy_is_there_while_it_beats_and_gone_when_it_stops(database: Callable[[str], Database]) -> None:
+    here = database("cart")
+    clock = Clock()
+    first, second = Presence(here, clock), Presence(here, clock)
+    holder = first.hold()
+    assert not gone(here, second, holder)
+    assert first.fresh
+    clock.now += GONE - 0.1
+    assert not gone(here, second, holder)
+    first.beat()
+    clock.now += GONE - 0.1
+    assert not gone(here, second, holder)
+    clock.now += 0.2
+    assert gone(here, second, holder)
+    assert not first.fresh
+    assert gone(here, second, None), "what nobody holds is nobody's"
+
+
+def test_holding_makes_a_copy_seen_that_has_not_beaten_lately(database: Callable[[str], Database]) -> None:
+    here = database("cart")
+    clock = Clock()
+    first = Presence(here, clock)
+    first.hold()
+    clock.now += 60
+    assert not gone(here, Presence(here, clock), first.hold())
+
+
+def test_copies_that_have_long_gone_are_forgotten(database: Callable[[str], Database]) -> None:
+    here = database("cart")
+    clock = Clock()
+    Presence(here, clock).beat()
+    clock.now += 7200
+    Presence(here, clock).beat()
+    with here.read() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(presence)).scalar_one() == 1
+
+
+def test_a_process_dies_at_the_point_that_was_asked_for_and_only_once(tmp_path: Path) -> None:
+    (tmp_path / "pay-claim-begun").touch()
+    program = "from chassis.points import reached\nreached('pay:other')\nreached('pay:claim:begun')\nprint('past it')"
+    command = [sys.executable, "-c", program]
+    env = {**os.environ, "CRASH_POINTS": str(tmp_path)}
+    killed = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, "")
+    again = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert (again.returncode, again.stdout) == (0, "past it\n")
