@@ -1,4 +1,4 @@
-"""The tables that every service's database has, for the migrations of the four: who is alive, and what was answered."""
+"""The tables that services' databases have in common, for their migrations."""
 
 from __future__ import annotations
 
@@ -26,3 +26,22 @@ def create_presence_and_answers() -> None:
         sa.Column("answer", sa.Text),
     )
     op.create_index("answers_began", "answers", ["began"])
+
+
+def create_events() -> None:
+    """Create ``events`` (see `chassis.inbox`): what providers sent, kept before it is answered."""
+    op.create_table(
+        "events",
+        sa.Column("id", sa.String(255), primary_key=True),
+        sa.Column("kind", sa.String(128), nullable=False),
+        sa.Column("body", sa.JSON, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("received", sa.Float(53), nullable=False),
+        sa.Column("due", sa.Float(53), nullable=False),
+        sa.Column("tries", sa.Integer, nullable=False),
+        sa.Column("claim", sa.String(64)),
+        sa.Column("holder", sa.String(64)),
+        sa.Column("until", sa.Float(53), nullable=False),
+        sa.Column("error", sa.Text),
+    )
+    op.create_index("events_due", "events", ["state", "due"])

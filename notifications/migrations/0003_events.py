@@ -1,0 +1,10 @@
+"""What the provider sent to the service's webhook."""
+
+from chassis.shared_tables import create_events
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    create_events()
