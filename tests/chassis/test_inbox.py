@@ -1,0 +1,222 @@
+"""Events of providers: kept once, handled once, tried again a few times, then parked where an operator sees them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from chassis.database import Database
+from chassis.inbox import KEPT, LEASE, TRIES, Inbox
+from chassis.presence import GONE, Presence
+from contracts.errors import InvalidRequest, Unavailable
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Desk:
+    """A copy of a service with its own presence, on a clock that the test moves."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self.database = Database(database.url, database.service)
+        self.database.presence = Presence(self.database, clock)
+        self.inbox = Inbox(self.database, clock)
+        self.handled: list[tuple[str, dict[str, Any]]] = []
+
+    def handle(self, event_id: str) -> bool:
+        return self.inbox.handle(event_id, lambda kind, body: self.handled.append((kind, body)))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def copies(database: Callable[[str], Database], clock: Clock) -> Any:
+    here = database("cart")
+    desks = [Desk(here, clock), Desk(here, clock)]
+    yield desks
+    for desk in desks:
+        desk.database.dispose()
+
+
+def fails(kind: str, body: dict[str, Any]) -> None:
+    raise Unavailable("not now")
+
+
+def test_an_event_is_kept_and_handled_once(copies: list[Desk], clock: Clock) -> None:
+    one, other = copies
+    assert one.inbox.keep("evt_1", "payment_intent.succeeded", {"a": [1, "\u0000ü"]})
+    assert not other.inbox.keep("evt_1", "payment_intent.succeeded", {"a": 2})
+    assert other.inbox.due(clock.now) == ["evt_1"]
+    assert other.handle("evt_1")
+    assert not one.handle("evt_1")
+    assert not one.inbox.keep("evt_1", "payment_intent.succeeded", {"a": 3})
+    assert one.handled + other.handled == [("payment_intent.succeeded", {"a": [1, "\u0000ü"]})]
+    assert one.inbox.due(clock.now) == []
+    assert [event["tries"] for event in one.inbox.listed("done")] == [1]
+
+
+def test_of_many_who_keep_and_handle_at_once_one_does(database: Callable[[str], Database]) -> None:
+    here = database("cart")
+    desks = [Desk(here, time.time) for _ in range(6)]  # type: ignore[arg-type]
+    gate = threading.Barrier(len(desks))
+    kept: list[bool] = []
+
+    def run(desk: Desk) -> None:
+        for number in range(5):
+            gate.wait(30)
+            kept.append(desk.inbox.keep(f"evt_{number}", "kind", {}))
+            desk.handle(f"evt_{number}")
+
+    threads = [threading.Thread(target=run, args=(desk,)) for desk in desks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sum(kept) == 5
+    assert len(kept) == 30
+    assert sum(len(desk.handled) for desk in desks) == 5
+    for desk in desks:
+        desk.database.dispose()
+
+
+def test_what_is_in_hand_is_nobody_elses_until_its_holder_is_gone(copies: list[Desk], clock: Clock) -> None:
+    one, other = copies
+    one.inbox.keep("evt_1", "kind", {})
+
+    def killed(kind: str, body: dict[str, Any]) -> None:
+        assert other.inbox.due(clock.now) == []
+        assert not other.handle("evt_1")
+        raise KeyboardInterrupt  # nothing is settled, as when the process is killed
+
+    with pytest.raises(KeyboardInterrupt):
+        one.inbox.handle("evt_1", killed)
+    clock.now += GONE - 0.1
+    assert other.inbox.due(clock.now) == []
+    assert not other.handle("evt_1")
+    clock.now += 0.2
+    assert other.inbox.due(clock.now) == ["evt_1"]
+    assert other.handle("evt_1")
+
+
+def test_a_claim_ends_at_its_time_even_when_its_holder_lives(copies: list[Desk], clock: Clock) -> None:
+    one, other = copies
+    one.inbox.keep("evt_1", "kind", {})
+
+    def stuck(kind: str, body: dict[str, Any]) -> None:
+        clock.now += LEASE + 1
+        one.database.presence.beat()
+        assert other.handle("evt_1")
+
+    assert one.inbox.handle("evt_1", stuck)
+    assert len(other.handled) == 1
+    assert [event["state"] for event in one.inbox.listed("done")] == ["done"]
+
+
+def test_whoever_lost_its_claim_does_not_undo_what_the_other_settled(copies: list[Desk], clock: Clock) -> None:
+    one, other = copies
+    one.inbox.keep("evt_1", "kind", {})
+
+    def slow(kind: str, body: dict[str, Any]) -> None:
+        clock.now += LEASE + 1
+        assert other.handle("evt_1")
+        raise Unavailable("too late")
+
+    one.inbox.handle("evt_1", slow)
+    assert one.inbox.due(clock.now + 100) == []
+    assert len(one.inbox.listed("done")) == 1
+
+
+def test_it_is_tried_five_times_ever_later_then_parked_and_replayed(copies: list[Desk], clock: Clock) -> None:
+    desk = copies[0]
+    desk.inbox.keep("evt_1", "kind", {})
+    for pause in (1, 2, 4, 8):
+        assert not desk.inbox.handle("evt_1", fails)
+        assert desk.inbox.listed("waiting")[0]["error"] == "Unavailable: not now"
+        clock.now += pause - 0.01
+        assert desk.inbox.due(clock.now) == []
+        assert not desk.handle("evt_1")
+        clock.now += pause * 0.25 + 0.02
+        assert desk.inbox.due(clock.now) == ["evt_1"]
+    assert desk.inbox.listed() == []
+    assert not desk.inbox.handle("evt_1", fails)
+    clock.now += 10_000
+    assert desk.inbox.due(clock.now) == []
+    assert not desk.handle("evt_1")
+    assert [(event["id"], event["tries"], event["error"]) for event in desk.inbox.listed()] == [
+        ("evt_1", TRIES, "Unavailable: not now")
+    ]
+    assert not desk.inbox.again("evt_2")
+    assert desk.inbox.again("evt_1")
+    assert not desk.inbox.again("evt_1")
+    assert desk.handle("evt_1")
+    assert desk.inbox.listed() == []
+
+
+def test_a_bug_in_a_handler_counts_as_a_try_and_stops_nobody(copies: list[Desk], clock: Clock) -> None:
+    desk = copies[0]
+    desk.inbox.keep("evt_1", "kind", {})
+    assert not desk.inbox.handle("evt_1", lambda kind, body: body["nothing"])
+    assert desk.inbox.listed("waiting")[0]["error"] == "KeyError: 'nothing'"
+
+
+def test_an_event_that_kills_whoever_handles_it_is_parked_too(copies: list[Desk], clock: Clock) -> None:
+    desk = copies[0]
+    desk.inbox.keep("evt_1", "kind", {})
+
+    def killed(kind: str, body: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(TRIES):
+        with pytest.raises(KeyboardInterrupt):
+            desk.inbox.handle("evt_1", killed)
+        clock.now += LEASE
+    assert not desk.inbox.handle("evt_1", killed)
+    assert desk.inbox.listed()[0]["error"] == "left in the middle each time"
+
+
+def test_what_is_done_is_forgotten_in_the_end_and_what_failed_is_not(copies: list[Desk], clock: Clock) -> None:
+    desk = copies[0]
+    for name in ("done", "failed"):
+        desk.inbox.keep(name, "kind", {})
+    desk.handle("done")
+    for _ in range(TRIES):
+        desk.inbox.handle("failed", fails)
+        clock.now += 10
+    desk.inbox.forget(clock.now - KEPT)
+    assert len(desk.inbox.listed("done")) == 1
+    desk.inbox.forget(clock.now)
+    assert desk.inbox.listed("done") == []
+    assert len(desk.inbox.listed("failed")) == 1
+
+
+@pytest.mark.parametrize(
+    ("event_id", "kind"), [("", "kind"), ("e" * 256, "kind"), ("a\0b", "kind"), ("evt", ""), (None, "k")]
+)
+def test_an_event_that_no_database_can_name_is_refused(copies: list[Desk], event_id: Any, kind: str) -> None:
+    with pytest.raises(InvalidRequest):
+        copies[0].inbox.keep(event_id, kind, {})
+
+
+def test_nothing_is_said_to_be_kept_when_it_could_not_be(copies: list[Desk]) -> None:
+    with copies[0].database.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE events RENAME TO gone"))
+    with pytest.raises((Unavailable, sa.exc.SQLAlchemyError)):
+        copies[0].inbox.keep("evt_1", "kind", {})
+
+
+def test_an_unknown_state_is_refused(copies: list[Desk]) -> None:
+    with pytest.raises(InvalidRequest):
+        copies[0].inbox.listed("lost")
