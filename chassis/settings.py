@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ SANDBOX_KEYS = {
     "sendgrid": ".".join(("SG", "sandbox")),
 }
 SANDBOX_TWILIO_TOKEN = "sandbox"  # noqa: S105
+# What the sandbox signs its webhooks with. Twilio's are signed with the token above, SendGrid's with a key of its own.
+SANDBOX_WEBHOOK_SECRETS = {name: "_".join(("whsec", "sandbox", name)) for name in ("stripe", "shippo")}
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ class Settings:
     pay_timeout: float
     provider_connect_timeout: float
     provider_timeout: float
+    # Of what providers send by themselves: what Stripe's and Shippo's are signed with ("" when nobody said: none can be
+    # verified), the URL of the gateway as they know it, and SendGrid's public key ("": it is asked of SendGrid).
+    stripe_webhook_secret: str = field(repr=False)
+    shippo_webhook_secret: str = field(repr=False)
+    sendgrid_webhook_key: str
+    public_url: str
 
     @property
     def live(self) -> bool:
@@ -101,6 +109,10 @@ class Settings:
             pay_timeout=_seconds(config, "PAY_TIMEOUT"),
             provider_connect_timeout=_seconds(config, "PROVIDER_CONNECT_TIMEOUT"),
             provider_timeout=_seconds(config, "PROVIDER_TIMEOUT"),
+            stripe_webhook_secret=_webhook_secret(config, "stripe", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_KEY"),
+            shippo_webhook_secret=_webhook_secret(config, "shippo", "SHIPPO_WEBHOOK_SECRET", "SHIPPO_API_KEY"),
+            sendgrid_webhook_key=_text(config, "SENDGRID_WEBHOOK_PUBLIC_KEY"),
+            public_url=_text(config, "PUBLIC_URL").rstrip("/"),
         )
 
 
@@ -127,6 +139,11 @@ def _seconds(config: dict[str, Any], name: str) -> float:
     if not 0 < seconds < 3600:
         raise ValueError(f"{name} must be more than 0 and less than 3600 seconds, not {value!r}.")
     return seconds
+
+
+def _webhook_secret(config: dict[str, Any], name: str, secret_name: str, key_name: str) -> str:
+    # The sandbox's is known to everybody: with a real provider it would let anybody in.
+    return _text(config, secret_name) or ("" if _text(config, key_name) else SANDBOX_WEBHOOK_SECRETS[name])
 
 
 def _provider(

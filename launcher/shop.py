@@ -191,6 +191,8 @@ class Shop:
             SANDBOX_HOST=self.place.sandbox_host,
             SANDBOX_PORT=str(self.place.sandbox_port),
             SANDBOX_URL=self.place.effective_sandbox_url,
+            PUBLIC_URL=env.get("PUBLIC_URL") or self.place.gateway_url,
+            WEBHOOK_URL=env.get("WEBHOOK_URL") or self.place.gateway_url,
             PYTHONUNBUFFERED="1",
             PATH=os.pathsep.join([env.get("PATH", os.defpath), *BIN_DIRS]),
         )
@@ -287,7 +289,7 @@ class Shop:
 def without_keys(env: Mapping[str, str]) -> dict[str, str]:
     """`env` without anything that would make a copy talk to a real provider, or share something with another copy."""
     private = ("STRIPE_", "SHIPPO_", "TWILIO_", "SENDGRID_", "GATEWAY_", "SANDBOX_", "ADMIN_API_KEYS")
-    shared = ("AMQP_URI", "DATABASE_URL", "VAR_DIR", processes.MARK)
+    shared = ("AMQP_URI", "DATABASE_URL", "VAR_DIR", "PUBLIC_URL", "WEBHOOK_URL", processes.MARK)
     return {
         name: value
         for name, value in env.items()

@@ -12,6 +12,9 @@ SHIPPO_KEY = "shippo_sandbox"
 TWILIO_ACCOUNT = "AC" + "0" * 32
 TWILIO_TOKEN = "sandbox"  # noqa: S105 - not a secret: the sandbox guards nothing
 SENDGRID_KEY = "SG.sandbox"
+# What webhooks are signed with when the environment names nothing else.
+STRIPE_WEBHOOK_SECRET = "whsec_sandbox_stripe"  # noqa: S105
+SHIPPO_WEBHOOK_SECRET = "whsec_sandbox_shippo"  # noqa: S105
 
 
 class BadSetting(Exception):
@@ -24,25 +27,35 @@ class SandboxSettings:
 
     host, port: the address to bind (port 0: any free one). var_dir: the folder of `sandbox.db`.
     public_url: what label and 3-D Secure addresses start with; None means the bound address.
+    webhook_url: the gateway that webhooks are sent to; stripe_secret, shippo_secret: what those two are signed with.
     """
 
     host: str
     port: int
     var_dir: Path
     public_url: str | None
+    webhook_url: str = "http://127.0.0.1:8000"
+    stripe_secret: str = STRIPE_WEBHOOK_SECRET
+    shippo_secret: str = SHIPPO_WEBHOOK_SECRET
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> SandboxSettings:
-        """The settings of SANDBOX_HOST, SANDBOX_PORT, VAR_DIR, SANDBOX_PUBLIC_URL; BadSetting when one is unusable."""
+        """The settings of the environment (see .env.example); BadSetting when one is unusable."""
         port = environment.get("SANDBOX_PORT") or "8100"
         if not port.isdigit() or int(port) > 65535:
             raise BadSetting(f"SANDBOX_PORT must be a port number from 0 to 65535, not {port!r}.")
         public_url = environment.get("SANDBOX_PUBLIC_URL") or None
-        if public_url is not None and not public_url.startswith(("http://", "https://")):
-            raise BadSetting(f"SANDBOX_PUBLIC_URL must begin with http:// or https://, not {public_url!r}.")
+        gateway_port = environment.get("GATEWAY_PORT") or "8000"
+        webhook_url = environment.get("WEBHOOK_URL") or f"http://127.0.0.1:{gateway_port}"
+        for name, url in (("SANDBOX_PUBLIC_URL", public_url), ("WEBHOOK_URL", webhook_url)):
+            if url is not None and not url.startswith(("http://", "https://")):
+                raise BadSetting(f"{name} must begin with http:// or https://, not {url!r}.")
         return cls(
             host=environment.get("SANDBOX_HOST") or "127.0.0.1",
             port=int(port),
             var_dir=Path(environment.get("VAR_DIR") or "var"),
             public_url=public_url.rstrip("/") if public_url else None,
+            webhook_url=webhook_url.rstrip("/"),
+            stripe_secret=environment.get("STRIPE_WEBHOOK_SECRET") or STRIPE_WEBHOOK_SECRET,
+            shippo_secret=environment.get("SHIPPO_WEBHOOK_SECRET") or SHIPPO_WEBHOOK_SECRET,
         )

@@ -12,11 +12,12 @@ ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config.yml"
 CLEAN = ("AMQP_URI", "VAR_DIR", "DATABASE_URL", "SANDBOX_URL", "ADMIN_API_KEYS", "CART_ID_REQUIRED", "RPC_TIMEOUT")
 KEYS = ("STRIPE_API_KEY", "SHIPPO_API_KEY", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "SENDGRID_API_KEY")
+WEBHOOKS = ("STRIPE_WEBHOOK_SECRET", "SHIPPO_WEBHOOK_SECRET", "SENDGRID_WEBHOOK_PUBLIC_KEY", "PUBLIC_URL")
 
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*CLEAN, *KEYS):
+    for name in (*CLEAN, *KEYS, *WEBHOOKS):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -89,3 +90,21 @@ def test_twilios_account_needs_its_token(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_flag_is_read_as_people_write_it(monkeypatch: pytest.MonkeyPatch, given: str, meant: bool) -> None:
     monkeypatch.setenv("CART_ID_REQUIRED", given)
     assert Settings.load(CONFIG).cart_id_required is meant
+
+
+def test_the_sandboxs_webhook_secrets_hold_only_while_the_provider_is_the_sandbox(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = Settings.load(CONFIG)
+    secrets = (settings.stripe_webhook_secret, settings.shippo_webhook_secret)
+    assert all(secrets)
+    assert len(set(secrets)) == 2
+    assert (settings.sendgrid_webhook_key, settings.public_url) == ("", "http://127.0.0.1:8000")
+    monkeypatch.setenv("STRIPE_API_KEY", "real-key")
+    settings = Settings.load(CONFIG)
+    assert (settings.stripe_webhook_secret, settings.shippo_webhook_secret) == ("", secrets[1])
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "said-by-stripe")
+    monkeypatch.setenv("PUBLIC_URL", "https://shop.example/")
+    settings = Settings.load(CONFIG)
+    assert (settings.stripe_webhook_secret, settings.public_url) == ("said-by-stripe", "https://shop.example")
+    assert "said-by-stripe" not in repr(settings)

@@ -25,8 +25,8 @@ CODE = [
     *("install_run_project", "config.yml", "docker-compose.yml", "Dockerfile"),
     *(str(path) for part in ("chassis", "gateway", "launcher", "sandbox") for path in Path(ROOT, part).rglob("*.py")),
 ]
-# Read, and nobody's to set for this shop.
-SYSTEMS_OWN = {"PATH", "HOME"}
+# Read, and nobody's to set for this shop: the system's, and what tests kill a process with.
+SYSTEMS_OWN = {"PATH", "HOME", "CRASH_POINTS"}
 # What compose settles itself: inside its network there is one broker, one database and one sandbox.
 COMPOSES_OWN = {"AMQP_URI", "DATABASE_URL", "SANDBOX_URL", "VAR_DIR"}
 
