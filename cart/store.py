@@ -100,6 +100,11 @@ class CartStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def database(self) -> Database:
+        """The service's database, for what else is kept in it."""
+        return self._database
+
     def ping(self) -> None:
         self._database.ping()
 

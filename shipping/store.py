@@ -70,6 +70,11 @@ class ShippingStore:
         self._database = database
         self._insert: Any = postgresql.insert if database.dialect == "postgresql" else sqlite.insert
 
+    @property
+    def database(self) -> Database:
+        """The service's database, for what else is kept in it."""
+        return self._database
+
     def ping(self) -> None:
         """Raises Unavailable when the database cannot be asked."""
         self._database.ping()

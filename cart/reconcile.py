@@ -1,0 +1,324 @@
+"""When an order and what its provider says of it disagree: rules alone, no framework, nothing asked.
+
+Whatever changed within the grace (`until` is now less it) may still be under way, and is left alone. Repair is only
+proposed where it can take no money, give none back, and lose nothing that a person would want to decide on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from cart.order import CANCELED, CONFIRMING, FULFILLED, PAID, PAYING, Order
+from cart.payments import ACTION, OPEN, SUCCEEDED
+from contracts.differences import Difference
+
+# What `CartService.mend` can do.
+FINISH, CALL_OFF, TAKE_UP, OWE, GIVE_BACK = "finish", "call off", "take up", "owe", "give back"
+
+# What is owed once an order is paid, by the names that the outbox has for them.
+LABEL = "label"
+OWED = (LABEL, "email", "sms")
+
+REFUND_BY_HAND = "refund it in Stripe's dashboard, if it is nobody's"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A payment, as the provider's list has it.
+
+    Attributes:
+        id: ``pi_…``.
+        state: in the words of `cart.payments`.
+        amount: what it takes, or took, in the currency's smallest unit.
+        currency: as the provider writes it, small letters.
+        order_id: the order that it was opened for, or None when that is not said.
+        refunded: how much of it has been given back.
+        created: Unix seconds.
+    """
+
+    id: str
+    state: str
+    amount: int
+    currency: str
+    order_id: str | None
+    refunded: int = 0
+    created: float = 0.0
+
+    def __str__(self) -> str:
+        back = f", {self.refunded} of it given back" if self.refunded else ""
+        return f"{self.state}, {self.amount} {self.currency} ({self.id}){back}"
+
+    @property
+    def taken(self) -> int:
+        """The money that the shop has of it."""
+        return self.amount - self.refunded if self.state == SUCCEEDED else 0
+
+
+@dataclass(frozen=True)
+class Refunded:
+    """A refund, as either side has it.
+
+    Attributes:
+        id: ``re_…``; payment: ``pi_…``; amount: in the smallest unit; state: ``succeeded``, ``pending``, ``failed`` …
+        order_id: ours, when known.
+        created: Unix seconds.
+    """
+
+    id: str
+    payment: str
+    amount: int
+    state: str
+    order_id: str | None = None
+    created: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.amount} given back, {self.state} ({self.id})"
+
+    @property
+    def stands(self) -> bool:
+        """Whether the money goes back, or has gone."""
+        return self.state not in ("failed", "canceled")
+
+
+def said(order: Order) -> str:
+    """An order in a few words."""
+    payment = f", payment {order.payment}" if order.payment else ", no payment"
+    return f"{order.status}, {order.amount} {order.currency}{payment}"
+
+
+def under_way(order: Order, until: float) -> bool:
+    """Whether something has happened to it within the grace."""
+    return float(order.document["updated"]) > until
+
+
+def compare_payments(
+    payments: Iterable[Listed], orders: Mapping[str, Order], by_payment: Mapping[str, Order], until: float
+) -> list[Difference]:
+    """What a page of the provider's payments and our orders say differently.
+
+    Args:
+        payments: the page.
+        orders: of those named in it, by the order's id.
+        by_payment: the orders that one of these payments is the payment of, by the payment's id.
+        until: what is younger (Unix seconds) may still be under way.
+    """
+    found = []
+    for payment in payments:
+        order = by_payment.get(payment.id) or orders.get(payment.order_id or "")
+        if payment.created > until or (order is not None and under_way(order, until)):
+            continue
+        difference = _lone(payment) if order is None else _payment(payment, order, until)
+        if difference is not None:
+            found.append(difference)
+    return found
+
+
+def compare_missing(ids: Iterable[str], by_payment: Mapping[str, Order]) -> list[Difference]:
+    """What to say of orders whose payment the provider does not know at all."""
+    return [
+        Difference(
+            "payment unknown at Stripe",
+            by_payment[payment].id,
+            said(by_payment[payment]),
+            f"Stripe says: no such payment ({payment})",
+            advice="is this the key of the account that took it?",
+        )
+        for payment in ids
+        if payment in by_payment
+    ]
+
+
+def _lone(payment: Listed) -> Difference | None:
+    if payment.taken <= 0:
+        return None
+    return Difference(
+        "charge without an order",
+        payment.order_id or payment.id,
+        "no such order",
+        f"Stripe says: {payment}",
+        advice=REFUND_BY_HAND,
+    )
+
+
+def _payment(payment: Listed, order: Order, until: float) -> Difference | None:
+    ours, theirs, fix = said(order), f"Stripe says: {payment}", {"order": order.id, "payment": payment.id}
+    mine = order.payment == payment.id
+
+    def mendable(kind: str, repair: str, do: str) -> Difference:
+        return Difference(kind, order.id, ours, theirs, repair, fix={"do": do, **fix})
+
+    def by_hand(kind: str, advice: str) -> Difference:
+        return Difference(kind, order.id, ours, theirs, advice=advice)
+
+    if order.status == CANCELED:
+        if payment.taken > 0:
+            return by_hand("charge of a canceled order", REFUND_BY_HAND)
+        if payment.state in (OPEN, ACTION):
+            return mendable("open payment of a canceled order", "cancel the payment", CALL_OFF)
+        return None
+    if order.settled and mine:
+        if payment.state != SUCCEEDED:
+            return by_hand("order paid, payment not taken", "ask Stripe; nothing was sent back by the shop")
+        if (payment.amount, payment.currency) != (order.amount, order.currency):
+            return by_hand("another amount was taken", "refund or ask for the rest")
+        return None
+    if order.settled:
+        if payment.taken > 0:
+            return by_hand("charged twice", "refund the payment that the order does not name, in Stripe's dashboard")
+        if payment.state in (OPEN, ACTION):
+            return mendable("open payment of a paid order", "cancel the payment", CALL_OFF)
+        return None
+    if payment.taken > 0:
+        if (payment.amount, payment.currency) != (order.amount, order.currency):
+            return by_hand("another amount was taken", REFUND_BY_HAND)
+        if mine or order.payment is None:
+            return mendable("payment taken, order not paid", "finish the order", FINISH)
+        return by_hand("charge that its order does not name", REFUND_BY_HAND)
+    if mine and order.status in (PAYING, CONFIRMING) and order.lease <= until:
+        return mendable("payment stands still", "take it up where it stands", FINISH)
+    return None
+
+
+def compare_refunds(
+    refunds: Iterable[Refunded], ours: Mapping[str, Refunded], by_payment: Mapping[str, Order], until: float
+) -> list[Difference]:
+    """What a page of the provider's refunds and ours say differently.
+
+    Args:
+        refunds: the page.
+        ours: those of ours that the page names, by the provider's id.
+        by_payment: the orders of the refunded payments, by the payment's id.
+    """
+    found = []
+    for refund in refunds:
+        order, known = by_payment.get(refund.payment), ours.get(refund.id)
+        if refund.created > until or order is None or under_way(order, until):
+            continue  # of no order of ours: the charge without an order has been told, and this is its remedy
+        theirs = f"Stripe says: {refund}"
+        if known is None:
+            if refund.stands and order.settled:
+                fix = {"do": TAKE_UP, "order": order.id, "payment": refund.payment, "refund": refund.id}
+                found.append(
+                    Difference("refund unknown here", order.id, said(order), theirs, "take it into the order", fix=fix)
+                )
+        elif known.amount != refund.amount or known.stands != refund.stands:
+            found.append(
+                Difference(
+                    "refund told differently", order.id, str(known), theirs, advice="ask Stripe what became of it"
+                )
+            )
+    return found
+
+
+def compare_orders(
+    orders: Iterable[Order],
+    owed: Mapping[str, Mapping[str, str]],
+    held: Collection[str],
+    labels: Mapping[str, bool],
+    until: float,
+) -> list[Difference]:
+    """What our orders and the shop's other books say differently.
+
+    Args:
+        orders: a page of them.
+        owed: order id -> kind -> state of what is owed for it.
+        held: the reservations, of those that these orders name, that hold stock.
+        labels: shipment id -> whether it has a label that was not given back.
+    """
+    found: list[Difference] = []
+    for order in orders:
+        if under_way(order, until):
+            continue
+        rows = owed.get(order.id, {})
+        fix = {"order": order.id}
+        if order.status in (PAID, FULFILLED):
+            missing = [kind for kind in OWED if kind not in rows]
+            if missing:
+                words = ", ".join(missing)
+                found.append(
+                    Difference(
+                        "paid, and nothing owed",
+                        order.id,
+                        said(order),
+                        f"the outbox says: no {words}",
+                        f"owe it {words}",
+                        fix={"do": OWE, **fix},
+                    )
+                )
+            if order.stock_key is None or order.stock_key not in held:
+                found.append(
+                    Difference(
+                        "sold, and not taken from stock",
+                        order.id,
+                        said(order),
+                        f"products says: nothing held ({order.stock_key or 'no reservation'})",
+                        advice="count the shelf, and put what is there",
+                    )
+                )
+        if order.status in (PAYING, CONFIRMING) and order.payment is None and order.lease <= until:
+            found.append(
+                Difference(
+                    "payment stands still",
+                    order.id,
+                    said(order),
+                    "Stripe says: was not asked",
+                    "take it up where it stands",
+                    fix={"do": FINISH, **fix},
+                )
+            )
+        found += _label(order, rows, labels)
+    return found
+
+
+def _label(order: Order, rows: Mapping[str, str], labels: Mapping[str, bool]) -> list[Difference]:
+    shipment = order.document.get("upstream_id")
+    bought = labels.get(shipment or "", False)
+    if order.status in (PAID, FULFILLED) and rows.get(LABEL) == "done" and not bought:
+        kind, theirs, advice = (
+            "label lost",
+            f"shipping says: no label ({shipment})",
+            "see what Shippo's list says of it",
+        )
+    elif bought and not order.settled:
+        kind, theirs, advice = "label of an order that is not paid", f"shipping says: bought ({shipment})", "refund it"
+    else:
+        return []
+    return [Difference(kind, order.id, said(order), theirs, advice=advice)]
+
+
+def compare_holds(
+    holds: Iterable[str], orders: Mapping[str, Order], releasing: Collection[str], until: float
+) -> list[Difference]:
+    """The reservations that hold stock for nobody.
+
+    Args:
+        holds: their keys, none younger than the grace.
+        orders: the orders that these keys are made of, by the order's id.
+        releasing: the keys that are to be released already.
+    """
+    found = []
+    for key in holds:
+        order = orders.get(order_of(key))
+        if key in releasing or (order is not None and (under_way(order, until) or _holds(order, key))):
+            continue
+        found.append(
+            Difference(
+                "stock held for nobody",
+                key if order is None else order.id,
+                "no such order" if order is None else said(order),
+                f"products says: held ({key})",
+                "give it back",
+                fix={"do": GIVE_BACK, "key": key, "order": order_of(key)},
+            )
+        )
+    return found
+
+
+def order_of(key: str) -> str:
+    """The id of the order that a reservation's key is made of: ``or_…:1:stock``."""
+    return key.partition(":")[0]
+
+
+def _holds(order: Order, key: str) -> bool:
+    return order.stock_key == key and (order.status in (PAYING, CONFIRMING) or order.status in (PAID, FULFILLED))
