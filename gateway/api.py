@@ -16,13 +16,13 @@ from gateway import auth, errors, visit
 from gateway.errors import NoSuchRoute
 from gateway.readiness import Readiness
 from gateway.reading import MOST_RECEIVING
-from gateway.routes import about, cart, notifications, orders, products, shipments
+from gateway.routes import about, cart, notifications, orders, products, shipments, webhooks
 from gateway.routing import api
 from gateway.rpc import Deadlines
 from gateway.visit import Visit
 
 # Each module puts its routes onto the one API when it is imported.
-ROUTES = (about, cart, notifications, orders, products, shipments)
+ROUTES = (about, cart, notifications, orders, products, shipments, webhooks)
 # A path that is longer has no route; its first part is enough for the log.
 LOGGED_PATH = 200
 

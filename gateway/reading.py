@@ -53,6 +53,16 @@ def optional_body(request: Request, shape: Shape) -> dict[str, Any]:
     return shape.check(_object(raw, None) if raw.strip() else {})
 
 
+def raw_body(request: Request) -> str:
+    """The request's body as it was sent, of whatever type, for a service that verifies its signature.
+
+    Each byte is one character of the text (Latin-1), so that all of them pass through JSON.
+
+    Raises TooLarge as `body` does.
+    """
+    return _bytes(request).decode("latin-1")
+
+
 def query(request: Request, shape: Shape) -> dict[str, Any]:
     """The query's parameters, checked against `shape`; one without a value counts as not given.
 
@@ -83,6 +93,14 @@ def query(request: Request, shape: Shape) -> dict[str, Any]:
 
 
 def _received(request: Request) -> bytes:
+    """The raw body of what is declared to be JSON."""
+    raw = _bytes(request)
+    if raw:
+        _check_declared_json(request.env)
+    return raw
+
+
+def _bytes(request: Request) -> bytes:
     """The raw body, never more than `MOST_BYTES`; chunked or not."""
     environ = request.env
     stream = environ["wsgi.input"]
@@ -101,8 +119,6 @@ def _received(request: Request) -> bytes:
             raise _too_large()
     finally:
         receiving.release()
-    if raw:
-        _check_declared_json(environ)
     return raw
 
 

@@ -24,9 +24,9 @@ from contracts import errors  # noqa: E402
 
 VERBS = {
     "products": "create update get list delete",
-    "cart": "create items buy set_quantity remove clear checkout choose_shipping pay order orders ship",
-    "shipping": "list rates label tracking",
-    "notifications": "send_email send_sms",
+    "cart": "create items buy set_quantity remove clear checkout choose_shipping pay order orders ship stripe_event",
+    "shipping": "list rates label tracking shippo_event",
+    "notifications": "send_email send_sms twilio_event sendgrid_event",
 }
 FACTS = {
     "InvalidRequest": {"errors": {"quality": ["too many"]}},

@@ -1,0 +1,57 @@
+"""Webhooks: what the providers tell of their own accord, handed unread to the service that can verify it.
+
+No key and no cart: the signature says whose it is. It is answered 200 when the service has kept it, and not before, so
+that a provider goes on sending what was not kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from falcon import Request
+
+from gateway.reading import raw_body
+from gateway.routing import post
+from gateway.visit import services
+
+Answer = dict[str, Any]  # {"received": True, "duplicate": whether it was kept before}
+
+
+@post("/api/webhooks/stripe")
+def stripe(request: Request) -> Answer:
+    """A Stripe event: a payment, a refund, a product has changed."""
+    kept: Answer = services(request).cart.stripe_event(raw_body(request), _header(request, "Stripe-Signature"))
+    return kept
+
+
+@post("/api/webhooks/shippo")
+def shippo(request: Request) -> Answer:
+    """A Shippo event: a parcel has moved, a label has changed."""
+    kept: Answer = services(request).shipping.shippo_event(raw_body(request), _header(request, "Shippo-Auth-Signature"))
+    return kept
+
+
+@post("/api/webhooks/twilio")
+def twilio(request: Request) -> Answer:
+    """Twilio's status callback: what has become of an SMS; a form, not JSON."""
+    kept: Answer = services(request).notifications.twilio_event(
+        raw_body(request), _header(request, "X-Twilio-Signature")
+    )
+    return kept
+
+
+@post("/api/webhooks/sendgrid")
+def sendgrid(request: Request) -> Answer:
+    """SendGrid events, several at once: what has become of mail."""
+    kept: Answer = services(request).notifications.sendgrid_event(
+        raw_body(request),
+        _header(request, "X-Twilio-Email-Event-Webhook-Signature"),
+        _header(request, "X-Twilio-Email-Event-Webhook-Timestamp"),
+    )
+    return kept
+
+
+def _header(request: Request, name: str) -> str:
+    """What the caller sent as `name`, or "": no signature is a bad one, which the service says."""
+    value: str | None = request.get_header(name)
+    return value or ""
