@@ -94,6 +94,10 @@ class StripePayments:
         except Refused:
             return self.find(payment_id)  # it has succeeded, or was canceled before
 
+    def asked(self, ask: Callable[[stripe.StripeClient], Answer]) -> Answer:
+        """What Stripe answers to `ask`, for its lists; raises as the port does."""
+        return _translated(lambda: ask(self._stripe))
+
     def _payment(self, ask: Callable[[], Any]) -> Payment:
         return _read(_translated(ask))
 

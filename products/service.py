@@ -10,6 +10,7 @@ from chassis.database import StoreProvider
 from chassis.entrypoint import rpc
 from chassis.logs import log
 from contracts.errors import InvalidRequest, ShopError
+from products.audit import held_of, held_page
 from products.catalog import Catalog
 from products.drafts import Draft
 from products.projection import Projection
@@ -17,7 +18,9 @@ from products.providers import CatalogProvider, CurrencyProvider
 from products.stock import gone, lines, short, wishes
 from products.store import Kept, ProductStore
 
-Items = list[dict[str, Any]]  # a name of its own: in the class, `list` is the verb
+# Names of their own: in the class, `list` is the verb.
+Items = list[dict[str, Any]]
+Keys = list[str]
 
 MOST_ON_A_PAGE = 100
 # Seconds between two looks whether the catalogue has been read once; after that, a look is one small query.
@@ -165,6 +168,16 @@ class ProductsService:
         """
         self.store.stock.release(_key(key))
         return {"key": key, "state": "released"}
+
+    @rpc(expected_exceptions=ShopError)
+    def audit(self, after: str | None = None, since: float = 0.0, until: float = 9e12) -> dict[str, Any]:
+        """A page of the reservations made between two moments that hold stock; see `products.audit.held_page`."""
+        return held_page(self.store.database, after, since, until)
+
+    @rpc(expected_exceptions=ShopError)
+    def held(self, keys: Keys) -> Keys:
+        """Those of `keys` (as for `reserve`) that hold stock."""
+        return held_of(self.store.database, keys)
 
     @rpc(expected_exceptions=ShopError)
     def rebuild(self) -> dict[str, int]:
