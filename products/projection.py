@@ -102,6 +102,29 @@ class Projection:
         self.store.set_catalogue_read()
         return {"products": len(seen) + len(unseen) - len(lost), "written": written, "removed": len(lost)}
 
+    def refresh(self, product_id: str) -> bool:
+        """Read one product from the catalogue, and make the projection agree with it; whether it is on the list then.
+
+        What is on its shelf stays as it is. One that has been removed stays so.
+
+        Raises Unavailable, ProviderFailure.
+        """
+        for _ in range(ATTEMPTS):
+            # The revision first, then the catalogue: so what is read is at least as new as what was written.
+            kept = self.store.kept(product_id)
+            if kept is not None and kept.removed:
+                return False
+            fresh = self.catalog.get(product_id)
+            if fresh is None:
+                if kept is not None:
+                    self.store.remove(product_id)
+                return False
+            if kept is not None and kept.product == fresh:
+                return True
+            if self.store.save(fresh, 0 if kept is None else kept.revision):
+                return True
+        raise Unavailable("The product is being changed by others; try again.", {"retry_after": 1})
+
     def _write(self, product: Product, revision: int, inventory: Inventory | None = None) -> None:
         """Project `product`, read after the write that was `revision`; when others wrote since, read it again."""
         for _ in range(ATTEMPTS):

@@ -189,6 +189,14 @@ class ProductsService:
         return self._projection.rebuild()
 
     @rpc(expected_exceptions=ShopError)
+    def refresh(self, product_id: str) -> dict[str, Any]:
+        """Read one product from Stripe, and make the database agree; what is on its shelf stays. Repeating is safe.
+
+        Returns ``{"product", "present"}``: whether the shop has it then. Raises Unavailable, ProviderFailure.
+        """
+        return {"product": product_id, "present": self._projection.refresh(product_id)}
+
+    @rpc(expected_exceptions=ShopError)
     def health(self) -> dict[str, str]:
         """Returns ``{"status": "ok", "database": "ok"}``; raises Unavailable when it cannot answer for the shop."""
         self.store.database.ping()

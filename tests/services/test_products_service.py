@@ -366,6 +366,19 @@ def test_a_rebuild_takes_over_what_was_changed_elsewhere(products: RunningServic
     assert left(products, made) == 497
 
 
+def test_one_product_is_read_again_when_stripe_says_that_it_changed(
+    products: RunningService, providers: RunningSandbox
+) -> None:
+    made = make(products)
+    products.call("reserve", key(), items(made, 3))
+    url = f"{providers.url}/stripe/v1/products/{made['id']}"
+    requests.post(url, data={"name": "Renamed elsewhere"}, auth=(SANDBOX_KEYS["stripe"], ""), timeout=10)
+    assert products.call("refresh", made["id"]) == {"product": made["id"], "present": True}
+    assert products.call("get", made["id"])["name"] == "Renamed elsewhere"
+    assert left(products, made) == 497
+    assert products.call("refresh", "prod_elsewhere") == {"product": "prod_elsewhere", "present": False}
+
+
 def test_an_operator_rebuilds_from_the_command_line(
     products: RunningService, place: Place, providers: RunningSandbox
 ) -> None:

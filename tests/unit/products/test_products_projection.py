@@ -12,7 +12,7 @@ from contracts.errors import Conflict, NotFound, Unavailable
 from products.catalog import Product, Sku, product_id
 from products.drafts import Change, Draft
 from products.projection import Projection
-from products.stock import Inventory
+from products.stock import Inventory, Line
 from products.store import ProductStore
 
 SPEC: dict[str, Any] = {
@@ -205,6 +205,51 @@ def test_a_product_that_slips_between_two_pages_is_asked_for_by_name(projection:
     catalog.all = lambda: iter(())  # type: ignore[method-assign]
     assert projection.rebuild() == {"products": 1, "written": 0, "removed": 0}
     assert projection.get(made)
+
+
+def test_one_product_is_read_again_and_keeps_its_stock(projection: Projection, catalog: Shelves) -> None:
+    made = add(projection)
+    projection.store.stock.reserve("order", [Line(projection.get(made).product.sku.id, 2)])
+    product = catalog.products[made]
+    catalog.products[made] = replace(product, document={**product.document, "name": "Renamed elsewhere"})
+    assert projection.refresh(made)
+    kept = projection.get(made)
+    assert (kept.product.name, kept.left) == ("Renamed elsewhere", Inventory("finite", 3))
+    assert projection.refresh(made)
+    assert projection.get(made).revision == kept.revision, "what has not changed is not written"
+
+
+def test_a_product_made_elsewhere_appears_and_one_deleted_there_goes(projection: Projection, catalog: Shelves) -> None:
+    catalog.add(Draft.parse(SPEC, "usd"), "prod_1", "sku_1")
+    assert projection.refresh("prod_1")
+    assert projection.get("prod_1").left == Inventory("finite", 5)
+    assert not projection.refresh("prod_2")
+    catalog.products.clear()
+    assert not projection.refresh("prod_1")
+    with pytest.raises(NotFound):
+        projection.get("prod_1")
+    catalog.add(Draft.parse(SPEC, "usd"), "prod_1", "sku_1")
+    assert not projection.refresh("prod_1"), "what was removed stays so"
+
+
+def test_reading_again_does_not_cover_a_newer_change(projection: Projection, catalog: Shelves) -> None:
+    made = add(projection)
+    product = catalog.products[made]
+    catalog.products[made] = replace(product, document={**product.document, "name": "Renamed elsewhere"})
+    stale = catalog.products[made]
+    answers = [stale]
+
+    def get(product_id: str) -> Product | None:
+        if answers:  # the first answer is on its way while another change is made and written
+            projection.change(made, {"price": 70})
+            return answers.pop()
+        return catalog.products.get(product_id)
+
+    catalog.get, once = get, catalog.get  # type: ignore[method-assign]
+    assert projection.refresh(made)
+    catalog.get = once  # type: ignore[method-assign]
+    shown = projection.get(made).product
+    assert (shown.name, shown.sku.price) == ("Renamed elsewhere", 70)
 
 
 def test_an_empty_projection_says_nothing_until_the_catalogue_was_read(catalog: Shelves) -> None:
