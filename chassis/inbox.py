@@ -67,13 +67,14 @@ class Inbox:
         self._clock = clock
 
     @once_more
-    def keep(self, event_id: str, kind: str, body: dict[str, Any]) -> bool:
+    def keep(self, event_id: str, kind: str, body: dict[str, Any], done: bool = False) -> bool:
         """Keep an event that its provider has proved to be its own; False when it was kept before.
 
         Args:
             event_id: the provider's, 1 to 255 characters; it is what a repetition is known by.
             kind: what it is about, such as ``payment_intent.succeeded``.
             body: JSON-plain; handed to the handler as it is.
+            done: there is nothing to be done about it; it is only kept.
 
         Raises InvalidRequest (no usable id or kind), Unavailable (not kept; the provider must hear so).
         """
@@ -84,7 +85,8 @@ class Inbox:
         with self._database.write() as connection:
             if connection.execute(sa.select(events.c.id).where(events.c.id == event_id)).first() is not None:
                 return False
-            values = {"id": event_id, "kind": kind, "body": body, "state": WAITING, "received": now, "due": now}
+            state = DONE if done else WAITING
+            values = {"id": event_id, "kind": kind, "body": body, "state": state, "received": now, "due": now}
             connection.execute(sa.insert(events).values(tries=0, until=0.0, **values))
             return True
 
@@ -119,6 +121,19 @@ class Inbox:
             return False
         self._settle(event_id, claim, state=DONE, error=None)
         return True
+
+    def sweep(self, handler: Handler, until: float) -> int:
+        """Handle what is due, until there is no more or the time is up (Unix seconds); how many events are done by it.
+
+        For a timer: every copy of a service may do so at once. Raises Unavailable.
+        """
+        done = 0
+        while waiting := self.due(self._clock()):
+            for event_id in waiting:
+                if self._clock() >= until:
+                    return done
+                done += self.handle(event_id, handler)
+        return done
 
     def listed(self, state: str = FAILED, limit: int = 100) -> list[dict[str, Any]]:
         """Events in a state (``waiting``, ``done``, ``failed``), oldest first: what an operator reads.

@@ -187,6 +187,26 @@ def test_an_event_that_kills_whoever_handles_it_is_parked_too(copies: list[Desk]
     assert desk.inbox.listed()[0]["error"] == "left in the middle each time"
 
 
+def test_a_sweep_handles_what_is_due_and_leaves_the_rest_in_time(copies: list[Desk], clock: Clock) -> None:
+    desk = copies[0]
+    for number in range(50):
+        desk.inbox.keep(f"evt_{number}", "bad" if number % 10 == 0 else "good", {})
+    desk.inbox.keep("evt_only_kept", "good", {}, done=True)
+
+    def handler(kind: str, body: dict[str, Any]) -> None:
+        clock.now += 0.001
+        if kind == "bad":
+            raise Unavailable("not now")
+
+    assert desk.inbox.sweep(handler, clock.now + 0.0095) == 9
+    assert desk.inbox.sweep(handler, clock.now + 60) == 36
+    assert desk.inbox.sweep(handler, clock.now + 60) == 0
+    assert [event["kind"] for event in desk.inbox.listed("waiting")] == ["bad"] * 5
+    clock.now += 2
+    assert desk.inbox.sweep(handler, clock.now) == 0, "there was no time"
+    assert [event["tries"] for event in desk.inbox.listed("waiting")] == [1] * 5
+
+
 def test_what_is_done_is_forgotten_in_the_end_and_what_failed_is_not(copies: list[Desk], clock: Clock) -> None:
     desk = copies[0]
     for name in ("done", "failed"):
