@@ -1,0 +1,74 @@
+"""Shippo's list of the labels that it sold, page by page, the newest first."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from shippo import Shippo  # type: ignore[import-untyped]
+from shippo.models import components, operations  # type: ignore[import-untyped]
+
+from contracts.errors import NotFound
+from shipping.reconcile import FAILED, KEPT, PENDING, QUEUED, REFUNDED, SOLD, Sold
+from shipping.shippo_failures import asking
+from shipping.shippo_shapes import rate_id_of
+
+PAGE = 100
+_STATUS = components.TransactionStatusEnum
+STATES = {
+    _STATUS.SUCCESS: SOLD,
+    _STATUS.REFUNDED: REFUNDED,
+    _STATUS.REFUNDPENDING: PENDING,
+    _STATUS.REFUNDREJECTED: KEPT,
+    _STATUS.ERROR: FAILED,
+    _STATUS.QUEUED: QUEUED,
+    _STATUS.WAITING: QUEUED,
+}
+
+
+class ShippoLists:
+    """What Shippo has sold, whether we know of it or not.
+
+    Args:
+        shippo: the SDK's client.
+    """
+
+    def __init__(self, shippo: Shippo) -> None:
+        self._shippo = shippo
+
+    def sold(self, number: int, since: float) -> tuple[list[Sold], bool]:
+        """Page `number` (from 1) of the labels bought since then (Unix seconds), and whether another page follows.
+
+        The list cannot be asked from a moment on: it ends with the first page that is older than that altogether.
+        Raises Unavailable, ProviderFailure.
+        """
+        with asking("transactions.list"):
+            request = operations.ListTransactionsRequest(page=number, results=PAGE)
+            page = self._shippo.transactions.list(request)
+            found = [_sold(each) for each in page.results or []]
+        recent = [each for each in found if each.created >= since]
+        return recent, bool(page.next and recent)
+
+    def one(self, transaction_id: str) -> Sold | None:
+        """One label, or None when Shippo knows of none. Raises as `sold`."""
+        with suppress(NotFound), asking("transactions.get", may_miss=True):
+            return _sold(self._shippo.transactions.get(transaction_id))
+        return None
+
+    def carrier(self, rate_id: str) -> str | None:
+        """Who carries what is bought at a rate ("USPS"), or None when Shippo does not know the rate any more."""
+        with suppress(NotFound), asking("rates.get", may_miss=True):
+            return str(self._shippo.rates.get(rate_id).provider)
+        return None
+
+
+def _sold(transaction: Any) -> Sold:
+    return Sold(
+        id=transaction.object_id,
+        rate_id=rate_id_of(transaction) or "",
+        reference=transaction.metadata or "",
+        state=STATES[transaction.status],
+        tracking_number=transaction.tracking_number or None,
+        label_url=transaction.label_url or None,
+        created=transaction.object_created.timestamp() if transaction.object_created else 0.0,
+    )
