@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from nameko.containers import ServiceContainer, WorkerContext
 from nameko.timer import Timer
 
 from chassis import deadline, logs
+from chassis.answers import Replay
+from chassis.database import StoreProvider
 from chassis.logs import log
+from chassis.once import Asked
 from contracts.errors import ShopError
 
 
@@ -26,13 +30,15 @@ class ShopContainer(ServiceContainer):
             logs.bind(request_id=data["request_id"])
         deadline.begin(float(data["deadline"]) if "deadline" in data else None)
         began = time.monotonic()
+        if getattr(worker_ctx.entrypoint, "once", False):
+            self._guard(worker_ctx)
 
         def handled(ctx: WorkerContext, result: Any, exc_info: Any) -> tuple[Any, Any]:
             took = round((time.monotonic() - began) * 1000, 1)
             if exc_info is None:
                 # A timer's tick is nobody's call; it speaks up when it has something to say.
                 note = log.debug if isinstance(worker_ctx.entrypoint, Timer) else log.info
-                note("call", method=method, ms=took)
+                note("call", method=method, ms=took, **({"replayed": True} if isinstance(result, Replay) else {}))
             elif isinstance(exc_info[1], ShopError):
                 error = exc_info[1]
                 log.info("call", method=method, ms=took, refused=type(error).__name__, detail=error.detail)
@@ -44,3 +50,19 @@ class ShopContainer(ServiceContainer):
             return answer
 
         super()._run_worker(worker_ctx, handled)
+
+    def _guard(self, worker_ctx: WorkerContext) -> None:
+        """Have a call that carries a key answered once, from the service's own database."""
+        data, method = worker_ctx.data, worker_ctx.entrypoint.method_name
+        key, body = data.get("once_key"), data.get("once_body")
+        if not isinstance(key, str) or not isinstance(body, str):
+            return
+        [store] = [each for each in self.dependencies if isinstance(each, StoreProvider)]
+        asked = Asked(key, body, data.get("request_id"), data.get("redelivered") is True)
+        verb = getattr(worker_ctx.service, method)
+
+        def once(*args: Any, **kwargs: Any) -> Any:
+            return store.once.run(asked, method, partial(verb, *args, **kwargs))
+
+        # Each call has a service object of its own: this shadows the method for this one.
+        setattr(worker_ctx.service, method, once)

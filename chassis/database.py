@@ -19,6 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.pool import StaticPool
 
+from chassis.once import Once
 from chassis.presence import Presence
 from chassis.settings import Settings
 from contracts.errors import Unavailable
@@ -187,14 +188,16 @@ class StoreProvider(DependencyProvider):
 
             migrate(self.database)
         self.store = self.store_class(self.database)
-        self._beats: Any = None
+        self.once = Once(self.database)
+        self._threads: list[Any] = []
 
     def start(self) -> None:
-        self._beats = self.container.spawn_managed_thread(self.database.presence.run, identifier="presence")
+        for name, run in (("presence", self.database.presence.run), ("once", self.once.run_late)):
+            self._threads.append(self.container.spawn_managed_thread(run, identifier=name))
 
     def stop(self) -> None:
-        if self._beats is not None:
-            self._beats.kill()
+        for thread in self._threads:
+            thread.kill()
         self.database.dispose()
 
     def get_dependency(self, worker_ctx: Any) -> Any:

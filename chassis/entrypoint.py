@@ -23,16 +23,14 @@ from nameko.exceptions import (
     IncorrectSignature,
     MalformedRequest,
     MethodNotFound,
-    UnserializableValueError,
-    get_module_path,
-    serialize,
 )
 from nameko.extensions import Entrypoint, ProviderCollector, SharedExtension
 
+from chassis.answers import encoded
 from chassis.link import Link
 from chassis.logs import log
 from chassis.rpc_client import EXCHANGE
-from contracts.errors import ShopError, Unavailable
+from contracts.errors import Unavailable
 
 # Workers that no request may take: timers run in the same pool, and the reader must never wait for a free place.
 SPARE_WORKERS = 4
@@ -100,6 +98,8 @@ class RpcServer(SharedExtension, ProviderCollector):
                 raise MethodNotFound(method)
             args, kwargs = _arguments(message)
             provider.check_signature(args, kwargs)
+            if message.delivery_info.get("redelivered"):
+                context["redelivered"] = True  # see chassis.once
         except Exception as error:
             self.answer(channel, message, None, error)
             return
@@ -131,7 +131,7 @@ class RpcServer(SharedExtension, ProviderCollector):
             reply_to = properties.get("reply_to")
             if reply_to:
                 self._link.publish(
-                    _reply(result, error),
+                    encoded(result, error),
                     EXCHANGE,
                     reply_to,
                     channel=channel,
@@ -149,9 +149,19 @@ class RpcServer(SharedExtension, ProviderCollector):
 
 
 class Rpc(Entrypoint):
-    """A method that other services, the gateway and the shell may call."""
+    """A method that other services, the gateway and the shell may call.
+
+    Args:
+        once: whether a call that carries a key (headers ``once_key``, ``once_body``) goes through `chassis.once`, so
+            that its answer is kept and given again. A call without one is not concerned.
+        options: what Nameko's entrypoints take.
+    """
 
     server = RpcServer()
+
+    def __init__(self, once: bool = False, **options: Any) -> None:
+        self.once = once
+        super().__init__(**options)
 
     def setup(self) -> None:
         # Once: looking a signature up anew for every call is a tenth of what a small call costs here.
@@ -192,34 +202,3 @@ def _arguments(message: amqp.Message) -> tuple[list[Any], dict[str, Any]]:
     if not isinstance(args, list) or not isinstance(kwargs, dict):
         raise MalformedRequest("`args` is a list and `kwargs` an object.")
     return args, kwargs
-
-
-def _reply(result: Any, error: Exception | None) -> bytes:
-    if error is None:
-        try:
-            return orjson.dumps({"result": result, "error": None})
-        except orjson.JSONEncodeError:
-            error = UnserializableValueError(result)
-    try:
-        return orjson.dumps({"result": None, "error": _describe(error)})
-    except Exception:
-        # Facts that are no JSON, a text that is no UTF-8, a class that is nowhere: its kind can still be told. What
-        # escaped here would end the process.
-        kind = type(error)
-        text = str(error).encode("utf-8", "replace").decode()
-        described = {"exc_type": kind.__name__, "exc_path": f"{kind.__module__}.{kind.__name__}", "exc_args": [text]}
-        log.error("a failure that cannot be told whole", kind=kind.__name__, detail=text)
-        return orjson.dumps({"result": None, "error": {**described, "value": text}})
-
-
-def _describe(error: Exception) -> dict[str, Any]:
-    """As `nameko.exceptions.serialize`, which makes strings of the numbers and nulls in the arguments: ours stay."""
-    if isinstance(error, ShopError):
-        return {
-            "exc_type": type(error).__name__,
-            "exc_path": get_module_path(type(error)),
-            "exc_args": [error.detail, error.facts],
-            "value": error.detail,
-        }
-    described: dict[str, Any] = serialize(error)
-    return described

@@ -58,7 +58,8 @@ class Presence:
     def beat(self) -> None:
         """Say that this process is there."""
         now = self._clock()
-        with self._database.write() as connection:
+        # Another thread of this process may say so for the first time at this moment: then it is said.
+        with contextlib.suppress(sa.exc.IntegrityError), self._database.write() as connection:
             here = presence.c.holder == self.holder
             if connection.execute(sa.update(presence).where(here).values(seen=now)).rowcount == 0:
                 connection.execute(sa.insert(presence).values(holder=self.holder, seen=now))

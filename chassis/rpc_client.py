@@ -88,6 +88,7 @@ class RpcClient:
         kwargs: Mapping[str, Any] | None = None,
         timeout: float = 10.0,
         context: Mapping[str, str] | None = None,
+        notes: dict[str, Any] | None = None,
     ) -> Any:
         """Call ``service.method`` and wait for its answer.
 
@@ -95,6 +96,8 @@ class RpcClient:
             args, kwargs: the method's arguments, JSON-plain.
             timeout: seconds until the call is given up and its message expires.
             context: headers that travel with the call and with the calls made on its behalf (``request_id``).
+            notes: takes what came beside the answer, whether that is a result or a failure: ``replayed`` and
+                ``request_id`` of one that was given before (see `chassis.once`).
 
         Raises:
             ShopError: what the service raised, of the same kind.
@@ -141,6 +144,8 @@ class RpcClient:
             )
         if isinstance(reply, Exception):
             raise reply
+        if notes is not None and reply.get("replayed") is True:
+            notes.update(replayed=True, request_id=reply.get("request_id"))
         error = reply.get("error")
         if error:
             raise _failure(error)

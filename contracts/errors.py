@@ -57,8 +57,18 @@ class Conflict(ShopError):
 
 
 @deserialize_to_instance
+class KeyInProgress(Conflict):
+    """Another request with the same ``Idempotency-Key`` is at work; ``facts["retry_after"]``: seconds to wait."""
+
+
+@deserialize_to_instance
 class Refused(ShopError):
     """Well-formed, but the provider will not have it (an address that no carrier knows)."""
+
+
+@deserialize_to_instance
+class KeyReused(Refused):
+    """The ``Idempotency-Key`` stands for another request; ``facts["errors"]`` names it."""
 
 
 @deserialize_to_instance

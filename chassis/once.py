@@ -1,0 +1,278 @@
+"""The same request, answered once: a call that carries a key is claimed before it runs, and its answer is kept.
+
+A second call under the key gets that answer again, byte for byte. What is kept is definitive: a result, or a refusal
+that would be the same tomorrow. Anything else (a provider away, an unknown outcome) lets the claim go, and the next
+call under the key runs the verb again, which does its effect at most once by the key that it was handed.
+
+The claim holds until the caller's deadline has passed, or until its holder has gone (`chassis.presence`). Whoever has
+lost it by then keeps no answer, and learns what was answered in its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from chassis.answers import Replay, encoded, encoded_result
+from chassis.deadline import bounded, remaining
+from chassis.logs import log
+from chassis.presence import GONE
+from contracts.errors import (
+    Conflict,
+    InvalidRequest,
+    KeyInProgress,
+    KeyReused,
+    NotFound,
+    OutcomeUnknown,
+    PaymentDeclined,
+    Refused,
+    ShopError,
+    Unavailable,
+)
+
+if TYPE_CHECKING:
+    from chassis.database import Database
+
+metadata = sa.MetaData()
+
+answers = sa.Table(
+    "answers",
+    metadata,
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("body", sa.String(64), nullable=False),
+    sa.Column("effect", sa.String(64), nullable=False),
+    sa.Column("request_id", sa.String(128)),
+    sa.Column("holder", sa.String(64)),
+    sa.Column("until", sa.Float(53), nullable=False),
+    sa.Column("began", sa.Float(53), nullable=False),
+    sa.Column("ended", sa.Float(53)),
+    sa.Column("answer", sa.Text),
+)
+
+# How long an answer is kept (seconds); 24 h are promised.
+KEPT = 48 * 3600.0
+FORGET_EVERY = 3600.0
+# What a call may still be at after its caller's deadline (seconds), and how long a claim holds when there is none.
+MARGIN = 5.0
+LEASE = 60.0
+# How long a call waits for another under the same key (seconds): most are done by then. One whose message came again
+# waits for the holder to be known as gone: it may well be the copy that was killed with this very message in hand.
+PATIENCE = 1.0
+REDELIVERED_PATIENCE = GONE + 2.0
+LOOK = 0.05
+LATE_EVERY = 1.0
+# Answers that could not be kept at once, remembered by each process while its database is away.
+MOST_LATE = 1000
+
+# The same tomorrow, unless the failure itself says when to come back.
+DEFINITIVE = (PaymentDeclined, NotFound, Conflict, Refused)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A call that carries a key.
+
+    Attributes:
+        key: under which it is claimed and answered.
+        body: what stands for all that was asked: the same key with another one is refused.
+        request_id: of the request that it is made for.
+        redelivered: whether its message had been delivered before, to whoever is gone now or to this copy.
+    """
+
+    key: str
+    body: str
+    request_id: str | None = None
+    redelivered: bool = False
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to run the verb. `holder` and `until` together are no other claim's; `fresh`: nobody had it before."""
+
+    key: str
+    holder: str
+    until: float
+    fresh: bool
+
+
+class Once:
+    """The kept answers of one service.
+
+    Args:
+        database: the service's.
+        clock: Unix seconds; another one in tests.
+        sleep: how to wait.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._sleep = sleep
+        self._late: deque[tuple[Claim, str | None]] = deque(maxlen=MOST_LATE)
+
+    def run(self, asked: Asked, effect: str, verb: Callable[[], Any]) -> Any:
+        """What `verb` returns or raises, or a `Replay` of what it did the first time.
+
+        Args:
+            effect: the verb's name, for whoever reads the table.
+
+        Raises:
+            KeyInProgress: another call under the key is at work.
+            KeyReused: the key stands for another request.
+            Unavailable: the database is away; before the verb has run, or after: repeating finds out.
+            OutcomeUnknown: the claim was lost meanwhile, and whoever has it is still at work.
+        """
+        claim = self._taken(asked, effect)
+        if isinstance(claim, Replay):
+            return claim
+        try:
+            result = verb()
+            text = encoded_result(result).decode()
+        except Exception as error:
+            if not _definitive(error):
+                # What is wrong in itself may be corrected under the same key. Not so where the verb had run before:
+                # part of what was asked then may be done.
+                self._let_go(claim, forget=claim.fresh and isinstance(error, InvalidRequest))
+                raise
+            other = self._kept(claim, encoded(None, error).decode())
+            if other is None:
+                raise
+            return other
+        return self._kept(claim, text) or result
+
+    def forget(self) -> None:
+        """Let go of answers that are old enough. Raises Unavailable."""
+        before = self._clock() - KEPT
+        old = sa.and_(answers.c.began < before, answers.c.until < self._clock())
+        with self._database.write() as connection:
+            connection.execute(
+                sa.delete(answers).where(old, sa.or_(answers.c.ended.is_(None), answers.c.ended < before))
+            )
+
+    def settle_late(self) -> None:
+        """Keep the answers that could not be kept when they were given, if the database is back. Raises Unavailable."""
+        while self._late:
+            claim, text = self._late[0]
+            with self._database.write() as connection:
+                connection.execute(_mine(claim).values(**self._ending(text)))
+            self._late.popleft()
+
+    def run_late(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Do what is put off until the greenlet is killed: late answers each second, old ones each hour."""
+        forgotten = 0.0
+        while True:
+            with contextlib.suppress(Unavailable, sa.exc.SQLAlchemyError):
+                self.settle_late()
+                if self._clock() - forgotten > FORGET_EVERY:
+                    self.forget()
+                    forgotten = self._clock()
+            sleep(LATE_EVERY)
+
+    def _taken(self, asked: Asked, effect: str) -> Claim | Replay:
+        """The claim, or the answer that there is already; waits a little for whoever has the claim."""
+        end = self._clock() + bounded(REDELIVERED_PATIENCE if asked.redelivered else PATIENCE)
+        while True:
+            found = self._claim(asked, effect, self._database.presence.hold())
+            if found is not None:
+                return found
+            while self._busy(asked.key):
+                if self._clock() >= end:
+                    message = "A request with this Idempotency-Key is still in progress."
+                    raise KeyInProgress(message, {"retry_after": 1})
+                self._sleep(LOOK)
+
+    def _claim(self, asked: Asked, effect: str, holder: str) -> Claim | Replay | None:
+        """Take the key, or find its answer; None while another holds it. Raises KeyReused."""
+        try:
+            return self._claim_once(asked, effect, holder)
+        except sa.exc.IntegrityError:  # another was first, this moment
+            return self._claim_once(asked, effect, holder)
+
+    def _claim_once(self, asked: Asked, effect: str, holder: str) -> Claim | Replay | None:
+        now, left = self._clock(), remaining()
+        until = now + (LEASE if left is None else max(0.0, left) + MARGIN)
+        values = {"holder": holder, "until": until, "request_id": asked.request_id}
+        this = answers.c.key == asked.key
+        with self._database.write() as connection:
+            row = connection.execute(self._row(this).with_for_update(of=answers)).one_or_none()
+            if row is None:
+                fresh = {"key": asked.key, "body": asked.body, "effect": effect, "began": now}
+                connection.execute(sa.insert(answers).values(**fresh, **values))
+                return Claim(asked.key, holder, until, fresh=True)
+            if row.body != asked.body:
+                message = "was used for another request"
+                raise KeyReused(f"This Idempotency-Key {message}.", {"errors": {"Idempotency-Key": [message]}})
+            if row.ended is not None:
+                return Replay(row.answer, row.request_id)
+            if row.until > now and not row.gone:
+                return None
+            connection.execute(sa.update(answers).where(this).values(**values))
+            return Claim(asked.key, holder, until, fresh=False)
+
+    def _busy(self, key: str) -> bool:
+        with self._database.read() as connection:
+            row = connection.execute(self._row(answers.c.key == key)).one_or_none()
+        return row is not None and row.ended is None and row.until > self._clock() and not row.gone
+
+    def _row(self, condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        gone = self._database.presence.is_gone(answers.c.holder)
+        return sa.select(answers, gone.label("gone")).where(condition)
+
+    def _kept(self, claim: Claim, text: str) -> Replay | None:
+        """Keep the answer; None when it is the one. Else another took the key over: what that one answered."""
+        try:
+            with self._database.write() as connection:
+                if connection.execute(_mine(claim).values(**self._ending(text))).rowcount == 1:
+                    return None
+                row = connection.execute(sa.select(answers).where(answers.c.key == claim.key)).one_or_none()
+        except Unavailable:
+            # What was done is done, and would be told; but then a repetition could be told something else.
+            self._late.append((claim, text))
+            raise
+        if row is not None and row.ended is not None:
+            return Replay(row.answer, row.request_id)
+        raise OutcomeUnknown("Another call has taken this request over and is still at work.", {"retry_after": 1})
+
+    def _let_go(self, claim: Claim, forget: bool) -> None:
+        try:
+            with self._database.write() as connection:
+                if forget:
+                    connection.execute(sa.delete(answers).where(_held(claim)))
+                else:
+                    connection.execute(_mine(claim).values(**self._ending(None)))
+        except Unavailable:
+            log.warning("a claim is let go later", key=claim.key)
+            self._late.append((claim, None))
+
+    def _ending(self, text: str | None) -> dict[str, Any]:
+        if text is None:
+            return {"holder": None, "until": 0.0}
+        return {"holder": None, "answer": text, "ended": self._clock()}
+
+
+def _held(claim: Claim) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        answers.c.key == claim.key,
+        answers.c.holder == claim.holder,
+        answers.c.until == claim.until,
+        answers.c.ended.is_(None),
+    )
+
+
+def _mine(claim: Claim) -> sa.Update:
+    return sa.update(answers).where(_held(claim))
+
+
+def _definitive(error: Exception) -> bool:
+    return isinstance(error, DEFINITIVE) and isinstance(error, ShopError) and "retry_after" not in error.facts
