@@ -70,6 +70,9 @@ class Settings:
     shippo_webhook_secret: str = field(repr=False)
     sendgrid_webhook_key: str
     public_url: str
+    # After how many seconds a parcel, and a text message, is asked about again.
+    tracking_poll: float
+    messages_poll: float
 
     @property
     def live(self) -> bool:
@@ -113,6 +116,8 @@ class Settings:
             shippo_webhook_secret=_webhook_secret(config, "shippo", "SHIPPO_WEBHOOK_SECRET", "SHIPPO_API_KEY"),
             sendgrid_webhook_key=_text(config, "SENDGRID_WEBHOOK_PUBLIC_KEY"),
             public_url=_text(config, "PUBLIC_URL").rstrip("/"),
+            tracking_poll=_seconds(config, "TRACKING_POLL"),
+            messages_poll=_seconds(config, "MESSAGES_POLL"),
         )
 
 
