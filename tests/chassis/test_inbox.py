@@ -198,8 +198,9 @@ def test_a_sweep_handles_what_is_due_and_leaves_the_rest_in_time(copies: list[De
         if kind == "bad":
             raise Unavailable("not now")
 
-    assert desk.inbox.sweep(handler, clock.now + 0.0095) == 9
-    assert desk.inbox.sweep(handler, clock.now + 60) == 36
+    first = desk.inbox.sweep(handler, clock.now + 0.0095)
+    assert 0 < first < 10
+    assert desk.inbox.sweep(handler, clock.now + 60) == 45 - first
     assert desk.inbox.sweep(handler, clock.now + 60) == 0
     assert [event["kind"] for event in desk.inbox.listed("waiting")] == ["bad"] * 5
     clock.now += 2
