@@ -9,9 +9,10 @@ import stripe
 
 from cart.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment
 from chassis.logs import log
+from chassis.provider_guard import attempts
 from chassis.provider_http import ProviderSession
 from chassis.settings import Settings
-from contracts.errors import OutcomeUnknown, PaymentDeclined, ProviderFailure, Refused, Unavailable
+from contracts.errors import OutcomeUnknown, PaymentDeclined, ProviderFailure, Refused, ShopError, Unavailable
 
 # Stripe's SDK repeats with the same idempotency key on a broken connection, 409 and 5xx. Two repeats outlast a blip;
 # the session bounds all of them by the call's deadline.
@@ -40,7 +41,7 @@ class StripePayments:
     def __init__(self, settings: Settings) -> None:
         stripe.enable_telemetry = False  # it would write to the home directory and send the platform's name
         self.live = settings.stripe.live
-        session = ProviderSession(settings.provider_connect_timeout, settings.provider_timeout)
+        session = ProviderSession(settings.provider_connect_timeout, settings.provider_timeout, "Stripe")
         options: dict[str, Any] = {"base_addresses": {"api": settings.stripe.base}} if settings.stripe.base else {}
         self._stripe = stripe.StripeClient(
             settings.stripe.key,
@@ -125,24 +126,33 @@ def _read(intent: Any) -> Payment:
 
 def _translated(ask: Callable[[], Answer]) -> Answer:
     """Ask, and say what went wrong in the shop's own words."""
-    try:
-        return ask()
-    except stripe.CardError as error:
-        body = error.error
-        facts = {"code": error.code, "decline_code": getattr(body, "decline_code", None)}
-        raise PaymentDeclined(error.user_message or "The card was declined.", facts) from error
-    except stripe.RateLimitError as error:
-        raise Unavailable("Stripe takes no more requests at the moment.", {"retry_after": 2}) from error
-    except (stripe.AuthenticationError, stripe.PermissionError) as error:
+    with attempts() as sent:
+        try:
+            return ask()
+        except (stripe.RateLimitError, stripe.APIConnectionError) as error:
+            # The last attempt did nothing, or was never made. Of one before it, nobody knows.
+            limited = isinstance(error, stripe.RateLimitError)
+            if sent.lost:
+                raise OutcomeUnknown("Stripe did not answer.", {"retry_after": 2}) from error
+            said = "takes no more requests at the moment" if limited else "cannot be reached"
+            raise Unavailable(f"Stripe {said}.", {"retry_after": 2 if limited else sent.retry_after}) from error
+        except stripe.StripeError as error:
+            raise _failure(error) from error
+
+
+def _failure(error: stripe.StripeError) -> ShopError:
+    """What an answer other than success means."""
+    if isinstance(error, stripe.CardError):
+        facts = {"code": error.code, "decline_code": getattr(error.error, "decline_code", None)}
+        return PaymentDeclined(error.user_message or "The card was declined.", facts)
+    if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
         log.error("stripe refuses our key", code=error.code, status=error.http_status)
-        raise ProviderFailure("Stripe does not accept the shop's key.") from error
-    except stripe.IdempotencyError as error:
+        return ProviderFailure("Stripe does not accept the shop's key.")
+    if isinstance(error, stripe.IdempotencyError):
         log.error("stripe saw the key with another body", code=error.code)
-        raise ProviderFailure("Stripe was asked for two things under one key.") from error
-    except stripe.InvalidRequestError as error:
+        return ProviderFailure("Stripe was asked for two things under one key.")
+    if isinstance(error, stripe.InvalidRequestError):
         facts = {"code": error.code, "param": error.param}
-        raise Refused(error.user_message or "Stripe refuses the payment.", facts) from error
-    except stripe.APIConnectionError as error:
-        raise OutcomeUnknown("Stripe did not answer.", {"retry_after": 2}) from error
-    except stripe.StripeError as error:  # 5xx, 409 after all repeats, or a body that is no JSON
-        raise OutcomeUnknown("Stripe's answer cannot be read.", {"retry_after": 2}) from error
+        return Refused(error.user_message or "Stripe refuses the payment.", facts)
+    # 5xx, 409 after all repeats, or a body that is no JSON
+    return OutcomeUnknown("Stripe's answer cannot be read.", {"retry_after": 2})

@@ -13,12 +13,13 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from chassis.deadline import bounded
+from chassis.provider_guard import FAIR, Guard, NotSent
 
 # As many connections are kept to a provider as one service process has workers, with room.
 POOL = 50
 
 
-class DeadlinePassed(requests.exceptions.ConnectTimeout):
+class DeadlinePassed(NotSent):
     """There was no time left to ask: the request was never sent."""
 
 
@@ -28,26 +29,40 @@ class ProviderSession(requests.Session):
     Args:
         connect: seconds to connect.
         read: seconds between two bytes of the answer.
+        provider: its name.
+
+    Attributes:
+        guard: what keeps a slow provider from taking every worker, and a failing one from being hammered.
     """
 
-    def __init__(self, connect: float, read: float) -> None:
+    def __init__(self, connect: float, read: float, provider: str = "The provider") -> None:
         super().__init__()
+        self.guard = Guard(provider)
         self._connect = connect
         self._read = read
         for scheme in ("http://", "https://"):
             self.mount(scheme, HTTPAdapter(pool_maxsize=POOL))
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        """Send as `requests.Session.send` does. Raises DeadlinePassed without sending when no time is left."""
+        """Send as `requests.Session.send` does.
+
+        Raises NotSent without sending: DeadlinePassed when no time is left, or what `Guard.calling` raises.
+        """
         # What the SDK passes in wins, as in requests' own request(); shippo passes nothing.
         environment = self.merge_environment_settings(request.url, {}, None, None, None)
         for name, value in environment.items():
             options.setdefault(name, value)
-        left = bounded(self._read)
-        if left <= 0:
-            raise DeadlinePassed("No time is left to ask the provider.", request=request)
-        options["timeout"] = (min(self._connect, left), left)
-        # That bounds the wait for each byte. A provider that drips them is left by the clock of the service's own loop.
-        late = requests.exceptions.ReadTimeout("The provider's answer took too long.", request=request)
-        with eventlet.Timeout(left + self._connect, late):
-            return super().send(request, **options)
+        with self.guard.calling() as call:
+            left = bounded(self._read)
+            if left <= 0:
+                call.hurried = True
+                raise DeadlinePassed("No time is left to ask the provider.", request=request)
+            call.hurried = left < min(self._read, FAIR)
+            options["timeout"] = (min(self._connect, left), left)
+            # That bounds the wait for each byte. A provider that drips them is left by the clock of the service's own
+            # loop.
+            late = requests.exceptions.ReadTimeout("The provider's answer took too long.", request=request)
+            with eventlet.Timeout(left + self._connect, late):
+                answer = super().send(request, **options)
+            call.status = answer.status_code
+            return answer

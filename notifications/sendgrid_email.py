@@ -17,6 +17,7 @@ from sendgrid import SendGridAPIClient
 
 from chassis.deadline import bounded
 from chassis.logs import log
+from chassis.provider_guard import FAIR, Guard, NotSent
 from chassis.settings import Settings
 from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from notifications.messages import Mail
@@ -39,6 +40,7 @@ class SendGridMailer:
         sendgrid = SendGridAPIClient(key, **({"host": base} if base else {}))
         self._timeout = timeout
         self.longest_call = 2 * timeout
+        self._guard = Guard("SendGrid")
         self._endpoint = _MailSend(
             host=sendgrid.client.host,
             request_headers=dict(sendgrid.client.request_headers),
@@ -52,8 +54,9 @@ class SendGridMailer:
         if timeout <= 0:
             raise Unavailable("No time is left to send the mail.", {"retry_after": RETRY_AFTER})
         try:
-            # Never request_headers here: the SDK would send them with every later mail, too.
-            answer = self._endpoint.post(request_body=_body(mail), timeout=timeout)
+            answer = self._post(_body(mail), timeout)
+        except NotSent as error:
+            raise Unavailable("SendGrid cannot be reached.", {"retry_after": error.retry_after}) from error
         except HTTPError as error:
             raise _answered(error) from error
         except urllib.error.URLError as error:
@@ -66,6 +69,18 @@ class SendGridMailer:
             log.error("sendgrid answered what makes no sense", status=answer.status_code)
             raise ProviderFailure(f"SendGrid answered with status {answer.status_code}.")
         return str(answer.headers.get("X-Message-Id") or "")
+
+    def _post(self, body: dict[str, Any], timeout: float) -> Any:
+        with self._guard.calling() as call:
+            call.hurried = timeout < min(self._timeout, FAIR)
+            try:
+                # Never request_headers here: the SDK would send them with every later mail, too.
+                answer = self._endpoint.post(request_body=body, timeout=timeout)
+            except HTTPError as error:
+                call.status = int(error.status_code)
+                raise
+            call.status = answer.status_code
+            return answer
 
 
 class _MailSend(Client):  # type: ignore[misc]

@@ -11,9 +11,9 @@ from nameko.extensions import DependencyProvider
 from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException  # type: ignore[import-untyped]
 from twilio.http.http_client import TwilioHttpClient  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
-from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from chassis.logs import log
+from chassis.provider_guard import never_sent
 from chassis.provider_http import ProviderSession
 from chassis.settings import Settings
 from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
@@ -43,14 +43,20 @@ class TwilioTexter:
 
     def __init__(self, account: str, token: str, base: str | None, sender: str, connect: float, read: float) -> None:
         self.longest_call = connect + read
+        self.sender = sender
         self._sender = {"messaging_service_sid": sender} if sender.startswith("MG") else {"from_": sender}
         http = TwilioHttpClient(timeout=read)
-        http.session = ProviderSession(connect, read)
+        http.session = ProviderSession(connect, read, "Twilio")
         # An environment of our own, not empty, for that would count as none: TWILIO_REGION and TWILIO_EDGE in the
         # process's would rewrite the host.
         self._twilio = Client(account, token, environment={"_": ""}, http_client=http)
         if base:
             self._twilio.api.base_url = base
+
+    @property
+    def client(self) -> Client:
+        """The SDK's client, for `twilio_lists.py`."""
+        return self._twilio
 
     def send(self, sms: Sms) -> SentSms:
         """See the port."""
@@ -64,7 +70,7 @@ class TwilioTexter:
 
     def sent(self, sms: Sms, since: float) -> list[SentSms]:
         """See the port."""
-        with _asking():
+        with asking():
             latest = self._twilio.messages.list(to=sms.number, limit=LATEST)
             return [
                 SentSms(str(each.sid), str(each.status or "queued"))
@@ -110,8 +116,9 @@ def _sending() -> Iterator[None]:
         raise _answered(error) from error
     except requests.RequestException as error:
         log.warning("twilio does not answer", error=type(error).__name__)
-        if _never_sent(error):
-            raise Unavailable("Twilio cannot be reached.", {"retry_after": RETRY_AFTER}) from error
+        if never_sent(error):
+            wait = getattr(error, "retry_after", RETRY_AFTER)
+            raise Unavailable("Twilio cannot be reached.", {"retry_after": wait}) from error
         raise OutcomeUnknown("Twilio did not say whether it sent the message.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         log.error("twilio answered what cannot be read", error=type(error).__name__)
@@ -119,7 +126,7 @@ def _sending() -> Iterator[None]:
 
 
 @contextmanager
-def _asking() -> Iterator[None]:
+def asking() -> Iterator[None]:
     """Translate the failures of a question, which can be asked again."""
     try:
         yield
@@ -151,11 +158,3 @@ def _answered(error: TwilioRestException | TwilioServiceException) -> ShopError:
     # Our credentials, our number, or an answer that is none (a redirect).
     log.error("twilio refuses the shop", status=status, code=code, said=message)
     return ProviderFailure(f"Twilio answered with status {status}.")
-
-
-def _never_sent(error: requests.RequestException) -> bool:
-    """True when no connection was made, so that Twilio cannot have heard of it."""
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return True
-    cause = error.args[0] if error.args else None
-    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)

@@ -14,7 +14,7 @@ from products.stripe_catalog import StripeCatalog
 
 def stripe_catalog(settings: Settings) -> StripeCatalog:
     """Stripe, or the sandbox in its place."""
-    session = ProviderSession(settings.provider_connect_timeout, settings.provider_timeout)
+    session = ProviderSession(settings.provider_connect_timeout, settings.provider_timeout, "Stripe")
     return StripeCatalog(settings.stripe.key, settings.stripe.base, session)
 
 

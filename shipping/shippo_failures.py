@@ -9,9 +9,9 @@ from typing import Any
 
 import requests
 from shippo.models.errors import SDKError  # type: ignore[import-untyped]
-from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from chassis.logs import log
+from chassis.provider_guard import never_sent
 from contracts.errors import NotFound, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 
 RETRY_AFTER = 2  # seconds, when Shippo names none
@@ -55,8 +55,9 @@ def buying() -> Iterator[None]:
         raise _answered(error, what) from error
     except requests.RequestException as error:
         log.warning("shippo does not answer", asked=what, error=type(error).__name__)
-        if _never_sent(error):
-            raise Unavailable("Shippo cannot be reached.", {"retry_after": RETRY_AFTER}) from error
+        if never_sent(error):
+            wait = getattr(error, "retry_after", RETRY_AFTER)
+            raise Unavailable("Shippo cannot be reached.", {"retry_after": wait}) from error
         raise OutcomeUnknown("Shippo did not say whether the label was bought.") from error
     except UNREADABLE as error:
         log.error("shippo answered what cannot be read", asked=what, error=type(error).__name__)
@@ -104,11 +105,3 @@ def _leaves(value: Any) -> Iterator[str]:
 def _retry_after(response: requests.Response) -> int:
     value = response.headers.get("Retry-After", "")
     return min(int(value), 3600) if value.isdigit() else RETRY_AFTER
-
-
-def _never_sent(error: requests.RequestException) -> bool:
-    """True when no connection was made, so that Shippo cannot have heard of it."""
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return True
-    cause = error.args[0] if error.args else None
-    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)

@@ -1,0 +1,234 @@
+"""Between a process and one provider: so many calls at once and no more, and none to a provider that is down.
+
+A provider that is slow takes only its places here, never all of the workers that other calls need: whoever finds none
+within a moment is refused. One that fails five times in a row is left alone for a few seconds, then tried by one call a
+second until one succeeds. Whoever is refused here has sent nothing, and is told when to come back.
+
+The circuit breaker is pybreaker's. It is told how each call ended instead of being handed the call, since it holds its
+lock for as long as what it is handed takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import pybreaker
+import requests
+from urllib3.exceptions import MaxRetryError, NewConnectionError
+
+from chassis.logs import log
+
+# Calls in flight to one provider, for each process: fewer than it has workers (SERVICE_WORKERS, 32), more than
+# `chassis.places` lets in of any one verb, so that what was let in finds a place for each of its steps.
+PLACES = 20
+# How long a call waits for one of them (seconds).
+PATIENCE = 0.5
+# Failures in a row after which a provider counts as down; for how long it is then left alone, and how often it is
+# tried after that (seconds). Short: whatever is owed has to be settled soon after the provider is back.
+FAILURES = 5
+REST = 3.0
+TRIAL_EVERY = 1.0
+# A provider that has been given less time than this (seconds) is not to blame for an answer that does not come.
+FAIR = 2.0
+
+
+class NotSent(requests.exceptions.RequestException):
+    """Nothing was sent to the provider.
+
+    No kind of `requests`' own timeouts and connection errors, so that no SDK repeats it at once.
+
+    Args:
+        retry_after: seconds after which trying again is worth it.
+    """
+
+    def __init__(self, detail: str, retry_after: float = 2.0, **context: Any) -> None:
+        super().__init__(detail, **context)
+        self.retry_after = retry_after
+
+
+class NoPlace(NotSent):
+    """As many calls as may be are waiting for the provider already."""
+
+
+class Down(NotSent):
+    """The provider failed again and again just now, and is left alone."""
+
+
+def never_sent(error: BaseException) -> bool:
+    """True when no connection was made, so that the provider cannot have heard of the request."""
+    if isinstance(error, NotSent | requests.exceptions.ConnectTimeout):
+        return True
+    cause = error.args[0] if error.args else None
+    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
+
+
+class Attempts:
+    """What an SDK's call, which may repeat its request, has sent so far.
+
+    Attributes:
+        lost: requests that were sent and not answered, or answered with a 5xx: each may have been carried out.
+        retry_after: seconds, as the last refusal of the guard said.
+    """
+
+    def __init__(self) -> None:
+        self.lost = 0
+        self.retry_after = 2.0
+
+
+_attempts: ContextVar[Attempts | None] = ContextVar("attempts", default=None)
+
+
+@contextlib.contextmanager
+def attempts() -> Iterator[Attempts]:
+    """Count what is sent inside: the SDK's last failure says nothing of the attempts before it."""
+    counted = Attempts()
+    token = _attempts.set(counted)
+    try:
+        yield counted
+    finally:
+        _attempts.reset(token)
+
+
+class Calling:
+    """One call under way; whoever makes it says how it was answered.
+
+    Attributes:
+        status: the HTTP status, once there is one.
+        hurried: its own deadline cut it short: that it was not answered in time says nothing of the provider.
+    """
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+        self.hurried = False
+
+
+class Guard:
+    """One provider, as this process may use it.
+
+    Args:
+        provider: its name, for whoever reads the failure or the log.
+        places: calls in flight at most.
+        patience: seconds that a call waits for a place.
+        clock: monotonic seconds; another one in tests.
+    """
+
+    def __init__(
+        self,
+        provider: str,
+        places: int = PLACES,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.provider = provider
+        self._places = threading.BoundedSemaphore(places)
+        self._patience = patience
+        self._clock = clock
+        self._changed = _Changed(provider, clock)
+        self._breaker = pybreaker.CircuitBreaker(
+            fail_max=FAILURES,
+            reset_timeout=REST,
+            listeners=[self._changed],
+            name=provider,
+            throw_new_error_on_trip=False,
+        )
+        self._next_trial = 0.0
+
+    @property
+    def down(self) -> bool:
+        """Whether the provider is being left alone."""
+        return bool(self._breaker.current_state != pybreaker.STATE_CLOSED)
+
+    @contextlib.contextmanager
+    def calling(self) -> Iterator[Calling]:
+        """Hold a place for one request. Raises NoPlace or Down before anything is sent."""
+        self._check(trial=False)
+        if not self._places.acquire(timeout=self._patience):
+            raise _refused(NoPlace(f"Too many calls wait for {self.provider}."))
+        try:
+            self._check(trial=True)  # it may have failed the others meanwhile
+            call = Calling()
+            try:
+                yield call
+            except Exception as error:
+                self._ended(call, error)
+                raise
+            self._ended(call, None)
+        finally:
+            self._places.release()
+
+    def _check(self, trial: bool) -> None:
+        """Raise Down while the provider is left alone; `trial`: this call goes out now if it is not."""
+        state = self._breaker.current_state
+        if state == pybreaker.STATE_CLOSED:
+            return
+        now = self._clock()
+        wait = (self._changed.at + REST if state == pybreaker.STATE_OPEN else self._next_trial) - now
+        if wait > 0:
+            raise _refused(Down(f"{self.provider} is left alone: it failed again and again.", max(1.0, wait)))
+        if trial:
+            # The next one goes out in a while, whether or not this one has been answered by then: it may hang.
+            self._next_trial = now + TRIAL_EVERY
+            if state == pybreaker.STATE_OPEN:
+                self._breaker.half_open()
+
+    def _ended(self, call: Calling, error: Exception | None) -> None:
+        if error is not None and call.status is None:
+            if not never_sent(error):
+                _lost()
+            if call.hurried:
+                return
+        elif call.status is not None and call.status >= 500:
+            _lost()
+            error = _Failed(call.status)
+        else:
+            error = None  # answered, and if with a refusal
+        # A call that began before the provider was found to be down, and ends after it, is news to nobody.
+        with contextlib.suppress(pybreaker.CircuitBreakerError, _Told):
+            self._breaker.call(_tell, error)
+
+
+class _Told(Exception):
+    """A failure, as the breaker is told of it."""
+
+
+class _Failed(Exception):
+    """An answer by which the provider says that it failed."""
+
+
+class _Changed(pybreaker.CircuitBreakerListener):
+    """Notes when the provider was found to be down or well, and says so."""
+
+    def __init__(self, provider: str, clock: Callable[[], float]) -> None:
+        self._provider = provider
+        self._clock = clock
+        self.at = clock()
+
+    def state_change(self, cb: Any, old_state: Any, new_state: Any) -> None:
+        self.at = self._clock()
+        if new_state.name == pybreaker.STATE_OPEN:
+            log.warning("provider left alone", provider=self._provider, seconds=REST)
+        elif new_state.name == pybreaker.STATE_CLOSED:
+            log.info("provider is back", provider=self._provider)
+
+
+def _tell(error: Exception | None) -> None:
+    if error is not None:
+        raise _Told from error
+
+
+def _lost() -> None:
+    counted = _attempts.get()
+    if counted is not None:
+        counted.lost += 1
+
+
+def _refused(error: NotSent) -> NotSent:
+    counted = _attempts.get()
+    if counted is not None:
+        counted.retry_after = error.retry_after
+    return error
