@@ -11,7 +11,7 @@ from aiohttp import web
 from sandbox.faults import PROVIDERS, BadFault, Fault
 from sandbox.inbox import inbox_page
 from sandbox.label import label_pdf
-from sandbox.ledger import MOST, ledger
+from sandbox.ledger import KINDS, MOST, ledger
 from sandbox.shippo_tracks import STATUSES, move
 
 if TYPE_CHECKING:
@@ -67,17 +67,20 @@ class _Control:
 
     async def ledger(self, request: web.Request) -> web.Response:
         query = request.query
-        unknown = sorted(set(query) - {"to", "order_id", "limit"})
+        known = ("to", "order_id", "limit", "offset", "kind")
+        unknown = sorted(set(query) - set(known))
         if unknown:
-            return refusal(400, f"unknown filter: {', '.join(unknown)}; known: to, order_id, limit")
-        limit = query.get("limit", str(MOST))
-        if not limit.isdigit():
-            return refusal(400, "limit must be a whole number")
+            return refusal(400, f"unknown filter: {', '.join(unknown)}; known: {', '.join(known)}")
+        limit, offset, kind = query.get("limit", str(MOST)), query.get("offset", "0"), query.get("kind")
+        if not limit.isdigit() or not offset.isdigit():
+            return refusal(400, "limit and offset must be whole numbers")
+        if kind not in (None, *KINDS):
+            return refusal(400, f"kind must be one of {', '.join(KINDS)}")
         # An unquoted "+" of a telephone number arrives as a space.
         to = query.get("to")
         if to is not None and to.startswith(" "):
             to = "+" + to.strip()
-        return json_response(ledger(self.state, to, query.get("order_id"), int(limit)))
+        return json_response(ledger(self.state, to, query.get("order_id"), int(limit), int(offset), kind))
 
     async def all_faults(self, request: web.Request) -> web.Response:
         return json_response({provider: self.sandbox.faults.describe(provider) for provider in PROVIDERS})

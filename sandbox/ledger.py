@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sandbox import twilio
@@ -9,15 +10,22 @@ from sandbox.state import State
 from sandbox.stripe_lists import without_private
 
 MOST = 1000
+KINDS = ("charges", "labels", "emails", "sms")
 
 
 def ledger(
-    state: State, to: str | None = None, order_id: str | None = None, limit: int = MOST
+    state: State,
+    to: str | None = None,
+    order_id: str | None = None,
+    limit: int = MOST,
+    offset: int = 0,
+    kind: str | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """What arrived, as {"charges", "labels", "emails", "sms"}, each oldest first and at most the newest `limit`.
 
     to: only what went to that e-mail address or phone number. order_id: only what names that order (a charge and a
-    label in their metadata, a mail and an SMS anywhere in their text).
+    label in their metadata, a mail and an SMS anywhere in their text). offset: without so many of the newest, and kind:
+    only one of the four; with both a long ledger is read page by page.
     """
     where = {}
     if to is not None:
@@ -26,14 +34,17 @@ def ledger(
         where["order_id"] = order_id
 
     def newest(kind: str) -> list[dict[str, Any]]:
-        return list(reversed(state.find(kind, where, limit=limit)))
+        return list(reversed(state.find(kind, where, limit=limit, offset=offset)))
 
-    return {
-        "charges": newest("charge"),
-        "labels": [_label(state, transaction) for transaction in newest("transaction")],
-        "emails": [_mail(mail) for mail in newest("mail")],
-        "sms": [{**twilio.shown(message, state.now()), "created": message["created"]} for message in newest("message")],
+    readers: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "charges": lambda: newest("charge"),
+        "labels": lambda: [_label(state, transaction) for transaction in newest("transaction")],
+        "emails": lambda: [_mail(mail) for mail in newest("mail")],
+        "sms": lambda: [
+            {**twilio.shown(message, state.now()), "created": message["created"]} for message in newest("message")
+        ],
     }
+    return {name: readers[name]() for name in KINDS if kind in (None, name)}
 
 
 def _label(state: State, transaction: dict[str, Any]) -> dict[str, Any]:

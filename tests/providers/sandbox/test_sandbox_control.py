@@ -194,6 +194,11 @@ def test_the_ledger_tells_what_arrived_for_an_order_and_for_a_person(sdks: Sdks)
     assert [one["body"] for one in both["sms"]] == [f"Your order {other} is ready"]
     assert len(sdks.get("/sandbox/ledger", params={"to": mail, "limit": 1}).json()["emails"]) == 1
     assert sdks.get("/sandbox/ledger", params={"colour": "red"}).status_code == 400
+    page = sdks.get("/sandbox/ledger", params={"to": mail, "kind": "emails", "limit": 1, "offset": 1}).json()
+    assert [one["subject"] for one in page.pop("emails")] == [f"Order {order}"]
+    assert page == {}
+    for wrong in ({"kind": "letters"}, {"offset": "-1"}):
+        assert sdks.get("/sandbox/ledger", params=wrong).status_code == 400
 
 
 def test_the_inbox_shows_a_mail_in_a_frame_that_can_do_nothing(sdks: Sdks) -> None:
