@@ -10,6 +10,7 @@ from chassis.database import StoreProvider
 from chassis.deadline import bounded
 from chassis.entrypoint import rpc
 from contracts.errors import ShopError
+from notifications.audit import MessageAudit
 from notifications.delivery import Delivery
 from notifications.letter import letter
 from notifications.messages import (
@@ -23,6 +24,7 @@ from notifications.messages import (
 )
 from notifications.sendgrid_email import MailerProvider
 from notifications.store import MessageStore
+from notifications.twilio_lists import TwilioLists
 from notifications.twilio_sms import TexterProvider
 
 
@@ -95,6 +97,23 @@ class NotificationsService:
             key: as for `send_sms`, which see for the answer and the errors.
         """
         return self.send_sms(recipient(order, "phone"), order_paid_sms(order), key)
+
+    @rpc(expected_exceptions=ShopError)
+    def audit(
+        self,
+        part: str,
+        cursor: str | None = None,
+        since: float = 0.0,
+        until: float = 9e12,
+        ids: list[str] | None = None,
+    ) -> dict[str, Any]:
+        """One page of our text messages beside Twilio's; see `notifications.audit.MessageAudit.page`."""
+        return MessageAudit(self.store, TwilioLists(self.texter)).page(part, cursor, since, until, ids)
+
+    @rpc(expected_exceptions=ShopError)
+    def mend(self, fix: dict[str, Any]) -> str:
+        """Do what a difference that `audit` found proposed; see `notifications.audit.MessageAudit.mend`."""
+        return MessageAudit(self.store, TwilioLists(self.texter)).mend(fix)
 
     @rpc(expected_exceptions=ShopError)
     def health(self) -> dict[str, str]:

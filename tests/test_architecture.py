@@ -18,12 +18,15 @@ RULES = (
     "cart/cart.py",
     "cart/order.py",
     "cart/payments.py",
+    "cart/reconcile.py",
     "products/catalog.py",
     "products/stock.py",
     "shipping/shipment.py",
     "shipping/parcel.py",
     "shipping/carriers.py",
+    "shipping/reconcile.py",
     "notifications/messages.py",
+    "notifications/reconcile.py",
     "notifications/email.py",
     "notifications/sms.py",
 )
@@ -37,7 +40,7 @@ FRAMEWORKS = {
 SDKS = {
     "stripe": {"cart/stripe_", "products/stripe_"},
     "shippo": {"shipping/shippo_"},
-    "twilio": {"notifications/twilio_sms.py"},
+    "twilio": {"notifications/twilio_"},
     "sendgrid": {"notifications/sendgrid_email.py"},
 }
 

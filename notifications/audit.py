@@ -1,0 +1,135 @@
+"""The shop's text messages beside the provider's list of them, a page at a time; and the mending of what is safe.
+
+Mails are compared with nothing: SendGrid gives no list of what it sent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from contracts.differences import page
+from contracts.errors import Conflict, InvalidRequest, NotFound
+from notifications.delivery import State
+from notifications.messages import Sms
+from notifications.reconcile import RECORD, Kept, Texted, compare_missing, compare_texts, key_of
+from notifications.sms import SentSms
+from notifications.store import MessageStore, messages
+from notifications.twilio_lists import TwilioLists
+
+PAGE = 200
+# How long the mending of one message may hold its record (seconds): two writes.
+HOLD = 30.0
+_SMS = messages.c.kind == "sms"
+
+
+class MessageAudit:
+    """Compares and mends.
+
+    Args:
+        store: our messages.
+        lists: the provider's.
+        clock: Unix seconds.
+    """
+
+    def __init__(self, store: MessageStore, lists: TwilioLists, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._lists = lists
+        self._clock = clock
+
+    def page(
+        self, part: str, cursor: str | None, since: float, until: float, ids: Sequence[str] | None
+    ) -> dict[str, Any]:
+        """One page of a part, as `contracts.differences.page`.
+
+        Args:
+            part: "texts" (the provider's list) or "sent" (ours).
+            cursor: from the page before; None for the first.
+            since, until: what was made between these (Unix seconds).
+            ids: instead of a page, ask the provider for these messages of ours, by its ids of them.
+        """
+        if part == "texts" and ids is None:
+            found, following = self._lists.texts(cursor, since)
+            return page(len(found), self._compared(found, until), following, seen=[each.sid for each in found])
+        if part == "texts" and ids is not None:
+            gone = [sid for sid in ids if self._lists.one(sid) is None]
+            return page(0, compare_missing(self._by_sid(gone).values()))
+        if part == "sent":
+            return self._sent(cursor, since, until)
+        raise InvalidRequest(f"There is no part {part!r} to compare.", {"errors": {"part": ["no such part"]}})
+
+    def mend(self, fix: dict[str, Any]) -> str:
+        """Do what a difference proposed, if it still stands; what was done, in a sentence.
+
+        Raises Conflict (it does not stand any more), NotFound, OutcomeUnknown, Unavailable, ProviderFailure.
+        """
+        if fix.get("do") != RECORD:
+            raise InvalidRequest("There is no such repair.", {"errors": {"do": ["no such repair"]}})
+        text = self._lists.one(str(fix.get("sid")))
+        if text is None:
+            raise NotFound("Twilio knows of no such message.")
+        sms, now = Sms(str(fix.get("key")), text.to, text.body), self._clock()
+        claim = f"reconcile:{text.sid}"
+        record = self._store.claim(sms, claim, now, now + HOLD)
+        if record is None or record.state is State.SENT:
+            raise Conflict("The message is recorded, or being sent, by now.")
+        adopted = self._store.adopt(sms, [SentSms(text.sid, text.status)], now)
+        if adopted is None:
+            self._store.end(sms.key, claim, record.state)
+            raise Conflict("The message is recorded as another one by now.")
+        return f"recorded message {text.sid}"
+
+    def _sent(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
+        sent = sa.and_(_SMS, messages.c.state == State.SENT.value, messages.c.provider_id.is_not(None))
+        wanted = [sent, messages.c.sent >= since, messages.c.sent <= until]
+        if cursor is not None:
+            wanted.append(messages.c.key > cursor)
+        query = sa.select(messages.c.key, messages.c.provider_id).where(*wanted)
+        with self._store.database.read() as connection:
+            rows = connection.execute(query.order_by(messages.c.key).limit(PAGE + 1)).all()
+        following = rows[PAGE - 1].key if len(rows) > PAGE else None
+        return page(len(rows[:PAGE]), [], following, known=[row.provider_id for row in rows[:PAGE]])
+
+    def _compared(self, found: list[Texted], until: float) -> list[Any]:
+        to = sorted({text.to for text in found})
+        keys = sorted({key for text in found if (key := key_of(text.body))})
+        here = messages.c.provider_id.in_([text.sid for text in found])
+        mine = sa.and_(_SMS, messages.c.recipient.in_(to), sa.or_(here, messages.c.state != State.SENT.value))
+        with self._store.database.read() as connection:
+            rows = connection.execute(sa.select(messages).where(mine)).all()
+            keyed = connection.execute(sa.select(messages).where(_SMS, messages.c.key.in_(keys))).all()
+        ours = {row.provider_id: _kept(row) for row in rows if row.provider_id}
+        left = [_kept(row) for row in rows if row.state != State.SENT.value]
+        unsent: dict[str, Kept] = {}
+        # The oldest first: so each of two like texts meets a record of its own.
+        for text in reversed(found):
+            for kept in left if text.sid not in ours else []:
+                if _same(text, kept):
+                    unsent[text.sid] = kept
+                    left.remove(kept)
+                    break
+        return compare_texts(found, ours, unsent, {row.key: _kept(row) for row in keyed}, until)
+
+    def _by_sid(self, sids: Iterable[str]) -> dict[str, Kept]:
+        query = sa.select(messages).where(_SMS, messages.c.provider_id.in_(list(sids)))
+        with self._store.database.read() as connection:
+            return {row.provider_id: _kept(row) for row in connection.execute(query)}
+
+
+def _same(text: Texted, kept: Kept) -> bool:
+    # A trial account's messages begin with a sentence of Twilio's.
+    return kept.to == text.to and bool(kept.body.strip()) and text.body.strip().endswith(kept.body.strip())
+
+
+def _kept(row: Any) -> Kept:
+    return Kept(
+        key=row.key,
+        to=row.recipient,
+        body=row.body or "",
+        state=row.state,
+        sid=row.provider_id,
+        touched=max(row.created, row.tried, row.sent or 0.0),
+    )
