@@ -69,7 +69,7 @@ class CartService:
 
     # The cart
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, once=True)
     def create(self) -> dict[str, str]:
         """A new cart: ``{"cart_id"}``, unguessable. It takes no room until something is put in."""
         return {"cart_id": f"cart_{secrets.token_urlsafe(24)}"}
@@ -79,7 +79,7 @@ class CartService:
         """What is in a cart: a list of ``{"type": "sku", "parent", "quality", "quantity"}``."""
         return self.store.cart(cart_id)  # type: ignore[no-any-return]
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, once=True)
     def buy(self, cart_id: str, product_id: str, quantity: int, key: str) -> list[dict[str, Any]]:
         """Put `quantity` more of a product into a cart, once per `key`; the whole cart.
 
@@ -106,7 +106,7 @@ class CartService:
 
     # Orders
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, once=True)
     def checkout(self, cart_id: str, customer: dict[str, Any], key: str) -> dict[str, Any]:
         """Turn a cart into an order, once per `key`: prices fixed, ways to ship it quoted, the cheapest selected.
 
@@ -130,7 +130,7 @@ class CartService:
         log.info("order placed", order_id=order_id, amount=order.amount, currency=order.currency)
         return self.store.place(order, key).public()  # type: ignore[no-any-return]
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, once=True)
     def choose_shipping(self, cart_id: str, order_id: str, shipping_id: str) -> dict[str, Any]:
         """Select another of the order's shipping methods; the order, its shipping line and amount following.
 
@@ -139,7 +139,7 @@ class CartService:
         now = int(time.time())
         return self.store.update(order_id, cart_id, lambda order: order.choose(shipping_id, now)).public()  # type: ignore[no-any-return]
 
-    @rpc(expected_exceptions=ShopError, sensitive_arguments="card")
+    @rpc(expected_exceptions=ShopError, sensitive_arguments="card", once=True)
     def pay(self, cart_id: str, order_id: str, card: str, key: str) -> dict[str, Any]:
         """Take the money once; then the label, the email and the SMS, at once or later.
 
@@ -185,7 +185,7 @@ class CartService:
         data = [order.public() for order in page]
         return {"object": "list", "url": "/api/orders", "has_more": more, "total_count": total, "data": data}
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, once=True)
     def ship(self, order: dict[str, Any], key: str) -> dict[str, Any]:
         """An order from elsewhere, with real rates filled in; once per `key`. It is not kept.
 

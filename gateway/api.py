@@ -12,6 +12,7 @@ import falcon
 from chassis.logs import log
 from chassis.rpc_client import RpcClient
 from chassis.settings import Settings
+from contracts.errors import ShopError
 from gateway import auth, errors, visit
 from gateway.errors import NoSuchRoute
 from gateway.readiness import Readiness
@@ -50,7 +51,7 @@ class Gateway:
         """Answer one request, with its id, and log it in one line."""
         began = time.perf_counter()
         request_id = visit.request_id(environ.get("HTTP_X_REQUEST_ID"))
-        environ[visit.ENVIRON_KEY] = Visit(self, request_id, environ.get("QUERY_STRING", ""))
+        current = environ[visit.ENVIRON_KEY] = Visit(self, request_id, environ.get("QUERY_STRING", ""))
         environ["QUERY_STRING"] = ""  # see gateway.routing
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         sent = 0
@@ -59,6 +60,8 @@ class Gateway:
             nonlocal sent
             sent = int(status[:3])
             headers.append(("x-request-id", request_id))
+            if current.replayed:
+                headers.append(("idempotent-replayed", "true"))
             return start_response(status, headers)
 
         if method == "HEAD":
@@ -97,7 +100,9 @@ def _assemble() -> Any:
 
 
 def _failed(request: falcon.Request, response: falcon.Response, error: Exception, _params: Any) -> None:
-    answer = errors.answer(error, visit.of(request).request_id)
+    current = visit.of(request)
+    # A failure that is told again is told byte for byte, under the id that it was told under first.
+    answer = errors.answer(error, current.answered_id if isinstance(error, ShopError) else current.request_id)
     response.status = errors.status_line(answer.status)
     response.set_headers(answer.headers)
     response.body = answer.body

@@ -33,8 +33,13 @@ def admin_only(request: Request, **_hug: Any) -> None:
 
 def is_admin(request: Request) -> bool:
     """Whether the request carries an admin key; False for everybody while no key is set."""
+    return admin_key(request) is not None
+
+
+def admin_key(request: Request) -> str | None:
+    """The admin key that the request carries; None when it carries none of the shop's."""
     given = _bearer(request)
-    return given is not None and _accepted(request, given)
+    return given if given is not None and _accepted(request, given) else None
 
 
 def _bearer(request: Request) -> str | None:

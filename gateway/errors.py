@@ -26,7 +26,8 @@ class Kind:
         name: the last part of the problem's `type`, for programs.
         title: the same for every failure of this kind, for people.
         facts: which of the failure's facts are shown; whatever else a service noted stays inside.
-        retry_after: seconds until repeating is worth it, where the failure names none itself; None: not sent.
+        retry_after: seconds until repeating is worth it, where the failure names none itself; None: sent only where it
+            does. Also what sets trouble, which is logged, apart from a refusal.
     """
 
     status: int
@@ -45,6 +46,8 @@ KINDS: dict[type[ShopError], Kind] = {
     ),
     failures.NotFound: Kind(404, "not-found", "Not found"),
     failures.Conflict: Kind(409, "conflict", "The state forbids it"),
+    failures.KeyInProgress: Kind(409, "idempotency-key-in-progress", "The first request is still in progress"),
+    failures.KeyReused: Kind(422, "idempotency-key-reused", "The key stands for another request", ("errors",)),
     failures.Refused: Kind(422, "refused", "The provider refuses it", ("errors", "code")),
     failures.ProviderFailure: Kind(502, "provider-failure", "A provider answered nonsense", retry_after=5),
     failures.Unavailable: Kind(503, "unavailable", "Not reachable at the moment", retry_after=1),
@@ -150,8 +153,10 @@ def _kind(error: ShopError) -> Kind | None:
 def _told(kind: Kind, error: ShopError, request_id: str) -> Answer:
     facts = {name: error.facts[name] for name in kind.facts if error.facts.get(name) is not None}
     headers = {}
+    retry_after = _seconds(error.facts.get("retry_after")) or kind.retry_after
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
     if kind.retry_after is not None:
-        headers["Retry-After"] = str(_seconds(error.facts.get("retry_after")) or kind.retry_after)
         log.warning("failed", service="gateway", request_id=request_id, kind=type(error).__name__, detail=error.detail)
     return _problem(kind.status, kind.name, kind.title, error.detail, request_id, facts, headers)
 

@@ -16,8 +16,7 @@ _CART_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 def cart_id(request: Request) -> str:
     """The cart of this request. Raises InvalidRequest when it cannot be one, or none is named and one must be."""
-    header = request.get_header("Cart-Id")
-    named = header if header is not None else _cookie(request)
+    named = _named(request)
     if named is None:
         if visit.of(request).gateway.settings.cart_id_required:
             raise _refused("A cart must be named: `POST /api/cart/` makes one.")
@@ -25,6 +24,12 @@ def cart_id(request: Request) -> str:
     if not _CART_ID.fullmatch(named):
         raise _refused("A cart's id is 1 to 100 of A-Z a-z 0-9 . _ - and begins with a letter or digit.")
     return named
+
+
+def named_cart(request: Request) -> str | None:
+    """The cart that this request names; None when it names none, or what cannot be one."""
+    named = _named(request)
+    return named if named is not None and _CART_ID.fullmatch(named) else None
 
 
 def cart_id_or_admin(request: Request) -> str | None:
@@ -38,6 +43,11 @@ def remember(request: Request, response: Response, new_cart_id: str) -> None:
     if request.forwarded_scheme == "https":
         cookie += "; Secure"
     response.append_header("Set-Cookie", cookie)
+
+
+def _named(request: Request) -> str | None:
+    header = request.get_header("Cart-Id")
+    return header if header is not None else _cookie(request)
 
 
 def _cookie(request: Request) -> str | None:

@@ -25,6 +25,9 @@ class Deadlines:
             ("cart", "ship"): settings.checkout_timeout,
             # This takes the money, then asks for label, mail and SMS: four providers, one after the other.
             ("cart", "pay"): settings.pay_timeout,
+            # Off or back: the money, the stock, the label.
+            ("cart", "cancel"): settings.pay_timeout,
+            ("cart", "refund"): settings.pay_timeout,
         }
 
     @property
@@ -40,31 +43,47 @@ class Deadlines:
 class Service:
     """One service; each attribute is a verb, called with the positional, JSON-plain arguments of that verb."""
 
-    __slots__ = ("_client", "_context", "_deadlines", "_name")
+    __slots__ = ("_client", "_context", "_deadlines", "_name", "_notes")
 
-    def __init__(self, name: str, client: RpcClient, deadlines: Deadlines, context: dict[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        client: RpcClient,
+        deadlines: Deadlines,
+        context: dict[str, str],
+        notes: dict[str, Any] | None,
+    ) -> None:
         self._name = name
         self._client = client
         self._deadlines = deadlines
         self._context = context
+        self._notes = notes
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
         def call(*args: Any) -> Any:
             timeout = self._deadlines.of(self._name, verb)
-            return self._client.call(self._name, verb, args, None, timeout, self._context)
+            return self._client.call(self._name, verb, args, None, timeout, self._context, self._notes)
 
         return call
 
 
 class Shop:
-    """All services, as seen by one request."""
+    """All services, as seen by one request.
 
-    __slots__ = ("_client", "_context", "_deadlines")
+    Args:
+        context: what travels with each call.
+        notes: takes what comes beside an answer; None when nobody asks.
+    """
 
-    def __init__(self, client: RpcClient, deadlines: Deadlines, request_id: str) -> None:
+    __slots__ = ("_client", "_context", "_deadlines", "_notes")
+
+    def __init__(
+        self, client: RpcClient, deadlines: Deadlines, context: dict[str, str], notes: dict[str, Any] | None = None
+    ) -> None:
         self._client = client
         self._deadlines = deadlines
-        self._context = {"request_id": request_id}
+        self._context = context
+        self._notes = notes
 
     @property
     def products(self) -> Service:
@@ -87,4 +106,4 @@ class Shop:
         return self._service("notifications")
 
     def _service(self, name: str) -> Service:
-        return Service(name, self._client, self._deadlines, self._context)
+        return Service(name, self._client, self._deadlines, self._context, self._notes)

@@ -173,6 +173,7 @@ PAYMENT = Shape(
     {"order_id": required(ID), "cart": CARD, "card": CARD},
     rules=(lambda document: _either(document, "cart", "card"),),
 )
+REFUND = Shape({"amount": {"type": "integer", "min": 1, "max": PRICE["max"]}})
 ORDERS_QUERY = Shape(
     {
         "status": {

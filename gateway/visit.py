@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from falcon import Request
 
@@ -13,6 +13,7 @@ from gateway.rpc import Shop
 
 if TYPE_CHECKING:
     from gateway.api import Gateway
+    from gateway.idempotency import Effect
 
 ENVIRON_KEY = "shop.visit"
 # What every id in this shop is made of, ours and the providers'. No dot and no slash: ids become parts of their URLs.
@@ -27,14 +28,27 @@ class Visit:
         gateway: the process's settings and its connection to the services.
         request_id: the caller's, or one made here.
         query_string: the raw query. Hug never sees it, since it would let it override the path's parameters.
+        notes: what came beside a service's answer, when its request carried an `Idempotency-Key`; else None.
     """
 
-    __slots__ = ("gateway", "query_string", "request_id")
+    __slots__ = ("gateway", "notes", "query_string", "request_id")
 
     def __init__(self, gateway: Gateway, request_id: str, query_string: str) -> None:
         self.gateway = gateway
         self.request_id = request_id
         self.query_string = query_string
+        self.notes: dict[str, Any] | None = None
+
+    @property
+    def replayed(self) -> bool:
+        """Whether the answer is one that was given before."""
+        return self.notes is not None and self.notes.get("replayed") is True
+
+    @property
+    def answered_id(self) -> str:
+        """The id of the request that the service's answer was first given to: this one's, or an earlier one's."""
+        first = self.notes.get("request_id") if self.notes is not None and self.replayed else None
+        return first or self.request_id
 
 
 def of(request: Request) -> Visit:
@@ -43,21 +57,20 @@ def of(request: Request) -> Visit:
     return visit
 
 
-def services(request: Request) -> Shop:
-    """The services, called in the name of this request."""
+def services(request: Request, effect: Effect | None = None) -> Shop:
+    """The services, called in the name of this request; to do what `effect` stands for."""
     visit = of(request)
-    return Shop(visit.gateway.client, visit.gateway.deadlines, visit.request_id)
+    context = {"request_id": visit.request_id}
+    if effect is not None and effect.headers:
+        context.update(effect.headers)
+        visit.notes = {}
+    return Shop(visit.gateway.client, visit.gateway.deadlines, context, visit.notes)
 
 
 def request_id(wanted: str | None) -> str:
     """The caller's `X-Request-ID` when it is sane, else a new one."""
     if wanted is not None and _REQUEST_ID.fullmatch(wanted):
         return wanted
-    return uuid.uuid4().hex
-
-
-def effect_key(request: Request) -> str:
-    """The key under which a service does what this request asks for at most once."""
     return uuid.uuid4().hex
 
 

@@ -36,7 +36,7 @@ class NotificationsService:
     mailer = MailerProvider()
     texter = TexterProvider()
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, once=True)
     def send_email(self, to_email: str, subject: str, content: str, from_email: str | None, key: str) -> dict[str, Any]:
         """Send a mail. The same key answers the same, and sends once.
 
@@ -56,7 +56,7 @@ class NotificationsService:
         """
         return self._mail(mail(key, to_email, from_email or self.config["MAIL_FROM"], subject, content))
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, once=True)
     def send_sms(self, number: str, content: str, key: str) -> dict[str, Any]:
         """Send a text message. The same key answers the same, and sends once.
 

@@ -34,7 +34,7 @@ class ProductsService:
     catalog: Catalog = CatalogProvider()
     currency: str = CurrencyProvider()
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, once=True)
     def create(self, spec: dict[str, Any], key: str) -> dict[str, Any]:
         """Make a product with its SKU.
 

@@ -54,7 +54,7 @@ def _translate(error: stripe.StripeError) -> ShopError:
         facts = {"errors": _errors(error.param, message)} if error.param else {}
         return Refused(f"Stripe refuses this: {message}", facts)
     if status == 409:
-        return Conflict("The same change is being made at this moment.")
+        return Conflict("The same change is being made at this moment.", {"retry_after": RETRY_AFTER})
     if status >= 500:
         return Unavailable("Stripe failed to answer.", {"retry_after": RETRY_AFTER})
     return ProviderFailure("Stripe's answer makes no sense.")

@@ -10,11 +10,12 @@ from falcon import Request, Response
 
 from contracts.errors import InvalidRequest
 from gateway import schemas, seed_json
+from gateway.idempotency import effect, of_any_cart, of_cart
 from gateway.identity import cart_id, remember
 from gateway.reading import body, optional_body
 from gateway.routing import delete, get, post, post_or_put, put
 from gateway.schemas import spelled
-from gateway.visit import effect_key, known, services
+from gateway.visit import known, services
 
 Items = list[dict[str, Any]]
 
@@ -22,8 +23,8 @@ Items = list[dict[str, Any]]
 @post("/api/cart", status=201)
 def create(request: Request, response: Response) -> dict[str, Any]:
     """A new cart with an unguessable id, which the browser keeps as a cookie."""
-    optional_body(request, schemas.NOTHING)
-    made: dict[str, Any] = services(request).cart.create()
+    form = optional_body(request, schemas.NOTHING)
+    made: dict[str, Any] = services(request, effect(request, form, of_any_cart)).cart.create()
     remember(request, response, made["cart_id"])
     return made
 
@@ -47,9 +48,9 @@ def buy(product_id: str, request: Request) -> Items:
     """Put more of a product into the cart."""
     known(product_id, "product")
     form = body(request, schemas.ITEM_QUANTITY)
-    shopper, quantity, key = cart_id(request), spelled(form, "quality", "quantity"), effect_key(request)
+    shopper, quantity, once = cart_id(request), spelled(form, "quality", "quantity"), effect(request, form, of_cart)
     with _named_as_in(form):
-        found: Items = services(request).cart.buy(shopper, product_id, quantity, key)
+        found: Items = services(request, once).cart.buy(shopper, product_id, quantity, once.key)
     return found
 
 
@@ -89,7 +90,8 @@ def checkout(request: Request) -> dict[str, Any]:
             "country": address["country"].upper(),
         },
     }
-    order: dict[str, Any] = services(request).cart.checkout(cart_id(request), customer, effect_key(request))
+    once = effect(request, form, of_cart)
+    order: dict[str, Any] = services(request, once).cart.checkout(cart_id(request), customer, once.key)
     return order
 
 
@@ -97,7 +99,8 @@ def checkout(request: Request) -> dict[str, Any]:
 def choose_shipping(request: Request) -> dict[str, Any]:
     """Select one of the order's ways to ship it."""
     form = body(request, schemas.SHIPPING_CHOICE)
-    order: dict[str, Any] = services(request).cart.choose_shipping(
+    once = effect(request, form, of_cart)
+    order: dict[str, Any] = services(request, once).cart.choose_shipping(
         cart_id(request), form["order_id"], form["shipping_id"]
     )
     return order
@@ -107,8 +110,9 @@ def choose_shipping(request: Request) -> dict[str, Any]:
 def pay(request: Request) -> dict[str, Any]:
     """Pay an order by card; label, mail and SMS follow."""
     form = body(request, schemas.PAYMENT, rescue=seed_json.payment)
-    order: dict[str, Any] = services(request).cart.pay(
-        cart_id(request), form["order_id"], spelled(form, "cart", "card"), effect_key(request)
+    once = effect(request, form, of_cart)
+    order: dict[str, Any] = services(request, once).cart.pay(
+        cart_id(request), form["order_id"], spelled(form, "cart", "card"), once.key
     )
     return order
 

@@ -7,10 +7,11 @@ from typing import Any
 from falcon import Request
 
 from gateway import schemas, seed_json
+from gateway.idempotency import effect, of_admin
 from gateway.reading import body
 from gateway.routing import post
 from gateway.schemas import spelled
-from gateway.visit import effect_key, services
+from gateway.visit import services
 
 # What the seed's example says.
 DEFAULT_SMS = "Your order is ready!"
@@ -20,8 +21,9 @@ DEFAULT_SMS = "Your order is ready!"
 def send_email(request: Request) -> dict[str, Any]:
     """Send a mail; `content` is text, or HTML when it begins with `<`."""
     form = body(request, schemas.EMAIL_MESSAGE)
-    sent: dict[str, Any] = services(request).notifications.send_email(
-        form["to_email"], form["subject"], form["content"], form.get("from_email"), effect_key(request)
+    once = effect(request, form, of_admin)
+    sent: dict[str, Any] = services(request, once).notifications.send_email(
+        form["to_email"], form["subject"], form["content"], form.get("from_email"), once.key
     )
     return sent
 
@@ -31,7 +33,8 @@ def send_sms(request: Request) -> dict[str, Any]:
     """Send an SMS; the number may come as text or, as in the seed, as a number."""
     form = body(request, schemas.SMS_MESSAGE, rescue=seed_json.sms)
     number = spelled(form, "number", "to_phone")
-    sent: dict[str, Any] = services(request).notifications.send_sms(
-        f"+{number}" if isinstance(number, int) else number, form.get("content", DEFAULT_SMS), effect_key(request)
+    once = effect(request, form, of_admin)
+    sent: dict[str, Any] = services(request, once).notifications.send_sms(
+        f"+{number}" if isinstance(number, int) else number, form.get("content", DEFAULT_SMS), once.key
     )
     return sent

@@ -1,4 +1,4 @@
-"""Orders: a shopper reads their own, an admin reads all."""
+"""Orders: a shopper reads and cancels their own, an admin all of them; refunds are an admin's."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 from falcon import Request
 
 from gateway import schemas
+from gateway.idempotency import effect, of_admin, of_cart_or_admin
 from gateway.identity import cart_id_or_admin
-from gateway.reading import query
-from gateway.routing import get
+from gateway.reading import optional_body, query
+from gateway.routing import get, post
 from gateway.visit import known, services
 
 
@@ -28,3 +29,23 @@ def listed(request: Request) -> dict[str, Any]:
         wanted.get("status"), wanted.get("email"), wanted.get("limit", 100), wanted.get("starting_after")
     )
     return page
+
+
+@post("/api/orders/{order_id}/cancel")
+def cancel(order_id: str, request: Request) -> dict[str, Any]:
+    """Call off an order that is not paid, for the cart that placed it or for an admin."""
+    known(order_id, "order")
+    form = optional_body(request, schemas.NOTHING)
+    once = effect(request, form, of_cart_or_admin)
+    order: dict[str, Any] = services(request, once).cart.cancel(cart_id_or_admin(request), order_id, once.key)
+    return order
+
+
+@post("/api/orders/{order_id}/refund", admin=True)
+def refund(order_id: str, request: Request) -> dict[str, Any]:
+    """Give back some of what was paid, or all that is left of it."""
+    known(order_id, "order")
+    form = optional_body(request, schemas.REFUND)
+    once = effect(request, form, of_admin)
+    order: dict[str, Any] = services(request, once).cart.refund(order_id, form.get("amount"), once.key)
+    return order

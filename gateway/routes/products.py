@@ -7,18 +7,20 @@ from typing import Any
 from falcon import Request, Response
 
 from gateway import schemas
+from gateway.idempotency import effect, of_admin
 from gateway.reading import body, query
 from gateway.routing import delete, get, post, put
-from gateway.visit import effect_key, known, services
+from gateway.visit import known, services
 
 
 @post("/api/products", status=201, admin=True)
 def create(request: Request, response: Response) -> dict[str, Any]:
     """Put a product on sale; `Location` says where it is."""
     spec = body(request, schemas.PRODUCT)
+    once = effect(request, spec, of_admin)
     if "currency" in spec:
         spec["currency"] = spec["currency"].lower()
-    product: dict[str, Any] = services(request).products.create(spec, effect_key(request))
+    product: dict[str, Any] = services(request, once).products.create(spec, once.key)
     response.set_header("Location", f"/api/products/{product['id']}/")
     return product
 

@@ -10,10 +10,11 @@ from falcon import Request, Response
 
 from contracts.errors import InvalidRequest, NotFound
 from gateway import schemas
+from gateway.idempotency import effect, of_admin
 from gateway.reading import body, query
 from gateway.routing import get, post
 from gateway.shape import Shape, invalid
-from gateway.visit import effect_key, known, services
+from gateway.visit import known, services
 
 ANYTHING = Shape({}, open=True)
 _CURRENCY = re.compile(r"[A-Za-z]{3}")
@@ -23,7 +24,8 @@ _CURRENCY = re.compile(r"[A-Za-z]{3}")
 def create(request: Request) -> dict[str, Any]:
     """Fill in an order, given bare, as `order`, or as a Stripe event, with the ways to ship it."""
     sent = body(request, ANYTHING)
-    order: dict[str, Any] = services(request).cart.ship(_order_in(sent), effect_key(request))
+    once = effect(request, sent, of_admin)
+    order: dict[str, Any] = services(request, once).cart.ship(_order_in(sent), once.key)
     return order
 
 

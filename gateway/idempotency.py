@@ -1,0 +1,87 @@
+"""`Idempotency-Key`: what it makes of a POST, for the service that does what is asked (`chassis.once`).
+
+The key that the service works under is made of who asks, the route, and the header's value: two shoppers may choose the
+same value, and one may use it on two routes. What stands for the request itself is made of its path and its body as
+they were read, so that neither white space nor the order of names makes it another request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from falcon import Request
+
+from contracts.errors import InvalidRequest
+from gateway import auth, identity
+
+HEADER = "Idempotency-Key"
+_VALUE = re.compile(r"[\x20-\x7e]{1,255}")
+
+Scope = Callable[[Request], str]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a request does, for a service that does it at most once.
+
+    Attributes:
+        key: handed to the verb; a new one when the caller sent none.
+        headers: travel with the call, and have its answer kept; empty when the caller sent no key.
+    """
+
+    key: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def of_cart(request: Request) -> str:
+    """The scope of a shopper's requests: their cart."""
+    return f"cart:{identity.cart_id(request)}"
+
+
+def of_any_cart(request: Request) -> str:
+    """As `of_cart`, for a request that needs no cart: one without is the shared one's."""
+    return f"cart:{identity.named_cart(request) or identity.SHARED}"
+
+
+def of_admin(request: Request) -> str:
+    """The scope of an admin's requests: their key, never kept as it is; while none is set, whoever asks has a cart."""
+    key = auth.admin_key(request)
+    return of_any_cart(request) if key is None else f"admin:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def of_cart_or_admin(request: Request) -> str:
+    """The scope of a route that both use."""
+    return of_admin(request) if auth.is_admin(request) else of_cart(request)
+
+
+def effect(request: Request, form: Mapping[str, Any], scope: Scope) -> Effect:
+    """What this request does, under the key that its caller sent, or under one of its own.
+
+    Args:
+        form: the body as it was read.
+        scope: whose key it is.
+
+    Raises InvalidRequest when the header is no key. Only a POST is asked for one: whatever else changes something may
+    be repeated as it is.
+    """
+    sent = request.env.get("HTTP_IDEMPOTENCY_KEY")
+    if sent is None or request.method != "POST":
+        return Effect(uuid.uuid4().hex)
+    if not _VALUE.fullmatch(sent):
+        message = "must be 1 to 255 printable ASCII characters"
+        raise InvalidRequest(f"The {HEADER} {message}.", {"errors": {HEADER: [message]}})
+    key = _digest(scope(request), request.uri_template, sent)
+    path = request.path.rstrip("/")
+    body = _digest(path, orjson.dumps(form, option=orjson.OPT_SORT_KEYS).decode())
+    return Effect(key, {"once_key": key, "once_body": body})
+
+
+def _digest(*parts: str) -> str:
+    # As JSON, so that no two lists of parts are one text.
+    return hashlib.sha256(orjson.dumps(parts)).hexdigest()
