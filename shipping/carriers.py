@@ -28,13 +28,15 @@ class Label:
 class Carriers(Protocol):
     """Who quotes, sells labels, and knows where a parcel is.
 
-    `longest_call` is the time in seconds after which any one call to them has ended, one way or the other.
+    `longest_call` is the time in seconds after which any one call to them has ended, one way or the other, and
+    `longest_answer` the time that they are given to answer it.
 
     Every method may raise Unavailable (could not be asked, or asks us to come back) and ProviderFailure (answered
     what makes no sense, or refuses our key).
     """
 
     longest_call: float
+    longest_answer: float
 
     def quote(
         self,
@@ -88,5 +90,19 @@ class Carriers(Protocol):
 
         Raises:
             NotFound: the carrier does not know the number (yet).
+        """
+        ...
+
+    def refund_status(self, transaction_id: str) -> str | None:
+        """What came of giving a label back: "refunded", "pending", "used" (the parcel has moved, or the carrier keeps
+        the money), or None when nobody has asked for it."""
+        ...
+
+    def refund(self, transaction_id: str) -> str:
+        """Give a label back, and answer as `refund_status`. The carrier pays a label back once, however often it is
+        asked.
+
+        Raises:
+            Refused: it will not, or has been asked before: `refund_status` tells.
         """
         ...

@@ -3,32 +3,62 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
-from nameko.dependency_providers import Config
+from nameko.extensions import DependencyProvider
+from nameko.timer import timer
 
+from chassis import deadline
 from chassis.database import StoreProvider
 from chassis.deadline import bounded
 from chassis.entrypoint import rpc
-from contracts.errors import InvalidRequest, NotFound, Refused, ShopError
+from chassis.logs import log
+from chassis.points import reached
+from chassis.settings import Settings
+from contracts.errors import InvalidRequest, NotFound, Refused, ShopError, Unavailable
+from shipping.audit import LabelAudit
 from shipping.customs import contents
-from shipping.label import LabelDesk, Purchase
+from shipping.label import LabelDesk
 from shipping.parcel import pack
+from shipping.purchase import Purchase
 from shipping.shipment import Address, Shipment, currency_code, methods, page_order, public_address
 from shipping.shippo_carriers import CarriersProvider
+from shipping.shippo_webhook import verified
 from shipping.store import ShippingStore
+from shipping.tracker import Tracker
+from shipping.void import VoidDesk
+
+POINTS = ("shipment:quote:asked", "shipment:quote:done")
+
+# A verb called `list` hides the type from the annotations of its class.
+Rows = list[dict[str, Any]]
 
 LONGEST_KEY = 255
+Ids = list[str]  # a name of its own: in the class, `list` is the verb
+# How often what waits is looked for (seconds), and how long one look may take in all.
+SWEEP = 1.0
+SWEEP_TIME = 25.0
+
+
+class SettingsProvider(DependencyProvider):
+    """The settings of the process."""
+
+    def setup(self) -> None:
+        self.settings = Settings.from_config(self.container.config)
+
+    def get_dependency(self, worker_ctx: Any) -> Settings:
+        return self.settings
 
 
 class ShippingService:
     name = "shipping"
 
-    config = Config()
-    store = StoreProvider(ShippingStore)
-    carriers = CarriersProvider()
+    settings: Any = SettingsProvider()
+    store: Any = StoreProvider(ShippingStore)
+    carriers: Any = CarriersProvider()
 
     @rpc(expected_exceptions=ShopError)
     def create(
@@ -62,7 +92,8 @@ class ShippingService:
             parcels = [parcel.public() for parcel in pack(items)]
             declared = contents(items)
             quote = self.carriers.quote(address, parcels, declared, str(order_id or ""))
-            ways = methods(quote.rates, self.config["CURRENCY"], datetime.now(timezone.utc).date())
+            reached("shipment:quote:asked")
+            ways = methods(quote.rates, self.settings.currency, datetime.now(timezone.utc).date())
             if not ways:
                 raise Refused("No carrier quotes in the shop's currency.", {"errors": {"address": quote.messages}})
             shipment = self.store.add(
@@ -78,6 +109,7 @@ class ShippingService:
                     methods=ways,
                 )
             )
+            reached("shipment:quote:done")
         return shipment.offer()
 
     @rpc(expected_exceptions=ShopError)
@@ -130,13 +162,31 @@ class ShippingService:
 
         Raises:
             NotFound: no such shipment, or not its rate.
-            Conflict: its label is bought at another rate.
+            Conflict: its label is bought at another rate, or was given back (fact ``voided``).
             Refused: the carrier will not have it.
             OutcomeUnknown, Unavailable: not known, or not possible, right now; repeating is safe.
         """
         _require_text(key=key)
-        desk = LabelDesk(self.store, self.carriers, bounded)
-        return desk.buy(self._shipment(shipment_id), rate_id, key)
+        return self._desk().buy(self._shipment(shipment_id), rate_id, key)
+
+    @rpc(expected_exceptions=ShopError)
+    def refund_label(self, shipment_id: str, key: str) -> dict[str, Any]:
+        """Give a shipment's label back, once; from then on none is bought for it. A second call tells how it stands.
+
+        Args:
+            shipment_id: whose label.
+            key: the caller's, at most 255 characters.
+
+        Returns:
+            ``{"object_id", "status"}``: "refunded", "pending" (the carrier takes its time; ask again), "used" (the
+            parcel has moved, or the carrier keeps the money: the label stays), or "none" (there is no label).
+
+        Raises:
+            NotFound: no such shipment.
+            OutcomeUnknown, Unavailable, ProviderFailure: not known, or not possible, right now; repeating is safe.
+        """
+        _require_text(key=key)
+        return self._voids().give_back(self._shipment(shipment_id).object_id)
 
     @rpc(expected_exceptions=ShopError)
     def label(self, shipment_id: str) -> dict[str, Any]:
@@ -164,6 +214,7 @@ class ShippingService:
         if label["tracking_number"]:
             with suppress(NotFound):  # the carrier hears of a label some time after it was bought
                 where = self.carriers.track(label["carrier"], label["tracking_number"])
+                self._tracker().told(label["tracking_number"], where)
         return {
             "object_id": label["object_id"],
             "carrier": label["carrier"],
@@ -172,10 +223,105 @@ class ShippingService:
         }
 
     @rpc(expected_exceptions=ShopError)
+    def moved(self, after: int = 0, limit: int = 100) -> Rows:
+        """What has become of the parcels since a number: a feed that skips nothing and ends with the latest step.
+
+        Args:
+            after: the ``seq`` of the last step that is known; 0 for all.
+            limit: 1 to 1000.
+
+        Returns:
+            ``[{"seq", "shipment_id", "tracking_number", "status", "at"}]`` by ``seq``, which only grows; ``status`` is
+            UNKNOWN, PRE_TRANSIT, TRANSIT, DELIVERED, RETURNED or FAILURE; ``at`` is the carrier's time, Unix seconds.
+        """
+        _require_number("after", after, 0, 2**62)
+        _require_number("limit", limit, 1, 1000)
+        return self.store.moves.after(after, limit)  # type: ignore[no-any-return]
+
+    @rpc(expected_exceptions=ShopError)
+    def shippo_event(self, raw: str, signature: str) -> dict[str, Any]:
+        """Take an event that Shippo sent.
+
+        Args:
+            raw: the body, each byte a character (latin-1).
+            signature: the header ``Shippo-Auth-Signature``.
+
+        Returns:
+            ``{"received": True, "duplicate"}`` once it is kept.
+
+        Raises:
+            InvalidRequest: it is not from Shippo, too old, or no event.
+            Unavailable: it cannot be kept; Shippo must send it again.
+        """
+        event = verified(raw, signature, self.settings.shippo_webhook_secret, time.time())
+        return self._tracker().keep(event.event_id, event.kind, event.data)
+
+    @rpc(expected_exceptions=ShopError)
+    def events(self, state: str = "failed", limit: int = 100) -> Rows:
+        """Events of Shippo's in a state (``waiting``, ``done``, ``failed``), oldest first."""
+        _require_number("limit", limit, 1, 1000)
+        return self.store.inbox.listed(state, limit)  # type: ignore[no-any-return]
+
+    @rpc(expected_exceptions=ShopError)
+    def replay_event(self, event_id: str) -> dict[str, Any]:
+        """Have an event handled again that was given up: ``{"id", "state"}``. Raises NotFound when there is none."""
+        if not self.store.inbox.again(event_id):
+            raise NotFound(f"There is no failed event {event_id}.")
+        return {"id": event_id, "state": "waiting"}
+
+    @rpc(expected_exceptions=ShopError)
+    def audit(
+        self, part: str, cursor: str | None = None, since: float = 0.0, until: float = 9e12, ids: Ids | None = None
+    ) -> dict[str, Any]:
+        """One page of our labels beside Shippo's; see `shipping.audit.LabelAudit.page`."""
+        return LabelAudit(self.store, self.carriers.lists).page(part, cursor, since, until, ids)
+
+    @rpc(expected_exceptions=ShopError)
+    def labelled(self, shipment_ids: Ids) -> Ids:
+        """Those of the shipments that have a label which was not given back."""
+        return LabelAudit(self.store, self.carriers.lists).labelled(shipment_ids)
+
+    @rpc(expected_exceptions=ShopError)
+    def mend(self, fix: dict[str, Any]) -> str:
+        """Do what a difference that `audit` found proposed; see `shipping.audit.LabelAudit.mend`."""
+        return LabelAudit(self.store, self.carriers.lists).mend(fix)
+
+    @rpc(expected_exceptions=ShopError)
     def health(self) -> dict[str, str]:
         """Whether the service can work: ``{"status", "database"}``. Raises Unavailable when not."""
         self.store.ping()
         return {"status": "ok", "database": "ok"}
+
+    @timer(interval=SWEEP)
+    def handle_events(self) -> None:
+        """Handle the events that wait."""
+        self._swept(lambda: self._tracker().handle_due(time.time() + SWEEP_TIME))
+
+    @timer(interval=SWEEP)
+    def poll_parcels(self) -> None:
+        """Ask about parcels that nothing was heard of for long: what Shippo sends may be lost."""
+        self._swept(lambda: self._tracker().poll(self.settings.tracking_poll))
+
+    @timer(interval=3600)
+    def forget_events(self) -> None:
+        """Let go of what is remembered only against repetitions."""
+        self._swept(lambda: self._tracker().forget())
+
+    def _swept(self, sweep: Callable[[], None]) -> None:
+        deadline.begin(time.time() + SWEEP_TIME)
+        try:
+            sweep()
+        except Unavailable as error:
+            log.warning("put off", error=str(error))
+
+    def _desk(self) -> LabelDesk:
+        return LabelDesk(self.store, self.carriers, bounded)
+
+    def _voids(self) -> VoidDesk:
+        return VoidDesk(self._desk(), self.store, self.carriers)
+
+    def _tracker(self) -> Tracker:
+        return Tracker(self.store, self.carriers, self._voids())
 
     def _shipment(self, shipment_id: str) -> Shipment:
         shipment: Shipment | None = self.store.get(shipment_id)
@@ -196,3 +342,9 @@ def _require_text(**given: Any) -> None:
         if not isinstance(value, str) or not 0 < len(value) <= LONGEST_KEY:
             errors = {field: [f"must be a text of 1 to {LONGEST_KEY} characters"]}
             raise InvalidRequest(f"The {field} makes no sense.", {"errors": errors})
+
+
+def _require_number(field: str, value: Any, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        errors = {field: [f"must be a whole number from {least} to {most}"]}
+        raise InvalidRequest(f"The {field} makes no sense.", {"errors": errors})

@@ -16,6 +16,7 @@ from chassis.settings import Settings
 from contracts.errors import InvalidRequest, OutcomeUnknown, Refused, ShopError, Unavailable
 from shipping.carriers import Label, Quote
 from shipping.shippo_failures import RETRY_AFTER, asking, buying
+from shipping.shippo_lists import ShippoLists
 from shipping.shippo_shapes import messages, public_rate, public_track, rate_id_of
 
 API_VERSION = "2018-02-08"
@@ -27,6 +28,15 @@ POLL_SECONDS = 0.5
 PAGE, MOST_PAGES = 100, 10
 
 PENDING = (components.TransactionStatusEnum.QUEUED, components.TransactionStatusEnum.WAITING)
+STATUS = components.TransactionStatusEnum
+REFUNDS = {STATUS.REFUNDED: "refunded", STATUS.REFUNDPENDING: "pending", STATUS.REFUNDREJECTED: "used"}
+# What a refund may be; one that is an error is one that the carrier does not grant.
+GIVEN_BACK = {
+    components.RefundStatus.SUCCESS: "refunded",
+    components.RefundStatus.QUEUED: "pending",
+    components.RefundStatus.PENDING: "pending",
+    components.RefundStatus.ERROR: "used",
+}
 PENDING_SHIPMENT = (components.ShipmentStatus.QUEUED, components.ShipmentStatus.WAITING)
 
 
@@ -53,10 +63,16 @@ class ShippoCarriers:
         self._ship_from = dict(ship_from)
         self._sleep = sleep
         self.longest_call = connect + read
+        self.longest_answer = read
         # The SDK has no timeout and ignores proxies and certificate bundles: the session sees to both.
         self._shippo = Shippo(
-            key, server_url=base, client=ProviderSession(connect, read), shippo_api_version=API_VERSION
+            key, server_url=base, client=ProviderSession(connect, read, "Shippo"), shippo_api_version=API_VERSION
         )
+
+    @property
+    def lists(self) -> ShippoLists:
+        """What Shippo has sold, whether we know of it or not."""
+        return ShippoLists(self._shippo)
 
     def quote(
         self,
@@ -148,6 +164,22 @@ class ShippoCarriers:
         with asking("tracks.get", may_miss=True):
             token = carrier.lower().replace(" ", "_")  # a rate says "DHL Express", tracking dhl_express
             return public_track(self._shippo.tracking_status.get(tracking_number, token))
+
+    def refund_status(self, transaction_id: str) -> str | None:
+        """See the port."""
+        with asking("transactions.get"):
+            transaction = self._shippo.transactions.get(transaction_id)
+            where = transaction.tracking_status
+            moved = where is not None and where.value not in ("UNKNOWN", "PRE_TRANSIT")
+        return REFUNDS.get(transaction.status) or ("used" if moved else None)
+
+    def refund(self, transaction_id: str) -> str:
+        """See the port."""
+        with asking("refunds.create"):
+            refund = self._shippo.refunds.create(transaction_id, async_=False)
+            if refund.status is None:
+                raise ValueError("a refund without a status")
+            return GIVEN_BACK[refund.status]
 
     def _settled(self, transaction: components.Transaction) -> Label:
         """The label of a transaction, waiting while it is queued."""

@@ -1,4 +1,4 @@
-"""The shipping service's tables, and every question that it asks of them."""
+"""Shipments and the purchases of their labels: every question that the service asks of those tables."""
 
 from __future__ import annotations
 
@@ -9,54 +9,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from chassis.database import Database
+from chassis.inbox import Inbox
 from chassis.logs import log
 from contracts.errors import InvalidRequest
 from shipping.carriers import Label
-from shipping.label import Purchase, State
+from shipping.moves import Moves
+from shipping.purchase import Purchase, Refund, State
 from shipping.shipment import Shipment
-
-metadata = sa.MetaData()
-
-# Compared byte by byte on both databases, so that a page continues where the last one ended.
-Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-
-shipments = sa.Table(
-    "shipments",
-    metadata,
-    sa.Column("object_id", Text, primary_key=True),
-    sa.Column("key", sa.Text, nullable=False, unique=True),
-    sa.Column("order_id", sa.Text, nullable=False),
-    sa.Column("created", sa.Double, nullable=False),
-    # What the list may be ordered by, in small letters.
-    sa.Column("name", Text, nullable=False),
-    sa.Column("city", Text, nullable=False),
-    sa.Column("state", Text, nullable=False),
-    sa.Column("country", Text, nullable=False),
-    sa.Column("address", sa.JSON, nullable=False),
-    sa.Column("parcels", sa.JSON, nullable=False),
-    sa.Column("contents", sa.JSON, nullable=False),
-    sa.Column("rates", sa.JSON, nullable=False),
-    sa.Column("methods", sa.JSON, nullable=False),
-)
-sa.Index("shipments_created", shipments.c.created, shipments.c.object_id)
-
-labels = sa.Table(
-    "labels",
-    metadata,
-    sa.Column("shipment_id", Text, sa.ForeignKey("shipments.object_id"), primary_key=True),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("claim", sa.Text),
-    sa.Column("claimed_until", sa.Double, nullable=False),
-    sa.Column("key", sa.Text),
-    sa.Column("rate_id", sa.Text),
-    sa.Column("asked_rate_id", sa.Text),
-    sa.Column("carrier", sa.Text),
-    sa.Column("tried", sa.Double, nullable=False),
-    sa.Column("transaction_id", sa.Text),
-    sa.Column("label_url", sa.Text),
-    sa.Column("tracking_number", sa.Text),
-    sa.Column("bought", sa.Double),
-)
+from shipping.tables import labels, shipments
 
 
 class ShippingStore:
@@ -64,10 +24,16 @@ class ShippingStore:
 
     Args:
         database: the service's.
+
+    Attributes:
+        inbox: what Shippo sent.
+        moves: where the parcels are.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.inbox = Inbox(database)
+        self.moves = Moves(database)
         self._insert: Any = postgresql.insert if database.dialect == "postgresql" else sqlite.insert
 
     @property
@@ -138,39 +104,67 @@ class ShippingStore:
         return _purchase(row) if row else None
 
     def claim(self, shipment_id: str, claim: str, now: float, until: float) -> Purchase | None:
-        """See `shipping.label.Purchases`."""
-        fresh = {"shipment_id": shipment_id, "state": State.NEW.value, "claimed_until": 0.0, "tried": 0.0}
-        this = labels.c.shipment_id == shipment_id
-        with self._database.write() as connection:
-            connection.execute(self._insert(labels).values(fresh).on_conflict_do_nothing())
-            row = connection.execute(sa.select(labels).where(this).with_for_update()).one()
-            if row.state != State.BOUGHT.value:
-                if row.claimed_until > now and row.claim != claim:
-                    return None
-                connection.execute(sa.update(labels).where(this).values(claim=claim, claimed_until=until))
-        return _purchase(row)
+        """See `shipping.purchase.Purchases`."""
+        return self._claim(shipment_id, claim, now, until, to_void=False)
+
+    def claim_void(self, shipment_id: str, claim: str, now: float, until: float) -> Purchase | None:
+        """See `shipping.purchase.Purchases`."""
+        return self._claim(shipment_id, claim, now, until, to_void=True)
 
     def begin(self, claim: str, asked: Purchase, key: str, until: float) -> bool:
-        """See `shipping.label.Purchases`."""
+        """See `shipping.purchase.Purchases`."""
+        holder = self._database.presence.hold()
         return self._change(
             asked.shipment_id,
             labels.c.claim == claim,
+            labels.c.voided.is_(None),
             state=State.BEGAN.value,
             rate_id=asked.rate_id,
             asked_rate_id=asked.asked_rate_id,
             carrier=asked.carrier,
             key=key,
             tried=asked.tried,
+            settled=0.0,
             claimed_until=until,
+            holder=holder,
         )
 
-    def end(self, shipment_id: str, claim: str, state: State, tried: float | None = None) -> None:
-        """See `shipping.label.Purchases`."""
-        when = {} if tried is None else {"tried": tried}
+    def alive(self) -> bool:
+        """See `shipping.purchase.Purchases`."""
+        return self._database.presence.fresh
+
+    def end(self, shipment_id: str, claim: str, state: State, settled: float | None = None) -> None:
+        """See `shipping.purchase.Purchases`."""
+        when = {} if settled is None else {"settled": settled}
         self._change(shipment_id, labels.c.claim == claim, state=state.value, claimed_until=0.0, **when)
 
+    def refunded(self, shipment_id: str, claim: str, refund: Refund | None) -> None:
+        """See `shipping.purchase.Purchases`."""
+        mine = sa.update(labels).where(labels.c.shipment_id == shipment_id, labels.c.claim == claim)
+        values: dict[str, Any] = {"claimed_until": 0.0}
+        if refund is not None:
+            values["refund"] = refund.value
+            if refund is Refund.REFUNDED:
+                values["polled"] = None  # no parcel will ever go under it
+        with self._database.write() as connection:
+            connection.execute(mine.values(**values))
+
+    def voids(self, before: float, limit: int) -> list[str]:
+        """The shipments whose label was to be given back before then (Unix seconds), and nobody knows what came of it:
+        whoever asked for it has gone, or the label turned up late."""
+        owed = (labels.c.voided < before, labels.c.state == State.BOUGHT.value, labels.c.refund.is_(None))
+        with self._database.read() as connection:
+            query = sa.select(labels.c.shipment_id).where(*owed).order_by(labels.c.voided).limit(limit)
+            return list(connection.execute(query).scalars())
+
+    def voided(self, transaction_id: str) -> str | None:
+        """The shipment whose label that transaction bought, when it was to be given back; else None."""
+        this = sa.and_(labels.c.transaction_id == transaction_id, labels.c.voided.is_not(None))
+        with self._database.read() as connection:
+            return connection.execute(sa.select(labels.c.shipment_id).where(this)).scalars().first()
+
     def record(self, purchase: Purchase, now: float) -> Purchase:
-        """See `shipping.label.Purchases`."""
+        """See `shipping.purchase.Purchases`."""
         label = purchase.label
         assert label is not None
         first = self._change(
@@ -183,6 +177,7 @@ class ShippingStore:
             label_url=label.label_url,
             tracking_number=label.tracking_number,
             bought=now,
+            polled=now if label.tracking_number else None,
             claimed_until=0.0,
         )
         kept = self.purchase(purchase.shipment_id)
@@ -190,6 +185,30 @@ class ShippingStore:
         if not first and kept.label and kept.label.transaction_id != label.transaction_id:
             log.error("two labels for one shipment", shipment=purchase.shipment_id, second=label.transaction_id)
         return kept
+
+    def _claim(self, shipment_id: str, claim: str, now: float, until: float, to_void: bool) -> Purchase | None:
+        presence = self._database.presence
+        holder = presence.hold()
+        fresh = {"shipment_id": shipment_id, "state": State.NEW.value, "claimed_until": 0.0, "tried": 0.0}
+        this = labels.c.shipment_id == shipment_id
+        gone = presence.is_gone(labels.c.holder).label("gone")
+        with self._database.write() as connection:
+            connection.execute(self._insert(labels).values(fresh).on_conflict_do_nothing())
+            row = connection.execute(sa.select(labels, gone).where(this).with_for_update()).one()
+            purchase = _purchase(row)
+            if to_void:
+                done = purchase.refund in (Refund.REFUNDED, Refund.USED)
+            else:
+                done = purchase.state is State.BOUGHT or purchase.closed
+            if done:
+                return purchase
+            if row.claimed_until > now and row.claim != claim and not row.gone:
+                return None
+            values: dict[str, Any] = {"claim": claim, "claimed_until": until, "holder": holder}
+            if to_void and row.voided is None:
+                values["voided"] = now
+            connection.execute(sa.update(labels).where(this).values(**values))
+        return purchase
 
     def _change(self, shipment_id: str, *conditions: sa.ColumnElement[bool], **values: Any) -> bool:
         """Change a purchase that is not bought yet, under further conditions; whether it was."""
@@ -220,5 +239,16 @@ def _shipment(row: sa.Row[Any]) -> Shipment:
 
 
 def _purchase(row: sa.Row[Any]) -> Purchase:
-    label = Label(row.transaction_id, row.label_url, row.tracking_number) if row.transaction_id else None
-    return Purchase(row.shipment_id, State(row.state), row.rate_id, row.asked_rate_id, row.carrier, row.tried, label)
+    return Purchase(
+        shipment_id=row.shipment_id,
+        state=State(row.state),
+        rate_id=row.rate_id,
+        asked_rate_id=row.asked_rate_id,
+        carrier=row.carrier,
+        tried=row.tried,
+        settled=row.settled,
+        label=Label(row.transaction_id, row.label_url, row.tracking_number) if row.transaction_id else None,
+        voided=row.voided is not None,
+        refund=Refund(row.refund) if row.refund else None,
+        tracking_status=row.tracking_status,
+    )

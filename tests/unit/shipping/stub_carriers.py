@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from contracts.errors import NotFound
 from shipping.carriers import Label, Quote
 
 
@@ -32,6 +33,7 @@ class StubCarriers:
 
     Attributes:
         sold: the labels, by rate.
+        given_back: what came of refunds, by transaction; the next one is answered `refund_answer`.
         trouble: raised by the next purchases, in turn; None for none. `sells_anyway` tells whether it sells first.
         blind: the number of questions after a sale that do not see it yet.
     """
@@ -47,6 +49,13 @@ class StubCarriers:
     on_buy: Callable[[], None] = lambda: None
     on_quote: Callable[[], None] = lambda: None
     longest_call: float = 11.0
+    longest_answer: float = 8.0
+    given_back: dict[str, str] = field(default_factory=dict)
+    refunds: list[str] = field(default_factory=list)
+    refund_answer: str = "refunded"
+    refund_trouble: list[Exception | None] = field(default_factory=list)
+    tracks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tracked: list[str] = field(default_factory=list)
     _lock: Any = field(default_factory=threading.Lock)
 
     def buy(self, rate_id: str, reference: str) -> Label:
@@ -79,4 +88,23 @@ class StubCarriers:
         raise NotImplementedError
 
     def track(self, carrier: str, tracking_number: str) -> dict[str, Any]:
-        raise NotImplementedError
+        self.tracked.append(tracking_number)
+        if self.deaf is not None:
+            raise self.deaf
+        if tracking_number not in self.tracks:
+            raise NotFound("no such parcel")
+        return self.tracks[tracking_number]
+
+    def refund_status(self, transaction_id: str) -> str | None:
+        if self.deaf is not None:
+            raise self.deaf
+        return self.given_back.get(transaction_id)
+
+    def refund(self, transaction_id: str) -> str:
+        self.refunds.append(transaction_id)
+        trouble = self.refund_trouble.pop(0) if self.refund_trouble else None
+        if trouble is None or self.sells_anyway:
+            self.given_back[transaction_id] = self.refund_answer
+        if trouble is not None:
+            raise trouble
+        return self.refund_answer

@@ -1,0 +1,77 @@
+"""What Shippo sends by itself: whether it is from Shippo, and what it says."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.errors import InvalidRequest
+
+# An event that was signed longer ago than this is somebody's copy (seconds).
+TOLERANCE = 300.0
+LONGEST_KIND = 128
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event that is Shippo's own: its id, what it is about ("track_updated"), and its data."""
+
+    event_id: str
+    kind: str
+    data: dict[str, Any]
+
+
+def sign(secret: str, payload: bytes, now: float) -> str:
+    """The header ``Shippo-Auth-Signature`` as Shippo makes it."""
+    moment = str(int(now))
+    return f"t={moment},v1={_mac(secret, moment, payload)}"
+
+
+def verified(raw: str, signature: str, secret: str, now: float) -> Event:
+    """Read an event, after its signature was verified over the body as it came.
+
+    Args:
+        raw: the body, each byte a character (latin-1).
+        signature: the header ``Shippo-Auth-Signature``: ``t=<Unix seconds>,v1=<hex>``.
+        secret: what Shippo signs with; "" when it is not known, so that nothing can be verified.
+        now: Unix seconds.
+
+    Raises:
+        InvalidRequest: it is not from Shippo, was signed more than five minutes ago, or is no event.
+    """
+    try:
+        payload = raw.encode("latin-1")
+        parts = dict(part.strip().split("=", 1) for part in signature.split(","))
+        moment, mac = parts["t"], parts["v1"]
+        late = abs(now - int(moment)) > TOLERANCE
+    except (AttributeError, KeyError, ValueError):
+        raise _refused("cannot be read") from None
+    if not secret or not hmac.compare_digest(_mac(secret, moment, payload).encode(), mac.encode()):
+        raise _refused("is not Shippo's")
+    if late:
+        raise _refused("is too old")
+    return _event(payload)
+
+
+def _event(payload: bytes) -> Event:
+    try:
+        body = json.loads(payload)
+        kind, data = body["event"], body["data"]
+    except (ValueError, KeyError, TypeError):
+        kind, data = None, None
+    if not isinstance(kind, str) or not 0 < len(kind) <= LONGEST_KIND or not isinstance(data, dict):
+        raise InvalidRequest("This is no event of Shippo's.", {"errors": {"body": ["must have event and data"]}})
+    # Shippo gives its events no id; one that it sends again has the same body.
+    return Event(f"shippo:{hashlib.sha256(payload).hexdigest()}", kind, data)
+
+
+def _mac(secret: str, moment: str, payload: bytes) -> str:
+    return hmac.new(secret.encode(), moment.encode() + b"." + payload, hashlib.sha256).hexdigest()
+
+
+def _refused(why: str) -> InvalidRequest:
+    message = f"The signature {why}."
+    return InvalidRequest(message, {"errors": {"Shippo-Auth-Signature": [message]}})

@@ -1,0 +1,81 @@
+"""The shipping service's tables; those that it shares with the other services are in `chassis`."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+# Compared byte by byte on both databases, so that a page continues where the last one ended.
+Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+shipments = sa.Table(
+    "shipments",
+    metadata,
+    sa.Column("object_id", Text, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True),
+    sa.Column("order_id", sa.Text, nullable=False),
+    sa.Column("created", sa.Double, nullable=False),
+    # What the list may be ordered by, in small letters.
+    sa.Column("name", Text, nullable=False),
+    sa.Column("city", Text, nullable=False),
+    sa.Column("state", Text, nullable=False),
+    sa.Column("country", Text, nullable=False),
+    sa.Column("address", sa.JSON, nullable=False),
+    sa.Column("parcels", sa.JSON, nullable=False),
+    sa.Column("contents", sa.JSON, nullable=False),
+    sa.Column("rates", sa.JSON, nullable=False),
+    sa.Column("methods", sa.JSON, nullable=False),
+)
+sa.Index("shipments_created", shipments.c.created, shipments.c.object_id)
+
+labels = sa.Table(
+    "labels",
+    metadata,
+    sa.Column("shipment_id", Text, sa.ForeignKey("shipments.object_id"), primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("claim", sa.Text),
+    sa.Column("claimed_until", sa.Double, nullable=False),
+    # The process that claims it, see `chassis.presence`.
+    sa.Column("holder", sa.String(64)),
+    sa.Column("key", sa.Text),
+    sa.Column("rate_id", sa.Text),
+    sa.Column("asked_rate_id", sa.Text),
+    sa.Column("carrier", sa.Text),
+    sa.Column("tried", sa.Double, nullable=False),
+    sa.Column("settled", sa.Double, nullable=False, server_default="0"),
+    sa.Column("transaction_id", sa.Text),
+    sa.Column("label_url", sa.Text),
+    sa.Column("tracking_number", sa.Text),
+    sa.Column("bought", sa.Double),
+    # When it was to be given back, and what Shippo said to that; see `shipping.label.Purchase`.
+    sa.Column("voided", sa.Double),
+    sa.Column("refund", sa.Text),
+    # Where the parcel is: the carrier's word, and the carrier's time of it.
+    sa.Column("tracking_status", sa.Text),
+    sa.Column("tracking_date", sa.Double),
+    # When Shippo was last asked about it; null: it need not be asked.
+    sa.Column("polled", sa.Double),
+)
+sa.Index("labels_tracking_number", labels.c.tracking_number)
+sa.Index("labels_polled", labels.c.polled)
+sa.Index("labels_voided", labels.c.voided)
+
+# Each step of each parcel, in the order in which the steps were committed.
+moves = sa.Table(
+    "moves",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("shipment_id", Text, nullable=False),
+    sa.Column("tracking_number", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+)
+
+# One row, whose lock every step takes until it is committed: so no number is seen before all smaller ones are.
+move_counter = sa.Table(
+    "move_counter",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("last", sa.BigInteger, nullable=False),
+)

@@ -1,0 +1,109 @@
+"""Follows the parcels: by what Shippo sends, and by asking, for what it sends may be lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from chassis.inbox import KEPT
+from chassis.logs import log
+from contracts.errors import NotFound, ShopError, Unavailable
+from shipping.carriers import Carriers
+from shipping.purchase import Refund
+from shipping.store import ShippingStore
+from shipping.void import VoidDesk
+from shipping.whereabouts import whereabouts
+
+TRACK_UPDATED, TRANSACTION_UPDATED = "track_updated", "transaction_updated"
+# How many labels are asked about in one go.
+BATCH = 20
+# Whoever was to give a label back has had this long to do it (seconds).
+ABANDONED = 15.0
+
+
+class Tracker:
+    """Keeps and handles events, and asks.
+
+    Args:
+        store: where they are recorded.
+        carriers: who can be asked.
+        voids: gives labels back.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self, store: ShippingStore, carriers: Carriers, voids: VoidDesk, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._carriers = carriers
+        self._voids = voids
+        self._clock = clock
+
+    def keep(self, event_id: str, kind: str, data: dict[str, Any]) -> dict[str, Any]:
+        """Keep an event, and handle it when that takes no question; the timer does the others.
+
+        Returns:
+            ``{"received": True, "duplicate"}``
+
+        Raises Unavailable when it cannot be kept.
+        """
+        new = self._store.inbox.keep(event_id, kind, data, done=kind not in (TRACK_UPDATED, TRANSACTION_UPDATED))
+        if new and kind == TRACK_UPDATED:
+            with suppress(Unavailable):  # it is kept, and the timer handles it
+                self._store.inbox.handle(event_id, self.handle)
+        return {"received": True, "duplicate": not new}
+
+    def handle(self, kind: str, data: dict[str, Any]) -> None:
+        """Do what an event calls for; twice is as once. Raises ShopError when that is not possible now."""
+        if kind == TRACK_UPDATED:
+            self.told(str(data.get("tracking_number") or ""), data)
+        elif kind == TRANSACTION_UPDATED:
+            # Of money the event is not believed: Shippo is asked.
+            shipment_id = self._store.voided(str(data.get("object_id") or ""))
+            if shipment_id is not None:
+                self._voids.give_back(shipment_id)
+
+    def told(self, tracking_number: str, track: dict[str, Any]) -> None:
+        """Note where the carrier says that a parcel is: ``track["tracking_status"]``."""
+        where = whereabouts(track.get("tracking_status"))
+        if tracking_number and where is not None:
+            self._store.moves.record(tracking_number, where, self._clock())
+
+    def handle_due(self, until: float) -> None:
+        """Handle the events that wait, until then (Unix seconds)."""
+        self._store.inbox.sweep(self.handle, until)
+
+    def poll(self, every: float) -> None:
+        """Ask about labels that nobody has asked about for so many seconds, and give back what was left to be."""
+        for shipment_id in self._store.voids(self._clock() - ABANDONED, BATCH):
+            self._given_back(shipment_id)
+        due = self._store.moves.due(self._clock(), every, BATCH)
+        for number, label in enumerate(due):
+            try:
+                if label["refund"] == Refund.PENDING.value:
+                    self._voids.give_back(label["shipment_id"])
+                else:
+                    self._ask(label)
+            except Unavailable as error:
+                log.warning("parcels are not followed", error=str(error))
+                self._store.moves.put_back([each["shipment_id"] for each in due[number:]])
+                return
+            except ShopError as error:
+                log.warning("a parcel is not followed", shipment=label["shipment_id"], error=str(error))
+
+    def forget(self) -> None:
+        """Forget events that were handled long ago."""
+        self._store.inbox.forget(self._clock() - KEPT)
+
+    def _ask(self, label: dict[str, Any]) -> None:
+        with suppress(NotFound):  # the carrier hears of a label some time after it was bought
+            track = self._carriers.track(label["carrier"], label["tracking_number"])
+            self.told(label["tracking_number"], track)
+
+    def _given_back(self, shipment_id: str) -> None:
+        try:
+            self._voids.give_back(shipment_id)
+        except ShopError as error:
+            log.warning("a label is not given back yet", shipment=shipment_id, error=str(error))

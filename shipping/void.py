@@ -1,0 +1,82 @@
+"""Giving a label back. From the moment that this is recorded none is bought for the shipment, and a label that turns up
+late is given back, too."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from chassis.logs import log
+from chassis.points import reached
+from contracts.errors import Refused
+from shipping.carriers import Carriers
+from shipping.label import LabelDesk
+from shipping.purchase import Purchase, Purchases, Refund, State
+from shipping.whereabouts import PRE_TRANSIT, UNKNOWN
+
+POINTS = ("void:refund:begun", "void:refund:asked", "void:refund:done")
+
+FINAL = (Refund.REFUNDED, Refund.USED)
+
+
+class VoidDesk:
+    """Gives labels back.
+
+    Args:
+        desk: buys them, and finds out what became of a purchase that was interrupted.
+        purchases: where they are recorded.
+        carriers: who sold them.
+    """
+
+    def __init__(self, desk: LabelDesk, purchases: Purchases, carriers: Carriers) -> None:
+        self._desk = desk
+        self._purchases = purchases
+        self._carriers = carriers
+
+    def give_back(self, shipment_id: str) -> dict[str, Any]:
+        """Give a shipment's label back, unless its parcel has moved. Repeating it is safe, and tells how it stands.
+
+        Returns:
+            ``{"object_id": shipment_id, "status"}``, one of `shipping.purchase.Refund`.
+
+        Raises:
+            OutcomeUnknown: it is not known yet whether there is one.
+            Unavailable, ProviderFailure: the carrier cannot be asked, or somebody is buying it right now.
+        """
+        claim = secrets.token_hex(16)
+        purchase = self._desk.claimed(shipment_id, claim, self._purchases.claim_void)
+        if purchase.refund in FINAL:
+            return _told(purchase, purchase.refund)
+        reached("void:refund:begun")
+        if purchase.unresolved:
+            purchase = self._desk.resolved(purchase, claim)
+        if purchase.label is None:
+            self._purchases.end(shipment_id, claim, State.FAILED)
+            return _told(purchase, Refund.NONE)
+        refund = None
+        try:
+            refund = self._refunded(purchase, purchase.label.transaction_id)
+            reached("void:refund:asked")
+        finally:
+            self._purchases.refunded(shipment_id, claim, refund)
+        reached("void:refund:done")
+        return _told(purchase, refund)
+
+    def _refunded(self, purchase: Purchase, transaction_id: str) -> Refund:
+        if purchase.tracking_status not in (None, UNKNOWN, PRE_TRANSIT):
+            return Refund.USED
+        status = self._carriers.refund_status(transaction_id)
+        if status is None:
+            try:
+                status = self._carriers.refund(transaction_id)
+            except Refused as refused:
+                # Somebody was faster, or the parcel has just moved, or the label is too old.
+                status = self._carriers.refund_status(transaction_id)
+                if status is None:
+                    log.warning("a label is not taken back", shipment=purchase.shipment_id, said=refused.detail)
+                    status = Refund.USED
+        return Refund(status)
+
+
+def _told(purchase: Purchase, refund: Refund) -> dict[str, Any]:
+    return {"object_id": purchase.shipment_id, "status": refund.value}

@@ -1,0 +1,66 @@
+"""Where a parcel is: what the carrier says of it, in any order, and what of that is news."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+UNKNOWN, PRE_TRANSIT, TRANSIT, DELIVERED = "UNKNOWN", "PRE_TRANSIT", "TRANSIT", "DELIVERED"
+RETURNED, FAILURE = "RETURNED", "FAILURE"
+
+# The way that a parcel goes. A step along it is believed whenever it is told.
+WAY = (UNKNOWN, PRE_TRANSIT, TRANSIT, DELIVERED)
+# What may follow besides, when the carrier's time of it is later: a parcel that could not be delivered is tried again,
+# or comes back; so does one that was not accepted.
+DETOURS = {
+    TRANSIT: (FAILURE, RETURNED),
+    FAILURE: (TRANSIT, DELIVERED, RETURNED),
+    DELIVERED: (RETURNED,),
+    RETURNED: (),
+}
+# Of these there is nothing more to be told that a shop would wait for.
+FINAL = (DELIVERED, RETURNED)
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """A carrier's word of a parcel, and the carrier's time of it (Unix seconds; None when it names none)."""
+
+    status: str
+    at: float | None
+
+    def follows(self, known: Whereabouts | None) -> bool:
+        """Whether this is news to somebody who knows that."""
+        if known is None:
+            return True
+        if self.status == known.status:
+            return False
+        if self.status in WAY and known.status in WAY:
+            return WAY.index(self.status) > WAY.index(known.status)
+        if known.status in (UNKNOWN, PRE_TRANSIT):
+            return True
+        later = self.at is None or known.at is None or self.at > known.at
+        return later and self.status in DETOURS[known.status]
+
+
+def whereabouts(tracking_status: Any) -> Whereabouts | None:
+    """Shippo's ``{"status", "status_date"}`` as whereabouts; None when it says nothing, or what nobody understands."""
+    if not isinstance(tracking_status, Mapping):
+        return None
+    status = tracking_status.get("status")
+    if status not in (*WAY, RETURNED, FAILURE):
+        return None
+    return Whereabouts(str(status), _seconds(tracking_status.get("status_date")))
+
+
+def _seconds(moment: Any) -> float | None:
+    """Unix seconds of "2017-09-05T12:20:36.546Z", or None."""
+    if not isinstance(moment, str):
+        return None
+    try:
+        when = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp()
