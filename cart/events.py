@@ -1,0 +1,145 @@
+"""Stripe's events: proved to be Stripe's, kept before they are answered, then handled once, in any order.
+
+An event is a reason to look, and nothing more: what has become of a payment or a refund is asked of Stripe, so that an
+event that comes late, twice or out of order changes nothing, and one that is lost is made up for by the timers that
+look anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import orjson
+import stripe
+
+from cart.order import CANCELED, CREATED, Order
+from cart.payments import SUCCEEDED, Payments
+from chassis.inbox import Inbox
+from chassis.logs import log
+from contracts.errors import InvalidRequest, NotFound, Unavailable
+
+# An event that was signed longer ago than this (seconds) may be somebody's copy of it.
+TOLERANCE = 300
+
+PAYMENT = frozenset(
+    f"payment_intent.{what}" for what in ("succeeded", "payment_failed", "canceled", "requires_action", "processing")
+)
+REFUND = frozenset(("charge.refunded", "charge.refund.updated", "refund.created", "refund.updated", "refund.failed"))
+PRODUCT = frozenset(
+    (
+        *(f"product.{what}" for what in ("created", "updated", "deleted")),
+        *(f"price.{what}" for what in ("created", "updated", "deleted")),
+    )
+)
+HANDLED = PAYMENT | REFUND | PRODUCT
+
+
+class Orders(Protocol):
+    """Where orders are kept."""
+
+    def order_of_payment(self, payment_id: str) -> Order | None:
+        """The order that a payment is for."""
+
+
+class StripeEvents:
+    """What Stripe tells the shop of its own accord.
+
+    Args:
+        inbox: where events are kept.
+        secret: what they are signed with; "" when nobody said.
+        orders: where orders are kept.
+        payments: asks Stripe what has become of a payment.
+        resume: brings an order whose payment is under way to what Stripe says now, by its id.
+        refunded: the same for the refunds of a payment, by the payment's id.
+        refresh: the same for a product, by its id.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        secret: str,
+        orders: Orders,
+        payments: Payments,
+        resume: Callable[[str], Any],
+        refunded: Callable[[str], Any],
+        refresh: Callable[[str], Any],
+    ) -> None:
+        self.inbox = inbox
+        self.secret = secret
+        self.orders = orders
+        self.payments = payments
+        self.resume = resume
+        self.refunded = refunded
+        self.refresh = refresh
+
+    def keep(self, raw: str, signature: str) -> bool:
+        """Keep an event; False when it was kept before.
+
+        Args:
+            raw: the request's body, each byte one character.
+            signature: its header ``Stripe-Signature``.
+
+        Raises InvalidRequest (not signed by Stripe, signed too long ago, or no event), Unavailable (not kept).
+        """
+        event = self._verified(raw.encode("latin-1"), signature)
+        return self.inbox.keep(event["id"], event["type"], event, done=event["type"] not in HANDLED)
+
+    def handle(self, kind: str, event: dict[str, Any]) -> None:
+        """Do what an event is a reason for. Raises ShopError: it is then tried again."""
+        subject = event["data"]["object"]
+        if kind in PAYMENT:
+            self._payment(subject["id"], (subject.get("metadata") or {}).get("order_id"))
+        elif kind in REFUND and subject.get("payment_intent"):
+            self._refund(subject["payment_intent"])
+        elif kind in PRODUCT:
+            self.refresh(subject["id"] if kind.startswith("product.") else subject["product"])
+
+    def _verified(self, payload: bytes, signature: str) -> dict[str, Any]:
+        if not self.secret:
+            log.error("a webhook came, but STRIPE_WEBHOOK_SECRET is not set")
+            raise Unavailable("The shop does not know what Stripe signs with.", {"retry_after": 60})
+        try:
+            stripe.WebhookSignature.verify_header(payload, signature, self.secret, TOLERANCE)
+            event = orjson.loads(payload)
+        # ValueError: no UTF-8, or no JSON; TypeError: the SDK cannot compare what is not ASCII.
+        except (stripe.SignatureVerificationError, ValueError, TypeError) as error:
+            log.warning("a webhook was refused", error=f"{type(error).__name__}: {error}")
+            raise InvalidRequest("This is not signed by Stripe, or was a while ago.") from error
+        if not _is_event(event):
+            raise InvalidRequest("This is not an event of Stripe's.")
+        verified: dict[str, Any] = event
+        return verified
+
+    def _payment(self, payment_id: str, order_id: str | None) -> None:
+        order = self.orders.order_of_payment(payment_id)
+        if order is None and not order_id:
+            log.info("not a payment of the shop's", payment=payment_id)
+            return
+        if order is None or order.status in (CREATED, CANCELED):
+            # Let go of, and called off before; or open to be paid by another card.
+            if self.payments.find(payment_id).state == SUCCEEDED:
+                raise NotFound(f"Payment {payment_id} was taken, and no order is paid by it ({order_id}).")
+        elif not order.settled:
+            self.resume(order.id)
+
+    def _refund(self, payment_id: str) -> None:
+        if self.orders.order_of_payment(payment_id) is None:
+            log.info("not a refund of the shop's", payment=payment_id)
+            return
+        self.refunded(payment_id)
+
+
+def _is_event(event: Any) -> bool:
+    """Whether `event` has what every snapshot event has, and an object that can be asked about."""
+    if not isinstance(event, dict) or event.get("object") != "event":
+        return False
+    if not isinstance(event.get("id"), str) or not isinstance(event.get("type"), str):
+        return False
+    data = event.get("data")
+    subject = data.get("object") if isinstance(data, dict) else None
+    if not isinstance(subject, dict):
+        return False
+    kind = event["type"]
+    named = "payment_intent" if kind in REFUND else "product" if kind.startswith("price.") else "id"
+    return kind not in HANDLED or isinstance(subject.get(named), str) or (kind in REFUND and named in subject)

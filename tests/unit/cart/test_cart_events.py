@@ -1,0 +1,221 @@
+"""Stripe's events: only Stripe's own are kept, each is a reason to ask Stripe, and none is believed."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import stripe
+
+from cart.events import HANDLED, TOLERANCE, StripeEvents
+from cart.payments import ACTION, CANCELED, OPEN, SUCCEEDED, Payment
+from chassis.database import Database
+from chassis.inbox import Inbox
+from chassis.migrate import migrate
+from contracts.errors import InvalidRequest, NotFound, Unavailable
+
+SECRET = f"whsec_{secrets.token_hex(16)}"
+
+
+class Bench:
+    """A desk for events, with what it calls written down."""
+
+    def __init__(self, database: Database) -> None:
+        self.inbox = Inbox(database)
+        self.orders: dict[str, Any] = {}
+        self.states: dict[str, str] = {}
+        self.calls: list[tuple[str, str]] = []
+        self.desk = StripeEvents(
+            self.inbox,
+            SECRET,
+            SimpleNamespace(order_of_payment=self.orders.get),
+            SimpleNamespace(find=self._find),  # type: ignore[arg-type]
+            *(self._called(name) for name in ("resume", "refunded", "refresh")),
+        )
+
+    def _called(self, name: str) -> Any:
+        return lambda subject: self.calls.append((name, subject))
+
+    def _find(self, payment_id: str) -> Payment:
+        self.calls.append(("find", payment_id))
+        return Payment(payment_id, self.states[payment_id])
+
+    def handle(self, kind: str, **subject: Any) -> list[tuple[str, str]]:
+        """What is called for an event."""
+        self.calls.clear()
+        self.desk.handle(kind, event(kind, **subject))
+        return list(self.calls)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    database = Database("sqlite://", "cart")
+    migrate(database)
+    yield Bench(database)
+    database.dispose()
+
+
+def event(kind: str = "payment_intent.succeeded", event_id: str = "evt_1", **subject: Any) -> dict[str, Any]:
+    subject = {"id": "pi_1", "object": "payment_intent", **subject}
+    return {
+        "id": event_id,
+        "object": "event",
+        "type": kind,
+        "created": 1,
+        "livemode": False,
+        "data": {"object": subject},
+    }
+
+
+def signed(body: dict[str, Any] | str, secret: str = SECRET, at: float | None = None) -> tuple[str, str]:
+    """The body as the gateway hands it on, and its signature."""
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    header = stripe.WebhookSignature.generate_signature_header(text, secret, int(time.time() if at is None else at))
+    return text.encode().decode("latin-1"), header
+
+
+def order(status: str) -> Any:
+    return SimpleNamespace(id="or_1", status=status, settled=status in ("paid", "fulfilled", "returned"))
+
+
+def test_an_event_is_kept_once_with_all_that_it_says(bench: Bench) -> None:
+    body = event(name="Zoë 😀")
+    assert bench.desk.keep(*signed(body))
+    assert not bench.desk.keep(*signed(body))
+    kept = bench.inbox.listed("waiting")
+    assert [(one["id"], one["kind"], one["body"]) for one in kept] == [("evt_1", "payment_intent.succeeded", body)]
+
+
+def test_what_the_shop_does_nothing_about_is_kept_as_done(bench: Bench) -> None:
+    assert bench.desk.keep(*signed(event("charge.dispute.created")))
+    assert [one["kind"] for one in bench.inbox.listed("done")] == ["charge.dispute.created"]
+    assert bench.inbox.listed("waiting") == []
+
+
+def refused(bench: Bench, raw: str, signature: str) -> None:
+    with pytest.raises(InvalidRequest):
+        bench.desk.keep(raw, signature)
+    assert bench.inbox.listed("waiting") == bench.inbox.listed("done") == []
+
+
+def test_only_what_stripe_has_signed_lately_is_kept(bench: Bench) -> None:
+    raw, signature = signed(event())
+    moment, proof = signature.split(",")
+    for bad in (
+        "",
+        "v1",
+        moment,
+        proof,
+        f"{moment},v0{proof[2:]}",
+        f"t=x,{proof}",
+        f"t={int(time.time()) - 1},{proof}",
+        f"{moment},v1={'0' * 64}",
+        f"{moment},v1=\xff",
+        "=,=,",
+    ):
+        refused(bench, raw, bad)
+    refused(bench, raw.replace("pi_1", "pi_2"), signature)
+    refused(bench, raw + " ", signature)
+    refused(bench, raw, signed(event(), secret="another")[1])
+    refused(bench, *signed(event(), at=time.time() - TOLERANCE - 5))
+    assert bench.desk.keep(*signed(event(), at=time.time() - TOLERANCE + 30))
+    # While a secret is being replaced, Stripe signs with both.
+    raw, signature = signed(event(event_id="evt_2"))
+    assert bench.desk.keep(raw, f"{signature},v1={'0' * 64}")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "null",
+        "[]",
+        "{}",
+        "{not json",
+        '{"object": "event"}',
+        json.dumps({**event(), "object": "v2.core.event"}),
+        json.dumps({**event(), "id": 5}),
+        json.dumps({**event(), "id": ""}),
+        json.dumps({**event(), "type": None}),
+        json.dumps({**event(), "data": None}),
+        json.dumps({**event(), "data": {"object": []}}),
+        json.dumps(event(id=None)),
+        json.dumps(event("price.updated", product={"id": "prod_1"})),
+        json.dumps(event("charge.refunded")),
+        json.dumps(event(note="\ud800")),
+    ],
+)
+def test_what_is_signed_and_no_event_is_refused(bench: Bench, body: str) -> None:
+    refused(bench, *signed(body))
+
+
+def test_bytes_that_are_no_text_are_refused(bench: Bench) -> None:
+    refused(bench, "\xff\xfe", signed(event())[1])
+
+
+def test_without_a_secret_nothing_is_kept_and_the_sender_tries_again(bench: Bench) -> None:
+    bench.desk.secret = ""
+    with pytest.raises(Unavailable):
+        bench.desk.keep(*signed(event(), secret="any"))
+    assert bench.inbox.listed("waiting") == []
+
+
+@pytest.mark.parametrize("kind", ["succeeded", "payment_failed", "canceled", "requires_action", "processing"])
+@pytest.mark.parametrize("status", ["paying", "confirming", "canceling"])
+def test_a_payment_under_way_is_brought_to_what_stripe_says(bench: Bench, kind: str, status: str) -> None:
+    bench.orders["pi_1"] = order(status)
+    assert bench.handle(f"payment_intent.{kind}") == [("resume", "or_1")]
+
+
+@pytest.mark.parametrize("status", ["paid", "fulfilled", "returned"])
+def test_an_order_that_is_paid_needs_nothing_more(bench: Bench, status: str) -> None:
+    bench.orders["pi_1"] = order(status)
+    assert bench.handle("payment_intent.succeeded", amount=1) == []
+
+
+@pytest.mark.parametrize("status", ["created", "canceled", None])
+@pytest.mark.parametrize("state", [OPEN, ACTION, CANCELED])
+def test_a_payment_that_was_let_go_of_is_asked_about_whatever_the_event_says(
+    bench: Bench, status: str | None, state: str
+) -> None:
+    if status is not None:
+        bench.orders["pi_1"] = order(status)
+    bench.states["pi_1"] = state
+    assert bench.handle("payment_intent.succeeded", metadata={"order_id": "or_1"}) == [("find", "pi_1")]
+
+
+@pytest.mark.parametrize("status", ["created", "canceled", None])
+def test_money_that_no_order_knows_of_is_an_operators(bench: Bench, status: str | None) -> None:
+    if status is not None:
+        bench.orders["pi_1"] = order(status)
+    bench.states["pi_1"] = SUCCEEDED
+    with pytest.raises(NotFound, match="pi_1"):
+        bench.handle("payment_intent.payment_failed", metadata={"order_id": "or_1"})
+
+
+def test_what_is_not_the_shops_is_left_alone(bench: Bench) -> None:
+    assert bench.handle("payment_intent.succeeded", metadata={}) == []
+    assert bench.handle("payment_intent.succeeded") == []
+    assert bench.handle("charge.refunded", payment_intent="pi_9") == []
+    assert bench.handle("charge.refunded", payment_intent=None) == []
+
+
+def test_refunds_and_products_are_asked_for_by_their_ids(bench: Bench) -> None:
+    bench.orders["pi_1"] = order("paid")
+    for kind in ("charge.refunded", "refund.created", "refund.updated", "refund.failed"):
+        assert bench.handle(kind, id="x", payment_intent="pi_1", amount_refunded=1) == [("refunded", "pi_1")]
+    for kind in ("product.created", "product.updated", "product.deleted"):
+        assert bench.handle(kind, id="prod_1", product="prod_2") == [("refresh", "prod_1")]
+    for kind in ("price.created", "price.updated", "price.deleted"):
+        assert bench.handle(kind, id="price_1", product="prod_2") == [("refresh", "prod_2")]
+
+
+def test_every_kind_that_waits_is_handled(bench: Bench) -> None:
+    bench.orders["pi_1"] = order("confirming")
+    for kind in HANDLED:
+        assert bench.handle(kind, payment_intent="pi_1", product="prod_1"), kind
