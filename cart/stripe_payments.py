@@ -129,15 +129,15 @@ def _translated(ask: Callable[[], Answer]) -> Answer:
     with attempts() as sent:
         try:
             return ask()
-        except (stripe.RateLimitError, stripe.APIConnectionError) as error:
+        except stripe.StripeError as error:
+            limited = error.http_status == 429  # by its status: a proxy in between sends no readable body
+            if not limited and not isinstance(error, stripe.APIConnectionError):
+                raise _failure(error) from error
             # The last attempt did nothing, or was never made. Of one before it, nobody knows.
-            limited = isinstance(error, stripe.RateLimitError)
             if sent.lost:
                 raise OutcomeUnknown("Stripe did not answer.", {"retry_after": 2}) from error
             said = "takes no more requests at the moment" if limited else "cannot be reached"
             raise Unavailable(f"Stripe {said}.", {"retry_after": 2 if limited else sent.retry_after}) from error
-        except stripe.StripeError as error:
-            raise _failure(error) from error
 
 
 def _failure(error: stripe.StripeError) -> ShopError:
