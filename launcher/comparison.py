@@ -1,0 +1,120 @@
+"""All of the shop's books beside its providers' lists, page by page: no list is ever held whole."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.differences import Difference
+from launcher.running_services import Services
+from launcher.problem import Problem
+
+# What a list did not have is asked for one by one: so many in one call, which has to end in time.
+ONE_BY_ONE = 10
+
+
+@dataclass(frozen=True)
+class Part:
+    """A list to walk through.
+
+    Attributes:
+        service, part: whose verb ``audit`` gives it, and as what.
+        title: what it has, in the plural.
+        asks: for a list of ours, the part that should have had all of it.
+    """
+
+    service: str
+    part: str
+    title: str
+    asks: str | None = None
+
+
+# Stripe before our orders, and a provider's list before ours: so each can tell what its list had.
+PARTS = (
+    Part("cart", "payments", "payments at Stripe"),
+    Part("cart", "refunds", "refunds at Stripe"),
+    Part("cart", "orders", "orders", asks="payments"),
+    Part("cart", "returns", "refunds", asks="refunds"),
+    Part("cart", "stock", "reservations"),
+    Part("shipping", "sold", "labels at Shippo"),
+    Part("shipping", "bought", "labels", asks="sold"),
+    Part("notifications", "texts", "SMS at Twilio"),
+    Part("notifications", "sent", "SMS", asks="texts"),
+)
+
+Looked = Callable[[Part, int], None]
+
+
+class Comparison:
+    """One walk through all of it.
+
+    Args:
+        services: the running shop's.
+        since, until: what was made between these is compared (Unix seconds).
+        looked: told after each page how many of a part were looked at so far.
+    """
+
+    def __init__(self, services: Services, since: float, until: float, looked: Looked) -> None:
+        self._services = services
+        self._since = since
+        self._until = until
+        self._looked = looked
+
+    def differences(self) -> Iterator[tuple[str, Difference]]:
+        """Every difference as it is found, and the service that can mend it. Raises Problem."""
+        seen = _Seen()
+        try:
+            for part in PARTS:
+                yield from self._walk(part, seen)
+        finally:
+            seen.close()
+
+    def _walk(self, part: Part, seen: _Seen) -> Iterator[tuple[str, Difference]]:
+        cursor, total = None, 0
+        while True:
+            page = self._page(part.service, part.part, cursor)
+            seen.add(part.part, page["seen"])
+            yield from ((part.service, each) for each in _read(page))
+            total += page["looked"]
+            self._looked(part, total)
+            if part.asks is not None:
+                lacking = seen.lacking(part.asks, page["known"])
+                for start in range(0, len(lacking), ONE_BY_ONE):
+                    asked = self._page(part.service, part.asks, None, lacking[start : start + ONE_BY_ONE])
+                    yield from ((part.service, each) for each in _read(asked))
+            if page["next"] is None:
+                return
+            if page["next"] == cursor:
+                raise Problem(f"The list of {part.title} does not end: page {cursor} leads to itself.")
+            cursor = page["next"]
+
+    def _page(self, service: str, part: str, cursor: str | None, ids: Sequence[str] | None = None) -> dict[str, Any]:
+        given = {"cursor": cursor, "since": self._since, "until": self._until, "ids": ids}
+        page: dict[str, Any] = self._services.ask(service, "audit", part, **given)
+        return page
+
+
+class _Seen:
+    """The ids that the providers' lists had: in a file of SQLite's own that is gone with this object, since a list may
+    be longer than a memory is large."""
+
+    def __init__(self) -> None:
+        self._file = sqlite3.connect("")
+        self._file.execute("CREATE TABLE seen (part TEXT, id TEXT, PRIMARY KEY (part, id)) WITHOUT ROWID")
+
+    def add(self, part: str, ids: Sequence[str]) -> None:
+        self._file.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", [(part, each) for each in ids])
+
+    def lacking(self, part: str, ids: Sequence[str]) -> list[str]:
+        """Those of `ids` that the list did not have."""
+        known = "SELECT 1 FROM seen WHERE part = ? AND id = ?"
+        return [each for each in ids if self._file.execute(known, (part, each)).fetchone() is None]
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _read(page: dict[str, Any]) -> list[Difference]:
+    return [Difference(**each) for each in page["differences"]]

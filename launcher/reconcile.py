@@ -1,0 +1,146 @@
+"""``python -m launcher.reconcile``: is all that the shop believes true? `./install_run_project reconcile` calls it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from nameko.exceptions import RemoteError
+
+from chassis.settings import Settings
+from contracts.differences import Difference
+from contracts.errors import ShopError
+from launcher.comparison import Comparison, Part
+from launcher.running_services import Services
+from launcher.problem import Problem
+from launcher.screen import console, errors, say
+
+AGREED, DIFFERENT, TROUBLE, INTERRUPTED = 0, 1, 2, 130
+# What is younger than this (seconds) may be under way: longer than any payment, purchase or message takes.
+GRACE = 60.0
+DAY = 86400.0
+NO_LIST = "SendGrid gives no list of what it sent, so mails are compared with nothing."
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Compare, and mend when told to; 0 when all agrees, 1 when something differs, 2 when it cannot be known."""
+    options = _options(arguments)
+    try:
+        with Services(Settings.load().amqp_uri) as services:
+            left = Run(services, options.since, options.grace, options.repair).all()
+            if options.repair and left:
+                say("\nCompared again:")
+                left = Run(services, options.since, options.grace, False).all()
+    except Problem as problem:
+        errors.print(f"The comparison broke off. {problem}", markup=False)
+        return TROUBLE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return DIFFERENT if left else AGREED
+
+
+class Run:
+    """One comparison, told line by line.
+
+    Args:
+        services: the running shop's.
+        days: how far back, or None for everything.
+        grace: what is younger (seconds) is left alone.
+        repair: whether to mend what is safe to mend.
+    """
+
+    def __init__(self, services: Services, days: float | None, grace: float, repair: bool) -> None:
+        now = time.time()
+        self._services = services
+        self._since = 0.0 if days is None else now - days * DAY
+        self._until = now - grace
+        self._repair = repair
+        self._looked: dict[str, int] = {}
+
+    def all(self) -> int:
+        """Tell every difference, and what was done about it; how many there were."""
+        found = mendable = mended = 0
+        with console.status("comparing …") as spinner:
+
+            def looked(part: Part, total: int) -> None:
+                self._looked[part.title] = total
+                spinner.update(f"{part.title}: {total} …")
+
+            for service, difference in Comparison(self._services, self._since, self._until, looked).differences():
+                found += 1
+                mendable += bool(difference.repair)
+                say(_printable(difference.line()))
+                if self._repair and difference.repair:
+                    mended += self._mend(service, difference)
+        self._sum_up(found, mendable, mended)
+        return found
+
+    def _mend(self, service: str, difference: Difference) -> bool:
+        try:
+            done = self._services.tell(service, "mend", difference.fix)
+        except (ShopError, RemoteError) as error:
+            say(_printable(f"  not mended: {error}"))
+            return False
+        say(_printable(f"  mended: {done}"))
+        return True
+
+    def _sum_up(self, found: int, mendable: int, mended: int) -> None:
+        say(f"Compared: {', '.join(f'{number} {title}' for title, number in self._looked.items())}.")
+        say(NO_LIST)
+        if not found:
+            say("No differences.")
+        elif self._repair:
+            say(f"{_differences(found)}, {mended} of {mendable} mended.")
+        else:
+            say(f"{_differences(found)}, of which --repair would mend {mendable}.")
+
+
+def _differences(number: int) -> str:
+    return f"{number} difference{'' if number == 1 else 's'}"
+
+
+def _printable(text: str) -> str:
+    # Some of it was written at a provider: it must not command a terminal.
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="./install_run_project reconcile",
+        description="Compares orders, payments, refunds, stock, labels and SMS with what the providers have. "
+        "Exits with 0 when all agrees, 1 when something differs, 2 when it could not be compared.",
+    )
+    parser.add_argument("--repair", action="store_true", help="mend what is safe to mend, and compare again")
+    parser.add_argument("--since", type=_days, metavar="DAYS", help="only what was made in the last DAYS days")
+    parser.add_argument(
+        "--grace",
+        type=_seconds,
+        default=GRACE,
+        metavar="SECONDS",
+        help=f"leave alone what is younger, for it may be under way (default {GRACE:g})",
+    )
+    return parser.parse_args(arguments)
+
+
+def _days(text: str) -> float:
+    return _number(text, "days")
+
+
+def _seconds(text: str) -> float:
+    return _number(text, "seconds")
+
+
+def _number(text: str, of: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of {of}")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,59 @@
+"""The running shop's services, as an operator's command asks them: patiently, and with sentences for trouble."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+from nameko.exceptions import RemoteError
+
+from chassis.rpc_client import RpcClient
+from contracts.errors import DeadlineExceeded, OutcomeUnknown, ShopError, Unavailable
+from launcher.problem import Problem
+
+ANSWER_WAIT = 30.0  # seconds for one page, which is one question to a provider and some to a database
+# A provider that wants to be asked more slowly, or a service that is being started again, gets so many more chances.
+TRIES = 4
+LONGEST_PAUSE = 5.0  # seconds
+AGAIN = (Unavailable, OutcomeUnknown, DeadlineExceeded)
+
+
+class Services:
+    """The services behind one broker; `with Services(uri) as services:`.
+
+    Args:
+        amqp_uri: the broker's.
+    """
+
+    def __init__(self, amqp_uri: str) -> None:
+        self._client = RpcClient(amqp_uri, name="operator")
+
+    def __enter__(self) -> Services:
+        self._client.start()
+        self._client.link.wait(ANSWER_WAIT)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.stop()
+
+    def ask(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Ask a question that can be asked again. Raises Problem when there is no answer after some tries."""
+        for left in reversed(range(TRIES)):
+            try:
+                return self.tell(service, method, *args, **kwargs)
+            except AGAIN as error:
+                if not left or isinstance(error, DeadlineExceeded):
+                    raise Problem(error.detail) from error
+                time.sleep(min(LONGEST_PAUSE, float(error.facts.get("retry_after") or 1)))
+            except ShopError as error:
+                raise Problem(error.detail) from error
+            except RemoteError as error:
+                raise Problem(f"{service} failed over it ({error.exc_type}); its log says more.") from error
+        raise AssertionError("the last try answers or raises")
+
+    def tell(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call once; raises as `RpcClient.call` does."""
+        return self._client.call(service, method, args, kwargs, timeout=ANSWER_WAIT)

@@ -1,0 +1,162 @@
+"""The shop's labels beside the carrier's list of them, a page at a time; and the mending of what is safe to mend."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from contracts.differences import page
+from contracts.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from shipping.carriers import Label
+from shipping.purchase import Purchase, Refund, State
+from shipping.reconcile import RECORD, SOLD, Kept, Sold, compare_labels, compare_missing
+from shipping.shippo_lists import ShippoLists
+from shipping.store import ShippingStore
+from shipping.tables import labels, shipments
+
+PAGE = 200
+# How long the mending of one label may hold its purchase (seconds): a write, after two questions.
+HOLD = 30.0
+_JOINED = sa.select(labels, shipments.c.order_id).join(shipments, shipments.c.object_id == labels.c.shipment_id)
+
+
+class LabelAudit:
+    """Compares and mends.
+
+    Args:
+        store: our labels.
+        lists: the carrier's.
+        clock: Unix seconds.
+    """
+
+    def __init__(self, store: ShippingStore, lists: ShippoLists, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._lists = lists
+        self._clock = clock
+
+    def page(
+        self, part: str, cursor: str | None, since: float, until: float, ids: Sequence[str] | None
+    ) -> dict[str, Any]:
+        """One page of a part, as `contracts.differences.page`.
+
+        Args:
+            part: "sold" (the carrier's list) or "bought" (ours).
+            cursor: from the page before; None for the first.
+            since, until: what was made between these (Unix seconds).
+            ids: instead of a page, ask the carrier for these labels of ours, by its ids of them.
+        """
+        if part == "sold" and ids is None:
+            return self._sold(int(cursor or 1), since, until)
+        if part == "sold" and ids is not None:
+            return self._one_by_one(ids, until)
+        if part == "bought":
+            return self._bought(cursor, since, until)
+        raise InvalidRequest(f"There is no part {part!r} to compare.", {"errors": {"part": ["no such part"]}})
+
+    def labelled(self, shipment_ids: Sequence[str]) -> list[str]:
+        """Those of the shipments that have a label which was not given back."""
+        query = sa.select(labels).where(labels.c.shipment_id.in_(list(shipment_ids)))
+        with self._store.database.read() as connection:
+            rows = connection.execute(query.where(labels.c.state == State.BOUGHT.value)).all()
+        return sorted(row.shipment_id for row in rows if row.voided is None or row.refund == Refund.USED.value)
+
+    def mend(self, fix: dict[str, Any]) -> str:
+        """Do what a difference proposed, if it still stands; what was done, in a sentence.
+
+        Raises Conflict (it does not stand any more), NotFound, Unavailable, ProviderFailure.
+        """
+        if fix.get("do") != RECORD:
+            raise InvalidRequest("There is no such repair.", {"errors": {"do": ["no such repair"]}})
+        sold = self._lists.one(str(fix.get("label")))
+        shipment = self._store.get(str(fix.get("shipment")))
+        if shipment is None or sold is None:
+            raise NotFound("There is no such shipment, or no such label.")
+        if sold.state != SOLD or not sold.label_url:
+            raise Conflict(f"The label is {sold.state} by now.")
+        rate = next((each for each in shipment.rates if each["object_id"] == sold.rate_id), None)
+        carrier = rate["provider"] if rate else self._lists.carrier(sold.rate_id)
+        now, claim = self._clock(), secrets.token_hex(16)
+        row = self._store.claim(shipment.object_id, claim, now, now + HOLD)
+        if row is None:
+            raise Unavailable("The label is being bought by another call.", {"retry_after": 2})
+        if row.label is not None or row.closed:
+            raise Conflict("The shipment's label is bought, or was given back, by now.")
+        asked = row.rate_id if row.asked_rate_id == sold.rate_id else None
+        label = Label(sold.id, sold.label_url, sold.tracking_number)
+        bought = Purchase(
+            shipment.object_id, State.BOUGHT, asked or sold.rate_id, sold.rate_id, carrier or row.carrier, label=label
+        )
+        self._store.record(bought, now)
+        return f"recorded label {sold.id}, tracking number {sold.tracking_number or 'none'}"
+
+    def _sold(self, number: int, since: float, until: float) -> dict[str, Any]:
+        found, more = self._lists.sold(number, since)
+        following = str(number + 1) if more else None
+        return page(len(found), self._compared(found, until), following, seen=[each.id for each in found])
+
+    def _one_by_one(self, ids: Sequence[str], until: float) -> dict[str, Any]:
+        asked = {each: self._lists.one(each) for each in ids}
+        there = [sold for sold in asked.values() if sold is not None]
+        gone = self._records([each for each, sold in asked.items() if sold is None], {})
+        return page(0, [*self._compared(there, until), *compare_missing(gone.values())])
+
+    def _bought(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
+        wanted = [labels.c.state == State.BOUGHT.value, labels.c.bought >= since, labels.c.bought <= until]
+        if cursor is not None:
+            wanted.append(labels.c.shipment_id > cursor)
+        query = sa.select(labels.c.shipment_id, labels.c.transaction_id).where(*wanted)
+        with self._store.database.read() as connection:
+            rows = connection.execute(query.order_by(labels.c.shipment_id).limit(PAGE + 1)).all()
+        following = rows[PAGE - 1].shipment_id if len(rows) > PAGE else None
+        return page(len(rows[:PAGE]), [], following, known=[row.transaction_id for row in rows[:PAGE]])
+
+    def _compared(self, found: list[Sold], until: float) -> list[Any]:
+        ours = self._records([each.id for each in found], {each.id: each.tracking_number or "" for each in found})
+        wanted = {each.id: self._shipment_of(each) for each in found if each.id not in ours and each.state == SOLD}
+        return compare_labels(found, ours, {key: kept for key, kept in wanted.items() if kept is not None}, until)
+
+    def _records(self, ids: Iterable[str], numbers: dict[str, str]) -> dict[str, Kept]:
+        """Our records of the carrier's labels, by its ids; by the tracking number first, which has an index."""
+        ids = list(ids)
+        by_number = _JOINED.where(labels.c.tracking_number.in_([number for number in numbers.values() if number]))
+        with self._store.database.read() as connection:
+            rows = list(connection.execute(by_number).all())
+            left = set(ids) - {row.transaction_id for row in rows}
+            if left:
+                rows += connection.execute(_JOINED.where(labels.c.transaction_id.in_(sorted(left)))).all()
+        return {row.transaction_id: _kept(row) for row in rows if row.transaction_id in set(ids)}
+
+    def _shipment_of(self, sold: Sold) -> Kept | None:
+        """The shipment that a label which we have no record of was bought for."""
+        by_rate = sa.or_(labels.c.asked_rate_id == sold.rate_id, labels.c.rate_id == sold.rate_id)
+        with self._store.database.read() as connection:
+            row = connection.execute(_JOINED.where(by_rate).limit(1)).one_or_none()
+            if row is not None:
+                return _kept(row)
+            if not sold.reference:
+                return None
+            placed = sa.select(shipments.c.object_id, shipments.c.order_id, shipments.c.rates, shipments.c.created)
+            for shipment in connection.execute(placed.where(shipments.c.order_id == sold.reference)):
+                if any(rate["object_id"] == sold.rate_id for rate in shipment.rates):
+                    own = _JOINED.where(labels.c.shipment_id == shipment.object_id)
+                    known = connection.execute(own).one_or_none()
+                    if known is not None:
+                        return _kept(known)
+                    return Kept(shipment.object_id, shipment.order_id, "not asked for", touched=shipment.created)
+        return None
+
+
+def _kept(row: Any) -> Kept:
+    return Kept(
+        shipment_id=row.shipment_id,
+        order_id=row.order_id,
+        state=row.state,
+        transaction_id=row.transaction_id,
+        voided=row.voided is not None,
+        refund=row.refund,
+        touched=max(row.tried, row.bought or 0.0, row.voided or 0.0),
+    )
