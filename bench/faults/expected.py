@@ -1,0 +1,178 @@
+"""What must be, in plain Python: a shop without a network, a database or a crash, to compare the real one with.
+
+Every method does what a shopper asks for, as `API.md` promises it, and answers with the status that the real shop must
+give. It is written from the promise, not from the code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+CREATED, PAID, CANCELED, RETURNED = "created", "paid", "canceled", "returned"
+# The shopper's bank was asked, and the shopper has not answered it: the API shows such an order as created.
+WAITING = "waiting"
+
+GOOD = ("tok_visa", "tok_mastercard")
+DECLINED = ("tok_chargeDeclined", "tok_chargeDeclinedInsufficientFunds")
+ASKING = ("tok_threeDSecure2Required",)
+CARDS = (*GOOD, *DECLINED, *ASKING)
+
+
+@dataclass
+class Expected:
+    """One order.
+
+    Attributes:
+        cart: whose it is.
+        lines: SKU -> pieces.
+        goods: cents for those.
+        methods: way to ship it -> cents; selected: one of them.
+        status: one of the words above; card: that paid it, or that the bank was asked about.
+        returned: cents that went back.
+    """
+
+    cart: str
+    lines: dict[str, int]
+    goods: int
+    methods: dict[str, int]
+    selected: str
+    status: str = CREATED
+    card: str | None = None
+    returned: int = 0
+
+    @property
+    def amount(self) -> int:
+        """Cents to be paid."""
+        return self.goods + self.methods[self.selected]
+
+    @property
+    def public(self) -> str:
+        """The status that the API shows."""
+        return CREATED if self.status == WAITING else self.status
+
+    @property
+    def sold(self) -> bool:
+        """Whether money was taken, given back or not."""
+        return self.status in (PAID, RETURNED)
+
+
+@dataclass
+class ExpectedShop:
+    """All of it.
+
+    Attributes:
+        stock, prices: SKU -> pieces on the shelf, cents.
+        carts: cart -> SKU -> pieces, in the order in which they came in.
+        orders: by id.
+    """
+
+    stock: dict[str, int] = field(default_factory=dict)
+    prices: dict[str, int] = field(default_factory=dict)
+    carts: dict[str, dict[str, int]] = field(default_factory=dict)
+    orders: dict[str, Expected] = field(default_factory=dict)
+
+    def items(self, cart: str) -> list[dict[str, object]]:
+        """A cart as the API shows it."""
+        return [
+            {"type": "sku", "parent": sku, "quality": quantity, "quantity": quantity}
+            for sku, quantity in self.carts[cart].items()
+        ]
+
+    def buy(self, cart: str, sku: str, quantity: int) -> int:
+        """Put more of a SKU into a cart: 200, or 409 when there is less than the sum."""
+        held = self.carts[cart].get(sku, 0)
+        if held + quantity > self.stock[sku]:
+            return 409
+        self.carts[cart][sku] = held + quantity
+        return 200
+
+    def set_quantity(self, cart: str, sku: str, quantity: int) -> int:
+        """Change how many there are of a SKU that is in the cart."""
+        if sku not in self.carts[cart]:
+            return 404
+        if quantity > self.stock[sku]:
+            return 409
+        self.carts[cart][sku] = quantity
+        return 200
+
+    def remove(self, cart: str, sku: str) -> int:
+        """Take a SKU out of a cart, in it or not."""
+        self.carts[cart].pop(sku, None)
+        return 200
+
+    def clear(self, cart: str) -> int:
+        """Empty a cart."""
+        self.carts[cart].clear()
+        return 200
+
+    def checkout(self, cart: str) -> int:
+        """Whether the cart can become an order: 201; `place` is what it becomes."""
+        lines = self.carts[cart]
+        return 201 if lines and self._enough(lines) else 409
+
+    def place(self, order_id: str, cart: str, methods: dict[str, int]) -> Expected:
+        """The order that a cart became; the cheapest way to ship it is selected."""
+        lines = dict(self.carts[cart])
+        goods = sum(self.prices[sku] * quantity for sku, quantity in lines.items())
+        order = Expected(cart, lines, goods, methods, min(methods, key=lambda method: methods[method]))
+        self.orders[order_id] = order
+        return order
+
+    def choose(self, order_id: str, method: str) -> int:
+        """Select a way to ship it: until a payment has begun."""
+        order = self.orders[order_id]
+        if order.status != CREATED:
+            return 409
+        order.selected = method
+        return 200
+
+    def pay(self, order_id: str, card: str) -> int:
+        """Pay by `card`: 200, 402 (declined, or the bank asks), 409 (too little stock, canceled, another card)."""
+        order = self.orders[order_id]
+        if order.sold:
+            return 200 if card == order.card else 409
+        if order.status == CANCELED:
+            return 409
+        if order.status == WAITING:
+            if card == order.card:
+                return 402
+            self._put_back(order)  # the bank's question is called off
+            order.status = CREATED
+        if not self._enough(order.lines):
+            return 409
+        if card in DECLINED:
+            return 402
+        for sku, quantity in order.lines.items():
+            self.stock[sku] -= quantity
+        order.card = card
+        if card in ASKING:
+            order.status = WAITING
+            return 402
+        self._paid(order)
+        return 200
+
+    def bank(self, order_id: str, result: str) -> None:
+        """The shopper answers the bank: ``succeed`` or ``fail``."""
+        order = self.orders[order_id]
+        assert order.status == WAITING
+        if result == "succeed":
+            self._paid(order)
+        else:
+            self._put_back(order)
+            order.status = CREATED
+
+    def _paid(self, order: Expected) -> None:
+        order.status = PAID
+        cart = self.carts[order.cart]
+        for sku, quantity in order.lines.items():
+            if cart.get(sku, 0) > quantity:
+                cart[sku] -= quantity
+            else:
+                cart.pop(sku, None)
+
+    def _enough(self, lines: dict[str, int]) -> bool:
+        return all(self.stock[sku] >= quantity for sku, quantity in lines.items())
+
+    def _put_back(self, order: Expected) -> None:
+        for sku, quantity in order.lines.items():
+            self.stock[sku] += quantity

@@ -1,0 +1,158 @@
+"""A shop as a program sees it from outside: one question at a time, and the ledger of the sandbox behind it."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+# Longer than the gateway's own longest deadline (30 s), so that it is the gateway that answers.
+TIMEOUT = 40.0
+# For how long a question is repeated that got no definite answer (seconds), and the pause between two tries.
+PATIENCE = 60.0
+PAUSE = 0.1
+# What says that repeating is safe, and worth it.
+PASSING = (429, 502, 503, 504)
+
+HOME = {"line1": "1092 Indian Summer Ct", "city": "San Jose", "state": "CA", "country": "US", "postal_code": "95122"}
+BONE: dict[str, Any] = {
+    "name": "Wally bone",
+    "description": "The best gift for your pet",
+    "attributes": ["manufacturer"],
+    "package_dimensions": {"height": 5.0, "length": 5.0, "weight": 5.0, "width": 5.0},
+    "metadata": {"category": "food"},
+    "attributes_sku": {"manufacturer": "PetHappy"},
+    "price": 50,
+}
+
+
+class NoAnswer(AssertionError):
+    """The shop gave no definite answer for as long as somebody waits for one."""
+
+
+class Front:
+    """The gateway and the sandbox of one running shop; for any number of threads, each with connections of its own.
+
+    Args:
+        url: where the gateway answers.
+        sandbox_url: where the sandbox does.
+    """
+
+    def __init__(self, url: str, sandbox_url: str) -> None:
+        self.url = url
+        self.sandbox_url = sandbox_url
+        self._own = threading.local()
+
+    def once(self, method: str, path: str, cart: str | None = None, key: str | None = None, **options: Any) -> Any:
+        """One request, whatever its answer (`requests.Response`). Raises requests.RequestException."""
+        headers = {name: value for name, value in {"Cart-Id": cart, "Idempotency-Key": key}.items() if value}
+        return self._session().request(method, self.url + path, headers=headers, timeout=TIMEOUT, **options)
+
+    def ask(self, method: str, path: str, cart: str | None = None, key: str | None = None, **options: Any) -> Any:
+        """A request, repeated with the same key until it is answered for good. Raises NoAnswer after a minute."""
+        until = time.monotonic() + PATIENCE
+        key = key or (uuid.uuid4().hex if method == "POST" else None)
+        while True:
+            said = "nothing"
+            try:
+                answer = self.once(method, path, cart, key, **options)
+            except requests.RequestException as error:
+                said = f"{type(error).__name__}: {error}"
+            else:
+                # 409 with Retry-After: this very request is still in progress.
+                if answer.status_code not in PASSING and not (answer.status_code == 409 and _passes(answer)):
+                    return answer
+                said = f"{answer.status_code} {answer.text}"
+            if time.monotonic() > until:
+                raise NoAnswer(f"{method} {path}: {said}")
+            time.sleep(PAUSE)
+
+    def product(self, stock: int, price: int = 50) -> Product:
+        """A new product, `stock` pieces of it, at `price` cents."""
+        spec = {**BONE, "price": price, "inventory": {"type": "finite", "quantity": stock}}
+        made = wanted(self.ask("POST", "/api/products/", json=spec), 201)
+        return Product(made["id"], made["skus"]["data"][0]["id"], price)
+
+    def fill(self, product: Product, stock: int) -> None:
+        """Make it `stock` pieces on the shelf."""
+        inventory = {"type": "finite", "quantity": stock}
+        wanted(self.ask("PUT", f"/api/products/{product.id}/", json={"inventory": inventory}), 200)
+
+    def left(self, product: Product) -> int:
+        """The pieces on its shelf."""
+        shown = wanted(self.ask("GET", f"/api/products/{product.id}"), 200)
+        left: int = shown["skus"]["data"][0]["inventory"]["quantity"]
+        return left
+
+    def cart(self) -> str:
+        """The id of a new cart."""
+        made: str = wanted(self.ask("POST", "/api/cart/"), 201)["cart_id"]
+        return made
+
+    def ledger(self, **where: Any) -> dict[str, list[dict[str, Any]]]:
+        """What arrived at the providers; `order_id` and `to` narrow it."""
+        answer = self._session().get(f"{self.sandbox_url}/sandbox/ledger", params=where, timeout=TIMEOUT)
+        found: dict[str, list[dict[str, Any]]] = wanted(answer, 200)
+        return found
+
+    def charges(self, order_id: str) -> list[dict[str, Any]]:
+        """The charges of an order that took money; Stripe keeps the refused ones, too."""
+        return [charge for charge in self.ledger(order_id=order_id)["charges"] if charge["paid"]]
+
+    def bank(self, payment: str, result: str) -> None:
+        """The shopper answers the bank's question about a payment: ``succeed`` or ``fail``."""
+        url = f"{self.sandbox_url}/sandbox/3ds/{payment}"
+        wanted(self._session().post(url, json={"result": result}, timeout=TIMEOUT), 200)
+
+    def fault(self, provider: str, **fault: Any) -> None:
+        """Switch a trouble of a provider on, as `sandbox.faults.Fault` has it; without any, off."""
+        url = f"{self.sandbox_url}/sandbox/faults/{provider}"
+        method = "PUT" if fault else "DELETE"
+        wanted(self._session().request(method, url, json=fault or None, timeout=TIMEOUT), 200)
+
+    def _session(self) -> requests.Session:
+        if not hasattr(self._own, "session"):
+            self._own.session = requests.Session()
+        session: requests.Session = self._own.session
+        return session
+
+
+@dataclass(frozen=True)
+class Product:
+    """Something on sale: its id, the id of its SKU, its price in cents."""
+
+    id: str
+    sku: str
+    price: int
+
+
+def customer(email: str) -> dict[str, Any]:
+    """The body of a checkout, of a shopper with a telephone of their own."""
+    phone = f"+1415{uuid.uuid4().int % 10**7:07d}"
+    return {"email": email, "phone": phone, "name": "Chloe Taylor", "address": HOME}
+
+
+def wanted(answer: Any, status: int) -> Any:
+    """The JSON of an answer of that status; AssertionError for any other."""
+    assert answer.status_code == status, f"{answer.request.method} {answer.url}: {answer.status_code} {answer.text}"
+    return answer.json()
+
+
+def eventually(look: Callable[[], Any], seconds: float = 30.0, what: str = "it") -> Any:
+    """What `look` finds once it finds something true; AssertionError when it has not within `seconds`."""
+    until = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < until, f"{what}: not within {seconds:.0f} s"
+        time.sleep(0.05)
+
+
+def _passes(answer: Any) -> bool:
+    return "Retry-After" in answer.headers

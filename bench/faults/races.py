@@ -1,0 +1,119 @@
+"""Many at once: one key sent by fifty, the last piece wanted by a hundred. There is one order, and one sale."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from bench.faults.front import Front, Product, customer, eventually, wanted
+
+CARD = "tok_visa"
+# Whatever a race leaves behind has settled within so many seconds.
+SETTLED_WITHIN = 30.0
+START_SECONDS, RACE_SECONDS = 30.0, 120.0
+
+Result = TypeVar("Result")
+
+
+def at_once(runners: int, run: Callable[[int], Result]) -> list[Result]:
+    """What `run(0)`, `run(1)`, … give, all begun at the same moment. Raises what one of them raised."""
+    gate = threading.Barrier(runners)
+
+    def one(number: int) -> Result:
+        gate.wait(START_SECONDS)
+        return run(number)
+
+    with ThreadPoolExecutor(runners) as pool:
+        return list(pool.map(one, range(runners), timeout=RACE_SECONDS))
+
+
+def one_key(front: Front, requests: int = 50) -> None:
+    """One round: the same checkout under one key, many times at once; then its payment, and a purchase of more.
+
+    Raises AssertionError unless there is one order, one charge, one addition to the cart, and one answer, to the byte.
+    """
+    product = front.product(stock=10)
+    cart = front.cart()
+    path, more = f"/api/cart/{product.id}/buy/", {"quality": 2}
+    _same_for_all(at_once(requests, _sender(front, path, cart, more)), 200)
+    items = wanted(front.ask("GET", "/api/cart/", cart), 200)
+    assert [item["quantity"] for item in items] == [2], f"bought once, and not {items}"
+
+    email = f"race-{uuid.uuid4().hex}@example.com"
+    answers = at_once(requests, _sender(front, "/api/cart/checkout/", cart, customer(email)))
+    order = _same_for_all(answers, 201)
+    placed = wanted(front.ask("GET", f"/api/orders/?email={email}"), 200)["data"]
+    assert [one["id"] for one in placed] == [order["id"]], f"one order, and not {placed}"
+
+    payment = {"order_id": order["id"], "cart": CARD}
+    paid = _same_for_all(at_once(requests, _sender(front, "/api/cart/paid/", cart, payment)), 200)
+    assert paid["status"] == "paid", paid
+    charges = front.charges(order["id"])
+    assert [charge["amount"] for charge in charges] == [order["amount"]], f"one charge, and not {charges}"
+    assert front.left(product) == 8
+
+
+def _sender(front: Front, path: str, cart: str, body: dict[str, Any]) -> Callable[[int], Any]:
+    key = uuid.uuid4().hex
+    return lambda _: front.ask("POST", path, cart, key=key, json=body)
+
+
+def _same_for_all(answers: list[Any], status: int) -> Any:
+    statuses = Counter(answer.status_code for answer in answers)
+    assert set(statuses) == {status}, f"{dict(statuses)}, and not {status} for all: {answers[0].text}"
+    bodies = {answer.content for answer in answers}
+    assert len(bodies) == 1, f"one answer for all, and not {bodies}"
+    return answers[0].json()
+
+
+@dataclass
+class Buyer:
+    """Somebody with an order that is not paid yet."""
+
+    cart: str
+    order: dict[str, Any]
+
+
+class LastPiece:
+    """Buyers who all want the last piece of one product, round after round.
+
+    Args:
+        front: the shop.
+        buyers: how many.
+    """
+
+    def __init__(self, front: Front, buyers: int = 100) -> None:
+        self.front = front
+        self.product: Product = front.product(stock=buyers)
+        self.buyers = at_once(min(buyers, 8), lambda number: [self._buyer() for _ in range(number, buyers, 8)])
+        self.all = [buyer for some in self.buyers for buyer in some]
+
+    def round(self) -> int:
+        """All pay at once for one piece; how many it took to pay. Raises AssertionError unless one was sold, once."""
+        self.front.fill(self.product, 1)
+        answers = at_once(len(self.all), lambda number: self._pay(self.all[number]))
+        statuses = Counter(answer.status_code for answer in answers)
+        assert statuses == {200: 1, 409: len(self.all) - 1}, f"{dict(statuses)}, and not one sale"
+        winner = next(number for number, answer in enumerate(answers) if answer.status_code == 200)
+        eventually(lambda: self.front.left(self.product) == 0, SETTLED_WITHIN, "an empty shelf")
+        for number, buyer in enumerate(self.all):
+            charges = self.front.charges(buyer.order["id"])
+            assert len(charges) == (number == winner), f"{buyer.order['id']}: {charges}"
+        self.front.fill(self.product, len(self.all))
+        self.all[winner] = self._buyer()
+        return len(answers)
+
+    def _buyer(self) -> Buyer:
+        cart = self.front.cart()
+        wanted(self.front.ask("POST", f"/api/cart/{self.product.id}/buy/", cart, json={"quality": 1}), 200)
+        email = f"race-{uuid.uuid4().hex}@example.com"
+        return Buyer(cart, wanted(self.front.ask("POST", "/api/cart/checkout/", cart, json=customer(email)), 201))
+
+    def _pay(self, buyer: Buyer) -> Any:
+        body = {"order_id": buyer.order["id"], "cart": CARD}
+        return self.front.ask("POST", "/api/cart/paid/", buyer.cart, json=body)

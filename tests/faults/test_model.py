@@ -1,0 +1,15 @@
+"""The shop does what the model does: cart, checkout, shipping, payments good, declined and asked about."""
+
+from __future__ import annotations
+
+from bench.faults.front import Front
+from bench.faults.model import drive
+
+RUNS = 30
+SEED = 20
+
+
+def test_the_shop_does_what_the_model_does(front: Front) -> None:
+    tally = drive(front, RUNS, SEED, say=print)
+    assert tally.runs >= RUNS
+    assert tally.orders > 3 * RUNS
