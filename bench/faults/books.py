@@ -1,0 +1,324 @@
+"""The books: what must be true of every order, the shop's word against the providers' and against what shoppers saw."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from bench.faults import journal as journals
+from bench.faults.catalogue import Catalogue
+from bench.faults.journal import Journal, Sight
+from bench.faults.records import Records, Row
+
+PAID = ("paid", "fulfilled", "returned")
+ONE_CHARGE = "one charge per paid order, of its amount"
+NO_CHARGE = "no charge without a paid order"
+REFUNDS = "refunds match"
+STOCK = "stock sold = stock lost"
+ONE_LABEL = "one label per paid order"
+EMAIL = "at least one email, and exactly one unless its own outcome was unknown"
+ONE_SMS = "exactly one SMS"
+STUCK = "no order stuck"
+TRUE = "every 2xx seen is true"
+REFUSED = "what was refused was not done"
+ONE_ORDER = "one order per checkout key"
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A rule that was broken. order: its id, or what else it is about. detail: what was found."""
+
+    rule: str
+    order: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.order}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class Books:
+    """Everything that is compared.
+
+    Attributes:
+        records: what the shop and the providers have written down.
+        journal: what shoppers saw.
+        catalogue: what there was at first.
+    """
+
+    records: Records
+    journal: Journal
+    catalogue: Catalogue
+
+    @cached_property
+    def paid(self) -> dict[str, Row]:
+        """The orders whose money was taken, as the shop says."""
+        return {key: order for key, order in self.records.orders.items() if order["status"] in PAID}
+
+    @cached_property
+    def put_in(self) -> dict[str, Counter[str]]:
+        """Cart -> how many of each SKU were put into it, as the shopper saw."""
+        found: dict[str, Counter[str]] = defaultdict(Counter)
+        for sight in self.journal.of(journals.BUY, good=True):
+            found[sight.cart_id][sight.asked["sku"]] += sight.asked["quality"]
+        return found
+
+    @cached_property
+    def perhaps_put_in(self) -> set[tuple[str, str]]:
+        """(cart, SKU) of which the shopper does not know."""
+        return {(lost.cart_id, lost.asked["sku"]) for lost in self.journal.lost if lost.what == journals.BUY}
+
+
+def check(books: Books) -> list[Violation]:
+    """Every violation of every rule, rule by rule."""
+    return [violation for rule in RULES for violation in rule(books)]
+
+
+def one_charge_per_paid_order(books: Books) -> Iterator[Violation]:
+    for order_id, order in books.paid.items():
+        charges = _taken(books.records.charges.get(order_id, ()))
+        if len(charges) != 1:
+            yield Violation(ONE_CHARGE, order_id, f"{order['status']}, and {len(charges)} charges took money")
+            continue
+        [charge] = charges
+        if (charge["amount"], charge["currency"]) != (order["amount"], order["currency"]):
+            wanted = f"{order['amount']} {order['currency']}"
+            yield Violation(ONE_CHARGE, order_id, f"{charge['amount']} {charge['currency']} taken for {wanted}")
+        if charge["id"] != order["charge"]:
+            yield Violation(ONE_CHARGE, order_id, f"the shop knows of {order['charge']}, taken was {charge['id']}")
+
+
+def no_charge_without_a_paid_order(books: Books) -> Iterator[Violation]:
+    for order_id, charges in books.records.charges.items():
+        taken = _taken(charges)
+        if taken and order_id not in books.paid:
+            status = books.records.orders.get(order_id, {}).get("status", "unknown")
+            ids = ", ".join(charge["id"] for charge in taken)
+            yield Violation(NO_CHARGE, order_id or ids, f"{ids} took money; the order is {status}")
+
+
+def refunds_match(books: Books) -> Iterator[Violation]:
+    for order_id, order in books.records.orders.items():
+        given_back = sum(charge["amount_refunded"] for charge in _taken(books.records.charges.get(order_id, ())))
+        noted = order["amount_returned"] or 0
+        if given_back != noted:
+            yield Violation(REFUNDS, order_id, f"{given_back} given back, {noted} noted")
+        if (order["status"] == "returned") != (order["status"] in PAID and noted == order["amount"]):
+            yield Violation(REFUNDS, order_id, f"{order['status']} with {noted} of {order['amount']} returned")
+
+
+def stock_sold_is_stock_lost(books: Books) -> Iterator[Violation]:
+    sold: Counter[str] = Counter()
+    for order in books.paid.values():
+        if order["status"] != "returned":
+            for sku, quantity in journals.told(order)["skus"].items():
+                sold[sku] += quantity
+    for article in books.catalogue.articles:
+        if article.pieces is None:
+            continue
+        left = books.records.left.get(article.sku)
+        if left is None or left < 0 or article.pieces - left != sold[article.sku]:
+            detail = f"{article.pieces} at first, {left} left, {sold[article.sku]} sold and not returned"
+            yield Violation(STOCK, article.sku, detail)
+
+
+def one_label_per_paid_order(books: Books) -> Iterator[Violation]:
+    for order_id, order in books.paid.items():
+        labels = _bought(books.records.labels.get(order_id, ()))
+        if order["status"] == "returned" and not labels:
+            continue  # it was given back before its label was had, which nobody needs any more
+        if len(labels) != 1:
+            yield Violation(ONE_LABEL, order_id, f"{len(labels)} labels")
+        elif labels[0]["tracking_number"] != order["shipping"]["tracking_number"]:
+            numbers = f"{labels[0]['tracking_number']} bought, {order['shipping']['tracking_number']} noted"
+            yield Violation(ONE_LABEL, order_id, numbers)
+    yield from _only_paid(books, ONE_LABEL, {key: _bought(found) for key, found in books.records.labels.items()})
+
+
+def at_least_one_email(books: Books) -> Iterator[Violation]:
+    for order_id, order in books.paid.items():
+        count = len(books.records.emails.get(order_id, ()))
+        known = books.records.messages.get(f"{order_id}:email", {})
+        if count == 0 and order["status"] != "returned":
+            yield Violation(EMAIL, order_id, "no email")
+        elif count > 1 and not known.get("uncertain"):
+            yield Violation(EMAIL, order_id, f"{count} emails, though the outcome of each was known")
+    yield from _only_paid(books, EMAIL, books.records.emails)
+
+
+def exactly_one_sms(books: Books) -> Iterator[Violation]:
+    for order_id, order in books.paid.items():
+        count = len(books.records.sms.get(order_id, ()))
+        if count != 1 and not (count == 0 and order["status"] == "returned"):
+            yield Violation(ONE_SMS, order_id, f"{count} SMS")
+    yield from _only_paid(books, ONE_SMS, books.records.sms)
+
+
+def no_order_stuck(books: Books) -> Iterator[Violation]:
+    for order_id, row in books.records.inner.items():
+        if row["status"] not in (*PAID, "created", "canceled"):
+            yield Violation(STUCK, order_id, f"it is {row['status']}")
+        public = books.records.orders.get(order_id)
+        if public is None:
+            yield Violation(STUCK, order_id, "the list of orders does not have it")
+    for row in books.records.owed:
+        if row["state"] != "done":
+            detail = f"{row['kind']} {row['state']} after {row['tries']} tries: {row['error']}"
+            yield Violation(STUCK, row["order_id"], detail)
+    wanted = {row["stock_key"] for row in books.records.inner.values() if row["status"] in ("paid", "fulfilled")}
+    for hold in books.records.holds:
+        if hold["state"] == "held" and hold["key"] not in wanted:
+            yield Violation(STUCK, hold["key"], "it holds stock for no paid order")
+
+
+def every_2xx_is_true(books: Books) -> Iterator[Violation]:
+    for sight in books.journal.sights:
+        if sight.good and (judge := _JUDGES.get(sight.what)) is not None:
+            for detail in judge(books, sight):
+                yield Violation(TRUE, _order_of(sight), f"{sight.what} answered {sight.status}, but {detail}")
+
+
+def what_was_refused_was_not_done(books: Books) -> Iterator[Violation]:
+    """An order of which every payment ended in a refusal that the shopper saw is not paid."""
+    unsure = {_about(lost.asked) for lost in books.journal.lost}
+    seen: dict[str, list[Sight]] = defaultdict(list)
+    for sight in books.journal.of(journals.PAY):
+        seen[_order_of(sight)].append(sight)
+    for order_id, sights in seen.items():
+        asked_bank = any(isinstance(sight.answer, dict) and sight.answer.get("next_action") for sight in sights)
+        if order_id in unsure or asked_bank or any(sight.good for sight in sights):
+            continue
+        if order_id in books.paid:
+            answers = ", ".join(str(sight.status) for sight in sights)
+            yield Violation(REFUSED, order_id, f"its payments were answered {answers}, and it is paid")
+
+
+def one_order_per_checkout_key(books: Books) -> Iterator[Violation]:
+    keys: dict[str, set[str]] = defaultdict(set)
+    known: dict[str, set[str]] = defaultdict(set)
+    for sight in books.journal.of(journals.CHECKOUT):
+        keys[sight.cart_id].add(sight.key)
+        if sight.good:
+            known[sight.key].add(sight.answer["id"])
+    for lost in books.journal.lost:
+        if lost.what == journals.CHECKOUT:
+            keys[lost.cart_id].add(lost.key)
+    for key, ids in known.items():
+        if len(ids) > 1:
+            yield Violation(ONE_ORDER, ", ".join(sorted(ids)), f"all answered under {key}")
+    orders = Counter(row["cart_id"] for row in books.records.inner.values())
+    for cart_id, count in orders.items():
+        if count > len(keys[cart_id]):
+            yield Violation(ONE_ORDER, cart_id, f"{count} orders of {len(keys[cart_id])} checkouts")
+
+
+Rule = Callable[[Books], Iterator[Violation]]
+RULES: tuple[Rule, ...] = (
+    one_charge_per_paid_order,
+    no_charge_without_a_paid_order,
+    refunds_match,
+    stock_sold_is_stock_lost,
+    one_label_per_paid_order,
+    at_least_one_email,
+    exactly_one_sms,
+    no_order_stuck,
+    every_2xx_is_true,
+    what_was_refused_was_not_done,
+    one_order_per_checkout_key,
+)
+
+
+def _checked_out(books: Books, sight: Sight) -> Iterator[str]:
+    order = books.records.orders.get(sight.answer["id"])
+    if order is None:
+        yield "there is no such order"
+        return
+    if books.records.inner[order["id"]]["cart_id"] != sight.cart_id:
+        yield "it is another cart's order"
+    if journals.told(order)["skus"] != sight.answer["skus"]:
+        yield f"its items were {sight.answer['skus']} and are {journals.told(order)['skus']}"
+    bought = books.put_in[sight.cart_id]
+    for sku, quantity in sight.answer["skus"].items():
+        if (sight.cart_id, sku) not in books.perhaps_put_in and quantity != bought[sku]:
+            yield f"{bought[sku]} of {sku} were put into the cart, and {quantity} ordered"
+
+
+def _chosen(books: Books, sight: Sight) -> Iterator[str]:
+    order_id = sight.asked["order_id"]
+    order = books.records.orders.get(order_id)
+    if order is None:
+        yield "there is no such order"
+    elif order["selected_shipping_method"] != sight.asked["shipping_id"]:
+        yield f"the order goes by {order['selected_shipping_method']}"
+
+
+def _was_paid(books: Books, sight: Sight) -> Iterator[str]:
+    order = books.paid.get(sight.asked["order_id"])
+    if order is None:
+        status = books.records.orders.get(sight.asked["order_id"], {}).get("status")
+        yield f"the order is {status}"
+        return
+    if sight.answer["status"] not in PAID:
+        yield f"it said {sight.answer['status']}"
+    for name in ("charge", "amount"):
+        if sight.answer[name] != order[name]:
+            yield f"its {name} was {sight.answer[name]} and is {order[name]}"
+    told = sight.answer.get("notifications", {})
+    if told.get("email", {}).get("status code") == "202" and not books.records.emails.get(order["id"]):
+        yield "the email that it spoke of is not there"
+    if told.get("sms", {}).get("status code") == "201" and not books.records.sms.get(order["id"]):
+        yield "the SMS that it spoke of is not there"
+    url = sight.answer.get("label_url")
+    if url is not None and url not in {label["label_url"] for label in books.records.labels.get(order["id"], ())}:
+        yield f"its label {url} is none"
+
+
+def _was_canceled(books: Books, sight: Sight) -> Iterator[str]:
+    status = books.records.orders.get(sight.asked["order_id"], {}).get("status")
+    if status != "canceled":
+        yield f"the order is {status}"
+
+
+def _was_refunded(books: Books, sight: Sight) -> Iterator[str]:
+    order = books.records.orders.get(sight.asked["order_id"], {})
+    given_back, said = order.get("amount_returned") or 0, sight.answer["amount_returned"] or 0
+    if given_back < said or (sight.asked.get("amount") is None and order.get("status") != "returned"):
+        yield f"{said} was said to be returned, and {given_back} is; the order is {order.get('status')}"
+
+
+_JUDGES: dict[str, Callable[[Books, Sight], Iterator[str]]] = {
+    journals.CHECKOUT: _checked_out,
+    journals.SHIPPING: _chosen,
+    journals.PAY: _was_paid,
+    journals.CANCEL: _was_canceled,
+    journals.REFUND: _was_refunded,
+}
+
+
+def _taken(charges: Any) -> list[Row]:
+    """The charges that took money; Stripe keeps the refused ones, too."""
+    return [charge for charge in charges if charge["paid"]]
+
+
+def _bought(labels: Any) -> list[Row]:
+    return [label for label in labels if label["status"] != "ERROR"]
+
+
+def _only_paid(books: Books, rule: str, found: dict[str, list[Row]]) -> Iterator[Violation]:
+    for order_id, entries in found.items():
+        if entries and order_id not in books.paid:
+            status = books.records.orders.get(order_id, {}).get("status", "unknown")
+            yield Violation(rule, order_id, f"{len(entries)} for an order that is {status}")
+
+
+def _about(asked: dict[str, Any]) -> str:
+    return str(asked.get("order_id") or "")
+
+
+def _order_of(sight: Sight) -> str:
+    if sight.what == journals.CHECKOUT and sight.good:
+        return str(sight.answer["id"])
+    return _about(sight.asked) or sight.cart_id

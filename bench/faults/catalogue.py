@@ -1,0 +1,72 @@
+"""What shoppers can buy: some that never runs out, some that is counted, and short series that sell out."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from bench.faults.client import Client
+from launcher.problem import Problem
+
+PLENTY = 4  # products of each kind that do not sell out
+SERIES = 200  # checkouts per short series
+PIECES = 12  # of each short series
+
+TOY: dict[str, Any] = {
+    "description": "Sold under difficult circumstances",
+    "attributes": ["colour"],
+    "attributes_sku": {"colour": "grey"},
+    "package_dimensions": {"height": 4.0, "length": 5.0, "width": 3.0, "weight": 9.0},
+    "metadata": {"category": "toys"},
+}
+
+
+@dataclass(frozen=True)
+class Article:
+    """A product. pieces: how many there were at first; None: without end."""
+
+    product: str
+    sku: str
+    price: int
+    pieces: int | None
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What there is. plenty: never sells out. series: each sells out."""
+
+    plenty: list[Article]
+    series: list[Article]
+
+    @property
+    def articles(self) -> list[Article]:
+        return [*self.plenty, *self.series]
+
+    def wanted(self, number: int, dice: random.Random) -> list[tuple[Article, int]]:
+        """What shopper `number` wants: one to three articles, and how many of each."""
+        wanted = {dice.choice(self.plenty): dice.randint(1, 3) for _ in range(dice.randint(1, 2))}
+        if self.series and dice.random() < 0.3:
+            wanted[self.series[number // SERIES % len(self.series)]] = 1
+        return list(wanted.items())
+
+
+async def stocked(client: Client, checkouts: int, dice: random.Random) -> Catalogue:
+    """Put a catalogue for so many checkouts into the shop. Raises Problem."""
+    plenty = [await _article(client, f"Endless {n}", dice.randint(100, 5000), None) for n in range(PLENTY)]
+    plenty += [await _article(client, f"Counted {n}", dice.randint(100, 5000), checkouts * 10) for n in range(PLENTY)]
+    series = [
+        await _article(client, f"Series {n}", dice.randint(500, 9000), PIECES)
+        for n in range(max(1, -(-checkouts // SERIES)))
+    ]
+    return Catalogue(plenty, series)
+
+
+async def _article(client: Client, name: str, price: int, pieces: int | None) -> Article:
+    inventory = {"type": "infinite"} if pieces is None else {"type": "finite", "quantity": pieces}
+    body = {**TOY, "name": name, "price": price, "inventory": inventory}
+    seen = await client.post("product", "/api/products/", body, admin=True)
+    if seen is None or not seen.good:
+        raise Problem(f"The shop could not be stocked: {seen}.")
+    sku = seen.body["skus"]["data"][0]
+    return Article(seen.body["id"], sku["id"], sku["price"], pieces)

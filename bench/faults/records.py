@@ -1,0 +1,150 @@
+"""What is written down at the end: by the shop (its API and, read-only, its databases) and by the sandbox's ledger."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+import sqlalchemy as sa
+
+from chassis.database import url_for
+
+Row = dict[str, Any]
+
+TIMEOUT = 60.0  # seconds; a page of the ledger is large
+PAGE = 100
+LEDGER_PAGE = 500
+SERVICES = ("cart", "products", "shipping", "notifications")
+_ORDER = re.compile(r"\bor_[A-Za-z0-9]+")
+
+
+class Databases:
+    """The databases of a shop's services, for reading alone.
+
+    Args:
+        database_url: as DATABASE_URL, or None for SQLite files in `var_dir`.
+        var_dir: the shop's.
+    """
+
+    def __init__(self, database_url: str | None, var_dir: str) -> None:
+        self._engines = {service: _reading(service, database_url, var_dir) for service in SERVICES}
+
+    def rows(self, service: str, query: str, **values: Any) -> list[Row]:
+        """What a SELECT on the tables of `service` finds."""
+        with self._engines[service].connect() as connection:
+            return [dict(row) for row in connection.execute(sa.text(query), values).mappings()]
+
+    def close(self) -> None:
+        for engine in self._engines.values():
+            engine.dispose()
+
+
+def _reading(service: str, database_url: str | None, var_dir: str) -> sa.Engine:
+    url = url_for(service, database_url, var_dir)
+    if url.get_backend_name() == "sqlite":
+        file = sa.engine.URL.create("sqlite", database=f"file:{url.database}", query={"mode": "ro", "uri": "true"})
+        return sa.create_engine(file, connect_args={"timeout": 10.0, "check_same_thread": False})
+    options = f"-csearch_path={service} -cdefault_transaction_read_only=on"
+    return sa.create_engine(url, connect_args={"options": options}, pool_size=2)
+
+
+@dataclass
+class Records:
+    """Everything written down of the orders of a run.
+
+    Attributes:
+        orders: order id -> its public form.
+        inner: order id -> its row in the cart's database (``status``, ``cart_id``, ``stock_key``, …).
+        owed: rows of what is or was owed for the orders.
+        holds: rows of the stock held and given back.
+        messages: key -> row of what the notifications service knows of a message.
+        left: SKU -> pieces left, of those that are counted.
+        charges, labels, emails, sms: order id -> what the sandbox's ledger has of it; under "" what names no order.
+    """
+
+    orders: dict[str, Row] = field(default_factory=dict)
+    inner: dict[str, Row] = field(default_factory=dict)
+    owed: list[Row] = field(default_factory=list)
+    holds: list[Row] = field(default_factory=list)
+    messages: dict[str, Row] = field(default_factory=dict)
+    left: dict[str, int] = field(default_factory=dict)
+    charges: dict[str, list[Row]] = field(default_factory=dict)
+    labels: dict[str, list[Row]] = field(default_factory=dict)
+    emails: dict[str, list[Row]] = field(default_factory=dict)
+    sms: dict[str, list[Row]] = field(default_factory=dict)
+
+
+def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0) -> Records:
+    """Read it all; of orders, and of what arrived for them, only what was made since then (Unix seconds)."""
+    inner = {row["id"]: row for row in databases.rows("cart", "SELECT * FROM orders WHERE created >= :t", t=since)}
+    stock = databases.rows("products", "SELECT sku, quantity FROM stock WHERE type = 'finite'")
+    records = Records(
+        orders={order["id"]: order for order in _orders(url) if order["id"] in inner},
+        inner=inner,
+        owed=[row for row in databases.rows("cart", "SELECT * FROM owed") if row["order_id"] in inner],
+        holds=databases.rows("products", "SELECT key, state FROM holds WHERE created >= :t", t=int(since)),
+        messages={row["key"]: row for row in databases.rows("notifications", "SELECT * FROM messages")},
+        left={row["sku"]: row["quantity"] for row in stock},
+    )
+    for kind in ("charges", "labels", "emails", "sms"):
+        found: dict[str, list[Row]] = defaultdict(list)
+        for entry in _ledger(sandbox_url, kind):
+            order_id = order_of(kind, entry)
+            # What names no order of this run is either of another run, or a thing that must not be: the shop makes
+            # nothing in the ledger but for an order.
+            if order_id in inner or (_made(entry) >= since and kind != "labels"):
+                found[order_id].append(entry)
+        setattr(records, kind, dict(found))
+    return records
+
+
+def order_of(kind: str, entry: Row) -> str:
+    """Which order an entry of the ledger is of; "" when it names none."""
+    if kind == "charges":
+        return str((entry.get("metadata") or {}).get("order_id") or "")
+    if kind == "labels":
+        text = f"{entry.get('metadata')} {entry.get('shipment_metadata')}"
+    elif kind == "emails":
+        text = str(entry.get("subject"))
+    else:
+        text = str(entry.get("body"))
+    found = _ORDER.search(text)
+    return found.group() if found else ""
+
+
+def _orders(url: str) -> Iterator[Row]:
+    """Every order, from the API's pages."""
+    after: dict[str, str] = {}
+    with requests.Session() as session:
+        while True:
+            answer = session.get(f"{url}/api/orders/", params={"limit": str(PAGE), **after}, timeout=TIMEOUT)
+            answer.raise_for_status()
+            page = answer.json()
+            yield from page["data"]
+            if not page["has_more"]:
+                return
+            after = {"starting_after": page["data"][-1]["id"]}
+
+
+def _ledger(sandbox_url: str, kind: str) -> Iterator[Row]:
+    """Everything of a kind in the sandbox's ledger, from its pages."""
+    seen = 0
+    with requests.Session() as session:
+        while True:
+            wanted = {"kind": kind, "limit": str(LEDGER_PAGE), "offset": str(seen)}
+            answer = session.get(f"{sandbox_url}/sandbox/ledger", params=wanted, timeout=TIMEOUT)
+            answer.raise_for_status()
+            page = answer.json()[kind]
+            yield from page
+            seen += len(page)
+            if len(page) < LEDGER_PAGE:
+                return
+
+
+def _made(entry: Row) -> float:
+    created = entry.get("created")
+    return float(created) if isinstance(created, int | float) else 0.0

@@ -1,0 +1,83 @@
+"""How long it takes until whatever was interrupted has come to its end, without anybody's help."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bench.faults.journal import Journal
+from bench.faults.records import Databases
+
+LOOK = 0.25  # seconds between two looks
+# Of the orders that a fault interrupted so many (%) must have settled within so many seconds, and all within the last.
+BARS = ((95, 10.0), (100, 30.0))
+
+
+def unsettled(databases: Databases, journal: Journal | None = None, before: float = math.inf) -> dict[str, str]:
+    """Order id -> what is still to be done about it. An order that waits for its shopper's bank counts once the shopper
+    has answered that, before `before` (Unix seconds)."""
+    found = {}
+    for row in databases.rows(
+        "cart", "SELECT id, status, payment FROM orders WHERE status IN ('paying', 'confirming')"
+    ):
+        answered = journal.answered.get(row["payment"]) if journal is not None else None
+        if row["status"] == "paying" or (answered is not None and answered[0] < before):
+            found[row["id"]] = row["status"]
+    for row in databases.rows("cart", "SELECT order_id, kind FROM owed WHERE state = 'owed'"):
+        found.setdefault(row["order_id"], row["kind"])
+    return found
+
+
+@dataclass
+class Settled:
+    """Of every interrupted order, how many seconds it took after the last fault; infinity: longer than was waited.
+
+    Attributes:
+        times: seconds, one an order.
+        late: order id -> what was still to be done at the end.
+    """
+
+    times: list[float] = field(default_factory=list)
+    late: dict[str, str] = field(default_factory=dict)
+
+    def within(self, seconds: float) -> float:
+        """How many in a hundred had settled by then; 100 when none was interrupted."""
+        return 100.0 * sum(1 for took in self.times if took <= seconds) / len(self.times) if self.times else 100.0
+
+    def percentile(self, share: float) -> float:
+        """By when so many in a hundred had settled (seconds)."""
+        if not self.times:
+            return 0.0
+        return sorted(self.times)[max(0, math.ceil(len(self.times) * share / 100) - 1)]
+
+    @property
+    def in_time(self) -> bool:
+        return all(self.within(seconds) >= share for share, seconds in BARS)
+
+
+async def settle(
+    databases: Databases, journal: Journal, since: float, into: Settled, patience: float = BARS[-1][1]
+) -> bool:
+    """Wait until every order that is unsettled now has settled, at most until `patience` seconds after `since` (Unix
+    seconds, the last fault), and add how long each took to `into`; whether all did."""
+    waiting = await asyncio.to_thread(unsettled, databases, journal, since)
+    while waiting:
+        await asyncio.sleep(LOOK)
+        now = await asyncio.to_thread(unsettled, databases, journal, since)
+        passed = time.time() - since
+        into.times += [passed for order_id in waiting if order_id not in now]
+        waiting = {order_id: now[order_id] for order_id in waiting if order_id in now}
+        if passed > patience:
+            into.times += [math.inf] * len(waiting)
+            into.late.update(waiting)
+            return False
+    return True
+
+
+def quantiles(times: Sequence[float]) -> dict[str, float]:
+    """The usual percentiles of a list of seconds."""
+    settled = Settled(list(times))
+    return {f"p{share}": round(settled.percentile(share), 2) for share in (50, 90, 95, 99, 100)}

@@ -1,0 +1,223 @@
+"""A shopper: fills a cart, checks out, pays as people do, and does not let go until the shop has said how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from bench.faults import journal
+from bench.faults.catalogue import Catalogue
+from bench.faults.client import PATIENCE, Client, Seen
+
+GOOD = ("tok_visa", "tok_mastercard", "tok_amex", "tok_visa_debit", "pm_card_visa")
+DECLINED = ("tok_chargeDeclined", "tok_chargeDeclinedInsufficientFunds", "tok_chargeDeclinedExpiredCard")
+ASKING = "tok_threeDSecure2Required"
+
+# How shoppers behave once they have an order, and how many in a hundred.
+BEHAVIOURS = {
+    "pays": 48,  # with a good card
+    "tries again": 12,  # a card is declined, the next one is not
+    "is declined": 5,  # and leaves
+    "confirms": 12,  # the bank asks; the shopper says yes, and pays again
+    "waits": 4,  # the bank asks; the shopper says yes, and waits for the order to be paid
+    "denies": 3,  # the bank asks; the shopper says no, and takes another card
+    "pays twice": 4,  # in two windows at once
+    "walks away": 4,  # in the middle of paying
+    "cancels": 4,
+    "cancels while paying": 2,
+    "wants it back": 7,  # pays, and an operator refunds it
+}
+# Where the bank's page is not there yet a shopper looks at the order again (seconds).
+LOOK = 0.5
+
+HOMES = (
+    {"line1": "1092 Indian Summer Ct", "city": "San Jose", "state": "CA", "country": "US", "postal_code": "95122"},
+    {"line1": "965 Mission St", "city": "San Francisco", "state": "CA", "country": "US", "postal_code": "94103"},
+)
+
+
+@dataclass(frozen=True)
+class Habits:
+    """What the shop under test can do: behaviours that need more become plain payments."""
+
+    cancels: bool = True
+    refunds: bool = True
+
+
+class Shopper:
+    """One story, told by its dice alone: the same seed and number behave the same.
+
+    Args:
+        number: of the story.
+        client: the shopper's own.
+        catalogue: what there is.
+        dice: the shopper's own.
+        habits: what the shop can do.
+        behaviour: one of `BEHAVIOURS`; drawn when None.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        client: Client,
+        catalogue: Catalogue,
+        dice: random.Random,
+        habits: Habits | None = None,
+        behaviour: str | None = None,
+    ) -> None:
+        self.number = number
+        self.client = client
+        self.catalogue = catalogue
+        self.dice = dice
+        self.habits = habits or Habits()
+        self.behaviour = behaviour or dice.choices(list(BEHAVIOURS), list(BEHAVIOURS.values()))[0]
+
+    async def shop(self) -> None:
+        """From an empty cart to whatever end."""
+        order = await self.order()
+        if order is None:
+            return
+        if self.dice.random() < 0.25:
+            await self._choose_shipping(order)
+        behaviours = {
+            "pays": self._pays,
+            "tries again": self._tries_again,
+            "is declined": self._is_declined,
+            "confirms": self._confirms,
+            "waits": self._waits,
+            "denies": self._denies,
+            "pays twice": self._pays_twice,
+            "walks away": self._walks_away,
+            "cancels": self._cancels if self.habits.cancels else self._pays,
+            "cancels while paying": self._cancels_while_paying if self.habits.cancels else self._pays,
+            "wants it back": self._wants_it_back if self.habits.refunds else self._pays,
+        }
+        await behaviours[self.behaviour](order)
+
+    async def order(self) -> dict[str, Any] | None:
+        """An order of what the shopper wants; None when there was none to be had."""
+        made = await self.client.post(journal.CART, "/api/cart/", {})
+        if made is None or not made.good:
+            return None
+        self.client.cart_id = made.body["cart_id"]
+        for article, quantity in self.catalogue.wanted(self.number, self.dice):
+            path = f"/api/cart/{article.product}/buy/"
+            bought = await self.client.post(journal.BUY, path, {"quality": quantity}, sku=article.sku)
+            if bought is None:
+                return None
+        customer = {
+            "email": f"shopper{self.number}-{self.dice.getrandbits(32):08x}@example.com",
+            "phone": f"+1415{self.dice.randrange(10**7):07d}",
+            "name": f"Shopper {self.number}",
+            "address": self.dice.choice(HOMES),
+        }
+        for _ in range(3):
+            placed = await self.client.post(journal.CHECKOUT, "/api/cart/checkout/", customer)
+            if placed is None:
+                return None
+            if placed.good:
+                order: dict[str, Any] = placed.body
+                return order
+            if placed.status != 409 or not await self._without_series():
+                return None
+        return None
+
+    async def pay(
+        self, order: dict[str, Any], card: str, key: str | None = None, patience: float = PATIENCE
+    ) -> Seen | None:
+        """Pay until there is a definitive answer."""
+        body = {"order_id": order["id"], "card": card}
+        return await self.client.post(journal.PAY, "/api/cart/paid/", body, key=key, patience=patience)
+
+    async def cancel(self, order: dict[str, Any]) -> Seen | None:
+        path = f"/api/orders/{order['id']}/cancel/"
+        return await self.client.post(journal.CANCEL, path, {}, order_id=order["id"])
+
+    async def refund(self, order: dict[str, Any], amount: int | None) -> Seen | None:
+        """An operator gives money back; all that is left when `amount` is None."""
+        path = f"/api/orders/{order['id']}/refund/"
+        body = {} if amount is None else {"amount": amount}
+        return await self.client.post(journal.REFUND, path, body, admin=True, order_id=order["id"])
+
+    def good(self) -> str:
+        """A card that is not refused."""
+        return self.dice.choice(GOOD)
+
+    async def _without_series(self) -> bool:
+        """Put back what others were quicker to buy; whether anything was left to put back."""
+        cart = await self.client.ask("GET", "/api/cart/")
+        held = {item["parent"] for item in cart.body} if cart is not None and cart.good else set()
+        gone = [article for article in self.catalogue.series if article.sku in held]
+        for article in gone:
+            await self.client.ask("DELETE", f"/api/cart/{article.product}/")
+        return bool(gone) and len(held) > len(gone)
+
+    async def _choose_shipping(self, order: dict[str, Any]) -> None:
+        method = self.dice.choice(order["shipping_methods"])["id"]
+        body = {"order_id": order["id"], "shipping_id": method}
+        await self.client.post(journal.SHIPPING, "/api/cart/shipping/", body)
+
+    async def _pays(self, order: dict[str, Any]) -> None:
+        await self.pay(order, self.good())
+
+    async def _tries_again(self, order: dict[str, Any]) -> None:
+        if await self.pay(order, self.dice.choice(DECLINED)) is not None:
+            await self.pay(order, self.good())
+
+    async def _is_declined(self, order: dict[str, Any]) -> None:
+        await self.pay(order, self.dice.choice(DECLINED))
+
+    async def _confirms(self, order: dict[str, Any]) -> None:
+        key = self.client.key()
+        if await self._asked(order, "succeed", key):
+            await self.pay(order, ASKING, key if self.dice.random() < 0.5 else None)
+
+    async def _waits(self, order: dict[str, Any]) -> None:
+        if not await self._asked(order, "succeed"):
+            return
+        for _ in range(int(PATIENCE / LOOK)):
+            now = await self.client.ask("GET", f"/api/orders/{order['id']}")
+            if now is None or now.body.get("status") != "created":
+                return
+            await asyncio.sleep(LOOK)
+
+    async def _denies(self, order: dict[str, Any]) -> None:
+        if await self._asked(order, "fail"):
+            await self.pay(order, self.good())
+
+    async def _asked(self, order: dict[str, Any], result: str, key: str | None = None) -> bool:
+        """Pay by a card whose bank asks, and answer it; whether it came to that."""
+        seen = await self.pay(order, ASKING, key)
+        if seen is None or seen.status != 402 or not seen.body.get("next_action"):
+            return False
+        await self.client.answer_bank(seen.body["next_action"]["redirect_to_url"]["url"], result)
+        return True
+
+    async def _pays_twice(self, order: dict[str, Any]) -> None:
+        await asyncio.gather(self.pay(order, "tok_visa"), self.pay(order, "tok_mastercard"))
+
+    async def _walks_away(self, order: dict[str, Any]) -> None:
+        key, card = self.client.key(), self.good()
+        try:
+            await asyncio.wait_for(self.pay(order, card, key), self.dice.uniform(0.05, 1.0))
+        except asyncio.TimeoutError:
+            asked = {"order_id": order["id"], "card": card}
+            self.client.lose(journal.PAY, key, asked, "walked away")
+
+    async def _cancels(self, order: dict[str, Any]) -> None:
+        canceled = await self.cancel(order)
+        if canceled is not None and self.dice.random() < 0.5:
+            await self.pay(order, self.good())  # too late
+
+    async def _cancels_while_paying(self, order: dict[str, Any]) -> None:
+        await asyncio.gather(self.pay(order, self.good()), self.cancel(order))
+
+    async def _wants_it_back(self, order: dict[str, Any]) -> None:
+        paid = await self.pay(order, self.good())
+        if paid is None or not paid.good:
+            return
+        if self.dice.random() < 0.3:
+            await self.refund(order, self.dice.randint(1, paid.body["amount"] - 1))
+        await self.refund(order, None)

@@ -1,0 +1,132 @@
+"""What goes wrong, and when: a schedule that a seed tells, and the hand that carries it out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import psutil
+
+from launcher.shop import Shop
+
+# Which part is killed how often, against each other: a broker takes everything with it, so it is killed more rarely.
+PARTS = {"cart": 5, "products": 3, "shipping": 3, "notifications": 3, "gateway": 2, "rabbitmq": 1}
+PROVIDERS = ("stripe", "shippo", "twilio", "sendgrid")
+TROUBLES: dict[str, dict[str, Any]] = {
+    "hang": {"hang_rate": 0.5},
+    "500": {"error_rate": 0.7, "error_status": 500},
+    "429": {"error_rate": 0.7, "error_status": 429},
+    "answer lost": {"lose_answer_rate": 0.5},
+}
+KILLS = 0.6  # of all events
+# Seconds: the mean between two events, how long a provider's trouble lasts, and a squall before the next lull.
+MEAN_GAP = 3.0
+TROUBLE_LASTS = (2.0, 6.0)
+SQUALL = 30.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that goes wrong. after: seconds after the event before. kind: "kill", "trouble" or "lull" (nothing
+    goes wrong for a while, and it is measured how long the shop takes to settle)."""
+
+    after: float
+    kind: str
+    target: str = ""
+    trouble: str = ""
+    lasts: float = 0.0
+    dice: int = 0
+
+
+def schedule(seed: int, mean_gap: float = MEAN_GAP, squall: float = SQUALL) -> Iterator[Event]:
+    """The events of `seed`, without end."""
+    dice = random.Random(f"storm {seed}")
+    passed = 0.0
+    while True:
+        gap = min(max(dice.expovariate(1 / mean_gap), mean_gap / 6), mean_gap * 3)
+        passed += gap
+        if passed > squall:
+            passed = 0.0
+            yield Event(gap, "lull")
+        elif dice.random() < KILLS:
+            target = dice.choices(list(PARTS), list(PARTS.values()))[0]
+            yield Event(gap, "kill", target, dice=dice.getrandbits(30))
+        else:
+            target, trouble = dice.choice(PROVIDERS), dice.choice(list(TROUBLES))
+            yield Event(gap, "trouble", target, trouble, dice.uniform(*TROUBLE_LASTS), dice.getrandbits(30))
+
+
+@dataclass
+class Storm:
+    """Carries a schedule out on a running shop.
+
+    Attributes:
+        killed: part -> processes that were killed (a gateway or a broker counts once).
+        troubles: "provider: trouble" -> how often.
+        last: Unix seconds at which the last of it was over.
+    """
+
+    shop: Shop
+    http: aiohttp.ClientSession
+    killed: Counter[str] = field(default_factory=Counter)
+    troubles: Counter[str] = field(default_factory=Counter)
+    last: float = 0.0
+    _ends: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+    async def strike(self, event: Event) -> None:
+        """Let one event happen."""
+        if event.kind == "kill":
+            if await asyncio.to_thread(self._kill, event):
+                self.killed[event.target] += 1
+        else:
+            await self._trouble(event)
+        self.last = time.time()
+
+    async def calm(self) -> None:
+        """End every trouble of the providers; what is killed comes back by itself."""
+        for task in self._ends.values():
+            task.cancel()
+        self._ends.clear()
+        for provider in PROVIDERS:
+            await self._ask("DELETE", provider)
+        self.last = time.time()
+
+    def _kill(self, event: Event) -> bool:
+        """`kill -9` one copy of the part, its children too; whether there was one."""
+        try:
+            pids = sorted(self.shop.pids(event.target))
+        except OSError:
+            return False
+        if not pids:
+            return False  # it is being started already
+        with contextlib.suppress(psutil.Error):
+            leader = psutil.Process(pids[event.dice % len(pids)])
+            for process in [leader, *leader.children(recursive=True)]:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            return True
+        return False
+
+    async def _trouble(self, event: Event) -> None:
+        if (task := self._ends.pop(event.target, None)) is not None:
+            task.cancel()
+        await self._ask("PUT", event.target, {**TROUBLES[event.trouble], "seed": event.dice})
+        self.troubles[f"{event.target}: {event.trouble}"] += 1
+        self._ends[event.target] = asyncio.create_task(self._end(event.target, event.lasts))
+
+    async def _end(self, provider: str, lasts: float) -> None:
+        await asyncio.sleep(lasts)
+        await self._ask("DELETE", provider)
+        self.last = time.time()
+
+    async def _ask(self, method: str, provider: str, body: dict[str, Any] | None = None) -> None:
+        url = f"{self.shop.sandbox_url}/sandbox/faults/{provider}"
+        async with self.http.request(method, url, json=body) as answer:
+            answer.raise_for_status()
