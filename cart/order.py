@@ -15,6 +15,7 @@ from contracts.errors import Conflict, InvalidRequest, Refused
 CREATED = "created"
 PAYING = "paying"  # somebody is at work on the payment
 CONFIRMING = "confirming"  # the shopper's bank was asked, and the shopper has to answer it
+CANCELING = "canceling"  # somebody is at work on calling the payment off
 PAID = "paid"
 FULFILLED = "fulfilled"
 CANCELED = "canceled"
@@ -22,17 +23,21 @@ RETURNED = "returned"
 
 # From each status, where an order may go.
 NEXT: dict[str, set[str]] = {
-    CREATED: {PAYING, CANCELED},
+    CREATED: {PAYING, CANCELING},
     PAYING: {PAID, CREATED, CONFIRMING},
-    CONFIRMING: {PAYING},
+    CONFIRMING: {PAYING, CANCELING},
+    CANCELING: {CANCELED, PAID},
     PAID: {FULFILLED, RETURNED},
     FULFILLED: {RETURNED},
     CANCELED: set(),
     RETURNED: set(),
 }
 
+# While somebody is at work on an order, it is claimed.
+AT_WORK = (PAYING, CANCELING)
+
 # What the shopper sees: an order that is not paid yet is just created, whatever goes on behind it.
-PUBLIC = {PAYING: CREATED, CONFIRMING: CREATED}
+PUBLIC = {PAYING: CREATED, CONFIRMING: CREATED, CANCELING: CREATED}
 # Under which name the sample notes when it happened.
 TRANSITION = {PAID: "paid", FULFILLED: "fulfiled", CANCELED: "canceled", RETURNED: "returned"}
 
@@ -55,8 +60,10 @@ class Order:
         payment: the PaymentIntent's id, once there is one.
         stock_key: the reservation that holds its stock at the moment, or None.
         card: a digest of the card that paid, to tell "again" from "by another card".
-        claim: who is at work on the payment, and only then.
-        lease: until when that claim holds (Unix seconds).
+        claim: under which name somebody is at work on it, and only then.
+        holder: the copy of the service that is.
+        lease: until when that claim holds (Unix seconds); without a claim, when it is looked at again.
+        looks: how often it was let go without knowing how it stands.
     """
 
     id: str
@@ -68,7 +75,9 @@ class Order:
     stock_key: str | None = None
     card: str | None = None
     claim: str | None = None
+    holder: str | None = None
     lease: float = 0.0
+    looks: int = 0
 
     @classmethod
     def place(
@@ -184,7 +193,7 @@ class Order:
         Raises Conflict once a payment has begun, InvalidRequest for a method that this order was not offered.
         """
         if self.status != CREATED:
-            what = "is being paid" if self.status in (PAYING, CONFIRMING) else f"is {self.public_status}"
+            what = "is being paid" if self.status in (PAYING, CONFIRMING) else f"is {self.status}"
             raise Conflict(f"Order {self.id} {what}; its shipping method is fixed.")
         if method_id not in {method["id"] for method in self.document["shipping_methods"]}:
             raise InvalidRequest(

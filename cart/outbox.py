@@ -1,4 +1,5 @@
-"""What is owed: after the money a label, an email and an SMS; after a payment that failed, its stock given back.
+"""What is owed: after the money a label, an email and an SMS; after a payment that failed, its stock given back; after
+a refund, the label returned.
 
 Each is a row that is written in the transaction that makes it owed, and is done under one key however often it is
 tried. What cannot be done at once is tried again, later and later; what nobody will ever do is listed as failed, for an
@@ -9,40 +10,50 @@ from __future__ import annotations
 
 import random
 import time
-import uuid
 from collections.abc import Callable
 from typing import Any
 
 from nameko.exceptions import RemoteError
 
-from cart.order import Order
+from cart.order import RETURNED, Order
+from cart.owed_store import DONE, FAILED, OWED
 from cart.store import CartStore
 from chassis.deadline import remaining
 from chassis.logs import log
-from contracts.errors import InvalidRequest, NotFound, Refused, ShopError
+from chassis.points import reached
+from contracts.errors import InvalidRequest, NotFound, Refused, ShopError, Unavailable
 
-LABEL, EMAIL, SMS, RELEASE = "label", "email", "sms", "release"
+LABEL, EMAIL, SMS, RELEASE, VOID = "label", "email", "sms", "release", "void"
 # In this order: the messages tell of the label.
 MESSAGES = (EMAIL, SMS)
 DELIVERIES = (LABEL, *MESSAGES)
+# What would stay away if nobody did it, and so is never given up: stock given back, and a label that was paid for.
+KEPT_UP = (RELEASE, VOID)
 
-OWED, DONE, FAILED = "owed", "done", "failed"
-
-# How long one try may take before another copy of the service may try (seconds): longer than any RPC's deadline.
-HAND = 30.0
-# The wait before the next try doubles from the first to the longest (seconds), and is given up after a day.
+# For how long more than an RPC may take one try is left to one copy of the service (seconds); that of a copy that was
+# killed is taken up within seconds.
+HAND = 15.0
+# The wait before the next try doubles from the first to the longest (seconds): a short one for ten minutes, so that an
+# ordinary outage is made up for within seconds of its end. It is given up after a day.
 FIRST_WAIT = 1.0
-LONGEST_WAIT = 300.0
+LONGEST_WAIT = 5.0
+PATIENT_AFTER = 600.0
+PATIENT_WAIT = 300.0
 GIVE_UP = 24 * 3600.0
+# How long a message waits for the label that it would tell of (seconds).
+LABEL_PATIENCE = 15.0
 # A try with less time than this left for the caller is left to the timer (seconds).
 ENOUGH = 1.0
 # How often what is in another's hand is looked at (seconds).
 LOOK = 0.1
 
-# What a provider refuses is given up after so many tries, about fifteen seconds: it will rarely think better of it,
-# but what was paid for is worth asking again.
+# What a provider refuses is given up after so many tries, about ten seconds: it will rarely think better of it, but
+# what was paid for is worth asking again.
 REFUSALS = 5
 FINAL = (Refused, InvalidRequest, NotFound)
+
+FLOWS = {LABEL: "pay", EMAIL: "pay", SMS: "pay", RELEASE: "pay", VOID: "refund"}
+POINTS = tuple(f"{flow}:{kind}:{moment}" for kind, flow in FLOWS.items() for moment in ("begun", "asked", "done"))
 
 
 class Outbox:
@@ -62,7 +73,7 @@ class Outbox:
         shipping: Any,
         notifications: Any,
         clock: Callable[[], float] = time.time,
-        hand: float = HAND,
+        hand: float = 2 * HAND,
     ) -> None:
         self.store = store
         self.products = products
@@ -86,19 +97,29 @@ class Outbox:
         left = remaining()
         if left is not None and left < ENOUGH:
             return
-        if self._waits_for_label(key):
-            return
-        now = self.clock()
-        token = uuid.uuid4().hex
-        row = self.store.claim_owed(key, token, now + self.hand, now)
+        try:
+            self._deliver(key)
+        except Unavailable as error:  # the database; whatever was in hand comes back when its time has run out
+            log.warning("owed, not noted", key=key, error=str(error))
+
+    def _deliver(self, key: str) -> None:
+        row = None if self._waits_for_label(key) else self.store.claim_owed(key, self.hand)
         if row is None:
             return
+        point = f"{FLOWS[row['kind']]}:{row['kind']}"
+        reached(f"{point}:begun")
         try:
             answer = self._do(row)
         except (ShopError, RemoteError) as error:
-            self._put_off(row, token, error)
-        else:
-            self.store.settle_owed(key, token, state=DONE, answer=answer, error=None)
+            self._put_off(row, error)
+            return
+        except Exception as error:  # a bug, in an answer that nobody expected: not for ever in hand, and not in silence
+            log.exception("owed, and failed", key=key)
+            self._put_off(row, error)
+            return
+        reached(f"{point}:asked")
+        self.store.settle_owed(key, row["claim"], state=DONE, answer=answer, error=None)
+        reached(f"{point}:done")
 
     def _do(self, row: dict[str, Any]) -> Any:
         key, kind = row["key"], row["kind"]
@@ -106,7 +127,11 @@ class Outbox:
             return self.products.release(key)
         order = self.store.order(row["order_id"])
         document = order.document
+        if kind == VOID:
+            return self._void(order, key)
         if kind == LABEL:
+            if order.status == RETURNED and row["tries"] == 1:
+                return None  # nobody wants it any more, and nobody has asked for it yet
             label = self.shipping.buy_label(document["upstream_id"], document["selected_shipping_method"], key)
             self.store.update(order.id, None, lambda order: _ship(order, label))
             return label
@@ -114,31 +139,41 @@ class Outbox:
             return self.notifications.order_paid_email(order.public(), self.label(order.id), key)
         return self.notifications.order_paid_sms(order.public(), key)
 
-    def _put_off(self, row: dict[str, Any], token: str, error: Exception) -> None:
+    def _void(self, order: Order, key: str) -> Any:
+        """Have the money for a label back that is not needed: one that is on its way to be bought is waited for."""
+        for label in self._rows(order.id, LABEL):
+            if label["state"] == OWED:
+                raise Unavailable("The label that is to be returned is just being bought.")
+            if label["answer"] is not None:
+                return self.shipping.refund_label(order.document["upstream_id"], key)
+        return None
+
+    def _put_off(self, row: dict[str, Any], error: Exception) -> None:
         now = self.clock()
-        # Stock is given back however long it takes: nobody else would.
-        given_up = row["kind"] != RELEASE and (
-            (isinstance(error, FINAL) and row["tries"] >= REFUSALS) or now - row["since"] > GIVE_UP
+        age = now - row["since"]
+        given_up = row["kind"] not in KEPT_UP and (
+            (isinstance(error, FINAL) and row["tries"] >= REFUSALS) or age > GIVE_UP
         )
-        wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(row["tries"] - 1, 20))
+        longest = LONGEST_WAIT if age < PATIENT_AFTER else PATIENT_WAIT
+        wait = min(longest, FIRST_WAIT * 2 ** min(row["tries"] - 1, 20))
         due = now + wait * random.uniform(0.5, 1.0)  # noqa: S311 - spread, not secret
         state = FAILED if given_up else OWED
         text = f"{type(error).__name__}: {error}"
         log.warning("owed, not delivered", key=row["key"], tries=row["tries"], state=state, error=text)
-        self.store.settle_owed(row["key"], token, state=state, due=due, error=text)
+        self.store.settle_owed(row["key"], row["claim"], state=state, due=due, error=text)
 
     def _rows(self, order_id: str, kind: str) -> list[dict[str, Any]]:
         return [row for row in self.store.owed(order_id=order_id) if row["kind"] == kind]
 
     def _in_hand(self, key: str) -> bool:
-        return any(_is_held(row, self.clock()) for row in self.store.owed(key=key))
+        return any(row["state"] == OWED and row["held"] for row in self.store.owed(key=key))
 
     def _waits_for_label(self, key: str) -> bool:
         """Whether this is a message that would say nothing of a label which is about to be had."""
         return any(
-            label["state"] == OWED and (label["tries"] == 0 or _is_held(label, self.clock()))
+            label["state"] == OWED and (label["tries"] == 0 or label["claim"] is not None)
             for row in self.store.owed(key=key)
-            if row["kind"] in MESSAGES
+            if row["kind"] in MESSAGES and self.clock() - row["since"] < LABEL_PATIENCE
             for label in self._rows(row["order_id"], LABEL)
         )
 
@@ -146,7 +181,7 @@ class Outbox:
         """The label of an order, once it is bought."""
         for row in self._rows(order_id, LABEL):
             if row["state"] == DONE:
-                label: dict[str, Any] = row["answer"]
+                label: dict[str, Any] | None = row["answer"]
                 return label
         return None
 
@@ -154,15 +189,11 @@ class Outbox:
         """What the answer to a payment says of its deliveries: ``label_url`` and ``notifications``."""
         rows = {row["kind"]: row for row in self.store.owed(order_id=order_id)}
         label = rows.get(LABEL)
-        done = label is not None and label["state"] == DONE
+        had = label is not None and label["state"] == DONE and label["answer"] is not None
         return {
-            "label_url": label["answer"]["label_url"] if label is not None and done else None,
+            "label_url": label["answer"]["label_url"] if label is not None and had else None,
             "notifications": {kind: {"status code": _code(rows.get(kind))} for kind in MESSAGES},
         }
-
-
-def _is_held(row: dict[str, Any], now: float) -> bool:
-    return row["state"] == OWED and row["claim"] is not None and row["due"] > now
 
 
 def _code(row: dict[str, Any] | None) -> str:

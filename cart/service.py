@@ -8,14 +8,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from nameko.exceptions import RemoteError
 from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 
 from cart import order as orders
+from cart.completer import SWEEP, Lane, sweep, sweeper
 from cart.order import Order, with_shipment
-from cart.outbox import FAILED, HAND, Outbox
-from cart.purchase import LEASE, Purchase
+from cart.outbox import EMAIL, FAILED, HAND, LABEL, RELEASE, SMS, VOID, Outbox
+from cart.purchase import Purchase
+from cart.settlement import LEASE, Settlement
 from cart.store import CartStore
 from cart.stripe_payments import StripePayments
 from chassis import deadline
@@ -26,9 +27,13 @@ from chassis.service_rpc import ServiceRpc
 from chassis.settings import Settings
 from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError, Unavailable
 
-# How often what stands still is looked for (seconds), and how long one look may take in all.
-SWEEP = 1.0
-SWEEP_TIME = 25.0
+# How many orders, and how many of each kind of delivery, one copy completes side by side.
+PLACES = 8
+DELIVERY_PLACES = 4
+# How long the completer may take over an order (seconds): little at first, so that a provider which has just hung is
+# soon asked again; then more with each look, for one that is slow.
+FIRST_ALLOWANCE = 4.0
+LONGEST_ALLOWANCE = 25.0
 # What a payment's answer waits for its label, email and SMS (seconds); whatever is not had by then is queued.
 DELIVER_WITHIN = 10.0
 
@@ -85,6 +90,8 @@ class CartService:
 
         Raises NotFound, Conflict (less in stock than the sum), InvalidRequest (more than a cart holds).
         """
+        if self.store.added(key):  # and what was added may not be on sale any more
+            return self.store.cart(cart_id)  # type: ignore[no-any-return]
         return self.store.add(cart_id, product_id, self.products.offer(product_id), quantity, key)  # type: ignore[no-any-return]
 
     @rpc(expected_exceptions=ShopError)
@@ -124,7 +131,7 @@ class CartService:
             raise Conflict("The cart is empty.")
         lines = self.products.price([{"parent": item["parent"], "quantity": item["quantity"]} for item in wanted])
         order_id = _order_id(key)
-        shipment = self.shipping.create(f"{order_id}:shipment", order_id, _recipient(customer), _parcels(lines))
+        shipment = self.shipping.create(_shipment_key(order_id, lines), order_id, _recipient(customer), _parcels(lines))
         live = self.payments.live
         order = Order.place(order_id, cart_id, customer, lines, shipment, int(time.time()), live)
         log.info("order placed", order_id=order_id, amount=order.amount, currency=order.currency)
@@ -230,10 +237,18 @@ class CartService:
     @rpc(expected_exceptions=ShopError)
     def replay(self, key: str) -> dict[str, Any]:
         """Try again what was given up, by its key; the row as it then stands. Raises NotFound."""
-        if not self.store.owe_again(key):
+        if not self.store.owe_again(key=key):
             raise NotFound(f"Nothing was given up under {key}.")
         self._outbox().deliver(key)
         return self.store.owed(key=key)[0]  # type: ignore[no-any-return]
+
+    @rpc(expected_exceptions=ShopError)
+    def replay_all(self, kind: str | None = None) -> dict[str, Any]:
+        """Try again everything that was given up, or what is of one kind (``label``, ``email``, ``sms``).
+
+        Returns ``{"replayed": [keys]}`` at once; the completer delivers, and what fails again is listed again.
+        """
+        return {"replayed": self.store.owe_again(kind=kind)}
 
     @rpc(expected_exceptions=ShopError)
     def health(self) -> dict[str, str]:
@@ -241,52 +256,59 @@ class CartService:
         self.store.ping()
         return {"status": "ok", "database": "ok"}
 
-    # Two timers, so that a silent bank does not keep the mail waiting, nor a silent mailbox the money.
-
-    @timer(interval=SWEEP)
-    def finish_payments(self) -> None:
-        """Take up payments that nobody is at work on any more, or that wait for a bank."""
-        deadline.begin(time.time() + SWEEP_TIME)
-        purchase = self._purchase(self._outbox())
-        for order_id in self._looked_up(self.store.stalled):
-            try:
-                purchase.resume(order_id)
-            except (ShopError, RemoteError) as error:
-                log.warning("payment not settled yet", order_id=order_id, error=f"{type(error).__name__}: {error}")
-
-    @timer(interval=SWEEP)
-    def deliver_owed(self) -> None:
-        """Try what is owed and due."""
-        deadline.begin(time.time() + SWEEP_TIME)
+    @sweeper(interval=SWEEP)
+    def complete(self, stopping: Callable[[], bool]) -> None:
+        """Take up what nobody is at work on any more: payments, and what is owed and due."""
         outbox = self._outbox()
-        for key in self._looked_up(self.store.due):
-            outbox.deliver(key)
+        purchase = self._purchase(outbox)
+
+        def lane(name: str, *kinds: str) -> Lane:
+            allowed = self.settings.rpc_timeout + deadline.MARGIN
+            return Lane(
+                name, lambda limit: self.store.due(limit, kinds), outbox.deliver, DELIVERY_PLACES, lambda _: allowed
+            )
+
+        lanes = [
+            Lane("orders", self.store.stalled, purchase.resume, PLACES, self._allowance),
+            lane("labels", LABEL, VOID),
+            lane("email", EMAIL),
+            lane("sms", SMS),
+            lane("stock", RELEASE),
+        ]
+        sweep(lanes, stopping)
+
+    def _allowance(self, order_id: str) -> float:
+        looks: int = self.store.order(order_id).looks
+        return min(LONGEST_ALLOWANCE, FIRST_ALLOWANCE * (1 + looks))
 
     @timer(interval=3600)
     def forget(self) -> None:
         """Let go of what is remembered only against repetitions."""
-        self._looked_up(self.store.forget_additions)
-
-    def _looked_up(self, look: Callable[[float], Any]) -> Any:
         try:
-            return look(time.time()) or ()
+            self.store.forget_additions()
         except Unavailable as error:
             log.warning("put off", error=str(error))
-            return ()
 
     def _purchase(self, outbox: Outbox) -> Purchase:
-        lease = max(LEASE, self.settings.pay_timeout)
-        return Purchase(self.store, self.payments, self.products, outbox, lease=lease)
+        return Purchase(self._settlement(outbox), self.products)
+
+    def _settlement(self, outbox: Outbox) -> Settlement:
+        return Settlement(self.store, self.payments, outbox, lease=max(LEASE, self.settings.pay_timeout))
 
     def _outbox(self) -> Outbox:
-        return Outbox(
-            self.store, self.products, self.shipping, self.notifications, hand=HAND + self.settings.rpc_timeout
-        )
+        hand = HAND + self.settings.rpc_timeout
+        return Outbox(self.store, self.products, self.shipping, self.notifications, hand=hand)
 
 
 def _order_id(key: str) -> str:
     """The order's id: made of the key, so that a message that is delivered again asks for the same shipment."""
     return f"or_{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+
+
+def _shipment_key(order_id: str, lines: list[dict[str, Any]]) -> str:
+    """The key of an order's shipment: of its lines, too, since the cart may be another one when it is tried again."""
+    packed = hashlib.sha256(repr([(line["parent"], line["quantity"]) for line in lines]).encode()).hexdigest()
+    return f"{order_id}:{packed[:16]}"
 
 
 def _recipient(customer: dict[str, Any]) -> dict[str, Any]:

@@ -12,15 +12,37 @@ import pytest
 from cart.order import CREATED, PAID, PAYING, Order
 from cart.store import CartStore, ClaimLost
 from chassis.database import Database
+from chassis.presence import GONE, Presence
 from contracts.errors import Conflict, InvalidRequest, NotFound
 
 OFFER = {"sku": "sku_a", "name": "A", "inventory": {"type": "finite", "quantity": 10, "value": None}}
 ENDLESS = {"sku": "sku_b", "name": "B", "inventory": {"type": "infinite", "quantity": None, "value": None}}
 
 
+class Clock:
+    """Unix seconds that only move when told."""
+
+    def __init__(self) -> None:
+        self.now = 5.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-def store(database: Callable[[str], Database]) -> CartStore:
-    return CartStore(database("cart"))
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(database: Callable[[str], Database], clock: Clock) -> CartStore:
+    return copy_of(database("cart"), clock)
+
+
+def copy_of(database: Database, clock: Clock) -> CartStore:
+    """The store of one more copy of the service."""
+    database.presence = Presence(database, clock)
+    return CartStore(database, clock)
 
 
 def order(number: int = 1, cart_id: str = "cart_1", **changes: Any) -> Order:
@@ -98,8 +120,9 @@ def test_a_quantity_is_set_only_of_what_is_in_the_cart(store: CartStore) -> None
         store.set("c", "prod_a", OFFER, 11)
 
 
-def test_carts_are_apart_and_keep_their_order(store: CartStore) -> None:
+def test_carts_are_apart_and_keep_their_order(store: CartStore, clock: Clock) -> None:
     store.add("c", "prod_b", ENDLESS, 1, "k1")
+    clock.now += 1
     store.add("c", "prod_a", OFFER, 1, "k2")
     store.add("d", "prod_a", OFFER, 2, "k3")
     assert [item["parent"] for item in store.cart("c")] == ["sku_b", "sku_a"]
@@ -139,42 +162,96 @@ def test_orders_page_newest_first_without_repeating_or_skipping(store: CartStore
 
 def test_an_order_being_paid_is_listed_as_created(store: CartStore) -> None:
     store.place(order(), "k1")
-    store.claim("or_1", "cart_1", "t", 1e12, 1.0)
+    store.claim("or_1", "cart_1", 1e12)
     assert [found.id for found in store.orders("created", None, 10, None)[0]] == ["or_1"]
     assert store.orders("paid", None, 10, None)[0] == []
 
 
 def test_one_of_many_gets_the_claim(store: CartStore) -> None:
     store.place(order(), "k1")
-    results = at_once(8, lambda index: store.claim("or_1", "cart_1", f"t{index}", 1e12, 1.0))
+    results = at_once(8, lambda _: store.claim("or_1", "cart_1", 1e12))
     assert not [result for result in results if isinstance(result, Exception)]
     assert len([result for result in results if result is not None]) == 1
     assert store.order("or_1").attempt == 1
 
 
-def test_a_claim_that_ran_out_is_taken_over_and_its_holder_writes_nothing(store: CartStore) -> None:
+def test_a_claim_that_ran_out_is_taken_over_and_its_holder_writes_nothing(store: CartStore, clock: Clock) -> None:
     store.place(order(), "k1")
-    first = store.claim("or_1", None, "t1", 100.0, 1.0)
+    first = store.claim("or_1", None, 100.0)
     assert first is not None
-    assert store.claim("or_1", None, "t2", 200.0, 99.0) is None
-    second = store.claim("or_1", None, "t2", 200.0, 100.0)
+    clock.now = 99.0
+    assert store.claim("or_1", None, 200.0) is None
+    clock.now = 100.0
+    second = store.claim("or_1", None, 200.0)
     assert second is not None
     assert second.attempt == first.attempt  # the same attempt is resumed
     with pytest.raises(ClaimLost):
         store.begin_step(first, "stock", 300.0)
     with pytest.raises(ClaimLost):
         store.keep(first)
-    assert store.steps("or_1") == []
+    with pytest.raises(ClaimLost):
+        store.let_go(first, 100.0)
+    assert [step["step"] for step in store.steps("or_1")] == ["claim"]
     store.begin_step(second, "stock", 300.0)
-    store.end_step(second, "stock", {"key": "x"})
-    assert [(step["step"], step["outcome"]) for step in store.steps("or_1")] == [("stock", {"key": "x"})]
+    clock.now = 101.0
+    store.end_step(second, {"key": "x"})
+    stock = store.steps("or_1")[1]
+    assert (stock["step"], stock["began"], stock["ended"], stock["outcome"]) == ("stock", 100.0, 101.0, {"key": "x"})
+
+
+def test_the_claim_of_a_copy_that_died_is_void_within_seconds(
+    database: Callable[[str], Database], clock: Clock
+) -> None:
+    first, second = copy_of(database("cart"), clock), copy_of(database("cart"), clock)
+    first.place(order(), "k1")
+    held = first.claim("or_1", None, 1000.0)
+    assert held is not None
+    first.keep(held, also=lambda connection: first.owe(connection, "or_1", "email", "or_1:email", 0.0))
+    assert first.claim_owed("or_1:email", 1000.0) is not None
+    clock.now += GONE - 1
+    first.database.presence.beat()  # it lives
+    clock.now += GONE - 1
+    assert (second.stalled(), second.due()) == ([], [])
+    assert second.claim("or_1", None, 2000.0) is None
+    assert second.claim_owed("or_1:email", 1000.0) is None
+    assert [row["held"] for row in second.owed("or_1")] == [True]
+    clock.now += 1.5  # it does not
+    assert (second.stalled(), second.due()) == (["or_1"], ["or_1:email"])
+    assert [row["held"] for row in second.owed("or_1")] == [False]
+    taken = second.claim("or_1", None, 2000.0, hurry=False)
+    assert taken is not None
+    assert second.claim_owed("or_1:email", 1000.0) is not None
+    with pytest.raises(ClaimLost):  # it only stood still
+        first.keep(held)
+    second.keep(taken)
+
+
+def test_an_order_that_was_let_go_is_free_for_its_payer_at_once_and_for_the_completer_at_its_time(
+    store: CartStore, clock: Clock
+) -> None:
+    store.place(order(), "k1")
+    held = store.claim("or_1", None, 1000.0)
+    assert held is not None
+    store.let_go(held, 11.0)
+    with pytest.raises(ClaimLost):
+        store.keep(held)
+    clock.now = 10.0
+    assert store.stalled() == []
+    assert store.claim("or_1", None, 1000.0, hurry=False) is None
+    clock.now = 11.0
+    assert store.stalled() == ["or_1"]
+    again = store.claim("or_1", None, 1000.0, hurry=False)
+    assert again is not None
+    assert (again.attempt, again.looks) == (1, 1)
+    store.let_go(again, 1000.0)
+    assert store.claim("or_1", None, 1000.0) is not None
 
 
 def test_what_an_order_bought_leaves_the_cart_and_nothing_else(store: CartStore) -> None:
     store.add("cart_1", "prod_a", OFFER, 5, "k1")
     store.add("cart_1", "prod_b", ENDLESS, 1, "k2")
     store.place(order(), "k3")
-    held = store.claim("or_1", None, "t1", 100.0, 1.0)
+    held = store.claim("or_1", None, 100.0)
     assert held is not None
     held.become(PAID, 2)
     store.keep(held, also=lambda connection: store.bought(connection, held))
@@ -184,7 +261,7 @@ def test_what_an_order_bought_leaves_the_cart_and_nothing_else(store: CartStore)
 
 def test_what_is_written_with_the_order_is_undone_with_it(store: CartStore) -> None:
     store.place(order(), "k1")
-    held = store.claim("or_1", None, "t1", 100.0, 1.0)
+    held = store.claim("or_1", None, 100.0)
     assert held is not None
 
     def fails(connection: Any) -> None:
@@ -197,28 +274,33 @@ def test_what_is_written_with_the_order_is_undone_with_it(store: CartStore) -> N
     assert store.order("or_1").status == PAYING
 
 
-def test_one_of_many_takes_an_owed_thing_in_hand(store: CartStore) -> None:
+def test_one_of_many_takes_an_owed_thing_in_hand(store: CartStore, clock: Clock) -> None:
     store.place(order(), "k1")
-    held = store.claim("or_1", None, "t1", 100.0, 1.0)
+    held = store.claim("or_1", None, 100.0)
     assert held is not None
     store.keep(held, also=lambda connection: store.owe(connection, "or_1", "email", "or_1:email", 0.0))
-    results = at_once(8, lambda index: store.claim_owed("or_1:email", f"t{index}", 50.0, 1.0))
-    assert len([result for result in results if result is not None]) == 1
-    assert store.claim_owed("or_1:email", "late", 100.0, 49.0) is None
-    assert store.claim_owed("or_1:email", "late", 100.0, 50.0) is not None
-    store.settle_owed("or_1:email", "t0", state="done")  # whose hand it left
+    results = at_once(8, lambda _: store.claim_owed("or_1:email", 45.0))
+    [first] = [result for result in results if result is not None]
+    clock.now = 49.0
+    assert store.claim_owed("or_1:email", 50.0) is None
+    clock.now = 50.0
+    late = store.claim_owed("or_1:email", 50.0)
+    assert late is not None
+    assert late["tries"] == 2
+    store.settle_owed("or_1:email", first["claim"], state="done")  # whose hand it left
     assert store.owed("or_1")[0]["state"] == "owed"
-    store.settle_owed("or_1:email", "late", state="done", answer={"status code": "202"})
-    assert store.due(1e12) == []
+    store.settle_owed("or_1:email", late["claim"], state="done", answer={"status code": "202"})
+    clock.now = 1e12
+    assert store.due() == []
 
 
 def test_what_an_operator_reads_can_be_sent(store: CartStore) -> None:
     store.place(order(), "k1")
-    held = store.claim("or_1", None, "t1", 100.0, 1.0)
+    held = store.claim("or_1", None, 100.0)
     assert held is not None
     store.begin_step(held, "stock", 100.0)
     store.keep(held, also=lambda connection: store.owe(connection, "or_1", "sms", "or_1:sms", 0.0))
     store.keep(held, also=lambda connection: store.owe(connection, "or_1", "email", "or_1:email", 0.0))
     # Stricter than Python's own json: a name must be a str, and nothing like one.
-    assert orjson.loads(orjson.dumps(store.steps("or_1")))[0]["step"] == "stock"
+    assert {row["step"] for row in orjson.loads(orjson.dumps(store.steps("or_1")))} == {"claim", "stock"}
     assert [row["kind"] for row in orjson.loads(orjson.dumps(store.owed(key="or_1:sms")))] == ["sms"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cart import purchase as purchases
+from cart import settlement
 from cart.order import CONFIRMING, CREATED, PAID, PAYING
 from contracts.errors import Conflict, OutcomeUnknown, PaymentActionRequired, PaymentDeclined, Refused, Unavailable
 from tests.unit.cart.till import Shop, shop
@@ -54,8 +54,9 @@ def test_after_a_decline_the_amount_follows_the_shipping_method(shop: Shop) -> N
         shop.pay()
     shop.store.update("or_1", "cart_1", lambda order: order.choose("fast", 1001))
     order = shop.pay()
-    assert shop.bank.charges == [("pi_1", order.amount, "pm_visa")]
+    assert shop.bank.charges == [("pi_2", order.amount, "pm_visa")]
     assert order.amount == 100 + 120 + 2118
+    assert shop.bank.payments["pi_1"]["state"] == "canceled"
 
 
 def test_no_stock_no_charge(shop: Shop) -> None:
@@ -141,11 +142,13 @@ def test_while_the_bank_is_silent_nothing_is_concluded(shop: Shop) -> None:
     with pytest.raises(OutcomeUnknown):
         shop.pay()
     shop.bank.down = True
+    shop.now += settlement.NEXT_LOOK
     with pytest.raises(OutcomeUnknown):
         shop.purchase.resume("or_1")
     assert shop.order.status == PAYING
     assert shop.shelf.left == 7
     shop.bank.down = False
+    shop.now += settlement.NEXT_LOOK
     shop.purchase.resume("or_1")
     assert shop.order.status == PAID
 
@@ -182,19 +185,18 @@ def test_the_holder_who_answers_but_never_returns_has_paid_all_the_same(shop: Sh
     with pytest.raises(PaymentActionRequired):
         shop.pay()
     shop.bank.take("pi_1")
-    assert shop.store.stalled(shop.now) == []  # not looked at all the time
-    shop.now += purchases.BANK_LOOK
-    assert shop.store.stalled(shop.now) == ["or_1"]
+    assert shop.store.stalled() == []  # not looked at all the time
+    shop.now += settlement.BANK_LOOK
+    assert shop.store.stalled() == ["or_1"]
     shop.purchase.resume("or_1")
     assert shop.order.status == PAID
 
 
-def test_a_holder_who_never_answers_does_not_hold_the_stock_for_ever(shop: Shop, monkeypatch: Any) -> None:
+def test_a_holder_who_never_answers_does_not_hold_the_stock_for_ever(shop: Shop) -> None:
     shop.bank.mood = "ask"
     with pytest.raises(PaymentActionRequired):
         shop.pay()
-    monkeypatch.setattr(purchases, "BANK_PATIENCE", -1e10)  # steps are noted by the real clock
-    shop.now += purchases.BANK_LOOK
+    shop.now += settlement.BANK_PATIENCE + 1
     shop.purchase.resume("or_1")
     assert shop.order.status == CREATED
     assert shop.shelf.left == 10
@@ -225,8 +227,8 @@ def test_a_payer_killed_before_the_money_is_undone(shop: Shop, monkeypatch: Any)
     monkeypatch.undo()
     assert shop.order.status == PAYING
     assert shop.shelf.left == 7
-    shop.now += purchases.LEASE
-    assert shop.store.stalled(shop.now) == ["or_1"]
+    shop.now += settlement.LEASE
+    assert shop.store.stalled() == ["or_1"]
     shop.purchase.resume("or_1")
     assert shop.order.status == CREATED
     assert shop.shelf.left == 10
@@ -239,10 +241,11 @@ def test_stock_is_given_back_even_if_the_shelf_is_away_for_a_while(shop: Shop) -
     assert shop.order.status == CREATED
     shop.shelf.down = False
     shop.now += 60
-    for key in shop.store.due(shop.now):
+    for key in shop.store.due():
         shop.outbox.deliver(key)
     assert shop.shelf.released == {"or_1:1:stock"}
-    assert shop.store.due(shop.now + 1e6) == []
+    shop.now += 1e6
+    assert shop.store.due() == []
 
 
 def test_a_card_that_does_not_exist_is_refused_and_the_order_stays_open(shop: Shop, monkeypatch: Any) -> None:
@@ -263,7 +266,7 @@ def test_whoever_lost_the_claim_writes_nothing(shop: Shop, monkeypatch: Any) -> 
     def slow(payment_id: str, method: str, key: str) -> Any:
         payment = confirm(payment_id, method, key)
         monkeypatch.setattr(shop.bank, "confirm", confirm)
-        shop.now += purchases.LEASE + 1
+        shop.now += settlement.LEASE + 1
         shop.purchase.resume("or_1")
         assert shop.order.status == PAID
         return payment

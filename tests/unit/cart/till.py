@@ -10,22 +10,31 @@ import pytest
 from cart.order import Order
 from cart.outbox import Outbox
 from cart.purchase import Purchase
+from cart.settlement import Settlement
 from cart.store import CartStore
 from chassis.database import Database
 from chassis.migrate import migrate
+from chassis.presence import Presence
 from tests.unit.cart.fakes import Bank, Carrier, Postman, Shelf
 from tests.unit.cart.test_order import placed
 
 
 class Shop:
-    """A purchase with its neighbours, and a clock that only moves when told."""
+    """A purchase with its neighbours, and a clock that only moves when told.
 
-    def __init__(self, store: CartStore) -> None:
+    Attributes:
+        database: where it is all kept; its presence goes by the same clock.
+    """
+
+    def __init__(self, database: Database) -> None:
         self.now = 1000.0
-        self.store = store
+        self.database = database
+        database.presence = Presence(database, self.clock)
+        self.store = store = CartStore(database, self.clock)
         self.bank, self.shelf, self.carrier, self.postman = Bank(), Shelf(), Carrier(), Postman()
         self.outbox = Outbox(store, self.shelf, self.carrier, self.postman, clock=self.clock)
-        self.purchase = Purchase(store, self.bank, self.shelf, self.outbox, clock=self.clock)
+        self.settlement = Settlement(store, self.bank, self.outbox, clock=self.clock)
+        self.purchase = Purchase(self.settlement, self.shelf)
         store.place(placed(), "key")
 
     def clock(self) -> float:
@@ -43,5 +52,5 @@ class Shop:
 def shop(tmp_path: Path) -> Iterator[Shop]:
     database = Database(f"sqlite:///{tmp_path}/cart.db", "cart")
     migrate(database)
-    yield Shop(CartStore(database))
+    yield Shop(database)
     database.dispose()

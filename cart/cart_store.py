@@ -1,0 +1,114 @@
+"""What is in the carts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from cart.cart import Item, check_quantity, item
+from cart.order import Order
+from cart.tables import Store, additions, items
+from chassis.database import once_more
+from contracts.errors import NotFound
+
+# Additions are remembered for longer than any message can live in a queue, and than any key (`chassis.once`).
+ADDITIONS_KEPT = 72 * 3600.0
+
+
+class Carts(Store):
+    """The carts, in SQL."""
+
+    def cart(self, cart_id: str) -> list[Item]:
+        """The items of a cart, in the order in which they came in."""
+        with self._database.read() as connection:
+            return _cart(connection, cart_id)
+
+    def added(self, key: str) -> bool:
+        """Has the addition of `key` been made?"""
+        with self._database.read() as connection:
+            return connection.execute(sa.select(additions.c.key).where(additions.c.key == key)).first() is not None
+
+    @once_more
+    def add(self, cart_id: str, product_id: str, offer: dict[str, Any], quantity: int, key: str) -> list[Item]:
+        """Put `quantity` more of what is offered into a cart, once per `key`; the cart.
+
+        Raises Conflict when the sum is more than there is, InvalidRequest when it is more than a cart holds.
+        """
+        now = self._clock()
+        with self._database.write() as connection:
+            known = connection.execute(sa.select(additions.c.key).where(additions.c.key == key)).first()
+            if known is None:
+                held = _held(connection, cart_id, offer["sku"])
+                check_quantity((held or 0) + quantity, offer)
+                connection.execute(sa.insert(additions).values(key=key, added=now))
+                _put(connection, cart_id, product_id, offer["sku"], (held or 0) + quantity, held is None, now)
+            return _cart(connection, cart_id)
+
+    def set(self, cart_id: str, product_id: str, offer: dict[str, Any], quantity: int) -> list[Item]:
+        """Make it `quantity` of a product that is in the cart; the cart. Raises NotFound, and as `add` does."""
+        with self._database.write() as connection:
+            if _held(connection, cart_id, offer["sku"]) is None:
+                raise NotFound(f"Product {product_id} is not in the cart.")
+            check_quantity(quantity, offer)
+            _put(connection, cart_id, product_id, offer["sku"], quantity, False, self._clock())
+            return _cart(connection, cart_id)
+
+    def holds(self, cart_id: str, product_id: str) -> bool:
+        """Is any of the product in the cart?"""
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(items.c.sku).where(_of(cart_id, items.c.product_id == product_id)))
+            return row.first() is not None
+
+    def remove(self, cart_id: str, product_id: str) -> list[Item]:
+        """Take a product out of the cart, whether it was in it or not; the cart."""
+        with self._database.write() as connection:
+            connection.execute(sa.delete(items).where(_of(cart_id, items.c.product_id == product_id)))
+            return _cart(connection, cart_id)
+
+    def clear(self, cart_id: str) -> list[Item]:
+        """Empty the cart."""
+        with self._database.write() as connection:
+            connection.execute(sa.delete(items).where(items.c.cart_id == cart_id))
+            return []
+
+    def bought(self, connection: Connection, order: Order) -> None:
+        """Take out of the cart what an order has bought: never more than the order had of each.
+
+        Part of the transaction that makes the order paid.
+        """
+        for line in sorted(order.stock, key=lambda line: str(line["parent"])):  # one order, so that no two deadlock
+            held = _held(connection, order.cart_id, line["parent"])
+            here = sa.and_(items.c.cart_id == order.cart_id, items.c.sku == line["parent"])
+            if held is not None and held > line["quantity"]:
+                connection.execute(sa.update(items).where(here).values(quantity=held - line["quantity"]))
+            else:
+                connection.execute(sa.delete(items).where(here))
+
+    def forget_additions(self) -> None:
+        """Forget additions that no message can repeat any more."""
+        with self._database.write() as connection:
+            connection.execute(sa.delete(additions).where(additions.c.added < self._clock() - ADDITIONS_KEPT))
+
+
+def _of(cart_id: str, *more: Any) -> Any:
+    return sa.and_(items.c.cart_id == cart_id, *more)
+
+
+def _cart(connection: Connection, cart_id: str) -> list[Item]:
+    query = sa.select(items.c.sku, items.c.quantity).where(_of(cart_id)).order_by(items.c.added, items.c.sku)
+    return [item(row.sku, row.quantity) for row in connection.execute(query)]
+
+
+def _held(connection: Connection, cart_id: str, sku: str) -> int | None:
+    query = sa.select(items.c.quantity).where(_of(cart_id, items.c.sku == sku)).with_for_update()
+    return connection.execute(query).scalar()
+
+
+def _put(connection: Connection, cart_id: str, product_id: str, sku: str, quantity: int, new: bool, now: float) -> None:
+    if new:
+        values = {"cart_id": cart_id, "sku": sku, "product_id": product_id, "quantity": quantity, "added": now}
+        connection.execute(sa.insert(items).values(**values))
+    else:
+        connection.execute(sa.update(items).where(_of(cart_id, items.c.sku == sku)).values(quantity=quantity))

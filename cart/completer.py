@@ -1,0 +1,117 @@
+"""The completer: takes up what stands still, in every copy of the service at once.
+
+What is found is worked on in lanes, a few things of each kind side by side, so that a silent bank holds up neither the
+mail nor another order. Claims see to it that no thing is in two hands, so any number of copies may do this.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from nameko.exceptions import RemoteError
+from nameko.timer import Timer
+
+from chassis import deadline
+from chassis.logs import log
+from contracts.errors import ShopError, Unavailable
+
+# How often what stands still is looked for (seconds), and for how long one sweep takes up new work.
+SWEEP = 1.0
+SWEEP_TIME = 20.0
+# What was just worked on and is free again is left alone for a moment (seconds).
+REST = 1.0
+# How many things more than there are places are looked for: some of them rest.
+SPARE = 20
+
+
+@dataclass
+class Lane:
+    """One kind of work.
+
+    Attributes:
+        name: for the log.
+        due: what can be taken up now, by its key, at most so many: ``due(limit)``.
+        work: does one; what it raises is noted, and it comes again at its time.
+        places: how many may be done side by side.
+        allowed: how long one may take (seconds), given its key.
+    """
+
+    name: str
+    due: Callable[[int], list[str]]
+    work: Callable[[str], Any]
+    places: int
+    allowed: Callable[[str], float]
+    busy: set[str] = field(default_factory=set)
+    rested: dict[str, float] = field(default_factory=dict)
+
+    def takes(self, now: float) -> list[str]:
+        """What is taken up now."""
+        free = self.places - len(self.busy)
+        if free <= 0:
+            return []
+        found = [key for key in self.due(self.places + SPARE) if key not in self.busy]
+        return [key for key in found if self.rested.get(key, 0.0) <= now][:free]
+
+    def run(self, key: str, finished: queue.Queue[tuple[Lane, str]]) -> None:
+        """Do one thing."""
+        try:
+            deadline.begin(time.time() + self.allowed(key))
+            self.work(key)
+        except (ShopError, RemoteError) as error:
+            log.warning("not settled yet", lane=self.name, key=key, error=f"{type(error).__name__}: {error}")
+        except Exception:  # a bug must not stop what comes after it
+            log.exception("not settled", lane=self.name, key=key)
+        finally:
+            finished.put((self, key))
+
+
+def sweep(lanes: list[Lane], stopping: Callable[[], bool], lasts: float = SWEEP_TIME) -> None:
+    """Take up whatever is due in each lane, until there is nothing more, or for `lasts` seconds.
+
+    Returns when everything that was taken up has ended; each thing has an end of its own.
+
+    Args:
+        stopping: whether the service is to stop: nothing new is taken up then.
+    """
+    finished: queue.Queue[tuple[Lane, str]] = queue.Queue()
+    end = time.monotonic() + lasts
+    while True:
+        now = time.monotonic()
+        if now < end and not stopping():
+            try:
+                _take_up(lanes, finished, now)
+            except Unavailable as error:
+                log.warning("put off", error=str(error))
+                end = now
+        if not any(lane.busy for lane in lanes):
+            return
+        try:
+            lane, key = finished.get(timeout=REST / 2)
+        except queue.Empty:
+            continue
+        lane.busy.discard(key)
+        lane.rested[key] = time.monotonic() + REST
+
+
+def _take_up(lanes: list[Lane], finished: queue.Queue[tuple[Lane, str]], now: float) -> None:
+    for lane in lanes:
+        for key in lane.takes(now):
+            lane.busy.add(key)
+            # Threads are greenlets in the service.
+            threading.Thread(target=lane.run, args=(key, finished), daemon=True).start()
+
+
+class Sweeper(Timer):
+    """A timer whose method is told when the service is to stop: ``method(self, stopping)``."""
+
+    def handle_timer_tick(self) -> None:
+        stopping = self.should_stop.ready
+        self.container.spawn_worker(self, (stopping,), {}, handle_result=self.handle_result)
+
+
+sweeper = Sweeper.decorator

@@ -1,0 +1,294 @@
+"""The orders, who is at work on each, and the steps that were taken."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, RowMapping
+
+from cart.order import AT_WORK, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, PUBLIC, Order
+from cart.tables import ClaimLost, Store, cursors, orders, plain, steps
+from chassis.database import once_more
+from contracts.errors import InvalidRequest, NotFound
+
+
+class Orders(Store):
+    """The orders, in SQL."""
+
+    def placed(self, key: str) -> Order | None:
+        """The order that was placed under `key`, if one was."""
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(orders).where(orders.c.key == key)).mappings().first()
+            return None if row is None else read_order(row)
+
+    @once_more
+    def place(self, order: Order, key: str) -> Order:
+        """Keep a new order, once per `key`; the order that is kept under it."""
+        with self._database.write() as connection:
+            row = connection.execute(sa.select(orders).where(orders.c.key == key)).mappings().first()
+            if row is not None:
+                return read_order(row)
+            connection.execute(sa.insert(orders).values(key=key, created=self._clock(), **_row(order)))
+            return order
+
+    def order(self, order_id: str, cart_id: str | None = None) -> Order:
+        """One order; of that cart only, unless `cart_id` is None. Raises NotFound."""
+        with self._database.read() as connection:
+            return read_order(found(connection, order_id, cart_id))
+
+    def order_of_payment(self, payment_id: str) -> Order | None:
+        """The order that a payment is for; None when it is nobody's (any more)."""
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(orders).where(orders.c.payment == payment_id)).mappings().first()
+            return None if row is None else read_order(row)
+
+    def orders(
+        self, status: str | None, email: str | None, limit: int, starting_after: str | None
+    ) -> tuple[list[Order], bool, int]:
+        """A page of orders, newest first: the orders, whether there are more, and how many there are in all.
+
+        Raises InvalidRequest when `starting_after` is no order.
+        """
+        wanted: list[sa.ColumnElement[bool]] = []
+        if status is not None:
+            hidden = [inner for inner, public in PUBLIC.items() if public == status]
+            wanted.append(orders.c.status.in_([status, *hidden]))
+        if email is not None:
+            wanted.append(orders.c.email == email)
+        with self._database.read() as connection:
+            total = connection.execute(sa.select(sa.func.count()).select_from(orders).where(*wanted)).scalar_one()
+            after = []
+            if starting_after is not None:
+                last = connection.execute(sa.select(orders.c.created).where(orders.c.id == starting_after)).scalar()
+                if last is None:
+                    raise InvalidRequest(
+                        "There is no such order to start after.",
+                        {"errors": {"starting_after": [f"no such order: {starting_after}"]}},
+                    )
+                after = [sa.tuple_(orders.c.created, orders.c.id) < sa.tuple_(sa.literal(last), starting_after)]
+            query = sa.select(orders).where(*wanted, *after)
+            query = query.order_by(orders.c.created.desc(), orders.c.id.desc()).limit(limit + 1)
+            rows = connection.execute(query).mappings().all()
+        return [read_order(row) for row in rows[:limit]], len(rows) > limit, total
+
+    def update(self, order_id: str, cart_id: str | None, change: Callable[[Order], Any]) -> Order:
+        """Read an order, let `change(order)` alter it, keep it; the order. What `change` raises undoes everything."""
+        with self._database.write() as connection:
+            order = read_order(found(connection, order_id, cart_id, lock=True))
+            change(order)
+            write_order(connection, order)
+            return order
+
+    # Who is at work
+
+    def claim(
+        self, order_id: str, cart_id: str | None, lease: float, to: str = PAYING, hurry: bool = True
+    ) -> Order | None:
+        """Claim an order until `lease`, for paying or for canceling; None when that cannot be had now.
+
+        An order that is at rest moves to `to`, and a new attempt begins when that is paying. One whose claim is void,
+        because it ran out or because its holder has died, is claimed as it stands, to be resumed. None for one that
+        is paid, that somebody is at work on, or that is being canceled when it should be paid.
+
+        Args:
+            hurry: False for the completer, to which an order that was let go is free only at its time.
+
+        Raises NotFound, Conflict (the order is canceled), Unavailable.
+        """
+        holder = self._database.presence.hold()
+        with self._database.write() as connection:
+            now = self._clock()
+            row = found(connection, order_id, cart_id, lock=True, also=[self._gone().label("gone")])
+            order = read_order(row)
+            early = order.lease > now
+            held = early and order.status in AT_WORK and not row["gone"]
+            waiting = early and not hurry and order.holder is None
+            if order.settled or held or waiting or (order.status == CANCELING and to == PAYING):
+                return None
+            if order.status not in AT_WORK:
+                if order.status == CREATED and to == PAYING:
+                    order.attempt += 1
+                order.become(to, int(now))
+            order.claim, order.holder, order.lease = uuid.uuid4().hex, holder, lease
+            write_order(connection, order)
+            _begin(connection, order, "claim" if to == PAYING else "cancel", now)
+            _end(connection, order, now, {"holder": holder})
+            return order
+
+    def keep(
+        self,
+        order: Order,
+        lease: float | None = None,
+        also: Callable[[Connection], Any] | None = None,
+        outcome: dict[str, Any] | None = None,
+    ) -> None:
+        """Keep what the holder of the claim has done to its order, and whatever `also(connection)` writes with it.
+
+        Args:
+            outcome: how every step that is still open has ended.
+
+        Raises ClaimLost when it has been taken over meanwhile: nothing is written then.
+        """
+        if order.claim is None:
+            raise ClaimLost(order.id)
+        if lease is not None:
+            order.lease = lease
+        claim = order.claim
+        if order.status not in AT_WORK:
+            order.looks = 0
+        with self._database.write() as connection:
+            held = sa.and_(orders.c.id == order.id, orders.c.claim == claim)
+            values = _row(order)
+            if order.status not in AT_WORK:
+                values.update(claim=None, holder=None)
+            if connection.execute(sa.update(orders).where(held).values(**values)).rowcount != 1:
+                raise ClaimLost(order.id)
+            if outcome is not None:
+                _end(connection, order, self._clock(), outcome)
+            if also is not None:
+                also(connection)
+        if order.status not in AT_WORK:
+            order.claim = order.holder = None
+
+    def let_go(self, order: Order, look: float) -> None:
+        """Leave an order as it is kept, for whoever comes next to take up; the completer does at `look` (Unix seconds).
+
+        Raises ClaimLost.
+        """
+        with self._database.write() as connection:
+            held = sa.and_(orders.c.id == order.id, orders.c.claim == order.claim)
+            values = {"claim": None, "holder": None, "lease": look, "looks": order.looks + 1}
+            if order.claim is None or connection.execute(sa.update(orders).where(held).values(**values)).rowcount != 1:
+                raise ClaimLost(order.id)
+        order.claim = order.holder = None
+
+    def stalled(self, limit: int = 20) -> list[str]:
+        """Orders that nobody is at work on any more, and those whose time has come to be looked at again."""
+        dead = sa.and_(orders.c.holder.is_not(None), self._gone())
+        free = sa.or_(orders.c.lease <= self._clock(), dead)
+        with self._database.read() as connection:
+            waiting = orders.c.status.in_([*AT_WORK, CONFIRMING])
+            query = sa.select(orders.c.id).where(waiting, free).order_by(orders.c.lease).limit(limit)
+            return list(connection.execute(query).scalars())
+
+    # The steps
+
+    def begin_step(self, order: Order, step: str, lease: float) -> None:
+        """Note that a step begins, and hold the claim until `lease`. Raises ClaimLost."""
+        self.keep(order, lease, also=lambda connection: _begin(connection, order, step, self._clock()))
+
+    def end_step(self, order: Order, outcome: dict[str, Any]) -> None:
+        """Note how the step that is open ended, with the order as it now stands. Raises ClaimLost."""
+        self.keep(order, outcome=outcome)
+
+    def note_step(self, connection: Connection, order: Order, step: str, outcome: dict[str, Any]) -> None:
+        """Note a step that is nothing but the transaction this is part of."""
+        _begin(connection, order, step, self._clock())
+        _end(connection, order, self._clock(), outcome)
+
+    def steps(self, order_id: str) -> list[dict[str, Any]]:
+        """Every step ever taken with an order, oldest first: what an operator reads."""
+        with self._database.read() as connection:
+            query = sa.select(steps).where(steps.c.order_id == order_id).order_by(steps.c.began)
+            return [plain(row) for row in connection.execute(query).mappings()]
+
+    # Where the parcels are
+
+    def cursor(self, name: str) -> int:
+        """How far `name` has been read; 0 before the first time."""
+        with self._database.read() as connection:
+            return connection.execute(sa.select(cursors.c.seen).where(cursors.c.name == name)).scalar() or 0
+
+    @once_more
+    def follow(self, name: str, after: int, seen: int, moved: Sequence[str]) -> list[str]:
+        """Note in one transaction that `name` was read from `after` to `seen`, and that shipments are on their way.
+
+        Args:
+            moved: the ids of those shipments; a paid order of theirs is fulfilled, any other stays as it is.
+
+        Returns the orders that are fulfilled now; none when another copy has read that part.
+        """
+        with self._database.write() as connection:
+            if after:
+                here = sa.update(cursors).where(cursors.c.name == name, cursors.c.seen == after)
+                if connection.execute(here.values(seen=seen)).rowcount != 1:
+                    return []
+            else:
+                if connection.execute(sa.select(cursors.c.seen).where(cursors.c.name == name)).first() is not None:
+                    return []
+                connection.execute(sa.insert(cursors).values(name=name, seen=seen))
+            left = sa.select(orders).where(orders.c.shipment.in_(sorted(set(moved))), orders.c.status == PAID)
+            rows = connection.execute(left.order_by(orders.c.id).with_for_update()).mappings().all()
+            fulfilled = [read_order(row) for row in rows]
+            for order in fulfilled:
+                order.become(FULFILLED, int(self._clock()))
+                write_order(connection, order)
+            return [order.id for order in fulfilled]
+
+    def _gone(self) -> sa.ColumnElement[bool]:
+        return self._database.presence.is_gone(orders.c.holder)
+
+
+def found(
+    connection: Connection, order_id: str, cart_id: str | None = None, lock: bool = False, also: Sequence[Any] = ()
+) -> RowMapping:
+    """An order's row, and `also` columns. Raises NotFound."""
+    query = sa.select(orders, *also).where(orders.c.id == order_id)
+    if cart_id is not None:
+        query = query.where(orders.c.cart_id == cart_id)
+    if lock:
+        query = query.with_for_update()  # on SQLite the whole file is locked already
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        raise NotFound(f"There is no order {order_id}.")
+    return row
+
+
+def _step(order: Order) -> Any:
+    return sa.and_(steps.c.order_id == order.id, steps.c.attempt == order.attempt)
+
+
+def _begin(connection: Connection, order: Order, step: str, now: float) -> None:
+    known = sa.select(steps.c.step).where(_step(order), steps.c.step == step)
+    if connection.execute(known).first() is None:
+        values = {"order_id": order.id, "attempt": order.attempt, "step": step, "began": now}
+        connection.execute(sa.insert(steps).values(**values))
+
+
+def _end(connection: Connection, order: Order, now: float, outcome: dict[str, Any]) -> None:
+    still_open = sa.update(steps).where(_step(order), steps.c.ended.is_(None))
+    connection.execute(still_open.values(ended=now, outcome=outcome))
+
+
+_SAME: Sequence[str] = (
+    "id",
+    "cart_id",
+    "status",
+    "document",
+    "attempt",
+    "payment",
+    "stock_key",
+    "card",
+    "claim",
+    "holder",
+    "lease",
+    "looks",
+)
+
+
+def read_order(row: RowMapping) -> Order:
+    """The order in a row."""
+    return Order(**{name: row[name] for name in _SAME})
+
+
+def write_order(connection: Connection, order: Order) -> None:
+    """Keep an order that this transaction has locked."""
+    connection.execute(sa.update(orders).where(orders.c.id == order.id).values(**_row(order)))
+
+
+def _row(order: Order) -> dict[str, Any]:
+    same = {name: getattr(order, name) for name in _SAME}
+    return {**same, "email": order.document["email"], "shipment": order.document.get("upstream_id")}

@@ -1,0 +1,87 @@
+"""What is still owed for the orders, and who has it in hand."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from cart.tables import Store, owed, plain
+
+OWED, DONE, FAILED = "owed", "done", "failed"
+
+
+class OwedThings(Store):
+    """What is owed, in SQL."""
+
+    def owe(self, connection: Connection, order_id: str, kind: str, key: str, due: float) -> None:
+        """Note that something is owed for an order; part of the transaction that makes it so. Once per `key`."""
+        if connection.execute(sa.select(owed.c.key).where(owed.c.key == key)).first() is None:
+            values = {"key": key, "order_id": order_id, "kind": kind, "state": OWED, "since": self._clock()}
+            connection.execute(sa.insert(owed).values(tries=0, due=due, **values))
+
+    def owed(
+        self, order_id: str | None = None, state: str | None = None, limit: int = 100, key: str | None = None
+    ) -> list[dict[str, Any]]:
+        """What is or was owed, oldest first, of one order, in one state (``owed``, ``done``, ``failed``), or by key.
+
+        `held` says of each whether somebody who is alive has it in hand until `due`.
+        """
+        conditions = {owed.c.order_id: order_id, owed.c.state: state, owed.c.key: key}
+        wanted = [column == value for column, value in conditions.items() if value is not None]
+        held = sa.and_(owed.c.claim.is_not(None), owed.c.due > self._clock(), sa.not_(self._left_by_the_dead()))
+        with self._database.read() as connection:
+            query = sa.select(owed, held.label("held")).where(*wanted)
+            query = query.order_by(owed.c.since, owed.c.key).limit(limit)
+            return [plain(row) for row in connection.execute(query).mappings()]
+
+    def due(self, limit: int = 20, kinds: Collection[str] | None = None) -> list[str]:
+        """The keys of what can be tried now: what is due, and what was in the hands of a copy that has died."""
+        wanted = [owed.c.state == OWED, self._free()]
+        if kinds is not None:
+            wanted.append(owed.c.kind.in_(kinds))
+        with self._database.read() as connection:
+            query = sa.select(owed.c.key).where(*wanted).order_by(owed.c.due).limit(limit)
+            return list(connection.execute(query).scalars())
+
+    def claim_owed(self, key: str, hand: float) -> dict[str, Any] | None:
+        """Take one owed thing in hand for `hand` seconds; None when it is done, not due, or in another's hand.
+
+        Raises Unavailable.
+        """
+        holder = self._database.presence.hold()
+        with self._database.write() as connection:
+            free = sa.and_(owed.c.key == key, owed.c.state == OWED, self._free())
+            values = {"claim": uuid.uuid4().hex, "holder": holder, "due": self._clock() + hand}
+            taken = sa.update(owed).where(free).values(tries=owed.c.tries + 1, **values)
+            if connection.execute(taken).rowcount != 1:
+                return None
+            return plain(connection.execute(sa.select(owed).where(owed.c.key == key)).mappings().one())
+
+    def settle_owed(self, key: str, claim: str, **values: Any) -> None:
+        """Note how an attempt ended (``state``, ``answer``, ``due``, ``error``). Nothing when it was taken over."""
+        with self._database.write() as connection:
+            mine = sa.update(owed).where(owed.c.key == key, owed.c.claim == claim)
+            connection.execute(mine.values(claim=None, holder=None, **values))
+
+    def owe_again(self, key: str | None = None, kind: str | None = None) -> list[str]:
+        """Put what was given up back among what is owed: one thing, all of a kind, or all; its keys."""
+        conditions = {owed.c.key: key, owed.c.kind: kind}
+        wanted = [column == value for column, value in conditions.items() if value is not None]
+        with self._database.write() as connection:
+            given_up = sa.select(owed.c.key).where(owed.c.state == FAILED, *wanted).order_by(owed.c.since)
+            keys = list(connection.execute(given_up.with_for_update()).scalars())
+            now = self._clock()
+            again = sa.update(owed).where(owed.c.state == FAILED, *wanted)
+            connection.execute(again.values(state=OWED, due=now, since=now, tries=0))
+            return keys
+
+    def _left_by_the_dead(self) -> sa.ColumnElement[bool]:
+        gone = self._database.presence.is_gone(owed.c.holder)
+        return sa.and_(owed.c.claim.is_not(None), gone)
+
+    def _free(self) -> sa.ColumnElement[bool]:
+        return sa.or_(owed.c.due <= self._clock(), self._left_by_the_dead())

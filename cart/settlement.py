@@ -1,0 +1,217 @@
+"""What becomes of an order that somebody is at work on: paid, open again, or let go until more is known.
+
+Up to `confirm` no money can have moved, so an attempt that was left there is undone: the stock is given back. From
+`confirm` on nothing is undone that is not known: the payment is asked what has become of it, and is called off before
+the order is opened again.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from cart.order import CONFIRMING, CREATED, PAID, PAYING, Order
+from cart.outbox import DELIVERIES, RELEASE, Outbox
+from cart.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment, Payments
+from cart.store import CartStore, ClaimLost
+from chassis.logs import log
+from chassis.points import reached
+from contracts.errors import OutcomeUnknown, PaymentActionRequired, PaymentDeclined, ShopError
+
+# How long a claim holds from the beginning of a step (seconds): as long as a payment may take in all, so that whoever
+# held a claim that has run out is no longer at work. A holder that was killed is found out long before.
+LEASE = 30.0
+# How often an order that waits for the shopper's bank is looked at (seconds), and how long it may hold its stock: a
+# bank's page is answered within minutes or never.
+BANK_LOOK = 15.0
+BANK_PATIENCE = 1800.0
+# An order that nobody knows the state of is looked at after the first of these waits, which doubles up to the second;
+# after so many looks (ten minutes), only the third is between them (seconds).
+FIRST_LOOK = 1.0
+NEXT_LOOK = 4.0
+LATE_LOOK = 30.0
+MANY_LOOKS = 150
+
+POINTS = ("pay:paid:begun", "pay:paid:done", "pay:undo:begun", "pay:undo:done")
+
+
+class Settlement:
+    """Brings orders that are claimed to where they belong.
+
+    Args:
+        store: where orders and steps are kept.
+        payments: takes the money.
+        outbox: gives back what is owed.
+        clock: Unix seconds; another one in tests.
+        lease: how long a claim holds from the beginning of a step (seconds).
+    """
+
+    def __init__(
+        self,
+        store: CartStore,
+        payments: Payments,
+        outbox: Outbox,
+        clock: Callable[[], float] = time.time,
+        lease: float = LEASE,
+    ) -> None:
+        self.store = store
+        self.payments = payments
+        self.outbox = outbox
+        self.clock = clock
+        self._lease = lease
+
+    def claim(self, order_id: str, cart_id: str | None, to: str = PAYING, hurry: bool = True) -> Order | None:
+        """Claim an order, as `Orders.claim` says."""
+        return self.store.claim(order_id, cart_id, self.lease(), to, hurry)
+
+    def lease(self) -> float:
+        """Until when a claim holds that is taken or renewed now (Unix seconds)."""
+        return self.clock() + self._lease
+
+    @contextmanager
+    def at_work(self, order: Order) -> Iterator[None]:
+        """Let a claimed order go when the work on it fails in a way that could not be kept."""
+        try:
+            yield
+        except ClaimLost:
+            raise
+        except Exception:
+            self.let_go(order)
+            raise
+
+    def finish(self, order: Order, digest: str | None) -> None:
+        """Bring an attempt that was left in the middle to its end, for a caller who pays with the card of `digest`.
+
+        Returns when the order is paid or open again; raises PaymentActionRequired while the bank has to be answered,
+        PaymentDeclined when it has refused.
+        """
+        log.info("payment resumed", order_id=order.id, attempt=order.attempt)
+        steps = {step["step"]: step for step in self.store.steps(order.id) if step["attempt"] == order.attempt}
+        if "confirm" not in steps or order.payment is None:
+            self.undo(order, {"error": "left before the money was asked for"})
+            return
+        self.store.keep(order, lease=self.lease())
+        age = self.clock() - steps["confirm"]["began"]
+        same_card = digest is not None and order.card == digest
+        payment = self.settle(order)
+        if payment.state == ACTION and (not same_card or age > BANK_PATIENCE):
+            payment = self.call_off(order)
+        if payment.state == CANCELED:
+            order.payment = None
+            self.undo(order, {"state": CANCELED})
+            return
+        self.outcome(order, payment)
+
+    def settle(self, order: Order) -> Payment:
+        """What has become of the attempt's payment: taken, waiting for the bank, or called off."""
+        payment = self.look(order)
+        if payment.state == OPEN:
+            # Refused, never asked, or still on its way to the bank, and the shopper's own page may yet confirm it.
+            # Calling it off is final: either it can never be taken any more, or it has been.
+            payment = self.call_off(order)
+        return payment
+
+    def look(self, order: Order) -> Payment:
+        """What the provider says of the order's payment; the order is let go when it says nothing."""
+        try:
+            return self.payments.find(order.payment or "")
+        except ShopError:
+            self.let_go(order)
+            raise
+
+    def call_off(self, order: Order) -> Payment:
+        """Make sure that the payment is never taken; or find that it was."""
+        try:
+            return called_off(self.payments, order.payment or "")
+        except ShopError:
+            self.let_go(order)
+            raise
+
+    def outcome(self, order: Order, payment: Payment) -> Order:
+        """Keep what the bank said, and say it."""
+        if payment.state == SUCCEEDED:
+            return self.paid(order, payment)
+        if payment.state == ACTION:
+            order.become(CONFIRMING, int(self.clock()))
+            self.store.keep(order, lease=self.clock() + BANK_LOOK)
+            raise PaymentActionRequired("The card's bank wants its holder to confirm the payment.", payment.action)
+        if payment.state == PROCESSING:
+            self.let_go(order)
+            raise OutcomeUnknown("The bank has not decided yet.", {"retry_after": 2})
+        if payment.state == CANCELED:
+            order.payment = None
+        declined = _declined(payment.decline or {"detail": "The payment was not taken.", "code": payment.state})
+        self.undo(order, {"state": payment.state, "error": str(declined)})
+        raise declined
+
+    def paid(self, order: Order, payment: Payment) -> Order:
+        """The money is taken: the order is paid, and the rest is owed."""
+        now = self.clock()
+        order.become(PAID, int(now))
+        order.document["charge"] = payment.charge
+
+        def also(connection: Any) -> None:
+            self.store.bought(connection, order)
+            for kind in DELIVERIES:
+                self.store.owe(connection, order.id, kind, f"{order.id}:{kind}", now)
+            self.store.note_step(connection, order, "paid", {"charge": payment.charge})
+
+        reached("pay:paid:begun")
+        self.store.keep(order, also=also, outcome={"state": payment.state, "charge": payment.charge})
+        reached("pay:paid:done")
+        log.info("order paid", order_id=order.id, amount=order.amount, currency=order.currency)
+        return order
+
+    def undo(self, order: Order, outcome: dict[str, Any]) -> None:
+        """No money was taken and none will be: give the stock back, and open the order to be paid again.
+
+        Args:
+            outcome: how the step that was open has ended.
+        """
+        key = order.stock_key
+        order.stock_key = None
+        order.become(CREATED, int(self.clock()))
+        reached("pay:undo:begun")
+        self.store.keep(order, also=lambda connection: self.owe_stock(connection, order, key), outcome=outcome)
+        reached("pay:undo:done")
+        if key is not None:
+            self.outbox.deliver(key)
+
+    def owe_stock(self, connection: Any, order: Order, key: str | None) -> None:
+        """Note that what is reserved under `key` has to be given back."""
+        if key is not None:
+            self.store.owe(connection, order.id, RELEASE, key, self.clock())
+
+    def let_go(self, order: Order) -> None:
+        """Leave the order as it is kept, for whoever comes next to take up at once, and for the completer in a while.
+
+        Nothing when it is not claimed any more. Raises nothing: a claim that cannot be written runs out by itself.
+        """
+        if order.claim is None:
+            return
+        try:
+            self.store.let_go(order, self.clock() + wait_to_look(order.looks))
+        except (ShopError, ClaimLost) as error:
+            log.warning("claim kept; it runs out by itself", order_id=order.id, error=str(error))
+
+
+def called_off(payments: Payments, payment_id: str) -> Payment:
+    """Call a payment off: it is CANCELED, or turns out to be SUCCEEDED. Raises as the port does."""
+    payment = payments.cancel(payment_id)
+    if payment.state not in (SUCCEEDED, CANCELED):
+        raise OutcomeUnknown("The bank has not decided yet.", {"retry_after": 2})
+    return payment
+
+
+def wait_to_look(looks: int) -> float:
+    """How long to wait before what was looked at `looks` times without an answer is looked at again (seconds)."""
+    longest = NEXT_LOOK if looks < MANY_LOOKS else LATE_LOOK
+    # Spread, so that orders which met one outage do not all come back in the same moment.
+    return min(longest, FIRST_LOOK * 2 ** min(looks, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - not secret
+
+
+def _declined(decline: dict[str, Any]) -> PaymentDeclined:
+    return PaymentDeclined(decline["detail"], {name: decline.get(name) for name in ("code", "decline_code")})

@@ -1,0 +1,150 @@
+"""The tables of the cart service, and what each of its stores begins with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import RowMapping
+
+from chassis.database import Database
+
+metadata = sa.MetaData()
+
+items = sa.Table(
+    "cart_items",
+    metadata,
+    sa.Column("cart_id", sa.String(128), primary_key=True),
+    sa.Column("sku", sa.String(255), primary_key=True),
+    sa.Column("product_id", sa.String(255), nullable=False),
+    sa.Column("quantity", sa.Integer, nullable=False),
+    sa.Column("added", sa.Float(53), nullable=False),
+)
+
+# Which additions a cart has had already: a message that is delivered again must not add twice.
+additions = sa.Table(
+    "cart_additions",
+    metadata,
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("added", sa.Float(53), nullable=False),
+)
+
+# `claim`, `holder` and `lease` say who is at work on an order and until when; with no holder, `lease` is when the
+# completer looks at it again, for the `looks`-th time.
+orders = sa.Table(
+    "orders",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("key", sa.String(255), nullable=False, unique=True),
+    sa.Column("cart_id", sa.String(128), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("email", sa.String(320), nullable=False),
+    sa.Column("document", sa.JSON, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("payment", sa.String(255)),
+    sa.Column("shipment", sa.String(255)),
+    sa.Column("stock_key", sa.String(255)),
+    sa.Column("card", sa.String(64)),
+    sa.Column("claim", sa.String(64)),
+    sa.Column("holder", sa.String(64)),
+    sa.Column("lease", sa.Float(53), nullable=False),
+    sa.Column("looks", sa.Integer, nullable=False),
+    sa.Column("created", sa.Float(53), nullable=False),
+    sa.Index("orders_newest", "created", "id"),
+    sa.Index("orders_status", "status", "lease"),
+    sa.Index("orders_payment", "payment"),
+    sa.Index("orders_shipment", "shipment"),
+)
+
+steps = sa.Table(
+    "purchase_steps",
+    metadata,
+    sa.Column("order_id", sa.String(64), primary_key=True),
+    sa.Column("attempt", sa.Integer, primary_key=True),
+    sa.Column("step", sa.String(32), primary_key=True),
+    sa.Column("began", sa.Float(53), nullable=False),
+    sa.Column("ended", sa.Float(53)),
+    sa.Column("outcome", sa.JSON),
+)
+
+# `due` is when a thing is tried next, or, while somebody has it in hand, until when.
+owed = sa.Table(
+    "owed",
+    metadata,
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("order_id", sa.String(64), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("since", sa.Float(53), nullable=False),
+    sa.Column("due", sa.Float(53), nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("claim", sa.String(64)),
+    sa.Column("holder", sa.String(64)),
+    sa.Column("answer", sa.JSON),
+    sa.Column("error", sa.Text),
+    sa.Index("owed_due", "state", "due"),
+    sa.Index("owed_order", "order_id"),
+)
+
+# Money on its way back. `lease` and `looks` are as of an order; `provider_id` is what the provider calls it.
+refunds = sa.Table(
+    "refunds",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("order_id", sa.String(64), nullable=False),
+    sa.Column("key", sa.String(255), nullable=False, unique=True),
+    sa.Column("payment", sa.String(255), nullable=False),
+    sa.Column("amount", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("provider_id", sa.String(255), unique=True),
+    sa.Column("claim", sa.String(64)),
+    sa.Column("holder", sa.String(64)),
+    sa.Column("lease", sa.Float(53), nullable=False),
+    sa.Column("looks", sa.Integer, nullable=False),
+    sa.Column("began", sa.Float(53), nullable=False),
+    sa.Column("ended", sa.Float(53)),
+    sa.Column("error", sa.Text),
+    sa.Index("refunds_order", "order_id"),
+    sa.Index("refunds_state", "state", "lease"),
+)
+
+# How far the service has read what another one tells in sequence.
+cursors = sa.Table(
+    "cursors",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("seen", sa.BigInteger, nullable=False),
+)
+
+
+class ClaimLost(Exception):
+    """The claim ran out or its holder was taken for gone, and somebody else has taken the work up."""
+
+
+class Store:
+    """What every store here begins with; each method of theirs is one transaction.
+
+    Args:
+        database: the cart service's own.
+        clock: Unix seconds; another one in tests.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    @property
+    def database(self) -> Database:
+        """The service's database, for what else is kept in it."""
+        return self._database
+
+    def ping(self) -> None:
+        self._database.ping()
+
+
+def plain(row: RowMapping) -> dict[str, Any]:
+    """A row as it can be sent: SQLAlchemy names columns by a str of its own, which the JSON of the wire does not take
+    for a key."""
+    return {str(name): value for name, value in row.items()}
