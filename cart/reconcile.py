@@ -6,19 +6,18 @@ proposed where it can take no money, give none back, and lose nothing that a per
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from cart.order import CANCELED, CONFIRMING, FULFILLED, PAID, PAYING, Order
+from cart.order import AT_WORK, CANCELED, CONFIRMING, Order
 from cart.payments import ACTION, OPEN, SUCCEEDED
 from contracts.differences import Difference
 
 # What `CartService.mend` can do.
-FINISH, CALL_OFF, TAKE_UP, OWE, GIVE_BACK = "finish", "call off", "take up", "owe", "give back"
+FINISH, CALL_OFF, TAKE_UP, OWE, AGAIN, GIVE_BACK = "finish", "call off", "take up", "owe", "again", "give back"
 
-# What is owed once an order is paid, by the names that the outbox has for them.
-LABEL = "label"
-OWED = (LABEL, "email", "sms")
+# Somebody is at work on such an order, or its shopper's bank is.
+UNDER_WAY = (*AT_WORK, CONFIRMING)
 
 REFUND_BY_HAND = "refund it in Stripe's dashboard, if it is nobody's"
 
@@ -114,7 +113,7 @@ def compare_payments(
     return found
 
 
-def compare_missing(ids: Iterable[str], by_payment: Mapping[str, Order]) -> list[Difference]:
+def compare_missing(ids: Iterable[str], by_payment: Mapping[str, Order], until: float) -> list[Difference]:
     """What to say of orders whose payment the provider does not know at all."""
     return [
         Difference(
@@ -125,7 +124,21 @@ def compare_missing(ids: Iterable[str], by_payment: Mapping[str, Order]) -> list
             advice="is this the key of the account that took it?",
         )
         for payment in ids
-        if payment in by_payment
+        if payment in by_payment and not under_way(by_payment[payment], until)
+    ]
+
+
+def compare_missing_refunds(refunds: Iterable[Refunded]) -> list[Difference]:
+    """What to say of refunds of ours that the provider does not know at all."""
+    return [
+        Difference(
+            "refund unknown at Stripe",
+            refund.order_id or refund.id,
+            str(refund),
+            f"Stripe says: no such refund ({refund.id})",
+            advice="is this the key of the account that gave it?",
+        )
+        for refund in refunds
     ]
 
 
@@ -175,7 +188,7 @@ def _payment(payment: Listed, order: Order, until: float) -> Difference | None:
         if mine or order.payment is None:
             return mendable("payment taken, order not paid", "finish the order", FINISH)
         return by_hand("charge that its order does not name", REFUND_BY_HAND)
-    if mine and order.status in (PAYING, CONFIRMING) and order.lease <= until:
+    if mine and order.status in UNDER_WAY and order.lease <= until:
         return mendable("payment stands still", "take it up where it stands", FINISH)
     return None
 
@@ -209,116 +222,3 @@ def compare_refunds(
                 )
             )
     return found
-
-
-def compare_orders(
-    orders: Iterable[Order],
-    owed: Mapping[str, Mapping[str, str]],
-    held: Collection[str],
-    labels: Mapping[str, bool],
-    until: float,
-) -> list[Difference]:
-    """What our orders and the shop's other books say differently.
-
-    Args:
-        orders: a page of them.
-        owed: order id -> kind -> state of what is owed for it.
-        held: the reservations, of those that these orders name, that hold stock.
-        labels: shipment id -> whether it has a label that was not given back.
-    """
-    found: list[Difference] = []
-    for order in orders:
-        if under_way(order, until):
-            continue
-        rows = owed.get(order.id, {})
-        fix = {"order": order.id}
-        if order.status in (PAID, FULFILLED):
-            missing = [kind for kind in OWED if kind not in rows]
-            if missing:
-                words = ", ".join(missing)
-                found.append(
-                    Difference(
-                        "paid, and nothing owed",
-                        order.id,
-                        said(order),
-                        f"the outbox says: no {words}",
-                        f"owe it {words}",
-                        fix={"do": OWE, **fix},
-                    )
-                )
-            if order.stock_key is None or order.stock_key not in held:
-                found.append(
-                    Difference(
-                        "sold, and not taken from stock",
-                        order.id,
-                        said(order),
-                        f"products says: nothing held ({order.stock_key or 'no reservation'})",
-                        advice="count the shelf, and put what is there",
-                    )
-                )
-        if order.status in (PAYING, CONFIRMING) and order.payment is None and order.lease <= until:
-            found.append(
-                Difference(
-                    "payment stands still",
-                    order.id,
-                    said(order),
-                    "Stripe says: was not asked",
-                    "take it up where it stands",
-                    fix={"do": FINISH, **fix},
-                )
-            )
-        found += _label(order, rows, labels)
-    return found
-
-
-def _label(order: Order, rows: Mapping[str, str], labels: Mapping[str, bool]) -> list[Difference]:
-    shipment = order.document.get("upstream_id")
-    bought = labels.get(shipment or "", False)
-    if order.status in (PAID, FULFILLED) and rows.get(LABEL) == "done" and not bought:
-        kind, theirs, advice = (
-            "label lost",
-            f"shipping says: no label ({shipment})",
-            "see what Shippo's list says of it",
-        )
-    elif bought and not order.settled:
-        kind, theirs, advice = "label of an order that is not paid", f"shipping says: bought ({shipment})", "refund it"
-    else:
-        return []
-    return [Difference(kind, order.id, said(order), theirs, advice=advice)]
-
-
-def compare_holds(
-    holds: Iterable[str], orders: Mapping[str, Order], releasing: Collection[str], until: float
-) -> list[Difference]:
-    """The reservations that hold stock for nobody.
-
-    Args:
-        holds: their keys, none younger than the grace.
-        orders: the orders that these keys are made of, by the order's id.
-        releasing: the keys that are to be released already.
-    """
-    found = []
-    for key in holds:
-        order = orders.get(order_of(key))
-        if key in releasing or (order is not None and (under_way(order, until) or _holds(order, key))):
-            continue
-        found.append(
-            Difference(
-                "stock held for nobody",
-                key if order is None else order.id,
-                "no such order" if order is None else said(order),
-                f"products says: held ({key})",
-                "give it back",
-                fix={"do": GIVE_BACK, "key": key, "order": order_of(key)},
-            )
-        )
-    return found
-
-
-def order_of(key: str) -> str:
-    """The id of the order that a reservation's key is made of: ``or_…:1:stock``."""
-    return key.partition(":")[0]
-
-
-def _holds(order: Order, key: str) -> bool:
-    return order.stock_key == key and (order.status in (PAYING, CONFIRMING) or order.status in (PAID, FULFILLED))

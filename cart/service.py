@@ -12,12 +12,16 @@ from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 
 from cart import order as orders
+from cart.audit import OrderAudit
+from cart.audit_books import AuditBooks
 from cart.completer import SWEEP, Lane, sweep, sweeper
+from cart.mending import Mending
 from cart.order import Order, with_shipment
 from cart.outbox import EMAIL, FAILED, HAND, LABEL, RELEASE, SMS, VOID, Outbox
 from cart.purchase import Purchase
 from cart.settlement import LEASE, Settlement
 from cart.store import CartStore
+from cart.stripe_lists import StripeLists
 from cart.stripe_payments import StripePayments
 from chassis import deadline
 from chassis.database import StoreProvider
@@ -251,6 +255,27 @@ class CartService:
         return {"replayed": self.store.owe_again(kind=kind)}
 
     @rpc(expected_exceptions=ShopError)
+    def audit(
+        self,
+        part: str,
+        cursor: str | None = None,
+        since: float = 0.0,
+        until: float = 9e12,
+        ids: list[str] | None = None,
+    ) -> dict[str, Any]:
+        """One page of our orders beside what Stripe, products and shipping have; see `cart.audit.OrderAudit.page`."""
+        lists = StripeLists(self.payments)
+        audit = OrderAudit(AuditBooks(self.store.database), lists, self.products, self.shipping)
+        return audit.page(part, cursor, since, until, ids)
+
+    @rpc(expected_exceptions=ShopError)
+    def mend(self, fix: dict[str, Any]) -> str:
+        """Do what a difference that `audit` found proposed; see `cart.mending.Mending.mend`."""
+        outbox = self._outbox()
+        books = AuditBooks(self.store.database)
+        return Mending(self.store, books, self._purchase(outbox), outbox, self._refunded).mend(fix)
+
+    @rpc(expected_exceptions=ShopError)
     def health(self) -> dict[str, str]:
         """Is the service there, and its database? Raises Unavailable."""
         self.store.ping()
@@ -294,6 +319,10 @@ class CartService:
 
     def _settlement(self, outbox: Outbox) -> Settlement:
         return Settlement(self.store, self.payments, outbox, lease=max(LEASE, self.settings.pay_timeout))
+
+    def _refunded(self, payment_id: str) -> None:
+        """Bring the refunds of a payment to what Stripe says now."""
+        raise Conflict(f"The refunds of {payment_id} cannot be taken up.")
 
     def _outbox(self) -> Outbox:
         hand = HAND + self.settings.rpc_timeout

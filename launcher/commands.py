@@ -26,6 +26,9 @@ Usage: ./install_run_project [command]
   status               what runs, and whether the gateway is ready
   logs [part] [-f]     the last lines of the logs; -f: and all that follows
   shell                Nameko's shell on the running shop, or on a script from standard input
+  reconcile [...]      compare all books with the providers' lists; --repair: and mend; --since DAYS; --help
+  failed               what was given up: deliveries, providers' events
+  replay KEY | --all   try again what was given up
   migrate              bring the databases up to date
   test [argument ...]  style, types and tests; with arguments, pytest alone with those
   bench NAME [...]     measure
@@ -33,7 +36,7 @@ Usage: ./install_run_project [command]
 
 The variables it knows are in .env.example; GATEWAY_PORT, SANDBOX_PORT, VAR_DIR and AMQP_URI let two copies run."""
 
-OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, MISUSED, UNKNOWN, INTERRUPTED = 0, 1, 2, 2, 130
 ONE_BREATH = 1.0  # seconds
 _last_interrupt = [float("-inf")]
 
@@ -52,6 +55,9 @@ def main(arguments: Sequence[str]) -> int:
         "status": _status,
         "logs": _logs,
         "shell": _shell,
+        "reconcile": _reconcile,
+        "failed": _failed,
+        "replay": _replay,
         "migrate": _migrate,
         "test": checks.run,
         "bench": _bench,
@@ -62,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     if name not in commands:
         screen.errors.print(f"There is no command {name!r}.\n\n{USAGE}", markup=False)
         return MISUSED
-    if rest and name not in ("logs", "shell", "test", "bench"):
+    if rest and name not in ("logs", "shell", "reconcile", "replay", "test", "bench"):
         screen.errors.print(f"{name} takes no arguments.\n\n{USAGE}", markup=False)
         return MISUSED
     try:
@@ -168,12 +174,32 @@ def _logs(arguments: Sequence[str]) -> int:
 
 
 def _shell(arguments: Sequence[str]) -> int:
+    return _become("launcher.shell", arguments)
+
+
+def _reconcile(arguments: Sequence[str]) -> int:
+    try:
+        return _become("launcher.reconcile", arguments)
+    except Problem as problem:
+        screen.errors.print(str(problem), markup=False)
+        return UNKNOWN  # not 1, which says that there are differences
+
+
+def _failed(_: Sequence[str]) -> int:
+    return _become("launcher.given_up", ["list"])
+
+
+def _replay(arguments: Sequence[str]) -> int:
+    return _become("launcher.given_up", ["replay", *arguments])
+
+
+def _become(module: str, arguments: Sequence[str]) -> int:
+    """Run a module in this process's place, on the running shop."""
     shop = _running_shop()
     env = shop.process_env(shop.amqp_uri)
-    shell = [sys.executable, "-m", "launcher.shell", *arguments]
     sys.stdout.flush()
     os.chdir(ROOT)
-    os.execve(sys.executable, shell, env)  # noqa: S606
+    os.execve(sys.executable, [sys.executable, "-m", module, *arguments], env)  # noqa: S606
     return FAILED
 
 

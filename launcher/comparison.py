@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.differences import Difference
-from launcher.running_services import Services
 from launcher.problem import Problem
+from launcher.running_services import Services
 
 # What a list did not have is asked for one by one: so many in one call, which has to end in time.
 ONE_BY_ONE = 10

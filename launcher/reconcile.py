@@ -9,13 +9,12 @@ from collections.abc import Sequence
 
 from nameko.exceptions import RemoteError
 
-from chassis.settings import Settings
 from contracts.differences import Difference
 from contracts.errors import ShopError
 from launcher.comparison import Comparison, Part
-from launcher.running_services import Services
 from launcher.problem import Problem
-from launcher.screen import console, errors, say
+from launcher.running_services import Services
+from launcher.screen import console, errors, printable, say
 
 AGREED, DIFFERENT, TROUBLE, INTERRUPTED = 0, 1, 2, 130
 # What is younger than this (seconds) may be under way: longer than any payment, purchase or message takes.
@@ -28,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     """Compare, and mend when told to; 0 when all agrees, 1 when something differs, 2 when it cannot be known."""
     options = _options(arguments)
     try:
-        with Services(Settings.load().amqp_uri) as services:
+        with Services.running() as services:
             left = Run(services, options.since, options.grace, options.repair).all()
             if options.repair and left:
                 say("\nCompared again:")
@@ -71,7 +70,7 @@ class Run:
             for service, difference in Comparison(self._services, self._since, self._until, looked).differences():
                 found += 1
                 mendable += bool(difference.repair)
-                say(_printable(difference.line()))
+                say(printable(difference.line()))
                 if self._repair and difference.repair:
                     mended += self._mend(service, difference)
         self._sum_up(found, mendable, mended)
@@ -81,9 +80,9 @@ class Run:
         try:
             done = self._services.tell(service, "mend", difference.fix)
         except (ShopError, RemoteError) as error:
-            say(_printable(f"  not mended: {error}"))
+            say(printable(f"  not mended: {error}"))
             return False
-        say(_printable(f"  mended: {done}"))
+        say(printable(f"  mended: {done}"))
         return True
 
     def _sum_up(self, found: int, mendable: int, mended: int) -> None:
@@ -99,11 +98,6 @@ class Run:
 
 def _differences(number: int) -> str:
     return f"{number} difference{'' if number == 1 else 's'}"
-
-
-def _printable(text: str) -> str:
-    # Some of it was written at a provider: it must not command a terminal.
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

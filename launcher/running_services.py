@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from types import TracebackType
 from typing import Any
@@ -28,6 +29,14 @@ class Services:
 
     def __init__(self, amqp_uri: str) -> None:
         self._client = RpcClient(amqp_uri, name="operator")
+
+    @classmethod
+    def running(cls) -> Services:
+        """Those of the shop that this process belongs to. Raises Problem."""
+        uri = os.environ.get("AMQP_URI")
+        if not uri:
+            raise Problem("AMQP_URI has to say where the shop's message broker is.")
+        return cls(uri)
 
     def __enter__(self) -> Services:
         self._client.start()

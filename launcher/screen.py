@@ -23,6 +23,11 @@ def say(sentence: str) -> None:
     console.print(sentence, markup=False)
 
 
+def printable(text: str) -> str:
+    """A line that was partly written elsewhere: it must not command a terminal, nor look like two."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 class Steps(Progress):
     """Shows each wait while it lasts, and how long it took."""
 

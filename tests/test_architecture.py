@@ -19,6 +19,7 @@ RULES = (
     "cart/order.py",
     "cart/payments.py",
     "cart/reconcile.py",
+    "cart/reconcile_books.py",
     "products/catalog.py",
     "products/stock.py",
     "shipping/shipment.py",
@@ -29,6 +30,8 @@ RULES = (
     "notifications/reconcile.py",
     "notifications/email.py",
     "notifications/sms.py",
+    "notifications/progress.py",
+    "shipping/whereabouts.py",
 )
 # The rules of mail are written as templates, and Jinja renders those without knowing of the shop.
 ALLOWED_IN_RULES = {"notifications/messages.py": {"jinja2"}}

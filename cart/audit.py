@@ -1,0 +1,131 @@
+"""The shop's orders beside what Stripe, products and shipping say of them, a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from cart.audit_books import AuditBooks
+from cart.order import CANCELED
+from cart.reconcile import (
+    Listed,
+    Refunded,
+    compare_missing,
+    compare_missing_refunds,
+    compare_payments,
+    compare_refunds,
+)
+from cart.reconcile_books import compare_holds, compare_orders, order_of
+from contracts.differences import page
+from contracts.errors import InvalidRequest
+
+
+class Lists(Protocol):
+    """What the provider has. All raise as `Payments.find` does."""
+
+    def payments(self, after: str | None, since: float) -> tuple[list[Listed], str | None]:
+        """A page of the payments made since then, and where the next one begins."""
+
+    def refunds(self, after: str | None, since: float) -> tuple[list[Refunded], str | None]:
+        """The same of refunds."""
+
+    def payment(self, payment_id: str) -> Listed | None:
+        """One payment, or None when there is none."""
+
+    def refund(self, refund_id: str) -> Refunded | None:
+        """One refund, or None when there is none."""
+
+
+class OrderAudit:
+    """Compares.
+
+    Args:
+        books: our orders.
+        lists: the provider's payments and refunds.
+        products, shipping: the services, as a worker sees them.
+    """
+
+    def __init__(self, books: AuditBooks, lists: Lists, products: Any, shipping: Any) -> None:
+        self._books = books
+        self._lists = lists
+        self._products = products
+        self._shipping = shipping
+
+    def page(
+        self, part: str, cursor: str | None, since: float, until: float, ids: Sequence[str] | None
+    ) -> dict[str, Any]:
+        """One page of a part, as `contracts.differences.page`.
+
+        Args:
+            part: "payments" and "refunds" (Stripe's lists), "orders" and "returns" (ours), "stock" (products').
+            cursor: from the page before; None for the first.
+            since, until: what was made between these (Unix seconds).
+            ids: instead of a page, ask Stripe for these payments or refunds of ours.
+        """
+        if ids is not None and part in ("payments", "refunds"):
+            return self._payments_by_id(ids, until) if part == "payments" else self._refunds_by_id(ids, until)
+        parts = {
+            "payments": self._payments,
+            "refunds": self._refunds,
+            "orders": self._orders,
+            "returns": self._returns,
+            "stock": self._stock,
+        }
+        if ids is not None or part not in parts:
+            raise InvalidRequest(f"There is no part {part!r} to compare.", {"errors": {"part": ["no such part"]}})
+        return parts[part](cursor, since, until)
+
+    def _payments(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
+        # The provider first, so that what we say is never the older of the two.
+        found, following = self._lists.payments(cursor, since)
+        return page(len(found), self._compared(found, until), following, seen=[each.id for each in found])
+
+    def _payments_by_id(self, ids: Sequence[str], until: float) -> dict[str, Any]:
+        asked = {each: self._lists.payment(each) for each in ids}
+        there = [payment for payment in asked.values() if payment is not None]
+        gone = [each for each, payment in asked.items() if payment is None]
+        missing = compare_missing(gone, self._books.by_payment(gone), until)
+        return page(0, [*self._compared(there, until), *missing])
+
+    def _compared(self, found: list[Listed], until: float) -> list[Any]:
+        by_payment = self._books.by_payment([each.id for each in found])
+        orders = self._books.by_id({each.order_id for each in found if each.order_id and each.id not in by_payment})
+        return compare_payments(found, orders, by_payment, until)
+
+    def _refunds(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
+        found, following = self._lists.refunds(cursor, since)
+        return page(len(found), self._compared_refunds(found, until), following, seen=[each.id for each in found])
+
+    def _refunds_by_id(self, ids: Sequence[str], until: float) -> dict[str, Any]:
+        asked = {each: self._lists.refund(each) for each in ids}
+        there = [refund for refund in asked.values() if refund is not None]
+        gone = self._books.refunds_by_id([each for each, refund in asked.items() if refund is None])
+        return page(0, [*self._compared_refunds(there, until), *compare_missing_refunds(gone.values())])
+
+    def _compared_refunds(self, found: list[Refunded], until: float) -> list[Any]:
+        by_payment = self._books.by_payment({each.payment for each in found})
+        return compare_refunds(found, self._books.refunds_by_id([each.id for each in found]), by_payment, until)
+
+    def _orders(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
+        orders, following = self._books.page(cursor, since, until)
+        keys = [order.stock_key for order in orders if order.stock_key]
+        shipments = [order.document["upstream_id"] for order in orders if order.document.get("upstream_id")]
+        held = set(self._products.held(keys)) if keys else set()
+        labelled = set(self._shipping.labelled(shipments)) if shipments else set()
+        owed = self._books.owed_for([order.id for order in orders])
+        # Read again: what the other services said may be newer than the page.
+        now = self._books.by_id([order.id for order in orders])
+        found = compare_orders(now.values(), owed, held, labelled, until)
+        # A payment that was called off is none that anybody relies on.
+        known = [order.payment for order in orders if order.payment and order.status != CANCELED]
+        return page(len(orders), found, following, known=known)
+
+    def _returns(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
+        refunds, following = self._books.refund_page(cursor, since, until)
+        return page(len(refunds), [], following, known=[refund.id for refund in refunds])
+
+    def _stock(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
+        held = self._products.audit(cursor, since, until)
+        orders = self._books.by_id({order_of(key) for key in held["keys"]})
+        found = compare_holds(held["keys"], orders, self._books.still_owed(held["keys"]), until)
+        return page(len(held["keys"]), found, held["next"])

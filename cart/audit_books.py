@@ -1,0 +1,98 @@
+"""What a comparison reads of the cart service's tables: pages of it, and what belongs to such a page."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import sqlalchemy as sa
+
+from cart.order import Order
+from cart.order_store import found, read_order
+from cart.owed_store import OWED, OwedThings
+from cart.reconcile import Refunded
+from cart.tables import orders, owed, refunds
+from contracts.errors import Conflict
+
+PAGE = 100
+
+
+class AuditBooks(OwedThings):
+    """Orders, refunds and what is owed, as they are compared."""
+
+    def page(self, cursor: str | None, since: float, until: float) -> tuple[list[Order], str | None]:
+        """A page of the orders placed between two moments, oldest first, and the cursor of the next one."""
+        wanted = [orders.c.created >= since, orders.c.created <= until]
+        with self._database.read() as connection:
+            if cursor is not None:
+                last = connection.execute(sa.select(orders.c.created).where(orders.c.id == cursor)).scalar_one()
+                wanted.append(sa.tuple_(orders.c.created, orders.c.id) > sa.tuple_(sa.literal(last), cursor))
+            query = sa.select(orders).where(*wanted).order_by(orders.c.created, orders.c.id).limit(PAGE + 1)
+            rows = connection.execute(query).mappings().all()
+        page = [read_order(row) for row in rows[:PAGE]]
+        return page, page[-1].id if len(rows) > PAGE else None
+
+    def by_id(self, ids: Collection[str]) -> dict[str, Order]:
+        """The orders of those ids, by id."""
+        return {order.id: order for order in self._orders(orders.c.id.in_(sorted(ids)))}
+
+    def by_payment(self, payments: Collection[str]) -> dict[str, Order]:
+        """The orders that these payments are the payment of, by the payment."""
+        return {order.payment or "": order for order in self._orders(orders.c.payment.in_(sorted(payments)))}
+
+    def owed_for(self, ids: Collection[str]) -> dict[str, dict[str, str]]:
+        """What is or was owed for these orders: order id -> kind -> state."""
+        query = sa.select(owed.c.order_id, owed.c.kind, owed.c.state).where(owed.c.order_id.in_(sorted(ids)))
+        kinds: dict[str, dict[str, str]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(query):
+                kinds.setdefault(row.order_id, {})[row.kind] = row.state
+        return kinds
+
+    def still_owed(self, keys: Collection[str]) -> set[str]:
+        """Those of the keys under which something is owed and not done."""
+        query = sa.select(owed.c.key).where(owed.c.key.in_(sorted(keys)), owed.c.state == OWED)
+        with self._database.read() as connection:
+            return set(connection.execute(query).scalars())
+
+    def owe_missing(self, order_id: str, wanted: Mapping[str, str], statuses: Collection[str] | None) -> list[str]:
+        """Owe what an order lacks; the kinds that it lacked.
+
+        Args:
+            wanted: kind -> key.
+            statuses: those in which the order has a right to it; None for any.
+
+        Raises NotFound, Conflict (it is in another status by now).
+        """
+        with self._database.write() as connection:
+            order = read_order(found(connection, order_id, lock=True))
+            if statuses is not None and order.status not in statuses:
+                raise Conflict(f"Order {order_id} is {order.status} by now.")
+            known = set(connection.execute(sa.select(owed.c.key).where(owed.c.order_id == order_id)).scalars())
+            missing = {kind: key for kind, key in wanted.items() if key not in known}
+            for kind, key in missing.items():
+                self.owe(connection, order_id, kind, key, self._clock())
+        return list(missing)
+
+    def refunds_by_id(self, ids: Collection[str]) -> dict[str, Refunded]:
+        """Our refunds, by the provider's id of them."""
+        query = sa.select(refunds).where(refunds.c.provider_id.in_(sorted(ids)))
+        with self._database.read() as connection:
+            return {row.provider_id: _refunded(row) for row in connection.execute(query)}
+
+    def refund_page(self, cursor: str | None, since: float, until: float) -> tuple[list[Refunded], str | None]:
+        """A page of our refunds that the provider has taken, begun between two moments, by id."""
+        wanted = [refunds.c.provider_id.is_not(None), refunds.c.began >= since, refunds.c.began <= until]
+        if cursor is not None:
+            wanted.append(refunds.c.provider_id > cursor)
+        query = sa.select(refunds).where(*wanted).order_by(refunds.c.provider_id).limit(PAGE + 1)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return [_refunded(row) for row in rows[:PAGE]], rows[PAGE - 1].provider_id if len(rows) > PAGE else None
+
+    def _orders(self, condition: sa.ColumnElement[bool]) -> list[Order]:
+        with self._database.read() as connection:
+            return [read_order(row) for row in connection.execute(sa.select(orders).where(condition)).mappings()]
+
+
+def _refunded(row: sa.Row[tuple[object, ...]]) -> Refunded:
+    return Refunded(row.provider_id, row.payment, row.amount, row.state, row.order_id, row.began)

@@ -1,0 +1,136 @@
+"""What a comparison proposed, done where it is still right: every repair looks again before it acts.
+
+None of them takes money or gives any back. What is taken up was taken, or given back, at the provider already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cart.audit_books import AuditBooks
+from cart.order import CANCELED, CREATED, FULFILLED, PAID, Order
+from cart.outbox import DELIVERIES, LABEL, RELEASE, Outbox
+from cart.payments import CANCELED as CALLED_OFF
+from cart.payments import SUCCEEDED
+from cart.purchase import Purchase
+from cart.reconcile import AGAIN, CALL_OFF, FINISH, GIVE_BACK, OWE, TAKE_UP
+from cart.reconcile_books import holds, order_of
+from cart.store import CartStore
+from contracts.errors import Conflict, InvalidRequest, NotFound
+
+
+class Mending:
+    """Mends.
+
+    Args:
+        store: our orders.
+        books: the same, as they are compared.
+        purchase: finishes payments.
+        outbox: delivers what is owed.
+        refunded: brings the refunds of a payment to what the provider says, by the payment's id.
+    """
+
+    def __init__(
+        self,
+        store: CartStore,
+        books: AuditBooks,
+        purchase: Purchase,
+        outbox: Outbox,
+        refunded: Callable[[str], Any],
+    ) -> None:
+        self._store = store
+        self._books = books
+        self._purchase = purchase
+        self._payments = purchase.payments
+        self._outbox = outbox
+        self._refunded = refunded
+
+    def mend(self, fix: dict[str, Any]) -> str:
+        """Do what a difference proposed; what was done, in a sentence.
+
+        Args:
+            fix: the difference's.
+
+        Raises Conflict (it would not be right any more), NotFound, InvalidRequest, and as paying does.
+        """
+        repairs: dict[Any, Callable[[dict[str, Any]], str]] = {
+            FINISH: self._finish,
+            CALL_OFF: self._call_off,
+            TAKE_UP: self._take_up,
+            OWE: self._owe,
+            AGAIN: self._again,
+            GIVE_BACK: self._give_back,
+        }
+        repair = repairs.get(fix.get("do"))
+        if repair is None:
+            raise InvalidRequest("There is no such repair.", {"errors": {"do": ["no such repair"]}})
+        return repair(fix)
+
+    def _finish(self, fix: dict[str, Any]) -> str:
+        order = self._store.order(str(fix.get("order")))
+        payment = order.payment or fix.get("payment")
+        if order.payment is None and payment is not None:
+            self._adopt(order, str(payment))
+        if payment is not None:
+            self._purchase.look_now(str(payment))
+        else:
+            self._purchase.resume(order.id, hurry=True)
+        now = self._store.order(order.id)
+        if now.settled:
+            return f"the order is {now.status}"
+        return f"the order is {now.public_status}; its payment was {'taken up' if payment else 'undone'}"
+
+    def _adopt(self, order: Order, payment_id: str) -> None:
+        """Have an order name the payment that was taken for it."""
+        payment = self._payments.find(payment_id)
+        if payment.state != SUCCEEDED or payment.amount != order.amount:
+            raise Conflict(f"Payment {payment_id} is {payment.state}, {payment.amount}, and not what the order costs.")
+
+        def adopt(order: Order) -> None:
+            if order.status != CREATED or order.payment is not None:
+                raise Conflict(f"Order {order.id} is {order.status} by now.")
+            order.payment = payment_id
+
+        self._store.update(order.id, None, adopt)
+
+    def _call_off(self, fix: dict[str, Any]) -> str:
+        order, payment_id = self._store.order(str(fix.get("order"))), str(fix.get("payment"))
+        if order.status != CANCELED and not (order.settled and order.payment != payment_id):
+            raise Conflict(f"Order {order.id} is {order.status} by now, and may need the payment.")
+        payment = self._payments.cancel(payment_id)
+        if payment.state != CALLED_OFF:
+            raise Conflict(f"Payment {payment_id} is {payment.state} by now.")
+        return f"payment {payment_id} is canceled"
+
+    def _take_up(self, fix: dict[str, Any]) -> str:
+        self._refunded(str(fix.get("payment")))
+        order = self._store.order(str(fix.get("order")))
+        return f"the order is {order.status}, {order.document['amount_returned'] or 0} returned"
+
+    def _owe(self, fix: dict[str, Any]) -> str:
+        order = self._store.order(str(fix.get("order")))
+        wanted = {kind: f"{order.id}:{kind}" for kind in DELIVERIES}
+        missing = self._books.owe_missing(order.id, wanted, (PAID, FULFILLED))
+        self._outbox.deliver_order(order.id)
+        return f"owed: {', '.join(missing) or 'nothing that was not'}"
+
+    def _again(self, fix: dict[str, Any]) -> str:
+        key = f"{self._store.order(str(fix.get('order'))).id}:{LABEL}"
+        if not self._store.owe_again(key):
+            raise Conflict(f"{key} is not given up any more.")
+        self._outbox.deliver(key)
+        return f"{key}: {self._store.owed(key=key)[0]['state']}"
+
+    def _give_back(self, fix: dict[str, Any]) -> str:
+        key = str(fix.get("key"))
+        try:
+            order = self._store.order(order_of(key))
+        except NotFound:
+            self._outbox.products.release(key)
+            return f"{key} is given back"
+        if holds(order, key):
+            raise Conflict(f"Order {order.id} is {order.status} by now, and holds it.")
+        self._books.owe_missing(order.id, {RELEASE: key}, None)
+        self._outbox.deliver(key)
+        return f"{key}: {'given back' if self._store.owed(key=key)[0]['state'] == 'done' else 'owed'}"
