@@ -1,8 +1,9 @@
 """Doubles of the four services, on the real wire: `python stub_services.py products cart …`.
 
 Every verb answers what it was asked (``service``, ``verb``, ``args``, ``request_id``) together with what routes take
-out of an answer. An argument ``fail-KIND`` makes the verb raise that ShopError, ``fail-bug`` a bug, ``hang-SECONDS``
-makes it late. `health` does what the file ``$STUB_CONTROL/<service>`` says.
+out of an answer, and the headers of an `Idempotency-Key` (``once``), which each of them honours. An argument
+``fail-KIND`` makes the verb raise that ShopError, ``fail-bug`` a bug, ``hang-SECONDS`` makes it late. `health` does
+what the file ``$STUB_CONTROL/<service>`` says.
 """
 
 from __future__ import annotations
@@ -17,14 +18,19 @@ from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import structlog  # noqa: E402
+import yaml  # noqa: E402
+from nameko.cli.main import setup_yaml_parser  # noqa: E402
+from nameko.extensions import DependencyProvider  # noqa: E402
 from nameko.runners import ServiceRunner  # noqa: E402
 
+from chassis.database import StoreProvider  # noqa: E402
 from chassis.entrypoint import rpc  # noqa: E402
 from contracts import errors  # noqa: E402
 
 VERBS = {
     "products": "create update get list delete",
-    "cart": "create items buy set_quantity remove clear checkout choose_shipping pay order orders ship stripe_event",
+    "cart": "create items buy set_quantity remove clear checkout choose_shipping pay order orders ship cancel refund "
+    "stripe_event",
     "shipping": "list rates label tracking shippo_event",
     "notifications": "send_email send_sms twilio_event sendgrid_event",
 }
@@ -32,10 +38,26 @@ FACTS = {
     "InvalidRequest": {"errors": {"quality": ["too many"]}},
     "PaymentDeclined": {"code": "card_declined", "decline_code": "insufficient_funds", "secret": "internal"},
     "PaymentActionRequired": {"client_secret": "pi_1_secret_2", "next_action": {"type": "redirect_to_url"}},
+    "KeyInProgress": {"retry_after": 1},
+    "KeyReused": {"errors": {"Idempotency-Key": ["was used"]}},
     "Refused": {"errors": {"address": ["unknown"]}},
     "Unavailable": {"retry_after": 7.4},
     "OutcomeUnknown": {"retry_after": 0},
 }
+
+
+class Nothing:
+    """A store that keeps nothing; beside it, as beside every store, is what `chassis.once` keeps."""
+
+    def __init__(self, _database: Any) -> None:
+        pass
+
+
+class HeadersProvider(DependencyProvider):
+    """What came with the call because of an `Idempotency-Key`."""
+
+    def get_dependency(self, worker_ctx: Any) -> list[str]:
+        return [worker_ctx.data[name] for name in ("once_key", "once_body") if name in worker_ctx.data]
 
 
 def strings(value: Any) -> list[str]:
@@ -72,11 +94,12 @@ def double(service: str) -> type:
                 "service": service,
                 "verb": verb,
                 "args": args,
+                "once": self.headers,
                 "request_id": structlog.contextvars.get_contextvars().get("request_id"),
             }
 
         method.__name__ = verb
-        return rpc(expected_exceptions=errors.ShopError)(method)
+        return rpc(expected_exceptions=errors.ShopError, once=True)(method)
 
     def health(self: Any) -> dict[str, str]:
         control = Path(os.environ["STUB_CONTROL"], service)
@@ -88,17 +111,14 @@ def double(service: str) -> type:
         return {"status": "ok", "database": "ok"}
 
     verbs = {verb: answering(verb) for verb in VERBS[service].split()}
-    return type(service.title(), (), {"name": service, "health": rpc(health), **verbs})
+    provided = {"headers": HeadersProvider(), "answers": StoreProvider(Nothing)}
+    return type(service.title(), (), {"name": service, "health": rpc(health), **provided, **verbs})
 
 
 if __name__ == "__main__":
-    runner = ServiceRunner(
-        {
-            "AMQP_URI": os.environ["AMQP_URI"],
-            "SERVICE_CONTAINER_CLS": "chassis.container.ShopContainer",
-            "max_workers": 120,
-        }
-    )
+    setup_yaml_parser()
+    settings = yaml.safe_load(Path("config.yml").read_text(encoding="utf-8"))
+    runner = ServiceRunner({**settings, "DATABASE_URL": "sqlite://", "max_workers": 120})
     for name in sys.argv[1:]:
         runner.add_service(double(name))
     runner.start()

@@ -152,6 +152,14 @@ def test_an_admin_reads_every_order_and_a_shopper_their_own(app: Callable[..., A
     assert cart_of(app()(route, Authorization="Bearer anything")) == "default"
 
 
+def test_an_admin_cancels_any_order_and_a_shopper_their_own(app: Callable[..., Ask]) -> None:
+    route = next(route for route in ROUTES if route.call == "cart.cancel")
+    ask = app(admin_api_keys=KEYS, cart_id_required=True)
+    assert cart_of(ask(route, Authorization=f"Bearer {KEYS[0]}", Idempotency_Key="k")) is None
+    assert cart_of(ask(route, Authorization="Bearer wrong", Cart_Id="cart_a", Idempotency_Key="k")) == "cart_a"
+    assert ask(route, Authorization="Bearer wrong").status_code == 400
+
+
 def test_real_money_needs_admin_keys(settings: Settings, client: RpcClient) -> None:
     live = replace(settings, stripe=replace(settings.stripe, live=True))
     with pytest.raises(ValueError, match="ADMIN_API_KEYS"):

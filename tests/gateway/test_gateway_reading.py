@@ -203,6 +203,8 @@ WRONG: list[tuple[str, str, dict[str, Any], str, list[Any]]] = [
     ("POST", "/api/cart/paid/", PAYMENT, "order_id", [..., "", None, 5]),
     ("POST", "/api/cart/paid/", PAYMENT, "cart", [..., "", None, 5, "4242424242424242", "card_1", "tok_", "tok_a b"]),
     ("POST", "/api/cart/paid/", PAYMENT, "card", ["tok_visa"]),
+    ("POST", "/api/orders/or_1/refund/", {}, "amount", [0, -1, 1.5, "5", True, None, 100_000_000, 2**70]),
+    ("POST", "/api/orders/or_1/cancel/", {}, "amount", [5]),
     ("POST", "/api/shipments/", ORDER, "items", [..., None, {}, [], "x", [{"type": "tax"}]]),
     ("POST", "/api/shipments/", ORDER, "items.0.parent", [..., None, "", 5]),
     ("POST", "/api/shipments/", ORDER, "items.0.quantity", [..., None, 0, -1, "2", True, 10_001]),
