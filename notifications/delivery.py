@@ -3,88 +3,40 @@ can be."""
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
-from contracts.errors import Conflict, OutcomeUnknown, ShopError, Unavailable
+from chassis.points import reached
+from contracts.errors import OutcomeUnknown, ShopError, Unavailable
 from notifications.email import Mailer
 from notifications.messages import Mail, Sms
+from notifications.record import Record, Records, State
 from notifications.sms import SentSms, Texter
 
+POINTS = (
+    *("email:send:begun", "email:send:asked", "email:send:done"),
+    *("sms:send:begun", "sms:send:asked", "sms:send:done", "sms:resolve:asked"),
+)
+
 # A claim outlives the longest call to a provider by this much, and is renewed before the message is sent: who finds it
-# run out may take over from a sender that died.
+# run out may take over from a sender that hangs. That of a sender that died is void within seconds.
 CLAIM_MARGIN_SECONDS = 4.0
-# A message that got no answer may still be under way at the provider. Only when it does not know of it so long after
-# the attempt ended was it not sent.
-SETTLE_SECONDS = 5.0
-# How long a second sender of the same message waits for the first, and how often it looks.
-WAIT_SECONDS = 10.0
+# A message that nobody saw the end of may still be under way at the provider: for as long as the provider may take to
+# answer, counted from its beginning, and for this long after its sender gave up. Only when the provider does not know
+# of it after that was it not sent.
+SETTLE_SECONDS = 3.0
+# How long that is waited for within a call, how often the provider is asked meanwhile, and what is left of the caller's
+# time to send. A caller that has less is told to come back.
+PATIENCE_SECONDS = 4.0
+ASK_SECONDS = 1.0
+RESERVE_SECONDS = 1.5
+# How long a second sender of the same message waits for the first, and how often it looks: longer than it takes to find
+# out that the first one died.
+WAIT_SECONDS = 6.0
 LOOK_SECONDS = 0.2
-
-
-class State(str, Enum):
-    """How far a message has come."""
-
-    NEW = "new"  # claimed; nothing sent yet
-    BEGAN = "began"  # it is being sent, or its sender died
-    UNKNOWN = "unknown"  # it was sent, and the provider did not say
-    FAILED = "failed"  # it was not sent
-    SENT = "sent"
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is known of one message.
-
-    Attributes:
-        key: the caller's; kind: "email" or "sms"; recipient: an address or a number.
-        body: a text message's words at the last attempt, "" for a mail.
-        state: see `State`.
-        tried: Unix seconds at which the last attempt began, or ended without an answer.
-        provider_id, status: what the provider said when it took the message.
-    """
-
-    key: str
-    kind: str
-    recipient: str
-    body: str
-    state: State
-    tried: float = 0.0
-    provider_id: str = ""
-    status: str = ""
-
-
-class Records(Protocol):
-    """Where messages are recorded. A claim is a random word; once it was taken over, it changes nothing any more."""
-
-    def claim(self, message: Mail | Sms, claim: str, now: float, until: float) -> Record | None:
-        """Take the message for this claim until then, and answer its record as it stands. One that is sent is answered
-        and not taken; None when another claim holds it."""
-        ...
-
-    def begin(self, message: Mail | Sms, claim: str, now: float, until: float) -> bool:
-        """Record that it is about to be sent, and renew the claim. False when it was taken over."""
-        ...
-
-    def end(self, key: str, claim: str, state: State, tried: float | None = None) -> None:
-        """Record how far it came, and let the claim go."""
-        ...
-
-    def record(self, key: str, provider_id: str, status: str, now: float) -> None:
-        """Record that it is sent: true whoever holds the claim."""
-        ...
-
-    def adopt(self, sms: Sms, found: list[SentSms], now: float) -> SentSms | None:
-        """Record the first of the messages found that no other record holds as this one, and answer it.
-
-        Raises:
-            OutcomeUnknown: the same text is being sent to the same number right now; it may be that one.
-        """
-        ...
 
 
 class Delivery:
@@ -111,7 +63,7 @@ class Delivery:
 
     def mail(self, mail: Mail, mailer: Mailer) -> dict[str, Any]:
         """Send a mail. The same key answers the same; a mail whose outcome is unknown is sent again, under the same
-        key, for SendGrid cannot be asked.
+        key, for SendGrid cannot be asked; that it was is recorded.
 
         Returns:
             ``{"status code": "202", "message_id"}``
@@ -125,16 +77,20 @@ class Delivery:
         record = self._claimed(mail, claim, mailer.longest_call)
         provider_id = record.provider_id
         if record.state is not State.SENT:
-            self._begin(mail, claim, mailer.longest_call)
+            self._begin(mail, claim, mailer.longest_call, uncertain=record.unresolved)
+            reached("email:send:begun")
+            self._still_ours(mail.key, claim)
             try:
                 provider_id = mailer.send(mail)
             except OutcomeUnknown:
-                self._records.end(mail.key, claim, State.UNKNOWN, tried=self._clock())
+                self._records.end(mail.key, claim, State.UNKNOWN)
                 raise
             except ShopError:
                 self._records.end(mail.key, claim, State.FAILED)
                 raise
+            reached("email:send:asked")
             self._records.record(mail.key, provider_id, "accepted", self._clock())
+            reached("email:send:done")
         return {"status code": "202", "message_id": provider_id}
 
     def sms(self, sms: Sms, texter: Texter) -> dict[str, Any]:
@@ -151,7 +107,7 @@ class Delivery:
         claim = secrets.token_hex(16)
         record = self._claimed(sms, claim, texter.longest_call)
         sent = SentSms(record.provider_id, record.status) if record.state is State.SENT else None
-        if record.state in (State.BEGAN, State.UNKNOWN):
+        if record.unresolved:
             # As it was said then: a repeated call may have more to tell.
             sent = self._resolved(Sms(sms.key, sms.number, record.body), record, claim, texter)
         if sent is None:
@@ -170,28 +126,45 @@ class Delivery:
                 raise Unavailable("The message is being sent by another call.", {"retry_after": 2})
             self._sleep(LOOK_SECONDS)
 
-    def _begin(self, message: Mail | Sms, claim: str, longest_call: float) -> float:
+    def _begin(self, message: Mail | Sms, claim: str, longest_call: float, uncertain: bool = False) -> float:
         now = self._clock()
-        if not self._records.begin(message, claim, now, now + longest_call + CLAIM_MARGIN_SECONDS):
+        if not self._records.begin(message, claim, now, now + longest_call + CLAIM_MARGIN_SECONDS, uncertain):
             raise Unavailable("The message is being sent by another call.", {"retry_after": 2})
         return now
 
+    def _still_ours(self, key: str, claim: str) -> None:
+        """Leave the message alone when we stood still for so long that another copy may be about to send it."""
+        if not self._records.alive():
+            self._records.end(key, claim, State.FAILED)
+            raise Unavailable("The message is left to another copy of the service.", {"retry_after": 2})
+
     def _resolved(self, sms: Sms, record: Record, claim: str, texter: Texter) -> SentSms | None:
-        """What became of an attempt that nobody saw the end of; None when it was surely not sent."""
-        try:
-            sent = self._records.adopt(sms, texter.sent(sms, record.tried), self._clock())
-        except ShopError:
-            self._records.end(sms.key, claim, State.UNKNOWN)
-            raise
-        left = record.tried + SETTLE_SECONDS - self._clock()
-        if sent is None and left > 0:
-            self._records.end(sms.key, claim, State.UNKNOWN)
-            raise OutcomeUnknown("It is not known yet whether the message was sent.", {"retry_after": int(left) + 1})
-        return sent
+        """What became of an attempt that nobody saw the end of; None when it was surely not sent. Asks, waits for a
+        little while, and never sends."""
+        settled = max(record.settled, record.tried + texter.longest_answer)
+        patience = min(PATIENCE_SECONDS, self._bounded(PATIENCE_SECONDS + RESERVE_SECONDS) - RESERVE_SECONDS)
+        end = self._clock() + patience
+        while True:
+            began = self._clock()
+            try:
+                sent = self._records.adopt(sms, texter.sent(sms, record.tried), self._clock())
+            except ShopError:
+                self._records.end(sms.key, claim, State.UNKNOWN)
+                raise
+            reached("sms:resolve:asked")
+            if sent is not None or began >= settled:
+                return sent
+            if settled > end:
+                self._records.end(sms.key, claim, State.UNKNOWN)
+                facts = {"retry_after": max(1, math.ceil(settled - self._clock()))}
+                raise OutcomeUnknown("It is not known yet whether the message was sent.", facts)
+            self._sleep(min(ASK_SECONDS, max(LOOK_SECONDS, settled - self._clock())))
 
     def _sent(self, sms: Sms, claim: str, texter: Texter) -> SentSms:
         """Record the attempt, make it, record its end."""
         tried = self._begin(sms, claim, texter.longest_call)
+        reached("sms:send:begun")
+        self._still_ours(sms.key, claim)
         try:
             sent = texter.send(sms)
         except OutcomeUnknown as unknown:
@@ -199,12 +172,15 @@ class Delivery:
         except ShopError:
             self._records.end(sms.key, claim, State.FAILED)
             raise
+        reached("sms:send:asked")
         self._records.record(sms.key, sent.sid, sent.status, self._clock())
+        reached("sms:send:done")
         return sent
 
     def _asked_after(self, sms: Sms, claim: str, texter: Texter, tried: float, unknown: OutcomeUnknown) -> SentSms:
         """The message, when Twilio knows of it although it did not say so at once."""
         sent, certain = None, bool(unknown.facts.get("answered"))
+        ended = self._clock()
         try:
             sent = self._records.adopt(sms, texter.sent(sms, tried), self._clock())
         except ShopError:
@@ -214,18 +190,7 @@ class Delivery:
         if certain:
             self._records.end(sms.key, claim, State.FAILED)
             raise Unavailable(unknown.detail, {"retry_after": 2}) from unknown
-        self._records.end(sms.key, claim, State.UNKNOWN, tried=self._clock())
-        raise OutcomeUnknown(unknown.detail, {"retry_after": int(SETTLE_SECONDS) + 1}) from unknown
-
-
-def mismatch(record: Record, message: Mail | Sms) -> Conflict | None:
-    """The refusal of a key that stands for another message, or None when it is the same one."""
-    kind, recipient = describe(message)
-    if (record.kind, record.recipient) == (kind, recipient):
-        return None
-    return Conflict("This key was used for another message.")
-
-
-def describe(message: Mail | Sms) -> tuple[str, str]:
-    """Of what kind a message is, and whom it goes to."""
-    return ("email", message.to) if isinstance(message, Mail) else ("sms", message.number)
+        settled = max(tried + texter.longest_answer, ended + SETTLE_SECONDS)
+        self._records.end(sms.key, claim, State.UNKNOWN, settled=settled)
+        facts = {"retry_after": max(1, math.ceil(settled - self._clock()))}
+        raise OutcomeUnknown(unknown.detail, facts) from unknown

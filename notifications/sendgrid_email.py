@@ -9,6 +9,7 @@ import ssl
 import urllib.error
 import urllib.request
 from typing import Any
+from urllib.parse import quote
 
 from nameko.extensions import DependencyProvider
 from python_http_client import Client
@@ -41,7 +42,7 @@ class SendGridMailer:
         self._timeout = timeout
         self.longest_call = 2 * timeout
         self._guard = Guard("SendGrid")
-        self._endpoint = _MailSend(
+        self._endpoint = SendGridEndpoint(
             host=sendgrid.client.host,
             request_headers=dict(sendgrid.client.request_headers),
             version=3,
@@ -83,9 +84,9 @@ class SendGridMailer:
             return answer
 
 
-class _MailSend(Client):  # type: ignore[misc]
-    """The SDK's client for this one call, without following redirects: it would make a GET of the POST, and send the
-    key on."""
+class SendGridEndpoint(Client):  # type: ignore[misc]
+    """The SDK's client for one path, without following redirects: it would make a GET of a POST, and send the key
+    on."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -119,7 +120,14 @@ def _body(mail: Mail) -> dict[str, Any]:
     return {
         "from": {"email": mail.sender},
         "subject": mail.subject,
-        "personalizations": [{"to": [{"email": mail.to}], "custom_args": {"message_key": mail.key}}],
+        "personalizations": [
+            {
+                "to": [{"email": mail.to}],
+                # SendGrid's events tell of the mail under the first; whoever has the mail finds the second in it.
+                "custom_args": {"message_key": mail.key},
+                "headers": {"X-Shop-Message": quote(mail.key, safe=":@/")},
+            }
+        ],
         "content": [{"type": kind, "value": value} for kind, value in parts if value],
     }
 
@@ -131,7 +139,11 @@ def _answered(error: HTTPError) -> ShopError:
     if status in (400, 413, 422):
         said = " ".join(message for field in errors.values() for message in field)
         return Refused(said or "SendGrid refuses this mail.", {"errors": errors})
-    if status == 429 or status >= 500:
+    if status >= 500 and status != 503:
+        # It failed at the mail, or a gateway left the mail under way behind it: there is no way to ask which.
+        log.warning("sendgrid failed", status=status)
+        return OutcomeUnknown("SendGrid failed while it was given the mail.", {"retry_after": RETRY_AFTER})
+    if status in (429, 503):
         log.warning("sendgrid is not well", status=status)
         return Unavailable("SendGrid is not available.", {"retry_after": _retry_after(error)})
     # 401 and 403 say that our key or sender is wrong; anything else is no answer to a mail.

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
-from nameko.dependency_providers import Config
+from nameko.extensions import DependencyProvider
+from nameko.timer import timer
 
+from chassis import deadline
 from chassis.database import StoreProvider
 from chassis.deadline import bounded
 from chassis.entrypoint import rpc
-from contracts.errors import ShopError
+from chassis.logs import log
+from chassis.settings import Settings
+from contracts.errors import InvalidRequest, NotFound, ShopError, Unavailable
+from notifications import sendgrid_events, twilio_events
 from notifications.audit import MessageAudit
 from notifications.delivery import Delivery
 from notifications.letter import letter
@@ -22,23 +29,42 @@ from notifications.messages import (
     recipient,
     sms,
 )
+from notifications.progress import Progress
 from notifications.sendgrid_email import MailerProvider
+from notifications.sendgrid_events import MailEventsProvider
 from notifications.store import MessageStore
 from notifications.twilio_lists import TwilioLists
 from notifications.twilio_sms import TexterProvider
+from notifications.watch import Watch
+
+# How often what waits is looked for (seconds), and how long one look may take in all.
+SWEEP = 1.0
+SWEEP_TIME = 25.0
+
+
+class SettingsProvider(DependencyProvider):
+    """The settings of the process."""
+
+    def setup(self) -> None:
+        self.settings = Settings.from_config(self.container.config)
+
+    def get_dependency(self, worker_ctx: Any) -> Settings:
+        return self.settings
 
 
 class NotificationsService:
     name = "notifications"
 
-    config = Config()
-    store = StoreProvider(MessageStore)
-    mailer = MailerProvider()
-    texter = TexterProvider()
+    settings: Any = SettingsProvider()
+    store: Any = StoreProvider(MessageStore)
+    mailer: Any = MailerProvider()
+    mail_events: Any = MailEventsProvider()
+    texter: Any = TexterProvider()
 
     @rpc(expected_exceptions=ShopError, once=True)
     def send_email(self, to_email: str, subject: str, content: str, from_email: str | None, key: str) -> dict[str, Any]:
-        """Send a mail. The same key answers the same, and sends once.
+        """Send a mail. The same key answers the same, and sends once; again only when it may not have been sent, and
+        SendGrid cannot be asked.
 
         Args:
             to_email, from_email: one address each; without the second the shop's own.
@@ -54,7 +80,7 @@ class NotificationsService:
             Refused: SendGrid will not have it.
             Unavailable, ProviderFailure, OutcomeUnknown: not sent, or perhaps; repeating is safe.
         """
-        return self._mail(mail(key, to_email, from_email or self.config["MAIL_FROM"], subject, content))
+        return self._mail(mail(key, to_email, from_email or self.settings.mail_from, subject, content))
 
     @rpc(expected_exceptions=ShopError, once=True)
     def send_sms(self, number: str, content: str, key: str) -> dict[str, Any]:
@@ -84,8 +110,8 @@ class NotificationsService:
             label: ``{"label_url", "carrier", "tracking_number"}``, or None while there is none.
             key: as for `send_email`, which see for the answer and the errors.
         """
-        text, html = letter("order_paid", {**order_paid(order, label), "shop": self.config["SHIP_FROM_NAME"]})
-        checked = mail(key, recipient(order, "email"), self.config["MAIL_FROM"], order_paid_subject(order), html)
+        text, html = letter("order_paid", {**order_paid(order, label), "shop": self.settings.ship_from["name"]})
+        checked = mail(key, recipient(order, "email"), self.settings.mail_from, order_paid_subject(order), html)
         return self._mail(Mail(checked.key, checked.to, checked.sender, checked.subject, text, html))
 
     @rpc(expected_exceptions=ShopError)
@@ -116,10 +142,108 @@ class NotificationsService:
         return MessageAudit(self.store, TwilioLists(self.texter)).mend(fix)
 
     @rpc(expected_exceptions=ShopError)
+    def messages(self, status: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
+        """Messages, the newest first.
+
+        Args:
+            status: only those that have come so far: "queued", "sent", "delivered", "failed" or "bounced".
+            limit: 1 to 1000.
+
+        Returns:
+            ``[{"key", "kind" ("email", "sms"), "recipient", "state" ("sent" once a provider took it), "status" (as
+            above; null before), "error", "provider_id", "uncertain", "created", "sent"}]``, times in Unix seconds.
+            ``uncertain``: how often it was sent again although it may have been sent before: so many copies more may
+            have arrived.
+
+        Raises:
+            InvalidRequest: there is no such status, or limit.
+        """
+        if status is not None and status not in [each.value for each in Progress]:
+            message = f"must be one of {', '.join(each.value for each in Progress)}"
+            raise InvalidRequest("There is no such status.", {"errors": {"status": [message]}})
+        return self.store.listed(status, _page(limit))  # type: ignore[no-any-return]
+
+    @rpc(expected_exceptions=ShopError)
+    def twilio_event(self, raw: str, signature: str) -> dict[str, Any]:
+        """Take what Twilio tells of a text message.
+
+        Args:
+            raw: the body, a form, each byte a character (latin-1).
+            signature: the header ``X-Twilio-Signature``.
+
+        Returns:
+            ``{"received": True, "duplicate"}`` once it is kept.
+
+        Raises:
+            InvalidRequest: it is not from Twilio, or tells of no message.
+            Unavailable: it cannot be kept; Twilio must send it again.
+        """
+        event = twilio_events.verified(raw, signature, self.settings.twilio.secret, self.settings.public_url)
+        return self._watch().keep([(event.event_id, twilio_events.KIND, event.body, True)])
+
+    @rpc(expected_exceptions=ShopError)
+    def sendgrid_event(self, raw: str, signature: str, timestamp: str) -> dict[str, Any]:
+        """Take what SendGrid tells of mails.
+
+        Args:
+            raw: the body, a list of events, each byte a character (latin-1).
+            signature, timestamp: the headers ``X-Twilio-Email-Event-Webhook-Signature`` and ``-Timestamp``.
+
+        Returns, Raises: as `twilio_event`.
+        """
+        events = self.mail_events.verified(raw, signature, timestamp)
+        kind = sendgrid_events.KIND
+        return self._watch().keep((each.event_id, kind, each.body, each.matters) for each in events)
+
+    @rpc(expected_exceptions=ShopError)
+    def events(self, state: str = "failed", limit: int = 100) -> list[dict[str, Any]]:
+        """Events of Twilio's and SendGrid's in a state (``waiting``, ``done``, ``failed``), oldest first."""
+        return self.store.inbox.listed(state, _page(limit))  # type: ignore[no-any-return]
+
+    @rpc(expected_exceptions=ShopError)
+    def replay_event(self, event_id: str) -> dict[str, Any]:
+        """Have an event handled again that was given up: ``{"id", "state"}``. Raises NotFound when there is none."""
+        if not self.store.inbox.again(event_id):
+            raise NotFound(f"There is no failed event {event_id}.")
+        return {"id": event_id, "state": "waiting"}
+
+    @rpc(expected_exceptions=ShopError)
     def health(self) -> dict[str, str]:
         """Whether the service can work: ``{"status", "database"}``. Raises Unavailable when not."""
         self.store.ping()
         return {"status": "ok", "database": "ok"}
 
+    @timer(interval=SWEEP)
+    def handle_events(self) -> None:
+        """Handle the events that wait."""
+        self._swept(lambda: self._watch().handle_due(time.time() + SWEEP_TIME))
+
+    @timer(interval=SWEEP)
+    def poll_texts(self) -> None:
+        """Ask about texts that nothing was heard of for long: what Twilio sends may be lost."""
+        self._swept(lambda: self._watch().poll(self.settings.messages_poll))
+
+    @timer(interval=3600)
+    def forget_events(self) -> None:
+        """Let go of what is remembered only against repetitions."""
+        self._swept(lambda: self._watch().forget())
+
+    def _swept(self, sweep: Callable[[], None]) -> None:
+        deadline.begin(time.time() + SWEEP_TIME)
+        try:
+            sweep()
+        except Unavailable as error:
+            log.warning("put off", error=str(error))
+
+    def _watch(self) -> Watch:
+        return Watch(self.store, self.texter)
+
     def _mail(self, checked: Mail) -> dict[str, Any]:
         return Delivery(self.store, bounded).mail(checked, self.mailer)
+
+
+def _page(limit: Any) -> int:
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= 1000:
+        message = "must be a whole number from 1 to 1000"
+        raise InvalidRequest("That is not a page size.", {"errors": {"limit": [message]}})
+    return limit

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from notifications.messages import Sms
+from notifications.progress import News
 
 
 @dataclass(frozen=True)
@@ -17,13 +18,15 @@ class SentSms:
 
 
 class Texter(Protocol):
-    """Who sends text messages. `longest_call` is the time in seconds after which any one call has ended.
+    """Who sends text messages. `longest_call` is the time in seconds after which any one call has ended, and
+    `longest_answer` the time that the provider is given to answer it.
 
     Every method may raise Unavailable (could not be asked, or asks us to come back) and ProviderFailure (answered what
     makes no sense, or refuses our key or our number).
     """
 
     longest_call: float
+    longest_answer: float
 
     def send(self, sms: Sms) -> SentSms:
         """Send a text message. Never to be repeated without asking `sent` first.
@@ -37,4 +40,9 @@ class Texter(Protocol):
 
     def sent(self, sms: Sms, since: float) -> list[SentSms]:
         """The messages with this text that went to this number since then (Unix seconds), the earliest first."""
+        ...
+
+    def news(self, sid: str) -> News | None:
+        """What has become of a message that was taken; None when the provider does not know it, or says what nobody
+        understands."""
         ...

@@ -8,9 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from chassis.database import Database
+from chassis.inbox import Inbox
 from contracts.errors import OutcomeUnknown
-from notifications.delivery import Record, State, describe, mismatch
 from notifications.messages import Mail, Sms
+from notifications.progress import News, Progress
+from notifications.record import Record, State, describe, mismatch
 from notifications.sms import SentSms
 
 metadata = sa.MetaData()
@@ -26,13 +28,31 @@ messages = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("claim", sa.Text),
     sa.Column("claimed_until", sa.Double, nullable=False),
+    # The process that claims it, see `chassis.presence`.
+    sa.Column("holder", sa.String(64)),
     sa.Column("tried", sa.Double, nullable=False),
+    sa.Column("settled", sa.Double, nullable=False, server_default="0"),
+    # How often it was sent again although it may have been sent before: so many copies more may have arrived.
+    sa.Column("uncertain", sa.Integer, nullable=False, server_default="0"),
     sa.Column("provider_id", sa.Text),
     sa.Column("status", sa.Text),
     sa.Column("created", sa.Double, nullable=False),
     sa.Column("sent", sa.Double),
+    # What became of it after the provider took it, when that was heard, and what went wrong.
+    sa.Column("progress", sa.Text),
+    sa.Column("progressed", sa.Double),
+    sa.Column("error", sa.Text),
+    # When the provider was last asked about it; null: it need not be, or cannot be asked.
+    sa.Column("polled", sa.Double),
 )
 sa.Index("messages_recipient", messages.c.recipient)
+sa.Index("messages_provider_id", messages.c.provider_id)
+sa.Index("messages_progress", messages.c.progress, messages.c.created)
+sa.Index("messages_polled", messages.c.polled)
+
+# A text that was not delivered by then is not asked about any more (seconds): carriers keep one for hours, and some
+# never say that it arrived.
+LOST = 86400.0
 
 
 class MessageStore:
@@ -40,11 +60,15 @@ class MessageStore:
 
     Args:
         database: the service's.
+
+    Attributes:
+        inbox: what Twilio and SendGrid sent.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._insert: Any = postgresql.insert if database.dialect == "postgresql" else sqlite.insert
+        self.inbox = Inbox(database)
 
     @property
     def database(self) -> Database:
@@ -62,7 +86,10 @@ class MessageStore:
         return _record(row) if row else None
 
     def claim(self, message: Mail | Sms, claim: str, now: float, until: float) -> Record | None:
-        """See `notifications.delivery.Records`. Raises Conflict when the key stands for another message."""
+        """See `notifications.record.Records`. Raises Conflict when the key stands for another message."""
+        presence = self._database.presence
+        holder = presence.hold()
+        gone = presence.is_gone(messages.c.holder).label("gone")
         kind, recipient = describe(message)
         fresh = {
             "key": message.key,
@@ -77,35 +104,44 @@ class MessageStore:
         this = messages.c.key == message.key
         with self._database.write() as connection:
             connection.execute(self._insert(messages).values(fresh).on_conflict_do_nothing())
-            row = connection.execute(sa.select(messages).where(this).with_for_update()).one()
+            row = connection.execute(sa.select(messages, gone).where(this).with_for_update()).one()
             record = _record(row)
             if refusal := mismatch(record, message):
                 raise refusal
             if record.state is not State.SENT:
-                if row.claimed_until > now and row.claim != claim:
+                if row.claimed_until > now and row.claim != claim and not row.gone:
                     return None
-                connection.execute(sa.update(messages).where(this).values(claim=claim, claimed_until=until))
+                taken = {"claim": claim, "claimed_until": until, "holder": holder}
+                connection.execute(sa.update(messages).where(this).values(**taken))
         return record
 
-    def begin(self, message: Mail | Sms, claim: str, now: float, until: float) -> bool:
-        """See `notifications.delivery.Records`."""
-        values = {"state": State.BEGAN.value, "body": _body(message), "tried": now, "claimed_until": until}
+    def begin(self, message: Mail | Sms, claim: str, now: float, until: float, uncertain: bool = False) -> bool:
+        """See `notifications.record.Records`."""
+        values: dict[str, Any] = {"state": State.BEGAN.value, "body": _body(message), "tried": now, "settled": 0.0}
+        values |= {"claimed_until": until, "holder": self._database.presence.hold()}
+        if uncertain:
+            values["uncertain"] = messages.c.uncertain + 1
         return self._change(message.key, messages.c.claim == claim, **values)
 
-    def end(self, key: str, claim: str, state: State, tried: float | None = None) -> None:
-        """See `notifications.delivery.Records`."""
-        when = {} if tried is None else {"tried": tried}
+    def alive(self) -> bool:
+        """See `notifications.record.Records`."""
+        return self._database.presence.fresh
+
+    def end(self, key: str, claim: str, state: State, settled: float | None = None) -> None:
+        """See `notifications.record.Records`."""
+        when = {} if settled is None else {"settled": settled}
         self._change(key, messages.c.claim == claim, state=state.value, claimed_until=0.0, **when)
 
     def record(self, key: str, provider_id: str, status: str, now: float) -> None:
-        """See `notifications.delivery.Records`."""
+        """See `notifications.record.Records`."""
         self._change(key, **_sent(provider_id, status, now))
 
     def adopt(self, sms: Sms, found: list[SentSms], now: float) -> SentSms | None:
-        """See `notifications.delivery.Records`."""
+        """See `notifications.record.Records`."""
         to_same = sa.and_(messages.c.kind == "sms", messages.c.recipient == sms.number)
         sending = sa.and_(to_same, messages.c.body == sms.body, messages.c.key != sms.key)
         sending = sa.and_(sending, messages.c.state == State.BEGAN.value, messages.c.claimed_until > now)
+        sending = sa.and_(sending, sa.not_(self._database.presence.is_gone(messages.c.holder)))
         with self._database.write() as connection:
             # Whoever else looks for the same words to the same number waits here, so that no two take one message.
             connection.execute(sa.select(messages.c.key).where(to_same).with_for_update()).all()
@@ -118,6 +154,64 @@ class MessageStore:
             values = _sent(free[0].sid, free[0].status, now)
             connection.execute(sa.update(messages).where(messages.c.key == sms.key).values(**values))
         return free[0]
+
+    def progressed(self, kind: str, found_by: dict[str, str], news: News, now: float) -> bool:
+        """Note what became of a message; whether there is such a one.
+
+        Args:
+            kind: "email" or "sms".
+            found_by: its ``key`` or its ``provider_id``. A mail that is found by its key was sent, whether or not its
+                sender learned of it: then ``provider_id`` is recorded with it.
+            news: what its provider says; old news change nothing.
+            now: Unix seconds.
+        """
+        by = "key" if "key" in found_by else "provider_id"
+        this = sa.and_(messages.c.kind == kind, messages.c[by] == found_by[by])
+        with self._database.write() as connection:
+            row = connection.execute(sa.select(messages).where(this).with_for_update()).first()
+            if row is None:
+                return False
+            values: dict[str, Any] = {}
+            if row.state != State.SENT.value and "provider_id" in found_by:
+                values |= _sent(found_by["provider_id"], "accepted", now)
+            if news.progress.follows(Progress(row.progress) if row.progress else None):
+                values |= {"progress": news.progress.value, "progressed": now, "error": news.error or None}
+                if news.progress.final:
+                    values["polled"] = None
+            if values:
+                connection.execute(sa.update(messages).where(messages.c.key == row.key).values(**values))
+        return True
+
+    def listed(self, progress: str | None, limit: int) -> list[dict[str, Any]]:
+        """Messages, the newest first: all, or those that have come so far. See `NotificationsService.messages`."""
+        query = sa.select(messages).order_by(messages.c.created.desc(), messages.c.key).limit(limit)
+        if progress is not None:
+            query = query.where(messages.c.progress == progress)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        named = ("key", "kind", "recipient", "state", "provider_id", "error", "uncertain", "created", "sent")
+        return [{**{name: getattr(row, name) for name in named}, "status": row.progress} for row in rows]
+
+    def due(self, now: float, every: float, limit: int) -> list[str]:
+        """Take text messages that nobody has asked Twilio about for so many seconds, the longest first: their SIDs.
+
+        Each is taken by one caller, and asked about again that many seconds later.
+        """
+        due = sa.select(messages.c.key).where(messages.c.polled <= now - every).order_by(messages.c.polled).limit(limit)
+        with self._database.read() as connection:
+            if connection.execute(due).first() is None:  # most of the time, and nobody waits for a look
+                return []
+        with self._database.write() as connection:
+            these = messages.c.key.in_(list(connection.execute(due.with_for_update(skip_locked=True)).scalars()))
+            polled = sa.case((messages.c.sent < now - LOST, sa.null()), else_=now)
+            connection.execute(sa.update(messages).where(these).values(polled=polled))
+            return list(connection.execute(sa.select(messages.c.provider_id).where(these)).scalars())
+
+    def put_back(self, sids: list[str]) -> None:
+        """Text messages that were taken and not asked about, since Twilio did not answer: they are due again."""
+        these = sa.and_(messages.c.provider_id.in_(sids), messages.c.polled.is_not(None))
+        with self._database.write() as connection:
+            connection.execute(sa.update(messages).where(these).values(polled=0.0))
 
     def _change(self, key: str, *conditions: sa.ColumnElement[bool], **values: Any) -> bool:
         """Change the record of a message that is not sent yet, under further conditions; whether it was."""
@@ -137,6 +231,9 @@ def _sent(provider_id: str, status: str, now: float) -> dict[str, Any]:
         "status": status,
         "sent": now,
         "claimed_until": 0.0,
+        "progress": sa.func.coalesce(messages.c.progress, Progress.QUEUED.value),
+        # Of mail SendGrid cannot be asked.
+        "polled": sa.case((sa.and_(messages.c.kind == "sms", messages.c.progress.is_(None)), now), else_=sa.null()),
     }
 
 
@@ -148,6 +245,7 @@ def _record(row: sa.Row[Any]) -> Record:
         body=row.body or "",
         state=State(row.state),
         tried=row.tried,
+        settled=row.settled,
         provider_id=row.provider_id or "",
         status=row.status or "",
     )

@@ -18,7 +18,9 @@ from chassis.provider_http import ProviderSession
 from chassis.settings import Settings
 from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from notifications.messages import Sms
+from notifications.progress import News
 from notifications.sms import SentSms
+from notifications.twilio_events import callback_url, news_of
 
 RETRY_AFTER = 2  # seconds
 # Twilio's codes for what is wrong with the recipient, with the text, and with the sender, which is ours.
@@ -39,12 +41,24 @@ class TwilioTexter:
         base: the URL to use in place of Twilio's own, or None.
         sender: the number to send from, or the SID of a messaging service ("MG...").
         connect, read: timeouts in seconds.
+        callback: the URL that Twilio tells what becomes of a message; None for none.
     """
 
-    def __init__(self, account: str, token: str, base: str | None, sender: str, connect: float, read: float) -> None:
+    def __init__(
+        self,
+        account: str,
+        token: str,
+        base: str | None,
+        sender: str,
+        connect: float,
+        read: float,
+        callback: str | None = None,
+    ) -> None:
         self.longest_call = connect + read
+        self.longest_answer = read
         self.sender = sender
         self._sender = {"messaging_service_sid": sender} if sender.startswith("MG") else {"from_": sender}
+        self._told = {"status_callback": callback} if callback else {}
         http = TwilioHttpClient(timeout=read)
         http.session = ProviderSession(connect, read, "Twilio")
         # An environment of our own, not empty, for that would count as none: TWILIO_REGION and TWILIO_EDGE in the
@@ -61,7 +75,7 @@ class TwilioTexter:
     def send(self, sms: Sms) -> SentSms:
         """See the port."""
         with _sending():
-            message = self._twilio.messages.create(to=sms.number, body=sms.body, **self._sender)
+            message = self._twilio.messages.create(to=sms.number, body=sms.body, **self._sender, **self._told)
         if not message.sid:
             # The SDK takes any JSON for a message.
             log.error("twilio answered without a sid")
@@ -83,6 +97,17 @@ class TwilioTexter:
                 and each.date_created.timestamp() >= since - SKEW_SECONDS
             ]
 
+    def news(self, sid: str) -> News | None:
+        """See the port."""
+        try:
+            with asking():
+                message = self._twilio.messages(sid).fetch()
+                return news_of(message.status, message.error_code)
+        except ProviderFailure as failure:
+            if getattr(failure.__cause__, "status", None) == 404:
+                return None
+            raise
+
 
 class TexterProvider(DependencyProvider):
     """Gives a service its texter."""
@@ -96,6 +121,7 @@ class TexterProvider(DependencyProvider):
             settings.sms_from,
             settings.provider_connect_timeout,
             settings.provider_timeout,
+            callback_url(settings.public_url, settings.twilio.live),
         )
 
     def get_dependency(self, worker_ctx: Any) -> TwilioTexter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from notifications.messages import Mail, Sms
+from notifications.progress import News
 from notifications.sms import SentSms
 
 
@@ -32,6 +33,7 @@ class StubTexter:
     """
 
     longest_call = 11.0
+    longest_answer = 8.0
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -44,6 +46,14 @@ class StubTexter:
         self.questions = 0
         self.on_send: Callable[[], None] = lambda: None
         self.on_question: Callable[[], None] = lambda: None
+        self.told: dict[str, News | None] = {}
+        self.asked_about: list[str] = []
+
+    def news(self, sid: str) -> News | None:
+        self.asked_about.append(sid)
+        if self.deaf is not None:
+            raise self.deaf
+        return self.told.get(sid)
 
     def send(self, sms: Sms) -> SentSms:
         self.sends += 1

@@ -10,10 +10,11 @@ import pytest
 
 from chassis.database import Database
 from contracts.errors import Conflict, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
-from notifications.delivery import CLAIM_MARGIN_SECONDS, SETTLE_SECONDS, Delivery
+from notifications.delivery import CLAIM_MARGIN_SECONDS, PATIENCE_SECONDS, SETTLE_SECONDS, Delivery
 from notifications.messages import Mail, Sms
 from notifications.sms import SentSms
 from notifications.store import MessageStore
+from tests.processes import die
 from tests.unit.notifications.stub_providers import Clock, StubMailer, StubTexter
 
 TEXT = Sms("sms:or_1", "+79994413746", "Your order is ready!")
@@ -28,8 +29,9 @@ class Killed(BaseException):
 class Shop:
     """A record of messages, providers, and deliveries between them."""
 
-    def __init__(self, store: MessageStore) -> None:
-        self.store = store
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.store = MessageStore(database)
         self.clock = Clock()
         self.texter = StubTexter(self.clock)
         self.mailer = StubMailer()
@@ -40,13 +42,18 @@ class Shop:
     def mail(self, mail: Mail = MAIL, patience: float = 10.0) -> dict[str, Any]:
         return self._delivery(patience).mail(mail, self.mailer)
 
+    @property
+    def uncertain(self) -> dict[str, int]:
+        """How often each message was sent again although it may have been sent before."""
+        return {row["key"]: row["uncertain"] for row in self.store.listed(None, 100)}
+
     def _delivery(self, patience: float) -> Delivery:
         return Delivery(self.store, lambda wait: min(wait, patience), self.clock, self.clock.sleep)
 
 
 @pytest.fixture
 def shop(database: Callable[[str], Database]) -> Shop:
-    return Shop(MessageStore(database("notifications")))
+    return Shop(database("notifications"))
 
 
 def test_a_text_is_sent_once_and_answered_again(shop: Shop) -> None:
@@ -88,18 +95,31 @@ def test_a_text_that_twilio_shows_late_is_waited_for(shop: Shop) -> None:
 
 
 def test_a_text_that_did_not_arrive_is_sent_again_only_when_it_has_settled(shop: Shop) -> None:
-    def hang() -> None:
-        shop.clock.now += 11.0
-
-    shop.texter.trouble, shop.texter.on_send = [OutcomeUnknown("lost")], hang
+    began = shop.clock.now
+    shop.texter.trouble = [OutcomeUnknown("lost")]
     with pytest.raises(OutcomeUnknown):
         shop.sms()
-    shop.clock.now += SETTLE_SECONDS - 0.5
-    with pytest.raises(OutcomeUnknown, match="not known yet"):
+    shop.clock.now += shop.texter.longest_answer - PATIENCE_SECONDS - 0.5
+    with pytest.raises(OutcomeUnknown, match="not known yet") as unknown:
         shop.sms()
-    assert shop.texter.sends == 1
+    assert (shop.texter.sends, unknown.value.facts["retry_after"]) == (1, 5)
     shop.clock.now += 0.6
     assert shop.sms()["sid"] == "SM2"
+    assert 8.0 <= shop.clock.now - began < 9.2
+
+
+def test_time_that_a_text_hung_does_not_count_as_settling(shop: Shop) -> None:
+    sent: list[float] = []
+
+    def hang() -> None:
+        sent.append(shop.clock.now)
+        shop.clock.now += 11.0
+
+    shop.texter.trouble, shop.texter.on_send = [OutcomeUnknown("hung")], hang
+    with pytest.raises(OutcomeUnknown):
+        shop.sms()
+    shop.sms()
+    assert sent[1] - sent[0] >= 11.0 + SETTLE_SECONDS
 
 
 def test_a_failure_that_twilio_is_done_with_may_be_repeated_at_once(shop: Shop) -> None:
@@ -137,12 +157,26 @@ def test_a_sender_killed_after_twilio_took_the_text_is_taken_over_without_sendin
         shop.sms()
     with pytest.raises(Unavailable, match="another call"):
         shop.sms(patience=1.0)
-    shop.clock.now += CLAIM
+    die(shop.database)
     assert shop.sms()["sid"] == "SM1"
-    assert len(shop.texter.arrived) == 1
+    assert (len(shop.texter.arrived), shop.uncertain) == (1, {TEXT.key: 0})
 
 
 def test_a_sender_killed_before_twilio_heard_of_it_is_taken_over_and_one_is_sent(shop: Shop) -> None:
+    began = shop.clock.now
+    shop.texter.trouble = [Killed()]
+    with pytest.raises(Killed):
+        shop.sms()
+    die(shop.database)
+    with pytest.raises(OutcomeUnknown, match="not known yet"):  # its request may still be under way
+        shop.sms()
+    shop.clock.now += 4.2
+    shop.sms()
+    assert (len(shop.texter.arrived), shop.uncertain) == (1, {TEXT.key: 0})
+    assert 8.0 <= shop.clock.now - began < 9.2
+
+
+def test_a_sender_that_hangs_is_taken_over_when_its_claim_has_run_out(shop: Shop) -> None:
     shop.texter.trouble = [Killed()]
     with pytest.raises(Killed):
         shop.sms()
@@ -151,12 +185,47 @@ def test_a_sender_killed_before_twilio_heard_of_it_is_taken_over_and_one_is_sent
     assert (len(shop.texter.arrived), shop.texter.questions) == (1, 1)
 
 
+def test_a_mail_whose_sender_was_killed_is_sent_again_and_that_is_recorded(shop: Shop) -> None:
+    shop.mailer.trouble, shop.mailer.sends_anyway = [Killed()], True
+    with pytest.raises(Killed):
+        shop.mail()
+    with pytest.raises(Unavailable, match="another call"):
+        shop.mail(patience=1.0)
+    die(shop.database)
+    assert shop.mail()["message_id"] == "mail-2"
+    assert ([mail.key for mail in shop.mailer.arrived], shop.uncertain) == ([MAIL.key, MAIL.key], {MAIL.key: 1})
+
+
+@pytest.mark.parametrize("kind", ["sms", "mail"])
+def test_a_sender_that_stood_still_for_long_does_not_send(
+    shop: Shop, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = shop.sms if kind == "sms" else shop.mail
+    monkeypatch.setattr(type(shop.database.presence), "fresh", False)
+    with pytest.raises(Unavailable, match="left to another copy"):
+        send()
+    assert (shop.texter.sends, shop.mailer.sends) == (0, 0)
+    monkeypatch.undo()
+    send()
+    assert (shop.texter.questions, list(shop.uncertain.values())) == (0, [0])
+
+
 def test_a_mail_whose_outcome_is_unknown_is_sent_again_under_the_same_key(shop: Shop) -> None:
     shop.mailer.trouble, shop.mailer.sends_anyway = [OutcomeUnknown("lost")], True
     with pytest.raises(OutcomeUnknown):
         shop.mail()
     assert shop.mail()["message_id"] == "mail-2"
     assert [mail.key for mail in shop.mailer.arrived] == [MAIL.key, MAIL.key]
+    assert shop.uncertain == {MAIL.key: 1}
+
+
+def test_a_mail_that_failed_for_certain_is_not_uncertain(shop: Shop) -> None:
+    shop.mailer.trouble = [Unavailable("away"), Refused("no")]
+    for _ in range(2):
+        with pytest.raises(ShopError):
+            shop.mail()
+    shop.mail()
+    assert (shop.mailer.sends, shop.uncertain) == (3, {MAIL.key: 0})
 
 
 def test_a_repeated_call_with_more_to_tell_asks_for_what_was_said_before(shop: Shop) -> None:

@@ -1,0 +1,182 @@
+"""What SendGrid sends by itself: whether it is from SendGrid, and what became of its mails."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from nameko.extensions import DependencyProvider
+from python_http_client.exceptions import HTTPError
+from sendgrid import SendGridAPIClient
+from sendgrid.helpers.eventwebhook import EventWebhook
+
+from chassis.logs import log
+from chassis.settings import Settings
+from contracts.errors import InvalidRequest, Unavailable
+from notifications.progress import News, Progress
+from notifications.sendgrid_email import SendGridEndpoint
+
+KIND = "sendgrid.mail"
+KEY_PATH = ("user", "webhooks", "event", "settings", "signed")
+# Events that were signed longer ago than this are somebody's copy (seconds).
+TOLERANCE = 300.0
+# A signature that does not fit may mean that SendGrid has a new key: it is asked for, but not more often (seconds).
+FETCH_SECONDS = 60.0
+
+PROGRESS = {
+    "processed": Progress.SENT,
+    "delivered": Progress.DELIVERED,
+    "bounce": Progress.BOUNCED,
+    "dropped": Progress.FAILED,
+}
+
+
+@dataclass(frozen=True)
+class MailEvent:
+    """An event that is SendGrid's own: its id, and ``{"event", "message_key", "message_id", "error"}``."""
+
+    event_id: str
+    body: dict[str, Any]
+
+    @property
+    def matters(self) -> bool:
+        """Whether it tells what became of one of the shop's mails; others tell who opened or clicked."""
+        return bool(self.body["message_key"]) and self.body["event"] in PROGRESS
+
+
+class SendGridEvents:
+    """Verifies and reads events.
+
+    Args:
+        key: SendGrid's public key, as its settings show it; "" when it is to be asked for.
+        fetch: asks SendGrid for it. Raises Unavailable.
+        clock: Unix seconds.
+    """
+
+    def __init__(self, key: str, fetch: Callable[[], str], clock: Callable[[], float] = time.time) -> None:
+        self._key = key
+        self._given = bool(key)
+        self._fetch = fetch
+        self._clock = clock
+        self._fetched: float | None = None
+
+    def verified(self, raw: str, signature: str, timestamp: str) -> list[MailEvent]:
+        """Read events, after their signature was verified over the body as it came.
+
+        Args:
+            raw: the body, each byte a character (latin-1).
+            signature, timestamp: the headers ``X-Twilio-Email-Event-Webhook-Signature`` and ``-Timestamp``.
+
+        Raises:
+            InvalidRequest: it is not from SendGrid, was signed more than five minutes ago, or holds no events.
+            Unavailable: the key to verify it cannot be had now.
+        """
+        try:
+            payload = raw.encode("latin-1").decode()
+            late = abs(self._clock() - float(timestamp)) > TOLERANCE
+        except (AttributeError, TypeError, ValueError):
+            raise _refused("cannot be read") from None
+        if not self._genuine(payload, signature, timestamp):
+            raise _refused("is not SendGrid's")
+        if late:
+            raise _refused("is too old")
+        return list(_events(payload))
+
+    def _genuine(self, payload: str, signature: str, timestamp: str) -> bool:
+        if self._key and _fits(self._key, payload, signature, timestamp):
+            return True
+        recently = self._fetched is not None and self._clock() - self._fetched < FETCH_SECONDS
+        if self._given or recently:
+            return False
+        self._fetched = self._clock()
+        try:
+            self._key = self._fetch()
+        except Unavailable:
+            if not self._key:
+                self._fetched = None  # without any key nothing can be told from anything: ask again
+                raise
+            return False
+        return _fits(self._key, payload, signature, timestamp)
+
+
+class MailEventsProvider(DependencyProvider):
+    """Gives a service what reads SendGrid's events; it keeps the key."""
+
+    def setup(self) -> None:
+        settings = Settings.from_config(self.container.config)
+        base, timeout = settings.sendgrid.base, settings.provider_timeout
+
+        def fetch() -> str:
+            return public_key(settings.sendgrid.key, base, timeout)
+
+        self.events = SendGridEvents(settings.sendgrid_webhook_key, fetch)
+
+    def get_dependency(self, worker_ctx: Any) -> SendGridEvents:
+        return self.events
+
+
+def public_key(key: str, base: str | None, timeout: float) -> str:
+    """Ask SendGrid for the key that its events are verified with.
+
+    Args:
+        key: the API key; base: the URL to use in place of SendGrid's own, or None; timeout: seconds.
+
+    Raises Unavailable when it does not say.
+    """
+    client = SendGridAPIClient(key, **({"host": base} if base else {})).client
+    endpoint = SendGridEndpoint(
+        host=client.host, request_headers=dict(client.request_headers), version=3, url_path=list(KEY_PATH)
+    )
+    try:
+        found = json.loads(endpoint.get(timeout=timeout).body)["public_key"]
+    except (HTTPError, OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("sendgrid does not say what it signs with", error=type(error).__name__)
+        raise Unavailable("SendGrid's events cannot be verified right now.", {"retry_after": 5}) from error
+    if not isinstance(found, str) or not found:
+        raise Unavailable("SendGrid's events cannot be verified: it signs none.", {"retry_after": 60})
+    return found
+
+
+def news_of(event: str, error: str) -> News | None:
+    """SendGrid's event in the shop's words; None for one that tells nothing of a mail's way."""
+    progress = PROGRESS.get(event)
+    return None if progress is None else News(progress, error)
+
+
+def _fits(key: str, payload: str, signature: str, timestamp: str) -> bool:
+    try:
+        return bool(EventWebhook(key).verify_signature(payload, signature, timestamp))
+    except (ValueError, TypeError, AttributeError):  # no key, or no signature
+        return False
+
+
+def _events(payload: str) -> Iterator[MailEvent]:
+    try:
+        found = json.loads(payload)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise InvalidRequest("These are no events of SendGrid's.", {"errors": {"body": ["must be a list of events"]}})
+    for each in found:
+        event_id = each.get("sg_event_id")
+        if isinstance(event_id, str) and event_id:
+            body = {
+                "event": str(each.get("event") or ""),
+                "message_key": str(each.get("message_key") or ""),
+                # SendGrid appends where it was handled to the id that it answered with.
+                "message_id": str(each.get("sg_message_id") or "").partition(".")[0],
+                "error": str(each.get("reason") or each.get("response") or "") if _is_trouble(each) else "",
+            }
+            yield MailEvent(event_id, body)
+
+
+def _is_trouble(event: dict[str, Any]) -> bool:
+    return event.get("event") in ("bounce", "dropped")
+
+
+def _refused(why: str) -> InvalidRequest:
+    message = f"The signature {why}."
+    return InvalidRequest(message, {"errors": {"X-Twilio-Email-Event-Webhook-Signature": [message]}})

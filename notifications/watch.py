@@ -1,0 +1,93 @@
+"""Follows the messages after they were sent: by what the providers send, and by asking, for what they send may be
+lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+from chassis.inbox import KEPT
+from chassis.logs import log
+from contracts.errors import NotFound, ShopError, Unavailable
+from notifications import sendgrid_events, twilio_events
+from notifications.sms import Texter
+from notifications.store import MessageStore
+
+# How many text messages are asked about in one go.
+BATCH = 20
+
+
+class Watch:
+    """Keeps and handles events, and asks.
+
+    Args:
+        store: where messages are recorded.
+        texter: who can be asked about texts.
+        clock: Unix seconds.
+    """
+
+    def __init__(self, store: MessageStore, texter: Texter, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._texter = texter
+        self._clock = clock
+
+    def keep(self, events: Iterable[tuple[str, str, dict[str, Any], bool]]) -> dict[str, Any]:
+        """Keep events, and handle them at once where that can be done.
+
+        Args:
+            events: of each its id, its kind, its body, and whether there is anything to be done about it.
+
+        Returns:
+            ``{"received": True, "duplicate"}``: a duplicate when all of them were kept before.
+
+        Raises Unavailable when one cannot be kept: then all must be sent again.
+        """
+        given = list(events)
+        new = [event for event in given if self._store.inbox.keep(*event[:3], done=not event[3])]
+        with suppress(Unavailable):  # they are kept, and the timer handles them
+            for event_id, _kind, _body, matters in new:
+                if matters:
+                    self._store.inbox.handle(event_id, self.handle)
+        return {"received": True, "duplicate": bool(given) and not new}
+
+    def handle(self, kind: str, body: dict[str, Any]) -> None:
+        """Note what an event tells; twice is as once.
+
+        Raises NotFound: the message is not recorded, or not yet: its sender may have been slower than the event.
+        """
+        now = self._clock()
+        if kind == twilio_events.KIND:
+            news = twilio_events.news_of(body["status"], body["error"])
+            found = news is None or self._store.progressed("sms", {"provider_id": body["sid"]}, news, now)
+        else:
+            news = sendgrid_events.news_of(body["event"], body["error"])
+            found_by = {"key": body["message_key"], "provider_id": body["message_id"]}
+            found = news is None or self._store.progressed("email", found_by, news, now)
+        if not found:
+            raise NotFound("There is no such message.")
+
+    def handle_due(self, until: float) -> None:
+        """Handle the events that wait, until then (Unix seconds)."""
+        self._store.inbox.sweep(self.handle, until)
+
+    def poll(self, every: float) -> None:
+        """Ask about text messages that nobody has asked about for so many seconds."""
+        due = self._store.due(self._clock(), every, BATCH)
+        for number, sid in enumerate(due):
+            try:
+                news = self._texter.news(sid)
+            except Unavailable as error:
+                log.warning("text messages are not followed", error=str(error))
+                self._store.put_back(due[number:])
+                return
+            except ShopError as error:
+                log.warning("a text message is not followed", sid=sid, error=str(error))
+                continue
+            if news is not None:
+                self._store.progressed("sms", {"provider_id": sid}, news, self._clock())
+
+    def forget(self) -> None:
+        """Forget events that were handled long ago."""
+        self._store.inbox.forget(self._clock() - KEPT)
