@@ -47,9 +47,9 @@ class Fault:
         if unknown:
             raise BadFault(f"unknown: {', '.join(unknown)}; known: {', '.join(cls.__dataclass_fields__)}")
         for name in ("error_rate", "lose_answer_rate", "hang_rate"):
-            if not (_is_number(body.get(name, 0)) and 0 <= body.get(name, 0) <= 1):
+            if not (is_number(body.get(name, 0)) and 0 <= body.get(name, 0) <= 1):
                 raise BadFault(f"{name} must be a number from 0 to 1")
-        if not (_is_number(body.get("latency_ms", 0)) and 0 <= body.get("latency_ms", 0) <= 600_000):
+        if not (is_number(body.get("latency_ms", 0)) and 0 <= body.get("latency_ms", 0) <= 600_000):
             raise BadFault("latency_ms must be a number from 0 to 600000")
         if not (isinstance(body.get("error_status", 500), int) and 400 <= body.get("error_status", 500) <= 599):
             raise BadFault("error_status must be an HTTP status from 400 to 599")
@@ -63,7 +63,8 @@ class Fault:
         return cls(**body)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a JSON value is a number; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

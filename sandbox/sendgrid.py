@@ -1,4 +1,5 @@
-"""SendGrid behind the sandbox: /v3/mail/send, which checks a mail as SendGrid does and keeps it for the ledger."""
+"""SendGrid behind the sandbox: /v3/mail/send, which checks a mail as SendGrid does and keeps it for the ledger; and the
+key that its webhooks are verified with."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from sandbox import settings
 from sandbox.ids import alphanumeric
 from sandbox.provider import Answer, Call, Provider, json_answer
 from sandbox.state import State
+from sandbox.webhook_signing import mail_public_key
 
 _MAIL = frozenset(
     """
@@ -64,6 +66,8 @@ class SendGrid(Provider):
         return _refusal(401, "The provided authorization grant is invalid, expired, or revoked")
 
     def answer(self, call: Call) -> Answer:
+        if call.path == "/v3/user/webhooks/event/settings/signed" and call.method == "GET":
+            return json_answer(200, {"public_key": mail_public_key(self.state)})
         if call.path != "/v3/mail/send":
             return _refusal(404, "not found")
         if call.method != "POST":

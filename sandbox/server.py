@@ -15,6 +15,7 @@ from aiohttp import web
 from sandbox.bank import add_bank_routes
 from sandbox.control import add_control_routes
 from sandbox.faults import Faults
+from sandbox.happenings import happenings_of
 from sandbox.provider import Answer, Call, Provider
 from sandbox.sendgrid import SendGrid
 from sandbox.settings import SandboxSettings
@@ -22,6 +23,9 @@ from sandbox.shippo_api import Shippo
 from sandbox.state import State
 from sandbox.stripe_api import Stripe
 from sandbox.twilio import Twilio
+from sandbox.webhook_control import add_webhook_routes
+from sandbox.webhook_sender import Sender
+from sandbox.webhooks import Webhooks
 
 DRAIN_SECONDS = 5.0
 BODY_LIMIT = 32 * 1024 * 1024
@@ -31,15 +35,18 @@ log = logging.getLogger("sandbox")
 
 
 class Sandbox:
-    """The whole sandbox on one state: its application, its providers, its faults.
+    """The whole sandbox on one state: its application, its providers, its faults, its webhooks.
 
-    state: where everything is remembered. public_url: what label and 3-D Secure addresses start with.
+    state: where everything is remembered. public_url: what label and 3-D Secure addresses start with. settings: where
+    webhooks go, and what they are signed with.
     """
 
-    def __init__(self, state: State, public_url: str) -> None:
+    def __init__(self, state: State, public_url: str, settings: SandboxSettings) -> None:
         self.state = state
         self.public_url = public_url
         self.faults = Faults()
+        self.webhooks = Webhooks(state, happenings_of(state))
+        self.sender = Sender(self.webhooks, state, settings)
         self.stopping = asyncio.Event()
         self.providers: dict[str, Provider] = {
             provider.name: provider for provider in (Stripe(state), Shippo(state), Twilio(state), SendGrid(state))
@@ -52,6 +59,7 @@ class Sandbox:
             application.router.add_route("*", f"/{provider.name}{{path:/.*}}", self._endpoint(provider))
         add_control_routes(application, self)
         add_bank_routes(application, self)
+        add_webhook_routes(application, self)
         return application
 
     def _endpoint(self, provider: Provider):  # type: ignore[no-untyped-def]  # aiohttp's handler type is private
@@ -127,7 +135,7 @@ async def serve(settings: SandboxSettings) -> int:
         print(f"The sandbox cannot use its file {path}: {error}.", file=sys.stderr)
         return 1
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    sandbox = Sandbox(state, settings.public_url or f"http://{host}:{settings.port}")
+    sandbox = Sandbox(state, settings.public_url or f"http://{host}:{settings.port}", settings)
     runner = web.AppRunner(sandbox.application(), access_log=None, shutdown_timeout=DRAIN_SECONDS)
     await runner.setup()
     loop = asyncio.get_running_loop()
@@ -146,7 +154,11 @@ async def serve(settings: SandboxSettings) -> int:
         if settings.public_url is None:
             sandbox.public_url = f"http://{host}:{port}"
         print(f"sandbox ready on http://{host}:{port}", flush=True)
+        sending = asyncio.create_task(sandbox.sender.run())
         await sandbox.stopping.wait()
+        sending.cancel()
+        with suppress(asyncio.CancelledError):
+            await sending
         return 0
     finally:
         await runner.cleanup()

@@ -52,7 +52,7 @@ def track_of(state: State, carrier: str, number: str, metadata: str | None = Non
     found = state.find("transaction", {"tracking_number": number}) if carrier == "usps" else []
     if not found:
         return _track(carrier, number, [], None, None, None, None, None, metadata)
-    return _bought(state, found[0], metadata)
+    return bought_track(state, found[0], metadata)
 
 
 def move(state: State, number: str, status: str) -> dict[str, Any] | None:
@@ -65,10 +65,11 @@ def move(state: State, number: str, status: str) -> dict[str, Any] | None:
     transaction["object_updated"] = moment(state.now())
     transaction["_history"].append({"status": status, "at": state.now()})
     state.put("transaction", transaction["object_id"], transaction)
-    return _bought(state, transaction, None)
+    return bought_track(state, transaction, None)
 
 
-def _bought(state: State, transaction: dict[str, Any], metadata: str | None) -> dict[str, Any]:
+def bought_track(state: State, transaction: dict[str, Any], metadata: str | None) -> dict[str, Any]:
+    """The track of a label that was bought here."""
     rate = state.get("rate", transaction["rate"]) or {}
     shipment = state.get("shipment", rate["shipment"]) or {}
     ends = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ CREATE TABLE IF NOT EXISTS idempotency (
     key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, status INTEGER NOT NULL, body BLOB NOT NULL,
     request_id TEXT NOT NULL, created REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS idempotency_by_age ON idempotency (created);
+CREATE TABLE IF NOT EXISTS webhooks (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, provider TEXT NOT NULL, kind TEXT NOT NULL, url TEXT NOT NULL,
+    body BLOB NOT NULL, at REAL NOT NULL, due REAL NOT NULL, tries INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS webhooks_by_due ON webhooks (due);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
@@ -38,6 +42,9 @@ class State:
     Objects are JSON dictionaries named by (kind, id). Which of their values can be filtered on is told by
     `sandbox.facets`. Changes are made inside `with state.transaction():`, so that a crash leaves all or nothing of a
     request behind.
+
+    Attributes: on_change: called with (kind, before, after) of every object that is written or deleted, within the
+    transaction; before is None for a new one, after for one that is deleted.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,6 +55,7 @@ class State:
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.executescript(_SCHEMA)
         self._clock_offset = float(self.setting("clock_offset") or 0.0)
+        self.on_change: Callable[[str, Body | None, Body | None], None] = lambda kind, before, after: None
 
     def close(self) -> None:
         """Closes the file; the write-ahead log is folded into it."""
@@ -67,6 +75,10 @@ class State:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+    def query(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """The rows of a statement on the tables that stand beside the objects."""
+        return self._connection.execute(statement, values).fetchall()
 
     def now(self) -> float:
         """The sandbox's time in Unix seconds: the machine's, and whatever `advance_clock` has added."""
@@ -108,7 +120,7 @@ class State:
         """Stores the object, in place of an earlier one of that name (which keeps its place in lists)."""
         text = orjson.dumps(body)
         row = self._connection.execute(
-            "SELECT seq FROM objects WHERE kind = ? AND id = ?", (kind, object_id)
+            "SELECT seq, body FROM objects WHERE kind = ? AND id = ?", (kind, object_id)
         ).fetchone()
         if row:
             seq = row[0]
@@ -123,15 +135,17 @@ class State:
             "INSERT OR IGNORE INTO facets (kind, name, value, seq) VALUES (?, ?, ?, ?)",
             [(kind, name, value, seq) for name, value in facets_of(kind, body)],
         )
+        self.on_change(kind, orjson.loads(row[1]) if row else None, dict(body))
 
     def delete(self, kind: str, object_id: str) -> None:
         """Removes the object, if it is there."""
         row = self._connection.execute(
-            "SELECT seq FROM objects WHERE kind = ? AND id = ?", (kind, object_id)
+            "SELECT seq, body FROM objects WHERE kind = ? AND id = ?", (kind, object_id)
         ).fetchone()
         if row:
             self._connection.execute("DELETE FROM facets WHERE seq = ?", (row[0],))
             self._connection.execute("DELETE FROM objects WHERE seq = ?", (row[0],))
+            self.on_change(kind, orjson.loads(row[1]), None)
 
     def place(self, kind: str, object_id: str) -> int | None:
         """The object's place in creation order, or None when there is no such object."""

@@ -16,6 +16,8 @@ import requests
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30.0
+# A gateway that nobody runs: a shop that happens to run on this machine is not told what a test does.
+NOBODY = "http://127.0.0.1:9"
 
 
 def free_port() -> int:
@@ -30,16 +32,23 @@ class RunningSandbox:
 
     Args:
         var_dir: where it keeps its file.
+        webhook_url: the gateway that it tells what happens; without one, nobody listens.
     """
 
-    def __init__(self, var_dir: Path) -> None:
+    def __init__(self, var_dir: Path, webhook_url: str = NOBODY) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = (var_dir / "sandbox.log").open("wb")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "sandbox"],
             cwd=ROOT,
-            env={**os.environ, "SANDBOX_HOST": "127.0.0.1", "SANDBOX_PORT": str(self.port), "VAR_DIR": str(var_dir)},
+            env={
+                **os.environ,
+                "SANDBOX_HOST": "127.0.0.1",
+                "SANDBOX_PORT": str(self.port),
+                "VAR_DIR": str(var_dir),
+                "WEBHOOK_URL": webhook_url,
+            },
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )

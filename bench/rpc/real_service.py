@@ -35,6 +35,7 @@ def put_in_place(processes: Processes, env: Mapping[str, str], uri: str, ours: S
     port = free_port()
     real = sides.our_env(env, uri, processes.folder, ours.port, 1)
     real.update(SANDBOX_HOST=HOST, SANDBOX_PORT=str(port), SANDBOX_URL=f"http://{HOST}:{port}")
+    real["WEBHOOK_URL"] = f"http://{HOST}:9"  # nobody takes them here
     processes.start("sandbox", [sys.executable, "-m", "sandbox"], real)
     processes.until(lambda: answers(f"http://{HOST}:{port}/sandbox/health"), "sandbox")
     migrated = subprocess.run(

@@ -1,0 +1,71 @@
+"""The sandbox's own routes for webhooks: what goes wrong on their way, and how many went it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+from aiohttp import web
+
+from sandbox.control import json_response, refusal
+from sandbox.faults import PROVIDERS, BadFault
+from sandbox.webhooks import Switches, default
+
+if TYPE_CHECKING:
+    from sandbox.server import Sandbox
+
+
+def add_webhook_routes(application: web.Application, sandbox: Sandbox) -> None:
+    """Adds GET, PUT, DELETE /sandbox/webhooks/{provider}, POST …/flush and GET /sandbox/webhooks to the application."""
+    control = _Control(sandbox)
+    application.router.add_routes(
+        [
+            web.get("/sandbox/webhooks", control.get_all),
+            web.get("/sandbox/webhooks/{provider}", control.get),
+            web.put("/sandbox/webhooks/{provider}", control.put),
+            web.delete("/sandbox/webhooks/{provider}", control.delete),
+            web.post("/sandbox/webhooks/{provider}/flush", control.flush),
+        ]
+    )
+
+
+class _Control:
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.webhooks = sandbox.webhooks
+
+    async def get_all(self, request: web.Request) -> web.Response:
+        return json_response({provider: self.webhooks.describe(provider) for provider in PROVIDERS})
+
+    async def get(self, request: web.Request) -> web.Response:
+        provider = request.match_info["provider"]
+        return json_response(self.webhooks.describe(provider)) if provider in PROVIDERS else _unknown()
+
+    async def put(self, request: web.Request) -> web.Response:
+        provider = request.match_info["provider"]
+        if provider not in PROVIDERS:
+            return _unknown()
+        try:
+            self.webhooks.set(provider, Switches.from_json(provider, orjson.loads(await request.read())))
+        except (orjson.JSONDecodeError, BadFault) as error:
+            return refusal(400, str(error))
+        return json_response(self.webhooks.describe(provider))
+
+    async def delete(self, request: web.Request) -> web.Response:
+        provider = request.match_info["provider"]
+        if provider not in PROVIDERS:
+            return _unknown()
+        self.webhooks.set(provider, default(provider))
+        return json_response(self.webhooks.describe(provider))
+
+    async def flush(self, request: web.Request) -> web.Response:
+        """Sends all that is held back now, and answers when each was tried: {"flushed": how many, "counts": …}."""
+        provider = request.match_info["provider"]
+        if provider not in PROVIDERS:
+            return _unknown()
+        flushed = await self.sandbox.sender.flush(provider)
+        return json_response({"flushed": flushed, "counts": self.webhooks.describe(provider)["counts"]})
+
+
+def _unknown() -> web.Response:
+    return refusal(404, f"no such provider; there are {', '.join(PROVIDERS)}")

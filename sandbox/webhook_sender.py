@@ -1,0 +1,164 @@
+"""Sends the webhooks that wait, beside the calls that the sandbox answers; again later when they are not taken."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from sandbox.settings import SandboxSettings
+from sandbox.state import State
+from sandbox.webhook_signing import headers
+from sandbox.webhooks import Waiting, Webhooks
+
+# Requests under way at once, and how long one may take (seconds).
+AT_ONCE = 8
+PATIENCE = 10.0
+# SendGrid tells of so many mails in one request.
+MAILS_AT_ONCE = 100
+# The wait before the next try doubles from the first to the longest (seconds); after so many tries it is given up.
+FIRST_WAIT = 0.5
+LONGEST_WAIT = 30.0
+TRIES = 12
+# While nobody listens, one webhook after the other finds that out, with a growing pause (seconds).
+LONGEST_AWAY = 5.0
+# How often it is looked what has become due, if nothing says so before (seconds).
+LOOK = 1.0
+
+log = logging.getLogger("sandbox.webhooks")
+
+
+class Sender:
+    """The task that sends.
+
+    webhooks, state: what waits, and the sandbox's time. settings: where to, and what to sign with.
+    """
+
+    def __init__(self, webhooks: Webhooks, state: State, settings: SandboxSettings) -> None:
+        self._webhooks = webhooks
+        self._state = state
+        self._settings = settings
+        self._wake = asyncio.Event()
+        self._under_way: set[int] = set()
+        self._requests: set[asyncio.Task[None]] = set()
+        self._away = 0  # connections in vain, one after the other
+        self._quiet_until = 0.0
+        webhooks.noticed = self._wake.set
+
+    async def run(self) -> None:
+        """Sends until it is cancelled; what is under way then is sent again at the next start."""
+        # Its own connections, and nothing of the machine's proxies: the gateway is a neighbour.
+        timeout, connector = aiohttp.ClientTimeout(total=PATIENCE), aiohttp.TCPConnector(limit=AT_ONCE)
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
+            try:
+                while True:
+                    self._wake.clear()
+                    self._start(http)
+                    await self._until_next()
+            finally:
+                for request in self._requests:
+                    request.cancel()
+                await asyncio.gather(*self._requests, return_exceptions=True)
+
+    async def flush(self, provider: str, patience: float = PATIENCE) -> int:
+        """Sends what is held back, and waits until each was tried once; how many there were."""
+        held = self._webhooks.hurry(provider)
+        self._quiet_until = 0.0
+        self._wake.set()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience
+        while loop.time() < until:
+            now = self._webhooks.tries(provider)
+            if not any(now.get(seq) == tries for seq, tries in held.items()):
+                break
+            await asyncio.sleep(0.02)
+        return len(held)
+
+    async def _until_next(self) -> None:
+        due, loop = self._webhooks.next_due(), asyncio.get_running_loop()
+        wait: float | None = None
+        if due is not None:
+            wait = min(LOOK, max(due - self._state.now(), self._quiet_until - loop.time(), 0.0))
+            if len(self._requests) >= self._room() or (self._under_way and wait == 0.0):
+                wait = LOOK  # whoever comes back wakes it
+        try:
+            await asyncio.wait_for(self._wake.wait(), wait)
+        except asyncio.TimeoutError:
+            return
+
+    def _room(self) -> int:
+        return 1 if self._away else AT_ONCE
+
+    def _start(self, http: aiohttp.ClientSession) -> None:
+        if asyncio.get_running_loop().time() < self._quiet_until:
+            return
+        free = self._room() - len(self._requests)
+        if free <= 0:
+            return
+        waiting = self._webhooks.due(free + MAILS_AT_ONCE, self._under_way)
+        mails = [one for one in waiting if one.provider == "sendgrid"]
+        batches: list[Sequence[Waiting]] = [[one] for one in waiting if one.provider != "sendgrid"]
+        if mails:
+            batches.insert(0, mails)
+        for batch in batches[:free]:
+            self._under_way.update(one.seq for one in batch)
+            request = asyncio.create_task(self._send(http, batch))
+            self._requests.add(request)
+            request.add_done_callback(self._returned)
+
+    def _returned(self, request: asyncio.Task[None]) -> None:
+        self._requests.discard(request)
+        if not request.cancelled() and request.exception() is not None:
+            log.error("a webhook could not be handled: a bug of the sandbox", exc_info=request.exception())
+            self._quiet_until = asyncio.get_running_loop().time() + LONGEST_AWAY
+        self._wake.set()
+
+    async def _send(self, http: aiohttp.ClientSession, batch: Sequence[Waiting]) -> None:
+        first = batch[0]
+        body = b"[" + b",".join(one.body for one in batch) + b"]" if first.provider == "sendgrid" else first.body
+        path = urlsplit(first.url).path or f"/api/webhooks/{first.provider}/"
+        try:
+            self._webhooks.counts[first.provider]["sent"] += len(batch)
+            taken = await self._post(http, f"{self._settings.webhook_url}{path}", first, body)
+            if taken:
+                self._webhooks.done(batch, "delivered")
+                return
+            for one in batch:
+                if one.tries + 1 >= TRIES:
+                    self._webhooks.done([one], "given_up")
+                else:
+                    pause = min(LONGEST_WAIT, FIRST_WAIT * 2**one.tries) * random.uniform(0.75, 1.25)  # noqa: S311
+                    self._webhooks.put_off([one], pause)
+        finally:
+            self._under_way.difference_update(one.seq for one in batch)
+
+    async def _post(self, http: aiohttp.ClientSession, target: str, first: Waiting, body: bytes) -> bool:
+        """Whether it was taken: answered 2xx."""
+        proof = headers(first.provider, first.url, body, self._settings, self._state)
+        try:
+            async with http.post(target, data=body, headers=proof, allow_redirects=False) as answer:
+                await answer.read()
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
+            self._nobody_there(error)
+            return False
+        except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+            log.debug("%s %s: %s", first.provider, first.kind, error)
+            return False
+        if self._away:
+            log.info("webhooks are taken again")
+            self._away = 0
+        if answer.status // 100 != 2:
+            log.debug("%s %s: answered %s", first.provider, first.kind, answer.status)
+            return False
+        return True
+
+    def _nobody_there(self, error: Exception) -> None:
+        if not self._away:
+            log.info("nobody takes webhooks at %s; they wait", self._settings.webhook_url)
+        pause = min(LONGEST_AWAY, FIRST_WAIT * 2 ** min(self._away, 10))
+        self._away += 1
+        self._quiet_until = asyncio.get_running_loop().time() + pause

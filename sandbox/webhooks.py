@@ -1,0 +1,197 @@
+"""Webhooks waiting to be sent: noted in the transaction of the change that they tell of; a restart forgets none.
+
+What goes wrong on their way can be switched on per provider: loss, repetition, another order, delay. The switches and
+the counts live in memory, as the faults do: a restart brings back a provider in good health.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
+
+from sandbox.faults import PROVIDERS, BadFault, is_number
+from sandbox.state import State
+
+# A webhook that is out of order or repeated comes so much later at most (seconds).
+LATER = 2.0
+# Stripe sends an endpoint the kinds that it is registered for; these are what the shop asks to be told of.
+STRIPE_EVENTS = (
+    *(f"payment_intent.{what}" for what in ("succeeded", "payment_failed", "canceled", "requires_action")),
+    *("charge.refunded", "refund.created", "refund.updated", "refund.failed"),
+    *("product.created", "product.updated", "product.deleted", "price.created", "price.updated", "price.deleted"),
+)
+COUNTS = ("noted", "lost", "duplicated", "sent", "delivered", "failed", "given_up")
+
+
+@dataclass(frozen=True)
+class Switches:
+    """What happens to a provider's webhooks on their way.
+
+    enabled: False: none is noted, as by an endpoint that was switched off. loss_rate (0…1): never sent, and nobody
+    tells. duplicate_rate: sent twice. reorder_rate: held back for a moment, so that later ones overtake it. delay_ms:
+    each one waits so long. seed: the same seed draws the same series. events: the kinds that are sent ("*": all).
+    """
+
+    enabled: bool = True
+    loss_rate: float = 0
+    duplicate_rate: float = 0
+    reorder_rate: float = 0
+    delay_ms: float = 0
+    seed: int | None = None
+    events: tuple[str, ...] = ("*",)
+
+    @classmethod
+    def from_json(cls, provider: str, body: Any) -> Switches:
+        """The switches that a request body describes, the rest as by default; BadFault when it is none."""
+        if not isinstance(body, dict):
+            raise BadFault("webhook switches are a JSON object")
+        unknown = sorted(set(body) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise BadFault(f"unknown: {', '.join(unknown)}; known: {', '.join(cls.__dataclass_fields__)}")
+        for name in ("loss_rate", "duplicate_rate", "reorder_rate"):
+            if not (is_number(body.get(name, 0)) and 0 <= body.get(name, 0) <= 1):
+                raise BadFault(f"{name} must be a number from 0 to 1")
+        if not (is_number(body.get("delay_ms", 0)) and 0 <= body.get("delay_ms", 0) <= 86_400_000):
+            raise BadFault("delay_ms must be a number from 0 to 86400000")
+        if not isinstance(body.get("enabled", True), bool):
+            raise BadFault("enabled must be true or false")
+        seed = body.get("seed")
+        if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
+            raise BadFault("seed must be a whole number")
+        events = body.get("events", ["*"])
+        if not isinstance(events, list) or not all(isinstance(event, str) for event in events):
+            raise BadFault("events must be a list of kinds")
+        given = {**body, **({"events": tuple(events)} if "events" in body else {})}
+        return replace(default(provider), **given)
+
+
+def default(provider: str) -> Switches:
+    """A provider in good health."""
+    return Switches(events=STRIPE_EVENTS) if provider == "stripe" else Switches()
+
+
+class Happening(NamedTuple):
+    """Something that a provider tells of: its kind, the body of the webhook, the URL it was asked to be told at (Twilio
+    alone), and in how many seconds it happens."""
+
+    provider: str
+    kind: str
+    body: bytes
+    url: str = ""
+    after: float = 0.0
+
+
+class Waiting(NamedTuple):
+    """A webhook that waits to be sent; `tries`: how often it was sent in vain."""
+
+    seq: int
+    provider: str
+    kind: str
+    url: str
+    body: bytes
+    tries: int
+
+
+class Webhooks:
+    """What waits to be sent.
+
+    state: where it is kept. happenings: what a change of an object (kind, before, after) makes a provider tell.
+
+    Attributes: counts: of each provider, since the start. noticed: called when there is something new to send.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        happenings: Callable[[str, dict[str, Any] | None, dict[str, Any] | None], Iterable[Happening]],
+    ) -> None:
+        self._state = state
+        self._happenings = happenings
+        self._switches = {provider: default(provider) for provider in PROVIDERS}
+        self._dice = {provider: random.Random() for provider in PROVIDERS}  # noqa: S311 - dice, not secrets
+        self.counts = {provider: dict.fromkeys(COUNTS, 0) for provider in PROVIDERS}
+        self.noticed: Callable[[], None] = lambda: None
+        state.on_change = self._changed
+
+    def set(self, provider: str, switches: Switches) -> None:
+        """Switches a provider's troubles on, in place of those before; its counts and its dice begin anew."""
+        self._switches[provider] = switches
+        self._dice[provider] = random.Random(switches.seed)  # noqa: S311
+        self.counts[provider] = dict.fromkeys(COUNTS, 0)
+
+    def describe(self, provider: str) -> dict[str, Any]:
+        """The provider's switches as JSON, with the counts and how many wait."""
+        waiting = self._state.query("SELECT count(*) FROM webhooks WHERE provider = ?", (provider,))[0][0]
+        return {**asdict(self._switches[provider]), "counts": {**self.counts[provider], "waiting": waiting}}
+
+    def next_due(self) -> float | None:
+        """When the next one is to be sent, in the sandbox's time; None when none waits."""
+        due: float | None = self._state.query("SELECT min(due) FROM webhooks")[0][0]
+        return due
+
+    def due(self, limit: int, without: Iterable[int] = ()) -> list[Waiting]:
+        """Those that are to be sent now, the longest due first, without those of some numbers."""
+        skipped = set(without)
+        rows = self._state.query(
+            "SELECT seq, provider, kind, url, body, tries FROM webhooks WHERE due <= ? ORDER BY due, seq LIMIT ?",
+            (self._state.now(), limit + len(skipped)),
+        )
+        return [waiting for row in rows if (waiting := Waiting(*row)).seq not in skipped][:limit]
+
+    def done(self, sent: Iterable[Waiting], count: str) -> None:
+        """Forgets webhooks that were delivered, or given up."""
+        with self._state.transaction():
+            for one in sent:
+                self._state.query("DELETE FROM webhooks WHERE seq = ?", (one.seq,))
+                self.counts[one.provider][count] += 1
+
+    def put_off(self, sent: Iterable[Waiting], seconds: float) -> None:
+        """Sends webhooks again in so many seconds."""
+        with self._state.transaction():
+            for one in sent:
+                values = (self._state.now() + seconds, one.seq)
+                self._state.query("UPDATE webhooks SET due = ?, tries = tries + 1 WHERE seq = ?", values)
+                self.counts[one.provider]["failed"] += 1
+
+    def hurry(self, provider: str) -> dict[int, int]:
+        """Lets all that has happened and is held back be due now; their numbers, and how often each was tried."""
+        now = self._state.now()
+        with self._state.transaction():
+            self._state.query("UPDATE webhooks SET due = ? WHERE provider = ? AND at <= ?", (now, provider, now))
+        self.noticed()
+        return self.tries(provider)
+
+    def tries(self, provider: str) -> dict[int, int]:
+        """Of each webhook whose time has come, how often it was tried."""
+        values = (provider, self._state.now())
+        return dict(self._state.query("SELECT seq, tries FROM webhooks WHERE provider = ? AND at <= ?", values))
+
+    def _changed(self, kind: str, before: dict[str, Any] | None, after: dict[str, Any] | None) -> None:
+        for happening in self._happenings(kind, before, after):
+            self._note(happening)
+
+    def _note(self, happening: Happening) -> None:
+        provider = happening.provider
+        switches, dice, counts = self._switches[provider], self._dice[provider], self.counts[provider]
+        if not switches.enabled or ("*" not in switches.events and happening.kind not in switches.events):
+            return
+        # All are thrown every time, so that a seed draws the same series whichever rates are set.
+        lost, twice, late = (
+            dice.random() < rate for rate in (switches.loss_rate, switches.duplicate_rate, switches.reorder_rate)
+        )
+        pauses = [dice.uniform(0, LATER) if late else 0.0, dice.uniform(0, LATER)]
+        counts["noted"] += 1
+        if lost:
+            counts["lost"] += 1
+            return
+        counts["duplicated"] += twice
+        at = self._state.now() + happening.after
+        for pause in pauses[: 2 if twice else 1]:
+            due = at + switches.delay_ms / 1000 + pause
+            values = (provider, happening.kind, happening.url, happening.body, at, due)
+            self._state.query(
+                "INSERT INTO webhooks (provider, kind, url, body, at, due) VALUES (?, ?, ?, ?, ?, ?)", values
+            )
+        self.noticed()
