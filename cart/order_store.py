@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from cart.order import AT_WORK, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, PUBLIC, Order
+from cart.order import AT_WORK, CANCELED, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, PUBLIC, Order
 from cart.tables import ClaimLost, Store, cursors, orders, plain, steps
 from chassis.database import once_more
 from contracts.errors import InvalidRequest, NotFound
@@ -85,7 +85,13 @@ class Orders(Store):
     # Who is at work
 
     def claim(
-        self, order_id: str, cart_id: str | None, lease: float, to: str = PAYING, hurry: bool = True
+        self,
+        order_id: str,
+        cart_id: str | None,
+        lease: float,
+        to: str = PAYING,
+        fresh: bool = True,
+        hurry: bool = True,
     ) -> Order | None:
         """Claim an order until `lease`, for paying or for canceling; None when that cannot be had now.
 
@@ -94,7 +100,8 @@ class Orders(Store):
         is paid, that somebody is at work on, or that is being canceled when it should be paid.
 
         Args:
-            hurry: False for the completer, to which an order that was let go is free only at its time.
+            fresh: False when only what was left is to be taken up, and nothing begun.
+            hurry: False when an order that was let go is to be left alone until its time.
 
         Raises NotFound, Conflict (the order is canceled), Unavailable.
         """
@@ -106,7 +113,8 @@ class Orders(Store):
             early = order.lease > now
             held = early and order.status in AT_WORK and not row["gone"]
             waiting = early and not hurry and order.holder is None
-            if order.settled or held or waiting or (order.status == CANCELING and to == PAYING):
+            ended = order.settled or (not fresh and order.status in (CREATED, CANCELED))
+            if ended or held or waiting or (order.status == CANCELING and to == PAYING):
                 return None
             if order.status not in AT_WORK:
                 if order.status == CREATED and to == PAYING:

@@ -27,8 +27,6 @@ LABEL, EMAIL, SMS, RELEASE, VOID = "label", "email", "sms", "release", "void"
 # In this order: the messages tell of the label.
 MESSAGES = (EMAIL, SMS)
 DELIVERIES = (LABEL, *MESSAGES)
-# What would stay away if nobody did it, and so is never given up: stock given back, and a label that was paid for.
-KEPT_UP = (RELEASE, VOID)
 
 # For how long more than an RPC may take one try is left to one copy of the service (seconds); that of a copy that was
 # killed is taken up within seconds.
@@ -145,15 +143,17 @@ class Outbox:
             if label["state"] == OWED:
                 raise Unavailable("The label that is to be returned is just being bought.")
             if label["answer"] is not None:
-                return self.shipping.refund_label(order.document["upstream_id"], key)
+                returned = self.shipping.refund_label(order.document["upstream_id"], key)
+                if returned["status"] == "pending":
+                    raise Unavailable("The carrier takes its time to take the label back.")
+                return returned
         return None
 
     def _put_off(self, row: dict[str, Any], error: Exception) -> None:
         now = self.clock()
         age = now - row["since"]
-        given_up = row["kind"] not in KEPT_UP and (
-            (isinstance(error, FINAL) and row["tries"] >= REFUSALS) or age > GIVE_UP
-        )
+        # Stock is given back however long it takes: nobody else would.
+        given_up = row["kind"] != RELEASE and ((isinstance(error, FINAL) and row["tries"] >= REFUSALS) or age > GIVE_UP)
         longest = LONGEST_WAIT if age < PATIENT_AFTER else PATIENT_WAIT
         wait = min(longest, FIRST_WAIT * 2 ** min(row["tries"] - 1, 20))
         due = now + wait * random.uniform(0.5, 1.0)  # noqa: S311 - spread, not secret

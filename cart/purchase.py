@@ -108,15 +108,12 @@ class Purchase:
 
         Raises as `pay` does when the provider or a service cannot be reached; it is then resumed later.
         """
-        order = self.settlement.claim(order_id, None, hurry=hurry)
+        order = self.settlement.reclaim(order_id, hurry=hurry)
         if order is None:
             return
         # Then it is where it belongs: waiting for the bank, open again, or in another's hands.
         with suppress(PaymentActionRequired, PaymentDeclined, ClaimLost), self.settlement.at_work(order):
-            if order.stock_key is None:
-                self.settlement.undo(order, {"error": "left before the stock was taken"})
-            else:
-                self.settlement.finish(order, order.card)
+            self.settlement.take_up(order, order.card)
 
     def look_now(self, payment_id: str) -> bool:
         """The provider says that a payment has changed: ask it how it stands, and bring its order there.

@@ -14,6 +14,7 @@ from nameko.timer import timer
 from cart import order as orders
 from cart.audit import OrderAudit
 from cart.audit_books import AuditBooks
+from cart.cancel import Cancellation
 from cart.completer import SWEEP, Lane, sweep, sweeper
 from cart.mending import Mending
 from cart.order import Order, with_shipment
@@ -161,8 +162,7 @@ class CartService:
         Returns the order with ``label_url`` and ``notifications``. Raises as `Purchase.pay` does.
         """
         bind(order_id=order_id)
-        if deadline.remaining() is None:  # an operator's shell sets none
-            deadline.begin(time.time() + self.settings.pay_timeout)
+        self._limit(self.settings.pay_timeout)
         outbox = self._outbox()
         self._purchase(outbox).pay(order_id, cart_id, card)
         # The money is taken: from here trouble is noted and mended later, never reported as a failure, and the shopper
@@ -171,6 +171,20 @@ class CartService:
         deadline.begin(time.time() + (DELIVER_WITHIN if left is None else min(left, DELIVER_WITHIN)))
         outbox.deliver_order(order_id)
         return {**self.store.order(order_id).public(), **outbox.told(order_id)}
+
+    @rpc(expected_exceptions=ShopError, once=True)
+    def cancel(self, cart_id: str | None, order_id: str, key: str) -> dict[str, Any]:
+        """Cancel an order that is not paid; the order, also when it was canceled before.
+
+        Args:
+            cart_id: None for an operator's.
+            key: the caller's; canceling is once per order, whatever the key.
+
+        Raises as `Cancellation.cancel` does: Conflict when it is paid.
+        """
+        bind(order_id=order_id)
+        self._limit(self.settings.pay_timeout)
+        return self._cancellation().cancel(order_id, cart_id).public()
 
     @rpc(expected_exceptions=ShopError)
     def order(self, order_id: str, cart_id: str | None = None) -> dict[str, Any]:
@@ -285,7 +299,6 @@ class CartService:
     def complete(self, stopping: Callable[[], bool]) -> None:
         """Take up what nobody is at work on any more: payments, and what is owed and due."""
         outbox = self._outbox()
-        purchase = self._purchase(outbox)
 
         def lane(name: str, *kinds: str) -> Lane:
             allowed = self.settings.rpc_timeout + deadline.MARGIN
@@ -294,7 +307,7 @@ class CartService:
             )
 
         lanes = [
-            Lane("orders", self.store.stalled, purchase.resume, PLACES, self._allowance),
+            Lane("orders", self.store.stalled, self._resume, PLACES, self._allowance),
             lane("labels", LABEL, VOID),
             lane("email", EMAIL),
             lane("sms", SMS),
@@ -313,6 +326,19 @@ class CartService:
             self.store.forget_additions()
         except Unavailable as error:
             log.warning("put off", error=str(error))
+
+    def _resume(self, order_id: str) -> None:
+        if self.store.order(order_id).status == orders.CANCELING:
+            self._cancellation().resume(order_id)
+        else:
+            self._purchase(self._outbox()).resume(order_id)
+
+    def _limit(self, seconds: float) -> None:
+        if deadline.remaining() is None:  # an operator's shell sets none
+            deadline.begin(time.time() + seconds)
+
+    def _cancellation(self) -> Cancellation:
+        return Cancellation(self._settlement(self._outbox()))
 
     def _purchase(self, outbox: Outbox) -> Purchase:
         return Purchase(self._settlement(outbox), self.products)

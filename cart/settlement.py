@@ -63,9 +63,13 @@ class Settlement:
         self.clock = clock
         self._lease = lease
 
-    def claim(self, order_id: str, cart_id: str | None, to: str = PAYING, hurry: bool = True) -> Order | None:
-        """Claim an order, as `Orders.claim` says."""
-        return self.store.claim(order_id, cart_id, self.lease(), to, hurry)
+    def claim(self, order_id: str, cart_id: str | None, to: str = PAYING) -> Order | None:
+        """Claim an order for a new attempt, or to take up the one that was left, as `Orders.claim` says."""
+        return self.store.claim(order_id, cart_id, self.lease(), to)
+
+    def reclaim(self, order_id: str, to: str = PAYING, hurry: bool = False) -> Order | None:
+        """Claim an order only to take up what was left, as `Orders.claim` says."""
+        return self.store.claim(order_id, None, self.lease(), to, fresh=False, hurry=hurry)
 
     def lease(self) -> float:
         """Until when a claim holds that is taken or renewed now (Unix seconds)."""
@@ -104,6 +108,13 @@ class Settlement:
             self.undo(order, {"state": CANCELED})
             return
         self.outcome(order, payment)
+
+    def take_up(self, order: Order, digest: str | None) -> None:
+        """Bring an attempt to its end in whichever step it was left; returns and raises as `finish`."""
+        if order.stock_key is None:
+            self.undo(order, {"error": "left before the stock was taken"})
+        else:
+            self.finish(order, digest)
 
     def settle(self, order: Order) -> Payment:
         """What has become of the attempt's payment: taken, waiting for the bank, or called off."""

@@ -218,7 +218,7 @@ def test_the_claim_of_a_copy_that_died_is_void_within_seconds(
     clock.now += 1.5  # it does not
     assert (second.stalled(), second.due()) == (["or_1"], ["or_1:email"])
     assert [row["held"] for row in second.owed("or_1")] == [False]
-    taken = second.claim("or_1", None, 2000.0, hurry=False)
+    taken = second.claim("or_1", None, 2000.0, fresh=False, hurry=False)
     assert taken is not None
     assert second.claim_owed("or_1:email", 1000.0) is not None
     with pytest.raises(ClaimLost):  # it only stood still
@@ -230,6 +230,7 @@ def test_an_order_that_was_let_go_is_free_for_its_payer_at_once_and_for_the_comp
     store: CartStore, clock: Clock
 ) -> None:
     store.place(order(), "k1")
+    assert store.claim("or_1", None, 1000.0, fresh=False, hurry=False) is None  # nothing was left
     held = store.claim("or_1", None, 1000.0)
     assert held is not None
     store.let_go(held, 11.0)
@@ -237,10 +238,10 @@ def test_an_order_that_was_let_go_is_free_for_its_payer_at_once_and_for_the_comp
         store.keep(held)
     clock.now = 10.0
     assert store.stalled() == []
-    assert store.claim("or_1", None, 1000.0, hurry=False) is None
+    assert store.claim("or_1", None, 1000.0, fresh=False, hurry=False) is None
     clock.now = 11.0
     assert store.stalled() == ["or_1"]
-    again = store.claim("or_1", None, 1000.0, hurry=False)
+    again = store.claim("or_1", None, 1000.0, fresh=False, hurry=False)
     assert again is not None
     assert (again.attempt, again.looks) == (1, 1)
     store.let_go(again, 1000.0)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cart.cancel import Cancellation
 from cart.order import Order
 from cart.outbox import Outbox
 from cart.purchase import Purchase
@@ -14,9 +16,24 @@ from cart.settlement import Settlement
 from cart.store import CartStore
 from chassis.database import Database
 from chassis.migrate import migrate
-from chassis.presence import Presence
+from chassis.presence import GONE, Presence
 from tests.unit.cart.fakes import Bank, Carrier, Postman, Shelf
 from tests.unit.cart.test_order import placed
+
+
+class Killed(BaseException):
+    """Nothing in the shop may catch this, as nothing catches `kill -9`."""
+
+    @classmethod
+    def at(cls, done_first: Callable[..., Any] | None = None) -> Callable[..., Any]:
+        """What dies when it is called; after it has done `done_first`, and before it can say so."""
+
+        def dies(*args: Any) -> Any:
+            if done_first is not None:
+                done_first(*args)
+            raise cls
+
+        return dies
 
 
 class Shop:
@@ -35,10 +52,16 @@ class Shop:
         self.outbox = Outbox(store, self.shelf, self.carrier, self.postman, clock=self.clock)
         self.settlement = Settlement(store, self.bank, self.outbox, clock=self.clock)
         self.purchase = Purchase(self.settlement, self.shelf)
+        self.cancellation = Cancellation(self.settlement)
         store.place(placed(), "key")
 
     def clock(self) -> float:
         return self.now
+
+    def dies(self) -> None:
+        """Let this copy be known to be dead; what comes after is another one's."""
+        self.now += GONE + 1
+        self.database.presence = Presence(self.database, self.clock)
 
     def pay(self, card: str = "tok_visa", cart_id: str = "cart_1") -> Order:
         return self.purchase.pay("or_1", cart_id, card)

@@ -1,0 +1,116 @@
+"""Canceling an order: its payment is called off first, so that it can never be taken; then what it held is given back.
+
+    claim -> call_off -> canceled
+
+As paying, it is a list of recorded steps that any copy of the service can take up again. Whoever cancels while
+somebody pays waits like a second payer; what turns out to be paid stays paid.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Any
+
+from cart.order import CANCELED, CANCELING, PAYING, Order
+from cart.payments import SUCCEEDED
+from cart.purchase import LOOK, patience
+from cart.settlement import Settlement
+from cart.store import ClaimLost
+from chassis.logs import log
+from chassis.points import reached
+from contracts.errors import Conflict, PaymentDeclined
+
+POINTS = (
+    "cancel:claim:begun",
+    "cancel:claim:done",
+    "cancel:call_off:begun",
+    "cancel:call_off:asked",
+    "cancel:call_off:done",
+    "cancel:canceled:begun",
+    "cancel:canceled:done",
+)
+
+
+class Cancellation:
+    """Cancels orders that are not paid.
+
+    Args:
+        settlement: brings orders to where they belong; its store is used here, too.
+    """
+
+    def __init__(self, settlement: Settlement) -> None:
+        self.settlement = settlement
+        self.store = settlement.store
+
+    def cancel(self, order_id: str, cart_id: str | None) -> Order:
+        """Cancel an order, once; the canceled order, also when it was canceled before.
+
+        Raises:
+            NotFound: no such order of this cart.
+            Conflict: it is paid, or somebody has been at it for as long as the caller could wait.
+            OutcomeUnknown, Unavailable, DeadlineExceeded, ProviderFailure: cancel again.
+        """
+        until = patience(self.settlement.clock)
+        while True:
+            order = self.store.order(order_id, cart_id)
+            if order.status == CANCELED:
+                return order
+            if order.settled:
+                raise _paid(order)
+            reached("cancel:claim:begun")
+            claimed = self.settlement.claim(order_id, cart_id, CANCELING)
+            if claimed is None:
+                if self.settlement.clock() >= until:
+                    raise Conflict(f"Order {order_id} is being paid; ask again how it ended.", {"retry_after": 1})
+                time.sleep(LOOK)
+                continue
+            reached("cancel:claim:done")
+            # Lost: whoever has it now finishes it; see what comes of it.
+            with suppress(ClaimLost), self.settlement.at_work(claimed):
+                if claimed.status == PAYING:  # left by a payer: that comes to its end first
+                    with suppress(PaymentDeclined):
+                        self.settlement.take_up(claimed, None)
+                else:
+                    return self._carry_out(claimed)
+
+    def resume(self, order_id: str) -> None:
+        """Finish canceling an order that nobody is at work on any more. Raises as `cancel` does."""
+        order = self.settlement.reclaim(order_id, CANCELING)
+        if order is None or order.status != CANCELING:
+            return
+        with suppress(Conflict, ClaimLost), self.settlement.at_work(order):
+            self._carry_out(order)
+
+    def _carry_out(self, order: Order) -> Order:
+        if order.payment is not None:
+            self.store.begin_step(order, "call_off", self.settlement.lease())
+            reached("cancel:call_off:begun")
+            payment = self.settlement.call_off(order)
+            reached("cancel:call_off:asked")
+            if payment.state == SUCCEEDED:
+                raise _paid(self.settlement.paid(order, payment))
+            self.store.end_step(order, {"state": payment.state})
+            reached("cancel:call_off:done")
+        return self._canceled(order)
+
+    def _canceled(self, order: Order) -> Order:
+        key = order.stock_key
+        order.stock_key = None
+        order.become(CANCELED, int(self.settlement.clock()))
+
+        def also(connection: Any) -> None:
+            self.settlement.owe_stock(connection, order, key)
+            self.store.note_step(connection, order, "canceled", {"stock": key})
+
+        reached("cancel:canceled:begun")
+        self.store.keep(order, also=also)
+        reached("cancel:canceled:done")
+        log.info("order canceled", order_id=order.id)
+        if key is not None:
+            self.settlement.outbox.deliver(key)
+        return order
+
+
+def _paid(order: Order) -> Conflict:
+    return Conflict(f"Order {order.id} is {order.public_status}: what is paid is refunded, not canceled.")
