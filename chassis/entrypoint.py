@@ -3,8 +3,9 @@
 Same wire, same decorator, callable from `nameko shell`. What differs from `nameko.rpc.rpc`, each for a reason measured
 in DECISIONS.md: the answer goes out on the channel that the request came in on, not persistent, without confirms and
 with nothing declared; a request whose caller has gone is dropped unread; an answer that cannot be sent because the
-broker has gone does not end the process; and on SIGTERM the consumer is cancelled first, while the connection stays
-until every worker has answered and acknowledged.
+broker has gone does not end the process; a request over which the service dies again and again is parked
+(`chassis.parking`); verbs that ask a provider have so many places and no more (`chassis.places`); and on SIGTERM the
+consumer is cancelled first, while the connection stays until every worker has answered and acknowledged.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from __future__ import annotations
 import contextlib
 import inspect
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import amqp
+import eventlet
 import orjson
 from nameko.exceptions import (
     ContainerBeingKilled,
@@ -25,15 +27,21 @@ from nameko.exceptions import (
     MethodNotFound,
 )
 from nameko.extensions import Entrypoint, ProviderCollector, SharedExtension
+from nameko.timer import Timer
 
 from chassis.answers import encoded
-from chassis.link import Link
+from chassis.link import UNREADABLE, Link
 from chassis.logs import log
+from chassis.parking import DEATHS, VERB, Parking, deaths, suspects_queue, verb_of
+from chassis.places import Job, Places
 from chassis.rpc_client import EXCHANGE
 from contracts.errors import Unavailable
 
-# Workers that no request may take: timers run in the same pool, and the reader must never wait for a free place.
+# Workers that no request may take, at least: timers run in the same pool, one worker each, and the reader must never
+# wait for a free place.
 SPARE_WORKERS = 4
+# When whoever found no place may come again (seconds).
+RETRY_AFTER = 3
 
 
 class RpcServer(SharedExtension, ProviderCollector):
@@ -42,9 +50,14 @@ class RpcServer(SharedExtension, ProviderCollector):
     def setup(self) -> None:
         service = self.container.service_name
         self._queue = f"rpc-{service}"
-        self._tag = f"{service}-requests"
+        self._tags = (f"{service}-requests", f"{service}-suspects")
         self._draining = False
-        self._link = Link(self.container.config["AMQP_URI"], on_open=self._open, name=f"{service} service")
+        uri = self.container.config["AMQP_URI"]
+        self._link = Link(uri, on_open=self._open, on_lost=self._lost, name=f"{service} service")
+        self._parking = Parking(self._link, service)
+        timers = sum(isinstance(entrypoint, Timer) for entrypoint in self.container.entrypoints)
+        workers = max(1, self.container.max_workers - max(SPARE_WORKERS, timers))
+        self._places = Places(workers, after=eventlet.spawn_after)
         self._methods: dict[str, Rpc] = {}
 
     def start(self) -> None:
@@ -60,7 +73,10 @@ class RpcServer(SharedExtension, ProviderCollector):
             if channel is not None:
                 # Without waiting for the broker's consent: only the reader may read.
                 with contextlib.suppress(amqp.exceptions.AMQPError, OSError):
-                    channel.basic_cancel(self._tag, nowait=True)
+                    for tag in self._tags:
+                        channel.basic_cancel(tag, nowait=True)
+            for job in self._places.clear():
+                job.give_back()
         super().unregister_provider(provider)
 
     def stop(self) -> None:
@@ -74,51 +90,96 @@ class RpcServer(SharedExtension, ProviderCollector):
     def _open(self, channel: amqp.Channel) -> None:
         channel.exchange_declare(EXCHANGE, type="topic", durable=True, auto_delete=False)
         channel.queue_declare(self._queue, durable=True, auto_delete=False)
+        self._parking.declare(channel)
         channel.queue_bind(self._queue, EXCHANGE, routing_key=f"{self.container.service_name}.*")
         if self._draining:
             return
-        channel.basic_qos(0, max(1, self.container.max_workers - SPARE_WORKERS), False)
-        channel.basic_consume(self._queue, consumer_tag=self._tag, callback=partial(self._on_request, channel))
+        requests, suspects = self._tags
+        # Each holds for the consumers after it. One suspect at a time: the next death is then no other's.
+        channel.basic_qos(0, self._places.most_at_hand, False)
+        channel.basic_consume(self._queue, consumer_tag=requests, callback=partial(self._on_request, channel))
+        channel.basic_qos(0, 1, False)
+        suspected = suspects_queue(self.container.service_name)
+        channel.basic_consume(suspected, consumer_tag=suspects, callback=partial(self._on_request, channel))
+
+    def _lost(self) -> None:
+        # Whoever stood in line is delivered again, over the next connection.
+        self._places.clear()
 
     def _on_request(self, channel: amqp.Channel, message: amqp.Message) -> None:
         if self._draining:
             # It was on its way when the consumer was cancelled: for another copy, or for the next start.
             channel.basic_reject(message.delivery_tag, requeue=True)
             return
-        method = message.delivery_info["routing_key"].rpartition(".")[2]
+        if message.properties.get("content_type") == UNREADABLE:
+            self._put_away(channel, message, self._parking.park, "its properties cannot be read")
+            return
+        method = verb_of(message).rpartition(".")[2]
+        count = deaths(message)
         try:
             context = _context(message.headers or {})
-            deadline = float(context["deadline"]) if "deadline" in context else None
-            if deadline is not None and time.time() >= deadline:
-                log.info("request dropped: its caller has gone", method=method, request_id=context.get("request_id"))
-                channel.basic_ack(message.delivery_tag)
+            if _late(context):
+                self._drop(channel, message, method, context)
+                return
+            if message.delivery_info.get("redelivered"):
+                self._put_away(channel, message, self._parking.put_back, count)
                 return
             provider = self._methods.get(method)
             if provider is None:
                 raise MethodNotFound(method)
             args, kwargs = _arguments(message)
             provider.check_signature(args, kwargs)
-            if message.delivery_info.get("redelivered"):
+            if count:
                 context["redelivered"] = True  # see chassis.once
         except Exception as error:
             self.answer(channel, message, None, error)
             return
-        try:
-            self.container.spawn_worker(
-                provider,
-                args,
-                kwargs,
-                context_data=context,
-                handle_result=partial(self._finish, channel, message),
-            )
-        except ContainerBeingKilled:
-            channel.basic_reject(message.delivery_tag, requeue=True)
 
-    def _finish(
-        self, channel: amqp.Channel, message: amqp.Message, _worker_ctx: Any, result: Any, exc_info: Any
-    ) -> tuple[Any, Any]:
-        self.answer(channel, message, result, exc_info[1] if exc_info else None)
-        return result, exc_info
+        def start() -> bool:
+            if _late(context):  # it has waited in line
+                self._drop(channel, message, method, context)
+                return False
+            try:
+                self.container.spawn_worker(provider, args, kwargs, context_data=context, handle_result=finish)
+            except ContainerBeingKilled:
+                give_back()
+                return False
+            return True
+
+        def finish(_worker_ctx: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
+            self.answer(channel, message, result, exc_info[1] if exc_info else None)
+            self._places.done(job)
+            return result, exc_info
+
+        def refuse() -> None:
+            log.info("refused: no place", method=method, request_id=context.get("request_id"))
+            busy = f"Too many requests of this kind are at work in {self.container.service_name}."
+            self.answer(channel, message, None, Unavailable(busy, {"retry_after": RETRY_AFTER}))
+
+        def give_back() -> None:
+            with contextlib.suppress(amqp.exceptions.AMQPError, OSError, AttributeError):
+                channel.basic_reject(message.delivery_tag, requeue=True)
+
+        job = Job(method, provider.most, start, refuse, give_back)
+        self._places.offer(job)
+
+    def _drop(self, channel: amqp.Channel, message: amqp.Message, method: str, context: dict[str, Any]) -> None:
+        log.info("request dropped: its caller has gone", method=method, request_id=context.get("request_id"))
+        self._acknowledge(channel, message)
+
+    def _put_away(self, channel: amqp.Channel, message: amqp.Message, how: Callable[..., None], why: Any) -> None:
+        try:
+            how(channel, message, why)
+        except Unavailable as lost:
+            log.warning("request not put away", error=str(lost))  # the connection has gone: it will come again
+            return
+        self._acknowledge(channel, message)
+
+    def _acknowledge(self, channel: amqp.Channel, message: amqp.Message) -> None:
+        try:
+            channel.basic_ack(message.delivery_tag)
+        except (amqp.exceptions.AMQPError, OSError, AttributeError):
+            self._link.reset(channel)
 
     def answer(self, channel: amqp.Channel, message: amqp.Message, result: Any, error: Exception | None) -> None:
         """Send the answer, then acknowledge the request.
@@ -152,6 +213,8 @@ class Rpc(Entrypoint):
     """A method that other services, the gateway and the shell may call.
 
     Args:
+        most: how many of it may be at work at once in one process; None for any number. For what asks a provider, or
+            another service that does.
         once: whether a call that carries a key (headers ``once_key``, ``once_body``) goes through `chassis.once`, so
             that its answer is kept and given again. A call without one is not concerned.
         options: what Nameko's entrypoints take.
@@ -159,7 +222,8 @@ class Rpc(Entrypoint):
 
     server = RpcServer()
 
-    def __init__(self, once: bool = False, **options: Any) -> None:
+    def __init__(self, most: int | None = None, once: bool = False, **options: Any) -> None:
+        self.most = most
         self.once = once
         super().__init__(**options)
 
@@ -184,13 +248,22 @@ rpc = Rpc.decorator
 
 def _context(headers: dict[str, Any]) -> dict[str, Any]:
     """What travels with a call; without what Nameko's worker would stumble over, and the process with it."""
-    context = {name[7:] if name.startswith("nameko.") else name: value for name, value in headers.items()}
+    context = {
+        name[7:] if name.startswith("nameko.") else name: value
+        for name, value in headers.items()
+        if name not in (DEATHS, VERB)
+    }
     stack = context.get("call_id_stack", [])
     if not isinstance(stack, list) or not all(isinstance(call, str) for call in stack):
         del context["call_id_stack"]
     if not isinstance(context.get("request_id", ""), str):
         del context["request_id"]
     return context
+
+
+def _late(context: dict[str, Any]) -> bool:
+    """Whether whoever asked has gone. Raises ValueError or TypeError when the deadline is none."""
+    return "deadline" in context and time.time() >= float(context["deadline"])
 
 
 def _arguments(message: amqp.Message) -> tuple[list[Any], dict[str, Any]]:

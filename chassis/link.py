@@ -22,6 +22,8 @@ from typing import Any
 
 import amqp
 from amqp import spec
+from amqp.method_framing import frame_handler
+from amqp.serialization import decode_properties_basic
 from kombu.utils.url import parse_url
 
 from chassis.logs import log
@@ -37,7 +39,11 @@ CONNECT_TIMEOUT = 3.0
 RETRY_FIRST = 0.05
 RETRY_MOST = 1.0
 
+# The content type of a message whose own properties cannot be read.
+UNREADABLE = "application/x-unreadable"
+
 _PUBLISH = spec.Basic.Publish
+_HEADER = 2  # the type of the frame with a message's properties
 _FAILURES = (amqp.exceptions.AMQPError, OSError, EOFError)
 
 
@@ -162,6 +168,7 @@ class Link:
             client_properties={"product": "micro-services", "connection_name": self._name},
             on_blocked=self._block,
             on_unblocked=self._unblock,
+            frame_handler=_whatever_comes,
         )
         try:
             connection.connect()
@@ -211,3 +218,24 @@ class Link:
         # No word of goodbye: the other end may be gone. What the connection held is released with its socket.
         with contextlib.suppress(*_FAILURES):
             connection.collect()
+
+
+def _whatever_comes(connection: amqp.Connection, callback: Callable[..., None]) -> Callable[[Any], bool]:
+    """amqp's reader of frames, which a message with properties that are no UTF-8 does not stop.
+
+    amqp fails over it and the connection with it; the broker delivers it again over the next one, and so for ever.
+    """
+    on_frame: Callable[[Any], bool] = frame_handler(connection, callback)
+
+    def reading(frame: Any) -> bool:
+        kind, channel, payload = frame
+        if kind == _HEADER:
+            try:
+                decode_properties_basic(payload, 12)
+            except Exception:
+                # Class and size stay; of the properties, one flag and one text.
+                unreadable = UNREADABLE.encode()
+                payload = bytes(payload[:12]) + b"\x80\x00" + bytes([len(unreadable)]) + unreadable
+        return on_frame((kind, channel, payload))
+
+    return reading

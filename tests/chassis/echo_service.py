@@ -68,6 +68,17 @@ class Echo:
         raise getattr(errors, kind)(detail, facts)
 
     @rpc
+    def die(self, text: str) -> None:
+        """Take the whole process along."""
+        note(f"began {text}")
+        os._exit(9)
+
+    @rpc(most=2)
+    def slow(self) -> str:
+        """As `hold`, of which two may be at work at once."""
+        return self.hold()
+
+    @rpc
     def bug(self) -> None:
         """Raise what no contract speaks of."""
         raise ZeroDivisionError("a bug")

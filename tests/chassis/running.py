@@ -17,6 +17,7 @@ from typing import Any
 import amqp
 from kombu.utils.url import parse_url
 
+from chassis.parking import parked_queue, suspects_queue
 from chassis.rpc_client import RpcClient
 from contracts.errors import ShopError
 
@@ -158,4 +159,5 @@ def forget(uri: str, names: set[str]) -> None:
     with contextlib.suppress(OSError, amqp.exceptions.AMQPError), connect(uri) as connection:
         channel = connection.channel()
         for name in names:
-            channel.queue_delete(f"rpc-{name}")
+            for queue in (f"rpc-{name}", suspects_queue(name), parked_queue(name)):
+                channel.queue_delete(queue)

@@ -1,0 +1,130 @@
+"""Who works now: a service's workers shared out, so that what is slow never takes those that what is quick needs.
+
+A verb that asks a provider says how many of it may be at work at once (``@rpc(most=12)``); all such verbs together
+leave a third of the workers to the others. Whoever finds no place waits in line for a few seconds, without a worker,
+and is then refused: "come back later" is a better answer than none for half a minute. Verbs without a limit are never
+refused; they wait for a worker in the order in which they came.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+# How long a request waits in line for its place (seconds): a burst is worked off by then, and what a slow provider has
+# dammed up is not.
+PATIENCE = 3.0
+# How many wait in line, all verbs together; one more is refused at once.
+LINE = 64
+
+
+@dataclass(eq=False)
+class Job:
+    """One request.
+
+    Attributes:
+        verb: what is asked for.
+        most: how many of that verb may be at work at once; None for any number.
+        start: sets a worker to it; `Places.done` is to be called when that has finished. False when it came to nothing.
+        refuse: answers that there is no place.
+        give_back: leaves it to another copy of the service.
+        patience: the timer that refuses it, while it waits in line.
+    """
+
+    verb: str
+    most: int | None
+    start: Callable[[], bool]
+    refuse: Callable[[], None]
+    give_back: Callable[[], None]
+    patience: Any = None
+
+
+class Places:
+    """The workers of one process. For greenlets: nothing here waits, so nothing comes in between.
+
+    Args:
+        workers: requests at work at once.
+        after: ``after(seconds, call)`` calls later and returns what has a `cancel` (eventlet's `spawn_after`).
+        line: requests that wait in line at most.
+        patience: seconds that they wait.
+    """
+
+    def __init__(self, workers: int, after: Callable[..., Any], line: int = LINE, patience: float = PATIENCE) -> None:
+        self.workers = workers
+        # What verbs with a limit may take in all.
+        self.limited = max(1, workers - max(1, workers // 3))
+        self._after = after
+        self._line = line
+        self._patience = patience
+        self._working: Counter[str] = Counter()
+        self._busy = 0
+        self._limited = 0
+        self._quick: deque[Job] = deque()
+        self._waiting: deque[Job] = deque()
+
+    @property
+    def most_at_hand(self) -> int:
+        """How many requests to take from the broker at once: so many that a line that is full hides no quick one."""
+        return self.workers + self._line
+
+    def offer(self, job: Job) -> None:
+        """Start a request, have it wait in line, or refuse it."""
+        if self._fits(job):
+            self._begin(job)
+        elif job.most is None:
+            self._quick.append(job)
+        elif len(self._waiting) < self._line:
+            self._waiting.append(job)
+            job.patience = self._after(self._patience, self._give_up, job)
+        else:
+            job.refuse()
+
+    def done(self, job: Job) -> None:
+        """A request has been worked off: its place is free."""
+        self._leave(job)
+        while self._quick and self._fits(self._quick[0]):
+            self._begin(self._quick.popleft())
+        for waiting in list(self._waiting):
+            if self._fits(waiting):
+                self._unline(waiting)
+                self._begin(waiting)
+
+    def clear(self) -> list[Job]:
+        """Empty the line; whoever stood in it."""
+        jobs = [*self._quick, *self._waiting]
+        for job in jobs:
+            self._unline(job)
+        return jobs
+
+    def _fits(self, job: Job) -> bool:
+        if self._busy >= self.workers:
+            return False
+        return job.most is None or (self._working[job.verb] < job.most and self._limited < self.limited)
+
+    def _begin(self, job: Job) -> None:
+        self._busy += 1
+        self._working[job.verb] += 1
+        self._limited += job.most is not None
+        if not job.start():
+            self._leave(job)
+
+    def _leave(self, job: Job) -> None:
+        self._busy -= 1
+        self._working[job.verb] -= 1
+        self._limited -= job.most is not None
+
+    def _unline(self, job: Job) -> None:
+        if job.patience is None:
+            self._quick.remove(job)
+            return
+        self._waiting.remove(job)
+        job.patience.cancel()
+        job.patience = None
+
+    def _give_up(self, job: Job) -> None:
+        if job in self._waiting:
+            self._waiting.remove(job)
+            job.patience = None
+            job.refuse()

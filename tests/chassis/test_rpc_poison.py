@@ -1,0 +1,167 @@
+"""A request over which the service dies is parked, not delivered for ever; whoever stood beside it is served."""
+
+from __future__ import annotations
+
+import signal
+import struct
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import amqp
+import orjson
+import pytest
+from nameko.exceptions import RemoteError
+
+from chassis.parking import MOST, Parking, parked_queue, suspects_queue
+from chassis.places import LINE
+from chassis.rpc_client import EXCHANGE, RpcClient
+from contracts.errors import Unavailable
+from tests.chassis.running import Service, connect, until
+
+Start = Callable[..., Service]
+
+
+def parked(service: Service) -> list[amqp.Message]:
+    """What is parked; it stays."""
+    with connect(service.uri) as connection:
+        channel = connection.channel()
+        found = []
+        while (message := channel.basic_get(parked_queue(service.name))) is not None:
+            found.append(message)
+        return found
+
+
+def waiting(service: Service, queue: str) -> int:
+    with connect(service.uri) as connection:
+        return int(connection.channel().queue_declare(queue, passive=True).message_count)
+
+
+def again(service: Service) -> None:
+    """It died; somebody starts it again."""
+    service.wait()
+    service.start()
+
+
+def test_a_request_that_kills_is_parked_and_its_neighbours_are_served(client: RpcClient, start: Start) -> None:
+    service = start("echo_service").answering(client)
+    with ThreadPoolExecutor(5) as pool:
+        beside = [
+            pool.submit(client.call, service.name, "sleep", [0.4, f"beside {turn}"], None, 60) for turn in range(4)
+        ]
+        until(lambda: len(service.notes) == 4)
+        context = {"request_id": "poison-1"}
+        poison = pool.submit(client.call, service.name, "die", ["dying"], None, 60, context)
+        for _ in range(MOST + 1):
+            again(service)
+        with pytest.raises(RemoteError) as told:
+            poison.result(timeout=60)
+        assert [each.result(timeout=60) for each in beside] == [f"beside {turn}" for turn in range(4)]
+    assert told.value.exc_type == "RequestParked"
+    assert service.notes.count("began dying") == MOST + 1
+    assert client.call(service.name, "one", [1]) == 1
+    assert service.alive
+    # Nobody who merely stood beside it ran once for each death.
+    assert max(service.notes.count(f"began beside {turn}") for turn in range(4)) <= 3
+    [message] = parked(service)
+    assert orjson.loads(message.body) == {"args": ["dying"], "kwargs": {}}
+    assert message.headers["shop.verb"] == f"{service.name}.die"
+    assert message.headers["nameko.request_id"] == "poison-1"
+    assert message.properties["delivery_mode"] == 2
+    assert "expiration" not in message.properties
+    assert waiting(service, f"rpc-{service.name}") == waiting(service, suspects_queue(service.name)) == 0
+
+
+def test_one_death_of_its_server_is_nothing_against_a_request(client: RpcClient, start: Start) -> None:
+    service = start("echo_service").answering(client)
+    with ThreadPoolExecutor(30) as pool:
+        asked = [pool.submit(client.call, service.name, "sleep", [0.5, f"{turn}"], None, 60) for turn in range(20)]
+        until(lambda: len(service.notes) == 20)
+        service.signal(signal.SIGKILL)
+        again(service)
+        began = None
+        for each in asked:
+            each.result(timeout=60)
+            began = began or time.monotonic()
+        # All at once, as the first time: one after the other they would take ten seconds.
+        assert began is not None
+        assert time.monotonic() - began < 4
+    assert parked(service) == []
+
+
+def test_a_message_whose_properties_cannot_be_read_is_parked_and_stops_nobody(client: RpcClient, start: Start) -> None:
+    service = start("echo_service").answering(client)
+    with connect(service.uri) as connection:
+        channel = connection.channel()
+        for message in (UnreadableReplyTo(), UnreadableCorrelation()):
+            channel.basic_publish(message, EXCHANGE, f"{service.name}.one")
+        until(lambda: waiting(service, parked_queue(service.name)) == 2)
+    assert client.call(service.name, "one", [1]) == 1
+    found = parked(service)
+    assert [message.body for message in found] == [b'{"args": [1], "kwargs": {}}'] * 2
+    assert {message.headers["shop.reason"] for message in found} == {"its properties cannot be read"}
+    assert sum(line["event"] == "broker connected" for line in service.log) == 1
+    assert not any(line["event"] == "link failed" for line in service.log)
+
+
+class Raw(amqp.Message):
+    """A message with properties made by hand."""
+
+    raw = b""
+
+    def __init__(self) -> None:
+        super().__init__(b'{"args": [1], "kwargs": {}}')
+
+    def _serialize_properties(self) -> bytes:
+        return self.raw
+
+
+class UnreadableReplyTo(Raw):
+    """A `reply_to` that is no UTF-8."""
+
+    raw = struct.pack(">HB", 0x0200, 2) + b"\xff\xfe"
+
+
+class UnreadableCorrelation(Raw):
+    """A `correlation_id` that is none."""
+
+    raw = struct.pack(">HB", 0x0400, 4) + b"\xf0\x28\x8c\x28"
+
+
+def test_headers_that_can_be_read_but_not_written_do_not_keep_it_from_being_parked() -> None:
+    sent: list[dict[str, Any]] = []
+
+    class Link:
+        def publish(self, body: bytes, exchange: str, key: str, channel: Any = None, **properties: Any) -> None:
+            amqp.Message(body, **properties)._serialize_properties()
+            sent.append(properties)
+
+    message = amqp.Message(b"{}", application_headers={"odd": {1, 2}, b"\xff": 1, "nameko.request_id": "r"})
+    message.delivery_info = {"routing_key": "echo.one"}
+    Parking(Link(), "echo").park(None, message, "a reason")  # type: ignore[arg-type]
+    [properties] = sent
+    assert properties["application_headers"]["nameko.request_id"] == "r"
+    assert properties["application_headers"]["shop.reason"] == "a reason"
+    assert "odd" not in properties["application_headers"]
+
+
+def test_a_slow_verb_takes_its_places_only_and_the_quick_ones_are_not_held_up(client: RpcClient, start: Start) -> None:
+    service = start("echo_service").answering(client)
+    most = 2
+    with ThreadPoolExecutor(120) as pool:
+        asked = [pool.submit(client.call, service.name, "slow", timeout=60) for _ in range(100)]
+        try:
+            until(
+                lambda: sum(each.done() for each in asked) == 100 - most - LINE, what="refusal of whoever is too many"
+            )
+            for turn in range(50):
+                assert client.call(service.name, "one", [turn], timeout=2.0) == turn
+            until(lambda: sum(each.done() for each in asked) == 100 - most, what="the end of patience")
+        finally:
+            Path(f"{service.notes_file}.go").touch()
+        failures = [error for each in asked if (error := each.exception(timeout=30))]
+    assert {type(error) for error in failures} == {Unavailable}
+    assert {error.facts["retry_after"] for error in failures} == {3}  # type: ignore[attr-defined]
+    assert service.notes.count("began hold") == most
