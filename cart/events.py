@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import orjson
 import stripe
 
-from cart.order import CANCELED, CREATED, Order
+from cart.order import Order
 from cart.payments import SUCCEEDED, Payments
 from chassis.inbox import Inbox
 from chassis.logs import log
@@ -50,8 +50,8 @@ class StripeEvents:
         secret: what they are signed with; "" when nobody said.
         orders: where orders are kept.
         payments: asks Stripe what has become of a payment.
-        resume: brings an order whose payment is under way to what Stripe says now, by its id.
-        refunded: the same for the refunds of a payment, by the payment's id.
+        look: brings the order of a payment to what Stripe says now, by the payment's id; whether there is one.
+        refunded: the same for the refunds of a payment.
         refresh: the same for a product, by its id.
     """
 
@@ -61,7 +61,7 @@ class StripeEvents:
         secret: str,
         orders: Orders,
         payments: Payments,
-        resume: Callable[[str], Any],
+        look: Callable[[str], bool],
         refunded: Callable[[str], Any],
         refresh: Callable[[str], Any],
     ) -> None:
@@ -69,7 +69,7 @@ class StripeEvents:
         self.secret = secret
         self.orders = orders
         self.payments = payments
-        self.resume = resume
+        self.look = look
         self.refunded = refunded
         self.refresh = refresh
 
@@ -112,16 +112,13 @@ class StripeEvents:
         return verified
 
     def _payment(self, payment_id: str, order_id: str | None) -> None:
-        order = self.orders.order_of_payment(payment_id)
-        if order is None and not order_id:
-            log.info("not a payment of the shop's", payment=payment_id)
+        if self.look(payment_id):
             return
-        if order is None or order.status in (CREATED, CANCELED):
-            # Let go of, and called off before; or open to be paid by another card.
-            if self.payments.find(payment_id).state == SUCCEEDED:
-                raise NotFound(f"Payment {payment_id} was taken, and no order is paid by it ({order_id}).")
-        elif not order.settled:
-            self.resume(order.id)
+        if not order_id:
+            log.info("not a payment of the shop's", payment=payment_id)
+        elif self.payments.find(payment_id).state == SUCCEEDED:
+            # One that was called off, and let go of, is none of these.
+            raise NotFound(f"Payment {payment_id} was taken, and no order is paid by it ({order_id}).")
 
     def _refund(self, payment_id: str) -> None:
         if self.orders.order_of_payment(payment_id) is None:
