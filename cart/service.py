@@ -16,6 +16,7 @@ from cart.audit import OrderAudit
 from cart.audit_books import AuditBooks
 from cart.cancel import Cancellation
 from cart.completer import SWEEP, Lane, sweep, sweeper
+from cart.events import StripeEvents
 from cart.mending import Mending
 from cart.order import Order, with_shipment
 from cart.outbox import EMAIL, FAILED, HAND, LABEL, RELEASE, SMS, VOID, Outbox
@@ -27,6 +28,7 @@ from cart.stripe_payments import StripePayments
 from chassis import deadline
 from chassis.database import StoreProvider
 from chassis.entrypoint import rpc
+from chassis.inbox import KEPT, Inbox
 from chassis.logs import bind, log
 from chassis.service_rpc import ServiceRpc
 from chassis.settings import Settings
@@ -35,6 +37,7 @@ from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError, Unav
 # How many orders, and how many of each kind of delivery, one copy completes side by side.
 PLACES = 8
 DELIVERY_PLACES = 4
+EVENT_PLACES = 4
 # How long the completer may take over an order (seconds): little at first, so that a provider which has just hung is
 # soon asked again; then more with each look, for one that is slow.
 FIRST_ALLOWANCE = 4.0
@@ -268,6 +271,31 @@ class CartService:
         """
         return {"replayed": self.store.owe_again(kind=kind)}
 
+    # Stripe's events
+
+    @rpc(expected_exceptions=ShopError)
+    def stripe_event(self, raw: str, signature: str) -> dict[str, bool]:
+        """Keep what Stripe tells, once; the completer handles it.
+
+        Args:
+            raw: the request's body, each byte one character; signature: its header ``Stripe-Signature``.
+
+        Returns ``{"received": True, "duplicate"}``. Raises InvalidRequest (not Stripe's, or old), Unavailable.
+        """
+        return {"received": True, "duplicate": not self._events().keep(raw, signature)}
+
+    @rpc(expected_exceptions=ShopError)
+    def events(self, state: str = FAILED, limit: int = 100) -> list[dict[str, Any]]:
+        """Stripe's events: ``failed`` (given up after five tries), ``waiting`` or ``done``."""
+        return self._inbox().listed(state, limit)
+
+    @rpc(expected_exceptions=ShopError)
+    def replay_event(self, event_id: str) -> dict[str, str]:
+        """Have an event that was given up handled again. Raises NotFound."""
+        if not self._inbox().again(event_id):
+            raise NotFound(f"No event {event_id} was given up.")
+        return {"replayed": event_id}
+
     @rpc(expected_exceptions=ShopError)
     def audit(
         self,
@@ -312,6 +340,7 @@ class CartService:
             lane("email", EMAIL),
             lane("sms", SMS),
             lane("stock", RELEASE),
+            self._event_lane(),
         ]
         sweep(lanes, stopping)
 
@@ -324,6 +353,7 @@ class CartService:
         """Let go of what is remembered only against repetitions."""
         try:
             self.store.forget_additions()
+            self._inbox().forget(time.time() - KEPT)
         except Unavailable as error:
             log.warning("put off", error=str(error))
 
@@ -349,6 +379,19 @@ class CartService:
     def _refunded(self, payment_id: str) -> None:
         """Bring the refunds of a payment to what Stripe says now."""
         raise Conflict(f"The refunds of {payment_id} cannot be taken up.")
+
+    def _inbox(self) -> Inbox:
+        return Inbox(self.store.database)
+
+    def _events(self) -> StripeEvents:
+        secret, inbox = self.settings.stripe_webhook_secret, self._inbox()
+        look = self._purchase(self._outbox()).look_now
+        return StripeEvents(inbox, secret, self.store, self.payments, look, self._refunded, self.products.refresh)
+
+    def _event_lane(self) -> Lane:
+        events, allowed = self._events(), self.settings.rpc_timeout + deadline.MARGIN
+        due: Callable[[int], list[str]] = lambda limit: events.inbox.due(time.time(), limit)  # noqa: E731
+        return Lane("events", due, lambda key: events.inbox.handle(key, events.handle), EVENT_PLACES, lambda _: allowed)
 
     def _outbox(self) -> Outbox:
         hand = HAND + self.settings.rpc_timeout
