@@ -25,6 +25,8 @@ STUCK = "no order stuck"
 TRUE = "every 2xx seen is true"
 REFUSED = "what was refused was not done"
 ONE_ORDER = "one order per checkout key"
+SAME_ANSWER = "the same key gets the same answer"
+NO_BUG = "never a 500"
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,16 @@ def one_order_per_checkout_key(books: Books) -> Iterator[Violation]:
             yield Violation(ONE_ORDER, cart_id, f"{count} orders of {len(keys[cart_id])} checkouts")
 
 
+def the_same_key_gets_the_same_answer(books: Books) -> Iterator[Violation]:
+    for unlike in books.journal.unlike:
+        yield Violation(SAME_ANSWER, unlike.key, f"{unlike.what}: {unlike.first}, and then {unlike.second}")
+
+
+def never_a_500(books: Books) -> Iterator[Violation]:
+    for bug in books.journal.bugs:
+        yield Violation(NO_BUG, "", bug)
+
+
 Rule = Callable[[Books], Iterator[Violation]]
 RULES: tuple[Rule, ...] = (
     one_charge_per_paid_order,
@@ -228,6 +240,8 @@ RULES: tuple[Rule, ...] = (
     every_2xx_is_true,
     what_was_refused_was_not_done,
     one_order_per_checkout_key,
+    the_same_key_gets_the_same_answer,
+    never_a_500,
 )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import aiohttp
 
@@ -20,7 +20,7 @@ from bench.faults.journal import Journal
 from bench.faults.records import Databases
 from bench.faults.settling import Settled, settle
 from bench.faults.shopper import Habits, Shopper
-from bench.faults.storm import Storm, schedule
+from bench.faults.storm import Event, Storm, schedule
 from launcher.shop import Shop
 
 # How long the shop may take to settle at the end, before what is left counts as stuck (seconds).
@@ -38,6 +38,7 @@ class Plan:
         shoppers: how many at a time.
         mean_gap: seconds between two events of the storm; 0: no storm.
         squall: seconds of storm between two lulls.
+        restarts: when not 0, nothing goes wrong but so many restarts of the broker, and shoppers go on until the last.
     """
 
     checkouts: int
@@ -45,6 +46,13 @@ class Plan:
     shoppers: int = 16
     mean_gap: float = storm.MEAN_GAP
     squall: float = storm.SQUALL
+    restarts: int = 0
+
+    def events(self) -> Iterator[Event]:
+        """What goes wrong."""
+        if self.restarts:
+            return storm.restarts(self.restarts, self.mean_gap)
+        return schedule(self.seed, self.mean_gap, self.squall) if self.mean_gap else iter(())
 
 
 @dataclass
@@ -60,7 +68,7 @@ class Outcome:
         lulls: how many were measured.
         seconds: how long the shoppers were at it.
         orders: status -> orders.
-        paid: orders whose money was taken, returned ones included.
+        strangers: after restarts of the broker, what else did not stay the same process.
     """
 
     plan: Plan
@@ -72,6 +80,12 @@ class Outcome:
     lulls: int = 0
     seconds: float = 0.0
     orders: dict[str, int] = field(default_factory=dict)
+    strangers: list[str] = field(default_factory=list)
+
+    @property
+    def well(self) -> bool:
+        """Whether everything is as it must be."""
+        return not self.violations and not self.strangers and self.settled.in_time
 
     @property
     def rate(self) -> float:
@@ -79,7 +93,7 @@ class Outcome:
         return self.journal.placed / self.seconds if self.seconds else 0.0
 
 
-Progress = Callable[["Outcome", int], None]
+Progress = Callable[["Outcome"], None]
 
 
 @contextlib.asynccontextmanager
@@ -91,10 +105,6 @@ async def connections() -> AsyncIterator[aiohttp.ClientSession]:
         yield http
 
 
-def client(http: aiohttp.ClientSession, shop: Shop, number: int, dice: random.Random, journal: Journal) -> Client:
-    return Client(http, shop.url, number, dice, journal)
-
-
 async def run(plan: Plan, shop: Shop, databases: Databases, progress: Progress | None = None) -> Outcome:
     """Run `plan` on a shop that stands, and check the books. The shop must have no orders yet."""
     outcome = Outcome(plan)
@@ -103,23 +113,24 @@ async def run(plan: Plan, shop: Shop, databases: Databases, progress: Progress |
         catalogue = await stocked(Client(http, shop.url, -1, dice, Journal()), plan.checkouts, dice)
         habits = await _habits(http, shop.url)
         weather = Storm(shop, http)
+        pids = await asyncio.to_thread(_pids, shop)
         began = time.time()
-        shoppers = asyncio.create_task(_shoppers(plan, http, shop, catalogue, habits, outcome))
-        storming = asyncio.create_task(_storm(plan, weather, databases, outcome))
         watching = asyncio.create_task(_watch(outcome, progress))
+        storming = asyncio.create_task(_storm(plan, weather, databases, outcome))
         try:
-            await shoppers
+            await _shoppers(plan, http, shop, catalogue, habits, outcome, storming)
         finally:
-            for task in (storming, watching):
-                task.cancel()
-            for task in (storming, watching):
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            storming.cancel()
+            watching.cancel()
+            await asyncio.gather(storming, watching, return_exceptions=True)
             await weather.calm()
         outcome.seconds = time.time() - began
         await settle(databases, outcome.journal, weather.last, outcome.settled)
         await asyncio.to_thread(shop.wait_ready, STARTING)
         await settle(databases, outcome.journal, time.time(), Settled(), LAST_PATIENCE)
+        if plan.restarts:
+            now = await asyncio.to_thread(_pids, shop)
+            outcome.strangers = [part for part in pids if pids[part] != now[part]]
         outcome.killed, outcome.troubles = dict(weather.killed), dict(weather.troubles)
     await asyncio.to_thread(_check, outcome, shop, databases, catalogue, began)
     return outcome
@@ -132,26 +143,41 @@ def _check(outcome: Outcome, shop: Shop, databases: Databases, catalogue: Catalo
         outcome.orders[order["status"]] = outcome.orders.get(order["status"], 0) + 1
 
 
+def _pids(shop: Shop) -> dict[str, list[int]]:
+    """Part -> its processes, of every part but the broker."""
+    return {part: shop.pids(part) for part in (*records.SERVICES, "gateway", "sandbox")}
+
+
 async def _shoppers(
-    plan: Plan, http: aiohttp.ClientSession, shop: Shop, catalogue: Catalogue, habits: Habits, outcome: Outcome
+    plan: Plan,
+    http: aiohttp.ClientSession,
+    shop: Shop,
+    catalogue: Catalogue,
+    habits: Habits,
+    outcome: Outcome,
+    storming: asyncio.Task[None],
 ) -> None:
-    numbers: Iterator[int] = iter(range(10 * plan.checkouts))
+    """Let shoppers come until enough orders are placed and, when the broker is restarted, the storm is over."""
+    numbers = itertools.count()
+
+    def enough() -> bool:
+        if storming.done() and not storming.cancelled() and storming.exception() is not None:
+            storming.result()  # what broke the storm breaks the run
+        over = storming.done() if plan.restarts else True
+        return over and outcome.journal.placed >= plan.checkouts
 
     async def one_after_the_other() -> None:
-        for number in numbers:
-            if outcome.journal.placed >= plan.checkouts:
-                return
+        while not enough():
+            number = next(numbers)
             dice = random.Random(f"shopper {plan.seed} {number}")
-            buyer = client(http, shop, number, dice, outcome.journal)
+            buyer = Client(http, shop.url, number, dice, outcome.journal)
             await Shopper(number, buyer, catalogue, dice, habits).shop()
 
     await asyncio.gather(*(one_after_the_other() for _ in range(plan.shoppers)))
 
 
 async def _storm(plan: Plan, weather: Storm, databases: Databases, outcome: Outcome) -> None:
-    if not plan.mean_gap:
-        return
-    for event in schedule(plan.seed, plan.mean_gap, plan.squall):
+    for event in plan.events():
         await asyncio.sleep(event.after)
         if event.kind == "lull":
             await weather.calm()
@@ -166,7 +192,7 @@ async def _watch(outcome: Outcome, progress: Progress | None) -> None:
     began = time.time()
     while progress is not None:
         outcome.seconds = time.time() - began
-        progress(outcome, outcome.plan.checkouts)
+        progress(outcome)
         await asyncio.sleep(0.5)
 
 
@@ -175,16 +201,7 @@ async def _habits(http: aiohttp.ClientSession, url: str) -> Habits:
 
     async def has(route: str) -> bool:
         async with http.post(f"{url}/api/orders/or_none/{route}/", json={}) as answer:
-            return bool((await answer.json()).get("detail") != "There is nothing here.")
+            body = await answer.json()
+            return answer.status == 404 and body.get("detail") != "There is nothing here."
 
     return Habits(cancels=await has("cancel"), refunds=await has("refund"))
-
-
-def copies_of(plan_copies: int) -> dict[str, int]:
-    """Service -> processes, for a shop with so many copies of each."""
-    return dict.fromkeys(records.SERVICES, plan_copies)
-
-
-def place_of(folder: Path) -> Path:
-    """Where the shop under test keeps its data."""
-    return folder / "var"

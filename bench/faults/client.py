@@ -7,32 +7,57 @@ import asyncio
 import random
 import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import orjson
 
-from bench.faults.journal import Journal, Lost, Sight, told
+from bench.faults.journal import Journal, Lost, Sight, Unlike, told
 
 # Longer than the gateway's own longest deadline (30 s), so that it is the gateway that answers.
 TIMEOUT = aiohttp.ClientTimeout(total=40, connect=5)
 # How long a shopper goes on asking for one thing (seconds), and the bounds of the pause between two tries.
 PATIENCE = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 4.0
+# How many of the requests that were answered for good are sent once more, to see whether they are answered the same.
+SENT_AGAIN = 0.1
 TROUBLE = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A definitive answer."""
+    """An answer. status: 0 when there was none; text: the body as it came; headers: by their usual names."""
 
     status: int
-    body: Any
+    text: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    trouble: str = ""
 
     @property
     def good(self) -> bool:
-        return self.status < 300
+        return 200 <= self.status < 300
+
+    @property
+    def body(self) -> Any:
+        return orjson.loads(self.text)
+
+    @property
+    def definitive(self) -> bool:
+        """Whether repeating would say nothing new: a 2xx, or a 4xx that does not ask to come again."""
+        comes_back = self.status == 429 or (self.status == 409 and "Retry-After" in self.headers)
+        return 200 <= self.status < 500 and not comes_back
+
+    @property
+    def kept(self) -> bool:
+        """Whether it must be the answer for as long as its key is known: all that is definitive, but for a request
+        that was wrong in itself, and a bank that is still to be answered."""
+        asks = self.status == 402 and "next_action" in self.body
+        return self.definitive and self.status != 400 and not asks
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.text.decode(errors='replace')[:300]}{self.trouble}"
 
 
 class Client:
@@ -84,24 +109,22 @@ class Client:
         if self.cart_id and not admin:
             headers["Cart-Id"] = self.cart_id
         asked = {**body, **about}
-        sent, until = 0, time.monotonic() + patience
-        while True:
-            sent += 1
-            status, answer, given = await self._send("POST", path, orjson.dumps(body), headers)
-            if _definitive(status, given):
-                replayed = given.get("Idempotent-Replayed") == "true"
-                sight = Sight(
-                    time.time(), self._shopper, what, self.cart_id, key, asked, status, told(answer), sent, replayed
-                )
-                self._journal.sights.append(sight)
-                return Seen(status, answer)
-            pause = self._pause(sent, given)
-            if time.monotonic() + pause > until:
-                self.lose(
-                    what, key, asked, f"no definitive answer in {patience:g} s, at last {status}: {answer!s:.200}"
-                )
-                return None
-            await asyncio.sleep(pause)
+        text = orjson.dumps(body)
+        again = self._dice.random() < SENT_AGAIN  # thrown here, so that the dice fall the same whatever is answered
+        seen, sent = await self._until_definitive("POST", path, text, headers, patience)
+        if not seen.definitive:
+            self.lose(what, key, asked, f"no definitive answer in {patience:g} s, at last {seen}")
+            return None
+        replayed = seen.headers.get("Idempotent-Replayed") == "true"
+        answer = told(seen.body)
+        sight = Sight(time.time(), self._shopper, what, self.cart_id, key, asked, seen.status, answer, sent, replayed)
+        self._journal.sights.append(sight)
+        if again and seen.kept:
+            second, _ = await self._until_definitive("POST", path, text, headers, patience)
+            same = (second.status, second.text) == (seen.status, seen.text)
+            if second.definitive and not (same and second.headers.get("Idempotent-Replayed") == "true"):
+                self._journal.unlike.append(Unlike(what, key, str(seen), str(second)))
+        return seen
 
     def lose(self, what: str, key: str, asked: dict[str, Any], why: str) -> None:
         """Note that the end of a request will never be known."""
@@ -110,16 +133,8 @@ class Client:
     async def ask(self, method: str, path: str, patience: float = PATIENCE) -> Seen | None:
         """A request that may be repeated as it is (GET, DELETE), until there is a definitive answer."""
         headers = {"Cart-Id": self.cart_id} if self.cart_id else {}
-        sent, until = 0, time.monotonic() + patience
-        while True:
-            sent += 1
-            status, answer, given = await self._send(method, path, None, headers)
-            if _definitive(status, given):
-                return Seen(status, answer)
-            pause = self._pause(sent, given)
-            if time.monotonic() + pause > until:
-                return None
-            await asyncio.sleep(pause)
+        seen, _ = await self._until_definitive(method, path, None, headers, patience)
+        return seen if seen.definitive else None
 
     async def answer_bank(self, url: str, result: str) -> None:
         """Answer the bank's question ("succeed" or "fail") on the page at `url`; its provider is never killed."""
@@ -134,29 +149,34 @@ class Client:
                 self._journal.heard[type(trouble).__name__] += 1
             await asyncio.sleep(0.2)
 
-    async def _send(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
-    ) -> tuple[int, Any, dict[str, str]]:
-        """Status (0: no answer), parsed body, headers of one try."""
+    async def _until_definitive(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str], patience: float
+    ) -> tuple[Seen, int]:
+        """The last answer, definitive unless patience ran out, and how often it was asked for."""
+        sent, until = 0, time.monotonic() + patience
+        while True:
+            sent += 1
+            seen = await self._send(method, path, body, headers)
+            pause = self._pause(sent, seen.headers)
+            if seen.definitive or time.monotonic() + pause > until:
+                return seen, sent
+            await asyncio.sleep(pause)
+
+    async def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Seen:
         try:
             async with self._http.request(method, self._url + path, data=body, headers=headers) as response:
-                text = await response.read()
-        except TROUBLE as trouble:
+                seen = Seen(response.status, await response.read(), response.headers)
+                seen.body  # noqa: B018 - what cannot be read is no answer
+        except (*TROUBLE, orjson.JSONDecodeError) as trouble:
             self._journal.heard[type(trouble).__name__] += 1
-            return 0, f"{type(trouble).__name__}: {trouble}", {}
-        if response.status >= 400:
-            self._journal.heard[str(response.status)] += 1
-        try:
-            return response.status, orjson.loads(text), dict(response.headers)
-        except orjson.JSONDecodeError:
-            return 0, f"{response.status} with a body that is no JSON", {}
+            return Seen(0, trouble=f"{type(trouble).__name__}: {trouble}")
+        if seen.status >= 400:
+            self._journal.heard[str(seen.status)] += 1
+        if seen.status == 500:
+            self._journal.bugs.append(f"{method} {path}: {seen}")
+        return seen
 
-    def _pause(self, sent: int, headers: dict[str, str]) -> float:
+    def _pause(self, sent: int, headers: Mapping[str, str]) -> float:
         asked_for = headers.get("Retry-After", "")
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(sent, 10))
         return (float(asked_for) if asked_for.isdigit() else 0.0) + self._dice.uniform(0, longest)
-
-
-def _definitive(status: int, headers: dict[str, str]) -> bool:
-    """Whether repeating would say nothing new: a 2xx, or a 4xx that does not ask to come again."""
-    return 200 <= status < 500 and status != 429 and not (status == 409 and "Retry-After" in headers)

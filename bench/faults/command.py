@@ -4,91 +4,120 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import json
 import random
-import shutil
-import sys
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from bench.faults import chaos
+import amqp
+from kombu.utils.url import parse_url
+
+from bench.faults import chaos, report, storm
 from bench.faults.chaos import Outcome, Plan
-from bench.faults.records import Databases
+from bench.faults.stage import POSTGRESQL, SQLITE, stage
+from bench.rpc import machine
+from launcher.place import ROOT
 from launcher.problem import Problem
 from launcher.screen import console, say
-from launcher.shop import Shop
+
+RESULTS = ROOT / "bench" / "results"
+PACKAGES = ("nameko", "granian", "eventlet", "SQLAlchemy", "stripe", "shippo", "twilio", "sendgrid")
+LINES = 15.0  # seconds between two lines where there is no terminal
+RESTART_GAP = 3.0  # seconds
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run as `arguments` say; the exit status."""
+    """Run as `arguments` say; 0 when everything is as it must be."""
     options = _options(arguments)
-    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
-    plan = Plan(options.checkouts, seed, options.shoppers, options.gap, options.squall)
+    seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
+    gap = RESTART_GAP if options.restarts else options.gap
+    plan = Plan(options.checkouts, seed, options.shoppers, gap, options.squall, options.restarts)
     say(f"seed {seed}")
-    folder = Path(tempfile.mkdtemp(prefix="shop-faults-"))
     try:
-        env = {"AMQP_URI": None, "DATABASE_URL": None}
-        with Shop.on_free_ports(folder / "var", env=env, copies=chaos.copies_of(options.copies)) as shop:
-            databases = Databases(None, str(shop.place.var_dir))
-            outcome = asyncio.run(chaos.run(plan, shop, databases, Progress()))
-            databases.close()
+        with stage(options.database, options.copies, folder=options.keep) as found:
+            about = _about(options, found.shop.amqp_uri)
+            with _shown() as progress:
+                outcome = asyncio.run(chaos.run(plan, found.shop, found.databases, progress))
     except Problem as problem:
         say(f"{problem.detail}\n{problem}")
         return 1
-    finally:
-        if options.keep:
-            say(f"kept: {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-    _print(outcome)
-    return 0 if not outcome.violations and outcome.settled.in_time else 1
-
-
-class Progress:
-    """One line now and then, or a line that changes on a terminal."""
-
-    def __init__(self) -> None:
-        self._said = 0.0
-        self._began = time.monotonic()
-
-    def __call__(self, outcome: Outcome, wanted: int) -> None:
-        now = time.monotonic()
-        if now - self._said < (0.4 if console.is_terminal else 10.0):
-            return
-        self._said = now
-        kills = sum(outcome.killed.values())
-        settled = outcome.settled
-        say(
-            f"{now - self._began:5.0f} s  {outcome.journal.placed}/{wanted} checkouts  {outcome.rate:.1f}/s"
-            f"  {kills} kills  {sum(outcome.troubles.values())} troubles  {outcome.lulls} lulls"
-            f"  {len(settled.times)} interrupted, 95 % settled in {settled.percentile(95):.1f} s"
-        )
+    page = report.markdown(outcome, about)
+    print(page)
+    if options.save:
+        name = f"faults-{'restarts-' if options.restarts else ''}{options.database}"
+        (RESULTS / f"{name}.md").write_text(page, encoding="utf-8")
+        told = json.dumps(report.document(outcome, about), indent=1)
+        (RESULTS / f"{name}.json").write_text(f"{told}\n", encoding="utf-8")
+        say(f"Saved as bench/results/{name}.md and .json.")
+    return 0 if outcome.well else 1
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./install_run_project bench faults", description=__doc__)
-    parser.add_argument("--checkouts", type=int, default=200)
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--shoppers", type=int, default=16)
-    parser.add_argument("--copies", type=int, default=1)
-    parser.add_argument("--gap", type=float, default=3.0)
-    parser.add_argument("--squall", type=float, default=30.0)
-    parser.add_argument("--keep", action="store_true")
+    parser = argparse.ArgumentParser(
+        prog="./install_run_project bench faults",
+        description="Shoppers buy while parts of the shop are killed and providers fail; then the books are checked.",
+    )
+    parser.add_argument("--checkouts", type=int, default=200, metavar="N", help="orders to be placed (200)")
+    parser.add_argument("--seed", type=int, metavar="S", help="of what goes wrong and what shoppers do (a new one)")
+    parser.add_argument("--database", choices=(SQLITE, POSTGRESQL), default=SQLITE)
+    parser.add_argument("--shoppers", type=int, default=16, metavar="N", help="at a time (16)")
+    parser.add_argument("--copies", type=int, default=1, metavar="N", help="processes of each service (1)")
+    parser.add_argument(
+        "--gap", type=float, default=storm.MEAN_GAP, metavar="S", help="mean between two events; 0: none (3)"
+    )
+    parser.add_argument("--squall", type=float, default=storm.SQUALL, metavar="S", help="between two lulls (30)")
+    parser.add_argument(
+        "--restarts", type=int, default=0, metavar="N", help="nothing goes wrong but N restarts of the broker"
+    )
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the shop's data and logs there")
+    parser.add_argument("--save", action="store_true", help="write the report to bench/results/ as well")
     return parser.parse_args(arguments)
 
 
-def _print(outcome: Outcome) -> None:
-    print(outcome.plan)
-    print(f"{outcome.journal.placed} placed in {outcome.seconds:.1f} s: {outcome.rate:.2f}/s; {outcome.orders}")
-    print("killed", outcome.killed, "troubles", outcome.troubles, "lulls", outcome.lulls)
-    print("heard", dict(outcome.journal.heard))
-    print("lost", len(outcome.journal.lost))
-    for lost in outcome.journal.lost[:10]:
-        print("   ", lost)
-    settled = outcome.settled
-    print("settled", len(settled.times), [settled.percentile(share) for share in (50, 90, 95, 99, 100)], settled.late)
-    print(len(outcome.violations), "violations")
-    for violation in outcome.violations[:60]:
-        print("   ", violation)
-    sys.stdout.flush()
+def _about(options: argparse.Namespace, amqp_uri: str) -> dict[str, Any]:
+    return {
+        **machine.about(_broker(amqp_uri), PACKAGES),
+        "database": {SQLITE: "SQLite", POSTGRESQL: "PostgreSQL"}[options.database],
+        "copies": options.copies,
+    }
+
+
+def _broker(uri: str) -> str:
+    parts = parse_url(uri)
+    with amqp.Connection(
+        host=f"{parts['hostname']}:{parts['port']}",
+        userid=parts["userid"],
+        password=parts["password"],
+        virtual_host=parts["virtual_host"] or "/",
+        connect_timeout=5,
+    ) as connection:
+        properties = connection.server_properties
+        return f"{properties.get('product', 'broker')} {properties.get('version', '')}".strip()
+
+
+@contextlib.contextmanager
+def _shown() -> Iterator[chaos.Progress]:
+    """A line that changes on a terminal; elsewhere a line now and then."""
+    began, said = time.monotonic(), [0.0]
+
+    with console.status("faults …") as spinner:
+
+        def show(outcome: Outcome) -> None:
+            now = time.monotonic()
+            kills, troubles = sum(outcome.killed.values()), sum(outcome.troubles.values())
+            settled = outcome.settled
+            line = (
+                f"{now - began:.0f} s: {outcome.journal.placed} of {outcome.plan.checkouts} checkouts"
+                f" ({outcome.rate:.1f} a second), {kills} kills, {troubles} troubles; {len(settled.times)} interrupted"
+                f" orders, 95 % settled in {settled.percentile(95):.1f} s"
+            )
+            if console.is_terminal:
+                spinner.update(line)
+            elif now - said[0] > LINES:
+                said[0] = now
+                say(line)
+
+        yield show

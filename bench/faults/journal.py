@@ -55,18 +55,31 @@ class Lost:
     why: str
 
 
+@dataclass(frozen=True)
+class Unlike:
+    """A request that was answered for good, and otherwise when it was sent once more under its key."""
+
+    what: str
+    key: str
+    first: str
+    second: str
+
+
 @dataclass
 class Journal:
     """What all shoppers of a run saw.
 
     Attributes:
-        sights, lost: as it happened.
+        sights, lost, unlike: as it happened.
+        bugs: every 500, with what it answered to.
         answered: PaymentIntent -> (Unix seconds, "succeed" or "fail"), as shoppers answered their bank.
         heard: how often each passing trouble was met (``503``, ``ServerDisconnectedError``, …).
     """
 
     sights: list[Sight] = field(default_factory=list)
     lost: list[Lost] = field(default_factory=list)
+    unlike: list[Unlike] = field(default_factory=list)
+    bugs: list[str] = field(default_factory=list)
     answered: dict[str, tuple[float, str]] = field(default_factory=dict)
     heard: Counter[str] = field(default_factory=Counter)
 

@@ -18,6 +18,7 @@ from launcher.shop import Shop
 
 # Which part is killed how often, against each other: a broker takes everything with it, so it is killed more rarely.
 PARTS = {"cart": 5, "products": 3, "shipping": 3, "notifications": 3, "gateway": 2, "rabbitmq": 1}
+BROKER = "rabbitmq"
 PROVIDERS = ("stripe", "shippo", "twilio", "sendgrid")
 TROUBLES: dict[str, dict[str, Any]] = {
     "hang": {"hang_rate": 0.5},
@@ -30,12 +31,14 @@ KILLS = 0.6  # of all events
 MEAN_GAP = 3.0
 TROUBLE_LASTS = (2.0, 6.0)
 SQUALL = 30.0
+BROKER_PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that goes wrong. after: seconds after the event before. kind: "kill", "trouble" or "lull" (nothing
-    goes wrong for a while, and it is measured how long the shop takes to settle)."""
+    """One thing that goes wrong. after: seconds after the event before. kind: "kill", "trouble", "lull" (nothing goes
+    wrong for a while, and it is measured how long the shop takes to settle) or "restart" (of the broker, by `trouble`:
+    "kill" or "stop")."""
 
     after: float
     kind: str
@@ -63,6 +66,13 @@ def schedule(seed: int, mean_gap: float = MEAN_GAP, squall: float = SQUALL) -> I
             yield Event(gap, "trouble", target, trouble, dice.uniform(*TROUBLE_LASTS), dice.getrandbits(30))
 
 
+def restarts(count: int, gap: float) -> Iterator[Event]:
+    """So many restarts of the broker, killed and stopped in turn, each `gap` seconds after the shop has recovered from
+    the one before."""
+    for number in range(count):
+        yield Event(gap, "restart", BROKER, "stop" if number % 2 else "kill")
+
+
 @dataclass
 class Storm:
     """Carries a schedule out on a running shop.
@@ -85,6 +95,9 @@ class Storm:
         if event.kind == "kill":
             if await asyncio.to_thread(self._kill, event):
                 self.killed[event.target] += 1
+        elif event.kind == "restart":
+            await asyncio.to_thread(self._restart, event)
+            self.killed[event.target] += 1
         else:
             await self._trouble(event)
         self.last = time.time()
@@ -113,6 +126,19 @@ class Storm:
                     process.kill()
             return True
         return False
+
+    def _restart(self, event: Event) -> None:
+        """Restart the broker, and wait until the shop has it again. Raises Problem when it has not within a minute."""
+        if event.trouble == "kill":
+            before = self.shop.pids(event.target)
+            self.shop.kill(event.target)
+            end = time.monotonic() + BROKER_PATIENCE
+            while self.shop.pids(event.target) in ([], before) and time.monotonic() < end:
+                time.sleep(0.1)
+        else:
+            self.shop.halt(event.target)
+            self.shop.resume(event.target)
+        self.shop.wait_ready(BROKER_PATIENCE)
 
     async def _trouble(self, event: Event) -> None:
         if (task := self._ends.pop(event.target, None)) is not None:

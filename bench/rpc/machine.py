@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ PACKAGES = (
 )
 
 
-def about(broker: str) -> dict[str, Any]:
-    """Everything that another machine's figures may differ by."""
+def about(broker: str, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
+    """Everything that another machine's figures may differ by; the versions of `packages` among it."""
     return {
         "broker": broker,
         "python": platform.python_version(),
@@ -36,7 +37,7 @@ def about(broker: str) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "load_before": round(os.getloadavg()[0], 2),
         "commit": _commit(),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": {name: importlib.metadata.version(name) for name in packages},
     }
 
 
