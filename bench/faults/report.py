@@ -1,0 +1,102 @@
+"""What came of a run, as people and programs read it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from bench.faults.chaos import Outcome
+from bench.faults.settling import BARS, quantiles
+
+MOST_SHOWN = 50  # violations in the page; all of them are in the JSON
+
+
+def verdict(outcome: Outcome) -> str:
+    """The result in one line."""
+    settled = outcome.settled
+    bars = ", ".join(f"{settled.within(seconds):.1f} % within {seconds:g} s" for _, seconds in BARS)
+    return (
+        f"{outcome.journal.placed} checkouts, {sum(outcome.killed.values())} kills,"
+        f" {sum(outcome.troubles.values())} provider troubles: {len(outcome.violations)} violations;"
+        f" of {len(settled.times)} interrupted orders settled after the last fault: {bars}."
+    )
+
+
+def document(outcome: Outcome, about: dict[str, Any]) -> dict[str, Any]:
+    """Everything, JSON-plain."""
+    plan, journal, settled = outcome.plan, outcome.journal, outcome.settled
+    return {
+        "about": about,
+        "plan": {
+            "seed": plan.seed,
+            "checkouts": plan.checkouts,
+            "shoppers": plan.shoppers,
+            "mean_gap_s": plan.mean_gap,
+            "squall_s": plan.squall,
+            "broker_restarts": plan.restarts,
+        },
+        "checkouts": journal.placed,
+        "seconds": round(outcome.seconds, 1),
+        "checkouts_per_second": round(outcome.rate, 2),
+        "orders": dict(sorted(outcome.orders.items())),
+        "killed": dict(sorted(outcome.killed.items())),
+        "troubles": dict(sorted(outcome.troubles.items())),
+        "answers": {
+            "definitive": len(journal.sights),
+            "after_a_repetition": sum(1 for sight in journal.sights if sight.tries > 1),
+            "replayed": sum(1 for sight in journal.sights if sight.replayed),
+            "passing_trouble": dict(sorted(journal.heard.items())),
+            "never_learned": len(journal.lost),
+        },
+        "settling": {
+            "lulls": outcome.lulls,
+            "interrupted_orders": len(settled.times),
+            "seconds": {name: _plain(value) for name, value in quantiles(settled.times).items()},
+            "within": {f"{seconds:g} s": round(settled.within(seconds), 2) for _, seconds in BARS},
+            "not_settled": settled.late,
+        },
+        "restarted_by_themselves": outcome.strangers,
+        "violations": [[each.rule, each.order, each.detail] for each in outcome.violations],
+    }
+
+
+def markdown(outcome: Outcome, about: dict[str, Any]) -> str:
+    """The page."""
+    told = document(outcome, about)
+    settling, answers = told["settling"], told["answers"]
+    lines = [
+        f"# The shop under faults: {about['database']}",
+        "",
+        f"{about['cores']} cores of {about['processor']}, {about['system']}, load {about['load_before']} before;"
+        f" {about['broker']}, Python {about['python']}; commit {about['commit']}; {about['copies']} of each service.",
+        "",
+        f"Seed {told['plan']['seed']}, {told['plan']['shoppers']} shoppers at a time, an event about every"
+        f" {told['plan']['mean_gap_s']:g} s.",
+        "",
+        f"**{verdict(outcome)}**",
+        "",
+        "| what | how many |",
+        "|---|---|",
+        f"| checkouts | {told['checkouts']} in {told['seconds']:.0f} s, {told['checkouts_per_second']} a second |",
+        f"| orders at the end | {_counts(told['orders'])} |",
+        f"| killed with `kill -9` | {_counts(told['killed'])} |",
+        f"| troubles of providers | {_counts(told['troubles'])} |",
+        f"| definitive answers | {answers['definitive']}, of them {answers['after_a_repetition']} only after a"
+        f" repetition, {answers['replayed']} given again |",
+        f"| passing trouble that shoppers met | {_counts(answers['passing_trouble'])} |",
+        f"| requests whose end no shopper learned | {answers['never_learned']} |",
+        f"| interrupted orders, over {settling['lulls']} lulls | {settling['interrupted_orders']} |",
+        f"| seconds from the last fault until they were settled | {_counts(settling['seconds'])} |",
+        f"| violations | {len(outcome.violations)} |",
+        "",
+    ]
+    lines += [f"- {violation}" for violation in outcome.violations[:MOST_SHOWN]]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _counts(counts: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
+
+
+def _plain(value: float) -> float | str:
+    return "never" if math.isinf(value) else value

