@@ -28,7 +28,7 @@ from cart.stripe_payments import StripePayments
 from chassis import deadline
 from chassis.database import StoreProvider
 from chassis.entrypoint import rpc
-from chassis.inbox import KEPT, Inbox
+from chassis.inbox import KEPT, WAITING, Inbox
 from chassis.logs import bind, log
 from chassis.service_rpc import ServiceRpc
 from chassis.settings import Settings
@@ -291,10 +291,10 @@ class CartService:
 
     @rpc(expected_exceptions=ShopError)
     def replay_event(self, event_id: str) -> dict[str, str]:
-        """Have an event that was given up handled again. Raises NotFound."""
+        """Have an event handled again that was given up: ``{"id", "state"}``. Raises NotFound when there is none."""
         if not self._inbox().again(event_id):
-            raise NotFound(f"No event {event_id} was given up.")
-        return {"replayed": event_id}
+            raise NotFound(f"There is no failed event {event_id}.")
+        return {"id": event_id, "state": WAITING}
 
     @rpc(expected_exceptions=ShopError)
     def audit(
