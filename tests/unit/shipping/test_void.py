@@ -1,0 +1,164 @@
+"""A label is given back once, and none is bought after that. The record is real; the carrier is a stub."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chassis.database import Database
+from contracts.errors import Conflict, OutcomeUnknown, Refused, Unavailable
+from shipping.carriers import Label
+from shipping.label import LabelDesk
+from shipping.purchase import Purchase, Refund, State
+from shipping.tracker import ABANDONED, Tracker
+from shipping.void import VoidDesk
+from shipping.whereabouts import Whereabouts
+from tests.processes import die
+from tests.unit.shipping.test_label import Killed, Shop
+
+NONE, REFUNDED = {"object_id": "ship", "status": "none"}, {"object_id": "ship", "status": "refunded"}
+
+
+class Counter(Shop):
+    """A shop that takes labels back."""
+
+    def give_back(self, patience: float = 10.0) -> dict[str, Any]:
+        return self.voids(patience).give_back("ship")
+
+    def voids(self, patience: float = 10.0) -> VoidDesk:
+        desk = LabelDesk(self.store, self.carriers, lambda wait: min(wait, patience), self.clock, self.clock.sleep)
+        return VoidDesk(desk, self.store, self.carriers)
+
+    def tracker(self) -> Tracker:
+        return Tracker(self.store, self.carriers, self.voids(), self.clock)
+
+
+@pytest.fixture
+def shop(database: Callable[[str], Database]) -> Counter:
+    return Counter(database("shipping"))
+
+
+def test_a_label_is_given_back_once(shop: Counter) -> None:
+    shop.buy()
+    assert shop.give_back() == REFUNDED
+    assert shop.give_back() == REFUNDED
+    assert shop.carriers.refunds == ["transaction-1"]
+    with pytest.raises(Conflict, match="given back") as conflict:
+        shop.buy()
+    assert conflict.value.facts == {"voided": True}
+    assert shop.carriers.purchases == ["first"]
+
+
+def test_where_there_is_no_label_none_is_bought_afterwards(shop: Counter) -> None:
+    assert shop.give_back() == NONE
+    assert shop.give_back() == NONE
+    with pytest.raises(Conflict, match="given back"):
+        shop.buy()
+    assert (shop.carriers.purchases, shop.carriers.refunds) == ([], [])
+
+
+def test_a_purchase_that_nobody_saw_the_end_of_is_looked_for_and_given_back(shop: Counter) -> None:
+    shop.carriers.trouble, shop.carriers.sells_anyway, shop.carriers.blind = [OutcomeUnknown("lost")], True, 2
+    with pytest.raises(OutcomeUnknown):
+        shop.buy()
+    with pytest.raises(OutcomeUnknown, match="not known yet"):
+        shop.give_back()
+    with pytest.raises(Conflict, match="given back"):
+        shop.buy()
+    assert shop.give_back() == REFUNDED
+    assert (shop.carriers.purchases, shop.carriers.refunds) == (["first"], ["transaction-1"])
+
+
+def test_a_buyer_in_the_middle_is_waited_for(shop: Counter) -> None:
+    now = shop.clock.now
+    assert shop.store.claim("ship", "buyer", now, now + 15) is not None
+    with pytest.raises(Unavailable, match="another call"):
+        shop.give_back(patience=1.0)
+    asked = Purchase("ship", State.BEGAN, "first", "first", "USPS", now, label=Label("t", "https://l", "1"))
+    shop.clock.on_sleep = lambda: shop.store.record(asked, shop.clock.now) and None
+    assert shop.give_back() == REFUNDED
+
+
+def test_a_buyer_that_was_overtaken_before_it_asked_does_not_buy(shop: Counter) -> None:
+    now = shop.clock.now
+    assert shop.store.claim("ship", "slow", now, now + 1) is not None
+    shop.clock.now += 2
+    assert shop.give_back() == NONE
+    assert not shop.store.begin("slow", Purchase("ship", State.BEGAN, "first", "first"), "key", now + 20)
+
+
+def test_one_that_was_killed_in_the_middle_is_taken_over(shop: Counter) -> None:
+    shop.buy()
+    shop.carriers.refund_trouble, shop.carriers.sells_anyway = [Killed()], True  # type: ignore[list-item]
+    with pytest.raises(Killed):
+        shop.give_back()
+    die(shop.database)
+    assert shop.give_back() == REFUNDED
+    assert shop.carriers.refunds == ["transaction-1"]
+
+
+def test_a_parcel_that_has_moved_keeps_its_label(shop: Counter) -> None:
+    bought = shop.buy()
+    shop.store.moves.record("94001", Whereabouts("TRANSIT", 5.0), shop.clock.now)
+    assert shop.give_back() == {"object_id": "ship", "status": "used"}
+    assert shop.carriers.refunds == []
+    assert shop.buy() == bought
+
+
+def test_a_carrier_that_takes_its_time_is_asked_again(shop: Counter) -> None:
+    shop.buy()
+    shop.carriers.refund_answer = "pending"
+    assert shop.give_back()["status"] == "pending"
+    assert shop.give_back()["status"] == "pending"
+    shop.carriers.given_back["transaction-1"] = "refunded"
+    shop.clock.now += 901
+    shop.tracker().poll(900)
+    kept = shop.store.purchase("ship")
+    assert kept is not None
+    assert kept.refund is Refund.REFUNDED
+    assert shop.carriers.refunds == ["transaction-1"]
+    assert shop.store.moves.due(shop.clock.now * 2, 900, 10) == []
+
+
+def test_a_refusal_means_that_somebody_was_faster_or_that_the_money_stays(shop: Counter) -> None:
+    shop.buy()
+    shop.carriers.refund_trouble = [Refused("too old")]
+    assert shop.give_back()["status"] == "used"
+
+
+def test_a_carrier_that_is_away_is_asked_again_later(shop: Counter) -> None:
+    shop.buy()
+    shop.carriers.deaf = Unavailable("away")
+    with pytest.raises(Unavailable, match="away"):
+        shop.give_back()
+    shop.carriers.deaf = None
+    assert shop.give_back() == REFUNDED  # at once: the claim was let go
+
+
+def test_a_label_that_turns_up_late_is_given_back_by_the_timer(shop: Counter) -> None:
+    assert shop.give_back() == NONE
+    late = Purchase("ship", State.BEGAN, "first", "first", "USPS", label=Label("late", "https://l", "1"))
+    shop.store.record(late, shop.clock.now)
+    shop.tracker().poll(900)
+    assert shop.carriers.refunds == []  # whoever asked for it may still be at it
+    shop.clock.now += ABANDONED + 1
+    shop.tracker().poll(900)
+    assert shop.carriers.refunds == ["late"]
+    assert shop.give_back() == REFUNDED
+
+
+def test_shippo_s_word_of_a_refund_makes_us_ask(shop: Counter) -> None:
+    shop.buy()
+    shop.carriers.refund_answer = "pending"
+    shop.give_back()
+    shop.carriers.given_back["transaction-1"] = "refunded"
+    tracker = shop.tracker()
+    tracker.keep("e1", "transaction_updated", {"object_id": "another's", "status": "REFUNDED"})
+    tracker.keep("e2", "transaction_updated", {"object_id": "transaction-1", "status": "ERROR"})
+    tracker.handle_due(time.time() + 10)
+    kept = shop.store.purchase("ship")
+    assert kept is not None
+    assert kept.refund is Refund.REFUNDED
