@@ -51,7 +51,7 @@ class Front:
     def once(self, method: str, path: str, cart: str | None = None, key: str | None = None, **options: Any) -> Any:
         """One request, whatever its answer (`requests.Response`). Raises requests.RequestException."""
         headers = {name: value for name, value in {"Cart-Id": cart, "Idempotency-Key": key}.items() if value}
-        return self._session().request(method, self.url + path, headers=headers, timeout=TIMEOUT, **options)
+        return self._session().request(method, self.url + path, headers=headers, **{"timeout": TIMEOUT, **options})
 
     def ask(self, method: str, path: str, cart: str | None = None, key: str | None = None, **options: Any) -> Any:
         """A request, repeated with the same key until it is answered for good. Raises NoAnswer after a minute."""

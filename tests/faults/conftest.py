@@ -1,4 +1,4 @@
-"""One shop for the tests of this folder, with two copies of every service, so that one can die and one lives."""
+"""One shop for the tests of this folder, with several copies of every service, so that one can die and one lives."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from launcher.place import SERVICES
 from launcher.shop import Shop
 
 
+# The cart is killed at most points.
+COPIES = {**dict.fromkeys(SERVICES, 2), "cart": 3}
+
+
 @pytest.fixture(scope="session")
 def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The shop, running; every process of it dies at a point whose file lies in the folder ``points``."""
     place = tmp_path_factory.mktemp("twins")
     (place / "points").mkdir()
     env = {"AMQP_URI": None, "GATEWAY_WORKERS": "2", "CRASH_POINTS": str(place / "points")}
-    with Shop.on_free_ports(place / "var", env=env, copies=dict.fromkeys(SERVICES, 2)) as shop:
+    with Shop.on_free_ports(place / "var", env=env, copies=COPIES) as shop:
         yield shop
 
 

@@ -1,0 +1,55 @@
+"""The named points at which a process can be killed: what the modules declare, and where their code passes them."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PACKAGES = ("cart", "products", "shipping", "notifications", "chassis", "gateway")
+
+
+def declared() -> dict[str, tuple[str, ...]]:
+    """Module -> the names in its constant POINTS."""
+    found = {}
+    for module, tree in _modules():
+        names = [target.id for node in tree.body for target in _targets(node) if isinstance(target, ast.Name)]
+        if "POINTS" in names:
+            found[module] = tuple(importlib.import_module(module).POINTS)
+    return found
+
+
+def passed() -> dict[str, list[re.Pattern[str]]]:
+    """Module -> the points its code passes, as patterns: what is put together when it runs may be anything there."""
+    found: dict[str, list[re.Pattern[str]]] = {}
+    for module, tree in _modules():
+        if module == "chassis.points":
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "reached":
+                found.setdefault(module, []).append(re.compile(_pattern(node.args[0])))
+    return found
+
+
+def _modules() -> Iterator[tuple[str, ast.Module]]:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            yield module, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _targets(node: ast.stmt) -> list[ast.expr]:
+    if isinstance(node, ast.Assign):
+        return node.targets
+    return [node.target] if isinstance(node, ast.AnnAssign) else []
+
+
+def _pattern(name: ast.expr) -> str:
+    if isinstance(name, ast.Constant):
+        return re.escape(str(name.value))
+    if isinstance(name, ast.JoinedStr):
+        return "".join(_pattern(part) if isinstance(part, ast.Constant) else ".+" for part in name.values)
+    return ".+"

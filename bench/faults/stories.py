@@ -1,0 +1,244 @@
+"""What shoppers do around a named point: each story has a step that passes it, and books that are right afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import requests
+
+from bench.faults.front import Front, customer, wanted
+
+GOOD, DECLINED, ASKING = "tok_visa", "tok_chargeDeclined", "tok_threeDSecure2Required"
+STOCK = 5
+PART = 10  # cents that go back when not all do
+LEAVES_AFTER = 0.3  # seconds
+
+CREATED, PAID, CANCELED, RETURNED = "created", "paid", "canceled", "returned"
+
+
+class Story:
+    """One shopper, one product, one order.
+
+    Args:
+        front: the shop.
+        stays: whether the shopper repeats the request that was cut off, with its key, or leaves and never comes back.
+
+    Attributes:
+        order_id: the order's, once there is one.
+        ends: the states that the order may end in.
+        returned: the cents that may have gone back in the end.
+    """
+
+    ends: tuple[str, ...]
+    leaves_it: tuple[str, ...] = ()
+    returned: tuple[int, ...] = (0,)
+    status = 200
+
+    def __init__(self, front: Front, stays: bool) -> None:
+        self.front = front
+        self.stays = stays
+        if not stays:
+            self.ends = (*self.ends, *self.leaves_it)
+        self.product = front.product(STOCK, price=700)
+        self.cart = front.cart()
+        self.customer = customer(f"story-{uuid.uuid4().hex}@example.com")
+        self.order_id = ""
+        wanted(front.ask("POST", f"/api/cart/{self.product.id}/buy/", self.cart, json={"quality": 1}), 200)
+
+    def begin(self) -> None:
+        """What comes before the point."""
+        self.check_out()
+
+    def act(self) -> None:
+        """The step that passes it. Raises AssertionError for an answer that must not be."""
+        raise NotImplementedError
+
+    def ask(self, path: str, body: dict[str, Any], status: int) -> Any:
+        """The request that is cut off, and repeated or not; its answer in the end, which must be of that status."""
+        key = uuid.uuid4().hex
+        if self.stays:
+            return wanted(self.front.ask("POST", path, self.cart, key, json=body), status)
+        with contextlib.suppress(requests.RequestException):
+            self.front.once("POST", path, self.cart, key, json=body, timeout=LEAVES_AFTER)
+        return None
+
+    def check_out(self) -> None:
+        order = wanted(self.front.ask("POST", "/api/cart/checkout/", self.cart, json=self.customer), 201)
+        self.order_id = order["id"]
+
+    def pay(self, card: str, status: int, cut_off: bool = False) -> Any:
+        body = {"order_id": self.order_id, "cart": card}
+        if cut_off:
+            return self.ask("/api/cart/paid/", body, status)
+        return wanted(self.front.ask("POST", "/api/cart/paid/", self.cart, json=body), status)
+
+    def paid_and_delivered(self) -> None:
+        """An order that nothing is owed for any more."""
+        self.check_out()
+        paid = self.pay(GOOD, 200)
+        assert paid["status"] == PAID, paid
+
+    def confirm(self, refused: Any) -> None:
+        """Say yes to the bank that asked."""
+        self.front.bank(refused["client_secret"].partition("_secret_")[0], "succeed")
+
+    def wrong(self, status: str, mails: int = 1) -> str | None:
+        """What is wrong with the books now, or None.
+
+        Args:
+            status: the order's, as the service keeps it.
+            mails: how many mails there may be of one message: two when the outcome of the first was never known.
+        """
+        if not self.order_id:
+            return self._wrong_without_order()
+        order = wanted(self.front.ask("GET", f"/api/orders/{self.order_id}", self.cart), 200)
+        found = self.front.ledger(order_id=self.order_id)
+        returned = order["amount_returned"] or 0
+        charges = [(charge["amount"], charge["amount_refunded"]) for charge in found["charges"] if charge["paid"]]
+        labels = [label["status"] for label in found["labels"] if label["status"] != "ERROR"]
+        sold = order["status"] in (PAID, RETURNED)
+        left = self.front.left(self.product)
+        rules = {
+            f"it is {order['status']}": order["status"] in self.ends,
+            f"{returned} went back": returned in self.returned
+            or (order["status"] == RETURNED and RETURNED in self.ends),
+            f"charges {charges}": charges == ([(order["amount"], returned)] if sold else []),
+            f"labels {labels}": labels == (["SUCCESS"] if order["status"] == PAID else ["REFUNDED"] if sold else []),
+            f"{len(found['emails'])} mails": 1 <= len(found["emails"]) <= mails if sold else not found["emails"],
+            f"{len(found['sms'])} texts": len(found["sms"]) == int(sold),
+            f"{left} left": left == STOCK - (status in (PAID, "confirming")),
+        }
+        bad = [what for what, right in rules.items() if not right]
+        return f"order {self.order_id} ({status}): {', '.join(bad)}" if bad else None
+
+    def _wrong_without_order(self) -> str | None:
+        return None if self.front.left(self.product) == STOCK else "stock was taken without an order"
+
+
+class Pays(Story):
+    ends, leaves_it = (PAID,), (CREATED,)
+
+    def act(self) -> None:
+        self.pay(GOOD, 200, cut_off=True)
+
+
+class IsDeclined(Story):
+    ends = (CREATED,)
+
+    def act(self) -> None:
+        self.pay(DECLINED, 402, cut_off=True)
+
+
+class IsAsked(Story):
+    """By the bank, and the process dies while it asks."""
+
+    ends, leaves_it = (PAID,), (CREATED,)
+
+    def act(self) -> None:
+        refused = self.pay(ASKING, 402, cut_off=True)
+        if refused is not None:
+            self.confirm(refused)
+            self.pay(ASKING, 200)
+
+
+class HasConfirmed(Story):
+    """Has said yes to the bank: the money is taken, whether the shopper comes back or not."""
+
+    ends = (PAID,)
+
+    def begin(self) -> None:
+        self.check_out()
+        self.refused = self.pay(ASKING, 402)
+
+    def act(self) -> None:
+        self.confirm(self.refused)
+        if self.stays:
+            self.pay(ASKING, 200, cut_off=True)
+
+
+class Cancels(Story):
+    """While the bank waits for an answer: stock is held, and there is a payment to be called off."""
+
+    ends, leaves_it = (CANCELED,), (CREATED,)
+
+    def begin(self) -> None:
+        self.check_out()
+        self.pay(ASKING, 402)
+
+    def act(self) -> None:
+        self.ask(f"/api/orders/{self.order_id}/cancel/", {}, 200)
+
+
+class Returns(Story):
+    ends, leaves_it = (RETURNED,), (PAID,)
+
+    def begin(self) -> None:
+        self.paid_and_delivered()
+
+    def act(self) -> None:
+        self.ask(f"/api/orders/{self.order_id}/refund/", {}, 200)
+
+
+class ReturnsPart(Story):
+    ends = (PAID,)
+
+    def __init__(self, front: Front, stays: bool) -> None:
+        super().__init__(front, stays)
+        self.returned = (PART,) if stays else (0, PART)
+
+    def begin(self) -> None:
+        self.paid_and_delivered()
+
+    def act(self) -> None:
+        self.ask(f"/api/orders/{self.order_id}/refund/", {"amount": PART}, 200)
+
+
+class ChecksOut(Story):
+    ends = (CREATED,)
+
+    def begin(self) -> None:
+        pass
+
+    def act(self) -> None:
+        self.ask("/api/cart/checkout/", self.customer, 201)
+
+    def wrong(self, status: str, mails: int = 1) -> str | None:
+        email = self.customer["email"]
+        placed = wanted(self.front.ask("GET", f"/api/orders/?email={email}"), 200)["data"]
+        if not self.stays and not placed:
+            return super().wrong(status, mails)
+        if len(placed) != 1:
+            return f"{len(placed)} orders of one checkout"
+        self.order_id = placed[0]["id"]
+        return super().wrong(status, mails)
+
+
+Telling = Callable[[Front, bool], Story]
+
+# Which stories pass a point; the first that matches.
+PASSING: tuple[tuple[str, tuple[Telling, ...]], ...] = (
+    (r"pay:(undo|release):", (IsDeclined,)),
+    (r"pay:confirm:", (Pays, IsDeclined, IsAsked)),
+    (r"pay:paid:", (Pays, HasConfirmed)),
+    (r"cancel:", (Cancels,)),
+    (r"refund:void:|void:", (Returns,)),
+    (r"refund:", (Returns, ReturnsPart)),
+    (r"(shipment|checkout):", (ChecksOut,)),
+    (r"", (Pays,)),
+)
+# A point that is passed only after another one: by whoever takes up what a killed copy left.
+AFTER = {"label:resolve:": "label:buy:asked", "sms:resolve:": "sms:send:asked"}
+
+
+def passing(point: str) -> tuple[Telling, ...]:
+    """The stories that pass a point."""
+    return next(stories for pattern, stories in PASSING if re.match(pattern, point))
+
+
+def before(point: str) -> str | None:
+    """The point that has to be died at first, so that this one is passed."""
+    return next((first for pattern, first in AFTER.items() if point.startswith(pattern)), None)

@@ -1,0 +1,40 @@
+"""Whoever is killed at whatever point, the story comes to its right end: every point, in a real shop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.faults import points
+from bench.faults.crash_points import CrashPoints, all_cases, summary, troubled_cases
+from bench.faults.front import Front
+from bench.faults.records import Databases
+from launcher.shop import Shop
+
+MODULES = sorted(set(points.declared()) | set(points.passed()))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_points_a_module_names_are_those_it_passes(module: str) -> None:
+    named, passed = points.declared().get(module, ()), points.passed().get(module, [])
+    assert len(set(named)) == len(named)
+    assert [name for name in named if not any(pattern.fullmatch(name) for pattern in passed)] == []
+    assert [pattern.pattern for pattern in passed if not any(pattern.fullmatch(name) for name in named)] == []
+
+
+def test_no_point_has_two_homes() -> None:
+    names = [name for module in points.declared().values() for name in module]
+    assert len(set(names)) == len(names)
+    files = [name.replace(":", "-") for name in names]
+    assert len(set(files)) == len(files)
+
+
+@pytest.mark.timeout(300)
+def test_every_death_comes_to_its_right_end(twins: Shop, front: Front) -> None:
+    databases = Databases(None, str(twins.place.var_dir))
+    folder = Path(twins.place.env["CRASH_POINTS"])
+    endings = CrashPoints(front, databases, folder).run([*all_cases(both=False), *troubled_cases()])
+    databases.close()
+    print(summary(endings))
+    assert [f"{ending.case}: {ending.wrong}" for ending in endings if ending.wrong] == []
