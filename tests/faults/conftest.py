@@ -10,7 +10,6 @@ from bench.faults.front import Front
 from launcher.place import SERVICES
 from launcher.shop import Shop
 
-
 # The cart is killed at most points.
 COPIES = {**dict.fromkeys(SERVICES, 2), "cart": 3}
 
