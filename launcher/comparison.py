@@ -36,12 +36,12 @@ PARTS = (
     Part("cart", "payments", "payments at Stripe"),
     Part("cart", "refunds", "refunds at Stripe"),
     Part("cart", "orders", "orders", asks="payments"),
-    Part("cart", "returns", "refunds", asks="refunds"),
+    Part("cart", "returns", "refunds here", asks="refunds"),
     Part("cart", "stock", "reservations"),
     Part("shipping", "sold", "labels at Shippo"),
-    Part("shipping", "bought", "labels", asks="sold"),
+    Part("shipping", "bought", "labels here", asks="sold"),
     Part("notifications", "texts", "SMS at Twilio"),
-    Part("notifications", "sent", "SMS", asks="texts"),
+    Part("notifications", "sent", "SMS here", asks="texts"),
 )
 
 Looked = Callable[[Part, int], None]

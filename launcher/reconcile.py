@@ -7,13 +7,11 @@ import sys
 import time
 from collections.abc import Sequence
 
-from nameko.exceptions import RemoteError
-
 from contracts.differences import Difference
 from contracts.errors import ShopError
 from launcher.comparison import Comparison, Part
 from launcher.problem import Problem
-from launcher.running_services import Services
+from launcher.running_services import BUGS, Services
 from launcher.screen import console, errors, printable, say
 
 AGREED, DIFFERENT, TROUBLE, INTERRUPTED = 0, 1, 2, 130
@@ -79,7 +77,7 @@ class Run:
     def _mend(self, service: str, difference: Difference) -> bool:
         try:
             done = self._services.tell(service, "mend", difference.fix)
-        except (ShopError, RemoteError) as error:
+        except (ShopError, *BUGS) as error:
             say(printable(f"  not mended: {error}"))
             return False
         say(printable(f"  mended: {done}"))

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from types import TracebackType
 from typing import Any
 
-from nameko.exceptions import RemoteError
+import structlog
+from nameko.exceptions import BadRequest, RemoteError
 
 from chassis.rpc_client import RpcClient
-from contracts.errors import DeadlineExceeded, OutcomeUnknown, ShopError, Unavailable
+from contracts.errors import OutcomeUnknown, ShopError, Unavailable
 from launcher.problem import Problem
 
 ANSWER_WAIT = 30.0  # seconds for one page, which is one question to a provider and some to a database
 # A provider that wants to be asked more slowly, or a service that is being started again, gets so many more chances.
 TRIES = 4
 LONGEST_PAUSE = 5.0  # seconds
-AGAIN = (Unavailable, OutcomeUnknown, DeadlineExceeded)
+AGAIN = (Unavailable, OutcomeUnknown)
+# A service that failed over a question, or that is of another version and does not know it.
+BUGS = (RemoteError, BadRequest)
 
 
 class Services:
@@ -36,6 +40,8 @@ class Services:
         uri = os.environ.get("AMQP_URI")
         if not uri:
             raise Problem("AMQP_URI has to say where the shop's message broker is.")
+        # What a service would log of its connection is nothing to this one's reader.
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
         return cls(uri)
 
     def __enter__(self) -> Services:
@@ -54,13 +60,14 @@ class Services:
             try:
                 return self.tell(service, method, *args, **kwargs)
             except AGAIN as error:
-                if not left or isinstance(error, DeadlineExceeded):
+                if not left:
                     raise Problem(error.detail) from error
                 time.sleep(min(LONGEST_PAUSE, float(error.facts.get("retry_after") or 1)))
             except ShopError as error:
                 raise Problem(error.detail) from error
-            except RemoteError as error:
-                raise Problem(f"{service} failed over it ({error.exc_type}); its log says more.") from error
+            except BUGS as error:
+                said = f"{type(error).__name__}: {error}"
+                raise Problem(f"{service} failed over {method} ({said}); its log says more.") from error
         raise AssertionError("the last try answers or raises")
 
     def tell(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:

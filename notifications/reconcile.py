@@ -107,11 +107,11 @@ def compare_texts(
         elif key is not None and other is None:
             fix = {"do": RECORD, "sid": text.sid, "key": key}
             found.append(Difference("SMS unknown here", subject, "no such message", theirs, "record it", fix=fix))
-        elif other is not None:
-            found.append(Difference("SMS sent twice", subject, str(other), theirs, advice="it cannot be called back"))
         else:
-            advice = "sent by something else with the shop's number?"
-            found.append(Difference("SMS of nobody", subject, "no such message", theirs, advice=advice))
+            # It cannot be called back: all that can be done is to know of it, and to tell of it once only.
+            kind, said = ("SMS sent twice", str(other)) if other is not None else ("SMS of nobody", "no such message")
+            fix = {"do": RECORD, "sid": text.sid, "key": f"twilio:{text.sid}"}
+            found.append(Difference(kind, subject, said, theirs, "take note of it", fix=fix))
     return found
 
 

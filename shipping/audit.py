@@ -21,6 +21,8 @@ from shipping.tables import labels, shipments
 PAGE = 200
 # How long the mending of one label may hold its purchase (seconds): a write, after two questions.
 HOLD = 30.0
+# What an order's id begins with.
+ORDER = "or_"
 _JOINED = sa.select(labels, shipments.c.order_id).join(shipments, shipments.c.object_id == labels.c.shipment_id)
 
 
@@ -77,8 +79,7 @@ class LabelAudit:
             raise NotFound("There is no such shipment, or no such label.")
         if sold.state != SOLD or not sold.label_url:
             raise Conflict(f"The label is {sold.state} by now.")
-        rate = next((each for each in shipment.rates if each["object_id"] == sold.rate_id), None)
-        carrier = rate["provider"] if rate else self._lists.carrier(sold.rate_id)
+        rate = self._lists.rate(sold.rate_id)
         now, claim = self._clock(), secrets.token_hex(16)
         row = self._store.claim(shipment.object_id, claim, now, now + HOLD)
         if row is None:
@@ -88,7 +89,12 @@ class LabelAudit:
         asked = row.rate_id if row.asked_rate_id == sold.rate_id else None
         label = Label(sold.id, sold.label_url, sold.tracking_number)
         bought = Purchase(
-            shipment.object_id, State.BOUGHT, asked or sold.rate_id, sold.rate_id, carrier or row.carrier, label=label
+            shipment.object_id,
+            State.BOUGHT,
+            asked or sold.rate_id,
+            sold.rate_id,
+            rate.carrier if rate else row.carrier,
+            label=label,
         )
         self._store.record(bought, now)
         return f"recorded label {sold.id}, tracking number {sold.tracking_number or 'none'}"
@@ -135,19 +141,21 @@ class LabelAudit:
         by_rate = sa.or_(labels.c.asked_rate_id == sold.rate_id, labels.c.rate_id == sold.rate_id)
         with self._store.database.read() as connection:
             row = connection.execute(_JOINED.where(by_rate).limit(1)).one_or_none()
+        if row is not None:
+            return _kept(row)
+        # Anybody may buy labels with the account; what does not bear an order's name is none of ours.
+        rate = self._lists.rate(sold.rate_id) if sold.reference.startswith(ORDER) else None
+        if rate is None:
+            return None
+        here = shipments.c.object_id == rate.shipment_id
+        with self._store.database.read() as connection:
+            row = connection.execute(_JOINED.where(here)).one_or_none()
             if row is not None:
                 return _kept(row)
-            if not sold.reference:
-                return None
-            placed = sa.select(shipments.c.object_id, shipments.c.order_id, shipments.c.rates, shipments.c.created)
-            for shipment in connection.execute(placed.where(shipments.c.order_id == sold.reference)):
-                if any(rate["object_id"] == sold.rate_id for rate in shipment.rates):
-                    own = _JOINED.where(labels.c.shipment_id == shipment.object_id)
-                    known = connection.execute(own).one_or_none()
-                    if known is not None:
-                        return _kept(known)
-                    return Kept(shipment.object_id, shipment.order_id, "not asked for", touched=shipment.created)
-        return None
+            shipment = connection.execute(sa.select(shipments).where(here)).one_or_none()
+        if shipment is None:
+            return None
+        return Kept(shipment.object_id, shipment.order_id, "not asked for", touched=shipment.created)
 
 
 def _kept(row: Any) -> Kept:

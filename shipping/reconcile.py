@@ -47,6 +47,14 @@ class Sold:
 
 
 @dataclass(frozen=True)
+class Rate:
+    """What a label was bought at: of which shipment, and who carries it ("USPS")."""
+
+    shipment_id: str
+    carrier: str
+
+
+@dataclass(frozen=True)
 class Kept:
     """What we know of a shipment's label.
 
@@ -126,9 +134,7 @@ def _unknown(sold: Sold, shipment: Kept | None) -> Difference | None:
         return None  # nothing was bought, or its money is back
     theirs = f"Shippo says: {sold}"
     if shipment is None:
-        return Difference(
-            "label without a shipment", sold.reference or sold.id, "no such shipment", theirs, advice=REFUND_BY_HAND
-        )
+        return Difference("label without a shipment", sold.id, "no such shipment", theirs, advice=REFUND_BY_HAND)
     subject = shipment.order_id or shipment.shipment_id
     if shipment.transaction_id is not None:
         return Difference("two labels for one shipment", subject, str(shipment), theirs, advice=REFUND_BY_HAND)

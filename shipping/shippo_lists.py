@@ -9,7 +9,7 @@ from shippo import Shippo  # type: ignore[import-untyped]
 from shippo.models import components, operations  # type: ignore[import-untyped]
 
 from contracts.errors import NotFound
-from shipping.reconcile import FAILED, KEPT, PENDING, QUEUED, REFUNDED, SOLD, Sold
+from shipping.reconcile import FAILED, KEPT, PENDING, QUEUED, REFUNDED, SOLD, Rate, Sold
 from shipping.shippo_failures import asking
 from shipping.shippo_shapes import rate_id_of
 
@@ -55,10 +55,11 @@ class ShippoLists:
             return _sold(self._shippo.transactions.get(transaction_id))
         return None
 
-    def carrier(self, rate_id: str) -> str | None:
-        """Who carries what is bought at a rate ("USPS"), or None when Shippo does not know the rate any more."""
+    def rate(self, rate_id: str) -> Rate | None:
+        """What was bought at a rate, or None when Shippo does not know it any more. Raises as `sold`."""
         with suppress(NotFound), asking("rates.get", may_miss=True):
-            return str(self._shippo.rates.get(rate_id).provider)
+            rate = self._shippo.rates.get(rate_id)
+            return Rate(str(rate.shipment), str(rate.provider))
         return None
 
 

@@ -1,0 +1,126 @@
+"""``python -m launcher.given_up list | replay KEY | replay --all``: what the shop has given up, and trying it again.
+
+Deliveries that a provider refused too often, and providers' events that could not be handled.
+`./install_run_project failed` and `replay` call it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.errors import NotFound, ShopError
+from launcher.problem import Problem
+from launcher.running_services import BUGS, Services
+from launcher.screen import errors, printable, say
+
+OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+# Who receives events of providers.
+RECEIVERS = ("cart", "shipping", "notifications")
+MOST = 1000  # listed at a time; what is replayed leaves the list
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """One thing that was given up.
+
+    Attributes:
+        service, verb: who tries it again, and by which verb.
+        key: what to call it.
+        what: of what kind it is.
+        tries: how often it was tried.
+        error: how the last try ended.
+    """
+
+    service: str
+    verb: str
+    key: str
+    what: str
+    tries: int
+    error: str
+
+    def line(self) -> str:
+        """The one line that an operator reads."""
+        return f"{self.key}  {self.what}, tried {self.tries} times: {self.error}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """List, or replay; the exit status."""
+    match list(arguments):
+        case ["list"]:
+            work = _list
+        case ["replay", key]:
+            work = _replay_all if key == "--all" else lambda services: _replay_one(services, key)
+        case _:
+            errors.print("Usage: ./install_run_project replay KEY | --all", markup=False)
+            return MISUSED
+    try:
+        with Services.running() as services:
+            return work(services)
+    except Problem as problem:
+        errors.print(str(problem), markup=False)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def given_up(services: Services) -> Iterator[GivenUp]:
+    """Everything that was given up, the oldest of each kind first. Raises Problem."""
+    for row in services.ask("cart", "owed", "failed", MOST):
+        what = f"{row['kind']} of {row['order_id']}"
+        yield GivenUp("cart", "replay", row["key"], what, row["tries"], row["error"] or "")
+    for service in RECEIVERS:
+        for row in services.ask(service, "events", "failed", MOST):
+            what = f"event {row['kind']} in {service}"
+            yield GivenUp(service, "replay_event", row["id"], what, row["tries"], row["error"] or "")
+
+
+def _list(services: Services) -> int:
+    number = 0
+    for each in given_up(services):
+        number += 1
+        say(printable(each.line()))
+    say(f"{number} given up; ./install_run_project replay KEY tries one again." if number else "Nothing was given up.")
+    return OK
+
+
+def _replay_one(services: Services, key: str) -> int:
+    asked = [("cart", "replay"), *((service, "replay_event") for service in RECEIVERS)]
+    for service, verb in asked:
+        try:
+            _tell(key, services.tell(service, verb, key))
+        except NotFound:
+            continue
+        except (ShopError, *BUGS) as error:
+            raise Problem(f"{key} could not be replayed: {error}") from error
+        return OK
+    raise Problem(f"Nothing was given up under {key}; ./install_run_project failed lists what was.")
+
+
+def _replay_all(services: Services) -> int:
+    status, known = OK, set[str]()
+    while new := [each for each in given_up(services) if each.key not in known]:
+        for each in new:
+            known.add(each.key)
+            try:
+                _tell(each.key, services.tell(each.service, each.verb, each.key))
+            except NotFound:
+                continue  # somebody else has replayed it meanwhile
+            except (ShopError, *BUGS) as error:
+                say(printable(f"{each.key}: {error}"))
+                status = FAILED
+    if not known:
+        say("Nothing was given up.")
+    return status
+
+
+def _tell(key: str, row: dict[str, Any]) -> None:
+    waits = {"owed": "owed; it is tried again by and by", "waiting": "waiting; it is handled within seconds"}
+    error = f" ({row['error']})" if row["state"] == "owed" and row.get("error") else ""
+    say(printable(f"{key}: {waits.get(row['state'], row['state'])}{error}"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
