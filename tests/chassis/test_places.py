@@ -15,13 +15,15 @@ class Later:
 
     def __init__(self) -> None:
         self.calls: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self.canceled = 0
 
     def __call__(self, seconds: float, call: Callable[..., None], *args: Any) -> Any:
         self.calls.append((call, args))
         return self
 
     def cancel(self) -> None:
-        """Every timer is one: what has gone ahead must not mind being called all the same."""
+        """Counted; it is called all the same, which nobody must mind."""
+        self.canceled += 1
 
     def now(self) -> None:
         """Time passes."""
@@ -83,6 +85,7 @@ def test_whoever_waits_too_long_is_refused_and_whoever_got_in_is_not(floor: Floo
     for name in "abcd":
         floor.offer(name)
     assert floor.done("a") == ["start c"]
+    assert floor.later.canceled == 1
     floor.later.now()
     assert floor.said[-1] == "refuse d"
     assert floor.said.count("refuse c") == 0
