@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from python_http_client.exceptions import HTTPError
 from sendgrid import SendGridAPIClient
 from sendgrid.helpers.eventwebhook import EventWebhook
 
+from chassis.deadline import bounded
 from chassis.logs import log
 from chassis.settings import Settings
 from contracts.errors import InvalidRequest, Unavailable
@@ -131,8 +133,8 @@ def public_key(key: str, base: str | None, timeout: float) -> str:
         host=client.host, request_headers=dict(client.request_headers), version=3, url_path=list(KEY_PATH)
     )
     try:
-        found = json.loads(endpoint.get(timeout=timeout).body)["public_key"]
-    except (HTTPError, OSError, ValueError, KeyError, TypeError) as error:
+        found = json.loads(endpoint.get(timeout=max(0.1, bounded(timeout))).body)["public_key"]
+    except (HTTPError, OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         log.warning("sendgrid does not say what it signs with", error=type(error).__name__)
         raise Unavailable("SendGrid's events cannot be verified right now.", {"retry_after": 5}) from error
     if not isinstance(found, str) or not found:

@@ -331,6 +331,50 @@ def test_a_number_that_the_carrier_does_not_know_is_not_found(scripted: Scripted
     assert scripted.asked[0][1] == "/tracks/dhl_express/1Z"
 
 
+def test_a_label_is_given_back(usps: ShippoCarriers) -> None:
+    label = usps.buy(a_rate(usps), "or_1")
+    assert usps.refund_status(label.transaction_id) is None
+    assert usps.refund(label.transaction_id) in ("refunded", "pending")
+    assert usps.refund_status(label.transaction_id) in ("refunded", "pending")
+
+
+def test_a_label_whose_parcel_has_moved_is_used(usps: ShippoCarriers, providers: RunningSandbox) -> None:
+    label = usps.buy(a_rate(usps), "or_1")
+    providers.move(str(label.tracking_number), "TRANSIT")
+    assert usps.refund_status(label.transaction_id) == "used"
+    assert usps.refund(label.transaction_id) == "used"
+
+
+@pytest.mark.parametrize(
+    ("transaction_status", "refund_status", "told"),
+    [("REFUNDPENDING", "PENDING", "pending"), ("REFUNDREJECTED", "ERROR", "used"), ("REFUNDED", "SUCCESS", "refunded")],
+)
+def test_shippo_s_words_of_a_refund_are_the_shop_s(
+    scripted: ScriptedServer, transaction_status: str, refund_status: str, told: str
+) -> None:
+    scripted.answers = [
+        answer(200, transaction(transaction_status)),
+        answer(201, {"object_id": "r1", "status": refund_status, "transaction": "t1"}),
+    ]
+    usps = carriers(scripted.url)
+    assert (usps.refund_status("t1"), usps.refund("t1")) == (told, told)
+    assert json.loads(scripted.asked[1][3]) == {"transaction": "t1", "async": False}
+
+
+def test_a_refund_whose_answer_is_lost_or_unreadable_may_be_asked_for_again(
+    usps: ShippoCarriers, providers: RunningSandbox, scripted: ScriptedServer
+) -> None:
+    label = usps.buy(a_rate(usps), "or_1")
+    providers.fault("shippo", lose_answer_rate=1, method="POST")
+    with pytest.raises(Unavailable):
+        usps.refund(label.transaction_id)
+    providers.heal()
+    assert usps.refund_status(label.transaction_id) in ("refunded", "pending")
+    scripted.answers = [answer(201, {"object_id": "r1"})]
+    with pytest.raises(ProviderFailure):
+        carriers(scripted.url).refund("t1")
+
+
 def test_with_no_time_left_shippo_is_not_asked(scripted: ScriptedServer, waits: Callable[[float], None]) -> None:
     waits(0.1)
     with pytest.raises(Unavailable):

@@ -12,6 +12,7 @@ from chassis import deadline
 from chassis.settings import SANDBOX_KEYS, SANDBOX_TWILIO_TOKEN
 from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, Unavailable
 from notifications.messages import Sms
+from notifications.progress import News, Progress
 from notifications.twilio_sms import TwilioTexter
 from tests.running_sandbox import RunningSandbox, _module_sandbox, free_port, providers
 from tests.scripted_server import Scripted, ScriptedServer, scripted
@@ -216,6 +217,38 @@ def test_with_no_time_left_twilio_is_not_asked(scripted: ScriptedServer, waits: 
     with pytest.raises(Unavailable):
         texter(scripted.url).send(sms("+79994410017"))
     assert scripted.asked == []
+
+
+def test_what_became_of_a_text_is_asked(twilio: TwilioTexter, providers: RunningSandbox) -> None:
+    sent = twilio.send(sms("+79994410018"))
+    assert twilio.news(sent.sid) in (News(Progress.QUEUED), News(Progress.SENT))
+    assert twilio.news("SM" + "0" * 32) is None
+    providers.fault("twilio", error_rate=1, error_status=503)
+    with pytest.raises(Unavailable):
+        twilio.news(sent.sid)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "news"),
+    [
+        ("delivered", "null", News(Progress.DELIVERED)),
+        ("undelivered", "30005", News(Progress.FAILED, "Twilio error 30005")),
+        ("dreaming", "null", None),
+    ],
+)
+def test_twilio_s_words_of_a_text_are_the_shop_s(
+    scripted: ScriptedServer, status: str, code: str, news: News | None
+) -> None:
+    scripted.answers = [Scripted(200, f'{{"sid": "SM1", "status": "{status}", "error_code": {code}}}'.encode())]
+    assert texter(scripted.url).news("SM1") == news
+
+
+def test_twilio_is_told_where_to_tell_what_becomes_of_a_text(scripted: ScriptedServer) -> None:
+    scripted.answers = [Scripted(201, b'{"sid": "SM1", "status": "queued"}')]
+    callback = "https://shop.example/api/webhooks/twilio/"
+    key, token = SANDBOX_KEYS["twilio"], SANDBOX_TWILIO_TOKEN
+    TwilioTexter(key, token, scripted.url, SENDER, 2.0, 8.0, callback).send(sms("+79994410019"))
+    assert parse_qs(scripted.asked[0][3].decode())["StatusCallback"] == [callback]
 
 
 @pytest.fixture

@@ -1,0 +1,174 @@
+"""Whether an event is Twilio's or SendGrid's, and what it says."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from twilio.request_validator import RequestValidator
+
+from contracts.errors import InvalidRequest, Unavailable
+from notifications import twilio_events
+from notifications.sendgrid_events import SendGridEvents, public_key
+from tests.scripted_server import Scripted, ScriptedServer, scripted
+
+__all__ = ["scripted"]
+
+NOW = 1_000_000.0
+TOKEN, URL = "twilio's token", "https://shop.example"
+SIGNER = ec.generate_private_key(ec.SECP256R1())
+
+
+def key_text(key: ec.EllipticCurvePrivateKey = SIGNER) -> str:
+    encoding, form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    return base64.b64encode(key.public_key().public_bytes(encoding, form)).decode()
+
+
+def sign(body: bytes, moment: str, key: ec.EllipticCurvePrivateKey = SIGNER) -> str:
+    return base64.b64encode(key.sign(moment.encode() + body, ec.ECDSA(hashes.SHA256()))).decode()
+
+
+def test_twilio_s_form_is_read() -> None:
+    form = {"MessageSid": "SM1", "MessageStatus": "undelivered", "ErrorCode": "30005", "Body": "ü", "To": "+1"}
+    signature = RequestValidator(TOKEN).compute_signature(f"{URL}/api/webhooks/twilio/", form)
+    event = twilio_events.verified(urlencode(form), signature, TOKEN, URL)
+    assert event.event_id == "SM1:undelivered"
+    assert event.body == {"sid": "SM1", "status": "undelivered", "error": "30005"}
+    for raw, sent, token, url in (
+        (urlencode({**form, "MessageStatus": "sent"}), signature, TOKEN, URL),
+        (urlencode(form), signature, "another", URL),
+        (urlencode(form), signature, TOKEN, "https://another.example"),
+        (urlencode(form), "", TOKEN, URL),
+        (urlencode(form), "ü", TOKEN, URL),
+        ("\u0416", signature, TOKEN, URL),
+        ("\xff", signature, TOKEN, URL),
+    ):
+        with pytest.raises(InvalidRequest) as refused:
+            twilio_events.verified(raw, sent, token, url)
+        assert list(refused.value.facts["errors"]) == ["X-Twilio-Signature"]
+    empty = RequestValidator(TOKEN).compute_signature(f"{URL}/api/webhooks/twilio/", {"MessageSid": "SM1"})
+    with pytest.raises(InvalidRequest, match="no message"):
+        twilio_events.verified("MessageSid=SM1", empty, TOKEN, URL)
+
+
+@pytest.mark.parametrize(
+    ("url", "live", "told"),
+    [
+        (URL, True, f"{URL}/api/webhooks/twilio/"),
+        ("http://127.0.0.1:8000", False, "http://127.0.0.1:8000/api/webhooks/twilio/"),
+        ("http://127.0.0.1:8000", True, None),
+        ("http://localhost", True, None),
+        ("", False, None),
+    ],
+)
+def test_twilio_is_told_where_it_can_reach_the_shop(url: str, live: bool, told: str | None) -> None:
+    assert twilio_events.callback_url(url, live) == told
+
+
+def events(key: str = key_text(), fetch: Callable[[], str] = lambda: "", now: float = NOW) -> SendGridEvents:
+    return SendGridEvents(key, fetch, lambda: now)
+
+
+def test_sendgrid_s_list_is_read() -> None:
+    told = [
+        {"event": "bounce", "sg_event_id": "e1", "sg_message_id": "m1.x-1", "message_key": "k", "reason": "550 ü"},
+        {"event": "delivered", "sg_event_id": "e2", "sg_message_id": "m2", "response": "250 OK"},
+        {"event": "processed"},
+    ]
+    body = json.dumps(told, ensure_ascii=False).encode()
+    first, second = events().verified(body.decode("latin-1"), sign(body, "1000000"), "1000000")
+    assert first.event_id == "e1"
+    assert first.body == {"event": "bounce", "message_key": "k", "message_id": "m1", "error": "550 ü"}
+    assert (first.matters, second.matters, second.body["error"]) == (True, False, "")
+
+
+@pytest.mark.parametrize(
+    ("body", "signature", "moment", "now"),
+    [
+        (b"[] ", sign(b"[]", "1000000"), "1000000", NOW),
+        (b"[]", sign(b"[]", "1000000"), "1000001", NOW),
+        (b"[]", sign(b"[]", "1000000", ec.generate_private_key(ec.SECP256R1())), "1000000", NOW),
+        (b"[]", sign(b"[]", "1000000"), "1000000", NOW + 301),
+        (b"[]", "", "1000000", NOW),
+        (b"[]", "no base64 at all", "1000000", NOW),
+        (b"[]", sign(b"[]", "soon"), "soon", NOW),
+        (b"\xff", sign(b"\xff", "1000000"), "1000000", NOW),
+    ],
+    ids=["changed", "other time", "forged", "old", "none", "garbage", "no time", "no text"],
+)
+def test_what_is_not_sendgrid_s_is_refused(body: bytes, signature: str, moment: str, now: float) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        events(now=now).verified(body.decode("latin-1"), signature, moment)
+    assert list(refused.value.facts["errors"]) == ["X-Twilio-Email-Event-Webhook-Signature"]
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[5]", b"", b"null"])
+def test_what_is_signed_and_no_list_of_events_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="no events"):
+        events().verified(body.decode(), sign(body, "1000000"), "1000000")
+
+
+def test_a_key_that_was_not_given_is_asked_for_once_and_again_when_it_does_not_fit() -> None:
+    clock = [NOW]
+    keys = [key_text(ec.generate_private_key(ec.SECP256R1())), key_text()]
+    asked: list[float] = []
+
+    def fetch() -> str:
+        asked.append(clock[0])
+        return keys[min(len(asked), 2) - 1]
+
+    reader = SendGridEvents("", fetch, lambda: clock[0])
+    for _ in range(3):
+        with pytest.raises(InvalidRequest):
+            reader.verified("[]", sign(b"[]", "1000000"), "1000000")
+    assert asked == [NOW]
+    clock[0] += 61  # SendGrid has another key by now
+    for _ in range(3):
+        assert reader.verified("[]", sign(b"[]", "1000000"), "1000000") == []
+    assert asked == [NOW, NOW + 61]
+
+
+def test_a_key_that_was_given_is_believed_and_no_other_asked_for() -> None:
+    def fetch() -> str:
+        raise AssertionError("asked")
+
+    with pytest.raises(InvalidRequest):
+        events("nonsense", fetch).verified("[]", sign(b"[]", "1000000"), "1000000")
+
+
+def test_while_the_key_cannot_be_had_events_must_be_sent_again() -> None:
+    answers: list[Any] = [Unavailable("away"), key_text()]
+
+    def fetch() -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return str(answer)
+
+    reader = events("", fetch)
+    with pytest.raises(Unavailable):
+        reader.verified("[]", sign(b"[]", "1000000"), "1000000")
+    assert reader.verified("[]", sign(b"[]", "1000000"), "1000000") == []
+
+
+def test_sendgrid_is_asked_for_its_key(scripted: ScriptedServer) -> None:
+    scripted.answers = [Scripted(200, b'{"public_key": "MFk"}')]
+    assert public_key("SG.key", scripted.url, 2.0) == "MFk"
+    method, path, headers, _body = scripted.asked[0]
+    assert (method, path) == ("GET", "/v3/user/webhooks/event/settings/signed")
+    assert headers["Authorization"] == "Bearer SG.key"
+    for answer in (
+        Scripted(401, b"{}"),
+        Scripted(200, b"[]"),
+        Scripted(200, b'{"public_key": ""}'),
+        Scripted(drop=True),
+    ):
+        scripted.answers = [answer]
+        with pytest.raises(Unavailable):
+            public_key("SG.key", scripted.url, 2.0)
