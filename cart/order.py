@@ -203,6 +203,38 @@ class Order:
         self.document = _payable(select_method(self.document, method_id))
         self.document["updated"] = now
 
+    def give_back(self, refunds: list[dict[str, Any]], now: int) -> None:
+        """Show what was given back, and move to returned once that is all of it.
+
+        Args:
+            refunds: every one that is done, oldest first: ``{"id", "amount", "provider_id", "began"}``.
+            now: Unix seconds.
+        """
+        returned = sum(refund["amount"] for refund in refunds)
+        data = [self._return(refund) for refund in reversed(refunds)]  # newest first, as every list of Stripe's
+        if self.document["returns"]["data"] == data:
+            return
+        self.document["returns"] = {**self.document["returns"], "data": data, "total_count": len(data)}
+        self.document["amount_returned"] = returned
+        self.document["updated"] = now
+        if returned >= self.amount and self.status in (PAID, FULFILLED):
+            self.become(RETURNED, now)
+
+    def _return(self, refund: dict[str, Any]) -> dict[str, Any]:
+        whole = refund["amount"] == self.amount
+        return {
+            "id": refund["id"].replace("rf_", "orret_"),
+            "object": "order_return",
+            "amount": refund["amount"],
+            "created": int(refund["began"]),
+            "currency": self.currency,
+            # A part of the money says nothing of which goods come back.
+            "items": copy.deepcopy(self.document["items"]) if whole else [],
+            "livemode": self.document["livemode"],
+            "order": self.id,
+            "refund": refund["provider_id"],
+        }
+
     def public(self) -> dict[str, Any]:
         """The order as the API shows it."""
         return copy.deepcopy(self.document)

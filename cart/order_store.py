@@ -108,7 +108,8 @@ class Orders(Store):
         holder = self._database.presence.hold()
         with self._database.write() as connection:
             now = self._clock()
-            row = found(connection, order_id, cart_id, lock=True, also=[self._gone().label("gone")])
+            gone = self._database.presence.is_gone(orders.c.holder)
+            row = found(connection, order_id, cart_id, lock=True, also=[gone.label("gone")])
             order = read_order(row)
             early = order.lease > now
             held = early and order.status in AT_WORK and not row["gone"]
@@ -175,8 +176,7 @@ class Orders(Store):
 
     def stalled(self, limit: int = 20) -> list[str]:
         """Orders that nobody is at work on any more, and those whose time has come to be looked at again."""
-        dead = sa.and_(orders.c.holder.is_not(None), self._gone())
-        free = sa.or_(orders.c.lease <= self._clock(), dead)
+        free = sa.or_(orders.c.lease <= self._clock(), self._left_by_the_dead(orders.c.holder))
         with self._database.read() as connection:
             waiting = orders.c.status.in_([*AT_WORK, CONFIRMING])
             query = sa.select(orders.c.id).where(waiting, free).order_by(orders.c.lease).limit(limit)
@@ -235,9 +235,6 @@ class Orders(Store):
                 order.become(FULFILLED, int(self._clock()))
                 write_order(connection, order)
             return [order.id for order in fulfilled]
-
-    def _gone(self) -> sa.ColumnElement[bool]:
-        return self._database.presence.is_gone(orders.c.holder)
 
 
 def found(

@@ -32,7 +32,9 @@ class OwedThings(Store):
         """
         conditions = {owed.c.order_id: order_id, owed.c.state: state, owed.c.key: key}
         wanted = [column == value for column, value in conditions.items() if value is not None]
-        held = sa.and_(owed.c.claim.is_not(None), owed.c.due > self._clock(), sa.not_(self._left_by_the_dead()))
+        held = sa.and_(
+            owed.c.claim.is_not(None), owed.c.due > self._clock(), sa.not_(self._left_by_the_dead(owed.c.holder))
+        )
         with self._database.read() as connection:
             query = sa.select(owed, held.label("held")).where(*wanted)
             query = query.order_by(owed.c.since, owed.c.key).limit(limit)
@@ -40,7 +42,7 @@ class OwedThings(Store):
 
     def due(self, limit: int = 20, kinds: Collection[str] | None = None) -> list[str]:
         """The keys of what can be tried now: what is due, and what was in the hands of a copy that has died."""
-        wanted = [owed.c.state == OWED, self._free()]
+        wanted = [owed.c.state == OWED, self._owed_is_free()]
         if kinds is not None:
             wanted.append(owed.c.kind.in_(kinds))
         with self._database.read() as connection:
@@ -54,7 +56,7 @@ class OwedThings(Store):
         """
         holder = self._database.presence.hold()
         with self._database.write() as connection:
-            free = sa.and_(owed.c.key == key, owed.c.state == OWED, self._free())
+            free = sa.and_(owed.c.key == key, owed.c.state == OWED, self._owed_is_free())
             values = {"claim": uuid.uuid4().hex, "holder": holder, "due": self._clock() + hand}
             taken = sa.update(owed).where(free).values(tries=owed.c.tries + 1, **values)
             if connection.execute(taken).rowcount != 1:
@@ -79,9 +81,5 @@ class OwedThings(Store):
             connection.execute(again.values(state=OWED, due=now, since=now, tries=0))
             return keys
 
-    def _left_by_the_dead(self) -> sa.ColumnElement[bool]:
-        gone = self._database.presence.is_gone(owed.c.holder)
-        return sa.and_(owed.c.claim.is_not(None), gone)
-
-    def _free(self) -> sa.ColumnElement[bool]:
-        return sa.or_(owed.c.due <= self._clock(), self._left_by_the_dead())
+    def _owed_is_free(self) -> sa.ColumnElement[bool]:
+        return sa.or_(owed.c.due <= self._clock(), self._left_by_the_dead(owed.c.holder))

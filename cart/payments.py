@@ -37,6 +37,27 @@ class Payment:
     decline: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True)
+class Refund:
+    """What the provider says of money that goes back, or has gone.
+
+    Attributes:
+        id: the provider's.
+        amount: in the currency's smallest unit.
+        created: Unix seconds.
+        refund_id: ours, when it was made by the shop.
+        failed: true when the money did not go back, and will not.
+        error: then why, if that is told.
+    """
+
+    id: str
+    amount: int
+    created: float
+    refund_id: str | None = None
+    failed: bool = False
+    error: str | None = None
+
+
 class Payments(Protocol):
     """One payment per order: opened without money, then confirmed with a card.
 
@@ -45,9 +66,6 @@ class Payments(Protocol):
 
     def open(self, order_id: str, amount: int, currency: str, email: str, key: str) -> Payment:
         """Open a payment of `amount` (smallest unit of `currency`). Also raises Refused (the amount is too small)."""
-
-    def set_amount(self, payment_id: str, amount: int) -> None:
-        """Change the amount of a payment that is still open. Also raises Refused."""
 
     def method(self, card: str, key: str) -> str:
         """The payment method of a ``tok_…`` or ``pm_…``. Also raises PaymentDeclined, Refused (no such card)."""
@@ -63,3 +81,9 @@ class Payments(Protocol):
 
         Without a key: canceling twice is canceling once, and a failure must not be remembered under it.
         """
+
+    def refund(self, payment_id: str, amount: int, refund_id: str, order_id: str, key: str) -> Refund:
+        """Give back some of what was taken, noting our ids with it. Also raises Refused (more than is left)."""
+
+    def refunds(self, payment_id: str) -> list[Refund]:
+        """Everything that was given back of a payment, by whomever."""

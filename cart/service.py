@@ -21,6 +21,7 @@ from cart.mending import Mending
 from cart.order import Order, with_shipment
 from cart.outbox import EMAIL, FAILED, HAND, LABEL, RELEASE, SMS, VOID, Outbox
 from cart.purchase import Purchase
+from cart.refund import Refunds
 from cart.settlement import LEASE, Settlement
 from cart.store import CartStore
 from cart.stripe_lists import StripeLists
@@ -189,6 +190,19 @@ class CartService:
         self._limit(self.settings.pay_timeout)
         return self._cancellation().cancel(order_id, cart_id).public()
 
+    @rpc(expected_exceptions=ShopError, once=True)
+    def refund(self, order_id: str, amount: int | None, key: str) -> dict[str, Any]:
+        """Give back some or all of a paid order, once per `key`; the order.
+
+        Args:
+            amount: in the currency's smallest unit; None for all that is left.
+
+        Raises as `Refunds.refund` does: InvalidRequest naming ``amount``, Conflict when it is not paid.
+        """
+        bind(order_id=order_id)
+        self._limit(self.settings.pay_timeout)
+        return self._refunds().refund(order_id, amount, key).public()
+
     @rpc(expected_exceptions=ShopError)
     def order(self, order_id: str, cart_id: str | None = None) -> dict[str, Any]:
         """One order; of that cart only, or of any when `cart_id` is None (an operator's). Raises NotFound."""
@@ -249,6 +263,21 @@ class CartService:
         """Every step that was taken to pay an order, oldest first."""
         self.store.order(order_id)
         return self.store.steps(order_id)  # type: ignore[no-any-return]
+
+    @rpc(expected_exceptions=ShopError)
+    def refunds(self, order_id: str) -> list[dict[str, Any]]:
+        """What was given back of an order, or is to be, oldest first: ``asked``, ``done`` or ``failed``."""
+        self.store.order(order_id)
+        return self.store.refund_rows(order_id)  # type: ignore[no-any-return]
+
+    @rpc(expected_exceptions=ShopError)
+    def look_at_refunds(self, order_id: str) -> dict[str, Any]:
+        """Take up what Stripe says of an order's refunds, as of those made in its dashboard; the order."""
+        self._limit(self.settings.rpc_timeout)
+        payment = self.store.order(order_id).payment
+        if payment is not None:
+            self._refunds().looked(payment)
+        return self.store.order(order_id).public()  # type: ignore[no-any-return]
 
     @rpc(expected_exceptions=ShopError)
     def owed(self, state: str = FAILED, limit: int = 100) -> list[dict[str, Any]]:
@@ -336,6 +365,7 @@ class CartService:
 
         lanes = [
             Lane("orders", self.store.stalled, self._resume, PLACES, self._allowance),
+            Lane("refunds", self.store.stalled_refunds, self._refunds().resume, PLACES, self._refund_allowance),
             lane("labels", LABEL, VOID),
             lane("email", EMAIL),
             lane("sms", SMS),
@@ -345,8 +375,10 @@ class CartService:
         sweep(lanes, stopping)
 
     def _allowance(self, order_id: str) -> float:
-        looks: int = self.store.order(order_id).looks
-        return min(LONGEST_ALLOWANCE, FIRST_ALLOWANCE * (1 + looks))
+        return _allowance(self.store.order(order_id).looks)
+
+    def _refund_allowance(self, refund_id: str) -> float:
+        return _allowance(self.store.refund_row(refund_id)["looks"])
 
     @timer(interval=3600)
     def forget(self) -> None:
@@ -366,6 +398,9 @@ class CartService:
     def _limit(self, seconds: float) -> None:
         if deadline.remaining() is None:  # an operator's shell sets none
             deadline.begin(time.time() + seconds)
+
+    def _refunds(self) -> Refunds:
+        return Refunds(self._settlement(self._outbox()))
 
     def _cancellation(self) -> Cancellation:
         return Cancellation(self._settlement(self._outbox()))
@@ -396,6 +431,10 @@ class CartService:
     def _outbox(self) -> Outbox:
         hand = HAND + self.settings.rpc_timeout
         return Outbox(self.store, self.products, self.shipping, self.notifications, hand=hand)
+
+
+def _allowance(looks: int) -> float:
+    return min(LONGEST_ALLOWANCE, FIRST_ALLOWANCE * (1 + looks))
 
 
 def _order_id(key: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import stripe
 
-from cart.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment
+from cart.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment, Refund
 from chassis.logs import log
 from chassis.provider_guard import attempts
 from chassis.provider_http import ProviderSession
@@ -66,9 +66,6 @@ class StripePayments:
             )
         )
 
-    def set_amount(self, payment_id: str, amount: int) -> None:
-        self._payment(lambda: self._stripe.v1.payment_intents.update(payment_id, {"amount": amount}))
-
     def method(self, card: str, key: str) -> str:
         if card.startswith("pm_"):
             return card
@@ -94,6 +91,25 @@ class StripePayments:
             return self._payment(lambda: self._stripe.v1.payment_intents.cancel(payment_id))
         except Refused:
             return self.find(payment_id)  # it has succeeded, or was canceled before
+
+    def refund(self, payment_id: str, amount: int, refund_id: str, order_id: str, key: str) -> Refund:
+        return _read_refund(
+            _translated(
+                lambda: self._stripe.v1.refunds.create(
+                    {
+                        "payment_intent": payment_id,
+                        "amount": amount,
+                        "metadata": {"refund_id": refund_id, "order_id": order_id},
+                    },
+                    options={"idempotency_key": key},
+                )
+            )
+        )
+
+    def refunds(self, payment_id: str) -> list[Refund]:
+        asked: Any = {"payment_intent": payment_id, "limit": 100}
+        listed = _translated(lambda: list(self._stripe.v1.refunds.list(asked).auto_paging_iter()))
+        return [_read_refund(refund) for refund in listed]
 
     def asked(self, ask: Callable[[stripe.StripeClient], Answer]) -> Answer:
         """What Stripe answers to `ask`, for its lists; raises as the port does."""
@@ -121,6 +137,17 @@ def _read(intent: Any) -> Payment:
         charge = body.get("latest_charge") if state == SUCCEEDED else None
         return Payment(body["id"], state, body["amount"], charge=charge, action=action, decline=decline)
     except (KeyError, AttributeError, TypeError) as error:
+        raise OutcomeUnknown("Stripe's answer cannot be read.") from error
+
+
+def _read_refund(refund: Any) -> Refund:
+    try:
+        body = refund.to_dict()
+        failed = body["status"] in ("failed", "canceled")
+        error = f"Stripe says: {body.get('failure_reason') or body['status']}." if failed else None
+        refund_id = (body.get("metadata") or {}).get("refund_id")
+        return Refund(body["id"], body["amount"], float(body["created"]), refund_id, failed, error)
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise OutcomeUnknown("Stripe's answer cannot be read.") from error
 
 

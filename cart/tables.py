@@ -143,6 +143,10 @@ class Store:
     def ping(self) -> None:
         self._database.ping()
 
+    def _left_by_the_dead(self, holder: sa.ColumnElement[str | None]) -> sa.ColumnElement[bool]:
+        """The condition that somebody was at work, and is not seen any more."""
+        return sa.and_(holder.is_not(None), self._database.presence.is_gone(holder))
+
 
 def plain(row: RowMapping) -> dict[str, Any]:
     """A row as it can be sent: SQLAlchemy names columns by a str of its own, which the JSON of the wire does not take

@@ -78,6 +78,11 @@ def at_once(number: int, work: Callable[[int], Any]) -> list[Any]:
     return results
 
 
+def test_no_two_parts_of_the_store_have_a_name_in_common() -> None:
+    names = [name for part in CartStore.__bases__ for name in vars(part) if not name.startswith("__")]
+    assert len(names) == len(set(names))
+
+
 def test_buying_again_adds_up(store: CartStore) -> None:
     store.add("c", "prod_a", OFFER, 5, "k1")
     assert store.add("c", "prod_a", OFFER, 5, "k2") == [

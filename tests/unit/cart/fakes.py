@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cart.payments import ACTION, CANCELED, OPEN, SUCCEEDED, Payment
-from contracts.errors import Conflict, OutcomeUnknown, PaymentDeclined, ShopError, Unavailable
+from cart.payments import ACTION, CANCELED, OPEN, SUCCEEDED, Payment, Refund
+from contracts.errors import Conflict, OutcomeUnknown, PaymentDeclined, Refused, ShopError, Unavailable
 
 
 class Bank:
@@ -21,6 +21,7 @@ class Bank:
         self.answers: dict[str, Any] = {}
         self.mood = "take"
         self.charges: list[tuple[str, int, str]] = []
+        self.returned: list[tuple[str, Refund]] = []
         self.down = False
 
     def open(self, order_id: str, amount: int, currency: str, email: str, key: str) -> Payment:
@@ -29,9 +30,6 @@ class Bank:
             self.payments[payment] = {"state": OPEN, "amount": amount, "decline": None}
             self.answers[key] = payment
         return self.find(self.answers[key])
-
-    def set_amount(self, payment_id: str, amount: int) -> None:
-        self.payments[payment_id]["amount"] = amount
 
     def method(self, card: str, key: str) -> str:
         return card.replace("tok_", "pm_")
@@ -86,6 +84,33 @@ class Bank:
             self.payments[payment_id]["state"] = CANCELED
         return self.find(payment_id)
 
+    def refund(self, payment_id: str, amount: int, refund_id: str, order_id: str, key: str) -> Refund:
+        self._answers()
+        if key in self.answers:
+            return self.answers[key]  # type: ignore[no-any-return]
+        mood, self.mood = self.mood, "take"
+        if mood == "drop":
+            raise OutcomeUnknown("no answer")
+        self.answers[key] = self.give_back(payment_id, amount, refund_id)
+        if mood == "lose":
+            raise OutcomeUnknown("no answer")
+        return self.answers[key]  # type: ignore[no-any-return]
+
+    def give_back(self, payment_id: str, amount: int, refund_id: str | None = None) -> Refund:
+        """A refund; one that was made elsewhere without our id."""
+        if amount > self.payments[payment_id]["amount"] - self.given_back(payment_id):
+            raise Refused("More than is left.")
+        refund = Refund(f"re_{len(self.returned) + 1}", amount, 1000.0, refund_id)
+        self.returned.append((payment_id, refund))
+        return refund
+
+    def given_back(self, payment_id: str) -> int:
+        return sum(refund.amount for paid, refund in self.returned if paid == payment_id and not refund.failed)
+
+    def refunds(self, payment_id: str) -> list[Refund]:
+        self._answers()
+        return [refund for paid, refund in reversed(self.returned) if paid == payment_id]
+
     def _answers(self) -> None:
         if self.down:
             raise OutcomeUnknown("no answer")
@@ -123,6 +148,8 @@ class Carrier:
 
     def __init__(self) -> None:
         self.bought: dict[str, dict[str, Any]] = {}
+        self.voided: list[tuple[str, str]] = []
+        self.taken_back = "refunded"
         self.failing: ShopError | None = None
 
     def buy_label(self, shipment_id: str, rate_id: str, key: str) -> dict[str, Any]:
@@ -130,6 +157,13 @@ class Carrier:
             raise self.failing
         label = {"label_url": f"http://labels/{key}", "carrier": "USPS", "tracking_number": "9400"}
         return self.bought.setdefault(key, {"object_id": shipment_id, **label})
+
+    def refund_label(self, shipment_id: str, key: str) -> dict[str, Any]:
+        if self.failing is not None:
+            raise self.failing
+        if (shipment_id, key) not in self.voided:
+            self.voided.append((shipment_id, key))
+        return {"object_id": shipment_id, "status": self.taken_back}
 
 
 class Postman:

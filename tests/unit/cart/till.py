@@ -12,6 +12,7 @@ from cart.cancel import Cancellation
 from cart.order import Order
 from cart.outbox import Outbox
 from cart.purchase import Purchase
+from cart.refund import Refunds
 from cart.settlement import Settlement
 from cart.store import CartStore
 from chassis.database import Database
@@ -53,6 +54,7 @@ class Shop:
         self.settlement = Settlement(store, self.bank, self.outbox, clock=self.clock)
         self.purchase = Purchase(self.settlement, self.shelf)
         self.cancellation = Cancellation(self.settlement)
+        self.refunds = Refunds(self.settlement)
         store.place(placed(), "key")
 
     def clock(self) -> float:
@@ -65,6 +67,11 @@ class Shop:
 
     def pay(self, card: str = "tok_visa", cart_id: str = "cart_1") -> Order:
         return self.purchase.pay("or_1", cart_id, card)
+
+    def deliver(self) -> None:
+        """Do everything that is due, as the completer does."""
+        for key in self.store.due():
+            self.outbox.deliver(key)
 
     @property
     def order(self) -> Order:

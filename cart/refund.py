@@ -1,0 +1,168 @@
+"""Giving money back: noted before it is asked for, so that it is given once and never more than was paid.
+
+    claim -> money
+
+Any copy of the service can take a refund up where it was left: the provider is asked whether it knows of it before it
+is asked for it again. When all of an order is given back, its stock is, too, and its label if it was not used.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Any
+
+from cart.order import Order
+from cart.outbox import RELEASE, VOID
+from cart.payments import Refund
+from cart.purchase import LOOK, patience
+from cart.refund_store import DONE, FAILED, checked_amount
+from cart.settlement import Settlement, wait_to_look
+from cart.store import ClaimLost
+from chassis.logs import log
+from chassis.points import reached
+from contracts.errors import Conflict, InvalidRequest, Refused, ShopError
+
+POINTS = (
+    "refund:claim:begun",
+    "refund:claim:done",
+    "refund:money:begun",
+    "refund:money:asked",
+    "refund:money:done",
+)
+
+
+class Refunds:
+    """Gives money back.
+
+    Args:
+        settlement: whose store, payments, outbox and clock these are, too.
+    """
+
+    def __init__(self, settlement: Settlement) -> None:
+        self.settlement = settlement
+        self.store = settlement.store
+        self.payments = settlement.payments
+        self.clock = settlement.clock
+
+    def refund(self, order_id: str, amount: int | None, key: str) -> Order:
+        """Give back some or all of a paid order, once per `key`; the order.
+
+        Args:
+            amount: in the currency's smallest unit; None for all that is left.
+
+        Raises:
+            NotFound: no such order.
+            InvalidRequest: naming ``amount``: less than 1, or more than is left.
+            Conflict: the order is not paid, nothing is left of it, or somebody has been at this refund for as long as
+                the caller could wait.
+            Refused: the provider does not give it back.
+            OutcomeUnknown, Unavailable, DeadlineExceeded, ProviderFailure: repeat with the same key; it is given once,
+                and it is given also if nobody repeats.
+        """
+        until = patience(self.clock)
+        reached("refund:claim:begun")
+        row, mine = self.store.ask_refund(order_id, amount, key, self.settlement.lease())
+        reached("refund:claim:done")
+        while True:
+            if row["state"] == DONE:
+                return self.store.order(order_id)
+            if row["state"] == FAILED:
+                raise Refused(row["error"] or "The money could not be given back.")
+            claimed = row if mine else self.store.claim_refund(row["id"], self.settlement.lease())
+            if claimed is not None:
+                with suppress(ClaimLost):  # then whoever has it now finishes it
+                    return self._carry_out(claimed, asked_before=not mine)
+            elif self.clock() >= until:
+                raise Conflict(f"Order {order_id} is being refunded; ask again how it ended.", {"retry_after": 1})
+            else:
+                time.sleep(LOOK)
+            mine = False
+            row = self.store.refund_row(row["id"])
+
+    def resume(self, refund_id: str) -> None:
+        """Finish a refund that nobody is at work on any more. Raises when the provider cannot be asked."""
+        row = self.store.claim_refund(refund_id, self.settlement.lease(), hurry=False)
+        if row is not None:
+            with suppress(ClaimLost, Conflict, InvalidRequest, Refused):  # it is noted, and nobody waits for the answer
+                self._carry_out(row, asked_before=True)
+
+    def looked(self, payment_id: str) -> bool:
+        """Take up what the provider says of a payment's refunds, those that were made elsewhere included.
+
+        Returns whether there is an order of that payment. Raises Conflict when it is not known to be paid yet, and as
+        the port does.
+        """
+        order = self.store.order_of_payment(payment_id)
+        if order is None:
+            return False
+        if not order.settled:
+            raise Conflict(f"Order {order.id} is not paid yet.", {"retry_after": 2})
+        self._take_up(order.id, self.payments.refunds(payment_id))
+        return True
+
+    def _carry_out(self, row: dict[str, Any], asked_before: bool) -> Order:
+        try:
+            refund = self._known(row) if asked_before else None
+            if refund is None:
+                reached("refund:money:begun")
+                refund = self._ask(row)
+            reached("refund:money:asked")
+            if refund is not None:
+                order = self._take_up(row["order_id"], [refund])
+            else:
+                refusal = self._refused(row)
+        except ClaimLost:
+            raise
+        except Exception:
+            self._let_go(row)
+            raise
+        reached("refund:money:done")
+        if refund is None:
+            raise refusal
+        if refund.failed:
+            raise Refused(refund.error or "The money could not be given back.")
+        log.info("money given back", order_id=order.id, refund=row["id"], amount=row["amount"])
+        return order
+
+    def _ask(self, row: dict[str, Any]) -> Refund | None:
+        """Ask for the money; None when it is refused, and `error` of the row says why."""
+        refund_id = row["id"]
+        try:
+            return self.payments.refund(
+                row["payment"], row["amount"], refund_id, row["order_id"], f"refund:{refund_id}"
+            )
+        except Refused as error:
+            row["error"] = error.detail
+            return self._known(row)  # refused, perhaps, because it was given before
+
+    def _known(self, row: dict[str, Any]) -> Refund | None:
+        told = self.payments.refunds(row["payment"])
+        return next((refund for refund in told if refund.refund_id == row["id"]), None)
+
+    def _refused(self, row: dict[str, Any]) -> ShopError:
+        """What to say of a refund that the provider refuses; what it knows, and we did not, is taken up."""
+        self._take_up(row["order_id"], self.payments.refunds(row["payment"]))
+        self.store.fail_refund(row, row["error"])
+        order, left = self.store.left_of(row["order_id"])
+        try:
+            checked_amount(order, row["amount"], left)
+        except ShopError as error:
+            return error  # somebody else has given money back meanwhile, elsewhere
+        return Refused(row["error"])
+
+    def _take_up(self, order_id: str, told: list[Refund]) -> Order:
+        return self.store.refunded(order_id, told, self._returned)
+
+    def _returned(self, connection: Any, order: Order) -> None:
+        now = self.clock()
+        if order.stock_key is not None:
+            self.store.owe(connection, order.id, RELEASE, order.stock_key, now)
+            order.stock_key = None
+        self.store.owe(connection, order.id, VOID, f"{order.id}:void", now)
+
+    def _let_go(self, row: dict[str, Any]) -> None:
+        try:
+            self.store.let_refund_go(row, self.clock() + wait_to_look(row["looks"]))
+        except (ShopError, ClaimLost) as error:
+            log.warning("claim kept; it runs out by itself", refund=row["id"], error=str(error))

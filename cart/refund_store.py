@@ -1,0 +1,183 @@
+"""Money on its way back: each refund is noted before it is asked for, and the order shows what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from cart.order import FULFILLED, PAID, RETURNED, Order
+from cart.order_store import found, read_order, write_order
+from cart.payments import Refund
+from cart.tables import ClaimLost, Store, plain, refunds
+from chassis.database import once_more
+from contracts.errors import Conflict, InvalidRequest, NotFound, Refused
+
+ASKED, DONE, FAILED = "asked", "done", "failed"
+
+
+class RefundRows(Store):
+    """The refunds, in SQL."""
+
+    @once_more
+    def ask_refund(self, order_id: str, amount: int | None, key: str, lease: float) -> tuple[dict[str, Any], bool]:
+        """Note that money is to be given back, once per `key`, and claim that until `lease`.
+
+        Args:
+            amount: in the currency's smallest unit; None for all that is left.
+
+        Returns the row, and whether it was written, and claimed, by this call.
+
+        Raises NotFound, InvalidRequest (no amount, or more than is left), Conflict (not paid, or nothing left),
+        Refused (the key was used for another order).
+        """
+        holder = self._database.presence.hold()
+        with self._database.write() as connection:
+            order = read_order(found(connection, order_id, lock=True))
+            row = connection.execute(sa.select(refunds).where(refunds.c.key == key)).mappings().first()
+            if row is not None:
+                if row["order_id"] != order_id:
+                    raise Refused("This key was used to refund another order.")
+                return plain(row), False
+            left = self._refund_left(connection, order)
+            wanted = checked_amount(order, amount, left)
+            now = self._clock()
+            new = {
+                "id": f"rf_{_digest(key)}",
+                "order_id": order_id,
+                "key": key,
+                "payment": order.payment,
+                "amount": wanted,
+                "state": ASKED,
+                "claim": uuid.uuid4().hex,
+                "holder": holder,
+                "lease": lease,
+                "looks": 0,
+                "began": now,
+            }
+            connection.execute(sa.insert(refunds).values(**new))
+            return {**new, "provider_id": None, "ended": None, "error": None}, True
+
+    def left_of(self, order_id: str) -> tuple[Order, int]:
+        """An order, and how much of it can still be given back. Raises NotFound."""
+        with self._database.read() as connection:
+            order = read_order(found(connection, order_id))
+            return order, self._refund_left(connection, order)
+
+    def refund_row(self, refund_id: str) -> dict[str, Any]:
+        """One refund. Raises NotFound."""
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(refunds).where(refunds.c.id == refund_id)).mappings().first()
+            if row is None:
+                raise NotFound(f"There is no refund {refund_id}.")
+            return plain(row)
+
+    def refund_rows(self, order_id: str) -> list[dict[str, Any]]:
+        """The refunds of an order, oldest first, failed ones included."""
+        with self._database.read() as connection:
+            return [plain(row) for row in self._refunds_of(connection, order_id)]
+
+    def claim_refund(self, refund_id: str, lease: float, hurry: bool = True) -> dict[str, Any] | None:
+        """Claim a refund that is still asked for; None when it has ended, or somebody is at work on it.
+
+        Args:
+            hurry: False when one that was let go is to be left alone until its time.
+        """
+        holder = self._database.presence.hold()
+        with self._database.write() as connection:
+            # One without a holder was let go.
+            free = sa.or_(self._refund_is_free(), refunds.c.holder.is_(None)) if hurry else self._refund_is_free()
+            mine = sa.and_(refunds.c.id == refund_id, refunds.c.state == ASKED, free)
+            values = {"claim": uuid.uuid4().hex, "holder": holder, "lease": lease}
+            if connection.execute(sa.update(refunds).where(mine).values(**values)).rowcount != 1:
+                return None
+            row = connection.execute(sa.select(refunds).where(refunds.c.id == refund_id)).mappings().one()
+            return plain(row)
+
+    def let_refund_go(self, row: dict[str, Any], look: float) -> None:
+        """Leave a refund for whoever comes next; the completer does at `look`. Raises ClaimLost."""
+        self._settle_refund(row, claim=None, holder=None, lease=look, looks=row["looks"] + 1)
+
+    def fail_refund(self, row: dict[str, Any], error: str) -> None:
+        """The provider gives nothing back for this one, now or ever. Raises ClaimLost."""
+        self._settle_refund(row, claim=None, holder=None, state=FAILED, ended=self._clock(), error=error)
+
+    @once_more
+    def refunded(self, order_id: str, told: Sequence[Refund], also: Callable[[Connection, Order], Any]) -> Order:
+        """Take up what the provider tells of an order's refunds, those made elsewhere included; the order.
+
+        Args:
+            told: what it told, of some or all of them.
+            also: written with it when all of the money is back by this.
+
+        Raises NotFound.
+        """
+        with self._database.write() as connection:
+            order = read_order(found(connection, order_id, lock=True))
+            for refund in told:
+                self._take_in(connection, order, refund)
+            done = [row for row in self._refunds_of(connection, order_id) if row["state"] == DONE]
+            before = order.status
+            order.give_back(done, int(self._clock()))
+            if order.status != before:
+                also(connection, order)
+            write_order(connection, order)
+            return order
+
+    def stalled_refunds(self, limit: int = 20) -> list[str]:
+        """Refunds that nobody is at work on any more, and those whose time has come to be looked at again."""
+        with self._database.read() as connection:
+            query = sa.select(refunds.c.id).where(refunds.c.state == ASKED, self._refund_is_free())
+            return list(connection.execute(query.order_by(refunds.c.lease).limit(limit)).scalars())
+
+    def _take_in(self, connection: Connection, order: Order, refund: Refund) -> None:
+        ours = sa.or_(refunds.c.provider_id == refund.id, refunds.c.id == (refund.refund_id or ""))
+        now = self._clock()
+        values: dict[str, Any] = {"provider_id": refund.id, "state": FAILED if refund.failed else DONE, "ended": now}
+        values.update(claim=None, holder=None, error=refund.error)
+        known = connection.execute(sa.select(refunds.c.id, refunds.c.state).where(ours)).first()
+        if known is None:
+            values.update(id=f"rf_{_digest(refund.id)}", order_id=order.id, key=refund.id, payment=order.payment)
+            values.update(amount=refund.amount, lease=now, looks=0, began=refund.created)
+            connection.execute(sa.insert(refunds).values(**values))
+        elif known.state != values["state"]:
+            connection.execute(sa.update(refunds).where(refunds.c.id == known.id).values(**values))
+
+    def _refunds_of(self, connection: Connection, order_id: str) -> Sequence[Any]:
+        query = sa.select(refunds).where(refunds.c.order_id == order_id).order_by(refunds.c.began, refunds.c.id)
+        return connection.execute(query).mappings().all()
+
+    def _refund_left(self, connection: Connection, order: Order) -> int:
+        query = sa.select(sa.func.coalesce(sa.func.sum(refunds.c.amount), 0))
+        gone = query.where(refunds.c.order_id == order.id, refunds.c.state.in_([ASKED, DONE]))
+        return order.amount - int(connection.execute(gone).scalar_one())
+
+    def _settle_refund(self, row: dict[str, Any], **values: Any) -> None:
+        with self._database.write() as connection:
+            mine = sa.and_(refunds.c.id == row["id"], refunds.c.claim == row["claim"])
+            if connection.execute(sa.update(refunds).where(mine).values(**values)).rowcount != 1:
+                raise ClaimLost(row["id"])
+
+    def _refund_is_free(self) -> sa.ColumnElement[bool]:
+        return sa.or_(refunds.c.lease <= self._clock(), self._left_by_the_dead(refunds.c.holder))
+
+
+def checked_amount(order: Order, amount: int | None, left: int) -> int:
+    """How much is to be given back of an order of which there is `left`. Raises as `RefundRows.ask_refund` does."""
+    if order.status not in (PAID, FULFILLED, RETURNED):
+        raise Conflict(f"Order {order.id} is {order.public_status}: there is no money to give back.")
+    if left <= 0:
+        raise Conflict(f"All of order {order.id} is given back already, or on its way.")
+    wanted = left if amount is None else amount
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or not 1 <= wanted <= left:
+        message = f"must be a whole number from 1 to {left}, what is left of the order"
+        raise InvalidRequest(f"{amount} cannot be given back of order {order.id}.", {"errors": {"amount": [message]}})
+    return wanted
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -1,0 +1,253 @@
+"""Giving money back: what was asked for, once, never more than was paid, and everything that goes with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from typing import Any
+
+import pytest
+
+from cart import settlement
+from cart.order import PAID, RETURNED
+from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Refused, Unavailable
+from tests.unit.cart.till import Killed, Shop, shop
+
+__all__ = ["shop"]
+
+AMOUNT = 100 + 120 + 346
+
+
+def test_all_of_an_order_is_given_back_with_its_stock_and_its_label(shop: Shop) -> None:
+    shop.pay()
+    shop.deliver()
+    shop.deliver()
+    order = shop.refunds.refund("or_1", None, "k1")
+    assert (order.status, order.document["amount_returned"]) == (RETURNED, AMOUNT)
+    assert order.document["status_transitions"]["returned"] == 1000
+    assert shop.bank.given_back("pi_1") == AMOUNT
+    returns = order.document["returns"]
+    assert (returns["total_count"], returns["has_more"], returns["url"]) == (1, False, "/v1/order_returns?order=or_1")
+    [entry] = returns["data"]
+    assert entry == {
+        "id": entry["id"],
+        "object": "order_return",
+        "amount": AMOUNT,
+        "created": 1000,
+        "currency": "usd",
+        "items": order.document["items"],
+        "livemode": False,
+        "order": "or_1",
+        "refund": "re_1",
+    }
+    assert entry["id"].startswith("orret_")
+    shop.deliver()
+    assert shop.shelf.left == 10
+    assert shop.carrier.voided == [("shp", "or_1:void")]
+    assert shop.store.owed(state="owed") == []
+
+
+def test_a_part_is_given_back_and_then_the_rest(shop: Shop) -> None:
+    shop.pay()
+    order = shop.refunds.refund("or_1", 100, "k1")
+    assert (order.status, order.document["amount_returned"]) == (PAID, 100)
+    assert order.document["returns"]["data"][0]["items"] == []
+    shop.now += 1
+    order = shop.refunds.refund("or_1", None, "k2")
+    assert (order.status, order.document["amount_returned"]) == (RETURNED, AMOUNT)
+    assert [entry["amount"] for entry in order.document["returns"]["data"]] == [AMOUNT - 100, 100]
+    assert shop.store.order("or_1").document == order.document
+
+
+@pytest.mark.parametrize("amount", [0, -1, AMOUNT - 99, True, 1.5])
+def test_more_than_is_left_is_refused_by_name(shop: Shop, amount: Any) -> None:
+    shop.pay()
+    shop.refunds.refund("or_1", 100, "k1")
+    with pytest.raises(InvalidRequest) as caught:
+        shop.refunds.refund("or_1", amount, "k2")
+    assert "amount" in caught.value.facts["errors"]
+    assert shop.bank.given_back("pi_1") == 100
+
+
+def test_what_is_not_paid_or_given_back_already_cannot_be_refunded(shop: Shop) -> None:
+    with pytest.raises(Conflict):
+        shop.refunds.refund("or_1", None, "k1")
+    shop.pay()
+    shop.refunds.refund("or_1", None, "k2")
+    with pytest.raises(Conflict):
+        shop.refunds.refund("or_1", None, "k3")
+    with pytest.raises(NotFound):
+        shop.refunds.refund("or_none", None, "k4")
+
+
+def test_the_same_key_gives_back_once(shop: Shop) -> None:
+    shop.pay()
+    shop.refunds.refund("or_1", 100, "k1")
+    assert shop.refunds.refund("or_1", 100, "k1").document["amount_returned"] == 100
+    assert len(shop.bank.returned) == 1
+
+
+@pytest.mark.parametrize("mood", ["lose", "drop"])
+def test_a_lost_answer_is_asked_for_again_and_given_once(shop: Shop, mood: str) -> None:
+    shop.pay()
+    shop.bank.mood = mood
+    with pytest.raises(OutcomeUnknown):
+        shop.refunds.refund("or_1", 100, "k1")
+    shop.bank.answers.clear()  # a provider forgets keys after a day: only its list still knows
+    assert shop.refunds.refund("or_1", 100, "k1").document["amount_returned"] == 100
+    assert shop.bank.given_back("pi_1") == 100
+
+
+def test_the_completer_finishes_what_nobody_repeats(shop: Shop) -> None:
+    shop.pay()
+    shop.bank.mood = "lose"
+    with pytest.raises(OutcomeUnknown):
+        shop.refunds.refund("or_1", None, "k1")
+    assert shop.store.stalled_refunds() == []
+    shop.now += settlement.FIRST_LOOK
+    [refund_id] = shop.store.stalled_refunds()
+    shop.bank.down = True
+    with pytest.raises(OutcomeUnknown):
+        shop.refunds.resume(refund_id)
+    assert shop.store.stalled_refunds() == []  # not every second
+    shop.bank.down = False
+    shop.now += 2 * settlement.FIRST_LOOK
+    shop.refunds.resume(refund_id)
+    assert (shop.order.status, shop.bank.given_back("pi_1")) == (RETURNED, AMOUNT)
+    assert shop.store.stalled_refunds() == []
+
+
+@pytest.mark.parametrize("acted", [True, False])
+def test_whoever_was_killed_while_asking_is_taken_over_within_seconds(
+    shop: Shop, monkeypatch: Any, acted: bool
+) -> None:
+    shop.pay()
+    monkeypatch.setattr(shop.bank, "refund", Killed.at(shop.bank.refund if acted else None))
+    with pytest.raises(Killed):
+        shop.refunds.refund("or_1", None, "k1")
+    monkeypatch.undo()
+    shop.bank.answers.clear()
+    assert shop.store.stalled_refunds() == []
+    shop.dies()
+    for refund_id in shop.store.stalled_refunds():
+        shop.refunds.resume(refund_id)
+    assert (shop.order.status, shop.bank.given_back("pi_1")) == (RETURNED, AMOUNT)
+
+
+def test_what_was_asked_for_counts_before_it_is_done(shop: Shop) -> None:
+    shop.pay()
+    shop.bank.mood = "drop"
+    with pytest.raises(OutcomeUnknown):
+        shop.refunds.refund("or_1", AMOUNT - 100, "k1")
+    with pytest.raises(InvalidRequest):
+        shop.refunds.refund("or_1", 101, "k2")
+    shop.refunds.refund("or_1", 100, "k3")
+    shop.refunds.refund("or_1", AMOUNT - 100, "k1")
+    assert shop.bank.given_back("pi_1") == AMOUNT
+
+
+def test_refunds_at_once_never_come_to_more_than_was_paid(shop: Shop) -> None:
+    shop.pay()
+    outcomes: list[Any] = []
+
+    def refunds(number: int) -> None:
+        try:
+            outcomes.append(shop.refunds.refund("or_1", 200, f"k{number}").status)
+        except (Conflict, InvalidRequest) as error:
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=refunds, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert [type(outcome) for outcome in outcomes if outcome != PAID] == [InvalidRequest] * 4
+    assert shop.bank.given_back("pi_1") == 400
+    assert shop.order.document["amount_returned"] == 400
+
+
+def test_what_was_given_back_elsewhere_is_taken_up(shop: Shop) -> None:
+    shop.pay()
+    shop.refunds.refund("or_1", 100, "k1")
+    shop.bank.give_back("pi_1", 66)
+    assert shop.refunds.looked("pi_1")
+    assert shop.refunds.looked("pi_1")  # again changes nothing
+    assert (shop.order.status, shop.order.document["amount_returned"]) == (PAID, 166)
+    shop.bank.give_back("pi_1", AMOUNT - 166)
+    shop.refunds.looked("pi_1")
+    assert (shop.order.status, shop.order.document["returns"]["total_count"]) == (RETURNED, 3)
+    shop.deliver()
+    shop.deliver()
+    assert shop.shelf.left == 10
+    assert not shop.refunds.looked("pi_of_nobody")
+
+
+def test_a_refund_that_the_provider_refuses_says_what_is_left(shop: Shop) -> None:
+    shop.pay()
+    shop.bank.give_back("pi_1", 500)  # elsewhere, and nobody has told us
+    with pytest.raises(InvalidRequest) as caught:
+        shop.refunds.refund("or_1", None, "k1")
+    assert str(AMOUNT - 500) in caught.value.facts["errors"]["amount"][0]
+    assert shop.order.document["amount_returned"] == 500
+    assert shop.refunds.refund("or_1", None, "k2").status == RETURNED
+    with pytest.raises(Refused):
+        shop.refunds.refund("or_1", None, "k1")  # that one has failed, and stays so
+
+
+def test_a_refund_that_fails_later_is_taken_back(shop: Shop) -> None:
+    shop.pay()
+    shop.refunds.refund("or_1", 100, "k1")
+    [(payment, refund)] = shop.bank.returned
+    shop.bank.returned[:] = [(payment, dataclasses.replace(refund, failed=True, error="The bank sent it back."))]
+    shop.refunds.looked("pi_1")
+    assert (shop.order.document["amount_returned"], shop.order.document["returns"]["data"]) == (0, [])
+    assert shop.store.refund_rows("or_1")[0]["state"] == "failed"
+    assert shop.refunds.refund("or_1", None, "k2").status == RETURNED
+
+
+def test_refunds_of_a_payment_that_is_not_known_to_be_taken_wait(shop: Shop) -> None:
+    shop.bank.mood = "lose"
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    shop.bank.give_back("pi_1", AMOUNT)
+    with pytest.raises(Conflict):
+        shop.refunds.looked("pi_1")
+    shop.pay()
+    shop.refunds.looked("pi_1")
+    assert shop.order.status == RETURNED
+
+
+def test_a_label_that_nobody_has_asked_for_yet_is_not_bought_any_more(shop: Shop) -> None:
+    shop.pay()
+    shop.refunds.refund("or_1", None, "k1")
+    for _ in range(3):
+        shop.deliver()
+    assert (shop.carrier.bought, shop.carrier.voided) == ({}, [])
+    assert list(shop.postman.mails) == ["or_1:email"]
+    assert shop.outbox.told("or_1")["label_url"] is None
+
+
+def test_a_label_that_may_have_been_bought_is_found_out_and_returned(shop: Shop) -> None:
+    shop.carrier.failing = Unavailable("no answer")
+    shop.pay()
+    shop.deliver()
+    shop.refunds.refund("or_1", None, "k1")
+    shop.carrier.failing = None
+    for _ in range(4):
+        shop.now += 10
+        shop.deliver()
+    assert (list(shop.carrier.bought), shop.carrier.voided) == (["or_1:label"], [("shp", "or_1:void")])
+    assert shop.store.owed(state="owed") == []
+
+
+def test_a_carrier_that_takes_its_time_is_asked_again(shop: Shop) -> None:
+    shop.pay()
+    shop.deliver()
+    shop.carrier.taken_back = "pending"
+    shop.refunds.refund("or_1", None, "k1")
+    shop.deliver()
+    assert [row["kind"] for row in shop.store.owed(state="owed")] == ["void"]
+    shop.carrier.taken_back = "refunded"
+    shop.now += 10
+    shop.deliver()
+    assert shop.store.owed(state="owed") == []
