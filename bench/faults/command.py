@@ -15,7 +15,7 @@ from typing import Any
 import amqp
 from kombu.utils.url import parse_url
 
-from bench.faults import chaos, report, storm
+from bench.faults import chaos, report, storm, trials
 from bench.faults.chaos import Outcome, Plan
 from bench.faults.stage import POSTGRESQL, SQLITE, stage
 from bench.rpc import machine
@@ -33,6 +33,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run as `arguments` say; 0 when everything is as it must be."""
     options = _options(arguments)
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
+    if options.trial:
+        return _tried(options, seed)
     gap = RESTART_GAP if options.restarts else options.gap
     plan = Plan(options.checkouts, seed, options.shoppers, gap, options.squall, options.restarts)
     say(f"seed {seed}")
@@ -55,6 +57,19 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if outcome.well else 1
 
 
+def _tried(options: argparse.Namespace, seed: int) -> int:
+    say(f"seed {seed}")
+    try:
+        trial = trials.run(options.trial, options.rounds, seed, options.database)
+    except Problem as problem:
+        say(f"{problem.detail}\n{problem}")
+        return 1
+    print(trial.page())
+    if options.save:
+        say(f"Saved as bench/results/{trial.save(RESULTS)}.md and .json.")
+    return 1 if trial.wrong else 0
+
+
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./install_run_project bench faults",
@@ -72,6 +87,14 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--restarts", type=int, default=0, metavar="N", help="nothing goes wrong but N restarts of the broker"
     )
+    trial = parser.add_mutually_exclusive_group()
+    for kind, what in {
+        trials.CRASH_POINTS: "instead: whoever reaches one of the named points is killed there, at every one of them",
+        trials.RACES: "instead: one key sent by fifty at once, and a hundred buyers of the last piece",
+        trials.MODEL: "instead: a machine shops at random, beside a model of what must come of it",
+    }.items():
+        trial.add_argument(f"--{kind}", dest="trial", action="store_const", const=kind, help=what)
+    parser.add_argument("--rounds", type=int, metavar="N", help="of those (1 for every point, 50 races, 300 runs)")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the shop's data and logs there")
     parser.add_argument("--save", action="store_true", help="write the report to bench/results/ as well")
     return parser.parse_args(arguments)

@@ -131,8 +131,6 @@ class Shopping(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """At the end of a run: everything, here and at the providers."""
-        self.tally.steps += self.tally.step
-        self.tally.step = 0
         for number in range(len(self.carts)):
             self._cart_is(number)
         eventually(self._shelves_are_right, SETTLED_WITHIN, f"stock {self._shelves()}, not {self.expected.stock}")
@@ -223,9 +221,10 @@ class Shopping(RuleBasedStateMachine):
 
 @dataclass
 class Tally:
-    """What was done: runs, steps, orders; of the runs that came to their end."""
+    """What was done: runs, those of them with all their steps, steps, orders."""
 
     runs: int = 0
+    whole: int = 0
     step: int = 0
     steps: int = 0
     orders: int = 0
@@ -234,10 +233,13 @@ class Tally:
 
     def ran(self, seconds: float, orders: int) -> None:
         """A run came to its end."""
+        self.whole += self.step >= STEPS
+        self.steps += self.step
+        self.step = 0
         self.orders += orders
         self.longest = max(self.longest, seconds)
         if self.say is not None:
-            self.say(f"run {self.runs}: {self.steps} steps, {self.orders} orders, this one {seconds:.1f} s")
+            self.say(f"run {self.whole}: {self.steps} steps, {self.orders} orders, this one {seconds:.1f} s")
 
 
 def drive(front: Front, runs: int, number: int | None = None, steps: int = STEPS, say: Any = None) -> Tally:

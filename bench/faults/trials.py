@@ -1,0 +1,123 @@
+"""What is tried round after round: every crash point, races, and the machine that shops beside a model."""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.faults.crash_points import CrashPoints, all_cases, summary, troubled_cases
+from bench.faults.front import Front
+from bench.faults.races import LastPiece, one_key
+from bench.faults.settling import BARS
+from bench.faults.stage import stage
+from launcher.screen import say
+
+CRASH_POINTS, RACES, MODEL = "crash-points", "races", "model"
+ROUNDS = {CRASH_POINTS: 1, RACES: 50, MODEL: 300}
+KEY_ROUNDS = 2  # rounds of one key sent by many, for each round of the last piece
+COPIES = 3
+
+
+@dataclass
+class Trial:
+    """What came of it: the seed that draws it again, what was counted, what was wrong."""
+
+    kind: str
+    database: str
+    rounds: int
+    seed: int
+    counted: dict[str, Any] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+
+    def page(self) -> str:
+        """The same for a reader."""
+        lines = [
+            f"# bench faults --{self.kind}",
+            "",
+            f"{self.rounds} rounds over {self.database}, seed {self.seed}.",
+            "",
+        ]
+        lines += [f"- {what}: {value}" for what, value in self.counted.items()]
+        lines += ["", f"{len(self.wrong)} violations", *(f"- {wrong}" for wrong in self.wrong)]
+        return "\n".join(lines) + "\n"
+
+    def save(self, results: Path) -> str:
+        """Write it down; the name it has in the folder of results."""
+        name = f"faults-{self.kind}-{self.database}"
+        (results / f"{name}.md").write_text(self.page(), encoding="utf-8")
+        (results / f"{name}.json").write_text(json.dumps(self.__dict__, indent=1) + "\n", encoding="utf-8")
+        return name
+
+
+def run(kind: str, rounds: int | None, seed: int, database: str) -> Trial:
+    """Try it on a shop of its own. Raises Problem when there is none to be had."""
+    trial = Trial(kind, database, rounds or ROUNDS[kind], seed)
+    began = time.monotonic()
+    {CRASH_POINTS: _crash_points, RACES: _races, MODEL: _model}[kind](trial)
+    trial.counted["minutes"] = round((time.monotonic() - began) / 60, 1)
+    return trial
+
+
+def _crash_points(trial: Trial) -> None:
+    """Every point with both kinds of shopper; what the caller waits for is long in one round, and short in the next, so
+    that once the message that is delivered again finishes the story, and once the completer."""
+    endings = []
+    for round_number in range(2 * trial.rounds):
+        with tempfile.TemporaryDirectory(prefix="shop-points-") as points:
+            patience = {"PAY_TIMEOUT": "3", "RPC_TIMEOUT": "3"} if round_number % 2 else {}
+            with stage(trial.database, COPIES, env={"CRASH_POINTS": points, **patience}) as found:
+                front = Front(found.shop.url, found.shop.sandbox_url)
+                cases = [*all_cases(both=True), *troubled_cases()]
+                random.Random(trial.seed + round_number).shuffle(cases)
+                endings += CrashPoints(front, found.databases, Path(points), say).run(cases)
+                say(summary(endings))
+    trial.counted["deaths"] = len(endings)
+    for share, seconds in BARS:
+        within = sum(1 for ending in endings if ending.seconds <= seconds) / len(endings)
+        trial.counted[f"settled within {seconds:.0f} s"] = f"{within:.1%}"
+        if within * 100 < share:
+            trial.wrong.append(f"only {within:.1%} settled within {seconds:.0f} s")
+    trial.counted["settled"] = summary(endings)
+    trial.wrong += [f"{ending.case}: {ending.wrong}" for ending in endings if ending.wrong]
+
+
+def _races(trial: Trial) -> None:
+    """One sale of the last piece in every round, and one order under one key in twice as many."""
+    with stage(trial.database, COPIES) as found:
+        front = Front(found.shop.url, found.shop.sandbox_url)
+        last = LastPiece(front)
+        for number in range(trial.rounds):
+            _try(trial, "sales of the last piece", last.round)
+            for _ in range(KEY_ROUNDS):
+                _try(trial, "one key, 50 requests at once", lambda: one_key(front))
+            say(f"round {number + 1} of {trial.rounds}: {trial.counted}, {len(trial.wrong)} wrong")
+
+
+def _model(trial: Trial) -> None:
+    """The machine; it stops at the first difference, for what comes after that says nothing more."""
+    from bench.faults.model import drive  # Hypothesis is there only where tests are
+
+    with stage(trial.database) as found:
+        front = Front(found.shop.url, found.shop.sandbox_url)
+        try:
+            tally = drive(front, trial.rounds, trial.seed, say=say)
+        except Exception as error:
+            trial.wrong.append(f"{type(error).__name__}: {error}")
+            say("\n".join(getattr(error, "__notes__", [])))
+        else:
+            trial.counted |= {"runs": tally.whole, "steps": tally.steps, "orders": tally.orders}
+
+
+def _try(trial: Trial, what: str, race: Callable[[], Any]) -> None:
+    try:
+        race()
+    except AssertionError as error:
+        trial.wrong.append(f"{what}: {error}")
+    else:
+        trial.counted[what] = trial.counted.get(what, 0) + 1
