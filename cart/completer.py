@@ -23,6 +23,8 @@ from contracts.errors import ShopError, Unavailable
 # How often what stands still is looked for (seconds), and for how long one sweep takes up new work.
 SWEEP = 1.0
 SWEEP_TIME = 20.0
+# How often it is looked for while some is being worked on (seconds).
+LOOK = 0.5
 # What was just worked on and is free again is left alone for a moment (seconds).
 REST = 1.0
 # How many things more than there are places are looked for: some of them rest.
@@ -48,14 +50,21 @@ class Lane:
     allowed: Callable[[str], float]
     busy: set[str] = field(default_factory=set)
     rested: dict[str, float] = field(default_factory=dict)
+    found: list[str] = field(default_factory=list)
 
-    def takes(self, now: float) -> list[str]:
-        """What is taken up now."""
-        free = self.places - len(self.busy)
-        if free <= 0:
-            return []
-        found = [key for key in self.due(self.places + SPARE) if key not in self.busy]
-        return [key for key in found if self.rested.get(key, 0.0) <= now][:free]
+    def look(self, now: float) -> None:
+        """Look what there is to do."""
+        if len(self.busy) < self.places:
+            due = self.due(self.places + SPARE)
+            self.found = [key for key in due if key not in self.busy and self.rested.get(key, 0.0) <= now]
+
+    def take_up(self, finished: queue.Queue[tuple[Lane, str]]) -> None:
+        """Begin as much of it as there are places for."""
+        while self.found and len(self.busy) < self.places:
+            key = self.found.pop(0)
+            self.busy.add(key)
+            # Threads are greenlets in the service.
+            threading.Thread(target=self.run, args=(key, finished), daemon=True).start()
 
     def run(self, key: str, finished: queue.Queue[tuple[Lane, str]]) -> None:
         """Do one thing."""
@@ -80,30 +89,37 @@ def sweep(lanes: list[Lane], stopping: Callable[[], bool], lasts: float = SWEEP_
     """
     finished: queue.Queue[tuple[Lane, str]] = queue.Queue()
     end = time.monotonic() + lasts
+    next_look = 0.0
     while True:
         now = time.monotonic()
-        if now < end and not stopping():
-            try:
-                _take_up(lanes, finished, now)
-            except Unavailable as error:
-                log.warning("put off", error=str(error))
-                end = now
+        if now >= end or stopping():
+            for lane in lanes:
+                lane.found.clear()
+        elif now >= next_look:
+            next_look = now + LOOK
+            end = end if _look(lanes, now) else now
+        for lane in lanes:
+            lane.take_up(finished)
         if not any(lane.busy for lane in lanes):
             return
         try:
-            lane, key = finished.get(timeout=REST / 2)
+            lane, key = finished.get(timeout=LOOK)
         except queue.Empty:
             continue
         lane.busy.discard(key)
         lane.rested[key] = time.monotonic() + REST
+        if not lane.found:
+            next_look = min(next_look, now + LOOK / 5)  # there may be more of it
 
 
-def _take_up(lanes: list[Lane], finished: queue.Queue[tuple[Lane, str]], now: float) -> None:
-    for lane in lanes:
-        for key in lane.takes(now):
-            lane.busy.add(key)
-            # Threads are greenlets in the service.
-            threading.Thread(target=lane.run, args=(key, finished), daemon=True).start()
+def _look(lanes: list[Lane], now: float) -> bool:
+    try:
+        for lane in lanes:
+            lane.look(now)
+    except Unavailable as error:
+        log.warning("put off", error=str(error))
+        return False
+    return True
 
 
 class Sweeper(Timer):

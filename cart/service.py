@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from nameko.exceptions import RemoteError
 from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 
 from cart import order as orders
+from cart import parcels
 from cart.audit import OrderAudit
 from cart.audit_books import AuditBooks
 from cart.cancel import Cancellation
@@ -344,7 +346,7 @@ class CartService:
         """Do what a difference that `audit` found proposed; see `cart.mending.Mending.mend`."""
         outbox = self._outbox()
         books = AuditBooks(self.store.database)
-        return Mending(self.store, books, self._purchase(outbox), outbox, self._refunded).mend(fix)
+        return Mending(self.store, books, self._purchase(outbox), outbox, self._refunds().looked).mend(fix)
 
     @rpc(expected_exceptions=ShopError)
     def health(self) -> dict[str, str]:
@@ -380,6 +382,15 @@ class CartService:
     def _refund_allowance(self, refund_id: str) -> float:
         return _allowance(self.store.refund_row(refund_id)["looks"])
 
+    @timer(interval=parcels.EVERY)
+    def follow_parcels(self) -> None:
+        """Move the orders on whose parcels the carrier has."""
+        self._limit(self.settings.rpc_timeout)
+        try:
+            parcels.Parcels(self.store, self.shipping).follow()
+        except (ShopError, RemoteError) as error:
+            log.warning("parcels not followed", error=f"{type(error).__name__}: {error}")
+
     @timer(interval=3600)
     def forget(self) -> None:
         """Let go of what is remembered only against repetitions."""
@@ -411,17 +422,13 @@ class CartService:
     def _settlement(self, outbox: Outbox) -> Settlement:
         return Settlement(self.store, self.payments, outbox, lease=max(LEASE, self.settings.pay_timeout))
 
-    def _refunded(self, payment_id: str) -> None:
-        """Bring the refunds of a payment to what Stripe says now."""
-        raise Conflict(f"The refunds of {payment_id} cannot be taken up.")
-
     def _inbox(self) -> Inbox:
         return Inbox(self.store.database)
 
     def _events(self) -> StripeEvents:
-        secret, inbox = self.settings.stripe_webhook_secret, self._inbox()
+        secret, inbox, refunded = self.settings.stripe_webhook_secret, self._inbox(), self._refunds().looked
         look = self._purchase(self._outbox()).look_now
-        return StripeEvents(inbox, secret, self.store, self.payments, look, self._refunded, self.products.refresh)
+        return StripeEvents(inbox, secret, self.store, self.payments, look, refunded, self.products.refresh)
 
     def _event_lane(self) -> Lane:
         events, allowed = self._events(), self.settings.rpc_timeout + deadline.MARGIN

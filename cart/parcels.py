@@ -1,0 +1,47 @@
+"""Following the parcels: an order is fulfilled when the carrier has its parcel.
+
+The shipping service tells what has moved, in sequence. How far that was read is kept in the transaction that moves the
+orders, so that none is missed, and any number of copies may follow.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cart.store import CartStore
+from chassis.logs import log
+
+# How often what has moved is asked for (seconds), and how much at once.
+EVERY = 2.0
+PAGE = 100
+# A sweep reads no more than so many pages; what is left has to wait for the next.
+PAGES = 20
+
+CURSOR = "parcels"
+MOVING = ("TRANSIT", "DELIVERED")
+
+
+class Parcels:
+    """Follows the parcels.
+
+    Args:
+        store: where orders, and how far this was read, are kept.
+        shipping: the shipping service: ``moved(after, limit)``.
+    """
+
+    def __init__(self, store: CartStore, shipping: Any) -> None:
+        self.store = store
+        self.shipping = shipping
+
+    def follow(self) -> None:
+        """Read on. Raises what asking the service raises, and Unavailable; it is then read later."""
+        for _ in range(PAGES):
+            after = self.store.cursor(CURSOR)
+            moves = self.shipping.moved(after, PAGE)
+            if not moves:
+                return
+            moved = [move["shipment_id"] for move in moves if move["status"] in MOVING]
+            for order_id in self.store.follow(CURSOR, after, moves[-1]["seq"], moved):
+                log.info("order fulfilled", order_id=order_id)
+            if len(moves) < PAGE:
+                return
