@@ -1,11 +1,16 @@
-"""The container that `config.yml` names: every call knows its request and its deadline, and is logged once."""
+"""The container that `config.yml` names: every call knows its request and its deadline, and is logged once; and a
+service that is asked to go does so within a bound, whatever is still under way.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 from functools import partial
 from typing import Any
 
+import orjson
+from eventlet import patcher
 from nameko.containers import ServiceContainer, WorkerContext
 from nameko.timer import Timer
 
@@ -14,11 +19,39 @@ from chassis.answers import Replay
 from chassis.database import StoreProvider
 from chassis.logs import log
 from chassis.once import Asked
+from chassis.settings import Settings
 from contracts.errors import ShopError
+
+# How long after its callers' last deadline a service that was asked to go still waits (seconds): for answers on their
+# way. Supervisors wait longer than that before they kill.
+DRAIN_MARGIN = 3.0
+
+# Those of the operating system: whatever keeps the greenlets from going must not keep this one.
+_threading = patcher.original("threading")
 
 
 class ShopContainer(ServiceContainer):
     """Nameko's container, with the request's id and deadline at hand in every worker."""
+
+    def stop(self) -> None:
+        """Take nothing new and finish what is under way; end the process when that takes longer than any caller waits.
+
+        What was in hand then goes back to the broker with the connection.
+        """
+        bound = Settings.from_config(self.config).longest_call + DRAIN_MARGIN
+        gone = _threading.Event()
+        _threading.Thread(target=self._leave, args=(gone, bound), name="drain", daemon=True).start()
+        super().stop()
+        gone.set()
+
+    def _leave(self, gone: Any, bound: float) -> None:
+        """End the process unless it has stopped within `bound` seconds. Runs beside the greenlets, not among them."""
+        if gone.wait(bound):
+            return
+        calls = sorted(worker.entrypoint.method_name for worker in list(self._worker_threads))
+        note = {"event": "drain given up", "level": "error", "service": self.service_name, "calls": calls}
+        os.write(1, orjson.dumps(note) + b"\n")
+        os._exit(1)
 
     def _run_worker(self, worker_ctx: WorkerContext, handle_result: Any) -> None:
         # A pooled greenlet may have run another call before: nothing of it may be left.

@@ -79,6 +79,11 @@ class Settings:
         """True when any provider is the real one."""
         return any(provider.live for provider in (self.stripe, self.shippo, self.twilio, self.sendgrid))
 
+    @property
+    def longest_call(self) -> float:
+        """How long a caller waits for an answer at most (seconds)."""
+        return max(self.rpc_timeout, self.checkout_timeout, self.pay_timeout)
+
     @classmethod
     def load(cls, path: str | Path = "config.yml") -> Settings:
         """Read `path` as `nameko run` does. Raises OSError, or ValueError naming the setting that is wrong."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 from launcher.place import SERVICES, Place
 from launcher.runtime_dir import RuntimeDir
 from launcher.supervision import Program
 
-# A payment may take PAY_TIMEOUT (30 s); what is under way when the shop stops is finished first.
-DRAIN = 35
-GATEWAY_DRAIN = 40  # it gives its own workers 35 s
+# A payment may take PAY_TIMEOUT (30 s), and what is under way when the shop stops is finished first. A service gives up
+# 3 s after that, and so does the gateway with its workers.
+TIMEOUTS = {"RPC_TIMEOUT": 10, "CHECKOUT_TIMEOUT": 20, "PAY_TIMEOUT": 30}
+DRAIN, GATEWAY_DRAIN = 5, 10
 # In the order of starting, after the broker (10, 20); stopped the other way round, the gateway first.
 SANDBOX_ORDER, SERVICE_ORDER, CART_ORDER, GATEWAY_ORDER = 30, 40, 50, 60
 STEADY = 5  # seconds; one that fails while it starts is retried with a growing pause instead of at once
@@ -17,6 +20,7 @@ STEADY = 5  # seconds; one that fails while it starts is retried with a growing 
 def shop_programs(runtime: RuntimeDir, place: Place) -> list[Program]:
     """Sandbox (when it is needed), services and gateway of one copy."""
     python = f"{runtime.python}"
+    longest = max(_seconds(place.env.get(name), usual) for name, usual in TIMEOUTS.items())
     programs = []
     if place.own_sandbox:
         programs.append(Program("sandbox", [python, "-m", "sandbox"], order=SANDBOX_ORDER))
@@ -27,13 +31,26 @@ def shop_programs(runtime: RuntimeDir, place: Place) -> list[Program]:
                 service,
                 [python, "-m", "launcher.after_broker", *nameko],
                 order=CART_ORDER if service == "cart" else SERVICE_ORDER,
-                stop_wait=DRAIN,
+                stop_wait=longest + DRAIN,
                 steady=STEADY,
                 copies=place.copies[service],
                 group=None if service == "cart" else "services",
             )
         )
     programs.append(
-        Program("gateway", [python, "-m", "gateway"], order=GATEWAY_ORDER, stop_wait=GATEWAY_DRAIN, steady=STEADY)
+        Program(
+            "gateway",
+            [python, "-m", "gateway"],
+            order=GATEWAY_ORDER,
+            stop_wait=longest + GATEWAY_DRAIN,
+            steady=STEADY,
+        )
     )
     return programs
+
+
+def _seconds(text: str | None, usual: int) -> int:
+    try:
+        return math.ceil(float(text or usual))
+    except (ValueError, OverflowError):
+        return usual  # whoever reads it will say so

@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import amqp
 import pytest
 
-from chassis.rpc_client import RpcClient
+from chassis.container import DRAIN_MARGIN
+from chassis.rpc_client import EXCHANGE, RpcClient
 from contracts.errors import DeadlineExceeded
 from tests.chassis.running import Service, connect, until
 
@@ -71,6 +73,25 @@ def test_sigterm_finishes_what_runs_and_nothing_runs_for_a_caller_who_has_gone(c
     client.call(service.name, "sleep", [0, "in time"])
     # Once: neither again after the restart, nor any of the late ones.
     assert service.notes == ["began in flight", "ended in flight", "began in time", "ended in time"]
+
+
+def test_sigterm_does_not_wait_for_ever_for_a_call_that_hangs(client: RpcClient, start: Start) -> None:
+    bound = 1 + DRAIN_MARGIN
+    timeouts = {"RPC_TIMEOUT": "1", "CHECKOUT_TIMEOUT": "1", "PAY_TIMEOUT": "1"}
+    service = start("echo_service", **timeouts).answering(client)
+    with connect(service.uri) as connection:
+        channel = connection.channel()
+        # Nobody waits for it, so nothing but the drain ends it.
+        channel.basic_publish(
+            amqp.Message(b'{"args": [3600, "hanging"], "kwargs": {}}'), EXCHANGE, f"{service.name}.sleep"
+        )
+    until(lambda: service.notes == ["began hanging"])
+    began = time.monotonic()
+    service.signal(signal.SIGTERM)
+    assert service.wait(timeout=bound + 10) == 1
+    assert time.monotonic() - began > bound - 0.5
+    assert any(line["event"] == "drain given up" and line["calls"] == ["sleep"] for line in service.log)
+    until(lambda: queue(service) == (1, 0), what="the message back in the queue")
 
 
 def test_a_rolling_restart_under_load_loses_no_call_and_runs_none_twice(client: RpcClient, start: Start) -> None:
