@@ -53,16 +53,17 @@ class Catalogue:
 
 async def stocked(client: Client, checkouts: int, dice: random.Random) -> Catalogue:
     """Put a catalogue for so many checkouts into the shop. Raises Problem."""
-    plenty = [await _article(client, f"Endless {n}", dice.randint(100, 5000), None) for n in range(PLENTY)]
-    plenty += [await _article(client, f"Counted {n}", dice.randint(100, 5000), checkouts * 10) for n in range(PLENTY)]
+    plenty = [await put_up(client, f"Endless {n}", dice.randint(100, 5000), None) for n in range(PLENTY)]
+    plenty += [await put_up(client, f"Counted {n}", dice.randint(100, 5000), checkouts * 10) for n in range(PLENTY)]
     series = [
-        await _article(client, f"Series {n}", dice.randint(500, 9000), PIECES)
+        await put_up(client, f"Series {n}", dice.randint(500, 9000), PIECES)
         for n in range(max(1, -(-checkouts // SERIES)))
     ]
     return Catalogue(plenty, series)
 
 
-async def _article(client: Client, name: str, price: int, pieces: int | None) -> Article:
+async def put_up(client: Client, name: str, price: int, pieces: int | None) -> Article:
+    """A new product. Raises Problem."""
     inventory = {"type": "infinite"} if pieces is None else {"type": "finite", "quantity": pieces}
     body = {**TOY, "name": name, "price": price, "inventory": inventory}
     seen = await client.post("product", "/api/products/", body, admin=True)

@@ -69,16 +69,24 @@ class Client:
         shopper: the shopper's number.
         dice: the shopper's own; keys and pauses come from it.
         journal: where answers are noted.
+        again: how many of the requests that were answered for good are sent once more, of one.
     """
 
     def __init__(
-        self, http: aiohttp.ClientSession, url: str, shopper: int, dice: random.Random, journal: Journal
+        self,
+        http: aiohttp.ClientSession,
+        url: str,
+        shopper: int,
+        dice: random.Random,
+        journal: Journal,
+        again: float = SENT_AGAIN,
     ) -> None:
         self._http = http
         self._url = url
         self._shopper = shopper
         self._dice = dice
         self._journal = journal
+        self._again = again
         self.cart_id = ""
 
     def key(self) -> str:
@@ -110,7 +118,7 @@ class Client:
             headers["Cart-Id"] = self.cart_id
         asked = {**body, **about}
         text = orjson.dumps(body)
-        again = self._dice.random() < SENT_AGAIN  # thrown here, so that the dice fall the same whatever is answered
+        again = self._dice.random() < self._again  # thrown here, so that the dice fall the same whatever is answered
         seen, sent = await self._until_definitive("POST", path, text, headers, patience)
         if not seen.definitive:
             self.lose(what, key, asked, f"no definitive answer in {patience:g} s, at last {seen}")

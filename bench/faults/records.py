@@ -79,7 +79,8 @@ class Records:
 
 
 def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0) -> Records:
-    """Read it all; of orders, and of what arrived for them, only what was made since then (Unix seconds)."""
+    """Read it all; of orders, and of what arrived for them, only those that were placed since then (Unix seconds)."""
+    others = {row["id"] for row in databases.rows("cart", "SELECT id FROM orders WHERE created < :t", t=since)}
     inner = {row["id"]: row for row in databases.rows("cart", "SELECT * FROM orders WHERE created >= :t", t=since)}
     stock = databases.rows("products", "SELECT sku, quantity FROM stock WHERE type = 'finite'")
     records = Records(
@@ -93,10 +94,8 @@ def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0) -
     for kind in ("charges", "labels", "emails", "sms"):
         found: dict[str, list[Row]] = defaultdict(list)
         for entry in _ledger(sandbox_url, kind):
-            order_id = order_of(kind, entry)
-            # What names no order of this run is either of another run, or a thing that must not be: the shop makes
-            # nothing in the ledger but for an order.
-            if order_id in inner or (_made(entry) >= since and kind != "labels"):
+            # Whatever is of no order at all must not be there: nobody but for an order has anything made.
+            if (order_id := order_of(kind, entry)) not in others:
                 found[order_id].append(entry)
         setattr(records, kind, dict(found))
     return records
@@ -143,8 +142,3 @@ def _ledger(sandbox_url: str, kind: str) -> Iterator[Row]:
             seen += len(page)
             if len(page) < LEDGER_PAGE:
                 return
-
-
-def _made(entry: Row) -> float:
-    created = entry.get("created")
-    return float(created) if isinstance(created, int | float) else 0.0

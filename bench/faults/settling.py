@@ -15,17 +15,19 @@ LOOK = 0.25  # seconds between two looks
 # Of the orders that a fault interrupted so many (%) must have settled within so many seconds, and all within the last.
 BARS = ((95, 10.0), (100, 30.0))
 
+OPEN_ORDERS = "SELECT id, status, payment FROM orders WHERE status IN ('paying', 'canceling', 'confirming')"
+
 
 def unsettled(databases: Databases, journal: Journal | None = None, before: float = math.inf) -> dict[str, str]:
     """Order id -> what is still to be done about it. An order that waits for its shopper's bank counts once the shopper
     has answered that, before `before` (Unix seconds)."""
     found = {}
-    for row in databases.rows(
-        "cart", "SELECT id, status, payment FROM orders WHERE status IN ('paying', 'confirming')"
-    ):
+    for row in databases.rows("cart", OPEN_ORDERS):
         answered = journal.answered.get(row["payment"]) if journal is not None else None
-        if row["status"] == "paying" or (answered is not None and answered[0] < before):
+        if row["status"] != "confirming" or (answered is not None and answered[0] < before):
             found[row["id"]] = row["status"]
+    for row in databases.rows("cart", "SELECT order_id FROM refunds WHERE state = 'asked'"):
+        found.setdefault(row["order_id"], "refund")
     for row in databases.rows("cart", "SELECT order_id, kind FROM owed WHERE state = 'owed'"):
         found.setdefault(row["order_id"], row["kind"])
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.faults import journal
-from bench.faults.catalogue import Catalogue
+from bench.faults.catalogue import Article, Catalogue
 from bench.faults.client import PATIENCE, Client, Seen
 
 GOOD = ("tok_visa", "tok_mastercard", "tok_amex", "tok_visa_debit", "pm_card_visa")
@@ -96,13 +96,14 @@ class Shopper:
         }
         await behaviours[self.behaviour](order)
 
-    async def order(self) -> dict[str, Any] | None:
-        """An order of what the shopper wants; None when there was none to be had."""
+    async def order(self, wanted: list[tuple[Article, int]] | None = None) -> dict[str, Any] | None:
+        """An order of what the shopper wants (by their dice, unless `wanted` is given); None when there was none to be
+        had."""
         made = await self.client.post(journal.CART, "/api/cart/", {})
         if made is None or not made.good:
             return None
         self.client.cart_id = made.body["cart_id"]
-        for article, quantity in self.catalogue.wanted(self.number, self.dice):
+        for article, quantity in wanted or self.catalogue.wanted(self.number, self.dice):
             path = f"/api/cart/{article.product}/buy/"
             bought = await self.client.post(journal.BUY, path, {"quality": quantity}, sku=article.sku)
             if bought is None:
