@@ -209,16 +209,15 @@ def compare_refunds(
         if refund.created > until or order is None or under_way(order, until):
             continue  # of no order of ours: the charge without an order has been told, and this is its remedy
         theirs = f"Stripe says: {refund}"
+        fix = {"do": TAKE_UP, "order": order.id, "payment": refund.payment, "refund": refund.id}
         if known is None:
             if refund.stands and order.settled:
-                fix = {"do": TAKE_UP, "order": order.id, "payment": refund.payment, "refund": refund.id}
-                found.append(
-                    Difference("refund unknown here", order.id, said(order), theirs, "take it into the order", fix=fix)
-                )
-        elif known.amount != refund.amount or known.stands != refund.stands:
-            found.append(
-                Difference(
-                    "refund told differently", order.id, str(known), theirs, advice="ask Stripe what became of it"
-                )
-            )
+                repair = "take it into the order"
+                found.append(Difference("refund unknown here", order.id, said(order), theirs, repair, fix=fix))
+        elif known.amount != refund.amount:
+            advice = "ask Stripe what became of it"
+            found.append(Difference("another amount was given back", order.id, str(known), theirs, advice=advice))
+        elif known.stands != refund.stands:
+            repair = "take it into the order"
+            found.append(Difference("refund told differently", order.id, str(known), theirs, repair, fix=fix))
     return found
