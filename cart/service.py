@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import time
 from collections.abc import Callable
 from typing import Any
 
 from nameko.exceptions import RemoteError
-from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 
 from cart import order as orders
@@ -17,25 +15,25 @@ from cart import parcels
 from cart.audit import OrderAudit
 from cart.audit_books import AuditBooks
 from cart.cancel import Cancellation
+from cart.checkout import Checkout
 from cart.completer import SWEEP, Lane, sweep, sweeper
 from cart.events import StripeEvents
 from cart.mending import Mending
-from cart.order import Order, with_shipment
 from cart.outbox import EMAIL, FAILED, HAND, LABEL, RELEASE, SMS, VOID, Outbox
+from cart.providers import PaymentsProvider, SettingsProvider
 from cart.purchase import Purchase
 from cart.refund import Refunds
 from cart.settlement import LEASE, Settlement
 from cart.store import CartStore
 from cart.stripe_lists import StripeLists
-from cart.stripe_payments import StripePayments
 from chassis import deadline
 from chassis.database import StoreProvider
 from chassis.entrypoint import rpc
 from chassis.inbox import KEPT, WAITING, Inbox
 from chassis.logs import bind, log
+from chassis.points import reached
 from chassis.service_rpc import ServiceRpc
-from chassis.settings import Settings
-from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError, Unavailable
+from contracts.errors import InvalidRequest, NotFound, ShopError, Unavailable
 
 # How many orders, and how many of each kind of delivery, one copy completes side by side.
 PLACES = 8
@@ -48,27 +46,9 @@ LONGEST_ALLOWANCE = 25.0
 # What a payment's answer waits for its label, email and SMS (seconds); whatever is not had by then is queued.
 DELIVER_WITHIN = 10.0
 
+POINTS = ("buy:cart:begun", "buy:cart:done")
+
 STATUSES = sorted(set(orders.NEXT) - set(orders.PUBLIC))
-
-
-class SettingsProvider(DependencyProvider):
-    """The settings of the process."""
-
-    def setup(self) -> None:
-        self.settings = Settings.from_config(self.container.config)
-
-    def get_dependency(self, worker_ctx: Any) -> Settings:
-        return self.settings
-
-
-class PaymentsProvider(DependencyProvider):
-    """The payments port, made once per process: its connections are shared, and it keeps nothing else."""
-
-    def setup(self) -> None:
-        self.payments = StripePayments(Settings.from_config(self.container.config))
-
-    def get_dependency(self, worker_ctx: Any) -> StripePayments:
-        return self.payments
 
 
 class CartService:
@@ -103,7 +83,11 @@ class CartService:
         """
         if self.store.added(key):  # and what was added may not be on sale any more
             return self.store.cart(cart_id)  # type: ignore[no-any-return]
-        return self.store.add(cart_id, product_id, self.products.offer(product_id), quantity, key)  # type: ignore[no-any-return]
+        offer = self.products.offer(product_id)
+        reached("buy:cart:begun")
+        items: list[dict[str, Any]] = self.store.add(cart_id, product_id, offer, quantity, key)
+        reached("buy:cart:done")
+        return items
 
     @rpc(expected_exceptions=ShopError)
     def set_quantity(self, cart_id: str, product_id: str, quantity: int) -> list[dict[str, Any]]:
@@ -134,19 +118,8 @@ class CartService:
 
         Raises Conflict (empty cart, not enough stock, two currencies), Refused (no carrier knows the address).
         """
-        placed = self.store.placed(key)
-        if placed is not None:
-            return placed.public()  # type: ignore[no-any-return]
-        wanted = self.store.cart(cart_id)
-        if not wanted:
-            raise Conflict("The cart is empty.")
-        lines = self.products.price([{"parent": item["parent"], "quantity": item["quantity"]} for item in wanted])
-        order_id = _order_id(key)
-        shipment = self.shipping.create(_shipment_key(order_id, lines), order_id, _recipient(customer), _parcels(lines))
-        live = self.payments.live
-        order = Order.place(order_id, cart_id, customer, lines, shipment, int(time.time()), live)
-        log.info("order placed", order_id=order_id, amount=order.amount, currency=order.currency)
-        return self.store.place(order, key).public()  # type: ignore[no-any-return]
+        order = Checkout(self.store, self.products, self.shipping, self.payments.live).place(cart_id, customer, key)
+        return order.public()
 
     @rpc(expected_exceptions=ShopError, once=True)
     def choose_shipping(self, cart_id: str, order_id: str, shipping_id: str) -> dict[str, Any]:
@@ -238,25 +211,7 @@ class CartService:
 
         Raises NotFound (an unknown SKU), Refused (no carrier knows the address).
         """
-        skus = [item for item in order["items"] if item.get("type") == "sku"]
-        lines = self.products.price(
-            [{"parent": item["parent"], "quantity": item.get("quantity") or 1} for item in skus], check_stock=False
-        )
-        priced = iter(lines)
-        items = [_with_amount(item, next(priced) if item.get("type") == "sku" else None) for item in order["items"]]
-        shipping = order["shipping"]
-        customer = {
-            "name": shipping["name"],
-            "email": order.get("email"),
-            "phone": shipping.get("phone"),
-            "address": shipping["address"],
-        }
-        # An order from elsewhere may have any id, so it says nothing of whose shipment it is: the key does.
-        shipment = self.shipping.create(
-            f"{key}:shipment", str(order.get("id") or ""), _recipient(customer), _parcels(lines)
-        )
-        currency = (order.get("currency") or lines[0]["currency"]).lower()
-        return with_shipment({**order, "currency": currency, "items": items}, shipment)
+        return Checkout(self.store, self.products, self.shipping, self.payments.live).quote(order, key)
 
     # For operators
 
@@ -442,31 +397,3 @@ class CartService:
 
 def _allowance(looks: int) -> float:
     return min(LONGEST_ALLOWANCE, FIRST_ALLOWANCE * (1 + looks))
-
-
-def _order_id(key: str) -> str:
-    """The order's id: made of the key, so that a message that is delivered again asks for the same shipment."""
-    return f"or_{hashlib.sha256(key.encode()).hexdigest()[:24]}"
-
-
-def _shipment_key(order_id: str, lines: list[dict[str, Any]]) -> str:
-    """The key of an order's shipment: of its lines, too, since the cart may be another one when it is tried again."""
-    packed = hashlib.sha256(repr([(line["parent"], line["quantity"]) for line in lines]).encode()).hexdigest()
-    return f"{order_id}:{packed[:16]}"
-
-
-def _recipient(customer: dict[str, Any]) -> dict[str, Any]:
-    return {**customer["address"], **{name: customer.get(name) for name in ("name", "email", "phone")}}
-
-
-def _parcels(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the carrier has to know: sizes and weights, and what a customs officer asks."""
-    wanted = ("parent", "description", "quantity", "price", "currency", "package_dimensions")
-    return [{name: line[name] for name in wanted} for line in lines]
-
-
-def _with_amount(item: dict[str, Any], line: dict[str, Any] | None) -> dict[str, Any]:
-    """The line with its amount: what it says, else what its SKU costs; any other line adds what it says, or nothing."""
-    if item.get("amount") is not None:
-        return item
-    return {**item, "amount": line["price"] * line["quantity"] if line else 0}

@@ -1,0 +1,30 @@
+"""What a worker of the cart service is handed besides its store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nameko.extensions import DependencyProvider
+
+from cart.stripe_payments import StripePayments
+from chassis.settings import Settings
+
+
+class SettingsProvider(DependencyProvider):
+    """The settings of the process."""
+
+    def setup(self) -> None:
+        self.settings = Settings.from_config(self.container.config)
+
+    def get_dependency(self, worker_ctx: Any) -> Settings:
+        return self.settings
+
+
+class PaymentsProvider(DependencyProvider):
+    """The payments port, made once per process: its connections are shared, and it keeps nothing else."""
+
+    def setup(self) -> None:
+        self.payments = StripePayments(Settings.from_config(self.container.config))
+
+    def get_dependency(self, worker_ctx: Any) -> StripePayments:
+        return self.payments
