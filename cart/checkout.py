@@ -9,6 +9,7 @@ from typing import Any
 from cart.order import Order, with_shipment
 from cart.store import CartStore
 from chassis.logs import log
+from chassis.points import reached
 from contracts.errors import Conflict
 
 POINTS = ("checkout:shipment:begun", "checkout:shipment:asked", "checkout:order:done")
