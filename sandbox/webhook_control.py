@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import orjson
@@ -14,9 +15,12 @@ from sandbox.webhooks import Switches, default
 if TYPE_CHECKING:
     from sandbox.server import Sandbox
 
+# For how long a webhook that is still on its way is waited for, and how often it is looked for (seconds).
+LAST_PATIENCE, LAST_LOOK = 8.0, 0.1
+
 
 def add_webhook_routes(application: web.Application, sandbox: Sandbox) -> None:
-    """Adds GET, PUT, DELETE /sandbox/webhooks/{provider}, POST …/flush and GET /sandbox/webhooks to the application."""
+    """Adds GET, PUT, DELETE /sandbox/webhooks/{provider}, POST …/flush, GET …/last and GET /sandbox/webhooks."""
     control = _Control(sandbox)
     application.router.add_routes(
         [
@@ -25,6 +29,7 @@ def add_webhook_routes(application: web.Application, sandbox: Sandbox) -> None:
             web.put("/sandbox/webhooks/{provider}", control.put),
             web.delete("/sandbox/webhooks/{provider}", control.delete),
             web.post("/sandbox/webhooks/{provider}/flush", control.flush),
+            web.get("/sandbox/webhooks/{provider}/last", control.last),
         ]
     )
 
@@ -65,6 +70,25 @@ class _Control:
             return _unknown()
         flushed = await self.sandbox.sender.flush(provider)
         return json_response({"flushed": flushed, "counts": self.webhooks.describe(provider)["counts"]})
+
+    async def last(self, request: web.Request) -> web.Response:
+        """The last webhook that was taken, as a configuration of curl's: `curl -K` sends it again."""
+        provider = request.match_info["provider"]
+        if provider not in PROVIDERS:
+            return _unknown()
+        for _ in range(int(LAST_PATIENCE / LAST_LOOK)):
+            if provider in self.webhooks.last:
+                headers, body = self.webhooks.last[provider]
+                lines = [f"header = {_quoted(f'{name}: {value}')}" for name, value in headers.items()]
+                return web.Response(text="\n".join([*lines, f"data-raw = {_quoted(body.decode())}", ""]))
+            await asyncio.sleep(LAST_LOOK)
+        return refusal(404, "no webhook of this provider has been taken yet")
+
+
+def _quoted(text: str) -> str:
+    for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"), ("\v", "\\v")):
+        text = text.replace(plain, escaped)
+    return f'"{text}"'
 
 
 def _unknown() -> web.Response:

@@ -154,6 +154,7 @@ class Sender:
         if answer.status // 100 != 2:
             log.debug("%s %s: answered %s", first.provider, first.kind, answer.status)
             return False
+        self._webhooks.last[first.provider] = (proof, body)
         return True
 
     def _nobody_there(self, error: Exception) -> None:

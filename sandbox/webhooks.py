@@ -99,7 +99,8 @@ class Webhooks:
 
     state: where it is kept. happenings: what a change of an object (kind, before, after) makes a provider tell.
 
-    Attributes: counts: of each provider, since the start. noticed: called when there is something new to send.
+    Attributes: counts: of each provider, since the start. noticed: called when there is something new to send. last: of
+    each provider, the headers and the body of the last request that was taken.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Webhooks:
         self._dice = {provider: random.Random() for provider in PROVIDERS}  # noqa: S311 - dice, not secrets
         self.counts = {provider: dict.fromkeys(COUNTS, 0) for provider in PROVIDERS}
         self.noticed: Callable[[], None] = lambda: None
+        self.last: dict[str, tuple[dict[str, str], bytes]] = {}
         state.on_change = self._changed
 
     def set(self, provider: str, switches: Switches) -> None:

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 import bench.__main__ as benches
+from cart.events import HANDLED
 from gateway import api
 from gateway.routing import api as hug_api
 from launcher.commands import USAGE
 from launcher.place import SERVICES
+from sandbox.webhooks import STRIPE_EVENTS
 from tests.journeys.readme import README, ROOT, TOLD, Step, steps
 
 TEXT = README.read_text(encoding="utf-8")
@@ -104,6 +106,12 @@ def test_compose_has_the_defaults_that_are_documented_and_passes_every_setting_o
     assert passed_on <= set(documented)
     settings = set(re.findall(r"\$\{(\w+)", (ROOT / "config.yml").read_text(encoding="utf-8")))
     assert settings - passed_on == COMPOSES_OWN
+
+
+def test_every_kind_of_event_that_stripe_is_to_send_is_named() -> None:
+    assert len(STRIPE_EVENTS) > 10
+    assert {kind for kind in STRIPE_EVENTS if f"`{kind}`" not in TEXT} == set()
+    assert set(STRIPE_EVENTS) <= HANDLED
 
 
 def test_every_variable_is_read_and_every_one_that_is_read_is_documented() -> None:
