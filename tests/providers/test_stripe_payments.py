@@ -24,7 +24,7 @@ def payments(providers: RunningSandbox) -> StripePayments:
 
 def settings(providers: RunningSandbox, **changes: Any) -> Settings:
     config = {"CURRENCY": "usd", "SANDBOX_URL": providers.url, "PROVIDER_CONNECT_TIMEOUT": 1, "PROVIDER_TIMEOUT": 1}
-    deadlines = {"RPC_TIMEOUT": 10, "CHECKOUT_TIMEOUT": 20, "PAY_TIMEOUT": 30}
+    deadlines = {"RPC_TIMEOUT": 10, "CHECKOUT_TIMEOUT": 20, "PAY_TIMEOUT": 30, "TRACKING_POLL": 9, "MESSAGES_POLL": 9}
     return Settings.from_config({**config, **deadlines, **changes})
 
 
@@ -48,8 +48,7 @@ def charges(providers: RunningSandbox, order_id: str) -> list[dict[str, Any]]:
 def test_a_confirmed_payment_is_charged_its_amount(
     payments: StripePayments, providers: RunningSandbox, card: str
 ) -> None:
-    order_id, payment_id = opened(payments)
-    payments.set_amount(payment_id, 1234)
+    order_id, payment_id = opened(payments, 1234)
     payment = payments.confirm(payment_id, payments.method(card, key()), key())
     assert payment.state == SUCCEEDED
     [charge] = charges(providers, order_id)
@@ -154,3 +153,39 @@ def test_no_answer_is_an_unknown_outcome(
     # The same question has one answer, whether the first one was heard or not.
     assert payments.confirm(payment_id, "pm_card_visa", confirm).state == SUCCEEDED
     assert len(charges(providers, order_id)) == 1
+
+
+def paid(payments: StripePayments) -> tuple[str, str]:
+    order_id, payment_id = opened(payments)
+    payments.confirm(payment_id, "pm_card_visa", key())
+    return order_id, payment_id
+
+
+def test_money_is_given_back_once_a_key_and_listed(payments: StripePayments, providers: RunningSandbox) -> None:
+    order_id, payment_id = paid(payments)
+    assert payments.refunds(payment_id) == []
+    once = key()
+    first = payments.refund(payment_id, 300, "rf_1", order_id, once)
+    assert (first.amount, first.refund_id, first.failed) == (300, "rf_1", False)
+    assert payments.refund(payment_id, 300, "rf_1", order_id, once) == first
+    second = payments.refund(payment_id, 700, "rf_2", order_id, key())
+    assert {refund.id: refund for refund in payments.refunds(payment_id)} == {first.id: first, second.id: second}
+    [charge] = charges(providers, order_id)
+    assert charge["amount_refunded"] == 1000
+
+
+def test_more_than_is_left_is_not_given_back(payments: StripePayments) -> None:
+    order_id, payment_id = paid(payments)
+    payments.refund(payment_id, 300, "rf_1", order_id, key())
+    with pytest.raises(Refused):
+        payments.refund(payment_id, 701, "rf_2", order_id, key())
+    assert [refund.amount for refund in payments.refunds(payment_id)] == [300]
+
+
+def test_a_refund_whose_answer_was_lost_is_in_the_list(payments: StripePayments, providers: RunningSandbox) -> None:
+    order_id, payment_id = paid(payments)
+    providers.fault("stripe", path="/v1/refunds", lose_answer_rate=1)
+    with pytest.raises(OutcomeUnknown):
+        payments.refund(payment_id, 300, "rf_1", order_id, key())
+    providers.heal()
+    assert [(refund.refund_id, refund.amount) for refund in payments.refunds(payment_id)] == [("rf_1", 300)]
