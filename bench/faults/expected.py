@@ -151,6 +151,30 @@ class ExpectedShop:
         self._paid(order)
         return 200
 
+    def cancel(self, order_id: str) -> int:
+        """Call an order off that is not paid; once more is no harm."""
+        order = self.orders[order_id]
+        if order.sold:
+            return 409
+        if order.status == WAITING:
+            self._put_back(order)
+        order.status = CANCELED
+        return 200
+
+    def refund(self, order_id: str, amount: int | None) -> int:
+        """Give back so many cents, or all that is left: 200, 400 (more than that), 409 (not paid, or nothing left)."""
+        order = self.orders[order_id]
+        left = order.amount - order.returned
+        if not order.sold or not left:
+            return 409
+        if amount is not None and amount > left:
+            return 400
+        order.returned += left if amount is None else amount
+        if order.returned == order.amount:
+            order.status = RETURNED
+            self._put_back(order)
+        return 200
+
     def bank(self, order_id: str, result: str) -> None:
         """The shopper answers the bank: ``succeed`` or ``fail``."""
         order = self.orders[order_id]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import uuid
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -34,7 +35,7 @@ class Shopping(RuleBasedStateMachine):
         self.products: list[Product] = []
         self.carts: list[str] = []
         self.payments: dict[str, str] = {}
-        self.repeatable: tuple[str, str, dict[str, Any], Any] | None = None
+        self.repeatable: tuple[str, str, str, dict[str, Any], Any] | None = None
         self.began = time.monotonic()
         self.tally.runs += 1
 
@@ -115,9 +116,9 @@ class Shopping(RuleBasedStateMachine):
     def pay_well(self, order_id: str) -> None:
         self._pay(order_id, self.expected.orders[order_id].card or GOOD[0])
 
-    @rule(order_id=placed, result=st.sampled_from(["succeed", "succeed", "fail"]))
-    def bank(self, order_id: str, result: str) -> None:
-        """The bank asks, the shopper answers it, and pays again at once."""
+    @rule(order_id=placed, result=st.sampled_from(["succeed", "succeed", "fail"]), again=st.booleans())
+    def bank(self, order_id: str, result: str, again: bool) -> None:
+        """The bank asks, the shopper answers it, and pays again at once, or leaves it to the shop to hear of it."""
         order = self.expected.orders[order_id]
         if order.status != WAITING:
             self._pay(order_id, ASKING[0])
@@ -125,7 +126,43 @@ class Shopping(RuleBasedStateMachine):
             return
         self.front.bank(self.payments[order_id], result)
         self.expected.bank(order_id, result)
-        self._pay(order_id, ASKING[0])
+        if again:
+            self._pay(order_id, ASKING[0])
+        else:
+            eventually(lambda: self._order(order_id)["status"] == order.public, SETTLED_WITHIN, "the bank's answer")
+            self._shelves_soon_right()
+        self._order_is(order_id)
+        self._cart_is(self.carts.index(order.cart))
+
+    @rule(order_id=placed)
+    def cancel(self, order_id: str) -> None:
+        order = self.expected.orders[order_id]
+        status = self.expected.cancel(order_id)
+        self._order_answered(order_id, self._post(f"/api/orders/{order_id}/cancel/", order.cart, {}), status)
+        self._shelves_soon_right()
+
+    @rule(order_id=placed, cents=st.one_of(st.none(), st.integers(1, 2000)))
+    def refund(self, order_id: str, cents: int | None) -> None:
+        order = self.expected.orders[order_id]
+        status = self.expected.refund(order_id, cents)
+        body = {} if cents is None else {"amount": cents}
+        self._order_answered(order_id, self._post(f"/api/orders/{order_id}/refund/", order.cart, body), status)
+        self._shelves_soon_right()
+
+    @rule(other=st.booleans())
+    def repeat(self, other: bool) -> None:
+        """The last request once more under its key: the same answer, and nothing is done."""
+        if self.repeatable is None:
+            return
+        path, cart, key, body, first = self.repeatable
+        answer = self.front.once("POST", path, cart, key, json=_altered(body) if other else body)
+        if other and body:
+            self._same("the answer to another body under the key", answer.status_code, 422, answer.text)
+        else:
+            found = (answer.status_code, answer.headers.get("Idempotent-Replayed"), answer.content)
+            self._same("the repeated answer", found, (first.status_code, "true", first.content))
+        for number in range(len(self.carts)):
+            self._cart_is(number)
 
     # Comparing
 
@@ -213,10 +250,26 @@ class Shopping(RuleBasedStateMachine):
     # Asking
 
     def _post(self, path: str, cart: str, body: dict[str, Any]) -> Any:
-        return self.front.ask("POST", path, cart, json=body)
+        key = uuid.uuid4().hex
+        answer = self.front.ask("POST", path, cart, key, json=body)
+        # What has an end of its own is answered again; a bank's question, or a body that is wrong, is not.
+        if answer.status_code in (200, 201, 404, 409) or (
+            answer.status_code == 402 and "client_secret" not in answer.text
+        ):
+            self.repeatable = (path, cart, key, body, answer)
+        return answer
 
     def _same(self, what: str, found: Any, expected: Any, said: str = "") -> None:
         assert found == expected, f"{what}: {found}\nand not: {expected}\n{said}"
+
+
+def _altered(body: dict[str, Any]) -> dict[str, Any]:
+    """The same request, but for one thing."""
+    name = next(iter(body), None)
+    if name is None:
+        return body
+    was = body[name]
+    return {**body, name: was + 1 if isinstance(was, int) else f"x{was}"}
 
 
 @dataclass

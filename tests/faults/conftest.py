@@ -1,4 +1,5 @@
-"""One shop for the tests of this folder, with several copies of every service, so that one can die and one lives."""
+"""Two shops for the tests of this folder: one with several copies of every service, so that one can die and one lives,
+and one with a copy of each, whose modules can be replaced from outside."""
 
 from __future__ import annotations
 
@@ -7,8 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from bench.faults.front import Front
+from bench.faults.stage import Stage, stage
 from launcher.place import SERVICES
 from launcher.shop import Shop
+from tests.faults.sabotage import Saboteur
 
 # The cart is killed at most points.
 COPIES = {**dict.fromkeys(SERVICES, 2), "cart": 3}
@@ -29,3 +32,16 @@ def front(twins: Shop) -> Front:
     """The same shop, ready."""
     twins.wait_ready(60)
     return Front(twins.url, twins.sandbox_url)
+
+
+@pytest.fixture(scope="session")
+def saboteur(tmp_path_factory: pytest.TempPathFactory) -> Saboteur:
+    """Who can replace modules of the shop `lone`."""
+    return Saboteur(tmp_path_factory.mktemp("saboteur"))
+
+
+@pytest.fixture(scope="session")
+def lone(saboteur: Saboteur) -> Iterator[Stage]:
+    """A shop with one copy of every service, running."""
+    with stage(env=saboteur.env) as found:
+        yield found

@@ -1,0 +1,47 @@
+"""The proof is itself tested: each guard of the shop is taken out in turn, and the books must show it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from bench.faults import books
+from bench.faults.stage import Stage
+from tests.faults import sabotage, targeted
+from tests.faults.sabotage import Sabotage, Saboteur
+from tests.faults.targeted import Storm
+
+READY = 60.0  # seconds until what was started anew is there
+
+PROOFS = [
+    (sabotage.KEYS, targeted.everything_twice, books.ONE_ORDER),
+    (sabotage.CLAIM, targeted.two_windows, books.NO_CHARGE),
+    (sabotage.SHELF, targeted.the_last_pieces, books.STOCK),
+    (sabotage.OUTBOX, targeted.a_mailbox_away, books.EMAIL),
+    (sabotage.COMPLETER, targeted.a_silent_bank, books.STUCK),
+]
+
+
+@contextmanager
+def without(stage: Stage, saboteur: Saboteur, guard: Sabotage) -> Iterator[None]:
+    """The shop with a guard taken out."""
+    saboteur.place([guard])
+    stage.shop.kill(guard.part)
+    try:
+        yield stage.shop.wait_ready(READY)
+    finally:
+        saboteur.place([])
+        stage.shop.kill(guard.part)
+        stage.shop.wait_ready(READY)
+
+
+@pytest.mark.parametrize(("guard", "storm", "rule"), PROOFS, ids=[guard.what for guard, _, _ in PROOFS])
+def test_without_its_guard_the_books_show_it(
+    lone: Stage, saboteur: Saboteur, guard: Sabotage, storm: Storm, rule: str
+) -> None:
+    lone.shop.wait_ready(READY)
+    assert targeted.found(lone, storm) == []
+    with without(lone, saboteur, guard):
+        assert rule in {violation.rule for violation in targeted.found(lone, storm)}
