@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from chassis import deadline
 from chassis.answers import Replay, encoded
 from chassis.database import Database
-from chassis.once import KEPT, MARGIN, Asked, Once, answers
-from chassis.presence import GONE, Presence
+from chassis.once import KEPT, LEASE, MARGIN, Asked, Once, answers
+from chassis.presence import GONE, Presence, presence
 from contracts import errors
 
 Opens = Callable[[str], Database]
@@ -296,21 +296,54 @@ def test_whoever_lost_the_claim_keeps_nothing_and_learns_what_was_answered(here:
 
 
 @pytest.mark.parametrize("error", [errors.Conflict("No."), errors.Unavailable("Away."), errors.InvalidRequest("No.")])
-def test_whoever_lost_the_claim_leaves_the_others_alone(here: Database, error: errors.ShopError) -> None:
+@pytest.mark.parametrize("how", ["by another copy", "by the same copy"])
+def test_whoever_lost_the_claim_leaves_the_next_ones_alone(here: Database, error: errors.ShopError, how: str) -> None:
     clock = Clock()
     here.presence = Presence(here, clock)
     other = copy_of(here, clock)
 
     def overtaken() -> Any:
-        clock.now += GONE + 1
-        busy(Once(other, clock))
+        if how == "by the same copy":
+            clock.now += LEASE + 1  # it took too long
+            busy(Once(here, clock))
+        else:
+            with here.write() as connection:  # it was taken for dead, at the very moment that it began
+                connection.execute(sa.delete(presence))
+            busy(Once(other, clock))
         raise error
 
     expected = errors.OutcomeUnknown if isinstance(error, errors.Conflict) else type(error)
     with pytest.raises(expected):
         Once(here, clock).run(asked(), "pay", overtaken)
     [row] = rows(here)
-    assert (row.holder, row.ended) == (other.presence.holder, None)
+    holder = (here if how == "by the same copy" else other).presence.holder
+    assert (row.holder, row.ended) == (holder, None)
+
+
+def test_a_void_claim_is_taken_by_one_of_many(here: Database) -> None:
+    copies = [copy_of(here) for _ in range(6)]
+    for copy in copies:
+        copy.presence.beat()
+    for round_ in range(5):
+        key = f"k{round_}"
+        assert Once(here)._claim(asked(key), "pay", "whoever was killed") is not None
+        ready = threading.Barrier(len(copies))
+        got: list[Any] = []
+
+        def take(copy: Database, key: str = key, ready: threading.Barrier = ready, got: list[Any] = got) -> None:
+            once = Once(copy)
+            ready.wait(20)
+            got.append(once._claim(asked(key), "pay", copy.presence.hold()))
+
+        threads = [threading.Thread(target=take, args=(copy,)) for copy in copies]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert len(got) == len(copies)
+        assert len([claim for claim in got if claim is not None]) == 1
+    for copy in copies:
+        copy.dispose()
 
 
 def test_many_calls_at_once_run_the_verb_once(here: Database) -> None:
