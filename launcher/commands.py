@@ -29,6 +29,7 @@ Usage: ./install_run_project [command]
   reconcile [...]      compare all books with the providers' lists; --repair: and mend; --since DAYS; --help
   failed               what was given up: deliveries, providers' events
   replay KEY | --all   try again what was given up
+  parked [...]         requests over which a service died again and again; --help
   migrate              bring the databases up to date
   test [argument ...]  style, types and tests; with arguments, pytest alone with those
   bench NAME [...]     measure
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str]) -> int:
         "reconcile": _reconcile,
         "failed": _failed,
         "replay": _replay,
+        "parked": _parked,
         "migrate": _migrate,
         "test": checks.run,
         "bench": _bench,
@@ -68,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     if name not in commands:
         screen.errors.print(f"There is no command {name!r}.\n\n{USAGE}", markup=False)
         return MISUSED
-    if rest and name not in ("logs", "shell", "reconcile", "replay", "test", "bench"):
+    if rest and name not in ("logs", "shell", "reconcile", "replay", "parked", "test", "bench"):
         screen.errors.print(f"{name} takes no arguments.\n\n{USAGE}", markup=False)
         return MISUSED
     try:
@@ -191,6 +193,10 @@ def _failed(_: Sequence[str]) -> int:
 
 def _replay(arguments: Sequence[str]) -> int:
     return _become("launcher.given_up", ["replay", *arguments])
+
+
+def _parked(arguments: Sequence[str]) -> int:
+    return _become("launcher.parked", arguments)
 
 
 def _become(module: str, arguments: Sequence[str]) -> int:

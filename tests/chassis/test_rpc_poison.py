@@ -19,6 +19,7 @@ from chassis.parking import MOST, Parking, parked_queue, suspects_queue
 from chassis.places import LINE
 from chassis.rpc_client import EXCHANGE, RpcClient
 from contracts.errors import Unavailable
+from launcher import parked as parked_command
 from tests.chassis.running import Service, connect, until
 
 Start = Callable[..., Service]
@@ -106,6 +107,48 @@ def test_a_message_whose_properties_cannot_be_read_is_parked_and_stops_nobody(cl
     assert not any(line["event"] == "link failed" for line in service.log)
 
 
+def test_an_operator_lists_what_is_parked_asks_once_more_or_throws_it_away(
+    client: RpcClient, start: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = start("echo_service").answering(client)
+    monkeypatch.setenv("AMQP_URI", service.uri)
+    with connect(service.uri) as connection:
+        channel = connection.channel()
+        for text in ("first", "second"):
+            message = amqp.Message(orjson.dumps({"args": [0, text], "kwargs": {}}))
+            message.delivery_info = {"routing_key": f"{service.name}.sleep"}
+            message.properties["application_headers"] = {"nameko.request_id": text, "nameko.deadline": "1.0"}
+            Parking(Straight(), service.name).park(channel, message, "a reason", MOST + 1)
+
+    def operator(*arguments: str) -> str:
+        assert parked_command.main([*arguments, service.name]) == 0
+        return capsys.readouterr().out
+
+    until(lambda: waiting(service, parked_queue(service.name)) == 2)
+    for _ in range(2):  # looking changes nothing
+        listed = operator()
+        assert f"{service.name}.sleep  request first: a reason" in listed
+        assert "2 parked" in listed
+    assert "asked again" in operator("--again")
+    until(lambda: service.notes.count("ended second") == 1)
+    assert "Nothing is parked" in operator()
+    assert service.notes.count("began first") == 1
+    with connect(service.uri) as connection:
+        channel = connection.channel()
+        channel.basic_publish(UnreadableReplyTo(), EXCHANGE, f"{service.name}.one")
+    until(lambda: waiting(service, parked_queue(service.name)) == 1)
+    assert "cannot be read" in operator("--drop")
+    assert "Nothing is parked" in operator()
+    assert parked_command.main(["--everything"]) == 2
+
+
+class Straight:
+    """A link that is nothing but its channel."""
+
+    def publish(self, body: bytes, exchange: str, key: str, channel: Any = None, **properties: Any) -> None:
+        channel.basic_publish(amqp.Message(body, **properties), exchange, key)
+
+
 class Raw(amqp.Message):
     """A message with properties made by hand."""
 
@@ -140,7 +183,7 @@ def test_headers_that_can_be_read_but_not_written_do_not_keep_it_from_being_park
 
     message = amqp.Message(b"{}", application_headers={"odd": {1, 2}, b"\xff": 1, "nameko.request_id": "r"})
     message.delivery_info = {"routing_key": "echo.one"}
-    Parking(Link(), "echo").park(None, message, "a reason")  # type: ignore[arg-type]
+    Parking(Link(), "echo").park(None, message, "a reason")
     [properties] = sent
     assert properties["application_headers"]["nameko.request_id"] == "r"
     assert properties["application_headers"]["shop.reason"] == "a reason"

@@ -1,0 +1,141 @@
+"""``python -m launcher.parked [--again | --drop] [SERVICE ...]``: requests over which a service died again and again.
+
+They wait in ``rpc-<service>.parked`` (`chassis.parking`). `./install_run_project parked` calls this.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import amqp
+from kombu.utils.url import parse_url
+
+from chassis.parking import DEATHS, PARKED, REASON, VERB, parked_queue
+from chassis.rpc_client import EXCHANGE
+from launcher.place import SERVICES
+from launcher.problem import Problem
+from launcher.screen import errors, printable, say
+
+OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+USAGE = """\
+Usage: ./install_run_project parked [--again | --drop] [SERVICE ...]
+
+Lists the requests over which a service died again and again.
+  --again  ask the service once more; whoever asked first has gone, and only its effect is wanted
+  --drop   throw them away"""
+SECONDS = 5.0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """List, ask again, or throw away; the exit status."""
+    options = [argument for argument in arguments if argument.startswith("-")]
+    services = [argument for argument in arguments if not argument.startswith("-")] or list(SERVICES)
+    if options not in ([], ["--again"], ["--drop"]):
+        errors.print(USAGE, markup=False)
+        return OK if options in (["--help"], ["-h"]) else MISUSED
+    try:
+        with _connection() as connection:
+            number = sum(_each(connection.channel(), service, *options) for service in services)
+    except (OSError, amqp.exceptions.AMQPError) as error:
+        errors.print(f"The message broker cannot be asked: {error}", markup=False)
+        return FAILED
+    except Problem as problem:
+        errors.print(str(problem), markup=False)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    if not number:
+        say("Nothing is parked.")
+    elif not options:
+        say(f"{number} parked; --again asks once more, --drop throws away.")
+    return OK
+
+
+def _each(channel: amqp.Channel, service: str, option: str = "") -> int:
+    """Go through what is parked of one service; how many there were."""
+    number = 0
+    for message in _waiting(channel, parked_queue(service)):
+        number += 1
+        say(printable(_line(message)))
+        if option == "--again":
+            channel.basic_publish_confirm(_anew(message), EXCHANGE, _verb(message), timeout=SECONDS)
+            say("  asked again")
+        if option:
+            channel.basic_ack(message.delivery_tag)
+    # What was only looked at goes back to its place with the channel.
+    channel.close()
+    return number
+
+
+def _waiting(channel: amqp.Channel, queue: str) -> Iterator[amqp.Message]:
+    """What is in the queue now, and not what comes in meanwhile."""
+    try:
+        count = channel.queue_declare(queue, passive=True).message_count
+    except amqp.exceptions.NotFound:
+        return  # the service has never been there
+    for _ in range(count):
+        message = channel.basic_get(queue)
+        if message is None:
+            return
+        yield message
+
+
+def _anew(message: amqp.Message) -> amqp.Message:
+    """The request as it was first made, without whoever waited for its answer."""
+    headers = {
+        name: value
+        for name, value in _headers(message).items()
+        if name not in (DEATHS, VERB, REASON, PARKED, "nameko.deadline")
+    }
+    return amqp.Message(
+        message.body,
+        content_type="application/json",
+        content_encoding="utf-8",
+        delivery_mode=2,
+        application_headers=headers,
+    )
+
+
+def _line(message: amqp.Message) -> str:
+    """The one line that an operator reads; not the arguments, which may hold what nobody should read."""
+    headers = _headers(message)
+    try:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(headers[PARKED])))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        when = "?"
+    request = headers.get("nameko.request_id") or "unknown"
+    return f"{when}  {_verb(message)}  request {request}: {headers.get(REASON, '?')}"
+
+
+def _verb(message: amqp.Message) -> str:
+    return str(_headers(message).get(VERB, "?"))
+
+
+def _headers(message: amqp.Message) -> dict[str, Any]:
+    return message.headers or {}
+
+
+def _connection() -> amqp.Connection:
+    uri = os.environ.get("AMQP_URI")
+    if not uri:
+        raise Problem("AMQP_URI has to say where the shop's message broker is.")
+    parts = parse_url(uri)
+    tls = parts["transport"] in ("amqps", "pyamqps")
+    return amqp.Connection(
+        host=f"{parts['hostname'] or '127.0.0.1'}:{parts['port'] or (5671 if tls else 5672)}",
+        userid=parts["userid"] or "guest",
+        password=parts["password"] or "guest",
+        virtual_host=parts["virtual_host"] or "/",
+        ssl=tls,
+        connect_timeout=SECONDS,
+        read_timeout=SECONDS,
+        write_timeout=SECONDS,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
