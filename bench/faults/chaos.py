@@ -113,6 +113,8 @@ async def run(plan: Plan, shop: Shop, databases: Databases, progress: Progress |
         catalogue = await stocked(Client(http, shop.url, -1, dice, Journal()), plan.checkouts, dice)
         habits = await _habits(http, shop.url)
         weather = Storm(shop, http)
+        if plan.mean_gap:
+            await weather.shuffle_webhooks(plan.seed)
         pids = await asyncio.to_thread(_pids, shop)
         began = time.time()
         watching = asyncio.create_task(_watch(outcome, progress))

@@ -26,6 +26,7 @@ TROUBLES: dict[str, dict[str, Any]] = {
     "429": {"error_rate": 0.7, "error_status": 429},
     "answer lost": {"lose_answer_rate": 0.5},
 }
+WEBHOOKS = {"loss_rate": 0.2, "duplicate_rate": 0.2, "reorder_rate": 0.2}
 KILLS = 0.6  # of all events
 # Seconds: the mean between two events, how long a provider's trouble lasts, and a squall before the next lull.
 MEAN_GAP = 3.0
@@ -102,13 +103,18 @@ class Storm:
             await self._trouble(event)
         self.last = time.time()
 
+    async def shuffle_webhooks(self, seed: int) -> None:
+        """From now on a fifth of all webhooks is lost, a fifth comes twice, and a fifth is overtaken by later ones."""
+        for provider in PROVIDERS:
+            await self._ask("PUT", f"webhooks/{provider}", {**WEBHOOKS, "seed": seed})
+
     async def calm(self) -> None:
         """End every trouble of the providers; what is killed comes back by itself."""
         for task in self._ends.values():
             task.cancel()
         self._ends.clear()
         for provider in PROVIDERS:
-            await self._ask("DELETE", provider)
+            await self._ask("DELETE", f"faults/{provider}")
         self.last = time.time()
 
     def _kill(self, event: Event) -> bool:
@@ -143,16 +149,16 @@ class Storm:
     async def _trouble(self, event: Event) -> None:
         if (task := self._ends.pop(event.target, None)) is not None:
             task.cancel()
-        await self._ask("PUT", event.target, {**TROUBLES[event.trouble], "seed": event.dice})
+        await self._ask("PUT", f"faults/{event.target}", {**TROUBLES[event.trouble], "seed": event.dice})
         self.troubles[f"{event.target}: {event.trouble}"] += 1
         self._ends[event.target] = asyncio.create_task(self._end(event.target, event.lasts))
 
     async def _end(self, provider: str, lasts: float) -> None:
         await asyncio.sleep(lasts)
-        await self._ask("DELETE", provider)
+        await self._ask("DELETE", f"faults/{provider}")
         self.last = time.time()
 
-    async def _ask(self, method: str, provider: str, body: dict[str, Any] | None = None) -> None:
-        url = f"{self.shop.sandbox_url}/sandbox/faults/{provider}"
+    async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
+        url = f"{self.shop.sandbox_url}/sandbox/{path}"
         async with self.http.request(method, url, json=body) as answer:
             answer.raise_for_status()

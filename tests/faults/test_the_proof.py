@@ -42,6 +42,9 @@ def test_without_its_guard_the_books_show_it(
     lone: Stage, saboteur: Saboteur, guard: Sabotage, storm: Storm, rule: str
 ) -> None:
     lone.shop.wait_ready(READY)
-    assert targeted.found(lone, storm) == []
+    violations, took = targeted.found(lone, storm)
+    assert violations == []
     with without(lone, saboteur, guard):
-        assert rule in {violation.rule for violation in targeted.found(lone, storm)}
+        # Twice the time that the whole shop took, and a little: what has not come to pass by then is missing.
+        violations, _ = targeted.found(lone, storm, 2 * took + 2)
+    assert rule in {violation.rule for violation in violations}
