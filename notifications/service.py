@@ -61,7 +61,7 @@ class NotificationsService:
     mail_events: Any = MailEventsProvider()
     texter: Any = TexterProvider()
 
-    @rpc(expected_exceptions=ShopError, once=True)
+    @rpc(expected_exceptions=ShopError, once=True, most=14)
     def send_email(self, to_email: str, subject: str, content: str, from_email: str | None, key: str) -> dict[str, Any]:
         """Send a mail. The same key answers the same, and sends once; again only when it may not have been sent, and
         SendGrid cannot be asked.
@@ -82,7 +82,7 @@ class NotificationsService:
         """
         return self._mail(mail(key, to_email, from_email or self.settings.mail_from, subject, content))
 
-    @rpc(expected_exceptions=ShopError, once=True)
+    @rpc(expected_exceptions=ShopError, once=True, most=14)
     def send_sms(self, number: str, content: str, key: str) -> dict[str, Any]:
         """Send a text message. The same key answers the same, and sends once.
 
@@ -101,7 +101,7 @@ class NotificationsService:
         """
         return Delivery(self.store, bounded).sms(sms(key, number, content), self.texter)
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, most=14)
     def order_paid_email(self, order: dict[str, Any], label: dict[str, Any] | None, key: str) -> dict[str, Any]:
         """Mail a customer that the order is paid: its lines, totals, address, label and tracking.
 
@@ -114,7 +114,7 @@ class NotificationsService:
         checked = mail(key, recipient(order, "email"), self.settings.mail_from, order_paid_subject(order), html)
         return self._mail(Mail(checked.key, checked.to, checked.sender, checked.subject, text, html))
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, most=14)
     def order_paid_sms(self, order: dict[str, Any], key: str) -> dict[str, Any]:
         """Text a customer that the order is paid.
 

@@ -34,7 +34,7 @@ class ProductsService:
     catalog: Catalog = CatalogProvider()
     currency: str = CurrencyProvider()
 
-    @rpc(expected_exceptions=ShopError, once=True)
+    @rpc(expected_exceptions=ShopError, once=True, most=14)
     def create(self, spec: dict[str, Any], key: str) -> dict[str, Any]:
         """Make a product with its SKU.
 
@@ -48,7 +48,7 @@ class ProductsService:
         draft = Draft.parse(spec, self.currency)
         return self._projection.add(draft, _key(key)).public()
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, most=14)
     def update(self, product_id: str, changes: dict[str, Any]) -> dict[str, Any]:
         """Change a product; whatever `changes` does not name stays. Telling the same changes twice does them once.
 
@@ -90,7 +90,7 @@ class ProductsService:
         data, has_more, total = self.store.page(category, order_by, limit, starting_after)
         return {"object": "list", "url": "/v1/products", "has_more": has_more, "total_count": total, "data": data}
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, most=6)
     def delete(self, product_id: str) -> dict[str, Any]:
         """Take a product out of every list, and its SKU off sale, for good.
 
@@ -188,7 +188,7 @@ class ProductsService:
         """
         return self._projection.rebuild()
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, most=6)
     def refresh(self, product_id: str) -> dict[str, Any]:
         """Read one product from Stripe, and make the database agree; what is on its shelf stays. Repeating is safe.
 

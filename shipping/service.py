@@ -60,7 +60,7 @@ class ShippingService:
     store: Any = StoreProvider(ShippingStore)
     carriers: Any = CarriersProvider()
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, most=14)
     def create(
         self, key: str, order_id: str, address_to: dict[str, Any], items: list[dict[str, Any]]
     ) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class ShippingService:
         data = [{"object_id": each.object_id, "address_to": public_address(each.address)} for each in page]
         return {"data": data, "has_more": has_more}
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, most=14)
     def rates(self, shipment_id: str, currency: str) -> dict[str, Any]:
         """A shipment's rates in a currency, as Shippo gives them now.
 
@@ -149,7 +149,7 @@ class ShippingService:
             "rate_items": self.carriers.rates(shipment_id, code),
         }
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, most=14)
     def buy_label(self, shipment_id: str, rate_id: str, key: str) -> dict[str, Any]:
         """Buy a shipment's label, once; a second call answers the same label.
 
@@ -169,7 +169,7 @@ class ShippingService:
         _require_text(key=key)
         return self._desk().buy(self._shipment(shipment_id), rate_id, key)
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, most=6)
     def refund_label(self, shipment_id: str, key: str) -> dict[str, Any]:
         """Give a shipment's label back, once; from then on none is bought for it. A second call tells how it stands.
 
@@ -199,7 +199,7 @@ class ShippingService:
         label = self._label(shipment_id)
         return {"object_id": label["object_id"], "label_url": label["label_url"]}
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, most=14)
     def tracking(self, shipment_id: str) -> dict[str, Any]:
         """Where a shipment is: ``{"object_id", "carrier", "tracking_number", "tracking_status", "tracking_history"}``.
 
