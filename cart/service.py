@@ -108,7 +108,7 @@ class CartService:
 
     # Orders
 
-    @rpc(expected_exceptions=ShopError, once=True)
+    @rpc(expected_exceptions=ShopError, once=True, most=14)
     def checkout(self, cart_id: str, customer: dict[str, Any], key: str) -> dict[str, Any]:
         """Turn a cart into an order, once per `key`: prices fixed, ways to ship it quoted, the cheapest selected.
 
@@ -130,7 +130,7 @@ class CartService:
         now = int(time.time())
         return self.store.update(order_id, cart_id, lambda order: order.choose(shipping_id, now)).public()  # type: ignore[no-any-return]
 
-    @rpc(expected_exceptions=ShopError, sensitive_arguments="card", once=True)
+    @rpc(expected_exceptions=ShopError, sensitive_arguments="card", once=True, most=14)
     def pay(self, cart_id: str, order_id: str, card: str, key: str) -> dict[str, Any]:
         """Take the money once; then the label, the email and the SMS, at once or later.
 
@@ -151,7 +151,7 @@ class CartService:
         outbox.deliver_order(order_id)
         return {**self.store.order(order_id).public(), **outbox.told(order_id)}
 
-    @rpc(expected_exceptions=ShopError, once=True)
+    @rpc(expected_exceptions=ShopError, once=True, most=6)
     def cancel(self, cart_id: str | None, order_id: str, key: str) -> dict[str, Any]:
         """Cancel an order that is not paid; the order, also when it was canceled before.
 
@@ -165,7 +165,7 @@ class CartService:
         self._limit(self.settings.pay_timeout)
         return self._cancellation().cancel(order_id, cart_id).public()
 
-    @rpc(expected_exceptions=ShopError, once=True)
+    @rpc(expected_exceptions=ShopError, once=True, most=6)
     def refund(self, order_id: str, amount: int | None, key: str) -> dict[str, Any]:
         """Give back some or all of a paid order, once per `key`; the order.
 
@@ -202,7 +202,7 @@ class CartService:
         data = [order.public() for order in page]
         return {"object": "list", "url": "/api/orders", "has_more": more, "total_count": total, "data": data}
 
-    @rpc(expected_exceptions=ShopError, once=True)
+    @rpc(expected_exceptions=ShopError, once=True, most=6)
     def ship(self, order: dict[str, Any], key: str) -> dict[str, Any]:
         """An order from elsewhere, with real rates filled in; once per `key`. It is not kept.
 
