@@ -1,11 +1,21 @@
-"""A process that dies, as far as its database can tell."""
+"""Processes that die: as far as their database can tell, or by a signal, at a point with a name."""
 
 from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 import sqlalchemy as sa
 
 from chassis.database import Database
 from chassis.presence import GONE, Presence, presence
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def die(database: Database) -> None:
@@ -14,3 +24,42 @@ def die(database: Database) -> None:
         gone = sa.update(presence).where(presence.c.holder == database.presence.holder)
         connection.execute(gone.values(seen=presence.c.seen - GONE - 1))
     database.presence = Presence(database)
+
+
+def killed_at(setup: str, programs: Mapping[str, str], folder: Path) -> None:
+    """Run programs side by side, each in a process of its own that must die at its point (see `chassis.points`).
+
+    Args:
+        setup: Python, run once before all of them, such as imports.
+        programs: Python, by the point.
+        folder: an empty one.
+    """
+    for point in programs:
+        place = folder / point.replace(":", "-")
+        place.mkdir()
+        (place / point.replace(":", "-")).touch()
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "ignore", "-c", _FORKS, setup, str(folder), json.dumps(dict(programs))]
+    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=90)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == dict.fromkeys(programs, -signal.SIGKILL), ran.stderr
+
+
+# One process that imports, and a fork of it for each program: importing is the most of the work.
+_FORKS = """
+import json, os, sys
+setup, folder, programs = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+exec(setup)
+children = {}
+for point, program in programs.items():
+    child = os.fork()
+    if child == 0:
+        os.environ["CRASH_POINTS"] = os.path.join(folder, point.replace(":", "-"))
+        try:
+            exec(program)
+        finally:
+            sys.excepthook(*sys.exc_info()) if sys.exc_info()[0] else None
+            os._exit(1)
+    children[point] = child
+print(json.dumps({point: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for point, child in children.items()}))
+"""
