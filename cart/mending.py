@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cart.audit_books import AuditBooks
-from cart.order import CANCELED, CREATED, FULFILLED, PAID, Order
+from cart.order import CANCELED, CANCELING, CREATED, FULFILLED, PAID, Order
 from cart.outbox import DELIVERIES, LABEL, RELEASE, Outbox
 from cart.payments import CANCELED as CALLED_OFF
 from cart.payments import SUCCEEDED
@@ -28,6 +28,7 @@ class Mending:
         books: the same, as they are compared.
         purchase: finishes payments.
         outbox: delivers what is owed.
+        resume: takes up an order where it stands, by its id.
         refunded: brings the refunds of a payment to what the provider says, by the payment's id.
     """
 
@@ -37,6 +38,7 @@ class Mending:
         books: AuditBooks,
         purchase: Purchase,
         outbox: Outbox,
+        resume: Callable[[str], Any],
         refunded: Callable[[str], Any],
     ) -> None:
         self._store = store
@@ -44,6 +46,7 @@ class Mending:
         self._purchase = purchase
         self._payments = purchase.payments
         self._outbox = outbox
+        self._resume = resume
         self._refunded = refunded
 
     def mend(self, fix: dict[str, Any]) -> str:
@@ -72,10 +75,10 @@ class Mending:
         payment = order.payment or fix.get("payment")
         if order.payment is None and payment is not None:
             self._adopt(order, str(payment))
-        if payment is not None:
-            self._purchase.look_now(str(payment))
+        if payment is None or order.status == CANCELING:
+            self._resume(order.id)
         else:
-            self._purchase.resume(order.id, hurry=True)
+            self._purchase.look_now(str(payment))
         now = self._store.order(order.id)
         if now.settled:
             return f"the order is {now.status}"

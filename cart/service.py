@@ -299,9 +299,9 @@ class CartService:
     @rpc(expected_exceptions=ShopError)
     def mend(self, fix: dict[str, Any]) -> str:
         """Do what a difference that `audit` found proposed; see `cart.mending.Mending.mend`."""
-        outbox = self._outbox()
-        books = AuditBooks(self.store.database)
-        return Mending(self.store, books, self._purchase(outbox), outbox, self._refunds().looked).mend(fix)
+        outbox, books = self._outbox(), AuditBooks(self.store.database)
+        mending = Mending(self.store, books, self._purchase(outbox), outbox, self._resume, self._refunds().looked)
+        return mending.mend(fix)
 
     @rpc(expected_exceptions=ShopError)
     def health(self) -> dict[str, str]:

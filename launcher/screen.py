@@ -14,8 +14,8 @@ from launcher.readiness import Progress
 
 REMIND = 15.0  # seconds after which a log without a terminal is told that something still goes on
 
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, emoji=False)
+errors = Console(file=sys.stderr, highlight=False, soft_wrap=True, emoji=False)
 
 
 def say(sentence: str) -> None:
