@@ -20,6 +20,7 @@ from gateway.reading import MOST_RECEIVING
 from gateway.routes import about, cart, notifications, orders, products, shipments, webhooks
 from gateway.routing import api
 from gateway.rpc import Deadlines
+from gateway.shares import SharedClient
 from gateway.visit import Visit
 
 # Each module puts its routes onto the one API when it is imported.
@@ -42,6 +43,7 @@ class Gateway:
         auth.check(settings)
         self.settings = settings
         self.client = client
+        self.shared = SharedClient(client)
         self.deadlines = Deadlines(settings)
         self.readiness = Readiness(client)
         self.receiving = threading.BoundedSemaphore(MOST_RECEIVING)

@@ -27,7 +27,7 @@ MOST_DISCARDED = 8 * MOST_BYTES
 # The deepest document of the API is a Stripe event around an order: 7. Recursive code behind this line is safe.
 MOST_DEPTH = 32
 # Bodies being received at once, in each process. Receiving holds a thread, and a caller who never sends the rest holds
-# it for good: such callers must not be able to take the threads that readers need (`gateway.server.THREADS`, 64).
+# it for good: such callers must not be able to take the threads that readers need (`gateway.server.THREADS`).
 MOST_RECEIVING = 40
 RECEIVING_PATIENCE = 1.0  # seconds to wait for one of those places; an honest body takes milliseconds
 # The longest query of the API has four parameters.

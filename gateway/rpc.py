@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chassis.rpc_client import RpcClient
 from chassis.settings import Settings
+from gateway.shares import SharedClient
 
 NAMES = ("products", "cart", "shipping", "notifications")
 
@@ -48,7 +48,7 @@ class Service:
     def __init__(
         self,
         name: str,
-        client: RpcClient,
+        client: SharedClient,
         deadlines: Deadlines,
         context: dict[str, str],
         notes: dict[str, Any] | None,
@@ -78,7 +78,7 @@ class Shop:
     __slots__ = ("_client", "_context", "_deadlines", "_notes")
 
     def __init__(
-        self, client: RpcClient, deadlines: Deadlines, context: dict[str, str], notes: dict[str, Any] | None = None
+        self, client: SharedClient, deadlines: Deadlines, context: dict[str, str], notes: dict[str, Any] | None = None
     ) -> None:
         self._client = client
         self._deadlines = deadlines

@@ -20,9 +20,10 @@ from granian.http import HTTP1Settings
 
 from gateway.api import Gateway, create
 
-# Calls in flight per process. A thread only waits for an answer: at 3 ms a call a handful would do, but some wait 30 s
-# for a card, and those must not leave readers without one. Idle threads end by themselves.
-THREADS = 64
+# Requests at work in each process. A thread only waits for an answer: at 3 ms a call a handful would do, but some wait
+# 30 s for a card, and those must not leave readers without one. Calls hold 112 of them at most (`gateway.shares`),
+# bodies that are being received 40 (`gateway.reading`), so that some are always free to say 503. Idle threads end.
+THREADS = 160
 # Connections that the kernel keeps while all workers are busy: a burst waits rather than being refused.
 BACKLOG = 1024
 # What an answer may still need after its call has ended, at SIGTERM (seconds).

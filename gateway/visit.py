@@ -64,7 +64,7 @@ def services(request: Request, effect: Effect | None = None) -> Shop:
     if effect is not None and effect.headers:
         context.update(effect.headers)
         visit.notes = {}
-    return Shop(visit.gateway.client, visit.gateway.deadlines, context, visit.notes)
+    return Shop(visit.gateway.shared, visit.gateway.deadlines, context, visit.notes)
 
 
 def request_id(wanted: str | None) -> str:

@@ -1,0 +1,99 @@
+"""How much of a gateway process each part of the shop may hold: calls beyond its share are refused at once.
+
+A thread that waits for a slow bank serves nobody else. So whatever asks a provider has its share of the threads, what
+any one service holds has its own, and a few threads are never waiting for anything: those say 503.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from chassis.rpc_client import RpcClient
+from contracts.errors import Unavailable
+
+# The verbs that ask a provider, or another service that does.
+SLOW = frozenset(
+    {
+        ("cart", "checkout"),
+        ("cart", "ship"),
+        ("cart", "pay"),
+        ("cart", "cancel"),
+        ("cart", "refund"),
+        ("products", "create"),
+        ("products", "update"),
+        ("products", "delete"),
+        ("shipping", "rates"),
+        ("shipping", "tracking"),
+        ("notifications", "send_email"),
+        ("notifications", "send_sms"),
+    }
+)
+# Calls in flight in one process: all; those to one service; those of its slow verbs; slow ones to all services.
+# `gateway.server.THREADS` is more than all of them and the bodies being received (`gateway.reading.MOST_RECEIVING`).
+ALL, OF_SERVICE, SLOW_OF_SERVICE, ALL_SLOW = 112, 80, 56, 72
+# Seconds after which asking again is worth it.
+RETRY_SLOW, RETRY = 3, 1
+
+
+class Shares:
+    """Counts the calls in flight."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._all = 0
+        self._slow = 0
+        self._of_service: Counter[str] = Counter()
+        self._slow_of_service: Counter[str] = Counter()
+
+    @contextmanager
+    def taken(self, service: str, verb: str) -> Iterator[None]:
+        """Hold a share while a call is made. Raises Unavailable at once when there is none left."""
+        slow = (service, verb) in SLOW
+        with self._lock:
+            if slow and (self._slow_of_service[service] >= SLOW_OF_SERVICE or self._slow >= ALL_SLOW):
+                raise Unavailable("Too many requests of this kind are under way.", {"retry_after": RETRY_SLOW})
+            if self._of_service[service] >= OF_SERVICE or self._all >= ALL:
+                raise Unavailable("Too many requests are under way.", {"retry_after": RETRY})
+            self._count(service, slow, 1)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._count(service, slow, -1)
+
+    def _count(self, service: str, slow: bool, step: int) -> None:
+        self._all += step
+        self._of_service[service] += step
+        if slow:
+            self._slow += step
+            self._slow_of_service[service] += step
+
+
+class SharedClient:
+    """The process's connection, as requests share it.
+
+    Args:
+        client: the connection.
+    """
+
+    def __init__(self, client: RpcClient) -> None:
+        self._client = client
+        self._shares = Shares()
+
+    def call(
+        self,
+        service: str,
+        method: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        timeout: float = 10.0,
+        context: Mapping[str, str] | None = None,
+        notes: dict[str, Any] | None = None,
+    ) -> Any:
+        """As `RpcClient.call`; raises Unavailable, too, when the call would be more than its share."""
+        with self._shares.taken(service, method):
+            return self._client.call(service, method, args, kwargs, timeout, context, notes)
