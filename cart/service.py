@@ -282,7 +282,7 @@ class CartService:
             raise NotFound(f"There is no failed event {event_id}.")
         return {"id": event_id, "state": WAITING}
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, most=2)
     def audit(
         self,
         part: str,
@@ -296,7 +296,7 @@ class CartService:
         audit = OrderAudit(AuditBooks(self.store.database), lists, self.products, self.shipping)
         return audit.page(part, cursor, since, until, ids)
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, most=2)
     def mend(self, fix: dict[str, Any]) -> str:
         """Do what a difference that `audit` found proposed; see `cart.mending.Mending.mend`."""
         outbox, books = self._outbox(), AuditBooks(self.store.database)

@@ -124,7 +124,7 @@ class NotificationsService:
         """
         return self.send_sms(recipient(order, "phone"), order_paid_sms(order), key)
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, most=2)
     def audit(
         self,
         part: str,
@@ -136,7 +136,7 @@ class NotificationsService:
         """One page of our text messages beside Twilio's; see `notifications.audit.MessageAudit.page`."""
         return MessageAudit(self.store, TwilioLists(self.texter)).page(part, cursor, since, until, ids)
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, most=2)
     def mend(self, fix: dict[str, Any]) -> str:
         """Do what a difference that `audit` found proposed; see `notifications.audit.MessageAudit.mend`."""
         return MessageAudit(self.store, TwilioLists(self.texter)).mend(fix)

@@ -269,7 +269,7 @@ class ShippingService:
             raise NotFound(f"There is no failed event {event_id}.")
         return {"id": event_id, "state": "waiting"}
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, most=2)
     def audit(
         self, part: str, cursor: str | None = None, since: float = 0.0, until: float = 9e12, ids: Ids | None = None
     ) -> dict[str, Any]:
@@ -281,7 +281,7 @@ class ShippingService:
         """Those of the shipments that have a label which was not given back."""
         return LabelAudit(self.store, self.carriers.lists).labelled(shipment_ids)
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(expected_exceptions=ShopError, most=2)
     def mend(self, fix: dict[str, Any]) -> str:
         """Do what a difference that `audit` found proposed; see `shipping.audit.LabelAudit.mend`."""
         return LabelAudit(self.store, self.carriers.lists).mend(fix)
