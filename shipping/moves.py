@@ -3,6 +3,7 @@ reader who has seen a number has seen all smaller ones."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -58,7 +59,7 @@ class Moves:
         """The steps that follow a number: ``[{"seq", "shipment_id", "tracking_number", "status", "at"}]``."""
         with self._database.read() as connection:
             query = sa.select(moves).where(moves.c.seq > seq).order_by(moves.c.seq).limit(limit)
-            return [dict(row) for row in connection.execute(query).mappings()]
+            return [_plain(row) for row in connection.execute(query).mappings()]
 
     def due(self, now: float, every: float, limit: int) -> list[dict[str, Any]]:
         """Take labels that nobody has asked Shippo about for so many seconds, the longest first.
@@ -80,10 +81,15 @@ class Moves:
             connection.execute(sa.update(labels).where(these).values(polled=sa.case((lost, sa.null()), else_=now)))
             wanted = (labels.c.shipment_id, labels.c.carrier, labels.c.tracking_number, labels.c.refund)
             rows = connection.execute(sa.select(*wanted).where(these)).mappings()
-            return [{str(name): value for name, value in row.items()} for row in rows]
+            return [_plain(row) for row in rows]
 
     def put_back(self, shipment_ids: list[str]) -> None:
         """Labels that were taken and not asked about, since Shippo did not answer: they are due again."""
         these = sa.and_(labels.c.shipment_id.in_(shipment_ids), labels.c.polled.is_not(None))
         with self._database.write() as connection:
             connection.execute(sa.update(labels).where(these).values(polled=0.0))
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    # A column's name is a kind of text of its own, which does not go over the wire.
+    return {str(name): value for name, value in row.items()}

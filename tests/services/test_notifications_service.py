@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from twilio.request_validator import RequestValidator
 
-from contracts.errors import Conflict, InvalidRequest, OutcomeUnknown, Refused, ShopError, Unavailable
+from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Refused, ShopError, Unavailable
 from tests.gateway.rabbit_node import RabbitNode
 from tests.running_sandbox import RunningSandbox, _module_sandbox, providers
 from tests.services.running_service import RunningService
 from tests.unit.notifications.orders import LABEL, order
+from tests.unit.notifications.test_event_signatures import key_text, sign
 
 __all__ = ["_module_sandbox", "providers"]
 
@@ -30,6 +34,9 @@ def service(
         "PROVIDER_TIMEOUT": "2",
         "MAIL_FROM": "orders@example.com",
         "TWILIO_REGION": "ie1",  # not ours to follow
+        "MESSAGES_POLL": "1",
+        "PUBLIC_URL": "http://127.0.0.1:9",
+        "SENDGRID_WEBHOOK_PUBLIC_KEY": key_text(),
     }
     running = RunningService("notifications", tmp_path_factory.mktemp("notifications"), settings, copies=2)
     yield running
@@ -222,6 +229,52 @@ def test_a_mail_whose_answer_was_lost_is_sent_again_under_the_same_key(
     mails = providers.ledger(to="twice@example.com")["emails"]
     keys = [mail["request"]["personalizations"][0]["custom_args"]["message_key"] for mail in mails]
     assert keys == ["mail:twice", "mail:twice"]
+    (message,) = [each for each in notifications.call("messages") if each["key"] == "mail:twice"]
+    assert (message["uncertain"], message["state"]) == (1, "sent")
+
+
+def status(notifications: RunningService, key: str) -> str | None:
+    """How far a message has come."""
+    (found,) = [message for message in notifications.call("messages") if message["key"] == key]
+    return None if found["status"] is None else str(found["status"])
+
+
+def test_a_text_s_way_is_told_by_twilio(notifications: RunningService) -> None:
+    sent = notifications.call("send_sms", "+79994420010", "Hello", "sms:told")
+    form = {"MessageSid": sent["sid"], "MessageStatus": "undelivered", "ErrorCode": "30003"}
+    signature = RequestValidator("sandbox").compute_signature("http://127.0.0.1:9/api/webhooks/twilio/", form)
+    raw = urlencode(form)
+    assert notifications.call("twilio_event", raw, signature) == {"received": True, "duplicate": False}
+    assert notifications.call("twilio_event", raw, signature) == {"received": True, "duplicate": True}
+    with pytest.raises(InvalidRequest):
+        notifications.call("twilio_event", raw + "&x=1", signature)
+    assert [message["key"] for message in notifications.call("messages", "failed")] == ["sms:told"]
+    with pytest.raises(InvalidRequest):
+        notifications.call("messages", "lost")
+    assert notifications.call("events", "failed") == []
+    with pytest.raises(NotFound):
+        notifications.call("replay_event", "nobody's")
+
+
+def test_a_text_of_which_nothing_is_heard_is_asked_about(notifications: RunningService) -> None:
+    notifications.call("send_sms", "+79994420011", "Hello", "sms:asked")
+    end = time.monotonic() + 15
+    while status(notifications, "sms:asked") != "delivered":  # the sandbox delivers after two seconds
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_a_mail_s_way_is_told_by_sendgrid(notifications: RunningService) -> None:
+    notifications.call("send_email", "bounced@example.com", "Hello", "text", None, "mail:bounced")
+    event = {"event": "bounce", "sg_event_id": "e1", "message_key": "mail:bounced", "reason": "550 no such mailbox"}
+    body, moment = json.dumps([event]).encode(), str(int(time.time()))
+    raw, signature = body.decode("latin-1"), sign(body, moment)
+    assert notifications.call("sendgrid_event", raw, signature, moment) == {"received": True, "duplicate": False}
+    assert notifications.call("sendgrid_event", raw, signature, moment) == {"received": True, "duplicate": True}
+    with pytest.raises(InvalidRequest):
+        notifications.call("sendgrid_event", raw, signature, str(int(moment) - 1))
+    (bounced,) = notifications.call("messages", "bounced")
+    assert (bounced["key"], bounced["error"]) == ("mail:bounced", "550 no such mailbox")
 
 
 def test_no_word_of_a_customer_is_logged(notifications: RunningService) -> None:

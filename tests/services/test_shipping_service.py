@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import requests
 
+from chassis.settings import SANDBOX_WEBHOOK_SECRETS
 from contracts.errors import (
     Conflict,
     DeadlineExceeded,
@@ -21,6 +23,7 @@ from contracts.errors import (
     ShopError,
     Unavailable,
 )
+from shipping.shippo_webhook import sign
 from tests.gateway.rabbit_node import RabbitNode
 from tests.running_sandbox import RunningSandbox, _module_sandbox, providers
 from tests.services.running_service import RunningService
@@ -47,6 +50,7 @@ def service(
 ) -> Iterator[RunningService]:
     """The service in two copies, over SQLite."""
     settings = {"AMQP_URI": rabbit.uri, "SANDBOX_URL": _module_sandbox.url, "DATABASE_URL": "", "PROVIDER_TIMEOUT": "3"}
+    settings["TRACKING_POLL"] = "2"
     running = RunningService("shipping", tmp_path_factory.mktemp("shipping"), settings, copies=2)
     yield running
     running.stop()
@@ -287,6 +291,72 @@ def test_a_caller_that_waits_no_longer_than_its_deadline_is_answered_in_time(
     with pytest.raises((Unavailable, DeadlineExceeded)):
         shipping.client.call("shipping", "create", ("key:slow", "or_slow", CHLOE, [BONE]), timeout=1.5)
     assert time.monotonic() - began < 7
+
+
+def test_a_parcel_is_followed_from_shippo_s_event_to_the_feed(
+    shipping: RunningService, providers: RunningSandbox
+) -> None:
+    offer = shipping.call("create", "key:moved", "or_moved", CHLOE, [BONE])
+    label = shipping.call("buy_label", offer["object_id"], offer["selected"], "key:moved")
+
+    def steps(after: int) -> list[dict[str, Any]]:
+        return [step for step in shipping.call("moved", after, 1000) if step["shipment_id"] == offer["object_id"]]
+
+    data = {
+        "carrier": "usps",
+        "tracking_number": label["tracking_number"],
+        "tracking_status": {"status": "TRANSIT", "status_date": "2026-11-21T10:00:00.000Z"},
+    }
+    body = json.dumps({"event": "track_updated", "test": True, "data": data}).encode()
+    raw, signature = body.decode("latin-1"), sign(SANDBOX_WEBHOOK_SECRETS["shippo"], body, time.time())
+    assert shipping.call("shippo_event", raw, signature) == {"received": True, "duplicate": False}
+    assert shipping.call("shippo_event", raw, signature) == {"received": True, "duplicate": True}
+    with pytest.raises(InvalidRequest):
+        shipping.call("shippo_event", raw + " ", signature)
+    step = steps(0)[-1]
+    assert (step["status"], step["tracking_number"]) == ("TRANSIT", label["tracking_number"])
+    assert step["at"] == datetime(2026, 11, 21, 10, tzinfo=timezone.utc).timestamp()
+    assert steps(step["seq"]) == []
+    # Asking tells what no event told.
+    providers.move(label["tracking_number"], "DELIVERED")
+    shipping.call("tracking", offer["object_id"])
+    assert [each["status"] for each in steps(step["seq"])] == ["DELIVERED"]
+    assert shipping.call("events", "failed") == []
+    for verb, arguments in (("moved", (-1,)), ("moved", (0, 1001)), ("events", ("asleep",))):
+        with pytest.raises(InvalidRequest):
+            shipping.call(verb, *arguments)
+    with pytest.raises(NotFound):
+        shipping.call("replay_event", "nobody's")
+
+
+def test_a_parcel_of_which_nothing_is_heard_is_asked_about(shipping: RunningService, providers: RunningSandbox) -> None:
+    offer = shipping.call("create", "key:lost event", "or_lostevent", CHLOE, [BONE])
+    label = shipping.call("buy_label", offer["object_id"], offer["selected"], "key:lost event")
+    providers.move(label["tracking_number"], "TRANSIT")  # nobody tells the service
+    end = time.monotonic() + 15
+    while "TRANSIT" not in [
+        step["status"] for step in shipping.call("moved", 0, 1000) if step["shipment_id"] == offer["object_id"]
+    ]:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_a_label_is_given_back_and_none_is_bought_again(shipping: RunningService, providers: RunningSandbox) -> None:
+    offer = shipping.call("create", "key:void", "or_void", CHLOE, [BONE])
+    shipment = offer["object_id"]
+    shipping.call("buy_label", shipment, offer["selected"], "key:void")
+    providers.fault("shippo", lose_answer_rate=1, times=1, method="POST")
+    with pytest.raises(Unavailable):
+        shipping.call("refund_label", shipment, "key:back")
+    answers = [shipping.call("refund_label", shipment, "key:back") for _ in range(2)]
+    assert all(answer["object_id"] == shipment and answer["status"] in ("refunded", "pending") for answer in answers)
+    for verb, arguments in (("buy_label", (offer["selected"], "key:void")), ("label", ())):
+        with pytest.raises(Conflict, match="given back"):
+            shipping.call(verb, shipment, *arguments)
+    (label,) = providers.ledger(order_id="or_void")["labels"]
+    assert label["status"] in ("REFUNDED", "REFUNDPENDING")
+    with pytest.raises(NotFound):
+        shipping.call("refund_label", "nobody", "key")
 
 
 def until(ask: Callable[[], Any], seconds: float = 30.0) -> Any:
