@@ -179,6 +179,24 @@ def test_what_is_changed_at_stripe_is_soon_so_in_the_shop(told: Told) -> None:
     eventually(lambda: not told.shop.ask("GET", path).json()["active"])
 
 
+def test_money_given_back_at_stripe_and_a_parcel_on_its_way_are_the_orders(told: Told) -> None:
+    shopper = told.shop.shopper()
+    order = shopper.order(told.shop.product(name=unique("Back"))["id"])
+    paid = shopper.pay(order).json()
+    [charge] = told.shop.charged(order["id"])
+    told.stripe("refunds", payment_intent=charge["payment_intent"], amount=100)
+    eventually(lambda: told.cart("order", order["id"])["amount_returned"] == 100)
+    [label] = eventually(lambda: told.shop.arrived("labels", order_id=order["id"]))
+    url = f"{told.own.sandbox_url}/sandbox/tracks/{label['tracking_number']}"
+    requests.post(url, json={"status": "TRANSIT"}, timeout=TIMEOUT).raise_for_status()
+    eventually(lambda: told.status(order["id"]) not in ("paid", "created"))
+    assert told.cart("order", order["id"])["status_transitions"]["fulfiled"]
+    assert paid["status"] == "paid"
+    for provider in ("stripe", "shippo", "twilio", "sendgrid"):
+        eventually(lambda provider=provider: told.counts(provider)["delivered"])
+        assert told.counts(provider)["given_up"] == 0
+
+
 def event(**changes: Any) -> dict[str, Any]:
     return {
         "id": unique("evt_"),
