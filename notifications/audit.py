@@ -13,9 +13,9 @@ import sqlalchemy as sa
 
 from contracts.differences import page
 from contracts.errors import Conflict, InvalidRequest, NotFound
-from notifications.delivery import State
 from notifications.messages import Sms
 from notifications.reconcile import RECORD, Kept, Texted, compare_missing, compare_texts, key_of
+from notifications.record import State
 from notifications.sms import SentSms
 from notifications.store import MessageStore, messages
 from notifications.twilio_lists import TwilioLists
