@@ -97,7 +97,8 @@ class Orders(Store):
 
         An order that is at rest moves to `to`, and a new attempt begins when that is paying. One whose claim is void,
         because it ran out or because its holder has died, is claimed as it stands, to be resumed. None for one that
-        is paid, that somebody is at work on, or that is being canceled when it should be paid.
+        is paid, that somebody is at work on, that is being canceled when it should be paid, or that is canceled when
+        it should be.
 
         Args:
             fresh: False when only what was left is to be taken up, and nothing begun.
@@ -114,8 +115,9 @@ class Orders(Store):
             early = order.lease > now
             held = early and order.status in AT_WORK and not row["gone"]
             waiting = early and not hurry and order.holder is None
-            ended = order.settled or (not fresh and order.status in (CREATED, CANCELED))
-            if ended or held or waiting or (order.status == CANCELING and to == PAYING):
+            ended = order.settled or (order.status == CANCELED and to == CANCELING)
+            nothing_left = not fresh and order.status in (CREATED, CANCELED)
+            if ended or nothing_left or held or waiting or (order.status == CANCELING and to == PAYING):
                 return None
             if order.status not in AT_WORK:
                 if order.status == CREATED and to == PAYING:

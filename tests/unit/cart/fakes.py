@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from cart.payments import ACTION, CANCELED, OPEN, SUCCEEDED, Payment, Refund
@@ -23,26 +24,34 @@ class Bank:
         self.charges: list[tuple[str, int, str]] = []
         self.returned: list[tuple[str, Refund]] = []
         self.down = False
+        self.lock = threading.RLock()
 
     def open(self, order_id: str, amount: int, currency: str, email: str, key: str) -> Payment:
-        if key not in self.answers:
-            payment = f"pi_{len(self.payments) + 1}"
-            self.payments[payment] = {"state": OPEN, "amount": amount, "decline": None}
-            self.answers[key] = payment
+        with self.lock:
+            if key not in self.answers:
+                payment = f"pi_{len(self.payments) + 1}"
+                self.payments[payment] = {"state": OPEN, "amount": amount, "decline": None}
+                self.answers[key] = payment
         return self.find(self.answers[key])
 
     def method(self, card: str, key: str) -> str:
         return card.replace("tok_", "pm_")
 
     def confirm(self, payment_id: str, method: str, key: str) -> Payment:
+        with self.lock:
+            return self._confirm(payment_id, method, key)
+
+    def _confirm(self, payment_id: str, method: str, key: str) -> Payment:
         self._answers()
         if key in self.answers:
             answer = self.answers[key]
             if isinstance(answer, ShopError):
                 raise answer
             return answer  # type: ignore[no-any-return]
-        mood, self.mood = self.mood, "take"
         payment = self.payments[payment_id]
+        if payment["state"] in (SUCCEEDED, CANCELED):
+            raise Refused(f"It is {payment['state']}.")
+        mood, self.mood = self.mood, "take"
         if mood == "drop":
             raise OutcomeUnknown("no answer")
         if mood == "full":
@@ -80,11 +89,17 @@ class Bank:
         )
 
     def cancel(self, payment_id: str) -> Payment:
-        if self.payments[payment_id]["state"] != SUCCEEDED:
-            self.payments[payment_id]["state"] = CANCELED
+        self._answers()
+        with self.lock:
+            if self.payments[payment_id]["state"] != SUCCEEDED:
+                self.payments[payment_id]["state"] = CANCELED
         return self.find(payment_id)
 
     def refund(self, payment_id: str, amount: int, refund_id: str, order_id: str, key: str) -> Refund:
+        with self.lock:
+            return self._refund(payment_id, amount, refund_id, key)
+
+    def _refund(self, payment_id: str, amount: int, refund_id: str, key: str) -> Refund:
         self._answers()
         if key in self.answers:
             return self.answers[key]  # type: ignore[no-any-return]

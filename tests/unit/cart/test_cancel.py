@@ -10,9 +10,9 @@ import pytest
 from cart import purchase, settlement
 from cart.order import CANCELED, CANCELING, CONFIRMING, CREATED, PAID, PAYING
 from contracts.errors import Conflict, NotFound, OutcomeUnknown, PaymentActionRequired, PaymentDeclined
-from tests.unit.cart.till import Killed, Shop, shop
+from tests.unit.cart.till import Killed, Shop, migrated, shop
 
-__all__ = ["shop"]
+__all__ = ["migrated", "shop"]
 
 
 def test_a_created_order_is_canceled_for_good(shop: Shop) -> None:

@@ -15,9 +15,9 @@ from cart.order import FULFILLED, PAID, RETURNED
 from cart.parcels import Parcels
 from chassis import deadline
 from contracts.errors import OutcomeUnknown, Unavailable
-from tests.unit.cart.till import Shop, shop
+from tests.unit.cart.till import Shop, migrated, shop
 
-__all__ = ["shop"]
+__all__ = ["migrated", "shop"]
 
 
 class Work:

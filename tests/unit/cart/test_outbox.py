@@ -6,13 +6,15 @@ import threading
 import time
 from typing import Any
 
+import pytest
+
 from cart import outbox
 from cart.order import PAID
 from chassis import deadline
-from contracts.errors import Refused, Unavailable
-from tests.unit.cart.till import Shop, shop
+from contracts.errors import OutcomeUnknown, Refused, Unavailable
+from tests.unit.cart.till import Shop, migrated, shop
 
-__all__ = ["shop"]
+__all__ = ["migrated", "shop"]
 
 
 def test_after_the_money_label_mail_and_text_go_out_once(shop: Shop) -> None:
@@ -99,18 +101,99 @@ def test_a_silent_mailbox_does_not_lose_the_payment(shop: Shop) -> None:
 def test_what_is_tried_again_waits_longer_and_longer(shop: Shop) -> None:
     shop.carrier.failing = Unavailable("no answer")
     shop.pay()
-    waits = []
-    while shop.now < 1000 + 1800:
-        shop.outbox.deliver("or_1:label")
-        row = next(row for row in shop.store.owed("or_1") if row["kind"] == "label")
-        waits.append((shop.now - 1000, row["due"] - shop.now))
-        shop.now = row["due"]
-    # For ten minutes it is never long until the next try; after that, an outage of hours is not hammered at.
-    for number, (age, wait) in enumerate(waits):
-        most = min(2**number, outbox.LONGEST_WAIT if age < 600 else outbox.PATIENT_WAIT)
-        assert most / 2 <= wait <= most
-    assert [wait for _, wait in waits[3:20]] != [5.0] * 17  # spread
-    assert max(wait for _, wait in waits) > 100
+
+    def waits(tries: int) -> list[float]:
+        found = []
+        for _ in range(tries):
+            shop.outbox.deliver("or_1:label")
+            row = next(row for row in shop.store.owed("or_1") if row["kind"] == "label")
+            found.append(row["due"] - shop.now)
+            shop.now = row["due"]
+        return found
+
+    # For ten minutes it is never long until the next try ...
+    first = waits(12)
+    assert all(min(2**n, 5) / 2 <= wait <= min(2**n, 5) for n, wait in enumerate(first))
+    assert len(set(first)) == 12  # spread
+    # ... and after that an outage of hours is not hammered at.
+    shop.now += outbox.PATIENT_AFTER
+    assert all(150 <= wait <= 300 for wait in waits(4))
+
+
+def test_an_hour_without_a_mailbox_loses_no_mail(shop: Shop) -> None:
+    shop.pay()
+    shop.postman.failing = Unavailable("no answer")
+    while shop.now < 1000 + 3600:
+        shop.deliver()
+        shop.now += 60
+    assert shop.postman.mails == {}
+    assert shop.store.owed(state="failed") == []
+    shop.postman.failing = None
+    for _ in range(6):
+        shop.deliver()
+        shop.now += 60
+    assert (list(shop.postman.mails), list(shop.postman.texts)) == (["or_1:email"], ["or_1:sms"])
+
+
+def test_what_a_day_could_not_deliver_is_listed_but_stock_is_given_back_however_late(shop: Shop) -> None:
+    shop.shelf.down = True
+    shop.bank.mood = "decline"
+    shop.carrier.failing = shop.postman.failing = Unavailable("no answer")
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    shop.shelf.down = False
+    shop.bank.mood = "take"
+    shop.pay()
+    shop.shelf.down = True
+    for _ in range(3):
+        shop.deliver()
+        shop.now += 13 * 3600
+    assert {row["kind"] for row in shop.store.owed(state="failed")} == {"label", "email", "sms"}
+    assert [row["kind"] for row in shop.store.owed(state="owed")] == ["release"]
+    shop.shelf.down = False
+    shop.deliver()
+    assert shop.shelf.released == {"or_1:1:stock"}
+
+
+def test_what_was_given_up_is_replayed_by_its_kind_or_all_of_it(shop: Shop) -> None:
+    shop.carrier.failing = shop.postman.failing = Refused("never")
+    shop.pay()
+    for _ in range(2 * outbox.REFUSALS):
+        shop.deliver()
+        shop.now += 10
+    assert len(shop.store.owed(state="failed")) == 3
+    shop.carrier.failing = shop.postman.failing = None
+    assert shop.store.owe_again(kind="email") == ["or_1:email"]
+    assert sorted(shop.store.owe_again()) == ["or_1:label", "or_1:sms"]
+    assert shop.store.owe_again() == []
+    shop.deliver()
+    shop.deliver()
+    assert (len(shop.carrier.bought), len(shop.postman.mails), len(shop.postman.texts)) == (1, 1, 1)
+
+
+def test_a_message_does_not_wait_for_ever_for_a_label_that_hangs(shop: Shop) -> None:
+    shop.pay()
+    assert shop.store.claim_owed("or_1:label", 1000) is not None
+    shop.deliver()
+    assert shop.postman.mails == {}
+    shop.now += outbox.LABEL_PATIENCE
+    shop.database.presence.beat()
+    shop.deliver()
+    assert list(shop.postman.mails) == ["or_1:email"]
+
+
+def test_a_bug_in_a_delivery_is_not_in_hand_for_ever(shop: Shop, monkeypatch: Any) -> None:
+    def broken(*_: Any) -> Any:
+        raise KeyError("label_url")
+
+    monkeypatch.setattr(shop.carrier, "buy_label", broken)
+    shop.pay()
+    shop.outbox.deliver("or_1:label")
+    monkeypatch.undo()
+    assert shop.store.owed(key="or_1:label")[0]["error"] == "KeyError: 'label_url'"
+    shop.now += outbox.LONGEST_WAIT
+    shop.deliver()
+    assert shop.outbox.told("or_1")["label_url"]
 
 
 def test_what_will_never_be_accepted_is_listed_and_can_be_replayed(shop: Shop) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from cart import settlement
+from cart import purchase, settlement
 from cart.order import CONFIRMING, CREATED, PAID, PAYING
 from contracts.errors import Conflict, OutcomeUnknown, PaymentActionRequired, PaymentDeclined, Refused, Unavailable
-from tests.unit.cart.till import Shop, shop
+from tests.unit.cart.till import Killed, Shop, migrated, shop
 
-__all__ = ["shop"]
+__all__ = ["migrated", "shop"]
 
 
 def test_a_paid_order_is_charged_its_amount_and_takes_its_stock(shop: Shop) -> None:
@@ -306,3 +306,112 @@ def test_the_second_payer_waits_for_the_first(shop: Shop, monkeypatch: Any) -> N
         payer.join(10)
     assert outcomes == [PAID, PAID]
     assert len(shop.bank.charges) == 1
+
+
+def test_a_killed_payer_is_taken_over_within_seconds_and_a_slow_one_is_not(shop: Shop, monkeypatch: Any) -> None:
+    monkeypatch.setattr(shop.bank, "confirm", Killed.at(shop.bank.confirm))
+    with pytest.raises(Killed):
+        shop.pay()
+    monkeypatch.undo()
+    for _ in range(5):  # slow, but there
+        shop.now += 3
+        shop.database.presence.beat()
+        assert shop.store.stalled() == []
+    shop.dies()
+    assert shop.store.stalled() == ["or_1"]
+    shop.purchase.resume("or_1")
+    assert (shop.order.status, len(shop.bank.charges)) == (PAID, 1)
+
+
+def test_an_unknown_outcome_is_looked_at_soon_then_less_often_and_never_by_two_in_step(shop: Shop) -> None:
+    shop.bank.mood = "drop"
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    shop.bank.down = True
+    waits = []
+    for _ in range(8):
+        waits.append(shop.order.lease - shop.now)
+        assert shop.store.stalled() == []
+        shop.now = shop.order.lease
+        assert shop.store.stalled() == ["or_1"]
+        with pytest.raises(OutcomeUnknown):
+            shop.purchase.resume("or_1")
+    assert 0.5 <= waits[0] <= 1 <= waits[1] <= 2 <= waits[2] <= 4
+    assert all(2 <= wait <= 4 for wait in waits[2:])
+    assert len(set(waits)) == len(waits)
+    assert settlement.wait_to_look(settlement.MANY_LOOKS - 1) <= 4
+    assert 15 <= settlement.wait_to_look(settlement.MANY_LOOKS) <= 30
+
+
+def test_the_provider_says_that_the_holder_has_confirmed(shop: Shop) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    assert shop.purchase.look_now("pi_1")
+    assert shop.order.status == CONFIRMING  # said too early, or of something else
+    shop.bank.take("pi_1")
+    assert shop.purchase.look_now("pi_1")  # long before its time
+    assert shop.order.status == PAID
+    assert shop.purchase.look_now("pi_1")
+    assert not shop.purchase.look_now("pi_of_nobody")
+    assert shop.pay().status == PAID
+    assert (len(shop.bank.charges), len(shop.store.owed("or_1"))) == (1, 3)
+
+
+def test_the_provider_says_so_while_a_payer_is_at_it(shop: Shop, monkeypatch: Any) -> None:
+    monkeypatch.setattr(purchase, "NEWS_PATIENCE", 0)
+    claimed = shop.store.claim("or_1", None, shop.now + 30)
+    assert claimed is not None
+    claimed.payment = "pi_1"
+    shop.store.keep(claimed)
+    assert shop.purchase.look_now("pi_1")
+    assert shop.store.order("or_1").claim == claimed.claim
+
+
+def test_an_order_whose_payment_turns_out_taken_is_paid_with_its_stock(shop: Shop) -> None:
+    shop.bank.mood = "decline"
+    with pytest.raises(PaymentDeclined):
+        shop.pay()
+    shop.bank.take("pi_1")
+    shop.shelf.left = 2
+    with pytest.raises(Conflict):  # sold out meanwhile: an operator has to give the money back
+        shop.purchase.look_now("pi_1")
+    assert (shop.order.status, shop.shelf.left) == (CREATED, 2)
+    shop.shelf.left = 10
+    assert shop.purchase.look_now("pi_1")
+    assert (shop.order.status, shop.shelf.left, len(shop.bank.charges)) == (PAID, 7, 1)
+
+
+def test_a_database_that_fails_while_the_outcome_is_kept_leaves_the_claim_to_the_next(
+    shop: Shop, monkeypatch: Any
+) -> None:
+    keep = shop.store.keep
+
+    def fails(order: Any, *args: Any, **kwargs: Any) -> None:
+        if order.status == PAID:
+            raise Unavailable("The database does not answer.")
+        keep(order, *args, **kwargs)
+
+    monkeypatch.setattr(shop.store, "keep", fails)
+    with pytest.raises(Unavailable):
+        shop.pay()
+    monkeypatch.undo()
+    assert (shop.order.status, shop.order.holder) == (PAYING, None)
+    shop.now += settlement.FIRST_LOOK
+    assert shop.store.stalled() == ["or_1"]
+    shop.purchase.resume("or_1")
+    assert (shop.order.status, len(shop.bank.charges), len(shop.store.owed("or_1"))) == (PAID, 1, 3)
+
+
+def test_a_payer_that_stood_still_before_the_stock_takes_none(shop: Shop, monkeypatch: Any) -> None:
+    reserve = shop.shelf.reserve
+
+    def late(key: str, items: Any) -> None:
+        monkeypatch.setattr(shop.shelf, "reserve", reserve)
+        shop.dies()
+        shop.purchase.resume("or_1")  # another copy has undone it
+        reserve(key, items)
+
+    monkeypatch.setattr(shop.shelf, "reserve", late)
+    assert shop.pay().attempt == 2  # what was released is not taken any more; it begins anew
+    assert (shop.shelf.left, len(shop.bank.charges)) == (7, 1)

@@ -11,9 +11,9 @@ import pytest
 from cart import settlement
 from cart.order import PAID, RETURNED
 from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Refused, Unavailable
-from tests.unit.cart.till import Killed, Shop, shop
+from tests.unit.cart.till import Killed, Shop, migrated, shop
 
-__all__ = ["shop"]
+__all__ = ["migrated", "shop"]
 
 AMOUNT = 100 + 120 + 346
 

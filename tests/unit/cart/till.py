@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -78,9 +79,19 @@ class Shop:
         return self.store.order("or_1")
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    database = Database(f"sqlite:///{tmp_path}/cart.db", "cart")
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with every table and nothing in them: migrating one for each test takes longer than the test."""
+    path = tmp_path_factory.mktemp("migrated") / "cart.db"
+    database = Database(f"sqlite:///{path}", "cart")
     migrate(database)
+    database.dispose()  # the last connection leaves the whole of it in the one file
+    return path
+
+
+@pytest.fixture
+def shop(tmp_path: Path, migrated: Path) -> Iterator[Shop]:
+    shutil.copy(migrated, tmp_path / "cart.db")
+    database = Database(f"sqlite:///{tmp_path}/cart.db", "cart")
     yield Shop(database)
     database.dispose()
