@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from launcher.readiness import Progress
 REMIND = 15.0  # seconds after which a log without a terminal is told that something still goes on
 
 console = Console(highlight=False, soft_wrap=True, emoji=False)
-errors = Console(file=sys.stderr, highlight=False, soft_wrap=True, emoji=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def say(sentence: str) -> None:

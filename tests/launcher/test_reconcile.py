@@ -1,0 +1,287 @@
+"""The walk through all books and its report, with services that answer from memory."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from contracts.differences import Difference, page
+from contracts.errors import Conflict, ProviderFailure, ShopError, Unavailable
+from launcher import given_up, reconcile, running_services
+from launcher.comparison import ONE_BY_ONE, PARTS, Comparison
+from launcher.problem import Problem
+from launcher.running_services import TRIES, Services
+
+SAFE = Difference("label unknown here", "or_1", "nothing", "Shippo says: bought", "record it", fix={"do": "record"})
+BY_HAND = Difference("charge without an order", "pi_1", "no such order", "Stripe says: \x1b[31mtaken\n", advice="ask")
+
+
+class Answers(Services):
+    """Services that answer from memory: ``{("cart", "payments"): [page, page]}``; all other parts are empty."""
+
+    def __init__(self, pages: dict[tuple[str, str], list[dict[str, Any]]] | None = None) -> None:
+        self.pages = pages or {}
+        self.asked: list[tuple[str, str, Any]] = []
+        self.mended: list[Any] = []
+        self.troubles: list[Exception] = []
+        self.missing: dict[str, list[Difference]] = {}
+
+    def __enter__(self) -> Answers:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    def tell(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        if self.troubles:
+            raise self.troubles.pop(0)
+        if method == "mend":
+            self.mended.append((service, *args))
+            return "recorded"
+        assert method == "audit"
+        [part] = args
+        ids = kwargs["ids"]
+        self.asked.append((service, part, ids if ids is not None else kwargs["cursor"]))
+        if ids is not None:
+            return page(0, [each for known in ids for each in self.missing.get(known, [])])
+        pages = self.pages.get((service, part), [page(0, [])])
+        return pages[int(kwargs["cursor"] or 0)]
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    slept: list[float] = []
+    monkeypatch.setattr(running_services.time, "sleep", slept.append)
+    return slept
+
+
+def found(services: Answers, since: float = 0.0, until: float = 1.0) -> list[tuple[str, str]]:
+    walk = Comparison(services, since, until, lambda part, total: None)
+    return [(service, difference.subject) for service, difference in walk.differences()]
+
+
+def operate(monkeypatch: pytest.MonkeyPatch, services: Answers, *arguments: str) -> int:
+    monkeypatch.setattr(reconcile.Services, "running", classmethod(lambda cls: services))
+    return reconcile.main(arguments)
+
+
+def test_every_page_of_every_part_is_read() -> None:
+    payments = [page(100, [BY_HAND], "1"), page(100, [], "2"), page(7, [SAFE])]
+    services = Answers({("cart", "payments"): payments})
+    assert found(services) == [("cart", "pi_1"), ("cart", "or_1")]
+    assert [asked for asked in services.asked if asked[1] == "payments"] == [
+        ("cart", "payments", None),
+        ("cart", "payments", "1"),
+        ("cart", "payments", "2"),
+    ]
+    assert {(service, part) for service, part, _ in services.asked} == {(each.service, each.part) for each in PARTS}
+
+
+def test_only_what_the_providers_list_lacked_is_asked_for_one_by_one() -> None:
+    ours = [f"pi_{number}" for number in range(ONE_BY_ONE * 2 + 5)]
+    services = Answers(
+        {
+            ("cart", "payments"): [page(2, [], "1", seen=ours[:3]), page(2, [], seen=ours[3:5])],
+            ("cart", "orders"): [page(25, [], known=ours)],
+            ("shipping", "bought"): [page(1, [], known=["pi_1"])],  # another list's id is none of this one's
+        }
+    )
+    services.missing["pi_24"] = [BY_HAND]
+    assert found(services) == [("cart", "pi_1")]
+    by_id = [asked for asked in services.asked if isinstance(asked[2], list)]
+    assert by_id == [
+        ("cart", "payments", ours[5 : 5 + ONE_BY_ONE]),
+        ("cart", "payments", ours[5 + ONE_BY_ONE :]),
+        ("shipping", "sold", ["pi_1"]),
+    ]
+
+
+def test_a_list_without_an_end_is_trouble() -> None:
+    services = Answers({("shipping", "sold"): [page(1, [], "1"), page(1, [], "1")]})
+    with pytest.raises(Problem, match="labels at Shippo does not end"):
+        found(services)
+
+
+def test_a_long_list_takes_no_more_memory_than_a_short_one() -> None:
+    def peak(pages: int) -> int:
+        ids = [[f"pi_{number:06}_{each:03}" for each in range(100)] for number in range(pages)]
+        listed = [page(100, [], str(number + 1), seen=ids[number]) for number in range(pages)]
+        listed[-1]["next"] = None
+        services = Answers({("cart", "payments"): listed})
+        tracemalloc.start()
+        found(services)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(1)
+    assert peak(200) < peak(10) + 100_000  # 20 000 ids are a megabyte and a half
+
+
+def test_a_provider_that_asks_for_patience_gets_some(pauses: list[float]) -> None:
+    services = Answers()
+    services.troubles = [Unavailable("Stripe takes no more requests.", {"retry_after": 2})] * (TRIES - 1)
+    assert found(services) == []
+    assert pauses == [2.0] * (TRIES - 1)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "sentence"),
+    [
+        ([Unavailable("Stripe cannot be reached.")] * TRIES, "Stripe cannot be reached."),
+        ([ProviderFailure("Stripe does not accept the shop's key.")], "Stripe does not accept the shop's key."),
+        ([running_services.BadRequest("audit")], "cart failed over audit (BadRequest: audit); its log says more."),
+    ],
+)
+def test_trouble_is_a_sentence_and_status_2(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    pauses: list[float],
+    trouble: list[Exception],
+    sentence: str,
+) -> None:
+    services = Answers()
+    services.troubles = trouble
+    assert operate(monkeypatch, services) == 2
+    printed = capsys.readouterr()
+    assert printed.err == f"The comparison broke off. {sentence}\n"
+    assert "No differences" not in printed.out
+
+
+def test_agreement_is_status_0(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert operate(monkeypatch, Answers()) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "No differences."
+
+
+def test_differences_are_told_and_nothing_is_mended_unasked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    services = Answers({("cart", "payments"): [page(2, [BY_HAND, SAFE])]})
+    assert operate(monkeypatch, services) == 1
+    lines = capsys.readouterr().out.splitlines()
+    # What a provider wrote is one line of plain letters, too.
+    assert lines[0].startswith("charge without an order: pi_1 | we say: no such order | Stripe says: ?[31mtaken?")
+    assert lines[1] == SAFE.line()
+    assert lines[-1] == "2 differences, of which --repair would mend 1."
+    assert services.mended == []
+
+
+def test_what_is_safe_is_mended_and_all_is_compared_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    services = Answers({("shipping", "sold"): [page(2, [BY_HAND, SAFE])]})
+    assert operate(monkeypatch, services, "--repair") == 1  # these services do not change
+    lines = capsys.readouterr().out.splitlines()
+    assert services.mended == [("shipping", {"do": "record"})]
+    assert lines[2] == "  mended: recorded"
+    assert lines.count(SAFE.line()) == 2
+    assert "2 differences, 1 of 1 mended." in lines
+    assert lines[-1] == "2 differences, of which --repair would mend 1."
+    assert lines.index("Compared again:") > 2
+
+
+def test_what_cannot_be_mended_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Stubborn(Answers):
+        def tell(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
+            if method == "mend":
+                raise Conflict("It is being paid.")
+            return super().tell(service, method, *args, **kwargs)
+
+    services = Stubborn({("shipping", "sold"): [page(1, [SAFE])]})
+    assert operate(monkeypatch, services, "--repair") == 1
+    out = capsys.readouterr().out
+    assert "  not mended: It is being paid.\n" in out
+    assert "1 difference, 0 of 1 mended." in out
+
+
+@pytest.mark.parametrize("wrong", [["--since", "x"], ["--since", "-1"], ["--grace", "nan"], ["--mend"], ["now"]])
+def test_what_makes_no_sense_is_refused(wrong: list[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        reconcile.main(wrong)
+    assert refused.value.code == 2
+
+
+def test_the_window_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = []
+
+    class Watched(Answers):
+        def tell(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
+            windows.append((kwargs["since"], kwargs["until"]))
+            return super().tell(service, method, *args, **kwargs)
+
+    monkeypatch.setattr(reconcile.time, "time", lambda: 1_000_000.0)
+    assert operate(monkeypatch, Watched()) == 0
+    assert set(windows) == {(0.0, 1_000_000.0 - 60)}
+    windows.clear()
+    assert operate(monkeypatch, Watched(), "--since", "2", "--grace", "5") == 0
+    assert set(windows) == {(1_000_000.0 - 2 * 86400, 1_000_000.0 - 5)}
+
+
+def test_without_a_broker_there_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("AMQP_URI", raising=False)
+    assert reconcile.main([]) == 2
+    assert "AMQP_URI has to say" in capsys.readouterr().err
+
+
+class Parked(Answers):
+    """Services with things given up."""
+
+    def __init__(self, *keys: str, stuck: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.rows = {key: {"key": key, "kind": "sms", "order_id": "or_1", "tries": 5, "error": "no"} for key in keys}
+        self.events = {"evt_1": {"id": "evt_1", "kind": "transaction_updated", "tries": 5, "error": "NotFound: x"}}
+        self.stuck = stuck
+        self.replayed: list[str] = []
+
+    def tell(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        if method == "owed":
+            return list(self.rows.values())
+        if method == "events":
+            return list(self.events.values()) if service == "shipping" else []
+        [key] = args
+        known = self.rows if (service, method) == ("cart", "replay") else self.events if service == "shipping" else {}
+        if key not in known:
+            raise given_up.NotFound("no")
+        self.replayed.append(key)
+        if key in self.stuck:
+            raise ShopError("The broker is away.")
+        known.pop(key)
+        return {"state": "waiting" if key.startswith("evt") else "done"}
+
+
+def give(monkeypatch: pytest.MonkeyPatch, services: Answers, *arguments: str) -> int:
+    monkeypatch.setattr(given_up.Services, "running", classmethod(lambda cls: services))
+    return given_up.main(arguments)
+
+
+def test_what_was_given_up_is_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert give(monkeypatch, Parked("or_1:sms"), "list") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "or_1:sms  sms of or_1, tried 5 times: no",
+        "evt_1  event transaction_updated in shipping, tried 5 times: NotFound: x",
+        "2 given up; ./install_run_project replay KEY tries one again.",
+    ]
+
+
+def test_one_or_all_of_it_is_replayed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    services = Parked("or_1:sms", "or_2:sms")
+    assert give(monkeypatch, services, "replay", "evt_1") == 0
+    assert capsys.readouterr().out == "evt_1: waiting; it is handled within seconds\n"
+    assert give(monkeypatch, services, "replay", "--all") == 0
+    assert capsys.readouterr().out == "or_1:sms: done\nor_2:sms: done\n"
+    assert give(monkeypatch, services, "replay", "or_1:sms") == 1
+    assert "Nothing was given up under or_1:sms" in capsys.readouterr().err
+
+
+def test_replaying_all_ends_although_some_of_it_cannot_be_replayed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    services = Parked("or_1:sms", "or_2:sms", stuck=("or_1:sms",))
+    assert give(monkeypatch, services, "replay", "--all") == 1
+    assert services.replayed == ["or_1:sms", "or_2:sms", "evt_1"]
+    assert "or_1:sms: The broker is away." in capsys.readouterr().out
+    assert give(monkeypatch, services, "replay") == 2
