@@ -69,6 +69,7 @@ class Outcome:
         seconds: how long the shoppers were at it.
         orders: status -> orders.
         strangers: after restarts of the broker, what else did not stay the same process.
+        timeline: [seconds since the beginning, what went wrong or was measured].
     """
 
     plan: Plan
@@ -81,6 +82,7 @@ class Outcome:
     seconds: float = 0.0
     orders: dict[str, int] = field(default_factory=dict)
     strangers: list[str] = field(default_factory=list)
+    timeline: list[tuple[float, str]] = field(default_factory=list)
 
     @property
     def well(self) -> bool:
@@ -179,13 +181,24 @@ async def _shoppers(
 
 
 async def _storm(plan: Plan, weather: Storm, databases: Databases, outcome: Outcome) -> None:
+    began = time.time()
+
+    def note(what: str) -> None:
+        outcome.timeline.append((round(time.time() - began, 1), what))
+
     for event in plan.events():
         await asyncio.sleep(event.after)
         if event.kind == "lull":
+            note("lull")
             await weather.calm()
+            before, late = len(outcome.settled.times), set(outcome.settled.late)
             await settle(databases, outcome.journal, weather.last, outcome.settled)
             outcome.lulls += 1
+            times = outcome.settled.times[before:]
+            left = {order_id: what for order_id, what in outcome.settled.late.items() if order_id not in late}
+            note(f"{len(times)} settled in {max(times, default=0.0):.1f} s, left: {left}")
         else:
+            note(f"{event.kind} {event.target} {event.trouble}".strip())
             await weather.strike(event)
         outcome.killed, outcome.troubles = dict(weather.killed), dict(weather.troubles)
 

@@ -48,6 +48,8 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     page = report.markdown(outcome, about)
     print(page)
+    if options.keep:
+        (options.keep / "faults.json").write_text(json.dumps(report.document(outcome, about), indent=1))
     if options.save:
         name = f"faults-{'restarts-' if options.restarts else ''}{options.database}"
         (RESULTS / f"{name}.md").write_text(page, encoding="utf-8")

@@ -55,6 +55,7 @@ def document(outcome: Outcome, about: dict[str, Any]) -> dict[str, Any]:
             "within": {f"{seconds:g} s": round(settled.within(seconds), 2) for _, seconds in BARS},
             "not_settled": settled.late,
         },
+        "timeline": outcome.timeline,
         "restarted_by_themselves": outcome.strangers,
         "violations": [[each.rule, each.order, each.detail] for each in outcome.violations],
     }
@@ -90,6 +91,8 @@ def markdown(outcome: Outcome, about: dict[str, Any]) -> str:
         f"| violations | {len(outcome.violations)} |",
         "",
     ]
+    lines += [f"- not settled in time: {order_id}: {what}" for order_id, what in outcome.settled.late.items()]
+    lines += [f"- another process than before: {part}" for part in outcome.strangers]
     lines += [f"- {violation}" for violation in outcome.violations[:MOST_SHOWN]]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -41,6 +41,7 @@ def stage(
     """
     with contextlib.ExitStack() as stack:
         place = folder or Path(stack.enter_context(_temporary()))
+        place.mkdir(parents=True, exist_ok=True)
         url = stack.enter_context(_postgresql(place / "postgresql")) if database == POSTGRESQL else None
         variables: dict[str, str | None] = {"AMQP_URI": None, "DATABASE_URL": url, **(env or {})}
         shop = Shop.on_free_ports(place / "var", env=variables, copies=dict.fromkeys(SERVICES, copies))
