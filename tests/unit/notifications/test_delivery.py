@@ -97,8 +97,9 @@ def test_a_text_that_twilio_shows_late_is_waited_for(shop: Shop) -> None:
 def test_a_text_that_did_not_arrive_is_sent_again_only_when_it_has_settled(shop: Shop) -> None:
     began = shop.clock.now
     shop.texter.trouble = [OutcomeUnknown("lost")]
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(OutcomeUnknown) as lost:
         shop.sms()
+    assert lost.value.facts["retry_after"] == 8
     shop.clock.now += shop.texter.longest_answer - PATIENCE_SECONDS - 0.5
     with pytest.raises(OutcomeUnknown, match="not known yet") as unknown:
         shop.sms()

@@ -91,8 +91,9 @@ def test_a_label_that_the_carrier_shows_late_is_waited_for_not_bought_again(shop
 def test_an_attempt_that_came_to_nothing_is_repeated_only_when_it_has_settled(shop: Shop) -> None:
     shop.carriers.trouble = [OutcomeUnknown("lost")]
     began = shop.clock.now
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(OutcomeUnknown) as lost:
         shop.buy()
+    assert lost.value.facts["retry_after"] == 8
     shop.clock.now += shop.carriers.longest_answer - PATIENCE_SECONDS - 0.5
     with pytest.raises(OutcomeUnknown, match="not known yet") as unknown:
         shop.buy()
