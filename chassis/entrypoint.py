@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -40,8 +41,8 @@ from contracts.errors import Unavailable
 # Workers that no request may take, at least: timers run in the same pool, one worker each, and the reader must never
 # wait for a free place.
 SPARE_WORKERS = 4
-# When whoever found no place may come again (seconds).
-RETRY_AFTER = 3
+# When whoever found no place may come again (seconds): not all of them in one moment, as they were refused.
+RETRY_AFTER = (2, 5)
 
 
 class RpcServer(SharedExtension, ProviderCollector):
@@ -154,7 +155,8 @@ class RpcServer(SharedExtension, ProviderCollector):
         def refuse() -> None:
             log.info("refused: no place", method=method, request_id=context.get("request_id"))
             busy = f"Too many requests of this kind are at work in {self.container.service_name}."
-            self.answer(channel, message, None, Unavailable(busy, {"retry_after": RETRY_AFTER}))
+            later = random.randint(*RETRY_AFTER)  # noqa: S311
+            self.answer(channel, message, None, Unavailable(busy, {"retry_after": later}))
 
         def give_back() -> None:
             with contextlib.suppress(amqp.exceptions.AMQPError, OSError, AttributeError):

@@ -6,6 +6,7 @@ any one service holds has its own, and a few threads are never waiting for anyth
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,8 +36,8 @@ SLOW = frozenset(
 # Calls in flight in one process: all; those to one service; those of its slow verbs; slow ones to all services.
 # `gateway.server.THREADS` is more than all of them and the bodies being received (`gateway.reading.MOST_RECEIVING`).
 ALL, OF_SERVICE, SLOW_OF_SERVICE, ALL_SLOW = 112, 80, 56, 72
-# Seconds after which asking again is worth it.
-RETRY_SLOW, RETRY = 3, 1
+# Seconds after which asking again is worth it: not all in one moment, as they were refused.
+RETRY_SLOW, RETRY = (2, 5), (1, 2)
 
 
 class Shares:
@@ -55,9 +56,9 @@ class Shares:
         slow = (service, verb) in SLOW
         with self._lock:
             if slow and (self._slow_of_service[service] >= SLOW_OF_SERVICE or self._slow >= ALL_SLOW):
-                raise Unavailable("Too many requests of this kind are under way.", {"retry_after": RETRY_SLOW})
+                raise _refused("Too many requests of this kind are under way.", RETRY_SLOW)
             if self._of_service[service] >= OF_SERVICE or self._all >= ALL:
-                raise Unavailable("Too many requests are under way.", {"retry_after": RETRY})
+                raise _refused("Too many requests are under way.", RETRY)
             self._count(service, slow, 1)
         try:
             yield
@@ -97,3 +98,7 @@ class SharedClient:
         """As `RpcClient.call`; raises Unavailable, too, when the call would be more than its share."""
         with self._shares.taken(service, method):
             return self._client.call(service, method, args, kwargs, timeout, context, notes)
+
+
+def _refused(detail: str, later: tuple[int, int]) -> Unavailable:
+    return Unavailable(detail, {"retry_after": random.randint(*later)})  # noqa: S311

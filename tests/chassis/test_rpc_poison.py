@@ -206,5 +206,5 @@ def test_a_slow_verb_takes_its_places_only_and_the_quick_ones_are_not_held_up(cl
             Path(f"{service.notes_file}.go").touch()
         failures = [error for each in asked if (error := each.exception(timeout=30))]
     assert {type(error) for error in failures} == {Unavailable}
-    assert {error.facts["retry_after"] for error in failures} == {3}  # type: ignore[attr-defined]
+    assert len({error.facts["retry_after"] for error in failures}) > 1  # type: ignore[attr-defined]
     assert service.notes.count("began hold") == most

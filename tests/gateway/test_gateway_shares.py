@@ -108,7 +108,7 @@ def test_while_all_its_places_are_taken_a_slow_verb_is_refused_at_once_and_readi
         assert len(done) == 20
         for payer in done:
             is_problem(payer.result(), 503)
-            assert payer.result().headers["retry-after"] == "3"
+            assert 2 <= int(payer.result().headers["retry-after"]) <= 5
         for _ in range(10):
             assert running.ask("GET", "/api/products/prod_1/", timeout=5).status == 200
         assert sum(payer.done() for payer in payers) == 20
