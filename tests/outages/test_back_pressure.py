@@ -1,4 +1,4 @@
-"""A provider that is slow or down costs its callers a moment and tells them when to come back; it costs others nothing."""
+"""A slow or dead provider costs its callers a moment, and tells them when to come back; it costs others nothing."""
 
 from __future__ import annotations
 
