@@ -117,7 +117,6 @@ class ShippingStore:
         return self._change(
             asked.shipment_id,
             labels.c.claim == claim,
-            labels.c.voided.is_(None),
             state=State.BEGAN.value,
             rate_id=asked.rate_id,
             asked_rate_id=asked.asked_rate_id,

@@ -44,7 +44,7 @@ SDKS = {
     "stripe": {"cart/stripe_", "products/stripe_"},
     "shippo": {"shipping/shippo_"},
     "twilio": {"notifications/twilio_"},
-    "sendgrid": {"notifications/sendgrid_email.py"},
+    "sendgrid": {"notifications/sendgrid_"},
 }
 
 
