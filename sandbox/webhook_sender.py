@@ -158,8 +158,11 @@ class Sender:
         return True
 
     def _nobody_there(self, error: Exception) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._quiet_until:
+            return  # another that was under way has found it out already
         if not self._away:
             log.info("nobody takes webhooks at %s; they wait", self._settings.webhook_url)
         pause = min(LONGEST_AWAY, FIRST_WAIT * 2 ** min(self._away, 10))
         self._away += 1
-        self._quiet_until = asyncio.get_running_loop().time() + pause
+        self._quiet_until = now + pause

@@ -314,7 +314,9 @@ def test_what_is_held_back_goes_when_it_is_told_to(told: Sdks, gateway: Gateway)
     assert (flushed["flushed"], flushed["counts"]["delivered"]) == (1, 1)
     assert [one.json["data"]["object"]["name"] for one in gateway.of("stripe")] == ["Held"]
     told.twilio.messages.create(body="x", to="+14155550123", from_="+15005550006", status_callback=CALLBACK)
-    assert told.post("/sandbox/webhooks/twilio/flush").json()["flushed"] == 0, "what has not happened is not told"
+    assert told.post("/sandbox/webhooks/twilio/flush").json()["flushed"] == 0
+    time.sleep(0.2)
+    assert gateway.of("twilio") == [], "what has not happened is not told"
 
 
 def test_switched_off_nothing_is_told_not_even_later(told: Sdks, gateway: Gateway) -> None:
@@ -385,7 +387,8 @@ def test_what_nobody_took_survives_a_kill_and_arrives_when_somebody_listens(tmp_
             sdks.stripe.v1.products.create({"name": str(number)})
         key = json.loads(sdks.sendgrid.client.user.webhooks.event.settings.signed.get().body)
         until(lambda: counts(sdks, "stripe")["failed"])
-        assert counts(sdks, "stripe")["failed"] < 20, "one after the other finds out that nobody is there"
+        time.sleep(1.2)
+        assert 2 <= counts(sdks, "stripe")["failed"] <= 12, "one after the other finds out that nobody is there"
         process.kill()
     listening = Gateway(port)
     try:
