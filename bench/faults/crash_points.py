@@ -11,17 +11,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.faults import points, stories
+from bench.faults import front, points, stories
 from bench.faults.front import Front
 from bench.faults.records import Databases
 from bench.faults.settling import BARS, unsettled
 from bench.faults.stories import Story
 
+# Asked again, too, where processes die all the time: see `bugs`.
+PASSING = (*front.PASSING, 500)
 # How many stories are told side by side. A kill hits one of them, and whatever else its process had in hand.
 TELLERS = 6
 # When all of it must be settled (seconds after the kill), and how often that is looked at.
 LATEST = BARS[-1][1]
-LOOK = 0.2
+LOOK = 0.4
+# For how long a story is followed that is hit again and again (seconds).
+PATIENCE = 120.0
 # How long a point that was armed may wait for somebody to reach it (seconds): what is told by a timer takes a while.
 REACHED_WITHIN = 20.0
 
@@ -55,14 +59,22 @@ TROUBLES = (
 )
 
 
-def all_cases(both: bool) -> list[Case]:
-    """Every point with every story that passes it; with both kinds of shopper, or with one and the other in turn."""
+# What the bank says differs, and so does what has to be done.
+MANIFOLD = ("pay:confirm:asked",)
+
+
+def all_cases(full: bool) -> list[Case]:
+    """Every point: with every story that passes it and both kinds of shopper, or with one and the other in turn."""
     found: list[Case] = []
     names = sorted({point for module in points.declared().values() for point in module})
-    for point in names:
-        for telling in stories.passing(point):
-            for stays in (True, False) if both else (len(found) % 2 == 0,):
-                found.append(Case(point, telling, stays))
+    for number, point in enumerate(names):
+        tellings = stories.passing(point)
+        if full:
+            found += [Case(point, telling, stays) for telling in tellings for stays in (True, False)]
+        elif point in MANIFOLD:
+            found += [Case(point, telling, (number + turn) % 2 == 0) for turn, telling in enumerate(tellings)]
+        else:
+            found.append(Case(point, tellings[number // 2 % len(tellings)], number % 2 == 0))
     # So that those which wear out one service do not all come together.
     return [*found[::3], *found[1::3], *found[2::3]]
 
@@ -173,8 +185,8 @@ class CrashPoints:
             ending.seconds = ending.ended - max(since, self._last_kill())
             if wrong is None:
                 return
-            if ending.seconds > LATEST or ending.ended - since > 2 * LATEST:
-                ending.wrong = f"not within {LATEST:.0f} s: {wrong}; {self._row(story)}"
+            if ending.seconds > LATEST or ending.ended - since > PATIENCE:
+                ending.wrong = f"not after {ending.seconds:.0f} s: {wrong}; {self._row(story)}"
                 return
             time.sleep(LOOK)
 
@@ -240,6 +252,20 @@ class CrashPoints:
         finally:
             stop.set()
             watcher.join(5)
+
+
+def bugs(logs: Path) -> list[str]:
+    """What the gateway calls a bug, as its logs in that folder tell.
+
+    A request over which the service has died four times is parked as poison, and its caller told so by a 500: with so
+    many deaths at once, that happens to innocent ones as well, who then ask again.
+    """
+    found = []
+    for log in sorted(logs.glob("gateway*.log*")):
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+            if '"event":"bug"' in line and "RequestParked" not in line:
+                found.append(line[-800:])
+    return found
 
 
 def summary(endings: Sequence[Ending]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.faults.crash_points import CrashPoints, all_cases, summary, troubled_cases
+from bench.faults.crash_points import PASSING, CrashPoints, all_cases, bugs, summary, troubled_cases
 from bench.faults.front import Front
 from bench.faults.races import LastPiece, one_key
 from bench.faults.settling import BARS
@@ -72,11 +72,12 @@ def _crash_points(trial: Trial) -> None:
         with tempfile.TemporaryDirectory(prefix="shop-points-") as points:
             patience = {"PAY_TIMEOUT": "3", "RPC_TIMEOUT": "3"} if round_number % 2 else {}
             with stage(trial.database, COPIES, env={"CRASH_POINTS": points, **patience}) as found:
-                front = Front(found.shop.url, found.shop.sandbox_url)
-                cases = [*all_cases(both=True), *troubled_cases()]
+                front = Front(found.shop.url, found.shop.sandbox_url, PASSING)
+                cases = [*all_cases(full=True), *troubled_cases()]
                 random.Random(trial.seed + round_number).shuffle(cases)
                 endings += CrashPoints(front, found.databases, Path(points), say).run(cases)
                 say(summary(endings))
+                trial.wrong += bugs(found.shop.place.var_dir / "logs")
     trial.counted["deaths"] = len(endings)
     for share, seconds in BARS:
         within = sum(1 for ending in endings if ending.seconds <= seconds) / len(endings)
