@@ -1,0 +1,85 @@
+"""A verb of the cart that is taken up again under its key, after a crash, answers as if it had been done at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from nameko.testing.services import worker_factory
+
+from cart.service import CartService
+from cart.store import CartStore
+from chassis.database import Database
+from contracts.errors import NotFound, Unavailable
+
+CUSTOMER = {"email": "a@b.co", "phone": "+14155550100", "name": "Chloe Taylor", "address": {"country": "US"}}
+
+
+class Products:
+    """The products service, of which a product can be deleted."""
+
+    def __init__(self) -> None:
+        self.deleted = False
+
+    def offer(self, product_id: str) -> dict[str, Any]:
+        if self.deleted:
+            raise NotFound("It is gone.")
+        endless = {"type": "infinite", "quantity": None, "value": None}
+        return {"sku": f"sku_{product_id}", "name": product_id, "inventory": endless}
+
+    def price(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        same = {"description": "A", "price": 50, "currency": "usd", "package_dimensions": {}, "product": "a"}
+        return [{**same, **item} for item in items]
+
+
+class Shipping:
+    """The shipping service: one shipment a key, of the items that it was made for."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, list[Any]] = {}
+
+    def create(self, key: str, _order_id: str, _address: Any, items: list[dict[str, Any]]) -> dict[str, Any]:
+        self.made.setdefault(key, items)
+        weight = sum(item["quantity"] for item in self.made[key])
+        method = {"id": "rate_1", "amount": 100 * weight, "currency": "usd", "description": "Mail"}
+        return {"object_id": f"shp_{len(self.made)}", "methods": [method], "selected": "rate_1"}
+
+
+@pytest.fixture
+def cart(database: Callable[[str], Database]) -> Any:
+    """The service, with its own store and doubles of its neighbours."""
+    return worker_factory(
+        CartService,
+        store=CartStore(database("cart")),
+        products=Products(),
+        shipping=Shipping(),
+        payments=SimpleNamespace(live=False),
+    )
+
+
+def test_what_was_put_in_is_answered_although_its_product_has_gone(cart: Any) -> None:
+    first = cart.buy("cart_1", "a", 2, "key")
+    cart.products.deleted = True
+    assert cart.buy("cart_1", "a", 2, "key") == first
+    with pytest.raises(NotFound):
+        cart.buy("cart_1", "a", 2, "another key")
+
+
+def test_an_order_that_is_tried_again_ships_what_is_in_it(cart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first attempt ended between the shipment and the order, and the cart was changed before the second."""
+
+    def away(*_: Any) -> Any:
+        raise Unavailable("The database of cart does not answer.")
+
+    cart.buy("cart_1", "a", 1, "first")
+    with monkeypatch.context() as patched:
+        patched.setattr(CartStore, "place", away)
+        with pytest.raises(Unavailable):
+            cart.checkout("cart_1", CUSTOMER, "key")
+    cart.buy("cart_1", "b", 9, "second")
+    order = cart.checkout("cart_1", CUSTOMER, "key")
+    assert order["shipping_methods"][0]["amount"] == 1000
+    assert cart.checkout("cart_1", CUSTOMER, "key") == order
+    assert len(cart.shipping.made) == 2
