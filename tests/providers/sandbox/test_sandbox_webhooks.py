@@ -383,12 +383,14 @@ def test_what_nobody_took_survives_a_kill_and_arrives_when_somebody_listens(tmp_
     port = free_port()
     with SandboxProcess(tmp_path, WEBHOOK_URL=f"http://127.0.0.1:{port}") as process:
         sdks = Sdks(process.url)
+        switch(sdks, "stripe", delay_ms=800)  # so that many are due at once
         for number in range(20):
             sdks.stripe.v1.products.create({"name": str(number)})
         key = json.loads(sdks.sendgrid.client.user.webhooks.event.settings.signed.get().body)
-        until(lambda: counts(sdks, "stripe")["failed"])
-        time.sleep(1.2)
-        assert 2 <= counts(sdks, "stripe")["failed"] <= 12, "one after the other finds out that nobody is there"
+        until(lambda: counts(sdks, "stripe")["failed"] >= 8)
+        time.sleep(1.0)
+        # All that were under way together, then one after the other, soon at first.
+        assert 9 <= counts(sdks, "stripe")["failed"] <= 12
         process.kill()
     listening = Gateway(port)
     try:
