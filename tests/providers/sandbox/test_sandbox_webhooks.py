@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import pytest
+import requests
 import stripe
 from sendgrid.helpers.eventwebhook import EventWebhook
 from shippo.models import components
@@ -383,10 +384,12 @@ def test_what_nobody_took_survives_a_kill_and_arrives_when_somebody_listens(tmp_
     port = free_port()
     with SandboxProcess(tmp_path, WEBHOOK_URL=f"http://127.0.0.1:{port}") as process:
         sdks = Sdks(process.url)
-        switch(sdks, "stripe", delay_ms=800)  # so that many are due at once
+        switch(sdks, "stripe", delay_ms=3_600_000)
         for number in range(20):
             sdks.stripe.v1.products.create({"name": str(number)})
         key = json.loads(sdks.sendgrid.client.user.webhooks.event.settings.signed.get().body)
+        with pytest.raises(requests.ReadTimeout):  # it waits for each to be tried
+            requests.post(f"{process.url}/sandbox/webhooks/stripe/flush", timeout=0.2)  # now all are due at once
         until(lambda: counts(sdks, "stripe")["failed"] >= 8)
         time.sleep(1.0)
         # All that were under way together, then one after the other, soon at first.
