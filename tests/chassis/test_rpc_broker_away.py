@@ -152,7 +152,7 @@ def test_a_broker_out_of_memory_is_told_at_once_and_what_is_owed_arrives_after_i
             assert took < FAST
             Path(f"{service.notes_file}.go").touch()
             until(lambda: service.notes.count("ended hold") == most)
-            assert any(line.get("event") == "broker blocks publishers" for line in service.log)
+            until(lambda: any(line.get("event") == "broker blocks publishers" for line in service.log))
         finally:
             memory_limit(node, "0.4")
         assert {answer.result(timeout=30)[0] for answer in owed} == {"held"}
