@@ -181,7 +181,9 @@ class Orders(Store):
         free = sa.or_(orders.c.lease <= self._clock(), self._left_by_the_dead(orders.c.holder))
         with self._database.read() as connection:
             waiting = orders.c.status.in_([*AT_WORK, CONFIRMING])
-            query = sa.select(orders.c.id).where(waiting, free).order_by(orders.c.lease).limit(limit)
+            # First what a dead copy had in hand: it is late already, though its lease has not run out.
+            first = sa.case((self._left_by_the_dead(orders.c.holder), 0.0), else_=orders.c.lease)
+            query = sa.select(orders.c.id).where(waiting, free).order_by(first).limit(limit)
             return list(connection.execute(query).scalars())
 
     # The steps

@@ -46,7 +46,9 @@ class OwedThings(Store):
         if kinds is not None:
             wanted.append(owed.c.kind.in_(kinds))
         with self._database.read() as connection:
-            query = sa.select(owed.c.key).where(*wanted).order_by(owed.c.due).limit(limit)
+            # First what a dead copy had in hand: it is late already, though its own time is still to come.
+            first = sa.case((self._left_by_the_dead(owed.c.holder), 0.0), else_=owed.c.due)
+            query = sa.select(owed.c.key).where(*wanted).order_by(first).limit(limit)
             return list(connection.execute(query).scalars())
 
     def claim_owed(self, key: str, hand: float) -> dict[str, Any] | None:

@@ -132,7 +132,8 @@ class RefundRows(Store):
         """Refunds that nobody is at work on any more, and those whose time has come to be looked at again."""
         with self._database.read() as connection:
             query = sa.select(refunds.c.id).where(refunds.c.state == ASKED, self._refund_is_free())
-            return list(connection.execute(query.order_by(refunds.c.lease).limit(limit)).scalars())
+            first = sa.case((self._left_by_the_dead(refunds.c.holder), 0.0), else_=refunds.c.lease)
+            return list(connection.execute(query.order_by(first).limit(limit)).scalars())
 
     def _take_in(self, connection: Connection, order: Order, refund: Refund) -> None:
         ours = sa.or_(refunds.c.provider_id == refund.id, refunds.c.id == (refund.refund_id or ""))

@@ -23,6 +23,7 @@ from chassis.answers import encoded
 from chassis.link import Link
 from chassis.logs import log
 from chassis.rpc_client import EXCHANGE
+from contracts.errors import OutcomeUnknown
 
 # How often a request may outlive whoever had it in hand.
 MOST = 3
@@ -30,10 +31,8 @@ MOST = 3
 DEATHS, VERB, REASON, PARKED = "shop.deaths", "shop.verb", "shop.reason", "shop.parked"
 # As many are kept; beyond that the oldest go. Each of them costs several lives, or was made by hand.
 MOST_PARKED = 10_000
-
-
-class RequestParked(Exception):
-    """The service died over this request again and again; an operator has it now. It may have had its effect."""
+# When its caller may ask again (seconds): by then what died over it has been started anew.
+ASK_AGAIN = 5
 
 
 def parked_queue(service: str) -> str:
@@ -96,7 +95,9 @@ class Parking:
         self._send(channel, message, ("", parked_queue(self._service)), notes, delivery_mode=2, expiration=None)
         reply_to = message.properties.get("reply_to")
         if reply_to:
-            told = encoded(None, RequestParked(f"{verb} was parked: {reason}."))
+            # Whoever died over it may have done it first: its caller is told to ask again, by the same key.
+            facts = {"retry_after": ASK_AGAIN, "parked": True}
+            told = encoded(None, OutcomeUnknown(f"{verb} was put aside for an operator: {reason}.", facts))
             self._link.publish(
                 told,
                 EXCHANGE,

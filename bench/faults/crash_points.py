@@ -255,15 +255,11 @@ class CrashPoints:
 
 
 def bugs(logs: Path) -> list[str]:
-    """What the gateway calls a bug, as its logs in that folder tell.
-
-    A request over which the service has died four times is parked as poison, and its caller told so by a 500: with so
-    many deaths at once, that happens to innocent ones as well, who then ask again.
-    """
+    """What the gateway calls a bug, as its logs in that folder tell."""
     found = []
     for log in sorted(logs.glob("gateway*.log*")):
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-            if '"event":"bug"' in line and "RequestParked" not in line:
+            if '"event":"bug"' in line:
                 found.append(line[-800:])
     return found
 

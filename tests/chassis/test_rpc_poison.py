@@ -13,12 +13,11 @@ from typing import Any
 import amqp
 import orjson
 import pytest
-from nameko.exceptions import RemoteError
 
 from chassis.parking import MOST, Parking, parked_queue, suspects_queue
 from chassis.places import LINE
 from chassis.rpc_client import EXCHANGE, RpcClient
-from contracts.errors import Unavailable
+from contracts.errors import OutcomeUnknown, Unavailable
 from launcher import parked as parked_command
 from tests.chassis.running import Service, connect, until
 
@@ -57,10 +56,10 @@ def test_a_request_that_kills_is_parked_and_its_neighbours_are_served(client: Rp
         poison = pool.submit(client.call, service.name, "die", ["dying"], None, 60, context)
         for _ in range(MOST + 1):
             again(service)
-        with pytest.raises(RemoteError) as told:
+        with pytest.raises(OutcomeUnknown) as told:
             poison.result(timeout=60)
         assert [each.result(timeout=60) for each in beside] == [f"beside {turn}" for turn in range(4)]
-    assert told.value.exc_type == "RequestParked"
+    assert told.value.facts == {"retry_after": 5, "parked": True}
     assert service.notes.count("began dying") == MOST + 1
     assert client.call(service.name, "one", [1]) == 1
     assert service.alive
