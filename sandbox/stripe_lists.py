@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from sandbox.state import State
@@ -48,7 +49,7 @@ def page(
             param = "ending_before" if backwards else "starting_after"
             raise invalid(f"No such {kind}: '{cursor}'", param, "resource_missing")
     created = asked.get("created")
-    found = state.find(
+    each = state.each(
         kind,
         where,
         before=None if backwards else place,
@@ -56,8 +57,7 @@ def page(
         oldest_first=backwards,
         limit=-1 if created else limit + 1,
     )
-    if created:
-        found = [body for body in found if _within(body["created"], created)]
+    found = list(islice((body for body in each if not created or _within(body["created"], created)), limit + 1))
     has_more = len(found) > limit
     data = found[:limit]
     if backwards:
