@@ -12,7 +12,7 @@ from launcher import ports, programs, readiness, supervision
 from launcher.place import ROOT, Place, environment
 from launcher.problem import Problem
 from launcher.runtime_dir import RuntimeDir
-from launcher.shop import without_keys
+from launcher.shop import Shop, without_keys
 
 # Put together here: no file may hold what looks like a key.
 KEYS = {name: f"not-a-key-{name}" for name in ("STRIPE_API_KEY", "SHIPPO_API_KEY", "SENDGRID_API_KEY")}
@@ -140,3 +140,13 @@ def test_what_the_gateway_misses_is_read_part_by_part() -> None:
     assert readiness.missing({"parts": parts}) == ["cart", "products"]
     assert readiness.missing(None) == []
     assert readiness.missing({"parts": {"broker": {"status": "ok"}}}) == []
+
+
+def test_the_sandbox_and_the_providers_are_told_where_the_gateway_is(tmp_path: Path) -> None:
+    env = {"VAR_DIR": str(tmp_path), "GATEWAY_PORT": "8123", "GATEWAY_HOST": "0.0.0.0"}
+    told = Shop(Place.from_env(env)).process_env("amqp://")
+    assert (told["PUBLIC_URL"], told["WEBHOOK_URL"]) == ("http://127.0.0.1:8123", "http://127.0.0.1:8123")
+    own = {"PUBLIC_URL": "https://shop.example", "WEBHOOK_URL": "http://127.0.0.1:9"}
+    told = Shop(Place.from_env({**env, **own})).process_env("amqp://")
+    assert {name: told[name] for name in own} == own
+    assert without_keys(own) == {}
