@@ -87,7 +87,8 @@ class Places:
         while self._quick and self._fits(self._quick[0]):
             self._begin(self._quick.popleft())
         for waiting in list(self._waiting):
-            if self._fits(waiting):
+            # Beginning one may wait for a worker, and somebody else, meanwhile, has begun or refused the next.
+            if waiting in self._waiting and self._fits(waiting):
                 self._unline(waiting)
                 self._begin(waiting)
 
