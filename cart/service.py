@@ -17,7 +17,6 @@ from cart.audit_books import AuditBooks
 from cart.cancel import Cancellation
 from cart.checkout import Checkout
 from cart.completer import SWEEP, Lane, sweep, sweeper
-from cart.events import StripeEvents
 from cart.mending import Mending
 from cart.outbox import EMAIL, FAILED, HAND, LABEL, RELEASE, SMS, VOID, Outbox
 from cart.providers import PaymentsProvider, SettingsProvider
@@ -25,6 +24,7 @@ from cart.purchase import Purchase
 from cart.refund import Refunds
 from cart.settlement import LEASE, Settlement
 from cart.store import CartStore
+from cart.stripe_events import StripeEvents
 from cart.stripe_lists import StripeLists
 from chassis import deadline
 from chassis.database import StoreProvider
@@ -383,7 +383,7 @@ class CartService:
     def _events(self) -> StripeEvents:
         secret, inbox, refunded = self.settings.stripe_webhook_secret, self._inbox(), self._refunds().looked
         look = self._purchase(self._outbox()).look_now
-        return StripeEvents(inbox, secret, self.store, self.payments, look, refunded, self.products.refresh)
+        return StripeEvents(inbox, secret, self.payments, look, refunded, self.products.refresh)
 
     def _event_lane(self) -> Lane:
         events, allowed = self._events(), self.settings.rpc_timeout + deadline.MARGIN

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import bench.__main__ as benches
-from cart.events import HANDLED
+from cart.stripe_events import HANDLED
 from gateway import api
 from gateway.routing import api as hug_api
 from launcher.commands import USAGE

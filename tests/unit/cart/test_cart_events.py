@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import stripe
 
-from cart.events import HANDLED, TOLERANCE, StripeEvents
 from cart.payments import ACTION, CANCELED, OPEN, SUCCEEDED, Payment
+from cart.stripe_events import HANDLED, TOLERANCE, StripeEvents
 from chassis.database import Database
 from chassis.inbox import Inbox
 from chassis.migrate import migrate
@@ -34,7 +34,6 @@ class Bench:
         self.desk = StripeEvents(
             self.inbox,
             SECRET,
-            SimpleNamespace(order_of_payment=self.orders.get),
             SimpleNamespace(find=self._find),  # type: ignore[arg-type]
             *(self._called(name) for name in ("look", "refunded", "refresh")),
         )
@@ -188,7 +187,7 @@ def test_money_that_no_order_knows_of_is_an_operators(bench: Bench) -> None:
 def test_what_is_not_the_shops_is_left_alone(bench: Bench) -> None:
     assert bench.handle("payment_intent.succeeded", metadata={}) == [("look", "pi_1")]
     assert bench.handle("payment_intent.succeeded") == [("look", "pi_1")]
-    assert bench.handle("charge.refunded", payment_intent="pi_9") == []
+    assert bench.handle("charge.refunded", payment_intent="pi_9") == [("refunded", "pi_9")]
     assert bench.handle("charge.refunded", payment_intent=None) == []
 
 

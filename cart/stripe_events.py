@@ -8,12 +8,11 @@ look anyway.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 import stripe
 
-from cart.order import Order
 from cart.payments import SUCCEEDED, Payments
 from chassis.inbox import Inbox
 from chassis.logs import log
@@ -35,39 +34,29 @@ PRODUCT = frozenset(
 HANDLED = PAYMENT | REFUND | PRODUCT
 
 
-class Orders(Protocol):
-    """Where orders are kept."""
-
-    def order_of_payment(self, payment_id: str) -> Order | None:
-        """The order that a payment is for."""
-
-
 class StripeEvents:
     """What Stripe tells the shop of its own accord.
 
     Args:
         inbox: where events are kept.
         secret: what they are signed with; "" when nobody said.
-        orders: where orders are kept.
         payments: asks Stripe what has become of a payment.
         look: brings the order of a payment to what Stripe says now, by the payment's id; whether there is one.
         refunded: the same for the refunds of a payment.
-        refresh: the same for a product, by its id.
+        refresh: brings a product to what Stripe says now, by its id.
     """
 
     def __init__(
         self,
         inbox: Inbox,
         secret: str,
-        orders: Orders,
         payments: Payments,
         look: Callable[[str], bool],
-        refunded: Callable[[str], Any],
+        refunded: Callable[[str], bool],
         refresh: Callable[[str], Any],
     ) -> None:
         self.inbox = inbox
         self.secret = secret
-        self.orders = orders
         self.payments = payments
         self.look = look
         self.refunded = refunded
@@ -91,7 +80,8 @@ class StripeEvents:
         if kind in PAYMENT:
             self._payment(subject["id"], (subject.get("metadata") or {}).get("order_id"))
         elif kind in REFUND and subject.get("payment_intent"):
-            self._refund(subject["payment_intent"])
+            if not self.refunded(subject["payment_intent"]):
+                log.info("not a refund of the shop's", payment=subject["payment_intent"])
         elif kind in PRODUCT:
             self.refresh(subject["id"] if kind.startswith("product.") else subject["product"])
 
@@ -119,12 +109,6 @@ class StripeEvents:
         elif self.payments.find(payment_id).state == SUCCEEDED:
             # One that was called off, and let go of, is none of these.
             raise NotFound(f"Payment {payment_id} was taken, and no order is paid by it ({order_id}).")
-
-    def _refund(self, payment_id: str) -> None:
-        if self.orders.order_of_payment(payment_id) is None:
-            log.info("not a refund of the shop's", payment=payment_id)
-            return
-        self.refunded(payment_id)
 
 
 def _is_event(event: Any) -> bool:
