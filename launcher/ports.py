@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 HIGHEST = 65535
 # Below every system's range for outgoing connections (Linux starts at 32768), where a port found free can be gone
-# a moment later.
+# a moment later, and one that is given up for a restart can be taken by whoever just tries to connect to it.
+OUTGOING = 32768
 FREE_RANGE = range(10000, 32000)
 
 
@@ -38,6 +39,7 @@ def free_port(avoid: Iterable[int] = ()) -> int:
 
 
 def preferred_or_free(preferred: int, avoid: Iterable[int] = ()) -> int:
-    """`preferred` when it is valid, free and not to be avoided; else some free port."""
+    """`preferred` when it is valid, free, not to be avoided and no connection's; else some free port."""
     avoided = set(avoid)
-    return preferred if preferred not in avoided and is_free(preferred) else free_port(avoided)
+    good = preferred < OUTGOING and preferred not in avoided and is_free(preferred)
+    return preferred if good else free_port(avoided)

@@ -116,9 +116,9 @@ def test_a_payment_under_way_has_the_time_to_finish(tmp_path: Path) -> None:
 
 def test_a_port_that_listens_is_not_free() -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        port = ports.free_port()
+        taken.bind(("127.0.0.1", port))
         taken.listen()
-        port = taken.getsockname()[1]
         assert not ports.is_free(port)
         assert ports.preferred_or_free(port) != port
     assert ports.is_free(port)
@@ -129,6 +129,12 @@ def test_a_port_that_listens_is_not_free() -> None:
 def test_a_port_that_is_none_is_replaced() -> None:
     assert not ports.is_free(65536)
     assert ports.preferred_or_free(65536 + 20000) in ports.FREE_RANGE
+
+
+def test_a_port_that_an_outgoing_connection_could_take_is_replaced() -> None:
+    """A broker that is restarted would find it taken, perhaps by a connection that was trying to reach it."""
+    assert ports.is_free(32768 + 4242)
+    assert ports.preferred_or_free(32768 + 4242) in ports.FREE_RANGE
 
 
 def test_what_the_gateway_misses_is_read_part_by_part() -> None:
