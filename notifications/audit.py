@@ -104,13 +104,13 @@ class MessageAudit:
         ours = {row.provider_id: _kept(row) for row in rows if row.provider_id}
         left = [_kept(row) for row in rows if row.state != State.SENT.value]
         unsent: dict[str, Kept] = {}
-        # The oldest first: so each of two like texts meets a record of its own.
-        for text in reversed(found):
-            for kept in left if text.sid not in ours else []:
-                if _same(text, kept):
-                    unsent[text.sid] = kept
-                    left.remove(kept)
-                    break
+        for text in found:
+            if text.sid in ours:
+                continue
+            same = next((kept for kept in left if _same(text, kept)), None)
+            if same is not None:
+                unsent[text.sid] = same
+                left.remove(same)  # another text in the same words is another message
         return compare_texts(found, ours, unsent, {row.key: _kept(row) for row in keyed}, until)
 
     def _by_sid(self, sids: Iterable[str]) -> dict[str, Kept]:
