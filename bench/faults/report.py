@@ -65,6 +65,7 @@ def markdown(outcome: Outcome, about: dict[str, Any]) -> str:
     """The page."""
     told = document(outcome, about)
     settling, answers = told["settling"], told["answers"]
+    how = "restarted, by `kill -9` and by SIGTERM in turn" if outcome.plan.restarts else "killed with `kill -9`"
     lines = [
         f"# The shop under faults: {about['database']}",
         "",
@@ -80,7 +81,7 @@ def markdown(outcome: Outcome, about: dict[str, Any]) -> str:
         "|---|---|",
         f"| checkouts | {told['checkouts']} in {told['seconds']:.0f} s, {told['checkouts_per_second']} a second |",
         f"| orders at the end | {_counts(told['orders'])} |",
-        f"| killed with `kill -9` | {_counts(told['killed'])} |",
+        f"| {how} | {_counts(told['killed'])} |",
         f"| troubles of providers | {_counts(told['troubles'])} |",
         f"| definitive answers | {answers['definitive']}, of them {answers['after_a_repetition']} only after a"
         f" repetition, {answers['replayed']} given again |",

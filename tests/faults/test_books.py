@@ -1,0 +1,190 @@
+"""The books and the storm, without a shop: each rule sees what breaks it, and nothing else; a seed tells its storm."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bench.faults import books, storm
+from bench.faults.books import Books
+from bench.faults.catalogue import Article, Catalogue
+from bench.faults.journal import BUY, CANCEL, CHECKOUT, PAY, REFUND, SHIPPING, Journal, Lost, Sight, Unlike, told
+from bench.faults.records import Records
+from bench.faults.settling import Settled
+
+SKU, SHELF = "sku_1", 10
+
+
+def order(order_id: str, status: str, **changes: Any) -> dict[str, Any]:
+    """An order of two pieces, in its public form."""
+    return {
+        "id": order_id,
+        "object": "order",
+        "status": status,
+        "amount": 900,
+        "currency": "usd",
+        "amount_returned": None,
+        "charge": None,
+        "selected_shipping_method": "rate_1",
+        "shipping": {"tracking_number": None},
+        "items": [{"type": "sku", "parent": SKU, "quantity": 2}],
+        **changes,
+    }
+
+
+def sight(what: str, cart: str, asked: dict[str, Any], status: int, answer: Any, key: str = "") -> Sight:
+    return Sight(0.0, 1, what, cart, key or f"{what} {cart}", asked, status, answer, 1, False)
+
+
+def right() -> Books:
+    """Everything as it must be: or_a is paid, or_b declined and open, or_c paid and given back, or_d canceled."""
+    records, journal = Records(), Journal()
+    numbers = itertools.count(1)
+    for order_id, status in (("or_a", "paid"), ("or_b", "created"), ("or_c", "returned"), ("or_d", "canceled")):
+        cart, paid = f"cart of {order_id}", status in books.PAID
+        number = f"9205{next(numbers)}" if paid else None
+        made = order(order_id, status, shipping={"tracking_number": number})
+        inner = {"id": order_id, "status": status, "cart_id": cart, "stock_key": None}
+        if paid:
+            made["charge"] = f"ch_{order_id}"
+            made["amount_returned"] = 900 if status == "returned" else None
+            charge = {"id": f"ch_{order_id}", "paid": True, "amount": 900, "currency": "usd"}
+            records.charges[order_id] = [{**charge, "amount_refunded": made["amount_returned"] or 0}]
+            records.labels[order_id] = [{"status": "SUCCESS", "tracking_number": number, "label_url": "http://label"}]
+            records.emails[order_id], records.sms[order_id] = [{"subject": "paid"}], [{"body": "paid"}]
+            records.messages[f"{order_id}:email"] = {"uncertain": 0}
+            done = {"state": "done", "tries": 1, "error": None}
+            records.owed += [{"order_id": order_id, "kind": kind, **done} for kind in ("label", "email", "sms")]
+            inner["stock_key"] = f"{order_id}:1:stock" if status == "paid" else None
+            state = "held" if status == "paid" else "released"
+            records.holds.append({"key": f"{order_id}:1:stock", "state": state})
+        records.orders[order_id], records.inner[order_id] = made, inner
+        journal.sights.append(sight(BUY, cart, {"sku": SKU, "quality": 2}, 200, []))
+        placed = {**told(made), "status": "created", "charge": None, "amount_returned": None}
+        journal.sights.append(sight(CHECKOUT, cart, {}, 201, placed))
+    messages = {"email": {"status code": "202"}, "sms": {"status code": "201"}}
+    for order_id in ("or_a", "or_c"):
+        paid_answer = {**told(records.orders[order_id]), "status": "paid", "notifications": messages}
+        asked = {"order_id": order_id}
+        journal.sights.append(
+            sight(PAY, f"cart of {order_id}", asked, 200, {**paid_answer, "label_url": "http://label"})
+        )
+    journal.sights += [
+        sight(
+            SHIPPING, "cart of or_a", {"order_id": "or_a", "shipping_id": "rate_1"}, 200, told(order("or_a", "created"))
+        ),
+        sight(PAY, "cart of or_b", {"order_id": "or_b"}, 402, {"decline_code": "generic_decline"}),
+        sight(REFUND, "cart of or_c", {"order_id": "or_c"}, 200, told(records.orders["or_c"])),
+        sight(CANCEL, "cart of or_d", {"order_id": "or_d"}, 200, told(records.orders["or_d"])),
+    ]
+    records.left[SKU] = SHELF - 2
+    return Books(records, journal, Catalogue([Article("prod_1", SKU, 450, SHELF)], []))
+
+
+def test_what_is_right_breaks_no_rule() -> None:
+    assert books.check(right()) == []
+
+
+Change = Callable[[Records, Journal], Any]
+
+WRONG: dict[str, tuple[str, Change]] = {
+    "charged twice": (books.ONE_CHARGE, lambda r, j: r.charges["or_a"].append({**r.charges["or_a"][0], "id": "ch_2"})),
+    "paid and not charged": (books.ONE_CHARGE, lambda r, j: r.charges.pop("or_a")),
+    "charged too much": (books.ONE_CHARGE, lambda r, j: r.charges["or_a"][0].update(amount=901)),
+    "another charge than is known": (books.ONE_CHARGE, lambda r, j: r.charges["or_a"][0].update(id="ch_other")),
+    "charged and not paid": (books.NO_CHARGE, lambda r, j: r.charges.update(or_b=r.charges["or_a"])),
+    "charged for nothing": (books.NO_CHARGE, lambda r, j: r.charges.update({"": r.charges["or_a"]})),
+    "given back and not noted": (books.REFUNDS, lambda r, j: r.charges["or_a"][0].update(amount_refunded=5)),
+    "noted and not given back": (books.REFUNDS, lambda r, j: r.charges["or_c"][0].update(amount_refunded=0)),
+    "returned in part": (books.REFUNDS, lambda r, j: r.orders["or_a"].update(status="returned")),
+    "stock lost": (books.STOCK, lambda r, j: r.left.update({SKU: SHELF - 3})),
+    "stock sold twice": (books.STOCK, lambda r, j: r.left.update({SKU: SHELF - 1})),
+    "stock below nothing": (books.STOCK, lambda r, j: r.left.update({SKU: -2})),
+    "no label": (books.ONE_LABEL, lambda r, j: r.labels.pop("or_a")),
+    "two labels": (books.ONE_LABEL, lambda r, j: r.labels["or_a"].append(r.labels["or_a"][0])),
+    "another label than is known": (books.ONE_LABEL, lambda r, j: r.labels["or_a"][0].update(tracking_number="1")),
+    "a label for nothing": (books.ONE_LABEL, lambda r, j: r.labels.update(or_b=r.labels["or_a"])),
+    "no email": (books.EMAIL, lambda r, j: r.emails.pop("or_c")),
+    "two emails": (books.EMAIL, lambda r, j: r.emails["or_a"].append({})),
+    "an email for nothing": (books.EMAIL, lambda r, j: r.emails.update(or_b=[{}])),
+    "no SMS": (books.ONE_SMS, lambda r, j: r.sms.pop("or_a")),
+    "two SMS": (books.ONE_SMS, lambda r, j: r.sms["or_a"].append({})),
+    "still being paid": (books.STUCK, lambda r, j: r.inner["or_b"].update(status="paying")),
+    "a label still owed": (books.STUCK, lambda r, j: r.owed[0].update(state="owed")),
+    "a label given up": (books.STUCK, lambda r, j: r.owed[0].update(state="failed")),
+    "stock held for nobody": (books.STUCK, lambda r, j: r.holds[1].update(state="held")),
+    "not in the list": (books.STUCK, lambda r, j: r.orders.pop("or_b")),
+    "an order that was answered and is not there": (
+        books.TRUE,
+        lambda r, j: (r.orders.pop("or_b"), r.inner.pop("or_b")),
+    ),
+    "more ordered than was put in": (books.TRUE, lambda r, j: j.sights.pop(0)),
+    "another way to ship": (books.TRUE, lambda r, j: r.orders["or_a"].update(selected_shipping_method="rate_2")),
+    "a payment that was answered and is not there": (
+        books.TRUE,
+        lambda r, j: r.orders["or_a"].update(status="created"),
+    ),
+    "a cancellation that was answered and is not there": (
+        books.TRUE,
+        lambda r, j: r.orders["or_d"].update(status="created"),
+    ),
+    "a refund that was answered and is not there": (
+        books.TRUE,
+        lambda r, j: r.orders["or_c"].update(amount_returned=5, status="paid"),
+    ),
+    "an SMS that was spoken of and is not there": (books.TRUE, lambda r, j: r.sms.pop("or_a")),
+    "refused, and paid": (books.REFUSED, lambda r, j: r.orders["or_b"].update(status="paid")),
+    "two orders of one checkout": (
+        books.ONE_ORDER,
+        lambda r, j: r.inner.update(or_e={**r.inner["or_b"], "id": "or_e"}),
+    ),
+    "two answers under one key": (
+        books.SAME_ANSWER,
+        lambda r, j: j.unlike.append(Unlike(BUY, "key", "200 []", "200 [1]")),
+    ),
+    "a bug": (books.NO_BUG, lambda r, j: j.bugs.append("POST /api/cart/")),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_is_wrong_is_found(wrong: str) -> None:
+    found = right()
+    rule, change = WRONG[wrong]
+    change(found.records, found.journal)
+    assert rule in {violation.rule for violation in books.check(found)}
+
+
+def test_an_email_whose_outcome_was_unknown_may_come_twice() -> None:
+    found = right()
+    found.records.emails["or_a"].append({})
+    found.records.messages["or_a:email"]["uncertain"] = 1
+    assert books.check(found) == []
+
+
+def test_an_order_whose_payment_was_never_answered_may_be_paid_or_not() -> None:
+    found = right()
+    found.journal.lost.append(Lost(1, PAY, "cart of or_b", "key", {"order_id": "or_b"}, "walked away"))
+    found.records.orders["or_b"].update(status="paid")
+    assert books.REFUSED not in {violation.rule for violation in books.check(found)}
+
+
+def test_a_seed_tells_its_storm() -> None:
+    events = [list(itertools.islice(storm.schedule(seed), 300)) for seed in (1, 1, 2)]
+    assert events[0] == events[1] != events[2]
+    assert {event.target for event in events[0] if event.kind == "kill"} == set(storm.PARTS)
+    assert {event.target for event in events[0] if event.kind == "trouble"} == set(storm.PROVIDERS)
+    assert {event.trouble for event in events[0] if event.kind == "trouble"} == set(storm.TROUBLES)
+    assert 1.5 < sum(event.after for event in events[0]) / len(events[0]) < 4.5
+
+
+def test_how_long_it_took_is_told_by_its_slowest() -> None:
+    settled = Settled([float(seconds) for seconds in range(1, 101)])
+    assert (settled.percentile(50), settled.percentile(95), settled.percentile(100)) == (50, 95, 100)
+    assert settled.within(10) == 10
+    assert not settled.in_time
+    assert Settled([1.0] * 19 + [29.0]).in_time
+    assert not Settled([1.0] * 18 + [11.0] * 2).in_time
+    assert not Settled([1.0] * 99 + [31.0]).in_time
