@@ -54,18 +54,18 @@ class AuditBooks(OwedThings):
         with self._database.read() as connection:
             return set(connection.execute(query).scalars())
 
-    def owe_missing(self, order_id: str, wanted: Mapping[str, str], statuses: Collection[str] | None) -> list[str]:
+    def owe_missing(self, order_id: str, wanted: Mapping[str, str], statuses: Collection[str]) -> list[str]:
         """Owe what an order lacks; the kinds that it lacked.
 
         Args:
             wanted: kind -> key.
-            statuses: those in which the order has a right to it; None for any.
+            statuses: those in which the order has a right to it.
 
         Raises NotFound, Conflict (it is in another status by now).
         """
         with self._database.write() as connection:
             order = read_order(found(connection, order_id, lock=True))
-            if statuses is not None and order.status not in statuses:
+            if order.status not in statuses:
                 raise Conflict(f"Order {order_id} is {order.status} by now.")
             known = set(connection.execute(sa.select(owed.c.key).where(owed.c.order_id == order_id)).scalars())
             missing = {kind: key for kind, key in wanted.items() if key not in known}

@@ -6,11 +6,12 @@ None of them takes money or gives any back. What is taken up was taken, or given
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from cart.audit_books import AuditBooks
 from cart.order import CANCELED, CANCELING, CREATED, FULFILLED, PAID, Order
-from cart.outbox import DELIVERIES, LABEL, RELEASE, Outbox
+from cart.outbox import DELIVERIES, LABEL, Outbox
 from cart.payments import CANCELED as CALLED_OFF
 from cart.payments import SUCCEEDED
 from cart.purchase import Purchase
@@ -127,13 +128,10 @@ class Mending:
 
     def _give_back(self, fix: dict[str, Any]) -> str:
         key = str(fix.get("key"))
-        try:
+        with suppress(NotFound):
             order = self._store.order(order_of(key))
-        except NotFound:
-            self._outbox.products.release(key)
-            return f"{key} is given back"
-        if holds(order, key):
-            raise Conflict(f"Order {order.id} is {order.status} by now, and holds it.")
-        self._books.owe_missing(order.id, {RELEASE: key}, None)
-        self._outbox.deliver(key)
-        return f"{key}: {'given back' if self._store.owed(key=key)[0]['state'] == 'done' else 'owed'}"
+            if holds(order, key):
+                raise Conflict(f"Order {order.id} is {order.status} by now, and holds it.")
+        # At once and not by the outbox: it may have done so before, on a shelf that was since put back from a backup.
+        self._outbox.products.release(key)
+        return f"{key} is given back"

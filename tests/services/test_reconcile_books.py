@@ -93,7 +93,6 @@ def test_what_a_paid_order_lacks_is_owed_once(database: Opens) -> None:
         books.owe_missing("or_2", {"label": "or_2:label"}, (PAID,))
     with pytest.raises(NotFound):
         books.owe_missing("or_3", wanted, (PAID,))
-    assert books.owe_missing("or_2", {"release": "or_2:1:stock"}, None) == ["release"]
 
 
 def test_our_refunds_come_page_by_page(database: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
