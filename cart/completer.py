@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,24 +93,25 @@ def sweep(lanes: list[Lane], stopping: Callable[[], bool], lasts: float = SWEEP_
     next_look = 0.0
     while True:
         now = time.monotonic()
+        looks = now >= next_look
         if now >= end or stopping():
+            end = now
             for lane in lanes:
                 lane.found.clear()
-        elif now >= next_look:
+        elif looks:
             next_look = now + LOOK
             end = end if _look(lanes, now) else now
         for lane in lanes:
             lane.take_up(finished)
         if not any(lane.busy for lane in lanes):
-            return
-        try:
-            lane, key = finished.get(timeout=LOOK)
-        except queue.Empty:
+            if looks or now >= end:
+                return
+            next_look = now  # everything that was found is done, and there may be more
             continue
-        lane.busy.discard(key)
-        lane.rested[key] = time.monotonic() + REST
-        if not lane.found:
-            next_look = min(next_look, now + LOOK / 5)  # there may be more of it
+        with suppress(queue.Empty):
+            lane, key = finished.get(timeout=LOOK)
+            lane.busy.discard(key)
+            lane.rested[key] = time.monotonic() + REST
 
 
 def _look(lanes: list[Lane], now: float) -> bool:

@@ -134,14 +134,17 @@ class Refunds:
             )
         except Refused as error:
             row["error"] = error.detail
-            return self._known(row)  # refused, perhaps, because it was given before
+            return None
 
     def _known(self, row: dict[str, Any]) -> Refund | None:
         told = self.payments.refunds(row["payment"])
         return next((refund for refund in told if refund.refund_id == row["id"]), None)
 
     def _refused(self, row: dict[str, Any]) -> ShopError:
-        """What to say of a refund that the provider refuses; what it knows, and we did not, is taken up."""
+        """What to say of a refund that the provider refuses; what it knows, and we did not, is taken up.
+
+        Raises ClaimLost when it knows of this one: it was given before, and is done.
+        """
         self._take_up(row["order_id"], self.payments.refunds(row["payment"]))
         self.store.fail_refund(row, row["error"])
         order, left = self.store.left_of(row["order_id"])

@@ -310,3 +310,29 @@ def test_what_an_operator_reads_can_be_sent(store: CartStore) -> None:
     # Stricter than Python's own json: a name must be a str, and nothing like one.
     assert {row["step"] for row in orjson.loads(orjson.dumps(store.steps("or_1")))} == {"claim", "stock"}
     assert [row["kind"] for row in orjson.loads(orjson.dumps(store.owed(key="or_1:sms")))] == ["sms"]
+
+
+def test_one_of_many_carries_a_refund_out(database: Callable[[str], Database], clock: Clock) -> None:
+    first, second = copy_of(database("cart"), clock), copy_of(database("cart"), clock)
+    paid = order(livemode=False, currency="usd", returns={"data": []})
+    paid.document["amount"] = 100
+    paid.status, paid.payment = PAID, "pi_1"
+    first.place(paid, "k1")
+    results = at_once(8, lambda index: (first, second)[index % 2].ask_refund("or_1", 60, f"r{index}", 1000.0))
+    assert [type(result) for result in results if not isinstance(result, tuple)] == [InvalidRequest] * 7
+    [(row, mine)] = [result for result in results if isinstance(result, tuple)]
+    assert mine
+    assert second.ask_refund("or_1", 60, row["key"], 1000.0)[0]["id"] == row["id"]
+    assert second.claim_refund(row["id"], 1000.0) is None
+    with pytest.raises(InvalidRequest):
+        second.ask_refund("or_1", 41, "r9", 1000.0)
+    first.let_refund_go(row, 20.0)
+    assert second.stalled_refunds() == []
+    assert second.claim_refund(row["id"], 1000.0, hurry=False) is None  # its time has not come
+    taken = [found for found in at_once(8, lambda _: second.claim_refund(row["id"], 1000.0)) if found is not None]
+    assert len(taken) == 1
+    with pytest.raises(ClaimLost):
+        first.fail_refund(row, "late")
+    clock.now += GONE + 1
+    assert first.stalled_refunds() == [row["id"]]
+    assert first.claim_refund(row["id"], 1000.0, hurry=False) is not None

@@ -163,3 +163,27 @@ def test_paying_what_is_being_canceled_waits_and_begins_nothing(shop: Shop, monk
         shop.pay()
     assert (shop.order.status, shop.order.attempt) == (CANCELING, 0)
     assert shop.order.public()["status"] == CREATED
+
+
+def test_what_is_being_canceled_is_not_paid_though_nobody_is_at_it_just_now(shop: Shop, monkeypatch: Any) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    shop.bank.down = True
+    with pytest.raises(OutcomeUnknown):
+        shop.cancellation.cancel("or_1", "cart_1")
+    shop.bank.down = False
+    monkeypatch.setattr(purchase, "PATIENCE", 0)
+    with pytest.raises(Conflict, match="being canceled"):
+        shop.pay()
+    assert shop.cancellation.cancel("or_1", "cart_1").status == CANCELED
+
+
+def test_what_a_killed_payer_left_before_the_money_is_undone_and_canceled(shop: Shop, monkeypatch: Any) -> None:
+    monkeypatch.setattr(shop.bank, "method", Killed.at())
+    with pytest.raises(Killed):
+        shop.pay()
+    monkeypatch.undo()
+    shop.dies()
+    assert shop.cancellation.cancel("or_1", "cart_1").status == CANCELED
+    assert (shop.shelf.left, shop.bank.payments["pi_1"]["state"]) == (10, "canceled")

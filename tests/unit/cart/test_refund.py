@@ -194,6 +194,17 @@ def test_a_refund_that_the_provider_refuses_says_what_is_left(shop: Shop) -> Non
         shop.refunds.refund("or_1", None, "k1")  # that one has failed, and stays so
 
 
+def test_a_refusal_of_what_was_given_before_is_none(shop: Shop, monkeypatch: Any) -> None:
+    shop.pay()
+
+    def gives_and_refuses(payment_id: str, amount: int, refund_id: str, *_: Any) -> Any:
+        shop.bank.give_back(payment_id, amount, refund_id)
+        raise Refused("It has already been refunded.")
+
+    monkeypatch.setattr(shop.bank, "refund", gives_and_refuses)
+    assert shop.refunds.refund("or_1", None, "k1").status == RETURNED
+
+
 def test_a_refund_that_fails_later_is_taken_back(shop: Shop) -> None:
     shop.pay()
     shop.refunds.refund("or_1", 100, "k1")
