@@ -215,6 +215,16 @@ class Orders(Store):
             return connection.execute(sa.select(cursors.c.seen).where(cursors.c.name == name)).scalar() or 0
 
     @once_more
+    def read_until(self, name: str, seen: int) -> None:
+        """Note how far `name` was read; never further back than it was."""
+        with self._database.write() as connection:
+            known = connection.execute(sa.select(cursors.c.seen).where(cursors.c.name == name)).scalar()
+            if known is None:
+                connection.execute(sa.insert(cursors).values(name=name, seen=seen))
+            here = sa.update(cursors).where(cursors.c.name == name, cursors.c.seen < seen)
+            connection.execute(here.values(seen=seen))
+
+    @once_more
     def follow(self, name: str, after: int, seen: int, moved: Sequence[str]) -> list[str]:
         """Note in one transaction that `name` was read from `after` to `seen`, and that shipments are on their way.
 

@@ -81,6 +81,12 @@ class RefundRows(Store):
         with self._database.read() as connection:
             return [plain(row) for row in self._refunds_of(connection, order_id)]
 
+    def known_refunds(self, provider_ids: Sequence[str]) -> dict[str, bool]:
+        """Those of the provider's refunds that are known here, and whether each is given back for all we know."""
+        with self._database.read() as connection:
+            query = sa.select(refunds.c.provider_id, refunds.c.state).where(refunds.c.provider_id.in_(provider_ids))
+            return {row.provider_id: row.state == DONE for row in connection.execute(query)}
+
     def claim_refund(self, refund_id: str, lease: float, hurry: bool = True) -> dict[str, Any] | None:
         """Claim a refund that is still asked for; None when it has ended, or somebody is at work on it.
 

@@ -11,7 +11,7 @@ from nameko.exceptions import RemoteError
 from nameko.timer import timer
 
 from cart import order as orders
-from cart import parcels
+from cart import parcels, refund_watch
 from cart.audit import OrderAudit
 from cart.audit_books import AuditBooks
 from cart.cancel import Cancellation
@@ -345,6 +345,15 @@ class CartService:
             parcels.Parcels(self.store, self.shipping).follow()
         except (ShopError, RemoteError) as error:
             log.warning("parcels not followed", error=f"{type(error).__name__}: {error}")
+
+    @timer(interval=refund_watch.EVERY)
+    def follow_refunds(self) -> None:
+        """Take up what was given back elsewhere, and nobody told us of."""
+        self._limit(self.settings.rpc_timeout)
+        try:
+            refund_watch.RefundWatch(self._refunds(), StripeLists(self.payments)).follow()
+        except (ShopError, RemoteError) as error:
+            log.warning("refunds not followed", error=f"{type(error).__name__}: {error}")
 
     @timer(interval=3600)
     def forget(self) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from cart import settlement
-from cart.order import PAID, RETURNED
+from cart.order import PAID, PAYING, RETURNED
+from cart.reconcile import Refunded
+from cart.refund_watch import OVERLAP, RefundWatch
 from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Refused, Unavailable
 from tests.unit.cart.till import Killed, Shop, migrated, shop
 
@@ -262,3 +264,62 @@ def test_a_carrier_that_takes_its_time_is_asked_again(shop: Shop) -> None:
     shop.now += 10
     shop.deliver()
     assert shop.store.owed(state="owed") == []
+
+
+class Listed:
+    """The provider's list of refunds, a page of one each."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.asked: list[tuple[str | None, float]] = []
+
+    def refunds(self, after: str | None, since: float) -> tuple[list[Refunded], str | None]:
+        self.asked.append((after, since))
+        self.shop.bank._answers()
+        at = int(after or 0)
+        page = [
+            Refunded(refund.id, payment, refund.amount, "failed" if refund.failed else "succeeded")
+            for payment, refund in self.shop.bank.returned[at : at + 1]
+        ]
+        return page, str(at + 1) if at + 1 < len(self.shop.bank.returned) else None
+
+
+def test_a_refund_made_elsewhere_is_found_though_nobody_told(shop: Shop, monkeypatch: Any) -> None:
+    shop.pay()
+    shop.refunds.refund("or_1", 100, "k1")
+    shop.bank.give_back("pi_1", 50)
+    shop.bank.payments["pi_other"] = {"amount": 10}
+    shop.bank.give_back("pi_other", 10)
+    lists = Listed(shop)
+    watch = RefundWatch(shop.refunds, lists)
+    shop.bank.down = True
+    with pytest.raises(OutcomeUnknown):
+        watch.follow()
+    shop.bank.down = False
+    shop.now += 3600
+    lists.asked.clear()
+    watch.follow()
+    assert shop.order.document["amount_returned"] == 150
+    assert len(lists.asked) == 3
+    looked: list[str] = []
+    monkeypatch.setattr(shop.refunds, "looked", looked.append)
+    shop.now += 60
+    lists.asked.clear()
+    watch.follow()
+    assert looked == ["pi_other"]  # nobody's; what is known is not asked about again
+    assert lists.asked[0] == (None, shop.now - 60 - OVERLAP)
+
+
+def test_what_could_not_be_taken_up_is_looked_for_again(shop: Shop) -> None:
+    shop.pay()
+    watch = RefundWatch(shop.refunds, Listed(shop))
+    watch.follow()
+    seen = shop.store.cursor("refunds")
+    shop.store.update("or_1", None, lambda order: setattr(order, "status", PAYING))
+    shop.bank.give_back("pi_1", 50)
+    shop.now += 60
+    watch.follow()
+    assert shop.store.cursor("refunds") == seen
+    shop.store.update("or_1", None, lambda order: setattr(order, "status", PAID))
+    watch.follow()
+    assert (shop.order.document["amount_returned"], shop.store.cursor("refunds")) == (50, seen + 60)

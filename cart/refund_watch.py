@@ -1,0 +1,68 @@
+"""Watching for refunds that were made elsewhere, as in Stripe's dashboard, in case nobody told us of them.
+
+Stripe tells by an event. One that is lost is made up for here: every copy asks now and then for the list of what was
+given back lately, and what it does not know is taken up.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from cart.reconcile import Refunded
+from cart.refund import Refunds
+from chassis.logs import log
+from contracts.errors import ShopError
+
+# How often the list is asked for (seconds), how much longer ago than the last time, and how many pages of it at once.
+EVERY = 60.0
+OVERLAP = 900.0
+PAGES = 20
+
+CURSOR = "refunds"
+
+
+class Lists(Protocol):
+    """What the provider has."""
+
+    def refunds(self, after: str | None, since: float) -> tuple[list[Refunded], str | None]:
+        """A page of the refunds made since then, and where the next one begins."""
+
+
+class RefundWatch:
+    """Takes up what was given back elsewhere.
+
+    Args:
+        refunds: whose store and clock these are, too.
+        lists: the provider's list of refunds.
+    """
+
+    def __init__(self, refunds: Refunds, lists: Lists) -> None:
+        self.refunds = refunds
+        self.store = refunds.store
+        self.lists = lists
+
+    def follow(self) -> None:
+        """Take up what is new. Raises as the list does; it is then asked for later, from the same time on."""
+        began = int(self.refunds.clock())
+        seen = self.store.cursor(CURSOR) or began
+        new, whole = self._new(seen - OVERLAP)
+        for payment in sorted(new):
+            try:
+                self.refunds.looked(payment)
+            except ShopError as error:
+                log.warning("refund not taken up", payment=payment, error=f"{type(error).__name__}: {error}")
+                whole = False
+        if whole:
+            self.store.read_until(CURSOR, began)
+
+    def _new(self, since: float) -> tuple[set[str], bool]:
+        """The payments with refunds that are not known as they stand, and whether that is all of them."""
+        new: set[str] = set()
+        after = None
+        for _ in range(PAGES):
+            page, after = self.lists.refunds(after, since)
+            known: dict[str, Any] = self.store.known_refunds([refund.id for refund in page])
+            new |= {refund.payment for refund in page if known.get(refund.id) != refund.stands}
+            if after is None:
+                return new, True
+        return new, False
