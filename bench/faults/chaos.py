@@ -66,7 +66,7 @@ class Outcome:
         settled: how long interrupted orders took.
         killed, troubles: what was done to the shop, and how often.
         lulls: how many were measured.
-        seconds: how long the shoppers were at it.
+        seconds: how long the shoppers were at it; cpu: what they, all of them together, took of one core (seconds).
         orders: status -> orders.
         strangers: after restarts of the broker, what else did not stay the same process.
         timeline: [seconds since the beginning, what went wrong or was measured].
@@ -80,6 +80,7 @@ class Outcome:
     troubles: dict[str, int] = field(default_factory=dict)
     lulls: int = 0
     seconds: float = 0.0
+    cpu: float = 0.0
     orders: dict[str, int] = field(default_factory=dict)
     strangers: list[str] = field(default_factory=list)
     timeline: list[tuple[float, str]] = field(default_factory=list)
@@ -118,7 +119,7 @@ async def run(plan: Plan, shop: Shop, databases: Databases, progress: Progress |
         if plan.mean_gap:
             await weather.shuffle_webhooks(plan.seed)
         pids = await asyncio.to_thread(_pids, shop)
-        began = time.time()
+        began, cpu = time.time(), time.process_time()
         watching = asyncio.create_task(_watch(outcome, progress))
         storming = asyncio.create_task(_storm(plan, weather, databases, outcome))
         try:
@@ -128,7 +129,7 @@ async def run(plan: Plan, shop: Shop, databases: Databases, progress: Progress |
             watching.cancel()
             await asyncio.gather(storming, watching, return_exceptions=True)
             await weather.calm()
-        outcome.seconds = time.time() - began
+        outcome.seconds, outcome.cpu = time.time() - began, time.process_time() - cpu
         await settle(databases, outcome.journal, weather.last, outcome.settled)
         await asyncio.to_thread(shop.wait_ready, STARTING)
         await settle(databases, outcome.journal, time.time(), Settled(), LAST_PATIENCE)

@@ -38,6 +38,7 @@ def document(outcome: Outcome, about: dict[str, Any]) -> dict[str, Any]:
         "checkouts": journal.placed,
         "seconds": round(outcome.seconds, 1),
         "checkouts_per_second": round(outcome.rate, 2),
+        "cpu_seconds_of_the_shoppers": round(outcome.cpu, 1),
         "orders": dict(sorted(outcome.orders.items())),
         "killed": dict(sorted(outcome.killed.items())),
         "troubles": dict(sorted(outcome.troubles.items())),
