@@ -30,7 +30,7 @@ def test_no_point_has_two_homes() -> None:
     assert len(set(files)) == len(files)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_every_death_comes_to_its_right_end(twins: Shop, front: Front) -> None:
     databases = Databases(None, str(twins.place.var_dir))
     folder = Path(twins.place.env["CRASH_POINTS"])
