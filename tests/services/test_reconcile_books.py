@@ -342,13 +342,13 @@ def test_texts_are_compared_both_ways(database: Opens) -> None:
     other = "or_9999999999abcdef01234567"
     listed = [
         text("SM9", "Young", created=LONG_AGO + 20),
+        text("SM1", "Hello"),
         text("SM8", "Hello"),
         text("SM4", "Hello"),
         text("SM7", f"Your order {other} is paid."),
         text("SM6", f"Your order {ORDER} is paid."),
         text("SM5", "Sent from a trial account - Trial"),
         text("SM3", f"Your order {ORDER} is paid."),
-        text("SM1"),
     ]
     audit = audit_of(store, *listed)
     page = audit.page("texts", None, 0.0, LONG_AGO + 10, None)

@@ -10,7 +10,7 @@ from cart.audit_books import AuditBooks
 from cart.mending import Mending
 from cart.order import CANCELED, CANCELING, CONFIRMING, CREATED, PAID, RETURNED
 from cart.payments import OPEN
-from contracts.errors import Conflict, InvalidRequest, NotFound, Refused
+from contracts.errors import Conflict, InvalidRequest, NotFound, PaymentActionRequired, Refused
 from tests.unit.cart.till import Shop, migrated, shop
 
 __all__ = ["migrated", "shop"]
@@ -47,7 +47,7 @@ def test_an_order_that_never_heard_of_its_payment_is_paid_by_it(shop: Shop) -> N
 
 def test_an_order_that_was_declined_is_paid_by_the_same_payment(shop: Shop) -> None:
     shop.bank.mood = "ask"
-    with pytest.raises(Exception, match="confirm"):
+    with pytest.raises(PaymentActionRequired):
         shop.pay()
     assert shop.order.status == CONFIRMING
     shop.bank.take(shop.order.payment or "")
@@ -79,9 +79,13 @@ def test_what_stands_still_is_taken_up(shop: Shop) -> None:
     shop.settlement.claim("or_1", None)
     shop.now += 1000
     assert mend(shop, "finish") == "the order is created; its payment was undone"
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    payment = shop.order.payment
     shop.settlement.claim("or_1", None, to=CANCELING)
     shop.now += 1000
-    mend(shop, "finish")
+    mend(shop, "finish", payment=payment)
     assert shop.order.status == CANCELED
 
 
