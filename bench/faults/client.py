@@ -126,7 +126,7 @@ class Client:
         replayed = seen.headers.get("Idempotent-Replayed") == "true"
         answer = told(seen.body)
         sight = Sight(time.time(), self._shopper, what, self.cart_id, key, asked, seen.status, answer, sent, replayed)
-        self._journal.sights.append(sight)
+        self._journal.see(sight)
         if again and seen.kept:
             second, _ = await self._until_definitive("POST", path, text, headers, patience)
             same = (second.status, second.text) == (seen.status, seen.text)

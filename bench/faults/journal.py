@@ -74,6 +74,7 @@ class Journal:
         bugs: every 500, with what it answered to.
         answered: PaymentIntent -> (Unix seconds, "succeed" or "fail"), as shoppers answered their bank.
         heard: how often each passing trouble was met (``503``, ``ServerDisconnectedError``, …).
+        placed: how many orders shoppers know of.
     """
 
     sights: list[Sight] = field(default_factory=list)
@@ -82,15 +83,17 @@ class Journal:
     bugs: list[str] = field(default_factory=list)
     answered: dict[str, tuple[float, str]] = field(default_factory=dict)
     heard: Counter[str] = field(default_factory=Counter)
+    placed: int = 0
+
+    def see(self, sight: Sight) -> None:
+        """Note an answer."""
+        self.sights.append(sight)
+        if sight.what == CHECKOUT and sight.good:
+            self.placed += 1
 
     def of(self, what: str, good: bool | None = None) -> list[Sight]:
         """The answers to requests of one kind; only those that were 2xx, or only those that were not."""
         return [sight for sight in self.sights if sight.what == what and good in (None, sight.good)]
-
-    @property
-    def placed(self) -> int:
-        """How many orders shoppers know of."""
-        return sum(1 for sight in self.sights if sight.what == CHECKOUT and sight.good)
 
 
 def told(answer: Any) -> Any:
