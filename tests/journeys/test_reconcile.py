@@ -249,6 +249,7 @@ def test_a_provider_that_gives_no_list_is_trouble_and_no_agreement(books: Books)
 
 
 def test_what_was_given_up_is_listed_and_replayed(books: Books) -> None:
+    assert books.operate(GIVEN_UP, "replay", "--all")[0] == 0  # what other journeys have left
     order, key = books.paid(), ""
     for kind in ("email", "sms"):
         key = f"{order['id']}:{kind}"
