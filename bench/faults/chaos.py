@@ -133,6 +133,7 @@ async def run(plan: Plan, shop: Shop, databases: Databases, progress: Progress |
         await settle(databases, outcome.journal, weather.last, outcome.settled)
         await asyncio.to_thread(shop.wait_ready, STARTING)
         await settle(databases, outcome.journal, time.time(), Settled(), LAST_PATIENCE)
+        await weather.leave_webhooks()
         if plan.restarts:
             now = await asyncio.to_thread(_pids, shop)
             outcome.strangers = [part for part in pids if pids[part] != now[part]]

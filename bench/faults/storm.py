@@ -108,6 +108,11 @@ class Storm:
         for provider in PROVIDERS:
             await self._ask("PUT", f"webhooks/{provider}", {**WEBHOOKS, "seed": seed})
 
+    async def leave_webhooks(self) -> None:
+        """From now on every webhook comes, once and in its turn."""
+        for provider in PROVIDERS:
+            await self._ask("DELETE", f"webhooks/{provider}")
+
     async def calm(self) -> None:
         """End every trouble of the providers; what is killed comes back by itself."""
         for task in self._ends.values():
