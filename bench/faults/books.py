@@ -137,6 +137,8 @@ def one_label_per_paid_order(books: Books) -> Iterator[Violation]:
         elif labels[0]["tracking_number"] != order["shipping"]["tracking_number"]:
             numbers = f"{labels[0]['tracking_number']} bought, {order['shipping']['tracking_number']} noted"
             yield Violation(ONE_LABEL, order_id, numbers)
+        elif labels[0]["status"] != ("REFUNDED" if order["status"] == "returned" else "SUCCESS"):
+            yield Violation(ONE_LABEL, order_id, f"the label is {labels[0]['status']}, the order {order['status']}")
     yield from _only_paid(books, ONE_LABEL, {key: _bought(found) for key, found in books.records.labels.items()})
 
 
@@ -291,6 +293,11 @@ def _was_paid(books: Books, sight: Sight) -> Iterator[str]:
         yield f"its label {url} is none"
 
 
+def _was_seen(books: Books, sight: Sight) -> Iterator[str]:
+    if sight.answer["status"] in PAID:
+        yield from _was_paid(books, sight)
+
+
 def _was_canceled(books: Books, sight: Sight) -> Iterator[str]:
     status = books.records.orders.get(sight.asked["order_id"], {}).get("status")
     if status != "canceled":
@@ -308,6 +315,7 @@ _JUDGES: dict[str, Callable[[Books, Sight], Iterator[str]]] = {
     journals.CHECKOUT: _checked_out,
     journals.SHIPPING: _chosen,
     journals.PAY: _was_paid,
+    journals.LOOK: _was_seen,
     journals.CANCEL: _was_canceled,
     journals.REFUND: _was_refunded,
 }

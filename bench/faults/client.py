@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from bench.faults.journal import Journal, Lost, Sight, Unlike, told
+from bench.faults.journal import LOOK, Journal, Lost, Sight, Unlike, told
 
 # Longer than the gateway's own longest deadline (30 s), so that it is the gateway that answers.
 TIMEOUT = aiohttp.ClientTimeout(total=40, connect=5)
@@ -67,7 +67,7 @@ class Client:
         http: shared by all shoppers.
         url: the gateway's.
         shopper: the shopper's number.
-        dice: the shopper's own; keys and pauses come from it.
+        dice: the shopper's own; keys come from it.
         journal: where answers are noted.
         again: how many of the requests that were answered for good are sent once more, of one.
     """
@@ -85,6 +85,8 @@ class Client:
         self._url = url
         self._shopper = shopper
         self._dice = dice
+        # How often a shopper has to repeat is not in the seed: pauses must not take from the same dice.
+        self._pauses = random.Random(dice.getrandbits(64))
         self._journal = journal
         self._again = again
         self.cart_id = ""
@@ -123,10 +125,7 @@ class Client:
         if not seen.definitive:
             self.lose(what, key, asked, f"no definitive answer in {patience:g} s, at last {seen}")
             return None
-        replayed = seen.headers.get("Idempotent-Replayed") == "true"
-        answer = told(seen.body)
-        sight = Sight(time.time(), self._shopper, what, self.cart_id, key, asked, seen.status, answer, sent, replayed)
-        self._journal.see(sight)
+        self._see(what, key, asked, seen, sent)
         if again and seen.kept:
             second, _ = await self._until_definitive("POST", path, text, headers, patience)
             same = (second.status, second.text) == (seen.status, seen.text)
@@ -137,6 +136,20 @@ class Client:
     def lose(self, what: str, key: str, asked: dict[str, Any], why: str) -> None:
         """Note that the end of a request will never be known."""
         self._journal.lost.append(Lost(self._shopper, what, self.cart_id, key, asked, why))
+
+    def _see(self, what: str, key: str, asked: dict[str, Any], seen: Seen, sent: int) -> None:
+        replayed = seen.headers.get("Idempotent-Replayed") == "true"
+        answer = told(seen.body)
+        self._journal.see(
+            Sight(time.time(), self._shopper, what, self.cart_id, key, asked, seen.status, answer, sent, replayed)
+        )
+
+    async def look(self, order_id: str) -> Seen | None:
+        """The order as it is now; None when patience ran out."""
+        seen = await self.ask("GET", f"/api/orders/{order_id}")
+        if seen is not None:
+            self._see(LOOK, "", {"order_id": order_id}, seen, 1)
+        return seen
 
     async def ask(self, method: str, path: str, patience: float = PATIENCE) -> Seen | None:
         """A request that may be repeated as it is (GET, DELETE), until there is a definitive answer."""
@@ -187,4 +200,4 @@ class Client:
     def _pause(self, sent: int, headers: Mapping[str, str]) -> float:
         asked_for = headers.get("Retry-After", "")
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(sent, 10))
-        return (float(asked_for) if asked_for.isdigit() else 0.0) + self._dice.uniform(0, longest)
+        return (float(asked_for) if asked_for.isdigit() else 0.0) + self._pauses.uniform(0, longest)

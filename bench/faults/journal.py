@@ -8,6 +8,7 @@ from typing import Any
 
 # What a request was for.
 CART, BUY, CHECKOUT, SHIPPING, PAY, CANCEL, REFUND = "cart", "buy", "checkout", "shipping", "pay", "cancel", "refund"
+LOOK = "look"  # at an order
 
 
 @dataclass(frozen=True)

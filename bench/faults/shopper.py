@@ -29,7 +29,7 @@ BEHAVIOURS = {
     "cancels while paying": 2,
     "wants it back": 7,  # pays, and an operator refunds it
 }
-# Where the bank's page is not there yet a shopper looks at the order again (seconds).
+# How often a shopper who waits looks at the order (seconds).
 LOOK = 0.5
 
 HOMES = (
@@ -179,7 +179,7 @@ class Shopper:
         if not await self._asked(order, "succeed"):
             return
         for _ in range(int(PATIENCE / LOOK)):
-            now = await self.client.ask("GET", f"/api/orders/{order['id']}")
+            now = await self.client.look(order["id"])
             if now is None or now.body.get("status") != "created":
                 return
             await asyncio.sleep(LOOK)

@@ -11,7 +11,7 @@ import pytest
 from bench.faults import books, storm
 from bench.faults.books import Books
 from bench.faults.catalogue import Article, Catalogue
-from bench.faults.journal import BUY, CANCEL, CHECKOUT, PAY, REFUND, SHIPPING, Journal, Lost, Sight, Unlike, told
+from bench.faults.journal import BUY, CANCEL, CHECKOUT, LOOK, PAY, REFUND, SHIPPING, Journal, Lost, Sight, Unlike, told
 from bench.faults.records import Records
 from bench.faults.settling import Settled
 
@@ -53,7 +53,8 @@ def right() -> Books:
             made["amount_returned"] = 900 if status == "returned" else None
             charge = {"id": f"ch_{order_id}", "paid": True, "amount": 900, "currency": "usd"}
             records.charges[order_id] = [{**charge, "amount_refunded": made["amount_returned"] or 0}]
-            records.labels[order_id] = [{"status": "SUCCESS", "tracking_number": number, "label_url": "http://label"}]
+            bought = {"tracking_number": number, "label_url": "http://label"}
+            records.labels[order_id] = [{"status": "SUCCESS" if status == "paid" else "REFUNDED", **bought}]
             records.emails[order_id], records.sms[order_id] = [{"subject": "paid"}], [{"body": "paid"}]
             records.messages[f"{order_id}:email"] = {"uncertain": 0}
             done = {"state": "done", "tries": 1, "error": None}
@@ -106,6 +107,8 @@ WRONG: dict[str, tuple[str, Change]] = {
     "no label": (books.ONE_LABEL, lambda r, j: r.labels.pop("or_a")),
     "two labels": (books.ONE_LABEL, lambda r, j: r.labels["or_a"].append(r.labels["or_a"][0])),
     "another label than is known": (books.ONE_LABEL, lambda r, j: r.labels["or_a"][0].update(tracking_number="1")),
+    "a label that nobody needs": (books.ONE_LABEL, lambda r, j: r.labels["or_c"][0].update(status="SUCCESS")),
+    "a label that was needed": (books.ONE_LABEL, lambda r, j: r.labels["or_a"][0].update(status="REFUNDED")),
     "a label for nothing": (books.ONE_LABEL, lambda r, j: r.labels.update(or_b=r.labels["or_a"])),
     "no email": (books.EMAIL, lambda r, j: r.emails.pop("or_c")),
     "two emails": (books.EMAIL, lambda r, j: r.emails["or_a"].append({})),
@@ -126,6 +129,12 @@ WRONG: dict[str, tuple[str, Change]] = {
     "a payment that was answered and is not there": (
         books.TRUE,
         lambda r, j: r.orders["or_a"].update(status="created"),
+    ),
+    "an order that was seen to be paid, and is not": (
+        books.TRUE,
+        lambda r, j: j.sights.append(
+            sight(LOOK, "cart of or_b", {"order_id": "or_b"}, 200, {**told(order("or_b", "paid"))})
+        ),
     ),
     "a cancellation that was answered and is not there": (
         books.TRUE,
