@@ -187,10 +187,14 @@ class Client:
         try:
             async with self._http.request(method, self._url + path, data=body, headers=headers) as response:
                 seen = Seen(response.status, await response.read(), response.headers)
-                seen.body  # noqa: B018 - what cannot be read is no answer
-        except (*TROUBLE, orjson.JSONDecodeError) as trouble:
+        except TROUBLE as trouble:
             self._journal.heard[type(trouble).__name__] += 1
             return Seen(0, trouble=f"{type(trouble).__name__}: {trouble}")
+        try:
+            seen.body  # noqa: B018 - what cannot be read is no answer
+        except orjson.JSONDecodeError:
+            self._journal.heard[f"{seen.status} without JSON"] += 1
+            return Seen(0, trouble=f"no JSON: {seen}")
         if seen.status >= 400:
             self._journal.heard[str(seen.status)] += 1
         if seen.status == 500:
