@@ -110,9 +110,9 @@ def _model(trial: Trial) -> None:
             tally = drive(front, trial.rounds, trial.seed, say=say)
         except Exception as error:
             trial.wrong.append(f"{type(error).__name__}: {error}")
-            say("\n".join(getattr(error, "__notes__", [])))
         else:
-            trial.counted |= {"runs": tally.whole, "steps": tally.steps, "orders": tally.orders}
+            trial.counted |= {"runs": tally.runs, "steps": tally.steps, "orders": tally.orders}
+            trial.counted["ends"] = ", ".join(f"{what} {count}" for what, count in sorted(tally.ends.items()))
 
 
 def _try(trial: Trial, what: str, race: Callable[[], Any]) -> None:

@@ -5,14 +5,23 @@ from __future__ import annotations
 import pytest
 
 from bench.faults.front import Front
-from bench.faults.model import drive
+from bench.faults.model import STEPS, drive
 
 RUNS = 30
 SEED = 20
+# What has to come to pass, again and again, for the runs to say anything.
+EVERY_END = (
+    *("buy 200", "buy 409", "checkout 201", "checkout 409", "shipping 200", "shipping 409"),
+    *("paid 200", "paid 402", "paid 409", "bank succeed", "bank fail"),
+    *("cancel 200", "cancel 409", "refund 200", "refund 400", "refund 409", "repeated"),
+)
 
 
 @pytest.mark.timeout(300)
 def test_the_shop_does_what_the_model_does(front: Front) -> None:
     tally = drive(front, RUNS, SEED, say=print)
-    assert tally.whole >= RUNS
+    assert (tally.runs, tally.steps) == (RUNS, RUNS * STEPS)
     assert tally.orders > 3 * RUNS
+    print(dict(tally.ends))
+    for end in EVERY_END:
+        assert tally.ends[end] > 3, end
