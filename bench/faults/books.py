@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from bench.faults import journal as journals
-from bench.faults.catalogue import Catalogue
-from bench.faults.journal import Journal, Sight
-from bench.faults.records import Records, Row
+from bench.faults.journal import Sight
+from bench.faults.judges import JUDGES, PAID, Books
+from bench.faults.records import Row
 
-PAID = ("paid", "fulfilled", "returned")
 ONE_CHARGE = "one charge per paid order, of its amount"
 NO_CHARGE = "no charge without a paid order"
 REFUNDS = "refunds match"
@@ -39,39 +37,6 @@ class Violation:
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.order}: {self.detail}"
-
-
-@dataclass(frozen=True)
-class Books:
-    """Everything that is compared.
-
-    Attributes:
-        records: what the shop and the providers have written down.
-        journal: what shoppers saw.
-        catalogue: what there was at first.
-    """
-
-    records: Records
-    journal: Journal
-    catalogue: Catalogue
-
-    @cached_property
-    def paid(self) -> dict[str, Row]:
-        """The orders whose money was taken, as the shop says."""
-        return {key: order for key, order in self.records.orders.items() if order["status"] in PAID}
-
-    @cached_property
-    def put_in(self) -> dict[str, Counter[str]]:
-        """Cart -> how many of each SKU were put into it, as the shopper saw."""
-        found: dict[str, Counter[str]] = defaultdict(Counter)
-        for sight in self.journal.of(journals.BUY, good=True):
-            found[sight.cart_id][sight.asked["sku"]] += sight.asked["quality"]
-        return found
-
-    @cached_property
-    def perhaps_put_in(self) -> set[tuple[str, str]]:
-        """(cart, SKU) of which the shopper does not know."""
-        return {(lost.cart_id, lost.asked["sku"]) for lost in self.journal.lost if lost.what == journals.BUY}
 
 
 def check(books: Books) -> list[Violation]:
@@ -173,6 +138,9 @@ def no_order_stuck(books: Books) -> Iterator[Violation]:
         if row["state"] != "done":
             detail = f"{row['kind']} {row['state']} after {row['tries']} tries: {row['error']}"
             yield Violation(STUCK, row["order_id"], detail)
+    for row in books.records.refunds:
+        if row["state"] == "asked":
+            yield Violation(STUCK, row["order_id"], f"{row['amount']} is still to be given back: {row['error']}")
     wanted = {row["stock_key"] for row in books.records.inner.values() if row["status"] in ("paid", "fulfilled")}
     for hold in books.records.holds:
         if hold["state"] == "held" and hold["key"] not in wanted:
@@ -181,7 +149,7 @@ def no_order_stuck(books: Books) -> Iterator[Violation]:
 
 def every_2xx_is_true(books: Books) -> Iterator[Violation]:
     for sight in books.journal.sights:
-        if sight.good and (judge := _JUDGES.get(sight.what)) is not None:
+        if sight.good and (judge := JUDGES.get(sight.what)) is not None:
             for detail in judge(books, sight):
                 yield Violation(TRUE, _order_of(sight), f"{sight.what} answered {sight.status}, but {detail}")
 
@@ -246,79 +214,6 @@ RULES: tuple[Rule, ...] = (
     the_same_key_gets_the_same_answer,
     never_a_500,
 )
-
-
-def _checked_out(books: Books, sight: Sight) -> Iterator[str]:
-    order = books.records.orders.get(sight.answer["id"])
-    if order is None:
-        yield "there is no such order"
-        return
-    if books.records.inner[order["id"]]["cart_id"] != sight.cart_id:
-        yield "it is another cart's order"
-    if journals.told(order)["skus"] != sight.answer["skus"]:
-        yield f"its items were {sight.answer['skus']} and are {journals.told(order)['skus']}"
-    bought = books.put_in[sight.cart_id]
-    for sku, quantity in sight.answer["skus"].items():
-        if (sight.cart_id, sku) not in books.perhaps_put_in and quantity != bought[sku]:
-            yield f"{bought[sku]} of {sku} were put into the cart, and {quantity} ordered"
-
-
-def _chosen(books: Books, sight: Sight) -> Iterator[str]:
-    order_id = sight.asked["order_id"]
-    order = books.records.orders.get(order_id)
-    if order is None:
-        yield "there is no such order"
-    elif order["selected_shipping_method"] != sight.asked["shipping_id"]:
-        yield f"the order goes by {order['selected_shipping_method']}"
-
-
-def _was_paid(books: Books, sight: Sight) -> Iterator[str]:
-    order = books.paid.get(sight.asked["order_id"])
-    if order is None:
-        status = books.records.orders.get(sight.asked["order_id"], {}).get("status")
-        yield f"the order is {status}"
-        return
-    if sight.answer["status"] not in PAID:
-        yield f"it said {sight.answer['status']}"
-    for name in ("charge", "amount"):
-        if sight.answer[name] != order[name]:
-            yield f"its {name} was {sight.answer[name]} and is {order[name]}"
-    told = sight.answer.get("notifications", {})
-    if told.get("email", {}).get("status code") == "202" and not books.records.emails.get(order["id"]):
-        yield "the email that it spoke of is not there"
-    if told.get("sms", {}).get("status code") == "201" and not books.records.sms.get(order["id"]):
-        yield "the SMS that it spoke of is not there"
-    url = sight.answer.get("label_url")
-    if url is not None and url not in {label["label_url"] for label in books.records.labels.get(order["id"], ())}:
-        yield f"its label {url} is none"
-
-
-def _was_seen(books: Books, sight: Sight) -> Iterator[str]:
-    if sight.answer["status"] in PAID:
-        yield from _was_paid(books, sight)
-
-
-def _was_canceled(books: Books, sight: Sight) -> Iterator[str]:
-    status = books.records.orders.get(sight.asked["order_id"], {}).get("status")
-    if status != "canceled":
-        yield f"the order is {status}"
-
-
-def _was_refunded(books: Books, sight: Sight) -> Iterator[str]:
-    order = books.records.orders.get(sight.asked["order_id"], {})
-    given_back, said = order.get("amount_returned") or 0, sight.answer["amount_returned"] or 0
-    if given_back < said or (sight.asked.get("amount") is None and order.get("status") != "returned"):
-        yield f"{said} was said to be returned, and {given_back} is; the order is {order.get('status')}"
-
-
-_JUDGES: dict[str, Callable[[Books, Sight], Iterator[str]]] = {
-    journals.CHECKOUT: _checked_out,
-    journals.SHIPPING: _chosen,
-    journals.PAY: _was_paid,
-    journals.LOOK: _was_seen,
-    journals.CANCEL: _was_canceled,
-    journals.REFUND: _was_refunded,
-}
 
 
 def _taken(charges: Any) -> list[Row]:

@@ -19,7 +19,7 @@ from bench.faults.client import TIMEOUT, Client
 from bench.faults.journal import Journal
 from bench.faults.records import Databases
 from bench.faults.settling import Settled, settle
-from bench.faults.shopper import Habits, Shopper
+from bench.faults.shopper import Shopper
 from bench.faults.storm import Event, Storm, schedule
 from launcher.shop import Shop
 
@@ -114,7 +114,6 @@ async def run(plan: Plan, shop: Shop, databases: Databases, progress: Progress |
     async with connections() as http:
         dice = random.Random(f"catalogue {plan.seed}")
         catalogue = await stocked(Client(http, shop.url, -1, dice, Journal()), plan.checkouts, dice)
-        habits = await _habits(http, shop.url)
         weather = Storm(shop, http)
         if plan.mean_gap:
             await weather.shuffle_webhooks(plan.seed)
@@ -123,7 +122,7 @@ async def run(plan: Plan, shop: Shop, databases: Databases, progress: Progress |
         watching = asyncio.create_task(_watch(outcome, progress))
         storming = asyncio.create_task(_storm(plan, weather, databases, outcome))
         try:
-            await _shoppers(plan, http, shop, catalogue, habits, outcome, storming)
+            await _shoppers(plan, http, shop, catalogue, outcome, storming)
         finally:
             storming.cancel()
             watching.cancel()
@@ -159,7 +158,6 @@ async def _shoppers(
     http: aiohttp.ClientSession,
     shop: Shop,
     catalogue: Catalogue,
-    habits: Habits,
     outcome: Outcome,
     storming: asyncio.Task[None],
 ) -> None:
@@ -177,7 +175,7 @@ async def _shoppers(
             number = next(numbers)
             dice = random.Random(f"shopper {plan.seed} {number}")
             buyer = Client(http, shop.url, number, dice, outcome.journal)
-            await Shopper(number, buyer, catalogue, dice, habits).shop()
+            await Shopper(number, buyer, catalogue, dice).shop()
 
     await asyncio.gather(*(one_after_the_other() for _ in range(plan.shoppers)))
 
@@ -211,14 +209,3 @@ async def _watch(outcome: Outcome, progress: Progress | None) -> None:
         outcome.seconds = time.time() - began
         progress(outcome)
         await asyncio.sleep(0.5)
-
-
-async def _habits(http: aiohttp.ClientSession, url: str) -> Habits:
-    """What the shop under test can do, as its routes tell."""
-
-    async def has(route: str) -> bool:
-        async with http.post(f"{url}/api/orders/or_none/{route}/", json={}) as answer:
-            body = await answer.json()
-            return answer.status == 404 and body.get("detail") != "There is nothing here."
-
-    return Habits(cancels=await has("cancel"), refunds=await has("refund"))

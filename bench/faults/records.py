@@ -59,7 +59,7 @@ class Records:
     Attributes:
         orders: order id -> its public form.
         inner: order id -> its row in the cart's database (``status``, ``cart_id``, ``stock_key``, …).
-        owed: rows of what is or was owed for the orders.
+        owed: rows of what is or was owed for the orders; refunds: of the money that was or is to be given back.
         holds: rows of the stock held and given back.
         messages: key -> row of what the notifications service knows of a message.
         left: SKU -> pieces left, of those that are counted.
@@ -69,6 +69,7 @@ class Records:
     orders: dict[str, Row] = field(default_factory=dict)
     inner: dict[str, Row] = field(default_factory=dict)
     owed: list[Row] = field(default_factory=list)
+    refunds: list[Row] = field(default_factory=list)
     holds: list[Row] = field(default_factory=list)
     messages: dict[str, Row] = field(default_factory=dict)
     left: dict[str, int] = field(default_factory=dict)
@@ -87,6 +88,7 @@ def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0) -
         orders={order["id"]: order for order in _orders(url) if order["id"] in inner},
         inner=inner,
         owed=[row for row in databases.rows("cart", "SELECT * FROM owed") if row["order_id"] in inner],
+        refunds=[row for row in databases.rows("cart", "SELECT * FROM refunds") if row["order_id"] in inner],
         holds=databases.rows("products", "SELECT key, state FROM holds WHERE created >= :t", t=int(since)),
         messages={row["key"]: row for row in databases.rows("notifications", "SELECT * FROM messages")},
         left={row["sku"]: row["quantity"] for row in stock},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass
 from typing import Any
 
 from bench.faults import journal
@@ -38,14 +37,6 @@ HOMES = (
 )
 
 
-@dataclass(frozen=True)
-class Habits:
-    """What the shop under test can do: behaviours that need more become plain payments."""
-
-    cancels: bool = True
-    refunds: bool = True
-
-
 class Shopper:
     """One story, told by its dice alone: the same seed and number behave the same.
 
@@ -54,7 +45,6 @@ class Shopper:
         client: the shopper's own.
         catalogue: what there is.
         dice: the shopper's own.
-        habits: what the shop can do.
         behaviour: one of `BEHAVIOURS`; drawn when None.
     """
 
@@ -64,14 +54,12 @@ class Shopper:
         client: Client,
         catalogue: Catalogue,
         dice: random.Random,
-        habits: Habits | None = None,
         behaviour: str | None = None,
     ) -> None:
         self.number = number
         self.client = client
         self.catalogue = catalogue
         self.dice = dice
-        self.habits = habits or Habits()
         self.behaviour = behaviour or dice.choices(list(BEHAVIOURS), list(BEHAVIOURS.values()))[0]
 
     async def shop(self) -> None:
@@ -90,9 +78,9 @@ class Shopper:
             "denies": self._denies,
             "pays twice": self._pays_twice,
             "walks away": self._walks_away,
-            "cancels": self._cancels if self.habits.cancels else self._pays,
-            "cancels while paying": self._cancels_while_paying if self.habits.cancels else self._pays,
-            "wants it back": self._wants_it_back if self.habits.refunds else self._pays,
+            "cancels": self._cancels,
+            "cancels while paying": self._cancels_while_paying,
+            "wants it back": self._wants_it_back,
         }
         await behaviours[self.behaviour](order)
 

@@ -118,6 +118,10 @@ WRONG: dict[str, tuple[str, Change]] = {
     "still being paid": (books.STUCK, lambda r, j: r.inner["or_b"].update(status="paying")),
     "a label still owed": (books.STUCK, lambda r, j: r.owed[0].update(state="owed")),
     "a label given up": (books.STUCK, lambda r, j: r.owed[0].update(state="failed")),
+    "money still to be given back": (
+        books.STUCK,
+        lambda r, j: r.refunds.append({"order_id": "or_a", "state": "asked", "amount": 5, "error": None}),
+    ),
     "stock held for nobody": (books.STUCK, lambda r, j: r.holds[1].update(state="held")),
     "not in the list": (books.STUCK, lambda r, j: r.orders.pop("or_b")),
     "an order that was answered and is not there": (

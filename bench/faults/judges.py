@@ -1,0 +1,124 @@
+"""Whether what a shopper saw is true afterwards: one judge for each kind of answer.
+
+A judge tells in what an answer was wrong, in words that follow "it answered 200, but".
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from bench.faults import journal as journals
+from bench.faults.catalogue import Catalogue
+from bench.faults.journal import Journal, Sight
+from bench.faults.records import Records, Row
+
+PAID = ("paid", "fulfilled", "returned")
+
+
+@dataclass(frozen=True)
+class Books:
+    """Everything that is compared.
+
+    Attributes:
+        records: what the shop and the providers have written down.
+        journal: what shoppers saw.
+        catalogue: what there was at first.
+    """
+
+    records: Records
+    journal: Journal
+    catalogue: Catalogue
+
+    @cached_property
+    def paid(self) -> dict[str, Row]:
+        """The orders whose money was taken, as the shop says."""
+        return {key: order for key, order in self.records.orders.items() if order["status"] in PAID}
+
+    @cached_property
+    def put_in(self) -> dict[str, Counter[str]]:
+        """Cart -> how many of each SKU were put into it, as the shopper saw."""
+        found: dict[str, Counter[str]] = defaultdict(Counter)
+        for sight in self.journal.of(journals.BUY, good=True):
+            found[sight.cart_id][sight.asked["sku"]] += sight.asked["quality"]
+        return found
+
+    @cached_property
+    def perhaps_put_in(self) -> set[tuple[str, str]]:
+        """(cart, SKU) of which the shopper does not know."""
+        return {(lost.cart_id, lost.asked["sku"]) for lost in self.journal.lost if lost.what == journals.BUY}
+
+
+def _checked_out(books: Books, sight: Sight) -> Iterator[str]:
+    order = books.records.orders.get(sight.answer["id"])
+    if order is None:
+        yield "there is no such order"
+        return
+    if books.records.inner[order["id"]]["cart_id"] != sight.cart_id:
+        yield "it is another cart's order"
+    if journals.told(order)["skus"] != sight.answer["skus"]:
+        yield f"its items were {sight.answer['skus']} and are {journals.told(order)['skus']}"
+    bought = books.put_in[sight.cart_id]
+    for sku, quantity in sight.answer["skus"].items():
+        if (sight.cart_id, sku) not in books.perhaps_put_in and quantity != bought[sku]:
+            yield f"{bought[sku]} of {sku} were put into the cart, and {quantity} ordered"
+
+
+def _chosen(books: Books, sight: Sight) -> Iterator[str]:
+    order_id = sight.asked["order_id"]
+    order = books.records.orders.get(order_id)
+    if order is None:
+        yield "there is no such order"
+    elif order["selected_shipping_method"] != sight.asked["shipping_id"]:
+        yield f"the order goes by {order['selected_shipping_method']}"
+
+
+def _was_paid(books: Books, sight: Sight) -> Iterator[str]:
+    order = books.paid.get(sight.asked["order_id"])
+    if order is None:
+        status = books.records.orders.get(sight.asked["order_id"], {}).get("status")
+        yield f"the order is {status}"
+        return
+    if sight.answer["status"] not in PAID:
+        yield f"it said {sight.answer['status']}"
+    for name in ("charge", "amount"):
+        if sight.answer[name] != order[name]:
+            yield f"its {name} was {sight.answer[name]} and is {order[name]}"
+    told = sight.answer.get("notifications", {})
+    if told.get("email", {}).get("status code") == "202" and not books.records.emails.get(order["id"]):
+        yield "the email that it spoke of is not there"
+    if told.get("sms", {}).get("status code") == "201" and not books.records.sms.get(order["id"]):
+        yield "the SMS that it spoke of is not there"
+    url = sight.answer.get("label_url")
+    if url is not None and url not in {label["label_url"] for label in books.records.labels.get(order["id"], ())}:
+        yield f"its label {url} is none"
+
+
+def _was_seen(books: Books, sight: Sight) -> Iterator[str]:
+    if sight.answer["status"] in PAID:
+        yield from _was_paid(books, sight)
+
+
+def _was_canceled(books: Books, sight: Sight) -> Iterator[str]:
+    status = books.records.orders.get(sight.asked["order_id"], {}).get("status")
+    if status != "canceled":
+        yield f"the order is {status}"
+
+
+def _was_refunded(books: Books, sight: Sight) -> Iterator[str]:
+    order = books.records.orders.get(sight.asked["order_id"], {})
+    given_back, said = order.get("amount_returned") or 0, sight.answer["amount_returned"] or 0
+    if given_back < said or (sight.asked.get("amount") is None and order.get("status") != "returned"):
+        yield f"{said} was said to be returned, and {given_back} is; the order is {order.get('status')}"
+
+
+JUDGES: dict[str, Callable[[Books, Sight], Iterator[str]]] = {
+    journals.CHECKOUT: _checked_out,
+    journals.SHIPPING: _chosen,
+    journals.PAY: _was_paid,
+    journals.LOOK: _was_seen,
+    journals.CANCEL: _was_canceled,
+    journals.REFUND: _was_refunded,
+}
