@@ -41,13 +41,11 @@ class Front:
     Args:
         url: where the gateway answers.
         sandbox_url: where the sandbox does.
-        passing: the statuses after which a question is asked again.
     """
 
-    def __init__(self, url: str, sandbox_url: str, passing: tuple[int, ...] = PASSING) -> None:
+    def __init__(self, url: str, sandbox_url: str) -> None:
         self.url = url
         self.sandbox_url = sandbox_url
-        self.passing = passing
         self._own = threading.local()
 
     def once(self, method: str, path: str, cart: str | None = None, key: str | None = None, **options: Any) -> Any:
@@ -67,7 +65,7 @@ class Front:
                 said = f"{type(error).__name__}: {error}"
             else:
                 # 409 with Retry-After: this very request is still in progress.
-                if answer.status_code not in self.passing and not (answer.status_code == 409 and _passes(answer)):
+                if answer.status_code not in PASSING and not (answer.status_code == 409 and _passes(answer)):
                     return answer
                 said = f"{answer.status_code} {answer.text}"
             if time.monotonic() > until:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.faults import points
-from bench.faults.crash_points import PASSING, CrashPoints, all_cases, bugs, summary, troubled_cases
+from bench.faults.crash_points import CrashPoints, all_cases, bugs, summary, troubled_cases
 from bench.faults.front import Front
 from bench.faults.records import Databases
 from launcher.shop import Shop
@@ -34,8 +34,7 @@ def test_no_point_has_two_homes() -> None:
 def test_every_death_comes_to_its_right_end(twins: Shop, front: Front) -> None:
     databases = Databases(None, str(twins.place.var_dir))
     folder = Path(twins.place.env["CRASH_POINTS"])
-    patient = Front(front.url, front.sandbox_url, PASSING)
-    endings = CrashPoints(patient, databases, folder).run([*all_cases(full=False), *troubled_cases()])
+    endings = CrashPoints(front, databases, folder).run([*all_cases(full=False), *troubled_cases()])
     databases.close()
     print(summary(endings))
     assert bugs(twins.place.var_dir / "logs") == []
