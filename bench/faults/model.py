@@ -20,7 +20,7 @@ from bench.faults.expected import ASKING, CARDS, GOOD, WAITING, Expected, Expect
 from bench.faults.front import Front, Product, customer, eventually, wanted
 
 STEPS = 40
-SIDE_BY_SIDE = 3
+SIDE_BY_SIDE = 6
 PRODUCTS, CARTS = 3, 2
 # What a shopper does next, as often as it stands here.
 DEEDS = (
