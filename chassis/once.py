@@ -53,6 +53,7 @@ answers = sa.Table(
     sa.Column("began", sa.Float(53), nullable=False),
     sa.Column("ended", sa.Float(53)),
     sa.Column("answer", sa.Text),
+    sa.Index("answers_began", "began"),
 )
 
 # How long an answer is kept (seconds); 24 h are promised.

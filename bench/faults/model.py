@@ -14,7 +14,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, assume, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, get_state_machine_test, initialize, rule
 
 from bench.faults.expected import ASKING, CARDS, GOOD, WAITING, Expected, ExpectedShop
 from bench.faults.front import Front, Product, customer, eventually, wanted
@@ -350,11 +350,16 @@ def drive(front: Front, runs: int, number: int | None = None, steps: int = STEPS
         suppress_health_check=list(HealthCheck),
     )
 
+    # Hypothesis reads the machine's source, and Python 3.11 cannot parse in two threads at once.
+    reading = threading.Lock()
+
     # Each with a seed of its own: of several runs, Hypothesis makes most by altering the first a little.
     def run(turn: int) -> None:
         machine = type("Machine", (Shopping,), {"front": front, "tally": tally})
         try:
-            run_state_machine_as_test(seed(first + turn)(machine), settings=wish)
+            with reading:
+                test = get_state_machine_test(seed(first + turn)(machine), settings=wish)
+            test()
         except Exception as error:
             notes = "\n".join(getattr(error, "__notes__", []))
             raise AssertionError(f"seed {first + turn}: {type(error).__name__}: {error}\n{notes}") from error

@@ -9,7 +9,7 @@ from typing import Any
 import requests
 
 from launcher.shop import Shop
-from tests.journeys.shop import TIMEOUT, Storefront, eventually
+from tests.journeys.shop import BONE, TIMEOUT, Storefront, eventually
 
 
 @contextlib.contextmanager
@@ -20,6 +20,8 @@ def trouble(shop: Storefront, provider: str, **fault: Any) -> Iterator[None]:
         yield
     finally:
         requests.delete(url, timeout=TIMEOUT).raise_for_status()
+    # Each service leaves a provider that was down alone for some seconds; the next test is about something else.
+    eventually(lambda: shop.ask("POST", "/api/products/", json=BONE).status_code == 201)
 
 
 def test_a_silent_mailbox_does_not_lose_the_payment_nor_the_mail(shop: Storefront) -> None:
