@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from itertools import islice
 from typing import Any
 
 from contracts.errors import Conflict, NotFound, Unavailable
 from products.catalog import Catalog, Product, product_id, sku_id
 from products.drafts import Change, Draft
-from products.stock import Inventory
+from products.stock import Filling
 from products.store import Kept, ProductStore
 
 # Writers of one product at the same moment that are waited out before the caller is asked to come back.
@@ -49,8 +50,8 @@ class Projection:
             raise NotFound(f"There is no product {product_id}.")
         return kept
 
-    def change(self, product_id: str, given: dict[str, Any]) -> Kept:
-        """Change a product. Raises NotFound, InvalidRequest."""
+    def change(self, product_id: str, given: dict[str, Any], key: str | None = None) -> Kept:
+        """Change a product; the same `key` fills its shelf once. Raises NotFound, InvalidRequest."""
         kept = self.get(product_id)
         product = kept.product
         change = Change.parse(given, product.attributes, product.sku.attributes, product.metadata)
@@ -59,7 +60,9 @@ class Projection:
         except NotFound:
             self.store.remove(product_id)
             raise
-        self._write(changed, kept.revision, change.inventory)
+        said = change.inventory
+        filling = None if said is None else Filling(said, key or uuid.uuid4().hex, kept.revision)
+        self._write(changed, kept.revision, filling)
         return self.get(product_id)
 
     def remove(self, product_id: str) -> None:
@@ -125,10 +128,10 @@ class Projection:
                 return True
         raise Unavailable("The product is being changed by others; try again.", {"retry_after": 1})
 
-    def _write(self, product: Product, revision: int, inventory: Inventory | None = None) -> None:
+    def _write(self, product: Product, revision: int, filling: Filling | None = None) -> None:
         """Project `product`, read after the write that was `revision`; when others wrote since, read it again."""
         for _ in range(ATTEMPTS):
-            if self.store.save(product, revision, inventory):
+            if self.store.save(product, revision, filling):
                 return
             kept = self.store.kept(product.id)
             # The revision first, then the catalogue: so what is read is at least as new as what was written.

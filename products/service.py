@@ -9,7 +9,7 @@ from nameko.timer import timer
 from chassis.database import StoreProvider
 from chassis.entrypoint import rpc
 from chassis.logs import log
-from contracts.errors import InvalidRequest, ShopError
+from contracts.errors import InvalidRequest, ShopError, Unavailable
 from products.audit import held_of, held_page
 from products.catalog import Catalog
 from products.drafts import Draft
@@ -49,17 +49,18 @@ class ProductsService:
         return self._projection.add(draft, _key(key)).public()
 
     @rpc(expected_exceptions=ShopError, most=14)
-    def update(self, product_id: str, changes: dict[str, Any]) -> dict[str, Any]:
+    def update(self, product_id: str, changes: dict[str, Any], key: str | None = None) -> dict[str, Any]:
         """Change a product; whatever `changes` does not name stays. Telling the same changes twice does them once.
 
         Args:
             product_id: ``prod_…``.
             changes: the body of `PUT /api/products/{id}`; `metadata` is merged, "" removing a name, everything else
                 takes the old one's place; `inventory` says what is on the shelf now. The SKU's id survives a new price.
+            key: made by the caller; the same key fills the shelf once, whatever was sold since. None: each call does.
 
         Returns the public product. Raises NotFound, InvalidRequest, Refused, Unavailable, ProviderFailure.
         """
-        return self._projection.change(product_id, changes).public()
+        return self._projection.change(product_id, changes, None if key is None else _key(key)).public()
 
     @rpc(expected_exceptions=ShopError)
     def get(self, product_id: str) -> dict[str, Any]:
@@ -211,6 +212,14 @@ class ProductsService:
                 log.info("catalogue read", **self._projection.rebuild())
         except ShopError as error:
             log.warning("catalogue not read", detail=error.detail)
+
+    @timer(interval=3600)
+    def forget(self) -> None:
+        """Let go of what is remembered only against repetitions."""
+        try:
+            self.store.stock.forget_fillings()
+        except Unavailable as error:
+            log.warning("put off", error=str(error))
 
     @property
     def _projection(self) -> Projection:

@@ -74,6 +74,21 @@ class Inventory:
 
 
 @dataclass(frozen=True)
+class Filling:
+    """What a change says is on a shelf.
+
+    Attributes:
+        inventory: what is there.
+        key: the change's; the same key says it once.
+        began_at: the product's revision when the change began.
+    """
+
+    inventory: Inventory
+    key: str
+    began_at: int
+
+
+@dataclass(frozen=True)
 class Line:
     """So many pieces of one SKU."""
 

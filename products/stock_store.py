@@ -10,8 +10,11 @@ from sqlalchemy.engine import Connection
 
 from chassis.database import Database
 from contracts.errors import Conflict
-from products.stock import FINITE, HELD, RELEASED, Inventory, Line, gone, short
-from products.tables import holds, insert, insert_new, products, stock
+from products.stock import FINITE, HELD, RELEASED, Filling, Inventory, Line, gone, short
+from products.tables import fillings, holds, insert, insert_new, products, stock
+
+# Fillings are remembered for longer than any message can live in a queue.
+FILLINGS_KEPT = 72 * 3600
 
 
 class StockStore:
@@ -59,6 +62,11 @@ class StockStore:
                 if insert_new(connection, holds, row):
                     return
 
+    def forget_fillings(self) -> None:
+        """Forget fillings that no message can repeat any more."""
+        with self.database.write() as connection:
+            connection.execute(sa.delete(fillings).where(fillings.c.made < int(time.time()) - FILLINGS_KEPT))
+
 
 def put_new(connection: Connection, inventories: dict[str, Inventory]) -> None:
     """Fill the shelves of new SKUs; one that has a shelf keeps what is on it."""
@@ -66,9 +74,11 @@ def put_new(connection: Connection, inventories: dict[str, Inventory]) -> None:
     connection.execute(insert(connection, stock).on_conflict_do_nothing(), rows)
 
 
-def put(connection: Connection, sku: str, inventory: Inventory) -> None:
-    """Say what is on the shelf now."""
-    connection.execute(sa.update(stock).where(stock.c.sku == sku).values(inventory.public()))
+def put(connection: Connection, sku: str, filling: Filling, revision: int) -> None:
+    """Say what is on the shelf now, once per key; whatever was said since the change began is newer, and stays."""
+    if insert_new(connection, fillings, {"key": filling.key, "made": int(time.time())}):
+        older = (stock.c.sku == sku) & (stock.c.filled <= filling.began_at)
+        connection.execute(sa.update(stock).where(older).values(filled=revision, **filling.inventory.public()))
 
 
 def _same_again(connection: Connection, key: str, wanted: list[Line]) -> None:

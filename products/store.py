@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from chassis.database import Database
 from products import listing
 from products.catalog import Product, Sku, sort_key
-from products.stock import Inventory
+from products.stock import Filling, Inventory
 from products.stock_store import StockStore, put, put_new
 from products.tables import insert_new, milestones, product_metadata, product_terms, products, stock
 
@@ -82,21 +82,21 @@ class ProductStore:
             rows, has_more, total = listing.page(connection, category, order_by, limit, starting_after)
         return [_product(row.body).public(_left(row)) for row in rows], has_more, total
 
-    def save(self, product: Product, expected: int, inventory: Inventory | None = None) -> bool:
+    def save(self, product: Product, expected: int, filling: Filling | None = None) -> bool:
         """Write `product` as it is in the catalogue now.
 
         Args:
             product: the product.
             expected: the revision that it was built on; 0 for a product that the projection does not have.
-            inventory: what is on its shelf now, when that was said; else a shelf that is there stays as it is.
+            filling: what is on its shelf now, when that was said; else a shelf that is there stays as it is.
 
         Returns False, with nothing written, when somebody else has written it since.
         """
         with self.database.write() as connection:
             if not _save(connection, [(product, expected)]):
                 return False
-            if inventory is not None:
-                put(connection, product.sku.id, inventory)
+            if filling is not None:
+                put(connection, product.sku.id, filling, expected + 1)
             return True
 
     def save_all(self, found: Sequence[tuple[Product, int]]) -> int:

@@ -59,8 +59,18 @@ stock = sa.Table(
     sa.Column("type", sa.String, nullable=False),
     sa.Column("quantity", sa.BigInteger),
     sa.Column("value", sa.String),
+    # The product's revision at which somebody last said what is on the shelf.
+    sa.Column("filled", sa.Integer, nullable=False, server_default="0"),
     # The rules never let it happen; should one be broken, the sale fails, not the shelf.
     sa.CheckConstraint("quantity >= 0", name="stock_is_never_negative"),
+)
+
+# Which changes said what is on a shelf: a message that is delivered again must not say it again.
+fillings = sa.Table(
+    "fillings",
+    metadata,
+    sa.Column("key", sa.String, primary_key=True),
+    sa.Column("made", sa.BigInteger, nullable=False),
 )
 
 holds = sa.Table(

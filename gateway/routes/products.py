@@ -47,7 +47,8 @@ def update(product_id: str, request: Request) -> dict[str, Any]:
     """Change any part of a product; its SKU keeps its id."""
     known(product_id, "product")
     changes = body(request, schemas.PRODUCT_CHANGES)
-    product: dict[str, Any] = services(request).products.update(product_id, changes)
+    once = effect(request, changes, of_admin)
+    product: dict[str, Any] = services(request, once).products.update(product_id, changes, once.key)
     return product
 
 

@@ -92,7 +92,7 @@ ROUTES = [
     Route("POST", "/api/products/", "products.create", (PRODUCT, KEY), PRODUCT, 201, admin=True),
     Route("GET", "/api/products/", "products.list", (None, "name", 100, None), query=True),
     Route("GET", "/api/products/prod_1/", "products.get", ("prod_1",)),
-    Route("PUT", "/api/products/prod_1/", "products.update", ("prod_1", CHANGES), CHANGES, admin=True),
+    Route("PUT", "/api/products/prod_1/", "products.update", ("prod_1", CHANGES, KEY), CHANGES, admin=True),
     Route("DELETE", "/api/products/prod_1/", "products.delete", ("prod_1",), admin=True),
     Route("POST", "/api/cart/", "cart.create", (), status=201),
     Route("GET", "/api/cart/", "cart.items", ("default",)),

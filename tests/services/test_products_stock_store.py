@@ -2,9 +2,11 @@
 
 import multiprocessing
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +15,8 @@ import sqlalchemy as sa
 from chassis.database import Database
 from contracts.errors import Conflict
 from products import tables
-from products.stock import Inventory, lines
+from products.stock import Filling, Inventory, lines
+from products.stock_store import FILLINGS_KEPT
 from products.store import ProductStore
 from tests.services.kept_products import fill, product, store
 
@@ -93,7 +96,7 @@ def test_what_is_not_counted_is_not_taken(store: ProductStore) -> None:
 def test_only_what_was_taken_is_given_back(store: ProductStore) -> None:
     fill(store, product(1, inventory=Inventory("infinite")))
     take(store, "order", (1, 5))
-    assert store.save(product(1), 1, Inventory("finite", 10))
+    assert store.save(product(1), 1, Filling(Inventory("finite", 10), "change", 1))
     store.stock.release("order")
     assert left(store) == 10
 
@@ -111,8 +114,35 @@ def test_a_shelf_is_filled_by_hand_and_by_nothing_else(store: ProductStore) -> N
     take(store, "order", (1, 3))
     assert store.save(product(1, "Renamed"), 1)
     assert left(store) == 7
-    assert store.save(product(1, "Refilled"), 2, Inventory("finite", 20))
+    assert store.save(product(1, "Refilled"), 2, Filling(Inventory("finite", 20), "change", 2))
     assert left(store) == 20
+
+
+def test_the_same_change_fills_a_shelf_once_whatever_was_sold_since(
+    store: ProductStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, product(1))
+    full = Inventory("finite", 20)
+    assert store.save(product(1), 1, Filling(full, "change", 1))
+    take(store, "order", (1, 20))
+    assert store.save(product(1), 2, Filling(full, "change", 2))
+    assert left(store) == 0
+    store.stock.forget_fillings()
+    assert store.save(product(1), 3, Filling(full, "change", 3))
+    assert left(store) == 0, "what a message can still repeat is remembered"
+    later = time.time() + FILLINGS_KEPT + 2
+    monkeypatch.setattr("products.stock_store.time", SimpleNamespace(time=lambda: later))
+    store.stock.forget_fillings()
+    assert store.save(product(1), 4, Filling(full, "change", 4))
+    assert left(store) == 20
+
+
+def test_what_was_said_since_a_change_began_stays(store: ProductStore) -> None:
+    fill(store, product(1))
+    assert store.save(product(1), 1, Filling(Inventory("finite", 20), "second", 1))
+    take(store, "order", (1, 20))
+    assert store.save(product(1), 2, Filling(Inventory("finite", 20), "first", 1))
+    assert left(store) == 0
 
 
 def test_the_database_itself_refuses_less_than_nothing(store: ProductStore) -> None:

@@ -130,6 +130,41 @@ def test_a_slower_writer_does_not_cover_a_newer_change(projection: Projection, c
     assert (catalog.products[made].name, catalog.products[made].sku.price) == ("Renamed", 70)
 
 
+FULL = {"inventory": {"type": "finite", "quantity": 5}}
+
+
+def sell_out(projection: Projection, product: str) -> None:
+    projection.store.stock.reserve("order", [_line(projection, product, 5)])
+
+
+def test_a_change_that_is_delivered_again_does_not_fill_the_shelf_again(projection: Projection) -> None:
+    made = add(projection)
+    projection.change(made, FULL, "message")
+    sell_out(projection, made)
+    assert projection.change(made, FULL, "message").left == Inventory("finite", 0)
+    assert projection.change(made, FULL, "another message").left == Inventory("finite", 5)
+
+
+@pytest.mark.parametrize("key", ["message", "the same asked again"])
+def test_a_change_that_stood_still_does_not_fill_what_was_sold_since(
+    projection: Projection, catalog: Shelves, key: str
+) -> None:
+    made = add(projection)
+
+    def meanwhile() -> None:
+        projection.change(made, FULL, key)
+        sell_out(projection, made)
+
+    catalog.meanwhile = meanwhile
+    assert projection.change(made, FULL, "message").left == Inventory("finite", 0)
+
+
+def test_a_filling_is_not_lost_to_a_change_of_something_else(projection: Projection, catalog: Shelves) -> None:
+    made = add(projection)
+    catalog.meanwhile = lambda: projection.change(made, {"price": 70})
+    assert projection.change(made, {"inventory": {"type": "finite", "quantity": 9}}).left == Inventory("finite", 9)
+
+
 def test_a_product_deleted_while_it_changes_stays_deleted(projection: Projection, catalog: Shelves) -> None:
     made = add(projection)
     catalog.meanwhile = lambda: projection.remove(made)
