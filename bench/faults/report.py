@@ -55,6 +55,9 @@ def document(outcome: Outcome, about: dict[str, Any]) -> dict[str, Any]:
             "seconds": {name: _plain(value) for name, value in quantiles(settled.times).items()},
             "within": {f"{seconds:g} s": round(settled.within(seconds), 2) for _, seconds in BARS},
             "not_settled": settled.late,
+            "done_last": {
+                what: {"orders": len(times), **quantiles(times)} for what, times in sorted(settled.lasting.items())
+            },
         },
         "timeline": outcome.timeline,
         "restarted_by_themselves": outcome.strangers,
@@ -90,6 +93,7 @@ def markdown(outcome: Outcome, about: dict[str, Any]) -> str:
         f"| requests whose end no shopper learned | {answers['never_learned']} |",
         f"| interrupted orders, over {settling['lulls']} lulls | {settling['interrupted_orders']} |",
         f"| seconds from the last fault until they were settled | {_counts(settling['seconds'])} |",
+        f"| by what was done last (orders; 95 % of them within) | {_lasting(settling['done_last'])} |",
         f"| violations | {len(outcome.violations)} |",
         "",
     ]
@@ -105,3 +109,7 @@ def _counts(counts: dict[str, Any]) -> str:
 
 def _plain(value: float) -> float | str:
     return "never" if math.isinf(value) else value
+
+
+def _lasting(done_last: dict[str, dict[str, float]]) -> str:
+    return ", ".join(f"{what} {one['orders']}; {one['p95']:g} s" for what, one in done_last.items())

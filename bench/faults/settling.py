@@ -40,9 +40,11 @@ class Settled:
     Attributes:
         times: seconds, one an order.
         late: order id -> what was still to be done at the end.
+        lasting: what was done last -> seconds, one an order.
     """
 
     times: list[float] = field(default_factory=list)
+    lasting: dict[str, list[float]] = field(default_factory=dict)
     late: dict[str, str] = field(default_factory=dict)
 
     def within(self, seconds: float) -> float:
@@ -70,7 +72,10 @@ async def settle(
         await asyncio.sleep(LOOK)
         now = await asyncio.to_thread(unsettled, databases, journal, since)
         passed = time.time() - since
-        into.times += [passed for order_id in waiting if order_id not in now]
+        for order_id, what in waiting.items():
+            if order_id not in now:
+                into.times.append(passed)
+                into.lasting.setdefault(what, []).append(passed)
         waiting = {order_id: now[order_id] for order_id in waiting if order_id in now}
         if passed > patience:
             into.times += [math.inf] * len(waiting)
