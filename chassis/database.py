@@ -19,17 +19,30 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.pool import StaticPool
 
+from chassis import green_postgresql
 from chassis.once import Once
 from chassis.presence import Presence
 from chassis.settings import Settings
 from contracts.errors import Unavailable
 
 # How long a writer waits for another process's transaction on the same SQLite file. Transactions are a few
-# milliseconds; a second queue of a hundred of them is still far below it.
-SQLITE_BUSY_SECONDS = 5.0
+# milliseconds; a second queue of a hundred of them is still far below it. The whole process waits, greenlets and all:
+# with a beat it is less than `chassis.presence.GONE`, so that one that waited is still taken for alive.
+SQLITE_BUSY_SECONDS = 2.5
 # A PostgreSQL statement that takes longer than this is stuck behind a lock; no query of the shop comes near.
 POSTGRES_STATEMENT_MS = 5000
-POSTGRES_CONNECT_SECONDS = 3
+# A transaction that has gone quiet for longer is ended by the server: its client's host may have vanished, and others
+# wait for its locks.
+POSTGRES_IDLE_MS = 10000
+# Where no greenlet waits, the operating system finds out that the other end has vanished.
+POSTGRES_TCP = {
+    "connect_timeout": int(green_postgresql.CONNECT_SECONDS),
+    "tcp_user_timeout": int(green_postgresql.ANSWER_SECONDS * 1000),
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+}
 # How long a worker waits for a free connection: longer than any transaction takes.
 POOL_SECONDS = 5.0
 
@@ -95,10 +108,13 @@ class Database:
             with self.engine.connect().execution_options(writing=writing) as connection, connection.begin():
                 yield connection
         except (
-            sqlalchemy.exc.OperationalError,
-            sqlalchemy.exc.InterfaceError,
+            sqlalchemy.exc.DBAPIError,
             sqlalchemy.exc.TimeoutError,  # every connection of the pool is in use
         ) as error:
+            away = isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError)
+            # PostgreSQL has a class of errors of its own for the transactions that it ends.
+            if isinstance(error, sqlalchemy.exc.DBAPIError) and not (away or error.connection_invalidated):
+                raise
             # The driver's message may quote the statement; it goes to the log by way of the cause, not to the caller.
             raise Unavailable(f"The database of {self.service} does not answer.", {"retry_after": 1}) from error
 
@@ -139,6 +155,7 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _postgresql(url: URL, service: str) -> Engine:
+    green_postgresql.bound_waits()
     return sqlalchemy.create_engine(
         url,
         pool_size=5,
@@ -146,8 +163,9 @@ def _postgresql(url: URL, service: str) -> Engine:
         pool_timeout=POOL_SECONDS,
         pool_pre_ping=True,  # a connection that died with a restarted server is replaced unnoticed
         connect_args={
-            "connect_timeout": POSTGRES_CONNECT_SECONDS,
-            "options": f"-csearch_path={service} -cstatement_timeout={POSTGRES_STATEMENT_MS}",
+            **POSTGRES_TCP,
+            "options": f"-csearch_path={service} -cstatement_timeout={POSTGRES_STATEMENT_MS}"
+            f" -cidle_in_transaction_session_timeout={POSTGRES_IDLE_MS}",
         },
     )
 

@@ -4,6 +4,9 @@ by another within seconds, however long the work itself may take.
 A claim on a piece of work names its holder. The claim is void when its time has run out, or when its holder has not
 been seen for `GONE` seconds. A copy that merely stood still that long finds its claim lost when it writes, and every
 provider that can be asked is asked before a step is taken a second time.
+
+What is compared is one clock's time: PostgreSQL's own, since its clients' hosts may differ; on SQLite that of the one
+host.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import eventlet
 import sqlalchemy as sa
 
 from contracts.errors import Unavailable
@@ -32,8 +36,13 @@ presence = sa.Table(
 
 # How often a copy says that it is there (seconds).
 BEAT = 1.0
-# For how long it is believed (seconds): several beats and a writer's whole wait for SQLite's lock may be late.
+# For how long it is believed (seconds): a beat, and a writer's whole wait for SQLite's lock, in which the whole process
+# stands still, are less together.
 GONE = 4.0
+# How long one beat may take (seconds), and how soon the next follows one that failed: a copy whose connection went
+# silent still says in time, on another one, that it is there.
+BEAT_WAIT = 2.0
+AGAIN = 0.25
 # How long a copy that has gone is remembered (seconds): nothing depends on it.
 KEPT = 3600.0
 
@@ -43,15 +52,16 @@ class Presence:
 
     Args:
         database: theirs.
-        clock: Unix seconds; another one in tests.
+        clock: Unix seconds, for tests; by default the database's for what is compared.
 
     Attributes:
         holder: this process, among all of them.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float] | None = None) -> None:
         self._database = database
-        self._clock = clock
+        self._clock = clock or time.time
+        self._asks = clock is None and database.dialect == "postgresql"
         self._beaten = 0.0
         self.holder = uuid.uuid4().hex
 
@@ -60,10 +70,10 @@ class Presence:
         now = self._clock()
         # Another thread of this process may say so for the first time at this moment: then it is said.
         with contextlib.suppress(sa.exc.IntegrityError), self._database.write() as connection:
-            here = presence.c.holder == self.holder
-            if connection.execute(sa.update(presence).where(here).values(seen=now)).rowcount == 0:
-                connection.execute(sa.insert(presence).values(holder=self.holder, seen=now))
-                connection.execute(sa.delete(presence).where(presence.c.seen < now - KEPT))
+            here, seen = presence.c.holder == self.holder, self._now()
+            if connection.execute(sa.update(presence).where(here).values(seen=seen)).rowcount == 0:
+                connection.execute(sa.insert(presence).values(holder=self.holder, seen=seen))
+                connection.execute(sa.delete(presence).where(presence.c.seen < seen - KEPT))
         self._beaten = now
 
     def hold(self) -> str:
@@ -82,13 +92,21 @@ class Presence:
 
     def is_gone(self, column: Any) -> sa.ColumnElement[bool]:
         """The condition that the holder in `column` has not been seen lately (also when there is none)."""
-        alive = sa.select(presence.c.holder).where(presence.c.seen >= self._clock() - GONE)
+        alive = sa.select(presence.c.holder).where(presence.c.seen >= self._now() - GONE)
         return sa.or_(column.is_(None), column.not_in(alive))
 
     def run(self, sleep: Callable[[float], None] = time.sleep) -> None:
         """Beat until the greenlet is killed; a database that does not answer is tried again."""
         while True:
+            pause = AGAIN
             # A call finds that out, and says so.
             with contextlib.suppress(Unavailable, sa.exc.SQLAlchemyError):
-                self.beat()
-            sleep(BEAT)
+                with eventlet.Timeout(BEAT_WAIT, Unavailable("The database is silent.")):
+                    self.beat()
+                pause = BEAT
+            sleep(pause)
+
+    def _now(self) -> sa.ColumnElement[float]:
+        if not self._asks:
+            return sa.literal(self._clock(), sa.Float(53))
+        return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Float(53))

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from chassis import migrate as chassis_migrate
 from chassis.database import Database, once_more, url_for
 from chassis.migrate import migrate
 from contracts.errors import Unavailable
+from tests.chassis.falls_silent import FallsSilent
 from tests.chassis.running import until
 
 ROOT = Path(__file__).parents[2]
@@ -255,6 +256,104 @@ def test_a_server_that_is_away_is_told_as_unavailable_without_its_password() -> 
     assert unavailable.value.facts == {"retry_after": 1}
     assert "hush" not in str(unavailable.value)
     assert "hush" not in repr(away.url)
+
+
+WITH_GREENLETS = """
+import eventlet
+eventlet.monkey_patch()
+import contextlib, sys, time
+from chassis import green_postgresql
+from chassis.database import Database, url_for
+from contracts.errors import Unavailable
+green_postgresql.CONNECT_SECONDS, green_postgresql.ANSWER_SECONDS = 1.0, 2.0
+database = Database(url_for("cart", sys.argv[1], "unused"), "cart")
+for line in sys.stdin:
+    began = time.monotonic()
+    end = eventlet.Timeout(15)
+    try:
+        database.ping()
+        said = "answered"
+    except Unavailable:
+        said = "unavailable"
+    except eventlet.Timeout:
+        said = "hangs"
+    end.cancel()
+    print(said, time.monotonic() - began, flush=True)
+"""
+
+
+@contextlib.contextmanager
+def pinging(url: str) -> Iterator[Callable[[], tuple[str, float]]]:
+    """A process that waits among greenlets, as the services do: what comes of asking the database, and how soon."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", WITH_GREENLETS, url],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    to, of = process.stdin, process.stdout
+
+    def ping() -> tuple[str, float]:
+        to.write("\n")
+        to.flush()
+        said, took = of.readline().split()
+        return said, float(took)
+
+    try:
+        yield ping
+    finally:
+        process.kill()
+        process.communicate(timeout=10)
+
+
+def test_a_server_that_never_says_a_word_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://shop:x@127.0.0.1:{silent.getsockname()[1]}/shop"
+        with pinging(url) as ping:
+            said, took = ping()
+    assert said == "unavailable"
+    assert 0.9 < took < 5
+
+
+def test_a_server_that_falls_silent_on_an_open_connection_is_given_up_and_found_again(postgresql: str) -> None:
+    url = sqlalchemy.make_url(postgresql)
+    there = f"{url.query['host']}/.s.PGSQL.{url.query.get('port', 5432)}"
+    with FallsSilent(there) as between:
+        through = url.set(drivername="postgresql", host="127.0.0.1", port=between.port, query={})
+        with pinging(through.render_as_string(hide_password=False)) as ping:
+            assert ping()[0] == "answered"
+            between.silent = True
+            said, took = ping()
+            assert said == "unavailable"
+            assert 0.9 < took < 8
+            between.silent = False
+            assert ping()[0] == "answered"
+
+
+def test_a_transaction_that_has_gone_quiet_lets_the_others_on(postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chassis_database, "POSTGRES_IDLE_MS", 300)
+    lock = text("SELECT pg_advisory_xact_lock(41)")
+    quiet, other = (Database(url_for("cart", postgresql, "unused"), "cart") for _ in range(2))
+    freed = []
+
+    def quiet_for_too_long() -> None:
+        with quiet.write() as connection:
+            connection.execute(lock)
+            with other.write() as waiting:
+                freed.append(waiting.execute(lock))
+            connection.execute(lock)
+
+    try:
+        with pytest.raises(Unavailable):
+            quiet_for_too_long()
+        assert freed
+        quiet.ping()
+    finally:
+        quiet.dispose()
+        other.dispose()
 
 
 @pytest.mark.parametrize(

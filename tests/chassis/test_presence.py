@@ -1,16 +1,21 @@
 """Who is alive: a copy that beats holds what it claimed, one that does not is gone after a few seconds."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import eventlet
+import pytest
 import sqlalchemy as sa
 
-from chassis.database import Database
-from chassis.presence import GONE, Presence, presence
+from chassis.database import SQLITE_BUSY_SECONDS, Database
+from chassis.presence import BEAT, GONE, Presence, presence
 
 
 class Clock:
@@ -62,6 +67,60 @@ def test_copies_that_have_long_gone_are_forgotten(database: Callable[[str], Data
     Presence(here, clock).beat()
     with here.read() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(presence)).scalar_one() == 1
+
+
+def test_copies_whose_hosts_have_other_clocks_do_not_take_each_other_for_gone(
+    database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = database("cart")
+    if here.dialect == "sqlite":  # one file, one host, one clock: nothing there may move
+        assert SQLITE_BUSY_SECONDS + BEAT < GONE
+        return
+    late = Presence(here)
+    with monkeypatch.context() as slow:
+        now = time.time()
+        slow.setattr(time, "time", lambda: now - 60.0)
+        holder = Presence(here).hold()
+    assert not gone(here, late, holder)
+    with here.write() as connection:
+        connection.execute(sa.update(presence).values(seen=presence.c.seen - GONE - 0.1))
+    assert gone(here, late, holder)
+
+
+class Silent:
+    """A database whose first answers do not come, as on a connection that was lost."""
+
+    dialect = "sqlite"
+
+    def __init__(self, database: Database, times: int) -> None:
+        self.times = times
+        self.database = database
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        if self.times:
+            self.times -= 1
+            eventlet.sleep(60)
+        with self.database.write() as connection:
+            yield connection
+
+
+def test_a_beat_that_is_not_answered_is_given_up_in_time_for_another(database: Callable[[str], Database]) -> None:
+    here = database("cart")
+    lost: Any = Silent(here, times=0)
+    beating = Presence(lost)
+    holder = beating.hold()
+    lost.times, seen = 1, beating._beaten
+    began = time.monotonic()
+    thread = eventlet.spawn(beating.run, eventlet.sleep)
+    try:
+        while beating._beaten == seen:
+            assert time.monotonic() - began < 10
+            eventlet.sleep(0.05)
+        assert time.monotonic() - began < GONE - BEAT
+        assert not gone(here, Presence(here), holder)
+    finally:
+        thread.kill()
 
 
 def test_a_process_dies_at_the_point_that_was_asked_for_and_only_once(tmp_path: Path) -> None:

@@ -1,0 +1,39 @@
+"""Waiting for PostgreSQL among greenlets, with an end: eventlet's own waiting has none, and libpq's bound on connecting
+does not hold for a connection that others wait for."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import eventlet.hubs
+import psycopg2  # type: ignore[import-untyped]
+from eventlet import patcher
+from psycopg2 import extensions
+
+# How long a connection may take to be made (seconds).
+CONNECT_SECONDS = 3.0
+# How long an answer may take (seconds): longer than the server lets any statement run, so that only a server that is
+# silent, or one that cannot be reached any more, is found to be late.
+ANSWER_SECONDS = 8.0
+
+
+def bound_waits() -> None:
+    """Give each wait of this process for PostgreSQL an end. Does nothing where eventlet does not do the waiting."""
+    if patcher.is_monkey_patched("psycopg"):
+        extensions.set_wait_callback(_wait)
+
+
+def _wait(connection: Any, timeout: float = -1) -> None:
+    """Wait as psycopg2 asks for it. Raises OperationalError when it takes too long; the connection is closed then."""
+    new = connection.status == extensions.STATUS_SETUP
+    end = time.monotonic() + (CONNECT_SECONDS if new else ANSWER_SECONDS)
+    while (state := connection.poll()) != extensions.POLL_OK:
+        if state not in (extensions.POLL_READ, extensions.POLL_WRITE):
+            raise psycopg2.OperationalError(f"Bad result from poll: {state!r}")
+        late = psycopg2.OperationalError(f"PostgreSQL {'cannot be reached' if new else 'is silent'}.")
+        left = end - time.monotonic()
+        if left <= 0:
+            raise late
+        reading = state == extensions.POLL_READ
+        eventlet.hubs.trampoline(connection.fileno(), read=reading, write=not reading, timeout=left, timeout_exc=late)
