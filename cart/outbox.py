@@ -128,7 +128,7 @@ class Outbox:
         if kind == VOID:
             return self._void(order, key)
         if kind == LABEL:
-            if order.status == RETURNED and row["tries"] == 1:
+            if order.status == RETURNED and row["tries"] == 1 and row["error"] is None:
                 return None  # nobody wants it any more, and nobody has asked for it yet
             label = self.shipping.buy_label(document["upstream_id"], document["selected_shipping_method"], key)
             self.store.update(order.id, None, lambda order: _ship(order, label))
@@ -142,11 +142,9 @@ class Outbox:
         for label in self._rows(order.id, LABEL):
             if label["state"] == OWED:
                 raise Unavailable("The label that is to be returned is just being bought.")
-            if label["answer"] is not None:
-                returned = self.shipping.refund_label(order.document["upstream_id"], key)
-                if returned["status"] == "pending":
-                    raise Unavailable("The carrier takes its time to take the label back.")
-                return returned
+            # One that was given up may have been bought all the same. What is pending then, shipping follows.
+            if label["answer"] is not None or label["state"] == FAILED:
+                return self.shipping.refund_label(order.document["upstream_id"], key)
         return None
 
     def _put_off(self, row: dict[str, Any], error: Exception) -> None:

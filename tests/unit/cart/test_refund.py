@@ -10,6 +10,7 @@ import pytest
 
 from cart import settlement
 from cart.order import PAID, PAYING, RETURNED
+from cart.outbox import REFUSALS
 from cart.reconcile import Refunded
 from cart.refund_watch import OVERLAP, RefundWatch
 from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Refused, Unavailable
@@ -253,17 +254,41 @@ def test_a_label_that_may_have_been_bought_is_found_out_and_returned(shop: Shop)
     assert shop.store.owed(state="owed") == []
 
 
-def test_a_carrier_that_takes_its_time_is_asked_again(shop: Shop) -> None:
+def give_up_the_label(shop: Shop) -> None:
+    shop.carrier.failing = Refused("never")
+    shop.pay()
+    for _ in range(2 * REFUSALS):
+        shop.deliver()
+        shop.now += 10
+    assert [row["kind"] for row in shop.store.owed(state="failed")] == ["label"]
+    shop.carrier.failing = None
+
+
+def test_a_label_that_was_given_up_is_returned_too(shop: Shop) -> None:
+    give_up_the_label(shop)
+    shop.refunds.refund("or_1", None, "k1")
+    shop.deliver()
+    assert (shop.carrier.bought, shop.carrier.voided) == ({}, [("shp", "or_1:void")])
+
+
+def test_a_label_that_is_replayed_before_its_return_is_found_out_and_returned(shop: Shop) -> None:
+    give_up_the_label(shop)
+    shop.refunds.refund("or_1", None, "k1")
+    shop.store.owe_again("or_1:label")
+    for _ in range(3):
+        shop.deliver()
+        shop.now += 10
+    assert (list(shop.carrier.bought), shop.carrier.voided) == (["or_1:label"], [("shp", "or_1:void")])
+
+
+def test_a_carrier_that_takes_its_time_is_not_waited_for(shop: Shop) -> None:
     shop.pay()
     shop.deliver()
     shop.carrier.taken_back = "pending"
     shop.refunds.refund("or_1", None, "k1")
     shop.deliver()
-    assert [row["kind"] for row in shop.store.owed(state="owed")] == ["void"]
-    shop.carrier.taken_back = "refunded"
-    shop.now += 10
-    shop.deliver()
-    assert shop.store.owed(state="owed") == []
+    (void,) = [row for row in shop.store.owed() if row["kind"] == "void"]
+    assert (void["state"], void["answer"]["status"]) == ("done", "pending"), "shipping follows it from there"
 
 
 class Listed:
