@@ -26,7 +26,7 @@ class Carts(Store):
             return _cart(connection, cart_id)
 
     def added(self, key: str) -> bool:
-        """Has the addition of `key` been made?"""
+        """Has the change of `key` been made?"""
         with self._database.read() as connection:
             return connection.execute(sa.select(additions.c.key).where(additions.c.key == key)).first() is not None
 
@@ -38,21 +38,24 @@ class Carts(Store):
         """
         now = self._clock()
         with self._database.write() as connection:
-            known = connection.execute(sa.select(additions.c.key).where(additions.c.key == key)).first()
-            if known is None:
+            if self._first_time(connection, key):
                 held = _held(connection, cart_id, offer["sku"])
                 check_quantity((held or 0) + quantity, offer)
-                connection.execute(sa.insert(additions).values(key=key, added=now))
                 _put(connection, cart_id, product_id, offer["sku"], (held or 0) + quantity, held is None, now)
             return _cart(connection, cart_id)
 
-    def set(self, cart_id: str, product_id: str, offer: dict[str, Any], quantity: int) -> list[Item]:
-        """Make it `quantity` of a product that is in the cart; the cart. Raises NotFound, and as `add` does."""
+    @once_more
+    def set(
+        self, cart_id: str, product_id: str, offer: dict[str, Any], quantity: int, key: str | None = None
+    ) -> list[Item]:
+        """Make it `quantity` of a product that is in the cart, once per `key`; the cart. Raises NotFound, and as `add`
+        does."""
         with self._database.write() as connection:
-            if _held(connection, cart_id, offer["sku"]) is None:
-                raise NotFound(f"Product {product_id} is not in the cart.")
-            check_quantity(quantity, offer)
-            _put(connection, cart_id, product_id, offer["sku"], quantity, False, self._clock())
+            if self._first_time(connection, key):
+                if _held(connection, cart_id, offer["sku"]) is None:
+                    raise NotFound(f"Product {product_id} is not in the cart.")
+                check_quantity(quantity, offer)
+                _put(connection, cart_id, product_id, offer["sku"], quantity, False, self._clock())
             return _cart(connection, cart_id)
 
     def holds(self, cart_id: str, product_id: str) -> bool:
@@ -61,17 +64,21 @@ class Carts(Store):
             row = connection.execute(sa.select(items.c.sku).where(_of(cart_id, items.c.product_id == product_id)))
             return row.first() is not None
 
-    def remove(self, cart_id: str, product_id: str) -> list[Item]:
-        """Take a product out of the cart, whether it was in it or not; the cart."""
+    @once_more
+    def remove(self, cart_id: str, product_id: str, key: str | None = None) -> list[Item]:
+        """Take a product out of the cart, whether it was in it or not, once per `key`; the cart."""
         with self._database.write() as connection:
-            connection.execute(sa.delete(items).where(_of(cart_id, items.c.product_id == product_id)))
+            if self._first_time(connection, key):
+                connection.execute(sa.delete(items).where(_of(cart_id, items.c.product_id == product_id)))
             return _cart(connection, cart_id)
 
-    def clear(self, cart_id: str) -> list[Item]:
-        """Empty the cart."""
+    @once_more
+    def clear(self, cart_id: str, key: str | None = None) -> list[Item]:
+        """Empty the cart, once per `key`; the cart."""
         with self._database.write() as connection:
-            connection.execute(sa.delete(items).where(items.c.cart_id == cart_id))
-            return []
+            if self._first_time(connection, key):
+                connection.execute(sa.delete(items).where(_of(cart_id)))
+            return _cart(connection, cart_id)
 
     def bought(self, connection: Connection, order: Order) -> None:
         """Take out of the cart what an order has bought: never more than the order had of each.

@@ -74,12 +74,17 @@ class Orders(Store):
             rows = connection.execute(query).mappings().all()
         return [read_order(row) for row in rows[:limit]], len(rows) > limit, total
 
-    def update(self, order_id: str, cart_id: str | None, change: Callable[[Order], Any]) -> Order:
-        """Read an order, let `change(order)` alter it, keep it; the order. What `change` raises undoes everything."""
+    @once_more
+    def update(
+        self, order_id: str, cart_id: str | None, change: Callable[[Order], Any], key: str | None = None
+    ) -> Order:
+        """Read an order, let `change(order)` alter it, once per `key`, keep it; the order. What `change` raises undoes
+        everything."""
         with self._database.write() as connection:
             order = read_order(found(connection, order_id, cart_id, lock=True))
-            change(order)
-            write_order(connection, order)
+            if self._first_time(connection, key):
+                change(order)
+                write_order(connection, order)
             return order
 
     # Who is at work
@@ -125,8 +130,10 @@ class Orders(Store):
                 order.become(to, int(now))
             order.claim, order.holder, order.lease = uuid.uuid4().hex, holder, lease
             write_order(connection, order)
-            _begin(connection, order, "claim" if to == PAYING else "cancel", now)
-            _end(connection, order, now, {"holder": holder})
+            step = "claim" if to == PAYING else "cancel"
+            _begin(connection, order, step, now)
+            # Its own only: how a step ended that another was killed in, whoever takes the order up finds out.
+            _end(connection, order, now, {"holder": holder}, step)
             return order
 
     def keep(
@@ -277,8 +284,11 @@ def _begin(connection: Connection, order: Order, step: str, now: float) -> None:
         connection.execute(sa.insert(steps).values(**values))
 
 
-def _end(connection: Connection, order: Order, now: float, outcome: dict[str, Any]) -> None:
+def _end(connection: Connection, order: Order, now: float, outcome: dict[str, Any], step: str | None = None) -> None:
+    """Note how `step` ended, or every step that is still open."""
     still_open = sa.update(steps).where(_step(order), steps.c.ended.is_(None))
+    if step is not None:
+        still_open = still_open.where(steps.c.step == step)
     connection.execute(still_open.values(ended=now, outcome=outcome))
 
 

@@ -90,21 +90,26 @@ class CartService:
         return items
 
     @rpc(expected_exceptions=ShopError)
-    def set_quantity(self, cart_id: str, product_id: str, quantity: int) -> list[dict[str, Any]]:
-        """Make it `quantity` of a product; the whole cart. Raises NotFound when it is not in it, and as `buy`."""
+    def set_quantity(
+        self, cart_id: str, product_id: str, quantity: int, key: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Make it `quantity` of a product, once per `key`; the whole cart. Raises NotFound when it is not in it, and as
+        `buy`."""
+        if key is not None and self.store.added(key):
+            return self.store.cart(cart_id)  # type: ignore[no-any-return]
         if not self.store.holds(cart_id, product_id):
             raise NotFound(f"Product {product_id} is not in the cart.")
-        return self.store.set(cart_id, product_id, self.products.offer(product_id), quantity)  # type: ignore[no-any-return]
+        return self.store.set(cart_id, product_id, self.products.offer(product_id), quantity, key)  # type: ignore[no-any-return]
 
     @rpc(expected_exceptions=ShopError)
-    def remove(self, cart_id: str, product_id: str) -> list[dict[str, Any]]:
-        """Take a product out of a cart, whether it was in it or not; the whole cart."""
-        return self.store.remove(cart_id, product_id)  # type: ignore[no-any-return]
+    def remove(self, cart_id: str, product_id: str, key: str | None = None) -> list[dict[str, Any]]:
+        """Take a product out of a cart, whether it was in it or not, once per `key`; the whole cart."""
+        return self.store.remove(cart_id, product_id, key)  # type: ignore[no-any-return]
 
     @rpc(expected_exceptions=ShopError)
-    def clear(self, cart_id: str) -> list[dict[str, Any]]:
-        """Empty a cart; the empty list."""
-        return self.store.clear(cart_id)  # type: ignore[no-any-return]
+    def clear(self, cart_id: str, key: str | None = None) -> list[dict[str, Any]]:
+        """Empty a cart, once per `key`; the whole cart."""
+        return self.store.clear(cart_id, key)  # type: ignore[no-any-return]
 
     # Orders
 
@@ -122,13 +127,15 @@ class CartService:
         return order.public()
 
     @rpc(expected_exceptions=ShopError, once=True)
-    def choose_shipping(self, cart_id: str, order_id: str, shipping_id: str) -> dict[str, Any]:
-        """Select another of the order's shipping methods; the order, its shipping line and amount following.
+    def choose_shipping(self, cart_id: str, order_id: str, shipping_id: str, key: str | None = None) -> dict[str, Any]:
+        """Select another of the order's shipping methods, once per `key`; the order, its shipping line and amount
+        following.
 
         Raises NotFound, InvalidRequest (a method that was not offered), Conflict (paid, or being paid).
         """
         now = int(time.time())
-        return self.store.update(order_id, cart_id, lambda order: order.choose(shipping_id, now)).public()  # type: ignore[no-any-return]
+        order = self.store.update(order_id, cart_id, lambda order: order.choose(shipping_id, now), key)
+        return order.public()  # type: ignore[no-any-return]
 
     @rpc(expected_exceptions=ShopError, sensitive_arguments="card", once=True, most=14)
     def pay(self, cart_id: str, order_id: str, card: str, key: str) -> dict[str, Any]:

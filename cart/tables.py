@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import RowMapping
+from sqlalchemy.engine import Connection, RowMapping
 
 from chassis.database import Database
 
@@ -23,7 +23,8 @@ items = sa.Table(
     sa.Column("added", sa.Float(53), nullable=False),
 )
 
-# Which additions a cart has had already: a message that is delivered again must not add twice.
+# Which changes of carts, and choices of shipping, have been made: a message that is delivered again, or a copy that
+# stood still, must not make one twice.
 additions = sa.Table(
     "cart_additions",
     metadata,
@@ -142,6 +143,18 @@ class Store:
 
     def ping(self) -> None:
         self._database.ping()
+
+    def _first_time(self, connection: Connection, key: str | None) -> bool:
+        """Note that what `key` stands for is done by this transaction; False when it was done before.
+
+        None stands for nothing that could come twice. Part of a transaction that is `once_more`.
+        """
+        if key is None:
+            return True
+        if connection.execute(sa.select(additions.c.key).where(additions.c.key == key)).first() is not None:
+            return False
+        connection.execute(sa.insert(additions).values(key=key, added=self._clock()))
+        return True
 
     def _left_by_the_dead(self, holder: sa.ColumnElement[str | None]) -> sa.ColumnElement[bool]:
         """The condition that somebody was at work, and is not seen any more."""

@@ -60,6 +60,11 @@ def of_cart_or_admin(request: Request) -> str:
     return of_admin(request) if auth.is_admin(request) else of_cart(request)
 
 
+def fresh_key() -> str:
+    """A key for what is asked now, and for nothing else: its message may be delivered again."""
+    return uuid.uuid4().hex
+
+
 def effect(request: Request, form: Mapping[str, Any], scope: Scope) -> Effect:
     """What this request does, under the key that its caller sent, or under one of its own.
 
@@ -67,12 +72,12 @@ def effect(request: Request, form: Mapping[str, Any], scope: Scope) -> Effect:
         form: the body as it was read.
         scope: whose key it is.
 
-    Raises InvalidRequest when the header is no key. Only a POST is asked for one: whatever else changes something may
-    be repeated as it is.
+    Raises InvalidRequest when the header is no key. Only a POST is asked for one: whatever else changes something says
+    how it shall be, and may be repeated as it is.
     """
     sent = request.env.get("HTTP_IDEMPOTENCY_KEY")
     if sent is None or request.method != "POST":
-        return Effect(uuid.uuid4().hex)
+        return Effect(fresh_key())
     if not _VALUE.fullmatch(sent):
         message = "must be 1 to 255 printable ASCII characters"
         raise InvalidRequest(f"The {HEADER} {message}.", {"errors": {HEADER: [message]}})

@@ -10,7 +10,7 @@ from falcon import Request, Response
 
 from contracts.errors import InvalidRequest
 from gateway import schemas, seed_json
-from gateway.idempotency import effect, of_any_cart, of_cart
+from gateway.idempotency import effect, fresh_key, of_any_cart, of_cart
 from gateway.identity import cart_id, remember
 from gateway.reading import body, optional_body
 from gateway.routing import delete, get, post, post_or_put, put
@@ -39,7 +39,7 @@ def items(request: Request) -> Items:
 @delete("/api/cart")
 def clear(request: Request) -> Items:
     """Empty the cart."""
-    left: Items = services(request).cart.clear(cart_id(request))
+    left: Items = services(request).cart.clear(cart_id(request), fresh_key())
     return left
 
 
@@ -61,14 +61,14 @@ def set_quantity(product_id: str, request: Request) -> Items:
     form = body(request, schemas.ITEM_QUANTITY)
     shopper, quantity = cart_id(request), spelled(form, "quality", "quantity")
     with _named_as_in(form):
-        found: Items = services(request).cart.set_quantity(shopper, product_id, quantity)
+        found: Items = services(request).cart.set_quantity(shopper, product_id, quantity, fresh_key())
     return found
 
 
 @delete("/api/cart/{product_id}")
 def remove(product_id: str, request: Request) -> Items:
     """Take a product out of the cart."""
-    left: Items = services(request).cart.remove(cart_id(request), known(product_id, "product"))
+    left: Items = services(request).cart.remove(cart_id(request), known(product_id, "product"), fresh_key())
     return left
 
 
@@ -101,7 +101,7 @@ def choose_shipping(request: Request) -> dict[str, Any]:
     form = body(request, schemas.SHIPPING_CHOICE)
     once = effect(request, form, of_cart)
     order: dict[str, Any] = services(request, once).cart.choose_shipping(
-        cart_id(request), form["order_id"], form["shipping_id"]
+        cart_id(request), form["order_id"], form["shipping_id"], once.key
     )
     return order
 

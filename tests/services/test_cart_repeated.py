@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from nameko.testing.services import worker_factory
 
+from cart.order import PAYING
 from cart.service import CartService
 from cart.store import CartStore
 from chassis.database import Database
-from contracts.errors import NotFound, Unavailable
+from contracts.errors import Conflict, NotFound, Unavailable
 
 CUSTOMER = {"email": "a@b.co", "phone": "+14155550100", "name": "Chloe Taylor", "address": {"country": "US"}}
 
@@ -65,6 +66,25 @@ def test_what_was_put_in_is_answered_although_its_product_has_gone(cart: Any) ->
     assert cart.buy("cart_1", "a", 2, "key") == first
     with pytest.raises(NotFound):
         cart.buy("cart_1", "a", 2, "another key")
+
+
+def test_what_was_changed_is_answered_although_it_cannot_be_changed_any_more(cart: Any) -> None:
+    cart.buy("cart_1", "a", 2, "key")
+    order = cart.checkout("cart_1", CUSTOMER, "order")
+    method = order["selected_shipping_method"]
+    first = cart.choose_shipping("cart_1", order["id"], method, "shipping")
+    cart.set_quantity("cart_1", "a", 3, "quantity")
+    cart.products.deleted = True
+    cart.store.update(order["id"], None, lambda order: setattr(order, "status", PAYING))
+    assert cart.choose_shipping("cart_1", order["id"], method, "shipping") == first
+    with pytest.raises(Conflict):
+        cart.choose_shipping("cart_1", order["id"], method, "another key")
+    cart.clear("cart_1", "clear")
+    assert cart.set_quantity("cart_1", "a", 3, "quantity") == []
+    with pytest.raises(NotFound):
+        cart.set_quantity("cart_1", "a", 3)
+    cart.buy("cart_1", "a", 2, "key")
+    assert cart.remove("cart_1", "a", "remove") == cart.clear("cart_1", "clear") == []
 
 
 def test_an_order_that_is_tried_again_ships_what_is_in_it(cart: Any, monkeypatch: pytest.MonkeyPatch) -> None:

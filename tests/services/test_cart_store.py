@@ -125,6 +125,39 @@ def test_a_quantity_is_set_only_of_what_is_in_the_cart(store: CartStore) -> None
         store.set("c", "prod_a", OFFER, 11)
 
 
+def test_a_change_that_comes_again_undoes_nothing_that_was_done_since(store: CartStore) -> None:
+    store.add("c", "prod_b", ENDLESS, 5, "k1")
+    changes: list[Callable[[], Any]] = [
+        lambda: store.set("c", "prod_b", ENDLESS, 2, "k2"),
+        lambda: store.remove("c", "prod_b", "k3"),
+        lambda: store.clear("c", "k4"),
+    ]
+    for change in changes:
+        change()
+    since = store.add("c", "prod_b", ENDLESS, 7, "k5")
+    for change in changes:
+        assert change() == since
+    store.remove("c", "prod_b")
+    assert store.set("c", "prod_b", ENDLESS, 2, "k2") == [], "nor does it fail because it cannot be done any more"
+    results = at_once(4, lambda _: store.clear("c", "k6"))
+    assert results == [[]] * 4
+
+
+def test_an_order_is_changed_once_a_key(store: CartStore) -> None:
+    store.place(order(), "k")
+    store.update("or_1", "cart_1", lambda order: order.document.update(seen="first"), "k1")
+    store.update("or_1", "cart_1", lambda order: order.document.update(seen="second"), "k1")
+    assert store.order("or_1").document["seen"] == "first"
+
+    def refuses(_order: Order) -> None:
+        raise Conflict("no")
+
+    with pytest.raises(Conflict):
+        store.update("or_1", "cart_1", refuses, "k2")
+    store.update("or_1", "cart_1", lambda order: order.document.update(seen="again"), "k2")
+    assert store.order("or_1").document["seen"] == "again", "what failed was not done"
+
+
 def test_carts_are_apart_and_keep_their_order(store: CartStore, clock: Clock) -> None:
     store.add("c", "prod_b", ENDLESS, 1, "k1")
     clock.now += 1

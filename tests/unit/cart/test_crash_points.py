@@ -179,6 +179,15 @@ def test_every_step_tells_how_it_ended(shop: Shop) -> None:
     assert steps[1, "claim"]["outcome"]["holder"] == shop.database.presence.holder
 
 
+def test_a_step_whose_copy_was_killed_ended_as_the_next_one_found_out(shop: Shop, reaper: Reaper) -> None:
+    reaper.point = "pay:confirm:asked"
+    with pytest.raises(Killed):
+        pays(shop)
+    completes(shop)
+    steps = {step["step"]: step["outcome"] for step in shop.store.steps("or_1")}
+    assert steps["confirm"] == {"state": "succeeded", "charge": "ch_pi_1"}
+
+
 def test_a_step_that_was_refused_tells_why(shop: Shop) -> None:
     shop.shelf.left = 1
     with pytest.raises(Conflict):
