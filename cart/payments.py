@@ -15,6 +15,8 @@ OPEN = "open"  # nothing is taken: a card is wanted
 PROCESSING = "processing"  # the bank is at it; the answer comes later
 CANCELED = "canceled"  # nothing is taken, and nothing ever will be
 
+REPLAYED = "replayed"  # a fact of an OutcomeUnknown
+
 
 @dataclass(frozen=True)
 class Payment:
@@ -83,7 +85,10 @@ class Payments(Protocol):
         """
 
     def refund(self, payment_id: str, amount: int, refund_id: str, order_id: str, key: str) -> Refund:
-        """Give back some of what was taken, noting our ids with it. Also raises Refused (more than is left)."""
+        """Give back some of what was taken, noting our ids with it. Also raises Refused (more than is left).
+
+        OutcomeUnknown with the fact `REPLAYED`: the failure is kept under `key`, and every repetition gets it again.
+        """
 
     def refunds(self, payment_id: str) -> list[Refund]:
         """Everything that was given back of a payment, by whomever."""

@@ -14,14 +14,14 @@ from typing import Any
 
 from cart.order import Order
 from cart.outbox import RELEASE, VOID
-from cart.payments import Refund
+from cart.payments import REPLAYED, Refund
 from cart.purchase import LOOK, patience
 from cart.refund_store import DONE, FAILED, checked_amount
 from cart.settlement import Settlement, wait_to_look
 from cart.store import ClaimLost
 from chassis.logs import log
 from chassis.points import reached
-from contracts.errors import Conflict, InvalidRequest, Refused, ShopError
+from contracts.errors import Conflict, InvalidRequest, OutcomeUnknown, Refused, ShopError
 
 POINTS = (
     "refund:claim:begun",
@@ -129,12 +129,15 @@ class Refunds:
         """Ask for the money; None when it is refused, and `error` of the row says why."""
         refund_id = row["id"]
         try:
-            return self.payments.refund(
-                row["payment"], row["amount"], refund_id, row["order_id"], f"refund:{refund_id}"
-            )
+            return self.payments.refund(row["payment"], row["amount"], refund_id, row["order_id"], _key(row))
         except Refused as error:
             row["error"] = error.detail
             return None
+        except OutcomeUnknown as error:
+            if error.facts.get(REPLAYED):
+                # Whoever takes the refund up looks first whether it was given all the same.
+                self.store.spend_refund_key(row)
+            raise
 
     def _known(self, row: dict[str, Any]) -> Refund | None:
         told = self.payments.refunds(row["payment"])
@@ -169,3 +172,8 @@ class Refunds:
             self.store.let_refund_go(row, self.clock() + wait_to_look(row["looks"]))
         except (ShopError, ClaimLost) as error:
             log.warning("claim kept; it runs out by itself", refund=row["id"], error=str(error))
+
+
+def _key(row: dict[str, Any]) -> str:
+    """What the provider is asked under: the same for everybody, until it keeps a failure of its own under that."""
+    return f"refund:{row['id']}" + (f":{row['spent']}" if row["spent"] else "")

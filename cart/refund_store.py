@@ -57,6 +57,7 @@ class RefundRows(Store):
                 "holder": holder,
                 "lease": lease,
                 "looks": 0,
+                "spent": 0,
                 "began": now,
             }
             connection.execute(sa.insert(refunds).values(**new))
@@ -107,6 +108,10 @@ class RefundRows(Store):
     def let_refund_go(self, row: dict[str, Any], look: float) -> None:
         """Leave a refund for whoever comes next; the completer does at `look`. Raises ClaimLost."""
         self._settle_refund(row, claim=None, holder=None, lease=look, looks=row["looks"] + 1)
+
+    def spend_refund_key(self, row: dict[str, Any]) -> None:
+        """The provider will answer under this key as it just has: ask under another from now on. Raises ClaimLost."""
+        self._settle_refund(row, spent=row["spent"] + 1)
 
     def fail_refund(self, row: dict[str, Any], error: str) -> None:
         """The provider gives nothing back for this one, now or ever. Raises ClaimLost."""

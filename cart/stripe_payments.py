@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import stripe
 
-from cart.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment, Refund
+from cart.payments import ACTION, CANCELED, OPEN, PROCESSING, REPLAYED, SUCCEEDED, Payment, Refund
 from chassis.logs import log
 from chassis.provider_guard import attempts
 from chassis.provider_http import ProviderSession
@@ -182,4 +182,5 @@ def _failure(error: stripe.StripeError) -> ShopError:
         facts = {"code": error.code, "param": error.param}
         return Refused(error.user_message or "Stripe refuses the payment.", facts)
     # 5xx, 409 after all repeats, or a body that is no JSON
-    return OutcomeUnknown("Stripe's answer cannot be read.", {"retry_after": 2})
+    kept = str((error.headers or {}).get("Idempotent-Replayed", "")).lower() == "true"
+    return OutcomeUnknown("Stripe's answer cannot be read.", {"retry_after": 2, REPLAYED: kept})

@@ -89,7 +89,8 @@ owed = sa.Table(
     sa.Index("owed_order", "order_id"),
 )
 
-# Money on its way back. `lease` and `looks` are as of an order; `provider_id` is what the provider calls it.
+# Money on its way back. `lease` and `looks` are as of an order; `provider_id` is what the provider calls it; `spent` is
+# how many keys the provider keeps a failure of its own under.
 refunds = sa.Table(
     "refunds",
     metadata,
@@ -104,6 +105,7 @@ refunds = sa.Table(
     sa.Column("holder", sa.String(64)),
     sa.Column("lease", sa.Float(53), nullable=False),
     sa.Column("looks", sa.Integer, nullable=False),
+    sa.Column("spent", sa.Integer, nullable=False, server_default="0"),
     sa.Column("began", sa.Float(53), nullable=False),
     sa.Column("ended", sa.Float(53)),
     sa.Column("error", sa.Text),

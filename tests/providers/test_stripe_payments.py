@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import requests
 
-from cart.payments import ACTION, CANCELED, OPEN, SUCCEEDED
+from cart.payments import ACTION, CANCELED, OPEN, REPLAYED, SUCCEEDED
 from cart.stripe_payments import StripePayments
 from chassis.settings import Settings
 from contracts.errors import OutcomeUnknown, PaymentDeclined, ProviderFailure, Refused
 from tests.running_sandbox import RunningSandbox, _module_sandbox, providers
+from tests.scripted_server import Scripted, ScriptedServer, scripted
 
-__all__ = ["_module_sandbox", "providers"]
+__all__ = ["_module_sandbox", "providers", "scripted"]
 
 
 @pytest.fixture
@@ -189,3 +190,15 @@ def test_a_refund_whose_answer_was_lost_is_in_the_list(payments: StripePayments,
         payments.refund(payment_id, 300, "rf_1", order_id, key())
     providers.heal()
     assert [(refund.refund_id, refund.amount) for refund in payments.refunds(payment_id)] == [("rf_1", 300)]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_failure_that_stripe_keeps_under_the_key_is_told_as_such(
+    providers: RunningSandbox, scripted: ScriptedServer, kept: bool
+) -> None:
+    headers = {"Content-Type": "application/json", **({"Idempotent-Replayed": "true"} if kept else {})}
+    scripted.answers = [Scripted(500, b'{"error": {"type": "api_error", "message": "No."}}', headers)]
+    payments = StripePayments(settings(providers, SANDBOX_URL=scripted.url))
+    with pytest.raises(OutcomeUnknown) as caught:
+        payments.refund("pi_1", 300, "rf_1", "or_1", key())
+    assert caught.value.facts[REPLAYED] is kept

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from cart.payments import ACTION, CANCELED, OPEN, SUCCEEDED, Payment, Refund
+from cart.payments import ACTION, CANCELED, OPEN, REPLAYED, SUCCEEDED, Payment, Refund
 from contracts.errors import Conflict, OutcomeUnknown, PaymentDeclined, Refused, ShopError, Unavailable
 
 
@@ -14,7 +14,7 @@ class Bank:
 
     `mood` is what the next confirmation meets: "take", "decline", "ask" (the holder), "lose" (do it, lose the answer),
     "drop" (never do it, lose the answer), "busy" (do it, lose the answer, and take no more questions when asked again),
-    "full" (take no questions).
+    "full" (take no questions). A refund also knows "break" (keep a failure under the key), "break late" (do it first).
     """
 
     def __init__(self) -> None:
@@ -101,11 +101,18 @@ class Bank:
 
     def _refund(self, payment_id: str, amount: int, refund_id: str, key: str) -> Refund:
         self._answers()
+        if isinstance(self.answers.get(key), ShopError):
+            raise self.answers[key]
         if key in self.answers:
             return self.answers[key]  # type: ignore[no-any-return]
         mood, self.mood = self.mood, "take"
         if mood == "drop":
             raise OutcomeUnknown("no answer")
+        if mood in ("break", "break late"):
+            if mood == "break late":
+                self.give_back(payment_id, amount, refund_id)
+            self.answers[key] = OutcomeUnknown("500", {REPLAYED: True})
+            raise self.answers[key]
         self.answers[key] = self.give_back(payment_id, amount, refund_id)
         if mood == "lose":
             raise OutcomeUnknown("no answer")

@@ -140,7 +140,7 @@ class Feed:
     """What the shipping service tells of its parcels."""
 
     def __init__(self, *moves: tuple[str, str]) -> None:
-        self.moves = [
+        self.moves: list[dict[str, Any]] = [
             {"seq": 10 * number, "shipment_id": shipment, "status": status}
             for number, (shipment, status) in enumerate(moves, start=1)
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -97,6 +98,20 @@ def test_a_lost_answer_is_asked_for_again_and_given_once(shop: Shop, mood: str) 
     with pytest.raises(OutcomeUnknown):
         shop.refunds.refund("or_1", 100, "k1")
     shop.bank.answers.clear()  # a provider forgets keys after a day: only its list still knows
+    assert shop.refunds.refund("or_1", 100, "k1").document["amount_returned"] == 100
+    assert shop.bank.given_back("pi_1") == 100
+
+
+@pytest.mark.parametrize("mood", ["break", "break late"])
+def test_a_failure_that_the_provider_keeps_does_not_hold_the_money_up(shop: Shop, mood: str) -> None:
+    shop.pay()
+    for spent in (1, 2):
+        shop.bank.mood = mood
+        with suppress(OutcomeUnknown):
+            shop.refunds.refund("or_1", 100, "k1")
+        [row] = shop.store.refund_rows("or_1")
+        assert row["spent"] == (spent if mood == "break" else 1), "recorded before another key is used"
+    shop.bank.mood = "take"
     assert shop.refunds.refund("or_1", 100, "k1").document["amount_returned"] == 100
     assert shop.bank.given_back("pi_1") == 100
 
