@@ -6,14 +6,21 @@ certificate bundles of the environment, Twilio's sets no timeout: this one sessi
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import eventlet
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.poolmanager import ProxyManager
 
 from chassis.deadline import bounded
 from chassis.provider_guard import FAIR, Guard, NotSent
+from contracts.errors import ShopError
 
 # As many connections are kept to a provider as one service process has workers, with room.
 POOL = 50
@@ -21,6 +28,87 @@ POOL = 50
 
 class DeadlinePassed(NotSent):
     """There was no time left to ask: the request was never sent."""
+
+
+class HeldBack(NotSent):
+    """Whoever asked for it did not want it to be sent any more, at the last moment."""
+
+
+_look: ContextVar[Callable[[], bool] | None] = ContextVar("look", default=None)
+
+
+@contextlib.contextmanager
+def last_look(look: Callable[[], bool]) -> Iterator[None]:
+    """Ask `look` right before each request inside is sent, when it has its place and its connection.
+
+    Args:
+        look: False, or a ShopError, holds the request back; its sender gets HeldBack.
+    """
+    token = _look.set(look)
+    try:
+        yield
+    finally:
+        _look.reset(token)
+
+
+def look_again() -> None:
+    """Ask what `last_look` was given, if anything. Raises HeldBack."""
+    look = _look.get()
+    try:
+        wanted = look is None or look()
+    except ShopError as error:
+        raise HeldBack("It cannot be told whether the request is still wanted.") from error
+    if not wanted:
+        raise HeldBack("The request is not wanted any more.")
+
+
+class _Stopped(Exception):
+    """Carries what stopped a request past urllib3, which takes every OSError for one of the connection's."""
+
+    def __init__(self, held: HeldBack) -> None:
+        super().__init__()
+        self.held = held
+
+
+class _Looks:
+    """A connection that looks again when nothing but the bytes is left to be sent."""
+
+    def endheaders(self: Any, *args: Any, **options: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        try:
+            look_again()
+        except HeldBack as held:
+            raise _Stopped(held) from held
+        super().endheaders(*args, **options)  # type: ignore[misc]
+
+
+class _Plain(_Looks, HTTPConnection):
+    pass
+
+
+class _Secure(_Looks, HTTPSConnection):
+    pass
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _Secure
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **options)
+        if isinstance(manager, ProxyManager):  # not one of SOCKS
+            manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
+        return manager
 
 
 class ProviderSession(requests.Session):
@@ -41,12 +129,12 @@ class ProviderSession(requests.Session):
         self._connect = connect
         self._read = read
         for scheme in ("http://", "https://"):
-            self.mount(scheme, HTTPAdapter(pool_maxsize=POOL))
+            self.mount(scheme, _Adapter(pool_maxsize=POOL))
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """Send as `requests.Session.send` does.
 
-        Raises NotSent without sending: DeadlinePassed when no time is left, or what `Guard.calling` raises.
+        Raises NotSent without sending: DeadlinePassed when no time is left, HeldBack, or what `Guard.calling` raises.
         """
         # What the SDK passes in wins, as in requests' own request(); shippo passes nothing.
         environment = self.merge_environment_settings(request.url, {}, None, None, None)
@@ -62,7 +150,11 @@ class ProviderSession(requests.Session):
             # That bounds the wait for each byte. A provider that drips them is left by the clock of the service's own
             # loop.
             late = requests.exceptions.ReadTimeout("The provider's answer took too long.", request=request)
-            with eventlet.Timeout(left + self._connect, late):
-                answer = super().send(request, **options)
+            try:
+                with eventlet.Timeout(left + self._connect, late):
+                    answer = super().send(request, **options)
+            except _Stopped as stopped:
+                call.hurried = True  # nothing of it was the provider's fault
+                raise stopped.held from stopped.held.__cause__
             call.status = answer.status_code
             return answer

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chassis.points import reached
+from chassis.provider_http import last_look
 from contracts.errors import OutcomeUnknown, ShopError, Unavailable
 from notifications.email import Mailer
 from notifications.messages import Mail, Sms
@@ -81,7 +82,8 @@ class Delivery:
             reached("email:send:begun")
             self._still_ours(mail.key, claim)
             try:
-                provider_id = mailer.send(mail)
+                with last_look(lambda: self._begun(mail, claim, mailer.longest_call) and self._records.alive()):
+                    provider_id = mailer.send(mail)
             except OutcomeUnknown:
                 self._records.end(mail.key, claim, State.UNKNOWN)
                 raise
@@ -128,9 +130,13 @@ class Delivery:
 
     def _begin(self, message: Mail | Sms, claim: str, longest_call: float, uncertain: bool = False) -> float:
         now = self._clock()
-        if not self._records.begin(message, claim, now, now + longest_call + CLAIM_MARGIN_SECONDS, uncertain):
+        if not self._begun(message, claim, longest_call, uncertain):
             raise Unavailable("The message is being sent by another call.", {"retry_after": 2})
         return now
+
+    def _begun(self, message: Mail | Sms, claim: str, longest_call: float, uncertain: bool = False) -> bool:
+        now = self._clock()
+        return self._records.begin(message, claim, now, now + longest_call + CLAIM_MARGIN_SECONDS, uncertain)
 
     def _still_ours(self, key: str, claim: str) -> None:
         """Leave the message alone when we stood still for so long that another copy may be about to send it."""
@@ -165,8 +171,16 @@ class Delivery:
         tried = self._begin(sms, claim, texter.longest_call)
         reached("sms:send:begun")
         self._still_ours(sms.key, claim)
+
+        def still_ours() -> bool:
+            # Twilio's time to answer begins here, after whatever we waited for a place and a connection.
+            nonlocal tried
+            tried = self._clock()
+            return self._begun(sms, claim, texter.longest_call) and self._records.alive()
+
         try:
-            sent = texter.send(sms)
+            with last_look(still_ours):
+                sent = texter.send(sms)
         except OutcomeUnknown as unknown:
             return self._asked_after(sms, claim, texter, tried, unknown)
         except ShopError:

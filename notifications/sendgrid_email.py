@@ -19,6 +19,7 @@ from sendgrid import SendGridAPIClient
 from chassis.deadline import bounded
 from chassis.logs import log
 from chassis.provider_guard import FAIR, Guard, NotSent
+from chassis.provider_http import look_again
 from chassis.settings import Settings
 from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from notifications.messages import Mail
@@ -73,6 +74,8 @@ class SendGridMailer:
 
     def _post(self, body: dict[str, Any], timeout: float) -> Any:
         with self._guard.calling() as call:
+            call.hurried = True
+            look_again()
             call.hurried = timeout < min(self._timeout, FAIR)
             try:
                 # Never request_headers here: the SDK would send them with every later mail, too.

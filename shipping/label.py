@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from chassis.logs import log
 from chassis.points import reached
+from chassis.provider_http import last_look
 from contracts.errors import Conflict, OutcomeUnknown, Refused, ShopError, Unavailable
 from shipping.carriers import Carriers, Label
 from shipping.purchase import Purchase, Purchases, State
@@ -121,7 +123,7 @@ class LabelDesk:
                 raise
             reached("label:resolve:asked")
             if label is not None:
-                return self._purchases.record(replace(purchase, label=label), self._clock())
+                return self._recorded(purchase, label)
             if began >= settled:
                 return replace(purchase, state=State.FAILED)
             if settled > end:
@@ -148,17 +150,39 @@ class LabelDesk:
             # We stood still for so long that another copy may be about to buy it.
             self._purchases.end(shipment.object_id, claim, State.FAILED)
             raise Unavailable("The label is left to another copy of the service.", {"retry_after": 2})
+
+        def still_ours() -> bool:
+            # The carrier's time to answer begins here, after whatever we waited for a place and a connection.
+            nonlocal purchase
+            now = self._clock()
+            purchase = replace(purchase, tried=now)
+            begun = self._purchases.begin(claim, purchase, key, now + self._claim_seconds)
+            return begun and self._purchases.alive()
+
         try:
-            label = self._carriers.buy(asked_rate_id, shipment.order_id)
+            with last_look(still_ours):
+                label = self._carriers.buy(asked_rate_id, shipment.order_id)
         except OutcomeUnknown as unknown:
             label = self._asked_after(purchase, claim, unknown)
         except ShopError:
             self._purchases.end(shipment.object_id, claim, State.FAILED)
             raise
         reached("label:buy:asked")
-        purchase = self._purchases.record(replace(purchase, label=label), self._clock())
+        purchase = self._recorded(purchase, label)
         reached("label:buy:done")
         return purchase
+
+    def _recorded(self, purchase: Purchase, label: Label) -> Purchase:
+        """The purchase as it is recorded: the first label stays, a second one is given back at once."""
+        kept = self._purchases.record(replace(purchase, label=label), self._clock())
+        if kept.label and kept.label.transaction_id != label.transaction_id:
+            facts = {"shipment": purchase.shipment_id, "second": label.transaction_id}
+            log.error("two labels for one shipment", **facts)
+            try:
+                self._carriers.refund(label.transaction_id)
+            except ShopError as error:
+                log.error("a second label is not given back", error=f"{type(error).__name__}: {error}", **facts)
+        return kept
 
     def _asked_after(self, purchase: Purchase, claim: str, unknown: OutcomeUnknown) -> Label:
         """The label, when the carrier knows of it although it did not say so at once."""

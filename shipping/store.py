@@ -10,7 +10,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from chassis.database import Database
 from chassis.inbox import Inbox
-from chassis.logs import log
 from contracts.errors import InvalidRequest
 from shipping.carriers import Label
 from shipping.moves import Moves
@@ -166,7 +165,7 @@ class ShippingStore:
         """See `shipping.purchase.Purchases`."""
         label = purchase.label
         assert label is not None
-        first = self._change(
+        self._change(
             purchase.shipment_id,
             state=State.BOUGHT.value,
             rate_id=purchase.rate_id,
@@ -181,8 +180,6 @@ class ShippingStore:
         )
         kept = self.purchase(purchase.shipment_id)
         assert kept is not None
-        if not first and kept.label and kept.label.transaction_id != label.transaction_id:
-            log.error("two labels for one shipment", shipment=purchase.shipment_id, second=label.transaction_id)
         return kept
 
     def _claim(self, shipment_id: str, claim: str, now: float, until: float, to_void: bool) -> Purchase | None:

@@ -14,7 +14,9 @@ import pytest
 import requests
 
 from chassis import deadline
-from chassis.provider_http import DeadlinePassed, ProviderSession
+from chassis.provider_guard import never_sent
+from chassis.provider_http import DeadlinePassed, HeldBack, ProviderSession, last_look
+from contracts.errors import Unavailable
 from tests.scripted_server import Scripted, ScriptedServer, scripted
 
 __all__ = ["scripted"]
@@ -74,6 +76,44 @@ def test_a_provider_that_takes_no_connection_is_left_after_the_connect_timeout()
         assert time.monotonic() - began < 4
         for each in waiting:
             each.close()
+
+
+def test_the_last_look_is_right_before_the_bytes_go() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ProviderSession(connect=1.0, read=0.3) as session:
+        server.settimeout(2)
+        reached: list[socket.socket] = []
+
+        def look() -> bool:
+            reached.append(server.accept()[0])  # the connection is there
+            reached[0].setblocking(False)
+            with pytest.raises(BlockingIOError):
+                reached[0].recv(1)
+            return True
+
+        with pytest.raises(requests.exceptions.ReadTimeout), last_look(look):
+            session.post(f"http://127.0.0.1:{server.getsockname()[1]}", data=b"body")
+        assert len(reached) == 1
+        assert reached[0].recv(4) == b"POST"
+        reached[0].close()
+
+
+def test_a_request_that_is_not_wanted_any_more_is_not_sent_and_blamed_on_nobody(scripted: ScriptedServer) -> None:
+    def away() -> bool:
+        raise Unavailable("no database")
+
+    with ProviderSession(connect=1.0, read=5.0) as session:
+        for look in (lambda: False, away) * 4:
+            with pytest.raises(HeldBack) as held, last_look(look):
+                session.post(scripted.url, data=b"body")
+            assert never_sent(held.value)
+        assert scripted.asked == []
+        assert not session.guard.down
+        looks: list[int] = []
+        with last_look(lambda: not looks.append(1)):  # type: ignore[func-returns-value]
+            for _ in range(2):  # on a new connection, and on one that was kept
+                session.post(scripted.url, data=b"body")
+        session.post(scripted.url, data=b"body")
+        assert (len(scripted.asked), len(looks)) == (3, 2)
 
 
 def test_without_time_left_nothing_is_sent(scripted: ScriptedServer) -> None:

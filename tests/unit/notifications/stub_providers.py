@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from chassis.provider_http import HeldBack, look_again
+from contracts.errors import Unavailable
 from notifications.messages import Mail, Sms
 from notifications.progress import News
 from notifications.sms import SentSms
@@ -43,6 +45,7 @@ class StubTexter:
         self.blind = 0
         self.deaf: Exception | None = None
         self.sends = 0
+        self.on_connect: Callable[[], None] = lambda: None
         self.questions = 0
         self.on_send: Callable[[], None] = lambda: None
         self.on_question: Callable[[], None] = lambda: None
@@ -56,6 +59,7 @@ class StubTexter:
         return self.told.get(sid)
 
     def send(self, sms: Sms) -> SentSms:
+        _connect(self.on_connect)
         self.sends += 1
         trouble = self.trouble.pop(0) if self.trouble else None
         sent = SentSms(f"SM{self.sends}", "queued")
@@ -91,8 +95,10 @@ class StubMailer:
         self.trouble: list[BaseException] = []
         self.sends_anyway = False
         self.sends = 0
+        self.on_connect: Callable[[], None] = lambda: None
 
     def send(self, mail: Mail) -> str:
+        _connect(self.on_connect)
         self.sends += 1
         trouble = self.trouble.pop(0) if self.trouble else None
         if trouble is None or self.sends_anyway:
@@ -100,3 +106,11 @@ class StubMailer:
         if trouble is not None:
             raise trouble
         return f"mail-{self.sends}"
+
+
+def _connect(on_connect: Callable[[], None]) -> None:
+    on_connect()
+    try:
+        look_again()
+    except HeldBack as error:
+        raise Unavailable("held back") from error

@@ -211,6 +211,20 @@ def test_a_sender_that_stood_still_for_long_does_not_send(
     assert (shop.texter.questions, list(shop.uncertain.values())) == (0, [0])
 
 
+@pytest.mark.parametrize("kind", ["sms", "mail"])
+def test_a_sender_that_was_taken_over_while_it_reached_for_the_provider_does_not_send(shop: Shop, kind: str) -> None:
+    message: Any = TEXT if kind == "sms" else MAIL
+
+    def dawdle() -> None:
+        shop.clock.now += 60
+        assert shop.store.claim(message, "quick", shop.clock.now, shop.clock.now + 15) is not None
+
+    shop.texter.on_connect = shop.mailer.on_connect = dawdle
+    with pytest.raises(Unavailable, match="held back"):
+        (shop.sms if kind == "sms" else shop.mail)()
+    assert (shop.texter.sends, shop.mailer.sends) == (0, 0)
+
+
 def test_a_mail_whose_outcome_is_unknown_is_sent_again_under_the_same_key(shop: Shop) -> None:
     shop.mailer.trouble, shop.mailer.sends_anyway = [OutcomeUnknown("lost")], True
     with pytest.raises(OutcomeUnknown):

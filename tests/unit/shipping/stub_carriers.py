@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.errors import NotFound
+from chassis.provider_http import HeldBack, look_again
+from contracts.errors import NotFound, Unavailable
 from shipping.carriers import Label, Quote
 
 
@@ -46,6 +47,7 @@ class StubCarriers:
     blind: int = 0
     deaf: Exception | None = None
     fresh_rates: list[dict[str, Any]] = field(default_factory=list)
+    on_connect: Callable[[], None] = lambda: None
     on_buy: Callable[[], None] = lambda: None
     on_quote: Callable[[], None] = lambda: None
     longest_call: float = 11.0
@@ -59,6 +61,11 @@ class StubCarriers:
     _lock: Any = field(default_factory=threading.Lock)
 
     def buy(self, rate_id: str, reference: str) -> Label:
+        self.on_connect()
+        try:
+            look_again()
+        except HeldBack as error:
+            raise Unavailable("held back") from error
         with self._lock:
             self.purchases.append(rate_id)
             number = len(self.purchases)

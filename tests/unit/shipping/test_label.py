@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -275,6 +276,48 @@ def test_a_buyer_that_was_taken_over_while_it_asked_for_a_fresh_quote_leaves_it_
     with pytest.raises(Unavailable, match="another call"):
         shop.buy("first")
     assert shop.carriers.purchases == []
+
+
+def test_a_buyer_that_was_taken_over_while_it_reached_for_the_carrier_leaves_it_to_the_other(shop: Shop) -> None:
+    def dawdle() -> None:
+        shop.clock.now += shop.carriers.longest_call + CLAIM_MARGIN_SECONDS
+        assert shop.store.claim("ship", "quick", shop.clock.now, shop.clock.now + 15) is not None
+
+    shop.carriers.on_connect = dawdle
+    with pytest.raises(Unavailable, match="held back"):
+        shop.buy("first")
+    assert shop.carriers.purchases == []
+    assert shop.store.claim("ship", "third", shop.clock.now, shop.clock.now + 15) is None  # still the quick one's
+
+
+def test_what_the_carrier_may_take_to_answer_counts_from_the_sending(shop: Shop) -> None:
+    def killed() -> None:
+        die(shop.database)
+        raise Killed
+
+    shop.carriers.on_connect, shop.carriers.on_buy = lambda: shop.clock.sleep(3.5), killed
+    with pytest.raises(Killed):
+        shop.buy()
+    sent = shop.clock.now
+    shop.carriers.on_connect = shop.carriers.on_buy = lambda: None
+    while len(shop.carriers.purchases) == 1:
+        shop.clock.now += 0.1
+        with contextlib.suppress(OutcomeUnknown):
+            shop.buy()
+    assert shop.carriers.longest_answer <= shop.clock.now - sent < shop.carriers.longest_answer + 0.3
+
+
+@pytest.mark.parametrize("trouble", [None, Unavailable("not now")])
+def test_a_second_label_for_a_shipment_is_given_back(shop: Shop, trouble: Exception | None) -> None:
+    other = Label("transaction-other", "https://labels/other.pdf", "1")
+
+    def faster() -> None:
+        bought = Purchase("ship", State.BOUGHT, "first", "first", "USPS", label=other)
+        shop.store.record(bought, shop.clock.now)
+
+    shop.carriers.on_buy, shop.carriers.refund_trouble = faster, [trouble]
+    assert shop.buy()["label_url"] == other.label_url
+    assert shop.carriers.refunds == ["transaction-1"]
 
 
 def test_eight_buyers_at_once_buy_one_label(shop: Shop) -> None:
