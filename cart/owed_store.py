@@ -13,6 +13,9 @@ from cart.tables import Store, owed, plain
 
 OWED, DONE, FAILED = "owed", "done", "failed"
 
+# What was left untried for so long after its time (seconds), it was because nobody was there to try.
+UNTRIED = 900.0
+
 
 class OwedThings(Store):
     """What is owed, in SQL."""
@@ -54,12 +57,16 @@ class OwedThings(Store):
     def claim_owed(self, key: str, hand: float) -> dict[str, Any] | None:
         """Take one owed thing in hand for `hand` seconds; None when it is done, not due, or in another's hand.
 
+        A time in which the whole shop was away does not count as one for which it has been owed.
+
         Raises Unavailable.
         """
         holder = self._database.presence.hold()
         with self._database.write() as connection:
             free = sa.and_(owed.c.key == key, owed.c.state == OWED, self._owed_is_free())
-            values = {"claim": uuid.uuid4().hex, "holder": holder, "due": self._clock() + hand}
+            now = self._clock()
+            away = sa.case((owed.c.due < now - UNTRIED, now - owed.c.due), else_=0.0)
+            values = {"claim": uuid.uuid4().hex, "holder": holder, "due": now + hand, "since": owed.c.since + away}
             taken = sa.update(owed).where(free).values(tries=owed.c.tries + 1, **values)
             if connection.execute(taken).rowcount != 1:
                 return None

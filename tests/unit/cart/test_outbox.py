@@ -145,14 +145,28 @@ def test_what_a_day_could_not_deliver_is_listed_but_stock_is_given_back_however_
     shop.bank.mood = "take"
     shop.pay()
     shop.shelf.down = True
-    for _ in range(3):
+    while shop.now < 1000 + 25 * 3600:
         shop.deliver()
-        shop.now += 13 * 3600
+        shop.now += 600
     assert {row["kind"] for row in shop.store.owed(state="failed")} == {"label", "email", "sms"}
     assert [row["kind"] for row in shop.store.owed(state="owed")] == ["release"]
     shop.shelf.down = False
     shop.deliver()
     assert shop.shelf.released == {"or_1:1:stock"}
+
+
+def test_a_day_in_which_the_shop_was_away_gives_nothing_up(shop: Shop) -> None:
+    shop.carrier.failing = shop.postman.failing = Unavailable("no answer")
+    shop.pay()
+    shop.deliver()
+    shop.now += 25 * 3600
+    shop.deliver()
+    assert shop.store.owed(state="failed") == []
+    shop.carrier.failing = shop.postman.failing = None
+    shop.now += outbox.LONGEST_WAIT
+    for _ in range(2):
+        shop.deliver()
+    assert {row["state"] for row in shop.store.owed()} == {"done"}, "and is tried again as soon as at first"
 
 
 def test_what_was_given_up_is_replayed_by_its_kind_or_all_of_it(shop: Shop) -> None:
