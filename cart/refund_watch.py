@@ -1,7 +1,8 @@
 """Watching for refunds that were made elsewhere, as in Stripe's dashboard, in case nobody told us of them.
 
 Stripe tells by an event. One that is lost is made up for here: every copy asks now and then for the list of what was
-given back lately, and what it does not know is taken up.
+given back lately, and what it does not know is taken up. A refund may fail weeks after it was made: once a day the list
+goes back a month.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ EVERY = 60.0
 OVERLAP = 900.0
 PAGES = 20
 
-CURSOR = "refunds"
+# How often the list goes further back (seconds), how far, and how many pages of it are read then.
+MONTH_EVERY = 86400.0
+MONTH = 30 * 86400.0
+MONTH_PAGES = 200
+
+CURSOR, MONTH_CURSOR = "refunds", "refunds of a month"
 
 
 class Lists(Protocol):
@@ -45,7 +51,11 @@ class RefundWatch:
         """Take up what is new. Raises as the list does; it is then asked for later, from the same time on."""
         began = int(self.refunds.clock())
         seen = self.store.cursor(CURSOR) or began
-        new, whole = self._new(seen - OVERLAP)
+        far = began - self.store.cursor(MONTH_CURSOR) >= MONTH_EVERY
+        new, whole = self._new(began - MONTH, MONTH_PAGES) if far else self._new(seen - OVERLAP, PAGES)
+        if far:
+            # Also when a payment is not taken up below: the next days list it, too.
+            self.store.read_until(MONTH_CURSOR, began)
         for payment in sorted(new):
             try:
                 self.refunds.looked(payment)
@@ -55,11 +65,11 @@ class RefundWatch:
         if whole:
             self.store.read_until(CURSOR, began)
 
-    def _new(self, since: float) -> tuple[set[str], bool]:
+    def _new(self, since: float, pages: int) -> tuple[set[str], bool]:
         """The payments with refunds that are not known as they stand, and whether that is all of them."""
         new: set[str] = set()
         after = None
-        for _ in range(PAGES):
+        for _ in range(pages):
             page, after = self.lists.refunds(after, since)
             known: dict[str, Any] = self.store.known_refunds([refund.id for refund in page])
             new |= {refund.payment for refund in page if known.get(refund.id) != refund.stands}

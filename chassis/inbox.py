@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from chassis.database import Database, once_more
 from chassis.logs import log
-from contracts.errors import InvalidRequest, ShopError
+from contracts.errors import InvalidRequest, OutcomeUnknown, ShopError, Unavailable
 
 metadata = sa.MetaData()
 
@@ -45,6 +45,10 @@ STATES = (WAITING, DONE, FAILED)
 TRIES = 5
 # Seconds until the next try; a quarter is added at random, so that events of one outage do not come back as one.
 PAUSES = (1.0, 2.0, 4.0, 8.0)
+# That somebody could not be reached says nothing of the event: it counts as no try until the event is so old (seconds).
+# The pause grows with the event's age then, up to so many seconds.
+PATIENCE = 86400.0
+LONGEST_PAUSE = 30.0
 # How long a claim holds at most (seconds): longer than any handling. That of a copy that was killed ends sooner, see
 # `chassis.presence`.
 LEASE = 60.0
@@ -101,7 +105,8 @@ class Inbox:
 
         Args:
             handler: called with the kind and the body. What it raises is noted, and it is tried again later, up to
-                `TRIES` times in all; then it is parked as ``failed``.
+                `TRIES` times in all; then it is parked as ``failed``. Unavailable and OutcomeUnknown count as no try
+                for a day.
 
         Raises Unavailable when the database cannot be asked.
         """
@@ -175,6 +180,12 @@ class Inbox:
 
     def _failed(self, event: dict[str, Any], claim: str, error: Exception) -> None:
         said = f"{type(error).__name__}: {error}"
+        age = self._clock() - event["received"]
+        if isinstance(error, Unavailable | OutcomeUnknown) and age < PATIENCE:
+            log.warning("event waits", event_id=event["id"], kind=event["kind"], error=said)
+            pause = min(max(PAUSES[0], age / 4), LONGEST_PAUSE) * random.uniform(1.0, 1.25)  # noqa: S311
+            self._settle(event["id"], claim, tries=event["tries"] - 1, due=self._clock() + pause, error=said)
+            return
         facts = {"event_id": event["id"], "kind": event["kind"], "tries": event["tries"], "error": said}
         last = event["tries"] >= TRIES
         if last or not isinstance(error, ShopError):
@@ -191,6 +202,5 @@ class Inbox:
 
     def _settle(self, event_id: str, claim: str, **values: Any) -> None:
         """Note how a try ended. Nothing when another has taken the event over: it is then that one's to say."""
-        with self._database.write() as connection:
-            mine = sa.update(events).where(events.c.id == event_id, events.c.claim == claim)
-            connection.execute(mine.values(claim=None, holder=None, until=0.0, **values))
+        mine = sa.update(events).where(events.c.id == event_id, events.c.claim == claim)
+        self._database.write_late(mine.values(claim=None, holder=None, until=0.0, **values))

@@ -25,6 +25,8 @@ Keys = list[str]
 MOST_ON_A_PAGE = 100
 # Seconds between two looks whether the catalogue has been read once; after that, a look is one small query.
 READ_AGAIN = 5
+# Seconds between two readings of the whole catalogue: Stripe's word of a change may have been lost.
+REBUILD_EVERY = 3600
 
 
 class ProductsService:
@@ -212,6 +214,14 @@ class ProductsService:
                 log.info("catalogue read", **self._projection.rebuild())
         except ShopError as error:
             log.warning("catalogue not read", detail=error.detail)
+
+    @timer(interval=REBUILD_EVERY)
+    def read_catalogue_again(self) -> None:
+        """Take over what was changed elsewhere, as in Stripe's dashboard, in case nobody told us of it."""
+        try:
+            log.info("catalogue read again", **self._projection.rebuild())
+        except ShopError as error:
+            log.warning("catalogue not read again", detail=error.detail)
 
     @timer(interval=3600)
     def forget(self) -> None:

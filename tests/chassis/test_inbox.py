@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from chassis.database import Database
-from chassis.inbox import KEPT, LEASE, TRIES, Inbox
+from chassis.inbox import KEPT, LEASE, LONGEST_PAUSE, PATIENCE, TRIES, Inbox
 from chassis.presence import GONE, Presence
-from contracts.errors import InvalidRequest, Unavailable
+from contracts.errors import InvalidRequest, ProviderFailure, Unavailable
 
 
 class Clock:
@@ -52,6 +52,10 @@ def copies(database: Callable[[str], Database], clock: Clock) -> Any:
 
 
 def fails(kind: str, body: dict[str, Any]) -> None:
+    raise ProviderFailure("not like this")
+
+
+def away(kind: str, body: dict[str, Any]) -> None:
     raise Unavailable("not now")
 
 
@@ -144,7 +148,7 @@ def test_it_is_tried_five_times_ever_later_then_parked_and_replayed(copies: list
     desk.inbox.keep("evt_1", "kind", {})
     for pause in (1, 2, 4, 8):
         assert not desk.inbox.handle("evt_1", fails)
-        assert desk.inbox.listed("waiting")[0]["error"] == "Unavailable: not now"
+        assert desk.inbox.listed("waiting")[0]["error"] == "ProviderFailure: not like this"
         clock.now += pause - 0.01
         assert desk.inbox.due(clock.now) == []
         assert not desk.handle("evt_1")
@@ -156,13 +160,54 @@ def test_it_is_tried_five_times_ever_later_then_parked_and_replayed(copies: list
     assert desk.inbox.due(clock.now) == []
     assert not desk.handle("evt_1")
     assert [(event["id"], event["tries"], event["error"]) for event in desk.inbox.listed()] == [
-        ("evt_1", TRIES, "Unavailable: not now")
+        ("evt_1", TRIES, "ProviderFailure: not like this")
     ]
     assert not desk.inbox.again("evt_2")
     assert desk.inbox.again("evt_1")
     assert not desk.inbox.again("evt_1")
     assert desk.handle("evt_1")
     assert desk.inbox.listed() == []
+
+
+def test_that_nobody_could_be_reached_counts_as_no_try_for_a_day(copies: list[Desk], clock: Clock) -> None:
+    desk = copies[0]
+    desk.inbox.keep("evt_1", "kind", {})
+    began = clock.now
+    tries = 0
+    while clock.now < began + PATIENCE - LONGEST_PAUSE * 1.25:
+        assert not desk.inbox.handle("evt_1", away)
+        (event,) = desk.inbox.listed("waiting")
+        assert event["tries"] == 0
+        assert event["due"] <= clock.now + LONGEST_PAUSE * 1.25
+        clock.now = event["due"] if tries < 20 else clock.now + 10_000
+        tries += 1
+    assert tries > 20
+    clock.now = began + PATIENCE
+    for _ in range(TRIES):
+        desk.inbox.handle("evt_1", away)
+        clock.now += 10
+    assert [event["error"] for event in desk.inbox.listed()] == ["Unavailable: not now"]
+
+
+def test_what_cannot_be_let_go_of_is_when_the_database_is_back(copies: list[Desk], clock: Clock) -> None:
+    one, other = copies
+    one.inbox.keep("evt_1", "kind", {})
+    with pytest.MonkeyPatch.context() as trouble:
+
+        def gone(kind: str, body: dict[str, Any]) -> None:
+            trouble.setattr(one.database, "_begin", not_there)
+            raise Unavailable("not now")
+
+        def not_there(writing: bool) -> Any:
+            raise Unavailable("no database")
+
+        assert not one.inbox.handle("evt_1", gone)
+        with pytest.raises(Unavailable):
+            one.database.catch_up()
+    clock.now += 2
+    assert other.inbox.due(clock.now) == []
+    one.database.catch_up()
+    assert other.inbox.due(clock.now) == ["evt_1"]
 
 
 def test_a_bug_in_a_handler_counts_as_a_try_and_stops_nobody(copies: list[Desk], clock: Clock) -> None:
@@ -196,7 +241,7 @@ def test_a_sweep_handles_what_is_due_and_leaves_the_rest_in_time(copies: list[De
     def handler(kind: str, body: dict[str, Any]) -> None:
         clock.now += 0.001
         if kind == "bad":
-            raise Unavailable("not now")
+            raise ProviderFailure("not like this")
 
     first = desk.inbox.sweep(handler, clock.now + 0.0095)
     assert 0 < first < 10

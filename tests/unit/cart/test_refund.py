@@ -13,7 +13,7 @@ from cart import settlement
 from cart.order import PAID, PAYING, RETURNED
 from cart.outbox import REFUSALS
 from cart.reconcile import Refunded
-from cart.refund_watch import OVERLAP, RefundWatch
+from cart.refund_watch import MONTH, OVERLAP, RefundWatch
 from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Refused, Unavailable
 from tests.unit.cart.till import Killed, Shop, migrated, shop
 
@@ -348,6 +348,23 @@ def test_a_refund_made_elsewhere_is_found_though_nobody_told(shop: Shop, monkeyp
     watch.follow()
     assert looked == ["pi_other"]  # nobody's; what is known is not asked about again
     assert lists.asked[0] == (None, shop.now - 60 - OVERLAP)
+
+
+def test_once_a_day_the_list_goes_back_a_month(shop: Shop) -> None:
+    lists = Listed(shop)
+    watch = RefundWatch(shop.refunds, lists)
+    asked: list[float] = []
+    shop.now += MONTH
+    for hour in range(50):
+        shop.now += 3600
+        lists.asked.clear()
+        shop.bank.down = hour == 24
+        with suppress(OutcomeUnknown):
+            watch.follow()
+            asked.append(shop.now - lists.asked[0][1])
+    far = [number for number, back in enumerate(asked) if back == MONTH]
+    assert far == [0, 24, 48]  # the 25th was not answered, and is made up for
+    assert all(back < 2 * 3600 + OVERLAP + 1 for number, back in enumerate(asked) if number not in far)
 
 
 def test_what_could_not_be_taken_up_is_looked_for_again(shop: Shop) -> None:

@@ -1,0 +1,34 @@
+"""What the products service does of its own accord."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from nameko.testing.services import worker_factory
+from nameko.timer import Timer
+
+from contracts.errors import Unavailable
+from products.projection import Projection
+from products.service import REBUILD_EVERY, ProductsService
+
+
+def test_the_whole_catalogue_is_read_again_each_hour_and_stripes_absence_stops_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (again,) = ProductsService.read_catalogue_again.nameko_entrypoints
+    assert isinstance(again, Timer)
+    assert again.interval == REBUILD_EVERY == 3600
+    read: list[Any] = []
+
+    def rebuild(projection: Projection) -> dict[str, int]:
+        read.append(projection.catalog)
+        if len(read) > 1:
+            raise Unavailable("Stripe is away")
+        return {"products": 1, "written": 1, "removed": 0}
+
+    monkeypatch.setattr(Projection, "rebuild", rebuild)
+    service = worker_factory(ProductsService, store=object(), catalog="Stripe's", currency="usd")
+    service.read_catalogue_again()
+    service.read_catalogue_again()
+    assert read == ["Stripe's", "Stripe's"]
