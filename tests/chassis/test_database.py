@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import sqlalchemy
@@ -19,8 +21,10 @@ from sqlalchemy import text
 
 from chassis import database as chassis_database
 from chassis import migrate as chassis_migrate
-from chassis.database import Database, once_more, url_for
+from chassis.database import Database, StoreProvider, once_more, url_for
+from chassis.inbox import Inbox
 from chassis.migrate import migrate
+from chassis.settings import Settings
 from contracts.errors import Unavailable
 from tests.chassis.falls_silent import FallsSilent
 from tests.chassis.running import until
@@ -368,3 +372,20 @@ def test_a_transaction_that_has_gone_quiet_lets_the_others_on(postgresql: str, m
 def test_a_database_url_is_taken_as_it_is_usually_written(given: str, driver: str, database: str | None) -> None:
     url = url_for("cart", given, "unused")
     assert (url.drivername, url.database) == (driver, database)
+
+
+def test_a_service_catches_up_with_what_could_not_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "sqlite://")
+    settings = Settings.load(ROOT / "config.yml")
+    monkeypatch.setattr(Settings, "from_config", lambda config: settings)
+    threads: dict[str, Any] = {}
+    provider = StoreProvider(Inbox)
+    provider.container = SimpleNamespace(
+        config={},
+        service_name="cart",
+        spawn_managed_thread=lambda run, identifier: threads.update({identifier: run}),
+    )
+    provider.setup()
+    provider.start()
+    assert threads["late"] == provider.database.run_late
+    provider.database.dispose()
