@@ -7,9 +7,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from launcher import torn_down
 from launcher.place import ROOT
 
 TEST = """
@@ -47,3 +50,15 @@ def test_fixtures_are_torn_down_whole(tmp_path: Path, numbers: list[int]) -> Non
         finally:
             tests.kill()
     assert (tmp_path / "stopped").exists()
+
+
+def test_a_signal_between_two_lines_comes_again_a_moment_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(torn_down.os, "kill", lambda _pid, number: sent.append(number))
+    frame: Any = SimpleNamespace(f_lineno=None)
+    torn_down._end(signal.SIGTERM, frame)
+    deadline = time.monotonic() + 10
+    while not sent:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert sent == [signal.SIGTERM]
