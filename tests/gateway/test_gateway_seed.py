@@ -73,7 +73,7 @@ def told(shop: Running, method: str, path: str, raw: bytes) -> list[object]:
 
 def test_the_seeds_requests_are_read_as_printed(shop: Running) -> None:
     assert told(shop, "POST", "/api/products/", PRODUCT_AS_PRINTED)[0] == PRODUCT
-    assert told(shop, "PUT", "/api/products/prod_1/", CHANGES_AS_PRINTED) == ["prod_1", CHANGES]
+    assert told(shop, "PUT", "/api/products/prod_1/", CHANGES_AS_PRINTED)[:2] == ["prod_1", CHANGES]
     assert told(shop, "POST", "/api/notifications/email/", EMAIL_AS_PRINTED)[:4] == [
         EMAIL["to_email"],
         EMAIL["subject"],
