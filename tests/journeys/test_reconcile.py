@@ -206,7 +206,9 @@ def test_what_differs_is_told_and_what_is_safe_is_mended(books: Books) -> None:
     assert status == 1
     second_look = said.index("Compared again:")
     _told(said[second_look:], by_hand)
-    assert len([line for line in said[:second_look] if line.startswith("  mended: ")]) == len(wanted) - 1
+    # The shop itself looks for refunds each minute, and may have found that one meanwhile.
+    mended = [line for line in said[:second_look] if line.startswith("  mended: ")]
+    assert len(mended) in (len(wanted) - 1, len(wanted) - 2)
     assert not [line for line in said if "not mended" in line]
 
     for order in (bare, declined):
