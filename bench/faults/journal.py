@@ -9,6 +9,7 @@ from typing import Any
 # What a request was for.
 CART, BUY, CHECKOUT, SHIPPING, PAY, CANCEL, REFUND = "cart", "buy", "checkout", "shipping", "pay", "cancel", "refund"
 LOOK = "look"  # at an order
+WALKED_AWAY = "walked away"  # why a shopper did not wait for the end
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 from bench.faults.chaos import Outcome
-from bench.faults.settling import BARS, quantiles
+from bench.faults.journal import WALKED_AWAY
+from bench.faults.settling import BARS, GLANCE, quantiles, share_within
 
 MOST_SHOWN = 50  # violations in the page; all of them are in the JSON
 
@@ -47,13 +49,21 @@ def document(outcome: Outcome, about: dict[str, Any]) -> dict[str, Any]:
             "after_a_repetition": sum(1 for sight in journal.sights if sight.tries > 1),
             "replayed": sum(1 for sight in journal.sights if sight.replayed),
             "passing_trouble": dict(sorted(journal.heard.items())),
-            "never_learned": len(journal.lost),
+            "walked_away": sum(1 for lost in journal.lost if lost.why == WALKED_AWAY),
+            "never_learned": dict(
+                Counter(f"{lost.what}: {lost.why[:60]}" for lost in journal.lost if lost.why != WALKED_AWAY)
+            ),
         },
         "settling": {
             "lulls": outcome.lulls,
             "interrupted_orders": len(settled.times),
             "seconds": {name: _plain(value) for name, value in quantiles(settled.times).items()},
             "within": {f"{seconds:g} s": round(settled.within(seconds), 2) for _, seconds in BARS},
+            "longer_than_a_glance": {
+                "orders": len(settled.lasted),
+                **{f"{seconds:g} s": round(share_within(settled.lasted, seconds), 2) for _, seconds in BARS},
+            },
+            "slow": [[since, _plain(took), order_id, what] for since, took, order_id, what in settled.slow],
             "not_settled": settled.late,
             "done_last": {
                 what: {"orders": len(times), **quantiles(times)} for what, times in sorted(settled.lasting.items())
@@ -90,9 +100,12 @@ def markdown(outcome: Outcome, about: dict[str, Any]) -> str:
         f"| definitive answers | {answers['definitive']}, of them {answers['after_a_repetition']} only after a"
         f" repetition, {answers['replayed']} given again |",
         f"| passing trouble that shoppers met | {_counts(answers['passing_trouble'])} |",
-        f"| requests whose end no shopper learned | {answers['never_learned']} |",
-        f"| interrupted orders, over {settling['lulls']} lulls | {settling['interrupted_orders']} |",
+        f"| payments from which the shopper walked away | {answers['walked_away']} |",
+        f"| requests that were not answered for good within a minute | {_counts(answers['never_learned'])} |",
+        f"| orders on their way when the last fault struck, over {settling['lulls']} lulls |"
+        f" {settling['interrupted_orders']} |",
         f"| seconds from the last fault until they were settled | {_counts(settling['seconds'])} |",
+        f"| of those that were still open after {GLANCE:g} s | {_glance(settling['longer_than_a_glance'])} |",
         f"| by what was done last (orders; 95 % of them within) | {_lasting(settling['done_last'])} |",
         f"| violations | {len(outcome.violations)} |",
         "",
@@ -109,6 +122,12 @@ def _counts(counts: dict[str, Any]) -> str:
 
 def _plain(value: float) -> float | str:
     return "never" if math.isinf(value) else value
+
+
+def _glance(open_still: dict[str, float]) -> str:
+    return ", ".join(
+        f"{value:g} % within {name}" if name != "orders" else f"{value}" for name, value in open_still.items()
+    )
 
 
 def _lasting(done_last: dict[str, dict[str, float]]) -> str:

@@ -193,7 +193,7 @@ class Shopper:
             await asyncio.wait_for(self.pay(order, card, key), self.dice.uniform(0.05, 1.0))
         except asyncio.TimeoutError:
             asked = {"order_id": order["id"], "card": card}
-            self.client.lose(journal.PAY, key, asked, "walked away")
+            self.client.lose(journal.PAY, key, asked, journal.WALKED_AWAY)
 
     async def _cancels(self, order: dict[str, Any]) -> None:
         canceled = await self.cancel(order)

@@ -56,12 +56,12 @@ def schedule(seed: int, mean_gap: float = MEAN_GAP, squall: float = SQUALL) -> I
     while True:
         gap = min(max(dice.expovariate(1 / mean_gap), mean_gap / 6), mean_gap * 3)
         passed += gap
-        if passed > squall:
-            passed = 0.0
-            yield Event(gap, "lull")
-        elif dice.random() < KILLS:
+        if passed > squall or dice.random() < KILLS:
             target = dice.choices(list(PARTS), list(PARTS.values()))[0]
             yield Event(gap, "kill", target, dice=dice.getrandbits(30))
+            if passed > squall:  # at once, so that everything which this kill interrupted is counted, soon done or late
+                passed = 0.0
+                yield Event(0.0, "lull")
         else:
             target, trouble = dice.choice(PROVIDERS), dice.choice(list(TROUBLES))
             yield Event(gap, "trouble", target, trouble, dice.uniform(*TROUBLE_LASTS), dice.getrandbits(30))
@@ -115,12 +115,14 @@ class Storm:
 
     async def calm(self) -> None:
         """End every trouble of the providers; what is killed comes back by itself."""
+        lasting = any(not task.done() for task in self._ends.values())
         for task in self._ends.values():
             task.cancel()
         self._ends.clear()
         for provider in PROVIDERS:
             await self._ask("DELETE", f"faults/{provider}")
-        self.last = time.time()
+        if lasting:
+            self.last = time.time()
 
     def _kill(self, event: Event) -> bool:
         """`kill -9` one copy of the part, its children too; whether there was one."""
