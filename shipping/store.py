@@ -16,6 +16,7 @@ from shipping.moves import Moves
 from shipping.purchase import Purchase, Refund, State
 from shipping.shipment import Shipment
 from shipping.tables import labels, shipments
+from shipping.whereabouts import FINAL
 
 
 class ShippingStore:
@@ -142,15 +143,24 @@ class ShippingStore:
         values: dict[str, Any] = {"claimed_until": 0.0}
         if refund is not None:
             values["refund"] = refund.value
-            if refund is Refund.REFUNDED:
-                values["polled"] = None  # no parcel will ever go under it
+        if refund is Refund.REFUNDED:
+            values["polled"] = None  # no parcel will ever go under it
+        elif refund is Refund.PENDING:
+            # Shippo is asked what became of it, also when there is no parcel to ask about.
+            values["polled"] = sa.func.coalesce(labels.c.polled, labels.c.voided)
+        elif refund is Refund.USED:
+            arrived = sa.or_(labels.c.tracking_number.is_(None), labels.c.tracking_status.in_(FINAL))
+            values["polled"] = sa.case((arrived, sa.null()), else_=labels.c.polled)
         with self._database.write() as connection:
             connection.execute(mine.values(**values))
 
     def voids(self, before: float, limit: int) -> list[str]:
         """The shipments whose label was to be given back before then (Unix seconds), and nobody knows what came of it:
-        whoever asked for it has gone, or the label turned up late."""
-        owed = (labels.c.voided < before, labels.c.state == State.BOUGHT.value, labels.c.refund.is_(None))
+        whoever asked for it has gone, or the label turned up late, or Shippo looks into it and is not asked again with
+        the parcels, since that one has arrived."""
+        forgotten = sa.and_(labels.c.refund == Refund.PENDING.value, labels.c.polled.is_(None))
+        unknown = sa.or_(labels.c.refund.is_(None), forgotten)
+        owed = (labels.c.voided < before, labels.c.state == State.BOUGHT.value, unknown)
         with self._database.read() as connection:
             query = sa.select(labels.c.shipment_id).where(*owed).order_by(labels.c.voided).limit(limit)
             return list(connection.execute(query).scalars())

@@ -72,7 +72,9 @@ class VoidDesk:
             except Refused as refused:
                 # Somebody was faster, or the parcel has just moved, or the label is too old.
                 status = self._carriers.refund_status(transaction_id)
-                if status is None:
+                if status is None and purchase.refund is Refund.PENDING:
+                    status = Refund.PENDING  # it was asked before, and only its answer to that counts
+                elif status is None:
                     log.warning("a label is not taken back", shipment=purchase.shipment_id, said=refused.detail)
                     status = Refund.USED
         return Refund(status)

@@ -30,6 +30,7 @@ class RunningService:
 
     def __init__(self, name: str, place: Path, settings: dict[str, str], copies: int = 1) -> None:
         self.name = name
+        self.place = place
         self._log = place / f"{name}.log"
         # No key of whoever runs the tests: a test that reached a real provider would be an accident.
         inherited = {key: value for key, value in os.environ.items() if key not in PROVIDER_KEYS}

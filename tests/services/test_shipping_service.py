@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -357,6 +359,34 @@ def test_a_label_is_given_back_and_none_is_bought_again(shipping: RunningService
     assert label["status"] in ("REFUNDED", "REFUNDPENDING")
     with pytest.raises(NotFound):
         shipping.call("refund_label", "nobody", "key")
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+def test_a_return_of_which_nothing_more_is_heard_is_asked_about(
+    shipping: RunningService, providers: RunningSandbox, arrives: bool
+) -> None:
+    order_id = f"or_pending{arrives:d}"
+    offer = shipping.call("create", f"key:{order_id}", order_id, CHLOE, [BONE])
+    shipment = offer["object_id"]
+    label = shipping.call("buy_label", shipment, offer["selected"], f"key:{order_id}")
+    if arrives:
+        providers.move(label["tracking_number"], "DELIVERED")
+        shipping.call("tracking", shipment)
+    assert shipping.call("refund_label", shipment, "key:back")["status"] == ("used" if arrives else "refunded")
+    # Shippo looked into it at that time, and what it sent since was lost.
+    with closing(sqlite3.connect(shipping.place / "shipping.db", timeout=10)) as books, books:
+        forget = "UPDATE labels SET refund = 'pending', polled = NULL, voided = voided - 60 WHERE shipment_id = ?"
+        assert books.execute(forget, (shipment,)).rowcount == 1
+
+    def said() -> str:
+        with closing(sqlite3.connect(shipping.place / "shipping.db", timeout=10)) as books:
+            return str(books.execute("SELECT refund FROM labels WHERE shipment_id = ?", (shipment,)).fetchone()[0])
+
+    end = time.monotonic() + 15
+    while said() == "pending":
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    assert said() == ("used" if arrives else "refunded")
 
 
 def until(ask: Callable[[], Any], seconds: float = 30.0) -> Any:

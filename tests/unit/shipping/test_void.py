@@ -35,6 +35,12 @@ class Counter(Shop):
     def tracker(self) -> Tracker:
         return Tracker(self.store, self.carriers, self.voids(), self.clock)
 
+    @property
+    def refund(self) -> Refund | None:
+        kept = self.store.purchase("ship")
+        assert kept is not None
+        return kept.refund
+
 
 @pytest.fixture
 def shop(database: Callable[[str], Database]) -> Counter:
@@ -122,6 +128,45 @@ def test_a_carrier_that_takes_its_time_is_asked_again(shop: Counter) -> None:
     assert kept.refund is Refund.REFUNDED
     assert shop.carriers.refunds == ["transaction-1"]
     assert shop.store.moves.due(shop.clock.now * 2, 900, 10) == []
+
+
+def test_a_pending_return_is_asked_about_also_when_its_label_has_no_tracking_number(shop: Counter) -> None:
+    untracked = Purchase("ship", State.BEGAN, "first", "first", "USPS", label=Label("bare", "https://l", None))
+    shop.store.claim("ship", "buyer", shop.clock.now, shop.clock.now + 15)
+    shop.store.record(untracked, shop.clock.now)
+    shop.carriers.refund_answer = "pending"
+    assert shop.give_back()["status"] == "pending"
+    shop.carriers.given_back["bare"] = "refunded"
+    shop.clock.now += 800
+    shop.tracker().poll(900)
+    assert shop.refund is Refund.PENDING  # at the pace of the parcels
+    shop.clock.now += 101
+    shop.tracker().poll(900)
+    assert shop.refund is Refund.REFUNDED
+    assert shop.store.moves.due(shop.clock.now * 2, 900, 10) == []
+
+
+def test_a_pending_return_whose_parcel_arrives_after_all_is_settled(shop: Counter) -> None:
+    shop.buy()
+    shop.carriers.refund_answer = "pending"
+    shop.give_back()
+    shop.store.moves.record("94001", Whereabouts("DELIVERED", 5.0), shop.clock.now)
+    shop.clock.now += 901
+    shop.tracker().poll(900)
+    assert shop.refund is Refund.USED
+    assert shop.store.moves.due(shop.clock.now * 2, 900, 10) == []
+    assert shop.store.voids(shop.clock.now * 2, 10) == []
+
+
+def test_a_pending_return_that_shippo_will_not_take_twice_stays_pending(shop: Counter) -> None:
+    shop.buy()
+    shop.carriers.refund_answer = "pending"
+    shop.give_back()
+    shop.carriers.given_back.clear()  # Shippo's label does not show it yet
+    shop.carriers.refund_trouble = [Refused("asked before")]
+    assert shop.give_back()["status"] == "pending"
+    shop.carriers.given_back["transaction-1"] = "refunded"
+    assert shop.give_back() == REFUNDED
 
 
 def test_a_refusal_means_that_somebody_was_faster_or_that_the_money_stays(shop: Counter) -> None:
