@@ -209,8 +209,10 @@ class _Changed(pybreaker.CircuitBreakerListener):
         self.at = clock()
 
     def state_change(self, cb: Any, old_state: Any, new_state: Any) -> None:
-        self.at = self._clock()
-        if new_state.name == pybreaker.STATE_OPEN:
+        failed_trial = new_state.name == pybreaker.STATE_OPEN and old_state.name == pybreaker.STATE_HALF_OPEN
+        # The long rest is for once: after it the provider is tried often, so that it is used soon after it is back.
+        self.at = self._clock() - (REST - TRIAL_EVERY if failed_trial else 0.0)
+        if new_state.name == pybreaker.STATE_OPEN and not failed_trial:
             log.warning("provider left alone", provider=self._provider, seconds=REST)
         elif new_state.name == pybreaker.STATE_CLOSED:
             log.info("provider is back", provider=self._provider)

@@ -110,13 +110,19 @@ def test_an_answer_in_between_starts_the_count_again(guard: Guard) -> None:
     assert not guard.down
 
 
-def test_a_trial_that_fails_has_it_rest_again(guard: Guard, clock: Clock) -> None:
+def test_after_its_rest_one_call_a_second_tries_it_until_it_is_back(guard: Guard, clock: Clock) -> None:
     opened(guard)
     clock.now += REST + 0.1
-    fail(guard)
-    assert refused(guard)
-    clock.now += REST + 0.1
+    for _ in range(5):
+        fail(guard)
+        assert refused(guard)
+        clock.now += TRIAL_EVERY - 0.1
+        assert refused(guard)
+        clock.now += 0.2
     assert not refused(guard)
+    opened(guard)
+    clock.now += REST - 0.1
+    assert refused(guard)
 
 
 def test_one_trial_at_a_time_but_one_that_hangs_does_not_hold_up_the_next(guard: Guard, clock: Clock) -> None:
