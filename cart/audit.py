@@ -15,7 +15,7 @@ from cart.reconcile import (
     compare_payments,
     compare_refunds,
 )
-from cart.reconcile_books import compare_holds, compare_orders, order_of
+from cart.reconcile_books import compare_holds, compare_orders, order_of, over
 from contracts.differences import page
 from contracts.errors import InvalidRequest
 
@@ -112,10 +112,13 @@ class OrderAudit:
         shipments = [order.document["upstream_id"] for order in orders if order.document.get("upstream_id")]
         held = set(self._products.held(keys)) if keys else set()
         labelled = set(self._shipping.labelled(shipments)) if shipments else set()
+        # What is owed is read before: a return that was done meanwhile is in shipping's books by then.
+        finished = over(orders, self._books.owed_for([order.id for order in orders]))
+        unreturned = set(self._shipping.unreturned(finished)) if finished else set()
         owed = self._books.owed_for([order.id for order in orders])
         # Read again: what the other services said may be newer than the page.
         now = self._books.by_id([order.id for order in orders])
-        found = compare_orders(now.values(), owed, held, labelled, until)
+        found = compare_orders(now.values(), owed, held, labelled, unreturned, until)
         # A payment that was called off is none that anybody relies on.
         known = [order.payment for order in orders if order.payment and order.status != CANCELED]
         return page(len(orders), found, following, known=known)

@@ -1,6 +1,7 @@
 """What a comparison proposed, done where it is still right: every repair looks again before it acts.
 
-None of them takes money or gives any back. What is taken up was taken, or given back, at the provider already.
+None of them takes money from a shopper or gives any back. What is taken up was taken, or given back, at the provider
+already.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import Any
 
 from cart.audit_books import AuditBooks
 from cart.order import CANCELED, CANCELING, CREATED, FULFILLED, PAID, Order
-from cart.outbox import DELIVERIES, LABEL, Outbox
+from cart.outbox import DELIVERIES, LABEL, VOID, Outbox
 from cart.payments import CANCELED as CALLED_OFF
 from cart.payments import SUCCEEDED
 from cart.purchase import Purchase
-from cart.reconcile import AGAIN, CALL_OFF, FINISH, GIVE_BACK, OWE, TAKE_UP
-from cart.reconcile_books import holds, order_of
+from cart.reconcile import AGAIN, CALL_OFF, FINISH, GIVE_BACK, OWE, RETURN, TAKE_UP
+from cart.reconcile_books import OVER, holds, order_of, over
 from cart.store import CartStore
 from contracts.errors import Conflict, InvalidRequest, NotFound
 
@@ -65,6 +66,7 @@ class Mending:
             OWE: self._owe,
             AGAIN: self._again,
             GIVE_BACK: self._give_back,
+            RETURN: self._return,
         }
         repair = repairs.get(fix.get("do"))
         if repair is None:
@@ -135,3 +137,17 @@ class Mending:
         # At once and not by the outbox: it may have done so before, on a shelf that was since put back from a backup.
         self._outbox.products.release(key)
         return f"{key} is given back"
+
+    def _return(self, fix: dict[str, Any]) -> str:
+        order = self._store.order(str(fix.get("order")))
+        if order.status not in OVER:
+            raise Conflict(f"Order {order.id} is {order.status}, and needs its label.")
+        if not over([order], self._books.owed_for([order.id])):
+            raise Conflict(f"The label of order {order.id} is being bought, or returned, by the shop itself.")
+        key = f"{order.id}:{VOID}"
+        # At once and not by the outbox, which returns no label that the order's own deliveries say nothing of. Shipping
+        # gives it back once, however often it is asked, and leaves it where its parcel has moved.
+        answer = self._outbox.shipping.refund_label(order.document["upstream_id"], key)
+        if self._store.owe_again(key):
+            self._outbox.deliver(key)
+        return f"giving the label back: {answer['status']}"

@@ -15,6 +15,7 @@ from contracts.differences import Difference
 
 # What `CartService.mend` can do.
 FINISH, CALL_OFF, TAKE_UP, OWE, AGAIN, GIVE_BACK = "finish", "call off", "take up", "owe", "again", "give back"
+RETURN = "return"
 
 # Somebody is at work on such an order, or its shopper's bank is.
 UNDER_WAY = (*AT_WORK, CONFIRMING)

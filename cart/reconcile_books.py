@@ -6,12 +6,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from cart.order import CANCELED, CREATED, FULFILLED, PAID, RETURNED, Order
-from cart.reconcile import AGAIN, FINISH, GIVE_BACK, OWE, UNDER_WAY, said, under_way
+from cart.reconcile import AGAIN, FINISH, GIVE_BACK, OWE, RETURN, UNDER_WAY, said, under_way
 from contracts.differences import Difference
 
 # What is owed once an order is paid, by the names that the outbox has for them.
 LABEL = "label"
 OWED = (LABEL, "email", "sms")
+# And what is owed once all of its money is given back.
+VOID = "void"
+# Nothing will ever be sent for such an order.
+OVER = (CANCELED, RETURNED)
 
 
 def compare_orders(
@@ -19,6 +23,7 @@ def compare_orders(
     owed: Mapping[str, Mapping[str, str]],
     held: Collection[str],
     labelled: Collection[str],
+    unreturned: Collection[str],
     until: float,
 ) -> list[Difference]:
     """What our orders and the shop's other books say differently.
@@ -28,6 +33,7 @@ def compare_orders(
         owed: order id -> kind -> state of what is owed for it.
         held: the reservations, of those that these orders name, that hold stock.
         labelled: the shipments, of those that these orders name, with a label that was not given back.
+        unreturned: of those that `over` names, the shipments with a label that nobody has tried to give back.
     """
     found: list[Difference] = []
     for order in orders:
@@ -70,13 +76,43 @@ def compare_orders(
                     fix={"do": FINISH, **fix},
                 )
             )
-        found += _label(order, rows, labelled)
+        found += _label(order, rows, labelled, unreturned)
     return found
 
 
-def _label(order: Order, rows: Mapping[str, str], labelled: Collection[str]) -> list[Difference]:
+def over(orders: Iterable[Order], owed: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """The shipments of orders that will never be sent, and whose label nobody is about to buy or to return.
+
+    Args:
+        owed: as `compare_orders` takes it, read after the orders: a return is owed from the moment that an order is.
+    """
+    return [
+        order.document["upstream_id"]
+        for order in orders
+        if order.status in OVER
+        and order.document.get("upstream_id")
+        and "owed" not in (owed.get(order.id, {}).get(LABEL), owed.get(order.id, {}).get(VOID))
+    ]
+
+
+def _label(
+    order: Order, rows: Mapping[str, str], labelled: Collection[str], unreturned: Collection[str]
+) -> list[Difference]:
     shipment = order.document.get("upstream_id")
     bought = shipment in labelled
+    if order.status in OVER:
+        if shipment not in unreturned:
+            return []
+        return [
+            Difference(
+                f"label of a {order.status} order",
+                order.id,
+                said(order),
+                f"shipping says: bought, and not given back ({shipment})",
+                "return the label",
+                fix={"do": RETURN, "order": order.id},
+            )
+        ]
     if order.status in (PAID, FULFILLED) and rows.get(LABEL) == "failed" and bought:
         return [
             Difference(

@@ -66,6 +66,13 @@ class LabelAudit:
             rows = connection.execute(query.where(labels.c.state == State.BOUGHT.value)).all()
         return sorted(row.shipment_id for row in rows if row.voided is None or row.refund == Refund.USED.value)
 
+    def unreturned(self, shipment_ids: Sequence[str]) -> list[str]:
+        """Those of the shipments that have a label which nobody has tried to give back."""
+        kept = (labels.c.state == State.BOUGHT.value, labels.c.voided.is_(None))
+        query = sa.select(labels.c.shipment_id).where(labels.c.shipment_id.in_(list(shipment_ids)), *kept)
+        with self._store.database.read() as connection:
+            return sorted(connection.execute(query).scalars())
+
     def mend(self, fix: dict[str, Any]) -> str:
         """Do what a difference proposed, if it still stands; what was done, in a sentence.
 

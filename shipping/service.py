@@ -281,6 +281,11 @@ class ShippingService:
         """Those of the shipments that have a label which was not given back."""
         return LabelAudit(self.store, self.carriers.lists).labelled(shipment_ids)
 
+    @rpc(expected_exceptions=ShopError)
+    def unreturned(self, shipment_ids: Ids) -> Ids:
+        """Those of the shipments that have a label which nobody has tried to give back."""
+        return LabelAudit(self.store, self.carriers.lists).unreturned(shipment_ids)
+
     @rpc(expected_exceptions=ShopError, most=2)
     def mend(self, fix: dict[str, Any]) -> str:
         """Do what a difference that `audit` found proposed; see `shipping.audit.LabelAudit.mend`."""

@@ -261,6 +261,7 @@ def test_a_label_that_was_given_back_is_none(desk: Desk) -> None:
     desk.store.add(shipment(4))
     desk.store.claim("s_4", "claim", 1.0, 2.0)
     assert desk.audit().labelled(["s_1", "s_2", "s_3", "s_4", "s_5"]) == ["s_1", "s_3"]
+    assert desk.audit().unreturned(["s_1", "s_2", "s_3", "s_4", "s_5"]) == ["s_1"]
     told = desk.audit(sold(2), sold(3)).page("sold", None, 0.0, EVER, None)
     assert kinds(told) == [("label given back here, not at Shippo", "or_2")]
 

@@ -347,9 +347,11 @@ def test_a_label_is_given_back_and_none_is_bought_again(shipping: RunningService
     offer = shipping.call("create", "key:void", "or_void", CHLOE, [BONE])
     shipment = offer["object_id"]
     shipping.call("buy_label", shipment, offer["selected"], "key:void")
+    assert shipping.call("unreturned", [shipment, "nobody"]) == [shipment]
     providers.fault("shippo", lose_answer_rate=1, times=1, method="POST")
     with pytest.raises(Unavailable):
         shipping.call("refund_label", shipment, "key:back")
+    assert shipping.call("unreturned", [shipment, "nobody"]) == []
     answers = [shipping.call("refund_label", shipment, "key:back") for _ in range(2)]
     assert all(answer["object_id"] == shipment and answer["status"] in ("refunded", "pending") for answer in answers)
     for verb, arguments in (("buy_label", (offer["selected"], "key:void")), ("label", ())):

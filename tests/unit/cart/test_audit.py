@@ -50,6 +50,7 @@ class Others:
     def __init__(self) -> None:
         self.holds: list[str] = []
         self.labels: list[str] = []
+        self.given_back: list[str] = []
         self.asked: list[Any] = []
 
     def held(self, keys: list[str]) -> list[str]:
@@ -58,6 +59,9 @@ class Others:
 
     def labelled(self, shipments: list[str]) -> list[str]:
         return [each for each in shipments if each in self.labels]
+
+    def unreturned(self, shipments: list[str]) -> list[str]:
+        return [each for each in self.labelled(shipments) if each not in self.given_back]
 
     def audit(self, after: str | None, since: float, until: float) -> dict[str, Any]:
         return {"keys": self.holds, "next": "more"}
@@ -119,6 +123,21 @@ def test_an_order_tells_which_payment_stripe_should_have(shop: Shop) -> None:
     shop.deliver()
     assert told(audit(shop).page("orders", None, 0.0, EVER, None))[1:] == [("label lost", "or_1")]
     assert audit(shop).page("orders", None, 0.0, shop.now - 1, None)["looked"] == 0
+
+
+def test_the_label_of_an_order_that_was_given_back_is_told_once_nobody_is_about_to_return_it(shop: Shop) -> None:
+    shop.pay()
+    shop.deliver()
+    shop.refunds.refund("or_1", None, "all of it")
+    others = Others()
+    others.labels = [shop.order.document["upstream_id"]]
+    assert told(audit(shop, others=others).page("orders", None, 0.0, EVER, None)) == []
+    shop.deliver()
+    assert told(audit(shop, others=others).page("orders", None, 0.0, EVER, None)) == [
+        ("label of a returned order", "or_1")
+    ]
+    others.given_back = others.labels
+    assert told(audit(shop, others=others).page("orders", None, 0.0, EVER, None)) == []
 
 
 def test_a_payment_that_was_called_off_is_missed_by_nobody(shop: Shop) -> None:

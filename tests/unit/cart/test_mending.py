@@ -141,6 +141,37 @@ def test_a_label_that_is_there_after_all_is_told_to_its_order(shop: Shop) -> Non
     assert shop.order.document["shipping"]["tracking_number"]
 
 
+def test_the_label_of_an_order_that_will_not_be_sent_is_returned(shop: Shop) -> None:
+    for status in (CREATED, PAID):
+        with pytest.raises(Conflict, match="needs its label"):
+            mend(shop, "return")
+        assert shop.order.status == status
+        shop.pay()
+    shop.deliver()
+    shop.refunds.refund("or_1", None, "all of it")
+    with pytest.raises(Conflict, match="by the shop itself"):
+        mend(shop, "return")
+    assert shop.carrier.voided == []
+    shop.carrier.failing = Refused("no")
+    for _ in range(6):
+        shop.now += 100
+        shop.deliver()
+    assert [row["key"] for row in shop.store.owed(state="failed")] == ["or_1:void"]
+    with pytest.raises(Refused):
+        mend(shop, "return")
+    shop.carrier.failing = None
+    assert mend(shop, "return") == "giving the label back: refunded"
+    assert shop.carrier.voided == [("shp", "or_1:void")]
+    assert shop.store.owed(state="failed") == []
+
+
+def test_the_label_of_a_canceled_order_is_returned(shop: Shop) -> None:
+    shop.cancellation.cancel("or_1", None)
+    shop.carrier.taken_back = "used"
+    assert mend(shop, "return") == "giving the label back: used"
+    assert shop.carrier.voided == [("shp", "or_1:void")]
+
+
 def test_only_stock_that_nobody_has_a_right_to_is_given_back(shop: Shop) -> None:
     shop.pay()
     key = shop.order.stock_key or ""
@@ -156,6 +187,6 @@ def test_only_stock_that_nobody_has_a_right_to_is_given_back(shop: Shop) -> None
 def test_no_other_repair_is_known(shop: Shop) -> None:
     with pytest.raises(InvalidRequest):
         mend(shop, "charge")
-    for do in ("finish", "call off", "owe", "again"):
+    for do in ("finish", "call off", "owe", "again", "return"):
         with pytest.raises(NotFound):
             mend(shop, do, order="or_nobody", payment="pi_1")

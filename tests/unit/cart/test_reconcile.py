@@ -13,6 +13,7 @@ from cart.payments import CANCELED as CALLED_OFF
 from cart.reconcile import (
     CALL_OFF,
     FINISH,
+    RETURN,
     TAKE_UP,
     Listed,
     Refunded,
@@ -21,7 +22,7 @@ from cart.reconcile import (
     compare_payments,
     compare_refunds,
 )
-from cart.reconcile_books import AGAIN, GIVE_BACK, OWE, compare_holds, compare_orders
+from cart.reconcile_books import AGAIN, GIVE_BACK, OWE, compare_holds, compare_orders, over
 from contracts.differences import Difference
 
 UNTIL = 1000.0
@@ -153,10 +154,14 @@ def test_a_refund_that_stripe_does_not_know() -> None:
 
 
 def beside(
-    ours: Order, rows: dict[str, str] | None = None, held: str = "key", labelled: str = "shipment_1"
+    ours: Order,
+    rows: dict[str, str] | None = None,
+    held: str = "key",
+    labelled: str = "shipment_1",
+    unreturned: str = "",
 ) -> list[tuple[str, str]]:
     """What is told of one order beside the other books, which have all that a paid order has unless said otherwise."""
-    found = compare_orders([ours], {ours.id: DONE if rows is None else rows}, {held}, {labelled}, UNTIL)
+    found = compare_orders([ours], {ours.id: DONE if rows is None else rows}, {held}, {labelled}, {unreturned}, UNTIL)
     return [(each.kind, each.fix.get("do", "")) for each in found]
 
 
@@ -176,14 +181,29 @@ def test_a_paid_order_has_all_that_is_owed_its_stock_and_its_label() -> None:
 
 
 def test_an_order_that_is_not_paid_has_none_of_it() -> None:
-    for status in (CREATED, CANCELED):
-        assert beside(order(status), {}, labelled="other") == []
-        assert beside(order(status), {}) == [("label of an order that is not paid", "")]
-    assert beside(order(RETURNED), {}) == []
+    assert beside(order(CREATED), {}, labelled="other") == []
+    assert beside(order(CREATED), {}) == [("label of an order that is not paid", "")]
+
+
+@pytest.mark.parametrize("status", [CANCELED, RETURNED])
+def test_an_order_that_nobody_will_send_has_no_label_that_might_be_returned(status: str) -> None:
+    assert beside(order(status), unreturned="shipment_1") == [(f"label of a {status} order", RETURN)]
+    assert beside(order(status)) == []  # its parcel had moved, or the carrier keeps the money
+    assert beside(order(status, updated=YOUNG), unreturned="shipment_1") == []
+    done = {**DONE, "void": "done"}
+    for rows in ({}, done, {**done, "void": "failed"}, {**done, "label": "failed"}):
+        assert over([order(status)], {"or_1": rows}) == ["shipment_1"]
+    for rows in ({**done, "void": "owed"}, {**done, "label": "owed"}):
+        assert over([order(status)], {"or_1": rows}) == []
+    for other in (CREATED, PAYING, CONFIRMING, CANCELING, PAID, FULFILLED):
+        assert over([order(other)], {}) == []
+        assert RETURN not in [do for _, do in beside(order(other, stock_key="key"), unreturned="shipment_1")]
 
 
 def test_what_is_owed_is_named() -> None:
-    [told] = compare_orders([order(PAID, stock_key="key")], {"or_1": {"label": "done"}}, {"key"}, {"shipment_1"}, UNTIL)
+    [told] = compare_orders(
+        [order(PAID, stock_key="key")], {"or_1": {"label": "done"}}, {"key"}, {"shipment_1"}, {}, UNTIL
+    )
     assert told.repair == "owe it email, sms"
 
 
