@@ -42,7 +42,7 @@ class Job:
 
 
 class Places:
-    """The workers of one process. For greenlets: nothing here waits, so nothing comes in between.
+    """The workers of one process. For greenlets: only while a job waits for its worker may anything come in between.
 
     Args:
         workers: requests at work at once.

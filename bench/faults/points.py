@@ -29,7 +29,7 @@ def passed() -> dict[str, list[re.Pattern[str]]]:
         if module == "chassis.points":
             continue
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "reached":
+            if isinstance(node, ast.Call) and _name(node.func) == "reached":
                 found.setdefault(module, []).append(re.compile(_pattern(node.args[0])))
     return found
 
@@ -45,6 +45,13 @@ def _targets(node: ast.stmt) -> list[ast.expr]:
     if isinstance(node, ast.Assign):
         return node.targets
     return [node.target] if isinstance(node, ast.AnnAssign) else []
+
+
+def _name(function: ast.expr) -> str | None:
+    """What is called, by whatever way it was imported."""
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else None
 
 
 def _pattern(name: ast.expr) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from eventlet import patcher
 
 from chassis import deadline
 from chassis.entrypoint import rpc
@@ -61,6 +62,12 @@ class Echo:
             time.sleep(0.5)
         note("ended hold")
         return "held"
+
+    @rpc
+    def seize(self) -> None:
+        """As `hold`, and then stand still for an hour, and with it every greenlet of the process."""
+        self.hold()
+        patcher.original("time").sleep(3600)
 
     @rpc(expected_exceptions=errors.ShopError)
     def fail(self, kind: str, detail: str, facts: dict[str, Any] | None) -> None:

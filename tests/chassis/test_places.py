@@ -40,11 +40,23 @@ class Floor:
         self.said: list[str] = []
         self.jobs: dict[str, Job] = {}
 
-    def offer(self, name: str, verb: str = "pay", most: int | None = 2, starts: bool = True) -> str:
-        """What becomes of it at once: started, refused, or nothing yet."""
+    def offer(
+        self,
+        name: str,
+        verb: str = "pay",
+        most: int | None = 2,
+        starts: bool = True,
+        meanwhile: Callable[[], Any] = lambda: None,
+    ) -> str:
+        """What becomes of it at once: started, refused, or nothing yet.
+
+        Args:
+            meanwhile: what comes to pass while it waits for its worker.
+        """
 
         def start() -> bool:
             self.said.append(f"start {name}")
+            meanwhile()
             return starts
 
         job = Job(verb, most, start, lambda: self.said.append(f"refuse {name}"), lambda: None)
@@ -113,6 +125,29 @@ def test_a_job_that_came_to_nothing_leaves_its_place_to_the_next(floor: Floor) -
     floor.offer("late", starts=False)
     floor.offer("c")
     assert floor.done("a") == ["start late", "start c"]
+
+
+def test_whoever_was_served_and_has_gone_while_another_waited_for_its_worker_is_not_started_again(floor: Floor) -> None:
+    floor.offer("a")
+    floor.offer("b")
+    floor.offer("c", meanwhile=lambda: [floor.done(name) for name in "bd"])
+    floor.offer("d")
+    floor.offer("e", meanwhile=lambda: floor.done("e"))
+    assert floor.done("a") == ["start c", "start d", "start e"]
+    assert floor.offer("f") == "start"  # beside c: nobody's place was counted twice
+    assert floor.offer("g") == ""
+
+
+def test_whoever_was_refused_while_another_waited_for_its_worker_is_not_started(floor: Floor) -> None:
+    def meanwhile() -> None:
+        floor.later.now()
+        floor.done("b")
+
+    floor.offer("a")
+    floor.offer("b")
+    floor.offer("c", meanwhile=meanwhile)
+    floor.offer("d")
+    assert floor.done("a") == ["start c", "refuse d"]
 
 
 def test_an_emptied_line_starts_and_refuses_nobody(floor: Floor) -> None:

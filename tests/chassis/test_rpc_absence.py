@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import amqp
 import pytest
@@ -75,22 +76,29 @@ def test_sigterm_finishes_what_runs_and_nothing_runs_for_a_caller_who_has_gone(c
     assert service.notes == ["began in flight", "ended in flight", "began in time", "ended in time"]
 
 
-def test_sigterm_does_not_wait_for_ever_for_a_call_that_hangs(client: RpcClient, start: Start) -> None:
+@pytest.mark.parametrize(
+    ("verb", "body", "note"), [("sleep", b'[3600, "hanging"]', "hanging"), ("seize", b"[]", "hold")]
+)
+def test_sigterm_does_not_wait_for_ever_for_a_call_that_hangs(
+    client: RpcClient, start: Start, verb: str, body: bytes, note: str
+) -> None:
+    """Also when it lets nothing else of the process go on."""
     bound = 1 + DRAIN_MARGIN
     timeouts = {"RPC_TIMEOUT": "1", "CHECKOUT_TIMEOUT": "1", "PAY_TIMEOUT": "1"}
     service = start("echo_service", **timeouts).answering(client)
     with connect(service.uri) as connection:
         channel = connection.channel()
         # Nobody waits for it, so nothing but the drain ends it.
-        channel.basic_publish(
-            amqp.Message(b'{"args": [3600, "hanging"], "kwargs": {}}'), EXCHANGE, f"{service.name}.sleep"
-        )
-    until(lambda: service.notes == ["began hanging"])
+        message = amqp.Message(b'{"args": %s, "kwargs": {}}' % body)
+        channel.basic_publish(message, EXCHANGE, f"{service.name}.{verb}")
+    until(lambda: service.notes == [f"began {note}"])
     began = time.monotonic()
     service.signal(signal.SIGTERM)
+    until(lambda: any(line["event"] == "draining" for line in service.log), what="the drain")
+    Path(f"{service.notes_file}.go").touch()
     assert service.wait(timeout=bound + 10) == 1
     assert time.monotonic() - began > bound - 0.5
-    assert any(line["event"] == "drain given up" and line["calls"] == ["sleep"] for line in service.log)
+    assert any(line["event"] == "drain given up" and line["calls"] == [verb] for line in service.log)
     until(lambda: queue(service) == (1, 0), what="the message back in the queue")
 
 

@@ -23,6 +23,8 @@ def databases(twins: Shop) -> Iterator[Databases]:
     found.close()
 
 
+# Longer than the shop may take to settle, so that what never settles is told by name.
+@pytest.mark.timeout(300)
 def test_the_broker_is_killed_and_stopped_under_load(twins: Shop, front: Front, databases: Databases) -> None:
     plan = Plan(checkouts=20, seed=SEED, shoppers=6, mean_gap=2.0, restarts=2)
     outcome = asyncio.run(chaos.run(plan, twins, databases))
