@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,8 +26,12 @@ KIND = "sendgrid.mail"
 KEY_PATH = ("user", "webhooks", "event", "settings", "signed")
 # Events that were signed longer ago than this are somebody's copy (seconds).
 TOLERANCE = 300.0
-# A signature that does not fit may mean that SendGrid has a new key: it is asked for, but not more often (seconds).
-FETCH_SECONDS = 60.0
+# A signature that does not fit may mean that SendGrid has a new key: it is asked for, but not more often (seconds), or
+# forged events would have it asked for each. What a key as young as that does not fit is no event of SendGrid's.
+FETCH_SECONDS = 10.0
+# When it is asked for again after it could not be had, and how long an event waits while it is (seconds).
+RETRY_SECONDS = 5.0
+WAIT = 3.0
 
 PROGRESS = {
     "processed": Progress.SENT,
@@ -63,7 +68,9 @@ class SendGridEvents:
         self._given = bool(key)
         self._fetch = fetch
         self._clock = clock
+        self._lock = threading.Lock()
         self._fetched: float | None = None
+        self._failed: float | None = None
 
     def verified(self, raw: str, signature: str, timestamp: str) -> list[MailEvent]:
         """Read events, after their signature was verified over the body as it came.
@@ -74,7 +81,7 @@ class SendGridEvents:
 
         Raises:
             InvalidRequest: it is not from SendGrid, was signed more than five minutes ago, or holds no events.
-            Unavailable: the key to verify it cannot be had now.
+            Unavailable: it does not fit the key that was known, and whether there is another cannot be asked now.
         """
         try:
             payload = raw.encode("latin-1").decode()
@@ -90,18 +97,31 @@ class SendGridEvents:
     def _genuine(self, payload: str, signature: str, timestamp: str) -> bool:
         if self._key and _fits(self._key, payload, signature, timestamp):
             return True
-        recently = self._fetched is not None and self._clock() - self._fetched < FETCH_SECONDS
-        if self._given or recently:
-            return False
-        self._fetched = self._clock()
+        return not self._given and _fits(self._fresh(), payload, signature, timestamp)
+
+    def _fresh(self) -> str:
+        """The key as SendGrid shows it now, or did a moment ago. Raises Unavailable when that cannot be known."""
+        if not self._lock.acquire(timeout=bounded(WAIT)):  # another event has it asked for
+            raise _unknown(1.0)
+        try:
+            if not self._within(self._fetched, FETCH_SECONDS):
+                self._ask()
+            return self._key
+        finally:
+            self._lock.release()
+
+    def _ask(self) -> None:
+        if self._within(self._failed, RETRY_SECONDS):
+            raise _unknown(RETRY_SECONDS)
         try:
             self._key = self._fetch()
         except Unavailable:
-            if not self._key:
-                self._fetched = None  # without any key nothing can be told from anything: ask again
-                raise
-            return False
-        return _fits(self._key, payload, signature, timestamp)
+            self._failed = self._clock()
+            raise
+        self._fetched, self._failed = self._clock(), None
+
+    def _within(self, moment: float | None, seconds: float) -> bool:
+        return moment is not None and 0 <= self._clock() - moment < seconds
 
 
 class MailEventsProvider(DependencyProvider):
@@ -136,7 +156,7 @@ def public_key(key: str, base: str | None, timeout: float) -> str:
         found = json.loads(endpoint.get(timeout=max(0.1, bounded(timeout))).body)["public_key"]
     except (HTTPError, OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         log.warning("sendgrid does not say what it signs with", error=type(error).__name__)
-        raise Unavailable("SendGrid's events cannot be verified right now.", {"retry_after": 5}) from error
+        raise _unknown(RETRY_SECONDS) from error
     if not isinstance(found, str) or not found:
         raise Unavailable("SendGrid's events cannot be verified: it signs none.", {"retry_after": 60})
     return found
@@ -177,6 +197,10 @@ def _events(payload: str) -> Iterator[MailEvent]:
 
 def _is_trouble(event: dict[str, Any]) -> bool:
     return event.get("event") in ("bounce", "dropped")
+
+
+def _unknown(retry_after: float) -> Unavailable:
+    return Unavailable("SendGrid's events cannot be verified right now.", {"retry_after": int(retry_after)})
 
 
 def _refused(why: str) -> InvalidRequest:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
 
 import pytest
@@ -14,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from twilio.request_validator import RequestValidator
 
 from contracts.errors import InvalidRequest, Unavailable
-from notifications import twilio_events
-from notifications.sendgrid_events import SendGridEvents, public_key
+from notifications import sendgrid_events, twilio_events
+from notifications.sendgrid_events import FETCH_SECONDS, RETRY_SECONDS, SendGridEvents, public_key
 from tests.scripted_server import Scripted, ScriptedServer, scripted
 
 __all__ = ["scripted"]
@@ -142,19 +143,85 @@ def test_a_key_that_was_given_is_believed_and_no_other_asked_for() -> None:
         events("nonsense", fetch).verified("[]", sign(b"[]", "1000000"), "1000000")
 
 
-def test_while_the_key_cannot_be_had_events_must_be_sent_again() -> None:
-    answers: list[Any] = [Unavailable("away"), key_text()]
+class KeySource:
+    """SendGrid's settings, as asked for the key: each answer is a key, or the failure to get one."""
 
-    def fetch() -> str:
-        answer = answers.pop(0)
+    def __init__(self, *answers: str | Exception) -> None:
+        self.now = NOW
+        self.answers = list(answers)
+        self.asked: list[float] = []
+        self.reader = SendGridEvents("", self.fetch, lambda: self.now)
+
+    def fetch(self) -> str:
+        self.asked.append(self.now)
+        answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return str(answer)
+        return answer
 
-    reader = events("", fetch)
-    with pytest.raises(Unavailable):
-        reader.verified("[]", sign(b"[]", "1000000"), "1000000")
-    assert reader.verified("[]", sign(b"[]", "1000000"), "1000000") == []
+    def event(self, signer: ec.EllipticCurvePrivateKey = SIGNER) -> str:
+        """What a sender hears of an event that is signed with that key."""
+        moment = str(self.now)
+        try:
+            self.reader.verified("[]", sign(b"[]", moment, signer), moment)
+        except (InvalidRequest, Unavailable) as error:
+            return type(error).__name__
+        return "taken"
+
+
+def test_while_the_key_cannot_be_had_events_must_be_sent_again() -> None:
+    source = KeySource(Unavailable("away"), key_text())
+    assert [source.event() for _ in range(3)] == ["Unavailable"] * 3
+    assert source.asked == [NOW], "SendGrid, which is in trouble, is not asked for each"
+    source.now += RETRY_SECONDS
+    assert source.event() == "taken"
+
+
+def test_after_a_change_of_key_an_event_is_only_refused_by_the_new_one() -> None:
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    source = KeySource(key_text(ec.generate_private_key(ec.SECP256R1())), Unavailable("away"), key_text())
+    assert source.event() == "InvalidRequest"
+    source.now += FETCH_SECONDS  # SendGrid has another key by now, and cannot be asked for it
+    for _ in range(3):
+        assert source.event() == "Unavailable"
+        assert source.event(stranger) == "Unavailable"
+    source.now += RETRY_SECONDS
+    assert source.event() == "taken"
+    assert [source.event(stranger) for _ in range(50)] == ["InvalidRequest"] * 50
+    assert len(source.asked) == 3
+
+
+def test_while_the_key_cannot_be_asked_for_what_the_known_one_fits_is_taken() -> None:
+    source = KeySource(key_text(), Unavailable("away"))
+    assert source.event() == "taken"
+    source.now += FETCH_SECONDS
+    assert source.event(ec.generate_private_key(ec.SECP256R1())) == "Unavailable"
+    assert source.event() == "taken"
+
+
+def test_who_comes_while_the_key_is_asked_for_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = KeySource(key_text())
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        asked.set()
+        assert answered.wait(30)
+        return source.fetch()
+
+    source.reader = SendGridEvents("", slow, lambda: source.now)
+    with ThreadPoolExecutor(5) as pool:
+        try:
+            first = pool.submit(source.event)
+            assert asked.wait(30)
+            with monkeypatch.context() as impatient:
+                impatient.setattr(sendgrid_events, "WAIT", 0.01)
+                assert source.event() == "Unavailable", "nobody waits for ever"
+            monkeypatch.setattr(sendgrid_events, "WAIT", 30.0)
+            others = [pool.submit(source.event) for _ in range(3)]
+        finally:
+            answered.set()
+        assert [each.result(30) for each in (first, *others)] == ["taken"] * 4
+    assert len(source.asked) == 1
 
 
 def test_sendgrid_is_asked_for_its_key(scripted: ScriptedServer) -> None:
