@@ -31,11 +31,12 @@ DELIVERIES = (LABEL, *MESSAGES)
 # For how long more than an RPC may take one try is left to one copy of the service (seconds); that of a copy that was
 # killed is taken up within seconds.
 HAND = 15.0
-# The wait before the next try doubles from the first to the longest (seconds): a short one for ten minutes, so that an
-# ordinary outage is made up for within seconds of its end. It is given up after a day.
+# The wait before the next try doubles from the first to the longest (seconds), a short one, so that an ordinary outage
+# is made up for within seconds of its end; after some time it is a share of how long the thing has been owed, so that
+# hours of orders do not come all at once, and a thirtieth of an outage later all is made up for. Given up after a day.
 FIRST_WAIT = 1.0
-LONGEST_WAIT = 5.0
-PATIENT_AFTER = 600.0
+LONGEST_WAIT = 3.0
+SHARE_OF_AGE = 1 / 30
 PATIENT_WAIT = 300.0
 GIVE_UP = 24 * 3600.0
 # How long a message waits for the label that it would tell of (seconds).
@@ -152,7 +153,7 @@ class Outbox:
         age = now - row["since"]
         # Stock is given back however long it takes: nobody else would.
         given_up = row["kind"] != RELEASE and ((isinstance(error, FINAL) and row["tries"] >= REFUSALS) or age > GIVE_UP)
-        longest = LONGEST_WAIT if age < PATIENT_AFTER else PATIENT_WAIT
+        longest = min(max(LONGEST_WAIT, age * SHARE_OF_AGE), PATIENT_WAIT)
         wait = min(longest, FIRST_WAIT * 2 ** min(row["tries"] - 1, 20))
         due = now + wait * random.uniform(0.5, 1.0)  # noqa: S311 - spread, not secret
         state = FAILED if given_up else OWED

@@ -28,7 +28,7 @@ CLAIM_MARGIN_SECONDS = 4.0
 # A message that nobody saw the end of may still be under way at the provider: for as long as the provider may take to
 # answer, counted from its beginning, and for this long after its sender gave up. Only when the provider does not know
 # of it after that was it not sent.
-SETTLE_SECONDS = 3.0
+SETTLE_SECONDS = 2.0
 # How long that is waited for within a call, how often the provider is asked meanwhile, and what is left of the caller's
 # time to send. A caller that has less is told to come back.
 PATIENCE_SECONDS = 4.0

@@ -25,7 +25,7 @@ CLAIM_MARGIN_SECONDS = 4.0
 # A purchase that nobody saw the end of may still be under way at the carrier: for as long as the carrier may take to
 # answer, counted from its beginning, and for this long after its buyer gave up. Only when the carrier does not know of
 # a label after that is there none.
-SETTLE_SECONDS = 3.0
+SETTLE_SECONDS = 2.0
 # How long that is waited for within a call, how often the carrier is asked meanwhile, and what is left of the caller's
 # time to buy. A caller that has less is told to come back.
 PATIENCE_SECONDS = 4.0
