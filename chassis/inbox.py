@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from chassis.database import Database, once_more
 from chassis.logs import log
-from contracts.errors import InvalidRequest, OutcomeUnknown, ShopError, Unavailable
+from contracts.errors import InvalidRequest, NotFound, OutcomeUnknown, ShopError, Unavailable
 
 metadata = sa.MetaData()
 
@@ -48,6 +48,9 @@ PAUSES = (1.0, 2.0, 4.0, 8.0)
 # That somebody could not be reached says nothing of the event: it counts as no try until the event is so old (seconds).
 # The pause grows with the event's age then, up to so many seconds.
 PATIENCE = 86400.0
+# So does, for so many seconds, that what it tells of is not recorded yet. Its sender may have been killed, and its
+# provider be in trouble when asked what came of it: the outbox asks again every five seconds, later every five minutes.
+EARLY = 900.0
 LONGEST_PAUSE = 30.0
 # How long a claim holds at most (seconds): longer than any handling. That of a copy that was killed ends sooner, see
 # `chassis.presence`.
@@ -56,6 +59,10 @@ LEASE = 60.0
 KEPT = 30 * 86400.0
 
 Handler = Callable[[str, dict[str, Any]], None]
+
+
+class NotYet(NotFound):
+    """A handler's: what the event tells of is not here, or not yet; whoever did it may be slower than the event."""
 
 
 class Inbox:
@@ -106,7 +113,7 @@ class Inbox:
         Args:
             handler: called with the kind and the body. What it raises is noted, and it is tried again later, up to
                 `TRIES` times in all; then it is parked as ``failed``. Unavailable and OutcomeUnknown count as no try
-                for a day.
+                for a day, NotYet for a quarter of an hour.
 
         Raises Unavailable when the database cannot be asked.
         """
@@ -181,7 +188,7 @@ class Inbox:
     def _failed(self, event: dict[str, Any], claim: str, error: Exception) -> None:
         said = f"{type(error).__name__}: {error}"
         age = self._clock() - event["received"]
-        if isinstance(error, Unavailable | OutcomeUnknown) and age < PATIENCE:
+        if age < _patience(error):
             log.warning("event waits", event_id=event["id"], kind=event["kind"], error=said)
             pause = min(max(PAUSES[0], age / 4), LONGEST_PAUSE) * random.uniform(1.0, 1.25)  # noqa: S311
             self._settle(event["id"], claim, tries=event["tries"] - 1, due=self._clock() + pause, error=said)
@@ -204,3 +211,10 @@ class Inbox:
         """Note how a try ended. Nothing when another has taken the event over: it is then that one's to say."""
         mine = sa.update(events).where(events.c.id == event_id, events.c.claim == claim)
         self._database.write_late(mine.values(claim=None, holder=None, until=0.0, **values))
+
+
+def _patience(error: Exception) -> float:
+    """Up to which age of an event (seconds) such a failure counts as no try."""
+    if isinstance(error, Unavailable | OutcomeUnknown):
+        return PATIENCE
+    return EARLY if isinstance(error, NotYet) else 0.0

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
-from chassis.inbox import KEPT
+from chassis.inbox import KEPT, NotYet
 from chassis.logs import log
-from contracts.errors import NotFound, ShopError, Unavailable
+from contracts.errors import ShopError, Unavailable
 from notifications import sendgrid_events, twilio_events
 from notifications.sms import Texter
 from notifications.store import MessageStore
@@ -55,7 +55,7 @@ class Watch:
     def handle(self, kind: str, body: dict[str, Any]) -> None:
         """Note what an event tells; twice is as once.
 
-        Raises NotFound: the message is not recorded, or not yet: its sender may have been slower than the event.
+        Raises NotYet: the message is not recorded; its sender may be slower than the event, or have been killed.
         """
         now = self._clock()
         if kind == twilio_events.KIND:
@@ -66,7 +66,7 @@ class Watch:
             found_by = {"key": body["message_key"], "provider_id": body["message_id"]}
             found = news is None or self._store.progressed("email", found_by, news, now)
         if not found:
-            raise NotFound("There is no such message.")
+            raise NotYet("There is no such message.")
 
     def handle_due(self, until: float) -> None:
         """Handle the events that wait, until then (Unix seconds)."""

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from chassis.database import Database
-from chassis.inbox import KEPT, LEASE, LONGEST_PAUSE, PATIENCE, TRIES, Inbox
+from chassis.inbox import EARLY, KEPT, LEASE, LONGEST_PAUSE, PATIENCE, TRIES, Inbox, NotYet
 from chassis.presence import GONE, Presence
 from contracts.errors import InvalidRequest, ProviderFailure, Unavailable
 
@@ -187,6 +187,27 @@ def test_that_nobody_could_be_reached_counts_as_no_try_for_a_day(copies: list[De
         desk.inbox.handle("evt_1", away)
         clock.now += 10
     assert [event["error"] for event in desk.inbox.listed()] == ["Unavailable: not now"]
+
+
+def test_an_event_that_is_earlier_than_its_record_is_no_fault_for_a_while(copies: list[Desk], clock: Clock) -> None:
+    desk = copies[0]
+    desk.inbox.keep("evt_1", "kind", {})
+    began = clock.now
+
+    def unknown(kind: str, body: dict[str, Any]) -> None:
+        raise NotYet("There is no such message.")
+
+    while clock.now < began + EARLY:
+        assert not desk.inbox.handle("evt_1", unknown)
+        [event] = desk.inbox.listed("waiting")
+        assert (event["tries"], event["error"]) == (0, "NotYet: There is no such message.")
+        assert event["due"] <= clock.now + LONGEST_PAUSE * 1.25
+        clock.now = event["due"]
+    for _ in range(TRIES):
+        assert desk.inbox.listed() == []
+        desk.inbox.handle("evt_1", unknown)
+        clock.now += 10
+    assert [event["error"] for event in desk.inbox.listed()] == ["NotYet: There is no such message."]
 
 
 def test_what_cannot_be_let_go_of_is_when_the_database_is_back(copies: list[Desk], clock: Clock) -> None:

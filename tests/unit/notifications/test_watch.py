@@ -85,11 +85,36 @@ def test_a_text_that_is_not_delivered_is_seen(shop: Counter) -> None:
 def test_an_event_that_is_faster_than_the_sender_is_tried_again(shop: Counter) -> None:
     shop.twilio("sent")
     (waiting,) = shop.store.inbox.listed("waiting", 10)
-    assert (waiting["tries"], waiting["error"]) == (1, "NotFound: There is no such message.")
+    assert (waiting["tries"], waiting["error"]) == (0, "NotYet: There is no such message.")
     shop.sms()
     time.sleep(1.3)
     shop.watch.handle_due(time.time() + 10)
     assert shop.status(TEXT.key) == ("sent", None)
+
+
+def test_an_event_waits_minutes_for_a_sender_that_was_killed_and_hours_are_too_long(
+    shop: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox, clock = shop.store.inbox, shop.clock
+    monkeypatch.setattr(inbox, "_clock", clock)
+    shop.texter.trouble, shop.texter.sends_anyway = [Killed()], True
+    with pytest.raises(Killed):
+        shop.sms()
+    shop.twilio("delivered")
+    shop.twilio("delivered", "SM-of-a-stranger")
+    began = clock.now
+    while clock.now < began + 240:  # Twilio's list is in trouble, so nobody can say what became of the text
+        clock.now += 5
+        shop.watch.handle_due(clock.now + 10)
+    assert inbox.listed("failed", 10) == []
+    shop.sms()
+    clock.now += 60
+    shop.watch.handle_due(clock.now + 10)
+    assert shop.status(TEXT.key) == ("delivered", None)
+    for _ in range(8):
+        clock.now += 600
+        shop.watch.handle_due(clock.now + 10)
+    assert [event["id"] for event in inbox.listed("failed", 10)] == ["SM-of-a-stranger:delivered"]
 
 
 def test_sendgrid_s_events_tell_of_a_mail_by_its_key(shop: Counter) -> None:
