@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 
 from contracts.differences import Difference
@@ -35,6 +36,11 @@ def main(arguments: Sequence[str]) -> int:
         return TROUBLE
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception as error:  # a bug of ours; Python's own status for it is 1, which means that something differs
+        said = printable(f"{type(error).__name__}: {error}")
+        errors.print(f"The comparison broke off, so nothing is known: {said}", markup=False)
+        errors.print(traceback.format_exc(), markup=False)
+        return TROUBLE
     return DIFFERENT if left else AGREED
 
 

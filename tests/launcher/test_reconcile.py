@@ -150,6 +150,27 @@ def test_trouble_is_a_sentence_and_status_2(
     assert "No differences" not in printed.out
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(KeyError("next"), "KeyError: 'next'"), (Unavailable("The broker is away."), "Unavailable: The broker is away.")],
+)
+def test_a_bug_is_a_sentence_and_status_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, said: str
+) -> None:
+    """1 would mean that something differs."""
+
+    class Broken(Answers):
+        def __enter__(self) -> Answers:
+            raise error
+
+    assert operate(monkeypatch, Broken()) == 2
+    printed = capsys.readouterr()
+    first, *trace = printed.err.splitlines()
+    assert first == f"The comparison broke off, so nothing is known: {said}"
+    assert "test_reconcile.py" in "".join(trace)
+    assert printed.out == ""
+
+
 def test_agreement_is_status_0(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert operate(monkeypatch, Answers()) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "No differences."
