@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         return OK if options in (["--help"], ["-h"]) else MISUSED
     try:
         with _connection() as connection:
-            number = sum(_each(connection.channel(), service, *options) for service in services)
+            counts = [_each(connection.channel(), service, *options) for service in services]
     except (OSError, amqp.exceptions.AMQPError) as error:
         errors.print(f"The message broker cannot be asked: {error}", markup=False)
         return FAILED
@@ -48,6 +48,10 @@ def main(arguments: Sequence[str]) -> int:
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+    number, stuck = sum(each for each, _ in counts), sum(each for _, each in counts)
+    if stuck:
+        errors.print(f"{stuck} could not be asked again.", markup=False)
+        return FAILED
     if not number:
         say("Nothing is parked.")
     elif not options:
@@ -55,20 +59,35 @@ def main(arguments: Sequence[str]) -> int:
     return OK
 
 
-def _each(channel: amqp.Channel, service: str, option: str = "") -> int:
-    """Go through what is parked of one service; how many there were."""
-    number = 0
+def _each(channel: amqp.Channel, service: str, option: str = "") -> tuple[int, int]:
+    """Go through what is parked of one service; how many there were, and how many of them nobody takes."""
+    number = stuck = 0
+    returned: list[object] = []
+    channel.events["basic_return"].add(lambda *why: returned.append(why))
     for message in _waiting(channel, parked_queue(service)):
         number += 1
         say(printable(_line(message)))
         if option == "--again":
-            channel.basic_publish_confirm(_anew(message), EXCHANGE, _verb(message), timeout=SECONDS)
+            if not _asked(channel, message, returned):
+                say("  nobody takes it: it stays parked")
+                stuck += 1
+                continue
             say("  asked again")
         if option:
             channel.basic_ack(message.delivery_tag)
-    # What was only looked at goes back to its place with the channel.
+    # What was only looked at, or nobody takes, goes back to its place with the channel.
     channel.close()
-    return number
+    return number, stuck
+
+
+def _asked(channel: amqp.Channel, message: amqp.Message, returned: list[object]) -> bool:
+    """Ask once more; whether the broker has given it to a queue. What it cannot, comes back before it is confirmed."""
+    returned.clear()
+    try:
+        channel.basic_publish_confirm(_anew(message), EXCHANGE, _verb(message), mandatory=True, timeout=SECONDS)
+    except amqp.exceptions.MessageNacked:
+        return False
+    return not returned
 
 
 def _waiting(channel: amqp.Channel, queue: str) -> Iterator[amqp.Message]:

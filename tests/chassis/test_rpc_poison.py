@@ -19,7 +19,7 @@ from chassis.places import LINE
 from chassis.rpc_client import EXCHANGE, RpcClient
 from contracts.errors import OutcomeUnknown, Unavailable
 from launcher import parked as parked_command
-from tests.chassis.running import Service, connect, until
+from tests.chassis.running import Service, connect, unique, until
 
 Start = Callable[..., Service]
 
@@ -139,6 +139,32 @@ def test_an_operator_lists_what_is_parked_asks_once_more_or_throws_it_away(
     assert "cannot be read" in operator("--drop")
     assert "Nothing is parked" in operator()
     assert parked_command.main(["--everything"]) == 2
+
+
+@pytest.mark.parametrize("headers", [{"shop.verb": "{}.one"}, {}], ids=["nobody takes it", "no verb"])
+def test_what_nobody_takes_stays_parked(
+    uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], headers: dict[str, str]
+) -> None:
+    monkeypatch.setenv("AMQP_URI", uri)
+    service = unique("nobody")  # its queues are there, its binding is not
+    own = {name: value.format(service) for name, value in headers.items()}
+    with connect(uri) as connection:
+        channel = connection.channel()
+        channel.exchange_declare(EXCHANGE, type="topic", durable=True, auto_delete=False)
+        channel.queue_declare(parked_queue(service), durable=True, auto_delete=False)
+        try:
+            for number in range(2):
+                message = amqp.Message(b"%d" % number, application_headers=own)
+                channel.basic_publish_confirm(message, "", parked_queue(service))
+            assert parked_command.main(["--again", service]) == 1
+            printed = capsys.readouterr()
+            assert printed.out.count("  nobody takes it: it stays parked") == 2
+            assert "asked again" not in printed.out
+            assert printed.err == "2 could not be asked again.\n"
+            left = [channel.basic_get(parked_queue(service)) for _ in range(3)]
+            assert [each and each.body for each in left] == [b"0", b"1", None]
+        finally:
+            channel.queue_delete(parked_queue(service))
 
 
 class Straight:
