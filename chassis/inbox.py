@@ -49,7 +49,7 @@ PAUSES = (1.0, 2.0, 4.0, 8.0)
 # The pause grows with the event's age then, up to so many seconds.
 PATIENCE = 86400.0
 # So does, for so many seconds, that what it tells of is not recorded yet. Its sender may have been killed, and its
-# provider be in trouble when asked what came of it: the outbox asks again every five seconds, later every five minutes.
+# provider be in trouble when asked what came of it; the outbox asks again every few seconds, later twice a minute.
 EARLY = 900.0
 LONGEST_PAUSE = 30.0
 # How long a claim holds at most (seconds): longer than any handling. That of a copy that was killed ends sooner, see
