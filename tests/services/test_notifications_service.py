@@ -196,7 +196,7 @@ def test_a_twilio_that_forgets_to_answer_at_all_sends_one_text_in_the_end(
 def test_a_text_that_hung_is_sent_once_when_it_has_settled(
     notifications: RunningService, providers: RunningSandbox
 ) -> None:
-    providers.fault("twilio", hang_rate=1, times=1)
+    providers.fault("twilio", hang_rate=1, times=1, method="POST")
     with pytest.raises(OutcomeUnknown):
         notifications.call("send_sms", "+79994420007", "Hello", "sms:hung")
     until(lambda: notifications.call("send_sms", "+79994420007", "Hello", "sms:hung"))

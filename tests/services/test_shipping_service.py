@@ -265,7 +265,7 @@ def test_a_purchase_that_hung_is_made_once_when_it_has_settled(
     shipping: RunningService, providers: RunningSandbox
 ) -> None:
     offer = shipping.call("create", "key:hung", "or_hung", CHLOE, [BONE])
-    providers.fault("shippo", hang_rate=1, times=1)
+    providers.fault("shippo", hang_rate=1, times=1, method="POST")
     with pytest.raises(OutcomeUnknown):
         shipping.call("buy_label", offer["object_id"], offer["selected"], "key")
     bought = until(lambda: shipping.call("buy_label", offer["object_id"], offer["selected"], "key"))
