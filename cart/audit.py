@@ -16,8 +16,8 @@ from cart.reconcile import (
     compare_refunds,
 )
 from cart.reconcile_books import compare_holds, compare_orders, order_of, over
+from chassis.audit import no_such_part
 from contracts.differences import page
-from contracts.errors import InvalidRequest
 
 
 class Lists(Protocol):
@@ -72,7 +72,7 @@ class OrderAudit:
             "stock": self._stock,
         }
         if ids is not None or part not in parts:
-            raise InvalidRequest(f"There is no part {part!r} to compare.", {"errors": {"part": ["no such part"]}})
+            raise no_such_part(part)
         return parts[part](cursor, since, until)
 
     def _payments(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from cart.purchase import Purchase
 from cart.reconcile import AGAIN, CALL_OFF, FINISH, GIVE_BACK, OWE, RETURN, TAKE_UP
 from cart.reconcile_books import OVER, holds, order_of, over
 from cart.store import CartStore
-from contracts.errors import Conflict, InvalidRequest, NotFound
+from chassis.audit import no_such_repair
+from contracts.errors import Conflict, NotFound
 
 
 class Mending:
@@ -70,7 +71,7 @@ class Mending:
         }
         repair = repairs.get(fix.get("do"))
         if repair is None:
-            raise InvalidRequest("There is no such repair.", {"errors": {"do": ["no such repair"]}})
+            raise no_such_repair()
         return repair(fix)
 
     def _finish(self, fix: dict[str, Any]) -> str:

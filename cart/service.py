@@ -29,7 +29,7 @@ from cart.stripe_lists import StripeLists
 from chassis import deadline
 from chassis.database import StoreProvider
 from chassis.entrypoint import rpc
-from chassis.inbox import KEPT, WAITING, Inbox
+from chassis.inbox import KEPT, Inbox
 from chassis.logs import bind, log
 from chassis.points import reached
 from chassis.service_rpc import ServiceRpc
@@ -285,9 +285,7 @@ class CartService:
     @rpc(expected_exceptions=ShopError)
     def replay_event(self, event_id: str) -> dict[str, str]:
         """Have an event handled again that was given up: ``{"id", "state"}``. Raises NotFound when there is none."""
-        if not self._inbox().again(event_id):
-            raise NotFound(f"There is no failed event {event_id}.")
-        return {"id": event_id, "state": WAITING}
+        return self._inbox().replay(event_id)
 
     @rpc(expected_exceptions=ShopError, most=2)
     def audit(

@@ -55,6 +55,8 @@ LONGEST_PAUSE = 30.0
 # How long a claim holds at most (seconds): longer than any handling. That of a copy that was killed ends sooner, see
 # `chassis.presence`.
 LEASE = 60.0
+# How many events an operator can read at once.
+LISTED = range(1, 1001)
 # How long an event that is done is remembered (seconds): providers repeat theirs for three days.
 KEPT = 30 * 86400.0
 
@@ -150,11 +152,17 @@ class Inbox:
     def listed(self, state: str = FAILED, limit: int = 100) -> list[dict[str, Any]]:
         """Events in a state (``waiting``, ``done``, ``failed``), oldest first: what an operator reads.
 
-        Raises InvalidRequest for any other state.
+        Args:
+            limit: 1 to 1000.
+
+        Raises InvalidRequest for any other state or limit.
         """
         if state not in STATES:
             message = f"must be one of {', '.join(STATES)}"
             raise InvalidRequest("There is no such state.", {"errors": {"state": [message]}})
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit not in LISTED:
+            message = f"must be a whole number from {LISTED[0]} to {LISTED[-1]}"
+            raise InvalidRequest("That is not a page size.", {"errors": {"limit": [message]}})
         with self._database.read() as connection:
             query = sa.select(events).where(events.c.state == state).order_by(events.c.received, events.c.id)
             rows = connection.execute(query.limit(limit)).mappings()
@@ -165,6 +173,12 @@ class Inbox:
         with self._database.write() as connection:
             parked = sa.update(events).where(events.c.id == event_id, events.c.state == FAILED)
             return connection.execute(parked.values(state=WAITING, due=self._clock(), tries=0)).rowcount == 1
+
+    def replay(self, event_id: str) -> dict[str, str]:
+        """As `again`: ``{"id", "state"}``. Raises NotFound when there is no such event."""
+        if not self.again(event_id):
+            raise NotFound(f"There is no failed event {event_id}.")
+        return {"id": event_id, "state": WAITING}
 
     def forget(self, before: float) -> None:
         """Forget events that are done and were received before that moment (Unix seconds)."""

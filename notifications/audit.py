@@ -11,8 +11,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from chassis.audit import known_page, no_such_part, no_such_repair
 from contracts.differences import page
-from contracts.errors import Conflict, InvalidRequest, NotFound
+from contracts.errors import Conflict, NotFound
 from notifications.messages import Sms
 from notifications.reconcile import RECORD, Kept, Texted, compare_missing, compare_texts, key_of
 from notifications.record import State
@@ -59,7 +60,7 @@ class MessageAudit:
             return page(0, compare_missing(self._by_sid(gone).values()))
         if part == "sent":
             return self._sent(cursor, since, until)
-        raise InvalidRequest(f"There is no part {part!r} to compare.", {"errors": {"part": ["no such part"]}})
+        raise no_such_part(part)
 
     def mend(self, fix: dict[str, Any]) -> str:
         """Do what a difference proposed, if it still stands; what was done, in a sentence.
@@ -67,7 +68,7 @@ class MessageAudit:
         Raises Conflict (it does not stand any more), NotFound, OutcomeUnknown, Unavailable, ProviderFailure.
         """
         if fix.get("do") != RECORD:
-            raise InvalidRequest("There is no such repair.", {"errors": {"do": ["no such repair"]}})
+            raise no_such_repair()
         text = self._lists.one(str(fix.get("sid")))
         if text is None:
             raise NotFound("Twilio knows of no such message.")
@@ -85,13 +86,7 @@ class MessageAudit:
     def _sent(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
         sent = sa.and_(_SMS, messages.c.state == State.SENT.value, messages.c.provider_id.is_not(None))
         wanted = [sent, messages.c.sent >= since, messages.c.sent <= until]
-        if cursor is not None:
-            wanted.append(messages.c.key > cursor)
-        query = sa.select(messages.c.key, messages.c.provider_id).where(*wanted)
-        with self._store.database.read() as connection:
-            rows = connection.execute(query.order_by(messages.c.key).limit(PAGE + 1)).all()
-        following = rows[PAGE - 1].key if len(rows) > PAGE else None
-        return page(len(rows[:PAGE]), [], following, known=[row.provider_id for row in rows[:PAGE]])
+        return known_page(self._store.database, messages.c.key, messages.c.provider_id, wanted, cursor, PAGE)
 
     def _compared(self, found: list[Texted], until: float) -> list[Any]:
         to = sorted({text.to for text in found})

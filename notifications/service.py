@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 
-from chassis import deadline
 from chassis.database import StoreProvider
 from chassis.deadline import bounded
 from chassis.entrypoint import rpc
-from chassis.logs import log
 from chassis.settings import Settings
-from contracts.errors import InvalidRequest, NotFound, ShopError, Unavailable
+from chassis.sweep import SWEEP, SWEEP_TIME, swept
+from contracts.errors import InvalidRequest, ShopError
 from notifications import sendgrid_events, twilio_events
 from notifications.audit import MessageAudit
 from notifications.delivery import Delivery
@@ -36,10 +34,6 @@ from notifications.store import MessageStore
 from notifications.twilio_lists import TwilioLists
 from notifications.twilio_sms import TexterProvider
 from notifications.watch import Watch
-
-# How often what waits is looked for (seconds), and how long one look may take in all.
-SWEEP = 1.0
-SWEEP_TIME = 25.0
 
 
 class SettingsProvider(DependencyProvider):
@@ -198,14 +192,12 @@ class NotificationsService:
     @rpc(expected_exceptions=ShopError)
     def events(self, state: str = "failed", limit: int = 100) -> list[dict[str, Any]]:
         """Events of Twilio's and SendGrid's in a state (``waiting``, ``done``, ``failed``), oldest first."""
-        return self.store.inbox.listed(state, _page(limit))  # type: ignore[no-any-return]
+        return self.store.inbox.listed(state, limit)  # type: ignore[no-any-return]
 
     @rpc(expected_exceptions=ShopError)
     def replay_event(self, event_id: str) -> dict[str, Any]:
         """Have an event handled again that was given up: ``{"id", "state"}``. Raises NotFound when there is none."""
-        if not self.store.inbox.again(event_id):
-            raise NotFound(f"There is no failed event {event_id}.")
-        return {"id": event_id, "state": "waiting"}
+        return self.store.inbox.replay(event_id)  # type: ignore[no-any-return]
 
     @rpc(expected_exceptions=ShopError)
     def health(self) -> dict[str, str]:
@@ -216,24 +208,17 @@ class NotificationsService:
     @timer(interval=SWEEP)
     def handle_events(self) -> None:
         """Handle the events that wait."""
-        self._swept(lambda: self._watch().handle_due(time.time() + SWEEP_TIME))
+        swept(lambda: self._watch().handle_due(time.time() + SWEEP_TIME))
 
     @timer(interval=SWEEP)
     def poll_texts(self) -> None:
         """Ask about texts that nothing was heard of for long: what Twilio sends may be lost."""
-        self._swept(lambda: self._watch().poll(self.settings.messages_poll))
+        swept(lambda: self._watch().poll(self.settings.messages_poll))
 
     @timer(interval=3600)
     def forget_events(self) -> None:
         """Let go of what is remembered only against repetitions."""
-        self._swept(lambda: self._watch().forget())
-
-    def _swept(self, sweep: Callable[[], None]) -> None:
-        deadline.begin(time.time() + SWEEP_TIME)
-        try:
-            sweep()
-        except Unavailable as error:
-            log.warning("put off", error=str(error))
+        swept(lambda: self._watch().forget())
 
     def _watch(self) -> Watch:
         return Watch(self.store, self.texter)

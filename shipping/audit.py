@@ -9,8 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from chassis.audit import known_page, no_such_part, no_such_repair
 from contracts.differences import page
-from contracts.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from contracts.errors import Conflict, NotFound, Unavailable
 from shipping.carriers import Label
 from shipping.purchase import Purchase, Refund, State
 from shipping.reconcile import RECORD, SOLD, Kept, Sold, compare_labels, compare_missing
@@ -57,7 +58,7 @@ class LabelAudit:
             return self._one_by_one(ids, until)
         if part == "bought":
             return self._bought(cursor, since, until)
-        raise InvalidRequest(f"There is no part {part!r} to compare.", {"errors": {"part": ["no such part"]}})
+        raise no_such_part(part)
 
     def labelled(self, shipment_ids: Sequence[str]) -> list[str]:
         """Those of the shipments that have a label which was not given back."""
@@ -79,7 +80,7 @@ class LabelAudit:
         Raises Conflict (it does not stand any more), NotFound, Unavailable, ProviderFailure.
         """
         if fix.get("do") != RECORD:
-            raise InvalidRequest("There is no such repair.", {"errors": {"do": ["no such repair"]}})
+            raise no_such_repair()
         sold = self._lists.one(str(fix.get("label")))
         shipment = self._store.get(str(fix.get("shipment")))
         if shipment is None or sold is None:
@@ -119,13 +120,7 @@ class LabelAudit:
 
     def _bought(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
         wanted = [labels.c.state == State.BOUGHT.value, labels.c.bought >= since, labels.c.bought <= until]
-        if cursor is not None:
-            wanted.append(labels.c.shipment_id > cursor)
-        query = sa.select(labels.c.shipment_id, labels.c.transaction_id).where(*wanted)
-        with self._store.database.read() as connection:
-            rows = connection.execute(query.order_by(labels.c.shipment_id).limit(PAGE + 1)).all()
-        following = rows[PAGE - 1].shipment_id if len(rows) > PAGE else None
-        return page(len(rows[:PAGE]), [], following, known=[row.transaction_id for row in rows[:PAGE]])
+        return known_page(self._store.database, labels.c.shipment_id, labels.c.transaction_id, wanted, cursor, PAGE)
 
     def _compared(self, found: list[Sold], until: float) -> list[Any]:
         ours = self._records([each.id for each in found], {each.id: each.tracking_number or "" for each in found})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
@@ -11,14 +10,13 @@ from typing import Any
 from nameko.extensions import DependencyProvider
 from nameko.timer import timer
 
-from chassis import deadline
 from chassis.database import StoreProvider
 from chassis.deadline import bounded
 from chassis.entrypoint import rpc
-from chassis.logs import log
 from chassis.points import reached
 from chassis.settings import Settings
-from contracts.errors import InvalidRequest, NotFound, Refused, ShopError, Unavailable
+from chassis.sweep import SWEEP, SWEEP_TIME, swept
+from contracts.errors import InvalidRequest, NotFound, Refused, ShopError
 from shipping.audit import LabelAudit
 from shipping.customs import contents
 from shipping.label import LabelDesk
@@ -38,9 +36,6 @@ Rows = list[dict[str, Any]]
 
 LONGEST_KEY = 255
 Ids = list[str]  # a name of its own: in the class, `list` is the verb
-# How often what waits is looked for (seconds), and how long one look may take in all.
-SWEEP = 1.0
-SWEEP_TIME = 25.0
 
 
 class SettingsProvider(DependencyProvider):
@@ -259,15 +254,12 @@ class ShippingService:
     @rpc(expected_exceptions=ShopError)
     def events(self, state: str = "failed", limit: int = 100) -> Rows:
         """Events of Shippo's in a state (``waiting``, ``done``, ``failed``), oldest first."""
-        _require_number("limit", limit, 1, 1000)
         return self.store.inbox.listed(state, limit)  # type: ignore[no-any-return]
 
     @rpc(expected_exceptions=ShopError)
     def replay_event(self, event_id: str) -> dict[str, Any]:
         """Have an event handled again that was given up: ``{"id", "state"}``. Raises NotFound when there is none."""
-        if not self.store.inbox.again(event_id):
-            raise NotFound(f"There is no failed event {event_id}.")
-        return {"id": event_id, "state": "waiting"}
+        return self.store.inbox.replay(event_id)  # type: ignore[no-any-return]
 
     @rpc(expected_exceptions=ShopError, most=2)
     def audit(
@@ -300,24 +292,17 @@ class ShippingService:
     @timer(interval=SWEEP)
     def handle_events(self) -> None:
         """Handle the events that wait."""
-        self._swept(lambda: self._tracker().handle_due(time.time() + SWEEP_TIME))
+        swept(lambda: self._tracker().handle_due(time.time() + SWEEP_TIME))
 
     @timer(interval=SWEEP)
     def poll_parcels(self) -> None:
         """Ask about parcels that nothing was heard of for long: what Shippo sends may be lost."""
-        self._swept(lambda: self._tracker().poll(self.settings.tracking_poll))
+        swept(lambda: self._tracker().poll(self.settings.tracking_poll))
 
     @timer(interval=3600)
     def forget_events(self) -> None:
         """Let go of what is remembered only against repetitions."""
-        self._swept(lambda: self._tracker().forget())
-
-    def _swept(self, sweep: Callable[[], None]) -> None:
-        deadline.begin(time.time() + SWEEP_TIME)
-        try:
-            sweep()
-        except Unavailable as error:
-            log.warning("put off", error=str(error))
+        swept(lambda: self._tracker().forget())
 
     def _desk(self) -> LabelDesk:
         return LabelDesk(self.store, self.carriers, bounded)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from chassis.database import Database
 from chassis.inbox import EARLY, KEPT, LEASE, LONGEST_PAUSE, PATIENCE, TRIES, Inbox, NotYet
 from chassis.presence import GONE, Presence
-from contracts.errors import InvalidRequest, ProviderFailure, Unavailable
+from contracts.errors import InvalidRequest, NotFound, ProviderFailure, Unavailable
 
 
 class Clock:
@@ -163,8 +163,10 @@ def test_it_is_tried_five_times_ever_later_then_parked_and_replayed(copies: list
         ("evt_1", TRIES, "ProviderFailure: not like this")
     ]
     assert not desk.inbox.again("evt_2")
-    assert desk.inbox.again("evt_1")
+    assert desk.inbox.replay("evt_1") == {"id": "evt_1", "state": "waiting"}
     assert not desk.inbox.again("evt_1")
+    with pytest.raises(NotFound):
+        desk.inbox.replay("evt_1")
     assert desk.handle("evt_1")
     assert desk.inbox.listed() == []
 
@@ -307,3 +309,11 @@ def test_nothing_is_said_to_be_kept_when_it_could_not_be(copies: list[Desk]) -> 
 def test_an_unknown_state_is_refused(copies: list[Desk]) -> None:
     with pytest.raises(InvalidRequest):
         copies[0].inbox.listed("lost")
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1001, True, 5.0, "5"])
+def test_no_more_events_are_listed_than_can_be_read(copies: list[Desk], limit: Any) -> None:
+    assert copies[0].inbox.listed("failed", 1000) == []
+    with pytest.raises(InvalidRequest) as refused:
+        copies[0].inbox.listed("failed", limit)
+    assert list(refused.value.facts["errors"]) == ["limit"]
