@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -85,19 +85,10 @@ class SharedClient:
         self._client = client
         self._shares = Shares()
 
-    def call(
-        self,
-        service: str,
-        method: str,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-        timeout: float = 10.0,
-        context: Mapping[str, str] | None = None,
-        notes: dict[str, Any] | None = None,
-    ) -> Any:
+    def call(self, service: str, method: str, *arguments: Any, **options: Any) -> Any:
         """As `RpcClient.call`; raises Unavailable, too, when the call would be more than its share."""
         with self._shares.taken(service, method):
-            return self._client.call(service, method, args, kwargs, timeout, context, notes)
+            return self._client.call(service, method, *arguments, **options)
 
 
 def _refused(detail: str, later: tuple[int, int]) -> Unavailable:
