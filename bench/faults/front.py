@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +115,16 @@ class Front:
         url = f"{self.sandbox_url}/sandbox/faults/{provider}"
         method = "PUT" if fault else "DELETE"
         wanted(self._session().request(method, url, json=fault or None, timeout=TIMEOUT), 200)
+
+    @contextlib.contextmanager
+    def silent(self, provider: str) -> Iterator[None]:
+        """A provider that tells nothing by webhook, for as long as this lasts."""
+        url = f"{self.sandbox_url}/sandbox/webhooks/{provider}"
+        wanted(self._session().put(url, json={"enabled": False}, timeout=TIMEOUT), 200)
+        try:
+            yield
+        finally:
+            wanted(self._session().delete(url, timeout=TIMEOUT), 200)
 
     def _session(self) -> requests.Session:
         if not hasattr(self._own, "session"):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.faults import points
-from bench.faults.crash_points import CrashPoints, all_cases, bugs, summary, troubled_cases
+from bench.faults import points, stories
+from bench.faults.crash_points import Case, CrashPoints, all_cases, bugs, summary, troubled_cases
 from bench.faults.front import Front
 from bench.faults.records import Databases
 from launcher.shop import Shop
@@ -38,4 +38,15 @@ def test_every_death_comes_to_its_right_end(twins: Shop, front: Front) -> None:
     databases.close()
     print(summary(endings))
     assert bugs(twins.place.var_dir / "logs") == []
+    assert [f"{ending.case}: {ending.wrong}" for ending in endings if ending.wrong] == []
+
+
+@pytest.mark.timeout(300)
+def test_money_goes_back_once_also_when_nobody_tells_whether_it_did(twins: Shop, front: Front) -> None:
+    """Stripe's events are quick: they tell of most refunds before anybody would ask for the money again."""
+    databases = Databases(None, str(twins.place.var_dir))
+    cases = [Case("refund:money:asked", stories.ReturnsPart, stays) for stays in (True, False)]
+    with front.silent("stripe"):
+        endings = CrashPoints(front, databases, Path(twins.place.env["CRASH_POINTS"])).run(cases)
+    databases.close()
     assert [f"{ending.case}: {ending.wrong}" for ending in endings if ending.wrong] == []

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
+import psutil
 import pytest
 
 from bench.faults import chaos
 from bench.faults.chaos import Plan
-from bench.faults.front import Front
-from bench.faults.records import Databases
+from bench.faults.front import Front, eventually
+from bench.faults.records import SERVICES, Databases
+from bench.faults.settling import unsettled
+from bench.faults.stories import Pays
 from launcher.shop import Shop
 
 SEED = 3
+BROKER = "rabbitmq"
 
 
 @pytest.fixture
@@ -28,8 +34,42 @@ def databases(twins: Shop) -> Iterator[Databases]:
 def test_the_broker_is_killed_and_stopped_under_load(twins: Shop, front: Front, databases: Databases) -> None:
     plan = Plan(checkouts=20, seed=SEED, shoppers=6, mean_gap=2.0, restarts=2)
     outcome = asyncio.run(chaos.run(plan, twins, databases))
-    assert outcome.killed == {"rabbitmq": 2}
+    assert outcome.killed == {BROKER: 2}
     assert outcome.strangers == []  # every other process is the one that it was
     assert outcome.violations == []
     assert outcome.journal.placed >= plan.checkouts
     assert outcome.settled.in_time
+
+
+@contextmanager
+def standing_still(pids: list[int]) -> Iterator[None]:
+    """Processes that do nothing, for as long as this lasts."""
+    processes = [psutil.Process(pid) for pid in pids]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
+
+
+@pytest.mark.timeout(240)
+def test_stock_that_was_asked_for_when_the_broker_died_is_back_though_nobody_repeats(
+    twins: Shop, front: Front, databases: Databases
+) -> None:
+    parts = {part: twins.pids(part) for part in (*SERVICES, "gateway")}
+    [broker] = twins.pids(BROKER)
+    story = Pays(front, stays=False)
+    story.begin()
+    with standing_still(parts["products"]):
+        story.act()
+        eventually(lambda: story.order_id in unsettled(databases), what="the payment at work")
+        time.sleep(0.5)  # by now products is asked for the stock
+        twins.kill(BROKER)
+        eventually(lambda: twins.pids(BROKER) not in ([], [broker]), what="another broker")
+    twins.wait_ready(60)
+    eventually(lambda: story.order_id not in unsettled(databases), 60, f"the end of order {story.order_id}")
+    [row] = databases.rows("cart", "SELECT status FROM orders WHERE id = :id", id=story.order_id)
+    assert story.wrong(row["status"]) is None
+    assert {part: twins.pids(part) for part in parts} == parts

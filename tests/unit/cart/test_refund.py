@@ -102,6 +102,18 @@ def test_a_lost_answer_is_asked_for_again_and_given_once(shop: Shop, mood: str) 
     assert shop.bank.given_back("pi_1") == 100
 
 
+def test_what_the_provider_does_not_list_yet_is_given_once_by_its_key(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.pay()
+    shop.bank.mood = "lose"
+    with pytest.raises(OutcomeUnknown):
+        shop.refunds.refund("or_1", 100, "k1")
+    monkeypatch.setattr(shop.bank, "refunds", lambda payment_id: [])
+    assert shop.refunds.refund("or_1", 100, "k1").document["amount_returned"] == 100
+    assert shop.bank.given_back("pi_1") == 100
+
+
 @pytest.mark.parametrize("mood", ["break", "break late"])
 def test_a_failure_that_the_provider_keeps_does_not_hold_the_money_up(shop: Shop, mood: str) -> None:
     shop.pay()
