@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 from bench.faults import points, stories
 from bench.faults.front import Front
 from bench.faults.records import Databases
 from bench.faults.settling import BARS, Settled, unsettled
 from bench.faults.stories import Story
+from chassis.presence import BEAT, GONE
 
 # How many stories are told side by side. A kill hits one of them, and whatever else its process had in hand.
 TELLERS = 10
 # When all of it must be settled (seconds after the kill), and how often that is looked at.
 LATEST = BARS[-1][1]
 LOOK = 0.4
+# How often it is noted who is at work on which order (seconds): some hold one for no longer than that, but whoever dies
+# over one is in the books until somebody else may take it up, `GONE` seconds later.
+WATCH = 0.25
+HELD = """
+    SELECT id, holder FROM orders WHERE claim IS NOT NULL AND holder IS NOT NULL
+    UNION SELECT order_id, holder FROM owed WHERE state = 'owed' AND claim IS NOT NULL AND holder IS NOT NULL
+    UNION SELECT order_id, holder FROM refunds WHERE state = 'asked' AND claim IS NOT NULL AND holder IS NOT NULL
+"""
 # For how long a story is followed that is hit again and again (seconds).
 PATIENCE = 120.0
 # How long a point that was armed may wait for somebody to reach it (seconds): what is told by a timer takes a while.
@@ -87,18 +99,46 @@ class Ending:
     """How a case ended.
 
     Attributes:
-        seconds: from the last kill that any process suffered meanwhile until all was right.
-        own: from the story's own kill until then, whatever else was killed in between.
+        seconds: from the last kill that the story itself met until all was right; infinite unless that was seen.
+        own: from the kill at the story's own point until then, whatever it met in between.
         wrong: what was wrong, or None.
-        began, ended: the story's beginning, and when all was right (Unix seconds).
     """
 
     case: Case
-    seconds: float = 0.0
-    own: float = 0.0
+    seconds: float = math.inf
+    own: float = math.inf
     wrong: str | None = None
-    began: float = field(default_factory=time.time)
-    ended: float = 0.0
+
+
+@dataclass
+class Deaths:
+    """Who died over which order: a kill of a process that was at work on another one's is none of a story's business.
+
+    Attributes:
+        held: order id -> who was at work on it (as the service calls its copies) -> Unix seconds when that was seen.
+        seen: copy -> Unix seconds at which it last said that it was there.
+    """
+
+    held: dict[str, dict[str, float]] = field(default_factory=dict)
+    seen: dict[str, float] = field(default_factory=dict)
+
+    def look(self, databases: Databases) -> None:
+        """Note who is at work, and who is there."""
+        held = databases.rows("cart", HELD)
+        now = time.time()
+        for row in held:
+            self.held.setdefault(row["id"], {})[row["holder"]] = now
+        self.seen = {row["holder"]: row["seen"] for row in databases.rows("cart", "SELECT * FROM presence")}
+
+    def last(self, order_id: str, now: float) -> float:
+        """When the last one died who was at work on that order (Unix seconds); 0 when nobody did."""
+        times = [
+            seen
+            for holder, at in dict(self.held.get(order_id, {})).items()
+            # It had said nothing for longer than the living do, and was at work when it fell silent.
+            if (seen := self.seen.get(holder, 0.0)) < now - GONE and at >= seen - BEAT
+        ]
+        return max(times, default=0.0)
 
 
 @dataclass
@@ -116,6 +156,7 @@ class CrashPoints:
     databases: Databases
     folder: Path
     say: Callable[[str], None] = print
+    deaths: Deaths = field(default_factory=Deaths)
     killed: dict[str, list[float]] = field(default_factory=dict)
     _locks: dict[str, threading.Lock] = field(default_factory=dict)
 
@@ -127,7 +168,7 @@ class CrashPoints:
         for ending, story in told:
             # Once more when all is quiet: what came twice may have come late.
             if ending.wrong is None and story is not None:
-                ending.wrong = self._wrong(story, ending)
+                ending.wrong = self._wrong(story)
             endings.append(ending)
         return endings
 
@@ -180,40 +221,35 @@ class CrashPoints:
     def _settle(self, story: Story, ending: Ending, since: float) -> None:
         """Wait until all is right."""
         while True:
-            wrong = "something is still to be done" if self._open(story) else self._wrong(story, ending)
-            ending.ended = time.time()
-            ending.own = ending.ended - since
-            ending.seconds = ending.ended - max(since, self._last_kill())
+            wrong = "something is still to be done" if self._open(story) else self._wrong(story)
+            now = time.time()
+            own, seconds = now - since, now - max(since, self.deaths.last(story.order_id, now))
             if wrong is None:
+                ending.own, ending.seconds = own, seconds
                 return
-            if ending.seconds > LATEST or ending.own > PATIENCE:
-                ending.wrong = f"not after {ending.seconds:.0f} s: {wrong}; {self._row(story)}"
+            if seconds > LATEST or own > PATIENCE:
+                ending.wrong = f"not after {seconds:.0f} s: {wrong}; {self._row(story)}"
                 return
             time.sleep(LOOK)
 
     def _open(self, story: Story) -> bool:
         return story.order_id in unsettled(self.databases)
 
-    def _wrong(self, story: Story, ending: Ending) -> str | None:
+    def _wrong(self, story: Story) -> str | None:
         row = self._row(story)
-        return story.wrong(str(row.get("status")), mails=2 if self._mailer_died(ending) else 1)
+        return story.wrong(str(row.get("status")), mails=1 + self._uncertain(story))
+
+    def _uncertain(self, story: Story) -> int:
+        """How often its mail was sent again although it may have been sent before: whoever sent it died meanwhile, and
+        nobody can find out."""
+        query = "SELECT uncertain FROM messages WHERE key = :key"
+        found = self.databases.rows("notifications", query, key=f"{story.order_id}:email")
+        return int(found[0]["uncertain"]) if found else 0
 
     def _row(self, story: Story) -> dict[str, Any]:
         query = "SELECT id, status, attempt, payment, stock_key, lease FROM orders WHERE id = :id"
         found = self.databases.rows("cart", query, id=story.order_id)
         return found[0] if found else {}
-
-    def _last_kill(self) -> float:
-        return max((times[-1] for times in list(self.killed.values())), default=0.0)
-
-    def _mailer_died(self, ending: Ending) -> bool:
-        """Whether a mail of this story may have been under way when a copy of its sender died: nobody can find out then
-        whether it was sent, and it is sent again."""
-        until = ending.ended or time.time()
-        deaths = [
-            at for point, times in list(self.killed.items()) if point.startswith(("email:", "sms:")) for at in times
-        ]
-        return any(ending.began <= at <= until for at in deaths)
 
     # Arming, and seeing who died
 
@@ -235,8 +271,13 @@ class CrashPoints:
 
     @contextmanager
     def _watch(self) -> Iterator[None]:
-        """Note when the file of a point goes."""
+        """Note when the file of a point goes, and who is at work on what."""
         stop = threading.Event()
+
+        def look_who() -> None:
+            while not stop.wait(WATCH):
+                with suppress(sa.exc.OperationalError):  # the next look tells
+                    self.deaths.look(self.databases)
 
         def look() -> None:
             there: set[str] = set()
@@ -246,13 +287,15 @@ class CrashPoints:
                     self.killed.setdefault(name.replace("-", ":"), []).append(time.time())
                 there = now
 
-        watcher = threading.Thread(target=look, daemon=True)
-        watcher.start()
+        watchers = [threading.Thread(target=each, daemon=True) for each in (look, look_who)]
+        for watcher in watchers:
+            watcher.start()
         try:
             yield
         finally:
             stop.set()
-            watcher.join(5)
+            for watcher in watchers:
+                watcher.join(5)
 
 
 def bugs(logs: Path) -> list[str]:
@@ -265,15 +308,21 @@ def bugs(logs: Path) -> list[str]:
     return [line[-800:] for line in lines if '"event":"bug"' in line]
 
 
+def settled_within(endings: Sequence[Ending], seconds: float) -> float:
+    """The share of the cases that were seen to be settled so many seconds after the last kill they met; what was never
+    seen settled counts as never."""
+    return sum(1 for ending in endings if ending.wrong is None and ending.seconds <= seconds) / max(1, len(endings))
+
+
 def summary(endings: Sequence[Ending]) -> str:
     """How long it took to settle, in one line."""
     if not endings:
         return "nothing was killed"
-    within = sum(1 for ending in endings if ending.seconds <= BARS[0][1]) / len(endings)
+    within = settled_within(endings, BARS[0][1])
     wrong = sum(1 for ending in endings if ending.wrong)
     return (
-        f"{len(endings)} deaths: settled {_spread([ending.seconds for ending in endings])} after the last kill"
-        f" ({within:.0%} within {BARS[0][1]:.0f} s), {_spread([ending.own for ending in endings])} after their own;"
+        f"{len(endings)} deaths: settled {_spread([ending.seconds for ending in endings])} after the last kill they met"
+        f" ({within:.0%} within {BARS[0][1]:.0f} s), {_spread([ending.own for ending in endings])} after the first;"
         f" {wrong} wrong"
     )
 

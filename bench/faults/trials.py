@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.faults.crash_points import CrashPoints, all_cases, bugs, summary, troubled_cases
+from bench.faults.crash_points import CrashPoints, all_cases, bugs, settled_within, summary, troubled_cases
 from bench.faults.front import Front
 from bench.faults.races import LastPiece, one_key
 from bench.faults.settling import BARS
@@ -80,7 +80,7 @@ def _crash_points(trial: Trial) -> None:
                 trial.wrong += bugs(found.shop.place.var_dir / "logs")
     trial.counted["deaths"] = len(endings)
     for share, seconds in BARS:
-        within = sum(1 for ending in endings if ending.seconds <= seconds) / len(endings)
+        within = settled_within(endings, seconds)
         trial.counted[f"settled within {seconds:.0f} s"] = f"{within:.1%}"
         if within * 100 < share:
             trial.wrong.append(f"only {within:.1%} settled within {seconds:.0f} s")
