@@ -25,6 +25,14 @@ REFUSED = "what was refused was not done"
 ONE_ORDER = "one order per checkout key"
 SAME_ANSWER = "the same key gets the same answer"
 NO_BUG = "never a 500"
+ANSWERED = "every request is answered in the end"
+CART = "the cart is empty of what was paid, and of nothing else"
+PARCEL = "an order whose parcel is on its way is fulfilled"
+
+# How long what a provider told may wait to be handled (seconds): as long as the longest pause between two tries, and
+# then some.
+EVENT_PATIENCE = 60.0
+MOVING = ("TRANSIT", "DELIVERED")
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,7 @@ def one_label_per_paid_order(books: Books) -> Iterator[Violation]:
         elif labels[0]["tracking_number"] != order["shipping"]["tracking_number"]:
             numbers = f"{labels[0]['tracking_number']} bought, {order['shipping']['tracking_number']} noted"
             yield Violation(ONE_LABEL, order_id, numbers)
-        elif labels[0]["status"] != ("REFUNDED" if order["status"] == "returned" else "SUCCESS"):
+        elif labels[0]["status"] != ("REFUNDED" if _useless(order, labels[0]) else "SUCCESS"):
             yield Violation(ONE_LABEL, order_id, f"the label is {labels[0]['status']}, the order {order['status']}")
     yield from _only_paid(books, ONE_LABEL, {key: _bought(found) for key, found in books.records.labels.items()})
 
@@ -145,6 +153,12 @@ def no_order_stuck(books: Books) -> Iterator[Violation]:
     for hold in books.records.holds:
         if hold["state"] == "held" and hold["key"] not in wanted:
             yield Violation(STUCK, hold["key"], "it holds stock for no paid order")
+    for event in books.records.events:
+        if event["state"] == "failed" or event["age"] > EVENT_PATIENCE:
+            tried = f"{event['state']} after {event['tries']} tries in {event['age']:.0f} s: {event['error']}"
+            yield Violation(STUCK, event["id"], f"{event['kind']}, which {event['service']} was told of: {tried}")
+    for service, count in books.records.parked.items():
+        yield Violation(STUCK, service, f"{count} requests were put aside for an operator")
 
 
 def every_2xx_is_true(books: Books) -> Iterator[Violation]:
@@ -198,6 +212,36 @@ def never_a_500(books: Books) -> Iterator[Violation]:
         yield Violation(NO_BUG, "", bug)
 
 
+def every_request_is_answered(books: Books) -> Iterator[Violation]:
+    for lost in books.journal.lost:
+        if lost.why != journals.WALKED_AWAY:
+            yield Violation(ANSWERED, _about(lost.asked) or lost.cart_id, f"{lost.what}: {lost.why}")
+
+
+def the_cart_is_empty_of_what_was_paid(books: Books) -> Iterator[Violation]:
+    taken: dict[str, Counter[str]] = defaultdict(Counter)
+    for order_id, order in books.paid.items():
+        taken[books.records.inner[order_id]["cart_id"]].update(journals.told(order)["skus"])
+    for cart_id in {row["cart_id"] for row in books.records.inner.values()}:
+        put_in, held = books.put_in[cart_id], books.records.carts.get(cart_id, {})
+        for sku in sorted({*put_in, *held}):
+            if (cart_id, sku) in books.perhaps_put_in:
+                continue
+            wanted, holds = max(0, put_in[sku] - taken[cart_id][sku]), held.get(sku, 0)
+            if holds != wanted and not (sku in books.short and holds == 0):
+                bought = f"{put_in[sku]} put in, {taken[cart_id][sku]} paid"
+                yield Violation(CART, cart_id, f"{holds} of {sku} are in it; {bought}")
+
+
+def a_parcel_on_its_way_is_fulfilled(books: Books) -> Iterator[Violation]:
+    for order_id, order in books.paid.items():
+        moving = [each for each in _bought(books.records.labels.get(order_id, ())) if _moves(each)]
+        if moving and order["status"] == "paid":
+            yield Violation(PARCEL, order_id, f"its parcel is in {moving[0]['tracking_status']}, and it is paid")
+        elif order["status"] == "fulfilled" and not moving:
+            yield Violation(PARCEL, order_id, "it is fulfilled, and its parcel did not move")
+
+
 Rule = Callable[[Books], Iterator[Violation]]
 RULES: tuple[Rule, ...] = (
     one_charge_per_paid_order,
@@ -213,6 +257,9 @@ RULES: tuple[Rule, ...] = (
     one_order_per_checkout_key,
     the_same_key_gets_the_same_answer,
     never_a_500,
+    every_request_is_answered,
+    the_cart_is_empty_of_what_was_paid,
+    a_parcel_on_its_way_is_fulfilled,
 )
 
 
@@ -223,6 +270,15 @@ def _taken(charges: Any) -> list[Row]:
 
 def _bought(labels: Any) -> list[Row]:
     return [label for label in labels if label["status"] != "ERROR"]
+
+
+def _useless(order: Row, label: Row) -> bool:
+    """Whether the label is to be given back; once its parcel has moved, nobody takes it back."""
+    return order["status"] == "returned" and not _moves(label)
+
+
+def _moves(label: Row) -> bool:
+    return label.get("tracking_status") in MOVING
 
 
 def _only_paid(books: Books, rule: str, found: dict[str, list[Row]]) -> Iterator[Violation]:

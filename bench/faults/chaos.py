@@ -17,6 +17,7 @@ from bench.faults.books import Books, Violation
 from bench.faults.catalogue import Catalogue, stocked
 from bench.faults.client import TIMEOUT, Client
 from bench.faults.journal import Journal
+from bench.faults.quiet import quiet, tracking_poll
 from bench.faults.records import Databases
 from bench.faults.settling import Settled, settle
 from bench.faults.shopper import Shopper
@@ -88,7 +89,16 @@ class Outcome:
     @property
     def well(self) -> bool:
         """Whether everything is as it must be."""
-        return not self.violations and not self.strangers and self.settled.in_time
+        return not self.violations and not self.strangers and self.settled.in_time and self.proven
+
+    @property
+    def proven(self) -> bool:
+        """Whether there was something to settle; of a storm too short for a lull that cannot be asked."""
+        if not self.plan.mean_gap or self.plan.restarts:
+            return True
+        # A gap is at most three times the mean, and what it leads to takes its time, too.
+        long_enough = self.seconds > 2 * (self.plan.squall + 3 * self.plan.mean_gap)
+        return bool(self.settled.times) if self.lulls else not long_enough
 
     @property
     def rate(self) -> float:
@@ -132,6 +142,7 @@ async def run(plan: Plan, shop: Shop, databases: Databases, progress: Progress |
         await settle(databases, outcome.journal, weather.last, outcome.settled)
         await asyncio.to_thread(shop.wait_ready, STARTING)
         await settle(databases, outcome.journal, time.time(), Settled(), LAST_PATIENCE)
+        await quiet(databases, shop.sandbox_url, began, tracking_poll(plan.checkouts) + LAST_PATIENCE)
         await weather.leave_webhooks()
         if plan.restarts:
             now = await asyncio.to_thread(_pids, shop)
@@ -142,7 +153,7 @@ async def run(plan: Plan, shop: Shop, databases: Databases, progress: Progress |
 
 
 def _check(outcome: Outcome, shop: Shop, databases: Databases, catalogue: Catalogue, since: float) -> None:
-    found = records.read(shop.url, shop.sandbox_url, databases, since)
+    found = records.read(shop.url, shop.sandbox_url, databases, since, shop.amqp_uri)
     outcome.violations = books.check(Books(found, outcome.journal, catalogue))
     for order in found.orders.values():
         outcome.orders[order["status"]] = outcome.orders.get(order["status"], 0) + 1
@@ -175,7 +186,7 @@ async def _shoppers(
             number = next(numbers)
             dice = random.Random(f"shopper {plan.seed} {number}")
             buyer = Client(http, shop.url, number, dice, outcome.journal)
-            await Shopper(number, buyer, catalogue, dice).shop()
+            await Shopper(number, buyer, catalogue, dice, sandbox_url=shop.sandbox_url).shop()
 
     await asyncio.gather(*(one_after_the_other() for _ in range(plan.shoppers)))
 

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from bench.faults.journal import LOOK, Journal, Lost, Sight, Unlike, told
+from bench.faults.journal import LOOK, WALKED_AWAY, Journal, Lost, Sight, Unlike, told
 
 # Longer than the gateway's own longest deadline (30 s), so that it is the gateway that answers.
 TIMEOUT = aiohttp.ClientTimeout(total=40, connect=5)
@@ -105,7 +105,8 @@ class Client:
         admin: bool = False,
         **about: Any,
     ) -> Seen | None:
-        """POST until there is a definitive answer; None, and noted as lost, when patience ran out.
+        """POST until there is a definitive answer; None, and noted as lost, when patience ran out; of no patience at
+        all: that the shopper walked away.
 
         Args:
             what: what it is for, see `journal`.
@@ -123,7 +124,8 @@ class Client:
         again = self._dice.random() < self._again  # thrown here, so that the dice fall the same whatever is answered
         seen, sent = await self._until_definitive("POST", path, text, headers, patience)
         if not seen.definitive:
-            self.lose(what, key, asked, f"no definitive answer in {patience:g} s, at last {seen}")
+            why = f"no definitive answer in {patience:g} s, at last {seen}"
+            self.lose(what, key, asked, why if patience else WALKED_AWAY)
             return None
         self._see(what, key, asked, seen, sent)
         if again and seen.kept:
@@ -146,16 +148,20 @@ class Client:
 
     async def look(self, order_id: str) -> Seen | None:
         """The order as it is now; None when patience ran out."""
-        seen = await self.ask("GET", f"/api/orders/{order_id}")
+        seen = await self.ask("GET", f"/api/orders/{order_id}", order_id=order_id)
         if seen is not None:
             self._see(LOOK, "", {"order_id": order_id}, seen, 1)
         return seen
 
-    async def ask(self, method: str, path: str, patience: float = PATIENCE) -> Seen | None:
-        """A request that may be repeated as it is (GET, DELETE), until there is a definitive answer."""
+    async def ask(self, method: str, path: str, patience: float = PATIENCE, **about: Any) -> Seen | None:
+        """A request that may be repeated as it is (GET, DELETE), until there is a definitive answer; None, and noted as
+        lost, when patience ran out."""
         headers = {"Cart-Id": self.cart_id} if self.cart_id else {}
         seen, _ = await self._until_definitive(method, path, None, headers, patience)
-        return seen if seen.definitive else None
+        if seen.definitive:
+            return seen
+        self.lose(f"{method} {path}", "", about, f"no definitive answer in {patience:g} s, at last {seen}")
+        return None
 
     async def answer_bank(self, url: str, result: str) -> None:
         """Answer the bank's question ("succeed" or "fail") on the page at `url`; its provider is never killed."""
@@ -169,6 +175,11 @@ class Client:
             except TROUBLE as trouble:
                 self._journal.heard[type(trouble).__name__] += 1
             await asyncio.sleep(0.2)
+
+    async def move_parcel(self, sandbox_url: str, number: str, status: str) -> None:
+        """Let the carrier have come so far with a parcel ("TRANSIT", "DELIVERED"); nothing troubles this request."""
+        async with self._http.post(f"{sandbox_url}/sandbox/tracks/{number}", json={"status": status}) as answer:
+            answer.raise_for_status()
 
     async def _until_definitive(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str], patience: float

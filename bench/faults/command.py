@@ -17,6 +17,7 @@ from kombu.utils.url import parse_url
 
 from bench.faults import chaos, report, storm, trials
 from bench.faults.chaos import Outcome, Plan
+from bench.faults.quiet import tracking_poll
 from bench.faults.stage import POSTGRESQL, SQLITE, stage
 from bench.rpc import machine
 from launcher.place import ROOT
@@ -39,7 +40,8 @@ def main(arguments: Sequence[str]) -> int:
     plan = Plan(options.checkouts, seed, options.shoppers, gap, options.squall, options.restarts)
     say(f"seed {seed}")
     try:
-        with stage(options.database, options.copies, folder=options.keep) as found:
+        env = {"TRACKING_POLL": str(tracking_poll(plan.checkouts))}
+        with stage(options.database, options.copies, env, options.keep) as found:
             about = _about(options, found.shop.amqp_uri)
             with _shown() as progress:
                 outcome = asyncio.run(chaos.run(plan, found.shop, found.databases, progress))

@@ -15,7 +15,7 @@ from bench.faults.catalogue import Catalogue
 from bench.faults.journal import Journal, Sight
 from bench.faults.records import Records, Row
 
-PAID = ("paid", "fulfilled", "returned")
+PAID = ("paid", "fulfilled", "returned")  # as orders go: never back
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ class Books:
         return found
 
     @cached_property
+    def short(self) -> set[str]:
+        """The SKUs that sell out: shoppers put them back when others were quicker."""
+        return {article.sku for article in self.catalogue.series}
+
+    @cached_property
     def perhaps_put_in(self) -> set[tuple[str, str]]:
         """(cart, SKU) of which the shopper does not know."""
         return {(lost.cart_id, lost.asked["sku"]) for lost in self.journal.lost if lost.what == journals.BUY}
@@ -60,10 +65,12 @@ def _checked_out(books: Books, sight: Sight) -> Iterator[str]:
         yield "it is another cart's order"
     if journals.told(order)["skus"] != sight.answer["skus"]:
         yield f"its items were {sight.answer['skus']} and are {journals.told(order)['skus']}"
-    bought = books.put_in[sight.cart_id]
-    for sku, quantity in sight.answer["skus"].items():
-        if (sight.cart_id, sku) not in books.perhaps_put_in and quantity != bought[sku]:
-            yield f"{bought[sku]} of {sku} were put into the cart, and {quantity} ordered"
+    bought, ordered = books.put_in[sight.cart_id], sight.answer["skus"]
+    for sku in sorted({*bought, *ordered}):
+        taken_out = sku in books.short and sku not in ordered  # others were quicker
+        known = (sight.cart_id, sku) not in books.perhaps_put_in
+        if known and not taken_out and ordered.get(sku, 0) != bought[sku]:
+            yield f"{bought[sku]} of {sku} were put into the cart, and {ordered.get(sku, 0)} ordered"
 
 
 def _chosen(books: Books, sight: Sight) -> Iterator[str]:
@@ -81,8 +88,14 @@ def _was_paid(books: Books, sight: Sight) -> Iterator[str]:
         status = books.records.orders.get(sight.asked["order_id"], {}).get("status")
         yield f"the order is {status}"
         return
-    if sight.answer["status"] not in PAID:
-        yield f"it said {sight.answer['status']}"
+    said = sight.answer["status"]
+    if said not in PAID:
+        yield f"it said {said}"
+    elif PAID.index(said) > PAID.index(order["status"]):
+        yield f"it said {said}, and the order is {order['status']}"
+    number, noted = sight.answer.get("tracking_number"), order["shipping"]["tracking_number"]
+    if number is not None and number != noted:
+        yield f"its parcel was {number} and is {noted}"
     for name in ("charge", "amount"):
         if sight.answer[name] != order[name]:
             yield f"its {name} was {sight.answer[name]} and is {order[name]}"
@@ -92,13 +105,16 @@ def _was_paid(books: Books, sight: Sight) -> Iterator[str]:
     if told.get("sms", {}).get("status code") == "201" and not books.records.sms.get(order["id"]):
         yield "the SMS that it spoke of is not there"
     url = sight.answer.get("label_url")
-    if url is not None and url not in {label["label_url"] for label in books.records.labels.get(order["id"], ())}:
+    labels = books.records.labels.get(order["id"], ())
+    if url is not None and url not in {label["label_url"] for label in labels if label["status"] != "ERROR"}:
         yield f"its label {url} is none"
 
 
 def _was_seen(books: Books, sight: Sight) -> Iterator[str]:
     if sight.answer["status"] in PAID:
         yield from _was_paid(books, sight)
+    elif sight.answer["status"] == "canceled":
+        yield from _was_canceled(books, sight)
 
 
 def _was_canceled(books: Books, sight: Sight) -> Iterator[str]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import amqp
 import requests
 import sqlalchemy as sa
+from kombu.utils.url import parse_url
 
 from chassis.database import url_for
+from chassis.parking import parked_queue
 
 Row = dict[str, Any]
 
@@ -19,6 +23,8 @@ TIMEOUT = 60.0  # seconds; a page of the ledger is large
 PAGE = 100
 LEDGER_PAGE = 500
 SERVICES = ("cart", "products", "shipping", "notifications")
+HEARERS = ("cart", "shipping", "notifications")  # who keeps what providers tell
+BROKER_SECONDS = 10.0
 _ORDER = re.compile(r"\bor_[A-Za-z0-9]+")
 
 
@@ -63,6 +69,10 @@ class Records:
         holds: rows of the stock held and given back.
         messages: key -> row of what the notifications service knows of a message.
         left: SKU -> pieces left, of those that are counted.
+        carts: cart id -> what is in it: SKU -> how many.
+        events: what providers told and is not done (``service``, ``state``, ``kind``, ``tries``, ``error``, and
+            ``age``: seconds since it came).
+        parked: service -> requests that were put aside for an operator.
         charges, labels, emails, sms: order id -> what the sandbox's ledger has of it; under "" what names no order.
     """
 
@@ -73,14 +83,18 @@ class Records:
     holds: list[Row] = field(default_factory=list)
     messages: dict[str, Row] = field(default_factory=dict)
     left: dict[str, int] = field(default_factory=dict)
+    carts: dict[str, dict[str, int]] = field(default_factory=dict)
+    events: list[Row] = field(default_factory=list)
+    parked: dict[str, int] = field(default_factory=dict)
     charges: dict[str, list[Row]] = field(default_factory=dict)
     labels: dict[str, list[Row]] = field(default_factory=dict)
     emails: dict[str, list[Row]] = field(default_factory=dict)
     sms: dict[str, list[Row]] = field(default_factory=dict)
 
 
-def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0) -> Records:
-    """Read it all; of orders, and of what arrived for them, only those that were placed since then (Unix seconds)."""
+def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0, amqp_uri: str | None = None) -> Records:
+    """Read it all; of orders, and of what arrived for them, only those that were placed since then (Unix seconds). What
+    is parked is read only when the broker is named."""
     others = {row["id"] for row in databases.rows("cart", "SELECT id FROM orders WHERE created < :t", t=since)}
     inner = {row["id"]: row for row in databases.rows("cart", "SELECT * FROM orders WHERE created >= :t", t=since)}
     stock = databases.rows("products", "SELECT sku, quantity FROM stock WHERE type = 'finite'")
@@ -92,7 +106,13 @@ def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0) -
         holds=databases.rows("products", "SELECT key, state FROM holds WHERE created >= :t", t=int(since)),
         messages={row["key"]: row for row in databases.rows("notifications", "SELECT * FROM messages")},
         left={row["sku"]: row["quantity"] for row in stock},
+        events=not_done(databases, since),
+        parked=parked(amqp_uri) if amqp_uri else {},
     )
+    wanted = {row["cart_id"] for row in inner.values()}
+    for row in databases.rows("cart", "SELECT cart_id, sku, quantity FROM cart_items"):
+        if row["cart_id"] in wanted:
+            records.carts.setdefault(row["cart_id"], {})[row["sku"]] = row["quantity"]
     for kind in ("charges", "labels", "emails", "sms"):
         found: dict[str, list[Row]] = defaultdict(list)
         for entry in _ledger(sandbox_url, kind):
@@ -101,6 +121,41 @@ def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0) -
                 found[order_id].append(entry)
         setattr(records, kind, dict(found))
     return records
+
+
+def not_done(databases: Databases, since: float = 0.0) -> list[Row]:
+    """What providers told since then (Unix seconds) and is not done."""
+    query = "SELECT id, state, kind, tries, error, received FROM events WHERE state <> 'done' AND received >= :t"
+    now = time.time()
+    return [
+        {**row, "service": service, "age": now - row["received"]}
+        for service in HEARERS
+        for row in databases.rows(service, query, t=since)
+    ]
+
+
+def parked(amqp_uri: str) -> dict[str, int]:
+    """Service -> how many of its requests were put aside, since it died over them again and again."""
+    parts, found = parse_url(amqp_uri), {}
+    with amqp.Connection(
+        host=f"{parts['hostname']}:{parts['port']}",
+        userid=parts["userid"],
+        password=parts["password"],
+        virtual_host=parts["virtual_host"] or "/",
+        connect_timeout=BROKER_SECONDS,
+        read_timeout=BROKER_SECONDS,
+        write_timeout=BROKER_SECONDS,
+    ) as connection:
+        for service in SERVICES:
+            count = connection.channel().queue_declare(parked_queue(service), passive=True).message_count
+            if count:
+                found[service] = count
+    return found
+
+
+def labels(sandbox_url: str) -> Iterator[tuple[str, Row]]:
+    """Every label that was bought, and its order's id."""
+    return ((order_of("labels", label), label) for label in _ledger(sandbox_url, "labels"))
 
 
 def order_of(kind: str, entry: Row) -> str:

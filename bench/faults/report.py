@@ -111,6 +111,8 @@ def markdown(outcome: Outcome, about: dict[str, Any]) -> str:
         "",
     ]
     lines += [f"- not settled in time: {order_id}: {what}" for order_id, what in outcome.settled.late.items()]
+    if not outcome.proven:
+        lines.append(f"- nothing was measured: {outcome.lulls} lulls, and no order that was interrupted")
     lines += [f"- another process than before: {part}" for part in outcome.strangers]
     lines += [f"- {violation}" for violation in outcome.violations[:MOST_SHOWN]]
     return "\n".join(lines).rstrip() + "\n"

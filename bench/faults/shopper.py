@@ -16,7 +16,7 @@ ASKING = "tok_threeDSecure2Required"
 
 # How shoppers behave once they have an order, and how many in a hundred.
 BEHAVIOURS = {
-    "pays": 48,  # with a good card
+    "pays": 37,  # with a good card
     "tries again": 12,  # a card is declined, the next one is not
     "is declined": 5,  # and leaves
     "confirms": 12,  # the bank asks; the shopper says yes, and pays again
@@ -27,6 +27,7 @@ BEHAVIOURS = {
     "cancels": 4,
     "cancels while paying": 2,
     "wants it back": 7,  # pays, and an operator refunds it
+    "gets it": 6,  # pays, and the carrier has the parcel; some want their money back even then
 }
 # How often a shopper who waits looks at the order (seconds).
 LOOK = 0.5
@@ -46,6 +47,7 @@ class Shopper:
         catalogue: what there is.
         dice: the shopper's own.
         behaviour: one of `BEHAVIOURS`; drawn when None.
+        sandbox_url: where the carrier can be told how far a parcel has come; without it nobody gets one.
     """
 
     def __init__(
@@ -55,11 +57,13 @@ class Shopper:
         catalogue: Catalogue,
         dice: random.Random,
         behaviour: str | None = None,
+        sandbox_url: str = "",
     ) -> None:
         self.number = number
         self.client = client
         self.catalogue = catalogue
         self.dice = dice
+        self.sandbox_url = sandbox_url
         self.behaviour = behaviour or dice.choices(list(BEHAVIOURS), list(BEHAVIOURS.values()))[0]
 
     async def shop(self) -> None:
@@ -81,6 +85,7 @@ class Shopper:
             "cancels": self._cancels,
             "cancels while paying": self._cancels_while_paying,
             "wants it back": self._wants_it_back,
+            "gets it": self._gets_it,
         }
         await behaviours[self.behaviour](order)
 
@@ -210,3 +215,27 @@ class Shopper:
         if self.dice.random() < 0.3:
             await self.refund(order, self.dice.randint(1, paid.body["amount"] - 1))
         await self.refund(order, None)
+
+    async def _gets_it(self, order: dict[str, Any]) -> None:
+        further, sent_back = self.dice.random() < 0.5, self.dice.random() < 0.25
+        paid = await self.pay(order, self.good())
+        if paid is None or not paid.good or not self.sandbox_url:
+            return
+        number = await self._tracking_number(order)
+        if number is None:
+            return  # that there is no label, the books find
+        for status in ("TRANSIT", "DELIVERED")[: 1 + further]:
+            await self.client.move_parcel(self.sandbox_url, number, status)
+        if sent_back:
+            await self.refund(order, None)
+
+    async def _tracking_number(self, order: dict[str, Any]) -> str | None:
+        """The number of the parcel, as soon as the shop knows it."""
+        for _ in range(int(PATIENCE / LOOK)):
+            now = await self.client.look(order["id"])
+            if now is None or not now.good:
+                return None
+            if number := now.body["shipping"]["tracking_number"]:
+                return str(number)
+            await asyncio.sleep(LOOK)
+        return None

@@ -43,5 +43,5 @@ def saboteur(tmp_path_factory: pytest.TempPathFactory) -> Saboteur:
 @pytest.fixture(scope="session")
 def lone(saboteur: Saboteur) -> Iterator[Stage]:
     """A shop with one copy of every service, running."""
-    with stage(env=saboteur.env) as found:
+    with stage(env={**saboteur.env, "TRACKING_POLL": "10"}) as found:
         yield found

@@ -146,6 +146,6 @@ def found(stage: Stage, storm: Storm, patience: float = PATIENCE) -> tuple[list[
             return scene, time.time() - over
 
     scene, took = asyncio.run(weather())
-    written = records.read(stage.shop.url, stage.shop.sandbox_url, stage.databases, began)
+    written = records.read(stage.shop.url, stage.shop.sandbox_url, stage.databases, began, stage.shop.amqp_uri)
     assert written.orders
     return books.check(Books(written, scene.journal, Catalogue(scene.articles, []))), took

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import itertools
+import math
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.faults import books, storm
+from bench.faults import books, crash_points, quiet, report, storm
 from bench.faults.books import Books
 from bench.faults.catalogue import Article, Catalogue
-from bench.faults.journal import BUY, CANCEL, CHECKOUT, LOOK, PAY, REFUND, SHIPPING, Journal, Lost, Sight, Unlike, told
+from bench.faults.chaos import Outcome, Plan
+from bench.faults.crash_points import Deaths, Ending, settled_within
+from bench.faults.journal import (
+    BUY,
+    CANCEL,
+    CHECKOUT,
+    LOOK,
+    PAY,
+    REFUND,
+    SHIPPING,
+    WALKED_AWAY,
+    Journal,
+    Lost,
+    Sight,
+    Unlike,
+    told,
+)
 from bench.faults.records import Records
 from bench.faults.settling import Settled
+from bench.faults.shopper import BEHAVIOURS
+from bench.faults.stories import Pays
 
 SKU, SHELF = "sku_1", 10
 
@@ -54,7 +75,8 @@ def right() -> Books:
             charge = {"id": f"ch_{order_id}", "paid": True, "amount": 900, "currency": "usd"}
             records.charges[order_id] = [{**charge, "amount_refunded": made["amount_returned"] or 0}]
             bought = {"tracking_number": number, "label_url": "http://label"}
-            records.labels[order_id] = [{"status": "SUCCESS" if status == "paid" else "REFUNDED", **bought}]
+            state = "SUCCESS" if status == "paid" else "REFUNDED"
+            records.labels[order_id] = [{"status": state, "tracking_status": "PRE_TRANSIT", **bought}]
             records.emails[order_id], records.sms[order_id] = [{"subject": "paid"}], [{"body": "paid"}]
             records.messages[f"{order_id}:email"] = {"uncertain": 0}
             done = {"state": "done", "tries": 1, "error": None}
@@ -64,6 +86,8 @@ def right() -> Books:
             records.holds.append({"key": f"{order_id}:1:stock", "state": state})
         records.orders[order_id], records.inner[order_id] = made, inner
         journal.sights.append(sight(BUY, cart, {"sku": SKU, "quality": 2}, 200, []))
+        if not paid:
+            records.carts[cart] = {SKU: 2}
         placed = {**told(made), "status": "created", "charge": None, "amount_returned": None}
         journal.sights.append(sight(CHECKOUT, cart, {}, 201, placed))
     messages = {"email": {"status code": "202"}, "sms": {"status code": "201"}}
@@ -87,6 +111,17 @@ def right() -> Books:
 
 def test_what_is_right_breaks_no_rule() -> None:
     assert books.check(right()) == []
+
+
+def event(state: str, age: float) -> dict[str, Any]:
+    return {"id": "evt_1", "service": "cart", "state": state, "kind": "any", "tries": 5, "error": "no", "age": age}
+
+
+def unsold(journal: Journal) -> dict[str, Any]:
+    """A purchase that failed, of whose label the shopper was told."""
+    [paid] = [sight for sight in journal.of(PAY, good=True) if sight.asked["order_id"] == "or_a"]
+    paid.answer["label_url"] = "http://unsold"
+    return {"status": "ERROR", "label_url": "http://unsold", "tracking_number": None, "tracking_status": None}
 
 
 Change = Callable[[Records, Journal], Any]
@@ -158,6 +193,44 @@ WRONG: dict[str, tuple[str, Change]] = {
         books.SAME_ANSWER,
         lambda r, j: j.unlike.append(Unlike(BUY, "key", "200 []", "200 [1]")),
     ),
+    "an article that was bought and vanished": (
+        books.TRUE,
+        lambda r, j: j.sights.insert(0, sight(BUY, "cart of or_b", {"sku": "sku_2", "quality": 1}, 200, [])),
+    ),
+    "a label that was never sold": (books.TRUE, lambda r, j: r.labels["or_a"].append(unsold(j))),
+    "another parcel than was said": (
+        books.TRUE,
+        lambda r, j: j.sights.append(
+            sight(LOOK, "cart of or_a", {"order_id": "or_a"}, 200, {**told(r.orders["or_a"]), "tracking_number": "1"})
+        ),
+    ),
+    "an order that came back from canceled": (
+        books.TRUE,
+        lambda r, j: j.sights.append(
+            sight(LOOK, "cart of or_a", {"order_id": "or_a"}, 200, {**told(r.orders["or_a"]), "status": "canceled"})
+        ),
+    ),
+    "an order that came back from returned": (
+        books.TRUE,
+        lambda r, j: j.sights.append(
+            sight(LOOK, "cart of or_a", {"order_id": "or_a"}, 200, {**told(r.orders["or_a"]), "status": "returned"})
+        ),
+    ),
+    "a cart that still has what was paid": (books.CART, lambda r, j: r.carts.update({"cart of or_a": {SKU: 2}})),
+    "a cart that has more than it should": (books.CART, lambda r, j: r.carts["cart of or_b"].update(sku_9=1)),
+    "a cart that was emptied and not paid": (books.CART, lambda r, j: r.carts.pop("cart of or_b")),
+    "a request that was never answered": (
+        books.ANSWERED,
+        lambda r, j: j.lost.append(Lost(1, PAY, "cart of or_b", "key", {"order_id": "or_b"}, "no answer in 60 s")),
+    ),
+    "an event that was given up": (books.STUCK, lambda r, j: r.events.append(event("failed", 20.0))),
+    "an event that waits and waits": (
+        books.STUCK,
+        lambda r, j: r.events.append(event("waiting", books.EVENT_PATIENCE + 1)),
+    ),
+    "a request that was put aside": (books.STUCK, lambda r, j: r.parked.update(cart=1)),
+    "a parcel on its way, and paid": (books.PARCEL, lambda r, j: r.labels["or_a"][0].update(tracking_status="TRANSIT")),
+    "fulfilled, and its parcel did not move": (books.PARCEL, lambda r, j: r.orders["or_a"].update(status="fulfilled")),
     "a bug": (books.NO_BUG, lambda r, j: j.bugs.append("POST /api/cart/")),
 }
 
@@ -182,6 +255,161 @@ def test_an_order_whose_payment_was_never_answered_may_be_paid_or_not() -> None:
     found.journal.lost.append(Lost(1, PAY, "cart of or_b", "key", {"order_id": "or_b"}, "walked away"))
     found.records.orders["or_b"].update(status="paid")
     assert books.REFUSED not in {violation.rule for violation in books.check(found)}
+
+
+def found_in(found: Books) -> set[str]:
+    return {violation.rule for violation in books.check(found)}
+
+
+def test_whoever_walks_away_need_not_be_answered() -> None:
+    found = right()
+    found.journal.lost.append(Lost(1, PAY, "cart of or_b", "key", {"order_id": "or_b"}, WALKED_AWAY))
+    assert books.check(found) == []
+
+
+def test_what_sells_out_may_be_put_back() -> None:
+    found = right()
+    found.journal.sights.insert(0, sight(BUY, "cart of or_a", {"sku": "sku_s", "quality": 1}, 200, []))
+    assert found_in(found) == {books.TRUE, books.CART}
+    series = [Article("prod_s", "sku_s", 100, None)]
+    assert books.check(Books(found.records, found.journal, Catalogue(found.catalogue.plenty, series))) == []
+
+
+def test_what_was_bought_while_paying_stays_in_the_cart() -> None:
+    found = right()
+    found.records.carts["cart of or_a"] = {"sku_2": 1}
+    found.journal.lost.append(Lost(1, BUY, "cart of or_a", "key", {"sku": "sku_2"}, WALKED_AWAY))
+    assert books.check(found) == []
+
+
+def test_an_event_may_wait_a_while() -> None:
+    found = right()
+    found.records.events.append(event("waiting", 5.0))
+    assert books.check(found) == []
+
+
+def test_a_parcel_on_its_way_makes_an_order_fulfilled_and_stays_so_when_it_is_given_back() -> None:
+    found = right()
+    found.records.labels["or_a"][0].update(tracking_status="DELIVERED")
+    found.records.orders["or_a"].update(status="fulfilled")
+    # Its label is of no use to anybody any more, and cannot be given back.
+    found.records.labels["or_c"][0].update(tracking_status="TRANSIT", status="SUCCESS")
+    assert books.check(found) == []
+    found.records.labels["or_c"][0].update(status="REFUNDED")
+    assert found_in(found) == {books.ONE_LABEL}
+
+
+LONG = Plan(200, 1, mean_gap=2.0, squall=10.0)
+
+
+@pytest.mark.parametrize(
+    ("plan", "seconds", "lulls", "times", "well"),
+    [
+        (LONG, 60.0, 2, [1.0], True),
+        (LONG, 60.0, 2, [], False),
+        (LONG, 60.0, 0, [], False),
+        (LONG, 20.0, 0, [], True),
+        (Plan(200, 1, mean_gap=0), 60.0, 0, [], True),
+        (Plan(200, 1, restarts=2), 60.0, 0, [], True),
+    ],
+)
+def test_a_storm_in_which_nothing_had_to_settle_proves_nothing(
+    plan: Plan, seconds: float, lulls: int, times: list[float], well: bool
+) -> None:
+    outcome = Outcome(plan, settled=Settled(times), lulls=lulls, seconds=seconds)
+    assert outcome.well is well
+    about = dict.fromkeys(("database", "cores", "processor", "system", "load_before"), "")
+    page = report.markdown(outcome, {**about, **dict.fromkeys(("broker", "python", "commit", "copies"), "")})
+    assert ("nothing was measured" in page) is not well
+
+
+def test_of_a_hundred_shoppers_each_behaves_somehow() -> None:
+    assert sum(BEHAVIOURS.values()) == 100
+    assert BEHAVIOURS["gets it"] > 0
+
+
+class NoRows:
+    def rows(self, service: str, query: str, **values: Any) -> list[dict[str, Any]]:
+        return []
+
+
+class Moved(NoRows):
+    """One paid order, and an event that waits."""
+
+    def rows(self, service: str, query: str, **values: Any) -> list[dict[str, Any]]:
+        if "FROM orders" in query:
+            return [{"id": "or_a"}, {"id": "or_b"}]
+        late = {"id": "evt_1", "state": "waiting", "kind": "any", "tries": 1, "error": "no"}
+        return [{**late, "received": time.time() - 70}] if service == "shipping" else []
+
+
+def test_the_end_waits_for_parcels_and_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    sold = [("or_a", {"tracking_status": "TRANSIT"}), ("or_b", {"tracking_status": "PRE_TRANSIT"})]
+    monkeypatch.setattr(quiet, "labels", lambda url: iter(sold))
+    databases: Any = Moved()
+    assert quiet.still_to_come(databases, "", 0.0) == ["event evt_1", "or_a"]
+    nothing: Any = NoRows()
+    assert quiet.still_to_come(nothing, "", 0.0) == []
+
+
+def test_a_case_is_timed_from_the_last_death_that_it_met_itself() -> None:
+    now = time.time()
+    deaths = Deaths(
+        held={"or_a": {"dead": now - 6, "alive": now - 6, "later": now - 20}},
+        seen={"dead": now - 8, "alive": now - 0.5, "later": now - 7, "another's": now - 5},
+    )
+    # `alive` lives, `later` died long after it had let go, and `another's` never was at work on this order.
+    assert deaths.last("or_a", now) == now - 8
+    assert deaths.last("or_b", now) == 0
+
+
+class Wrong:
+    """A story that never comes to its end."""
+
+    order_id = "or_a"
+
+    def wrong(self, status: str, mails: int = 1) -> str:
+        return "no label"
+
+
+def test_the_deaths_of_others_buy_a_case_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crash_points, "LATEST", 0.1)
+    monkeypatch.setattr(crash_points, "PATIENCE", 5.0)
+    points: Any = crash_points.CrashPoints(None, NoRows(), Path())  # type: ignore[arg-type]
+    points.killed["pay:claim:begun"] = [time.time() + 1000]
+    case = Ending(crash_points.Case("pay:claim:begun", Pays, True))
+    began = time.monotonic()
+    points._settle(Wrong(), case, time.time())
+    assert time.monotonic() - began < 3
+    assert case.wrong is not None
+    assert math.isinf(case.seconds)
+
+
+def test_what_was_not_seen_settled_is_not_within_any_time() -> None:
+    case = crash_points.Case("pay:claim:begun", Pays, True)
+    endings = [Ending(case, 1.0, 1.0), Ending(case, 1.0, 1.0, "two mails"), Ending(case, wrong="nobody reached it")]
+    assert settled_within(endings, 10.0) == 1 / 3
+    assert settled_within([], 10.0) == 0
+
+
+class Mails(NoRows):
+    def rows(self, service: str, query: str, **values: Any) -> list[dict[str, Any]]:
+        return [{"uncertain": 1}] if values.get("key") == "or_a:email" else []
+
+
+@pytest.mark.parametrize(("databases", "mails"), [(NoRows(), 1), (Mails(), 2)])
+def test_a_second_mail_is_right_only_when_the_outcome_of_the_first_was_unknown(databases: Any, mails: int) -> None:
+    points: Any = crash_points.CrashPoints(None, databases, Path())  # type: ignore[arg-type]
+    points.killed["email:send:asked"] = [time.time()]  # another's
+    told: list[int] = []
+
+    class Listening(Wrong):
+        def wrong(self, status: str, mails: int = 1) -> str:
+            told.append(mails)
+            return ""
+
+    points._wrong(Listening())
+    assert told == [mails]
 
 
 def test_a_seed_tells_its_storm() -> None:
