@@ -174,13 +174,15 @@ class Orders(Store):
     def let_go(self, order: Order, look: float) -> None:
         """Leave an order as it is kept, for whoever comes next to take up; the completer does at `look` (Unix seconds).
 
-        Raises ClaimLost.
+        A database that is away is told when it is back. Raises ClaimLost.
         """
-        with self._database.write() as connection:
-            held = sa.and_(orders.c.id == order.id, orders.c.claim == order.claim)
-            values = {"claim": None, "holder": None, "lease": look, "looks": order.looks + 1}
-            if order.claim is None or connection.execute(sa.update(orders).where(held).values(**values)).rowcount != 1:
-                raise ClaimLost(order.id)
+        if order.claim is None:
+            raise ClaimLost(order.id)
+        mine = sa.update(orders).where(orders.c.id == order.id, orders.c.claim == order.claim)
+        values = {"claim": None, "holder": None, "lease": look, "looks": order.looks + 1}
+        left = order.lease - self._clock()
+        if self._database.late.write(mine.values(**values), order.id, lasts=left) == 0:
+            raise ClaimLost(order.id)
         order.claim = order.holder = None
 
     def stalled(self, limit: int = 20) -> list[str]:

@@ -73,10 +73,10 @@ class OwedThings(Store):
             return plain(connection.execute(sa.select(owed).where(owed.c.key == key)).mappings().one())
 
     def settle_owed(self, key: str, claim: str, **values: Any) -> None:
-        """Note how an attempt ended (``state``, ``answer``, ``due``, ``error``). Nothing when it was taken over."""
-        with self._database.write() as connection:
-            mine = sa.update(owed).where(owed.c.key == key, owed.c.claim == claim)
-            connection.execute(mine.values(claim=None, holder=None, **values))
+        """Note how an attempt ended (``state``, ``answer``, ``due``, ``error``); soon, when that cannot be written now.
+        Nothing when it was taken over."""
+        mine = sa.update(owed).where(owed.c.key == key, owed.c.claim == claim)
+        self._database.late.write(mine.values(claim=None, holder=None, **values), key)
 
     def owe_again(self, key: str | None = None, kind: str | None = None) -> list[str]:
         """Put what was given up back among what is owed: one thing, all of a kind, or all; its keys."""

@@ -106,8 +106,12 @@ class RefundRows(Store):
             return plain(row)
 
     def let_refund_go(self, row: dict[str, Any], look: float) -> None:
-        """Leave a refund for whoever comes next; the completer does at `look`. Raises ClaimLost."""
-        self._settle_refund(row, claim=None, holder=None, lease=look, looks=row["looks"] + 1)
+        """Leave a refund for whoever comes next; the completer does at `look`. A database that is away is told when it
+        is back. Raises ClaimLost."""
+        values = {"claim": None, "holder": None, "lease": look, "looks": row["looks"] + 1}
+        left = row["lease"] - self._clock()
+        if self._database.late.write(_claimed(row).values(**values), row["id"], lasts=left) == 0:
+            raise ClaimLost(row["id"])
 
     def spend_refund_key(self, row: dict[str, Any]) -> None:
         """The provider will answer under this key as it just has: ask under another from now on. Raises ClaimLost."""
@@ -170,12 +174,15 @@ class RefundRows(Store):
 
     def _settle_refund(self, row: dict[str, Any], **values: Any) -> None:
         with self._database.write() as connection:
-            mine = sa.and_(refunds.c.id == row["id"], refunds.c.claim == row["claim"])
-            if connection.execute(sa.update(refunds).where(mine).values(**values)).rowcount != 1:
+            if connection.execute(_claimed(row).values(**values)).rowcount != 1:
                 raise ClaimLost(row["id"])
 
     def _refund_is_free(self) -> sa.ColumnElement[bool]:
         return sa.or_(refunds.c.lease <= self._clock(), self._left_by_the_dead(refunds.c.holder))
+
+
+def _claimed(row: dict[str, Any]) -> sa.Update:
+    return sa.update(refunds).where(refunds.c.id == row["id"], refunds.c.claim == row["claim"])
 
 
 def checked_amount(order: Order, amount: int | None, left: int) -> int:

@@ -199,14 +199,14 @@ class Settlement:
     def let_go(self, order: Order) -> None:
         """Leave the order as it is kept, for whoever comes next to take up at once, and for the completer in a while.
 
-        Nothing when it is not claimed any more. Raises nothing: a claim that cannot be written runs out by itself.
+        Nothing when it is not claimed any more. Raises nothing: what cannot be written now is written soon.
         """
         if order.claim is None:
             return
         try:
             self.store.let_go(order, self.clock() + wait_to_look(order.looks))
-        except (ShopError, ClaimLost) as error:
-            log.warning("claim kept; it runs out by itself", order_id=order.id, error=str(error))
+        except ClaimLost:
+            log.warning("claim lost before it was let go", order_id=order.id)
 
 
 def called_off(payments: Payments, payment_id: str) -> Payment:

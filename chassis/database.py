@@ -7,10 +7,7 @@ in between, and no waiting could mend that.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +20,7 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.pool import StaticPool
 
 from chassis import green_postgresql
-from chassis.logs import log
+from chassis.late import Late
 from chassis.once import Once
 from chassis.presence import Presence
 from chassis.settings import Settings
@@ -47,9 +44,6 @@ POSTGRES_TCP = {
     "keepalives_interval": 1,
     "keepalives_count": 3,
 }
-# What could not be written is tried again so often (seconds); so much of it is remembered while the database is away.
-LATE_EVERY = 1.0
-MOST_LATE = 1000
 # How long a worker waits for a free connection: longer than any transaction takes.
 POOL_SECONDS = 5.0
 
@@ -80,6 +74,7 @@ class Database:
 
     Attributes:
         presence: which copies of the service are alive, this one among them.
+        late: what could not be written when it was to be.
     """
 
     def __init__(self, url: str | URL, service: str) -> None:
@@ -91,7 +86,7 @@ class Database:
         else:
             self.engine = _postgresql(self.url, service)
         self.presence = Presence(self)
-        self._late: deque[sqlalchemy.Update] = deque(maxlen=MOST_LATE)
+        self.late = Late(self)
 
     @property
     def in_memory(self) -> bool:
@@ -125,30 +120,6 @@ class Database:
                 raise
             # The driver's message may quote the statement; it goes to the log by way of the cause, not to the caller.
             raise Unavailable(f"The database of {self.service} does not answer.", {"retry_after": 1}) from error
-
-    def write_late(self, statement: sqlalchemy.Update) -> None:
-        """Write something now, or, when the database is away, as soon as it is back: that a claim is let go of, for
-        one that cannot be would hold until its time is up. It has to be right however late it comes."""
-        try:
-            with self.write() as connection:
-                connection.execute(statement)
-        except Unavailable:
-            log.warning("written later", table=statement.table.description, service=self.service)
-            self._late.append(statement)
-
-    def catch_up(self) -> None:
-        """Write what could not be written when it was to be. Raises Unavailable."""
-        while self._late:
-            with self.write() as connection:
-                connection.execute(self._late[0])
-            self._late.popleft()
-
-    def run_late(self, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Catch up until the greenlet is killed."""
-        while True:
-            with contextlib.suppress(Unavailable, sqlalchemy.exc.SQLAlchemyError):
-                self.catch_up()
-            sleep(LATE_EVERY)
 
     def ping(self) -> None:
         """Raises Unavailable when the database cannot be asked."""
@@ -243,13 +214,14 @@ class StoreProvider(DependencyProvider):
 
     def start(self) -> None:
         database = self.database
-        runs = {"presence": database.presence.run, "late": database.run_late, "once": self.once.run_late}
+        runs = {"presence": database.presence.run, "late": database.late.run, "once": self.once.run_forget}
         for name, run in runs.items():
             self._threads.append(self.container.spawn_managed_thread(run, identifier=name))
 
     def stop(self) -> None:
         for thread in self._threads:
             thread.kill()
+        self.database.late.finish()
         self.database.dispose()
 
     def get_dependency(self, worker_ctx: Any) -> Any:

@@ -224,7 +224,7 @@ class Inbox:
     def _settle(self, event_id: str, claim: str, **values: Any) -> None:
         """Note how a try ended. Nothing when another has taken the event over: it is then that one's to say."""
         mine = sa.update(events).where(events.c.id == event_id, events.c.claim == claim)
-        self._database.write_late(mine.values(claim=None, holder=None, until=0.0, **values))
+        self._database.late.write(mine.values(claim=None, holder=None, until=0.0, **values), event_id)
 
 
 def _patience(error: Exception) -> float:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,6 @@ import sqlalchemy as sa
 
 from chassis.answers import Replay, encoded, encoded_result
 from chassis.deadline import bounded, remaining
-from chassis.logs import log
 from chassis.presence import GONE
 from contracts.errors import (
     Conflict,
@@ -56,9 +54,10 @@ answers = sa.Table(
     sa.Index("answers_began", "began"),
 )
 
-# How long an answer is kept (seconds); 24 h are promised.
+# How long an answer is kept (seconds); 24 h are promised. How often that is seen to, and how soon again when it cannot.
 KEPT = 48 * 3600.0
 FORGET_EVERY = 3600.0
+AGAIN = 1.0
 # What a call may still be at after its caller's deadline (seconds), and how long a claim holds when there is none.
 MARGIN = 5.0
 LEASE = 60.0
@@ -67,9 +66,6 @@ LEASE = 60.0
 PATIENCE = 1.0
 REDELIVERED_PATIENCE = GONE + 2.0
 LOOK = 0.05
-LATE_EVERY = 1.0
-# Answers that could not be kept at once, remembered by each process while its database is away.
-MOST_LATE = 1000
 
 # The same tomorrow, unless the failure itself says when to come back.
 DEFINITIVE = (PaymentDeclined, NotFound, Conflict, Refused)
@@ -120,7 +116,6 @@ class Once:
         self._database = database
         self._clock = clock
         self._sleep = sleep
-        self._late: deque[tuple[Claim, str | None]] = deque(maxlen=MOST_LATE)
 
     def run(self, asked: Asked, effect: str, verb: Callable[[], Any]) -> Any:
         """What `verb` returns or raises, or a `Replay` of what it did the first time.
@@ -161,24 +156,14 @@ class Once:
                 sa.delete(answers).where(old, sa.or_(answers.c.ended.is_(None), answers.c.ended < before))
             )
 
-    def settle_late(self) -> None:
-        """Keep the answers that could not be kept when they were given, if the database is back. Raises Unavailable."""
-        while self._late:
-            claim, text = self._late[0]
-            with self._database.write() as connection:
-                connection.execute(_mine(claim).values(**self._ending(text)))
-            self._late.popleft()
-
-    def run_late(self, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Do what is put off until the greenlet is killed: late answers each second, old ones each hour."""
-        forgotten = 0.0
+    def run_forget(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Forget each hour until the greenlet is killed; a database that does not answer is tried again."""
         while True:
+            pause = AGAIN
             with contextlib.suppress(Unavailable, sa.exc.SQLAlchemyError):
-                self.settle_late()
-                if self._clock() - forgotten > FORGET_EVERY:
-                    self.forget()
-                    forgotten = self._clock()
-            sleep(LATE_EVERY)
+                self.forget()
+                pause = FORGET_EVERY
+            sleep(pause)
 
     def _taken(self, asked: Asked, effect: str) -> Claim | Replay:
         """The claim, or the answer that there is already; waits a little for whoever has the claim."""
@@ -239,26 +224,17 @@ class Once:
                 row = connection.execute(sa.select(answers).where(answers.c.key == claim.key)).one_or_none()
         except Unavailable:
             # What was done is done, and would be told; but then a repetition could be told something else.
-            self._late.append((claim, text))
+            self._database.late.put_off(_mine(claim).values(**self._ending(text)), claim.key)
             raise
         if row is not None and row.ended is not None:
             return Replay(row.answer, row.request_id)
         raise OutcomeUnknown("Another call has taken this request over and is still at work.", {"retry_after": 1})
 
     def _let_go(self, claim: Claim, forget: bool) -> None:
-        try:
-            with self._database.write() as connection:
-                if forget:
-                    connection.execute(sa.delete(answers).where(_held(claim)))
-                else:
-                    connection.execute(_mine(claim).values(**self._ending(None)))
-        except Unavailable:
-            log.warning("a claim is let go later", key=claim.key)
-            self._late.append((claim, None))
+        free = sa.delete(answers).where(_held(claim)) if forget else _mine(claim).values(holder=None, until=0.0)
+        self._database.late.write(free, claim.key, lasts=claim.until - self._clock())
 
-    def _ending(self, text: str | None) -> dict[str, Any]:
-        if text is None:
-            return {"holder": None, "until": 0.0}
+    def _ending(self, text: str) -> dict[str, Any]:
         return {"holder": None, "answer": text, "ended": self._clock()}
 
 

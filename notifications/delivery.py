@@ -91,7 +91,7 @@ class Delivery:
                 self._records.end(mail.key, claim, State.FAILED)
                 raise
             reached("email:send:asked")
-            self._records.record(mail.key, provider_id, "accepted", self._clock())
+            self._records.record(mail.key, provider_id, "accepted", self._clock(), claim)
             reached("email:send:done")
         return {"status code": "202", "message_id": provider_id}
 
@@ -187,7 +187,7 @@ class Delivery:
             self._records.end(sms.key, claim, State.FAILED)
             raise
         reached("sms:send:asked")
-        self._records.record(sms.key, sent.sid, sent.status, self._clock())
+        self._records.record(sms.key, sent.sid, sent.status, self._clock(), claim)
         reached("sms:send:done")
         return sent
 

@@ -67,6 +67,8 @@ class Records(Protocol):
 
         Args:
             uncertain: it may have been sent before, and nobody can say: that is counted.
+
+        Raises Unavailable; the claim is let go of then, and the message must not be sent.
         """
         ...
 
@@ -75,11 +77,14 @@ class Records(Protocol):
         ...
 
     def end(self, key: str, claim: str, state: State, settled: float | None = None) -> None:
-        """Record how far it came, and let the claim go."""
+        """Record how far it came, and let the claim go; soon, when that cannot be written now."""
         ...
 
-    def record(self, key: str, provider_id: str, status: str, now: float) -> None:
-        """Record that it is sent: true whoever holds the claim."""
+    def record(self, key: str, provider_id: str, status: str, now: float, claim: str | None = None) -> None:
+        """Record that it is sent: true whoever holds the claim.
+
+        Raises Unavailable; what cannot be written now is written soon, if `claim` holds it still.
+        """
         ...
 
     def adopt(self, sms: Sms, found: list[SentSms], now: float) -> SentSms | None:

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from chassis.database import Database
 from chassis.inbox import Inbox
-from contracts.errors import OutcomeUnknown
+from contracts.errors import OutcomeUnknown, Unavailable
 from notifications.messages import Mail, Sms
 from notifications.progress import News, Progress
 from notifications.record import Record, State, describe, mismatch
@@ -118,10 +118,17 @@ class MessageStore:
     def begin(self, message: Mail | Sms, claim: str, now: float, until: float, uncertain: bool = False) -> bool:
         """See `notifications.record.Records`."""
         values: dict[str, Any] = {"state": State.BEGAN.value, "body": _body(message), "tried": now, "settled": 0.0}
-        values |= {"claimed_until": until, "holder": self._database.presence.hold()}
         if uncertain:
             values["uncertain"] = messages.c.uncertain + 1
-        return self._change(message.key, messages.c.claim == claim, **values)
+        mine = _unsent(message.key, claim)
+        try:
+            values |= {"claimed_until": until, "holder": self._database.presence.hold()}
+            with self._database.write() as connection:
+                return connection.execute(mine.values(**values)).rowcount == 1
+        except Unavailable:
+            # Nobody will send it now. Whether this was written is not known: the state stays as it is.
+            self._database.late.put_off(mine.values(claimed_until=0.0), message.key)
+            raise
 
     def alive(self) -> bool:
         """See `notifications.record.Records`."""
@@ -130,11 +137,18 @@ class MessageStore:
     def end(self, key: str, claim: str, state: State, settled: float | None = None) -> None:
         """See `notifications.record.Records`."""
         when = {} if settled is None else {"settled": settled}
-        self._change(key, messages.c.claim == claim, state=state.value, claimed_until=0.0, **when)
+        self._database.late.write(_unsent(key, claim).values(state=state.value, claimed_until=0.0, **when), key)
 
-    def record(self, key: str, provider_id: str, status: str, now: float) -> None:
+    def record(self, key: str, provider_id: str, status: str, now: float, claim: str | None = None) -> None:
         """See `notifications.record.Records`."""
-        self._change(key, **_sent(provider_id, status, now))
+        values = _sent(provider_id, status, now)
+        try:
+            with self._database.write() as connection:
+                connection.execute(_unsent(key).values(**values))
+        except Unavailable:
+            if claim is not None:
+                self._database.late.put_off(_unsent(key, claim).values(**values), key)
+            raise
 
     def adopt(self, sms: Sms, found: list[SentSms], now: float) -> SentSms | None:
         """See `notifications.record.Records`."""
@@ -213,11 +227,11 @@ class MessageStore:
         with self._database.write() as connection:
             connection.execute(sa.update(messages).where(these).values(polled=0.0))
 
-    def _change(self, key: str, *conditions: sa.ColumnElement[bool], **values: Any) -> bool:
-        """Change the record of a message that is not sent yet, under further conditions; whether it was."""
-        statement = sa.update(messages).where(messages.c.key == key, messages.c.state != State.SENT.value, *conditions)
-        with self._database.write() as connection:
-            return connection.execute(statement.values(**values)).rowcount == 1
+
+def _unsent(key: str, claim: str | None = None) -> sa.Update:
+    """A change of a message's record that is not sent yet; of that claim's only, if there is one."""
+    this = sa.update(messages).where(messages.c.key == key, messages.c.state != State.SENT.value)
+    return this if claim is None else this.where(messages.c.claim == claim)
 
 
 def _body(message: Mail | Sms) -> str | None:

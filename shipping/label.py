@@ -123,7 +123,7 @@ class LabelDesk:
                 raise
             reached("label:resolve:asked")
             if label is not None:
-                return self._recorded(purchase, label)
+                return self._recorded(purchase, label, claim)
             if began >= settled:
                 return replace(purchase, state=State.FAILED)
             if settled > end:
@@ -168,13 +168,13 @@ class LabelDesk:
             self._purchases.end(shipment.object_id, claim, State.FAILED)
             raise
         reached("label:buy:asked")
-        purchase = self._recorded(purchase, label)
+        purchase = self._recorded(purchase, label, claim)
         reached("label:buy:done")
         return purchase
 
-    def _recorded(self, purchase: Purchase, label: Label) -> Purchase:
+    def _recorded(self, purchase: Purchase, label: Label, claim: str) -> Purchase:
         """The purchase as it is recorded: the first label stays, a second one is given back at once."""
-        kept = self._purchases.record(replace(purchase, label=label), self._clock())
+        kept = self._purchases.record(replace(purchase, label=label), self._clock(), claim)
         if kept.label and kept.label.transaction_id != label.transaction_id:
             facts = {"shipment": purchase.shipment_id, "second": label.transaction_id}
             log.error("two labels for one shipment", **facts)

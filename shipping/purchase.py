@@ -106,7 +106,10 @@ class Purchases(Protocol):
         ...
 
     def begin(self, claim: str, asked: Purchase, key: str, until: float) -> bool:
-        """Record what the carrier is about to be asked, and renew the claim. False when it was taken over."""
+        """Record what the carrier is about to be asked, and renew the claim. False when it was taken over.
+
+        Raises Unavailable; the claim is let go of then, and the carrier must not be asked.
+        """
         ...
 
     def alive(self) -> bool:
@@ -114,13 +117,17 @@ class Purchases(Protocol):
         ...
 
     def end(self, shipment_id: str, claim: str, state: State, settled: float | None = None) -> None:
-        """Record how far it came, and let the claim go."""
+        """Record how far it came, and let the claim go; soon, when that cannot be written now."""
         ...
 
-    def record(self, purchase: Purchase, now: float) -> Purchase:
-        """Record a label that is bought, whoever holds the claim. The first one stays, and is answered."""
+    def record(self, purchase: Purchase, now: float, claim: str | None = None) -> Purchase:
+        """Record a label that is bought, whoever holds the claim. The first one stays, and is answered.
+
+        Raises Unavailable; what cannot be written now is written soon, if `claim` holds it still.
+        """
         ...
 
     def refunded(self, shipment_id: str, claim: str, refund: Refund | None) -> None:
-        """Record what came of giving the label back (None: nothing yet), and let the claim go."""
+        """Record what came of giving the label back (None: nothing yet), and let the claim go; soon, when that cannot
+        be written now."""
         ...

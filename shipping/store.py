@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from chassis.database import Database
 from chassis.inbox import Inbox
-from contracts.errors import InvalidRequest
+from contracts.errors import InvalidRequest, Unavailable
 from shipping.carriers import Label
 from shipping.moves import Moves
 from shipping.purchase import Purchase, Refund, State
@@ -113,20 +113,25 @@ class ShippingStore:
 
     def begin(self, claim: str, asked: Purchase, key: str, until: float) -> bool:
         """See `shipping.purchase.Purchases`."""
-        holder = self._database.presence.hold()
-        return self._change(
-            asked.shipment_id,
-            labels.c.claim == claim,
-            state=State.BEGAN.value,
-            rate_id=asked.rate_id,
-            asked_rate_id=asked.asked_rate_id,
-            carrier=asked.carrier,
-            key=key,
-            tried=asked.tried,
-            settled=0.0,
-            claimed_until=until,
-            holder=holder,
-        )
+        mine = _open(asked.shipment_id, claim)
+        try:
+            began = mine.values(
+                state=State.BEGAN.value,
+                rate_id=asked.rate_id,
+                asked_rate_id=asked.asked_rate_id,
+                carrier=asked.carrier,
+                key=key,
+                tried=asked.tried,
+                settled=0.0,
+                claimed_until=until,
+                holder=self._database.presence.hold(),
+            )
+            with self._database.write() as connection:
+                return connection.execute(began).rowcount == 1
+        except Unavailable:
+            # Nobody will ask the carrier now. Whether this was written is not known: the state stays as it is.
+            self._database.late.put_off(mine.values(claimed_until=0.0), asked.shipment_id)
+            raise
 
     def alive(self) -> bool:
         """See `shipping.purchase.Purchases`."""
@@ -135,7 +140,8 @@ class ShippingStore:
     def end(self, shipment_id: str, claim: str, state: State, settled: float | None = None) -> None:
         """See `shipping.purchase.Purchases`."""
         when = {} if settled is None else {"settled": settled}
-        self._change(shipment_id, labels.c.claim == claim, state=state.value, claimed_until=0.0, **when)
+        ended = _open(shipment_id, claim).values(state=state.value, claimed_until=0.0, **when)
+        self._database.late.write(ended, shipment_id)
 
     def refunded(self, shipment_id: str, claim: str, refund: Refund | None) -> None:
         """See `shipping.purchase.Purchases`."""
@@ -151,8 +157,7 @@ class ShippingStore:
         elif refund is Refund.USED:
             arrived = sa.or_(labels.c.tracking_number.is_(None), labels.c.tracking_status.in_(FINAL))
             values["polled"] = sa.case((arrived, sa.null()), else_=labels.c.polled)
-        with self._database.write() as connection:
-            connection.execute(mine.values(**values))
+        self._database.late.write(mine.values(**values), shipment_id)
 
     def voids(self, before: float, limit: int) -> list[str]:
         """The shipments whose label was to be given back before then (Unix seconds), and nobody knows what came of it:
@@ -171,23 +176,29 @@ class ShippingStore:
         with self._database.read() as connection:
             return connection.execute(sa.select(labels.c.shipment_id).where(this)).scalars().first()
 
-    def record(self, purchase: Purchase, now: float) -> Purchase:
+    def record(self, purchase: Purchase, now: float, claim: str | None = None) -> Purchase:
         """See `shipping.purchase.Purchases`."""
         label = purchase.label
         assert label is not None
-        self._change(
-            purchase.shipment_id,
-            state=State.BOUGHT.value,
-            rate_id=purchase.rate_id,
-            asked_rate_id=purchase.asked_rate_id,
-            carrier=purchase.carrier,
-            transaction_id=label.transaction_id,
-            label_url=label.label_url,
-            tracking_number=label.tracking_number,
-            bought=now,
-            polled=now if label.tracking_number else None,
-            claimed_until=0.0,
-        )
+        values = {
+            "state": State.BOUGHT.value,
+            "rate_id": purchase.rate_id,
+            "asked_rate_id": purchase.asked_rate_id,
+            "carrier": purchase.carrier,
+            "transaction_id": label.transaction_id,
+            "label_url": label.label_url,
+            "tracking_number": label.tracking_number,
+            "bought": now,
+            "polled": now if label.tracking_number else None,
+            "claimed_until": 0.0,
+        }
+        try:
+            with self._database.write() as connection:
+                connection.execute(_open(purchase.shipment_id).values(**values))
+        except Unavailable:
+            if claim is not None:
+                self._database.late.put_off(_open(purchase.shipment_id, claim).values(**values), purchase.shipment_id)
+            raise
         kept = self.purchase(purchase.shipment_id)
         assert kept is not None
         return kept
@@ -216,18 +227,16 @@ class ShippingStore:
             connection.execute(sa.update(labels).where(this).values(**values))
         return purchase
 
-    def _change(self, shipment_id: str, *conditions: sa.ColumnElement[bool], **values: Any) -> bool:
-        """Change a purchase that is not bought yet, under further conditions; whether it was."""
-        statement = sa.update(labels).where(
-            labels.c.shipment_id == shipment_id, labels.c.state != State.BOUGHT.value, *conditions
-        )
-        with self._database.write() as connection:
-            return connection.execute(statement.values(**values)).rowcount == 1
-
     def _one(self, condition: sa.ColumnElement[bool]) -> Shipment | None:
         with self._database.read() as connection:
             row = connection.execute(sa.select(shipments).where(condition)).one_or_none()
         return _shipment(row) if row else None
+
+
+def _open(shipment_id: str, claim: str | None = None) -> sa.Update:
+    """A change of a purchase that is not bought yet; of that claim's only, if there is one."""
+    this = sa.update(labels).where(labels.c.shipment_id == shipment_id, labels.c.state != State.BOUGHT.value)
+    return this if claim is None else this.where(labels.c.claim == claim)
 
 
 def _shipment(row: sa.Row[Any]) -> Shipment:

@@ -1,5 +1,6 @@
 """What every test may ask for."""
 
 from tests.databases import database, database_url, postgresql
+from tests.locked import locked
 
-__all__ = ["database", "database_url", "postgresql"]
+__all__ = ["database", "database_url", "locked", "postgresql"]

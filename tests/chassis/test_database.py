@@ -387,5 +387,5 @@ def test_a_service_catches_up_with_what_could_not_be_written(monkeypatch: pytest
     )
     provider.setup()
     provider.start()
-    assert threads["late"] == provider.database.run_late
+    assert threads["late"] == provider.database.late.run
     provider.database.dispose()

@@ -226,10 +226,10 @@ def test_what_cannot_be_let_go_of_is_when_the_database_is_back(copies: list[Desk
 
         assert not one.inbox.handle("evt_1", gone)
         with pytest.raises(Unavailable):
-            one.database.catch_up()
+            one.database.late.catch_up()
     clock.now += 2
     assert other.inbox.due(clock.now) == []
-    one.database.catch_up()
+    one.database.late.catch_up()
     assert other.inbox.due(clock.now) == ["evt_1"]
 
 

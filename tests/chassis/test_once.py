@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from chassis import deadline
 from chassis.answers import Replay, encoded
 from chassis.database import Database
-from chassis.once import KEPT, LEASE, MARGIN, Asked, Once, answers
+from chassis.once import AGAIN, FORGET_EVERY, KEPT, LEASE, MARGIN, Asked, Once, answers
 from chassis.presence import GONE, Presence, presence
 from contracts import errors
 
@@ -440,9 +440,9 @@ def test_an_answer_that_cannot_be_kept_is_not_given_and_is_kept_later(
     with pytest.raises(errors.Unavailable):
         once.run(asked(), "pay", cut_off)
     with pytest.raises(errors.Unavailable):
-        once.settle_late()
+        here.late.catch_up()
     away.back()
-    once.settle_late()
+    here.late.catch_up()
     again = once.run(asked(request_id="second"), "pay", never)
     assert again == Replay(
         encoded(*((None, outcome) if isinstance(outcome, Exception) else (outcome,))).decode(), "first"
@@ -461,30 +461,66 @@ def test_a_claim_that_cannot_be_let_go_is_let_go_later(here: Database, monkeypat
     away.back()
     with pytest.raises(errors.KeyInProgress):
         once.run(asked(), "pay", never)
-    once.settle_late()
+    here.late.catch_up()
     once.run(asked(), "pay", Verb())
 
 
-def test_what_was_put_off_is_done_by_the_service_as_it_runs(here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_request_whose_key_cannot_be_freed_may_be_corrected_later(
+    here: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, once = Away(here, monkeypatch), Once(here)
+
+    def cut_off() -> Any:
+        away.go()
+        raise errors.InvalidRequest("No.")
+
+    with pytest.raises(errors.InvalidRequest):
+        once.run(asked(), "pay", cut_off)
+    away.back()
+    here.late.catch_up()
+    once.run(asked(body="corrected"), "pay", Verb())
+
+
+def test_an_answer_that_comes_late_is_not_written_over_another_ones(
+    here: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    here.presence = Presence(here, clock)
+    away, once, other = Away(here, monkeypatch), Once(here, clock), copy_of(here, clock)
+
+    def cut_off() -> Any:
+        away.go()
+        return {"n": 1}
+
+    with pytest.raises(errors.Unavailable):
+        once.run(asked(), "pay", cut_off)
+    away.back()
+    clock.now += GONE + 1  # it was away for so long that it was taken for dead
+    busy(Once(other, clock))
+    here.late.catch_up()
+    [row] = rows(here)
+    assert (row.holder, row.ended) == (other.presence.holder, None)
+
+
+def test_old_answers_are_forgotten_by_the_service_as_it_runs(here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     class Enough(BaseException):
         """Ends the loop."""
 
-    ticks: list[float] = []
+    pauses: list[float] = []
 
     def tick(seconds: float) -> None:
-        ticks.append(seconds)
-        if len(ticks) == 1:
+        pauses.append(seconds)
+        if len(pauses) == 1:
             away.back()
-        if len(ticks) == 3:
+        if len(pauses) == 2:
             raise Enough
 
     away, once = Away(here, monkeypatch), Once(here)
     once.run(asked("old"), "pay", Verb())
     with here.write() as connection:
         connection.execute(sa.update(answers).values(began=1.0, ended=2.0, until=0.0))
-    with pytest.raises(errors.Unavailable):
-        once.run(asked(), "pay", away.go)
+    away.go()
     with pytest.raises(Enough):
-        once.run_late(tick)
-    [row] = rows(here)
-    assert (row.key, row.answer) == ("k1", '{"result":null,"error":null}')
+        once.run_forget(tick)
+    assert rows(here) == []
+    assert pauses == [AGAIN, FORGET_EVERY]

@@ -1,0 +1,73 @@
+"""A database that really cannot be written: another connection holds its lock for longer than a writer waits."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from chassis import database as chassis_database
+from chassis.database import Database
+from chassis.migrate import migrate
+
+# How long a writer waits here (seconds).
+WAIT = 0.1
+
+
+class Locked:
+    """An SQLite file of one service, and who locks it."""
+
+    def __init__(self, path: Path, service: str) -> None:
+        self.url, self.service = f"sqlite:///{path}/{service}.db", service
+        self._opened: list[Database] = []
+        self._holder: sqlite3.Connection | None = None
+        self._file = str(path / f"{service}.db")
+        migrate(self.open())
+
+    def open(self) -> Database:
+        """The database, as one more copy of the service has it."""
+        self._opened.append(Database(self.url, self.service))
+        return self._opened[-1]
+
+    def lock(self) -> None:
+        """From now on nobody can write."""
+        self._holder = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False)
+        self._holder.execute("BEGIN IMMEDIATE")
+
+    def unlock(self) -> None:
+        """From now on anybody can."""
+        if self._holder is not None:
+            self._holder.close()
+            self._holder = None
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody can write inside."""
+        self.lock()
+        try:
+            yield
+        finally:
+            self.unlock()
+
+    def dispose(self) -> None:
+        self.unlock()
+        for database in self._opened:
+            database.dispose()
+
+
+@pytest.fixture
+def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Locked]]:
+    """``locked("cart")``: that service's database, migrated, and who locks it."""
+    monkeypatch.setattr(chassis_database, "SQLITE_BUSY_SECONDS", WAIT)
+    made: list[Locked] = []
+
+    def make(service: str) -> Locked:
+        made.append(Locked(tmp_path, service))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.dispose()
