@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from chassis.answers import Replay, encoded, encoded_result
 from chassis.deadline import bounded, remaining
+from chassis.points import reached
 from chassis.presence import GONE
 from contracts.errors import (
     Conflict,
@@ -66,6 +67,9 @@ LEASE = 60.0
 PATIENCE = 1.0
 REDELIVERED_PATIENCE = GONE + 2.0
 LOOK = 0.05
+
+# The verb has run and its answer is not kept; it is kept and not sent.
+POINTS = ("once:keep:begun", "once:keep:done")
 
 # The same tomorrow, unless the failure itself says when to come back.
 DEFINITIVE = (PaymentDeclined, NotFound, Conflict, Refused)
@@ -141,11 +145,11 @@ class Once:
                 # part of what was asked then may be done.
                 self._let_go(claim, forget=claim.fresh and isinstance(error, InvalidRequest))
                 raise
-            other = self._kept(claim, encoded(None, error).decode())
+            other = self._answered(claim, encoded(None, error).decode())
             if other is None:
                 raise
             return other
-        return self._kept(claim, text) or result
+        return self._answered(claim, text) or result
 
     def forget(self) -> None:
         """Let go of answers that are old enough. Raises Unavailable."""
@@ -214,6 +218,12 @@ class Once:
     def _row(self, condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
         gone = self._database.presence.is_gone(answers.c.holder)
         return sa.select(answers, gone.label("gone")).where(condition)
+
+    def _answered(self, claim: Claim, text: str) -> Replay | None:
+        reached("once:keep:begun")
+        other = self._kept(claim, text)
+        reached("once:keep:done")
+        return other
 
     def _kept(self, claim: Claim, text: str) -> Replay | None:
         """Keep the answer; None when it is the one. Else another took the key over: what that one answered."""

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from chassis import deadline
 from chassis.answers import Replay, encoded
 from chassis.database import Database
-from chassis.once import AGAIN, FORGET_EVERY, KEPT, LEASE, MARGIN, Asked, Once, answers
+from chassis.once import AGAIN, FORGET_EVERY, KEPT, LEASE, MARGIN, POINTS, Asked, Once, answers
 from chassis.presence import GONE, Presence, presence
 from contracts import errors
 
@@ -401,6 +401,41 @@ def test_a_process_that_is_killed_after_its_effect_is_taken_over_within_seconds(
     assert Once(here).run(asked(redelivered=True, request_id="again"), "pay", verb) == verb.outcome
     assert time.monotonic() - began < 3
     assert Once(here).run(asked(), "pay", never).request_id == "again"
+
+
+DIES_AT = """
+import sys
+from chassis.database import Database
+from chassis.once import Asked, Once
+def verb():
+    open(sys.argv[2], "a").write("effect\\n")
+    return {"n": 1}
+Once(Database(sys.argv[1], "cart")).run(Asked("k1", "b1", "first"), "pay", verb)
+"""
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_process_that_is_killed_around_the_keeping_of_its_answer_leaves_one_answer(
+    here: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    monkeypatch.setattr("chassis.presence.GONE", 1.0)  # so that the test takes as long
+    effects, points = tmp_path / "effects", tmp_path / "points"
+    points.mkdir()
+    (points / point.replace(":", "-")).touch()
+    url = here.url.render_as_string(hide_password=False)
+    env = {**os.environ, "CRASH_POINTS": str(points)}
+    killed = subprocess.run(
+        [sys.executable, "-c", DIES_AT, url, str(effects)], cwd=ROOT, env=env, capture_output=True, timeout=60
+    )
+    assert (killed.returncode, effects.read_text()) == (-signal.SIGKILL, "effect\n"), killed.stderr
+    verb = Verb({"n": 1})  # which does its effect once by its own key
+    answer = Once(here).run(asked(redelivered=True, request_id="again"), "pay", verb)
+    kept = point == "once:keep:done"
+    assert verb.calls == int(not kept)
+    assert (
+        answer.text if isinstance(answer, Replay) else encoded(answer).decode()
+    ) == '{"result":{"n":1},"error":null}'
+    assert Once(here).run(asked(), "pay", never).request_id == ("first" if kept else "again")
 
 
 class Away:
