@@ -11,6 +11,7 @@ from bench.faults import journal as journals
 from bench.faults.journal import Sight
 from bench.faults.judges import JUDGES, PAID, Books
 from bench.faults.records import Row
+from bench.faults.shopper import GOOD
 
 ONE_CHARGE = "one charge per paid order, of its amount"
 NO_CHARGE = "no charge without a paid order"
@@ -25,6 +26,7 @@ REFUSED = "what was refused was not done"
 ONE_ORDER = "one order per checkout key"
 SAME_ANSWER = "the same key gets the same answer"
 NO_BUG = "never a 500"
+GOOD_CARD = "a good card pays"
 ANSWERED = "every request is answered in the end"
 CART = "the cart is empty of what was paid, and of nothing else"
 PARCEL = "an order whose parcel is on its way is fulfilled"
@@ -218,6 +220,18 @@ def every_request_is_answered(books: Books) -> Iterator[Violation]:
             yield Violation(ANSWERED, _about(lost.asked) or lost.cart_id, f"{lost.what}: {lost.why}")
 
 
+def a_good_card_pays(books: Books) -> Iterator[Violation]:
+    """A card that no bank refuses pays, unless the order was canceled or paid otherwise, or its stock was sold."""
+    for sight in books.journal.of(journals.PAY, good=False):
+        order = books.records.orders.get(_order_of(sight))
+        if sight.asked.get("card") not in GOOD or order is None:
+            continue
+        skus = journals.told(order)["skus"]
+        sold_out = any(sku in books.short or books.records.left.get(sku) == 0 for sku in skus)
+        if sight.status != 409 or not (sold_out or order["status"] == "canceled" or order["id"] in books.paid):
+            yield Violation(GOOD_CARD, order["id"], f"{sight.asked['card']} was answered {sight.status} {sight.answer}")
+
+
 def the_cart_is_empty_of_what_was_paid(books: Books) -> Iterator[Violation]:
     taken: dict[str, Counter[str]] = defaultdict(Counter)
     for order_id, order in books.paid.items():
@@ -258,6 +272,7 @@ RULES: tuple[Rule, ...] = (
     the_same_key_gets_the_same_answer,
     never_a_500,
     every_request_is_answered,
+    a_good_card_pays,
     the_cart_is_empty_of_what_was_paid,
     a_parcel_on_its_way_is_fulfilled,
 )

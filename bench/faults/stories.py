@@ -197,6 +197,27 @@ class ReturnsPart(Story):
         self.ask(f"/api/orders/{self.order_id}/refund/", {"amount": PART}, 200)
 
 
+class Buys(Story):
+    """One piece more of what is in the cart already."""
+
+    ends = (CREATED,)
+
+    def begin(self) -> None:
+        pass
+
+    def act(self) -> None:
+        self.ask(f"/api/cart/{self.product.id}/buy/", {"quality": 1}, 200)
+        self.check_out()
+
+    def wrong(self, status: str, mails: int = 1) -> str | None:
+        order = wanted(self.front.ask("GET", f"/api/orders/{self.order_id}", self.cart), 200)
+        pieces = sum(line["quantity"] for line in order["items"] if line["type"] == "sku")
+        # Of a shopper who left before the answer, the second piece may come after the order, or not at all.
+        if pieces not in ((2,) if self.stays else (1, 2)):
+            return f"order {self.order_id}: {pieces} pieces"
+        return super().wrong(status, mails)
+
+
 class ChecksOut(Story):
     ends = (CREATED,)
 
@@ -224,6 +245,7 @@ PASSING: tuple[tuple[str, tuple[Telling, ...]], ...] = (
     (r"pay:(undo|release):", (IsDeclined,)),
     (r"pay:confirm:", (Pays, IsDeclined, IsAsked)),
     (r"pay:paid:", (Pays, HasConfirmed)),
+    (r"buy:", (Buys,)),
     (r"cancel:", (Cancels,)),
     (r"refund:void:|void:", (Returns,)),
     (r"refund:", (Returns, ReturnsPart)),

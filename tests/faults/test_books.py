@@ -223,6 +223,16 @@ WRONG: dict[str, tuple[str, Change]] = {
         books.ANSWERED,
         lambda r, j: j.lost.append(Lost(1, PAY, "cart of or_b", "key", {"order_id": "or_b"}, "no answer in 60 s")),
     ),
+    "a good card refused": (
+        books.GOOD_CARD,
+        lambda r, j: j.sights.append(
+            sight(PAY, "cart of or_b", {"order_id": "or_b", "card": "tok_visa"}, 402, {"decline_code": "any"})
+        ),
+    ),
+    "a good card put off for no reason": (
+        books.GOOD_CARD,
+        lambda r, j: j.sights.append(sight(PAY, "cart of or_b", {"order_id": "or_b", "card": "tok_visa"}, 409, {})),
+    ),
     "an event that was given up": (books.STUCK, lambda r, j: r.events.append(event("failed", 20.0))),
     "an event that waits and waits": (
         books.STUCK,
@@ -264,6 +274,17 @@ def found_in(found: Books) -> set[str]:
 def test_whoever_walks_away_need_not_be_answered() -> None:
     found = right()
     found.journal.lost.append(Lost(1, PAY, "cart of or_b", "key", {"order_id": "or_b"}, WALKED_AWAY))
+    assert books.check(found) == []
+
+
+@pytest.mark.parametrize("order_id", ["or_a", "or_d", "or_b"])
+def test_a_good_card_need_not_pay_what_is_paid_or_canceled_or_sold(order_id: str) -> None:
+    found = right()
+    asked = {"order_id": order_id, "card": "tok_visa"}
+    found.journal.sights.append(sight(PAY, f"cart of {order_id}", asked, 409, {}))
+    if order_id == "or_b":
+        found.records.left[SKU] = 0
+        found.catalogue.plenty[0] = Article("prod_1", SKU, 450, 2)
     assert books.check(found) == []
 
 
