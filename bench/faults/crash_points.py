@@ -29,11 +29,18 @@ LOOK = 0.4
 # How often it is noted who is at work on which order (seconds): some hold one for no longer than that, but whoever dies
 # over one is in the books until somebody else may take it up, `GONE` seconds later.
 WATCH = 0.25
-HELD = """
-    SELECT id, holder FROM orders WHERE claim IS NOT NULL AND holder IS NOT NULL
-    UNION SELECT order_id, holder FROM owed WHERE state = 'owed' AND claim IS NOT NULL AND holder IS NOT NULL
-    UNION SELECT order_id, holder FROM refunds WHERE state = 'asked' AND claim IS NOT NULL AND holder IS NOT NULL
-"""
+HELD = {
+    "cart": """
+        SELECT id AS work, holder FROM orders WHERE claim IS NOT NULL AND holder IS NOT NULL
+        UNION SELECT order_id, holder FROM owed WHERE state = 'owed' AND claim IS NOT NULL AND holder IS NOT NULL
+        UNION SELECT order_id, holder FROM refunds WHERE state = 'asked' AND claim IS NOT NULL AND holder IS NOT NULL
+    """,
+    "notifications": "SELECT key AS work, holder FROM messages WHERE claim IS NOT NULL AND holder IS NOT NULL",
+    "shipping": """
+        SELECT order_id AS work, holder FROM labels JOIN shipments ON shipment_id = object_id
+        WHERE claim IS NOT NULL AND holder IS NOT NULL
+    """,
+}
 # For how long a story is followed that is hit again and again (seconds).
 PATIENCE = 120.0
 # How long a point that was armed may wait for somebody to reach it (seconds): what is told by a timer takes a while.
@@ -124,11 +131,15 @@ class Deaths:
 
     def look(self, databases: Databases) -> None:
         """Note who is at work, and who is there."""
-        held = databases.rows("cart", HELD)
-        now = time.time()
-        for row in held:
-            self.held.setdefault(row["id"], {})[row["holder"]] = now
-        self.seen = {row["holder"]: row["seen"] for row in databases.rows("cart", "SELECT * FROM presence")}
+        seen: dict[str, float] = {}
+        for service, query in HELD.items():
+            held = databases.rows(service, query)
+            now = time.time()
+            for row in held:
+                order_id = row["work"].partition(":")[0]  # a message's key begins with it
+                self.held.setdefault(order_id, {})[row["holder"]] = now
+            seen |= {row["holder"]: row["seen"] for row in databases.rows(service, "SELECT * FROM presence")}
+        self.seen = seen
 
     def last(self, order_id: str, now: float) -> float:
         """When the last one died who was at work on that order (Unix seconds); 0 when nobody did."""

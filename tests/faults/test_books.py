@@ -7,11 +7,11 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from bench.faults import books, crash_points, quiet, report, storm
+from bench.faults import books, crash_points, quiet, report, stories, storm
 from bench.faults.books import Books
 from bench.faults.catalogue import Article, Catalogue
 from bench.faults.chaos import Outcome, Plan
@@ -31,7 +31,7 @@ from bench.faults.journal import (
     Unlike,
     told,
 )
-from bench.faults.records import Records
+from bench.faults.records import Databases, Records
 from bench.faults.settling import Settled
 from bench.faults.shopper import BEHAVIOURS
 from bench.faults.stories import Pays
@@ -382,6 +382,23 @@ def test_a_case_is_timed_from_the_last_death_that_it_met_itself() -> None:
     # `alive` lives, `later` died long after it had let go, and `another's` never was at work on this order.
     assert deaths.last("or_a", now) == now - 8
     assert deaths.last("or_b", now) == 0
+
+
+def test_whoever_holds_an_order_is_noted_in_every_service() -> None:
+    class Held(NoRows):
+        def rows(self, service: str, query: str, **values: Any) -> list[dict[str, Any]]:
+            if "presence" in query:
+                return [{"holder": f"{service} 1", "seen": 5.0}]
+            return [{"work": "or_a:email" if service == "notifications" else "or_a", "holder": f"{service} 1"}]
+
+    deaths = Deaths()
+    deaths.look(cast(Databases, Held()))
+    assert set(deaths.held["or_a"]) == {"cart 1", "notifications 1", "shipping 1"}
+    assert deaths.last("or_a", time.time()) == 5.0
+
+
+def test_who_buys_passes_the_points_of_buying() -> None:
+    assert stories.passing("buy:cart:begun") == (stories.Buys,)
 
 
 class Wrong:
