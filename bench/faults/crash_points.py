@@ -35,10 +35,11 @@ HELD = {
         UNION SELECT order_id, holder FROM owed WHERE state = 'owed' AND claim IS NOT NULL AND holder IS NOT NULL
         UNION SELECT order_id, holder FROM refunds WHERE state = 'asked' AND claim IS NOT NULL AND holder IS NOT NULL
     """,
-    "notifications": "SELECT key AS work, holder FROM messages WHERE claim IS NOT NULL AND holder IS NOT NULL",
+    # These keep their last holder's name when they are done.
+    "notifications": "SELECT key AS work, holder FROM messages WHERE state IN ('new', 'began') AND holder IS NOT NULL",
     "shipping": """
         SELECT order_id AS work, holder FROM labels JOIN shipments ON shipment_id = object_id
-        WHERE claim IS NOT NULL AND holder IS NOT NULL
+        WHERE state IN ('new', 'began') AND holder IS NOT NULL
     """,
 }
 # For how long a story is followed that is hit again and again (seconds).
