@@ -39,7 +39,7 @@ HELD = {
     "notifications": "SELECT key AS work, holder FROM messages WHERE state IN ('new', 'began') AND holder IS NOT NULL",
     "shipping": """
         SELECT order_id AS work, holder FROM labels JOIN shipments ON shipment_id = object_id
-        WHERE state IN ('new', 'began') AND holder IS NOT NULL
+        WHERE labels.state IN ('new', 'began') AND labels.holder IS NOT NULL
     """,
 }
 # For how long a story is followed that is hit again and again (seconds).
@@ -285,6 +285,7 @@ class CrashPoints:
     def _watch(self) -> Iterator[None]:
         """Note when the file of a point goes, and who is at work on what."""
         stop = threading.Event()
+        self.deaths.look(self.databases)  # what cannot be asked at all is not passed over
 
         def look_who() -> None:
             while not stop.wait(WATCH):

@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import sqlalchemy as sa
 
+import cart.tables
+import notifications.store
+import shipping.tables
 from bench.faults import books, crash_points, quiet, report, stories, storm
 from bench.faults.books import Books
 from bench.faults.catalogue import Article, Catalogue
@@ -395,6 +399,17 @@ def test_whoever_holds_an_order_is_noted_in_every_service() -> None:
     deaths.look(cast(Databases, Held()))
     assert set(deaths.held["or_a"]) == {"cart 1", "notifications 1", "shipping 1"}
     assert deaths.last("or_a", time.time()) == 5.0
+
+
+@pytest.mark.parametrize(
+    ("service", "tables"),
+    [("cart", cart.tables), ("notifications", notifications.store), ("shipping", shipping.tables)],
+)
+def test_every_service_can_be_asked_who_holds_what(service: str, tables: Any) -> None:
+    engine = sa.create_engine("sqlite://")
+    tables.metadata.create_all(engine)
+    with engine.connect() as connection:
+        assert connection.execute(sa.text(crash_points.HELD[service])).all() == []
 
 
 def test_who_buys_passes_the_points_of_buying() -> None:
