@@ -10,7 +10,7 @@ from bench.faults.records import Databases, labels, not_done
 
 LOOK = 2.0  # seconds between two looks
 # How many labels the shop asks about in a second, when it asks about all of them.
-ASKED_PER_SECOND = 10
+ASKED_PER_SECOND = 25
 
 
 def tracking_poll(checkouts: int) -> int:
