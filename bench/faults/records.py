@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from kombu.utils.url import parse_url
 
 from chassis.database import url_for
-from chassis.parking import parked_queue
+from chassis.parking import PARKED, parked_queue
 
 Row = dict[str, Any]
 
@@ -107,7 +107,7 @@ def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0, a
         messages={row["key"]: row for row in databases.rows("notifications", "SELECT * FROM messages")},
         left={row["sku"]: row["quantity"] for row in stock},
         events=not_done(databases, since),
-        parked=parked(amqp_uri) if amqp_uri else {},
+        parked=parked(amqp_uri, since) if amqp_uri else {},
     )
     wanted = {row["cart_id"] for row in inner.values()}
     for row in databases.rows("cart", "SELECT cart_id, sku, quantity FROM cart_items"):
@@ -134,8 +134,9 @@ def not_done(databases: Databases, since: float = 0.0) -> list[Row]:
     ]
 
 
-def parked(amqp_uri: str) -> dict[str, int]:
-    """Service -> how many of its requests were put aside, since it died over them again and again."""
+def parked(amqp_uri: str, since: float = 0.0) -> dict[str, int]:
+    """Service -> how many of its requests were put aside since then (Unix seconds): it died over them again and again.
+    They are left where they are."""
     parts, found = parse_url(amqp_uri), {}
     with amqp.Connection(
         host=f"{parts['hostname']}:{parts['port']}",
@@ -147,7 +148,9 @@ def parked(amqp_uri: str) -> dict[str, int]:
         write_timeout=BROKER_SECONDS,
     ) as connection:
         for service in SERVICES:
-            count = connection.channel().queue_declare(parked_queue(service), passive=True).message_count
+            channel, count = connection.channel(), 0
+            while (message := channel.basic_get(parked_queue(service))) is not None:  # back when the connection closes
+                count += float(message.headers[PARKED]) >= since
             if count:
                 found[service] = count
     return found

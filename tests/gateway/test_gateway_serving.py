@@ -303,7 +303,8 @@ def test_a_broker_that_goes_under_load_fails_fast_and_is_found_again(
         stop.set()
         for thread in load:
             thread.join(timeout=10)
-    assert {code for when, _, code in seen if when < lost - 0.1} == {200}
+    # What was under way just then may have been lost with the broker.
+    assert {code for when, took, code in seen if when + took < lost} == {200}
     meanwhile = [(took, code) for when, took, code in seen if lost + 0.5 < when < back - 2]
     assert meanwhile
     assert {code for _, code in meanwhile} <= {503, 504}
