@@ -14,7 +14,9 @@ TIMEOUTS = {"RPC_TIMEOUT": 10, "CHECKOUT_TIMEOUT": 20, "PAY_TIMEOUT": 30}
 DRAIN, GATEWAY_DRAIN = 5, 10
 # In the order of starting, after the broker (10, 20); stopped the other way round, the gateway first.
 SANDBOX_ORDER, SERVICE_ORDER, CART_ORDER, GATEWAY_ORDER = 30, 40, 50, 60
-STEADY = 5  # seconds; one that fails while it starts is retried with a growing pause instead of at once
+# Seconds: one that fails while it starts is retried with a growing pause instead of at once. No longer than starting
+# takes, for whoever is killed again and again is at work meanwhile, and has to be back at once.
+STEADY = 2
 
 
 def shop_programs(runtime: RuntimeDir, place: Place) -> list[Program]:

@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
 def _tried(options: argparse.Namespace, seed: int) -> int:
     say(f"seed {seed}")
     try:
-        trial = trials.run(options.trial, options.rounds, seed, options.database)
+        trial = trials.run(options.trial, options.rounds, seed, options.database, options.keep)
     except Problem as problem:
         say(f"{problem.detail}\n{problem}")
         return 1

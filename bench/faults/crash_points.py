@@ -7,43 +7,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import sqlalchemy as sa
 
 from bench.faults import points, stories
 from bench.faults.front import Front
 from bench.faults.records import Databases
 from bench.faults.settling import BARS, Settled, unsettled
 from bench.faults.stories import Story
-from chassis.presence import BEAT, GONE
 
-# How many stories are told side by side. A kill hits one of them, and whatever else its process had in hand.
-TELLERS = 10
-# When all of it must be settled (seconds after the kill), and how often that is looked at.
+# How many stories are told side by side, each with a death of its own; the next ones are told when all of these have
+# come to their end, so that the time which that takes can be counted from the last of these deaths.
+TELLERS = 5
+# When all of it must be settled (seconds after the last death), and how often that is looked at.
 LATEST = BARS[-1][1]
 LOOK = 0.4
-# How often it is noted who is at work on which order (seconds): some hold one for no longer than that, but whoever dies
-# over one is in the books until somebody else may take it up, `GONE` seconds later.
-WATCH = 0.25
-HELD = {
-    "cart": """
-        SELECT id AS work, holder FROM orders WHERE claim IS NOT NULL AND holder IS NOT NULL
-        UNION SELECT order_id, holder FROM owed WHERE state = 'owed' AND claim IS NOT NULL AND holder IS NOT NULL
-        UNION SELECT order_id, holder FROM refunds WHERE state = 'asked' AND claim IS NOT NULL AND holder IS NOT NULL
-    """,
-    # These keep their last holder's name when they are done.
-    "notifications": "SELECT key AS work, holder FROM messages WHERE state IN ('new', 'began') AND holder IS NOT NULL",
-    "shipping": """
-        SELECT order_id AS work, holder FROM labels JOIN shipments ON shipment_id = object_id
-        WHERE labels.state IN ('new', 'began') AND labels.holder IS NOT NULL
-    """,
-}
-# For how long a story is followed that is hit again and again (seconds).
-PATIENCE = 120.0
 # How long a point that was armed may wait for somebody to reach it (seconds): what is told by a timer takes a while.
 REACHED_WITHIN = 20.0
 
@@ -107,8 +87,8 @@ class Ending:
     """How a case ended.
 
     Attributes:
-        seconds: from the last kill that the story itself met until all was right; infinite unless that was seen.
-        own: from the kill at the story's own point until then, whatever it met in between.
+        seconds: from the last death of its wave until all was right; infinite unless that was seen.
+        own: from the death at the story's own point until then.
         wrong: what was wrong, or None.
     """
 
@@ -119,38 +99,33 @@ class Ending:
 
 
 @dataclass
-class Deaths:
-    """Who died over which order: a kill of a process that was at work on another one's is none of a story's business.
+class Told:
+    """A case whose death has happened, and whose story is still to be settled.
 
     Attributes:
-        held: order id -> who was at work on it (as the service calls its copies) -> Unix seconds when that was seen.
-        seen: copy -> Unix seconds at which it last said that it was there.
+        ending: so far.
+        story: None when it could not even be begun.
+        died: Unix seconds of its death, or when its provider's trouble was over; 0 when that did not come.
     """
 
-    held: dict[str, dict[str, float]] = field(default_factory=dict)
-    seen: dict[str, float] = field(default_factory=dict)
+    ending: Ending
+    story: Story | None = None
+    died: float = 0.0
 
-    def look(self, databases: Databases) -> None:
-        """Note who is at work, and who is there."""
-        seen: dict[str, float] = {}
-        for service, query in HELD.items():
-            held = databases.rows(service, query)
-            now = time.time()
-            for row in held:
-                order_id = row["work"].partition(":")[0]  # a message's key begins with it
-                self.held.setdefault(order_id, {})[row["holder"]] = now
-            seen |= {row["holder"]: row["seen"] for row in databases.rows(service, "SELECT * FROM presence")}
-        self.seen = seen
 
-    def last(self, order_id: str, now: float) -> float:
-        """When the last one died who was at work on that order (Unix seconds); 0 when nobody did."""
-        times = [
-            seen
-            for holder, at in dict(self.held.get(order_id, {})).items()
-            # It had said nothing for longer than the living do, and was at work when it fell silent.
-            if (seen := self.seen.get(holder, 0.0)) < now - GONE and at >= seen - BEAT
-        ]
-        return max(times, default=0.0)
+def waves(cases: Sequence[Case], size: int) -> Iterator[list[Case]]:
+    """The cases, so many at a time; no two of a wave die at one point, or have trouble with one provider."""
+    left = list(cases)
+    while left:
+        wave: list[Case] = []
+        taken: set[str | None] = set()
+        for case in left:
+            wanted = {case.trouble[0]} if case.trouble else {case.point, stories.before(case.point or "")} - {None}
+            if len(wave) < size and not wanted & taken:
+                wave.append(case)
+                taken |= wanted
+        left = [case for case in left if not any(case is each for each in wave)]
+        yield wave
 
 
 @dataclass
@@ -168,39 +143,40 @@ class CrashPoints:
     databases: Databases
     folder: Path
     say: Callable[[str], None] = print
-    deaths: Deaths = field(default_factory=Deaths)
     killed: dict[str, list[float]] = field(default_factory=dict)
-    _locks: dict[str, threading.Lock] = field(default_factory=dict)
 
     def run(self, cases: Sequence[Case], tellers: int = TELLERS) -> list[Ending]:
         """How each case ended."""
+        told: list[Told] = []
         with self._watch(), ThreadPoolExecutor(tellers) as pool:
-            told = list(pool.map(self._tell, cases))
-        endings = []
-        for ending, story in told:
+            for wave in waves(cases, tellers):
+                struck = list(pool.map(self._tell, wave))
+                last = max(each.died for each in struck)
+                list(pool.map(lambda each, last=last: self._settle(each, last), struck))  # type: ignore[misc]
+                told += struck
+        for each in told:
             # Once more when all is quiet: what came twice may have come late.
-            if ending.wrong is None and story is not None:
-                ending.wrong = self._wrong(story)
-            endings.append(ending)
-        return endings
+            if each.ending.wrong is None and each.story is not None:
+                each.ending.wrong = self._wrong(each.story)
+        return [each.ending for each in told]
 
-    def _tell(self, case: Case) -> tuple[Ending, Story | None]:
-        ending = Ending(case)
-        story: Story | None = None
+    def _tell(self, case: Case) -> Told:
+        told = Told(Ending(case))
         try:
-            story = case.telling(self.front, case.stays)
-            story.begin()
+            told.story = case.telling(self.front, case.stays)
+            told.story.begin()
             if case.point is None:
-                self._troubled(case, story, ending)
+                told.died = self._troubled(case, told.story)
             else:
-                with self._locks.setdefault(case.point, threading.Lock()):
-                    self._die(case.point, story, ending)
+                told.died = self._die(case.point, told.story)
+                if not told.died:
+                    told.ending.wrong = "nobody reached it"
         except Exception as error:
-            ending.wrong = f"{type(error).__name__}: {error}"
-        self.say(f"{ending.seconds:5.1f} s  {ending.own:5.1f} s  {case}{': ' + ending.wrong if ending.wrong else ''}")
-        return ending, story
+            told.ending.wrong = f"{type(error).__name__}: {error}"
+        return told
 
-    def _die(self, point: str, story: Story, ending: Ending) -> None:
+    def _die(self, point: str, story: Story) -> float:
+        """When somebody died there; 0 when nobody did."""
         first = stories.before(point)
         for name in (first, point):
             if name is not None:
@@ -208,41 +184,42 @@ class CrashPoints:
         began = time.time()
         try:
             story.act()
-            died = self._await_death(point, began)
+            return self._await_death(point, began)
         finally:
             for name in (first, point):
                 if name is not None:
                     self._file(name).unlink(missing_ok=True)
-        if died is None:
-            ending.wrong = "nobody reached it"
-            return
-        self._settle(story, ending, died)
 
-    def _troubled(self, case: Case, story: Story, ending: Ending) -> None:
+    def _troubled(self, case: Case, story: Story) -> float:
+        """When the trouble was over."""
         assert case.trouble is not None
         provider, fault = case.trouble
-        with self._locks.setdefault(provider, threading.Lock()):
-            self.front.fault(provider, **fault)
-            try:
-                story.act()
-                ended = time.time()
-            finally:
-                self.front.fault(provider)
-        self._settle(story, ending, ended)
+        self.front.fault(provider, **fault)
+        try:
+            story.act()
+        finally:
+            self.front.fault(provider)
+        return time.time()
 
-    def _settle(self, story: Story, ending: Ending, since: float) -> None:
-        """Wait until all is right."""
-        while True:
+    def _settle(self, told: Told, last: float) -> None:
+        """Wait until all is right, counted from the last death of the wave (Unix seconds)."""
+        ending, story = told.ending, told.story
+        first = True
+        while ending.wrong is None and story is not None:
             wrong = "something is still to be done" if self._open(story) else self._wrong(story)
             now = time.time()
-            own, seconds = now - since, now - max(since, self.deaths.last(story.order_id, now))
             if wrong is None:
-                ending.own, ending.seconds = own, seconds
-                return
-            if seconds > LATEST or own > PATIENCE:
-                ending.wrong = f"not after {seconds:.0f} s: {wrong}; {self._row(story)}"
-                return
+                ending.own = now - told.died
+                # Who had come to an end before that cannot be timed by a death that came later.
+                ending.seconds = ending.own if first else now - last
+                break
+            if now - last > LATEST:
+                ending.wrong = f"not after {now - last:.0f} s: {wrong}; {self._row(story)}"
+                break
+            first = False
             time.sleep(LOOK)
+        wrong = f": {ending.wrong}" if ending.wrong else ""
+        self.say(f"{ending.seconds:5.1f} s  {ending.own:5.1f} s  {ending.case}{wrong}")
 
     def _open(self, story: Story) -> bool:
         return story.order_id in unsettled(self.databases)
@@ -271,26 +248,20 @@ class CrashPoints:
     def _arm(self, point: str) -> None:
         self._file(point).touch()
 
-    def _await_death(self, point: str, since: float) -> float | None:
-        """When somebody died there, at last."""
+    def _await_death(self, point: str, since: float) -> float:
+        """When somebody died there, at last; 0 when nobody did."""
         until = time.time() + REACHED_WITHIN
         while self._file(point).exists():
             if time.time() > until:
-                return None
+                return 0.0
             time.sleep(0.02)
         time.sleep(0.05)
         return max((at for at in self.killed.get(point, []) if at >= since), default=time.time())
 
     @contextmanager
     def _watch(self) -> Iterator[None]:
-        """Note when the file of a point goes, and who is at work on what."""
+        """Note when the file of a point goes."""
         stop = threading.Event()
-        self.deaths.look(self.databases)  # what cannot be asked at all is not passed over
-
-        def look_who() -> None:
-            while not stop.wait(WATCH):
-                with suppress(sa.exc.OperationalError):  # the next look tells
-                    self.deaths.look(self.databases)
 
         def look() -> None:
             there: set[str] = set()
@@ -300,15 +271,13 @@ class CrashPoints:
                     self.killed.setdefault(name.replace("-", ":"), []).append(time.time())
                 there = now
 
-        watchers = [threading.Thread(target=each, daemon=True) for each in (look, look_who)]
-        for watcher in watchers:
-            watcher.start()
+        watcher = threading.Thread(target=look, daemon=True)
+        watcher.start()
         try:
             yield
         finally:
             stop.set()
-            for watcher in watchers:
-                watcher.join(5)
+            watcher.join(5)
 
 
 def bugs(logs: Path) -> list[str]:
@@ -322,8 +291,8 @@ def bugs(logs: Path) -> list[str]:
 
 
 def settled_within(endings: Sequence[Ending], seconds: float) -> float:
-    """The share of the cases that were seen to be settled so many seconds after the last kill they met; what was never
-    seen settled counts as never."""
+    """The share of the cases that were seen to be settled so many seconds after the last death of their wave; what was
+    never seen settled counts as never."""
     return sum(1 for ending in endings if ending.wrong is None and ending.seconds <= seconds) / max(1, len(endings))
 
 
@@ -334,8 +303,8 @@ def summary(endings: Sequence[Ending]) -> str:
     within = settled_within(endings, BARS[0][1])
     wrong = sum(1 for ending in endings if ending.wrong)
     return (
-        f"{len(endings)} deaths: settled {_spread([ending.seconds for ending in endings])} after the last kill they met"
-        f" ({within:.0%} within {BARS[0][1]:.0f} s), {_spread([ending.own for ending in endings])} after the first;"
+        f"{len(endings)} deaths: settled {_spread([ending.seconds for ending in endings])} after the last death"
+        f" ({within:.0%} within {BARS[0][1]:.0f} s), {_spread([ending.own for ending in endings])} after their own;"
         f" {wrong} wrong"
     )
 

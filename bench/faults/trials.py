@@ -55,23 +55,24 @@ class Trial:
         return name
 
 
-def run(kind: str, rounds: int | None, seed: int, database: str) -> Trial:
-    """Try it on a shop of its own. Raises Problem when there is none to be had."""
+def run(kind: str, rounds: int | None, seed: int, database: str, keep: Path | None = None) -> Trial:
+    """Try it on a shop of its own, kept in `keep` when that is given. Raises Problem when there is none to be had."""
     trial = Trial(kind, database, rounds or ROUNDS[kind], seed)
     began = time.monotonic()
-    {CRASH_POINTS: _crash_points, RACES: _races, MODEL: _model}[kind](trial)
+    {CRASH_POINTS: _crash_points, RACES: _races, MODEL: _model}[kind](trial, keep)
     trial.counted["minutes"] = round((time.monotonic() - began) / 60, 1)
     return trial
 
 
-def _crash_points(trial: Trial) -> None:
+def _crash_points(trial: Trial, keep: Path | None) -> None:
     """Every point with both kinds of shopper; what the caller waits for is long in one round, and short in the next, so
     that once the message that is delivered again finishes the story, and once the completer."""
     endings = []
     for round_number in range(2 * trial.rounds):
         with tempfile.TemporaryDirectory(prefix="shop-points-") as points:
             patience = {"PAY_TIMEOUT": "3", "RPC_TIMEOUT": "3"} if round_number % 2 else {}
-            with stage(trial.database, COPIES, env={"CRASH_POINTS": points, **patience}) as found:
+            folder = keep / f"round-{round_number + 1}" if keep else None
+            with stage(trial.database, COPIES, {"CRASH_POINTS": points, **patience}, folder) as found:
                 front = Front(found.shop.url, found.shop.sandbox_url)
                 cases = [*all_cases(full=True), *troubled_cases()]
                 random.Random(trial.seed + round_number).shuffle(cases)
@@ -88,9 +89,9 @@ def _crash_points(trial: Trial) -> None:
     trial.wrong += [f"{ending.case}: {ending.wrong}" for ending in endings if ending.wrong]
 
 
-def _races(trial: Trial) -> None:
+def _races(trial: Trial, keep: Path | None) -> None:
     """One sale of the last piece in every round, and one order under one key in twice as many."""
-    with stage(trial.database, COPIES) as found:
+    with stage(trial.database, COPIES, folder=keep) as found:
         front = Front(found.shop.url, found.shop.sandbox_url)
         last = LastPiece(front)
         for number in range(trial.rounds):
@@ -100,11 +101,11 @@ def _races(trial: Trial) -> None:
             say(f"round {number + 1} of {trial.rounds}: {trial.counted}, {len(trial.wrong)} wrong")
 
 
-def _model(trial: Trial) -> None:
+def _model(trial: Trial, keep: Path | None) -> None:
     """The machine; it stops at the first difference, for what comes after that says nothing more."""
     from bench.faults.model import drive  # Hypothesis is there only where tests are
 
-    with stage(trial.database) as found:
+    with stage(trial.database, folder=keep) as found:
         front = Front(found.shop.url, found.shop.sandbox_url)
         try:
             tally = drive(front, trial.rounds, trial.seed, say=say)

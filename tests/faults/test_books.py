@@ -7,19 +7,15 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
-import cart.tables
-import notifications.store
-import shipping.tables
 from bench.faults import books, crash_points, quiet, report, stories, storm
 from bench.faults.books import Books
 from bench.faults.catalogue import Article, Catalogue
 from bench.faults.chaos import Outcome, Plan
-from bench.faults.crash_points import Deaths, Ending, settled_within
+from bench.faults.crash_points import Ending, settled_within
 from bench.faults.journal import (
     BUY,
     CANCEL,
@@ -35,7 +31,7 @@ from bench.faults.journal import (
     Unlike,
     told,
 )
-from bench.faults.records import Databases, Records
+from bench.faults.records import Records
 from bench.faults.settling import Settled
 from bench.faults.shopper import BEHAVIOURS
 from bench.faults.stories import Pays
@@ -377,39 +373,39 @@ def test_the_end_waits_for_parcels_and_events(monkeypatch: pytest.MonkeyPatch) -
     assert quiet.still_to_come(nothing, "", 0.0) == []
 
 
-def test_a_case_is_timed_from_the_last_death_that_it_met_itself() -> None:
+def test_a_wave_has_each_point_and_each_provider_once() -> None:
+    cases = [*crash_points.all_cases(full=True), *crash_points.troubled_cases()]
+    found = list(crash_points.waves(cases, 5))
+    assert sorted(str(case) for wave in found for case in wave) == sorted(map(str, cases))
+    assert max(map(len, found)) == 5
+    for wave in found:
+        points = [case.point or (case.trouble or ("",))[0] for case in wave]
+        assert len(set(points)) == len(points)
+
+
+class Ended:
+    """A story that has come to its right end once it was looked at so often."""
+
+    order_id = "or_a"
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    def wrong(self, status: str, mails: int = 1) -> str | None:
+        self.looks -= 1
+        return "no label" if self.looks >= 0 else None
+
+
+@pytest.mark.parametrize(("looks", "counted_from"), [(0, "its own death"), (2, "the last death")])
+def test_a_case_is_timed_from_the_last_death_before_its_end(looks: int, counted_from: str) -> None:
+    points: Any = crash_points.CrashPoints(None, NoRows(), Path())  # type: ignore[arg-type]
     now = time.time()
-    deaths = Deaths(
-        held={"or_a": {"dead": now - 6, "alive": now - 6, "later": now - 20}},
-        seen={"dead": now - 8, "alive": now - 0.5, "later": now - 7, "another's": now - 5},
-    )
-    # `alive` lives, `later` died long after it had let go, and `another's` never was at work on this order.
-    assert deaths.last("or_a", now) == now - 8
-    assert deaths.last("or_b", now) == 0
-
-
-def test_whoever_holds_an_order_is_noted_in_every_service() -> None:
-    class Held(NoRows):
-        def rows(self, service: str, query: str, **values: Any) -> list[dict[str, Any]]:
-            if "presence" in query:
-                return [{"holder": f"{service} 1", "seen": 5.0}]
-            return [{"work": "or_a:email" if service == "notifications" else "or_a", "holder": f"{service} 1"}]
-
-    deaths = Deaths()
-    deaths.look(cast(Databases, Held()))
-    assert set(deaths.held["or_a"]) == {"cart 1", "notifications 1", "shipping 1"}
-    assert deaths.last("or_a", time.time()) == 5.0
-
-
-@pytest.mark.parametrize(
-    ("service", "tables"),
-    [("cart", cart.tables), ("notifications", notifications.store), ("shipping", shipping.tables)],
-)
-def test_every_service_can_be_asked_who_holds_what(service: str, tables: Any) -> None:
-    engine = sa.create_engine("sqlite://")
-    tables.metadata.create_all(engine)
-    with engine.connect() as connection:
-        assert connection.execute(sa.text(crash_points.HELD[service])).all() == []
+    story: Any = Ended(looks)
+    told = crash_points.Told(Ending(crash_points.Case("pay:claim:begun", Pays, True)), story, now - 9)
+    points._settle(told, now - 4)
+    since = {"its own death": 9, "the last death": 4}[counted_from]
+    assert since <= told.ending.seconds < since + 2
+    assert 9 <= told.ending.own < 11
 
 
 def test_who_buys_passes_the_points_of_buying() -> None:
@@ -425,17 +421,16 @@ class Wrong:
         return "no label"
 
 
-def test_the_deaths_of_others_buy_a_case_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_never_settles_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crash_points, "LATEST", 0.1)
-    monkeypatch.setattr(crash_points, "PATIENCE", 5.0)
     points: Any = crash_points.CrashPoints(None, NoRows(), Path())  # type: ignore[arg-type]
-    points.killed["pay:claim:begun"] = [time.time() + 1000]
-    case = Ending(crash_points.Case("pay:claim:begun", Pays, True))
+    story: Any = Wrong()
+    told = crash_points.Told(Ending(crash_points.Case("pay:claim:begun", Pays, True)), story, time.time())
     began = time.monotonic()
-    points._settle(Wrong(), case, time.time())
+    points._settle(told, time.time())
     assert time.monotonic() - began < 3
-    assert case.wrong is not None
-    assert math.isinf(case.seconds)
+    assert told.ending.wrong is not None
+    assert math.isinf(told.ending.seconds)
 
 
 def test_what_was_not_seen_settled_is_not_within_any_time() -> None:
