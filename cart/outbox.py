@@ -46,7 +46,7 @@ ENOUGH = 1.0
 # How often what is in another's hand is looked at (seconds).
 LOOK = 0.1
 
-# What a provider refuses is given up after so many tries, about ten seconds: it will rarely think better of it, but
+# What a provider refuses is given up after so many tries, some seven seconds: it will rarely think better of it, but
 # what was paid for is worth asking again.
 REFUSALS = 5
 FINAL = (Refused, InvalidRequest, NotFound)

@@ -97,7 +97,9 @@ class Late:
                 try:
                     with self._database.write() as connection:
                         connection.execute(first.statement)
-                except sa.exc.SQLAlchemyError:  # a bug, which must not hold up what comes after it
+                except Unavailable:
+                    raise
+                except Exception:  # a bug, or a text that no column takes: it must not hold up what comes after it
                     log.exception("never written", table=first.row[0], key=first.row[1])
             # Only now: what comes to the same row meanwhile waits behind it.
             with contextlib.suppress(ValueError):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import eventlet
 from nameko.extensions import DependencyProvider
 from python_http_client.exceptions import HTTPError
 from sendgrid import SendGridAPIClient
@@ -132,7 +133,9 @@ class MailEventsProvider(DependencyProvider):
         base, timeout = settings.sendgrid.base, settings.provider_timeout
 
         def fetch() -> str:
-            return public_key(settings.sendgrid.key, base, timeout)
+            # Whoever waits for the key waits for this: also for an answer that comes byte by byte.
+            with eventlet.Timeout(timeout, _unknown(RETRY_SECONDS)):
+                return public_key(settings.sendgrid.key, base, timeout)
 
         self.events = SendGridEvents(settings.sendgrid_webhook_key, fetch)
 

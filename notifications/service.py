@@ -175,7 +175,7 @@ class NotificationsService:
         event = twilio_events.verified(raw, signature, self.settings.twilio.secret, self.settings.public_url)
         return self._watch().keep([(event.event_id, twilio_events.KIND, event.body, True)])
 
-    @rpc(expected_exceptions=ShopError)
+    @rpc(most=4, expected_exceptions=ShopError)
     def sendgrid_event(self, raw: str, signature: str, timestamp: str) -> dict[str, Any]:
         """Take what SendGrid tells of mails.
 

@@ -106,8 +106,9 @@ def test_so_much_is_remembered_and_no_more(locked: Callable[[str], Locked], monk
     assert shelf.numbers == {"a": 0, "b": 2}
 
 
-def test_a_bug_does_not_hold_up_what_comes_after_it(shelf: Shelf) -> None:
-    shelf.late.put_off(put("b", None), "b")
+@pytest.mark.parametrize("wrong", [None, 2**70], ids=["refused by the database", "refused before it"])
+def test_a_bug_does_not_hold_up_what_comes_after_it(shelf: Shelf, wrong: int | None) -> None:
+    shelf.late.put_off(put("b", wrong), "b")
     shelf.late.put_off(put("a", 1), "a")
     shelf.late.catch_up()
     assert (shelf.numbers, len(shelf.late)) == ({"a": 1, "b": 0}, 0)

@@ -13,6 +13,8 @@ from contracts.errors import Conflict, OutcomeUnknown, Refused, Unavailable
 from shipping.carriers import Label
 from shipping.label import LabelDesk
 from shipping.purchase import Purchase, Refund, State
+from shipping.shipment import Shipment
+from shipping.tables import labels
 from shipping.tracker import ABANDONED, Tracker
 from shipping.void import VoidDesk
 from shipping.whereabouts import Whereabouts
@@ -156,6 +158,16 @@ def test_a_pending_return_whose_parcel_arrives_after_all_is_settled(shop: Counte
     assert shop.refund is Refund.USED
     assert shop.store.moves.due(shop.clock.now * 2, 900, 10) == []
     assert shop.store.voids(shop.clock.now * 2, 10) == []
+
+
+def test_what_shippo_never_tells_of_does_not_stand_before_the_rest(shop: Counter) -> None:
+    row = {"state": State.BOUGHT.value, "claimed_until": 0.0, "tried": 0.0}
+    for number in range(12):
+        shop.store.add(Shipment(f"ship_{number}", f"key {number}", "or_1", shop.clock.now, {}, [], [], [], []))
+        with shop.database.write() as connection:
+            connection.execute(labels.insert().values(shipment_id=f"ship_{number}", voided=float(number), **row))
+    looked_at = {each for _ in range(60) for each in shop.store.voids(100.0, 4)}
+    assert looked_at == {f"ship_{number}" for number in range(12)}
 
 
 def test_a_pending_return_that_shippo_will_not_take_twice_stays_pending(shop: Counter) -> None:
