@@ -10,6 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 
+class Listening(ThreadingHTTPServer):
+    """With room for connections that are not taken yet: socketserver's five overflow on a busy machine, and whoever
+    comes then waits for a second."""
+
+    request_queue_size = 128
+
+
 @dataclass
 class Scripted:
     """One answer.
@@ -32,7 +39,7 @@ class ScriptedServer:
     def __init__(self) -> None:
         self.answers: list[Scripted] = [Scripted()]
         self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = Listening(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -23,6 +23,7 @@ from tests.providers.sandbox.parcels import buy, ship
 from tests.providers.sandbox.process import SandboxProcess, Sdks
 from tests.providers.sandbox.shapes import body_problems
 from tests.running_sandbox import free_port
+from tests.scripted_server import Listening
 
 EVERYTHING = ["*"]
 CALLBACK = "https://shop.example/api/webhooks/twilio/"
@@ -61,7 +62,7 @@ class Gateway:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server = Listening(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self.port = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}"
