@@ -22,7 +22,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The shop, running; every process of it dies at a point whose file lies in the folder ``points``."""
     place = tmp_path_factory.mktemp("twins")
     (place / "points").mkdir()
-    env = {"AMQP_URI": None, "GATEWAY_WORKERS": "2", "CRASH_POINTS": str(place / "points")}
+    env = {"AMQP_URI": None, "GATEWAY_WORKERS": "2", "TRACKING_POLL": "10", "CRASH_POINTS": str(place / "points")}
     with Shop.on_free_ports(place / "var", env=env, copies=COPIES) as shop:
         yield shop
 
