@@ -6,6 +6,7 @@ mail nor another order. Claims see to it that no thing is in two hands, so any n
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
 import time
@@ -64,8 +65,9 @@ class Lane:
         while self.found and len(self.busy) < self.places:
             key = self.found.pop(0)
             self.busy.add(key)
-            # Threads are greenlets in the service.
-            threading.Thread(target=self.run, args=(key, finished), daemon=True).start()
+            # Threads are greenlets in the service. In a copy of this one's context, so that they take turns as it does.
+            run = contextvars.copy_context().run
+            threading.Thread(target=run, args=(self.run, key, finished), daemon=True).start()
 
     def run(self, key: str, finished: queue.Queue[tuple[Lane, str]]) -> None:
         """Do one thing."""

@@ -14,7 +14,7 @@ from eventlet import patcher
 from nameko.containers import ServiceContainer, WorkerContext
 from nameko.timer import Timer
 
-from chassis import deadline, logs
+from chassis import deadline, logs, turns
 from chassis.answers import Replay
 from chassis.database import StoreProvider
 from chassis.logs import log
@@ -31,7 +31,15 @@ _threading = patcher.original("threading")
 
 
 class ShopContainer(ServiceContainer):
-    """Nameko's container, with the request's id and deadline at hand in every worker."""
+    """Nameko's container, with the request's id and deadline at hand in every worker.
+
+    Attributes:
+        turns: of this process: requests that are quick go before all others.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.turns = turns.Turns()
 
     def stop(self) -> None:
         """Take nothing new and finish what is under way; end the process when that takes longer than any caller waits.
@@ -63,6 +71,7 @@ class ShopContainer(ServiceContainer):
             logs.bind(request_id=data["request_id"])
         deadline.begin(float(data["deadline"]) if "deadline" in data else None)
         began = time.monotonic()
+        turns.begin(self.turns, quick=getattr(worker_ctx.entrypoint, "quick", False))
         if getattr(worker_ctx.entrypoint, "once", False):
             self._guard(worker_ctx)
 

@@ -24,6 +24,7 @@ from chassis.late import Late
 from chassis.once import Once
 from chassis.presence import Presence
 from chassis.settings import Settings
+from chassis.turns import pause
 from contracts.errors import Unavailable
 
 # How long a writer waits for another process's transaction on the same SQLite file. Transactions are a few
@@ -95,9 +96,13 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that may write. Commits at the end, rolls back on any exception."""
+        """A transaction that may write. Commits at the end, rolls back on any exception.
+
+        Whoever is slow pauses after it: SQLite's are worked off, and waited for, by the whole process.
+        """
         with self._begin(writing=True) as connection:
             yield connection
+        pause()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

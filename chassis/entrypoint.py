@@ -36,6 +36,7 @@ from chassis.logs import log
 from chassis.parking import DEATHS, VERB, Parking, deaths, suspects_queue, verb_of
 from chassis.places import Job, Places
 from chassis.rpc_client import EXCHANGE
+from chassis.turns import Turns
 from contracts.errors import Unavailable
 
 # Workers that no request may take, at least: timers run in the same pool, one worker each, and the reader must never
@@ -59,6 +60,7 @@ class RpcServer(SharedExtension, ProviderCollector):
         timers = sum(isinstance(entrypoint, Timer) for entrypoint in self.container.entrypoints)
         workers = max(1, self.container.max_workers - max(SPARE_WORKERS, timers))
         self._places = Places(workers, after=eventlet.spawn_after)
+        self._turns: Turns = self.container.turns
         self._methods: dict[str, Rpc] = {}
 
     def start(self) -> None:
@@ -140,15 +142,18 @@ class RpcServer(SharedExtension, ProviderCollector):
             if _late(context):  # it has waited in line
                 self._drop(channel, message, method, context)
                 return False
+            self._turns.quick += provider.quick
             try:
                 self.container.spawn_worker(provider, args, kwargs, context_data=context, handle_result=finish)
             except ContainerBeingKilled:
+                self._turns.quick -= provider.quick
                 give_back()
                 return False
             return True
 
         def finish(_worker_ctx: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
             self.answer(channel, message, result, exc_info[1] if exc_info else None)
+            self._turns.quick -= provider.quick
             self._places.done(job)
             return result, exc_info
 
@@ -226,6 +231,7 @@ class Rpc(Entrypoint):
 
     def __init__(self, most: int | None = None, once: bool = False, **options: Any) -> None:
         self.most = most
+        self.quick = most is None
         self.once = once
         super().__init__(**options)
 

@@ -20,6 +20,7 @@ from urllib3.poolmanager import ProxyManager
 
 from chassis.deadline import bounded
 from chassis.provider_guard import FAIR, Guard, NotSent
+from chassis.turns import away
 from contracts.errors import ShopError
 
 # As many connections are kept to a provider as one service process has workers, with room.
@@ -140,7 +141,7 @@ class ProviderSession(requests.Session):
         environment = self.merge_environment_settings(request.url, {}, None, None, None)
         for name, value in environment.items():
             options.setdefault(name, value)
-        with self.guard.calling() as call:
+        with away(), self.guard.calling() as call:
             left = bounded(self._read)
             if left <= 0:
                 call.hurried = True

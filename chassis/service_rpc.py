@@ -9,6 +9,7 @@ from nameko.extensions import DependencyProvider, SharedExtension
 from chassis.deadline import bounded
 from chassis.rpc_client import RpcClient
 from chassis.settings import Settings
+from chassis.turns import away
 
 
 class RpcLink(SharedExtension):
@@ -57,8 +58,9 @@ class Callee:
 
     def __getattr__(self, method: str) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
-            return self._link.client.call(
-                self._service, method, args, kwargs, timeout=bounded(self._link.timeout), context=self._context
-            )
+            with away():
+                return self._link.client.call(
+                    self._service, method, args, kwargs, timeout=bounded(self._link.timeout), context=self._context
+                )
 
         return call

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from cart import completer
 from cart.completer import Lane, sweep
 from cart.order import FULFILLED, PAID, RETURNED
 from cart.parcels import Parcels
-from chassis import deadline
+from chassis import deadline, turns
+from chassis.turns import Turns
 from contracts.errors import OutcomeUnknown, Unavailable
 from tests.unit.cart.till import Shop, migrated, shop
 
@@ -61,6 +63,25 @@ def test_everything_is_done_side_by_side_within_its_places() -> None:
     assert work.most == 4
     assert time.monotonic() - began < 20 * 0.05
     assert all(limit is not None and 2.0 < limit <= 3.0 for limit in work.limits.values())
+
+
+def test_what_is_worked_on_takes_its_turns_as_the_sweep_does() -> None:
+    class Counted(Turns):
+        """Turns that are counted and never waited for."""
+
+        taken = 0
+
+        def take(self) -> None:
+            self.taken += 1
+
+    counted = Counted()
+
+    def sweeping() -> None:
+        turns.begin(counted, quick=False)
+        sweep([Work(lambda _key: turns.pause(), "k1", "k2").lane("any", 4)], going_on)
+
+    copy_context().run(sweeping)
+    assert counted.taken == 3
 
 
 def test_a_lane_that_hangs_holds_up_no_other() -> None:
