@@ -120,7 +120,7 @@ def test_whoever_cancels_waits_for_whoever_pays(shop: Shop, monkeypatch: Any) ->
 
     def slow(*args: Any) -> Any:
         asked.set()
-        assert answer.wait(10)
+        assert answer.wait(30)
         return confirm(*args)
 
     monkeypatch.setattr(shop.bank, "confirm", slow)
@@ -134,13 +134,13 @@ def test_whoever_cancels_waits_for_whoever_pays(shop: Shop, monkeypatch: Any) ->
 
     payer, canceler = threading.Thread(target=shop.pay), threading.Thread(target=cancels)
     payer.start()
-    assert asked.wait(10)
+    assert asked.wait(30)
     canceler.start()
     canceler.join(0.3)
     assert canceler.is_alive()
     answer.set()
-    payer.join(10)
-    canceler.join(10)
+    payer.join(60)
+    canceler.join(60)
     assert outcomes == ["Order or_1 is paid: what is paid is refunded, not canceled."]
 
 

@@ -48,7 +48,7 @@ class Work:
             self.now.discard(key)
 
     def lane(self, name: str, places: int) -> Lane:
-        return Lane(name, self.due, self.work, places, lambda _key: 3.0)
+        return Lane(name, self.due, self.work, places, lambda _key: 30.0)
 
 
 def going_on() -> bool:
@@ -56,13 +56,12 @@ def going_on() -> bool:
 
 
 def test_everything_is_done_side_by_side_within_its_places() -> None:
-    work = Work(lambda _key: time.sleep(0.05), *(f"k{number}" for number in range(20)))
-    began = time.monotonic()
+    four = threading.Barrier(4, timeout=60)  # nobody is done before four are at it
+    work = Work(lambda _key: four.wait(), *(f"k{number}" for number in range(20)))
     sweep([work.lane("any", 4)], going_on)
     assert sorted(work.done) == sorted(f"k{number}" for number in range(20))
     assert work.most == 4
-    assert time.monotonic() - began < 20 * 0.05
-    assert all(limit is not None and 2.0 < limit <= 3.0 for limit in work.limits.values())
+    assert all(limit is not None and 20.0 < limit <= 30.0 for limit in work.limits.values())
 
 
 def test_what_is_worked_on_takes_its_turns_as_the_sweep_does() -> None:
@@ -86,7 +85,7 @@ def test_what_is_worked_on_takes_its_turns_as_the_sweep_does() -> None:
 
 def test_a_lane_that_hangs_holds_up_no_other() -> None:
     answer = threading.Event()
-    hung = Work(lambda _key: answer.wait(10), "h1", "h2", "h3")
+    hung = Work(lambda _key: answer.wait(60), "h1", "h2", "h3")
     quick = Work(lambda _key: None, "q1")
 
     def sweeps() -> None:
@@ -102,7 +101,7 @@ def test_a_lane_that_hangs_holds_up_no_other() -> None:
         assert hung.done == []
     finally:
         answer.set()
-        thread.join(10)
+        thread.join(60)
     assert sorted(hung.done) == ["h1", "h2", "h3"]
 
 
@@ -117,6 +116,8 @@ def test_a_failure_or_a_bug_stops_nothing_and_is_not_tried_again_at_once(monkeyp
             raise KeyError("a bug")
         time.sleep(0.3)
 
+    # So long is rested after a try that this sweep is over by then.
+    monkeypatch.setattr(completer, "REST", 600.0)
     work = Work(fails, "f", "b", "w1", "w2")
     monkeypatch.setattr(completer, "LOOK", 0.05)
     sweep([work.lane("any", 2)], going_on)
@@ -148,7 +149,7 @@ def test_a_database_that_is_away_puts_the_sweep_off() -> None:
 
 
 def until(happened: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 50
     while not happened():
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -290,20 +290,20 @@ def test_the_second_payer_waits_for_the_first(shop: Shop, monkeypatch: Any) -> N
 
     def slow(*args: Any) -> Any:
         asked.set()
-        assert answer.wait(10)
+        assert answer.wait(30)
         return confirm(*args)
 
     monkeypatch.setattr(shop.bank, "confirm", slow)
     outcomes: list[Any] = []
     payers = [threading.Thread(target=lambda: outcomes.append(shop.pay().status)) for _ in range(2)]
     payers[0].start()
-    assert asked.wait(10)
+    assert asked.wait(30)
     payers[1].start()
     payers[1].join(0.3)
     assert payers[1].is_alive()
     answer.set()
     for payer in payers:
-        payer.join(10)
+        payer.join(60)
     assert outcomes == [PAID, PAID]
     assert len(shop.bank.charges) == 1
 

@@ -190,7 +190,7 @@ def test_refunds_at_once_never_come_to_more_than_was_paid(shop: Shop) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert [type(outcome) for outcome in outcomes if outcome != PAID] == [InvalidRequest] * 4
     assert shop.bank.given_back("pi_1") == 400
     assert shop.order.document["amount_returned"] == 400

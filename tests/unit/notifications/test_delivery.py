@@ -294,14 +294,14 @@ def test_eight_calls_at_once_send_one_message(shop: Shop, kind: str) -> None:
 
     def send() -> None:
         delivery = Delivery(shop.store, lambda wait: wait)  # on the real clock: they really wait for each other
-        start.wait(timeout=10)
+        start.wait(timeout=30)
         answers.append(delivery.sms(TEXT, shop.texter) if kind == "sms" else delivery.mail(MAIL, shop.mailer))
 
     senders = [threading.Thread(target=send) for _ in range(8)]
     for sender in senders:
         sender.start()
     for sender in senders:
-        sender.join(timeout=30)
+        sender.join(timeout=60)
     assert len(answers) == 8
     assert all(answer == answers[0] for answer in answers)
     assert len(shop.texter.arrived if kind == "sms" else shop.mailer.arrived) == 1
@@ -327,7 +327,7 @@ def test_a_message_that_is_free_again_is_claimed_by_one(shop: Shop) -> None:
     claims: list[bool] = []
 
     def claim(name: str, now: float) -> None:
-        start.wait(timeout=10)
+        start.wait(timeout=30)
         claims.append(shop.store.claim(TEXT, name, now, now + 15) is not None)
 
     for number in range(10):
@@ -337,7 +337,7 @@ def test_a_message_that_is_free_again_is_claimed_by_one(shop: Shop) -> None:
         for sender in senders:
             sender.start()
         for sender in senders:
-            sender.join(timeout=30)
+            sender.join(timeout=60)
         assert sorted(claims) == [False] * 7 + [True]
 
 

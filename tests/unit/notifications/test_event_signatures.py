@@ -226,7 +226,7 @@ def test_who_comes_while_the_key_is_asked_for_waits_for_it(monkeypatch: pytest.M
 
 def test_sendgrid_is_asked_for_its_key(scripted: ScriptedServer) -> None:
     scripted.answers = [Scripted(200, b'{"public_key": "MFk"}')]
-    assert public_key("SG.key", scripted.url, 2.0) == "MFk"
+    assert public_key("SG.key", scripted.url, 10.0) == "MFk"
     method, path, headers, _body = scripted.asked[0]
     assert (method, path) == ("GET", "/v3/user/webhooks/event/settings/signed")
     assert headers["Authorization"] == "Bearer SG.key"
@@ -238,4 +238,4 @@ def test_sendgrid_is_asked_for_its_key(scripted: ScriptedServer) -> None:
     ):
         scripted.answers = [answer]
         with pytest.raises(Unavailable):
-            public_key("SG.key", scripted.url, 2.0)
+            public_key("SG.key", scripted.url, 10.0)

@@ -326,7 +326,7 @@ def test_eight_buyers_at_once_buy_one_label(shop: Shop) -> None:
 
     def buy() -> None:
         desk = LabelDesk(shop.store, shop.carriers, lambda wait: wait)
-        start.wait(timeout=10)
+        start.wait(timeout=30)
         answers.append(desk.buy(shop.shipment, "first", "key"))
 
     # On the real clock, for these buyers really wait for each other.
@@ -335,7 +335,7 @@ def test_eight_buyers_at_once_buy_one_label(shop: Shop) -> None:
     for buyer in buyers:
         buyer.start()
     for buyer in buyers:
-        buyer.join(timeout=30)
+        buyer.join(timeout=60)
     assert shop.carriers.purchases == ["first"]
     assert len(answers) == 8
     assert all(answer["label_url"] == "https://labels/1.pdf" for answer in answers)
@@ -346,7 +346,7 @@ def test_a_purchase_that_is_free_again_is_claimed_by_one(shop: Shop) -> None:
     claims: list[bool] = []
 
     def claim(name: str, now: float) -> None:
-        start.wait(timeout=10)
+        start.wait(timeout=30)
         claims.append(shop.store.claim("ship", name, now, now + 15) is not None)
 
     for number in range(10):
@@ -356,7 +356,7 @@ def test_a_purchase_that_is_free_again_is_claimed_by_one(shop: Shop) -> None:
         for buyer in buyers:
             buyer.start()
         for buyer in buyers:
-            buyer.join(timeout=30)
+            buyer.join(timeout=60)
         assert sorted(claims) == [False] * 7 + [True]
 
 
