@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -19,6 +20,8 @@ from tests.gateway.rabbit_node import free_port
 
 ROOT = Path(__file__).parents[2]
 HEX32 = re.compile(r"[0-9a-f]{32}")
+# Deadlines that a test can wait for, each twice as long as the one before and more.
+HASTY = {"RPC_TIMEOUT": "1.5", "CHECKOUT_TIMEOUT": "4", "PAY_TIMEOUT": "9"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Running:
         body: Any = None,
         headers: dict[str, str] | None = None,
         raw: bytes | Iterable[bytes] | None = None,
-        timeout: float = 15.0,
+        timeout: float = 60.0,
     ) -> Answer:
         """One request on a connection of its own. `body` is sent as JSON; `raw` as it is (an iterable: chunked)."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
@@ -84,7 +87,7 @@ class Running:
 
     def logged(self, request_id: str, event: str = "request") -> dict[str, Any]:
         """The one line about this request; waits for it, since it is written after the answer."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while True:
             found = [line for line in self.lines(event) if line.get("request_id") == request_id]
             if found or time.monotonic() > deadline:
@@ -95,7 +98,7 @@ class Running:
     def workers(self) -> list[int]:
         """The ids of the worker processes that live."""
         listed = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, timeout=10
+            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, timeout=30
         ).stdout
         return [int(pid) for pid in listed.split()]
 
@@ -107,19 +110,24 @@ class Running:
                 self.process.wait(timeout=20)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait(timeout=5)
+                self.process.wait(timeout=10)
+
+    def kill(self) -> None:
+        """End it at once, its workers too."""
+        pids = [self.process.pid, *self.workers()]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(timeout=10)
 
 
 def environment(uri: str, **extra: str) -> dict[str, str]:
-    """The environment of a process of the shop: nothing of the caller's settings, short deadlines."""
+    """The environment of a process of the shop: nothing of the caller's settings."""
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     return {
         **inherited,
         "AMQP_URI": uri,
         "PYTHONPATH": str(ROOT),
-        "RPC_TIMEOUT": "1.5",
-        "CHECKOUT_TIMEOUT": "2.5",
-        "PAY_TIMEOUT": "3.5",
         **extra,
     }
 
@@ -130,10 +138,12 @@ def start_gateway(uri: str, place: Path, wait: bool = True, **extra: str) -> Run
     log = place / f"gateway-{port}.log"
     process = _start(["-m", "gateway"], environment(uri, GATEWAY_PORT=str(port), **extra), log)
     running = Running(process, port, log)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
+    workers = int(extra.get("GATEWAY_WORKERS", "2"))
     while wait:
         try:
-            if running.ask("GET", "/health/live/", timeout=2).status == 200 and len(running.lines("broker connected")):
+            live = running.ask("GET", "/health/live/", timeout=10).status == 200
+            if live and len(running.lines("broker connected")) >= workers:
                 break
         except OSError:
             pass

@@ -12,7 +12,7 @@ import pytest
 
 from chassis.rpc_client import RpcClient
 from contracts.errors import ShopError
-from tests.gateway.asking import Running, start_gateway, start_stubs
+from tests.gateway.asking import HASTY, Running, start_gateway, start_stubs
 from tests.gateway.rabbit_node import RabbitNode
 
 
@@ -45,7 +45,7 @@ class Doubles:
         self._processes[group].kill()
         self._processes[group].wait(timeout=10)
 
-    def wait(self, client: RpcClient, timeout: float = 30.0) -> None:
+    def wait(self, client: RpcClient, timeout: float = 90.0) -> None:
         """Wait until all of them answer."""
         deadline = time.monotonic() + timeout
         for service in ("products", "cart", "shipping", "notifications"):
@@ -90,6 +90,14 @@ def doubles(node: RabbitNode, client: RpcClient, tmp_path_factory: pytest.TempPa
 def shop(node: RabbitNode, doubles: Doubles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A gateway of two workers on the doubles, open (no admin keys), shared by all tests that only ask."""
     running = start_gateway(node.uri, tmp_path_factory.mktemp("shop"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def hasty(node: RabbitNode, doubles: Doubles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One that gives calls up soon, for tests of that: on a busy machine any call may be late."""
+    running = start_gateway(node.uri, tmp_path_factory.mktemp("hasty"), **HASTY)
     yield running
     running.stop()
 

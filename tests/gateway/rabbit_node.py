@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -13,15 +12,10 @@ from typing import IO
 
 import amqp
 
+from launcher.ports import free_port
+
 # Debian's own wrapper insists on root or the rabbitmq user; the program behind it does not.
 PROGRAMS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
-
-
-def free_port() -> int:
-    """A port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RabbitNode:
@@ -31,10 +25,10 @@ class RabbitNode:
         self.port = free_port()
         self.uri = f"amqp://guest:guest@127.0.0.1:{self.port}//"
         self._place = place
-        self._dist_port = free_port()
+        self._dist_port = free_port(avoid={self.port})
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, timeout: float = 60.0) -> None:
+    def start(self, timeout: float = 120.0) -> None:
         """Start the node and wait until it takes a connection."""
         program = next(found for found in map(shutil.which, PROGRAMS) if found)
         (self._place / "plugins").write_text("[].")
@@ -77,7 +71,7 @@ class RabbitNode:
 
     def _answers(self) -> bool:
         try:
-            with amqp.Connection(host=f"127.0.0.1:{self.port}", connect_timeout=2) as connection:
+            with amqp.Connection(host=f"127.0.0.1:{self.port}", connect_timeout=5) as connection:
                 connection.connect()
         except (OSError, amqp.exceptions.AMQPError):
             return False

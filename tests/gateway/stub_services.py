@@ -26,6 +26,7 @@ from nameko.runners import ServiceRunner  # noqa: E402
 from chassis.database import StoreProvider  # noqa: E402
 from chassis.entrypoint import rpc  # noqa: E402
 from contracts import errors  # noqa: E402
+from tests.gateway.routes import HUNG  # noqa: E402
 
 VERBS = {
     "products": "create update get list delete",
@@ -73,6 +74,8 @@ def obey(args: tuple[Any, ...]) -> None:
     for text in strings(args):
         order, _, what = text.partition("-")
         if order == "hang":
+            with Path(os.environ["STUB_CONTROL"], HUNG).open("a") as calls:
+                calls.write(f"{what}\n")
             eventlet.sleep(float(what))
         elif order == "fail" and what == "bug":
             raise KeyError("the secret of the service")

