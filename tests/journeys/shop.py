@@ -38,7 +38,7 @@ def unique(word: str) -> str:
     return f"{word}{uuid.uuid4().hex[:12]}"
 
 
-def eventually(look: Callable[[], Any], seconds: float = 30) -> Any:
+def eventually(look: Callable[[], Any], seconds: float = 60) -> Any:
     """What `look` finds once it finds something; fails when it has not within `seconds`."""
     until = time.monotonic() + seconds
     while True:

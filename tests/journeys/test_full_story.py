@@ -71,7 +71,7 @@ def test_a_product_is_found_bought_paid_shipped_and_told_of(shop: Storefront) ->
         assert f"Wally {word}" in part
         assert paid["shipping"]["tracking_number"] in part
         assert f"{order['amount'] // 100}.{order['amount'] % 100:02d}" in part
-    [text_message] = shop.arrived("sms", to=shopper.phone)
+    [text_message] = eventually(lambda: shop.arrived("sms", to=shopper.phone))
     assert order["id"] in text_message["body"]
 
     # tracking, and the order as it stands
@@ -131,7 +131,7 @@ def test_a_holder_who_confirms_and_never_returns_has_paid_all_the_same(shop: Sto
     problem = shopper.pay(order, "pm_card_authenticationRequired").json()
     payment = problem["client_secret"].split("_secret_")[0]
     requests.post(f"{shop.sandbox_url}/sandbox/3ds/{payment}", json={"result": "succeed"}, timeout=TIMEOUT)
-    eventually(lambda: shopper.ask("GET", f"/api/orders/{order['id']}").json()["status"] == "paid", 40)
+    eventually(lambda: shopper.ask("GET", f"/api/orders/{order['id']}").json()["status"] == "paid")
     eventually(lambda: shop.arrived("emails", to=shopper.email))
 
 

@@ -17,7 +17,7 @@ from tests.journeys.shop import Storefront
 
 STEPS = [step for step in steps(README.read_text(encoding="utf-8")) if step.chapter in TOLD]
 ANSWERED = [index for index, step in enumerate(STEPS) if step.kind]
-TIMEOUT = 100  # seconds for all of it; four on an idle machine
+TIMEOUT = 250  # seconds for all of it; half a minute on an idle machine
 
 
 @dataclass

@@ -41,7 +41,7 @@ class Books:
         env = self.running.process_env(self.running.amqp_uri)
         # As the launcher does, without its start: README's own tests have the whole.
         command = [sys.executable, "-m", *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=90)
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=200)
         return done.returncode, done.stdout + done.stderr
 
     def compare(self, *arguments: str) -> tuple[int, list[str]]:
@@ -57,24 +57,24 @@ class Books:
             status, last[:] = self.compare()
             return status == 0
 
-        eventually(agreed, 15)
+        eventually(agreed, 120)
         return last
 
     def write(self, service: str, statement: str, *values: Any) -> None:
         """Change what a service keeps, behind its back; one row."""
         path = self.running.place.var_dir / f"{service}.db"
-        with closing(sqlite3.connect(path, timeout=10)) as connection, connection:
+        with closing(sqlite3.connect(path, timeout=30)) as connection, connection:
             assert connection.execute(statement, values).rowcount == 1, statement
 
     def read(self, service: str, statement: str, *values: Any) -> Any:
-        with closing(sqlite3.connect(self.running.place.var_dir / f"{service}.db", timeout=10)) as connection:
+        with closing(sqlite3.connect(self.running.place.var_dir / f"{service}.db", timeout=30)) as connection:
             return connection.execute(statement, values).fetchone()[0]
 
     def call(self, service: str, method: str, *arguments: Any) -> Any:
         client = RpcClient(self.running.amqp_uri).start()
         try:
-            client.link.wait(10)
-            return client.call(service, method, arguments)
+            client.link.wait(30)
+            return client.call(service, method, arguments, timeout=30)
         finally:
             client.stop()
 
@@ -130,6 +130,7 @@ def test_a_shop_that_nobody_disturbed_agrees_with_its_providers(books: Books) ->
     assert {"orders,", "reservations,", "Twilio,"} <= set(said[-3].split())
 
 
+@pytest.mark.timeout(900)
 def test_what_differs_is_told_and_what_is_safe_is_mended(books: Books) -> None:
     wanted: dict[str, list[str]] = {}
 

@@ -12,7 +12,7 @@ PAIRS = 2
 
 
 def _buys(shopper: Shopper, product: dict[str, Any], quantity: int, ready: threading.Barrier, out: list[Any]) -> None:
-    ready.wait(30)
+    ready.wait(60)
     order = shopper.order(product["id"], quantity)
     ready.wait(60)
     out.append((shopper, order, shopper.pay(order)))
@@ -31,7 +31,7 @@ def test_two_shoppers_at_once_each_get_their_own_order_mail_and_sms(shop: Storef
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(90)
+            thread.join(150)
         assert len(done) == len(shoppers)
         for shopper, order, answer in done:
             number = shoppers.index(shopper)
