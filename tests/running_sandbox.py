@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,17 +13,12 @@ from typing import Any
 import pytest
 import requests
 
+from launcher.ports import free_port
+
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 # A gateway that nobody runs: a shop that happens to run on this machine is not told what a test does.
 NOBODY = "http://127.0.0.1:9"
-
-
-def free_port() -> int:
-    """A port of the loopback address that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 class RunningSandbox:
@@ -87,7 +81,7 @@ class RunningSandbox:
         self._ask("POST", f"/sandbox/tracks/{tracking_number}", json={"status": status})
 
     def _ask(self, method: str, path: str, **options: Any) -> requests.Response:
-        answer = requests.request(method, self.url + path, timeout=10, **options)
+        answer = requests.request(method, self.url + path, timeout=30, **options)
         answer.raise_for_status()
         return answer
 

@@ -53,7 +53,7 @@ def sdks(sandbox: RunningSandbox) -> Sdks:
 @pytest.fixture
 def stripe_lists(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> StripeLists:
     monkeypatch.setattr(cart.stripe_lists, "PAGE", PAGE)
-    config = {"CURRENCY": "usd", "SANDBOX_URL": sandbox.url, "PROVIDER_CONNECT_TIMEOUT": 1, "PROVIDER_TIMEOUT": 2}
+    config = {"CURRENCY": "usd", "SANDBOX_URL": sandbox.url, "PROVIDER_CONNECT_TIMEOUT": 5, "PROVIDER_TIMEOUT": 20}
     deadlines = {"RPC_TIMEOUT": 10, "CHECKOUT_TIMEOUT": 20, "PAY_TIMEOUT": 30}
     others = {"TRACKING_POLL": 900, "MESSAGES_POLL": 300}
     return StripeLists(StripePayments(Settings.from_config({**config, **deadlines, **others})))
@@ -62,12 +62,12 @@ def stripe_lists(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> St
 @pytest.fixture
 def shippo_lists(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> ShippoLists:
     monkeypatch.setattr(shipping.shippo_lists, "PAGE", PAGE)
-    return ShippoCarriers(SANDBOX_KEYS["shippo"], f"{sandbox.url}/shippo", {"country": "US"}, 1, 2).lists
+    return ShippoCarriers(SANDBOX_KEYS["shippo"], f"{sandbox.url}/shippo", {"country": "US"}, 5, 20).lists
 
 
 @pytest.fixture
 def texter(sandbox: RunningSandbox) -> TwilioTexter:
-    return TwilioTexter(SANDBOX_KEYS["twilio"], SANDBOX_TWILIO_TOKEN, f"{sandbox.url}/twilio", FROM, 1, 2)
+    return TwilioTexter(SANDBOX_KEYS["twilio"], SANDBOX_TWILIO_TOKEN, f"{sandbox.url}/twilio", FROM, 5, 20)
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_twilios_messages(twilio_lists: TwilioLists, texter: TwilioTexter, sdks:
 def test_of_a_messaging_service_only_its_own_messages_are_the_shops(sandbox: RunningSandbox, sdks: Sdks) -> None:
     service = "MG" + "2" * 32
     own = sdks.twilio.messages.create(to="+14155550109", messaging_service_sid=service, body="Of the service")
-    texter = TwilioTexter(SANDBOX_KEYS["twilio"], SANDBOX_TWILIO_TOKEN, f"{sandbox.url}/twilio", service, 1, 2)
+    texter = TwilioTexter(SANDBOX_KEYS["twilio"], SANDBOX_TWILIO_TOKEN, f"{sandbox.url}/twilio", service, 5, 20)
     found, following = TwilioLists(texter).texts(None, 0.0)
     assert ([each.sid for each in found], following) == ([own.sid], None)
 

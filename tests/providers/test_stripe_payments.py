@@ -24,7 +24,7 @@ def payments(providers: RunningSandbox) -> StripePayments:
 
 
 def settings(providers: RunningSandbox, **changes: Any) -> Settings:
-    config = {"CURRENCY": "usd", "SANDBOX_URL": providers.url, "PROVIDER_CONNECT_TIMEOUT": 1, "PROVIDER_TIMEOUT": 1}
+    config = {"CURRENCY": "usd", "SANDBOX_URL": providers.url, "PROVIDER_CONNECT_TIMEOUT": 5, "PROVIDER_TIMEOUT": 20}
     deadlines = {"RPC_TIMEOUT": 10, "CHECKOUT_TIMEOUT": 20, "PAY_TIMEOUT": 30, "TRACKING_POLL": 9, "MESSAGES_POLL": 9}
     return Settings.from_config({**config, **deadlines, **changes})
 
@@ -100,7 +100,7 @@ def test_a_bank_that_asks_its_holder(
     assert payment.action is not None
     assert payment.action["client_secret"].startswith(payment_id)
     assert payment.action["next_action"]["type"]
-    requests.post(f"{providers.url}/sandbox/3ds/{payment_id}", json={"result": result}, timeout=10).raise_for_status()
+    requests.post(f"{providers.url}/sandbox/3ds/{payment_id}", json={"result": result}, timeout=30).raise_for_status()
     assert payments.find(payment_id).state == state
 
 
@@ -149,7 +149,7 @@ def test_no_answer_is_an_unknown_outcome(
     confirm = key()
     providers.fault("stripe", path="/v1/payment_intents", **fault)
     with pytest.raises(OutcomeUnknown):
-        payments.confirm(payment_id, "pm_card_visa", confirm)
+        StripePayments(settings(providers, PROVIDER_TIMEOUT=1)).confirm(payment_id, "pm_card_visa", confirm)
     providers.heal()
     # The same question has one answer, whether the first one was heard or not.
     assert payments.confirm(payment_id, "pm_card_visa", confirm).state == SUCCEEDED

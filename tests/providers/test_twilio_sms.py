@@ -22,8 +22,8 @@ __all__ = ["_module_sandbox", "providers", "scripted"]
 SENDER = "+15005550006"
 
 
-def texter(base: str, token: str = SANDBOX_TWILIO_TOKEN, sender: str = SENDER, read: float = 8.0) -> TwilioTexter:
-    return TwilioTexter(SANDBOX_KEYS["twilio"], token, base, sender, connect=2.0, read=read)
+def texter(base: str, token: str = SANDBOX_TWILIO_TOKEN, sender: str = SENDER, read: float = 20.0) -> TwilioTexter:
+    return TwilioTexter(SANDBOX_KEYS["twilio"], token, base, sender, connect=5.0, read=read)
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_a_twilio_that_hangs_is_not_waited_for(providers: RunningSandbox) -> Non
         twilio.send(sms("+79994410009"))
     with pytest.raises(Unavailable):
         twilio.sent(sms("+79994410009"), 0)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize(("status", "done"), [(500, True), (503, True), (502, False), (504, False)])
@@ -221,7 +221,8 @@ def test_with_no_time_left_twilio_is_not_asked(scripted: ScriptedServer, waits: 
 
 def test_what_became_of_a_text_is_asked(twilio: TwilioTexter, providers: RunningSandbox) -> None:
     sent = twilio.send(sms("+79994410018"))
-    assert twilio.news(sent.sid) in (News(Progress.QUEUED), News(Progress.SENT))
+    # The sandbox delivers after two seconds, in which a busy machine may not have asked.
+    assert twilio.news(sent.sid) in [News(each) for each in (Progress.QUEUED, Progress.SENT, Progress.DELIVERED)]
     assert twilio.news("SM" + "0" * 32) is None
     providers.fault("twilio", error_rate=1, error_status=503)
     with pytest.raises(Unavailable):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,26 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
 ROOT = Path(__file__).resolve().parents[3]
-START_SECONDS = 60
+START_SECONDS = 90
 stripe.enable_telemetry = False
 
 
 class SandboxProcess:
-    """`python -m sandbox` on a free port with its file in `var_dir`; usable as a context manager."""
+    """`python -m sandbox` on a free port with its file in `var_dir`; usable as a context manager.
 
-    def __init__(self, var_dir: Path, port: int = 0, **environment: str) -> None:
+    constants: what is another number there than in the sandbox that anybody starts, by its module and name.
+    """
+
+    def __init__(
+        self, var_dir: Path, port: int = 0, constants: Mapping[str, float] | None = None, **environment: str
+    ) -> None:
         self.var_dir = var_dir
         settings = {"SANDBOX_PORT": str(port), "SANDBOX_HOST": "127.0.0.1", "VAR_DIR": str(var_dir)}
         # A shop that happens to run on this machine is not told what a test does.
         settings = {**settings, "WEBHOOK_URL": "http://127.0.0.1:9", **environment}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SANDBOX_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "sandbox"],
+            [sys.executable, *(["-c", _with(constants)] if constants else ["-m", "sandbox"])],
             cwd=ROOT,
             env={**kept, **settings},
             stdout=subprocess.PIPE,
@@ -43,7 +49,7 @@ class SandboxProcess:
         line = self._first_line()
         if not line.startswith("sandbox ready on "):
             self.kill()
-            _, errors = self.process.communicate(timeout=5)
+            _, errors = self.process.communicate(timeout=20)
             raise RuntimeError(f"the sandbox did not start: {line!r} {errors!r}")
         self.url = line.split()[-1]
 
@@ -57,7 +63,7 @@ class SandboxProcess:
     def port(self) -> int:
         return int(self.url.rsplit(":", 1)[1])
 
-    def terminate(self, within: float = 30.0) -> tuple[int, float]:
+    def terminate(self, within: float = 90.0) -> tuple[int, float]:
         """Sends SIGTERM; returns the exit status and the seconds it took."""
         started = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
@@ -66,7 +72,7 @@ class SandboxProcess:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=20)
 
     def __enter__(self) -> SandboxProcess:
         return self
@@ -77,6 +83,12 @@ class SandboxProcess:
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
+
+
+def _with(constants: Mapping[str, float]) -> str:
+    """A program that is the sandbox with other constants."""
+    lines = [f"import {name.rpartition('.')[0]}\n{name} = {value!r}" for name, value in constants.items()]
+    return "\n".join([*lines, "import runpy", "runpy.run_module('sandbox', run_name='__main__')"])
 
 
 class TimedSession(requests.Session):
@@ -94,7 +106,7 @@ class TimedSession(requests.Session):
 class Sdks:
     """The providers' SDKs, each with the sandbox's key, or with another one."""
 
-    def __init__(self, url: str, seconds: float = 20.0) -> None:
+    def __init__(self, url: str, seconds: float = 40.0) -> None:
         self.url = url
         self.seconds = seconds
         self.stripe = self.stripe_with("sk_sandbox")

@@ -25,6 +25,11 @@ INTENT: Any = {
 }  # fmt: skip
 
 
+# A drain whose end cannot be taken for a busy machine's slowness (seconds).
+DRAIN = 60.0
+LONG_DRAIN = {"sandbox.server.DRAIN_SECONDS": DRAIN}
+
+
 def test_a_kill_and_a_start_forget_nothing(tmp_path: Path) -> None:
     with SandboxProcess(tmp_path) as first:
         sdks = Sdks(first.url)
@@ -54,7 +59,7 @@ def test_a_kill_and_a_start_forget_nothing(tmp_path: Path) -> None:
             after.stripe.v1.payment_intents.confirm(open_intent.id, {"payment_method": card.id}).status == "succeeded"
         )
         assert label.label_url is not None
-        assert requests.get(label.label_url, timeout=10).content.startswith(b"%PDF")
+        assert requests.get(label.label_url, timeout=30).content.startswith(b"%PDF")
         assert after.twilio.messages(str(message.sid)).fetch().body == "or_1"
         told = after.get("/sandbox/ledger").json()
         assert told["charges"][0] == ledger["charges"][0]
@@ -108,7 +113,7 @@ def test_the_public_address_is_what_labels_begin_with(tmp_path: Path) -> None:
 
 
 def test_at_the_end_running_calls_are_answered_and_hanging_ones_let_go(tmp_path: Path) -> None:
-    with SandboxProcess(tmp_path) as process:
+    with SandboxProcess(tmp_path, constants=LONG_DRAIN) as process:
         sdks = Sdks(process.url)
         sdks.put("/sandbox/faults/stripe", json={"latency_ms": 600_000})
         sdks.put("/sandbox/faults/twilio", json={"hang_rate": 1})
@@ -127,7 +132,7 @@ def test_at_the_end_running_calls_are_answered_and_hanging_ones_let_go(tmp_path:
         threads = [threading.Thread(target=slow), threading.Thread(target=hanging)]
         for thread in threads:
             thread.start()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while sum(one["hits"] for one in sdks.get("/sandbox/faults").json().values()) < 2:
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -135,19 +140,19 @@ def test_at_the_end_running_calls_are_answered_and_hanging_ones_let_go(tmp_path:
         status, seconds = process.terminate()
 
         for thread in threads:
-            thread.join(timeout=10)
+            thread.join(timeout=60)
     assert status == 0
-    assert seconds < 5  # the drain's own end
+    assert seconds < DRAIN / 2
     assert outcomes == {"slow": 200, "hanging": "let go"}
 
 
 def test_a_client_that_keeps_its_connection_open_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    with SandboxProcess(tmp_path) as process:
+    with SandboxProcess(tmp_path, constants=LONG_DRAIN) as process:
         with requests.Session() as session:
-            assert session.get(f"{process.url}/sandbox/health", timeout=5).status_code == 200
+            assert session.get(f"{process.url}/sandbox/health", timeout=30).status_code == 200
             status, seconds = process.terminate()
         assert status == 0
-        assert seconds < 4  # less than the drain's end
+        assert seconds < DRAIN / 2
 
 
 def test_a_rate_older_than_seven_days_cannot_be_bought(tmp_path: Path) -> None:

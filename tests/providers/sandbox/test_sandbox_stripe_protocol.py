@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -109,18 +110,18 @@ def test_what_fails_validation_is_not_kept_under_the_key(sdks: Sdks) -> None:
 
 def test_a_key_in_use_is_a_409_and_free_again_afterwards(sdks: Sdks, fault: Callable[..., Any]) -> None:
     key = uuid.uuid4().hex
-    fault("stripe", latency_ms=3000, times=1)
+    fault("stripe", latency_ms=6000, times=1)
     answers: list[requests.Response] = []
     first = threading.Thread(target=lambda: answers.append(post(sdks, "/v1/products", key, name="Slow")))
     first.start()
     try:
         # The first call holds the key as soon as it has used up the one trouble.
-        for _ in range(100):
-            if sdks.get("/sandbox/faults/stripe").json()["hits"]:
-                break
+        deadline = time.monotonic() + 60
+        while not sdks.get("/sandbox/faults/stripe").json()["hits"]:
+            assert time.monotonic() < deadline
         second = post(sdks, "/v1/products", key, name="Slow")
     finally:
-        first.join(timeout=20)
+        first.join(timeout=60)
 
     assert second.status_code == 409
     assert second.json()["error"]["code"] == "idempotency_key_in_use"

@@ -28,9 +28,9 @@ def test_a_message_goes_from_queued_to_delivered(sdks: Sdks) -> None:
         "outbound-api",
     )
     assert message.date_created is not None
-    assert abs((datetime.now(timezone.utc) - message.date_created).total_seconds()) < 10
+    assert abs((datetime.now(timezone.utc) - message.date_created).total_seconds()) < 60
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (fetched := sdks.twilio.messages(message.sid).fetch()).status != "delivered":
         assert fetched.status in ("queued", "sent")
         assert time.monotonic() < deadline

@@ -80,7 +80,7 @@ class Gateway:
         return [one.json["type"] for one in self.of("stripe")]
 
 
-def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Wait until the condition holds; what it gives."""
     end = time.monotonic() + seconds
     while not (found := condition()):
@@ -218,8 +218,10 @@ def test_what_a_key_replays_is_told_once_and_what_is_undone_never(told: Sdks, ga
 def test_a_label_and_its_parcel_are_told_as_shippo_tells_them(told: Sdks, gateway: Gateway) -> None:
     label = buy(told, ship(told))
     told.post(f"/sandbox/tracks/{label.tracking_number}", json={"status": "TRANSIT"})
-    bought, moved = until(lambda: len(gateway.of("shippo")) == 2 and [one.json for one in gateway.of("shippo")])
-    assert (bought["event"], moved["event"]) == ("transaction_created", "track_updated")
+    until(lambda: len(gateway.of("shippo")) == 2)
+    told_of = {one.json["event"]: one.json for one in gateway.of("shippo")}  # in any order: both are on their way
+    assert sorted(told_of) == ["track_updated", "transaction_created"]
+    bought, moved = told_of["transaction_created"], told_of["track_updated"]
     assert components.Transaction.from_dict(bought["data"]).object_id == label.object_id
     assert bought["data"]["status"] == "SUCCESS"
     track = components.Track.from_dict(moved["data"])
@@ -237,12 +239,14 @@ def test_an_sms_is_told_to_whoever_asked_for_it(told: Sdks, gateway: Gateway) ->
     number = {"to": "+14155550123", "from_": "+15005550006"}
     told.twilio.messages.create(body="Quiet", **number)
     message = told.twilio.messages.create(body="Told", status_callback=CALLBACK, **number)
-    sent, delivered = until(lambda: len(gateway.of("twilio")) == 2 and gateway.of("twilio"))
+    arrivals = until(lambda: len(gateway.of("twilio")) == 2 and gateway.of("twilio"))
     validator = RequestValidator("sandbox")
-    for arrival, status in ((sent, "sent"), (delivered, "delivered")):
+    forms = [dict(parse_qsl(arrival.body.decode())) for arrival in arrivals]
+    # In their order only as long as the second is not due before the first is on its way.
+    assert sorted(form["MessageStatus"] for form in forms) == ["delivered", "sent"]
+    for arrival, form in zip(arrivals, forms, strict=True):
         assert arrival.headers["content-type"] == "application/x-www-form-urlencoded"
-        form = dict(parse_qsl(arrival.body.decode()))
-        assert (form["MessageSid"], form["MessageStatus"], form["To"]) == (message.sid, status, "+14155550123")
+        assert (form["MessageSid"], form["To"]) == (message.sid, "+14155550123")
         proof = arrival.headers["x-twilio-signature"]
         assert validator.validate(CALLBACK, form, proof)
         assert not validator.validate(CALLBACK, {**form, "MessageStatus": "failed"}, proof)
@@ -262,7 +266,7 @@ def test_mail_is_told_as_sendgrid_tells_it(told: Sdks, gateway: Gateway) -> None
     verifier = EventWebhook(public_key)
     until(lambda: sum(len(one.json) for one in gateway.of("sendgrid")) == 2)
     events = [event for one in gateway.of("sendgrid") for event in one.json]
-    assert [event["event"] for event in events] == ["processed", "delivered"]
+    assert sorted(event["event"] for event in events) == ["delivered", "processed"]
     for event in events:
         assert event["sg_message_id"].split(".")[0] == answer.headers["X-Message-Id"]
         assert (event["email"], event["message"]) == ("a@example.com", "m1")
@@ -272,7 +276,7 @@ def test_mail_is_told_as_sendgrid_tells_it(told: Sdks, gateway: Gateway) -> None
         proof, moment = one.headers[f"{prefix}signature"], one.headers[f"{prefix}timestamp"]
         assert verifier.verify_signature(one.body.decode(), proof, moment)
         assert not verifier.verify_signature(one.body.decode() + " ", proof, moment)
-        assert abs(int(moment) - time.time()) < 30
+        assert abs(int(moment) - time.time()) < 120
 
 
 # Bad roads
@@ -287,6 +291,7 @@ def test_all_twice_and_in_another_order(told: Sdks, gateway: Gateway) -> None:
     order = list(dict.fromkeys(event["data"]["object"]["id"] for event in arrived))
     assert sorted(order) == sorted(made)
     assert order != made
+    until(lambda: counts(told, "stripe")["waiting"] == 0)  # the last one is noted a moment after it has arrived
     assert counts(told, "stripe") == {
         **{"noted": 12, "lost": 0, "duplicated": 12, "sent": 24, "delivered": 24, "failed": 0, "given_up": 0},
         "waiting": 0,
@@ -307,7 +312,7 @@ def test_the_same_seed_loses_the_same_ones(told: Sdks, gateway: Gateway) -> None
     assert lost[0] == lost[1]
 
 
-def test_what_is_held_back_goes_when_it_is_told_to(told: Sdks, gateway: Gateway) -> None:
+def test_what_is_held_back_goes_when_it_is_told_to(told: Sdks, gateway: Gateway, tmp_path: Path) -> None:
     switch(told, "stripe", delay_ms=3_600_000)
     told.stripe.v1.products.create({"name": "Held"})
     time.sleep(0.3)
@@ -316,10 +321,14 @@ def test_what_is_held_back_goes_when_it_is_told_to(told: Sdks, gateway: Gateway)
     flushed = told.post("/sandbox/webhooks/stripe/flush").json()
     assert (flushed["flushed"], flushed["counts"]["delivered"]) == (1, 1)
     assert [one.json["data"]["object"]["name"] for one in gateway.of("stripe")] == ["Held"]
-    told.twilio.messages.create(body="x", to="+14155550123", from_="+15005550006", status_callback=CALLBACK)
-    assert told.post("/sandbox/webhooks/twilio/flush").json()["flushed"] == 0
-    time.sleep(0.2)
-    assert gateway.of("twilio") == [], "what has not happened is not told"
+    late = dict.fromkeys(("sandbox.happenings.SENT_AFTER", "sandbox.happenings.DELIVERED_AFTER"), 600.0)
+    with SandboxProcess(tmp_path, constants=late, WEBHOOK_URL=gateway.url) as slow:
+        sdks = Sdks(slow.url)
+        sdks.twilio.messages.create(body="x", to="+14155550123", from_="+15005550006", status_callback=CALLBACK)
+        assert counts(sdks, "twilio")["waiting"] == 2
+        assert sdks.post("/sandbox/webhooks/twilio/flush").json()["flushed"] == 0
+        time.sleep(0.2)
+        assert gateway.of("twilio") == [], "what has not happened is not told"
 
 
 def test_switched_off_nothing_is_told_not_even_later(told: Sdks, gateway: Gateway) -> None:
@@ -335,7 +344,7 @@ def test_switched_off_nothing_is_told_not_even_later(told: Sdks, gateway: Gatewa
 def test_what_is_not_taken_is_sent_again_signed_anew(told: Sdks, gateway: Gateway) -> None:
     gateway.answers += [503, 302]
     told.stripe.v1.products.create({"name": "Patient"})
-    arrived = until(lambda: len(gateway.of("stripe")) == 3 and gateway.of("stripe"), 15)
+    arrived = until(lambda: len(gateway.of("stripe")) == 3 and gateway.of("stripe"))
     assert len({one.body for one in arrived}) == 1
     for one in arrived:
         stripe.WebhookSignature.verify_header(one.body, one.headers["stripe-signature"], STRIPE_SECRET, 300)
@@ -392,10 +401,10 @@ def test_what_nobody_took_survives_a_kill_and_arrives_when_somebody_listens(tmp_
         key = json.loads(sdks.sendgrid.client.user.webhooks.event.settings.signed.get().body)
         with pytest.raises(requests.ReadTimeout):  # it waits for each to be tried
             requests.post(f"{process.url}/sandbox/webhooks/stripe/flush", timeout=0.2)  # now all are due at once
-        until(lambda: counts(sdks, "stripe")["failed"] >= 8)
-        time.sleep(1.0)
         # All that were under way together, then one after the other, soon at first.
-        assert 9 <= counts(sdks, "stripe")["failed"] <= 12
+        until(lambda: counts(sdks, "stripe")["failed"] >= 9)
+        time.sleep(1.0)
+        assert counts(sdks, "stripe")["failed"] <= 12  # the next one is tried twelve seconds after the first
         process.kill()
     listening = Gateway(port)
     try:
@@ -419,10 +428,11 @@ def test_a_gateway_that_comes_back_is_found(tmp_path: Path) -> None:
         try:
             sdks.stripe.v1.products.create({"name": "Late"})
             until(lambda: {one.json["data"]["object"]["name"] for one in listening.of("stripe")} == {"Early", "Late"})
+            until(lambda: counts(sdks, "stripe")["delivered"] == 2)
         finally:
             listening.close()
         process.process.terminate()
-        _, said = process.process.communicate(timeout=10)
+        _, said = process.process.communicate(timeout=30)
         assert said.count("nobody takes webhooks") == 1
         assert said.count("taken again") == 1
 
