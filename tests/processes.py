@@ -40,7 +40,7 @@ def killed_at(setup: str, programs: Mapping[str, str], folder: Path) -> None:
         (place / point.replace(":", "-")).touch()
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-W", "ignore", "-c", _FORKS, setup, str(folder), json.dumps(dict(programs))]
-    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=90)
+    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=200)
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout) == dict.fromkeys(programs, -signal.SIGKILL), ran.stderr
 

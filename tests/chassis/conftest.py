@@ -27,7 +27,7 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def client(uri: str) -> Iterator[RpcClient]:
     """A client on threads, connected."""
     with_threads = RpcClient(uri, name="chassis tests").start()
-    assert with_threads.link.wait(10)
+    assert with_threads.link.wait(30)
     yield with_threads
     with_threads.stop()
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from chassis import deadline
 from chassis.entrypoint import rpc
 from chassis.service_rpc import ServiceRpc
 from contracts.errors import ShopError
+
+if "STUB_MARGIN" in os.environ:
+    deadline.MARGIN = float(os.environ["STUB_MARGIN"])
 
 
 class Front:

@@ -23,10 +23,11 @@ from contracts.errors import ShopError
 
 ROOT = Path(__file__).parents[2]
 NAMEKO = Path(sys.executable).parent / "nameko"
-START_WAIT = 60.0  # seconds; two on an idle machine
+START_WAIT = 120.0  # seconds; two on an idle machine
+PATIENCE = 60.0  # seconds, for whatever comes at once on an idle machine
 
 
-def until(condition: Callable[[], Any], timeout: float = 20.0, what: str = "the condition") -> Any:
+def until(condition: Callable[[], Any], timeout: float = PATIENCE, what: str = "the condition") -> Any:
     """What `condition` gives as soon as it is true; fails after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
@@ -50,7 +51,7 @@ def connect(uri: str) -> amqp.Connection:
         userid=parts["userid"] or "guest",
         password=parts["password"] or "guest",
         virtual_host=parts["virtual_host"] or "/",
-        connect_timeout=5,
+        connect_timeout=20,
     )
 
 
@@ -117,7 +118,7 @@ class Service:
         def answers() -> bool:
             assert self.alive, self._tail()
             try:
-                client.call(self.name, "echo", timeout=1.0)
+                client.call(self.name, "echo", timeout=5.0)
             except ShopError:
                 return False
             return True
@@ -135,7 +136,7 @@ class Service:
         assert self.process is not None
         self.process.send_signal(number)
 
-    def wait(self, timeout: float = 20.0) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         """Wait for the end; the exit status."""
         assert self.process is not None
         return self.process.wait(timeout)

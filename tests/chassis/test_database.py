@@ -80,10 +80,8 @@ def test_writers_that_read_first_do_not_lose_each_other(counter: Database) -> No
 def test_a_reader_does_not_wait_for_a_writer(counter: Database) -> None:
     with counter.write() as connection:
         connection.execute(text("UPDATE counter SET number = 7"))
-        began = time.monotonic()
-        with ThreadPoolExecutor(1) as pool:
-            assert pool.submit(number, counter).result(timeout=5) == 0
-        assert time.monotonic() - began < 4
+        with ThreadPoolExecutor(1) as pool:  # one that waited would wait in vain, and be told so
+            assert pool.submit(number, counter).result(timeout=60) == 0
     assert number(counter) == 7
 
 
@@ -99,7 +97,7 @@ def test_a_lock_that_is_held_too_long_is_told_as_unavailable(
             began = time.monotonic()
             with pytest.raises(Unavailable) as busy, second.write() as other:
                 other.execute(text("UPDATE counter SET number = 2"))
-            assert time.monotonic() - began < 4
+            assert time.monotonic() - began < 20  # the databases of these tests wait for half a minute
             assert busy.value.facts == {"retry_after": 1}
         with second.write() as other:
             other.execute(text("UPDATE counter SET number = number + 1"))
@@ -109,7 +107,7 @@ def test_a_lock_that_is_held_too_long_is_told_as_unavailable(
 
 
 def test_who_loses_the_race_to_insert_goes_by_the_others_row(counter: Database) -> None:
-    together = threading.Barrier(6, timeout=10)
+    together = threading.Barrier(6, timeout=30)
 
     @once_more
     def mine(who: int) -> int:
@@ -227,8 +225,9 @@ def test_a_database_in_memory_is_one_for_all_threads() -> None:
         assert found.in_memory
         migrate(found)
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(found.ping).result(timeout=5)
-            assert "orders" in pool.submit(lambda: sqlalchemy.inspect(found.engine).get_table_names()).result(timeout=5)
+            pool.submit(found.ping).result(timeout=60)
+            tables = pool.submit(lambda: sqlalchemy.inspect(found.engine).get_table_names())
+            assert "orders" in tables.result(timeout=60)
     finally:
         found.dispose()
 
@@ -256,7 +255,7 @@ def test_a_server_that_is_away_is_told_as_unavailable_without_its_password() -> 
         began = time.monotonic()
         with pytest.raises(Unavailable) as unavailable:
             away.ping()
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 30
     assert unavailable.value.facts == {"retry_after": 1}
     assert "hush" not in str(unavailable.value)
     assert "hush" not in repr(away.url)
@@ -269,11 +268,11 @@ import contextlib, sys, time
 from chassis import green_postgresql
 from chassis.database import Database, url_for
 from contracts.errors import Unavailable
-green_postgresql.CONNECT_SECONDS, green_postgresql.ANSWER_SECONDS = 1.0, 2.0
+green_postgresql.CONNECT_SECONDS, green_postgresql.ANSWER_SECONDS = map(float, sys.argv[2:])
 database = Database(url_for("cart", sys.argv[1], "unused"), "cart")
 for line in sys.stdin:
     began = time.monotonic()
-    end = eventlet.Timeout(15)
+    end = eventlet.Timeout(40)
     try:
         database.ping()
         said = "answered"
@@ -287,10 +286,14 @@ for line in sys.stdin:
 
 
 @contextlib.contextmanager
-def pinging(url: str) -> Iterator[Callable[[], tuple[str, float]]]:
-    """A process that waits among greenlets, as the services do: what comes of asking the database, and how soon."""
+def pinging(url: str, connect: float, answer: float) -> Iterator[Callable[[], tuple[str, float]]]:
+    """A process that waits among greenlets, as the services do: what comes of asking the database, and how soon.
+
+    Args:
+        connect, answer: for how long it waits (seconds).
+    """
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", WITH_GREENLETS, url],
+        [sys.executable, "-W", "ignore", "-c", WITH_GREENLETS, url, str(connect), str(answer)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -316,10 +319,10 @@ def pinging(url: str) -> Iterator[Callable[[], tuple[str, float]]]:
 def test_a_server_that_never_says_a_word_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://shop:x@127.0.0.1:{silent.getsockname()[1]}/shop"
-        with pinging(url) as ping:
+        with pinging(url, connect=1.0, answer=60.0) as ping:
             said, took = ping()
     assert said == "unavailable"
-    assert 0.9 < took < 5
+    assert 0.9 < took < 30
 
 
 def test_a_server_that_falls_silent_on_an_open_connection_is_given_up_and_found_again(postgresql: str) -> None:
@@ -327,20 +330,23 @@ def test_a_server_that_falls_silent_on_an_open_connection_is_given_up_and_found_
     there = f"{url.query['host']}/.s.PGSQL.{url.query.get('port', 5432)}"
     with FallsSilent(there) as between:
         through = url.set(drivername="postgresql", host="127.0.0.1", port=between.port, query={})
-        with pinging(through.render_as_string(hide_password=False)) as ping:
+        # A server that is well has the time to say so, however busy the machine is.
+        with pinging(through.render_as_string(hide_password=False), connect=6.0, answer=3.0) as ping:
             assert ping()[0] == "answered"
             between.silent = True
             said, took = ping()
             assert said == "unavailable"
-            assert 0.9 < took < 8
+            assert 0.9 < took < 30
             between.silent = False
             assert ping()[0] == "answered"
 
 
 def test_a_transaction_that_has_gone_quiet_lets_the_others_on(postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chassis_database, "POSTGRES_IDLE_MS", 300)
+    url = url_for("cart", postgresql, "unused")
     lock = text("SELECT pg_advisory_xact_lock(41)")
-    quiet, other = (Database(url_for("cart", postgresql, "unused"), "cart") for _ in range(2))
+    other = Database(url, "cart")
+    monkeypatch.setattr(chassis_database, "POSTGRES_IDLE_MS", 1500)  # before which a busy machine takes the lock
+    quiet = Database(url, "cart")
     freed = []
 
     def quiet_for_too_long() -> None:

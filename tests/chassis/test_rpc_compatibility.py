@@ -18,7 +18,7 @@ Stubs = dict[str, Service]
 
 
 def test_namekos_own_client_calls_our_service(uri: str, stubs: Stubs) -> None:
-    with ClusterRpcProxy({"AMQP_URI": uri}, timeout=10) as cluster:
+    with ClusterRpcProxy({"AMQP_URI": uri}, timeout=60) as cluster:
         echo = cluster[stubs["echo"].name]
         assert echo.echo(1, two="zwei") == {"args": [1], "kwargs": {"two": "zwei"}}
         with pytest.raises(Refused) as refused:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import struct
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +22,8 @@ from tests.chassis.running import Service, connect, unique, until
 
 Start = Callable[..., Service]
 
+WAIT = 200.0  # seconds for an answer; on the way to it a service is started again, some times over
+
 
 def parked(service: Service) -> list[amqp.Message]:
     """What is parked; it stays."""
@@ -39,6 +40,11 @@ def waiting(service: Service, queue: str) -> int:
         return int(connection.channel().queue_declare(queue, passive=True).message_count)
 
 
+def began(service: Service, what: str) -> int:
+    """How many requests were begun of those whose notes begin so."""
+    return sum(note.startswith(f"began {what}") for note in service.notes)
+
+
 def again(service: Service) -> None:
     """It died; somebody starts it again."""
     service.wait()
@@ -49,16 +55,16 @@ def test_a_request_that_kills_is_parked_and_its_neighbours_are_served(client: Rp
     service = start("echo_service").answering(client)
     with ThreadPoolExecutor(5) as pool:
         beside = [
-            pool.submit(client.call, service.name, "sleep", [0.4, f"beside {turn}"], None, 60) for turn in range(4)
+            pool.submit(client.call, service.name, "sleep", [1.0, f"beside {turn}"], None, WAIT) for turn in range(4)
         ]
-        until(lambda: len(service.notes) == 4)
+        until(lambda: began(service, "beside") == 4)
         context = {"request_id": "poison-1"}
-        poison = pool.submit(client.call, service.name, "die", ["dying"], None, 60, context)
+        poison = pool.submit(client.call, service.name, "die", ["dying"], None, WAIT, context)
         for _ in range(MOST + 1):
             again(service)
         with pytest.raises(OutcomeUnknown) as told:
-            poison.result(timeout=60)
-        assert [each.result(timeout=60) for each in beside] == [f"beside {turn}" for turn in range(4)]
+            poison.result(timeout=WAIT)
+        assert [each.result(timeout=WAIT) for each in beside] == [f"beside {turn}" for turn in range(4)]
     assert told.value.facts == {"retry_after": 5, "parked": True}
     assert service.notes.count("began dying") == MOST + 1
     assert client.call(service.name, "one", [1]) == 1
@@ -77,17 +83,14 @@ def test_a_request_that_kills_is_parked_and_its_neighbours_are_served(client: Rp
 def test_one_death_of_its_server_is_nothing_against_a_request(client: RpcClient, start: Start) -> None:
     service = start("echo_service").answering(client)
     with ThreadPoolExecutor(30) as pool:
-        asked = [pool.submit(client.call, service.name, "sleep", [0.5, f"{turn}"], None, 60) for turn in range(20)]
-        until(lambda: len(service.notes) == 20)
+        asked = [pool.submit(client.call, service.name, "hold", timeout=WAIT) for _ in range(20)]
+        until(lambda: began(service, "hold") == 20)
         service.signal(signal.SIGKILL)
         again(service)
-        began = None
-        for each in asked:
-            each.result(timeout=60)
-            began = began or time.monotonic()
-        # All at once, as the first time: one after the other they would take ten seconds.
-        assert began is not None
-        assert time.monotonic() - began < 4
+        until(lambda: began(service, "hold") == 40)  # all at once, as the first time
+        assert service.notes.count("ended hold") == 0
+        Path(f"{service.notes_file}.go").touch()
+        assert {each.result(timeout=WAIT) for each in asked} == {"held"}
     assert parked(service) == []
 
 
@@ -219,17 +222,17 @@ def test_a_slow_verb_takes_its_places_only_and_the_quick_ones_are_not_held_up(cl
     service = start("echo_service").answering(client)
     most = 2
     with ThreadPoolExecutor(120) as pool:
-        asked = [pool.submit(client.call, service.name, "slow", timeout=60) for _ in range(100)]
+        asked = [pool.submit(client.call, service.name, "slow", timeout=100) for _ in range(100)]
         try:
             until(
-                lambda: sum(each.done() for each in asked) == 100 - most - LINE, what="refusal of whoever is too many"
+                lambda: sum(each.done() for each in asked) >= 100 - most - LINE, what="refusal of whoever is too many"
             )
             for turn in range(50):
-                assert client.call(service.name, "one", [turn], timeout=2.0) == turn
-            until(lambda: sum(each.done() for each in asked) == 100 - most, what="the end of patience")
+                assert client.call(service.name, "one", [turn], timeout=10.0) == turn
+            until(lambda: sum(each.done() for each in asked) >= 100 - most, what="the end of patience")
         finally:
             Path(f"{service.notes_file}.go").touch()
-        failures = [error for each in asked if (error := each.exception(timeout=30))]
+        failures = [error for each in asked if (error := each.exception(timeout=60))]
     assert {type(error) for error in failures} == {Unavailable}
     assert len({error.facts["retry_after"] for error in failures}) > 1  # type: ignore[attr-defined]
     assert service.notes.count("began hold") == most

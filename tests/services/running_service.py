@@ -14,7 +14,7 @@ from chassis.rpc_client import RpcClient
 from contracts.errors import ShopError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-START_SECONDS = 40.0
+START_SECONDS = 120.0
 PROVIDER_KEYS = ("STRIPE_API_KEY", "SHIPPO_API_KEY", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "SENDGRID_API_KEY")
 
 
@@ -36,7 +36,7 @@ class RunningService:
         inherited = {key: value for key, value in os.environ.items() if key not in PROVIDER_KEYS}
         self._env = {**inherited, "VAR_DIR": str(place), "PYTHONPATH": str(ROOT), **settings}
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._run([sys.executable, "-m", "chassis.migrate", name]).wait(timeout=60)
+        self._run([sys.executable, "-m", "chassis.migrate", name]).wait(timeout=120)
         for _ in range(copies):
             self.start()
         self.client = RpcClient(settings["AMQP_URI"], name="tests").start()
@@ -47,7 +47,7 @@ class RunningService:
         """What it has logged."""
         return self._log.read_text(errors="replace")
 
-    def call(self, method: str, *args: Any, timeout: float = 20.0) -> Any:
+    def call(self, method: str, *args: Any, timeout: float = 60.0) -> Any:
         """Ask the service; raises as `RpcClient.call` does."""
         return self.client.call(self.name, method, args, timeout=timeout)
 
@@ -62,7 +62,7 @@ class RunningService:
         """`kill -9` every copy."""
         for process in self._processes:
             process.kill()
-            process.wait(timeout=10)
+            process.wait(timeout=20)
         self._processes.clear()
 
     def stop(self) -> None:
@@ -82,7 +82,7 @@ class RunningService:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                self.call("health", timeout=2.0)
+                self.call("health", timeout=5.0)
                 return
             except ShopError:
                 assert all(process.poll() is None for process in self._processes), self.log[-3000:]

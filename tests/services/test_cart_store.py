@@ -63,7 +63,7 @@ def at_once(number: int, work: Callable[[int], Any]) -> list[Any]:
     ready = threading.Barrier(number)
 
     def run(index: int) -> None:
-        ready.wait(10)
+        ready.wait(30)
         try:
             results[index] = work(index)
         except Exception as error:
@@ -73,7 +73,7 @@ def at_once(number: int, work: Callable[[int], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert not any(thread.is_alive() for thread in threads)
     return results
 

@@ -23,7 +23,7 @@ BONE: dict[str, Any] = {
     "price": 50,
     "inventory": {"type": "finite", "quantity": 5},
 }
-PATIENCE = 40.0
+PATIENCE = 90.0
 
 
 class Starting(RunningService):

@@ -18,6 +18,7 @@ from products import tables
 from products.stock import Filling, Inventory, lines
 from products.stock_store import FILLINGS_KEPT
 from products.store import ProductStore
+from tests.databases import wait_longer
 from tests.services.kept_products import fill, product, store
 
 __all__ = ["store"]
@@ -176,11 +177,11 @@ def race(workers: int, run: Callable[[int], bool]) -> int:
     gate = threading.Barrier(workers)
 
     def one(number: int) -> bool:
-        gate.wait(30)
+        gate.wait(60)
         return run(number)
 
     with ThreadPoolExecutor(workers) as pool:
-        return sum(pool.map(one, range(workers), timeout=60))
+        return sum(pool.map(one, range(workers), timeout=120))
 
 
 def tried(run: Callable[[], None]) -> bool:
@@ -227,6 +228,7 @@ def test_reserve_and_release_of_one_key_at_once_leave_nothing_taken(store: Produ
 
 def buy(url: str, buyers: int, name: str, go: Any, results: Any) -> None:
     """A copy of the service: `buyers` buyers in threads."""
+    wait_longer()
     database = Database(url, "products")
     store = ProductStore(database)
     go.wait(60)
@@ -244,7 +246,7 @@ def test_a_hundred_buyers_in_four_processes(store: ProductStore) -> None:
     for copy in copies:
         copy.start()
     go.set()
-    sold = Counter(dict(results.get(timeout=60) for _ in copies))
+    sold = Counter(dict(results.get(timeout=200) for _ in copies))
     for copy in copies:
         copy.join(30)
         assert copy.exitcode == 0

@@ -6,16 +6,21 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 from chassis.database import Database, url_for
 from chassis.migrate import migrate
 from chassis.settings import SANDBOX_KEYS
+from contracts.errors import OutcomeUnknown, Unavailable
 from shipping.label import LabelDesk
 from shipping.shipment import Shipment
 from shipping.shippo_carriers import ShippoCarriers
 from shipping.store import ShippingStore
+from shipping.tables import labels
 from shipping.void import VoidDesk
 from tests.processes import killed_at
 from tests.providers.test_shippo_carriers import CHLOE, PARCEL, SHOP
@@ -24,8 +29,8 @@ from tests.running_sandbox import RunningSandbox, _module_sandbox, providers
 __all__ = ["_module_sandbox", "providers"]
 
 # A copy has gone when it was not seen for four seconds; a request of its may be under way for `ANSWER` seconds, counted
-# from its beginning; and a busy machine needs a moment.
-ANSWER, TAKEN_OVER = 3.0, 9.0
+# from its beginning; and a busy machine needs its time.
+ANSWER, TAKEN_OVER = 6.0, 60.0
 SETUP = "from tests.services.test_shipping_killed import Copy"
 
 
@@ -63,17 +68,18 @@ def test_what_was_killed_in_the_middle_is_taken_over_by_two_and_done_once(
             copies[0].buy(shipments[point])
     copy = f"Copy({database_url!r}, {providers.url!r})"
     killed_at(SETUP, {point: f"{copy}.{methods[point]}({shipments[point]!r})" for point in methods}, tmp_path)
+    outlast(copies[0].database, labels)
     began = time.monotonic()
     answers: dict[str, list[dict[str, Any]]] = {point: [] for point in methods}
 
     def take_over(copy: Copy, point: str) -> None:
-        answers[point].append(getattr(copy, methods[point])(shipments[point]))
+        answers[point].append(repeated(lambda: getattr(copy, methods[point])(shipments[point])))
 
     takers = [threading.Thread(target=take_over, args=(copy, point)) for copy in copies for point in methods]
     for taker in takers:
         taker.start()
     for taker in takers:
-        taker.join(timeout=30)
+        taker.join(timeout=2 * TAKEN_OVER)
     assert time.monotonic() - began < TAKEN_OVER
     for point, method in methods.items():
         (label,) = providers.ledger(order_id=orders[point])["labels"]
@@ -84,6 +90,24 @@ def test_what_was_killed_in_the_middle_is_taken_over_by_two_and_done_once(
             assert label["status"] in ("REFUNDED", "REFUNDPENDING")
             assert {answer["status"] for answer in answers[point]} <= {"refunded", "pending"}
             assert len(answers[point]) == 2
+
+
+def outlast(database: Database, table: sa.Table) -> None:
+    """Have every claim hold an hour longer: it can be taken over only because its holder has gone."""
+    with database.write() as connection:
+        connection.execute(sa.update(table).values(claimed_until=table.c.claimed_until + 3600.0))
+
+
+def repeated(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The answer; whoever is told to come back later does."""
+    end = time.monotonic() + TAKEN_OVER
+    while True:
+        try:
+            return ask()
+        except (Unavailable, OutcomeUnknown):
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
 
 
 def quoted(copy: Copy, order_id: str) -> str:
