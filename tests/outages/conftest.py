@@ -12,12 +12,14 @@ from tests.journeys.shop import Storefront
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    env = {"AMQP_URI": None, "GATEWAY_WORKERS": "2", "RPC_TIMEOUT": "4", "PROVIDER_TIMEOUT": "2"}
+    # Short enough to be waited for, and long enough for a busy machine; a payment may meet a service that starts.
+    times = {"RPC_TIMEOUT": "8", "PROVIDER_TIMEOUT": "7", "PAY_TIMEOUT": "38"}
+    env = {"AMQP_URI": None, "GATEWAY_WORKERS": "2", **times}
     with Shop.on_free_ports(tmp_path_factory.mktemp("outages") / "var", env=env) as shop:
         yield shop
 
 
 @pytest.fixture
 def shop(running: Shop) -> Storefront:
-    running.wait_ready(60)
+    running.wait_ready()
     return Storefront(running.url, running.sandbox_url)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from typing import Any
 
@@ -12,7 +11,7 @@ import requests
 from launcher.shop import Shop
 from tests.journeys.shop import BONE, HOME, Shopper, Storefront, eventually
 from tests.outages.test_parts_away import down
-from tests.outages.test_providers_in_trouble import trouble
+from tests.outages.test_providers_in_trouble import hits, trouble
 
 NOWHERE = {"line1": "1 Nowhere", "city": "Nowhere", "state": "CA", "country": "US", "postal_code": "00000"}
 
@@ -81,7 +80,7 @@ def test_answers_of_every_kind_are_given_again_also_after_every_service_was_kill
 
     for service in ("products", "cart", "shipping", "notifications"):
         running.kill(service)
-    running.wait_ready(60)
+    running.wait_ready()
     for who, path, body, key, first in asked:
         assert given_again(post(who, path, body, key), first), path
     wrong = post(shopper, "/api/cart/paid/", {**payment, "order_id": "or_other"}, key)
@@ -102,7 +101,7 @@ def test_a_service_that_is_away_uses_no_key_up(running: Shop, shop: Storefront) 
         away = post(shopper, path, {"quality": 5}, key)
         assert away.status_code in (503, 504)
         assert away.headers["Retry-After"]
-    running.wait_ready(60)
+    running.wait_ready()
     first = eventually(lambda: got if (got := post(shopper, path, {"quality": 5}, key)).status_code == 200 else None)
     assert "Idempotent-Replayed" not in first.headers
     assert given_again(post(shopper, path, {"quality": 5}, key), first)
@@ -113,15 +112,15 @@ def test_the_same_payment_twice_at_once_is_one_and_the_second_is_told_to_come_ba
     shopper, key = shop.shopper(), uuid.uuid4().hex
     order = shopper.order(shop.product()["id"])
     got: list[requests.Response] = []
-    with trouble(shop, "stripe", latency_ms=900):
+    with trouble(shop, "stripe", latency_ms=2000):
         first = threading.Thread(target=lambda: got.append(pay(shopper, order, key)))
         first.start()
-        time.sleep(0.5)
+        eventually(lambda: hits(shop, "stripe"))
         early = pay(shopper, order, key)
         assert (early.status_code, early.headers.get("Retry-After")) == (409, "1"), early.text
         assert early.json()["type"] == "urn:shop:problem:idempotency-key-in-progress"
         assert pay(shopper, order, key, "tok_mastercard").status_code == 422
-        first.join(30)
+        first.join(60)
     assert got[0].status_code == 200, got[0].text
     assert given_again(pay(shopper, order, key), got[0])
     assert len(shop.charged(order["id"])) == 1
@@ -134,12 +133,12 @@ def test_a_payment_whose_service_is_killed_is_answered_by_the_next_and_then_agai
     shopper, key = shop.shopper(), uuid.uuid4().hex
     order = shopper.order(shop.product()["id"])
     got: list[requests.Response] = []
-    with trouble(shop, "stripe", latency_ms=900):
+    with trouble(shop, "stripe", latency_ms=2000):
         first = threading.Thread(target=lambda: got.append(pay(shopper, order, key)))
         first.start()
-        time.sleep(1.2)
+        eventually(lambda: hits(shop, "stripe"))
         running.kill("cart")
-    first.join(40)
+    first.join(60)
     [answer] = got
     assert answer.status_code == 200, answer.text
     assert answer.json()["status"] == "paid"

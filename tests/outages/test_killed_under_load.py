@@ -55,11 +55,11 @@ def test_what_is_repeated_while_broker_and_cart_are_killed_is_done_once(running:
     try:
         for part in ("cart", "rabbitmq", "cart"):
             before = [buyer.bought for buyer in buyers]
-            eventually(lambda before=before: all(b.bought > n + 2 for b, n in zip(buyers, before, strict=True)), 60)
+            eventually(lambda before=before: all(b.bought > n + 2 for b, n in zip(buyers, before, strict=True)), 90)
             pids = running.pids(part)
             running.kill(part)
-            eventually(lambda part=part, pids=pids: running.pids(part) not in ([], pids), 60)
-        eventually(lambda: ready(shop).status_code == 200, 60)
+            eventually(lambda part=part, pids=pids: running.pids(part) not in ([], pids), 90)
+        eventually(lambda: ready(shop).status_code == 200, 90)
     finally:
         over.set()
         for buyer in buyers:
