@@ -83,7 +83,7 @@ def _begun(mine: Counted, quick: bool) -> Iterator[Counted]:
 
 def test_what_arrives_is_read_after_one_turn_and_done_before_the_next() -> None:
     said: list[str] = []
-    shared = Turns()
+    shared = Turns(most=10.0)
     here, there = socket.socketpair()
     ready = eventlet.event.Event()
 
@@ -148,7 +148,7 @@ def test_a_turn_that_is_given_up_is_the_next_ones() -> None:
     for each in gone:
         each.kill()
     shared.quick = 0
-    with eventlet.Timeout(5):
+    with eventlet.Timeout(9):  # sooner than it would go by itself
         left.wait()
 
 
@@ -224,18 +224,18 @@ def test_a_quick_call_is_answered_between_those_that_a_slow_back_has_held_up(
     client: RpcClient, start: Callable[..., Service]
 ) -> None:
     back = start("echo_service").answering(client)
-    service = start("turns_service", STUB_BACK=back.name).answering(client)
+    service = start("turns_service", STUB_BACK=back.name, RPC_TIMEOUT="18").answering(client)
     slow = [
         threading.Thread(target=client.call, args=(service.name, "slow"), kwargs={"timeout": 60}, daemon=True)
         for _ in range(12)
     ]
     for each in slow:
         each.start()
-    until(lambda: back.notes.count("began hold") == 12, 30, "all of them waiting")
+    until(lambda: back.notes.count("began hold") == 12, what="all of them waiting")
     Path(f"{back.notes_file}.go").touch()
-    until(lambda: service.notes.count("slow") >= 2, 30, "two of them at work")
+    until(lambda: service.notes.count("slow") >= 2, what="two of them at work")
     client.call(service.name, "echo", timeout=30)
-    # They are at work for five seconds in all, one after the other; without turns it comes after every one of them.
+    # They are at work for ten seconds in all, one after the other; without turns it comes after every one of them.
     assert service.notes.count("slow") < 12
     for each in slow:
         each.join(60)
@@ -255,7 +255,7 @@ def test_a_service_counts_its_quick_ones_however_they_end(client: RpcClient, sta
     assert client.call(service.name, "placed") == [0, False]
     waiting = threading.Thread(target=client.call, args=(service.name, "ask", ["hold"]), kwargs={"timeout": 60})
     waiting.start()
-    until(lambda: "began hold" in back.notes, 30, "a quick one that waits for another service")
+    until(lambda: "began hold" in back.notes, what="a quick one that waits for another service")
     assert client.call(service.name, "placed") == [0, False]
     Path(f"{back.notes_file}.go").touch()
     waiting.join(60)

@@ -31,7 +31,7 @@ class Turning:
     def slow(self) -> None:
         """Wait until the test says go, then work."""
         self.back.hold()
-        work(0.4)
+        work(0.8)
         note("slow")
 
     @rpc(expected_exceptions=ShopError)
