@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import kombu
@@ -33,8 +33,13 @@ class Broker:
     programs: list[Program] = field(default_factory=list)
 
 
-def choose(runtime: RuntimeDir, gateway_port: int, given: str | None, say: Callable[[str], None]) -> Broker:
-    """Find or install a broker for one copy; a private one is described, not started. Raises Problem without any."""
+def choose(
+    runtime: RuntimeDir, gateway_port: int, given: str | None, say: Callable[[str], None], avoid: Iterable[int] = ()
+) -> Broker:
+    """Find or install a broker for one copy; a private one, on no port of `avoid`, is described, not started.
+
+    Raises Problem without any.
+    """
     if given:
         reason = refusal(given)
         if reason:
@@ -42,7 +47,7 @@ def choose(runtime: RuntimeDir, gateway_port: int, given: str | None, say: Calla
             raise Problem(f"The broker of AMQP_URI at {host}:{port} cannot be used: {reason}.")
         return Broker(given)
     ensure_server(say)
-    ports = rabbitmq.NodePorts.choose(gateway_port)
+    ports = rabbitmq.NodePorts.choose(gateway_port, avoid)
     server = rabbitmq.installed()
     if server:
         programs = rabbitmq.programs(runtime, ports, server)

@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,11 +34,13 @@ class NodePorts:
     names: int
 
     @classmethod
-    def choose(cls, gateway_port: int) -> NodePorts:
-        """GATEWAY_PORT + 20000, + 21000 and + 22000; a free one for each that is taken or too high."""
-        amqp = preferred_or_free(gateway_port + 20000)
-        distribution = preferred_or_free(gateway_port + 21000, avoid={amqp})
-        return cls(amqp, distribution, preferred_or_free(gateway_port + 22000, avoid={amqp, distribution}))
+    def choose(cls, gateway_port: int, avoid: Iterable[int] = ()) -> NodePorts:
+        """GATEWAY_PORT + 20000, + 21000 and + 22000; a free one for each that is taken or too high, and none of
+        `avoid`, on which the rest of the copy is about to listen."""
+        taken = [*avoid]
+        for offset in (20000, 21000, 22000):
+            taken.append(preferred_or_free(gateway_port + offset, avoid=taken))
+        return cls(*taken[-3:])
 
 
 def installed() -> Path | None:

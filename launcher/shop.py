@@ -134,7 +134,8 @@ class Shop:
             self.supervisor = Supervisor(self.runtime)
             try:
                 self._check_ports()
-                chosen = broker.choose(self.runtime, self.place.gateway_port, self.place.amqp_uri, say)
+                own = (self.place.gateway_port, self.place.sandbox_port)
+                chosen = broker.choose(self.runtime, self.place.gateway_port, self.place.amqp_uri, say, own)
                 self._start(chosen, progress or readiness.Progress())
             except BaseException:
                 self._stop()

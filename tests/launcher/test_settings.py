@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher import ports, programs, readiness, supervision
+from launcher import ports, programs, rabbitmq, readiness, supervision
 from launcher.place import ROOT, Place, environment
 from launcher.problem import Problem
 from launcher.runtime_dir import RuntimeDir
@@ -134,6 +134,13 @@ def test_a_port_that_is_none_is_replaced() -> None:
 def test_a_port_that_an_outgoing_connection_could_take_is_replaced() -> None:
     """A broker that is restarted would find it taken, perhaps by a connection that was trying to reach it."""
     assert ports.preferred_or_free(32768 + 4242) in ports.FREE_RANGE
+
+
+def test_the_broker_takes_no_port_on_which_the_rest_of_its_copy_will_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter([20001, 20002, 20003, 20001, 20002, 20003, 20004, 20005])
+    monkeypatch.setattr(ports.random, "choice", lambda _range: next(drawn))
+    monkeypatch.setattr(ports, "is_free", lambda _port: True)
+    assert rabbitmq.NodePorts.choose(20001, avoid=(20001, 20002)) == rabbitmq.NodePorts(20003, 20004, 20005)
 
 
 def test_what_the_gateway_misses_is_read_part_by_part() -> None:
