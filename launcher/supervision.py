@@ -23,7 +23,7 @@ from launcher.runtime_dir import RuntimeDir
 FOREVER = 1_000_000  # tries: a part that lost its broker or disk comes back whenever that does
 FILES = 65536  # open files, when the system allows: RabbitMQ takes one per connection and queue
 LOG_BYTES, LOG_BACKUPS = "10MB", 3
-START_WAIT = 15.0  # seconds for supervisord itself, which takes half a second on an idle machine
+START_WAIT = 60.0  # seconds for supervisord itself, which takes half a second on an idle machine
 
 
 @dataclass(frozen=True)

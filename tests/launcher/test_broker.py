@@ -17,7 +17,7 @@ from launcher.place import ROOT
 from launcher.ports import free_port
 from launcher.shop import Shop
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_a_given_broker_that_does_not_answer_is_refused_without_its_password() -> None:
@@ -62,7 +62,7 @@ def test_what_a_killed_supervisor_left_is_cleaned_up(tmp_path: Path) -> None:
         supervisor = shop.supervisor.process
         assert supervisor is not None
         supervisor.kill()
-        supervisor.wait(10)
+        supervisor.wait(30)
         left = {process.pid for process in processes.marked(shop.runtime.id)}
         assert left
         assert not shop.running
@@ -83,10 +83,10 @@ def test_a_service_waits_for_its_broker_and_then_becomes_itself() -> None:
     with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as service:
         time.sleep(1.5)
         assert service.poll() is None
-        listen = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(20)"
+        listen = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(200)"
         with subprocess.Popen([sys.executable, "-c", listen]) as listener:
             try:
-                assert service.communicate(timeout=15)[0] == "here\n"
+                assert service.communicate(timeout=90)[0] == "here\n"
             finally:
                 listener.kill()
     assert service.returncode == 0

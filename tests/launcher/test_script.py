@@ -47,7 +47,7 @@ def _python(checkout: Path, name: str, fits: int = 0, venv: int = 0, pip: int = 
 def _run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     env = {"PATH": str(checkout.parent / "bin")}
     command = [str(checkout / "install_run_project"), *arguments]
-    return subprocess.run(command, cwd="/", env=env, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, cwd="/", env=env, capture_output=True, text=True, timeout=90)
 
 
 def test_without_python_it_says_which_one_is_needed(bare: Path) -> None:
