@@ -137,7 +137,7 @@ def test_every_bench_is_named_and_can_be_started() -> None:
     assert set(re.findall(r"bench ([a-z-]+)`", TEXT)) == set(benches.names())
     for arguments in (["rpc", "--help"], ["sandbox-reads", "0.2"]):
         started = subprocess.run(
-            [sys.executable, "-m", "bench", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=90
+            [sys.executable, "-m", "bench", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=200
         )
         assert "Traceback" not in started.stderr
         assert re.search(r"--save|requests/s", started.stdout), started.stdout
