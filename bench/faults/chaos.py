@@ -26,7 +26,7 @@ from launcher.shop import Shop
 
 # How long the shop may take to settle at the end, before what is left counts as stuck (seconds).
 LAST_PATIENCE = 60.0
-STARTING = 90.0  # seconds: whatever was killed last is up again
+STARTING = 180.0  # seconds: whatever was killed last is up again
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ TELLERS = 5
 LATEST = BARS[-1][1]
 LOOK = 0.4
 # How long a point that was armed may wait for somebody to reach it (seconds): what is told by a timer takes a while.
-REACHED_WITHIN = 20.0
+REACHED_WITHIN = 60.0
 
 
 @dataclass(frozen=True)

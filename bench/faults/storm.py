@@ -32,7 +32,7 @@ KILLS = 0.6  # of all events
 MEAN_GAP = 3.0
 TROUBLE_LASTS = (2.0, 6.0)
 SQUALL = 30.0
-BROKER_PATIENCE = 60.0
+BROKER_PATIENCE = 180.0
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Storm:
         return False
 
     def _restart(self, event: Event) -> None:
-        """Restart the broker, and wait until the shop has it again. Raises Problem when it has not within a minute."""
+        """Restart the broker, and wait until the shop has it again. Raises Problem when it has not in time."""
         if event.trouble == "kill":
             before = self.shop.pids(event.target)
             self.shop.kill(event.target)

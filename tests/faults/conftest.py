@@ -30,7 +30,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 @pytest.fixture
 def front(twins: Shop) -> Front:
     """The same shop, ready."""
-    twins.wait_ready(60)
+    twins.wait_ready()
     return Front(twins.url, twins.sandbox_url)
 
 

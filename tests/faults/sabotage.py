@@ -107,7 +107,7 @@ SHELF = Sabotage(
             "        with self.database.write() as connection:\n            # Claimed first",
             "        with self.database.read() as connection:\n"
             "            seen = dict(connection.execute(sa.select(stock.c.sku, stock.c.quantity)).all())\n"
-            "        time.sleep(0.5)\n"
+            "        time.sleep(2)\n"
             "        with self.database.write() as connection:\n            # Claimed first",
         ),
         ("_take(connection, line, on_sale)}", "_take(connection, line, on_sale, seen)}"),

@@ -30,7 +30,7 @@ def test_no_point_has_two_homes() -> None:
     assert len(set(files)) == len(files)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_every_death_comes_to_its_right_end(twins: Shop, front: Front) -> None:
     databases = Databases(None, str(twins.place.var_dir))
     folder = Path(twins.place.env["CRASH_POINTS"])
@@ -41,7 +41,7 @@ def test_every_death_comes_to_its_right_end(twins: Shop, front: Front) -> None:
     assert [f"{ending.case}: {ending.wrong}" for ending in endings if ending.wrong] == []
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_money_goes_back_once_also_when_nobody_tells_whether_it_did(twins: Shop, front: Front) -> None:
     """Stripe's events are quick: they tell of most refunds before anybody would ask for the money again."""
     databases = Databases(None, str(twins.place.var_dir))

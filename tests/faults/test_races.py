@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from bench.faults.front import Front
@@ -20,6 +21,7 @@ from contracts.errors import Conflict
 from products.stock import Inventory, lines
 from products.store import ProductStore
 from products.tables import holds
+from tests.databases import wait_longer
 from tests.services.kept_products import fill, product
 
 COPIES, EACH = 3, 4
@@ -66,6 +68,7 @@ def claim_an_order(databases: Databases, turn: int, name: str) -> bool:
 RACES = {take_the_last: ROUNDS, place_under_one_key: FEWER, claim_an_order: FEWER}
 
 
+@pytest.mark.timeout(600)
 def test_in_every_round_one_wins(database: Callable[[str], Database]) -> None:
     products, carts = ProductStore(database("products")), CartStore(database("cart"))
     fill(products, *(product(turn, inventory=Inventory("finite", 1)) for turn in range(ROUNDS)))
@@ -90,7 +93,7 @@ def wins(urls: dict[str, str]) -> dict[str, list[int]]:
     for copy in copies:
         copy.start()
     try:
-        found = [results.get(timeout=PATIENCE) for _ in copies]
+        found = [results.get(timeout=4 * PATIENCE) for _ in copies]
     finally:
         for copy in copies:
             copy.join(10)
@@ -100,6 +103,7 @@ def wins(urls: dict[str, str]) -> dict[str, list[int]]:
 
 def _copy(urls: dict[str, str], copy: int, gate: Any, results: Any) -> None:
     """One copy of the services: in every round, so many threads at once."""
+    wait_longer()
     databases: Databases = {
         "products": ProductStore(Database(urls["products"], "products")),
         "cart": CartStore(Database(urls["cart"], "cart")),

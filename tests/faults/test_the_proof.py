@@ -13,7 +13,7 @@ from tests.faults import sabotage, targeted
 from tests.faults.sabotage import Sabotage, Saboteur
 from tests.faults.targeted import Storm
 
-READY = 60.0  # seconds until what was started anew is there
+READY = 180.0  # seconds until what was started anew is there
 
 PROOFS = [
     (sabotage.KEYS, targeted.everything_twice, books.ONE_ORDER),
@@ -37,6 +37,7 @@ def without(stage: Stage, saboteur: Saboteur, guard: Sabotage) -> Iterator[None]
         stage.shop.wait_ready(READY)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("guard", "storm", "rule"), PROOFS, ids=[guard.what for guard, _, _ in PROOFS])
 def test_without_its_guard_the_books_show_it(
     lone: Stage, saboteur: Saboteur, guard: Sabotage, storm: Storm, rule: str
