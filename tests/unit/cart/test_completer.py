@@ -121,7 +121,7 @@ def test_a_failure_or_a_bug_stops_nothing_and_is_not_tried_again_at_once(monkeyp
     work = Work(fails, "f", "b", "w1", "w2")
     monkeypatch.setattr(completer, "LOOK", 0.05)
     sweep([work.lane("any", 2)], going_on)
-    assert work.done == ["w1", "w2"]
+    assert sorted(work.done) == ["w1", "w2"]  # they end side by side
     assert sorted(tried) == ["b", "f", "w1", "w2"]
 
 
