@@ -11,6 +11,8 @@ import psycopg2  # type: ignore[import-untyped]
 from eventlet import patcher
 from psycopg2 import extensions
 
+from chassis.turns import unpaused
+
 # How long a connection may take to be made (seconds).
 CONNECT_SECONDS = 3.0
 # How long an answer may take (seconds): longer than the server lets any statement run, so that only a server that is
@@ -36,4 +38,7 @@ def _wait(connection: Any, timeout: float = -1) -> None:
         if left <= 0:
             raise late
         reading = state == extensions.POLL_READ
-        eventlet.hubs.trampoline(connection.fileno(), read=reading, write=not reading, timeout=left, timeout_exc=late)
+        with unpaused():  # in the middle of a transaction
+            eventlet.hubs.trampoline(
+                connection.fileno(), read=reading, write=not reading, timeout=left, timeout_exc=late
+            )

@@ -22,6 +22,7 @@ from chassis.answers import Replay, encoded, encoded_result
 from chassis.deadline import bounded, remaining
 from chassis.points import reached
 from chassis.presence import GONE
+from chassis.turns import away
 from contracts.errors import (
     Conflict,
     InvalidRequest,
@@ -180,7 +181,8 @@ class Once:
                 if self._clock() >= end:
                     message = "A request with this Idempotency-Key is still in progress."
                     raise KeyInProgress(message, {"retry_after": 1})
-                self._sleep(LOOK)
+                with away():
+                    self._sleep(LOOK)
 
     def _claim(self, asked: Asked, effect: str, holder: str) -> Claim | Replay | None:
         """Take the key, or find its answer; None while another holds it. Raises KeyReused."""

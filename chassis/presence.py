@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import eventlet
 import sqlalchemy as sa
 
+from chassis.turns import unpaused
 from contracts.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class Presence:
         """Say that this process is there."""
         now = self._clock()
         # Another thread of this process may say so for the first time at this moment: then it is said.
-        with contextlib.suppress(sa.exc.IntegrityError), self._database.write() as connection:
+        # Without a pause: the others that hold something would all find that it has not been said yet.
+        with unpaused(), contextlib.suppress(sa.exc.IntegrityError), self._database.write() as connection:
             here, seen = presence.c.holder == self.holder, self._now()
             if connection.execute(sa.update(presence).where(here).values(seen=seen)).rowcount == 0:
                 connection.execute(sa.insert(presence).values(holder=self.holder, seen=seen))

@@ -5,8 +5,9 @@ milliseconds, one straight after the other, and who only wants to read a cart st
 handles a verb with a limit (``@rpc(most=12)``), or sweeps, and comes back from waiting for another process, takes turns
 with its like: one goes on, then whatever has meanwhile arrived is read, and what is quick is done before the next.
 
-Bounded: nobody is made to wait for quick ones for longer than `MOST` per turn, so that a flood of them slows payments
-down and never stops them. A quick one that waits itself (for another service) is not waited for.
+Bounded: nobody is made to wait for quick ones for longer than `MOST` per turn, nor when the caller's time is nearly up,
+so that a flood of them slows payments down and never stops them. A quick one that waits itself is not waited for. And
+nobody pauses while they hold what others wait for: a transaction, or a connection to a provider.
 """
 
 from __future__ import annotations
@@ -19,10 +20,14 @@ from contextvars import ContextVar
 import eventlet
 from eventlet.semaphore import Semaphore
 
+from chassis.deadline import remaining
+
 # How long one turn is put off for quick ones (seconds): some of them, done one after the other.
-MOST = 0.02
+MOST = 0.01
 # How often it is seen whether they are done (seconds).
 LOOK = 0.001
+# With less than this left (seconds), a call waits for no quick one any more.
+HURRY = 1.0
 
 
 class Turns:
@@ -53,8 +58,9 @@ class Turns:
         """Wait for the turn of whoever is slow: after those that came before it, and after what is quick."""
         with self._line:
             self._sleep(0)  # what has arrived since the last one's turn is read now
-            end = self._clock() + self._most
-            while self.quick and self._clock() < end:
+            left = remaining()
+            end = self._clock() + (self._most if left is None or left > HURRY else 0.0)
+            while self.quick > 0 and self._clock() < end:
                 self._sleep(LOOK)
 
 
@@ -69,8 +75,7 @@ def begin(turns: Turns, quick: bool) -> None:
             known of.
     """
     _turns.set((turns, quick))
-    if not quick:
-        turns.take()
+    pause()
 
 
 def pause() -> None:
@@ -81,18 +86,27 @@ def pause() -> None:
 
 
 @contextmanager
-def away() -> Iterator[None]:
-    """Around a wait for another process: nobody gives way to whoever waits, and who is slow pauses after it."""
+def unpaused() -> Iterator[None]:
+    """Without pauses inside: for what must not be put off once it has begun. Nobody gives way to it either."""
     mine = _turns.get()
-    if mine is not None and mine[1]:
-        mine[0].quick -= 1
-        try:
-            yield
-        finally:
-            mine[0].quick += 1
-        return
+    token = _turns.set(None)
+    if mine is not None:
+        mine[0].quick -= mine[1]
     try:
         yield
+    finally:
+        _turns.reset(token)
+        if mine is not None:
+            mine[0].quick += mine[1]
+
+
+@contextmanager
+def away() -> Iterator[None]:
+    """Around a wait for another process: nobody gives way to whoever waits, and who is slow pauses after it, however it
+    ended."""
+    try:
+        with unpaused():
+            yield
     except Exception:
         pause()
         raise

@@ -21,6 +21,7 @@ from chassis.logs import log
 from chassis.provider_guard import FAIR, Guard, NotSent
 from chassis.provider_http import look_again
 from chassis.settings import Settings
+from chassis.turns import away
 from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from notifications.messages import Mail
 
@@ -73,7 +74,7 @@ class SendGridMailer:
         return str(answer.headers.get("X-Message-Id") or "")
 
     def _post(self, body: dict[str, Any], timeout: float) -> Any:
-        with self._guard.calling() as call:
+        with away(), self._guard.calling() as call:
             call.hurried = True
             look_again()
             call.hurried = timeout < min(self._timeout, FAIR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from chassis import deadline
+from chassis import deadline, turns
 from chassis.answers import Replay, encoded
 from chassis.database import Database
 from chassis.once import AGAIN, FORGET_EVERY, KEPT, LEASE, MARGIN, POINTS, Asked, Once, answers
@@ -256,6 +257,24 @@ def test_a_call_does_not_wait_long_and_says_when_to_come_back(here: Database) ->
     assert 0.9 <= clock.now - began <= 1.5
     with pytest.raises(errors.KeyReused):  # no need to wait to say this
         Once(here, clock, never).run(asked(body="b2"), "pay", never)
+
+
+def test_nobody_gives_way_to_a_call_that_waits_for_another(here: Database) -> None:
+    busy(Once(here))
+    clock, shared, seen = Clock(), turns.Turns(), set()
+    shared.quick = 1
+
+    def sleep(seconds: float) -> None:
+        seen.add(shared.quick)
+        clock.sleep(seconds)
+
+    def call() -> None:
+        turns.begin(shared, quick=True)
+        with pytest.raises(errors.KeyInProgress):
+            Once(here, clock, sleep).run(asked(), "pay", never)
+
+    contextvars.copy_context().run(call)
+    assert (seen, shared.quick) == ({0}, 1)
 
 
 def test_nobody_waits_past_the_deadline_of_their_caller(here: Database) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from pathlib import Path
@@ -14,14 +15,17 @@ import pytest
 import requests
 from eventlet.green import socket
 from nameko.exceptions import IncorrectSignature, RemoteError
+from psycopg2 import extensions  # type: ignore[import-untyped]
 
-from chassis import turns
+from chassis import deadline, green_postgresql, presence, turns
 from chassis.database import Database
-from chassis.provider_http import ProviderSession
+from chassis.provider_http import ProviderSession, last_look
 from chassis.rpc_client import RpcClient
 from chassis.service_rpc import Callee
-from chassis.turns import MOST, Turns
+from chassis.turns import HURRY, MOST, Turns
 from contracts.errors import Conflict
+from notifications.messages import Mail
+from notifications.sendgrid_email import SendGridMailer
 from tests.chassis.running import Service, until
 from tests.scripted_server import Scripted, ScriptedServer, scripted
 
@@ -56,6 +60,11 @@ class Counted(Turns):
 
     def take(self) -> None:
         self.taken += 1
+
+
+@pytest.fixture(autouse=True)
+def no_deadline() -> None:
+    deadline.begin(None)
 
 
 @pytest.fixture
@@ -139,6 +148,19 @@ def test_quick_ones_without_end_put_a_turn_off_for_so_long_and_no_longer() -> No
         assert turn * MOST <= times.now < turn * (MOST + 0.002)
 
 
+def test_who_is_nearly_late_waits_for_no_quick_one() -> None:
+    times = Times()
+    shared = Turns(clock=times.clock, sleep=times.sleep)
+    shared.quick = 1
+    deadline.begin(time.time() + HURRY)
+    shared.take()
+    assert times.slept == [0]
+    deadline.begin(time.time() + HURRY + 60)
+    shared.take()
+    assert times.now > 0
+    deadline.begin(None)
+
+
 def test_a_turn_that_is_given_up_is_the_next_ones() -> None:
     shared = Turns(most=10.0)
     shared.quick = 1
@@ -157,6 +179,36 @@ def test_nobody_gives_way_to_a_quick_one_that_waits(hurried: Counted) -> None:
         assert hurried.quick == 0
     with pytest.raises(Conflict), turns.away():
         raise Conflict("no")
+    with turns.away(), turns.away():  # a provider's redirection is a request in a request
+        assert hurried.quick == 0
+
+
+def test_nobody_gives_way_to_a_quick_one_that_waits_for_postgresql(hurried: Counted) -> None:
+    here, there = socket.socketpair()
+    seen = []
+
+    class Connection:
+        """One of psycopg2's, whose server has answered when it is asked for the second time."""
+
+        status = extensions.STATUS_READY
+        states = iter((extensions.POLL_READ, extensions.POLL_OK))
+
+        def poll(self) -> int:
+            return next(self.states)
+
+        def fileno(self) -> int:
+            return here.fileno()
+
+    def server() -> None:
+        seen.append(hurried.quick)
+        there.send(b"!")
+
+    answering = eventlet.spawn(server)
+    green_postgresql._wait(Connection())
+    answering.wait()
+    assert seen == [0]
+    for end in (here, there):
+        end.close()
 
 
 def test_a_slow_one_pauses_after_a_wait_however_that_ended(counted: Counted) -> None:
@@ -194,6 +246,14 @@ def test_a_slow_one_pauses_after_each_of_its_writes(counted: Counted) -> None:
     assert counted.taken == 2
 
 
+def test_nobody_pauses_before_others_know_that_this_copy_is_there(counted: Counted) -> None:
+    database = Database("sqlite://", "turns")
+    presence.metadata.create_all(database.engine)
+    database.presence.hold()
+    assert database.presence.fresh
+    assert counted.taken == 1
+
+
 def test_a_slow_one_pauses_after_a_providers_answer_and_its_silence(counted: Counted, scripted: ScriptedServer) -> None:
     with ProviderSession(connect=2.0, read=5.0) as session:
         session.get(scripted.url)
@@ -202,6 +262,28 @@ def test_a_slow_one_pauses_after_a_providers_answer_and_its_silence(counted: Cou
         with contextlib.suppress(requests.exceptions.RequestException):
             session.get(scripted.url)
     assert counted.taken == 3
+
+
+def test_nobody_pauses_between_the_last_look_and_the_request(counted: Counted, scripted: ScriptedServer) -> None:
+    database = Database("sqlite://", "turns")
+    looks = []
+
+    def still_wanted() -> bool:
+        with database.write():
+            looks.append(counted.taken)
+        return True
+
+    with ProviderSession(connect=2.0, read=60.0) as session, last_look(still_wanted):
+        session.post(scripted.url)
+    assert looks == [1]
+    assert counted.taken == 2
+
+
+def test_a_slow_one_pauses_after_sendgrids_answer(counted: Counted, scripted: ScriptedServer) -> None:
+    scripted.answers = [Scripted(status=202, headers={"X-Message-Id": "m1"})]
+    mail = Mail("key", "a@example.com", "shop@example.com", "Paid", "Paid", None)
+    SendGridMailer("SG.x", scripted.url, 60.0).send(mail)
+    assert counted.taken == 2
 
 
 def test_a_slow_one_pauses_after_another_services_answer(counted: Counted) -> None:
