@@ -54,10 +54,10 @@ class Echo:
 
     @rpc
     def hold(self) -> str:
-        """Work until the test says go, half a minute at most."""
+        """Work until the test says go, four minutes at most."""
         note("began hold")
         go = Path(f"{os.environ['STUB_NOTES']}.go")
-        end = time.monotonic() + 30
+        end = time.monotonic() + 240
         while not go.exists() and time.monotonic() < end:
             time.sleep(0.5)
         note("ended hold")
