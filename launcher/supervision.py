@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
+from supervisor.xmlrpc import Faults
 
 from launcher import processes
 from launcher.problem import Problem
@@ -106,6 +107,14 @@ def _program(runtime: RuntimeDir, program: Program) -> str:
     if program.env:
         options["environment"] = ",".join(f'{key}="{value}"' for key, value in program.env.items())
     return _section(f"program:{program.name}", **options)
+
+
+def _takes_sigterm(part: Mapping[str, Any]) -> bool:
+    """Whether SIGTERM would end `part` now. One that died is brought back in supervisord's next round, and can be
+    stopped only then; one that was forked a moment ago (it is told in whole seconds) and is not its own program yet
+    would lose the signal, and be killed when its time to stop is over."""
+    age: int = part["now"] - part["start"]
+    return part["statename"] in ("STARTING", "RUNNING") and not 0 <= age <= 1  # below 0: the clock was set back
 
 
 def _section(title: str, **options: object) -> str:
@@ -208,13 +217,29 @@ class Supervisor:
         """Start the program `name`, all copies, without waiting for it. Running ones stay."""
         for part in self.parts(name):
             if part["statename"] not in ("RUNNING", "STARTING"):
-                self.ask("startProcess", f"{part['group']}:{part['name']}", False)
+                self._tell("startProcess", part, Faults.ALREADY_STARTED)
 
     def halt(self, name: str, timeout: float = 90.0) -> None:
-        """Stop the program `name`, all copies, and keep it down until `run`."""
-        for part in self.parts(name):
-            if part["statename"] not in ("STOPPED", "EXITED", "FATAL"):
-                self.ask("stopProcess", f"{part['group']}:{part['name']}", True, timeout=timeout)
+        """Stop the program `name`, all copies at once, and keep it down until `run`. Raises Problem when one has not
+        stopped after `timeout` seconds; it has been told to all the same."""
+        deadline = time.monotonic() + timeout
+        while going := [part for part in self.parts(name) if part["statename"] not in ("STOPPED", "FATAL")]:
+            if time.monotonic() > deadline:
+                states = ", ".join(f"{part['name']} is {part['statename']}" for part in going)
+                raise Problem(f"{name} has not stopped within {timeout:g} seconds: {states}.")
+            for part in going:
+                if part["statename"] == "BACKOFF" or _takes_sigterm(part):
+                    self._tell("stopProcess", part, Faults.NOT_RUNNING)
+            time.sleep(0.02)
+
+    def _tell(self, method: str, part: Mapping[str, Any], moved_on: int) -> None:
+        """Have supervisord start or stop `part`, without waiting for it; the fault `moved_on` says that its state has
+        changed since it was looked at."""
+        try:
+            self.ask(method, f"{part['group']}:{part['name']}", False)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != moved_on:
+                raise
 
     def parts(self, program: str | None = None) -> list[dict[str, Any]]:
         """The processes of `program`, or all, as supervisord sees them: name, group, statename, pid, start, now, …"""

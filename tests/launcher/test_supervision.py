@@ -1,0 +1,128 @@
+"""supervisord, asked to stop and start what is dying, coming back or going at that moment: the last word holds."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from launcher.problem import Problem
+from launcher.runtime_dir import RuntimeDir
+from launcher.supervision import Program, Supervisor
+
+ROUNDS = 8
+
+STUBBORN = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), sys.exit(0)))
+print("ready", flush=True)
+while True:
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    """One with a program `sleeper`, which lives for ever, and two copies of `stubborn`, which take a second to end."""
+    runtime = RuntimeDir(tmp_path / "var")
+    runtime.prepare()
+    stubborn = tmp_path / "stubborn.py"
+    stubborn.write_text(STUBBORN, encoding="utf-8")
+    programs = [
+        Program("sleeper", ["sleep", "infinity"], order=1, steady=0),
+        Program("stubborn", [sys.executable, str(stubborn)], order=2, steady=0, copies=2),
+    ]
+    supervisor = Supervisor(runtime)
+    try:
+        supervisor.start(programs, dict(os.environ))
+        yield supervisor
+    finally:
+        supervisor.end(30)
+        runtime.remove()
+
+
+def states(supervisor: Supervisor, program: str) -> set[str]:
+    return {part["statename"] for part in supervisor.parts(program)}
+
+
+def until(supervisor: Supervisor, program: str, state: str) -> None:
+    """Wait until every copy of `program` is in `state`."""
+    deadline = time.monotonic() + 60
+    while states(supervisor, program) != {state}:
+        assert time.monotonic() < deadline, states(supervisor, program)
+        time.sleep(0.01)
+
+
+def until_stubborn(supervisor: Supervisor) -> None:
+    """Wait until both copies of `stubborn` have said that they take their time."""
+    deadline = time.monotonic() + 60
+    logs = [supervisor.runtime.var_dir / "logs" / f"stubborn-{number}.log" for number in (1, 2)]
+    while not all(log.exists() and "ready" in log.read_text(encoding="utf-8") for log in logs):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_was_killed_a_moment_before_is_stopped_and_stays_down(supervisor: Supervisor) -> None:
+    """supervisord brings back what died: a stop that meets it dead, and not yet brought back, must not be lost."""
+    for number in range(ROUNDS):
+        supervisor.run("sleeper")
+        until(supervisor, "sleeper", "RUNNING")
+        [part] = supervisor.parts("sleeper")
+        psutil.Process(part["pid"]).kill()
+        time.sleep(number % 10 / 1000)  # another moment of its death each time
+        supervisor.halt("sleeper")
+        assert states(supervisor, "sleeper") == {"STOPPED"}
+    log = (supervisor.runtime.var_dir / "logs" / "supervisord.log").read_text(encoding="utf-8")
+    assert "with SIGKILL" not in log  # no SIGTERM went to a process that was not its own program yet
+
+
+def test_two_may_stop_the_same_at_once_and_both_find_it_stopped(supervisor: Supervisor) -> None:
+    supervisor.run("stubborn")
+    until_stubborn(supervisor)
+    found: list[set[str]] = []
+
+    def halt() -> None:
+        supervisor.halt("stubborn")
+        found.append(states(supervisor, "stubborn"))
+
+    halting = [threading.Thread(target=halt) for _ in range(3)]
+    for thread in halting:
+        thread.start()
+    for thread in halting:
+        thread.join(60)
+    assert found == [{"STOPPED"}] * 3
+
+
+def test_two_may_start_the_same_at_once(supervisor: Supervisor) -> None:
+    failed: list[Exception] = []
+    together = threading.Barrier(4)
+
+    def run() -> None:
+        together.wait(60)
+        try:
+            supervisor.run("sleeper")
+        except Exception as error:
+            failed.append(error)
+
+    for _ in range(ROUNDS // 2):
+        running = [threading.Thread(target=run) for _ in range(4)]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join(60)
+        assert not failed
+        until(supervisor, "sleeper", "RUNNING")
+        supervisor.halt("sleeper")
+
+
+def test_what_does_not_stop_in_time_is_told(supervisor: Supervisor) -> None:
+    supervisor.run("stubborn")
+    until_stubborn(supervisor)
+    with pytest.raises(Problem, match=r"stubborn has not stopped within 0 seconds: stubborn-1 is RUNNING, stubborn-2"):
+        supervisor.halt("stubborn", timeout=0)
