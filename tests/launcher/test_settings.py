@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import configparser
+import itertools
+import random
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,6 +130,23 @@ def test_a_port_that_listens_is_not_free() -> None:
     assert ports.preferred_or_free(port, avoid={port}) != port
 
 
+def test_a_port_that_was_drawn_is_nobody_elses_for_as_long_as_who_drew_it_lives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two shops that are started side by side would both find it free, and one of them would not come up."""
+    program = "import sys; from launcher.ports import free_port; print(free_port(), flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, text=True, **pipes) as other:  # type: ignore[call-overload]
+        theirs, ours = int(other.stdout.readline()), ports.free_port()
+        assert ports.is_free(theirs)
+        assert ports.preferred_or_free(theirs) != theirs
+        drawn = itertools.chain([theirs, ours], iter(lambda: random.randrange(10000, 32000), None))
+        monkeypatch.setattr(ports.random, "choice", lambda _range: next(drawn))
+        assert ports.free_port() not in (theirs, ours)
+        other.stdin.close()
+    assert ports.preferred_or_free(theirs) == theirs
+
+
 def test_a_port_that_is_none_is_replaced() -> None:
     assert not ports.is_free(65536)
     assert ports.preferred_or_free(65536 + 20000) in ports.FREE_RANGE
@@ -140,6 +161,7 @@ def test_the_broker_takes_no_port_on_which_the_rest_of_its_copy_will_listen(monk
     drawn = iter([20001, 20002, 20003, 20001, 20002, 20003, 20004, 20005])
     monkeypatch.setattr(ports.random, "choice", lambda _range: next(drawn))
     monkeypatch.setattr(ports, "is_free", lambda _port: True)
+    monkeypatch.setattr(ports, "_draw", lambda _port: True)
     assert rabbitmq.NodePorts.choose(20001, avoid=(20001, 20002)) == rabbitmq.NodePorts(20003, 20004, 20005)
 
 
