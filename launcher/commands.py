@@ -149,7 +149,7 @@ def _status(_: Sequence[str]) -> int:
         since = max(0, part["now"] - part["start"]) if part["statename"] == "RUNNING" else 0
         pid = part["pid"] or "-"
         say(f"{part['name']:<16} {part['statename'].lower():<10} {pid!s:>8}  {since // 60}:{since % 60:02} min")
-    status, body = readiness.ask(f"{shop.url}/health/ready/")
+    status, body = readiness.ask_twice(f"{shop.url}/health/ready/")
     if status == 200:
         say(f"The shop is ready at {shop.url}.")
         return OK

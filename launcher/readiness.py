@@ -17,9 +17,11 @@ from launcher.problem import Problem
 from launcher.supervision import Supervisor, program_of
 
 PAUSE = 0.25  # seconds between two looks
+PATIENCE = 10.0  # seconds for an answer that somebody waits for; the gateway's takes two and a half at most
 # The gateway's processes share a port, and each has a connection of its own to the broker: so many answers come from
 # all of them.
 IN_A_ROW = 8
+KEPT = 1.1  # seconds: for one of them what the gateway has found out is its answer, also when a part has gone since
 FALLS = 3  # a part that fell this often while starting will not come
 TAIL = 25  # lines of its log to show then
 # The gateway is on this machine, whatever proxy the environment names.
@@ -46,13 +48,24 @@ def answers(url: str, timeout: float = 3.0) -> bool:
 def ask(url: str, timeout: float = 3.0) -> tuple[int, Any]:
     """Status and JSON body (None when it is none) of a GET of `url`; status 0 when nothing answers."""
     try:
-        with _DIRECT.open(url, timeout=timeout) as answer:
-            return answer.status, _json(answer.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, _json(error.read())
-    except (OSError, http.client.HTTPException):
+        try:
+            with _DIRECT.open(url, timeout=timeout) as answer:
+                return answer.status, _json(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, _json(error.read())
+    except (OSError, http.client.HTTPException):  # also when it is killed in the middle of an answer
         return 0, None
+
+
+def ask_twice(url: str) -> tuple[int, Any]:
+    """The same of the gateway's readiness, and patiently: every part has two seconds to say how it is, which on a busy
+    machine is too little once in a while. Only who is late twice is missing."""
+    status, body = ask(url, PATIENCE)
+    if status == 200:
+        return status, body
+    time.sleep(KEPT)
+    return ask(url, PATIENCE)
 
 
 def until(

@@ -47,6 +47,7 @@ class Shop:
         self.runtime = RuntimeDir(place.var_dir)
         known = self.record
         self.supervisor = Supervisor(self.runtime, known.supervisor_socket if known else None)
+        self._struck = float("-inf")  # when a part was last taken away here (monotonic)
 
     @classmethod
     def on_free_ports(
@@ -161,20 +162,25 @@ class Shop:
             with contextlib.suppress(psutil.Error):
                 leader = psutil.Process(pid)
                 for process in [leader, *leader.children(recursive=True)]:
-                    process.kill()
-                    killed.append(process.pid)
+                    with contextlib.suppress(psutil.Error):  # its end may have been that of a worker, not yet of all
+                        process.kill()
+                        killed.append(process.pid)
+        self._struck = time.monotonic()
         return killed
 
     def halt(self, part: str) -> None:
         """Stop `part` as the shop's end would, and keep it down until `resume`."""
         self.supervisor.halt(part)
+        self._struck = time.monotonic()
 
     def resume(self, part: str) -> None:
         """Start `part` again after `halt`, without waiting for it."""
         self.supervisor.run(part)
 
     def wait_ready(self, timeout: float = START_WAIT) -> None:
-        """Wait until /health/ready/ is 200. Raises Problem after `timeout` seconds, with what is missing."""
+        """Wait until /health/ready/ is 200, said after the last `kill` or `halt` here. Raises Problem after `timeout`
+        seconds, with what is missing."""
+        time.sleep(max(0.0, self._struck + readiness.KEPT - time.monotonic()))
         readiness.until_ready(self.supervisor, self.url, timeout, readiness.Progress())
 
     def log(self, part: str, lines: int = 30) -> str:

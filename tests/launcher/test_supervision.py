@@ -14,6 +14,7 @@ import pytest
 
 from launcher.problem import Problem
 from launcher.runtime_dir import RuntimeDir
+from launcher.shop import Shop
 from launcher.supervision import Program, Supervisor
 
 ROUNDS = 8
@@ -126,3 +127,25 @@ def test_what_does_not_stop_in_time_is_told(supervisor: Supervisor) -> None:
     until_stubborn(supervisor)
     with pytest.raises(Problem, match=r"stubborn has not stopped within 0 seconds: stubborn-1 is RUNNING, stubborn-2"):
         supervisor.halt("stubborn", timeout=0)
+
+
+def test_all_workers_of_a_part_are_killed_also_when_one_ended_with_its_leader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is left goes on taking requests, on the port that the next one shares."""
+
+    class Process:
+        def __init__(self, pid: int) -> None:
+            self.pid = pid
+
+        def children(self, recursive: bool) -> list[Process]:
+            return [Process(2), Process(3)]
+
+        def kill(self) -> None:
+            if self.pid == 2:
+                raise psutil.NoSuchProcess(self.pid)
+
+    shop = Shop.on_free_ports(tmp_path)
+    monkeypatch.setattr(shop.supervisor, "parts", lambda _part: [{"pid": 1}])
+    monkeypatch.setattr(psutil, "Process", Process)
+    assert shop.kill("gateway") == [1, 3]

@@ -72,7 +72,8 @@ def _gateway_with_keys(reader: Reader, *keys: str) -> Iterator[str]:
     with log, subprocess.Popen(command, cwd=reader.home, env=env, stdout=log, stderr=log) as gateway:
         try:
             for _ in range(240):
-                if readiness.answers(f"http://127.0.0.1:{port}/health/ready/"):
+                ready = f"http://127.0.0.1:{port}/health/ready/"
+                if all(readiness.answers(ready) for _ in range(readiness.IN_A_ROW)):
                     break
                 assert gateway.poll() is None, Path(log.name).read_text()
                 with contextlib.suppress(subprocess.TimeoutExpired):
