@@ -42,13 +42,14 @@ def test_a_request_that_is_delivered_late_is_dropped_unread(client: RpcClient, s
 def test_kill_9_in_the_middle_of_a_call_delivers_it_again(client: RpcClient, start: Start) -> None:
     service = start("echo_service").answering(client)
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(client.call, service.name, "sleep", [1.0, "twice"], None, 100)
-        until(lambda: service.notes == ["began twice"])
+        answer = pool.submit(client.call, service.name, "hold", [], None, 100)
+        until(lambda: service.notes == ["began hold"])
         service.signal(signal.SIGKILL)
         service.wait()
+        Path(f"{service.notes_file}.go").touch()
         service.start()
-        assert answer.result(timeout=110) == "twice"
-    assert service.notes == ["began twice", "began twice", "ended twice"]
+        assert answer.result(timeout=110) == "held"
+    assert service.notes == ["began hold", "began hold", "ended hold"]
 
 
 def test_sigterm_finishes_what_runs_and_nothing_runs_for_a_caller_who_has_gone(client: RpcClient, start: Start) -> None:

@@ -82,7 +82,8 @@ class Running:
 
     def lines(self, event: str) -> list[dict[str, Any]]:
         """The lines of the log about `event`."""
-        found = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        whole, _, _ = self.log.read_text().rpartition("\n")  # the last line may just be being written
+        found = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [line for line in found if line.get("event") == event]
 
     def logged(self, request_id: str, event: str = "request") -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-# The file in which the doubles note each call that they were told to be late with: one line each.
-HUNG = "hung"
+# The file in which the doubles note each call that they were told to hold: one line each.
+HELD = "held"
 KEY = object()  # stands for a fresh key in the arguments of a call
 
 PRODUCT: dict[str, Any] = {

@@ -2,8 +2,8 @@
 
 Every verb answers what it was asked (``service``, ``verb``, ``args``, ``request_id``) together with what routes take
 out of an answer, and the headers of an `Idempotency-Key` (``once``), which each of them honours. An argument
-``fail-KIND`` makes the verb raise that ShopError, ``fail-bug`` a bug, ``hang-SECONDS`` makes it late. `health` does
-what the file ``$STUB_CONTROL/<service>`` says.
+``fail-KIND`` makes the verb raise that ShopError, ``fail-bug`` a bug, ``hang-SECONDS`` makes it late, ``hold-NAME`` has
+it wait for the file ``$STUB_CONTROL/NAME``. `health` does what the file ``$STUB_CONTROL/<service>`` says.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nameko.runners import ServiceRunner  # noqa: E402
 from chassis.database import StoreProvider  # noqa: E402
 from chassis.entrypoint import rpc  # noqa: E402
 from contracts import errors  # noqa: E402
-from tests.gateway.routes import HUNG  # noqa: E402
+from tests.gateway.routes import HELD  # noqa: E402
 
 VERBS = {
     "products": "create update get list delete",
@@ -74,9 +74,12 @@ def obey(args: tuple[Any, ...]) -> None:
     for text in strings(args):
         order, _, what = text.partition("-")
         if order == "hang":
-            with Path(os.environ["STUB_CONTROL"], HUNG).open("a") as calls:
-                calls.write(f"{what}\n")
             eventlet.sleep(float(what))
+        elif order == "hold":
+            with Path(os.environ["STUB_CONTROL"], HELD).open("a") as calls:
+                calls.write(f"{what}\n")
+            while not Path(os.environ["STUB_CONTROL"], what).exists():
+                eventlet.sleep(0.05)
         elif order == "fail" and what == "bug":
             raise KeyError("the secret of the service")
         elif order == "fail":

@@ -23,7 +23,7 @@ from chassis.rpc_client import RpcClient
 from tests.gateway.asking import ROOT, Running, environment, is_problem
 from tests.gateway.conftest import Doubles
 from tests.gateway.rabbit_node import RabbitNode, free_port
-from tests.gateway.routes import HUNG
+from tests.gateway.routes import HELD
 
 OK = {"status": "ok", "database": "ok"}
 LOST = {"status": "unavailable", "database": "unknown"}
@@ -110,10 +110,11 @@ def test_a_wrong_setting_is_said_in_one_sentence(name: str, value: str) -> None:
 def test_sigterm_finishes_what_is_in_flight_and_takes_nothing_new(
     another: Callable[..., Running], doubles: Doubles
 ) -> None:
-    running = another()
+    running = another(RPC_TIMEOUT="100")
+    go = doubles.control / "sigterm"
 
-    def hung() -> int:
-        calls = doubles.control / HUNG
+    def held() -> int:
+        calls = doubles.control / HELD
         return len(calls.read_text().splitlines()) if calls.exists() else 0
 
     def closed() -> bool:
@@ -123,16 +124,19 @@ def test_sigterm_finishes_what_is_in_flight_and_takes_nothing_new(
             return re.search("refused|reset", str(error)) is not None
         return False
 
-    before = hung()
+    before = held()
     idle = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
     idle.request("GET", "/health/live/")
     idle.getresponse().read()
     with ThreadPoolExecutor(30) as pool:
-        calls = [pool.submit(running.ask, "GET", "/api/products/hang-6/") for _ in range(30)]
-        until(lambda: hung() - before == 30, 60)
-        running.process.send_signal(signal.SIGTERM)
-        until(closed, 60)
-        assert not any(call.done() for call in calls)
+        calls = [pool.submit(running.ask, "GET", f"/api/products/hold-{go.name}/", timeout=100) for _ in range(30)]
+        try:
+            until(lambda: held() - before == 30, 60)
+            running.process.send_signal(signal.SIGTERM)
+            until(closed, 60)
+            assert not any(call.done() for call in calls)
+        finally:
+            go.touch()
         assert [call.result().status for call in calls] == [200] * 30
     assert running.process.wait(timeout=30) == 0
     assert not running.lines("bug")

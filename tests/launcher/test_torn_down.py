@@ -21,12 +21,12 @@ import pytest
 
 @pytest.fixture(scope="session")
 def started():
-    pathlib.Path("started").touch()
     yield
     time.sleep(1)
     pathlib.Path("stopped").touch()
 
 def test_long(started):
+    pathlib.Path("started").touch()  # not before: what comes within a fixture's beginning finds nothing to stop yet
     time.sleep(200)
 """
 
