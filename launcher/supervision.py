@@ -114,7 +114,17 @@ def _takes_sigterm(part: Mapping[str, Any]) -> bool:
     stopped only then; one that was forked a moment ago (it is told in whole seconds) and is not its own program yet
     would lose the signal, and be killed when its time to stop is over."""
     age: int = part["now"] - part["start"]
-    return part["statename"] in ("STARTING", "RUNNING") and not 0 <= age <= 1  # below 0: the clock was set back
+    young = 0 <= age <= 1  # below 0: the clock was set back
+    return part["statename"] in ("STARTING", "RUNNING") and not young and _is_its_own_program(part["pid"])
+
+
+def _is_its_own_program(pid: int) -> bool:
+    """Whether the process is no mere fork of supervisord any more: on a busy machine that may take its time."""
+    with contextlib.suppress(psutil.Error):  # it has died
+        process = psutil.Process(pid)
+        parent = process.parent()
+        return parent is None or process.cmdline() != parent.cmdline()
+    return False
 
 
 def _section(title: str, **options: object) -> str:

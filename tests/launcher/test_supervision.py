@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from launcher import supervision
 from launcher.problem import Problem
 from launcher.runtime_dir import RuntimeDir
 from launcher.shop import Shop
@@ -81,6 +83,30 @@ def test_what_was_killed_a_moment_before_is_stopped_and_stays_down(supervisor: S
         assert states(supervisor, "sleeper") == {"STOPPED"}
     log = (supervisor.runtime.var_dir / "logs" / "supervisord.log").read_text(encoding="utf-8")
     assert "with SIGKILL" not in log  # no SIGTERM went to a process that was not its own program yet
+
+
+FORKS = """
+import os, time
+fork = os.fork()
+if fork == 0:
+    time.sleep(300)
+    os._exit(0)
+print(fork, flush=True)
+os.waitpid(fork, 0)
+"""
+
+
+def test_what_is_not_its_own_program_yet_is_not_told_to_stop_however_long_that_takes() -> None:
+    with subprocess.Popen([sys.executable, "-c", FORKS], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        fork = psutil.Process(int(parent.stdout.readline()))
+        part = {"statename": "STARTING", "start": 100, "now": 103}
+        try:
+            assert not supervision._takes_sigterm({**part, "pid": fork.pid})
+            assert supervision._takes_sigterm({**part, "pid": parent.pid})
+        finally:
+            fork.kill()
+    assert not supervision._takes_sigterm({**part, "pid": fork.pid})
 
 
 def test_two_may_stop_the_same_at_once_and_both_find_it_stopped(supervisor: Supervisor) -> None:
