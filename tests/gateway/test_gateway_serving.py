@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import amqp
@@ -141,6 +142,27 @@ def test_sigterm_finishes_what_is_in_flight_and_takes_nothing_new(
     assert running.process.wait(timeout=30) == 0
     assert not running.lines("bug")
     idle.close()
+
+
+if sys.platform == "linux":  # elsewhere nobody tells what a thread has blocked; the test above is for all
+
+    def test_sigterm_can_go_to_no_thread_that_would_let_it_lie(another: Callable[..., Running]) -> None:
+        """The kernel gives it to any thread that has not blocked it; only one of each worker hands it on."""
+        running = another()
+        with ThreadPoolExecutor(8) as pool:  # the threads that answer exist only once there was something to answer
+            assert [answer.status for answer in pool.map(lambda _: running.ask("GET", "/health/live/"), range(40))] == [
+                200
+            ] * 40
+        for worker in running.workers():
+            threads = list(Path(f"/proc/{worker}/task").iterdir())
+            assert len(threads) > 5
+            assert len([thread for thread in threads if not blocks(thread, signal.SIGTERM)]) == 1
+
+    def blocks(thread: Path, number: int) -> bool:
+        """Whether this thread, a directory of /proc, has the signal blocked."""
+        mask = re.search(r"^SigBlk:\s*([0-9a-f]+)$", (thread / "status").read_text(), re.MULTILINE)
+        assert mask is not None
+        return bool(int(mask[1], 16) >> (number - 1) & 1)
 
 
 def test_sigterm_does_not_wait_for_a_caller_who_never_ends(another: Callable[..., Running]) -> None:
