@@ -36,6 +36,7 @@ IDLE_MS = 75_000
 CONNECTIONS = 4096
 # How often a worker looks whether its parent still lives (seconds).
 ORPHAN_CHECK = 1.0
+# What ends a worker.
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 _LOGGING: dict[str, Any] = {
@@ -98,8 +99,8 @@ def _hand_signals_on() -> None:
     """Have one thread take SIGTERM and SIGINT, and give them to Granian's handler.
 
     Granian waits for them in the main thread, where Python runs handlers. But the kernel gives a process's signal to
-    any thread that happens to be at work, and then nothing wakes the main one: with requests in flight, about one in
-    eight SIGTERMs went that way, and the worker took new requests until it was killed in the middle of some.
+    any thread that happens to be at work, and then nothing wakes the main one: with thirty
+    requests in flight one stop in five went that way, and the worker took new ones until it was killed amid them.
     """
     inherited = signal.getsignal(signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)

@@ -21,7 +21,7 @@ PATIENCE = 10.0  # seconds for an answer that somebody waits for; the gateway's 
 # The gateway's processes share a port, and each has a connection of its own to the broker: so many answers come from
 # all of them.
 IN_A_ROW = 8
-KEPT = 1.1  # seconds: for one of them what the gateway has found out is its answer, also when a part has gone since
+KEPT = 1.1  # seconds after which an answer is a new one: the gateway gives what it found out again for one second
 FALLS = 3  # a part that fell this often while starting will not come
 TAIL = 25  # lines of its log to show then
 # The gateway is on this machine, whatever proxy the environment names.

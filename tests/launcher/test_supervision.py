@@ -78,7 +78,7 @@ def test_what_was_killed_a_moment_before_is_stopped_and_stays_down(supervisor: S
         until(supervisor, "sleeper", "RUNNING")
         [part] = supervisor.parts("sleeper")
         psutil.Process(part["pid"]).kill()
-        time.sleep(number % 10 / 1000)  # another moment of its death each time
+        time.sleep(number / 1000)  # another moment of its death each time
         supervisor.halt("sleeper")
         assert states(supervisor, "sleeper") == {"STOPPED"}
     log = (supervisor.runtime.var_dir / "logs" / "supervisord.log").read_text(encoding="utf-8")
