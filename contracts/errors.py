@@ -57,6 +57,11 @@ class Conflict(ShopError):
 
 
 @deserialize_to_instance
+class TooManyRequests(ShopError):
+    """A rate limit is exhausted; ``facts["retry_after"]``: seconds until a request is accepted again."""
+
+
+@deserialize_to_instance
 class KeyInProgress(Conflict):
     """Another request with the same ``Idempotency-Key`` is at work; ``facts["retry_after"]``: seconds to wait."""
 
