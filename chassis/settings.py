@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 from nameko.cli.main import setup_yaml_parser
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # What the sandbox takes for a key. Built rather than written out, so that no file holds what looks like a real one.
 SANDBOX_KEYS = {
@@ -55,6 +58,7 @@ class Settings:
     sendgrid: Provider
     admin_api_keys: tuple[str, ...]
     cart_id_required: bool
+    trusted_proxies: tuple[Network, ...]
     currency: str
     mail_from: str
     sms_from: str
@@ -105,6 +109,7 @@ class Settings:
             sendgrid=_provider(config, "sendgrid", sandbox_url, "SENDGRID_API_KEY"),
             admin_api_keys=tuple(key for key in map(str.strip, _text(config, "ADMIN_API_KEYS").split(",")) if key),
             cart_id_required=_flag(config, "CART_ID_REQUIRED"),
+            trusted_proxies=_networks(config, "TRUSTED_PROXIES"),
             currency=_text(config, "CURRENCY").lower(),
             mail_from=_text(config, "MAIL_FROM"),
             sms_from=_text(config, "SMS_FROM"),
@@ -149,6 +154,16 @@ def _seconds(config: dict[str, Any], name: str) -> float:
     if not 0 < seconds < 3600:
         raise ValueError(f"{name} must be more than 0 and less than 3600 seconds, not {value!r}.")
     return seconds
+
+
+def _networks(config: dict[str, Any], name: str) -> tuple[Network, ...]:
+    networks: list[Network] = []
+    for text in filter(None, map(str.strip, _text(config, name).split(","))):
+        try:
+            networks.append(ipaddress.ip_network(text))
+        except ValueError as error:
+            raise ValueError(f"{name} must be addresses or networks such as 10.0.0.0/8: {error}.") from None
+    return tuple(networks)
 
 
 def _webhook_secret(config: dict[str, Any], name: str, secret_name: str, key_name: str) -> str:

@@ -53,7 +53,7 @@ class Gateway:
         """Answer one request, with its id, and log it in one line."""
         began = time.perf_counter()
         request_id = visit.request_id(environ.get("HTTP_X_REQUEST_ID"))
-        current = environ[visit.ENVIRON_KEY] = Visit(self, request_id, environ.get("QUERY_STRING", ""))
+        current = environ[visit.ENVIRON_KEY] = Visit(self, request_id, environ)
         environ["QUERY_STRING"] = ""  # see gateway.routing
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         sent = 0

@@ -40,7 +40,8 @@ def cart_id_or_admin(request: Request) -> str | None:
 def remember(request: Request, response: Response, new_cart_id: str) -> None:
     """Have the browser send `new_cart_id` from here on, out of reach of scripts and of other sites' forms."""
     cookie = f"{COOKIE}={new_cart_id}; Path=/; HttpOnly; SameSite=Lax"
-    if request.forwarded_scheme == "https":
+    scheme = request.forwarded_scheme if visit.of(request).via_proxy else request.scheme
+    if scheme == "https":
         cookie += "; Secure"
     response.append_header("Set-Cookie", cookie)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from falcon import Request
 
 from contracts.errors import NotFound
+from gateway import addresses
 from gateway.rpc import Shop
 
 if TYPE_CHECKING:
@@ -27,16 +29,21 @@ class Visit:
     Attributes:
         gateway: the process's settings and its connection to the services.
         request_id: the caller's, or one made here.
+        client_address: the address of the client; of one behind a trusted proxy, as that proxy reports it.
+        via_proxy: whether a trusted proxy passed the request on, so that what it says of the client counts.
         query_string: the raw query. Hug never sees it, since it would let it override the path's parameters.
         notes: what came beside a service's answer, when its request carried an `Idempotency-Key`; else None.
     """
 
-    __slots__ = ("gateway", "notes", "query_string", "request_id")
+    __slots__ = ("client_address", "gateway", "notes", "query_string", "request_id", "via_proxy")
 
-    def __init__(self, gateway: Gateway, request_id: str, query_string: str) -> None:
+    def __init__(self, gateway: Gateway, request_id: str, environ: Mapping[str, Any]) -> None:
         self.gateway = gateway
         self.request_id = request_id
-        self.query_string = query_string
+        peer, trusted = environ.get("REMOTE_ADDR", ""), gateway.settings.trusted_proxies
+        self.client_address = addresses.client_address(peer, environ.get("HTTP_X_FORWARDED_FOR"), trusted)
+        self.via_proxy = addresses.is_trusted(peer, trusted)
+        self.query_string = environ.get("QUERY_STRING", "")
         self.notes: dict[str, Any] | None = None
 
     @property

@@ -58,6 +58,8 @@ def test_what_yaml_would_take_for_something_else_stays_text(monkeypatch: pytest.
         ("CHECKOUT_TIMEOUT", "3600"),
         ("PROVIDER_TIMEOUT", ".nan"),
         ("CART_ID_REQUIRED", "perhaps"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -90,6 +92,12 @@ def test_twilios_account_needs_its_token(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_flag_is_read_as_people_write_it(monkeypatch: pytest.MonkeyPatch, given: str, meant: bool) -> None:
     monkeypatch.setenv("CART_ID_REQUIRED", given)
     assert Settings.load(CONFIG).cart_id_required is meant
+
+
+def test_trusted_proxies_are_addresses_and_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.load(CONFIG).trusted_proxies == ()
+    monkeypatch.setenv("TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1,::1")
+    assert [str(each) for each in Settings.load(CONFIG).trusted_proxies] == ["10.0.0.0/8", "192.0.2.1/32", "::1/128"]
 
 
 def test_the_sandboxs_webhook_secrets_hold_only_while_the_provider_is_the_sandbox(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any
 
 import falcon.testing
@@ -19,6 +20,7 @@ from tests.gateway.routes import ROUTES, Route
 KEYS = ("the-first-key", "the-second-schlüssel")
 ADMIN = [route for route in ROUTES if route.admin]
 PUBLIC = [route for route in ROUTES if not route.admin]
+[NEW_CART] = [route for route in ROUTES if str(route) == "POST /api/cart/"]
 OF_A_CART = [route for route in ROUTES if "default" in route.args]
 
 Ask = Callable[..., falcon.testing.Result]
@@ -94,8 +96,16 @@ def test_a_new_cart_is_kept_by_the_browser(shop: Running) -> None:
 
 
 @pytest.mark.parametrize("headers", [{"X-Forwarded-Proto": "https"}, {"Forwarded": "for=1.2.3.4;proto=https"}], ids=str)
-def test_a_cart_of_a_secure_page_stays_on_secure_pages(shop: Running, headers: dict[str, str]) -> None:
-    assert shop.ask("POST", "/api/cart/", headers=headers).headers["set-cookie"].endswith("; Secure")
+def test_cookie_is_secure_behind_a_trusted_proxy_only(
+    app: Callable[..., Ask], shop: Running, headers: dict[str, str]
+) -> None:
+    ask = app(trusted_proxies=(ip_network("127.0.0.0/8"),))
+    assert (
+        ask(NEW_CART, **{name.replace("-", "_"): value for name, value in headers.items()})
+        .headers["set-cookie"]
+        .endswith("; Secure")
+    )
+    assert not shop.ask("POST", "/api/cart/", headers=headers).headers["set-cookie"].endswith("; Secure")
 
 
 @pytest.mark.parametrize("route", ADMIN, ids=str)
