@@ -15,6 +15,7 @@ from cart.order_store import found, read_order, write_order
 from cart.payments import Refund
 from cart.tables import ClaimLost, Store, plain, refunds
 from chassis.database import once_more
+from contracts.currencies import charge_step
 from contracts.errors import Conflict, InvalidRequest, NotFound, Refused
 
 ASKED, DONE, FAILED = "asked", "done", "failed"
@@ -194,6 +195,10 @@ def checked_amount(order: Order, amount: int | None, left: int) -> int:
     wanted = left if amount is None else amount
     if isinstance(wanted, bool) or not isinstance(wanted, int) or not 1 <= wanted <= left:
         message = f"must be a whole number from 1 to {left}, what is left of the order"
+        raise InvalidRequest(f"{amount} cannot be given back of order {order.id}.", {"errors": {"amount": [message]}})
+    step = charge_step(order.currency)
+    if wanted % step:
+        message = f"must be a multiple of {step} in {order.currency}"
         raise InvalidRequest(f"{amount} cannot be given back of order {order.id}.", {"errors": {"amount": [message]}})
     return wanted
 

@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 from nameko.cli.main import setup_yaml_parser
 
+from contracts.currencies import currency_code
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # What the sandbox takes for a key. Built rather than written out, so that no file holds what looks like a real one.
@@ -110,7 +112,7 @@ class Settings:
             admin_api_keys=tuple(key for key in map(str.strip, _text(config, "ADMIN_API_KEYS").split(",")) if key),
             cart_id_required=_flag(config, "CART_ID_REQUIRED"),
             trusted_proxies=_networks(config, "TRUSTED_PROXIES"),
-            currency=_text(config, "CURRENCY").lower(),
+            currency=_currency(config, "CURRENCY"),
             mail_from=_text(config, "MAIL_FROM"),
             sms_from=_text(config, "SMS_FROM"),
             ship_from={
@@ -164,6 +166,13 @@ def _networks(config: dict[str, Any], name: str) -> tuple[Network, ...]:
         except ValueError as error:
             raise ValueError(f"{name} must be addresses or networks such as 10.0.0.0/8: {error}.") from None
     return tuple(networks)
+
+
+def _currency(config: dict[str, Any], name: str) -> str:
+    try:
+        return currency_code(_text(config, name))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}.") from None
 
 
 def _webhook_secret(config: dict[str, Any], name: str, secret_name: str, key_name: str) -> str:

@@ -5,17 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
+from contracts.currencies import amount_for_people
 from contracts.errors import InvalidRequest
-
-SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
-# Currencies whose smallest unit is not a hundredth (ISO 4217).
-NO_CENTS = frozenset(
-    ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF")
-) | {"XPF"}
-MILS = frozenset(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"))
 
 LONGEST_KEY = 255
 LONGEST_ADDRESS = 254  # RFC 5321
@@ -107,15 +100,6 @@ def sms(key: Any, number: Any, content: Any) -> Sms:
     return Sms(key=key, number=number, body=content)
 
 
-def money(amount: int, currency: str) -> str:
-    """An amount in the currency's smallest unit as a person reads it: $1,234.50, ¥1,234, 12.50 CHF."""
-    code = currency.upper()
-    digits = 0 if code in NO_CENTS else 3 if code in MILS else 2
-    number = f"{abs(Decimal(amount)).scaleb(-digits):,.{digits}f}"
-    sign = "-" if amount < 0 else ""
-    return f"{sign}{SYMBOLS[code]}{number}" if code in SYMBOLS else f"{sign}{number} {code}"
-
-
 def segments(body: str) -> int:
     """How many messages a text is sent (and paid) as."""
     if all(character in GSM or character in GSM_DOUBLE for character in body):
@@ -141,7 +125,7 @@ def order_paid(order: Mapping[str, Any], label: Mapping[str, Any] | None) -> dic
     """
     try:
         return _told(order, label or {})
-    except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         errors = {"order": [f"is not an order: {type(error).__name__} {error}"]}
         raise InvalidRequest("This is not an order of the shop.", {"errors": errors}) from error
 
@@ -154,7 +138,7 @@ def _told(order: Mapping[str, Any], label: Mapping[str, Any]) -> dict[str, Any]:
         if item["type"] == "sku":
             lines.append(_line(item, currency))
         else:
-            extras.append({"description": item["description"], "amount": money(item["amount"], currency)})
+            extras.append({"description": item["description"], "amount": amount_for_people(item["amount"], currency)})
             if item["type"] == "shipping":
                 method = item["description"]
     url = str(label.get("label_url") or order.get("label_url") or "")
@@ -163,7 +147,7 @@ def _told(order: Mapping[str, Any], label: Mapping[str, Any]) -> dict[str, Any]:
         "name": shipping.get("name") or "",
         "lines": lines,
         "extras": extras,
-        "total": money(order["amount"], currency),
+        "total": amount_for_people(order["amount"], currency),
         "address": _address_lines(shipping),
         "method": method,
         # A link is followed by a person: nothing but the web.
@@ -207,8 +191,8 @@ def _line(item: Mapping[str, Any], currency: str) -> dict[str, Any]:
         "description": item["description"],
         "quantity": quantity,
         # The order's line holds the whole; the unit's price is told only where it comes out even.
-        "unit": money(item["amount"] // quantity, currency) if item["amount"] % quantity == 0 else None,
-        "amount": money(item["amount"], currency),
+        "unit": amount_for_people(item["amount"] // quantity, currency) if item["amount"] % quantity == 0 else None,
+        "amount": amount_for_people(item["amount"], currency),
     }
 
 

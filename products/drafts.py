@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from contracts.currencies import CURRENCIES, charge_step
 from contracts.errors import InvalidRequest
 from products.stock import INFINITE, Inventory
 
@@ -68,6 +69,7 @@ class Draft:
                 form.errors["metadata"] = {"category": ["required"]}
         attributes = form.values.get("attributes", [])
         form.check_names(attributes, form.values.get("attributes_sku", {}))
+        form.check_price(form.values.get("currency", currency))
         form.finish()
         values = form.values
         return cls(
@@ -105,7 +107,7 @@ class Change:
 
     @classmethod
     def parse(
-        cls, given: Any, attributes: list[str], attributes_sku: dict[str, str], metadata: dict[str, str]
+        cls, given: Any, attributes: list[str], attributes_sku: dict[str, str], metadata: dict[str, str], currency: str
     ) -> Change:
         """Read the body of `PUT /api/products/{id}`.
 
@@ -114,6 +116,7 @@ class Change:
             attributes: the names that the product has now.
             attributes_sku: what its SKU has now.
             metadata: what it has now.
+            currency: that of its price.
 
         Raises InvalidRequest as `Draft.parse` does.
         """
@@ -128,6 +131,7 @@ class Change:
         merged = {**metadata, **form.values.get("metadata", {})}
         if sum(1 for value in merged.values() if value) > METADATA_ENTRIES and "metadata" in form.values:
             form.errors["metadata"] = [f"at most {METADATA_ENTRIES} entries"]
+        form.check_price(currency)
         form.finish()
         return cls(**form.values)
 
@@ -159,6 +163,11 @@ class _Form:
         unknown = {name: ["is not one of attributes"] for name in attributes_sku if name not in attributes}
         if unknown and "attributes" not in self.errors:
             self.errors.setdefault("attributes_sku", unknown)
+
+    def check_price(self, currency: str) -> None:
+        step = charge_step(currency)
+        if self.values.get("price", 0) % step:
+            self.errors["price"] = [f"must be a multiple of {step} in {currency}"]
 
     def finish(self) -> None:
         if self.errors:
@@ -199,7 +208,7 @@ def _active(value: Any) -> bool:
 
 def _price(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise _Wrong(["must be a whole number of cents"])
+        raise _Wrong(["must be a whole number of the currency's smallest unit"])
     if not 1 <= value <= MOST_CENTS:
         raise _Wrong([f"must be between 1 and {MOST_CENTS}"])
     return value
@@ -208,6 +217,8 @@ def _price(value: Any) -> int:
 def _currency(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch("[A-Za-z]{3}", value):
         raise _Wrong(["must be three letters"])
+    if value.lower() not in CURRENCIES:
+        raise _Wrong(["is not a currency that Stripe takes"])
     return value.lower()
 
 

@@ -54,7 +54,7 @@ class Projection:
         """Change a product; the same `key` fills its shelf once. Raises NotFound, InvalidRequest."""
         kept = self.get(product_id)
         product = kept.product
-        change = Change.parse(given, product.attributes, product.sku.attributes, product.metadata)
+        change = Change.parse(given, product.attributes, product.sku.attributes, product.metadata, product.sku.currency)
         try:
             changed = self.catalog.change(product, change)
         except NotFound:

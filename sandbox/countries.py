@@ -33,10 +33,15 @@ CURRENCIES = {
     "GB": "GBP",
     "AU": "AUD",
     "JP": "JPY",
+    "IS": "ISK",
+    "KW": "KWD",
+    "MG": "MGA",
+    "UG": "UGX",
     **dict.fromkeys(_EURO.split(), "EUR"),
 }
 # What a dollar is in them: fixed, so that the same parcel always costs the same.
 RATES = {"USD": 1.0, "CAD": 1.35, "GBP": 0.8, "AUD": 1.5, "JPY": 150.0, "EUR": 0.92}
+RATES |= {"ISK": 140.0, "KWD": 0.31, "MGA": 4500.0, "UGX": 3700.0}
 
 
 def country_code(text: str) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sandbox.ids import alphanumeric
 from sandbox.stripe_cards import Decline
-from sandbox.stripe_currencies import spelled
+from sandbox.stripe_currencies import check_step, spelled
 from sandbox.stripe_endpoint import Desk, Endpoint, Parameters
 from sandbox.stripe_errors import StripeFailure, invalid, missing_object
 from sandbox.stripe_lists import page
@@ -189,6 +189,7 @@ def _create_refund(desk: Desk, asked: Parameters) -> Parameters:
     if left == 0:
         raise StripeFailure(f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
     amount = asked.get("amount", left)
+    check_step(amount, charge["currency"])
     if amount > left:
         currency = charge["currency"]
         raise StripeFailure(

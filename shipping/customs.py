@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from shipping.shipment import decimal_amount
+from contracts.currencies import decimal_text
 
 LONGEST_DESCRIPTION = 100
 
@@ -34,7 +34,7 @@ def contents(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "quantity": item["quantity"],
                 "net_weight": format(weight.normalize(), "f"),
                 "mass_unit": "oz",
-                "value_amount": decimal_amount(item["price"] * item["quantity"], item["currency"]),
+                "value_amount": decimal_text(item["price"] * item["quantity"], item["currency"]),
                 "value_currency": str(item["currency"]).upper(),
             }
         )

@@ -6,16 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP
 from typing import Any
 
+from contracts.currencies import charge_step, parse_amount
 from contracts.errors import InvalidRequest, NotFound
-
-# Currencies whose smallest unit is not a hundredth (ISO 4217).
-NO_CENTS = frozenset(
-    ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF")
-) | {"XPF"}
-MILS = frozenset(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"))
 
 # What the list of shipments may be ordered by; a leading "-" reverses.
 ORDERS = ("created", "object_id", "name", "city", "state", "country")
@@ -124,14 +119,14 @@ def public_address(address: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def smallest_units(amount: str, currency: str) -> int:
-    """A carrier's amount ("3.46") as a whole number of the currency's smallest unit (346)."""
-    return int(Decimal(amount).scaleb(_digits(currency)).to_integral_value(rounding=ROUND_HALF_UP))
+    """A carrier's amount ("3.46") as Stripe can charge it (346): rounded half up to what is chargeable.
 
-
-def decimal_amount(units: int, currency: str) -> str:
-    """The way back: 346 as "3.46"."""
-    digits = _digits(currency)
-    return f"{Decimal(units).scaleb(-digits):.{digits}f}"
+    Raises ValueError: it is no amount, it is negative, or Stripe has no such currency.
+    """
+    units = parse_amount(amount, currency, rounding=ROUND_HALF_UP, multiple_of=charge_step(currency))
+    if units < 0:
+        raise ValueError(f"{amount!r} is negative")
+    return units
 
 
 def methods(rates: Iterable[Mapping[str, Any]], currency: str, today: date) -> list[dict[str, Any]]:
@@ -201,10 +196,6 @@ def page_order(order_by: Any, limit: Any) -> tuple[str, bool, int]:
     if isinstance(limit, bool) or not isinstance(limit, int) or limit not in PAGE:
         raise InvalidRequest("That is not a page size.", {"errors": {"limit": ["must be a whole number, 1 to 100"]}})
     return field, wanted.startswith("-"), limit
-
-
-def _digits(currency: str) -> int:
-    return 0 if currency.upper() in NO_CENTS else 3 if currency.upper() in MILS else 2
 
 
 def _amount_in(rate: Mapping[str, Any], currency: str) -> str | None:

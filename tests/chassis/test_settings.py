@@ -116,3 +116,11 @@ def test_the_sandboxs_webhook_secrets_hold_only_while_the_provider_is_the_sandbo
     settings = Settings.load(CONFIG)
     assert (settings.stripe_webhook_secret, settings.public_url) == ("said-by-stripe", "https://shop.example")
     assert "said-by-stripe" not in repr(settings)
+
+
+def test_currency_that_stripe_does_not_take_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CURRENCY", "zzz")
+    with pytest.raises(ValueError, match="CURRENCY: Stripe has no currency 'zzz'"):
+        Settings.load(CONFIG)
+    monkeypatch.setenv("CURRENCY", "ISK")
+    assert Settings.load(CONFIG).currency == "isk"

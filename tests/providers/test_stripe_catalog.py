@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 import uuid
@@ -81,7 +82,8 @@ def add(catalog: StripeCatalog, key: str, **spec: Any) -> Product:
 
 
 def changed(catalog: StripeCatalog, product: Product, **given: Any) -> Product:
-    return catalog.change(product, Change.parse(given, product.attributes, product.sku.attributes, product.metadata))
+    change = Change.parse(given, product.attributes, product.sku.attributes, product.metadata, product.sku.currency)
+    return catalog.change(product, change)
 
 
 # Made
@@ -205,8 +207,9 @@ def test_what_does_not_fit_is_named_and_nothing_is_made(scripted: ScriptedServer
 
 
 def test_what_stripe_refuses_is_named_in_the_callers_words(catalog: StripeCatalog, key: str) -> None:
+    draft = dataclasses.replace(Draft.parse(BONE, "usd"), currency="xyz")  # one that Stripe takes no longer
     with pytest.raises(Refused) as refusal:
-        add(catalog, key, currency="xyz")
+        catalog.add(draft, product_id(key), sku_id(key))
     assert list(refusal.value.facts["errors"]) == ["currency"]
 
 

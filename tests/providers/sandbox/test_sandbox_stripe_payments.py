@@ -213,6 +213,7 @@ def test_the_inline_card_token_works_too(sdks: Sdks) -> None:
     ("change", "code", "param"),
     [
         ({"amount": 49}, "amount_too_small", "amount"),
+        ({"amount": 150, "currency": "isk"}, "invalid_charge_amount_no_decimal_compatible", "amount"),
         ({"amount": 100_000_000}, "amount_too_large", "amount"),
         ({"payment_method_types": ["card"]}, "payment_method_types_no_longer_supported", "payment_method_types"),
         ({"payment_method": "pm_none"}, "resource_missing", "payment_method"),

@@ -13,6 +13,7 @@ from cart import settlement
 from cart.order import PAID, PAYING, RETURNED
 from cart.outbox import REFUSALS
 from cart.reconcile import Refunded
+from cart.refund_store import checked_amount
 from cart.refund_watch import MONTH, OVERLAP, RefundWatch
 from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Refused, Unavailable
 from tests.unit.cart.till import Killed, Shop, migrated, shop
@@ -392,3 +393,13 @@ def test_what_could_not_be_taken_up_is_looked_for_again(shop: Shop) -> None:
     shop.store.update("or_1", None, lambda order: setattr(order, "status", PAID))
     watch.follow()
     assert (shop.order.document["amount_returned"], shop.store.cursor("refunds")) == (50, seen + 60)
+
+
+def test_refund_in_isk_is_in_whole_kronur(shop: Shop) -> None:
+    shop.pay()
+    order = shop.store.order("or_1")
+    order.document["currency"] = "isk"
+    with pytest.raises(InvalidRequest) as error:
+        checked_amount(order, 150, AMOUNT)
+    assert error.value.facts["errors"] == {"amount": ["must be a multiple of 100 in isk"]}
+    assert checked_amount(order, 100, AMOUNT) == 100

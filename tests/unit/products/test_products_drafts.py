@@ -67,6 +67,7 @@ def test_what_is_required(field: str) -> None:
         ("price", True, ["price"]),
         ("price", "50", ["price"]),
         ("currency", "dollars", ["currency"]),
+        ("currency", "zzz", ["currency"]),
         ("package_dimensions", 5, ["package_dimensions"]),
         ("package_dimensions", {**SEED["package_dimensions"], "height": 0}, ["package_dimensions", "height"]),
         (
@@ -114,14 +115,22 @@ def test_every_wrong_field_is_named_at_once() -> None:
     }
 
 
+@pytest.mark.parametrize(("currency", "price"), [("isk", 150), ("ugx", 99), ("kwd", 1234)])
+def test_price_that_stripe_cannot_charge_is_refused(currency: str, price: int) -> None:
+    assert set(errors({**SEED, "currency": currency, "price": price})) == {"price"}
+    with pytest.raises(InvalidRequest) as error:
+        change({"price": price}, currency=currency)
+    assert set(error.value.facts["errors"]) == {"price"}
+
+
 @pytest.mark.parametrize("spec", [None, [], "name"])
 def test_a_product_is_an_object(spec: Any) -> None:
     assert errors(spec)
 
 
 def change(given: Any, **now: Any) -> Change:
-    now = {"attributes": ["material"], "attributes_sku": {"material": "rubber"}, "metadata": {}, **now}
-    return Change.parse(given, **now)
+    before = {"attributes": ["material"], "attributes_sku": {"material": "rubber"}, "metadata": {}, "currency": "usd"}
+    return Change.parse(given, **{**before, **now})
 
 
 def test_a_change_names_only_what_changes() -> None:

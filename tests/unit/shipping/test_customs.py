@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from contracts.currencies import decimal_text
 from shipping.customs import contents
-from shipping.shipment import decimal_amount
 
 BONE: dict[str, Any] = {
     "quantity": 3,
@@ -42,4 +42,4 @@ def test_nothing_is_declared_rather_than_half_of_it(lacking: str) -> None:
     [(346, "usd", "3.46"), (5, "usd", "0.05"), (500, "jpy", "500"), (1, "kwd", "0.001")],
 )
 def test_smallest_units_are_written_as_customs_read_them(units: int, currency: str, amount: str) -> None:
-    assert decimal_amount(units, currency) == amount
+    assert decimal_text(units, currency) == amount

@@ -111,7 +111,9 @@ def test_a_rate_in_another_currency_is_not_offered_unless_it_is_quoted_locally()
         ("0.29", "USD", 29),
         ("5.005", "USD", 501),
         ("500", "JPY", 500),
-        ("1.234", "KWD", 1234),
+        ("1.234", "KWD", 1230),
+        ("486.46", "ISK", 48600),
+        ("4500.5", "MGA", 4501),
         ("1e2", "USD", 10000),
     ],
 )
