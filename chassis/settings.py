@@ -25,6 +25,9 @@ SANDBOX_TWILIO_TOKEN = "sandbox"  # noqa: S105
 # What the sandbox signs its webhooks with. Twilio's are signed with the token above, SendGrid's with a key of its own.
 SANDBOX_WEBHOOK_SECRETS = {name: "_".join(("whsec", "sandbox", name)) for name in ("stripe", "shippo")}
 
+# A secret that signs has at least as many characters: 128 bits as hexadecimal digits.
+SHORTEST_SECRET = 32
+
 
 @dataclass(frozen=True)
 class Provider:
@@ -61,6 +64,8 @@ class Settings:
     admin_api_keys: tuple[str, ...]
     cart_id_required: bool
     trusted_proxies: tuple[Network, ...]
+    # What cart ids are signed with: the first signs, each of them verifies.
+    cart_id_secrets: tuple[str, ...] = field(repr=False)
     currency: str
     mail_from: str
     sms_from: str
@@ -100,19 +105,23 @@ class Settings:
     def from_config(cls, config: dict[str, Any]) -> Settings:
         """Take the settings from a parsed `config.yml`. Raises ValueError naming the setting that is wrong."""
         sandbox_url = _text(config, "SANDBOX_URL").rstrip("/")
+        providers = {
+            "stripe": _provider(config, "stripe", sandbox_url, "STRIPE_API_KEY"),
+            "shippo": _provider(config, "shippo", sandbox_url, "SHIPPO_API_KEY"),
+            "twilio": _provider(config, "twilio", sandbox_url, "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"),
+            "sendgrid": _provider(config, "sendgrid", sandbox_url, "SENDGRID_API_KEY"),
+        }
         return cls(
             amqp_uri=_text(config, "AMQP_URI"),
             var_dir=_text(config, "VAR_DIR"),
             database_url=_text(config, "DATABASE_URL") or None,
             sandbox_url=sandbox_url,
-            stripe=_provider(config, "stripe", sandbox_url, "STRIPE_API_KEY"),
-            shippo=_provider(config, "shippo", sandbox_url, "SHIPPO_API_KEY"),
-            twilio=_provider(config, "twilio", sandbox_url, "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"),
-            sendgrid=_provider(config, "sendgrid", sandbox_url, "SENDGRID_API_KEY"),
+            **providers,
             admin_api_keys=tuple(key for key in map(str.strip, _text(config, "ADMIN_API_KEYS").split(",")) if key),
-            cart_id_required=_flag(config, "CART_ID_REQUIRED"),
             trusted_proxies=_networks(config, "TRUSTED_PROXIES"),
             currency=_currency(config, "CURRENCY"),
+            cart_id_required=_flag(config, "CART_ID_REQUIRED", any(provider.live for provider in providers.values())),
+            cart_id_secrets=_cart_id_secrets(config),
             mail_from=_text(config, "MAIL_FROM"),
             sms_from=_text(config, "SMS_FROM"),
             ship_from={
@@ -138,13 +147,22 @@ def _text(config: dict[str, Any], name: str) -> str:
     return "" if value is None else str(value)
 
 
-def _flag(config: dict[str, Any], name: str) -> bool:
+def _flag(config: dict[str, Any], name: str, default: bool = False) -> bool:
     value = _text(config, name).strip().lower()
-    if value in ("", "0", "false", "no", "off"):
+    if value == "":
+        return default
+    if value in ("0", "false", "no", "off"):
         return False
     if value in ("1", "true", "yes", "on"):
         return True
     raise ValueError(f"{name} must be true or false, not {value!r}.")
+
+
+def _cart_id_secrets(config: dict[str, Any]) -> tuple[str, ...]:
+    secrets = tuple(secret for secret in map(str.strip, _text(config, "CART_ID_SECRET").split(",")) if secret)
+    if any(len(secret) < SHORTEST_SECRET for secret in secrets):
+        raise ValueError(f"Each secret in CART_ID_SECRET must have at least {SHORTEST_SECRET} characters.")
+    return secrets
 
 
 def _seconds(config: dict[str, Any], name: str) -> float:

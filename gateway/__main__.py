@@ -10,7 +10,7 @@ import warnings
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 
 from chassis.settings import Settings  # noqa: E402
-from gateway import auth  # noqa: E402
+from gateway import auth, identity  # noqa: E402
 from gateway.rpc import Deadlines  # noqa: E402
 
 
@@ -20,6 +20,7 @@ def main() -> int:
     try:
         settings = Settings.load()
         auth.check(settings)
+        identity.check(settings)
         port = _number("GATEWAY_PORT", 8000, 65535)
         workers = _number("GATEWAY_WORKERS", 2, 64)
     except (OSError, ValueError) as error:

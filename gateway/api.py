@@ -13,7 +13,7 @@ from chassis.logs import log
 from chassis.rpc_client import RpcClient
 from chassis.settings import Settings
 from contracts.errors import ShopError
-from gateway import auth, errors, visit
+from gateway import auth, errors, identity, visit
 from gateway.errors import NoSuchRoute
 from gateway.readiness import Readiness
 from gateway.reading import MOST_RECEIVING
@@ -41,6 +41,7 @@ class Gateway:
 
     def __init__(self, settings: Settings, client: RpcClient) -> None:
         auth.check(settings)
+        identity.check(settings)
         self.settings = settings
         self.client = client
         self.shared = SharedClient(client)

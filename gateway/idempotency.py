@@ -23,7 +23,8 @@ from gateway import auth, identity
 HEADER = "Idempotency-Key"
 _VALUE = re.compile(r"[\x20-\x7e]{1,255}")
 
-Scope = Callable[[Request], str]
+# None: strangers cannot be told apart here, so that no answer of one may be given to another.
+Scope = Callable[[Request], str | None]
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,22 @@ def of_cart(request: Request) -> str:
     return f"cart:{identity.cart_id(request)}"
 
 
-def of_any_cart(request: Request) -> str:
-    """As `of_cart`, for a request that needs no cart: one without is the shared one's."""
-    return f"cart:{identity.named_cart(request) or identity.SHARED}"
+def of_own_cart(request: Request) -> str | None:
+    """The scope of a request that needs no cart and whose answer is secret: a cart that is not shared, or nothing."""
+    named = identity.own_cart(request)
+    return None if named is None else f"cart:{named}"
 
 
 def of_admin(request: Request) -> str:
-    """The scope of an admin's requests: their key, never kept as it is; while none is set, whoever asks has a cart."""
+    """The scope of an admin's requests: their key, never kept as it is.
+
+    While no key is set, all callers are admins and may read each other's answers anyway; a cart of their own keeps
+    their keys apart.
+    """
     key = auth.admin_key(request)
-    return of_any_cart(request) if key is None else f"admin:{hashlib.sha256(key.encode()).hexdigest()}"
+    if key is None:
+        return f"cart:{identity.own_cart(request) or identity.SHARED}"
+    return f"admin:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def of_cart_or_admin(request: Request) -> str:
@@ -70,7 +78,7 @@ def effect(request: Request, form: Mapping[str, Any], scope: Scope) -> Effect:
 
     Args:
         form: the body as it was read.
-        scope: whose key it is.
+        scope: whose key it is; where it gives None, the key has no effect.
 
     Raises InvalidRequest when the header is no key. Only a POST is asked for one: whatever else changes something says
     how it shall be, and may be repeated as it is.
@@ -81,7 +89,10 @@ def effect(request: Request, form: Mapping[str, Any], scope: Scope) -> Effect:
     if not _VALUE.fullmatch(sent):
         message = "must be 1 to 255 printable ASCII characters"
         raise InvalidRequest(f"The {HEADER} {message}.", {"errors": {HEADER: [message]}})
-    key = _digest(scope(request), request.uri_template, sent)
+    owner = scope(request)
+    if owner is None:
+        return Effect(fresh_key())
+    key = _digest(owner, request.uri_template, sent)
     path = request.path.rstrip("/")
     body = _digest(path, orjson.dumps(form, option=orjson.OPT_SORT_KEYS).decode())
     return Effect(key, {"once_key": key, "once_body": body})

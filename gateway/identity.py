@@ -1,35 +1,64 @@
-"""Which cart a request is about: `Cart-Id`, else the cookie `cart_id`, else the one that everybody shares."""
+"""Which cart a request is about: `Cart-Id`, else the cookie `cart_id`, else the one that everybody shares.
+
+`POST /api/cart/` issues ids and signs them: ``cart_<random>.<signature>``, the signature being HMAC-SHA256 (RFC 2104)
+over what precedes it. The gateway alone signs and verifies; the whole text is the cart's id everywhere else.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import re
 
 from falcon import Request, Response
 
+from chassis.settings import Settings
 from contracts.errors import InvalidRequest
 from gateway import auth, visit
 
 SHARED = "default"
 COOKIE = "cart_id"
 _CART_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# 128 of the 256 bits: RFC 2104 advises at least half.
+SIGNATURE_BYTES = 16
+
+
+def check(settings: Settings) -> None:
+    """Raise ValueError when ids must be signed and there is nothing to sign them with."""
+    if settings.cart_id_required and not settings.cart_id_secrets:
+        raise ValueError("Cart ids are required here, so CART_ID_SECRET must be set: it signs them.")
+
+
+def sign(new_cart_id: str, settings: Settings) -> str:
+    """`new_cart_id` with its signature by the first secret; as it is, when there is no secret."""
+    if not settings.cart_id_secrets:
+        return new_cart_id
+    return f"{new_cart_id}.{_signature(new_cart_id, settings.cart_id_secrets[0])}"
 
 
 def cart_id(request: Request) -> str:
     """The cart of this request. Raises InvalidRequest when it cannot be one, or none is named and one must be."""
     named = _named(request)
+    settings = visit.of(request).gateway.settings
     if named is None:
-        if visit.of(request).gateway.settings.cart_id_required:
+        if settings.cart_id_required:
             raise _refused("A cart must be named: `POST /api/cart/` makes one.")
         return SHARED
     if not _CART_ID.fullmatch(named):
         raise _refused("A cart's id is 1 to 100 of A-Z a-z 0-9 . _ - and begins with a letter or digit.")
+    if settings.cart_id_required and not _issued(named, settings):
+        raise _refused("This shop did not issue that cart id: `POST /api/cart/` makes one.")
     return named
 
 
-def named_cart(request: Request) -> str | None:
-    """The cart that this request names; None when it names none, or what cannot be one."""
+def own_cart(request: Request) -> str | None:
+    """The cart that this request names and strangers do not share; None when there is none."""
     named = _named(request)
-    return named if named is not None and _CART_ID.fullmatch(named) else None
+    if named is None or named == SHARED or not _CART_ID.fullmatch(named):
+        return None
+    settings = visit.of(request).gateway.settings
+    return None if settings.cart_id_required and not _issued(named, settings) else named
 
 
 def cart_id_or_admin(request: Request) -> str | None:
@@ -44,6 +73,18 @@ def remember(request: Request, response: Response, new_cart_id: str) -> None:
     if scheme == "https":
         cookie += "; Secure"
     response.append_header("Set-Cookie", cookie)
+
+
+def _issued(named: str, settings: Settings) -> bool:
+    unsigned, _, signature = named.rpartition(".")
+    # Every secret is tried, each in constant time.
+    made = [_signature(unsigned, secret) for secret in settings.cart_id_secrets]
+    return any([hmac.compare_digest(signature, each) for each in made])  # noqa: C419
+
+
+def _signature(unsigned: str, secret: str) -> str:
+    digest = hmac.digest(secret.encode(), unsigned.encode(), hashlib.sha256)
+    return base64.urlsafe_b64encode(digest[:SIGNATURE_BYTES]).rstrip(b"=").decode()
 
 
 def _named(request: Request) -> str | None:

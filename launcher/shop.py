@@ -16,6 +16,7 @@ import filelock
 import psutil
 
 from launcher import broker, processes, programs, readiness, record
+from launcher.cart_id_secret import cart_id_secret
 from launcher.place import SERVICES, Place, environment
 from launcher.ports import free_port, is_free
 from launcher.problem import Problem
@@ -190,6 +191,8 @@ class Shop:
     def process_env(self, amqp_uri: str) -> dict[str, str]:
         """The environment of every process of this copy."""
         env = {name: value for name, value in self.place.env.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
+        if not any(env.get(name) for name in ("CART_ID_SECRET", "CART_ID_SECRET_FILE")):
+            env["CART_ID_SECRET"] = cart_id_secret(self.place.var_dir)
         env.update(
             AMQP_URI=amqp_uri,
             VAR_DIR=str(self.place.var_dir),
@@ -295,7 +298,7 @@ class Shop:
 
 def without_keys(env: Mapping[str, str]) -> dict[str, str]:
     """`env` without anything that would make a copy talk to a real provider, or share something with another copy."""
-    private = ("STRIPE_", "SHIPPO_", "TWILIO_", "SENDGRID_", "GATEWAY_", "SANDBOX_", "ADMIN_API_KEYS")
+    private = ("STRIPE_", "SHIPPO_", "TWILIO_", "SENDGRID_", "GATEWAY_", "SANDBOX_", "ADMIN_API_KEYS", "CART_ID_")
     shared = ("AMQP_URI", "DATABASE_URL", "VAR_DIR", "PUBLIC_URL", "WEBHOOK_URL", processes.MARK)
     return {
         name: value

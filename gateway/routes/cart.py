@@ -9,9 +9,9 @@ from typing import Any
 from falcon import Request, Response
 
 from contracts.errors import InvalidRequest
-from gateway import schemas, seed_json
-from gateway.idempotency import effect, fresh_key, of_any_cart, of_cart
-from gateway.identity import cart_id, remember
+from gateway import schemas, seed_json, visit
+from gateway.idempotency import effect, fresh_key, of_cart, of_own_cart
+from gateway.identity import cart_id, remember, sign
 from gateway.reading import body, optional_body
 from gateway.routing import delete, get, post, post_or_put, put
 from gateway.schemas import spelled
@@ -22,9 +22,10 @@ Items = list[dict[str, Any]]
 
 @post("/api/cart", status=201)
 def create(request: Request, response: Response) -> dict[str, Any]:
-    """A new cart with an unguessable id, which the browser keeps as a cookie."""
+    """A new cart with an unguessable, signed id, which the browser keeps as a cookie."""
     form = optional_body(request, schemas.NOTHING)
-    made: dict[str, Any] = services(request, effect(request, form, of_any_cart)).cart.create()
+    made: dict[str, Any] = services(request, effect(request, form, of_own_cart)).cart.create()
+    made["cart_id"] = sign(made["cart_id"], visit.of(request).gateway.settings)
     remember(request, response, made["cart_id"])
     return made
 

@@ -10,7 +10,16 @@ from chassis.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config.yml"
-CLEAN = ("AMQP_URI", "VAR_DIR", "DATABASE_URL", "SANDBOX_URL", "ADMIN_API_KEYS", "CART_ID_REQUIRED", "RPC_TIMEOUT")
+CLEAN = (
+    "AMQP_URI",
+    "VAR_DIR",
+    "DATABASE_URL",
+    "SANDBOX_URL",
+    "ADMIN_API_KEYS",
+    "CART_ID_REQUIRED",
+    "CART_ID_SECRET",
+    "RPC_TIMEOUT",
+)
 KEYS = ("STRIPE_API_KEY", "SHIPPO_API_KEY", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "SENDGRID_API_KEY")
 WEBHOOKS = ("STRIPE_WEBHOOK_SECRET", "SHIPPO_WEBHOOK_SECRET", "SENDGRID_WEBHOOK_PUBLIC_KEY", "PUBLIC_URL")
 
@@ -60,6 +69,8 @@ def test_what_yaml_would_take_for_something_else_stays_text(monkeypatch: pytest.
         ("CART_ID_REQUIRED", "perhaps"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("CART_ID_SECRET", "x" * 31),
+        ("CART_ID_SECRET", ",".join(("x" * 32, "short"))),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -98,6 +109,21 @@ def test_trusted_proxies_are_addresses_and_networks(monkeypatch: pytest.MonkeyPa
     assert Settings.load(CONFIG).trusted_proxies == ()
     monkeypatch.setenv("TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1,::1")
     assert [str(each) for each in Settings.load(CONFIG).trusted_proxies] == ["10.0.0.0/8", "192.0.2.1/32", "::1/128"]
+
+
+@pytest.mark.parametrize("name", ["STRIPE_API_KEY", "SHIPPO_API_KEY", "SENDGRID_API_KEY"])
+def test_cart_ids_are_required_once_a_provider_is_live(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "real-key")
+    assert Settings.load(CONFIG).cart_id_required
+    monkeypatch.setenv("CART_ID_REQUIRED", "false")
+    assert not Settings.load(CONFIG).cart_id_required
+
+
+def test_cart_id_secrets_are_a_list_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CART_ID_SECRET", f" {'a' * 32}, {'b' * 32},")
+    settings = Settings.load(CONFIG)
+    assert settings.cart_id_secrets == ("a" * 32, "b" * 32)
+    assert "a" * 32 not in repr(settings)
 
 
 def test_the_sandboxs_webhook_secrets_hold_only_while_the_provider_is_the_sandbox(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hmac
 import http.client
 import json
 import os
@@ -46,6 +48,12 @@ def is_problem(answer: Answer, status: int) -> dict[str, Any]:
     assert body["request_id"] == answer.headers["x-request-id"]
     assert all(isinstance(body[name], str) and body[name] for name in ("type", "title", "detail"))
     return body
+
+
+def signed(unsigned: str, secret: str) -> str:
+    """A cart's id as a shop with `secret` issues it."""
+    digest = hmac.digest(secret.encode(), unsigned.encode(), "sha256")[:16]
+    return f"{unsigned}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
 @dataclass

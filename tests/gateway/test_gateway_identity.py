@@ -13,10 +13,12 @@ import pytest
 from chassis.rpc_client import RpcClient
 from chassis.settings import Settings
 from gateway.api import Gateway
-from tests.gateway.asking import ROOT, Running, is_problem
+from tests.gateway.asking import ROOT, Running, is_problem, signed
 from tests.gateway.conftest import Doubles
 from tests.gateway.routes import ROUTES, Route
 
+# Built here: no file may hold what looks like a secret.
+SECRETS = ("first" * 8, "second" * 8)
 KEYS = ("the-first-key", "the-second-schlüssel")
 ADMIN = [route for route in ROUTES if route.admin]
 PUBLIC = [route for route in ROUTES if not route.admin]
@@ -36,7 +38,7 @@ def app(settings: Settings, client: RpcClient, doubles: Doubles) -> Callable[...
     """Makes the application with other settings, in this process, on the real services' doubles."""
 
     def make(**other: Any) -> Ask:
-        gateway = Gateway(replace(settings, **other), client)
+        gateway = Gateway(replace(settings, **{"cart_id_secrets": SECRETS, **other}), client)
 
         def ask(route: Route, **headers: str) -> falcon.testing.Result:
             sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -78,9 +80,48 @@ def test_what_cannot_be_a_cart_is_refused(app: Callable[..., Ask], route: Route,
 @pytest.mark.parametrize("route", OF_A_CART, ids=str)
 def test_a_cart_must_be_named_when_the_shop_says_so(app: Callable[..., Ask], route: Route) -> None:
     ask = app(cart_id_required=True)
-    assert ask(route).status_code == 400
-    assert cart_of(ask(route, Cart_Id="cart_a")) == "cart_a"
-    assert cart_of(ask(route, Cookie="cart_id=cart_a")) == "cart_a"
+    assert set(ask(route).json["errors"]) == {"Cart-Id"}
+    issued = signed("cart_a", SECRETS[0])
+    assert cart_of(ask(route, Cart_Id=issued)) == issued
+    assert cart_of(ask(route, Cookie=f"cart_id={issued}")) == issued
+    assert ask(route, Cookie=f"cart_id={issued}", Cart_Id="alice").status_code == 400  # the header wins
+
+
+def forged(issued: str) -> list[str]:
+    """Ids that no shop issued, made of one that it did."""
+    unsigned, _, signature = issued.rpartition(".")
+    other = "A" if signature[-1] != "A" else "Q"
+    stranger = signed("cart_a", "stranger" * 8).rpartition(".")[2]
+    return [
+        *("alice", "default", unsigned, f"{unsigned}.", f"{unsigned}.{signature[:-1]}", f"{unsigned}.{signature}x"),
+        *(f"{unsigned}.{signature[:-1]}{other}", f"cart_b.{signature}", f"{unsigned}.{stranger}", f"x.{issued}"),
+    ]
+
+
+@pytest.mark.parametrize("bad", forged(signed("cart_a", SECRETS[0])))
+def test_unissued_cart_id_is_refused_when_required(app: Callable[..., Ask], bad: str) -> None:
+    result = app(cart_id_required=True)(OF_A_CART[0], Cart_Id=bad)
+    assert result.status_code == 400
+    assert set(result.json["errors"]) == {"Cart-Id"}
+    assert cart_of(app()(OF_A_CART[0], Cart_Id=bad.removesuffix("."))) == bad.removesuffix(
+        "."
+    )  # on the sandbox any will do
+
+
+def test_second_secret_verifies_and_first_signs(app: Callable[..., Ask]) -> None:
+    old = signed("cart_a", SECRETS[1])
+    assert cart_of(app(cart_id_required=True)(OF_A_CART[0], Cart_Id=old)) == old
+    alone = app(cart_id_required=True, cart_id_secrets=SECRETS[:1])
+    assert alone(OF_A_CART[0], Cart_Id=old).status_code == 400
+    create = next(route for route in ROUTES if route.call == "cart.create")
+    made = app()(create)
+    assert made.json["cart_id"] == signed("cart_stub", SECRETS[0])
+    assert made.headers["set-cookie"].startswith(f"cart_id={made.json['cart_id']};")
+
+
+def test_required_cart_ids_need_a_secret(settings: Settings, client: RpcClient) -> None:
+    with pytest.raises(ValueError, match="CART_ID_SECRET"):
+        Gateway(replace(settings, cart_id_required=True, cart_id_secrets=()), client)
 
 
 @pytest.mark.parametrize("route", [route for route in PUBLIC if route not in OF_A_CART], ids=str)
@@ -157,7 +198,8 @@ def test_an_admin_reads_every_order_and_a_shopper_their_own(app: Callable[..., A
     route = next(route for route in ROUTES if route.call == "cart.order")
     ask = app(admin_api_keys=KEYS, cart_id_required=True)
     assert cart_of(ask(route, Authorization=f"Bearer {KEYS[0]}")) is None
-    assert cart_of(ask(route, Authorization="Bearer wrong", Cart_Id="cart_a")) == "cart_a"
+    issued = signed("cart_a", SECRETS[0])
+    assert cart_of(ask(route, Authorization="Bearer wrong", Cart_Id=issued)) == issued
     assert ask(route, Authorization="Bearer wrong").status_code == 400
     assert cart_of(app()(route, Authorization="Bearer anything")) == "default"
 
@@ -166,7 +208,8 @@ def test_an_admin_cancels_any_order_and_a_shopper_their_own(app: Callable[..., A
     route = next(route for route in ROUTES if route.call == "cart.cancel")
     ask = app(admin_api_keys=KEYS, cart_id_required=True)
     assert cart_of(ask(route, Authorization=f"Bearer {KEYS[0]}", Idempotency_Key="k")) is None
-    assert cart_of(ask(route, Authorization="Bearer wrong", Cart_Id="cart_a", Idempotency_Key="k")) == "cart_a"
+    issued = signed("cart_a", SECRETS[0])
+    assert cart_of(ask(route, Authorization="Bearer wrong", Cart_Id=issued, Idempotency_Key="k")) == issued
     assert ask(route, Authorization="Bearer wrong").status_code == 400
 
 
@@ -178,7 +221,9 @@ def test_real_money_needs_admin_keys(settings: Settings, client: RpcClient) -> N
 
 
 def test_the_running_gateway_takes_its_keys_from_the_environment(another: Callable[..., Running]) -> None:
-    running = another(ADMIN_API_KEYS="one, two", CART_ID_REQUIRED="true", GATEWAY_WORKERS="1")
+    running = another(
+        ADMIN_API_KEYS="one, two", CART_ID_REQUIRED="true", CART_ID_SECRET=SECRETS[0], GATEWAY_WORKERS="1"
+    )
     is_problem(running.ask("GET", "/api/orders/"), 401)
     is_problem(running.ask("GET", "/api/orders/", headers={"Authorization": "Bearer three"}), 403)
     assert running.ask("GET", "/api/orders/", headers={"Authorization": "Bearer two"}).status == 200

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.asking import Answer, Running, is_problem
+from tests.gateway.asking import Answer, Running, is_problem, signed
 from tests.gateway.routes import CHECKOUT, CHOICE, KEY, PAYMENT, PRODUCT, ROUTES, SMS, Route
 
+SECRET = "not-a-secret" * 3
 POSTS = [route for route in ROUTES if route.method == "POST"]
 OTHERS = [route for route in ROUTES if route.method != "POST"]
 REPLAYED = "idempotent-replayed"
@@ -31,7 +32,9 @@ def _lasting(answer: Answer) -> dict[str, str]:
 
 
 def ask(shop: Running, route: Route, key: str, **headers: str) -> Answer:
-    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    # A new cart is replayed only to the client of a cart of its own.
+    own = {"Cart-Id": "once"} if route.call == "cart.create" else {}
+    sent = {**own, **{name.replace("_", "-"): value for name, value in headers.items()}}
     return shop.ask(route.method, route.path, route.body, {**sent, "Idempotency-Key": key})
 
 
@@ -182,9 +185,19 @@ def test_a_body_is_the_same_however_it_is_written(shop: Running, key: str) -> No
 
 
 def test_no_body_and_an_empty_one_are_the_same(shop: Running, key: str) -> None:
-    first = shop.ask("POST", "/api/cart/", headers={"Idempotency-Key": key})
-    is_replay(shop.ask("POST", "/api/cart/", {}, {"Idempotency-Key": key}), first)
+    headers = {"Idempotency-Key": key, "Cart-Id": "once"}
+    first = shop.ask("POST", "/api/cart/", headers=headers)
+    is_replay(shop.ask("POST", "/api/cart/", {}, headers), first)
     assert first.headers["set-cookie"].startswith("cart_id=")
+
+
+@pytest.mark.parametrize("shared", [{}, {"Cart-Id": "default"}, {"Cookie": "cart_id=default"}, {"Cart-Id": "no cart"}])
+def test_new_cart_is_never_replayed_to_strangers(shop: Running, key: str, shared: dict[str, str]) -> None:
+    for _ in range(2):
+        made = shop.ask("POST", "/api/cart/", {}, {"Idempotency-Key": key, **shared})
+        assert made.status == 201
+        assert made.json["once"] == []  # no answer is kept under the key
+        assert REPLAYED not in made.headers
 
 
 def test_a_request_as_the_seed_writes_it_is_the_same_as_in_json(shop: Running, key: str) -> None:
@@ -227,7 +240,8 @@ def test_a_key_is_one_carts_and_one_routes(shop: Running, key: str) -> None:
 
 
 def test_an_admins_key_is_theirs_whatever_cart_they_name(another: Callable[..., Running], key: str) -> None:
-    running = another(ADMIN_API_KEYS="one, two", CART_ID_REQUIRED="true", GATEWAY_WORKERS="1")
+    running = another(ADMIN_API_KEYS="one, two", CART_ID_REQUIRED="true", CART_ID_SECRET=SECRET, GATEWAY_WORKERS="1")
+    cart_a = signed("cart_a", SECRET)
 
     def once(path: str, body: Any, **headers: str) -> Answer:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -243,10 +257,10 @@ def test_an_admins_key_is_theirs_whatever_cart_they_name(another: Callable[..., 
         once(cancel, None, **headers).json["once"][0]
         for headers in (
             {"Authorization": "Bearer one"},
-            {"Authorization": "Bearer one", "Cart_Id": "cart_a"},
+            {"Authorization": "Bearer one", "Cart_Id": cart_a},
             {"Authorization": "Bearer two"},
-            {"Cart_Id": "cart_a"},
-            {"Cart_Id": "cart_a", "Authorization": "Bearer wrong"},
+            {"Cart_Id": cart_a},
+            {"Cart_Id": cart_a, "Authorization": "Bearer wrong"},
         )
     }
     assert len(keys) == 3

@@ -176,6 +176,17 @@ def test_what_the_gateway_misses_is_read_part_by_part() -> None:
     assert readiness.missing({"parts": {"broker": {"status": "ok"}}}) == []
 
 
+def test_cart_id_secret_outlives_a_restart(tmp_path: Path) -> None:
+    first, again = (Shop(Place.from_env({"VAR_DIR": str(tmp_path)})).process_env("amqp://") for _ in range(2))
+    assert first["CART_ID_SECRET"] == again["CART_ID_SECRET"]
+    assert len(first["CART_ID_SECRET"]) == 64
+    [kept] = [path for path in tmp_path.iterdir() if path.is_file()]
+    assert kept.stat().st_mode & 0o777 == 0o600
+    given = {"VAR_DIR": str(tmp_path), "CART_ID_SECRET": "given"}
+    assert Shop(Place.from_env(given)).process_env("amqp://")["CART_ID_SECRET"] == "given"
+    assert without_keys({"CART_ID_SECRET": "given", "CART_ID_REQUIRED": "true"}) == {}
+
+
 def test_the_sandbox_and_the_providers_are_told_where_the_gateway_is(tmp_path: Path) -> None:
     env = {"VAR_DIR": str(tmp_path), "GATEWAY_PORT": "8123", "GATEWAY_HOST": "0.0.0.0"}
     told = Shop(Place.from_env(env)).process_env("amqp://")
