@@ -82,6 +82,8 @@ def _list(services: Services) -> int:
     for each in given_up(services):
         number += 1
         say(printable(each.line()))
+    for row in services.ask("products", "set_aside"):
+        say(printable(f"{row['product']}  off sale until Stripe's record of it can be read: {row['reason']}"))
     say(f"{number} given up; ./install_run_project replay KEY tries one again." if number else "Nothing was given up.")
     return OK
 

@@ -160,6 +160,21 @@ class Product:
         return found
 
 
+@dataclass(frozen=True)
+class Unsellable:
+    """A product that the catalogue's records do not describe well enough to sell it.
+
+    Attributes:
+        id: the product's.
+        reason: what is wrong with them, for the operator.
+        ours: whether they say that it is the shop's, and finished; else it matters only if the shop has it.
+    """
+
+    id: str
+    reason: str
+    ours: bool = True
+
+
 def fold(text: str) -> str:
     """`text` as it is compared: compatibility forms and case made one, white space single.
 
@@ -204,13 +219,16 @@ class Catalog(Protocol):
         """
 
     def change(self, product: Product, change: Change) -> Product:
-        """Apply `change` to `product`; the product as it is then. Raises NotFound when it is gone."""
+        """Apply `change` to `product`; the product as it is then.
+
+        Raises NotFound when it is gone, Conflict when it is changed but still cannot be sold.
+        """
 
     def remove(self, product: Product) -> None:
         """Take `product` out of the catalogue for good; nothing happens when it is out already."""
 
-    def get(self, product_id: str) -> Product | None:
+    def get(self, product_id: str) -> Product | Unsellable | None:
         """The product as the keeper has it now; None when it is gone, or never was."""
 
-    def all(self) -> Iterator[Product]:
+    def all(self) -> Iterator[Product | Unsellable]:
         """Every product that is not removed, in no particular order, a page at a time."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from contracts.errors import Conflict, NotFound, Unavailable
-from products.catalog import Catalog, Product, product_id, sku_id
+from chassis.logs import log
+from contracts.errors import Conflict, NotFound, ShopError, Unavailable
+from products.catalog import Catalog, Product, Unsellable, product_id, sku_id
 from products.drafts import Change, Draft
 from products.stock import Filling
 from products.store import Kept, ProductStore
@@ -16,6 +18,8 @@ from products.store import Kept, ProductStore
 ATTEMPTS = 10
 # Products written in one transaction of a rebuild: short enough that nobody waits for it.
 BATCH = 100
+# How many products that were set aside an operator can read at once.
+MOST_LISTED = 1000
 
 
 class Projection:
@@ -95,15 +99,25 @@ class Projection:
         written = 0
         found = self.catalog.all()
         while batch := list(islice(found, BATCH)):
-            seen.update(product.id for product in batch)
-            written += self.store.save_all([(product, before.get(product.id, 0)) for product in batch])
-        # A price that changed while the pages were read may have slipped through between them: ask for each by name.
-        unseen = before.keys() - seen
-        lost = [known for known in sorted(unseen) if self.catalog.get(known) is None]
-        for known in lost:
+            batch = [each for each in batch if _concerns_us(each, each.id in before)]
+            seen.update(each.id for each in batch)
+            written += self._take_over(batch, before)
+        # A product that changed while the pages were read may have slipped through between them: ask for each by name.
+        unseen = sorted(before.keys() - seen)
+        there = [fresh for known in unseen if (fresh := self.catalog.get(known)) is not None]
+        written += self._take_over(there, before)
+        lost = set(unseen) - {each.id for each in there}
+        for known in sorted(lost):
             self.store.remove(known)
+        self.store.forget_aside(seen | set(unseen))
         self.store.set_catalogue_read()
-        return {"products": len(seen) + len(unseen) - len(lost), "written": written, "removed": len(lost)}
+        aside = len(self.store.aside(MOST_LISTED))
+        return {
+            "products": len(seen) + len(unseen) - len(lost),
+            "written": written,
+            "removed": len(lost),
+            "set_aside": aside,
+        }
 
     def refresh(self, product_id: str) -> bool:
         """Read one product from the catalogue, and make the projection agree with it; whether it is on the list then.
@@ -118,13 +132,18 @@ class Projection:
             if kept is not None and kept.removed:
                 return False
             fresh = self.catalog.get(product_id)
-            if fresh is None:
+            if fresh is None or not _concerns_us(fresh, kept is not None):
                 if kept is not None:
                     self.store.remove(product_id)
                 return False
-            if kept is not None and kept.product == fresh:
+            revision = 0 if kept is None else kept.revision
+            if isinstance(fresh, Unsellable):
+                if self.store.set_aside(product_id, fresh.reason, revision):
+                    return kept is not None
+                continue
+            if kept is not None and kept.product == fresh and not self.store.is_aside(product_id):
                 return True
-            if self.store.save(fresh, 0 if kept is None else kept.revision):
+            if self.store.save(fresh, revision):
                 return True
         raise Unavailable("The product is being changed by others; try again.", {"retry_after": 1})
 
@@ -139,5 +158,36 @@ class Projection:
             if kept is None or fresh is None:
                 self.store.remove(product.id)
                 raise NotFound(f"There is no product {product.id}.")
+            if isinstance(fresh, Unsellable):
+                self.store.set_aside(product.id, fresh.reason, kept.revision)
+                raise Conflict(f"The product {product.id} cannot be sold: {fresh.reason}.")
             product, revision = fresh, kept.revision
         raise Unavailable("The product is being changed by others; try again.", {"retry_after": 1})
+
+    def _take_over(self, batch: Sequence[Product | Unsellable], before: dict[str, int]) -> int:
+        """Write what the catalogue says of some products, each built on its revision; how many products changed."""
+        written = 0
+        for each in batch:
+            if isinstance(each, Unsellable):
+                self.store.set_aside(each.id, each.reason, before.get(each.id, 0))
+        pairs = [(each, before.get(each.id, 0)) for each in batch if isinstance(each, Product)]
+        try:
+            return self.store.save_all(pairs)
+        except ShopError:
+            raise
+        except Exception:  # one of them is what no column takes: it must not hold up the others
+            log.exception("products are written one by one")
+        for product, revision in pairs:
+            try:
+                written += self.store.save_all([(product, revision)])
+            except ShopError:
+                raise
+            except Exception as error:
+                log.exception("product set aside", product=product.id)
+                self.store.set_aside(product.id, f"it cannot be written: {type(error).__name__}", revision)
+        return written
+
+
+def _concerns_us(found: Product | Unsellable, known: bool) -> bool:
+    """Whether the shop has, or is to have, the product: others may keep theirs with the same account."""
+    return known or isinstance(found, Product) or found.ours

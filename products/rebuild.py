@@ -23,7 +23,10 @@ def main() -> int:
         return 1
     finally:
         database.dispose()
-    print(f"{done['products']} products in the catalogue, {done['written']} written, {done['removed']} removed")
+    print(
+        f"{done['products']} products in the catalogue, {done['written']} written, {done['removed']} removed, "
+        f"{done['set_aside']} set aside"
+    )
     return 0
 
 

@@ -13,7 +13,7 @@ from contracts.errors import InvalidRequest, ShopError, Unavailable
 from products.audit import held_of, held_page
 from products.catalog import Catalog
 from products.drafts import Draft
-from products.projection import Projection
+from products.projection import MOST_LISTED, Projection
 from products.providers import CatalogProvider, CurrencyProvider
 from products.stock import gone, lines, short, wishes
 from products.store import Kept, ProductStore
@@ -186,7 +186,8 @@ class ProductsService:
     def rebuild(self) -> dict[str, int]:
         """Read the whole catalogue from Stripe, and make the database agree; what is on the shelves stays.
 
-        Returns ``{"products", "written", "removed"}``. Raises Unavailable, ProviderFailure. Takes seconds per 1000
+        Returns ``{"products", "written", "removed", "set_aside"}``: the last is how many products are off sale because
+        Stripe's record of them cannot be read. Raises Unavailable, ProviderFailure. Takes seconds per 1000
         products: give it time.
         """
         return self._projection.rebuild()
@@ -198,6 +199,15 @@ class ProductsService:
         Returns ``{"product", "present"}``: whether the shop has it then. Raises Unavailable, ProviderFailure.
         """
         return {"product": product_id, "present": self._projection.refresh(product_id)}
+
+    @rpc(expected_exceptions=ShopError)
+    def set_aside(self) -> Items:
+        """The products that are off sale because Stripe's record of them cannot be read, the longest first.
+
+        Returns ``[{"product", "reason", "since"}]``, at most 1000, since in Unix seconds. They come back on sale once
+        the record can be read, by Stripe's event or by the hourly walk.
+        """
+        return self.store.aside(MOST_LISTED)
 
     @rpc(expected_exceptions=ShopError)
     def health(self) -> dict[str, str]:

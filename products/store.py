@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from chassis.database import Database
+from chassis.database import Database, once_more
+from chassis.logs import log
 from products import listing
 from products.catalog import Product, Sku, sort_key
 from products.stock import Filling, Inventory
 from products.stock_store import StockStore, put, put_new
-from products.tables import insert_new, milestones, product_metadata, product_terms, products, stock
+from products.tables import asides, insert_new, milestones, product_metadata, product_terms, products, stock
 
 CATALOGUE_READ = "catalogue read"
 
@@ -103,7 +104,8 @@ class ProductStore:
         """Write many products, each as `save` does, but for those that are as they were; how many were written."""
         ids = [product.id for product, _ in found]
         with self.database.write() as connection:
-            rows = connection.execute(sa.select(products.c.id, products.c.body).where(products.c.id.in_(ids)))
+            readable = products.c.id.not_in(sa.select(asides.c.product))
+            rows = connection.execute(sa.select(products.c.id, products.c.body).where(products.c.id.in_(ids), readable))
             bodies = {row.id: row.body for row in rows}
             changed = [each for each in found if bodies.get(each[0].id) != _body(each[0])]
             # In one order, so that two rebuilds at once wait for each other and never lock each other out.
@@ -117,6 +119,61 @@ class ProductStore:
         with self.database.write() as connection:
             connection.execute(sa.update(products).where(which).values(values))
             connection.execute(sa.delete(product_terms).where(product_terms.c.product == product_id))
+            connection.execute(sa.delete(asides).where(asides.c.product == product_id))
+
+    @once_more
+    def set_aside(self, product_id: str, reason: str, expected: int) -> bool:
+        """Take a product off sale because the catalogue's record of it cannot be read; the next `save` puts it back.
+
+        Args:
+            reason: for the operator.
+            expected: as for `save`.
+
+        Returns False, with nothing written, when somebody else has written the product since.
+        """
+        with self.database.write() as connection:
+            here = products.c.id == product_id
+            row = connection.execute(sa.select(products.c.revision, products.c.body).where(here)).one_or_none()
+            if (0 if row is None else row.revision) != expected:
+                return False
+            mine = asides.c.product == product_id
+            known = connection.execute(sa.select(asides.c.reason).where(mine)).scalar()
+            if known == reason and (row is None or not row.body["sku"]["active"]):
+                return True
+            if known is None:
+                values = {"product": product_id, "reason": reason, "since": int(time.time())}
+                connection.execute(sa.insert(asides).values(values))
+            else:
+                connection.execute(sa.update(asides).where(mine).values(reason=reason))
+            if row is not None:
+                body = {**row.body, "sku": {**row.body["sku"], "active": False}}
+                values = {"body": body, "on_sale": False, "revision": expected + 1}
+                connection.execute(sa.update(products).where(here).values(values))
+        log.warning("product off sale", product=product_id, reason=reason)
+        return True
+
+    def is_aside(self, product_id: str) -> bool:
+        """Whether the product is set aside."""
+        with self.database.read() as connection:
+            query = sa.select(asides.c.product).where(asides.c.product == product_id)
+            return connection.execute(query).first() is not None
+
+    def aside(self, limit: int) -> list[dict[str, Any]]:
+        """Products that are set aside, the longest first: ``{"product", "reason", "since"}``, since in Unix seconds."""
+        query = sa.select(asides).order_by(asides.c.since, asides.c.product).limit(limit)
+        with self.database.read() as connection:
+            return [
+                {"product": row.product, "reason": row.reason, "since": row.since} for row in connection.execute(query)
+            ]
+
+    def forget_aside(self, there: Collection[str]) -> None:
+        """Forget the products that are set aside and not among those that are `there`."""
+        with self.database.read() as connection:
+            known = set(connection.execute(sa.select(asides.c.product)).scalars())
+        gone = sorted(known - set(there))
+        for start in range(0, len(gone), 100):
+            with self.database.write() as connection:
+                connection.execute(sa.delete(asides).where(asides.c.product.in_(gone[start : start + 100])))
 
     def revisions(self) -> dict[str, int]:
         """Id to revision, of every product that is not removed."""
@@ -152,6 +209,7 @@ def _save(connection: Connection, found: Iterable[tuple[Product, int]]) -> list[
     ids = [product.id for product in written]
     connection.execute(sa.delete(product_terms).where(product_terms.c.product.in_(ids)))
     connection.execute(sa.delete(product_metadata).where(product_metadata.c.product.in_(ids)))
+    connection.execute(sa.delete(asides).where(asides.c.product.in_(ids)))
     connection.execute(
         sa.insert(product_terms),
         [{"term": term, "product": product.id} for product in written for term in sorted(product.terms())],

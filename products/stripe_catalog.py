@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import requests
 import stripe
 
-from chassis.logs import log
-from contracts.errors import NotFound, ProviderFailure
-from products.catalog import Product
+from chassis.records import SetAside, read_one
+from contracts.errors import Conflict, NotFound, ProviderFailure
+from products.catalog import Product, Unsellable
 from products.drafts import Change, Draft
 from products.stripe_errors import translated
 from products.stripe_fields import (
@@ -105,41 +105,54 @@ class StripeCatalog:
             self._prices.update(price.id, {"active": False})
 
     @translated()
-    def get(self, product_id: str) -> Product | None:
+    def get(self, product_id: str) -> Product | Unsellable | None:
         """See `Catalog.get`. A product without its price is not there yet."""
         return self._get(product_id)
 
-    def all(self) -> Iterator[Product]:
-        """See `Catalog.all`. What was made elsewhere, and has no SKU, is not the shop's to sell and left out."""
+    def all(self) -> Iterator[Product | Unsellable]:
+        """See `Catalog.all`."""
         with translated():
-            listed = self._prices.list({"active": True, "limit": PAGE})
-            prices = {price.lookup_key: price for price in listed.auto_paging_iter() if price.lookup_key}
+            prices: dict[str, stripe.Price] = {}
+            for price in self._prices.list({"active": True, "limit": PAGE}).auto_paging_iter():
+                key = getattr(price, "lookup_key", None)
+                if isinstance(key, str):
+                    prices[key] = price
+            # A price that is not active, or that changed while the pages were read, is asked for by its key.
             for product in self._products.list({"limit": PAGE}).auto_paging_iter():
-                if is_removed(product):
-                    continue
-                price = prices.get(metadata(product).get(SKU, ""))
-                if price is None:
-                    log.info("not the shop's product, or not finished: left out", product=product.id)
-                    continue
-                yield to_product(product, price)
+                found = self._read(product, lambda sku: prices.get(sku) or self._price(sku))
+                if found is not None:
+                    yield found
 
-    def _get(self, product_id: str) -> Product | None:
+    def _read(
+        self, product: stripe.Product, price_of: Callable[[str], stripe.Price | None]
+    ) -> Product | Unsellable | None:
+        """The shop's product, why it cannot be sold, or None when it was removed."""
+        if is_removed(product):
+            return None
+        sku = metadata(product).get(SKU)
+        if not isinstance(sku, str) or not sku:
+            return Unsellable(product.id, f"its metadata has no {SKU}", ours=False)
+        price = price_of(sku)
+        if price is None:
+            return Unsellable(product.id, f"no price has its lookup key {sku}", ours=False)
+        found = read_one("product at Stripe", product, lambda each: to_product(each, price))
+        return Unsellable(product.id, found.reason) if isinstance(found, SetAside) else found
+
+    def _get(self, product_id: str) -> Product | Unsellable | None:
         try:
             product = self._products.retrieve(product_id)
         except stripe.InvalidRequestError as error:
             if _is_missing(error):
                 return None
             raise
-        sku = metadata(product).get(SKU)
-        if is_removed(product) or not sku:
-            return None
-        price = self._price(sku)
-        return None if price is None else to_product(product, price)
+        return self._read(product, self._price)
 
     def _required(self, product_id: str) -> Product:
         found = self._get(product_id)
         if found is None:
             raise NotFound(f"There is no product {product_id}.")
+        if isinstance(found, Unsellable):
+            raise Conflict(f"The product {product_id} cannot be sold: {found.reason}.")
         return found
 
     def _make_product(self, params: ProductCreateParams, product_id: str) -> stripe.Product:

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import stripe
 
-from contracts.errors import InvalidRequest, ProviderFailure
+from chassis.records import Unreadable
+from contracts.currencies import UnknownCurrency, charge_step
+from contracts.errors import InvalidRequest
 from products.catalog import Product, Sku
-from products.drafts import METADATA_VALUE_LENGTH, RESERVED, Change, Draft
+from products.drafts import (
+    DIMENSIONS,
+    METADATA_VALUE_LENGTH,
+    MOST_CENTS,
+    MOST_DIMENSION,
+    RESERVED,
+    Change,
+    Draft,
+)
 from products.stock import FINITE, Inventory
 
 if TYPE_CHECKING:
@@ -26,6 +37,8 @@ SKU = f"{RESERVED}sku"
 ATTRIBUTES = f"{RESERVED}attributes"
 INVENTORY = f"{RESERVED}inventory"
 REMOVED = f"{RESERVED}removed"
+
+MOST_SECONDS = 10**12  # far beyond any clock, and small enough for every column
 
 Kind = TypeVar("Kind")
 
@@ -112,28 +125,70 @@ def _unpacked(text: str | None, kind: type[Kind]) -> Kind:
 
 
 def to_product(product: stripe.Product, price: stripe.Price) -> Product:
-    """The shop's product. Raises ProviderFailure, or what the SDK raises for a field that is missing."""
+    """The shop's product. Raises Unreadable, or what the SDK raises for a field that is missing."""
     document = _plain(product.to_dict())
     packed = metadata(product)
+    amount = _amount(product, price)
+    _check_dimensions(document.get("package_dimensions"))
+    if not isinstance(document.get("name"), str) or not document["name"].strip():
+        raise Unreadable("it has no name")
     document["metadata"] = {name: value for name, value in packed.items() if not name.startswith(RESERVED)}
     # A new price changes the product, to the shop.
     document["updated"] = max(product.updated, price.created)
     entries = metadata(price)
-    if price.unit_amount is None:
-        raise ProviderFailure(f"Stripe gave no amount for {price.lookup_key}.")
-    return Product(
+    found = Product(
         document=document,
         attributes=[str(name) for name in _unpacked(packed.get(ATTRIBUTES), list)],
         sku=Sku(
             id=packed[SKU],
-            price=price.unit_amount,
-            currency=price.currency,
+            price=amount,
+            currency=price.currency.lower(),
             attributes={name: str(value) for name, value in _unpacked(entries.get(ATTRIBUTES), dict).items()},
             offer=price.id,
             active=price.active,
         ),
         inventory=_inventory(entries.get(INVENTORY)),
     )
+    try:
+        json.dumps([found.document, found.attributes, asdict(found.sku)], ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Unreadable("it has a character that no database keeps") from None
+    if not all(0 <= moment < MOST_SECONDS for moment in (found.created, found.updated)):
+        raise Unreadable("its times are out of range")
+    return found
+
+
+def _amount(product: stripe.Product, price: stripe.Price) -> int:
+    """What one piece costs. Raises Unreadable for a price that is not one amount for one piece, paid once."""
+    if price.product != product.id:
+        raise Unreadable(f"its price {price.id} belongs to {price.product}")
+    if price.type != "one_time" or price.recurring is not None:
+        raise Unreadable(f"its price {price.id} is recurring")
+    if price.billing_scheme != "per_unit" or price.transform_quantity is not None:
+        raise Unreadable(f"its price {price.id} is not per piece")
+    amount = price.unit_amount
+    if amount is None:
+        raise Unreadable(f"its price {price.id} has no whole unit_amount (unit_amount_decimal {_decimal(price)})")
+    try:
+        step = charge_step(price.currency)
+    except UnknownCurrency as error:
+        raise Unreadable(f"its price {price.id}: {error}") from None
+    if isinstance(amount, bool) or not isinstance(amount, int) or not 0 <= amount <= MOST_CENTS or amount % step:
+        raise Unreadable(f"its price {price.id} is {amount} {price.currency}, which cannot be charged")
+    return amount
+
+
+def _decimal(price: stripe.Price) -> str:
+    return str(getattr(price, "unit_amount_decimal", None) or "none")
+
+
+def _check_dimensions(found: Any) -> None:
+    if not isinstance(found, dict):
+        raise Unreadable("it has no package_dimensions")
+    for name in DIMENSIONS:
+        number = found.get(name)
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= MOST_DIMENSION:
+            raise Unreadable(f"its package_dimensions have no usable {name}")
 
 
 def _inventory(text: str | None) -> Inventory:
@@ -145,8 +200,8 @@ def _inventory(text: str | None) -> Inventory:
 
 def metadata(thing: stripe.Product | stripe.Price) -> dict[str, str]:
     """All of its metadata, the shop's own included."""
-    found = thing.metadata
-    return {} if found is None else found.to_dict()
+    found = getattr(thing, "metadata", None)
+    return {} if found is None else dict(found.to_dict())
 
 
 def _plain(value: Any) -> Any:

@@ -84,6 +84,15 @@ holds = sa.Table(
     sa.Column("updated", sa.BigInteger, nullable=False),
 )
 
+# Products that are off sale because the catalogue's record of them cannot be read; also such as were never projected.
+asides = sa.Table(
+    "set_aside",
+    metadata,
+    sa.Column("product", ordered, primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("since", sa.BigInteger, nullable=False),
+)
+
 milestones = sa.Table(
     "milestones",
     metadata,

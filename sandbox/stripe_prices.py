@@ -1,4 +1,7 @@
-"""Stripe's prices: one-time, per unit. An amount never changes; a lookup key moves to the price that takes it."""
+"""Stripe's prices, one-time or recurring, per unit.
+
+An amount never changes; a lookup key moves to the price that takes it.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from sandbox.stripe_params import (
     Int,
     ListOf,
     Metadata,
+    Obj,
     Str,
     Type,
     merged,
@@ -35,6 +39,7 @@ CREATE: dict[str, Type] = {
     "metadata": Metadata(unsettable=True),
     "nickname": Str(),
     "product": Str(),
+    "recurring": Obj({"interval": Str(choices=("day", "week", "month", "year"), required=True)}),
     "tax_behavior": _TAX,
     "transfer_lookup_key": Bool(),
     "unit_amount": Int(least=0),
@@ -89,13 +94,25 @@ def make_price(desk: Desk, product_id: str, asked: Parameters) -> Parameters:
         "metadata": merged({}, asked.get("metadata")),
         "nickname": asked.get("nickname"),
         "product": product_id,
-        "recurring": None,
+        "recurring": _recurring(asked.get("recurring")),
         "tax_behavior": asked.get("tax_behavior", "unspecified"),
         "tiers_mode": None,
         "transform_quantity": None,
-        "type": "one_time",
+        "type": "recurring" if "recurring" in asked else "one_time",
         "unit_amount": int(exact) if exact == int(exact) else None,
         "unit_amount_decimal": text,
+    }
+
+
+def _recurring(asked: Parameters | None) -> Parameters | None:
+    if asked is None:
+        return None
+    return {
+        "interval": asked["interval"],
+        "interval_count": 1,
+        "meter": None,
+        "trial_period_days": None,
+        "usage_type": "licensed",
     }
 
 

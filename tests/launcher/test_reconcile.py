@@ -261,6 +261,8 @@ class Parked(Answers):
     def tell(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
         if method == "owed":
             return list(self.rows.values())
+        if method == "set_aside":
+            return [{"product": "prod_1", "reason": "it has no package_dimensions", "since": 1}]
         if method == "events":
             return list(self.events.values()) if service == "shipping" else []
         [key] = args
@@ -284,6 +286,7 @@ def test_what_was_given_up_is_listed(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert capsys.readouterr().out.splitlines() == [
         "or_1:sms  sms of or_1, tried 5 times: no",
         "evt_1  event transaction_updated in shipping, tried 5 times: NotFound: x",
+        "prod_1  off sale until Stripe's record of it can be read: it has no package_dimensions",
         "2 given up; ./install_run_project replay KEY tries one again.",
     ]
 

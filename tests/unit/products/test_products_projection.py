@@ -199,8 +199,8 @@ def test_a_rebuild_agrees_with_the_catalogue_and_keeps_the_stock(projection: Pro
     )
     del catalog.products[lost]
 
-    assert projection.rebuild() == {"products": 2, "written": 2, "removed": 1}
-    assert projection.rebuild() == {"products": 2, "written": 0, "removed": 0}
+    assert projection.rebuild() == {"products": 2, "written": 2, "removed": 1, "set_aside": 0}
+    assert projection.rebuild() == {"products": 2, "written": 0, "removed": 0, "set_aside": 0}
     assert projection.get(kept).product.name == "Renamed elsewhere"
     assert projection.get(kept).left == Inventory("finite", 3)
     assert projection.get(made_elsewhere).left == Inventory("finite", 5)
@@ -238,7 +238,7 @@ def test_a_product_deleted_during_a_rebuild_does_not_come_back(projection: Proje
 def test_a_product_that_slips_between_two_pages_is_asked_for_by_name(projection: Projection, catalog: Shelves) -> None:
     made = add(projection)
     catalog.all = lambda: iter(())  # type: ignore[method-assign]
-    assert projection.rebuild() == {"products": 1, "written": 0, "removed": 0}
+    assert projection.rebuild() == {"products": 1, "written": 0, "removed": 0, "set_aside": 0}
     assert projection.get(made)
 
 

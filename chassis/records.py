@@ -1,0 +1,100 @@
+"""Reading records that others wrote, one at a time: one that cannot be read is set aside, and the walk goes on.
+
+Each is logged once per process, and once more when its reason changes. An error that the reader did not foresee is
+logged with its traceback, for it may be ours.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from chassis.logs import log
+from contracts.errors import ShopError
+
+Record = TypeVar("Record")
+Value = TypeVar("Value")
+
+LONGEST_REASON: Final = 300
+# What was logged is remembered for so many records, so that the same thousand do not fill the log at every walk.
+MOST_REMEMBERED: Final = 10_000
+_logged: Final[OrderedDict[tuple[str, str], str]] = OrderedDict()
+
+
+class Unreadable(ValueError):
+    """A record lacks what the shop needs of it, or says what the shop cannot use; the text is the reason."""
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A record that could not be read.
+
+    Attributes:
+        id: the record's own, or "?" when it has none.
+        reason: for the operator.
+    """
+
+    id: str
+    reason: str
+
+
+def read_one(kind: str, record: Record, read: Callable[[Record], Value]) -> Value | SetAside:
+    """What `read` makes of a record, or why it cannot be read.
+
+    Args:
+        kind: what it is, for the log ("price at Stripe").
+        read: may raise Unreadable, with a reason, or anything that a misshapen record makes it raise.
+
+    Raises ShopError, as `read` does: that is no fault of the record.
+    """
+    try:
+        value = read(record)
+    except ShopError:
+        raise
+    except Exception as error:  # a record may be wrong in any way
+        foreseen = isinstance(error, Unreadable)
+        reason = (str(error) if foreseen else f"{type(error).__name__}: {error}")[:LONGEST_REASON]
+        aside = SetAside(id_of(record), reason)
+        note(kind, aside, None if foreseen else error)
+        return aside
+    _logged.pop((kind, id_of(record)), None)
+    return value
+
+
+def read_each(
+    kind: str, records: Iterable[Record] | None, read: Callable[[Record], Value]
+) -> tuple[list[Value], list[SetAside]]:
+    """All that can be read of some records, in their order, and those that were set aside. See `read_one`."""
+    values: list[Value] = []
+    aside: list[SetAside] = []
+    for record in records or ():
+        found = read_one(kind, record, read)
+        if isinstance(found, SetAside):
+            aside.append(found)
+        else:
+            values.append(found)
+    return values, aside
+
+
+def note(kind: str, aside: SetAside, error: Exception | None = None) -> None:
+    """Log a record that was set aside, unless that was logged for the same reason already."""
+    if _logged.get((kind, aside.id)) == aside.reason:
+        return
+    _logged[(kind, aside.id)] = aside.reason
+    while len(_logged) > MOST_REMEMBERED:
+        _logged.popitem(last=False)
+    if error is None:
+        log.warning("record set aside", kind=kind, id=aside.id, reason=aside.reason)
+    else:
+        log.error("record set aside", kind=kind, id=aside.id, reason=aside.reason, exc_info=error)
+
+
+def id_of(record: Any) -> str:
+    """The id of a provider's object, an SDK's or a plain one; "?" when it has none."""
+    for name in ("id", "object_id", "sid", "sg_event_id"):
+        found = record.get(name) if isinstance(record, dict) else getattr(record, name, None)
+        if isinstance(found, str) and found:
+            return found
+    return "?"
