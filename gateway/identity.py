@@ -19,6 +19,8 @@ from gateway import auth, visit
 
 SHARED = "default"
 COOKIE = "cart_id"
+# Parts of one header that are looked at. Browsers keep at most 180 cookies for a site.
+MOST_PARTS = 200
 _CART_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # 128 of the 256 bits: RFC 2104 advises at least half.
 SIGNATURE_BYTES = 16
@@ -69,8 +71,7 @@ def cart_id_or_admin(request: Request) -> str | None:
 def remember(request: Request, response: Response, new_cart_id: str) -> None:
     """Have the browser send `new_cart_id` from here on, out of reach of scripts and of other sites' forms."""
     cookie = f"{COOKIE}={new_cart_id}; Path=/; HttpOnly; SameSite=Lax"
-    scheme = request.forwarded_scheme if visit.of(request).via_proxy else request.scheme
-    if scheme == "https":
+    if request.scheme == "https" or (visit.of(request).via_proxy and _says_tls(request)):
         cookie += "; Secure"
     response.append_header("Set-Cookie", cookie)
 
@@ -87,6 +88,15 @@ def _signature(unsigned: str, secret: str) -> str:
     return base64.urlsafe_b64encode(digest[:SIGNATURE_BYTES]).rstrip(b"=").decode()
 
 
+def _says_tls(request: Request) -> bool:
+    """Whether the proxy in front says that the browser speaks TLS with it."""
+    # Falcon's own reading of these fails on a header that is not well formed.
+    first, _, _ = request.env.get("HTTP_FORWARDED", "").lower().partition(",")
+    said = [part.strip().replace('"', "") for part in first.split(";", MOST_PARTS)]
+    proto = request.env.get("HTTP_X_FORWARDED_PROTO", "").strip().lower()
+    return proto == "https" or "proto=https" in said
+
+
 def _named(request: Request) -> str | None:
     header = request.get_header("Cart-Id")
     return header if header is not None else _cookie(request)
@@ -96,7 +106,7 @@ def _cookie(request: Request) -> str | None:
     sent = request.env.get("HTTP_COOKIE")
     if not sent:
         return None
-    for pair in sent.split(";"):
+    for pair in sent.split(";", MOST_PARTS):
         name, _, value = pair.partition("=")
         if name.strip() == COOKIE:
             return value.strip().strip('"')

@@ -17,7 +17,7 @@ from falcon import Request
 from contracts.errors import InvalidRequest, Unavailable
 from gateway import visit
 from gateway.errors import NotJson, TooLarge
-from gateway.shape import Shape
+from gateway.shape import Shape, named
 
 # A seed order is 4 KB; the largest honest request, an order of hundreds of lines, stays far below.
 MOST_BYTES = 1024 * 1024
@@ -26,12 +26,18 @@ MOST_BYTES = 1024 * 1024
 MOST_DISCARDED = 8 * MOST_BYTES
 # The deepest document of the API is a Stripe event around an order: 7. Recursive code behind this line is safe.
 MOST_DEPTH = 32
+# A body that only `gateway.seed_json` can read is a few lines. Its expressions cost far more per byte than orjson.
+MOST_RESCUED = 16 * 1024
 # Bodies being received at once, in each process. Receiving holds a thread, and a caller who never sends the rest holds
 # it for good: such callers must not be able to take the threads that readers need (`gateway.server.THREADS`).
 MOST_RECEIVING = 40
 RECEIVING_PATIENCE = 1.0  # seconds to wait for one of those places; an honest body takes milliseconds
 # The longest query of the API has four parameters.
 MOST_PARAMETERS = 20
+# Its longest, a category, has 500 characters: at most 6 000 bytes, percent-encoded.
+MOST_QUERY = 8 * 1024
+# A declared type is `application/json; charset=utf-8`.
+MOST_TYPE = 256
 
 
 def body(request: Request, shape: Shape, rescue: Callable[[str], str] | None = None) -> dict[str, Any]:
@@ -44,13 +50,13 @@ def body(request: Request, shape: Shape, rescue: Callable[[str], str] | None = N
         NotJson, TooLarge: it is declared to be something else than JSON, or is over `MOST_BYTES`.
         InvalidRequest: it is not one JSON object, or not of this shape.
     """
-    return shape.check(_object(_received(request), rescue))
+    return shape.check(_object(_received(request), shape, rescue))
 
 
 def optional_body(request: Request, shape: Shape) -> dict[str, Any]:
     """As `body`, for a route that needs none: nothing sent is an empty object."""
     raw = _received(request)
-    return shape.check(_object(raw, None) if raw.strip() else {})
+    return shape.check(_object(raw, shape, None) if raw.strip() else {})
 
 
 def raw_body(request: Request) -> str:
@@ -68,9 +74,12 @@ def query(request: Request, shape: Shape) -> dict[str, Any]:
 
     Raises InvalidRequest for an unknown, repeated or misshapen parameter.
     """
+    sent = visit.of(request).query_string
+    if len(sent) > MOST_QUERY:
+        raise InvalidRequest(f"A query may have {MOST_QUERY} bytes.")
     try:
         pairs = parse_qsl(
-            visit.of(request).query_string,
+            sent,
             keep_blank_values=True,
             errors="strict",
             max_num_fields=MOST_PARAMETERS,
@@ -80,11 +89,11 @@ def query(request: Request, shape: Shape) -> dict[str, Any]:
     given: dict[str, str] = {}
     for name, value in pairs:
         if name in given:
-            raise InvalidRequest("A parameter is given twice.", {"errors": {name: ["given twice"]}})
+            raise InvalidRequest("A parameter is given twice.", {"errors": {named(name): ["given twice"]}})
         given[name] = value
     for name, value in given.items():
         if "\0" in value or "\0" in name:
-            raise InvalidRequest("A parameter has a NUL character.", {"errors": {name: ["has a NUL character"]}})
+            raise InvalidRequest("A parameter has a NUL character.", {"errors": {named(name): ["has a NUL character"]}})
     meant: dict[str, Any] = {name: value for name, value in given.items() if value != "" or not shape.knows(name)}
     limit = meant.get("limit", "")
     if limit.isascii() and limit.isdigit() and len(limit) < 9:
@@ -135,6 +144,8 @@ def _check_declared_json(environ: dict[str, Any]) -> None:
     # Without a Content-Type the body is taken at its word: it is read as JSON, and refused if it is none.
     declared = environ.get("CONTENT_TYPE")
     if declared:
+        if len(declared) > MOST_TYPE:
+            raise NotJson("Send `Content-Type: application/json`.")
         kind, *parameters = (part.strip().lower() for part in declared.split(";"))
         if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
             raise NotJson("Send `Content-Type: application/json`.")
@@ -146,11 +157,12 @@ def _check_declared_json(environ: dict[str, Any]) -> None:
         raise NotJson("The body must not be compressed.")
 
 
-def _object(raw: bytes, rescue: Callable[[str], str] | None) -> dict[str, Any]:
+def _object(raw: bytes, shape: Shape, rescue: Callable[[str], str] | None) -> dict[str, Any]:
+    names = _check_size(raw, shape.most_values)
     try:
         document = _strict(raw)
     except orjson.JSONDecodeError as error:
-        if rescue is None:
+        if rescue is None or len(raw) > MOST_RESCUED:
             raise _unreadable(error) from None
         try:
             raw = rescue(raw.decode("utf-8")).encode("utf-8")
@@ -159,9 +171,9 @@ def _object(raw: bytes, rescue: Callable[[str], str] | None) -> dict[str, Any]:
             raise _unreadable(error) from None
     if not isinstance(document, dict):
         raise InvalidRequest("The body must be a JSON object.")
-    _check_depth(raw, document)
-    # Which of two values under one name holds would be a guess; orjson takes the last without a word.
-    json.loads(raw, object_pairs_hook=_once)
+    if _names_in(document, b"\\u0000" in raw) != names:
+        # Which of two values under one name holds would be a guess; orjson takes the last without a word.
+        json.loads(raw, object_pairs_hook=_once, parse_int=str, parse_float=str)
     return document
 
 
@@ -170,26 +182,48 @@ def _strict(raw: bytes) -> Any:
     return orjson.loads(raw)
 
 
+def _check_size(raw: bytes, most: int) -> int:
+    """How many names the JSON in `raw` has, repeated ones included.
+
+    It is counted in the bytes, because reading a million values costs what refusing them is meant to save.
+
+    Raises InvalidRequest when there are more than `most` keys and values.
+    """
+    plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in raw else raw
+    outside = b""
+    if plain.count(b'"') <= 2 * most:
+        outside = b"".join(plain.split(b'"')[::2])  # what stands between the strings
+        names = outside.count(b":")
+        # Each value but the first follows a comma or opens a list or an object; so does each name, which one follows.
+        if outside.count(b",") + outside.count(b"[") + outside.count(b"{") + names <= most:
+            return names
+    raise InvalidRequest(f"The body has more than {most} keys and values.")
+
+
 def _once(pairs: list[tuple[str, Any]]) -> None:
     seen = set()
     for name, _ in pairs:
         if name in seen:
-            raise InvalidRequest(f"`{name[:80]}` is given twice.", {"errors": {name: ["given twice"]}})
+            short = named(name)
+            raise InvalidRequest(f"`{short}` is given twice.", {"errors": {short: ["given twice"]}})
         seen.add(name)
 
 
-def _check_depth(raw: bytes, document: Any) -> None:
-    """Refuse nesting that recursive code cannot follow, and NUL characters, which PostgreSQL cannot store."""
-    may_have_nul = b"\\u0000" in raw
-    if not may_have_nul and raw.count(b"[") + raw.count(b"{") <= MOST_DEPTH:
-        return  # cannot be nested deeper than it has brackets
+def _names_in(document: Any, may_have_nul: bool) -> int:
+    """How many names the objects in `document` have.
+
+    Raises InvalidRequest for nesting that recursive code cannot follow, and for NUL characters, which PostgreSQL cannot
+    store.
+    """
+    names = 0
     level = [document]
     for _ in range(MOST_DEPTH):
         if may_have_nul and any(_has_nul(node) for node in level):
             raise InvalidRequest("A text has a NUL character.")
+        names += sum(len(node) for node in level if isinstance(node, dict))
         level = [child for node in level for child in _children(node)]
         if not level:
-            return
+            return names
     raise InvalidRequest(f"The body is nested deeper than {MOST_DEPTH} levels.")
 
 

@@ -238,7 +238,9 @@ _ORDER = {
         },
     },
 }
-ORDER = Shape(_ORDER, open=True, rules=(_has_skus, _parcel_address_is_whole))
+# 500 lines of Stripe's have 7 500 keys and values.
+MOST_ORDER_VALUES = 12_000
+ORDER = Shape(_ORDER, open=True, rules=(_has_skus, _parcel_address_is_whole), most_values=MOST_ORDER_VALUES)
 SHIPMENTS_QUERY = Shape({"order_by": ORDER_BY, "limit": LIMIT, "starting_after": ID})
 
 # --- Notifications

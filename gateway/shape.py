@@ -1,24 +1,82 @@
 """A shape that a document must have: a Cerberus schema, compiled once, checked with a fresh validator each time.
 
-A validator keeps the state of its last document, and many threads check at once: so one per check. Compiling the
-schema is what costs (milliseconds); that is shared.
+The work of a check is bounded, whatever the document: it stops at `MOST_ERRORS`, and a value that is too long is not
+looked into. Cerberus itself sorts all errors at each new one, and compares every item of a list that is too long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sized
 from typing import Any
 
-from cerberus import TypeDefinition, Validator
+from cerberus import TypeDefinition, Validator, errors
 
 from contracts.errors import InvalidRequest
 
 Rule = Callable[[dict[str, Any]], dict[str, Any]]
 
+MOST_ERRORS = 50
+# Names of fields are the caller's: longer ones are cut where they are named.
+MOST_NAME = 100
+# Keys and values of one document; the largest honest one of most routes, a product, has about 200.
+MOST_VALUES = 1_000
+
+_MESSAGES = {
+    **errors.BasicErrorHandler.messages,
+    # Cerberus quotes the value, however long it is.
+    errors.UNALLOWED_VALUE.code: "must be one of {constraint}",
+}
+
+
+class _Enough(Exception):
+    """No further error is listed."""
+
 
 class _Validator(Validator):
+    """Notes each error of a field once, with its path, in `found`, which the validators of all levels share."""
+
     # Python's True is an int; JSON's true is not a number.
     types_mapping = {**Validator.types_mapping, "integer": TypeDefinition("integer", (int,), (bool,))}
+    priority_validations = (*Validator.priority_validations, "minlength", "maxlength")
+
+    def _error(self, field: Any, error: Any, *info: Any) -> None:
+        if isinstance(error, str):
+            message = error
+        else:
+            constraint = self.schema[field].get(error.rule) if error.rule and field in self.schema else None
+            if isinstance(constraint, list):
+                constraint = " or ".join(constraint)
+            message = _MESSAGES[error.code].format(*info, constraint=constraint, field=field)
+        self._note((*self.document_path, field), message)
+
+    def _note(self, path: tuple[Any, ...], message: str) -> None:
+        found = self._config["found"]
+        found.append((path, message))
+        if len(found) >= MOST_ERRORS:
+            raise _Enough
+
+    def _validate_schema(self, schema: dict[str, Any], field: Any, value: Any) -> None:
+        """{'type': 'dict', 'anyof': [{'check_with': 'schema'}, {'check_with': 'bulk_schema'}]}"""
+        if not isinstance(value, list) or schema.get("type") != "dict":
+            super()._validate_schema(schema, field, value)
+            return
+        # One validator for all dicts of a list. Cerberus makes one for each, which is half of what each costs.
+        child = self._get_child_validator(
+            schema=schema["schema"], allow_unknown=schema.get("allow_unknown", self.allow_unknown)
+        )
+        for place, item in enumerate(value):
+            child.document_path = (*self.document_path, field, place)
+            if isinstance(item, dict):
+                child.validate(item, normalize=False)
+            else:
+                self._note((*self.document_path, field, place), "must be of dict type")
+
+    def _validate_maxlength(self, most: int, field: Any, value: Any) -> None:
+        """{'type': 'integer'}"""
+        if isinstance(value, Sized) and len(value) > most:
+            self._error(field, errors.MAX_LENGTH)
+            self._drop_remaining_rules()
 
 
 class Shape:
@@ -28,13 +86,21 @@ class Shape:
         schema: the Cerberus schema, field -> rules.
         open: True lets unknown fields pass (an order as Stripe sends it); they are refused otherwise.
         rules: each takes a document of the right shape and gives the errors that concern several fields together.
+        most_values: how many keys and values a document may have.
     """
 
-    def __init__(self, schema: dict[str, Any], open: bool = False, rules: tuple[Rule, ...] = ()) -> None:
+    def __init__(
+        self,
+        schema: dict[str, Any],
+        open: bool = False,
+        rules: tuple[Rule, ...] = (),
+        most_values: int = MOST_VALUES,
+    ) -> None:
         self.schema = schema
+        self.most_values = most_values
         self._open = open
         self._rules = rules
-        self._compiled = _Validator(schema).schema
+        self._compiled = Validator(schema).schema
 
     def knows(self, field: str) -> bool:
         """Whether `field` is one of its fields."""
@@ -45,28 +111,53 @@ class Shape:
 
         Raises InvalidRequest, whose `errors` map each field to its messages, nested as the document is.
         """
-        validator = _Validator(self._compiled, allow_unknown=self._open)
-        if not validator.validate(document, normalize=False):
-            raise invalid(_nested(validator.errors))
+        # A validator keeps the state of its document, and many threads check at once: so one per check.
+        found: list[tuple[tuple[Any, ...], str]] = []
+        with contextlib.suppress(_Enough):
+            _Validator(self._compiled, allow_unknown=self._open, found=found).validate(document, normalize=False)
+        if found:
+            raise invalid(_nested(found))
         for rule in self._rules:
-            errors = rule(document)
-            if errors:
-                raise invalid(errors)
+            wrong = rule(document)
+            if wrong:
+                raise invalid(wrong)
         return document
 
 
 def invalid(errors: dict[str, Any]) -> InvalidRequest:
-    """The failure that tells these errors."""
-    return InvalidRequest("The request does not have the shape that is asked for; see `errors`.", {"errors": errors})
+    """The failure that tells these errors, at most `MOST_ERRORS` of them."""
+    listed, _ = _first(errors, MOST_ERRORS)
+    return InvalidRequest("The request does not have the shape that is asked for; see `errors`.", {"errors": listed})
 
 
-def _nested(errors: Any) -> Any:
-    """Cerberus' errors without the list that it wraps each level in: `{"a": [{"b": [m]}]}` -> `{"a": {"b": [m]}}`."""
-    told: dict[str, Any] = {}
-    for field, found in errors.items():
-        deeper = [each for each in found if isinstance(each, dict)]
-        if deeper:
-            told[str(field)] = {name: messages for each in deeper for name, messages in _nested(each).items()}
+def named(field: Any) -> str:
+    """A field's name as an error shows it."""
+    name = str(field)
+    return name if len(name) <= MOST_NAME else name[: MOST_NAME - 1] + "…"
+
+
+def _nested(found: list[tuple[tuple[Any, ...], str]]) -> dict[str, Any]:
+    """`[(("a", "b"), m)]` -> `{"a": {"b": [m]}}`. What is wrong inside a value hides what is wrong with all of it."""
+    whole: dict[str, Any] = {}
+    for path, message in sorted(found, key=lambda error: len(error[0]), reverse=True):
+        place = whole
+        for name in path[:-1]:
+            place = place.setdefault(named(name), {})
+        messages = place.setdefault(named(path[-1]), [])
+        if isinstance(messages, list):
+            messages.append(message)
+    return whole
+
+
+def _first(errors: dict[str, Any], most: int) -> tuple[dict[str, Any], int]:
+    """The first `most` messages of `errors`, and how many more there could be."""
+    kept: dict[str, Any] = {}
+    for field, value in errors.items():
+        if most <= 0:
+            break
+        if isinstance(value, dict):
+            kept[field], most = _first(value, most)
         else:
-            told[str(field)] = found
-    return told
+            kept[field] = value[:most]
+            most -= len(kept[field])
+    return kept, most
