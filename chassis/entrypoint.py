@@ -21,6 +21,7 @@ from typing import Any
 import amqp
 import eventlet
 import orjson
+from amqp import spec
 from nameko.exceptions import (
     ContainerBeingKilled,
     IncorrectSignature,
@@ -55,7 +56,7 @@ class RpcServer(SharedExtension, ProviderCollector):
         self._tags = (f"{service}-requests", f"{service}-suspects")
         self._draining = False
         uri = self.container.config["AMQP_URI"]
-        self._link = Link(uri, on_open=self._open, on_lost=self._lost, name=f"{service} service")
+        self._link = Link(uri, declare=self._declare, on_open=self._open, on_lost=self._lost, name=f"{service} service")
         self._parking = Parking(self._link, service)
         timers = sum(isinstance(entrypoint, Timer) for entrypoint in self.container.entrypoints)
         workers = max(1, self.container.max_workers - max(SPARE_WORKERS, timers))
@@ -90,20 +91,36 @@ class RpcServer(SharedExtension, ProviderCollector):
     def kill(self) -> None:
         self._link.stop()
 
+    def _declare(self, channel: amqp.Channel, nowait: bool) -> None:
+        channel.exchange_declare(EXCHANGE, type="topic", durable=True, auto_delete=False, nowait=nowait)
+        channel.queue_declare(self._queue, durable=True, auto_delete=False, nowait=nowait)
+        self._parking.declare(channel, nowait)
+        key = f"{self.container.service_name}.*"
+        channel.queue_bind(self._queue, EXCHANGE, routing_key=key, nowait=nowait)
+
     def _open(self, channel: amqp.Channel) -> None:
-        channel.exchange_declare(EXCHANGE, type="topic", durable=True, auto_delete=False)
-        channel.queue_declare(self._queue, durable=True, auto_delete=False)
-        self._parking.declare(channel)
-        channel.queue_bind(self._queue, EXCHANGE, routing_key=f"{self.container.service_name}.*")
-        if self._draining:
-            return
-        requests, suspects = self._tags
-        # Each holds for the consumers after it. One suspect at a time: the next death is then no other's.
-        channel.basic_qos(0, self._places.most_at_hand, False)
-        channel.basic_consume(self._queue, consumer_tag=requests, callback=partial(self._on_request, channel))
-        channel.basic_qos(0, 1, False)
-        suspected = suspects_queue(self.container.service_name)
-        channel.basic_consume(suspected, consumer_tag=suspects, callback=partial(self._on_request, channel))
+        if not self._draining:
+            for tag in self._tags:
+                self._consume(channel, tag, nowait=False)
+
+    def _consume(self, channel: amqp.Channel, tag: str, nowait: bool) -> None:
+        """Take requests, or suspects."""
+        requests, _ = self._tags
+        if tag == requests:
+            queue, at_hand = self._queue, self._places.most_at_hand
+        else:
+            # One suspect at a time: the next crash can then be attributed to it alone.
+            queue, at_hand = suspects_queue(self.container.service_name), 1
+
+        def canceled(_tag: str) -> None:
+            log.warning("queue lost", queue=queue)
+            self._declare(channel, True)
+            if not self._draining:
+                self._consume(channel, tag, nowait=True)
+
+        channel.send_method(spec.Basic.Qos, "lBb", (0, at_hand, False))  # for the consumers after it
+        receive = partial(self._on_request, channel)
+        channel.basic_consume(queue, consumer_tag=tag, nowait=nowait, callback=receive, on_cancel=canceled)
 
     def _lost(self) -> None:
         # Whoever stood in line is delivered again, over the next connection.

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -24,8 +23,8 @@ import amqp
 from amqp import spec
 from amqp.method_framing import frame_handler
 from amqp.serialization import decode_properties_basic
-from kombu.utils.url import parse_url
 
+from chassis.broker_connection import FAILURES, Connection, connect, drop
 from chassis.logs import log
 from contracts.errors import Unavailable
 
@@ -34,7 +33,11 @@ from contracts.errors import Unavailable
 HEARTBEAT = 10
 # The reader wakes this often to send heartbeats and to see whether it shall stop (seconds).
 TICK = 1.0
-CONNECT_TIMEOUT = 3.0
+# All of connecting: TCP, TLS, the handshake, and what is declared and consumed (seconds). A few milliseconds usually.
+CONNECT_TIMEOUT_S = 6.0
+# How often exchanges, queues and bindings are declared again (seconds): somebody may have deleted one, and the broker
+# tells nobody. Declaring what exists costs a frame and changes nothing.
+REDECLARE_S = 5.0
 # Reconnection: at once, then doubling up to this (seconds), so that a broker that comes back is noticed quickly.
 RETRY_FIRST = 0.05
 RETRY_MOST = 1.0
@@ -44,7 +47,6 @@ UNREADABLE = "application/x-unreadable"
 
 _PUBLISH = spec.Basic.Publish
 _HEADER = 2  # the type of the frame with a message's properties
-_FAILURES = (amqp.exceptions.AMQPError, OSError, EOFError)
 
 
 class Link:
@@ -52,22 +54,29 @@ class Link:
 
     Args:
         uri: ``amqp://user:password@host:port/vhost`` or ``amqps://``.
-        on_open: called with the new channel whenever the link stands (again), in the reader; declares and consumes.
-        on_lost: called whenever it is lost, in the reader; whoever waits for an answer is told there.
+        declare: called with the channel and ``nowait``, in the reader: declares exchanges, queues and bindings. Every
+            `REDECLARE_S` it is called again, with ``nowait`` true: it must then wait for no answer.
+        on_open: called with the new channel whenever the link stands (again), in the reader, after `declare`; consumes.
+        on_lost: called whenever the connection is lost, in the reader; fails the calls that wait for an answer.
+        on_tick: called about once a second, in the reader; must not wait for the broker.
         name: what the log calls it.
     """
 
     def __init__(
         self,
         uri: str,
+        declare: Callable[[amqp.Channel, bool], None],
         on_open: Callable[[amqp.Channel], None],
         on_lost: Callable[[], None] = lambda: None,
+        on_tick: Callable[[], None] = lambda: None,
         name: str = "link",
     ) -> None:
         self._uri = uri
+        self._declare = declare
         self._on_open = on_open
         self._on_lost = on_lost
-        self._name = name
+        self._on_tick = on_tick
+        self.name = name
         self._stopping = False
         self._channel: amqp.Channel | None = None
         self._blocked = False
@@ -97,17 +106,18 @@ class Link:
                 connection = self._connect()
                 delay = RETRY_FIRST
                 self._read(connection)
-                connection.close()  # asked to stop, so the broker is there; its answer is waited for a TICK at most
-            except _FAILURES as error:
+                connection.bound(TICK)
+                connection.close()
+            except FAILURES as error:
                 if not self._stopping:
-                    log.warning("broker lost", link=self._name, error=f"{type(error).__name__}: {error}")
+                    log.warning("broker lost", link=self.name, error=f"{type(error).__name__}: {error}")
             except Exception:
                 # A frame that amqp cannot read, or a bug in what was called back: without this loop nobody is served.
-                log.exception("link failed", link=self._name)
+                log.exception("link failed", link=self.name)
             finally:
                 self._down()
                 if connection is not None:
-                    self._close(connection)
+                    drop(connection)
             if not self._stopping:
                 # Spread, so that a hundred processes do not all knock in the same millisecond.
                 self._wake.wait(delay * random.uniform(0.5, 1.0))  # noqa: S311
@@ -142,61 +152,59 @@ class Link:
             channel.send_method(_PUBLISH, "Bssbb", (0, exchange, routing_key, mandatory, False), message)
         except Exception as error:
             # amqp takes a channel apart when it closes, and fails in several ways on what is left of it.
-            if not isinstance(error, _FAILURES) and channel.connection is not None:
+            if not isinstance(error, FAILURES) and channel.connection is not None:
                 raise
             self.reset(channel)
             raise Unavailable("The message broker cannot be reached.", {"retry_after": 1}) from error
 
     def reset(self, channel: amqp.Channel) -> None:
         """Break the connection of `channel`, for the reader to make a new one: half a frame spoils all that follows."""
-        with contextlib.suppress(AttributeError, *_FAILURES):
+        with contextlib.suppress(AttributeError, *FAILURES):
             channel.connection.transport.sock.shutdown(socket.SHUT_RDWR)
 
-    def _connect(self) -> amqp.Connection:
-        parts = parse_url(self._uri)
-        tls = parts["transport"] in ("amqps", "pyamqps") or bool(parts.get("ssl"))
-        port = parts["port"] or (5671 if tls else 5672)
-        connection = amqp.Connection(
-            host=f"{parts['hostname'] or '127.0.0.1'}:{port}",
-            userid=parts["userid"] or "guest",
-            password=parts["password"] or "guest",
-            virtual_host=parts["virtual_host"] or "/",
-            login_method="PLAIN",
-            ssl={"context": ssl.create_default_context(), "server_hostname": parts["hostname"]} if tls else False,
+    def _connect(self) -> Connection:
+        connection = connect(
+            self._uri,
+            self.name,
+            CONNECT_TIMEOUT_S,
             heartbeat=HEARTBEAT,
-            connect_timeout=CONNECT_TIMEOUT,
-            client_properties={"product": "micro-services", "connection_name": self._name},
             on_blocked=self._block,
             on_unblocked=self._unblock,
             frame_handler=_whatever_comes,
         )
         try:
-            connection.connect()
-            sock = connection.transport.sock
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             channel = connection.channel()
+            self._declare(channel, False)
             self._on_open(channel)
             # Set once: the reader's timeout is the same at every call, so that it is never switched under a writer.
-            sock.settimeout(TICK)
+            connection.release(TICK)
         except BaseException:
-            self._close(connection)
+            drop(connection)
             raise
         self._blocked = False
         self._channel = channel
         self._up.set()
-        log.info("broker connected", link=self._name)
+        log.info("broker connected", link=self.name)
         return connection
 
-    def _read(self, connection: amqp.Connection) -> None:
+    def _read(self, connection: Connection) -> None:
         tick = time.monotonic() + TICK
+        redeclare = time.monotonic() + REDECLARE_S
         drain = connection.drain_events
         while not self._stopping:
             with contextlib.suppress(TimeoutError):
                 drain(timeout=TICK)
             now = time.monotonic()
-            if now >= tick:
-                tick = now + TICK
-                connection.heartbeat_tick()  # raises when the broker has been silent for two heartbeats
+            if now < tick:
+                continue
+            tick = now + TICK
+            connection.heartbeat_tick()  # raises when the broker has been silent for two heartbeats
+            if self._blocked:
+                continue  # it reads nothing now
+            self._on_tick()
+            if now >= redeclare:
+                redeclare = now + REDECLARE_S
+                self._declare(self._channel, True)
 
     def _down(self) -> None:
         was_up = self._channel is not None
@@ -208,16 +216,10 @@ class Link:
     def _block(self, reason: str) -> None:
         # RabbitMQ is out of memory or disk and reads no more from publishers: saying so beats waiting for it.
         self._blocked = True
-        log.warning("broker blocks publishers", link=self._name, reason=reason)
+        log.warning("broker blocks publishers", link=self.name, reason=reason)
 
     def _unblock(self) -> None:
         self._blocked = False
-
-    @staticmethod
-    def _close(connection: amqp.Connection) -> None:
-        # No word of goodbye: the other end may be gone. What the connection held is released with its socket.
-        with contextlib.suppress(*_FAILURES):
-            connection.collect()
 
 
 def _whatever_comes(connection: amqp.Connection, callback: Callable[..., None]) -> Callable[[Any], bool]:

@@ -70,12 +70,11 @@ class Parking:
         self._link = link
         self._service = service
 
-    def declare(self, channel: amqp.Channel) -> None:
-        """Have the queues."""
-        channel.queue_declare(suspects_queue(self._service), durable=True, auto_delete=False)
-        channel.queue_declare(
-            parked_queue(self._service), durable=True, auto_delete=False, arguments={"x-max-length": MOST_PARKED}
-        )
+    def declare(self, channel: amqp.Channel, nowait: bool) -> None:
+        """Declare the queues; with `nowait`, wait for no answer."""
+        options = {"durable": True, "auto_delete": False, "nowait": nowait}
+        channel.queue_declare(suspects_queue(self._service), **options)
+        channel.queue_declare(parked_queue(self._service), arguments={"x-max-length": MOST_PARKED}, **options)
 
     def put_back(self, channel: amqp.Channel, message: amqp.Message, count: int) -> None:
         """A request that came again: put it back with its count, or park it."""

@@ -6,7 +6,8 @@ as ``{"result": ..., "error": ...}``, matched by correlation id.
 
 A request expires in the broker with its caller's deadline, so that nothing runs for a caller who has gone; it is
 ``mandatory``, so that a service that has never been there is known at once; and it is not persistent: a request that is
-lost with the broker runs into its deadline, and its caller repeats it.
+lost with the broker runs into its deadline, and its caller repeats it. A service of which no copy runs is not asked at
+all (`chassis.consumer_counts`).
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import amqp
 import orjson
 from nameko.exceptions import RemoteError, deserialize
 
+from chassis.consumer_counts import ConsumerCounts
 from chassis.link import Link
+from chassis.logs import log
 from contracts.errors import DeadlineExceeded, OutcomeUnknown, Unavailable
 
 EXCHANGE = "nameko-rpc"
@@ -34,9 +37,10 @@ _LOST = object()
 class _Call:
     """One call in flight: a lock that the reader opens, and what it found."""
 
-    __slots__ = ("done", "reply")
+    __slots__ = ("done", "reply", "service")
 
-    def __init__(self) -> None:
+    def __init__(self, service: str) -> None:
+        self.service = service
         self.done = threading.Lock()
         self.done.acquire()
         self.reply: Any = None
@@ -52,15 +56,20 @@ class RpcClient:
     Args:
         uri: the broker's AMQP URI.
         name: what the log and the broker's list of connections call it.
+        services: those that will be called; whether a copy of them runs is known before the first call.
     """
 
-    def __init__(self, uri: str, name: str = "rpc-client") -> None:
+    def __init__(self, uri: str, name: str = "rpc-client", services: Iterable[str] = ()) -> None:
         self._calls: dict[str, _Call] = {}
         self._prefix = uuid.uuid4().hex
         self._counter = 0
         self._counter_lock = threading.Lock()
         self._reply_key = str(uuid.uuid4())
-        self.link = Link(uri, on_open=self._open, on_lost=self._lost, name=name)
+        self._reply_queue = ""
+        self.consumers = ConsumerCounts(services)
+        self.link = Link(
+            uri, declare=self._declare, on_open=self._open, on_lost=self._lost, on_tick=self._tick, name=name
+        )
         self._thread: threading.Thread | None = None
 
     @property
@@ -101,8 +110,8 @@ class RpcClient:
 
         Raises:
             ShopError: what the service raised, of the same kind.
-            Unavailable: no broker, or no such service has ever been there; nothing has happened.
-            OutcomeUnknown: the connection broke while the service may have been at work.
+            Unavailable: no broker, or no copy of the service runs (``facts["service"]``); nothing has happened.
+            OutcomeUnknown: the connection broke while the service may have been at work, or the service went away.
             DeadlineExceeded: no answer in time.
             nameko.exceptions.RemoteError: the service raised what is no ShopError: a bug.
         """
@@ -111,6 +120,9 @@ class RpcClient:
             raise DeadlineExceeded(f"No time was left to ask {service}.")
         if not self.link.connected and not self.link.wait(min(timeout, CONNECT_GRACE)):
             raise Unavailable("The message broker cannot be reached.", {"retry_after": 1})
+        self.consumers.watch(service)
+        if self.consumers.vacant(service):
+            raise _absent(service)
         body = orjson.dumps({"args": args, "kwargs": kwargs or {}})
         headers: dict[str, Any] = {f"nameko.{name}": value for name, value in (context or {}).items()}
         # A string: AMQP has no double that every broker and client agrees on.
@@ -118,7 +130,7 @@ class RpcClient:
         with self._counter_lock:
             self._counter += 1
             correlation_id = f"{self._prefix}{self._counter}"
-        call = self._calls[correlation_id] = _Call()
+        call = self._calls[correlation_id] = _Call(service)
         try:
             self.link.publish(
                 body,
@@ -139,9 +151,8 @@ class RpcClient:
             self._calls.pop(correlation_id, None)
         reply = call.reply
         if reply is _LOST:
-            raise OutcomeUnknown(
-                f"The connection to the message broker broke while {service} was asked.", {"retry_after": 1}
-            )
+            broke = f"The connection to the message broker broke while {service} was asked."
+            raise OutcomeUnknown(broke, {"retry_after": 1})
         if isinstance(reply, Exception):
             raise reply
         if notes is not None and reply.get("replayed") is True:
@@ -151,14 +162,37 @@ class RpcClient:
             raise _failure(error)
         return reply.get("result")
 
+    def _declare(self, channel: amqp.Channel, nowait: bool) -> None:
+        channel.exchange_declare(EXCHANGE, type="topic", durable=True, auto_delete=False, nowait=nowait)
+        if not nowait:
+            # A queue for this connection only: one of that name may still hang on to a connection that broke.
+            self._reply_queue = f"rpc.reply-{uuid.uuid4()}"
+        channel.queue_declare(self._reply_queue, durable=False, exclusive=True, auto_delete=True, nowait=nowait)
+        channel.queue_bind(self._reply_queue, EXCHANGE, routing_key=self._reply_key, nowait=nowait)
+
     def _open(self, channel: amqp.Channel) -> None:
-        channel.exchange_declare(EXCHANGE, type="topic", durable=True, auto_delete=False)
-        # A queue for this connection only: one of that name may still hang on to a connection that broke.
-        queue = f"rpc.reply-{uuid.uuid4()}"
-        channel.queue_declare(queue, durable=False, exclusive=True, auto_delete=True)
-        channel.queue_bind(queue, EXCHANGE, routing_key=self._reply_key)
-        channel.basic_consume(queue, no_ack=True, callback=self._on_reply)
+        self._consume(channel)
         channel.events["basic_return"].add(self._on_return)
+        self.consumers.open(channel)
+
+    def _consume(self, channel: amqp.Channel) -> None:
+        def canceled(_tag: str) -> None:
+            log.warning("reply queue lost", link=self.link.name)
+            self._declare(channel, True)
+            self._consume(channel)
+
+        queue = self._reply_queue
+        channel.basic_consume(
+            queue, consumer_tag=queue, no_ack=True, nowait=True, callback=self._on_reply, on_cancel=canceled
+        )
+
+    def _tick(self) -> None:
+        self.consumers.tick()
+        for service in self.consumers.stuck():
+            for correlation_id, call in list(self._calls.items()):
+                if call.service == service and self._calls.pop(correlation_id, None) is not None:
+                    gone = f"No copy of the {service} service runs any more."
+                    call.settle(OutcomeUnknown(gone, {"retry_after": 1, "service": service}))
 
     def _on_reply(self, message: amqp.Message) -> None:
         call = self._calls.pop(message.properties.get("correlation_id"), None)
@@ -175,8 +209,7 @@ class RpcClient:
     def _on_return(self, _exc: Exception, _exchange: str, routing_key: str, message: amqp.Message) -> None:
         call = self._calls.pop(message.properties.get("correlation_id"), None)
         if call is not None:
-            service = routing_key.split(".", 1)[0]
-            call.settle(Unavailable(f"The {service} service is not there.", {"retry_after": 1, "service": service}))
+            call.settle(_absent(routing_key.split(".", 1)[0]))
 
     def _lost(self) -> None:
         # Whoever publishes from here on finds no connection; whoever has published is told.
@@ -186,6 +219,10 @@ class RpcClient:
             except KeyError:
                 break
             call.settle(_LOST)
+
+
+def _absent(service: str) -> Unavailable:
+    return Unavailable(f"The {service} service is not there.", {"retry_after": 1, "service": service})
 
 
 def _failure(error: Any) -> Exception:

@@ -18,7 +18,8 @@ class RpcLink(SharedExtension):
     def setup(self) -> None:
         settings = Settings.from_config(self.container.config)
         self.timeout = settings.rpc_timeout
-        self.client = RpcClient(settings.amqp_uri, name=f"{self.container.service_name} calls")
+        called = [each.service for each in self.container.dependencies if isinstance(each, ServiceRpc)]
+        self.client = RpcClient(settings.amqp_uri, name=f"{self.container.service_name} calls", services=called)
 
     def start(self) -> None:
         self.reader = self.container.spawn_managed_thread(self.client.link.run, identifier="rpc-client")

@@ -19,7 +19,7 @@ from gateway.readiness import Readiness
 from gateway.reading import MOST_RECEIVING
 from gateway.routes import about, cart, notifications, orders, products, shipments, webhooks
 from gateway.routing import api
-from gateway.rpc import Deadlines
+from gateway.rpc import NAMES, Deadlines
 from gateway.shares import SharedClient
 from gateway.visit import Visit
 
@@ -114,4 +114,4 @@ def _failed(request: falcon.Request, response: falcon.Response, error: Exception
 def create() -> Gateway:
     """The application of one process, from `config.yml`; its connection is made in the background."""
     settings = Settings.load()
-    return Gateway(settings, RpcClient(settings.amqp_uri, name="gateway").start())
+    return Gateway(settings, RpcClient(settings.amqp_uri, name="gateway", services=NAMES).start())

@@ -67,6 +67,7 @@ def test_a_request_that_kills_is_parked_and_its_neighbours_are_served(client: Rp
         assert [each.result(timeout=WAIT) for each in beside] == [f"beside {turn}" for turn in range(4)]
     assert told.value.facts == {"retry_after": 5, "parked": True}
     assert service.notes.count("began dying") == MOST + 1
+    service.answering(client)
     assert client.call(service.name, "one", [1]) == 1
     assert service.alive
     # Nobody who merely stood beside it ran once for each death.

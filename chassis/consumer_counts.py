@@ -1,0 +1,142 @@
+"""How many copies of a service take requests now, asked of the broker about once a second.
+
+A passive declaration of the queue ``rpc-<service>`` gives the number of its consumers and of the messages that wait. It
+has a channel of its own: for a queue that does not exist the broker closes the channel on which it was asked for. The
+reader of a `chassis.link.Link` drives it, and never waits for an answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import amqp
+from amqp import spec
+
+from chassis.broker_connection import Channel
+
+# An answer that is older says nothing about now (seconds). Then calls go out as if somebody took them.
+COUNT_VALID_S = 3.0
+# How long a request that waits in the queue of a service without consumers is still expected to be taken (seconds): a
+# service that crashed is back sooner, and takes it.
+RESTART_S = 10.0
+
+
+@dataclass(frozen=True)
+class _Count:
+    """The last answer about one queue.
+
+    Attributes:
+        consumers: how many consume from it; None when it does not exist.
+        at: when the answer came (monotonic seconds).
+        stuck_since: since when messages wait in it and nobody consumes; None when that is not so.
+    """
+
+    consumers: int | None
+    at: float
+    stuck_since: float | None
+
+
+class _Asking(Channel):  # type: ignore[misc]
+    """The channel of the questions: what the broker answers goes to `counted` or `missing`."""
+
+    def __init__(self, connection: Any, counted: Callable[[str, int, int], None], missing: Callable[[], None]) -> None:
+        self._counted = counted
+        self._missing = missing
+        super().__init__(connection)
+
+    def _setup_listeners(self) -> None:
+        super()._setup_listeners()
+        self._callbacks[spec.Queue.DeclareOk] = self._counted
+
+    def _on_close(self, _code: int, _text: str, _class: int, _method: int) -> None:
+        self.send_method(spec.Channel.CloseOk)
+        self.is_open = False
+        self._missing()
+
+    def reopen(self) -> None:
+        """Open it again, without waiting."""
+        self.send_method(spec.Channel.Open, "s", ("",))
+
+    def ask(self, queue: str) -> None:
+        """Ask about a queue, without waiting."""
+        passive, durable, exclusive, auto_delete, nowait = True, False, False, False, False
+        flags = (passive, durable, exclusive, auto_delete, nowait)
+        self.send_method(spec.Queue.Declare, "BsbbbbbF", (0, queue, *flags, {}))
+
+
+class ConsumerCounts:
+    """Who is there, as one connection knows.
+
+    Args:
+        services: asked about from the start; others from their first `watch` on.
+        clock: monotonic seconds; another one in tests.
+    """
+
+    def __init__(self, services: Iterable[str] = (), clock: Callable[[], float] = time.monotonic) -> None:
+        self._services = dict.fromkeys(services)
+        self._clock = clock
+        self._counts: dict[str, _Count] = {}
+        self._channel: _Asking | None = None
+        self._round: list[str] = []
+        self._asked: str | None = None
+
+    def watch(self, service: str) -> None:
+        """Ask about this one, too, from the next round on."""
+        if service not in self._services:
+            self._services[service] = None
+
+    def vacant(self, service: str) -> bool:
+        """Whether the service has a queue from which nobody consumes, as far as is known."""
+        count = self._counts.get(service)
+        return count is not None and count.consumers == 0 and self._clock() - count.at <= COUNT_VALID_S
+
+    def stuck(self) -> list[str]:
+        """The services whose requests have waited for longer than `RESTART_S` without a consumer.
+
+        Nothing waits while the last copy drains: what it works on it still answers.
+        """
+        now = self._clock()
+        return [
+            service
+            for service, count in self._counts.items()
+            if count.stuck_since is not None and now - count.stuck_since >= RESTART_S
+        ]
+
+    def open(self, channel: amqp.Channel) -> None:
+        """Ask over the connection of `channel` from now on, and begin. For the reader, as all that follows."""
+        self._counts.clear()
+        self._asked = None
+        self._channel = _Asking(channel.connection, self._counted, self._missing)
+        self._channel.open()
+        self.tick()
+
+    def tick(self) -> None:
+        """Begin a round of questions, unless one is under way."""
+        if self._channel is None or self._asked is not None:
+            return
+        if not self._channel.is_open:
+            self._channel.reopen()  # the broker reads the question after this
+        self._round = list(self._services)
+        self._next()
+
+    def _next(self) -> None:
+        self._asked = self._round.pop() if self._round else None
+        if self._asked is not None and self._channel is not None:
+            self._channel.ask(f"rpc-{self._asked}")
+
+    def _counted(self, queue: str, messages: int, consumers: int) -> None:
+        service, now = self._asked or "", self._clock()
+        before = self._counts.get(service)
+        since = None
+        if consumers == 0 and messages > 0:
+            since = now if before is None or before.stuck_since is None else before.stuck_since
+        self._counts[service] = _Count(consumers, now, since)
+        self._next()
+
+    def _missing(self) -> None:
+        # A call to it is returned at once: nothing to know beforehand. The rest is asked about in the next round.
+        self._counts.pop(self._asked or "", None)
+        self._asked = None
