@@ -14,7 +14,7 @@ from eventlet import patcher
 from nameko.containers import ServiceContainer, WorkerContext
 from nameko.timer import Timer
 
-from chassis import deadline, logs, turns
+from chassis import deadline, logs, safe_start, turns
 from chassis.answers import Replay
 from chassis.database import StoreProvider
 from chassis.logs import log
@@ -37,8 +37,14 @@ class ShopContainer(ServiceContainer):
         turns: of this process: requests that are quick go before all others.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, service_cls: type, config: dict[str, Any]) -> None:
+        try:
+            settings = Settings.from_config(config)
+            for warning in safe_start.check(settings, service_cls.name):  # type: ignore[attr-defined]
+                log.warning(warning, service=service_cls.name)  # type: ignore[attr-defined]
+        except ValueError as error:
+            raise SystemExit(f"{service_cls.name}: {error}") from None  # type: ignore[attr-defined]
+        super().__init__(service_cls, {**config, "AMQP_URI": settings.amqp_uri})
         self.turns = turns.Turns()
 
     def stop(self) -> None:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import re
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from nameko.cli.main import setup_yaml_parser
 
+from chassis.secret_files import with_secret_files
 from contracts.currencies import currency_code
+
+# Said by Nameko's import at every start, and nothing that the operator could change.
+warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+from nameko.cli.main import setup_yaml_parser  # noqa: E402
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -21,9 +28,17 @@ SANDBOX_KEYS = {
     "twilio": "AC" + "0" * 32,
     "sendgrid": ".".join(("SG", "sandbox")),
 }
+KEY_NAMES = {
+    "stripe": "STRIPE_API_KEY",
+    "shippo": "SHIPPO_API_KEY",
+    "twilio": "TWILIO_ACCOUNT_SID",
+    "sendgrid": "SENDGRID_API_KEY",
+}
 SANDBOX_TWILIO_TOKEN = "sandbox"  # noqa: S105
 # What the sandbox signs its webhooks with. Twilio's are signed with the token above, SendGrid's with a key of its own.
 SANDBOX_WEBHOOK_SECRETS = {name: "_".join(("whsec", "sandbox", name)) for name in ("stripe", "shippo")}
+# An admin key of which the shop knows only the digest.
+HASHED_KEY = re.compile(r"sha256:[0-9A-Fa-f]{64}")
 
 # A secret that signs has at least as many characters: 128 bits as hexadecimal digits.
 SHORTEST_SECRET = 32
@@ -37,7 +52,7 @@ class Provider:
         key: its API key (Twilio: the account SID).
         secret: Twilio's token, else "".
         base: the URL to use in place of the SDK's own, or None for the provider itself.
-        live: True when a real key was given.
+        live: True when a real key was given, or LIVE_PROVIDERS says so (then the key may be another process's).
     """
 
     key: str
@@ -53,15 +68,18 @@ class Provider:
 class Settings:
     """The settings of one process; see `.env.example` for what each means."""
 
-    amqp_uri: str
+    amqp_uri: str = field(repr=False)
     var_dir: str
-    database_url: str | None
+    database_url: str | None = field(repr=False)
     sandbox_url: str
     stripe: Provider
     shippo: Provider
     twilio: Provider
     sendgrid: Provider
-    admin_api_keys: tuple[str, ...]
+    # True when LIVE_PROVIDERS names the real ones, so that this process needs no secret of another's.
+    live_named: bool
+    allow_sandbox_payments: bool
+    admin_api_keys: tuple[str, ...] = field(repr=False)
     cart_id_required: bool
     trusted_proxies: tuple[Network, ...]
     # What cart ids are signed with: the first signs, each of them verifies.
@@ -86,9 +104,14 @@ class Settings:
     messages_poll: float
 
     @property
+    def providers(self) -> dict[str, Provider]:
+        """The four providers by name."""
+        return {name: getattr(self, name) for name in KEY_NAMES}
+
+    @property
     def live(self) -> bool:
         """True when any provider is the real one."""
-        return any(provider.live for provider in (self.stripe, self.shippo, self.twilio, self.sendgrid))
+        return any(provider.live for provider in self.providers.values())
 
     @property
     def longest_call(self) -> float:
@@ -104,18 +127,17 @@ class Settings:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Settings:
         """Take the settings from a parsed `config.yml`. Raises ValueError naming the setting that is wrong."""
+        config = with_secret_files(config, os.environ)
         sandbox_url = _text(config, "SANDBOX_URL").rstrip("/")
-        providers = {
-            "stripe": _provider(config, "stripe", sandbox_url, "STRIPE_API_KEY"),
-            "shippo": _provider(config, "shippo", sandbox_url, "SHIPPO_API_KEY"),
-            "twilio": _provider(config, "twilio", sandbox_url, "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"),
-            "sendgrid": _provider(config, "sendgrid", sandbox_url, "SENDGRID_API_KEY"),
-        }
+        named = _live_providers(config)
+        providers = {name: _provider(config, name, sandbox_url, named) for name in KEY_NAMES}
         return cls(
             amqp_uri=_text(config, "AMQP_URI"),
             var_dir=_text(config, "VAR_DIR"),
             database_url=_text(config, "DATABASE_URL") or None,
             sandbox_url=sandbox_url,
+            live_named=named is not None,
+            allow_sandbox_payments=_flag(config, "ALLOW_SANDBOX_PAYMENTS"),
             **providers,
             admin_api_keys=tuple(key for key in map(str.strip, _text(config, "ADMIN_API_KEYS").split(",")) if key),
             trusted_proxies=_networks(config, "TRUSTED_PROXIES"),
@@ -133,8 +155,8 @@ class Settings:
             pay_timeout=_seconds(config, "PAY_TIMEOUT"),
             provider_connect_timeout=_seconds(config, "PROVIDER_CONNECT_TIMEOUT"),
             provider_timeout=_seconds(config, "PROVIDER_TIMEOUT"),
-            stripe_webhook_secret=_webhook_secret(config, "stripe", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_KEY"),
-            shippo_webhook_secret=_webhook_secret(config, "shippo", "SHIPPO_WEBHOOK_SECRET", "SHIPPO_API_KEY"),
+            stripe_webhook_secret=_webhook_secret(config, "stripe", providers),
+            shippo_webhook_secret=_webhook_secret(config, "shippo", providers),
             sendgrid_webhook_key=_text(config, "SENDGRID_WEBHOOK_PUBLIC_KEY"),
             public_url=_text(config, "PUBLIC_URL").rstrip("/"),
             tracking_poll=_seconds(config, "TRACKING_POLL"),
@@ -193,19 +215,32 @@ def _currency(config: dict[str, Any], name: str) -> str:
         raise ValueError(f"{name}: {error}.") from None
 
 
-def _webhook_secret(config: dict[str, Any], name: str, secret_name: str, key_name: str) -> str:
+def _webhook_secret(config: dict[str, Any], name: str, providers: dict[str, Provider]) -> str:
     # The sandbox's is known to everybody: with a real provider it would let anybody in.
-    return _text(config, secret_name) or ("" if _text(config, key_name) else SANDBOX_WEBHOOK_SECRETS[name])
+    return _text(config, f"{name.upper()}_WEBHOOK_SECRET") or (
+        "" if providers[name].live else SANDBOX_WEBHOOK_SECRETS[name]
+    )
 
 
-def _provider(
-    config: dict[str, Any], name: str, sandbox_url: str, key_name: str, secret_name: str | None = None
-) -> Provider:
+def _live_providers(config: dict[str, Any]) -> set[str] | None:
+    """The real providers as LIVE_PROVIDERS names them, or None when it says nothing: then the keys say it."""
+    names = {name.strip().lower() for name in _text(config, "LIVE_PROVIDERS").split(",") if name.strip()}
+    if not names:
+        return None
+    if names - {*KEY_NAMES, "none"} or ("none" in names and len(names) > 1):
+        raise ValueError(f"LIVE_PROVIDERS must be none, or some of {', '.join(KEY_NAMES)}, separated by commas.")
+    return names - {"none"}
+
+
+def _provider(config: dict[str, Any], name: str, sandbox_url: str, named: set[str] | None) -> Provider:
+    key_name = KEY_NAMES[name]
     key = _text(config, key_name)
-    secret = _text(config, secret_name) if secret_name else ""
-    if not key:
-        token = SANDBOX_TWILIO_TOKEN if secret_name else ""
+    secret = _text(config, "TWILIO_AUTH_TOKEN") if name == "twilio" else ""
+    if named is not None and key and name not in named:
+        raise ValueError(f"{key_name} is set, so LIVE_PROVIDERS must name {name}, too.")
+    if not key and name not in (named or ()):
+        token = SANDBOX_TWILIO_TOKEN if name == "twilio" else ""
         return Provider(key=SANDBOX_KEYS[name], secret=token, base=f"{sandbox_url}/{name}", live=False)
-    if secret_name and not secret:
-        raise ValueError(f"{key_name} is set, so {secret_name} must be, too.")
+    if key and name == "twilio" and not secret:
+        raise ValueError(f"{key_name} is set, so TWILIO_AUTH_TOKEN must be, too.")
     return Provider(key=key, secret=secret, base=None, live=True)

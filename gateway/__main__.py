@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 
-# Said by Nameko's import at every start, and nothing that whoever runs the shop could do anything about.
-warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+import orjson
 
-from chassis.settings import Settings  # noqa: E402
-from gateway import auth, identity  # noqa: E402
-from gateway.rpc import Deadlines  # noqa: E402
+from chassis import safe_start
+from chassis.settings import Settings
+from gateway.rpc import Deadlines
 
 
 def main() -> int:
@@ -19,8 +17,7 @@ def main() -> int:
     host = os.environ.get("GATEWAY_HOST") or "127.0.0.1"
     try:
         settings = Settings.load()
-        auth.check(settings)
-        identity.check(settings)
+        warnings = safe_start.check(settings, "gateway")
         port = _number("GATEWAY_PORT", 8000, 65535)
         workers = _number("GATEWAY_WORKERS", 2, 64)
     except (OSError, ValueError) as error:
@@ -32,6 +29,8 @@ def main() -> int:
         server.require_free(host, port)
     except OSError as error:
         return _refuse(f"Port {port} of {host} cannot be listened on: {error.strerror or error}.")
+    for warning in warnings:
+        print(orjson.dumps({"event": warning, "level": "warning", "service": "gateway"}).decode(), flush=True)
     server.serve(host, port, workers, Deadlines(settings).longest)
     return 0
 
@@ -44,7 +43,8 @@ def _number(name: str, default: int, most: int) -> int:
 
 
 def _refuse(sentence: str) -> int:
-    print(f"gateway: {sentence}", file=sys.stderr)
+    for line in sentence.splitlines():
+        print(f"gateway: {line}", file=sys.stderr)
     return 1
 
 

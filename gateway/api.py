@@ -9,11 +9,12 @@ from typing import Any
 
 import falcon
 
+from chassis import safe_start
 from chassis.logs import log
 from chassis.rpc_client import RpcClient
 from chassis.settings import Settings
 from contracts.errors import ShopError
-from gateway import auth, errors, identity, visit
+from gateway import errors, visit
 from gateway.errors import NoSuchRoute
 from gateway.readiness import Readiness
 from gateway.reading import MOST_RECEIVING
@@ -40,8 +41,7 @@ class Gateway:
     """
 
     def __init__(self, settings: Settings, client: RpcClient) -> None:
-        auth.check(settings)
-        identity.check(settings)
+        safe_start.check(settings, "gateway")
         self.settings = settings
         self.client = client
         self.shared = SharedClient(client)

@@ -26,12 +26,6 @@ _CART_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SIGNATURE_BYTES = 16
 
 
-def check(settings: Settings) -> None:
-    """Raise ValueError when ids must be signed and there is nothing to sign them with."""
-    if settings.cart_id_required and not settings.cart_id_secrets:
-        raise ValueError("Cart ids are required here, so CART_ID_SECRET must be set: it signs them.")
-
-
 def sign(new_cart_id: str, settings: Settings) -> str:
     """`new_cart_id` with its signature by the first secret; as it is, when there is no secret."""
     if not settings.cart_id_secrets:

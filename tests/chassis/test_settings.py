@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from chassis.secret_files import SECRETS
 from chassis.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +21,14 @@ CLEAN = (
     "CART_ID_SECRET",
     "RPC_TIMEOUT",
 )
-KEYS = ("STRIPE_API_KEY", "SHIPPO_API_KEY", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "SENDGRID_API_KEY")
+KEYS = (
+    "LIVE_PROVIDERS",
+    "STRIPE_API_KEY",
+    "SHIPPO_API_KEY",
+    "TWILIO_ACCOUNT_SID",
+    "TWILIO_AUTH_TOKEN",
+    "SENDGRID_API_KEY",
+)
 WEBHOOKS = ("STRIPE_WEBHOOK_SECRET", "SHIPPO_WEBHOOK_SECRET", "SENDGRID_WEBHOOK_PUBLIC_KEY", "PUBLIC_URL")
 
 
@@ -150,3 +158,49 @@ def test_currency_that_stripe_does_not_take_is_named(monkeypatch: pytest.MonkeyP
         Settings.load(CONFIG)
     monkeypatch.setenv("CURRENCY", "ISK")
     assert Settings.load(CONFIG).currency == "isk"
+
+
+def test_live_providers_are_named_where_keys_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIVE_PROVIDERS", "Stripe, twilio")
+    settings = Settings.load(CONFIG)
+    assert {name for name, provider in settings.providers.items() if provider.live} == {"stripe", "twilio"}
+    assert settings.live_named
+    assert (settings.stripe.key, settings.stripe.base, settings.stripe_webhook_secret) == ("", None, "")
+    monkeypatch.setenv("LIVE_PROVIDERS", "none")
+    assert not Settings.load(CONFIG).live
+    monkeypatch.setenv("SHIPPO_API_KEY", "real-key")
+    with pytest.raises(ValueError, match="SHIPPO_API_KEY is set, so LIVE_PROVIDERS must name shippo"):
+        Settings.load(CONFIG)
+
+
+@pytest.mark.parametrize("value", ["paypal", "none, stripe", "stripe shippo"])
+def test_live_providers_must_be_known(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("LIVE_PROVIDERS", value)
+    with pytest.raises(ValueError, match="LIVE_PROVIDERS must be none, or some of stripe"):
+        Settings.load(CONFIG)
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_every_secret_is_read_from_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN" if name != "TWILIO_AUTH_TOKEN" else "TWILIO_ACCOUNT_SID", "other")
+    monkeypatch.delenv(name, raising=False)
+    path = tmp_path / "secret"
+    path.write_text("  from://a-file/that-is-not-too-short-for-a-secret\n")
+    monkeypatch.setenv(f"{name}_FILE", str(path))
+    settings = Settings.load(CONFIG)
+    found = str([vars(settings), [vars(provider) for provider in settings.providers.values()]])
+    assert "from://a-file/that-is-not-too-short-for-a-secret" in found
+    assert "a-file" not in repr(settings) or name == "SENDGRID_WEBHOOK_PUBLIC_KEY"
+    monkeypatch.setenv(name, "both")
+    with pytest.raises(ValueError, match=f"Set {name} or {name}_FILE, not both"):
+        Settings.load(CONFIG)
+
+
+def test_a_secret_file_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    for content, reason in ((None, "cannot be read: No such file"), (b"\xff", "not text"), (b" \n", "is empty")):
+        if content is not None:
+            path.write_bytes(content)
+        monkeypatch.setenv("STRIPE_API_KEY_FILE", str(path))
+        with pytest.raises(ValueError, match=f"STRIPE_API_KEY_FILE.*{reason}"):
+            Settings.load(CONFIG)

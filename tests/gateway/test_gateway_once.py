@@ -240,25 +240,28 @@ def test_a_key_is_one_carts_and_one_routes(shop: Running, key: str) -> None:
 
 
 def test_an_admins_key_is_theirs_whatever_cart_they_name(another: Callable[..., Running], key: str) -> None:
-    running = another(ADMIN_API_KEYS="one, two", CART_ID_REQUIRED="true", CART_ID_SECRET=SECRET, GATEWAY_WORKERS="1")
+    admins = ("one-of-the-keys-of-this-shop", "two-of-the-keys-of-this-shop")
+    running = another(
+        ADMIN_API_KEYS=", ".join(admins), CART_ID_REQUIRED="true", CART_ID_SECRET=SECRET, GATEWAY_WORKERS="1"
+    )
     cart_a = signed("cart_a", SECRET)
 
     def once(path: str, body: Any, **headers: str) -> Answer:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         return running.ask("POST", path, body, {"Idempotency-Key": key, **sent})
 
-    one = once("/api/products/", PRODUCT, Authorization="Bearer one")
+    one = once("/api/products/", PRODUCT, Authorization=f"Bearer {admins[0]}")
     assert one.status == 201
-    is_replay(once("/api/products/", PRODUCT, Authorization="Bearer one", Cart_Id="cart_a"), one)
-    two = once("/api/products/", PRODUCT, Authorization="Bearer two")
+    is_replay(once("/api/products/", PRODUCT, Authorization=f"Bearer {admins[0]}", Cart_Id="cart_a"), one)
+    two = once("/api/products/", PRODUCT, Authorization=f"Bearer {admins[1]}")
     assert two.json["once"] != one.json["once"]
     cancel = "/api/orders/or_1/cancel/"
     keys = {
         once(cancel, None, **headers).json["once"][0]
         for headers in (
-            {"Authorization": "Bearer one"},
-            {"Authorization": "Bearer one", "Cart_Id": cart_a},
-            {"Authorization": "Bearer two"},
+            {"Authorization": f"Bearer {admins[0]}"},
+            {"Authorization": f"Bearer {admins[0]}", "Cart_Id": cart_a},
+            {"Authorization": f"Bearer {admins[1]}"},
             {"Cart_Id": cart_a},
             {"Cart_Id": cart_a, "Authorization": "Bearer wrong"},
         )
@@ -268,7 +271,7 @@ def test_an_admins_key_is_theirs_whatever_cart_they_name(another: Callable[..., 
     assert once("/api/cart/", None).status == 201
     assert once("/api/cart/", None, Cart_Id="no cart").status == 201
     is_problem(once("/api/cart/paid/", PAYMENT), 400)
-    assert b"one" not in one.raw.replace(b"Wally bone", b"").replace(b'"once"', b"")
+    assert admins[0].encode() not in one.raw
 
 
 # The header itself
