@@ -18,6 +18,7 @@ from launcher.runtime_dir import RuntimeDir
 from launcher.supervision import Program
 
 IMAGE = "rabbitmq:3.13-management"  # the one of docker-compose.yml
+WRONG_USER = "it refuses this user, password or vhost"
 PULL_WAIT = 900  # seconds; 100 MB on a slow line
 NOTHING = (
     "No RabbitMQ: none is installed, and neither a package manager nor a container engine can be used here. "
@@ -27,10 +28,20 @@ NOTHING = (
 
 @dataclass(frozen=True)
 class Broker:
-    """A broker to use: its URI, and what must be supervised for it (nothing, when it was given)."""
+    """A broker to use: its URI, what must be supervised for it (nothing, when it was given), and the private node."""
 
-    uri: str
+    uri: str = field(repr=False)
     programs: list[Program] = field(default_factory=list)
+    node: rabbitmq.Node | None = None
+
+    def stands(self) -> bool:
+        """Whether it can be used. A private node that does not know the copy's user yet gets it. Raises Problem when
+        that fails."""
+        reason = refusal(self.uri)
+        if self.node and reason == WRONG_USER:
+            self.node.admit()
+            reason = refusal(self.uri)
+        return reason is None
 
 
 def choose(
@@ -48,16 +59,18 @@ def choose(
         return Broker(given)
     ensure_server(say)
     ports = rabbitmq.NodePorts.choose(gateway_port, avoid)
+    credentials = rabbitmq.Credentials.of(runtime)
     server = rabbitmq.installed()
     if server:
-        programs = rabbitmq.programs(runtime, ports, server)
+        node = rabbitmq.Node(runtime, ports, server, credentials)
+        chosen = Broker(node.uri, node.programs(), node)
     elif container_engine_runs():
-        programs = [_container(runtime, ports.amqp, say)]
+        chosen = Broker(credentials.uri(ports.amqp), [_container(runtime, ports.amqp, credentials, say)])
     else:
         raise Problem(NOTHING)
     if ports.amqp != gateway_port + 20000:
         say(f"RabbitMQ takes port {ports.amqp}: {gateway_port + 20000} (GATEWAY_PORT + 20000) is not to be had.")
-    return Broker(f"amqp://guest:guest@127.0.0.1:{ports.amqp}//", programs)
+    return chosen
 
 
 def ensure_server(say: Callable[[str], None]) -> None:
@@ -77,7 +90,7 @@ def refusal(uri: str, timeout: float = 3.0) -> str | None:
         with kombu.Connection(uri, connect_timeout=timeout, heartbeat=0) as connection:
             connection.connect()
     except (AccessRefused, NotAllowed):
-        return "it refuses this user, password or vhost"
+        return WRONG_USER
     except OSError as error:
         return error.strerror.lower() if error.strerror else "it does not answer"
     except Exception as error:  # a URI that is none, or a server that speaks something else
@@ -109,11 +122,18 @@ def remove_container(runtime: RuntimeDir) -> None:
             return
 
 
-def _container(runtime: RuntimeDir, port: int, say: Callable[[str], None]) -> Program:
+def _container(
+    runtime: RuntimeDir, port: int, credentials: rabbitmq.Credentials, say: Callable[[str], None]
+) -> Program:
     say(f"RabbitMQ runs in a container of {IMAGE}.")
     remove_container(runtime)
     here = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, timeout=30).returncode == 0
     if not here and subprocess.run(["docker", "pull", IMAGE], timeout=PULL_WAIT).returncode != 0:
         raise Problem(f"The image {IMAGE} could not be fetched; install rabbitmq-server or set AMQP_URI.")
-    run = ["docker", "run", "--rm", "--name", container_name(runtime), "-p", f"127.0.0.1:{port}:5672", IMAGE]
+    # A file, since every user of the machine can read a command line.
+    variables = runtime.path / "rabbitmq.env"
+    user, password = credentials.user, credentials.password
+    rabbitmq.write_private(variables, f"RABBITMQ_DEFAULT_USER={user}\nRABBITMQ_DEFAULT_PASS={password}\n")
+    run = ["docker", "run", "--rm", "--name", container_name(runtime), "--env-file", f"{variables}"]
+    run += ["-p", f"127.0.0.1:{port}:5672", IMAGE]
     return Program("rabbitmq", run, order=20, stop_wait=rabbitmq.STOP_WAIT)

@@ -12,7 +12,7 @@ from types import FrameType
 from launcher import checks, log_view, readiness, screen
 from launcher.place import ROOT, Place, environment
 from launcher.problem import Problem
-from launcher.runtime_dir import RuntimeDir
+from launcher.runtime_dir import PRIVATE, RuntimeDir
 from launcher.screen import say
 from launcher.shop import Shop
 from launcher.supervision import program_of
@@ -23,7 +23,7 @@ Usage: ./install_run_project [command]
   (nothing)            start the shop, stay, and stop all of it on Ctrl-C
   --detach             start the shop and return as soon as it is ready
   stop                 stop it
-  status               what runs, and whether the gateway is ready
+  status [--uri]       what runs, and whether the gateway is ready; --uri: the AMQP URI, which is a secret
   logs [part] [-f]     the last lines of the logs; -f: and all that follows
   shell                Nameko's shell on the running shop, or on a script from standard input
   reconcile [...]      compare all books with the providers' lists; --repair: and mend; --since DAYS; --help
@@ -70,9 +70,11 @@ def main(arguments: Sequence[str]) -> int:
     if name not in commands:
         screen.errors.print(f"There is no command {name!r}.\n\n{USAGE}", markup=False)
         return MISUSED
-    if rest and name not in ("logs", "shell", "reconcile", "replay", "parked", "test", "bench"):
+    if rest and name not in ("status", "logs", "shell", "reconcile", "replay", "parked", "test", "bench"):
         screen.errors.print(f"{name} takes no arguments.\n\n{USAGE}", markup=False)
         return MISUSED
+    if name not in ("test", "bench"):  # a test's PostgreSQL runs as another user, and must find its files
+        os.umask(PRIVATE)
     try:
         return commands[name](rest)
     except Problem as problem:
@@ -143,8 +145,14 @@ def _stop(_: Sequence[str]) -> int:
     return OK
 
 
-def _status(_: Sequence[str]) -> int:
+def _status(arguments: Sequence[str]) -> int:
+    if [*arguments] not in ([], ["--uri"]):
+        screen.errors.print(f"status takes --uri, or no argument.\n\n{USAGE}", markup=False)
+        return MISUSED
     shop = _running_shop()
+    if arguments:
+        say(shop.amqp_uri)
+        return OK
     for part in shop.supervisor.parts():
         since = max(0, part["now"] - part["start"]) if part["statename"] == "RUNNING" else 0
         pid = part["pid"] or "-"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from chassis.secret_files import SECRETS, with_secret_files
 from launcher.problem import Problem
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,10 +80,18 @@ class Place:
 
 
 def environment(root: Path = ROOT, env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The process environment over the lines of `root/.env`. An empty variable of .env counts as not set."""
+    """The process environment over the lines of `root/.env`, secrets from their files. An empty variable of .env counts
+    as not set. Raises Problem when a secret's file cannot be used."""
     given = os.environ if env is None else env
     written = {name: value for name, value in dotenv_values(root / ".env", interpolate=False).items() if value}
-    return {**written, **given}
+    merged = {**written, **given}
+    try:
+        found = with_secret_files(merged, merged)
+    except ValueError as error:
+        raise Problem(str(error)) from error
+    return {
+        name: value for name, value in found.items() if name.removesuffix("_FILE") not in SECRETS or name in SECRETS
+    }
 
 
 def _reachable(host: str) -> str:

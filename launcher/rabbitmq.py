@@ -1,13 +1,15 @@
-"""A private node of the installed RabbitMQ: its own data, cookie, ports and name server, on loopback only."""
+"""A private node of the installed RabbitMQ: its own data, user, cookie, ports and name server, on loopback only."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import secrets
 import shutil
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from launcher.ports import preferred_or_free
@@ -22,6 +24,7 @@ SERVERS = (
     "/usr/local/opt/rabbitmq/sbin/rabbitmq-server",
 )
 BIN_DIRS = ("/opt/homebrew/bin", "/usr/local/bin", "/usr/bin")
+CONTROL_WAIT = 90.0  # seconds for one rabbitmqctl, which takes two on an idle machine
 STOP_WAIT = 30  # seconds; a node with nothing to write is down in three
 
 
@@ -52,53 +55,134 @@ def installed() -> Path | None:
     return Path(found) if found else None
 
 
-def programs(runtime: RuntimeDir, ports: NodePorts, server: Path) -> list[Program]:
-    """The node and its name server, as programs to supervise; writes what they read. Raises Problem when Erlang's
-    name server cannot be found, OSError when a file cannot be written."""
+@dataclass(frozen=True)
+class Credentials:
+    """The one user of a copy's broker."""
+
+    user: str
+    password: str = field(repr=False)
+
+    @classmethod
+    def of(cls, runtime: RuntimeDir) -> Credentials:
+        """Those kept in VAR_DIR for its owner alone; made at random the first time. Raises OSError."""
+        path = _home(runtime) / "credentials"
+        with contextlib.suppress(FileNotFoundError):
+            user, _, password = path.read_text(encoding="ascii", errors="replace").strip().partition(":")
+            if re.fullmatch("shop-[0-9a-f]{8}", user) and re.fullmatch("[0-9a-f]{48}", password):
+                path.chmod(0o600)
+                return cls(user, password)
+        made = cls(f"shop-{secrets.token_hex(4)}", secrets.token_hex(24))
+        write_private(path, f"{made.user}:{made.password}\n")
+        return made
+
+    def uri(self, port: int) -> str:
+        """What connects to the copy's broker on `port`."""
+        return f"amqp://{self.user}:{self.password}@127.0.0.1:{port}//"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write `text` whole to a file that only its owner may read. Raises OSError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
+    temporary.replace(path)
+
+
+def _home(runtime: RuntimeDir) -> Path:
     home = runtime.var_dir / "rabbitmq"
     for folder in (home, home / "data", home / "logs"):
         folder.mkdir(mode=0o700, exist_ok=True)
-    cookie = home / ".erlang.cookie"
-    if not cookie.exists():
-        cookie.touch(mode=0o600)
-        cookie.write_text(secrets.token_hex(20), encoding="ascii")
+    return home
+
+
+@dataclass(frozen=True)
+class Node:
+    """A copy's private node, as its programs to supervise; the launcher admits the copy's user to it.
+
+    A node from before copies had users of their own has the user guest. It keeps its data: `admit` replaces the user.
+    """
+
+    runtime: RuntimeDir
+    ports: NodePorts
+    server: Path
+    credentials: Credentials
+
+    @property
+    def uri(self) -> str:
+        """What connects to it."""
+        return self.credentials.uri(self.ports.amqp)
+
+    def admit(self) -> None:
+        """Make the copy's user the only one. Raises Problem."""
+        # In this order a start that is interrupted is refused as the copy's user next time, and does it again.
+        for user in self._control("--quiet", "list_users", "--no-table-headers").splitlines():
+            self._control("delete_user", user.split("\t")[0])
+        self._control("add_user", self.credentials.user, secret=self.credentials.password)
+        self._control("set_permissions", "-p", "/", self.credentials.user, ".*", ".*", ".*")
+
+    def _control(self, *arguments: str, secret: str = "") -> str:
+        """Run rabbitmqctl; `secret` goes through its standard input, where no other user can read it."""
+        env = {**os.environ, **self.environment(), "PATH": os.pathsep.join([os.environ.get("PATH", ""), *BIN_DIRS])}
+        command = [str(self.server.with_name("rabbitmqctl")), "--node", env["RABBITMQ_NODENAME"], *arguments]
+        done = subprocess.run(
+            command, input=secret + "\n", env=env, capture_output=True, text=True, timeout=CONTROL_WAIT
+        )
+        if done.returncode != 0:
+            raise Problem(f"RabbitMQ's user could not be set up: rabbitmqctl {arguments[0]} failed.", done.stderr)
+        return done.stdout
+
+    def environment(self) -> dict[str, str]:
+        """The variables of RabbitMQ's scripts."""
+        there, ports = self.runtime.var / "rabbitmq", self.ports
+        return {
+            "HOME": f"{there}",
+            "ERL_EPMD_PORT": f"{ports.names}",
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": "shop@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": f"{ports.amqp}",
+            "RABBITMQ_DIST_PORT": f"{ports.distribution}",
+            "RABBITMQ_MNESIA_BASE": f"{there}/data",
+            "RABBITMQ_LOG_BASE": f"{there}/logs",
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_PID_FILE": f"{there}/pid",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{there}/plugins",
+            "RABBITMQ_CONFIG_FILE": f"{there}/rabbitmq.conf",
+            "RABBITMQ_ADVANCED_CONFIG_FILE": f"{there}/advanced.config",
+            "RABBITMQ_CONF_ENV_FILE": f"{there}/environment",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        }
+
+    def programs(self) -> list[Program]:
+        """The node and its name server; writes what they read. Raises Problem when Erlang's name server cannot be
+        found, OSError when a file cannot be written."""
+        home = _home(self.runtime)
+        cookie = home / ".erlang.cookie"
+        if not cookie.exists():
+            write_private(cookie, secrets.token_hex(20))
         cookie.chmod(0o400)
-    (home / "plugins").write_text("[].\n", encoding="ascii")
-    (home / "environment").write_text("", encoding="ascii")  # in place of the system's own rabbitmq-env.conf
-    (home / "rabbitmq.conf").write_text(
-        f"listeners.tcp.1 = 127.0.0.1:{ports.amqp}\n"
-        # A development machine with little room left should still run a shop.
-        "disk_free_limit.absolute = 100MB\n",
-        encoding="ascii",
-    )
-    there = runtime.var / "rabbitmq"
-    env = {
-        "HOME": f"{there}",
-        "ERL_EPMD_PORT": f"{ports.names}",
-        "ERL_EPMD_ADDRESS": "127.0.0.1",
-        "RABBITMQ_NODENAME": "shop@localhost",
-        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-        "RABBITMQ_NODE_PORT": f"{ports.amqp}",
-        "RABBITMQ_DIST_PORT": f"{ports.distribution}",
-        "RABBITMQ_MNESIA_BASE": f"{there}/data",
-        "RABBITMQ_LOG_BASE": f"{there}/logs",
-        "RABBITMQ_LOGS": "-",
-        "RABBITMQ_PID_FILE": f"{there}/pid",
-        "RABBITMQ_ENABLED_PLUGINS_FILE": f"{there}/plugins",
-        "RABBITMQ_CONFIG_FILE": f"{there}/rabbitmq.conf",
-        "RABBITMQ_ADVANCED_CONFIG_FILE": f"{there}/advanced.config",
-        "RABBITMQ_CONF_ENV_FILE": f"{there}/environment",
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
-    }
-    # A name server of its own, so that none is left behind: RabbitMQ would start a daemon that outlives it.
-    link = runtime.path / "epmd"
-    link.unlink(missing_ok=True)
-    link.symlink_to(_name_server())
-    listen = ["-address", "127.0.0.1", "-port", f"{ports.names}"]
-    return [
-        Program("epmd", [f"{link}", *listen], order=10, steady=0),
-        Program("rabbitmq", [f"{server}"], order=20, stop_wait=STOP_WAIT, env=env),
-    ]
+        write_private(home / "plugins", "[].\n")
+        write_private(home / "environment", "")  # in place of the system's own rabbitmq-env.conf
+        write_private(
+            home / "rabbitmq.conf",
+            f"listeners.tcp.1 = 127.0.0.1:{self.ports.amqp}\n"
+            # Not on the command line, where every user of the machine could read it.
+            f"default_user = {self.credentials.user}\n"
+            f"default_pass = {self.credentials.password}\n"
+            # A development machine with little room left should still run a shop.
+            "disk_free_limit.absolute = 100MB\n",
+        )
+        # A name server of its own, so that none is left behind: RabbitMQ would start a daemon that outlives it.
+        link = self.runtime.path / "epmd"
+        link.unlink(missing_ok=True)
+        link.symlink_to(_name_server())
+        listen = ["-address", "127.0.0.1", "-port", f"{self.ports.names}"]
+        return [
+            Program("epmd", [f"{link}", *listen], order=10, steady=0),
+            Program("rabbitmq", [f"{self.server}"], order=20, stop_wait=STOP_WAIT, env=self.environment()),
+        ]
 
 
 def _name_server() -> Path:

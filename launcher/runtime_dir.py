@@ -18,6 +18,8 @@ from pathlib import Path
 from launcher.place import ROOT
 from launcher.problem import Problem
 
+PRIVATE = 0o077  # the umask of everything that a copy writes: secrets, orders and addresses are among it
+
 
 def copy_id(var_dir: Path) -> str:
     """What tells the copy at `var_dir` (a real path) from every other one on this machine: 12 hex digits."""
@@ -43,7 +45,9 @@ class RuntimeDir:
         """Make the directory and its links, and VAR_DIR with its logs. Raises Problem when one cannot be written."""
         try:
             self.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self.var_dir / "logs").mkdir(exist_ok=True)
+            if self.var_dir.stat().st_mode & PRIVATE:
+                self._tighten()
+            (self.var_dir / "logs").mkdir(mode=0o700, exist_ok=True)
             probe = self.var_dir / f".writable-{os.getpid()}"
             probe.touch()
             probe.unlink()
@@ -60,6 +64,13 @@ class RuntimeDir:
             _link(self.path / "venv", Path(sys.prefix))
         except OSError as error:
             raise Problem(f"The temporary directory {self.path} cannot be written: {error.strerror}.") from error
+
+    def _tighten(self) -> None:
+        """Close VAR_DIR to other users. Raises Problem when it belongs to one of them."""
+        try:
+            self.var_dir.chmod(0o700)
+        except PermissionError as error:
+            raise Problem(f"VAR_DIR {self.var_dir} is open to other users, and is not yours to close.") from error
 
     def remove(self) -> None:
         """Take the directory away again; what its links point to stays."""

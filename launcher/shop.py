@@ -15,14 +15,14 @@ from types import TracebackType
 import filelock
 import psutil
 
-from launcher import broker, processes, programs, readiness, record
+from launcher import broker, processes, programs, rabbitmq, readiness, record
 from launcher.cart_id_secret import cart_id_secret
 from launcher.place import SERVICES, Place, environment
 from launcher.ports import free_port, is_free
 from launcher.problem import Problem
 from launcher.rabbitmq import BIN_DIRS
 from launcher.record import Record
-from launcher.runtime_dir import RuntimeDir
+from launcher.runtime_dir import PRIVATE, RuntimeDir
 from launcher.supervision import Supervisor
 
 START_WAIT = 180.0  # seconds until everything is ready; about 15 on an idle two-core machine
@@ -135,6 +135,7 @@ class Shop:
             self._clean(say)
             self.supervisor = Supervisor(self.runtime)
             try:
+                self._check_settings(say)
                 self._check_ports()
                 own = (self.place.gateway_port, self.place.sandbox_port)
                 chosen = broker.choose(self.runtime, self.place.gateway_port, self.place.amqp_uri, say, own)
@@ -191,7 +192,8 @@ class Shop:
     def process_env(self, amqp_uri: str) -> dict[str, str]:
         """The environment of every process of this copy."""
         env = {name: value for name, value in self.place.env.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
-        if not any(env.get(name) for name in ("CART_ID_SECRET", "CART_ID_SECRET_FILE")):
+        env.pop("PUBLISH_ADDRESS", None)  # Compose's: here the gateway listens on GATEWAY_HOST itself
+        if not env.get("CART_ID_SECRET"):
             env["CART_ID_SECRET"] = cart_id_secret(self.place.var_dir)
         env.update(
             AMQP_URI=amqp_uri,
@@ -219,6 +221,7 @@ class Shop:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 timeout=MIGRATE_WAIT,
+                umask=PRIVATE,
             )
         except subprocess.TimeoutExpired as error:
             raise Problem(f"The databases could not be migrated within {MIGRATE_WAIT:.0f} s.") from error
@@ -247,7 +250,7 @@ class Shop:
             with progress.step("databases"):
                 self.migrate(env)
         with progress.step("rabbitmq"):
-            readiness.until(self.supervisor, lambda: not broker.refusal(chosen.uri), START_WAIT, "rabbitmq")
+            readiness.until(self.supervisor, chosen.stands, START_WAIT, "rabbitmq")
         if "sandbox" in names:
             with progress.step("sandbox"):
                 health = f"{self.place.effective_sandbox_url}/sandbox/health"
@@ -277,6 +280,25 @@ class Shop:
             broker.remove_container(self.runtime)
             record.forget(self.place.var_dir)
 
+    def _check_settings(self, say: Say) -> None:
+        """Raise Problem, with its sentences, when the shop must not start with these settings; say what to warn of."""
+        if self.parts != "all":
+            return
+        uri = self.place.amqp_uri or rabbitmq.Credentials.of(self.runtime).uri(self.place.gateway_port)
+        done = subprocess.run(
+            [self.runtime.python, "-W", "ignore", "-m", "chassis.safe_start"],
+            cwd=self.runtime.root,
+            env=self.process_env(uri),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=MIGRATE_WAIT,
+        )
+        if done.returncode != 0:
+            raise Problem(done.stderr.strip()[-3000:])
+        for line in done.stdout.splitlines():
+            say(f"Warning: {line}")
+
     def _check_ports(self) -> None:
         if self.parts != "all":
             return
@@ -290,7 +312,7 @@ class Shop:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         try:
-            with filelock.FileLock(self.runtime.lock, timeout=LOCK_WAIT):
+            with filelock.FileLock(self.runtime.lock, timeout=LOCK_WAIT, mode=0o600):
                 yield
         except filelock.Timeout as error:
             raise Problem(f"Another command has been starting or stopping this shop for {LOCK_WAIT:.0f} s.") from error

@@ -19,7 +19,7 @@ from supervisor.xmlrpc import Faults
 
 from launcher import processes
 from launcher.problem import Problem
-from launcher.runtime_dir import RuntimeDir
+from launcher.runtime_dir import PRIVATE, RuntimeDir
 
 FOREVER = 1_000_000  # tries: a part that lost its broker or disk comes back whenever that does
 FILES = 65536  # open files, when the system allows: RabbitMQ takes one per connection and queue
@@ -71,6 +71,7 @@ def configuration(runtime: RuntimeDir, programs: Sequence[Program]) -> str:
             logfile_backups=LOG_BACKUPS,
             minfds=files,
             directory=runtime.root,
+            umask=f"{PRIVATE:03o}",
         ),
     ]
     sections += [_program(runtime, program) for program in programs]
@@ -191,6 +192,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                umask=PRIVATE,
                 start_new_session=True,  # Ctrl-C in the terminal is for the launcher, which ends the parts in order
             )
         deadline = time.monotonic() + START_WAIT

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import kombu
 import psutil
 import pytest
 
-from launcher import broker, processes
+from launcher import broker, processes, rabbitmq
 from launcher.after_broker import address
 from launcher.place import ROOT
 from launcher.ports import free_port
+from launcher.runtime_dir import RuntimeDir
 from launcher.shop import Shop
 
 pytestmark = pytest.mark.timeout(600)
@@ -37,9 +41,11 @@ def test_a_private_node_is_whole_private_and_gone_afterwards(tmp_path: Path) -> 
     shop.start()
     try:
         assert broker.refusal(shop.amqp_uri) is None
-        assert broker.refusal(shop.amqp_uri.replace("guest:guest", "guest:wrong")) == (
-            "it refuses this user, password or vhost"
-        )
+        assert broker.refusal(re.sub(":[0-9a-f]{48}@", ":wrong@", shop.amqp_uri)) == broker.WRONG_USER
+        assert broker.refusal(_as_guest(shop.amqp_uri)) == broker.WRONG_USER
+        password = re.findall(":([0-9a-f]{48})@", shop.amqp_uri)[0]
+        assert _command_lines_with(password) == []
+        assert _open_to_others(shop.place.var_dir) == []
         listening = set()
         for process in processes.marked(shop.runtime.id):
             # RabbitMQ runs some for a moment only, to see how full the disk is.
@@ -55,6 +61,58 @@ def test_a_private_node_is_whole_private_and_gone_afterwards(tmp_path: Path) -> 
     assert not shop.runtime.path.exists()
     assert not (shop.place.var_dir / "shop.json").exists()
     assert shop.stop() is False
+
+
+def _command_lines_with(secret: str) -> list[str]:
+    """The processes of the machine whose command line shows `secret`."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if secret in " ".join(process.cmdline()):
+                found.append(process.name())
+    return found
+
+
+def _open_to_others(folder: Path) -> list[Path]:
+    """What other users may read or change in `folder`, were they let into it."""
+    return [path for path in (folder, *folder.rglob("*")) if not path.is_symlink() and path.stat().st_mode & 0o077]
+
+
+def test_every_copy_has_a_user_of_its_own(tmp_path: Path) -> None:
+    users = []
+    for name in ("one", "other"):
+        runtime = RuntimeDir(tmp_path / name)
+        runtime.prepare()
+        users.append(rabbitmq.Credentials.of(runtime))
+        assert rabbitmq.Credentials.of(runtime) == users[-1]
+        assert (tmp_path / name / "rabbitmq" / "credentials").stat().st_mode & 0o777 == 0o600
+        runtime.remove()
+    assert users[0].user != users[1].user
+    assert users[0].password != users[1].password
+    assert users[0].password not in repr(users[0])
+
+
+def test_a_broker_that_still_has_guest_is_upgraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its queues stay: a message that was set aside before the upgrade is there after it."""
+    chosen: list[broker.Broker] = []
+    choose = broker.choose
+    monkeypatch.setattr(broker, "choose", lambda *given: chosen.append(choose(*given)) or chosen[-1])
+    shop = Shop.on_free_ports(tmp_path, parts="broker")
+    with shop:
+        node = chosen[-1].node
+        assert node is not None
+        replace(node, credentials=rabbitmq.Credentials("guest", "guest")).admit()
+        with kombu.Connection(_as_guest(shop.amqp_uri)) as connection, connection.SimpleQueue("kept") as queue:
+            queue.put({"still": "here"})
+    (tmp_path / "rabbitmq" / "credentials").unlink()
+    with shop:
+        assert broker.refusal(_as_guest(shop.amqp_uri)) == broker.WRONG_USER
+        with kombu.Connection(shop.amqp_uri) as connection, connection.SimpleQueue("kept") as queue:
+            assert queue.get(timeout=20).payload == {"still": "here"}
+
+
+def _as_guest(uri: str) -> str:
+    return re.sub("//.*@", "//guest:guest@", uri)
 
 
 def _listens_at(process: psutil.Process) -> set[str]:

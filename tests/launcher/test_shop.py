@@ -14,7 +14,7 @@ import pytest
 
 from launcher import processes, readiness
 from launcher.place import Place
-from launcher.runtime_dir import copy_id
+from launcher.runtime_dir import RuntimeDir, copy_id
 from launcher.shop import Shop
 from tests.launcher.conftest import Run, surroundings
 
@@ -61,7 +61,7 @@ def test_started_again_it_is_the_one_that_stands(run: Run, standing: dict[str, s
     assert _shop(checkout, standing).pids("gateway") == before
 
 
-def test_the_shell_reads_a_script_and_needs_no_ports(run: Run, standing: dict[str, str]) -> None:
+def test_the_shell_reads_a_script_and_needs_no_ports(run: Run, standing: dict[str, str], checkout: Path) -> None:
     env = {name: value for name, value in standing.items() if not name.endswith("_PORT")}
     script = (
         "for service in ('products', 'cart'):\n    print(getattr(n.rpc, service).health())\nn.rpc.products.list()\n"
@@ -71,12 +71,14 @@ def test_the_shell_reads_a_script_and_needs_no_ports(run: Run, standing: dict[st
     lines = done.stdout.splitlines()
     assert lines[:2] == ["{'status': 'ok', 'database': 'ok'}"] * 2
     assert lines[2].startswith("{'")
-    assert "guest:guest" not in done.stdout + done.stderr
+    assert _shop(checkout, standing).amqp_uri not in done.stdout + done.stderr
     assert run("shell", env=env, stdin="n.rpc.products.get('prod_none')\n").returncode != 0
 
 
-def test_plain_nameko_shell_works_too(standing: dict[str, str], checkout: Path) -> None:
-    uri = _shop(checkout, standing).amqp_uri
+def test_plain_nameko_shell_works_with_the_uri_of_status(run: Run, standing: dict[str, str], checkout: Path) -> None:
+    uri = run("status", "--uri", env=standing).stdout.strip()
+    assert uri == _shop(checkout, standing).amqp_uri
+    assert run("status", "--all", env=standing).returncode == 2
     done = subprocess.run(
         [checkout / ".venv" / "bin" / "nameko", "shell", "--config", "config.yml"],
         cwd=checkout,
@@ -168,6 +170,28 @@ def test_a_directory_that_cannot_be_written_is_one_sentence(run: Run, tmp_path: 
     done = run("--detach", env=surroundings(tmp_path / "file" / "var"))
     assert done.returncode == 1
     assert done.stderr == f"VAR_DIR {tmp_path}/file/var cannot be written: Not a directory.\n"
+
+
+def test_a_start_that_is_not_safe_is_refused_before_anything_runs(run: Run, tmp_path: Path) -> None:
+    done = run("--detach", env=surroundings(tmp_path, SHIPPO_API_KEY="not-a-key", GATEWAY_HOST="0.0.0.0"))
+    assert done.returncode == 1
+    assert [line.split(",")[0] for line in done.stderr.splitlines()] == [
+        "ADMIN_API_KEYS must be set",
+        "STRIPE_API_KEY must be set",
+    ]
+    assert processes.marked(copy_id(tmp_path.resolve())) == []
+    assert "not-a-key" not in done.stdout + done.stderr
+
+
+def test_an_open_directory_is_closed_to_other_users(standing: dict[str, str], checkout: Path, tmp_path: Path) -> None:
+    for folder in (checkout / "var", checkout / "var" / "rabbitmq"):
+        files = [path for path in (folder, *folder.rglob("*")) if not path.is_symlink()]
+        assert [path for path in files if path.stat().st_mode & 0o077] == []
+    tmp_path.chmod(0o755)
+    runtime = RuntimeDir(tmp_path)
+    runtime.prepare()
+    runtime.remove()
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
 
 
 def test_an_unknown_command_shows_the_known_ones(run: Run, tmp_path: Path) -> None:
