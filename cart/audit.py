@@ -16,23 +16,24 @@ from cart.reconcile import (
     compare_refunds,
 )
 from cart.reconcile_books import compare_holds, compare_orders, order_of, over
-from chassis.audit import no_such_part
+from chassis.audit import no_such_part, unreadable
+from chassis.records import SetAside, sorted_out
 from contracts.differences import page
 
 
 class Lists(Protocol):
     """What the provider has. All raise as `Payments.find` does."""
 
-    def payments(self, after: str | None, since: float) -> tuple[list[Listed], str | None]:
+    def payments(self, after: str | None, since: float) -> tuple[list[Listed | SetAside], str | None]:
         """A page of the payments made since then, and where the next one begins."""
 
-    def refunds(self, after: str | None, since: float) -> tuple[list[Refunded], str | None]:
+    def refunds(self, after: str | None, since: float) -> tuple[list[Refunded | SetAside], str | None]:
         """The same of refunds."""
 
-    def payment(self, payment_id: str) -> Listed | None:
+    def payment(self, payment_id: str) -> Listed | SetAside | None:
         """One payment, or None when there is none."""
 
-    def refund(self, refund_id: str) -> Refunded | None:
+    def refund(self, refund_id: str) -> Refunded | SetAside | None:
         """One refund, or None when there is none."""
 
 
@@ -87,10 +88,11 @@ class OrderAudit:
         missing = compare_missing(gone, self._books.by_payment(gone), until)
         return page(0, [*self._compared(there, until), *missing])
 
-    def _compared(self, found: list[Listed], until: float) -> list[Any]:
+    def _compared(self, listed: list[Listed | SetAside], until: float) -> list[Any]:
+        found, aside = sorted_out(listed)
         by_payment = self._books.by_payment([each.id for each in found])
         orders = self._books.by_id({each.order_id for each in found if each.order_id and each.id not in by_payment})
-        return compare_payments(found, orders, by_payment, until)
+        return compare_payments(found, orders, by_payment, until) + unreadable("Stripe", aside)
 
     def _refunds(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
         found, following = self._lists.refunds(cursor, since)
@@ -102,9 +104,11 @@ class OrderAudit:
         gone = self._books.refunds_by_id([each for each, refund in asked.items() if refund is None])
         return page(0, [*self._compared_refunds(there, until), *compare_missing_refunds(gone.values())])
 
-    def _compared_refunds(self, found: list[Refunded], until: float) -> list[Any]:
+    def _compared_refunds(self, listed: list[Refunded | SetAside], until: float) -> list[Any]:
+        found, aside = sorted_out(listed)
         by_payment = self._books.by_payment({each.payment for each in found})
-        return compare_refunds(found, self._books.refunds_by_id([each.id for each in found]), by_payment, until)
+        ours = self._books.refunds_by_id([each.id for each in found])
+        return compare_refunds(found, ours, by_payment, until) + unreadable("Stripe", aside)
 
     def _orders(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
         orders, following = self._books.page(cursor, since, until)

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from cart.reconcile import Refunded
 from cart.refund import Refunds
 from chassis.logs import log
-from contracts.errors import ShopError
+from chassis.records import SetAside, note, sorted_out
+from contracts.errors import Conflict, OutcomeUnknown, ShopError, Unavailable
 
 # How often the list is asked for (seconds), how much longer ago than the last time, and how many pages of it at once.
 EVERY = 60.0
@@ -30,7 +31,7 @@ CURSOR, MONTH_CURSOR = "refunds", "refunds of a month"
 class Lists(Protocol):
     """What the provider has."""
 
-    def refunds(self, after: str | None, since: float) -> tuple[list[Refunded], str | None]:
+    def refunds(self, after: str | None, since: float) -> tuple[list[Refunded | SetAside], str | None]:
         """A page of the refunds made since then, and where the next one begins."""
 
 
@@ -59,9 +60,12 @@ class RefundWatch:
         for payment in sorted(new):
             try:
                 self.refunds.looked(payment)
-            except ShopError as error:
+            except (Unavailable, OutcomeUnknown, Conflict) as error:
                 log.warning("refund not taken up", payment=payment, error=f"{type(error).__name__}: {error}")
                 whole = False
+            except Exception as error:  # nothing that passes by itself: the others go on, and the month's list has it
+                reason = f"{type(error).__name__}: {error}"
+                note("payment with refunds", SetAside(payment, reason), None if isinstance(error, ShopError) else error)
         if whole:
             self.store.read_until(CURSOR, began)
 
@@ -70,7 +74,8 @@ class RefundWatch:
         new: set[str] = set()
         after = None
         for _ in range(pages):
-            page, after = self.lists.refunds(after, since)
+            listed, after = self.lists.refunds(after, since)
+            page, _ = sorted_out(listed)  # what cannot be read is logged, and told by a comparison
             known: dict[str, Any] = self.store.known_refunds([refund.id for refund in page])
             new |= {refund.payment for refund in page if known.get(refund.id) != refund.stands}
             if after is None:

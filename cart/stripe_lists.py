@@ -9,6 +9,8 @@ import stripe
 
 from cart.reconcile import Listed, Refunded
 from cart.stripe_payments import STATES, StripePayments
+from chassis.records import SetAside, Unreadable, id_of, read_one
+from contracts.currencies import currency_code
 from contracts.errors import ProviderFailure, Refused
 
 PAGE = 100
@@ -26,45 +28,53 @@ class StripeLists:
     def __init__(self, payments: StripePayments) -> None:
         self._payments = payments
 
-    def payments(self, after: str | None, since: float) -> tuple[list[Listed], str | None]:
+    def payments(self, after: str | None, since: float) -> tuple[list[Listed | SetAside], str | None]:
         """A page of the payments made since then (Unix seconds), and where the next one begins; None at the end.
+
+        One that cannot be read stands in the page as set aside.
 
         Raises as the port's `find` does.
         """
         asked: Any = {**_bounds(after, since), "expand": [f"data.{name}" for name in _WITH_CHARGE]}
-        return self._page(lambda client: client.v1.payment_intents.list(asked), _listed)
+        return self._page(lambda client: client.v1.payment_intents.list(asked), "payment at Stripe", _listed, after)
 
-    def refunds(self, after: str | None, since: float) -> tuple[list[Refunded], str | None]:
+    def refunds(self, after: str | None, since: float) -> tuple[list[Refunded | SetAside], str | None]:
         """A page of the refunds made since then, as `payments`."""
         asked: Any = _bounds(after, since)
-        return self._page(lambda client: client.v1.refunds.list(asked), _refunded)
+        return self._page(lambda client: client.v1.refunds.list(asked), "refund at Stripe", _refunded, after)
 
-    def payment(self, payment_id: str) -> Listed | None:
+    def payment(self, payment_id: str) -> Listed | SetAside | None:
         """One payment, or None when Stripe knows of none."""
         asked: Any = {"expand": _WITH_CHARGE}
-        return self._one(lambda client: client.v1.payment_intents.retrieve(payment_id, asked), _listed)
+        found = self._one(lambda client: client.v1.payment_intents.retrieve(payment_id, asked))
+        return None if found is None else read_one("payment at Stripe", found, _listed)
 
-    def refund(self, refund_id: str) -> Refunded | None:
+    def refund(self, refund_id: str) -> Refunded | SetAside | None:
         """One refund, or None when Stripe knows of none."""
-        return self._one(lambda client: client.v1.refunds.retrieve(refund_id), _refunded)
+        found = self._one(lambda client: client.v1.refunds.retrieve(refund_id))
+        return None if found is None else read_one("refund at Stripe", found, _refunded)
 
-    def _page(self, ask: Callable[[stripe.StripeClient], Any], read: Callable[[Any], Any]) -> tuple[Any, str | None]:
+    def _page(
+        self, ask: Callable[[stripe.StripeClient], Any], kind: str, read: Callable[[Any], Any], after: str | None
+    ) -> tuple[Any, str | None]:
         found = self._payments.asked(ask)
         try:
-            page = [read(each.to_dict()) for each in found.data]
-            return page, page[-1].id if found.has_more and page else None
+            page = [read_one(kind, each, read) for each in found.data]
+            # The page after one that ends with a record without an id begins with that record.
+            last = next((name for each in reversed(found.data) if (name := id_of(each)) != "?"), None)
+            if found.has_more and last in (None, after):
+                raise ProviderFailure("Stripe's list cannot be read on: its records have no ids.")
+            return page, last if found.has_more else None
         except (KeyError, AttributeError, TypeError, ValueError) as error:
             raise ProviderFailure("Stripe's list cannot be read.") from error
 
-    def _one(self, ask: Callable[[stripe.StripeClient], Any], read: Callable[[Any], Any]) -> Any:
+    def _one(self, ask: Callable[[stripe.StripeClient], Any]) -> Any:
         try:
-            return read(self._payments.asked(ask).to_dict())
+            return self._payments.asked(ask)
         except Refused as refused:
             if refused.facts.get("code") == "resource_missing":
                 return None
             raise
-        except (KeyError, AttributeError, TypeError, ValueError) as error:
-            raise ProviderFailure("Stripe's answer cannot be read.") from error
 
 
 def _bounds(after: str | None, since: float) -> dict[str, Any]:
@@ -76,25 +86,33 @@ def _bounds(after: str | None, since: float) -> dict[str, Any]:
     return asked
 
 
-def _listed(body: dict[str, Any]) -> Listed:
+def _listed(payment: Any) -> Listed:
+    body = payment.to_dict()
     charge = body.get("latest_charge")
     succeeded = body["status"] == "succeeded"
     return Listed(
         id=body["id"],
         state=STATES[body["status"]],
-        amount=body["amount_received"] if succeeded else body["amount"],
-        currency=body["currency"],
+        amount=_whole(body["amount_received"] if succeeded else body["amount"]),
+        currency=currency_code(body["currency"]),
         order_id=(body.get("metadata") or {}).get("order_id"),
-        refunded=charge["amount_refunded"] if isinstance(charge, dict) else 0,
+        refunded=_whole(charge["amount_refunded"]) if isinstance(charge, dict) else 0,
         created=float(body["created"]),
     )
 
 
-def _refunded(body: dict[str, Any]) -> Refunded:
+def _refunded(refund: Any) -> Refunded:
+    body = refund.to_dict()
     return Refunded(
         id=body["id"],
         payment=body.get("payment_intent") or "",
-        amount=body["amount"],
-        state=body["status"],
+        amount=_whole(body["amount"]),
+        state=str(body["status"]),
         created=float(body["created"]),
     )
+
+
+def _whole(amount: Any) -> int:
+    if isinstance(amount, bool) or not isinstance(amount, int):
+        raise Unreadable(f"{str(amount)[:20]!r} is no amount")
+    return amount

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
 
 from chassis.database import Database
-from contracts.differences import page
+from chassis.records import SetAside
+from contracts.differences import Difference, page
 from contracts.errors import InvalidRequest
 
 
@@ -34,6 +36,20 @@ def known_page(
         rows = connection.execute(query).all()
     following = rows[size - 1][0] if len(rows) > size else None
     return page(len(rows[:size]), [], following, known=[row[1] for row in rows[:size]])
+
+
+def unreadable(whose: str, aside: Iterable[SetAside]) -> list[Difference]:
+    """What to tell of records that could not be compared, because `whose` ("Stripe") records cannot be read."""
+    return [
+        Difference(
+            "record that cannot be read",
+            each.id,
+            "not compared",
+            f"{whose} says: {each.reason}",
+            advice=f"see what {whose} has under this id",
+        )
+        for each in aside
+    ]
 
 
 def no_such_part(part: str) -> InvalidRequest:

@@ -67,14 +67,18 @@ def read_each(
     kind: str, records: Iterable[Record] | None, read: Callable[[Record], Value]
 ) -> tuple[list[Value], list[SetAside]]:
     """All that can be read of some records, in their order, and those that were set aside. See `read_one`."""
+    return sorted_out(read_one(kind, record, read) for record in records or ())
+
+
+def sorted_out(found: Iterable[Value | SetAside]) -> tuple[list[Value], list[SetAside]]:
+    """What was read, and what was set aside, of a list that has both."""
     values: list[Value] = []
     aside: list[SetAside] = []
-    for record in records or ():
-        found = read_one(kind, record, read)
-        if isinstance(found, SetAside):
-            aside.append(found)
+    for each in found:
+        if isinstance(each, SetAside):
+            aside.append(each)
         else:
-            values.append(found)
+            values.append(each)
     return values, aside
 
 

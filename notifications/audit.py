@@ -11,9 +11,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from chassis.audit import known_page, no_such_part, no_such_repair
+from chassis.audit import known_page, no_such_part, no_such_repair, unreadable
+from chassis.records import SetAside, sorted_out
 from contracts.differences import page
-from contracts.errors import Conflict, NotFound
+from contracts.errors import Conflict, NotFound, ProviderFailure
 from notifications.messages import Sms
 from notifications.reconcile import RECORD, Kept, Texted, compare_missing, compare_texts, key_of
 from notifications.record import State
@@ -53,11 +54,16 @@ class MessageAudit:
             ids: instead of a page, ask the provider for these messages of ours, by its ids of them.
         """
         if part == "texts" and ids is None:
-            found, following = self._lists.texts(cursor, since)
-            return page(len(found), self._compared(found, until), following, seen=[each.sid for each in found])
+            listed, following = self._lists.texts(cursor, since)
+            found, aside = sorted_out(listed)
+            differences = self._compared(found, until) + unreadable("Twilio", aside)
+            seen = [each.sid for each in found] + [each.id for each in aside]
+            return page(len(listed), differences, following, seen=seen)
         if part == "texts" and ids is not None:
-            gone = [sid for sid in ids if self._lists.one(sid) is None]
-            return page(0, compare_missing(self._by_sid(gone).values()))
+            asked = {sid: self._lists.one(sid) for sid in ids}
+            gone = [sid for sid, text in asked.items() if text is None]
+            aside = [text for text in asked.values() if isinstance(text, SetAside)]
+            return page(0, compare_missing(self._by_sid(gone).values()) + unreadable("Twilio", aside))
         if part == "sent":
             return self._sent(cursor, since, until)
         raise no_such_part(part)
@@ -72,6 +78,8 @@ class MessageAudit:
         text = self._lists.one(str(fix.get("sid")))
         if text is None:
             raise NotFound("Twilio knows of no such message.")
+        if isinstance(text, SetAside):
+            raise ProviderFailure(f"Twilio's record of the message cannot be read: {text.reason}.")
         sms, now = Sms(str(fix.get("key")), text.to, text.body), self._clock()
         claim = f"reconcile:{text.sid}"
         record = self._store.claim(sms, claim, now, now + HOLD)

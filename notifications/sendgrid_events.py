@@ -18,6 +18,7 @@ from sendgrid.helpers.eventwebhook import EventWebhook
 
 from chassis.deadline import bounded
 from chassis.logs import log
+from chassis.records import Unreadable, read_each
 from chassis.settings import Settings
 from contracts.errors import InvalidRequest, Unavailable
 from notifications.progress import News, Progress
@@ -33,6 +34,8 @@ FETCH_SECONDS = 10.0
 # When it is asked for again after it could not be had, and how long an event waits while it is (seconds).
 RETRY_SECONDS = 5.0
 WAIT = 3.0
+
+LONGEST_ID = 255  # what the inbox keeps of an event's id
 
 PROGRESS = {
     "processed": Progress.SENT,
@@ -183,19 +186,26 @@ def _events(payload: str) -> Iterator[MailEvent]:
         found = json.loads(payload)
     except ValueError:
         found = None
-    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+    if not isinstance(found, list):
         raise InvalidRequest("These are no events of SendGrid's.", {"errors": {"body": ["must be a list of events"]}})
-    for each in found:
-        event_id = each.get("sg_event_id")
-        if isinstance(event_id, str) and event_id:
-            body = {
-                "event": str(each.get("event") or ""),
-                "message_key": str(each.get("message_key") or ""),
-                # SendGrid appends where it was handled to the id that it answered with.
-                "message_id": str(each.get("sg_message_id") or "").partition(".")[0],
-                "error": str(each.get("reason") or each.get("response") or "") if _is_trouble(each) else "",
-            }
-            yield MailEvent(event_id, body)
+    events, _ = read_each("event of SendGrid's", found, _event)
+    yield from events
+
+
+def _event(given: Any) -> MailEvent:
+    if not isinstance(given, dict):
+        raise Unreadable("it is no object")
+    event_id = given.get("sg_event_id")
+    if not isinstance(event_id, str) or not 0 < len(event_id) <= LONGEST_ID or not event_id.isprintable():
+        raise Unreadable("it has no usable sg_event_id")
+    body = {
+        "event": str(given.get("event") or ""),
+        "message_key": str(given.get("message_key") or ""),
+        # SendGrid appends where it was handled to the id that it answered with.
+        "message_id": str(given.get("sg_message_id") or "").partition(".")[0],
+        "error": str(given.get("reason") or given.get("response") or "") if _is_trouble(given) else "",
+    }
+    return MailEvent(event_id, body)
 
 
 def _is_trouble(event: dict[str, Any]) -> bool:

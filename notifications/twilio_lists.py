@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from twilio.base.exceptions import TwilioRestException  # type: ignore[import-untyped]
 
+from chassis.records import SetAside, Unreadable, read_one
 from notifications.reconcile import Texted
 from notifications.twilio_sms import TwilioTexter, asking
 
@@ -23,11 +25,11 @@ class TwilioLists:
         self._twilio = texter.client
         self._sender = texter.sender  # a number, or the SID of a messaging service ("MG…")
 
-    def texts(self, cursor: str | None, since: float) -> tuple[list[Texted], str | None]:
+    def texts(self, cursor: str | None, since: float) -> tuple[list[Texted | SetAside], str | None]:
         """A page of the messages sent since then (Unix seconds), and where the next one begins; None at the end.
 
         Not asked for by date: what was refused later has none. The list ends with the first page that is older than
-        that altogether. Raises Unavailable, ProviderFailure.
+        that altogether. One that cannot be read stands in the page as set aside. Raises Unavailable, ProviderFailure.
         """
         messages = self._twilio.messages
         with asking():
@@ -36,20 +38,33 @@ class TwilioLists:
                 page = messages.page(page_size=PAGE, **({} if service else {"from_": self._sender}))
             else:
                 page = messages.get_page(self._twilio.api.absolute_url(cursor))
-            listed = list(page)
+            listed = list(self._each(page))
             following = page.next_page_url
-        recent = [text for each in listed if (text := _texted(each)).created >= since]
-        ours = {each.sid for each in listed if self._is_ours(each)}
+        recent = [each for each in listed if isinstance(each, SetAside) or each[0].created >= since]
+        found = [
+            each if isinstance(each, SetAside) else each[0] for each in recent if isinstance(each, SetAside) or each[1]
+        ]
         if following is None or not recent:
-            return [text for text in recent if text.sid in ours], None
+            return found, None
         # Relative, so that a cursor never leads anywhere but to Twilio.
-        return [text for text in recent if text.sid in ours], following.removeprefix(self._twilio.api.absolute_url(""))
+        return found, following.removeprefix(self._twilio.api.absolute_url(""))
 
-    def one(self, sid: str) -> Texted | None:
+    def _each(self, page: Any) -> Iterator[tuple[Texted, bool] | SetAside]:
+        """Each message of a page, and whether the shop sent it."""
+        while True:
+            message = read_one("message at Twilio", page, lambda page: next(page, None))
+            if message is None:
+                return
+            if isinstance(message, SetAside):
+                yield message
+            else:
+                yield read_one("message at Twilio", message, lambda each: (_texted(each), self._is_ours(each)))
+
+    def one(self, sid: str) -> Texted | SetAside | None:
         """One message, or None when Twilio knows of none. Raises as `texts`."""
         with asking():
             try:
-                return _texted(self._twilio.messages(sid).fetch())
+                return read_one("message at Twilio", self._twilio.messages(sid).fetch(), _texted)
             except TwilioRestException as error:
                 if int(error.status) == 404:
                     return None
@@ -61,5 +76,7 @@ class TwilioLists:
 
 
 def _texted(message: Any) -> Texted:
-    created = message.date_created.timestamp() if message.date_created else 0.0
+    if not message.sid or not message.date_created:
+        raise Unreadable("it has no sid, or no date_created")
+    created = message.date_created.timestamp()
     return Texted(str(message.sid), str(message.to), str(message.body or ""), str(message.status or "queued"), created)

@@ -10,6 +10,7 @@ from typing import Any
 
 from chassis.inbox import KEPT, NotYet
 from chassis.logs import log
+from chassis.records import SetAside, note
 from contracts.errors import ShopError, Unavailable
 from notifications import sendgrid_events, twilio_events
 from notifications.sms import Texter
@@ -84,6 +85,9 @@ class Watch:
                 return
             except ShopError as error:
                 log.warning("a text message is not followed", sid=sid, error=str(error))
+                continue
+            except Exception as error:  # a bug, or what nobody foresaw: the other messages are followed
+                note("text message", SetAside(sid, f"{type(error).__name__}: {error}"), error)
                 continue
             if news is not None:
                 self._store.progressed("sms", {"provider_id": sid}, news, self._clock())

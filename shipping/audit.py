@@ -9,9 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from chassis.audit import known_page, no_such_part, no_such_repair
+from chassis.audit import known_page, no_such_part, no_such_repair, unreadable
+from chassis.records import SetAside, sorted_out
 from contracts.differences import page
-from contracts.errors import Conflict, NotFound, Unavailable
+from contracts.errors import Conflict, NotFound, ProviderFailure, Unavailable
 from shipping.carriers import Label
 from shipping.purchase import Purchase, Refund, State
 from shipping.reconcile import RECORD, SOLD, Kept, Sold, compare_labels, compare_missing
@@ -82,6 +83,8 @@ class LabelAudit:
         if fix.get("do") != RECORD:
             raise no_such_repair()
         sold = self._lists.one(str(fix.get("label")))
+        if isinstance(sold, SetAside):
+            raise ProviderFailure(f"Shippo's record of the label cannot be read: {sold.reason}.")
         shipment = self._store.get(str(fix.get("shipment")))
         if shipment is None or sold is None:
             raise NotFound("There is no such shipment, or no such label.")
@@ -122,10 +125,12 @@ class LabelAudit:
         wanted = [labels.c.state == State.BOUGHT.value, labels.c.bought >= since, labels.c.bought <= until]
         return known_page(self._store.database, labels.c.shipment_id, labels.c.transaction_id, wanted, cursor, PAGE)
 
-    def _compared(self, found: list[Sold], until: float) -> list[Any]:
+    def _compared(self, listed: list[Sold | SetAside], until: float) -> list[Any]:
+        found, aside = sorted_out(listed)
         ours = self._records([each.id for each in found], {each.id: each.tracking_number or "" for each in found})
         wanted = {each.id: self._shipment_of(each) for each in found if each.id not in ours and each.state == SOLD}
-        return compare_labels(found, ours, {key: kept for key, kept in wanted.items() if kept is not None}, until)
+        lone = {key: kept for key, kept in wanted.items() if kept is not None}
+        return compare_labels(found, ours, lone, until) + unreadable("Shippo", aside)
 
     def _records(self, ids: Iterable[str], numbers: dict[str, str]) -> dict[str, Kept]:
         """Our records of the carrier's labels, by its ids; by the tracking number first, which has an index."""

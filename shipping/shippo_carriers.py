@@ -12,11 +12,13 @@ from shippo.models import components, operations  # type: ignore[import-untyped]
 
 from chassis.deadline import bounded
 from chassis.provider_http import ProviderSession
+from chassis.records import SetAside, read_each
 from chassis.settings import Settings
-from contracts.errors import InvalidRequest, OutcomeUnknown, Refused, ShopError, Unavailable
+from contracts.errors import InvalidRequest, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from shipping.carriers import Label, Quote
 from shipping.shippo_failures import RETRY_AFTER, asking, buying
 from shipping.shippo_lists import ShippoLists
+from shipping.shippo_records import gathering, leave_unreadable_out
 from shipping.shippo_shapes import messages, public_rate, public_track, rate_id_of
 
 API_VERSION = "2018-02-08"
@@ -68,6 +70,7 @@ class ShippoCarriers:
         self._shippo = Shippo(
             key, server_url=base, client=ProviderSession(connect, read, "Shippo"), shippo_api_version=API_VERSION
         )
+        leave_unreadable_out(self._shippo)
 
     @property
     def lists(self) -> ShippoLists:
@@ -91,16 +94,18 @@ class ShippoCarriers:
             customs_declaration=_declaration(contents, self._ship_from, address) if abroad and contents else None,
             async_=False,
         )
-        with asking("shipments.create"):
+        with asking("shipments.create"), gathering() as aside:
             shipment = self._shippo.shipments.create(request)
             for _ in self._while_queued():
                 if shipment.status not in PENDING_SHIPMENT:
                     break
                 shipment = self._shippo.shipments.get(shipment.object_id)
-            rates = [public_rate(rate) for rate in shipment.rates]
+            rates, more = read_each("rate of Shippo's", shipment.rates, public_rate)
         remarks = messages(shipment.messages)
         if shipment.status in PENDING_SHIPMENT:
             raise Unavailable("The carriers take too long to quote.", {"retry_after": RETRY_AFTER})
+        if not rates and (aside or more):
+            raise ProviderFailure("Shippo's rates cannot be read.")
         if shipment.status == components.ShipmentStatus.ERROR or not rates:
             remarks = remarks or ["No carrier delivers to this address."]
             raise Refused("No carrier takes this shipment: " + " ".join(remarks), {"errors": {"address": remarks}})
@@ -116,7 +121,7 @@ class ShippoCarriers:
                 )
                 with asking("rates.list", may_miss=True):
                     page = self._shippo.rates.list_shipment_rates_by_currency_code(request)
-                    found += [public_rate(rate) for rate in page.results or []]
+                    found += read_each("rate of Shippo's", page.results, public_rate)[0]
                 if not page.next:
                     break
         except Refused as refused:
@@ -141,8 +146,9 @@ class ShippoCarriers:
     def bought(self, rate_id: str) -> Label | None:
         """See the port."""
         waiting = None
+        unreadable: list[SetAside] = []
         for number in range(1, MOST_PAGES + 1):
-            with asking("transactions.list"):
+            with asking("transactions.list"), gathering() as aside:
                 request = operations.ListTransactionsRequest(rate=rate_id, page=number, results=PAGE)
                 page = self._shippo.transactions.list(request)
                 # Filtered again: a list that ignored the filter must not lend this shipment another one's label.
@@ -152,8 +158,11 @@ class ShippoCarriers:
                     return self._settled(transaction)
                 if transaction.status in PENDING:
                     waiting = transaction
+            unreadable += aside
             if not page.next:
                 break
+        if unreadable and waiting is None:  # one of them may be the label that is asked for
+            raise ProviderFailure("Shippo's list of labels cannot be read.")
         try:
             return self._settled(waiting) if waiting else None
         except Refused:

@@ -8,9 +8,11 @@ from typing import Any
 from shippo import Shippo  # type: ignore[import-untyped]
 from shippo.models import components, operations  # type: ignore[import-untyped]
 
+from chassis.records import SetAside, Unreadable, read_one
 from contracts.errors import NotFound
 from shipping.reconcile import FAILED, KEPT, PENDING, QUEUED, REFUNDED, SOLD, Rate, Sold
 from shipping.shippo_failures import asking
+from shipping.shippo_records import gathering
 from shipping.shippo_shapes import rate_id_of
 
 PAGE = 100
@@ -36,23 +38,23 @@ class ShippoLists:
     def __init__(self, shippo: Shippo) -> None:
         self._shippo = shippo
 
-    def sold(self, number: int, since: float) -> tuple[list[Sold], bool]:
+    def sold(self, number: int, since: float) -> tuple[list[Sold | SetAside], bool]:
         """Page `number` (from 1) of the labels bought since then (Unix seconds), and whether another page follows.
 
         The list cannot be asked from a moment on: it ends with the first page that is older than that altogether.
-        Raises Unavailable, ProviderFailure.
+        One that cannot be read stands in the page as set aside. Raises Unavailable, ProviderFailure.
         """
-        with asking("transactions.list"):
+        with asking("transactions.list"), gathering() as aside:
             request = operations.ListTransactionsRequest(page=number, results=PAGE)
             page = self._shippo.transactions.list(request)
-            found = [_sold(each) for each in page.results or []]
-        recent = [each for each in found if each.created >= since]
+            found = [read_one("label at Shippo", each, _sold) for each in page.results or []] + aside
+        recent = [each for each in found if isinstance(each, SetAside) or each.created >= since]
         return recent, bool(page.next and recent)
 
-    def one(self, transaction_id: str) -> Sold | None:
+    def one(self, transaction_id: str) -> Sold | SetAside | None:
         """One label, or None when Shippo knows of none. Raises as `sold`."""
         with suppress(NotFound), asking("transactions.get", may_miss=True):
-            return _sold(self._shippo.transactions.get(transaction_id))
+            return read_one("label at Shippo", self._shippo.transactions.get(transaction_id), _sold)
         return None
 
     def rate(self, rate_id: str) -> Rate | None:
@@ -64,6 +66,8 @@ class ShippoLists:
 
 
 def _sold(transaction: Any) -> Sold:
+    if not transaction.object_id:
+        raise Unreadable("it has no id")
     return Sold(
         id=transaction.object_id,
         rate_id=rate_id_of(transaction) or "",

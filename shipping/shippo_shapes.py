@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timezone
+from decimal import ROUND_HALF_UP
 from typing import Any
 
 from shippo.models import components  # type: ignore[import-untyped]
+
+from chassis.records import Unreadable, read_each
+from contracts.currencies import parse_amount
+
+LONGEST_DAYS = 1000
 
 RATE_FIELDS = (
     "object_id",
@@ -33,7 +39,15 @@ RATE_FIELDS = (
 
 
 def public_rate(rate: components.Rate) -> dict[str, Any]:
-    """A rate with exactly the fields of the seed's sample, nulls included."""
+    """A rate with exactly the fields of the seed's sample, nulls included. Raises Unreadable."""
+    for amount in (rate.amount, rate.amount_local):
+        if amount is not None and parse_amount(str(amount), "usd", rounding=ROUND_HALF_UP) < 0:
+            raise Unreadable(f"{amount} is no price")
+    if not rate.object_id or rate.amount is None or not rate.currency:
+        raise Unreadable("it has no id, or no price")
+    days = rate.estimated_days
+    if days is not None and (not isinstance(days, int) or not 0 <= days <= LONGEST_DAYS):
+        raise Unreadable(f"{days} days is no estimate")
     public = {field: getattr(rate, field) for field in RATE_FIELDS}
     level = rate.servicelevel
     public["servicelevel"] = {"name": level.name, "token": level.token, "terms": level.terms}
@@ -49,7 +63,7 @@ def public_track(track: components.Track) -> dict[str, Any]:
     """Where a parcel is, and where it was, the earliest first."""
     return {
         "tracking_status": _tracking_status(track.tracking_status) if track.tracking_status else None,
-        "tracking_history": [_tracking_status(status) for status in track.tracking_history or []],
+        "tracking_history": read_each("step of a parcel at Shippo", track.tracking_history, _tracking_status)[0],
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from chassis.inbox import KEPT
 from chassis.logs import log
+from chassis.records import SetAside, note
 from contracts.errors import NotFound, ShopError, Unavailable
 from shipping.carriers import Carriers
 from shipping.purchase import Refund
@@ -92,6 +93,8 @@ class Tracker:
                 return
             except ShopError as error:
                 log.warning("a parcel is not followed", shipment=label["shipment_id"], error=str(error))
+            except Exception as error:  # a bug, or what nobody foresaw: the other parcels are followed
+                note("label", SetAside(label["shipment_id"], f"{type(error).__name__}: {error}"), error)
 
     def forget(self) -> None:
         """Forget events that were handled long ago."""

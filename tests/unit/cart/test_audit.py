@@ -10,6 +10,7 @@ from cart.audit import OrderAudit
 from cart.audit_books import AuditBooks
 from cart.payments import CANCELED, SUCCEEDED
 from cart.reconcile import Listed, Refunded
+from chassis.records import SetAside
 from contracts.errors import InvalidRequest
 from tests.unit.cart.till import Shop, migrated, shop
 
@@ -178,3 +179,20 @@ def test_there_is_no_other_part(shop: Shop) -> None:
     for part, ids in (("mails", None), ("orders", ["or_1"])):
         with pytest.raises(InvalidRequest):
             audit(shop).page(part, None, 0.0, EVER, ids)
+
+
+def test_record_that_cannot_be_read_is_told_and_not_compared() -> None:
+    aside: Any = SetAside("pi_9", "it has a new status")
+    audit = OrderAudit(NoBooks(), Lists([aside], [aside]), Others(), Others())  # type: ignore[arg-type]
+    for part in ("payments", "refunds"):
+        for found in (audit.page(part, None, 0.0, EVER, None), audit.page(part, None, 0.0, EVER, ["pi_9"])):
+            [told] = found["differences"]
+            assert (told["kind"], told["subject"]) == ("record that cannot be read", "pi_9")
+            assert "new status" in told["theirs"]
+
+
+class NoBooks:
+    """Books with nothing in them."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: {}

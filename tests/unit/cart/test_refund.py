@@ -15,6 +15,7 @@ from cart.outbox import REFUSALS
 from cart.reconcile import Refunded
 from cart.refund_store import checked_amount
 from cart.refund_watch import MONTH, OVERLAP, RefundWatch
+from chassis.records import SetAside
 from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Refused, Unavailable
 from tests.unit.cart.till import Killed, Shop, migrated, shop
 
@@ -403,3 +404,28 @@ def test_refund_in_isk_is_in_whole_kronur(shop: Shop) -> None:
         checked_amount(order, 150, AMOUNT)
     assert error.value.facts["errors"] == {"amount": ["must be a multiple of 100 in isk"]}
     assert checked_amount(order, 100, AMOUNT) == 100
+
+
+def test_unreadable_refund_does_not_hold_up_the_others(shop: Shop, monkeypatch: Any) -> None:
+    shop.pay()
+    shop.bank.give_back("pi_1", 50)
+    shop.bank.payments["pi_other"] = {"amount": 10}
+    shop.bank.give_back("pi_other", 10)
+    lists = Listed(shop)
+    page = lists.refunds
+    monkeypatch.setattr(
+        lists, "refunds", lambda *asked: ([SetAside("re_9", "no amount"), *page(*asked)[0]], page(*asked)[1])
+    )
+    looked = shop.refunds.looked
+
+    def broken(payment: str) -> bool:
+        if payment == "pi_other":
+            raise KeyError("document")
+        return looked(payment)
+
+    monkeypatch.setattr(shop.refunds, "looked", broken)
+    watch = RefundWatch(shop.refunds, lists)
+    shop.now += 60
+    watch.follow()
+    assert shop.order.document["amount_returned"] == 50
+    assert shop.store.cursor("refunds") == int(shop.now)

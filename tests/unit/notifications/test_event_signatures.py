@@ -109,7 +109,7 @@ def test_what_is_not_sendgrid_s_is_refused(body: bytes, signature: str, moment: 
     assert list(refused.value.facts["errors"]) == ["X-Twilio-Email-Event-Webhook-Signature"]
 
 
-@pytest.mark.parametrize("body", [b"{}", b"[5]", b"", b"null"])
+@pytest.mark.parametrize("body", [b"{}", b"", b"null"])
 def test_what_is_signed_and_no_list_of_events_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest, match="no events"):
         events().verified(body.decode(), sign(body, "1000000"), "1000000")
@@ -239,3 +239,13 @@ def test_sendgrid_is_asked_for_its_key(scripted: ScriptedServer) -> None:
         scripted.answers = [answer]
         with pytest.raises(Unavailable):
             public_key("SG.key", scripted.url, 10.0)
+
+
+def test_one_bad_sendgrid_event_does_not_lose_the_others() -> None:
+    good = {"sg_event_id": "evt_1", "event": "delivered", "message_key": "k"}
+    bad = [5, None, {}, {"sg_event_id": 5}, {"sg_event_id": "x" * 256}, {"sg_event_id": "a\nb"}]
+    body = json.dumps([*bad, good, {**good, "sg_event_id": "evt_2", "reason": {"deep": []}}]).encode()
+    moment = str(int(NOW))
+    events = SendGridEvents(key_text(), lambda: "", clock=lambda: NOW)
+    found = events.verified(body.decode("latin-1"), sign(body, moment), moment)
+    assert [each.event_id for each in found] == ["evt_1", "evt_2"]

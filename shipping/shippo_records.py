@@ -1,0 +1,67 @@
+"""Shippo's lists, freed of the entries that its SDK cannot read: it would refuse the whole answer for one of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final
+
+import requests
+from shippo import Shippo  # type: ignore[import-untyped]
+from shippo._hooks.types import AfterSuccessHook  # type: ignore[import-untyped]
+from shippo.models import components  # type: ignore[import-untyped]
+from shippo.utils import unmarshal_json  # type: ignore[import-untyped]
+
+from chassis.records import SetAside, read_one
+
+# Which list each operation answers with, what its entries are, and their name in the log.
+_LISTS: Final[dict[str, tuple[str, Any, str]]] = {
+    "CreateShipment": ("rates", components.Rate, "rate of Shippo's"),
+    "GetShipment": ("rates", components.Rate, "rate of Shippo's"),
+    "ListShipmentRatesByCurrencyCode": ("results", components.Rate, "rate of Shippo's"),
+    "ListTransactions": ("results", components.Transaction, "label at Shippo"),
+    "GetTrack": ("tracking_history", components.TrackingStatus, "step of a parcel at Shippo"),
+}
+_gathered: ContextVar[list[SetAside] | None] = ContextVar("shippo_records_set_aside", default=None)
+
+
+@contextmanager
+def gathering() -> Iterator[list[SetAside]]:
+    """The entries that are left out of what is asked meanwhile."""
+    found: list[SetAside] = []
+    token = _gathered.set(found)
+    try:
+        yield found
+    finally:
+        _gathered.reset(token)
+
+
+def leave_unreadable_out(shippo: Shippo) -> None:
+    """Have this client leave out of its lists the entries that it cannot read."""
+    shippo.sdk_configuration.get_hooks().register_after_success_hook(_Readable())
+
+
+class _Readable(AfterSuccessHook):  # type: ignore[misc]
+    def after_success(self, hook_ctx: Any, response: requests.Response) -> requests.Response:
+        wanted = _LISTS.get(hook_ctx.operation_id)
+        if wanted is None:
+            return response
+        name, kind, title = wanted
+        try:
+            body = response.json()
+        except ValueError:
+            return response  # the SDK says so
+        entries = body.get(name) if isinstance(body, dict) else None
+        if not isinstance(entries, list):
+            return response
+        read = [read_one(title, each, lambda entry: unmarshal_json(json.dumps(entry), kind)) for each in entries]
+        aside = [each for each in read if isinstance(each, SetAside)]
+        if aside:
+            gathered = _gathered.get()
+            if gathered is not None:
+                gathered += aside
+            body[name] = [entry for entry, each in zip(entries, read, strict=True) if not isinstance(each, SetAside)]
+            response._content = json.dumps(body).encode()
+        return response
