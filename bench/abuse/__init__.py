@@ -1,0 +1,12 @@
+"""The shop under abuse: expensive bodies, slow strangers, fuzzed requests, and the right answer to each attack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run as `--help` describes; 0 when there is no finding."""
+    from bench.abuse.command import main as run
+
+    return run(arguments)

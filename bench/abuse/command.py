@@ -1,0 +1,120 @@
+"""`bench abuse`: options, a shop of its own, progress, and the report."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.abuse import answers, cost, fuzz, report, strangers
+from bench.abuse.cost import Costs
+from bench.abuse.fuzz import Fuzzed
+from bench.abuse.strangers import Strangers
+from bench.abuse.target import Target, target
+from bench.rpc import machine
+from launcher.place import ROOT
+from launcher.problem import Problem
+from launcher.screen import say
+
+RESULT = ROOT / "bench" / "results" / "abuse.md"
+PARTS = ("answers", "fuzz", "cost", "strangers")
+ROW_MODULES = ("bench.abuse.events", "bench.abuse.places")
+FUZZED, FUZZED_SHORT = 20_000, 300
+SHORT_BODIES, SHORT_HEADS, SHORT_ROUNDS, SHORT_SECONDS = 40, 500, 1, 5.0
+PACKAGES = ("nameko", "granian", "eventlet", "SQLAlchemy")
+
+
+@dataclass
+class Outcome:
+    """What came of each part; None for one that was not run."""
+
+    seed: int
+    rows: list[answers.Result] | None = None
+    fuzzed: Fuzzed | None = None
+    costs: Costs | None = None
+    strangers: Strangers | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def findings(self) -> list[str]:
+        """Every finding, one line each."""
+        found = [f"{result.row}: {result.finding}" for result in self.rows or () if result.finding]
+        for part in (self.fuzzed, self.costs, self.strangers):
+            found += part.findings if part else []
+        return found
+
+
+def rows() -> list[answers.Row]:
+    """The whole table of attacks with their right answers."""
+    for name in ROW_MODULES:
+        importlib.import_module(name)
+    return answers.ROWS
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run as `arguments` say; 0 when there is no finding."""
+    options = _options(arguments)
+    seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
+    say(f"seed {seed}")
+    try:
+        with target(options.keep) as shop:
+            about = machine.about("a private RabbitMQ", PACKAGES)
+            outcome = asyncio.run(run(shop, options, seed))
+    except Problem as problem:
+        say(f"{problem.detail}\n{problem}")
+        return 1
+    outcome.about = about
+    page = report.markdown(outcome)
+    print(page)
+    if options.save:
+        RESULT.write_text(page, encoding="utf-8")
+        say(f"Saved as {RESULT.relative_to(ROOT)}.")
+    return 1 if outcome.findings else 0
+
+
+async def run(shop: Target, options: argparse.Namespace, seed: int) -> Outcome:
+    """Run the parts that the options name on a shop that stands."""
+    outcome, began = Outcome(seed), time.monotonic()
+
+    def tell(what: str) -> None:
+        say(f"{time.monotonic() - began:.0f} s: {what[:300]}")
+
+    if "answers" in options.only:
+        wanted = [row for row in rows() if not options.row or options.row in str(row)]
+        outcome.rows = await answers.run(shop, tell, wanted)
+    if "fuzz" in options.only:
+        outcome.fuzzed = await fuzz.run(shop, seed, options.requests, tell, options.first)
+    if "cost" in options.only:
+        outcome.costs = await cost.run(shop, tell, options.short)
+    if "strangers" in options.only and options.short:
+        outcome.strangers = await strangers.run(
+            shop, tell, SHORT_BODIES, SHORT_HEADS, SHORT_ROUNDS, SHORT_SECONDS, judge_ratio=False
+        )
+    elif "strangers" in options.only:
+        outcome.strangers = await strangers.run(shop, tell)
+    return outcome
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="./install_run_project bench abuse",
+        description="Expensive bodies, slow strangers, fuzzed requests, and the right answer to every known attack.",
+    )
+    parser.add_argument("--seed", type=int, metavar="S", help="of the fuzzed requests (a new one)")
+    parser.add_argument("--short", action="store_true", help="as CI runs it: a minute instead of half an hour")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to run (all)")
+    parser.add_argument("--requests", type=int, metavar="N", help=f"fuzzed requests ({FUZZED}; short: {FUZZED_SHORT})")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first of them (0)")
+    parser.add_argument("--row", default="", metavar="TEXT", help="only the right answers whose title contains it")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the shop's data and logs there")
+    parser.add_argument("--save", action="store_true", help="write the report to bench/results/ as well")
+    options = parser.parse_args(arguments)
+    if options.requests is None:
+        options.requests = FUZZED_SHORT if options.short else FUZZED
+    return options

@@ -1,0 +1,14 @@
+"""How many files, and so sockets, this process may have open."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+
+
+def raise_limit() -> int:
+    """Raise the limit of open files as far as it may be; the limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

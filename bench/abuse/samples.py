@@ -1,0 +1,169 @@
+"""Every route of the gateway, out of its own routing table, with a valid request for each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.abuse import signing
+from bench.abuse.target import BANK_CARD, GOOD_CARD, PRODUCT, Target
+
+VERBS_WITH_BODY = ("POST", "PUT", "PATCH")
+_PARAMETER = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Route:
+    """One verb on one path. template: as the routing table has it, e.g. `/api/orders/{order_id}/refund`."""
+
+    verb: str
+    template: str
+
+    @property
+    def provider(self) -> str:
+        """Whose webhooks arrive here; "" for every other route."""
+        return self.template.rpartition("/")[2] if "/webhooks/" in self.template else ""
+
+    @property
+    def takes_body(self) -> bool:
+        return self.verb in VERBS_WITH_BODY
+
+    def path(self, ids: dict[str, str]) -> str:
+        """The path, with `ids` in place of its parameters."""
+        return _PARAMETER.sub(lambda found: ids.get(found[1], "none"), self.template)
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.template}"
+
+
+def routes() -> list[Route]:
+    """Every verb on every path that the gateway serves."""
+    import gateway.api  # noqa: F401 - puts every route into the table
+    from gateway.routing import api
+
+    tables = api.http.routes.values()
+    return [Route(verb, path) for table in tables for path in sorted(table) for verb in sorted(table[path])]
+
+
+# Route -> a valid body, without ids; `ids` are put in by `Ids.body`. A route without one gets {}.
+_BODIES: dict[str, Any] = {
+    "POST /api/products": PRODUCT,
+    "PUT /api/products/{product_id}": {
+        "name": "Test put",
+        "description": "For small dogs",
+        "metadata": {"for": "cats"},
+    },
+    "POST /api/cart/{product_id}/buy": {"quality": 1},
+    "PUT /api/cart/{product_id}": {"quality": 2},
+    "POST /api/orders/{order_id}/refund": {"amount": 1},
+    "POST /api/notifications/email": {
+        "to_email": "tamara@example.com",
+        "from_email": "test@example.com",
+        "subject": "Your order",
+        "content": "It is on its way.",
+    },
+    "POST /api/notifications/sms": {"number": "+14155550142", "content": "Your order is ready!"},
+    "POST /api/webhooks/stripe": {"id": "evt_x", "object": "event", "type": "ping", "data": {"object": {}}},
+    "POST /api/webhooks/shippo": {"event": "track_updated", "data": {"tracking_number": "none", "carrier": "usps"}},
+    "POST /api/webhooks/sendgrid": [{"sg_event_id": "x", "event": "open", "email": "x@example.com"}],
+    "POST /api/webhooks/twilio": "MessageSid=SM1&MessageStatus=sent",
+}
+# Routes that need an id in their body, filled in below.
+_WITH_IDS = frozenset(
+    (
+        "POST /api/cart/checkout",
+        "POST /api/cart/shipping",
+        "PUT /api/cart/shipping",
+        "POST /api/cart/paid",
+        "POST /api/shipments",
+    )
+)
+QUERIES = {
+    "GET /api/products": "category=food&order_by=-price&limit=5",
+    "GET /api/orders": "status=paid&limit=5",
+    "GET /api/shipments": "order_by=created&limit=5",
+}
+
+
+def without_sample(found: Iterable[Route]) -> list[Route]:
+    """Routes whose verb takes a body for which no valid one is known: those that need none are named here."""
+    empty = ("POST /api/cart", "POST /api/orders/{order_id}/cancel")
+    known = {*_BODIES, *_WITH_IDS, *empty}
+    return [route for route in found if route.takes_body and str(route) not in known]
+
+
+@dataclass
+class Ids:
+    """What the valid requests are about: one shopper's cart, product, orders and shipment, all of which exist."""
+
+    cart: str
+    product: str
+    sku: str
+    order: str
+    paid: str
+    shipment: str
+    rate: str
+    customer: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    async def made(cls, target: Target, **changes: Any) -> Ids:
+        """A new cart with a product in it, an order of that cart that is not paid, and one that is."""
+        product = await target.product(**changes)
+        cart = await target.cart()
+        paid = await target.order(cart, product["id"])
+        await target.pay(cart, paid["id"])
+        order = await target.order(cart, product["id"])
+        await target.done("POST", f"/api/cart/{product['id']}/buy/", {"quality": 1}, cart=cart)
+        rates = [method["id"] for method in order.get("shipping_methods") or []]
+        return cls(
+            cart=cart,
+            product=product["id"],
+            sku=product["skus"]["data"][0]["id"],
+            order=order["id"],
+            paid=paid["id"],
+            shipment=order["upstream_id"],
+            rate=rates[0] if rates else "none",
+            customer=target.customer(),
+        )
+
+    def path(self, route: Route) -> str:
+        """The route's path about these ids, with a valid query."""
+        order = self.paid if route.template.endswith("/refund") else self.order
+        path = route.path(
+            {
+                "product_id": self.product,
+                "order_id": order,
+                "shipment_id": self.shipment,
+                "currency": "usd",
+                "sku_id": self.sku,
+                "sku": self.sku,
+            }
+        )
+        query = QUERIES.get(str(route))
+        return f"{path}/?{query}" if query else f"{path}/"
+
+    def body(self, route: Route, card: str = GOOD_CARD) -> Any:
+        """A valid body: what is sent as JSON, or a text that is sent as it is."""
+        name = str(route)
+        if name == "POST /api/cart/checkout":
+            return self.customer
+        if name.endswith("/api/cart/shipping"):
+            return {"order_id": self.order, "shipping_id": self.rate}
+        if name == "POST /api/cart/paid":
+            return {"order_id": self.order, "cart": card}
+        if name == "POST /api/shipments":
+            shipping = {"name": "Chloe Taylor", "address": self.customer["address"]}
+            line = {"object": "order_item", "parent": self.sku, "quantity": 2, "type": "sku"}
+            return {"items": [line], "shipping": shipping, "currency": "usd"}
+        return _BODIES.get(name, {} if route.takes_body else None)
+
+    def headers(self, target: Target, route: Route, raw: bytes | None) -> list[tuple[str, str]]:
+        """The headers of a valid request: the cart, an admin key, and a webhook's signature."""
+        if route.provider:
+            return signing.headers(target, route.provider, raw or b"")
+        return target.headers(self.cart, admin=True)
+
+
+UNCERTAIN_CARD = BANK_CARD

@@ -1,0 +1,18 @@
+"""One shop for the attacks of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.abuse.target import Target, target
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """The shop, running."""
+    place: Path = tmp_path_factory.mktemp("abuse")
+    with target(place) as found:
+        yield found
