@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from cart.order import Order, with_shipment
+from cart.cart import MOST
+from cart.order import Order, one_currency, payable, with_shipment
 from cart.store import CartStore
 from chassis.logs import log
 from chassis.points import reached
-from contracts.errors import Conflict
+from contracts.errors import Conflict, InvalidRequest, NotFound, Refused
 
 POINTS = ("checkout:shipment:begun", "checkout:shipment:asked", "checkout:order:done")
 
@@ -38,10 +42,11 @@ class Checkout:
         wanted = self.store.cart(cart_id)
         if not wanted:
             raise Conflict("The cart is empty.")
-        lines = self.products.price([{"parent": item["parent"], "quantity": item["quantity"]} for item in wanted])
+        lines, _ = self._priced(wanted, check_stock=True)
         order_id = _order_id(key)
         reached("checkout:shipment:begun")
-        shipment = self.shipping.create(_shipment_key(order_id, lines), order_id, _recipient(customer), _parcels(lines))
+        with _blaming({"address": ("address",)}):
+            shipment = self._shipment(_shipment_key(order_id, lines), order_id, customer, lines)
         order = Order.place(order_id, cart_id, customer, lines, shipment, int(time.time()), self.live)
         reached("checkout:shipment:asked")
         kept = self.store.place(order, key)
@@ -50,11 +55,20 @@ class Checkout:
         return kept
 
     def quote(self, order: dict[str, Any], key: str) -> dict[str, Any]:
-        """An order from elsewhere, with real rates filled in; see `CartService.ship`."""
+        """An order from elsewhere, with real rates filled in; see `CartService.ship`.
+
+        The rules are those of `place`, but for the stock: an order from elsewhere may have taken its own already.
+        """
         skus = [item for item in order["items"] if item.get("type") == "sku"]
-        lines = self.products.price(
-            [{"parent": item["parent"], "quantity": item.get("quantity") or 1} for item in skus], check_stock=False
-        )
+        _check_quantities(order["items"])
+        named = [thing["currency"] for thing in (order, *order["items"]) if thing.get("currency")]
+        try:
+            lines, currency = self._priced(skus, check_stock=False, named=named)
+        except Conflict as error:
+            unknown = [each["parent"] for each in error.facts.get("problems", []) if not each["known"]]
+            if unknown:
+                raise NotFound(f"This shop has no SKU {', '.join(unknown)}.") from error
+            raise
         priced = iter(lines)
         items = [_with_amount(item, next(priced) if item.get("type") == "sku" else None) for item in order["items"]]
         shipping = order["shipping"]
@@ -65,11 +79,63 @@ class Checkout:
             "address": shipping["address"],
         }
         # An order from elsewhere may have any id, so it says nothing of whose shipment it is: the key does.
-        shipment = self.shipping.create(
-            f"{key}:shipment", str(order.get("id") or ""), _recipient(customer), _parcels(lines)
+        with _blaming({"address": ("shipping", "address"), "items": ("items",)}):
+            shipment = self._shipment(f"{key}:shipment", str(order.get("id") or ""), customer, lines)
+        return payable(with_shipment({**order, "currency": currency, "items": items}, shipment))
+
+    def _priced(
+        self, items: Iterable[dict[str, Any]], check_stock: bool, named: Iterable[str] = ()
+    ) -> tuple[list[dict[str, Any]], str]:
+        """What items cost now, and the one currency of it and of whatever else is `named`. Raises Conflict."""
+        lines = self.products.price(
+            [{"parent": item["parent"], "quantity": item["quantity"]} for item in items], check_stock
         )
-        currency = (order.get("currency") or lines[0]["currency"]).lower()
-        return with_shipment({**order, "currency": currency, "items": items}, shipment)
+        return lines, one_currency([*named, *(line["currency"] for line in lines)])
+
+    def _shipment(
+        self, key: str, order_id: str, customer: dict[str, Any], lines: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        shipment: dict[str, Any] = self.shipping.create(key, order_id, _recipient(customer), _parcels(lines))
+        return shipment
+
+
+@contextmanager
+def _blaming(sent: dict[str, tuple[str, ...]]) -> Iterator[None]:
+    """Name in a refusal only the fields that the caller sent, nested as they came.
+
+    Args:
+        sent: shipping's name of a field, and where the caller sent it. What the caller did not send is the shop's
+            state: naming it becomes Conflict if it is an InvalidRequest, and is left out of a Refused.
+    """
+    try:
+        yield
+    except (InvalidRequest, Refused) as error:
+        told = error.facts.pop("errors", {})
+        errors: dict[str, Any] = {}
+        for name in sorted(told.keys() & sent.keys()):
+            place = errors
+            for part in sent[name][:-1]:
+                place = place.setdefault(part, {})
+            place[sent[name][-1]] = told[name]
+        if errors:
+            error.facts["errors"] = errors
+        elif isinstance(error, InvalidRequest):
+            raise Conflict(
+                " ".join([error.detail, *(str(each) for name in sorted(told) for each in told[name])])
+            ) from error
+        raise
+
+
+def _check_quantities(items: list[dict[str, Any]]) -> None:
+    """No more of a SKU than a cart holds, however many lines it is spread over. Raises InvalidRequest."""
+    total: Counter[str] = Counter()
+    for number, item in enumerate(items):
+        if item.get("type") == "sku":
+            total[item["parent"]] += item["quantity"]
+            if total[item["parent"]] > MOST:
+                message = f"an order has at most {MOST} of {item['parent']}"
+                errors = {"items": {str(number): {"quantity": [message]}}}
+                raise InvalidRequest("The order has too much of one SKU.", {"errors": errors})
 
 
 def _order_id(key: str) -> str:
@@ -84,7 +150,8 @@ def _shipment_key(order_id: str, lines: list[dict[str, Any]]) -> str:
 
 
 def _recipient(customer: dict[str, Any]) -> dict[str, Any]:
-    return {**customer["address"], **{name: customer.get(name) for name in ("name", "email", "phone")}}
+    address = {**customer["address"], "country": customer["address"]["country"].upper()}
+    return {**address, **{name: customer.get(name) for name in ("name", "email", "phone")}}
 
 
 def _parcels(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ with (the payment's id, the reservation, who is at work on it) stands beside tha
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,10 +103,7 @@ class Order:
         Raises Conflict when the lines have more than one currency or come to more than one payment can take, Refused
         when no carrier quotes in the currency.
         """
-        currencies = sorted({line["currency"] for line in lines})
-        if len(currencies) > 1:
-            raise Conflict(f"One order has one currency; this cart has {', '.join(currencies)}.")
-        currency = currencies[0]
+        currency = one_currency([line["currency"] for line in lines])
         document: dict[str, Any] = {
             "id": order_id,
             "object": "order",
@@ -142,7 +140,7 @@ class Order:
             "updated": now,
             "upstream_id": None,
         }
-        return cls(order_id, cart_id, CREATED, _payable(with_shipment(document, shipment)))
+        return cls(order_id, cart_id, CREATED, payable(with_shipment(document, shipment)))
 
     @property
     def amount(self) -> int:
@@ -200,7 +198,7 @@ class Order:
                 f"Order {self.id} was not offered that shipping method.",
                 {"errors": {"shipping_id": ["must be the id of one of the order's shipping_methods"]}},
             )
-        self.document = _payable(select_method(self.document, method_id))
+        self.document = payable(select_method(self.document, method_id))
         self.document["updated"] = now
 
     def give_back(self, refunds: list[dict[str, Any]], now: int) -> None:
@@ -238,6 +236,21 @@ class Order:
     def public(self) -> dict[str, Any]:
         """The order as the API shows it."""
         return copy.deepcopy(self.document)
+
+
+def one_currency(named: Iterable[str]) -> str:
+    """The one currency of an order, in small letters, out of those that its lines name. Raises Conflict."""
+    currencies = sorted({currency.lower() for currency in named})
+    if len(currencies) > 1:
+        raise Conflict(f"One order has one currency; this one has {', '.join(currencies)}.")
+    return currencies[0]
+
+
+def payable(document: dict[str, Any]) -> dict[str, Any]:
+    """The order, if one payment can take its amount. Raises Conflict."""
+    if not 0 <= document["amount"] <= MOST_AMOUNT:
+        raise Conflict(f"An order of {document['amount']} is not what one payment can take (0 to {MOST_AMOUNT}).")
+    return document
 
 
 def with_shipment(document: dict[str, Any], shipment: dict[str, Any]) -> dict[str, Any]:
@@ -278,12 +291,6 @@ def select_method(document: dict[str, Any], method_id: str) -> dict[str, Any]:
         "selected_shipping_method": method_id,
         "amount": sum(item["amount"] for item in items),
     }
-
-
-def _payable(document: dict[str, Any]) -> dict[str, Any]:
-    if document["amount"] > MOST_AMOUNT:
-        raise Conflict(f"An order of {document['amount']} is more than one payment can take ({MOST_AMOUNT}).")
-    return document
 
 
 def _sku_line(line: dict[str, Any]) -> dict[str, Any]:

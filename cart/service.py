@@ -33,7 +33,7 @@ from chassis.inbox import KEPT, Inbox
 from chassis.logs import bind, log
 from chassis.points import reached
 from chassis.service_rpc import ServiceRpc
-from contracts.errors import InvalidRequest, NotFound, ShopError, Unavailable
+from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError, Unavailable
 
 # How many orders, and how many of each kind of delivery, one copy completes side by side.
 PLACES = 8
@@ -93,13 +93,17 @@ class CartService:
     def set_quantity(
         self, cart_id: str, product_id: str, quantity: int, key: str | None = None
     ) -> list[dict[str, Any]]:
-        """Make it `quantity` of a product, once per `key`; the whole cart. Raises NotFound when it is not in it, and as
-        `buy`."""
+        """Make it `quantity` of a product, once per `key`; the whole cart. Raises NotFound when it is not in it,
+        Conflict when it was deleted since, and as `buy`."""
         if key is not None and self.store.added(key):
             return self.store.cart(cart_id)  # type: ignore[no-any-return]
         if not self.store.holds(cart_id, product_id):
             raise NotFound(f"Product {product_id} is not in the cart.")
-        return self.store.set(cart_id, product_id, self.products.offer(product_id), quantity, key)  # type: ignore[no-any-return]
+        try:
+            offer = self.products.offer(product_id)
+        except NotFound as error:  # it is in the cart, and was deleted since
+            raise Conflict(error.detail) from error
+        return self.store.set(cart_id, product_id, offer, quantity, key)  # type: ignore[no-any-return]
 
     @rpc(expected_exceptions=ShopError)
     def remove(self, cart_id: str, product_id: str, key: str | None = None) -> list[dict[str, Any]]:
@@ -216,7 +220,8 @@ class CartService:
         Args:
             order: in the shape of the order object; its items of type ``sku`` are of this shop.
 
-        Raises NotFound (an unknown SKU), Refused (no carrier knows the address).
+        Raises NotFound (an unknown SKU), Conflict (a SKU that is not on sale, two currencies, more than one payment
+        can take), InvalidRequest (more of a SKU than a cart holds), Refused (no carrier knows the address).
         """
         return Checkout(self.store, self.products, self.shipping, self.payments.live).quote(order, key)
 

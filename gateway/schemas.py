@@ -217,6 +217,7 @@ _LINE = {
         "type": required({"type": "string"}),
         "parent": nullable(ID),
         "quantity": nullable({"type": "integer", "max": QUANTITY["max"]}),
+        "currency": nullable(CURRENCY),
         # Of any line, a discount's too.
         "amount": nullable({"type": "integer", "min": -PRICE["max"], "max": PRICE["max"] * QUANTITY["max"]}),
     },

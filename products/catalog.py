@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from products.drafts import Change, Draft
+from products.drafts import DIMENSIONS, Change, Draft
 from products.stock import Inventory
 
 LETTERS = string.digits + string.ascii_letters
@@ -110,6 +110,12 @@ class Product:
     @property
     def package_dimensions(self) -> dict[str, float] | None:
         return self.document.get("package_dimensions")
+
+    @property
+    def sized(self) -> bool:
+        """Whether its package can be shipped: its sides and weight are known."""
+        given = self.package_dimensions or {}
+        return all(isinstance(given.get(name), int | float) and given[name] > 0 for name in DIMENSIONS)
 
     def public(self, left: Inventory) -> dict[str, Any]:
         """The product as the shop shows it: Stripe's object, with what Stripe has since dropped.

@@ -9,13 +9,13 @@ from nameko.timer import timer
 from chassis.database import StoreProvider
 from chassis.entrypoint import rpc
 from chassis.logs import log
-from contracts.errors import InvalidRequest, ShopError, Unavailable
+from contracts.errors import InvalidRequest, NotFound, ShopError, Unavailable
 from products.audit import held_of, held_page
 from products.catalog import Catalog
 from products.drafts import Draft
 from products.projection import MOST_LISTED, Projection
 from products.providers import CatalogProvider, CurrencyProvider
-from products.stock import gone, lines, short, wishes
+from products.stock import Problem, gone, lines, short, unsized, unsold, wishes
 from products.store import Kept, ProductStore
 
 # Names of their own: in the class, `list` is the verb.
@@ -108,12 +108,17 @@ class ProductsService:
         """What a cart needs to know of a product.
 
         Returns ``{"product", "sku", "name", "price", "currency", "inventory": {"type", "quantity", "value"},
-        "package_dimensions"}``: cents; what is left now; inches and ounces. Raises NotFound, Conflict (not on sale).
+        "package_dimensions"}``: cents; what is left now; inches and ounces. Raises NotFound (for one that was deleted,
+        by its name), Conflict (not on sale, or no package dimensions).
         """
+        kept = self.store.kept(product_id)
+        if kept is not None and kept.removed:
+            raise NotFound(f"{kept.product.name} is not on sale any more.")
         kept = self._projection.get(product_id)
         product = kept.product
-        if not product.on_sale:
-            raise gone(product.sku.id)
+        problem = _problem(product.sku.id, kept)
+        if problem is not None:
+            raise unsold([problem])
         return {
             "product": product.id,
             "sku": product.sku.id,
@@ -134,18 +139,19 @@ class ProductsService:
 
         Returns, in the same order, ``{"parent", "product", "description", "quantity", "price", "currency",
         "package_dimensions"}``, the price being that of one piece in cents. Raises InvalidRequest; Conflict when a SKU
-        is not on sale or short, with ``facts`` ``{"parent", "left"}``.
+        is not on sale, short, or without package dimensions: its detail names every product concerned, its ``facts``
+        are ``{"parent", "left", "problems": [{"parent", "detail", "left", "known"}]}``.
         """
         wanted = lines(items)
         kept = self.store.by_sku(line.parent for line in wanted)
-        for line in wanted:
-            found = kept.get(line.parent)
-            if found is None:
-                self._projection.require_read()
-            if found is None or found.removed or not found.product.on_sale:
-                raise gone(line.parent)
-            if check_stock and not found.left.covers(line.quantity):
-                raise short(line.parent, found.product.name, line.quantity, found.left)
+        if len(kept) < len(wanted):
+            self._projection.require_read()
+        found = [
+            _problem(line.parent, kept.get(line.parent), line.quantity if check_stock else None) for line in wanted
+        ]
+        problems = [problem for problem in found if problem is not None]
+        if problems:
+            raise unsold(problems)
         return [_priced(kept[wish.parent], wish.quantity) for wish in wishes(items)]
 
     @rpc(expected_exceptions=ShopError)
@@ -244,6 +250,20 @@ class ProductsService:
     @property
     def _projection(self) -> Projection:
         return Projection(self.catalog, self.store)
+
+
+def _problem(sku: str, kept: Kept | None, quantity: int | None = None) -> Problem | None:
+    """Why `quantity` pieces of a SKU (None: however many) cannot be sold now; None if they can."""
+    if kept is None:
+        return gone(sku, None)
+    product = kept.product
+    if kept.removed or not product.on_sale:
+        return gone(sku, product.name)
+    if not product.sized:
+        return unsized(sku, product.name)
+    if quantity is None or kept.left.covers(quantity):
+        return None
+    return short(sku, product.name, quantity, kept.left)
 
 
 def _priced(kept: Kept, quantity: int) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, TypeGuard
 
 from contracts.errors import Conflict, InvalidRequest
@@ -23,6 +23,8 @@ RELEASED = "released"
 
 # Far more than any shelf holds, and small enough that no sum of orders leaves a 64-bit column.
 MOST = 1_000_000_000
+# As many problems of a cart as one answer lists.
+MOST_LISTED = 50
 
 
 @dataclass(frozen=True)
@@ -134,15 +136,45 @@ def wishes(items: Any) -> list[Line]:
     return found
 
 
-def short(sku: str, name: str, wanted: int, left: Inventory) -> Conflict:
-    """The refusal when there is less than is wanted."""
+@dataclass(frozen=True)
+class Problem:
+    """Why a SKU cannot be sold now.
+
+    Attributes:
+        parent: ``sku_…``.
+        detail: a sentence that names the product.
+        left: how many pieces there are.
+        known: False for a SKU that this shop never had.
+    """
+
+    parent: str
+    detail: str
+    left: int = 0
+    known: bool = True
+
+
+def short(sku: str, name: str, wanted: int, left: Inventory) -> Problem:
+    """There is less than is wanted."""
     rest = "none is left" if not left.quantity else f"only {left.quantity} left"
-    return Conflict(f"Not enough of {name} ({sku}) for {wanted}: {rest}.", {"parent": sku, "left": left.quantity or 0})
+    return Problem(sku, f"Not enough of {name} ({sku}) for {wanted}: {rest}.", left.quantity or 0)
 
 
-def gone(sku: str) -> Conflict:
-    """The refusal for a SKU that is not, or no longer, on sale."""
-    return Conflict(f"{sku} is not on sale.", {"parent": sku, "left": 0})
+def gone(sku: str, name: str | None) -> Problem:
+    """The SKU is not, or no longer, on sale; `name` is None if this shop never had it."""
+    return Problem(sku, f"{name or sku} is not on sale.", known=name is not None)
+
+
+def unsized(sku: str, name: str) -> Problem:
+    """Nobody can say what it costs to ship."""
+    return Problem(sku, f"{name} cannot be shipped: its package dimensions are missing.")
+
+
+def unsold(problems: Sequence[Problem]) -> Conflict:
+    """The refusal that names every product concerned; ``facts`` has ``parent`` and ``left`` of the first, and all."""
+    first, listed = problems[0], problems[:MOST_LISTED]
+    more = f" And {len(problems) - MOST_LISTED} more." if len(problems) > MOST_LISTED else ""
+    facts = {"parent": first.parent, "left": first.left, "problems": [asdict(problem) for problem in listed]}
+    return Conflict(" ".join(problem.detail for problem in listed) + more, facts)
 
 
 def _whole(value: Any) -> TypeGuard[int]:

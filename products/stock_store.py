@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from chassis.database import Database
 from contracts.errors import Conflict
-from products.stock import FINITE, HELD, RELEASED, Filling, Inventory, Line, gone, short
+from products.stock import FINITE, HELD, RELEASED, Filling, Inventory, Line, Problem, gone, short, unsold
 from products.tables import fillings, holds, insert, insert_new, products, stock
 
 # Fillings are remembered for longer than any message can live in a queue.
@@ -34,7 +34,8 @@ class StockStore:
             key: whose hold it is.
             lines: one per SKU, sorted by SKU (`stock.lines`), so that two orders never lock each other out.
 
-        Raises Conflict when a SKU is short or not on sale, when the key was released, or when it holds other items.
+        Raises Conflict when a SKU is short or not on sale (it names them all), when the key was released, or when it
+        holds other items.
         """
         now = int(time.time())
         with self.database.write() as connection:
@@ -43,8 +44,12 @@ class StockStore:
             if not insert_new(connection, holds, row):
                 _same_again(connection, key, lines)
                 return
-            on_sale = _on_sale(connection, lines)
-            held = [{**asdict(line), "taken": _take(connection, line, on_sale)} for line in lines]
+            names = _names(connection, lines)
+            taken = [_take(connection, line, names) for line in lines]
+            problems = [each for each in taken if isinstance(each, Problem)]
+            if problems:
+                raise unsold(problems)  # which undoes what was taken
+            held = [{**asdict(line), "taken": pieces} for line, pieces in zip(lines, taken, strict=True)]
             connection.execute(sa.update(holds).where(holds.c.key == key).values(lines=held))
 
     def release(self, key: str) -> None:
@@ -89,18 +94,18 @@ def _same_again(connection: Connection, key: str, wanted: list[Line]) -> None:
         raise Conflict("This key holds other items already.")
 
 
-def _on_sale(connection: Connection, lines: list[Line]) -> dict[str, str]:
-    """SKU to product name, for those of `lines` that are on sale."""
-    chosen = sa.select(products.c.sku, products.c.body).where(
-        products.c.sku.in_([line.parent for line in lines]), products.c.on_sale == sa.true()
-    )
-    return {row.sku: row.body["document"]["name"] for row in connection.execute(chosen)}
+def _names(connection: Connection, lines: list[Line]) -> dict[str, tuple[str, bool]]:
+    """SKU to its product's name and whether it is on sale, for those of `lines` that this shop knows."""
+    columns = (products.c.sku, products.c.on_sale, products.c.body)
+    chosen = sa.select(*columns).where(products.c.sku.in_([line.parent for line in lines]))
+    return {row.sku: (row.body["document"]["name"], row.on_sale) for row in connection.execute(chosen)}
 
 
-def _take(connection: Connection, line: Line, on_sale: dict[str, str]) -> int:
+def _take(connection: Connection, line: Line, names: dict[str, tuple[str, bool]]) -> int | Problem:
     """Take one line off its shelf; how many pieces that took (none from a shelf that is not counted)."""
-    if line.parent not in on_sale:
-        raise gone(line.parent)
+    name, on_sale = names.get(line.parent, (None, False))
+    if name is None or not on_sale:
+        return gone(line.parent, name)
     enough = (stock.c.sku == line.parent) & (stock.c.type == FINITE) & (stock.c.quantity >= line.quantity)
     left = stock.c.quantity - line.quantity
     if connection.execute(sa.update(stock).where(enough).values(quantity=left)).rowcount:
@@ -109,7 +114,7 @@ def _take(connection: Connection, line: Line, on_sale: dict[str, str]) -> int:
     inventory = Inventory(row.type, row.quantity, row.value)
     # A counted shelf was too low a moment ago: if it was filled since, nothing has been taken from it all the same.
     if inventory.type == FINITE or not inventory.covers(line.quantity):
-        raise short(line.parent, on_sale[line.parent], line.quantity, inventory)
+        return short(line.parent, name, line.quantity, inventory)
     return 0
 
 

@@ -44,6 +44,7 @@ class Carriers(Protocol):
         parcels: Sequence[Mapping[str, str]],
         contents: Sequence[Mapping[str, Any]],
         reference: str,
+        currency: str,
     ) -> Quote:
         """Ask what it costs. Costs nothing itself, so that it can be asked again after a lost answer.
 
@@ -51,6 +52,7 @@ class Carriers(Protocol):
             address, parcels: in the carrier's words, as `Address.for_carrier` and `Parcel.public` give them.
             contents: what is declared to customs when it leaves the country, as `shipping.customs.contents` gives it.
             reference: the shop's order.
+            currency: three letters; the rates state their price in it too, if the carriers know it.
 
         Raises:
             Refused: no carrier takes it (an address that none knows).

@@ -206,7 +206,9 @@ class LabelDesk:
         """The id of the rate to buy: the chosen one or, when that is too old, the same service in a fresh quote."""
         if self._clock() < shipment.created + RATE_SECONDS:
             return str(rate["object_id"])
-        quote = self._carriers.quote(shipment.address, shipment.parcels, shipment.contents, shipment.order_id)
+        quote = self._carriers.quote(
+            shipment.address, shipment.parcels, shipment.contents, shipment.order_id, str(rate["currency"])
+        )
         for fresh in quote.rates:
             if (fresh["provider"], fresh["servicelevel"]) == (rate["provider"], rate["servicelevel"]):
                 return str(fresh["object_id"])

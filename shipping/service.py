@@ -22,7 +22,7 @@ from shipping.customs import contents
 from shipping.label import LabelDesk
 from shipping.parcel import pack
 from shipping.purchase import Purchase
-from shipping.shipment import Address, Shipment, currency_code, methods, page_order, public_address
+from shipping.shipment import Address, Shipment, currency_code, currency_of, methods, page_order, public_address
 from shipping.shippo_carriers import CarriersProvider
 from shipping.shippo_webhook import verified
 from shipping.store import ShippingStore
@@ -72,11 +72,13 @@ class ShippingService:
                 without which carriers quote but sell no label.
 
         Returns:
-            ``{"object_id", "methods": [{"id", "amount" (cents), "currency", "description", "delivery_estimate"}],
-            "selected"}``: the shipment, the ways to send it, the id of the cheapest.
+            ``{"object_id", "methods": [{"id", "amount" (smallest unit), "currency", "description",
+            "delivery_estimate"}], "selected"}``: the shipment, the ways to send it in the currency of the items (the
+            shop's own if they name none), the id of the cheapest.
 
         Raises:
             InvalidRequest: the address or an item is incomplete.
+            Conflict: the items have more than one currency.
             Refused: no carrier knows the address, or takes the items.
             Unavailable, ProviderFailure: Shippo cannot say; repeating is safe.
         """
@@ -86,11 +88,12 @@ class ShippingService:
             address = Address.parse(address_to).for_carrier()
             parcels = [parcel.public() for parcel in pack(items)]
             declared = contents(items)
-            quote = self.carriers.quote(address, parcels, declared, str(order_id or ""))
+            currency = currency_of(items, self.settings.currency)
+            quote = self.carriers.quote(address, parcels, declared, str(order_id or ""), currency)
             reached("shipment:quote:asked")
-            ways = methods(quote.rates, self.settings.currency, datetime.now(timezone.utc).date())
+            ways = methods(quote.rates, currency, datetime.now(timezone.utc).date())
             if not ways:
-                raise Refused("No carrier quotes in the shop's currency.", {"errors": {"address": quote.messages}})
+                raise Refused(f"No carrier quotes a price in {currency.upper()}.")
             shipment = self.store.add(
                 Shipment(
                     object_id=quote.shipment_id,

@@ -10,7 +10,7 @@ from decimal import ROUND_HALF_UP
 from typing import Any
 
 from contracts.currencies import charge_step, parse_amount
-from contracts.errors import InvalidRequest, NotFound
+from contracts.errors import Conflict, InvalidRequest, NotFound
 
 # What the list of shipments may be ordered by; a leading "-" reverses.
 ORDERS = ("created", "object_id", "name", "city", "state", "country")
@@ -161,6 +161,18 @@ def methods(rates: Iterable[Mapping[str, Any]], currency: str, today: date) -> l
     return found
 
 
+def currency_of(items: Iterable[Mapping[str, Any]], default: str) -> str:
+    """The currency in which items are priced, in small letters; `default` if none of them names one.
+
+    Raises:
+        Conflict: they name more than one.
+    """
+    named = sorted({str(item["currency"]).lower() for item in items if item.get("currency")})
+    if len(named) > 1:
+        raise Conflict(f"One shipment has one currency; these items have {', '.join(named)}.")
+    return named[0] if named else default.lower()
+
+
 def cheapest(ways: list[dict[str, Any]]) -> str:
     """The id of the cheapest way; of two that cost the same, of the faster; then of the one named first."""
 
@@ -198,8 +210,15 @@ def page_order(order_by: Any, limit: Any) -> tuple[str, bool, int]:
     return field, wanted.startswith("-"), limit
 
 
+def amounts_in(rate: Mapping[str, Any], currency: str) -> list[str]:
+    """Which fields of a carrier's rate hold its price in `currency`: ``amount``, ``amount_local``, both, or none."""
+    fields = (("amount", "currency"), ("amount_local", "currency_local"))
+    return [
+        amount
+        for amount, named in fields
+        if str(rate.get(named, "")).upper() == currency.upper() and rate.get(amount) is not None
+    ]
+
+
 def _amount_in(rate: Mapping[str, Any], currency: str) -> str | None:
-    for amount, its_currency in (("amount", "currency"), ("amount_local", "currency_local")):
-        if str(rate.get(its_currency, "")).upper() == currency.upper() and rate.get(amount) is not None:
-            return str(rate[amount])
-    return None
+    return next((str(rate[amount]) for amount in amounts_in(rate, currency)), None)

@@ -16,6 +16,7 @@ from chassis.records import SetAside, read_each
 from chassis.settings import Settings
 from contracts.errors import InvalidRequest, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from shipping.carriers import Label, Quote
+from shipping.shipment import amounts_in
 from shipping.shippo_failures import RETRY_AFTER, asking, buying
 from shipping.shippo_lists import ShippoLists
 from shipping.shippo_records import gathering, leave_unreadable_out
@@ -83,6 +84,7 @@ class ShippoCarriers:
         parcels: Sequence[Mapping[str, str]],
         contents: Sequence[Mapping[str, Any]],
         reference: str,
+        currency: str,
     ) -> Quote:
         """See the port."""
         abroad = str(address["country"]).upper() != self._ship_from["country"].upper()
@@ -109,7 +111,23 @@ class ShippoCarriers:
         if shipment.status == components.ShipmentStatus.ERROR or not rates:
             remarks = remarks or ["No carrier delivers to this address."]
             raise Refused("No carrier takes this shipment: " + " ".join(remarks), {"errors": {"address": remarks}})
+        if not any(amounts_in(rate, currency) for rate in rates):
+            rates = self._converted(shipment.object_id, currency)
         return Quote(shipment.object_id, rates, remarks)
+
+    def _converted(self, shipment_id: str, currency: str) -> list[dict[str, Any]]:
+        """A shipment's rates in a currency that the carriers did not quote in; none if Shippo does not convert to it.
+
+        Shippo queues the shipment again when it is asked for another currency, and lists no rates until it is done.
+        """
+        try:
+            for _ in self._while_queued():
+                found = self.rates(shipment_id, currency.upper())
+                if found:
+                    return found
+        except InvalidRequest:
+            return []
+        raise Unavailable("The carriers take too long to quote.", {"retry_after": RETRY_AFTER})
 
     def rates(self, shipment_id: str, currency: str) -> list[dict[str, Any]]:
         """See the port."""

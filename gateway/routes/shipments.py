@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from falcon import Request, Response
 
-from contracts.errors import InvalidRequest, NotFound
+from contracts.errors import InvalidRequest, NotFound, Refused
 from gateway import schemas
 from gateway.idempotency import effect, of_admin
 from gateway.reading import body, query
@@ -25,7 +25,14 @@ def create(request: Request) -> dict[str, Any]:
     """Fill in an order, given bare, as `order`, or as a Stripe event, with the ways to ship it."""
     sent = body(request, ANYTHING)
     once = effect(request, sent, of_admin)
-    order: dict[str, Any] = services(request, once).cart.ship(_order_in(sent), once.key)
+    path = _path_in(sent)
+    asked = _checked_at(path, sent) if path else schemas.ORDER.check(sent)
+    try:
+        order: dict[str, Any] = services(request, once).cart.ship(asked, once.key)
+    except (InvalidRequest, Refused) as error:
+        if "errors" in error.facts:
+            error.facts["errors"] = _under(path, error.facts["errors"])
+        raise
     return order
 
 
@@ -67,15 +74,16 @@ def tracking(shipment_id: str, request: Request) -> dict[str, Any]:
     return found
 
 
-def _order_in(sent: dict[str, Any]) -> dict[str, Any]:
-    """The order in what was sent, checked. Raises InvalidRequest, its errors nested as the caller nested the order."""
+def _path_in(sent: dict[str, Any]) -> tuple[str, ...]:
+    """Where in what was sent the order is."""
     for path in (("order",), ("data", "object")):
         if path[0] in sent and "items" not in sent:
-            return _checked_at(path, sent)
-    return schemas.ORDER.check(sent)
+            return path
+    return ()
 
 
 def _checked_at(path: tuple[str, ...], sent: dict[str, Any]) -> dict[str, Any]:
+    """The order at `path`, checked. Raises InvalidRequest, its errors nested as the caller nested the order."""
     order: Any = sent
     for depth, name in enumerate(path):
         if name not in order:

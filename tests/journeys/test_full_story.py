@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import pypdf
+import pytest
 import requests
 
 from tests.journeys.shop import TIMEOUT, Storefront, eventually, unique
@@ -190,7 +191,38 @@ def test_a_deleted_product_is_gone_and_a_cart_with_it_says_so(shop: Storefront) 
     assert answer.json() == {"id": product["id"], "object": "product", "deleted": True}
     assert shop.ask("GET", f"/api/products/{product['id']}").status_code == 404
     assert shopper.checkout().status_code == 409
+    answer = shopper.ask("PUT", f"/api/cart/{product['id']}/", json={"quality": 2})
+    assert (answer.status_code, "Wally bone is not on sale" in answer.text) == (409, True)
     assert shopper.ask("DELETE", f"/api/cart/{product['id']}/").json() == []
+
+
+def test_every_product_that_stops_a_checkout_is_named(shop: Storefront) -> None:
+    names = ("Short bone", "Idle collar", "Deleted leash", "Endless ball")
+    short, idle, deleted, ball = (shop.product(name=name) for name in names)
+    shopper = shop.shopper()
+    for product in (short, idle, deleted, ball):
+        assert shopper.buy(product["id"], 2).status_code == 200
+    shop.ask("PUT", f"/api/products/{short['id']}", json={"inventory": {"type": "finite", "quantity": 1}})
+    shop.ask("PUT", f"/api/products/{idle['id']}", json={"active": False})
+    shop.ask("DELETE", f"/api/products/{deleted['id']}")
+    answer = shopper.checkout()
+    assert answer.status_code == 409
+    assert [name in answer.json()["detail"] for name in names] == [True, True, True, False]
+
+
+@pytest.mark.parametrize(("currency", "price"), [("eur", 650), ("jpy", 700), ("kwd", 1500)])
+def test_an_order_is_quoted_and_paid_in_its_own_currency(shop: Storefront, currency: str, price: int) -> None:
+    shopper = shop.shopper()
+    shopper.buy(shop.product(price=price, currency=currency)["id"], 1)
+    berlin = {"line1": "Unter den Linden 1", "city": "Berlin", "postal_code": "10117", "country": "DE"}
+    answer = shopper.checkout(address=berlin)
+    assert answer.status_code == 201, answer.text
+    order = answer.json()
+    assert {method["currency"] for method in order["shipping_methods"]} == {currency}
+    paid = shopper.pay(order)
+    assert paid.status_code == 200, paid.text
+    [charge] = shop.charged(order["id"])
+    assert (charge["currency"], charge["amount"]) == (currency, order["amount"])
 
 
 def test_a_price_change_leaves_the_sku_and_the_orders_that_stand(shop: Storefront) -> None:

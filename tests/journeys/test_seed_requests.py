@@ -321,6 +321,29 @@ def test_a_shipment_for_an_order_as_others_write_it(seed: Seed) -> None:
     assert "items" in answer.json()["errors"]
 
 
+def test_a_shipment_obeys_the_rules_of_checkout(seed: Seed) -> None:
+    yen = seed.shop.product(name="Koban", price=5000, currency="jpy")
+    line = {"type": "sku", "parent": yen["skus"]["data"][0]["id"], "quantity": 1}
+    address = {"line1": "1092 Indian Summer Ct", "city": "San Jose", "state": "CA", "country": "US"}
+    order = {"items": [line], "shipping": {"name": "Chloe Taylor", "address": {**address, "postal_code": "95122"}}}
+    answer = seed.shop.ask("POST", "/api/shipments/", json=order)
+    assert answer.status_code == 201, answer.text
+    assert {method["currency"] for method in answer.json()["shipping_methods"]} == {"jpy"}
+    for changes, status, said in (
+        ({"currency": "usd"}, 409, "jpy, usd"),
+        ({"items": [{**line, "parent": "sku_never"}]}, 404, "sku_never"),
+        ({"items": [{**line, "amount": 100_000_000}]}, 409, "99999999"),
+        ({"items": [{**line, "quantity": 10_000}, line]}, 400, "too much of one SKU"),
+    ):
+        answer = seed.shop.ask("POST", "/api/shipments/", json={"order": {**order, **changes}})
+        assert (answer.status_code, said in answer.json()["detail"]) == (status, True), answer.text
+    assert answer.json()["errors"]["order"]["items"]["1"]["quantity"]
+    nowhere = {**order["shipping"], "address": {**address, "city": "Nowhere", "postal_code": "95122"}}
+    answer = seed.shop.ask("POST", "/api/shipments/", json={"order": {**order, "shipping": nowhere}})
+    assert answer.status_code == 422
+    assert answer.json()["errors"]["order"]["shipping"]["address"]
+
+
 def test_list_of_existing_shipments(seed: Seed) -> None:
     order = seed.order()
     answer = seed.send("GET", "/api/shipments/")

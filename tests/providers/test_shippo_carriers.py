@@ -71,12 +71,12 @@ def usps(providers: RunningSandbox) -> ShippoCarriers:
 
 
 def a_rate(usps: ShippoCarriers, name: str = "Priority Mail", order_id: str = "or_1") -> str:
-    quote = usps.quote(CHLOE, [PARCEL], [], order_id)
+    quote = usps.quote(CHLOE, [PARCEL], [], order_id, "usd")
     return str(next(rate["object_id"] for rate in quote.rates if rate["servicelevel"]["name"] == name))
 
 
 def test_a_quote_has_the_seed_s_rates_nulls_included(usps: ShippoCarriers) -> None:
-    quote = usps.quote(CHLOE, [PARCEL], [], "or_1")
+    quote = usps.quote(CHLOE, [PARCEL], [], "or_1", "usd")
     assert [rate["servicelevel"]["name"] for rate in quote.rates] == [
         "Priority Mail Express",
         "Priority Mail",
@@ -106,18 +106,18 @@ def test_what_is_quoted_is_what_was_asked(usps: ShippoCarriers, providers: Runni
 
 def test_an_address_that_no_carrier_knows_is_refused_in_the_carrier_s_words(usps: ShippoCarriers) -> None:
     with pytest.raises(Refused, match="could not be found") as refused:
-        usps.quote({**CHLOE, "city": "Nowhere"}, [PARCEL], [], "or_1")
+        usps.quote({**CHLOE, "city": "Nowhere"}, [PARCEL], [], "or_1", "usd")
     assert refused.value.facts["errors"]["address"] == ["USPS: address_to: The city in the address could not be found."]
 
 
 def test_an_address_that_shippo_cannot_read_is_refused_by_field(usps: ShippoCarriers) -> None:
     with pytest.raises(Refused) as refused:
-        usps.quote({**CHLOE, "country": "Atlantis"}, [PARCEL], [], "or_1")
+        usps.quote({**CHLOE, "country": "Atlantis"}, [PARCEL], [], "or_1", "usd")
     assert "Atlantis" in refused.value.facts["errors"]["address"][0]
 
 
 def test_rates_come_in_the_currency_that_is_asked_for(usps: ShippoCarriers) -> None:
-    shipment_id = usps.quote(CHLOE, [PARCEL], [], "or_1").shipment_id
+    shipment_id = usps.quote(CHLOE, [PARCEL], [], "or_1", "usd").shipment_id
     rates = usps.rates(shipment_id, "EUR")
     assert len(rates) == 4
     assert {rate["currency_local"] for rate in rates} == {"EUR"}
@@ -139,7 +139,7 @@ def test_a_label_is_a_pdf_with_a_number_to_track(usps: ShippoCarriers) -> None:
 
 
 def test_a_purchase_that_the_carrier_fails_is_refused_although_shippo_answers_201(usps: ShippoCarriers) -> None:
-    quote = usps.quote({**CHLOE, "street1": "Undeliverable Lane 1"}, [PARCEL], [], "or_1")
+    quote = usps.quote({**CHLOE, "street1": "Undeliverable Lane 1"}, [PARCEL], [], "or_1", "usd")
     rate_id = quote.rates[0]["object_id"]
     with pytest.raises(Refused, match="not deliverable") as refused:
         usps.buy(rate_id, "or_1")
@@ -153,10 +153,10 @@ def test_a_rate_that_shippo_does_not_know_is_refused(usps: ShippoCarriers) -> No
 
 
 def test_a_parcel_goes_abroad_with_its_contents_declared(usps: ShippoCarriers, providers: RunningSandbox) -> None:
-    bare = usps.quote(BERLIN, [PARCEL], [], "or_bare")
+    bare = usps.quote(BERLIN, [PARCEL], [], "or_bare", "usd")
     with pytest.raises(Refused, match="customs declaration"):
         usps.buy(bare.rates[0]["object_id"], "or_bare")
-    declared = usps.quote(BERLIN, [PARCEL], BONES, "or_berlin")
+    declared = usps.quote(BERLIN, [PARCEL], BONES, "or_berlin", "usd")
     usps.buy(declared.rates[0]["object_id"], "or_berlin")
     assert len(providers.ledger(order_id="or_berlin")["labels"]) == 1
 
@@ -182,7 +182,7 @@ def test_a_purchase_that_hangs_ends_with_its_outcome_unknown(usps: ShippoCarrier
     with pytest.raises(Unavailable):
         usps.bought(rate_id)
     with pytest.raises(Unavailable):
-        usps.quote(CHLOE, [PARCEL], [], "or_1")
+        usps.quote(CHLOE, [PARCEL], [], "or_1", "usd")
     assert time.monotonic() - began < 40
 
 
@@ -196,7 +196,7 @@ def test_a_purchase_that_shippo_fails_may_have_happened(
         usps.buy(rate_id, "or_1")
     assert unknown.value.facts["answered"] is done
     with pytest.raises(Unavailable):
-        usps.quote(CHLOE, [PARCEL], [], "or_1")
+        usps.quote(CHLOE, [PARCEL], [], "or_1", "usd")
 
 
 def test_a_shippo_that_asks_for_patience_is_unavailable(scripted: ScriptedServer) -> None:
@@ -211,14 +211,14 @@ def test_a_shippo_that_asks_for_patience_is_unavailable(scripted: ScriptedServer
 
 def test_a_shippo_that_is_away_did_nothing() -> None:
     usps = carriers(f"http://127.0.0.1:{free_port()}")
-    for ask in (lambda: usps.buy("rate", "or_1"), lambda: usps.quote(CHLOE, [PARCEL], [], "or_1")):
+    for ask in (lambda: usps.buy("rate", "or_1"), lambda: usps.quote(CHLOE, [PARCEL], [], "or_1", "usd")):
         with pytest.raises(Unavailable):
             ask()
 
 
 def test_a_wrong_key_is_our_failure_not_the_shopper_s(providers: RunningSandbox) -> None:
     usps = carriers(f"{providers.url}/shippo", key="shippo_" + "wrong")
-    for ask in (lambda: usps.buy("rate", "or_1"), lambda: usps.quote(CHLOE, [PARCEL], [], "or_1")):
+    for ask in (lambda: usps.buy("rate", "or_1"), lambda: usps.quote(CHLOE, [PARCEL], [], "or_1", "usd")):
         with pytest.raises(ProviderFailure):
             ask()
 
@@ -249,7 +249,36 @@ def test_a_purchase_whose_answer_cannot_be_read_may_have_happened(scripted: Scri
 def test_a_question_whose_answer_cannot_be_read_is_a_failure(scripted: ScriptedServer, answer: Scripted) -> None:
     scripted.answers = [answer]
     with pytest.raises(ProviderFailure):
-        carriers(scripted.url).quote(CHLOE, [PARCEL], [], "or_1")
+        carriers(scripted.url).quote(CHLOE, [PARCEL], [], "or_1", "usd")
+
+
+@pytest.mark.parametrize(("currency", "to_a_dollar"), [("eur", 0.92), ("jpy", 150), ("kwd", 0.31)])
+def test_rates_are_converted_to_the_currency_asked_for(usps: ShippoCarriers, currency: str, to_a_dollar: float) -> None:
+    for rate in usps.quote(CHLOE, [PARCEL], [], "or_1", currency).rates:
+        assert (rate["currency"], rate["currency_local"]) == ("USD", currency.upper())
+        assert float(rate["amount_local"]) == pytest.approx(float(rate["amount"]) * to_a_dollar, abs=0.006)
+
+
+def test_rates_quoted_in_the_currency_are_not_asked_again(usps: ShippoCarriers, providers: RunningSandbox) -> None:
+    providers.fault("shippo", error_rate=1, path="/shipments/*/rates/*")
+    for address, currency in ((CHLOE, "usd"), (BERLIN, "eur")):
+        assert usps.quote(address, [PARCEL], [], "or_1", currency).rates
+
+
+def test_a_currency_that_shippo_lacks_leaves_no_rates(usps: ShippoCarriers) -> None:
+    assert usps.quote(CHLOE, [PARCEL], [], "or_1", "xxx").rates == []
+
+
+def test_rates_that_are_being_converted_are_waited_for(usps: ShippoCarriers, scripted: ScriptedServer) -> None:
+    sandbox = usps._shippo.sdk_configuration.server_url
+    asked = {"address_from": SHOP, "address_to": CHLOE, "parcels": [PARCEL], "async": False}
+    headers = {"Authorization": f"ShippoToken {SANDBOX_KEYS['shippo']}"}
+    shipment = requests.post(f"{sandbox}/shipments", json=asked, headers=headers, timeout=10).json()
+    page = requests.get(f"{sandbox}/shipments/{shipment['object_id']}/rates/EUR", headers=headers, timeout=10).json()
+    scripted.answers = [answer(201, shipment), answer(200, {**page, "results": []}), answer(200, page)]
+    rates = carriers(scripted.url).quote(CHLOE, [PARCEL], [], "or_1", "eur").rates
+    assert {rate["currency_local"] for rate in rates} == {"EUR"}
+    assert len(scripted.asked) == 3
 
 
 def transaction(status: str, rate: Any = "rate", **more: Any) -> dict[str, Any]:

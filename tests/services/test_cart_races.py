@@ -27,7 +27,12 @@ from products.store import ProductStore
 from tests.services.kept_products import fill, product
 from tests.unit.cart.fakes import Bank, Carrier, Postman
 
-CUSTOMER = {"email": "a@example.com", "name": "A", "phone": None, "address": {"line1": "1", "city": "C"}}
+CUSTOMER = {
+    "email": "a@example.com",
+    "name": "A",
+    "phone": None,
+    "address": {"line1": "1", "city": "C", "country": "US"},
+}
 METHODS = {"fast": 2000, "slow": 300}
 PRICE = 50
 
@@ -44,7 +49,7 @@ class Shelves:
     def release(self, key: str) -> None:
         self.store.stock.release(key)
 
-    def price(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def price(self, items: list[dict[str, Any]], check_stock: bool = True) -> list[dict[str, Any]]:
         about = {"description": "Bone", "price": PRICE, "currency": "usd", "package_dimensions": {}}
         return [{**item, **about} for item in items]
 

@@ -30,7 +30,7 @@ class Products:
         endless = {"type": "infinite", "quantity": None, "value": None}
         return {"sku": f"sku_{product_id}", "name": product_id, "inventory": endless}
 
-    def price(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def price(self, items: list[dict[str, Any]], check_stock: bool = True) -> list[dict[str, Any]]:
         same = {"description": "A", "price": 50, "currency": "usd", "package_dimensions": {}, "product": "a"}
         return [{**same, **item} for item in items]
 

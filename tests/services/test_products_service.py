@@ -309,7 +309,7 @@ def test_what_is_short_or_gone_is_named(products: RunningService) -> None:
     made = make(products, inventory={"type": "finite", "quantity": 4})
     with pytest.raises(Conflict) as refusal:
         products.call("price", items(made, 3) + items(made, 2))
-    assert refusal.value.facts == {"parent": sku(made), "left": 4}
+    assert (refusal.value.facts["parent"], refusal.value.facts["left"]) == (sku(made), 4)
     assert products.call("price", items(made, 5), False)
 
     products.call("update", made["id"], {"active": False})
@@ -323,6 +323,29 @@ def test_what_is_short_or_gone_is_named(products: RunningService) -> None:
         products.call("price", items(made, 1), False)
     with pytest.raises(Conflict):
         products.call("price", [{"parent": "sku_never", "quantity": 1}])
+
+
+def test_every_product_that_cannot_be_sold_is_named(products: RunningService) -> None:
+    few = make(products, name="Bone", inventory={"type": "finite", "quantity": 1})
+    idle, deleted = make(products, name="Collar"), make(products, name="Leash")
+    wanted = items(few, 2) + items(idle, 1) + items(deleted, 1)
+    products.call("update", idle["id"], {"active": False})
+    products.call("delete", deleted["id"])
+    for verb, arguments in (("price", [wanted]), ("reserve", [key(), wanted])):
+        with pytest.raises(Conflict) as refusal:
+            products.call(verb, *arguments)
+        said = refusal.value.detail
+        assert all(text in said for text in ("Not enough of Bone", "Collar is not on sale", "Leash is not on sale"))
+        assert {each["parent"] for each in refusal.value.facts["problems"]} == {sku(few), sku(idle), sku(deleted)}
+    assert left(products, few) == 1
+    with pytest.raises(NotFound, match="Leash is not on sale any more"):
+        products.call("offer", deleted["id"])
+    with pytest.raises(Conflict) as refusal:
+        products.call("price", [{"parent": "sku_never", "quantity": 1}, *items(idle, 1)], False)
+    assert {each["parent"]: each["known"] for each in refusal.value.facts["problems"]} == {
+        "sku_never": False,
+        sku(idle): True,
+    }
 
 
 def test_stock_goes_down_and_comes_back(products: RunningService) -> None:

@@ -112,7 +112,7 @@ def repeated(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def quoted(copy: Copy, order_id: str) -> str:
     """A shipment of that order."""
-    quote = copy.carriers.quote(CHLOE, [PARCEL], [], order_id)
+    quote = copy.carriers.quote(CHLOE, [PARCEL], [], order_id, "usd")
     key = secrets.token_hex(8)
     copy.store.add(Shipment(quote.shipment_id, key, order_id, time.time(), CHLOE, [PARCEL], [], quote.rates, []))
     return quote.shipment_id

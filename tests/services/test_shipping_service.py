@@ -94,6 +94,24 @@ def test_a_shipment_offers_the_carrier_s_ways_with_the_cheapest_selected(shippin
     assert 300 <= first["amount"] <= 500
 
 
+@pytest.mark.parametrize(("currency", "least"), [("eur", 276), ("jpy", 450), ("kwd", 920)])
+@pytest.mark.parametrize("country", ["US", "DE"])
+def test_an_offer_is_in_the_currency_of_its_items(
+    shipping: RunningService, currency: str, least: int, country: str
+) -> None:
+    address = {**CHLOE, "city": "Berlin", "state": None, "postal_code": "10115"} if country == "DE" else CHLOE
+    bone = {**BONE, "description": "Bone", "price": 650, "currency": currency}
+    offer = shipping.call("create", f"{currency}:{country}", "or_eur", {**address, "country": country}, [bone])
+    assert {way["currency"] for way in offer["methods"]} == {currency}
+    assert least < min(way["amount"] for way in offer["methods"]) < 30 * least
+
+
+def test_items_in_two_currencies_are_no_shipment(shipping: RunningService) -> None:
+    priced = [{**BONE, "currency": currency} for currency in ("usd", "eur")]
+    with pytest.raises(Conflict, match="these items have eur, usd"):
+        shipping.call("create", "key:two", "or_two", CHLOE, priced)
+
+
 def test_the_same_key_answers_the_same_shipment(shipping: RunningService, providers: RunningSandbox) -> None:
     offer = shipping.call("create", "key:same", "or_same", CHLOE, [BONE])
     providers.fault("shippo", error_rate=1)  # not even asked again

@@ -87,7 +87,7 @@ class StubCarriers:
             return None
         return self.sold.get(rate_id)
 
-    def quote(self, address: Any, parcels: Any, contents: Any, reference: str) -> Quote:
+    def quote(self, address: Any, parcels: Any, contents: Any, reference: str, currency: str) -> Quote:
         self.on_quote()
         return Quote("another-shipment", self.fresh_rates, [])
 

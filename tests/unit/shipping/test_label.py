@@ -25,6 +25,9 @@ class Killed(BaseException):
     """The process died here."""
 
 
+USD = {"currency": "USD"}
+
+
 class Shop:
     """A shipment with two rates, a carrier, and desks that sell its label."""
 
@@ -34,7 +37,7 @@ class Shop:
         self.clock = Clock()
         self.carriers = StubCarriers()
         rates = [
-            {"object_id": name, "provider": "USPS", "servicelevel": {"name": name, "token": f"usps_{name}"}}
+            {**USD, "object_id": name, "provider": "USPS", "servicelevel": {"name": name, "token": f"usps_{name}"}}
             for name in ("priority", "first")
         ]
         self.shipment = store.add(Shipment("ship", "key", "or_1", self.clock.now, {}, [], [], rates, []))

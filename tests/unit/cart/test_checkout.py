@@ -1,0 +1,180 @@
+"""The rules of an order: the same for one that is placed here and for one that comes from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cart.checkout import Checkout
+from contracts.errors import Conflict, InvalidRequest, NotFound, Refused, ShopError
+from products.stock import gone, unsold
+
+ADDRESS = {"line1": "1 Main St", "city": "San Jose", "state": "CA", "postal_code": "95122", "country": "us"}
+CUSTOMER = {"email": "a@example.com", "phone": "+14155550100", "name": "Chloe Taylor", "address": ADDRESS}
+
+
+class Cart:
+    """A cart with two SKUs, and room for one order."""
+
+    def __init__(self) -> None:
+        self.items = [{"parent": sku, "quantity": 2} for sku in ("sku_a", "sku_b")]
+
+    def placed(self, _key: str) -> None:
+        return None
+
+    def cart(self, _cart_id: str) -> list[dict[str, Any]]:
+        return self.items
+
+    def place(self, order: Any, _key: str) -> Any:
+        return order
+
+
+class Products:
+    """The products service: what each SKU costs, in which currency."""
+
+    def __init__(self) -> None:
+        self.prices = {"sku_a": (500, "usd"), "sku_b": (700, "usd")}
+
+    def price(self, items: list[dict[str, Any]], check_stock: bool = True) -> list[dict[str, Any]]:
+        unknown = [gone(item["parent"], None) for item in items if item["parent"] not in self.prices]
+        if unknown:
+            raise unsold(unknown)
+        found = [(item, *self.prices[item["parent"]]) for item in items]
+        same = {"description": "Bone", "package_dimensions": {}}
+        return [{**same, **item, "price": price, "currency": currency} for item, price, currency in found]
+
+
+class Shipping:
+    """The shipping service: one way, for 300; or what it refuses."""
+
+    def __init__(self) -> None:
+        self.failing: ShopError | None = None
+        self.asked: list[tuple[Any, ...]] = []
+
+    def create(self, *asked: Any) -> dict[str, Any]:
+        self.asked.append(asked)
+        if self.failing is not None:
+            raise self.failing
+        way = {"id": "rate_1", "amount": 300, "currency": asked[3][0]["currency"], "description": "Mail"}
+        return {"object_id": "shp_1", "methods": [way], "selected": "rate_1"}
+
+
+class Shop:
+    """Both ways to an order."""
+
+    def __init__(self) -> None:
+        self.cart, self.products, self.shipping = Cart(), Products(), Shipping()
+        self.checkout = Checkout(self.cart, self.products, self.shipping, live=False)  # type: ignore[arg-type]
+
+    def placed(self) -> dict[str, Any]:
+        return self.checkout.place("cart_1", CUSTOMER, "key").public()
+
+    def quoted(self, **changes: Any) -> dict[str, Any]:
+        items = [{**item, "type": "sku"} for item in self.cart.items]
+        shipping = {"name": "Chloe Taylor", "address": ADDRESS}
+        return self.checkout.quote({"items": items, "shipping": shipping, **changes}, "key")
+
+
+Ask = Callable[[Shop], dict[str, Any]]
+BOTH = pytest.mark.parametrize("ask", [Shop.placed, Shop.quoted], ids=["placed", "quoted"])
+
+
+@BOTH
+@pytest.mark.parametrize("currency", ["usd", "eur", "jpy", "kwd"])
+def test_an_order_has_the_currency_of_its_products(ask: Ask, currency: str) -> None:
+    shop = Shop()
+    shop.products.prices = {"sku_a": (500, currency), "sku_b": (700, currency)}
+    order = ask(shop)
+    assert (order["currency"], order["amount"]) == (currency, 2 * 500 + 2 * 700 + 300)
+    assert {line["currency"] for line in order["items"] if line["type"] == "shipping"} == {currency}
+
+
+@BOTH
+def test_two_currencies_are_no_order_and_nothing_is_quoted(ask: Ask) -> None:
+    shop = Shop()
+    shop.products.prices["sku_b"] = (700, "jpy")
+    with pytest.raises(Conflict, match="jpy, usd"):
+        ask(shop)
+    assert shop.shipping.asked == []
+
+
+@BOTH
+def test_more_than_one_payment_takes_is_no_order(ask: Ask) -> None:
+    shop = Shop()
+    shop.products.prices["sku_b"] = (49_999_999, "usd")
+    with pytest.raises(Conflict, match="99999999"):
+        ask(shop)
+
+
+@BOTH
+def test_country_is_quoted_in_capital_letters(ask: Ask) -> None:
+    shop = Shop()
+    ask(shop)
+    assert shop.shipping.asked[0][2]["country"] == "US"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"currency": "jpy"},
+        {"items": [{"type": "sku", "parent": "sku_a", "quantity": 1, "currency": "JPY"}]},
+        {"items": [{"type": "sku", "parent": "sku_a", "quantity": 1}, {"type": "tax", "amount": 5, "currency": "eur"}]},
+    ],
+    ids=["order", "sku line", "tax line"],
+)
+def test_a_quoted_order_names_one_currency_everywhere(changes: dict[str, Any]) -> None:
+    shop = Shop()
+    with pytest.raises(Conflict, match="one currency"):
+        shop.quoted(**changes)
+    assert shop.shipping.asked == []
+
+
+def test_a_quoted_order_may_name_its_currency_in_capitals() -> None:
+    assert Shop().quoted(currency="USD")["currency"] == "usd"
+
+
+def test_a_quoted_order_is_not_worth_less_than_nothing() -> None:
+    lines = [{"type": "sku", "parent": "sku_a", "quantity": 1}, {"type": "discount", "amount": -801}]
+    with pytest.raises(Conflict, match="An order of -1"):
+        Shop().quoted(items=lines)
+
+
+def test_a_quoted_order_has_no_more_of_a_sku_than_a_cart() -> None:
+    lines = [{"type": "sku", "parent": "sku_a", "quantity": 5_001}] * 2
+    with pytest.raises(InvalidRequest) as invalid:
+        Shop().quoted(items=lines)
+    assert list(invalid.value.facts["errors"]["items"]) == ["1"]
+
+
+def test_an_unknown_sku_is_not_found_in_a_quoted_order() -> None:
+    shop = Shop()
+    del shop.products.prices["sku_b"]
+    with pytest.raises(NotFound, match="sku_b"):
+        shop.quoted()
+    with pytest.raises(Conflict, match="sku_b is not on sale"):
+        shop.placed()
+
+
+def test_a_refusal_names_the_address_as_it_was_sent() -> None:
+    shop = Shop()
+    for ask, errors in ((shop.placed, {"address": ["far"]}), (shop.quoted, {"shipping": {"address": ["far"]}})):
+        shop.shipping.failing = Refused("No.", {"errors": {"address": ["far"]}})
+        with pytest.raises(Refused) as refused:
+            ask()
+        assert refused.value.facts["errors"] == errors
+
+
+def test_a_checkout_is_not_blamed_for_the_goods() -> None:
+    shop = Shop()
+    shop.shipping.failing = Refused("Anvil is too heavy.", {"errors": {"items": ["Anvil is too heavy."]}})
+    with pytest.raises(Refused) as refused:
+        shop.placed()
+    assert "errors" not in refused.value.facts
+    shop.shipping.failing = InvalidRequest("Cannot be packed.", {"errors": {"items": ["Anvil: no weight"]}})
+    with pytest.raises(Conflict, match="Anvil: no weight"):
+        shop.placed()
+    shop.shipping.failing = InvalidRequest("Cannot be packed.", {"errors": {"items": ["Anvil: no weight"]}})
+    with pytest.raises(InvalidRequest):
+        shop.quoted()
