@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -35,7 +36,10 @@ class Checkout:
         self.live = live
 
     def place(self, cart_id: str, customer: dict[str, Any], key: str) -> Order:
-        """The order of what is in the cart, once per `key`; see `CartService.checkout`."""
+        """The order of what is in the cart, once per `key`; see `CartService.checkout`.
+
+        The same checkout again, under whatever key, is the same order while that is unpaid.
+        """
         placed = self.store.placed(key)
         if placed is not None:
             return placed
@@ -43,15 +47,20 @@ class Checkout:
         if not wanted:
             raise Conflict("The cart is empty.")
         lines, _ = self._priced(wanted, check_stock=True)
+        digest = _digest(customer, lines)
+        unpaid = self.store.unpaid(cart_id, digest)
+        if unpaid is not None:
+            return unpaid
         order_id = _order_id(key)
         reached("checkout:shipment:begun")
         with _blaming({"address": ("address",)}):
             shipment = self._shipment(_shipment_key(order_id, lines), order_id, customer, lines)
         order = Order.place(order_id, cart_id, customer, lines, shipment, int(time.time()), self.live)
         reached("checkout:shipment:asked")
-        kept = self.store.place(order, key)
+        kept = self.store.place(order, key, digest)
         reached("checkout:order:done")
-        log.info("order placed", order_id=kept.id, amount=kept.amount, currency=kept.currency)
+        if kept is order:
+            log.info("order placed", order_id=kept.id, amount=kept.amount, currency=kept.currency)
         return kept
 
     def quote(self, order: dict[str, Any], key: str) -> dict[str, Any]:
@@ -136,6 +145,12 @@ def _check_quantities(items: list[dict[str, Any]]) -> None:
                 message = f"an order has at most {MOST} of {item['parent']}"
                 errors = {"items": {str(number): {"quantity": [message]}}}
                 raise InvalidRequest("The order has too much of one SKU.", {"errors": errors})
+
+
+def _digest(customer: dict[str, Any], lines: list[dict[str, Any]]) -> str:
+    """What an order is placed from: who gets what, at which price, in which packages."""
+    placed_from = [customer, sorted(_parcels(lines), key=lambda line: str(line["parent"]))]
+    return hashlib.sha256(json.dumps(placed_from, sort_keys=True).encode()).hexdigest()
 
 
 def _order_id(key: str) -> str:

@@ -14,6 +14,10 @@ from cart.tables import ClaimLost, Store, cursors, orders, plain, steps
 from chassis.database import once_more
 from contracts.errors import InvalidRequest, NotFound
 
+# An unpaid order answers the same checkout again for so long (seconds): its shipping rates are then as old. Shippo
+# sells a label at a rate for 7 days, and the order may be paid some time later still.
+REUSED_FOR = 24 * 3600.0
+
 
 class Orders(Store):
     """The orders, in SQL."""
@@ -24,15 +28,38 @@ class Orders(Store):
             row = connection.execute(sa.select(orders).where(orders.c.key == key)).mappings().first()
             return None if row is None else read_order(row)
 
+    def unpaid(self, cart_id: str, digest: str) -> Order | None:
+        """The unpaid order that the same checkout of this cart has placed lately, if it did."""
+        with self._database.read() as connection:
+            return self._unpaid(connection, cart_id, digest)
+
     @once_more
-    def place(self, order: Order, key: str) -> Order:
-        """Keep a new order, once per `key`; the order that is kept under it."""
+    def place(self, order: Order, key: str, digest: str | None = None) -> Order:
+        """Keep a new order, once per `key`; the order that is kept under it.
+
+        Args:
+            digest: of what the order is placed from. While an order of this cart with the same digest is unpaid, it is
+                returned instead: two checkouts at the same moment make one order.
+        """
         with self._database.write() as connection:
             row = connection.execute(sa.select(orders).where(orders.c.key == key)).mappings().first()
             if row is not None:
                 return read_order(row)
-            connection.execute(sa.insert(orders).values(key=key, created=self._clock(), **_row(order)))
+            if digest is not None:
+                if connection.dialect.name == "postgresql":  # on SQLite the whole file is locked already
+                    lock = sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"checkout:{order.cart_id}"))
+                    connection.execute(sa.select(lock))
+                before = self._unpaid(connection, order.cart_id, digest)
+                if before is not None:
+                    return before
+            connection.execute(sa.insert(orders).values(key=key, created=self._clock(), digest=digest, **_row(order)))
             return order
+
+    def _unpaid(self, connection: Connection, cart_id: str, digest: str) -> Order | None:
+        fresh = orders.c.created > self._clock() - REUSED_FOR
+        same = sa.and_(orders.c.cart_id == cart_id, orders.c.digest == digest, orders.c.status == CREATED, fresh)
+        row = connection.execute(sa.select(orders).where(same).order_by(orders.c.created.desc())).mappings().first()
+        return None if row is None else read_order(row)
 
     def order(self, order_id: str, cart_id: str | None = None) -> Order:
         """One order; of that cart only, unless `cart_id` is None. Raises NotFound."""

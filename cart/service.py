@@ -119,7 +119,8 @@ class CartService:
 
     @rpc(expected_exceptions=ShopError, once=True, most=14)
     def checkout(self, cart_id: str, customer: dict[str, Any], key: str) -> dict[str, Any]:
-        """Turn a cart into an order, once per `key`: prices fixed, ways to ship it quoted, the cheapest selected.
+        """Turn a cart into an order, once per `key`: prices fixed, ways to ship it quoted, the cheapest selected. The
+        same checkout again gives the same order while that is unpaid.
 
         Args:
             customer: ``{"email", "phone", "name", "address": {"line1", "line2", "city", "state", "postal_code",

@@ -53,6 +53,9 @@ orders = sa.Table(
     sa.Column("lease", sa.Float(53), nullable=False),
     sa.Column("looks", sa.Integer, nullable=False),
     sa.Column("created", sa.Float(53), nullable=False),
+    # Of what the order was placed from: the cart's lines with their prices, and the customer.
+    sa.Column("digest", sa.String(64)),
+    sa.Index("orders_digest", "cart_id", "digest"),
     sa.Index("orders_newest", "created", "id"),
     sa.Index("orders_status", "status", "lease"),
     sa.Index("orders_payment", "payment"),

@@ -26,7 +26,7 @@ class Expected:
         cart: whose it is.
         lines: SKU -> pieces.
         goods: cents for those.
-        methods: way to ship it -> cents; selected: one of them.
+        methods: way to ship it -> cents; selected: one of them; email: the customer's.
         status: one of the words above; card: that paid it, or that the bank was asked about.
         returned: cents that went back.
     """
@@ -36,6 +36,7 @@ class Expected:
     goods: int
     methods: dict[str, int]
     selected: str
+    email: str = ""
     status: str = CREATED
     card: str | None = None
     returned: int = 0
@@ -110,11 +111,21 @@ class ExpectedShop:
         lines = self.carts[cart]
         return 201 if lines and self._enough(lines) else 409
 
-    def place(self, order_id: str, cart: str, methods: dict[str, int]) -> Expected:
+    def unpaid(self, cart: str, email: str) -> str | None:
+        """The unpaid order that the same checkout has placed before: it is answered again."""
+        same = (cart, email, self.carts[cart], CREATED)
+        found = (
+            order_id
+            for order_id, order in reversed(self.orders.items())
+            if (order.cart, order.email, order.lines, order.status) == same
+        )
+        return next(found, None)
+
+    def place(self, order_id: str, cart: str, methods: dict[str, int], email: str = "") -> Expected:
         """The order that a cart became; the cheapest way to ship it is selected."""
         lines = dict(self.carts[cart])
         goods = sum(self.prices[sku] * quantity for sku, quantity in lines.items())
-        order = Expected(cart, lines, goods, methods, min(methods, key=lambda method: methods[method]))
+        order = Expected(cart, lines, goods, methods, min(methods, key=lambda method: methods[method]), email)
         self.orders[order_id] = order
         return order
 

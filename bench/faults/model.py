@@ -25,7 +25,7 @@ PRODUCTS, CARTS = 3, 2
 # What a shopper does next, as often as it stands here.
 DEEDS = (
     *("buy", "buy", "buy", "set", "remove", "clear"),
-    *("order", "order", "order", "order", "check out"),
+    *("order", "order", "order", "order", "check out", "check out again", "check out again"),
     *("choose", "choose", "pay", "pay", "pay", "pay well", "pay well", "pay well", "confirm", "confirm", "confirm"),
     *("cancel", "cancel", "give back", "give back", "give back", "return"),
     *("repeat", "repeat", "reuse a key"),
@@ -48,6 +48,7 @@ class Shopping(RuleBasedStateMachine):
         self.products: list[Product] = []
         self.carts: list[str] = []
         self.payments: dict[str, str] = {}
+        self.emails: dict[int, str] = {}
         self.repeatable: tuple[str, str, str, dict[str, Any], Any] | None = None
         self.began = time.monotonic()
         self.steps = 0
@@ -84,10 +85,10 @@ class Shopping(RuleBasedStateMachine):
         order = self.expected.orders[order_id]
         if deed in ("buy", "set", "remove", "clear"):
             self._change_cart(deed, cart, product, 1 + number % 5)
-        elif deed in ("order", "check out"):
+        elif deed in ("order", "check out", "check out again"):
             if deed == "order":
                 self._change_cart("buy", cart, product, 1)
-            self._check_out(cart)
+            self._check_out(cart, again=deed == "check out again")
         elif deed == "choose":
             self._choose(order_id, sorted(order.methods)[number % len(order.methods)])
         elif deed == "pay":
@@ -122,15 +123,23 @@ class Shopping(RuleBasedStateMachine):
             answer = self.front.ask("DELETE", "/api/cart/", whose)
         self._cart_is(cart, answer, status)
 
-    def _check_out(self, cart: int) -> None:
+    def _check_out(self, cart: int, again: bool = False) -> None:
+        """Check out for a new customer, or `again` for the last one of this cart."""
         status = self.expected.checkout(self.carts[cart])
-        email = f"model-{len(self.expected.orders)}@example.com"
+        if not again or cart not in self.emails:
+            self.emails[cart] = f"model-{len(self.expected.orders)}-{cart}@example.com"
+        email = self.emails[cart]
         answer = self._post("/api/cart/checkout/", self.carts[cart], customer(email))
         self._same("the answer to a checkout", answer.status_code, status, answer.text)
         if status == 201:
             order = answer.json()
+            unpaid = self.expected.unpaid(self.carts[cart], email)
+            if unpaid is not None:
+                self._same("the order of the same checkout", order["id"], unpaid)
+                self._order_is(unpaid, order)
+                return
             methods = {method["id"]: method["amount"] for method in order["shipping_methods"]}
-            self.expected.place(order["id"], self.carts[cart], methods)
+            self.expected.place(order["id"], self.carts[cart], methods, email)
             self._order_is(order["id"], order)
 
     def _repeat(self, other: bool) -> None:

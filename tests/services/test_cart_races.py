@@ -158,6 +158,19 @@ def test_one_order_is_paid_once_by_however_many_payers(copies: Copies) -> None:
     assert sorted(row["kind"] for row in copies.one.store.owed(order_id)) == ["email", "label", "sms"]
 
 
+def test_one_checkout_by_however_many_clicks_is_one_order(copies: Copies) -> None:
+    copies.one.add("cart_1", 2, "add")
+
+    def checks_out(number: int) -> Callable[[Copy], str]:
+        return lambda copy: copy.checkout.place("cart_1", CUSTOMER, f"click {number}").id
+
+    [order_id] = set(copies.at_once(*(checks_out(number) for number in range(9))))
+    page, _, total = copies.one.store.orders(None, None, 100, None)
+    assert ([order.id for order in page], total) == ([order_id], 1)
+    assert copies.at_once(*(pays(order_id) for _ in range(3))) == [PAID] * 3
+    assert len(copies.bank.charges) == 1
+
+
 def test_two_cards_for_one_order_charge_one_of_them(copies: Copies) -> None:
     order_id = copies.one.order()
     results = copies.at_once(*[pays(order_id, "tok_visa"), pays(order_id, "tok_mastercard")] * 2)

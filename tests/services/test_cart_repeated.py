@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from nameko.testing.services import worker_factory
 
-from cart.order import PAYING
+from cart.order import CANCELED, CANCELING, CONFIRMING, PAID, PAYING
 from cart.service import CartService
 from cart.store import CartStore
 from chassis.database import Database
@@ -23,6 +23,8 @@ class Products:
 
     def __init__(self) -> None:
         self.deleted = False
+        same: dict[str, Any] = {"description": "A", "price": 50, "currency": "usd", "package_dimensions": {}}
+        self.line = {**same, "product": "a"}
 
     def offer(self, product_id: str) -> dict[str, Any]:
         if self.deleted:
@@ -31,8 +33,7 @@ class Products:
         return {"sku": f"sku_{product_id}", "name": product_id, "inventory": endless}
 
     def price(self, items: list[dict[str, Any]], check_stock: bool = True) -> list[dict[str, Any]]:
-        same = {"description": "A", "price": 50, "currency": "usd", "package_dimensions": {}, "product": "a"}
-        return [{**same, **item} for item in items]
+        return [{**self.line, **item} for item in items]
 
 
 class Shipping:
@@ -103,3 +104,58 @@ def test_an_order_that_is_tried_again_ships_what_is_in_it(cart: Any, monkeypatch
     assert order["shipping_methods"][0]["amount"] == 1000
     assert cart.checkout("cart_1", CUSTOMER, "key") == order
     assert len(cart.shipping.made) == 2
+
+
+def test_the_same_checkout_again_is_the_same_unpaid_order(cart: Any) -> None:
+    cart.buy("cart_1", "a", 2, "first")
+    cart.buy("cart_1", "b", 1, "second")
+    order = cart.checkout("cart_1", CUSTOMER, "one key")
+    assert cart.checkout("cart_1", CUSTOMER, "another key") == order
+    assert len(cart.shipping.made) == 1
+    cart.remove("cart_1", "a")
+    cart.buy("cart_1", "a", 2, "third")  # the same things, in another order
+    assert cart.checkout("cart_1", CUSTOMER, "a third key") == order
+
+
+def test_a_chosen_shipping_method_is_kept_by_the_same_checkout(cart: Any) -> None:
+    cart.buy("cart_1", "a", 1, "first")
+    order = cart.checkout("cart_1", CUSTOMER, "one key")
+    changed = cart.store.update(order["id"], None, lambda order: order.document.update(amount=999)).public()
+    assert cart.checkout("cart_1", CUSTOMER, "another key") == changed
+
+
+@pytest.mark.parametrize("change", ["quantity", "address", "phone", "price", "parcel", "cart"])
+def test_a_checkout_that_differs_is_a_new_order(cart: Any, change: str) -> None:
+    cart.buy("cart_1", "a", 1, "first")
+    order = cart.checkout("cart_1", CUSTOMER, "one key")
+    customer, cart_id = dict(CUSTOMER), "cart_1"
+    if change == "quantity":
+        cart.set_quantity("cart_1", "a", 2, "second")
+    elif change == "address":
+        customer["address"] = {"country": "CA"}
+    elif change == "phone":
+        customer["phone"] = "+14155550101"
+    elif change == "price":
+        cart.products.line["price"] = 51
+    elif change == "parcel":
+        cart.products.line["package_dimensions"] = {"weight": 9}
+    else:
+        cart_id = "cart_2"
+        cart.buy("cart_2", "a", 1, "second")
+    again = cart.checkout(cart_id, customer, "another key")
+    assert again["id"] != order["id"]
+
+
+@pytest.mark.parametrize("status", [PAYING, CONFIRMING, CANCELING, CANCELED, PAID])
+def test_an_order_that_is_not_at_rest_is_not_used_again(cart: Any, status: str) -> None:
+    cart.buy("cart_1", "a", 1, "first")
+    order = cart.checkout("cart_1", CUSTOMER, "one key")
+    cart.store.update(order["id"], None, lambda order: setattr(order, "status", status))
+    assert cart.checkout("cart_1", CUSTOMER, "another key")["id"] != order["id"]
+
+
+def test_an_order_whose_rates_are_old_is_not_used_again(cart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cart.buy("cart_1", "a", 1, "first")
+    order = cart.checkout("cart_1", CUSTOMER, "one key")
+    monkeypatch.setattr("cart.order_store.REUSED_FOR", -1.0)
+    assert cart.checkout("cart_1", CUSTOMER, "another key")["id"] != order["id"]

@@ -27,7 +27,10 @@ class Cart:
     def cart(self, _cart_id: str) -> list[dict[str, Any]]:
         return self.items
 
-    def place(self, order: Any, _key: str) -> Any:
+    def unpaid(self, _cart_id: str, _digest: str) -> None:
+        return None
+
+    def place(self, order: Any, _key: str, _digest: str) -> Any:
         return order
 
 
