@@ -167,6 +167,10 @@ class Order:
             if line["type"] == "sku"
         ]
 
+    def key(self, step: str) -> str:
+        """The key under which a step of the present attempt is asked for."""
+        return f"{self.id}:{self.attempt}:{step}"
+
     def require(self, status: str) -> None:
         """Raises Conflict unless the order may become `status`."""
         if status not in NEXT[self.status]:
@@ -248,8 +252,10 @@ def one_currency(named: Iterable[str]) -> str:
 
 def payable(document: dict[str, Any]) -> dict[str, Any]:
     """The order, if one payment can take its amount. Raises Conflict."""
-    if not 0 <= document["amount"] <= MOST_AMOUNT:
-        raise Conflict(f"An order of {document['amount']} is not what one payment can take (0 to {MOST_AMOUNT}).")
+    if document["amount"] > MOST_AMOUNT:
+        raise Conflict(f"An order of {document['amount']} is more than one payment can take ({MOST_AMOUNT}).")
+    if document["amount"] < 0:
+        raise Conflict(f"An order of {document['amount']} cannot be paid.")
     return document
 
 

@@ -237,6 +237,12 @@ class Orders(Store):
         _begin(connection, order, step, self._clock())
         _end(connection, order, self._clock(), outcome)
 
+    def payment_unknown(self, connection: Connection, order: Order) -> bool:
+        """Whether this attempt asked for a payment to be opened, and never learned which one was."""
+        query = sa.select(steps.c.outcome).where(_step(order), steps.c.step == "open")
+        row = connection.execute(query).first()
+        return row is not None and not (row.outcome or {}).get("payment")
+
     def steps(self, order_id: str) -> list[dict[str, Any]]:
         """Every step ever taken with an order, oldest first: what an operator reads."""
         with self._database.read() as connection:

@@ -1,5 +1,5 @@
-"""What is owed: after the money a label, an email and an SMS; after a payment that failed, its stock given back; after
-a refund, the label returned.
+"""What is owed: after the money a label, an email and an SMS; after a payment that failed, its stock given back, and
+the payment called off if its id was never learned; after a refund, the label returned.
 
 Each is a row that is written in the transaction that makes it owed, and is done under one key however often it is
 tried. What cannot be done at once is tried again, later and later; what nobody will ever do is listed as failed, for an
@@ -17,13 +17,14 @@ from nameko.exceptions import RemoteError
 
 from cart.order import RETURNED, Order
 from cart.owed_store import DONE, FAILED, OWED
+from cart.payments import CANCELED, Payments
 from cart.store import CartStore
 from chassis.deadline import remaining
 from chassis.logs import log
 from chassis.points import reached
-from contracts.errors import InvalidRequest, NotFound, Refused, ShopError, Unavailable
+from contracts.errors import InvalidRequest, NotFound, OutcomeUnknown, Refused, ShopError, Unavailable
 
-LABEL, EMAIL, SMS, RELEASE, VOID = "label", "email", "sms", "release", "void"
+LABEL, EMAIL, SMS, RELEASE, VOID, CALL_OFF = "label", "email", "sms", "release", "void", "call_off"
 # In this order: the messages tell of the label.
 MESSAGES = (EMAIL, SMS)
 DELIVERIES = (LABEL, *MESSAGES)
@@ -51,7 +52,7 @@ LOOK = 0.1
 REFUSALS = 5
 FINAL = (Refused, InvalidRequest, NotFound)
 
-FLOWS = {LABEL: "pay", EMAIL: "pay", SMS: "pay", RELEASE: "pay", VOID: "refund"}
+FLOWS = {LABEL: "pay", EMAIL: "pay", SMS: "pay", RELEASE: "pay", CALL_OFF: "pay", VOID: "refund"}
 POINTS = tuple(f"{flow}:{kind}:{moment}" for kind, flow in FLOWS.items() for moment in ("begun", "asked", "done"))
 
 
@@ -61,6 +62,7 @@ class Outbox:
     Args:
         store: where it is noted.
         products, shipping, notifications: the services, as a worker sees them.
+        payments: calls payments off.
         clock: Unix seconds; another one in tests.
         hand: how long one try may take before another copy of the service may try (seconds).
     """
@@ -71,6 +73,7 @@ class Outbox:
         products: Any,
         shipping: Any,
         notifications: Any,
+        payments: Payments,
         clock: Callable[[], float] = time.time,
         hand: float = 2 * HAND,
     ) -> None:
@@ -78,6 +81,7 @@ class Outbox:
         self.products = products
         self.shipping = shipping
         self.notifications = notifications
+        self.payments = payments
         self.clock = clock
         self.hand = hand
 
@@ -128,6 +132,8 @@ class Outbox:
         document = order.document
         if kind == VOID:
             return self._void(order, key)
+        if kind == CALL_OFF:
+            return self._call_off(order, key, row["details"])
         if kind == LABEL:
             if order.status == RETURNED and row["tries"] == 1 and row["error"] is None:
                 return None  # nobody wants it any more, and nobody has asked for it yet
@@ -147,6 +153,18 @@ class Outbox:
             if label["answer"] is not None or label["state"] == FAILED:
                 return self.shipping.refund_label(order.document["upstream_id"], key)
         return None
+
+    def _call_off(self, order: Order, key: str, asked: dict[str, Any]) -> Any:
+        """Make sure that a payment is never taken that was asked for under `key`, and whose answer was lost.
+
+        The same question under the same key is answered with that payment; if it never arrived, it opens one now, which
+        is called off all the same.
+        """
+        opened = self.payments.open(order.id, asked["amount"], asked["currency"], asked["email"], key)
+        payment = self.payments.cancel(opened.id)
+        if payment.state != CANCELED:
+            raise OutcomeUnknown(f"Payment {payment.id} is {payment.state}.")
+        return {"payment": payment.id}
 
     def _put_off(self, row: dict[str, Any], error: Exception) -> None:
         now = self.clock()

@@ -20,11 +20,23 @@ UNTRIED = 900.0
 class OwedThings(Store):
     """What is owed, in SQL."""
 
-    def owe(self, connection: Connection, order_id: str, kind: str, key: str, due: float) -> None:
-        """Note that something is owed for an order; part of the transaction that makes it so. Once per `key`."""
+    def owe(
+        self,
+        connection: Connection,
+        order_id: str,
+        kind: str,
+        key: str,
+        due: float,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        """Note that something is owed for an order; part of the transaction that makes it so. Once per `key`.
+
+        Args:
+            details: what it is asked with, if that is not in the order.
+        """
         if connection.execute(sa.select(owed.c.key).where(owed.c.key == key)).first() is None:
             values = {"key": key, "order_id": order_id, "kind": kind, "state": OWED, "since": self._clock()}
-            connection.execute(sa.insert(owed).values(tries=0, due=due, **values))
+            connection.execute(sa.insert(owed).values(tries=0, due=due, details=details, **values))
 
     def owed(
         self, order_id: str | None = None, state: str | None = None, limit: int = 100, key: str | None = None

@@ -145,13 +145,13 @@ class Purchase:
                 return self.settlement.outcome(order, taken)
             method = self._method(order, card)
         except (ShopError, RemoteError) as error:
-            self.settlement.undo(order, {"error": f"{type(error).__name__}: {error}"})
+            self.settlement.undo(order, {"error": f"{type(error).__name__}: {error}"}, error)
             raise
         return self._confirm(order, method, digest)
 
     def _reserve(self, order: Order) -> None:
         # The key is kept before it is used, so that a reservation whose answer was lost is given back.
-        order.stock_key = _key(order, "stock")
+        order.stock_key = order.key("stock")
         self.store.begin_step(order, "stock", self.settlement.lease())
         reached("pay:stock:begun")
         self.products.reserve(order.stock_key, order.stock)
@@ -178,7 +178,7 @@ class Purchase:
                 order.payment = None
         if order.payment is None:
             email = order.document["email"]
-            opened = self.payments.open(order.id, order.amount, order.currency, email, _key(order, "open"))
+            opened = self.payments.open(order.id, order.amount, order.currency, email, order.key("open"))
             order.payment = opened.id
         reached("pay:open:asked")
         self.store.end_step(order, {"payment": order.payment})
@@ -188,7 +188,7 @@ class Purchase:
     def _method(self, order: Order, card: str) -> str:
         self.store.begin_step(order, "method", self.settlement.lease())
         reached("pay:method:begun")
-        method = self.payments.method(card, _key(order, "method"))
+        method = self.payments.method(card, order.key("method"))
         reached("pay:method:asked")
         self.store.end_step(order, {"method": method})
         reached("pay:method:done")
@@ -206,7 +206,7 @@ class Purchase:
     def _ask(self, order: Order, method: str) -> Payment:
         """Confirm the attempt's payment; on a refusal the order is open again, on an unknown outcome it is not."""
         try:
-            return self.payments.confirm(order.payment or "", method, _key(order, "confirm"))
+            return self.payments.confirm(order.payment or "", method, order.key("confirm"))
         except PaymentDeclined as error:
             reached("pay:confirm:asked")
             self.settlement.undo(order, {"error": f"PaymentDeclined: {error}"})
@@ -242,10 +242,6 @@ def patience(clock: Callable[[], float]) -> float:
     """Until when whoever came second waits for the first (by `clock`)."""
     left = remaining()
     return clock() + (PATIENCE if left is None else left - MARGIN)
-
-
-def _key(order: Order, step: str) -> str:
-    return f"{order.id}:{order.attempt}:{step}"
 
 
 def _same_card(order: Order, digest: str) -> Order:

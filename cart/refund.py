@@ -16,12 +16,15 @@ from cart.order import Order
 from cart.outbox import RELEASE, VOID
 from cart.payments import REPLAYED, Refund
 from cart.purchase import LOOK, patience
-from cart.refund_store import DONE, FAILED, checked_amount
+from cart.refund_store import DONE, FAILED
 from cart.settlement import Settlement, wait_to_look
 from cart.store import ClaimLost
 from chassis.logs import log
 from chassis.points import reached
 from contracts.errors import Conflict, InvalidRequest, OutcomeUnknown, Refused, ShopError
+
+# How often at once a refund of the rest is asked for again, because others have just given some of it back.
+LOWERED = 5
 
 POINTS = (
     "refund:claim:begun",
@@ -54,8 +57,8 @@ class Refunds:
         Raises:
             NotFound: no such order.
             InvalidRequest: naming ``amount``: less than 1, or more than is left.
-            Conflict: the order is not paid, nothing is left of it, or somebody has been at this refund for as long as
-                the caller could wait.
+            Conflict: the order is not paid, nothing or (by a refund made elsewhere at this moment) less is left of it,
+                or somebody has been at this refund for as long as the caller could wait.
             Refused: the provider does not give it back.
             OutcomeUnknown, Unavailable, DeadlineExceeded, ProviderFailure: repeat with the same key; it is given once,
                 and it is given also if nobody repeats.
@@ -127,34 +130,34 @@ class Refunds:
 
     def _ask(self, row: dict[str, Any]) -> Refund | None:
         """Ask for the money; None when it is refused, and `error` of the row says why."""
-        refund_id = row["id"]
-        try:
-            return self.payments.refund(row["payment"], row["amount"], refund_id, row["order_id"], _key(row))
-        except Refused as error:
-            row["error"] = error.detail
-            return None
-        except OutcomeUnknown as error:
-            if error.facts.get(REPLAYED):
-                # Whoever takes the refund up looks first whether it was given all the same.
-                self.store.spend_refund_key(row)
-            raise
+        for _ in range(LOWERED):
+            try:
+                return self.payments.refund(row["payment"], row["amount"], row["id"], row["order_id"], _key(row))
+            except Refused as error:
+                row["error"] = error.detail
+            except OutcomeUnknown as error:
+                if error.facts.get(REPLAYED):
+                    # Whoever takes the refund up looks first whether it was given all the same.
+                    self.store.spend_refund_key(row)
+                raise
+            # What the provider knows, and we did not, is taken up. ClaimLost: it knows of this one, which is done.
+            self._take_up(row["order_id"], self.payments.refunds(row["payment"]))
+            if not self.store.lower_refund(row):
+                return None
+        raise Conflict(f"Order {row['order_id']} is being refunded by others, too.", {"retry_after": 1})
 
     def _known(self, row: dict[str, Any]) -> Refund | None:
         told = self.payments.refunds(row["payment"])
         return next((refund for refund in told if refund.refund_id == row["id"]), None)
 
     def _refused(self, row: dict[str, Any]) -> ShopError:
-        """What to say of a refund that the provider refuses; what it knows, and we did not, is taken up.
-
-        Raises ClaimLost when it knows of this one: it was given before, and is done.
-        """
-        self._take_up(row["order_id"], self.payments.refunds(row["payment"]))
+        """What to say of a refund that the provider refuses."""
         self.store.fail_refund(row, row["error"])
         order, left = self.store.left_of(row["order_id"])
-        try:
-            checked_amount(order, row["amount"], left)
-        except ShopError as error:
-            return error  # somebody else has given money back meanwhile, elsewhere
+        if left <= 0:
+            return Conflict(f"All of order {order.id} is given back already.")
+        if left < row["amount"]:  # somebody else has given money back meanwhile, elsewhere
+            return Conflict(f"Only {left} of order {order.id} is left to give back: some has just gone back elsewhere.")
         return Refused(row["error"])
 
     def _take_up(self, order_id: str, told: list[Refund]) -> Order:

@@ -59,6 +59,7 @@ class RefundRows(Store):
                 "lease": lease,
                 "looks": 0,
                 "spent": 0,
+                "rest": amount is None,
                 "began": now,
             }
             connection.execute(sa.insert(refunds).values(**new))
@@ -117,6 +118,23 @@ class RefundRows(Store):
     def spend_refund_key(self, row: dict[str, Any]) -> None:
         """The provider will answer under this key as it just has: ask under another from now on. Raises ClaimLost."""
         self._settle_refund(row, spent=row["spent"] + 1)
+
+    def lower_refund(self, row: dict[str, Any]) -> bool:
+        """The provider refuses a refund of the rest as more than is left: ask for what is left now, under another key.
+
+        Returns False, with nothing written, when it is no refund of the rest, or less is not what there is.
+        Raises ClaimLost.
+        """
+        with self._database.write() as connection:
+            order = read_order(found(connection, row["order_id"], lock=True))
+            left = self._refund_left(connection, order) + row["amount"]
+            if not row["rest"] or not 0 < left < row["amount"]:
+                return False
+            values = {"amount": left, "spent": row["spent"] + 1}
+            if connection.execute(_claimed(row).values(**values)).rowcount != 1:
+                raise ClaimLost(row["id"])
+        row.update(values)
+        return True
 
     def fail_refund(self, row: dict[str, Any], error: str) -> None:
         """The provider gives nothing back for this one, now or ever. Raises ClaimLost."""
@@ -197,7 +215,7 @@ def checked_amount(order: Order, amount: int | None, left: int) -> int:
         message = f"must be a whole number from 1 to {left}, what is left of the order"
         raise InvalidRequest(f"{amount} cannot be given back of order {order.id}.", {"errors": {"amount": [message]}})
     step = charge_step(order.currency)
-    if wanted % step:
+    if amount is not None and wanted % step:
         message = f"must be a multiple of {step} in {order.currency}"
         raise InvalidRequest(f"{amount} cannot be given back of order {order.id}.", {"errors": {"amount": [message]}})
     return wanted

@@ -18,7 +18,7 @@ from cart.cancel import Cancellation
 from cart.checkout import Checkout
 from cart.completer import SWEEP, Lane, sweep, sweeper
 from cart.mending import Mending
-from cart.outbox import EMAIL, FAILED, HAND, LABEL, RELEASE, SMS, VOID, Outbox
+from cart.outbox import CALL_OFF, EMAIL, FAILED, HAND, LABEL, RELEASE, SMS, VOID, Outbox
 from cart.providers import PaymentsProvider, SettingsProvider
 from cart.purchase import Purchase
 from cart.refund import Refunds
@@ -338,6 +338,7 @@ class CartService:
             lane("email", EMAIL),
             lane("sms", SMS),
             lane("stock", RELEASE),
+            lane("payments", CALL_OFF),
             self._event_lane(),
         ]
         sweep(lanes, stopping)
@@ -412,7 +413,7 @@ class CartService:
 
     def _outbox(self) -> Outbox:
         hand = HAND + self.settings.rpc_timeout
-        return Outbox(self.store, self.products, self.shipping, self.notifications, hand=hand)
+        return Outbox(self.store, self.products, self.shipping, self.notifications, self.payments, hand=hand)
 
 
 def _allowance(looks: int) -> float:

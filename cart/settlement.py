@@ -14,12 +14,19 @@ from contextlib import contextmanager
 from typing import Any
 
 from cart.order import CONFIRMING, CREATED, PAID, PAYING, Order
-from cart.outbox import DELIVERIES, RELEASE, Outbox
+from cart.outbox import CALL_OFF, DELIVERIES, RELEASE, Outbox
 from cart.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment, Payments
 from cart.store import CartStore, ClaimLost
 from chassis.logs import log
 from chassis.points import reached
-from contracts.errors import OutcomeUnknown, PaymentActionRequired, PaymentDeclined, ShopError
+from contracts.errors import (
+    OutcomeUnknown,
+    PaymentActionRequired,
+    PaymentDeclined,
+    Refused,
+    ShopError,
+    Unavailable,
+)
 
 # How long a claim holds from the beginning of a step (seconds): as long as a payment may take in all, so that whoever
 # held a claim that has run out is no longer at work. A holder that was killed is found out long before.
@@ -176,17 +183,25 @@ class Settlement:
         log.info("order paid", order_id=order.id, amount=order.amount, currency=order.currency)
         return order
 
-    def undo(self, order: Order, outcome: dict[str, Any]) -> None:
+    def undo(self, order: Order, outcome: dict[str, Any], error: Exception | None = None) -> None:
         """No money was taken and none will be: give the stock back, and open the order to be paid again.
 
         Args:
             outcome: how the step that was open has ended.
+            error: what ended it, if known.
         """
         key = order.stock_key
         order.stock_key = None
         order.become(CREATED, int(self.clock()))
         reached("pay:undo:begun")
-        self.store.keep(order, also=lambda connection: self.owe_stock(connection, order, key), outcome=outcome)
+
+        def also(connection: Any) -> None:
+            self.owe_stock(connection, order, key)
+            # These two say that no payment was opened. After anything else there may be one that nobody knows.
+            if not isinstance(error, Refused | Unavailable):
+                self._owe_call_off(connection, order)
+
+        self.store.keep(order, also=also, outcome=outcome)
         reached("pay:undo:done")
         if key is not None:
             self.outbox.deliver(key)
@@ -195,6 +210,12 @@ class Settlement:
         """Note that what is reserved under `key` has to be given back."""
         if key is not None:
             self.store.owe(connection, order.id, RELEASE, key, self.clock())
+
+    def _owe_call_off(self, connection: Any, order: Order) -> None:
+        """Note that a payment of this attempt whose id was never learned has to be called off, if there may be one."""
+        if order.payment is None and self.store.payment_unknown(connection, order):
+            asked = {"amount": order.amount, "currency": order.currency, "email": order.document["email"]}
+            self.store.owe(connection, order.id, CALL_OFF, order.key("open"), self.clock(), asked)
 
     def let_go(self, order: Order) -> None:
         """Leave the order as it is kept, for whoever comes next to take up at once, and for the completer in a while.

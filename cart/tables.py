@@ -86,6 +86,7 @@ owed = sa.Table(
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("claim", sa.String(64)),
     sa.Column("holder", sa.String(64)),
+    sa.Column("details", sa.JSON),
     sa.Column("answer", sa.JSON),
     sa.Column("error", sa.Text),
     sa.Index("owed_due", "state", "due"),
@@ -93,7 +94,8 @@ owed = sa.Table(
 )
 
 # Money on its way back. `lease` and `looks` are as of an order; `provider_id` is what the provider calls it; `spent` is
-# how many keys the provider keeps a failure of its own under.
+# how many keys the provider will not give the money under: it keeps a failure of its own, or refused the amount;
+# `rest` says that it is a refund of all that is left, however much that is.
 refunds = sa.Table(
     "refunds",
     metadata,
@@ -109,6 +111,7 @@ refunds = sa.Table(
     sa.Column("lease", sa.Float(53), nullable=False),
     sa.Column("looks", sa.Integer, nullable=False),
     sa.Column("spent", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("rest", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("began", sa.Float(53), nullable=False),
     sa.Column("ended", sa.Float(53)),
     sa.Column("error", sa.Text),

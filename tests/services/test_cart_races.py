@@ -82,7 +82,7 @@ class Copy:
     def __init__(self, database: Callable[[str], Database], bank: Bank, carrier: Quotes, postman: Postman) -> None:
         self.store = CartStore(database("cart"))
         self.shelves = Shelves(database("products"))
-        settlement = Settlement(self.store, bank, Outbox(self.store, self.shelves, carrier, postman))
+        settlement = Settlement(self.store, bank, Outbox(self.store, self.shelves, carrier, postman, bank))
         self.purchase = Purchase(settlement, self.shelves)
         self.cancellation = Cancellation(settlement)
         self.refunds = Refunds(settlement)

@@ -6,7 +6,15 @@ import threading
 from typing import Any
 
 from cart.payments import ACTION, CANCELED, OPEN, REPLAYED, SUCCEEDED, Payment, Refund
-from contracts.errors import Conflict, OutcomeUnknown, PaymentDeclined, Refused, ShopError, Unavailable
+from contracts.errors import (
+    Conflict,
+    OutcomeUnknown,
+    PaymentDeclined,
+    ProviderFailure,
+    Refused,
+    ShopError,
+    Unavailable,
+)
 
 
 class Bank:
@@ -14,13 +22,15 @@ class Bank:
 
     `mood` is what the next confirmation meets: "take", "decline", "ask" (the holder), "lose" (do it, lose the answer),
     "drop" (never do it, lose the answer), "busy" (do it, lose the answer, and take no more questions when asked again),
-    "full" (take no questions). A refund also knows "break" (keep a failure under the key), "break late" (do it first).
+    "full" (take no questions). `opening` is the same for payments to be opened: "take", "lose", "drop", "full", once
+    each, in turn. A refund also knows "break" (keep a failure under the key), "break late" (do it first).
     """
 
     def __init__(self) -> None:
         self.payments: dict[str, dict[str, Any]] = {}
         self.answers: dict[str, Any] = {}
         self.mood = "take"
+        self.opening: list[str] = []
         self.charges: list[tuple[str, int, str]] = []
         self.returned: list[tuple[str, Refund]] = []
         self.down = False
@@ -28,11 +38,25 @@ class Bank:
 
     def open(self, order_id: str, amount: int, currency: str, email: str, key: str) -> Payment:
         with self.lock:
+            mood = self.opening.pop(0) if self.opening else "take"
+            if mood == "full":
+                raise Unavailable("too many requests")
+            if mood == "drop":
+                raise OutcomeUnknown("no answer")
+            if key in self.answers and self.payments[self.answers[key]]["amount"] != amount:
+                raise ProviderFailure("Stripe was asked for two things under one key.")
             if key not in self.answers:
                 payment = f"pi_{len(self.payments) + 1}"
                 self.payments[payment] = {"state": OPEN, "amount": amount, "decline": None}
                 self.answers[key] = payment
+            if mood == "lose":
+                raise OutcomeUnknown("no answer")
         return self.find(self.answers[key])
+
+    @property
+    def states(self) -> list[str]:
+        """How each payment stands, the oldest first."""
+        return [payment["state"] for payment in self.payments.values()]
 
     def method(self, card: str, key: str) -> str:
         return card.replace("tok_", "pm_")

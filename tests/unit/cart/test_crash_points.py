@@ -9,7 +9,9 @@ import pytest
 
 from cart import cancel, outbox, purchase, refund, settlement
 from cart.order import CANCELED, CANCELING, CREATED, PAID, PAYING, RETURNED
-from contracts.errors import Conflict, PaymentActionRequired, PaymentDeclined
+from cart.payments import CANCELED as CALLED_OFF
+from cart.payments import OPEN, SUCCEEDED
+from contracts.errors import Conflict, OutcomeUnknown, PaymentActionRequired, PaymentDeclined
 from tests.unit.cart.till import Killed, Shop, migrated, shop
 
 __all__ = ["migrated", "shop"]
@@ -79,6 +81,20 @@ def test_a_payer_killed_anywhere(shop: Shop, reaper: Reaper, point: str) -> None
     assert (shop.order.status, len(shop.bank.charges), shop.shelf.left) == (PAID, 1, 7)
     assert (len(shop.carrier.bought), len(shop.postman.mails), len(shop.postman.texts)) == (1, 1, 1)
     assert shop.postman.mails["or_1:email"][1] is not None  # the mail tells of the label
+    assert OPEN not in shop.bank.states
+
+
+@pytest.mark.parametrize("point", [point for point in outbox.POINTS if ":call_off:" in point])
+def test_killed_while_calling_off_a_lost_payment(shop: Shop, reaper: Reaper, point: str) -> None:
+    shop.bank.opening = ["lose"]
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    reaper.point = point
+    with pytest.raises(Killed):
+        shop.deliver()
+    pays(shop)
+    completes(shop)
+    assert (shop.order.status, shop.bank.states) == (PAID, [CALLED_OFF, SUCCEEDED])
 
 
 @pytest.mark.parametrize("point", PAY)
@@ -143,6 +159,10 @@ def test_a_refund_killed_anywhere(shop: Shop, reaper: Reaper, point: str) -> Non
 def test_every_point_has_a_name_of_its_own_and_is_one_that_is_met(shop: Shop, reaper: Reaper) -> None:
     listed = [point for module in MODULES for point in module.POINTS]
     assert len(listed) == len(set(listed))
+    shop.bank.opening = ["lose"]
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    shop.deliver()
     shop.bank.mood = "decline"
     with pytest.raises(PaymentDeclined):
         pays(shop)

@@ -9,6 +9,8 @@ import pytest
 
 from cart import purchase, settlement
 from cart.order import CONFIRMING, CREATED, PAID, PAYING
+from cart.payments import CANCELED as CALLED_OFF
+from cart.payments import OPEN, SUCCEEDED
 from contracts.errors import Conflict, OutcomeUnknown, PaymentActionRequired, PaymentDeclined, Refused, Unavailable
 from tests.unit.cart.till import Killed, Shop, migrated, shop
 
@@ -415,3 +417,42 @@ def test_a_payer_that_stood_still_before_the_stock_takes_none(shop: Shop, monkey
     monkeypatch.setattr(shop.shelf, "reserve", late)
     assert shop.pay().attempt == 2  # what was released is not taken any more; it begins anew
     assert (shop.shelf.left, len(shop.bank.charges)) == (7, 1)
+
+
+def test_a_payment_whose_answer_was_lost_is_called_off(shop: Shop) -> None:
+    shop.bank.opening = ["lose", "lose", "drop"]
+    for _ in range(3):
+        with pytest.raises(OutcomeUnknown):
+            shop.pay()
+    assert shop.bank.states == [OPEN, OPEN]
+    shop.deliver()  # nobody pays again
+    assert shop.bank.states == [CALLED_OFF] * 3
+    assert (shop.order.status, shop.shelf.left) == (CREATED, 10)
+
+
+def test_a_lost_payment_is_called_off_after_the_next_one_paid(shop: Shop) -> None:
+    shop.bank.opening = ["lose"]
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    shop.store.update("or_1", None, lambda order: order.choose("fast", 1))  # another amount
+    assert shop.pay().status == PAID
+    assert shop.bank.states == [OPEN, SUCCEEDED]
+    shop.bank.opening = ["drop", "lose"]
+    for _ in range(3):
+        shop.now += 5
+        shop.deliver()
+    assert shop.bank.states == [CALLED_OFF, SUCCEEDED]
+    assert shop.store.owed(state="owed") == []
+
+
+@pytest.mark.parametrize("error", [Unavailable("full"), Refused("The amount is too small.")])
+def test_a_payment_that_was_not_opened_leaves_nothing_owed(shop: Shop, monkeypatch: Any, error: Exception) -> None:
+    def refuses(*_: Any) -> Any:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shop.bank, "open", refuses)
+        with pytest.raises(type(error)):
+            shop.pay()
+    shop.deliver()
+    assert (shop.bank.states, [row["kind"] for row in shop.store.owed("or_1")]) == ([], ["release"])

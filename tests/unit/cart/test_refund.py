@@ -214,16 +214,72 @@ def test_what_was_given_back_elsewhere_is_taken_up(shop: Shop) -> None:
     assert not shop.refunds.looked("pi_of_nobody")
 
 
-def test_a_refund_that_the_provider_refuses_says_what_is_left(shop: Shop) -> None:
+def test_a_refund_of_too_much_by_now_says_what_is_left(shop: Shop) -> None:
     shop.pay()
     shop.bank.give_back("pi_1", 500)  # elsewhere, and nobody has told us
-    with pytest.raises(InvalidRequest) as caught:
-        shop.refunds.refund("or_1", None, "k1")
-    assert str(AMOUNT - 500) in caught.value.facts["errors"]["amount"][0]
+    with pytest.raises(Conflict, match=f"Only {AMOUNT - 500} of order or_1 is left"):
+        shop.refunds.refund("or_1", AMOUNT, "k1")
     assert shop.order.document["amount_returned"] == 500
     assert shop.refunds.refund("or_1", None, "k2").status == RETURNED
     with pytest.raises(Refused):
-        shop.refunds.refund("or_1", None, "k1")  # that one has failed, and stays so
+        shop.refunds.refund("or_1", AMOUNT, "k1")  # that one has failed, and stays so
+
+
+def test_the_rest_is_refunded_though_some_went_back_elsewhere(shop: Shop) -> None:
+    shop.pay()
+    shop.bank.give_back("pi_1", 500)
+    order = shop.refunds.refund("or_1", None, "k1")
+    assert (order.status, order.document["amount_returned"]) == (RETURNED, AMOUNT)
+    assert [row["amount"] for row in shop.store.refund_rows("or_1")] == [AMOUNT - 500, 500]
+    assert shop.refunds.refund("or_1", None, "k1").status == RETURNED
+    assert shop.bank.given_back("pi_1") == AMOUNT
+
+
+def test_all_of_it_gone_elsewhere_leaves_no_rest(shop: Shop) -> None:
+    shop.pay()
+    shop.bank.give_back("pi_1", AMOUNT)
+    with pytest.raises(Conflict, match="All of order or_1 is given back already"):
+        shop.refunds.refund("or_1", None, "k1")
+    assert (shop.order.status, shop.bank.given_back("pi_1")) == (RETURNED, AMOUNT)
+
+
+@pytest.mark.parametrize("others", [2, 20])
+def test_the_rest_is_refunded_while_others_refund_too(shop: Shop, monkeypatch: Any, others: int) -> None:
+    shop.pay()
+    refund, gone = shop.bank.refund, iter(range(others))
+
+    def one_goes_first(payment_id: str, *asked: Any) -> Any:
+        if next(gone, None) is not None:
+            shop.bank.give_back(payment_id, 1)
+        return refund(payment_id, *asked)
+
+    monkeypatch.setattr(shop.bank, "refund", one_goes_first)
+    if others > 5:
+        with pytest.raises(Conflict) as caught:
+            shop.refunds.refund("or_1", None, "k1")
+        assert caught.value.facts["retry_after"]
+        list(gone)  # they come to an end
+    assert shop.refunds.refund("or_1", None, "k1").status == RETURNED
+    assert shop.bank.given_back("pi_1") == AMOUNT
+
+
+@pytest.mark.parametrize("mood", ["lose", "drop"])
+def test_the_rest_is_refunded_once_when_its_answer_is_lost(shop: Shop, monkeypatch: Any, mood: str) -> None:
+    shop.pay()
+    shop.bank.give_back("pi_1", 500)
+    lower = shop.store.lower_refund
+
+    def then_loses(row: dict[str, Any]) -> bool:
+        shop.bank.mood = mood
+        return lower(row)
+
+    monkeypatch.setattr(shop.store, "lower_refund", then_loses)
+    with pytest.raises(OutcomeUnknown):
+        shop.refunds.refund("or_1", None, "k1")
+    shop.now += 60
+    for refund_id in shop.store.stalled_refunds():
+        shop.refunds.resume(refund_id)
+    assert (shop.order.status, shop.bank.given_back("pi_1"), len(shop.bank.returned)) == (RETURNED, AMOUNT, 2)
 
 
 def test_a_refusal_of_what_was_given_before_is_none(shop: Shop, monkeypatch: Any) -> None:

@@ -51,7 +51,7 @@ class Shop:
         database.presence = Presence(database, self.clock)
         self.store = store = CartStore(database, self.clock)
         self.bank, self.shelf, self.carrier, self.postman = Bank(), Shelf(), Carrier(), Postman()
-        self.outbox = Outbox(store, self.shelf, self.carrier, self.postman, clock=self.clock)
+        self.outbox = Outbox(store, self.shelf, self.carrier, self.postman, self.bank, clock=self.clock)
         self.settlement = Settlement(store, self.bank, self.outbox, clock=self.clock)
         self.purchase = Purchase(self.settlement, self.shelf)
         self.cancellation = Cancellation(self.settlement)
