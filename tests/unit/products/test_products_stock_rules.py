@@ -3,7 +3,7 @@
 import pytest
 
 from contracts.errors import InvalidRequest
-from products.stock import Inventory, Line, lines, short, wishes
+from products.stock import Inventory, Line, gone, lines, short, unsold, wishes
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,14 @@ def test_items_that_say_nothing_are_refused(items: object) -> None:
 
 
 def test_a_shortage_names_the_sku_and_what_is_left() -> None:
-    refusal = short("sku_a", "Wally bone", 3, Inventory("finite", 2))
+    refusal = unsold([short("sku_a", "Wally bone", 3, Inventory("finite", 2)), gone("sku_b", "Collar")])
     assert "sku_a" in refusal.detail
-    assert refusal.facts == {"parent": "sku_a", "left": 2}
+    assert "Collar is not on sale" in refusal.detail
+    assert (refusal.facts["parent"], refusal.facts["left"]) == ("sku_a", 2)
+    assert [problem["parent"] for problem in refusal.facts["problems"]] == ["sku_a", "sku_b"]
+
+
+def test_a_refusal_lists_no_more_than_fifty_problems() -> None:
+    refusal = unsold([gone(f"sku_{number}", f"Bone {number}") for number in range(60)])
+    assert len(refusal.facts["problems"]) == 50
+    assert refusal.detail.endswith("And 10 more.")
