@@ -253,7 +253,7 @@ PASSING: tuple[tuple[str, tuple[Telling, ...]], ...] = (
     (r"", (Pays,)),
 )
 # A point that is passed only after another one: by whoever takes up what a killed copy left.
-AFTER = {"label:resolve:": "label:buy:asked", "sms:resolve:": "sms:send:asked"}
+AFTER = {"label:resolve:": "label:buy:asked", "sms:resolve:": "sms:send:asked", "pay:call_off:": "pay:open:asked"}
 
 
 def passing(point: str) -> tuple[Telling, ...]:

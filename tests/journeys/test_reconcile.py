@@ -130,6 +130,24 @@ def test_a_shop_that_nobody_disturbed_agrees_with_its_providers(books: Books) ->
     assert {"orders,", "reservations,", "Twilio,"} <= set(said[-3].split())
 
 
+def test_payments_whose_answers_were_lost_need_no_repair(books: Books) -> None:
+    (payer, paid), (leaver, left) = books.placed(), books.placed()
+    fault = {"lose_answer_rate": 1, "method": "POST", "path": "/v1/payment_intents"}
+    assert books.sdks.put("/sandbox/faults/stripe", json=fault).ok
+    for shopper, order in ((payer, paid), (leaver, left), (payer, paid)):
+        assert shopper.pay(order).status_code in (503, 504)
+    assert books.sdks.delete("/sandbox/faults/stripe").ok
+    eventually(lambda: payer.pay(paid).status_code == 200)
+
+    def states(order: dict[str, Any]) -> list[str]:
+        listed = books.sdks.stripe.v1.payment_intents.list({"limit": 100}).auto_paging_iter()
+        return sorted(intent.status for intent in listed if intent.metadata["order_id"] == order["id"])
+
+    eventually(lambda: set(states(paid)) == {"canceled", "succeeded"} and set(states(left)) == {"canceled"})
+    assert states(paid).count("succeeded") == 1
+    assert books.agrees()[-1] == "No differences."
+
+
 @pytest.mark.timeout(900)
 def test_what_differs_is_told_and_what_is_safe_is_mended(books: Books) -> None:
     wanted: dict[str, list[str]] = {}
