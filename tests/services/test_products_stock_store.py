@@ -44,6 +44,14 @@ def test_a_reserve_takes_all_or_nothing(store: ProductStore) -> None:
     assert (left(store, 1), left(store, 2)) == (7, 0)
 
 
+def test_a_reserve_names_everything_that_is_short(store: ProductStore) -> None:
+    fill(store, *(product(number, inventory=Inventory("finite", 1)) for number in (1, 2, 3)))
+    with pytest.raises(Conflict) as refusal:
+        take(store, "order", (1, 2), (2, 1), (3, 2))
+    assert [problem["parent"] for problem in refusal.value.facts["problems"]] == ["sku_1", "sku_3"]
+    assert [left(store, number) for number in (1, 2, 3)] == [1, 1, 1]
+
+
 def test_the_same_key_takes_once(store: ProductStore) -> None:
     fill(store, product(1))
     take(store, "order", (1, 3))

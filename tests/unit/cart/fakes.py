@@ -137,7 +137,11 @@ class Bank:
                 self.give_back(payment_id, amount, refund_id)
             self.answers[key] = OutcomeUnknown("500", {REPLAYED: True})
             raise self.answers[key]
-        self.answers[key] = self.give_back(payment_id, amount, refund_id)
+        try:
+            self.answers[key] = self.give_back(payment_id, amount, refund_id)
+        except Refused as refused:
+            self.answers[key] = refused
+            raise
         if mood == "lose":
             raise OutcomeUnknown("no answer")
         return self.answers[key]  # type: ignore[no-any-return]
