@@ -11,12 +11,16 @@ from sqlalchemy.engine import Connection, RowMapping
 
 from cart.order import AT_WORK, CANCELED, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, PUBLIC, Order
 from cart.tables import ClaimLost, Store, cursors, orders, plain, steps
+from chassis.cursors import Cursor, place
 from chassis.database import once_more
 from contracts.errors import InvalidRequest, NotFound
 
 # An unpaid order answers the same checkout again for so long (seconds): its shipping rates are then as old. Shippo
 # sells a label at a rate for 7 days, and the order may be paid some time later still.
 REUSED_FOR = 24 * 3600.0
+# How the list of orders is ordered, and the name of that in its cursors.
+NEWEST = "-created"
+_newest = sa.tuple_(orders.c.created, orders.c.id)
 
 
 class Orders(Store):
@@ -74,11 +78,12 @@ class Orders(Store):
 
     def orders(
         self, status: str | None, email: str | None, limit: int, starting_after: str | None
-    ) -> tuple[list[Order], bool, int]:
-        """A page of orders, newest first: the orders, whether there are more, and how many there are in all.
+    ) -> tuple[list[Order], str | None, int]:
+        """A page of orders, newest first: the orders, the cursor of the next page or None, and how many there are.
 
-        Raises InvalidRequest when `starting_after` is no order.
+        Raises InvalidRequest when `starting_after` is neither a cursor nor an order.
         """
+        place_after = place(starting_after, NEWEST, float)
         wanted: list[sa.ColumnElement[bool]] = []
         if status is not None:
             hidden = [inner for inner, public in PUBLIC.items() if public == status]
@@ -88,18 +93,26 @@ class Orders(Store):
         with self._database.read() as connection:
             total = connection.execute(sa.select(sa.func.count()).select_from(orders).where(*wanted)).scalar_one()
             after = []
-            if starting_after is not None:
+            if isinstance(place_after, Cursor):
+                if place_after.key is None:
+                    message = "is no cursor of this list"
+                    raise InvalidRequest("The list cannot start there.", {"errors": {"starting_after": [message]}})
+                after = [_newest < sa.tuple_(sa.literal(place_after.key), place_after.id)]
+            elif starting_after is not None:
                 last = connection.execute(sa.select(orders.c.created).where(orders.c.id == starting_after)).scalar()
                 if last is None:
                     raise InvalidRequest(
                         "There is no such order to start after.",
                         {"errors": {"starting_after": [f"no such order: {starting_after}"]}},
                     )
-                after = [sa.tuple_(orders.c.created, orders.c.id) < sa.tuple_(sa.literal(last), starting_after)]
+                after = [_newest < sa.tuple_(sa.literal(last), starting_after)]
             query = sa.select(orders).where(*wanted, *after)
             query = query.order_by(orders.c.created.desc(), orders.c.id.desc()).limit(limit + 1)
             rows = connection.execute(query).mappings().all()
-        return [read_order(row) for row in rows[:limit]], len(rows) > limit, total
+        following = None
+        if len(rows) > limit:
+            following = Cursor(NEWEST, rows[limit - 1]["created"], rows[limit - 1]["id"]).text()
+        return [read_order(row) for row in rows[:limit]], following, total
 
     @once_more
     def update(

@@ -210,9 +210,15 @@ class CartService:
         if status is not None and status not in STATUSES:
             message = f"must be one of {', '.join(STATUSES)}"
             raise InvalidRequest("There is no such status.", {"errors": {"status": [message]}})
-        page, more, total = self.store.orders(status, email, limit, starting_after)
-        data = [order.public() for order in page]
-        return {"object": "list", "url": "/api/orders", "has_more": more, "total_count": total, "data": data}
+        page, following, total = self.store.orders(status, email, limit, starting_after)
+        return {
+            "object": "list",
+            "url": "/api/orders",
+            "has_more": following is not None,
+            "total_count": total,
+            "next_cursor": following,
+            "data": [order.public() for order in page],
+        }
 
     @rpc(expected_exceptions=ShopError, once=True, most=6)
     def ship(self, order: dict[str, Any], key: str) -> dict[str, Any]:

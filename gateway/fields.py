@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from chassis.cursors import LONGEST
 from gateway.visit import is_id
 
 Rules = dict[str, Any]
@@ -26,6 +27,7 @@ _EMAIL = re.compile(r"[^\s@,;:<>()\[\]\\\"]{1,64}@[^\s@,;:<>()\[\]\\\"./]+(\.[^\
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
 _CARD = re.compile(r"(tok|pm)_[A-Za-z0-9_]{1,200}")
 _URL = re.compile(r"https?://[^\s/?#@]+([/?#]\S*)?")
+_CURSOR = re.compile(r"c[0-9]+\.[A-Za-z0-9_-]+")
 _SORT_KEY = re.compile(r"-?[^\s\[\]\-][^\[\]]*")
 
 
@@ -43,6 +45,11 @@ def _matching(pattern: re.Pattern[str], message: str) -> Callable[[str, Any, Err
 def _an_id(field: str, value: Any, error: Error) -> None:
     if isinstance(value, str) and not is_id(value):
         error(field, "must be an id: 1 to 100 of A-Z a-z 0-9 _ -")
+
+
+def _a_place(field: str, value: Any, error: Error) -> None:
+    if isinstance(value, str) and not is_id(value) and not _CURSOR.fullmatch(value):
+        error(field, "must be the page's next_cursor, or an id")
 
 
 def _not_blank(field: str, value: Any, error: Error) -> None:
@@ -83,6 +90,7 @@ def text(most: int, least: int = 0) -> Rules:
 
 
 ID: Rules = {"type": "string", "check_with": _an_id}
+STARTING_AFTER: Rules = {"type": "string", "maxlength": LONGEST, "check_with": _a_place}
 EMAIL: Rules = {"type": "string", "maxlength": 254, "check_with": _matching(_EMAIL, "must be an email address")}
 PHONE: Rules = {"type": "string", "check_with": _a_phone_number}
 PHONE_OR_NUMBER: Rules = {"type": ["string", "integer"], "check_with": _a_phone_number}

@@ -21,6 +21,7 @@ from gateway.fields import (
     PHONE_OR_NUMBER,
     PRICE,
     QUANTITY,
+    STARTING_AFTER,
     URLS,
     nullable,
     required,
@@ -107,7 +108,7 @@ PRODUCT = Shape(
     rules=(_has_category, _keeps_category, _attributes_for_values, _attributes_are_named, _inventory_is_whole),
 )
 PRODUCT_CHANGES = Shape(_PRODUCT, rules=(_keeps_category, _attributes_are_named, _inventory_is_whole))
-PRODUCTS_QUERY = Shape({"category": text(500), "order_by": ORDER_BY, "limit": LIMIT, "starting_after": ID})
+PRODUCTS_QUERY = Shape({"category": text(500), "order_by": ORDER_BY, "limit": LIMIT, "starting_after": STARTING_AFTER})
 
 # --- Cart
 
@@ -182,7 +183,7 @@ ORDERS_QUERY = Shape(
         },
         "email": text(254),
         "limit": LIMIT,
-        "starting_after": ID,
+        "starting_after": STARTING_AFTER,
     }
 )
 
@@ -242,7 +243,7 @@ _ORDER = {
 # 500 lines of Stripe's have 7 500 keys and values.
 MOST_ORDER_VALUES = 12_000
 ORDER = Shape(_ORDER, open=True, rules=(_has_skus, _parcel_address_is_whole), most_values=MOST_ORDER_VALUES)
-SHIPMENTS_QUERY = Shape({"order_by": ORDER_BY, "limit": LIMIT, "starting_after": ID})
+SHIPMENTS_QUERY = Shape({"order_by": ORDER_BY, "limit": LIMIT, "starting_after": STARTING_AFTER})
 
 # --- Notifications
 

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from chassis.cursors import Cursor, place
 from contracts.errors import InvalidRequest
 from products.catalog import CATEGORY_NAMES, fold, whole_term, words
 from products.tables import product_metadata, product_terms, products, stock
@@ -22,13 +23,15 @@ COLUMNS: dict[str, sa.Column[Any]] = {
 
 def page(
     connection: Connection, category: str | None, order_by: str, limit: int, starting_after: str | None
-) -> tuple[Sequence[Any], bool, int]:
-    """One page, as `ProductStore.page` has it: rows with body and stock, whether there are more, and the total."""
+) -> tuple[Sequence[Any], str | None, int]:
+    """One page, as `ProductStore.page` has it: rows with body and stock, the next page's cursor, and the total."""
     name = order_by.removeprefix("-")
     reverse = order_by.startswith("-")
     by_metadata = name not in COLUMNS
     entry = product_metadata.alias("entry")
     key: sa.ColumnElement[Any] = entry.c.value_key if by_metadata else COLUMNS[name]
+    after = place(starting_after, order_by, int if name in ("price", "created", "updated") else str)
+    last_id = after if isinstance(after, str) else None
     found = sa.join(products, stock, stock.c.sku == products.c.sku)
     if by_metadata:
         found = found.outerjoin(entry, (entry.c.product == products.c.id) & (entry.c.name == name))
@@ -37,28 +40,36 @@ def page(
     about = connection.execute(
         sa.select(
             sa.select(sa.func.count()).select_from(products).where(*matches).scalar_subquery().label("total"),
-            _cursor(products.c.id, starting_after).label("cursor"),
-            _cursor_key(name, starting_after).label("cursor_key"),
+            _cursor(products.c.id, last_id).label("cursor"),
+            _cursor_key(name, last_id).label("cursor_key"),
             _is_known(name).label("known"),
         )
     ).one()
     if not about.known:
         raise _wrong("order_by", f"no product has {name}")
-    if starting_after is not None:
+    if last_id is not None:
         if about.cursor is None:
-            raise _wrong("starting_after", f"there is no product {starting_after}")
+            raise _wrong("starting_after", f"there is no product {last_id}")
         matches.append(_after(key, about.cursor_key, about.cursor, reverse, by_metadata))
+    elif isinstance(after, Cursor):
+        if after.key is None and not by_metadata:
+            raise _wrong("starting_after", "is no cursor of this list")
+        matches.append(_after(key, after.key, after.id, reverse, by_metadata))
 
     order = key.desc() if reverse else key.asc()
     chosen = (
-        sa.select(products.c.body, stock.c.type, stock.c.quantity, stock.c.value)
+        sa.select(products.c.id, key.label("sort_key"), products.c.body, stock.c.type, stock.c.quantity, stock.c.value)
         .select_from(found)
         .where(*matches)
         .order_by(order.nulls_last() if by_metadata else order, products.c.id)
         .limit(limit + 1)
     )
     rows = connection.execute(chosen).all()
-    return rows[:limit], len(rows) > limit, about.total
+    following = None
+    if len(rows) > limit:
+        last = rows[limit - 1]
+        following = Cursor(order_by, last.sort_key, last.id).text()
+    return rows[:limit], following, about.total
 
 
 def _matches(category: str | None) -> list[sa.ColumnElement[bool]]:

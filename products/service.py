@@ -84,14 +84,22 @@ class ProductsService:
                 are all in the name or description; whatever the case. None or blank for everything.
             order_by: name, price, created, updated or a metadata name; a leading "-" reverses; those without it last.
             limit: 1 to 100.
-            starting_after: the id that the page before ended with.
+            starting_after: `next_cursor` of the page before, or the id that it ended with.
 
-        Returns ``{"object": "list", "url", "has_more", "total_count", "data": [product, …]}``. Raises InvalidRequest.
+        Returns ``{"object": "list", "url", "has_more", "total_count", "next_cursor", "data": [product, …]}``. Raises
+        InvalidRequest.
         """
         _check_page(category, order_by, limit, starting_after)
         self._projection.require_read()
-        data, has_more, total = self.store.page(category, order_by, limit, starting_after)
-        return {"object": "list", "url": "/v1/products", "has_more": has_more, "total_count": total, "data": data}
+        data, following, total = self.store.page(category, order_by, limit, starting_after)
+        return {
+            "object": "list",
+            "url": "/v1/products",
+            "has_more": following is not None,
+            "total_count": total,
+            "next_cursor": following,
+            "data": data,
+        }
 
     @rpc(expected_exceptions=ShopError, most=6)
     def delete(self, product_id: str) -> dict[str, Any]:

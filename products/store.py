@@ -67,21 +67,21 @@ class ProductStore:
 
     def page(
         self, category: str | None, order_by: str, limit: int, starting_after: str | None
-    ) -> tuple[list[dict[str, Any]], bool, int]:
+    ) -> tuple[list[dict[str, Any]], str | None, int]:
         """One page of the list, in two queries.
 
         Args:
             category: what to look for, or None for everything.
             order_by: a column or a metadata name, with a leading "-" to reverse.
             limit: products on the page.
-            starting_after: the id of the last product of the page before, or None.
+            starting_after: the cursor that the page before ended with, the id of its last product, or None.
 
-        Returns the public products, whether there are more, and how many match in all. Raises InvalidRequest for an
-        `order_by` that no product has, or an unknown `starting_after`.
+        Returns the public products, the cursor of the next page or None, and how many match in all. Raises
+        InvalidRequest for an `order_by` that no product has, or an unknown `starting_after`.
         """
         with self.database.read() as connection:
-            rows, has_more, total = listing.page(connection, category, order_by, limit, starting_after)
-        return [_product(row.body).public(_left(row)) for row in rows], has_more, total
+            rows, following, total = listing.page(connection, category, order_by, limit, starting_after)
+        return [_product(row.body).public(_left(row)) for row in rows], following, total
 
     def save(self, product: Product, expected: int, filling: Filling | None = None) -> bool:
         """Write `product` as it is in the catalogue now.

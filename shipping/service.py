@@ -117,18 +117,18 @@ class ShippingService:
         Args:
             order_by: created, object_id, name, city, state or country; a leading "-" reverses. None: -created.
             limit: 1 to 100.
-            starting_after: the id of the last shipment of the page before.
+            starting_after: `next_cursor` of the page before, or the id of its last shipment.
 
         Returns:
-            ``{"data": [{"object_id", "address_to": {...}}], "has_more"}``
+            ``{"data": [{"object_id", "address_to": {...}}], "has_more", "next_cursor"}``
 
         Raises:
             InvalidRequest: any of the arguments makes no sense.
         """
         field, backwards, limit = page_order(order_by, limit)
-        page, has_more = self.store.page(field, backwards, limit, starting_after)
+        page, following = self.store.page(field, backwards, limit, starting_after)
         data = [{"object_id": each.object_id, "address_to": public_address(each.address)} for each in page]
-        return {"data": data, "has_more": has_more}
+        return {"data": data, "has_more": following is not None, "next_cursor": following}
 
     @rpc(expected_exceptions=ShopError, most=14)
     def rates(self, shipment_id: str, currency: str) -> dict[str, Any]:

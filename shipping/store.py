@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from chassis.cursors import Cursor, place
 from chassis.database import Database
 from chassis.inbox import Inbox
 from contracts.errors import InvalidRequest, Unavailable
@@ -71,31 +72,41 @@ class ShippingStore:
         """The shipment of that id, or None."""
         return self._one(shipments.c.object_id == object_id)
 
-    def page(self, field: str, backwards: bool, limit: int, after: str | None) -> tuple[list[Shipment], bool]:
-        """A page of shipments, and whether more follow.
+    def page(self, field: str, backwards: bool, limit: int, after: str | None) -> tuple[list[Shipment], str | None]:
+        """A page of shipments, and the cursor of the next one, or None.
 
         Args:
             field: a column to order by; ties go by id.
             backwards: the largest first.
             limit: how many.
-            after: the id of the last one of the page before.
+            after: the cursor that the page before ended with, or the id of its last one.
 
         Raises:
-            InvalidRequest: there is no shipment `after`.
+            InvalidRequest: there is no shipment `after`, and it is no cursor.
         """
+        order = f"{'-' if backwards else ''}{field}"
+        start = place(after, order, float if field == "created" else str)
         by, by_id = shipments.c[field], shipments.c.object_id
         query = sa.select(shipments).limit(limit + 1)
         query = query.order_by(by.desc(), by_id.desc()) if backwards else query.order_by(by, by_id)
         with self._database.read() as connection:
-            if after is not None:
-                last = connection.execute(sa.select(by, by_id).where(by_id == after)).one_or_none()
+            last: Any = None
+            if isinstance(start, Cursor):
+                last = None if start.key is None else (start.key, start.id)
+            elif start is not None:
+                last = connection.execute(sa.select(by, by_id).where(by_id == start)).one_or_none()
+            if start is not None:
                 if last is None:
                     errors = {"starting_after": ["there is no such shipment"]}
                     raise InvalidRequest("The list cannot start there.", {"errors": errors})
                 here, there = sa.tuple_(by, by_id), sa.tuple_(*map(sa.literal, last))
                 query = query.where(here < there if backwards else here > there)
             rows: Sequence[sa.Row[Any]] = connection.execute(query).all()
-        return [_shipment(row) for row in rows[:limit]], len(rows) > limit
+        following = None
+        if len(rows) > limit:
+            ended = rows[limit - 1]
+            following = Cursor(order, getattr(ended, field), ended.object_id).text()
+        return [_shipment(row) for row in rows[:limit]], following
 
     def purchase(self, shipment_id: str) -> Purchase | None:
         """The purchase of a shipment's label as it stands, or None."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from falcon import Request
+from falcon import Request, Response
 
 from gateway import schemas
 from gateway.idempotency import effect, of_admin, of_cart_or_admin
 from gateway.identity import cart_id_or_admin
+from gateway.links import link_next
 from gateway.reading import optional_body, query
 from gateway.routing import get, post
 from gateway.visit import known, services
@@ -22,12 +23,13 @@ def get_one(order_id: str, request: Request) -> dict[str, Any]:
 
 
 @get("/api/orders", admin=True)
-def listed(request: Request) -> dict[str, Any]:
+def listed(request: Request, response: Response) -> dict[str, Any]:
     """Orders of every cart, newest first, in pages."""
     wanted = query(request, schemas.ORDERS_QUERY)
     page: dict[str, Any] = services(request).cart.orders(
         wanted.get("status"), wanted.get("email"), wanted.get("limit", 100), wanted.get("starting_after")
     )
+    link_next(response, "/api/orders/", wanted, page.get("next_cursor"))
     return page
 
 

@@ -8,6 +8,7 @@ from falcon import Request, Response
 
 from gateway import schemas
 from gateway.idempotency import effect, fresh_key, of_admin
+from gateway.links import link_next
 from gateway.reading import body, query
 from gateway.routing import delete, get, post, put
 from gateway.visit import known, services
@@ -26,12 +27,13 @@ def create(request: Request, response: Response) -> dict[str, Any]:
 
 
 @get("/api/products")
-def listed(request: Request) -> dict[str, Any]:
+def listed(request: Request, response: Response) -> dict[str, Any]:
     """Products by category or search word, sorted, in pages."""
     wanted = query(request, schemas.PRODUCTS_QUERY)
     page: dict[str, Any] = services(request).products.list(
         wanted.get("category"), wanted.get("order_by", "name"), wanted.get("limit", 100), wanted.get("starting_after")
     )
+    link_next(response, "/api/products/", wanted, page.get("next_cursor"))
     return page
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlencode
 
 from falcon import Request, Response
 
 from contracts.errors import InvalidRequest, NotFound, Refused
 from gateway import schemas
 from gateway.idempotency import effect, of_admin
+from gateway.links import link_next
 from gateway.reading import body, query
 from gateway.routing import get, post
 from gateway.shape import Shape, invalid
@@ -44,9 +44,7 @@ def listed(request: Request, response: Response) -> list[dict[str, Any]]:
         wanted.get("order_by"), wanted.get("limit", 100), wanted.get("starting_after")
     )
     shipments: list[dict[str, Any]] = page["data"]
-    if page["has_more"] and shipments:
-        further = urlencode({**wanted, "starting_after": shipments[-1]["object_id"]})
-        response.set_header("Link", f'</api/shipments/?{further}>; rel="next"')
+    link_next(response, "/api/shipments/", wanted, page.get("next_cursor"))
     return shipments
 
 

@@ -123,8 +123,16 @@ def test_orders_are_listed_as_asked(shop: Running) -> None:
 
 def test_shipments_link_to_their_next_page(shop: Running) -> None:
     answer = shop.ask("GET", "/api/shipments?order_by=more&limit=2&starting_after=shp_first")
-    assert answer.headers["link"] == ('</api/shipments/?order_by=more&limit=2&starting_after=shp_last>; rel="next"')
+    assert answer.headers["link"] == ('</api/shipments/?order_by=more&limit=2&starting_after=c1.there>; rel="next"')
     assert "link" not in shop.ask("GET", "/api/shipments/").headers
+
+
+@pytest.mark.parametrize("path", ["/api/products/?category=more", "/api/orders/?email=more%40b.co"])
+def test_every_list_links_to_its_next_page(shop: Running, path: str) -> None:
+    told = shop.ask("GET", path)
+    assert told.headers["link"] == f'<{path}&starting_after=c1.there>; rel="next"'
+    assert shop.ask("GET", f"{path}&starting_after=c1.there").json["args"][-1] == "c1.there"
+    assert "link" not in shop.ask("GET", path.replace("more", "less")).headers
 
 
 @pytest.mark.parametrize("wrap", [lambda o: {"order": o}, lambda o: {"id": "evt_1", "data": {"object": o}}])

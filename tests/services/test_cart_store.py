@@ -11,6 +11,7 @@ import pytest
 
 from cart.order import CREATED, PAID, PAYING, Order
 from cart.store import CartStore, ClaimLost
+from chassis.cursors import Cursor
 from chassis.database import Database
 from chassis.presence import GONE, Presence
 from contracts.errors import Conflict, InvalidRequest, NotFound
@@ -192,6 +193,19 @@ def test_orders_page_newest_first_without_repeating_or_skipping(store: CartStore
             break
         after = seen[-1]
     assert seen == [f"or_{number}" for number in reversed(range(7))]
+    by_cursor: list[str] = []
+    cursor = None
+    while True:
+        page, cursor, total = store.orders(None, None, 3, cursor)
+        by_cursor += [found.id for found in page]
+        if cursor is None:
+            break
+        store.place(order(100 + len(by_cursor)), f"k-new{len(by_cursor)}")
+    assert [one for one in by_cursor if one in seen] == seen
+    for broken in ("c1.broken", Cursor("-created", None, "or_1").text(), Cursor("name", 1.0, "or_1").text()):
+        with pytest.raises(InvalidRequest) as caught:
+            store.orders(None, None, 3, broken)
+        assert "starting_after" in caught.value.facts["errors"]
     assert [found.id for found in store.orders(None, "a@example.com", 10, None)[0]] == ["or_5", "or_3", "or_1"]
     with pytest.raises(InvalidRequest) as caught:
         store.orders(None, None, 3, "or_none")

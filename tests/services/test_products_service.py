@@ -159,12 +159,16 @@ def test_a_list_is_stripes_list_object(products: RunningService) -> None:
         "url": "/v1/products",
         "has_more": False,
         "total_count": 3,
+        "next_cursor": None,
         "data": [made[1], made[0], made[2]],
     }
     first = products.call("list", category, "-name", 2)
     assert (first["has_more"], first["total_count"]) == (True, 3)
     rest = products.call("list", category, "-name", 2, first["data"][-1]["id"])
     assert [one["name"] for one in first["data"] + rest["data"]] == ["c", "b", "A"]
+    products.call("update", first["data"][-1]["id"], {"name": "a moved one"})
+    rest = products.call("list", category, "-name", 2, first["next_cursor"])
+    assert [one["name"] for one in rest["data"]] == ["a moved one", "A"]
 
 
 @pytest.mark.parametrize(
@@ -177,6 +181,7 @@ def test_a_list_is_stripes_list_object(products: RunningService) -> None:
         ((None, "name", 101), "limit"),
         ((None, "name", "10"), "limit"),
         ((None, "name", 10, "prod_unknown"), "starting_after"),
+        ((None, "name", 10, "c1.broken"), "starting_after"),
         ((5,), "category"),
     ],
 )

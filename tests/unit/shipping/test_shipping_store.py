@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from chassis.cursors import Cursor
 from chassis.database import Database
 from contracts.errors import InvalidRequest
 from shipping.shipment import Shipment
@@ -68,7 +69,10 @@ def test_a_shipment_that_arrives_between_two_pages_shifts_nothing(store: Shippin
     page, more = store.page("created", True, 2, None)
     store.add(shipment("d", created=9.0))
     rest, no_more = store.page("created", True, 2, page[-1].object_id)
-    assert ([each.object_id for each in page + rest], more, no_more) == (["c", "b", "a"], True, False)
+    assert ([each.object_id for each in page + rest], more, no_more) == (["c", "b", "a"], more, None)
+    assert more is not None
+    by_cursor, _ = store.page("created", True, 2, more)
+    assert by_cursor == rest
 
 
 def test_names_are_ordered_without_regard_to_capitals_and_alike_on_both_databases(store: ShippingStore) -> None:
@@ -81,3 +85,24 @@ def test_a_page_after_nothing_known_is_refused(store: ShippingStore) -> None:
     with pytest.raises(InvalidRequest) as invalid:
         store.page("created", True, 10, "nobody")
     assert list(invalid.value.facts["errors"]) == ["starting_after"]
+    for field, cursor in (("created", Cursor("-created", None, "a")), ("name", Cursor("-created", 1.0, "a"))):
+        with pytest.raises(InvalidRequest) as invalid:
+            store.page(field, True, 10, cursor.text())
+        assert list(invalid.value.facts["errors"]) == ["starting_after"]
+
+
+@pytest.mark.parametrize("field", ["created", "object_id", "name", "city"])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_cursor_goes_on_though_shipments_arrive(store: ShippingStore, field: str, backwards: bool) -> None:
+    for number, object_id in enumerate("abcdefg"):
+        store.add(shipment(object_id, created=number % 3 + 0.1, name=f"n{number % 2}", city=f"c{number % 4}"))
+    before = [each.object_id for each in store.page(field, backwards, 100, None)[0]]
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page, cursor = store.page(field, backwards, 2, cursor)
+        seen += [each.object_id for each in page]
+        if cursor is None:
+            break
+        store.add(shipment(f"new{len(seen)}", created=1.1, name="n0", city="c2"))
+    assert [one for one in seen if not one.startswith("new")] == before

@@ -1,0 +1,94 @@
+"""Cursors: where a page of a list ended, so that the next one begins right there, whatever has changed meanwhile.
+
+A cursor carries the sort key and the id of the page's last element, for the element itself may have moved or gone. To
+callers it is opaque: base64url of JSON, with the version in front and a dot that no id has.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from contracts.errors import InvalidRequest
+
+VERSION: Final = "c1."
+LONGEST: Final = 2000
+_LARGEST: Final = 2**63 - 1  # what an integer column holds
+
+Key = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A place in a list.
+
+    Attributes:
+        order: how the list is ordered, as its caller names it.
+        key: the last element's sort key; None when it has none.
+        id: the last element's.
+    """
+
+    order: str
+    key: Key
+    id: str
+
+    def text(self) -> str:
+        """The cursor as a caller gets it."""
+        packed = json.dumps([self.order, self.key, self.id], ensure_ascii=False, separators=(",", ":")).encode()
+        return VERSION + base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def place(starting_after: str | None, order: str, kind: type[str] | type[int] | type[float]) -> Cursor | str | None:
+    """What a caller's `starting_after` says: a cursor, an element's id, or None for the first page.
+
+    Args:
+        order: how the list is ordered now.
+        kind: the type of its sort keys.
+
+    Raises InvalidRequest: a cursor that this shop has not made, or made for another order.
+    """
+    if starting_after is None or not starting_after.startswith(VERSION):
+        return starting_after
+    cursor = _read(starting_after, kind)
+    if cursor is None:
+        raise _invalid("is no cursor of this list")
+    if cursor.order != order:
+        raise _invalid(f"is the cursor of a list ordered by {cursor.order[:50]}")
+    return cursor
+
+
+def _read(text: str, kind: type[str] | type[int] | type[float]) -> Cursor | None:
+    if len(text) > LONGEST:
+        return None
+    packed = text.removeprefix(VERSION)
+    try:
+        found = json.loads(base64.b64decode(packed + "=" * (-len(packed) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError, RecursionError):
+        return None
+    if not isinstance(found, list) or len(found) != 3:
+        return None
+    order, key, name = found
+    if not (_is_text(order) and _is_text(name) and name):
+        return None
+    return Cursor(order, key, name) if key is None or _is_key(key, kind) else None
+
+
+def _is_key(key: object, kind: type[str] | type[int] | type[float]) -> bool:
+    if kind is str:
+        return _is_text(key)
+    if isinstance(key, bool) or not isinstance(key, int | float) or (kind is int and not isinstance(key, int)):
+        return False
+    return math.isfinite(key) and abs(key) <= _LARGEST
+
+
+def _is_text(value: object) -> bool:
+    """Whether both databases can be asked for it."""
+    return isinstance(value, str) and "\0" not in value and not any("\ud800" <= each <= "\udfff" for each in value)
+
+
+def _invalid(message: str) -> InvalidRequest:
+    return InvalidRequest(f"starting_after {message}.", {"errors": {"starting_after": [message]}})
