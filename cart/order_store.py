@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
+from cart.addresses import email_key
 from cart.order import AT_WORK, CANCELED, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, PUBLIC, Order
 from cart.tables import ClaimLost, Store, cursors, orders, plain, steps
 from chassis.cursors import Cursor, place
@@ -89,7 +90,8 @@ class Orders(Store):
             hidden = [inner for inner, public in PUBLIC.items() if public == status]
             wanted.append(orders.c.status.in_([status, *hidden]))
         if email is not None:
-            wanted.append(orders.c.email == email)
+            unkeyed = sa.and_(orders.c.email_key.is_(None), orders.c.email == email)
+            wanted.append(sa.or_(orders.c.email_key == email_key(email), unkeyed))
         with self._database.read() as connection:
             total = connection.execute(sa.select(sa.func.count()).select_from(orders).where(*wanted)).scalar_one()
             after = []
@@ -368,4 +370,5 @@ def write_order(connection: Connection, order: Order) -> None:
 
 def _row(order: Order) -> dict[str, Any]:
     same = {name: getattr(order, name) for name in _SAME}
-    return {**same, "email": order.document["email"], "shipment": order.document.get("upstream_id")}
+    email = order.document["email"]
+    return {**same, "email": email, "email_key": email_key(email), "shipment": order.document.get("upstream_id")}

@@ -42,6 +42,8 @@ orders = sa.Table(
     sa.Column("cart_id", sa.String(128), nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("email", sa.String(320), nullable=False),
+    # What the order is found by; empty where a copy of older code wrote it.
+    sa.Column("email_key", sa.String(400)),
     sa.Column("document", sa.JSON, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("payment", sa.String(255)),
@@ -57,6 +59,7 @@ orders = sa.Table(
     sa.Column("digest", sa.String(64)),
     sa.Index("orders_digest", "cart_id", "digest"),
     sa.Index("orders_newest", "created", "id"),
+    sa.Index("orders_email_key", "email_key", "created", "id"),
     sa.Index("orders_status", "status", "lease"),
     sa.Index("orders_payment", "payment"),
     sa.Index("orders_shipment", "shipment"),

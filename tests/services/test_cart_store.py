@@ -8,11 +8,16 @@ from typing import Any
 
 import orjson
 import pytest
+import sqlalchemy as sa
+from alembic import command
 
+from cart.addresses import email_key
 from cart.order import CREATED, PAID, PAYING, Order
 from cart.store import CartStore, ClaimLost
+from cart.tables import orders
 from chassis.cursors import Cursor
 from chassis.database import Database
+from chassis.migrate import migrate
 from chassis.presence import GONE, Presence
 from contracts.errors import Conflict, InvalidRequest, NotFound
 
@@ -178,6 +183,52 @@ def test_an_order_is_placed_once_a_key_and_read_by_its_cart_alone(store: CartSto
     with pytest.raises(NotFound):
         store.order("or_1", "cart_2")
     assert store.place(order(2), "k1").id == "or_1"
+
+
+@pytest.mark.parametrize("asked", ["chloe@münchen.de", "CHLOE@MÜNCHEN.DE", "Chloe@xn--mnchen-3ya.de"])
+def test_orders_are_found_by_any_spelling_of_an_address(store: CartStore, asked: str) -> None:
+    store.place(order(1, email="Chloe@München.de"), "k1")
+    store.place(order(2, email="zoe@example.com"), "k2")
+    page, _, total = store.orders(None, asked, 10, None)
+    assert ([found.id for found in page], total) == (["or_1"], 1)
+
+
+def test_order_of_an_old_copy_is_found_as_it_was_written(store: CartStore) -> None:
+    store.place(order(1, email="Chloe@example.com"), "k1")
+    with store.database.write() as connection:
+        connection.execute(sa.update(orders).values(email_key=None))
+    assert [found.id for found in store.orders(None, "Chloe@example.com", 10, None)[0]] == ["or_1"]
+    store.update("or_1", None, lambda order: None)
+    assert [found.id for found in store.orders(None, "chloe@example.com", 10, None)[0]] == ["or_1"]
+
+
+def test_migration_gives_existing_orders_their_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    database, upgrade = Database("sqlite://", "cart"), command.upgrade
+    monkeypatch.setattr(command, "upgrade", lambda config, _: upgrade(config, "0007"))
+    migrate(database)
+    monkeypatch.undo()
+    before = {
+        **{"status": CREATED, "document": "{}", "attempt": 0, "lease": 0.0, "looks": 0, "created": 1.0},
+        **{"cart_id": "cart_1"},
+    }
+    old = sa.table("orders", *(sa.column(name) for name in ("id", "key", "email", *before)))
+    rows = [{"id": f"or_{number}", "key": f"k{number}", "email": f"A{number}@É.de", **before} for number in range(1100)]
+    with database.write() as connection:
+        connection.execute(sa.insert(old), rows)
+    migrate(database)
+    with database.read() as connection:
+        found = {row.id: row.email_key for row in connection.execute(sa.select(orders.c.id, orders.c.email_key))}
+    assert found == {row["id"]: email_key(row["email"]) for row in rows}
+    database.dispose()
+
+
+def test_orders_are_found_by_address_with_the_index(store: CartStore) -> None:
+    if store.database.dialect == "sqlite":
+        query = "EXPLAIN QUERY PLAN SELECT id FROM orders WHERE email_key = 'a' OR (email_key IS NULL AND email = 'a')"
+        with store.database.read() as connection:
+            plan = [str(row) for row in connection.exec_driver_sql(query)]
+        assert any("orders_email_key" in row for row in plan), plan
+        assert not any("SCAN orders" in row for row in plan), plan
 
 
 def test_orders_page_newest_first_without_repeating_or_skipping(store: CartStore) -> None:
