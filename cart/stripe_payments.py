@@ -12,6 +12,7 @@ from chassis.logs import log
 from chassis.provider_guard import attempts
 from chassis.provider_http import ProviderSession
 from chassis.settings import Settings
+from contracts.contacts import ascii_mail_address
 from contracts.errors import OutcomeUnknown, PaymentDeclined, ProviderFailure, Refused, ShopError, Unavailable
 
 # Stripe's SDK repeats with the same idempotency key on a broken connection, 409 and 5xx. Two repeats outlast a blip;
@@ -60,7 +61,7 @@ class StripePayments:
                     "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
                     "metadata": {"order_id": order_id},
                     "description": f"Order {order_id}",
-                    "receipt_email": email,
+                    "receipt_email": ascii_mail_address(email),
                 },
                 options={"idempotency_key": key},
             )

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from chassis.secret_files import with_secret_files
+from contracts.contacts import COUNTRIES, ascii_mail_address, mail_address_fault
 from contracts.currencies import currency_code
 
 # Said by Nameko's import at every start, and nothing that the operator could change.
@@ -87,6 +88,8 @@ class Settings:
     currency: str
     mail_from: str
     sms_from: str
+    # Two-letter codes of the countries that text messages may go to; empty: every country.
+    sms_countries: frozenset[str]
     ship_from: dict[str, str]
     rpc_timeout: float
     checkout_timeout: float
@@ -144,11 +147,15 @@ class Settings:
             currency=_currency(config, "CURRENCY"),
             cart_id_required=_flag(config, "CART_ID_REQUIRED", any(provider.live for provider in providers.values())),
             cart_id_secrets=_cart_id_secrets(config),
-            mail_from=_text(config, "MAIL_FROM"),
+            mail_from=_mail_address(config, "MAIL_FROM"),
             sms_from=_text(config, "SMS_FROM"),
+            sms_countries=_countries(config, "SMS_COUNTRIES"),
             ship_from={
-                field: _text(config, f"SHIP_FROM_{field.upper()}")
-                for field in ("name", "street1", "city", "state", "zip", "country", "phone", "email")
+                **{
+                    field: _text(config, f"SHIP_FROM_{field.upper()}")
+                    for field in ("name", "street1", "city", "state", "zip", "country", "phone")
+                },
+                "email": ascii_mail_address(_mail_address(config, "SHIP_FROM_EMAIL")),
             },
             rpc_timeout=_seconds(config, "RPC_TIMEOUT"),
             checkout_timeout=_seconds(config, "CHECKOUT_TIMEOUT"),
@@ -213,6 +220,22 @@ def _currency(config: dict[str, Any], name: str) -> str:
         return currency_code(_text(config, name))
     except ValueError as error:
         raise ValueError(f"{name}: {error}.") from None
+
+
+def _mail_address(config: dict[str, Any], name: str) -> str:
+    value = _text(config, name)
+    fault = mail_address_fault(value)
+    if value and fault is not None:
+        raise ValueError(f"{name} {fault}")
+    return value
+
+
+def _countries(config: dict[str, Any], name: str) -> frozenset[str]:
+    countries = frozenset(filter(None, map(str.strip, _text(config, name).upper().split(","))))
+    unknown = sorted(countries - COUNTRIES)
+    if unknown:
+        raise ValueError(f"{name} must be two-letter codes of countries, such as US,CA; unknown: {', '.join(unknown)}.")
+    return countries
 
 
 def _webhook_secret(config: dict[str, Any], name: str, providers: dict[str, Provider]) -> str:

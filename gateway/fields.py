@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from chassis.cursors import LONGEST
+from contracts.contacts import MAX_MAIL_ADDRESS_LENGTH, mail_address_fault, phone_fault
+from contracts.texts import is_one_line, is_plain
 from gateway.visit import is_id
 
 Rules = dict[str, Any]
@@ -23,8 +25,6 @@ METADATA_VALUE = 500
 ATTRIBUTES = 20
 ATTRIBUTE_NAME = 100
 
-_EMAIL = re.compile(r"[^\s@,;:<>()\[\]\\\"]{1,64}@[^\s@,;:<>()\[\]\\\"./]+(\.[^\s@,;:<>()\[\]\\\"./]+)+")
-_PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
 _CARD = re.compile(r"(tok|pm)_[A-Za-z0-9_]{1,200}")
 _URL = re.compile(r"https?://[^\s/?#@]+([/?#]\S*)?")
 _CURSOR = re.compile(r"c[0-9]+\.[A-Za-z0-9_-]+")
@@ -57,10 +57,25 @@ def _not_blank(field: str, value: Any, error: Error) -> None:
         error(field, "must not be blank")
 
 
+def _a_mail_address(field: str, value: Any, error: Error) -> None:
+    if isinstance(value, str) and (fault := mail_address_fault(value)):
+        error(field, fault)
+
+
 def _a_phone_number(field: str, value: Any, error: Error) -> None:
     written = f"+{value}" if isinstance(value, int) else value
-    if isinstance(written, str) and not _PHONE.fullmatch(written):
-        error(field, "must be a telephone number as in +14155550100")
+    if isinstance(written, str) and (fault := phone_fault(written)):
+        error(field, fault)
+
+
+def _one_line(field: str, value: Any, error: Error) -> None:
+    if isinstance(value, str) and not is_one_line(value):
+        error(field, "must be one line without control, bidi or invisible characters")
+
+
+def _plain(field: str, value: Any, error: Error) -> None:
+    if isinstance(value, str) and not is_plain(value):
+        error(field, "must not have control or bidi override characters")
 
 
 def _unique(field: str, value: Any, error: Error) -> None:
@@ -83,15 +98,24 @@ def nullable(rules: Rules) -> Rules:
     return {**rules, "nullable": True}
 
 
+def line(most: int, least: int = 0) -> Rules:
+    """One line of `least` to `most` characters; not only blanks when it must have any."""
+    return _text(most, least, _one_line)
+
+
 def text(most: int, least: int = 0) -> Rules:
-    """A text of `least` to `most` characters; not only blanks when it must have any."""
+    """A text of several lines, otherwise as `line`."""
+    return _text(most, least, _plain)
+
+
+def _text(most: int, least: int, check: Any) -> Rules:
     rules: Rules = {"type": "string", "maxlength": most}
-    return {**rules, "minlength": least, "check_with": _not_blank} if least else rules
+    return {**rules, "minlength": least, "check_with": [check, _not_blank]} if least else {**rules, "check_with": check}
 
 
 ID: Rules = {"type": "string", "check_with": _an_id}
 STARTING_AFTER: Rules = {"type": "string", "maxlength": LONGEST, "check_with": _a_place}
-EMAIL: Rules = {"type": "string", "maxlength": 254, "check_with": _matching(_EMAIL, "must be an email address")}
+EMAIL: Rules = {"type": "string", "maxlength": MAX_MAIL_ADDRESS_LENGTH, "check_with": _a_mail_address}
 PHONE: Rules = {"type": "string", "check_with": _a_phone_number}
 PHONE_OR_NUMBER: Rules = {"type": ["string", "integer"], "check_with": _a_phone_number}
 CARD: Rules = {"type": "string", "check_with": _matching(_CARD, "must be a token (tok_…) or a payment method (pm_…)")}
@@ -106,7 +130,11 @@ CURRENCY: Rules = {
 URLS: Rules = {
     "type": "list",
     "maxlength": 8,  # Stripe's limit
-    "schema": {"type": "string", "maxlength": 2048, "check_with": _matching(_URL, "must be an http or https URL")},
+    "schema": {
+        "type": "string",
+        "maxlength": 2048,
+        "check_with": [_matching(_URL, "must be an http or https URL"), _one_line],
+    },
 }
 PRICE: Rules = {"type": "integer", "min": 1, "max": MOST_PRICE}
 QUANTITY: Rules = {"type": "integer", "min": 1, "max": MOST_QUANTITY}
@@ -114,7 +142,7 @@ LIMIT: Rules = {"type": "integer", "min": 1, "max": 100}
 ORDER_BY: Rules = {
     "type": "string",
     "maxlength": METADATA_KEY + 1,
-    "check_with": _matching(_SORT_KEY, "must name what to sort by; a leading - reverses"),
+    "check_with": [_matching(_SORT_KEY, "must name what to sort by; a leading - reverses"), _one_line],
 }
 
 
@@ -131,18 +159,23 @@ PACKAGE_DIMENSIONS: Rules = {
 METADATA: Rules = {
     "type": "dict",
     "maxlength": METADATA_KEYS,
-    "keysrules": {"type": "string", "minlength": 1, "maxlength": METADATA_KEY, "check_with": _metadata_key},
-    "valuesrules": {"type": "string", "maxlength": METADATA_VALUE},
+    "keysrules": {
+        "type": "string",
+        "minlength": 1,
+        "maxlength": METADATA_KEY,
+        "check_with": [_metadata_key, _one_line],
+    },
+    "valuesrules": line(METADATA_VALUE),
 }
 ATTRIBUTE_NAMES: Rules = {
     "type": "list",
     "maxlength": ATTRIBUTES,
-    "schema": text(ATTRIBUTE_NAME, least=1),
+    "schema": line(ATTRIBUTE_NAME, least=1),
     "check_with": _unique,
 }
 ATTRIBUTE_VALUES: Rules = {
     "type": "dict",
     "maxlength": ATTRIBUTES,
-    "keysrules": {"type": "string", "minlength": 1, "maxlength": ATTRIBUTE_NAME},
-    "valuesrules": text(METADATA_VALUE, least=1),
+    "keysrules": line(ATTRIBUTE_NAME, least=1),
+    "valuesrules": line(METADATA_VALUE, least=1),
 }

@@ -23,6 +23,7 @@ from gateway.fields import (
     QUANTITY,
     STARTING_AFTER,
     URLS,
+    line,
     nullable,
     required,
     text,
@@ -88,7 +89,7 @@ _INVENTORY = {
     },
 }
 _PRODUCT = {
-    "name": text(250, least=1),
+    "name": line(250, least=1),
     "description": nullable(text(5000)),
     "active": {"type": "boolean"},
     "images": URLS,
@@ -108,7 +109,7 @@ PRODUCT = Shape(
     rules=(_has_category, _keeps_category, _attributes_for_values, _attributes_are_named, _inventory_is_whole),
 )
 PRODUCT_CHANGES = Shape(_PRODUCT, rules=(_keeps_category, _attributes_are_named, _inventory_is_whole))
-PRODUCTS_QUERY = Shape({"category": text(500), "order_by": ORDER_BY, "limit": LIMIT, "starting_after": STARTING_AFTER})
+PRODUCTS_QUERY = Shape({"category": line(500), "order_by": ORDER_BY, "limit": LIMIT, "starting_after": STARTING_AFTER})
 
 # --- Cart
 
@@ -153,18 +154,18 @@ def _lacking(address: dict[str, Any]) -> Errors:
 
 
 _ADDRESS = {
-    "line1": required(text(200, least=1)),
-    "line2": nullable(text(200)),
-    "city": required(text(100, least=1)),
-    "state": nullable(text(100)),
-    "postal_code": nullable(text(20)),
+    "line1": required(line(200, least=1)),
+    "line2": nullable(line(200)),
+    "city": required(line(100, least=1)),
+    "state": nullable(line(100)),
+    "postal_code": nullable(line(20)),
     "country": required(COUNTRY),
 }
 CHECKOUT = Shape(
     {
         "email": required(EMAIL),
         "phone": required(PHONE),
-        "name": required(text(200, least=1)),
+        "name": required(line(200, least=1)),
         "address": {"type": "dict", "required": True, "schema": _ADDRESS},
     },
     rules=(_address_is_whole,),
@@ -181,7 +182,7 @@ ORDERS_QUERY = Shape(
             "type": "string",
             "allowed": ["created", "paid", "fulfilled", "canceled", "returned"],
         },
-        "email": text(254),
+        "email": line(254),
         "limit": LIMIT,
         "starting_after": STARTING_AFTER,
     }
@@ -192,14 +193,14 @@ ORDERS_QUERY = Shape(
 
 def _has_skus(order: dict[str, Any]) -> Errors:
     """Every SKU line says which and how many; there is at least one."""
-    lines = list(enumerate(order["items"]))
-    skus = [(place, line) for place, line in lines if line["type"] == "sku"]
+    items = enumerate(order["items"])
+    skus = [(place, item) for place, item in items if item["type"] == "sku"]
     if not skus:
         return {"items": ["must have an item of type sku"]}
     wrong: Errors = {}
-    for place, line in skus:
-        lacking = {name: [MISSING] for name in ("parent", "quantity") if line.get(name) is None}
-        if not lacking and line["quantity"] < 1:
+    for place, item in skus:
+        lacking = {name: [MISSING] for name in ("parent", "quantity") if item.get(name) is None}
+        if not lacking and item["quantity"] < 1:
             lacking = {"quantity": ["min value is 1"]}
         if lacking:
             wrong[str(place)] = lacking
@@ -215,7 +216,7 @@ _LINE = {
     "type": "dict",
     "allow_unknown": True,
     "schema": {
-        "type": required({"type": "string"}),
+        "type": required(line(100)),
         "parent": nullable(ID),
         "quantity": nullable({"type": "integer", "max": QUANTITY["max"]}),
         "currency": nullable(CURRENCY),
@@ -234,8 +235,8 @@ _ORDER = {
         "required": True,
         "allow_unknown": True,
         "schema": {
-            "name": required(text(200, least=1)),
-            "phone": nullable(text(40)),
+            "name": required(line(200, least=1)),
+            "phone": nullable(line(40)),
             "address": {"type": "dict", "required": True, "allow_unknown": True, "schema": _ADDRESS},
         },
     },
@@ -251,7 +252,7 @@ EMAIL_MESSAGE = Shape(
     {
         "to_email": required(EMAIL),
         "from_email": EMAIL,
-        "subject": required(text(998, least=1)),  # a header line of RFC 5322
+        "subject": required(line(998, least=1)),  # a header line of RFC 5322
         "content": required(text(500_000, least=1)),
     }
 )

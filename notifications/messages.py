@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from contracts.contacts import mail_address_fault, sms_fault
 from contracts.currencies import amount_for_people
 from contracts.errors import InvalidRequest
+from contracts.texts import is_one_line, one_line
 
 LONGEST_KEY = 255
-LONGEST_ADDRESS = 254  # RFC 5321
 LONGEST_SUBJECT = 998  # RFC 5322, one line
 LONGEST_SMS = 1600  # Twilio's limit; ten segments
-# One mailbox, and nothing that a header or a list of recipients is made of.
-MAILBOX = re.compile(
-    r"[^\s@,;:<>()\[\]\"\\\x00-\x20\x7f]+@[^\s@,;:<>()\[\]\"\\\x00-\x20\x7f]+\.[^\s@,;:<>()\[\]\"\\.]+"
-)
-CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
-NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")  # E.164
+
+LONGEST_GREETED = 60
+# What mail readers find links by: a sign with no blank after it, as in http:, a.b or a@b.
+_LINKED = re.compile(r"([.:@])(?=\S)")
 
 # The default alphabet of GSM 03.38 fits 160 characters in a message; anything else makes it UCS-2, and fits 70.
 GSM = frozenset(
@@ -66,9 +65,10 @@ def mail(key: Any, to: Any, sender: Any, subject: Any, content: Any) -> Mail:
     errors: dict[str, list[str]] = {}
     _check(errors, "key", _is_key(key), f"must be a text of 1 to {LONGEST_KEY} characters")
     for field, address in (("to_email", to), ("from_email", sender)):
-        _check(errors, field, _is_mailbox(address), "must be one mail address, such as name@example.com")
+        fault = mail_address_fault(address) if isinstance(address, str) else "must be a text"
+        _check(errors, field, fault is None, str(fault))
     line = isinstance(subject, str) and bool(subject.strip()) and len(subject) <= LONGEST_SUBJECT
-    _check(errors, "subject", line and not CONTROL.search(subject), "must be one line of text")
+    _check(errors, "subject", line and is_one_line(subject), "must be one line of text")
     _check(errors, "content", isinstance(content, str) and bool(content.strip()), "must be text or HTML, not empty")
     if errors:
         raise InvalidRequest("The mail cannot be sent like that.", {"errors": errors})
@@ -83,16 +83,20 @@ def mail(key: Any, to: Any, sender: Any, subject: Any, content: Any) -> Mail:
     )
 
 
-def sms(key: Any, number: Any, content: Any) -> Sms:
+def sms(key: Any, number: Any, content: Any, countries: Collection[str] = ()) -> Sms:
     """A text message as a caller wants it.
 
+    Args:
+        countries: two-letter codes of the countries that texts may go to; empty: every country.
+
     Raises:
-        InvalidRequest: the number is not in E.164 (+ and digits), or the content is empty or too long.
+        InvalidRequest: the number is not in E.164 (+ and digits) or may not be texted, or the content is empty or too
+            long.
     """
     errors: dict[str, list[str]] = {}
     _check(errors, "key", _is_key(key), f"must be a text of 1 to {LONGEST_KEY} characters")
-    is_number = isinstance(number, str) and NUMBER.fullmatch(number) is not None
-    _check(errors, "number", is_number, "must be a number with its country, such as +15005550006")
+    fault = sms_fault(number, countries) if isinstance(number, str) else "must be a text"
+    _check(errors, "number", fault is None, str(fault))
     fits = isinstance(content, str) and bool(content.strip()) and len(content) <= LONGEST_SMS
     _check(errors, "content", fits, f"must be a text of 1 to {LONGEST_SMS} characters")
     if errors:
@@ -118,7 +122,7 @@ def order_paid(order: Mapping[str, Any], label: Mapping[str, Any] | None) -> dic
 
     Returns:
         ``{"order_id", "name", "lines": [{"description", "quantity", "unit", "amount"}], "extras": [{"description",
-        "amount"}], "total", "address": [line], "method", "label_url", "carrier", "tracking_number"}``
+        "amount"}], "total", "address": [{"part", "text"}], "method", "label_url", "carrier", "tracking_number"}``
 
     Raises:
         InvalidRequest: it is not an order.
@@ -138,13 +142,15 @@ def _told(order: Mapping[str, Any], label: Mapping[str, Any]) -> dict[str, Any]:
         if item["type"] == "sku":
             lines.append(_line(item, currency))
         else:
-            extras.append({"description": item["description"], "amount": amount_for_people(item["amount"], currency)})
+            extras.append(
+                {"description": one_line(item["description"]), "amount": amount_for_people(item["amount"], currency)}
+            )
             if item["type"] == "shipping":
                 method = item["description"]
     url = str(label.get("label_url") or order.get("label_url") or "")
     return {
         "order_id": order["id"],
-        "name": shipping.get("name") or "",
+        "name": _greeted(shipping.get("name") or ""),
         "lines": lines,
         "extras": extras,
         "total": amount_for_people(order["amount"], currency),
@@ -163,13 +169,11 @@ def order_paid_subject(order: Mapping[str, Any]) -> str:
 
 
 def order_paid_sms(order: Mapping[str, Any]) -> str:
-    """The text about an order that was paid: with as much in it as one message holds."""
+    """The text about an order that was paid. It repeats nothing that the shopper typed: the number may be another's."""
     told = order_paid(order, None)
     paid = f"Your order {told['order_id']} is paid: {told['total']}."
-    city = ((order.get("shipping") or {}).get("address") or {}).get("city")
-    sent = f" It goes to {city}." if city else ""
     tracked = f" Tracking: {told['carrier'] or ''} {told['tracking_number']}." if told["tracking_number"] else ""
-    bodies = [" ".join(body.split()) for body in (paid + sent + tracked, paid + tracked, paid + sent, paid)]
+    bodies = [" ".join(body.split()) for body in (paid + tracked, paid)]
     return next((body for body in bodies if segments(body) == 1), paid)
 
 
@@ -188,7 +192,7 @@ def recipient(order: Mapping[str, Any], part: str) -> Any:
 def _line(item: Mapping[str, Any], currency: str) -> dict[str, Any]:
     quantity = item.get("quantity") or 1
     return {
-        "description": item["description"],
+        "description": one_line(item["description"]),
         "quantity": quantity,
         # The order's line holds the whole; the unit's price is told only where it comes out even.
         "unit": amount_for_people(item["amount"] // quantity, currency) if item["amount"] % quantity == 0 else None,
@@ -196,25 +200,33 @@ def _line(item: Mapping[str, Any], currency: str) -> dict[str, Any]:
     }
 
 
-def _address_lines(shipping: Mapping[str, Any]) -> list[str]:
+def _address_lines(shipping: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The address, each line after the shop's own word for it, so that none can pose as a sentence of the shop's."""
     address = shipping.get("address") or {}
-    city = " ".join(filter(None, (address.get("state"), address.get("postal_code"))))
+    region = " ".join(filter(None, (address.get("state"), address.get("postal_code"))))
     parts = (
-        shipping.get("name"),
-        address.get("line1"),
-        address.get("line2"),
-        ", ".join(filter(None, (address.get("city"), city))),
-        address.get("country"),
+        ("Name", shipping.get("name")),
+        ("Street", address.get("line1")),
+        ("Street", address.get("line2")),
+        ("City", ", ".join(filter(None, (address.get("city"), region)))),
+        ("Country", address.get("country")),
     )
-    return [part for part in parts if part]
+    return [{"part": part, "text": _unlinked(text)} for part, text in parts if text]
+
+
+def _greeted(name: str) -> str:
+    """The name that a mail greets; "" for one that is longer than names are, or looks like a link."""
+    name = one_line(name)
+    return name if len(name) <= LONGEST_GREETED and _unlinked(name) == name else ""
+
+
+def _unlinked(text: str) -> str:
+    """`text` on one line, with nothing in it that a mail reader makes a link of."""
+    return _LINKED.sub(r"\1 ", one_line(text))
 
 
 def _is_key(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= LONGEST_KEY
-
-
-def _is_mailbox(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= LONGEST_ADDRESS and MAILBOX.fullmatch(value) is not None
 
 
 def _check(errors: dict[str, list[str]], field: str, good: bool, message: str) -> None:

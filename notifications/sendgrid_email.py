@@ -22,6 +22,7 @@ from chassis.provider_guard import FAIR, Guard, NotSent
 from chassis.provider_http import look_again
 from chassis.settings import Settings
 from chassis.turns import away
+from contracts.contacts import ascii_mail_address
 from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from notifications.messages import Mail
 
@@ -122,11 +123,11 @@ def _body(mail: Mail) -> dict[str, Any]:
     # SendGrid wants the plain part first: a reader shows the last part that it understands.
     parts = (("text/plain", mail.text), ("text/html", mail.html))
     return {
-        "from": {"email": mail.sender},
+        "from": {"email": ascii_mail_address(mail.sender)},
         "subject": mail.subject,
         "personalizations": [
             {
-                "to": [{"email": mail.to}],
+                "to": [{"email": ascii_mail_address(mail.to)}],
                 # SendGrid's events tell of the mail under the first; whoever has the mail finds the second in it.
                 "custom_args": {"message_key": mail.key},
                 "headers": {"X-Shop-Message": quote(mail.key, safe=":@/")},

@@ -13,6 +13,7 @@ from chassis.deadline import bounded
 from chassis.entrypoint import rpc
 from chassis.settings import Settings
 from chassis.sweep import SWEEP, SWEEP_TIME, swept
+from contracts.contacts import sms_fault
 from contracts.errors import InvalidRequest, ShopError
 from notifications import sendgrid_events, twilio_events
 from notifications.audit import MessageAudit
@@ -34,6 +35,9 @@ from notifications.store import MessageStore
 from notifications.twilio_lists import TwilioLists
 from notifications.twilio_sms import TexterProvider
 from notifications.watch import Watch
+
+# What an order says of a text message that the shop does not send to its number.
+NOT_SENT = "not sent"
 
 
 class SettingsProvider(DependencyProvider):
@@ -89,11 +93,11 @@ class NotificationsService:
             ``{"status code": "201", "sid", "status"}``
 
         Raises:
-            InvalidRequest: the number is not in E.164, or the content is empty or too long.
+            InvalidRequest: the number is not in E.164 or may not be texted, or the content is empty or too long.
             Refused: Twilio will not have it.
             Unavailable, ProviderFailure, OutcomeUnknown: not sent, or perhaps; repeating is safe.
         """
-        return Delivery(self.store, bounded).sms(sms(key, number, content), self.texter)
+        return Delivery(self.store, bounded).sms(sms(key, number, content, self.settings.sms_countries), self.texter)
 
     @rpc(expected_exceptions=ShopError, most=14)
     def order_paid_email(self, order: dict[str, Any], label: dict[str, Any] | None, key: str) -> dict[str, Any]:
@@ -115,8 +119,15 @@ class NotificationsService:
         Args:
             order: the public order object; the number is its shipping's phone.
             key: as for `send_sms`, which see for the answer and the errors.
+
+        Returns:
+            As `send_sms`, or ``{"status code": "not sent", "reason"}`` for a number that the shop does not text.
         """
-        return self.send_sms(recipient(order, "phone"), order_paid_sms(order), key)
+        number = recipient(order, "phone")
+        fault = sms_fault(number, self.settings.sms_countries)
+        if fault is not None:
+            return {"status code": NOT_SENT, "reason": f"The number {fault}."}
+        return self.send_sms(number, order_paid_sms(order), key)
 
     @rpc(expected_exceptions=ShopError, most=2)
     def audit(

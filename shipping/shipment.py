@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from decimal import ROUND_HALF_UP
 from typing import Any
 
+from contracts.contacts import ascii_mail_address
 from contracts.currencies import charge_step, parse_amount
 from contracts.errors import Conflict, InvalidRequest, NotFound
 
@@ -67,7 +68,7 @@ class Address:
             "zip": self.postal_code,
             "country": self.country,
             "phone": self.phone,
-            "email": self.email,
+            "email": self.email and ascii_mail_address(self.email),
         }
 
 

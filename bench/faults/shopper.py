@@ -103,7 +103,7 @@ class Shopper:
                 return None
         customer = {
             "email": f"shopper{self.number}-{self.dice.getrandbits(32):08x}@example.com",
-            "phone": f"+1415{self.dice.randrange(10**7):07d}",
+            "phone": f"+1415{self.dice.randrange(2 * 10**6, 10**7)}",
             "name": f"Shopper {self.number}",
             "address": self.dice.choice(HOMES),
         }

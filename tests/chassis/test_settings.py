@@ -204,3 +204,19 @@ def test_a_secret_file_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv("STRIPE_API_KEY_FILE", str(path))
         with pytest.raises(ValueError, match=f"STRIPE_API_KEY_FILE.*{reason}"):
             Settings.load(CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MAIL_FROM", "shop@-example.com"), ("SHIP_FROM_EMAIL", "shop"), ("SMS_COUNTRIES", "US,Germany")],
+)
+def test_sender_and_countries_are_checked(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=name):
+        Settings.load(CONFIG)
+
+
+def test_sms_countries_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.load(CONFIG).sms_countries == frozenset()
+    monkeypatch.setenv("SMS_COUNTRIES", "us, CA,")
+    assert Settings.load(CONFIG).sms_countries == {"US", "CA"}

@@ -230,6 +230,46 @@ WRONG: list[tuple[str, str, dict[str, Any], str, list[Any]]] = [
     ("POST", "/api/notifications/sms/", SMS, "to_phone", ["+14155550100"]),
     ("POST", "/api/notifications/sms/", SMS, "content", ["", None, 5, "x" * 1601]),
 ]
+HIDDEN = [
+    "a\nb",
+    "A\r\nBcc: x",
+    "\x1b[31m",
+    "a\x7f",
+    "a\x85b",
+    "\u202ea",
+    "a\u2066b",
+    "a\u200bb",
+    "a\u2028b",
+    "a\u200e",
+]
+# Every field of one line, and a good body around it.
+ONE_LINE = [
+    ("/api/products/", PRODUCT, "name"),
+    ("/api/products/", PRODUCT, "metadata.category"),
+    ("/api/products/", PRODUCT, "attributes.0"),
+    ("/api/products/", PRODUCT, "attributes_sku.material"),
+    ("/api/products/", {**PRODUCT, "images": ["https://a.b/c"]}, "images.0"),
+    *(("/api/cart/checkout/", CHECKOUT, name) for name in ("name", "email", "phone")),
+    *(("/api/cart/checkout/", CHECKOUT, f"address.{name}") for name in ("line1", "line2", "city", "state")),
+    *(("/api/cart/checkout/", CHECKOUT, f"address.{name}") for name in ("postal_code", "country")),
+    *(("/api/cart/shipping/", CHOICE, name) for name in ("order_id", "shipping_id")),
+    ("/api/cart/paid/", PAYMENT, "cart"),
+    *(("/api/shipments/", ORDER, name) for name in ("shipping.name", "shipping.phone", "email", "items.0.type")),
+    *(("/api/shipments/", ORDER, f"shipping.address.{name}") for name in ("line1", "line2", "city", "state")),
+    *(("/api/notifications/email/", EMAIL, name) for name in ("to_email", "from_email", "subject")),
+    ("/api/notifications/sms/", SMS, "number"),
+]
+WRONG += [("POST", path, good, field, HIDDEN) for path, good, field in ONE_LINE]
+WRONG += [
+    ("POST", "/api/products/", PRODUCT, "metadata.a\u202eb", ["x"]),
+    ("POST", "/api/products/", PRODUCT, "description", ["\x1b[31m", "a\x07", "\u202ea"]),
+    ("POST", "/api/notifications/email/", EMAIL, "content", ["\x1b[31m", "\u202ea"]),
+    ("POST", "/api/notifications/sms/", SMS, "content", ["\x1b[31m", "\u202ea"]),
+    ("POST", "/api/cart/checkout/", CHECKOUT, "email", ["chloe@-example.com", "chlo\xe9@example.com", "a@shop.test"]),
+    ("POST", "/api/cart/checkout/", CHECKOUT, "email", ["a@" + "b." * 120 + "de" + "x" * 20]),
+    ("POST", "/api/cart/checkout/", CHECKOUT, "phone", ["+882161234567", "+87810123456789", "+10000000000"]),
+    ("POST", "/api/notifications/sms/", SMS, "number", ["+19005551234", "+447012345678", 882161234567]),
+]
 CASES = [
     pytest.param(method, path, good, field, value, id=f"{method} {path} {field}={str(value)[:24]!r}")
     for method, path, good, field, values in WRONG
@@ -323,6 +363,17 @@ def test_an_unreadable_query_is_refused(shop: Running, query: str) -> None:
 )
 def test_a_wrong_search_is_refused(shop: Running, query: str) -> None:
     assert set(is_problem(shop.ask("GET", f"/api/products/?{query}"), 400)["errors"]) <= {"category", "order_by"}
+
+
+@pytest.mark.parametrize("query", ["category=a%0Ab", "category=%E2%80%AEa", "order_by=a%1Bb"])
+def test_hidden_characters_in_a_query_are_refused(shop: Running, query: str) -> None:
+    name = query.partition("=")[0]
+    assert set(is_problem(shop.ask("GET", f"/api/products/?{query}"), 400)["errors"]) == {name}
+
+
+def test_international_domain_is_accepted(shop: Running) -> None:
+    body = {**CHECKOUT, "email": "chloe@m\xfcnchen.de"}
+    assert shop.ask("POST", "/api/cart/checkout/", body).json["args"][1]["email"] == "chloe@m\xfcnchen.de"
 
 
 def test_an_unknown_order_status_is_refused(shop: Running) -> None:

@@ -103,7 +103,7 @@ class Shopper:
         self.cart_id = shop.ask("POST", "/api/cart/").json()["cart_id"]
         self.session.headers["Cart-Id"] = self.cart_id
         self.email = f"{unique('shopper')}@example.com"
-        self.phone = f"+1415{uuid.uuid4().int % 10**7:07d}"
+        self.phone = f"+1415{2 * 10**6 + uuid.uuid4().int % (8 * 10**6)}"
 
     def ask(self, method: str, path: str, **options: Any) -> requests.Response:
         return self.session.request(method, self.shop.url + path, timeout=TIMEOUT, **options)

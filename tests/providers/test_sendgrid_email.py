@@ -44,6 +44,12 @@ def test_a_mail_arrives_whole_with_its_key(sendgrid: SendGridMailer, providers: 
     assert arrived["request"]["personalizations"][0]["custom_args"] == {"message_key": "key:whole@example.com"}
 
 
+def test_mail_goes_to_the_ascii_domain(sendgrid: SendGridMailer, providers: RunningSandbox) -> None:
+    sendgrid.send(mail("chloe@m\u00fcnchen.de"))
+    (arrived,) = providers.ledger(to="chloe@xn--mnchen-3ya.de")["emails"]
+    assert arrived["to"] == ["chloe@xn--mnchen-3ya.de"]
+
+
 def test_a_mail_may_be_text_or_html_alone(sendgrid: SendGridMailer, providers: RunningSandbox) -> None:
     sendgrid.send(mail("text@example.com", html=None))
     sendgrid.send(mail("html@example.com", text=None))

@@ -153,8 +153,17 @@ def test_a_paid_order_is_told_by_mail_and_text(notifications: RunningService, pr
     texted = notifications.call("order_paid_sms", paid, "or_1:sms")
     assert texted["status code"] == "201"
     (sms,) = providers.ledger(to="+79994420004")["sms"]
-    assert sms["body"] == "Your order or_1AyepaBqraFdOKT2ahMQkRsd is paid: $4.46. It goes to San Jose."
+    assert sms["body"] == "Your order or_1AyepaBqraFdOKT2ahMQkRsd is paid: $4.46."
     assert sms["num_segments"] == "1"
+
+
+def test_order_for_number_that_is_not_texted_says_so(notifications: RunningService, providers: RunningSandbox) -> None:
+    for number in ("+882161234567", "+447012345678"):
+        answer = notifications.call("order_paid_sms", order(phone=number), f"or:{number}:sms")
+        assert answer["status code"] == "not sent"
+        assert providers.ledger(to=number)["sms"] == []
+        with pytest.raises(InvalidRequest):
+            notifications.call("send_sms", number, "Hello", f"{number}:sms")
 
 
 def test_an_order_without_a_label_says_that_it_follows(

@@ -156,7 +156,7 @@ def test_faults_are_shown_and_switched_off(sdks: Sdks, fault: Fault) -> None:
 
 def test_the_ledger_tells_what_arrived_for_an_order_and_for_a_person(sdks: Sdks) -> None:
     order, other = f"or_{uuid.uuid4().hex}", f"or_{uuid.uuid4().hex}"
-    mail, phone = f"{uuid.uuid4().hex}@example.com", f"+1415{uuid.uuid4().int % 10**7:07}"
+    mail, phone = f"{uuid.uuid4().hex}@example.com", f"+1415{2 * 10**6 + uuid.uuid4().int % (8 * 10**6)}"
     for one in (order, other):
         sdks.stripe.v1.payment_intents.create(
             {

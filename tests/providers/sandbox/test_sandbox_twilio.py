@@ -89,7 +89,7 @@ def test_long_texts_take_several_segments(sdks: Sdks, text: str, segments: str) 
 
 
 def test_messages_are_listed_and_filtered(sdks: Sdks) -> None:
-    to = f"+1415{uuid.uuid4().int % 10**7:07}"
+    to = f"+1415{2 * 10**6 + uuid.uuid4().int % (8 * 10**6)}"
     sids = [sdks.twilio.messages.create(to=to, from_=FROM, body=str(number)).sid for number in range(3)][::-1]
 
     assert [message.sid for message in sdks.twilio.messages.list(to=to)] == sids

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from contracts.errors import InvalidRequest
+from notifications.letter import letter
 from notifications.messages import (
     mail,
     order_paid,
@@ -59,7 +61,7 @@ def test_only_one_address_is_mailed(address: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["tamara.malysheva@saritasa.com", "a+b@sub.example.co", "o'neil@example.com", "ü@exämple.de"]
+    "address", ["tamara.malysheva@saritasa.com", "a+b@sub.example.co", "o'neil@example.com", "u@exämple.de"]
 )
 def test_ordinary_addresses_are_mailed(address: str) -> None:
     assert mail("k", address, "shop@example.com", "Hello", "text").to == address
@@ -81,6 +83,13 @@ def test_only_a_number_in_e164_is_texted(number: Any) -> None:
     assert sms("k", "+79994413746", "Your order is ready!").number == "+79994413746"
     with pytest.raises(InvalidRequest) as error:
         sms("k", number, "Your order is ready!")
+    assert refused(error) == ["number"]
+
+
+def test_texts_go_only_to_countries_that_are_set() -> None:
+    assert sms("k", "+79994413746", "Hello", {"RU"}).number == "+79994413746"
+    with pytest.raises(InvalidRequest) as error:
+        sms("k", "+79994413746", "Hello", {"US", "CA"})
     assert refused(error) == ["number"]
 
 
@@ -113,7 +122,12 @@ def test_a_paid_order_is_told_line_by_line() -> None:
             {"description": "First-Class Package/Mail Parcel", "amount": "$3.46"},
         ],
         "total": "$4.46",
-        "address": ["Chloe Taylor", "1092 Indian Summer Ct", "San Jose, CA 95122", "US"],
+        "address": [
+            {"part": "Name", "text": "Chloe Taylor"},
+            {"part": "Street", "text": "1092 Indian Summer Ct"},
+            {"part": "City", "text": "San Jose, CA 95122"},
+            {"part": "Country", "text": "US"},
+        ],
         "method": "First-Class Package/Mail Parcel",
         "label_url": "https://labels.example.com/1.pdf?a=1&b=2",
         "carrier": "USPS",
@@ -150,13 +164,52 @@ def test_whom_to_tell_comes_from_the_order_or_its_shipping() -> None:
 
 
 def test_a_text_about_an_order_tells_as_much_as_one_message_holds() -> None:
-    assert order_paid_sms(order()) == "Your order or_1AyepaBqraFdOKT2ahMQkRsd is paid: $4.46. It goes to San Jose."
+    assert order_paid_sms(order()) == "Your order or_1AyepaBqraFdOKT2ahMQkRsd is paid: $4.46."
     tracked = order(carrier="USPS", tracking_number="94001")
-    assert order_paid_sms(tracked).endswith("$4.46. It goes to San Jose. Tracking: USPS 94001.")
-    # Not in the alphabet of an SMS, so that a message holds 70 characters and the city is left out.
-    assert order_paid_sms(order(city="Łódź")) == "Your order or_1AyepaBqraFdOKT2ahMQkRsd is paid: $4.46."
-    long = order(city="Llanfair" * 20)
+    assert order_paid_sms(tracked).endswith("$4.46. Tracking: USPS 94001.")
+    long = order(carrier="USPS", tracking_number="9" * 150)
     assert segments(order_paid_sms(long)) == 1
+
+
+def test_sms_repeats_nothing_that_the_shopper_typed() -> None:
+    typed = order(city="Phishville", name="Win a prize", carrier="USPS", tracking_number="94001")
+    typed["shipping"]["address"].update(line1="Click here", line2="now", state="Free", postal_code="Money")
+    said = order_paid_sms(typed)
+    assert not [word for word in ("Phishville", "Win", "Click", "now", "Free", "Money") if word in said]
+
+
+NASTY_NAMES = [
+    "visit http://phish.example",
+    "www.phish.example",
+    "write to a@phish.example",
+    "A\r\nBcc: x",
+    "A\nYour order is lost: pay again",
+    "A\u2028Your order is lost",
+    "\x1b[31mred",
+    "\u202egpj.exe",
+    "x" * 200,
+]
+
+
+@pytest.mark.parametrize("name", NASTY_NAMES)
+def test_stored_name_cannot_pose_as_the_shop(name: str) -> None:
+    paid = order(name=name)
+    paid["shipping"]["address"].update(line1=name, city=name)
+    told = order_paid(paid, LABEL)
+    shown = [told["name"], *(line["text"] for line in told["address"])]
+    for text in shown:
+        assert all(character.isprintable() for character in text)
+        assert not re.search(r"[.:@]\S", text)
+    text, html = letter("order_paid", {**told, "shop": "The Shop"})
+    ours = ("Hello ", "thank you", "2 x ", "Taxes", "First-Class", "Total:", "It goes to:", "  Name: ", "  Street: ")
+    starts = (*ours, "  City: ", "  Country: ", "Tracking:", "Label:", "The Shop")
+    assert [line for line in text.splitlines() if line and not line.startswith(starts)] == []
+    assert not re.search(r"<br>(?!Street: |City: |Country: |<span)", html)
+
+
+@pytest.mark.parametrize(("name", "greeted"), [("Chloe Taylor", "Chloe Taylor"), ("محمد", "محمد"), ("a.b", "")])
+def test_mail_greets_a_name_that_is_no_link(name: str, greeted: str) -> None:
+    assert order_paid(order(name=name), None)["name"] == greeted
 
 
 @pytest.mark.parametrize(
