@@ -22,7 +22,7 @@ def test_spellings_of_one_address_are_alike(one: str, other: str) -> None:
     assert email_key(one) == email_key(other)
 
 
-@pytest.mark.parametrize("text", ["", "@", "no address", "a@b", LONG, "a\0b@example.com", "a@\ud800"])
+@pytest.mark.parametrize("text", ["", "@", "no address", "a@b", "x" * 5000 + "@b.co", "a\0b@example.com", "a@\ud800"])
 def test_any_text_has_a_key_that_fits(text: str) -> None:
     assert len(email_key(text)) <= LONGEST_KEY
     assert "\0" not in email_key(text)
