@@ -17,15 +17,17 @@ from bench.faults.books import Books, Violation
 from bench.faults.catalogue import Catalogue, stocked
 from bench.faults.client import TIMEOUT, Client
 from bench.faults.journal import Journal
+from bench.faults.outages import LASTS, STEP_S, Outages
 from bench.faults.quiet import quiet, tracking_poll
 from bench.faults.records import Databases
-from bench.faults.settling import Settled, settle
+from bench.faults.settling import BARS, Settled, settle
 from bench.faults.shopper import Shopper
 from bench.faults.storm import Event, Storm, schedule
 from launcher.shop import Shop
 
 # How long the shop may take to settle at the end, before what is left counts as stuck (seconds).
 LAST_PATIENCE = 60.0
+MARGIN_S = 60.0  # of clocks
 STARTING = 180.0  # seconds: whatever was killed last is up again
 
 
@@ -40,6 +42,8 @@ class Plan:
         mean_gap: seconds between two events of the storm; 0: no storm.
         squall: seconds of storm between two lulls.
         restarts: when not 0, nothing goes wrong but so many restarts of the broker, and shoppers go on until the last.
+        troubles: what goes wrong: "kill", "provider", and names of `bench.faults.outages`.
+        outage_share: how many of all events are outages, of one.
     """
 
     checkouts: int
@@ -48,12 +52,22 @@ class Plan:
     mean_gap: float = storm.MEAN_GAP
     squall: float = storm.SQUALL
     restarts: int = 0
+    troubles: tuple[str, ...] = (storm.KILL, storm.PROVIDER)
+    outage_share: float = storm.OUTAGES
+
+    @property
+    def outages(self) -> tuple[str, ...]:
+        """The troubles below the shop that are to happen, each at least once."""
+        return tuple(name for name in self.troubles if name in LASTS) if self.mean_gap and not self.restarts else ()
 
     def events(self) -> Iterator[Event]:
         """What goes wrong."""
         if self.restarts:
             return storm.restarts(self.restarts, self.mean_gap)
-        return schedule(self.seed, self.mean_gap, self.squall) if self.mean_gap else iter(())
+        if not self.mean_gap:
+            return iter(())
+        others = [name for name in self.troubles if name not in LASTS]
+        return schedule(self.seed, self.mean_gap, self.squall, self.outages, self.outage_share, others)
 
 
 @dataclass
@@ -67,6 +81,8 @@ class Outcome:
         settled: how long interrupted orders took.
         killed, troubles: what was done to the shop, and how often.
         lulls: how many were measured.
+        outages: trouble below the shop -> how many seconds after its end all orders had settled and the shop was ready.
+        after_outages: how long the interrupted orders took then.
         seconds: how long the shoppers were at it; cpu: what they, all of them together, took of one core (seconds).
         orders: status -> orders.
         strangers: after restarts of the broker, what else did not stay the same process.
@@ -80,6 +96,8 @@ class Outcome:
     killed: dict[str, int] = field(default_factory=dict)
     troubles: dict[str, int] = field(default_factory=dict)
     lulls: int = 0
+    outages: dict[str, list[float]] = field(default_factory=dict)
+    after_outages: Settled = field(default_factory=Settled)
     seconds: float = 0.0
     cpu: float = 0.0
     orders: dict[str, int] = field(default_factory=dict)
@@ -89,7 +107,13 @@ class Outcome:
     @property
     def well(self) -> bool:
         """Whether everything is as it must be."""
-        return not self.violations and not self.strangers and self.settled.in_time and self.proven
+        settled = self.settled.in_time and not self.slow_outages
+        return not self.violations and not self.strangers and settled and self.proven
+
+    @property
+    def slow_outages(self) -> dict[str, float]:
+        """Trouble -> seconds, of those after which the shop had not settled in time."""
+        return {name: max(times) for name, times in self.outages.items() if max(times) > BARS[-1][1]}
 
     @property
     def proven(self) -> bool:
@@ -98,7 +122,7 @@ class Outcome:
             return True
         # A gap is at most three times the mean, and what it leads to takes its time, too.
         long_enough = self.seconds > 2 * (self.plan.squall + 3 * self.plan.mean_gap)
-        return bool(self.settled.times) if self.lulls else not long_enough
+        return bool(self.settled.times or self.after_outages.times) if self.lulls or self.outages else not long_enough
 
     @property
     def rate(self) -> float:
@@ -118,8 +142,14 @@ async def connections() -> AsyncIterator[aiohttp.ClientSession]:
         yield http
 
 
-async def run(plan: Plan, shop: Shop, databases: Databases, progress: Progress | None = None) -> Outcome:
-    """Run `plan` on a shop that stands, and check the books. The shop must have no orders yet."""
+async def run(
+    plan: Plan, shop: Shop, databases: Databases, progress: Progress | None = None, outages: Outages | None = None
+) -> Outcome:
+    """Run `plan` on a shop that stands, and check the books. The shop must have no orders yet.
+
+    Args:
+        outages: the troubles below the shop; needed when the plan has any.
+    """
     outcome = Outcome(plan)
     async with connections() as http:
         dice = random.Random(f"catalogue {plan.seed}")
@@ -130,7 +160,7 @@ async def run(plan: Plan, shop: Shop, databases: Databases, progress: Progress |
         pids = await asyncio.to_thread(_pids, shop)
         began, cpu = time.time(), time.process_time()
         watching = asyncio.create_task(_watch(outcome, progress))
-        storming = asyncio.create_task(_storm(plan, weather, databases, outcome))
+        storming = asyncio.create_task(_storm(plan, weather, databases, outcome, outages))
         try:
             await _shoppers(plan, http, shop, catalogue, outcome, storming)
         finally:
@@ -142,13 +172,14 @@ async def run(plan: Plan, shop: Shop, databases: Databases, progress: Progress |
         await settle(databases, outcome.journal, weather.last, outcome.settled)
         await asyncio.to_thread(shop.wait_ready, STARTING)
         await settle(databases, outcome.journal, time.time(), Settled(), LAST_PATIENCE)
-        await quiet(databases, shop.sandbox_url, began, tracking_poll(plan.checkouts) + LAST_PATIENCE)
+        since = began - (STEP_S + MARGIN_S if plan.outages else 0.0)  # what was written under a clock that was behind
+        await quiet(databases, shop.sandbox_url, since, tracking_poll(plan.checkouts) + LAST_PATIENCE)
         await weather.leave_webhooks()
         if plan.restarts:
             now = await asyncio.to_thread(_pids, shop)
             outcome.strangers = [part for part in pids if pids[part] != now[part]]
         outcome.killed, outcome.troubles = dict(weather.killed), dict(weather.troubles)
-    await asyncio.to_thread(_check, outcome, shop, databases, catalogue, began)
+    await asyncio.to_thread(_check, outcome, shop, databases, catalogue, since)
     return outcome
 
 
@@ -178,7 +209,7 @@ async def _shoppers(
     def enough() -> bool:
         if storming.done() and not storming.cancelled() and storming.exception() is not None:
             storming.result()  # what broke the storm breaks the run
-        over = storming.done() if plan.restarts else True
+        over = storming.done() if plan.restarts else set(plan.outages) <= set(outcome.outages)
         return over and outcome.journal.placed >= plan.checkouts
 
     async def one_after_the_other() -> None:
@@ -191,7 +222,29 @@ async def _shoppers(
     await asyncio.gather(*(one_after_the_other() for _ in range(plan.shoppers)))
 
 
-async def _storm(plan: Plan, weather: Storm, databases: Databases, outcome: Outcome) -> None:
+async def _outage(
+    event: Event, weather: Storm, databases: Databases, outcome: Outcome, outages: Outages
+) -> tuple[str, float]:
+    """Let a trouble below the shop begin and end, and wait until the shop has settled: what it was, and how many
+    seconds that took; infinity: longer than may be."""
+    told, end = await asyncio.to_thread(outages.begin, event.trouble, event.dice)
+    try:
+        await asyncio.sleep(event.lasts)
+    finally:
+        await asyncio.to_thread(end)
+    await weather.calm()
+    weather.last = time.time()
+    ready = asyncio.create_task(weather.ready(BARS[-1][1]))
+    before = len(outcome.after_outages.times)
+    await settle(databases, outcome.journal, weather.last, outcome.after_outages)
+    took = max(await ready, max(outcome.after_outages.times[before:], default=0.0))
+    outcome.outages.setdefault(event.trouble, []).append(took)
+    return told, took
+
+
+async def _storm(
+    plan: Plan, weather: Storm, databases: Databases, outcome: Outcome, outages: Outages | None = None
+) -> None:
     began = time.time()
 
     def note(what: str) -> None:
@@ -208,6 +261,11 @@ async def _storm(plan: Plan, weather: Storm, databases: Databases, outcome: Outc
             times = outcome.settled.times[before:]
             left = {order_id: what for order_id, what in outcome.settled.late.items() if order_id not in late}
             note(f"{len(times)} settled in {max(times, default=0.0):.1f} s, left: {left}")
+        elif event.kind == "outage":
+            assert outages is not None
+            note(f"outage {event.trouble}")
+            told, took = await _outage(event, weather, databases, outcome, outages)
+            note(f"{event.trouble} ({told}) over, settled in {took:.1f} s")
         else:
             note(f"{event.kind} {event.target} {event.trouble}".strip())
             await weather.strike(event)

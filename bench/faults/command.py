@@ -17,6 +17,7 @@ from kombu.utils.url import parse_url
 
 from bench.faults import chaos, report, storm, trials
 from bench.faults.chaos import Outcome, Plan
+from bench.faults.outages import LASTS
 from bench.faults.quiet import tracking_poll
 from bench.faults.stage import POSTGRESQL, SQLITE, stage
 from bench.rpc import machine
@@ -37,14 +38,17 @@ def main(arguments: Sequence[str]) -> int:
     if options.trial:
         return _tried(options, seed)
     gap = RESTART_GAP if options.restarts else options.gap
-    plan = Plan(options.checkouts, seed, options.shoppers, gap, options.squall, options.restarts)
     say(f"seed {seed}")
     try:
-        env = {"TRACKING_POLL": str(tracking_poll(plan.checkouts))}
-        with stage(options.database, options.copies, env, options.keep) as found:
+        env = {"TRACKING_POLL": str(tracking_poll(options.checkouts))}
+        troubled = bool(gap) and not options.restarts and any(name in LASTS for name in options.troubles)
+        with stage(options.database, options.copies, env, options.keep, troubled) as found:
+            possible = (storm.KILL, storm.PROVIDER, *found.outages.possible)
+            troubles = tuple(name for name in possible if name in options.troubles)
+            plan = Plan(options.checkouts, seed, options.shoppers, gap, options.squall, options.restarts, troubles)
             about = _about(options, found.shop.amqp_uri)
             with _shown() as progress:
-                outcome = asyncio.run(chaos.run(plan, found.shop, found.databases, progress))
+                outcome = asyncio.run(chaos.run(plan, found.shop, found.databases, progress, found.outages))
     except Problem as problem:
         say(f"{problem.detail}\n{problem}")
         return 1
@@ -90,6 +94,10 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--squall", type=float, default=storm.SQUALL, metavar="S", help="between two lulls (30)")
     parser.add_argument(
         "--restarts", type=int, default=0, metavar="N", help="nothing goes wrong but N restarts of the broker"
+    )
+    names = (storm.KILL, storm.PROVIDER, *LASTS)
+    parser.add_argument(
+        "--troubles", nargs="+", choices=names, default=names, help="what goes wrong (all that this machine allows)"
     )
     trial = parser.add_mutually_exclusive_group()
     for kind, what in {

@@ -23,6 +23,8 @@ TIMEOUT = 60.0  # seconds; a page of the ledger is large
 PAGE = 100
 LEDGER_PAGE = 500
 SERVICES = ("cart", "products", "shipping", "notifications")
+# What the bench calls itself at PostgreSQL, so that its own sessions are told from the shop's.
+BENCH = "bench-faults"
 HEARERS = ("cart", "shipping", "notifications")  # who keeps what providers tell
 BROKER_SECONDS = 10.0
 _ORDER = re.compile(r"\bor_[A-Za-z0-9]+")
@@ -55,7 +57,7 @@ def _reading(service: str, database_url: str | None, var_dir: str) -> sa.Engine:
         file = sa.engine.URL.create("sqlite", database=f"file:{url.database}", query={"mode": "ro", "uri": "true"})
         return sa.create_engine(file, connect_args={"timeout": 10.0, "check_same_thread": False})
     options = f"-csearch_path={service} -cdefault_transaction_read_only=on"
-    return sa.create_engine(url, connect_args={"options": options}, pool_size=2)
+    return sa.create_engine(url, connect_args={"options": options, "application_name": BENCH}, pool_size=2)
 
 
 @dataclass

@@ -69,6 +69,10 @@ def document(outcome: Outcome, about: dict[str, Any]) -> dict[str, Any]:
                 what: {"orders": len(times), **quantiles(times)} for what, times in sorted(settled.lasting.items())
             },
         },
+        "outages": {
+            name: {"times": len(times), "slowest_s": _plain(round(max(times), 1))}
+            for name, times in sorted(outcome.outages.items())
+        },
         "timeline": outcome.timeline,
         "restarted_by_themselves": outcome.strangers,
         "violations": [[each.rule, each.order, each.detail] for each in outcome.violations],
@@ -97,6 +101,7 @@ def markdown(outcome: Outcome, about: dict[str, Any]) -> str:
         f"| orders at the end | {_counts(told['orders'])} |",
         f"| {how} | {_counts(told['killed'])} |",
         f"| troubles of providers | {_counts(told['troubles'])} |",
+        f"| troubles below the shop, and the slowest settling after each | {_outages(told['outages'])} |",
         f"| definitive answers | {answers['definitive']}, of them {answers['after_a_repetition']} only after a"
         f" repetition, {answers['replayed']} given again |",
         f"| passing trouble that shoppers met | {_counts(answers['passing_trouble'])} |",
@@ -111,6 +116,8 @@ def markdown(outcome: Outcome, about: dict[str, Any]) -> str:
         "",
     ]
     lines += [f"- not settled in time: {order_id}: {what}" for order_id, what in outcome.settled.late.items()]
+    lines += [f"- not settled in time after {name}: {took:.1f} s" for name, took in outcome.slow_outages.items()]
+    lines += [f"- not settled in time: {order_id}: {what}" for order_id, what in outcome.after_outages.late.items()]
     if not outcome.proven:
         lines.append(f"- nothing was measured: {outcome.lulls} lulls, and no order that was interrupted")
     lines += [f"- another process than before: {part}" for part in outcome.strangers]
@@ -120,6 +127,10 @@ def markdown(outcome: Outcome, about: dict[str, Any]) -> str:
 
 def _counts(counts: dict[str, Any]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
+
+
+def _outages(outages: dict[str, dict[str, Any]]) -> str:
+    return ", ".join(f"{name} {each['times']}: {each['slowest_s']} s" for name, each in outages.items()) or "none"
 
 
 def _plain(value: float) -> float | str:

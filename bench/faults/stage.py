@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.faults.outages import BrokerProxy, Outages, ProxiedShop, made_shim
 from bench.faults.records import SERVICES, Databases
 from chassis.database import url_for
 from launcher.problem import Problem
@@ -19,15 +20,20 @@ SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
 @dataclass(frozen=True)
 class Stage:
-    """A shop that runs, and its databases, to be read alone."""
+    """A shop that runs, its databases, to be read alone, and what can go wrong below it."""
 
     shop: Shop
     databases: Databases
+    outages: Outages
 
 
 @contextlib.contextmanager
 def stage(
-    database: str = SQLITE, copies: int = 1, env: Mapping[str, str] | None = None, folder: Path | None = None
+    database: str = SQLITE,
+    copies: int = 1,
+    env: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    troubled: bool = False,
 ) -> Iterator[Stage]:
     """A shop of its own, started and, at the end, stopped and removed.
 
@@ -36,6 +42,7 @@ def stage(
         copies: processes of each service.
         env: further variables of every process.
         folder: where it is kept, and left at the end; else in a temporary one.
+        troubled: whether its clocks can be stepped, its disk filled, and its broker be made silent.
 
     Raises Problem when it cannot be had.
     """
@@ -43,12 +50,22 @@ def stage(
         place = folder or Path(stack.enter_context(_temporary()))
         place.mkdir(parents=True, exist_ok=True)
         url = stack.enter_context(_postgresql(place / "postgresql")) if database == POSTGRESQL else None
-        variables: dict[str, str | None] = {"AMQP_URI": None, "DATABASE_URL": url, **(env or {})}
-        shop = Shop.on_free_ports(place / "var", env=variables, copies=dict.fromkeys(SERVICES, copies))
+        shim = made_shim(place / "shim") if troubled else None
+        variables: dict[str, str | None] = {
+            "AMQP_URI": None,
+            "DATABASE_URL": url,
+            **(shim.env if shim else {}),
+            **(env or {}),
+        }
+        shop = ProxiedShop.on_free_ports(place / "var", env=variables, copies=dict.fromkeys(SERVICES, copies))
+        proxy = None
+        if troubled and isinstance(shop, ProxiedShop):
+            proxy = shop.proxy = BrokerProxy()
+            stack.callback(proxy.stop)
         stack.enter_context(shop)
         databases = Databases(url, str(shop.place.var_dir))
         stack.callback(databases.close)
-        yield Stage(shop, databases)
+        yield Stage(shop, databases, Outages(shop, proxy, shim, url))
 
 
 @contextlib.contextmanager

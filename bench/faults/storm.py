@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import math
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import psutil
 
+from bench.faults.outages import LASTS
 from launcher.shop import Shop
 
 # Which part is killed how often, against each other: a broker takes everything with it, so it is killed more rarely.
@@ -27,7 +30,11 @@ TROUBLES: dict[str, dict[str, Any]] = {
     "answer lost": {"lose_answer_rate": 0.5},
 }
 WEBHOOKS = {"loss_rate": 0.2, "duplicate_rate": 0.2, "reorder_rate": 0.2}
-KILLS = 0.6  # of all events
+KILLS = 0.6  # of all events but outages
+# Of all events, so many are outages (`bench.faults.outages`), each kind in its turn; after each it is measured how long
+# the shop takes to settle.
+OUTAGES = 0.1
+KILL, PROVIDER = "kill", "provider"
 # Seconds: the mean between two events, how long a provider's trouble lasts, and a squall before the next lull.
 MEAN_GAP = 3.0
 TROUBLE_LASTS = (2.0, 6.0)
@@ -38,8 +45,8 @@ BROKER_PATIENCE = 180.0
 @dataclass(frozen=True)
 class Event:
     """One thing that goes wrong. after: seconds after the event before. kind: "kill", "trouble", "lull" (nothing goes
-    wrong for a while, and it is measured how long the shop takes to settle) or "restart" (of the broker, by `trouble`:
-    "kill" or "stop")."""
+    wrong for a while, and it is measured how long the shop takes to settle), "outage" (`trouble` is its name) or
+    "restart" (of the broker, by `trouble`: "kill" or "stop")."""
 
     after: float
     kind: str
@@ -49,14 +56,32 @@ class Event:
     dice: int = 0
 
 
-def schedule(seed: int, mean_gap: float = MEAN_GAP, squall: float = SQUALL) -> Iterator[Event]:
-    """The events of `seed`, without end."""
+def schedule(
+    seed: int,
+    mean_gap: float = MEAN_GAP,
+    squall: float = SQUALL,
+    outages: Sequence[str] = (),
+    share: float = OUTAGES,
+    others: Sequence[str] = (KILL, PROVIDER),
+) -> Iterator[Event]:
+    """The events of `seed`, without end.
+
+    Args:
+        outages: their names. share: how many of all events are outages, of one.
+        others: of `KILL` and `PROVIDER`, what else goes wrong.
+    """
     dice = random.Random(f"storm {seed}")
-    passed = 0.0
+    kills = 1.0 if PROVIDER not in others else 0.0 if KILL not in others else KILLS
+    share = 1.0 if outages and not others else share
+    passed, turn = 0.0, itertools.cycle(dice.sample(list(outages), len(outages)))
     while True:
         gap = min(max(dice.expovariate(1 / mean_gap), mean_gap / 6), mean_gap * 3)
         passed += gap
-        if passed > squall or dice.random() < KILLS:
+        if outages and dice.random() < share:
+            name = next(turn)
+            yield Event(gap, "outage", trouble=name, lasts=dice.uniform(*LASTS[name]), dice=dice.getrandbits(30))
+            passed = 0.0  # the shop has settled after it
+        elif (passed > squall and KILL in others) or dice.random() < kills:
             target = dice.choices(list(PARTS), list(PARTS.values()))[0]
             yield Event(gap, "kill", target, dice=dice.getrandbits(30))
             if passed > squall:  # at once, so that everything which this kill interrupted is counted, soon done or late
@@ -123,6 +148,19 @@ class Storm:
             await self._ask("DELETE", f"faults/{provider}")
         if lasting:
             self.last = time.time()
+
+    async def ready(self, patience: float) -> float:
+        """After how many seconds from now the shop says that it is ready; infinity when not within `patience`."""
+        began = time.monotonic()
+        while (passed := time.monotonic() - began) < patience:
+            try:
+                async with self.http.get(f"{self.shop.url}/health/ready/") as answer:
+                    if answer.status == 200:
+                        return passed
+            except (aiohttp.ClientError, asyncio.TimeoutError, OSError):
+                pass
+            await asyncio.sleep(0.2)
+        return math.inf
 
     def _kill(self, event: Event) -> bool:
         """`kill -9` one copy of the part, its children too; whether there was one."""
