@@ -48,12 +48,17 @@ class BrokerProxy:
 
     def __init__(self) -> None:
         self.port = free_port()
+        self._broker: int | None = None
         self._process: subprocess.Popen[str] | None = None
 
     def before(self, uri: str) -> str:
         """Start the proxy before the broker of `uri`; the URI that leads through it."""
         parts = urlsplit(uri)
-        if self._process is None:
+        if parts.port is None:
+            return uri
+        if self._broker != parts.port:
+            self.stop()
+            self._broker = parts.port
             command = [sys.executable, "-m", "bench.faults.broker_proxy", str(self.port), str(parts.port)]
             self._process = subprocess.Popen(
                 command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
