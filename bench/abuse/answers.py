@@ -103,7 +103,6 @@ async def unknown_fields(target: Target) -> None:
     many = {f"field_{number}": number for number in range(4000)}
     answer = await target.ask("POST", f"/api/cart/{product}/buy/", many, cart=await target.cart())
     expect(answer, 400)
-    require(contract.count_errors(answer.json.get("errors")) >= 1, "no error names a field")
 
 
 # --- S2: whole requests only
