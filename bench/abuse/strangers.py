@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any
 
 import aiohttp
 
+from bench.abuse.attacker import OPENED_PER_SECOND
 from bench.abuse.files import raise_limit
 from bench.abuse.target import GOOD_CARD, Target
 from launcher.place import ROOT
@@ -28,6 +28,7 @@ SHOPPERS = 4
 PAUSE_S = 0.05  # between two requests of a shopper: a person thinks, and the machine is not to be the limit
 SPARE_FILES = 500
 SETTLE_S = 1.5
+END_WAIT_S = 60.0  # for the attacker to close what it holds
 TIMEOUT = aiohttp.ClientTimeout(total=45, connect=10)
 
 
@@ -102,24 +103,16 @@ async def run(
 async def _attacked(
     target: Target, product: str, seconds: float, number: int, bodies: int, heads: int
 ) -> tuple[Leg, dict[str, Any]]:
-    arguments = [str(target.port), STRANGER, str(bodies), str(heads)]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "bench.abuse.attacker", *arguments),
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
+    command = [sys.executable, "-m", "bench.abuse.attacker", str(target.port), STRANGER, str(bodies), str(heads)]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        await asyncio.sleep(SETTLE_S + heads / 1500)  # they are all there
+        await asyncio.sleep(SETTLE_S + heads / OPENED_PER_SECOND)  # they are all there
         leg = await _leg(target, product, seconds, number)
-        said, _ = await asyncio.wait_for(process.communicate(b""), 60)
+        said, _ = await asyncio.to_thread(process.communicate, b"", END_WAIT_S)
         return leg, json.loads(said)
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        process.kill()
+        process.wait()
 
 
 async def _leg(target: Target, product: str, seconds: float, number: int) -> Leg:
