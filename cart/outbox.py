@@ -47,8 +47,8 @@ ENOUGH = 1.0
 # How often what is in another's hand is looked at (seconds).
 LOOK = 0.1
 
-# What a provider refuses is given up after so many tries, some seven seconds: it will rarely think better of it, but
-# what was paid for is worth asking again.
+# What a provider refuses, and might accept later, is given up after so many tries, some seven seconds. A refusal that
+# the adapter marks as permanent is final at once.
 REFUSALS = 5
 FINAL = (Refused, InvalidRequest, NotFound)
 
@@ -170,7 +170,8 @@ class Outbox:
         now = self.clock()
         age = now - row["since"]
         # Stock is given back however long it takes: nobody else would.
-        given_up = row["kind"] != RELEASE and ((isinstance(error, FINAL) and row["tries"] >= REFUSALS) or age > GIVE_UP)
+        refused = _is_permanent(error) or (isinstance(error, FINAL) and row["tries"] >= REFUSALS)
+        given_up = row["kind"] != RELEASE and (refused or age > GIVE_UP)
         longest = min(max(LONGEST_WAIT, age * SHARE_OF_AGE), PATIENT_WAIT)
         wait = min(longest, FIRST_WAIT * 2 ** min(row["tries"] - 1, 20))
         due = now + wait * random.uniform(0.5, 1.0)  # noqa: S311 - spread, not secret
@@ -211,6 +212,11 @@ class Outbox:
             "label_url": label["answer"]["label_url"] if label is not None and had else None,
             "notifications": {kind: {"status code": _code(rows.get(kind))} for kind in MESSAGES},
         }
+
+
+def _is_permanent(error: Exception) -> bool:
+    """Whether the same request fails each time: it is wrong in itself, or its provider says so."""
+    return isinstance(error, InvalidRequest) or (isinstance(error, Refused) and error.permanent)
 
 
 def _code(row: dict[str, Any] | None) -> str:

@@ -68,7 +68,16 @@ class KeyInProgress(Conflict):
 
 @deserialize_to_instance
 class Refused(ShopError):
-    """Well-formed, but the provider will not have it (an address that no carrier knows)."""
+    """Well-formed, but the provider will not have it (an address that no carrier knows).
+
+    ``facts["permanent"]`` is true when the provider will refuse the same request each time (a recipient who sent STOP):
+    the adapter that knows the provider's codes sets it, and nobody asks again.
+    """
+
+    @property
+    def permanent(self) -> bool:
+        """Whether asking again is of no use."""
+        return self.facts.get("permanent") is True
 
 
 @deserialize_to_instance

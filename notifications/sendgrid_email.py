@@ -143,7 +143,9 @@ def _answered(error: HTTPError) -> ShopError:
     errors = _field_errors(error.body)
     if status in (400, 413, 422):
         said = " ".join(message for field in errors.values() for message in field)
-        return Refused(said or "SendGrid refuses this mail.", {"errors": errors})
+        # Neither the address nor the size of a mail changes.
+        permanent = "to_email" in errors or status == 413
+        return Refused(said or "SendGrid refuses this mail.", {"errors": errors, "permanent": permanent})
     if status >= 500 and status != 503:
         # It failed at the mail, or a gateway left the mail under way behind it: there is no way to ask which.
         log.warning("sendgrid failed", status=status)

@@ -180,7 +180,9 @@ def _answered(error: TwilioRestException | TwilioServiceException) -> ShopError:
         return Unavailable("Twilio asks us to slow down.", {"retry_after": RETRY_AFTER})
     if status == 400 and code not in SENDER_CODES:
         field = "number" if code in NUMBER_CODES else "content" if code in TEXT_CODES else "message"
-        return Refused(message, {"errors": {field: [message]}, "code": code})
+        # The same number and the same text are refused each time.
+        permanent = field != "message"
+        return Refused(message, {"errors": {field: [message]}, "code": code, "permanent": permanent})
     # Our credentials, our number, or an answer that is none (a redirect).
     log.error("twilio refuses the shop", status=status, code=code, said=message)
     return ProviderFailure(f"Twilio answered with status {status}.")

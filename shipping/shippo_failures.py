@@ -52,7 +52,9 @@ def buying() -> Iterator[None]:
             log.warning("shippo answered a purchase badly", status=error.status_code)
             done = error.status_code in (500, 503)  # a gateway's 502 and 504 leave the request under way behind it
             raise OutcomeUnknown("Shippo failed while buying the label.", {"answered": done}) from error
-        raise _answered(error, what) from error
+        # Shippo did not understand the purchase, and will not the next time. A label that the carrier refuses comes as
+        # a transaction that failed, and may be worth another try.
+        raise _answered(error, what, permanent=error.status_code in (400, 422)) from error
     except requests.RequestException as error:
         log.warning("shippo does not answer", asked=what, error=type(error).__name__)
         if never_sent(error):
@@ -64,13 +66,13 @@ def buying() -> Iterator[None]:
         raise OutcomeUnknown("Shippo answered the purchase with what cannot be read.") from error
 
 
-def _answered(error: SDKError, what: str) -> ShopError:
+def _answered(error: SDKError, what: str, permanent: bool = False) -> ShopError:
     """What an answer other than success means."""
     status = error.status_code
     if status in (400, 409, 422):
         errors = _field_errors(error.body)
         said = " ".join(message for field in errors.values() for message in field)
-        return Refused(said or "Shippo refuses this.", {"errors": errors})
+        return Refused(said or "Shippo refuses this.", {"errors": errors, "permanent": permanent})
     if status == 429 or status >= 500:
         log.warning("shippo is not well", asked=what, status=status)
         return Unavailable("Shippo is not available.", {"retry_after": _retry_after(error.raw_response)})

@@ -63,6 +63,7 @@ def test_a_mail_that_sendgrid_will_not_have_is_refused_field_by_field(sendgrid: 
     with pytest.raises(Refused) as refused:
         sendgrid.send(mail("not an address"))
     assert list(refused.value.facts["errors"]) == ["to_email"]
+    assert refused.value.permanent
     with pytest.raises(Refused) as refused:
         sendgrid.send(mail("a@example.com", subject=""))
     assert list(refused.value.facts["errors"]) == ["subject"]

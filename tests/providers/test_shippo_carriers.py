@@ -144,6 +144,7 @@ def test_a_purchase_that_the_carrier_fails_is_refused_although_shippo_answers_20
     with pytest.raises(Refused, match="not deliverable") as refused:
         usps.buy(rate_id, "or_1")
     assert refused.value.facts["errors"]["rate_id"] == ["USPS: The address_to is not deliverable."]
+    assert not refused.value.permanent
     assert usps.bought(rate_id) is None
 
 

@@ -70,6 +70,7 @@ def test_a_number_that_twilio_will_not_text_is_refused_by_name(twilio: TwilioTex
         twilio.send(sms(number))
     assert list(refused.value.facts["errors"]) == ["number"]
     assert refused.value.facts["code"] == code
+    assert refused.value.permanent
     assert "Unable to create" not in refused.value.detail
 
 

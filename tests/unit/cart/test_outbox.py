@@ -11,7 +11,7 @@ import pytest
 from cart import outbox
 from cart.order import PAID
 from chassis import deadline
-from contracts.errors import OutcomeUnknown, Refused, Unavailable
+from contracts.errors import InvalidRequest, OutcomeUnknown, Refused, Unavailable
 from tests.unit.cart.till import Shop, migrated, shop
 
 __all__ = ["migrated", "shop"]
@@ -211,6 +211,37 @@ def test_a_bug_in_a_delivery_is_not_in_hand_for_ever(shop: Shop, monkeypatch: An
     shop.now += outbox.LONGEST_WAIT
     shop.deliver()
     assert shop.outbox.told("or_1")["label_url"]
+
+
+@pytest.mark.parametrize(
+    "refusal", [Refused("STOP", {"code": 21610, "permanent": True}), InvalidRequest("The number is not one.")]
+)
+def test_permanent_refusal_is_final_at_once(shop: Shop, monkeypatch: Any, refusal: Exception) -> None:
+    tries = []
+
+    def refuse(_order: Any, key: str) -> Any:
+        tries.append(key)
+        raise refusal
+
+    monkeypatch.setattr(shop.postman, "order_paid_sms", refuse)
+    shop.pay()
+    shop.outbox.deliver_order("or_1")
+    for _ in range(5):
+        shop.now += 600
+        shop.deliver()
+    assert tries == ["or_1:sms"]
+    assert [row["key"] for row in shop.store.owed(state="failed")] == ["or_1:sms"]
+    assert shop.outbox.told("or_1")["notifications"] == {
+        "email": {"status code": "202"},
+        "sms": {"status code": "failed"},
+    }
+
+
+def test_refusal_that_may_pass_is_tried_again(shop: Shop) -> None:
+    shop.postman.failing = Refused("The queue is full.", {"permanent": False})
+    shop.pay()
+    shop.outbox.deliver_order("or_1")
+    assert shop.store.owed(state="failed") == []
 
 
 def test_what_will_never_be_accepted_is_listed_and_can_be_replayed(shop: Shop) -> None:
