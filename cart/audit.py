@@ -92,6 +92,11 @@ class OrderAudit:
         found, aside = sorted_out(listed)
         by_payment = self._books.by_payment([each.id for each in found])
         orders = self._books.by_id({each.order_id for each in found if each.order_id and each.id not in by_payment})
+        # The payment of an order that cannot be read is not one without an order.
+        lone = [each for each in found if each.id not in by_payment and each.order_id not in orders]
+        if lone:
+            known = self._books.known([each.id for each in lone], {each.order_id for each in lone if each.order_id})
+            found = [each for each in found if each not in lone or not {each.id, each.order_id} & known]
         return compare_payments(found, orders, by_payment, until) + unreadable("Stripe", aside)
 
     def _refunds(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
@@ -111,7 +116,8 @@ class OrderAudit:
         return compare_refunds(found, ours, by_payment, until) + unreadable("Stripe", aside)
 
     def _orders(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
-        orders, following = self._books.page(cursor, since, until)
+        listed, following = self._books.page(cursor, since, until)
+        orders, aside = sorted_out(listed)
         keys = [order.stock_key for order in orders if order.stock_key]
         shipments = [order.document["upstream_id"] for order in orders if order.document.get("upstream_id")]
         held = set(self._products.held(keys)) if keys else set()
@@ -125,7 +131,7 @@ class OrderAudit:
         found = compare_orders(now.values(), owed, held, labelled, unreturned, until)
         # A payment that was called off is none that anybody relies on.
         known = [order.payment for order in orders if order.payment and order.status != CANCELED]
-        return page(len(orders), found, following, known=known)
+        return page(len(listed), found + unreadable("the shop", aside), following, known=known)
 
     def _returns(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
         refunds, following = self._books.refund_page(cursor, since, until)
@@ -133,6 +139,11 @@ class OrderAudit:
 
     def _stock(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
         held = self._products.audit(cursor, since, until)
-        orders = self._books.by_id({order_of(key) for key in held["keys"]})
-        found = compare_holds(held["keys"], orders, self._books.still_owed(held["keys"]), until)
+        names = {order_of(key) for key in held["keys"]}
+        orders = self._books.by_id(names)
+        # What an order that cannot be read holds is not held for nobody.
+        missing = names - orders.keys()
+        broken = self._books.known([], missing) if missing else set()
+        keys = [key for key in held["keys"] if order_of(key) not in broken]
+        found = compare_holds(keys, orders, self._books.still_owed(keys), until)
         return page(len(held["keys"]), found, held["next"])

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 import sqlalchemy as sa
+from sqlalchemy.engine import RowMapping
 
 from cart.order import Order
 from cart.order_store import found, read_order
 from cart.owed_store import OWED, OwedThings
 from cart.reconcile import Refunded
 from cart.tables import orders, owed, refunds
+from chassis.records import SetAside, Unreadable, read_each, read_one
 from contracts.errors import Conflict
 
 PAGE = 100
@@ -19,8 +21,11 @@ PAGE = 100
 class AuditBooks(OwedThings):
     """Orders, refunds and what is owed, as they are compared."""
 
-    def page(self, cursor: str | None, since: float, until: float) -> tuple[list[Order], str | None]:
-        """A page of the orders placed between two moments, oldest first, and the cursor of the next one."""
+    def page(self, cursor: str | None, since: float, until: float) -> tuple[list[Order | SetAside], str | None]:
+        """A page of the orders placed between two moments, oldest first, and the cursor of the next one.
+
+        One that cannot be read stands in the page as set aside.
+        """
         wanted = [orders.c.created >= since, orders.c.created <= until]
         with self._database.read() as connection:
             if cursor is not None:
@@ -28,8 +33,15 @@ class AuditBooks(OwedThings):
                 wanted.append(sa.tuple_(orders.c.created, orders.c.id) > sa.tuple_(sa.literal(last), cursor))
             query = sa.select(orders).where(*wanted).order_by(orders.c.created, orders.c.id).limit(PAGE + 1)
             rows = connection.execute(query).mappings().all()
-        page = [read_order(row) for row in rows[:PAGE]]
-        return page, page[-1].id if len(rows) > PAGE else None
+        page = [read_one("order", row, _readable) for row in rows[:PAGE]]
+        return page, rows[PAGE - 1]["id"] if len(rows) > PAGE else None
+
+    def known(self, payments: Collection[str], ids: Collection[str]) -> set[str]:
+        """Those of the payments and order ids that an order has, whether it can be read or not."""
+        here = sa.or_(orders.c.payment.in_(sorted(payments)), orders.c.id.in_(sorted(ids)))
+        with self._database.read() as connection:
+            rows = connection.execute(sa.select(orders.c.id, orders.c.payment).where(here)).all()
+        return {name for row in rows for name in row if name}
 
     def by_id(self, ids: Collection[str]) -> dict[str, Order]:
         """The orders of those ids, by id."""
@@ -91,7 +103,16 @@ class AuditBooks(OwedThings):
 
     def _orders(self, condition: sa.ColumnElement[bool]) -> list[Order]:
         with self._database.read() as connection:
-            return [read_order(row) for row in connection.execute(sa.select(orders).where(condition)).mappings()]
+            rows = connection.execute(sa.select(orders).where(condition)).mappings().all()
+        return read_each("order", rows, _readable)[0]
+
+
+def _readable(row: RowMapping) -> Order:
+    """The order in a row, with all that a comparison says of it."""
+    order = read_order(row)
+    if not isinstance(order.amount, int) or not isinstance(order.document["updated"], int):
+        raise Unreadable(f"the document of order {order.id} has no amount, or no time")
+    return order
 
 
 def _refunded(row: sa.Row[tuple[object, ...]]) -> Refunded:

@@ -20,6 +20,7 @@ from nameko.timer import Timer
 
 from chassis import deadline
 from chassis.logs import log
+from chassis.records import SetAside, Unreadable, note
 from contracts.errors import ShopError, Unavailable
 
 # How often what stands still is looked for (seconds), and for how long one sweep takes up new work.
@@ -43,6 +44,7 @@ class Lane:
         work: does one; what it raises is noted, and it comes again at its time.
         places: how many may be done side by side.
         allowed: how long one may take (seconds), given its key.
+        put_off: has one that cannot be read stand behind all others for a while.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Lane:
     work: Callable[[str], Any]
     places: int
     allowed: Callable[[str], float]
+    put_off: Callable[[str], None] | None = None
     busy: set[str] = field(default_factory=set)
     rested: dict[str, float] = field(default_factory=dict)
     found: list[str] = field(default_factory=list)
@@ -76,6 +79,11 @@ class Lane:
             self.work(key)
         except (ShopError, RemoteError) as error:
             log.warning("not settled yet", lane=self.name, key=key, error=f"{type(error).__name__}: {error}")
+        except Unreadable as error:
+            note(self.name, SetAside(key, str(error)))
+            if self.put_off is not None:
+                with suppress(Unavailable):
+                    self.put_off(key)
         except Exception:  # a bug must not stop what comes after it
             log.exception("not settled", lane=self.name, key=key)
         finally:

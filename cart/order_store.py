@@ -14,11 +14,15 @@ from cart.order import AT_WORK, CANCELED, CANCELING, CONFIRMING, CREATED, FULFIL
 from cart.tables import ClaimLost, Store, cursors, orders, plain, steps
 from chassis.cursors import Cursor, place
 from chassis.database import once_more
+from chassis.records import Unreadable, read_each
 from contracts.errors import InvalidRequest, NotFound
 
 # An unpaid order answers the same checkout again for so long (seconds): its shipping rates are then as old. Shippo
 # sells a label at a rate for 7 days, and the order may be paid some time later still.
 REUSED_FOR = 24 * 3600.0
+# An order that cannot be read is looked at again after so long (seconds).
+PUT_OFF = 600.0
+
 # How the list of orders is ordered, and the name of that in its cursors.
 NEWEST = "-created"
 _newest = sa.tuple_(orders.c.created, orders.c.id)
@@ -114,7 +118,7 @@ class Orders(Store):
         following = None
         if len(rows) > limit:
             following = Cursor(NEWEST, rows[limit - 1]["created"], rows[limit - 1]["id"]).text()
-        return [read_order(row) for row in rows[:limit]], following, total
+        return read_each("order", rows[:limit], read_order)[0], following, total
 
     @once_more
     def update(
@@ -237,6 +241,14 @@ class Orders(Store):
             query = sa.select(orders.c.id).where(waiting, free).order_by(first).limit(limit)
             return list(connection.execute(query).scalars())
 
+    def put_off(self, order_id: str) -> None:
+        """Look at an order that cannot be read again in `PUT_OFF` seconds, so that it does not stand before others."""
+        now = self._clock()
+        free = sa.or_(orders.c.lease <= now, self._left_by_the_dead(orders.c.holder))
+        mine = sa.update(orders).where(orders.c.id == order_id, orders.c.status.in_([*AT_WORK, CONFIRMING]), free)
+        with self._database.write() as connection:
+            connection.execute(mine.values(claim=None, holder=None, lease=now + PUT_OFF))
+
     # The steps
 
     def begin_step(self, order: Order, step: str, lease: float) -> None:
@@ -301,7 +313,7 @@ class Orders(Store):
                 connection.execute(sa.insert(cursors).values(name=name, seen=seen))
             left = sa.select(orders).where(orders.c.shipment.in_(sorted(set(moved))), orders.c.status == PAID)
             rows = connection.execute(left.order_by(orders.c.id).with_for_update()).mappings().all()
-            fulfilled = [read_order(row) for row in rows]
+            fulfilled, _ = read_each("order", rows, read_order)
             for order in fulfilled:
                 order.become(FULFILLED, int(self._clock()))
                 write_order(connection, order)
@@ -359,7 +371,10 @@ _SAME: Sequence[str] = (
 
 
 def read_order(row: RowMapping) -> Order:
-    """The order in a row."""
+    """The order in a row. Raises Unreadable."""
+    document = row["document"]
+    if not isinstance(document, dict) or not isinstance(document.get("id"), str):
+        raise Unreadable(f"the document of order {row['id']} cannot be read")
     return Order(**{name: row[name] for name in _SAME})
 
 

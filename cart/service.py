@@ -338,7 +338,7 @@ class CartService:
             )
 
         lanes = [
-            Lane("orders", self.store.stalled, self._resume, PLACES, self._allowance),
+            Lane("orders", self.store.stalled, self._resume, PLACES, self._allowance, self.store.put_off),
             Lane("refunds", self.store.stalled_refunds, self._refunds().resume, PLACES, self._refund_allowance),
             lane("labels", LABEL, VOID),
             lane("email", EMAIL),

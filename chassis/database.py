@@ -8,6 +8,7 @@ in between, and no waiting could mend that.
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +65,10 @@ def url_for(service: str, database_url: str | None, var_dir: str) -> URL:
     if url.drivername in ("postgres", "postgresql"):
         url = url.set(drivername="postgresql+psycopg2")
     return url
+
+
+# The one field of what stands for a JSON text that cannot be read.
+UNREADABLE = "unreadable json"
 
 
 class Database:
@@ -136,6 +141,17 @@ class Database:
         self.engine.dispose()
 
 
+def json_or_marker(text: str | bytes) -> Any:
+    """What a JSON column holds; an object that only says so when it is no JSON.
+
+    Raising would fail the whole query for one row. What reads the row misses its fields, and sets it aside.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return {UNREADABLE: str(text[:100])}
+
+
 def _sqlite(url: URL) -> Engine:
     options: dict[str, Any] = {"connect_args": {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}}
     memory = url.database in (None, "", ":memory:")
@@ -143,7 +159,7 @@ def _sqlite(url: URL) -> Engine:
         options["poolclass"] = StaticPool  # one connection: another would be another, empty database
     else:
         Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
-    engine = sqlalchemy.create_engine(url, **options)
+    engine = sqlalchemy.create_engine(url, json_deserializer=json_or_marker, **options)
 
     @event.listens_for(engine, "connect")
     def on_connect(dbapi: Any, _record: Any) -> None:
@@ -166,6 +182,7 @@ def _postgresql(url: URL, service: str) -> Engine:
     green_postgresql.bound_waits()
     return sqlalchemy.create_engine(
         url,
+        json_deserializer=json_or_marker,
         pool_size=5,
         max_overflow=15,
         pool_timeout=POOL_SECONDS,

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from chassis.database import Database, once_more
 from chassis.logs import log
+from chassis.records import read_each
 from products import listing
 from products.catalog import Product, Sku, sort_key
 from products.stock import Filling, Inventory
@@ -63,7 +64,7 @@ class ProductStore:
         """The products behind `skus`, by SKU; those that are unknown are left out."""
         with self.database.read() as connection:
             rows = connection.execute(_SELECT.where(products.c.sku.in_(list(skus)))).all()
-        return {row.sku: _kept(row) for row in rows}
+        return {kept.product.sku.id: kept for kept in read_each("product", rows, _kept)[0]}
 
     def page(
         self, category: str | None, order_by: str, limit: int, starting_after: str | None
@@ -81,7 +82,8 @@ class ProductStore:
         """
         with self.database.read() as connection:
             rows, following, total = listing.page(connection, category, order_by, limit, starting_after)
-        return [_product(row.body).public(_left(row)) for row in rows], following, total
+        public, _ = read_each("product", rows, lambda row: _product(row.body).public(_left(row)))
+        return public, following, total
 
     def save(self, product: Product, expected: int, filling: Filling | None = None) -> bool:
         """Write `product` as it is in the catalogue now.

@@ -131,5 +131,5 @@ COMPLETER = Sabotage(
     "the completer",
     "cart/service.py",
     "cart",
-    (('            Lane("orders", self.store.stalled, self._resume, PLACES, self._allowance),\n', ""),),
+    (("self.store.stalled, self._resume", "lambda limit: [], self._resume"),),
 )
