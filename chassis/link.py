@@ -182,6 +182,7 @@ class Link:
             drop(connection)
             raise
         self._blocked = False
+        self._redeclare_at = time.monotonic() + REDECLARE_S
         self._channel = channel
         self._up.set()
         log.info("broker connected", link=self.name)
@@ -189,22 +190,24 @@ class Link:
 
     def _read(self, connection: Connection) -> None:
         tick = time.monotonic() + TICK
-        redeclare = time.monotonic() + REDECLARE_S
         drain = connection.drain_events
         while not self._stopping:
             with contextlib.suppress(TimeoutError):
                 drain(timeout=TICK)
             now = time.monotonic()
-            if now < tick:
-                continue
-            tick = now + TICK
-            connection.heartbeat_tick()  # raises when the broker has been silent for two heartbeats
-            if self._blocked:
-                continue  # it reads nothing now
-            self._on_tick()
-            if now >= redeclare:
-                redeclare = now + REDECLARE_S
-                self._declare(self._channel, True)
+            if now >= tick:
+                tick = now + TICK
+                self._every_tick(connection)
+
+    def _every_tick(self, connection: Connection) -> None:
+        """What is to be done every `TICK`, in the reader."""
+        connection.heartbeat_tick()  # raises when the broker has been silent for two heartbeats
+        if self._blocked:
+            return  # it reads nothing now
+        self._on_tick()
+        if time.monotonic() >= self._redeclare_at:
+            self._redeclare_at = time.monotonic() + REDECLARE_S
+            self._declare(self._channel, True)
 
     def _down(self) -> None:
         was_up = self._channel is not None

@@ -49,6 +49,9 @@ class _Call:
         self.reply = reply
         self.done.release()
 
+    def wait(self, timeout: float) -> bool:
+        return self.done.acquire(timeout=timeout)
+
 
 class RpcClient:
     """Calls services; safe to share between threads or greenlets.
@@ -59,15 +62,17 @@ class RpcClient:
         services: those that will be called; whether a copy of them runs is known before the first call.
     """
 
+    link_class = Link
+
     def __init__(self, uri: str, name: str = "rpc-client", services: Iterable[str] = ()) -> None:
-        self._calls: dict[str, _Call] = {}
+        self._calls: dict[str, Any] = {}
         self._prefix = uuid.uuid4().hex
         self._counter = 0
         self._counter_lock = threading.Lock()
         self._reply_key = str(uuid.uuid4())
         self._reply_queue = ""
         self.consumers = ConsumerCounts(services)
-        self.link = Link(
+        self.link = self.link_class(
             uri, declare=self._declare, on_open=self._open, on_lost=self._lost, on_tick=self._tick, name=name
         )
         self._thread: threading.Thread | None = None
@@ -130,7 +135,7 @@ class RpcClient:
         with self._counter_lock:
             self._counter += 1
             correlation_id = f"{self._prefix}{self._counter}"
-        call = self._calls[correlation_id] = _Call(service)
+        call = self._calls[correlation_id] = self._new_call(service)
         try:
             self.link.publish(
                 body,
@@ -145,7 +150,7 @@ class RpcClient:
                 expiration=str(max(1, int(timeout * 1000))),
                 application_headers=headers,
             )
-            if not call.done.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            if not call.wait(max(0.0, deadline - time.monotonic())):
                 raise DeadlineExceeded(f"{service} did not answer within {timeout:g} s.", {"retry_after": 1})
         finally:
             self._calls.pop(correlation_id, None)
@@ -161,6 +166,10 @@ class RpcClient:
         if error:
             raise _failure(error)
         return reply.get("result")
+
+    def _new_call(self, service: str) -> Any:
+        """What a caller waits for; of another kind where callers are no threads (`gateway.loop_rpc`)."""
+        return _Call(service)
 
     def _declare(self, channel: amqp.Channel, nowait: bool) -> None:
         channel.exchange_declare(EXCHANGE, type="topic", durable=True, auto_delete=False, nowait=nowait)

@@ -91,6 +91,7 @@ class Settings:
     # Two-letter codes of the countries that text messages may go to; empty: every country.
     sms_countries: frozenset[str]
     ship_from: dict[str, str]
+    receive_timeout: float
     rpc_timeout: float
     checkout_timeout: float
     pay_timeout: float
@@ -157,6 +158,7 @@ class Settings:
                 },
                 "email": ascii_mail_address(_mail_address(config, "SHIP_FROM_EMAIL")),
             },
+            receive_timeout=_seconds(config, "RECEIVE_TIMEOUT"),
             rpc_timeout=_seconds(config, "RPC_TIMEOUT"),
             checkout_timeout=_seconds(config, "CHECKOUT_TIMEOUT"),
             pay_timeout=_seconds(config, "PAY_TIMEOUT"),

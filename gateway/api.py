@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,12 +14,12 @@ from chassis.logs import log
 from chassis.rpc_client import RpcClient
 from chassis.settings import Settings
 from contracts.errors import ShopError
-from gateway import errors, visit
+from gateway import auth, cross_site, errors, visit
 from gateway.errors import NoSuchRoute
+from gateway.loop_rpc import LoopRpcClient
 from gateway.readiness import Readiness
-from gateway.reading import MOST_RECEIVING
 from gateway.routes import about, cart, notifications, orders, products, shipments, webhooks
-from gateway.routing import api
+from gateway.routing import BOUNDS, Bounds, api
 from gateway.rpc import NAMES, Deadlines
 from gateway.shares import SharedClient
 from gateway.visit import Visit
@@ -28,6 +28,8 @@ from gateway.visit import Visit
 ROUTES = (about, cart, notifications, orders, products, shipments, webhooks)
 # A path that is longer has no route; its first part is enough for the log.
 LOGGED_PATH = 200
+# What is answered under these concerns one shopper, or an admin: no cache may keep it.
+PRIVATE = ("/api/cart", "/api/orders", "/api/shipments", "/api/notifications")
 
 StartResponse = Callable[..., Any]
 
@@ -47,7 +49,6 @@ class Gateway:
         self.shared = SharedClient(client)
         self.deadlines = Deadlines(settings)
         self.readiness = Readiness(client)
-        self.receiving = threading.BoundedSemaphore(MOST_RECEIVING)
         self._routes = _assemble()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -63,6 +64,9 @@ class Gateway:
             nonlocal sent
             sent = int(status[:3])
             headers.append(("x-request-id", request_id))
+            headers.append(("x-content-type-options", "nosniff"))
+            if path.startswith(PRIVATE):
+                headers.append(("cache-control", "no-store"))
             if current.replayed:
                 headers.append(("idempotent-replayed", "true"))
             return start_response(status, headers)
@@ -72,9 +76,17 @@ class Gateway:
         elif method not in falcon.HTTP_METHODS:
             environ["REQUEST_METHOD"] = "TRACE"  # no route has it either: 405 or 404, not Falcon's 400
         try:
+            refusal: Exception | None = environ.get(visit.REFUSAL_KEY)
+            if refusal is not None:
+                raise refusal
             if "//" in path:
                 raise NoSuchRoute("There is nothing here.")  # Falcon would take the empty part for an id, or skip it
-            body: Iterable[bytes] = self._routes(environ, start)
+            cross_site.check(environ, self.settings.public_url)
+            if method == "OPTIONS":
+                start(errors.status_line(200), [("allow", self._allowed(path)), ("content-length", "0")])
+                body: Iterable[bytes] = []
+            else:
+                body = self._routes(environ, start)
         except Exception as error:
             answer = errors.answer(error, request_id)
             length = ("content-length", str(len(answer.body)))
@@ -90,6 +102,38 @@ class Gateway:
             ms=round((time.perf_counter() - began) * 1000, 1),
         )
         return [] if method == "HEAD" else body
+
+    def body_limit(self, environ: dict[str, Any]) -> int:
+        """How many bytes the body of this request may have; 0 when its answer does not depend on the body.
+
+        Args:
+            environ: the request's head.
+        """
+        bounds = self._bounds(environ["PATH_INFO"]).get(environ["REQUEST_METHOD"])
+        if bounds is None:
+            return 0
+        try:
+            cross_site.check(environ, self.settings.public_url)
+        except errors.CrossSite:
+            return 0
+        if bounds.admin and self.settings.admin_api_keys:
+            environ[visit.ENVIRON_KEY] = Visit(self, "", environ)
+            if auth.admin_key(falcon.Request(environ)) is None:
+                return 0
+        return bounds.most_bytes
+
+    def _bounds(self, path: str) -> dict[str, Bounds]:
+        """The verbs of a path; none when there is no such path."""
+        if "//" in path:
+            return {}
+        found = self._routes._router.find(path[:-1] if len(path) > 1 and path.endswith("/") else path)
+        return {} if found is None else BOUNDS[found[3]]
+
+    def _allowed(self, path: str) -> str:
+        verbs = {verb for each in BOUNDS.values() for verb in each} if path == "*" else self._bounds(path)
+        if not verbs:
+            raise NoSuchRoute("There is nothing here.")
+        return errors.allowed(verbs)
 
 
 def _assemble() -> Any:
@@ -112,6 +156,7 @@ def _failed(request: falcon.Request, response: falcon.Response, error: Exception
 
 
 def create() -> Gateway:
-    """The application of one process, from `config.yml`; its connection is made in the background."""
+    """The application of one process, from `config.yml`, for the running loop; it connects in the background."""
     settings = Settings.load()
-    return Gateway(settings, RpcClient(settings.amqp_uri, name="gateway", services=NAMES).start())
+    loop = asyncio.get_running_loop()
+    return Gateway(settings, LoopRpcClient(settings.amqp_uri, loop, name="gateway", services=NAMES).start())

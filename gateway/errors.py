@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -89,6 +90,60 @@ class NoSuchRoute(Refusal):
     status, name, title = 404, "not-found", "Not found"
 
 
+class CrossSite(Refusal):
+    """A page of another site has a browser change something here."""
+
+    status, name, title = 403, "cross-site", "Other sites may not do this"
+
+
+class BadHttp(Refusal):
+    """What was sent is not HTTP, or contradicts itself."""
+
+    name, title = "malformed-http", "The request is not valid HTTP"
+
+
+class Incomplete(Refusal):
+    """The request ended in its middle."""
+
+    name, title = "incomplete", "The request is incomplete"
+
+
+class RequestTimeout(Refusal):
+    """The request did not arrive in time."""
+
+    status, name, title = 408, "request-timeout", "The request took too long to arrive"
+
+
+class UrlTooLong(Refusal):
+    """The URL is longer than any of this shop."""
+
+    status, name, title = 414, "url-too-long", "The URL is too long"
+
+
+class HeadersTooLarge(Refusal):
+    """More headers, or longer ones, than any request of this shop needs."""
+
+    status, name, title = 431, "headers-too-large", "The headers are too large"
+
+
+class Busy(Refusal):
+    """This process, or the share of the client's address, has no room."""
+
+    status, name, title = 503, "unavailable", "Not reachable at the moment"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, {"Retry-After": str(random.randint(1, 3))})  # noqa: S311
+
+
+class VersionNotSupported(Refusal):
+    """Another version of HTTP."""
+
+    status, name, title = 505, "http-version", "This version of HTTP is not spoken here"
+
+    def __init__(self) -> None:
+        super().__init__("Send HTTP/1.1.")
+
+
 class TooLarge(Refusal):
     """The body is longer than any request of this shop needs."""
 
@@ -123,6 +178,12 @@ def answer(error: Exception, request_id: str) -> Answer:
     log.error("bug", service="gateway", request_id=request_id, exc_info=error)
     detail = f"The failure is noted under {request_id}."
     return _problem(BUG.status, BUG.name, BUG.title, detail, request_id)
+
+
+def allowed(verbs: Collection[str]) -> str:
+    """The value of `Allow` for a route that has `verbs`: HEAD is answered wherever GET is, and OPTIONS everywhere."""
+    every = {*verbs, "OPTIONS", *(["HEAD"] if "GET" in verbs else [])}
+    return ", ".join(verb for verb in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS") if verb in every)
 
 
 def status_line(status: int) -> str:
@@ -169,8 +230,7 @@ def _routing(error: falcon.HTTPError, request_id: str) -> Answer:
     if status == 404:
         return _problem(404, NoSuchRoute.name, NoSuchRoute.title, "There is nothing here.", request_id)
     if status == 405:
-        # HEAD is answered wherever GET is, see api.py.
-        headers["Allow"] = headers.get("Allow", "").replace("GET", "GET, HEAD")
+        headers["Allow"] = allowed(headers.get("Allow", "").split(", "))
         title = "The route exists, the verb does not"
         return _problem(405, "verb-not-allowed", title, f"Allowed here: {headers['Allow']}.", request_id, None, headers)
     return _problem(status, "bad-request", Refusal.title, HTTPStatus(status).phrase, request_id, None, headers)

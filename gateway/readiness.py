@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from functools import partial
 
 from chassis.rpc_client import RpcClient
 from contracts.errors import ShopError, Unavailable
+from gateway import waiting
 from gateway.rpc import NAMES
 
 # The slowest part settles how long the answer takes; a probe's own patience is often 3 to 5 s.
 SECONDS = 2.0
 # Within this time an answer serves everybody who asks: probes from many sides cost the services one question a second.
 FRESH = 1.0
+# How often a request that finds another one asking looks whether it has its answer.
+POLL_S = 0.02
 
 Parts = dict[str, dict[str, str]]
 
@@ -26,7 +29,7 @@ class Readiness:
 
     def __init__(self, client: RpcClient) -> None:
         self._client = client
-        self._lock = threading.Lock()
+        self._asking = False
         self._asked = 0.0
         self._parts: Parts = {}
 
@@ -35,23 +38,24 @@ class Readiness:
 
         A state is "ok", "unavailable", or "unknown" where it could not be asked. Answers within about `SECONDS`.
         """
-        with self._lock:
-            if time.monotonic() - self._asked >= FRESH:
+        while self._asking:
+            waiting.sleep(POLL_S)
+        if time.monotonic() - self._asked >= FRESH:
+            self._asking = True
+            try:
                 self._parts = self._ask()
-                self._asked = time.monotonic()
-            return self._parts
+            finally:
+                self._asking = False
+            self._asked = time.monotonic()
+        return self._parts
 
     def _ask(self) -> Parts:
         found: Parts = {}
-        askers = [
-            threading.Thread(target=lambda name=name: found.update({name: self._service(name)}), daemon=True)
-            for name in NAMES
-        ]
-        for asker in askers:
-            asker.start()
-        end = time.monotonic() + SECONDS + 0.5
-        for asker in askers:
-            asker.join(max(0.0, end - time.monotonic()))
+
+        def ask(name: str) -> None:
+            found[name] = self._service(name)
+
+        waiting.together([partial(ask, name) for name in NAMES], SECONDS + 0.5)
         broker = {"status": "ok" if self._client.connected else "unavailable"}
         silent = {"status": "unavailable", "database": "unknown"}
         return {"broker": broker, **{name: found.get(name, silent) for name in NAMES}}

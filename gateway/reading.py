@@ -8,30 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import IO, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
 from falcon import Request
 
-from contracts.errors import InvalidRequest, Unavailable
+from contracts.errors import InvalidRequest
 from gateway import visit
-from gateway.errors import NotJson, TooLarge
+from gateway.errors import NotJson
 from gateway.shape import Shape, named
 
-# A seed order is 4 KB; the largest honest request, an order of hundreds of lines, stays far below.
-MOST_BYTES = 1024 * 1024
-# So much of what is refused is still taken in: a server that hangs up while its caller sends is not heard, because its
-# answer is lost with the connection.
-MOST_DISCARDED = 8 * MOST_BYTES
 # The deepest document of the API is a Stripe event around an order: 7. Recursive code behind this line is safe.
 MOST_DEPTH = 32
 # A body that only `gateway.seed_json` can read is a few lines. Its expressions cost far more per byte than orjson.
 MOST_RESCUED = 16 * 1024
-# Bodies being received at once, in each process. Receiving holds a thread, and a caller who never sends the rest holds
-# it for good: such callers must not be able to take the threads that readers need (`gateway.server.THREADS`).
-MOST_RECEIVING = 40
-RECEIVING_PATIENCE = 1.0  # seconds to wait for one of those places; an honest body takes milliseconds
 # The longest query of the API has four parameters.
 MOST_PARAMETERS = 20
 # Its longest, a category, has 500 characters: at most 6 000 bytes, percent-encoded.
@@ -47,7 +38,7 @@ def body(request: Request, shape: Shape, rescue: Callable[[str], str] | None = N
         rescue: makes readable what strict reading refused (`gateway.seed_json`); its result is read strictly, too.
 
     Raises:
-        NotJson, TooLarge: it is declared to be something else than JSON, or is over `MOST_BYTES`.
+        NotJson: it is declared to be something else than JSON.
         InvalidRequest: it is not one JSON object, or not of this shape.
     """
     return shape.check(_object(_received(request), shape, rescue))
@@ -63,10 +54,8 @@ def raw_body(request: Request) -> str:
     """The request's body as it was sent, of whatever type, for a service that verifies its signature.
 
     Each byte is one character of the text (Latin-1), so that all of them pass through JSON.
-
-    Raises TooLarge as `body` does.
     """
-    return _bytes(request).decode("latin-1")
+    return _whole(request).decode("latin-1")
 
 
 def query(request: Request, shape: Shape) -> dict[str, Any]:
@@ -103,41 +92,16 @@ def query(request: Request, shape: Shape) -> dict[str, Any]:
 
 def _received(request: Request) -> bytes:
     """The raw body of what is declared to be JSON."""
-    raw = _bytes(request)
+    raw = _whole(request)
     if raw:
         _check_declared_json(request.env)
     return raw
 
 
-def _bytes(request: Request) -> bytes:
-    """The raw body, never more than `MOST_BYTES`; chunked or not."""
-    environ = request.env
-    stream = environ["wsgi.input"]
-    declared = environ.get("CONTENT_LENGTH")
-    if declared and declared.isdecimal() and int(declared) > MOST_BYTES + MOST_DISCARDED:
-        raise _too_large()
-    if not declared and "HTTP_TRANSFER_ENCODING" not in environ:
-        return b""
-    receiving = visit.of(request).gateway.receiving
-    if not receiving.acquire(timeout=RECEIVING_PATIENCE):
-        raise Unavailable("Too many requests are being received.", {"retry_after": 2})
-    try:
-        raw: bytes = stream.read(MOST_BYTES + 1)
-        if len(raw) > MOST_BYTES:
-            _discard(stream)
-            raise _too_large()
-    finally:
-        receiving.release()
+def _whole(request: Request) -> bytes:
+    """The raw body. It has arrived whole and within its route's bound (`gateway.http_protocol`)."""
+    raw: bytes = request.env["wsgi.input"].read(-1)
     return raw
-
-
-def _discard(stream: IO[bytes]) -> None:
-    left = MOST_DISCARDED
-    while left > 0:
-        part = stream.read(min(left, 65536))
-        if not part:
-            return
-        left -= len(part)
 
 
 def _check_declared_json(environ: dict[str, Any]) -> None:
@@ -241,7 +205,3 @@ def _has_nul(node: Any) -> bool:
 
 def _unreadable(error: orjson.JSONDecodeError) -> InvalidRequest:
     return InvalidRequest(f"The body is not readable as JSON: {error.msg}, line {error.lineno}, column {error.colno}.")
-
-
-def _too_large() -> TooLarge:
-    return TooLarge(f"A body may have {MOST_BYTES} bytes.")

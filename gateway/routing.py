@@ -7,12 +7,18 @@ would mix both into the parameters of the path, and over them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import hug
 import orjson
 
 from gateway import auth
+
+# A seed order is 4 KB, a product with all it may have 30 KB. What reads a body costs more the longer it is.
+USUAL_BYTES = 64 * 1024
+# For mail, for orders of hundreds of lines, and for events that come many at once.
+LARGE_BYTES = 1024 * 1024
 
 Route = TypeVar("Route", bound=Callable[..., Any])
 
@@ -27,7 +33,27 @@ api = hug.API(__name__)
 api.http.output_format = as_json
 
 
-def _route(verbs: tuple[str, ...], path: str, status: int, admin: bool) -> Callable[[Route], Route]:
+@dataclass(frozen=True)
+class Bounds:
+    """What is asked of a request before its body is received.
+
+    Attributes:
+        admin: whether an admin key is needed.
+        most_bytes: the longest body.
+    """
+
+    admin: bool
+    most_bytes: int
+
+
+# The bounds of each verb of each path.
+BOUNDS: dict[str, dict[str, Bounds]] = {}
+
+
+def _route(
+    verbs: tuple[str, ...], path: str, status: int, admin: bool, most_bytes: int = USUAL_BYTES
+) -> Callable[[Route], Route]:
+    BOUNDS.setdefault(path, {}).update(dict.fromkeys(verbs, Bounds(admin, most_bytes)))
     decorator: Callable[[Route], Route] = hug.http(
         path,
         api=api,
@@ -47,9 +73,9 @@ def get(path: str, admin: bool = False) -> Callable[[Route], Route]:
     return _route(("GET",), path, 200, admin)
 
 
-def post(path: str, status: int = 200, admin: bool = False) -> Callable[[Route], Route]:
+def post(path: str, status: int = 200, admin: bool = False, most_bytes: int = USUAL_BYTES) -> Callable[[Route], Route]:
     """Answer POST on `path` with `status`."""
-    return _route(("POST",), path, status, admin)
+    return _route(("POST",), path, status, admin, most_bytes)
 
 
 def put(path: str, admin: bool = False) -> Callable[[Route], Route]:

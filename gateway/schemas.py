@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from gateway.fields import (
@@ -175,7 +176,23 @@ PAYMENT = Shape(
     {"order_id": required(ID), "cart": CARD, "card": CARD},
     rules=(lambda document: _either(document, "cart", "card"),),
 )
-REFUND = Shape({"amount": {"type": "integer", "min": 1, "max": PRICE["max"]}})
+
+
+def _true(field: str, value: Any, error: Callable[[str, str], None]) -> None:
+    if value is False:
+        error(field, "must be true")
+
+
+def _one_refund(document: dict[str, Any]) -> dict[str, Any]:
+    if ("amount" in document) != ("all" in document):
+        return {}
+    return {"amount": ['send either {"amount": n}, in the smallest unit, or {"all": true}']}
+
+
+REFUND = Shape(
+    {"amount": {"type": "integer", "min": 1, "max": PRICE["max"]}, "all": {"type": "boolean", "check_with": _true}},
+    rules=(_one_refund,),
+)
 ORDERS_QUERY = Shape(
     {
         "status": {

@@ -1,61 +1,47 @@
-"""The processes that carry the application: Granian, WSGI on threads, with the shop's numbers.
+"""The processes that carry the application: workers that share the port, and their parent, which replaces the fallen.
 
-Why Granian: it was the fastest of the servers measured, and drains, respawns and lives through a broker's absence as
-the next best, Hug in a Nameko container, does (tests/gateway/test_gateway_serving.py).
+Each worker runs one event loop (uvloop) on one thread; uvicorn listens, and stops in order.
 """
 
 from __future__ import annotations
 
+import logging
 import math
+import multiprocessing
 import os
 import signal
 import socket
-import threading
+import sys
 import time
-from typing import Any
+from multiprocessing.process import BaseProcess
+from types import FrameType
 
-from granian import Granian
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
+import uvicorn
 
-from gateway.api import Gateway, create
+from chassis.logs import json_formatter, log
+from gateway.api import create
+from gateway.http_protocol import HttpProtocol, HttpServer
 
-# Requests at work in each process. A thread only waits for an answer: at 3 ms a call a handful would do, but some wait
-# 30 s for a card, and those must not leave readers without one. Calls hold 112 of them at most (`gateway.shares`),
-# bodies that are being received 40 (`gateway.reading`), so that some are always free to say 503. Idle threads end.
-THREADS = 160
 # Connections that the kernel keeps while all workers are busy: a burst waits rather than being refused.
 BACKLOG = 1024
 # What an answer may still need after its call has ended, at SIGTERM (seconds).
-DRAIN_MARGIN = 3
-# How long a connection may take to send a request's head, and stay open between two. Longer than the 60 s that a proxy
-# in front usually keeps its own, which must be the one to end it.
-IDLE_MS = 75_000
-# Connections per process, idle ones included: Granian accepts no more, and its own default, 512, is soon idled away.
-# It raises the process's limit of open files by itself.
-CONNECTIONS = 4096
-# How often a worker looks whether its parent still lives (seconds).
-ORPHAN_CHECK = 1.0
+DRAIN_MARGIN_S = 3
+# How long after that the parent waits for a worker before it kills it.
+KILL_MARGIN_S = 2
+# How often a worker looks whether its parent still lives.
+ORPHAN_CHECK_S = 1.0
+# Between two starts of a worker that falls at once.
+RESPAWN_PAUSE_S = 0.5
 # What ends a worker.
 STOPPING = (signal.SIGTERM, signal.SIGINT)
-
-_LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"json": {"()": "chassis.logs.json_formatter"}},
-    "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}},
-    "root": {"level": "WARNING", "handlers": ["stdout"]},
-    "loggers": {"_granian": {"level": "INFO"}},
-}
 
 
 def require_free(host: str, port: int) -> None:
     """Raise OSError when `host:port` cannot be listened on.
 
-    Granian's workers share a port with `SO_REUSEPORT`, and would silently share one with another gateway, too.
+    Workers share a port with `SO_REUSEPORT`, and would silently share one with another gateway, too.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
+    with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port))
 
@@ -64,61 +50,88 @@ def serve(host: str, port: int, workers: int, longest_call: float) -> None:
     """Serve until SIGTERM or SIGINT; then take nothing new, and finish what is in flight.
 
     Args:
-        longest_call: seconds that a call may take; whoever is not done some time after that is hung up on.
+        longest_call: seconds that a call may take; a client that is not answered some time after that is hung up on.
     """
-    Granian(
-        "gateway.server:worker",
+    context = multiprocessing.get_context("fork")
+    drain = math.ceil(longest_call) + DRAIN_MARGIN_S
+    signals = {*STOPPING, signal.SIGCHLD}
+    signal.signal(signal.SIGCHLD, _noted)  # by default it is discarded, not kept for sigwait
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+
+    def start() -> BaseProcess:
+        process = context.Process(target=_work, args=(host, port, drain, signals))
+        process.start()
+        return process
+
+    running = [start() for _ in range(workers)]
+    while signal.sigwait(signals) not in STOPPING:
+        for index, process in enumerate(running):
+            if not process.is_alive():
+                log.warning("worker fell", service="gateway", pid=process.pid, exitcode=process.exitcode)
+                time.sleep(RESPAWN_PAUSE_S)
+                running[index] = start()
+    for process in running:
+        process.terminate()
+    end = time.monotonic() + drain + KILL_MARGIN_S
+    for process in running:
+        process.join(max(0.0, end - time.monotonic()))
+        if process.is_alive():
+            process.kill()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which a second signal does not hurry: a payment in flight is never cut."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.should_exit = True
+
+
+def _work(host: str, port: int, drain: int, blocked: set[signal.Signals]) -> None:
+    """One worker process, from its fork to its end."""
+    parent = os.getppid()
+    for number in STOPPING:
+        signal.signal(number, _noted)  # what uvicorn raises once more when it has drained
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(json_formatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    listening = socket.socket(_family(host), socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listening.bind((host, port))
+
+    async def leave_with_parent() -> None:
+        # Killed, it cannot stop this process, and nobody else would, which holds the port.
+        if os.getppid() != parent:
+            server.should_exit = True
+
+    config = uvicorn.Config(
+        lambda: HttpServer(create()),
         factory=True,
-        address=host,
-        port=port,
-        interface=Interfaces.WSGI,
-        workers=workers,
-        blocking_threads=THREADS,
+        interface="asgi3",
+        http=HttpProtocol,
+        loop="uvloop",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
         backlog=BACKLOG,
-        backpressure=CONNECTIONS,
-        http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=IDLE_MS),
-        websockets=False,
-        respawn_failed_workers=True,
-        workers_kill_timeout=math.ceil(longest_call) + DRAIN_MARGIN,
-        log_dictconfig=_LOGGING,
-    ).serve()
+        timeout_graceful_shutdown=drain,
+        callback_notify=leave_with_parent,
+        timeout_notify=ORPHAN_CHECK_S,  # type: ignore[arg-type]
+    )
+    server = _Server(config)
+    signal.signal(signal.SIGTERM, server.handle_exit)
+    signal.signal(signal.SIGINT, server.handle_exit)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+    server.run([listening])
 
 
-def worker() -> Gateway:
-    """The application of one worker process, made after the fork."""
-    _hand_signals_on()  # first: every thread that is started from here on has them blocked
-    gateway = create()
-    threading.Thread(
-        target=_leave_with_parent, args=(os.getppid(), gateway.deadlines.longest), name="orphan-check", daemon=True
-    ).start()
-    return gateway
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def _hand_signals_on() -> None:
-    """Have one thread take SIGTERM and SIGINT, and give them to Granian's handler.
-
-    Granian waits for them in the main thread, where Python runs handlers. But the kernel gives a process's signal to
-    any thread that happens to be at work, and then nothing wakes the main one: with thirty
-    requests in flight one stop in five went that way, and the worker took new ones until it was killed amid them.
-    """
-    inherited = signal.getsignal(signal.SIGTERM)
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-
-    def take() -> None:
-        number = signal.sigwait(STOPPING)
-        handler = signal.getsignal(number)
-        if handler is inherited or not callable(handler):
-            os._exit(0)  # it serves nothing yet
-        handler(number, None)  # once: the next ones would find it stopping
-
-    threading.Thread(target=take, name="signals", daemon=True).start()
-
-
-def _leave_with_parent(parent: int, longest_call: float) -> None:
-    """End this process when the one that started it has been killed: nobody else would, and it holds the port."""
-    while os.getppid() == parent:
-        time.sleep(ORPHAN_CHECK)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(longest_call + DRAIN_MARGIN)
-    os._exit(1)
+def _noted(_number: int, _frame: FrameType | None) -> None:
+    """A handler that only keeps the signal from its default."""

@@ -1,7 +1,7 @@
 """How much of a gateway process each part of the shop may hold: calls beyond its share are refused at once.
 
-A thread that waits for a slow bank serves nobody else. So whatever asks a provider has its share of the threads, what
-any one service holds has its own, and a few threads are never waiting for anything: those say 503.
+Calls to a slow provider must not queue up without end. So the verbs that ask a provider have their share, each service
+has its own, and a call beyond its share is answered 503.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ SLOW = frozenset(
     }
 )
 # Calls in flight in one process: all; those to one service; those of its slow verbs; slow ones to all services.
-# `gateway.server.THREADS` is more than all of them and the bodies being received (`gateway.reading.MOST_RECEIVING`).
-ALL, OF_SERVICE, SLOW_OF_SERVICE, ALL_SLOW = 112, 80, 56, 72
+# A call that waits costs no thread, only a greenlet and its request, some 50 KB. The bounds are those of memory, and of
+# what can be answered in time: a service process works on 32 calls at once, of which its slow verbs have their share.
+ALL, OF_SERVICE, SLOW_OF_SERVICE, ALL_SLOW = 512, 256, 56, 72
 # Seconds after which asking again is worth it: not all in one moment, as they were refused.
 RETRY_SLOW, RETRY = (2, 5), (1, 2)
 

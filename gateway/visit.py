@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from gateway.idempotency import Effect
 
 ENVIRON_KEY = "shop.visit"
+# Under which the server hands on why it refuses a request before any route sees it: an errors.Refusal.
+REFUSAL_KEY = "shop.refusal"
 # What every id in this shop is made of, ours and the providers'. No dot and no slash: ids become parts of their URLs.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")

@@ -37,7 +37,8 @@ RULES = (
 ALLOWED_IN_RULES = {"notifications/messages.py": {"jinja2"}}
 
 FRAMEWORKS = {
-    *("nameko", "hug", "falcon", "granian", "cerberus", "eventlet", "kombu", "amqp", "sqlalchemy", "alembic"),
+    *("nameko", "hug", "falcon", "uvicorn", "uvloop", "httptools", "greenlet", "cerberus", "eventlet", "kombu", "amqp"),
+    *("sqlalchemy", "alembic"),
     *("stripe", "shippo", "twilio", "sendgrid", "python_http_client", "requests", "jinja2", "aiohttp", "structlog"),
 }
 SDKS = {

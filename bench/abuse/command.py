@@ -27,7 +27,7 @@ PARTS = ("answers", "fuzz", "cost", "strangers")
 ROW_MODULES = ("bench.abuse.events", "bench.abuse.places")
 FUZZED, FUZZED_SHORT = 20_000, 300
 SHORT_BODIES, SHORT_HEADS, SHORT_ROUNDS, SHORT_SECONDS = 40, 500, 1, 5.0
-PACKAGES = ("nameko", "granian", "eventlet", "SQLAlchemy")
+PACKAGES = ("nameko", "uvicorn", "eventlet", "SQLAlchemy")
 
 
 @dataclass

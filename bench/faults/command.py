@@ -26,7 +26,7 @@ from launcher.problem import Problem
 from launcher.screen import console, say
 
 RESULTS = ROOT / "bench" / "results"
-PACKAGES = ("nameko", "granian", "eventlet", "SQLAlchemy", "stripe", "shippo", "twilio", "sendgrid")
+PACKAGES = ("nameko", "uvicorn", "eventlet", "SQLAlchemy", "stripe", "shippo", "twilio", "sendgrid")
 LINES = 15.0  # seconds between two lines where there is no terminal
 RESTART_GAP = 3.0  # seconds
 

@@ -192,7 +192,7 @@ class Shopping(RuleBasedStateMachine):
     def _refund(self, order_id: str, cents: int | None) -> None:
         status = self.expected.refund(order_id, cents)
         cart = self.expected.orders[order_id].cart
-        body = {} if cents is None else {"amount": cents}
+        body = {"all": True} if cents is None else {"amount": cents}
         self._order_answered(order_id, self._post(f"/api/orders/{order_id}/refund/", cart, body), status)
         self._shelves_soon_right()
 

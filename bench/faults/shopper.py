@@ -132,7 +132,7 @@ class Shopper:
     async def refund(self, order: dict[str, Any], amount: int | None) -> Seen | None:
         """An operator gives money back; all that is left when `amount` is None."""
         path = f"/api/orders/{order['id']}/refund/"
-        body = {} if amount is None else {"amount": amount}
+        body: dict[str, Any] = {"all": True} if amount is None else {"amount": amount}
         return await self.client.post(journal.REFUND, path, body, admin=True, order_id=order["id"])
 
     def good(self) -> str:

@@ -180,7 +180,7 @@ class Returns(Story):
         self.paid_and_delivered()
 
     def act(self) -> None:
-        self.ask(f"/api/orders/{self.order_id}/refund/", {}, 200)
+        self.ask(f"/api/orders/{self.order_id}/refund/", {"all": True}, 200)
 
 
 class ReturnsPart(Story):

@@ -14,7 +14,6 @@ from launcher.place import ROOT
 
 PACKAGES = (
     "hug",
-    "granian",
     "nameko",
     "amqp",
     "eventlet",

@@ -9,7 +9,7 @@ from falcon import Request
 from gateway import schemas, seed_json
 from gateway.idempotency import effect, of_admin
 from gateway.reading import body
-from gateway.routing import post
+from gateway.routing import LARGE_BYTES, post
 from gateway.schemas import spelled
 from gateway.visit import services
 
@@ -17,7 +17,7 @@ from gateway.visit import services
 DEFAULT_SMS = "Your order is ready!"
 
 
-@post("/api/notifications/email", status=202, admin=True)
+@post("/api/notifications/email", status=202, admin=True, most_bytes=LARGE_BYTES)
 def send_email(request: Request) -> dict[str, Any]:
     """Send a mail; `content` is text, or HTML when it begins with `<`."""
     form = body(request, schemas.EMAIL_MESSAGE)

@@ -45,7 +45,7 @@ def cancel(order_id: str, request: Request) -> dict[str, Any]:
 
 @post("/api/orders/{order_id}/refund", admin=True)
 def refund(order_id: str, request: Request) -> dict[str, Any]:
-    """Give back some of what was paid, or all that is left of it."""
+    """Refund an `amount` of what was paid, or `all` that is left of it."""
     known(order_id, "order")
     form = optional_body(request, schemas.REFUND)
     once = effect(request, form, of_admin)

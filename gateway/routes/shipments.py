@@ -12,7 +12,7 @@ from gateway import schemas
 from gateway.idempotency import effect, of_admin
 from gateway.links import link_next
 from gateway.reading import body, query
-from gateway.routing import get, post
+from gateway.routing import LARGE_BYTES, get, post
 from gateway.shape import Shape, invalid
 from gateway.visit import known, services
 
@@ -20,7 +20,7 @@ ANYTHING = Shape({}, open=True, most_values=schemas.MOST_ORDER_VALUES)
 _CURRENCY = re.compile(r"[A-Za-z]{3}")
 
 
-@post("/api/shipments", status=201, admin=True)
+@post("/api/shipments", status=201, admin=True, most_bytes=LARGE_BYTES)
 def create(request: Request) -> dict[str, Any]:
     """Fill in an order, given bare, as `order`, or as a Stripe event, with the ways to ship it."""
     sent = body(request, ANYTHING)

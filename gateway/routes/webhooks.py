@@ -11,20 +11,21 @@ from typing import Any
 from falcon import Request
 
 from gateway.reading import raw_body
-from gateway.routing import post
+from gateway.routing import LARGE_BYTES, post
 from gateway.visit import services
 
 Answer = dict[str, Any]  # {"received": True, "duplicate": whether it was kept before}
 
 
-@post("/api/webhooks/stripe")
+# Stripe's objects and Shippo's tracking histories have no stated size; SendGrid sends batches of up to 768 KB.
+@post("/api/webhooks/stripe", most_bytes=LARGE_BYTES)
 def stripe(request: Request) -> Answer:
     """A Stripe event: a payment, a refund, a product has changed."""
     kept: Answer = services(request).cart.stripe_event(raw_body(request), _header(request, "Stripe-Signature"))
     return kept
 
 
-@post("/api/webhooks/shippo")
+@post("/api/webhooks/shippo", most_bytes=LARGE_BYTES)
 def shippo(request: Request) -> Answer:
     """A Shippo event: a parcel has moved, a label has changed."""
     kept: Answer = services(request).shipping.shippo_event(raw_body(request), _header(request, "Shippo-Auth-Signature"))
@@ -40,7 +41,7 @@ def twilio(request: Request) -> Answer:
     return kept
 
 
-@post("/api/webhooks/sendgrid")
+@post("/api/webhooks/sendgrid", most_bytes=LARGE_BYTES)
 def sendgrid(request: Request) -> Answer:
     """SendGrid events, several at once: what has become of mail."""
     kept: Answer = services(request).notifications.sendgrid_event(

@@ -56,6 +56,30 @@ def signed(unsigned: str, secret: str) -> str:
     return f"{unsigned}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
+def ask(
+    port: int,
+    method: str,
+    path: str,
+    body: Any = None,
+    headers: dict[str, str] | None = None,
+    raw: bytes | Iterable[bytes] | None = None,
+    timeout: float = 60.0,
+) -> Answer:
+    """One request on a connection of its own. `body` is sent as JSON; `raw` as it is (an iterable: chunked)."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        sent = dict(headers or {})
+        data: Any = raw
+        if body is not None:
+            data = json.dumps(body).encode()
+            sent.setdefault("Content-Type", "application/json")
+        connection.request(method, path, body=data, headers=sent, encode_chunked=not isinstance(data, bytes))
+        got = connection.getresponse()
+        return Answer(got.status, {name.lower(): value for name, value in got.getheaders()}, got.read())
+    finally:
+        connection.close()
+
+
 @dataclass
 class Running:
     """A gateway in processes of its own, listening on `port`; `log` is what it printed."""
@@ -74,19 +98,8 @@ class Running:
         raw: bytes | Iterable[bytes] | None = None,
         timeout: float = 60.0,
     ) -> Answer:
-        """One request on a connection of its own. `body` is sent as JSON; `raw` as it is (an iterable: chunked)."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        try:
-            sent = dict(headers or {})
-            data: Any = raw
-            if body is not None:
-                data = json.dumps(body).encode()
-                sent.setdefault("Content-Type", "application/json")
-            connection.request(method, path, body=data, headers=sent, encode_chunked=not isinstance(data, bytes))
-            got = connection.getresponse()
-            return Answer(got.status, {name.lower(): value for name, value in got.getheaders()}, got.read())
-        finally:
-            connection.close()
+        """As `ask`, of this gateway."""
+        return ask(self.port, method, path, body, headers, raw, timeout)
 
     def lines(self, event: str) -> list[dict[str, Any]]:
         """The lines of the log about `event`."""

@@ -197,6 +197,7 @@ def test_options_says_what_a_route_can(shop: Running, route: Route) -> None:
     answer = shop.ask("OPTIONS", route.path)
     assert answer.status == 200
     assert route.method in answer.headers["allow"]
+    assert answer.headers["allow"] == shop.ask("BREW", route.path).headers["allow"]
     assert answer.headers["x-request-id"]
 
 

@@ -85,7 +85,7 @@ def test_every_effect_has_a_key_of_its_own(shop: Running) -> None:
 def test_a_refund_is_of_an_amount_or_of_all_that_is_left(shop: Running) -> None:
     path = "/api/orders/or_1/refund"
     assert shop.ask("POST", path, {"amount": 5}).json["args"][:2] == ["or_1", 5]
-    assert shop.ask("POST", path, {}).json["args"][:2] == ["or_1", None]
+    assert shop.ask("POST", path, {"all": True}).json["args"][:2] == ["or_1", None]
 
 
 def test_a_new_product_says_where_it_is(shop: Running) -> None:

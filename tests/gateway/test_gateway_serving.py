@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import amqp
@@ -151,24 +150,23 @@ def test_sigterm_finishes_what_is_in_flight_and_takes_nothing_new(
     idle.close()
 
 
-if sys.platform == "linux":  # elsewhere nobody tells what a thread has blocked; the test above is for all
-
-    def test_sigterm_can_go_to_no_thread_that_would_let_it_lie(another: Callable[..., Running]) -> None:
-        """The kernel gives it to any thread that has not blocked it; only one of each worker hands it on."""
-        running = another()
-        with ThreadPoolExecutor(8) as pool:  # the threads that answer exist only once there was something to answer
-            answers = list(pool.map(lambda _: running.ask("GET", "/health/live/"), range(40)))
-        assert {answer.status for answer in answers} == {200}
-        for worker in running.workers():
-            threads = list(Path(f"/proc/{worker}/task").iterdir())
-            assert len(threads) > 5
-            assert len([thread for thread in threads if not blocks(thread, signal.SIGTERM)]) == 1
-
-    def blocks(thread: Path, number: int) -> bool:
-        """Whether this thread, a directory of /proc, has the signal blocked."""
-        mask = re.search(r"^SigBlk:\s*([0-9a-f]+)$", (thread / "status").read_text(), re.MULTILINE)
-        assert mask is not None
-        return bool(int(mask[1], 16) >> (number - 1) & 1)
+def test_sigint_finishes_what_is_in_flight_even_twice(another: Callable[..., Running], doubles: Doubles) -> None:
+    running = another(RPC_TIMEOUT="100", GATEWAY_WORKERS="1")
+    go = doubles.control / "sigint"
+    [worker] = running.workers()
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(running.ask, "GET", f"/api/products/hold-{go.name}/", timeout=100)
+        try:
+            until(lambda: (doubles.control / HELD).exists() and go.name in (doubles.control / HELD).read_text(), 60)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):  # as Ctrl-C in a terminal reaches both
+                os.kill(worker, number)
+                running.process.send_signal(number)
+            until(lambda: status(running, "/health/live/", 5) == 0, 60)
+            assert not call.done()
+        finally:
+            go.touch()
+        assert call.result().status == 200
+    assert running.process.wait(timeout=30) == 0
 
 
 def test_sigterm_does_not_wait_for_a_caller_who_never_ends(another: Callable[..., Running]) -> None:

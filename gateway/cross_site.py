@@ -1,0 +1,48 @@
+"""Whether a page of another site may have a browser do this.
+
+Browsers send the shop's cookie along with some requests that other pages make, and let a page send a POST without a
+`Content-Type` anywhere. So a request that changes something must come from the shop's own pages, or from no page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from gateway.errors import CrossSite
+
+_READING = ("GET", "HEAD", "OPTIONS")
+# `none` is what the user typed or chose from the bookmarks. `same-site` is refused: it is another origin, perhaps a
+# subdomain where strangers publish pages, or another port of localhost.
+_OWN = ("same-origin", "none")
+
+
+def check(environ: Mapping[str, Any], public_url: str) -> None:
+    """Raise CrossSite when a page of another origin asks for a change.
+
+    Browsers say so in `Sec-Fetch-Site`, but only over TLS and to localhost; elsewhere in `Origin`. Programs send
+    neither.
+
+    Args:
+        environ: the request.
+        public_url: the shop's own URL, for a proxy that does not hand on the `Host` that the browser sent.
+    """
+    if environ["REQUEST_METHOD"] in _READING:
+        return
+    site = environ.get("HTTP_SEC_FETCH_SITE")
+    if site is not None:
+        if site.lower() not in _OWN:
+            raise CrossSite("Pages of other origins may read here, not change anything.")
+        return
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is not None and _authority(origin) not in (environ.get("HTTP_HOST", "").lower(), _authority(public_url)):
+        raise CrossSite("Pages of other origins may read here, not change anything.")
+
+
+def _authority(url: str) -> str | None:
+    """Host and port of a URL; None for what has none, such as the origin `null`."""
+    try:
+        return urlsplit(url).netloc.lower() or None
+    except ValueError:
+        return None

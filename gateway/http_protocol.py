@@ -1,0 +1,566 @@
+"""HTTP/1.1 on one connection: whole requests are handed to the gateway, and everything else is answered as a problem.
+
+httptools (llhttp) parses; uvicorn listens, and stops in order. A request is dispatched only when its body has arrived
+whole, or when its answer does not depend on the body (`Gateway.body_limit`). Requests of one connection are answered
+one after the other, in their order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from chassis.logs import log
+from gateway import addresses, errors, visit, waiting
+from gateway.connections import Connections
+
+if TYPE_CHECKING:
+    from gateway.api import Gateway
+
+# RFC 9112 recommends at least 8000 bytes; the others are what servers usually take.
+MAX_URL_BYTES = 8 * 1024
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 16 * 1024
+# Chunks or segments of one body: 64 KiB in chunks of a few bytes would cost more than any honest body.
+MAX_BODY_PIECES = 8192
+# Requests that a client may send ahead on one connection; what exceeds them is not answered, and the connection closed.
+MAX_PIPELINED = 32
+# How long a connection stays open between two requests. Longer than the 60 s that a proxy in front usually keeps its
+# own, which must be the one to end it.
+IDLE_TIMEOUT_S = 75.0
+# A client that takes nothing of its answer for so long is hung up on.
+RESPONSE_TIMEOUT_S = 30.0
+# What is refused is still taken in for a while, unread: a server that hangs up while its client sends is not heard,
+# because its answer is lost with the connection.
+DISCARD_BYTES = 8 * 1024 * 1024
+DISCARD_TIMEOUT_S = 5.0
+
+NEVER = float("inf")
+_LATIN1 = "latin-1"
+# Host as RFC 3986 writes it, loosely: no user information, path, white space or control character.
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
+_ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
+_REQUEST_LINE = re.compile(rb"(?:\r?\n)*([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21-\x7e]+) HTTP/1\.[01]\r?\n")
+# Decoded, these would be taken for what separates a path's parts, or end a text: no id has them.
+_ENCODED_SEPARATOR = re.compile(rb"%(?:2f|5c|[01][0-9a-f]|7f)", re.IGNORECASE)
+
+
+class _Request:
+    """One request, as far as it has arrived.
+
+    Attributes:
+        environ: its WSGI environment.
+        keep_alive: whether its connection is kept after the answer.
+        limit: bytes that its body may have; 0 when the answer does not depend on the body.
+        complete: whether its body has arrived whole.
+    """
+
+    __slots__ = ("complete", "environ", "keep_alive", "limit", "parts", "place", "received")
+
+    def __init__(self, environ: dict[str, Any], keep_alive: bool) -> None:
+        self.environ = environ
+        self.keep_alive = keep_alive
+        self.limit = 0
+        self.complete = False
+        self.parts: list[bytes] = []
+        self.received = 0
+        self.place: str | None = None  # what its place among the bodies being received is counted under
+
+
+class _NotReceived(io.RawIOBase):
+    """The body of a request that is answered without it: whoever reads it all the same gets no empty one."""
+
+    def read(self, _size: int = -1) -> bytes:
+        raise errors.Incomplete("The body has not arrived.")
+
+
+class HttpServer:
+    """What the connections of one process share; uvicorn knows it as the application.
+
+    Args:
+        gateway: answers requests.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.receive_timeout = gateway.settings.receive_timeout
+        self.connections = Connections(asyncio.get_running_loop(), gateway.settings.trusted_proxies)
+
+
+class HttpProtocol(asyncio.Protocol):
+    """One connection; the signature is uvicorn's."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        server: HttpServer = config.loaded_app  # type: ignore[assignment]
+        self._server = server
+        self._gateway = server.gateway
+        self._connections = server.connections
+        self._state = server_state
+        self._loop = _loop or asyncio.get_running_loop()
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._parser: Any = None
+        self._peer = ""
+        self.key: str | None = None
+        self.deadline = NEVER
+        self.write_deadline = NEVER
+        # What is being received.
+        self._in_head = False
+        self._head_bytes = 0
+        self._raw_bytes = 0
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._request: _Request | None = None
+        self._stash = b""
+        # What is being answered.
+        self._queue: deque[_Request] = deque()
+        self._working: _Request | None = None
+        self._write_paused = False
+        # The connection's end.
+        self._stopped = False  # nothing more is parsed
+        self._half_closed = False
+        self._draining = False
+        self._lingering = False
+        self._discarded = 0
+
+    # --- asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]  # uvloop's is of no asyncio class
+        peer = transport.get_extra_info("peername")
+        self._peer = peer[0] if peer else ""
+        self.key = self._connections.key(self._peer)
+        self._state.connections.add(self)  # type: ignore[arg-type]
+        if not self._connections.admit(self):
+            self._stopped = True
+            self._write(_Request(self._blank(), False), *self._too_many())
+            transport.close()
+            return
+        self.deadline = self._loop.time() + self._server.receive_timeout
+        self._parser = self._new_parser()
+
+    def _new_parser(self) -> Any:
+        parser = httptools.HttpRequestParser(self)
+        # Of data after `Connection: close` llhttp would make an error.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._state.connections.discard(self)  # type: ignore[arg-type]
+        self._connections.remove(self)
+        self._stopped = True
+        self._release_place()
+        self._queue.clear()
+        self.deadline = self.write_deadline = NEVER
+        self._parser = None
+
+    def data_received(self, data: bytes) -> None:
+        if self._stopped:
+            self._discarded += len(data)
+            if self._discarded > DISCARD_BYTES:
+                self._transport.abort()
+        elif self._working is not None or self._queue:
+            self._stash += data
+            self._transport.pause_reading()
+        else:
+            self._connections.busy(self)
+            self._feed(data)
+            self._advance()
+
+    def eof_received(self) -> bool:
+        """The client sends no more; it may still read the answers to what it has sent."""
+        self._half_closed = True
+        if self._lingering:
+            return False
+        if not self._stopped and (self._in_head or self._request is not None) and not self._stash:
+            self._refuse(errors.Incomplete("The request ended before it was complete."))
+            self._advance()
+        return self._working is not None or bool(self._queue)
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        self.write_deadline = NEVER
+        if not self._transport.is_closing():
+            self._advance()
+
+    def shutdown(self) -> None:
+        """Called by uvicorn when it stops: finish what has begun to arrive, and take no more."""
+        self._draining = True
+        if self._working is None and not self._queue and not self._in_head and self._request is None:
+            self._transport.close()
+
+    # --- gateway.connections
+
+    def expire(self) -> None:
+        if self._lingering:
+            self._transport.abort()
+        elif self._in_head or self._request is not None:
+            seconds = self._server.receive_timeout
+            self._refuse(errors.RequestTimeout(f"A request must arrive within {seconds:g} s."))
+            self._advance()
+        else:
+            self._transport.close()
+            self.deadline = NEVER
+
+    def expire_writing(self) -> None:
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()
+        self.write_deadline = NEVER
+
+    def close(self) -> None:
+        self._stopped = True
+        self._transport.close()
+
+    # --- httptools
+
+    def on_message_begin(self) -> None:
+        if len(self._queue) >= MAX_PIPELINED:
+            self._queue[-1].keep_alive = False
+            self._stopped = True
+        self._in_head = True
+        self._head_bytes = self._raw_bytes = 0
+        self._url = b""
+        self._headers = []
+        self.deadline = self._loop.time() + self._server.receive_timeout
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        if len(self._url) > MAX_URL_BYTES:
+            raise errors.UrlTooLong(f"A URL may have {MAX_URL_BYTES} bytes.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > MAX_HEADER_BYTES:
+            raise errors.HeadersTooLarge(f"The headers may have {MAX_HEADER_BYTES} bytes.")
+        if len(self._headers) >= MAX_HEADERS:
+            raise errors.HeadersTooLarge(f"A request may have {MAX_HEADERS} headers.")
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._stopped or (self._parser.should_upgrade() and self._parser.get_method() != b"CONNECT"):
+            return
+        environ = self._environ()
+        request = _Request(environ, self._parser.should_keep_alive())
+        chunked = "HTTP_TRANSFER_ENCODING" in environ
+        length = environ.get("CONTENT_LENGTH", "0")
+        self._in_head = False
+        self._request = request
+        self.deadline = self._loop.time() + self._server.receive_timeout
+        if not chunked and length == "0":
+            return
+        environ["wsgi.input"] = _NotReceived()
+        request.limit = self._gateway.body_limit(environ)
+        if request.limit and not chunked and int(length) > request.limit:
+            raise errors.TooLarge(f"A body may have {request.limit} bytes here.")
+
+    def on_body(self, body: bytes) -> None:
+        request = self._request
+        if request is None or not request.limit:
+            return
+        request.received += len(body)
+        request.parts.append(body)
+        if request.received > request.limit:
+            raise errors.TooLarge(f"A body may have {request.limit} bytes here.")
+        if len(request.parts) > MAX_BODY_PIECES:
+            raise errors.BadHttp(f"A body may come in {MAX_BODY_PIECES} pieces.")
+
+    def on_message_complete(self) -> None:
+        request = self._request
+        if request is None:
+            return
+        self._release_place()
+        self._request = None
+        request.complete = True
+        if request.limit:
+            request.environ["wsgi.input"] = io.BytesIO(b"".join(request.parts))
+            request.parts.clear()
+        self._queue.append(request)
+
+    # --- Receiving
+
+    def _feed(self, data: bytes) -> None:
+        whole_chunk = self._in_head
+        size, queued = len(data), len(self._queue)
+        try:
+            while data and not self._stopped:
+                try:
+                    self._parser.feed_data(data)
+                    data = b""
+                except httptools.HttpParserUpgrade as upgrade:
+                    data = self._without_upgrade() + data[upgrade.args[0] :]
+        except httptools.HttpParserCallbackError as error:
+            refusal = error.__context__
+            if not isinstance(refusal, errors.Refusal):
+                log.error("bug", service="gateway", exc_info=refusal or error)
+                refusal = errors.BadHttp("The request is not readable.")
+            self._refuse(refusal)
+        except httptools.HttpParserInvalidMethodError:
+            self._refuse_method(data)
+        except httptools.HttpParserError as error:
+            version = "version" in str(error).lower()
+            self._refuse(errors.VersionNotSupported() if version else errors.BadHttp(f"Not valid HTTP: {error}."))
+        if self._stopped:
+            return
+        if self._in_head and (whole_chunk or len(self._queue) == queued):
+            self._raw_bytes += size  # all of the chunk belongs to this head, also what no callback has shown yet
+        if self._in_head and self._raw_bytes > MAX_URL_BYTES + MAX_HEADER_BYTES:
+            self._refuse(errors.HeadersTooLarge(f"The headers may have {MAX_HEADER_BYTES} bytes."))
+        elif self._request is not None:
+            self._receive_further(self._request)
+
+    def _without_upgrade(self) -> bytes:
+        """The head that has arrived, less its `Upgrade`, for a new parser: httptools takes no body after one."""
+        version = self._parser.get_http_version().encode()
+        lines = [self._parser.get_method() + b" " + self._url + b" HTTP/" + version]
+        lines += [name + b": " + value for name, value in self._headers if name.lower() != b"upgrade"]
+        self._parser = self._new_parser()
+        self._in_head = False
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+    def _receive_further(self, request: _Request) -> None:
+        """The body has not arrived whole."""
+        if not request.limit:
+            self._stop(request)  # answered without it
+            return
+        if request.place is None:
+            key = self.key
+            if key is None:
+                client = addresses.client_address(
+                    self._peer, request.environ.get("HTTP_X_FORWARDED_FOR"), self._gateway.settings.trusted_proxies
+                )
+                key = addresses.limit_key(client)
+            if not self._connections.receive(key):
+                self._refuse(errors.Busy("Too many requests are being received."))
+                return
+            request.place = key
+            if request.environ.get("HTTP_EXPECT", "").lower() == "100-continue" and not (
+                request.received or self._queue or self._working
+            ):
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _release_place(self) -> None:
+        if self._request is not None and self._request.place is not None:
+            self._connections.received(self._request.place)
+            self._request.place = None
+
+    def _refuse(self, refusal: Exception) -> None:
+        """Answer what is being received with `refusal`, and nothing after it."""
+        request = self._request or _Request(self._blank(), False)
+        request.environ[visit.REFUSAL_KEY] = refusal
+        self._stop(request)
+
+    def _refuse_method(self, data: bytes) -> None:
+        """llhttp does not know the method. When it is one by its form, say what the path has instead."""
+        line = _REQUEST_LINE.match(data)
+        if line is None:
+            self._refuse(errors.BadHttp("Not valid HTTP: the first line cannot be read."))
+            return
+        environ = self._blank()
+        environ["REQUEST_METHOD"] = line[1].decode(_LATIN1)
+        try:
+            self._url = line[2]
+            environ["PATH_INFO"], environ["QUERY_STRING"] = self._target()
+        except errors.Refusal as refusal:
+            environ[visit.REFUSAL_KEY] = refusal
+        self._stop(_Request(environ, False))
+
+    def _stop(self, request: _Request) -> None:
+        """Queue the last request of this connection."""
+        self._release_place()
+        self._request = None
+        self._in_head = False
+        request.keep_alive = False
+        request.parts.clear()
+        self._queue.append(request)
+        self._stopped = True
+        self.deadline = NEVER
+
+    def _blank(self) -> dict[str, Any]:
+        """The environment of a request whose head cannot be read."""
+        return {
+            "REQUEST_METHOD": "",
+            "PATH_INFO": "",
+            "QUERY_STRING": "",
+            "REMOTE_ADDR": self._peer,
+            "SCRIPT_NAME": "",
+            "SERVER_NAME": "",
+            "SERVER_PORT": "",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "wsgi.errors": sys.stderr,
+            "wsgi.input": io.BytesIO(),
+            "wsgi.url_scheme": "http",
+        }
+
+    def _environ(self) -> dict[str, Any]:
+        """The WSGI environment of the head that has arrived. Raises Refusal for one that is contradictory."""
+        version = self._parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            raise errors.VersionNotSupported()
+        if self._parser.get_method() == b"CONNECT":
+            raise errors.BadHttp("This is no proxy.")
+        environ = self._blank()
+        environ["SERVER_PROTOCOL"] = f"HTTP/{version}"
+        environ["REQUEST_METHOD"] = self._parser.get_method().decode(_LATIN1)
+        environ["PATH_INFO"], environ["QUERY_STRING"] = self._target()
+        hosts = 0
+        for name, value in self._headers:
+            key = _environ_name(name)
+            if key is None:
+                continue
+            if key == "HTTP_HOST":
+                hosts += 1
+                if not _HOST.fullmatch(value.strip(b" \t")):
+                    raise errors.BadHttp("The Host header is not a host.")
+            text = value.decode(_LATIN1).strip(" \t")
+            if key in environ:
+                environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + text
+            else:
+                environ[key] = text
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
+            raise errors.BadHttp("A request must have exactly one Host header.")
+        if "HTTP_TRANSFER_ENCODING" in environ and (
+            version == "1.0" or environ["HTTP_TRANSFER_ENCODING"].lower() != "chunked"
+        ):
+            raise errors.BadHttp("The only Transfer-Encoding here is chunked, over HTTP/1.1.")
+        return environ
+
+    def _target(self) -> tuple[str, str]:
+        """Path and query of the request's target. Raises BadHttp when it is none."""
+        url = self._url
+        absolute = _ABSOLUTE.match(url)
+        if absolute is not None:
+            url = url[absolute.end() :]
+            if not url.startswith(b"/"):
+                url = b"/" + url
+        if not (url.startswith(b"/") or url == b"*") or b"#" in url:
+            raise errors.BadHttp("The request's target must be a path.")
+        path, _, query = url.partition(b"?")
+        if b"%" in path and not _ENCODED_SEPARATOR.search(path):
+            path = unquote_to_bytes(path)
+        return path.decode(_LATIN1), query.decode(_LATIN1)
+
+    # --- Answering
+
+    def _advance(self) -> None:
+        """Answer the next request; or wait for one, with a deadline."""
+        while self._working is None and not self._write_paused:
+            if self._queue:
+                self._working = self._queue.popleft()
+                self.deadline = NEVER
+                waiting.run(self._work)
+                return
+            if self._stopped:
+                return
+            if not self._stash:
+                break
+            data, self._stash = self._stash, b""
+            if not self._half_closed:
+                self._transport.resume_reading()
+            self._feed(data)
+        if self._working is None and not self._queue and not self._stopped:
+            now = self._loop.time()
+            if self._in_head or self._request is not None:
+                self.deadline = min(self.deadline, now + self._server.receive_timeout)
+            elif self._half_closed:
+                self._transport.close()
+            elif self.deadline == NEVER:
+                self.deadline = now + IDLE_TIMEOUT_S
+                self._connections.idle(self)
+
+    def _work(self) -> None:
+        request = self._working
+        assert request is not None
+        status, headers = "500 Internal Server Error", []
+
+        def start(line: str, fields: list[tuple[str, str]], _exc_info: Any = None) -> None:
+            nonlocal status, headers
+            status, headers = line, fields
+
+        body = b"".join(self._gateway(request.environ, start))
+        self._write(request, status, headers, body)
+        self._loop.call_soon(self._done)
+
+    def _done(self) -> None:
+        request, self._working = self._working, None
+        if request is None or self._transport.is_closing():
+            return
+        if request.keep_alive:
+            self._advance()
+        elif request.complete:
+            self._stopped = True
+            self._transport.close()
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Say that nothing more comes, and take in what the client still sends, so that it can read the answer."""
+        self._stopped = self._lingering = True
+        self.deadline = self._loop.time() + DISCARD_TIMEOUT_S
+        if self._half_closed:
+            self._transport.close()
+        elif self._transport.can_write_eof():
+            self._transport.write_eof()
+            self._transport.resume_reading()
+
+    @staticmethod
+    def _too_many() -> tuple[str, list[tuple[str, str]], bytes]:
+        request_id = visit.request_id(None)
+        answer = errors.answer(errors.Busy("Too many connections are open."), request_id)
+        headers = [*answer.headers.items(), ("x-request-id", request_id), ("content-length", str(len(answer.body)))]
+        return errors.status_line(answer.status), headers, answer.body
+
+    def _write(self, request: _Request, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
+        if self._transport.is_closing():
+            return
+        if self._draining:
+            request.keep_alive = False
+        lines = [f"HTTP/1.1 {status}\r\n"]
+        for name, value in headers:
+            if "\n" in value or "\r" in value:
+                log.error("bug", service="gateway", detail=f"the header {name} has a line break")
+                continue
+            lines.append(f"{name}: {value}\r\n")
+        if not request.keep_alive:
+            lines.append("connection: close\r\n")
+        elif request.environ["SERVER_PROTOCOL"] == "HTTP/1.0":
+            lines.append("connection: keep-alive\r\n")
+        parts = ["".join(lines).encode(_LATIN1, "replace")]
+        for field, content in self._state.default_headers:
+            parts += (field, b": ", content, b"\r\n")
+        parts += (b"\r\n", body)
+        self._transport.write(b"".join(parts))
+        if self._transport.get_write_buffer_size():
+            self.write_deadline = self._loop.time() + RESPONSE_TIMEOUT_S
+
+
+_NAMES: dict[bytes, str | None] = {}
+_MOST_NAMES = 1000
+
+
+def _environ_name(name: bytes) -> str | None:
+    """`X-Request-ID` -> ``HTTP_X_REQUEST_ID``. None for a name with `_`, which would be taken for one with `-`."""
+    known = _NAMES.get(name)
+    if known is None and name not in _NAMES:
+        known = None if b"_" in name else name.decode(_LATIN1).upper().replace("-", "_")
+        if known is not None and known not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            known = f"HTTP_{known}"
+        if len(_NAMES) < _MOST_NAMES:
+            _NAMES[name] = known
+    return known
