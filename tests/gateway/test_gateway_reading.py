@@ -203,7 +203,7 @@ WRONG: list[tuple[str, str, dict[str, Any], str, list[Any]]] = [
     ("POST", "/api/cart/paid/", PAYMENT, "order_id", [..., "", None, 5]),
     ("POST", "/api/cart/paid/", PAYMENT, "cart", [..., "", None, 5, "4242424242424242", "card_1", "tok_", "tok_a b"]),
     ("POST", "/api/cart/paid/", PAYMENT, "card", ["tok_visa"]),
-    ("POST", "/api/orders/or_1/refund/", {"amount": 5}, "amount", [..., 0, -1, 1.5, "5", True, None, 100_000_000, 2**70]),
+    ("POST", "/api/orders/or_1/refund/", {"amount": 5}, "amount", [..., 0, -1, 1.5, "5", True, None, 10**8, 2**70]),
     ("POST", "/api/orders/or_1/refund/", {"all": True}, "amount", [5]),
     ("POST", "/api/orders/or_1/refund/", {}, "all", [False, None, 1, "true"]),
     ("POST", "/api/orders/or_1/cancel/", {}, "amount", [5]),
