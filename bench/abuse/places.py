@@ -8,13 +8,16 @@ import stat
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any
 
 import amqp
 import requests
 from kombu.utils.url import parse_url
 
-from bench.abuse.answers import require, row
+from bench.abuse.answers import expect, limited, require, row
 from bench.abuse.target import Target, secret
 from launcher.place import ROOT
 from launcher.ports import free_port
@@ -27,6 +30,8 @@ SHIPPO_LIVE = {"SHIPPO_API_KEY": "_".join(("shippo", "live", "x" * 24))}
 TWILIO_LIVE = {"TWILIO_ACCOUNT_SID": "AC" + "1" * 32, "TWILIO_AUTH_TOKEN": "x" * 32}
 SENDGRID_LIVE = {"SENDGRID_API_KEY": ".".join(("SG", "x" * 22, "x" * 43))}
 KEYS = "ADMIN_API_KEYS"
+CARTS_PER_HOUR = 60  # per address, while rate limits are on
+MAKER, OTHER_MAKER = "127.0.0.44", "127.0.0.45"
 
 
 @row("S4", "real labels, SMS or mail for sandbox money: the start is refused")
@@ -54,6 +59,27 @@ async def weak_keys(target: Target) -> None:
     hashed = "sha256:" + "0123456789abcdef" * 4
     for title, keys in (("a hashed key", hashed), ("a good key and a hashed one", f"{good},{hashed}")):
         await _starts(target, {**STRIPE_LIVE, KEYS: keys}, title)
+
+
+@row("S7", "one address gets so many new carts an hour, another address its own")
+async def carts_per_address(target: Target) -> None:
+    def until_ready() -> tuple[Any, int, int | None, str]:
+        gateway = _gateway(target, {KEYS: target.admin_key, "RATE_LIMITS": "true"})
+        return gateway, *gateway.__enter__()
+
+    gateway, port, status, said = await asyncio.to_thread(until_ready)
+    try:
+        require(status is None, f"no gateway with limits: {said[-300:]}")
+        limiting = replace(target, port=port)
+        for number in range(CARTS_PER_HOUR + 1):
+            answer = await limiting.ask("POST", "/api/cart/", source=MAKER)
+            if number < CARTS_PER_HOUR:
+                expect(answer, 201, 503, what=f"cart {number + 1}")
+        limited(answer, f"cart {CARTS_PER_HOUR + 1}")
+        expect(await limiting.ask("POST", "/api/cart/", source=OTHER_MAKER), 201, what="another address")
+        expect(await limiting.ask("GET", "/health/ready/", source=MAKER), 200, 503, what="health")
+    finally:
+        await asyncio.to_thread(gateway.__exit__, None, None, None)
 
 
 @row("S5", "nobody enters the private broker as guest")
@@ -87,6 +113,13 @@ async def _starts(target: Target, extra: dict[str, str], what: str) -> None:
 
 def _start(target: Target, extra: dict[str, str]) -> tuple[int | None, str]:
     """The exit status and the words of a gateway with these settings; None when it serves. It is stopped again."""
+    with _gateway(target, extra) as (_, status, said):
+        return status, said
+
+
+@contextmanager
+def _gateway(target: Target, extra: dict[str, str]) -> Iterator[tuple[int, int | None, str]]:
+    """A further gateway of the shop: its port, and its exit status and words; None when it serves."""
     port = free_port()
     env = {**target.shop.process_env(target.shop.amqp_uri), "GATEWAY_PORT": str(port), "GATEWAY_WORKERS": "1", **extra}
     process = subprocess.Popen(
@@ -99,13 +132,12 @@ def _start(target: Target, extra: dict[str, str]) -> tuple[int | None, str]:
     )
     try:
         until = time.monotonic() + START_WAIT_S
-        while process.poll() is None and time.monotonic() < until:
-            with suppress(requests.RequestException):
-                if requests.get(f"http://127.0.0.1:{port}/health/live/", timeout=2).status_code == 200:
-                    return None, ""
+        while process.poll() is None and not _serves(port) and time.monotonic() < until:
             time.sleep(0.05)
-        said = process.communicate(timeout=5)[1] if process.poll() is not None else b"nothing within a minute"
-        return process.poll() or -1, said.decode(errors="replace")
+        if process.poll() is None:
+            yield port, None if _serves(port) else -1, "nothing within a minute"
+        else:
+            yield port, process.returncode, process.communicate(timeout=5)[1].decode(errors="replace")
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -116,6 +148,12 @@ def _start(target: Target, extra: dict[str, str]) -> tuple[int | None, str]:
                 process.wait()
         if process.stderr:
             process.stderr.close()
+
+
+def _serves(port: int) -> bool:
+    with suppress(requests.RequestException):
+        return requests.get(f"http://127.0.0.1:{port}/health/live/", timeout=2).status_code == 200
+    return False
 
 
 def _enters(parts: dict[str, object], user: str, password: str) -> bool:
