@@ -26,7 +26,7 @@ RESULT = ROOT / "bench" / "results" / "abuse.md"
 PARTS = ("answers", "fuzz", "cost", "strangers")
 ROW_MODULES = ("bench.abuse.events", "bench.abuse.places")
 FUZZED, FUZZED_SHORT = 20_000, 300
-SHORT_BODIES, SHORT_HEADS, SHORT_ROUNDS, SHORT_SECONDS = 40, 500, 1, 5.0
+SHORT_BODIES, SHORT_HEADS, SHORT_ROUNDS, SHORT_SECONDS = 40, 500, 1, 12.0
 PACKAGES = ("nameko", "uvicorn", "eventlet", "SQLAlchemy")
 
 
