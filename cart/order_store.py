@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
 from cart.addresses import email_key
+from cart.card_attempts import begin_attempt
 from cart.order import AT_WORK, CANCELED, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, PUBLIC, Order
 from cart.tables import ClaimLost, Store, cursors, orders, plain, steps
 from chassis.cursors import Cursor, place
@@ -143,6 +144,7 @@ class Orders(Store):
         to: str = PAYING,
         fresh: bool = True,
         hurry: bool = True,
+        payer: str | None = None,
     ) -> Order | None:
         """Claim an order until `lease`, for paying or for canceling; None when that cannot be had now.
 
@@ -154,8 +156,9 @@ class Orders(Store):
         Args:
             fresh: False when only what was left is to be taken up, and nothing begun.
             hurry: False when an order that was let go is to be left alone until its time.
+            payer: whose new attempt it is; None for one that no shopper asked for, which has no limit.
 
-        Raises NotFound, Conflict (the order is canceled), Unavailable.
+        Raises NotFound, Conflict (the order is canceled), TooManyRequests (see `cart.card_attempts`), Unavailable.
         """
         holder = self._database.presence.hold()
         with self._database.write() as connection:
@@ -173,6 +176,7 @@ class Orders(Store):
             if order.status not in AT_WORK:
                 if order.status == CREATED and to == PAYING:
                     order.attempt += 1
+                    begin_attempt(connection, order, payer, now)
                 order.become(to, int(now))
             order.claim, order.holder, order.lease = uuid.uuid4().hex, holder, lease
             write_order(connection, order)

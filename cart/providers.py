@@ -9,6 +9,9 @@ from nameko.extensions import DependencyProvider
 from cart.stripe_payments import StripePayments
 from chassis.settings import Settings
 
+# What the column takes.
+LONGEST_PAYER = 255
+
 
 class SettingsProvider(DependencyProvider):
     """The settings of the process."""
@@ -18,6 +21,14 @@ class SettingsProvider(DependencyProvider):
 
     def get_dependency(self, worker_ctx: Any) -> Settings:
         return self.settings
+
+
+class PayerProvider(DependencyProvider):
+    """Against whose limit a declined card counts: as the gateway says of carts that strangers share, else None."""
+
+    def get_dependency(self, worker_ctx: Any) -> str | None:
+        payer = worker_ctx.data.get("payer")
+        return payer if isinstance(payer, str) and len(payer) <= LONGEST_PAYER else None
 
 
 class PaymentsProvider(DependencyProvider):

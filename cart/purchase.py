@@ -69,11 +69,15 @@ class Purchase:
         self.products = products
         self.clock: Callable[[], float] = settlement.clock
 
-    def pay(self, order_id: str, cart_id: str | None, card: str) -> Order:
+    def pay(self, order_id: str, cart_id: str | None, card: str, payer: str | None = None) -> Order:
         """Pay an order with `card`, once; the paid order. Two payers at once: one pays, the other gets the paid order.
+
+        Args:
+            payer: against whose limit a decline counts; the order's cart when None.
 
         Raises:
             NotFound: no such order of this cart.
+            TooManyRequests: too many cards were declined for this order or payer.
             Conflict: not enough stock, the order is canceled, another card has paid it, or somebody has been at it for
                 as long as the caller could wait.
             PaymentDeclined, PaymentActionRequired, Refused: nothing was taken; the order can be paid again.
@@ -86,7 +90,7 @@ class Purchase:
             if order.settled:
                 return _same_card(order, digest)
             reached("pay:claim:begun")
-            claimed = self.settlement.claim(order_id, cart_id)
+            claimed = self.settlement.claim(order_id, cart_id, payer=payer or order.cart_id)
             if claimed is None:
                 if self.clock() >= until:
                     what = "canceled" if order.status == CANCELING else "paid"
@@ -111,8 +115,9 @@ class Purchase:
         order = self.settlement.reclaim(order_id, hurry=hurry)
         if order is None:
             return
-        # Then it is where it belongs: waiting for the bank, open again, or in another's hands.
-        with suppress(PaymentActionRequired, PaymentDeclined, ClaimLost), self.settlement.at_work(order):
+        # Then it is where it belongs: waiting for the bank, open again (also when its stock may not wait for the bank:
+        # Conflict), or in another's hands.
+        with suppress(PaymentActionRequired, PaymentDeclined, Conflict, ClaimLost), self.settlement.at_work(order):
             self.settlement.take_up(order, order.card)
 
     def look_now(self, payment_id: str) -> bool:
@@ -209,7 +214,7 @@ class Purchase:
             return self.payments.confirm(order.payment or "", method, order.key("confirm"))
         except PaymentDeclined as error:
             reached("pay:confirm:asked")
-            self.settlement.undo(order, {"error": f"PaymentDeclined: {error}"})
+            self.settlement.undo(order, {"error": f"PaymentDeclined: {error}"}, error)
             raise
         except UNKNOWN:
             self.settlement.let_go(order)

@@ -19,7 +19,7 @@ from cart.checkout import Checkout
 from cart.completer import SWEEP, Lane, sweep, sweeper
 from cart.mending import Mending
 from cart.outbox import CALL_OFF, EMAIL, FAILED, HAND, LABEL, RELEASE, SMS, VOID, Outbox
-from cart.providers import PaymentsProvider, SettingsProvider
+from cart.providers import PayerProvider, PaymentsProvider, SettingsProvider
 from cart.purchase import Purchase
 from cart.refund import Refunds
 from cart.settlement import LEASE, Settlement
@@ -59,6 +59,7 @@ class CartService:
     store: Any = StoreProvider(CartStore)
     settings: Any = SettingsProvider()
     payments: Any = PaymentsProvider()
+    payer: Any = PayerProvider()
     products: Any = ServiceRpc("products")
     shipping: Any = ServiceRpc("shipping")
     notifications: Any = ServiceRpc("notifications")
@@ -155,7 +156,7 @@ class CartService:
         bind(order_id=order_id)
         self._limit(self.settings.pay_timeout)
         outbox = self._outbox()
-        self._purchase(outbox).pay(order_id, cart_id, card)
+        self._purchase(outbox).pay(order_id, cart_id, card, self.payer)
         # The money is taken: from here trouble is noted and mended later, never reported as a failure, and the shopper
         # does not wait long for it.
         left = deadline.remaining()
@@ -378,6 +379,7 @@ class CartService:
         """Let go of what is remembered only against repetitions."""
         try:
             self.store.forget_additions()
+            self.store.forget_attempts()
             self._inbox().forget(time.time() - KEPT)
         except Unavailable as error:
             log.warning("put off", error=str(error))
@@ -402,7 +404,9 @@ class CartService:
         return Purchase(self._settlement(outbox), self.products)
 
     def _settlement(self, outbox: Outbox) -> Settlement:
-        return Settlement(self.store, self.payments, outbox, lease=max(LEASE, self.settings.pay_timeout))
+        settings = self.settings
+        lease = max(LEASE, settings.pay_timeout)
+        return Settlement(self.store, self.payments, outbox, lease=lease, bank_hold_s=settings.bank_hold_s)
 
     def _inbox(self) -> Inbox:
         return Inbox(self.store.database)

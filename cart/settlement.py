@@ -7,11 +7,14 @@ the order is opened again.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from nameko.exceptions import RemoteError
 
 from cart.order import CONFIRMING, CREATED, PAID, PAYING, Order
 from cart.outbox import CALL_OFF, DELIVERIES, RELEASE, Outbox
@@ -20,6 +23,7 @@ from cart.store import CartStore, ClaimLost
 from chassis.logs import log
 from chassis.points import reached
 from contracts.errors import (
+    Conflict,
     OutcomeUnknown,
     PaymentActionRequired,
     PaymentDeclined,
@@ -31,10 +35,12 @@ from contracts.errors import (
 # How long a claim holds from the beginning of a step (seconds): as long as a payment may take in all, so that whoever
 # held a claim that has run out is no longer at work. A holder that was killed is found out long before.
 LEASE = 30.0
-# How often an order that waits for the shopper's bank is looked at (seconds), and how long it may hold its stock: a
-# bank's page is answered within minutes or never.
+# How often an order that waits for the shopper's bank is looked at (seconds).
 BANK_LOOK = 15.0
-BANK_PATIENCE = 1800.0
+# All that waits for a bank together may hold this share of a SKU, rounded up, and at least one piece.
+BANK_SHARE = 0.5
+# When some of that may have been given back (seconds).
+BANK_SHARE_RETRY_S = 60
 # An order that nobody knows the state of is looked at after the first of these waits, which doubles up to the second;
 # after so many looks (ten minutes), only the third is between them (seconds).
 FIRST_LOOK = 1.0
@@ -54,6 +60,7 @@ class Settlement:
         outbox: gives back what is owed.
         clock: Unix seconds; another one in tests.
         lease: how long a claim holds from the beginning of a step (seconds).
+        bank_hold_s: how long an order may hold its stock while the shopper's bank is asked (seconds).
     """
 
     def __init__(
@@ -63,16 +70,18 @@ class Settlement:
         outbox: Outbox,
         clock: Callable[[], float] = time.time,
         lease: float = LEASE,
+        bank_hold_s: float = 600.0,
     ) -> None:
         self.store = store
         self.payments = payments
         self.outbox = outbox
         self.clock = clock
         self._lease = lease
+        self._bank_hold_s = bank_hold_s
 
-    def claim(self, order_id: str, cart_id: str | None, to: str = PAYING) -> Order | None:
+    def claim(self, order_id: str, cart_id: str | None, to: str = PAYING, payer: str | None = None) -> Order | None:
         """Claim an order for a new attempt, or to take up the one that was left, as `Orders.claim` says."""
-        return self.store.claim(order_id, cart_id, self.lease(), to)
+        return self.store.claim(order_id, cart_id, self.lease(), to, payer=payer)
 
     def reclaim(self, order_id: str, to: str = PAYING, hurry: bool = False) -> Order | None:
         """Claim an order only to take up what was left, as `Orders.claim` says."""
@@ -108,7 +117,7 @@ class Settlement:
         age = self.clock() - steps["confirm"]["began"]
         same_card = digest is not None and order.card == digest
         payment = self.settle(order)
-        if payment.state == ACTION and (not same_card or age > BANK_PATIENCE):
+        if payment.state == ACTION and (not same_card or age > self._bank_hold_s):
             payment = self.call_off(order)
         if payment.state == CANCELED:
             order.payment = None
@@ -153,8 +162,13 @@ class Settlement:
         if payment.state == SUCCEEDED:
             return self.paid(order, payment)
         if payment.state == ACTION:
+            try:
+                self._check_hold(order)
+            except Conflict as refusal:
+                return self._without_hold(order, refusal)
             order.become(CONFIRMING, int(self.clock()))
-            self.store.keep(order, lease=self.clock() + BANK_LOOK)
+            held: Callable[[Any], None] = lambda connection: self.store.held(connection, order)  # noqa: E731
+            self.store.keep(order, lease=self.clock() + BANK_LOOK, also=held)
             raise PaymentActionRequired("The card's bank wants its holder to confirm the payment.", payment.action)
         if payment.state == PROCESSING:
             self.let_go(order)
@@ -162,8 +176,36 @@ class Settlement:
         if payment.state == CANCELED:
             order.payment = None
         declined = _declined(payment.decline or {"detail": "The payment was not taken.", "code": payment.state})
-        self.undo(order, {"state": payment.state, "error": str(declined)})
+        self.undo(order, {"state": payment.state, "error": str(declined)}, declined)
         raise declined
+
+    def _check_hold(self, order: Order) -> None:
+        """Raise Conflict when the order's stock may not wait for the bank."""
+        waiting = self.store.ask_bank(order, self._bank_hold_s)
+        if waiting is None:
+            return
+        try:
+            left: dict[str, int | None] = self.outbox.products.stock_left(sorted(waiting))
+        except RemoteError as error:
+            if error.exc_type != "MethodNotFound":
+                raise
+            left = {}  # a copy of the release before, which does not know the limit
+        for sku, pieces in waiting.items():
+            rest = left.get(sku)
+            if rest is not None and pieces > max(1, math.ceil(BANK_SHARE * (rest + pieces))):
+                raise Conflict(
+                    f"Too much of {sku} waits for banks to confirm. Try again later, or use a card that needs none.",
+                    {"retry_after": BANK_SHARE_RETRY_S},
+                )
+
+    def _without_hold(self, order: Order, refusal: Conflict) -> Order:
+        """The bank asks, and the stock may not wait: call the payment off and open the order; raise the refusal."""
+        payment = self.call_off(order)
+        if payment.state == SUCCEEDED:
+            return self.paid(order, payment)
+        order.payment = None
+        self.undo(order, {"error": f"Conflict: {refusal}"})
+        raise refusal
 
     def paid(self, order: Order, payment: Payment) -> Order:
         """The money is taken: the order is paid, and the rest is owed."""
@@ -173,6 +215,7 @@ class Settlement:
 
         def also(connection: Any) -> None:
             self.store.bought(connection, order)
+            self.store.end_attempt(connection, order)
             for kind in DELIVERIES:
                 self.store.owe(connection, order.id, kind, f"{order.id}:{kind}", now)
             self.store.note_step(connection, order, "paid", {"charge": payment.charge})
@@ -188,7 +231,7 @@ class Settlement:
 
         Args:
             outcome: how the step that was open has ended.
-            error: what ended it, if known.
+            error: what ended it, if known. A declined card counts against card testing.
         """
         key = order.stock_key
         order.stock_key = None
@@ -197,6 +240,7 @@ class Settlement:
 
         def also(connection: Any) -> None:
             self.owe_stock(connection, order, key)
+            self.store.end_attempt(connection, order, declined=isinstance(error, PaymentDeclined))
             # These two say that no payment was opened. After anything else there may be one that nobody knows.
             if not isinstance(error, Refused | Unavailable):
                 self._owe_call_off(connection, order)

@@ -76,6 +76,30 @@ steps = sa.Table(
     sa.Column("outcome", sa.JSON),
 )
 
+# Attempts to pay by card that may count against a limit; see `cart.card_attempts` for the states. `payer` is whose they
+# are: as a rule the order's cart.
+card_attempts = sa.Table(
+    "card_attempts",
+    metadata,
+    sa.Column("order_id", sa.String(64), primary_key=True),
+    sa.Column("attempt", sa.Integer, primary_key=True),
+    sa.Column("payer", sa.String(255), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("began", sa.Float(53), nullable=False),
+    sa.Index("card_attempts_payer", "payer", "began"),
+)
+
+# The pieces that an attempt holds while the shopper's bank is asked.
+bank_holds = sa.Table(
+    "bank_holds",
+    metadata,
+    sa.Column("order_id", sa.String(64), primary_key=True),
+    sa.Column("attempt", sa.Integer, primary_key=True),
+    sa.Column("sku", sa.String(255), primary_key=True),
+    sa.Column("quantity", sa.Integer, nullable=False),
+    sa.Index("bank_holds_sku", "sku"),
+)
+
 # `due` is when a thing is tried next, or, while somebody has it in hand, until when.
 owed = sa.Table(
     "owed",

@@ -106,6 +106,8 @@ class Settings:
     # After how many seconds a parcel, and a text message, is asked about again.
     tracking_poll: float
     messages_poll: float
+    # How long an order may hold its stock while the shopper's bank is asked (seconds).
+    bank_hold_s: float
 
     @property
     def providers(self) -> dict[str, Provider]:
@@ -170,6 +172,7 @@ class Settings:
             public_url=_text(config, "PUBLIC_URL").rstrip("/"),
             tracking_poll=_seconds(config, "TRACKING_POLL"),
             messages_poll=_seconds(config, "MESSAGES_POLL"),
+            bank_hold_s=_minutes(config, "BANK_CONFIRMATION_MINUTES"),
         )
 
 
@@ -238,6 +241,18 @@ def _countries(config: dict[str, Any], name: str) -> frozenset[str]:
     if unknown:
         raise ValueError(f"{name} must be two-letter codes of countries, such as US,CA; unknown: {', '.join(unknown)}.")
     return countries
+
+
+def _minutes(config: dict[str, Any], name: str) -> float:
+    """A number of minutes, as seconds."""
+    value = _text(config, name)
+    try:
+        minutes = float(value)
+    except ValueError:
+        raise ValueError(f"{name} must be a number of minutes, not {value!r}.") from None
+    if not 1 <= minutes <= 60:
+        raise ValueError(f"{name} must be from 1 to 60 minutes, not {value!r}.")
+    return minutes * 60
 
 
 def _webhook_secret(config: dict[str, Any], name: str, providers: dict[str, Provider]) -> str:

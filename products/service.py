@@ -163,6 +163,12 @@ class ProductsService:
         return [_priced(kept[wish.parent], wish.quantity) for wish in wishes(items)]
 
     @rpc(expected_exceptions=ShopError)
+    def stock_left(self, skus: Keys) -> dict[str, int | None]:
+        """How many pieces of each SKU are on the shelf now; None for one whose shelf is not counted, or unknown."""
+        kept = self.store.by_sku(skus)
+        return {sku: kept[sku].left.quantity if sku in kept else None for sku in skus}
+
+    @rpc(expected_exceptions=ShopError)
     def reserve(self, key: str, items: Items) -> dict[str, Any]:
         """Take items off the shelves for an order: all of them, or none.
 

@@ -14,14 +14,14 @@ import pytest
 
 from cart.cancel import Cancellation
 from cart.checkout import Checkout
-from cart.order import CANCELED, CREATED, PAID, RETURNED
+from cart.order import CANCELED, CONFIRMING, CREATED, PAID, RETURNED
 from cart.outbox import Outbox
 from cart.purchase import Purchase
 from cart.refund import Refunds
 from cart.settlement import Settlement
 from cart.store import CartStore
 from chassis.database import Database
-from contracts.errors import Conflict, InvalidRequest
+from contracts.errors import Conflict, InvalidRequest, ShopError
 from products.stock import Inventory, lines
 from products.store import ProductStore
 from tests.services.kept_products import fill, product
@@ -48,6 +48,9 @@ class Shelves:
 
     def release(self, key: str) -> None:
         self.store.stock.release(key)
+
+    def stock_left(self, skus: list[str]) -> dict[str, int | None]:
+        return {sku: kept.left.quantity for sku, kept in self.store.by_sku(skus).items()}
 
     def price(self, items: list[dict[str, Any]], check_stock: bool = True) -> list[dict[str, Any]]:
         about = {"description": "Bone", "price": PRICE, "currency": "usd", "package_dimensions": {}}
@@ -281,3 +284,74 @@ def test_every_copy_follows_the_parcels_and_each_order_is_fulfilled_once(copies:
     results = copies.at_once(*[lambda copy: copy.store.follow("parcels", 0, 7, [shipment])] * 6)
     assert sorted(results) == [[]] * 5 + [[order_id]]
     assert {copy.store.cursor("parcels") for copy in copies.all} == {7}
+
+
+def always(copies: Copies, mood: str) -> None:
+    """Let the bank answer every confirmation alike."""
+    confirm = copies.bank._confirm
+
+    def answer(payment_id: str, method: str, key: str) -> Any:
+        copies.bank.mood = mood
+        return confirm(payment_id, method, key)
+
+    copies.bank._confirm = answer  # type: ignore[method-assign]
+
+
+def tries(order_id: str, card: str = "tok_visa") -> Callable[[Copy], str]:
+    """Pay; how that ended, by the failure's name."""
+
+    def pay(copy: Copy) -> str:
+        try:
+            return copy.purchase.pay(order_id, None, card).status
+        except ShopError as error:
+            return type(error).__name__
+
+    return pay
+
+
+def test_parallel_declines_of_a_cart_are_limited(copies: Copies) -> None:
+    always(copies, "decline")
+    orders = []
+    for number in range(16):
+        copies.one.add("cart_1", 1, f"{number}:add")
+        orders.append(copies.one.checkout.place("cart_1", CUSTOMER, f"{number}:checkout").id)
+        copies.one.store.clear("cart_1")
+    for _ in range(3):
+        copies.at_once(*(tries(order_id) for order_id in orders))
+    asked = [key for key in copies.bank.answers if key.endswith(":confirm")]
+    assert 0 < len(asked) <= 10
+    results = copies.at_once(*(tries(order_id) for order_id in orders))
+    if len(asked) == 10:
+        assert results == ["TooManyRequests"] * 16
+
+
+def test_parallel_declines_of_an_order_are_limited(copies: Copies) -> None:
+    always(copies, "decline")
+    order_id = copies.one.order()
+    results = copies.at_once(*(tries(order_id, f"tok_{number}") for number in range(12)))
+    assert results.count("PaymentDeclined") == 5
+    assert results.count("TooManyRequests") == 7
+    assert copies.one.shelves.left == 5
+
+
+def test_parallel_holds_take_at_most_half_of_the_stock(copies: Copies) -> None:
+    always(copies, "ask")
+    orders = [copies.one.order(f"cart_{number}") for number in range(5)]
+    held = 0
+    for _ in range(3):  # of two at once both may be refused, but never both held
+        copies.at_once(*(tries(order_id, f"tok_{order_id}") for order_id in orders))
+        held = [copies.one.status(order_id) for order_id in orders].count(CONFIRMING)
+        assert held <= 3
+        assert copies.one.shelves.left == 5 - held
+    assert held
+
+
+def test_parallel_holds_of_a_cart_are_two(copies: Copies) -> None:
+    always(copies, "ask")
+    orders = []
+    for number in range(4):
+        copies.one.add("cart_1", 1, f"{number}:add")
+        orders.append(copies.one.checkout.place("cart_1", CUSTOMER, f"{number}:checkout").id)
+        copies.one.store.clear("cart_1")
+    copies.at_once(*(tries(order_id) for order_id in orders))
+    assert [copies.one.status(order_id) for order_id in orders].count(CONFIRMING) == 2

@@ -175,6 +175,9 @@ class Shelf:
         self.released: set[str] = set()
         self.down = False
 
+    def stock_left(self, skus: list[str]) -> dict[str, int | None]:
+        return dict.fromkeys(skus, self.left)
+
     def reserve(self, key: str, items: list[dict[str, Any]]) -> None:
         if self.down:
             raise OutcomeUnknown("no answer")

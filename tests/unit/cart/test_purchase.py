@@ -198,7 +198,7 @@ def test_a_holder_who_never_answers_does_not_hold_the_stock_for_ever(shop: Shop)
     shop.bank.mood = "ask"
     with pytest.raises(PaymentActionRequired):
         shop.pay()
-    shop.now += settlement.BANK_PATIENCE + 1
+    shop.now += 600 + 1
     shop.purchase.resume("or_1")
     assert shop.order.status == CREATED
     assert shop.shelf.left == 10

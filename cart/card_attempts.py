@@ -1,0 +1,205 @@
+"""Attempts to pay by card: how many were declined, and how many hold stock while the shopper's bank is asked.
+
+An attempt is counted in the transaction that claims its order, before its outcome is known, so that parallel requests
+cannot exceed a limit. It is no longer counted once it ends in another way than a decline.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from cart.order import AT_WORK, CONFIRMING, Order
+from cart.tables import Store, bank_holds, card_attempts, orders
+from contracts.errors import Conflict, TooManyRequests
+
+# Who tests stolen cards needs many declines; a shopper has a few cards (Stripe's advice on card testing).
+ORDER_DECLINES = 5
+CART_DECLINES = 10
+DECLINES_WINDOW_S = 3600.0
+# Unconfirmed holds at the same time in one cart, and of one order within the window below.
+CART_HOLDS = 2
+ORDER_HOLDS = 2
+HOLDS_WINDOW_S = 3600.0
+# When another attempt of the cart may have ended (seconds).
+IN_PROGRESS_RETRY_S = 2
+# After that no limit looks at an attempt any more.
+ATTEMPTS_KEPT_S = 86400.0
+
+TRYING = "trying"  # the outcome is not known yet
+DECLINED = "declined"
+ASKED = "asked"  # the bank wants a confirmation; whether the stock may wait for it is being checked
+HELD = "held"  # the stock waits, or waited, for the bank
+
+
+class CardAttempts(Store):
+    """The attempts, in SQL."""
+
+    def ask_bank(self, order: Order, hold_s: float) -> dict[str, int] | None:
+        """Note that an order's stock is to wait for the shopper's bank.
+
+        Args:
+            hold_s: how long it may wait (seconds).
+
+        Returns how many pieces of each of its SKUs wait for a bank, its own included; None when this attempt holds
+        them already. Raises Conflict when the cart, or the order, has as many holds as it may have.
+        """
+        with self._database.write() as connection:
+            now = self._clock()
+            this = _attempt(order)
+            row = connection.execute(sa.select(card_attempts).where(this).with_for_update()).first()
+            if row is not None and row.state == HELD:
+                return None
+            payer = order.cart_id if row is None else row.payer
+            _lock(connection, payer)
+            _check_holds(connection, order, payer, now, hold_s)
+            if row is None:
+                _insert(connection, order, payer, now, ASKED)
+            else:
+                connection.execute(sa.update(card_attempts).where(this).values(state=ASKED))
+            same = sa.and_(bank_holds.c.order_id == order.id, bank_holds.c.attempt == order.attempt)
+            connection.execute(sa.delete(bank_holds).where(same))
+            for sku, quantity in sorted(_pieces(order).items()):
+                values = {"order_id": order.id, "attempt": order.attempt, "sku": sku, "quantity": quantity}
+                connection.execute(sa.insert(bank_holds).values(values))
+        with self._database.read() as connection:  # after the commit: of two at once, at least one sees both
+            query = sa.select(bank_holds.c.sku, sa.func.sum(bank_holds.c.quantity)).join_from(
+                bank_holds,
+                card_attempts,
+                sa.and_(
+                    card_attempts.c.order_id == bank_holds.c.order_id,
+                    card_attempts.c.attempt == bank_holds.c.attempt,
+                ),
+            )
+            query = query.join(orders, _live()).where(bank_holds.c.sku.in_(list(_pieces(order))))
+            return {sku: int(held) for sku, held in connection.execute(query.group_by(bank_holds.c.sku))}
+
+    def held(self, connection: Connection, order: Order) -> None:
+        """The attempt's stock waits for the bank. Part of the transaction that has the order wait."""
+        connection.execute(sa.update(card_attempts).where(_attempt(order)).values(state=HELD))
+
+    def end_attempt(self, connection: Connection, order: Order, declined: bool = False) -> None:
+        """The attempt has ended. Part of the transaction that keeps how.
+
+        Args:
+            declined: whether the card was declined: only then does the attempt count from here on.
+        """
+        this = sa.and_(_attempt(order), card_attempts.c.state.in_((TRYING, ASKED)))
+        if declined:
+            connection.execute(sa.update(card_attempts).where(this).values(state=DECLINED))
+        else:
+            connection.execute(sa.delete(card_attempts).where(this))
+
+    def forget_attempts(self) -> None:
+        """Delete the attempts that no limit looks at any more."""
+        with self._database.write() as connection:
+            old = card_attempts.c.began < self._clock() - ATTEMPTS_KEPT_S
+            connection.execute(sa.delete(card_attempts).where(old))
+            kept = sa.select(card_attempts.c.order_id).where(
+                card_attempts.c.order_id == bank_holds.c.order_id, card_attempts.c.attempt == bank_holds.c.attempt
+            )
+            connection.execute(sa.delete(bank_holds).where(~kept.exists()))
+
+
+def begin_attempt(connection: Connection, order: Order, payer: str | None, now: float) -> None:
+    """Count a new attempt of a claimed order. Part of the transaction that claims it.
+
+    Args:
+        payer: whose attempt it is, as a rule the cart; None for one that no shopper asked for, which has no limit.
+
+    Raises TooManyRequests when the order or the payer has had as many declines as they may have.
+    """
+    if payer is not None:
+        _lock(connection, payer)
+        whose = {
+            "order": (ORDER_DECLINES, card_attempts.c.order_id == order.id),
+            "cart": (CART_DECLINES, card_attempts.c.payer == payer),
+        }
+        for name, (limit, condition) in whose.items():
+            _check_declines(connection, name, limit, condition, now)
+    _insert(connection, order, payer or order.cart_id, now, TRYING)
+
+
+def _check_declines(connection: Connection, name: str, limit: int, whose: sa.ColumnElement[bool], now: float) -> None:
+    query = sa.select(card_attempts.c.state, card_attempts.c.began).where(
+        whose, card_attempts.c.state.in_((TRYING, DECLINED)), _within(now, DECLINES_WINDOW_S)
+    )
+    rows = connection.execute(query.order_by(card_attempts.c.began)).all()
+    if len(rows) < limit:
+        return
+    declined = [row.began for row in rows if row.state == DECLINED]
+    if len(declined) < limit:
+        raise TooManyRequests(f"Other payments of this {name} are in progress.", {"retry_after": IN_PROGRESS_RETRY_S})
+    wait = _bounded(declined[-limit] + DECLINES_WINDOW_S - now, DECLINES_WINDOW_S)
+    raise TooManyRequests(f"Too many cards were declined for this {name}. Pay again later.", {"retry_after": wait})
+
+
+def _check_holds(connection: Connection, order: Order, payer: str, now: float, hold_s: float) -> None:
+    other = sa.and_(card_attempts.c.payer == payer, card_attempts.c.order_id != order.id)
+    holds = sa.select(card_attempts.c.began).join(orders, _live()).where(other).order_by(card_attempts.c.began)
+    began = list(connection.execute(holds).scalars())
+    if len(began) >= CART_HOLDS:
+        wait = _bounded(began[-CART_HOLDS] + hold_s - now, hold_s)
+        raise Conflict(
+            f"{len(began)} orders of this cart wait for a bank's confirmation already. Confirm or cancel one first.",
+            {"retry_after": wait},
+        )
+    earlier = sa.select(card_attempts.c.began).where(
+        card_attempts.c.order_id == order.id,
+        card_attempts.c.attempt != order.attempt,
+        card_attempts.c.state == HELD,
+        _within(now, HOLDS_WINDOW_S),
+    )
+    began = list(connection.execute(earlier.order_by(card_attempts.c.began)).scalars())
+    if len(began) >= ORDER_HOLDS:
+        wait = _bounded(began[-ORDER_HOLDS] + HOLDS_WINDOW_S - now, HOLDS_WINDOW_S)
+        raise Conflict(
+            f"Order {order.id} has waited for a bank's confirmation {len(began)} times. Use a card that needs none.",
+            {"retry_after": wait},
+        )
+
+
+def _within(now: float, window: float) -> sa.ColumnElement[bool]:
+    """Within the last `window` seconds; also what a clock that was set back left in the future, but not for longer."""
+    return card_attempts.c.began.between(now - window, now + window)
+
+
+def _live() -> sa.ColumnElement[bool]:
+    """The condition that an attempt's order still holds stock for the bank."""
+    return sa.and_(
+        orders.c.id == card_attempts.c.order_id,
+        orders.c.attempt == card_attempts.c.attempt,
+        orders.c.status.in_((*AT_WORK, CONFIRMING)),
+        card_attempts.c.state.in_((ASKED, HELD)),
+    )
+
+
+def _attempt(order: Order) -> sa.ColumnElement[bool]:
+    return sa.and_(card_attempts.c.order_id == order.id, card_attempts.c.attempt == order.attempt)
+
+
+def _insert(connection: Connection, order: Order, payer: str, now: float, state: str) -> None:
+    values = {"order_id": order.id, "attempt": order.attempt, "payer": payer, "began": now, "state": state}
+    connection.execute(sa.insert(card_attempts).values(values))
+
+
+def _pieces(order: Order) -> dict[str, int]:
+    wanted: dict[str, int] = {}
+    for line in order.stock:
+        wanted[line["parent"]] = wanted.get(line["parent"], 0) + line["quantity"]
+    return wanted
+
+
+def _bounded(wait: float, longest: float) -> float:
+    return min(max(1.0, wait), longest)
+
+
+def _lock(connection: Connection, payer: str) -> None:
+    """Let nobody else count for this payer until the end of the transaction; SQLite's lock is on the whole file."""
+    if connection.dialect.name == "postgresql":
+        number = int.from_bytes(hashlib.sha256(payer.encode()).digest()[:8], "big", signed=True)
+        lock: Any = sa.func.pg_advisory_xact_lock(sa.cast(number, sa.BigInteger))
+        connection.execute(sa.select(lock))

@@ -1,0 +1,27 @@
+"""Attempts to pay by card, and what waits for a bank's confirmation."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "card_attempts",
+        sa.Column("order_id", sa.String(64), primary_key=True),
+        sa.Column("attempt", sa.Integer, primary_key=True),
+        sa.Column("payer", sa.String(255), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("began", sa.Float(53), nullable=False),
+    )
+    op.create_index("card_attempts_payer", "card_attempts", ["payer", "began"])
+    op.create_table(
+        "bank_holds",
+        sa.Column("order_id", sa.String(64), primary_key=True),
+        sa.Column("attempt", sa.Integer, primary_key=True),
+        sa.Column("sku", sa.String(255), primary_key=True),
+        sa.Column("quantity", sa.Integer, nullable=False),
+    )
+    op.create_index("bank_holds_sku", "bank_holds", ["sku"])
