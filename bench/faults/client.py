@@ -26,6 +26,10 @@ SENT_AGAIN = 0.1
 TROUBLE = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
 
+# A longer wait is that of a limit, which no shopper here waits for (seconds).
+LONGEST_RETRY = 20
+
+
 @dataclass(frozen=True)
 class Seen:
     """An answer. status: 0 when there was none; text: the body as it came; headers: by their usual names."""
@@ -45,16 +49,17 @@ class Seen:
 
     @property
     def definitive(self) -> bool:
-        """Whether repeating would say nothing new: a 2xx, or a 4xx that does not ask to come again."""
-        comes_back = self.status == 429 or (self.status == 409 and "Retry-After" in self.headers)
+        """Whether repeating would say nothing new: a 2xx, or a 4xx that does not ask to come again soon."""
+        later = self.headers.get("Retry-After", "1" if self.status == 429 else "")
+        comes_back = self.status in (409, 429) and later.isdigit() and int(later) <= LONGEST_RETRY
         return 200 <= self.status < 500 and not comes_back
 
     @property
     def kept(self) -> bool:
         """Whether it must be the answer for as long as its key is known: all that is definitive, but for a request
-        that was wrong in itself, and a bank that is still to be answered."""
+        that was wrong in itself, a limit, and a bank that is still to be answered."""
         asks = self.status == 402 and "next_action" in self.body
-        return self.definitive and self.status != 400 and not asks
+        return self.definitive and self.status != 400 and not asks and "Retry-After" not in self.headers
 
     def __str__(self) -> str:
         return f"{self.status} {self.text.decode(errors='replace')[:300]}{self.trouble}"

@@ -15,6 +15,9 @@ WAITING = "waiting"
 GOOD = ("tok_visa", "tok_mastercard")
 DECLINED = ("tok_chargeDeclined", "tok_chargeDeclinedInsufficientFunds")
 ASKING = ("tok_threeDSecure2Required",)
+# Within an hour, which no run takes.
+ORDER_DECLINES, CART_DECLINES = 5, 10
+CART_HOLDS, ORDER_HOLDS = 2, 2
 CARDS = (*GOOD, *DECLINED, *ASKING)
 
 
@@ -29,6 +32,7 @@ class Expected:
         methods: way to ship it -> cents; selected: one of them; email: the customer's.
         status: one of the words above; card: that paid it, or that the bank was asked about.
         returned: cents that went back.
+        declines: cards that were declined; holds: how often its stock waited for the bank.
     """
 
     cart: str
@@ -40,6 +44,8 @@ class Expected:
     status: str = CREATED
     card: str | None = None
     returned: int = 0
+    declines: int = 0
+    holds: int = 0
 
     @property
     def amount(self) -> int:
@@ -138,7 +144,8 @@ class ExpectedShop:
         return 200
 
     def pay(self, order_id: str, card: str) -> int:
-        """Pay by `card`: 200, 402 (declined, or the bank asks), 409 (too little stock, canceled, another card)."""
+        """Pay by `card`: 200, 402 (declined, or the bank asks), 429 (too many declines), 409 (too little stock, canceled,
+        another card, or the stock may not wait for the bank)."""
         order = self.orders[order_id]
         if order.sold:
             return 200 if card == order.card else 409
@@ -149,15 +156,21 @@ class ExpectedShop:
                 return 402
             self._put_back(order)  # the bank's question is called off
             order.status = CREATED
+        if order.declines >= ORDER_DECLINES or self._declines(order.cart) >= CART_DECLINES:
+            return 429
         if not self._enough(order.lines):
             return 409
         if card in DECLINED:
+            order.declines += 1
             return 402
+        if card in ASKING and not self._may_wait(order):
+            return 409
         for sku, quantity in order.lines.items():
             self.stock[sku] -= quantity
         order.card = card
         if card in ASKING:
             order.status = WAITING
+            order.holds += 1
             return 402
         self._paid(order)
         return 200
@@ -207,6 +220,21 @@ class ExpectedShop:
 
     def _enough(self, lines: dict[str, int]) -> bool:
         return all(self.stock[sku] >= quantity for sku, quantity in lines.items())
+
+    def _declines(self, cart: str) -> int:
+        return sum(order.declines for order in self.orders.values() if order.cart == cart)
+
+    def _may_wait(self, order: Expected) -> bool:
+        """Whether the order's stock may wait for the bank: two at once in a cart, two of an order, half of a SKU."""
+        waiting = [other for other in self.orders.values() if other.status == WAITING]
+        if order.holds >= ORDER_HOLDS or sum(other.cart == order.cart for other in waiting) >= CART_HOLDS:
+            return False
+        for sku, quantity in order.lines.items():
+            held = quantity + sum(other.lines.get(sku, 0) for other in waiting)
+            all_of_it = held + self.stock[sku] - quantity
+            if held > max(1, (all_of_it + 1) // 2):
+                return False
+        return True
 
     def _put_back(self, order: Expected) -> None:
         for sku, quantity in order.lines.items():

@@ -18,7 +18,9 @@ TIMEOUT = 40.0
 PATIENCE = 60.0
 PAUSE = 0.1
 # What says that repeating is safe, and worth it.
-PASSING = (429, 502, 503, 504)
+PASSING = (502, 503, 504)
+# A longer wait is that of a limit (seconds).
+LONGEST_RETRY = 20
 
 HOME = {"line1": "1092 Indian Summer Ct", "city": "San Jose", "state": "CA", "country": "US", "postal_code": "95122"}
 BONE: dict[str, Any] = {
@@ -65,8 +67,7 @@ class Front:
             except requests.RequestException as error:
                 said = f"{type(error).__name__}: {error}"
             else:
-                # 409 with Retry-After: this very request is still in progress.
-                if answer.status_code not in PASSING and not (answer.status_code == 409 and _passes(answer)):
+                if answer.status_code not in PASSING and not _passes(answer):
                     return answer
                 said = f"{answer.status_code} {answer.text}"
             if time.monotonic() > until:
@@ -166,4 +167,6 @@ def eventually(look: Callable[[], Any], seconds: float = 30.0, what: str = "it")
 
 
 def _passes(answer: Any) -> bool:
-    return "Retry-After" in answer.headers
+    """Whether this very request is still in progress, or may be sent again in a moment."""
+    later = answer.headers.get("Retry-After", "")
+    return answer.status_code in (409, 429) and later.isdigit() and int(later) <= LONGEST_RETRY
