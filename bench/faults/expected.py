@@ -144,8 +144,8 @@ class ExpectedShop:
         return 200
 
     def pay(self, order_id: str, card: str) -> int:
-        """Pay by `card`: 200, 402 (declined, or the bank asks), 429 (too many declines), 409 (too little stock, canceled,
-        another card, or the stock may not wait for the bank)."""
+        """Pay by `card`: 200, 402 (declined, or the bank asks), 429 (too many declines), 409 (too little stock,
+        canceled, another card, or the stock may not wait for the bank)."""
         order = self.orders[order_id]
         if order.sold:
             return 200 if card == order.card else 409
