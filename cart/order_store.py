@@ -82,6 +82,12 @@ class Orders(Store):
             row = connection.execute(sa.select(orders).where(orders.c.payment == payment_id)).mappings().first()
             return None if row is None else read_order(row)
 
+    def cart_of_shipment(self, shipment_id: str) -> str | None:
+        """The cart whose order a shipment is for; None when it is no order's."""
+        with self._database.read() as connection:
+            found_cart = sa.select(orders.c.cart_id).where(orders.c.shipment == shipment_id)
+            return connection.execute(found_cart).scalars().first()
+
     def orders(
         self, status: str | None, email: str | None, limit: int, starting_after: str | None
     ) -> tuple[list[Order], str | None, int]:

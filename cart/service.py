@@ -233,6 +233,18 @@ class CartService:
         """
         return Checkout(self.store, self.products, self.shipping, self.payments.live).quote(order, key)
 
+    @rpc(expected_exceptions=ShopError)
+    def check_shipment(self, cart_id: str, shipment_id: str, of_no_order: bool) -> dict[str, bool]:
+        """Raise NotFound unless a shipment is for an order of that cart.
+
+        Args:
+            of_no_order: whether one that is for no order (made by `ship`) is for everybody.
+        """
+        owner = self.store.cart_of_shipment(shipment_id)
+        if owner != cart_id and not (owner is None and of_no_order):
+            raise NotFound(f"There is no shipment {shipment_id}.")
+        return {"allowed": True}
+
     # For operators
 
     @rpc(expected_exceptions=ShopError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from nameko.extensions import DependencyProvider
@@ -20,6 +21,7 @@ from contracts.errors import InvalidRequest, NotFound, Refused, ShopError
 from shipping.audit import LabelAudit
 from shipping.customs import contents
 from shipping.label import LabelDesk
+from shipping.lookups import rates_key, tracking_key
 from shipping.parcel import pack
 from shipping.purchase import Purchase
 from shipping.shipment import Address, Shipment, currency_code, currency_of, methods, page_order, public_address
@@ -132,7 +134,7 @@ class ShippingService:
 
     @rpc(expected_exceptions=ShopError, most=14)
     def rates(self, shipment_id: str, currency: str) -> dict[str, Any]:
-        """A shipment's rates in a currency, as Shippo gives them now.
+        """A shipment's rates in a currency, as Shippo gave them within the last minute.
 
         Returns:
             ``{"object_id", "rate_items": [...]}``, each with every field of Shippo's, nulls included.
@@ -141,11 +143,9 @@ class ShippingService:
             NotFound: no such shipment.
             InvalidRequest: no such currency.
         """
-        code = currency_code(currency)
-        return {
-            "object_id": self._shipment(shipment_id).object_id,
-            "rate_items": self.carriers.rates(shipment_id, code),
-        }
+        code, shipment = currency_code(currency), self._shipment(shipment_id).object_id
+        ask = partial(self.carriers.rates, shipment, code)
+        return {"object_id": shipment, "rate_items": self.store.lookups.answer(rates_key(shipment, code), ask)}
 
     @rpc(expected_exceptions=ShopError, most=14)
     def buy_label(self, shipment_id: str, rate_id: str, key: str) -> dict[str, Any]:
@@ -201,7 +201,8 @@ class ShippingService:
     def tracking(self, shipment_id: str) -> dict[str, Any]:
         """Where a shipment is: ``{"object_id", "carrier", "tracking_number", "tracking_status", "tracking_history"}``.
 
-        A number that the carrier does not know yet has a null status and an empty history.
+        A number that the carrier does not know yet has a null status and an empty history. Shippo is asked at most once
+        a minute, and after each event that has news of the parcel.
 
         Raises:
             NotFound: no such shipment.
@@ -210,9 +211,7 @@ class ShippingService:
         label = self._label(shipment_id)
         where: dict[str, Any] = {"tracking_status": None, "tracking_history": []}
         if label["tracking_number"]:
-            with suppress(NotFound):  # the carrier hears of a label some time after it was bought
-                where = self.carriers.track(label["carrier"], label["tracking_number"])
-                self._tracker().told(label["tracking_number"], where)
+            where = self.store.lookups.answer(tracking_key(label["tracking_number"]), partial(self._track, label))
         return {
             "object_id": label["object_id"],
             "carrier": label["carrier"],
@@ -306,6 +305,14 @@ class ShippingService:
     def forget_events(self) -> None:
         """Let go of what is remembered only against repetitions."""
         swept(lambda: self._tracker().forget())
+        swept(self.store.lookups.forget)
+
+    def _track(self, label: dict[str, Any]) -> dict[str, Any]:
+        where: dict[str, Any] = {"tracking_status": None, "tracking_history": []}
+        with suppress(NotFound):  # the carrier hears of a label some time after it was bought
+            where = self.carriers.track(label["carrier"], label["tracking_number"])
+            self._tracker().told(label["tracking_number"], where)
+        return where
 
     def _desk(self) -> LabelDesk:
         return LabelDesk(self.store, self.carriers, bounded)

@@ -13,6 +13,7 @@ from chassis.database import Database
 from chassis.inbox import Inbox
 from contracts.errors import InvalidRequest, Unavailable
 from shipping.carriers import Label
+from shipping.lookups import Lookups
 from shipping.moves import Moves
 from shipping.purchase import Purchase, Refund, State
 from shipping.shipment import Shipment
@@ -29,12 +30,14 @@ class ShippingStore:
     Attributes:
         inbox: what Shippo sent.
         moves: where the parcels are.
+        lookups: what Shippo answered a moment ago.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.inbox = Inbox(database)
         self.moves = Moves(database)
+        self.lookups = Lookups(database)
         self._insert: Any = postgresql.insert if database.dialect == "postgresql" else sqlite.insert
 
     @property

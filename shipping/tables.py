@@ -79,3 +79,13 @@ move_counter = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("last", sa.BigInteger, nullable=False),
 )
+
+# What Shippo was asked, and answered; see `shipping.lookups`.
+lookups = sa.Table(
+    "lookups",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("answer", sa.JSON, nullable=False),
+    sa.Column("asked", sa.Double, nullable=False),
+)
+sa.Index("lookups_asked", lookups.c.asked)

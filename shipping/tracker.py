@@ -12,6 +12,7 @@ from chassis.logs import log
 from chassis.records import SetAside, note
 from contracts.errors import NotFound, ShopError, Unavailable
 from shipping.carriers import Carriers
+from shipping.lookups import tracking_key
 from shipping.purchase import Refund
 from shipping.store import ShippingStore
 from shipping.void import VoidDesk
@@ -69,8 +70,10 @@ class Tracker:
     def told(self, tracking_number: str, track: dict[str, Any]) -> None:
         """Note where the carrier says that a parcel is: ``track["tracking_status"]``."""
         where = whereabouts(track.get("tracking_status"))
-        if tracking_number and where is not None:
-            self._store.moves.record(tracking_number, where, self._clock())
+        if not tracking_number or where is None:
+            return
+        if self._store.moves.record(tracking_number, where, self._clock()):
+            self._store.lookups.outdated(tracking_key(tracking_number))
 
     def handle_due(self, until: float) -> None:
         """Handle the events that wait, until then (Unix seconds)."""

@@ -8,8 +8,9 @@ from typing import Any
 from falcon import Request, Response
 
 from contracts.errors import InvalidRequest, NotFound, Refused
-from gateway import schemas
+from gateway import schemas, visit
 from gateway.idempotency import effect, of_admin
+from gateway.identity import cart_id_or_admin
 from gateway.links import link_next
 from gateway.reading import body, query
 from gateway.routing import LARGE_BYTES, get, post
@@ -51,25 +52,37 @@ def listed(request: Request, response: Response) -> list[dict[str, Any]]:
 @get("/api/shipments/{shipment_id}/rates/{currency}")
 def rates(shipment_id: str, currency: str, request: Request) -> dict[str, Any]:
     """What each carrier would take."""
-    known(shipment_id, "shipment")
     if not _CURRENCY.fullmatch(currency):
         raise NotFound("There is no such currency.")
-    found: dict[str, Any] = services(request).shipping.rates(shipment_id, currency)
+    found: dict[str, Any] = services(request).shipping.rates(_own(shipment_id, request), currency)
     return found
 
 
 @get("/api/shipments/{shipment_id}/label")
 def label(shipment_id: str, request: Request) -> dict[str, Any]:
     """Where to fetch the label, once it is bought."""
-    found: dict[str, Any] = services(request).shipping.label(known(shipment_id, "shipment"))
+    found: dict[str, Any] = services(request).shipping.label(_own(shipment_id, request))
     return found
 
 
 @get("/api/shipments/{shipment_id}/tracking")
 def tracking(shipment_id: str, request: Request) -> dict[str, Any]:
     """Where the parcel is."""
-    found: dict[str, Any] = services(request).shipping.tracking(known(shipment_id, "shipment"))
+    found: dict[str, Any] = services(request).shipping.tracking(_own(shipment_id, request))
     return found
+
+
+def _own(shipment_id: str, request: Request) -> str:
+    """A shipment's id, for an admin or for the cart whose order it is for. Raises NotFound for everybody else.
+
+    One for no order is an admin's, and so everybody's while the admin routes are open.
+    """
+    known(shipment_id, "shipment")
+    shopper = cart_id_or_admin(request)
+    if shopper is not None:
+        admin_routes_open = not visit.of(request).gateway.settings.admin_api_keys
+        services(request).cart.check_shipment(shopper, shipment_id, admin_routes_open)
+    return shipment_id
 
 
 def _path_in(sent: dict[str, Any]) -> tuple[str, ...]:

@@ -212,6 +212,21 @@ def test_an_admin_cancels_any_order_and_a_shopper_their_own(app: Callable[..., A
     assert ask(route, Authorization="Bearer wrong").status_code == 400
 
 
+@pytest.mark.parametrize("name", ["rates/usd", "label", "tracking"])
+def test_shipment_is_for_its_cart_and_for_admins(app: Callable[..., Ask], name: str) -> None:
+    def read(ask: Ask, **headers: str) -> int:
+        # The double of `cart.check_shipment` fails for the cart of that name.
+        return ask(Route("GET", f"/api/shipments/shp_1/{name}/", "", ()), **headers).status_code
+
+    ask = app(admin_api_keys=KEYS)
+    assert read(ask, Cart_Id="cart_a") == 200
+    assert read(ask, Cart_Id="fail-NotFound") == 404
+    assert read(ask, Cart_Id="fail-NotFound", Authorization="Bearer wrong") == 404
+    assert read(ask, Cart_Id="fail-NotFound", Authorization=f"Bearer {KEYS[0]}") == 200
+    assert read(app(), Cart_Id="fail-NotFound") == 404
+    assert read(app(admin_api_keys=KEYS, cart_id_required=True)) == 400
+
+
 def test_real_money_needs_admin_keys(settings: Settings, client: RpcClient) -> None:
     live = replace(
         settings,

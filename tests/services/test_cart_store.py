@@ -149,6 +149,12 @@ def test_a_change_that_comes_again_undoes_nothing_that_was_done_since(store: Car
     assert results == [[]] * 4
 
 
+def test_shipment_belongs_to_the_cart_of_its_order(store: CartStore) -> None:
+    store.place(order(upstream_id="shp_1"), "k")
+    assert store.cart_of_shipment("shp_1") == "cart_1"
+    assert store.cart_of_shipment("shp_2") is None
+
+
 def test_an_order_is_changed_once_a_key(store: CartStore) -> None:
     store.place(order(), "k")
     store.update("or_1", "cart_1", lambda order: order.document.update(seen="first"), "k1")

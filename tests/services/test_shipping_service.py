@@ -230,6 +230,8 @@ def test_a_label_is_bought_shown_and_tracked(shipping: RunningService, providers
     assert (where["object_id"], where["tracking_number"]) == (shipment, bought["tracking_number"])
     assert where["tracking_status"]["status"] == "TRANSIT"
     assert len(where["tracking_history"]) == 2
+    providers.move(bought["tracking_number"], "DELIVERED")
+    assert shipping.call("tracking", shipment) == where  # Shippo is asked once a minute
     assert shipping.call("buy_label", shipment, rate_named(offer, "Priority Mail"), "another key") == bought
     with pytest.raises(Conflict):
         shipping.call("buy_label", shipment, rate_named(offer, "Parcel Select"), "key:label")

@@ -1,0 +1,70 @@
+"""What Shippo was asked and answered a moment ago, so that repeated reads do not ask it each time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from chassis.database import Database
+from shipping.tables import lookups
+
+# How long an answer serves everybody who asks (seconds).
+FRESH_S = 60.0
+
+
+class Lookups:
+    """Shippo's answers, in SQL: all copies of the service share them.
+
+    Args:
+        database: the service's.
+        clock: Unix seconds.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+        self._insert: Any = postgresql.insert if database.dialect == "postgresql" else sqlite.insert
+
+    def answer(self, key: str, ask: Callable[[], Any]) -> Any:
+        """The answer to `key`: a fresh one, else what `ask()` says. Raises as `ask` does; a failure is not kept."""
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(lookups).where(lookups.c.key == key)).first()
+        # A moment in the future is one of a clock that was set back.
+        if row is not None and row.answer is not None and 0 <= self._clock() - row.asked < FRESH_S:
+            return row.answer
+        asked, answer = self._clock(), ask()
+        self._keep(key, answer, asked)
+        return answer
+
+    def outdated(self, key: str) -> None:
+        """There is news: the next reader asks again, and an answer that is on its way is not kept."""
+        self._keep(key, None, self._clock())
+
+    def _keep(self, key: str, answer: Any, asked: float) -> None:
+        insert = self._insert(lookups).values(key=key, answer=answer, asked=asked)
+        older = lookups.c.asked.not_between(asked, asked + FRESH_S)
+        with self._database.write() as connection:
+            connection.execute(
+                insert.on_conflict_do_update(
+                    index_elements=[lookups.c.key], set_={"answer": insert.excluded.answer, "asked": asked}, where=older
+                )
+            )
+
+    def forget(self) -> None:
+        """Delete the answers that are not fresh any more."""
+        with self._database.write() as connection:
+            connection.execute(sa.delete(lookups).where(lookups.c.asked < self._clock() - FRESH_S))
+
+
+def tracking_key(tracking_number: str) -> str:
+    """The key of where a parcel is."""
+    return f"tracking:{tracking_number}"
+
+
+def rates_key(shipment_id: str, currency: str) -> str:
+    """The key of a shipment's rates in a currency."""
+    return f"rates:{currency}:{shipment_id}"
