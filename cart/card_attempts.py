@@ -130,11 +130,13 @@ def _check_declines(connection: Connection, name: str, limit: int, whose: sa.Col
     rows = connection.execute(query.order_by(card_attempts.c.began)).all()
     if len(rows) < limit:
         return
+    facts: dict[str, Any] = {"limit": f"{name}-declines", "quota": limit, "window": int(DECLINES_WINDOW_S)}
     declined = [row.began for row in rows if row.state == DECLINED]
     if len(declined) < limit:
-        raise TooManyRequests(f"Other payments of this {name} are in progress.", {"retry_after": IN_PROGRESS_RETRY_S})
-    wait = _bounded(declined[-limit] + DECLINES_WINDOW_S - now, DECLINES_WINDOW_S)
-    raise TooManyRequests(f"Too many cards were declined for this {name}. Pay again later.", {"retry_after": wait})
+        facts["retry_after"] = IN_PROGRESS_RETRY_S
+        raise TooManyRequests(f"Other payments of this {name} are in progress.", facts)
+    facts["retry_after"] = _bounded(declined[-limit] + DECLINES_WINDOW_S - now, DECLINES_WINDOW_S)
+    raise TooManyRequests(f"Too many cards were declined for this {name}. Pay again later.", facts)
 
 
 def _check_holds(connection: Connection, order: Order, payer: str, now: float, hold_s: float) -> None:

@@ -108,6 +108,9 @@ class Settings:
     messages_poll: float
     # How long an order may hold its stock while the shopper's bank is asked (seconds).
     bank_hold_s: float
+    # Whether requests are limited, and the Redis that counts them ("": each process by itself).
+    rate_limits: bool
+    rate_limit_url: str = field(repr=False)
 
     @property
     def providers(self) -> dict[str, Provider]:
@@ -172,6 +175,8 @@ class Settings:
             public_url=_text(config, "PUBLIC_URL").rstrip("/"),
             tracking_poll=_seconds(config, "TRACKING_POLL"),
             messages_poll=_seconds(config, "MESSAGES_POLL"),
+            rate_limits=_flag(config, "RATE_LIMITS", any(provider.live for provider in providers.values())),
+            rate_limit_url=_redis_url(config, "RATE_LIMIT_URL"),
             bank_hold_s=_minutes(config, "BANK_CONFIRMATION_MINUTES"),
         )
 
@@ -241,6 +246,13 @@ def _countries(config: dict[str, Any], name: str) -> frozenset[str]:
     if unknown:
         raise ValueError(f"{name} must be two-letter codes of countries, such as US,CA; unknown: {', '.join(unknown)}.")
     return countries
+
+
+def _redis_url(config: dict[str, Any], name: str) -> str:
+    value = _text(config, name)
+    if value and not value.startswith(("redis://", "rediss://")):
+        raise ValueError(f"{name} must begin with redis:// or rediss://.")
+    return value
 
 
 def _minutes(config: dict[str, Any], name: str) -> float:

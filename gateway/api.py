@@ -14,8 +14,9 @@ from chassis.logs import log
 from chassis.rpc_client import RpcClient
 from chassis.settings import Settings
 from contracts.errors import ShopError
-from gateway import auth, cross_site, errors, visit
+from gateway import auth, cross_site, errors, limits, visit
 from gateway.errors import NoSuchRoute
+from gateway.limits import Limits
 from gateway.loop_rpc import LoopRpcClient
 from gateway.readiness import Readiness
 from gateway.routes import about, cart, notifications, orders, products, shipments, webhooks
@@ -49,6 +50,8 @@ class Gateway:
         self.shared = SharedClient(client)
         self.deadlines = Deadlines(settings)
         self.readiness = Readiness(client)
+        self.limits = Limits(settings)
+        self.wrong_keys = auth.WrongKeys()
         self._routes = _assemble()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -69,6 +72,9 @@ class Gateway:
                 headers.append(("cache-control", "no-store"))
             if current.replayed:
                 headers.append(("idempotent-replayed", "true"))
+            left = limits.header(current)
+            if left is not None:
+                headers.append(("ratelimit", left))
             return start_response(status, headers)
 
         if method == "HEAD":
@@ -76,6 +82,7 @@ class Gateway:
         elif method not in falcon.HTTP_METHODS:
             environ["REQUEST_METHOD"] = "TRACE"  # no route has it either: 405 or 404, not Falcon's 400
         try:
+            limits.admit(current, environ)
             refusal: Exception | None = environ.get(visit.REFUSAL_KEY)
             if refusal is not None:
                 raise refusal
@@ -117,8 +124,8 @@ class Gateway:
         except errors.CrossSite:
             return 0
         if bounds.admin and self.settings.admin_api_keys:
-            environ[visit.ENVIRON_KEY] = Visit(self, "", environ)
-            if auth.admin_key(falcon.Request(environ)) is None:
+            current = environ[visit.ENVIRON_KEY] = Visit(self, "", environ)
+            if not auth.admits(current, environ.get("HTTP_AUTHORIZATION")):
                 return 0
         return bounds.most_bytes
 

@@ -218,9 +218,20 @@ def _told(kind: Kind, error: ShopError, request_id: str) -> Answer:
     retry_after = _seconds(error.facts.get("retry_after")) or kind.retry_after
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
+    if isinstance(error, failures.TooManyRequests):
+        headers.update(_limit(error))
     if kind.retry_after is not None:
         log.warning("failed", service="gateway", request_id=request_id, kind=type(error).__name__, detail=error.detail)
     return _problem(kind.status, kind.name, kind.title, error.detail, request_id, facts, headers)
+
+
+def _limit(error: failures.TooManyRequests) -> dict[str, str]:
+    """The headers that name an exhausted limit (draft-ietf-httpapi-ratelimit-headers), where the failure does."""
+    name, quota, window = (error.facts.get(fact) for fact in ("limit", "quota", "window"))
+    if not isinstance(name, str) or not isinstance(quota, int) or not isinstance(window, int):
+        return {}
+    wait = _seconds(error.facts.get("retry_after")) or 1
+    return {"RateLimit-Policy": f'"{name}";q={quota};w={window}', "RateLimit": f'"{name}";r=0;t={wait}'}
 
 
 def _routing(error: falcon.HTTPError, request_id: str) -> Answer:

@@ -16,6 +16,7 @@ from gateway.rpc import Shop
 if TYPE_CHECKING:
     from gateway.api import Gateway
     from gateway.idempotency import Effect
+    from gateway.limits import Limit
 
 ENVIRON_KEY = "shop.visit"
 # Under which the server hands on why it refuses a request before any route sees it: an errors.Refusal.
@@ -34,10 +35,12 @@ class Visit:
         client_address: the address of the client; of one behind a trusted proxy, as that proxy reports it.
         via_proxy: whether a trusted proxy passed the request on, so that what it says of the client counts.
         query_string: the raw query. Hug never sees it, since it would let it override the path's parameters.
+        admin: the SHA-256 of the admin key that the request carries; None when it carries none of the shop's.
+        spent: the rate limit that was counted last, and its key.
         notes: what came beside a service's answer, when its request carried an `Idempotency-Key`; else None.
     """
 
-    __slots__ = ("client_address", "gateway", "notes", "query_string", "request_id", "via_proxy")
+    __slots__ = ("admin", "client_address", "gateway", "notes", "query_string", "request_id", "spent", "via_proxy")
 
     def __init__(self, gateway: Gateway, request_id: str, environ: Mapping[str, Any]) -> None:
         self.gateway = gateway
@@ -46,6 +49,8 @@ class Visit:
         self.client_address = addresses.client_address(peer, environ.get("HTTP_X_FORWARDED_FOR"), trusted)
         self.via_proxy = addresses.is_trusted(peer, trusted)
         self.query_string = environ.get("QUERY_STRING", "")
+        self.admin: str | None = None
+        self.spent: tuple[Limit, str] | None = None
         self.notes: dict[str, Any] | None = None
 
     @property
@@ -66,10 +71,14 @@ def of(request: Request) -> Visit:
     return visit
 
 
-def services(request: Request, effect: Effect | None = None) -> Shop:
-    """The services, called in the name of this request; to do what `effect` stands for."""
+def services(request: Request, effect: Effect | None = None, **context: str) -> Shop:
+    """The services, called in the name of this request; to do what `effect` stands for.
+
+    Args:
+        context: what else travels with the call.
+    """
     visit = of(request)
-    context = {"request_id": visit.request_id}
+    context["request_id"] = visit.request_id
     if effect is not None and effect.headers:
         context.update(effect.headers)
         visit.notes = {}

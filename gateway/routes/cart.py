@@ -9,7 +9,7 @@ from typing import Any
 from falcon import Request, Response
 
 from contracts.errors import InvalidRequest
-from gateway import schemas, seed_json, visit
+from gateway import limits, schemas, seed_json, visit
 from gateway.idempotency import effect, fresh_key, of_cart, of_own_cart
 from gateway.identity import cart_id, remember, sign
 from gateway.reading import body, optional_body
@@ -23,6 +23,7 @@ Items = list[dict[str, Any]]
 @post("/api/cart", status=201)
 def create(request: Request, response: Response) -> dict[str, Any]:
     """A new cart with an unguessable, signed id, which the browser keeps as a cookie."""
+    limits.spend(request, limits.ADDRESS_CART)
     form = optional_body(request, schemas.NOTHING)
     made: dict[str, Any] = services(request, effect(request, form, of_own_cart)).cart.create()
     made["cart_id"] = sign(made["cart_id"], visit.of(request).gateway.settings)
@@ -48,6 +49,7 @@ def clear(request: Request) -> Items:
 def buy(product_id: str, request: Request) -> Items:
     """Put more of a product into the cart."""
     known(product_id, "product")
+    limits.spend(request, limits.CART_BUY, limits.payer(request, cart_id(request)))
     form = body(request, schemas.ITEM_QUANTITY)
     shopper, quantity, once = cart_id(request), spelled(form, "quality", "quantity"), effect(request, form, of_cart)
     with _named_as_in(form):
@@ -76,6 +78,8 @@ def remove(product_id: str, request: Request) -> Items:
 @post("/api/cart/checkout", status=201)
 def checkout(request: Request) -> dict[str, Any]:
     """Turn the cart into an order, with its prices fixed and the ways to ship it."""
+    limits.spend(request, limits.ADDRESS_CHECKOUT)
+    limits.spend(request, limits.CART_CHECKOUT, limits.payer(request, cart_id(request)))
     form = body(request, schemas.CHECKOUT)
     address = form["address"]
     customer = {
@@ -110,10 +114,15 @@ def choose_shipping(request: Request) -> dict[str, Any]:
 @post("/api/cart/paid")
 def pay(request: Request) -> dict[str, Any]:
     """Pay an order by card; label, mail and SMS follow."""
+    shopper = cart_id(request)
+    payer = limits.payer(request, shopper)
+    limits.spend(request, limits.ADDRESS_PAYMENT)
+    limits.spend(request, limits.CART_PAYMENT, payer)
     form = body(request, schemas.PAYMENT, rescue=seed_json.payment)
+    limits.spend(request, limits.ORDER_PAYMENT, f"{payer} {form['order_id']}")
     once = effect(request, form, of_cart)
-    order: dict[str, Any] = services(request, once).cart.pay(
-        cart_id(request), form["order_id"], spelled(form, "cart", "card"), once.key
+    order: dict[str, Any] = services(request, once, payer=payer).cart.pay(
+        shopper, form["order_id"], spelled(form, "cart", "card"), once.key
     )
     return order
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from falcon import Request, Response
 
-from gateway import schemas
+from gateway import limits, schemas
 from gateway.idempotency import effect, of_admin, of_cart_or_admin
-from gateway.identity import cart_id_or_admin
+from gateway.identity import SHARED, cart_id_or_admin, own_cart
 from gateway.links import link_next
 from gateway.reading import optional_body, query
 from gateway.routing import get, post
@@ -37,6 +37,7 @@ def listed(request: Request, response: Response) -> dict[str, Any]:
 def cancel(order_id: str, request: Request) -> dict[str, Any]:
     """Call off an order that is not paid, for the cart that placed it or for an admin."""
     known(order_id, "order")
+    limits.spend(request, limits.ORDER_CANCEL, f"{limits.payer(request, own_cart(request) or SHARED)} {order_id}")
     form = optional_body(request, schemas.NOTHING)
     once = effect(request, form, of_cart_or_admin)
     order: dict[str, Any] = services(request, once).cart.cancel(cart_id_or_admin(request), order_id, once.key)

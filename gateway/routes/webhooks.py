@@ -1,15 +1,19 @@
 """Webhooks: what the providers tell of their own accord, handed unread to the service that can verify it.
 
 No key and no cart: the signature says whose it is. It is answered 200 when the service has kept it, and not before, so
-that a provider goes on sending what was not kept.
+that a provider goes on sending what was not kept. One whose signature is good is never limited.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from falcon import Request
 
+from contracts.errors import InvalidRequest
+from gateway import limits
 from gateway.reading import raw_body
 from gateway.routing import LARGE_BYTES, post
 from gateway.visit import services
@@ -21,35 +25,51 @@ Answer = dict[str, Any]  # {"received": True, "duplicate": whether it was kept b
 @post("/api/webhooks/stripe", most_bytes=LARGE_BYTES)
 def stripe(request: Request) -> Answer:
     """A Stripe event: a payment, a refund, a product has changed."""
-    kept: Answer = services(request).cart.stripe_event(raw_body(request), _header(request, "Stripe-Signature"))
+    with _counted(request):
+        kept: Answer = services(request).cart.stripe_event(raw_body(request), _header(request, "Stripe-Signature"))
     return kept
 
 
 @post("/api/webhooks/shippo", most_bytes=LARGE_BYTES)
 def shippo(request: Request) -> Answer:
     """A Shippo event: a parcel has moved, a label has changed."""
-    kept: Answer = services(request).shipping.shippo_event(raw_body(request), _header(request, "Shippo-Auth-Signature"))
+    with _counted(request):
+        kept: Answer = services(request).shipping.shippo_event(
+            raw_body(request), _header(request, "Shippo-Auth-Signature")
+        )
     return kept
 
 
 @post("/api/webhooks/twilio")
 def twilio(request: Request) -> Answer:
     """Twilio's status callback: what has become of an SMS; a form, not JSON."""
-    kept: Answer = services(request).notifications.twilio_event(
-        raw_body(request), _header(request, "X-Twilio-Signature")
-    )
+    with _counted(request):
+        kept: Answer = services(request).notifications.twilio_event(
+            raw_body(request), _header(request, "X-Twilio-Signature")
+        )
     return kept
 
 
 @post("/api/webhooks/sendgrid", most_bytes=LARGE_BYTES)
 def sendgrid(request: Request) -> Answer:
     """SendGrid events, several at once: what has become of mail."""
-    kept: Answer = services(request).notifications.sendgrid_event(
-        raw_body(request),
-        _header(request, "X-Twilio-Email-Event-Webhook-Signature"),
-        _header(request, "X-Twilio-Email-Event-Webhook-Timestamp"),
-    )
+    with _counted(request):
+        kept: Answer = services(request).notifications.sendgrid_event(
+            raw_body(request),
+            _header(request, "X-Twilio-Email-Event-Webhook-Signature"),
+            _header(request, "X-Twilio-Email-Event-Webhook-Timestamp"),
+        )
     return kept
+
+
+@contextmanager
+def _counted(request: Request) -> Iterator[None]:
+    """Count an event that its service refuses: what is signed is not refused."""
+    try:
+        yield
+    except InvalidRequest:
+        limits.spend(request, limits.WEBHOOK_SIGNATURE)
+        raise
 
 
 def _header(request: Request, name: str) -> str:

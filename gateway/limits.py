@@ -1,0 +1,173 @@
+"""Rate limits: so many requests of each kind in a window of time, then 429.
+
+The table below is the whole policy; README's chapter "Limits" prints it. A limit counts in this process, so that with
+N workers a client gets up to N times as much, unless `RATE_LIMIT_URL` names a Redis that all of them share. The limits
+on declined cards are not here but in the cart service's database (`cart.card_attempts`).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from falcon import Request
+from limits import RateLimitItemPerSecond
+from limits.strategies import SlidingWindowCounterRateLimiter, WindowStats
+
+from chassis.settings import Settings
+from contracts.errors import TooManyRequests
+from gateway import addresses, auth, identity, visit
+from gateway.limit_storage import BoundedMemory, SharedStorage
+
+if TYPE_CHECKING:
+    from gateway.visit import Visit
+
+MINUTE, HOUR = 60, 3600
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One limit.
+
+    Attributes:
+        name: as `RateLimit-Policy` shows it.
+        quota: requests in one window.
+        window: seconds.
+        per: what has a counter of its own.
+        of: which requests it counts.
+    """
+
+    name: str
+    quota: int
+    window: int
+    per: str
+    of: str
+
+
+ADDRESS = Limit("address", 600, MINUTE, "client address", "all requests")
+ADDRESS_WRITE = Limit("address-write", 120, MINUTE, "client address", "`POST`, `PUT` and `DELETE`")
+ADDRESS_CART = Limit("address-cart", 60, HOUR, "client address", "new carts")
+ADDRESS_CHECKOUT = Limit("address-checkout", 60, HOUR, "client address", "checkouts")
+ADDRESS_PAYMENT = Limit("address-payment", 60, HOUR, "client address", "payments")
+CART_BUY = Limit("cart-buy", 300, HOUR, "cart", "additions to the cart")
+CART_CHECKOUT = Limit("cart-checkout", 30, HOUR, "cart", "checkouts")
+CART_PAYMENT = Limit("cart-payment", 30, HOUR, "cart", "payments")
+ORDER_PAYMENT = Limit("order-payment", 20, HOUR, "order", "payments")
+ORDER_CANCEL = Limit("order-cancel", 20, HOUR, "order", "cancellations")
+ADMIN = Limit("admin", 6000, MINUTE, "admin key", "all requests with the key, in place of the limits per address")
+WEBHOOK_SIGNATURE = Limit("webhook-signature", 20, MINUTE, "client address", "webhooks with a bad signature")
+
+TABLE = (
+    *(ADDRESS, ADDRESS_WRITE, ADDRESS_CART, ADDRESS_CHECKOUT, ADDRESS_PAYMENT),
+    *(CART_BUY, CART_CHECKOUT, CART_PAYMENT, ORDER_PAYMENT, ORDER_CANCEL, ADMIN, WEBHOOK_SIGNATURE),
+)
+# Nothing here has a limit: health is asked by machines, and a webhook is counted once its signature is known to be bad.
+UNLIMITED = ("/health/", "/api/webhooks/")
+READS = ("GET", "HEAD", "OPTIONS")
+
+
+class Limits:
+    """Counts.
+
+    Args:
+        settings: whether there are limits at all, and where they are counted.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.on = settings.rate_limits
+        self._shared = SharedStorage(settings.rate_limit_url) if settings.rate_limit_url else None
+        self._items = {
+            limit.name: RateLimitItemPerSecond(limit.quota, limit.window, namespace=limit.name) for limit in TABLE
+        }
+        # Each limit with a storage of its own: invented carts must not push the counters of addresses out.
+        self._own = {limit.name: SlidingWindowCounterRateLimiter(BoundedMemory()) for limit in TABLE}
+        self._redis = SlidingWindowCounterRateLimiter(self._shared.storage) if self._shared else None
+
+    def hit(self, limit: Limit, key: str) -> bool:
+        """Count one request; whether it may go on."""
+        item = self._items[limit.name]
+        if self._redis is not None and self._shared is not None and self._shared.answers:
+            try:
+                return self._redis.hit(item, key)
+            except Exception as error:  # whatever it is, the shop goes on
+                self._shared.lost(error)
+        return self._own[limit.name].hit(item, key)
+
+    def left(self, limit: Limit, key: str) -> tuple[int, int]:
+        """How many requests are left, and in how many seconds there is one more."""
+        item, stats = self._items[limit.name], None
+        if self._redis is not None and self._shared is not None and self._shared.answers:
+            try:
+                stats = self._redis.get_window_stats(item, key)
+            except Exception as error:
+                self._shared.lost(error)
+        if stats is None:
+            stats = self._own[limit.name].get_window_stats(item, key)
+        return _told(stats, limit)
+
+
+def admit(current: Visit, environ: Mapping[str, Any]) -> None:
+    """Find out whose a request is, and count it, before anything is done for it. Raises TooManyRequests."""
+    if environ["PATH_INFO"].startswith(UNLIMITED):
+        return
+    auth.identify(current, environ.get("HTTP_AUTHORIZATION"))
+    if not current.gateway.limits.on:
+        return
+    if current.admin is not None:
+        _spend(current, ADMIN, current.admin)
+        return
+    address = addresses.limit_key(current.client_address)
+    _spend(current, ADDRESS, address)
+    if environ["REQUEST_METHOD"] not in READS:
+        _spend(current, ADDRESS_WRITE, address)
+
+
+def spend(request: Request, limit: Limit, key: str | None = None) -> None:
+    """Count a request of one kind.
+
+    Args:
+        key: what has the counter; the client's address when None.
+
+    Raises TooManyRequests.
+    """
+    current = visit.of(request)
+    if current.gateway.limits.on and current.admin is None:
+        _spend(current, limit, addresses.limit_key(current.client_address) if key is None else key)
+
+
+def payer(request: Request, cart_id: str) -> str:
+    """Who pays out of a cart: the cart; of the one that strangers share, each client address by itself."""
+    if cart_id != identity.SHARED:
+        return cart_id
+    return f"{cart_id}@{addresses.limit_key(visit.of(request).client_address)}"
+
+
+def header(current: Visit) -> str | None:
+    """`RateLimit` of the limit that was counted last (draft-ietf-httpapi-ratelimit-headers); None when none was."""
+    if current.spent is None:
+        return None
+    limit, key = current.spent
+    left, seconds = current.gateway.limits.left(limit, key)
+    return f'"{limit.name}";r={left};t={seconds}'
+
+
+def _spend(current: Visit, limit: Limit, key: str) -> None:
+    counters = current.gateway.limits
+    current.spent = (limit, key)
+    if counters.hit(limit, key):
+        return
+    current.spent = None  # the refusal has its own headers
+    _, seconds = counters.left(limit, key)
+    raise TooManyRequests(
+        f"More than {limit.quota} requests of this kind in {limit.window} s. Come back later.",
+        {"retry_after": seconds, "limit": limit.name, "quota": limit.quota, "window": limit.window},
+    )
+
+
+def _told(stats: WindowStats, limit: Limit) -> tuple[int, int]:
+    # The library tells the moment by the wall clock, made of it a moment ago.
+    seconds = math.floor(stats.reset_time - time.time()) + 1
+    return stats.remaining, min(max(1, seconds), limit.window)
