@@ -232,3 +232,9 @@ def test_attempts_are_forgotten_after_a_day(shop: Shop) -> None:
     with shop.database.read() as connection:
         for table in ("card_attempts", "bank_holds"):
             assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 0  # noqa: S608
+
+
+def test_paid_orders_do_not_count(shop: Shop) -> None:
+    shop.shelf.left = 100
+    orders = [another(shop, number, pieces=1) for number in range(2, 14)]
+    assert [shop.purchase.pay(order_id, "cart_1", "tok_visa").status for order_id in orders] == [PAID] * 12
