@@ -14,6 +14,8 @@ from typing import Any
 
 from limits.storage import RedisStorage
 from limits.storage.base import SlidingWindowCounterSupport, Storage
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from chassis.logs import log
 
@@ -104,8 +106,10 @@ class SharedStorage:
     """
 
     def __init__(self, url: str) -> None:
-        timeouts: dict[str, Any] = {"socket_timeout": REDIS_TIMEOUT_S, "socket_connect_timeout": REDIS_TIMEOUT_S}
-        self.storage = RedisStorage(url, **timeouts)
+        once: Any = Retry(NoBackoff(), 0)
+        self.storage = RedisStorage(
+            url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S, retry=once
+        )
         self._lock = threading.Lock()
         self._away = False
 

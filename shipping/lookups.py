@@ -46,7 +46,7 @@ class Lookups:
 
     def _keep(self, key: str, answer: Any, asked: float) -> None:
         insert = self._insert(lookups).values(key=key, answer=answer, asked=asked)
-        older = lookups.c.asked.not_between(asked, asked + FRESH_S)
+        older = ~lookups.c.asked.between(asked, asked + FRESH_S)
         with self._database.write() as connection:
             connection.execute(
                 insert.on_conflict_do_update(
