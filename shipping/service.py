@@ -311,7 +311,7 @@ class ShippingService:
         where: dict[str, Any] = {"tracking_status": None, "tracking_history": []}
         with suppress(NotFound):  # the carrier hears of a label some time after it was bought
             where = self.carriers.track(label["carrier"], label["tracking_number"])
-            self._tracker().told(label["tracking_number"], where)
+            self._tracker().told(label["tracking_number"], where, outdate=False)
         return where
 
     def _desk(self) -> LabelDesk:

@@ -67,12 +67,16 @@ class Tracker:
             if shipment_id is not None:
                 self._voids.give_back(shipment_id)
 
-    def told(self, tracking_number: str, track: dict[str, Any]) -> None:
-        """Note where the carrier says that a parcel is: ``track["tracking_status"]``."""
+    def told(self, tracking_number: str, track: dict[str, Any], outdate: bool = True) -> None:
+        """Note where the carrier says that a parcel is: ``track["tracking_status"]``.
+
+        Args:
+            outdate: whether what was looked up of the parcel is older than that.
+        """
         where = whereabouts(track.get("tracking_status"))
         if not tracking_number or where is None:
             return
-        if self._store.moves.record(tracking_number, where, self._clock()):
+        if self._store.moves.record(tracking_number, where, self._clock()) and outdate:
             self._store.lookups.outdated(tracking_key(tracking_number))
 
     def handle_due(self, until: float) -> None:
