@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from bench.faults.journal import LOOK, WALKED_AWAY, Journal, Lost, Sight, Unlike, told
+from bench.faults.journal import CART, LOOK, WALKED_AWAY, Journal, Lost, Sight, Unlike, told
 
 # Longer than the gateway's own longest deadline (30 s), so that it is the gateway that answers.
 TIMEOUT = aiohttp.ClientTimeout(total=40, connect=5)
@@ -137,7 +137,9 @@ class Client:
         if again and seen.kept and named:
             second, _ = await self._until_definitive("POST", path, text, headers, patience)
             same = (second.status, second.text) == (seen.status, seen.text)
-            if second.definitive and not (same and second.headers.get("Idempotent-Replayed") == "true"):
+            replayed = same and second.headers.get("Idempotent-Replayed") == "true"
+            # A client without a cart never gets another client's, whatever its key.
+            if second.definitive and replayed == (what == CART and "Cart-Id" not in headers):
                 self._journal.unlike.append(Unlike(what, key, str(seen), str(second)))
         return seen
 
