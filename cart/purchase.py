@@ -43,6 +43,9 @@ PATIENCE = 25.0
 # How long a provider's word that a payment has changed waits for whoever is at work on the order (seconds).
 NEWS_PATIENCE = 3.0
 
+# Stripe's word for a payment that cannot be confirmed any more, as one that was canceled in its dashboard.
+CALLED_OFF = "payment_intent_unexpected_state"
+
 UNKNOWN = (OutcomeUnknown, DeadlineExceeded)
 
 POINTS = (
@@ -80,6 +83,7 @@ class Purchase:
             TooManyRequests: too many cards were declined for this order or payer.
             Conflict: not enough stock, the order is canceled, another card has paid it, or somebody has been at it for
                 as long as the caller could wait.
+            Conflict with ``retry_after``: its payment was canceled elsewhere at this moment; nothing was taken.
             PaymentDeclined, PaymentActionRequired, Refused: nothing was taken; the order can be paid again.
             OutcomeUnknown, Unavailable, DeadlineExceeded, ProviderFailure: pay again; it is never charged twice.
         """
@@ -226,6 +230,8 @@ class Purchase:
                 return payment
             order.payment = None
             self.settlement.undo(order, {"error": f"{type(error).__name__}: {error}"})
+            if error.facts.get("code") == CALLED_OFF:
+                raise Conflict("The payment was called off elsewhere. Pay again.", {"retry_after": 1}) from error
             raise
 
     def _take_up(self, order: Order) -> None:

@@ -74,7 +74,7 @@ class Bank:
             return answer  # type: ignore[no-any-return]
         payment = self.payments[payment_id]
         if payment["state"] in (SUCCEEDED, CANCELED):
-            raise Refused(f"It is {payment['state']}.")
+            raise Refused(f"It is {payment['state']}.", {"code": "payment_intent_unexpected_state"})
         mood, self.mood = self.mood, "take"
         if mood == "drop":
             raise OutcomeUnknown("no answer")

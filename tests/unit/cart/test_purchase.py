@@ -456,3 +456,18 @@ def test_a_payment_that_was_not_opened_leaves_nothing_owed(shop: Shop, monkeypat
             shop.pay()
     shop.deliver()
     assert (shop.bank.states, [row["kind"] for row in shop.store.owed("or_1")]) == ([], ["release"])
+
+
+def test_a_payment_canceled_in_the_dashboard_is_paid_again(shop: Shop, monkeypatch: Any) -> None:
+    def canceled_first(card: str, _key: str) -> str:
+        shop.bank.cancel("pi_1")
+        return card
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shop.bank, "method", canceled_first)
+        with pytest.raises(Conflict) as caught:
+            shop.pay()
+    assert caught.value.facts["retry_after"]
+    assert (shop.order.status, shop.shelf.left) == (CREATED, 10)
+    assert shop.pay().status == PAID
+    assert shop.bank.states == [CALLED_OFF, SUCCEEDED]
