@@ -58,6 +58,24 @@ def one_key(front: Front, requests: int = 50) -> None:
     assert front.left(product) == 8
 
 
+def clicks(front: Front, requests: int = 20) -> None:
+    """One round: the same checkout many times at once, each under a key of its own; then its payment.
+
+    Raises AssertionError unless there is one order, and one charge.
+    """
+    product, cart = front.product(stock=10), front.cart()
+    wanted(front.ask("POST", f"/api/cart/{product.id}/buy/", cart, json={"quality": 1}), 200)
+    email = f"race-{uuid.uuid4().hex}@example.com"
+    body = customer(email)
+    answers = at_once(requests, lambda _: front.ask("POST", "/api/cart/checkout/", cart, json=body))
+    order = _same_for_all(answers, 201)
+    placed = wanted(front.ask("GET", f"/api/orders/?email={email}"), 200)["data"]
+    assert [one["id"] for one in placed] == [order["id"]], f"one order, and not {placed}"
+    payment = {"order_id": order["id"], "cart": CARD}
+    assert wanted(front.ask("POST", "/api/cart/paid/", cart, json=payment), 200)["status"] == "paid"
+    assert len(front.charges(order["id"])) == 1
+
+
 def _sender(front: Front, path: str, cart: str, body: dict[str, Any]) -> Callable[[int], Any]:
     key = uuid.uuid4().hex
     return lambda _: front.ask("POST", path, cart, key=key, json=body)

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.faults.crash_points import CrashPoints, all_cases, bugs, settled_within, summary, troubled_cases
 from bench.faults.front import Front
-from bench.faults.races import LastPiece, one_key
+from bench.faults.races import LastPiece, clicks, one_key
 from bench.faults.settling import BARS
 from bench.faults.stage import stage
 from launcher.screen import say
@@ -98,6 +98,7 @@ def _races(trial: Trial, keep: Path | None) -> None:
             _try(trial, "sales of the last piece", last.round)
             for _ in range(KEY_ROUNDS):
                 _try(trial, "one key, 50 requests at once", lambda: one_key(front))
+            _try(trial, "a checkout, 20 clicks at once", lambda: clicks(front))
             say(f"round {number + 1} of {trial.rounds}: {trial.counted}, {len(trial.wrong)} wrong")
 
 

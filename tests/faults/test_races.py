@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from bench.faults.front import Front
-from bench.faults.races import LastPiece, one_key
+from bench.faults.races import LastPiece, clicks, one_key
 from cart.order import Order
 from cart.store import CartStore
 from chassis.database import Database
@@ -34,6 +34,11 @@ Databases = dict[str, Any]
 def test_one_key_fifty_times_at_once_is_one_order(front: Front) -> None:
     for _ in range(3):
         one_key(front, 50)
+
+
+def test_twenty_clicks_on_checkout_are_one_order(front: Front) -> None:
+    for _ in range(2):
+        clicks(front, 20)
 
 
 def test_a_hundred_pay_for_the_last_piece(front: Front) -> None:
