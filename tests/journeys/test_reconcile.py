@@ -148,6 +148,15 @@ def test_payments_whose_answers_were_lost_need_no_repair(books: Books) -> None:
     assert books.agrees()[-1] == "No differences."
 
 
+def test_the_rest_goes_back_though_some_went_back_in_the_dashboard(books: Books) -> None:
+    order = books.paid()
+    books.sdks.stripe.v1.refunds.create({"payment_intent": books.payment(order["id"]), "amount": 100})
+    returned = books.call("cart", "refund", order["id"], None, unique("rest"))
+    assert (returned["status"], returned["amount_returned"]) == ("returned", order["amount"])
+    assert sorted(each["amount"] for each in returned["returns"]["data"]) == sorted((100, order["amount"] - 100))
+    assert books.agrees()[-1] == "No differences."
+
+
 @pytest.mark.timeout(900)
 def test_what_differs_is_told_and_what_is_safe_is_mended(books: Books) -> None:
     wanted: dict[str, list[str]] = {}
