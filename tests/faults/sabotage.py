@@ -85,6 +85,16 @@ KEYS = Sabotage(
     "gateway",
     (('sent = request.env.get("HTTP_IDEMPOTENCY_KEY")', "sent = None"),),
 )
+# By itself it makes one order of a checkout that comes twice, also without the keys.
+DIGEST = Sabotage(
+    "the order's digest",
+    "cart/checkout.py",
+    "cart",
+    (
+        ("unpaid = self.store.unpaid(cart_id, digest)", "unpaid = None"),
+        ("self.store.place(order, key, digest)", "self.store.place(order, key)"),
+    ),
+)
 CLAIM = Sabotage(
     "the order's claim",
     "cart/order_store.py",
