@@ -100,7 +100,7 @@ def limited(answer: Answer, what: str) -> int:
 @row("S1", "a body with 4 000 unknown fields is 400 with at most 50 errors")
 async def unknown_fields(target: Target) -> None:
     product = (await target.product())["id"]
-    many = {f"field_{number}": number for number in range(4000)}
+    many = {f"f{number}": 1 for number in range(4000)}
     answer = await target.ask("POST", f"/api/cart/{product}/buy/", many, cart=await target.cart())
     expect(answer, 400)
 
@@ -444,5 +444,5 @@ async def cross_site(target: Target) -> None:
     ):
         more = [("Sec-Fetch-Site", "cross-site"), ("Origin", "https://elsewhere.example")]
         expect(await target.ask(method, path, body, cart=cart, more=more), 403, what=f"{method} {path}")
-    for site in ("same-origin", "same-site", "none"):
+    for site in ("same-origin", "none"):
         expect(await target.ask("POST", "/api/cart/", more=[("Sec-Fetch-Site", site)]), 201, what=site)
