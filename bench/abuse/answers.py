@@ -444,5 +444,7 @@ async def cross_site(target: Target) -> None:
     ):
         more = [("Sec-Fetch-Site", "cross-site"), ("Origin", "https://elsewhere.example")]
         expect(await target.ask(method, path, body, cart=cart, more=more), 403, what=f"{method} {path}")
+    same_site = await target.ask("POST", "/api/cart/", more=[("Sec-Fetch-Site", "same-site")])
+    expect(same_site, 403, what="another origin of the same site")
     for site in ("same-origin", "none"):
         expect(await target.ask("POST", "/api/cart/", more=[("Sec-Fetch-Site", site)]), 201, what=site)
