@@ -45,13 +45,23 @@ class ShopContainer(ServiceContainer):
         except ValueError as error:
             raise SystemExit(f"{service_cls.name}: {error}") from None  # type: ignore[attr-defined]
         super().__init__(service_cls, {**config, "AMQP_URI": settings.amqp_uri})
+        self._started = False
         self.turns = turns.Turns()
+
+    def start(self) -> None:
+        """Start all entrypoints and dependencies."""
+        super().start()
+        self._started = True
 
     def stop(self) -> None:
         """Take nothing new and finish what is under way; end the process when that takes longer than any caller waits.
 
         What was in hand then goes back to the broker with the connection.
         """
+        if not self._started and not self._worker_threads:
+            # Stopping what is still being started would wait for consumers that never came. Nothing is in hand.
+            os.write(1, orjson.dumps({"event": "stopped while starting", "service": self.service_name}) + b"\n")
+            os._exit(0)
         bound = Settings.from_config(self.config).longest_call + DRAIN_MARGIN
         gone = _threading.Event()
         _threading.Thread(target=self._leave, args=(gone, bound), name="drain", daemon=True).start()
