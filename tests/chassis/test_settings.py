@@ -185,11 +185,11 @@ def test_every_secret_is_read_from_its_file(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("TWILIO_AUTH_TOKEN" if name != "TWILIO_AUTH_TOKEN" else "TWILIO_ACCOUNT_SID", "other")
     monkeypatch.delenv(name, raising=False)
     path = tmp_path / "secret"
-    path.write_text("  from://a-file/that-is-not-too-short-for-a-secret\n")
+    path.write_text("  redis://a-file/that-is-not-too-short-for-a-secret\n")
     monkeypatch.setenv(f"{name}_FILE", str(path))
     settings = Settings.load(CONFIG)
     found = str([vars(settings), [vars(provider) for provider in settings.providers.values()]])
-    assert "from://a-file/that-is-not-too-short-for-a-secret" in found
+    assert "redis://a-file/that-is-not-too-short-for-a-secret" in found
     assert "a-file" not in repr(settings) or name == "SENDGRID_WEBHOOK_PUBLIC_KEY"
     monkeypatch.setenv(name, "both")
     with pytest.raises(ValueError, match=f"Set {name} or {name}_FILE, not both"):

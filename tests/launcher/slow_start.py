@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import eventlet
 from nameko.extensions import DependencyProvider
+from nameko.timer import timer
 
 
 class Slow(DependencyProvider):  # type: ignore[misc]
@@ -11,11 +12,16 @@ class Slow(DependencyProvider):  # type: ignore[misc]
 
     def start(self) -> None:
         print("starting", flush=True)
-        eventlet.sleep(3600)
+        while True:
+            eventlet.sleep(0.1)
 
 
 class SlowService:
-    """Nothing but its start."""
+    """Nothing but its start; Nameko runs no class without an entrypoint."""
 
     name = "slow"
     slow = Slow()
+
+    @timer(interval=3600)  # type: ignore[misc]
+    def never(self) -> None:
+        """Nothing."""

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 import bench.__main__ as benches
 from cart.stripe_events import HANDLED
+from chassis.secret_files import SECRETS as SECRET_SETTINGS
 from gateway import api
 from gateway.routing import api as hug_api
 from launcher.commands import USAGE
@@ -29,8 +31,27 @@ CODE = [
 ]
 # Read, and nobody's to set for this shop: the system's, and what tests kill a process with.
 SYSTEMS_OWN = {"PATH", "HOME", "CRASH_POINTS"}
-# What compose settles itself: inside its network there is one broker, one database and one sandbox.
-COMPOSES_OWN = {"AMQP_URI", "DATABASE_URL", "SANDBOX_URL", "VAR_DIR"}
+# What compose settles itself: inside its network there is one broker, one database, one sandbox and one proxy.
+COMPOSES_OWN = {"AMQP_URI", "DATABASE_URL", "SANDBOX_URL", "VAR_DIR", "TRUSTED_PROXIES"}
+# What an empty value means there: no provider is real unless it is named; any host name, without TLS.
+COMPOSES_DEFAULTS = {"LIVE_PROVIDERS": "none", "PUBLIC_HOST": ":80"}
+# Secrets, and the parts that use them. No other part is given them.
+SECRETS = {
+    "STRIPE_API_KEY": {"products", "cart"},
+    "STRIPE_WEBHOOK_SECRET": {"cart"},
+    "SHIPPO_API_KEY": {"shipping"},
+    "SHIPPO_WEBHOOK_SECRET": {"shipping"},
+    "TWILIO_ACCOUNT_SID": {"notifications"},
+    "TWILIO_AUTH_TOKEN": {"notifications"},
+    "SENDGRID_API_KEY": {"notifications"},
+    "SENDGRID_WEBHOOK_PUBLIC_KEY": {"notifications"},
+    "ADMIN_API_KEYS": {"gateway-a", "gateway-b"},
+    "CART_ID_SECRET": {"gateway-a", "gateway-b"},
+    "RATE_LIMIT_URL": {"gateway-a", "gateway-b"},
+    "DATABASE_URL": {"products", "cart", "shipping", "notifications"},
+    "AMQP_URI": {"products", "cart", "shipping", "notifications", "gateway-a", "gateway-b"},
+}
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
 
 
 def _documented() -> dict[str, str]:
@@ -102,10 +123,41 @@ def test_compose_has_the_defaults_that_are_documented_and_passes_every_setting_o
     documented = _documented()
     defaults = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", compose))
     passed_on = set(re.findall(r"^ +([A-Z_0-9]+):$", compose, re.MULTILINE))
-    assert defaults == {name: documented.get(name) for name in defaults}
+    assert defaults == {name: COMPOSES_DEFAULTS.get(name, documented.get(name)) for name in defaults}
+    assert {name for name in COMPOSES_DEFAULTS if documented[name]} == set()
     assert passed_on <= set(documented)
     settings = set(re.findall(r"\$\{(\w+)", (ROOT / "config.yml").read_text(encoding="utf-8")))
-    assert settings - passed_on == COMPOSES_OWN
+    assert settings - passed_on - set(COMPOSES_DEFAULTS) == COMPOSES_OWN
+
+
+def test_each_container_has_only_its_own_secrets() -> None:
+    assert set(SECRETS) == {*SECRET_SETTINGS}
+    for name, parts in SECRETS.items():
+        assert {part for part, service in COMPOSE.items() if name in service.get("environment", ())} == parts, name
+
+
+def test_each_container_is_hardened() -> None:
+    assert len(COMPOSE) == 10
+    for part, service in COMPOSE.items():
+        assert service["cap_drop"] == ["ALL"], part
+        assert service["security_opt"] == ["no-new-privileges:true"], part
+        assert service["read_only"], part
+        assert service["init"], part
+        assert service["mem_limit"], part
+        assert service["pids_limit"], part
+        assert {"max-size", "max-file"} <= set(service["logging"]["options"]), part
+
+
+def test_only_the_proxy_is_published() -> None:
+    published = {part: service["ports"] for part, service in COMPOSE.items() if "ports" in service}
+    assert set(published) == {"proxy", "sandbox"}
+    assert all(port.startswith("${PUBLISH_ADDRESS:-127.0.0.1}:") for port in published["proxy"])
+    assert all(port.startswith("127.0.0.1:") for port in published["sandbox"])
+    networks = {part: {*service["networks"]} for part, service in COMPOSE.items()}
+    assert {part for part, joined in networks.items() if "data" in joined} == {"postgres", *SERVICES}
+    assert networks["proxy"] == {"front"}
+    assert networks["rabbitmq"] == {"back"}
+    assert networks["postgres"] == {"data"}
 
 
 def test_every_kind_of_event_that_stripe_is_to_send_is_named() -> None:
