@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import orjson
 import stripe
 
 from cart.payments import SUCCEEDED, Payments
+from chassis.documents import MAX_SIGNATURE_LENGTH, is_id, read_document
 from chassis.inbox import Inbox
 from chassis.logs import log
 from contracts.errors import InvalidRequest, NotFound, Unavailable
 
 # An event that was signed longer ago than this (seconds) may be somebody's copy of it.
 TOLERANCE = 300
+# Keys and values of an event; one around a large object of Stripe's has about 500.
+MOST_VALUES = 20_000
 
 PAYMENT = frozenset(
     f"payment_intent.{what}" for what in ("succeeded", "payment_failed", "canceled", "requires_action", "processing")
@@ -71,14 +73,19 @@ class StripeEvents:
 
         Raises InvalidRequest (not signed by Stripe, signed too long ago, or no event), Unavailable (not kept).
         """
-        event = self._verified(raw.encode("latin-1"), signature)
+        try:
+            payload = raw.encode("latin-1")
+        except ValueError:
+            raise InvalidRequest("This is not an event of Stripe's.") from None
+        event = self._verified(payload, signature)
         return self.inbox.keep(event["id"], event["type"], event, done=event["type"] not in HANDLED)
 
     def handle(self, kind: str, event: dict[str, Any]) -> None:
         """Do what an event is a reason for. Raises ShopError: it is then tried again."""
         subject = event["data"]["object"]
         if kind in PAYMENT:
-            self._payment(subject["id"], (subject.get("metadata") or {}).get("order_id"))
+            metadata = subject.get("metadata")
+            self._payment(subject["id"], metadata.get("order_id") if isinstance(metadata, dict) else None)
         elif kind in REFUND and subject.get("payment_intent"):
             if not self.refunded(subject["payment_intent"]):
                 log.info("not a refund of the shop's", payment=subject["payment_intent"])
@@ -90,8 +97,10 @@ class StripeEvents:
             log.error("a webhook came, but STRIPE_WEBHOOK_SECRET is not set")
             raise Unavailable("The shop does not know what Stripe signs with.", {"retry_after": 60})
         try:
+            if len(signature) > MAX_SIGNATURE_LENGTH:
+                raise ValueError("the signature is too long")
             stripe.WebhookSignature.verify_header(payload, signature, self.secret, TOLERANCE)
-            event = orjson.loads(payload)
+            event = read_document(payload, MOST_VALUES)
         # ValueError: no UTF-8, or no JSON; TypeError: the SDK cannot compare what is not ASCII.
         except (stripe.SignatureVerificationError, ValueError, TypeError) as error:
             log.warning("a webhook was refused", error=f"{type(error).__name__}: {error}")
@@ -123,4 +132,6 @@ def _is_event(event: Any) -> bool:
         return False
     kind = event["type"]
     named = "payment_intent" if kind in REFUND else "product" if kind.startswith("price.") else "id"
-    return kind not in HANDLED or isinstance(subject.get(named), str) or (kind in REFUND and named in subject)
+    # The refund of a charge that no PaymentIntent made names none.
+    none = kind in REFUND and named in subject and subject[named] is None
+    return kind not in HANDLED or is_id(subject.get(named)) or none

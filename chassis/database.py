@@ -159,7 +159,7 @@ def _sqlite(url: URL) -> Engine:
         options["poolclass"] = StaticPool  # one connection: another would be another, empty database
     else:
         Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
-    engine = sqlalchemy.create_engine(url, json_deserializer=json_or_marker, **options)
+    engine = sqlalchemy.create_engine(url, hide_parameters=True, json_deserializer=json_or_marker, **options)
 
     @event.listens_for(engine, "connect")
     def on_connect(dbapi: Any, _record: Any) -> None:
@@ -183,6 +183,7 @@ def _postgresql(url: URL, service: str) -> Engine:
     return sqlalchemy.create_engine(
         url,
         json_deserializer=json_or_marker,
+        hide_parameters=True,  # they are the shoppers' own, and failures are logged
         pool_size=5,
         max_overflow=15,
         pool_timeout=POOL_SECONDS,

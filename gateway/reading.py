@@ -14,13 +14,12 @@ from urllib.parse import parse_qsl
 import orjson
 from falcon import Request
 
+from chassis.documents import Unbounded, check_depth, count_names
 from contracts.errors import InvalidRequest
 from gateway import visit
 from gateway.errors import NotJson
 from gateway.shape import Shape, named
 
-# The deepest document of the API is a Stripe event around an order: 7. Recursive code behind this line is safe.
-MOST_DEPTH = 32
 # A body that only `gateway.seed_json` can read is a few lines. Its expressions cost far more per byte than orjson.
 MOST_RESCUED = 16 * 1024
 # The longest query of the API has four parameters.
@@ -122,9 +121,11 @@ def _check_declared_json(environ: dict[str, Any]) -> None:
 
 
 def _object(raw: bytes, shape: Shape, rescue: Callable[[str], str] | None) -> dict[str, Any]:
-    names = _check_size(raw, shape.most_values)
     try:
+        names = count_names(raw, shape.most_values)
         document = _strict(raw)
+    except Unbounded as error:
+        raise InvalidRequest(str(error)) from None
     except orjson.JSONDecodeError as error:
         if rescue is None or len(raw) > MOST_RESCUED:
             raise _unreadable(error) from None
@@ -135,7 +136,11 @@ def _object(raw: bytes, shape: Shape, rescue: Callable[[str], str] | None) -> di
             raise _unreadable(error) from None
     if not isinstance(document, dict):
         raise InvalidRequest("The body must be a JSON object.")
-    if _names_in(document, b"\\u0000" in raw) != names:
+    try:
+        found = check_depth(raw, document)
+    except Unbounded as error:
+        raise InvalidRequest(str(error)) from None
+    if found != names:
         # Which of two values under one name holds would be a guess; orjson takes the last without a word.
         json.loads(raw, object_pairs_hook=_once, parse_int=str, parse_float=str)
     return document
@@ -146,24 +151,6 @@ def _strict(raw: bytes) -> Any:
     return orjson.loads(raw)
 
 
-def _check_size(raw: bytes, most: int) -> int:
-    """How many names the JSON in `raw` has, repeated ones included.
-
-    It is counted in the bytes, because reading a million values costs what refusing them is meant to save.
-
-    Raises InvalidRequest when there are more than `most` keys and values.
-    """
-    plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in raw else raw
-    outside = b""
-    if plain.count(b'"') <= 2 * most:
-        outside = b"".join(plain.split(b'"')[::2])  # what stands between the strings
-        names = outside.count(b":")
-        # Each value but the first follows a comma or opens a list or an object; so does each name, which one follows.
-        if outside.count(b",") + outside.count(b"[") + outside.count(b"{") + names <= most:
-            return names
-    raise InvalidRequest(f"The body has more than {most} keys and values.")
-
-
 def _once(pairs: list[tuple[str, Any]]) -> None:
     seen = set()
     for name, _ in pairs:
@@ -171,36 +158,6 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
             short = named(name)
             raise InvalidRequest(f"`{short}` is given twice.", {"errors": {short: ["given twice"]}})
         seen.add(name)
-
-
-def _names_in(document: Any, may_have_nul: bool) -> int:
-    """How many names the objects in `document` have.
-
-    Raises InvalidRequest for nesting that recursive code cannot follow, and for NUL characters, which PostgreSQL cannot
-    store.
-    """
-    names = 0
-    level = [document]
-    for _ in range(MOST_DEPTH):
-        if may_have_nul and any(_has_nul(node) for node in level):
-            raise InvalidRequest("A text has a NUL character.")
-        names += sum(len(node) for node in level if isinstance(node, dict))
-        level = [child for node in level for child in _children(node)]
-        if not level:
-            return names
-    raise InvalidRequest(f"The body is nested deeper than {MOST_DEPTH} levels.")
-
-
-def _children(node: Any) -> list[Any]:
-    if isinstance(node, dict):
-        return list(node.values())
-    return node if isinstance(node, list) else []
-
-
-def _has_nul(node: Any) -> bool:
-    if isinstance(node, str):
-        return "\0" in node
-    return isinstance(node, dict) and any("\0" in name for name in node)
 
 
 def _unreadable(error: orjson.JSONDecodeError) -> InvalidRequest:

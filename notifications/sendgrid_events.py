@@ -17,6 +17,7 @@ from sendgrid import SendGridAPIClient
 from sendgrid.helpers.eventwebhook import EventWebhook
 
 from chassis.deadline import bounded
+from chassis.documents import MAX_SIGNATURE_LENGTH, is_id, read_document
 from chassis.logs import log
 from chassis.records import Unreadable, read_each
 from chassis.settings import Settings
@@ -35,6 +36,10 @@ FETCH_SECONDS = 10.0
 RETRY_SECONDS = 5.0
 WAIT = 3.0
 
+# SendGrid sends a batch at 768 KB, which is some 2 000 events of about 25 keys and values.
+MOST_EVENTS = 5_000
+MOST_VALUES = 100_000
+LONGEST_ERROR = 1_000
 LONGEST_ID = 255  # what the inbox keeps of an event's id
 
 PROGRESS = {
@@ -87,9 +92,11 @@ class SendGridEvents:
             InvalidRequest: it is not from SendGrid, was signed more than five minutes ago, or holds no events.
             Unavailable: it does not fit the key that was known, and whether there is another cannot be asked now.
         """
+        if max(len(signature), len(timestamp)) > MAX_SIGNATURE_LENGTH:
+            raise _refused("cannot be read")
         try:
             payload = raw.encode("latin-1").decode()
-            late = abs(self._clock() - float(timestamp)) > TOLERANCE
+            late = not abs(self._clock() - float(timestamp)) <= TOLERANCE  # NaN is late, too
         except (AttributeError, TypeError, ValueError):
             raise _refused("cannot be read") from None
         if not self._genuine(payload, signature, timestamp):
@@ -183,11 +190,12 @@ def _fits(key: str, payload: str, signature: str, timestamp: str) -> bool:
 
 def _events(payload: str) -> Iterator[MailEvent]:
     try:
-        found = json.loads(payload)
+        found = read_document(payload.encode(), MOST_VALUES)
     except ValueError:
         found = None
-    if not isinstance(found, list):
-        raise InvalidRequest("These are no events of SendGrid's.", {"errors": {"body": ["must be a list of events"]}})
+    if not isinstance(found, list) or len(found) > MOST_EVENTS:
+        message = f"must be a list of at most {MOST_EVENTS} events"
+        raise InvalidRequest("These are no events of SendGrid's.", {"errors": {"body": [message]}})
     events, _ = read_each("event of SendGrid's", found, _event)
     yield from events
 
@@ -199,13 +207,17 @@ def _event(given: Any) -> MailEvent:
     if not isinstance(event_id, str) or not 0 < len(event_id) <= LONGEST_ID or not event_id.isprintable():
         raise Unreadable("it has no usable sg_event_id")
     body = {
-        "event": str(given.get("event") or ""),
-        "message_key": str(given.get("message_key") or ""),
+        "event": _id(given.get("event")),
+        "message_key": _id(given.get("message_key")),
         # SendGrid appends where it was handled to the id that it answered with.
-        "message_id": str(given.get("sg_message_id") or "").partition(".")[0],
-        "error": str(given.get("reason") or given.get("response") or "") if _is_trouble(given) else "",
+        "message_id": _id(given.get("sg_message_id")).partition(".")[0],
+        "error": str(given.get("reason") or given.get("response") or "")[:LONGEST_ERROR] if _is_trouble(given) else "",
     }
     return MailEvent(event_id, body)
+
+
+def _id(value: Any) -> str:
+    return str(value) if is_id(value) else ""
 
 
 def _is_trouble(event: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
+from chassis.documents import is_id
 from contracts.errors import InvalidRequest
 from notifications.progress import News, Progress
 
@@ -15,6 +16,9 @@ KIND = "twilio.message"
 # Where the gateway takes it, and what Twilio signs with the rest of the URL.
 PATH = "/api/webhooks/twilio/"
 
+# Twilio sends about 20 parameters; an id of its has 34 characters.
+MOST_PARAMETERS = 100
+LONGEST_FIELD = 64
 PROGRESS = {
     **dict.fromkeys(("accepted", "scheduled", "queued"), Progress.QUEUED),
     **dict.fromkeys(("sending", "sent"), Progress.SENT),
@@ -52,18 +56,20 @@ def verified(raw: str, signature: str, token: str, public_url: str) -> SmsEvent:
         InvalidRequest: it is not from Twilio, or tells of no message.
     """
     try:
-        form = dict(parse_qsl(raw.encode("latin-1").decode(), keep_blank_values=True))
+        # What is signed are the sorted parameters, so they are read first, a bounded number of them.
+        pairs = parse_qsl(raw.encode("latin-1").decode(), keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+        form = dict(pairs)
         genuine = RequestValidator(token).validate(public_url + PATH, form, signature)
     except (AttributeError, TypeError, ValueError):
         genuine, form = False, {}
     if not genuine:
         message = "The signature is not Twilio's."
         raise InvalidRequest(message, {"errors": {"X-Twilio-Signature": [message]}})
-    sid, status = form.get("MessageSid", ""), form.get("MessageStatus", "")
-    if not sid or not status:
-        missing = {"errors": {"body": ["must have MessageSid and MessageStatus"]}}
+    sid, status, error = (form.get(name, "") for name in ("MessageSid", "MessageStatus", "ErrorCode"))
+    if not all(is_id(text) and len(text) <= LONGEST_FIELD for text in (sid, status, error or "none")):
+        missing = {"errors": {"body": ["must have MessageSid and MessageStatus, and may have ErrorCode"]}}
         raise InvalidRequest("This tells of no message.", missing)
-    return SmsEvent(f"{sid}:{status}"[:255], {"sid": sid, "status": status, "error": form.get("ErrorCode") or ""})
+    return SmsEvent(f"{sid}:{status}", {"sid": sid, "status": status, "error": error})
 
 
 def news_of(status: Any, error: Any) -> News | None:

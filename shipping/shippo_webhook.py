@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from dataclasses import dataclass
 from typing import Any
 
+from chassis.documents import MAX_SIGNATURE_LENGTH, is_id, read_document
 from chassis.logs import log
 from contracts.errors import InvalidRequest, Unavailable
 
 # An event that was signed longer ago than this is somebody's copy (seconds).
 TOLERANCE = 300.0
 LONGEST_KIND = 128
+# Keys and values of an event; the track of a parcel with a hundred stops has about 2 000.
+MOST_VALUES = 20_000
+# What tells which label an event is about, in the events that are handled.
+NAMED = {"track_updated": "tracking_number", "transaction_updated": "object_id"}
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,17 @@ def verified(raw: str, signature: str, secret: str, now: float) -> Event:
     if not secret:
         log.error("shippo's events cannot be verified: SHIPPO_WEBHOOK_SECRET is not set")
         raise Unavailable("Shippo's events cannot be verified: no secret is set.", {"retry_after": 60})
+    if len(signature) > MAX_SIGNATURE_LENGTH:
+        raise _refused("cannot be read")
     try:
         payload = raw.encode("latin-1")
         parts = dict(part.strip().split("=", 1) for part in signature.split(","))
         moment, mac = parts["t"], parts["v1"]
         late = abs(now - int(moment)) > TOLERANCE
-    except (AttributeError, KeyError, ValueError):
+        sent = mac.encode()
+    except (AttributeError, KeyError, ValueError, OverflowError):
         raise _refused("cannot be read") from None
-    if not hmac.compare_digest(_mac(secret, moment, payload).encode(), mac.encode()):
+    if not hmac.compare_digest(_mac(secret, moment, payload).encode(), sent):
         raise _refused("is not Shippo's")
     if late:
         raise _refused("is too old")
@@ -63,12 +70,15 @@ def verified(raw: str, signature: str, secret: str, now: float) -> Event:
 
 def _event(payload: bytes) -> Event:
     try:
-        body = json.loads(payload)
+        body = read_document(payload, MOST_VALUES)
         kind, data = body["event"], body["data"]
     except (ValueError, KeyError, TypeError):
         kind, data = None, None
     if not isinstance(kind, str) or not 0 < len(kind) <= LONGEST_KIND or not isinstance(data, dict):
         raise InvalidRequest("This is no event of Shippo's.", {"errors": {"body": ["must have event and data"]}})
+    named = NAMED.get(kind)
+    if named is not None and not is_id(data.get(named)):
+        raise InvalidRequest("This is no event of Shippo's.", {"errors": {"body": [f"must have data.{named}, a text"]}})
     # Shippo gives its events no id; one that it sends again has the same body.
     return Event(f"shippo:{hashlib.sha256(payload).hexdigest()}", kind, data)
 
