@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import shipping.shippo_lists
 from cart.payments import OPEN, SUCCEEDED
 from cart.stripe_lists import StripeLists
 from cart.stripe_payments import StripePayments
-from chassis.settings import SANDBOX_KEYS, SANDBOX_TWILIO_TOKEN, Settings
+from chassis.settings import SANDBOX_KEYS, SANDBOX_TWILIO_TOKEN, Provider, Settings
 from contracts.errors import ProviderFailure, ShopError, Unavailable
 from notifications.messages import Sms
 from notifications.twilio_lists import TwilioLists
@@ -53,10 +54,8 @@ def sdks(sandbox: RunningSandbox) -> Sdks:
 @pytest.fixture
 def stripe_lists(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> StripeLists:
     monkeypatch.setattr(cart.stripe_lists, "PAGE", PAGE)
-    config = {"CURRENCY": "usd", "SANDBOX_URL": sandbox.url, "PROVIDER_CONNECT_TIMEOUT": 5, "PROVIDER_TIMEOUT": 20}
-    deadlines = {"RPC_TIMEOUT": 10, "CHECKOUT_TIMEOUT": 20, "PAY_TIMEOUT": 30}
-    others = {"TRACKING_POLL": 900, "MESSAGES_POLL": 300}
-    return StripeLists(StripePayments(Settings.from_config({**config, **deadlines, **others})))
+    stripe = Provider(SANDBOX_KEYS["stripe"], "", f"{sandbox.url}/stripe", False)
+    return StripeLists(StripePayments(dataclasses.replace(Settings.load(), stripe=stripe)))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -12,7 +13,7 @@ from cart.reconcile import Listed
 from cart.stripe_lists import StripeLists
 from cart.stripe_payments import StripePayments
 from chassis.records import SetAside
-from chassis.settings import SANDBOX_KEYS, SANDBOX_TWILIO_TOKEN, Settings
+from chassis.settings import SANDBOX_KEYS, SANDBOX_TWILIO_TOKEN, Provider, Settings
 from contracts.errors import ProviderFailure
 from notifications.reconcile import Texted
 from notifications.twilio_lists import TwilioLists
@@ -59,9 +60,9 @@ REFUND: dict[str, Any] = {
 
 
 def _stripe(url: str) -> StripeLists:
-    config = {"CURRENCY": "usd", "SANDBOX_URL": url, "PROVIDER_CONNECT_TIMEOUT": 5, "PROVIDER_TIMEOUT": 20}
-    others = {"RPC_TIMEOUT": 10, "CHECKOUT_TIMEOUT": 20, "PAY_TIMEOUT": 30, "TRACKING_POLL": 900, "MESSAGES_POLL": 300}
-    return StripeLists(StripePayments(Settings.from_config({**config, **others})))
+    return StripeLists(
+        StripePayments(dataclasses.replace(Settings.load(), stripe=Provider("k", "", f"{url}/stripe", False)))
+    )
 
 
 def _page(*data: Any, more: bool = False) -> Scripted:
@@ -117,7 +118,7 @@ def _carriers(url: str) -> ShippoCarriers:
 
 
 def _shipment(providers: RunningSandbox) -> dict[str, Any]:
-    quote = _carriers(f"{providers.url}/shippo").quote(CHLOE, [PARCEL], [], "or_1")
+    quote = _carriers(f"{providers.url}/shippo").quote(CHLOE, [PARCEL], [], "or_1", "usd")
     found = requests.get(f"{providers.url}/shippo/shipments/{quote.shipment_id}", headers=KEY, timeout=30)
     body: dict[str, Any] = found.json()
     return body
@@ -146,7 +147,7 @@ def test_unreadable_rate_is_left_out(
     assert len(names) > 1
     shipment["rates"][0].update(wrong)
     scripted.answers = [_answer(shipment, 201)]
-    quote = _carriers(scripted.url).quote(CHLOE, [PARCEL], [], "or_1")
+    quote = _carriers(scripted.url).quote(CHLOE, [PARCEL], [], "or_1", "usd")
     assert [rate["object_id"] for rate in quote.rates] == names[1:]
     scripted.answers = [_answer({"count": 2, "next": None, "previous": None, "results": shipment["rates"]})]
     assert [rate["object_id"] for rate in _carriers(scripted.url).rates("shp_1", "USD")] == names[1:]
@@ -158,7 +159,7 @@ def test_no_readable_rate_is_the_providers_failure(providers: RunningSandbox, sc
         rate["amount"] = "free"
     scripted.answers = [_answer(shipment, 201)]
     with pytest.raises(ProviderFailure):
-        _carriers(scripted.url).quote(CHLOE, [PARCEL], [], "or_1")
+        _carriers(scripted.url).quote(CHLOE, [PARCEL], [], "or_1", "usd")
 
 
 def _labels(providers: RunningSandbox) -> tuple[str, dict[str, Any]]:
