@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 from cart.cart import MOST
 from cart.order import Order, one_currency, payable, with_shipment
 from cart.store import CartStore
+from chassis.clock import now as clock_now
 from chassis.logs import log
 from chassis.points import reached
 from contracts.errors import Conflict, InvalidRequest, NotFound, Refused
@@ -55,7 +55,7 @@ class Checkout:
         reached("checkout:shipment:begun")
         with _blaming({"address": ("address",)}):
             shipment = self._shipment(_shipment_key(order_id, lines), order_id, customer, lines)
-        order = Order.place(order_id, cart_id, customer, lines, shipment, int(time.time()), self.live)
+        order = Order.place(order_id, cart_id, customer, lines, shipment, int(clock_now()), self.live)
         reached("checkout:shipment:asked")
         kept = self.store.place(order, key, digest)
         reached("checkout:order:done")

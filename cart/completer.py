@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nameko.exceptions import RemoteError
-from nameko.timer import Timer
 
 from chassis import deadline
 from chassis.logs import log
 from chassis.records import SetAside, Unreadable, note
+from chassis.timer import Timer
 from contracts.errors import ShopError, Unavailable
 
 # How often what stands still is looked for (seconds), and for how long one sweep takes up new work.
@@ -75,7 +75,7 @@ class Lane:
     def run(self, key: str, finished: queue.Queue[tuple[Lane, str]]) -> None:
         """Do one thing."""
         try:
-            deadline.begin(time.time() + self.allowed(key))
+            deadline.begin(time.monotonic() + self.allowed(key))
             self.work(key)
         except (ShopError, RemoteError) as error:
             log.warning("not settled yet", lane=self.name, key=key, error=f"{type(error).__name__}: {error}")

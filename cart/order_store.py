@@ -12,7 +12,8 @@ from sqlalchemy.engine import Connection, RowMapping
 from cart.addresses import email_key
 from cart.card_attempts import begin_attempt
 from cart.order import AT_WORK, CANCELED, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, PUBLIC, Order
-from cart.tables import ClaimLost, Store, cursors, orders, plain, steps
+from cart.tables import LONGEST_LOOK_S, ClaimLost, Store, cursors, orders, plain, steps
+from chassis.clock import due, held
 from chassis.cursors import Cursor, place
 from chassis.database import once_more
 from chassis.records import Unreadable, read_each
@@ -172,12 +173,11 @@ class Orders(Store):
             gone = self._database.presence.is_gone(orders.c.holder)
             row = found(connection, order_id, cart_id, lock=True, also=[gone.label("gone")])
             order = read_order(row)
-            early = order.lease > now
-            held = early and order.status in AT_WORK and not row["gone"]
-            waiting = early and not hurry and order.holder is None
+            busy = order.status in AT_WORK and held(order.lease, now, row["gone"])
+            waiting = now < order.lease <= now + LONGEST_LOOK_S and not hurry and order.holder is None
             ended = order.settled or (order.status == CANCELED and to == CANCELING)
             nothing_left = not fresh and order.status in (CREATED, CANCELED)
-            if ended or nothing_left or held or waiting or (order.status == CANCELING and to == PAYING):
+            if ended or nothing_left or busy or waiting or (order.status == CANCELING and to == PAYING):
                 return None
             if order.status not in AT_WORK:
                 if order.status == CREATED and to == PAYING:
@@ -243,7 +243,9 @@ class Orders(Store):
 
     def stalled(self, limit: int = 20) -> list[str]:
         """Orders that nobody is at work on any more, and those whose time has come to be looked at again."""
-        free = sa.or_(orders.c.lease <= self._clock(), self._left_by_the_dead(orders.c.holder))
+        now = self._clock()
+        waits = sa.and_(orders.c.holder.is_(None), due(orders.c.lease, now, LONGEST_LOOK_S))
+        free = sa.or_(waits, orders.c.lease <= now, self._left_by_the_dead(orders.c.holder))
         with self._database.read() as connection:
             waiting = orders.c.status.in_([*AT_WORK, CONFIRMING])
             # First what a dead copy had in hand: it is late already, though its lease has not run out.

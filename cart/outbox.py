@@ -19,6 +19,7 @@ from cart.order import RETURNED, Order
 from cart.owed_store import DONE, FAILED, OWED
 from cart.payments import CANCELED, Payments
 from cart.store import CartStore
+from chassis.clock import now as clock_now
 from chassis.deadline import remaining
 from chassis.logs import log
 from chassis.points import reached
@@ -74,7 +75,7 @@ class Outbox:
         shipping: Any,
         notifications: Any,
         payments: Payments,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = clock_now,
         hand: float = 2 * HAND,
     ) -> None:
         self.store = store

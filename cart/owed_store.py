@@ -10,11 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cart.tables import Store, owed, plain
+from chassis.clock import due
 
 OWED, DONE, FAILED = "owed", "done", "failed"
 
 # What was left untried for so long after its time (seconds), it was because nobody was there to try.
 UNTRIED = 900.0
+# Nothing waits for its next try for longer (seconds); twice `cart.outbox.PATIENT_WAIT`.
+LONGEST_WAIT_S = 600.0
 
 
 class OwedThings(Store):
@@ -103,4 +106,6 @@ class OwedThings(Store):
             return keys
 
     def _owed_is_free(self) -> sa.ColumnElement[bool]:
-        return sa.or_(owed.c.due <= self._clock(), self._left_by_the_dead(owed.c.holder))
+        now = self._clock()
+        waits = sa.and_(owed.c.holder.is_(None), due(owed.c.due, now, LONGEST_WAIT_S))
+        return sa.or_(waits, owed.c.due <= now, self._left_by_the_dead(owed.c.holder))

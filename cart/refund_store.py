@@ -13,7 +13,8 @@ from sqlalchemy.engine import Connection
 from cart.order import FULFILLED, PAID, RETURNED, Order
 from cart.order_store import found, read_order, write_order
 from cart.payments import Refund
-from cart.tables import ClaimLost, Store, plain, refunds
+from cart.tables import LONGEST_LOOK_S, ClaimLost, Store, plain, refunds
+from chassis.clock import due
 from chassis.database import once_more
 from contracts.currencies import charge_step
 from contracts.errors import Conflict, InvalidRequest, NotFound, Refused
@@ -197,7 +198,9 @@ class RefundRows(Store):
                 raise ClaimLost(row["id"])
 
     def _refund_is_free(self) -> sa.ColumnElement[bool]:
-        return sa.or_(refunds.c.lease <= self._clock(), self._left_by_the_dead(refunds.c.holder))
+        now = self._clock()
+        waits = sa.and_(refunds.c.holder.is_(None), due(refunds.c.lease, now, LONGEST_LOOK_S))
+        return sa.or_(waits, refunds.c.lease <= now, self._left_by_the_dead(refunds.c.holder))
 
 
 def _claimed(row: dict[str, Any]) -> sa.Update:

@@ -51,8 +51,9 @@ class RefundWatch:
     def follow(self) -> None:
         """Take up what is new. Raises as the list does; it is then asked for later, from the same time on."""
         began = int(self.refunds.clock())
-        seen = self.store.cursor(CURSOR) or began
-        far = began - self.store.cursor(MONTH_CURSOR) >= MONTH_EVERY
+        # A time that is still to come was stored by a clock that was wrong.
+        seen = min(self.store.cursor(CURSOR) or began, began)
+        far = not 0 <= began - self.store.cursor(MONTH_CURSOR) < MONTH_EVERY
         new, whole = self._new(began - MONTH, MONTH_PAGES) if far else self._new(seen - OVERLAP, PAGES)
         if far:
             # Also when a payment is not taken up below: the next days list it, too.

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from nameko.exceptions import RemoteError
-from nameko.timer import timer
 
 from cart import order as orders
 from cart import parcels, refund_watch
@@ -27,12 +26,14 @@ from cart.store import CartStore
 from cart.stripe_events import StripeEvents
 from cart.stripe_lists import StripeLists
 from chassis import deadline
+from chassis.clock import now as clock_now
 from chassis.database import StoreProvider
 from chassis.entrypoint import rpc
 from chassis.inbox import KEPT, Inbox
 from chassis.logs import bind, log
 from chassis.points import reached
 from chassis.service_rpc import ServiceRpc
+from chassis.timer import timer
 from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError, Unavailable
 
 # How many orders, and how many of each kind of delivery, one copy completes side by side.
@@ -139,7 +140,7 @@ class CartService:
 
         Raises NotFound, InvalidRequest (a method that was not offered), Conflict (paid, or being paid).
         """
-        now = int(time.time())
+        now = int(clock_now())
         order = self.store.update(order_id, cart_id, lambda order: order.choose(shipping_id, now), key)
         return order.public()  # type: ignore[no-any-return]
 
@@ -160,7 +161,7 @@ class CartService:
         # The money is taken: from here trouble is noted and mended later, never reported as a failure, and the shopper
         # does not wait long for it.
         left = deadline.remaining()
-        deadline.begin(time.time() + (DELIVER_WITHIN if left is None else min(left, DELIVER_WITHIN)))
+        deadline.begin(time.monotonic() + (DELIVER_WITHIN if left is None else min(left, DELIVER_WITHIN)))
         outbox.deliver_order(order_id)
         return {**self.store.order(order_id).public(), **outbox.told(order_id)}
 
@@ -392,7 +393,7 @@ class CartService:
         try:
             self.store.forget_additions()
             self.store.forget_attempts()
-            self._inbox().forget(time.time() - KEPT)
+            self._inbox().forget(clock_now() - KEPT)
         except Unavailable as error:
             log.warning("put off", error=str(error))
 
@@ -404,7 +405,7 @@ class CartService:
 
     def _limit(self, seconds: float) -> None:
         if deadline.remaining() is None:  # an operator's shell sets none
-            deadline.begin(time.time() + seconds)
+            deadline.begin(time.monotonic() + seconds)
 
     def _refunds(self) -> Refunds:
         return Refunds(self._settlement(self._outbox()))
@@ -430,7 +431,7 @@ class CartService:
 
     def _event_lane(self) -> Lane:
         events, allowed = self._events(), self.settings.rpc_timeout + deadline.MARGIN
-        due: Callable[[int], list[str]] = lambda limit: events.inbox.due(time.time(), limit)  # noqa: E731
+        due: Callable[[int], list[str]] = lambda limit: events.inbox.due(clock_now(), limit)  # noqa: E731
         return Lane("events", due, lambda key: events.inbox.handle(key, events.handle), EVENT_PLACES, lambda _: allowed)
 
     def _outbox(self) -> Outbox:

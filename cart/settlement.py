@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +19,7 @@ from cart.order import CONFIRMING, CREATED, PAID, PAYING, Order
 from cart.outbox import CALL_OFF, DELIVERIES, RELEASE, Outbox
 from cart.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment, Payments
 from cart.store import CartStore, ClaimLost
+from chassis.clock import now as clock_now
 from chassis.logs import log
 from chassis.points import reached
 from contracts.errors import (
@@ -68,7 +68,7 @@ class Settlement:
         store: CartStore,
         payments: Payments,
         outbox: Outbox,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = clock_now,
         lease: float = LEASE,
         bank_hold_s: float = 600.0,
     ) -> None:

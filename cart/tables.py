@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
+from chassis.clock import now as clock_now
 from chassis.database import Database
 
 metadata = sa.MetaData()
@@ -155,6 +155,11 @@ cursors = sa.Table(
 )
 
 
+# What nobody is at work on waits no longer until it is looked at again (seconds); a time further ahead was stored by a
+# clock that was wrong. Four times `cart.settlement.LATE_LOOK`.
+LONGEST_LOOK_S = 120.0
+
+
 class ClaimLost(Exception):
     """The claim ran out or its holder was taken for gone, and somebody else has taken the work up."""
 
@@ -167,7 +172,7 @@ class Store:
         clock: Unix seconds; another one in tests.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float] = clock_now) -> None:
         self._database = database
         self._clock = clock
 

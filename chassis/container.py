@@ -12,7 +12,6 @@ from typing import Any
 import orjson
 from eventlet import patcher
 from nameko.containers import ServiceContainer, WorkerContext
-from nameko.timer import Timer
 
 from chassis import deadline, logs, safe_start, turns
 from chassis.answers import Replay
@@ -20,6 +19,7 @@ from chassis.database import StoreProvider
 from chassis.logs import log
 from chassis.once import Asked
 from chassis.settings import Settings
+from chassis.timer import Timer
 from contracts.errors import ShopError
 
 # How long after its callers' last deadline a service that was asked to go still waits (seconds): for answers on their
@@ -85,7 +85,7 @@ class ShopContainer(ServiceContainer):
         data = worker_ctx.data
         if "request_id" in data:
             logs.bind(request_id=data["request_id"])
-        deadline.begin(float(data["deadline"]) if "deadline" in data else None)
+        deadline.begin(deadline.of(data))
         began = time.monotonic()
         turns.begin(self.turns, quick=getattr(worker_ctx.entrypoint, "quick", False))
         if getattr(worker_ctx.entrypoint, "once", False):

@@ -1,32 +1,91 @@
 """How long the call being handled may still take.
 
-The caller's deadline travels as a header (Unix seconds). A call made on behalf of it, to a service or to a provider,
-gets no more than what is left, so that the innermost wait ends first and its caller can still answer.
+The caller's deadline travels in headers. A call made on behalf of it, to a service or to a provider, gets no more than
+what is left, so that the innermost wait ends first and its caller can still answer. Inside a process, a deadline is in
+monotonic seconds.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
 
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 # What the caller needs to receive an answer that came at the last moment: two hops over the broker, generously.
 MARGIN = 0.25
+# Of another host's deadline, its wall clock is believed that it has passed when that is not longer ago (seconds).
+# Longer ago, the two clocks disagree: the broker drops a request that waited for longer than its caller.
+LATENESS_BELIEVED_S = 60.0
+
+# The headers: milliseconds that were left when the call was made; monotonic seconds on that host, with the id of its
+# boot; and Unix seconds, which is all that an older copy reads.
+LEFT, STEADY, WALL = "deadline_left", "deadline_steady", "deadline"
+
+
+def _boot() -> str:
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return ""
+
+
+_BOOT = _boot()
+
+
+def headers(timeout: float) -> dict[str, str]:
+    """What tells a service that its caller waits for `timeout` seconds from now on.
+
+    Strings: AMQP has no double that every broker and client agrees on.
+    """
+    told = {WALL: f"{time.time() + timeout:.3f}", LEFT: f"{int(timeout * 1000)}"}
+    if _BOOT:
+        told[STEADY] = f"{math.floor((time.monotonic() + timeout) * 1000) / 1000:.3f} {_BOOT}"
+    return told
+
+
+def of(context: Mapping[str, Any]) -> float | None:
+    """The deadline (monotonic seconds) that `headers` tell; None when there is none.
+
+    Raises ValueError or TypeError when the deadline cannot be read.
+    """
+    if WALL not in context:
+        return None
+    now = time.monotonic()
+    moment, _, boot = str(context.get(STEADY, "")).partition(" ")
+    if boot and boot == _BOOT:
+        return _number(moment)
+    left = _number(context[WALL]) - time.time()
+    if LEFT in context:
+        longest = _number(context[LEFT]) / 1000
+        # Of two hosts whose clocks disagree by more than that, the message itself is right.
+        left = min(left, longest) if left > -LATENESS_BELIEVED_S else longest
+    return now + left
 
 
 def begin(deadline: float | None) -> None:
-    """Set the deadline (Unix seconds) of the call that this greenlet or thread handles; None for no end."""
+    """Set the deadline (monotonic seconds) of the call that this greenlet or thread handles; None for no end."""
     _deadline.set(deadline)
 
 
 def remaining() -> float | None:
     """Seconds left for the call being handled (negative when it is late); None when nobody waits."""
     deadline = _deadline.get()
-    return None if deadline is None else deadline - time.time()
+    return None if deadline is None else deadline - time.monotonic()
 
 
 def bounded(seconds: float) -> float:
     """The time a nested wait may take: `seconds`, or what is left less a margin, whichever is shorter (never < 0)."""
     left = remaining()
     return seconds if left is None else max(0.0, min(seconds, left - MARGIN))
+
+
+def _number(text: Any) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a deadline is a number")
+    return number

@@ -29,14 +29,15 @@ from nameko.exceptions import (
     MethodNotFound,
 )
 from nameko.extensions import Entrypoint, ProviderCollector, SharedExtension
-from nameko.timer import Timer
 
+from chassis import deadline
 from chassis.answers import encoded
 from chassis.link import UNREADABLE, Link
 from chassis.logs import log
 from chassis.parking import DEATHS, VERB, Parking, deaths, suspects_queue, verb_of
 from chassis.places import Job, Places
 from chassis.rpc_client import EXCHANGE
+from chassis.timer import Timer
 from chassis.turns import Turns
 from contracts.errors import Unavailable
 
@@ -288,7 +289,8 @@ def _context(headers: dict[str, Any]) -> dict[str, Any]:
 
 def _late(context: dict[str, Any]) -> bool:
     """Whether whoever asked has gone. Raises ValueError or TypeError when the deadline is none."""
-    return "deadline" in context and time.time() >= float(context["deadline"])
+    end = deadline.of(context)
+    return end is not None and time.monotonic() >= end
 
 
 def _arguments(message: amqp.Message) -> tuple[list[Any], dict[str, Any]]:

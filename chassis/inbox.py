@@ -9,13 +9,14 @@ stands now rather than believe the event, and does each of its effects once per 
 from __future__ import annotations
 
 import random
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
 
+from chassis.clock import due
+from chassis.clock import now as clock_now
 from chassis.database import Database, once_more
 from chassis.logs import log
 from contracts.errors import InvalidRequest, NotFound, OutcomeUnknown, ShopError, Unavailable
@@ -52,6 +53,8 @@ PATIENCE = 86400.0
 # provider be in trouble when asked what came of it; the outbox asks again every few seconds, later twice a minute.
 EARLY = 900.0
 LONGEST_PAUSE = 30.0
+# No event waits for longer (seconds): the longest pause with what is added at random.
+LONGEST_WAIT = 2 * LONGEST_PAUSE
 # How long a claim holds at most (seconds): longer than any handling. That of a copy that was killed ends sooner, see
 # `chassis.presence`.
 LEASE = 60.0
@@ -75,7 +78,7 @@ class Inbox:
         clock: Unix seconds; another one in tests.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float] = clock_now) -> None:
         self._database = database
         self._clock = clock
 
@@ -187,7 +190,7 @@ class Inbox:
 
     def _free(self, now: float) -> sa.ColumnElement[bool]:
         void = sa.or_(events.c.claim.is_(None), events.c.until <= now, self._database.presence.is_gone(events.c.holder))
-        return sa.and_(events.c.state == WAITING, events.c.due <= now, void)
+        return sa.and_(events.c.state == WAITING, due(events.c.due, now, LONGEST_WAIT), void)
 
     def _claimed(self, event_id: str, claim: str, holder: str) -> dict[str, Any] | None:
         now = self._clock()

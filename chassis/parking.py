@@ -19,6 +19,7 @@ from typing import Any
 
 import amqp
 
+from chassis import deadline
 from chassis.answers import encoded
 from chassis.link import Link
 from chassis.logs import log
@@ -131,11 +132,12 @@ class Parking:
 
 def _left(message: amqp.Message) -> str | None:
     """What is left until its caller has gone, as AMQP's `expiration` (milliseconds)."""
-    deadline = (message.headers or {}).get("nameko.deadline")
+    expiration: str | None = message.properties.get("expiration")
     try:
-        return str(max(1, int((float(deadline) - time.time()) * 1000)))  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        expiration: str | None = message.properties.get("expiration")
+        headers = {name.removeprefix("nameko."): value for name, value in (message.headers or {}).items()}
+        end = deadline.of(headers)
+        return expiration if end is None else str(max(1, int((end - time.monotonic()) * 1000)))
+    except (TypeError, ValueError, OverflowError, AttributeError):
         return expiration
 
 

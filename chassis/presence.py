@@ -5,8 +5,9 @@ A claim on a piece of work names its holder. The claim is void when its time has
 been seen for `GONE` seconds. A copy that merely stood still that long finds its claim lost when it writes, and every
 provider that can be asked is asked before a step is taken a second time.
 
-What is compared is one clock's time: PostgreSQL's own, since its clients' hosts may differ; on SQLite that of the one
-host.
+What is compared is one clock's time: PostgreSQL's own, since its clients' hosts may differ; on SQLite the monotonic
+clock of the one host, which all its processes share and nobody sets. A time that is still to come was stored before
+PostgreSQL's clock was set back, or the host was restarted: each beat takes it for now, so that it ends as any other.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Presence:
 
     Args:
         database: theirs.
-        clock: Unix seconds, for tests; by default the database's for what is compared.
+        clock: seconds, for tests; by default as above.
 
     Attributes:
         holder: this process, among all of them.
@@ -61,7 +62,7 @@ class Presence:
 
     def __init__(self, database: Database, clock: Callable[[], float] | None = None) -> None:
         self._database = database
-        self._clock = clock or time.time
+        self._clock = clock or time.monotonic
         self._asks = clock is None and database.dialect == "postgresql"
         self._beaten = 0.0
         self.holder = uuid.uuid4().hex
@@ -76,6 +77,8 @@ class Presence:
             if connection.execute(sa.update(presence).where(here).values(seen=seen)).rowcount == 0:
                 connection.execute(sa.insert(presence).values(holder=self.holder, seen=seen))
                 connection.execute(sa.delete(presence).where(presence.c.seen < seen - KEPT))
+            ahead = sa.update(presence).where(presence.c.seen > seen + BEAT)
+            connection.execute(ahead.values(seen=seen))
         self._beaten = now
 
     def hold(self) -> str:

@@ -23,6 +23,7 @@ import orjson
 from nameko.exceptions import RemoteError, deserialize
 
 from chassis.consumer_counts import ConsumerCounts
+from chassis.deadline import headers as deadline_headers
 from chassis.link import Link
 from chassis.logs import log
 from contracts.errors import DeadlineExceeded, OutcomeUnknown, Unavailable
@@ -130,8 +131,7 @@ class RpcClient:
             raise _absent(service)
         body = orjson.dumps({"args": args, "kwargs": kwargs or {}})
         headers: dict[str, Any] = {f"nameko.{name}": value for name, value in (context or {}).items()}
-        # A string: AMQP has no double that every broker and client agrees on.
-        headers["nameko.deadline"] = f"{time.time() + timeout:.3f}"
+        headers.update({f"nameko.{name}": value for name, value in deadline_headers(timeout).items()})
         with self._counter_lock:
             self._counter += 1
             correlation_id = f"{self._prefix}{self._counter}"

@@ -16,7 +16,7 @@ SWEEP_TIME = 25.0
 
 def swept(look: Callable[[], None]) -> None:
     """Look once, with an end to it; when the database or a provider cannot be asked, the next look does it."""
-    deadline.begin(time.time() + SWEEP_TIME)
+    deadline.begin(time.monotonic() + SWEEP_TIME)
     try:
         look()
     except Unavailable as error:

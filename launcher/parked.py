@@ -108,7 +108,7 @@ def _anew(message: amqp.Message) -> amqp.Message:
     headers = {
         name: value
         for name, value in _headers(message).items()
-        if name not in (DEATHS, VERB, REASON, PARKED, "nameko.deadline")
+        if name not in (DEATHS, VERB, REASON, PARKED) and not name.startswith("nameko.deadline")
     }
     return amqp.Message(
         message.body,

@@ -5,13 +5,13 @@ Mails are compared with nothing: SendGrid gives no list of what it sent.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from chassis.audit import known_page, no_such_part, no_such_repair, unreadable
+from chassis.clock import now as clock_now
 from chassis.records import SetAside, sorted_out
 from contracts.differences import page
 from contracts.errors import Conflict, NotFound, ProviderFailure
@@ -37,7 +37,7 @@ class MessageAudit:
         clock: Unix seconds.
     """
 
-    def __init__(self, store: MessageStore, lists: TwilioLists, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: MessageStore, lists: TwilioLists, clock: Callable[[], float] = clock_now) -> None:
         self._store = store
         self._lists = lists
         self._clock = clock

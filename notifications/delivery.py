@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from chassis.clock import now as clock_now
+from chassis.clock import settled_at
 from chassis.points import reached
 from chassis.provider_http import last_look
 from contracts.errors import OutcomeUnknown, ShopError, Unavailable
@@ -54,7 +56,7 @@ class Delivery:
         self,
         records: Records,
         bounded: Callable[[float], float],
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = clock_now,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._records = records
@@ -147,13 +149,14 @@ class Delivery:
     def _resolved(self, sms: Sms, record: Record, claim: str, texter: Texter) -> SentSms | None:
         """What became of an attempt that nobody saw the end of; None when it was surely not sent. Asks, waits for a
         little while, and never sends."""
-        settled = max(record.settled, record.tried + texter.longest_answer)
+        longest = texter.longest_answer + SETTLE_SECONDS
+        settled = settled_at(record.tried + texter.longest_answer, record.settled, self._clock(), longest)
         patience = min(PATIENCE_SECONDS, self._bounded(PATIENCE_SECONDS + RESERVE_SECONDS) - RESERVE_SECONDS)
         end = self._clock() + patience
         while True:
             began = self._clock()
             try:
-                sent = self._records.adopt(sms, texter.sent(sms, record.tried), self._clock())
+                sent = self._records.adopt(sms, texter.sent(sms, min(record.tried, settled - longest)), self._clock())
             except ShopError:
                 self._records.end(sms.key, claim, State.UNKNOWN)
                 raise
@@ -161,7 +164,7 @@ class Delivery:
             if sent is not None or began >= settled:
                 return sent
             if settled > end:
-                self._records.end(sms.key, claim, State.UNKNOWN)
+                self._records.end(sms.key, claim, State.UNKNOWN, settled=settled)
                 facts = {"retry_after": max(1, math.ceil(settled - self._clock()))}
                 raise OutcomeUnknown("It is not known yet whether the message was sent.", facts)
             self._sleep(min(ASK_SECONDS, max(LOOK_SECONDS, settled - self._clock())))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from nameko.extensions import DependencyProvider
-from nameko.timer import timer
 
+from chassis.clock import now as clock_now
 from chassis.database import StoreProvider
 from chassis.deadline import bounded
 from chassis.entrypoint import rpc
 from chassis.settings import Settings
 from chassis.sweep import SWEEP, SWEEP_TIME, swept
+from chassis.timer import timer
 from contracts.contacts import sms_fault
 from contracts.errors import InvalidRequest, ShopError
 from notifications import sendgrid_events, twilio_events
@@ -219,7 +219,7 @@ class NotificationsService:
     @timer(interval=SWEEP)
     def handle_events(self) -> None:
         """Handle the events that wait."""
-        swept(lambda: self._watch().handle_due(time.time() + SWEEP_TIME))
+        swept(lambda: self._watch().handle_due(clock_now() + SWEEP_TIME))
 
     @timer(interval=SWEEP)
     def poll_texts(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from chassis.clock import asked_before, held
 from chassis.database import Database
 from chassis.inbox import Inbox
 from contracts.errors import OutcomeUnknown, Unavailable
@@ -109,7 +110,7 @@ class MessageStore:
             if refusal := mismatch(record, message):
                 raise refusal
             if record.state is not State.SENT:
-                if row.claimed_until > now and row.claim != claim and not row.gone:
+                if row.claim != claim and held(row.claimed_until, now, row.gone):
                     return None
                 taken = {"claim": claim, "claimed_until": until, "holder": holder}
                 connection.execute(sa.update(messages).where(this).values(**taken))
@@ -211,7 +212,12 @@ class MessageStore:
 
         Each is taken by one caller, and asked about again that many seconds later.
         """
-        due = sa.select(messages.c.key).where(messages.c.polled <= now - every).order_by(messages.c.polled).limit(limit)
+        due = (
+            sa.select(messages.c.key)
+            .where(asked_before(messages.c.polled, now, every))
+            .order_by(messages.c.polled)
+            .limit(limit)
+        )
         with self._database.read() as connection:
             if connection.execute(due).first() is None:  # most of the time, and nobody waits for a look
                 return []

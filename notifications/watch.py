@@ -3,11 +3,11 @@ lost."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+from chassis.clock import now as clock_now
 from chassis.inbox import KEPT, NotYet
 from chassis.logs import log
 from chassis.records import SetAside, note
@@ -29,7 +29,7 @@ class Watch:
         clock: Unix seconds.
     """
 
-    def __init__(self, store: MessageStore, texter: Texter, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: MessageStore, texter: Texter, clock: Callable[[], float] = clock_now) -> None:
         self._store = store
         self._texter = texter
         self._clock = clock

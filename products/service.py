@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from nameko.timer import timer
-
 from chassis.database import StoreProvider
 from chassis.entrypoint import rpc
 from chassis.logs import log
+from chassis.timer import timer
 from contracts.errors import InvalidRequest, NotFound, ShopError, Unavailable
 from products.audit import held_of, held_page
 from products.catalog import Catalog

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from chassis.clock import now as clock_now
 from chassis.database import Database
 from contracts.errors import Conflict
 from products.stock import FINITE, HELD, RELEASED, Filling, Inventory, Line, Problem, gone, short, unsold
@@ -37,7 +37,7 @@ class StockStore:
         Raises Conflict when a SKU is short or not on sale (it names them all), when the key was released, or when it
         holds other items.
         """
-        now = int(time.time())
+        now = int(clock_now())
         with self.database.write() as connection:
             # Claimed first: a second message with this key waits here for the first one's end.
             row = {"key": key, "state": HELD, "lines": [], "created": now, "updated": now}
@@ -54,7 +54,7 @@ class StockStore:
 
     def release(self, key: str) -> None:
         """Give back what `key` holds, once; a key that holds nothing yet never will."""
-        now = int(time.time())
+        now = int(clock_now())
         holding = (holds.c.key == key) & (holds.c.state == HELD)
         with self.database.write() as connection:
             # Twice at most: a reserve that was under way is not seen at first, but the insert waits for it, and then
@@ -70,7 +70,7 @@ class StockStore:
     def forget_fillings(self) -> None:
         """Forget fillings that no message can repeat any more."""
         with self.database.write() as connection:
-            connection.execute(sa.delete(fillings).where(fillings.c.made < int(time.time()) - FILLINGS_KEPT))
+            connection.execute(sa.delete(fillings).where(fillings.c.made < int(clock_now()) - FILLINGS_KEPT))
 
 
 def put_new(connection: Connection, inventories: dict[str, Inventory]) -> None:
@@ -81,7 +81,7 @@ def put_new(connection: Connection, inventories: dict[str, Inventory]) -> None:
 
 def put(connection: Connection, sku: str, filling: Filling, revision: int) -> None:
     """Say what is on the shelf now, once per key; whatever was said since the change began is newer, and stays."""
-    if insert_new(connection, fillings, {"key": filling.key, "made": int(time.time())}):
+    if insert_new(connection, fillings, {"key": filling.key, "made": int(clock_now())}):
         older = (stock.c.sku == sku) & (stock.c.filled <= filling.began_at)
         connection.execute(sa.update(stock).where(older).values(filled=revision, **filling.inventory.public()))
 

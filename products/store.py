@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from chassis.clock import now as clock_now
 from chassis.database import Database, once_more
 from chassis.logs import log
 from chassis.records import read_each
@@ -143,7 +143,7 @@ class ProductStore:
             if known == reason and (row is None or not row.body["sku"]["active"]):
                 return True
             if known is None:
-                values = {"product": product_id, "reason": reason, "since": int(time.time())}
+                values = {"product": product_id, "reason": reason, "since": int(clock_now())}
                 connection.execute(sa.insert(asides).values(values))
             else:
                 connection.execute(sa.update(asides).where(mine).values(reason=reason))
@@ -192,7 +192,7 @@ class ProductStore:
     def set_catalogue_read(self) -> None:
         """Remember that the projection has been filled."""
         with self.database.write() as connection:
-            insert_new(connection, milestones, {"name": CATALOGUE_READ, "reached": int(time.time())})
+            insert_new(connection, milestones, {"name": CATALOGUE_READ, "reached": int(clock_now())})
 
 
 _SELECT = sa.select(*products.c, stock.c.type, stock.c.quantity, stock.c.value).join_from(

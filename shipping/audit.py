@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from chassis.audit import known_page, no_such_part, no_such_repair, unreadable
+from chassis.clock import now as clock_now
 from chassis.records import SetAside, sorted_out
 from contracts.differences import page
 from contracts.errors import Conflict, NotFound, ProviderFailure, Unavailable
@@ -37,7 +37,7 @@ class LabelAudit:
         clock: Unix seconds.
     """
 
-    def __init__(self, store: ShippingStore, lists: ShippoLists, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: ShippingStore, lists: ShippoLists, clock: Callable[[], float] = clock_now) -> None:
         self._store = store
         self._lists = lists
         self._clock = clock

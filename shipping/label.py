@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from chassis.clock import now as clock_now
+from chassis.clock import settled_at
 from chassis.logs import log
 from chassis.points import reached
 from chassis.provider_http import last_look
@@ -57,7 +59,7 @@ class LabelDesk:
         purchases: Purchases,
         carriers: Carriers,
         bounded: Callable[[float], float],
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = clock_now,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._purchases = purchases
@@ -111,7 +113,9 @@ class LabelDesk:
             OutcomeUnknown: it cannot be known yet; Unavailable, ProviderFailure: the carrier cannot be asked. The claim
                 is let go then.
         """
-        settled = max(purchase.settled, purchase.tried + self._carriers.longest_answer)
+        longest = self._carriers.longest_answer + SETTLE_SECONDS
+        tried_until = purchase.tried + self._carriers.longest_answer
+        settled = settled_at(tried_until, purchase.settled, self._clock(), longest)
         patience = min(PATIENCE_SECONDS, self._bounded(PATIENCE_SECONDS + RESERVE_SECONDS) - RESERVE_SECONDS)
         end = self._clock() + patience
         while True:
@@ -127,7 +131,7 @@ class LabelDesk:
             if began >= settled:
                 return replace(purchase, state=State.FAILED)
             if settled > end:
-                self._purchases.end(purchase.shipment_id, claim, State.UNKNOWN)
+                self._purchases.end(purchase.shipment_id, claim, State.UNKNOWN, settled=settled)
                 facts = {"retry_after": max(1, math.ceil(settled - self._clock()))}
                 raise OutcomeUnknown("It is not known yet whether the label was bought.", facts)
             self._sleep(min(ASK_SECONDS, max(LOOK_SECONDS, settled - self._clock())))

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from chassis.clock import asked_before
 from chassis.database import Database
 from shipping.purchase import Refund
 from shipping.tables import labels, move_counter, moves
@@ -69,7 +70,7 @@ class Moves:
         Returns:
             ``[{"shipment_id", "carrier", "tracking_number", "refund"}]``
         """
-        due = sa.select(labels.c.shipment_id).where(labels.c.polled <= now - every).order_by(labels.c.polled)
+        due = sa.select(labels.c.shipment_id).where(asked_before(labels.c.polled, now, every)).order_by(labels.c.polled)
         due = due.limit(limit)
         with self._database.read() as connection:
             if connection.execute(due).first() is None:  # most of the time, and nobody waits for a look

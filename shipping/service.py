@@ -9,14 +9,15 @@ from functools import partial
 from typing import Any
 
 from nameko.extensions import DependencyProvider
-from nameko.timer import timer
 
+from chassis.clock import now as clock_now
 from chassis.database import StoreProvider
 from chassis.deadline import bounded
 from chassis.entrypoint import rpc
 from chassis.points import reached
 from chassis.settings import Settings
 from chassis.sweep import SWEEP, SWEEP_TIME, swept
+from chassis.timer import timer
 from contracts.errors import InvalidRequest, NotFound, Refused, ShopError
 from shipping.audit import LabelAudit
 from shipping.customs import contents
@@ -101,7 +102,7 @@ class ShippingService:
                     object_id=quote.shipment_id,
                     key=key,
                     order_id=str(order_id or ""),
-                    created=time.time(),
+                    created=clock_now(),
                     address=address,
                     parcels=parcels,
                     contents=declared,
@@ -294,7 +295,7 @@ class ShippingService:
     @timer(interval=SWEEP)
     def handle_events(self) -> None:
         """Handle the events that wait."""
-        swept(lambda: self._tracker().handle_due(time.time() + SWEEP_TIME))
+        swept(lambda: self._tracker().handle_due(clock_now() + SWEEP_TIME))
 
     @timer(interval=SWEEP)
     def poll_parcels(self) -> None:

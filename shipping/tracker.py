@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from chassis.clock import now as clock_now
 from chassis.inbox import KEPT
 from chassis.logs import log
 from chassis.records import SetAside, note
@@ -36,7 +36,7 @@ class Tracker:
     """
 
     def __init__(
-        self, store: ShippingStore, carriers: Carriers, voids: VoidDesk, clock: Callable[[], float] = time.time
+        self, store: ShippingStore, carriers: Carriers, voids: VoidDesk, clock: Callable[[], float] = clock_now
     ) -> None:
         self._store = store
         self._carriers = carriers

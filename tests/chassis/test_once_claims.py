@@ -85,7 +85,7 @@ def test_nobody_waits_past_the_deadline_of_their_caller(here: Database) -> None:
     busy(Once(here))
     clock = Clock()
     began = clock.now
-    deadline.begin(time.time() + 0.4)
+    deadline.begin(time.monotonic() + 0.4)
     with pytest.raises(errors.KeyInProgress):
         Once(here, clock, clock.sleep).run(asked(), "pay", never)
     assert clock.now - began < 0.4
@@ -115,7 +115,7 @@ def test_the_claim_of_a_holder_that_has_gone_is_void(here: Database) -> None:
 def test_the_claim_of_a_living_holder_holds_until_its_callers_deadline_and_no_longer(here: Database) -> None:
     clock = Clock()
     here.presence = Presence(here, clock)
-    deadline.begin(time.time() + 20)
+    deadline.begin(time.monotonic() + 20)
     clock.now = time.time()
     busy(Once(here, clock))
     deadline.begin(None)

@@ -87,12 +87,33 @@ def test_copies_whose_hosts_have_other_clocks_do_not_take_each_other_for_gone(
     assert gone(here, late, holder)
 
 
+def test_stepped_wall_clock_ends_nobody(database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch) -> None:
+    here, began = database("cart"), time.time()
+    first, second = Presence(here), Presence(here)
+    for step in (3600.0, -3600.0):
+        monkeypatch.setattr(time, "time", lambda step=step: began + step)
+        holder = first.hold()
+        second.beat()
+        assert not gone(here, second, holder)
+        assert first.fresh
+
+
+def test_copy_seen_in_the_future_dies_like_any_other(database: Callable[[str], Database]) -> None:
+    """As after PostgreSQL's clock was set back, or after the restart of a host."""
+    here, clock = database("cart"), Clock()
+    dead, alive = Presence(here, clock), Presence(here, clock)
+    holder = dead.hold()
+    clock.now -= 3600
+    alive.beat()
+    clock.now += GONE + 0.1
+    assert gone(here, alive, holder)
+
+
 class Silent:
     """A database whose first answers do not come, as on a connection that was lost."""
 
-    dialect = "sqlite"
-
     def __init__(self, database: Database, times: int) -> None:
+        self.dialect = database.dialect
         self.times = times
         self.database = database
 

@@ -173,7 +173,7 @@ def test_a_call_that_had_no_time_says_nothing_of_the_provider(
     monkeypatch.setattr(provider_http, "FAIR", 30.0)  # so that what is too little is enough on a busy machine
     session = ProviderSession(connect=10.0, read=60.0, provider="Stripe")
     for _ in range(2 * FAILURES):
-        deadline.begin(time.time() + 20.0)
+        deadline.begin(time.monotonic() + 20.0)
         with pytest.raises(requests.ConnectionError):
             session.get(scripted.url)
     assert not session.guard.down

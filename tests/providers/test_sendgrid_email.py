@@ -204,7 +204,7 @@ def test_nothing_of_one_mail_is_sent_with_the_next(scripted: ScriptedServer) -> 
 @pytest.fixture
 def waits() -> Iterator[Callable[[float], None]]:
     """``waits(2)``: the caller waits two seconds more."""
-    yield lambda seconds: deadline.begin(time.time() + seconds)
+    yield lambda seconds: deadline.begin(time.monotonic() + seconds)
     deadline.begin(None)
 
 

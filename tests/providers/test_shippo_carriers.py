@@ -415,5 +415,5 @@ def test_with_no_time_left_shippo_is_not_asked(scripted: ScriptedServer, waits: 
 @pytest.fixture
 def waits() -> Iterator[Callable[[float], None]]:
     """``waits(2)``: the caller waits two seconds more."""
-    yield lambda seconds: deadline.begin(time.time() + seconds)
+    yield lambda seconds: deadline.begin(time.monotonic() + seconds)
     deadline.begin(None)

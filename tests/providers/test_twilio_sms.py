@@ -256,5 +256,5 @@ def test_twilio_is_told_where_to_tell_what_becomes_of_a_text(scripted: ScriptedS
 @pytest.fixture
 def waits() -> Iterator[Callable[[float], None]]:
     """``waits(2)``: the caller waits two seconds more."""
-    yield lambda seconds: deadline.begin(time.time() + seconds)
+    yield lambda seconds: deadline.begin(time.monotonic() + seconds)
     deadline.begin(None)

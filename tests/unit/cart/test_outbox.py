@@ -73,7 +73,7 @@ def test_whoever_pays_waits_for_what_the_timer_has_in_hand(shop: Shop) -> None:
         shop.store.settle_owed("or_1:label", in_hand["claim"], state="done", answer=label)
 
     def payer() -> None:
-        deadline.begin(time.time() + 60)
+        deadline.begin(time.monotonic() + 60)
         shop.outbox.deliver_order("or_1")
 
     both = [threading.Thread(target=part) for part in (timer, payer)]

@@ -1,0 +1,88 @@
+"""The time of what is stored (due, claimed until, created): wall clock time that does not step while a process runs.
+
+A wall clock that is set wrong by an hour, and later right again, must neither hold up what waits nor end the claims of
+what is being worked on. Signatures of providers are checked against the wall clock itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+
+# A difference up to this is adopted at once (seconds): clocks are corrected by as much every day.
+SMALL_STEP_S = 1.0
+# A larger step is adopted when it has lasted this long (seconds): then it was the old time that was wrong. All that was
+# in hand before the step has ended by then.
+STEP_ADOPTED_S = 300.0
+# A claim of a living copy that ran out longer ago than this (seconds) did not run out: the clocks of the two copies
+# disagree. Claims that have run out are taken up within seconds, and none is for longer than half of this.
+CLAIM_OVERDUE_S = 120.0
+
+
+class SteadyClock:
+    """Unix seconds that follow the monotonic clock.
+
+    Args:
+        wall: the wall clock.
+        steady: the monotonic clock.
+    """
+
+    def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic) -> None:
+        self._wall = wall
+        self._steady = steady
+        self._offset = wall() - steady()
+        self._apart_since: float | None = None
+
+    def __call__(self) -> float:
+        """Now."""
+        steady = self._steady()
+        offset = self._wall() - steady
+        if abs(offset - self._offset) <= SMALL_STEP_S:
+            self._offset, self._apart_since = offset, None
+        elif self._apart_since is None:
+            self._apart_since = steady
+        elif steady - self._apart_since >= STEP_ADOPTED_S:
+            self._offset, self._apart_since = offset, None
+        return steady + self._offset
+
+
+now = SteadyClock()
+
+
+def due(column: Any, moment: float, longest_s: float) -> sa.ColumnElement[bool]:
+    """The condition that the stored time in `column` has come.
+
+    One that is further ahead than `longest_s`, the longest legal wait of its kind, was stored by a clock that was
+    wrong: it has come, too.
+    """
+    return sa.or_(column <= moment, column > moment + longest_s)
+
+
+def asked_before(column: Any, moment: float, every_s: float) -> sa.ColumnElement[bool]:
+    """The condition that what was last asked about at `column` is to be asked about again, every `every_s` seconds.
+
+    A time that is still to come was stored by a clock that was wrong. Null: it need not be asked about.
+    """
+    return sa.or_(column <= moment - every_s, column > moment + CLAIM_OVERDUE_S)
+
+
+def held(until: float, moment: float, gone: bool) -> bool:
+    """Whether a claim holds: its holder lives, and its time has not run out as far as clocks agree; 0: it is free."""
+    return not gone and (until > moment or 0 < until < moment - CLAIM_OVERDUE_S)
+
+
+def settled_at(tried_until: float, settled: float, moment: float, longest_s: float) -> float:
+    """When it is certain what became of an attempt that nobody saw the end of.
+
+    Args:
+        tried_until: until when the provider may still answer, as it was stored.
+        settled: the same, as it was stored when the attempt was given up; 0 when it was not.
+        moment: now.
+        longest_s: no attempt is uncertain for longer (seconds): a time further ahead was stored by a wrong clock.
+    """
+    latest = moment + longest_s
+    believed = [stored for stored in (tried_until, settled) if 0 < stored <= latest]
+    return max(believed, default=latest)

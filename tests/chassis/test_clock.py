@@ -1,0 +1,156 @@
+"""A wall clock that steps by an hour, forward and back, and is right again later."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+from eventlet.event import Event
+
+from chassis import deadline
+from chassis.clock import CLAIM_OVERDUE_S, STEP_ADOPTED_S, SteadyClock, asked_before, due, held, settled_at
+from chassis.database import Database
+from chassis.inbox import LEASE, LONGEST_WAIT, Inbox
+from chassis.timer import Timer
+
+HOUR = 3600.0
+
+
+class Wall:
+    """A wall clock and a monotonic one."""
+
+    def __init__(self) -> None:
+        self.steady = 100.0
+        self.step = 1_000_000.0
+
+    def pass_(self, seconds: float) -> None:
+        self.steady += seconds
+
+    def clock(self) -> SteadyClock:
+        return SteadyClock(lambda: self.steady + self.step, lambda: self.steady)
+
+
+@pytest.mark.parametrize("step", [HOUR, -HOUR])
+def test_step_is_not_followed_at_once(step: float) -> None:
+    wall = Wall()
+    clock = wall.clock()
+    wall.step += step
+    assert clock() == 1_000_100.0
+    wall.pass_(STEP_ADOPTED_S - 1)
+    assert clock() == 1_000_100.0 + STEP_ADOPTED_S - 1
+    wall.step -= step
+    wall.pass_(10)
+    assert clock() == 1_000_100.0 + STEP_ADOPTED_S + 9
+
+
+def test_step_that_lasts_is_adopted() -> None:
+    wall = Wall()
+    clock = wall.clock()
+    wall.step += HOUR
+    clock()
+    wall.pass_(STEP_ADOPTED_S)
+    assert clock() == 1_000_100.0 + STEP_ADOPTED_S + HOUR
+
+
+def test_small_correction_is_followed_at_once() -> None:
+    wall = Wall()
+    clock = wall.clock()
+    for _ in range(10):
+        wall.step += 0.9
+        clock()
+    assert clock() == pytest.approx(1_000_109.0)
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"), [(-1.0, True), (0.0, True), (1.0, False), (60.0, False), (61.0, True), (HOUR, True)]
+)
+def test_due_is_what_cannot_legally_wait(stored: float, expected: bool) -> None:
+    with sa.create_engine("sqlite://").connect() as connection:
+        assert bool(connection.execute(sa.select(due(sa.literal(stored), 0.0, 60.0))).scalar()) is expected
+
+
+@pytest.mark.parametrize(("stored", "expected"), [(-61.0, True), (-59.0, False), (0.0, False), (HOUR, True)])
+def test_asked_in_the_future_is_asked_again(stored: float, expected: bool) -> None:
+    with sa.create_engine("sqlite://").connect() as connection:
+        assert bool(connection.execute(sa.select(asked_before(sa.literal(stored), 0.0, 60.0))).scalar()) is expected
+
+
+def test_claim_of_a_living_copy_survives_a_step() -> None:
+    now = 1_000_000.0
+    assert held(now + 10, now, gone=False)
+    assert not held(now - 1, now, gone=False)  # it ran out
+    assert held(now + 10, now + HOUR, gone=False)
+    assert held(now + 10, now - HOUR, gone=False)
+    assert not held(now + 10, now - HOUR, gone=True)
+    assert not held(0.0, now, gone=False)  # it was let go
+    assert not held(now - CLAIM_OVERDUE_S, now, gone=False)
+
+
+def test_attempt_of_a_wrong_clock_is_settled_in_time() -> None:
+    assert settled_at(1007.0, 0.0, 1000.0, 10.0) == 1007.0
+    assert settled_at(1007.0, 1009.0, 1000.0, 10.0) == 1009.0
+    assert settled_at(1007.0 + HOUR, 0.0, 1000.0, 10.0) == 1010.0
+    assert settled_at(1007.0 + HOUR, 1010.0, 1005.0, 10.0) == 1010.0  # as it was stored at the first look
+
+
+def test_event_stored_by_a_wrong_clock_is_due(database: Callable[[str], Database]) -> None:
+    here = database("cart")
+    moment = [1_000_000.0]
+    inbox = Inbox(here, lambda: moment[0])
+    inbox.keep("evt_1", "kind", {})
+    moment[0] -= HOUR
+    assert inbox.due(moment[0]) == ["evt_1"]
+    # Of its own accord no event waits for longer.
+    assert LONGEST_WAIT < LEASE * 2
+
+
+def test_timer_follows_the_monotonic_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    began, ticks = time.time(), 0
+    timer = Timer(interval=0.05, eager=True)
+    timer.should_stop, timer.worker_complete = Event(), Event()
+
+    def tick() -> None:
+        nonlocal ticks
+        ticks += 1
+        # Back by an hour, and on by an hour, before each tick.
+        monkeypatch.setattr(time, "time", lambda: began - HOUR * (-1) ** ticks)
+        if ticks == 5:
+            timer.should_stop.send(True)
+        timer.worker_complete.send()
+
+    timer.handle_timer_tick = tick
+    steady = time.monotonic()
+    timer._run()
+    assert ticks == 5
+    assert 0.19 < time.monotonic() - steady < 30
+
+
+@pytest.mark.parametrize("step", [HOUR, -HOUR])
+@pytest.mark.parametrize("same_host", [True, False])
+def test_deadline_survives_a_step(monkeypatch: pytest.MonkeyPatch, step: float, same_host: bool) -> None:
+    told = deadline.headers(10.0)
+    if not same_host:
+        told.pop(deadline.STEADY, None)
+    began = time.time()
+    monkeypatch.setattr(time, "time", lambda: began + step)
+    end = deadline.of(told)
+    assert end is not None
+    assert 5 < end - time.monotonic() <= 10
+
+
+def test_deadline_of_an_older_copy_is_read() -> None:
+    end = deadline.of({"deadline": f"{time.time() + 10:.3f}"})
+    assert end is not None
+    assert 5 < end - time.monotonic() <= 10
+    assert deadline.of({}) is None
+    late = deadline.of({"deadline": f"{time.time() - 5:.3f}", "deadline_left": "10000"})
+    assert late is not None
+    assert late < time.monotonic()
+
+
+@pytest.mark.parametrize("text", ["soon", "nan", "inf", ""])
+def test_deadline_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        deadline.of({"deadline": text})
