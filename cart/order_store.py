@@ -13,7 +13,7 @@ from cart.addresses import email_key
 from cart.card_attempts import begin_attempt
 from cart.order import AT_WORK, CANCELED, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, PUBLIC, Order
 from cart.tables import LONGEST_LOOK_S, ClaimLost, Store, cursors, orders, plain, steps
-from chassis.clock import due, held
+from chassis.clock import due
 from chassis.cursors import Cursor, place
 from chassis.database import once_more
 from chassis.records import Unreadable, read_each
@@ -173,7 +173,7 @@ class Orders(Store):
             gone = self._database.presence.is_gone(orders.c.holder)
             row = found(connection, order_id, cart_id, lock=True, also=[gone.label("gone")])
             order = read_order(row)
-            busy = order.status in AT_WORK and held(order.lease, now, row["gone"])
+            busy = order.lease > now and order.status in AT_WORK and not row["gone"]
             waiting = now < order.lease <= now + LONGEST_LOOK_S and not hurry and order.holder is None
             ended = order.settled or (order.status == CANCELED and to == CANCELING)
             nothing_left = not fresh and order.status in (CREATED, CANCELED)

@@ -17,9 +17,8 @@ SMALL_STEP_S = 1.0
 # A larger step is adopted when it has lasted this long (seconds): then it was the old time that was wrong. All that was
 # in hand before the step has ended by then.
 STEP_ADOPTED_S = 300.0
-# A claim of a living copy that ran out longer ago than this (seconds) did not run out: the clocks of the two copies
-# disagree. Claims that have run out are taken up within seconds, and none is for longer than half of this.
-CLAIM_OVERDUE_S = 120.0
+# What was last asked about so much later than now (seconds) was stored by a clock that was wrong.
+AHEAD_S = 60.0
 
 
 class SteadyClock:
@@ -66,12 +65,7 @@ def asked_before(column: Any, moment: float, every_s: float) -> sa.ColumnElement
 
     A time that is still to come was stored by a clock that was wrong. Null: it need not be asked about.
     """
-    return sa.or_(column <= moment - every_s, column > moment + CLAIM_OVERDUE_S)
-
-
-def held(until: float, moment: float, gone: bool) -> bool:
-    """Whether a claim holds: its holder lives, and its time has not run out as far as clocks agree; 0: it is free."""
-    return not gone and (until > moment or 0 < until < moment - CLAIM_OVERDUE_S)
+    return sa.or_(column <= moment - every_s, column > moment + AHEAD_S)
 
 
 def settled_at(tried_until: float, settled: float, moment: float, longest_s: float) -> float:

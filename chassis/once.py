@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from chassis.answers import Replay, encoded, encoded_result
-from chassis.clock import held
 from chassis.clock import now as clock_now
 from chassis.deadline import bounded, remaining
 from chassis.points import reached
@@ -209,7 +208,7 @@ class Once:
                 raise KeyReused(f"This Idempotency-Key {message}.", {"errors": {"Idempotency-Key": [message]}})
             if row.ended is not None:
                 return Replay(row.answer, row.request_id)
-            if held(row.until, now, row.gone):
+            if row.until > now and not row.gone:
                 return None
             connection.execute(sa.update(answers).where(this).values(**values))
             return Claim(asked.key, holder, until, fresh=False)
@@ -217,7 +216,7 @@ class Once:
     def _busy(self, key: str) -> bool:
         with self._database.read() as connection:
             row = connection.execute(self._row(answers.c.key == key)).one_or_none()
-        return row is not None and row.ended is None and held(row.until, self._clock(), row.gone)
+        return row is not None and row.ended is None and row.until > self._clock() and not row.gone
 
     def _row(self, condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
         gone = self._database.presence.is_gone(answers.c.holder)

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from chassis.clock import asked_before, held
+from chassis.clock import asked_before
 from chassis.database import Database
 from chassis.inbox import Inbox
 from contracts.errors import OutcomeUnknown, Unavailable
@@ -110,7 +110,7 @@ class MessageStore:
             if refusal := mismatch(record, message):
                 raise refusal
             if record.state is not State.SENT:
-                if row.claim != claim and held(row.claimed_until, now, row.gone):
+                if row.claimed_until > now and row.claim != claim and not row.gone:
                     return None
                 taken = {"claim": claim, "claimed_until": until, "holder": holder}
                 connection.execute(sa.update(messages).where(this).values(**taken))

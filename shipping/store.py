@@ -8,7 +8,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from chassis.clock import held
 from chassis.cursors import Cursor, place
 from chassis.database import Database
 from chassis.inbox import Inbox
@@ -235,7 +234,7 @@ class ShippingStore:
                 done = purchase.state is State.BOUGHT or purchase.closed
             if done:
                 return purchase
-            if row.claim != claim and held(row.claimed_until, now, row.gone):
+            if row.claimed_until > now and row.claim != claim and not row.gone:
                 return None
             values: dict[str, Any] = {"claim": claim, "claimed_until": until, "holder": holder}
             if to_void and row.voided is None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from eventlet.event import Event
 
 from chassis import deadline
-from chassis.clock import CLAIM_OVERDUE_S, STEP_ADOPTED_S, SteadyClock, asked_before, due, held, settled_at
+from chassis.clock import STEP_ADOPTED_S, SteadyClock, asked_before, due, settled_at
 from chassis.database import Database
 from chassis.inbox import LEASE, LONGEST_WAIT, Inbox
 from chassis.timer import Timer
@@ -75,17 +75,6 @@ def test_due_is_what_cannot_legally_wait(stored: float, expected: bool) -> None:
 def test_asked_in_the_future_is_asked_again(stored: float, expected: bool) -> None:
     with sa.create_engine("sqlite://").connect() as connection:
         assert bool(connection.execute(sa.select(asked_before(sa.literal(stored), 0.0, 60.0))).scalar()) is expected
-
-
-def test_claim_of_a_living_copy_survives_a_step() -> None:
-    now = 1_000_000.0
-    assert held(now + 10, now, gone=False)
-    assert not held(now - 1, now, gone=False)  # it ran out
-    assert held(now + 10, now + HOUR, gone=False)
-    assert held(now + 10, now - HOUR, gone=False)
-    assert not held(now + 10, now - HOUR, gone=True)
-    assert not held(0.0, now, gone=False)  # it was let go
-    assert not held(now - CLAIM_OVERDUE_S, now, gone=False)
 
 
 def test_attempt_of_a_wrong_clock_is_settled_in_time() -> None:
