@@ -182,7 +182,7 @@ class Store:
         return self._database
 
     def ping(self) -> None:
-        self._database.ping()
+        self._database.ready()
 
     def _first_time(self, connection: Connection, key: str | None) -> bool:
         """Note that what `key` stands for is done by this transaction; False when it was done before.

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,7 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.pool import StaticPool
 
 from chassis import green_postgresql
+from chassis.database_outage import DISK_FULL, READ_ONLY, SENTENCES, Outage, reason_of
 from chassis.late import Late
 from chassis.once import Once
 from chassis.presence import Presence
@@ -48,6 +51,14 @@ POSTGRES_TCP = {
 }
 # How long a worker waits for a free connection: longer than any transaction takes.
 POOL_SECONDS = 5.0
+# With less room than this on its file system, SQLite's file counts as full (bytes): the last transactions need some.
+LEAST_FREE_BYTES = 1024 * 1024
+
+
+def free_bytes(path: str) -> int:
+    """How much room is left on the file system of `path`."""
+    found = os.statvfs(os.path.dirname(path) or ".")
+    return found.f_bavail * found.f_frsize
 
 
 def url_for(service: str, database_url: str | None, var_dir: str) -> URL:
@@ -81,6 +92,7 @@ class Database:
     Attributes:
         presence: which copies of the service are alive, this one among them.
         late: what could not be written when it was to be.
+        outage: what is wrong with it.
     """
 
     def __init__(self, url: str | URL, service: str) -> None:
@@ -91,6 +103,8 @@ class Database:
             self.engine = _sqlite(self.url)
         else:
             self.engine = _postgresql(self.url, service)
+        self.outage = Outage(service)
+        self._left = 0.0
         self.presence = Presence(self)
         self.late = Late(self)
 
@@ -120,21 +134,52 @@ class Database:
         try:
             with self.engine.connect().execution_options(writing=writing) as connection, connection.begin():
                 yield connection
-        except (
-            sqlalchemy.exc.DBAPIError,
-            sqlalchemy.exc.TimeoutError,  # every connection of the pool is in use
-        ) as error:
-            away = isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError)
-            # PostgreSQL has a class of errors of its own for the transactions that it ends.
-            if isinstance(error, sqlalchemy.exc.DBAPIError) and not (away or error.connection_invalidated):
+        except (sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError) as error:
+            reason = reason_of(error)
+            if reason is None:
                 raise
+            self.outage.failed(reason, error)
+            if reason == READ_ONLY:
+                self._leave_old_primary()
             # The driver's message may quote the statement; it goes to the log by way of the cause, not to the caller.
-            raise Unavailable(f"The database of {self.service} does not answer.", {"retry_after": 1}) from error
+            raise self._unavailable(reason) from error
+        self.outage.worked(writing)
 
     def ping(self) -> None:
         """Raises Unavailable when the database cannot be asked."""
         with self.read() as connection:
             connection.execute(sqlalchemy.text("SELECT 1"))
+
+    def ready(self) -> None:
+        """Raises Unavailable, with the reason in ``facts["database"]``, when the database cannot be written.
+
+        The beat of this process writes every second: only when it has not, and while the disk was full, is more tried.
+        """
+        if not self.presence.wrote_lately:
+            self.presence.beat()
+        self.probe_room()
+
+    def probe_room(self) -> None:
+        """Raises Unavailable while there is no room for new rows. Costs a transaction only when there lately was none,
+        for rows are changed in their place on a full disk, too."""
+        if self.dialect == "sqlite" and not self.in_memory and free_bytes(self.url.database or "") < LEAST_FREE_BYTES:
+            self.outage.failed(DISK_FULL, OSError("the file system has no room left"))
+            raise self._unavailable(DISK_FULL)
+        if self.outage.reason == DISK_FULL:
+            with self.write() as connection:
+                self.presence.grow(connection)
+            self.outage.worked(writing=True, room=True)
+
+    def _unavailable(self, reason: str) -> Unavailable:
+        facts = {"retry_after": 1, "database": reason}
+        return Unavailable(f"The database of {self.service} {SENTENCES[reason]}.", facts)
+
+    def _leave_old_primary(self) -> None:
+        """After a failover, connections stay with the server that was the primary: make new ones, once a second."""
+        now = time.monotonic()
+        if now - self._left >= 1.0:
+            self._left = now
+            self.engine.dispose()
 
     def dispose(self) -> None:
         """Close every connection."""
@@ -184,6 +229,7 @@ def _postgresql(url: URL, service: str) -> Engine:
         url,
         json_deserializer=json_or_marker,
         hide_parameters=True,  # they are the shoppers' own, and failures are logged
+        hide_parameters=True,
         pool_size=5,
         max_overflow=15,
         pool_timeout=POOL_SECONDS,

@@ -45,6 +45,10 @@ GONE = 4.0
 # silent still says in time, on another one, that it is there.
 BEAT_WAIT = 2.0
 AGAIN = 0.25
+# A database that was written to within this time can be written to (seconds).
+WRITTEN = 2 * BEAT
+# What is written to see whether there is room (characters).
+ROOM = 16384
 # How long a copy that has gone is remembered (seconds): nothing depends on it.
 KEPT = 3600.0
 
@@ -81,6 +85,18 @@ class Presence:
             connection.execute(ahead.values(seen=seen))
         self._beaten = now
 
+    @property
+    def wrote_lately(self) -> bool:
+        """Whether this process has just written to the database."""
+        return self._clock() - self._beaten < WRITTEN
+
+    def grow(self, connection: sa.Connection) -> None:
+        """Write and delete what takes new room: some pages of SQLite's."""
+        size = 64 if self._database.dialect == "postgresql" else ROOM
+        row = {"holder": f"room-{self.holder}".ljust(size, "-")[:size], "seen": 0.0}
+        connection.execute(sa.insert(presence).values(row))
+        connection.execute(sa.delete(presence).where(presence.c.holder == row["holder"]))
+
     def hold(self) -> str:
         """`holder`, for a claim that is about to be taken: others can see that this process is there.
 
@@ -108,6 +124,7 @@ class Presence:
             with contextlib.suppress(Unavailable, sa.exc.SQLAlchemyError):
                 with eventlet.Timeout(BEAT_WAIT, Unavailable("The database is silent.")):
                     self.beat()
+                    self._database.probe_room()
                 pause = BEAT
             sleep(pause)
 

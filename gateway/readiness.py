@@ -36,7 +36,8 @@ class Readiness:
     def parts(self) -> Parts:
         """Every part's state: `{"broker": {"status": "ok"}, "cart": {"status": "ok", "database": "ok"}, …}`.
 
-        A state is "ok", "unavailable", or "unknown" where it could not be asked. Answers within about `SECONDS`.
+        A state is "ok", "unavailable", or "unknown" where it could not be asked; of a database also what is wrong with
+        it (`chassis.database_outage`). Answers within about `SECONDS`.
         """
         while self._asking:
             waiting.sleep(POLL_S)
@@ -67,7 +68,7 @@ class Readiness:
             # Said by the service itself, it is about its database; said on the way, no service was reached.
             reached = self._client.connected and "service" not in error.facts
             if reached:
-                return {"status": "ok", "database": "unavailable"}
+                return {"status": "ok", "database": str(error.facts.get("database", "unavailable"))}
         except ShopError:
             pass
         except Exception:

@@ -78,7 +78,7 @@ class MessageStore:
 
     def ping(self) -> None:
         """Raises Unavailable when the database cannot be asked."""
-        self._database.ping()
+        self._database.ready()
 
     def get(self, key: str) -> Record | None:
         """The record of the message under a caller's key, or None."""

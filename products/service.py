@@ -231,7 +231,7 @@ class ProductsService:
     @rpc(expected_exceptions=ShopError)
     def health(self) -> dict[str, str]:
         """Returns ``{"status": "ok", "database": "ok"}``; raises Unavailable when it cannot answer for the shop."""
-        self.store.database.ping()
+        self.store.database.ready()
         self._projection.require_read()
         return {"status": "ok", "database": "ok"}
 

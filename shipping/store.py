@@ -47,7 +47,7 @@ class ShippingStore:
 
     def ping(self) -> None:
         """Raises Unavailable when the database cannot be asked."""
-        self._database.ping()
+        self._database.ready()
 
     def add(self, shipment: Shipment) -> Shipment:
         """Keep a shipment, and answer the one that is kept under its key: the first."""

@@ -117,6 +117,9 @@ class Silent:
         self.times = times
         self.database = database
 
+    def probe_room(self) -> None:
+        self.database.probe_room()
+
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
         if self.times:

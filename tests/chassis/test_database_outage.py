@@ -1,0 +1,206 @@
+"""A database that is read-only, full, locked or gone: refused with a word for it, noticed by `ready`, logged once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from structlog.testing import capture_logs
+
+from chassis import database as chassis_database
+from chassis.database import Database
+from chassis.database_outage import BUSY, DISK_FULL, READ_ONLY, UNREACHABLE, reason_of
+from chassis.presence import BEAT, presence
+from contracts.errors import Unavailable
+
+SECRET = "4242"
+
+
+class Kept(Exception):
+    """Stands for psycopg2's errors, which carry a SQLSTATE."""
+
+    def __init__(self, pgcode: str | None) -> None:
+        super().__init__(f"failed\nDETAIL:  Key (card)=({SECRET})")
+        self.pgcode = pgcode
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("25006", READ_ONLY),
+        ("53100", DISK_FULL),
+        ("53300", BUSY),
+        ("55P03", BUSY),
+        ("57014", BUSY),
+        ("40P01", BUSY),
+        ("57P01", UNREACHABLE),
+        ("57P03", UNREACHABLE),
+        ("08006", UNREACHABLE),
+        ("23505", None),  # a row that is there
+        ("42601", None),  # a mistake in the statement
+    ],
+)
+def test_sqlstate_has_its_word(state: str, reason: str | None) -> None:
+    assert reason_of(sa.exc.InternalError("INSERT", {"card": SECRET}, Kept(state))) == reason
+
+
+def test_mistaken_statement_is_no_outage(database: Callable[[str], Database]) -> None:
+    here = database("cart")
+    if here.dialect == "postgresql":  # SQLite names a missing table and a missing file alike
+        with pytest.raises(sa.exc.ProgrammingError), here.read() as connection:
+            connection.execute(sa.text("SELECT * FROM nowhere"))
+    with pytest.raises(sa.exc.IntegrityError), here.write() as connection:
+        connection.execute(sa.insert(presence).values(holder="a", seen=None))
+    assert here.outage.reason is None
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[tuple[Database, Callable[[int], None]]]:
+    """An SQLite database, and what sets how many pages it may have."""
+    here = Database(f"sqlite:///{tmp_path}/cart.db", "cart")
+    with here.write() as connection:
+        presence.create(connection)
+        connection.execute(sa.text("CREATE TABLE things (name TEXT)"))
+    here.presence.beat()
+    pages = 1_000_000
+
+    def limited(connection: Any, _record: Any = None) -> None:
+        connection.execute(f"PRAGMA max_page_count={pages}")
+
+    sa.event.listen(here.engine, "connect", limited)
+
+    def limit(most: int) -> None:
+        nonlocal pages
+        pages = most
+        here.engine.dispose()
+
+    yield here, limit
+    here.dispose()
+
+
+def fill(here: Database) -> None:
+    with here.write() as connection:
+        connection.execute(sa.text("INSERT INTO things VALUES (:name)"), {"name": SECRET * 4000})
+
+
+def test_full_disk_is_noticed_logged_once_and_over(full: tuple[Database, Callable[[int], None]]) -> None:
+    here, limit = full
+    here.ready()
+    limit(1)
+    with capture_logs() as logged:
+        for _ in range(3):
+            with pytest.raises(Unavailable) as refused:
+                fill(here)
+            assert refused.value.facts == {"retry_after": 1, "database": DISK_FULL}
+            here.presence.beat()  # a row is changed in its place all the same
+            with pytest.raises(Unavailable) as told:
+                here.ready()
+            assert told.value.facts["database"] == DISK_FULL
+        limit(1_000_000)
+        here.ready()
+        fill(here)
+    events = [(line["event"], line["reason"]) for line in logged]
+    assert events == [("database outage", DISK_FULL), ("database outage over", DISK_FULL)]
+    assert "full" in logged[0]["message"]
+    assert SECRET not in str(logged)
+
+
+def test_file_system_without_room_is_noticed_before_a_write(
+    full: tuple[Database, Callable[[int], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, _ = full
+    with monkeypatch.context() as filled:
+        filled.setattr(chassis_database, "free_bytes", lambda _path: 0)
+        with pytest.raises(Unavailable) as told:
+            here.ready()
+        assert told.value.facts["database"] == DISK_FULL
+    here.ready()
+
+
+def test_read_only_sqlite_file_is_noticed(full: tuple[Database, Callable[[int], None]]) -> None:
+    here, _ = full
+    here.presence._beaten -= 10 * BEAT
+    sa.event.listen(here.engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
+    here.engine.dispose()
+    with pytest.raises(Unavailable) as refused:
+        fill(here)
+    assert refused.value.facts["database"] == READ_ONLY
+    with pytest.raises(Unavailable):
+        here.ready()
+
+
+def test_locked_sqlite_file_is_busy(
+    full: tuple[Database, Callable[[int], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, _ = full
+    monkeypatch.setattr(chassis_database, "SQLITE_BUSY_SECONDS", 0.1)
+    other = Database(here.url, "cart")
+    with here.write(), pytest.raises(Unavailable) as refused, other.write():
+        pass
+    other.dispose()
+    assert refused.value.facts["database"] == BUSY
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_failover_to_read_only_is_noticed_and_recovered_from(database_url: str) -> None:
+    """Connections that were made while the server was read-only are left behind, too."""
+    here = Database(database_url, "cart")
+    with here.write() as connection:
+        connection.execute(sa.text("CREATE SCHEMA cart"))
+        presence.create(connection)
+    here.presence.beat()
+    server = sa.create_engine(here.url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
+
+    def read_only(value: str) -> None:
+        with server.connect() as connection:
+            name = connection.execute(sa.text("SELECT current_database()")).scalar_one()
+            connection.execute(sa.text("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE"))
+            connection.execute(sa.text(f"ALTER DATABASE {name} SET default_transaction_read_only = {value}"))
+
+    with capture_logs() as logged:
+        read_only("on")
+        here.engine.dispose()  # as the failover closes connections
+        here.presence._beaten -= 10 * BEAT
+        for _ in range(2):
+            with pytest.raises(Unavailable) as told:
+                here.ready()
+            assert told.value.facts == {"retry_after": 1, "database": READ_ONLY}
+            with here.read() as connection:
+                connection.execute(sa.text("SELECT 1"))
+        read_only("off")
+        end = time.monotonic() + 30
+        while True:
+            try:
+                here.ready()
+            except Unavailable:
+                assert time.monotonic() < end
+                time.sleep(0.1)
+            else:
+                break
+    here.dispose()
+    begun, over = logged
+    assert (begun["event"], begun["reason"], begun["code"]) == ("database outage", READ_ONLY, "25006")
+    assert over["event"] == "database outage over"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_ended_connections_of_a_server_are_no_bug(database_url: str) -> None:
+    """As of a server that is stopped by its administrator."""
+    here = Database(database_url, "cart")
+    other = sa.create_engine(here.url, poolclass=sa.pool.NullPool)
+
+    def end_mine() -> None:
+        with here.write() as connection:
+            me = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
+            with other.connect() as killer:
+                killer.execute(sa.text(f"SELECT pg_terminate_backend({me})"))
+            connection.execute(sa.text("SELECT 1"))
+
+    with pytest.raises(Unavailable) as refused:
+        end_mine()
+    assert refused.value.facts["database"] == UNREACHABLE
+    here.dispose()
