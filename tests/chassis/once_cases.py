@@ -58,7 +58,7 @@ def here(database: Opens) -> Database:
     return database("cart")
 
 
-def copy_of(here: Database, clock: Callable[[], float] = time.time) -> Database:
+def copy_of(here: Database, clock: Callable[[], float] | None = None) -> Database:
     """Another process's view of the same database."""
     other = Database(here.url, here.service)
     other.presence = Presence(other, clock)
