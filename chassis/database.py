@@ -229,7 +229,6 @@ def _postgresql(url: URL, service: str) -> Engine:
         url,
         json_deserializer=json_or_marker,
         hide_parameters=True,  # they are the shoppers' own, and failures are logged
-        hide_parameters=True,
         pool_size=5,
         max_overflow=15,
         pool_timeout=POOL_SECONDS,
