@@ -22,7 +22,7 @@ COPY requirements.lock ./
 # Wheels only: what needs a compiler fails here and now, not on the one machine that has none.
 RUN python -m venv /opt/venv \
     && PIP_CERT=${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt} \
-       pip install --no-cache-dir --disable-pip-version-check --only-binary :all: -r requirements.lock
+       pip install --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.lock
 
 COPY . ./
 # The sandbox's volume takes over the owner of this directory.
