@@ -474,9 +474,10 @@ def test_half_bodies_of_one_address_do_not_stop_the_others() -> None:
         for half in halves[:share]:
             half.sendall(b'"quality":5}')
             assert answer_on(half).status == 200
-        with connect(shop) as again:
-            again.sendall(POST + b"Content-Length: 13\r\n\r\n{")
-            again.sendall(b'"quality":5}')
+        with connect(shop) as again:  # asked to go on, it has a place
+            again.sendall(POST + b"Expect: 100-continue\r\nContent-Length: 13\r\n\r\n")
+            assert again.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            again.sendall(b'{"quality":5}')
             assert answer_on(again).status == 200
 
 
