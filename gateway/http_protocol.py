@@ -15,6 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
+import falcon
 import httptools
 from uvicorn.config import Config
 from uvicorn.server import ServerState
@@ -297,6 +298,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> None:
         whole_chunk = self._in_head
+        begun = whole_chunk or self._request is not None
         size, queued = len(data), len(self._queue)
         try:
             while data and not self._stopped:
@@ -312,7 +314,10 @@ class HttpProtocol(asyncio.Protocol):
                 refusal = errors.BadHttp("The request is not readable.")
             self._refuse(refusal)
         except httptools.HttpParserInvalidMethodError:
-            self._refuse_method(data)
+            if begun or len(self._queue) > queued:  # what llhttp stopped at is not what `data` begins with
+                self._refuse(errors.BadHttp("Not valid HTTP: the first line cannot be read."))
+            else:
+                self._refuse_method(data)
         except httptools.HttpParserError as error:
             version = "version" in str(error).lower()
             self._refuse(errors.VersionNotSupported() if version else errors.BadHttp(f"Not valid HTTP: {error}."))
@@ -367,9 +372,13 @@ class HttpProtocol(asyncio.Protocol):
         self._stop(request)
 
     def _refuse_method(self, data: bytes) -> None:
-        """llhttp does not know the method. When it is one by its form, say what the path has instead."""
+        """llhttp does not know the method. When it is one by its form, say what the path has instead.
+
+        Args:
+            data: begins with the request.
+        """
         line = _REQUEST_LINE.match(data)
-        if line is None:
+        if line is None or line[1].decode(_LATIN1) in falcon.HTTP_METHODS:  # no route may run for what is refused
             self._refuse(errors.BadHttp("Not valid HTTP: the first line cannot be read."))
             return
         environ = self._blank()

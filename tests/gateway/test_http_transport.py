@@ -129,6 +129,76 @@ def called(shop: Local, name: str) -> bool:
     return any(name in call for call in shop.services.calls)
 
 
+class Wire:
+    """Stands in for a transport where a test decides what arrives together, and what is taken of an answer."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+        self.closed = self.aborted = False
+        self.unsent = 0
+
+    def get_extra_info(self, _name: str) -> tuple[str, int]:
+        return ("127.0.0.1", 1)
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        assert high == 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = self.aborted = True
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+def on_wire(steps: Callable[[HttpProtocol, Wire, Services], Any], **other: Any) -> None:
+    """Run `steps`, an async function, with a connection whose transport is a double."""
+
+    async def run() -> None:
+        services = Services()
+        settings = replace(Settings.load(ROOT / "config.yml"), **other)
+        config: Any = SimpleNamespace(loaded_app=HttpServer(Gateway(settings, services)))  # type: ignore[arg-type]
+        protocol, wire = HttpProtocol(config, ServerState(), {}), Wire()
+        protocol.connection_made(wire)  # type: ignore[arg-type]
+        await steps(protocol, wire, services)
+
+    asyncio.run(run())
+
+
+def fed(*segments: bytes) -> tuple[list[tuple[Any, ...]], Wire]:
+    """The calls that a connection's segments lead to, and its transport."""
+    seen: list[Any] = []
+
+    async def steps(protocol: HttpProtocol, wire: Wire, services: Services) -> None:
+        seen.extend((services.calls, wire))
+        for segment in segments:
+            protocol.data_received(segment)
+            await asyncio.sleep(0)
+        while protocol._working or protocol._queue:
+            await asyncio.sleep(0)
+        protocol.expire()
+
+    on_wire(steps)
+    return seen[0], seen[1]
+
+
 def until(condition: Callable[[], Any]) -> None:
     """Wait until `condition()`; the test's own timeout ends it."""
     pause = threading.Event()
@@ -274,6 +344,24 @@ def test_unknown_method_is_405_with_the_paths_verbs(shop: Local) -> None:
     is_problem(shop.ask("A" * 1000, "/api/cart/"), 405)
     is_problem(shop.ask("get", "/api/cart/"), 405)
     is_problem(shop.ask("BREW", "/nowhere/"), 404)
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        [b"DELETE /api/cart/ HTTP/1.1\r\nHost: shop\r\nCart-Id: mine\r\n\r\nXYZ"],
+        [b"G", b"POST /api/cart/ HTTP/1.1\r\nHost: shop\r\n\r\n"],
+        [POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", b"0\r\n\r\nXYZ"],
+        [GET + b"Host: shop\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nXYZ"],
+    ],
+    ids=["after a request", "split method", "after a body", "after an upgrade"],
+)
+def test_unreadable_method_runs_nothing(segments: list[bytes]) -> None:
+    calls, wire = fed(*segments)
+    assert b"HTTP/1.1 400" in wire.sent
+    assert len(calls) == wire.sent.count(b"HTTP/1.1 2")
+    assert not any(verb == "clear" and "default" in call for _, verb, *call in calls)
+    assert wire.closed
 
 
 def test_options(shop: Local) -> None:
