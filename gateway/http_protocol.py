@@ -33,6 +33,9 @@ MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 * 1024
 # Chunks or segments of one body: 64 KiB in chunks of a few bytes would cost more than any honest body.
 MAX_BODY_PIECES = 8192
+# What may surround each piece of a body: its chunk's size and two line breaks. Extensions and trailers come out of the
+# bytes that the headers may have.
+PIECE_BYTES = 16
 # Requests that a client may send ahead on one connection; what exceeds them is not answered, and the connection closed.
 MAX_PIPELINED = 32
 # How long a connection stays open between two requests. Longer than the 60 s that a proxy in front usually keeps its
@@ -65,7 +68,7 @@ class _Request:
         complete: whether its body has arrived whole.
     """
 
-    __slots__ = ("complete", "environ", "keep_alive", "limit", "parts", "place", "received")
+    __slots__ = ("complete", "environ", "keep_alive", "limit", "parts", "place", "received", "surrounding")
 
     def __init__(self, environ: dict[str, Any], keep_alive: bool) -> None:
         self.environ = environ
@@ -74,6 +77,7 @@ class _Request:
         self.complete = False
         self.parts: list[bytes] = []
         self.received = 0
+        self.surrounding = 0  # bytes of chunk sizes, extensions and trailers that have come after the head
         self.place: str | None = None  # what its place among the bodies being received is counted under
 
 
@@ -300,6 +304,8 @@ class HttpProtocol(asyncio.Protocol):
         whole_chunk = self._in_head
         begun = whole_chunk or self._request is not None
         size, queued = len(data), len(self._queue)
+        request = self._request
+        received = request.received if request is not None else 0
         try:
             while data and not self._stopped:
                 try:
@@ -328,7 +334,12 @@ class HttpProtocol(asyncio.Protocol):
         if self._in_head and self._raw_bytes > MAX_URL_BYTES + MAX_HEADER_BYTES:
             self._refuse(errors.HeadersTooLarge(f"The headers may have {MAX_HEADER_BYTES} bytes."))
         elif self._request is not None:
-            self._receive_further(self._request)
+            if self._request is request:
+                request.surrounding += size - (request.received - received)
+            if self._request.surrounding > MAX_HEADER_BYTES + PIECE_BYTES * len(self._request.parts):
+                self._refuse(errors.HeadersTooLarge(f"Extensions and trailers may have {MAX_HEADER_BYTES} bytes."))
+            else:
+                self._receive_further(self._request)
 
     def _without_upgrade(self) -> bytes:
         """The head that has arrived, less its `Upgrade`, for a new parser: httptools takes no body after one."""
@@ -560,7 +571,9 @@ class HttpProtocol(asyncio.Protocol):
 
 
 _NAMES: dict[bytes, str | None] = {}
+# Clients choose the names, so that neither their number nor their length may be theirs.
 _MOST_NAMES = 1000
+_LONGEST_NAME = 64
 
 
 def _environ_name(name: bytes) -> str | None:
@@ -570,6 +583,6 @@ def _environ_name(name: bytes) -> str | None:
         known = None if b"_" in name else name.decode(_LATIN1).upper().replace("-", "_")
         if known is not None and known not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             known = f"HTTP_{known}"
-        if len(_NAMES) < _MOST_NAMES:
+        if len(_NAMES) < _MOST_NAMES and len(name) <= _LONGEST_NAME:
             _NAMES[name] = known
     return known

@@ -364,6 +364,31 @@ def test_unreadable_method_runs_nothing(segments: list[bytes]) -> None:
     assert wire.closed
 
 
+@pytest.mark.parametrize(
+    "start", [b"0\r\nX-A: a", b"2;a=", b"2\r\n{}\r\n0\r\nX-A: a"], ids=["trailer", "extension", "both"]
+)
+def test_what_surrounds_a_body_is_bounded(start: bytes) -> None:
+    piece = b"a" * 4096
+    pieces = 2 * MAX_HEADER_BYTES // len(piece)
+    calls, wire = fed(POST + b"Transfer-Encoding: chunked\r\n\r\n" + start, *[piece] * pieces)
+    assert wire.sent.startswith(b"HTTP/1.1 431")
+    assert not calls
+
+
+def test_body_in_many_small_chunks_is_read() -> None:
+    text = b'{"quality":5' + b" " * 4000 + b"}"
+    chunks = [b"1\r\n%c\r\n" % byte for byte in text]
+    calls, _ = fed(POST + b"Transfer-Encoding: chunked\r\n\r\n", *chunks, b"0\r\n\r\n")
+    assert len(calls) == 1
+
+
+def test_long_header_names_are_not_remembered() -> None:
+    name = b"X-" + b"n" * 1000
+    fed(GET + b"Host: shop\r\nX-Short-One: a\r\n" + name + b": a\r\n\r\n")
+    assert b"X-Short-One" in http_protocol._NAMES
+    assert name not in http_protocol._NAMES
+
+
 def test_options(shop: Local) -> None:
     assert shop.ask("OPTIONS", "/api/products/").headers["allow"] == "GET, HEAD, POST, OPTIONS"
     is_problem(shop.ask("OPTIONS", "/nowhere/"), 404)
