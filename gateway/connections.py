@@ -131,8 +131,8 @@ class Connections:
         if not idle:
             return False
         oldest = next(iter(idle))
-        self.remove(oldest)
-        oldest.close()
+        self.busy(oldest)
+        oldest.close()  # counted until it is gone
         return True
 
     def _sweep(self) -> None:

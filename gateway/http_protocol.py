@@ -135,6 +135,7 @@ class HttpProtocol(asyncio.Protocol):
         self._queue: deque[_Request] = deque()
         self._working: _Request | None = None
         self._write_paused = False
+        self._unsent = 0
         # The connection's end.
         self._stopped = False  # nothing more is parsed
         self._half_closed = False
@@ -146,6 +147,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # uvloop's is of no asyncio class
+        self._transport.set_write_buffer_limits(0)  # paused until all of an answer is taken
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if peer else ""
         self.key = self._connections.key(self._peer)
@@ -225,9 +227,14 @@ class HttpProtocol(asyncio.Protocol):
             self.deadline = NEVER
 
     def expire_writing(self) -> None:
-        if self._transport.get_write_buffer_size():
+        unsent = self._transport.get_write_buffer_size()
+        if not unsent:
+            self.write_deadline = NEVER
+        elif unsent < self._unsent:
+            self._unsent = unsent
+            self.write_deadline = self._loop.time() + RESPONSE_TIMEOUT_S
+        else:
             self._transport.abort()
-        self.write_deadline = NEVER
 
     def close(self) -> None:
         self._stopped = True
@@ -329,6 +336,8 @@ class HttpProtocol(asyncio.Protocol):
             self._refuse(errors.VersionNotSupported() if version else errors.BadHttp(f"Not valid HTTP: {error}."))
         if self._stopped:
             return
+        if self._queue:
+            self.deadline = NEVER  # one has arrived; how long its answer may have to wait is another deadline's matter
         if self._in_head and (whole_chunk or len(self._queue) == queued):
             self._raw_bytes += size  # all of the chunk belongs to this head, also what no callback has shown yet
         if self._in_head and self._raw_bytes > MAX_URL_BYTES + MAX_HEADER_BYTES:
@@ -494,7 +503,7 @@ class HttpProtocol(asyncio.Protocol):
             if not self._half_closed:
                 self._transport.resume_reading()
             self._feed(data)
-        if self._working is None and not self._queue and not self._stopped:
+        if self._working is None and not self._queue and not self._stopped and not self._write_paused:
             now = self._loop.time()
             if self._in_head or self._request is not None:
                 self.deadline = min(self.deadline, now + self._server.receive_timeout)
@@ -543,8 +552,9 @@ class HttpProtocol(asyncio.Protocol):
     def _too_many() -> tuple[str, list[tuple[str, str]], bytes]:
         request_id = visit.request_id(None)
         answer = errors.answer(errors.Busy("Too many connections are open."), request_id)
-        headers = [*answer.headers.items(), ("x-request-id", request_id), ("content-length", str(len(answer.body)))]
-        return errors.status_line(answer.status), headers, answer.body
+        headers = {**answer.headers, "x-request-id": request_id, "x-content-type-options": "nosniff"}
+        headers["content-length"] = str(len(answer.body))
+        return errors.status_line(answer.status), [*headers.items()], answer.body
 
     def _write(self, request: _Request, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
         if self._transport.is_closing():
@@ -566,7 +576,8 @@ class HttpProtocol(asyncio.Protocol):
             parts += (field, b": ", content, b"\r\n")
         parts += (b"\r\n", body)
         self._transport.write(b"".join(parts))
-        if self._transport.get_write_buffer_size():
+        self._unsent = self._transport.get_write_buffer_size()
+        if self._unsent:
             self.write_deadline = self._loop.time() + RESPONSE_TIMEOUT_S
 
 

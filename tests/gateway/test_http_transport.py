@@ -654,6 +654,60 @@ def test_proxys_connections_are_not_limited(monkeypatch: pytest.MonkeyPatch) -> 
         assert shop.ask("GET", "/health/live/").status == 200
 
 
+def test_connection_whose_answer_is_unread_makes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 16)
+    with running() as shop, contextlib.ExitStack() as held:
+        for _ in range(8):
+            each = held.enter_context(connect(shop))
+            with contextlib.suppress(ConnectionError):  # refused, it may be closed already
+                each.sendall(b"GET /api/products/long/ HTTP/1.1\r\nHost: shop\r\n\r\n")
+        until(lambda: shop.server.connections._of["127.0.0.1"] == 4 and shop.connections() == 4)
+        assert len(shop.services.calls) == 4
+        refused = held.enter_context(connect(shop))
+        answer = answer_on(refused)
+        is_problem(answer, 503)
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_slow_reader_is_kept_while_it_makes_progress() -> None:
+    async def steps(protocol: HttpProtocol, wire: Wire, _services: Services) -> None:
+        wire.unsent = 1000
+        protocol.data_received(GET + b"Host: shop\r\n\r\n")
+        for wire.unsent in (600, 300):
+            protocol.expire_writing()
+            assert not wire.closed
+            assert protocol.write_deadline < http_protocol.NEVER
+        protocol.expire_writing()
+        assert wire.aborted
+
+    on_wire(steps)
+
+
+def test_slow_reader_of_nothing_more_has_no_deadline() -> None:
+    async def steps(protocol: HttpProtocol, wire: Wire, _services: Services) -> None:
+        wire.unsent = 1000
+        protocol.data_received(GET + b"Host: shop\r\n\r\n")
+        wire.unsent = 0
+        protocol.expire_writing()
+        assert (wire.closed, protocol.write_deadline) == (False, http_protocol.NEVER)
+
+    on_wire(steps)
+
+
+def test_request_behind_an_unread_answer_is_not_dropped() -> None:
+    async def steps(protocol: HttpProtocol, wire: Wire, services: Services) -> None:
+        protocol.data_received(GET + b"Host: shop\r\n\r\n")
+        protocol.pause_writing()
+        await asyncio.sleep(0)
+        protocol.data_received(GET + b"Host: shop\r\n\r\n")
+        assert len(services.calls) == 1
+        assert protocol.deadline == http_protocol.NEVER
+        protocol.resume_writing()
+        assert len(services.calls) == 2
+
+    on_wire(steps)
+
+
 def test_client_that_reads_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "SWEEP_S", 0.05)
     monkeypatch.setattr(http_protocol, "RESPONSE_TIMEOUT_S", 0.3)
