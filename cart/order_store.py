@@ -22,8 +22,9 @@ from contracts.errors import InvalidRequest, NotFound
 # An unpaid order answers the same checkout again for so long (seconds): its shipping rates are then as old. Shippo
 # sells a label at a rate for 7 days, and the order may be paid some time later still.
 REUSED_FOR = 24 * 3600.0
-# An order that cannot be read is looked at again after so long (seconds).
-PUT_OFF = 600.0
+# An order that cannot be read is looked at again after so long (seconds): the longest legal wait, since a time further
+# ahead counts as due.
+PUT_OFF = LONGEST_LOOK_S
 
 # How the list of orders is ordered, and the name of that in its cursors.
 NEWEST = "-created"
@@ -243,9 +244,7 @@ class Orders(Store):
 
     def stalled(self, limit: int = 20) -> list[str]:
         """Orders that nobody is at work on any more, and those whose time has come to be looked at again."""
-        now = self._clock()
-        waits = sa.and_(orders.c.holder.is_(None), due(orders.c.lease, now, LONGEST_LOOK_S))
-        free = sa.or_(waits, orders.c.lease <= now, self._left_by_the_dead(orders.c.holder))
+        free = self._free(self._clock())
         with self._database.read() as connection:
             waiting = orders.c.status.in_([*AT_WORK, CONFIRMING])
             # First what a dead copy had in hand: it is late already, though its lease has not run out.
@@ -256,10 +255,14 @@ class Orders(Store):
     def put_off(self, order_id: str) -> None:
         """Look at an order that cannot be read again in `PUT_OFF` seconds, so that it does not stand before others."""
         now = self._clock()
-        free = sa.or_(orders.c.lease <= now, self._left_by_the_dead(orders.c.holder))
-        mine = sa.update(orders).where(orders.c.id == order_id, orders.c.status.in_([*AT_WORK, CONFIRMING]), free)
+        waiting = orders.c.status.in_([*AT_WORK, CONFIRMING])
+        mine = sa.update(orders).where(orders.c.id == order_id, waiting, self._free(now))
         with self._database.write() as connection:
             connection.execute(mine.values(claim=None, holder=None, lease=now + PUT_OFF))
+
+    def _free(self, now: float) -> sa.ColumnElement[bool]:
+        waits = sa.and_(orders.c.holder.is_(None), due(orders.c.lease, now, LONGEST_LOOK_S))
+        return sa.or_(waits, orders.c.lease <= now, self._left_by_the_dead(orders.c.holder))
 
     # The steps
 

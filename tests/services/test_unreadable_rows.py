@@ -70,6 +70,10 @@ def test_sweep_goes_on_past_an_unreadable_order(books: AuditBooks) -> None:
     assert worked == ["or_1"]
     assert store.stalled() == []  # it stands before no other order
     assert CartStore(books.database, lambda: NOW + PUT_OFF).stalled() == ["or_2"]
+    back = CartStore(books.database, lambda: NOW - 3600.0)  # the stored time is one of a clock that was wrong
+    assert back.stalled() == ["or_2"]
+    back.put_off("or_2")
+    assert back.stalled() == []
 
 
 class Lists:
