@@ -69,7 +69,9 @@ class Orders(Store):
 
     def _unpaid(self, connection: Connection, cart_id: str, digest: str) -> Order | None:
         fresh = orders.c.created > self._clock() - REUSED_FOR
-        same = sa.and_(orders.c.cart_id == cart_id, orders.c.digest == digest, orders.c.status == CREATED, fresh)
+        # Also one that is being paid: a second one could be paid as well.
+        unpaid = orders.c.status.in_((CREATED, PAYING, CONFIRMING))
+        same = sa.and_(orders.c.cart_id == cart_id, orders.c.digest == digest, unpaid, fresh)
         row = connection.execute(sa.select(orders).where(same).order_by(orders.c.created.desc())).mappings().first()
         return None if row is None else read_order(row)
 

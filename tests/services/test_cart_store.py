@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import command
 
 from cart.addresses import email_key
-from cart.order import CREATED, PAID, PAYING, Order
+from cart.order import CANCELED, CONFIRMING, CREATED, PAID, PAYING, Order
 from cart.store import CartStore, ClaimLost
 from cart.tables import orders
 from chassis.cursors import Cursor
@@ -189,6 +189,17 @@ def test_an_order_is_placed_once_a_key_and_read_by_its_cart_alone(store: CartSto
     with pytest.raises(NotFound):
         store.order("or_1", "cart_2")
     assert store.place(order(2), "k1").id == "or_1"
+
+
+@pytest.mark.parametrize(
+    ("status", "same"), [(CREATED, True), (PAYING, True), (CONFIRMING, True), (PAID, False), (CANCELED, False)]
+)
+def test_same_checkout_gives_the_order_until_it_is_paid(store: CartStore, status: str, same: bool) -> None:
+    store.place(order(1), "k1", "digest")
+    store.update("or_1", None, lambda order: setattr(order, "status", status))
+    unpaid = store.unpaid("cart_1", "digest")
+    assert (unpaid is not None and unpaid.id == "or_1") is same
+    assert store.place(order(2), "k2", "digest").id == ("or_1" if same else "or_2")
 
 
 @pytest.mark.parametrize("asked", ["chloe@münchen.de", "CHLOE@MÜNCHEN.DE", "Chloe@xn--mnchen-3ya.de"])
