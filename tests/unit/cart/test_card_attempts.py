@@ -148,6 +148,17 @@ def test_hold_ends_after_its_time(shop: Shop) -> None:
     assert shop.shelf.left == 10
 
 
+def test_clock_set_back_prolongs_no_hold(shop: Shop) -> None:
+    shop.now += 7200
+    ask(shop)
+    shop.now -= 2
+    shop.purchase.resume("or_1", hurry=True)
+    assert shop.order.status == CONFIRMING  # clocks of two copies may differ by as much
+    shop.now -= 3600
+    shop.purchase.resume("or_1", hurry=True)
+    assert (shop.order.status, shop.shelf.left) == (CREATED, 10)
+
+
 def test_third_hold_of_a_cart_is_undone(shop: Shop) -> None:
     orders = [another(shop, number, pieces=1) for number in (2, 3, 4)]
     ask(shop, orders[0])
