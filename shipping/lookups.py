@@ -30,14 +30,16 @@ class Lookups:
         self._insert: Any = postgresql.insert if database.dialect == "postgresql" else sqlite.insert
 
     def answer(self, key: str, ask: Callable[[], Any]) -> Any:
-        """The answer to `key`: a fresh one, else what `ask()` says. Raises as `ask` does; a failure is not kept."""
+        """The answer to `key`: a fresh one, else what `ask()` says. Raises as `ask` does; a failure is not kept,
+        nor an empty answer, as of rates that are still being asked for in another currency."""
         with self._database.read() as connection:
             row = connection.execute(sa.select(lookups).where(lookups.c.key == key)).first()
         # A moment in the future is one of a clock that was set back.
         if row is not None and row.answer is not None and 0 <= self._clock() - row.asked < FRESH_S:
             return row.answer
         asked, answer = self._clock(), ask()
-        self._keep(key, answer, asked)
+        if answer:
+            self._keep(key, answer, asked)
         return answer
 
     def outdated(self, key: str) -> None:

@@ -88,6 +88,13 @@ def test_failure_is_not_kept(lookups: Lookups) -> None:
     assert lookups.answer("k", Shippo()) == {"answer": 1}
 
 
+def test_empty_list_is_not_kept(lookups: Lookups) -> None:
+    answers: list[list[str]] = [["rate"], []]
+    assert lookups.answer("k", answers.pop) == []
+    assert lookups.answer("k", answers.pop) == ["rate"]
+    assert lookups.answer("k", answers.pop) == ["rate"]
+
+
 def test_clock_set_back_keeps_no_answer_for_longer(lookups: Lookups, clock: Clock) -> None:
     shippo = Shippo()
     lookups.answer("k", shippo)
