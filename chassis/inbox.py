@@ -204,7 +204,7 @@ class Inbox:
 
     def _failed(self, event: dict[str, Any], claim: str, error: Exception) -> None:
         said = f"{type(error).__name__}: {error}"
-        age = self._clock() - event["received"]
+        age = max(0.0, self._clock() - event["received"])  # the clock may have been set back since
         if age < _patience(error):
             log.warning("event waits", event_id=event["id"], kind=event["kind"], error=said)
             pause = min(max(PAUSES[0], age / 4), LONGEST_PAUSE) * random.uniform(1.0, 1.25)  # noqa: S311

@@ -174,6 +174,17 @@ def test_it_is_tried_five_times_ever_later_then_parked_and_replayed(copies: list
     assert desk.inbox.listed() == []
 
 
+def test_clock_set_back_hides_no_fault_of_a_handler(copies: list[Desk], clock: Clock) -> None:
+    desk = copies[0]
+    desk.inbox.keep("evt_1", "kind", {})
+    clock.now -= 3600
+    for _ in range(TRIES):
+        assert desk.inbox.listed() == []
+        desk.inbox.handle("evt_1", fails)
+        clock.now += 60
+    assert [event["tries"] for event in desk.inbox.listed()] == [TRIES]
+
+
 def test_that_nobody_could_be_reached_counts_as_no_try_for_a_day(copies: list[Desk], clock: Clock) -> None:
     desk = copies[0]
     desk.inbox.keep("evt_1", "kind", {})
