@@ -13,7 +13,7 @@ from cart.addresses import email_key
 from cart.card_attempts import begin_attempt
 from cart.order import AT_WORK, CANCELED, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, PUBLIC, Order
 from cart.tables import LONGEST_LOOK_S, ClaimLost, Store, cursors, orders, plain, steps
-from chassis.clock import due
+from chassis.clock import AHEAD_S, due
 from chassis.cursors import Cursor, place
 from chassis.database import once_more
 from chassis.records import Unreadable, read_each
@@ -302,12 +302,14 @@ class Orders(Store):
 
     @once_more
     def read_until(self, name: str, seen: int) -> None:
-        """Note how far `name` was read; never further back than it was."""
+        """Note how far `name` was read (Unix seconds); further back than it was only when that is far ahead of this, as
+        from a clock that was wrong."""
         with self._database.write() as connection:
             known = connection.execute(sa.select(cursors.c.seen).where(cursors.c.name == name)).scalar()
             if known is None:
                 connection.execute(sa.insert(cursors).values(name=name, seen=seen))
-            here = sa.update(cursors).where(cursors.c.name == name, cursors.c.seen < seen)
+            wrong = sa.or_(cursors.c.seen < seen, cursors.c.seen > seen + AHEAD_S)
+            here = sa.update(cursors).where(cursors.c.name == name, wrong)
             connection.execute(here.values(seen=seen))
 
     @once_more

@@ -437,6 +437,19 @@ def test_once_a_day_the_list_goes_back_a_month(shop: Shop) -> None:
     assert all(back < 2 * 3600 + OVERLAP + 1 for number, back in enumerate(asked) if number not in far)
 
 
+def test_clock_that_was_ahead_repeats_no_long_walk(shop: Shop) -> None:
+    lists = Listed(shop)
+    watch = RefundWatch(shop.refunds, lists)
+    shop.now += MONTH + 2 * 86400
+    watch.follow()
+    shop.now -= 2 * 86400
+    watch.follow()
+    assert lists.asked[-1][1] == shop.now - MONTH
+    shop.now += 60
+    watch.follow()
+    assert lists.asked[-1][1] == shop.now - 60 - OVERLAP
+
+
 def test_what_could_not_be_taken_up_is_looked_for_again(shop: Shop) -> None:
     shop.pay()
     watch = RefundWatch(shop.refunds, Listed(shop))
