@@ -195,7 +195,16 @@ class Settlement:
             left = {}  # a copy of the release before, which does not know the limit
         for sku, pieces in waiting.items():
             rest = left.get(sku)
-            if rest is not None and pieces > max(1, math.ceil(BANK_SHARE * (rest + pieces))):
+            if rest is None:
+                continue
+            share = max(1, math.ceil(BANK_SHARE * (rest + pieces)))
+            own = sum(line["quantity"] for line in order.stock if line["parent"] == sku)
+            if own > share:
+                raise Conflict(
+                    f"{own} of {sku} cannot wait for a bank to confirm: that is more than half of what there is. "
+                    "Use a card that needs no confirmation, or order fewer."
+                )
+            if pieces > share:
                 raise Conflict(
                     f"Too much of {sku} waits for banks to confirm. Try again later, or use a card that needs none.",
                     {"retry_after": BANK_SHARE_RETRY_S},

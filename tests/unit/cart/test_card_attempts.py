@@ -214,6 +214,16 @@ def test_last_piece_may_be_held(shop: Shop) -> None:
     ask(shop, another(shop, 2, pieces=1))
 
 
+def test_order_above_the_share_is_not_told_to_try_later(shop: Shop) -> None:
+    shop.shelf.left = 2
+    order_id = another(shop, 2, pieces=2)
+    shop.bank.mood = "ask"
+    with pytest.raises(Conflict, match="more than half") as caught:
+        shop.purchase.pay(order_id, "cart_1", "tok_asks")
+    assert "retry_after" not in caught.value.facts
+    assert (shop.store.order(order_id).status, shop.shelf.left) == (CREATED, 2)
+
+
 def test_endless_stock_has_no_share(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shop.shelf, "stock_left", dict.fromkeys)
     shop.shelf.left = 3
