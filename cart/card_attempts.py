@@ -125,7 +125,7 @@ def begin_attempt(connection: Connection, order: Order, payer: str | None, now: 
 
 def _check_declines(connection: Connection, name: str, limit: int, whose: sa.ColumnElement[bool], now: float) -> None:
     query = sa.select(card_attempts.c.state, card_attempts.c.began).where(
-        whose, card_attempts.c.state.in_((TRYING, DECLINED)), _within(now, DECLINES_WINDOW_S)
+        whose, sa.or_(card_attempts.c.state == DECLINED, _trying()), _within(now, DECLINES_WINDOW_S)
     )
     rows = connection.execute(query.order_by(card_attempts.c.began)).all()
     if len(rows) < limit:
@@ -167,6 +167,17 @@ def _check_holds(connection: Connection, order: Order, payer: str, now: float, h
 def _within(now: float, window: float) -> sa.ColumnElement[bool]:
     """Within the last `window` seconds; also what a clock that was set back left in the future, but not for longer."""
     return card_attempts.c.began.between(now - window, now + window)
+
+
+def _trying() -> sa.ColumnElement[bool]:
+    """The condition that an attempt is in progress. One that a copy of older code brought to its end is noted as TRYING
+    still, but its order is not being paid any more."""
+    paying = sa.select(orders.c.id).where(
+        orders.c.id == card_attempts.c.order_id,
+        orders.c.attempt == card_attempts.c.attempt,
+        orders.c.status.in_((*AT_WORK, CONFIRMING)),
+    )
+    return sa.and_(card_attempts.c.state == TRYING, paying.exists())
 
 
 def _live() -> sa.ColumnElement[bool]:

@@ -122,6 +122,15 @@ def test_payments_in_progress_count_before_their_outcome(shop: Shop) -> None:
     assert shop.purchase.pay(orders[10], "cart_1", "tok_visa").status == PAID
 
 
+def test_attempts_that_an_old_copy_ended_do_not_count(shop: Shop) -> None:
+    for _ in range(5):
+        assert shop.settlement.claim("or_1", "cart_1", payer="cart_1")
+        shop.store.update("or_1", None, lambda order: setattr(order, "status", CREATED))
+    for _ in range(5):
+        decline(shop)
+    refused(shop)
+
+
 def test_a_payment_taken_elsewhere_is_kept_whatever_was_declined(shop: Shop) -> None:
     for _ in range(5):
         decline(shop)
