@@ -17,6 +17,7 @@ from cart.cancel import Cancellation
 from cart.checkout import Checkout
 from cart.completer import SWEEP, Lane, sweep, sweeper
 from cart.mending import Mending
+from cart.order_store import FILLED_AT_ONCE
 from cart.outbox import CALL_OFF, EMAIL, FAILED, HAND, LABEL, RELEASE, SMS, VOID, Outbox
 from cart.providers import PayerProvider, PaymentsProvider, SettingsProvider
 from cart.purchase import Purchase
@@ -46,6 +47,12 @@ FIRST_ALLOWANCE = 4.0
 LONGEST_ALLOWANCE = 25.0
 # What a payment's answer waits for its label, email and SMS (seconds); whatever is not had by then is queued.
 DELIVER_WITHIN = 10.0
+
+# How often orders without a key to be found by are looked for, for how long they are given one at most, and the pause
+# after each transaction, in which everybody else goes on (seconds).
+FILL_EVERY = 60.0
+FILL_FOR = 30.0
+FILL_PAUSE = 0.02
 
 POINTS = ("buy:cart:begun", "buy:cart:done")
 
@@ -386,6 +393,16 @@ class CartService:
             refund_watch.RefundWatch(self._refunds(), StripeLists(self.payments)).follow()
         except (ShopError, RemoteError) as error:
             log.warning("refunds not followed", error=f"{type(error).__name__}: {error}")
+
+    @timer(interval=FILL_EVERY, eager=True)
+    def fill_email_keys(self) -> None:
+        """Give the orders that older code has written, or still writes beside this, what they are found by."""
+        until = time.monotonic() + FILL_FOR
+        try:
+            while self.store.fill_email_keys() == FILLED_AT_ONCE and time.monotonic() < until:
+                time.sleep(FILL_PAUSE)
+        except Unavailable as error:
+            log.warning("put off", error=str(error))
 
     @timer(interval=3600)
     def forget(self) -> None:

@@ -17,6 +17,9 @@ from chassis.database import Database, url_for
 from chassis.settings import Settings
 
 SERVICES = ("products", "cart", "shipping", "notifications")
+# How long one statement of a revision may take on PostgreSQL, as one that makes an index of a large table; and how long
+# a second process waits for the first.
+STATEMENT = "10min"
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -34,7 +37,12 @@ def migrate(database: Database) -> None:
     config.set_main_option("path_separator", "newline")  # a path may have a space or a colon in it
     with database.write() as connection:  # on SQLite this takes the write lock: the second process waits here
         if database.dialect == "postgresql":
+            usual = connection.execute(sqlalchemy.text("SHOW statement_timeout")).scalar_one()
+            limit = sqlalchemy.text("SELECT set_config(:name, :value, true)")
+            connection.execute(limit, {"name": "statement_timeout", "value": STATEMENT})
             connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(hashtext('shop-migrate'))"))
+            # Whoever wants a table for itself has everybody else wait behind it: not for longer than any statement may.
+            connection.execute(limit, {"name": "lock_timeout", "value": usual})
             connection.execute(sqlalchemy.schema.CreateSchema(database.service, if_not_exists=True))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

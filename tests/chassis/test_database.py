@@ -186,6 +186,24 @@ def test_several_processes_migrate_at_once(database_url: str, tmp_path: Path) ->
         done.dispose()
 
 
+def test_migrations_may_take_longer_than_a_statement(database: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = database("cart")
+    if _postgresql(here):
+        limits: list[str] = []
+
+        def upgrade(config: Any, _to: str) -> None:
+            connection = config.attributes["connection"]
+            for name in ("statement_timeout", "lock_timeout"):
+                limits.append(connection.execute(text(f"SHOW {name}")).scalar_one())
+
+        monkeypatch.setattr(chassis_migrate.command, "upgrade", upgrade)
+        migrate(here)
+        with here.read() as connection:
+            usual = connection.execute(text("SHOW statement_timeout")).scalar_one()
+        assert limits == ["10min", usual]
+        assert usual != "10min"
+
+
 def test_services_share_a_postgresql_database_but_no_table(database: Open, database_url: str) -> None:
     cart, products = database("cart"), database("products")
     tables = set(sqlalchemy.inspect(cart.engine).get_table_names(schema="cart" if _postgresql(cart) else None))

@@ -13,6 +13,7 @@ from alembic import command
 
 from cart.addresses import email_key
 from cart.order import CANCELED, CONFIRMING, CREATED, PAID, PAYING, Order
+from cart.order_store import FILLED_AT_ONCE
 from cart.store import CartStore, ClaimLost
 from cart.tables import orders
 from chassis.cursors import Cursor
@@ -219,7 +220,7 @@ def test_order_of_an_old_copy_is_found_as_it_was_written(store: CartStore) -> No
     assert [found.id for found in store.orders(None, "chloe@example.com", 10, None)[0]] == ["or_1"]
 
 
-def test_migration_gives_existing_orders_their_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_orders_get_their_key_after_the_migration(monkeypatch: pytest.MonkeyPatch) -> None:
     database, upgrade = Database("sqlite://", "cart"), command.upgrade
     monkeypatch.setattr(command, "upgrade", lambda config, _: upgrade(config, "0007"))
     migrate(database)
@@ -233,10 +234,31 @@ def test_migration_gives_existing_orders_their_key(monkeypatch: pytest.MonkeyPat
     with database.write() as connection:
         connection.execute(sa.insert(old), rows)
     migrate(database)
+    store = CartStore(database)
+    filled = [store.fill_email_keys() for _ in range(1 + len(rows) // FILLED_AT_ONCE)]
+    assert (sum(filled), max(filled)) == (len(rows), FILLED_AT_ONCE)
     with database.read() as connection:
         found = {row.id: row.email_key for row in connection.execute(sa.select(orders.c.id, orders.c.email_key))}
     assert found == {row["id"]: email_key(row["email"]) for row in rows}
     database.dispose()
+
+
+def test_keys_are_filled_in_without_waiting_for_an_order(store: CartStore) -> None:
+    for number in (1, 2, 3):
+        store.place(order(number, email=f"Chloe{number}@example.com"), f"k{number}")
+    with store.database.write() as connection:
+        connection.execute(sa.update(orders).where(orders.c.id != "or_3").values(email_key=None))
+    expected = 2
+    if store.database.dialect == "postgresql":  # on SQLite, one transaction at a time writes
+        with store.database.write() as connection:
+            connection.execute(sa.select(orders).where(orders.c.id == "or_1").with_for_update())
+            assert store.fill_email_keys() == 1
+        expected = 1
+    assert store.fill_email_keys() == expected
+    assert store.fill_email_keys() == 0
+    for number in (1, 2, 3):
+        found, _, _ = store.orders(None, f"chloe{number}@EXAMPLE.com", 10, None)
+        assert [each.id for each in found] == [f"or_{number}"]
 
 
 def test_orders_are_found_by_address_with_the_index(store: CartStore) -> None:
