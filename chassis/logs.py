@@ -6,6 +6,7 @@ are simply never handed to a logger; nothing here tries to find them afterwards.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -36,12 +37,28 @@ _SHARED: list[Any] = [
     structlog.processors.format_exc_info,
 ]
 
+
+class _Printer(structlog.PrintLogger):
+    """Prints; a line that cannot be written is lost, and the work that it tells of goes on."""
+
+    def msg(self, message: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # a full disk, a reader that is gone, a closed file
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
+
+
+def _printer(*_names: Any) -> _Printer:
+    return _Printer()
+
+
 structlog.configure(
     processors=[*_SHARED, _render],
     wrapper_class=structlog.make_filtering_bound_logger(
         getattr(logging, os.environ.get("LOG_LEVEL", "INFO").upper(), logging.INFO)
     ),
-    logger_factory=structlog.PrintLoggerFactory(),
+    logger_factory=_printer,
     cache_logger_on_first_use=True,
 )
 

@@ -48,6 +48,9 @@ class Connection(Protocol):
     def close(self) -> None:
         """Close it; it is idle."""
 
+    def abort(self) -> None:
+        """Hang up, whatever is not sent."""
+
 
 class Connections:
     """Counts connections and bodies being received, and enforces deadlines (seconds of the loop's clock).
@@ -138,16 +141,20 @@ class Connections:
     def _sweep(self) -> None:
         now = self._loop.time()
         expired = [each for each in self._all if each.deadline <= now or each.write_deadline <= now]
+        pause = SWEEP_SOON_S if len(expired) > SWEEP_BATCH else SWEEP_S
+        self._sweeper = self._loop.call_later(pause, self._sweep)
         for connection in expired[:SWEEP_BATCH]:
-            if connection.write_deadline <= now:
-                connection.expire_writing()
-            if connection.deadline <= now:
-                connection.expire()
+            try:
+                if connection.write_deadline <= now:
+                    connection.expire_writing()
+                if connection.deadline <= now:
+                    connection.expire()
+            except Exception:
+                log.exception("bug", service="gateway")
+                connection.abort()  # else it would be in the way of the others at every look
         if self._refused:
             log.warning("connections refused", service="gateway", connections=self._refused)
             self._refused = 0
-        pause = SWEEP_SOON_S if len(expired) > SWEEP_BATCH else SWEEP_S
-        self._sweeper = self._loop.call_later(pause, self._sweep)
 
 
 def open_files() -> int:

@@ -240,6 +240,11 @@ class HttpProtocol(asyncio.Protocol):
         self._stopped = True
         self._transport.close()
 
+    def abort(self) -> None:
+        self._stopped = True
+        self.deadline = self.write_deadline = NEVER
+        self._transport.abort()
+
     # --- httptools
 
     def on_message_begin(self) -> None:
@@ -514,6 +519,13 @@ class HttpProtocol(asyncio.Protocol):
                 self._connections.idle(self)
 
     def _work(self) -> None:
+        try:
+            self._answer()
+        except Exception:
+            self.abort()  # a client that nobody answers any more must not wait
+            raise
+
+    def _answer(self) -> None:
         request = self._working
         assert request is not None
         status, headers = "500 Internal Server Error", []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from typing import Any
 
 import pytest
@@ -30,6 +31,28 @@ def test_anything_can_be_logged_in_one_line(capsys: pytest.CaptureFixture[str], 
     log.info("something", value=value)
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["event"] == "something"
+
+
+class Broken:
+    """A standard output that takes nothing."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def write(self, _text: str) -> int:
+        raise self.error
+
+    def flush(self) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "no space left"), BrokenPipeError(), ValueError("closed file")], ids=repr
+)
+def test_output_that_fails_fails_nothing_else(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr(sys, "stdout", Broken(error))
+    for level in ("debug", "info", "warning", "error", "exception", "critical"):
+        getattr(log, level)("something")
 
 
 def test_what_is_bound_is_in_every_line_until_it_is_forgotten(capsys: pytest.CaptureFixture[str]) -> None:

@@ -191,7 +191,7 @@ def fed(*segments: bytes) -> tuple[list[tuple[Any, ...]], Wire]:
         for segment in segments:
             protocol.data_received(segment)
             await asyncio.sleep(0)
-        while protocol._working or protocol._queue:
+        while (protocol._working or protocol._queue) and not wire.closed:
             await asyncio.sleep(0)
         protocol.expire()
 
@@ -706,6 +706,33 @@ def test_request_behind_an_unread_answer_is_not_dropped() -> None:
         assert len(services.calls) == 2
 
     on_wire(steps)
+
+
+def test_trouble_around_an_answer_hangs_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: Any) -> None:
+        raise RuntimeError("as nobody foresaw")
+
+    monkeypatch.setattr(HttpProtocol, "_write", fail)
+    _, wire = fed(GET + b"Host: shop\r\n\r\n")
+    assert wire.aborted
+
+
+def test_trouble_with_one_deadline_does_not_end_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
+    original, failed = HttpProtocol.expire, []
+
+    def expire(self: HttpProtocol) -> None:
+        if not failed:
+            failed.append(self)
+            raise RuntimeError("as nobody foresaw")
+        original(self)
+
+    monkeypatch.setattr(HttpProtocol, "expire", expire)
+    with running(receive_timeout=0.3) as shop, connect(shop) as first:
+        assert first.recv(1) == b""
+        with connect(shop) as second:
+            second.sendall(b"GET")
+            is_problem(answer_on(second), 408)
 
 
 def test_client_that_reads_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
