@@ -36,7 +36,10 @@ def check(environ: Mapping[str, Any], public_url: str) -> None:
             raise CrossSite("Pages of other origins may read here, not change anything.")
         return
     origin = environ.get("HTTP_ORIGIN")
-    if origin is not None and _authority(origin) not in (environ.get("HTTP_HOST", "").lower(), _authority(public_url)):
+    if origin is None:
+        return
+    authority = _authority(origin)
+    if authority is None or authority not in (environ.get("HTTP_HOST", "").lower(), _authority(public_url)):
         raise CrossSite("Pages of other origins may read here, not change anything.")
 
 

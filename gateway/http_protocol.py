@@ -43,6 +43,8 @@ MAX_PIPELINED = 32
 IDLE_TIMEOUT_S = 75.0
 # A client that takes nothing of its answer for so long is hung up on.
 RESPONSE_TIMEOUT_S = 30.0
+# How long a process that stops still waits for what has begun to arrive; the answer has as long as ever after that.
+DRAIN_RECEIVE_S = 2.0
 # What is refused is still taken in for a while, unread: a server that hangs up while its client sends is not heard,
 # because its answer is lost with the connection.
 DISCARD_BYTES = 8 * 1024 * 1024
@@ -98,7 +100,17 @@ class HttpServer:
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
         self.receive_timeout = gateway.settings.receive_timeout
+        self.receive_until = NEVER  # when stopping
         self.connections = Connections(asyncio.get_running_loop(), gateway.settings.trusted_proxies)
+
+    @property
+    def draining(self) -> bool:
+        """Whether this process stops."""
+        return self.receive_until < NEVER
+
+    def drain(self, now: float) -> None:
+        """Stop: what has not arrived soon is refused."""
+        self.receive_until = min(self.receive_until, now + DRAIN_RECEIVE_S)
 
 
 class HttpProtocol(asyncio.Protocol):
@@ -139,7 +151,6 @@ class HttpProtocol(asyncio.Protocol):
         # The connection's end.
         self._stopped = False  # nothing more is parsed
         self._half_closed = False
-        self._draining = False
         self._lingering = False
         self._discarded = 0
 
@@ -157,7 +168,7 @@ class HttpProtocol(asyncio.Protocol):
             self._write(_Request(self._blank(), False), *self._too_many())
             transport.close()
             return
-        self.deadline = self._loop.time() + self._server.receive_timeout
+        self.deadline = self._receiving_deadline()
         self._parser = self._new_parser()
 
     def _new_parser(self) -> Any:
@@ -209,9 +220,16 @@ class HttpProtocol(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Called by uvicorn when it stops: finish what has begun to arrive, and take no more."""
-        self._draining = True
-        if self._working is None and not self._queue and not self._in_head and self._request is None:
+        self._server.drain(self._loop.time())
+        if self._working is not None or self._queue or self._stopped:
+            return  # `_advance` sees to the rest
+        if self._in_head or self._request is not None:
+            self.deadline = min(self.deadline, self._server.receive_until)
+        elif not self._write_paused:
             self._transport.close()
+
+    def _receiving_deadline(self) -> float:
+        return min(self._loop.time() + self._server.receive_timeout, self._server.receive_until)
 
     # --- gateway.connections
 
@@ -220,7 +238,10 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.abort()
         elif self._in_head or self._request is not None:
             seconds = self._server.receive_timeout
-            self._refuse(errors.RequestTimeout(f"A request must arrive within {seconds:g} s."))
+            if self._server.draining:
+                self._refuse(errors.Busy("This process stops before the request has arrived."))
+            else:
+                self._refuse(errors.RequestTimeout(f"A request must arrive within {seconds:g} s."))
             self._advance()
         else:
             self._transport.close()
@@ -255,7 +276,7 @@ class HttpProtocol(asyncio.Protocol):
         self._head_bytes = self._raw_bytes = 0
         self._url = b""
         self._headers = []
-        self.deadline = self._loop.time() + self._server.receive_timeout
+        self.deadline = self._receiving_deadline()
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -279,7 +300,7 @@ class HttpProtocol(asyncio.Protocol):
         length = environ.get("CONTENT_LENGTH", "0")
         self._in_head = False
         self._request = request
-        self.deadline = self._loop.time() + self._server.receive_timeout
+        self.deadline = self._receiving_deadline()
         if not chunked and length == "0":
             return
         environ["wsgi.input"] = _NotReceived()
@@ -509,13 +530,12 @@ class HttpProtocol(asyncio.Protocol):
                 self._transport.resume_reading()
             self._feed(data)
         if self._working is None and not self._queue and not self._stopped and not self._write_paused:
-            now = self._loop.time()
             if self._in_head or self._request is not None:
-                self.deadline = min(self.deadline, now + self._server.receive_timeout)
-            elif self._half_closed:
+                self.deadline = min(self.deadline, self._receiving_deadline())
+            elif self._half_closed or (self._server.draining and self.deadline == NEVER):
                 self._transport.close()
             elif self.deadline == NEVER:
-                self.deadline = now + IDLE_TIMEOUT_S
+                self.deadline = self._loop.time() + IDLE_TIMEOUT_S
                 self._connections.idle(self)
 
     def _work(self) -> None:
@@ -571,7 +591,7 @@ class HttpProtocol(asyncio.Protocol):
     def _write(self, request: _Request, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
         if self._transport.is_closing():
             return
-        if self._draining:
+        if self._server.draining:
             request.keep_alive = False
         lines = [f"HTTP/1.1 {status}\r\n"]
         for name, value in headers:

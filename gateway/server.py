@@ -5,6 +5,7 @@ Each worker runs one event loop (uvloop) on one thread; uvicorn listens, and sto
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import multiprocessing
@@ -54,12 +55,13 @@ def serve(host: str, port: int, workers: int, longest_call: float) -> None:
     """
     context = multiprocessing.get_context("fork")
     drain = math.ceil(longest_call) + DRAIN_MARGIN_S
+    parent = os.getpid()
     signals = {*STOPPING, signal.SIGCHLD}
     signal.signal(signal.SIGCHLD, _noted)  # by default it is discarded, not kept for sigwait
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 
     def start() -> BaseProcess:
-        process = context.Process(target=_work, args=(host, port, drain, signals))
+        process = context.Process(target=_work, args=(host, port, drain, signals, parent))
         process.start()
         return process
 
@@ -85,10 +87,18 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = True
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Also for a connection that is made while uvicorn tells the others.
+        self.config.loaded_app.drain(asyncio.get_running_loop().time())  # type: ignore[union-attr]
+        await super().shutdown(sockets)
 
-def _work(host: str, port: int, drain: int, blocked: set[signal.Signals]) -> None:
-    """One worker process, from its fork to its end."""
-    parent = os.getppid()
+
+def _work(host: str, port: int, drain: int, blocked: set[signal.Signals], parent: int) -> None:
+    """One worker process, from its fork to its end.
+
+    Args:
+        parent: the process that forked it.
+    """
     for number in STOPPING:
         signal.signal(number, _noted)  # what uvicorn raises once more when it has drained
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -100,13 +110,18 @@ def _work(host: str, port: int, drain: int, blocked: set[signal.Signals]) -> Non
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listening.bind((host, port))
 
-    async def leave_with_parent() -> None:
+    def leave_with_parent() -> None:
         # Killed, it cannot stop this process, and nobody else would, which holds the port.
         if os.getppid() != parent:
             server.should_exit = True
+        asyncio.get_running_loop().call_later(ORPHAN_CHECK_S, leave_with_parent)
+
+    def application() -> HttpServer:
+        leave_with_parent()
+        return HttpServer(create())
 
     config = uvicorn.Config(
-        lambda: HttpServer(create()),
+        application,
         factory=True,
         interface="asgi3",
         http=HttpProtocol,
@@ -119,8 +134,6 @@ def _work(host: str, port: int, drain: int, blocked: set[signal.Signals]) -> Non
         server_header=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=drain,
-        callback_notify=leave_with_parent,
-        timeout_notify=ORPHAN_CHECK_S,  # type: ignore[arg-type]
     )
     server = _Server(config)
     signal.signal(signal.SIGTERM, server.handle_exit)

@@ -24,9 +24,10 @@ from uvicorn.server import ServerState
 
 from chassis.settings import Settings
 from contracts.errors import NotFound
-from gateway import connections, http_protocol, waiting
+from gateway import connections, cross_site, http_protocol, waiting
 from gateway.api import Gateway
 from gateway.connections import ADDRESS_SHARE, MAX_RECEIVING
+from gateway.errors import CrossSite
 from gateway.http_protocol import MAX_HEADER_BYTES, MAX_HEADERS, MAX_URL_BYTES, HttpProtocol, HttpServer
 from tests.gateway.asking import ROOT, Answer, ask, is_problem
 
@@ -516,6 +517,8 @@ def test_admin_route_refuses_before_the_body() -> None:
         ({"Sec-Fetch-Site": "none"}, True),
         ({"Origin": "https://evil.example"}, False),
         ({"Origin": "null"}, False),
+        ({"Origin": "http://[shop"}, False),
+        ({"Origin": ""}, False),
         ({"Origin": "http://shop"}, True),
         ({}, True),
     ],
@@ -530,6 +533,14 @@ def test_pages_of_other_sites_change_nothing(shop: Local, headers: dict[str, str
         else:
             assert answer.status in (200, 201)
     assert shop.ask("GET", "/api/cart/", headers=headers).status == 200
+
+
+@pytest.mark.parametrize("origin", ["null", "", "http://[shop", "shop"])
+@pytest.mark.parametrize("public_url", ["", "http://[shop", "https://shop.example"])
+def test_origin_that_cannot_be_read_is_foreign(origin: str, public_url: str) -> None:
+    for host in ({"HTTP_HOST": ""}, {}):
+        with pytest.raises(CrossSite):
+            cross_site.check({"REQUEST_METHOD": "POST", "HTTP_ORIGIN": origin, **host}, public_url)
 
 
 # --- Slow strangers
@@ -786,3 +797,40 @@ def test_stopping_finishes_what_has_begun_to_arrive() -> None:
             answer = answer_on(each)
             assert (answer.status, answer.headers["connection"]) == (200, "close")
             assert each.recv(1) == b""
+
+
+def test_stopping_does_not_wait_long_for_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "SWEEP_S", 0.05)
+    monkeypatch.setattr(http_protocol, "DRAIN_RECEIVE_S", 0.2)
+    with running(receive_timeout=600) as shop, contextlib.ExitStack() as held:
+        body, head, new = (held.enter_context(connect(shop)) for _ in range(3))
+        body.sendall(POST + b"Content-Length: 13\r\n\r\n{")
+        head.sendall(b"GET / HT")
+        until(lambda: len([each for each in shop.state.connections if each._in_head or each._request]) == 2)
+
+        def stop() -> None:
+            for connection in list(shop.state.connections):
+                if connection._in_head or connection._request:  # uvicorn tells those that it knows
+                    connection.shutdown()
+
+        shop.loop.call_soon_threadsafe(stop)
+        for each in (body, head):
+            answer = answer_on(each)
+            is_problem(answer, 503)
+            assert int(answer.headers["retry-after"]) >= 1
+        new.sendall(GET + b"Host: shop\r\n\r\n")
+        assert answer_on(new).headers["connection"] == "close"
+        silent = held.enter_context(connect(shop))
+        assert silent.recv(1) == b""
+        assert not called(shop, "buy")
+
+
+def test_stopping_right_after_an_answer_closes() -> None:
+    async def steps(protocol: HttpProtocol, wire: Wire, _services: Services) -> None:
+        protocol.data_received(GET + b"Host: shop\r\n\r\n")
+        assert b"200 OK" in wire.sent
+        protocol.shutdown()
+        await asyncio.sleep(0)
+        assert wire.closed
+
+    on_wire(steps)
