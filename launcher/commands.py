@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
-from launcher import checks, log_view, readiness, screen
+from launcher import checks, log_view, readiness, screen, supply_chain
 from launcher.place import ROOT, Place, environment
 from launcher.problem import Problem
 from launcher.runtime_dir import PRIVATE, RuntimeDir
@@ -33,6 +33,8 @@ Usage: ./install_run_project [command]
   migrate              bring the databases up to date
   test [argument ...]  style, types and tests; with arguments, pytest alone with those
   bench NAME [...]     measure
+  sbom [FILE]          what the shop is made of, as CycloneDX JSON; a relative FILE belongs to the repository
+  audit                known vulnerabilities of its packages; status 1: some, 2: could not be found out
   help                 this
 
 The variables it knows are in .env.example; GATEWAY_PORT, SANDBOX_PORT, VAR_DIR and AMQP_URI let two copies run."""
@@ -63,6 +65,8 @@ def main(arguments: Sequence[str]) -> int:
         "migrate": _migrate,
         "test": checks.run,
         "bench": _bench,
+        "sbom": _sbom,
+        "audit": supply_chain.audit,
         "help": _help,
         "--help": _help,
         "-h": _help,
@@ -70,10 +74,11 @@ def main(arguments: Sequence[str]) -> int:
     if name not in commands:
         screen.errors.print(f"There is no command {name!r}.\n\n{USAGE}", markup=False)
         return MISUSED
-    if rest and name not in ("status", "logs", "shell", "reconcile", "replay", "parked", "test", "bench"):
+    if rest and name not in ("status", "logs", "shell", "reconcile", "replay", "parked", "test", "bench", "sbom"):
         screen.errors.print(f"{name} takes no arguments.\n\n{USAGE}", markup=False)
         return MISUSED
-    if name not in ("test", "bench"):  # a test's PostgreSQL runs as another user, and must find its files
+    # A test's PostgreSQL runs as another user, and must find its files; an SBOM is for others to read.
+    if name not in ("test", "bench", "sbom"):
         os.umask(PRIVATE)
     try:
         return commands[name](rest)
@@ -232,6 +237,13 @@ def _bench(arguments: Sequence[str]) -> int:
     os.chdir(ROOT)
     os.execve(sys.executable, [sys.executable, "-m", "bench", *arguments], env)  # noqa: S606
     return FAILED
+
+
+def _sbom(arguments: Sequence[str]) -> int:
+    if len(arguments) > 1 or any(argument.startswith("-") for argument in arguments):
+        screen.errors.print(f"sbom takes one FILE, or no argument.\n\n{USAGE}", markup=False)
+        return MISUSED
+    return supply_chain.sbom(arguments)
 
 
 def _help(_: Sequence[str]) -> int:

@@ -92,6 +92,20 @@ def test_tests_bring_their_own_packages(bare: Path) -> None:
     assert _run(bare, "test", "-x").stdout == "launched: test -x\n"
 
 
+@pytest.mark.parametrize("command", ["bench", "audit"])
+def test_other_tools_bring_their_packages_too(bare: Path, command: str) -> None:
+    _python(bare, "python3")
+    assert "Installing requirements-dev.lock" in _run(bare, command).stdout
+
+
+def test_an_sbom_has_standard_output_to_itself(bare: Path) -> None:
+    _python(bare, "python3")
+    done = _run(bare, "sbom")
+    assert done.stdout == "launched: sbom\n"
+    assert "Making .venv" in done.stderr
+    assert "Installing requirements-dev.lock" in done.stderr
+
+
 def test_packages_that_cannot_be_had_are_one_sentence(bare: Path) -> None:
     _python(bare, "python3", pip=1)
     done = _run(bare)
