@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from typing import Any
 
@@ -10,7 +11,7 @@ import requests
 
 from cart.payments import ACTION, CANCELED, OPEN, REPLAYED, SUCCEEDED
 from cart.stripe_payments import StripePayments
-from chassis.settings import Settings
+from chassis.settings import SANDBOX_KEYS, Provider, Settings
 from contracts.errors import OutcomeUnknown, PaymentDeclined, ProviderFailure, Refused
 from tests.running_sandbox import RunningSandbox, _module_sandbox, providers
 from tests.scripted_server import Scripted, ScriptedServer, scripted
@@ -20,13 +21,12 @@ __all__ = ["_module_sandbox", "providers", "scripted"]
 
 @pytest.fixture
 def payments(providers: RunningSandbox) -> StripePayments:
-    return StripePayments(settings(providers))
+    return StripePayments(settings(providers.url))
 
 
-def settings(providers: RunningSandbox, **changes: Any) -> Settings:
-    config = {"CURRENCY": "usd", "SANDBOX_URL": providers.url, "PROVIDER_CONNECT_TIMEOUT": 5, "PROVIDER_TIMEOUT": 20}
-    deadlines = {"RPC_TIMEOUT": 10, "CHECKOUT_TIMEOUT": 20, "PAY_TIMEOUT": 30, "TRACKING_POLL": 9, "MESSAGES_POLL": 9}
-    return Settings.from_config({**config, **deadlines, **changes})
+def settings(url: str, provider_timeout: float = 20.0) -> Settings:
+    stripe = Provider(SANDBOX_KEYS["stripe"], "", f"{url}/stripe", False)
+    return dataclasses.replace(Settings.load(), stripe=stripe, provider_timeout=provider_timeout)
 
 
 def key() -> str:
@@ -133,7 +133,7 @@ def test_less_than_stripe_takes_is_refused(payments: StripePayments) -> None:
 
 
 def test_a_wrong_key_is_our_failure_and_is_not_told(providers: RunningSandbox, caplog: Any) -> None:
-    wrong = settings(providers)
+    wrong = settings(providers.url)
     wrong = Settings(**{**vars(wrong), "stripe": type(wrong.stripe)("wrong-key", "", wrong.stripe.base, False)})
     with pytest.raises(ProviderFailure) as caught:
         StripePayments(wrong).find("pi_1")
@@ -149,7 +149,7 @@ def test_no_answer_is_an_unknown_outcome(
     confirm = key()
     providers.fault("stripe", path="/v1/payment_intents", **fault)
     with pytest.raises(OutcomeUnknown):
-        StripePayments(settings(providers, PROVIDER_TIMEOUT=1)).confirm(payment_id, "pm_card_visa", confirm)
+        StripePayments(settings(providers.url, 1.0)).confirm(payment_id, "pm_card_visa", confirm)
     providers.heal()
     # The same question has one answer, whether the first one was heard or not.
     assert payments.confirm(payment_id, "pm_card_visa", confirm).state == SUCCEEDED
@@ -198,7 +198,7 @@ def test_a_failure_that_stripe_keeps_under_the_key_is_told_as_such(
 ) -> None:
     headers = {"Content-Type": "application/json", **({"Idempotent-Replayed": "true"} if kept else {})}
     scripted.answers = [Scripted(500, b'{"error": {"type": "api_error", "message": "No."}}', headers)]
-    payments = StripePayments(settings(providers, SANDBOX_URL=scripted.url))
+    payments = StripePayments(settings(scripted.url))
     with pytest.raises(OutcomeUnknown) as caught:
         payments.refund("pi_1", 300, "rf_1", "or_1", key())
     assert caught.value.facts[REPLAYED] is kept
