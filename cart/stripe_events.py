@@ -100,11 +100,15 @@ class StripeEvents:
             if len(signature) > MAX_SIGNATURE_LENGTH:
                 raise ValueError("the signature is too long")
             stripe.WebhookSignature.verify_header(payload, signature, self.secret, TOLERANCE)
-            event = read_document(payload, MOST_VALUES)
-        # ValueError: no UTF-8, or no JSON; TypeError: the SDK cannot compare what is not ASCII.
+        # ValueError: no UTF-8; TypeError: the SDK cannot compare what is not ASCII.
         except (stripe.SignatureVerificationError, ValueError, TypeError) as error:
             log.warning("a webhook was refused", error=f"{type(error).__name__}: {error}")
-            raise InvalidRequest("This is not signed by Stripe, or was a while ago.") from error
+            message = "This is not signed by Stripe, or was a while ago."
+            raise InvalidRequest(message, {"unsigned": True}) from error
+        try:
+            event = read_document(payload, MOST_VALUES)
+        except ValueError:
+            event = None
         if not _is_event(event):
             raise InvalidRequest("This is not an event of Stripe's.")
         verified: dict[str, Any] = event

@@ -33,7 +33,10 @@ class ShopError(Exception):
 
 @deserialize_to_instance
 class InvalidRequest(ShopError):
-    """The request itself is wrong; ``facts["errors"]`` maps each field to its messages."""
+    """The request itself is wrong; ``facts["errors"]`` maps each field to its messages.
+
+    Of a webhook, ``facts["unsigned"]`` says that its signature is what is wrong.
+    """
 
 
 @deserialize_to_instance

@@ -230,4 +230,4 @@ def _unknown(retry_after: float) -> Unavailable:
 
 def _refused(why: str) -> InvalidRequest:
     message = f"The signature {why}."
-    return InvalidRequest(message, {"errors": {"X-Twilio-Email-Event-Webhook-Signature": [message]}})
+    return InvalidRequest(message, {"errors": {"X-Twilio-Email-Event-Webhook-Signature": [message]}, "unsigned": True})

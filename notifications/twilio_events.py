@@ -64,7 +64,7 @@ def verified(raw: str, signature: str, token: str, public_url: str) -> SmsEvent:
         genuine, form = False, {}
     if not genuine:
         message = "The signature is not Twilio's."
-        raise InvalidRequest(message, {"errors": {"X-Twilio-Signature": [message]}})
+        raise InvalidRequest(message, {"errors": {"X-Twilio-Signature": [message]}, "unsigned": True})
     sid, status, error = (form.get(name, "") for name in ("MessageSid", "MessageStatus", "ErrorCode"))
     if not all(is_id(text) and len(text) <= LONGEST_FIELD for text in (sid, status, error or "none")):
         missing = {"errors": {"body": ["must have MessageSid and MessageStatus, and may have ErrorCode"]}}

@@ -89,4 +89,4 @@ def _mac(secret: str, moment: str, payload: bytes) -> str:
 
 def _refused(why: str) -> InvalidRequest:
     message = f"The signature {why}."
-    return InvalidRequest(message, {"errors": {"Shippo-Auth-Signature": [message]}})
+    return InvalidRequest(message, {"errors": {"Shippo-Auth-Signature": [message]}, "unsigned": True})

@@ -64,11 +64,12 @@ def sendgrid(request: Request) -> Answer:
 
 @contextmanager
 def _counted(request: Request) -> Iterator[None]:
-    """Count an event that its service refuses: what is signed is not refused."""
+    """Count an event whose signature its service refuses; one that is signed and not understood is the provider's."""
     try:
         yield
-    except InvalidRequest:
-        limits.spend(request, limits.WEBHOOK_SIGNATURE)
+    except InvalidRequest as error:
+        if error.facts.get("unsigned"):
+            limits.spend(request, limits.WEBHOOK_SIGNATURE)
         raise
 
 

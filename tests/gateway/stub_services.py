@@ -2,8 +2,9 @@
 
 Every verb answers what it was asked (``service``, ``verb``, ``args``, ``request_id``) together with what routes take
 out of an answer, and the headers of an `Idempotency-Key` (``once``), which each of them honours. An argument
-``fail-KIND`` makes the verb raise that ShopError, ``fail-bug`` a bug, ``hang-SECONDS`` makes it late, ``hold-NAME`` has
-it wait for the file ``$STUB_CONTROL/NAME``. `health` does what the file ``$STUB_CONTROL/<service>`` says.
+``fail-KIND`` makes the verb raise that ShopError, ``fail-bug`` a bug, ``fail-signature`` what a webhook with a bad one
+does, ``hang-SECONDS`` makes it late, ``hold-NAME`` has it wait for the file ``$STUB_CONTROL/NAME``. `health` does what
+the file ``$STUB_CONTROL/<service>`` says.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ def obey(args: tuple[Any, ...]) -> None:
                 eventlet.sleep(0.05)
         elif order == "fail" and what == "bug":
             raise KeyError("the secret of the service")
+        elif order == "fail" and what == "signature":
+            raise errors.InvalidRequest("The signature is not the sender's.", {"unsigned": True})
         elif order == "fail":
             raise getattr(errors, what)(f"This is {what}.", FACTS.get(what))
 

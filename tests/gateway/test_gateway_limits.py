@@ -141,11 +141,13 @@ def test_all_requests_of_an_address_are_limited(app: Callable[..., Ask], monkeyp
 def test_signed_webhooks_are_never_limited(app: Callable[..., Ask], provider: str) -> None:
     ask = app()
     path = f"/api/webhooks/{provider}/"
-    refused = [ask("POST", path, b"fail-InvalidRequest") for _ in range(4)]
+    refused = [ask("POST", path, b"fail-signature") for _ in range(4)]
     assert [answer.status_code for answer in refused] == [400, 400, 400, 429]
     limited(refused[3], "webhook-signature")
     for _ in range(101):
         assert ask("POST", path, b"signed").status_code == 200
+    # Signed, and not understood: the provider is told so as often as it sends it.
+    assert ask("POST", path, b"fail-InvalidRequest").status_code == 400
 
 
 @pytest.mark.usefixtures("small")

@@ -97,9 +97,10 @@ def test_what_the_shop_does_nothing_about_is_kept_as_done(bench: Bench) -> None:
     assert bench.inbox.listed("waiting") == []
 
 
-def refused(bench: Bench, raw: str, signature: str) -> None:
-    with pytest.raises(InvalidRequest):
+def refused(bench: Bench, raw: str, signature: str, unsigned: bool = True) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
         bench.desk.keep(raw, signature)
+    assert refusal.value.facts.get("unsigned", False) is unsigned
     assert bench.inbox.listed("waiting") == bench.inbox.listed("done") == []
 
 
@@ -151,7 +152,7 @@ def test_only_what_stripe_has_signed_lately_is_kept(bench: Bench) -> None:
     ],
 )
 def test_what_is_signed_and_no_event_is_refused(bench: Bench, body: str) -> None:
-    refused(bench, *signed(body))
+    refused(bench, *signed(body), unsigned=False)
 
 
 def test_bytes_that_are_no_text_are_refused(bench: Bench) -> None:

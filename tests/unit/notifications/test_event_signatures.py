@@ -53,9 +53,11 @@ def test_twilio_s_form_is_read() -> None:
         with pytest.raises(InvalidRequest) as refused:
             twilio_events.verified(raw, sent, token, url)
         assert list(refused.value.facts["errors"]) == ["X-Twilio-Signature"]
+        assert refused.value.facts["unsigned"]
     empty = RequestValidator(TOKEN).compute_signature(f"{URL}/api/webhooks/twilio/", {"MessageSid": "SM1"})
-    with pytest.raises(InvalidRequest, match="no message"):
+    with pytest.raises(InvalidRequest, match="no message") as unread:
         twilio_events.verified("MessageSid=SM1", empty, TOKEN, URL)
+    assert "unsigned" not in unread.value.facts
 
 
 @pytest.mark.parametrize(
@@ -107,12 +109,14 @@ def test_what_is_not_sendgrid_s_is_refused(body: bytes, signature: str, moment: 
     with pytest.raises(InvalidRequest) as refused:
         events(now=now).verified(body.decode("latin-1"), signature, moment)
     assert list(refused.value.facts["errors"]) == ["X-Twilio-Email-Event-Webhook-Signature"]
+    assert refused.value.facts["unsigned"]
 
 
 @pytest.mark.parametrize("body", [b"{}", b"", b"null"])
 def test_what_is_signed_and_no_list_of_events_is_refused(body: bytes) -> None:
-    with pytest.raises(InvalidRequest, match="no events"):
+    with pytest.raises(InvalidRequest, match="no events") as refused:
         events().verified(body.decode(), sign(body, "1000000"), "1000000")
+    assert "unsigned" not in refused.value.facts
 
 
 def test_a_key_that_was_not_given_is_asked_for_once_and_again_when_it_does_not_fit() -> None:

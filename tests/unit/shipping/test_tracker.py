@@ -57,6 +57,7 @@ def test_what_is_not_shippo_s_is_refused(body: bytes, signature: str, secret: st
     with pytest.raises(InvalidRequest) as refused:
         verified(body.decode("latin-1"), signature, secret, now)
     assert list(refused.value.facts["errors"]) == ["Shippo-Auth-Signature"]
+    assert refused.value.facts["unsigned"]
 
 
 def test_without_a_secret_shippo_must_go_on_sending() -> None:
@@ -68,8 +69,9 @@ def test_without_a_secret_shippo_must_go_on_sending() -> None:
     "body", [b"", b"[]", b'{"event": "x"}', b'{"event": 5, "data": {}}', b'{"event": "", "data": {}}']
 )
 def test_what_is_signed_and_no_event_is_refused(body: bytes) -> None:
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequest) as refused:
         verified(body.decode("latin-1"), sign(SECRET, body, NOW), SECRET, NOW)
+    assert "unsigned" not in refused.value.facts
 
 
 def test_an_event_is_kept_once_and_handled_once(shop: Counter) -> None:
