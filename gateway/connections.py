@@ -48,6 +48,9 @@ class Connection(Protocol):
     def close(self) -> None:
         """Close it; it is idle."""
 
+    def give_way(self) -> None:
+        """Refuse the request that is being received, and give its place back."""
+
     def abort(self) -> None:
         """Hang up, whatever is not sent."""
 
@@ -67,7 +70,7 @@ class Connections:
         self._all: set[Connection] = set()
         self._of: Counter[str] = Counter()
         self._idle: dict[str, dict[Connection, None]] = {}  # oldest first
-        self._receiving: Counter[str] = Counter()
+        self._receiving: dict[str, dict[Connection, None]] = {}  # oldest first
         self._refused = 0
         self._sweeper = loop.call_later(SWEEP_S, self._sweep)
 
@@ -116,16 +119,25 @@ class Connections:
             if not idle:
                 del self._idle[connection.key or ""]
 
-    def receive(self, key: str) -> bool:
-        """Take a place for a body that has not arrived whole; whether there is one for this address."""
-        if self._receiving.total() >= MAX_RECEIVING or self._receiving[key] >= MAX_RECEIVING * ADDRESS_SHARE:
+    def receive(self, connection: Connection, key: str) -> bool:
+        """Take a place for a body that has not arrived whole; whether there is one for this address.
+
+        When all are taken, the oldest body of the address that holds most gives way to one of an address with less.
+        """
+        held = len(self._receiving.get(key, ()))
+        if held >= MAX_RECEIVING * ADDRESS_SHARE:
             return False
-        self._receiving[key] += 1
+        if sum(map(len, self._receiving.values())) >= MAX_RECEIVING:
+            most = max(self._receiving.values(), key=len)
+            if len(most) <= held:
+                return False
+            next(iter(most)).give_way()
+        self._receiving.setdefault(key, {})[connection] = None
         return True
 
-    def received(self, key: str) -> None:
+    def received(self, connection: Connection, key: str) -> None:
         """Give the place back."""
-        self._receiving[key] -= 1
+        del self._receiving[key][connection]
         if not self._receiving[key]:
             del self._receiving[key]
 

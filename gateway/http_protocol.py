@@ -261,6 +261,10 @@ class HttpProtocol(asyncio.Protocol):
         self._stopped = True
         self._transport.close()
 
+    def give_way(self) -> None:
+        self._refuse(errors.Busy("Too many requests are being received."))
+        self._advance()
+
     def abort(self) -> None:
         self._stopped = True
         self.deadline = self.write_deadline = NEVER
@@ -397,7 +401,7 @@ class HttpProtocol(asyncio.Protocol):
                     self._peer, request.environ.get("HTTP_X_FORWARDED_FOR"), self._gateway.settings.trusted_proxies
                 )
                 key = addresses.limit_key(client)
-            if not self._connections.receive(key):
+            if not self._connections.receive(self, key):
                 self._refuse(errors.Busy("Too many requests are being received."))
                 return
             request.place = key
@@ -408,7 +412,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _release_place(self) -> None:
         if self._request is not None and self._request.place is not None:
-            self._connections.received(self._request.place)
+            self._connections.received(self, self._request.place)
             self._request.place = None
 
     def _refuse(self, refusal: Exception) -> None:

@@ -9,13 +9,14 @@ from chassis.rpc_client import RpcClient
 from contracts.errors import ShopError, Unavailable
 from gateway import waiting
 from gateway.rpc import NAMES
+from gateway.waiting import Wait
 
 # The slowest part settles how long the answer takes; a probe's own patience is often 3 to 5 s.
 SECONDS = 2.0
 # Within this time an answer serves everybody who asks: probes from many sides cost the services one question a second.
 FRESH = 1.0
-# How often a request that finds another one asking looks whether it has its answer.
-POLL_S = 0.02
+# How long a request waits for the answer to another one's question before it looks itself.
+WAIT = SECONDS + 1
 
 Parts = dict[str, dict[str, str]]
 
@@ -30,6 +31,7 @@ class Readiness:
     def __init__(self, client: RpcClient) -> None:
         self._client = client
         self._asking = False
+        self._waiting: list[Wait] = []
         self._asked = 0.0
         self._parts: Parts = {}
 
@@ -40,14 +42,19 @@ class Readiness:
         it (`chassis.database_outage`). Answers within about `SECONDS`.
         """
         while self._asking:
-            waiting.sleep(POLL_S)
+            answered = Wait()
+            self._waiting.append(answered)
+            answered.wait(WAIT)
         if time.monotonic() - self._asked >= FRESH:
             self._asking = True
             try:
                 self._parts = self._ask()
             finally:
                 self._asking = False
-            self._asked = time.monotonic()
+                self._asked = time.monotonic()
+                woken, self._waiting = self._waiting, []
+                for each in woken:
+                    each.settle(None)
         return self._parts
 
     def _ask(self) -> Parts:

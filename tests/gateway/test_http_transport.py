@@ -605,6 +605,25 @@ def test_half_bodies_of_one_address_do_not_stop_the_others() -> None:
             assert answer_on(again).status == 200
 
 
+def test_body_of_the_largest_holder_gives_way() -> None:
+    share = int(MAX_RECEIVING * ADDRESS_SHARE)
+    with running(trusted_proxies=(ip_network("127.0.0.1/32"),)) as shop, contextlib.ExitStack() as held:
+        head = POST + b"X-Forwarded-For: 203.0.113.%d\r\nContent-Length: 13\r\n\r\n{"
+        halves = [held.enter_context(connect(shop)) for _ in range(MAX_RECEIVING)]
+        for index, half in enumerate(halves):
+            half.sendall(head % (index // share))
+            if index == 0:
+                until(lambda: shop.server.connections._receiving)
+        until(lambda: sum(map(len, shop.server.connections._receiving.values())) == MAX_RECEIVING)
+        newcomer = held.enter_context(connect(shop))
+        newcomer.sendall(head % 99)
+        is_problem(answer_on(halves[0]), 503)
+        newcomer.sendall(b'"quality":5}')
+        assert answer_on(newcomer).status == 200
+        halves[1].sendall(b'"quality":5}')
+        assert answer_on(halves[1]).status == 200
+
+
 def test_half_bodies_through_a_proxy_are_counted_by_client() -> None:
     share = int(MAX_RECEIVING * ADDRESS_SHARE)
     with running(trusted_proxies=(ip_network("127.0.0.1/32"),)) as shop, contextlib.ExitStack() as held:
@@ -767,6 +786,35 @@ def test_requests_sent_ahead_have_a_limit(shop: Local) -> None:
                 received += part
     assert received.count(b"HTTP/1.1 200") <= http_protocol.MAX_PIPELINED + 1
     assert len(shop.services.calls) - before <= http_protocol.MAX_PIPELINED + 1
+
+
+def test_readiness_is_asked_once_for_all_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    polls: list[float] = []
+    asked: list[str] = []
+
+    async def steps(protocol: HttpProtocol, _wire: Wire, services: Services) -> None:
+        held = [waiting.Wait() for _ in range(10)]
+
+        def call(service: str, *_rest: Any, **_options: Any) -> None:
+            asked.append(service)
+            held[len(asked)].wait(30)
+
+        services.call = call  # type: ignore[method-assign]
+        monkeypatch.setattr(waiting, "sleep", lambda seconds: polls.append(seconds) or waiting.Wait().wait(seconds))
+        readiness = protocol._gateway.readiness
+        seen: list[Any] = []
+        for _ in range(20):
+            waiting.run(lambda: seen.append(readiness.parts()))
+        while len(asked) < 4:
+            await asyncio.sleep(0)
+        for each in held:
+            each.settle(None)
+        while len(seen) < 20:
+            await asyncio.sleep(0)
+        assert len(asked) == 4
+        assert not polls
+
+    on_wire(steps)
 
 
 def test_kept_connection_is_closed_when_idle(monkeypatch: pytest.MonkeyPatch) -> None:
