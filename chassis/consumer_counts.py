@@ -19,9 +19,9 @@ from chassis.broker_connection import Channel
 
 # An answer that is older says nothing about now (seconds). Then calls go out as if somebody took them.
 COUNT_VALID_S = 3.0
-# How long a request that waits in the queue of a service without consumers is still expected to be taken (seconds): a
-# service that crashed is back sooner, and takes it.
-RESTART_S = 10.0
+# How long a request that waits in the queue of a service without consumers is still expected to be taken (seconds). A
+# service that crashed is back within three seconds, within fifteen on a machine that has far too much to do.
+RESTART_S = 20.0
 
 
 @dataclass(frozen=True)
