@@ -35,22 +35,13 @@ _SQLSTATES = {
     "XX002": DAMAGED,
 }
 # SQLite's messages: Python 3.10 gives no code. https://www.sqlite.org/rescode.html
-# Whatever else it says is of the statement: a table that is not there, a mistake in it, a text that is no JSON.
 _SQLITE = {
     "readonly database": READ_ONLY,
     "disk is full": DISK_FULL,
     "disk i/o error": DISK_FULL,
-    "database is locked": BUSY,
-    "table is locked": BUSY,
-    "locking protocol": BUSY,
-    "schema has changed": BUSY,
-    "interrupted": BUSY,
-    "out of memory": BUSY,
-    "image is malformed": DAMAGED,
-    "malformed database": DAMAGED,
+    "locked": BUSY,
+    "malformed": DAMAGED,
     "not a database": DAMAGED,
-    "unable to open": UNREACHABLE,
-    "permission denied": UNREACHABLE,
 }
 # A message of a driver is cut there: the log needs its beginning.
 MESSAGE_LENGTH = 200
@@ -72,7 +63,6 @@ def reason_of(error: Exception) -> str | None:
         for words, reason in _SQLITE.items():
             if words in said:
                 return reason
-        return UNREACHABLE if error.connection_invalidated else None
     away = isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError)
     return UNREACHABLE if away or error.connection_invalidated else None
 
