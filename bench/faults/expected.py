@@ -123,7 +123,7 @@ class ExpectedShop:
         found = (
             order_id
             for order_id, order in reversed(self.orders.items())
-            if (order.cart, order.email, order.lines, order.status) == same
+            if (order.cart, order.email, order.lines, order.public) == same
         )
         return next(found, None)
 

@@ -100,7 +100,7 @@ CLAIM = Sabotage(
     "cart/order_store.py",
     "cart",
     (
-        ('held = early and order.status in AT_WORK and not row["gone"]', "held = False"),
+        ('busy = order.lease > now and order.status in AT_WORK and not row["gone"]', "busy = False"),
         (
             "held = sa.and_(orders.c.id == order.id, orders.c.claim == claim)",
             "held = orders.c.id == order.id",

@@ -129,4 +129,4 @@ def _copy(urls: dict[str, str], copy: int, gate: Any, results: Any) -> None:
 
 
 def order(order_id: str) -> Order:
-    return Order(order_id, "cart_1", "created", {"email": "race@example.com", "status": "created"})
+    return Order(order_id, "cart_1", "created", {"id": order_id, "email": "race@example.com", "status": "created"})
