@@ -389,7 +389,7 @@ async def shipment_of_another(target: Target) -> None:
 # --- S15: malformed HTTP
 
 
-@row("S15", "whatever HTTP refuses is refused with a problem body")
+@row("S15", "malformed HTTP is refused with a problem body")
 async def malformed_http(target: Target) -> None:
     cart = target.headers(await target.cart())
     port = target.port

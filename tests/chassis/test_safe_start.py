@@ -162,7 +162,7 @@ def test_a_live_start_is_warned_of(monkeypatch: pytest.MonkeyPatch, changes: dic
     assert not any(key in sentence for key in (STRIPE_TEST, SHIPPO_TEST))
 
 
-def test_a_sandbox_for_other_machines_beside_real_providers_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_sandbox_beside_real_providers_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     [sentence] = warnings(monkeypatch, {**LIVE, "SANDBOX_HOST": "0.0.0.0"})
     assert sentence.startswith("SANDBOX_HOST lets other machines control the sandbox")
     assert warnings(monkeypatch, ALL) == []
