@@ -93,6 +93,12 @@ class ConsumerCounts:
         count = self._counts.get(service)
         return count is not None and count.consumers == 0 and self._clock() - count.at <= COUNT_VALID_S
 
+    def answered(self, service: str) -> None:
+        """A copy has answered: whatever was counted before it came says nothing any more."""
+        count = self._counts.get(service)
+        if count is not None and count.consumers == 0:
+            self._counts.pop(service, None)
+
     def stuck(self) -> list[str]:
         """The services whose requests have waited for longer than `RESTART_S` without a consumer.
 

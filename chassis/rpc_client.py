@@ -207,6 +207,7 @@ class RpcClient:
         call = self._calls.pop(message.properties.get("correlation_id"), None)
         if call is None:
             return  # its caller has gone
+        self.consumers.answered(call.service)
         try:
             reply = orjson.loads(message.body)
             if not isinstance(reply, dict):

@@ -187,6 +187,28 @@ def test_old_count_says_nothing() -> None:
     assert not counts.vacant("cart")
 
 
+def test_answer_of_a_copy_says_more_than_the_count_before_it() -> None:
+    """The count was taken before the copy came; the answer is of the call that waited for it."""
+    counts = counted(Clock())
+    counts._counted("rpc-cart", 1, 0)
+    counts.answered("cart")
+    assert not counts.vacant("cart")
+    assert counts.stuck() == []
+
+
+def test_call_straight_after_the_first_answer_goes_out(client: RpcClient, start: Start) -> None:
+    service = start("echo_service").answering(client)
+    count = consumer_counts._Count(0, time.monotonic(), None)
+    client.consumers.tick = lambda: None  # type: ignore[method-assign]
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.call, service.name, "hold", [], None, 240)
+        until(lambda: service.notes == ["began hold"])
+        client.consumers._counts[service.name] = count  # as it was before the copy came
+        Path(f"{service.notes_file}.go").touch()
+        assert asked.result(60) == "held"
+    assert client.call(service.name, "one", [2]) == 2
+
+
 def test_waiting_requests_are_stuck_only_without_a_break() -> None:
     clock = Clock()
     counts = counted(clock)
