@@ -92,7 +92,7 @@ def test_plain_nameko_shell_works_with_the_uri_of_status(run: Run, standing: dic
 
 
 def test_logs_are_kept_part_by_part(run: Run, standing: dict[str, str]) -> None:
-    assert "Listening at" in run("logs", "gateway", env=standing).stdout
+    assert '"/health/ready/"' in run("logs", "gateway", env=standing).stdout
     everything = run("logs", env=standing).stdout
     assert "==> cart-1\n" in everything
     assert "==> rabbitmq\n" in everything
