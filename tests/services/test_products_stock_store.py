@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -140,7 +139,7 @@ def test_the_same_change_fills_a_shelf_once_whatever_was_sold_since(
     assert store.save(product(1), 3, Filling(full, "change", 3))
     assert left(store) == 0, "what a message can still repeat is remembered"
     later = time.time() + FILLINGS_KEPT + 2
-    monkeypatch.setattr("products.stock_store.time", SimpleNamespace(time=lambda: later))
+    monkeypatch.setattr("products.stock_store.clock_now", lambda: later)
     store.stock.forget_fillings()
     assert store.save(product(1), 4, Filling(full, "change", 4))
     assert left(store) == 20

@@ -42,7 +42,7 @@ EVER = 9e12
 
 def placed(number: int, status: str = CREATED, **changes: Any) -> Order:
     document = {"id": f"or_{number}", "email": "a@example.com", "status": status, "updated": 1, "upstream_id": None}
-    return Order(f"or_{number}", "cart_1", status, {**document, "items": []}, **changes)
+    return Order(f"or_{number}", "cart_1", status, {**document, "amount": 1, "items": []}, **changes)
 
 
 def walk(page: Callable[[str | None], tuple[list[str], str | None]]) -> list[list[str]]:
