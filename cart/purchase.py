@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -70,7 +69,6 @@ class Purchase:
         self.store = settlement.store
         self.payments = settlement.payments
         self.products = products
-        self.clock: Callable[[], float] = settlement.clock
 
     def pay(self, order_id: str, cart_id: str | None, card: str, payer: str | None = None) -> Order:
         """Pay an order with `card`, once; the paid order. Two payers at once: one pays, the other gets the paid order.
@@ -88,7 +86,7 @@ class Purchase:
             OutcomeUnknown, Unavailable, DeadlineExceeded, ProviderFailure: pay again; it is never charged twice.
         """
         digest = hashlib.sha256(f"{order_id}:{card}".encode()).hexdigest()
-        until = patience(self.clock)
+        until = patience()
         while True:
             order = self.store.order(order_id, cart_id)
             if order.settled:
@@ -96,7 +94,7 @@ class Purchase:
             reached("pay:claim:begun")
             claimed = self.settlement.claim(order_id, cart_id, payer=payer or order.cart_id)
             if claimed is None:
-                if self.clock() >= until:
+                if time.monotonic() >= until:
                     what = "canceled" if order.status == CANCELING else "paid"
                     raise Conflict(f"Order {order_id} is being {what}; ask again how it ended.", {"retry_after": 1})
                 time.sleep(LOOK)
@@ -130,7 +128,7 @@ class Purchase:
         Returns whether there is an order of that payment. Raises as `resume` does, and Conflict when the money is
         taken and the stock is gone: an operator has to return it.
         """
-        until = self.clock() + NEWS_PATIENCE
+        until = time.monotonic() + NEWS_PATIENCE
         while True:
             order = self.store.order_of_payment(payment_id)
             if order is None:
@@ -139,7 +137,7 @@ class Purchase:
                 self._take_up(order)
             elif order.status in (PAYING, CONFIRMING):
                 self.resume(order.id, hurry=True)
-            if self.store.order(order.id).status != PAYING or self.clock() >= until:
+            if self.store.order(order.id).status != PAYING or time.monotonic() >= until:
                 return True  # whoever is at work on it asks the provider, too
             time.sleep(LOOK)
 
@@ -249,10 +247,10 @@ class Purchase:
             self.settlement.outcome(claimed, payment)
 
 
-def patience(clock: Callable[[], float]) -> float:
-    """Until when whoever came second waits for the first (by `clock`)."""
+def patience() -> float:
+    """Until when whoever came second waits for the first (monotonic seconds)."""
     left = remaining()
-    return clock() + (PATIENCE if left is None else left - MARGIN)
+    return time.monotonic() + (PATIENCE if left is None else left - MARGIN)
 
 
 def _same_card(order: Order, digest: str) -> Order:

@@ -63,7 +63,7 @@ class Refunds:
             OutcomeUnknown, Unavailable, DeadlineExceeded, ProviderFailure: repeat with the same key; it is given once,
                 and it is given also if nobody repeats.
         """
-        until = patience(self.clock)
+        until = patience()
         reached("refund:claim:begun")
         row, mine = self.store.ask_refund(order_id, amount, key, self.settlement.lease())
         reached("refund:claim:done")
@@ -76,7 +76,7 @@ class Refunds:
             if claimed is not None:
                 with suppress(ClaimLost):  # then whoever has it now finishes it
                     return self._carry_out(claimed, asked_before=not mine)
-            elif self.clock() >= until:
+            elif time.monotonic() >= until:
                 raise Conflict(f"Order {order_id} is being refunded; ask again how it ended.", {"retry_after": 1})
             else:
                 time.sleep(LOOK)

@@ -9,6 +9,7 @@ stands now rather than believe the event, and does each of its effects once per 
 from __future__ import annotations
 
 import random
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -139,15 +140,15 @@ class Inbox:
         self._settle(event_id, claim, state=DONE, error=None)
         return True
 
-    def sweep(self, handler: Handler, until: float) -> int:
-        """Handle what is due, until there is no more or the time is up (Unix seconds); how many events are done by it.
+    def sweep(self, handler: Handler, until: float, timer: Callable[[], float] = time.monotonic) -> int:
+        """Handle what is due, until there is no more or it is `until` (by `timer`); how many events are done by it.
 
         For a timer: every copy of a service may do so at once. Raises Unavailable.
         """
         done = 0
         while waiting := self.due(self._clock()):
             for event_id in waiting:
-                if self._clock() >= until:
+                if timer() >= until:
                     return done
                 done += self.handle(event_id, handler)
         return done

@@ -111,6 +111,7 @@ class Once:
         database: the service's.
         clock: Unix seconds; another one in tests.
         sleep: how to wait.
+        timer: what a wait is measured by (monotonic seconds).
     """
 
     def __init__(
@@ -118,10 +119,12 @@ class Once:
         database: Database,
         clock: Callable[[], float] = clock_now,
         sleep: Callable[[float], None] = time.sleep,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._clock = clock
         self._sleep = sleep
+        self._timer = timer
 
     def run(self, asked: Asked, effect: str, verb: Callable[[], Any]) -> Any:
         """What `verb` returns or raises, or a `Replay` of what it did the first time.
@@ -173,13 +176,13 @@ class Once:
 
     def _taken(self, asked: Asked, effect: str) -> Claim | Replay:
         """The claim, or the answer that there is already; waits a little for whoever has the claim."""
-        end = self._clock() + bounded(REDELIVERED_PATIENCE if asked.redelivered else PATIENCE)
+        end = self._timer() + bounded(REDELIVERED_PATIENCE if asked.redelivered else PATIENCE)
         while True:
             found = self._claim(asked, effect, self._database.presence.hold())
             if found is not None:
                 return found
             while self._busy(asked.key):
-                if self._clock() >= end:
+                if self._timer() >= end:
                     message = "A request with this Idempotency-Key is still in progress."
                     raise KeyInProgress(message, {"retry_after": 1})
                 with away():

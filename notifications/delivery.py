@@ -50,6 +50,7 @@ class Delivery:
         bounded: cuts a number of seconds to what the caller still has.
         clock: Unix seconds.
         sleep: how to wait.
+        timer: what a wait is measured by (monotonic seconds).
     """
 
     def __init__(
@@ -58,11 +59,13 @@ class Delivery:
         bounded: Callable[[float], float],
         clock: Callable[[], float] = clock_now,
         sleep: Callable[[float], None] = time.sleep,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._records = records
         self._bounded = bounded
         self._clock = clock
         self._sleep = sleep
+        self._timer = timer
 
     def mail(self, mail: Mail, mailer: Mailer) -> dict[str, Any]:
         """Send a mail. The same key answers the same; a mail whose outcome is unknown is sent again, under the same
@@ -120,13 +123,13 @@ class Delivery:
 
     def _claimed(self, message: Mail | Sms, claim: str, longest_call: float) -> Record:
         """The record, when it is ours or done; waits for another sender, within bounds."""
-        end = self._clock() + self._bounded(WAIT_SECONDS)
+        end = self._timer() + self._bounded(WAIT_SECONDS)
         while True:
             now = self._clock()
             record = self._records.claim(message, claim, now, now + longest_call + CLAIM_MARGIN_SECONDS)
             if record is not None:
                 return record
-            if now + LOOK_SECONDS >= end:
+            if self._timer() + LOOK_SECONDS >= end:
                 raise Unavailable("The message is being sent by another call.", {"retry_after": 2})
             self._sleep(LOOK_SECONDS)
 
@@ -152,7 +155,7 @@ class Delivery:
         longest = texter.longest_answer + SETTLE_SECONDS
         settled = settled_at(record.tried + texter.longest_answer, record.settled, self._clock(), longest)
         patience = min(PATIENCE_SECONDS, self._bounded(PATIENCE_SECONDS + RESERVE_SECONDS) - RESERVE_SECONDS)
-        end = self._clock() + patience
+        end = self._timer() + patience
         while True:
             began = self._clock()
             try:
@@ -163,7 +166,7 @@ class Delivery:
             reached("sms:resolve:asked")
             if sent is not None or began >= settled:
                 return sent
-            if settled > end:
+            if self._timer() + settled - began > end:
                 self._records.end(sms.key, claim, State.UNKNOWN, settled=settled)
                 facts = {"retry_after": max(1, math.ceil(settled - self._clock()))}
                 raise OutcomeUnknown("It is not known yet whether the message was sent.", facts)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from nameko.extensions import DependencyProvider
 
-from chassis.clock import now as clock_now
 from chassis.database import StoreProvider
 from chassis.deadline import bounded
 from chassis.entrypoint import rpc
@@ -219,7 +219,7 @@ class NotificationsService:
     @timer(interval=SWEEP)
     def handle_events(self) -> None:
         """Handle the events that wait."""
-        swept(lambda: self._watch().handle_due(clock_now() + SWEEP_TIME))
+        swept(lambda: self._watch().handle_due(time.monotonic() + SWEEP_TIME))
 
     @timer(interval=SWEEP)
     def poll_texts(self) -> None:

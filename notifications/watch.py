@@ -70,7 +70,7 @@ class Watch:
             raise NotYet("There is no such message.")
 
     def handle_due(self, until: float) -> None:
-        """Handle the events that wait, until then (Unix seconds)."""
+        """Handle the events that wait, until then (monotonic seconds)."""
         self._store.inbox.sweep(self.handle, until)
 
     def poll(self, every: float) -> None:

@@ -52,6 +52,7 @@ class LabelDesk:
         bounded: cuts a number of seconds to what the caller still has.
         clock: Unix seconds.
         sleep: how to wait.
+        timer: what a wait is measured by (monotonic seconds).
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class LabelDesk:
         bounded: Callable[[float], float],
         clock: Callable[[], float] = clock_now,
         sleep: Callable[[float], None] = time.sleep,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._purchases = purchases
         self._carriers = carriers
@@ -68,6 +70,7 @@ class LabelDesk:
         self._bounded = bounded
         self._clock = clock
         self._sleep = sleep
+        self._timer = timer
 
     def buy(self, shipment: Shipment, rate_id: str, key: str) -> dict[str, Any]:
         """Buy the label of `rate_id`, or answer the one that is bought already.
@@ -96,13 +99,13 @@ class LabelDesk:
 
         Raises Unavailable when the other one takes longer.
         """
-        end = self._clock() + self._bounded(WAIT_SECONDS)
+        end = self._timer() + self._bounded(WAIT_SECONDS)
         while True:
             now = self._clock()
             purchase = take(shipment_id, claim, now, now + self._claim_seconds)
             if purchase is not None:
                 return purchase
-            if now + LOOK_SECONDS >= end:
+            if self._timer() + LOOK_SECONDS >= end:
                 raise Unavailable("The label is being bought by another call.", {"retry_after": 2})
             self._sleep(LOOK_SECONDS)
 
@@ -117,7 +120,7 @@ class LabelDesk:
         tried_until = purchase.tried + self._carriers.longest_answer
         settled = settled_at(tried_until, purchase.settled, self._clock(), longest)
         patience = min(PATIENCE_SECONDS, self._bounded(PATIENCE_SECONDS + RESERVE_SECONDS) - RESERVE_SECONDS)
-        end = self._clock() + patience
+        end = self._timer() + patience
         while True:
             began = self._clock()
             try:
@@ -130,7 +133,7 @@ class LabelDesk:
                 return self._recorded(purchase, label, claim)
             if began >= settled:
                 return replace(purchase, state=State.FAILED)
-            if settled > end:
+            if self._timer() + settled - began > end:
                 self._purchases.end(purchase.shipment_id, claim, State.UNKNOWN, settled=settled)
                 facts = {"retry_after": max(1, math.ceil(settled - self._clock()))}
                 raise OutcomeUnknown("It is not known yet whether the label was bought.", facts)

@@ -295,7 +295,7 @@ class ShippingService:
     @timer(interval=SWEEP)
     def handle_events(self) -> None:
         """Handle the events that wait."""
-        swept(lambda: self._tracker().handle_due(clock_now() + SWEEP_TIME))
+        swept(lambda: self._tracker().handle_due(time.monotonic() + SWEEP_TIME))
 
     @timer(interval=SWEEP)
     def poll_parcels(self) -> None:

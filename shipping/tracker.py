@@ -80,7 +80,7 @@ class Tracker:
             self._store.lookups.outdated(tracking_key(tracking_number))
 
     def handle_due(self, until: float) -> None:
-        """Handle the events that wait, until then (Unix seconds)."""
+        """Handle the events that wait, until then (monotonic seconds)."""
         self._store.inbox.sweep(self.handle, until)
 
     def poll(self, every: float) -> None:

@@ -275,18 +275,20 @@ def test_a_sweep_handles_what_is_due_and_leaves_the_rest_in_time(copies: list[De
         desk.inbox.keep(f"evt_{number}", "bad" if number % 10 == 0 else "good", {})
     desk.inbox.keep("evt_only_kept", "good", {}, done=True)
 
+    timer = Clock()
+
     def handler(kind: str, body: dict[str, Any]) -> None:
-        clock.now += 0.001
+        timer.now += 0.001
         if kind == "bad":
             raise ProviderFailure("not like this")
 
-    first = desk.inbox.sweep(handler, clock.now + 0.0095)
+    first = desk.inbox.sweep(handler, timer.now + 0.0095, timer)
     assert 0 < first < 10
-    assert desk.inbox.sweep(handler, clock.now + 60) == 45 - first
-    assert desk.inbox.sweep(handler, clock.now + 60) == 0
+    assert desk.inbox.sweep(handler, timer.now + 60, timer) == 45 - first
+    assert desk.inbox.sweep(handler, timer.now + 60, timer) == 0
     assert [event["kind"] for event in desk.inbox.listed("waiting")] == ["bad"] * 5
     clock.now += 2
-    assert desk.inbox.sweep(handler, clock.now) == 0, "there was no time"
+    assert desk.inbox.sweep(handler, timer.now, timer) == 0, "there was no time"
     assert [event["tries"] for event in desk.inbox.listed("waiting")] == [1] * 5
 
 

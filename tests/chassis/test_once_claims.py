@@ -33,7 +33,7 @@ def test_a_call_waits_for_the_one_that_is_at_work_and_gets_its_answer(
         return {"n": 1}
 
     waiter = Waiting()
-    waits = Once(copy_of(here), waiter, waiter.sleep)
+    waits = Once(copy_of(here), waiter, waiter.sleep, waiter)
     first = threading.Thread(target=lambda: got.append(Once(here).run(asked(), "pay", slow)))
     first.start()
     assert began.wait(30)
@@ -56,11 +56,25 @@ def test_a_call_does_not_wait_long_and_says_when_to_come_back(here: Database) ->
     clock = Clock()
     began = clock.now
     with pytest.raises(errors.KeyInProgress) as raised:
-        Once(copy_of(here), clock, clock.sleep).run(asked(), "pay", never)
+        Once(copy_of(here), clock, clock.sleep, clock).run(asked(), "pay", never)
     assert raised.value.facts["retry_after"] == 1
     assert 0.9 <= clock.now - began <= 1.5
     with pytest.raises(errors.KeyReused):  # no need to wait to say this
         Once(here, clock, never).run(asked(body="b2"), "pay", never)
+
+
+def test_wait_ends_also_while_the_clock_is_set_back(here: Database) -> None:
+    busy(Once(here))
+    clock, timer = Clock(), Clock()
+    began = timer.now
+
+    def set_back() -> None:
+        clock.now -= 3600
+        assert timer.now - began < 60
+
+    timer.during = set_back
+    with pytest.raises(errors.KeyInProgress):
+        Once(copy_of(here), clock, timer.sleep, timer).run(asked(), "pay", never)
 
 
 def test_nobody_gives_way_to_a_call_that_waits_for_another(here: Database) -> None:
@@ -75,7 +89,7 @@ def test_nobody_gives_way_to_a_call_that_waits_for_another(here: Database) -> No
     def call() -> None:
         turns.begin(shared, quick=True)
         with pytest.raises(errors.KeyInProgress):
-            Once(here, clock, sleep).run(asked(), "pay", never)
+            Once(here, clock, sleep, clock).run(asked(), "pay", never)
 
     contextvars.copy_context().run(call)
     assert (seen, shared.quick) == ({0}, 1)
@@ -87,7 +101,7 @@ def test_nobody_waits_past_the_deadline_of_their_caller(here: Database) -> None:
     began = clock.now
     deadline.begin(time.monotonic() + 0.4)
     with pytest.raises(errors.KeyInProgress):
-        Once(here, clock, clock.sleep).run(asked(), "pay", never)
+        Once(here, clock, clock.sleep, clock).run(asked(), "pay", never)
     assert clock.now - began < 0.4
 
 
@@ -99,7 +113,7 @@ def test_a_message_that_comes_again_waits_until_its_first_holder_is_known_to_be_
     clock.during = other.presence.beat
     verb = Verb()
     began = clock.now
-    assert Once(other, clock, clock.sleep).run(asked(redelivered=True), "pay", verb) == verb.outcome
+    assert Once(other, clock, clock.sleep, clock).run(asked(redelivered=True), "pay", verb) == verb.outcome
     assert GONE <= clock.now - began < GONE + 1
 
 
@@ -123,7 +137,7 @@ def test_the_claim_of_a_living_holder_holds_until_its_callers_deadline_and_no_lo
     clock.now += 20 + MARGIN - 2
     here.presence.beat()
     with pytest.raises(errors.KeyInProgress):
-        Once(other, clock, clock.sleep).run(asked(), "pay", never)
+        Once(other, clock, clock.sleep, clock).run(asked(), "pay", never)
     clock.now += 2
     here.presence.beat()
     verb = Verb()

@@ -205,7 +205,7 @@ class Labels:
         self.shipment = self.one.add(Shipment("ship", "key", "or_1", self.clock.now, {}, [], [], rates, []))
 
     def desk(self, store: ShippingStore) -> LabelDesk:
-        return LabelDesk(store, self.carriers, lambda wait: min(wait, 10.0), self.clock, self.clock.sleep)
+        return LabelDesk(store, self.carriers, lambda wait: min(wait, 10.0), self.clock, self.clock.sleep, self.clock)
 
     def buy(self, store: ShippingStore) -> dict[str, Any]:
         return self.desk(store).buy(self.shipment, "first", "pay:or_1")
@@ -330,7 +330,7 @@ class Messages:
         self.one, self.other = (MessageStore(copy(file, self.clock)) for _ in range(2))
 
     def send(self, store: MessageStore, message: Mail | Sms) -> dict[str, Any]:
-        delivery = Delivery(store, lambda wait: min(wait, 10.0), self.clock, self.clock.sleep)
+        delivery = Delivery(store, lambda wait: min(wait, 10.0), self.clock, self.clock.sleep, self.clock)
         if isinstance(message, Sms):
             return delivery.sms(message, self.texter)
         return delivery.mail(message, self.mailer)

@@ -12,6 +12,7 @@ from chassis.database import Database
 from contracts.errors import Conflict, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from notifications.delivery import CLAIM_MARGIN_SECONDS, PATIENCE_SECONDS, SETTLE_SECONDS, Delivery
 from notifications.messages import Mail, Sms
+from notifications.record import State
 from notifications.sms import SentSms
 from notifications.store import MessageStore
 from tests.processes import die
@@ -48,7 +49,7 @@ class Shop:
         return {row["key"]: row["uncertain"] for row in self.store.listed(None, 100)}
 
     def _delivery(self, patience: float) -> Delivery:
-        return Delivery(self.store, lambda wait: min(wait, patience), self.clock, self.clock.sleep)
+        return Delivery(self.store, lambda wait: min(wait, patience), self.clock, self.clock.sleep, self.clock)
 
 
 @pytest.fixture
@@ -68,6 +69,29 @@ def test_a_mail_is_sent_once_and_answered_again(shop: Shop) -> None:
     assert first == {"status code": "202", "message_id": "mail-1"}
     assert shop.mail() == first
     assert shop.mailer.arrived == [MAIL]
+
+
+def test_waits_end_also_while_the_clock_is_set_back(shop: Shop) -> None:
+    """For another sender, and for the provider to say what became of a message."""
+    timer = Clock()
+    began = timer.now
+
+    def wait(seconds: float) -> None:
+        timer.now += seconds
+        shop.clock.now -= 3600
+        assert timer.now - began < 60
+
+    delivery = Delivery(shop.store, lambda bound: min(bound, 10.0), shop.clock, wait, timer)
+    later = shop.clock.now + CLAIM
+    assert shop.store.claim(TEXT, "another", shop.clock.now, later) is not None
+    with pytest.raises(Unavailable):
+        delivery.sms(TEXT, shop.texter)
+    began = timer.now
+    assert shop.store.begin(TEXT, "another", shop.clock.now, later)
+    shop.store.end(TEXT.key, "another", State.UNKNOWN, settled=shop.clock.now + SETTLE_SECONDS + PATIENCE_SECONDS - 1)
+    with pytest.raises(OutcomeUnknown):
+        delivery.sms(TEXT, shop.texter)
+    assert shop.texter.arrived == []
 
 
 def test_a_key_that_stands_for_another_message_is_a_conflict(shop: Shop) -> None:

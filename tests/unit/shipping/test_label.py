@@ -43,13 +43,31 @@ class Shop:
         self.shipment = store.add(Shipment("ship", "key", "or_1", self.clock.now, {}, [], [], rates, []))
 
     def buy(self, rate_id: str = "first", patience: float = 10.0, **more: Any) -> dict[str, Any]:
-        desk = LabelDesk(self.store, self.carriers, lambda wait: min(wait, patience), self.clock, self.clock.sleep)
+        desk = LabelDesk(
+            self.store, self.carriers, lambda wait: min(wait, patience), self.clock, self.clock.sleep, self.clock
+        )
         return desk.buy(more.get("shipment", self.shipment), rate_id, "pay:or_1")
 
 
 @pytest.fixture
 def shop(database: Callable[[str], Database]) -> Shop:
     return Shop(database("shipping"))
+
+
+def test_wait_for_another_buyer_ends_also_while_the_clock_is_set_back(shop: Shop) -> None:
+    timer = Clock()
+    began = timer.now
+
+    def wait(seconds: float) -> None:
+        timer.now += seconds
+        shop.clock.now -= 3600
+        assert timer.now - began < 60
+
+    assert shop.store.claim("ship", "another", shop.clock.now, shop.clock.now + 20) is not None
+    desk = LabelDesk(shop.store, shop.carriers, lambda bound: min(bound, 10.0), shop.clock, wait, timer)
+    with pytest.raises(Unavailable):
+        desk.buy(shop.shipment, "first", "pay:or_1")
+    assert shop.carriers.purchases == []
 
 
 def test_a_label_is_bought_once_and_answered_again(shop: Shop) -> None:

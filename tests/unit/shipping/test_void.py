@@ -31,7 +31,9 @@ class Counter(Shop):
         return self.voids(patience).give_back("ship")
 
     def voids(self, patience: float = 10.0) -> VoidDesk:
-        desk = LabelDesk(self.store, self.carriers, lambda wait: min(wait, patience), self.clock, self.clock.sleep)
+        desk = LabelDesk(
+            self.store, self.carriers, lambda wait: min(wait, patience), self.clock, self.clock.sleep, self.clock
+        )
         return VoidDesk(desk, self.store, self.carriers)
 
     def tracker(self) -> Tracker:
@@ -216,7 +218,7 @@ def test_shippo_s_word_of_a_refund_makes_us_ask(shop: Counter) -> None:
     tracker = shop.tracker()
     tracker.keep("e1", "transaction_updated", {"object_id": "another's", "status": "REFUNDED"})
     tracker.keep("e2", "transaction_updated", {"object_id": "transaction-1", "status": "ERROR"})
-    tracker.handle_due(time.time() + 10)
+    tracker.handle_due(time.monotonic() + 10)
     kept = shop.store.purchase("ship")
     assert kept is not None
     assert kept.refund is Refund.REFUNDED
