@@ -29,8 +29,8 @@ TEXT_CODES = frozenset((21602, 21605, 21617, 21619, 21623, 30007))
 SENDER_CODES = frozenset((21212, 21603, 21606, 21611, 21618, 21659, 21660, 21703))
 # How many of a number's latest messages are looked through for one: a shopper gets a few an hour.
 LATEST = 100
-# Twilio's clock and ours need not agree.
-SKEW_SECONDS = 60.0
+# Twilio's clock and ours may differ by this much (seconds): ours may have been an hour wrong when a message was sent.
+CLOCKS_APART_S = 7200.0
 
 
 class TwilioTexter:
@@ -94,7 +94,7 @@ class TwilioTexter:
                 # A trial account's messages begin with a sentence of Twilio's.
                 and (each.body or "").strip().endswith(sms.body.strip())
                 and each.date_created is not None
-                and each.date_created.timestamp() >= since - SKEW_SECONDS
+                and each.date_created.timestamp() >= since - CLOCKS_APART_S
             ]
 
     def news(self, sid: str) -> News | None:
