@@ -8,6 +8,8 @@ provider that can be asked is asked before a step is taken a second time.
 What is compared is one clock's time: PostgreSQL's own, since its clients' hosts may differ; on SQLite the monotonic
 clock of the one host, which all its processes share and nobody sets. A time that is still to come was stored before
 PostgreSQL's clock was set back, or the host was restarted: each beat takes it for now, so that it ends as any other.
+When PostgreSQL's clock was set forward, its old time goes on for those who are asked about, until everybody who is
+alive has beaten by the new one. Whoever comes back from an outage of the database lets the others beat first, too.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +48,8 @@ GONE = 4.0
 # silent still says in time, on another one, that it is there.
 BEAT_WAIT = 2.0
 AGAIN = 0.25
+# For how long PostgreSQL's old time goes on after its clock was set (seconds): every living copy beats within it.
+OLD_TIME = GONE + 2 * BEAT
 # A database that was written to within this time can be written to (seconds).
 WRITTEN = 2 * BEAT
 # What is written to see whether there is room (characters).
@@ -69,6 +74,9 @@ class Presence:
         self._clock = clock or time.monotonic
         self._asks = clock is None and database.dialect == "postgresql"
         self._beaten = 0.0
+        self._back = -GONE  # when the database was there again
+        # When PostgreSQL was asked for its time, and by how much it was ahead of `clock`.
+        self._ahead: deque[tuple[float, float]] = deque()
         self.holder = uuid.uuid4().hex
 
     def beat(self) -> None:
@@ -78,11 +86,19 @@ class Presence:
         # Without a pause: the others that hold something would all find that it has not been said yet.
         with unpaused(), contextlib.suppress(sa.exc.IntegrityError), self._database.write() as connection:
             here, seen = presence.c.holder == self.holder, self._now()
-            if connection.execute(sa.update(presence).where(here).values(seen=seen)).rowcount == 0:
-                connection.execute(sa.insert(presence).values(holder=self.holder, seen=seen))
+            said = sa.update(presence).where(here).values(seen=seen).returning(presence.c.seen)
+            stored = connection.execute(said).scalar()
+            if stored is None:
+                new = sa.insert(presence).values(holder=self.holder, seen=seen).returning(presence.c.seen)
+                stored = connection.execute(new).scalar_one()
                 connection.execute(sa.delete(presence).where(presence.c.seen < seen - KEPT))
             ahead = sa.update(presence).where(presence.c.seen > seen + BEAT)
             connection.execute(ahead.values(seen=seen))
+            self._ahead.append((now, stored - self._clock()))
+        while self._ahead and self._ahead[0][0] < now - OLD_TIME:
+            self._ahead.popleft()
+        if self._beaten and now - self._beaten > GONE:
+            self._back = now
         self._beaten = now
 
     @property
@@ -113,7 +129,13 @@ class Presence:
 
     def is_gone(self, column: Any) -> sa.ColumnElement[bool]:
         """The condition that the holder in `column` has not been seen lately (also when there is none)."""
-        alive = sa.select(presence.c.holder).where(presence.c.seen >= self._now() - GONE)
+        now = self._clock()
+        if now - self._back < GONE:
+            return sa.or_(column.is_(None))
+        # The least of the last ones: a clock that was set forward is followed only when all have beaten by it.
+        ahead = min((ahead for _, ahead in self._ahead), default=None)
+        moment = self._now() if ahead is None else sa.literal(now + ahead, sa.Float(53))
+        alive = sa.select(presence.c.holder).where(presence.c.seen >= moment - GONE)
         return sa.or_(column.is_(None), column.not_in(alive))
 
     def run(self, sleep: Callable[[float], None] = time.sleep) -> None:

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from chassis.database import SQLITE_BUSY_SECONDS, Database
-from chassis.presence import AGAIN, BEAT, BEAT_WAIT, GONE, Presence, presence
+from chassis.presence import AGAIN, BEAT, BEAT_WAIT, GONE, OLD_TIME, Presence, presence
 
 
 class Clock:
@@ -107,6 +107,48 @@ def test_copy_seen_in_the_future_dies_like_any_other(database: Callable[[str], D
     alive.beat()
     clock.now += GONE + 0.1
     assert gone(here, alive, holder)
+
+
+def test_copies_outlive_a_step_of_the_database_s_clock(
+    database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for whoever notices the step before the others have beaten again."""
+    here, clock, stepped = database("cart"), Clock(), [0.0]
+    first, second, dead = (Presence(here, clock) for _ in range(3))
+    monkeypatch.setattr(Presence, "_now", lambda self: sa.literal(clock.now + stepped[0], sa.Float(53)))
+    first.beat()
+    dead.beat()
+    second.beat()
+    for step in (3600.0, 7200.0, 3600.0):
+        stepped[0] = step
+        clock.now += 0.5
+        second.beat()
+        assert not gone(here, second, first.holder)
+        clock.now += 0.4
+        assert not gone(here, second, first.holder)
+        for _ in range(int(OLD_TIME) + 1):
+            first.beat()
+            second.beat()
+            clock.now += BEAT
+            assert not gone(here, second, first.holder)
+    assert gone(here, second, dead.holder)
+
+
+def test_whoever_is_back_first_lets_the_others_beat_again(database: Callable[[str], Database]) -> None:
+    """After an outage of the database, in which nobody could."""
+    here, clock = database("cart"), Clock()
+    first, second, dead = (Presence(here, clock) for _ in range(3))
+    for each in (first, second, dead):
+        each.beat()
+    clock.now += 60
+    second.beat()
+    assert not gone(here, second, first.holder)
+    for _ in range(int(GONE) + 1):
+        clock.now += BEAT
+        first.beat()
+        second.beat()
+        assert not gone(here, second, first.holder)
+    assert gone(here, second, dead.holder)
 
 
 class Silent:
