@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-import kombu
 from amqp.exceptions import AccessRefused, NotAllowed
 
+from chassis import broker_connection
 from launcher import packages, rabbitmq
 from launcher.after_broker import address
 from launcher.problem import Problem
@@ -85,10 +84,7 @@ def ensure_server(say: Callable[[str], None]) -> None:
 def refusal(uri: str, timeout: float = 3.0) -> str | None:
     """Why the broker at `uri` cannot be used, in a few words without its password; None when it can."""
     try:
-        # First without kombu, which would pause two seconds and try again.
-        socket.create_connection(address(uri), timeout=timeout).close()
-        with kombu.Connection(uri, connect_timeout=timeout, heartbeat=0) as connection:
-            connection.connect()
+        broker_connection.connect(uri, "launcher", timeout).close()
     except (AccessRefused, NotAllowed):
         return WRONG_USER
     except OSError as error:

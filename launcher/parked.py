@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import amqp
-from kombu.utils.url import parse_url
 
+from chassis import broker_connection
 from chassis.parking import DEATHS, PARKED, REASON, VERB, parked_queue
 from chassis.rpc_client import EXCHANGE
 from launcher.place import SERVICES
@@ -138,22 +138,13 @@ def _headers(message: amqp.Message) -> dict[str, Any]:
     return message.headers or {}
 
 
-def _connection() -> amqp.Connection:
+def _connection() -> broker_connection.Connection:
     uri = os.environ.get("AMQP_URI")
     if not uri:
         raise Problem("AMQP_URI has to say where the shop's message broker is.")
-    parts = parse_url(uri)
-    tls = parts["transport"] in ("amqps", "pyamqps")
-    return amqp.Connection(
-        host=f"{parts['hostname'] or '127.0.0.1'}:{parts['port'] or (5671 if tls else 5672)}",
-        userid=parts["userid"] or "guest",
-        password=parts["password"] or "guest",
-        virtual_host=parts["virtual_host"] or "/",
-        ssl=tls,
-        connect_timeout=SECONDS,
-        read_timeout=SECONDS,
-        write_timeout=SECONDS,
-    )
+    connection = broker_connection.connect(uri, "parked", SECONDS)
+    connection.release(SECONDS)  # for each answer: a queue may be long
+    return connection
 
 
 if __name__ == "__main__":

@@ -164,6 +164,8 @@ def _enters(parts: dict[str, object], user: str, password: str) -> bool:
             password=password,
             virtual_host=str(parts["virtual_host"] or "/"),
             connect_timeout=5,
+            read_timeout=5,
+            write_timeout=5,
         ):
             return True
     except (amqp.AMQPError, OSError):

@@ -12,15 +12,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import amqp
-from kombu.utils.url import parse_url
-
 from bench.faults import chaos, report, storm, trials
 from bench.faults.chaos import Outcome, Plan
 from bench.faults.outages import LASTS
 from bench.faults.quiet import tracking_poll
 from bench.faults.stage import POSTGRESQL, SQLITE, stage
 from bench.rpc import machine
+from chassis import broker_connection
 from launcher.place import ROOT
 from launcher.problem import Problem
 from launcher.screen import console, say
@@ -121,14 +119,7 @@ def _about(options: argparse.Namespace, amqp_uri: str) -> dict[str, Any]:
 
 
 def _broker(uri: str) -> str:
-    parts = parse_url(uri)
-    with amqp.Connection(
-        host=f"{parts['hostname']}:{parts['port']}",
-        userid=parts["userid"],
-        password=parts["password"],
-        virtual_host=parts["virtual_host"] or "/",
-        connect_timeout=5,
-    ) as connection:
+    with broker_connection.connect(uri, "bench", 5.0) as connection:
         properties = connection.server_properties
         return f"{properties.get('product', 'broker')} {properties.get('version', '')}".strip()
 

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import amqp
 import sqlalchemy as sa
-from kombu.utils.url import parse_url
 
 from bench.faults.records import BENCH, SERVICES
 from bench.faults.shim import Shim, compiler
+from chassis import broker_connection
 from launcher.place import ROOT
 from launcher.ports import free_port
 from launcher.shop import Shop
@@ -215,16 +214,7 @@ class Outages:
 
     @contextlib.contextmanager
     def _channel(self) -> Iterator[Any]:
-        parts = parse_url(self.shop.amqp_uri)
-        with amqp.Connection(
-            host=f"{parts['hostname']}:{parts['port']}",
-            userid=parts["userid"],
-            password=parts["password"],
-            virtual_host=parts["virtual_host"] or "/",
-            connect_timeout=BROKER_TIMEOUT_S,
-            read_timeout=BROKER_TIMEOUT_S,
-            write_timeout=BROKER_TIMEOUT_S,
-        ) as connection:
+        with broker_connection.connect(self.shop.amqp_uri, "outages", BROKER_TIMEOUT_S) as connection:
             yield connection.channel()
 
 

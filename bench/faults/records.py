@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import amqp
 import requests
 import sqlalchemy as sa
-from kombu.utils.url import parse_url
 
+from chassis import broker_connection
 from chassis.database import url_for
 from chassis.parking import PARKED, parked_queue
 
@@ -139,16 +138,9 @@ def not_done(databases: Databases, since: float = 0.0) -> list[Row]:
 def parked(amqp_uri: str, since: float = 0.0) -> dict[str, int]:
     """Service -> how many of its requests were put aside since then (Unix seconds): it died over them again and again.
     They are left where they are."""
-    parts, found = parse_url(amqp_uri), {}
-    with amqp.Connection(
-        host=f"{parts['hostname']}:{parts['port']}",
-        userid=parts["userid"],
-        password=parts["password"],
-        virtual_host=parts["virtual_host"] or "/",
-        connect_timeout=BROKER_SECONDS,
-        read_timeout=BROKER_SECONDS,
-        write_timeout=BROKER_SECONDS,
-    ) as connection:
+    found = {}
+    with broker_connection.connect(amqp_uri, "books", BROKER_SECONDS) as connection:
+        connection.release(BROKER_SECONDS)  # for each answer: a queue may be long
         for service in SERVICES:
             channel, count = connection.channel(), 0
             while (message := channel.basic_get(parked_queue(service))) is not None:  # back when the connection closes

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import amqp
-from kombu.utils.url import parse_url
 
+from chassis import broker_connection
 from launcher import readiness
 from launcher.place import ROOT
 from launcher.ports import free_port
@@ -108,14 +108,7 @@ def broker(folder: Path, env: Mapping[str, str]) -> Iterator[str]:
 
 def broker_version(uri: str) -> str:
     """What the broker is. Raises Problem when a `products` service works on it: it would answer in the stub's place."""
-    parts = parse_url(uri)
-    with amqp.Connection(
-        host=f"{parts['hostname'] or HOST}:{parts['port'] or 5672}",
-        userid=parts["userid"] or "guest",
-        password=parts["password"] or "guest",
-        virtual_host=parts["virtual_host"] or "/",
-        connect_timeout=5,
-    ) as connection:
+    with broker_connection.connect(uri, "bench", 5.0) as connection:
         properties = connection.server_properties
         with contextlib.suppress(amqp.exceptions.NotFound):
             if connection.channel().queue_declare(SERVICE_QUEUE, passive=True).consumer_count:

@@ -1,28 +1,47 @@
-"""Two hundred checkouts while parts of the shop are killed and providers fail; afterwards the books are right."""
+"""Two hundred checkouts while parts are killed, providers fail, and clocks, broker and disk break; afterwards the books
+are right."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 
-from bench.faults import chaos, report
+from bench.faults import chaos, report, storm
 from bench.faults.chaos import Plan
 from bench.faults.settling import BARS
-from bench.faults.stage import Stage
+from bench.faults.stage import Stage, stage
 
-# Every few seconds something goes wrong; the short squalls leave room to see the shop settle several times.
-PLAN = Plan(checkouts=200, seed=20261121, shoppers=16, mean_gap=2.0, squall=12.0)
+
+@pytest.fixture(scope="module")
+def troubled() -> Iterator[Stage]:
+    """A shop with one copy of every service, below which things can go wrong."""
+    with stage(env={"TRACKING_POLL": "10"}, troubled=True) as found:
+        yield found
 
 
 @pytest.mark.timeout(900)
-def test_two_hundred_checkouts_under_faults_leave_the_books_right(lone: Stage) -> None:
-    lone.shop.wait_ready()
-    outcome = asyncio.run(chaos.run(PLAN, lone.shop, lone.databases))
+def test_two_hundred_checkouts_under_faults_leave_the_books_right(troubled: Stage) -> None:
+    troubled.shop.wait_ready()
+    outages = tuple(troubled.outages.possible)
+    # Every few seconds something goes wrong; the short squalls leave room to see the shop settle several times.
+    plan = Plan(
+        checkouts=200,
+        seed=20261121,
+        mean_gap=2.0,
+        squall=12.0,
+        troubles=(storm.KILL, storm.PROVIDER, *outages),
+        outage_share=0.3,
+    )
+    outcome = asyncio.run(chaos.run(plan, troubled.shop, troubled.databases, outages=troubled.outages))
     told = report.document(outcome, {})
     assert outcome.violations == [], told
-    assert outcome.journal.placed >= PLAN.checkouts, told
+    assert outcome.journal.placed >= plan.checkouts, told
     # Something did go wrong, and was noticed.
     assert sum(outcome.killed.values()) >= 5, told
+    assert len(outages) >= 7, outages
+    assert set(outcome.outages) == set(outages), told
     assert told["answers"]["after_a_repetition"] > 0, told
     assert outcome.settled.within(BARS[-1][1]) == 100, told
+    assert outcome.slow_outages == {}, told
