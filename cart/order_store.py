@@ -175,10 +175,10 @@ class Orders(Store):
         holder = self._database.presence.hold()
         with self._database.write() as connection:
             now = self._clock()
-            gone = self._database.presence.is_gone(orders.c.holder)
-            row = found(connection, order_id, cart_id, lock=True, also=[gone.label("gone")])
+            void = self._database.presence.is_void(orders.c.holder, orders.c.lease, now)
+            row = found(connection, order_id, cart_id, lock=True, also=[void.label("void")])
             order = read_order(row)
-            busy = order.lease > now and order.status in AT_WORK and not row["gone"]
+            busy = order.status in AT_WORK and not row["void"]
             waiting = now < order.lease <= now + LONGEST_LOOK_S and not hurry and order.holder is None
             ended = order.settled or (order.status == CANCELED and to == CANCELING)
             nothing_left = not fresh and order.status in (CREATED, CANCELED)
@@ -266,7 +266,7 @@ class Orders(Store):
 
     def _free(self, now: float) -> sa.ColumnElement[bool]:
         waits = sa.and_(orders.c.holder.is_(None), due(orders.c.lease, now, LONGEST_LOOK_S))
-        return sa.or_(waits, orders.c.lease <= now, self._left_by_the_dead(orders.c.holder))
+        return sa.or_(waits, self._left(orders.c.holder, orders.c.lease, now))
 
     def fill_email_keys(self) -> int:
         """Give some orders that older code has written what they are found by; how many.

@@ -50,9 +50,8 @@ class OwedThings(Store):
         """
         conditions = {owed.c.order_id: order_id, owed.c.state: state, owed.c.key: key}
         wanted = [column == value for column, value in conditions.items() if value is not None]
-        held = sa.and_(
-            owed.c.claim.is_not(None), owed.c.due > self._clock(), sa.not_(self._left_by_the_dead(owed.c.holder))
-        )
+        void = self._database.presence.is_void(owed.c.holder, owed.c.due, self._clock())
+        held = sa.and_(owed.c.claim.is_not(None), sa.not_(void))
         with self._database.read() as connection:
             query = sa.select(owed, held.label("held")).where(*wanted)
             query = query.order_by(owed.c.since, owed.c.key).limit(limit)
@@ -108,4 +107,4 @@ class OwedThings(Store):
     def _owed_is_free(self) -> sa.ColumnElement[bool]:
         now = self._clock()
         waits = sa.and_(owed.c.holder.is_(None), due(owed.c.due, now, LONGEST_WAIT_S))
-        return sa.or_(waits, owed.c.due <= now, self._left_by_the_dead(owed.c.holder))
+        return sa.or_(waits, self._left(owed.c.holder, owed.c.due, now))

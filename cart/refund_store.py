@@ -200,7 +200,7 @@ class RefundRows(Store):
     def _refund_is_free(self) -> sa.ColumnElement[bool]:
         now = self._clock()
         waits = sa.and_(refunds.c.holder.is_(None), due(refunds.c.lease, now, LONGEST_LOOK_S))
-        return sa.or_(waits, refunds.c.lease <= now, self._left_by_the_dead(refunds.c.holder))
+        return sa.or_(waits, self._left(refunds.c.holder, refunds.c.lease, now))
 
 
 def _claimed(row: dict[str, Any]) -> sa.Update:

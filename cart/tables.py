@@ -196,6 +196,10 @@ class Store:
         connection.execute(sa.insert(additions).values(key=key, added=self._clock()))
         return True
 
+    def _left(self, holder: sa.ColumnElement[str | None], until: Any, now: float) -> sa.ColumnElement[bool]:
+        """The condition that somebody was at work, and is not any more."""
+        return sa.and_(holder.is_not(None), self._database.presence.is_void(holder, until, now))
+
     def _left_by_the_dead(self, holder: sa.ColumnElement[str | None]) -> sa.ColumnElement[bool]:
         """The condition that somebody was at work, and is not seen any more."""
         return sa.and_(holder.is_not(None), self._database.presence.is_gone(holder))

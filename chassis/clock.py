@@ -1,22 +1,32 @@
 """The time of what is stored (due, claimed until, created): wall clock time that does not step while a process runs.
 
 A wall clock that is set wrong by an hour, and later right again, must neither hold up what waits nor end the claims of
-what is being worked on. Signatures of providers are checked against the wall clock itself.
+what is being worked on. All copies of a service go by one time, which they tell each other with each beat
+(`chassis.presence`): one that starts while the wall clock is wrong begins with the time of the living, and a correction
+is followed by all within seconds. Signatures of providers are checked against the wall clock itself.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
 
+from chassis.logs import log
+
 # A difference up to this is adopted at once (seconds): clocks are corrected by as much every day.
 SMALL_STEP_S = 1.0
 # A larger step is adopted when it has lasted this long (seconds): then it was the old time that was wrong. All that was
 # in hand before the step has ended by then.
 STEP_ADOPTED_S = 300.0
+# Two copies that differ by less go by the same time (seconds): what one says is up to a beat old when it is read.
+SAME_S = 3.0
+# After a step was adopted, the times of claims say nothing for so long (seconds): as long as any claim holds, and the
+# others take to adopt it, too.
+CORRECTING_S = 60.0
 # What was last asked about so much later than now (seconds) was stored by a clock that was wrong.
 AHEAD_S = 60.0
 
@@ -28,6 +38,8 @@ class SteadyClock:
         wall: the wall clock.
         steady: the monotonic clock.
     """
+
+    _corrected = -math.inf
 
     def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic) -> None:
         self._wall = wall
@@ -43,9 +55,39 @@ class SteadyClock:
             self._offset, self._apart_since = offset, None
         elif self._apart_since is None:
             self._apart_since = steady
+            log.warning("wall clock stepped", seconds=round(offset - self._offset, 1))
         elif steady - self._apart_since >= STEP_ADOPTED_S:
-            self._offset, self._apart_since = offset, None
+            self._adopt(offset, steady)
         return steady + self._offset
+
+    def begin(self, living: float | None, wall: Callable[[], float] | None = None) -> None:
+        """Start with the time of the copies that are there already.
+
+        Args:
+            living: their time (Unix seconds); None when there are none: then the wall clock's.
+            wall: what to take for the wall clock from now on, when that is another one.
+        """
+        self._wall = wall or self._wall
+        steady = self._steady()
+        offset = self._wall() - steady
+        if living is not None and abs(living - steady - offset) > SAME_S:
+            offset = living - steady
+        self._offset, self._apart_since = offset, None
+
+    def told(self, other: float) -> None:
+        """Another copy has just gone by the time `other` (Unix seconds): follow it where it has adopted a step."""
+        if self._apart_since is not None and abs(other - self._wall()) <= SAME_S:
+            steady = self._steady()
+            self._adopt(self._wall() - steady, steady)
+
+    @property
+    def correcting(self) -> bool:
+        """Whether a step was adopted so lately that the times of claims may be of before it."""
+        return self._steady() - self._corrected < CORRECTING_S
+
+    def _adopt(self, offset: float, steady: float) -> None:
+        log.warning("wall clock adopted", seconds=round(offset - self._offset, 1))
+        self._offset, self._apart_since, self._corrected = offset, None, steady
 
 
 now = SteadyClock()

@@ -190,7 +190,7 @@ class Inbox:
             connection.execute(sa.delete(events).where(events.c.state == DONE, events.c.received < before))
 
     def _free(self, now: float) -> sa.ColumnElement[bool]:
-        void = sa.or_(events.c.claim.is_(None), events.c.until <= now, self._database.presence.is_gone(events.c.holder))
+        void = sa.or_(events.c.claim.is_(None), self._database.presence.is_void(events.c.holder, events.c.until, now))
         return sa.and_(events.c.state == WAITING, due(events.c.due, now, LONGEST_WAIT), void)
 
     def _claimed(self, event_id: str, claim: str, holder: str) -> dict[str, Any] | None:

@@ -211,7 +211,7 @@ class Once:
                 raise KeyReused(f"This Idempotency-Key {message}.", {"errors": {"Idempotency-Key": [message]}})
             if row.ended is not None:
                 return Replay(row.answer, row.request_id)
-            if row.until > now and not row.gone:
+            if not row.void:
                 return None
             connection.execute(sa.update(answers).where(this).values(**values))
             return Claim(asked.key, holder, until, fresh=False)
@@ -219,11 +219,11 @@ class Once:
     def _busy(self, key: str) -> bool:
         with self._database.read() as connection:
             row = connection.execute(self._row(answers.c.key == key)).one_or_none()
-        return row is not None and row.ended is None and row.until > self._clock() and not row.gone
+        return row is not None and row.ended is None and not row.void
 
     def _row(self, condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
-        gone = self._database.presence.is_gone(answers.c.holder)
-        return sa.select(answers, gone.label("gone")).where(condition)
+        void = self._database.presence.is_void(answers.c.holder, answers.c.until, self._clock())
+        return sa.select(answers, void.label("void")).where(condition)
 
     def _answered(self, claim: Claim, text: str) -> Replay | None:
         reached("once:keep:begun")

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 import eventlet
 import sqlalchemy as sa
 
+from chassis.clock import SteadyClock
+from chassis.clock import now as shop_time
 from chassis.turns import unpaused
 from contracts.errors import Unavailable
 
@@ -39,6 +41,8 @@ presence = sa.Table(
     sa.Column("seen", sa.Float(53), nullable=False),
 )
 
+# Beside the copies' rows, one whose `seen` is the time by which the last to beat went (Unix seconds, `chassis.clock`).
+SHOP_TIME = "shop-time"
 # How often a copy says that it is there (seconds).
 BEAT = 1.0
 # For how long it is believed (seconds): a beat, and a writer's whole wait for SQLite's lock, in which the whole process
@@ -57,6 +61,8 @@ ROOM = 16384
 # How long a copy that has gone is remembered (seconds): nothing depends on it.
 KEPT = 3600.0
 
+_copies = presence.c.holder != SHOP_TIME
+
 
 class Presence:
     """The copies of one service that share a database.
@@ -64,13 +70,17 @@ class Presence:
     Args:
         database: theirs.
         clock: seconds, for tests; by default as above.
+        shop_time: by which this process stores times.
 
     Attributes:
         holder: this process, among all of them.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self, database: Database, clock: Callable[[], float] | None = None, shop_time: SteadyClock = shop_time
+    ) -> None:
         self._database = database
+        self._shop_time = shop_time
         self._clock = clock or time.monotonic
         self._asks = clock is None and database.dialect == "postgresql"
         self._beaten = 0.0
@@ -91,15 +101,35 @@ class Presence:
             if stored is None:
                 new = sa.insert(presence).values(holder=self.holder, seen=seen).returning(presence.c.seen)
                 stored = connection.execute(new).scalar_one()
-                connection.execute(sa.delete(presence).where(presence.c.seen < seen - KEPT))
-            ahead = sa.update(presence).where(presence.c.seen > seen + BEAT)
+                connection.execute(sa.delete(presence).where(_copies, presence.c.seen < seen - KEPT))
+            ahead = sa.update(presence).where(_copies, presence.c.seen > seen + BEAT)
             connection.execute(ahead.values(seen=seen))
             self._ahead.append((now, stored - self._clock()))
+            self._share_time(connection, stored)
         while self._ahead and self._ahead[0][0] < now - OLD_TIME:
             self._ahead.popleft()
         if self._beaten and now - self._beaten > GONE:
             self._back = now
         self._beaten = now
+
+    def _share_time(self, connection: sa.Connection, stored: float) -> None:
+        """Go by the time of the other copies, and tell them ours; `stored` is this beat's `seen`."""
+        row = presence.c.holder == SHOP_TIME
+        told = connection.execute(sa.select(presence.c.seen).where(row)).scalar()
+        if not self._beaten:
+            others = sa.select(presence.c.holder).where(_copies, presence.c.holder != self.holder)
+            alive = connection.execute(others.where(presence.c.seen >= stored - GONE).limit(1)).first() is not None
+            self._shop_time.begin(told if alive else None, self._database_time if self._asks else None)
+        elif told is not None:
+            self._shop_time.told(told)
+        values = {"seen": self._shop_time()}
+        if told is None:
+            connection.execute(sa.insert(presence).values(holder=SHOP_TIME, **values))
+        else:
+            connection.execute(sa.update(presence).where(row).values(**values))
+
+    def _database_time(self) -> float:
+        return self._clock() + self._ahead[-1][1]
 
     @property
     def wrote_lately(self) -> bool:
@@ -137,6 +167,14 @@ class Presence:
         moment = self._now() if ahead is None else sa.literal(now + ahead, sa.Float(53))
         alive = sa.select(presence.c.holder).where(presence.c.seen >= moment - GONE)
         return sa.or_(column.is_(None), column.not_in(alive))
+
+    def is_void(self, holder: Any, until: Any, now: float) -> sa.ColumnElement[bool]:
+        """The condition that a claim is void: its time is up, or its holder is not there (any more).
+
+        Right after the clock was corrected, times say nothing: whoever is alive holds what is not let go of (0).
+        """
+        over = until <= (0.0 if self._shop_time.correcting else now)
+        return sa.or_(over, self.is_gone(holder))
 
     def run(self, sleep: Callable[[float], None] = time.sleep) -> None:
         """Beat until the greenlet is killed; a database that does not answer is tried again."""

@@ -90,7 +90,7 @@ class MessageStore:
         """See `notifications.record.Records`. Raises Conflict when the key stands for another message."""
         presence = self._database.presence
         holder = presence.hold()
-        gone = presence.is_gone(messages.c.holder).label("gone")
+        void = presence.is_void(messages.c.holder, messages.c.claimed_until, now).label("void")
         kind, recipient = describe(message)
         fresh = {
             "key": message.key,
@@ -105,12 +105,12 @@ class MessageStore:
         this = messages.c.key == message.key
         with self._database.write() as connection:
             connection.execute(self._insert(messages).values(fresh).on_conflict_do_nothing())
-            row = connection.execute(sa.select(messages, gone).where(this).with_for_update()).one()
+            row = connection.execute(sa.select(messages, void).where(this).with_for_update()).one()
             record = _record(row)
             if refusal := mismatch(record, message):
                 raise refusal
             if record.state is not State.SENT:
-                if row.claimed_until > now and row.claim != claim and not row.gone:
+                if row.claim != claim and not row.void:
                     return None
                 taken = {"claim": claim, "claimed_until": until, "holder": holder}
                 connection.execute(sa.update(messages).where(this).values(**taken))
@@ -155,8 +155,8 @@ class MessageStore:
         """See `notifications.record.Records`."""
         to_same = sa.and_(messages.c.kind == "sms", messages.c.recipient == sms.number)
         sending = sa.and_(to_same, messages.c.body == sms.body, messages.c.key != sms.key)
-        sending = sa.and_(sending, messages.c.state == State.BEGAN.value, messages.c.claimed_until > now)
-        sending = sa.and_(sending, sa.not_(self._database.presence.is_gone(messages.c.holder)))
+        void = self._database.presence.is_void(messages.c.holder, messages.c.claimed_until, now)
+        sending = sa.and_(sending, messages.c.state == State.BEGAN.value, sa.not_(void))
         with self._database.write() as connection:
             # Whoever else looks for the same words to the same number waits here, so that no two take one message.
             connection.execute(sa.select(messages.c.key).where(to_same).with_for_update()).all()

@@ -223,10 +223,10 @@ class ShippingStore:
         holder = presence.hold()
         fresh = {"shipment_id": shipment_id, "state": State.NEW.value, "claimed_until": 0.0, "tried": 0.0}
         this = labels.c.shipment_id == shipment_id
-        gone = presence.is_gone(labels.c.holder).label("gone")
+        void = presence.is_void(labels.c.holder, labels.c.claimed_until, now).label("void")
         with self._database.write() as connection:
             connection.execute(self._insert(labels).values(fresh).on_conflict_do_nothing())
-            row = connection.execute(sa.select(labels, gone).where(this).with_for_update()).one()
+            row = connection.execute(sa.select(labels, void).where(this).with_for_update()).one()
             purchase = _purchase(row)
             if to_void:
                 done = purchase.refund in (Refund.REFUNDED, Refund.USED)
@@ -234,7 +234,7 @@ class ShippingStore:
                 done = purchase.state is State.BOUGHT or purchase.closed
             if done:
                 return purchase
-            if row.claimed_until > now and row.claim != claim and not row.gone:
+            if row.claim != claim and not row.void:
                 return None
             values: dict[str, Any] = {"claim": claim, "claimed_until": until, "holder": holder}
             if to_void and row.voided is None:

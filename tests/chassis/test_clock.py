@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from eventlet.event import Event
 
 from chassis import deadline
-from chassis.clock import STEP_ADOPTED_S, SteadyClock, asked_before, due, settled_at
+from chassis.clock import CORRECTING_S, STEP_ADOPTED_S, SteadyClock, asked_before, due, settled_at
 from chassis.database import Database
 from chassis.inbox import LEASE, LONGEST_WAIT, Inbox
 from chassis.timer import Timer
@@ -52,6 +52,41 @@ def test_step_that_lasts_is_adopted() -> None:
     clock()
     wall.pass_(STEP_ADOPTED_S)
     assert clock() == 1_000_100.0 + STEP_ADOPTED_S + HOUR
+
+
+def test_copy_that_starts_under_a_wrong_clock_goes_by_the_time_of_the_living() -> None:
+    wall = Wall()
+    old = wall.clock()
+    wall.step += HOUR
+    new = wall.clock()
+    new.begin(old() - 0.9)
+    assert new() == pytest.approx(old(), abs=1.0)
+    wall.step -= HOUR
+    wall.pass_(10)
+    assert new() == old() == 1_000_110.0
+
+
+def test_copy_that_starts_alone_or_under_a_right_clock_goes_by_the_wall_clock() -> None:
+    wall = Wall()
+    for living in (None, 1_000_099.0):
+        clock = wall.clock()
+        clock.begin(living)
+        assert clock() == 1_000_100.0
+
+
+def test_step_that_another_copy_has_adopted_is_adopted() -> None:
+    wall = Wall()
+    clock = wall.clock()
+    wall.step += HOUR
+    clock()
+    clock.told(1_000_100.0)  # not adopted yet, there neither
+    assert clock() == 1_000_100.0
+    assert not clock.correcting
+    clock.told(1_000_099.0 + HOUR)
+    assert clock() == 1_000_100.0 + HOUR
+    assert clock.correcting
+    wall.pass_(CORRECTING_S)
+    assert not clock.correcting
 
 
 def test_small_correction_is_followed_at_once() -> None:

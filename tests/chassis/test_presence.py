@@ -14,8 +14,9 @@ import eventlet
 import pytest
 import sqlalchemy as sa
 
+from chassis.clock import CORRECTING_S, STEP_ADOPTED_S, SteadyClock
 from chassis.database import SQLITE_BUSY_SECONDS, Database
-from chassis.presence import AGAIN, BEAT, BEAT_WAIT, GONE, OLD_TIME, Presence, presence
+from chassis.presence import AGAIN, BEAT, BEAT_WAIT, GONE, OLD_TIME, SHOP_TIME, Presence, presence
 
 
 class Clock:
@@ -66,7 +67,8 @@ def test_copies_that_have_long_gone_are_forgotten(database: Callable[[str], Data
     clock.now += 7200
     Presence(here, clock).beat()
     with here.read() as connection:
-        assert connection.execute(sa.select(sa.func.count()).select_from(presence)).scalar_one() == 1
+        copies = sa.select(sa.func.count()).where(presence.c.holder != SHOP_TIME)
+        assert connection.execute(copies).scalar_one() == 1
 
 
 def test_copies_whose_hosts_have_other_clocks_do_not_take_each_other_for_gone(
@@ -132,6 +134,68 @@ def test_copies_outlive_a_step_of_the_database_s_clock(
             clock.now += BEAT
             assert not gone(here, second, first.holder)
     assert gone(here, second, dead.holder)
+
+
+def test_copy_that_starts_under_a_wrong_clock_tells_the_time_of_the_others(
+    database: Callable[[str], Database],
+) -> None:
+    here, clock = database("cart"), Clock()
+    right, wrong = SteadyClock(clock, clock), SteadyClock(lambda: clock.now - 3600, clock)
+    first, second = Presence(here, clock, right), Presence(here, clock, wrong)
+    first.beat()
+    clock.now += 0.5
+    second.beat()
+    assert right() - BEAT <= wrong() <= right()
+    clock.now += GONE + 1  # alone, it goes by the only clock there is
+    alone = SteadyClock(lambda: clock.now - 3600, clock)
+    Presence(here, clock, alone).beat()
+    assert alone() == clock.now - 3600
+
+
+def test_step_is_adopted_by_all_copies_together(database: Callable[[str], Database]) -> None:
+    here, clock, step = database("cart"), Clock(), [0.0]
+    early, late = (SteadyClock(lambda: clock.now + step[0], clock) for _ in range(2))
+    first, second = Presence(here, clock, early), Presence(here, clock, late)
+    first.beat()
+    step[0] = 3600.0
+    for _ in range(int(STEP_ADOPTED_S)):
+        clock.now += BEAT
+        first.beat()
+        if clock.now > 1_000_200:
+            second.beat()
+            assert abs(late() - early()) <= 1
+    clock.now += BEAT
+    first.beat()
+    second.beat()
+    assert late() == early() == clock.now + 3600
+
+
+def test_correction_of_the_clock_ends_no_claim_of_the_living(database: Callable[[str], Database]) -> None:
+    here, clock, step = database("cart"), Clock(), [0.0]
+    adopts = SteadyClock(lambda: clock.now + step[0], clock)
+    first, dead = (Presence(here, clock, SteadyClock(clock, clock)) for _ in range(2))
+    second = Presence(here, clock, adopts)
+    for each in (first, second, dead):
+        each.beat()
+    lease, step[0] = adopts() + 30, 3600.0
+    adopts()
+
+    def void(holder: Presence, until: float) -> bool:
+        with here.read() as connection:
+            claim = second.is_void(sa.literal(holder.holder), sa.literal(until), adopts())
+            return bool(connection.execute(sa.select(claim)).scalar_one())
+
+    for _ in range(int(STEP_ADOPTED_S)):
+        clock.now += BEAT
+        first.beat()
+    assert adopts() > lease
+    assert not void(first, lease)
+    assert void(first, 0.0), "let go"
+    assert void(dead, lease)
+    clock.now += CORRECTING_S
+    first.beat()
+    second.beat()
+    assert void(first, lease)
 
 
 def test_whoever_is_back_first_lets_the_others_beat_again(database: Callable[[str], Database]) -> None:

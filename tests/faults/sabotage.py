@@ -100,7 +100,7 @@ CLAIM = Sabotage(
     "cart/order_store.py",
     "cart",
     (
-        ('busy = order.lease > now and order.status in AT_WORK and not row["gone"]', "busy = False"),
+        ('busy = order.status in AT_WORK and not row["void"]', "busy = False"),
         (
             "held = sa.and_(orders.c.id == order.id, orders.c.claim == claim)",
             "held = orders.c.id == order.id",
