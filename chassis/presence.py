@@ -27,6 +27,7 @@ import sqlalchemy as sa
 from chassis.clock import SteadyClock
 from chassis.clock import now as shop_time
 from chassis.turns import unpaused
+from chassis.upsert import insert_new
 from contracts.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Presence:
         self._clock = clock or time.monotonic
         self._asks = clock is None and database.dialect == "postgresql"
         self._beaten = 0.0
+        self._failed = False  # whether the last try to beat did
         self._back = -GONE  # when the database was there again
         # When PostgreSQL was asked for its time, and by how much it was ahead of `clock`.
         self._ahead: deque[tuple[float, float]] = deque()
@@ -91,6 +93,17 @@ class Presence:
 
     def beat(self) -> None:
         """Say that this process is there."""
+        now = self._clock()
+        try:
+            self._say()
+        except (Unavailable, sa.exc.SQLAlchemyError):
+            self._failed = True
+            raise
+        if self._failed and now - self._beaten > GONE:
+            self._back = now  # nobody else could beat either
+        self._failed, self._beaten = False, now
+
+    def _say(self) -> None:
         now = self._clock()
         # Another thread of this process may say so for the first time at this moment: then it is said.
         # Without a pause: the others that hold something would all find that it has not been said yet.
@@ -108,9 +121,6 @@ class Presence:
             self._share_time(connection, stored)
         while self._ahead and self._ahead[0][0] < now - OLD_TIME:
             self._ahead.popleft()
-        if self._beaten and now - self._beaten > GONE:
-            self._back = now
-        self._beaten = now
 
     def _share_time(self, connection: sa.Connection, stored: float) -> None:
         """Go by the time of the other copies, and tell them ours; `stored` is this beat's `seen`."""
@@ -124,7 +134,7 @@ class Presence:
             self._shop_time.told(told)
         values = {"seen": self._shop_time()}
         if told is None:
-            connection.execute(sa.insert(presence).values(holder=SHOP_TIME, **values))
+            insert_new(connection, presence, {"holder": SHOP_TIME, **values})
         else:
             connection.execute(sa.update(presence).where(row).values(**values))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from chassis.clock import asked_before
 from chassis.database import Database
 from chassis.inbox import Inbox
+from chassis.upsert import insert_new
 from contracts.errors import OutcomeUnknown, Unavailable
 from notifications.messages import Mail, Sms
 from notifications.progress import News, Progress
@@ -68,7 +68,6 @@ class MessageStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._insert: Any = postgresql.insert if database.dialect == "postgresql" else sqlite.insert
         self.inbox = Inbox(database)
 
     @property
@@ -104,7 +103,7 @@ class MessageStore:
         }
         this = messages.c.key == message.key
         with self._database.write() as connection:
-            connection.execute(self._insert(messages).values(fresh).on_conflict_do_nothing())
+            insert_new(connection, messages, fresh)
             row = connection.execute(sa.select(messages, void).where(this).with_for_update()).one()
             record = _record(row)
             if refusal := mismatch(record, message):

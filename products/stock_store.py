@@ -9,9 +9,10 @@ from sqlalchemy.engine import Connection
 
 from chassis.clock import now as clock_now
 from chassis.database import Database
+from chassis.upsert import insert, insert_new
 from contracts.errors import Conflict
 from products.stock import FINITE, HELD, RELEASED, Filling, Inventory, Line, Problem, gone, short, unsold
-from products.tables import fillings, holds, insert, insert_new, products, stock
+from products.tables import fillings, holds, products, stock
 
 # Fillings are remembered for longer than any message can live in a queue.
 FILLINGS_KEPT = 72 * 3600

@@ -13,11 +13,12 @@ from chassis.clock import now as clock_now
 from chassis.database import Database, once_more
 from chassis.logs import log
 from chassis.records import read_each
+from chassis.upsert import insert_new
 from products import listing
 from products.catalog import Product, Sku, sort_key
 from products.stock import Filling, Inventory
 from products.stock_store import StockStore, put, put_new
-from products.tables import asides, insert_new, milestones, product_metadata, product_terms, products, stock
+from products.tables import asides, milestones, product_metadata, product_terms, products, stock
 
 CATALOGUE_READ = "catalogue read"
 

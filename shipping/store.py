@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from chassis.cursors import Cursor, place
 from chassis.database import Database
 from chassis.inbox import Inbox
+from chassis.upsert import insert, insert_new
 from contracts.errors import InvalidRequest, Unavailable
 from shipping.carriers import Label
 from shipping.lookups import Lookups
@@ -38,7 +38,6 @@ class ShippingStore:
         self.inbox = Inbox(database)
         self.moves = Moves(database)
         self.lookups = Lookups(database)
-        self._insert: Any = postgresql.insert if database.dialect == "postgresql" else sqlite.insert
 
     @property
     def database(self) -> Database:
@@ -64,7 +63,7 @@ class ShippingStore:
             **{field: (shipment.address.get(field) or "").lower() for field in ("name", "city", "state", "country")},
         }
         with self._database.write() as connection:
-            connection.execute(self._insert(shipments).values(row).on_conflict_do_nothing(index_elements=["key"]))
+            connection.execute(insert(connection, shipments).values(row).on_conflict_do_nothing(index_elements=["key"]))
             return _shipment(connection.execute(sa.select(shipments).where(shipments.c.key == shipment.key)).one())
 
     def by_key(self, key: str) -> Shipment | None:
@@ -225,7 +224,7 @@ class ShippingStore:
         this = labels.c.shipment_id == shipment_id
         void = presence.is_void(labels.c.holder, labels.c.claimed_until, now).label("void")
         with self._database.write() as connection:
-            connection.execute(self._insert(labels).values(fresh).on_conflict_do_nothing())
+            insert_new(connection, labels, fresh)
             row = connection.execute(sa.select(labels, void).where(this).with_for_update()).one()
             purchase = _purchase(row)
             if to_void:

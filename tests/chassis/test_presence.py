@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from chassis.clock import CORRECTING_S, STEP_ADOPTED_S, SteadyClock
 from chassis.database import SQLITE_BUSY_SECONDS, Database
 from chassis.presence import AGAIN, BEAT, BEAT_WAIT, GONE, OLD_TIME, SHOP_TIME, Presence, presence
+from contracts.errors import Unavailable
 
 
 class Clock:
@@ -198,12 +199,23 @@ def test_correction_of_the_clock_ends_no_claim_of_the_living(database: Callable[
     assert void(first, lease)
 
 
-def test_whoever_is_back_first_lets_the_others_beat_again(database: Callable[[str], Database]) -> None:
+def test_whoever_is_back_first_lets_the_others_beat_again(
+    database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After an outage of the database, in which nobody could."""
+
+    def away() -> Any:
+        raise Unavailable("The database is away.")
+
     here, clock = database("cart"), Clock()
     first, second, dead = (Presence(here, clock) for _ in range(3))
     for each in (first, second, dead):
         each.beat()
+    clock.now += 1
+    with monkeypatch.context() as outage:
+        outage.setattr(here, "write", away)
+        with pytest.raises(Unavailable):
+            second.beat()
     clock.now += 60
     second.beat()
     assert not gone(here, second, first.holder)
