@@ -55,7 +55,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.keep:
         (options.keep / "faults.json").write_text(json.dumps(report.document(outcome, about), indent=1))
     if options.save:
-        name = f"faults-{'restarts-' if options.restarts else ''}{options.database}"
+        kind = "restarts-" if options.restarts else "outages-" if plan.outages else ""
+        name = f"faults-{kind}{options.database}"
         (RESULTS / f"{name}.md").write_text(page, encoding="utf-8")
         told = json.dumps(report.document(outcome, about), indent=1)
         (RESULTS / f"{name}.json").write_text(f"{told}\n", encoding="utf-8")
