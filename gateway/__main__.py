@@ -20,6 +20,7 @@ def main() -> int:
         warnings = safe_start.check(settings, "gateway")
         port = _number("GATEWAY_PORT", 8000, 65535)
         workers = _number("GATEWAY_WORKERS", 2, 64)
+        leave_s = _number("GATEWAY_LEAVE_SECONDS", 0, 60)
     except (OSError, ValueError) as error:
         return _refuse(str(error))
     # Not before the settings are known to be good: these import what takes a second.
@@ -31,14 +32,15 @@ def main() -> int:
         return _refuse(f"Port {port} of {host} cannot be listened on: {error.strerror or error}.")
     for warning in warnings:
         print(orjson.dumps({"event": warning, "level": "warning", "service": "gateway"}).decode(), flush=True)
-    server.serve(host, port, workers, Deadlines(settings).longest)
+    server.serve(host, port, workers, Deadlines(settings).longest, leave_s)
     return 0
 
 
 def _number(name: str, default: int, most: int) -> int:
+    least = min(default, 1)
     value = os.environ.get(name) or str(default)
-    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= most):
-        raise ValueError(f"{name} must be a whole number from 1 to {most}, not {value!r}.")
+    if not (value.isascii() and value.isdigit() and least <= int(value) <= most):
+        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {value!r}.")
     return int(value)
 
 

@@ -41,12 +41,16 @@ class Gateway:
     Args:
         settings: what may be done by whom, and how long it may take.
         client: the connection to the services, started.
+
+    Attributes:
+        leaving: whether this process is about to stop, so that a proxy should send its requests elsewhere.
     """
 
     def __init__(self, settings: Settings, client: RpcClient) -> None:
         safe_start.check(settings, "gateway")
         self.settings = settings
         self.client = client
+        self.leaving = False
         self.shared = SharedClient(client)
         self.deadlines = Deadlines(settings)
         self.readiness = Readiness(client)

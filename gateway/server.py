@@ -47,10 +47,12 @@ def require_free(host: str, port: int) -> None:
         probe.bind((host, port))
 
 
-def serve(host: str, port: int, workers: int, longest_call: float) -> None:
+def serve(host: str, port: int, workers: int, longest_call: float, leave_s: float = 0.0) -> None:
     """Serve until SIGTERM or SIGINT; then take nothing new, and finish what is in flight.
 
     Args:
+        leave_s: for how long requests are still taken after the signal, while /health/live/ answers 503 (seconds): a
+            proxy that asks it sends the rest elsewhere before a connection can be refused.
         longest_call: seconds that a call may take; a client that is not answered some time after that is hung up on.
     """
     context = multiprocessing.get_context("fork")
@@ -61,7 +63,7 @@ def serve(host: str, port: int, workers: int, longest_call: float) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 
     def start() -> BaseProcess:
-        process = context.Process(target=_work, args=(host, port, drain, signals, parent))
+        process = context.Process(target=_work, args=(host, port, drain, leave_s, signals, parent))
         process.start()
         return process
 
@@ -74,7 +76,7 @@ def serve(host: str, port: int, workers: int, longest_call: float) -> None:
                 running[index] = start()
     for process in running:
         process.terminate()
-    end = time.monotonic() + drain + KILL_MARGIN_S
+    end = time.monotonic() + leave_s + drain + KILL_MARGIN_S
     for process in running:
         process.join(max(0.0, end - time.monotonic()))
         if process.is_alive():
@@ -82,10 +84,26 @@ def serve(host: str, port: int, workers: int, longest_call: float) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which a second signal does not hurry: a payment in flight is never cut."""
+    """uvicorn's server, which a second signal does not hurry: a payment in flight is never cut.
+
+    Args:
+        leave_s: see `serve`.
+    """
+
+    def __init__(self, config: uvicorn.Config, leave_s: float) -> None:
+        super().__init__(config)
+        self._leave_s = leave_s
+        self._stop_at = math.inf
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.should_exit = True
+        self._stop_at = min(self._stop_at, time.monotonic() + self._leave_s)
+        if self.started:
+            self.config.loaded_app.gateway.leaving = True  # type: ignore[union-attr]
+
+    async def on_tick(self, counter: int) -> bool:
+        if time.monotonic() >= self._stop_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Also for a connection that is made while uvicorn tells the others.
@@ -93,7 +111,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _work(host: str, port: int, drain: int, blocked: set[signal.Signals], parent: int) -> None:
+def _work(host: str, port: int, drain: int, leave_s: float, blocked: set[signal.Signals], parent: int) -> None:
     """One worker process, from its fork to its end.
 
     Args:
@@ -135,7 +153,7 @@ def _work(host: str, port: int, drain: int, blocked: set[signal.Signals], parent
         backlog=BACKLOG,
         timeout_graceful_shutdown=drain,
     )
-    server = _Server(config)
+    server = _Server(config, leave_s)
     signal.signal(signal.SIGTERM, server.handle_exit)
     signal.signal(signal.SIGINT, server.handle_exit)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)

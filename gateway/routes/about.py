@@ -6,14 +6,17 @@ from typing import Any
 
 from falcon import Request, Response
 
+from contracts.errors import Unavailable
 from gateway import visit
 from gateway.errors import PROBLEM, problem_body, status_line
 from gateway.routing import get
 
 
 @get("/health/live")
-def live() -> dict[str, str]:
-    """This process answers; nothing else is asked."""
+def live(request: Request) -> dict[str, str]:
+    """Whether this process takes requests: 503 when it is about to stop. Nothing else is asked."""
+    if visit.of(request).gateway.leaving:
+        raise Unavailable("This gateway is about to stop.", {"retry_after": 1})
     return {"status": "ok"}
 
 

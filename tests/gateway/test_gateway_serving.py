@@ -101,6 +101,7 @@ def test_a_real_key_without_admin_keys_is_said_in_one_sentence_and_not_shown(nam
         ("GATEWAY_PORT", "65536"),
         ("GATEWAY_WORKERS", "0"),
         ("GATEWAY_WORKERS", "-1"),
+        ("GATEWAY_LEAVE_SECONDS", "61"),
         ("GATEWAY_HOST", "256.1.1.1"),
         ("RPC_TIMEOUT", "soon"),
         ("CART_ID_REQUIRED", "perhaps"),
@@ -148,6 +149,21 @@ def test_sigterm_finishes_what_is_in_flight_and_takes_nothing_new(
     assert running.process.wait(timeout=30) == 0
     assert not running.lines("bug")
     idle.close()
+
+
+def test_leaving_gateway_says_so_and_still_serves(another: Callable[..., Running]) -> None:
+    running = another(GATEWAY_LEAVE_SECONDS="60", GATEWAY_WORKERS="1")
+    running.process.send_signal(signal.SIGTERM)
+    until(lambda: status(running, "/health/live/") == 503, 30)
+    assert running.ask("GET", "/health/live/").headers["retry-after"] == "1"
+    assert running.ask("GET", "/api/products/prod_1/").status == 200
+    running.kill()
+
+
+def test_gateway_stops_after_it_has_left(another: Callable[..., Running]) -> None:
+    running = another(GATEWAY_LEAVE_SECONDS="1")
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(timeout=60) == 0
 
 
 def test_sigint_finishes_what_is_in_flight_even_twice(another: Callable[..., Running], doubles: Doubles) -> None:
