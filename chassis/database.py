@@ -235,6 +235,8 @@ def _postgresql(url: URL, service: str) -> Engine:
         pool_pre_ping=True,  # a connection that died with a restarted server is replaced unnoticed
         connect_args={
             **POSTGRES_TCP,
+            # A database without an encoding (SQL_ASCII, as `initdb` makes it without a locale) would take ASCII only.
+            "client_encoding": "utf8",
             "options": f"-csearch_path={service} -cstatement_timeout={POSTGRES_STATEMENT_MS}"
             f" -cidle_in_transaction_session_timeout={POSTGRES_IDLE_MS}",
         },

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -203,6 +204,26 @@ def test_migrations_may_take_longer_than_a_statement(database: Open, monkeypatch
             usual = connection.execute(text("SHOW statement_timeout")).scalar_one()
         assert limits == ["10min", usual]
         assert usual != "10min"
+
+
+def test_database_without_an_encoding_takes_every_text(postgresql: str) -> None:
+    """The mail of an order in euros was refused by it, and tried again and again."""
+    server = sqlalchemy.create_engine(url_for("any", postgresql, "unused"), isolation_level="AUTOCOMMIT")
+    name, text = f"test_{uuid.uuid4().hex}", "Zoë pays 5 €, 700 ¥"
+    with server.connect() as connection:
+        plain = f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+        connection.execute(sqlalchemy.text(plain))
+    kept = Database(server.url.set(database=name), "notifications")
+    try:
+        with kept.write() as connection:
+            connection.execute(sqlalchemy.text("CREATE TEMPORARY TABLE kept (text text)"))
+            connection.execute(sqlalchemy.text("INSERT INTO kept VALUES (:text)"), {"text": text})
+            assert connection.execute(sqlalchemy.text("SELECT text FROM kept")).scalar() == text
+    finally:
+        kept.engine.dispose()
+        with server.connect() as connection:
+            connection.execute(sqlalchemy.text(f"DROP DATABASE {name} WITH (FORCE)"))
+        server.dispose()
 
 
 def test_services_share_a_postgresql_database_but_no_table(database: Open, database_url: str) -> None:
