@@ -241,8 +241,7 @@ class Orders(Store):
             raise ClaimLost(order.id)
         mine = sa.update(orders).where(orders.c.id == order.id, orders.c.claim == order.claim)
         values = {"claim": None, "holder": None, "lease": look, "looks": order.looks + 1}
-        left = order.lease - self._clock()
-        if self._database.late.write(mine.values(**values), order.id, lasts=left) == 0:
+        if self._database.late.write(mine.values(**values), order.id) == 0:
             raise ClaimLost(order.id)
         order.claim = order.holder = None
 

@@ -112,8 +112,7 @@ class RefundRows(Store):
         """Leave a refund for whoever comes next; the completer does at `look`. A database that is away is told when it
         is back. Raises ClaimLost."""
         values = {"claim": None, "holder": None, "lease": look, "looks": row["looks"] + 1}
-        left = row["lease"] - self._clock()
-        if self._database.late.write(_claimed(row).values(**values), row["id"], lasts=left) == 0:
+        if self._database.late.write(_claimed(row).values(**values), row["id"]) == 0:
             raise ClaimLost(row["id"])
 
     def spend_refund_key(self, row: dict[str, Any]) -> None:

@@ -75,15 +75,24 @@ class SteadyClock:
         self._offset, self._apart_since = offset, None
 
     def told(self, other: float) -> None:
-        """Another copy has just gone by the time `other` (Unix seconds): follow it where it has adopted a step."""
-        if self._apart_since is not None and abs(other - self._wall()) <= SAME_S:
-            steady = self._steady()
-            self._adopt(self._wall() - steady, steady)
+        """Another copy goes by the time `other` (Unix seconds): follow it where it has adopted a step."""
+        steady = self._steady()
+        offset = self._wall() - steady
+        stepped = self._apart_since is not None and abs(offset - self._offset) > 2 * SAME_S
+        if stepped and abs(other - steady - offset) <= SAME_S:
+            self._adopt(offset, steady)
 
     @property
     def correcting(self) -> bool:
         """Whether a step was adopted so lately that the times of claims may be of before it."""
         return self._steady() - self._corrected < CORRECTING_S
+
+    def ended_before(self, moment: float) -> float:
+        """The time (Unix seconds) up to which a claim has ended at `moment` for every copy, those included that have
+        adopted a step already, or have yet to."""
+        if self.correcting:
+            return 0.0
+        return moment if self._apart_since is None else min(moment, self._wall())
 
     def _adopt(self, offset: float, steady: float) -> None:
         log.warning("wall clock adopted", seconds=round(offset - self._offset, 1))
@@ -120,5 +129,7 @@ def settled_at(tried_until: float, settled: float, moment: float, longest_s: flo
         longest_s: no attempt is uncertain for longer (seconds): a time further ahead was stored by a wrong clock.
     """
     latest = moment + longest_s
+    if now.correcting:
+        return latest
     believed = [stored for stored in (tried_until, settled) if 0 < stored <= latest]
     return max(believed, default=latest)

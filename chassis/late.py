@@ -9,7 +9,6 @@ are void then anyway (`chassis.presence`).
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -42,12 +41,10 @@ class PutOff:
     Attributes:
         row: its table, and the key of the row that it changes.
         statement: names the claim in its condition.
-        void: when it is of no use any more (monotonic seconds).
     """
 
     row: tuple[str, str]
     statement: Statement
-    void: float
 
 
 class Late:
@@ -55,24 +52,21 @@ class Late:
 
     Args:
         database: where to.
-        clock: monotonic seconds; another one in tests.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._clock = clock
         self._waiting: deque[PutOff] = deque(maxlen=MOST)
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def write(self, statement: Statement, key: str, lasts: float = math.inf) -> int | None:
+    def write(self, statement: Statement, key: str) -> int | None:
         """Write something now, or soon; how many rows it changed, or None when it is put off.
 
         Args:
             statement: has to be right however late it comes.
             key: the row's. What is written to one row this way is written in its order.
-            lasts: after so many seconds it is of no use any more.
         """
         if not any(each.row == _row(statement, key) for each in list(self._waiting)):
             try:
@@ -80,27 +74,26 @@ class Late:
                     return connection.execute(statement).rowcount
             except Unavailable:
                 pass
-        self.put_off(statement, key, lasts)
+        self.put_off(statement, key)
         return None
 
-    def put_off(self, statement: Statement, key: str, lasts: float = math.inf) -> None:
+    def put_off(self, statement: Statement, key: str) -> None:
         """Write something soon: it was just tried in vain. Arguments as of `write`."""
         row = _row(statement, key)
         log.warning("written later", table=row[0], key=key, service=self._database.service)
-        self._waiting.append(PutOff(row, statement, self._clock() + lasts))
+        self._waiting.append(PutOff(row, statement))
 
     def catch_up(self) -> None:
         """Write what waits. Raises Unavailable when the database is still away; the rest waits on."""
         while self._waiting:
             first = self._waiting[0]
-            if self._clock() < first.void:
-                try:
-                    with self._database.write() as connection:
-                        connection.execute(first.statement)
-                except Unavailable:
-                    raise
-                except Exception:  # a bug, or a text that no column takes: it must not hold up what comes after it
-                    log.exception("never written", table=first.row[0], key=first.row[1])
+            try:
+                with self._database.write() as connection:
+                    connection.execute(first.statement)
+            except Unavailable:
+                raise
+            except Exception:  # a bug, or a text that no column takes: it must not hold up what comes after it
+                log.exception("never written", table=first.row[0], key=first.row[1])
             # Only now: what comes to the same row meanwhile waits behind it.
             with contextlib.suppress(ValueError):
                 self._waiting.remove(first)

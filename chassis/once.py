@@ -248,7 +248,7 @@ class Once:
 
     def _let_go(self, claim: Claim, forget: bool) -> None:
         free = sa.delete(answers).where(_held(claim)) if forget else _mine(claim).values(holder=None, until=0.0)
-        self._database.late.write(free, claim.key, lasts=claim.until - self._clock())
+        self._database.late.write(free, claim.key)
 
     def _ending(self, text: str) -> dict[str, Any]:
         return {"holder": None, "answer": text, "ended": self._clock()}

@@ -42,8 +42,9 @@ presence = sa.Table(
     sa.Column("seen", sa.Float(53), nullable=False),
 )
 
-# Beside the copies' rows, one whose `seen` is the time by which the last to beat went (Unix seconds, `chassis.clock`).
-SHOP_TIME = "shop-time"
+# The row of a copy's holder with this prefix: its `seen` is the time by which that copy goes (Unix seconds,
+# `chassis.clock`).
+TIME_OF = "time-"
 # How often a copy says that it is there (seconds).
 BEAT = 1.0
 # For how long it is believed (seconds): a beat, and a writer's whole wait for SQLite's lock, in which the whole process
@@ -57,12 +58,14 @@ AGAIN = 0.25
 OLD_TIME = GONE + 2 * BEAT
 # A database that was written to within this time can be written to (seconds).
 WRITTEN = 2 * BEAT
+# A beat that took longer says little about the time at which it was written (seconds).
+PROMPT = 0.5
 # What is written to see whether there is room (characters).
 ROOM = 16384
 # How long a copy that has gone is remembered (seconds): nothing depends on it.
-KEPT = 3600.0
+KEPT = 86400.0
 
-_copies = presence.c.holder != SHOP_TIME
+_copies = presence.c.holder.not_like(f"{TIME_OF}%")
 
 
 class Presence:
@@ -99,8 +102,9 @@ class Presence:
         except (Unavailable, sa.exc.SQLAlchemyError):
             self._failed = True
             raise
-        if self._failed and now - self._beaten > GONE:
-            self._back = now  # nobody else could beat either
+        ended = self._clock()
+        if (self._failed or ended - now > BEAT) and ended - self._beaten > GONE:
+            self._back = ended  # nobody else could beat either
         self._failed, self._beaten = False, now
 
     def _say(self) -> None:
@@ -109,34 +113,49 @@ class Presence:
         # Without a pause: the others that hold something would all find that it has not been said yet.
         with unpaused(), contextlib.suppress(sa.exc.IntegrityError), self._database.write() as connection:
             here, seen = presence.c.holder == self.holder, self._now()
-            said = sa.update(presence).where(here).values(seen=seen).returning(presence.c.seen)
-            stored = connection.execute(said).scalar()
-            if stored is None:
-                new = sa.insert(presence).values(holder=self.holder, seen=seen).returning(presence.c.seen)
-                stored = connection.execute(new).scalar_one()
-                connection.execute(sa.delete(presence).where(_copies, presence.c.seen < seen - KEPT))
-            ahead = sa.update(presence).where(_copies, presence.c.seen > seen + BEAT)
-            connection.execute(ahead.values(seen=seen))
-            self._ahead.append((now, stored - self._clock()))
+            asked = self._clock()
+            known = connection.execute(sa.update(presence).where(here).values(seen=seen)).rowcount == 1
+            if not known:
+                connection.execute(sa.insert(presence).values(holder=self.holder, seen=seen))
+            answered = self._clock()
+            stored = connection.execute(sa.select(presence.c.seen).where(here)).scalar_one()
+            if answered - asked < PROMPT or not self._ahead:
+                self._ahead.append((now, stored - answered))
             self._share_time(connection, stored)
-        while self._ahead and self._ahead[0][0] < now - OLD_TIME:
+            self._set_back(connection, seen)
+            if not known:
+                self._forget(connection)
+        while len(self._ahead) > 1 and self._ahead[0][0] < now - OLD_TIME:
             self._ahead.popleft()
 
+    def _set_back(self, connection: sa.Connection, seen: sa.ColumnElement[float]) -> None:
+        """Take times that are still to come for now, unless the beat of another copy does so at this moment."""
+        ahead = sa.select(presence.c.holder).where(_copies, presence.c.seen > seen + BEAT)
+        these = presence.c.holder.in_(ahead.with_for_update(skip_locked=True))
+        connection.execute(sa.update(presence).where(these).values(seen=seen))
+
+    def _forget(self, connection: sa.Connection) -> None:
+        """Forget the copies that have long gone."""
+        connection.execute(sa.delete(presence).where(_copies, presence.c.seen < self._now() - KEPT))
+        copies = sa.select(TIME_OF + presence.c.holder).where(_copies)
+        connection.execute(sa.delete(presence).where(sa.not_(_copies), presence.c.holder.not_in(copies)))
+
     def _share_time(self, connection: sa.Connection, stored: float) -> None:
-        """Go by the time of the other copies, and tell them ours; `stored` is this beat's `seen`."""
-        row = presence.c.holder == SHOP_TIME
-        told = connection.execute(sa.select(presence.c.seen).where(row)).scalar()
+        """Go by the time of the copies that are alive, and tell them ours; `stored` is this beat's `seen`."""
+        copy, time_of = presence.alias(), presence.alias()
+        times = sa.select(time_of.c.seen + stored - copy.c.seen).where(
+            time_of.c.holder == TIME_OF + copy.c.holder,
+            copy.c.holder != self.holder,
+            copy.c.seen.between(stored - GONE, stored + BEAT),
+        )
+        others = list(connection.execute(times.order_by(copy.c.seen.desc())).scalars())
         if not self._beaten:
-            others = sa.select(presence.c.holder).where(_copies, presence.c.holder != self.holder)
-            alive = connection.execute(others.where(presence.c.seen >= stored - GONE).limit(1)).first() is not None
-            self._shop_time.begin(told if alive else None, self._database_time if self._asks else None)
-        elif told is not None:
-            self._shop_time.told(told)
-        values = {"seen": self._shop_time()}
-        if told is None:
-            insert_new(connection, presence, {"holder": SHOP_TIME, **values})
-        else:
-            connection.execute(sa.update(presence).where(row).values(**values))
+            self._shop_time.begin(others[0] if others else None, self._database_time if self._asks else None)
+        for other in others:
+            self._shop_time.told(other)
+        row, values = presence.c.holder == TIME_OF + self.holder, {"seen": self._shop_time()}
+        if connection.execute(sa.update(presence).where(row).values(**values)).rowcount == 0:
+            insert_new(connection, presence, {"holder": TIME_OF + self.holder, **values})
 
     def _database_time(self) -> float:
         return self._clock() + self._ahead[-1][1]
@@ -169,22 +188,22 @@ class Presence:
 
     def is_gone(self, column: Any) -> sa.ColumnElement[bool]:
         """The condition that the holder in `column` has not been seen lately (also when there is none)."""
-        now = self._clock()
+        now, moment = self._clock(), self._now()
         if now - self._back < GONE:
             return sa.or_(column.is_(None))
-        # The least of the last ones: a clock that was set forward is followed only when all have beaten by it.
-        ahead = min((ahead for _, ahead in self._ahead), default=None)
-        moment = self._now() if ahead is None else sa.literal(now + ahead, sa.Float(53))
+        if self._asks and self._ahead:
+            # The least of the last ones: a clock that was set forward is followed only when all have beaten by it; one
+            # that was set back at once, for a beat sets back the others' times, too.
+            moment = sa.func.least(moment, now + min(ahead for _, ahead in self._ahead))
         alive = sa.select(presence.c.holder).where(presence.c.seen >= moment - GONE)
         return sa.or_(column.is_(None), column.not_in(alive))
 
     def is_void(self, holder: Any, until: Any, now: float) -> sa.ColumnElement[bool]:
         """The condition that a claim is void: its time is up, or its holder is not there (any more).
 
-        Right after the clock was corrected, times say nothing: whoever is alive holds what is not let go of (0).
+        Right after the clock was corrected, times say nothing: a living holder holds what it has not let go of (0).
         """
-        over = until <= (0.0 if self._shop_time.correcting else now)
-        return sa.or_(over, self.is_gone(holder))
+        return sa.or_(until <= self._shop_time.ended_before(now), self.is_gone(holder))
 
     def run(self, sleep: Callable[[float], None] = time.sleep) -> None:
         """Beat until the greenlet is killed; a database that does not answer is tried again."""

@@ -157,7 +157,7 @@ class Delivery:
         patience = min(PATIENCE_SECONDS, self._bounded(PATIENCE_SECONDS + RESERVE_SECONDS) - RESERVE_SECONDS)
         end = self._timer() + patience
         while True:
-            began = self._clock()
+            began, asked = self._clock(), self._timer()
             try:
                 sent = self._records.adopt(sms, texter.sent(sms, min(record.tried, settled - longest)), self._clock())
             except ShopError:
@@ -166,7 +166,7 @@ class Delivery:
             reached("sms:resolve:asked")
             if sent is not None or began >= settled:
                 return sent
-            if self._timer() + settled - began > end:
+            if asked + settled - began > end:
                 self._records.end(sms.key, claim, State.UNKNOWN, settled=settled)
                 facts = {"retry_after": max(1, math.ceil(settled - self._clock()))}
                 raise OutcomeUnknown("It is not known yet whether the message was sent.", facts)

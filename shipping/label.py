@@ -122,7 +122,7 @@ class LabelDesk:
         patience = min(PATIENCE_SECONDS, self._bounded(PATIENCE_SECONDS + RESERVE_SECONDS) - RESERVE_SECONDS)
         end = self._timer() + patience
         while True:
-            began = self._clock()
+            began, asked = self._clock(), self._timer()
             try:
                 label = self._carriers.bought(purchase.asked_rate_id or "")
             except ShopError:
@@ -133,7 +133,7 @@ class LabelDesk:
                 return self._recorded(purchase, label, claim)
             if began >= settled:
                 return replace(purchase, state=State.FAILED)
-            if self._timer() + settled - began > end:
+            if asked + settled - began > end:
                 self._purchases.end(purchase.shipment_id, claim, State.UNKNOWN, settled=settled)
                 facts = {"retry_after": max(1, math.ceil(settled - self._clock()))}
                 raise OutcomeUnknown("It is not known yet whether the label was bought.", facts)

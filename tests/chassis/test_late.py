@@ -27,20 +27,12 @@ things = sa.Table(
 )
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Shelf:
     """A table with two rows, which somebody may lock."""
 
     def __init__(self, file: Locked) -> None:
-        self.file, self.database, self.clock = file, file.open(), Clock()
-        self.late = Late(self.database, self.clock)
+        self.file, self.database = file, file.open()
+        self.late = Late(self.database)
         things.create(self.database.engine)
         with self.database.write() as connection:
             connection.execute(sa.insert(things), [{"key": "a", "number": 0}, {"key": "b", "number": 0}])
@@ -84,15 +76,6 @@ def test_what_comes_to_one_row_is_written_in_its_order_and_other_rows_do_not_wai
     assert shelf.numbers == {"a": 0, "b": 1}
     shelf.late.catch_up()
     assert shelf.numbers["a"] == 10
-
-
-def test_what_is_of_no_use_any_more_is_not_written(shelf: Shelf) -> None:
-    with shelf.file.held():
-        shelf.late.write(put("a", 1), "a", lasts=5.0)
-        shelf.late.write(put("b", 1), "b", lasts=15.0)
-    shelf.clock.now = 10.0
-    shelf.late.catch_up()
-    assert (shelf.numbers, len(shelf.late)) == ({"a": 0, "b": 1}, 0)
 
 
 def test_so_much_is_remembered_and_no_more(locked: Callable[[str], Locked], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from chassis.clock import CORRECTING_S, STEP_ADOPTED_S, SteadyClock
 from chassis.database import SQLITE_BUSY_SECONDS, Database
-from chassis.presence import AGAIN, BEAT, BEAT_WAIT, GONE, OLD_TIME, SHOP_TIME, Presence, presence
+from chassis.presence import AGAIN, BEAT, BEAT_WAIT, GONE, KEPT, OLD_TIME, TIME_OF, Presence, presence
 from contracts.errors import Unavailable
 
 
@@ -65,11 +65,11 @@ def test_copies_that_have_long_gone_are_forgotten(database: Callable[[str], Data
     here = database("cart")
     clock = Clock()
     Presence(here, clock).beat()
-    clock.now += 7200
-    Presence(here, clock).beat()
+    clock.now += KEPT + 1
+    copy = Presence(here, clock)
+    copy.beat()
     with here.read() as connection:
-        copies = sa.select(sa.func.count()).where(presence.c.holder != SHOP_TIME)
-        assert connection.execute(copies).scalar_one() == 1
+        assert set(connection.execute(sa.select(presence.c.holder)).scalars()) == {copy.holder, TIME_OF + copy.holder}
 
 
 def test_copies_whose_hosts_have_other_clocks_do_not_take_each_other_for_gone(
@@ -112,29 +112,42 @@ def test_copy_seen_in_the_future_dies_like_any_other(database: Callable[[str], D
     assert gone(here, alive, holder)
 
 
+class Stepped:
+    """Three copies on PostgreSQL, whose clock a test sets."""
+
+    def __init__(self, here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.here, self.clock, self.step = here, Clock(), 0.0
+        self.copies = [Presence(here, self.clock, SteadyClock(self.clock, self.clock)) for _ in range(3)]
+        monkeypatch.setattr(Presence, "_now", lambda _: sa.cast(sa.literal(self.clock.now + self.step), sa.Float(53)))
+        for each in self.copies:
+            each._asks = True
+            each.beat()
+
+    def gone(self, asked_by: Presence, copy: Presence) -> bool:
+        return gone(self.here, asked_by, copy.holder)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
 def test_copies_outlive_a_step_of_the_database_s_clock(
-    database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch
+    database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch, step: float
 ) -> None:
-    """Also for whoever notices the step before the others have beaten again."""
-    here, clock, stepped = database("cart"), Clock(), [0.0]
-    first, second, dead = (Presence(here, clock) for _ in range(3))
-    monkeypatch.setattr(Presence, "_now", lambda self: sa.literal(clock.now + stepped[0], sa.Float(53)))
-    first.beat()
-    dead.beat()
+    """Those that notice it first, and those that others notice first."""
+    stepped = Stepped(database("cart"), monkeypatch)
+    first, second, dead = stepped.copies
+    stepped.step = step
+    stepped.clock.now += 0.5
     second.beat()
-    for step in (3600.0, 7200.0, 3600.0):
-        stepped[0] = step
-        clock.now += 0.5
+    stepped.clock.now += 0.4
+    for asks in (first, second):
+        assert not any(stepped.gone(asks, each) for each in (first, second))
+    for _ in range(int(OLD_TIME) + 1):
+        first.beat()
         second.beat()
-        assert not gone(here, second, first.holder)
-        clock.now += 0.4
-        assert not gone(here, second, first.holder)
-        for _ in range(int(OLD_TIME) + 1):
-            first.beat()
-            second.beat()
-            clock.now += BEAT
-            assert not gone(here, second, first.holder)
-    assert gone(here, second, dead.holder)
+        stepped.clock.now += BEAT
+        assert not any(stepped.gone(first, each) for each in (first, second))
+        assert not any(stepped.gone(second, each) for each in (first, second))
+    assert stepped.gone(second, dead)
 
 
 def test_copy_that_starts_under_a_wrong_clock_tells_the_time_of_the_others(
@@ -199,8 +212,9 @@ def test_correction_of_the_clock_ends_no_claim_of_the_living(database: Callable[
     assert void(first, lease)
 
 
+@pytest.mark.parametrize("seconds", [GONE + 0.1, 60.0])
 def test_whoever_is_back_first_lets_the_others_beat_again(
-    database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch
+    database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     """After an outage of the database, in which nobody could."""
 
@@ -216,7 +230,7 @@ def test_whoever_is_back_first_lets_the_others_beat_again(
         outage.setattr(here, "write", away)
         with pytest.raises(Unavailable):
             second.beat()
-    clock.now += 60
+    clock.now += seconds - 1
     second.beat()
     assert not gone(here, second, first.holder)
     for _ in range(int(GONE) + 1):
@@ -225,6 +239,58 @@ def test_whoever_is_back_first_lets_the_others_beat_again(
         second.beat()
         assert not gone(here, second, first.holder)
     assert gone(here, second, dead.holder)
+
+
+def test_beat_that_an_outage_held_up_lets_the_others_beat_again(
+    database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was never refused, only answered late."""
+    here, clock = database("cart"), Clock()
+    first, second = Presence(here, clock), Presence(here, clock)
+    first.beat()
+    second.beat()
+    clock.now += 0.5
+    write = here.write
+
+    def late() -> Any:
+        clock.now += GONE
+        return write()
+
+    with monkeypatch.context() as outage:
+        outage.setattr(here, "write", late)
+        second.beat()
+    assert not gone(here, second, first.holder)
+
+
+def test_time_that_a_dead_copy_told_is_not_believed(database: Callable[[str], Database]) -> None:
+    """As after the restart of a host: what its copies have told before seems to be of the future."""
+    here, clock, unix = database("cart"), Clock(), [2e9]
+    Presence(here, clock, SteadyClock(lambda: unix[0], clock)).beat()
+    clock.now, unix[0] = 10.0, 2e9 + 3 * 86400
+    after = SteadyClock(lambda: unix[0], clock)
+    Presence(here, clock, after).beat()
+    assert after() == unix[0]
+
+
+def test_claim_of_before_a_step_back_holds_while_some_have_adopted_it(database: Callable[[str], Database]) -> None:
+    here, clock, step = database("cart"), Clock(), [0.0]
+    early, late = (SteadyClock(lambda: clock.now + step[0], clock) for _ in range(2))
+    first, second = Presence(here, clock, early), Presence(here, clock, late)
+    first.beat()
+    second.beat()
+    step[0] = -3600.0
+    early()
+    clock.now += 2
+    late()
+    for _ in range(int(STEP_ADOPTED_S) - 1):
+        clock.now += BEAT
+        early()
+    first.beat()
+    lease = early() + 30
+    assert lease < late()
+    with here.read() as connection:
+        void = second.is_void(sa.literal(first.holder), sa.literal(lease), late())
+        assert not connection.execute(sa.select(void)).scalar_one()
 
 
 class Silent:
