@@ -39,7 +39,7 @@ def known_page(
 
 
 def unreadable(whose: str, aside: Iterable[SetAside]) -> list[Difference]:
-    """What to tell of records that could not be compared, because `whose` ("Stripe") records cannot be read."""
+    """The report that records could not be compared, because `whose` ("Stripe") records cannot be read."""
     return [
         Difference(
             "record that cannot be read",

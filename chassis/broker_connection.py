@@ -1,7 +1,7 @@
-"""Connecting to RabbitMQ with one deadline for all of it: TCP, TLS, protocol header, tune, open, and what is declared.
+"""Connecting to RabbitMQ with one deadline for all of it: TCP, TLS, protocol header, tune, open, and declarations.
 
-amqp gives most of these steps no timeout at all, or one per read, which a peer that sends a byte a second prolongs for
-ever. Here the socket's timeout is set before each read to what is left until the deadline.
+amqp gives most of these steps no timeout, or one per read, which a peer that sends a byte a second prolongs forever.
+Here each read's socket timeout is the time left until the deadline.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from amqp.transport import SSLTransport, TCPTransport
 from kombu.utils.url import parse_url
 
 FAILURES = (amqp.exceptions.AMQPError, OSError, EOFError)
-# How long one of the broker's addresses may take to accept a connection (seconds).
+# Time for one of the broker's addresses to accept a connection (seconds).
 TCP_CONNECT_TIMEOUT_S = 3.0
 
 
 class _Deadline:
-    """A transport whose every read ends at its deadline.
+    """A transport whose reads all end at its deadline.
 
     Attributes:
         deadline: monotonic seconds; None for no deadline, once the connection is set up.
@@ -41,7 +41,7 @@ class _Deadline:
         return left
 
     def bound(self, deadline: float) -> None:
-        """End each read from now on at `deadline`."""
+        """End each later read at `deadline`."""
         self.deadline = deadline
         receive = self._quick_recv
 
@@ -53,7 +53,7 @@ class _Deadline:
         self._quick_recv = bounded
 
     def release(self, timeout: float) -> None:
-        """The connection is set up: from now on each read has the same `timeout` (seconds)."""
+        """The connection is set up: each later read has the same `timeout` (seconds)."""
         self.deadline = None
         self._quick_recv = self.sock.read if isinstance(self.sock, ssl.SSLSocket) else self.sock.recv
         self.sock.settimeout(timeout)
@@ -69,7 +69,7 @@ class _TCP(_Deadline, TCPTransport):  # type: ignore[misc]
 class _TLS(_Deadline, SSLTransport):  # type: ignore[misc]
     def _setup_transport(self) -> None:
         self.sock = self._wrap_socket(self.sock, **self.sslopts)
-        # Not blocking: eventlet's blocking handshake has a timeout per read and none for the whole.
+        # Non-blocking: eventlet's blocking handshake has a timeout per read and none for the whole.
         self.sock.settimeout(0.0)
         while True:
             try:
@@ -84,11 +84,11 @@ class _TLS(_Deadline, SSLTransport):  # type: ignore[misc]
         self.bound(self.deadline or 0.0)
 
     def _shutdown_transport(self) -> None:
-        """Nothing: TLS's goodbye would wait for the peer, which may be gone."""
+        """Do nothing: TLS's close_notify would wait for the peer, which may be gone."""
 
 
 class Channel(amqp.Channel):  # type: ignore[misc]
-    """amqp's channel, which raises when the broker closes it, and does not first wait for it to be opened again."""
+    """amqp's channel, but it raises when the broker closes it, without first waiting for it to reopen."""
 
     def _do_revive(self) -> None:
         self.is_open = False
@@ -117,22 +117,22 @@ class Connection(amqp.Connection):  # type: ignore[misc]
         return transport
 
     def release(self, timeout: float) -> None:
-        """Everything is set up: no deadline any more, but a `timeout` per read (seconds)."""
+        """Setup is complete: drop the deadline; each read has a `timeout` (seconds)."""
         self.transport.release(timeout)
 
     def bound(self, seconds: float) -> None:
-        """End all waits from now on within `seconds`."""
+        """End all later waits within `seconds`."""
         self.transport.bound(time.monotonic() + seconds)
 
 
 def connect(uri: str, name: str, timeout: float, **options: Any) -> Connection:
-    """A connection to the broker; what is waited for on it ends at the same deadline, until its `release`.
+    """A connection to the broker; until its `release`, all waits on it end at the same deadline.
 
     Args:
         uri: ``amqp://user:password@host:port/vhost`` or ``amqps://``.
-        name: what the broker's list of connections calls it.
-        timeout: seconds for connecting and for all that follows until `Connection.release`. Only a host with several
-            addresses may take longer: `TCP_CONNECT_TIMEOUT_S` for each.
+        name: its name in the broker's list of connections.
+        timeout: seconds for connecting and everything until `Connection.release`. Only a host with several addresses
+            may take longer: `TCP_CONNECT_TIMEOUT_S` for each.
         options: of `amqp.Connection`.
 
     Raises:
@@ -163,6 +163,6 @@ def connect(uri: str, name: str, timeout: float, **options: Any) -> Connection:
 
 
 def drop(connection: Connection) -> None:
-    """Close the socket without a goodbye: the peer may be gone. The broker releases what the connection held."""
+    """Close the socket without AMQP's handshake: the peer may be gone. The broker then releases its resources."""
     with contextlib.suppress(*FAILURES):
         connection.collect()

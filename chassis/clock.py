@@ -1,9 +1,9 @@
-"""The time of what is stored (due, claimed until, created): wall clock time that does not step while a process runs.
+"""The time of stored values (due, claimed until, created): a wall clock that does not step while a process runs.
 
-A wall clock that is set wrong by an hour, and later right again, must neither hold up what waits nor end the claims of
-what is being worked on. All copies of a service go by one time, which they tell each other with each beat
-(`chassis.presence`): one that starts while the wall clock is wrong begins with the time of the living, and a correction
-is followed by all within seconds. Signatures of providers are checked against the wall clock itself.
+A wall clock that is set wrong by an hour, and later right again, must neither delay waiting work nor end claims on work
+in progress. All copies of a service share one time, exchanged with each heartbeat (`chassis.presence`). A copy that
+starts while the wall clock is wrong begins with the time of the live copies; all follow a correction within seconds.
+Providers' signatures are checked against the wall clock itself.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from chassis.logs import log
 
 # A difference up to this is adopted at once (seconds): clocks are corrected by as much every day.
 SMALL_STEP_S = 1.0
-# A larger step is adopted when it has lasted this long (seconds): then it was the old time that was wrong. All that was
-# in hand before the step has ended by then.
+# A larger step is adopted once it has lasted this long (seconds): then the old time was wrong. All work in progress
+# before the step has ended by then.
 STEP_ADOPTED_S = 300.0
-# Two copies that differ by less go by the same time (seconds): what one says is up to a beat old when it is read.
+# Copies that differ by less share one time (seconds): another copy's time is up to a beat old when it is read.
 SAME_S = 3.0
-# After a step was adopted, the times of claims say nothing for so long (seconds): as long as any claim holds, and the
-# others take to adopt it, too.
+# For this long after a step is adopted, the times of claims are ignored (seconds): the longest claim, and the time that
+# the others take to adopt the step.
 CORRECTING_S = 60.0
-# What was last asked about so much later than now (seconds) was stored by a clock that was wrong.
+# A stored time of a last question that is this far in the future came from a wrong clock (seconds).
 AHEAD_S = 60.0
 
 
@@ -61,11 +61,11 @@ class SteadyClock:
         return steady + self._offset
 
     def begin(self, living: float | None, wall: Callable[[], float] | None = None) -> None:
-        """Start with the time of the copies that are there already.
+        """Start with the time of the live copies.
 
         Args:
             living: their time (Unix seconds); None when there are none: then the wall clock's.
-            wall: what to take for the wall clock from now on, when that is another one.
+            wall: replaces the wall clock from now on; None keeps it.
         """
         self._wall = wall or self._wall
         steady = self._steady()
@@ -84,7 +84,7 @@ class SteadyClock:
 
     @property
     def correcting(self) -> bool:
-        """Whether a step was adopted so lately that the times of claims may be of before it."""
+        """Whether a step was adopted so recently that the times of claims may predate it."""
         return self._steady() - self._corrected < CORRECTING_S
 
     def ended_before(self, moment: float) -> float:
@@ -105,28 +105,28 @@ now = SteadyClock()
 def due(column: Any, moment: float, longest_s: float) -> sa.ColumnElement[bool]:
     """The condition that the stored time in `column` has come.
 
-    One that is further ahead than `longest_s`, the longest legal wait of its kind, was stored by a clock that was
-    wrong: it has come, too.
+    A time further ahead than `longest_s`, the longest legal wait of its kind, was stored by a wrong clock: it has come,
+    too.
     """
     return sa.or_(column <= moment, column > moment + longest_s)
 
 
 def asked_before(column: Any, moment: float, every_s: float) -> sa.ColumnElement[bool]:
-    """The condition that what was last asked about at `column` is to be asked about again, every `every_s` seconds.
+    """The condition that a question last asked at `column` is due again, every `every_s` seconds.
 
-    A time that is still to come was stored by a clock that was wrong. Null: it need not be asked about.
+    A future time was stored by a wrong clock. Null: it need not be asked.
     """
     return sa.or_(column <= moment - every_s, column > moment + AHEAD_S)
 
 
 def settled_at(tried_until: float, settled: float, moment: float, longest_s: float) -> float:
-    """When it is certain what became of an attempt that nobody saw the end of.
+    """When the outcome of an attempt that nobody saw end is certain.
 
     Args:
-        tried_until: until when the provider may still answer, as it was stored.
-        settled: the same, as it was stored when the attempt was given up; 0 when it was not.
+        tried_until: the stored end of the time in which the provider may still answer.
+        settled: the same, stored when the attempt was given up; 0 when it was not.
         moment: now.
-        longest_s: no attempt is uncertain for longer (seconds): a time further ahead was stored by a wrong clock.
+        longest_s: the longest uncertainty (seconds): a time further ahead was stored by a wrong clock.
     """
     latest = moment + longest_s
     if now.correcting:

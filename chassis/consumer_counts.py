@@ -1,8 +1,8 @@
 """How many copies of a service take requests now, asked of the broker about once a second.
 
-A passive declaration of the queue ``rpc-<service>`` gives the number of its consumers and of the messages that wait. It
-has a channel of its own: for a queue that does not exist the broker closes the channel on which it was asked for. The
-reader of a `chassis.link.Link` drives it, and never waits for an answer.
+A passive declaration of the queue ``rpc-<service>`` returns the number of its consumers and of its waiting messages. It
+has its own channel, because the broker closes the channel that asks for a queue that does not exist. The reader of a
+`chassis.link.Link` drives it, and never waits for an answer.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from amqp import spec
 
 from chassis.broker_connection import Channel
 
-# An answer that is older says nothing about now (seconds). Then calls go out as if somebody took them.
+# An older answer says nothing about now (seconds). Calls then go out as if there were consumers.
 COUNT_VALID_S = 3.0
-# How long a request that waits in the queue of a service without consumers is still expected to be taken (seconds). A
-# service that crashed is back within three seconds, within fifteen on a machine that has far too much to do.
+# How long a request in the queue of a service without consumers may still be taken (seconds). A crashed service is back
+# within three seconds, or fifteen on a heavily overloaded machine.
 RESTART_S = 20.0
 
 
@@ -29,9 +29,9 @@ class _Count:
     """The last answer about one queue.
 
     Attributes:
-        consumers: how many consume from it; None when it does not exist.
+        consumers: how many consumers it has; None when it does not exist.
         at: when the answer came (monotonic seconds).
-        stuck_since: since when messages wait in it and nobody consumes; None when that is not so.
+        stuck_since: since when messages wait in it without a consumer; None otherwise.
     """
 
     consumers: int | None
@@ -40,7 +40,7 @@ class _Count:
 
 
 class _Asking(Channel):  # type: ignore[misc]
-    """The channel of the questions: what the broker answers goes to `counted` or `missing`."""
+    """The channel for questions: the broker's answers go to `counted` or `missing`."""
 
     def __init__(self, connection: Any, counted: Callable[[str, int, int], None], missing: Callable[[], None]) -> None:
         self._counted = counted
@@ -57,7 +57,7 @@ class _Asking(Channel):  # type: ignore[misc]
         self._missing()
 
     def reopen(self) -> None:
-        """Open it again, without waiting."""
+        """Reopen it, without waiting."""
         self.send_method(spec.Channel.Open, "s", ("",))
 
     def ask(self, queue: str) -> None:
@@ -68,7 +68,7 @@ class _Asking(Channel):  # type: ignore[misc]
 
 
 class ConsumerCounts:
-    """Who is there, as one connection knows.
+    """The consumers of each service, as one connection knows them.
 
     Args:
         services: asked about from the start; others from their first `watch` on.
@@ -84,17 +84,17 @@ class ConsumerCounts:
         self._asked: str | None = None
 
     def watch(self, service: str) -> None:
-        """Ask about this one, too, from the next round on."""
+        """Ask about this service, too, from the next round on."""
         if service not in self._services:
             self._services[service] = None
 
     def vacant(self, service: str) -> bool:
-        """Whether the service has a queue from which nobody consumes, as far as is known."""
+        """Whether the service has a queue without consumers, as far as is known."""
         count = self._counts.get(service)
         return count is not None and count.consumers == 0 and self._clock() - count.at <= COUNT_VALID_S
 
     def answered(self, service: str) -> None:
-        """A copy has answered: whatever was counted before it came says nothing any more."""
+        """A copy has answered: an earlier count of none is void."""
         count = self._counts.get(service)
         if count is not None and count.consumers == 0:
             self._counts.pop(service, None)
@@ -102,7 +102,7 @@ class ConsumerCounts:
     def stuck(self) -> list[str]:
         """The services whose requests have waited for longer than `RESTART_S` without a consumer.
 
-        Nothing waits while the last copy drains: what it works on it still answers.
+        Nothing waits while the last copy drains: it still answers the calls that it is handling.
         """
         now = self._clock()
         return [
@@ -112,7 +112,7 @@ class ConsumerCounts:
         ]
 
     def open(self, channel: amqp.Channel) -> None:
-        """Ask over the connection of `channel` from now on, and begin. For the reader, as all that follows."""
+        """Ask over the connection of `channel` from now on, and begin. For the reader, like everything below."""
         self._counts.clear()
         self._asked = None
         self._channel = _Asking(channel.connection, self._counted, self._missing)
@@ -143,6 +143,6 @@ class ConsumerCounts:
         self._next()
 
     def _missing(self) -> None:
-        # A call to it is returned at once: nothing to know beforehand. The rest is asked about in the next round.
+        # The broker returns calls to it at once, so no count is needed. The next round asks about the rest.
         self._counts.pop(self._asked or "", None)
         self._asked = None

@@ -59,7 +59,7 @@ class ShopContainer(ServiceContainer):
         What was in hand then goes back to the broker with the connection.
         """
         if not self._started and not self._worker_threads:
-            # Stopping what is still being started would wait for consumers that never came. Nothing is in hand.
+            # Stopping what is still starting would wait for consumers that never came. Nothing is in progress.
             os.write(1, orjson.dumps({"event": "stopped while starting", "service": self.service_name}) + b"\n")
             os._exit(0)
         bound = Settings.from_config(self.config).longest_call + DRAIN_MARGIN

@@ -1,7 +1,7 @@
-"""Cursors: where a page of a list ended, so that the next one begins right there, whatever has changed meanwhile.
+"""Cursors: where a page of a list ended, so that the next one begins right there, even if the list has changed.
 
-A cursor carries the sort key and the id of the page's last element, for the element itself may have moved or gone. To
-callers it is opaque: base64url of JSON, with the version in front and a dot that no id has.
+A cursor carries the sort key and the id of the page's last element, because the element itself may have moved or gone.
+It is opaque to callers: base64url of JSON, prefixed with the version and a dot, which no id contains.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Cursor:
     """A place in a list.
 
     Attributes:
-        order: how the list is ordered, as its caller names it.
+        order: the list's sort order, as its caller names it.
         key: the last element's sort key; None when it has none.
         id: the last element's.
     """
@@ -37,19 +37,19 @@ class Cursor:
     id: str
 
     def text(self) -> str:
-        """The cursor as a caller gets it."""
+        """The cursor as callers receive it."""
         packed = json.dumps([self.order, self.key, self.id], ensure_ascii=False, separators=(",", ":")).encode()
         return VERSION + base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
 def place(starting_after: str | None, order: str, kind: type[str] | type[int] | type[float]) -> Cursor | str | None:
-    """What a caller's `starting_after` says: a cursor, an element's id, or None for the first page.
+    """The meaning of a caller's `starting_after`: a cursor, an element's id, or None for the first page.
 
     Args:
         order: how the list is ordered now.
         kind: the type of its sort keys.
 
-    Raises InvalidRequest: a cursor that this shop has not made, or made for another order.
+    Raises InvalidRequest for a cursor that this shop has not made, or made for another order.
     """
     if starting_after is None or not starting_after.startswith(VERSION):
         return starting_after
@@ -86,7 +86,7 @@ def _is_key(key: object, kind: type[str] | type[int] | type[float]) -> bool:
 
 
 def _is_text(value: object) -> bool:
-    """Whether both databases can be asked for it."""
+    """Whether both databases accept it in a query."""
     return isinstance(value, str) and "\0" not in value and not any("\ud800" <= each <= "\udfff" for each in value)
 
 

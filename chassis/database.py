@@ -51,12 +51,12 @@ POSTGRES_TCP = {
 }
 # How long a worker waits for a free connection: longer than any transaction takes.
 POOL_SECONDS = 5.0
-# With less room than this on its file system, SQLite's file counts as full (bytes): the last transactions need some.
+# With less free space on its file system, SQLite's file counts as full (bytes): the last transactions need some.
 LEAST_FREE_BYTES = 1024 * 1024
 
 
 def free_bytes(path: str) -> int:
-    """How much room is left on the file system of `path`."""
+    """Free bytes on the file system of `path`."""
     found = os.statvfs(os.path.dirname(path) or ".")
     return found.f_bavail * found.f_frsize
 
@@ -78,7 +78,7 @@ def url_for(service: str, database_url: str | None, var_dir: str) -> URL:
     return url
 
 
-# The one field of what stands for a JSON text that cannot be read.
+# The one field of the object that replaces unreadable JSON.
 UNREADABLE = "unreadable json"
 
 
@@ -90,8 +90,8 @@ class Database:
         service: names the schema on PostgreSQL, so that four services share one database and no table.
 
     Attributes:
-        presence: which copies of the service are alive, this one among them.
-        late: what could not be written when it was to be.
+        presence: which copies of the service are alive, including this one.
+        late: deferred writes.
         outage: what is wrong with it.
     """
 
@@ -151,17 +151,17 @@ class Database:
             connection.execute(sqlalchemy.text("SELECT 1"))
 
     def ready(self) -> None:
-        """Raises Unavailable, with the reason in ``facts["database"]``, when the database cannot be written.
+        """Raises Unavailable, with the reason in ``facts["database"]``, when the database is not writable.
 
-        The beat of this process writes every second: only when it has not, and while the disk was full, is more tried.
+        This process's heartbeat writes every second: more is tried only when it has not, and while the disk was full.
         """
         if not self.presence.wrote_lately:
             self.presence.beat()
         self.probe_room()
 
     def probe_room(self) -> None:
-        """Raises Unavailable while there is no room for new rows. Costs a transaction only when there lately was none,
-        for rows are changed in their place on a full disk, too."""
+        """Raises Unavailable while there is no space for new rows. Costs a transaction only after a lack of space,
+        because rows can be updated in place even on a full disk."""
         if self.dialect == "sqlite" and not self.in_memory and free_bytes(self.url.database or "") < LEAST_FREE_BYTES:
             self.outage.failed(DISK_FULL, OSError("the file system has no room left"))
             raise self._unavailable(DISK_FULL)
@@ -175,7 +175,7 @@ class Database:
         return Unavailable(f"The database of {self.service} {SENTENCES[reason]}.", facts)
 
     def _leave_old_primary(self) -> None:
-        """After a failover, connections stay with the server that was the primary: make new ones, once a second."""
+        """After a failover, connections stay with the old primary: replace them, at most once a second."""
         now = time.monotonic()
         if now - self._left >= 1.0:
             self._left = now
@@ -187,9 +187,9 @@ class Database:
 
 
 def json_or_marker(text: str | bytes) -> Any:
-    """What a JSON column holds; an object that only says so when it is no JSON.
+    """A JSON column's value; for invalid JSON, an object that says so.
 
-    Raising would fail the whole query for one row. What reads the row misses its fields, and sets it aside.
+    Raising would fail the whole query for one row. The row's reader misses its fields, and sets it aside.
     """
     try:
         return json.loads(text)

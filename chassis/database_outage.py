@@ -1,4 +1,4 @@
-"""Which failures of a database are outages, in a stable word each; and one log line when an outage begins and ends."""
+"""Which database failures are outages, each with a stable word; one log line when an outage begins and when it ends."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _SQLSTATES = {
     "25006": READ_ONLY,
     "53100": DISK_FULL,
     "53": BUSY,  # out of memory, too many connections
-    "55P03": BUSY,  # a lock that was not given in time
-    "57014": BUSY,  # a statement that took too long
+    "55P03": BUSY,  # a lock timeout
+    "57014": BUSY,  # a statement timeout
     "40": BUSY,  # a deadlock
     "57P": UNREACHABLE,  # shutdown, crash, starting
     "08": UNREACHABLE,
-    "25P03": UNREACHABLE,  # a transaction that went quiet for too long
-    "58": UNREACHABLE,  # a failure of the server's system
+    "25P03": UNREACHABLE,  # an idle transaction timeout
+    "58": UNREACHABLE,  # a system error on the server
     "XX001": DAMAGED,
     "XX002": DAMAGED,
 }
@@ -43,12 +43,12 @@ _SQLITE = {
     "malformed": DAMAGED,
     "not a database": DAMAGED,
 }
-# A message of a driver is cut there: the log needs its beginning.
+# A driver's message is cut here: the log needs its beginning.
 MESSAGE_LENGTH = 200
 
 
 def reason_of(error: Exception) -> str | None:
-    """The word for what is wrong with the database; None when it is the statement that is wrong, a bug."""
+    """The word for what is wrong with the database; None when the statement is wrong, which is a bug."""
     if isinstance(error, sqlalchemy.exc.TimeoutError):  # every connection of the pool is in use
         return BUSY
     if not isinstance(error, sqlalchemy.exc.DBAPIError):
@@ -68,7 +68,7 @@ def reason_of(error: Exception) -> str | None:
 
 
 class Outage:
-    """What is wrong with one database, as this process has seen it.
+    """What is wrong with one database, as this process sees it.
 
     Args:
         service: whose database it is.
@@ -83,7 +83,7 @@ class Outage:
         self.reason: str | None = None
 
     def failed(self, reason: str, error: Exception) -> None:
-        """A transaction failed. The cause is logged once per outage, without the statement and its parameters."""
+        """A transaction failed. Log the cause once per outage, without the statement and its parameters."""
         if self.reason == reason:
             return
         if self.reason is None:
@@ -100,7 +100,7 @@ class Outage:
 
         Args:
             writing: whether it may have written: reading works on a read-only database, too.
-            room: whether it needed room: a row is changed in its place on a full disk, too.
+            room: whether it needed new space: a row can be updated in place even on a full disk.
         """
         ended = {None: False, READ_ONLY: writing, DISK_FULL: room}.get(self.reason, True)
         if ended:

@@ -1,7 +1,7 @@
 """How long the call being handled may still take.
 
-The caller's deadline travels in headers. A call made on behalf of it, to a service or to a provider, gets no more than
-what is left, so that the innermost wait ends first and its caller can still answer. Inside a process, a deadline is in
+The caller's deadline travels in headers. A call made on its behalf, to a service or a provider, gets only the time
+left, so that the innermost wait ends first and its caller can still answer. Inside a process, a deadline is in
 monotonic seconds.
 """
 
@@ -19,12 +19,12 @@ _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 # What the caller needs to receive an answer that came at the last moment: two hops over the broker, generously.
 MARGIN = 0.25
-# Of another host's deadline, its wall clock is believed that it has passed when that is not longer ago (seconds).
-# Longer ago, the two clocks disagree: the broker drops a request that waited for longer than its caller.
+# Another host's wall clock may say that a deadline passed up to this long ago (seconds). Beyond that, the two clocks
+# disagree: the broker drops a request that waited longer than its caller.
 LATENESS_BELIEVED_S = 60.0
 
-# The headers: milliseconds that were left when the call was made; monotonic seconds on that host, with the id of its
-# boot; and Unix seconds, which is all that an older copy reads.
+# The headers: milliseconds left when the call was made; monotonic seconds on that host, with its boot id; and Unix
+# seconds, the only one that an older copy reads.
 LEFT, STEADY, WALL = "deadline_left", "deadline_steady", "deadline"
 
 
@@ -38,7 +38,7 @@ _BOOT = _boot()
 
 
 def headers(timeout: float) -> dict[str, str]:
-    """What tells a service that its caller waits for `timeout` seconds from now on.
+    """The headers which say that the caller waits for `timeout` seconds from now.
 
     Strings: AMQP has no double that every broker and client agrees on.
     """
@@ -49,7 +49,7 @@ def headers(timeout: float) -> dict[str, str]:
 
 
 def of(context: Mapping[str, Any]) -> float | None:
-    """The deadline (monotonic seconds) that `headers` tell; None when there is none.
+    """The deadline (monotonic seconds) in `headers`; None when there is none.
 
     Raises ValueError or TypeError when the deadline cannot be read.
     """
@@ -62,13 +62,13 @@ def of(context: Mapping[str, Any]) -> float | None:
     left = _number(context[WALL]) - time.time()
     if LEFT in context:
         longest = _number(context[LEFT]) / 1000
-        # Of two hosts whose clocks disagree by more than that, the message itself is right.
+        # When two hosts' clocks differ by more, only the milliseconds left count.
         left = min(left, longest) if left > -LATENESS_BELIEVED_S else longest
     return now + left
 
 
 def begin(deadline: float | None) -> None:
-    """Set the deadline (monotonic seconds) of the call that this greenlet or thread handles; None for no end."""
+    """Set the deadline (monotonic seconds) of the call that this greenlet or thread handles; None for no deadline."""
     _deadline.set(deadline)
 
 

@@ -1,4 +1,4 @@
-"""Reading JSON that a stranger wrote, within bounds: its size is known, its values are counted before they are read."""
+"""Reading JSON that a stranger wrote, within bounds: its size is known, and its values are counted before parsing."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from typing import Any
 
 import orjson
 
-# The deepest document of the API is a Stripe event around an order: 7. Recursive code behind this line is safe.
+# The API's deepest document is a Stripe event around an order: 7. Recursive code after this check is safe.
 MAX_DEPTH = 32
-# A header that a webhook is signed with: Stripe's has about 150 characters while two secrets are valid.
+# A webhook's signature header: Stripe's has about 150 characters while two secrets are valid.
 MAX_SIGNATURE_LENGTH = 2_000
-# The id of a thing at a provider; theirs have at most 100 characters.
+# The id of an object at a provider; theirs have at most 100 characters.
 MAX_ID_LENGTH = 255
 
 
 class Unbounded(ValueError):
-    """The document is larger or deeper than any that is expected, or has what the databases cannot store."""
+    """The document is larger or deeper than expected, or has something that the databases cannot store."""
 
 
 def read_document(raw: bytes, most_values: int) -> Any:
-    """What the JSON in `raw` says.
+    """The value of the JSON in `raw`.
 
     Args:
         most_values: how many keys and values it may have.
@@ -33,20 +33,20 @@ def read_document(raw: bytes, most_values: int) -> Any:
 
 
 def is_id(value: Any) -> bool:
-    """Whether `value` can be the id of something at a provider: a short text without hidden characters."""
+    """Whether `value` can be an object's id at a provider: a short text without hidden characters."""
     return isinstance(value, str) and 0 < len(value) <= MAX_ID_LENGTH and value.isprintable()
 
 
 def count_names(raw: bytes, most: int) -> int:
     """How many names the JSON in `raw` has, repeated ones included.
 
-    It is counted in the bytes, because reading a million values costs what refusing them is meant to save.
+    They are counted in the bytes: parsing a million values is the cost that a refusal shall save.
 
     Raises Unbounded when there are more than `most` keys and values.
     """
     plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in raw else raw
     if plain.count(b'"') <= 2 * most:
-        outside = b"".join(plain.split(b'"')[::2])  # what stands between the strings
+        outside = b"".join(plain.split(b'"')[::2])  # what is between the strings
         names = outside.count(b":")
         # Each value but the first follows a comma or opens a list or an object; so does each name, which one follows.
         if outside.count(b",") + outside.count(b"[") + outside.count(b"{") + names <= most:

@@ -54,7 +54,7 @@ PATIENCE = 86400.0
 # provider be in trouble when asked what came of it; the outbox asks again every few seconds, later twice a minute.
 EARLY = 900.0
 LONGEST_PAUSE = 30.0
-# No event waits for longer (seconds): the longest pause with what is added at random.
+# The longest wait of an event (seconds): the longest pause plus its jitter.
 LONGEST_WAIT = 2 * LONGEST_PAUSE
 # How long a claim holds at most (seconds): longer than any handling. That of a copy that was killed ends sooner, see
 # `chassis.presence`.
@@ -141,7 +141,7 @@ class Inbox:
         return True
 
     def sweep(self, handler: Handler, until: float, timer: Callable[[], float] = time.monotonic) -> int:
-        """Handle what is due, until there is no more or it is `until` (by `timer`); how many events are done by it.
+        """Handle due events until there are none or `timer` reaches `until`; returns how many were completed.
 
         For a timer: every copy of a service may do so at once. Raises Unavailable.
         """

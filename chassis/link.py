@@ -33,10 +33,10 @@ from contracts.errors import Unavailable
 HEARTBEAT = 10
 # The reader wakes this often to send heartbeats and to see whether it shall stop (seconds).
 TICK = 1.0
-# All of connecting: TCP, TLS, the handshake, and what is declared and consumed (seconds). A few milliseconds usually.
+# Time for all of connecting: TCP, TLS, the handshake, declarations and consumers (seconds). Usually a few milliseconds.
 CONNECT_TIMEOUT_S = 6.0
-# How often exchanges, queues and bindings are declared again (seconds): somebody may have deleted one, and the broker
-# tells nobody. Declaring what exists costs a frame and changes nothing.
+# How often exchanges, queues and bindings are declared again (seconds): the broker does not report a deletion.
+# Declaring what exists costs a frame and changes nothing.
 REDECLARE_S = 5.0
 # Reconnection: at once, then doubling up to this (seconds), so that a broker that comes back is noticed quickly.
 RETRY_FIRST = 0.05
@@ -54,9 +54,9 @@ class Link:
 
     Args:
         uri: ``amqp://user:password@host:port/vhost`` or ``amqps://``.
-        declare: called with the channel and ``nowait``, in the reader: declares exchanges, queues and bindings. Every
-            `REDECLARE_S` it is called again, with ``nowait`` true: it must then wait for no answer.
-        on_open: called with the new channel whenever the link stands (again), in the reader, after `declare`; consumes.
+        declare: called with the channel and ``nowait``, in the reader: declares exchanges, queues and bindings. It is
+            called again every `REDECLARE_S`, with ``nowait`` true: it must then wait for no answer.
+        on_open: called with the new channel whenever the link is up (again), in the reader, after `declare`; consumes.
         on_lost: called whenever the connection is lost, in the reader; fails the calls that wait for an answer.
         on_tick: called about once a second, in the reader; must not wait for the broker.
         name: what the log calls it.
@@ -200,7 +200,7 @@ class Link:
                 self._every_tick(connection)
 
     def _every_tick(self, connection: Connection) -> None:
-        """What is to be done every `TICK`, in the reader."""
+        """The work of every `TICK`, in the reader."""
         connection.heartbeat_tick()  # raises when the broker has been silent for two heartbeats
         if self._blocked:
             return  # it reads nothing now

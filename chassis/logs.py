@@ -39,7 +39,7 @@ _SHARED: list[Any] = [
 
 
 class _Printer(structlog.PrintLogger):
-    """Prints; a line that cannot be written is lost, and the work that it tells of goes on."""
+    """Prints lines; one that cannot be written is lost, and the work that it describes continues."""
 
     def msg(self, message: str) -> None:
         with contextlib.suppress(OSError, ValueError):  # a full disk, a reader that is gone, a closed file

@@ -17,8 +17,8 @@ from chassis.database import Database, url_for
 from chassis.settings import Settings
 
 SERVICES = ("products", "cart", "shipping", "notifications")
-# How long one statement of a revision may take on PostgreSQL, as one that makes an index of a large table; and how long
-# a second process waits for the first.
+# How long one statement of a revision may take on PostgreSQL, such as an index on a large table; and how long a second
+# process waits for the first.
 STATEMENT = "10min"
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -41,7 +41,7 @@ def migrate(database: Database) -> None:
             limit = sqlalchemy.text("SELECT set_config(:name, :value, true)")
             connection.execute(limit, {"name": "statement_timeout", "value": STATEMENT})
             connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(hashtext('shop-migrate'))"))
-            # Whoever wants a table for itself has everybody else wait behind it: not for longer than any statement may.
+            # Everybody else queues behind a waiting exclusive table lock, so it may wait no longer than any statement.
             connection.execute(limit, {"name": "lock_timeout", "value": usual})
             connection.execute(sqlalchemy.schema.CreateSchema(database.service, if_not_exists=True))
         config.attributes["connection"] = connection

@@ -110,8 +110,8 @@ class Once:
     Args:
         database: the service's.
         clock: Unix seconds; another one in tests.
-        sleep: how to wait.
-        timer: what a wait is measured by (monotonic seconds).
+        sleep: waits so many seconds.
+        timer: measures waits (monotonic seconds).
     """
 
     def __init__(

@@ -72,7 +72,7 @@ class Parking:
         self._service = service
 
     def declare(self, channel: amqp.Channel, nowait: bool) -> None:
-        """Declare the queues; with `nowait`, wait for no answer."""
+        """Declare the queues; with `nowait`, do not wait for an answer."""
         options = {"durable": True, "auto_delete": False, "nowait": nowait}
         channel.queue_declare(suspects_queue(self._service), **options)
         channel.queue_declare(parked_queue(self._service), arguments={"x-max-length": MOST_PARKED}, **options)

@@ -1,15 +1,15 @@
-"""Which copies of a service are alive: each says so every second, so that the work of one that was killed is taken up
-by another within seconds, however long the work itself may take.
+"""Which copies of a service are alive: each writes a heartbeat every second, so that within seconds another one takes
+up the work of a killed copy, however long the work itself may take.
 
 A claim on a piece of work names its holder. The claim is void when its time has run out, or when its holder has not
-been seen for `GONE` seconds. A copy that merely stood still that long finds its claim lost when it writes, and every
-provider that can be asked is asked before a step is taken a second time.
+been seen for `GONE` seconds. A copy that was only suspended that long finds its claim lost when it writes. Every
+provider that can be asked is asked before a step is repeated.
 
-What is compared is one clock's time: PostgreSQL's own, since its clients' hosts may differ; on SQLite the monotonic
-clock of the one host, which all its processes share and nobody sets. A time that is still to come was stored before
-PostgreSQL's clock was set back, or the host was restarted: each beat takes it for now, so that it ends as any other.
-When PostgreSQL's clock was set forward, its old time goes on for those who are asked about, until everybody who is
-alive has beaten by the new one. Whoever comes back from an outage of the database lets the others beat first, too.
+All comparisons use one clock: PostgreSQL's own, since its clients' hosts may differ; on SQLite the monotonic clock of
+the one host, which all processes share and nobody sets. A future time was stored before PostgreSQL's clock was set
+back, or before the host was restarted: each beat replaces it by now, so that it ends like any other. After PostgreSQL's
+clock is set forward, comparisons use its old time until every live copy has beaten by the new one. A copy that comes
+back from an outage of the database also lets the others beat first.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ GONE = 4.0
 # silent still says in time, on another one, that it is there.
 BEAT_WAIT = 2.0
 AGAIN = 0.25
-# For how long PostgreSQL's old time goes on after its clock was set (seconds): every living copy beats within it.
+# How long PostgreSQL's old time is used after its clock was set (seconds): every live copy beats within it.
 OLD_TIME = GONE + 2 * BEAT
-# A database that was written to within this time can be written to (seconds).
+# A database that was written to within this time counts as writable (seconds).
 WRITTEN = 2 * BEAT
 # A beat that took longer says little about the time at which it was written (seconds).
 PROMPT = 0.5
@@ -74,7 +74,7 @@ class Presence:
     Args:
         database: theirs.
         clock: seconds, for tests; by default as above.
-        shop_time: by which this process stores times.
+        shop_time: gives the times that this process stores.
 
     Attributes:
         holder: this process, among all of them.
@@ -88,8 +88,8 @@ class Presence:
         self._clock = clock or time.monotonic
         self._asks = clock is None and database.dialect == "postgresql"
         self._beaten = 0.0
-        self._failed = False  # whether the last try to beat did
-        self._back = -GONE  # when the database was there again
+        self._failed = False  # whether the last beat failed
+        self._back = -GONE  # when the database came back
         # When PostgreSQL was asked for its time, and by how much it was ahead of `clock`.
         self._ahead: deque[tuple[float, float]] = deque()
         self.holder = uuid.uuid4().hex
@@ -166,7 +166,7 @@ class Presence:
         return self._clock() - self._beaten < WRITTEN
 
     def grow(self, connection: sa.Connection) -> None:
-        """Write and delete what takes new room: some pages of SQLite's."""
+        """Write and delete a row that needs new space: some pages of SQLite's."""
         size = 64 if self._database.dialect == "postgresql" else ROOM
         row = {"holder": f"room-{self.holder}".ljust(size, "-")[:size], "seen": 0.0}
         connection.execute(sa.insert(presence).values(row))
@@ -199,7 +199,7 @@ class Presence:
         return sa.or_(column.is_(None), column.not_in(alive))
 
     def is_void(self, holder: Any, until: Any, now: float) -> sa.ColumnElement[bool]:
-        """The condition that a claim is void: its time is up, or its holder is not there (any more).
+        """The condition that a claim is void: its time is up, or its holder is not alive.
 
         Right after the clock was corrected, times say nothing: a living holder holds what it has not let go of (0).
         """

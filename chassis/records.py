@@ -1,7 +1,7 @@
-"""Reading records that others wrote, one at a time: one that cannot be read is set aside, and the walk goes on.
+"""Reading records that others wrote, one at a time: one that cannot be read is set aside, and the rest is read.
 
-Each is logged once per process, and once more when its reason changes. An error that the reader did not foresee is
-logged with its traceback, for it may be ours.
+Each is logged once per process, and again when its reason changes. An unexpected error is logged with its traceback,
+because it may be ours.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Record = TypeVar("Record")
 Value = TypeVar("Value")
 
 LONGEST_REASON: Final = 300
-# What was logged is remembered for so many records, so that the same thousand do not fill the log at every walk.
+# How many logged records are remembered, so that the same thousand do not fill the log at every walk.
 MOST_REMEMBERED: Final = 10_000
 _logged: Final[OrderedDict[tuple[str, str], str]] = OrderedDict()
 
 
 class Unreadable(ValueError):
-    """A record lacks what the shop needs of it, or says what the shop cannot use; the text is the reason."""
+    """A record lacks what the shop needs, or has what the shop cannot use; the text is the reason."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class SetAside:
 
 
 def read_one(kind: str, record: Record, read: Callable[[Record], Value]) -> Value | SetAside:
-    """What `read` makes of a record, or why it cannot be read.
+    """What `read` returns for a record, or why it cannot be read.
 
     Args:
-        kind: what it is, for the log ("price at Stripe").
-        read: may raise Unreadable, with a reason, or anything that a misshapen record makes it raise.
+        kind: the kind of record, for the log ("price at Stripe").
+        read: may raise Unreadable, with a reason, or anything that a malformed record causes.
 
-    Raises ShopError, as `read` does: that is no fault of the record.
+    Raises ShopError, as `read` does: the record is not at fault.
     """
     try:
         value = read(record)
@@ -66,12 +66,12 @@ def read_one(kind: str, record: Record, read: Callable[[Record], Value]) -> Valu
 def read_each(
     kind: str, records: Iterable[Record] | None, read: Callable[[Record], Value]
 ) -> tuple[list[Value], list[SetAside]]:
-    """All that can be read of some records, in their order, and those that were set aside. See `read_one`."""
+    """All readable records, in their order, and those that were set aside. See `read_one`."""
     return sorted_out(read_one(kind, record, read) for record in records or ())
 
 
 def sorted_out(found: Iterable[Value | SetAside]) -> tuple[list[Value], list[SetAside]]:
-    """What was read, and what was set aside, of a list that has both."""
+    """What was read and what was set aside, from a list of both."""
     values: list[Value] = []
     aside: list[SetAside] = []
     for each in found:
@@ -83,7 +83,7 @@ def sorted_out(found: Iterable[Value | SetAside]) -> tuple[list[Value], list[Set
 
 
 def note(kind: str, aside: SetAside, error: Exception | None = None) -> None:
-    """Log a record that was set aside, unless that was logged for the same reason already."""
+    """Log a record that was set aside, unless it was already logged for the same reason."""
     if _logged.get((kind, aside.id)) == aside.reason:
         return
     _logged[(kind, aside.id)] = aside.reason

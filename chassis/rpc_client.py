@@ -4,10 +4,10 @@ Wire-compatible with Nameko's `@rpc`: a request goes to the exchange ``nameko-rp
 ``service.method`` and the body ``{"args": [...], "kwargs": {...}}``; the answer comes to this client's own reply queue
 as ``{"result": ..., "error": ...}``, matched by correlation id.
 
-A request expires in the broker with its caller's deadline, so that nothing runs for a caller who has gone; it is
-``mandatory``, so that a service that has never been there is known at once; and it is not persistent: a request that is
-lost with the broker runs into its deadline, and its caller repeats it. A service of which no copy runs is not asked at
-all (`chassis.consumer_counts`).
+A request expires in the broker at its caller's deadline, so that nothing runs for a caller who has gone. It is
+``mandatory``, so that a service that has never run is known at once. It is not persistent: a request lost with the
+broker runs into its deadline, and its caller repeats it. A service without a running copy is not called at all
+(`chassis.consumer_counts`).
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class RpcClient:
 
     Args:
         uri: the broker's AMQP URI.
-        name: what the log and the broker's list of connections call it.
-        services: those that will be called; whether a copy of them runs is known before the first call.
+        name: its name in the log and in the broker's list of connections.
+        services: those that will be called: whether a copy of them runs is known before the first call.
     """
 
     link_class = Link
@@ -111,15 +111,15 @@ class RpcClient:
             args, kwargs: the method's arguments, JSON-plain.
             timeout: seconds until the call is given up and its message expires.
             context: headers that travel with the call and with the calls made on its behalf (``request_id``).
-            notes: takes what came beside the answer, whether that is a result or a failure: ``replayed`` and
-                ``request_id`` of one that was given before (see `chassis.once`).
+            notes: receives what accompanies the answer, be it a result or a failure: ``replayed`` and ``request_id`` of
+                an earlier answer (see `chassis.once`).
 
         Raises:
             ShopError: what the service raised, of the same kind.
             Unavailable: no broker, or no copy of the service runs (``facts["service"]``); nothing has happened.
             OutcomeUnknown: the connection broke while the service may have been at work, or the service went away.
             DeadlineExceeded: no answer in time.
-            nameko.exceptions.RemoteError: the service raised what is no ShopError: a bug.
+            nameko.exceptions.RemoteError: the service raised something other than a ShopError: a bug.
         """
         deadline = time.monotonic() + timeout
         if timeout <= 0:
@@ -168,13 +168,13 @@ class RpcClient:
         return reply.get("result")
 
     def _new_call(self, service: str) -> Any:
-        """What a caller waits for; of another kind where callers are no threads (`gateway.loop_rpc`)."""
+        """What a caller waits on; of another class where callers are not threads (`gateway.loop_rpc`)."""
         return _Call(service)
 
     def _declare(self, channel: amqp.Channel, nowait: bool) -> None:
         channel.exchange_declare(EXCHANGE, type="topic", durable=True, auto_delete=False, nowait=nowait)
         if not nowait:
-            # A queue for this connection only: one of that name may still hang on to a connection that broke.
+            # A queue for this connection only: one of that name may still belong to a broken connection.
             self._reply_queue = f"rpc.reply-{uuid.uuid4()}"
         channel.queue_declare(self._reply_queue, durable=False, exclusive=True, auto_delete=True, nowait=nowait)
         channel.queue_bind(self._reply_queue, EXCHANGE, routing_key=self._reply_key, nowait=nowait)

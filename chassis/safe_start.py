@@ -1,7 +1,7 @@
-"""Whether the shop may start with these settings; ``python -m chassis.safe_start [part]`` says it on its own.
+"""Whether the shop may start with these settings; ``python -m chassis.safe_start [part]`` only checks them.
 
-Every process checks this before it does anything: the launcher, the gateway, each service. A refusal is one sentence
-that names the settings concerned. No sentence contains a secret.
+Every process checks this first: the launcher, the gateway, each service. A refusal is one sentence that names the
+settings concerned. No sentence contains a secret.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ SHORTEST_ADMIN_KEY = 24
 FEWEST_CHARACTERS = 6  # different ones; a random key of 24 decimal digits has fewer once in 80 000
 DEFAULT_PASSWORDS = ("", "guest", "shop", "postgres")
 DEFAULT_SENDER, DEFAULT_NUMBER = "shop@example.com", "+15005550006"
-# What the providers' keys for testing begin with.
+# Prefixes of the providers' test keys.
 TEST_KEYS = tuple("_".join(words) for words in (("sk", "test", ""), ("rk", "test", ""), ("shippo", "test", "")))
 
 
 def check(settings: Settings, part: str | None = None, env: Mapping[str, str] = os.environ) -> list[str]:
-    """What to warn of before `part` ("gateway", a service; None: the whole shop) starts.
+    """The warnings before `part` ("gateway", a service; None: the whole shop) starts.
 
     `env` holds the addresses to listen on. Raises ValueError, with one sentence a line, when the start is refused.
     """
@@ -79,7 +79,7 @@ def _open_admin_routes(settings: Settings, part: str | None, env: Mapping[str, s
     if settings.live:
         yield f"ADMIN_API_KEYS must be set, because {_live(settings)} is: else anybody may use the admin routes."
     elif part in (None, "gateway"):
-        # In a container the gateway listens on all addresses of its own network; what counts is where it is published.
+        # In a container the gateway listens on all addresses of its own network; the published address is what counts.
         name = "PUBLISH_ADDRESS" if env.get("PUBLISH_ADDRESS") else "GATEWAY_HOST"
         host = env.get(name) or "127.0.0.1"
         if not _is_loopback(host):

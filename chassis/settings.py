@@ -16,7 +16,7 @@ from chassis.secret_files import with_secret_files
 from contracts.contacts import COUNTRIES, ascii_mail_address, mail_address_fault
 from contracts.currencies import currency_code
 
-# Said by Nameko's import at every start, and nothing that the operator could change.
+# Nameko's import causes this warning at every start, and the operator cannot change that.
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 from nameko.cli.main import setup_yaml_parser  # noqa: E402
 
@@ -41,7 +41,7 @@ SANDBOX_WEBHOOK_SECRETS = {name: "_".join(("whsec", "sandbox", name)) for name i
 # An admin key of which the shop knows only the digest.
 HASHED_KEY = re.compile(r"sha256:[0-9A-Fa-f]{64}")
 
-# A secret that signs has at least as many characters: 128 bits as hexadecimal digits.
+# The shortest signing secret: 128 bits as hexadecimal digits.
 SHORTEST_SECRET = 32
 
 
@@ -77,18 +77,18 @@ class Settings:
     shippo: Provider
     twilio: Provider
     sendgrid: Provider
-    # True when LIVE_PROVIDERS names the real ones, so that this process needs no secret of another's.
+    # True when LIVE_PROVIDERS names the real ones, so that this process needs no other process's secrets.
     live_named: bool
     allow_sandbox_payments: bool
     admin_api_keys: tuple[str, ...] = field(repr=False)
     cart_id_required: bool
     trusted_proxies: tuple[Network, ...]
-    # What cart ids are signed with: the first signs, each of them verifies.
+    # The secrets that sign cart ids: the first signs, each of them verifies.
     cart_id_secrets: tuple[str, ...] = field(repr=False)
     currency: str
     mail_from: str
     sms_from: str
-    # Two-letter codes of the countries that text messages may go to; empty: every country.
+    # Two-letter codes of the countries that may receive text messages; empty: every country.
     sms_countries: frozenset[str]
     ship_from: dict[str, str]
     receive_timeout: float
@@ -108,7 +108,7 @@ class Settings:
     messages_poll: float
     # How long an order may hold its stock while the shopper's bank is asked (seconds).
     bank_hold_s: float
-    # Whether requests are limited, and the Redis that counts them ("": each process by itself).
+    # Whether requests are limited, and the Redis that counts them ("": each process counts its own).
     rate_limits: bool
     rate_limit_url: str = field(repr=False)
 
@@ -275,7 +275,7 @@ def _webhook_secret(config: dict[str, Any], name: str, providers: dict[str, Prov
 
 
 def _live_providers(config: dict[str, Any]) -> set[str] | None:
-    """The real providers as LIVE_PROVIDERS names them, or None when it says nothing: then the keys say it."""
+    """The real providers as LIVE_PROVIDERS names them, or None when it is empty: then the keys decide."""
     names = {name.strip().lower() for name in _text(config, "LIVE_PROVIDERS").split(",") if name.strip()}
     if not names:
         return None

@@ -1,5 +1,5 @@
-"""``@timer``: Nameko's timer, on the monotonic clock. Nameko's own stands still for an hour when the wall clock is set
-back by one."""
+"""``@timer``: Nameko's timer, on the monotonic clock. Nameko's own stops for an hour when the wall clock is set back by
+one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nameko.timer import Timer as NamekoTimer
 
 
 class Timer(NamekoTimer):  # type: ignore[misc]
-    """Fires every `interval` seconds, or as soon as the worker before has completed if that took longer."""
+    """Fires every `interval` seconds, or as soon as the previous worker has completed if that took longer."""
 
     def _run(self) -> None:
         due = time.monotonic() + (0 if self.eager else self.interval)
@@ -26,5 +26,5 @@ class Timer(NamekoTimer):  # type: ignore[misc]
 
 
 def timer(interval: float, eager: bool = False, **options: Any) -> Any:
-    """Decorates a method that a timer calls; see `Timer`."""
+    """Decorate a method that a timer calls; see `Timer`."""
     return Timer.decorator(interval=interval, eager=eager, **options)

@@ -1,4 +1,4 @@
-"""Inserting what may be there already, which both databases spell alike and SQLAlchemy keeps apart."""
+"""Inserting rows that may exist already: both databases have one syntax, but SQLAlchemy has a class for each."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def insert(connection: Connection, table: sa.Table) -> postgresql.Insert | sqlit
 
 
 def insert_new(connection: Connection, table: sa.Table, values: dict[str, Any]) -> bool:
-    """Insert a row unless there is one with its primary key (or another unique value); whether it was inserted."""
+    """Insert a row unless one has its primary key (or another unique value); returns whether it was inserted."""
     return connection.execute(insert(connection, table).values(values).on_conflict_do_nothing()).rowcount == 1

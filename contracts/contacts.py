@@ -1,4 +1,4 @@
-"""Mail addresses and phone numbers: which the shop accepts, and how providers get them."""
+"""Mail addresses and phone numbers: which ones the shop accepts, and how providers receive them."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ COUNTRIES = frozenset(phonenumbers.SUPPORTED_REGIONS)
 def mail_address_fault(text: str) -> str | None:
     """What is wrong with `text` as the address of one mailbox; None when mail can be sent to it.
 
-    Whether the domain exists is not looked up. The domain may have any script, the part before the @ only ASCII:
-    SendGrid does not offer SMTPUTF8.
+    The domain is not looked up. It may have any script; the part before the @ must be ASCII, since SendGrid does not
+    offer SMTPUTF8.
     """
     if len(text) > MAX_MAIL_ADDRESS_LENGTH:
         return f"max length is {MAX_MAIL_ADDRESS_LENGTH}"
@@ -40,9 +40,9 @@ def mail_address_fault(text: str) -> str | None:
 
 
 def ascii_mail_address(text: str) -> str:
-    """`text` with its domain in ASCII (`chloe@münchen.de` -> `chloe@xn--mnchen-3ya.de`), as providers take it.
+    """`text` with its domain in ASCII (`chloe@münchen.de` -> `chloe@xn--mnchen-3ya.de`), as providers need it.
 
-    An address that cannot be mailed is returned as it is: the provider refuses it.
+    An address that cannot be mailed is returned unchanged: the provider refuses it.
     """
     if text.isascii() or mail_address_fault(text) is not None:
         return text
@@ -62,11 +62,11 @@ def phone_fault(text: str) -> str | None:
 
 
 def sms_fault(text: str, countries: Collection[str] = ()) -> str | None:
-    """What forbids a text message to `text`; None when nothing does.
+    """Why `text` may not receive a text message; None when it may.
 
     Args:
         text: a number in E.164.
-        countries: two-letter codes of the countries that texts may go to; empty: every country.
+        countries: two-letter codes of the countries that may receive texts; empty: every country.
     """
     fault, number = phone_fault(text), _parsed(text)
     if fault is not None or number is None or not countries:

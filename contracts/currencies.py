@@ -1,4 +1,4 @@
-"""How Stripe counts money: the currencies it takes, and what the smallest unit of each is.
+"""How Stripe counts money: its currencies, and the smallest unit of each.
 
 All amounts in the shop, and between it and Stripe, are whole numbers of this unit. The exponents differ from ISO 4217
 for isk, ugx and mga. Source: https://docs.stripe.com/currencies.
@@ -25,7 +25,7 @@ _TWO_DECIMAL: Final = frozenset(
 )
 CURRENCIES: Final = _ZERO_DECIMAL | _THREE_DECIMAL | _TWO_DECIMAL
 
-# isk and ugx have lost their fraction, but Stripe's API keeps two decimals, which must be 00. Of three decimals, card
+# isk and ugx no longer have a fraction, but Stripe's API keeps two decimals, which must be 00. Of three decimals, card
 # networks take two: the last must be 0.
 _CHARGE_STEPS: Final = {"isk": 100, "ugx": 100, **dict.fromkeys(_THREE_DECIMAL, 10)}
 _SYMBOLS: Final = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
@@ -53,7 +53,7 @@ def exponent(currency: str) -> int:
 
 
 def charge_step(currency: str) -> int:
-    """What every charged amount must be a multiple of, in the smallest unit: 100, 10 or 1. Raises UnknownCurrency."""
+    """The divisor of every charged amount, in the smallest unit: 100, 10 or 1. Raises UnknownCurrency."""
     return _CHARGE_STEPS.get(currency_code(currency), 1)
 
 
@@ -73,13 +73,13 @@ def parse_amount(text: str, currency: str, *, rounding: str | None = None, multi
     """A decimal amount ("3.46") as a whole number of the currency's smallest unit (346).
 
     Args:
-        text: a decimal number, as a provider writes it; a sign and an exponent ("1e2") are read.
+        text: a decimal number, as a provider writes it; may have a sign and an exponent ("1e2").
         rounding: one of decimal's rounding modes, such as ROUND_HALF_UP; None refuses an amount that does not fit.
-        multiple_of: what the result must be a multiple of, in the smallest unit; for what is charged, `charge_step`.
+        multiple_of: the divisor of the result, in the smallest unit; `charge_step` for what is charged.
 
     Raises:
         UnknownCurrency: Stripe has no such currency.
-        ValueError: `text` is no number, is out of range, or needs rounding and may not have it.
+        ValueError: `text` is not a number, is out of range, or needs rounding when `rounding` is None.
     """
     decimals = exponent(currency)
     try:

@@ -35,7 +35,7 @@ class ShopError(Exception):
 class InvalidRequest(ShopError):
     """The request itself is wrong; ``facts["errors"]`` maps each field to its messages.
 
-    Of a webhook, ``facts["unsigned"]`` says that its signature is what is wrong.
+    For a webhook, ``facts["unsigned"]`` says that its signature is wrong.
     """
 
 
@@ -73,13 +73,13 @@ class KeyInProgress(Conflict):
 class Refused(ShopError):
     """Well-formed, but the provider will not have it (an address that no carrier knows).
 
-    ``facts["permanent"]`` is true when the provider will refuse the same request each time (a recipient who sent STOP):
-    the adapter that knows the provider's codes sets it, and nobody asks again.
+    ``facts["permanent"]`` is true when the provider will refuse the same request each time (a recipient who sent STOP).
+    The adapter that knows the provider's codes sets it, and nobody retries.
     """
 
     @property
     def permanent(self) -> bool:
-        """Whether asking again is of no use."""
+        """Whether retrying is useless."""
         return self.facts.get("permanent") is True
 
 

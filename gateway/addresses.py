@@ -1,7 +1,7 @@
-"""The client's address, and the key that limits are counted under.
+"""The client's address, and the key that limits are counted by.
 
 The peer's address counts. Only when the peer is one of `TRUSTED_PROXIES` does `X-Forwarded-For` count: its rightmost
-entry that is not itself a trusted proxy. Entries further left were written by the client and prove nothing.
+entry that is not itself a trusted proxy. The client wrote the entries further left, so they prove nothing.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from chassis.settings import Network
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# A longer chain of proxies than any in use. Each entry costs a few microseconds to parse.
+# Longer than any chain of proxies in use. Each entry costs a few microseconds to parse.
 MAX_FORWARDED_ENTRIES = 20
-# What one subscriber usually gets of IPv6 (RFC 6177), so that changing addresses inside it evades no limit.
+# The IPv6 prefix that one subscriber usually gets (RFC 6177): changing addresses inside it evades no limit.
 IPV6_PREFIX_BITS = 64
 
 
@@ -48,7 +48,7 @@ def is_trusted(peer: str, trusted: Sequence[Network]) -> bool:
 
 
 def limit_key(address: str) -> str:
-    """The key that limits of `address` are counted under: an IPv4 address whole, of an IPv6 address its /64."""
+    """The key that limits of `address` are counted by: the whole IPv4 address, or the /64 of an IPv6 address."""
     parsed = _parse(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((parsed, IPV6_PREFIX_BITS), strict=False))

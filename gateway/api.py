@@ -29,7 +29,7 @@ from gateway.visit import Visit
 ROUTES = (about, cart, notifications, orders, products, shipments, webhooks)
 # A path that is longer has no route; its first part is enough for the log.
 LOGGED_PATH = 200
-# What is answered under these concerns one shopper, or an admin: no cache may keep it.
+# Answers under these paths concern one shopper or an admin: no cache may keep them.
 PRIVATE = ("/api/cart", "/api/orders", "/api/shipments", "/api/notifications")
 
 StartResponse = Callable[..., Any]
@@ -115,7 +115,7 @@ class Gateway:
         return [] if method == "HEAD" else body
 
     def body_limit(self, environ: dict[str, Any]) -> int:
-        """How many bytes the body of this request may have; 0 when its answer does not depend on the body.
+        """How many bytes this request's body may have; 0 when its answer does not depend on the body.
 
         Args:
             environ: the request's head.
@@ -134,7 +134,7 @@ class Gateway:
         return bounds.most_bytes
 
     def _bounds(self, path: str) -> dict[str, Bounds]:
-        """The verbs of a path; none when there is no such path."""
+        """The verbs of a path; none when it does not exist."""
         if "//" in path:
             return {}
         found = self._routes._router.find(path[:-1] if len(path) > 1 and path.endswith("/") else path)

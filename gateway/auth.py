@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from gateway.visit import Visit
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="shop"'}
-# A longer key is wrong without being compared.
+# A longer key is rejected without a comparison.
 LONGEST_KEY = 512
-# So many wrong keys from one address are just refused; each further one doubles the delay, up to the longest (seconds).
+# This many wrong keys from one address are only refused; each further one doubles the delay, up to the longest.
 FREE_WRONG_KEYS = 5
 LONGEST_DELAY_S = 300
-# Wrong keys are forgotten after an hour without another, and of so many addresses at most.
+# Wrong keys are forgotten after an hour without another; at most this many addresses are kept.
 WRONG_KEYS_KEPT_S = 3600.0
 MAX_ADDRESSES = 10_000
 
 
 class WrongKeys:
-    """Delays whoever guesses admin keys: per address, in this process, by the monotonic clock.
+    """Delays clients that guess admin keys: per address, in this process, by the monotonic clock.
 
     With N workers an address has up to N times as many guesses, each of them delayed.
     """
@@ -41,20 +41,20 @@ class WrongKeys:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        # address -> wrong keys, when the last one came, until when none is looked at; the last one is last.
+        # address -> wrong keys, time of the last one, end of the delay; most recent last.
         self._wrong: OrderedDict[str, tuple[int, float, float]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._wrong)
 
     def delay(self, address: str) -> float:
-        """Seconds until a key from this address is looked at again; 0 for at once."""
+        """Seconds until a key from this address is checked again; 0: now."""
         with self._lock:
             _, _, until = self._wrong.get(address, (0, 0.0, 0.0))
             return max(0.0, until - self._clock())
 
     def wrong(self, address: str) -> None:
-        """Note a wrong key."""
+        """Record a wrong key."""
         with self._lock:
             now = self._clock()
             count, last, _ = self._wrong.get(address, (0, now, 0.0))
@@ -67,16 +67,16 @@ class WrongKeys:
                 self._wrong.popitem(last=False)
 
     def right(self, address: str) -> None:
-        """Note a right key: the address starts over."""
+        """Record a right key: the address starts over."""
         with self._lock:
             self._wrong.pop(address, None)
 
 
 def identify(current: Visit, authorization: str | None) -> None:
-    """Find out whether a request carries an admin key: `current.admin` is its SHA-256 then.
+    """Find out whether a request carries an admin key; if so, `current.admin` is its SHA-256.
 
-    Raises TooManyRequests, whichever key was sent, while its address is delayed for wrong ones. Called once a request,
-    so that a wrong key counts once, on whatever route.
+    Raises TooManyRequests for any key while its address is delayed for wrong ones. Called once per request, so that a
+    wrong key counts once on every route.
     """
     given = _bearer(authorization)
     if given is None or not current.gateway.settings.admin_api_keys:
@@ -95,7 +95,7 @@ def identify(current: Visit, authorization: str | None) -> None:
 
 
 def admits(current: Visit, authorization: str | None) -> bool:
-    """Whether a request carries an admin key that is looked at now. Counts nothing: `identify` does, afterwards."""
+    """Whether a request carries an admin key that may be checked now. Counts nothing: `identify` does, afterwards."""
     given = _bearer(authorization)
     delayed = current.gateway.wrong_keys.delay(addresses.limit_key(current.client_address))
     return given is not None and not delayed and _accepted(current.gateway.settings, given)

@@ -1,7 +1,7 @@
-"""The connections of one gateway process: how many an address may hold, and what each is waited for.
+"""The connections of one gateway process: how many an address may hold, and their deadlines.
 
-No address holds more than its share, and a share of all is left to the others. A connection that is idle between two
-requests makes room for a new one of its address; a client that finds an idle connection closed opens another.
+No address holds more than its share; the rest is left to the others. A connection that is idle between two requests
+makes room for a new one of its address; a client that finds an idle connection closed opens another.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from chassis.logs import log
 from chassis.settings import Network
 from gateway import addresses
 
-# Connections per process, idle ones included; less when the process may not open so many files.
+# Connections per process, idle ones included; fewer when the process may not open that many files.
 MAX_CONNECTIONS = 4096
-# Open files that are no connections: the broker, logs, the listening socket, modules being imported.
+# Open files that are not connections: the broker, logs, the listening socket, modules being imported.
 RESERVED_FILES = 100
 # The share of all connections, and of all bodies being received, that one address may hold.
 ADDRESS_SHARE = 1 / 4
-# Bodies in the middle of being received, per process. Bodies that arrive with their head are not counted. Each holds at
-# most what its route allows, usually 64 KiB.
+# Bodies being received, per process. Bodies that arrive with their head do not count. Each holds at most what its route
+# allows, usually 64 KiB.
 MAX_RECEIVING = 160
-# How often deadlines are looked at (seconds), and how many connections are timed out in one go: an answer and its line
-# in the log take a tenth of a millisecond, and others are not to wait for a thousand of them.
+# How often deadlines are checked (seconds), and how many connections one pass times out. An answer and its log line
+# take a tenth of a millisecond, and others must not wait for a thousand of them.
 SWEEP_S = 0.5
 SWEEP_SOON_S = 0.01
 SWEEP_BATCH = 20
 
 
 class Connection(Protocol):
-    """What is counted here."""
+    """What `Connections` counts."""
 
     key: str | None
     deadline: float
@@ -49,17 +49,17 @@ class Connection(Protocol):
         """Close it; it is idle."""
 
     def give_way(self) -> None:
-        """Refuse the request that is being received, and give its place back."""
+        """Refuse the request that is being received, and release its place."""
 
     def abort(self) -> None:
-        """Hang up, whatever is not sent."""
+        """Close at once; discard unsent data."""
 
 
 class Connections:
     """Counts connections and bodies being received, and enforces deadlines (seconds of the loop's clock).
 
     Args:
-        trusted: the proxies, whose connections carry many clients and are not limited per address.
+        trusted: the proxies, whose connections carry many clients and have no limit per address.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, trusted: Sequence[Network]) -> None:
@@ -75,11 +75,11 @@ class Connections:
         self._sweeper = loop.call_later(SWEEP_S, self._sweep)
 
     def key(self, peer: str) -> str | None:
-        """What a peer's connections are counted under; None for a trusted proxy."""
+        """The key that counts a peer's connections; None for a trusted proxy."""
         return None if addresses.is_trusted(peer, self._trusted) else addresses.limit_key(peer)
 
     def admit(self, connection: Connection) -> bool:
-        """Count a new connection; whether there is room for it."""
+        """Count a new connection; returns whether there is room for it."""
         key = connection.key
         if key is not None and self._of[key] >= self.most_of_address and not self._make_room(key):
             self._refused += 1
@@ -95,7 +95,7 @@ class Connections:
         return True
 
     def remove(self, connection: Connection) -> None:
-        """The connection is closed."""
+        """The connection has closed."""
         if connection not in self._all:
             return
         self._all.discard(connection)
@@ -112,7 +112,7 @@ class Connections:
             self._idle.setdefault(connection.key, {})[connection] = None
 
     def busy(self, connection: Connection) -> None:
-        """It is not idle any more."""
+        """It is no longer idle."""
         idle = self._idle.get(connection.key or "")
         if idle is not None:
             idle.pop(connection, None)
@@ -120,9 +120,9 @@ class Connections:
                 del self._idle[connection.key or ""]
 
     def receive(self, connection: Connection, key: str) -> bool:
-        """Take a place for a body that has not arrived whole; whether there is one for this address.
+        """Take a place for a body that has not arrived whole; returns whether this address has one.
 
-        When all are taken, the oldest body of the address that holds most gives way to one of an address with less.
+        When all are taken, the oldest body of the address that holds most gives way to an address with fewer.
         """
         held = len(self._receiving.get(key, ()))
         if held >= MAX_RECEIVING * ADDRESS_SHARE:
@@ -136,7 +136,7 @@ class Connections:
         return True
 
     def received(self, connection: Connection, key: str) -> None:
-        """Give the place back."""
+        """Release the place."""
         del self._receiving[key][connection]
         if not self._receiving[key]:
             del self._receiving[key]
@@ -163,14 +163,14 @@ class Connections:
                     connection.expire()
             except Exception:
                 log.exception("bug", service="gateway")
-                connection.abort()  # else it would be in the way of the others at every look
+                connection.abort()  # else it would delay the others in every pass
         if self._refused:
             log.warning("connections refused", service="gateway", connections=self._refused)
             self._refused = 0
 
 
 def open_files() -> int:
-    """How many files this process may open, after asking for as many as it may have."""
+    """How many files this process may open, after raising the limit as far as allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_CONNECTIONS + RESERVED_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -1,7 +1,7 @@
-"""Whether a page of another site may have a browser do this.
+"""Whether a page of another site caused this request.
 
-Browsers send the shop's cookie along with some requests that other pages make, and let a page send a POST without a
-`Content-Type` anywhere. So a request that changes something must come from the shop's own pages, or from no page.
+Browsers add the shop's cookie to some requests of other pages, and let a page send a POST without a `Content-Type`
+anywhere. So a request that changes something must come from the shop's own pages, or from no page.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from gateway.errors import CrossSite
 
 _READING = ("GET", "HEAD", "OPTIONS")
-# `none` is what the user typed or chose from the bookmarks. `same-site` is refused: it is another origin, perhaps a
-# subdomain where strangers publish pages, or another port of localhost.
+# `none` means that the user typed or bookmarked it. `same-site` is refused: it is another origin, perhaps a subdomain
+# where strangers publish pages, or another port of localhost.
 _OWN = ("same-origin", "none")
 
 
@@ -26,7 +26,7 @@ def check(environ: Mapping[str, Any], public_url: str) -> None:
 
     Args:
         environ: the request.
-        public_url: the shop's own URL, for a proxy that does not hand on the `Host` that the browser sent.
+        public_url: the shop's own URL, for a proxy that does not pass on the browser's `Host`.
     """
     if environ["REQUEST_METHOD"] in _READING:
         return
@@ -44,7 +44,7 @@ def check(environ: Mapping[str, Any], public_url: str) -> None:
 
 
 def _authority(url: str) -> str | None:
-    """Host and port of a URL; None for what has none, such as the origin `null`."""
+    """Host and port of a URL; None when it has none, such as the origin `null`."""
     try:
         return urlsplit(url).netloc.lower() or None
     except ValueError:

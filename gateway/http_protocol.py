@@ -1,8 +1,8 @@
-"""HTTP/1.1 on one connection: whole requests are handed to the gateway, and everything else is answered as a problem.
+"""HTTP/1.1 on one connection: passes whole requests to the gateway and answers everything else with a problem.
 
-httptools (llhttp) parses; uvicorn listens, and stops in order. A request is dispatched only when its body has arrived
-whole, or when its answer does not depend on the body (`Gateway.body_limit`). Requests of one connection are answered
-one after the other, in their order.
+httptools (llhttp) parses; uvicorn listens and shuts down gracefully. A request is dispatched only when its body has
+arrived whole, or when its answer does not depend on the body (`Gateway.body_limit`). Requests of one connection are
+answered in order.
 """
 
 from __future__ import annotations
@@ -33,30 +33,30 @@ MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 * 1024
 # Chunks or segments of one body: 64 KiB in chunks of a few bytes would cost more than any honest body.
 MAX_BODY_PIECES = 8192
-# What may surround each piece of a body: its chunk's size and two line breaks. Extensions and trailers come out of the
-# bytes that the headers may have.
+# Bytes allowed around each piece of a body: its chunk's size and two line breaks. Extensions and trailers count against
+# the bytes of the headers.
 PIECE_BYTES = 16
-# Requests that a client may send ahead on one connection; what exceeds them is not answered, and the connection closed.
+# Requests that a client may pipeline on one connection; further ones are not answered, and the connection is closed.
 MAX_PIPELINED = 32
-# How long a connection stays open between two requests. Longer than the 60 s that a proxy in front usually keeps its
-# own, which must be the one to end it.
+# How long a connection may be idle between two requests. Longer than the 60 s of a usual proxy in front, so that the
+# proxy closes first.
 IDLE_TIMEOUT_S = 75.0
-# A client that takes nothing of its answer for so long is hung up on.
+# A client that reads nothing of its answer for this long is disconnected.
 RESPONSE_TIMEOUT_S = 30.0
-# How long a process that stops still waits for what has begun to arrive; the answer has as long as ever after that.
+# How long a stopping process waits for half-received requests; their answers then have their usual time.
 DRAIN_RECEIVE_S = 2.0
-# What is refused is still taken in for a while, unread: a server that hangs up while its client sends is not heard,
-# because its answer is lost with the connection.
+# A refused request is read for a while and discarded: if the server closed while its client sends, the answer would be
+# lost with the connection.
 DISCARD_BYTES = 8 * 1024 * 1024
 DISCARD_TIMEOUT_S = 5.0
 
 NEVER = float("inf")
 _LATIN1 = "latin-1"
-# Host as RFC 3986 writes it, loosely: no user information, path, white space or control character.
+# Host, loosely as in RFC 3986: no user information, path, white space or control character.
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 _ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 _REQUEST_LINE = re.compile(rb"(?:\r?\n)*([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21-\x7e]+) HTTP/1\.[01]\r?\n")
-# Decoded, these would be taken for what separates a path's parts, or end a text: no id has them.
+# Decoded, these would act as path separators or end a text: no id contains them.
 _ENCODED_SEPARATOR = re.compile(rb"%(?:2f|5c|[01][0-9a-f]|7f)", re.IGNORECASE)
 
 
@@ -65,7 +65,7 @@ class _Request:
 
     Attributes:
         environ: its WSGI environment.
-        keep_alive: whether its connection is kept after the answer.
+        keep_alive: whether its connection stays open after the answer.
         limit: bytes that its body may have; 0 when the answer does not depend on the body.
         complete: whether its body has arrived whole.
     """
@@ -79,19 +79,19 @@ class _Request:
         self.complete = False
         self.parts: list[bytes] = []
         self.received = 0
-        self.surrounding = 0  # bytes of chunk sizes, extensions and trailers that have come after the head
-        self.place: str | None = None  # what its place among the bodies being received is counted under
+        self.surrounding = 0  # bytes of chunk sizes, extensions and trailers after the head
+        self.place: str | None = None  # the key that counts its place among the bodies being received
 
 
 class _NotReceived(io.RawIOBase):
-    """The body of a request that is answered without it: whoever reads it all the same gets no empty one."""
+    """The body of a request that is answered without it: reading it fails, instead of giving an empty one."""
 
     def read(self, _size: int = -1) -> bytes:
         raise errors.Incomplete("The body has not arrived.")
 
 
 class HttpServer:
-    """What the connections of one process share; uvicorn knows it as the application.
+    """What the connections of one process share; for uvicorn, the application.
 
     Args:
         gateway: answers requests.
@@ -105,11 +105,11 @@ class HttpServer:
 
     @property
     def draining(self) -> bool:
-        """Whether this process stops."""
+        """Whether this process is stopping."""
         return self.receive_until < NEVER
 
     def drain(self, now: float) -> None:
-        """Stop: what has not arrived soon is refused."""
+        """Stop: refuse what does not arrive soon."""
         self.receive_until = min(self.receive_until, now + DRAIN_RECEIVE_S)
 
 
@@ -173,7 +173,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _new_parser(self) -> Any:
         parser = httptools.HttpRequestParser(self)
-        # Of data after `Connection: close` llhttp would make an error.
+        # To llhttp, data after `Connection: close` would be an error.
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return parser
 
@@ -200,7 +200,7 @@ class HttpProtocol(asyncio.Protocol):
             self._advance()
 
     def eof_received(self) -> bool:
-        """The client sends no more; it may still read the answers to what it has sent."""
+        """The client sends no more; it may still read the answers to what it sent."""
         self._half_closed = True
         if self._lingering:
             return False
@@ -219,10 +219,10 @@ class HttpProtocol(asyncio.Protocol):
             self._advance()
 
     def shutdown(self) -> None:
-        """Called by uvicorn when it stops: finish what has begun to arrive, and take no more."""
+        """Called by uvicorn when it stops: finish half-received requests, and accept no more."""
         self._server.drain(self._loop.time())
         if self._working is not None or self._queue or self._stopped:
-            return  # `_advance` sees to the rest
+            return  # `_advance` does the rest
         if self._in_head or self._request is not None:
             self.deadline = min(self.deadline, self._server.receive_until)
         elif not self._write_paused:
@@ -357,7 +357,7 @@ class HttpProtocol(asyncio.Protocol):
                 refusal = errors.BadHttp("The request is not readable.")
             self._refuse(refusal)
         except httptools.HttpParserInvalidMethodError:
-            if begun or len(self._queue) > queued:  # what llhttp stopped at is not what `data` begins with
+            if begun or len(self._queue) > queued:  # the error is not at the beginning of `data`
                 self._refuse(errors.BadHttp("Not valid HTTP: the first line cannot be read."))
             else:
                 self._refuse_method(data)
@@ -367,9 +367,9 @@ class HttpProtocol(asyncio.Protocol):
         if self._stopped:
             return
         if self._queue:
-            self.deadline = NEVER  # one has arrived; how long its answer may have to wait is another deadline's matter
+            self.deadline = NEVER  # one has arrived; its answer has another deadline
         if self._in_head and (whole_chunk or len(self._queue) == queued):
-            self._raw_bytes += size  # all of the chunk belongs to this head, also what no callback has shown yet
+            self._raw_bytes += size  # all of the chunk belongs to this head, even what no callback has shown yet
         if self._in_head and self._raw_bytes > MAX_URL_BYTES + MAX_HEADER_BYTES:
             self._refuse(errors.HeadersTooLarge(f"The headers may have {MAX_HEADER_BYTES} bytes."))
         elif self._request is not None:
@@ -381,7 +381,7 @@ class HttpProtocol(asyncio.Protocol):
                 self._receive_further(self._request)
 
     def _without_upgrade(self) -> bytes:
-        """The head that has arrived, less its `Upgrade`, for a new parser: httptools takes no body after one."""
+        """The head that has arrived, without its `Upgrade`, for a new parser: httptools reads no body after one."""
         version = self._parser.get_http_version().encode()
         lines = [self._parser.get_method() + b" " + self._url + b" HTTP/" + version]
         lines += [name + b": " + value for name, value in self._headers if name.lower() != b"upgrade"]
@@ -416,19 +416,19 @@ class HttpProtocol(asyncio.Protocol):
             self._request.place = None
 
     def _refuse(self, refusal: Exception) -> None:
-        """Answer what is being received with `refusal`, and nothing after it."""
+        """Answer what is being received with `refusal`, and close after it."""
         request = self._request or _Request(self._blank(), False)
         request.environ[visit.REFUSAL_KEY] = refusal
         self._stop(request)
 
     def _refuse_method(self, data: bytes) -> None:
-        """llhttp does not know the method. When it is one by its form, say what the path has instead.
+        """llhttp does not know the method. If its form is valid, answer as the path does for unknown verbs.
 
         Args:
             data: begins with the request.
         """
         line = _REQUEST_LINE.match(data)
-        if line is None or line[1].decode(_LATIN1) in falcon.HTTP_METHODS:  # no route may run for what is refused
+        if line is None or line[1].decode(_LATIN1) in falcon.HTTP_METHODS:  # no route may run for a refused request
             self._refuse(errors.BadHttp("Not valid HTTP: the first line cannot be read."))
             return
         environ = self._blank()
@@ -468,7 +468,7 @@ class HttpProtocol(asyncio.Protocol):
         }
 
     def _environ(self) -> dict[str, Any]:
-        """The WSGI environment of the head that has arrived. Raises Refusal for one that is contradictory."""
+        """The WSGI environment of the head that has arrived. Raises Refusal for a contradictory one."""
         version = self._parser.get_http_version()
         if version not in ("1.0", "1.1"):
             raise errors.VersionNotSupported()
@@ -501,7 +501,7 @@ class HttpProtocol(asyncio.Protocol):
         return environ
 
     def _target(self) -> tuple[str, str]:
-        """Path and query of the request's target. Raises BadHttp when it is none."""
+        """Path and query of the request's target. Raises BadHttp for an invalid one."""
         url = self._url
         absolute = _ABSOLUTE.match(url)
         if absolute is not None:
@@ -518,7 +518,7 @@ class HttpProtocol(asyncio.Protocol):
     # --- Answering
 
     def _advance(self) -> None:
-        """Answer the next request; or wait for one, with a deadline."""
+        """Answer the next request, or wait for one with a deadline."""
         while self._working is None and not self._write_paused:
             if self._queue:
                 self._working = self._queue.popleft()
@@ -546,7 +546,7 @@ class HttpProtocol(asyncio.Protocol):
         try:
             self._answer()
         except Exception:
-            self.abort()  # a client that nobody answers any more must not wait
+            self.abort()  # a client without an answer must not wait
             raise
 
     def _answer(self) -> None:
@@ -575,7 +575,7 @@ class HttpProtocol(asyncio.Protocol):
             self._linger()
 
     def _linger(self) -> None:
-        """Say that nothing more comes, and take in what the client still sends, so that it can read the answer."""
+        """Close the sending side, and read what the client still sends, so that it can read the answer."""
         self._stopped = self._lingering = True
         self.deadline = self._loop.time() + DISCARD_TIMEOUT_S
         if self._half_closed:
@@ -618,13 +618,13 @@ class HttpProtocol(asyncio.Protocol):
 
 
 _NAMES: dict[bytes, str | None] = {}
-# Clients choose the names, so that neither their number nor their length may be theirs.
+# Clients choose the names, so both their number and their length are bounded.
 _MOST_NAMES = 1000
 _LONGEST_NAME = 64
 
 
 def _environ_name(name: bytes) -> str | None:
-    """`X-Request-ID` -> ``HTTP_X_REQUEST_ID``. None for a name with `_`, which would be taken for one with `-`."""
+    """`X-Request-ID` -> ``HTTP_X_REQUEST_ID``. None for a name with `_`, which WSGI would confuse with `-`."""
     known = _NAMES.get(name)
     if known is None and name not in _NAMES:
         known = None if b"_" in name else name.decode(_LATIN1).upper().replace("-", "_")

@@ -23,7 +23,7 @@ from gateway import auth, identity, visit
 HEADER = "Idempotency-Key"
 _VALUE = re.compile(r"[\x20-\x7e]{1,255}")
 
-# None: strangers cannot be told apart here, so that no answer of one may be given to another.
+# None: strangers cannot be distinguished here, so no stranger's answer may go to another.
 Scope = Callable[[Request], str | None]
 
 
@@ -46,16 +46,16 @@ def of_cart(request: Request) -> str:
 
 
 def of_own_cart(request: Request) -> str | None:
-    """The scope of a request that needs no cart and whose answer is secret: a cart that is not shared, or nothing."""
+    """The scope of a request that needs no cart and whose answer is secret: an unshared cart, or nothing."""
     named = identity.own_cart(request)
     return None if named is None else f"cart:{named}"
 
 
 def of_admin(request: Request) -> str:
-    """The scope of an admin's requests: their key, never kept as it is.
+    """The scope of an admin's requests: their key's digest, never the key.
 
-    While no key is set, all callers are admins and may read each other's answers anyway; a cart of their own keeps
-    their keys apart.
+    While no key is set, all callers are admins and may read each other's answers anyway; their own carts keep their
+    keys apart.
     """
     admin = visit.of(request).admin
     return f"cart:{identity.own_cart(request) or identity.SHARED}" if admin is None else f"admin:{admin}"
@@ -72,14 +72,14 @@ def fresh_key() -> str:
 
 
 def effect(request: Request, form: Mapping[str, Any], scope: Scope) -> Effect:
-    """What this request does, under the key that its caller sent, or under one of its own.
+    """The effect of this request, under the key that its caller sent, or under a new one.
 
     Args:
         form: the body as it was read.
-        scope: whose key it is; where it gives None, the key has no effect.
+        scope: gives the key's owner; where it gives None, the key has no effect.
 
-    Raises InvalidRequest when the header is no key. Only a POST is asked for one: whatever else changes something says
-    how it shall be, and may be repeated as it is.
+    Raises InvalidRequest when the header is not a key. Only a POST needs one: other changes state their result and can
+    be repeated as they are.
     """
     sent = request.env.get("HTTP_IDEMPOTENCY_KEY")
     if sent is None or request.method != "POST":

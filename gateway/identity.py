@@ -1,7 +1,7 @@
-"""Which cart a request is about: `Cart-Id`, else the cookie `cart_id`, else the one that everybody shares.
+"""Which cart a request is about: `Cart-Id`, else the cookie `cart_id`, else the shared one.
 
-`POST /api/cart/` issues ids and signs them: ``cart_<random>.<signature>``, the signature being HMAC-SHA256 (RFC 2104)
-over what precedes it. The gateway alone signs and verifies; the whole text is the cart's id everywhere else.
+`POST /api/cart/` issues ids and signs them: ``cart_<random>.<signature>``, an HMAC-SHA256 (RFC 2104) over what precedes
+it. Only the gateway signs and verifies; everywhere else the whole text is the cart's id.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gateway import auth, visit
 
 SHARED = "default"
 COOKIE = "cart_id"
-# Parts of one header that are looked at. Browsers keep at most 180 cookies for a site.
+# Parts of one header that are parsed. Browsers keep at most 180 cookies for a site.
 MOST_PARTS = 200
 _CART_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # 128 of the 256 bits: RFC 2104 advises at least half.
@@ -27,7 +27,7 @@ SIGNATURE_BYTES = 16
 
 
 def sign(new_cart_id: str, settings: Settings) -> str:
-    """`new_cart_id` with its signature by the first secret; as it is, when there is no secret."""
+    """`new_cart_id`, signed by the first secret; unsigned when there is no secret."""
     if not settings.cart_id_secrets:
         return new_cart_id
     return f"{new_cart_id}.{_signature(new_cart_id, settings.cart_id_secrets[0])}"
@@ -49,7 +49,7 @@ def cart_id(request: Request) -> str:
 
 
 def own_cart(request: Request) -> str | None:
-    """The cart that this request names and strangers do not share; None when there is none."""
+    """The cart that this request names, if strangers do not share it; else None."""
     named = _named(request)
     if named is None or named == SHARED or not _CART_ID.fullmatch(named):
         return None
@@ -83,8 +83,8 @@ def _signature(unsigned: str, secret: str) -> str:
 
 
 def _says_tls(request: Request) -> bool:
-    """Whether the proxy in front says that the browser speaks TLS with it."""
-    # Falcon's own reading of these fails on a header that is not well formed.
+    """Whether the proxy in front reports TLS with the browser."""
+    # Falcon's own properties fail on a malformed header.
     first, _, _ = request.env.get("HTTP_FORWARDED", "").lower().partition(",")
     said = [part.strip().replace('"', "") for part in first.split(";", MOST_PARTS)]
     proto = request.env.get("HTTP_X_FORWARDED_PROTO", "").strip().lower()

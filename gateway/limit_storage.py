@@ -1,7 +1,7 @@
-"""Where the counters of `gateway.limits` are kept: in the process, or in Redis while it answers.
+"""Where the counters of `gateway.limits` are stored: in the process, or in Redis while it answers.
 
-The strategies of the library `limits` work over both. Its own memory storage is not used: it has no bound, starts a
-thread about once a hit to look through all keys, and follows the wall clock.
+The strategies of the library `limits` work over both. Its own memory storage is not used: it is unbounded, scans all
+keys in a new thread at about every hit, and follows the wall clock.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from redis.retry import Retry
 
 from chassis.logs import log
 
-# Counters of one limit in one process; beyond that the one that was used longest ago is dropped. About 3 MB a limit.
+# Counters of one limit in one process; beyond that the least recently used one is dropped. About 3 MB per limit.
 MAX_COUNTERS = 10_000
-# Redis answers within a millisecond or is left alone (seconds).
+# Redis answers within a millisecond; after this timeout it counts as down (seconds).
 REDIS_TIMEOUT_S = 0.1
 REDIS_RETRY_S = 2.0
 
@@ -36,7 +36,7 @@ class BoundedMemory(Storage, SlidingWindowCounterSupport):  # type: ignore[misc]
         self._max_counters = max_counters
         self._clock = clock
         self._lock = threading.Lock()
-        # key -> number of the window, hits in the one before, hits in it; the one used last is last.
+        # key -> number of the window, hits in the one before, hits in it; most recently used last.
         self._counters: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -69,7 +69,7 @@ class BoundedMemory(Storage, SlidingWindowCounterSupport):  # type: ignore[misc]
             return before, now
         return (now, 0) if counted == window - 1 else (0, 0)
 
-    # What else the library asks of a storage.
+    # The rest of a storage's interface.
 
     @property
     def base_exceptions(self) -> type[Exception]:
@@ -99,7 +99,7 @@ class BoundedMemory(Storage, SlidingWindowCounterSupport):  # type: ignore[misc]
 
 
 class SharedStorage:
-    """Redis, and whether it answers. While it does not, a thread tries it, and no request waits for it.
+    """Redis, and whether it answers. While it does not, a thread retries it, and no request waits for it.
 
     Args:
         url: ``redis://…``
@@ -118,7 +118,7 @@ class SharedStorage:
         return not self._away
 
     def lost(self, error: Exception) -> None:
-        """It did not answer: leave it alone until it does again."""
+        """It did not answer: do not use it until it answers again."""
         with self._lock:
             if self._away:
                 return

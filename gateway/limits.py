@@ -1,8 +1,8 @@
-"""Rate limits: so many requests of each kind in a window of time, then 429.
+"""Rate limits: a number of requests of each kind per window of time, then 429.
 
-The table below is the whole policy; README's chapter "Limits" prints it. A limit counts in this process, so that with
-N workers a client gets up to N times as much, unless `RATE_LIMIT_URL` names a Redis that all of them share. The limits
-on declined cards are not here but in the cart service's database (`cart.card_attempts`).
+The table below is the whole policy; README's chapter "Limits" prints it. Limits count in this process, so with N
+workers a client gets up to N times as much, unless `RATE_LIMIT_URL` names a Redis that all workers share. The limits on
+declined cards are in the cart service's database (`cart.card_attempts`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Limit:
         name: as `RateLimit-Policy` shows it.
         quota: requests in one window.
         window: seconds.
-        per: what has a counter of its own.
+        per: what each counter belongs to.
         of: which requests it counts.
     """
 
@@ -64,16 +64,16 @@ TABLE = (
     *(ADDRESS, ADDRESS_WRITE, ADDRESS_CART, ADDRESS_CHECKOUT, ADDRESS_PAYMENT),
     *(CART_BUY, CART_CHECKOUT, CART_PAYMENT, ORDER_PAYMENT, ORDER_CANCEL, ADMIN, WEBHOOK_SIGNATURE),
 )
-# Nothing here has a limit: health is asked by machines, and a webhook is counted once its signature is known to be bad.
+# No limits here: machines ask for health, and a webhook counts only once its signature is known to be bad.
 UNLIMITED = ("/health/", "/api/webhooks/")
 READS = ("GET", "HEAD", "OPTIONS")
 
 
 class Limits:
-    """Counts.
+    """The counters of all limits.
 
     Args:
-        settings: whether there are limits at all, and where they are counted.
+        settings: whether there are limits, and where they are counted.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -82,22 +82,22 @@ class Limits:
         self._items = {
             limit.name: RateLimitItemPerSecond(limit.quota, limit.window, namespace=limit.name) for limit in TABLE
         }
-        # Each limit with a storage of its own: invented carts must not push the counters of addresses out.
+        # Each limit has its own storage: invented carts must not evict the counters of addresses.
         self._own = {limit.name: SlidingWindowCounterRateLimiter(BoundedMemory()) for limit in TABLE}
         self._redis = SlidingWindowCounterRateLimiter(self._shared.storage) if self._shared else None
 
     def hit(self, limit: Limit, key: str) -> bool:
-        """Count one request; whether it may go on."""
+        """Count one request; returns whether it is within the limit."""
         item = self._items[limit.name]
         if self._redis is not None and self._shared is not None and self._shared.answers:
             try:
                 return self._redis.hit(item, key)
-            except Exception as error:  # whatever it is, the shop goes on
+            except Exception as error:  # no failure of Redis may stop the shop
                 self._shared.lost(error)
         return self._own[limit.name].hit(item, key)
 
     def left(self, limit: Limit, key: str) -> tuple[int, int]:
-        """How many requests are left, and in how many seconds there is one more."""
+        """How many requests are left, and the seconds until there is one more."""
         item, stats = self._items[limit.name], None
         if self._redis is not None and self._shared is not None and self._shared.answers:
             try:
@@ -110,7 +110,7 @@ class Limits:
 
 
 def admit(current: Visit, environ: Mapping[str, Any]) -> None:
-    """Find out whose a request is, and count it, before anything is done for it. Raises TooManyRequests."""
+    """Identify a request's sender and count the request before any work on it. Raises TooManyRequests."""
     if environ["PATH_INFO"].startswith(UNLIMITED):
         return
     auth.identify(current, environ.get("HTTP_AUTHORIZATION"))
@@ -129,7 +129,7 @@ def spend(request: Request, limit: Limit, key: str | None = None) -> None:
     """Count a request of one kind.
 
     Args:
-        key: what has the counter; the client's address when None.
+        key: the counter's key; the client's address when None.
 
     Raises TooManyRequests.
     """
@@ -139,7 +139,7 @@ def spend(request: Request, limit: Limit, key: str | None = None) -> None:
 
 
 def payer(request: Request, cart_id: str) -> str:
-    """Who pays out of a cart: the cart; of the one that strangers share, each client address by itself."""
+    """Who pays out of a cart: the cart; in the shared cart, each client address separately."""
     if cart_id != identity.SHARED:
         return cart_id
     return f"{cart_id}@{addresses.limit_key(visit.of(request).client_address)}"
@@ -168,6 +168,6 @@ def _spend(current: Visit, limit: Limit, key: str) -> None:
 
 
 def _told(stats: WindowStats, limit: Limit) -> tuple[int, int]:
-    # The library tells the moment by the wall clock, made of it a moment ago.
+    # The library has just computed this moment from the wall clock.
     seconds = math.floor(stats.reset_time - time.time()) + 1
     return stats.remaining, min(max(1, seconds), limit.window)

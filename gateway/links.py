@@ -1,4 +1,4 @@
-"""The header that leads from one page of a list to the next."""
+"""The `Link` header from one page of a list to the next."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def link_next(response: Response, path: str, query: Mapping[str, Any], cursor: s
     """Set `Link: <…>; rel="next"` to the page after this one, unless this is the last.
 
     Args:
-        query: what this page was asked for.
+        query: this page's parameters.
         cursor: where the next page begins; None at the end.
     """
     if cursor is not None:

@@ -1,7 +1,7 @@
 """The gateway's RPC client: its callers are greenlets of one event loop, which also reads the replies.
 
-The connection is made in a thread of its own, because amqp blocks there. Once it stands, the loop reads from it, and
-that thread only waits for its end: no reply crosses from one thread to another.
+A separate thread makes the connection, because amqp blocks there. Once it stands, the loop reads from it, and that
+thread only waits for its end: no reply crosses threads.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ CONNECT_POLL_S = 0.02
 class LoopLink(Link):
     """A `Link` that `loop` reads from.
 
-    TLS keeps data back that no socket shows as readable, so over TLS the link's own thread reads.
+    TLS buffers data that no socket shows as readable, so over TLS the link's own thread reads.
     """
 
     loop: asyncio.AbstractEventLoop
 
     def wait(self, timeout: float) -> bool:
-        """As `Link.wait`, for a greenlet."""
+        """Like `Link.wait`, for a greenlet."""
         end = time.monotonic() + timeout
         while not self.connected and time.monotonic() < end:
             sleep(CONNECT_POLL_S)
@@ -55,7 +55,7 @@ class LoopLink(Link):
         timer: asyncio.TimerHandle
 
         def recv(_wanted: int) -> bytes:
-            # amqp keeps what exceeds one frame, and resumes in the middle of one after a timeout.
+            # amqp keeps what exceeds one frame, and resumes inside a frame after a timeout.
             try:
                 return os.read(descriptor, READ_BYTES)
             except BlockingIOError:
@@ -77,7 +77,7 @@ class LoopLink(Link):
                 while not ended.done():
                     connection.drain_events()
             except TimeoutError:
-                pass  # all is read that has come
+                pass  # everything that has arrived is read
             except Exception as error:
                 end(error)
 
@@ -95,7 +95,7 @@ class LoopLink(Link):
         transport._quick_recv = recv
         timer = self.loop.call_later(TICK, tick)
         self.loop.add_reader(descriptor, readable)
-        readable()  # what amqp has read already shows on no socket
+        readable()  # the socket does not show what amqp has read already
 
 
 class LoopRpcClient(RpcClient):

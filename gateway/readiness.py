@@ -15,7 +15,7 @@ from gateway.waiting import Wait
 SECONDS = 2.0
 # Within this time an answer serves everybody who asks: probes from many sides cost the services one question a second.
 FRESH = 1.0
-# How long a request waits for the answer to another one's question before it looks itself.
+# How long a request waits for another's answer before it asks itself.
 WAIT = SECONDS + 1
 
 Parts = dict[str, dict[str, str]]
@@ -38,8 +38,8 @@ class Readiness:
     def parts(self) -> Parts:
         """Every part's state: `{"broker": {"status": "ok"}, "cart": {"status": "ok", "database": "ok"}, …}`.
 
-        A state is "ok", "unavailable", or "unknown" where it could not be asked; of a database also what is wrong with
-        it (`chassis.database_outage`). Answers within about `SECONDS`.
+        A state is "ok", "unavailable", or "unknown" where it could not be asked; `database` says what is wrong with it
+        (`chassis.database_outage`). Answers within about `SECONDS`.
         """
         while self._asking:
             answered = Wait()

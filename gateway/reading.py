@@ -20,11 +20,11 @@ from gateway import visit
 from gateway.errors import NotJson
 from gateway.shape import Shape, named
 
-# A body that only `gateway.seed_json` can read is a few lines. Its expressions cost far more per byte than orjson.
+# A body that only `gateway.seed_json` can read is a few lines long, and costs far more per byte than with orjson.
 MOST_RESCUED = 16 * 1024
 # The longest query of the API has four parameters.
 MOST_PARAMETERS = 20
-# Its longest, a category, has 500 characters: at most 6 000 bytes, percent-encoded.
+# The longest, a category, has 500 characters: at most 6 000 bytes, percent-encoded.
 MOST_QUERY = 8 * 1024
 # A declared type is `application/json; charset=utf-8`.
 MOST_TYPE = 256
@@ -34,10 +34,11 @@ def body(request: Request, shape: Shape, rescue: Callable[[str], str] | None = N
     """The request's body, checked against `shape`.
 
     Args:
-        rescue: makes readable what strict reading refused (`gateway.seed_json`); its result is read strictly, too.
+        rescue: makes input readable that strict reading refused (`gateway.seed_json`); its result is read strictly,
+            too.
 
     Raises:
-        NotJson: it is declared to be something else than JSON.
+        NotJson: it is declared as something other than JSON.
         InvalidRequest: it is not one JSON object, or not of this shape.
     """
     return shape.check(_object(_received(request), shape, rescue))
@@ -141,7 +142,7 @@ def _object(raw: bytes, shape: Shape, rescue: Callable[[str], str] | None) -> di
     except Unbounded as error:
         raise InvalidRequest(str(error)) from None
     if found != names:
-        # Which of two values under one name holds would be a guess; orjson takes the last without a word.
+        # Choosing between two values of one name would be a guess; orjson silently takes the last.
         json.loads(raw, object_pairs_hook=_once, parse_int=str, parse_float=str)
     return document
 

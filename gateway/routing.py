@@ -15,9 +15,9 @@ import orjson
 
 from gateway import auth
 
-# A seed order is 4 KB, a product with all it may have 30 KB. What reads a body costs more the longer it is.
+# A seed order is 4 KB, a product with all its fields 30 KB. Reading a longer body costs more.
 USUAL_BYTES = 64 * 1024
-# For mail, for orders of hundreds of lines, and for events that come many at once.
+# For mail, for orders of hundreds of lines, and for batches of events.
 LARGE_BYTES = 1024 * 1024
 
 Route = TypeVar("Route", bound=Callable[..., Any])
@@ -35,7 +35,7 @@ api.http.output_format = as_json
 
 @dataclass(frozen=True)
 class Bounds:
-    """What is asked of a request before its body is received.
+    """What a route requires of a request before its body is received.
 
     Attributes:
         admin: whether an admin key is needed.

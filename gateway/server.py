@@ -1,6 +1,6 @@
-"""The processes that carry the application: workers that share the port, and their parent, which replaces the fallen.
+"""The gateway's processes: workers that share the port, and their parent, which restarts crashed ones.
 
-Each worker runs one event loop (uvloop) on one thread; uvicorn listens, and stops in order.
+Each worker runs one event loop (uvloop) on one thread; uvicorn listens and shuts down gracefully.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from gateway.http_protocol import HttpProtocol, HttpServer
 
 # Connections that the kernel keeps while all workers are busy: a burst waits rather than being refused.
 BACKLOG = 1024
-# What an answer may still need after its call has ended, at SIGTERM (seconds).
+# Time that an answer may need after its call has ended, at SIGTERM (seconds).
 DRAIN_MARGIN_S = 3
-# How long after that the parent waits for a worker before it kills it.
+# Time after which the parent then kills a worker that has not ended.
 KILL_MARGIN_S = 2
-# How often a worker looks whether its parent still lives.
+# How often a worker checks whether its parent still lives.
 ORPHAN_CHECK_S = 1.0
-# Between two starts of a worker that falls at once.
+# Pause between two starts of a worker that crashes at once.
 RESPAWN_PAUSE_S = 0.5
 # What ends a worker.
 STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -106,7 +106,7 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # Also for a connection that is made while uvicorn tells the others.
+        # Also for a connection made while uvicorn notifies the others.
         self.config.loaded_app.drain(asyncio.get_running_loop().time())  # type: ignore[union-attr]
         await super().shutdown(sockets)
 
@@ -118,7 +118,7 @@ def _work(host: str, port: int, drain: int, leave_s: float, blocked: set[signal.
         parent: the process that forked it.
     """
     for number in STOPPING:
-        signal.signal(number, _noted)  # what uvicorn raises once more when it has drained
+        signal.signal(number, _noted)  # uvicorn raises it again after draining
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(json_formatter())
@@ -129,7 +129,7 @@ def _work(host: str, port: int, drain: int, leave_s: float, blocked: set[signal.
     listening.bind((host, port))
 
     def leave_with_parent() -> None:
-        # Killed, it cannot stop this process, and nobody else would, which holds the port.
+        # A killed parent cannot stop this process, nobody else would, and it holds the port.
         if os.getppid() != parent:
             server.should_exit = True
         asyncio.get_running_loop().call_later(ORPHAN_CHECK_S, leave_with_parent)
@@ -165,4 +165,4 @@ def _family(host: str) -> socket.AddressFamily:
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:
-    """A handler that only keeps the signal from its default."""
+    """A handler that only prevents the signal's default action."""

@@ -1,7 +1,7 @@
 """A shape that a document must have: a Cerberus schema, compiled once, checked with a fresh validator each time.
 
-The work of a check is bounded, whatever the document: it stops at `MOST_ERRORS`, and a value that is too long is not
-looked into. Cerberus itself sorts all errors at each new one, and compares every item of a list that is too long.
+Each check does bounded work on any document: it stops at `MOST_ERRORS`, and does not look into a value that is too
+long. Cerberus itself sorts all errors at each new one, and compares every item of a list that is too long.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from contracts.errors import InvalidRequest
 Rule = Callable[[dict[str, Any]], dict[str, Any]]
 
 MOST_ERRORS = 50
-# Names of fields are the caller's: longer ones are cut where they are named.
+# Callers choose the names of fields: longer ones are cut in errors.
 MOST_NAME = 100
 # Keys and values of one document; the largest honest one of most routes, a product, has about 200.
 MOST_VALUES = 1_000
 
 _MESSAGES = {
     **errors.BasicErrorHandler.messages,
-    # Cerberus quotes the value, however long it is.
+    # Cerberus would quote the whole value.
     errors.UNALLOWED_VALUE.code: "must be one of {constraint}",
 }
 
@@ -34,7 +34,7 @@ class _Enough(Exception):
 
 
 class _Validator(Validator):
-    """Notes each error of a field once, with its path, in `found`, which the validators of all levels share."""
+    """Records each error of a field once, with its path, in `found`, which the validators of all levels share."""
 
     # Python's True is an int; JSON's true is not a number.
     types_mapping = {**Validator.types_mapping, "integer": TypeDefinition("integer", (int,), (bool,))}
@@ -61,7 +61,7 @@ class _Validator(Validator):
         if not isinstance(value, list) or schema.get("type") != "dict":
             super()._validate_schema(schema, field, value)
             return
-        # One validator for all dicts of a list. Cerberus makes one for each, which is half of what each costs.
+        # One validator for all dicts of a list. Cerberus makes one for each, which is half of each one's cost.
         child = self._get_child_validator(
             schema=schema["schema"], allow_unknown=schema.get("allow_unknown", self.allow_unknown)
         )
@@ -125,7 +125,7 @@ class Shape:
 
 
 def invalid(errors: dict[str, Any]) -> InvalidRequest:
-    """The failure that tells these errors, at most `MOST_ERRORS` of them."""
+    """The failure that lists these errors, at most `MOST_ERRORS` of them."""
     listed, _ = _first(errors, MOST_ERRORS)
     return InvalidRequest("The request does not have the shape that is asked for; see `errors`.", {"errors": listed})
 
@@ -137,7 +137,7 @@ def named(field: Any) -> str:
 
 
 def _nested(found: list[tuple[tuple[Any, ...], str]]) -> dict[str, Any]:
-    """`[(("a", "b"), m)]` -> `{"a": {"b": [m]}}`. What is wrong inside a value hides what is wrong with all of it."""
+    """`[(("a", "b"), m)]` -> `{"a": {"b": [m]}}`. An error inside a value hides errors of the whole value."""
     whole: dict[str, Any] = {}
     for path, message in sorted(found, key=lambda error: len(error[0]), reverse=True):
         place = whole

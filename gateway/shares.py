@@ -1,7 +1,7 @@
-"""How much of a gateway process each part of the shop may hold: calls beyond its share are refused at once.
+"""How much of a gateway process each part of the shop may use: calls beyond its share are refused at once.
 
-Calls to a slow provider must not queue up without end. So the verbs that ask a provider have their share, each service
-has its own, and a call beyond its share is answered 503.
+Calls to a slow provider must not queue up without end. So the verbs that call a provider have their own share, each
+service has its own, and a call beyond its share is answered 503.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ SLOW = frozenset(
     }
 )
 # Calls in flight in one process: all; those to one service; those of its slow verbs; slow ones to all services.
-# A call that waits costs no thread, only a greenlet and its request, some 50 KB. The bounds are those of memory, and of
-# what can be answered in time: a service process works on 32 calls at once, of which its slow verbs have their share.
+# A waiting call costs no thread, only a greenlet and its request, some 50 KB. The bounds come from memory and from what
+# can be answered in time: a service process works on 32 calls at once, of which its slow verbs have their share.
 ALL, OF_SERVICE, SLOW_OF_SERVICE, ALL_SLOW = 512, 256, 56, 72
 # Seconds after which asking again is worth it: not all in one moment, as they were refused.
 RETRY_SLOW, RETRY = (2, 5), (1, 2)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.limits import Limit
 
 ENVIRON_KEY = "shop.visit"
-# Under which the server hands on why it refuses a request before any route sees it: an errors.Refusal.
+# The key under which the server passes on an errors.Refusal, made before any route sees the request.
 REFUSAL_KEY = "shop.refusal"
 # What every id in this shop is made of, ours and the providers'. No dot and no slash: ids become parts of their URLs.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -27,17 +27,17 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class Visit:
-    """What the gateway knows of a request; put beside it by `gateway.api.Gateway`.
+    """What the gateway knows of a request; attached to it by `gateway.api.Gateway`.
 
     Attributes:
         gateway: the process's settings and its connection to the services.
-        request_id: the caller's, or one made here.
-        client_address: the address of the client; of one behind a trusted proxy, as that proxy reports it.
-        via_proxy: whether a trusted proxy passed the request on, so that what it says of the client counts.
+        request_id: the caller's, or a new one.
+        client_address: the client's; behind a trusted proxy, the one that the proxy reports.
+        via_proxy: whether a trusted proxy passed the request on, so that its headers about the client count.
         query_string: the raw query. Hug never sees it, since it would let it override the path's parameters.
         admin: the SHA-256 of the admin key that the request carries; None when it carries none of the shop's.
         spent: the rate limit that was counted last, and its key.
-        notes: what came beside a service's answer, when its request carried an `Idempotency-Key`; else None.
+        notes: what accompanied a service's answer, when its request carried an `Idempotency-Key`; else None.
     """
 
     __slots__ = ("admin", "client_address", "gateway", "notes", "query_string", "request_id", "spent", "via_proxy")

@@ -1,7 +1,7 @@
-"""Synchronous routes on the event loop: each runs in a greenlet, which leaves the thread to the loop while it waits.
+"""Synchronous routes on the event loop: each runs in a greenlet, which yields to the loop while it waits.
 
-SQLAlchemy's asyncio extension works in the same way. One thread serves all requests of a process, so nothing in a
-route may block it: a route waits with what is here, and for nothing else.
+SQLAlchemy's asyncio extension works in the same way. One thread serves all requests of a process, so nothing in a route
+may block it: a route may wait only with the functions here.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from chassis.logs import log
 
 
 def run(work: Callable[[], None]) -> None:
-    """Run `work` in a greenlet until it ends or first waits. To be called by the loop, in its thread."""
+    """Run `work` in a greenlet until it ends or first waits. Call it from the loop, in its thread."""
     greenlet(_logged).switch(work)
 
 
 class Wait:
     """Something that one greenlet waits for, and that any thread may settle once.
 
-    To be made in the loop's thread, while the loop runs.
+    Create it in the loop's thread, while the loop runs.
     """
 
     __slots__ = ("_loop", "_settled", "_thread", "_waiting", "reply", "service")
@@ -38,7 +38,7 @@ class Wait:
         self._settled = False
 
     def settle(self, reply: Any) -> None:
-        """Give `reply` to the greenlet that waits."""
+        """Give `reply` to the waiting greenlet."""
         self.reply = reply
         if threading.get_ident() == self._thread:
             self._wake()
@@ -46,7 +46,7 @@ class Wait:
             self._loop.call_soon_threadsafe(self._wake)
 
     def wait(self, timeout: float) -> bool:
-        """Wait until it is settled, at most `timeout` seconds; whether it is."""
+        """Wait until it is settled, at most `timeout` seconds; returns whether it is."""
         if not self._settled:
             timer = self._loop.call_later(timeout, self._resume)
             self._waiting = getcurrent()
@@ -57,7 +57,7 @@ class Wait:
     def _wake(self) -> None:
         self._settled = True
         if self._waiting is not None:
-            # Not at once: the reader of replies may be in the middle of a frame.
+            # Not immediately: the reader of replies may be inside a frame.
             self._loop.call_soon(self._resume)
 
     def _resume(self) -> None:
@@ -94,4 +94,4 @@ def _logged(work: Callable[[], None]) -> None:
     try:
         work()
     except Exception:
-        log.exception("bug", service="gateway")  # else it would end whichever callback the loop is in
+        log.exception("bug", service="gateway")  # else it would end the loop's current callback

@@ -86,7 +86,7 @@ def _own(shipment_id: str, request: Request) -> str:
 
 
 def _path_in(sent: dict[str, Any]) -> tuple[str, ...]:
-    """Where in what was sent the order is."""
+    """The path of the order in what was sent."""
     for path in (("order",), ("data", "object")):
         if path[0] in sent and "items" not in sent:
             return path

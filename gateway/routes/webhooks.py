@@ -1,7 +1,7 @@
-"""Webhooks: what the providers tell of their own accord, handed unread to the service that can verify it.
+"""Webhooks: events from the providers, passed unread to the service that can verify them.
 
-No key and no cart: the signature says whose it is. It is answered 200 when the service has kept it, and not before, so
-that a provider goes on sending what was not kept. One whose signature is good is never limited.
+They need no key and no cart: the signature identifies the sender. A webhook is answered 200 only once the service has
+stored it, so that a provider resends what was not stored. One with a valid signature is never limited.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def sendgrid(request: Request) -> Answer:
 
 @contextmanager
 def _counted(request: Request) -> Iterator[None]:
-    """Count an event whose signature its service refuses; one that is signed and not understood is the provider's."""
+    """Count an event whose signature its service refuses. A signed one that is not understood is the provider's
+    fault."""
     try:
         yield
     except InvalidRequest as error:
