@@ -1,4 +1,4 @@
-"""Mail addresses as they are compared: capitals, Unicode forms and the spelling of the domain make no difference."""
+"""Comparing mail addresses: capitals, Unicode forms and the spelling of the domain make no difference."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from contextlib import suppress
 
 import idna
 
-LONGEST_KEY = 400  # an address of 320 characters, whose domain may be longer in its other spelling
+LONGEST_KEY = 400  # of an address of 320 characters, whose domain may be longer in its other spelling
 
 
 def email_key(address: str) -> str:
-    """What two spellings of one address have in common.
+    """The common key of all spellings of one address.
 
-    The domain is spelled as DNS has it (``münchen.de`` as ``xn--mnchen-3ya.de``); of the local part, too, only the case
-    is left out, since no mail provider tells two mailboxes apart by it.
+    The domain is spelled as in DNS (``münchen.de`` as ``xn--mnchen-3ya.de``). In the local part only the case is
+    ignored, since no mail provider separates two mailboxes by it.
     """
     local, at, domain = address.strip().rpartition("@")
-    with suppress(idna.IDNAError, UnicodeError):  # else it is compared as it was written
+    with suppress(idna.IDNAError, UnicodeError):  # else it is compared as written
         domain = idna.encode(domain, uts46=True).decode()
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", f"{local}{at}{domain}").casefold())
     return folded.replace("\0", "")[:LONGEST_KEY]

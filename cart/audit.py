@@ -92,7 +92,7 @@ class OrderAudit:
         found, aside = sorted_out(listed)
         by_payment = self._books.by_payment([each.id for each in found])
         orders = self._books.by_id({each.order_id for each in found if each.order_id and each.id not in by_payment})
-        # The payment of an order that cannot be read is not one without an order.
+        # The payment of an unreadable order is not one without an order.
         lone = [each for each in found if each.id not in by_payment and each.order_id not in orders]
         if lone:
             known = self._books.known([each.id for each in lone], {each.order_id for each in lone if each.order_id})
@@ -141,7 +141,7 @@ class OrderAudit:
         held = self._products.audit(cursor, since, until)
         names = {order_of(key) for key in held["keys"]}
         orders = self._books.by_id(names)
-        # What an order that cannot be read holds is not held for nobody.
+        # Stock that an unreadable order holds is not orphaned.
         missing = names - orders.keys()
         broken = self._books.known([], missing) if missing else set()
         keys = [key for key in held["keys"] if order_of(key) not in broken]

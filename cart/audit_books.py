@@ -24,7 +24,7 @@ class AuditBooks(OwedThings):
     def page(self, cursor: str | None, since: float, until: float) -> tuple[list[Order | SetAside], str | None]:
         """A page of the orders placed between two moments, oldest first, and the cursor of the next one.
 
-        One that cannot be read stands in the page as set aside.
+        An order that cannot be read is in the page as set aside.
         """
         wanted = [orders.c.created >= since, orders.c.created <= until]
         with self._database.read() as connection:
@@ -37,7 +37,7 @@ class AuditBooks(OwedThings):
         return page, rows[PAGE - 1]["id"] if len(rows) > PAGE else None
 
     def known(self, payments: Collection[str], ids: Collection[str]) -> set[str]:
-        """Those of the payments and order ids that an order has, whether it can be read or not."""
+        """Those of the payments and order ids that belong to an order, readable or not."""
         here = sa.or_(orders.c.payment.in_(sorted(payments)), orders.c.id.in_(sorted(ids)))
         with self._database.read() as connection:
             rows = connection.execute(sa.select(orders.c.id, orders.c.payment).where(here)).all()
@@ -108,7 +108,7 @@ class AuditBooks(OwedThings):
 
 
 def _readable(row: RowMapping) -> Order:
-    """The order in a row, with all that a comparison says of it."""
+    """The order in a row, as comparisons need it."""
     order = read_order(row)
     if not isinstance(order.amount, int) or not isinstance(order.document["updated"], int):
         raise Unreadable(f"the document of order {order.id} has no amount, or no time")

@@ -1,7 +1,7 @@
 """Attempts to pay by card: how many were declined, and how many hold stock while the shopper's bank is asked.
 
 An attempt is counted in the transaction that claims its order, before its outcome is known, so that parallel requests
-cannot exceed a limit. It is no longer counted once it ends in another way than a decline.
+cannot exceed a limit. It stops counting once it ends other than by a decline.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cart.order import AT_WORK, CONFIRMING, Order
 from cart.tables import Store, bank_holds, card_attempts, orders
 from contracts.errors import Conflict, TooManyRequests
 
-# Who tests stolen cards needs many declines; a shopper has a few cards (Stripe's advice on card testing).
+# Testing stolen cards takes many declines; a shopper has a few cards (Stripe's advice on card testing).
 ORDER_DECLINES = 5
 CART_DECLINES = 10
 DECLINES_WINDOW_S = 3600.0
@@ -24,9 +24,9 @@ DECLINES_WINDOW_S = 3600.0
 CART_HOLDS = 2
 ORDER_HOLDS = 2
 HOLDS_WINDOW_S = 3600.0
-# When another attempt of the cart may have ended (seconds).
+# When to retry because another attempt of the cart may have ended (seconds).
 IN_PROGRESS_RETRY_S = 2
-# After that no limit looks at an attempt any more.
+# No limit counts an older attempt.
 ATTEMPTS_KEPT_S = 86400.0
 
 TRYING = "trying"  # the outcome is not known yet
@@ -39,13 +39,13 @@ class CardAttempts(Store):
     """The attempts, in SQL."""
 
     def ask_bank(self, order: Order, hold_s: float) -> dict[str, int] | None:
-        """Note that an order's stock is to wait for the shopper's bank.
+        """Record that an order's stock is to wait for the shopper's bank.
 
         Args:
             hold_s: how long it may wait (seconds).
 
-        Returns how many pieces of each of its SKUs wait for a bank, its own included; None when this attempt holds
-        them already. Raises Conflict when the cart, or the order, has as many holds as it may have.
+        Returns how many pieces of each of its SKUs wait for a bank, its own included; None when this attempt already
+        holds them. Raises Conflict when the cart or the order has reached its limit of holds.
         """
         with self._database.write() as connection:
             now = self._clock()
@@ -65,7 +65,7 @@ class CardAttempts(Store):
             for sku, quantity in sorted(_pieces(order).items()):
                 values = {"order_id": order.id, "attempt": order.attempt, "sku": sku, "quantity": quantity}
                 connection.execute(sa.insert(bank_holds).values(values))
-        with self._database.read() as connection:  # after the commit: of two at once, at least one sees both
+        with self._database.read() as connection:  # after the commit: of two concurrent ones, at least one sees both
             query = sa.select(bank_holds.c.sku, sa.func.sum(bank_holds.c.quantity)).join_from(
                 bank_holds,
                 card_attempts,
@@ -78,14 +78,14 @@ class CardAttempts(Store):
             return {sku: int(held) for sku, held in connection.execute(query.group_by(bank_holds.c.sku))}
 
     def held(self, connection: Connection, order: Order) -> None:
-        """The attempt's stock waits for the bank. Part of the transaction that has the order wait."""
+        """The attempt's stock waits for the bank. Part of the transaction that makes the order wait."""
         connection.execute(sa.update(card_attempts).where(_attempt(order)).values(state=HELD))
 
     def end_attempt(self, connection: Connection, order: Order, declined: bool = False) -> None:
-        """The attempt has ended. Part of the transaction that keeps how.
+        """The attempt has ended. Part of the transaction that stores its outcome.
 
         Args:
-            declined: whether the card was declined: only then does the attempt count from here on.
+            declined: whether the card was declined: only then does the attempt still count.
         """
         this = sa.and_(_attempt(order), card_attempts.c.state.in_((TRYING, ASKED)))
         if declined:
@@ -94,7 +94,7 @@ class CardAttempts(Store):
             connection.execute(sa.delete(card_attempts).where(this))
 
     def forget_attempts(self) -> None:
-        """Delete the attempts that no limit looks at any more."""
+        """Delete the attempts that no limit counts any more."""
         with self._database.write() as connection:
             old = card_attempts.c.began < self._clock() - ATTEMPTS_KEPT_S
             connection.execute(sa.delete(card_attempts).where(old))
@@ -108,9 +108,9 @@ def begin_attempt(connection: Connection, order: Order, payer: str | None, now: 
     """Count a new attempt of a claimed order. Part of the transaction that claims it.
 
     Args:
-        payer: whose attempt it is, as a rule the cart; None for one that no shopper asked for, which has no limit.
+        payer: whose attempt it is, usually the cart; None, without a limit, when no shopper asked for it.
 
-    Raises TooManyRequests when the order or the payer has had as many declines as they may have.
+    Raises TooManyRequests when the order or the payer has reached its limit of declines.
     """
     if payer is not None:
         _lock(connection, payer)
@@ -165,13 +165,13 @@ def _check_holds(connection: Connection, order: Order, payer: str, now: float, h
 
 
 def _within(now: float, window: float) -> sa.ColumnElement[bool]:
-    """Within the last `window` seconds; also what a clock that was set back left in the future, but not for longer."""
+    """Within the last `window` seconds; a clock that was set back may have left times at most as far in the future."""
     return card_attempts.c.began.between(now - window, now + window)
 
 
 def _trying() -> sa.ColumnElement[bool]:
-    """The condition that an attempt is in progress. One that a copy of older code brought to its end is noted as TRYING
-    still, but its order is not being paid any more."""
+    """The condition that an attempt is in progress. An attempt ended by older code is still recorded as TRYING, but its
+    order is no longer being paid."""
     paying = sa.select(orders.c.id).where(
         orders.c.id == card_attempts.c.order_id,
         orders.c.attempt == card_attempts.c.attempt,
@@ -211,7 +211,7 @@ def _bounded(wait: float, longest: float) -> float:
 
 
 def _lock(connection: Connection, payer: str) -> None:
-    """Let nobody else count for this payer until the end of the transaction; SQLite's lock is on the whole file."""
+    """Block other counts for this payer until the end of the transaction; SQLite locks the whole file anyway."""
     if connection.dialect.name == "postgresql":
         number = int.from_bytes(hashlib.sha256(payer.encode()).digest()[:8], "big", signed=True)
         lock: Any = sa.func.pg_advisory_xact_lock(sa.cast(number, sa.BigInteger))

@@ -36,9 +36,9 @@ class Checkout:
         self.live = live
 
     def place(self, cart_id: str, customer: dict[str, Any], key: str) -> Order:
-        """The order of what is in the cart, once per `key`; see `CartService.checkout`.
+        """The order of the cart's contents, once per `key`; see `CartService.checkout`.
 
-        The same checkout again, under whatever key, is the same order while that is unpaid.
+        Repeating the checkout, under any key, returns the same order while it is unpaid.
         """
         placed = self.store.placed(key)
         if placed is not None:
@@ -66,7 +66,7 @@ class Checkout:
     def quote(self, order: dict[str, Any], key: str) -> dict[str, Any]:
         """An order from elsewhere, with real rates filled in; see `CartService.ship`.
 
-        The rules are those of `place`, but for the stock: an order from elsewhere may have taken its own already.
+        The rules are those of `place`, except for stock: an order from elsewhere may have taken its own already.
         """
         skus = [item for item in order["items"] if item.get("type") == "sku"]
         _check_quantities(order["items"])
@@ -95,7 +95,7 @@ class Checkout:
     def _priced(
         self, items: Iterable[dict[str, Any]], check_stock: bool, named: Iterable[str] = ()
     ) -> tuple[list[dict[str, Any]], str]:
-        """What items cost now, and the one currency of it and of whatever else is `named`. Raises Conflict."""
+        """What items cost now, and the one currency of them and of all that are `named`. Raises Conflict."""
         lines = self.products.price(
             [{"parent": item["parent"], "quantity": item["quantity"]} for item in items], check_stock
         )
@@ -110,11 +110,11 @@ class Checkout:
 
 @contextmanager
 def _blaming(sent: dict[str, tuple[str, ...]]) -> Iterator[None]:
-    """Name in a refusal only the fields that the caller sent, nested as they came.
+    """Let a refusal name only the fields that the caller sent, nested as they were sent.
 
     Args:
-        sent: shipping's name of a field, and where the caller sent it. What the caller did not send is the shop's
-            state: naming it becomes Conflict if it is an InvalidRequest, and is left out of a Refused.
+        sent: shipping's name of a field -> its path in what the caller sent. Other fields are the shop's state: an
+            InvalidRequest that names one becomes a Conflict, and a Refused leaves it out.
     """
     try:
         yield
@@ -136,7 +136,7 @@ def _blaming(sent: dict[str, tuple[str, ...]]) -> Iterator[None]:
 
 
 def _check_quantities(items: list[dict[str, Any]]) -> None:
-    """No more of a SKU than a cart holds, however many lines it is spread over. Raises InvalidRequest."""
+    """Allow no more of a SKU than a cart holds, over all lines together. Raises InvalidRequest."""
     total: Counter[str] = Counter()
     for number, item in enumerate(items):
         if item.get("type") == "sku":
@@ -148,7 +148,7 @@ def _check_quantities(items: list[dict[str, Any]]) -> None:
 
 
 def _digest(customer: dict[str, Any], lines: list[dict[str, Any]]) -> str:
-    """What an order is placed from: who gets what, at which price, in which packages."""
+    """What an order is placed from: the customer, the prices and the packages."""
     placed_from = [customer, sorted(_parcels(lines), key=lambda line: str(line["parent"]))]
     return hashlib.sha256(json.dumps(placed_from, sort_keys=True).encode()).hexdigest()
 

@@ -40,11 +40,11 @@ class Lane:
 
     Attributes:
         name: for the log.
-        due: what can be taken up now, by its key, at most so many: ``due(limit)``.
-        work: does one; what it raises is noted, and it comes again at its time.
-        places: how many may be done side by side.
-        allowed: how long one may take (seconds), given its key.
-        put_off: has one that cannot be read stand behind all others for a while.
+        due: keys of the work that is due, at most so many: ``due(limit)``.
+        work: does one; an exception is logged, and it is retried at its time.
+        places: how many may run at the same time.
+        allowed: how long one may take (seconds), by its key.
+        put_off: moves one that cannot be read behind all others for a while.
     """
 
     name: str

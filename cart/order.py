@@ -168,7 +168,7 @@ class Order:
         ]
 
     def key(self, step: str) -> str:
-        """The key under which a step of the present attempt is asked for."""
+        """The key under which a step of the present attempt is requested."""
         return f"{self.id}:{self.attempt}:{step}"
 
     def require(self, status: str) -> None:
@@ -243,7 +243,7 @@ class Order:
 
 
 def one_currency(named: Iterable[str]) -> str:
-    """The one currency of an order, in small letters, out of those that its lines name. Raises Conflict."""
+    """The one currency of an order, in small letters, from those that its lines name. Raises Conflict."""
     currencies = sorted({currency.lower() for currency in named})
     if len(currencies) > 1:
         raise Conflict(f"One order has one currency; this one has {', '.join(currencies)}.")

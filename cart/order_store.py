@@ -19,16 +19,16 @@ from chassis.database import once_more
 from chassis.records import Unreadable, read_each
 from contracts.errors import InvalidRequest, NotFound
 
-# An unpaid order answers the same checkout again for so long (seconds): its shipping rates are then as old. Shippo
-# sells a label at a rate for 7 days, and the order may be paid some time later still.
+# How long an unpaid order answers a repeated checkout (seconds): its shipping rates are then as old. Shippo sells a
+# label at a rate for 7 days, and the order may be paid some time later.
 REUSED_FOR = 24 * 3600.0
-# An order that cannot be read is looked at again after so long (seconds): the longest legal wait, since a time further
-# ahead counts as due.
+# Pause before an unreadable order is looked at again (seconds): the longest legal wait, since a time further ahead
+# counts as due.
 PUT_OFF = LONGEST_LOOK_S
-# How many orders get their key in one transaction: it is a few milliseconds.
+# How many orders get their key in one transaction, which takes a few milliseconds.
 FILLED_AT_ONCE = 100
 
-# How the list of orders is ordered, and the name of that in its cursors.
+# The sort order of the list of orders, and its name in cursors.
 NEWEST = "-created"
 _newest = sa.tuple_(orders.c.created, orders.c.id)
 
@@ -43,17 +43,17 @@ class Orders(Store):
             return None if row is None else read_order(row)
 
     def unpaid(self, cart_id: str, digest: str) -> Order | None:
-        """The unpaid order that the same checkout of this cart has placed lately, if it did."""
+        """The unpaid order that an identical checkout of this cart placed lately, if any."""
         with self._database.read() as connection:
             return self._unpaid(connection, cart_id, digest)
 
     @once_more
     def place(self, order: Order, key: str, digest: str | None = None) -> Order:
-        """Keep a new order, once per `key`; the order that is kept under it.
+        """Store a new order, once per `key`; returns the order stored under it.
 
         Args:
             digest: of what the order is placed from. While an order of this cart with the same digest is unpaid, it is
-                returned instead: two checkouts at the same moment make one order.
+                returned instead: two simultaneous checkouts make one order.
         """
         with self._database.write() as connection:
             row = connection.execute(sa.select(orders).where(orders.c.key == key)).mappings().first()
@@ -71,7 +71,7 @@ class Orders(Store):
 
     def _unpaid(self, connection: Connection, cart_id: str, digest: str) -> Order | None:
         fresh = orders.c.created > self._clock() - REUSED_FOR
-        # Also one that is being paid: a second one could be paid as well.
+        # Also an order that is being paid: a second one could be paid as well.
         unpaid = orders.c.status.in_((CREATED, PAYING, CONFIRMING))
         same = sa.and_(orders.c.cart_id == cart_id, orders.c.digest == digest, unpaid, fresh)
         row = connection.execute(sa.select(orders).where(same).order_by(orders.c.created.desc())).mappings().first()
@@ -89,7 +89,7 @@ class Orders(Store):
             return None if row is None else read_order(row)
 
     def cart_of_shipment(self, shipment_id: str) -> str | None:
-        """The cart whose order a shipment is for; None when it is no order's."""
+        """The cart whose order a shipment is for; None when it is for no order."""
         with self._database.read() as connection:
             found_cart = sa.select(orders.c.cart_id).where(orders.c.shipment == shipment_id)
             return connection.execute(found_cart).scalars().first()
@@ -158,17 +158,16 @@ class Orders(Store):
         hurry: bool = True,
         payer: str | None = None,
     ) -> Order | None:
-        """Claim an order until `lease`, for paying or for canceling; None when that cannot be had now.
+        """Claim an order until `lease`, for paying or for canceling; None when that is not possible now.
 
-        An order that is at rest moves to `to`, and a new attempt begins when that is paying. One whose claim is void,
-        because it ran out or because its holder has died, is claimed as it stands, to be resumed. None for one that
-        is paid, that somebody is at work on, that is being canceled when it should be paid, or that is canceled when
-        it should be.
+        An order at rest moves to `to`; paying begins a new attempt. An order whose claim is void, because it ran out or
+        its holder has died, is claimed as it stands, to be resumed. None for an order that is paid or being worked on,
+        that is being canceled when it should be paid, or that is canceled when it should be.
 
         Args:
-            fresh: False when only what was left is to be taken up, and nothing begun.
-            hurry: False when an order that was let go is to be left alone until its time.
-            payer: whose new attempt it is; None for one that no shopper asked for, which has no limit.
+            fresh: False to only resume unfinished work, and begin nothing.
+            hurry: False to leave an order that was let go alone until its time.
+            payer: whose new attempt it is; None, without a limit, when no shopper asked for it.
 
         Raises NotFound, Conflict (the order is canceled), TooManyRequests (see `cart.card_attempts`), Unavailable.
         """
@@ -256,7 +255,7 @@ class Orders(Store):
             return list(connection.execute(query).scalars())
 
     def put_off(self, order_id: str) -> None:
-        """Look at an order that cannot be read again in `PUT_OFF` seconds, so that it does not stand before others."""
+        """Look at an unreadable order again in `PUT_OFF` seconds, so that it does not block others."""
         now = self._clock()
         waiting = orders.c.status.in_([*AT_WORK, CONFIRMING])
         mine = sa.update(orders).where(orders.c.id == order_id, waiting, self._free(now))
@@ -268,10 +267,10 @@ class Orders(Store):
         return sa.or_(waits, self._left(orders.c.holder, orders.c.lease, now))
 
     def fill_email_keys(self) -> int:
-        """Give some orders that older code has written what they are found by; how many.
+        """Give some orders written by older code their key; returns how many.
 
         Fewer than `FILLED_AT_ONCE` when there are no more.
-        An order that somebody has locked is left for the next time: nobody waits for anybody.
+        An order that somebody has locked is left for the next time: nobody waits.
         """
         with self._database.write() as connection:
             unkeyed = sa.select(orders.c.id, orders.c.email).where(orders.c.email_key.is_(None)).limit(FILLED_AT_ONCE)
@@ -297,7 +296,7 @@ class Orders(Store):
         _end(connection, order, self._clock(), outcome)
 
     def payment_unknown(self, connection: Connection, order: Order) -> bool:
-        """Whether this attempt asked for a payment to be opened, and never learned which one was."""
+        """Whether this attempt requested a payment, and never learned its id."""
         query = sa.select(steps.c.outcome).where(_step(order), steps.c.step == "open")
         row = connection.execute(query).first()
         return row is not None and not (row.outcome or {}).get("payment")
@@ -317,8 +316,8 @@ class Orders(Store):
 
     @once_more
     def read_until(self, name: str, seen: int) -> None:
-        """Note how far `name` was read (Unix seconds); further back than it was only when that is far ahead of this, as
-        from a clock that was wrong."""
+        """Record how far `name` was read (Unix seconds). It moves back only when the old time is far ahead of this one,
+        as from a wrong clock."""
         with self._database.write() as connection:
             known = connection.execute(sa.select(cursors.c.seen).where(cursors.c.name == name)).scalar()
             if known is None:

@@ -1,9 +1,9 @@
-"""What is owed: after the money a label, an email and an SMS; after a payment that failed, its stock given back, and
-the payment called off if its id was never learned; after a refund, the label returned.
+"""What is owed: after the payment a label, an email and an SMS; after a failed payment, its stock given back, and the
+payment called off if its id was never learned; after a refund, the label returned.
 
-Each is a row that is written in the transaction that makes it owed, and is done under one key however often it is
-tried. What cannot be done at once is tried again, later and later; what nobody will ever do is listed as failed, for an
-operator to read and to replay.
+Each is a row, written in the transaction that makes it owed, and is done under one key in every try. What cannot be
+done at once is retried after growing pauses. What will never succeed is listed as failed, for an operator to read and
+to replay.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ ENOUGH = 1.0
 # How often what is in another's hand is looked at (seconds).
 LOOK = 0.1
 
-# What a provider refuses, and might accept later, is given up after so many tries, some seven seconds. A refusal that
-# the adapter marks as permanent is final at once.
+# Refusals that a provider might accept later are given up after so many tries, some seven seconds. A refusal that the
+# adapter marks as permanent is final at once.
 REFUSALS = 5
 FINAL = (Refused, InvalidRequest, NotFound)
 
@@ -61,7 +61,7 @@ class Outbox:
     """Does what is owed.
 
     Args:
-        store: where it is noted.
+        store: where it is recorded.
         products, shipping, notifications: the services, as a worker sees them.
         payments: calls payments off.
         clock: Unix seconds; another one in tests.
@@ -156,9 +156,9 @@ class Outbox:
         return None
 
     def _call_off(self, order: Order, key: str, asked: dict[str, Any]) -> Any:
-        """Make sure that a payment is never taken that was asked for under `key`, and whose answer was lost.
+        """Make sure that the payment requested under `key`, whose answer was lost, is never taken.
 
-        The same question under the same key is answered with that payment; if it never arrived, it opens one now, which
+        The same request under the same key returns that payment; if the first never arrived, this opens one now, which
         is called off all the same.
         """
         opened = self.payments.open(order.id, asked["amount"], asked["currency"], asked["email"], key)
@@ -216,7 +216,7 @@ class Outbox:
 
 
 def _is_permanent(error: Exception) -> bool:
-    """Whether the same request fails each time: it is wrong in itself, or its provider says so."""
+    """Whether the same request fails each time: it is invalid, or its provider says so."""
     return isinstance(error, InvalidRequest) or (isinstance(error, Refused) and error.permanent)
 
 

@@ -16,7 +16,7 @@ OWED, DONE, FAILED = "owed", "done", "failed"
 
 # What was left untried for so long after its time (seconds), it was because nobody was there to try.
 UNTRIED = 900.0
-# Nothing waits for its next try for longer (seconds); twice `cart.outbox.PATIENT_WAIT`.
+# The longest wait for a next try (seconds); twice `cart.outbox.PATIENT_WAIT`.
 LONGEST_WAIT_S = 600.0
 
 
@@ -32,10 +32,10 @@ class OwedThings(Store):
         due: float,
         details: dict[str, Any] | None = None,
     ) -> None:
-        """Note that something is owed for an order; part of the transaction that makes it so. Once per `key`.
+        """Record that something is owed for an order, once per `key`. Part of the transaction that makes it so.
 
         Args:
-            details: what it is asked with, if that is not in the order.
+            details: its arguments, if they are not in the order.
         """
         if connection.execute(sa.select(owed.c.key).where(owed.c.key == key)).first() is None:
             values = {"key": key, "order_id": order_id, "kind": kind, "state": OWED, "since": self._clock()}

@@ -9,7 +9,7 @@ from nameko.extensions import DependencyProvider
 from cart.stripe_payments import StripePayments
 from chassis.settings import Settings
 
-# What the column takes.
+# The column's length.
 LONGEST_PAYER = 255
 
 
@@ -24,7 +24,7 @@ class SettingsProvider(DependencyProvider):
 
 
 class PayerProvider(DependencyProvider):
-    """Against whose limit a declined card counts: as the gateway says of carts that strangers share, else None."""
+    """Whose limit a declined card counts against: the gateway names it for the shared cart; else None."""
 
     def get_dependency(self, worker_ctx: Any) -> str | None:
         payer = worker_ctx.data.get("payer")

@@ -42,7 +42,7 @@ PATIENCE = 25.0
 # How long a provider's word that a payment has changed waits for whoever is at work on the order (seconds).
 NEWS_PATIENCE = 3.0
 
-# Stripe's word for a payment that cannot be confirmed any more, as one that was canceled in its dashboard.
+# Stripe's code for a payment that can no longer be confirmed, such as one canceled in its dashboard.
 CALLED_OFF = "payment_intent_unexpected_state"
 
 UNKNOWN = (OutcomeUnknown, DeadlineExceeded)
@@ -71,16 +71,17 @@ class Purchase:
         self.products = products
 
     def pay(self, order_id: str, cart_id: str | None, card: str, payer: str | None = None) -> Order:
-        """Pay an order with `card`, once; the paid order. Two payers at once: one pays, the other gets the paid order.
+        """Pay an order with `card`, once; the paid order. Of two concurrent payers one pays, and both get the paid
+        order.
 
         Args:
-            payer: against whose limit a decline counts; the order's cart when None.
+            payer: whose limit a decline counts against; the order's cart when None.
 
         Raises:
             NotFound: no such order of this cart.
             TooManyRequests: too many cards were declined for this order or payer.
-            Conflict: not enough stock, the order is canceled, another card has paid it, or somebody has been at it for
-                as long as the caller could wait.
+            Conflict: not enough stock, the order is canceled, another card has paid it, or somebody has been at work on
+                it for as long as the caller could wait.
             Conflict with ``retry_after``: its payment was canceled elsewhere at this moment; nothing was taken.
             PaymentDeclined, PaymentActionRequired, Refused: nothing was taken; the order can be paid again.
             OutcomeUnknown, Unavailable, DeadlineExceeded, ProviderFailure: pay again; it is never charged twice.
@@ -117,8 +118,8 @@ class Purchase:
         order = self.settlement.reclaim(order_id, hurry=hurry)
         if order is None:
             return
-        # Then it is where it belongs: waiting for the bank, open again (also when its stock may not wait for the bank:
-        # Conflict), or in another's hands.
+        # The order is then where it belongs: waiting for the bank, open again (also when its stock may not wait for the
+        # bank: Conflict), or claimed by another.
         with suppress(PaymentActionRequired, PaymentDeclined, Conflict, ClaimLost), self.settlement.at_work(order):
             self.settlement.take_up(order, order.card)
 
@@ -248,7 +249,7 @@ class Purchase:
 
 
 def patience() -> float:
-    """Until when whoever came second waits for the first (monotonic seconds)."""
+    """Until when the second payer waits for the first (monotonic seconds)."""
     left = remaining()
     return time.monotonic() + (PATIENCE if left is None else left - MARGIN)
 

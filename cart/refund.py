@@ -23,7 +23,7 @@ from chassis.logs import log
 from chassis.points import reached
 from contracts.errors import Conflict, InvalidRequest, OutcomeUnknown, Refused, ShopError
 
-# How often at once a refund of the rest is asked for again, because others have just given some of it back.
+# How often a refund of the rest is retried at once because others have just refunded some of it.
 LOWERED = 5
 
 POINTS = (
@@ -49,7 +49,7 @@ class Refunds:
         self.clock = settlement.clock
 
     def refund(self, order_id: str, amount: int | None, key: str) -> Order:
-        """Give back some or all of a paid order, once per `key`; the order.
+        """Refund some or all of a paid order, once per `key`; the order.
 
         Args:
             amount: in the currency's smallest unit; None for all that is left.
@@ -58,10 +58,10 @@ class Refunds:
             NotFound: no such order.
             InvalidRequest: naming ``amount``: less than 1, or more than is left.
             Conflict: the order is not paid, nothing or (by a refund made elsewhere at this moment) less is left of it,
-                or somebody has been at this refund for as long as the caller could wait.
-            Refused: the provider does not give it back.
-            OutcomeUnknown, Unavailable, DeadlineExceeded, ProviderFailure: repeat with the same key; it is given once,
-                and it is given also if nobody repeats.
+                or somebody has been at work on this refund for as long as the caller could wait.
+            Refused: the provider refuses the refund.
+            OutcomeUnknown, Unavailable, DeadlineExceeded, ProviderFailure: repeat with the same key. It is refunded
+                once, even if nobody repeats.
         """
         until = patience()
         reached("refund:claim:begun")
@@ -137,10 +137,11 @@ class Refunds:
                 row["error"] = error.detail
             except OutcomeUnknown as error:
                 if error.facts.get(REPLAYED):
-                    # Whoever takes the refund up looks first whether it was given all the same.
+                    # The next holder of the refund first checks whether it was made all the same.
                     self.store.spend_refund_key(row)
                 raise
-            # What the provider knows, and we did not, is taken up. ClaimLost: it knows of this one, which is done.
+            # Refunds that the provider knows and we do not are recorded. ClaimLost: it knows of this one, which is
+            # done.
             self._take_up(row["order_id"], self.payments.refunds(row["payment"]))
             if not self.store.lower_refund(row):
                 return None
@@ -151,12 +152,12 @@ class Refunds:
         return next((refund for refund in told if refund.refund_id == row["id"]), None)
 
     def _refused(self, row: dict[str, Any]) -> ShopError:
-        """What to say of a refund that the provider refuses."""
+        """The failure to report for a refund that the provider refuses."""
         self.store.fail_refund(row, row["error"])
         order, left = self.store.left_of(row["order_id"])
         if left <= 0:
             return Conflict(f"All of order {order.id} is given back already.")
-        if left < row["amount"]:  # somebody else has given money back meanwhile, elsewhere
+        if left < row["amount"]:  # somebody else has refunded some elsewhere meanwhile
             return Conflict(f"Only {left} of order {order.id} is left to give back: some has just gone back elsewhere.")
         return Refused(row["error"])
 

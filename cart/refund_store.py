@@ -120,9 +120,9 @@ class RefundRows(Store):
         self._settle_refund(row, spent=row["spent"] + 1)
 
     def lower_refund(self, row: dict[str, Any]) -> bool:
-        """The provider refuses a refund of the rest as more than is left: ask for what is left now, under another key.
+        """The provider refuses a refund of the rest as too large: request what is left now, under another key.
 
-        Returns False, with nothing written, when it is no refund of the rest, or less is not what there is.
+        Returns False, with nothing written, when it is not a refund of the rest, or what is left is 0 or not less.
         Raises ClaimLost.
         """
         with self._database.write() as connection:

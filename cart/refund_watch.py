@@ -51,7 +51,7 @@ class RefundWatch:
     def follow(self) -> None:
         """Take up what is new. Raises as the list does; it is then asked for later, from the same time on."""
         began = int(self.refunds.clock())
-        # A time that is still to come was stored by a clock that was wrong.
+        # A wrong clock stored a time that is still in the future.
         seen = min(self.store.cursor(CURSOR) or began, began)
         far = not 0 <= began - self.store.cursor(MONTH_CURSOR) < MONTH_EVERY
         new, whole = self._new(began - MONTH, MONTH_PAGES) if far else self._new(seen - OVERLAP, PAGES)
@@ -64,7 +64,7 @@ class RefundWatch:
             except (Unavailable, OutcomeUnknown, Conflict) as error:
                 log.warning("refund not taken up", payment=payment, error=f"{type(error).__name__}: {error}")
                 whole = False
-            except Exception as error:  # nothing that passes by itself: the others go on, and the month's list has it
+            except Exception as error:  # nothing temporary: the others continue, and the month's list includes it
                 reason = f"{type(error).__name__}: {error}"
                 note("payment with refunds", SetAside(payment, reason), None if isinstance(error, ShopError) else error)
         if whole:
@@ -76,7 +76,7 @@ class RefundWatch:
         after = None
         for _ in range(pages):
             listed, after = self.lists.refunds(after, since)
-            page, _ = sorted_out(listed)  # what cannot be read is logged, and told by a comparison
+            page, _ = sorted_out(listed)  # what cannot be read is logged, and reported by a comparison
             known: dict[str, Any] = self.store.known_refunds([refund.id for refund in page])
             new |= {refund.payment for refund in page if known.get(refund.id) != refund.stands}
             if after is None:

@@ -48,8 +48,8 @@ LONGEST_ALLOWANCE = 25.0
 # What a payment's answer waits for its label, email and SMS (seconds); whatever is not had by then is queued.
 DELIVER_WITHIN = 10.0
 
-# How often orders without a key to be found by are looked for, for how long they are given one at most, and the pause
-# after each transaction, in which everybody else goes on (seconds).
+# How often orders without a key are looked for, for how long they get one at most, and the pause after each
+# transaction, in which others continue (seconds).
 FILL_EVERY = 60.0
 FILL_FOR = 30.0
 FILL_PAUSE = 0.02
@@ -102,8 +102,8 @@ class CartService:
     def set_quantity(
         self, cart_id: str, product_id: str, quantity: int, key: str | None = None
     ) -> list[dict[str, Any]]:
-        """Make it `quantity` of a product, once per `key`; the whole cart. Raises NotFound when it is not in it,
-        Conflict when it was deleted since, and as `buy`."""
+        """Set a product's quantity, once per `key`; the whole cart. Raises NotFound when it is not in it, Conflict when
+        it was deleted since, and as `buy`."""
         if key is not None and self.store.added(key):
             return self.store.cart(cart_id)  # type: ignore[no-any-return]
         if not self.store.holds(cart_id, product_id):
@@ -128,8 +128,8 @@ class CartService:
 
     @rpc(expected_exceptions=ShopError, once=True, most=14)
     def checkout(self, cart_id: str, customer: dict[str, Any], key: str) -> dict[str, Any]:
-        """Turn a cart into an order, once per `key`: prices fixed, ways to ship it quoted, the cheapest selected. The
-        same checkout again gives the same order while that is unpaid.
+        """Turn a cart into an order, once per `key`: prices fixed, ways to ship it quoted, the cheapest selected.
+        Repeating the checkout returns the same order while it is unpaid.
 
         Args:
             customer: ``{"email", "phone", "name", "address": {"line1", "line2", "city", "state", "postal_code",
@@ -231,7 +231,7 @@ class CartService:
 
     @rpc(expected_exceptions=ShopError, once=True, most=6)
     def ship(self, order: dict[str, Any], key: str) -> dict[str, Any]:
-        """An order from elsewhere, with real rates filled in; once per `key`. It is not kept.
+        """An order from elsewhere, with real rates filled in; once per `key`. It is not stored.
 
         Args:
             order: in the shape of the order object; its items of type ``sku`` are of this shop.
@@ -246,7 +246,7 @@ class CartService:
         """Raise NotFound unless a shipment is for an order of that cart.
 
         Args:
-            of_no_order: whether one that is for no order (made by `ship`) is for everybody.
+            of_no_order: whether everybody may use a shipment without an order (made by `ship`).
         """
         owner = self.store.cart_of_shipment(shipment_id)
         if owner != cart_id and not (owner is None and of_no_order):
@@ -396,7 +396,7 @@ class CartService:
 
     @timer(interval=FILL_EVERY, eager=True)
     def fill_email_keys(self) -> None:
-        """Give the orders that older code has written, or still writes beside this, what they are found by."""
+        """Give the orders that older code has written, or still writes, their key."""
         until = time.monotonic() + FILL_FOR
         try:
             while self.store.fill_email_keys() == FILLED_AT_ONCE and time.monotonic() < until:

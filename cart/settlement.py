@@ -36,11 +36,11 @@ from contracts.errors import (
 # How long a claim holds from the beginning of a step (seconds): as long as a payment may take in all, so that whoever
 # held a claim that has run out is no longer at work. A holder that was killed is found out long before.
 LEASE = 30.0
-# How often an order that waits for the shopper's bank is looked at (seconds).
+# How often an order that waits for the shopper's bank is checked (seconds).
 BANK_LOOK = 15.0
-# All that waits for a bank together may hold this share of a SKU, rounded up, and at least one piece.
+# The share of a SKU that all orders waiting for a bank may hold together, rounded up, and at least one piece.
 BANK_SHARE = 0.5
-# When some of that may have been given back (seconds).
+# When to retry because some of that may have been given back (seconds).
 BANK_SHARE_RETRY_S = 60
 # An order that nobody knows the state of is looked at after the first of these waits, which doubles up to the second;
 # after so many looks (ten minutes), only the third is between them (seconds).
@@ -53,12 +53,12 @@ POINTS = ("pay:paid:begun", "pay:paid:done", "pay:undo:begun", "pay:undo:done")
 
 
 class Settlement:
-    """Brings orders that are claimed to where they belong.
+    """Brings claimed orders to their next stable state.
 
     Args:
-        store: where orders and steps are kept.
+        store: where orders and steps are stored.
         payments: takes the money.
-        outbox: gives back what is owed.
+        outbox: delivers what is owed.
         clock: Unix seconds; another one in tests.
         lease: how long a claim holds from the beginning of a step (seconds).
         bank_hold_s: how long an order may hold its stock while the shopper's bank is asked (seconds).
@@ -118,7 +118,7 @@ class Settlement:
         age = self.clock() - steps["confirm"]["began"]
         same_card = digest is not None and order.card == digest
         payment = self.settle(order)
-        # A step that began much later than now was noted by a clock that was wrong: its hold counts as over.
+        # A step that began much later than now was recorded by a wrong clock: its hold counts as over.
         over = not -AHEAD_S <= age <= self._bank_hold_s
         if payment.state == ACTION and (not same_card or over):
             payment = self.call_off(order)
@@ -192,7 +192,7 @@ class Settlement:
         except RemoteError as error:
             if error.exc_type != "MethodNotFound":
                 raise
-            left = {}  # a copy of the release before, which does not know the limit
+            left = {}  # a copy of the previous release, which does not know the limit
         for sku, pieces in waiting.items():
             rest = left.get(sku)
             if rest is None:
@@ -211,7 +211,7 @@ class Settlement:
                 )
 
     def _without_hold(self, order: Order, refusal: Conflict) -> Order:
-        """The bank asks, and the stock may not wait: call the payment off and open the order; raise the refusal."""
+        """The bank asks, and the stock may not wait: call the payment off, open the order, and raise the refusal."""
         payment = self.call_off(order)
         if payment.state == SUCCEEDED:
             return self.paid(order, payment)
@@ -239,10 +239,10 @@ class Settlement:
         return order
 
     def undo(self, order: Order, outcome: dict[str, Any], error: Exception | None = None) -> None:
-        """No money was taken and none will be: give the stock back, and open the order to be paid again.
+        """No money was taken and none will be: give the stock back, and reopen the order for payment.
 
         Args:
-            outcome: how the step that was open has ended.
+            outcome: how the open step has ended.
             error: what ended it, if known. A declined card counts against card testing.
         """
         key = order.stock_key
@@ -253,7 +253,7 @@ class Settlement:
         def also(connection: Any) -> None:
             self.owe_stock(connection, order, key)
             self.store.end_attempt(connection, order, declined=isinstance(error, PaymentDeclined))
-            # These two say that no payment was opened. After anything else there may be one that nobody knows.
+            # These two mean that no payment was opened. After any other error an unknown one may exist.
             if not isinstance(error, Refused | Unavailable):
                 self._owe_call_off(connection, order)
 
@@ -268,7 +268,7 @@ class Settlement:
             self.store.owe(connection, order.id, RELEASE, key, self.clock())
 
     def _owe_call_off(self, connection: Any, order: Order) -> None:
-        """Note that a payment of this attempt whose id was never learned has to be called off, if there may be one."""
+        """Record that a payment of this attempt has to be called off if its id was never learned and it may exist."""
         if order.payment is None and self.store.payment_unknown(connection, order):
             asked = {"amount": order.amount, "currency": order.currency, "email": order.document["email"]}
             self.store.owe(connection, order.id, CALL_OFF, order.key("open"), self.clock(), asked)

@@ -100,7 +100,7 @@ class StripeEvents:
             if len(signature) > MAX_SIGNATURE_LENGTH:
                 raise ValueError("the signature is too long")
             stripe.WebhookSignature.verify_header(payload, signature, self.secret, TOLERANCE)
-        # ValueError: no UTF-8; TypeError: the SDK cannot compare what is not ASCII.
+        # ValueError: not UTF-8; TypeError: the SDK cannot compare non-ASCII text.
         except (stripe.SignatureVerificationError, ValueError, TypeError) as error:
             log.warning("a webhook was refused", error=f"{type(error).__name__}: {error}")
             message = "This is not signed by Stripe, or was a while ago."
@@ -136,6 +136,6 @@ def _is_event(event: Any) -> bool:
         return False
     kind = event["type"]
     named = "payment_intent" if kind in REFUND else "product" if kind.startswith("price.") else "id"
-    # The refund of a charge that no PaymentIntent made names none.
+    # The refund of a charge made without a PaymentIntent names none.
     none = kind in REFUND and named in subject and subject[named] is None
     return kind not in HANDLED or is_id(subject.get(named)) or none

@@ -29,9 +29,9 @@ class StripeLists:
         self._payments = payments
 
     def payments(self, after: str | None, since: float) -> tuple[list[Listed | SetAside], str | None]:
-        """A page of the payments made since then (Unix seconds), and where the next one begins; None at the end.
+        """A page of the payments made since then (Unix seconds), and the cursor of the next one; None at the end.
 
-        One that cannot be read stands in the page as set aside.
+        A payment that cannot be read is in the page as set aside.
 
         Raises as the port's `find` does.
         """
@@ -60,7 +60,7 @@ class StripeLists:
         found = self._payments.asked(ask)
         try:
             page = [read_one(kind, each, read) for each in found.data]
-            # The page after one that ends with a record without an id begins with that record.
+            # The page after one whose last record has no id begins with that record.
             last = next((name for each in reversed(found.data) if (name := id_of(each)) != "?"), None)
             if found.has_more and last in (None, after):
                 raise ProviderFailure("Stripe's list cannot be read on: its records have no ids.")

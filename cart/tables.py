@@ -42,7 +42,7 @@ orders = sa.Table(
     sa.Column("cart_id", sa.String(128), nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("email", sa.String(320), nullable=False),
-    # What the order is found by; empty where a copy of older code wrote it.
+    # The key for finding the order; empty where a copy of older code wrote it.
     sa.Column("email_key", sa.String(400)),
     sa.Column("document", sa.JSON, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
@@ -76,8 +76,8 @@ steps = sa.Table(
     sa.Column("outcome", sa.JSON),
 )
 
-# Attempts to pay by card that may count against a limit; see `cart.card_attempts` for the states. `payer` is whose they
-# are: as a rule the order's cart.
+# Attempts to pay by card that may count against a limit; see `cart.card_attempts` for the states. `payer` is usually
+# the order's cart.
 card_attempts = sa.Table(
     "card_attempts",
     metadata,
@@ -120,9 +120,9 @@ owed = sa.Table(
     sa.Index("owed_order", "order_id"),
 )
 
-# Money on its way back. `lease` and `looks` are as of an order; `provider_id` is what the provider calls it; `spent` is
-# how many keys the provider will not give the money under: it keeps a failure of its own, or refused the amount;
-# `rest` says that it is a refund of all that is left, however much that is.
+# Money on its way back. `lease` and `looks` are as of an order; `provider_id` is the provider's id; `spent` counts keys
+# under which the provider will not refund: it keeps a failure of its own, or refused the amount; `rest` marks a refund
+# of all that is left, however much that is.
 refunds = sa.Table(
     "refunds",
     metadata,
@@ -155,8 +155,8 @@ cursors = sa.Table(
 )
 
 
-# What nobody is at work on waits no longer until it is looked at again (seconds); a time further ahead was stored by a
-# clock that was wrong. Four times `cart.settlement.LATE_LOOK`.
+# The longest wait of an unclaimed order or refund for its next look (seconds); a wrong clock stored a time further
+# ahead. Four times `cart.settlement.LATE_LOOK`.
 LONGEST_LOOK_S = 120.0
 
 
@@ -197,7 +197,7 @@ class Store:
         return True
 
     def _left(self, holder: sa.ColumnElement[str | None], until: Any, now: float) -> sa.ColumnElement[bool]:
-        """The condition that somebody was at work, and is not any more."""
+        """The condition that the work's holder has gone."""
         return sa.and_(holder.is_not(None), self._database.presence.is_void(holder, until, now))
 
     def _left_by_the_dead(self, holder: sa.ColumnElement[str | None]) -> sa.ColumnElement[bool]:

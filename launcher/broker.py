@@ -27,15 +27,15 @@ NOTHING = (
 
 @dataclass(frozen=True)
 class Broker:
-    """A broker to use: its URI, what must be supervised for it (nothing, when it was given), and the private node."""
+    """A broker to use: its URI, the programs to supervise for it (none for an external one), and the private node."""
 
     uri: str = field(repr=False)
     programs: list[Program] = field(default_factory=list)
     node: rabbitmq.Node | None = None
 
     def stands(self) -> bool:
-        """Whether it can be used. A private node that does not know the copy's user yet gets it. Raises Problem when
-        that fails."""
+        """Whether it can be used. A private node that does not know the copy's user yet is given it. Raises Problem
+        when that fails."""
         reason = refusal(self.uri)
         if self.node and reason == WRONG_USER:
             self.node.admit()

@@ -1,4 +1,4 @@
-"""The secret that one copy of the shop signs its cart ids with, kept in VAR_DIR so that restarts keep carts."""
+"""The secret that signs one copy's cart ids, kept in VAR_DIR so that restarts keep carts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ SECRET_BYTES = 32
 
 
 def cart_id_secret(var_dir: Path) -> str:
-    """The secret of the copy at `var_dir`; made, readable by its user alone, when there is none."""
+    """The secret of the copy at `var_dir`; created, readable by its user alone, when there is none."""
     path = var_dir / NAME
     if not path.exists():
         part = var_dir / f".{NAME}-{os.getpid()}"
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(secrets.token_hex(SECRET_BYTES))
         try:
-            os.link(part, path)  # whole or not at all, and never over another's
+            os.link(part, path)  # atomic, and never replaces another's
         except FileExistsError:
             pass
         finally:

@@ -143,7 +143,7 @@ def _connection() -> broker_connection.Connection:
     if not uri:
         raise Problem("AMQP_URI has to say where the shop's message broker is.")
     connection = broker_connection.connect(uri, "parked", SECONDS)
-    connection.release(SECONDS)  # for each answer: a queue may be long
+    connection.release(SECONDS)  # per answer: a queue may be long
     return connection
 
 

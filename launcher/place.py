@@ -80,8 +80,8 @@ class Place:
 
 
 def environment(root: Path = ROOT, env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The process environment over the lines of `root/.env`, secrets from their files. An empty variable of .env counts
-    as not set. Raises Problem when a secret's file cannot be used."""
+    """The process environment over the lines of `root/.env`, with secrets read from their files. An empty variable of
+    .env counts as not set. Raises Problem when a secret's file cannot be used."""
     given = os.environ if env is None else env
     written = {name: value for name, value in dotenv_values(root / ".env", interpolate=False).items() if value}
     merged = {**written, **given}

@@ -57,14 +57,14 @@ def installed() -> Path | None:
 
 @dataclass(frozen=True)
 class Credentials:
-    """The one user of a copy's broker."""
+    """The only user of a copy's broker."""
 
     user: str
     password: str = field(repr=False)
 
     @classmethod
     def of(cls, runtime: RuntimeDir) -> Credentials:
-        """Those kept in VAR_DIR for its owner alone; made at random the first time. Raises OSError."""
+        """Those kept in VAR_DIR for its owner alone; random ones are created the first time. Raises OSError."""
         path = _home(runtime) / "credentials"
         with contextlib.suppress(FileNotFoundError):
             user, _, password = path.read_text(encoding="ascii", errors="replace").strip().partition(":")
@@ -76,12 +76,12 @@ class Credentials:
         return made
 
     def uri(self, port: int) -> str:
-        """What connects to the copy's broker on `port`."""
+        """The URI of the copy's broker on `port`."""
         return f"amqp://{self.user}:{self.password}@127.0.0.1:{port}//"
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write `text` whole to a file that only its owner may read. Raises OSError."""
+    """Write a file atomically, readable by its owner only. Raises OSError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -99,9 +99,9 @@ def _home(runtime: RuntimeDir) -> Path:
 
 @dataclass(frozen=True)
 class Node:
-    """A copy's private node, as its programs to supervise; the launcher admits the copy's user to it.
+    """A copy's private node, as its programs to supervise; `admit` adds the copy's user.
 
-    A node from before copies had users of their own has the user guest. It keeps its data: `admit` replaces the user.
+    A node of an earlier release has only the user guest. It keeps its data: `admit` replaces the user.
     """
 
     runtime: RuntimeDir
@@ -111,19 +111,19 @@ class Node:
 
     @property
     def uri(self) -> str:
-        """What connects to it."""
+        """The node's URI."""
         return self.credentials.uri(self.ports.amqp)
 
     def admit(self) -> None:
         """Make the copy's user the only one. Raises Problem."""
-        # In this order a start that is interrupted is refused as the copy's user next time, and does it again.
+        # In this order, a node whose start is interrupted refuses the copy's user next time, which repeats this.
         for user in self._control("--quiet", "list_users", "--no-table-headers").splitlines():
             self._control("delete_user", user.split("\t")[0])
         self._control("add_user", self.credentials.user, secret=self.credentials.password)
         self._control("set_permissions", "-p", "/", self.credentials.user, ".*", ".*", ".*")
 
     def _control(self, *arguments: str, secret: str = "") -> str:
-        """Run rabbitmqctl; `secret` goes through its standard input, where no other user can read it."""
+        """Run rabbitmqctl; `secret` is sent on standard input, where no other user can read it."""
         env = {**os.environ, **self.environment(), "PATH": os.pathsep.join([os.environ.get("PATH", ""), *BIN_DIRS])}
         command = [str(self.server.with_name("rabbitmqctl")), "--node", env["RABBITMQ_NODENAME"], *arguments]
         done = subprocess.run(
@@ -156,7 +156,7 @@ class Node:
         }
 
     def programs(self) -> list[Program]:
-        """The node and its name server; writes what they read. Raises Problem when Erlang's name server cannot be
+        """The node and its name server; writes their configuration. Raises Problem when Erlang's name server cannot be
         found, OSError when a file cannot be written."""
         home = _home(self.runtime)
         cookie = home / ".erlang.cookie"
@@ -164,17 +164,17 @@ class Node:
             write_private(cookie, secrets.token_hex(20))
         cookie.chmod(0o400)
         write_private(home / "plugins", "[].\n")
-        write_private(home / "environment", "")  # in place of the system's own rabbitmq-env.conf
+        write_private(home / "environment", "")  # replaces the system's rabbitmq-env.conf
         write_private(
             home / "rabbitmq.conf",
             f"listeners.tcp.1 = 127.0.0.1:{self.ports.amqp}\n"
             # Not on the command line, where every user of the machine could read it.
             f"default_user = {self.credentials.user}\n"
             f"default_pass = {self.credentials.password}\n"
-            # A development machine with little room left should still run a shop.
+            # A development machine with little free disk space should still run a shop.
             "disk_free_limit.absolute = 100MB\n",
         )
-        # A name server of its own, so that none is left behind: RabbitMQ would start a daemon that outlives it.
+        # Its own name server, so that none is left behind: RabbitMQ would start a daemon that outlives it.
         link = self.runtime.path / "epmd"
         link.unlink(missing_ok=True)
         link.symlink_to(_name_server())

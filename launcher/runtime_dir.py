@@ -18,7 +18,7 @@ from pathlib import Path
 from launcher.place import ROOT
 from launcher.problem import Problem
 
-PRIVATE = 0o077  # the umask of everything that a copy writes: secrets, orders and addresses are among it
+PRIVATE = 0o077  # the umask for every file of a copy, since they include secrets, orders and addresses
 
 
 def copy_id(var_dir: Path) -> str:

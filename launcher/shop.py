@@ -281,7 +281,7 @@ class Shop:
             record.forget(self.place.var_dir)
 
     def _check_settings(self, say: Say) -> None:
-        """Raise Problem, with its sentences, when the shop must not start with these settings; say what to warn of."""
+        """Raise Problem, with its sentences, when these settings must not start the shop; print the warnings."""
         if self.parts != "all":
             return
         uri = self.place.amqp_uri or rabbitmq.Credentials.of(self.runtime).uri(self.place.gateway_port)

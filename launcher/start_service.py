@@ -1,6 +1,6 @@
 """``python -m launcher.start_service NAME``: check the settings, migrate, wait for the broker, become the service.
 
-What a container runs. SIGTERM ends it at every stage: until Nameko has its own handler, the default action does.
+Containers run this. SIGTERM ends it at every stage: until Nameko has its own handler, the default action does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from launcher import after_broker
 
 
 def main(arguments: list[str]) -> int:
-    """Become the service; returns only when that failed, with the exit status."""
+    """Become the service; returns, with the exit status, only when that failed."""
     [service] = arguments
     status = safe_start.main([service]) or migrate.main([service])
     return status or after_broker.main(["nameko", "run", "--config", "config.yml", f"{service}.service"])

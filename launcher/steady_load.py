@@ -18,7 +18,7 @@ ANSWER_WAIT_S = 60.0
 
 
 def main(arguments: list[str]) -> int:
-    """Send GET and POST requests from some threads; print how many were answered with which status."""
+    """Send GET and POST requests from some threads; print the number of answers of each status."""
     [url] = arguments
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _shop(url: str, over: threading.Event, seen: Counter[str]) -> None:
-    """A shopper with a new cart each time. The POST has no key: nothing may repeat it."""
+    """Shop with a new cart each time. The POST has no key: nothing may repeat it."""
     while not over.is_set():
         seen[_ask("POST", f"{url}/api/cart/")] += 1
         seen[_ask("GET", f"{url}/api/products/")] += 1

@@ -15,10 +15,10 @@ from launcher.place import ROOT, environment
 from launcher.problem import Problem
 from launcher.shop import without_keys
 
-LOCK = "requirements.lock"  # named from the repository, so that no path of this machine gets into a report
-# Validating takes eight times as long as all else; a test does it.
+LOCK = "requirements.lock"  # relative to the repository, so that no path of this machine gets into a report
+# Validating takes eight times as long as everything else; a test does it.
 SBOM = f"cyclonedx_py requirements {LOCK} --pyproject pyproject.toml --output-reproducible --no-validate".split()
-# A cache could answer in place of a service that is away, so `audit` adds an empty one. Each answer has 15 seconds.
+# A cache could answer for an unreachable service, so `audit` adds an empty one. Each answer has 15 seconds.
 AUDIT = f"pip_audit --require-hashes -r {LOCK} --disable-pip --progress-spinner off --timeout 15".split()
 AUDIT += ["--format", "json", "--output", "stdout"]
 SBOM_SECONDS = 120.0
@@ -27,7 +27,7 @@ OK, VULNERABLE, UNKNOWN = 0, 1, 2
 
 
 def sbom(arguments: Sequence[str]) -> int:
-    """Write the SBOM to the file that is named, else to standard output. Raises Problem."""
+    """Write the SBOM to the named file, else to standard output. Raises Problem."""
     try:
         done = _tool(SBOM, SBOM_SECONDS)
     except subprocess.TimeoutExpired as error:
@@ -48,14 +48,14 @@ def sbom(arguments: Sequence[str]) -> int:
 
 
 def audit(_: Sequence[str]) -> int:
-    """Tell the known vulnerabilities: OK without any, VULNERABLE with some, UNKNOWN when one was not looked up."""
+    """Print the known vulnerabilities: OK without any, VULNERABLE with some, UNKNOWN when one was not looked up."""
     try:
         with tempfile.TemporaryDirectory(prefix="shop-audit-") as cache:
             done = _tool([*AUDIT, "--cache-dir", cache], AUDIT_SECONDS)
         report = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         return _unknown(f"the vulnerability data did not come within {AUDIT_SECONDS:.0f} s.")
-    except ValueError:  # pip-audit ends with 1 when it finds something and when it fails; only its report tells which
+    except ValueError:  # pip-audit exits with 1 for a finding and for a failure; only its report shows which
         words = done.stderr.decode(errors="replace").split("\n")
         last = next((line for line in reversed(words) if line.strip()), "nothing")
         return _unknown(f"are the vulnerability data within reach? pip-audit's last words: {last}")
@@ -65,7 +65,7 @@ def audit(_: Sequence[str]) -> int:
 
 
 def verdict(packages: Sequence[dict[str, Any]]) -> int:
-    """Tell what pip-audit's report says of `packages`; the exit status. A package that it skipped is not a safe one."""
+    """Print pip-audit's report on `packages`; returns the exit status. A skipped package is not a safe one."""
     found = [(package, vulnerability) for package in packages for vulnerability in package.get("vulns", ())]
     for package, vulnerability in found:
         names = " = ".join([vulnerability["id"], *vulnerability.get("aliases", ())])

@@ -47,10 +47,10 @@ class Delivery:
 
     Args:
         records: where they are recorded.
-        bounded: cuts a number of seconds to what the caller still has.
+        bounded: cuts a number of seconds to the caller's remaining time.
         clock: Unix seconds.
-        sleep: how to wait.
-        timer: what a wait is measured by (monotonic seconds).
+        sleep: waits so many seconds.
+        timer: measures waits (monotonic seconds).
     """
 
     def __init__(

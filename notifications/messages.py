@@ -17,7 +17,7 @@ LONGEST_SUBJECT = 998  # RFC 5322, one line
 LONGEST_SMS = 1600  # Twilio's limit; ten segments
 
 LONGEST_GREETED = 60
-# What mail readers find links by: a sign with no blank after it, as in http:, a.b or a@b.
+# Mail readers recognize links by such a sign with no blank after it, as in http:, a.b or a@b.
 _LINKED = re.compile(r"([.:@])(?=\S)")
 
 # The default alphabet of GSM 03.38 fits 160 characters in a message; anything else makes it UCS-2, and fits 70.
@@ -84,10 +84,10 @@ def mail(key: Any, to: Any, sender: Any, subject: Any, content: Any) -> Mail:
 
 
 def sms(key: Any, number: Any, content: Any, countries: Collection[str] = ()) -> Sms:
-    """A text message as a caller wants it.
+    """A text message as requested by a caller.
 
     Args:
-        countries: two-letter codes of the countries that texts may go to; empty: every country.
+        countries: two-letter codes of the countries that may receive texts; empty: every country.
 
     Raises:
         InvalidRequest: the number is not in E.164 (+ and digits) or may not be texted, or the content is empty or too
@@ -114,7 +114,7 @@ def segments(body: str) -> int:
 
 
 def order_paid(order: Mapping[str, Any], label: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What the templates tell of an order that was paid, with every amount written out.
+    """The template variables of a paid order, with every amount written out.
 
     Args:
         order: the public order object.
@@ -169,7 +169,7 @@ def order_paid_subject(order: Mapping[str, Any]) -> str:
 
 
 def order_paid_sms(order: Mapping[str, Any]) -> str:
-    """The text about an order that was paid. It repeats nothing that the shopper typed: the number may be another's."""
+    """The text about a paid order. It repeats nothing that the shopper typed: the number may be another's."""
     told = order_paid(order, None)
     paid = f"Your order {told['order_id']} is paid: {told['total']}."
     tracked = f" Tracking: {told['carrier'] or ''} {told['tracking_number']}." if told["tracking_number"] else ""
@@ -201,7 +201,7 @@ def _line(item: Mapping[str, Any], currency: str) -> dict[str, Any]:
 
 
 def _address_lines(shipping: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The address, each line after the shop's own word for it, so that none can pose as a sentence of the shop's."""
+    """The address, each line labelled with the shop's own word, so that none can pose as a sentence of the shop's."""
     address = shipping.get("address") or {}
     region = " ".join(filter(None, (address.get("state"), address.get("postal_code"))))
     parts = (
@@ -215,13 +215,13 @@ def _address_lines(shipping: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _greeted(name: str) -> str:
-    """The name that a mail greets; "" for one that is longer than names are, or looks like a link."""
+    """The name that a mail greets; "" for one that is too long for a name, or looks like a link."""
     name = one_line(name)
     return name if len(name) <= LONGEST_GREETED and _unlinked(name) == name else ""
 
 
 def _unlinked(text: str) -> str:
-    """`text` on one line, with nothing in it that a mail reader makes a link of."""
+    """`text` on one line, without anything that a mail reader turns into a link."""
     return _LINKED.sub(r"\1 ", one_line(text))
 
 

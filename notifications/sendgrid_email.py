@@ -143,7 +143,7 @@ def _answered(error: HTTPError) -> ShopError:
     errors = _field_errors(error.body)
     if status in (400, 413, 422):
         said = " ".join(message for field in errors.values() for message in field)
-        # Neither the address nor the size of a mail changes.
+        # Neither a mail's address nor its size changes.
         permanent = "to_email" in errors or status == 413
         return Refused(said or "SendGrid refuses this mail.", {"errors": errors, "permanent": permanent})
     if status >= 500 and status != 503:

@@ -36,11 +36,11 @@ FETCH_SECONDS = 10.0
 RETRY_SECONDS = 5.0
 WAIT = 3.0
 
-# SendGrid sends a batch at 768 KB, which is some 2 000 events of about 25 keys and values.
+# SendGrid sends a batch at 768 KB, about 2 000 events of about 25 keys and values each.
 MOST_EVENTS = 5_000
 MOST_VALUES = 100_000
 LONGEST_ERROR = 1_000
-LONGEST_ID = 255  # what the inbox keeps of an event's id
+LONGEST_ID = 255  # the inbox's limit for an event's id
 
 PROGRESS = {
     "processed": Progress.SENT,
@@ -209,7 +209,7 @@ def _event(given: Any) -> MailEvent:
     body = {
         "event": _id(given.get("event")),
         "message_key": _id(given.get("message_key")),
-        # SendGrid appends where it was handled to the id that it answered with.
+        # SendGrid appends the handling server to the id that it answered with.
         "message_id": _id(given.get("sg_message_id")).partition(".")[0],
         "error": str(given.get("reason") or given.get("response") or "")[:LONGEST_ERROR] if _is_trouble(given) else "",
     }

@@ -36,7 +36,7 @@ from notifications.twilio_lists import TwilioLists
 from notifications.twilio_sms import TexterProvider
 from notifications.watch import Watch
 
-# What an order says of a text message that the shop does not send to its number.
+# What an order says about a text message that the shop does not send.
 NOT_SENT = "not sent"
 
 
@@ -94,8 +94,8 @@ class NotificationsService:
 
         Raises:
             InvalidRequest: the number is not in E.164 or may not be texted, or the content is empty or too long.
-            Refused: Twilio will not have it.
-            Unavailable, ProviderFailure, OutcomeUnknown: not sent, or perhaps; repeating is safe.
+            Refused: Twilio refuses it.
+            Unavailable, ProviderFailure, OutcomeUnknown: not sent, or possibly sent; repeating is safe.
         """
         return Delivery(self.store, bounded).sms(sms(key, number, content, self.settings.sms_countries), self.texter)
 
@@ -118,7 +118,7 @@ class NotificationsService:
 
         Args:
             order: the public order object; the number is its shipping's phone.
-            key: as for `send_sms`, which see for the answer and the errors.
+            key: as for `send_sms`, which also documents the answer and the errors.
 
         Returns:
             As `send_sms`, or ``{"status code": "not sent", "reason"}`` for a number that the shop does not text.

@@ -56,7 +56,7 @@ def verified(raw: str, signature: str, token: str, public_url: str) -> SmsEvent:
         InvalidRequest: it is not from Twilio, or tells of no message.
     """
     try:
-        # What is signed are the sorted parameters, so they are read first, a bounded number of them.
+        # The signature covers the sorted parameters, so they are read first, a bounded number of them.
         pairs = parse_qsl(raw.encode("latin-1").decode(), keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
         form = dict(pairs)
         genuine = RequestValidator(token).validate(public_url + PATH, form, signature)

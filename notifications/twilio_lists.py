@@ -26,10 +26,10 @@ class TwilioLists:
         self._sender = texter.sender  # a number, or the SID of a messaging service ("MG…")
 
     def texts(self, cursor: str | None, since: float) -> tuple[list[Texted | SetAside], str | None]:
-        """A page of the messages sent since then (Unix seconds), and where the next one begins; None at the end.
+        """A page of the messages sent since then (Unix seconds), and the cursor of the next one; None at the end.
 
-        Not asked for by date: what was refused later has none. The list ends with the first page that is older than
-        that altogether. One that cannot be read stands in the page as set aside. Raises Unavailable, ProviderFailure.
+        The query has no date: messages refused later have none. The list ends with the first page that is entirely
+        older. A message that cannot be read is in the page as set aside. Raises Unavailable, ProviderFailure.
         """
         messages = self._twilio.messages
         with asking():

@@ -29,7 +29,7 @@ TEXT_CODES = frozenset((21602, 21605, 21617, 21619, 21623, 30007))
 SENDER_CODES = frozenset((21212, 21603, 21606, 21611, 21618, 21659, 21660, 21703))
 # How many of a number's latest messages are looked through for one: a shopper gets a few an hour.
 LATEST = 100
-# Twilio's clock and ours may differ by this much (seconds): ours may have been an hour wrong when a message was sent.
+# How much Twilio's clock and ours may differ (seconds): ours may have been an hour off when a message was sent.
 CLOCKS_APART_S = 7200.0
 
 
@@ -180,7 +180,7 @@ def _answered(error: TwilioRestException | TwilioServiceException) -> ShopError:
         return Unavailable("Twilio asks us to slow down.", {"retry_after": RETRY_AFTER})
     if status == 400 and code not in SENDER_CODES:
         field = "number" if code in NUMBER_CODES else "content" if code in TEXT_CODES else "message"
-        # The same number and the same text are refused each time.
+        # The same number and text are refused each time.
         permanent = field != "message"
         return Refused(message, {"errors": {field: [message]}, "code": code, "permanent": permanent})
     # Our credentials, our number, or an answer that is none (a redirect).

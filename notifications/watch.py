@@ -70,7 +70,7 @@ class Watch:
             raise NotYet("There is no such message.")
 
     def handle_due(self, until: float) -> None:
-        """Handle the events that wait, until then (monotonic seconds)."""
+        """Handle waiting events until then (monotonic seconds)."""
         self._store.inbox.sweep(self.handle, until)
 
     def poll(self, every: float) -> None:
@@ -86,7 +86,7 @@ class Watch:
             except ShopError as error:
                 log.warning("a text message is not followed", sid=sid, error=str(error))
                 continue
-            except Exception as error:  # a bug, or what nobody foresaw: the other messages are followed
+            except Exception as error:  # a bug, or an unforeseen error: the other messages are followed
                 note("text message", SetAside(sid, f"{type(error).__name__}: {error}"), error)
                 continue
             if news is not None:

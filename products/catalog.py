@@ -168,12 +168,12 @@ class Product:
 
 @dataclass(frozen=True)
 class Unsellable:
-    """A product that the catalogue's records do not describe well enough to sell it.
+    """A product whose catalogue records do not suffice to sell it.
 
     Attributes:
         id: the product's.
         reason: what is wrong with them, for the operator.
-        ours: whether they say that it is the shop's, and finished; else it matters only if the shop has it.
+        ours: whether they mark it as the shop's, and finished; otherwise it matters only if the shop has it.
     """
 
     id: str
@@ -225,9 +225,9 @@ class Catalog(Protocol):
         """
 
     def change(self, product: Product, change: Change) -> Product:
-        """Apply `change` to `product`; the product as it is then.
+        """Apply `change` to `product`; returns the product as it is then.
 
-        Raises NotFound when it is gone, Conflict when it is changed but still cannot be sold.
+        Raises NotFound when it is gone, Conflict when it was changed but still cannot be sold.
         """
 
     def remove(self, product: Product) -> None:

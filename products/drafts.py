@@ -114,9 +114,9 @@ class Change:
         Args:
             given: the fields to change.
             attributes: the names that the product has now.
-            attributes_sku: what its SKU has now.
-            metadata: what it has now.
-            currency: that of its price.
+            attributes_sku: those of its SKU now.
+            metadata: its metadata now.
+            currency: the currency of its price.
 
         Raises InvalidRequest as `Draft.parse` does.
         """

@@ -18,7 +18,7 @@ from products.store import Kept, ProductStore
 ATTEMPTS = 10
 # Products written in one transaction of a rebuild: short enough that nobody waits for it.
 BATCH = 100
-# How many products that were set aside an operator can read at once.
+# The most set-aside products that an operator can read at once.
 MOST_LISTED = 1000
 
 
@@ -102,7 +102,7 @@ class Projection:
             batch = [each for each in batch if _concerns_us(each, each.id in before)]
             seen.update(each.id for each in batch)
             written += self._take_over(batch, before)
-        # A product that changed while the pages were read may have slipped through between them: ask for each by name.
+        # A product that changed while the pages were read may be on none of them: ask for each such one by id.
         unseen = sorted(before.keys() - seen)
         there = [fresh for known in unseen if (fresh := self.catalog.get(known)) is not None]
         written += self._take_over(there, before)
@@ -165,7 +165,7 @@ class Projection:
         raise Unavailable("The product is being changed by others; try again.", {"retry_after": 1})
 
     def _take_over(self, batch: Sequence[Product | Unsellable], before: dict[str, int]) -> int:
-        """Write what the catalogue says of some products, each built on its revision; how many products changed."""
+        """Write the catalogue's state of some products, each built on its revision; returns how many changed."""
         written = 0
         for each in batch:
             if isinstance(each, Unsellable):
@@ -175,7 +175,7 @@ class Projection:
             return self.store.save_all(pairs)
         except ShopError:
             raise
-        except Exception:  # one of them is what no column takes: it must not hold up the others
+        except Exception:  # one of them does not fit a column: it must not hold up the others
             log.exception("products are written one by one")
         for product, revision in pairs:
             try:
@@ -189,5 +189,5 @@ class Projection:
 
 
 def _concerns_us(found: Product | Unsellable, known: bool) -> bool:
-    """Whether the shop has, or is to have, the product: others may keep theirs with the same account."""
+    """Whether the shop has, or should have, the product: the same account may hold products of others."""
     return known or isinstance(found, Product) or found.ours

@@ -80,7 +80,7 @@ class ProductsService:
 
         Args:
             category: a whole name, attribute name, or value of the metadata `category`, `for` or `type`; or words that
-                are all in the name or description; whatever the case. None or blank for everything.
+                are all in the name or description; in any case. None or blank for everything.
             order_by: name, price, created, updated or a metadata name; a leading "-" reverses; those without it last.
             limit: 1 to 100.
             starting_after: `next_cursor` of the page before, or the id that it ended with.
@@ -115,8 +115,8 @@ class ProductsService:
         """What a cart needs to know of a product.
 
         Returns ``{"product", "sku", "name", "price", "currency", "inventory": {"type", "quantity", "value"},
-        "package_dimensions"}``: cents; what is left now; inches and ounces. Raises NotFound (for one that was deleted,
-        by its name), Conflict (not on sale, or no package dimensions).
+        "package_dimensions"}``: cents; what is left now; inches and ounces. Raises NotFound (with the name of a deleted
+        one), Conflict (not on sale, or no package dimensions).
         """
         kept = self.store.kept(product_id)
         if kept is not None and kept.removed:
@@ -142,7 +142,7 @@ class ProductsService:
 
         Args:
             items: ``[{"parent": "sku_…", "quantity": 2}, …]``.
-            check_stock: refuse what is not there; holds nothing.
+            check_stock: refuse what is out of stock; holds nothing.
 
         Returns, in the same order, ``{"parent", "product", "description", "quantity", "price", "currency",
         "package_dimensions"}``, the price being that of one piece in cents. Raises InvalidRequest; Conflict when a SKU
@@ -163,7 +163,7 @@ class ProductsService:
 
     @rpc(expected_exceptions=ShopError)
     def stock_left(self, skus: Keys) -> dict[str, int | None]:
-        """How many pieces of each SKU are on the shelf now; None for one whose shelf is not counted, or unknown."""
+        """How many pieces of each SKU are in stock now; None for one with unlimited stock, or unknown."""
         kept = self.store.by_sku(skus)
         return {sku: kept[sku].left.quantity if sku in kept else None for sku in skus}
 
@@ -203,11 +203,10 @@ class ProductsService:
 
     @rpc(expected_exceptions=ShopError)
     def rebuild(self) -> dict[str, int]:
-        """Read the whole catalogue from Stripe, and make the database agree; what is on the shelves stays.
+        """Read the whole catalogue from Stripe, and update the database; stock levels stay.
 
-        Returns ``{"products", "written", "removed", "set_aside"}``: the last is how many products are off sale because
-        Stripe's record of them cannot be read. Raises Unavailable, ProviderFailure. Takes seconds per 1000
-        products: give it time.
+        Returns ``{"products", "written", "removed", "set_aside"}``; the last counts products off sale because Stripe's
+        record of them cannot be read. Raises Unavailable, ProviderFailure. Takes seconds per 1000 products.
         """
         return self._projection.rebuild()
 
@@ -221,10 +220,10 @@ class ProductsService:
 
     @rpc(expected_exceptions=ShopError)
     def set_aside(self) -> Items:
-        """The products that are off sale because Stripe's record of them cannot be read, the longest first.
+        """The products off sale because Stripe's record of them cannot be read, oldest first.
 
-        Returns ``[{"product", "reason", "since"}]``, at most 1000, since in Unix seconds. They come back on sale once
-        the record can be read, by Stripe's event or by the hourly walk.
+        Returns ``[{"product", "reason", "since"}]``, at most 1000, `since` in Unix seconds. They return on sale once
+        the record is readable, by Stripe's event or the hourly walk.
         """
         return self.store.aside(MOST_LISTED)
 
@@ -266,7 +265,7 @@ class ProductsService:
 
 
 def _problem(sku: str, kept: Kept | None, quantity: int | None = None) -> Problem | None:
-    """Why `quantity` pieces of a SKU (None: however many) cannot be sold now; None if they can."""
+    """Why `quantity` pieces of a SKU (None: any number) cannot be sold now; None if they can."""
     if kept is None:
         return gone(sku, None)
     product = kept.product

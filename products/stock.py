@@ -23,7 +23,7 @@ RELEASED = "released"
 
 # Far more than any shelf holds, and small enough that no sum of orders leaves a 64-bit column.
 MOST = 1_000_000_000
-# As many problems of a cart as one answer lists.
+# The most problems of a cart that one answer lists.
 MOST_LISTED = 50
 
 
@@ -144,7 +144,7 @@ class Problem:
         parent: ``sku_…``.
         detail: a sentence that names the product.
         left: how many pieces there are.
-        known: False for a SKU that this shop never had.
+        known: False for a SKU that has never existed in this shop.
     """
 
     parent: str
@@ -154,18 +154,18 @@ class Problem:
 
 
 def short(sku: str, name: str, wanted: int, left: Inventory) -> Problem:
-    """There is less than is wanted."""
+    """Less is in stock than requested."""
     rest = "none is left" if not left.quantity else f"only {left.quantity} left"
     return Problem(sku, f"Not enough of {name} ({sku}) for {wanted}: {rest}.", left.quantity or 0)
 
 
 def gone(sku: str, name: str | None) -> Problem:
-    """The SKU is not, or no longer, on sale; `name` is None if this shop never had it."""
+    """The SKU is not on sale, or no longer; `name` is None if it never existed in this shop."""
     return Problem(sku, f"{name or sku} is not on sale.", known=name is not None)
 
 
 def unsized(sku: str, name: str) -> Problem:
-    """Nobody can say what it costs to ship."""
+    """Its shipping cost is unknown."""
     return Problem(sku, f"{name} cannot be shipped: its package dimensions are missing.")
 
 

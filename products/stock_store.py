@@ -29,11 +29,11 @@ class StockStore:
         self.database = database
 
     def reserve(self, key: str, lines: list[Line]) -> None:
-        """Take `lines` off the shelves for `key`, or nothing. The same key again changes nothing.
+        """Take all of `lines` off the stock for `key`, or nothing. Repeating the key changes nothing.
 
         Args:
-            key: whose hold it is.
-            lines: one per SKU, sorted by SKU (`stock.lines`), so that two orders never lock each other out.
+            key: owner of the hold.
+            lines: one per SKU, sorted by SKU (`stock.lines`), so that two orders never deadlock.
 
         Raises Conflict when a SKU is short or not on sale (it names them all), when the key was released, or when it
         holds other items.
@@ -49,7 +49,7 @@ class StockStore:
             taken = [_take(connection, line, names) for line in lines]
             problems = [each for each in taken if isinstance(each, Problem)]
             if problems:
-                raise unsold(problems)  # which undoes what was taken
+                raise unsold(problems)  # this rolls back what was taken
             held = [{**asdict(line), "taken": pieces} for line, pieces in zip(lines, taken, strict=True)]
             connection.execute(sa.update(holds).where(holds.c.key == key).values(lines=held))
 

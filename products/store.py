@@ -76,7 +76,7 @@ class ProductStore:
             category: what to look for, or None for everything.
             order_by: a column or a metadata name, with a leading "-" to reverse.
             limit: products on the page.
-            starting_after: the cursor that the page before ended with, the id of its last product, or None.
+            starting_after: the previous page's cursor, the id of its last product, or None.
 
         Returns the public products, the cursor of the next page or None, and how many match in all. Raises
         InvalidRequest for an `order_by` that no product has, or an unknown `starting_after`.
@@ -126,7 +126,7 @@ class ProductStore:
 
     @once_more
     def set_aside(self, product_id: str, reason: str, expected: int) -> bool:
-        """Take a product off sale because the catalogue's record of it cannot be read; the next `save` puts it back.
+        """Take a product off sale because its catalogue record cannot be read; the next `save` puts it back.
 
         Args:
             reason: for the operator.
@@ -162,7 +162,7 @@ class ProductStore:
             return connection.execute(query).first() is not None
 
     def aside(self, limit: int) -> list[dict[str, Any]]:
-        """Products that are set aside, the longest first: ``{"product", "reason", "since"}``, since in Unix seconds."""
+        """The set-aside products, oldest first: ``{"product", "reason", "since"}``, `since` in Unix seconds."""
         query = sa.select(asides).order_by(asides.c.since, asides.c.product).limit(limit)
         with self.database.read() as connection:
             return [
@@ -170,7 +170,7 @@ class ProductStore:
             ]
 
     def forget_aside(self, there: Collection[str]) -> None:
-        """Forget the products that are set aside and not among those that are `there`."""
+        """Forget the set-aside products that are not among those `there`."""
         with self.database.read() as connection:
             known = set(connection.execute(sa.select(asides.c.product)).scalars())
         gone = sorted(known - set(there))

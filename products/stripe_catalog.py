@@ -117,7 +117,7 @@ class StripeCatalog:
                 key = getattr(price, "lookup_key", None)
                 if isinstance(key, str):
                     prices[key] = price
-            # A price that is not active, or that changed while the pages were read, is asked for by its key.
+            # A price that is inactive, or that changed while the pages were read, is looked up by its key.
             for product in self._products.list({"limit": PAGE}).auto_paging_iter():
                 found = self._read(product, lambda sku: prices.get(sku) or self._price(sku))
                 if found is not None:
@@ -126,7 +126,7 @@ class StripeCatalog:
     def _read(
         self, product: stripe.Product, price_of: Callable[[str], stripe.Price | None]
     ) -> Product | Unsellable | None:
-        """The shop's product, why it cannot be sold, or None when it was removed."""
+        """The shop's product, the reason why it cannot be sold, or None when it was removed."""
         if is_removed(product):
             return None
         sku = metadata(product).get(SKU)

@@ -125,7 +125,7 @@ def _unpacked(text: str | None, kind: type[Kind]) -> Kind:
 
 
 def to_product(product: stripe.Product, price: stripe.Price) -> Product:
-    """The shop's product. Raises Unreadable, or what the SDK raises for a field that is missing."""
+    """The shop's product. Raises Unreadable, or the SDK's error for a missing field."""
     document = _plain(product.to_dict())
     packed = metadata(product)
     amount = _amount(product, price)
@@ -159,7 +159,7 @@ def to_product(product: stripe.Product, price: stripe.Price) -> Product:
 
 
 def _amount(product: stripe.Product, price: stripe.Price) -> int:
-    """What one piece costs. Raises Unreadable for a price that is not one amount for one piece, paid once."""
+    """The price of one piece. Raises Unreadable for a price that is not one amount for one piece, paid once."""
     if price.product != product.id:
         raise Unreadable(f"its price {price.id} belongs to {price.product}")
     if price.type != "one_time" or price.recurring is not None:

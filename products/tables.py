@@ -80,7 +80,7 @@ holds = sa.Table(
     sa.Column("updated", sa.BigInteger, nullable=False),
 )
 
-# Products that are off sale because the catalogue's record of them cannot be read; also such as were never projected.
+# Products off sale because their catalogue record cannot be read; including some that were never projected.
 asides = sa.Table(
     "set_aside",
     metadata,

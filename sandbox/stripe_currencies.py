@@ -1,4 +1,4 @@
-"""The least and the most that Stripe charges in a currency, and its refusal of other amounts."""
+"""The minimum and maximum that Stripe charges in a currency, and its refusal of other amounts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def spelled(amount: int, currency: str) -> str:
 
 
 def check_step(amount: int, currency: str) -> None:
-    """StripeFailure (400) when the amount has decimals that the currency has in name only."""
+    """Raise StripeFailure (400) for an amount with decimals that the currency has only nominally."""
     step = charge_step(currency)
     if amount % step:
         raise invalid(
@@ -48,7 +48,7 @@ def check_step(amount: int, currency: str) -> None:
 
 
 def check_chargeable(amount: int, currency: str) -> None:
-    """StripeFailure (400) when the amount is too small, too large or too finely divided to be charged."""
+    """Raise StripeFailure (400) for an amount that is too small, too large or too finely divided to charge."""
     check_step(amount, currency)
     least = _LEAST.get(currency, 50)
     if amount < least:

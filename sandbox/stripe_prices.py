@@ -1,6 +1,6 @@
 """Stripe's prices, one-time or recurring, per unit.
 
-An amount never changes; a lookup key moves to the price that takes it.
+An amount never changes; a lookup key moves to the price that claims it.
 """
 
 from __future__ import annotations

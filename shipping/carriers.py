@@ -46,16 +46,16 @@ class Carriers(Protocol):
         reference: str,
         currency: str,
     ) -> Quote:
-        """Ask what it costs. Costs nothing itself, so that it can be asked again after a lost answer.
+        """Ask for the shipping cost. Costs nothing itself, so it can be repeated after a lost answer.
 
         Args:
             address, parcels: in the carrier's words, as `Address.for_carrier` and `Parcel.public` give them.
-            contents: what is declared to customs when it leaves the country, as `shipping.customs.contents` gives it.
+            contents: the customs declaration for parcels that leave the country, from `shipping.customs.contents`.
             reference: the shop's order.
-            currency: three letters; the rates state their price in it too, if the carriers know it.
+            currency: three letters; the rates also state their price in it, if the carriers know it.
 
         Raises:
-            Refused: no carrier takes it (an address that none knows).
+            Refused: no carrier takes it (such as an unknown address).
         """
         ...
 

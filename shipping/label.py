@@ -48,11 +48,11 @@ class LabelDesk:
 
     Args:
         purchases: where they are recorded.
-        carriers: who sells them.
-        bounded: cuts a number of seconds to what the caller still has.
+        carriers: sells them.
+        bounded: cuts a number of seconds to the caller's remaining time.
         clock: Unix seconds.
-        sleep: how to wait.
-        timer: what a wait is measured by (monotonic seconds).
+        sleep: waits so many seconds.
+        timer: measures waits (monotonic seconds).
     """
 
     def __init__(

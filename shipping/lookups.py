@@ -1,4 +1,4 @@
-"""What Shippo was asked and answered a moment ago, so that repeated reads do not ask it each time."""
+"""Shippo's recent answers, so that repeated reads do not ask it each time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from chassis.database import Database
 from shipping.tables import lookups
 
-# How long an answer serves everybody who asks (seconds).
+# How long an answer serves all callers (seconds).
 FRESH_S = 60.0
 
 
 class Lookups:
-    """Shippo's answers, in SQL: all copies of the service share them.
+    """Shippo's answers, in SQL, shared by all copies of the service.
 
     Args:
         database: the service's.
@@ -30,11 +30,11 @@ class Lookups:
         self._insert: Any = postgresql.insert if database.dialect == "postgresql" else sqlite.insert
 
     def answer(self, key: str, ask: Callable[[], Any]) -> Any:
-        """The answer to `key`: a fresh one, else what `ask()` says. Raises as `ask` does; a failure is not kept,
-        nor an empty answer, as of rates that are still being asked for in another currency."""
+        """The answer to `key`: a fresh one, else the result of `ask()`. Raises as `ask` does. Neither a failure nor an
+        empty answer is stored: rates may still be on their way in another currency."""
         with self._database.read() as connection:
             row = connection.execute(sa.select(lookups).where(lookups.c.key == key)).first()
-        # A moment in the future is one of a clock that was set back.
+        # A future time was stored before a clock was set back.
         if row is not None and row.answer is not None and 0 <= self._clock() - row.asked < FRESH_S:
             return row.answer
         asked, answer = self._clock(), ask()
@@ -43,7 +43,7 @@ class Lookups:
         return answer
 
     def outdated(self, key: str) -> None:
-        """There is news: the next reader asks again, and an answer that is on its way is not kept."""
+        """There is news: the next reader asks again, and an answer still on its way is not stored."""
         self._keep(key, None, self._clock())
 
     def _keep(self, key: str, answer: Any, asked: float) -> None:
@@ -57,13 +57,13 @@ class Lookups:
             )
 
     def forget(self) -> None:
-        """Delete the answers that are not fresh any more."""
+        """Delete the answers that are no longer fresh."""
         with self._database.write() as connection:
             connection.execute(sa.delete(lookups).where(lookups.c.asked < self._clock() - FRESH_S))
 
 
 def tracking_key(tracking_number: str) -> str:
-    """The key of where a parcel is."""
+    """The key of a parcel's tracking."""
     return f"tracking:{tracking_number}"
 
 

@@ -83,7 +83,7 @@ class ShippingService:
             InvalidRequest: the address or an item is incomplete.
             Conflict: the items have more than one currency.
             Refused: no carrier knows the address, or takes the items.
-            Unavailable, ProviderFailure: Shippo cannot say; repeating is safe.
+            Unavailable, ProviderFailure: Shippo cannot answer; repeating is safe.
         """
         _require_text(key=key)
         shipment = self.store.by_key(key)
@@ -126,7 +126,7 @@ class ShippingService:
             ``{"data": [{"object_id", "address_to": {...}}], "has_more", "next_cursor"}``
 
         Raises:
-            InvalidRequest: any of the arguments makes no sense.
+            InvalidRequest: an argument is invalid.
         """
         field, backwards, limit = page_order(order_by, limit)
         page, following = self.store.page(field, backwards, limit, starting_after)
@@ -202,8 +202,8 @@ class ShippingService:
     def tracking(self, shipment_id: str) -> dict[str, Any]:
         """Where a shipment is: ``{"object_id", "carrier", "tracking_number", "tracking_status", "tracking_history"}``.
 
-        A number that the carrier does not know yet has a null status and an empty history. Shippo is asked at most once
-        a minute, and after each event that has news of the parcel.
+        A number unknown to the carrier has a null status and an empty history. Shippo is asked at most once a minute,
+        and after each event with news of the parcel.
 
         Raises:
             NotFound: no such shipment.
@@ -310,7 +310,7 @@ class ShippingService:
 
     def _track(self, label: dict[str, Any]) -> dict[str, Any]:
         where: dict[str, Any] = {"tracking_status": None, "tracking_history": []}
-        with suppress(NotFound):  # the carrier hears of a label some time after it was bought
+        with suppress(NotFound):  # the carrier learns of a label some time after its purchase
             where = self.carriers.track(label["carrier"], label["tracking_number"])
             self._tracker().told(label["tracking_number"], where, outdate=False)
         return where

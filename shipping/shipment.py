@@ -120,9 +120,9 @@ def public_address(address: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def smallest_units(amount: str, currency: str) -> int:
-    """A carrier's amount ("3.46") as Stripe can charge it (346): rounded half up to what is chargeable.
+    """A carrier's amount ("3.46") as Stripe can charge it (346): rounded half up to a chargeable amount.
 
-    Raises ValueError: it is no amount, it is negative, or Stripe has no such currency.
+    Raises ValueError for text that is not an amount, a negative amount, or a currency that Stripe does not have.
     """
     units = parse_amount(amount, currency, rounding=ROUND_HALF_UP, multiple_of=charge_step(currency))
     if units < 0:

@@ -116,9 +116,9 @@ class ShippoCarriers:
         return Quote(shipment.object_id, rates, remarks)
 
     def _converted(self, shipment_id: str, currency: str) -> list[dict[str, Any]]:
-        """A shipment's rates in a currency that the carriers did not quote in; none if Shippo does not convert to it.
+        """A shipment's rates in a currency in which no carrier quoted; none if Shippo does not convert to it.
 
-        Shippo queues the shipment again when it is asked for another currency, and lists no rates until it is done.
+        Asking Shippo for another currency queues the shipment again, and it lists no rates until it is done.
         """
         try:
             for _ in self._while_queued():
@@ -179,7 +179,7 @@ class ShippoCarriers:
             unreadable += aside
             if not page.next:
                 break
-        if unreadable and waiting is None:  # one of them may be the label that is asked for
+        if unreadable and waiting is None:  # one of them may be the requested label
             raise ProviderFailure("Shippo's list of labels cannot be read.")
         try:
             return self._settled(waiting) if waiting else None

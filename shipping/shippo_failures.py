@@ -52,8 +52,8 @@ def buying() -> Iterator[None]:
             log.warning("shippo answered a purchase badly", status=error.status_code)
             done = error.status_code in (500, 503)  # a gateway's 502 and 504 leave the request under way behind it
             raise OutcomeUnknown("Shippo failed while buying the label.", {"answered": done}) from error
-        # Shippo did not understand the purchase, and will not the next time. A label that the carrier refuses comes as
-        # a transaction that failed, and may be worth another try.
+        # Shippo did not understand the purchase, and will not next time. A label that the carrier refuses arrives as a
+        # failed transaction, and may be worth another try.
         raise _answered(error, what, permanent=error.status_code in (400, 422)) from error
     except requests.RequestException as error:
         log.warning("shippo does not answer", asked=what, error=type(error).__name__)

@@ -41,8 +41,8 @@ class ShippoLists:
     def sold(self, number: int, since: float) -> tuple[list[Sold | SetAside], bool]:
         """Page `number` (from 1) of the labels bought since then (Unix seconds), and whether another page follows.
 
-        The list cannot be asked from a moment on: it ends with the first page that is older than that altogether.
-        One that cannot be read stands in the page as set aside. Raises Unavailable, ProviderFailure.
+        The list has no date filter: it ends with the first page that is entirely older. A label that cannot be read is
+        in the page as set aside. Raises Unavailable, ProviderFailure.
         """
         with asking("transactions.list"), gathering() as aside:
             request = operations.ListTransactionsRequest(page=number, results=PAGE)

@@ -1,4 +1,4 @@
-"""Shippo's lists, freed of the entries that its SDK cannot read: it would refuse the whole answer for one of them."""
+"""Shippo's lists without the entries that its SDK cannot read: one of them would make it refuse the whole answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shippo.utils import unmarshal_json  # type: ignore[import-untyped]
 
 from chassis.records import SetAside, read_one
 
-# Which list each operation answers with, what its entries are, and their name in the log.
+# Each operation's list, the type of its entries, and their name in the log.
 _LISTS: Final[dict[str, tuple[str, Any, str]]] = {
     "CreateShipment": ("rates", components.Rate, "rate of Shippo's"),
     "GetShipment": ("rates", components.Rate, "rate of Shippo's"),
@@ -29,7 +29,7 @@ _gathered: ContextVar[list[SetAside] | None] = ContextVar("shippo_records_set_as
 
 @contextmanager
 def gathering() -> Iterator[list[SetAside]]:
-    """The entries that are left out of what is asked meanwhile."""
+    """The entries that are left out of answers in this context."""
     found: list[SetAside] = []
     token = _gathered.set(found)
     try:
@@ -39,7 +39,7 @@ def gathering() -> Iterator[list[SetAside]]:
 
 
 def leave_unreadable_out(shippo: Shippo) -> None:
-    """Have this client leave out of its lists the entries that it cannot read."""
+    """Make this client leave unreadable entries out of its lists."""
     shippo.sdk_configuration.get_hooks().register_after_success_hook(_Readable())
 
 

@@ -16,7 +16,7 @@ TOLERANCE = 300.0
 LONGEST_KIND = 128
 # Keys and values of an event; the track of a parcel with a hundred stops has about 2 000.
 MOST_VALUES = 20_000
-# What tells which label an event is about, in the events that are handled.
+# The field that identifies an event's label, for each handled event.
 NAMED = {"track_updated": "tracking_number", "transaction_updated": "object_id"}
 
 

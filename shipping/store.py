@@ -28,9 +28,9 @@ class ShippingStore:
         database: the service's.
 
     Attributes:
-        inbox: what Shippo sent.
+        inbox: events from Shippo.
         moves: where the parcels are.
-        lookups: what Shippo answered a moment ago.
+        lookups: Shippo's recent answers.
     """
 
     def __init__(self, database: Database) -> None:
@@ -75,16 +75,16 @@ class ShippingStore:
         return self._one(shipments.c.object_id == object_id)
 
     def page(self, field: str, backwards: bool, limit: int, after: str | None) -> tuple[list[Shipment], str | None]:
-        """A page of shipments, and the cursor of the next one, or None.
+        """A page of shipments, and the next page's cursor, or None.
 
         Args:
             field: a column to order by; ties go by id.
             backwards: the largest first.
             limit: how many.
-            after: the cursor that the page before ended with, or the id of its last one.
+            after: the previous page's cursor, or the id of its last shipment.
 
         Raises:
-            InvalidRequest: there is no shipment `after`, and it is no cursor.
+            InvalidRequest: `after` is neither a shipment nor a cursor.
         """
         order = f"{'-' if backwards else ''}{field}"
         start = place(after, order, float if field == "created" else str)

@@ -80,7 +80,7 @@ move_counter = sa.Table(
     sa.Column("last", sa.BigInteger, nullable=False),
 )
 
-# What Shippo was asked, and answered; see `shipping.lookups`.
+# Recent questions to Shippo and its answers; see `shipping.lookups`.
 lookups = sa.Table(
     "lookups",
     metadata,

@@ -68,10 +68,10 @@ class Tracker:
                 self._voids.give_back(shipment_id)
 
     def told(self, tracking_number: str, track: dict[str, Any], outdate: bool = True) -> None:
-        """Note where the carrier says that a parcel is: ``track["tracking_status"]``.
+        """Record the carrier's position of a parcel: ``track["tracking_status"]``.
 
         Args:
-            outdate: whether what was looked up of the parcel is older than that.
+            outdate: whether looked-up answers about the parcel are older than that.
         """
         where = whereabouts(track.get("tracking_status"))
         if not tracking_number or where is None:
@@ -80,7 +80,7 @@ class Tracker:
             self._store.lookups.outdated(tracking_key(tracking_number))
 
     def handle_due(self, until: float) -> None:
-        """Handle the events that wait, until then (monotonic seconds)."""
+        """Handle waiting events until then (monotonic seconds)."""
         self._store.inbox.sweep(self.handle, until)
 
     def poll(self, every: float) -> None:
@@ -100,7 +100,7 @@ class Tracker:
                 return
             except ShopError as error:
                 log.warning("a parcel is not followed", shipment=label["shipment_id"], error=str(error))
-            except Exception as error:  # a bug, or what nobody foresaw: the other parcels are followed
+            except Exception as error:  # a bug, or an unforeseen error: the other parcels are followed
                 note("label", SetAside(label["shipment_id"], f"{type(error).__name__}: {error}"), error)
 
     def forget(self) -> None:

@@ -8,6 +8,7 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    # Empty for orders that exist, and for those that a copy of the old code places: such an order is never found again.
+    # Empty for existing orders, and for those that a copy of the old code places: no checkout finds such an order
+    # again.
     op.add_column("orders", sa.Column("digest", sa.String(64)))
     op.create_index("orders_digest", "orders", ["cart_id", "digest"])

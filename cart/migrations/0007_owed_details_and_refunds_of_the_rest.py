@@ -1,4 +1,4 @@
-"""What an owed thing is asked with, and whether a refund is of whatever is left."""
+"""The arguments of an owed request, and whether a refund is of all that is left."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,5 +9,5 @@ down_revision = "0006"
 
 def upgrade() -> None:
     op.add_column("owed", sa.Column("details", sa.JSON))
-    # A copy of the old code writes neither: its refunds stay as they were asked for.
+    # A copy of the old code writes neither: its refunds keep their amount.
     op.add_column("refunds", sa.Column("rest", sa.Boolean, nullable=False, server_default=sa.false()))
