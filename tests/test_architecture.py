@@ -90,7 +90,7 @@ def test_what_is_shared_knows_nobody() -> None:
 def test_the_sandbox_is_reached_over_http_alone() -> None:
     for path in modules("sandbox"):
         assert not tops(path) & (OURS - {"sandbox", "contracts"}), path
-        # The one thing that both ends of Stripe's wire agree on is what an amount means.
+        # Both ends of Stripe's wire share only the meaning of an amount.
         assert {name for name in imports(path) if name.startswith("contracts")} <= {"contracts.currencies"}, path
     for package in OURS - {"sandbox", "tests", "bench"}:
         for path in modules(package):

@@ -1,4 +1,4 @@
-"""The shop under abuse: expensive bodies, slow strangers, fuzzed requests, and the right answer to each attack."""
+"""Attacks on the shop: expensive bodies, slow clients, fuzzed requests, and the right answer to each."""
 
 from __future__ import annotations
 

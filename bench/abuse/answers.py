@@ -15,7 +15,7 @@ Check = Callable[[Target], Awaitable[None]]
 DECLINES_PER_ORDER, DECLINES_PER_CART, UNCONFIRMED_HOLDS = 5, 10, 2
 BODY_DEADLINE_S, DEADLINE_SLACK_S = 10.0, 5.0
 WRONG_KEYS = 40
-# Addresses of the attacks that get their address blocked; nobody else comes from there.
+# Addresses of the attacks that get their address blocked; no other attack uses them.
 GUESSER, CALM_ADMIN = "127.0.0.41", "127.0.0.42"
 
 
@@ -33,7 +33,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a row; finding is "" when the answer was right."""
+    """The result of a row; finding is "" when the answer was right."""
 
     row: Row
     finding: str
@@ -43,7 +43,7 @@ ROWS: list[Row] = []
 
 
 def row(entry: str, fact: str) -> Callable[[Check], Check]:
-    """Put a check into the table."""
+    """Add a check to the table."""
 
     def note(check: Check) -> Check:
         ROWS.append(Row(entry, fact, check))
@@ -53,13 +53,13 @@ def row(entry: str, fact: str) -> Callable[[Check], Check]:
 
 
 async def run(target: Target, say: Callable[[str], None], rows: list[Row] | None = None) -> list[Result]:
-    """Ask every row, one after the other."""
+    """Run every row, one after the other."""
     results = []
     for each in ROWS if rows is None else rows:
         try:
             await each.check(target)
             finding = ""
-        except Exception as error:  # what an answer lacks shows itself in many ways, and the next row is asked
+        except Exception as error:  # a wrong answer can raise anything, and the next row still runs
             finding = f"{error}" if isinstance(error, Unexpected) else f"{type(error).__name__}: {error}"
         say(f"{each}: {finding or 'right'}")
         results.append(Result(each, finding))
@@ -79,13 +79,13 @@ def expect(answer: Answer, *statuses: int, what: str = "") -> Answer:
 
 
 def require(fact: bool, otherwise: str) -> None:
-    """Raise Unexpected, saying `otherwise`, unless it is so."""
+    """Raise Unexpected with the text `otherwise` unless `fact` is true."""
     if not fact:
         raise Unexpected(otherwise)
 
 
 def limited(answer: Answer, what: str) -> int:
-    """The seconds that a 429 asks to wait. Raises Unexpected unless it has all three headers."""
+    """The seconds that a 429 asks the client to wait. Raises Unexpected unless it has all three headers."""
     expect(answer, 429, what=what)
     for name in ("ratelimit", "ratelimit-policy"):
         require(bool(answer.header(name)), f"{what}: 429 without {name}")
@@ -173,7 +173,7 @@ async def truncated_others(target: Target) -> None:
 
 
 def _truncated(method: str, path: str, headers: list[tuple[str, str]], body: bytes) -> Iterator[tuple[str, bytes]]:
-    """Requests whose body ends too early; also ends that leave valid JSON."""
+    """Requests whose body ends too early, some after what is valid JSON."""
     length = ("Content-Length", str(len(body)))
     coded = ("Transfer-Encoding", "chunked")
     yield "no byte of the body", wire.request(method, path, [*headers, length], b"")
@@ -187,7 +187,7 @@ def _truncated(method: str, path: str, headers: list[tuple[str, str]], body: byt
     yield "a cut chunk", wire.request(method, path, [*headers, coded], b"40\r\n" + body)
 
 
-# --- S3: slow strangers
+# --- S3: slow clients
 
 
 @row("S3", "a body that stays away is 408 after 10 s, a head 408 or closed")
@@ -210,7 +210,7 @@ async def slow_request(target: Target) -> None:
 
 
 async def _dripped(target: Target, head: bytes, limit: float) -> Answer:
-    """The answer to a body that comes byte by byte, each in time for itself."""
+    """The answer to a body sent byte by byte, no single byte late."""
     reader, writer = await asyncio.open_connection(wire.HOST, target.port)
     loop = asyncio.get_running_loop()
     began, got = loop.time(), b""
@@ -305,7 +305,7 @@ async def wrong_keys(target: Target) -> None:
         answer = expect(await target.ask("GET", "/api/orders/", more=more, source=GUESSER), 403, 429)
         if answer.status == 429:
             waits.append(limited(answer, "a wrong key"))
-            if len(waits) < 3:  # a wait that was kept is not the attack that makes the next one longer
+            if len(waits) < 3:  # an attacker who keeps waiting would not make the delay grow
                 await asyncio.sleep(waits[-1])
     require(bool(waits), f"{WRONG_KEYS} wrong keys were all answered 403")
     require(waits[-1] > waits[0], f"the waits do not grow: {waits}")

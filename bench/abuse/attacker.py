@@ -1,6 +1,6 @@
 """`python -m bench.abuse.attacker PORT SOURCE BODIES HEADS`: holds half-sent requests open until its input ends.
 
-A process of its own, so that it takes no time from the shoppers whose answers are measured. Prints one JSON line.
+A separate process, so that it takes no time from the shoppers whose answers are measured. Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from typing import Any
 from bench.abuse import wire
 from bench.abuse.files import raise_limit
 
-# New connections a second at most, so that the attack is open sockets and not a flood of handshakes.
+# New connections per second, at most: the attack is open sockets, not a flood of handshakes.
 OPENED_PER_SECOND = 1500
-# A connection that was closed is opened again after so many seconds.
+# Pause before a closed connection is opened again.
 REOPEN_S = 2.0
-# How long one may stay open before it counts as held, the server's deadline of 10 s included (seconds).
+# A connection counts as held when it stays open for longer, the server's deadline of 10 s included (seconds).
 HELD_S = 15.0
 BODY = b"POST /api/cart/ HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{"
 HEAD = b"GET /api/products/ HTTP/1.1\r\nHost: a\r\nX-Slow: "
 
 
 class Attacker:
-    """Opens connections from one address and sends half of a request on each."""
+    """Opens connections from one address and sends half a request on each."""
 
     def __init__(self, port: int, source: str) -> None:
         self._port = port
@@ -39,7 +39,7 @@ class Attacker:
         self.most_open = 0
 
     async def hold(self, kind: str, sent: bytes, over: asyncio.Event) -> None:
-        """Keep one such connection open, again and again."""
+        """Keep one such connection open, reopening it whenever it closes."""
         while not over.is_set():
             await self._turn()
             if over.is_set():
@@ -91,7 +91,7 @@ class Attacker:
 
 
 async def attack(port: int, source: str, bodies: int, heads: int) -> dict[str, Any]:
-    """Attack until standard input ends; what came of it."""
+    """Attack until standard input ends; the counts."""
     raise_limit()
     attacker, over = Attacker(port, source), asyncio.Event()
     loop = asyncio.get_running_loop()

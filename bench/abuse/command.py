@@ -1,4 +1,4 @@
-"""`bench abuse`: options, a shop of its own, progress, and the report."""
+"""`bench abuse`: options, its own shop, progress, and the report."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PACKAGES = ("nameko", "uvicorn", "eventlet", "SQLAlchemy")
 
 @dataclass
 class Outcome:
-    """What came of each part; None for one that was not run."""
+    """The result of each part; None for one that was not run."""
 
     seed: int
     rows: list[answers.Result] | None = None
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def run(shop: Target, options: argparse.Namespace, seed: int) -> Outcome:
-    """Run the parts that the options name on a shop that stands."""
+    """Run the parts that the options name on a running shop."""
     outcome, began = Outcome(seed), time.monotonic()
 
     def tell(what: str) -> None:

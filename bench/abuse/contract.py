@@ -1,4 +1,4 @@
-"""The documented shape of answers: which statuses there are, and what a problem body holds."""
+"""The documented shape of answers: the statuses, and the members of a problem body."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PROBLEM = "application/problem+json"
 SUCCESSES = frozenset({200, 201, 202, 204, 304})
 FAILURES = frozenset({400, 401, 402, 403, 404, 405, 408, 409, 413, 414, 415, 422, 429, 431, 502, 503, 504})
 MAX_ERRORS = 50
-RETRIED = frozenset({408, 429, 502, 503, 504})  # statuses that say when to come back; 408 needs no word of it
+RETRIED = frozenset({408, 429, 502, 503, 504})  # with Retry-After, which only a 408 may omit
 MEMBERS = ("type", "title", "detail", "request_id")
 
 
@@ -55,7 +55,7 @@ def _problem(answer: Answer, request_id: str | None) -> Iterator[str]:
     for name in MEMBERS:
         if not isinstance(body.get(name), str) or not body[name]:
             yield f"a problem without {name}"
-    # A replayed answer keeps the id that it was first given under.
+    # A replayed answer keeps the id of the first request.
     if body.get("request_id") != request_id and answer.header("idempotent-replayed") is None:
         yield "two request ids"
     if count_errors(body.get("errors")) > MAX_ERRORS:
@@ -63,7 +63,7 @@ def _problem(answer: Answer, request_id: str | None) -> Iterator[str]:
 
 
 def count_errors(errors: Any) -> int:
-    """The number of messages in `errors` of a problem body, however nested."""
+    """The number of messages in `errors` of a problem body, at any depth."""
     if isinstance(errors, dict):
         return sum(count_errors(each) for each in errors.values())
     if isinstance(errors, list):

@@ -1,4 +1,4 @@
-"""What the most expensive requests cost: CPU of the gateway's workers, one request at a time, for every route."""
+"""CPU time of the gateway's workers for the most expensive requests, one at a time, for every route."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from bench.abuse.target import Target
 
 LIMIT_MS = 50.0
 SIZES = (64 * 1024, 1024 * 1024)
-# A request that seems too expensive is sent again: what else the machine did is in the figure, too. The least counts.
+# An expensive request is repeated and the minimum counts: the machine's other work is in the figure, too.
 REPEATS, SUSPICIOUS_MS = 5, 30.0
-# A worker may go on after it has answered: it is watched until it has rested so long, at most so long (seconds).
+# A worker may work on after its answer: it is watched until it has rested for REST_S, at most for WATCH_S.
 REST_S, WATCH_S = 0.02, 20.0
 REST_CPU_S = 0.001
 STRANGER = "127.0.0.61"
@@ -31,9 +31,9 @@ Bodies = dict[str, bytes]
 
 @dataclass(frozen=True)
 class Attack:
-    """One expensive request. The path, headers and body are those of the route's valid request, but for what is given.
+    """One expensive request; what is not given is that of the route's valid request.
 
-    kind: what is expensive about it. query: behind the path. headers: added. body: in place of the valid one.
+    kind: what is expensive about it. query: appended to the path. headers: added. body: replaces the valid one.
     """
 
     kind: str
@@ -126,10 +126,10 @@ SIGNATURES = (
 
 
 async def run(target: Target, say: Callable[[str], None], short: bool = False) -> Costs:
-    """Send every attack to every route and measure. short: of the smaller size alone, and each kind to one route."""
+    """Send every attack to every route and measure. short: only the smaller size, and each kind to one route."""
     found = Costs()
     ids = await Ids.made(target)
-    # What takes things away comes last: an attack on something that is gone is cheap.
+    # Routes that remove something come last: an attack on a removed thing is cheap.
     served = sorted(routes(), key=lambda route: route.verb == "DELETE" or route.template.endswith("/cancel"))
     for place, route in enumerate(served):
         attacks = list(_attacks(target, short))
@@ -168,7 +168,7 @@ async def _measured(target: Target, ids: Ids, route: Route, attack: Attack, foun
 
 
 async def _forwarded(target: Target, route: Route, found: Costs) -> None:
-    """The same of the services, which read the bodies of webhooks: without a valid signature, and with one."""
+    """The same for the services, which read webhook bodies: with a wrong signature, and with a valid one."""
     for size in (64 * 1024,):
         for kind, body in bodies(size).items():
             for signed in (False, True):
@@ -199,7 +199,7 @@ def _request(target: Target, ids: Ids, route: Route, attack: Attack) -> bytes:
 
 
 async def _cost(target: Target, whole: bytes, processes: list[psutil.Process]) -> tuple[float, int]:
-    """CPU milliseconds that the processes spent on a request, until they rest again, and its status."""
+    """CPU milliseconds that the processes spent on a request, until they are idle again, and its status."""
     before = _spent(processes)
     try:
         answer = await wire.exchange(target.port, whole, STRANGER)
@@ -221,9 +221,9 @@ def _spent(processes: list[psutil.Process]) -> float:
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """User and system CPU of a process with all its threads, ended ones too; in nanoseconds where the kernel can."""
+    """User and system CPU seconds of a process and its threads, ended ones too; in nanoseconds where the kernel can."""
     try:
-        # The clock of another process, as clock_getcpuclockid(3) makes it; psutil's figures come in steps of 10 ms.
+        # Another process's clock, built as in clock_getcpuclockid(3); psutil's figures come in steps of 10 ms.
         return time.clock_gettime((~process.pid) << 3 | 2)
     except (OSError, AttributeError, OverflowError):
         pass
@@ -240,7 +240,7 @@ def _note(table: dict[str, tuple[float, str, int]], route: str, spent: float, ki
 
 
 def _repeated(size: int, one: Callable[[int], str]) -> str:
-    """So many of them, with commas between, that they take about `size` bytes."""
+    """So many items, comma-separated, that they take about `size` bytes."""
     length = len(one(1000)) + 1
     return ",".join(one(number) for number in range(max(1, size // length)))
 

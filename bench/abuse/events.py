@@ -11,7 +11,7 @@ from bench.abuse.target import Target, Unexpected
 from bench.abuse.wire import Answer
 
 DEEP = 100_000
-# No JSON objects of any provider's; SendGrid's are lists, and [] of them holds no event.
+# None is a JSON object of a provider's. SendGrid's are lists, and [] holds no event.
 NONSENSE: dict[str, bytes] = {
     "brackets without end": b"[" * DEEP,
     "braces without end": b'{"a":' * DEEP,

@@ -1,4 +1,4 @@
-"""Fuzzed requests: mutations of every route's valid request, truncated bodies, and bytes that are no HTTP."""
+"""Fuzzed requests: mutations of every route's valid request, truncated bodies, and bytes that are not HTTP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bench.abuse.samples import Ids, Route, routes
 from bench.abuse.target import Target, Unexpected
 from bench.abuse.wire import Answer
 
-# Kind -> how often, against each other.
+# Kind -> relative frequency.
 KINDS = {
     "values": 30,
     "bytes": 12,
@@ -35,12 +35,12 @@ KINDS = {
 }
 LARGE = (60_000, 70_000, 300_000, 1_000_000, 1_100_000, 3_000_000)
 CONCURRENT = 8
-# What a half-closed connection may take to be answered or closed, the body's deadline included (seconds).
+# Time for a half-closed connection to be answered or closed, the body's deadline included (seconds).
 END_WITHIN_S = 20.0
 READY_WITHIN_S = 30.0
-# How much the gateway's workers, all together, may hold more than after the first tenth of the requests.
-MEMORY_GROWTH = 96 * 2**20
-MARK = "truncated"  # what truncated requests would leave behind: in a product's category, and in addresses of mail
+# Growth allowed to the gateway's workers together, after the first tenth of the requests.
+MEMORY_GROWTH_BYTES = 96 * 2**20
+MARK = "truncated"  # the trace of a truncated request: in a product's category, and in mail addresses
 MAIL = f"{MARK}@example.com"
 PHONE = "+14155559999"
 MAX_EXAMPLES = 40
@@ -62,12 +62,12 @@ class Case:
 
 @dataclass
 class Fuzzed:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
         statuses: status -> answers; 0: none.
         findings: one line each.
-        counted: what -> how often.
+        counted: event -> how often.
     """
 
     requests: int = 0
@@ -79,17 +79,17 @@ class Fuzzed:
     memory_mb: tuple[float, float] = (0.0, 0.0)
 
     def find(self, what: str, example: str = "") -> None:
-        """Note a finding; of the same one only the first few examples."""
+        """Record a finding; of equal ones only the first few examples."""
         self.counted[what] += 1
         if self.counted[what] <= 2 and len(self.findings) < MAX_EXAMPLES:
             self.findings.append(f"{what}{': ' if example else ''}{example}")
 
 
 class Fuzzer:
-    """Makes the cases of a seed.
+    """Generates the cases of a seed.
 
     Args:
-        ids: what mutated requests are about. canary: what truncated requests are about; nothing else touches it.
+        ids: objects of mutated requests. canary: objects of truncated requests; nothing else touches them.
     """
 
     def __init__(self, seed: int, target: Target, ids: Ids, canary: Ids) -> None:
@@ -132,10 +132,10 @@ class Fuzzer:
     def _headers(self, dice: random.Random, number: int, kind: str, route: Route) -> Case:
         raw = self._raw(route)
         given = mutations.headers(dice, self._ids.headers(self._target, route, raw))
-        # Each wrong admin key comes from an address of its own: the shop may rightly stop listening to it.
+        # Each wrong admin key comes from its own address: the shop may rightly block it.
         source = f"127.{dice.randrange(2, 250)}.{dice.randrange(250)}.{dice.randrange(1, 250)}"
         sent = self._whole(route, raw, headers=given)
-        # What is announced may be more than what is sent: closing the sending side says that no more comes.
+        # The announced length may exceed what is sent: closing the sending side ends the request.
         longer = any(name.lower() in ("content-length", "transfer-encoding", "expect") for name, _ in given)
         return Case(number, kind, route, sent, source, False, longer, must_answer=_is_http(given))
 
@@ -160,7 +160,7 @@ class Fuzzer:
         return self._case(dice, number, kind, route, self._whole(route, raw))
 
     def _truncated(self, dice: random.Random, number: int, kind: str, route: Route) -> Case:
-        """A body that ends too early, about the canary; whether it is valid JSON so far or not."""
+        """A body about the canary that ends too early; so far it may or may not be valid JSON."""
         body = self._canary.body(route)
         if isinstance(body, dict):
             body = _marked(route, body)
@@ -185,7 +185,7 @@ class Fuzzer:
         return self._case(dice, number, kind, route, self._whole(route, coded, headers=headers), half_close=True)
 
     def _head(self, dice: random.Random, number: int, kind: str, route: Route) -> Case:
-        # GET alone: what is left of a mangled head must not be a request that changes something.
+        # Only GET: what remains of a mangled head must not change anything.
         valid = wire.request("GET", "/api/products/?limit=2", self._target.headers(self._ids.cart))
         sent = mutations.mangled(dice, valid)
         return self._case(dice, number, kind, route, sent, half_close=True, must_answer=False)
@@ -196,7 +196,7 @@ class Fuzzer:
 
 
 async def run(target: Target, seed: int, requests: int, say: Callable[[str], None], first: int = 0) -> Fuzzed:
-    """Send the cases `first` … `first + requests - 1` of `seed`, and look at the shop afterwards."""
+    """Send the cases `first` … `first + requests - 1` of `seed`, and check the shop afterwards."""
     found = Fuzzed(requests=requests)
     canary = await Ids.made(target, name="Canary", metadata={"category": "canary"})
     fuzzer = Fuzzer(seed, target, await Ids.made(target), canary)
@@ -225,7 +225,7 @@ async def run(target: Target, seed: int, requests: int, say: Callable[[str], Non
         found.find(f"{len(processes - now)} processes died")
     memory_after = _resident(target)
     found.memory_mb = (round(memory / 2**20, 1), round(memory_after / 2**20, 1))
-    if memory and memory_after - memory > MEMORY_GROWTH:
+    if memory and memory_after - memory > MEMORY_GROWTH_BYTES:
         found.find(f"the gateway grew from {found.memory_mb[0]} to {found.memory_mb[1]} MB")
     await _unchanged(target, canary, before, found)
     return found
@@ -257,7 +257,7 @@ async def _sent(target: Target, case: Case, found: Fuzzed) -> None:
 
 
 async def _snapshot(target: Target, canary: Ids) -> dict[str, Any]:
-    """What the shop knows of everything that truncated requests are about."""
+    """The shop's state of everything that truncated requests are about."""
     looks = {
         "order": ("GET", f"/api/orders/{canary.order}"),
         "paid order": ("GET", f"/api/orders/{canary.paid}"),
@@ -276,7 +276,7 @@ async def _snapshot(target: Target, canary: Ids) -> dict[str, Any]:
 
 
 def _settled(shown: Any) -> Any:
-    """Without what goes on by itself: the way of mail, SMS and parcel."""
+    """Without what changes over time: the progress of mail, SMS and parcel."""
     if isinstance(shown, dict) and shown.get("object") == "order":
         kept = ("id", "amount", "amount_returned", "status", "charge", "items", "email", "selected_shipping_method")
         return {name: shown.get(name) for name in kept}
@@ -328,7 +328,7 @@ def _dumped(document: Any) -> bytes:
 
 
 def _marked(route: Route, body: dict[str, Any]) -> dict[str, Any]:
-    """The body, so that what it would make can be found."""
+    """The body, marked so that what it creates can be found."""
     name = str(route)
     if name == "POST /api/products":
         return {**body, "name": MARK, "metadata": {"category": MARK}}

@@ -78,7 +78,7 @@ QUERY_VALUES = (
 
 
 def value(dice: random.Random, depth: int = 0) -> Any:
-    """Any JSON value; mostly one that no field takes."""
+    """Any JSON value; mostly one that no field accepts."""
     roll = dice.random()
     if depth < 3 and roll < 0.12:
         return [value(dice, depth + 1) for _ in range(dice.randrange(4))]
@@ -90,7 +90,7 @@ def value(dice: random.Random, depth: int = 0) -> Any:
 
 
 def text(dice: random.Random, length: int = 8) -> str:
-    """Some characters, from anywhere in Unicode but the surrogates."""
+    """Some characters from all of Unicode but the surrogates."""
     ranges = ((32, 126), (32, 126), (0, 31), (0x80, 0x24F), (0x4E00, 0x9FFF), (0x1F300, 0x1F6FF), (0x2000, 0x206F))
     return "".join(chr(dice.randint(*dice.choice(ranges))) for _ in range(dice.randrange(length + 1)))
 
@@ -145,7 +145,7 @@ def _many(dice: random.Random, holder: Any, name: Any) -> None:
 
 
 def mangled(dice: random.Random, raw: bytes) -> bytes:
-    """The bytes with a few of them changed, cut out, doubled or put in."""
+    """The bytes with a few of them changed, cut out, doubled or inserted."""
     found = bytearray(raw)
     for _ in range(dice.choice((1, 1, 2, 5, 20))):
         place = dice.randrange(len(found) + 1)
@@ -162,7 +162,7 @@ def mangled(dice: random.Random, raw: bytes) -> bytes:
 
 
 def large(dice: random.Random, size: int) -> bytes:
-    """A JSON document of about `size` bytes, of one of the shapes that are expensive to read."""
+    """A JSON document of about `size` bytes, in one of the shapes that are expensive to read."""
     makers: tuple[Callable[[int], str], ...] = (
         lambda n: "{" + ",".join(f'"f{k}":{k}' for k in range(n // 12)) + "}",
         lambda n: '{"attributes":[' + ",".join('"x"' for _ in range(n // 4)) + "]}",

@@ -1,4 +1,4 @@
-"""Every route of the gateway, out of its own routing table, with a valid request for each."""
+"""Every route of the gateway, from its own routing table, with a valid request for each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Route:
 
     @property
     def provider(self) -> str:
-        """Whose webhooks arrive here; "" for every other route."""
+        """The provider whose webhooks arrive here; "" for every other route."""
         return self.template.rpartition("/")[2] if "/webhooks/" in self.template else ""
 
     @property
@@ -47,7 +47,7 @@ def routes() -> list[Route]:
     return [Route(verb, path) for table in tables for path in sorted(table) for verb in sorted(table[path])]
 
 
-# Route -> a valid body, without ids; `ids` are put in by `Ids.body`. A route without one gets {}.
+# Route -> a valid body, without ids; `Ids.body` inserts `ids`. A route that is not listed gets {}.
 _BODIES: dict[str, Any] = {
     "POST /api/products": PRODUCT,
     "PUT /api/products/{product_id}": {
@@ -70,7 +70,7 @@ _BODIES: dict[str, Any] = {
     "POST /api/webhooks/sendgrid": [{"sg_event_id": "x", "event": "open", "email": "x@example.com"}],
     "POST /api/webhooks/twilio": "MessageSid=SM1&MessageStatus=sent",
 }
-# Routes that need an id in their body, filled in below.
+# Routes that need an id in their body, inserted below.
 _WITH_IDS = frozenset(
     (
         "POST /api/cart/checkout",
@@ -88,7 +88,7 @@ QUERIES = {
 
 
 def without_sample(found: Iterable[Route]) -> list[Route]:
-    """Routes whose verb takes a body for which no valid one is known: those that need none are named here."""
+    """Routes whose verb takes a body but that have no known valid one: those that need none are named here."""
     empty = ("POST /api/cart", "POST /api/orders/{order_id}/cancel")
     known = {*_BODIES, *_WITH_IDS, *empty}
     return [route for route in found if route.takes_body and str(route) not in known]
@@ -96,7 +96,7 @@ def without_sample(found: Iterable[Route]) -> list[Route]:
 
 @dataclass
 class Ids:
-    """What the valid requests are about: one shopper's cart, product, orders and shipment, all of which exist."""
+    """The objects of valid requests: one shopper's cart, product, orders and shipment, all of which exist."""
 
     cart: str
     product: str
@@ -109,7 +109,7 @@ class Ids:
 
     @classmethod
     async def made(cls, target: Target, **changes: Any) -> Ids:
-        """A new cart with a product in it, an order of that cart that is not paid, and one that is."""
+        """A new cart with a product in it, an unpaid order of that cart, and a paid one."""
         product = await target.product(**changes)
         cart = await target.cart()
         paid = await target.order(cart, product["id"])
@@ -129,7 +129,7 @@ class Ids:
         )
 
     def path(self, route: Route) -> str:
-        """The route's path about these ids, with a valid query."""
+        """The route's path for these ids, with a valid query."""
         order = self.paid if route.template.endswith("/refund") else self.order
         path = route.path(
             {
@@ -145,7 +145,7 @@ class Ids:
         return f"{path}/?{query}" if query else f"{path}/"
 
     def body(self, route: Route, card: str = GOOD_CARD) -> Any:
-        """A valid body: what is sent as JSON, or a text that is sent as it is."""
+        """A valid body: a value to send as JSON, or a text to send as it is."""
         name = str(route)
         if name == "POST /api/cart/checkout":
             return self.customer

@@ -1,4 +1,4 @@
-"""Webhooks with a valid signature and any body, as a broken provider or a leaked secret can send them."""
+"""Webhooks with a valid signature and any body, as a broken provider or a leaked secret could produce."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SENDGRID_KEY_SETTING = "sendgrid_webhook_key"
 
 
 def path(provider: str) -> str:
-    """Where a provider's webhooks arrive."""
+    """The path of a provider's webhooks."""
     return f"/api/webhooks/{provider}/"
 
 
@@ -54,9 +54,9 @@ def _of_form(url: str, body: bytes) -> str:
 
 
 def _sendgrid_key(target: Target) -> ec.EllipticCurvePrivateKey:
-    """The key that the sandbox signs SendGrid's events with, out of its database."""
+    """The key that the sandbox signs SendGrid's events with, from its database."""
     asked = f"{target.shop.sandbox_url}/sendgrid/v3/user/webhooks/event/settings/signed"
-    requests.get(asked, headers={"Authorization": f"Bearer {SANDBOX_KEYS['sendgrid']}"}, timeout=30)  # it is made then
+    requests.get(asked, headers={"Authorization": f"Bearer {SANDBOX_KEYS['sendgrid']}"}, timeout=30)  # this creates it
     file = target.shop.place.var_dir / "sandbox.db"
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)) as connection:
         [kept] = connection.execute("SELECT value FROM settings WHERE name = ?", (SENDGRID_KEY_SETTING,)).fetchone()

@@ -1,4 +1,4 @@
-"""Strangers who send half of a request, thousands at once from one address, while others browse, buy and pay."""
+"""Clients that send half a request, thousands at once from one address, while others browse, buy and pay."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from bench.abuse.target import GOOD_CARD, Target
 from launcher.place import ROOT
 
 STRANGER = "127.0.0.2"
-GOAL = 3.0  # times the p99 of others' POSTs without strangers
-# Half-sent requests must have been answered or closed after so many seconds; the deadline is 10.
+GOAL = 3.0  # times the p99 of others' POSTs without the attack
+# Time within which half-sent requests must be answered or closed; the deadline is 10 s.
 ENDED_WITHIN_S = 15.0
 SHOPPERS = 4
-PAUSE_S = 0.05  # between two requests of a shopper: a person thinks, and the machine is not to be the limit
+PAUSE_S = 0.05  # between two requests of a shopper, who thinks; without it the machine would be the limit
 SPARE_FILES = 500
 SETTLE_S = 1.5
-IDLE_S = 1.0  # of a leg without strangers, where the ratio is not judged
-END_WAIT_S = 60.0  # for the attacker to close what it holds
-TIMEOUT = aiohttp.ClientTimeout(total=45, connect=10)
+IDLE_S = 1.0  # of a leg without attackers, where the ratio is not judged
+END_WAIT_S = 60.0  # for the attacker to close its connections
+SHOPPER_TIMEOUT = aiohttp.ClientTimeout(total=45, connect=10)
 
 
 @dataclass
 class Leg:
-    """What shoppers saw: milliseconds of POSTs and of GETs, and what failed."""
+    """What shoppers measured: milliseconds of POSTs and of GETs, and failures."""
 
     posts: list[float] = field(default_factory=list)
     gets: list[float] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Leg:
 
 @dataclass
 class Strangers:
-    """What came of it. heads: how many half heads were possible. attack: what the attackers' connections came to."""
+    """The result. heads: how many half heads were possible. attack: how the attackers' connections ended."""
 
     idle: Leg = field(default_factory=Leg)
     attacked: Leg = field(default_factory=Leg)
@@ -61,12 +61,12 @@ class Strangers:
 
     @property
     def ratio(self) -> float:
-        """The p99 of POSTs under attack, in p99s without."""
+        """The p99 of POSTs under attack, divided by the one without."""
         return quantile(self.attacked.posts, 0.99) / max(0.001, quantile(self.idle.posts, 0.99))
 
 
 def quantile(times: list[float], share: float) -> float:
-    """Within how many milliseconds that share was answered; 0 of nothing."""
+    """The milliseconds within which that share was answered; 0 without any."""
     ordered = sorted(times)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 
@@ -80,7 +80,7 @@ async def run(
     seconds: float = 15.0,
     judge_ratio: bool = True,
 ) -> Strangers:
-    """Let shoppers shop without and with strangers, in turn, `rounds` times `seconds` each.
+    """Let shoppers shop without and with attackers, in turn, `rounds` times `seconds` each.
 
     judge_ratio: whether a p99 over `GOAL` is a finding; on a busy machine it says little.
     """
@@ -110,7 +110,7 @@ async def _attacked(
     command = [sys.executable, "-m", "bench.abuse.attacker", str(target.port), STRANGER, str(bodies), str(heads)]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        await asyncio.sleep(SETTLE_S + heads / OPENED_PER_SECOND)  # they are all there
+        await asyncio.sleep(SETTLE_S + heads / OPENED_PER_SECOND)  # all are connected
         leg = await _leg(target, product, seconds, number)
         said, _ = await asyncio.to_thread(process.communicate, b"", END_WAIT_S)
         return leg, json.loads(said)
@@ -133,7 +133,7 @@ async def _shopper(target: Target, product: str, source: str, leg: Leg, until: f
     """Browse, buy, check out and pay from one address, until the time is over."""
     connector = aiohttp.TCPConnector(local_addr=(source, 0))
     jar = aiohttp.DummyCookieJar()
-    async with aiohttp.ClientSession(connector=connector, timeout=TIMEOUT, cookie_jar=jar) as http:
+    async with aiohttp.ClientSession(connector=connector, timeout=SHOPPER_TIMEOUT, cookie_jar=jar) as http:
 
         async def ask(verb: str, path: str, body: Any = None, cart: str = "") -> Any:
             await asyncio.sleep(dice.uniform(0, 2 * PAUSE_S))

@@ -1,4 +1,4 @@
-"""The shop under attack: its address, its keys, and the few honest requests that every attack needs around it."""
+"""The shop under attack: its address, its keys, and the few honest requests that every attack needs."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ PRODUCT: dict[str, Any] = {
 
 
 class Unexpected(Exception):
-    """The shop answered an honest request, or an attack, otherwise than it must."""
+    """The shop gave a wrong answer to an honest request or to an attack."""
 
 
 @dataclass
 class Target:
-    """A running shop with one admin key, in which a cart must be named.
+    """A running shop with one admin key, where requests must name a cart.
 
     Args:
-        shop: it.
+        shop: the shop.
         admin_key: the key.
-        port: the gateway's; another than the shop's for a second gateway of the same shop.
+        port: the gateway's; differs from the shop's for a second gateway of the same shop.
     """
 
     shop: Shop
@@ -83,7 +83,7 @@ class Target:
         half_close: bool = False,
         timeout: float = wire.ANSWER_TIMEOUT_S,
     ) -> Answer:
-        """One request on a connection of its own. `raw` is sent instead of `body` as JSON."""
+        """One request on its own connection. `raw` is sent instead of `body` as JSON."""
         given = list(more)
         names = {name.lower() for name, _ in given}
         headers = [pair for pair in self.headers(cart, admin, key) if pair[0].lower() not in names]
@@ -99,7 +99,7 @@ class Target:
         return answer.json
 
     async def product(self, pieces: int | None = None, **changes: Any) -> dict[str, Any]:
-        """A new product with so many pieces; None: unlimited."""
+        """A new product with that many pieces; None: unlimited."""
         inventory = {"type": "infinite"} if pieces is None else {"type": "finite", "quantity": pieces}
         made: dict[str, Any] = await self.done(
             "POST", "/api/products/", {**PRODUCT, "inventory": inventory, **changes}, admin=True
@@ -138,20 +138,20 @@ class Target:
         return found
 
     def customer(self) -> dict[str, Any]:
-        """The body of a checkout, of a shopper with a mailbox and a telephone of their own."""
+        """The body of a checkout, of a shopper with their own mailbox and telephone."""
         number = next(self._numbers)
         mail = f"{uuid.uuid4().hex}@example.com"
         return {"email": mail, "phone": f"+1415555{number % 10**4:04d}", "name": "Chloe Taylor", "address": HOME}
 
     def ledger(self, kind: str) -> list[dict[str, Any]]:
-        """What arrived at the providers: "emails", "sms", "charges", "labels"."""
+        """What the providers received: "emails", "sms", "charges", "labels"."""
         answer = requests.get(f"{self.shop.sandbox_url}/sandbox/ledger", params={"kind": kind}, timeout=30)
         answer.raise_for_status()
         found: list[dict[str, Any]] = answer.json()[kind]
         return found
 
     def workers(self, part: str = "gateway") -> list[psutil.Process]:
-        """The processes that do the work of a part: a gateway's workers, without the one that watches over them."""
+        """The processes that do the work of a part: a gateway's workers, without their parent."""
         leaders = [psutil.Process(pid) for pid in self.shop.pids(part)]
         children = [child for leader in leaders for child in leader.children(recursive=True)]
         return children or leaders
@@ -168,7 +168,7 @@ def secret() -> str:
 
 @contextlib.contextmanager
 def target(folder: Path | None = None) -> Iterator[Target]:
-    """A shop of its own, started and, at the end, stopped and removed. Raises Problem when it cannot start."""
+    """A new shop, started, and at the end stopped and removed. Raises Problem when it cannot start."""
     key = secret()
     env: dict[str, str | None] = {
         "AMQP_URI": None,
@@ -181,5 +181,5 @@ def target(folder: Path | None = None) -> Iterator[Target]:
         place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shop-abuse-")))
         var_dir = place / "var"
         var_dir.mkdir(parents=True, exist_ok=True)
-        var_dir.chmod(0o755)  # as an operator may have made it; the shop must close it (S16)
+        var_dir.chmod(0o755)  # as an operator may have created it; the shop must close it (S16)
         yield Target(stack.enter_context(Shop.on_free_ports(var_dir, env=env)), key)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 byte by byte: any bytes out, from any loopback address, and the first answer that comes back."""
+"""HTTP/1.1 byte by byte: sends any bytes, from any loopback address, and reads the first answer."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Answer:
     """The first answer on a connection.
 
     Attributes:
-        status: 0 when the connection ended, or time ran out, without a whole answer; `raw` is then what arrived.
+        status: 0 when the connection ended, or time ran out, before a whole answer; `raw` is then what arrived.
         headers: (lower-case name, value), in order.
         raw: the body.
-        seconds: from the first byte out to the last byte in.
+        seconds: from the first byte sent to the last byte received.
         ended: whether the server closed the connection. Known only when `read_to_end` was asked for.
     """
 
@@ -79,13 +79,13 @@ async def exchange(
     timeout: float = ANSWER_TIMEOUT_S,
     read_to_end: bool = False,
 ) -> Answer:
-    """Send bytes on a new connection and read the first answer, also one that comes before everything is sent.
+    """Send bytes on a new connection and read the first answer, even one that comes before everything is sent.
 
     Args:
-        pieces: what is sent; several are sent one by one.
-        source: the loopback address to come from.
+        pieces: what to send, one by one.
+        source: the loopback address to send from.
         half_close: close the sending side afterwards.
-        head: the answer has no body, since HEAD was asked.
+        head: the request is HEAD, so the answer has no body.
         read_to_end: wait until the server closes the connection.
 
     Raises OSError when the connection is refused.

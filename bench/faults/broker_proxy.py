@@ -1,8 +1,8 @@
 """`python -m bench.faults.broker_proxy LISTEN BROKER`: a TCP proxy before RabbitMQ that can fall silent.
 
-Reads lines from its input. `silent`: cut every connection; of new ones, forward the broker's first three frames (up to
-the end of AMQP's handshake) and then nothing, and keep them open. `open`: forward new connections whole; those that
-were made while it was silent stay so. While the broker refuses connections, the proxy does not listen either.
+Reads commands from its input. `silent`: cut every connection; of new ones, forward the broker's first three frames (up
+to the end of AMQP's handshake), then nothing, and keep them open. `open`: forward new connections whole; those made
+while it was silent stay silent. While the broker refuses connections, the proxy does not listen either.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import struct
 import sys
 
 HOST = "127.0.0.1"
-FRAMES = 3
+HANDSHAKE_FRAMES = 3
 FRAME_HEADER, FRAME_END = 7, 1
 READ_SIZE = 65536
-LOOK_S = 0.1
+BROKER_POLL_S = 0.1
 CONNECT_TIMEOUT_S = 5.0
 
 
 class Proxy:
-    """One listening port and the connections behind it."""
+    """One listening port and its connections."""
 
     def __init__(self, listen: int, broker: int) -> None:
         self._listen = listen
@@ -46,7 +46,7 @@ class Proxy:
     async def _serve(self) -> None:
         while True:
             while not await self._broker_listens():
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(BROKER_POLL_S)
             self._refused.clear()
             server = await asyncio.start_server(self._connection, HOST, self._listen, backlog=512)
             async with server:
@@ -82,16 +82,16 @@ class Proxy:
             to_broker.transport.abort()
 
     async def _few(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """The first frames, and then nothing, until the broker itself hangs up."""
+        """Forward the first frames, then nothing, until the broker hangs up."""
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            for _ in range(FRAMES):
+            for _ in range(HANDSHAKE_FRAMES):
                 header = await reader.readexactly(FRAME_HEADER)
                 size = struct.unpack(">BHI", header)[2]
                 writer.write(header + await reader.readexactly(size + FRAME_END))
                 await writer.drain()
             while await reader.read(READ_SIZE):
                 pass
-            await asyncio.sleep(3600)  # the caller's side stays open: only its own deadline ends it
+            await asyncio.sleep(3600)  # the caller's side stays open: only the caller's deadline ends it
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -33,15 +33,15 @@ STARTING = 180.0  # seconds: whatever was killed last is up again
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be run.
+    """What to run.
 
     Attributes:
-        checkouts: orders to be placed.
-        seed: of the schedule, and of what each shopper does.
+        checkouts: orders to place.
+        seed: of the schedule and of each shopper's actions.
         shoppers: how many at a time.
         mean_gap: seconds between two events of the storm; 0: no storm.
         squall: seconds of storm between two lulls.
-        restarts: when not 0, nothing goes wrong but so many restarts of the broker, and shoppers go on until the last.
+        restarts: when not 0, the only fault is that many restarts of the broker; shoppers continue until the last.
         troubles: what goes wrong: "kill", "provider", and names of `bench.faults.outages`.
         outage_share: how many of all events are outages, of one.
     """
@@ -57,7 +57,7 @@ class Plan:
 
     @property
     def outages(self) -> tuple[str, ...]:
-        """The troubles below the shop that are to happen, each at least once."""
+        """The troubles below the shop that are to occur, each at least once."""
         return tuple(name for name in self.troubles if name in LASTS) if self.mean_gap and not self.restarts else ()
 
     def events(self) -> Iterator[Event]:
@@ -72,7 +72,7 @@ class Plan:
 
 @dataclass
 class Outcome:
-    """What came of it.
+    """The result of a run.
 
     Attributes:
         plan: what was run.
@@ -81,11 +81,11 @@ class Outcome:
         settled: how long interrupted orders took.
         killed, troubles: what was done to the shop, and how often.
         lulls: how many were measured.
-        outages: trouble below the shop -> how many seconds after its end all orders had settled and the shop was ready.
-        after_outages: how long the interrupted orders took then.
-        seconds: how long the shoppers were at it; cpu: what they, all of them together, took of one core (seconds).
+        outages: trouble below the shop -> seconds after its end until all orders had settled and the shop was ready.
+        after_outages: how long the orders that outages interrupted took.
+        seconds: how long the shoppers ran; cpu: seconds of one core that they took together.
         orders: status -> orders.
-        strangers: after restarts of the broker, what else did not stay the same process.
+        strangers: parts other than the broker whose process changed when the broker was restarted.
         timeline: [seconds since the beginning, what went wrong or was measured].
     """
 
@@ -112,7 +112,7 @@ class Outcome:
 
     @property
     def slow_outages(self) -> dict[str, float]:
-        """Trouble -> seconds, of those after which the shop had not settled in time."""
+        """Trouble -> seconds, for those after which the shop did not settle in time."""
         return {name: max(times) for name, times in self.outages.items() if max(times) > BARS[-1][1]}
 
     @property
@@ -145,7 +145,7 @@ async def connections() -> AsyncIterator[aiohttp.ClientSession]:
 async def run(
     plan: Plan, shop: Shop, databases: Databases, progress: Progress | None = None, outages: Outages | None = None
 ) -> Outcome:
-    """Run `plan` on a shop that stands, and check the books. The shop must have no orders yet.
+    """Run `plan` on a running shop, and check the books. The shop must have no orders yet.
 
     Args:
         outages: the troubles below the shop; needed when the plan has any.
@@ -172,7 +172,7 @@ async def run(
         await settle(databases, outcome.journal, weather.last, outcome.settled)
         await asyncio.to_thread(shop.wait_ready, STARTING)
         await settle(databases, outcome.journal, time.time(), Settled(), LAST_PATIENCE)
-        since = began - (STEP_S + MARGIN_S if plan.outages else 0.0)  # what was written under a clock that was behind
+        since = began - (STEP_S + MARGIN_S if plan.outages else 0.0)  # as written under a clock that was behind
         await quiet(databases, shop.sandbox_url, since, tracking_poll(plan.checkouts) + LAST_PATIENCE)
         await weather.leave_webhooks()
         if plan.restarts:
@@ -225,8 +225,8 @@ async def _shoppers(
 async def _outage(
     event: Event, weather: Storm, databases: Databases, outcome: Outcome, outages: Outages
 ) -> tuple[str, float]:
-    """Let a trouble below the shop begin and end, and wait until the shop has settled: what it was, and how many
-    seconds that took; infinity: longer than may be."""
+    """Begin and end a trouble below the shop, and wait until the shop has settled. Returns what happened, and the
+    seconds until then; infinity: longer than allowed."""
     told, end = await asyncio.to_thread(outages.begin, event.trouble, event.dice)
     try:
         await asyncio.sleep(event.lasts)

@@ -26,7 +26,7 @@ SENT_AGAIN = 0.1
 TROUBLE = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
 
-# A longer wait is that of a limit, which no shopper here waits for (seconds).
+# A longer wait comes from a rate limit, which no shopper here waits for (seconds).
 LONGEST_RETRY = 20
 
 
@@ -49,15 +49,15 @@ class Seen:
 
     @property
     def definitive(self) -> bool:
-        """Whether repeating would say nothing new: a 2xx, or a 4xx that does not ask to come again soon."""
+        """Whether a repeat would give the same answer: a 2xx, or a 4xx that does not ask for an early retry."""
         later = self.headers.get("Retry-After", "1" if self.status == 429 else "")
         comes_back = self.status in (409, 429) and later.isdigit() and int(later) <= LONGEST_RETRY
         return 200 <= self.status < 500 and not comes_back
 
     @property
     def kept(self) -> bool:
-        """Whether it must be the answer for as long as its key is known: all that is definitive, but for a request
-        that was wrong in itself, a limit, and a bank that is still to be answered."""
+        """Whether every repeat under its key must give this answer: any definitive answer except to an invalid request,
+        a rate limit, or a bank that has yet to answer."""
         asks = self.status == 402 and "next_action" in self.body
         return self.definitive and self.status != 400 and not asks and "Retry-After" not in self.headers
 
@@ -133,12 +133,12 @@ class Client:
             self.lose(what, key, asked, why if patience else WALKED_AWAY)
             return None
         self._see(what, key, asked, seen, sent)
-        named = self.cart_id or admin  # without either, a key stands for nothing: each answer is a cart of its own
+        named = self.cart_id or admin  # without either, a key has no effect: each answer is a new cart
         if again and seen.kept and named:
             second, _ = await self._until_definitive("POST", path, text, headers, patience)
             same = (second.status, second.text) == (seen.status, seen.text)
             replayed = same and second.headers.get("Idempotent-Replayed") == "true"
-            # A client without a cart never gets another client's, whatever its key.
+            # A client without a cart never gets another client's, even with the same key.
             if second.definitive and replayed == (what == CART and "Cart-Id" not in headers):
                 self._journal.unlike.append(Unlike(what, key, str(seen), str(second)))
         return seen

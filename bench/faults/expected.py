@@ -15,7 +15,7 @@ WAITING = "waiting"
 GOOD = ("tok_visa", "tok_mastercard")
 DECLINED = ("tok_chargeDeclined", "tok_chargeDeclinedInsufficientFunds")
 ASKING = ("tok_threeDSecure2Required",)
-# Within an hour, which no run takes.
+# Within an hour; no run takes longer.
 ORDER_DECLINES, CART_DECLINES = 5, 10
 CART_HOLDS, ORDER_HOLDS = 2, 2
 CARDS = (*GOOD, *DECLINED, *ASKING)
@@ -118,7 +118,7 @@ class ExpectedShop:
         return 201 if lines and self._enough(lines) else 409
 
     def unpaid(self, cart: str, email: str) -> str | None:
-        """The unpaid order that the same checkout has placed before: it is answered again."""
+        """The unpaid order of an earlier identical checkout: the same checkout returns it again."""
         same = (cart, email, self.carts[cart], CREATED)
         found = (
             order_id

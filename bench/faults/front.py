@@ -19,7 +19,7 @@ PATIENCE = 60.0
 PAUSE = 0.1
 # What says that repeating is safe, and worth it.
 PASSING = (502, 503, 504)
-# A longer wait is that of a limit (seconds).
+# A longer wait comes from a rate limit (seconds).
 LONGEST_RETRY = 20
 
 HOME = {"line1": "1092 Indian Summer Ct", "city": "San Jose", "state": "CA", "country": "US", "postal_code": "95122"}
@@ -167,6 +167,6 @@ def eventually(look: Callable[[], Any], seconds: float = 30.0, what: str = "it")
 
 
 def _passes(answer: Any) -> bool:
-    """Whether this very request is still in progress, or may be sent again in a moment."""
+    """Whether this request is still in progress, or may be repeated in a moment."""
     later = answer.headers.get("Retry-After", "")
     return answer.status_code in (409, 429) and later.isdigit() and int(later) <= LONGEST_RETRY

@@ -291,7 +291,7 @@ class Shopping(RuleBasedStateMachine):
         answer = self.front.ask("POST", path, cart, key, json=body)
         # What has an end of its own is answered again; a bank's question, or a body that is wrong, is not.
         self._ended(f"{path.strip('/').rpartition('/')[2]} {answer.status_code}")
-        # Nor is a limit, which says when to come again.
+        # Nor is a rate limit, which says when to retry.
         kept = answer.status_code in (200, 201, 404, 409) and "Retry-After" not in answer.headers
         if kept or (answer.status_code == 402 and "client_secret" not in answer.text):
             self.repeatable = (path, cart, key, body, answer)

@@ -59,9 +59,9 @@ def one_key(front: Front, requests: int = 50) -> None:
 
 
 def clicks(front: Front, requests: int = 20) -> None:
-    """One round: the same checkout many times at once, each under a key of its own; then its payment.
+    """One round: the same checkout many times at once, each under its own key; then its payment.
 
-    Raises AssertionError unless there is one order, and one charge.
+    Raises AssertionError unless there is one order and one charge.
     """
     product, cart = front.product(stock=10), front.cart()
     wanted(front.ask("POST", f"/api/cart/{product.id}/buy/", cart, json={"quality": 1}), 200)

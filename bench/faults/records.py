@@ -22,7 +22,7 @@ TIMEOUT = 60.0  # seconds; a page of the ledger is large
 PAGE = 100
 LEDGER_PAGE = 500
 SERVICES = ("cart", "products", "shipping", "notifications")
-# What the bench calls itself at PostgreSQL, so that its own sessions are told from the shop's.
+# The bench's application name in PostgreSQL, which separates its own sessions from the shop's.
 BENCH = "bench-faults"
 HEARERS = ("cart", "shipping", "notifications")  # who keeps what providers tell
 BROKER_SECONDS = 10.0
@@ -140,7 +140,7 @@ def parked(amqp_uri: str, since: float = 0.0) -> dict[str, int]:
     They are left where they are."""
     found = {}
     with broker_connection.connect(amqp_uri, "books", BROKER_SECONDS) as connection:
-        connection.release(BROKER_SECONDS)  # for each answer: a queue may be long
+        connection.release(BROKER_SECONDS)  # per answer: a queue may be long
         for service in SERVICES:
             channel, count = connection.channel(), 0
             while (message := channel.basic_get(parked_queue(service))) is not None:  # back when the connection closes

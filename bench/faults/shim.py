@@ -1,4 +1,4 @@
-"""A wall clock that can be stepped and a disk that can be full, for single processes of a shop, while they run."""
+"""A wall clock that can be stepped and a disk that can be full, for single processes of a running shop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMPILE_WAIT_S = 120.0
 
 
 def compiler() -> str | None:
-    """The C compiler, installed if need be and possible; None when there is none."""
+    """The C compiler, installed if needed and possible; None when there is none."""
     found = next(filter(None, map(shutil.which, COMPILERS)), None)
     if found is None and (manager := packages.available()):
         packages.install(COMPILER, manager, print)
@@ -29,7 +29,7 @@ class Shim:
     """The compiled shim and the numbers that it reads.
 
     Args:
-        folder: a directory for both. Raises OSError or subprocess.SubprocessError when it cannot be compiled.
+        folder: a directory for both. Raises OSError or subprocess.SubprocessError when compiling fails.
     """
 
     def __init__(self, folder: Path, compiler: str) -> None:
@@ -41,7 +41,7 @@ class Shim:
 
     @property
     def env(self) -> dict[str, str]:
-        """What the shop must be started with."""
+        """The variables that the shop must be started with."""
         return {"LD_PRELOAD": str(self._library), "SHOP_FAULTS": str(self._slots)}
 
     def processes(self, part: str) -> list[str]:
@@ -49,11 +49,11 @@ class Shim:
         return sorted(path.name for path in self._slots.iterdir() if path.name.partition("-")[0] == part)
 
     def step(self, process: str, seconds: int) -> None:
-        """Set a process's wall clock so many seconds ahead (or behind) of the machine's."""
+        """Set a process's wall clock that many seconds ahead of (or behind) the machine's."""
         self._write(process, 0, seconds)
 
     def fill(self, process: str, full: bool) -> None:
-        """Let regular files take no more bytes from a process, or take them again."""
+        """Make regular files take no more bytes from a process, or take them again."""
         self._write(process, 8, int(full))
 
     def _write(self, process: str, place: int, number: int) -> None:

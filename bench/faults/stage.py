@@ -20,7 +20,7 @@ SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
 @dataclass(frozen=True)
 class Stage:
-    """A shop that runs, its databases, to be read alone, and what can go wrong below it."""
+    """A running shop, its databases, for reading only, and what can go wrong below it."""
 
     shop: Shop
     databases: Databases
@@ -35,16 +35,16 @@ def stage(
     folder: Path | None = None,
     troubled: bool = False,
 ) -> Iterator[Stage]:
-    """A shop of its own, started and, at the end, stopped and removed.
+    """A new shop, started, and at the end stopped and removed.
 
     Args:
-        database: "sqlite" or "postgresql"; the server of the second is one of its own, too.
+        database: "sqlite" or "postgresql"; for the second a new server is started, too.
         copies: processes of each service.
-        env: further variables of every process.
-        folder: where it is kept, and left at the end; else in a temporary one.
-        troubled: whether its clocks can be stepped, its disk filled, and its broker be made silent.
+        env: more variables of every process.
+        folder: where it is stored and left at the end; by default a temporary one.
+        troubled: whether its clocks can be stepped, its disk filled, and its broker silenced.
 
-    Raises Problem when it cannot be had.
+    Raises Problem when it cannot be created.
     """
     with contextlib.ExitStack() as stack:
         place = folder or Path(stack.enter_context(_temporary()))

@@ -30,9 +30,9 @@ TROUBLES: dict[str, dict[str, Any]] = {
     "answer lost": {"lose_answer_rate": 0.5},
 }
 WEBHOOKS = {"loss_rate": 0.2, "duplicate_rate": 0.2, "reorder_rate": 0.2}
-KILLS = 0.6  # of all events but outages
-# Of all events, so many are outages (`bench.faults.outages`), each kind in its turn; after each it is measured how long
-# the shop takes to settle.
+KILLS = 0.6  # share of all events but outages
+# The share of outages (`bench.faults.outages`) in all events, each kind in turn. After each, the time that the shop
+# takes to settle is measured.
 OUTAGES = 0.1
 KILL, PROVIDER = "kill", "provider"
 # Seconds: the mean between two events, how long a provider's trouble lasts, and a squall before the next lull.
@@ -68,7 +68,7 @@ def schedule(
 
     Args:
         outages: their names. share: how many of all events are outages, of one.
-        others: of `KILL` and `PROVIDER`, what else goes wrong.
+        others: which of `KILL` and `PROVIDER` also occur.
     """
     dice = random.Random(f"storm {seed}")
     kills = 1.0 if PROVIDER not in others else 0.0 if KILL not in others else KILLS
@@ -150,7 +150,7 @@ class Storm:
             self.last = time.time()
 
     async def ready(self, patience: float) -> float:
-        """After how many seconds from now the shop says that it is ready; infinity when not within `patience`."""
+        """Seconds until the shop says that it is ready; infinity when not within `patience`."""
         began = time.monotonic()
         while (passed := time.monotonic() - began) < patience:
             try:

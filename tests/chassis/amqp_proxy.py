@@ -1,4 +1,4 @@
-"""Stands between a client and the broker and passes on so many of the broker's frames, then goes silent or trickles."""
+"""A proxy before the broker that passes on a number of the broker's frames, then goes silent or trickles."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from kombu.utils.url import parse_url
 
 
 class FrameProxy:
-    """Carries bytes between a port and a broker; whole frames from the broker.
+    """Carries bytes between a port and a broker, and whole frames from the broker.
 
     Args:
         uri: the broker's.
-        frames: how many of the broker's frames each new connection gets; None for all.
-        trickle: after those, pass on one byte per so many seconds; None for nothing at all.
+        frames: how many of the broker's frames each new connection receives; None for all.
+        trickle: then pass on one byte per this many seconds; None for nothing at all.
 
     Attributes:
         connections: how many were made.
@@ -35,7 +35,7 @@ class FrameProxy:
 
     @property
     def uri(self) -> str:
-        """The broker's URI by way of this proxy."""
+        """The broker's URI through this proxy."""
         parts = self._uri
         host = f"127.0.0.1:{self._listener.getsockname()[1]}"
         return (

@@ -13,14 +13,14 @@ from chassis.rpc_client import RpcClient
 from tests.chassis.amqp_proxy import FrameProxy
 from tests.chassis.running import Service, until
 
-TIMEOUT = 0.5  # seconds, in place of CONNECT_TIMEOUT_S
+SHORT_CONNECT_TIMEOUT_S = 0.5  # in place of CONNECT_TIMEOUT_S
 # Start, Tune, Open-Ok, channel, exchange, reply queue, binding, the channel for questions.
 SET_UP_FRAMES = 8
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "CONNECT_TIMEOUT_S", TIMEOUT)
+    monkeypatch.setattr(link, "CONNECT_TIMEOUT_S", SHORT_CONNECT_TIMEOUT_S)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -79,7 +79,7 @@ def test_step_that_another_copy_has_adopted_is_adopted() -> None:
     clock = wall.clock()
     wall.step += HOUR
     clock()
-    clock.told(1_000_100.0)  # not adopted yet, there neither
+    clock.told(1_000_100.0)  # not adopted there either
     assert clock() == 1_000_100.0
     assert not clock.correcting
     clock.told(1_000_099.0 + HOUR)
@@ -116,7 +116,7 @@ def test_attempt_of_a_wrong_clock_is_settled_in_time() -> None:
     assert settled_at(1007.0, 0.0, 1000.0, 10.0) == 1007.0
     assert settled_at(1007.0, 1009.0, 1000.0, 10.0) == 1009.0
     assert settled_at(1007.0 + HOUR, 0.0, 1000.0, 10.0) == 1010.0
-    assert settled_at(1007.0 + HOUR, 1010.0, 1005.0, 10.0) == 1010.0  # as it was stored at the first look
+    assert settled_at(1007.0 + HOUR, 1010.0, 1005.0, 10.0) == 1010.0  # as stored at the first look
 
 
 def test_event_stored_by_a_wrong_clock_is_due(database: Callable[[str], Database]) -> None:
@@ -126,7 +126,7 @@ def test_event_stored_by_a_wrong_clock_is_due(database: Callable[[str], Database
     inbox.keep("evt_1", "kind", {})
     moment[0] -= HOUR
     assert inbox.due(moment[0]) == ["evt_1"]
-    # Of its own accord no event waits for longer.
+    # No event schedules a longer wait.
     assert LONGEST_WAIT < LEASE * 2
 
 

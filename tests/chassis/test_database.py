@@ -347,7 +347,7 @@ def pinging(url: str, connect: float, answer: float) -> Iterator[Callable[[], tu
     def ping() -> tuple[str, float]:
         to.write("\n")
         to.flush()
-        said, took = next(line for line in of if not line.startswith("{")).split()  # without what was logged
+        said, took = next(line for line in of if not line.startswith("{")).split()  # without log lines
         return said, float(took)
 
     try:

@@ -1,4 +1,4 @@
-"""A database that is read-only, full, locked or gone: refused with a word for it, noticed by `ready`, logged once."""
+"""A database that is read-only, full, locked or gone: refused with a word for it, seen by `ready`, logged once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECRET = "4242"
 
 
 class Kept(Exception):
-    """Stands for psycopg2's errors, which carry a SQLSTATE."""
+    """A double of psycopg2's errors, which carry a SQLSTATE."""
 
     def __init__(self, pgcode: str | None) -> None:
         super().__init__(f"failed\nDETAIL:  Key (card)=({SECRET})")
@@ -40,8 +40,8 @@ class Kept(Exception):
         ("57P01", UNREACHABLE),
         ("57P03", UNREACHABLE),
         ("08006", UNREACHABLE),
-        ("23505", None),  # a row that is there
-        ("42601", None),  # a mistake in the statement
+        ("23505", None),  # an existing row
+        ("42601", None),  # a syntax error
     ],
 )
 def test_sqlstate_has_its_word(state: str, reason: str | None) -> None:
@@ -50,7 +50,7 @@ def test_sqlstate_has_its_word(state: str, reason: str | None) -> None:
 
 def test_mistaken_statement_is_no_outage(database: Callable[[str], Database]) -> None:
     here = database("cart")
-    if here.dialect == "postgresql":  # SQLite names a missing table and a missing file alike
+    if here.dialect == "postgresql":  # SQLite reports a missing table and a missing file alike
         with pytest.raises(sa.exc.ProgrammingError), here.read() as connection:
             connection.execute(sa.text("SELECT * FROM nowhere"))
     with pytest.raises(sa.exc.IntegrityError), here.write() as connection:
@@ -60,7 +60,7 @@ def test_mistaken_statement_is_no_outage(database: Callable[[str], Database]) ->
 
 @pytest.fixture
 def full(tmp_path: Path) -> Iterator[tuple[Database, Callable[[int], None]]]:
-    """An SQLite database, and what sets how many pages it may have."""
+    """An SQLite database, and the setter of its page limit."""
     here = Database(f"sqlite:///{tmp_path}/cart.db", "cart")
     with here.write() as connection:
         presence.create(connection)
@@ -96,7 +96,7 @@ def test_full_disk_is_noticed_logged_once_and_over(full: tuple[Database, Callabl
             with pytest.raises(Unavailable) as refused:
                 fill(here)
             assert refused.value.facts == {"retry_after": 1, "database": DISK_FULL}
-            here.presence.beat()  # a row is changed in its place all the same
+            here.presence.beat()  # a row can be updated in place all the same
             with pytest.raises(Unavailable) as told:
                 here.ready()
             assert told.value.facts["database"] == DISK_FULL
@@ -147,7 +147,7 @@ def test_locked_sqlite_file_is_busy(
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_failover_to_read_only_is_noticed_and_recovered_from(database_url: str) -> None:
-    """Connections that were made while the server was read-only are left behind, too."""
+    """Connections made while the server was read-only are dropped, too."""
     here = Database(database_url, "cart")
     with here.write() as connection:
         connection.execute(sa.text("CREATE SCHEMA cart"))
@@ -189,7 +189,7 @@ def test_failover_to_read_only_is_noticed_and_recovered_from(database_url: str) 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_ended_connections_of_a_server_are_no_bug(database_url: str) -> None:
-    """As of a server that is stopped by its administrator."""
+    """As when an administrator stops the server."""
     here = Database(database_url, "cart")
     other = sa.create_engine(here.url, poolclass=sa.pool.NullPool)
 

@@ -1,4 +1,4 @@
-"""Webhooks: what is signed but malformed is 400 in every service, and what is not signed costs little."""
+"""Webhooks: signed but malformed ones are 400 in every service, and unsigned ones cost little."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ NO_IDS: list[Any] = [None, {}, {"$ne": 1}, [], ["a"], 5, 1e300, True, "", "x" * 
 
 
 class Kept:
-    """An inbox that notes what it is given."""
+    """An inbox that records what it receives."""
 
     def __init__(self) -> None:
         self.events: list[str] = []

@@ -34,7 +34,7 @@ def test_anything_can_be_logged_in_one_line(capsys: pytest.CaptureFixture[str], 
 
 
 class Broken:
-    """A standard output that takes nothing."""
+    """A standard output that accepts nothing."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error

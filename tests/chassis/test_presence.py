@@ -102,7 +102,7 @@ def test_stepped_wall_clock_ends_nobody(database: Callable[[str], Database], mon
 
 
 def test_copy_seen_in_the_future_dies_like_any_other(database: Callable[[str], Database]) -> None:
-    """As after PostgreSQL's clock was set back, or after the restart of a host."""
+    """As after PostgreSQL's clock was set back, or after a host's restart."""
     here, clock = database("cart"), Clock()
     dead, alive = Presence(here, clock), Presence(here, clock)
     holder = dead.hold()
@@ -216,7 +216,7 @@ def test_correction_of_the_clock_ends_no_claim_of_the_living(database: Callable[
 def test_whoever_is_back_first_lets_the_others_beat_again(
     database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
-    """After an outage of the database, in which nobody could."""
+    """After an outage of the database, in which no copy could."""
 
     def away() -> Any:
         raise Unavailable("The database is away.")

@@ -45,7 +45,7 @@ def test_each_reason_is_logged_once(capsys: pytest.CaptureFixture[str]) -> None:
     logged = capsys.readouterr().out
     assert logged.count("it is odd") == 1
     assert logged.count("record set aside") == 2
-    assert logged.count("Traceback") == 1  # of what the reader did not foresee: it may be our bug
+    assert logged.count("Traceback") == 1  # of the unforeseen error: it may be our bug
     read_one("thing", {"id": "b", "value": "x"}, _read)
     assert "ValueError" in capsys.readouterr().out
     read_one("thing", {"id": "b", "value": "1"}, _read)

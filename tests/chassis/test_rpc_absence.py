@@ -30,7 +30,7 @@ def queue(service: Service) -> tuple[int, int]:
 
 @contextmanager
 def unaware(uri: str) -> Iterator[RpcClient]:
-    """A client that does not know yet whether a copy of the service runs, so that it asks."""
+    """A client that does not know yet whether a copy of the service runs, so that it calls."""
     client = RpcClient(uri, name="unaware").start()
     assert client.link.wait(30)
     yield client

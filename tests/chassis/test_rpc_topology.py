@@ -23,7 +23,7 @@ REPAIRED_S = 30.0
 
 
 def lose(uri: str, how: Callable[[amqp.Channel], object]) -> None:
-    """Take something away, as an operator might by mistake."""
+    """Remove something, as an operator might by mistake."""
     with connect(uri) as connection:
         how(connection.channel())
 
@@ -36,7 +36,7 @@ def answers(client: RpcClient, service: Service, method: str = "one", *args: obj
 
 
 def consumers(uri: str, queue: str) -> int:
-    """How many consume from the queue; -1 when it does not exist."""
+    """The queue's number of consumers; -1 when it does not exist."""
     with connect(uri) as connection:
         try:
             return int(connection.channel().queue_declare(queue, passive=True).consumer_count)
@@ -68,12 +68,12 @@ def test_lost_topology_is_repaired_without_a_restart(
 
 
 def test_lost_reply_queue_is_repaired_and_the_next_call_answered(client: RpcClient, stubs: dict[str, Service]) -> None:
-    # It is exclusive: only its own connection may take it away.
+    # It is exclusive: only its own connection may delete it.
     channel = client.link.channel
     assert channel is not None
     channel.queue_delete(client._reply_queue, nowait=True)
     until(lambda: answers(client, stubs["echo"]), REPAIRED_S)
-    assert client.link.channel is channel  # calls of others are not lost over it
+    assert client.link.channel is channel  # other calls are not lost because of it
 
 
 def test_lost_reply_binding_is_repaired(client: RpcClient, stubs: dict[str, Service]) -> None:
@@ -92,7 +92,7 @@ def test_lost_suspects_queue_is_consumed_from_again(uri: str, stubs: dict[str, S
 def test_exchange_lost_under_load_leaves_no_call_without_end(
     uri: str, client: RpcClient, stubs: dict[str, Service]
 ) -> None:
-    """Sixteen threads that publish while their channel is closed by the broker."""
+    """Sixteen threads publish while the broker closes their channel."""
     over: list[bool] = []
 
     def ask(_number: int) -> set[str]:
@@ -149,7 +149,7 @@ def test_call_in_flight_ends_once_nobody_comes(
 def test_call_of_a_draining_service_is_still_answered(
     client: RpcClient, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has no consumer any more, and works."""
+    """It no longer has a consumer, but runs."""
     monkeypatch.setattr(consumer_counts, "RESTART_S", 0.0)
     service = start("echo_service").answering(client)
     with ThreadPoolExecutor(1) as pool:
@@ -188,7 +188,7 @@ def test_old_count_says_nothing() -> None:
 
 
 def test_answer_of_a_copy_says_more_than_the_count_before_it() -> None:
-    """The count was taken before the copy came; the answer is of the call that waited for it."""
+    """The count is older than the copy; the answer belongs to the call that waited for it."""
     counts = counted(Clock())
     counts._counted("rpc-cart", 1, 0)
     counts.answered("cart")

@@ -46,14 +46,14 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def warnings(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], part: str | None = None) -> list[str]:
-    """What is warned of. Raises ValueError with what is refused."""
+    """The warnings. Raises ValueError with the refusals."""
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     return check(Settings.load(ROOT / "config.yml"), part, settings)
 
 
 def refusals(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], part: str | None = None) -> list[str]:
-    """The sentences that the start is refused with; no value of `settings` is in them."""
+    """The sentences that refuse the start; none contains a value of `settings`."""
     with pytest.raises(ValueError, match=r"[A-Z]+_[A-Z]+") as refused:
         warnings(monkeypatch, settings, part)
     said = str(refused.value)

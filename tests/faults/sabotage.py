@@ -85,7 +85,7 @@ KEYS = Sabotage(
     "gateway",
     (('sent = request.env.get("HTTP_IDEMPOTENCY_KEY")', "sent = None"),),
 )
-# By itself it makes one order of a checkout that comes twice, also without the keys.
+# Even without the keys, it alone makes one order of a repeated checkout.
 DIGEST = Sabotage(
     "the order's digest",
     "cart/checkout.py",

@@ -90,8 +90,8 @@ async def everything_twice(scene: Scene) -> None:
 
 
 async def two_windows(scene: Scene) -> None:
-    """A shopper pays in two windows, by two cards, while the bank takes its time with the first, which asks once only:
-    paying again would mend the order, by the keys of its attempt."""
+    """A shopper pays in two windows, by two cards, while the bank is slow with the first, which asks only once: paying
+    again would repair the order, by the keys of its attempt."""
     shopper = scene.shopper()
     order = await shopper.order([(await scene.article(), 1)])
     assert order is not None

@@ -16,7 +16,7 @@ from bench.faults.stage import Stage, stage
 
 @pytest.fixture(scope="module")
 def troubled() -> Iterator[Stage]:
-    """A shop with one copy of every service, below which things can go wrong."""
+    """A shop with one copy of every service, below which faults can be caused."""
     with stage(env={"TRACKING_POLL": "10"}, troubled=True) as found:
         yield found
 
@@ -25,7 +25,7 @@ def troubled() -> Iterator[Stage]:
 def test_two_hundred_checkouts_under_faults_leave_the_books_right(troubled: Stage) -> None:
     troubled.shop.wait_ready()
     outages = tuple(troubled.outages.possible)
-    # Every few seconds something goes wrong; the short squalls leave room to see the shop settle several times.
+    # A fault every few seconds; the short squalls leave room to see the shop settle several times.
     plan = Plan(
         checkouts=200,
         seed=20261121,

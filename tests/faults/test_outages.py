@@ -1,4 +1,4 @@
-"""The troubles below the shop do what they say: the clock, the disk, the broker's proxy, and their schedule."""
+"""The troubles below the shop work as described: the clock, the disk, the broker's proxy, and their schedule."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def shim(tmp_path: Path) -> Shim:
 
 @pytest.fixture
 def process(shim: Shim, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A copy of the cart, as the shim sees it, that writes a row whenever it is asked to."""
+    """A copy of the cart, as the shim sees it, that writes a row on demand."""
     env = {**os.environ, **shim.env, "SUPERVISOR_PROCESS_NAME": "cart-2"}
     command = [sys.executable, "-c", PROCESS, str(tmp_path / "books.db")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as running:
@@ -55,7 +55,7 @@ def process(shim: Shim, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def asked(process: subprocess.Popen[str]) -> tuple[int, int, str]:
-    """How far the process's clocks are from this one's, wall and monotonic (seconds), and how its writing went."""
+    """The offsets of the process's wall and monotonic clocks from this one's (seconds), and the result of its write."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(f"{time.time()} {time.monotonic()}\n")
@@ -106,7 +106,7 @@ class Broker:
 
 
 def received(connection: socket.socket, count: int) -> bytes:
-    """So many bytes, or fewer when the peer hung up or is silent for two seconds."""
+    """So many bytes, or fewer when the peer closes or is silent for two seconds."""
     got = b""
     connection.settimeout(2.0)
     while len(got) < count:
@@ -121,7 +121,7 @@ def received(connection: socket.socket, count: int) -> bytes:
 
 
 def connected(proxy: BrokerProxy) -> socket.socket:
-    """A connection through the proxy, as soon as that listens."""
+    """A connection through the proxy, once that listens."""
     until = time.monotonic() + 30
     while True:
         try:

@@ -26,7 +26,7 @@ PROOFS = [
 
 @contextmanager
 def without(stage: Stage, saboteur: Saboteur, guards: tuple[Sabotage, ...]) -> Iterator[None]:
-    """The shop with guards taken out."""
+    """The shop with guards removed."""
     saboteur.place(guards)
     for guard in guards:
         stage.shop.kill(guard.part)

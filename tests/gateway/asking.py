@@ -65,7 +65,7 @@ def ask(
     raw: bytes | Iterable[bytes] | None = None,
     timeout: float = 60.0,
 ) -> Answer:
-    """One request on a connection of its own. `body` is sent as JSON; `raw` as it is (an iterable: chunked)."""
+    """One request on its own connection. `body` is sent as JSON; `raw` as it is (an iterable: chunked)."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         sent = dict(headers or {})
@@ -98,7 +98,7 @@ class Running:
         raw: bytes | Iterable[bytes] | None = None,
         timeout: float = 60.0,
     ) -> Answer:
-        """As `ask`, of this gateway."""
+        """Like `ask`, for this gateway."""
         return ask(self.port, method, path, body, headers, raw, timeout)
 
     def lines(self, event: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The most expensive requests that are known, and what each costs a gateway that runs in the test's own thread."""
+"""The most expensive known requests, and the cost of each in a gateway that runs in the test's own thread."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ MIB = 1024 * 1024
 
 
 class NoServices:
-    """In the place of the connection: notes what a service would have been asked, and does nothing."""
+    """Replaces the connection: records what a service would be asked, and does nothing."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
 
     def call(self, service: str, verb: str, *_args: Any, **_options: Any) -> Any:
-        """Note the call; an answer that every route can hand on."""
+        """Record the call; returns an answer that every route can pass on."""
         self.asked.append(f"{service}.{verb}")
         return {"id": "prod_1", "cart_id": "cart_1", "object_id": "shp_1", "data": [], "has_more": False}
 
@@ -82,7 +82,7 @@ def _variable(header: str) -> str:
 
 
 def largest_honest_order() -> bytes:
-    """An order of as many lines as are taken, each with the fields that Stripe sends."""
+    """An order with the largest accepted number of lines, each with the fields that Stripe sends."""
     line = {**ORDER["items"][0], "amount": 100, "currency": "usd", "description": "Wally pick"}
     return json.dumps({**ORDER, "items": [line] * 500}).encode()
 
@@ -104,7 +104,7 @@ def _many(begin: bytes, template: str, end: bytes, size: int) -> bytes:
 
 
 def bodies(route: Route, size: int = MIB) -> Iterator[tuple[str, bytes]]:
-    """Bodies of up to `size` bytes, each made to cost as much as can be; none is right."""
+    """Bodies of up to `size` bytes, each made as costly as possible; none is valid."""
     yield "4 000 unknown fields", json.dumps({f"x{n}": 1 for n in range(4_000)}).encode()
     yield "fitting many unknown fields", json.dumps({f"x{n}": 1 for n in range(499)}).encode()
     yield "unknown fields", _many(b"{", '"x%d":1', b"}", size)
@@ -162,7 +162,7 @@ def _whole_line() -> dict[str, Any]:
 
 
 def _with_long_texts(route: Route, size: int) -> Iterator[tuple[str, Any]]:
-    """The route's body with a text of nearly `size` in the place of each of its values, of several makes."""
+    """The route's body with a text of nearly `size` in place of each of its values, in several forms."""
     for path in _paths(route.body or {}):
         for kind, text in LONG.items():
             long = (text * (size // len(text) + 1))[: size - 4096]
@@ -190,7 +190,7 @@ def _with(document: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 
 def headers(size: int) -> Iterator[tuple[str, dict[str, str]]]:
-    """Headers of up to `size` bytes that are read before anybody is known."""
+    """Headers of up to `size` bytes that are read before the caller is known."""
     yield "parameters of a type", {"Content-Type": "application/json" + "; charset=utf-8" * (size // 15)}
     yield "semicolons in a type", {"Content-Type": "application/json" + ";" * size}
     yield "cookies", {"Cookie": "a=b; " * (size // 5)}

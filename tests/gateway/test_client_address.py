@@ -1,4 +1,4 @@
-"""The address that limits are counted under: the peer's, or what a trusted proxy says."""
+"""The address that limits are counted by: the peer's, or the one that a trusted proxy reports."""
 
 from __future__ import annotations
 

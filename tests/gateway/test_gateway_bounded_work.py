@@ -1,6 +1,7 @@
-"""No request costs much before it is refused, whatever its body, headers or query.
+"""No request costs much before it is refused, with any body, headers or query.
 
-Costs are compared with each other, not with a clock. The measure is the largest honest request, an order of 500 lines.
+Costs are compared with each other, not with a clock. The reference is the largest honest request, an order of 500
+lines.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tests.gateway.costly import (
 )
 from tests.gateway.routes import CHECKOUT, EMAIL, ORDER, PRODUCT, ROUTES, WITH_BODY, Route
 
-# How many times the measure a refused request may cost. Where work grew faster than its input, this was 100 and more.
+# How many times the reference a refused request may cost. Where work grew faster than its input, it was 100 and more.
 MOST_TIMES = 1.5
 LONGEST_ANSWER = 20_000
 
@@ -126,7 +127,7 @@ def test_a_value_that_is_not_allowed_is_not_quoted(gateway: InThread) -> None:
 
 
 def looked_into(length: int, **rules: Any) -> int:
-    """How many values of a list are looked at by a shape that finds fault with each."""
+    """How many values of a list a shape looks at when it rejects each."""
     seen = []
 
     def refuse(field: str, value: Any, error: Any) -> None:

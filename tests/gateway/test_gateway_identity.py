@@ -18,7 +18,7 @@ from tests.gateway.asking import ROOT, Running, is_problem, signed
 from tests.gateway.conftest import Doubles
 from tests.gateway.routes import ROUTES, Route
 
-# Built here: no file may hold what looks like a secret.
+# Built here: no file may contain what looks like a secret.
 SECRETS = ("first" * 8, "second" * 8)
 SECOND = "the-second-key-kept-as-digest"
 KEYS = ("the-first-key-of-this-shop", f"sha256:{hashlib.sha256(SECOND.encode()).hexdigest()}")
@@ -90,7 +90,7 @@ def test_a_cart_must_be_named_when_the_shop_says_so(app: Callable[..., Ask], rou
 
 
 def forged(issued: str) -> list[str]:
-    """Ids that no shop issued, made of one that it did."""
+    """Ids that no shop issued, derived from an issued one."""
     unsigned, _, signature = issued.rpartition(".")
     other = "A" if signature[-1] != "A" else "Q"
     stranger = signed("cart_a", "stranger" * 8).rpartition(".")[2]
@@ -107,7 +107,7 @@ def test_unissued_cart_id_is_refused_when_required(app: Callable[..., Ask], bad:
     assert set(result.json["errors"]) == {"Cart-Id"}
     assert cart_of(app()(OF_A_CART[0], Cart_Id=bad.removesuffix("."))) == bad.removesuffix(
         "."
-    )  # on the sandbox any will do
+    )  # the sandbox accepts any
 
 
 def test_second_secret_verifies_and_first_signs(app: Callable[..., Ask]) -> None:

@@ -25,7 +25,7 @@ from tests.gateway.asking import ROOT
 from tests.gateway.conftest import Doubles
 from tests.gateway.routes import CHECKOUT, PAYMENT
 
-# Built here: no file may hold what looks like a key.
+# Built here: no file may contain what looks like a key.
 KEY = "-".join(("not", "a", "key", "of", "this", "shop", "at", "all"))
 ADDRESS = "192.0.2.1"
 Ask = Callable[..., falcon.testing.Result]
@@ -48,7 +48,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def app(settings: Settings, client: RpcClient, doubles: Doubles) -> Callable[..., Ask]:
-    """Makes the application with other settings, in this process, on the services' doubles."""
+    """Creates the application with other settings, in this process, on the services' doubles."""
 
     def make(**other: Any) -> Ask:
         gateway = Gateway(replace(settings, **other), client)
@@ -146,7 +146,7 @@ def test_signed_webhooks_are_never_limited(app: Callable[..., Ask], provider: st
     limited(refused[3], "webhook-signature")
     for _ in range(101):
         assert ask("POST", path, b"signed").status_code == 200
-    # Signed, and not understood: the provider is told so as often as it sends it.
+    # A signed event that is not understood: the provider gets this answer each time it sends it.
     assert ask("POST", path, b"fail-InvalidRequest").status_code == 400
 
 
@@ -167,7 +167,7 @@ def test_limits_are_off_unless_switched_on(app: Callable[..., Ask]) -> None:
 
 
 def test_pay_names_the_payer_of_the_shared_cart(app: Callable[..., Ask]) -> None:
-    """The double tells no context; what the cart service makes of it is in its own tests."""
+    """The double does not return the context; the cart service's tests cover its use."""
     request = type("Request", (), {"env": {}})
     visit = type("Visit", (), {"client_address": "2001:db8::1"})
     request.env = {"shop.visit": visit}  # type: ignore[attr-defined]
@@ -186,7 +186,7 @@ def test_readme_prints_the_table_of_limits() -> None:
 
 
 class Clock:
-    """A monotonic clock that only moves when told."""
+    """A monotonic clock that only the test moves."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -244,9 +244,9 @@ def test_limits_cost_a_request_little(settings: Settings) -> None:
 
 
 class FakeRedis:
-    """Speaks as much of Redis's protocol as the library needs: grants what a script asks for, while it is up.
+    """Speaks as much of Redis's protocol as the library needs: accepts every script while it is up.
 
-    A real one cannot be had in every place where the tests run.
+    Not every place that runs the tests has a real one.
     """
 
     def __init__(self) -> None:

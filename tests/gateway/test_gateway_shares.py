@@ -1,4 +1,4 @@
-"""Slow verbs hold their share of the calls and no more: reading goes on, and what exceeds a share is refused."""
+"""Slow verbs hold their share of the calls and no more: reads continue, and calls beyond a share are refused."""
 
 from __future__ import annotations
 

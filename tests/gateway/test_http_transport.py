@@ -1,4 +1,4 @@
-"""HTTP itself: whole requests only, slow strangers wait alone, and every answer has the documented shape.
+"""HTTP itself: whole requests only, slow clients delay nobody else, and every answer has the documented shape.
 
 The gateway runs in this process, on a loop in a thread; only the services behind it are doubles.
 """
@@ -39,7 +39,7 @@ ADMIN_KEY = hashlib.sha256(b"an admin").hexdigest()
 
 
 class Services:
-    """Stands in for the RPC client: notes calls and answers what it was asked."""
+    """Stands in for the RPC client: records calls and answers with what it was asked."""
 
     connected = True
 
@@ -117,7 +117,7 @@ def answer_on(connection: socket.socket, method: str = "GET") -> Answer:
 
 
 def exchange(shop: Local, sent: bytes, half_close: bool = False, method: str = "GET") -> Answer:
-    """What is answered to these bytes; `half_close` says that no more will come."""
+    """The answer to these bytes; `half_close` closes the sending side."""
     with connect(shop) as connection:
         connection.sendall(sent)
         if half_close:
@@ -131,7 +131,7 @@ def called(shop: Local, name: str) -> bool:
 
 
 class Wire:
-    """Stands in for a transport where a test decides what arrives together, and what is taken of an answer."""
+    """Stands in for a transport: a test decides what arrives together, and how much of an answer is read."""
 
     def __init__(self) -> None:
         self.sent = b""
@@ -543,7 +543,7 @@ def test_origin_that_cannot_be_read_is_foreign(origin: str, public_url: str) -> 
             cross_site.check({"REQUEST_METHOD": "POST", "HTTP_ORIGIN": origin, **host}, public_url)
 
 
-# --- Slow strangers
+# --- Slow clients
 
 
 @pytest.fixture
@@ -585,7 +585,7 @@ def test_half_bodies_of_one_address_do_not_stop_the_others() -> None:
         halves = [held.enter_context(connect(shop)) for _ in range(HALF_BODIES)]
         for half in halves:
             half.sendall(POST + b"Content-Length: 13\r\n\r\n{")
-        for half in halves[share:]:  # refused at once, and told so
+        for half in halves[share:]:  # refused at once, with an answer
             is_problem(answer_on(half), 503)
         # Their own address still sends requests without a body, and whole ones.
         assert shop.ask("POST", "/api/cart/").status == 201
@@ -598,7 +598,7 @@ def test_half_bodies_of_one_address_do_not_stop_the_others() -> None:
         for half in halves[:share]:
             half.sendall(b'"quality":5}')
             assert answer_on(half).status == 200
-        with connect(shop) as again:  # asked to go on, it has a place
+        with connect(shop) as again:  # it has a place, after 100 Continue
             again.sendall(POST + b"Expect: 100-continue\r\nContent-Length: 13\r\n\r\n")
             assert again.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
             again.sendall(b'{"quality":5}')
@@ -858,7 +858,7 @@ def test_stopping_does_not_wait_long_for_a_request(monkeypatch: pytest.MonkeyPat
 
         def stop() -> None:
             for connection in list(shop.state.connections):
-                if connection._in_head or connection._request:  # uvicorn tells those that it knows
+                if connection._in_head or connection._request:  # those are the ones that uvicorn notifies
                     connection.shutdown()
 
         shop.loop.call_soon_threadsafe(stop)

@@ -1,4 +1,4 @@
-"""A service whose start takes for ever, for a test that stops it then."""
+"""A service whose start never ends, for a test that stops it then."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nameko.timer import timer
 
 
 class Slow(DependencyProvider):  # type: ignore[misc]
-    """What never becomes ready."""
+    """It never becomes ready."""
 
     def start(self) -> None:
         print("starting", flush=True)

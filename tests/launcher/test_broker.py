@@ -64,7 +64,7 @@ def test_a_private_node_is_whole_private_and_gone_afterwards(tmp_path: Path) -> 
 
 
 def _command_lines_with(secret: str) -> list[str]:
-    """The processes of the machine whose command line shows `secret`."""
+    """The machine's processes whose command line shows `secret`."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -74,7 +74,7 @@ def _command_lines_with(secret: str) -> list[str]:
 
 
 def _open_to_others(folder: Path) -> list[Path]:
-    """What other users may read or change in `folder`, were they let into it."""
+    """What other users could read or change in `folder`, if they could enter it."""
     return [path for path in (folder, *folder.rglob("*")) if not path.is_symlink() and path.stat().st_mode & 0o077]
 
 
@@ -93,7 +93,7 @@ def test_every_copy_has_a_user_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_broker_that_still_has_guest_is_upgraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its queues stay: a message that was set aside before the upgrade is there after it."""
+    """Its queues stay: a message set aside before the upgrade is there after it."""
     chosen: list[broker.Broker] = []
     choose = broker.choose
     monkeypatch.setattr(broker, "choose", lambda *given: chosen.append(choose(*given)) or chosen[-1])

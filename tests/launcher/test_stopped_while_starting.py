@@ -1,6 +1,6 @@
 """SIGTERM ends a process at every moment of its start. None waits until it is killed.
 
-Every process here may take 50 minutes to drain (PAY_TIMEOUT), so a signal that is lost fails the test.
+Every process here may take 50 minutes to drain (PAY_TIMEOUT), so a lost signal fails the test.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from launcher.shop import Shop, without_keys
 
 ROOT = Path(__file__).parents[2]
 ENDED = (0, -signal.SIGTERM)
-LONG = 240.0  # seconds; for the start of a process on a busy machine
+START_TIMEOUT_S = 240.0  # of a process on a busy machine
 SERVICE = ["launcher.start_service", "shipping"]
 PARTS = {"service": SERVICE, "gateway": ["gateway"], "sandbox": ["sandbox"]}
 
@@ -52,10 +52,10 @@ def start(module: list[str], uri: str, place: Path) -> subprocess.Popen[str]:
 
 
 def ends(process: subprocess.Popen[str]) -> str:
-    """Send SIGTERM, wait for the end; what the process said after it."""
+    """Send SIGTERM, wait for the end; returns the process's later output."""
     try:
         process.terminate()
-        said = process.communicate(timeout=LONG)[0]
+        said = process.communicate(timeout=START_TIMEOUT_S)[0]
         assert process.returncode in ENDED, said
         return said
     finally:
@@ -76,9 +76,9 @@ def test_process_that_was_just_spawned_ends(part: str, broker: str, tmp_path: Pa
 
 @pytest.mark.parametrize("part", PARTS)
 def test_process_that_just_got_its_handler_ends(part: str, broker: str, tmp_path: Path) -> None:
-    """Before that moment the default action ends it; from then on the part itself has to."""
+    """Before that moment the default action ends it; after it the part itself has to."""
     process = start(PARTS[part], broker, tmp_path)
-    deadline = time.monotonic() + LONG
+    deadline = time.monotonic() + START_TIMEOUT_S
     while not handles_sigterm(process):
         assert process.poll() is None
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""`sbom` and `audit`: every pinned package is listed, and none is called safe that was not looked up."""
+"""`sbom` and `audit`: every pinned package is listed, and none counts as safe without a look-up."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _launcher(*arguments: str, env: Mapping[str, str]) -> subprocess.CompletedPr
 
 @pytest.fixture(autouse=True)
 def osv(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
-    """Vulnerability data, in place of PyPI's."""
+    """Vulnerability data that replace PyPI's."""
     server = ScriptedServer()
     server.answers = [Scripted(body=b"{}")]
     for name, value in _asks(server.url).items():

@@ -1,4 +1,4 @@
-"""Records in Stripe's dashboard that cannot be sold: each product is set aside alone, all others are read."""
+"""Unsellable records in Stripe's dashboard: each product is set aside alone, all others are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Providers' lists with an entry that cannot be read: it alone is set aside, and the operator is told of it."""
+"""Providers' lists with an unreadable entry: it alone is set aside and reported to the operator."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_unreadable_label_is_set_aside_alone(providers: RunningSandbox, scripted
         listed["results"][1]["object_id"]: Sold,
     }
     assert not more
-    # Whether this rate's label was bought is not known then, and no second one may be bought.
+    # Whether this rate's label was bought is unknown then, and no second one may be bought.
     with pytest.raises(ProviderFailure):
         _carriers(scripted.url).bought(rate)
 

@@ -13,7 +13,7 @@ from shipping.lookups import FRESH_S, Lookups
 
 
 class Shippo:
-    """Counts how often it is asked; `meanwhile` happens before it answers."""
+    """Counts how often it is asked; `meanwhile` runs before it answers."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -26,7 +26,7 @@ class Shippo:
 
 
 class Clock:
-    """Unix seconds that only move when told."""
+    """Unix seconds that only the test moves."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0

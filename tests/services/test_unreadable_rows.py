@@ -1,4 +1,4 @@
-"""Our own rows that cannot be read: each is set aside, and lists, sweeps and comparisons go on with the others."""
+"""Our own unreadable rows: each is set aside; lists, sweeps and comparisons continue with the others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOW = 1000.0
 
 
 def _break(database: Database, table: sa.Table, column: str, row_id: str) -> None:
-    """Make a JSON column hold what is no JSON; PostgreSQL keeps no such thing, so there it holds another shape."""
+    """Put invalid JSON into a JSON column; PostgreSQL stores none, so there it gets another shape."""
     broken = sa.literal_column("'{broken'" if database.dialect == "sqlite" else "'[]'")
     with database.write() as connection:
         connection.execute(sa.update(table).where(table.c.id == row_id).values({column: broken}))
@@ -71,14 +71,14 @@ def test_sweep_goes_on_past_an_unreadable_order(books: AuditBooks) -> None:
     assert worked == ["or_1"]
     assert store.stalled() == []  # it stands before no other order
     assert CartStore(books.database, lambda: NOW + PUT_OFF).stalled() == ["or_2"]
-    back = CartStore(books.database, lambda: NOW - 3600.0)  # the stored time is one of a clock that was wrong
+    back = CartStore(books.database, lambda: NOW - 3600.0)  # a wrong clock stored the time
     assert back.stalled() == ["or_2"]
     back.put_off("or_2")
     assert back.stalled() == []
 
 
 class Lists:
-    """Stripe's list of payments: one of each order, and one of nobody's."""
+    """Stripe's list of payments: one of each order, and one without an order."""
 
     def payments(self, after: str | None, since: float) -> tuple[list[Any], str | None]:
         return [
@@ -89,7 +89,7 @@ class Lists:
 
 
 class Others:
-    """Products and shipping, who hold what each order's key says."""
+    """Products and shipping, which hold what each order's key names."""
 
     def audit(self, after: str | None, since: float, until: float) -> dict[str, Any]:
         return {"keys": ["or_2:1:stock", "or_9:1:stock"], "next": None}
@@ -105,7 +105,7 @@ def test_comparison_tells_an_unreadable_order_and_goes_on(books: AuditBooks) -> 
         return [(each["kind"], each["subject"]) for each in audit.page(part, None, 0.0, 9e12, None)["differences"]]
 
     assert ("record that cannot be read", "or_2") in told("orders")
-    # Nor is its payment one without an order, or its stock held for nobody: nothing of it may be given back.
+    # Nor is its payment one without an order, or its stock orphaned: nothing of it may be given back.
     assert told("payments") == [("charge without an order", "or_9")]
     assert told("stock") == [("stock held for nobody", "or_9:1:stock")]
 
@@ -134,6 +134,6 @@ def test_list_of_products_leaves_an_unreadable_one_out(store: Any) -> None:
     with store.database.read() as connection:
         skus = list(connection.execute(sa.select(tables.products.c.sku)).scalars())
     assert [kept.product.id for kept in store.by_sku(skus).values()] == ["prod_2"]
-    # The next walk through the catalogue writes it anew.
+    # The next walk through the catalogue rewrites it.
     assert store.save_all([(product(1), 1)]) == 1
     assert len(store.page(None, "name", 10, None)[0]) == 2

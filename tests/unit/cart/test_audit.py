@@ -192,7 +192,7 @@ def test_record_that_cannot_be_read_is_told_and_not_compared() -> None:
 
 
 class NoBooks:
-    """Books with nothing in them."""
+    """Books without entries."""
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_: {}

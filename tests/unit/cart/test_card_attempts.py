@@ -17,7 +17,7 @@ HOLD_S = 600.0
 
 
 def another(shop: Shop, number: int, cart_id: str = "cart_1", pieces: int = 3) -> str:
-    """A further order; its id."""
+    """Another order; its id."""
     order = shop.store.order("or_1")
     order.id, order.cart_id = f"or_{number}", cart_id
     order.status, order.attempt, order.stock_key, order.payment = CREATED, 0, None, None
@@ -38,7 +38,7 @@ def decline(shop: Shop, order_id: str = "or_1", card: str = "tok_bad", **whose: 
 
 
 def refused(shop: Shop, order_id: str = "or_1", cart_id: str = "cart_1", payer: str | None = None) -> float:
-    """Assert that a payment is refused before anything is asked; seconds until the next may be tried."""
+    """Assert that a payment is refused before any provider is asked; returns the seconds until the next try."""
     before = len(shop.bank.answers)
     with pytest.raises(TooManyRequests) as caught:
         shop.purchase.pay(order_id, cart_id, "tok_visa", payer)

@@ -1,4 +1,4 @@
-"""The rules of an order: the same for one that is placed here and for one that comes from elsewhere."""
+"""The rules of an order: the same for one placed here and for one from elsewhere."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Products:
 
 
 class Shipping:
-    """The shipping service: one way, for 300; or what it refuses."""
+    """The shipping service: one method, for 300; or its refusal."""
 
     def __init__(self) -> None:
         self.failing: ShopError | None = None

@@ -72,7 +72,7 @@ def test_a_mail_is_sent_once_and_answered_again(shop: Shop) -> None:
 
 
 def test_waits_end_also_while_the_clock_is_set_back(shop: Shop) -> None:
-    """For another sender, and for the provider to say what became of a message."""
+    """For another sender, and for the provider to report a message's outcome."""
     timer = Clock()
     began = timer.now
 
