@@ -135,15 +135,6 @@ class Busy(Refusal):
         super().__init__(detail, {"Retry-After": str(random.randint(1, 3))})  # noqa: S311
 
 
-class VersionNotSupported(Refusal):
-    """Another version of HTTP."""
-
-    status, name, title = 505, "http-version", "This version of HTTP is not spoken here"
-
-    def __init__(self) -> None:
-        super().__init__("Send HTTP/1.1.")
-
-
 class TooLarge(Refusal):
     """The body is longer than any request of this shop needs."""
 

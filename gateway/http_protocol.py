@@ -362,8 +362,7 @@ class HttpProtocol(asyncio.Protocol):
             else:
                 self._refuse_method(data)
         except httptools.HttpParserError as error:
-            version = "version" in str(error).lower()
-            self._refuse(errors.VersionNotSupported() if version else errors.BadHttp(f"Not valid HTTP: {error}."))
+            self._refuse(errors.BadHttp(f"Not valid HTTP: {error}."))
         if self._stopped:
             return
         if self._queue:
@@ -471,7 +470,7 @@ class HttpProtocol(asyncio.Protocol):
         """The WSGI environment of the head that has arrived. Raises Refusal for a contradictory one."""
         version = self._parser.get_http_version()
         if version not in ("1.0", "1.1"):
-            raise errors.VersionNotSupported()
+            raise errors.BadHttp("This version of HTTP is not supported. Send HTTP/1.1.")
         if self._parser.get_method() == b"CONNECT":
             raise errors.BadHttp("This is no proxy.")
         environ = self._blank()

@@ -308,7 +308,8 @@ async def wrong_keys(target: Target) -> None:
             if len(waits) < 3:  # an attacker who keeps waiting would not make the delay grow
                 await asyncio.sleep(waits[-1])
     require(bool(waits), f"{WRONG_KEYS} wrong keys were all answered 403")
-    require(waits[-1] > waits[0], f"the waits do not grow: {waits}")
+    # Not the last one: each gateway process counts for itself.
+    require(max(waits) > waits[0], f"the waits do not grow: {waits}")
     expect(await target.ask("GET", "/api/orders/", admin=True, source=CALM_ADMIN), 200, what="another address")
 
 
