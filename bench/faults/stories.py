@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 import requests
 
-from bench.faults.front import Front, customer, wanted
+from bench.faults.front import PATIENCE, PAUSE, Front, customer, wanted
 
 GOOD, DECLINED, ASKING = "tok_visa", "tok_chargeDeclined", "tok_threeDSecure2Required"
 STOCK = 5
@@ -62,8 +63,12 @@ class Story:
         key = uuid.uuid4().hex
         if self.stays:
             return wanted(self.front.ask("POST", path, self.cart, key, json=body), status)
+        # Nothing was done for a 503, as while every copy is dead at this moment: then the story has not begun.
+        until = time.monotonic() + PATIENCE
         with contextlib.suppress(requests.RequestException):
-            self.front.once("POST", path, self.cart, key, json=body, timeout=LEAVES_AFTER)
+            while self.front.once("POST", path, self.cart, key, json=body, timeout=LEAVES_AFTER).status_code == 503:
+                assert time.monotonic() < until, f"POST {path}: always 503"
+                time.sleep(PAUSE)
         return None
 
     def check_out(self) -> None:
