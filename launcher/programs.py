@@ -44,7 +44,7 @@ def shop_programs(runtime: RuntimeDir, place: Place) -> list[Program]:
             "gateway",
             [python, "-m", "gateway"],
             order=GATEWAY_ORDER,
-            stop_wait=longest + GATEWAY_DRAIN,
+            stop_wait=longest + GATEWAY_DRAIN + _seconds(place.env.get("GATEWAY_LEAVE_SECONDS"), 0),
             steady=STEADY,
         )
     )
