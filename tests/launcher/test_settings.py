@@ -91,6 +91,14 @@ def test_no_path_of_the_user_gets_into_the_configuration(tmp_path: Path) -> None
             assert "the checkout" not in value
 
 
+def test_gateway_may_take_its_time_to_leave(tmp_path: Path) -> None:
+    usual, leaving = (
+        int(_sections(tmp_path, env)["program:gateway"]["stopwaitsecs"])
+        for env in ({}, {"GATEWAY_LEAVE_SECONDS": "20"})
+    )
+    assert leaving == usual + 20
+
+
 def test_the_socket_is_short_enough_however_long_the_path(tmp_path: Path) -> None:
     runtime = RuntimeDir(tmp_path / ("long" * 60))
     # supervisord binds a name with its process id behind it first; macOS allows 103 bytes.
