@@ -118,5 +118,7 @@ def test_the_broker_goes_and_comes_back_and_no_process_is_restarted(running: Sho
             asker.join(PATIENCE)
     assert set(answers) <= {200, 503, 504}
     assert {part: running.pids(part) for part in names} == pids
-    order = shopper.order(product["id"])
+    # So does the cart with the services that it asks.
+    eventually(lambda: shopper.buy(product["id"], 1).status_code == 200)
+    order = eventually(lambda: answer.json() if (answer := shopper.checkout()).status_code == 201 else None)
     assert shopper.pay(order).status_code == 200
