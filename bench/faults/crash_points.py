@@ -26,6 +26,8 @@ LATEST = BARS[-1][1]
 LOOK = 0.4
 # How long a point that was armed may wait for somebody to reach it (seconds): what is told by a timer takes a while.
 REACHED_WITHIN = 60.0
+# When a shopper comes back to pay an order that another death of the wave has opened again (seconds).
+AGAIN_AFTER = 10.0
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ class CrashPoints:
         began = time.time()
         try:
             story.act()
-            return self._await_death(point, began)
+            return self._await_death(point, began, story)
         finally:
             for name in (first, point):
                 if name is not None:
@@ -240,6 +242,10 @@ class CrashPoints:
         found = self.databases.rows("cart", query, id=story.order_id)
         return found[0] if found else {}
 
+    def _was_cut_off(self, story: Story) -> bool:
+        """Whether another death of the wave ended a payment before it came to the point, and its shopper has left."""
+        return isinstance(story, stories.Pays) and not story.stays and self._row(story).get("status") == stories.CREATED
+
     # Arming, and seeing who died
 
     def _file(self, point: str) -> Path:
@@ -248,12 +254,17 @@ class CrashPoints:
     def _arm(self, point: str) -> None:
         self._file(point).touch()
 
-    def _await_death(self, point: str, since: float) -> float:
+    def _await_death(self, point: str, since: float, story: Story) -> float:
         """When somebody died there, at last; 0 when nobody did."""
-        until = time.time() + REACHED_WITHIN
+        began = time.monotonic()
+        again = began + AGAIN_AFTER
         while self._file(point).exists():
-            if time.time() > until:
+            now = time.monotonic()
+            if now > began + REACHED_WITHIN:
                 return 0.0
+            if now > again and self._was_cut_off(story):
+                story.act()
+                again = now + AGAIN_AFTER
             time.sleep(0.02)
         time.sleep(0.05)
         return max((at for at in self.killed.get(point, []) if at >= since), default=time.time())
