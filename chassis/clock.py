@@ -74,7 +74,7 @@ class SteadyClock:
             offset = living - steady
         self._offset, self._apart_since = offset, None
 
-    def told(self, other: float) -> None:
+    def follow_copy(self, other: float) -> None:
         """Another copy goes by the time `other` (Unix seconds): follow it where it has adopted a step."""
         steady = self._steady()
         offset = self._wall() - steady

@@ -152,7 +152,7 @@ class Presence:
         if not self._beaten:
             self._shop_time.begin(others[0] if others else None, self._database_time if self._asks else None)
         for other in others:
-            self._shop_time.told(other)
+            self._shop_time.follow_copy(other)
         row, values = presence.c.holder == TIME_OF + self.holder, {"seen": self._shop_time()}
         if connection.execute(sa.update(presence).where(row).values(**values)).rowcount == 0:
             insert_new(connection, presence, {"holder": TIME_OF + self.holder, **values})

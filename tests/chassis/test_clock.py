@@ -54,7 +54,7 @@ def test_step_that_lasts_is_adopted() -> None:
     assert clock() == 1_000_100.0 + STEP_ADOPTED_S + HOUR
 
 
-def test_copy_that_starts_under_a_wrong_clock_goes_by_the_time_of_the_living() -> None:
+def test_new_copy_takes_the_time_of_the_live_copies() -> None:
     wall = Wall()
     old = wall.clock()
     wall.step += HOUR
@@ -66,7 +66,7 @@ def test_copy_that_starts_under_a_wrong_clock_goes_by_the_time_of_the_living() -
     assert new() == old() == 1_000_110.0
 
 
-def test_copy_that_starts_alone_or_under_a_right_clock_goes_by_the_wall_clock() -> None:
+def test_new_copy_takes_the_wall_clock_otherwise() -> None:
     wall = Wall()
     for living in (None, 1_000_099.0):
         clock = wall.clock()
@@ -79,14 +79,27 @@ def test_step_that_another_copy_has_adopted_is_adopted() -> None:
     clock = wall.clock()
     wall.step += HOUR
     clock()
-    clock.told(1_000_100.0)  # not adopted there either
+    clock.follow_copy(1_000_100.0)  # not adopted there either
     assert clock() == 1_000_100.0
     assert not clock.correcting
-    clock.told(1_000_099.0 + HOUR)
+    clock.follow_copy(1_000_099.0 + HOUR)
     assert clock() == 1_000_100.0 + HOUR
     assert clock.correcting
     wall.pass_(CORRECTING_S)
     assert not clock.correcting
+
+
+def test_no_attempt_is_settled_while_the_clock_is_corrected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its stored times may be an hour behind, and the provider still at work."""
+    wall = Wall()
+    clock = wall.clock()
+    monkeypatch.setattr("chassis.clock.now", clock)
+    assert settled_at(10.0, 0.0, 50.0, 20.0) == 10.0
+    wall.step += HOUR
+    clock()
+    wall.pass_(STEP_ADOPTED_S)
+    clock()
+    assert settled_at(10.0, 0.0, 50.0, 20.0) == 70.0
 
 
 def test_small_correction_is_followed_at_once() -> None:

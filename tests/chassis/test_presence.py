@@ -150,7 +150,7 @@ def test_copies_outlive_a_step_of_the_database_s_clock(
     assert stepped.gone(second, dead)
 
 
-def test_copy_that_starts_under_a_wrong_clock_tells_the_time_of_the_others(
+def test_new_copy_shares_the_time_of_the_live_copies(
     database: Callable[[str], Database],
 ) -> None:
     here, clock = database("cart"), Clock()
@@ -262,8 +262,8 @@ def test_beat_that_an_outage_held_up_lets_the_others_beat_again(
     assert not gone(here, second, first.holder)
 
 
-def test_time_that_a_dead_copy_told_is_not_believed(database: Callable[[str], Database]) -> None:
-    """As after the restart of a host: what its copies have told before seems to be of the future."""
+def test_time_of_a_dead_copy_is_ignored(database: Callable[[str], Database]) -> None:
+    """As after a host restart: the heartbeats stored before it seem to lie in the future."""
     here, clock, unix = database("cart"), Clock(), [2e9]
     Presence(here, clock, SteadyClock(lambda: unix[0], clock)).beat()
     clock.now, unix[0] = 10.0, 2e9 + 3 * 86400

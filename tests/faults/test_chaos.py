@@ -35,13 +35,13 @@ def test_two_hundred_checkouts_under_faults_leave_the_books_right(troubled: Stag
         outage_share=0.3,
     )
     outcome = asyncio.run(chaos.run(plan, troubled.shop, troubled.databases, outages=troubled.outages))
-    told = report.document(outcome, {})
-    assert outcome.violations == [], told
-    assert outcome.journal.placed >= plan.checkouts, told
+    summary = report.document(outcome, {})
+    assert outcome.violations == [], summary
+    assert outcome.journal.placed >= plan.checkouts, summary
     # Something did go wrong, and was noticed.
-    assert sum(outcome.killed.values()) >= 5, told
+    assert sum(outcome.killed.values()) >= 5, summary
     assert len(outages) >= 7, outages
-    assert set(outcome.outages) == set(outages), told
-    assert told["answers"]["after_a_repetition"] > 0, told
-    assert outcome.settled.within(BARS[-1][1]) == 100, told
-    assert outcome.slow_outages == {}, told
+    assert set(outcome.outages) == set(outages), summary
+    assert summary["answers"]["after_a_repetition"] > 0, summary
+    assert outcome.settled.within(BARS[-1][1]) == 100, summary
+    assert outcome.slow_outages == {}, summary
