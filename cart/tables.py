@@ -30,6 +30,7 @@ additions = sa.Table(
     metadata,
     sa.Column("key", sa.String(255), primary_key=True),
     sa.Column("added", sa.Float(53), nullable=False),
+    sa.Index("cart_additions_added", "added"),
 )
 
 # `claim`, `holder` and `lease` say who is at work on an order and until when; with no holder, `lease` is when the

@@ -20,25 +20,8 @@ from chassis.clock import due
 from chassis.clock import now as clock_now
 from chassis.database import Database, once_more
 from chassis.logs import log
+from chassis.shared_tables import events
 from contracts.errors import InvalidRequest, NotFound, OutcomeUnknown, ShopError, Unavailable
-
-metadata = sa.MetaData()
-
-events = sa.Table(
-    "events",
-    metadata,
-    sa.Column("id", sa.String(255), primary_key=True),
-    sa.Column("kind", sa.String(128), nullable=False),
-    sa.Column("body", sa.JSON, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("received", sa.Float(53), nullable=False),
-    sa.Column("due", sa.Float(53), nullable=False),
-    sa.Column("tries", sa.Integer, nullable=False),
-    sa.Column("claim", sa.String(64)),
-    sa.Column("holder", sa.String(64)),
-    sa.Column("until", sa.Float(53), nullable=False),
-    sa.Column("error", sa.Text),
-)
 
 WAITING, DONE, FAILED = "waiting", "done", "failed"
 STATES = (WAITING, DONE, FAILED)

@@ -23,6 +23,7 @@ from chassis.clock import now as clock_now
 from chassis.deadline import bounded, remaining
 from chassis.points import reached
 from chassis.presence import GONE
+from chassis.shared_tables import answers
 from chassis.turns import away
 from contracts.errors import (
     Conflict,
@@ -39,23 +40,6 @@ from contracts.errors import (
 
 if TYPE_CHECKING:
     from chassis.database import Database
-
-metadata = sa.MetaData()
-
-answers = sa.Table(
-    "answers",
-    metadata,
-    sa.Column("key", sa.String(64), primary_key=True),
-    sa.Column("body", sa.String(64), nullable=False),
-    sa.Column("effect", sa.String(64), nullable=False),
-    sa.Column("request_id", sa.String(128)),
-    sa.Column("holder", sa.String(64)),
-    sa.Column("until", sa.Float(53), nullable=False),
-    sa.Column("began", sa.Float(53), nullable=False),
-    sa.Column("ended", sa.Float(53)),
-    sa.Column("answer", sa.Text),
-    sa.Index("answers_began", "began"),
-)
 
 # How long an answer is kept (seconds); 24 h are promised. How often that is seen to, and how soon again when it cannot.
 KEPT = 48 * 3600.0

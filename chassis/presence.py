@@ -26,21 +26,13 @@ import sqlalchemy as sa
 
 from chassis.clock import SteadyClock
 from chassis.clock import now as shop_time
+from chassis.shared_tables import presence
 from chassis.turns import unpaused
 from chassis.upsert import insert_new
 from contracts.errors import Unavailable
 
 if TYPE_CHECKING:
     from chassis.database import Database
-
-metadata = sa.MetaData()
-
-presence = sa.Table(
-    "presence",
-    metadata,
-    sa.Column("holder", sa.String(64), primary_key=True),
-    sa.Column("seen", sa.Float(53), nullable=False),
-)
 
 # The row of a copy's holder with this prefix: its `seen` is the time by which that copy goes (Unix seconds,
 # `chassis.clock`).

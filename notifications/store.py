@@ -1,4 +1,4 @@
-"""The notifications service's table, and every question that it asks of it."""
+"""Every question that the notifications service asks of its table."""
 
 from __future__ import annotations
 
@@ -15,41 +15,7 @@ from notifications.messages import Mail, Sms
 from notifications.progress import News, Progress
 from notifications.record import Record, State, describe, mismatch
 from notifications.sms import SentSms
-
-metadata = sa.MetaData()
-
-messages = sa.Table(
-    "messages",
-    metadata,
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("recipient", sa.Text, nullable=False),
-    # A text message's own words, by which Twilio can be asked for it; null for a mail.
-    sa.Column("body", sa.Text),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("claim", sa.Text),
-    sa.Column("claimed_until", sa.Double, nullable=False),
-    # The process that claims it, see `chassis.presence`.
-    sa.Column("holder", sa.String(64)),
-    sa.Column("tried", sa.Double, nullable=False),
-    sa.Column("settled", sa.Double, nullable=False, server_default="0"),
-    # How often it was sent again although it may have been sent before: so many copies more may have arrived.
-    sa.Column("uncertain", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("provider_id", sa.Text),
-    sa.Column("status", sa.Text),
-    sa.Column("created", sa.Double, nullable=False),
-    sa.Column("sent", sa.Double),
-    # What became of it after the provider took it, when that was heard, and what went wrong.
-    sa.Column("progress", sa.Text),
-    sa.Column("progressed", sa.Double),
-    sa.Column("error", sa.Text),
-    # When the provider was last asked about it; null: it need not be, or cannot be asked.
-    sa.Column("polled", sa.Double),
-)
-sa.Index("messages_recipient", messages.c.recipient)
-sa.Index("messages_provider_id", messages.c.provider_id)
-sa.Index("messages_progress", messages.c.progress, messages.c.created)
-sa.Index("messages_polled", messages.c.polled)
+from notifications.tables import messages
 
 # A text that was not delivered by then is not asked about any more (seconds): carriers keep one for hours, and some
 # never say that it arrived.

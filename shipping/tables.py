@@ -1,4 +1,4 @@
-"""The shipping service's tables; those that it shares with the other services are in `chassis`."""
+"""The shipping service's tables; those that it shares with the other services are in `chassis.shared_tables`."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from chassis.database import Database
-from chassis.presence import GONE, Presence, presence
+from chassis.presence import GONE, Presence
+from chassis.shared_tables import presence
 
 ROOT = Path(__file__).resolve().parent.parent
 

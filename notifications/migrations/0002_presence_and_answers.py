@@ -1,6 +1,6 @@
 """Which copies of the service are alive, and what was answered under an Idempotency-Key."""
 
-from chassis.shared_tables import create_presence_and_answers
+from chassis.shared_revisions import create_presence_and_answers
 
 revision = "0002"
 down_revision = "0001"

@@ -1,6 +1,6 @@
 """What the provider sent to the service's webhook."""
 
-from chassis.shared_tables import create_events
+from chassis.shared_revisions import create_events
 
 revision = "0003"
 down_revision = "0002"

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from chassis import deadline
 from chassis.database import Database
-from chassis.once import Asked, Once, answers
+from chassis.once import Asked, Once
 from chassis.presence import Presence
+from chassis.shared_tables import answers
 
 Opens = Callable[[str], Database]
 

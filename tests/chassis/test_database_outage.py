@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 from chassis import database as chassis_database
 from chassis.database import Database
 from chassis.database_outage import BUSY, DISK_FULL, READ_ONLY, UNREACHABLE, reason_of
-from chassis.presence import BEAT, presence
+from chassis.presence import BEAT
+from chassis.shared_tables import presence
 from contracts.errors import Unavailable
 
 SECRET = "4242"

@@ -12,9 +12,10 @@ import sqlalchemy as sa
 
 from chassis import late as chassis_late
 from chassis.database import Database, StoreProvider
-from chassis.inbox import Inbox, events
+from chassis.inbox import Inbox
 from chassis.late import EVERY, Late
 from chassis.settings import Settings
+from chassis.shared_tables import events
 from contracts.errors import Unavailable
 from tests.locked import Locked
 

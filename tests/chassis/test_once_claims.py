@@ -14,7 +14,8 @@ from chassis import deadline, turns
 from chassis.answers import Replay, encoded
 from chassis.database import Database
 from chassis.once import LEASE, MARGIN, Once
-from chassis.presence import GONE, Presence, presence
+from chassis.presence import GONE, Presence
+from chassis.shared_tables import presence
 from contracts import errors
 from tests.chassis.once_cases import Clock, Verb, Waiting, asked, busy, copy_of, here, never, no_deadline, rows
 

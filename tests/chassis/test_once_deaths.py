@@ -15,8 +15,9 @@ import sqlalchemy as sa
 
 from chassis.answers import Replay, encoded
 from chassis.database import Database
-from chassis.once import AGAIN, FORGET_EVERY, POINTS, Once, answers
+from chassis.once import AGAIN, FORGET_EVERY, POINTS, Once
 from chassis.presence import GONE, Presence
+from chassis.shared_tables import answers
 from contracts import errors
 from tests.chassis.once_cases import Clock, Verb, asked, busy, copy_of, here, never, no_deadline, rows
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from nameko.standalone.rpc import ClusterRpcProxy
 
-from chassis import once, presence
 from chassis.database import Database
 from chassis.rpc_client import RpcClient
+from chassis.shared_tables import every_service
 from contracts import errors
 from tests.chassis.running import Service
 
@@ -24,8 +24,7 @@ def keyed(start: Start, client: RpcClient, tmp_path: Path) -> list[Service]:
     """Two copies of the stub, on one database."""
     url = f"sqlite:///{tmp_path}/keyed.db"
     database = Database(url, "keyed")
-    for tables in (once.metadata, presence.metadata):
-        tables.create_all(database.engine)
+    every_service.create_all(database.engine)
     database.dispose()
     first = start("keyed_service", DATABASE_URL=url)
     second = start("keyed_service", DATABASE_URL=url, name=first.name)

@@ -16,7 +16,8 @@ import sqlalchemy as sa
 
 from chassis.clock import CORRECTING_S, STEP_ADOPTED_S, SteadyClock
 from chassis.database import SQLITE_BUSY_SECONDS, Database
-from chassis.presence import AGAIN, BEAT, BEAT_WAIT, GONE, KEPT, OLD_TIME, TIME_OF, Presence, presence
+from chassis.presence import AGAIN, BEAT, BEAT_WAIT, GONE, KEPT, OLD_TIME, TIME_OF, Presence
+from chassis.shared_tables import presence
 from contracts.errors import Unavailable
 
 

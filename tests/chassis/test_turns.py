@@ -17,11 +17,12 @@ from eventlet.green import socket
 from nameko.exceptions import IncorrectSignature, RemoteError
 from psycopg2 import extensions  # type: ignore[import-untyped]
 
-from chassis import deadline, green_postgresql, presence, turns
+from chassis import deadline, green_postgresql, turns
 from chassis.database import Database
 from chassis.provider_http import ProviderSession, last_look
 from chassis.rpc_client import RpcClient
 from chassis.service_rpc import Callee
+from chassis.shared_tables import every_service
 from chassis.turns import HURRY, MOST, Turns
 from contracts.errors import Conflict
 from notifications.messages import Mail
@@ -248,7 +249,7 @@ def test_a_slow_one_pauses_after_each_of_its_writes(counted: Counted) -> None:
 
 def test_nobody_pauses_before_others_know_that_this_copy_is_there(counted: Counted) -> None:
     database = Database("sqlite://", "turns")
-    presence.metadata.create_all(database.engine)
+    every_service.create_all(database.engine)
     database.presence.hold()
     assert database.presence.fresh
     assert counted.taken == 1

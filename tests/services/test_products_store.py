@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chassis import once, presence
 from contracts.errors import InvalidRequest
 from products import tables
 from products.catalog import Product
@@ -37,17 +34,6 @@ def pages(store: ProductStore, category: str | None, order_by: str, limit: int) 
 
 
 # The tables
-
-
-def test_the_migrations_make_the_tables_that_the_code_expects(store: ProductStore) -> None:
-    with store.database.read() as connection:
-        options = {"compare_type": True}
-        expected = sa.MetaData()
-        for metadata in (tables.metadata, presence.metadata, once.metadata):
-            for table in metadata.tables.values():
-                table.to_metadata(expected)
-        found = compare_metadata(MigrationContext.configure(connection, opts=options), expected)
-    assert [change for change in found if "alembic_version" not in str(change)] == []
 
 
 def test_what_is_ordered_is_ordered_by_code_point(store: ProductStore) -> None:

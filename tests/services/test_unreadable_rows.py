@@ -19,8 +19,9 @@ from cart.reconcile import Listed
 from cart.store import CartStore
 from cart.tables import orders
 from chassis.database import Database
-from chassis.inbox import DONE, FAILED, TRIES, Inbox, events
+from chassis.inbox import DONE, FAILED, TRIES, Inbox
 from chassis.records import Unreadable
+from chassis.shared_tables import events
 from products import tables
 from tests.services.kept_products import fill, product, store
 

@@ -1,0 +1,48 @@
+"""The migrations make the tables that the code describes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+import cart.tables
+import notifications.tables
+import products.tables
+import shipping.tables
+from chassis.database import Database
+from chassis.shared_tables import every_service, webhooks
+
+SCHEMAS = {
+    "products": (products.tables.metadata, every_service),
+    "cart": (cart.tables.metadata, every_service, webhooks),
+    "shipping": (shipping.tables.metadata, every_service, webhooks),
+    "notifications": (notifications.tables.metadata, every_service, webhooks),
+}
+
+
+@pytest.mark.parametrize("service", SCHEMAS)
+def test_migrations_make_the_described_tables(database: Callable[[str], Database], service: str) -> None:
+    assert differences(database(service), SCHEMAS[service]) == []
+
+
+def test_differences_are_found(database: Callable[[str], Database]) -> None:
+    cart_database = database("cart")
+    with cart_database.write() as connection:
+        connection.execute(sa.text("DROP INDEX events_due"))
+        connection.execute(sa.text("ALTER TABLE cursors ADD COLUMN stray INTEGER"))
+    found = [str(difference[:2]) for difference in differences(cart_database, SCHEMAS["cart"])]
+    assert len(found) == 2
+    assert "add_index" in found[0] + found[1]
+    assert "remove_column" in found[0] + found[1]
+
+
+def differences(database: Database, schema: Sequence[sa.MetaData]) -> list[tuple[object, ...]]:
+    """What Alembic would change to turn the migrated database into `schema`: tables, columns, types, indexes."""
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "target_metadata": schema})
+        found = compare_metadata(context, schema)  # type: ignore[arg-type]
+    return [difference for difference in found if "alembic_version" not in str(difference)]
