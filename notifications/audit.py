@@ -19,7 +19,8 @@ from notifications.messages import Sms
 from notifications.reconcile import RECORD, Kept, Texted, compare_missing, compare_texts, key_of
 from notifications.record import State
 from notifications.sms import SentSms
-from notifications.store import MessageStore, messages
+from notifications.store import MessageStore
+from notifications.tables import messages
 from notifications.twilio_lists import TwilioLists
 
 PAGE = 200

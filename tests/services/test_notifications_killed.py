@@ -15,7 +15,8 @@ from chassis.settings import SANDBOX_KEYS, SANDBOX_TWILIO_TOKEN
 from notifications.delivery import Delivery
 from notifications.messages import Mail, Sms
 from notifications.sendgrid_email import SendGridMailer
-from notifications.store import MessageStore, messages
+from notifications.store import MessageStore
+from notifications.tables import messages
 from notifications.twilio_sms import TwilioTexter
 from tests.processes import killed_at
 from tests.running_sandbox import RunningSandbox, _module_sandbox, providers
