@@ -19,10 +19,6 @@ from launcher.supervision import Program
 IMAGE = "rabbitmq:3.13-management"  # the one of docker-compose.yml
 WRONG_USER = "it refuses this user, password or vhost"
 PULL_WAIT = 900  # seconds; 100 MB on a slow line
-NOTHING = (
-    "No RabbitMQ: none is installed, and neither a package manager nor a container engine can be used here. "
-    "Install rabbitmq-server, or set AMQP_URI to a broker that runs."
-)
 
 
 @dataclass(frozen=True)
@@ -59,22 +55,20 @@ def choose(
     ensure_server(say)
     ports = rabbitmq.NodePorts.choose(gateway_port, avoid)
     credentials = rabbitmq.Credentials.of(runtime)
-    server = rabbitmq.installed()
+    server = packages.rabbitmq_server()
     if server:
         node = rabbitmq.Node(runtime, ports, server, credentials)
         chosen = Broker(node.uri, node.programs(), node)
-    elif container_engine_runs():
+    elif packages.container_engine_runs():
         chosen = Broker(credentials.uri(ports.amqp), [_container(runtime, ports.amqp, credentials, say)])
     else:
-        raise Problem(NOTHING)
-    if ports.amqp != gateway_port + 20000:
-        say(f"RabbitMQ takes port {ports.amqp}: {gateway_port + 20000} (GATEWAY_PORT + 20000) is not to be had.")
+        raise Problem(packages.no_rabbitmq())
     return chosen
 
 
 def ensure_server(say: Callable[[str], None]) -> None:
     """Install RabbitMQ when it is not there and can be; no error when it cannot, as a container may do."""
-    if rabbitmq.installed():
+    if packages.rabbitmq_server():
         return
     manager = packages.available()
     if manager and not packages.install(packages.RABBITMQ, manager, say):
@@ -92,16 +86,6 @@ def refusal(uri: str, timeout: float = 3.0) -> str | None:
     except Exception as error:  # a URI that is none, or a server that speaks something else
         return f"{type(error).__name__} when connecting"
     return None
-
-
-def container_engine_runs() -> bool:
-    """True when `docker` reaches an engine."""
-    if not shutil.which("docker"):
-        return False
-    try:
-        return subprocess.run(["docker", "info"], capture_output=True, timeout=20).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
 
 
 def container_name(runtime: RuntimeDir) -> str:

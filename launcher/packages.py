@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 # The package must not start a node of its own on the standard port: the shop's is a private one.
 QUIET = {"RUNLEVEL": "1", "SYSTEMD_OFFLINE": "1", "DEBIAN_FRONTEND": "noninteractive"}
-PATIENCE = 900  # seconds; a download of about 100 MB on a slow line
+INSTALL_TIMEOUT_S = 900  # a download of about 100 MB on a slow line
+SHOWN_ON_FAILURE = 3000  # characters
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,51 @@ RABBITMQ = Package("RabbitMQ (about 100 MB)", "rabbitmq-server", (("pacman", "ra
 CURL = Package("curl", "curl")
 
 
+RABBITMQ_SERVERS = (
+    # The scripts themselves come first: what Debian and RPM have on PATH insists on root or on the user rabbitmq.
+    "/usr/lib/rabbitmq/bin/rabbitmq-server",
+    "/opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server",
+    "/usr/local/opt/rabbitmq/sbin/rabbitmq-server",
+)
+
+
+def rabbitmq_server() -> Path | None:
+    """The start script of an installed RabbitMQ server, or None."""
+    for candidate in RABBITMQ_SERVERS:
+        if os.access(candidate, os.X_OK):
+            return Path(candidate)
+    found = shutil.which("rabbitmq-server")
+    return Path(found) if found else None
+
+
+def container_engine_runs() -> bool:
+    """True when `docker` reaches an engine."""
+    if not shutil.which("docker"):
+        return False
+    try:
+        return subprocess.run(["docker", "info"], capture_output=True, timeout=20).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def by_hand(package: Package) -> str:
+    """How the user installs `package` where `available` finds no package manager: one or two sentences."""
+    found = next((manager for manager in MANAGERS if shutil.which(manager.program)), None)
+    if found is None:
+        return f"Install {package.name}."
+    command = " ".join([*found.install, package.called(found)])
+    if not found.needs_root or os.getuid() == 0:
+        return f"Run: {command}"
+    if shutil.which("sudo"):
+        return f"{found.program} needs root, and sudo asks for a password here. Run: sudo {command}"
+    return f"{found.program} needs root, and there is no sudo here. Run as root: {command}"
+
+
+def no_rabbitmq() -> str:
+    """What to do where the shop can neither find nor install a broker."""
+    return f"RabbitMQ is not installed. {by_hand(RABBITMQ)}\nOr set AMQP_URI to a running broker."
+
+
 def available() -> PackageManager | None:
     """The package manager of this system that this user may use without being asked for a password, or None."""
     for manager in MANAGERS:
@@ -72,17 +119,32 @@ def available() -> PackageManager | None:
 
 
 def install(package: Package, manager: PackageManager, say: Callable[[str], None]) -> bool:
-    """Install `package` with `manager`, its output shown; True when it succeeded."""
+    """Install `package` with `manager`; True when it succeeded, else its last words are shown."""
     prefix = ["sudo", "-n"] if manager.needs_root and os.getuid() != 0 else []
     prefix += ["env", *(f"{name}={value}" for name, value in QUIET.items())]
-    say(f"{package.title} is not installed; installing it with {manager.program}, once …")
+    say(f"Installing {package.title} with {manager.program}, once …")
     try:
         if manager.refresh:
-            subprocess.run([*prefix, *manager.refresh], stdin=subprocess.DEVNULL, timeout=PATIENCE)
-        command = [*prefix, *manager.install, package.called(manager)]
-        return subprocess.run(command, stdin=subprocess.DEVNULL, timeout=PATIENCE).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
+            _run([*prefix, *manager.refresh])
+        done = _run([*prefix, *manager.install, package.called(manager)])
+    except (OSError, subprocess.TimeoutExpired) as error:
+        say(str(error))
         return False
+    if done.returncode != 0:
+        say(done.stdout[-SHOWN_ON_FAILURE:])
+    return done.returncode == 0
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=INSTALL_TIMEOUT_S,
+    )
 
 
 def _sudo_is_silent() -> bool:

@@ -17,12 +17,6 @@ from launcher.problem import Problem
 from launcher.runtime_dir import RuntimeDir
 from launcher.supervision import Program
 
-# The scripts themselves come first: what Debian and RPM have on PATH insists on root or on the user rabbitmq.
-SERVERS = (
-    "/usr/lib/rabbitmq/bin/rabbitmq-server",
-    "/opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server",
-    "/usr/local/opt/rabbitmq/sbin/rabbitmq-server",
-)
 BIN_DIRS = ("/opt/homebrew/bin", "/usr/local/bin", "/usr/bin")
 CONTROL_WAIT = 90.0  # seconds for one rabbitmqctl, which takes two on an idle machine
 STOP_WAIT = 30  # seconds; a node with nothing to write is down in three
@@ -44,15 +38,6 @@ class NodePorts:
         for offset in (20000, 21000, 22000):
             taken.append(preferred_or_free(gateway_port + offset, avoid=taken))
         return cls(*taken[-3:])
-
-
-def installed() -> Path | None:
-    """The start script of an installed RabbitMQ server, or None."""
-    for candidate in SERVERS:
-        if os.access(candidate, os.X_OK):
-            return Path(candidate)
-    found = shutil.which("rabbitmq-server")
-    return Path(found) if found else None
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,7 @@ class Shop:
             PUBLIC_URL=env.get("PUBLIC_URL") or self.place.gateway_url,
             WEBHOOK_URL=env.get("WEBHOOK_URL") or self.place.gateway_url,
             PYTHONUNBUFFERED="1",
+            PYTHONWARNINGS=env.get("PYTHONWARNINGS") or "ignore",  # libraries' deprecations are not the operator's
             PATH=os.pathsep.join([env.get("PATH", os.defpath), *BIN_DIRS]),
         )
         return env

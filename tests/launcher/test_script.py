@@ -10,8 +10,9 @@ import pytest
 
 from launcher.place import ROOT
 
-TOOLS = ("bash", "dirname", "cmp", "cp", "mkdir", "env")
-# Stands for a Python: $FITS its version check, $VENV its modules, $PIP what pip ends with.
+TOOLS = ("bash", "cat", "dirname", "cmp", "cp", "mkdir", "mktemp", "rm", "env")
+# Stands for a Python. Its exit statuses: `fits` of the version check, `venv` of the import of venv and ensurepip,
+# `preflight` of that module, `pip` of pip.
 PYTHON = """#!/usr/bin/env bash
 case "$*" in
     *version_info*) exit {fits} ;;
@@ -19,7 +20,8 @@ case "$*" in
     -V) echo "Python 3.11.9" ;;
     "-m venv --clear .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
     *"pip --version"*) exit 0 ;;
-    *"pip install"*) exit {pip} ;;
+    *"pip install"*) echo "pip says a lot"; exit {pip} ;;
+    "-m launcher.preflight"*) [ {preflight} = 0 ] || echo "Port 8000 is in use" >&2; exit {preflight} ;;
     "-m launcher"*) echo "launched: ${{*:3}}" ;;
 esac
 """
@@ -38,9 +40,13 @@ def bare(tmp_path: Path) -> Path:
     return checkout
 
 
-def _python(checkout: Path, name: str, fits: int = 0, venv: int = 0, pip: int = 0) -> None:
+def _python(checkout: Path, name: str, fits: int = 0, venv: int = 0, pip: int = 0, preflight: int = 0) -> None:
+    _program(checkout, name, PYTHON.format(fits=fits, venv=venv, pip=pip, preflight=preflight))
+
+
+def _program(checkout: Path, name: str, text: str) -> None:
     path = checkout.parent / "bin" / name
-    path.write_text(PYTHON.format(fits=fits, venv=venv, pip=pip))
+    path.write_text(text)
     path.chmod(0o755)
 
 
@@ -53,12 +59,12 @@ def _run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_without_python_it_says_which_one_is_needed(bare: Path) -> None:
     done = _run(bare)
     assert done.returncode == 1
-    assert done.stderr == "No Python from 3.10 to 3.13 was found; install one and start again.\n"
+    assert done.stderr == "No Python from 3.11 to 3.15 was found; install one and start again.\n"
 
 
 def test_another_version_is_no_python(bare: Path) -> None:
     _python(bare, "python3", fits=1)
-    assert "No Python from 3.10 to 3.13" in _run(bare).stderr
+    assert "No Python from 3.11 to 3.15" in _run(bare).stderr
 
 
 def test_a_python_without_venv_is_named(bare: Path) -> None:
@@ -71,7 +77,7 @@ def test_a_python_without_venv_is_named(bare: Path) -> None:
 def test_a_shim_of_nothing_is_passed_over(bare: Path) -> None:
     _python(bare, "python3.13", fits=127)
     _python(bare, "python3.12", venv=1)
-    _python(bare, "python3.10")
+    _python(bare, "python3.11")
     done = _run(bare, "status")
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("launched: status\n")
@@ -79,23 +85,23 @@ def test_a_shim_of_nothing_is_passed_over(bare: Path) -> None:
 
 def test_what_is_installed_is_not_installed_again(bare: Path) -> None:
     _python(bare, "python3")
-    assert "Installing requirements.lock" in _run(bare, "help").stdout
+    assert "Installing the packages of requirements.lock" in _run(bare, "help").stdout
     assert _run(bare, "a b", "c").stdout == "launched: a b c\n"
     (bare / "requirements.lock").write_text("changed\n")
-    assert "Installing requirements.lock" in _run(bare, "help").stdout
+    assert "Installing the packages of requirements.lock" in _run(bare, "help").stdout
 
 
 def test_tests_bring_their_own_packages(bare: Path) -> None:
     _python(bare, "python3")
     _run(bare, "help")
-    assert "Installing requirements-dev.lock" in _run(bare, "test").stdout
+    assert "Installing the packages of requirements-dev.lock" in _run(bare, "test").stdout
     assert _run(bare, "test", "-x").stdout == "launched: test -x\n"
 
 
 @pytest.mark.parametrize("command", ["bench", "audit"])
 def test_other_tools_bring_their_packages_too(bare: Path, command: str) -> None:
     _python(bare, "python3")
-    assert "Installing requirements-dev.lock" in _run(bare, command).stdout
+    assert "Installing the packages of requirements-dev.lock" in _run(bare, command).stdout
 
 
 def test_an_sbom_has_standard_output_to_itself(bare: Path) -> None:
@@ -103,15 +109,47 @@ def test_an_sbom_has_standard_output_to_itself(bare: Path) -> None:
     done = _run(bare, "sbom")
     assert done.stdout == "launched: sbom\n"
     assert "Making .venv" in done.stderr
-    assert "Installing requirements-dev.lock" in done.stderr
+    assert "Installing the packages of requirements-dev.lock" in done.stderr
 
 
-def test_packages_that_cannot_be_had_are_one_sentence(bare: Path) -> None:
+def test_failed_installation_shows_the_installer_s_output(bare: Path) -> None:
     _python(bare, "python3", pip=1)
     done = _run(bare)
     assert done.returncode == 1
     assert done.stderr == (
-        "The packages of requirements.lock could not be installed; is there a network? pip's own words are above.\n"
+        "pip says a lot\n"
+        "The packages of requirements.lock could not be installed; is there a network? "
+        "The installer's own words are above.\n"
     )
     assert "launched" not in done.stdout
-    assert "Installing" in _run(bare).stdout  # and it is tried again
+    assert "Installing" in _run(bare).stdout  # the next call tries again
+
+
+def test_installation_is_silent_when_it_works(bare: Path) -> None:
+    _python(bare, "python3")
+    done = _run(bare)
+    assert "pip says" not in done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) == 3
+
+
+def test_uv_installs_where_there_is_one(bare: Path) -> None:
+    _python(bare, "python3", pip=1)
+    _program(bare, "uv", '#!/usr/bin/env bash\necho "$*" >"${0%/*}/uv-was-called"\n')
+    assert _run(bare).returncode == 0
+    called = (bare.parent / "bin" / "uv-was-called").read_text()
+    assert called == "pip install --python .venv/bin/python --require-hashes -r requirements.lock\n"
+
+
+def test_pip_installs_where_uv_fails(bare: Path) -> None:
+    _python(bare, "python3")
+    _program(bare, "uv", "#!/usr/bin/env bash\nexit 2\n")
+    assert _run(bare).returncode == 0
+
+
+def test_preflight_stops_the_start_before_anything_is_installed(bare: Path) -> None:
+    _python(bare, "python3", preflight=1)
+    done = _run(bare)
+    assert done.returncode == 1
+    assert done.stderr == "Port 8000 is in use\n"
+    assert done.stdout == ""
+    assert not (bare / ".venv").exists()
