@@ -11,6 +11,7 @@ ARG EXTRA_CA_PEM
 
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    PYTHONWARNINGS=ignore \
     PYTHONDONTWRITEBYTECODE=1
 
 RUN if [ -n "$EXTRA_CA_PEM" ]; then \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from typing import Any
 
@@ -34,15 +35,20 @@ _SQLSTATES = {
     "XX001": DAMAGED,
     "XX002": DAMAGED,
 }
-# SQLite's messages: Python 3.10 gives no code. https://www.sqlite.org/rescode.html
+# SQLite's primary result codes. https://www.sqlite.org/rescode.html
 _SQLITE = {
-    "readonly database": READ_ONLY,
-    "disk is full": DISK_FULL,
-    "disk i/o error": DISK_FULL,
-    "locked": BUSY,
-    "malformed": DAMAGED,
-    "not a database": DAMAGED,
+    sqlite3.SQLITE_READONLY: READ_ONLY,
+    sqlite3.SQLITE_FULL: DISK_FULL,
+    sqlite3.SQLITE_IOERR: DISK_FULL,
+    sqlite3.SQLITE_BUSY: BUSY,
+    sqlite3.SQLITE_LOCKED: BUSY,
+    sqlite3.SQLITE_NOMEM: BUSY,
+    sqlite3.SQLITE_CANTOPEN: UNREACHABLE,
+    sqlite3.SQLITE_PROTOCOL: UNREACHABLE,
+    sqlite3.SQLITE_CORRUPT: DAMAGED,
+    sqlite3.SQLITE_NOTADB: DAMAGED,
 }
+_PRIMARY_CODE = 0xFF  # the rest of a code says more about the cause
 # A driver's message is cut here: the log needs its beginning.
 MESSAGE_LENGTH = 200
 
@@ -58,11 +64,8 @@ def reason_of(error: Exception) -> str | None:
         for length in (5, 3, 2):
             if state[:length] in _SQLSTATES:
                 return _SQLSTATES[state[:length]]
-    elif state is None and type(error.orig).__module__ == "sqlite3":
-        said = str(error.orig).lower()
-        for words, reason in _SQLITE.items():
-            if words in said:
-                return reason
+    elif isinstance(error.orig, sqlite3.Error):
+        return _SQLITE.get(getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY_CODE)
     away = isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError)
     return UNREACHABLE if away or error.connection_invalidated else None
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -280,22 +280,18 @@ def test_an_event_that_cannot_be_handled_is_parked_and_replayed(told: Told) -> N
 
 
 @contextmanager
-def no_table(own: Shop) -> Iterator[None]:
-    """The cart service's database without its table of events."""
-    with sqlite3.connect(own.place.var_dir / "cart.db", timeout=30) as database:
-        database.execute("ALTER TABLE events RENAME TO events_away")
-    try:
+def no_writes(own: Shop) -> Iterator[None]:
+    """Another process holds the lock of the cart service's database."""
+    with closing(sqlite3.connect(own.place.var_dir / "cart.db", timeout=30, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
         yield
-    finally:
-        with sqlite3.connect(own.place.var_dir / "cart.db", timeout=30) as database:
-            database.execute("ALTER TABLE events_away RENAME TO events")
 
 
 def test_what_cannot_be_kept_is_not_taken_and_comes_again(told: Told) -> None:
     product = told.shop.product(name=unique("Before"))
     eventually(lambda: told.counts("stripe")["waiting"] == 0)
     before, name = told.counts("stripe"), unique("After")
-    with no_table(told.own):
+    with no_writes(told.own):
         answer = told.send(event())
         assert answer.status_code == 503
         assert answer.headers["Retry-After"]
