@@ -1,5 +1,5 @@
 # One recipe for every process of the shop; docker-compose.yml says which one a container runs.
-ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+ARG PYTHON_IMAGE=python:3.14-slim
 FROM ${PYTHON_IMAGE}
 
 # For a build behind a mirror or a proxy, each of them a --build-arg, none of them kept in the image's environment.
@@ -18,12 +18,14 @@ RUN if [ -n "$EXTRA_CA_PEM" ]; then \
         printf '%s\n' "$EXTRA_CA_PEM" >/usr/local/share/ca-certificates/extra.crt && update-ca-certificates; \
     fi
 
+# requirements-sandbox.lock for the sandbox's image.
+ARG LOCK=requirements.lock
 WORKDIR /shop
-COPY requirements.lock ./
+COPY ${LOCK} ./
 # Wheels only: what needs a compiler fails here and now, not on the one machine that has none.
 RUN python -m venv /opt/venv \
     && PIP_CERT=${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt} \
-       pip install --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.lock
+       pip install --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes -r "$LOCK"
 
 COPY . ./
 # The sandbox's volume takes over the owner of this directory.

@@ -146,7 +146,7 @@ class Bench:
                 async with self._session.get(f"{self._shop.url}/api/cart/", headers=reader) as answer:
                     await answer.read()
                     reads.statuses[answer.status] += 1
-            except (aiohttp.ClientError, asyncio.TimeoutError):
+            except (TimeoutError, aiohttp.ClientError):
                 reads.statuses[0] += 1
             reads.took.append((time.perf_counter() - due) * 1000)
 
@@ -175,7 +175,7 @@ class Bench:
                 self.payers.refused_after.append(time.perf_counter() - began)
             try:
                 await asyncio.wait_for(over.wait(), float(wait or 1))
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 continue
 
     async def _orders(self, product: str) -> list[tuple[dict[str, str], str]]:

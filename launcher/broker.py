@@ -16,7 +16,7 @@ from launcher.problem import Problem
 from launcher.runtime_dir import RuntimeDir
 from launcher.supervision import Program
 
-IMAGE = "rabbitmq:3.13-management"  # the one of docker-compose.yml
+IMAGE = "rabbitmq:4-management"  # the one of docker-compose.yml
 WRONG_USER = "it refuses this user, password or vhost"
 PULL_WAIT = 900  # seconds; 100 MB on a slow line
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -153,7 +153,7 @@ def _mail(mail: Body) -> Iterator[Happening]:
     own = {**(request.get("custom_args") or {})}
     for part in request["personalizations"]:
         own |= part.get("custom_args") or {}
-    day = datetime.fromtimestamp(mail["created"], timezone.utc).strftime("%Y%m%d")
+    day = datetime.fromtimestamp(mail["created"], UTC).strftime("%Y%m%d")
     for place, address in enumerate(mail["recipients"]):
         for kind, after in (("processed", 0.0), ("delivered", MAIL_DELIVERED_AFTER)):
             event = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 REQUIRED = "This field is required."
@@ -41,7 +41,7 @@ def check_known(given: Any, names: frozenset[str]) -> dict[str, Any]:
 
 def moment(seconds: float) -> str:
     """Unix seconds as Shippo writes them: 2017-09-05T12:20:36.546Z."""
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def seconds_of(text: str) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.ids import alphanumeric
@@ -103,7 +103,7 @@ def _typed_card(desk: Desk, card: Parameters, name: str) -> tuple[Card, int, int
     if not 1 <= month <= 12:
         raise _card_error("Your card's expiration month is invalid.", "invalid_expiry_month", f"{name}[exp_month]")
     year += 2000 if year < 100 else 0
-    today = datetime.fromtimestamp(desk.now(), timezone.utc)
+    today = datetime.fromtimestamp(desk.now(), UTC)
     if not today.year <= year <= today.year + 50:
         raise _card_error("Your card's expiration year is invalid.", "invalid_expiry_year", f"{name}[exp_year]")
     if year == today.year and month < today.month:
@@ -119,7 +119,7 @@ def _card_error(message: str, code: str, param: str) -> StripeFailure:
 
 
 def _year(desk: Desk) -> int:
-    return datetime.fromtimestamp(desk.now(), timezone.utc).year
+    return datetime.fromtimestamp(desk.now(), UTC).year
 
 
 def _store(desk: Desk, card: Card, month: int, year: int, asked: Parameters) -> Parameters:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -234,11 +234,11 @@ def segments(text: str) -> int:
 
 
 def _date(moment: float | None) -> str | None:
-    return None if moment is None else format_datetime(datetime.fromtimestamp(moment, timezone.utc))
+    return None if moment is None else format_datetime(datetime.fromtimestamp(moment, UTC))
 
 
 def _sent_within(message: dict[str, Any], given: dict[str, str]) -> bool:
-    sent = datetime.fromtimestamp(message["created"] + SENT_AFTER, timezone.utc)
+    sent = datetime.fromtimestamp(message["created"] + SENT_AFTER, UTC)
     for name, holds in (
         ("DateSent", lambda bound: sent.date() == bound.date()),
         ("DateSent<", lambda bound: sent <= bound),
@@ -249,7 +249,7 @@ def _sent_within(message: dict[str, Any], given: dict[str, str]) -> bool:
                 bound = datetime.fromisoformat(given[name].replace("Z", "+00:00"))
             except ValueError:
                 raise TwilioFailure(400, 20001, f"Invalid date: {given[name]}") from None
-            if not holds(bound if bound.tzinfo else bound.replace(tzinfo=timezone.utc)):
+            if not holds(bound if bound.tzinfo else bound.replace(tzinfo=UTC)):
                 return False
     return True
 

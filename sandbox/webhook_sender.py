@@ -87,7 +87,7 @@ class Sender:
                 wait = LOOK  # whoever comes back wakes it
         try:
             await asyncio.wait_for(self._wake.wait(), wait)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return
 
     def _room(self) -> int:
@@ -145,7 +145,7 @@ class Sender:
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
             self._nobody_there(error)
             return False
-        except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+        except (TimeoutError, aiohttp.ClientError) as error:
             log.debug("%s %s: %s", first.provider, first.kind, error)
             return False
         if self._away:

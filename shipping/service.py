@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -94,7 +94,7 @@ class ShippingService:
             currency = currency_of(items, self.settings.currency)
             quote = self.carriers.quote(address, parcels, declared, str(order_id or ""), currency)
             reached("shipment:quote:asked")
-            ways = methods(quote.rates, currency, datetime.now(timezone.utc).date())
+            ways = methods(quote.rates, currency, datetime.now(UTC).date())
             if not ways:
                 raise Refused(f"No carrier quotes a price in {currency.upper()}.")
             shipment = self.store.add(

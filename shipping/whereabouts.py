@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 UNKNOWN, PRE_TRANSIT, TRANSIT, DELIVERED = "UNKNOWN", "PRE_TRANSIT", "TRANSIT", "DELIVERED"
@@ -63,4 +63,4 @@ def _seconds(moment: Any) -> float | None:
         when = datetime.fromisoformat(moment.replace("Z", "+00:00"))
     except ValueError:
         return None
-    return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp()
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()

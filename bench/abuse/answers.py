@@ -219,7 +219,7 @@ async def _dripped(target: Target, head: bytes, limit: float) -> Answer:
         while loop.time() - began < limit:
             try:
                 part = await asyncio.wait_for(reader.read(wire.READ_SIZE), 2.0)
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 writer.write(b" ")
                 continue
             got += part

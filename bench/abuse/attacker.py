@@ -57,7 +57,7 @@ class Attacker:
             reader, writer = await asyncio.wait_for(
                 asyncio.open_connection(wire.HOST, self._port, local_addr=(self._source, 0)), HELD_S
             )
-        except (OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, OSError) as error:
             self.ends[kind][f"not opened: {type(error).__name__}"] += 1
             return
         self.open += 1

@@ -204,7 +204,7 @@ async def _cost(target: Target, whole: bytes, processes: list[psutil.Process]) -
     try:
         answer = await wire.exchange(target.port, whole, STRANGER)
         status = answer.status
-    except (OSError, asyncio.TimeoutError):
+    except (TimeoutError, OSError):
         status = 0
     until, last = time.monotonic() + WATCH_S, _spent(processes)
     while time.monotonic() < until:

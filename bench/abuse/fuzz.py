@@ -237,7 +237,7 @@ async def _sent(target: Target, case: Case, found: Fuzzed) -> None:
         answer = await wire.exchange(
             target.port, case.sent, case.source, case.half_close, case.head, timeout=wire.ANSWER_TIMEOUT_S
         )
-    except (OSError, asyncio.TimeoutError) as error:
+    except (TimeoutError, OSError) as error:
         answer = Answer(0)
         example += f" {type(error).__name__}"
     found.statuses[answer.status] += 1

@@ -143,7 +143,7 @@ async def _shopper(target: Target, product: str, source: str, leg: Leg, until: f
             try:
                 async with http.request(verb, url, json=body, headers=headers) as answer:
                     text, status = await answer.read(), answer.status
-            except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            except (TimeoutError, aiohttp.ClientError, OSError) as error:
                 leg.failed[f"{verb} {path.split('?')[0]}: {type(error).__name__}"] += 1
                 return None
             (leg.posts if verb == "POST" else leg.gets).append((time.perf_counter() - began) * 1000)

@@ -100,7 +100,7 @@ async def exchange(
             left = timeout - (time.perf_counter() - began)
             try:
                 part = await asyncio.wait_for(reader.read(READ_SIZE), max(0.001, left))
-            except (asyncio.TimeoutError, ConnectionError) as error:
+            except (TimeoutError, ConnectionError) as error:
                 ended = isinstance(error, ConnectionError)
                 break
             if part:

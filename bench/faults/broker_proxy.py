@@ -55,7 +55,7 @@ class Proxy:
     async def _broker_listens(self) -> bool:
         try:
             _, writer = await asyncio.wait_for(asyncio.open_connection(HOST, self._broker), CONNECT_TIMEOUT_S)
-        except (OSError, asyncio.TimeoutError):
+        except (TimeoutError, OSError):
             return False
         writer.close()
         return True
@@ -65,7 +65,7 @@ class Proxy:
             from_broker, to_broker = await asyncio.wait_for(
                 asyncio.open_connection(HOST, self._broker), CONNECT_TIMEOUT_S
             )
-        except (OSError, asyncio.TimeoutError):
+        except (TimeoutError, OSError):
             writer.transport.abort()
             self._refused.set()
             return

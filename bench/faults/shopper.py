@@ -196,7 +196,7 @@ class Shopper:
         key, card = self.client.key(), self.good()
         try:
             await asyncio.wait_for(self.pay(order, card, key), self.dice.uniform(0.05, 1.0))
-        except asyncio.TimeoutError:
+        except TimeoutError:
             asked = {"order_id": order["id"], "card": card}
             self.client.lose(journal.PAY, key, asked, journal.WALKED_AWAY)
 

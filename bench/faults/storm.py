@@ -157,7 +157,7 @@ class Storm:
                 async with self.http.get(f"{self.shop.url}/health/ready/") as answer:
                     if answer.status == 200:
                         return passed
-            except (aiohttp.ClientError, asyncio.TimeoutError, OSError):
+            except (TimeoutError, aiohttp.ClientError, OSError):
                 pass
             await asyncio.sleep(0.2)
         return math.inf

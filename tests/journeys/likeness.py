@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 MORE = "…"
@@ -130,7 +130,7 @@ class Likeness:
         elif form == "seconds":
             _near(float(got), where)
         elif form == "day":
-            today = datetime.now(timezone.utc).date()
+            today = datetime.now(UTC).date()
             if not today - timedelta(days=1) <= date.fromisoformat(got) <= today + timedelta(days=60):
                 raise Unlike(f"{where} is {got}, which is not of these days")
         elif form not in ("lines", "more"):

@@ -32,7 +32,12 @@ def bare(tmp_path: Path) -> Path:
     """A checkout without .venv, and beside it `bin`, the only directory on PATH."""
     checkout = tmp_path / "a checkout"
     checkout.mkdir()
-    for name in ("install_run_project", "requirements.lock", "requirements-dev.lock"):
+    for name in (
+        "install_run_project",
+        "requirements-installer.lock",
+        "requirements-sandbox.lock",
+        "requirements-dev.lock",
+    ):
         shutil.copy(ROOT / name, checkout)
     (tmp_path / "bin").mkdir()
     for tool in TOOLS:
@@ -85,10 +90,10 @@ def test_a_shim_of_nothing_is_passed_over(bare: Path) -> None:
 
 def test_what_is_installed_is_not_installed_again(bare: Path) -> None:
     _python(bare, "python3")
-    assert "Installing the packages of requirements.lock" in _run(bare, "help").stdout
+    assert "Installing the packages of requirements-sandbox.lock" in _run(bare, "help").stdout
     assert _run(bare, "a b", "c").stdout == "launched: a b c\n"
-    (bare / "requirements.lock").write_text("changed\n")
-    assert "Installing the packages of requirements.lock" in _run(bare, "help").stdout
+    (bare / "requirements-sandbox.lock").write_text("changed\n")
+    assert "Installing the packages of requirements-sandbox.lock" in _run(bare, "help").stdout
 
 
 def test_tests_bring_their_own_packages(bare: Path) -> None:
@@ -116,9 +121,9 @@ def test_failed_installation_shows_the_installer_s_output(bare: Path) -> None:
     _python(bare, "python3", pip=1)
     done = _run(bare)
     assert done.returncode == 1
-    assert done.stderr == (
-        "pip says a lot\n"
-        "The packages of requirements.lock could not be installed; is there a network? "
+    assert done.stderr.startswith("pip says a lot\n")
+    assert done.stderr.endswith(
+        "pip says a lot\nThe packages of requirements-sandbox.lock could not be installed; is there a network? "
         "The installer's own words are above.\n"
     )
     assert "launched" not in done.stdout
@@ -137,7 +142,7 @@ def test_uv_installs_where_there_is_one(bare: Path) -> None:
     _program(bare, "uv", '#!/usr/bin/env bash\necho "$*" >"${0%/*}/uv-was-called"\n')
     assert _run(bare).returncode == 0
     called = (bare.parent / "bin" / "uv-was-called").read_text()
-    assert called == "pip install --python .venv/bin/python --require-hashes -r requirements.lock\n"
+    assert called == "pip install --python .venv/bin/python --require-hashes -r requirements-sandbox.lock\n"
 
 
 def test_pip_installs_where_uv_fails(bare: Path) -> None:

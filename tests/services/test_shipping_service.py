@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -64,7 +64,7 @@ def shipping(service: RunningService, providers: RunningSandbox) -> RunningServi
 
 
 def today() -> date:
-    return datetime.now(timezone.utc).date()
+    return datetime.now(UTC).date()
 
 
 def rate_named(offer: dict[str, Any], name: str) -> str:
@@ -344,7 +344,7 @@ def test_a_parcel_is_followed_from_shippo_s_event_to_the_feed(
         shipping.call("shippo_event", raw + " ", signature)
     step = steps(0)[-1]
     assert (step["status"], step["tracking_number"]) == ("TRANSIT", label["tracking_number"])
-    assert step["at"] == datetime(2026, 11, 21, 10, tzinfo=timezone.utc).timestamp()
+    assert step["at"] == datetime(2026, 11, 21, 10, tzinfo=UTC).timestamp()
     assert steps(step["seq"]) == []
     # Asking tells what no event told.
     providers.move(label["tracking_number"], "DELIVERED")

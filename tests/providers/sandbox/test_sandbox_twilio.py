@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from twilio.base.exceptions import TwilioException, TwilioRestException
@@ -28,7 +28,7 @@ def test_a_message_goes_from_queued_to_delivered(sdks: Sdks) -> None:
         "outbound-api",
     )
     assert message.date_created is not None
-    assert abs((datetime.now(timezone.utc) - message.date_created).total_seconds()) < 60
+    assert abs((datetime.now(UTC) - message.date_created).total_seconds()) < 60
 
     deadline = time.monotonic() + 60
     while (fetched := sdks.twilio.messages(message.sid).fetch()).status != "delivered":
@@ -96,7 +96,7 @@ def test_messages_are_listed_and_filtered(sdks: Sdks) -> None:
     assert [message.sid for message in sdks.twilio.messages.list(to=to, page_size=2)] == sids
     assert [message.sid for message in sdks.twilio.messages.list(to=to, limit=1)] == sids[:1]
     assert sdks.twilio.messages.list(to=to, from_="+15005550001") == []
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     assert len(sdks.twilio.messages.list(to=to, date_sent_after=now - timedelta(hours=1))) == 3
     assert sdks.twilio.messages.list(to=to, date_sent_after=now + timedelta(hours=1)) == []
     assert sdks.twilio.messages.list(to=to, date_sent_before=now - timedelta(hours=1)) == []
