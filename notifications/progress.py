@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 
-class Progress(str, Enum):
+class Progress(StrEnum):
     """How far a message has come."""
 
     QUEUED = "queued"  # the provider has it

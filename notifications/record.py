@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Protocol
 
 from contracts.errors import Conflict
@@ -11,7 +11,7 @@ from notifications.messages import Mail, Sms
 from notifications.sms import SentSms
 
 
-class State(str, Enum):
+class State(StrEnum):
     """How far a message has come."""
 
     NEW = "new"  # claimed; nothing sent yet

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Protocol
 
 from contracts.errors import Conflict
 from shipping.carriers import Label
 
 
-class State(str, Enum):
+class State(StrEnum):
     """How far the purchase of a shipment's label has come."""
 
     NEW = "new"  # claimed; nothing asked yet
@@ -20,7 +20,7 @@ class State(str, Enum):
     BOUGHT = "bought"
 
 
-class Refund(str, Enum):
+class Refund(StrEnum):
     """What came of giving a label back."""
 
     NONE = "none"  # there was no label

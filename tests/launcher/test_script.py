@@ -32,13 +32,8 @@ def bare(tmp_path: Path) -> Path:
     """A checkout without .venv, and beside it `bin`, the only directory on PATH."""
     checkout = tmp_path / "a checkout"
     checkout.mkdir()
-    for name in (
-        "install_run_project",
-        "requirements-installer.lock",
-        "requirements-sandbox.lock",
-        "requirements-dev.lock",
-    ):
-        shutil.copy(ROOT / name, checkout)
+    for path in (ROOT / "install_run_project", *ROOT.glob("requirements*.lock")):
+        shutil.copy(path, checkout)
     (tmp_path / "bin").mkdir()
     for tool in TOOLS:
         (tmp_path / "bin" / tool).symlink_to(shutil.which(tool) or f"/no/{tool}")
