@@ -15,8 +15,7 @@ import sqlalchemy as sa
 from chassis.database import Database
 from chassis.presence import GONE, Presence
 from chassis.shared_tables import presence
-
-ROOT = Path(__file__).resolve().parent.parent
+from launcher.place import ROOT
 
 
 def die(database: Database) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import requests
 
+from launcher.place import ROOT
 from launcher.ports import free_port
 
-ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 90.0
 # A gateway that nobody runs: a shop that happens to run on this machine is not told what a test does.
 NOBODY = "http://127.0.0.1:9"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from launcher.place import ROOT
+
 SERVICES = {"products", "cart", "shipping", "notifications"}
 SHARED = {"contracts", "chassis"}
 OURS = SERVICES | SHARED | {"gateway", "sandbox", "launcher", "bench", "tests"}

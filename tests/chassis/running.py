@@ -20,8 +20,8 @@ from kombu.utils.url import parse_url
 from chassis.parking import parked_queue, suspects_queue
 from chassis.rpc_client import RpcClient
 from contracts.errors import ShopError
+from launcher.place import ROOT
 
-ROOT = Path(__file__).parents[2]
 NAMEKO = Path(sys.executable).parent / "nameko"
 START_WAIT = 120.0  # seconds; two on an idle machine
 PATIENCE = 60.0  # seconds, for whatever comes at once on an idle machine

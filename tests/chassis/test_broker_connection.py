@@ -10,6 +10,7 @@ import pytest
 
 from chassis import link
 from chassis.rpc_client import RpcClient
+from launcher.place import ROOT
 from tests.chassis.amqp_proxy import FrameProxy
 from tests.chassis.running import Service, until
 
@@ -90,5 +91,5 @@ except TimeoutError:
 @pytest.mark.parametrize("how", ["threads", "greenlets"])
 def test_tls_handshake_that_trickles_ends_at_the_deadline(how: str) -> None:
     command = [sys.executable, "-W", "ignore", "-c", TLS, how]
-    ran = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ran.stdout == "timeout True\n", ran.stderr

@@ -28,10 +28,10 @@ from chassis.migrate import migrate
 from chassis.presence import TIME_OF
 from chassis.settings import Settings
 from contracts.errors import Unavailable
+from launcher.place import ROOT
 from tests.chassis.falls_silent import FallsSilent
 from tests.chassis.running import until
 
-ROOT = Path(__file__).parents[2]
 Open = Callable[[str], Database]
 
 

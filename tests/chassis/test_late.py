@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,9 +16,9 @@ from chassis.late import EVERY, Late
 from chassis.settings import Settings
 from chassis.shared_tables import events
 from contracts.errors import Unavailable
+from launcher.place import ROOT
 from tests.locked import Locked
 
-ROOT = Path(__file__).parents[2]
 things = sa.Table(
     "things",
     sa.MetaData(),

@@ -19,11 +19,10 @@ from chassis.once import AGAIN, FORGET_EVERY, POINTS, Once
 from chassis.presence import GONE, Presence
 from chassis.shared_tables import answers
 from contracts import errors
+from launcher.place import ROOT
 from tests.chassis.once_cases import Clock, Verb, asked, busy, copy_of, here, never, no_deadline, rows
 
 __all__ = ["here", "no_deadline"]
-
-ROOT = Path(__file__).parents[2]
 
 
 DIES = """

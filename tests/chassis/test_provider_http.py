@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import requests
@@ -17,11 +16,10 @@ from chassis import deadline
 from chassis.provider_guard import never_sent
 from chassis.provider_http import DeadlinePassed, HeldBack, ProviderSession, last_look
 from contracts.errors import Unavailable
+from launcher.place import ROOT
 from tests.scripted_server import Scripted, ScriptedServer, scripted
 
 __all__ = ["scripted"]
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ import pytest
 
 from chassis.safe_start import USES, check
 from chassis.settings import SANDBOX_KEYS, SANDBOX_WEBHOOK_SECRETS, Settings
+from launcher.place import ROOT
 
-ROOT = Path(__file__).parents[2]
 ADMIN = "an-admin-key-of-a-test-shop"
 DIGEST = hashlib.sha256(ADMIN.encode()).hexdigest()
 BROKER = "amqp://user:word@broker//"

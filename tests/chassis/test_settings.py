@@ -8,8 +8,8 @@ import pytest
 
 from chassis.secret_files import SECRETS
 from chassis.settings import Settings
+from launcher.place import ROOT
 
-ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config.yml"
 CLEAN = (
     "AMQP_URI",

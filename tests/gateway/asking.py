@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from launcher.place import ROOT
 from tests.gateway.rabbit_node import free_port
 
-ROOT = Path(__file__).parents[2]
 HEX32 = re.compile(r"[0-9a-f]{32}")
 # Deadlines that a test can wait for, each twice as long as the one before and more.
 HASTY = {"RPC_TIMEOUT": "1.5", "CHECKOUT_TIMEOUT": "4", "PAY_TIMEOUT": "9"}

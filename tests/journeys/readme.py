@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from launcher.place import ROOT
+
 README = ROOT / "README.md"
 SHOP, SANDBOX = "http://127.0.0.1:8000", "http://127.0.0.1:8100"
 SHOPPER = "chloe@example.com"

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from launcher.place import ROOT
 from launcher.ports import free_port
 from launcher.shop import Shop, without_keys
 
-ROOT = Path(__file__).parents[2]
 ENDED = (0, -signal.SIGTERM)
 START_TIMEOUT_S = 240.0  # of a process on a busy machine
 SERVICE = ["launcher.start_service", "shipping"]

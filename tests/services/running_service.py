@@ -12,8 +12,8 @@ from typing import Any
 
 from chassis.rpc_client import RpcClient
 from contracts.errors import ShopError
+from launcher.place import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 120.0
 PROVIDER_KEYS = ("STRIPE_API_KEY", "SHIPPO_API_KEY", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "SENDGRID_API_KEY")
 

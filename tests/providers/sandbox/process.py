@@ -19,7 +19,8 @@ import stripe
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
-ROOT = Path(__file__).resolve().parents[3]
+from launcher.place import ROOT
+
 START_SECONDS = 90
 stripe.enable_telemetry = False
 
