@@ -1,0 +1,30 @@
+"""Unit tests need no network, no database and no other process; this makes that so."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+import subprocess
+from typing import Any, NoReturn
+
+import pytest
+
+
+class NotAUnitTest(AssertionError):
+    """A unit test used the network, a database or another process; it belongs in tests/integration."""
+
+
+@pytest.fixture(autouse=True)
+def isolated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse connections, listeners, databases and processes."""
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise NotAUnitTest
+
+    for owner, name in (
+        (socket.socket, "connect"),
+        (socket.socket, "bind"),
+        (sqlite3, "connect"),
+        (subprocess.Popen, "__init__"),
+    ):
+        monkeypatch.setattr(owner, name, refuse)
