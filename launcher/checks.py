@@ -22,7 +22,7 @@ STYLE = (
     ("mypy",),
 )
 # Tests wait more than they work, so these run beside all others. They start shops of their own and share nothing.
-APART = ("tests/faults", "tests/outages", "tests/launcher")
+APART = ("tests/e2e/faults", "tests/e2e/outages", "tests/integration/launcher")
 TEAR_DOWN = 120.0  # seconds that an interrupted pytest has to stop what its fixtures started
 INTERRUPTED = 130
 

@@ -1,6 +1,3 @@
-"""What every test may ask for."""
+"""The fixtures that every test may ask for."""
 
-from tests.databases import database, database_url, postgresql
-from tests.locked import locked
-
-__all__ = ["database", "database_url", "locked", "postgresql"]
+pytest_plugins = ("tests.databases", "tests.locked", "tests.running_sandbox", "tests.scripted_server")

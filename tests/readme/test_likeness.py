@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tests.journeys.likeness import Likeness, Unlike
-from tests.journeys.readme import steps
+from tests.e2e.journeys.likeness import Likeness, Unlike
+from tests.e2e.journeys.readme import steps
 
 PRODUCT, OTHER = "prod_DMW73laJ01kFHl", "prod_DehIrqWdZMsFnu"
 

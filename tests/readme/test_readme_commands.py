@@ -17,9 +17,9 @@ from launcher import readiness
 from launcher.place import Place
 from launcher.ports import free_port
 from launcher.shop import Shop
-from tests.journeys.likeness import Likeness
-from tests.journeys.readme import README, ROOT, SHOP, STORY, TOLD, for_shop, run, steps
-from tests.launcher.conftest import LEFT_OUT, surroundings
+from tests.e2e.journeys.likeness import Likeness
+from tests.e2e.journeys.readme import README, ROOT, SHOP, STORY, TOLD, for_shop, run, steps
+from tests.integration.launcher.conftest import LEFT_OUT, surroundings
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -20,7 +20,7 @@ from gateway.routing import api as hug_api
 from launcher.commands import USAGE
 from launcher.place import SERVICES
 from sandbox.webhooks import STRIPE_EVENTS
-from tests.journeys.readme import README, ROOT, TOLD, Step, steps
+from tests.e2e.journeys.readme import README, ROOT, TOLD, Step, steps
 
 TEXT = README.read_text(encoding="utf-8")
 # What a block without an answer may show: it is run by .ci/run, or is no command at all.

@@ -17,9 +17,7 @@ from twilio.request_validator import RequestValidator
 from contracts.errors import InvalidRequest, Unavailable
 from notifications import sendgrid_events, twilio_events
 from notifications.sendgrid_events import FETCH_SECONDS, RETRY_SECONDS, SendGridEvents, public_key
-from tests.scripted_server import Scripted, ScriptedServer, scripted
-
-__all__ = ["scripted"]
+from tests.scripted_server import Scripted, ScriptedServer
 
 NOW = 1_000_000.0
 TOKEN, URL = "twilio's token", "https://shop.example"

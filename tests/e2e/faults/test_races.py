@@ -1,0 +1,132 @@
+"""Many at once, over HTTP against two copies of every service, and in the stores themselves over both databases."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from bench.faults.front import Front
+from bench.faults.races import LastPiece, clicks, one_key
+from cart.order import Order
+from cart.store import CartStore
+from chassis.database import Database
+from contracts.errors import Conflict
+from products.stock import Inventory, lines
+from products.store import ProductStore
+from products.tables import holds
+from tests.databases import wait_longer
+from tests.integration.products.kept_products import fill, product
+
+COPIES, EACH = 3, 4
+ROUNDS = 50
+FEWER = 20  # where the database itself, not a sum, sees to it
+PATIENCE = 60.0
+Databases = dict[str, Any]
+
+
+def test_one_key_fifty_times_at_once_is_one_order(front: Front) -> None:
+    for _ in range(3):
+        one_key(front, 50)
+
+
+def test_twenty_clicks_on_checkout_are_one_order(front: Front) -> None:
+    for _ in range(2):
+        clicks(front, 20)
+
+
+def test_a_hundred_pay_for_the_last_piece(front: Front) -> None:
+    race = LastPiece(front, 100)
+    for _ in range(2):
+        race.round()
+
+
+# The same in the stores, every copy of the service a process of its own
+
+
+def take_the_last(databases: Databases, turn: int, name: str) -> bool:
+    """One buyer of the last piece of this round; whether it was had."""
+    try:
+        databases["products"].stock.reserve(name, lines([{"parent": f"sku_{turn}", "quantity": 1}]))
+    except Conflict:
+        return False
+    return True
+
+
+def place_under_one_key(databases: Databases, turn: int, name: str) -> bool:
+    """One of those who place this round's order under its key; whether it was this one's that was kept."""
+    kept = databases["cart"].place(order(f"or_{name}"), f"key {turn}")
+    return bool(kept.id == f"or_{name}")
+
+
+def claim_an_order(databases: Databases, turn: int, name: str) -> bool:
+    """One of those who want to pay this round's order; whether it got the claim."""
+    return databases["cart"].claim(f"or_{turn}", None, time.time() + 1000) is not None
+
+
+RACES = {take_the_last: ROUNDS, place_under_one_key: FEWER, claim_an_order: FEWER}
+
+
+@pytest.mark.timeout(600)
+def test_in_every_round_one_wins(database: Callable[[str], Database]) -> None:
+    products, carts = ProductStore(database("products")), CartStore(database("cart"))
+    fill(products, *(product(turn, inventory=Inventory("finite", 1)) for turn in range(ROUNDS)))
+    for turn in range(FEWER):
+        carts.place(order(f"or_{turn}"), f"placed {turn}")
+    urls = {name: database(name).url.render_as_string(hide_password=False) for name in ("products", "cart")}
+    found = wins(urls)
+    assert found == {run.__name__: [1] * rounds for run, rounds in RACES.items()}
+    with products.database.read() as connection:
+        held = connection.execute(sa.select(holds.c.key)).scalars().all()
+    assert len(held) == ROUNDS
+    assert [products.kept(f"prod_{turn}").left.quantity for turn in range(ROUNDS)] == [0] * ROUNDS  # type: ignore[union-attr]
+    _, _, placed = carts.orders(None, None, 1, None)
+    assert placed == 2 * FEWER
+
+
+def wins(urls: dict[str, str]) -> dict[str, list[int]]:
+    """Run every race in all copies at once, round after round; how many won each round."""
+    spawn = multiprocessing.get_context("spawn")
+    gate, results = spawn.Barrier(COPIES), spawn.Queue()
+    copies = [spawn.Process(target=_copy, args=(urls, number, gate, results)) for number in range(COPIES)]
+    for copy in copies:
+        copy.start()
+    try:
+        found = [results.get(timeout=4 * PATIENCE) for _ in copies]
+    finally:
+        for copy in copies:
+            copy.join(10)
+            copy.kill()
+    return {name: [sum(turn) for turn in zip(*(one[name] for one in found), strict=True)] for name in found[0]}
+
+
+def _copy(urls: dict[str, str], copy: int, gate: Any, results: Any) -> None:
+    """One copy of the services: in every round, so many threads at once."""
+    wait_longer()
+    databases: Databases = {
+        "products": ProductStore(Database(urls["products"], "products")),
+        "cart": CartStore(Database(urls["cart"], "cart")),
+    }
+    threads = threading.Barrier(EACH)
+    counts: dict[str, list[int]] = {run.__name__: [] for run in RACES}
+    with ThreadPoolExecutor(EACH) as pool:
+        for run, rounds in RACES.items():
+
+            def one(number: int, turn: int, run: Any = run) -> bool:
+                threads.wait(PATIENCE)
+                return bool(run(databases, turn, f"{turn}-{copy}-{number}"))
+
+            for turn in range(rounds):
+                gate.wait(PATIENCE)
+                counts[run.__name__].append(sum(pool.map(one, range(EACH), [turn] * EACH, timeout=PATIENCE)))
+    results.put(counts)
+
+
+def order(order_id: str) -> Order:
+    return Order(order_id, "cart_1", "created", {"id": order_id, "email": "race@example.com", "status": "created"})

@@ -1,0 +1,315 @@
+"""The comparison of all books with the providers' lists: every kind of difference made for real, told, mended, gone."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from shippo.models import components
+
+from cart import refund_watch
+from chassis.rpc_client import RpcClient
+from launcher.place import ROOT
+from launcher.shop import Shop
+from tests.e2e.journeys.shop import Shopper, Storefront, eventually, unique
+from tests.integration.providers.sandbox.parcels import buy, ship
+from tests.integration.providers.sandbox.process import Sdks
+
+RECONCILE, GIVEN_UP = "launcher.reconcile", "launcher.given_up"
+DECLINED = "tok_chargeDeclined"
+PROVIDERS = ("stripe", "shippo", "twilio", "sendgrid")
+
+
+class Books:
+    """A running shop with its databases open, its providers at hand, and an operator at its commands."""
+
+    def __init__(self, running: Shop) -> None:
+        self.running = running
+        self.front = Storefront(running.url, running.sandbox_url)
+        self.sdks = Sdks(running.sandbox_url)
+        self.product = self.front.product(inventory={"type": "finite", "quantity": 100})
+        self.sku = self.product["skus"]["data"][0]["id"]
+
+    def operate(self, *arguments: str) -> tuple[int, str]:
+        """Give an operator's command; its exit status, and what it said."""
+        env = self.running.process_env(self.running.amqp_uri)
+        # As the launcher does, without its start: README's own tests have the whole.
+        command = [sys.executable, "-m", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=200)
+        return done.returncode, done.stdout + done.stderr
+
+    def compare(self, *arguments: str) -> tuple[int, list[str]]:
+        """Compare, with nothing left alone for being young; the exit status, and the lines."""
+        status, said = self.operate(RECONCILE, "--grace", "0", *arguments)
+        return status, said.splitlines()
+
+    def agrees(self) -> list[str]:
+        """Compare until all agrees, which it does as soon as what is under way has ended; the lines."""
+        last: list[str] = []
+
+        def agreed() -> bool:
+            status, last[:] = self.compare()
+            return status == 0
+
+        eventually(agreed, 120)
+        return last
+
+    def write(self, service: str, statement: str, *values: Any) -> None:
+        """Change what a service keeps, behind its back; one row."""
+        path = self.running.place.var_dir / f"{service}.db"
+        with closing(sqlite3.connect(path, timeout=30)) as connection, connection:
+            assert connection.execute(statement, values).rowcount == 1, statement
+
+    def read(self, service: str, statement: str, *values: Any) -> Any:
+        with closing(sqlite3.connect(self.running.place.var_dir / f"{service}.db", timeout=30)) as connection:
+            return connection.execute(statement, values).fetchone()[0]
+
+    def call(self, service: str, method: str, *arguments: Any) -> Any:
+        client = RpcClient(self.running.amqp_uri).start()
+        try:
+            client.link.wait(30)
+            return client.call(service, method, arguments, timeout=30)
+        finally:
+            client.stop()
+
+    def paid(self) -> dict[str, Any]:
+        """An order of which everything is done."""
+        shopper = self.front.shopper()
+        order: dict[str, Any] = shopper.pay(shopper.order(self.product["id"])).json()
+        assert order["status"] == "paid"
+        eventually(lambda: not self.call("cart", "owed", "owed"))
+        return order
+
+    def placed(self) -> tuple[Shopper, dict[str, Any]]:
+        shopper = self.front.shopper()
+        return shopper, shopper.order(self.product["id"])
+
+    def charge(self, amount: int, **metadata: str) -> str:
+        """Take money at Stripe without the shop's knowing; the payment's id."""
+        intent = self.sdks.stripe.v1.payment_intents.create(
+            {
+                "amount": amount,
+                "currency": "usd",
+                "confirm": True,
+                "payment_method": "pm_card_visa",
+                "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+                "metadata": metadata,
+            }
+        )
+        return intent.id
+
+    def looked_for_refunds(self) -> int | None:
+        """When the shop last asked Stripe for refunds that it does not know (Unix seconds)."""
+        seen: int | None = self.read("cart", "SELECT MAX(seen) FROM cursors WHERE name = ?", refund_watch.CURSOR)
+        return seen
+
+    def payment(self, order_id: str) -> str:
+        found: str = self.read("cart", "SELECT payment FROM orders WHERE id = ?", order_id)
+        return found
+
+
+@pytest.fixture(scope="module")
+def books(own: Shop) -> Iterator[Books]:
+    """With every webhook lost, so that nothing mends itself before it is compared."""
+    books = Books(own)
+    for provider in PROVIDERS:
+        assert books.sdks.put(f"/sandbox/webhooks/{provider}", json={"enabled": False}).ok
+    yield books
+    for provider in PROVIDERS:
+        assert books.sdks.delete(f"/sandbox/webhooks/{provider}").ok
+
+
+def test_a_shop_that_nobody_disturbed_agrees_with_its_providers(books: Books) -> None:
+    books.paid()
+    shopper, order = books.placed()
+    assert shopper.pay(order, DECLINED).status_code == 402
+    said = books.agrees()
+    assert said[-1] == "No differences."
+    assert "SendGrid gives no list" in said[-2]
+    assert {"orders,", "reservations,", "Twilio,"} <= set(said[-3].split())
+
+
+def test_payments_whose_answers_were_lost_need_no_repair(books: Books) -> None:
+    (payer, paid), (leaver, left) = books.placed(), books.placed()
+    fault = {"lose_answer_rate": 1, "method": "POST", "path": "/v1/payment_intents"}
+    assert books.sdks.put("/sandbox/faults/stripe", json=fault).ok
+    for shopper, order in ((payer, paid), (leaver, left), (payer, paid)):
+        assert shopper.pay(order).status_code in (503, 504)
+    assert books.sdks.delete("/sandbox/faults/stripe").ok
+    eventually(lambda: payer.pay(paid).status_code == 200)
+
+    def states(order: dict[str, Any]) -> list[str]:
+        listed = books.sdks.stripe.v1.payment_intents.list({"limit": 100}).auto_paging_iter()
+        return sorted(intent.status for intent in listed if intent.metadata["order_id"] == order["id"])
+
+    eventually(lambda: set(states(paid)) == {"canceled", "succeeded"} and set(states(left)) == {"canceled"})
+    assert states(paid).count("succeeded") == 1
+    assert books.agrees()[-1] == "No differences."
+
+
+def test_the_rest_goes_back_though_some_went_back_in_the_dashboard(books: Books) -> None:
+    order = books.paid()
+    books.sdks.stripe.v1.refunds.create({"payment_intent": books.payment(order["id"]), "amount": 100})
+    returned = books.call("cart", "refund", order["id"], None, unique("rest"))
+    assert (returned["status"], returned["amount_returned"]) == ("returned", order["amount"])
+    assert sorted(each["amount"] for each in returned["returns"]["data"]) == sorted((100, order["amount"] - 100))
+    assert books.agrees()[-1] == "No differences."
+
+
+@pytest.mark.timeout(900)
+def test_what_differs_is_told_and_what_is_safe_is_mended(books: Books) -> None:
+    wanted: dict[str, list[str]] = {}
+
+    # Money that the shop did not notice: one order that had no payment, one that had been declined.
+    _, bare = books.placed()
+    bare_payment = books.charge(bare["amount"], order_id=bare["id"])
+    shopper, declined = books.placed()
+    assert shopper.pay(declined, DECLINED).status_code == 402
+    books.sdks.stripe.v1.payment_intents.confirm(books.payment(declined["id"]), {"payment_method": "pm_card_visa"})
+    for order, payment in ((bare, bare_payment), (declined, books.payment(declined["id"]))):
+        wanted[f"payment taken, order not paid: {order['id']}"] = ["created", payment, "succeeded", "finish the order"]
+
+    # A payment that is still open although its order is canceled.
+    shopper, canceled = books.placed()
+    assert shopper.pay(canceled, DECLINED).status_code == 402
+    books.write(
+        "cart",
+        "UPDATE orders SET status = 'canceled', document = json_set(document, '$.status', 'canceled') WHERE id = ?",
+        canceled["id"],
+    )
+    wanted[f"open payment of a canceled order: {canceled['id']}"] = ["canceled", "open", "cancel the payment"]
+
+    # What is owed, a label, an SMS: gone from our books.
+    forgotten = books.paid()
+    books.write("cart", "DELETE FROM owed WHERE order_id = ? AND kind = 'email'", forgotten["id"])
+    wanted[f"paid, and nothing owed: {forgotten['id']}"] = ["paid", "no email", "owe it email"]
+    unlabelled = books.paid()
+    books.write("shipping", "DELETE FROM labels WHERE shipment_id = ?", unlabelled["upstream_id"])
+    number = unlabelled["shipping"]["tracking_number"]
+    wanted[f"label unknown here: {unlabelled['id']}"] = ["not asked for", number, "record it"]
+    wanted[f"label lost: {unlabelled['id']}"] = ["paid", unlabelled["upstream_id"], "nothing"]
+    untold = books.paid()
+    books.write("notifications", "DELETE FROM messages WHERE key = ?", f"{untold['id']}:sms")
+    wanted[f"SMS unknown here: {untold['id']}"] = ["no such message", "record it"]
+    stray = books.sdks.twilio.messages.create(to="+14155550188", from_="+15005550006", body=unique("hello "))
+    wanted[f"SMS of nobody: {stray.sid}"] = ["…0188", "take note of it"]
+
+    # Stock that nobody holds.
+    item = [{"parent": books.sku, "quantity": 3}]
+    left = books.front.left(books.product["id"])
+    books.call("products", "reserve", "or_nobody:1:stock", item)
+    books.call("products", "reserve", f"{canceled['id']}:7:stock", item)
+    wanted["stock held for nobody: or_nobody:1:stock"] = ["no such order", "give it back"]
+    wanted[f"stock held for nobody: {canceled['id']}"] = ["canceled", f"{canceled['id']}:7:stock", "give it back"]
+
+    # What a person has to decide on.
+    by_hand: dict[str, list[str]] = {}
+    orphan = books.charge(4242)
+    by_hand[f"charge without an order: {orphan}"] = ["no such order", "4242 usd", "refund it"]
+    twice = books.paid()
+    second = books.charge(twice["amount"], order_id=twice["id"])
+    by_hand[f"charged twice: {twice['id']}"] = ["paid", second, "refund the payment"]
+    lone = buy(books.sdks, ship(books.sdks, metadata="of nobody"), metadata="of nobody")
+    by_hand[f"label without a shipment: {lone.object_id}"] = ["no such shipment", lone.tracking_number, "refund it"]
+    again = components.TransactionCreateRequest(
+        rate=twice["shipping_methods"][0]["id"], async_=False, metadata=twice["id"]
+    )
+    doubled = books.sdks.shippo.transactions.create(again)
+    by_hand[f"two labels for one shipment: {twice['id']}"] = ["bought", doubled.tracking_number, "refund it"]
+
+    # Money that was given back in Stripe's dashboard. The shop asks for such each minute: it has just done so.
+    returned = books.paid()
+    asked = books.looked_for_refunds()
+    eventually(lambda: books.looked_for_refunds() != asked, 2 * refund_watch.EVERY)
+    books.sdks.stripe.v1.refunds.create({"payment_intent": books.payment(returned["id"])})
+    wanted[f"refund unknown here: {returned['id']}"] = [
+        "paid",
+        f"{returned['amount']} given back",
+        "take it into the order",
+    ]
+
+    status, said = books.compare()
+    assert status == 1
+    _told(said, {**wanted, **by_hand})
+    assert f"{len(wanted) + len(by_hand)} differences, of which --repair would mend {len(wanted) - 1}." in said
+
+    status, said = books.compare("--repair")
+    assert status == 1
+    second_look = said.index("Compared again:")
+    _told(said[second_look:], by_hand)
+    assert len([line for line in said[:second_look] if line.startswith("  mended: ")]) == len(wanted) - 1
+    assert not [line for line in said if "not mended" in line]
+
+    for order in (bare, declined):
+        assert books.call("cart", "order", order["id"])["status"] == "paid"
+        assert len(books.front.charged(order["id"])) == 1
+        eventually(lambda order=order: len(books.front.arrived("labels", order_id=order["id"])) == 1)
+        eventually(lambda order=order: books.front.arrived("sms", order_id=order["id"]))
+    intent = books.sdks.stripe.v1.payment_intents.retrieve(books.payment(canceled["id"]))
+    assert intent.status == "canceled"
+    after = books.call("cart", "order", returned["id"])
+    assert (after["status"], after["amount_returned"]) == ("returned", returned["amount"])
+    # Two turned out to be paid, and one was paid since; what was returned is there again.
+    eventually(lambda: books.front.left(books.product["id"]) == left - 3)
+    assert len(books.front.arrived("emails", order_id=forgotten["id"])) == 1
+    assert books.call("shipping", "label", unlabelled["upstream_id"])["label_url"]
+
+    # A person does what was advised, and all agrees.
+    for payment in (orphan, second):
+        books.sdks.stripe.v1.refunds.create({"payment_intent": payment})
+    for label in (lone, doubled):
+        books.sdks.shippo.refunds.create(label.object_id, async_=False)
+    assert books.agrees()[-1] == "No differences."
+
+
+def test_what_is_young_may_be_under_way(books: Books) -> None:
+    payment = books.charge(77)
+    assert books.operate(RECONCILE, "--since", "1")[0] == 0
+    assert books.compare("--since", "1")[0] == 1
+    books.sdks.stripe.v1.refunds.create({"payment_intent": payment})
+
+
+def test_a_provider_that_gives_no_list_is_trouble_and_no_agreement(books: Books) -> None:
+    try:
+        assert books.sdks.put("/sandbox/faults/shippo", json={"error_rate": 1, "error_status": 401}).ok
+        status, said = books.compare()
+    finally:
+        books.sdks.delete("/sandbox/faults/shippo")
+    assert status == 2
+    assert said[-1] == "The comparison broke off. Shippo answered with status 401."
+
+
+def test_what_was_given_up_is_listed_and_replayed(books: Books) -> None:
+    assert books.operate(GIVEN_UP, "replay", "--all")[0] == 0  # what other journeys have left
+    order, key = books.paid(), ""
+    for kind in ("email", "sms"):
+        key = f"{order['id']}:{kind}"
+        books.write("cart", "UPDATE owed SET state = 'failed', tries = 5, error = 'Refused: no' WHERE key = ?", key)
+    status, said = books.operate(GIVEN_UP, "list")
+    assert status == 0
+    assert f"{key}  sms of {order['id']}, tried 5 times: Refused: no" in said
+    assert "given up; " in said.splitlines()[-1]
+    assert books.operate(GIVEN_UP, "replay", key) == (0, f"{key}: done\n")
+    status, said = books.operate(GIVEN_UP, "replay", "--all")
+    assert (status, said) == (0, f"{order['id']}:email: done\n")
+    assert books.operate(GIVEN_UP, "list") == (0, "Nothing was given up.\n")
+    assert books.operate(GIVEN_UP, "replay", "--all") == (0, "Nothing was given up.\n")
+    status, said = books.operate(GIVEN_UP, "replay", key)
+    assert status == 1
+    assert said.startswith(f"Nothing was given up under {key}")
+    assert len(books.front.arrived("sms", order_id=order["id"])) == 1
+
+
+def _told(said: list[str], wanted: dict[str, list[str]]) -> None:
+    """Exactly these differences were told, each in one line that has these words, the proposed repair last."""
+    lines = {line.partition(" | ")[0]: line for line in said if " | we say: " in line}
+    assert sorted(lines) == sorted(wanted), "\n".join(said)
+    for begins, words in wanted.items():
+        for word in words:
+            assert word in lines[begins], lines[begins]
+        assert words[-1] in lines[begins].rpartition("--repair: ")[2]

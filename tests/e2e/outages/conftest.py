@@ -1,0 +1,38 @@
+"""A shop of the outages' own, whose parts can be taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from launcher.shop import Shop
+from tests.e2e.journeys.shop import Storefront, eventually
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    # Short enough to be waited for, and long enough for a busy machine; a payment may meet a service that starts.
+    times = {"RPC_TIMEOUT": "8", "PROVIDER_TIMEOUT": "7", "PAY_TIMEOUT": "38"}
+    env = {"AMQP_URI": None, "GATEWAY_WORKERS": "2", **times}
+    with Shop.on_free_ports(tmp_path_factory.mktemp("outages") / "var", env=env) as shop:
+        yield shop
+
+
+def _served(front: Storefront, path: str) -> bool:
+    """Whether each of some connections is served: the two gateway processes share them."""
+    asked = {"headers": {"Cart-Id": "outages"}}
+    return all(front.ask("GET", path, **asked).status_code == 200 for _ in range(10))
+
+
+@pytest.fixture
+def shop(running: Shop) -> Storefront:
+    """It is ready, also for each process that had found a service gone in the test before."""
+    running.wait_ready()
+    front = Storefront(running.url, running.sandbox_url)
+    for path in ("/api/products/", "/api/cart/"):
+        eventually(lambda path=path: _served(front, path))
+    shopper, product = front.shopper(), front.product()
+    eventually(lambda: shopper.buy(product["id"], 1).status_code == 200)
+    eventually(lambda: shopper.checkout().status_code == 201)
+    return front

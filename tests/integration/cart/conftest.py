@@ -1,0 +1,31 @@
+"""A cart service in memory, with its database in a file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chassis.database import Database
+from chassis.migrate import migrate
+from tests.integration.cart.till import Shop
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with every table and nothing in them: migrating one for each test takes longer than the test."""
+    path = tmp_path_factory.mktemp("migrated") / "cart.db"
+    database = Database(f"sqlite:///{path}", "cart")
+    migrate(database)
+    database.dispose()  # the last connection leaves the whole of it in the one file
+    return path
+
+
+@pytest.fixture
+def shop(tmp_path: Path, migrated: Path) -> Iterator[Shop]:
+    shutil.copy(migrated, tmp_path / "cart.db")
+    database = Database(f"sqlite:///{tmp_path}/cart.db", "cart")
+    yield Shop(database)
+    database.dispose()

@@ -1,0 +1,187 @@
+"""Canceling: before the money, once, and never behind a payer's back."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from cart import purchase, settlement
+from cart.order import CANCELED, CANCELING, CONFIRMING, CREATED, PAID, PAYING
+from contracts.errors import Conflict, NotFound, OutcomeUnknown, PaymentActionRequired, PaymentDeclined
+from tests.integration.cart.till import Killed, Shop
+
+
+def test_a_created_order_is_canceled_for_good(shop: Shop) -> None:
+    order = shop.cancellation.cancel("or_1", "cart_1")
+    assert (order.status, order.document["status_transitions"]["canceled"]) == (CANCELED, 1000)
+    assert shop.cancellation.cancel("or_1", "cart_1").document == order.document
+    with pytest.raises(Conflict, match="canceled"):
+        shop.pay()
+    assert shop.bank.charges == []
+
+
+def test_another_carts_order_cannot_be_canceled(shop: Shop) -> None:
+    with pytest.raises(NotFound):
+        shop.cancellation.cancel("or_1", "cart_2")
+    assert shop.cancellation.cancel("or_1", None).status == CANCELED  # an operator may
+
+
+def test_a_paid_order_is_not_canceled(shop: Shop) -> None:
+    shop.pay()
+    with pytest.raises(Conflict, match="refunded"):
+        shop.cancellation.cancel("or_1", "cart_1")
+    assert shop.order.status == PAID
+
+
+def test_a_declined_payment_is_called_off_with_its_order(shop: Shop) -> None:
+    shop.bank.mood = "decline"
+    with pytest.raises(PaymentDeclined):
+        shop.pay()
+    assert shop.bank.payments["pi_1"]["state"] == "open"
+    shop.cancellation.cancel("or_1", "cart_1")
+    assert shop.bank.payments["pi_1"]["state"] == "canceled"
+
+
+def test_while_the_bank_waits_for_its_holder_the_payment_is_called_off_first(shop: Shop) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    assert (shop.order.status, shop.shelf.left) == (CONFIRMING, 7)
+    shop.cancellation.cancel("or_1", "cart_1")
+    assert (shop.order.status, shop.shelf.left) == (CANCELED, 10)
+    assert shop.bank.payments["pi_1"]["state"] == "canceled"
+
+
+def test_what_the_holder_has_confirmed_meanwhile_is_paid_and_stays_so(shop: Shop) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    shop.bank.take("pi_1")
+    with pytest.raises(Conflict, match="is paid"):
+        shop.cancellation.cancel("or_1", "cart_1")
+    assert (shop.order.status, shop.shelf.left) == (PAID, 7)
+    assert len(shop.store.owed("or_1")) == 3
+    assert shop.pay().document["charge"] == "ch_pi_1"
+
+
+def test_a_silent_bank_leaves_the_order_being_canceled_and_the_completer_finishes(shop: Shop) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    shop.bank.down = True
+    with pytest.raises(OutcomeUnknown):
+        shop.cancellation.cancel("or_1", "cart_1")
+    assert (shop.order.status, shop.order.public()["status"], shop.shelf.left) == (CANCELING, "created", 7)
+    shop.bank.down = False
+    assert shop.store.stalled() == []
+    shop.now += settlement.FIRST_LOOK
+    assert shop.store.stalled() == ["or_1"]
+    shop.cancellation.resume("or_1")
+    assert (shop.order.status, shop.shelf.left) == (CANCELED, 10)
+
+
+@pytest.mark.parametrize("killed_at", ["cancel", "find"])
+def test_a_canceler_killed_at_the_bank_is_finished_by_another(shop: Shop, monkeypatch: Any, killed_at: str) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    monkeypatch.setattr(shop.bank, killed_at, Killed.at(getattr(shop.bank, killed_at) if killed_at == "find" else None))
+    with pytest.raises(Killed):
+        shop.cancellation.cancel("or_1", "cart_1")
+    monkeypatch.undo()
+    assert shop.order.status == CANCELING
+    shop.dies()
+    assert shop.store.stalled() == ["or_1"]
+    shop.cancellation.resume("or_1")
+    assert (shop.order.status, shop.shelf.left) == (CANCELED, 10)
+    shop.cancellation.resume("or_1")  # by a copy that comes late
+    assert [(row["kind"], row["state"]) for row in shop.store.owed("or_1")] == [("release", "done")]
+
+
+def test_what_a_killed_payer_left_comes_to_its_end_first(shop: Shop, monkeypatch: Any) -> None:
+    monkeypatch.setattr(shop.bank, "confirm", Killed.at(shop.bank.confirm))
+    with pytest.raises(Killed):
+        shop.pay()
+    monkeypatch.undo()
+    assert (shop.order.status, len(shop.bank.charges)) == (PAYING, 1)
+    shop.dies()
+    with pytest.raises(Conflict, match="is paid"):
+        shop.cancellation.cancel("or_1", "cart_1")
+    assert shop.order.status == PAID
+
+
+def test_whoever_cancels_waits_for_whoever_pays(shop: Shop, monkeypatch: Any) -> None:
+    asked, answer = threading.Event(), threading.Event()
+    confirm = shop.bank.confirm
+
+    def slow(*args: Any) -> Any:
+        asked.set()
+        assert answer.wait(30)
+        return confirm(*args)
+
+    monkeypatch.setattr(shop.bank, "confirm", slow)
+    outcomes: list[Any] = []
+
+    def cancels() -> None:
+        try:
+            outcomes.append(shop.cancellation.cancel("or_1", "cart_1").status)
+        except Conflict as error:
+            outcomes.append(error.detail)
+
+    payer, canceler = threading.Thread(target=shop.pay), threading.Thread(target=cancels)
+    payer.start()
+    assert asked.wait(30)
+    canceler.start()
+    canceler.join(0.3)
+    assert canceler.is_alive()
+    answer.set()
+    payer.join(60)
+    canceler.join(60)
+    assert outcomes == ["Order or_1 is paid: what is paid is refunded, not canceled."]
+
+
+def test_whoever_cannot_wait_any_longer_is_told_to_come_back(shop: Shop, monkeypatch: Any) -> None:
+    shop.store.claim("or_1", "cart_1", 1e12)
+    monkeypatch.setattr(purchase, "PATIENCE", 0)
+    with pytest.raises(Conflict, match="ask again") as caught:
+        shop.cancellation.cancel("or_1", "cart_1")
+    assert caught.value.facts["retry_after"]
+    with pytest.raises(Conflict, match="ask again"):
+        shop.pay()
+    assert shop.order.status == PAYING
+
+
+def test_paying_what_is_being_canceled_waits_and_begins_nothing(shop: Shop, monkeypatch: Any) -> None:
+    claimed = shop.store.claim("or_1", "cart_1", 1e12, CANCELING)
+    assert claimed is not None
+    monkeypatch.setattr(purchase, "PATIENCE", 0)
+    with pytest.raises(Conflict, match="being canceled"):
+        shop.pay()
+    assert (shop.order.status, shop.order.attempt) == (CANCELING, 0)
+    assert shop.order.public()["status"] == CREATED
+
+
+def test_what_is_being_canceled_is_not_paid_though_nobody_is_at_it_just_now(shop: Shop, monkeypatch: Any) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    shop.bank.down = True
+    with pytest.raises(OutcomeUnknown):
+        shop.cancellation.cancel("or_1", "cart_1")
+    shop.bank.down = False
+    monkeypatch.setattr(purchase, "PATIENCE", 0)
+    with pytest.raises(Conflict, match="being canceled"):
+        shop.pay()
+    assert shop.cancellation.cancel("or_1", "cart_1").status == CANCELED
+
+
+def test_what_a_killed_payer_left_before_the_money_is_undone_and_canceled(shop: Shop, monkeypatch: Any) -> None:
+    monkeypatch.setattr(shop.bank, "method", Killed.at())
+    with pytest.raises(Killed):
+        shop.pay()
+    monkeypatch.undo()
+    shop.dies()
+    assert shop.cancellation.cancel("or_1", "cart_1").status == CANCELED
+    assert (shop.shelf.left, shop.bank.payments["pi_1"]["state"]) == (10, "canceled")

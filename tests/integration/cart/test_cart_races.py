@@ -1,0 +1,359 @@
+"""Several copies of the cart service at one cart, one order, one shelf: over SQLite and PostgreSQL.
+
+Among them the three attacks of "ACIDRain" (T. Warszawski, P. Bailis, SIGMOD 2017), which most shops they tried let
+through: selling more than there is, spending one thing twice, and adding to a cart while it is being paid for.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cart.cancel import Cancellation
+from cart.checkout import Checkout
+from cart.order import CANCELED, CONFIRMING, CREATED, PAID, RETURNED
+from cart.outbox import Outbox
+from cart.purchase import Purchase
+from cart.refund import Refunds
+from cart.settlement import Settlement
+from cart.store import CartStore
+from chassis.database import Database
+from contracts.errors import Conflict, InvalidRequest, ShopError
+from products.stock import Inventory, lines
+from products.store import ProductStore
+from tests.integration.products.kept_products import fill, product
+from tests.unit.cart.fakes import Bank, Carrier, Postman
+
+CUSTOMER = {
+    "email": "a@example.com",
+    "name": "A",
+    "phone": None,
+    "address": {"line1": "1", "city": "C", "country": "US"},
+}
+METHODS = {"fast": 2000, "slow": 300}
+PRICE = 50
+
+
+class Shelves:
+    """The products service over its real store."""
+
+    def __init__(self, database: Database) -> None:
+        self.store = ProductStore(database)
+
+    def reserve(self, key: str, items: list[dict[str, Any]]) -> None:
+        self.store.stock.reserve(key, lines(items))
+
+    def release(self, key: str) -> None:
+        self.store.stock.release(key)
+
+    def stock_left(self, skus: list[str]) -> dict[str, int | None]:
+        return {sku: kept.left.quantity for sku, kept in self.store.by_sku(skus).items()}
+
+    def price(self, items: list[dict[str, Any]], check_stock: bool = True) -> list[dict[str, Any]]:
+        about = {"description": "Bone", "price": PRICE, "currency": "usd", "package_dimensions": {}}
+        return [{**item, **about} for item in items]
+
+    @property
+    def left(self) -> int:
+        kept = self.store.kept("prod_1")
+        assert kept is not None
+        assert kept.left.quantity is not None
+        return kept.left.quantity
+
+
+class Quotes(Carrier):
+    """A carrier that quotes, too; `meanwhile` happens while it does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], Any] = lambda: None
+
+    def create(self, key: str, *_: Any) -> dict[str, Any]:
+        self.meanwhile()
+        methods = [
+            {"id": name, "amount": amount, "currency": "usd", "description": name} for name, amount in METHODS.items()
+        ]
+        return {"object_id": f"shp_{key}", "methods": methods, "selected": "slow"}
+
+
+class Copy:
+    """One copy of the cart service, with connections of its own."""
+
+    def __init__(self, database: Callable[[str], Database], bank: Bank, carrier: Quotes, postman: Postman) -> None:
+        self.store = CartStore(database("cart"))
+        self.shelves = Shelves(database("products"))
+        settlement = Settlement(self.store, bank, Outbox(self.store, self.shelves, carrier, postman, bank))
+        self.purchase = Purchase(settlement, self.shelves)
+        self.cancellation = Cancellation(settlement)
+        self.refunds = Refunds(settlement)
+        self.checkout = Checkout(self.store, self.shelves, carrier, live=False)
+
+    def add(self, cart_id: str, quantity: int, key: str) -> None:
+        offer = {"sku": "sku_1", "name": "Bone", "inventory": {"type": "infinite"}}
+        self.store.add(cart_id, "prod_1", offer, quantity, key)
+
+    def order(self, cart_id: str = "cart_1", quantity: int = 1) -> str:
+        self.add(cart_id, quantity, f"{cart_id}:add")
+        return self.checkout.place(cart_id, CUSTOMER, f"{cart_id}:checkout").id
+
+    def status(self, order_id: str) -> str:
+        return self.store.order(order_id).status
+
+
+class Copies:
+    """Three copies that share databases, bank, carrier and postman; five bones on the shelf."""
+
+    def __init__(self, database: Callable[[str], Database]) -> None:
+        self.bank, self.carrier, self.postman = Bank(), Quotes(), Postman()
+        self.all = [Copy(database, self.bank, self.carrier, self.postman) for _ in range(3)]
+        self.one = self.all[0]
+        fill(self.one.shelves.store, product(1, inventory=Inventory("finite", 5)))
+
+    def at_once(self, *work: Callable[[Copy], Any]) -> list[Any]:
+        """Do it all at the same moment, each in the next copy; what each returned or refused."""
+        results: list[Any] = [None] * len(work)
+        ready = threading.Barrier(len(work))
+
+        def run(index: int) -> None:
+            ready.wait(30)
+            try:
+                results[index] = work[index](self.all[index % len(self.all)])
+            except (Conflict, InvalidRequest) as error:
+                results[index] = error
+
+        threads = [threading.Thread(target=run, args=(index,)) for index in range(len(work))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+        assert not any(thread.is_alive() for thread in threads)
+        return results
+
+
+@pytest.fixture
+def copies(database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch) -> Copies:
+    # None of them beats while it works: on a busy machine it would be taken for dead.
+    monkeypatch.setattr("chassis.presence.GONE", 120.0)
+    return Copies(database)
+
+
+def pays(order_id: str, card: str = "tok_visa") -> Callable[[Copy], str]:
+    return lambda copy: copy.purchase.pay(order_id, None, card).status
+
+
+def test_no_more_is_sold_than_there_is(copies: Copies) -> None:
+    orders = [copies.one.order(f"cart_{number}") for number in range(9)]
+    results = copies.at_once(*(pays(order_id) for order_id in orders))
+    assert results.count(PAID) == 5
+    assert all(isinstance(result, Conflict) for result in results if result != PAID)
+    assert (copies.one.shelves.left, len(copies.bank.charges)) == (0, 5)
+    statuses = [copies.one.status(order_id) for order_id in orders]
+    assert sorted(statuses) == [CREATED] * 4 + [PAID] * 5
+
+
+def test_one_order_is_paid_once_by_however_many_payers(copies: Copies) -> None:
+    order_id = copies.one.order(quantity=2)
+    assert copies.at_once(*[pays(order_id)] * 6) == [PAID] * 6
+    assert (len(copies.bank.charges), copies.one.shelves.left) == (1, 3)
+    assert sorted(row["kind"] for row in copies.one.store.owed(order_id)) == ["email", "label", "sms"]
+
+
+def test_one_checkout_by_however_many_clicks_is_one_order(copies: Copies) -> None:
+    copies.one.add("cart_1", 2, "add")
+
+    def checks_out(number: int) -> Callable[[Copy], str]:
+        return lambda copy: copy.checkout.place("cart_1", CUSTOMER, f"click {number}").id
+
+    [order_id] = set(copies.at_once(*(checks_out(number) for number in range(9))))
+    page, _, total = copies.one.store.orders(None, None, 100, None)
+    assert ([order.id for order in page], total) == ([order_id], 1)
+    assert copies.at_once(*(pays(order_id) for _ in range(3))) == [PAID] * 3
+    assert len(copies.bank.charges) == 1
+
+
+def test_two_cards_for_one_order_charge_one_of_them(copies: Copies) -> None:
+    order_id = copies.one.order()
+    results = copies.at_once(*[pays(order_id, "tok_visa"), pays(order_id, "tok_mastercard")] * 2)
+    [(_, _, card)] = copies.bank.charges
+    assert results[card == "pm_mastercard" :: 2] == [PAID] * 2
+    assert all("another card" in str(result) for result in results[card != "pm_mastercard" :: 2])
+    assert copies.one.shelves.left == 4
+
+
+def test_one_payment_is_not_given_back_twice(copies: Copies) -> None:
+    order_id = copies.one.order(quantity=2)
+    amount = copies.one.purchase.pay(order_id, None, "tok_visa").amount
+
+    def refunds(number: int) -> Callable[[Copy], str]:
+        return lambda copy: copy.refunds.refund(order_id, amount // 2, f"k{number}").status
+
+    results = copies.at_once(*(refunds(number) for number in range(5)), refunds(0))
+    assert copies.bank.given_back("pi_1") == amount
+    assert results.count(RETURNED) + results.count(PAID) >= 2
+    assert [row["state"] for row in copies.one.store.refund_rows(order_id)] == ["done"] * 2  # the bank was not needed
+    assert all(isinstance(result, Conflict | InvalidRequest) for result in results if result not in (RETURNED, PAID))
+    order = copies.one.store.order(order_id)
+    assert (order.status, order.document["amount_returned"]) == (RETURNED, amount)
+    copies.at_once(*[lambda copy: copy.purchase.settlement.outbox.deliver(f"{order_id}:1:stock")] * 3)
+    assert copies.one.shelves.left == 5
+
+
+def test_what_is_added_while_checking_out_and_paying_is_not_had_for_less(
+    copies: Copies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies.carrier.meanwhile = lambda: copies.all[1].add("cart_1", 1, "while it is quoted")
+    confirm = copies.bank.confirm
+
+    def confirms(*asked: Any) -> Any:
+        copies.all[2].add("cart_1", 1, "while it is paid")
+        return confirm(*asked)
+
+    monkeypatch.setattr(copies.bank, "confirm", confirms)
+    order_id = copies.one.order(quantity=2)
+    order = copies.one.purchase.pay(order_id, None, "tok_visa")
+    assert order.stock == [{"parent": "sku_1", "quantity": 2}]
+    assert [charged for _, charged, _ in copies.bank.charges] == [2 * PRICE + METHODS["slow"]]
+    assert copies.one.store.cart("cart_1")[0]["quantity"] == 2  # neither lost nor had for nothing
+    assert copies.one.shelves.left == 3
+
+
+def test_a_cart_that_changes_all_the_while_loses_and_gains_nothing(copies: Copies) -> None:
+    order_id = copies.one.order(quantity=2)
+    copies.at_once(
+        pays(order_id),
+        pays(order_id),
+        *(lambda copy, n=number: copy.add("cart_1", 1, f"add {n}") for number in range(6)),
+    )
+    assert copies.one.store.cart("cart_1")[0]["quantity"] == 6
+
+
+def test_what_is_charged_is_the_order_whichever_shipping_was_chosen_in_time(copies: Copies) -> None:
+    for number in range(4):
+        order_id = copies.one.order(f"cart_{number}")
+
+        def chooses(method: str, order_id: str = order_id) -> Callable[[Copy], Any]:
+            return lambda copy: copy.store.update(order_id, None, lambda chosen: chosen.choose(method, 1))
+
+        copies.at_once(chooses("fast"), pays(order_id), chooses("slow"), chooses("fast"))
+        order = copies.one.store.order(order_id)
+        assert order.status == PAID
+        assert order.amount == PRICE + METHODS[order.document["selected_shipping_method"]]
+        assert copies.bank.charges[-1][:2] == (order.payment, order.amount)
+    assert len(copies.bank.charges) == 4
+
+
+def test_paying_and_canceling_at_once_has_one_outcome(copies: Copies) -> None:
+    def cancels(order_id: str) -> Callable[[Copy], str]:
+        return lambda copy: copy.cancellation.cancel(order_id, None).status
+
+    seen = set()
+    for number in range(5):
+        order_id = copies.one.order(f"cart_{number}")
+        shelf = copies.one.shelves.left
+        charges = len(copies.bank.charges)
+        work = [pays(order_id), cancels(order_id), pays(order_id), cancels(order_id)]
+        results = copies.at_once(*work if number % 2 else reversed(work))
+        ended = copies.one.status(order_id)
+        seen.add(ended)
+        assert results.count(ended) == 2
+        assert len([result for result in results if isinstance(result, Conflict)]) == 2
+        sold = 1 if ended == PAID else 0
+        assert len(copies.bank.charges) - charges == sold
+        assert shelf - copies.one.shelves.left == sold
+    assert seen <= {PAID, CANCELED}
+
+
+def test_the_holder_confirms_while_the_shopper_pays_again_and_the_provider_says_so(copies: Copies) -> None:
+    order_id = copies.one.order()
+    copies.bank.mood = "ask"
+    with pytest.raises(Exception, match="holder"):
+        copies.one.purchase.pay(order_id, None, "tok_visa")
+    copies.bank.take("pi_1")
+    results = copies.at_once(pays(order_id), lambda copy: copy.purchase.look_now("pi_1"), pays(order_id))
+    assert results == [PAID, True, PAID]
+    assert (len(copies.bank.charges), len(copies.one.store.owed(order_id)), copies.one.shelves.left) == (1, 3, 4)
+
+
+def test_every_copy_follows_the_parcels_and_each_order_is_fulfilled_once(copies: Copies) -> None:
+    order_id = copies.one.order()
+    copies.one.purchase.pay(order_id, None, "tok_visa")
+    shipment = copies.one.store.order(order_id).document["upstream_id"]
+    results = copies.at_once(*[lambda copy: copy.store.follow("parcels", 0, 7, [shipment])] * 6)
+    assert sorted(results) == [[]] * 5 + [[order_id]]
+    assert {copy.store.cursor("parcels") for copy in copies.all} == {7}
+
+
+def always(copies: Copies, mood: str) -> None:
+    """Let the bank answer every confirmation alike."""
+    confirm = copies.bank._confirm
+
+    def answer(payment_id: str, method: str, key: str) -> Any:
+        copies.bank.mood = mood
+        return confirm(payment_id, method, key)
+
+    copies.bank._confirm = answer  # type: ignore[method-assign]
+
+
+def tries(order_id: str, card: str = "tok_visa") -> Callable[[Copy], str]:
+    """Pay; how that ended, by the failure's name."""
+
+    def pay(copy: Copy) -> str:
+        try:
+            return copy.purchase.pay(order_id, None, card).status
+        except ShopError as error:
+            return type(error).__name__
+
+    return pay
+
+
+def test_parallel_declines_of_a_cart_are_limited(copies: Copies) -> None:
+    always(copies, "decline")
+    orders = []
+    for number in range(16):
+        copies.one.add("cart_1", 1, f"{number}:add")
+        customer = {**CUSTOMER, "name": f"Shopper {number}"}  # else it would be the same order again
+        orders.append(copies.one.checkout.place("cart_1", customer, f"{number}:checkout").id)
+        copies.one.store.clear("cart_1")
+    for _ in range(3):
+        copies.at_once(*(tries(order_id) for order_id in orders))
+    asked = [key for key in copies.bank.answers if key.endswith(":confirm")]
+    assert 0 < len(asked) <= 10
+    results = copies.at_once(*(tries(order_id) for order_id in orders))
+    if len(asked) == 10:
+        assert results == ["TooManyRequests"] * 16
+
+
+def test_parallel_declines_of_an_order_are_limited(copies: Copies) -> None:
+    always(copies, "decline")
+    order_id = copies.one.order()
+    results = copies.at_once(*(tries(order_id, f"tok_{number}") for number in range(12)))
+    assert results.count("PaymentDeclined") == 5
+    assert results.count("TooManyRequests") == 7
+    assert copies.one.shelves.left == 5
+
+
+def test_parallel_holds_take_at_most_half_of_the_stock(copies: Copies) -> None:
+    always(copies, "ask")
+    orders = [copies.one.order(f"cart_{number}") for number in range(5)]
+    held = 0
+    for _ in range(3):  # of two at once both may be refused, but never both held
+        copies.at_once(*(tries(order_id, f"tok_{order_id}") for order_id in orders))
+        held = [copies.one.status(order_id) for order_id in orders].count(CONFIRMING)
+        assert held <= 3
+        assert copies.one.shelves.left == 5 - held
+    assert held
+
+
+def test_parallel_holds_of_a_cart_are_two(copies: Copies) -> None:
+    always(copies, "ask")
+    orders = []
+    for number in range(4):
+        copies.one.add("cart_1", 1, f"{number}:add")
+        customer = {**CUSTOMER, "name": f"Shopper {number}"}  # else it would be the same order again
+        orders.append(copies.one.checkout.place("cart_1", customer, f"{number}:checkout").id)
+        copies.one.store.clear("cart_1")
+    copies.at_once(*(tries(order_id) for order_id in orders))
+    assert [copies.one.status(order_id) for order_id in orders].count(CONFIRMING) == 2

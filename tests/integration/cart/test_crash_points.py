@@ -1,0 +1,216 @@
+"""Killed at every named point, and finished by another copy: the books are right in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cart import cancel, outbox, purchase, refund, settlement
+from cart.order import CANCELED, CANCELING, CREATED, PAID, PAYING, RETURNED
+from cart.payments import CANCELED as CALLED_OFF
+from cart.payments import OPEN, SUCCEEDED
+from contracts.errors import Conflict, OutcomeUnknown, PaymentActionRequired, PaymentDeclined
+from tests.integration.cart.till import Killed, Shop
+
+AMOUNT = 100 + 120 + 346
+MODULES = (purchase, settlement, outbox, cancel, refund)
+PAY = [*purchase.POINTS, "pay:paid:begun", "pay:paid:done"]
+AFTER_PAYING = [point for point in outbox.POINTS if point.split(":")[1] in ("label", "email", "sms")]
+UNDO = [point for point in (*settlement.POINTS, *outbox.POINTS) if point.split(":")[1] in ("undo", "release")]
+REFUND = [*refund.POINTS, *(point for point in outbox.POINTS if point.split(":")[1] in ("void", "release"))]
+
+
+class Reaper:
+    """Kills whoever reaches a point, once."""
+
+    def __init__(self) -> None:
+        self.point: str | None = None
+        self.met: list[str] = []
+
+    def __call__(self, point: str) -> None:
+        self.met.append(point)
+        if point == self.point:
+            self.point = None
+            raise Killed(point)
+
+
+@pytest.fixture
+def reaper(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reaper]:
+    kills = Reaper()
+    for module in MODULES:
+        monkeypatch.setattr(module, "reached", kills)
+    yield kills
+    assert kills.point is None, f"{kills.point} was not reached"
+
+
+def completes(shop: Shop) -> None:
+    """What the completer of another copy does, for a minute."""
+    shop.dies()
+    for _ in range(20):
+        for order_id in shop.store.stalled():
+            canceling = shop.order.status == CANCELING
+            (shop.cancellation if canceling else shop.purchase).resume(order_id)
+        for refund_id in shop.store.stalled_refunds():
+            shop.refunds.resume(refund_id)
+        shop.deliver()
+        shop.now += 3
+        shop.database.presence.beat()
+    assert shop.store.owed(state="owed") == []
+    assert (shop.store.stalled(), shop.store.stalled_refunds()) == ([], [])
+
+
+def pays(shop: Shop) -> None:
+    shop.pay()
+    shop.outbox.deliver_order("or_1")
+
+
+@pytest.mark.parametrize("point", [*PAY, *AFTER_PAYING])
+def test_a_payer_killed_anywhere(shop: Shop, reaper: Reaper, point: str) -> None:
+    reaper.point = point
+    with pytest.raises(Killed):
+        pays(shop)
+    completes(shop)
+    assert (shop.order.status, len(shop.bank.charges)) in ((CREATED, 0), (PAID, 1))
+    assert shop.shelf.left == 10 - 3 * len(shop.bank.charges)
+    pays(shop)  # as the shopper does, who has had no answer
+    completes(shop)
+    assert (shop.order.status, len(shop.bank.charges), shop.shelf.left) == (PAID, 1, 7)
+    assert (len(shop.carrier.bought), len(shop.postman.mails), len(shop.postman.texts)) == (1, 1, 1)
+    assert shop.postman.mails["or_1:email"][1] is not None  # the mail tells of the label
+    assert OPEN not in shop.bank.states
+
+
+@pytest.mark.parametrize("point", [point for point in outbox.POINTS if ":call_off:" in point])
+def test_killed_while_calling_off_a_lost_payment(shop: Shop, reaper: Reaper, point: str) -> None:
+    shop.bank.opening = ["lose"]
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    reaper.point = point
+    with pytest.raises(Killed):
+        shop.deliver()
+    pays(shop)
+    completes(shop)
+    assert (shop.order.status, shop.bank.states) == (PAID, [CALLED_OFF, SUCCEEDED])
+
+
+@pytest.mark.parametrize("point", PAY)
+def test_a_shopper_who_repeats_at_once_need_not_wait_for_the_completer(shop: Shop, reaper: Reaper, point: str) -> None:
+    reaper.point = point
+    with pytest.raises(Killed):
+        pays(shop)
+    shop.dies()
+    assert shop.pay().status == PAID
+    assert (len(shop.bank.charges), shop.shelf.left) == (1, 7)
+
+
+@pytest.mark.parametrize("point", UNDO)
+def test_a_payer_killed_after_a_decline(shop: Shop, reaper: Reaper, point: str) -> None:
+    reaper.point = point
+    shop.bank.mood = "decline"
+    with pytest.raises(Killed):
+        pays(shop)
+    completes(shop)
+    assert (shop.order.status, shop.bank.charges, shop.shelf.left) == (CREATED, [], 10)
+    shop.pay("tok_mastercard")
+    assert (len(shop.bank.charges), shop.shelf.left) == (1, 7)
+
+
+@pytest.mark.parametrize("point", [*cancel.POINTS, *(point for point in UNDO if ":release:" in point)])
+def test_a_canceler_killed_anywhere(shop: Shop, reaper: Reaper, point: str) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    reaper.point = point
+    with pytest.raises(Killed):
+        shop.cancellation.cancel("or_1", "cart_1")
+    begun = shop.order.status in (CANCELING, CANCELED)
+    completes(shop)
+    assert (shop.order.status == CANCELED) == begun
+    assert shop.cancellation.cancel("or_1", "cart_1").status == CANCELED
+    completes(shop)
+    assert (shop.bank.charges, shop.bank.payments["pi_1"]["state"], shop.shelf.left) == ([], "canceled", 10)
+    assert len(shop.shelf.released) == 1
+
+
+@pytest.mark.parametrize("point", REFUND)
+def test_a_refund_killed_anywhere(shop: Shop, reaper: Reaper, point: str) -> None:
+    pays(shop)
+    reaper.point = point
+
+    def refunds() -> None:
+        shop.refunds.refund("or_1", None, "k1")
+        shop.deliver()
+
+    with pytest.raises(Killed):
+        refunds()
+    begun = point != "refund:claim:begun"
+    completes(shop)
+    assert (shop.order.status == RETURNED) == begun
+    assert shop.refunds.refund("or_1", None, "k1").status == RETURNED
+    completes(shop)
+    assert (shop.bank.given_back("pi_1"), len(shop.bank.returned), shop.shelf.left) == (AMOUNT, 1, 10)
+    assert shop.carrier.voided == [("shp", "or_1:void")]
+
+
+def test_every_point_has_a_name_of_its_own_and_is_one_that_is_met(shop: Shop, reaper: Reaper) -> None:
+    listed = [point for module in MODULES for point in module.POINTS]
+    assert len(listed) == len(set(listed))
+    shop.bank.opening = ["lose"]
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    shop.deliver()
+    shop.bank.mood = "decline"
+    with pytest.raises(PaymentDeclined):
+        pays(shop)
+    pays(shop)
+    shop.refunds.refund("or_1", None, "k1")
+    shop.deliver()
+    shop.store.place(other(), "key 2")
+    shop.bank.mood = "decline"
+    with pytest.raises(PaymentDeclined):
+        shop.purchase.pay("or_2", "cart_1", "tok_visa")
+    shop.cancellation.cancel("or_2", "cart_1")
+    assert set(reaper.met) == set(listed)
+
+
+def other() -> Any:
+    from tests.unit.cart.test_order import placed
+
+    order = placed()
+    order.id = order.document["id"] = "or_2"
+    return order
+
+
+def test_every_step_tells_how_it_ended(shop: Shop) -> None:
+    shop.bank.mood = "decline"
+    with pytest.raises(PaymentDeclined):
+        shop.pay()
+    shop.pay()
+    steps = {(step["attempt"], step["step"]): step for step in shop.store.steps("or_1")}
+    names = ("claim", "stock", "open", "method", "confirm")
+    assert set(steps) == {(attempt, name) for attempt in (1, 2) for name in names} | {(2, "paid")}
+    assert all(step["ended"] is not None and step["outcome"] for step in steps.values())
+    assert "Declined" in steps[1, "confirm"]["outcome"]["error"]
+    assert steps[2, "confirm"]["outcome"] == {"state": "succeeded", "charge": "ch_pi_1"}
+    assert steps[1, "claim"]["outcome"]["holder"] == shop.database.presence.holder
+
+
+def test_a_step_whose_copy_was_killed_ended_as_the_next_one_found_out(shop: Shop, reaper: Reaper) -> None:
+    reaper.point = "pay:confirm:asked"
+    with pytest.raises(Killed):
+        pays(shop)
+    completes(shop)
+    steps = {step["step"]: step["outcome"] for step in shop.store.steps("or_1")}
+    assert steps["confirm"] == {"state": "succeeded", "charge": "ch_pi_1"}
+
+
+def test_a_step_that_was_refused_tells_why(shop: Shop) -> None:
+    shop.shelf.left = 1
+    with pytest.raises(Conflict):
+        shop.pay()
+    assert {step["step"]: step["outcome"] for step in shop.store.steps("or_1")}["stock"] == {
+        "error": "Conflict: Not enough."
+    }
+    assert shop.order.status != PAYING

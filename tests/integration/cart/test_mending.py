@@ -1,0 +1,190 @@
+"""Mending what a comparison found: done where it is right, and refused where it is not right any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cart.audit_books import AuditBooks
+from cart.mending import Mending
+from cart.order import CANCELED, CANCELING, CONFIRMING, CREATED, PAID, RETURNED
+from cart.payments import OPEN
+from contracts.errors import Conflict, InvalidRequest, NotFound, PaymentActionRequired, Refused
+from tests.integration.cart.till import Shop
+
+AMOUNT = 566
+
+
+def mend(shop: Shop, do: str, order: str = "or_1", **fix: Any) -> str:
+    def resume(order_id: str) -> None:
+        which = shop.cancellation if shop.store.order(order_id).status == CANCELING else shop.purchase
+        which.resume(order_id)
+
+    books = AuditBooks(shop.database, shop.clock)
+    mending = Mending(shop.store, books, shop.purchase, shop.outbox, resume, shop.refunds.looked)
+    return mending.mend({"do": do, "order": order, **fix})
+
+
+def taken(shop: Shop, amount: int = AMOUNT) -> str:
+    """A payment that was taken for the order, of which the order does not know."""
+    payment = shop.bank.open("or_1", amount, "usd", "a@example.com", f"elsewhere {amount}").id
+    shop.bank.take(payment)
+    return payment
+
+
+def test_an_order_that_never_heard_of_its_payment_is_paid_by_it(shop: Shop) -> None:
+    payment = taken(shop)
+    assert mend(shop, "finish", payment=payment) == "the order is paid"
+    assert (shop.order.status, shop.order.payment) == (PAID, payment)
+    assert shop.shelf.held == {shop.order.stock_key: 3}
+    assert len(shop.bank.charges) == 1
+    shop.deliver()
+    assert len(shop.postman.mails) == len(shop.postman.texts) == len(shop.carrier.bought) == 1
+
+
+def test_an_order_that_was_declined_is_paid_by_the_same_payment(shop: Shop) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    assert shop.order.status == CONFIRMING
+    shop.bank.take(shop.order.payment or "")
+    assert mend(shop, "finish", payment=shop.order.payment) == "the order is paid"
+
+
+def test_money_is_only_adopted_by_the_order_it_was_taken_for(shop: Shop) -> None:
+    other = taken(shop, AMOUNT - 1)
+    with pytest.raises(Conflict, match="not what the order costs"):
+        mend(shop, "finish", payment=other)
+    open_one = shop.bank.open("or_1", AMOUNT, "usd", "a@example.com", "open").id
+    with pytest.raises(Conflict, match="not what the order costs"):
+        mend(shop, "finish", payment=open_one)
+    shop.cancellation.cancel("or_1", None)
+    with pytest.raises(Conflict, match="canceled by now"):
+        mend(shop, "finish", payment=taken(shop))
+    assert (shop.order.status, shop.order.payment) == (CANCELED, None)
+
+
+def test_without_stock_a_taken_payment_stays_for_a_person(shop: Shop) -> None:
+    shop.shelf.left = 0
+    with pytest.raises(Conflict, match="Not enough"):
+        mend(shop, "finish", payment=taken(shop))
+    assert shop.order.status == CREATED
+    assert shop.shelf.held == {}
+
+
+def test_what_stands_still_is_taken_up(shop: Shop) -> None:
+    shop.settlement.claim("or_1", None)
+    shop.now += 1000
+    assert mend(shop, "finish") == "the order is created; its payment was undone"
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    payment = shop.order.payment
+    shop.settlement.claim("or_1", None, to=CANCELING)
+    shop.now += 1000
+    mend(shop, "finish", payment=payment)
+    assert shop.order.status == CANCELED
+
+
+def test_only_a_payment_that_nobody_needs_is_called_off(shop: Shop) -> None:
+    spare = shop.bank.open("or_1", AMOUNT, "usd", "a@example.com", "spare").id
+    with pytest.raises(Conflict, match="may need the payment"):
+        mend(shop, "call off", payment=spare)
+    shop.pay()
+    with pytest.raises(Conflict, match="may need the payment"):
+        mend(shop, "call off", payment=shop.order.payment)
+    assert shop.bank.payments[spare]["state"] == OPEN
+    assert mend(shop, "call off", payment=spare) == f"payment {spare} is canceled"
+    with pytest.raises(Conflict, match="succeeded by now"):
+        mend(shop, "call off", payment=taken(shop))
+
+
+def test_the_open_payment_of_a_canceled_order_is_called_off(shop: Shop) -> None:
+    spare = shop.bank.open("or_1", AMOUNT, "usd", "a@example.com", "spare").id
+    shop.cancellation.cancel("or_1", None)
+    assert mend(shop, "call off", payment=spare) == f"payment {spare} is canceled"
+
+
+def test_money_that_went_back_is_taken_into_the_order(shop: Shop) -> None:
+    shop.pay()
+    shop.bank.give_back(shop.order.payment or "", AMOUNT, None)
+    assert mend(shop, "take up", payment=shop.order.payment) == f"the order is returned, {AMOUNT} returned"
+    assert shop.order.status == RETURNED
+
+
+def test_a_paid_order_is_owed_what_it_lacks_and_another_is_not(shop: Shop) -> None:
+    with pytest.raises(Conflict, match="created by now"):
+        mend(shop, "owe")
+    shop.pay()
+    assert mend(shop, "owe") == "owed: nothing that was not"
+    with shop.database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM owed WHERE kind <> 'label'")
+    assert mend(shop, "owe") == "owed: email, sms"
+    shop.deliver()
+    assert len(shop.postman.mails) == len(shop.postman.texts) == 1
+
+
+def test_a_label_that_is_there_after_all_is_told_to_its_order(shop: Shop) -> None:
+    shop.pay()
+    with pytest.raises(Conflict, match="not given up"):
+        mend(shop, "again")
+    shop.carrier.failing = Refused("no")
+    for _ in range(6):
+        shop.now += 100
+        shop.deliver()
+    assert shop.store.owed(key="or_1:label")[0]["state"] == "failed"
+    shop.carrier.failing = None
+    assert mend(shop, "again") == "or_1:label: done"
+    assert shop.order.document["shipping"]["tracking_number"]
+
+
+def test_the_label_of_an_order_that_will_not_be_sent_is_returned(shop: Shop) -> None:
+    for status in (CREATED, PAID):
+        with pytest.raises(Conflict, match="needs its label"):
+            mend(shop, "return")
+        assert shop.order.status == status
+        shop.pay()
+    shop.deliver()
+    shop.refunds.refund("or_1", None, "all of it")
+    with pytest.raises(Conflict, match="by the shop itself"):
+        mend(shop, "return")
+    assert shop.carrier.voided == []
+    shop.carrier.failing = Refused("no")
+    for _ in range(6):
+        shop.now += 100
+        shop.deliver()
+    assert [row["key"] for row in shop.store.owed(state="failed")] == ["or_1:void"]
+    with pytest.raises(Refused):
+        mend(shop, "return")
+    shop.carrier.failing = None
+    assert mend(shop, "return") == "giving the label back: refunded"
+    assert shop.carrier.voided == [("shp", "or_1:void")]
+    assert shop.store.owed(state="failed") == []
+
+
+def test_the_label_of_a_canceled_order_is_returned(shop: Shop) -> None:
+    shop.cancellation.cancel("or_1", None)
+    shop.carrier.taken_back = "used"
+    assert mend(shop, "return") == "giving the label back: used"
+    assert shop.carrier.voided == [("shp", "or_1:void")]
+
+
+def test_only_stock_that_nobody_has_a_right_to_is_given_back(shop: Shop) -> None:
+    shop.pay()
+    key = shop.order.stock_key or ""
+    with pytest.raises(Conflict, match="holds it"):
+        mend(shop, "give back", key=key)
+    assert key in shop.shelf.held
+    for lost in ("or_1:9:stock", "or_nobody:1:stock"):
+        shop.shelf.reserve(lost, [{"quantity": 2}])
+        assert mend(shop, "give back", key=lost) == f"{lost} is given back"
+        assert lost not in shop.shelf.held
+
+
+def test_no_other_repair_is_known(shop: Shop) -> None:
+    with pytest.raises(InvalidRequest):
+        mend(shop, "charge")
+    for do in ("finish", "call off", "owe", "again", "return"):
+        with pytest.raises(NotFound):
+            mend(shop, do, order="or_nobody", payment="pi_1")

@@ -1,0 +1,259 @@
+"""After the money: what is owed goes out, once, at once or later."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from cart import outbox
+from cart.order import PAID
+from chassis import deadline
+from contracts.errors import InvalidRequest, OutcomeUnknown, Refused, Unavailable
+from tests.integration.cart.till import Shop
+
+
+def test_after_the_money_label_mail_and_text_go_out_once(shop: Shop) -> None:
+    shop.pay()
+    shop.outbox.deliver_order("or_1")
+    shop.outbox.deliver_order("or_1")
+    assert list(shop.carrier.bought) == ["or_1:label"]
+    assert list(shop.postman.mails) == ["or_1:email"]
+    assert list(shop.postman.texts) == ["or_1:sms"]
+    told = shop.outbox.told("or_1")
+    assert told["label_url"] == "http://labels/or_1:label"
+    assert told["notifications"] == {"email": {"status code": "202"}, "sms": {"status code": "201"}}
+    assert shop.order.document["shipping"]["tracking_number"] == "9400"
+    mailed, label = shop.postman.mails["or_1:email"]
+    assert label["tracking_number"] == "9400"
+    assert mailed["shipping"]["carrier"] == "USPS"
+
+
+def test_no_message_goes_out_while_its_label_is_being_bought(shop: Shop, monkeypatch: Any) -> None:
+    """The timer of some copy comes by at any moment: a mail without its tracking number must not be what it does."""
+    shop.pay()
+    buy = shop.carrier.buy_label
+
+    def comes_by() -> None:
+        for key in sorted(shop.store.due()):
+            shop.outbox.deliver(key)
+
+    def buy_label(*asked: Any) -> Any:
+        comes_by()
+        return buy(*asked)
+
+    monkeypatch.setattr(shop.carrier, "buy_label", buy_label)
+    assert sorted(shop.store.due())[0] == "or_1:email"
+    comes_by()
+    assert list(shop.postman.texts) == ["or_1:sms"]  # its turn is after the label's
+    comes_by()
+    assert shop.postman.mails["or_1:email"][1]["tracking_number"] == "9400"
+
+
+def test_a_message_does_not_wait_for_a_label_that_cannot_be_had(shop: Shop) -> None:
+    shop.carrier.failing = Unavailable("no answer")
+    shop.pay()
+    shop.outbox.deliver_order("or_1")
+    assert shop.postman.mails["or_1:email"][1] is None
+    assert shop.outbox.told("or_1")["notifications"] == {"email": {"status code": "202"}, "sms": {"status code": "201"}}
+
+
+def test_whoever_pays_waits_for_what_the_timer_has_in_hand(shop: Shop) -> None:
+    shop.pay()
+    in_hand = shop.store.claim_owed("or_1:label", 30)
+    assert in_hand is not None
+    label = {"label_url": "http://labels/timer", "carrier": "USPS", "tracking_number": "9400"}
+
+    def timer() -> None:
+        time.sleep(0.3)
+        shop.store.settle_owed("or_1:label", in_hand["claim"], state="done", answer=label)
+
+    def payer() -> None:
+        deadline.begin(time.monotonic() + 60)
+        shop.outbox.deliver_order("or_1")
+
+    both = [threading.Thread(target=part) for part in (timer, payer)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join(90)
+    assert shop.postman.mails["or_1:email"][1] == label
+    assert shop.outbox.told("or_1")["label_url"] == "http://labels/timer"
+
+
+def test_a_silent_mailbox_does_not_lose_the_payment(shop: Shop) -> None:
+    shop.postman.failing = Unavailable("no answer")
+    shop.pay()
+    shop.outbox.deliver_order("or_1")
+    assert shop.outbox.told("or_1")["notifications"]["email"] == {"status code": "queued"}
+    assert shop.order.status == PAID
+    shop.postman.failing = None
+    shop.now += 3600
+    for key in shop.store.due():
+        shop.outbox.deliver(key)
+    assert shop.outbox.told("or_1")["notifications"]["email"] == {"status code": "202"}
+
+
+def test_what_is_tried_again_waits_longer_and_longer(shop: Shop) -> None:
+    shop.carrier.failing = Unavailable("no answer")
+    shop.pay()
+
+    def waits(tries: int) -> list[float]:
+        found = []
+        for _ in range(tries):
+            shop.outbox.deliver("or_1:label")
+            row = next(row for row in shop.store.owed("or_1") if row["kind"] == "label")
+            found.append(row["due"] - shop.now)
+            shop.now = row["due"]
+        return found
+
+    # At first it is never long until the next try ...
+    first = waits(12)
+    assert all(min(2**n, 3) / 2 <= wait <= min(2**n, 3) for n, wait in enumerate(first))
+    assert len(set(first)) == 12  # spread
+    # ... and after that an outage of hours is not hammered at: the longer it lasts, the less.
+    shop.now = 1000 + 600
+    assert 10 <= waits(1)[0] <= 21
+    while shop.now < 1000 + 3 * 3600:
+        waits(1)
+    assert all(150 <= wait <= 300 for wait in waits(4))
+
+
+def test_an_hour_without_a_mailbox_loses_no_mail(shop: Shop) -> None:
+    shop.pay()
+    shop.postman.failing = Unavailable("no answer")
+    while shop.now < 1000 + 3600:
+        shop.deliver()
+        shop.now += 60
+    assert shop.postman.mails == {}
+    assert shop.store.owed(state="failed") == []
+    shop.postman.failing = None
+    for _ in range(6):
+        shop.deliver()
+        shop.now += 60
+    assert (list(shop.postman.mails), list(shop.postman.texts)) == (["or_1:email"], ["or_1:sms"])
+
+
+def test_what_a_day_could_not_deliver_is_listed_but_stock_is_given_back_however_late(shop: Shop) -> None:
+    shop.shelf.down = True
+    shop.bank.mood = "decline"
+    shop.carrier.failing = shop.postman.failing = Unavailable("no answer")
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    shop.shelf.down = False
+    shop.bank.mood = "take"
+    shop.pay()
+    shop.shelf.down = True
+    while shop.now < 1000 + 25 * 3600:
+        shop.deliver()
+        shop.now += 600
+    assert {row["kind"] for row in shop.store.owed(state="failed")} == {"label", "email", "sms"}
+    assert [row["kind"] for row in shop.store.owed(state="owed")] == ["release"]
+    shop.shelf.down = False
+    shop.deliver()
+    assert shop.shelf.released == {"or_1:1:stock"}
+
+
+def test_a_day_in_which_the_shop_was_away_gives_nothing_up(shop: Shop) -> None:
+    shop.carrier.failing = shop.postman.failing = Unavailable("no answer")
+    shop.pay()
+    shop.deliver()
+    shop.now += 25 * 3600
+    shop.deliver()
+    assert shop.store.owed(state="failed") == []
+    shop.carrier.failing = shop.postman.failing = None
+    shop.now += outbox.LONGEST_WAIT
+    for _ in range(2):
+        shop.deliver()
+    assert {row["state"] for row in shop.store.owed()} == {"done"}, "and is tried again as soon as at first"
+
+
+def test_what_was_given_up_is_replayed_by_its_kind_or_all_of_it(shop: Shop) -> None:
+    shop.carrier.failing = shop.postman.failing = Refused("never")
+    shop.pay()
+    for _ in range(2 * outbox.REFUSALS):
+        shop.deliver()
+        shop.now += 10
+    assert len(shop.store.owed(state="failed")) == 3
+    shop.carrier.failing = shop.postman.failing = None
+    assert shop.store.owe_again(kind="email") == ["or_1:email"]
+    assert sorted(shop.store.owe_again()) == ["or_1:label", "or_1:sms"]
+    assert shop.store.owe_again() == []
+    shop.deliver()
+    shop.deliver()
+    assert (len(shop.carrier.bought), len(shop.postman.mails), len(shop.postman.texts)) == (1, 1, 1)
+
+
+def test_a_message_does_not_wait_for_ever_for_a_label_that_hangs(shop: Shop) -> None:
+    shop.pay()
+    assert shop.store.claim_owed("or_1:label", 1000) is not None
+    shop.deliver()
+    assert shop.postman.mails == {}
+    shop.now += outbox.LABEL_PATIENCE
+    shop.database.presence.beat()
+    shop.deliver()
+    assert list(shop.postman.mails) == ["or_1:email"]
+
+
+def test_a_bug_in_a_delivery_is_not_in_hand_for_ever(shop: Shop, monkeypatch: Any) -> None:
+    def broken(*_: Any) -> Any:
+        raise KeyError("label_url")
+
+    monkeypatch.setattr(shop.carrier, "buy_label", broken)
+    shop.pay()
+    shop.outbox.deliver("or_1:label")
+    monkeypatch.undo()
+    assert shop.store.owed(key="or_1:label")[0]["error"] == "KeyError: 'label_url'"
+    shop.now += outbox.LONGEST_WAIT
+    shop.deliver()
+    assert shop.outbox.told("or_1")["label_url"]
+
+
+@pytest.mark.parametrize(
+    "refusal", [Refused("STOP", {"code": 21610, "permanent": True}), InvalidRequest("The number is not one.")]
+)
+def test_permanent_refusal_is_final_at_once(shop: Shop, monkeypatch: Any, refusal: Exception) -> None:
+    tries = []
+
+    def refuse(_order: Any, key: str) -> Any:
+        tries.append(key)
+        raise refusal
+
+    monkeypatch.setattr(shop.postman, "order_paid_sms", refuse)
+    shop.pay()
+    shop.outbox.deliver_order("or_1")
+    for _ in range(5):
+        shop.now += 600
+        shop.deliver()
+    assert tries == ["or_1:sms"]
+    assert [row["key"] for row in shop.store.owed(state="failed")] == ["or_1:sms"]
+    assert shop.outbox.told("or_1")["notifications"] == {
+        "email": {"status code": "202"},
+        "sms": {"status code": "failed"},
+    }
+
+
+def test_refusal_that_may_pass_is_tried_again(shop: Shop) -> None:
+    shop.postman.failing = Refused("The queue is full.", {"permanent": False})
+    shop.pay()
+    shop.outbox.deliver_order("or_1")
+    assert shop.store.owed(state="failed") == []
+
+
+def test_what_will_never_be_accepted_is_listed_and_can_be_replayed(shop: Shop) -> None:
+    shop.carrier.failing = Refused("The rate has expired.")
+    shop.pay()
+    for _ in range(5):
+        assert shop.store.owed(state="failed") == []
+        shop.outbox.deliver("or_1:label")
+        shop.now += 60
+    assert [(row["key"], row["error"]) for row in shop.store.owed(state="failed")] == [
+        ("or_1:label", "Refused: The rate has expired.")
+    ]
+    assert shop.outbox.told("or_1")["label_url"] is None
+    shop.carrier.failing = None
+    assert shop.store.owe_again("or_1:label") == ["or_1:label"]
+    shop.outbox.deliver("or_1:label")
+    assert shop.outbox.told("or_1")["label_url"] == "http://labels/or_1:label"

@@ -1,0 +1,471 @@
+"""Paying: once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from cart import purchase, settlement
+from cart.order import CONFIRMING, CREATED, PAID, PAYING
+from cart.payments import CANCELED as CALLED_OFF
+from cart.payments import OPEN, SUCCEEDED
+from contracts.errors import Conflict, OutcomeUnknown, PaymentActionRequired, PaymentDeclined, Refused, Unavailable
+from tests.integration.cart.till import Killed, Shop
+
+
+def test_a_paid_order_is_charged_its_amount_and_takes_its_stock(shop: Shop) -> None:
+    shop.store.add("cart_1", "prod_bone", {"sku": "sku_bone", "name": "", "inventory": {"type": "infinite"}}, 3, "k")
+    order = shop.pay()
+    assert order.status == PAID
+    assert [item["quantity"] for item in shop.store.cart("cart_1")] == [3 - 2]  # the cart loses what was bought
+    assert order.document["charge"] == "ch_pi_1"
+    assert shop.bank.charges == [("pi_1", order.amount, "pm_visa")]
+    assert shop.shelf.left == 10 - 3
+
+
+def test_paying_twice_charges_once(shop: Shop) -> None:
+    first, second = shop.pay(), shop.pay()
+    assert first.document == second.document
+    assert len(shop.bank.charges) == 1
+
+
+def test_paying_a_paid_order_by_another_card_is_refused(shop: Shop) -> None:
+    shop.pay("tok_visa")
+    with pytest.raises(Conflict, match="another card"):
+        shop.pay("tok_mastercard")
+    assert len(shop.bank.charges) == 1
+
+
+def test_a_declined_card_leaves_the_order_open_and_gives_the_stock_back(shop: Shop) -> None:
+    shop.bank.mood = "decline"
+    with pytest.raises(PaymentDeclined):
+        shop.pay()
+    assert shop.order.status == CREATED
+    assert shop.shelf.left == 10
+    assert shop.pay("tok_mastercard").status == PAID
+    assert len(shop.bank.payments) == 1  # one payment per order, the second card on the same one
+
+
+def test_after_a_decline_the_amount_follows_the_shipping_method(shop: Shop) -> None:
+    shop.bank.mood = "decline"
+    with pytest.raises(PaymentDeclined):
+        shop.pay()
+    shop.store.update("or_1", "cart_1", lambda order: order.choose("fast", 1001))
+    order = shop.pay()
+    assert shop.bank.charges == [("pi_2", order.amount, "pm_visa")]
+    assert order.amount == 100 + 120 + 2118
+    assert shop.bank.payments["pi_1"]["state"] == "canceled"
+
+
+def test_no_stock_no_charge(shop: Shop) -> None:
+    shop.shelf.left = 2
+    with pytest.raises(Conflict):
+        shop.pay()
+    assert shop.order.status == CREATED
+    assert shop.bank.payments == {}
+    assert shop.shelf.left == 2
+
+
+def test_a_lost_answer_is_asked_again_and_charged_once(shop: Shop) -> None:
+    shop.bank.mood = "lose"
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    assert shop.order.status == PAYING  # nobody knows: neither open nor paid
+    assert shop.pay().status == PAID
+    assert len(shop.bank.charges) == 1
+
+
+def test_a_question_that_never_arrived_is_asked_again_and_charged_once(shop: Shop) -> None:
+    shop.bank.mood = "drop"
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    assert shop.pay().status == PAID
+    assert len(shop.bank.charges) == 1
+
+
+def test_a_bank_that_took_the_money_and_then_would_not_say_so_has_taken_it(shop: Shop) -> None:
+    shop.bank.mood = "busy"
+    assert shop.pay().status == PAID
+    assert len(shop.bank.charges) == 1
+    assert shop.shelf.left == 7
+
+
+def test_a_bank_that_takes_no_questions_leaves_the_order_open(shop: Shop) -> None:
+    shop.bank.mood = "full"
+    with pytest.raises(Unavailable):
+        shop.pay()
+    assert shop.order.status == CREATED
+    assert shop.shelf.left == 10
+    assert shop.bank.payments["pi_1"]["state"] == "canceled"  # it cannot be taken behind the shop's back
+    assert shop.pay().status == PAID
+    assert len(shop.bank.charges) == 1
+
+
+def test_a_payment_that_cannot_be_called_off_is_not_given_up(shop: Shop, monkeypatch: Any) -> None:
+    shop.bank.mood = "drop"
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    monkeypatch.setattr(shop.bank, "cancel", shop.bank.find)  # neither canceled nor taken: the bank is still at it
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    assert shop.order.status == PAYING
+    assert len(shop.bank.payments) == 1
+    shop.bank.take("pi_1")
+    assert shop.pay().status == PAID
+    assert len(shop.bank.charges) == 1
+
+
+def test_a_payment_taken_between_two_attempts_pays_the_order_for_whoever_asks(shop: Shop) -> None:
+    shop.bank.mood = "decline"
+    with pytest.raises(PaymentDeclined):
+        shop.pay("tok_visa")
+    shop.bank.take("pi_1")
+    assert shop.pay("tok_mastercard").status == PAID
+    assert shop.pay("tok_mastercard").status == PAID
+    assert len(shop.bank.charges) == 1
+
+
+def test_another_card_after_a_lost_answer_does_not_charge_a_second_time(shop: Shop) -> None:
+    shop.bank.mood = "lose"
+    with pytest.raises(OutcomeUnknown):
+        shop.pay("tok_visa")
+    with pytest.raises(Conflict, match="another card"):
+        shop.pay("tok_mastercard")
+    assert [method for _, _, method in shop.bank.charges] == ["pm_visa"]
+    assert shop.order.status == PAID
+
+
+def test_while_the_bank_is_silent_nothing_is_concluded(shop: Shop) -> None:
+    shop.bank.mood = "lose"
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    shop.bank.down = True
+    shop.now += settlement.NEXT_LOOK
+    with pytest.raises(OutcomeUnknown):
+        shop.purchase.resume("or_1")
+    assert shop.order.status == PAYING
+    assert shop.shelf.left == 7
+    shop.bank.down = False
+    shop.now += settlement.NEXT_LOOK
+    shop.purchase.resume("or_1")
+    assert shop.order.status == PAID
+
+
+def test_the_bank_asks_the_holder_who_answers_and_pays_again(shop: Shop) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired) as caught:
+        shop.pay()
+    assert caught.value.facts["client_secret"] == "secret"
+    assert shop.order.status == CONFIRMING
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    shop.bank.take("pi_1")
+    assert shop.pay().status == PAID
+    assert len(shop.bank.charges) == 1
+
+
+def test_a_holder_whose_bank_said_no_may_try_again(shop: Shop) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    shop.bank.payments["pi_1"].update(state="open", decline={"detail": "No.", "code": "failure", "decline_code": None})
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    assert shop.bank.payments["pi_1"]["state"] == "canceled"  # its holder's page can take no money any more
+    shop.bank.take("pi_2")
+    assert shop.pay().status == PAID
+    assert len(shop.bank.charges) == 1
+
+
+def test_the_holder_who_answers_but_never_returns_has_paid_all_the_same(shop: Shop) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    shop.bank.take("pi_1")
+    assert shop.store.stalled() == []  # not looked at all the time
+    shop.now += settlement.BANK_LOOK
+    assert shop.store.stalled() == ["or_1"]
+    shop.purchase.resume("or_1")
+    assert shop.order.status == PAID
+
+
+def test_a_holder_who_never_answers_does_not_hold_the_stock_for_ever(shop: Shop) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    shop.now += 600 + 1
+    shop.purchase.resume("or_1")
+    assert shop.order.status == CREATED
+    assert shop.shelf.left == 10
+    assert shop.bank.payments["pi_1"]["state"] == "canceled"
+    assert shop.pay().status == PAID
+    assert [payment for payment, _, _ in shop.bank.charges] == ["pi_2"]
+
+
+def test_another_card_calls_the_first_bank_off(shop: Shop) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay("tok_visa")
+    assert shop.pay("tok_mastercard").status == PAID
+    assert shop.bank.payments["pi_1"]["state"] == "canceled"
+    assert [method for _, _, method in shop.bank.charges] == ["pm_mastercard"]
+
+
+def test_a_payer_killed_before_the_money_is_undone(shop: Shop, monkeypatch: Any) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    monkeypatch.setattr(shop.bank, "method", killed)
+    with pytest.raises(Killed):
+        shop.pay()
+    monkeypatch.undo()
+    assert shop.order.status == PAYING
+    assert shop.shelf.left == 7
+    shop.now += settlement.LEASE
+    assert shop.store.stalled() == ["or_1"]
+    shop.purchase.resume("or_1")
+    assert shop.order.status == CREATED
+    assert shop.shelf.left == 10
+
+
+def test_stock_is_given_back_even_if_the_shelf_is_away_for_a_while(shop: Shop) -> None:
+    shop.shelf.down = True
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    assert shop.order.status == CREATED
+    shop.shelf.down = False
+    shop.now += 60
+    for key in shop.store.due():
+        shop.outbox.deliver(key)
+    assert shop.shelf.released == {"or_1:1:stock"}
+    shop.now += 1e6
+    assert shop.store.due() == []
+
+
+def test_a_card_that_does_not_exist_is_refused_and_the_order_stays_open(shop: Shop, monkeypatch: Any) -> None:
+    def unknown(*_: Any) -> str:
+        raise Refused("No such token.", {"param": "card[token]"})
+
+    monkeypatch.setattr(shop.bank, "method", unknown)
+    with pytest.raises(Refused):
+        shop.pay()
+    assert shop.order.status == CREATED
+    assert shop.shelf.left == 10
+
+
+def test_whoever_lost_the_claim_writes_nothing(shop: Shop, monkeypatch: Any) -> None:
+    """A payer that stood still for longer than its claim wakes up when another has paid."""
+    confirm = shop.bank.confirm
+
+    def slow(payment_id: str, method: str, key: str) -> Any:
+        payment = confirm(payment_id, method, key)
+        monkeypatch.setattr(shop.bank, "confirm", confirm)
+        shop.now += settlement.LEASE + 1
+        shop.purchase.resume("or_1")
+        assert shop.order.status == PAID
+        return payment
+
+    monkeypatch.setattr(shop.bank, "confirm", slow)
+    assert shop.pay().status == PAID
+    assert len(shop.bank.charges) == 1
+    assert len(shop.store.owed("or_1")) == 3
+
+
+def test_another_carts_order_is_not_there(shop: Shop) -> None:
+    from contracts.errors import NotFound
+
+    with pytest.raises(NotFound):
+        shop.pay(cart_id="cart_2")
+
+
+def test_the_second_payer_waits_for_the_first(shop: Shop, monkeypatch: Any) -> None:
+    asked, answer = threading.Event(), threading.Event()
+    confirm = shop.bank.confirm
+
+    def slow(*args: Any) -> Any:
+        asked.set()
+        assert answer.wait(30)
+        return confirm(*args)
+
+    monkeypatch.setattr(shop.bank, "confirm", slow)
+    outcomes: list[Any] = []
+    payers = [threading.Thread(target=lambda: outcomes.append(shop.pay().status)) for _ in range(2)]
+    payers[0].start()
+    assert asked.wait(30)
+    payers[1].start()
+    payers[1].join(0.3)
+    assert payers[1].is_alive()
+    answer.set()
+    for payer in payers:
+        payer.join(60)
+    assert outcomes == [PAID, PAID]
+    assert len(shop.bank.charges) == 1
+
+
+def test_a_killed_payer_is_taken_over_within_seconds_and_a_slow_one_is_not(shop: Shop, monkeypatch: Any) -> None:
+    monkeypatch.setattr(shop.bank, "confirm", Killed.at(shop.bank.confirm))
+    with pytest.raises(Killed):
+        shop.pay()
+    monkeypatch.undo()
+    for _ in range(5):  # slow, but there
+        shop.now += 3
+        shop.database.presence.beat()
+        assert shop.store.stalled() == []
+    shop.dies()
+    assert shop.store.stalled() == ["or_1"]
+    shop.purchase.resume("or_1")
+    assert (shop.order.status, len(shop.bank.charges)) == (PAID, 1)
+
+
+def test_an_unknown_outcome_is_looked_at_soon_then_less_often_and_never_by_two_in_step(shop: Shop) -> None:
+    shop.bank.mood = "drop"
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    shop.bank.down = True
+    waits = []
+    for _ in range(8):
+        waits.append(shop.order.lease - shop.now)
+        assert shop.store.stalled() == []
+        shop.now = shop.order.lease
+        assert shop.store.stalled() == ["or_1"]
+        with pytest.raises(OutcomeUnknown):
+            shop.purchase.resume("or_1")
+    assert 0.5 <= waits[0] <= 1 <= waits[1] <= 2 <= waits[2] <= 4
+    assert all(2 <= wait <= 4 for wait in waits[2:])
+    assert len(set(waits)) == len(waits)
+    assert settlement.wait_to_look(settlement.MANY_LOOKS - 1) <= 4
+    assert 15 <= settlement.wait_to_look(settlement.MANY_LOOKS) <= 30
+
+
+def test_the_provider_says_that_the_holder_has_confirmed(shop: Shop) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    assert shop.purchase.look_now("pi_1")
+    assert shop.order.status == CONFIRMING  # said too early, or of something else
+    shop.bank.take("pi_1")
+    assert shop.purchase.look_now("pi_1")  # long before its time
+    assert shop.order.status == PAID
+    assert shop.purchase.look_now("pi_1")
+    assert not shop.purchase.look_now("pi_of_nobody")
+    assert shop.pay().status == PAID
+    assert (len(shop.bank.charges), len(shop.store.owed("or_1"))) == (1, 3)
+
+
+def test_the_provider_says_so_while_a_payer_is_at_it(shop: Shop, monkeypatch: Any) -> None:
+    monkeypatch.setattr(purchase, "NEWS_PATIENCE", 0)
+    claimed = shop.store.claim("or_1", None, shop.now + 30)
+    assert claimed is not None
+    claimed.payment = "pi_1"
+    shop.store.keep(claimed)
+    assert shop.purchase.look_now("pi_1")
+    assert shop.store.order("or_1").claim == claimed.claim
+
+
+def test_an_order_whose_payment_turns_out_taken_is_paid_with_its_stock(shop: Shop) -> None:
+    shop.bank.mood = "decline"
+    with pytest.raises(PaymentDeclined):
+        shop.pay()
+    shop.bank.take("pi_1")
+    shop.shelf.left = 2
+    with pytest.raises(Conflict):  # sold out meanwhile: an operator has to give the money back
+        shop.purchase.look_now("pi_1")
+    assert (shop.order.status, shop.shelf.left) == (CREATED, 2)
+    shop.shelf.left = 10
+    assert shop.purchase.look_now("pi_1")
+    assert (shop.order.status, shop.shelf.left, len(shop.bank.charges)) == (PAID, 7, 1)
+
+
+def test_a_database_that_fails_while_the_outcome_is_kept_leaves_the_claim_to_the_next(
+    shop: Shop, monkeypatch: Any
+) -> None:
+    keep = shop.store.keep
+
+    def fails(order: Any, *args: Any, **kwargs: Any) -> None:
+        if order.status == PAID:
+            raise Unavailable("The database does not answer.")
+        keep(order, *args, **kwargs)
+
+    monkeypatch.setattr(shop.store, "keep", fails)
+    with pytest.raises(Unavailable):
+        shop.pay()
+    monkeypatch.undo()
+    assert (shop.order.status, shop.order.holder) == (PAYING, None)
+    shop.now += settlement.FIRST_LOOK
+    assert shop.store.stalled() == ["or_1"]
+    shop.purchase.resume("or_1")
+    assert (shop.order.status, len(shop.bank.charges), len(shop.store.owed("or_1"))) == (PAID, 1, 3)
+
+
+def test_a_payer_that_stood_still_before_the_stock_takes_none(shop: Shop, monkeypatch: Any) -> None:
+    reserve = shop.shelf.reserve
+
+    def late(key: str, items: Any) -> None:
+        monkeypatch.setattr(shop.shelf, "reserve", reserve)
+        shop.dies()
+        shop.purchase.resume("or_1")  # another copy has undone it
+        reserve(key, items)
+
+    monkeypatch.setattr(shop.shelf, "reserve", late)
+    assert shop.pay().attempt == 2  # what was released is not taken any more; it begins anew
+    assert (shop.shelf.left, len(shop.bank.charges)) == (7, 1)
+
+
+def test_a_payment_whose_answer_was_lost_is_called_off(shop: Shop) -> None:
+    shop.bank.opening = ["lose", "lose", "drop"]
+    for _ in range(3):
+        with pytest.raises(OutcomeUnknown):
+            shop.pay()
+    assert shop.bank.states == [OPEN, OPEN]
+    shop.deliver()  # nobody pays again
+    assert shop.bank.states == [CALLED_OFF] * 3
+    assert (shop.order.status, shop.shelf.left) == (CREATED, 10)
+
+
+def test_a_lost_payment_is_called_off_after_the_next_one_paid(shop: Shop) -> None:
+    shop.bank.opening = ["lose"]
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    shop.store.update("or_1", None, lambda order: order.choose("fast", 1))  # another amount
+    assert shop.pay().status == PAID
+    assert shop.bank.states == [OPEN, SUCCEEDED]
+    shop.bank.opening = ["drop", "lose"]
+    for _ in range(3):
+        shop.now += 5
+        shop.deliver()
+    assert shop.bank.states == [CALLED_OFF, SUCCEEDED]
+    assert shop.store.owed(state="owed") == []
+
+
+@pytest.mark.parametrize("error", [Unavailable("full"), Refused("The amount is too small.")])
+def test_a_payment_that_was_not_opened_leaves_nothing_owed(shop: Shop, monkeypatch: Any, error: Exception) -> None:
+    def refuses(*_: Any) -> Any:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shop.bank, "open", refuses)
+        with pytest.raises(type(error)):
+            shop.pay()
+    shop.deliver()
+    assert (shop.bank.states, [row["kind"] for row in shop.store.owed("or_1")]) == ([], ["release"])
+
+
+def test_a_payment_canceled_in_the_dashboard_is_paid_again(shop: Shop, monkeypatch: Any) -> None:
+    def canceled_first(card: str, _key: str) -> str:
+        shop.bank.cancel("pi_1")
+        return card
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shop.bank, "method", canceled_first)
+        with pytest.raises(Conflict) as caught:
+            shop.pay()
+    assert caught.value.facts["retry_after"]
+    assert (shop.order.status, shop.shelf.left) == (CREATED, 10)
+    assert shop.pay().status == PAID
+    assert shop.bank.states == [CALLED_OFF, SUCCEEDED]

@@ -1,0 +1,498 @@
+"""Giving money back: what was asked for, once, never more than was paid, and everything that goes with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from cart import settlement
+from cart.order import PAID, PAYING, RETURNED
+from cart.outbox import REFUSALS
+from cart.reconcile import Refunded
+from cart.refund_store import checked_amount
+from cart.refund_watch import MONTH, OVERLAP, RefundWatch
+from chassis.records import SetAside
+from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Refused, Unavailable
+from tests.integration.cart.till import Killed, Shop
+
+AMOUNT = 100 + 120 + 346
+
+
+def test_all_of_an_order_is_given_back_with_its_stock_and_its_label(shop: Shop) -> None:
+    shop.pay()
+    shop.deliver()
+    shop.deliver()
+    order = shop.refunds.refund("or_1", None, "k1")
+    assert (order.status, order.document["amount_returned"]) == (RETURNED, AMOUNT)
+    assert order.document["status_transitions"]["returned"] == 1000
+    assert shop.bank.given_back("pi_1") == AMOUNT
+    returns = order.document["returns"]
+    assert (returns["total_count"], returns["has_more"], returns["url"]) == (1, False, "/v1/order_returns?order=or_1")
+    [entry] = returns["data"]
+    assert entry == {
+        "id": entry["id"],
+        "object": "order_return",
+        "amount": AMOUNT,
+        "created": 1000,
+        "currency": "usd",
+        "items": order.document["items"],
+        "livemode": False,
+        "order": "or_1",
+        "refund": "re_1",
+    }
+    assert entry["id"].startswith("orret_")
+    shop.deliver()
+    assert shop.shelf.left == 10
+    assert shop.carrier.voided == [("shp", "or_1:void")]
+    assert shop.store.owed(state="owed") == []
+
+
+def test_a_part_is_given_back_and_then_the_rest(shop: Shop) -> None:
+    shop.pay()
+    order = shop.refunds.refund("or_1", 100, "k1")
+    assert (order.status, order.document["amount_returned"]) == (PAID, 100)
+    assert order.document["returns"]["data"][0]["items"] == []
+    shop.now += 1
+    order = shop.refunds.refund("or_1", None, "k2")
+    assert (order.status, order.document["amount_returned"]) == (RETURNED, AMOUNT)
+    assert [entry["amount"] for entry in order.document["returns"]["data"]] == [AMOUNT - 100, 100]
+    assert shop.store.order("or_1").document == order.document
+
+
+@pytest.mark.parametrize("amount", [0, -1, AMOUNT - 99, True, 1.5])
+def test_more_than_is_left_is_refused_by_name(shop: Shop, amount: Any) -> None:
+    shop.pay()
+    shop.refunds.refund("or_1", 100, "k1")
+    with pytest.raises(InvalidRequest) as caught:
+        shop.refunds.refund("or_1", amount, "k2")
+    assert "amount" in caught.value.facts["errors"]
+    assert shop.bank.given_back("pi_1") == 100
+
+
+def test_what_is_not_paid_or_given_back_already_cannot_be_refunded(shop: Shop) -> None:
+    with pytest.raises(Conflict):
+        shop.refunds.refund("or_1", None, "k1")
+    shop.pay()
+    shop.refunds.refund("or_1", None, "k2")
+    with pytest.raises(Conflict):
+        shop.refunds.refund("or_1", None, "k3")
+    with pytest.raises(NotFound):
+        shop.refunds.refund("or_none", None, "k4")
+
+
+def test_the_same_key_gives_back_once(shop: Shop) -> None:
+    shop.pay()
+    shop.refunds.refund("or_1", 100, "k1")
+    assert shop.refunds.refund("or_1", 100, "k1").document["amount_returned"] == 100
+    assert len(shop.bank.returned) == 1
+
+
+@pytest.mark.parametrize("mood", ["lose", "drop"])
+def test_a_lost_answer_is_asked_for_again_and_given_once(shop: Shop, mood: str) -> None:
+    shop.pay()
+    shop.bank.mood = mood
+    with pytest.raises(OutcomeUnknown):
+        shop.refunds.refund("or_1", 100, "k1")
+    shop.bank.answers.clear()  # a provider forgets keys after a day: only its list still knows
+    assert shop.refunds.refund("or_1", 100, "k1").document["amount_returned"] == 100
+    assert shop.bank.given_back("pi_1") == 100
+
+
+def test_what_the_provider_does_not_list_yet_is_given_once_by_its_key(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.pay()
+    shop.bank.mood = "lose"
+    with pytest.raises(OutcomeUnknown):
+        shop.refunds.refund("or_1", 100, "k1")
+    monkeypatch.setattr(shop.bank, "refunds", lambda payment_id: [])
+    assert shop.refunds.refund("or_1", 100, "k1").document["amount_returned"] == 100
+    assert shop.bank.given_back("pi_1") == 100
+
+
+@pytest.mark.parametrize("mood", ["break", "break late"])
+def test_a_failure_that_the_provider_keeps_does_not_hold_the_money_up(shop: Shop, mood: str) -> None:
+    shop.pay()
+    for spent in (1, 2):
+        shop.bank.mood = mood
+        with suppress(OutcomeUnknown):
+            shop.refunds.refund("or_1", 100, "k1")
+        [row] = shop.store.refund_rows("or_1")
+        assert row["spent"] == (spent if mood == "break" else 1), "recorded before another key is used"
+    shop.bank.mood = "take"
+    assert shop.refunds.refund("or_1", 100, "k1").document["amount_returned"] == 100
+    assert shop.bank.given_back("pi_1") == 100
+
+
+def test_the_completer_finishes_what_nobody_repeats(shop: Shop) -> None:
+    shop.pay()
+    shop.bank.mood = "lose"
+    with pytest.raises(OutcomeUnknown):
+        shop.refunds.refund("or_1", None, "k1")
+    assert shop.store.stalled_refunds() == []
+    shop.now += settlement.FIRST_LOOK
+    [refund_id] = shop.store.stalled_refunds()
+    shop.bank.down = True
+    with pytest.raises(OutcomeUnknown):
+        shop.refunds.resume(refund_id)
+    assert shop.store.stalled_refunds() == []  # not every second
+    shop.bank.down = False
+    shop.now += 2 * settlement.FIRST_LOOK
+    shop.refunds.resume(refund_id)
+    assert (shop.order.status, shop.bank.given_back("pi_1")) == (RETURNED, AMOUNT)
+    assert shop.store.stalled_refunds() == []
+
+
+@pytest.mark.parametrize("acted", [True, False])
+def test_whoever_was_killed_while_asking_is_taken_over_within_seconds(
+    shop: Shop, monkeypatch: Any, acted: bool
+) -> None:
+    shop.pay()
+    monkeypatch.setattr(shop.bank, "refund", Killed.at(shop.bank.refund if acted else None))
+    with pytest.raises(Killed):
+        shop.refunds.refund("or_1", None, "k1")
+    monkeypatch.undo()
+    shop.bank.answers.clear()
+    assert shop.store.stalled_refunds() == []
+    shop.dies()
+    for refund_id in shop.store.stalled_refunds():
+        shop.refunds.resume(refund_id)
+    assert (shop.order.status, shop.bank.given_back("pi_1")) == (RETURNED, AMOUNT)
+
+
+def test_what_was_asked_for_counts_before_it_is_done(shop: Shop) -> None:
+    shop.pay()
+    shop.bank.mood = "drop"
+    with pytest.raises(OutcomeUnknown):
+        shop.refunds.refund("or_1", AMOUNT - 100, "k1")
+    with pytest.raises(InvalidRequest):
+        shop.refunds.refund("or_1", 101, "k2")
+    shop.refunds.refund("or_1", 100, "k3")
+    shop.refunds.refund("or_1", AMOUNT - 100, "k1")
+    assert shop.bank.given_back("pi_1") == AMOUNT
+
+
+def test_refunds_at_once_never_come_to_more_than_was_paid(shop: Shop) -> None:
+    shop.pay()
+    outcomes: list[Any] = []
+
+    def refunds(number: int) -> None:
+        try:
+            outcomes.append(shop.refunds.refund("or_1", 200, f"k{number}").status)
+        except (Conflict, InvalidRequest) as error:
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=refunds, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [type(outcome) for outcome in outcomes if outcome != PAID] == [InvalidRequest] * 4
+    assert shop.bank.given_back("pi_1") == 400
+    assert shop.order.document["amount_returned"] == 400
+
+
+def test_what_was_given_back_elsewhere_is_taken_up(shop: Shop) -> None:
+    shop.pay()
+    shop.refunds.refund("or_1", 100, "k1")
+    shop.bank.give_back("pi_1", 66)
+    assert shop.refunds.looked("pi_1")
+    assert shop.refunds.looked("pi_1")  # again changes nothing
+    assert (shop.order.status, shop.order.document["amount_returned"]) == (PAID, 166)
+    shop.bank.give_back("pi_1", AMOUNT - 166)
+    shop.refunds.looked("pi_1")
+    assert (shop.order.status, shop.order.document["returns"]["total_count"]) == (RETURNED, 3)
+    shop.deliver()
+    shop.deliver()
+    assert shop.shelf.left == 10
+    assert not shop.refunds.looked("pi_of_nobody")
+
+
+def test_a_refund_of_too_much_by_now_says_what_is_left(shop: Shop) -> None:
+    shop.pay()
+    shop.bank.give_back("pi_1", 500)  # elsewhere, and nobody has told us
+    with pytest.raises(Conflict, match=f"Only {AMOUNT - 500} of order or_1 is left"):
+        shop.refunds.refund("or_1", AMOUNT, "k1")
+    assert shop.order.document["amount_returned"] == 500
+    assert shop.refunds.refund("or_1", None, "k2").status == RETURNED
+    with pytest.raises(Refused):
+        shop.refunds.refund("or_1", AMOUNT, "k1")  # that one has failed, and stays so
+
+
+def test_the_rest_is_refunded_though_some_went_back_elsewhere(shop: Shop) -> None:
+    shop.pay()
+    shop.bank.give_back("pi_1", 500)
+    order = shop.refunds.refund("or_1", None, "k1")
+    assert (order.status, order.document["amount_returned"]) == (RETURNED, AMOUNT)
+    assert [row["amount"] for row in shop.store.refund_rows("or_1")] == [AMOUNT - 500, 500]
+    assert shop.refunds.refund("or_1", None, "k1").status == RETURNED
+    assert shop.bank.given_back("pi_1") == AMOUNT
+
+
+def test_all_of_it_gone_elsewhere_leaves_no_rest(shop: Shop) -> None:
+    shop.pay()
+    shop.bank.give_back("pi_1", AMOUNT)
+    with pytest.raises(Conflict, match="All of order or_1 is given back already"):
+        shop.refunds.refund("or_1", None, "k1")
+    assert (shop.order.status, shop.bank.given_back("pi_1")) == (RETURNED, AMOUNT)
+
+
+@pytest.mark.parametrize("others", [2, 20])
+def test_the_rest_is_refunded_while_others_refund_too(shop: Shop, monkeypatch: Any, others: int) -> None:
+    shop.pay()
+    refund, gone = shop.bank.refund, iter(range(others))
+
+    def one_goes_first(payment_id: str, *asked: Any) -> Any:
+        if next(gone, None) is not None:
+            shop.bank.give_back(payment_id, 1)
+        return refund(payment_id, *asked)
+
+    monkeypatch.setattr(shop.bank, "refund", one_goes_first)
+    if others > 5:
+        with pytest.raises(Conflict) as caught:
+            shop.refunds.refund("or_1", None, "k1")
+        assert caught.value.facts["retry_after"]
+        list(gone)  # they come to an end
+    assert shop.refunds.refund("or_1", None, "k1").status == RETURNED
+    assert shop.bank.given_back("pi_1") == AMOUNT
+
+
+@pytest.mark.parametrize("mood", ["lose", "drop"])
+def test_the_rest_is_refunded_once_when_its_answer_is_lost(shop: Shop, monkeypatch: Any, mood: str) -> None:
+    shop.pay()
+    shop.bank.give_back("pi_1", 500)
+    lower = shop.store.lower_refund
+
+    def then_loses(row: dict[str, Any]) -> bool:
+        shop.bank.mood = mood
+        return lower(row)
+
+    monkeypatch.setattr(shop.store, "lower_refund", then_loses)
+    with pytest.raises(OutcomeUnknown):
+        shop.refunds.refund("or_1", None, "k1")
+    shop.now += 60
+    for refund_id in shop.store.stalled_refunds():
+        shop.refunds.resume(refund_id)
+    assert (shop.order.status, shop.bank.given_back("pi_1"), len(shop.bank.returned)) == (RETURNED, AMOUNT, 2)
+
+
+def test_a_refusal_of_what_was_given_before_is_none(shop: Shop, monkeypatch: Any) -> None:
+    shop.pay()
+
+    def gives_and_refuses(payment_id: str, amount: int, refund_id: str, *_: Any) -> Any:
+        shop.bank.give_back(payment_id, amount, refund_id)
+        raise Refused("It has already been refunded.")
+
+    monkeypatch.setattr(shop.bank, "refund", gives_and_refuses)
+    assert shop.refunds.refund("or_1", None, "k1").status == RETURNED
+
+
+def test_a_refund_that_fails_later_is_taken_back(shop: Shop) -> None:
+    shop.pay()
+    shop.refunds.refund("or_1", 100, "k1")
+    [(payment, refund)] = shop.bank.returned
+    shop.bank.returned[:] = [(payment, dataclasses.replace(refund, failed=True, error="The bank sent it back."))]
+    shop.refunds.looked("pi_1")
+    assert (shop.order.document["amount_returned"], shop.order.document["returns"]["data"]) == (0, [])
+    assert shop.store.refund_rows("or_1")[0]["state"] == "failed"
+    assert shop.refunds.refund("or_1", None, "k2").status == RETURNED
+
+
+def test_refunds_of_a_payment_that_is_not_known_to_be_taken_wait(shop: Shop) -> None:
+    shop.bank.mood = "lose"
+    with pytest.raises(OutcomeUnknown):
+        shop.pay()
+    shop.bank.give_back("pi_1", AMOUNT)
+    with pytest.raises(Conflict):
+        shop.refunds.looked("pi_1")
+    shop.pay()
+    shop.refunds.looked("pi_1")
+    assert shop.order.status == RETURNED
+
+
+def test_a_label_that_nobody_has_asked_for_yet_is_not_bought_any_more(shop: Shop) -> None:
+    shop.pay()
+    shop.refunds.refund("or_1", None, "k1")
+    for _ in range(3):
+        shop.deliver()
+    assert (shop.carrier.bought, shop.carrier.voided) == ({}, [])
+    assert list(shop.postman.mails) == ["or_1:email"]
+    assert shop.outbox.told("or_1")["label_url"] is None
+
+
+def test_a_label_that_may_have_been_bought_is_found_out_and_returned(shop: Shop) -> None:
+    shop.carrier.failing = Unavailable("no answer")
+    shop.pay()
+    shop.deliver()
+    shop.refunds.refund("or_1", None, "k1")
+    shop.carrier.failing = None
+    for _ in range(4):
+        shop.now += 10
+        shop.deliver()
+    assert (list(shop.carrier.bought), shop.carrier.voided) == (["or_1:label"], [("shp", "or_1:void")])
+    assert shop.store.owed(state="owed") == []
+
+
+def give_up_the_label(shop: Shop) -> None:
+    shop.carrier.failing = Refused("never")
+    shop.pay()
+    for _ in range(2 * REFUSALS):
+        shop.deliver()
+        shop.now += 10
+    assert [row["kind"] for row in shop.store.owed(state="failed")] == ["label"]
+    shop.carrier.failing = None
+
+
+def test_a_label_that_was_given_up_is_returned_too(shop: Shop) -> None:
+    give_up_the_label(shop)
+    shop.refunds.refund("or_1", None, "k1")
+    shop.deliver()
+    assert (shop.carrier.bought, shop.carrier.voided) == ({}, [("shp", "or_1:void")])
+
+
+def test_a_label_that_is_replayed_before_its_return_is_found_out_and_returned(shop: Shop) -> None:
+    give_up_the_label(shop)
+    shop.refunds.refund("or_1", None, "k1")
+    shop.store.owe_again("or_1:label")
+    for _ in range(3):
+        shop.deliver()
+        shop.now += 10
+    assert (list(shop.carrier.bought), shop.carrier.voided) == (["or_1:label"], [("shp", "or_1:void")])
+
+
+def test_a_carrier_that_takes_its_time_is_not_waited_for(shop: Shop) -> None:
+    shop.pay()
+    shop.deliver()
+    shop.carrier.taken_back = "pending"
+    shop.refunds.refund("or_1", None, "k1")
+    shop.deliver()
+    (void,) = [row for row in shop.store.owed() if row["kind"] == "void"]
+    assert (void["state"], void["answer"]["status"]) == ("done", "pending"), "shipping follows it from there"
+
+
+class Listed:
+    """The provider's list of refunds, a page of one each."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.asked: list[tuple[str | None, float]] = []
+
+    def refunds(self, after: str | None, since: float) -> tuple[list[Refunded], str | None]:
+        self.asked.append((after, since))
+        self.shop.bank._answers()
+        at = int(after or 0)
+        page = [
+            Refunded(refund.id, payment, refund.amount, "failed" if refund.failed else "succeeded")
+            for payment, refund in self.shop.bank.returned[at : at + 1]
+        ]
+        return page, str(at + 1) if at + 1 < len(self.shop.bank.returned) else None
+
+
+def test_a_refund_made_elsewhere_is_found_though_nobody_told(shop: Shop, monkeypatch: Any) -> None:
+    shop.pay()
+    shop.refunds.refund("or_1", 100, "k1")
+    shop.bank.give_back("pi_1", 50)
+    shop.bank.payments["pi_other"] = {"amount": 10}
+    shop.bank.give_back("pi_other", 10)
+    lists = Listed(shop)
+    watch = RefundWatch(shop.refunds, lists)
+    shop.bank.down = True
+    with pytest.raises(OutcomeUnknown):
+        watch.follow()
+    shop.bank.down = False
+    shop.now += 3600
+    lists.asked.clear()
+    watch.follow()
+    assert shop.order.document["amount_returned"] == 150
+    assert len(lists.asked) == 3
+    looked: list[str] = []
+    monkeypatch.setattr(shop.refunds, "looked", looked.append)
+    shop.now += 60
+    lists.asked.clear()
+    watch.follow()
+    assert looked == ["pi_other"]  # nobody's; what is known is not asked about again
+    assert lists.asked[0] == (None, shop.now - 60 - OVERLAP)
+
+
+def test_once_a_day_the_list_goes_back_a_month(shop: Shop) -> None:
+    lists = Listed(shop)
+    watch = RefundWatch(shop.refunds, lists)
+    asked: list[float] = []
+    shop.now += MONTH
+    for hour in range(50):
+        shop.now += 3600
+        lists.asked.clear()
+        shop.bank.down = hour == 24
+        with suppress(OutcomeUnknown):
+            watch.follow()
+            asked.append(shop.now - lists.asked[0][1])
+    far = [number for number, back in enumerate(asked) if back == MONTH]
+    assert far == [0, 24, 48]  # the 25th was not answered, and is made up for
+    assert all(back < 2 * 3600 + OVERLAP + 1 for number, back in enumerate(asked) if number not in far)
+
+
+def test_clock_that_was_ahead_repeats_no_long_walk(shop: Shop) -> None:
+    lists = Listed(shop)
+    watch = RefundWatch(shop.refunds, lists)
+    shop.now += MONTH + 2 * 86400
+    watch.follow()
+    shop.now -= 2 * 86400
+    watch.follow()
+    assert lists.asked[-1][1] == shop.now - MONTH
+    shop.now += 60
+    watch.follow()
+    assert lists.asked[-1][1] == shop.now - 60 - OVERLAP
+
+
+def test_what_could_not_be_taken_up_is_looked_for_again(shop: Shop) -> None:
+    shop.pay()
+    watch = RefundWatch(shop.refunds, Listed(shop))
+    watch.follow()
+    seen = shop.store.cursor("refunds")
+    shop.store.update("or_1", None, lambda order: setattr(order, "status", PAYING))
+    shop.bank.give_back("pi_1", 50)
+    shop.now += 60
+    watch.follow()
+    assert shop.store.cursor("refunds") == seen
+    shop.store.update("or_1", None, lambda order: setattr(order, "status", PAID))
+    watch.follow()
+    assert (shop.order.document["amount_returned"], shop.store.cursor("refunds")) == (50, seen + 60)
+
+
+def test_refund_in_isk_is_in_whole_kronur(shop: Shop) -> None:
+    shop.pay()
+    order = shop.store.order("or_1")
+    order.document["currency"] = "isk"
+    with pytest.raises(InvalidRequest) as error:
+        checked_amount(order, 150, AMOUNT)
+    assert error.value.facts["errors"] == {"amount": ["must be a multiple of 100 in isk"]}
+    assert checked_amount(order, 100, AMOUNT) == 100
+
+
+def test_unreadable_refund_does_not_hold_up_the_others(shop: Shop, monkeypatch: Any) -> None:
+    shop.pay()
+    shop.bank.give_back("pi_1", 50)
+    shop.bank.payments["pi_other"] = {"amount": 10}
+    shop.bank.give_back("pi_other", 10)
+    lists = Listed(shop)
+    page = lists.refunds
+    monkeypatch.setattr(
+        lists, "refunds", lambda *asked: ([SetAside("re_9", "no amount"), *page(*asked)[0]], page(*asked)[1])
+    )
+    looked = shop.refunds.looked
+
+    def broken(payment: str) -> bool:
+        if payment == "pi_other":
+            raise KeyError("document")
+        return looked(payment)
+
+    monkeypatch.setattr(shop.refunds, "looked", broken)
+    watch = RefundWatch(shop.refunds, lists)
+    shop.now += 60
+    watch.follow()
+    assert shop.order.document["amount_returned"] == 50
+    assert shop.store.cursor("refunds") == int(shop.now)

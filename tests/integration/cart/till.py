@@ -1,0 +1,74 @@
+"""A purchase with its neighbours in memory, and its store in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cart.cancel import Cancellation
+from cart.order import Order
+from cart.outbox import Outbox
+from cart.purchase import Purchase
+from cart.refund import Refunds
+from cart.settlement import Settlement
+from cart.store import CartStore
+from chassis.database import Database
+from chassis.presence import GONE, Presence
+from tests.unit.cart.fakes import Bank, Carrier, Postman, Shelf
+from tests.unit.cart.test_order import placed
+
+
+class Killed(BaseException):
+    """Nothing in the shop may catch this, as nothing catches `kill -9`."""
+
+    @classmethod
+    def at(cls, done_first: Callable[..., Any] | None = None) -> Callable[..., Any]:
+        """What dies when it is called; after it has done `done_first`, and before it can say so."""
+
+        def dies(*args: Any) -> Any:
+            if done_first is not None:
+                done_first(*args)
+            raise cls
+
+        return dies
+
+
+class Shop:
+    """A purchase with its neighbours, and a clock that only moves when told.
+
+    Attributes:
+        database: where it is all kept; its presence goes by the same clock.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.now = 1000.0
+        self.database = database
+        database.presence = Presence(database, self.clock)
+        self.store = store = CartStore(database, self.clock)
+        self.bank, self.shelf, self.carrier, self.postman = Bank(), Shelf(), Carrier(), Postman()
+        self.outbox = Outbox(store, self.shelf, self.carrier, self.postman, self.bank, clock=self.clock)
+        self.settlement = Settlement(store, self.bank, self.outbox, clock=self.clock)
+        self.purchase = Purchase(self.settlement, self.shelf)
+        self.cancellation = Cancellation(self.settlement)
+        self.refunds = Refunds(self.settlement)
+        store.place(placed(), "key")
+
+    def clock(self) -> float:
+        return self.now
+
+    def dies(self) -> None:
+        """Let this copy be known to be dead; what comes after is another one's."""
+        self.now += GONE + 1
+        self.database.presence = Presence(self.database, self.clock)
+
+    def pay(self, card: str = "tok_visa", cart_id: str = "cart_1") -> Order:
+        return self.purchase.pay("or_1", cart_id, card)
+
+    def deliver(self) -> None:
+        """Do everything that is due, as the completer does."""
+        for key in self.store.due():
+            self.outbox.deliver(key)
+
+    @property
+    def order(self) -> Order:
+        return self.store.order("or_1")

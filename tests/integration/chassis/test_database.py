@@ -1,0 +1,438 @@
+"""SQL for a service, on SQLite and PostgreSQL alike: transactions that wait for each other, a server that is away."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import sqlalchemy
+from sqlalchemy import text
+
+from chassis import database as chassis_database
+from chassis import migrate as chassis_migrate
+from chassis.database import Database, StoreProvider, once_more, url_for
+from chassis.inbox import Inbox
+from chassis.migrate import migrate
+from chassis.presence import TIME_OF
+from chassis.settings import Settings
+from contracts.errors import Unavailable
+from launcher.place import ROOT
+from tests.integration.chassis.falls_silent import FallsSilent
+from tests.integration.chassis.running import until
+
+Open = Callable[[str], Database]
+
+
+@pytest.fixture
+def counter(database: Open) -> Database:
+    """A database with a table that holds one number."""
+    found = database("cart")
+    with found.write() as connection:
+        connection.execute(text("CREATE TABLE counter (name VARCHAR(20) PRIMARY KEY, number INTEGER NOT NULL)"))
+        connection.execute(text("INSERT INTO counter VALUES ('one', 0)"))
+    return found
+
+
+def number(database: Database) -> int:
+    with database.read() as connection:
+        return int(connection.execute(text("SELECT number FROM counter WHERE name = 'one'")).scalar_one())
+
+
+def test_a_transaction_is_kept_whole_or_not_at_all(counter: Database) -> None:
+    with counter.write() as connection:
+        connection.execute(text("UPDATE counter SET number = 1"))
+
+    def failing() -> None:
+        with counter.write() as connection:
+            connection.execute(text("UPDATE counter SET number = 2"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing()
+    assert number(counter) == 1
+
+
+def test_writers_that_read_first_do_not_lose_each_other(counter: Database) -> None:
+    table = sqlalchemy.table("counter", sqlalchemy.column("number", sqlalchemy.Integer))
+    look = sqlalchemy.select(table.c.number).with_for_update()  # SQLite has no word for it: there BEGIN locks
+
+    def add(_: int) -> None:
+        with counter.write() as connection:
+            seen = connection.execute(look).scalar_one()
+            time.sleep(0.002)  # long enough for another to come in between
+            connection.execute(text("UPDATE counter SET number = :new"), {"new": seen + 1})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(80)))
+    assert number(counter) == 80
+
+
+def test_a_reader_does_not_wait_for_a_writer(counter: Database) -> None:
+    with counter.write() as connection:
+        connection.execute(text("UPDATE counter SET number = 7"))
+        with ThreadPoolExecutor(1) as pool:  # one that waited would wait in vain, and be told so
+            assert pool.submit(number, counter).result(timeout=60) == 0
+    assert number(counter) == 7
+
+
+def test_a_lock_that_is_held_too_long_is_told_as_unavailable(
+    counter: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chassis_database, "SQLITE_BUSY_SECONDS", 0.3)
+    monkeypatch.setattr(chassis_database, "POSTGRES_STATEMENT_MS", 300)
+    second = Database(counter.url, "cart")
+    try:
+        with counter.write() as connection:
+            connection.execute(text("UPDATE counter SET number = 1"))
+            began = time.monotonic()
+            with pytest.raises(Unavailable) as busy, second.write() as other:
+                other.execute(text("UPDATE counter SET number = 2"))
+            assert time.monotonic() - began < 20  # the databases of these tests wait for half a minute
+            assert busy.value.facts == {"retry_after": 1, "database": "busy"}
+        with second.write() as other:
+            other.execute(text("UPDATE counter SET number = number + 1"))
+        assert number(counter) == 2
+    finally:
+        second.dispose()
+
+
+def test_who_loses_the_race_to_insert_goes_by_the_others_row(counter: Database) -> None:
+    together = threading.Barrier(6, timeout=30)
+
+    @once_more
+    def mine(who: int) -> int:
+        with counter.write() as connection:
+            found = connection.execute(text("SELECT number FROM counter WHERE name = 'race'")).scalar()
+            if found is not None:
+                return int(found)
+            connection.execute(text("INSERT INTO counter VALUES ('race', :who)"), {"who": who})
+            return who
+
+    def run(who: int) -> int:
+        together.wait()
+        return mine(who)
+
+    with ThreadPoolExecutor(6) as pool:
+        winners = set(pool.map(run, range(6)))
+    assert len(winners) == 1
+
+
+def test_once_more_is_once_and_no_more(counter: Database) -> None:
+    tries = []
+
+    @once_more
+    def doubled() -> None:
+        tries.append(1)
+        with counter.write() as connection:
+            connection.execute(text("INSERT INTO counter VALUES ('one', 1)"))
+
+    with pytest.raises(sqlalchemy.exc.IntegrityError):
+        doubled()
+    assert len(tries) == 2
+
+
+MIGRATE_ON_SIGNAL = """
+import pathlib, sys, time
+from chassis.migrate import main
+ready, go = map(pathlib.Path, sys.argv[1:])
+ready.touch()
+end = time.monotonic() + 60
+while not go.exists() and time.monotonic() < end:
+    time.sleep(0.001)
+sys.exit(main(["cart"]))
+"""
+
+
+def test_several_processes_migrate_at_once(database_url: str, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    ready = [tmp_path / f"ready-{number}" for number in range(3)]
+    commands = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", MIGRATE_ON_SIGNAL, str(mark), str(go)],
+            cwd=ROOT,
+            env={**os.environ, "DATABASE_URL": database_url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for mark in ready
+    ]
+    try:
+        until(lambda: all(mark.exists() for mark in ready), 60, "the processes")
+        go.touch()
+        for command in commands:
+            said, complaint = command.communicate(timeout=60)
+            assert command.returncode == 0, complaint
+            assert said == "cart: up to date\n"
+    finally:
+        for command in commands:
+            command.kill()
+    done = Database(url_for("cart", database_url, "unused"), "cart")
+    try:
+        with done.read() as connection:
+            assert len(connection.execute(text("SELECT version_num FROM alembic_version")).all()) == 1
+        migrate(done)  # again: nothing to do
+    finally:
+        done.dispose()
+
+
+def test_migrations_may_take_longer_than_a_statement(database: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = database("cart")
+    if _postgresql(here):
+        limits: list[str] = []
+
+        def upgrade(config: Any, _to: str) -> None:
+            connection = config.attributes["connection"]
+            for name in ("statement_timeout", "lock_timeout"):
+                limits.append(connection.execute(text(f"SHOW {name}")).scalar_one())
+
+        monkeypatch.setattr(chassis_migrate.command, "upgrade", upgrade)
+        migrate(here)
+        with here.read() as connection:
+            usual = connection.execute(text("SHOW statement_timeout")).scalar_one()
+        assert limits == ["10min", usual]
+        assert usual != "10min"
+
+
+def test_database_without_an_encoding_takes_every_text(postgresql: str) -> None:
+    """The mail of an order in euros was refused by it, and tried again and again."""
+    server = sqlalchemy.create_engine(url_for("any", postgresql, "unused"), isolation_level="AUTOCOMMIT")
+    name, text = f"test_{uuid.uuid4().hex}", "Zoë pays 5 €, 700 ¥"
+    with server.connect() as connection:
+        plain = f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+        connection.execute(sqlalchemy.text(plain))
+    kept = Database(server.url.set(database=name), "notifications")
+    try:
+        with kept.write() as connection:
+            connection.execute(sqlalchemy.text("CREATE TEMPORARY TABLE kept (text text)"))
+            connection.execute(sqlalchemy.text("INSERT INTO kept VALUES (:text)"), {"text": text})
+            assert connection.execute(sqlalchemy.text("SELECT text FROM kept")).scalar() == text
+    finally:
+        kept.engine.dispose()
+        with server.connect() as connection:
+            connection.execute(sqlalchemy.text(f"DROP DATABASE {name} WITH (FORCE)"))
+        server.dispose()
+
+
+def test_services_share_a_postgresql_database_but_no_table(database: Open, database_url: str) -> None:
+    cart, products = database("cart"), database("products")
+    tables = set(sqlalchemy.inspect(cart.engine).get_table_names(schema="cart" if _postgresql(cart) else None))
+    others = set(
+        sqlalchemy.inspect(products.engine).get_table_names(schema="products" if _postgresql(products) else None)
+    )
+    # Some have one name in every service; each service has its own all the same.
+    assert tables & others == {"alembic_version", "answers", "presence"}
+    cart.presence.beat()
+    for each, copies in ((cart, [cart.presence.holder]), (products, [])):
+        with each.read() as connection:
+            holders = connection.execute(sqlalchemy.text("SELECT holder FROM presence")).scalars()
+            assert [holder for holder in holders if not holder.startswith(TIME_OF)] == copies
+
+
+def _postgresql(database: Database) -> bool:
+    return database.dialect == "postgresql"
+
+
+def test_an_odd_path_is_a_path_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = tmp_path / "a b%20c ?#ü" / "var"
+    odd.mkdir(parents=True)
+    (odd / "shop 100%").symlink_to(ROOT)
+    monkeypatch.setattr(chassis_migrate, "ROOT", odd / "shop 100%")
+    found = Database(url_for("cart", None, str(odd)), "cart")
+    try:
+        migrate(found)
+        found.ping()
+        assert (odd / "cart.db").is_file()
+        assert not found.in_memory
+    finally:
+        found.dispose()
+
+
+def test_a_database_in_memory_is_one_for_all_threads() -> None:
+    found = Database("sqlite://", "cart")
+    try:
+        assert found.in_memory
+        migrate(found)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(found.ping).result(timeout=60)
+            tables = pool.submit(lambda: sqlalchemy.inspect(found.engine).get_table_names())
+            assert "orders" in tables.result(timeout=60)
+    finally:
+        found.dispose()
+
+
+def test_a_pool_that_is_all_in_use_is_told_as_unavailable(postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chassis_database, "POOL_SECONDS", 0.2)
+    busy = Database(url_for("cart", postgresql, "unused"), "cart")
+    try:
+        with contextlib.ExitStack() as held:
+            for _ in range(20):
+                held.enter_context(busy.read())
+            with pytest.raises(Unavailable) as unavailable:
+                busy.ping()
+        assert unavailable.value.facts == {"retry_after": 1, "database": "busy"}
+        busy.ping()
+    finally:
+        busy.dispose()
+
+
+def test_a_server_that_is_away_is_told_as_unavailable_without_its_password() -> None:
+    with socket.socket() as taken:  # bound, but nobody listens
+        taken.bind(("127.0.0.1", 0))
+        url = f"postgresql://shop:hush@127.0.0.1:{taken.getsockname()[1]}/shop"
+        away = Database(url_for("cart", url, "unused"), "cart")
+        began = time.monotonic()
+        with pytest.raises(Unavailable) as unavailable:
+            away.ping()
+        assert time.monotonic() - began < 30
+    assert unavailable.value.facts == {"retry_after": 1, "database": "unreachable"}
+    assert "hush" not in str(unavailable.value)
+    assert "hush" not in repr(away.url)
+
+
+WITH_GREENLETS = """
+import eventlet
+eventlet.monkey_patch()
+import contextlib, sys, time
+from chassis import green_postgresql
+from chassis.database import Database, url_for
+from contracts.errors import Unavailable
+green_postgresql.CONNECT_SECONDS, green_postgresql.ANSWER_SECONDS = map(float, sys.argv[2:])
+database = Database(url_for("cart", sys.argv[1], "unused"), "cart")
+for line in sys.stdin:
+    began = time.monotonic()
+    end = eventlet.Timeout(40)
+    try:
+        database.ping()
+        said = "answered"
+    except Unavailable:
+        said = "unavailable"
+    except eventlet.Timeout:
+        said = "hangs"
+    end.cancel()
+    print(said, time.monotonic() - began, flush=True)
+"""
+
+
+@contextlib.contextmanager
+def pinging(url: str, connect: float, answer: float) -> Iterator[Callable[[], tuple[str, float]]]:
+    """A process that waits among greenlets, as the services do: what comes of asking the database, and how soon.
+
+    Args:
+        connect, answer: for how long it waits (seconds).
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", WITH_GREENLETS, url, str(connect), str(answer)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    to, of = process.stdin, process.stdout
+
+    def ping() -> tuple[str, float]:
+        to.write("\n")
+        to.flush()
+        said, took = next(line for line in of if not line.startswith("{")).split()  # without log lines
+        return said, float(took)
+
+    try:
+        yield ping
+    finally:
+        process.kill()
+        process.communicate(timeout=10)
+
+
+def test_a_server_that_never_says_a_word_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://shop:x@127.0.0.1:{silent.getsockname()[1]}/shop"
+        with pinging(url, connect=1.0, answer=60.0) as ping:
+            said, took = ping()
+    assert said == "unavailable"
+    assert 0.9 < took < 30
+
+
+def test_a_server_that_falls_silent_on_an_open_connection_is_given_up_and_found_again(postgresql: str) -> None:
+    url = sqlalchemy.make_url(postgresql)
+    there = f"{url.query['host']}/.s.PGSQL.{url.query.get('port', 5432)}"
+    with FallsSilent(there) as between:
+        through = url.set(drivername="postgresql", host="127.0.0.1", port=between.port, query={})
+        # A server that is well has the time to say so, however busy the machine is.
+        with pinging(through.render_as_string(hide_password=False), connect=6.0, answer=3.0) as ping:
+            assert ping()[0] == "answered"
+            between.silent = True
+            said, took = ping()
+            assert said == "unavailable"
+            assert 0.9 < took < 30
+            between.silent = False
+            assert ping()[0] == "answered"
+
+
+def test_a_transaction_that_has_gone_quiet_lets_the_others_on(postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = url_for("cart", postgresql, "unused")
+    lock = text("SELECT pg_advisory_xact_lock(41)")
+    other = Database(url, "cart")
+    monkeypatch.setattr(chassis_database, "POSTGRES_IDLE_MS", 1500)  # before which a busy machine takes the lock
+    quiet = Database(url, "cart")
+    freed = []
+
+    def quiet_for_too_long() -> None:
+        with quiet.write() as connection:
+            connection.execute(lock)
+            with other.write() as waiting:
+                freed.append(waiting.execute(lock))
+            connection.execute(lock)
+
+    try:
+        with pytest.raises(Unavailable):
+            quiet_for_too_long()
+        assert freed
+        quiet.ping()
+    finally:
+        quiet.dispose()
+        other.dispose()
+
+
+@pytest.mark.parametrize(
+    ("given", "driver", "database"),
+    [
+        ("postgres://u:p@h/shop", "postgresql+psycopg2", "shop"),
+        ("postgresql://u:p@h/shop_{service}", "postgresql+psycopg2", "shop_cart"),
+        ("sqlite:////data/{service}.db", "sqlite", "/data/cart.db"),
+        ("sqlite://", "sqlite", None),
+    ],
+)
+def test_a_database_url_is_taken_as_it_is_usually_written(given: str, driver: str, database: str | None) -> None:
+    url = url_for("cart", given, "unused")
+    assert (url.drivername, url.database) == (driver, database)
+
+
+def test_a_service_catches_up_with_what_could_not_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "sqlite://")
+    settings = Settings.load(ROOT / "config.yml")
+    monkeypatch.setattr(Settings, "from_config", lambda config: settings)
+    threads: dict[str, Any] = {}
+    provider = StoreProvider(Inbox)
+    provider.container = SimpleNamespace(
+        config={},
+        service_name="cart",
+        spawn_managed_thread=lambda run, identifier: threads.update({identifier: run}),
+    )
+    provider.setup()
+    provider.start()
+    assert threads["late"] == provider.database.late.run
+    provider.database.dispose()

@@ -1,0 +1,221 @@
+"""What is lost while all connections stand (exchange, binding, queue, consumer), and services without a copy."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import amqp
+import pytest
+
+from chassis import consumer_counts
+from chassis.consumer_counts import COUNT_VALID_S, ConsumerCounts
+from chassis.parking import suspects_queue
+from chassis.rpc_client import EXCHANGE, RpcClient
+from contracts.errors import OutcomeUnknown, ShopError, Unavailable
+from tests.integration.chassis.running import Service, connect, until
+
+Start = Callable[..., Service]
+REPAIRED_S = 30.0
+
+
+def lose(uri: str, how: Callable[[amqp.Channel], object]) -> None:
+    """Remove something, as an operator might by mistake."""
+    with connect(uri) as connection:
+        how(connection.channel())
+
+
+def answers(client: RpcClient, service: Service, method: str = "one", *args: object) -> bool:
+    try:
+        return bool(client.call(service.name, method, args or [True], timeout=2.0))
+    except ShopError:
+        return False
+
+
+def consumers(uri: str, queue: str) -> int:
+    """The queue's number of consumers; -1 when it does not exist."""
+    with connect(uri) as connection:
+        try:
+            return int(connection.channel().queue_declare(queue, passive=True).consumer_count)
+        except amqp.exceptions.NotFound:
+            return -1
+
+
+LOSSES: dict[str, Callable[[amqp.Channel, Service, RpcClient], object]] = {
+    "the exchange": lambda channel, _service, _client: channel.exchange_delete(EXCHANGE),
+    "the service's binding": lambda channel, service, _client: channel.queue_unbind(
+        f"rpc-{service.name}", EXCHANGE, f"{service.name}.*"
+    ),
+    "the service's queue": lambda channel, service, _client: channel.queue_delete(f"rpc-{service.name}"),
+}
+
+
+@pytest.mark.parametrize("what", LOSSES)
+def test_lost_topology_is_repaired_without_a_restart(
+    uri: str, client: RpcClient, stubs: dict[str, Service], what: str
+) -> None:
+    """Both hops: a service that calls another repairs its own end, too."""
+    echo, front = stubs["echo"], stubs["front"]
+    lose(uri, lambda channel: LOSSES[what](channel, echo, client))
+    lost = time.monotonic()
+    until(lambda: answers(client, echo) and answers(client, front, "relay", "one", True), REPAIRED_S)
+    assert time.monotonic() - lost < REPAIRED_S
+    assert echo.alive
+    assert front.alive
+
+
+def test_lost_reply_queue_is_repaired_and_the_next_call_answered(client: RpcClient, stubs: dict[str, Service]) -> None:
+    # It is exclusive: only its own connection may delete it.
+    channel = client.link.channel
+    assert channel is not None
+    channel.queue_delete(client._reply_queue, nowait=True)
+    until(lambda: answers(client, stubs["echo"]), REPAIRED_S)
+    assert client.link.channel is channel  # other calls are not lost because of it
+
+
+def test_lost_reply_binding_is_repaired(client: RpcClient, stubs: dict[str, Service]) -> None:
+    channel = client.link.channel
+    assert channel is not None
+    channel.send_method(amqp.spec.Queue.Unbind, "BsssF", (0, client._reply_queue, EXCHANGE, client._reply_key, {}))
+    until(lambda: answers(client, stubs["echo"]), REPAIRED_S)
+
+
+def test_lost_suspects_queue_is_consumed_from_again(uri: str, stubs: dict[str, Service]) -> None:
+    queue = suspects_queue(stubs["echo"].name)
+    lose(uri, lambda channel: channel.queue_delete(queue))
+    until(lambda: consumers(uri, queue) == 1, REPAIRED_S)
+
+
+def test_exchange_lost_under_load_leaves_no_call_without_end(
+    uri: str, client: RpcClient, stubs: dict[str, Service]
+) -> None:
+    """Sixteen threads publish while the broker closes their channel."""
+    over: list[bool] = []
+
+    def ask(_number: int) -> set[str]:
+        seen = set()
+        while not over:
+            try:
+                client.call(stubs["echo"].name, "one", [1], timeout=2.0)
+            except Exception as error:
+                seen.add(type(error).__name__)
+        return seen
+
+    with ThreadPoolExecutor(16) as pool:
+        asking = [pool.submit(ask, number) for number in range(16)]
+        lose(uri, lambda channel: channel.exchange_delete(EXCHANGE))
+        until(lambda: answers(client, stubs["echo"]), REPAIRED_S)
+        over.append(True)
+        seen = set().union(*(each.result(30) for each in asking))
+    assert seen <= {"Unavailable", "OutcomeUnknown", "DeadlineExceeded"}
+    assert client._calls == {}
+
+
+def test_absent_service_is_refused_at_once_and_runs_nothing_later(uri: str, client: RpcClient, start: Start) -> None:
+    service = start("echo_service").answering(client)
+    service.stop()
+    until(lambda: client.consumers.vacant(service.name))
+    with pytest.raises(Unavailable) as absent:
+        client.call(service.name, "sleep", [0, "for nobody"], timeout=60)
+    assert absent.value.facts == {"retry_after": 1, "service": service.name}
+    assert consumers(uri, f"rpc-{service.name}") == 0
+    with connect(uri) as connection:
+        assert connection.channel().queue_declare(f"rpc-{service.name}", passive=True).message_count == 0
+    service.start()
+    until(lambda: consumers(uri, f"rpc-{service.name}") == 1)
+    back = time.monotonic()
+    until(lambda: answers(client, service))
+    assert time.monotonic() - back < 2 * COUNT_VALID_S
+    assert service.notes == []
+
+
+def test_call_in_flight_ends_once_nobody_comes(
+    client: RpcClient, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer_counts, "RESTART_S", 1.0)
+    service = start("echo_service").answering(client)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.call, service.name, "hold", [], None, 240)
+        until(lambda: service.notes == ["began hold"])
+        service.signal(signal.SIGKILL)
+        with pytest.raises(OutcomeUnknown) as gone:
+            asked.result(60)
+    assert gone.value.facts == {"retry_after": 1, "service": service.name}
+
+
+def test_call_of_a_draining_service_is_still_answered(
+    client: RpcClient, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It no longer has a consumer, but runs."""
+    monkeypatch.setattr(consumer_counts, "RESTART_S", 0.0)
+    service = start("echo_service").answering(client)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.call, service.name, "hold", [], None, 240)
+        until(lambda: service.notes == ["began hold"])
+        service.signal(signal.SIGTERM)
+        until(lambda: client.consumers.vacant(service.name))
+        until(lambda: not client.consumers.stuck())
+        Path(f"{service.notes_file}.go").touch()
+        assert asked.result(60) == "held"
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def counted(clock: Clock) -> ConsumerCounts:
+    counts = ConsumerCounts(["cart"], clock)
+    counts._asked = "cart"
+    return counts
+
+
+def test_old_count_says_nothing() -> None:
+    clock = Clock()
+    counts = counted(clock)
+    assert not counts.vacant("cart")  # not asked yet
+    counts._counted("rpc-cart", 0, 0)
+    assert counts.vacant("cart")
+    clock.now += COUNT_VALID_S + 0.1
+    assert not counts.vacant("cart")
+
+
+def test_answer_of_a_copy_says_more_than_the_count_before_it() -> None:
+    """The count is older than the copy; the answer belongs to the call that waited for it."""
+    counts = counted(Clock())
+    counts._counted("rpc-cart", 1, 0)
+    counts.answered("cart")
+    assert not counts.vacant("cart")
+    assert counts.stuck() == []
+
+
+def test_call_straight_after_the_first_answer_goes_out(client: RpcClient, start: Start) -> None:
+    service = start("echo_service").answering(client)
+    count = consumer_counts._Count(0, time.monotonic(), None)
+    client.consumers.tick = lambda: None  # type: ignore[method-assign]
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.call, service.name, "hold", [], None, 240)
+        until(lambda: service.notes == ["began hold"])
+        client.consumers._counts[service.name] = count  # as it was before the copy came
+        Path(f"{service.notes_file}.go").touch()
+        assert asked.result(60) == "held"
+    assert client.call(service.name, "one", [2]) == 2
+
+
+def test_waiting_requests_are_stuck_only_without_a_break() -> None:
+    clock = Clock()
+    counts = counted(clock)
+    for messages, taking in ((1, 0), (0, 0), (1, 0), (1, 1), (1, 0)):
+        counts._asked = "cart"
+        counts._counted("rpc-cart", messages, taking)
+        assert counts.stuck() == []
+        clock.now += consumer_counts.RESTART_S - 0.1
+    clock.now += 0.2
+    assert counts.stuck() == ["cart"]

@@ -1,0 +1,135 @@
+"""Doubles of the four services, on the real wire: `python stub_services.py products cart …`.
+
+Every verb answers what it was asked (``service``, ``verb``, ``args``, ``request_id``) together with what routes take
+out of an answer, and the headers of an `Idempotency-Key` (``once``), which each of them honours. An argument
+``fail-KIND`` makes the verb raise that ShopError, ``fail-bug`` a bug, ``fail-signature`` what a webhook with a bad one
+does, ``hang-SECONDS`` makes it late, ``hold-NAME`` has it wait for the file ``$STUB_CONTROL/NAME``. `health` does what
+the file ``$STUB_CONTROL/<service>`` says.
+"""
+
+from __future__ import annotations
+
+import eventlet
+
+eventlet.monkey_patch()
+
+import os  # noqa: E402
+import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import structlog  # noqa: E402
+import yaml  # noqa: E402
+from nameko.cli.main import setup_yaml_parser  # noqa: E402
+from nameko.extensions import DependencyProvider  # noqa: E402
+from nameko.runners import ServiceRunner  # noqa: E402
+
+from chassis.database import StoreProvider  # noqa: E402
+from chassis.entrypoint import rpc  # noqa: E402
+from contracts import errors  # noqa: E402
+from tests.integration.gateway.routes import HELD  # noqa: E402
+
+VERBS = {
+    "products": "create update get list delete",
+    "cart": "create items buy set_quantity remove clear checkout choose_shipping pay order orders ship cancel refund "
+    "stripe_event check_shipment",
+    "shipping": "list rates label tracking shippo_event",
+    "notifications": "send_email send_sms twilio_event sendgrid_event",
+}
+FACTS = {
+    "InvalidRequest": {"errors": {"quality": ["too many"]}},
+    "PaymentDeclined": {"code": "card_declined", "decline_code": "insufficient_funds", "secret": "internal"},
+    "PaymentActionRequired": {"client_secret": "pi_1_secret_2", "next_action": {"type": "redirect_to_url"}},
+    "KeyInProgress": {"retry_after": 1},
+    "KeyReused": {"errors": {"Idempotency-Key": ["was used"]}},
+    "Refused": {"errors": {"address": ["unknown"]}},
+    "Unavailable": {"retry_after": 7.4},
+    "OutcomeUnknown": {"retry_after": 0},
+}
+
+
+class Nothing:
+    """A store that keeps nothing; beside it, as beside every store, is what `chassis.once` keeps."""
+
+    def __init__(self, _database: Any) -> None:
+        pass
+
+
+class HeadersProvider(DependencyProvider):
+    """What came with the call because of an `Idempotency-Key`."""
+
+    def get_dependency(self, worker_ctx: Any) -> list[str]:
+        return [worker_ctx.data[name] for name in ("once_key", "once_body") if name in worker_ctx.data]
+
+
+def strings(value: Any) -> list[str]:
+    """Every text in `value`, however deep."""
+    if isinstance(value, str):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return [text for part in parts for text in strings(part)]
+
+
+def obey(args: tuple[Any, ...]) -> None:
+    """Fail or be late, when an argument says so."""
+    for text in strings(args):
+        order, _, what = text.partition("-")
+        if order == "hang":
+            eventlet.sleep(float(what))
+        elif order == "hold":
+            with Path(os.environ["STUB_CONTROL"], HELD).open("a") as calls:
+                calls.write(f"{what}\n")
+            while not Path(os.environ["STUB_CONTROL"], what).exists():
+                eventlet.sleep(0.05)
+        elif order == "fail" and what == "bug":
+            raise KeyError("the secret of the service")
+        elif order == "fail" and what == "signature":
+            raise errors.InvalidRequest("The signature is not the sender's.", {"unsigned": True})
+        elif order == "fail":
+            raise getattr(errors, what)(f"This is {what}.", FACTS.get(what))
+
+
+def double(service: str) -> type:
+    """A service class that has the verbs of `service`."""
+
+    def answering(verb: str) -> Any:
+        def method(self: Any, *args: Any) -> dict[str, Any]:
+            obey(args)
+            return {
+                "id": "prod_stub",
+                "cart_id": "cart_stub",
+                "data": [{"object_id": "shp_last", "address_to": {}}],
+                "has_more": any("more" in each for each in strings(args)),
+                "next_cursor": "c1.there" if any("more" in each for each in strings(args)) else None,
+                "service": service,
+                "verb": verb,
+                "args": args,
+                "once": self.headers,
+                "request_id": structlog.contextvars.get_contextvars().get("request_id"),
+            }
+
+        method.__name__ = verb
+        return rpc(expected_exceptions=errors.ShopError, once=True)(method)
+
+    def health(self: Any) -> dict[str, str]:
+        control = Path(os.environ["STUB_CONTROL"], service)
+        said = control.read_text() if control.exists() else ""
+        if said == "no database":
+            raise errors.Unavailable("The database cannot be reached.")
+        if said == "hang":
+            eventlet.sleep(6)
+        return {"status": "ok", "database": "ok"}
+
+    verbs = {verb: answering(verb) for verb in VERBS[service].split()}
+    provided = {"headers": HeadersProvider(), "answers": StoreProvider(Nothing)}
+    return type(service.title(), (), {"name": service, "health": rpc(health), **provided, **verbs})
+
+
+if __name__ == "__main__":
+    setup_yaml_parser()
+    settings = yaml.safe_load(Path("config.yml").read_text(encoding="utf-8"))
+    runner = ServiceRunner({**settings, "DATABASE_URL": "sqlite://", "max_workers": 120})
+    for name in sys.argv[1:]:
+        runner.add_service(double(name))
+    runner.start()
+    runner.wait()

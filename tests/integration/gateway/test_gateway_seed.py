@@ -1,0 +1,149 @@
+"""The seed's requests, exactly as printed; and that nothing else which is not quite JSON is read."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway import seed_json
+from tests.integration.gateway.asking import Running, is_problem
+from tests.integration.gateway.routes import CHANGES, CUSTOMER, EMAIL, PRODUCT
+
+JSON = {"Content-Type": "application/json"}
+SMS = b"""{
+    "number": +79994413746,
+    "content": "Your order is ready!"
+}"""
+PAYMENT = b"""{
+            "order_id": "or_1AxW4eBqraFdOKT2HIrPPf3m"
+            "cart": "tok_mastercard"
+}"""
+PRODUCT_AS_PRINTED = b"""{
+      "name": "Wally bone",
+      "description" : "The best gift for your pet",
+      "attributes" : ["manufacturer",
+                          "material"],
+      "package_dimensions" :  {"height": 5.0, "length": 5.0,
+                               "weight": 5.0, "width": 5.0},
+      "metadata": {
+      "category": "food",
+      "for": "cats",
+      "type": "fish"
+      },
+      "attributes_sku": {
+      "manufacturer": "PetHappy",
+      "material": "rubber"},
+      "price": 50,
+      "inventory":{
+      "type": "finite",
+      "quantity": 500
+      }
+}"""
+CHANGES_AS_PRINTED = b"""{
+\t"metadata": {"category": "toys", "for": "dogs", "type": "bone"},
+\t"name": "Test_put",
+    "description": "For small dogs"
+}"""
+EMAIL_AS_PRINTED = b""" {
+\t"to_email": "tamara.malysheva@saritasa.com",
+\t"from_email": "test@example.com",
+\t"subject" : "blabla",
+\t"content" : "content"
+}"""
+CHECKOUT_AS_PRINTED = b"""{
+   "email": "varvara.malysheva@saritasa.com",
+   "phone": "+79994413746",
+   "name": "Chloe Taylor",
+
+   "address":{
+      "line1":"1092 Indian Summer Ct",
+      "city":"San Jose",
+      "state":"CA",
+      "country": "US",
+      "postal_code":"95122"
+   }
+}"""
+
+
+def told(shop: Running, method: str, path: str, raw: bytes) -> list[object]:
+    answer = shop.ask(method, path, raw=raw, headers=JSON)
+    assert answer.status < 300, answer.raw
+    arguments: list[object] = answer.json["args"]
+    return arguments
+
+
+def test_the_seeds_requests_are_read_as_printed(shop: Running) -> None:
+    assert told(shop, "POST", "/api/products/", PRODUCT_AS_PRINTED)[0] == PRODUCT
+    assert told(shop, "PUT", "/api/products/prod_1/", CHANGES_AS_PRINTED)[:2] == ["prod_1", CHANGES]
+    assert told(shop, "POST", "/api/notifications/email/", EMAIL_AS_PRINTED)[:4] == [
+        EMAIL["to_email"],
+        EMAIL["subject"],
+        EMAIL["content"],
+        EMAIL["from_email"],
+    ]
+    assert told(shop, "POST", "/api/cart/prod_BByyzCWSMmhL7R/buy/", b' {\n\t"quality": 5\n}')[2] == 5
+    assert told(shop, "PUT", "/api/cart/prod_BByyzCWSMmhL7R/", b' {\n\t"quality": 1\n}')[2] == 1
+    assert told(shop, "POST", "/api/cart/checkout/", CHECKOUT_AS_PRINTED)[:2] == ["default", CUSTOMER]
+
+
+def test_the_seeds_sms_is_read_though_it_is_not_quite_json(shop: Running) -> None:
+    assert told(shop, "POST", "/api/notifications/sms/", SMS)[:2] == ["+79994413746", "Your order is ready!"]
+    assert told(shop, "POST", "/api/notifications/sms/", b' {"content": "Hi",\r\n"number" :\t+79994413746}')[:2] == [
+        "+79994413746",
+        "Hi",
+    ]
+
+
+def test_the_seeds_payment_is_read_though_it_is_not_quite_json(shop: Running) -> None:
+    wanted = ["default", "or_1AxW4eBqraFdOKT2HIrPPf3m", "tok_mastercard"]
+    assert told(shop, "POST", "/api/cart/paid/", PAYMENT)[:3] == wanted
+    assert told(shop, "POST", "/api/cart/paid/", PAYMENT.replace(b"\n", b"\r\n"))[:3] == wanted
+
+
+@pytest.mark.parametrize(
+    ("path", "raw"),
+    [
+        ("/api/cart/paid/", SMS),
+        ("/api/notifications/sms/", PAYMENT),
+        ("/api/cart/paid/", PAYMENT.replace(b"\n            ", b" ")),  # on one line it is nobody's misprint
+        ("/api/cart/paid/", PAYMENT.replace(b'"cart"', b'"card"')),
+        ("/api/cart/paid/", PAYMENT + b","),
+        ("/api/cart/paid/", PAYMENT.replace(b'"tok', b"tok")),
+        ("/api/cart/paid/", b'{"cart": "tok_visa"\n"order_id": "or_1"}'),
+        ("/api/notifications/sms/", SMS.replace(b"+7", b"++7")),
+        ("/api/notifications/sms/", SMS.replace(b"+7", b"+ 7")),
+        ("/api/notifications/sms/", SMS.replace(b"+7", b"+0")),
+        ("/api/notifications/sms/", SMS.replace(b'"number"', b'"to_phone"')),
+        ("/api/notifications/sms/", SMS.replace(b"!", b"\xff")),
+        ("/api/notifications/sms/", b'{"number": +7999441374'),
+        ("/api/notifications/email/", SMS),
+        ("/api/cart/checkout/", SMS),
+        ("/api/cart/prod_1/buy/", b'{"quality": +5}'),
+        ("/api/products/", SMS),
+    ],
+)
+def test_nothing_else_that_is_not_quite_json_is_read(shop: Running, path: str, raw: bytes) -> None:
+    is_problem(shop.ask("POST", path, raw=raw, headers=JSON), 400)
+
+
+def test_what_is_inside_a_text_is_never_touched(shop: Running) -> None:
+    said = r"say \"number\": +79990000000 twice"
+    raw = SMS.replace(b"Your order is ready!", said.encode())
+    assert told(shop, "POST", "/api/notifications/sms/", raw)[1] == 'say "number": +79990000000 twice'
+    text = '{"content": "\\"order_id\\": \\"or_1\\"\\n \\"cart\\": 1", "order_id": "or_2"\n "cart": "tok_visa"}'
+    assert seed_json.payment(text) == text.replace('"or_2"', '"or_2",')
+
+
+@pytest.mark.parametrize("text", [r'{"my \"number": +79994413746}', r'{"a": "\"number" : +7}'])
+def test_what_only_ends_like_the_field_is_not_the_field(text: str) -> None:
+    assert seed_json.sms(text) == text
+    as_payment = text.replace("number", "order_id").replace(": +7", ': "x"\n "cart": "')
+    assert seed_json.payment(as_payment) == as_payment
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    "hostile", ['"' + '\\"' * 500_000, '"order_id":' * 90_000, '"' * 999_999, '"number":+' * 100_000]
+)
+def test_a_hostile_text_costs_no_more_than_its_length(hostile: str) -> None:
+    seed_json.sms("{" + hostile)
+    seed_json.payment("{" + hostile)

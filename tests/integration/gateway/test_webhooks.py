@@ -1,0 +1,85 @@
+"""Webhooks at the edge: byte for byte to the service that verifies them, and its verdict back to the provider."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.integration.gateway.asking import Running, is_problem
+from tests.integration.gateway.conftest import Doubles
+
+MIB = 1024 * 1024
+FORM = "application/x-www-form-urlencoded"
+SENDGRID = ("X-Twilio-Email-Event-Webhook-Signature", "X-Twilio-Email-Event-Webhook-Timestamp")
+# Where each provider sends to: the service and verb, and the headers that are handed on.
+HOOKS: list[tuple[str, str, str, tuple[str, ...]]] = [
+    ("stripe", "cart", "stripe_event", ("Stripe-Signature",)),
+    ("shippo", "shipping", "shippo_event", ("Shippo-Auth-Signature",)),
+    ("twilio", "notifications", "twilio_event", ("X-Twilio-Signature",)),
+    ("sendgrid", "notifications", "sendgrid_event", SENDGRID),
+]
+EVERY_BYTE = bytes(range(256)) + "ü€😀".encode()
+
+
+@pytest.mark.parametrize(("provider", "service", "verb", "signed"), HOOKS)
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_every_byte_and_each_signature_reach_the_service(
+    shop: Running, provider: str, service: str, verb: str, signed: tuple[str, ...], slash: str
+) -> None:
+    headers = {name: f"t=1,v1={place}" for place, name in enumerate(signed)}
+    answer = shop.ask(
+        "POST", f"/api/webhooks/{provider}{slash}", raw=EVERY_BYTE, headers={"Content-Type": FORM, **headers}
+    )
+    assert answer.status == 200
+    assert (answer.json["service"], answer.json["verb"]) == (service, verb)
+    raw, *signatures = answer.json["args"]
+    assert raw.encode("latin-1") == EVERY_BYTE
+    assert signatures == [headers[name] for name in signed]
+
+
+@pytest.mark.parametrize(("provider", "service", "verb", "signed"), HOOKS)
+@pytest.mark.parametrize("kind", [None, "application/json", "text/plain", FORM, "application/json; charset=latin-1"])
+def test_no_content_type_is_asked_for_and_none_refused(
+    shop: Running, provider: str, service: str, verb: str, signed: tuple[str, ...], kind: str | None
+) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    answer = shop.ask("POST", f"/api/webhooks/{provider}/", raw=b"a=b", headers=headers)
+    assert (answer.status, answer.json["args"][0]) == (200, "a=b")
+
+
+@pytest.mark.parametrize(("provider", "service", "verb", "signed"), HOOKS)
+def test_what_is_not_signed_is_handed_on_as_such(
+    shop: Running, provider: str, service: str, verb: str, signed: tuple[str, ...]
+) -> None:
+    answer = shop.ask("POST", f"/api/webhooks/{provider}/")
+    assert (answer.status, answer.json["args"]) == (200, ["", *("" for _ in signed)])
+
+
+@pytest.mark.parametrize(("provider", "service", "verb", "signed"), HOOKS)
+@pytest.mark.parametrize(("failure", "status"), [("InvalidRequest", 400), ("Unavailable", 503), ("bug", 500)])
+def test_only_what_was_kept_is_answered_2xx(
+    shop: Running, provider: str, service: str, verb: str, signed: tuple[str, ...], failure: str, status: int
+) -> None:
+    is_problem(shop.ask("POST", f"/api/webhooks/{provider}/", raw=f"fail-{failure}".encode()), status)
+
+
+def test_a_service_that_is_late_has_kept_nothing_as_far_as_anybody_knows(hasty: Running) -> None:
+    is_problem(hasty.ask("POST", "/api/webhooks/stripe/", raw=b"hang-40"), 504)
+
+
+def test_a_body_may_have_a_mebibyte_and_no_more(shop: Running) -> None:
+    whole = b"x" * MIB
+    assert shop.ask("POST", "/api/webhooks/stripe/", raw=whole).json["args"][0] == whole.decode()
+    is_problem(shop.ask("POST", "/api/webhooks/stripe/", raw=whole + b"x"), 413)
+
+
+def test_webhooks_are_for_everybody_and_only_sent(another: Any, doubles: Doubles) -> None:
+    closed = another(
+        ADMIN_API_KEYS="a-key-that-nobody-here-uses", CART_ID_REQUIRED="true", CART_ID_SECRET="not-a-secret" * 3
+    )
+    for provider, *_ in HOOKS:
+        assert closed.ask("POST", f"/api/webhooks/{provider}/", raw=b"{}").status == 200
+        refused = closed.ask("GET", f"/api/webhooks/{provider}/")
+        assert (refused.status, refused.headers["allow"]) == (405, "POST, OPTIONS")
+    is_problem(closed.ask("POST", "/api/webhooks/paypal/", raw=b"{}"), 404)

@@ -1,0 +1,102 @@
+"""SIGTERM ends a process at every moment of its start. None waits until it is killed.
+
+Every process here may take 50 minutes to drain (PAY_TIMEOUT), so a lost signal fails the test.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from launcher.place import ROOT
+from launcher.ports import free_port
+from launcher.shop import Shop, without_keys
+
+ENDED = (0, -signal.SIGTERM)
+START_TIMEOUT_S = 240.0  # of a process on a busy machine
+SERVICE = ["launcher.start_service", "shipping"]
+PARTS = {"service": SERVICE, "gateway": ["gateway"], "sandbox": ["sandbox"]}
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    given = os.environ.get("AMQP_URI")
+    if given:
+        yield given
+        return
+    with Shop.on_free_ports(tmp_path_factory.mktemp("broker"), parts="broker") as node:
+        yield node.amqp_uri
+
+
+def start(module: list[str], uri: str, place: Path) -> subprocess.Popen[str]:
+    gateway = free_port()
+    env = {
+        **without_keys(os.environ),
+        "AMQP_URI": uri,
+        "VAR_DIR": str(place),
+        "PAY_TIMEOUT": "3000",
+        "GATEWAY_PORT": str(gateway),
+        "SANDBOX_PORT": str(free_port(avoid={gateway})),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PYTHONUNBUFFERED": "1",
+    }
+    command = [sys.executable, "-W", "ignore", "-m", *module]
+    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def ends(process: subprocess.Popen[str]) -> str:
+    """Send SIGTERM, wait for the end; returns the process's later output."""
+    try:
+        process.terminate()
+        said = process.communicate(timeout=START_TIMEOUT_S)[0]
+        assert process.returncode in ENDED, said
+        return said
+    finally:
+        process.kill()
+
+
+def handles_sigterm(process: subprocess.Popen[str]) -> bool:
+    """Whether it has a handler, or keeps the signal for one."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    masks = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigCgt", "SigBlk"))]
+    return any(mask >> (signal.SIGTERM - 1) & 1 for mask in masks)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_process_that_was_just_spawned_ends(part: str, broker: str, tmp_path: Path) -> None:
+    ends(start(PARTS[part], broker, tmp_path))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_process_that_just_got_its_handler_ends(part: str, broker: str, tmp_path: Path) -> None:
+    """Before that moment the default action ends it; after it the part itself has to."""
+    process = start(PARTS[part], broker, tmp_path)
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not handles_sigterm(process):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    ends(process)
+
+
+def test_service_that_waits_for_its_broker_ends(tmp_path: Path) -> None:
+    process = start(SERVICE, f"amqp://user:word@127.0.0.1:{free_port()}//", tmp_path)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "shipping: up to date\n"
+    ends(process)
+
+
+def test_service_whose_start_hangs_ends(broker: str, tmp_path: Path) -> None:
+    nameko = ["nameko", "run", "--config", "config.yml", "tests.integration.launcher.slow_start"]
+    process = start(["launcher.after_broker", *nameko], broker, tmp_path)
+    assert process.stdout is not None
+    while (line := process.stdout.readline()) != "starting\n":
+        assert line, "it ended"
+    assert '"stopped while starting"' in ends(process)

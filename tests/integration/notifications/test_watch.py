@@ -1,0 +1,192 @@
+"""What became of a message: told by Twilio and SendGrid in any order and more than once, or asked for."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chassis.database import Database
+from contracts.errors import OutcomeUnknown, Unavailable
+from notifications import sendgrid_events, twilio_events
+from notifications.progress import News, Progress
+from notifications.record import State
+from notifications.sendgrid_events import MailEvent
+from notifications.store import LOST
+from notifications.watch import Watch
+from tests.integration.notifications.test_delivery import MAIL, TEXT, Killed, Shop
+
+
+class Counter(Shop):
+    """A shop that follows its messages."""
+
+    @property
+    def watch(self) -> Watch:
+        return Watch(self.store, self.texter, self.clock)
+
+    def status(self, key: str) -> tuple[str | None, str | None]:
+        """How far a message has come, and what went wrong."""
+        (row,) = [row for row in self.store.listed(None, 100) if row["key"] == key]
+        return row["status"], row["error"]
+
+    def twilio(self, status: str, sid: str = "SM1", error: str = "") -> dict[str, Any]:
+        event_id, body = f"{sid}:{status}", {"sid": sid, "status": status, "error": error}
+        return self.watch.keep([(event_id, twilio_events.KIND, body, True)])
+
+    def sendgrid(self, *events: str, key: str = MAIL.key, reason: str = "") -> dict[str, Any]:
+        found = [
+            MailEvent(f"{key}:{event}", {"event": event, "message_key": key, "message_id": "mail-1", "error": reason})
+            for event in events
+        ]
+        return self.watch.keep((each.event_id, sendgrid_events.KIND, each.body, each.matters) for each in found)
+
+
+@pytest.fixture
+def shop(database: Callable[[str], Database]) -> Counter:
+    return Counter(database("notifications"))
+
+
+# What a message goes through
+
+
+def test_a_message_only_goes_forward() -> None:
+    steps = (Progress.QUEUED, Progress.SENT, Progress.DELIVERED)
+    for order in itertools.permutations(steps):
+        known = None
+        for told in order:
+            known = told if told.follows(known) else known
+        assert known is Progress.DELIVERED
+    assert Progress.BOUNCED.follows(Progress.DELIVERED)
+    for told, known in (("delivered", "bounced"), ("failed", "delivered"), ("delivered", "failed"), ("sent", "sent")):
+        assert not Progress(told).follows(Progress(known))
+
+
+def test_twilio_s_events_in_any_order_and_twice_are_told(shop: Counter) -> None:
+    shop.sms()
+    assert shop.status(TEXT.key) == ("queued", None)
+    assert shop.twilio("delivered") == {"received": True, "duplicate": False}
+    assert shop.twilio("delivered") == {"received": True, "duplicate": True}
+    shop.twilio("sent")
+    assert shop.status(TEXT.key) == ("delivered", None)
+    assert shop.sms()["status"] == "queued"  # the same key answers the same
+
+
+def test_a_text_that_is_not_delivered_is_seen(shop: Counter) -> None:
+    shop.sms()
+    shop.sms(type(TEXT)("another", "+15005550006", "Hello"))
+    shop.twilio("undelivered", error="30005")
+    (failed,) = shop.store.listed("failed", 10)
+    assert (failed["key"], failed["error"], failed["recipient"]) == (TEXT.key, "Twilio error 30005", TEXT.number)
+
+
+def test_an_event_that_is_faster_than_the_sender_is_tried_again(shop: Counter) -> None:
+    shop.twilio("sent")
+    (waiting,) = shop.store.inbox.listed("waiting", 10)
+    assert (waiting["tries"], waiting["error"]) == (0, "NotYet: There is no such message.")
+    shop.sms()
+    time.sleep(1.3)
+    shop.watch.handle_due(time.monotonic() + 10)
+    assert shop.status(TEXT.key) == ("sent", None)
+
+
+def test_an_event_waits_minutes_for_a_sender_that_was_killed_and_hours_are_too_long(
+    shop: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox, clock = shop.store.inbox, shop.clock
+    monkeypatch.setattr(inbox, "_clock", clock)
+    shop.texter.trouble, shop.texter.sends_anyway = [Killed()], True
+    with pytest.raises(Killed):
+        shop.sms()
+    shop.twilio("delivered")
+    shop.twilio("delivered", "SM-of-a-stranger")
+    began = clock.now
+    while clock.now < began + 240:  # Twilio's list is in trouble, so nobody can say what became of the text
+        clock.now += 5
+        shop.watch.handle_due(time.monotonic() + 10)
+    assert inbox.listed("failed", 10) == []
+    shop.sms()
+    clock.now += 60
+    shop.watch.handle_due(time.monotonic() + 10)
+    assert shop.status(TEXT.key) == ("delivered", None)
+    for _ in range(8):
+        clock.now += 600
+        shop.watch.handle_due(time.monotonic() + 10)
+    assert [event["id"] for event in inbox.listed("failed", 10)] == ["SM-of-a-stranger:delivered"]
+
+
+def test_sendgrid_s_events_tell_of_a_mail_by_its_key(shop: Counter) -> None:
+    shop.mail()
+    assert shop.sendgrid("delivered", "processed", "open") == {"received": True, "duplicate": False}
+    assert shop.status(MAIL.key) == ("delivered", None)
+    assert shop.sendgrid("open", "delivered") == {"received": True, "duplicate": True}
+    assert shop.sendgrid("delivered", "bounce", reason="550 no such mailbox") == {"received": True, "duplicate": False}
+    assert shop.status(MAIL.key) == ("bounced", "550 no such mailbox")
+    shop.sendgrid("dropped")
+    assert shop.status(MAIL.key)[0] == "bounced"
+
+
+def test_a_mail_that_sendgrid_tells_of_was_sent_though_its_sender_never_knew(shop: Counter) -> None:
+    shop.mailer.trouble, shop.mailer.sends_anyway = [OutcomeUnknown("lost")], True
+    with pytest.raises(OutcomeUnknown):
+        shop.mail()
+    shop.sendgrid("processed")
+    record = shop.store.get(MAIL.key)
+    assert record is not None
+    assert record.state is State.SENT
+    assert shop.mail() == {"status code": "202", "message_id": "mail-1"}
+    assert (shop.mailer.sends, shop.uncertain) == (1, {MAIL.key: 0})
+
+
+def test_events_of_somebody_else_s_mail_are_done_with(shop: Counter) -> None:
+    shop.sendgrid("processed", key="")
+    assert [event["state"] for event in shop.store.inbox.listed("done", 10)] == ["done"]
+
+
+def test_a_lost_event_is_made_up_for_by_asking(shop: Counter) -> None:
+    shop.sms()
+    shop.mail()
+    shop.texter.told["SM1"] = News(Progress.SENT)
+    shop.watch.poll(300)
+    assert shop.texter.asked_about == []
+    shop.clock.now += 301
+    shop.watch.poll(300)
+    assert shop.status(TEXT.key) == ("sent", None)
+    shop.texter.told["SM1"] = News(Progress.FAILED, "Twilio error 30003")
+    shop.clock.now += 301
+    shop.watch.poll(300)
+    assert shop.status(TEXT.key) == ("failed", "Twilio error 30003")
+    shop.clock.now += 301
+    shop.watch.poll(300)
+    assert shop.texter.asked_about == ["SM1", "SM1"]
+
+
+def test_a_twilio_that_is_away_is_asked_again_soon(shop: Counter) -> None:
+    shop.sms()
+    shop.clock.now += 301
+    shop.texter.deaf = Unavailable("away")
+    shop.watch.poll(300)
+    shop.texter.deaf = None
+    shop.texter.told["SM1"] = News(Progress.DELIVERED)
+    shop.watch.poll(300)
+    assert shop.status(TEXT.key) == ("delivered", None)
+
+
+def test_a_text_of_which_nothing_is_heard_is_let_go(shop: Counter) -> None:
+    shop.sms()
+    shop.clock.now += LOST + 1
+    for _ in range(3):
+        shop.watch.poll(300)
+        shop.clock.now += 301
+    assert shop.texter.asked_about == ["SM1"]
+
+
+def test_a_text_that_was_found_is_followed_like_any_other(shop: Counter) -> None:
+    shop.texter.trouble, shop.texter.sends_anyway = [Killed()], True
+    with pytest.raises(Killed):
+        shop.sms()
+    shop.clock.now += 30
+    shop.sms()
+    assert shop.store.due(shop.clock.now + 301, 300, 10) == ["SM1"]

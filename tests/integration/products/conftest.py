@@ -1,0 +1,15 @@
+"""The store of the products service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from chassis.database import Database
+from products.store import ProductStore
+
+
+@pytest.fixture
+def store(database: Callable[[str], Database]) -> ProductStore:
+    return ProductStore(database("products"))

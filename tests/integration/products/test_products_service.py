@@ -1,0 +1,427 @@
+"""The products service as it runs: two copies over the broker, on SQLite and on PostgreSQL, over the sandbox."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import sqlalchemy
+
+from chassis.database import url_for
+from chassis.settings import SANDBOX_KEYS
+from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError
+from tests.integration.gateway.rabbit_node import RabbitNode
+from tests.running_sandbox import RunningSandbox
+from tests.running_service import ROOT, RunningService
+
+BONE: dict[str, Any] = {
+    "name": "Wally bone",
+    "description": "The best gift for your pet",
+    "attributes": ["manufacturer", "material"],
+    "package_dimensions": {"height": 5.0, "length": 5.0, "weight": 5.0, "width": 5.0},
+    "metadata": {"category": "food", "for": "cats", "type": "fish"},
+    "attributes_sku": {"manufacturer": "PetHappy", "material": "rubber"},
+    "price": 50,
+    "inventory": {"type": "finite", "quantity": 500},
+}
+
+
+class Place:
+    """Where one shop's products service runs: its folder, and the variables of its environment."""
+
+    def __init__(self, folder: Path, rabbit: RabbitNode, sandbox: RunningSandbox, database_url: str) -> None:
+        self.folder = folder
+        self.settings = {
+            "AMQP_URI": rabbit.uri,
+            "SANDBOX_URL": sandbox.url,
+            "DATABASE_URL": database_url,
+            "PROVIDER_TIMEOUT": "3",
+        }
+
+    def run(self, *command: str, told: str = "") -> subprocess.CompletedProcess[str]:
+        """Run an operator's command."""
+        environment = {**os.environ, "VAR_DIR": str(self.folder), "PYTHONPATH": str(ROOT), **self.settings}
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, input=told, capture_output=True, text=True, timeout=120
+        )
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def place(
+    request: pytest.FixtureRequest,
+    rabbit: RabbitNode,
+    _module_sandbox: RunningSandbox,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("products")
+    if request.param == "sqlite":
+        yield Place(folder, rabbit, _module_sandbox, "")
+        return
+    url = url_for("any", request.getfixturevalue("postgresql"), "unused")
+    server = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.pool.NullPool)
+    name = f"shop_{uuid.uuid4().hex}"
+    with server.connect() as connection:
+        connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+    yield Place(folder, rabbit, _module_sandbox, url.set(database=name).render_as_string(hide_password=False))
+    with server.connect() as connection:
+        connection.execute(sqlalchemy.text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="module")
+def service(place: Place) -> Iterator[RunningService]:
+    running = RunningService("products", place.folder, place.settings, copies=2)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def products(service: RunningService, providers: RunningSandbox) -> RunningService:
+    return service
+
+
+def key() -> str:
+    return uuid.uuid4().hex
+
+
+def make(products: RunningService, **spec: Any) -> dict[str, Any]:
+    made: dict[str, Any] = products.call("create", {**BONE, **spec}, key())
+    return made
+
+
+def sku(product: dict[str, Any]) -> str:
+    return str(product["skus"]["data"][0]["id"])
+
+
+def left(products: RunningService, product: dict[str, Any]) -> int:
+    return int(products.call("get", product["id"])["skus"]["data"][0]["inventory"]["quantity"])
+
+
+def items(product: dict[str, Any], quantity: int) -> list[dict[str, Any]]:
+    return [{"parent": sku(product), "quantity": quantity}]
+
+
+def prices_at_stripe(providers: RunningSandbox, product_id: str) -> list[Any]:
+    asked = {"product": product_id, "limit": 100}
+    url = f"{providers.url}/stripe/v1/prices"
+    found = requests.get(url, params=asked, auth=(SANDBOX_KEYS["stripe"], ""), timeout=30)  # type: ignore[arg-type]
+    return list(found.json()["data"])
+
+
+def at_once(count: int, run: Callable[[int], Any]) -> list[Any]:
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count), timeout=120))
+
+
+# The seed's verbs
+
+
+def test_the_seeds_product_is_made_found_changed_and_deleted(products: RunningService) -> None:
+    made = make(products)
+    assert made["object"] == "product"
+    assert made["metadata"] == BONE["metadata"]
+    assert made["attributes"] == BONE["attributes"]
+    assert (made["caption"], made["deactivate_on"]) == (None, [])
+    (unit,) = made["skus"]["data"]
+    assert (unit["price"], unit["currency"], unit["product"]) == (50, "usd", made["id"])
+    assert unit["attributes"] == BONE["attributes_sku"]
+    assert unit["inventory"] == {"type": "finite", "quantity": 500, "value": None}
+    assert products.call("get", made["id"]) == made
+
+    change = {"metadata": {"category": "toys", "for": "dogs", "type": "bone"}, "name": "Test_put"}
+    changed = products.call("update", made["id"], change)
+    assert (changed["name"], changed["metadata"]) == ("Test_put", change["metadata"])
+    assert changed in products.call("list", "toys", "name")["data"]
+    assert changed not in products.call("list", "food", "name")["data"]
+
+    assert products.call("delete", made["id"]) == {"id": made["id"], "object": "product", "deleted": True}
+    with pytest.raises(NotFound):
+        products.call("get", made["id"])
+    assert made["id"] not in [one["id"] for one in products.call("list")["data"]]
+
+
+def test_a_list_is_stripes_list_object(products: RunningService) -> None:
+    category = key()
+    made = [make(products, name=name, metadata={"category": category}) for name in ("b", "A", "c")]
+    assert products.call("list", category) == {
+        "object": "list",
+        "url": "/v1/products",
+        "has_more": False,
+        "total_count": 3,
+        "next_cursor": None,
+        "data": [made[1], made[0], made[2]],
+    }
+    first = products.call("list", category, "-name", 2)
+    assert (first["has_more"], first["total_count"]) == (True, 3)
+    rest = products.call("list", category, "-name", 2, first["data"][-1]["id"])
+    assert [one["name"] for one in first["data"] + rest["data"]] == ["c", "b", "A"]
+    products.call("update", first["data"][-1]["id"], {"name": "a moved one"})
+    rest = products.call("list", category, "-name", 2, first["next_cursor"])
+    assert [one["name"] for one in rest["data"]] == ["a moved one", "A"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ((None, "no such key"), "order_by"),
+        ((None, ""), "order_by"),
+        ((None, None), "order_by"),
+        ((None, "name", 0), "limit"),
+        ((None, "name", 101), "limit"),
+        ((None, "name", "10"), "limit"),
+        ((None, "name", 10, "prod_unknown"), "starting_after"),
+        ((None, "name", 10, "c1.broken"), "starting_after"),
+        ((5,), "category"),
+    ],
+)
+def test_a_list_that_cannot_be_is_refused_by_its_field(
+    products: RunningService, arguments: tuple[Any, ...], field: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        products.call("list", *arguments)
+    assert list(refusal.value.facts["errors"]) == [field]
+
+
+def test_a_wrong_product_is_refused_by_its_fields(products: RunningService) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        products.call("create", {**BONE, "price": 0, "package_dimensions": {"height": 1}}, key())
+    assert set(refusal.value.facts["errors"]) == {"price", "package_dimensions"}
+    for wrong in ("", "x" * 256, None):
+        with pytest.raises(InvalidRequest):
+            products.call("create", BONE, wrong)
+
+
+@pytest.mark.parametrize("verb", ["get", "update", "delete", "offer"])
+def test_what_never_was_is_not_found(products: RunningService, verb: str) -> None:
+    with pytest.raises(NotFound):
+        products.call(verb, "prod_never", *([{"name": "x"}] if verb == "update" else []))
+
+
+# Once per key, whatever happens
+
+
+def test_one_key_makes_one_product_from_two_copies_at_once(products: RunningService, providers: RunningSandbox) -> None:
+    same = key()
+
+    def create(_: int) -> str:
+        end = time.monotonic() + 50
+        while True:
+            try:
+                return str(products.call("create", BONE, same)["id"])
+            except Conflict:  # the other copy is at it: the caller repeats
+                assert time.monotonic() < end, "never made"
+                time.sleep(0.2)
+
+    (made,) = set(at_once(8, create))
+    assert len(prices_at_stripe(providers, made)) == 1
+    assert left(products, products.call("get", made)) == 500
+
+
+def test_a_service_killed_in_the_middle_makes_one_product(products: RunningService, providers: RunningSandbox) -> None:
+    same = key()
+    failed: list[ShopError] = []
+
+    def create() -> None:
+        try:
+            products.call("create", BONE, same, timeout=5.0)
+        except ShopError as error:
+            failed.append(error)
+
+    providers.fault("stripe", path="/v1/prices", method="POST", latency_ms=3000)
+    caller = threading.Thread(target=create)
+    caller.start()
+    time.sleep(1.0)  # the product is made, its price is not
+    products.kill()
+    providers.heal()
+    for _ in range(2):
+        products.start()
+    products.wait()
+    caller.join(60)
+    made = products.call("create", BONE, same)
+    assert len(prices_at_stripe(providers, made["id"])) == 1
+    assert [one["id"] for one in products.call("list", made["name"])["data"]].count(made["id"]) == 1
+
+
+def test_deleting_again_answers_the_same(products: RunningService) -> None:
+    made = make(products)
+    first = products.call("delete", made["id"])
+    assert products.call("delete", made["id"]) == first
+    for verb, more in (("get", []), ("offer", []), ("update", [{"name": "x"}])):
+        with pytest.raises(NotFound):
+            products.call(verb, made["id"], *more)
+
+
+def test_two_changes_at_once_are_both_there(products: RunningService) -> None:
+    made = make(products)
+    changes: list[dict[str, Any]] = [{"name": "Renamed"}, {"price": 70}, {"metadata": {"size": "s"}}, {"active": False}]
+    at_once(4, lambda number: products.call("update", made["id"], changes[number]))
+    found = products.call("get", made["id"])
+    assert (found["name"], found["metadata"]["size"], found["active"]) == ("Renamed", "s", False)
+    assert found["skus"]["data"][0]["price"] == 70
+
+
+# Sold
+
+
+def test_a_price_change_keeps_the_sku(products: RunningService) -> None:
+    made = make(products)
+    changed = products.call("update", made["id"], {"price": 75})
+    assert sku(changed) == sku(made)
+    assert products.call("offer", made["id"])["price"] == 75
+    assert products.call("price", items(made, 2))[0]["price"] == 75
+
+
+def test_an_offer_is_what_a_cart_needs(products: RunningService) -> None:
+    made = make(products)
+    assert products.call("offer", made["id"]) == {
+        "product": made["id"],
+        "sku": sku(made),
+        "name": "Wally bone",
+        "price": 50,
+        "currency": "usd",
+        "inventory": {"type": "finite", "quantity": 500, "value": None},
+        "package_dimensions": BONE["package_dimensions"],
+    }
+
+
+def test_items_are_priced_in_their_order(products: RunningService) -> None:
+    one, other = make(products, name="One", price=1), make(products, name="Other", price=2)
+    priced = products.call("price", items(other, 3) + items(one, 1) + items(other, 2))
+    assert priced[0] == {
+        "parent": sku(other),
+        "product": other["id"],
+        "description": "Other",
+        "quantity": 3,
+        "price": 2,
+        "currency": "usd",
+        "package_dimensions": BONE["package_dimensions"],
+    }
+    assert [(line["description"], line["quantity"]) for line in priced] == [("Other", 3), ("One", 1), ("Other", 2)]
+
+
+def test_what_is_short_or_gone_is_named(products: RunningService) -> None:
+    made = make(products, inventory={"type": "finite", "quantity": 4})
+    with pytest.raises(Conflict) as refusal:
+        products.call("price", items(made, 3) + items(made, 2))
+    assert (refusal.value.facts["parent"], refusal.value.facts["left"]) == (sku(made), 4)
+    assert products.call("price", items(made, 5), False)
+
+    products.call("update", made["id"], {"active": False})
+    for verb, arguments in (("price", [items(made, 1)]), ("reserve", [key(), items(made, 1)]), ("offer", [made["id"]])):
+        with pytest.raises(Conflict) as refusal:
+            products.call(verb, *arguments)
+        assert refusal.value.facts["parent"] == sku(made)
+    products.call("update", made["id"], {"active": True})
+    products.call("delete", made["id"])
+    with pytest.raises(Conflict):
+        products.call("price", items(made, 1), False)
+    with pytest.raises(Conflict):
+        products.call("price", [{"parent": "sku_never", "quantity": 1}])
+
+
+def test_every_product_that_cannot_be_sold_is_named(products: RunningService) -> None:
+    few = make(products, name="Bone", inventory={"type": "finite", "quantity": 1})
+    idle, deleted = make(products, name="Collar"), make(products, name="Leash")
+    wanted = items(few, 2) + items(idle, 1) + items(deleted, 1)
+    products.call("update", idle["id"], {"active": False})
+    products.call("delete", deleted["id"])
+    for verb, arguments in (("price", [wanted]), ("reserve", [key(), wanted])):
+        with pytest.raises(Conflict) as refusal:
+            products.call(verb, *arguments)
+        said = refusal.value.detail
+        assert all(text in said for text in ("Not enough of Bone", "Collar is not on sale", "Leash is not on sale"))
+        assert {each["parent"] for each in refusal.value.facts["problems"]} == {sku(few), sku(idle), sku(deleted)}
+    assert left(products, few) == 1
+    with pytest.raises(NotFound, match="Leash is not on sale any more"):
+        products.call("offer", deleted["id"])
+    with pytest.raises(Conflict) as refusal:
+        products.call("price", [{"parent": "sku_never", "quantity": 1}, *items(idle, 1)], False)
+    assert {each["parent"]: each["known"] for each in refusal.value.facts["problems"]} == {
+        "sku_never": False,
+        sku(idle): True,
+    }
+
+
+def test_stock_goes_down_and_comes_back(products: RunningService) -> None:
+    made, order = make(products, inventory={"type": "finite", "quantity": 5}), key()
+    assert products.call("reserve", order, items(made, 3)) == {"key": order, "state": "held"}
+    assert products.call("reserve", order, items(made, 3)) == {"key": order, "state": "held"}
+    assert left(products, made) == 2
+    assert products.call("release", order) == {"key": order, "state": "released"}
+    assert products.call("release", order) == {"key": order, "state": "released"}
+    assert left(products, made) == 5
+    with pytest.raises(Conflict):
+        products.call("reserve", order, items(made, 3))
+    products.call("update", made["id"], {"inventory": {"type": "bucket", "value": "out_of_stock"}})
+    with pytest.raises(Conflict):
+        products.call("reserve", key(), items(made, 1))
+
+
+def test_a_hundred_buyers_and_two_copies_sell_what_is_there(products: RunningService) -> None:
+    made = make(products, inventory={"type": "finite", "quantity": 7})
+
+    def buy(number: int) -> bool:
+        try:
+            products.call("reserve", f"{made['id']} {number}", items(made, 1))
+        except Conflict:
+            return False
+        return True
+
+    assert sum(at_once(100, buy)) == 7
+    assert left(products, made) == 0
+
+
+# The projection
+
+
+def test_a_rebuild_takes_over_what_was_changed_elsewhere(products: RunningService, providers: RunningSandbox) -> None:
+    made = make(products)
+    products.call("reserve", key(), items(made, 3))
+    url = f"{providers.url}/stripe/v1/products/{made['id']}"
+    requests.post(url, data={"name": "Renamed elsewhere"}, auth=(SANDBOX_KEYS["stripe"], ""), timeout=30)
+    assert products.call("rebuild")["products"] >= 1
+    assert products.call("get", made["id"])["name"] == "Renamed elsewhere"
+    assert left(products, made) == 497
+
+
+def test_one_product_is_read_again_when_stripe_says_that_it_changed(
+    products: RunningService, providers: RunningSandbox
+) -> None:
+    made = make(products)
+    products.call("reserve", key(), items(made, 3))
+    url = f"{providers.url}/stripe/v1/products/{made['id']}"
+    requests.post(url, data={"name": "Renamed elsewhere"}, auth=(SANDBOX_KEYS["stripe"], ""), timeout=30)
+    assert products.call("refresh", made["id"]) == {"product": made["id"], "present": True}
+    assert products.call("get", made["id"])["name"] == "Renamed elsewhere"
+    assert left(products, made) == 497
+    assert products.call("refresh", "prod_elsewhere") == {"product": "prod_elsewhere", "present": False}
+
+
+def test_an_operator_rebuilds_from_the_command_line(
+    products: RunningService, place: Place, providers: RunningSandbox
+) -> None:
+    make(products)
+    done = place.run(sys.executable, "-m", "products.rebuild")
+    assert done.returncode == 0, done.stderr
+    assert "products in the catalogue" in done.stdout
+    providers.fault("stripe", error_rate=1, error_status=503)
+    failed = place.run(sys.executable, "-m", "products.rebuild")
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1] == "The catalogue was not read: Stripe failed to answer."
+    assert "Traceback" not in failed.stderr
+
+
+def test_an_operator_reads_a_product_from_the_shell(products: RunningService, place: Place) -> None:
+    made = make(products, name="Read in the shell")
+    nameko = str(Path(sys.executable).with_name("nameko"))
+    told = f"print(n.rpc.products.get({made['id']!r})['name'])\n"
+    assert "Read in the shell" in place.run(nameko, "shell", "--config", "config.yml", told=told).stdout

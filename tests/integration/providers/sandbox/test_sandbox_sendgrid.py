@@ -1,0 +1,86 @@
+"""SendGrid in the sandbox: what is accepted, and what is refused; through SendGrid's own SDK."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from python_http_client import exceptions
+from sendgrid.helpers.mail import Mail
+
+from tests.integration.providers.sandbox.process import Sdks
+
+MAIL: dict[str, Any] = {
+    "from": {"email": "shop@example.com", "name": "The shop"},
+    "subject": "Your order",
+    "personalizations": [{"to": [{"email": "chloe@example.com"}]}],
+    "content": [{"type": "text/plain", "value": "Hello"}, {"type": "text/html", "value": "<b>Hello</b>"}],
+}
+
+
+def send(sdks: Sdks, mail: Any) -> Any:
+    return sdks.sendgrid.client.mail.send.post(request_body=mail)
+
+
+def test_a_mail_is_accepted_with_an_empty_body_and_an_id(sdks: Sdks) -> None:
+    answer = sdks.sendgrid.send(Mail("shop@example.com", "chloe@example.com", "Your order", "Hello", "<b>Hello</b>"))
+    assert (answer.status_code, answer.body) == (202, b"")
+    assert len(answer.headers["X-Message-Id"]) == 22
+
+
+def test_sandbox_mode_checks_and_sends_nothing(sdks: Sdks) -> None:
+    to = "nobody@example.com"
+    mail = {**MAIL, "personalizations": [{"to": [{"email": to}]}], "mail_settings": {"sandbox_mode": {"enable": True}}}
+    assert send(sdks, mail).status_code == 200
+    assert sdks.get("/sandbox/ledger", params={"to": to}).json()["emails"] == []
+
+
+def without(name: str) -> dict[str, Any]:
+    return {key: value for key, value in MAIL.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("mail", "field"),
+    [
+        (without("from"), "from"),
+        (without("personalizations"), "personalizations"),
+        (without("content"), "content"),
+        (without("subject"), "subject"),
+        ({**MAIL, "personalizations": []}, "personalizations"),
+        ({**MAIL, "personalizations": [{}]}, "personalizations.0.to"),
+        ({**MAIL, "personalizations": [{"to": [{"email": "chloe"}]}]}, "personalizations.0.to.0.email"),
+        ({**MAIL, "personalizations": [{"to": [{"email": "a@b.co, c@d.co"}]}]}, "personalizations.0.to.0.email"),
+        ({**MAIL, "personalizations": [{"to": [{"email": "a@b.co"}, {"email": "A@b.co"}]}]}, "personalizations.0"),
+        ({**MAIL, "from": {"email": "nobody"}}, "from.email"),
+        ({**MAIL, "content": MAIL["content"][::-1]}, "content"),
+        ({**MAIL, "content": [{"type": "text/plain", "value": ""}]}, "content.0.value"),
+        ({**MAIL, "colour": "red"}, "colour"),
+        ({**MAIL, "from": {"email": "shop@example.com", "colour": "red"}}, "from.colour"),
+        ({**MAIL, "attachments": [{"filename": "a.pdf"}]}, "attachments.0.content"),
+    ],
+)
+def test_what_is_no_mail_is_refused_with_its_field(sdks: Sdks, mail: Any, field: str) -> None:
+    with pytest.raises(exceptions.BadRequestsError) as refusal:
+        send(sdks, copy.deepcopy(mail))
+    [error] = json.loads(refusal.value.body)["errors"]
+    assert set(error) == {"message", "field", "help"}
+    assert (error["field"], bool(error["message"])) == (field, True)
+
+
+def test_a_wrong_key_a_wrong_route_and_too_much(sdks: Sdks) -> None:
+    with pytest.raises(exceptions.UnauthorizedError) as refusal:
+        sdks.sendgrid_with("SG.wrong").send(Mail("a@b.co", "c@d.co", "s", "t"))
+    assert json.loads(refusal.value.body)["errors"][0]["field"] is None
+    assert sdks.post("/sendgrid/v3/mail/send", json=MAIL).status_code == 401
+    key = {"Authorization": "Bearer SG.sandbox"}
+    assert sdks.get("/sendgrid/v3/mail/send", headers=key).status_code == 405
+    assert sdks.post("/sendgrid/v3/mail/later", json=MAIL, headers=key).status_code == 404
+    assert sdks.post("/sendgrid/v3/mail/send", data="{", headers=key).status_code == 400
+    assert (
+        sdks.post("/sendgrid/v3/mail/send", data="a=b", headers={**key, "Content-Type": "text/plain"}).status_code
+        == 415
+    )
+    large = {**MAIL, "content": [{"type": "text/plain", "value": "x" * (31 * 1024 * 1024)}]}
+    assert sdks.post("/sendgrid/v3/mail/send", json=large, headers=key).status_code == 413

@@ -1,0 +1,117 @@
+"""Twilio in the sandbox: magic numbers, statuses, lists; through Twilio's own SDK."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from twilio.base.exceptions import TwilioException, TwilioRestException
+
+from tests.integration.providers.sandbox.process import Sdks
+
+FROM = "+15005550006"
+TO = "+79994413746"
+
+
+def test_a_message_goes_from_queued_to_delivered(sdks: Sdks) -> None:
+    text = f"Your order is ready! {uuid.uuid4().hex}"
+    message = sdks.twilio.messages.create(to=TO, from_=FROM, body=text)
+    assert message.sid is not None
+    assert (message.sid[:2], len(message.sid)) == ("SM", 34)
+    assert (message.status, message.to, message.from_, message.body) == ("queued", TO, FROM, text)
+    assert (message.date_sent, message.price, message.error_code, message.direction) == (
+        None,
+        None,
+        None,
+        "outbound-api",
+    )
+    assert message.date_created is not None
+    assert abs((datetime.now(UTC) - message.date_created).total_seconds()) < 60
+
+    deadline = time.monotonic() + 60
+    while (fetched := sdks.twilio.messages(message.sid).fetch()).status != "delivered":
+        assert fetched.status in ("queued", "sent")
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+    assert fetched.date_sent is not None
+    assert fetched.price == "-0.0079"
+
+
+@pytest.mark.parametrize(
+    ("to", "sender", "code"),
+    [
+        ("+15005550001", FROM, 21211),
+        ("+15005550002", FROM, 21612),
+        ("+15005550003", FROM, 21408),
+        ("+15005550004", FROM, 21610),
+        ("+15005550009", FROM, 21614),
+        ("12345", FROM, 21211),
+        ("+0123456789", FROM, 21211),
+        (TO, "+15005550001", 21212),
+        (TO, "+15005550007", 21606),
+        (TO, "+15005550008", 21611),
+        (TO, "+14155552671", 21606),
+    ],
+)
+def test_the_magic_numbers(sdks: Sdks, to: str, sender: str, code: int) -> None:
+    with pytest.raises(TwilioRestException) as refusal:
+        sdks.twilio.messages.create(to=to, from_=sender, body="hello")
+    assert (refusal.value.status, refusal.value.code) == (400, code)
+
+
+def test_what_is_missing_unknown_or_too_long_is_refused(sdks: Sdks) -> None:
+    def send(**form: str) -> tuple[int, int]:
+        answer = sdks.post(
+            f"/twilio/2010-04-01/Accounts/AC{'0' * 32}/Messages.json", data=form, auth=("AC" + "0" * 32, "sandbox")
+        )
+        body = answer.json()
+        assert set(body) == {"code", "message", "more_info", "status"}
+        assert body["status"] == answer.status_code
+        assert body["more_info"].endswith(f"/{body['code']}")
+        return answer.status_code, body["code"]
+
+    assert send(From=FROM, Body="x") == (400, 21604)
+    assert send(To=TO, Body="x") == (400, 21603)
+    assert send(To=TO, From=FROM) == (400, 21602)
+    assert send(To=TO, From=FROM, Body="x" * 1601) == (400, 21617)
+    assert send(To=TO, From=FROM, Body="x", Colour="red") == (400, 20001)
+
+
+@pytest.mark.parametrize(
+    ("text", "segments"),
+    [("a" * 160, "1"), ("a" * 161, "2"), ("ж" * 70, "1"), ("ж" * 71, "2"), ("ж" * 135, "3")],
+)
+def test_long_texts_take_several_segments(sdks: Sdks, text: str, segments: str) -> None:
+    assert sdks.twilio.messages.create(to=TO, from_=FROM, body=text).num_segments == segments
+
+
+def test_messages_are_listed_and_filtered(sdks: Sdks) -> None:
+    to = f"+1415{2 * 10**6 + uuid.uuid4().int % (8 * 10**6)}"
+    sids = [sdks.twilio.messages.create(to=to, from_=FROM, body=str(number)).sid for number in range(3)][::-1]
+
+    assert [message.sid for message in sdks.twilio.messages.list(to=to)] == sids
+    assert [message.sid for message in sdks.twilio.messages.list(to=to, page_size=2)] == sids
+    assert [message.sid for message in sdks.twilio.messages.list(to=to, limit=1)] == sids[:1]
+    assert sdks.twilio.messages.list(to=to, from_="+15005550001") == []
+    now = datetime.now(UTC)
+    assert len(sdks.twilio.messages.list(to=to, date_sent_after=now - timedelta(hours=1))) == 3
+    assert sdks.twilio.messages.list(to=to, date_sent_after=now + timedelta(hours=1)) == []
+    assert sdks.twilio.messages.list(to=to, date_sent_before=now - timedelta(hours=1)) == []
+
+
+def test_a_wrong_token_or_account_and_a_message_that_is_not_there(sdks: Sdks) -> None:
+    with pytest.raises(TwilioRestException) as refusal:
+        sdks.twilio_with("wrong").messages.create(to=TO, from_=FROM, body="hello")
+    assert (refusal.value.status, refusal.value.code) == (401, 20003)
+    with pytest.raises(TwilioException, match="20003"):  # a list's refusal is of the plain kind
+        sdks.twilio_with("wrong").messages.list(limit=1)
+    assert sdks.get(f"/twilio/2010-04-01/Accounts/AC{'0' * 32}/Messages.json").status_code == 401
+    with pytest.raises(TwilioRestException) as refusal:
+        sdks.twilio.messages("SM" + "0" * 32).fetch()
+    assert (refusal.value.status, refusal.value.code) == (404, 20404)
+    with pytest.raises(TwilioRestException) as refusal:
+        sdks.twilio.api.v2010.accounts("AC" + "1" * 32).messages("SM" + "0" * 32).fetch()
+    assert refusal.value.status == 404

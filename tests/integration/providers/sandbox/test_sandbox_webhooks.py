@@ -1,0 +1,447 @@
+"""The sandbox's webhooks: what happened is told, in the provider's shape, with its proof; also by bad roads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+import pytest
+import requests
+import stripe
+from sendgrid.helpers.eventwebhook import EventWebhook
+from shippo.models import components
+from twilio.request_validator import RequestValidator
+
+from tests.integration.providers.sandbox.parcels import buy, ship
+from tests.integration.providers.sandbox.process import SandboxProcess, Sdks
+from tests.integration.providers.sandbox.shapes import body_problems
+from tests.running_sandbox import free_port
+from tests.scripted_server import Listening
+
+EVERYTHING = ["*"]
+CALLBACK = "https://shop.example/api/webhooks/twilio/"
+STRIPE_SECRET, SHIPPO_SECRET = "_".join(("whsec", "sandbox", "stripe")), "_".join(("whsec", "sandbox", "shippo"))
+
+
+class Arrival(NamedTuple):
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Gateway:
+    """Takes webhooks, or refuses them; `port` may be that of one that was closed."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.arrived: list[Arrival] = []
+        self.answers: list[int] = []
+        gateway = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                gateway.arrived.append(Arrival(self.path, headers, body))
+                self.send_response(gateway.answers.pop(0) if gateway.answers else 200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = Listening(("127.0.0.1", port), Handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def of(self, provider: str) -> list[Arrival]:
+        return [one for one in list(self.arrived) if one.path == f"/api/webhooks/{provider}/"]
+
+    def kinds(self) -> list[str]:
+        """The kinds of Stripe's events, in the order of their arrival."""
+        return [one.json["type"] for one in self.of("stripe")]
+
+
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Wait until the condition holds; what it gives."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[Gateway]:
+    running = Gateway()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def told(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sdks]:
+    """A sandbox that tells `gateway`."""
+    with SandboxProcess(tmp_path_factory.mktemp("told"), WEBHOOK_URL=gateway.url) as process:
+        yield Sdks(process.url)
+
+
+@pytest.fixture(autouse=True)
+def _in_good_health(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if "told" in request.fixturenames:
+        told, gateway = request.getfixturevalue("told"), request.getfixturevalue("gateway")
+        gateway.answers.clear()
+        for provider in ("stripe", "shippo", "twilio", "sendgrid"):
+            told.post(f"/sandbox/webhooks/{provider}/flush")
+            told.delete(f"/sandbox/webhooks/{provider}")
+            until(lambda name=provider: told.get(f"/sandbox/webhooks/{name}").json()["counts"]["waiting"] == 0)
+        gateway.arrived.clear()
+
+
+def switch(told: Sdks, provider: str, **switches: Any) -> None:
+    answer = told.put(f"/sandbox/webhooks/{provider}", json=switches)
+    assert answer.status_code == 200, answer.text
+
+
+def counts(told: Sdks, provider: str) -> dict[str, int]:
+    found: dict[str, int] = told.get(f"/sandbox/webhooks/{provider}").json()["counts"]
+    return found
+
+
+def intent(told: Sdks, card: str | None = "pm_card_visa", amount: int = 500) -> stripe.PaymentIntent:
+    made = told.stripe.v1.payment_intents.create(
+        {
+            "amount": amount,
+            "currency": "usd",
+            "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+            "metadata": {"order_id": "or_told"},
+        }
+    )
+    if card is not None:
+        made = told.stripe.v1.payment_intents.confirm(made.id, {"payment_method": card})
+    return made
+
+
+# What is told
+
+
+def test_a_payment_is_told_as_stripe_tells_it(told: Sdks, gateway: Gateway) -> None:
+    paid = intent(told)
+    arrival = until(lambda: gateway.of("stripe"))[0]
+    assert arrival.headers["content-type"] == "application/json; charset=utf-8"
+    event = stripe.Webhook.construct_event(arrival.body, arrival.headers["stripe-signature"], STRIPE_SECRET)
+    assert (event.type, event.data.object["id"]) == ("payment_intent.succeeded", paid.id)
+    assert list(body_problems(arrival.json, stripe.Event)) == []
+    assert list(body_problems(arrival.json["data"]["object"], stripe.PaymentIntent)) == []
+    assert event.data.object["amount_received"] == 500
+    with pytest.raises(stripe.SignatureVerificationError):
+        stripe.Webhook.construct_event(arrival.body, arrival.headers["stripe-signature"], "another")
+
+
+def test_every_change_has_its_kind_and_whole_objects(told: Sdks, gateway: Gateway) -> None:
+    switch(told, "stripe", events=EVERYTHING)
+    paid = intent(told)
+    told.stripe.v1.refunds.create({"payment_intent": paid.id, "amount": 100})
+    until(lambda: len(gateway.of("stripe")) == 5)
+    assert sorted(gateway.kinds()) == [
+        "charge.refunded",
+        "charge.succeeded",
+        "payment_intent.created",
+        "payment_intent.succeeded",
+        "refund.created",
+    ]
+    gateway.arrived.clear()
+    with pytest.raises(stripe.CardError):
+        intent(told, "pm_card_chargeDeclined")
+    left = intent(told, "pm_card_threeDSecure2Required")
+    told.stripe.v1.payment_intents.cancel(left.id)
+    asked = intent(told, "pm_card_threeDSecure2Required")
+    told.post(f"/sandbox/3ds/{asked.id}", json={"result": "fail"})
+    expected = {
+        *("payment_intent.created", "charge.failed", "payment_intent.payment_failed"),
+        *("payment_intent.requires_action", "payment_intent.canceled"),
+    }
+    until(lambda: len(gateway.of("stripe")) == 9)
+    assert set(gateway.kinds()) == expected
+    gateway.arrived.clear()
+    product = told.stripe.v1.products.create({"name": "Told"})
+    told.stripe.v1.products.update(product.id, {"name": "Told again"})
+    price = told.stripe.v1.prices.create({"product": product.id, "currency": "usd", "unit_amount": 50})
+    told.stripe.v1.prices.update(price.id, {"nickname": "cheap"})
+    bare = told.stripe.v1.products.create({"name": "Bare"})
+    told.stripe.v1.products.delete(bare.id)
+    until(lambda: len(gateway.of("stripe")) == 6)
+    assert sorted(gateway.kinds()) == sorted(
+        [*["product.created"] * 2, "product.updated", "product.deleted", "price.created", "price.updated"]
+    )
+    changed = next(one.json for one in gateway.of("stripe") if one.json["type"] == "product.updated")
+    assert changed["data"]["previous_attributes"]["name"] == "Told"
+    assert changed["data"]["object"]["name"] == "Told again"
+    classes = {"product": stripe.Product, "price": stripe.Price}
+    for one in gateway.of("stripe"):
+        assert list(body_problems(one.json, stripe.Event)) == []
+        subject = one.json["data"]["object"]
+        assert list(body_problems(subject, classes[subject["object"]])) == []
+    assert len({one.json["id"] for one in gateway.of("stripe")}) == 6
+
+
+def test_what_a_key_replays_is_told_once_and_what_is_undone_never(told: Sdks, gateway: Gateway) -> None:
+    for _ in range(3):
+        told.stripe.v1.products.create({"name": "Once"}, {"idempotency_key": "told once"})
+    with pytest.raises(stripe.InvalidRequestError):
+        told.stripe.v1.products.create({"name": "No", "default_price_data": {"currency": "usd"}})
+    told.stripe.v1.products.create({"name": "Last"})
+    until(lambda: len(gateway.of("stripe")) == 2)
+    time.sleep(0.2)
+    # Twice and no more; in any order, as Stripe's own: two events are on their way at once.
+    assert sorted(one.json["data"]["object"]["name"] for one in gateway.of("stripe")) == ["Last", "Once"]
+
+
+def test_a_label_and_its_parcel_are_told_as_shippo_tells_them(told: Sdks, gateway: Gateway) -> None:
+    label = buy(told, ship(told))
+    told.post(f"/sandbox/tracks/{label.tracking_number}", json={"status": "TRANSIT"})
+    until(lambda: len(gateway.of("shippo")) == 2)
+    told_of = {one.json["event"]: one.json for one in gateway.of("shippo")}  # in any order: both are on their way
+    assert sorted(told_of) == ["track_updated", "transaction_created"]
+    bought, moved = told_of["transaction_created"], told_of["track_updated"]
+    assert components.Transaction.from_dict(bought["data"]).object_id == label.object_id
+    assert bought["data"]["status"] == "SUCCESS"
+    track = components.Track.from_dict(moved["data"])
+    assert (track.tracking_number, track.tracking_status.status.value) == (label.tracking_number, "TRANSIT")
+    assert (moved["carrier"], moved["test"]) == ("usps", True)
+    told.shippo.refunds.create(str(label.object_id))
+    changed = until(lambda: gateway.of("shippo")[2:])[0].json
+    assert (changed["event"], changed["data"]["status"]) == ("transaction_updated", "REFUNDREJECTED")
+    for one in gateway.of("shippo"):
+        # As Stripe's: t=…,v1=… over "t.body".
+        assert stripe.WebhookSignature.verify_header(one.body, one.headers["shippo-auth-signature"], SHIPPO_SECRET, 300)
+
+
+def test_an_sms_is_told_to_whoever_asked_for_it(told: Sdks, gateway: Gateway) -> None:
+    number = {"to": "+14155550123", "from_": "+15005550006"}
+    told.twilio.messages.create(body="Quiet", **number)
+    message = told.twilio.messages.create(body="Told", status_callback=CALLBACK, **number)
+    arrivals = until(lambda: len(gateway.of("twilio")) == 2 and gateway.of("twilio"))
+    validator = RequestValidator("sandbox")
+    forms = [dict(parse_qsl(arrival.body.decode())) for arrival in arrivals]
+    # In their order only as long as the second is not due before the first is on its way.
+    assert sorted(form["MessageStatus"] for form in forms) == ["delivered", "sent"]
+    for arrival, form in zip(arrivals, forms, strict=True):
+        assert arrival.headers["content-type"] == "application/x-www-form-urlencoded"
+        assert (form["MessageSid"], form["To"]) == (message.sid, "+14155550123")
+        proof = arrival.headers["x-twilio-signature"]
+        assert validator.validate(CALLBACK, form, proof)
+        assert not validator.validate(CALLBACK, {**form, "MessageStatus": "failed"}, proof)
+    assert counts(told, "twilio")["noted"] == 2
+
+
+def test_mail_is_told_as_sendgrid_tells_it(told: Sdks, gateway: Gateway) -> None:
+    mail = {
+        "from": {"email": "shop@example.com"},
+        "personalizations": [{"to": [{"email": "a@example.com"}], "custom_args": {"message": "m1"}}],
+        "subject": "Told",
+        "content": [{"type": "text/plain", "value": "Hello"}],
+    }
+    answer = told.sendgrid.client.mail.send.post(request_body=mail)
+    key = told.sendgrid.client.user.webhooks.event.settings.signed.get()
+    public_key = json.loads(key.body)["public_key"]
+    verifier = EventWebhook(public_key)
+    until(lambda: sum(len(one.json) for one in gateway.of("sendgrid")) == 2)
+    events = [event for one in gateway.of("sendgrid") for event in one.json]
+    assert sorted(event["event"] for event in events) == ["delivered", "processed"]
+    for event in events:
+        assert event["sg_message_id"].split(".")[0] == answer.headers["X-Message-Id"]
+        assert (event["email"], event["message"]) == ("a@example.com", "m1")
+    assert len({event["sg_event_id"] for event in events}) == 2
+    prefix = "x-twilio-email-event-webhook-"
+    for one in gateway.of("sendgrid"):
+        proof, moment = one.headers[f"{prefix}signature"], one.headers[f"{prefix}timestamp"]
+        assert verifier.verify_signature(one.body.decode(), proof, moment)
+        assert not verifier.verify_signature(one.body.decode() + " ", proof, moment)
+        assert abs(int(moment) - time.time()) < 120
+
+
+# Bad roads
+
+
+def test_all_twice_and_in_another_order(told: Sdks, gateway: Gateway) -> None:
+    switch(told, "stripe", duplicate_rate=1, reorder_rate=1, seed=7)
+    made = [told.stripe.v1.products.create({"name": f"Number {number}"}).id for number in range(12)]
+    until(lambda: len(gateway.of("stripe")) == 24)
+    arrived = [one.json for one in gateway.of("stripe")]
+    assert len({event["id"] for event in arrived}) == 12
+    order = list(dict.fromkeys(event["data"]["object"]["id"] for event in arrived))
+    assert sorted(order) == sorted(made)
+    assert order != made
+    until(lambda: counts(told, "stripe")["waiting"] == 0)  # the last one is noted a moment after it has arrived
+    assert counts(told, "stripe") == {
+        **{"noted": 12, "lost": 0, "duplicated": 12, "sent": 24, "delivered": 24, "failed": 0, "given_up": 0},
+        "waiting": 0,
+    }
+
+
+def test_the_same_seed_loses_the_same_ones(told: Sdks, gateway: Gateway) -> None:
+    lost = []
+    for _ in range(2):
+        gateway.arrived.clear()
+        switch(told, "stripe", loss_rate=0.5, seed=11)
+        for number in range(16):
+            told.stripe.v1.products.create({"name": str(number)})
+        seen = counts(told, "stripe")
+        assert 0 < seen["lost"] < 16
+        until(lambda wanted=16 - seen["lost"]: len(gateway.of("stripe")) == wanted)
+        lost.append({str(n) for n in range(16)} - {one.json["data"]["object"]["name"] for one in gateway.of("stripe")})
+    assert lost[0] == lost[1]
+
+
+def test_what_is_held_back_goes_when_it_is_told_to(told: Sdks, gateway: Gateway, tmp_path: Path) -> None:
+    switch(told, "stripe", delay_ms=3_600_000)
+    told.stripe.v1.products.create({"name": "Held"})
+    time.sleep(0.3)
+    assert gateway.of("stripe") == []
+    assert counts(told, "stripe")["waiting"] == 1
+    flushed = told.post("/sandbox/webhooks/stripe/flush").json()
+    assert (flushed["flushed"], flushed["counts"]["delivered"]) == (1, 1)
+    assert [one.json["data"]["object"]["name"] for one in gateway.of("stripe")] == ["Held"]
+    late = dict.fromkeys(("sandbox.happenings.SENT_AFTER", "sandbox.happenings.DELIVERED_AFTER"), 600.0)
+    with SandboxProcess(tmp_path, constants=late, WEBHOOK_URL=gateway.url) as slow:
+        sdks = Sdks(slow.url)
+        sdks.twilio.messages.create(body="x", to="+14155550123", from_="+15005550006", status_callback=CALLBACK)
+        assert counts(sdks, "twilio")["waiting"] == 2
+        assert sdks.post("/sandbox/webhooks/twilio/flush").json()["flushed"] == 0
+        time.sleep(0.2)
+        assert gateway.of("twilio") == [], "what has not happened is not told"
+
+
+def test_switched_off_nothing_is_told_not_even_later(told: Sdks, gateway: Gateway) -> None:
+    switch(told, "stripe", enabled=False)
+    told.stripe.v1.products.create({"name": "Silent"})
+    switch(told, "stripe")
+    told.stripe.v1.products.create({"name": "Loud"})
+    until(lambda: gateway.of("stripe"))
+    time.sleep(0.1)
+    assert [one.json["data"]["object"]["name"] for one in gateway.of("stripe")] == ["Loud"]
+
+
+def test_what_is_not_taken_is_sent_again_signed_anew(told: Sdks, gateway: Gateway) -> None:
+    gateway.answers += [503, 302]
+    told.stripe.v1.products.create({"name": "Patient"})
+    arrived = until(lambda: len(gateway.of("stripe")) == 3 and gateway.of("stripe"))
+    assert len({one.body for one in arrived}) == 1
+    for one in arrived:
+        stripe.WebhookSignature.verify_header(one.body, one.headers["stripe-signature"], STRIPE_SECRET, 300)
+    until(lambda: counts(told, "stripe")["delivered"] == 1)
+    assert counts(told, "stripe")["failed"] == 2
+
+
+def test_the_last_one_that_was_taken_can_be_sent_again(told: Sdks, gateway: Gateway) -> None:
+    told.stripe.v1.products.create({"name": 'With "quotes", a \\ and\na line'})
+    until(lambda: counts(told, "stripe")["waiting"] == 0)
+    config = told.get("/sandbox/webhooks/stripe/last").text
+    subprocess.run(["curl", "-s", "-K", "-", f"{gateway.url}/api/webhooks/stripe/"], input=config.encode(), timeout=20)
+    first, again = gateway.of("stripe")
+    assert again.body == first.body
+    assert again.headers["stripe-signature"] == first.headers["stripe-signature"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(
+            {name: value}
+            for name in ("loss_rate", "duplicate_rate", "reorder_rate")
+            for value in (-0.1, 1.1, "1", True)
+        ),
+        *({"delay_ms": value} for value in (-1, "5", None)),
+        *({"enabled": 1}, {"seed": 1.5}, {"events": "x"}, {"events": [1]}, {"surprise": 1}, [], 5),
+    ],
+)
+def test_switches_that_make_no_sense_are_refused(told: Sdks, body: Any) -> None:
+    assert told.put("/sandbox/webhooks/stripe", json=body).status_code == 400
+    assert counts(told, "stripe")["waiting"] == 0
+
+
+def test_unknown_providers_have_no_webhooks(told: Sdks) -> None:
+    for ask in (told.get, told.delete):
+        assert ask("/sandbox/webhooks/paypal").status_code == 404
+    assert told.get("/sandbox/webhooks/paypal/last").status_code == 404
+    assert told.put("/sandbox/webhooks/paypal", json={}).status_code == 404
+    assert told.post("/sandbox/webhooks/paypal/flush").status_code == 404
+    assert set(told.get("/sandbox/webhooks").json()) == {"stripe", "shippo", "twilio", "sendgrid"}
+
+
+# Nobody there, and a restart
+
+
+def test_what_nobody_took_survives_a_kill_and_arrives_when_somebody_listens(tmp_path: Path) -> None:
+    port = free_port()
+    with SandboxProcess(tmp_path, WEBHOOK_URL=f"http://127.0.0.1:{port}") as process:
+        sdks = Sdks(process.url)
+        switch(sdks, "stripe", delay_ms=3_600_000)
+        for number in range(20):
+            sdks.stripe.v1.products.create({"name": str(number)})
+        key = json.loads(sdks.sendgrid.client.user.webhooks.event.settings.signed.get().body)
+        with pytest.raises(requests.ReadTimeout):  # it waits for each to be tried
+            requests.post(f"{process.url}/sandbox/webhooks/stripe/flush", timeout=0.2)  # now all are due at once
+        # All that were under way together, then one after the other, soon at first.
+        until(lambda: counts(sdks, "stripe")["failed"] >= 9)
+        time.sleep(1.0)
+        assert counts(sdks, "stripe")["failed"] <= 12  # the next one is tried twelve seconds after the first
+        process.kill()
+    listening = Gateway(port)
+    try:
+        with SandboxProcess(tmp_path, WEBHOOK_URL=f"http://127.0.0.1:{port}") as process:
+            sdks = Sdks(process.url)
+            until(lambda: len({one.json["data"]["object"]["name"] for one in listening.of("stripe")}) == 20)
+            assert json.loads(sdks.sendgrid.client.user.webhooks.event.settings.signed.get().body) == key
+            status, _ = process.terminate()
+            assert status == 0
+    finally:
+        listening.close()
+
+
+def test_a_gateway_that_comes_back_is_found(tmp_path: Path) -> None:
+    port = free_port()
+    with SandboxProcess(tmp_path, WEBHOOK_URL=f"http://127.0.0.1:{port}") as process:
+        sdks = Sdks(process.url)
+        sdks.stripe.v1.products.create({"name": "Early"})
+        until(lambda: counts(sdks, "stripe")["failed"])
+        listening = Gateway(port)
+        try:
+            sdks.stripe.v1.products.create({"name": "Late"})
+            until(lambda: {one.json["data"]["object"]["name"] for one in listening.of("stripe")} == {"Early", "Late"})
+            until(lambda: counts(sdks, "stripe")["delivered"] == 2)
+        finally:
+            listening.close()
+        process.process.terminate()
+        _, said = process.process.communicate(timeout=30)
+        assert said.count("nobody takes webhooks") == 1
+        assert said.count("taken again") == 1
+
+
+def test_secrets_of_ones_own_are_signed_with(tmp_path: Path, gateway: Gateway) -> None:
+    own = {"STRIPE_WEBHOOK_SECRET": "my-own-stripe", "SHIPPO_WEBHOOK_SECRET": "my-own-shippo"}
+    with SandboxProcess(tmp_path, WEBHOOK_URL=gateway.url, **own) as process:
+        Sdks(process.url).stripe.v1.products.create({"name": "Own"})
+        arrival = until(lambda: [one for one in gateway.of("stripe") if b'"Own"' in one.body])[0]
+    assert stripe.WebhookSignature.verify_header(
+        arrival.body, arrival.headers["stripe-signature"], "my-own-stripe", 300
+    )

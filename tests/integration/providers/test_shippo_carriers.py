@@ -1,0 +1,417 @@
+"""The carriers through Shippo's SDK: against the sandbox, and against answers that only a bad day gives."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from chassis import deadline
+from chassis.settings import SANDBOX_KEYS
+from contracts.errors import InvalidRequest, NotFound, OutcomeUnknown, ProviderFailure, Refused, Unavailable
+from shipping.shippo_carriers import ShippoCarriers
+from tests.running_sandbox import RunningSandbox, free_port
+from tests.scripted_server import Scripted, ScriptedServer
+
+SHOP = {
+    "name": "The Shop",
+    "street1": "965 Mission St",
+    "city": "San Francisco",
+    "state": "CA",
+    "zip": "94103",
+    "country": "US",
+    "phone": "+14155550100",
+    "email": "shop@example.com",
+}
+CHLOE: dict[str, str | None] = {
+    "name": "Chloe Taylor",
+    "street1": "1092 Indian Summer Ct",
+    "street2": "Flat 3",
+    "city": "San Jose",
+    "state": "CA",
+    "zip": "95122",
+    "country": "US",
+    "phone": None,
+    "email": "varvara.malysheva@saritasa.com",
+}
+BERLIN: dict[str, str | None] = {**CHLOE, "city": "Berlin", "state": None, "zip": "10115", "country": "DE"}
+PARCEL = {"height": "10", "length": "5", "width": "5", "distance_unit": "in", "weight": "10", "mass_unit": "oz"}
+BONES = [
+    {
+        "description": "Wally bone",
+        "quantity": 2,
+        "net_weight": "10",
+        "mass_unit": "oz",
+        "value_amount": "1.00",
+        "value_currency": "USD",
+    }
+]
+SEED_RATE_FIELDS = set(
+    """
+    object_id arrives_by zone object_owner provider_image_200 currency_local attributes currency amount duration_terms
+    servicelevel provider_image_75 object_created shipment estimated_days test amount_local messages provider
+    carrier_account
+    """.split()  # noqa: SIM905 - a list of names reads better so
+)
+
+
+def carriers(base: str, key: str = SANDBOX_KEYS["shippo"], read: float = 20.0) -> ShippoCarriers:
+    return ShippoCarriers(key, base, SHOP, connect=5.0, read=read, sleep=lambda seconds: time.sleep(seconds / 10))
+
+
+@pytest.fixture
+def usps(providers: RunningSandbox) -> ShippoCarriers:
+    return carriers(f"{providers.url}/shippo")
+
+
+def a_rate(usps: ShippoCarriers, name: str = "Priority Mail", order_id: str = "or_1") -> str:
+    quote = usps.quote(CHLOE, [PARCEL], [], order_id, "usd")
+    return str(next(rate["object_id"] for rate in quote.rates if rate["servicelevel"]["name"] == name))
+
+
+def test_a_quote_has_the_seed_s_rates_nulls_included(usps: ShippoCarriers) -> None:
+    quote = usps.quote(CHLOE, [PARCEL], [], "or_1", "usd")
+    assert [rate["servicelevel"]["name"] for rate in quote.rates] == [
+        "Priority Mail Express",
+        "Priority Mail",
+        "Parcel Select",
+        "First-Class Package/Mail Parcel",
+    ]
+    for rate in quote.rates:
+        assert set(rate) == SEED_RATE_FIELDS
+        assert set(rate["servicelevel"]) == {"name", "token", "terms"}
+        assert rate["arrives_by"] is None
+        assert rate["shipment"] == quote.shipment_id
+        assert len(rate["object_created"]) == len("2017-09-05T12:20:36.546Z")
+    assert json.loads(json.dumps(quote.rates)) == quote.rates
+    assert quote.rates[0]["attributes"] == ["FASTEST"]
+    assert type(quote.rates[0]["attributes"][0]) is str  # not the SDK's enumeration
+
+
+def test_what_is_quoted_is_what_was_asked(usps: ShippoCarriers, providers: RunningSandbox) -> None:
+    order_id = "or_" + "x" * 150
+    usps.buy(a_rate(usps, order_id=order_id), order_id)
+    (label,) = providers.ledger(order_id=order_id[:100])["labels"]
+    assert label["shipment_metadata"] == label["metadata"] == order_id[:100]
+    assert label["address_from"]["street1"] == "965 Mission St"
+    assert (label["address_to"]["street1"], label["address_to"]["street2"]) == ("1092 Indian Summer Ct", "Flat 3")
+    assert {side: label["parcels"][0][side] for side in PARCEL} == PARCEL
+
+
+def test_an_address_that_no_carrier_knows_is_refused_in_the_carrier_s_words(usps: ShippoCarriers) -> None:
+    with pytest.raises(Refused, match="could not be found") as refused:
+        usps.quote({**CHLOE, "city": "Nowhere"}, [PARCEL], [], "or_1", "usd")
+    assert refused.value.facts["errors"]["address"] == ["USPS: address_to: The city in the address could not be found."]
+
+
+def test_an_address_that_shippo_cannot_read_is_refused_by_field(usps: ShippoCarriers) -> None:
+    with pytest.raises(Refused) as refused:
+        usps.quote({**CHLOE, "country": "Atlantis"}, [PARCEL], [], "or_1", "usd")
+    assert "Atlantis" in refused.value.facts["errors"]["address"][0]
+
+
+def test_rates_come_in_the_currency_that_is_asked_for(usps: ShippoCarriers) -> None:
+    shipment_id = usps.quote(CHLOE, [PARCEL], [], "or_1", "usd").shipment_id
+    rates = usps.rates(shipment_id, "EUR")
+    assert len(rates) == 4
+    assert {rate["currency_local"] for rate in rates} == {"EUR"}
+    assert all(set(rate) == SEED_RATE_FIELDS for rate in rates)
+    with pytest.raises(InvalidRequest) as invalid:
+        usps.rates(shipment_id, "ZZZ")
+    assert list(invalid.value.facts["errors"]) == ["currency"]
+    with pytest.raises(NotFound):
+        usps.rates("0" * 32, "USD")
+
+
+def test_a_label_is_a_pdf_with_a_number_to_track(usps: ShippoCarriers) -> None:
+    rate_id = a_rate(usps)
+    assert usps.bought(rate_id) is None
+    label = usps.buy(rate_id, "or_1")
+    assert requests.get(label.label_url, timeout=30).content.startswith(b"%PDF")
+    assert label.tracking_number
+    assert usps.bought(rate_id) == label
+
+
+def test_a_purchase_that_the_carrier_fails_is_refused_although_shippo_answers_201(usps: ShippoCarriers) -> None:
+    quote = usps.quote({**CHLOE, "street1": "Undeliverable Lane 1"}, [PARCEL], [], "or_1", "usd")
+    rate_id = quote.rates[0]["object_id"]
+    with pytest.raises(Refused, match="not deliverable") as refused:
+        usps.buy(rate_id, "or_1")
+    assert refused.value.facts["errors"]["rate_id"] == ["USPS: The address_to is not deliverable."]
+    assert not refused.value.permanent
+    assert usps.bought(rate_id) is None
+
+
+def test_a_rate_that_shippo_does_not_know_is_refused(usps: ShippoCarriers) -> None:
+    with pytest.raises(Refused, match="not found"):
+        usps.buy("0" * 32, "or_1")
+
+
+def test_a_parcel_goes_abroad_with_its_contents_declared(usps: ShippoCarriers, providers: RunningSandbox) -> None:
+    bare = usps.quote(BERLIN, [PARCEL], [], "or_bare", "usd")
+    with pytest.raises(Refused, match="customs declaration"):
+        usps.buy(bare.rates[0]["object_id"], "or_bare")
+    declared = usps.quote(BERLIN, [PARCEL], BONES, "or_berlin", "usd")
+    usps.buy(declared.rates[0]["object_id"], "or_berlin")
+    assert len(providers.ledger(order_id="or_berlin")["labels"]) == 1
+
+
+def test_a_lost_answer_leaves_the_outcome_unknown_and_asking_finds_the_label(
+    usps: ShippoCarriers, providers: RunningSandbox
+) -> None:
+    rate_id = a_rate(usps)
+    providers.fault("shippo", lose_answer_rate=1, method="POST", path="/transactions")
+    with pytest.raises(OutcomeUnknown) as unknown:
+        usps.buy(rate_id, "or_1")
+    assert "answered" not in unknown.value.facts
+    assert usps.bought(rate_id) is not None
+
+
+def test_a_purchase_that_hangs_ends_with_its_outcome_unknown(usps: ShippoCarriers, providers: RunningSandbox) -> None:
+    rate_id = a_rate(usps)
+    usps = carriers(f"{providers.url}/shippo", read=0.5)
+    providers.fault("shippo", hang_rate=1)
+    began = time.monotonic()
+    with pytest.raises(OutcomeUnknown):
+        usps.buy(rate_id, "or_1")
+    with pytest.raises(Unavailable):
+        usps.bought(rate_id)
+    with pytest.raises(Unavailable):
+        usps.quote(CHLOE, [PARCEL], [], "or_1", "usd")
+    assert time.monotonic() - began < 40
+
+
+@pytest.mark.parametrize(("status", "done"), [(500, True), (503, True), (502, False), (504, False)])
+def test_a_purchase_that_shippo_fails_may_have_happened(
+    usps: ShippoCarriers, providers: RunningSandbox, status: int, done: bool
+) -> None:
+    rate_id = a_rate(usps)
+    providers.fault("shippo", error_rate=1, error_status=status)
+    with pytest.raises(OutcomeUnknown) as unknown:
+        usps.buy(rate_id, "or_1")
+    assert unknown.value.facts["answered"] is done
+    with pytest.raises(Unavailable):
+        usps.quote(CHLOE, [PARCEL], [], "or_1", "usd")
+
+
+def test_a_shippo_that_asks_for_patience_is_unavailable(scripted: ScriptedServer) -> None:
+    usps = carriers(scripted.url)
+    headers = {"Content-Type": "application/json", "Retry-After": "7"}
+    scripted.answers = [Scripted(429, b'{"detail": "slow down"}', headers)]
+    for ask in (lambda: usps.buy("rate", "or_1"), lambda: usps.bought("rate"), lambda: usps.rates("ship", "USD")):
+        with pytest.raises(Unavailable) as unavailable:
+            ask()
+        assert unavailable.value.facts["retry_after"] == 7
+
+
+def test_a_shippo_that_is_away_did_nothing() -> None:
+    usps = carriers(f"http://127.0.0.1:{free_port()}")
+    for ask in (lambda: usps.buy("rate", "or_1"), lambda: usps.quote(CHLOE, [PARCEL], [], "or_1", "usd")):
+        with pytest.raises(Unavailable):
+            ask()
+
+
+def test_a_wrong_key_is_our_failure_not_the_shopper_s(providers: RunningSandbox) -> None:
+    usps = carriers(f"{providers.url}/shippo", key="shippo_" + "wrong")
+    for ask in (lambda: usps.buy("rate", "or_1"), lambda: usps.quote(CHLOE, [PARCEL], [], "or_1", "usd")):
+        with pytest.raises(ProviderFailure):
+            ask()
+
+
+UNREADABLE = [
+    Scripted(201, b"not json"),
+    Scripted(201, b"<html>hello</html>", {"Content-Type": "text/html"}),
+    Scripted(201, b'{"object_id": "1", "status": "SUCCESS", "rate": "rate"}'),  # no created_by: the SDK trips
+    Scripted(201, b'{"created_by": null, "object_id": "1", "status": "NEW"}'),
+    Scripted(201, b'{"created_by": null}'),
+    Scripted(201, b"null"),
+    Scripted(201, b"[]"),
+    Scripted(200, b"{}"),
+    Scripted(302, b"", {"Location": "/elsewhere"}),
+    Scripted(drop=True),
+    Scripted(201, b"{", cut=True),
+]
+
+
+@pytest.mark.parametrize("answer", UNREADABLE, ids=lambda answer: f"{answer.status} {answer.body[:30]!r}")
+def test_a_purchase_whose_answer_cannot_be_read_may_have_happened(scripted: ScriptedServer, answer: Scripted) -> None:
+    scripted.answers = [answer]
+    with pytest.raises(OutcomeUnknown):
+        carriers(scripted.url).buy("rate", "or_1")
+
+
+@pytest.mark.parametrize("answer", UNREADABLE[:2], ids=["not json", "html"])
+def test_a_question_whose_answer_cannot_be_read_is_a_failure(scripted: ScriptedServer, answer: Scripted) -> None:
+    scripted.answers = [answer]
+    with pytest.raises(ProviderFailure):
+        carriers(scripted.url).quote(CHLOE, [PARCEL], [], "or_1", "usd")
+
+
+@pytest.mark.parametrize(("currency", "to_a_dollar"), [("eur", 0.92), ("jpy", 150), ("kwd", 0.31)])
+def test_rates_are_converted_to_the_currency_asked_for(usps: ShippoCarriers, currency: str, to_a_dollar: float) -> None:
+    for rate in usps.quote(CHLOE, [PARCEL], [], "or_1", currency).rates:
+        assert (rate["currency"], rate["currency_local"]) == ("USD", currency.upper())
+        assert float(rate["amount_local"]) == pytest.approx(float(rate["amount"]) * to_a_dollar, abs=0.006)
+
+
+def test_rates_quoted_in_the_currency_are_not_asked_again(usps: ShippoCarriers, providers: RunningSandbox) -> None:
+    providers.fault("shippo", error_rate=1, path="/shipments/*/rates/*")
+    for address, currency in ((CHLOE, "usd"), (BERLIN, "eur")):
+        assert usps.quote(address, [PARCEL], [], "or_1", currency).rates
+
+
+def test_a_currency_that_shippo_lacks_leaves_no_rates(usps: ShippoCarriers) -> None:
+    assert usps.quote(CHLOE, [PARCEL], [], "or_1", "xxx").rates == []
+
+
+def test_rates_that_are_being_converted_are_waited_for(usps: ShippoCarriers, scripted: ScriptedServer) -> None:
+    sandbox = usps._shippo.sdk_configuration.server_url
+    asked = {"address_from": SHOP, "address_to": CHLOE, "parcels": [PARCEL], "async": False}
+    headers = {"Authorization": f"ShippoToken {SANDBOX_KEYS['shippo']}"}
+    shipment = requests.post(f"{sandbox}/shipments", json=asked, headers=headers, timeout=10).json()
+    page = requests.get(f"{sandbox}/shipments/{shipment['object_id']}/rates/EUR", headers=headers, timeout=10).json()
+    scripted.answers = [answer(201, shipment), answer(200, {**page, "results": []}), answer(200, page)]
+    rates = carriers(scripted.url).quote(CHLOE, [PARCEL], [], "or_1", "eur").rates
+    assert {rate["currency_local"] for rate in rates} == {"EUR"}
+    assert len(scripted.asked) == 3
+
+
+def transaction(status: str, rate: Any = "rate", **more: Any) -> dict[str, Any]:
+    return {"object_id": "t1", "status": status, "rate": rate, "created_by": None, "tracking_number": "94001", **more}
+
+
+def answer(status: int, body: Any) -> Scripted:
+    return Scripted(status, json.dumps(body).encode())
+
+
+DONE = transaction("SUCCESS", label_url="https://labels.example.com/1.pdf")
+
+
+def test_a_queued_purchase_is_waited_for(scripted: ScriptedServer) -> None:
+    scripted.answers = [answer(201, transaction("QUEUED")), answer(200, transaction("WAITING")), answer(200, DONE)]
+    label = carriers(scripted.url).buy("rate", "or_1")
+    assert (label.transaction_id, label.label_url) == ("t1", "https://labels.example.com/1.pdf")
+    assert [(method, path) for method, path, *_ in scripted.asked] == [
+        ("POST", "/transactions"),
+        ("GET", "/transactions/t1"),
+        ("GET", "/transactions/t1"),
+    ]
+    assert json.loads(scripted.asked[0][3]) == {
+        "rate": "rate",
+        "async": False,
+        "label_file_type": "PDF",
+        "metadata": "or_1",
+    }
+
+
+def test_a_purchase_that_stays_queued_is_unknown_and_is_found_while_it_is(
+    scripted: ScriptedServer, waits: Callable[[float], None]
+) -> None:
+    usps = carriers(scripted.url)
+    scripted.answers = [answer(201, transaction("QUEUED")), answer(200, transaction("QUEUED"))]
+    waits(3.0)
+    with pytest.raises(OutcomeUnknown, match="not there yet"):
+        usps.buy("rate", "or_1")
+    scripted.answers = [answer(200, {"results": [transaction("QUEUED")]}), answer(200, transaction("QUEUED"))]
+    waits(3.0)
+    with pytest.raises(OutcomeUnknown, match="not there yet"):
+        usps.bought("rate")
+
+
+def test_a_queued_purchase_that_cannot_be_asked_about_is_unknown(scripted: ScriptedServer) -> None:
+    scripted.answers = [answer(201, transaction("QUEUED")), Scripted(500, b"{}")]
+    with pytest.raises(OutcomeUnknown):
+        carriers(scripted.url).buy("rate", "or_1")
+
+
+def test_only_this_rate_s_label_counts_and_only_when_it_was_bought(scripted: ScriptedServer) -> None:
+    usps = carriers(scripted.url)
+    others = [transaction("SUCCESS", "another", label_url="https://x"), transaction("ERROR"), transaction("REFUNDED")]
+    scripted.answers = [answer(200, {"results": others})]
+    assert usps.bought("rate") is None
+    in_short = transaction("SUCCESS", {"object_id": "rate", "amount": "1.00"}, label_url="https://y")
+    page = f"{scripted.url}/transactions?page=2"
+    scripted.answers = [answer(200, {"next": page, "results": others}), answer(200, {"results": [in_short]})]
+    label = usps.bought("rate")
+    assert label is not None
+    assert label.label_url == "https://y"
+    assert scripted.asked[-1][1].startswith("/transactions?rate=rate&page=2")
+
+
+def test_a_label_is_tracked_from_its_carrier(usps: ShippoCarriers, providers: RunningSandbox) -> None:
+    number = str(usps.buy(a_rate(usps), "or_1").tracking_number)
+    providers.move(number, "TRANSIT")
+    where = usps.track("USPS", number)
+    assert where["tracking_status"]["status"] == "TRANSIT"
+    assert [each["status"] for each in where["tracking_history"]] == ["PRE_TRANSIT", "TRANSIT"]
+    assert "substatus" in where["tracking_status"]
+    assert json.loads(json.dumps(where)) == where
+
+
+def test_a_number_that_the_carrier_does_not_know_is_not_found(scripted: ScriptedServer) -> None:
+    scripted.answers = [Scripted(404, b'{"detail": "Not found."}')]
+    with pytest.raises(NotFound):
+        carriers(scripted.url).track("DHL Express", "1Z")
+    assert scripted.asked[0][1] == "/tracks/dhl_express/1Z"
+
+
+def test_a_label_is_given_back(usps: ShippoCarriers) -> None:
+    label = usps.buy(a_rate(usps), "or_1")
+    assert usps.refund_status(label.transaction_id) is None
+    assert usps.refund(label.transaction_id) in ("refunded", "pending")
+    assert usps.refund_status(label.transaction_id) in ("refunded", "pending")
+
+
+def test_a_label_whose_parcel_has_moved_is_used(usps: ShippoCarriers, providers: RunningSandbox) -> None:
+    label = usps.buy(a_rate(usps), "or_1")
+    providers.move(str(label.tracking_number), "TRANSIT")
+    assert usps.refund_status(label.transaction_id) == "used"
+    assert usps.refund(label.transaction_id) == "used"
+
+
+@pytest.mark.parametrize(
+    ("transaction_status", "refund_status", "told"),
+    [("REFUNDPENDING", "PENDING", "pending"), ("REFUNDREJECTED", "ERROR", "used"), ("REFUNDED", "SUCCESS", "refunded")],
+)
+def test_shippo_s_words_of_a_refund_are_the_shop_s(
+    scripted: ScriptedServer, transaction_status: str, refund_status: str, told: str
+) -> None:
+    scripted.answers = [
+        answer(200, transaction(transaction_status)),
+        answer(201, {"object_id": "r1", "status": refund_status, "transaction": "t1"}),
+    ]
+    usps = carriers(scripted.url)
+    assert (usps.refund_status("t1"), usps.refund("t1")) == (told, told)
+    assert json.loads(scripted.asked[1][3]) == {"transaction": "t1", "async": False}
+
+
+def test_a_refund_whose_answer_is_lost_or_unreadable_may_be_asked_for_again(
+    usps: ShippoCarriers, providers: RunningSandbox, scripted: ScriptedServer
+) -> None:
+    label = usps.buy(a_rate(usps), "or_1")
+    providers.fault("shippo", lose_answer_rate=1, method="POST")
+    with pytest.raises(Unavailable):
+        usps.refund(label.transaction_id)
+    providers.heal()
+    assert usps.refund_status(label.transaction_id) in ("refunded", "pending")
+    scripted.answers = [answer(201, {"object_id": "r1"})]
+    with pytest.raises(ProviderFailure):
+        carriers(scripted.url).refund("t1")
+
+
+def test_with_no_time_left_shippo_is_not_asked(scripted: ScriptedServer, waits: Callable[[float], None]) -> None:
+    waits(0.1)
+    with pytest.raises(Unavailable):
+        carriers(scripted.url).buy("rate", "or_1")
+    assert scripted.asked == []
+
+
+@pytest.fixture
+def waits() -> Iterator[Callable[[float], None]]:
+    """``waits(2)``: the caller waits two seconds more."""
+    yield lambda seconds: deadline.begin(time.monotonic() + seconds)
+    deadline.begin(None)

@@ -1,0 +1,202 @@
+"""The `Payments` port over Stripe's SDK and the sandbox: what the bank says, and what is never said."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from typing import Any
+
+import pytest
+import requests
+
+from cart.payments import ACTION, CANCELED, OPEN, REPLAYED, SUCCEEDED
+from cart.stripe_payments import StripePayments
+from chassis.settings import SANDBOX_KEYS, Provider, Settings
+from contracts.errors import OutcomeUnknown, PaymentDeclined, ProviderFailure, Refused
+from tests.running_sandbox import RunningSandbox
+from tests.scripted_server import Scripted, ScriptedServer
+
+
+@pytest.fixture
+def payments(providers: RunningSandbox) -> StripePayments:
+    return StripePayments(settings(providers.url))
+
+
+def settings(url: str, provider_timeout: float = 20.0) -> Settings:
+    stripe = Provider(SANDBOX_KEYS["stripe"], "", f"{url}/stripe", False)
+    return dataclasses.replace(Settings.load(), stripe=stripe, provider_timeout=provider_timeout)
+
+
+def key() -> str:
+    return uuid.uuid4().hex
+
+
+def opened(payments: StripePayments, amount: int = 1000) -> tuple[str, str]:
+    """An order's id and the id of its payment, open."""
+    order_id = f"or_{key()}"
+    payment = payments.open(order_id, amount, "usd", "shopper@example.com", f"{order_id}:open")
+    assert (payment.state, payment.amount, payment.charge) == (OPEN, amount, None)
+    return order_id, payment.id
+
+
+def charges(providers: RunningSandbox, order_id: str) -> list[dict[str, Any]]:
+    return [charge for charge in providers.ledger(order_id=order_id)["charges"] if charge["paid"]]
+
+
+@pytest.mark.parametrize("card", ["tok_mastercard", "pm_card_visa"])
+def test_a_confirmed_payment_is_charged_its_amount(
+    payments: StripePayments, providers: RunningSandbox, card: str
+) -> None:
+    order_id, payment_id = opened(payments, 1234)
+    payment = payments.confirm(payment_id, payments.method(card, key()), key())
+    assert payment.state == SUCCEEDED
+    [charge] = charges(providers, order_id)
+    assert (charge["id"], charge["amount"]) == (payment.charge, 1234)
+    assert payments.find(payment_id) == payment
+
+
+def test_the_same_key_opens_and_charges_once(payments: StripePayments, providers: RunningSandbox) -> None:
+    order_id, payment_id = opened(payments)
+    again = payments.open(order_id, 1000, "usd", "shopper@example.com", f"{order_id}:open")
+    assert again.id == payment_id
+    confirm = key()
+    first = payments.confirm(payment_id, "pm_card_visa", confirm)
+    assert payments.confirm(payment_id, "pm_card_visa", confirm) == first
+    assert len(charges(providers, order_id)) == 1
+
+
+def test_a_payment_that_succeeded_is_not_charged_again_whatever_the_key(
+    payments: StripePayments, providers: RunningSandbox
+) -> None:
+    order_id, payment_id = opened(payments)
+    payments.confirm(payment_id, "pm_card_visa", key())
+    with pytest.raises(Refused) as caught:
+        payments.confirm(payment_id, "pm_card_visa", key())
+    assert caught.value.facts["code"] == "payment_intent_unexpected_state"
+    assert len(charges(providers, order_id)) == 1
+
+
+def test_a_decline_says_why_and_leaves_the_payment_open(payments: StripePayments, providers: RunningSandbox) -> None:
+    order_id, payment_id = opened(payments)
+    method = payments.method("tok_visa_chargeDeclinedInsufficientFunds", key())
+    with pytest.raises(PaymentDeclined) as caught:
+        payments.confirm(payment_id, method, key())
+    assert caught.value.facts == {"code": "card_declined", "decline_code": "insufficient_funds"}
+    found = payments.find(payment_id)
+    assert found.state == OPEN
+    assert found.decline is not None
+    assert charges(providers, order_id) == []
+
+
+@pytest.mark.parametrize(("result", "state"), [("succeed", SUCCEEDED), ("fail", OPEN)])
+def test_a_bank_that_asks_its_holder(
+    payments: StripePayments, providers: RunningSandbox, result: str, state: str
+) -> None:
+    _, payment_id = opened(payments)
+    payment = payments.confirm(payment_id, "pm_card_authenticationRequired", key())
+    assert payment.state == ACTION
+    assert payment.action is not None
+    assert payment.action["client_secret"].startswith(payment_id)
+    assert payment.action["next_action"]["type"]
+    requests.post(f"{providers.url}/sandbox/3ds/{payment_id}", json={"result": result}, timeout=30).raise_for_status()
+    assert payments.find(payment_id).state == state
+
+
+def test_a_canceled_payment_is_never_taken(payments: StripePayments, providers: RunningSandbox) -> None:
+    order_id, payment_id = opened(payments)
+    assert payments.cancel(payment_id).state == CANCELED
+    assert payments.cancel(payment_id).state == CANCELED
+    with pytest.raises(Refused):
+        payments.confirm(payment_id, "pm_card_visa", key())
+    assert charges(providers, order_id) == []
+
+
+def test_canceling_what_has_succeeded_finds_it_so(payments: StripePayments) -> None:
+    _, payment_id = opened(payments)
+    payments.confirm(payment_id, "pm_card_visa", key())
+    assert payments.cancel(payment_id).state == SUCCEEDED
+
+
+@pytest.mark.parametrize("card", ["tok_nonsense", "pm_nonsense"])
+def test_a_card_that_does_not_exist_is_refused(payments: StripePayments, card: str) -> None:
+    _, payment_id = opened(payments)
+    with pytest.raises(Refused):
+        payments.confirm(payment_id, payments.method(card, key()), key())
+
+
+def test_less_than_stripe_takes_is_refused(payments: StripePayments) -> None:
+    with pytest.raises(Refused) as caught:
+        payments.open("or_small", 10, "usd", "shopper@example.com", key())
+    assert caught.value.facts["code"] == "amount_too_small"
+
+
+def test_a_wrong_key_is_our_failure_and_is_not_told(providers: RunningSandbox, caplog: Any) -> None:
+    wrong = settings(providers.url)
+    wrong = Settings(**{**vars(wrong), "stripe": type(wrong.stripe)("wrong-key", "", wrong.stripe.base, False)})
+    with pytest.raises(ProviderFailure) as caught:
+        StripePayments(wrong).find("pi_1")
+    assert "wrong-key" not in str(caught.value)
+    assert "wrong-key" not in caplog.text
+
+
+@pytest.mark.parametrize("fault", [{"lose_answer_rate": 1}, {"hang_rate": 1}, {"error_rate": 1, "error_status": 500}])
+def test_no_answer_is_an_unknown_outcome(
+    payments: StripePayments, providers: RunningSandbox, fault: dict[str, Any]
+) -> None:
+    order_id, payment_id = opened(payments)
+    confirm = key()
+    providers.fault("stripe", path="/v1/payment_intents", **fault)
+    with pytest.raises(OutcomeUnknown):
+        StripePayments(settings(providers.url, 1.0)).confirm(payment_id, "pm_card_visa", confirm)
+    providers.heal()
+    # The same question has one answer, whether the first one was heard or not.
+    assert payments.confirm(payment_id, "pm_card_visa", confirm).state == SUCCEEDED
+    assert len(charges(providers, order_id)) == 1
+
+
+def paid(payments: StripePayments) -> tuple[str, str]:
+    order_id, payment_id = opened(payments)
+    payments.confirm(payment_id, "pm_card_visa", key())
+    return order_id, payment_id
+
+
+def test_money_is_given_back_once_a_key_and_listed(payments: StripePayments, providers: RunningSandbox) -> None:
+    order_id, payment_id = paid(payments)
+    assert payments.refunds(payment_id) == []
+    once = key()
+    first = payments.refund(payment_id, 300, "rf_1", order_id, once)
+    assert (first.amount, first.refund_id, first.failed) == (300, "rf_1", False)
+    assert payments.refund(payment_id, 300, "rf_1", order_id, once) == first
+    second = payments.refund(payment_id, 700, "rf_2", order_id, key())
+    assert {refund.id: refund for refund in payments.refunds(payment_id)} == {first.id: first, second.id: second}
+    [charge] = charges(providers, order_id)
+    assert charge["amount_refunded"] == 1000
+
+
+def test_more_than_is_left_is_not_given_back(payments: StripePayments) -> None:
+    order_id, payment_id = paid(payments)
+    payments.refund(payment_id, 300, "rf_1", order_id, key())
+    with pytest.raises(Refused):
+        payments.refund(payment_id, 701, "rf_2", order_id, key())
+    assert [refund.amount for refund in payments.refunds(payment_id)] == [300]
+
+
+def test_a_refund_whose_answer_was_lost_is_in_the_list(payments: StripePayments, providers: RunningSandbox) -> None:
+    order_id, payment_id = paid(payments)
+    providers.fault("stripe", path="/v1/refunds", lose_answer_rate=1)
+    with pytest.raises(OutcomeUnknown):
+        payments.refund(payment_id, 300, "rf_1", order_id, key())
+    providers.heal()
+    assert [(refund.refund_id, refund.amount) for refund in payments.refunds(payment_id)] == [("rf_1", 300)]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_failure_that_stripe_keeps_under_the_key_is_told_as_such(
+    providers: RunningSandbox, scripted: ScriptedServer, kept: bool
+) -> None:
+    headers = {"Content-Type": "application/json", **({"Idempotent-Replayed": "true"} if kept else {})}
+    scripted.answers = [Scripted(500, b'{"error": {"type": "api_error", "message": "No."}}', headers)]
+    payments = StripePayments(settings(scripted.url))
+    with pytest.raises(OutcomeUnknown) as caught:
+        payments.refund("pi_1", 300, "rf_1", "or_1", key())
+    assert caught.value.facts[REPLAYED] is kept

@@ -1,0 +1,260 @@
+"""Text messages through Twilio's SDK: against the sandbox, and against answers that only a bad day gives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from urllib.parse import parse_qs
+
+import pytest
+
+from chassis import deadline
+from chassis.settings import SANDBOX_KEYS, SANDBOX_TWILIO_TOKEN
+from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, Unavailable
+from notifications.messages import Sms
+from notifications.progress import News, Progress
+from notifications.twilio_sms import TwilioTexter
+from tests.running_sandbox import RunningSandbox, free_port
+from tests.scripted_server import Scripted, ScriptedServer
+
+SENDER = "+15005550006"
+
+
+def texter(base: str, token: str = SANDBOX_TWILIO_TOKEN, sender: str = SENDER, read: float = 20.0) -> TwilioTexter:
+    return TwilioTexter(SANDBOX_KEYS["twilio"], token, base, sender, connect=5.0, read=read)
+
+
+@pytest.fixture
+def twilio(providers: RunningSandbox) -> TwilioTexter:
+    return texter(f"{providers.url}/twilio")
+
+
+def sms(number: str, body: str = "Your order is ready!") -> Sms:
+    return Sms("key", number, body)
+
+
+def test_a_text_arrives_and_is_found_by_its_words(twilio: TwilioTexter, providers: RunningSandbox) -> None:
+    began = time.time()
+    text = sms("+79994410001", "Ваш заказ готов & <paid>")
+    sent = twilio.send(text)
+    assert sent.sid.startswith("SM")
+    assert sent.status == "queued"
+    (arrived,) = providers.ledger(to=text.number)["sms"]
+    assert (arrived["sid"], arrived["body"], arrived["from"]) == (sent.sid, text.body, SENDER)
+    assert [each.sid for each in twilio.sent(text, began)] == [sent.sid]
+
+
+def test_only_the_same_words_to_the_same_number_since_then_are_found(twilio: TwilioTexter) -> None:
+    text = sms("+79994410002")
+    sids = [twilio.send(text).sid for _ in range(2)]
+    twilio.send(sms("+79994410002", "Something else"))
+    twilio.send(sms("+79994410003"))
+    assert [each.sid for each in twilio.sent(text, time.time())] == sids
+    an_hour_fast = time.time() + 3600
+    assert [each.sid for each in twilio.sent(text, an_hour_fast)] == sids
+    assert twilio.sent(text, time.time() + 3 * 3600) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        ("+15005550001", 21211),
+        ("+15005550002", 21612),
+        ("+15005550003", 21408),
+        ("+15005550004", 21610),
+        ("+15005550009", 21614),
+    ],
+)
+def test_a_number_that_twilio_will_not_text_is_refused_by_name(twilio: TwilioTexter, number: str, code: int) -> None:
+    with pytest.raises(Refused) as refused:
+        twilio.send(sms(number))
+    assert list(refused.value.facts["errors"]) == ["number"]
+    assert refused.value.facts["code"] == code
+    assert refused.value.permanent
+    assert "Unable to create" not in refused.value.detail
+
+
+def test_words_that_twilio_will_not_send_are_refused_by_name(twilio: TwilioTexter) -> None:
+    with pytest.raises(Refused) as refused:
+        twilio.send(sms("+79994410004", "x" * 1601))
+    assert list(refused.value.facts["errors"]) == ["content"]
+
+
+@pytest.mark.parametrize("sender", ["+15005550001", "+15005550007", "+15005550008", "+15005551234"])
+def test_a_sender_that_is_not_ours_is_our_failure(providers: RunningSandbox, sender: str) -> None:
+    with pytest.raises(ProviderFailure):
+        texter(f"{providers.url}/twilio", sender=sender).send(sms("+79994410005"))
+
+
+def test_wrong_credentials_are_our_failure(providers: RunningSandbox) -> None:
+    stranger = texter(f"{providers.url}/twilio", token="wrong")
+    with pytest.raises(ProviderFailure):
+        stranger.send(sms("+79994410006"))
+    with pytest.raises(ProviderFailure):
+        stranger.sent(sms("+79994410006"), 0)
+
+
+def test_a_messaging_service_may_send(providers: RunningSandbox) -> None:
+    service = "MG" + "0" * 32
+    texter(f"{providers.url}/twilio", sender=service).send(sms("+79994410007"))
+    (arrived,) = providers.ledger(to="+79994410007")["sms"]
+    assert (arrived["messaging_service_sid"], arrived["from"]) == (service, None)
+
+
+def test_a_lost_answer_leaves_the_outcome_unknown_and_asking_finds_the_text(
+    twilio: TwilioTexter, providers: RunningSandbox
+) -> None:
+    text, began = sms("+79994410008"), time.time()
+    providers.fault("twilio", lose_answer_rate=1, method="POST")
+    with pytest.raises(OutcomeUnknown) as unknown:
+        twilio.send(text)
+    assert "answered" not in unknown.value.facts
+    assert len(twilio.sent(text, began)) == 1
+
+
+def test_a_twilio_that_hangs_is_not_waited_for(providers: RunningSandbox) -> None:
+    twilio = texter(f"{providers.url}/twilio", read=0.5)
+    providers.fault("twilio", hang_rate=1)
+    began = time.monotonic()
+    with pytest.raises(OutcomeUnknown):
+        twilio.send(sms("+79994410009"))
+    with pytest.raises(Unavailable):
+        twilio.sent(sms("+79994410009"), 0)
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize(("status", "done"), [(500, True), (503, True), (502, False), (504, False)])
+def test_a_text_that_twilio_fails_may_have_been_sent(
+    twilio: TwilioTexter, providers: RunningSandbox, status: int, done: bool
+) -> None:
+    providers.fault("twilio", error_rate=1, error_status=status)
+    with pytest.raises(OutcomeUnknown) as unknown:
+        twilio.send(sms("+79994410010"))
+    assert unknown.value.facts["answered"] is done
+    with pytest.raises(Unavailable):
+        twilio.sent(sms("+79994410010"), 0)
+
+
+def test_a_twilio_that_asks_for_patience_is_unavailable(twilio: TwilioTexter, providers: RunningSandbox) -> None:
+    providers.fault("twilio", error_rate=1, error_status=429)
+    with pytest.raises(Unavailable):
+        twilio.send(sms("+79994410011"))
+    with pytest.raises(Unavailable):
+        twilio.sent(sms("+79994410011"), 0)
+
+
+def test_a_twilio_that_is_away_sent_nothing() -> None:
+    with pytest.raises(Unavailable):
+        texter(f"http://127.0.0.1:{free_port()}").send(sms("+79994410012"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Scripted(201, b"{}"),
+        Scripted(201, b""),
+        Scripted(201, b"not json"),
+        Scripted(201, b"[]"),
+        Scripted(201, b'{"sid": null}'),
+        Scripted(201, b'{"sid": "SM1", "error_code": "x"}', cut=True),
+        Scripted(drop=True),
+    ],
+    ids=lambda answer: f"{answer.body!r}",
+)
+def test_an_answer_that_cannot_be_read_leaves_the_outcome_unknown(scripted: ScriptedServer, answer: Scripted) -> None:
+    scripted.answers = [answer]
+    with pytest.raises(OutcomeUnknown):
+        texter(scripted.url).send(sms("+79994410013"))
+
+
+@pytest.mark.parametrize("body", [b"not json", b"{}", b'{"messages": [{"sid": "SM1", "to": "+1", "date_created": 5}]}'])
+def test_a_list_that_cannot_be_read_is_a_failure(scripted: ScriptedServer, body: bytes) -> None:
+    scripted.answers = [Scripted(200, body)]
+    with pytest.raises(ProviderFailure):
+        texter(scripted.url).sent(sms("+1"), 0)
+
+
+def test_a_redirect_is_not_followed(scripted: ScriptedServer) -> None:
+    scripted.answers = [Scripted(302, b"", {"Location": f"{scripted.url}/elsewhere"})]
+    with pytest.raises(ProviderFailure):
+        texter(scripted.url).send(sms("+79994410014"))
+    assert len(scripted.asked) == 1
+
+
+def test_an_error_in_the_newer_shape_is_read_as_well(scripted: ScriptedServer) -> None:
+    body = b'{"type": "about:blank", "title": "Invalid", "status": 400, "code": 21211, "detail": "Invalid number"}'
+    scripted.answers = [Scripted(400, body)]
+    with pytest.raises(Refused, match="Invalid number"):
+        texter(scripted.url).send(sms("+79994410015"))
+
+
+def test_the_region_of_the_environment_does_not_redirect_us(
+    scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWILIO_REGION", "ie1")
+    monkeypatch.setenv("TWILIO_EDGE", "dublin")
+    scripted.answers = [Scripted(201, b'{"sid": "SM1", "status": "queued"}')]
+    assert texter(scripted.url).send(sms("+79994410016")).sid == "SM1"
+    method, path, _headers, body = scripted.asked[0]
+    assert (method, path) == ("POST", f"/2010-04-01/Accounts/{SANDBOX_KEYS['twilio']}/Messages.json")
+    assert parse_qs(body.decode()) == {"To": ["+79994410016"], "From": [SENDER], "Body": ["Your order is ready!"]}
+
+
+def test_a_trial_account_s_preface_does_not_hide_a_text(scripted: ScriptedServer) -> None:
+    scripted.answers = [
+        Scripted(
+            200,
+            b'{"messages": [{"sid": "SM1", "to": "+1",'
+            b' "body": "Sent from your Twilio trial account - Your order is ready!",'
+            b' "date_created": "Thu, 24 Aug 2023 05:01:45 +0000", "status": "sent"},'
+            b' {"sid": "SM0", "to": "+1", "body": "Your order is ready!", "date_created": null}]}',
+        )
+    ]
+    assert [each.sid for each in texter(scripted.url).sent(sms("+1"), 0)] == ["SM1"]
+
+
+def test_with_no_time_left_twilio_is_not_asked(scripted: ScriptedServer, waits: Callable[[float], None]) -> None:
+    waits(0.1)
+    with pytest.raises(Unavailable):
+        texter(scripted.url).send(sms("+79994410017"))
+    assert scripted.asked == []
+
+
+def test_what_became_of_a_text_is_asked(twilio: TwilioTexter, providers: RunningSandbox) -> None:
+    sent = twilio.send(sms("+79994410018"))
+    # The sandbox delivers after two seconds, in which a busy machine may not have asked.
+    assert twilio.news(sent.sid) in [News(each) for each in (Progress.QUEUED, Progress.SENT, Progress.DELIVERED)]
+    assert twilio.news("SM" + "0" * 32) is None
+    providers.fault("twilio", error_rate=1, error_status=503)
+    with pytest.raises(Unavailable):
+        twilio.news(sent.sid)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "news"),
+    [
+        ("delivered", "null", News(Progress.DELIVERED)),
+        ("undelivered", "30005", News(Progress.FAILED, "Twilio error 30005")),
+        ("dreaming", "null", None),
+    ],
+)
+def test_twilio_s_words_of_a_text_are_the_shop_s(
+    scripted: ScriptedServer, status: str, code: str, news: News | None
+) -> None:
+    scripted.answers = [Scripted(200, f'{{"sid": "SM1", "status": "{status}", "error_code": {code}}}'.encode())]
+    assert texter(scripted.url).news("SM1") == news
+
+
+def test_twilio_is_told_where_to_tell_what_becomes_of_a_text(scripted: ScriptedServer) -> None:
+    scripted.answers = [Scripted(201, b'{"sid": "SM1", "status": "queued"}')]
+    callback = "https://shop.example/api/webhooks/twilio/"
+    key, token = SANDBOX_KEYS["twilio"], SANDBOX_TWILIO_TOKEN
+    TwilioTexter(key, token, scripted.url, SENDER, 2.0, 8.0, callback).send(sms("+79994410019"))
+    assert parse_qs(scripted.asked[0][3].decode())["StatusCallback"] == [callback]
+
+
+@pytest.fixture
+def waits() -> Iterator[Callable[[float], None]]:
+    """``waits(2)``: the caller waits two seconds more."""
+    yield lambda seconds: deadline.begin(time.monotonic() + seconds)
+    deadline.begin(None)

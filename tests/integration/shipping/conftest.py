@@ -1,0 +1,15 @@
+"""The store of the shipping service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from chassis.database import Database
+from shipping.store import ShippingStore
+
+
+@pytest.fixture
+def store(database: Callable[[str], Database]) -> ShippingStore:
+    return ShippingStore(database("shipping"))

@@ -1,0 +1,143 @@
+"""Parcels are followed by what Shippo sends, in any order and more than once, and by asking."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chassis.database import Database
+from contracts.errors import InvalidRequest, Unavailable
+from shipping.shippo_webhook import sign, verified
+from tests.integration.shipping.test_moves import NOW, sell
+from tests.integration.shipping.test_void import Counter
+
+SECRET = "shippo's secret"
+BODY = json.dumps({"event": "track_updated", "test": True, "data": {"tracking_number": "ü"}}).encode()
+
+
+@pytest.fixture
+def shop(database: Callable[[str], Database]) -> Counter:
+    return Counter(database("shipping"))
+
+
+def told(status: str, number: str = "94001", at: int = 0) -> dict[str, Any]:
+    moment = f"2026-11-21T10:00:{at:02d}.000Z"
+    return {"tracking_number": number, "tracking_status": {"status": status, "status_date": moment}}
+
+
+def steps(shop: Counter) -> list[str]:
+    return [step["status"] for step in shop.store.moves.after(0, 100)]
+
+
+def test_an_event_of_shippo_s_is_read() -> None:
+    event = verified(BODY.decode("latin-1"), sign(SECRET, BODY, NOW), SECRET, NOW + 299)
+    assert (event.kind, event.data) == ("track_updated", {"tracking_number": "ü"})
+    again = verified(BODY.decode("latin-1"), sign(SECRET, BODY, NOW + 60), SECRET, NOW + 61)
+    assert again.event_id == event.event_id
+    other = BODY.replace(b"true", b"false")
+    assert verified(other.decode("latin-1"), sign(SECRET, other, NOW), SECRET, NOW).event_id != event.event_id
+
+
+@pytest.mark.parametrize(
+    ("body", "signature", "secret", "now"),
+    [
+        (BODY + b" ", sign(SECRET, BODY, NOW), SECRET, NOW),
+        (BODY, sign("another", BODY, NOW), SECRET, NOW),
+        (BODY, sign(SECRET, BODY, NOW), SECRET, NOW + 301),
+        (BODY, sign(SECRET, BODY, NOW), SECRET, NOW - 301),
+        (BODY, "", SECRET, NOW),
+        (BODY, "t=1", SECRET, NOW),
+        (BODY, f"t=soon,v1={'0' * 64}", SECRET, NOW),
+        (BODY, f"t={int(NOW)},v1=ü", SECRET, NOW),
+        (BODY, sign(SECRET, BODY, NOW).replace("t=", "t=1"), SECRET, NOW),
+    ],
+    ids=["changed", "forged", "old", "early", "no signature", "half", "no time", "no hex", "other time"],
+)
+def test_what_is_not_shippo_s_is_refused(body: bytes, signature: str, secret: str, now: float) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        verified(body.decode("latin-1"), signature, secret, now)
+    assert list(refused.value.facts["errors"]) == ["Shippo-Auth-Signature"]
+    assert refused.value.facts["unsigned"]
+
+
+def test_without_a_secret_shippo_must_go_on_sending() -> None:
+    with pytest.raises(Unavailable, match="no secret"):
+        verified(BODY.decode("latin-1"), sign("", BODY, NOW), "", NOW)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b'{"event": "x"}', b'{"event": 5, "data": {}}', b'{"event": "", "data": {}}']
+)
+def test_what_is_signed_and_no_event_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        verified(body.decode("latin-1"), sign(SECRET, body, NOW), SECRET, NOW)
+    assert "unsigned" not in refused.value.facts
+
+
+def test_an_event_is_kept_once_and_handled_once(shop: Counter) -> None:
+    shop.buy()
+    tracker = shop.tracker()
+    assert tracker.keep("e1", "track_updated", told("TRANSIT")) == {"received": True, "duplicate": False}
+    assert tracker.keep("e1", "track_updated", told("TRANSIT")) == {"received": True, "duplicate": True}
+    assert steps(shop) == ["TRANSIT"]
+    assert [event["id"] for event in shop.store.inbox.listed("done", 10)] == ["e1"]
+
+
+def test_events_in_any_order_and_twice_end_where_the_parcel_is(shop: Counter) -> None:
+    shop.buy()
+    tracker = shop.tracker()
+    events = [(f"e{at}", told(status, at=at)) for at, status in enumerate(("PRE_TRANSIT", "TRANSIT", "DELIVERED"))]
+    dice = random.Random(5)
+    for _ in range(4):
+        dice.shuffle(events)
+        for event_id, data in events:
+            tracker.keep(event_id, "track_updated", data)
+    assert steps(shop)[-1] == "DELIVERED"
+    assert steps(shop).count("DELIVERED") == 1
+
+
+def test_events_that_say_nothing_of_ours_are_done_with(shop: Counter) -> None:
+    shop.buy()
+    tracker = shop.tracker()
+    for number, data in enumerate([told("TRANSIT", "another's"), {}, {"tracking_number": "94001"}, told("LOST")]):
+        tracker.keep(f"e{number}", "track_updated", data)
+    tracker.keep("e9", "batch_created", {})
+    assert steps(shop) == []
+    assert len(shop.store.inbox.listed("done", 10)) == 5
+
+
+def test_an_event_that_was_kept_and_not_handled_is_handled_by_the_timer(shop: Counter) -> None:
+    shop.buy()
+    shop.store.inbox.keep("e1", "track_updated", told("TRANSIT"))
+    assert steps(shop) == []
+    shop.tracker().handle_due(time.monotonic() + 10)
+    assert steps(shop) == ["TRANSIT"]
+
+
+def test_a_lost_event_is_made_up_for_by_asking(shop: Counter) -> None:
+    shop.buy()
+    shop.carriers.tracks["94001"] = told("DELIVERED")
+    shop.tracker().poll(900)
+    assert shop.carriers.tracked == []
+    shop.clock.now += 901
+    shop.tracker().poll(900)
+    assert steps(shop) == ["DELIVERED"]
+    shop.clock.now += 901
+    shop.tracker().poll(900)
+    assert shop.carriers.tracked == ["94001"]
+
+
+def test_a_shippo_that_is_away_is_asked_again_soon_and_about_no_more_meanwhile(shop: Counter) -> None:
+    sell(shop.store, "1", "2", "3", at=shop.clock.now)
+    shop.carriers.deaf = Unavailable("away")
+    shop.clock.now += 901
+    shop.tracker().poll(900)
+    assert len(shop.carriers.tracked) == 1
+    shop.carriers.deaf = None
+    shop.tracker().poll(900)
+    assert sorted(set(shop.carriers.tracked)) == ["1", "2", "3"]

@@ -1,0 +1,140 @@
+"""Our own unreadable rows: each is set aside; lists, sweeps and comparisons continue with the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from cart.audit import OrderAudit
+from cart.audit_books import AuditBooks
+from cart.completer import Lane, sweep
+from cart.order import CREATED, PAID, PAYING, Order
+from cart.order_store import PUT_OFF
+from cart.payments import SUCCEEDED
+from cart.reconcile import Listed
+from cart.store import CartStore
+from cart.tables import orders
+from chassis.database import Database
+from chassis.inbox import DONE, FAILED, TRIES, Inbox
+from chassis.records import Unreadable
+from chassis.shared_tables import events
+from products import tables
+from products.store import ProductStore
+from tests.integration.products.kept_products import fill, product
+
+NOW = 1000.0
+
+
+def _break(database: Database, table: sa.Table, column: str, row_id: str) -> None:
+    """Put invalid JSON into a JSON column; PostgreSQL stores none, so there it gets another shape."""
+    broken = sa.literal_column("'{broken'" if database.dialect == "sqlite" else "'[]'")
+    with database.write() as connection:
+        connection.execute(sa.update(table).where(table.c.id == row_id).values({column: broken}))
+
+
+@pytest.fixture
+def books(database: Callable[[str], Database]) -> AuditBooks:
+    books = AuditBooks(database("cart"), lambda: NOW)
+    store = CartStore(books.database, lambda: NOW)
+    for number, status in ((1, PAYING), (2, PAYING), (3, PAID)):
+        document = {
+            **{"id": f"or_{number}", "email": "a@b.co", "status": CREATED, "amount": 100, "currency": "usd"},
+            **{"items": [], "status_transitions": {}, "updated": 1},
+        }
+        order = Order(f"or_{number}", "cart_1", status, document, payment=f"pi_{number}")
+        store.place(order, f"k{number}")
+    _break(books.database, orders, "document", "or_2")
+    return books
+
+
+def test_list_of_orders_leaves_an_unreadable_one_out(books: AuditBooks) -> None:
+    found, _, total = CartStore(books.database).orders(None, None, 10, None)
+    assert ([order.id for order in found], total) == (["or_3", "or_1"], 3)
+    with pytest.raises(Unreadable, match="or_2"):
+        CartStore(books.database).order("or_2")
+
+
+def test_sweep_goes_on_past_an_unreadable_order(books: AuditBooks) -> None:
+    store, worked = CartStore(books.database, lambda: NOW), list[str]()
+
+    def work(order_id: str) -> None:
+        store.order(order_id)
+        worked.append(order_id)
+        store.update(order_id, None, lambda order: setattr(order, "status", CREATED))
+
+    assert store.stalled() == ["or_1", "or_2"]
+    sweep([Lane("orders", store.stalled, work, 1, lambda _: 5.0, store.put_off)], lambda: False, lasts=5.0)
+    assert worked == ["or_1"]
+    assert store.stalled() == []  # it stands before no other order
+    assert CartStore(books.database, lambda: NOW + PUT_OFF).stalled() == ["or_2"]
+    back = CartStore(books.database, lambda: NOW - 3600.0)  # a wrong clock stored the time
+    assert back.stalled() == ["or_2"]
+    back.put_off("or_2")
+    assert back.stalled() == []
+
+
+class Lists:
+    """Stripe's list of payments: one of each order, and one without an order."""
+
+    def payments(self, after: str | None, since: float) -> tuple[list[Any], str | None]:
+        return [
+            Listed("pi_2", SUCCEEDED, 100, "usd", "or_2"),
+            Listed("pi_22", SUCCEEDED, 100, "usd", "or_2"),
+            Listed("pi_9", SUCCEEDED, 100, "usd", "or_9"),
+        ], None
+
+
+class Others:
+    """Products and shipping, which hold what each order's key names."""
+
+    def audit(self, after: str | None, since: float, until: float) -> dict[str, Any]:
+        return {"keys": ["or_2:1:stock", "or_9:1:stock"], "next": None}
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda asked: []
+
+
+def test_comparison_tells_an_unreadable_order_and_goes_on(books: AuditBooks) -> None:
+    audit = OrderAudit(books, Lists(), Others(), Others())  # type: ignore[arg-type]
+
+    def told(part: str) -> list[tuple[str, str]]:
+        return [(each["kind"], each["subject"]) for each in audit.page(part, None, 0.0, 9e12, None)["differences"]]
+
+    assert ("record that cannot be read", "or_2") in told("orders")
+    # Nor is its payment one without an order, or its stock orphaned: nothing of it may be given back.
+    assert told("payments") == [("charge without an order", "or_9")]
+    assert told("stock") == [("stock held for nobody", "or_9:1:stock")]
+
+
+def test_unreadable_event_is_parked_and_others_are_handled(database: Callable[[str], Database]) -> None:
+    now = [NOW]
+    kept = database("cart")
+    inbox = Inbox(kept, lambda: now[0])
+    inbox.keep("evt_1", "x", {"object": 1})
+    inbox.keep("evt_2", "x", {"object": 2})
+    _break(kept, events, "body", "evt_1")
+    handled: list[Any] = []
+    for _ in range(TRIES):
+        inbox.sweep(lambda _, body: handled.append(body["object"]), time.monotonic() + 60)  # type: ignore[call-overload]
+        now[0] += 60
+    assert handled == [2]
+    assert [each["id"] for each in inbox.listed(FAILED)] == ["evt_1"]
+    assert [each["id"] for each in inbox.listed(DONE)] == ["evt_2"]
+
+
+def test_list_of_products_leaves_an_unreadable_one_out(database: Callable[[str], Database]) -> None:
+    store = ProductStore(database("products"))
+    fill(store, product(1), product(2))
+    _break(store.database, tables.products, "body", "prod_1")
+    found, _, total = store.page(None, "name", 10, None)
+    assert ([one["id"] for one in found], total) == (["prod_2"], 2)
+    with store.database.read() as connection:
+        skus = list(connection.execute(sa.select(tables.products.c.sku)).scalars())
+    assert [kept.product.id for kept in store.by_sku(skus).values()] == ["prod_2"]
+    # The next walk through the catalogue rewrites it.
+    assert store.save_all([(product(1), 1)]) == 1
+    assert len(store.page(None, "name", 10, None)[0]) == 2
