@@ -12,12 +12,12 @@ import psutil
 MARK = "SHOP_COPY_ID"
 
 
-def marked(copy: str) -> list[psutil.Process]:
-    """The living processes of the copy `copy`, oldest first."""
+def marked(copy: str, mark: str = MARK) -> list[psutil.Process]:
+    """The living processes whose environment has `mark` with the value `copy`, oldest first."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == copy and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get(mark) == copy and process.status() != psutil.STATUS_ZOMBIE:
                 found.append((process.create_time(), process.pid, process))
         except (psutil.Error, OSError):  # gone meanwhile, or another user's
             continue
@@ -35,10 +35,10 @@ def supervisor_of(copy: str) -> psutil.Process | None:
     return None
 
 
-def kill(copy: str, timeout: float = 10.0) -> int:
+def kill(copy: str, timeout: float = 10.0, mark: str = MARK) -> int:
     """End every process of the copy `copy`, however it resists; how many there were. Raises TimeoutError at the end."""
     count, deadline = 0, time.monotonic() + timeout
-    while remaining := marked(copy):  # again and again: a dying parent may just have made a child
+    while remaining := marked(copy, mark):  # again and again: a dying parent may just have made a child
         if time.monotonic() > deadline:
             raise TimeoutError(f"still running: {_names(remaining)}")
         count = max(count, len(remaining))

@@ -1,4 +1,4 @@
-"""A broker for the tests of the services as they run."""
+"""A broker for all tests of one process of pytest; what takes it away has one of its own."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.gateway.rabbit_node import RabbitNode
+from tests.rabbit_node import RabbitNode
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
     """A private RabbitMQ, running."""
     node = RabbitNode(tmp_path_factory.mktemp("rabbit"))

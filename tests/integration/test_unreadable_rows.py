@@ -24,7 +24,7 @@ from chassis.records import Unreadable
 from chassis.shared_tables import events
 from products import tables
 from products.store import ProductStore
-from tests.integration.products.kept_products import fill, product
+from tests.products import fill, product
 
 NOW = 1000.0
 

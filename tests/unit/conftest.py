@@ -11,7 +11,7 @@ import pytest
 
 
 class NotAUnitTest(AssertionError):
-    """A unit test used the network, a database or another process; it belongs in tests/integration."""
+    """A test in tests/unit used what only tests/integration may use."""
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def isolated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse connections, listeners, databases and processes."""
 
     def refuse(*_: Any, **__: Any) -> NoReturn:
-        raise NotAUnitTest
+        raise NotAUnitTest("a unit test used the network, a database or another process; move it to tests/integration")
 
     for owner, name in (
         (socket.socket, "connect"),

@@ -22,7 +22,7 @@ from products.stock import Inventory, lines
 from products.store import ProductStore
 from products.tables import holds
 from tests.databases import wait_longer
-from tests.integration.products.kept_products import fill, product
+from tests.products import fill, product
 
 COPIES, EACH = 3, 4
 ROUNDS = 50

@@ -10,19 +10,12 @@ from typing import Any
 
 import requests
 
+from tests.products import new_product
+
 # Longer than the gateway's own longest deadline (30 s), so that it is the gateway that answers.
 TIMEOUT = 40
 
-BONE: dict[str, Any] = {
-    "name": "Wally bone",
-    "description": "The best gift for your pet",
-    "attributes": ["manufacturer", "material"],
-    "package_dimensions": {"height": 5.0, "length": 5.0, "weight": 5.0, "width": 5.0},
-    "metadata": {"category": "food", "for": "cats", "type": "fish"},
-    "attributes_sku": {"manufacturer": "PetHappy", "material": "rubber"},
-    "price": 50,
-    "inventory": {"type": "finite", "quantity": 500},
-}
+BONE = new_product()
 
 HOME = {
     "line1": "1092 Indian Summer Ct",

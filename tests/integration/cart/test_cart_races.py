@@ -24,7 +24,7 @@ from chassis.database import Database
 from contracts.errors import Conflict, InvalidRequest, ShopError
 from products.stock import Inventory, lines
 from products.store import ProductStore
-from tests.integration.products.kept_products import fill, product
+from tests.products import fill, product
 from tests.unit.cart.fakes import Bank, Carrier, Postman
 
 CUSTOMER = {

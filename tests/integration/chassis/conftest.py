@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,19 +9,13 @@ import pytest
 from chassis import deadline
 from chassis.database import Database
 from chassis.rpc_client import RpcClient
-from launcher.shop import Shop
 from tests.integration.chassis.running import Service, forget
+from tests.rabbit_node import RabbitNode
 
 
 @pytest.fixture(scope="session")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The broker of AMQP_URI, else a private one."""
-    given = os.environ.get("AMQP_URI")
-    if given:
-        yield given
-        return
-    with Shop.on_free_ports(tmp_path_factory.mktemp("broker"), parts="broker") as node:
-        yield node.amqp_uri
+def uri(rabbit: RabbitNode) -> str:
+    return rabbit.uri
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.place import ROOT
-from tests.integration.gateway.rabbit_node import free_port
+from launcher.ports import free_port
 
 HEX32 = re.compile(r"[0-9a-f]{32}")
 # Deadlines that a test can wait for, each twice as long as the one before and more.

@@ -13,7 +13,7 @@ import pytest
 from chassis.rpc_client import RpcClient
 from contracts.errors import ShopError
 from tests.integration.gateway.asking import HASTY, Running, start_gateway, start_stubs
-from tests.integration.gateway.rabbit_node import RabbitNode
+from tests.rabbit_node import RabbitNode
 
 
 @pytest.fixture(scope="session")

@@ -5,20 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tests.products import new_product
+
 # The file in which the doubles note each call that they were told to hold: one line each.
 HELD = "held"
 KEY = object()  # stands for a fresh key in the arguments of a call
 
-PRODUCT: dict[str, Any] = {
-    "name": "Wally bone",
-    "description": "The best gift for your pet",
-    "attributes": ["manufacturer", "material"],
-    "package_dimensions": {"height": 5.0, "length": 5.0, "weight": 5.0, "width": 5.0},
-    "metadata": {"category": "food", "for": "cats", "type": "fish"},
-    "attributes_sku": {"manufacturer": "PetHappy", "material": "rubber"},
-    "price": 50,
-    "inventory": {"type": "finite", "quantity": 500},
-}
+PRODUCT = new_product()
 CHANGES: dict[str, Any] = {
     "metadata": {"category": "toys", "for": "dogs", "type": "bone"},
     "name": "Test_put",

@@ -20,10 +20,11 @@ import amqp
 import pytest
 
 from chassis.rpc_client import RpcClient
+from launcher.ports import free_port
 from tests.integration.gateway.asking import ROOT, Running, environment, is_problem
 from tests.integration.gateway.conftest import Doubles
-from tests.integration.gateway.rabbit_node import RabbitNode, free_port
 from tests.integration.gateway.routes import HELD
+from tests.rabbit_node import RabbitNode
 
 OK = {"status": "ok", "database": "ok"}
 LOST = {"status": "unavailable", "database": "unknown"}

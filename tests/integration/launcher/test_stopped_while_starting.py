@@ -10,14 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from launcher.place import ROOT
 from launcher.ports import free_port
-from launcher.shop import Shop, without_keys
+from launcher.shop import without_keys
+from tests.rabbit_node import RabbitNode
 
 ENDED = (0, -signal.SIGTERM)
 START_TIMEOUT_S = 240.0  # of a process on a busy machine
@@ -26,13 +26,8 @@ PARTS = {"service": SERVICE, "gateway": ["gateway"], "sandbox": ["sandbox"]}
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    given = os.environ.get("AMQP_URI")
-    if given:
-        yield given
-        return
-    with Shop.on_free_ports(tmp_path_factory.mktemp("broker"), parts="broker") as node:
-        yield node.amqp_uri
+def broker(rabbit: RabbitNode) -> str:
+    return rabbit.uri
 
 
 def start(module: list[str], uri: str, place: Path) -> subprocess.Popen[str]:

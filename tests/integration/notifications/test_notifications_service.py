@@ -13,11 +13,11 @@ import pytest
 from twilio.request_validator import RequestValidator
 
 from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Refused, ShopError, Unavailable
-from tests.integration.gateway.rabbit_node import RabbitNode
+from tests.rabbit_node import RabbitNode
 from tests.running_sandbox import RunningSandbox
 from tests.running_service import RunningService
+from tests.signing import key_text, sign
 from tests.unit.notifications.orders import LABEL, order
-from tests.unit.notifications.test_event_signatures import key_text, sign
 
 
 @pytest.fixture(scope="module")

@@ -10,17 +10,12 @@ from typing import Any
 import pytest
 
 from contracts.errors import Unavailable
-from tests.integration.gateway.rabbit_node import RabbitNode
+from tests.products import least_product
+from tests.rabbit_node import RabbitNode
 from tests.running_sandbox import RunningSandbox
 from tests.running_service import RunningService
 
-BONE: dict[str, Any] = {
-    "name": "Wally bone",
-    "package_dimensions": {"height": 5.0, "length": 5.0, "weight": 5.0, "width": 5.0},
-    "metadata": {"category": "food"},
-    "price": 50,
-    "inventory": {"type": "finite", "quantity": 5},
-}
+BONE = least_product(inventory={"type": "finite", "quantity": 5})
 PATIENCE = 90.0
 
 

@@ -14,14 +14,9 @@ from products.drafts import Change, Draft
 from products.projection import Projection
 from products.stock import Inventory, Line
 from products.store import ProductStore
+from tests.products import least_product
 
-SPEC: dict[str, Any] = {
-    "name": "Wally bone",
-    "price": 50,
-    "package_dimensions": {"height": 5.0, "length": 5.0, "weight": 5.0, "width": 5.0},
-    "metadata": {"category": "food"},
-    "inventory": {"type": "finite", "quantity": 5},
-}
+SPEC = least_product(inventory={"type": "finite", "quantity": 5})
 
 
 class Shelves:

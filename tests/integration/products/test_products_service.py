@@ -20,20 +20,12 @@ import sqlalchemy
 from chassis.database import url_for
 from chassis.settings import SANDBOX_KEYS
 from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError
-from tests.integration.gateway.rabbit_node import RabbitNode
+from tests.products import new_product
+from tests.rabbit_node import RabbitNode
 from tests.running_sandbox import RunningSandbox
 from tests.running_service import ROOT, RunningService
 
-BONE: dict[str, Any] = {
-    "name": "Wally bone",
-    "description": "The best gift for your pet",
-    "attributes": ["manufacturer", "material"],
-    "package_dimensions": {"height": 5.0, "length": 5.0, "weight": 5.0, "width": 5.0},
-    "metadata": {"category": "food", "for": "cats", "type": "fish"},
-    "attributes_sku": {"manufacturer": "PetHappy", "material": "rubber"},
-    "price": 50,
-    "inventory": {"type": "finite", "quantity": 500},
-}
+BONE = new_product()
 
 
 class Place:

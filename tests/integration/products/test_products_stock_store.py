@@ -18,7 +18,7 @@ from products.stock import Filling, Inventory, lines
 from products.stock_store import FILLINGS_KEPT
 from products.store import ProductStore
 from tests.databases import wait_longer
-from tests.integration.products.kept_products import fill, product
+from tests.products import fill, product
 
 
 def left(store: ProductStore, number: int | str = 1) -> int | None:

@@ -13,7 +13,7 @@ from contracts.errors import InvalidRequest
 from products import tables
 from products.catalog import Product
 from products.store import ProductStore
-from tests.integration.products.kept_products import fill, product
+from tests.products import fill, product
 
 
 def ids(store: ProductStore, category: str | None = None, order_by: str = "name") -> list[str]:
@@ -62,7 +62,7 @@ def test_a_category_is_looked_for_where_the_api_says(store: ProductStore) -> Non
         product("name", "D dog toys"),
         product("whole", "Dog  Toys"),
         product("words", "F", description="Toys made for a (dog)."),
-        product("attribute", "G", attributes=("dog toys",)),
+        product("attribute", "G", attributes={"dog toys": "any"}),
         product("other metadata", "H", metadata={"category": "x", "brand": "dog toys"}),
         product("one word only", "I toys"),
         product("part of a word", "J", description="dogs toys"),

@@ -20,19 +20,11 @@ from products.catalog import Product, product_id, sku_id
 from products.drafts import Change, Draft
 from products.stock import Inventory
 from products.stripe_catalog import StripeCatalog
+from tests.products import new_product
 from tests.running_sandbox import RunningSandbox, free_port
 from tests.scripted_server import Scripted, ScriptedServer
 
-BONE: dict[str, Any] = {
-    "name": "Wally bone",
-    "description": "The best gift for your pet",
-    "attributes": ["manufacturer", "material"],
-    "package_dimensions": {"height": 5.0, "length": 5.5, "weight": 5.0, "width": 5.0},
-    "metadata": {"category": "food", "for": "cats", "type": "fish"},
-    "attributes_sku": {"manufacturer": "PetHappy", "material": "rubber"},
-    "price": 50,
-    "inventory": {"type": "finite", "quantity": 500},
-}
+BONE = new_product(package_dimensions={"height": 5.0, "length": 5.5, "weight": 5.0, "width": 5.0})
 UNANSWERED = {"lose_answer_rate": 1, "method": "POST"}  # the work is done, the answer lost
 
 

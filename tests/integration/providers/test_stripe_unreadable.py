@@ -20,15 +20,11 @@ from products.drafts import Change, Draft
 from products.projection import Projection
 from products.store import ProductStore
 from products.stripe_catalog import StripeCatalog
+from tests.products import least_product
 from tests.running_sandbox import RunningSandbox
 from tests.scripted_server import Scripted, ScriptedServer
 
-BONE: dict[str, Any] = {
-    "name": "Wally bone",
-    "package_dimensions": {"height": 5.0, "length": 5.5, "weight": 5.0, "width": 5.0},
-    "metadata": {"category": "food"},
-    "price": 50,
-}
+BONE = least_product(package_dimensions={"height": 5.0, "length": 5.5, "weight": 5.0, "width": 5.0})
 SIDES = {f"package_dimensions[{side}]": "5" for side in ("height", "length", "weight", "width")}
 
 

@@ -26,7 +26,7 @@ from contracts.errors import (
     Unavailable,
 )
 from shipping.shippo_webhook import sign
-from tests.integration.gateway.rabbit_node import RabbitNode
+from tests.rabbit_node import RabbitNode
 from tests.running_sandbox import RunningSandbox
 from tests.running_service import RunningService
 

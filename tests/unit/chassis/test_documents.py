@@ -23,7 +23,7 @@ from contracts.errors import InvalidRequest
 from notifications import sendgrid_events, twilio_events
 from notifications.sendgrid_events import SendGridEvents
 from shipping import shippo_webhook
-from tests.unit.notifications.test_event_signatures import key_text, sign
+from tests.signing import key_text, sign
 
 SECRET, URL = "a secret of the tests", "https://shop.example"
 MIB = 1024 * 1024

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import threading
 from collections.abc import Callable
@@ -10,27 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
 
 import pytest
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from twilio.request_validator import RequestValidator
 
 from contracts.errors import InvalidRequest, Unavailable
 from notifications import sendgrid_events, twilio_events
-from notifications.sendgrid_events import FETCH_SECONDS, RETRY_SECONDS, SendGridEvents, public_key
-from tests.scripted_server import Scripted, ScriptedServer
+from notifications.sendgrid_events import FETCH_SECONDS, RETRY_SECONDS, SendGridEvents
+from tests.signing import SIGNER, key_text, sign
 
 NOW = 1_000_000.0
 TOKEN, URL = "twilio's token", "https://shop.example"
-SIGNER = ec.generate_private_key(ec.SECP256R1())
-
-
-def key_text(key: ec.EllipticCurvePrivateKey = SIGNER) -> str:
-    encoding, form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    return base64.b64encode(key.public_key().public_bytes(encoding, form)).decode()
-
-
-def sign(body: bytes, moment: str, key: ec.EllipticCurvePrivateKey = SIGNER) -> str:
-    return base64.b64encode(key.sign(moment.encode() + body, ec.ECDSA(hashes.SHA256()))).decode()
 
 
 def test_twilio_s_form_is_read() -> None:
@@ -224,23 +212,6 @@ def test_who_comes_while_the_key_is_asked_for_waits_for_it(monkeypatch: pytest.M
             answered.set()
         assert [each.result(30) for each in (first, *others)] == ["taken"] * 4
     assert len(source.asked) == 1
-
-
-def test_sendgrid_is_asked_for_its_key(scripted: ScriptedServer) -> None:
-    scripted.answers = [Scripted(200, b'{"public_key": "MFk"}')]
-    assert public_key("SG.key", scripted.url, 10.0) == "MFk"
-    method, path, headers, _body = scripted.asked[0]
-    assert (method, path) == ("GET", "/v3/user/webhooks/event/settings/signed")
-    assert headers["Authorization"] == "Bearer SG.key"
-    for answer in (
-        Scripted(401, b"{}"),
-        Scripted(200, b"[]"),
-        Scripted(200, b'{"public_key": ""}'),
-        Scripted(drop=True),
-    ):
-        scripted.answers = [answer]
-        with pytest.raises(Unavailable):
-            public_key("SG.key", scripted.url, 10.0)
 
 
 def test_one_bad_sendgrid_event_does_not_lose_the_others() -> None:

@@ -1,29 +1,19 @@
 """How a product is named, shown and found."""
 
 import re
+from typing import Any
 
-from products.catalog import Product, Sku, fold, product_id, sku_id, sort_key, whole_term, words
+from products.catalog import Product, fold, product_id, sku_id, sort_key, whole_term, words
 from products.stock import Inventory
+from tests.products import product
 
 
-def product(**document: object) -> Product:
-    return Product(
-        document={
-            "id": "prod_1",
-            "object": "product",
-            "name": "Wally Bone",
-            "description": "The best gift, for your pet.",
-            "active": True,
-            "created": 10,
-            "updated": 20,
-            "livemode": False,
-            "metadata": {"category": "Pet Food", "for": "cats", "size": "small"},
-            "package_dimensions": {"height": 5.0, "length": 5.0, "weight": 5.0, "width": 5.0},
-            **document,
-        },
-        attributes=["manufacturer"],
-        sku=Sku("sku_1", 50, "usd", {"manufacturer": "PetHappy"}, "price_1"),
-        inventory=Inventory("finite", 500),
+def wally(**document: Any) -> Product:
+    described = {"description": "The best gift, for your pet.", "created": 10, "updated": 20}
+    metadata = {"category": "Pet Food", "for": "cats", "size": "small"}
+    fields = {**described, "metadata": metadata, **document}
+    return product(
+        1, "Wally Bone", inventory=Inventory("finite", 500), attributes={"manufacturer": "PetHappy"}, **fields
     )
 
 
@@ -35,7 +25,7 @@ def test_a_key_always_makes_the_same_ids() -> None:
 
 
 def test_a_product_shows_what_stripe_has_dropped() -> None:
-    shown = product().public(Inventory("finite", 7))
+    shown = wally().public(Inventory("finite", 7))
     assert shown["attributes"] == ["manufacturer"]
     assert shown["caption"] is None
     assert shown["deactivate_on"] == []
@@ -66,11 +56,11 @@ def test_a_product_shows_what_stripe_has_dropped() -> None:
 
 
 def test_an_inactive_product_has_an_inactive_sku() -> None:
-    assert product(active=False).public(Inventory("infinite"))["skus"]["data"][0]["active"] is False
+    assert wally(active=False).public(Inventory("infinite"))["skus"]["data"][0]["active"] is False
 
 
 def test_a_product_is_found_by_its_wholes_and_its_words() -> None:
-    terms = product().terms()
+    terms = wally().terms()
     for whole in ("pet food", "CATS", "wally bone", "Manufacturer"):
         assert whole_term(whole) in terms
     for word in ("wally", "BONE", "gift", "pet"):

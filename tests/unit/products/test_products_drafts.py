@@ -7,17 +7,9 @@ import pytest
 from contracts.errors import InvalidRequest
 from products.drafts import Change, Draft
 from products.stock import Inventory
+from tests.products import new_product
 
-SEED: dict[str, Any] = {
-    "name": "Wally bone",
-    "description": "The best gift for your pet",
-    "attributes": ["manufacturer", "material"],
-    "package_dimensions": {"height": 5.0, "length": 5.0, "weight": 5.0, "width": 5.0},
-    "metadata": {"category": "food", "for": "cats", "type": "fish"},
-    "attributes_sku": {"manufacturer": "PetHappy", "material": "rubber"},
-    "price": 50,
-    "inventory": {"type": "finite", "quantity": 500},
-}
+SEED = new_product()
 
 
 def errors(spec: Any) -> Any:

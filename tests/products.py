@@ -1,0 +1,63 @@
+"""Products for tests: the body of a request for a new one, and one as the products service stores it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from products.catalog import Product, Sku
+from products.stock import Inventory
+from products.store import ProductStore
+
+DIMENSIONS = {"height": 5.0, "length": 5.0, "weight": 5.0, "width": 5.0}
+
+
+def new_product(**changes: Any) -> dict[str, Any]:
+    """The body of ``POST /api/products/`` with every field, changed as asked."""
+    optional: dict[str, Any] = {
+        "description": "The best gift for your pet",
+        "attributes": ["manufacturer", "material"],
+        "metadata": {"category": "food", "for": "cats", "type": "fish"},
+        "attributes_sku": {"manufacturer": "PetHappy", "material": "rubber"},
+        "inventory": {"type": "finite", "quantity": 500},
+    }
+    return least_product(**{**optional, **changes})
+
+
+def least_product(**changes: Any) -> dict[str, Any]:
+    """The same with the required fields only."""
+    required = {"name": "Wally bone", "price": 50, "package_dimensions": DIMENSIONS, "metadata": {"category": "food"}}
+    return {**required, **changes}
+
+
+def product(
+    number: int | str,
+    name: str = "Bone",
+    price: int = 50,
+    inventory: Inventory = Inventory("finite", 10),  # noqa: B008
+    attributes: dict[str, str] | None = None,
+    **document: Any,
+) -> Product:
+    """A stored product; `attributes` are those of its SKU, by name."""
+    return Product(
+        document={
+            "id": f"prod_{number}",
+            "object": "product",
+            "name": name,
+            "description": None,
+            "active": True,
+            "created": 100,
+            "updated": 100,
+            "livemode": False,
+            "metadata": {},
+            "package_dimensions": DIMENSIONS,
+            **document,
+        },
+        attributes=[*(attributes or {})],
+        sku=Sku(f"sku_{number}", price, "usd", attributes or {}, f"price_{number}"),
+        inventory=inventory,
+    )
+
+
+def fill(store: ProductStore, *made: Product) -> None:
+    """Save products that the store does not have yet."""
+    assert store.save_all([(one, 0) for one in made]) == len(made)
