@@ -1,16 +1,17 @@
-"""How many copies of a service take requests now, asked of the broker about once a second.
+"""How many copies of a service take requests now, asked of the broker about once a second, and before a refusal.
 
 A passive declaration of the queue ``rpc-<service>`` returns the number of its consumers and of its waiting messages. It
 has its own channel, because the broker closes the channel that asks for a queue that does not exist. The reader of a
-`chassis.link.Link` drives it, and never waits for an answer.
+`chassis.link.Link` drives it, and never waits for an answer; a caller may wait for one (`recount`).
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import amqp
 from amqp import spec
@@ -37,6 +38,13 @@ class _Count:
     consumers: int | None
     at: float
     stuck_since: float | None
+
+
+class Waiter(Protocol):
+    """A caller that waits for a count."""
+
+    def settle(self, reply: Any) -> None:
+        """The count is there."""
 
 
 class _Asking(Channel):  # type: ignore[misc]
@@ -82,6 +90,9 @@ class ConsumerCounts:
         self._channel: _Asking | None = None
         self._round: list[str] = []
         self._asked: str | None = None
+        self._lock = threading.Lock()
+        self._waiting: dict[str, list[Waiter]] = {}
+        self._asked_for: list[Waiter] = []
 
     def watch(self, service: str) -> None:
         """Ask about this service, too, from the next round on."""
@@ -93,11 +104,13 @@ class ConsumerCounts:
         count = self._counts.get(service)
         return count is not None and count.consumers == 0 and self._clock() - count.at <= COUNT_VALID_S
 
-    def answered(self, service: str) -> None:
-        """A copy has answered: an earlier count of none is void."""
-        count = self._counts.get(service)
-        if count is not None and count.consumers == 0:
-            self._counts.pop(service, None)
+    def recount(self, service: str, waiter: Waiter) -> None:
+        """Ask about a service again now, and settle `waiter` when the answer is there."""
+        with self._lock:
+            self._waiting.setdefault(service, []).append(waiter)
+            if service not in self._round:
+                self._round.append(service)
+        self.tick()
 
     def stuck(self) -> list[str]:
         """The services whose requests have waited for longer than `RESTART_S` without a consumer.
@@ -114,24 +127,29 @@ class ConsumerCounts:
     def open(self, channel: amqp.Channel) -> None:
         """Ask over the connection of `channel` from now on, and begin. For the reader, like everything below."""
         self._counts.clear()
-        self._asked = None
+        self._answer()
         self._channel = _Asking(channel.connection, self._counted, self._missing)
         self._channel.open()
         self.tick()
 
     def tick(self) -> None:
         """Begin a round of questions, unless one is under way."""
-        if self._channel is None or self._asked is not None:
-            return
-        if not self._channel.is_open:
-            self._channel.reopen()  # the broker reads the question after this
-        self._round = list(self._services)
+        with self._lock:
+            if self._channel is None or self._asked is not None:
+                return
+            if not self._channel.is_open:
+                self._channel.reopen()  # the broker reads the question after this
+            # Those that a caller waits for come first, which is last here.
+            self._round = [*self._services, *self._waiting]
         self._next()
 
     def _next(self) -> None:
-        self._asked = self._round.pop() if self._round else None
-        if self._asked is not None and self._channel is not None:
-            self._channel.ask(f"rpc-{self._asked}")
+        with self._lock:
+            if self._channel is None or self._asked is not None or not self._round:
+                return
+            self._asked = self._round.pop()
+            self._asked_for = self._waiting.pop(self._asked, [])
+        self._channel.ask(f"rpc-{self._asked}")
 
     def _counted(self, queue: str, messages: int, consumers: int) -> None:
         service, now = self._asked or "", self._clock()
@@ -140,9 +158,20 @@ class ConsumerCounts:
         if consumers == 0 and messages > 0:
             since = now if before is None or before.stuck_since is None else before.stuck_since
         self._counts[service] = _Count(consumers, now, since)
+        self._answer()
         self._next()
 
     def _missing(self) -> None:
         # The broker returns calls to it at once, so no count is needed. The next round asks about the rest.
         self._counts.pop(self._asked or "", None)
-        self._asked = None
+        self._answer()
+        if self._waiting:
+            self.tick()
+
+    def _answer(self) -> None:
+        """The last question is answered: the callers that it was asked for go on."""
+        with self._lock:
+            asked_for, self._asked_for = self._asked_for, []
+            self._asked = None
+        for waiter in asked_for:
+            waiter.settle(None)

@@ -22,6 +22,7 @@ import amqp
 import orjson
 from nameko.exceptions import RemoteError, deserialize
 
+from chassis.broker_connection import FAILURES
 from chassis.consumer_counts import ConsumerCounts
 from chassis.deadline import headers as deadline_headers
 from chassis.link import Link
@@ -31,6 +32,9 @@ from contracts.errors import DeadlineExceeded, OutcomeUnknown, Unavailable
 EXCHANGE = "nameko-rpc"
 # What a call waits for a connection that is just being made, before it says that there is none (seconds).
 CONNECT_GRACE = 0.5
+# How long a call waits for the count that confirms that nobody serves it (seconds); the broker answers in about one
+# millisecond.
+RECOUNT_TIMEOUT_S = 0.5
 
 _LOST = object()
 
@@ -127,8 +131,7 @@ class RpcClient:
         if not self.link.connected and not self.link.wait(min(timeout, CONNECT_GRACE)):
             raise Unavailable("The message broker cannot be reached.", {"retry_after": 1})
         self.consumers.watch(service)
-        if self.consumers.vacant(service):
-            raise _absent(service)
+        self._refuse_if_vacant(service, deadline)
         body = orjson.dumps({"args": args, "kwargs": kwargs or {}})
         headers: dict[str, Any] = {f"nameko.{name}": value for name, value in (context or {}).items()}
         headers.update({f"nameko.{name}": value for name, value in deadline_headers(timeout).items()})
@@ -166,6 +169,18 @@ class RpcClient:
         if error:
             raise _failure(error)
         return reply.get("result")
+
+    def _refuse_if_vacant(self, service: str, deadline: float) -> None:
+        if not self.consumers.vacant(service):
+            return
+        count = self._new_call(service)
+        try:
+            self.consumers.recount(service, count)
+        except FAILURES as error:
+            raise Unavailable("The message broker cannot be reached.", {"retry_after": 1}) from error
+        count.wait(min(RECOUNT_TIMEOUT_S, deadline - time.monotonic()))
+        if self.consumers.vacant(service):
+            raise _absent(service)
 
     def _new_call(self, service: str) -> Any:
         """What a caller waits on; of another class where callers are not threads (`gateway.loop_rpc`)."""
@@ -207,7 +222,6 @@ class RpcClient:
         call = self._calls.pop(message.properties.get("correlation_id"), None)
         if call is None:
             return  # its caller has gone
-        self.consumers.answered(call.service)
         try:
             reply = orjson.loads(message.body)
             if not isinstance(reply, dict):

@@ -187,26 +187,27 @@ def test_old_count_says_nothing() -> None:
     assert not counts.vacant("cart")
 
 
-def test_answer_of_a_copy_says_more_than_the_count_before_it() -> None:
-    """The count is older than the copy; the answer belongs to the call that waited for it."""
-    counts = counted(Clock())
-    counts._counted("rpc-cart", 1, 0)
-    counts.answered("cart")
-    assert not counts.vacant("cart")
-    assert counts.stuck() == []
-
-
-def test_call_straight_after_the_first_answer_goes_out(client: RpcClient, start: Start) -> None:
+def test_call_is_not_refused_because_of_an_old_count(client: RpcClient, start: Start) -> None:
+    """The count is older than the copy."""
     service = start("echo_service").answering(client)
-    count = consumer_counts._Count(0, time.monotonic(), None)
-    client.consumers.tick = lambda: None  # type: ignore[method-assign]
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(client.call, service.name, "hold", [], None, 240)
-        until(lambda: service.notes == ["began hold"])
-        client.consumers._counts[service.name] = count  # as it was before the copy came
-        Path(f"{service.notes_file}.go").touch()
-        assert asked.result(60) == "held"
-    assert client.call(service.name, "one", [2]) == 2
+    client.consumers._counts[service.name] = consumer_counts._Count(0, time.monotonic(), None)
+    assert client.call(service.name, "one", [1]) == 1
+
+
+def test_many_calls_wait_for_the_same_count(client: RpcClient, start: Start) -> None:
+    service = start("echo_service").answering(client)
+    service.signal(signal.SIGTERM)
+    service.wait()
+    until(lambda: client.consumers.vacant(service.name), what="the count")
+
+    def refused(_: int) -> None:
+        with pytest.raises(Unavailable, match="is not there"):
+            client.call(service.name, "one", [1], timeout=60)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(refused, range(200)))
+    service.start()
+    service.answering(client)
 
 
 def test_waiting_requests_are_stuck_only_without_a_break() -> None:
