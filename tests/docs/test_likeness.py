@@ -1,4 +1,4 @@
-"""What counts as the answer that README.md shows, and what does not."""
+"""What counts as the answer that a page shows, and what does not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.journeys.likeness import Likeness, Unlike
-from tests.journeys.readme import steps
+from tests.journeys.pages import steps
 
 PRODUCT, OTHER = "prod_DMW73laJ01kFHl", "prod_DehIrqWdZMsFnu"
 

@@ -1,4 +1,4 @@
-"""README.md tells the truth: its requests are sent as they are printed, and must answer what it shows."""
+"""The documentation is true: each page's requests are sent as printed, and must answer what it shows."""
 
 from __future__ import annotations
 
@@ -12,56 +12,75 @@ from typing import Any
 import pytest
 
 from tests.journeys.likeness import MORE, Likeness, Unlike, parse
-from tests.journeys.readme import README, ROOT, TOLD, Step, for_shop, run, steps
+from tests.journeys.pages import ROOT, Step, for_shop, run, stories
 from tests.journeys.shop import Storefront
 
-STEPS = [step for step in steps(README.read_text(encoding="utf-8")) if step.chapter in TOLD]
-ANSWERED = [index for index, step in enumerate(STEPS) if step.kind]
-TIMEOUT = 250  # seconds for all of it; half a minute on an idle machine
+STORIES = stories()
+CASES = [(page, index) for page, todo in STORIES.items() for index, step in enumerate(todo) if step.page == page]
+ANSWERED = [(page, index) for page, index in CASES if STORIES[page][index].kind]
+TIMEOUT_S = 250  # for one page; the longest takes half a minute on an idle machine
 
 
 @dataclass
-class Told:
-    """The story as it was told to this shop.
+class Run:
+    """One page, run against this shop.
 
     Attributes:
         steps: as printed, with this shop's addresses.
-        said: what the shell printed, step by step.
-        wrong: what was not as shown, or None.
+        outputs: what the shell printed, step by step.
+        differences: why an answer is not as shown, or None.
     """
 
     steps: list[Step]
-    said: list[str]
-    wrong: list[str | None]
+    outputs: list[str]
+    differences: list[str | None]
+
+
+class Runs:
+    """Runs each page once, when the first test asks for it."""
+
+    def __init__(self, shop: Storefront) -> None:
+        self._shop = shop
+        self._done: dict[str, Run] = {}
+
+    def of(self, page: str) -> Run:
+        if page not in self._done:
+            _delete_products(self._shop)
+            todo = for_shop(STORIES[page], self._shop.url, self._shop.sandbox_url)
+            outputs = run(todo, ROOT, os.environ, TIMEOUT_S)
+            likeness = Likeness()
+            differences = [_difference(likeness, step, said) for step, said in zip(todo, outputs, strict=True)]
+            self._done[page] = Run(todo, outputs, differences)
+        return self._done[page]
 
 
 @pytest.fixture(scope="module")
-def told(shop: Storefront) -> Told:
-    _forget_earlier_tellings(shop)
-    text = for_shop(README.read_text(encoding="utf-8"), shop.url, shop.sandbox_url)
-    todo = [step for step in steps(text) if step.chapter in TOLD]
-    said = run(todo, ROOT, os.environ, TIMEOUT)
-    likeness = Likeness()
-    return Told(todo, said, [_wrong(likeness, step, output) for step, output in zip(todo, said, strict=True)])
+def runs(shop: Storefront) -> Runs:
+    return Runs(shop)
 
 
-@pytest.mark.parametrize("index", range(len(STEPS)), ids=[step.title for step in STEPS])
-def test_an_answer_is_as_shown(told: Told, index: int) -> None:
-    assert told.wrong[index] is None, f"README.md:{told.steps[index].title}\n{told.wrong[index]}"
+def _titles(cases: list[tuple[str, int]]) -> list[str]:
+    return [STORIES[page][index].title for page, index in cases]
 
 
-@pytest.mark.parametrize("index", ANSWERED, ids=[STEPS[index].title for index in ANSWERED])
-def test_nothing_that_is_shown_could_be_wrong_unnoticed(told: Told, index: int) -> None:
-    """Every status, header, name and value shown is altered in turn, and each time it must be noticed."""
-    step, said = told.steps[index], told.said[index]
+@pytest.mark.parametrize(("page", "index"), CASES, ids=_titles(CASES))
+def test_answer_is_as_shown(runs: Runs, page: str, index: int) -> None:
+    done = runs.of(page)
+    assert done.differences[index] is None, f"{done.steps[index].title}\n{done.differences[index]}"
+
+
+@pytest.mark.parametrize(("page", "index"), ANSWERED, ids=_titles(ANSWERED))
+def test_wrong_value_would_be_noticed(runs: Runs, page: str, index: int) -> None:
+    """Every status, header, name and value shown is altered in turn; each alteration must be noticed."""
+    step, said = runs.of(page).steps[index], runs.of(page).outputs[index]
     changes = list(_altered(step))
     assert changes
     for what, shown in changes:
-        altered = Step(step.line, step.chapter, step.command, step.kind, shown)
-        assert _wrong(Likeness(), altered, said), f"README.md:{step.title}: {what} could be wrong"
+        altered = Step(step.page, step.line, step.section, step.command, step.kind, shown)
+        assert _difference(Likeness(), altered, said), f"{step.title}: {what} could be wrong"
 
 
-def _wrong(likeness: Likeness, step: Step, output: str) -> str | None:
+def _difference(likeness: Likeness, step: Step, output: str) -> str | None:
     try:
         likeness.check(step.kind, step.answer, output)
     except Unlike as unlike:
@@ -69,8 +88,8 @@ def _wrong(likeness: Likeness, step: Step, output: str) -> str | None:
     return None
 
 
-def _forget_earlier_tellings(shop: Storefront) -> None:
-    """The story finds its products by a word: a telling that broke off must have left none."""
+def _delete_products(shop: Storefront) -> None:
+    """The tutorial finds its products by a word, so an earlier run must have left none."""
     for product in shop.ask("GET", "/api/products/", params={"category": "squeaky"}).json()["data"]:
         assert shop.ask("DELETE", f"/api/products/{product['id']}/").status_code == 200
 
