@@ -44,12 +44,12 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _have_curl() -> None:
-    """The README's requests are sent as they are printed there. Raises Problem when curl cannot be had."""
+    """Install curl if it is missing: the documentation's requests use it. Raises Problem if that fails."""
     if shutil.which("curl"):
         return
     manager = packages.available()
     if manager is None or not packages.install(packages.CURL, manager, screen.say):
-        raise Problem("The README's requests are tested with curl, which could not be installed; please install it.")
+        raise Problem("The documentation is tested with curl, which could not be installed; please install it.")
 
 
 def _pytest(lots: Sequence[Sequence[str]], env: Mapping[str, str]) -> int:
