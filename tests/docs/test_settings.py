@@ -71,6 +71,14 @@ def test_config_yml_has_the_documented_defaults() -> None:
     assert read == {name: documented.get(name) for name in read}
 
 
+def test_settings_come_from_config_yml() -> None:
+    config = yaml.safe_load(re.sub(r": !raw_env_var", ":", (ROOT / "config.yml").read_text(encoding="utf-8")))
+    code = (ROOT / "chassis" / "settings.py").read_text(encoding="utf-8")
+    read = set(re.findall(r"""\b_\w+\(config, "([A-Z_0-9]+)\"""", code))
+    assert len(read) > 25
+    assert read <= set(config)
+
+
 def test_compose_passes_every_setting_on() -> None:
     compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     documented = _documented()

@@ -66,6 +66,14 @@ def test_version_is_the_newest_release_of_the_changelog() -> None:
     assert days == sorted(days, reverse=True)
 
 
+def test_supported_python_versions_are_documented() -> None:
+    oldest, newest = map(int, re.findall(r"3\.(\d+)", _project("requires-python")))
+    assert f"Python 3.{oldest} to 3.{newest - 1}" in read("README.md")
+    listed = re.search(r"^- Python ((?:3\.\d+(?:, | or )?)+) with its `venv`", read("docs/operating/install.md"), re.M)
+    assert listed
+    assert [int(minor) for minor in re.findall(r"3\.(\d+)", listed[1])] == list(range(oldest, newest))
+
+
 def test_licence_is_mit() -> None:
     text = (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert text.startswith("MIT License")
