@@ -1,7 +1,7 @@
 """``@rpc``: Nameko's RPC entrypoint with a leaner reply, a deadline, and a drain that runs nothing twice.
 
-Same wire, same decorator, callable from `nameko shell`. What differs from `nameko.rpc.rpc`, each for a reason measured
-in DECISIONS.md: the answer goes out on the channel that the request came in on, not persistent, without confirms and
+Same wire, same decorator, callable from `nameko shell`. What differs from `nameko.rpc.rpc`, each for a reason given
+in ADR 5 and 6: the answer goes out on the channel that the request came in on, not persistent, without confirms and
 with nothing declared; a request whose caller has gone is dropped unread; an answer that cannot be sent because the
 broker has gone does not end the process; a request over which the service dies again and again is parked
 (`chassis.parking`); verbs that ask a provider have so many places and no more (`chassis.places`); and on SIGTERM the

@@ -2,7 +2,8 @@
 
 Both ends of the RPC hop use it: `chassis.rpc_client` to ask, `chassis.entrypoint` to answer. It takes amqp as it is and
 leaves out what costs a hop most: nothing is declared per message, no pool is asked for a channel, no confirm is waited
-for (figures in DECISIONS.md). Works over threads and, once eventlet has patched `threading`, over greenlets.
+for (figures in docs/adr/0005-our-own-rpc-client-and-entrypoint.md). Works over threads and, once eventlet has patched
+`threading`, over greenlets.
 
 amqp's own `basic_publish` first reads from the socket, to see whether the broker blocks it; beside a reader in another
 thread that is a second reader of one socket. So messages are sent as the method frame itself, which amqp writes under

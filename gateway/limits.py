@@ -1,6 +1,6 @@
 """Rate limits: a number of requests of each kind per window of time, then 429.
 
-The table below is the whole policy; README's chapter "Limits" prints it. Limits count in this process, so with N
+The table below is the whole policy; docs/api/rate-limits.md prints it. Limits count in this process, so with N
 workers a client gets up to N times as much, unless `RATE_LIMIT_URL` names a Redis that all workers share. The limits on
 declined cards are in the cart service's database (`cart.card_attempts`).
 """

@@ -55,12 +55,12 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _have_curl() -> None:
-    """The README's requests are sent as they are printed there. Raises Problem when curl cannot be had."""
+    """Install curl if it is missing: the documentation's requests use it. Raises Problem if that fails."""
     if shutil.which("curl"):
         return
     manager = packages.available()
     if manager is None or not packages.install(packages.CURL, manager, screen.say):
-        raise Problem(f"The tests send the printed requests with curl. {packages.by_hand(packages.CURL)}")
+        raise Problem(f"The documentation is tested with curl. {packages.by_hand(packages.CURL)}")
 
 
 def _pytest(arguments: Sequence[str], env: Mapping[str, str]) -> int:

@@ -1,4 +1,4 @@
-"""Is an answer the one that README.md shows? Exactly it, but for what no two shops can have in common.
+"""Is an answer the one that a page shows? Exactly it, but for what no two shops can have in common.
 
 - An id (``prod_…``, ``or_…``, 32 hex digits, a tracking number) may be another one of the same form, but the same
   shown id always stands for the same real one, and two shown ids never for one.

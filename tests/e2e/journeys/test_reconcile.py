@@ -38,7 +38,7 @@ class Books:
     def operate(self, *arguments: str) -> tuple[int, str]:
         """Give an operator's command; its exit status, and what it said."""
         env = self.running.process_env(self.running.amqp_uri)
-        # As the launcher does, without its start: README's own tests have the whole.
+        # As the launcher does, without its start: tests/docs has the whole.
         command = [sys.executable, "-m", *arguments]
         done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=200)
         return done.returncode, done.stdout + done.stderr

@@ -175,13 +175,6 @@ def test_pay_names_the_payer_of_the_shared_cart(app: Callable[..., Ask]) -> None
     assert limits.payer(request, "cart_a") == "cart_a"  # type: ignore[arg-type]
 
 
-def test_readme_prints_the_table_of_limits() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = re.findall(r"^\| `([a-z-]+)` \| (\d+) \| (\d+) s \| (.+?) \| (.+?) \|$", text, re.MULTILINE)
-    table = [(each.name, str(each.quota), str(each.window), each.per, each.of) for each in limits.TABLE]
-    assert shown == table
-
-
 # Counters
 
 

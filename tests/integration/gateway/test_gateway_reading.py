@@ -85,7 +85,7 @@ def test_a_body_of_its_routes_limit_is_read(shop: Running, route: Route) -> None
 
 
 def limit_of(route: Route) -> int:
-    """As the README has it."""
+    """As docs/api/errors.md has it."""
     return MIB if route.path in ("/api/notifications/email/", "/api/shipments/") else 64 * KIB
 
 

@@ -1,4 +1,4 @@
-"""README.md tells the truth of its commands: the chapters that need the launcher, on a shop of their own."""
+"""The operating pages are true: their commands run as printed, on a shop of their own."""
 
 from __future__ import annotations
 
@@ -12,26 +12,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 
 from launcher import readiness
 from launcher.place import Place
 from launcher.ports import free_port
 from launcher.shop import Shop
 from tests.e2e.journeys.likeness import Likeness
-from tests.e2e.journeys.readme import README, ROOT, SHOP, STORY, TOLD, for_shop, run, steps
+from tests.e2e.journeys.pages import OPERATING, ROOT, SETUP, Step, for_shop, pages, read, run, steps, story
 from tests.integration.launcher.conftest import LEFT_OUT, surroundings
 
 pytestmark = pytest.mark.timeout(900)
 
-OPERATIONS, LIVE = "Operations", "Going live"
-TEXT = README.read_text(encoding="utf-8")
-OPERATED = [step for step in steps(TEXT) if step.chapter == OPERATIONS]
-TIMEOUT = 600  # seconds for the story and all commands; a tenth of that on an idle machine
+LIVE = f"{OPERATING}going-live.md"
+# The last one stops the shop.
+INSTALL = f"{OPERATING}install.md"
+PRINTED = [page for page in pages() if page.startswith(OPERATING) and story(page)]
+OPERATED = [*(page for page in PRINTED if page not in (LIVE, INSTALL)), INSTALL]
+TIMEOUT_S = 300  # for one page; a tenth of that on an idle machine
 
 
 @dataclass
 class Reader:
-    """Somebody with a fresh copy of the repository, who has started its shop.
+    """A reader with a fresh copy of the repository, who has started its shop.
 
     Attributes:
         home: the copy.
@@ -87,19 +90,26 @@ def _gateway_with_keys(reader: Reader, *keys: str) -> Iterator[str]:
                 gateway.kill()
 
 
-def test_an_admin_route_needs_a_key_once_there_is_one(reader: Reader) -> None:
-    with _gateway_with_keys(reader, "open-sesame-and-nobody-else") as url:
-        text = for_shop(TEXT, url, reader.shop.sandbox_url)
-        todo = [step for step in steps(text) if step.chapter == LIVE]
-        assert len(todo) == 3
-        setup = next(step for step in steps(text) if step.chapter == STORY)
-        assert f"SHOP={url}" in setup.command
-        likeness = Likeness()
-        for step, output in zip(todo, run([setup, *todo], reader.home, os.environ, 200)[1:], strict=True):
+def _check(todo: list[Step], home: Path, env: dict[str, str]) -> None:
+    likeness = Likeness()
+    for step, output in zip(todo, run(todo, home, env, TIMEOUT_S), strict=True):
+        try:
             likeness.check(step.kind, step.answer, output)
+        except AssertionError as unlike:
+            raise AssertionError(f"{step.title}\n{unlike}") from None
 
 
-def test_a_real_key_without_an_admin_key_starts_no_gateway(reader: Reader) -> None:
+def test_admin_route_needs_a_key(reader: Reader) -> None:
+    with _gateway_with_keys(reader, "open-sesame-and-nobody-else") as url:
+        variables, todo = steps(read(SETUP), SETUP)[0], steps(read(LIVE), LIVE)
+        assert len(todo) == 3
+        assert {int(step.answer.split()[1]) for step in todo} == {200, 401, 403}
+        todo = for_shop([variables, *todo], url, reader.shop.sandbox_url)
+        assert f"SHOP={url}" in todo[0].command
+        _check(todo, reader.home, dict(os.environ))
+
+
+def test_real_key_without_an_admin_key_starts_no_gateway(reader: Reader) -> None:
     env = {**reader.env, "AMQP_URI": reader.shop.amqp_uri, "GATEWAY_PORT": str(free_port()), "STRIPE_API_KEY": "none"}
     refused = subprocess.run(
         [sys.executable, "-m", "gateway"], cwd=reader.home, env=env, capture_output=True, text=True, timeout=60
@@ -108,14 +118,9 @@ def test_a_real_key_without_an_admin_key_starts_no_gateway(reader: Reader) -> No
     assert "ADMIN_API_KEYS" in refused.stderr
 
 
-# The last one, for it stops the shop.
-def test_the_operators_commands_answer_as_shown(reader: Reader) -> None:
-    text = for_shop(TEXT, reader.shop.url, reader.shop.sandbox_url)
-    todo = [step for step in steps(text) if step.chapter in (*TOLD, OPERATIONS)]
-    assert [step.line for step in todo if step.chapter == OPERATIONS] == [step.line for step in OPERATED]
-    said = run(todo, reader.home, reader.env, TIMEOUT)
-    likeness = Likeness()
-    for step, output in zip(todo, said, strict=True):
-        likeness.check(step.kind, step.answer, output)
-    assert not readiness.answers(f"{reader.shop.url}/health/live/")
-    assert SHOP not in text
+@pytest.mark.parametrize("page", OPERATED)
+def test_commands_answer_as_shown(reader: Reader, page: str) -> None:
+    for product in requests.get(f"{reader.shop.url}/api/products/", timeout=20).json()["data"]:
+        assert requests.delete(f"{reader.shop.url}/api/products/{product['id']}/", timeout=20).ok
+    _check(for_shop(story(page), reader.shop.url, reader.shop.sandbox_url), reader.home, reader.env)
+    assert readiness.answers(f"{reader.shop.url}/health/live/") == (page != INSTALL)
