@@ -17,7 +17,7 @@ CODE = [
     *(str(path) for part in ("chassis", "gateway", "launcher", "sandbox") for path in Path(ROOT, part).rglob("*.py")),
 ]
 # Read, but not settings: the system's own, and what tests crash a process with.
-SYSTEMS_OWN = {"PATH", "HOME", "CRASH_POINTS"}
+SYSTEMS_OWN = {"PATH", "HOME", "CRASH_POINTS", "PYTHONWARNINGS"}
 # What Compose sets itself: its network has one broker, one database, one sandbox and one proxy.
 COMPOSES_OWN = {"AMQP_URI", "DATABASE_URL", "SANDBOX_URL", "VAR_DIR", "TRUSTED_PROXIES"}
 # What an empty value means there: no provider is real unless it is named; any host name, without TLS.

@@ -11,15 +11,9 @@ from typing import Any
 
 import pytest
 
-<<<<<<<< HEAD:tests/e2e/journeys/test_readme.py
 from tests.e2e.journeys.likeness import MORE, Likeness, Unlike, parse
-from tests.e2e.journeys.readme import README, ROOT, TOLD, Step, for_shop, run, steps
+from tests.e2e.journeys.pages import ROOT, Step, for_shop, run, stories
 from tests.e2e.journeys.shop import Storefront
-========
-from tests.journeys.likeness import MORE, Likeness, Unlike, parse
-from tests.journeys.pages import ROOT, Step, for_shop, run, stories
-from tests.journeys.shop import Storefront
->>>>>>>> w-docs:tests/e2e/journeys/test_pages.py
 
 STORIES = stories()
 CASES = [(page, index) for page, todo in STORIES.items() for index, step in enumerate(todo) if step.page == page]
