@@ -11,15 +11,17 @@ pytest_plugins = ("tests.databases", "tests.locked", "tests.running_sandbox", "t
 # Folders whose tests share something that takes long to start. The others are shared out file by file. The longest come
 # first: each process takes the next one when it is done.
 TOGETHER = (
+    "tests/e2e/faults",
     "tests/e2e/journeys",
     "tests/e2e/outages",
-    "tests/e2e/faults",
-    "tests/integration/gateway",
     "tests/integration/launcher",
+    "tests/integration/gateway",
+    "tests/integration/chassis",
     "tests/e2e/abuse",
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Name each test's group for pytest-xdist, and put the longest groups first."""
     places: dict[str, int] = {}

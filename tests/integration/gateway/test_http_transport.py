@@ -66,7 +66,20 @@ class Local:
     loop: asyncio.AbstractEventLoop
     state: ServerState
     server: HttpServer
-    port: int = 0
+    listening: asyncio.Server
+
+    @property
+    def port(self) -> int:
+        port: int = self.listening.sockets[0].getsockname()[1]
+        return port
+
+    async def end(self) -> None:
+        """Close every socket."""
+        self.listening.close()
+        for connection in [*self.state.connections]:
+            connection._transport.abort()
+        await self.listening.wait_closed()
+        await asyncio.sleep(0)  # the loop closes what was aborted
 
     def ask(self, *request: Any, **options: Any) -> Answer:
         return ask(self.port, *request, **options)
@@ -87,13 +100,15 @@ def running(**other: Any) -> Iterator[Local]:
         state = ServerState()
         config: Any = SimpleNamespace(loaded_app=server)
         listening = await loop.create_server(lambda: HttpProtocol(config, state, {}), "127.0.0.1", 0)
-        return Local(services, loop, state, server, listening.sockets[0].getsockname()[1])
+        return Local(services, loop, state, server, listening)
 
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
+    local = asyncio.run_coroutine_threadsafe(start(), loop).result(30)
     try:
-        yield asyncio.run_coroutine_threadsafe(start(), loop).result(30)
+        yield local
     finally:
+        asyncio.run_coroutine_threadsafe(local.end(), loop).result(30)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(30)
         loop.close()
@@ -692,6 +707,7 @@ def test_connection_whose_answer_is_unread_makes_no_room(monkeypatch: pytest.Mon
             with contextlib.suppress(ConnectionError):  # refused, it may be closed already
                 each.sendall(b"GET /api/products/long/ HTTP/1.1\r\nHost: shop\r\n\r\n")
         until(lambda: shop.server.connections._of["127.0.0.1"] == 4 and shop.connections() == 4)
+        until(lambda: len(shop.services.calls) >= 4)
         assert len(shop.services.calls) == 4
         refused = held.enter_context(connect(shop))
         answer = answer_on(refused)
