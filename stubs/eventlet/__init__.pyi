@@ -1,0 +1,3 @@
+from . import patcher as patcher
+from .greenthread import sleep as sleep, spawn_after as spawn_after
+from .timeout import Timeout as Timeout

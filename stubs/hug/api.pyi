@@ -1,0 +1,25 @@
+from collections.abc import Callable
+from types import ModuleType
+
+import falcon
+
+class HTTPInterfaceAPI:
+    versions: set[int | bool | None]
+    @property
+    def output_format(self) -> Callable[..., bytes]: ...
+    @output_format.setter
+    def output_format(self, formatter: Callable[..., bytes]) -> None: ...
+    def server(self, default_not_found: bool | None = True, base_url: str | None = None) -> falcon.API: ...
+
+class API:
+    # The metaclass takes a module's name, too, and gives the module's one API.
+    def __init__(
+        self,
+        module: str | ModuleType | None = None,
+        name: str = "",
+        doc: str = "",
+        cli_error_exit_codes: bool = False,
+        future: bool = False,
+    ) -> None: ...
+    @property
+    def http(self) -> HTTPInterfaceAPI: ...

@@ -1,0 +1,3 @@
+from .routing import URLRouter as http
+
+__all__ = ["http"]
