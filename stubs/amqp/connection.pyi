@@ -10,6 +10,7 @@ class Connection(AbstractChannel):
     Channel: type[_Channel]
     # None once it is closed.
     channels: dict[int, AbstractChannel] | Any
+    ssl: bool | dict[str, Any]
     bytes_recv: int
     bytes_sent: int
     server_properties: dict[str, Any]
@@ -51,10 +52,8 @@ class Connection(AbstractChannel):
         socket_settings: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> _AbstractTransport: ...
-    @property
-    def transport(self) -> _AbstractTransport: ...
-    @transport.setter
-    def transport(self, transport: _AbstractTransport | None) -> None: ...
+    # A property in the library; it connects when nothing has yet.
+    transport: _AbstractTransport
     def connect(self, callback: Callable[[], object] | None = None) -> Any: ...
     def collect(self) -> None: ...
     def channel(self, channel_id: int | None = None, callback: Callable[..., object] | None = None) -> _Channel: ...

@@ -1,10 +1,13 @@
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import falcon
 
 class HTTPInterfaceAPI:
     versions: set[int | bool | None]
+    # Base URL -> URL -> verb -> version -> the interface that answers.
+    routes: dict[str, dict[str, dict[str, dict[int | None, Any]]]]
     @property
     def output_format(self) -> Callable[..., bytes]: ...
     @output_format.setter

@@ -2,7 +2,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from eventlet.greenthread import GreenThread
-
 from nameko.extensions import DependencyProvider, Entrypoint, _ExcInfo
 
 # Takes what a worker came to; gives what its dependencies are told of it.

@@ -2,9 +2,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeAlias, TypeVar, overload
 
-from typing_extensions import Self
-
 from nameko.containers import ServiceContainer, WorkerContext
+from typing_extensions import Self
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 _ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType]

@@ -2,8 +2,8 @@ from typing import Any
 
 from eventlet.event import Event
 from eventlet.greenthread import GreenThread
-
-from nameko.extensions import Entrypoint
+from nameko.containers import WorkerContext
+from nameko.extensions import Entrypoint, _ExcInfo
 
 class Timer(Entrypoint):
     interval: float
@@ -15,3 +15,6 @@ class Timer(Entrypoint):
     def __init__(self, interval: float, eager: bool = False, **kwargs: Any) -> None: ...
     def _run(self) -> None: ...
     def handle_timer_tick(self) -> None: ...
+    def handle_result(
+        self, worker_ctx: WorkerContext, result: Any, exc_info: _ExcInfo | None
+    ) -> tuple[Any, _ExcInfo | None]: ...
