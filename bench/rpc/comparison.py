@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ class Leg:
     @property
     def rate(self) -> float:
         """Requests per second, the median of the rounds."""
-        return statistics.median(run["rate"] for run in self.runs)
+        rates: list[float] = [run["rate"] for run in self.runs]
+        return statistics.median(rates)
 
     @property
     def errors(self) -> dict[str, int]:
@@ -107,7 +109,7 @@ def _measured(options: argparse.Namespace, folder: Path) -> tuple[list[Leg], dic
             calls = PEERS if options.short else {**PEERS, **MORE_PEERS}
             peer, *more = sides.start_peers(processes, env, uri, options.web, calls)
             for side in (ours, peer, *more):
-                processes.until(lambda side=side: sides.answers(side), side.name)  # type: ignore[misc]
+                processes.until(partial(sides.answers, side), side.name)
             _same_answer(ours, peer)
             levels = (AT,) if options.short else (AT, 1, 64)
             legs = [Leg(side, connections) for connections in levels for side in (ours, peer)]
