@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import amqp
 from amqp import spec
@@ -39,10 +38,12 @@ class _Count:
     stuck_since: float | None
 
 
-class _Asking(Channel):  # type: ignore[misc]
+class _Asking(Channel):
     """The channel for questions: the broker's answers go to `counted` or `missing`."""
 
-    def __init__(self, connection: Any, counted: Callable[[str, int, int], None], missing: Callable[[], None]) -> None:
+    def __init__(
+        self, connection: amqp.Connection, counted: Callable[[str, int, int], None], missing: Callable[[], None]
+    ) -> None:
         self._counted = counted
         self._missing = missing
         super().__init__(connection)

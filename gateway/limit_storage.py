@@ -26,7 +26,7 @@ REDIS_TIMEOUT_S = 0.1
 REDIS_RETRY_S = 2.0
 
 
-class BoundedMemory(Storage, SlidingWindowCounterSupport):  # type: ignore[misc]
+class BoundedMemory(Storage, SlidingWindowCounterSupport):
     """Sliding-window counters in this process, at most `max_counters` of them, by the monotonic clock."""
 
     STORAGE_SCHEME = ["shop+memory"]

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from falcon import Request
-from limits import RateLimitItemPerSecond
-from limits.strategies import SlidingWindowCounterRateLimiter, WindowStats
+from limits import RateLimitItemPerSecond, WindowStats
+from limits.strategies import SlidingWindowCounterRateLimiter
 
 from chassis.settings import Settings
 from contracts.errors import TooManyRequests

@@ -89,7 +89,7 @@ class SendGridMailer:
             return answer
 
 
-class SendGridEndpoint(Client):  # type: ignore[misc]
+class SendGridEndpoint(Client):
     """The SDK's client for one path, without following redirects: it would make a GET of a POST, and send the key
     on."""
 
@@ -179,5 +179,5 @@ def _field_errors(body: Any) -> dict[str, list[str]]:
 
 
 def _retry_after(error: HTTPError) -> int:
-    value = str((error.headers or {}).get("Retry-After") or "")
+    value = str(error.headers.get("Retry-After") or "") if error.headers else ""
     return min(int(value), 3600) if value.isdigit() else RETRY_AFTER

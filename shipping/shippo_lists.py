@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from shippo import Shippo  # type: ignore[import-untyped]
-from shippo.models import components, operations  # type: ignore[import-untyped]
+from shippo import Shippo
+from shippo.models import components, operations
 
 from chassis.records import SetAside, Unreadable, read_one
 from contracts.errors import NotFound
