@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import sqlalchemy
+from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
@@ -297,5 +298,5 @@ class StoreProvider(DependencyProvider, Generic[Store]):
         self.database.late.finish()
         self.database.dispose()
 
-    def get_dependency(self, worker_ctx: Any) -> Store:
+    def get_dependency(self, worker_ctx: WorkerContext) -> Store:
         return self.store

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar, cast
+from typing import Protocol, TypeVar, cast
+
+from nameko.containers import WorkerContext
 
 Handed = TypeVar("Handed", covariant=True)
 
@@ -10,7 +12,7 @@ Handed = TypeVar("Handed", covariant=True)
 class Provider(Protocol[Handed]):
     """A Nameko dependency provider."""
 
-    def get_dependency(self, worker_ctx: Any) -> Handed:
+    def get_dependency(self, worker_ctx: WorkerContext) -> Handed:
         """What a worker is handed."""
 
 

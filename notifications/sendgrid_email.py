@@ -11,8 +11,10 @@ import urllib.request
 from typing import Any
 from urllib.parse import quote
 
+from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider
 from python_http_client import Client
+from python_http_client.client import Response
 from python_http_client.exceptions import HTTPError
 from sendgrid import SendGridAPIClient
 
@@ -74,7 +76,7 @@ class SendGridMailer:
             raise ProviderFailure(f"SendGrid answered with status {answer.status_code}.")
         return str(answer.headers.get("X-Message-Id") or "")
 
-    def _post(self, body: dict[str, Any], timeout: float) -> Any:
+    def _post(self, body: dict[str, Any], timeout: float) -> Response:
         with away(), self._guard.calling() as call:
             call.hurried = True
             look_again()
@@ -98,7 +100,9 @@ class SendGridEndpoint(Client):
         trusted = ssl.create_default_context(cafile=os.environ.get("REQUESTS_CA_BUNDLE") or None)
         self._opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=trusted))
 
-    def _make_request(self, opener: Any, request: urllib.request.Request, timeout: float | None = None) -> Any:
+    def _make_request(
+        self, opener: urllib.request.OpenerDirector, request: urllib.request.Request, timeout: float | None = None
+    ) -> Any:
         return super()._make_request(self._opener, request, timeout=timeout)
 
 
@@ -114,7 +118,7 @@ class MailerProvider(DependencyProvider):
         settings = Settings.from_config(self.container.config)
         self.mailer = SendGridMailer(settings.sendgrid.key, settings.sendgrid.base, settings.provider_timeout)
 
-    def get_dependency(self, worker_ctx: Any) -> SendGridMailer:
+    def get_dependency(self, worker_ctx: WorkerContext) -> SendGridMailer:
         return self.mailer
 
 

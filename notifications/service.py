@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider
 
 from chassis.database import StoreProvider
@@ -47,7 +48,7 @@ class SettingsProvider(DependencyProvider):
     def setup(self) -> None:
         self.settings = Settings.from_config(self.container.config)
 
-    def get_dependency(self, worker_ctx: Any) -> Settings:
+    def get_dependency(self, worker_ctx: WorkerContext) -> Settings:
         return self.settings
 
 

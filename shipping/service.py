@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
+from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider
 
 from chassis.clock import now as clock_now
@@ -48,7 +49,7 @@ class SettingsProvider(DependencyProvider):
     def setup(self) -> None:
         self.settings = Settings.from_config(self.container.config)
 
-    def get_dependency(self, worker_ctx: Any) -> Settings:
+    def get_dependency(self, worker_ctx: WorkerContext) -> Settings:
         return self.settings
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider
 from shippo import Shippo
 from shippo.models import components, operations
@@ -251,7 +252,7 @@ class CarriersProvider(DependencyProvider):
             settings.provider_timeout,
         )
 
-    def get_dependency(self, worker_ctx: Any) -> ShippoCarriers:
+    def get_dependency(self, worker_ctx: WorkerContext) -> ShippoCarriers:
         return self.carriers
 
 
