@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.rpc import machine, real_service, sides, table
 from bench.rpc.sides import HOST, Processes, Side
+from bench.rpc.table import Leg
 from launcher import screen
 from launcher.place import ROOT, environment
 from launcher.problem import Problem
@@ -28,35 +27,6 @@ REQUEST = "FastAPI + FastStream"
 PEERS = {"request": REQUEST}
 MORE_PEERS = {"pool": "… its RPC over 16 connections", "replies": "… futures and a reply queue by hand"}
 REAL = "the shop, real products service"
-
-
-@dataclass
-class Leg:
-    """One side at one number of connections, and what each round measured of it.
-
-    Attributes:
-        beside: the peer's leg in the same rounds, when those were not the rounds of all the others.
-    """
-
-    side: Side
-    connections: int
-    runs: list[dict[str, Any]] = field(default_factory=list)
-    beside: Leg | None = None
-
-    @property
-    def rate(self) -> float:
-        """Requests per second, the median of the rounds."""
-        rates: list[float] = [run["rate"] for run in self.runs]
-        return statistics.median(rates)
-
-    @property
-    def errors(self) -> dict[str, int]:
-        """What went wrong in any round -> how often."""
-        total: dict[str, int] = {}
-        for run in self.runs:
-            for what, count in run["errors"].items():
-                total[what] = total.get(what, 0) + count
-        return total
 
 
 def main(arguments: Sequence[str]) -> int:
