@@ -24,7 +24,6 @@ from gateway.visit import Visit
 
 MINUTE, HOUR = 60, 3600
 
-
 ADDRESS = Limit("address", 600, MINUTE, "client address", "all requests")
 ADDRESS_WRITE = Limit("address-write", 120, MINUTE, "client address", "`POST`, `PUT` and `DELETE`")
 ADDRESS_CART = Limit("address-cart", 60, HOUR, "client address", "new carts")
