@@ -1,4 +1,4 @@
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 class ErrorDefinition(NamedTuple):
     code: int
@@ -7,7 +7,9 @@ class ErrorDefinition(NamedTuple):
 MAX_LENGTH: ErrorDefinition
 UNALLOWED_VALUE: ErrorDefinition
 
-class BaseErrorHandler: ...
+class BaseErrorHandler:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
 class BasicErrorHandler(BaseErrorHandler):
     messages: dict[int, str]
+    def __init__(self, tree: dict[str, Any] | None = None) -> None: ...

@@ -9,6 +9,15 @@ _Error = TypeVar("_Error", bound=BaseException)
 
 class API:
     _router: DefaultRouter
+    def __init__(
+        self,
+        media_type: str = ...,
+        request_type: type[Request] = ...,
+        response_type: type[Response] = ...,
+        middleware: object = None,
+        router: DefaultRouter | None = None,
+        independent_middleware: bool = True,
+    ) -> None: ...
     def __call__(self, env: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]: ...
     def add_error_handler(
         self,

@@ -5,6 +5,7 @@ from typing import Any
 import falcon
 
 class HTTPInterfaceAPI:
+    def __init__(self, api: API, base_url: str = "") -> None: ...
     versions: set[int | bool | None]
     # Base URL -> URL -> verb -> version -> the interface that answers.
     routes: dict[str, dict[str, dict[str, dict[int | None, Any]]]]
@@ -14,8 +15,10 @@ class HTTPInterfaceAPI:
     def output_format(self, formatter: Callable[..., bytes]) -> None: ...
     def server(self, default_not_found: bool | None = True, base_url: str | None = None) -> falcon.API: ...
 
-class API:
-    # The metaclass takes a module's name, too, and gives the module's one API.
+# Takes a module's name, too, and gives the module's one API.
+class ModuleSingleton(type): ...
+
+class API(metaclass=ModuleSingleton):
     def __init__(
         self,
         module: str | ModuleType | None = None,

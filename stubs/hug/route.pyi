@@ -1,3 +1,3 @@
-from .routing import URLRouter as http
+from .routing import URLRouter
 
-__all__ = ["http"]
+http = URLRouter

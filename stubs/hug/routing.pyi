@@ -6,15 +6,20 @@ from .api import API
 _Route = TypeVar("_Route", bound=Callable[..., Any])
 
 class URLRouter:
-    # Most of these are taken by the router's base classes.
+    # The library takes the last three by **kwargs, for its base classes.
     def __init__(
         self,
         urls: str | Sequence[str] | None = None,
         accept: str | Iterable[str] = ...,
         output: Callable[..., bytes] | None = None,
+        examples: str | Sequence[str] = (),
+        versions: object = ...,
+        suffixes: str | Sequence[str] = (),
+        prefixes: str | Sequence[str] = (),
+        response_headers: dict[str, str] | None = None,
+        parse_body: bool = True,
         *,
         api: API | None = None,
-        parse_body: bool = True,
         requires: Callable[..., object] | Sequence[Callable[..., object]] = (),
         status: str | None = None,
     ) -> None: ...
