@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider
 
 from cart.stripe_payments import StripePayments
@@ -19,14 +18,14 @@ class SettingsProvider(DependencyProvider):
     def setup(self) -> None:
         self.settings = Settings.from_config(self.container.config)
 
-    def get_dependency(self, worker_ctx: Any) -> Settings:
+    def get_dependency(self, worker_ctx: WorkerContext) -> Settings:
         return self.settings
 
 
 class PayerProvider(DependencyProvider):
     """Whose limit a declined card counts against: the gateway names it for the shared cart; else None."""
 
-    def get_dependency(self, worker_ctx: Any) -> str | None:
+    def get_dependency(self, worker_ctx: WorkerContext) -> str | None:
         payer = worker_ctx.data.get("payer")
         return payer if isinstance(payer, str) and len(payer) <= LONGEST_PAYER else None
 
@@ -37,5 +36,5 @@ class PaymentsProvider(DependencyProvider):
     def setup(self) -> None:
         self.payments = StripePayments(Settings.from_config(self.container.config))
 
-    def get_dependency(self, worker_ctx: Any) -> StripePayments:
+    def get_dependency(self, worker_ctx: WorkerContext) -> StripePayments:
         return self.payments

@@ -18,7 +18,8 @@ from cart.checkout import Checkout
 from cart.completer import SWEEP, Lane, sweep, sweeper
 from cart.mending import Mending
 from cart.order_store import FILLED_AT_ONCE
-from cart.outbox import CALL_OFF, EMAIL, FAILED, HAND, LABEL, RELEASE, SMS, VOID, Outbox
+from cart.outbox import CALL_OFF, EMAIL, HAND, LABEL, RELEASE, SMS, VOID, Outbox
+from cart.owed_store import FAILED
 from cart.providers import PayerProvider, PaymentsProvider, SettingsProvider
 from cart.purchase import Purchase
 from cart.refund import Refunds
@@ -31,6 +32,7 @@ from chassis.clock import now as clock_now
 from chassis.database import StoreProvider
 from chassis.entrypoint import rpc
 from chassis.inbox import KEPT, Inbox
+from chassis.injection import injected
 from chassis.logs import bind, log
 from chassis.points import reached
 from chassis.service_rpc import ServiceRpc
@@ -64,13 +66,13 @@ class CartService:
 
     name = "cart"
 
-    store: Any = StoreProvider(CartStore)
-    settings: Any = SettingsProvider()
-    payments: Any = PaymentsProvider()
-    payer: Any = PayerProvider()
-    products: Any = ServiceRpc("products")
-    shipping: Any = ServiceRpc("shipping")
-    notifications: Any = ServiceRpc("notifications")
+    store = injected(StoreProvider(CartStore))
+    settings = injected(SettingsProvider())
+    payments = injected(PaymentsProvider())
+    payer = injected(PayerProvider())
+    products = injected(ServiceRpc("products"))
+    shipping = injected(ServiceRpc("shipping"))
+    notifications = injected(ServiceRpc("notifications"))
 
     # The cart
 
@@ -82,7 +84,7 @@ class CartService:
     @rpc(expected_exceptions=ShopError)
     def items(self, cart_id: str) -> list[dict[str, Any]]:
         """What is in a cart: a list of ``{"type": "sku", "parent", "quality", "quantity"}``."""
-        return self.store.cart(cart_id)  # type: ignore[no-any-return]
+        return self.store.cart(cart_id)
 
     @rpc(expected_exceptions=ShopError, once=True)
     def buy(self, cart_id: str, product_id: str, quantity: int, key: str) -> list[dict[str, Any]]:
@@ -91,7 +93,7 @@ class CartService:
         Raises NotFound, Conflict (less in stock than the sum), InvalidRequest (more than a cart holds).
         """
         if self.store.added(key):  # and what was added may not be on sale any more
-            return self.store.cart(cart_id)  # type: ignore[no-any-return]
+            return self.store.cart(cart_id)
         offer = self.products.offer(product_id)
         reached("buy:cart:begun")
         items: list[dict[str, Any]] = self.store.add(cart_id, product_id, offer, quantity, key)
@@ -105,24 +107,24 @@ class CartService:
         """Set a product's quantity, once per `key`; the whole cart. Raises NotFound when it is not in it, Conflict when
         it was deleted since, and as `buy`."""
         if key is not None and self.store.added(key):
-            return self.store.cart(cart_id)  # type: ignore[no-any-return]
+            return self.store.cart(cart_id)
         if not self.store.holds(cart_id, product_id):
             raise NotFound(f"Product {product_id} is not in the cart.")
         try:
             offer = self.products.offer(product_id)
         except NotFound as error:  # it is in the cart, and was deleted since
             raise Conflict(error.detail) from error
-        return self.store.set(cart_id, product_id, offer, quantity, key)  # type: ignore[no-any-return]
+        return self.store.set(cart_id, product_id, offer, quantity, key)
 
     @rpc(expected_exceptions=ShopError)
     def remove(self, cart_id: str, product_id: str, key: str | None = None) -> list[dict[str, Any]]:
         """Take a product out of a cart, whether it was in it or not, once per `key`; the whole cart."""
-        return self.store.remove(cart_id, product_id, key)  # type: ignore[no-any-return]
+        return self.store.remove(cart_id, product_id, key)
 
     @rpc(expected_exceptions=ShopError)
     def clear(self, cart_id: str, key: str | None = None) -> list[dict[str, Any]]:
         """Empty a cart, once per `key`; the whole cart."""
-        return self.store.clear(cart_id, key)  # type: ignore[no-any-return]
+        return self.store.clear(cart_id, key)
 
     # Orders
 
@@ -149,7 +151,7 @@ class CartService:
         """
         now = int(clock_now())
         order = self.store.update(order_id, cart_id, lambda order: order.choose(shipping_id, now), key)
-        return order.public()  # type: ignore[no-any-return]
+        return order.public()
 
     @rpc(expected_exceptions=ShopError, sensitive_arguments="card", once=True, most=14)
     def pay(self, cart_id: str, order_id: str, card: str, key: str) -> dict[str, Any]:
@@ -202,7 +204,7 @@ class CartService:
     @rpc(expected_exceptions=ShopError)
     def order(self, order_id: str, cart_id: str | None = None) -> dict[str, Any]:
         """One order; of that cart only, or of any when `cart_id` is None (an operator's). Raises NotFound."""
-        return self.store.order(order_id, cart_id).public()  # type: ignore[no-any-return]
+        return self.store.order(order_id, cart_id).public()
 
     @rpc(expected_exceptions=ShopError)
     def orders(
@@ -259,13 +261,13 @@ class CartService:
     def steps(self, order_id: str) -> list[dict[str, Any]]:
         """Every step that was taken to pay an order, oldest first."""
         self.store.order(order_id)
-        return self.store.steps(order_id)  # type: ignore[no-any-return]
+        return self.store.steps(order_id)
 
     @rpc(expected_exceptions=ShopError)
     def refunds(self, order_id: str) -> list[dict[str, Any]]:
         """What was given back of an order, or is to be, oldest first: ``asked``, ``done`` or ``failed``."""
         self.store.order(order_id)
-        return self.store.refund_rows(order_id)  # type: ignore[no-any-return]
+        return self.store.refund_rows(order_id)
 
     @rpc(expected_exceptions=ShopError)
     def look_at_refunds(self, order_id: str) -> dict[str, Any]:
@@ -274,12 +276,12 @@ class CartService:
         payment = self.store.order(order_id).payment
         if payment is not None:
             self._refunds().looked(payment)
-        return self.store.order(order_id).public()  # type: ignore[no-any-return]
+        return self.store.order(order_id).public()
 
     @rpc(expected_exceptions=ShopError)
     def owed(self, state: str = FAILED, limit: int = 100) -> list[dict[str, Any]]:
         """What is owed to shoppers: ``failed`` (given up), ``owed`` (will be tried again) or ``done``."""
-        return self.store.owed(state=state, limit=limit)  # type: ignore[no-any-return]
+        return self.store.owed(state=state, limit=limit)
 
     @rpc(expected_exceptions=ShopError)
     def replay(self, key: str) -> dict[str, Any]:
@@ -287,7 +289,7 @@ class CartService:
         if not self.store.owe_again(key=key):
             raise NotFound(f"Nothing was given up under {key}.")
         self._outbox().deliver(key)
-        return self.store.owed(key=key)[0]  # type: ignore[no-any-return]
+        return self.store.owed(key=key)[0]
 
     @rpc(expected_exceptions=ShopError)
     def replay_all(self, kind: str | None = None) -> dict[str, Any]:

@@ -298,7 +298,7 @@ def wait_to_look(looks: int) -> float:
     """How long to wait before what was looked at `looks` times without an answer is looked at again (seconds)."""
     longest = NEXT_LOOK if looks < MANY_LOOKS else LATE_LOOK
     # Spread, so that orders which met one outage do not all come back in the same moment.
-    return min(longest, FIRST_LOOK * 2 ** min(looks, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - not secret
+    return min(longest, FIRST_LOOK * 2.0 ** min(looks, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - not secret
 
 
 def _declined(decline: dict[str, Any]) -> PaymentDeclined:

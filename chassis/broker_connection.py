@@ -11,6 +11,7 @@ import select
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import amqp
@@ -59,14 +60,14 @@ class _Deadline:
         self.sock.settimeout(timeout)
 
 
-class _TCP(_Deadline, TCPTransport):  # type: ignore[misc]
+class _TCP(_Deadline, TCPTransport):
     def _setup_transport(self) -> None:
         self.sock.settimeout(self.left())
         super()._setup_transport()
         self.bound(self.deadline or 0.0)
 
 
-class _TLS(_Deadline, SSLTransport):  # type: ignore[misc]
+class _TLS(_Deadline, SSLTransport):
     def _setup_transport(self) -> None:
         self.sock = self._wrap_socket(self.sock, **self.sslopts)
         # Non-blocking: eventlet's blocking handshake has a timeout per read and none for the whole.
@@ -87,17 +88,18 @@ class _TLS(_Deadline, SSLTransport):  # type: ignore[misc]
         """Do nothing: TLS's close_notify would wait for the peer, which may be gone."""
 
 
-class Channel(amqp.Channel):  # type: ignore[misc]
+class Channel(amqp.Channel):
     """amqp's channel, but it raises when the broker closes it, without first waiting for it to reopen."""
 
     def _do_revive(self) -> None:
         self.is_open = False
 
 
-class Connection(amqp.Connection):  # type: ignore[misc]
+class Connection(amqp.Connection):
     """amqp's connection, with a deadline until `release`."""
 
     Channel = Channel
+    transport: _TCP | _TLS
 
     def __init__(self, deadline: float, **options: Any) -> None:
         self._deadline = deadline
@@ -106,13 +108,16 @@ class Connection(amqp.Connection):  # type: ignore[misc]
     def Transport(
         self,
         host: str,
-        connect_timeout: float,
-        ssl: Any = False,
+        connect_timeout: float | None,
+        ssl: bool | dict[str, Any] = False,
         read_timeout: float | None = None,
         write_timeout: float | None = None,
+        socket_settings: Mapping[str, Any] | None = None,
         **options: Any,
-    ) -> Any:
-        transport = (_TLS if ssl else _TCP)(host, connect_timeout=connect_timeout, ssl=ssl, **options)
+    ) -> _TCP | _TLS:
+        transport = (_TLS if ssl else _TCP)(
+            host, connect_timeout=connect_timeout, ssl=ssl, socket_settings=socket_settings, **options
+        )
         transport.deadline = self._deadline
         return transport
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import amqp
 from amqp import spec
@@ -43,14 +43,16 @@ class _Count:
 class Waiter(Protocol):
     """A caller that waits for a count."""
 
-    def settle(self, reply: Any) -> None:
+    def settle(self, reply: None) -> None:
         """The count is there."""
 
 
-class _Asking(Channel):  # type: ignore[misc]
+class _Asking(Channel):
     """The channel for questions: the broker's answers go to `counted` or `missing`."""
 
-    def __init__(self, connection: Any, counted: Callable[[str, int, int], None], missing: Callable[[], None]) -> None:
+    def __init__(
+        self, connection: amqp.Connection, counted: Callable[[str, int, int], None], missing: Callable[[], None]
+    ) -> None:
         self._counted = counted
         self._missing = missing
         super().__init__(connection)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import time
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from eventlet import patcher
@@ -30,6 +30,12 @@ DRAIN_MARGIN = 3.0
 _threading = patcher.original("threading")
 
 
+class Named(Protocol):
+    """A service class."""
+
+    name: str
+
+
 class ShopContainer(ServiceContainer):
     """Nameko's container, with the request's id and deadline at hand in every worker.
 
@@ -37,13 +43,13 @@ class ShopContainer(ServiceContainer):
         turns: of this process: requests that are quick go before all others.
     """
 
-    def __init__(self, service_cls: type, config: dict[str, Any]) -> None:
+    def __init__(self, service_cls: type[Named], config: dict[str, Any]) -> None:
         try:
             settings = Settings.from_config(config)
-            for warning in safe_start.check(settings, service_cls.name):  # type: ignore[attr-defined]
-                log.warning(warning, service=service_cls.name)  # type: ignore[attr-defined]
+            for warning in safe_start.check(settings, service_cls.name):
+                log.warning(warning, service=service_cls.name)
         except ValueError as error:
-            raise SystemExit(f"{service_cls.name}: {error}") from None  # type: ignore[attr-defined]
+            raise SystemExit(f"{service_cls.name}: {error}") from None
         super().__init__(service_cls, {**config, "AMQP_URI": settings.amqp_uri})
         self._started = False
         self.turns = turns.Turns()

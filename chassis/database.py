@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import sqlalchemy
+from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
@@ -260,14 +261,17 @@ def once_more(transaction: Callable[Arguments, Answer]) -> Callable[Arguments, A
     return repeated
 
 
-class StoreProvider(DependencyProvider):
+Store = TypeVar("Store")
+
+
+class StoreProvider(DependencyProvider, Generic[Store]):
     """Gives a service its store: ``StoreProvider(CartStore)`` hands each worker ``CartStore(database)``.
 
     The engine is made when the service starts and shared by its workers; it is thread-safe and keeps no state of the
     shop. An in-memory database is migrated here, since nobody else can reach it.
     """
 
-    def __init__(self, store_class: type) -> None:
+    def __init__(self, store_class: Callable[[Database], Store]) -> None:
         self.store_class = store_class
 
     def setup(self) -> None:
@@ -294,5 +298,5 @@ class StoreProvider(DependencyProvider):
         self.database.late.finish()
         self.database.dispose()
 
-    def get_dependency(self, worker_ctx: Any) -> Any:
+    def get_dependency(self, worker_ctx: WorkerContext) -> Store:
         return self.store

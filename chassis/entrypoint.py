@@ -16,7 +16,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import amqp
 import eventlet
@@ -41,6 +41,9 @@ from chassis.timer import Timer
 from chassis.turns import Turns
 from contracts.errors import Unavailable
 
+if TYPE_CHECKING:
+    from chassis.container import ShopContainer
+
 # Workers that no request may take, at least: timers run in the same pool, one worker each, and the reader must never
 # wait for a free place.
 SPARE_WORKERS = 4
@@ -50,6 +53,8 @@ RETRY_AFTER = (2, 5)
 
 class RpcServer(SharedExtension, ProviderCollector):
     """Consumes one service's queue for all of its ``@rpc`` methods."""
+
+    container: ShopContainer
 
     def setup(self) -> None:
         service = self.container.service_name

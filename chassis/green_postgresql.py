@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import eventlet.hubs
-import psycopg2  # type: ignore[import-untyped]
+import psycopg2
 from eventlet import patcher
 from psycopg2 import extensions
 

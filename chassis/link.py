@@ -206,7 +206,7 @@ class Link:
         if self._blocked:
             return  # it reads nothing now
         self._on_tick()
-        if time.monotonic() >= self._redeclare_at:
+        if self._channel is not None and time.monotonic() >= self._redeclare_at:
             self._redeclare_at = time.monotonic() + REDECLARE_S
             self._declare(self._channel, True)
 

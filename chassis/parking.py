@@ -73,9 +73,11 @@ class Parking:
 
     def declare(self, channel: amqp.Channel, nowait: bool) -> None:
         """Declare the queues; with `nowait`, do not wait for an answer."""
-        options = {"durable": True, "auto_delete": False, "nowait": nowait}
-        channel.queue_declare(suspects_queue(self._service), **options)
-        channel.queue_declare(parked_queue(self._service), arguments={"x-max-length": MOST_PARKED}, **options)
+        channel.queue_declare(suspects_queue(self._service), durable=True, auto_delete=False, nowait=nowait)
+        limit = {"x-max-length": MOST_PARKED}
+        channel.queue_declare(
+            parked_queue(self._service), durable=True, auto_delete=False, nowait=nowait, arguments=limit
+        )
 
     def put_back(self, channel: amqp.Channel, message: amqp.Message, count: int) -> None:
         """A request that came again: put it back with its count, or park it."""

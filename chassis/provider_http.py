@@ -7,6 +7,7 @@ certificate bundles of the environment, Twilio's sets no timeout: this one sessi
 from __future__ import annotations
 
 import contextlib
+import http.client
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -71,17 +72,17 @@ class _Stopped(Exception):
         self.held = held
 
 
-class _Looks:
+class _Looks(http.client.HTTPConnection):
     """A connection that looks again when nothing but the bytes is left to be sent."""
 
-    def endheaders(self: Any, *args: Any, **options: Any) -> None:
+    def endheaders(self, *args: Any, **options: Any) -> None:
         if self.sock is None:
             self.connect()
         try:
             look_again()
         except HeldBack as held:
             raise _Stopped(held) from held
-        super().endheaders(*args, **options)  # type: ignore[misc]
+        super().endheaders(*args, **options)
 
 
 class _Plain(_Looks, HTTPConnection):

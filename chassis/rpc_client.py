@@ -219,7 +219,7 @@ class RpcClient:
                     call.settle(OutcomeUnknown(gone, {"retry_after": 1, "service": service}))
 
     def _on_reply(self, message: amqp.Message) -> None:
-        call = self._calls.pop(message.properties.get("correlation_id"), None)
+        call = self._calls.pop(message.properties.get("correlation_id", ""), None)
         if call is None:
             return  # its caller has gone
         try:
@@ -231,7 +231,7 @@ class RpcClient:
         call.settle(reply)
 
     def _on_return(self, _exc: Exception, _exchange: str, routing_key: str, message: amqp.Message) -> None:
-        call = self._calls.pop(message.properties.get("correlation_id"), None)
+        call = self._calls.pop(message.properties.get("correlation_id", ""), None)
         if call is not None:
             call.settle(_absent(routing_key.split(".", 1)[0]))
 

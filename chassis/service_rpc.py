@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider, SharedExtension
 
 from chassis.deadline import bounded
@@ -44,7 +45,7 @@ class ServiceRpc(DependencyProvider):
     def __init__(self, service: str) -> None:
         self.service = service
 
-    def get_dependency(self, worker_ctx: Any) -> Callee:
+    def get_dependency(self, worker_ctx: WorkerContext) -> Callee:
         context = {"request_id": worker_ctx.data["request_id"]} if "request_id" in worker_ctx.data else {}
         return Callee(self.link, self.service, context)
 

@@ -4,13 +4,16 @@ one."""
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from eventlet import Timeout
 from nameko.timer import Timer as NamekoTimer
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 
-class Timer(NamekoTimer):  # type: ignore[misc]
+
+class Timer(NamekoTimer):
     """Fires every `interval` seconds, or as soon as the previous worker has completed if that took longer."""
 
     def _run(self) -> None:
@@ -18,6 +21,7 @@ class Timer(NamekoTimer):  # type: ignore[misc]
         while True:
             with Timeout(max(due - time.monotonic(), 0), exception=False):
                 self.should_stop.wait()
+            if self.should_stop.ready():
                 return
             due += self.interval
             self.handle_timer_tick()
@@ -25,6 +29,6 @@ class Timer(NamekoTimer):  # type: ignore[misc]
             self.worker_complete.reset()
 
 
-def timer(interval: float, eager: bool = False, **options: Any) -> Any:
+def timer(interval: float, eager: bool = False, **options: Any) -> Callable[[Method], Method]:
     """Decorate a method that a timer calls; see `Timer`."""
     return Timer.decorator(interval=interval, eager=eager, **options)

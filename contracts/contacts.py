@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 
 import phonenumbers
-from email_validator import EmailNotValidError, validate_email
+from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 from phonenumbers import PhoneNumberType
 
 MAX_MAIL_ADDRESS_LENGTH = 254  # RFC 5321
@@ -76,7 +76,7 @@ def sms_fault(text: str, countries: Collection[str] = ()) -> str | None:
     return "must be a number of a country that this shop sends text messages to"
 
 
-def _validated(text: str):  # type: ignore[no-untyped-def]
+def _validated(text: str) -> ValidatedEmail:
     return validate_email(text, allow_smtputf8=False, check_deliverability=False, strict=True)
 
 

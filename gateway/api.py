@@ -147,7 +147,7 @@ class Gateway:
         return errors.allowed(verbs)
 
 
-def _assemble() -> Any:
+def _assemble() -> falcon.API:
     """The routes as a Falcon application that answers every failure from `gateway.errors`."""
     # Else Hug serves every route a second time, under /v{anything}/.
     api.http.versions.clear()

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from falcon import Request
 
@@ -17,9 +17,7 @@ from chassis.settings import Settings
 from contracts.errors import TooManyRequests
 from gateway import addresses, visit
 from gateway.errors import NoKey, WrongKey
-
-if TYPE_CHECKING:
-    from gateway.visit import Visit
+from gateway.visit import Visit
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="shop"'}
 # A longer key is rejected without a comparison.

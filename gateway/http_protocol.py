@@ -123,13 +123,13 @@ class HttpProtocol(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        server: HttpServer = config.loaded_app  # type: ignore[assignment]
+        server: HttpServer = config.loaded_app
         self._server = server
         self._gateway = server.gateway
         self._connections = server.connections
         self._state = server_state
         self._loop = _loop or asyncio.get_running_loop()
-        self._transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._transport: asyncio.Transport
         self._parser: Any = None
         self._peer = ""
         self.key: str | None = None
@@ -162,7 +162,7 @@ class HttpProtocol(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if peer else ""
         self.key = self._connections.key(self._peer)
-        self._state.connections.add(self)  # type: ignore[arg-type]
+        self._state.connections.add(self)  # type: ignore[arg-type]  # typed as uvicorn's own
         if not self._connections.admit(self):
             self._stopped = True
             self._write(_Request(self._blank(), False), *self._too_many())
@@ -178,7 +178,7 @@ class HttpProtocol(asyncio.Protocol):
         return parser
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._state.connections.discard(self)  # type: ignore[arg-type]
+        self._state.connections.discard(self)
         self._connections.remove(self)
         self._stopped = True
         self._release_place()

@@ -11,7 +11,6 @@ import hashlib
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -19,25 +18,13 @@ from falcon import Request
 
 from contracts.errors import InvalidRequest
 from gateway import auth, identity, visit
+from gateway.effect import Effect
 
 HEADER = "Idempotency-Key"
 _VALUE = re.compile(r"[\x20-\x7e]{1,255}")
 
 # None: strangers cannot be distinguished here, so no stranger's answer may go to another.
 Scope = Callable[[Request], str | None]
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What a request does, for a service that does it at most once.
-
-    Attributes:
-        key: handed to the verb; a new one when the caller sent none.
-        headers: travel with the call, and have its answer kept; empty when the caller sent no key.
-    """
-
-    key: str
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def of_cart(request: Request) -> str:

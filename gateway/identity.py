@@ -97,7 +97,7 @@ def _named(request: Request) -> str | None:
 
 
 def _cookie(request: Request) -> str | None:
-    sent = request.env.get("HTTP_COOKIE")
+    sent: str | None = request.env.get("HTTP_COOKIE")
     if not sent:
         return None
     for pair in sent.split(";", MOST_PARTS):

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from limits.storage import RedisStorage
@@ -26,7 +27,26 @@ REDIS_TIMEOUT_S = 0.1
 REDIS_RETRY_S = 2.0
 
 
-class BoundedMemory(Storage, SlidingWindowCounterSupport):  # type: ignore[misc]
+@dataclass(frozen=True)
+class Limit:
+    """One limit.
+
+    Attributes:
+        name: as `RateLimit-Policy` shows it.
+        quota: requests in one window.
+        window: seconds.
+        per: what each counter belongs to.
+        of: which requests it counts.
+    """
+
+    name: str
+    quota: int
+    window: int
+    per: str
+    of: str
+
+
+class BoundedMemory(Storage, SlidingWindowCounterSupport):
     """Sliding-window counters in this process, at most `max_counters` of them, by the monotonic clock."""
 
     STORAGE_SCHEME = ["shop+memory"]

@@ -10,42 +10,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from falcon import Request
-from limits import RateLimitItemPerSecond
-from limits.strategies import SlidingWindowCounterRateLimiter, WindowStats
+from limits import RateLimitItemPerSecond, WindowStats
+from limits.strategies import SlidingWindowCounterRateLimiter
 
 from chassis.settings import Settings
 from contracts.errors import TooManyRequests
 from gateway import addresses, auth, identity, visit
-from gateway.limit_storage import BoundedMemory, SharedStorage
-
-if TYPE_CHECKING:
-    from gateway.visit import Visit
+from gateway.limit_storage import BoundedMemory, Limit, SharedStorage
+from gateway.visit import Visit
 
 MINUTE, HOUR = 60, 3600
-
-
-@dataclass(frozen=True)
-class Limit:
-    """One limit.
-
-    Attributes:
-        name: as `RateLimit-Policy` shows it.
-        quota: requests in one window.
-        window: seconds.
-        per: what each counter belongs to.
-        of: which requests it counts.
-    """
-
-    name: str
-    quota: int
-    window: int
-    per: str
-    of: str
-
 
 ADDRESS = Limit("address", 600, MINUTE, "client address", "all requests")
 ADDRESS_WRITE = Limit("address-write", 120, MINUTE, "client address", "`POST`, `PUT` and `DELETE`")

@@ -98,7 +98,7 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._stop_at = min(self._stop_at, time.monotonic() + self._leave_s)
         if self.started:
-            self.config.loaded_app.gateway.leaving = True  # type: ignore[union-attr]
+            self.config.loaded_app.gateway.leaving = True
 
     async def on_tick(self, counter: int) -> bool:
         if time.monotonic() >= self._stop_at:
@@ -107,7 +107,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Also for a connection made while uvicorn notifies the others.
-        self.config.loaded_app.drain(asyncio.get_running_loop().time())  # type: ignore[union-attr]
+        self.config.loaded_app.drain(asyncio.get_running_loop().time())
         await super().shutdown(sockets)
 
 

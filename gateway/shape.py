@@ -7,7 +7,7 @@ long. Cerberus itself sorts all errors at each new one, and compares every item 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Mapping, Sized
 from typing import Any
 
 from cerberus import TypeDefinition, Validator, errors
@@ -56,7 +56,7 @@ class _Validator(Validator):
         if len(found) >= MOST_ERRORS:
             raise _Enough
 
-    def _validate_schema(self, schema: dict[str, Any], field: Any, value: Any) -> None:
+    def _validate_schema(self, schema: Mapping[str, Any], field: Any, value: Any) -> None:
         """{'type': 'dict', 'anyof': [{'check_with': 'schema'}, {'check_with': 'bulk_schema'}]}"""
         if not isinstance(value, list) or schema.get("type") != "dict":
             super()._validate_schema(schema, field, value)

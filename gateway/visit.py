@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from falcon import Request
 
 from contracts.errors import NotFound
 from gateway import addresses
+from gateway.effect import Effect
+from gateway.limit_storage import Limit
+from gateway.process import Process
 from gateway.rpc import Shop
-
-if TYPE_CHECKING:
-    from gateway.api import Gateway
-    from gateway.idempotency import Effect
-    from gateway.limits import Limit
 
 ENVIRON_KEY = "shop.visit"
 # The key under which the server passes on an errors.Refusal, made before any route sees the request.
@@ -42,7 +40,7 @@ class Visit:
 
     __slots__ = ("admin", "client_address", "gateway", "notes", "query_string", "request_id", "spent", "via_proxy")
 
-    def __init__(self, gateway: Gateway, request_id: str, environ: Mapping[str, Any]) -> None:
+    def __init__(self, gateway: Process, request_id: str, environ: Mapping[str, Any]) -> None:
         self.gateway = gateway
         self.request_id = request_id
         peer, trusted = environ.get("REMOTE_ADDR", ""), gateway.settings.trusted_proxies

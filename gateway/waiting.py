@@ -34,7 +34,7 @@ class Wait:
         self.reply: Any = None
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._waiting: Any = None
+        self._waiting: greenlet | None = None
         self._settled = False
 
     def settle(self, reply: Any) -> None:
@@ -50,7 +50,9 @@ class Wait:
         if not self._settled:
             timer = self._loop.call_later(timeout, self._resume)
             self._waiting = getcurrent()
-            self._waiting.parent.switch()
+            parent = self._waiting.parent
+            assert parent is not None  # routes run in the greenlets of `run`
+            parent.switch()
             timer.cancel()
         return self._settled
 

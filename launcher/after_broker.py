@@ -43,8 +43,7 @@ def main(command: list[str]) -> int:
             print(f"the broker at {host}:{port} did not come within {PATIENCE:.0f} s", file=sys.stderr)
             return 1
         time.sleep(POLL)
-    os.execvp(command[0], command)  # noqa: S606  the command line is the launcher's own
-    return 1
+    return os.execvp(command[0], command)  # noqa: S606  the command line is the launcher's own
 
 
 if __name__ == "__main__":

@@ -219,7 +219,6 @@ def _become(module: str, arguments: Sequence[str]) -> int:
     sys.stdout.flush()
     os.chdir(ROOT)
     os.execve(sys.executable, [sys.executable, "-m", module, *arguments], env)  # noqa: S606
-    return FAILED
 
 
 def _migrate(_: Sequence[str]) -> int:
@@ -236,7 +235,6 @@ def _bench(arguments: Sequence[str]) -> int:
     sys.stdout.flush()
     os.chdir(ROOT)
     os.execve(sys.executable, [sys.executable, "-m", "bench", *arguments], env)  # noqa: S606
-    return FAILED
 
 
 def _sbom(arguments: Sequence[str]) -> int:

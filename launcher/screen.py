@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 from rich.console import Console
+from rich.status import Status
 
 from launcher.readiness import Progress
 
@@ -53,13 +54,13 @@ class Steps(Progress):
         """The parts that the gateway still misses."""
         self.wanting = ": " + ", ".join(names)
 
-    def _watch(self, name: str, started: float, over: threading.Event, spinner: object) -> None:
+    def _watch(self, name: str, started: float, over: threading.Event, spinner: Status) -> None:
         reminded = started
         while not over.wait(0.5):
             now = time.monotonic()
             text = f"{name}{self.wanting} … {now - started:.0f} s"
             if console.is_terminal:
-                spinner.update(text)  # type: ignore[attr-defined]
+                spinner.update(text)
             elif now - reminded > REMIND:
                 reminded = now
                 console.print(f"  … {text}", markup=False)

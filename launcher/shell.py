@@ -12,7 +12,7 @@ from nameko.cli import shell  # noqa: E402
 from nameko.cli.main import main  # noqa: E402
 
 
-class QuietRunner(shell.ShellRunner):  # type: ignore[misc]
+class QuietRunner(shell.ShellRunner):
     """Nameko's runner with a banner of ours."""
 
     def __init__(self, banner: str, local: dict[str, object]) -> None:
@@ -28,6 +28,6 @@ class QuietRunner(shell.ShellRunner):  # type: ignore[misc]
             exec(compile(ast.Interactive([statement]), "<stdin>", "single"), self.local)  # noqa: S102  it is a shell
 
 
-shell.ShellRunner = QuietRunner
+shell.ShellRunner = QuietRunner  # type: ignore[misc]  # Nameko offers no other way in
 sys.argv[1:1] = ["shell", "--config", "config.yml"]
-sys.exit(main())
+main()

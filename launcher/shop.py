@@ -126,7 +126,8 @@ class Shop:
         Returns False, having done nothing, when this copy runs already. Raises Problem, with everything that was
         started stopped again, when a part cannot be had; the same for KeyboardInterrupt.
         """
-        if self.running:
+        running = self.running
+        if running:
             return False
         self.runtime.prepare()
         with self._alone():

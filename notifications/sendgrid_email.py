@@ -11,8 +11,10 @@ import urllib.request
 from typing import Any
 from urllib.parse import quote
 
+from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider
 from python_http_client import Client
+from python_http_client.client import Response
 from python_http_client.exceptions import HTTPError
 from sendgrid import SendGridAPIClient
 
@@ -74,7 +76,7 @@ class SendGridMailer:
             raise ProviderFailure(f"SendGrid answered with status {answer.status_code}.")
         return str(answer.headers.get("X-Message-Id") or "")
 
-    def _post(self, body: dict[str, Any], timeout: float) -> Any:
+    def _post(self, body: dict[str, Any], timeout: float) -> Response:
         with away(), self._guard.calling() as call:
             call.hurried = True
             look_again()
@@ -89,7 +91,7 @@ class SendGridMailer:
             return answer
 
 
-class SendGridEndpoint(Client):  # type: ignore[misc]
+class SendGridEndpoint(Client):
     """The SDK's client for one path, without following redirects: it would make a GET of a POST, and send the key
     on."""
 
@@ -98,7 +100,9 @@ class SendGridEndpoint(Client):  # type: ignore[misc]
         trusted = ssl.create_default_context(cafile=os.environ.get("REQUESTS_CA_BUNDLE") or None)
         self._opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=trusted))
 
-    def _make_request(self, opener: Any, request: urllib.request.Request, timeout: float | None = None) -> Any:
+    def _make_request(
+        self, opener: urllib.request.OpenerDirector, request: urllib.request.Request, timeout: float | None = None
+    ) -> Any:
         return super()._make_request(self._opener, request, timeout=timeout)
 
 
@@ -114,7 +118,7 @@ class MailerProvider(DependencyProvider):
         settings = Settings.from_config(self.container.config)
         self.mailer = SendGridMailer(settings.sendgrid.key, settings.sendgrid.base, settings.provider_timeout)
 
-    def get_dependency(self, worker_ctx: Any) -> SendGridMailer:
+    def get_dependency(self, worker_ctx: WorkerContext) -> SendGridMailer:
         return self.mailer
 
 
@@ -179,5 +183,5 @@ def _field_errors(body: Any) -> dict[str, list[str]]:
 
 
 def _retry_after(error: HTTPError) -> int:
-    value = str((error.headers or {}).get("Retry-After") or "")
+    value = str(error.headers.get("Retry-After") or "") if error.headers else ""
     return min(int(value), 3600) if value.isdigit() else RETRY_AFTER

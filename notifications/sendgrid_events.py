@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import eventlet
+from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider
 from python_http_client.exceptions import HTTPError
 from sendgrid import SendGridAPIClient
@@ -149,7 +150,7 @@ class MailEventsProvider(DependencyProvider):
 
         self.events = SendGridEvents(settings.sendgrid_webhook_key, fetch)
 
-    def get_dependency(self, worker_ctx: Any) -> SendGridEvents:
+    def get_dependency(self, worker_ctx: WorkerContext) -> SendGridEvents:
         return self.events
 
 

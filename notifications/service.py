@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider
 
 from chassis.database import StoreProvider
 from chassis.deadline import bounded
 from chassis.entrypoint import rpc
+from chassis.injection import injected
 from chassis.settings import Settings
 from chassis.sweep import SWEEP, SWEEP_TIME, swept
 from chassis.timer import timer
@@ -46,18 +48,18 @@ class SettingsProvider(DependencyProvider):
     def setup(self) -> None:
         self.settings = Settings.from_config(self.container.config)
 
-    def get_dependency(self, worker_ctx: Any) -> Settings:
+    def get_dependency(self, worker_ctx: WorkerContext) -> Settings:
         return self.settings
 
 
 class NotificationsService:
     name = "notifications"
 
-    settings: Any = SettingsProvider()
-    store: Any = StoreProvider(MessageStore)
-    mailer: Any = MailerProvider()
-    mail_events: Any = MailEventsProvider()
-    texter: Any = TexterProvider()
+    settings = injected(SettingsProvider())
+    store = injected(StoreProvider(MessageStore))
+    mailer = injected(MailerProvider())
+    mail_events = injected(MailEventsProvider())
+    texter = injected(TexterProvider())
 
     @rpc(expected_exceptions=ShopError, once=True, most=14)
     def send_email(self, to_email: str, subject: str, content: str, from_email: str | None, key: str) -> dict[str, Any]:
@@ -166,7 +168,7 @@ class NotificationsService:
         if status is not None and status not in [each.value for each in Progress]:
             message = f"must be one of {', '.join(each.value for each in Progress)}"
             raise InvalidRequest("There is no such status.", {"errors": {"status": [message]}})
-        return self.store.listed(status, _page(limit))  # type: ignore[no-any-return]
+        return self.store.listed(status, _page(limit))
 
     @rpc(expected_exceptions=ShopError)
     def twilio_event(self, raw: str, signature: str) -> dict[str, Any]:
@@ -203,12 +205,12 @@ class NotificationsService:
     @rpc(expected_exceptions=ShopError)
     def events(self, state: str = "failed", limit: int = 100) -> list[dict[str, Any]]:
         """Events of Twilio's and SendGrid's in a state (``waiting``, ``done``, ``failed``), oldest first."""
-        return self.store.inbox.listed(state, limit)  # type: ignore[no-any-return]
+        return self.store.inbox.listed(state, limit)
 
     @rpc(expected_exceptions=ShopError)
     def replay_event(self, event_id: str) -> dict[str, Any]:
         """Have an event handled again that was given up: ``{"id", "state"}``. Raises NotFound when there is none."""
-        return self.store.inbox.replay(event_id)  # type: ignore[no-any-return]
+        return self.store.inbox.replay(event_id)
 
     @rpc(expected_exceptions=ShopError)
     def health(self) -> dict[str, str]:

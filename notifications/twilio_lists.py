@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
-from twilio.base.exceptions import TwilioRestException  # type: ignore[import-untyped]
+from twilio.base.exceptions import TwilioRestException
 
 from chassis.records import SetAside, Unreadable, read_one
 from notifications.reconcile import Texted
 from notifications.twilio_sms import TwilioTexter, asking
+
+if TYPE_CHECKING:
+    from twilio.rest.api.v2010.account.message import MessageInstance, MessagePage
 
 PAGE = 100
 
@@ -49,7 +52,7 @@ class TwilioLists:
         # Relative, so that a cursor never leads anywhere but to Twilio.
         return found, following.removeprefix(self._twilio.api.absolute_url(""))
 
-    def _each(self, page: Any) -> Iterator[tuple[Texted, bool] | SetAside]:
+    def _each(self, page: MessagePage) -> Iterator[tuple[Texted, bool] | SetAside]:
         """Each message of a page, and whether the shop sent it."""
         while True:
             message = read_one("message at Twilio", page, lambda page: next(page, None))
@@ -70,12 +73,12 @@ class TwilioLists:
                     return None
                 raise
 
-    def _is_ours(self, message: Any) -> bool:
+    def _is_ours(self, message: MessageInstance) -> bool:
         sender = message.messaging_service_sid if self._sender.startswith("MG") else message.from_
         return sender == self._sender and str(message.direction or "").startswith("outbound")
 
 
-def _texted(message: Any) -> Texted:
+def _texted(message: MessageInstance) -> Texted:
     if not message.sid or not message.date_created:
         raise Unreadable("it has no sid, or no date_created")
     created = message.date_created.timestamp()

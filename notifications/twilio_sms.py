@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import requests
+from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider
-from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException  # type: ignore[import-untyped]
-from twilio.http.http_client import TwilioHttpClient  # type: ignore[import-untyped]
-from twilio.rest import Client  # type: ignore[import-untyped]
+from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException
+from twilio.http.http_client import TwilioHttpClient
+from twilio.rest import Client
 
 from chassis.logs import log
 from chassis.provider_guard import never_sent
@@ -124,7 +124,7 @@ class TexterProvider(DependencyProvider):
             callback_url(settings.public_url, settings.twilio.live),
         )
 
-    def get_dependency(self, worker_ctx: Any) -> TwilioTexter:
+    def get_dependency(self, worker_ctx: WorkerContext) -> TwilioTexter:
         return self.texter
 
 

@@ -93,7 +93,7 @@ def _after(
     later = key < cursor_key if reverse else key > cursor_key
     # The first half says nothing that the second does not; an index can follow it.
     reach = key <= cursor_key if reverse else key >= cursor_key
-    rest = reach & (later | (products.c.id > cursor))
+    rest: sa.ColumnElement[bool] = reach & (later | (products.c.id > cursor))
     return rest | key.is_(None) if by_metadata else rest
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider
 
 from chassis.provider_http import ProviderSession
@@ -24,7 +23,7 @@ class CatalogProvider(DependencyProvider):
     def setup(self) -> None:
         self.catalog: Catalog = stripe_catalog(Settings.from_config(self.container.config))
 
-    def get_dependency(self, worker_ctx: Any) -> Catalog:
+    def get_dependency(self, worker_ctx: WorkerContext) -> Catalog:
         return self.catalog
 
 
@@ -34,5 +33,5 @@ class CurrencyProvider(DependencyProvider):
     def setup(self) -> None:
         self.currency = Settings.from_config(self.container.config).currency
 
-    def get_dependency(self, worker_ctx: Any) -> str:
+    def get_dependency(self, worker_ctx: WorkerContext) -> str:
         return self.currency

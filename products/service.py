@@ -6,11 +6,11 @@ from typing import Any
 
 from chassis.database import StoreProvider
 from chassis.entrypoint import rpc
+from chassis.injection import injected
 from chassis.logs import log
 from chassis.timer import timer
 from contracts.errors import InvalidRequest, NotFound, ShopError, Unavailable
 from products.audit import held_of, held_page
-from products.catalog import Catalog
 from products.drafts import Draft
 from products.projection import MOST_LISTED, Projection
 from products.providers import CatalogProvider, CurrencyProvider
@@ -31,9 +31,9 @@ REBUILD_EVERY = 3600
 class ProductsService:
     name = "products"
 
-    store: ProductStore = StoreProvider(ProductStore)
-    catalog: Catalog = CatalogProvider()
-    currency: str = CurrencyProvider()
+    store = injected(StoreProvider(ProductStore))
+    catalog = injected(CatalogProvider())
+    currency = injected(CurrencyProvider())
 
     @rpc(expected_exceptions=ShopError, once=True, most=14)
     def create(self, spec: dict[str, Any], key: str) -> dict[str, Any]:

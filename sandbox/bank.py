@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
+from sandbox.context import Context
 from sandbox.control import json_object, json_response, refusal
 from sandbox.stripe_confirm import answer_bank
 from sandbox.stripe_currencies import spelled
 from sandbox.stripe_endpoint import Desk
 from sandbox.stripe_errors import StripeFailure
 from sandbox.stripe_payment_intents import stored_intent
-
-if TYPE_CHECKING:
-    from sandbox.server import Sandbox
 
 _BUTTONS = """<form method="post">
 <button name="result" value="succeed">It is me: pay</button>
@@ -26,7 +24,7 @@ _PAGE = """<!doctype html>
 <body><h1>Your bank asks</h1><p>A payment of {amount} {currency}.</p>{rest}</body></html>"""
 
 
-def add_bank_routes(application: web.Application, sandbox: Sandbox) -> None:
+def add_bank_routes(application: web.Application, sandbox: Context) -> None:
     """Adds GET and POST /sandbox/3ds/{payment intent} to the application."""
     bank = _Bank(sandbox)
     application.router.add_get("/sandbox/3ds/{intent}", bank.ask)
@@ -34,7 +32,7 @@ def add_bank_routes(application: web.Application, sandbox: Sandbox) -> None:
 
 
 class _Bank:
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Context) -> None:
         self.sandbox = sandbox
 
     def desk(self) -> Desk:

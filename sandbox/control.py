@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from aiohttp import web
 
+from sandbox.context import Context
 from sandbox.faults import PROVIDERS, BadFault, Fault
 from sandbox.inbox import inbox_page
 from sandbox.label import label_pdf
 from sandbox.ledger import KINDS, MOST, ledger
 from sandbox.shippo_tracks import STATUSES, move
 
-if TYPE_CHECKING:
-    from sandbox.server import Sandbox
 
-
-def add_control_routes(application: web.Application, sandbox: Sandbox) -> None:
+def add_control_routes(application: web.Application, sandbox: Context) -> None:
     """Adds these routes to the application."""
     control = _Control(sandbox)
     application.router.add_routes(
@@ -50,7 +48,7 @@ def refusal(status: int, message: str) -> web.Response:
 
 
 class _Control:
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Context) -> None:
         self.sandbox = sandbox
         self.state = sandbox.state
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 import orjson
@@ -48,11 +48,11 @@ def json_answer(status: int, body: Any, headers: Mapping[str, str] | None = None
     return Answer(status, orjson.dumps(body), {"Content-Type": "application/json", **(headers or {})})
 
 
-Handler = Callable[..., Any]
+Handler = TypeVar("Handler")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
-class Routes:
+class Routes(Generic[Handler]):
     """Which handler answers which method and path; a path may hold {names}, each one segment long."""
 
     def __init__(self) -> None:

@@ -8,6 +8,7 @@ import logging
 import signal
 import sqlite3
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from aiohttp import web
@@ -62,7 +63,7 @@ class Sandbox:
         add_webhook_routes(application, self)
         return application
 
-    def _endpoint(self, provider: Provider):  # type: ignore[no-untyped-def]  # aiohttp's handler type is private
+    def _endpoint(self, provider: Provider) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 body = await request.read()

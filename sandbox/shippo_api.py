@@ -31,7 +31,7 @@ class Shippo(Provider):
 
     def __init__(self, state: State) -> None:
         super().__init__(state)
-        self._routes = Routes()
+        self._routes = Routes[Callable[..., Answer]]()
         for method, path, handler in (
             ("POST", "/addresses", self._create_address),
             ("GET", "/addresses", self._lister("address")),

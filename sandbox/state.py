@@ -219,9 +219,10 @@ class State:
     def recall_answer(self, key: str) -> tuple[str, int, bytes, str] | None:
         """What a key's call was answered in the last 24 hours: fingerprint, status, body, request id; or None."""
         self._connection.execute("DELETE FROM idempotency WHERE created < ?", (self.now() - KEY_SECONDS,))
-        return self._connection.execute(
+        row: tuple[str, int, bytes, str] | None = self._connection.execute(
             "SELECT fingerprint, status, body, request_id FROM idempotency WHERE key = ?", (key,)
         ).fetchone()
+        return row
 
     def keep_answer(self, key: str, fingerprint: str, status: int, body: bytes, request_id: str) -> None:
         """Remembers what was answered under an idempotency key."""

@@ -37,7 +37,7 @@ class Stripe(Provider):
     def __init__(self, state: State) -> None:
         super().__init__(state)
         self._in_flight: set[str] = set()
-        self._routes = Routes()
+        self._routes = Routes[Endpoint]()
         for module in (
             stripe_products,
             stripe_prices,
@@ -107,7 +107,6 @@ class Stripe(Provider):
         endpoint, arguments, methods = self._routes.find(call.method, call.path)
         if endpoint is None:
             raise _no_route(call, methods)
-        assert isinstance(endpoint, Endpoint)
         parameters = unfold(_pairs(call))
         desk = Desk(self.state, call.public_url)
         if call.method == "GET":

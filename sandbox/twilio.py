@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -83,7 +84,7 @@ class Twilio(Provider):
 
     def __init__(self, state: State) -> None:
         super().__init__(state)
-        self._routes = Routes()
+        self._routes = Routes[Callable[..., Answer]]()
         self._routes.add("POST", "/2010-04-01/Accounts/{account}/Messages.json", self._create)
         self._routes.add("GET", "/2010-04-01/Accounts/{account}/Messages.json", self._list)
         self._routes.add("GET", "/2010-04-01/Accounts/{account}/Messages/{sid}.json", self._fetch)
@@ -239,11 +240,12 @@ def _date(moment: float | None) -> str | None:
 
 def _sent_within(message: dict[str, Any], given: dict[str, str]) -> bool:
     sent = datetime.fromtimestamp(message["created"] + SENT_AFTER, UTC)
-    for name, holds in (
+    conditions: tuple[tuple[str, Callable[[datetime], bool]], ...] = (
         ("DateSent", lambda bound: sent.date() == bound.date()),
         ("DateSent<", lambda bound: sent <= bound),
         ("DateSent>", lambda bound: sent >= bound),
-    ):
+    )
+    for name, holds in conditions:
         if given.get(name):
             try:
                 bound = datetime.fromisoformat(given[name].replace("Z", "+00:00"))

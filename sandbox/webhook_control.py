@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import orjson
 from aiohttp import web
 
+from sandbox.context import Context
 from sandbox.control import json_response, refusal
 from sandbox.faults import PROVIDERS, BadFault
 from sandbox.webhooks import Switches, default
-
-if TYPE_CHECKING:
-    from sandbox.server import Sandbox
 
 # For how long a webhook that is still on its way is waited for, and how often it is looked for (seconds).
 LAST_PATIENCE, LAST_LOOK = 8.0, 0.1
 
 
-def add_webhook_routes(application: web.Application, sandbox: Sandbox) -> None:
+def add_webhook_routes(application: web.Application, sandbox: Context) -> None:
     """Adds GET, PUT, DELETE /sandbox/webhooks/{provider}, POST …/flush, GET …/last and GET /sandbox/webhooks."""
     control = _Control(sandbox)
     application.router.add_routes(
@@ -35,7 +32,7 @@ def add_webhook_routes(application: web.Application, sandbox: Sandbox) -> None:
 
 
 class _Control:
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Context) -> None:
         self.sandbox = sandbox
         self.webhooks = sandbox.webhooks
 

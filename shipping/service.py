@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider
 
 from chassis.clock import now as clock_now
 from chassis.database import StoreProvider
 from chassis.deadline import bounded
 from chassis.entrypoint import rpc
+from chassis.injection import injected
 from chassis.points import reached
 from chassis.settings import Settings
 from chassis.sweep import SWEEP, SWEEP_TIME, swept
@@ -47,16 +49,16 @@ class SettingsProvider(DependencyProvider):
     def setup(self) -> None:
         self.settings = Settings.from_config(self.container.config)
 
-    def get_dependency(self, worker_ctx: Any) -> Settings:
+    def get_dependency(self, worker_ctx: WorkerContext) -> Settings:
         return self.settings
 
 
 class ShippingService:
     name = "shipping"
 
-    settings: Any = SettingsProvider()
-    store: Any = StoreProvider(ShippingStore)
-    carriers: Any = CarriersProvider()
+    settings = injected(SettingsProvider())
+    store = injected(StoreProvider(ShippingStore))
+    carriers = injected(CarriersProvider())
 
     @rpc(expected_exceptions=ShopError, most=14)
     def create(
@@ -234,7 +236,7 @@ class ShippingService:
         """
         _require_number("after", after, 0, 2**62)
         _require_number("limit", limit, 1, 1000)
-        return self.store.moves.after(after, limit)  # type: ignore[no-any-return]
+        return self.store.moves.after(after, limit)
 
     @rpc(expected_exceptions=ShopError)
     def shippo_event(self, raw: str, signature: str) -> dict[str, Any]:
@@ -257,12 +259,12 @@ class ShippingService:
     @rpc(expected_exceptions=ShopError)
     def events(self, state: str = "failed", limit: int = 100) -> Rows:
         """Events of Shippo's in a state (``waiting``, ``done``, ``failed``), oldest first."""
-        return self.store.inbox.listed(state, limit)  # type: ignore[no-any-return]
+        return self.store.inbox.listed(state, limit)
 
     @rpc(expected_exceptions=ShopError)
     def replay_event(self, event_id: str) -> dict[str, Any]:
         """Have an event handled again that was given up: ``{"id", "state"}``. Raises NotFound when there is none."""
-        return self.store.inbox.replay(event_id)  # type: ignore[no-any-return]
+        return self.store.inbox.replay(event_id)
 
     @rpc(expected_exceptions=ShopError, most=2)
     def audit(

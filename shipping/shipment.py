@@ -55,7 +55,7 @@ class Address:
                 parts[part] = value.strip() or None if value else None
         if errors:
             raise InvalidRequest("The address is not complete.", {"errors": errors})
-        return cls(**parts)  # type: ignore[arg-type]
+        return cls(**parts)  # type: ignore[arg-type]  # what is required is there
 
     def for_carrier(self) -> dict[str, str | None]:
         """The address in the carrier's words, second line included."""

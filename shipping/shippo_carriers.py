@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider
-from shippo import Shippo  # type: ignore[import-untyped]
-from shippo.models import components, operations  # type: ignore[import-untyped]
+from shippo import Shippo
+from shippo.models import components, operations
 
 from chassis.deadline import bounded
 from chassis.provider_http import ProviderSession
@@ -32,7 +33,11 @@ PAGE, MOST_PAGES = 100, 10
 
 PENDING = (components.TransactionStatusEnum.QUEUED, components.TransactionStatusEnum.WAITING)
 STATUS = components.TransactionStatusEnum
-REFUNDS = {STATUS.REFUNDED: "refunded", STATUS.REFUNDPENDING: "pending", STATUS.REFUNDREJECTED: "used"}
+REFUNDS: dict[components.TransactionStatusEnum | None, str] = {
+    STATUS.REFUNDED: "refunded",
+    STATUS.REFUNDPENDING: "pending",
+    STATUS.REFUNDREJECTED: "used",
+}
 # What a refund may be; one that is an error is one that the carrier does not grant.
 GIVEN_BACK = {
     components.RefundStatus.SUCCESS: "refunded",
@@ -91,7 +96,7 @@ class ShippoCarriers:
         request = components.ShipmentCreateRequest(
             address_from=_address(self._ship_from),
             address_to=_address(address),
-            parcels=[components.ParcelCreateRequest(**parcel) for parcel in parcels],  # type: ignore[arg-type]
+            parcels=[components.ParcelCreateRequest(**parcel) for parcel in parcels],  # type: ignore[arg-type]  # units as text
             metadata=reference[:REFERENCE_LENGTH],
             customs_declaration=_declaration(contents, self._ship_from, address) if abroad and contents else None,
             async_=False,
@@ -247,7 +252,7 @@ class CarriersProvider(DependencyProvider):
             settings.provider_timeout,
         )
 
-    def get_dependency(self, worker_ctx: Any) -> ShippoCarriers:
+    def get_dependency(self, worker_ctx: WorkerContext) -> ShippoCarriers:
         return self.carriers
 
 
@@ -273,4 +278,5 @@ def _declaration(
 
 
 def _address(given: Mapping[str, str | None]) -> components.AddressCreateRequest:
-    return components.AddressCreateRequest(**{field: value for field, value in given.items() if value})  # type: ignore[arg-type]
+    named = {field: value for field, value in given.items() if value}
+    return components.AddressCreateRequest(**named)  # type: ignore[arg-type]  # all of them are texts

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import requests
-from shippo.models.errors import SDKError  # type: ignore[import-untyped]
+from shippo.models.errors import SDKError
 
 from chassis.logs import log
 from chassis.provider_guard import never_sent

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
-from shippo import Shippo  # type: ignore[import-untyped]
-from shippo.models import components, operations  # type: ignore[import-untyped]
+from shippo import Shippo
+from shippo.models import components, operations
 
 from chassis.records import SetAside, Unreadable, read_one
 from contracts.errors import NotFound
@@ -17,7 +16,7 @@ from shipping.shippo_shapes import rate_id_of
 
 PAGE = 100
 _STATUS = components.TransactionStatusEnum
-STATES = {
+STATES: dict[components.TransactionStatusEnum | None, str] = {
     _STATUS.SUCCESS: SOLD,
     _STATUS.REFUNDED: REFUNDED,
     _STATUS.REFUNDPENDING: PENDING,
@@ -65,7 +64,7 @@ class ShippoLists:
         return None
 
 
-def _sold(transaction: Any) -> Sold:
+def _sold(transaction: components.Transaction) -> Sold:
     if not transaction.object_id:
         raise Unreadable("it has no id")
     return Sold(

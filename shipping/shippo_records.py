@@ -9,10 +9,10 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 import requests
-from shippo import Shippo  # type: ignore[import-untyped]
-from shippo._hooks.types import AfterSuccessHook  # type: ignore[import-untyped]
-from shippo.models import components  # type: ignore[import-untyped]
-from shippo.utils import unmarshal_json  # type: ignore[import-untyped]
+from shippo import Shippo
+from shippo._hooks.types import AfterSuccessHook
+from shippo.models import components
+from shippo.utils import unmarshal_json
 
 from chassis.records import SetAside, read_one
 
@@ -43,7 +43,7 @@ def leave_unreadable_out(shippo: Shippo) -> None:
     shippo.sdk_configuration.get_hooks().register_after_success_hook(_Readable())
 
 
-class _Readable(AfterSuccessHook):  # type: ignore[misc]
+class _Readable(AfterSuccessHook):
     def after_success(self, hook_ctx: Any, response: requests.Response) -> requests.Response:
         wanted = _LISTS.get(hook_ctx.operation_id)
         if wanted is None:

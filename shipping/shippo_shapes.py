@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP
 from typing import Any
 
-from shippo.models import components  # type: ignore[import-untyped]
+from shippo.models import components
 
 from chassis.records import Unreadable, read_each
 from contracts.currencies import parse_amount

@@ -8,14 +8,10 @@ import importlib
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bench.abuse import answers, cost, fuzz, report, strangers
-from bench.abuse.cost import Costs
-from bench.abuse.fuzz import Fuzzed
-from bench.abuse.strangers import Strangers
+from bench.abuse.report import Outcome
 from bench.abuse.target import Target, target
 from bench.rpc import machine
 from launcher.place import ROOT
@@ -28,26 +24,6 @@ ROW_MODULES = ("bench.abuse.events", "bench.abuse.places")
 FUZZED, FUZZED_SHORT = 20_000, 300
 SHORT_BODIES, SHORT_HEADS, SHORT_ROUNDS, SHORT_SECONDS = 40, 500, 1, 12.0
 PACKAGES = ("nameko", "uvicorn", "eventlet", "SQLAlchemy")
-
-
-@dataclass
-class Outcome:
-    """The result of each part; None for one that was not run."""
-
-    seed: int
-    rows: list[answers.Result] | None = None
-    fuzzed: Fuzzed | None = None
-    costs: Costs | None = None
-    strangers: Strangers | None = None
-    about: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def findings(self) -> list[str]:
-        """Every finding, one line each."""
-        found = [f"{result.row}: {result.finding}" for result in self.rows or () if result.finding]
-        for part in (self.fuzzed, self.costs, self.strangers):
-            found += part.findings if part else []
-        return found
 
 
 def rows() -> list[answers.Row]:

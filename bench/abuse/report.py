@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import Any
 
+from bench.abuse import answers
 from bench.abuse.cost import LIMIT_MS, Costs
 from bench.abuse.fuzz import Fuzzed
 from bench.abuse.strangers import GOAL, Strangers, quantile
 
-if TYPE_CHECKING:
-    from bench.abuse.command import Outcome
-
 MAX_LISTED = 60
+
+
+@dataclass
+class Outcome:
+    """The result of each part; None for one that was not run."""
+
+    seed: int
+    rows: list[answers.Result] | None = None
+    fuzzed: Fuzzed | None = None
+    costs: Costs | None = None
+    strangers: Strangers | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def findings(self) -> list[str]:
+        """Every finding, one line each."""
+        found = [f"{result.row}: {result.finding}" for result in self.rows or () if result.finding]
+        for part in (self.fuzzed, self.costs, self.strangers):
+            found += part.findings if part else []
+        return found
 
 
 def markdown(outcome: Outcome) -> str:

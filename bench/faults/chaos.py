@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from bench.faults import books, records, storm
-from bench.faults.books import Books, Violation
+from bench.faults.books import Violation
 from bench.faults.catalogue import Catalogue, stocked
 from bench.faults.client import TIMEOUT, Client
 from bench.faults.journal import Journal
+from bench.faults.judges import Books
 from bench.faults.outages import LASTS, STEP_S, Outages
 from bench.faults.quiet import quiet, tracking_poll
 from bench.faults.records import Databases

@@ -154,7 +154,7 @@ class CrashPoints:
             for wave in waves(cases, tellers):
                 struck = list(pool.map(self._tell, wave))
                 last = max(each.died for each in struck)
-                list(pool.map(lambda each, last=last: self._settle(each, last), struck))  # type: ignore[misc]
+                list(pool.map(lambda each, last=last: self._settle(each, last), struck))
                 told += struck
         for each in told:
             # Once more when all is quiet: what came twice may have come late.

@@ -144,7 +144,7 @@ def parked(amqp_uri: str, since: float = 0.0) -> dict[str, int]:
         for service in SERVICES:
             channel, count = connection.channel(), 0
             while (message := channel.basic_get(parked_queue(service))) is not None:  # back when the connection closes
-                count += float(message.headers[PARKED]) >= since
+                count += float((message.headers or {})[PARKED]) >= since
             if count:
                 found[service] = count
     return found

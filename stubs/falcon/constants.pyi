@@ -1,0 +1,1 @@
+HTTP_METHODS: tuple[str, ...]

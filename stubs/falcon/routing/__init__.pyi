@@ -1,0 +1,3 @@
+from .compiled import CompiledRouter as CompiledRouter
+
+DefaultRouter = CompiledRouter

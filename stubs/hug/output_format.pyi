@@ -1,0 +1,1 @@
+from .format import content_type as content_type

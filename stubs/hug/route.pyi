@@ -1,0 +1,3 @@
+from .routing import URLRouter
+
+http = URLRouter

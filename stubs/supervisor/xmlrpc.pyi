@@ -1,0 +1,3 @@
+class Faults:
+    ALREADY_STARTED: int
+    NOT_RUNNING: int
