@@ -24,8 +24,8 @@ FAST = "--fast"
 # What needs no broker, database or other process.
 UNITS = ("tests/unit", "tests/test_architecture.py")
 PLUGINS = ("-p", "launcher.no_skips", "-p", "launcher.torn_down")
-# Tests wait about half of their time, so two run per core. `tests/conftest.py` says what stays together.
-WORKERS_PER_CORE = 2
+# Tests also wait, so three run on two cores. `tests/conftest.py` says what stays together.
+WORKERS_PER_CORE = 1.5
 TEAR_DOWN_S = 120.0  # for an interrupted pytest to stop what its fixtures started
 INTERRUPTED = 130
 # Every process that a run of the tests starts inherits this variable.
@@ -50,8 +50,8 @@ def run(arguments: Sequence[str]) -> int:
     if arguments:
         return _pytest(UNITS, env)
     _have_curl()
-    workers = WORKERS_PER_CORE * (os.cpu_count() or 1)
-    return _pytest(["-n", str(workers), "--dist", "loadgroup", "--no-loadscope-reorder"], env)
+    workers = round(WORKERS_PER_CORE * (os.cpu_count() or 1))
+    return _pytest(["-n", str(workers), "--dist", "loadscope", "--no-loadscope-reorder"], env)
 
 
 def _have_curl() -> None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ("tests.databases", "tests.locked", "tests.running_sandbox", "tests.scripted_server")
 
@@ -21,17 +26,25 @@ TOGETHER = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name each test's group for pytest-xdist, and put the longest groups first."""
-    places: dict[str, int] = {}
-    for item in items:
-        group = _group(item.nodeid.split("::")[0])
-        item.add_marker(pytest.mark.xdist_group(group))
-        places[item.nodeid] = TOGETHER.index(group) if group in TOGETHER else len(TOGETHER)
-    items.sort(key=lambda item: places[item.nodeid])
+    """Put the longest groups first."""
+    order = {folder: place for place, folder in enumerate(TOGETHER)}
+    items.sort(key=lambda item: order.get(_group(item.nodeid), len(order)))
 
 
-def _group(path: str) -> str:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """pytest-xdist: one process per group at a time."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    return Groups(config, log)
+
+
+def _group(nodeid: str) -> str:
+    path = nodeid.split("::")[0]
     folders = {str(folder) for folder in PurePosixPath(path).parents}
     return next((folder for folder in TOGETHER if folder in folders), path)
