@@ -16,7 +16,7 @@ import pytest
 
 from chassis.rpc_client import RpcClient
 from contracts.errors import OutcomeUnknown, ShopError, Unavailable
-from launcher import rabbitmq
+from launcher import packages
 from launcher.shop import Shop
 from tests.integration.chassis.running import Service, until
 
@@ -176,7 +176,7 @@ def memory_limit(node: Shop, share: str) -> None:
         "RABBITMQ_NODENAME": "shop@localhost",
         "ERL_EPMD_PORT": _epmd_port(node),
     }
-    server = rabbitmq.installed()
+    server = packages.rabbitmq_server()
     assert server is not None
     command = [str(server.with_name("rabbitmqctl")), "-q", "set_vm_memory_high_watermark", share]
     subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120)
