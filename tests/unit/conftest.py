@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-import sqlite3
+import sqlite3.dbapi2
 import subprocess
 from typing import Any, NoReturn
 
@@ -25,6 +25,7 @@ def isolated(monkeypatch: pytest.MonkeyPatch) -> None:
         (socket.socket, "connect"),
         (socket.socket, "bind"),
         (sqlite3, "connect"),
+        (sqlite3.dbapi2, "connect"),
         (subprocess.Popen, "__init__"),
     ):
         monkeypatch.setattr(owner, name, refuse)

@@ -204,3 +204,10 @@ def test_ended_connections_of_a_server_are_no_bug(database_url: str) -> None:
         end_mine()
     assert refused.value.facts["database"] == UNREACHABLE
     here.dispose()
+
+
+def test_failed_statement_shows_no_parameters(database: Callable[[str], Database]) -> None:
+    here = database("cart")
+    with pytest.raises(sa.exc.SQLAlchemyError) as failed, here.engine.begin() as connection:
+        connection.execute(sa.text("SELECT :mail FROM nowhere"), {"mail": "chloe@example.com"})
+    assert "chloe@example.com" not in str(failed.value)

@@ -137,7 +137,10 @@ def test_uv_installs_where_there_is_one(bare: Path) -> None:
     _program(bare, "uv", '#!/usr/bin/env bash\necho "$*" >"${0%/*}/uv-was-called"\n')
     assert _run(bare).returncode == 0
     called = (bare.parent / "bin" / "uv-was-called").read_text()
-    assert called == "pip install --python .venv/bin/python --require-hashes -r requirements-sandbox.lock\n"
+    assert (
+        called
+        == "pip install --python .venv/bin/python --compile-bytecode --require-hashes -r requirements-sandbox.lock\n"
+    )
 
 
 def test_pip_installs_where_uv_fails(bare: Path) -> None:
