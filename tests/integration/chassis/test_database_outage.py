@@ -206,8 +206,8 @@ def test_ended_connections_of_a_server_are_no_bug(database_url: str) -> None:
     here.dispose()
 
 
-def test_failed_statement_shows_no_parameters(database: Callable[[str], Database]) -> None:
-    here = database("cart")
+def test_failed_statement_shows_no_parameters(tmp_path: Path) -> None:
+    here = Database(f"sqlite:///{tmp_path}/cart.db", "cart")
     with pytest.raises(sa.exc.SQLAlchemyError) as failed, here.engine.begin() as connection:
         connection.execute(sa.text("SELECT :mail FROM nowhere"), {"mail": "chloe@example.com"})
     assert "chloe@example.com" not in str(failed.value)
