@@ -1,4 +1,4 @@
-"""What every process of the shop stands on: settings, logs, the RPC hop, the database, HTTP to a provider.
+"""The common base of every process of the shop: settings, logs, RPC, the database, HTTP to a provider.
 
-No rule of the shop lives here, and no service is imported here.
+It contains no business rules and imports no service.
 """

@@ -1,4 +1,4 @@
-"""An answer as it goes over the wire: ``{"result": ..., "error": ...}``, and one that was kept and is given again."""
+"""The wire format of an answer, ``{"result": ..., "error": ...}``, and of a stored answer that is sent again."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from contracts.errors import ShopError
 
 @dataclass(frozen=True)
 class Replay:
-    """An answer that was given before, to be given again as it was.
+    """An answer that was given before, to be sent again unchanged.
 
     Attributes:
         text: the answer, as `encoded` made it.
-        request_id: of the request that it was first given to; None when that had none.
+        request_id: the id of the request that first received it; None when that request had no id.
     """
 
     text: str
@@ -26,12 +26,12 @@ class Replay:
 
 
 def encoded_result(result: Any) -> bytes:
-    """The answer of a call that went well. Raises orjson.JSONEncodeError when it is nothing that JSON can tell."""
+    """Encode the result of a successful call. Raises orjson.JSONEncodeError when it cannot be expressed as JSON."""
     return orjson.dumps({"result": result, "error": None})
 
 
 def encoded(result: Any, error: BaseException | None = None) -> bytes:
-    """What a call came to, as JSON. A `Replay` says beside its answer ``"replayed": true`` and ``"request_id"``."""
+    """Encode a call's outcome as JSON. A `Replay` adds ``"replayed": true`` and ``"request_id"`` to its answer."""
     if isinstance(result, Replay):
         return f'{result.text[:-1]},"replayed":true,"request_id":'.encode() + orjson.dumps(result.request_id) + b"}"
     if error is None:
@@ -42,8 +42,8 @@ def encoded(result: Any, error: BaseException | None = None) -> bytes:
     try:
         return orjson.dumps({"result": None, "error": _described(error)})
     except Exception:
-        # Facts that are no JSON, a text that is no UTF-8, a class that is nowhere: its kind can still be told. What
-        # escaped here would end the process.
+        # The facts may not be JSON, the text not UTF-8, or the class not importable: send at least the kind of failure.
+        # An exception that escapes here would end the process.
         kind = type(error)
         text = str(error).encode("utf-8", "replace").decode()
         described = {"exc_type": kind.__name__, "exc_path": f"{kind.__module__}.{kind.__name__}", "exc_args": [text]}
@@ -52,7 +52,7 @@ def encoded(result: Any, error: BaseException | None = None) -> bytes:
 
 
 def _described(error: BaseException) -> dict[str, Any]:
-    """As `nameko.exceptions.serialize`, which makes strings of the numbers and nulls in the arguments: ours stay."""
+    """Describe an error like `nameko.exceptions.serialize`, but keep numbers and nulls in its arguments as they are."""
     if isinstance(error, ShopError):
         return {
             "exc_type": type(error).__name__,

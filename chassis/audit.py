@@ -1,4 +1,4 @@
-"""What every comparison of a service's books with a provider's list does alike."""
+"""What all comparisons of a service's records with a provider's list have in common."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def known_page(
     cursor: str | None,
     size: int,
 ) -> dict[str, Any]:
-    """A page of what our books have, for the provider's list should have it, too, as `contracts.differences.page`.
+    """A page of our records that the provider's list should contain, too, as `contracts.differences.page`.
 
     Args:
-        key: what the page is ordered by, and cut at.
-        provider_id: the provider's id of it.
-        wanted: which rows.
-        cursor: from the page before; None for the first.
-        size: how many.
+        key: the column that the page is ordered by and cut at.
+        provider_id: the column with the provider's id of the record.
+        wanted: selects the rows.
+        cursor: from the previous page; None for the first.
+        size: the number of rows.
     """
     after = [] if cursor is None else [key > cursor]
     query = sa.select(key, provider_id).where(*wanted, *after).order_by(key).limit(size + 1)
@@ -39,7 +39,7 @@ def known_page(
 
 
 def unreadable(whose: str, aside: Iterable[SetAside]) -> list[Difference]:
-    """The report that records could not be compared, because `whose` ("Stripe") records cannot be read."""
+    """The report that records could not be compared because those of `whose` ("Stripe") cannot be read."""
     return [
         Difference(
             "record that cannot be read",
@@ -53,10 +53,10 @@ def unreadable(whose: str, aside: Iterable[SetAside]) -> list[Difference]:
 
 
 def no_such_part(part: str) -> InvalidRequest:
-    """What to raise where a part is asked for that nobody compares."""
+    """The error for a part that cannot be compared."""
     return InvalidRequest(f"There is no part {part!r} to compare.", {"errors": {"part": ["no such part"]}})
 
 
 def no_such_repair() -> InvalidRequest:
-    """What to raise where mending is asked for that nobody does."""
+    """The error for a repair that does not exist."""
     return InvalidRequest("There is no such repair.", {"errors": {"do": ["no such repair"]}})

@@ -24,7 +24,7 @@ TCP_CONNECT_TIMEOUT_S = 3.0
 
 
 class _Deadline:
-    """A transport whose reads all end at its deadline.
+    """A transport whose reads all end at one deadline.
 
     Attributes:
         deadline: monotonic seconds; None for no deadline, once the connection is set up.
@@ -54,7 +54,7 @@ class _Deadline:
         self._quick_recv = bounded
 
     def release(self, timeout: float) -> None:
-        """The connection is set up: each later read has the same `timeout` (seconds)."""
+        """The connection is set up: give each later read the same `timeout` (seconds)."""
         self.deadline = None
         self._quick_recv = self.sock.read if isinstance(self.sock, ssl.SSLSocket) else self.sock.recv
         self.sock.settimeout(timeout)
@@ -70,7 +70,7 @@ class _TCP(_Deadline, TCPTransport):
 class _TLS(_Deadline, SSLTransport):
     def _setup_transport(self) -> None:
         self.sock = self._wrap_socket(self.sock, **self.sslopts)
-        # Non-blocking: eventlet's blocking handshake has a timeout per read and none for the whole.
+        # Non-blocking, because eventlet's blocking handshake has a timeout per read and no overall timeout.
         self.sock.settimeout(0.0)
         while True:
             try:

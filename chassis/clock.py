@@ -1,6 +1,6 @@
 """The time of stored values (due, claimed until, created): a wall clock that does not step while a process runs.
 
-A wall clock that is set wrong by an hour, and later right again, must neither delay waiting work nor end claims on work
+A wall clock that is set wrong by an hour, and later corrected, must neither delay waiting work nor end claims on work
 in progress. All copies of a service share one time, exchanged with each heartbeat (`chassis.presence`). A copy that
 starts while the wall clock is wrong begins with the time of the live copies; all follow a correction within seconds.
 Providers' signatures are checked against the wall clock itself.
@@ -75,7 +75,7 @@ class SteadyClock:
         self._offset, self._apart_since = offset, None
 
     def follow_copy(self, other: float) -> None:
-        """Another copy goes by the time `other` (Unix seconds): follow it where it has adopted a step."""
+        """Another copy uses the time `other` (Unix seconds): follow it if it has adopted a step."""
         steady = self._steady()
         offset = self._wall() - steady
         stepped = self._apart_since is not None and abs(offset - self._offset) > 2 * SAME_S
@@ -88,8 +88,8 @@ class SteadyClock:
         return self._steady() - self._corrected < CORRECTING_S
 
     def ended_before(self, moment: float) -> float:
-        """The time (Unix seconds) up to which a claim has ended at `moment` for every copy, those included that have
-        adopted a step already, or have yet to."""
+        """The time (Unix seconds) up to which a claim has ended at `moment` for every copy, including copies that have
+        adopted a step already and copies that have yet to adopt it."""
         if self.correcting:
             return 0.0
         return moment if self._apart_since is None else min(moment, self._wall())
@@ -120,7 +120,7 @@ def asked_before(column: Any, moment: float, every_s: float) -> sa.ColumnElement
 
 
 def settled_at(tried_until: float, settled: float, moment: float, longest_s: float) -> float:
-    """When the outcome of an attempt that nobody saw end is certain.
+    """When the outcome of an attempt becomes certain, if its end was not observed.
 
     Args:
         tried_until: the stored end of the time in which the provider may still answer.

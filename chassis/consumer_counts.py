@@ -18,7 +18,7 @@ from amqp import spec
 
 from chassis.broker_connection import Channel
 
-# An older answer says nothing about now (seconds). Calls then go out as if there were consumers.
+# An older answer is ignored (seconds). Calls are then sent as if there were consumers.
 COUNT_VALID_S = 3.0
 # How long a request in the queue of a service without consumers may still be taken (seconds). A crashed service is back
 # within three seconds, or fifteen on a heavily overloaded machine.
@@ -141,7 +141,7 @@ class ConsumerCounts:
                 return
             if not self._channel.is_open:
                 self._channel.reopen()  # the broker reads the question after this
-            # Those that a caller waits for come first, which is last here.
+            # Services that a caller waits for come first: the list is processed from its end.
             self._round = [*self._services, *self._waiting]
         self._next()
 
@@ -164,14 +164,14 @@ class ConsumerCounts:
         self._next()
 
     def _missing(self) -> None:
-        # The broker returns calls to it at once, so no count is needed. The next round asks about the rest.
+        # The broker returns calls to a missing queue at once: no count is needed. The next round asks about the rest.
         self._counts.pop(self._asked or "", None)
         self._answer()
         if self._waiting:
             self.tick()
 
     def _answer(self) -> None:
-        """The last question is answered: the callers that it was asked for go on."""
+        """The last question is answered: release the callers that waited for it."""
         with self._lock:
             asked_for, self._asked_for = self._asked_for, []
             self._asked = None

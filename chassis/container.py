@@ -1,5 +1,6 @@
-"""The container that `config.yml` names: every call knows its request and its deadline, and is logged once; and a
-service that is asked to go does so within a bound, whatever is still under way.
+"""The container that `config.yml` names. It gives every call its request id and deadline, and logs it once.
+
+It also bounds the shutdown: a service that is asked to stop does so in time, even if calls are still in progress.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from chassis.settings import Settings
 from chassis.timer import Timer
 from contracts.errors import ShopError
 
-# How long after its callers' last deadline a service that was asked to go still waits (seconds): for answers on their
-# way. Supervisors wait longer than that before they kill.
+# How long after its callers' last deadline a stopping service still waits for answers in transit (seconds). Supervisors
+# wait longer than that before they kill.
 DRAIN_MARGIN = 3.0
 
-# Those of the operating system: whatever keeps the greenlets from going must not keep this one.
+# A real thread of the operating system: it must run even if the greenlets are blocked.
 _threading = patcher.original("threading")
 
 
@@ -37,10 +38,10 @@ class Named(Protocol):
 
 
 class ShopContainer(ServiceContainer):
-    """Nameko's container, with the request's id and deadline at hand in every worker.
+    """Nameko's container, with the request's id and deadline available in every worker.
 
     Attributes:
-        turns: of this process: requests that are quick go before all others.
+        turns: of this process: quick requests go before all others.
     """
 
     def __init__(self, service_cls: type[Named], config: dict[str, Any]) -> None:
@@ -60,12 +61,12 @@ class ShopContainer(ServiceContainer):
         self._started = True
 
     def stop(self) -> None:
-        """Take nothing new and finish what is under way; end the process when that takes longer than any caller waits.
+        """Accept nothing new and finish all calls in progress. End the process if that outlasts every caller.
 
-        What was in hand then goes back to the broker with the connection.
+        Unacknowledged requests then return to the broker when the connection closes.
         """
         if not self._started and not self._worker_threads:
-            # Stopping what is still starting would wait for consumers that never came. Nothing is in progress.
+            # A stop during the start would wait for consumers that never appeared. Nothing is in progress.
             os.write(1, orjson.dumps({"event": "stopped while starting", "service": self.service_name}) + b"\n")
             os._exit(0)
         bound = Settings.from_config(self.config).longest_call + DRAIN_MARGIN
@@ -75,7 +76,7 @@ class ShopContainer(ServiceContainer):
         gone.set()
 
     def _leave(self, gone: Any, bound: float) -> None:
-        """End the process unless it has stopped within `bound` seconds. Runs beside the greenlets, not among them."""
+        """End the process unless it has stopped within `bound` seconds. Runs in a thread outside the greenlets."""
         if gone.wait(bound):
             return
         calls = sorted(worker.entrypoint.method_name for worker in list(self._worker_threads))
@@ -84,7 +85,7 @@ class ShopContainer(ServiceContainer):
         os._exit(1)
 
     def _run_worker(self, worker_ctx: WorkerContext, handle_result: Any) -> None:
-        # A pooled greenlet may have run another call before: nothing of it may be left.
+        # A pooled greenlet may have run another call before: clear the context of that call.
         logs.clear()
         logs.bind(service=self.service_name)
         method = worker_ctx.entrypoint.method_name
@@ -100,7 +101,7 @@ class ShopContainer(ServiceContainer):
         def handled(ctx: WorkerContext, result: Any, exc_info: Any) -> tuple[Any, Any]:
             took = round((time.monotonic() - began) * 1000, 1)
             if exc_info is None:
-                # A timer's tick is nobody's call; it speaks up when it has something to say.
+                # No caller waits for a timer's tick, and the timer's method logs what matters.
                 note = log.debug if isinstance(worker_ctx.entrypoint, Timer) else log.info
                 note("call", method=method, ms=took, **({"replayed": True} if isinstance(result, Replay) else {}))
             elif isinstance(exc_info[1], ShopError):
@@ -116,7 +117,7 @@ class ShopContainer(ServiceContainer):
         super()._run_worker(worker_ctx, handled)
 
     def _guard(self, worker_ctx: WorkerContext) -> None:
-        """Have a call that carries a key answered once, from the service's own database."""
+        """Answer a call that carries a key only once, from the service's own database."""
         data, method = worker_ctx.data, worker_ctx.entrypoint.method_name
         key, body = data.get("once_key"), data.get("once_body")
         if not isinstance(key, str) or not isinstance(body, str):
@@ -128,5 +129,5 @@ class ShopContainer(ServiceContainer):
         def once(*args: Any, **kwargs: Any) -> Any:
             return store.once.run(asked, method, partial(verb, *args, **kwargs))
 
-        # Each call has a service object of its own: this shadows the method for this one.
+        # Each call has its own service object: this shadows the method for this call only.
         setattr(worker_ctx.service, method, once)

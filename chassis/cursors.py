@@ -1,4 +1,4 @@
-"""Cursors: where a page of a list ended, so that the next one begins right there, even if the list has changed.
+"""Cursors: where a page of a list ended, so that the next one continues there, even if the list has changed.
 
 A cursor carries the sort key and the id of the page's last element, because the element itself may have moved or gone.
 It is opaque to callers: base64url of JSON, prefixed with the version and a dot, which no id contains.

@@ -1,8 +1,8 @@
-"""SQL for a service: SQLite in a file, SQLite in memory, or PostgreSQL, behind two kinds of transaction.
+"""SQL for a service: SQLite in a file, SQLite in memory, or PostgreSQL, with two kinds of transaction.
 
 A transaction never spans an RPC or a provider's call. On SQLite a writing transaction takes the write lock when it
 begins (BEGIN IMMEDIATE): a transaction that reads first and writes later would otherwise fail when another has written
-in between, and no waiting could mend that.
+in between, and waiting could not cure that.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from chassis.settings import Settings
 from chassis.turns import pause
 from contracts.errors import Unavailable
 
-# How long a writer waits for another process's transaction on the same SQLite file. Transactions are a few
-# milliseconds; a second queue of a hundred of them is still far below it. The whole process waits, greenlets and all:
-# with a beat it is less than `chassis.presence.GONE`, so that one that waited is still taken for alive.
+# How long a writer waits for another process's transaction on the same SQLite file. Transactions take a few
+# milliseconds; even a queue of a hundred is far below it. The whole process waits, including its greenlets. Together
+# with a beat it is less than `chassis.presence.GONE`, so that a process that waited still counts as alive.
 SQLITE_BUSY_SECONDS = 2.5
-# A PostgreSQL statement that takes longer than this is stuck behind a lock; no query of the shop comes near.
+# A PostgreSQL statement that takes longer than this is waiting for a lock; no query of the shop takes nearly as long.
 POSTGRES_STATEMENT_MS = 5000
-# A transaction that has gone quiet for longer is ended by the server: its client's host may have vanished, and others
-# wait for its locks.
+# The server ends a transaction that is idle for longer: its client's host may have vanished, and others wait for its
+# locks.
 POSTGRES_IDLE_MS = 10000
-# Where no greenlet waits, the operating system finds out that the other end has vanished.
+# Where no greenlet waits, the operating system detects that the other end has vanished.
 POSTGRES_TCP = {
     "connect_timeout": int(green_postgresql.CONNECT_SECONDS),
     "tcp_user_timeout": int(green_postgresql.ANSWER_SECONDS * 1000),
@@ -52,7 +52,7 @@ POSTGRES_TCP = {
 }
 # How long a worker waits for a free connection: longer than any transaction takes.
 POOL_SECONDS = 5.0
-# With less free space on its file system, SQLite's file counts as full (bytes): the last transactions need some.
+# With less free space on its file system, SQLite's file counts as full (bytes): transactions in progress need some.
 LEAST_FREE_BYTES = 1024 * 1024
 
 
@@ -63,15 +63,15 @@ def free_bytes(path: str) -> int:
 
 
 def url_for(service: str, database_url: str | None, var_dir: str) -> URL:
-    """Where `service` keeps its state.
+    """The URL of the database in which `service` keeps its state.
 
     Args:
         service: the service's name; part of the file's name on SQLite, the schema's on PostgreSQL.
         database_url: None for a file under `var_dir`; else any SQLAlchemy URL, in which ``{service}`` is replaced.
-        var_dir: the folder for what the shop keeps.
+        var_dir: the folder for the shop's data.
     """
     if not database_url:
-        # Not parsed out of a text: a path may have a ? or a # in it.
+        # Not parsed from a string: a path may contain a ? or a #.
         return URL.create("sqlite", database=str(Path(var_dir).absolute() / f"{service}.db"))
     url = make_url(database_url.replace("{service}", service))
     if url.drivername in ("postgres", "postgresql"):
@@ -93,7 +93,7 @@ class Database:
     Attributes:
         presence: which copies of the service are alive, including this one.
         late: deferred writes.
-        outage: what is wrong with it.
+        outage: the current outage, if any.
     """
 
     def __init__(self, url: str | URL, service: str) -> None:
@@ -111,14 +111,14 @@ class Database:
 
     @property
     def in_memory(self) -> bool:
-        """True when the state dies with the process."""
+        """True when the state is lost with the process."""
         return self.dialect == "sqlite" and self.url.database in (None, "", ":memory:")
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that may write. Commits at the end, rolls back on any exception.
 
-        Whoever is slow pauses after it: SQLite's are worked off, and waited for, by the whole process.
+        A slow call pauses after it: the whole process executes SQLite's transactions, and waits for them.
         """
         with self._begin(writing=True) as connection:
             yield connection
@@ -126,7 +126,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads: one consistent view, and nobody waits for it."""
+        """A read-only transaction: one consistent view, and nothing waits for it."""
         with self._begin(writing=False) as connection:
             yield connection
 
@@ -142,12 +142,12 @@ class Database:
             self.outage.failed(reason, error)
             if reason == READ_ONLY:
                 self._leave_old_primary()
-            # The driver's message may quote the statement; it goes to the log by way of the cause, not to the caller.
+            # The driver's message may quote the statement: log it as the cause, and keep it from the caller.
             raise self._unavailable(reason) from error
         self.outage.worked(writing)
 
     def ping(self) -> None:
-        """Raises Unavailable when the database cannot be asked."""
+        """Raises Unavailable when the database cannot be queried."""
         with self.read() as connection:
             connection.execute(sqlalchemy.text("SELECT 1"))
 
@@ -202,7 +202,7 @@ def _sqlite(url: URL) -> Engine:
     options: dict[str, Any] = {"connect_args": {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}}
     memory = url.database in (None, "", ":memory:")
     if memory:
-        options["poolclass"] = StaticPool  # one connection: another would be another, empty database
+        options["poolclass"] = StaticPool  # one connection: a second one would open a separate, empty database
     else:
         Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
     engine = sqlalchemy.create_engine(url, hide_parameters=True, json_deserializer=json_or_marker, **options)
@@ -212,7 +212,7 @@ def _sqlite(url: URL) -> Engine:
         dbapi.isolation_level = None  # the driver's own BEGIN comes too late; ours is below
         if not memory:
             dbapi.execute("PRAGMA journal_mode=WAL")
-            # FULL: a commit that was answered survives a power cut, as money wants it.
+            # FULL: a commit that was answered must survive a power failure, because money depends on it.
             dbapi.execute("PRAGMA synchronous=FULL")
         dbapi.execute("PRAGMA foreign_keys=ON")
 
@@ -229,7 +229,7 @@ def _postgresql(url: URL, service: str) -> Engine:
     return sqlalchemy.create_engine(
         url,
         json_deserializer=json_or_marker,
-        hide_parameters=True,  # they are the shoppers' own, and failures are logged
+        hide_parameters=True,  # they are shoppers' data, and failures are logged
         pool_size=5,
         max_overflow=15,
         pool_timeout=POOL_SECONDS,
@@ -249,7 +249,7 @@ Arguments = ParamSpec("Arguments")
 
 
 def once_more(transaction: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
-    """Repeat a transaction that lost the race to insert a row: this time it finds the other's row and goes by it."""
+    """Repeat a transaction that lost the race to insert a row: the second time it finds and uses the other's row."""
 
     @functools.wraps(transaction)
     def repeated(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
@@ -268,7 +268,7 @@ class StoreProvider(DependencyProvider, Generic[Store]):
     """Gives a service its store: ``StoreProvider(CartStore)`` hands each worker ``CartStore(database)``.
 
     The engine is made when the service starts and shared by its workers; it is thread-safe and keeps no state of the
-    shop. An in-memory database is migrated here, since nobody else can reach it.
+    shop. An in-memory database is migrated here, since no other process can reach it.
     """
 
     def __init__(self, store_class: Callable[[Database], Store]) -> None:

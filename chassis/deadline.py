@@ -17,7 +17,7 @@ from typing import Any
 
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
-# What the caller needs to receive an answer that came at the last moment: two hops over the broker, generously.
+# The time that the caller needs to receive an answer at the last moment: two hops over the broker, generously.
 MARGIN = 0.25
 # Another host's wall clock may say that a deadline passed up to this long ago (seconds). Beyond that, the two clocks
 # disagree: the broker drops a request that waited longer than its caller.

@@ -1,4 +1,4 @@
-"""Reading JSON that a stranger wrote, within bounds: its size is known, and its values are counted before parsing."""
+"""Reading untrusted JSON within bounds: its size is known, and its values are counted before parsing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_ID_LENGTH = 255
 
 
 class Unbounded(ValueError):
-    """The document is larger or deeper than expected, or has something that the databases cannot store."""
+    """The document is larger or deeper than expected, or contains something that the databases cannot store."""
 
 
 def read_document(raw: bytes, most_values: int) -> Any:
@@ -40,7 +40,7 @@ def is_id(value: Any) -> bool:
 def count_names(raw: bytes, most: int) -> int:
     """How many names the JSON in `raw` has, repeated ones included.
 
-    They are counted in the bytes: parsing a million values is the cost that a refusal shall save.
+    They are counted in the bytes: parsing a million values is the very cost that a refusal must avoid.
 
     Raises Unbounded when there are more than `most` keys and values.
     """
@@ -48,7 +48,7 @@ def count_names(raw: bytes, most: int) -> int:
     if plain.count(b'"') <= 2 * most:
         outside = b"".join(plain.split(b'"')[::2])  # what is between the strings
         names = outside.count(b":")
-        # Each value but the first follows a comma or opens a list or an object; so does each name, which one follows.
+        # Each value except the first follows a comma or opens a list or an object; so does each name, before a colon.
         if outside.count(b",") + outside.count(b"[") + outside.count(b"{") + names <= most:
             return names
     raise Unbounded(f"The body has more than {most} keys and values.")

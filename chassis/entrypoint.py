@@ -1,11 +1,8 @@
-"""``@rpc``: Nameko's RPC entrypoint with a leaner reply, a deadline, and a drain that runs nothing twice.
+"""``@rpc``: Nameko's RPC entrypoint with a leaner reply, a deadline, and a drain that executes nothing twice.
 
-Same wire, same decorator, callable from `nameko shell`. What differs from `nameko.rpc.rpc`, each for a reason given
-in ADR 5 and 6: the answer goes out on the channel that the request came in on, not persistent, without confirms and
-with nothing declared; a request whose caller has gone is dropped unread; an answer that cannot be sent because the
-broker has gone does not end the process; a request over which the service dies again and again is parked
-(`chassis.parking`); verbs that ask a provider have so many places and no more (`chassis.places`); and on SIGTERM the
-consumer is cancelled first, while the connection stays until every worker has answered and acknowledged.
+The wire format and the decorator are the same; `nameko shell` can call it. Its differences from `nameko.rpc.rpc`
+concern replies, expired requests, a lost broker, repeated crashes (`chassis.parking`), concurrency (`chassis.places`)
+and SIGTERM. See docs/adr, ADR 5 and 6, for the reasons; `RpcServer` describes them.
 """
 
 from __future__ import annotations
@@ -44,15 +41,21 @@ from contracts.errors import Unavailable
 if TYPE_CHECKING:
     from chassis.container import ShopContainer
 
-# Workers that no request may take, at least: timers run in the same pool, one worker each, and the reader must never
-# wait for a free place.
+# The least number of workers that no request may take: timers run in the same pool, one worker each, and the reader
+# must never wait for a free worker.
 SPARE_WORKERS = 4
-# When whoever found no place may come again (seconds): not all of them in one moment, as they were refused.
+# When a request that found no place may be repeated (seconds): spread out, so that not all return at the same moment.
 RETRY_AFTER = (2, 5)
 
 
 class RpcServer(SharedExtension, ProviderCollector):
-    """Consumes one service's queue for all of its ``@rpc`` methods."""
+    """Consumes one service's queue for all of its ``@rpc`` methods.
+
+    It replies on the channel of the request: not persistent, without confirms, and with nothing declared. It drops
+    an expired request unread, and survives an answer that cannot be sent because the broker is gone. It parks a
+    request over which the service dies again and again. A verb that calls a provider has a limited number of places.
+    On SIGTERM it cancels the consumer first, and keeps the connection until every worker has answered and acknowledged.
+    """
 
     container: ShopContainer
 
@@ -75,13 +78,13 @@ class RpcServer(SharedExtension, ProviderCollector):
         self._reader = self.container.spawn_managed_thread(self._link.run, identifier="rpc-server")
 
     def unregister_provider(self, provider: Rpc) -> None:
-        """A method stops: take nothing new, keep the connection for the answers still owed."""
+        """A method stops: accept nothing new, but keep the connection for the answers still owed."""
         if not self._draining:
             self._draining = True
             log.info("draining", service=self.container.service_name)
             channel = self._link.channel
             if channel is not None:
-                # Without waiting for the broker's consent: only the reader may read.
+                # Do not wait for the broker's confirmation: only the reader may read.
                 with contextlib.suppress(amqp.exceptions.AMQPError, OSError):
                     for tag in self._tags:
                         channel.basic_cancel(tag, nowait=True)
@@ -90,7 +93,7 @@ class RpcServer(SharedExtension, ProviderCollector):
         super().unregister_provider(provider)
 
     def stop(self) -> None:
-        """Every worker has finished: let the connection go."""
+        """Every worker has finished: close the connection."""
         self._link.stop()
         self._reader.wait()
 
@@ -110,7 +113,7 @@ class RpcServer(SharedExtension, ProviderCollector):
                 self._consume(channel, tag, nowait=False)
 
     def _consume(self, channel: amqp.Channel, tag: str, nowait: bool) -> None:
-        """Take requests, or suspects."""
+        """Consume requests, or suspects."""
         requests, _ = self._tags
         if tag == requests:
             queue, at_hand = self._queue, self._places.most_at_hand
@@ -129,12 +132,12 @@ class RpcServer(SharedExtension, ProviderCollector):
         channel.basic_consume(queue, consumer_tag=tag, nowait=nowait, callback=receive, on_cancel=canceled)
 
     def _lost(self) -> None:
-        # Whoever stood in line is delivered again, over the next connection.
+        # The waiting requests are delivered again, over the next connection.
         self._places.clear()
 
     def _on_request(self, channel: amqp.Channel, message: amqp.Message) -> None:
         if self._draining:
-            # It was on its way when the consumer was cancelled: for another copy, or for the next start.
+            # It was in transit when the consumer was cancelled: leave it to another copy, or to the next start.
             channel.basic_reject(message.delivery_tag, requeue=True)
             return
         if message.properties.get("content_type") == UNREADABLE:
@@ -162,7 +165,7 @@ class RpcServer(SharedExtension, ProviderCollector):
             return
 
         def start() -> bool:
-            if _late(context):  # it has waited in line
+            if _late(context):  # it expired while it waited in line
                 self._drop(channel, message, method, context)
                 return False
             self._turns.quick += provider.quick
@@ -201,7 +204,7 @@ class RpcServer(SharedExtension, ProviderCollector):
         try:
             how(channel, message, why)
         except Unavailable as lost:
-            log.warning("request not put away", error=str(lost))  # the connection has gone: it will come again
+            log.warning("request not put away", error=str(lost))  # no connection: it will be redelivered
             return
         self._acknowledge(channel, message)
 
@@ -214,8 +217,8 @@ class RpcServer(SharedExtension, ProviderCollector):
     def answer(self, channel: amqp.Channel, message: amqp.Message, result: Any, error: Exception | None) -> None:
         """Send the answer, then acknowledge the request.
 
-        When the connection that the request came on has gone, the broker has the request again and will deliver it
-        again, here or to another copy: methods that change something are idempotent by their key.
+        When the connection of the request is gone, the broker redelivers the request, here or to another copy.
+        Methods that change something are therefore idempotent by their key.
         """
         properties = message.properties
         try:
@@ -233,9 +236,9 @@ class RpcServer(SharedExtension, ProviderCollector):
                 )
             channel.basic_ack(message.delivery_tag)
         except (Unavailable, amqp.exceptions.AMQPError, OSError, AttributeError) as lost:
-            # AttributeError: amqp takes a closed channel apart, so that its connection is None.
+            # AttributeError: amqp dismantles a closed channel, so that its connection is None.
             log.warning("answer lost with the broker", error=f"{type(lost).__name__}: {lost}")
-            # On a channel that lives, the request would stay unacknowledged and its place among the workers taken.
+            # On a live channel, the request would remain unacknowledged, and would keep its place among the workers.
             self._link.reset(channel)
 
 
@@ -243,11 +246,11 @@ class Rpc(Entrypoint):
     """A method that other services, the gateway and the shell may call.
 
     Args:
-        most: how many of it may be at work at once in one process; None for any number. For what asks a provider, or
-            another service that does.
-        once: whether a call that carries a key (headers ``once_key``, ``once_body``) goes through `chassis.once`, so
-            that its answer is kept and given again. A call without one is not concerned.
-        options: what Nameko's entrypoints take.
+        most: how many calls of it may run at once in one process; None for any number. For a verb that calls a
+            provider, or another service that does.
+        once: whether a call that carries a key (headers ``once_key``, ``once_body``) goes through `chassis.once`, which
+            stores its answer and repeats it. A call without a key is not affected.
+        options: of Nameko's entrypoints.
     """
 
     server = RpcServer()
@@ -259,12 +262,12 @@ class Rpc(Entrypoint):
         super().__init__(**options)
 
     def setup(self) -> None:
-        # Once: looking a signature up anew for every call is a tenth of what a small call costs here.
+        # Once: inspecting the signature again for every call is a tenth of the cost of a small call.
         self._signature = inspect.signature(getattr(self.container.service_cls, self.method_name))
         self.server.register_provider(self)
 
     def check_signature(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Raise IncorrectSignature when the method does not take these."""
+        """Raise IncorrectSignature when the method does not accept these arguments."""
         try:
             self._signature.bind(None, *args, **kwargs)
         except TypeError as error:
@@ -278,7 +281,7 @@ rpc = Rpc.decorator
 
 
 def _context(headers: dict[str, Any]) -> dict[str, Any]:
-    """What travels with a call; without what Nameko's worker would stumble over, and the process with it."""
+    """The headers that travel with a call, without those that would crash Nameko's worker, and the process with it."""
     context = {
         name[7:] if name.startswith("nameko.") else name: value
         for name, value in headers.items()
@@ -293,7 +296,7 @@ def _context(headers: dict[str, Any]) -> dict[str, Any]:
 
 
 def _late(context: dict[str, Any]) -> bool:
-    """Whether whoever asked has gone. Raises ValueError or TypeError when the deadline is none."""
+    """Whether the caller has gone. Raises ValueError or TypeError when the deadline cannot be read."""
     end = deadline.of(context)
     return end is not None and time.monotonic() >= end
 

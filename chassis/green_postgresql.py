@@ -1,5 +1,5 @@
-"""Waiting for PostgreSQL among greenlets, with an end: eventlet's own waiting has none, and libpq's bound on connecting
-does not hold for a connection that others wait for."""
+"""Bounded waiting for PostgreSQL among greenlets. Eventlet's own waiting has no bound, and libpq's connect timeout
+does not apply to a connection that greenlets wait for."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from psycopg2 import extensions
 
 from chassis.turns import unpaused
 
-# How long a connection may take to be made (seconds).
+# How long connecting may take (seconds).
 CONNECT_SECONDS = 3.0
-# How long an answer may take (seconds): longer than the server lets any statement run, so that only a server that is
-# silent, or one that cannot be reached any more, is found to be late.
+# How long an answer may take (seconds): longer than the server's statement timeout, so that only a silent or
+# unreachable server exceeds it.
 ANSWER_SECONDS = 8.0
 
 
 def bound_waits() -> None:
-    """Give each wait of this process for PostgreSQL an end. Does nothing where eventlet does not do the waiting."""
+    """Bound each of this process's waits for PostgreSQL. Does nothing if eventlet does not do the waiting."""
     if patcher.is_monkey_patched("psycopg"):
         extensions.set_wait_callback(_wait)
 
 
 def _wait(connection: Any, timeout: float = -1) -> None:
-    """Wait as psycopg2 asks for it. Raises OperationalError when it takes too long; the connection is closed then."""
+    """Wait as psycopg2 requests. Raises OperationalError, and closes the connection, when that takes too long."""
     new = connection.status == extensions.STATUS_SETUP
     end = time.monotonic() + (CONNECT_SECONDS if new else ANSWER_SECONDS)
     while (state := connection.poll()) != extensions.POLL_OK:

@@ -1,6 +1,6 @@
-"""Is a service there? ``python -m chassis.health cart``: exit status 0 when it answers, 1 with a sentence when not.
+"""Whether a service is up: ``python -m chassis.health cart`` exits with 0 when it answers, else with 1 and a message.
 
-What a container's health check runs.
+Containers' health checks run this.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SECONDS = 4.0
 
 
 def main(services: list[str]) -> int:
-    """Ask each of `services` for its health; the exit status."""
+    """Ask each of `services` for its health; returns the exit status."""
     client = RpcClient(Settings.load().amqp_uri, name="health check").start()
     client.link.wait(SECONDS)
     try:

@@ -1,9 +1,8 @@
-"""What providers tell us of their own accord: kept before it is answered, then handled once, in any order.
+"""Providers' events: stored before they are acknowledged, so that none is lost, then handled once, in any order.
 
-A provider sends an event again until it is answered 2xx, and sometimes after that. It is kept under its own id, so
-that a second one is known for what it is; and it is only answered when it is kept, so that none is lost. Handling may
-be interrupted anywhere and is then begun again by another copy of the service: a handler asks the provider for what
-stands now rather than believe the event, and does each of its effects once per key.
+A provider repeats an event until it is answered 2xx, and sometimes after that. An event is stored under its own id, so
+that repetitions are recognized. Handling may be interrupted anywhere; another copy of the service then starts it again.
+So a handler does not trust the event: it asks the provider for the current state, and does each effect once per key.
 """
 
 from __future__ import annotations
@@ -28,30 +27,31 @@ STATES = (WAITING, DONE, FAILED)
 
 # How often an event is tried before it is parked for an operator.
 TRIES = 5
-# Seconds until the next try; a quarter is added at random, so that events of one outage do not come back as one.
+# Seconds until the next try; up to a quarter is added at random, to spread the events of one outage.
 PAUSES = (1.0, 2.0, 4.0, 8.0)
-# That somebody could not be reached says nothing of the event: it counts as no try until the event is so old (seconds).
-# The pause grows with the event's age then, up to so many seconds.
+# A provider or database that cannot be reached says nothing about the event: until the event is this old (seconds),
+# such a failure does not count as a try. Meanwhile the pause grows with that age, up to `LONGEST_PAUSE`.
 PATIENCE = 86400.0
-# So does, for so many seconds, that what it tells of is not recorded yet. Its sender may have been killed, and its
-# provider be in trouble when asked what came of it; the outbox asks again every few seconds, later twice a minute.
+# The same applies, up to this age (seconds), while the object of the event is not recorded yet. The process that
+# created it may have been killed, and its provider may fail when asked for the outcome; the outbox asks again every
+# few seconds, later twice a minute.
 EARLY = 900.0
 LONGEST_PAUSE = 30.0
 # The longest wait of an event (seconds): the longest pause plus its jitter.
 LONGEST_WAIT = 2 * LONGEST_PAUSE
-# How long a claim holds at most (seconds): longer than any handling. That of a copy that was killed ends sooner, see
-# `chassis.presence`.
+# How long a claim holds at most (seconds): longer than any handling. The claim of a copy that was killed ends sooner,
+# see `chassis.presence`.
 LEASE = 60.0
 # How many events an operator can read at once.
 LISTED = range(1, 1001)
-# How long an event that is done is remembered (seconds): providers repeat theirs for three days.
+# How long a completed event is remembered (seconds): providers repeat theirs for three days.
 KEPT = 30 * 86400.0
 
 Handler = Callable[[str, dict[str, Any]], None]
 
 
 class NotYet(NotFound):
-    """A handler's: what the event tells of is not here, or not yet; whoever did it may be slower than the event."""
+    """Raised by a handler: the object of the event is not recorded, or not yet; the event may have arrived first."""
 
 
 class Inbox:
@@ -68,15 +68,15 @@ class Inbox:
 
     @once_more
     def keep(self, event_id: str, kind: str, body: dict[str, Any], done: bool = False) -> bool:
-        """Keep an event that its provider has proved to be its own; False when it was kept before.
+        """Store an event whose provider is authenticated; False when it was stored before.
 
         Args:
-            event_id: the provider's, 1 to 255 characters; it is what a repetition is known by.
+            event_id: the provider's, 1 to 255 characters; identifies repetitions.
             kind: what it is about, such as ``payment_intent.succeeded``.
             body: JSON-plain; handed to the handler as it is.
-            done: there is nothing to be done about it; it is only kept.
+            done: nothing needs to be done about it; it is only stored.
 
-        Raises InvalidRequest (no usable id or kind), Unavailable (not kept; the provider must hear so).
+        Raises InvalidRequest (no usable id or kind), Unavailable (not stored; the provider must receive an error).
         """
         for name, text, most in (("id", event_id, 255), ("kind", kind, 128)):
             if not isinstance(text, str) or not 0 < len(text) <= most or not text.isprintable():
@@ -91,18 +91,18 @@ class Inbox:
             return True
 
     def due(self, now: float, limit: int = 20) -> list[str]:
-        """The ids of events that wait to be handled and that nobody is at work on, the longest due first."""
+        """The ids of events that are due and that no copy is handling, the longest due first."""
         with self._database.read() as connection:
             query = sa.select(events.c.id).where(self._free(now))
             return list(connection.execute(query.order_by(events.c.due, events.c.id).limit(limit)).scalars())
 
     def handle(self, event_id: str, handler: Handler) -> bool:
-        """Handle an event, unless it is done, not due, or in another's hands; whether it is done by this call.
+        """Handle an event, unless it is done, not due, or claimed by another; returns whether this call completed it.
 
         Args:
-            handler: called with the kind and the body. What it raises is noted, and it is tried again later, up to
-                `TRIES` times in all; then it is parked as ``failed``. Unavailable and OutcomeUnknown count as no try
-                for a day, NotYet for a quarter of an hour.
+            handler: called with the kind and the body. Its errors are recorded, and it is called again later, up to
+                `TRIES` times in all; then it is parked as ``failed``. For the first day of an event,
+                Unavailable and OutcomeUnknown do not count as tries; for its first quarter of an hour, nor does NotYet.
 
         Raises Unavailable when the database cannot be asked.
         """
@@ -111,13 +111,13 @@ class Inbox:
         event = self._claimed(event_id, claim, holder)
         if event is None:
             return False
-        if event["tries"] > TRIES:  # whoever tried was killed each time, so that nobody could say what was wrong
+        if event["tries"] > TRIES:  # each try was killed, so that none could record an error
             self._settle(event_id, claim, state=FAILED, tries=TRIES, error="left in the middle each time")
             log.error("event given up", event_id=event_id, kind=event["kind"])
             return False
         try:
             handler(event["kind"], event["body"])
-        except Exception as error:  # a bug of ours must not hide behind the events that follow it
+        except Exception as error:  # a bug of ours must not hold up the events that follow
             self._failed(event, claim, error)
             return False
         self._settle(event_id, claim, state=DONE, error=None)
@@ -137,7 +137,7 @@ class Inbox:
         return done
 
     def listed(self, state: str = FAILED, limit: int = 100) -> list[dict[str, Any]]:
-        """Events in a state (``waiting``, ``done``, ``failed``), oldest first: what an operator reads.
+        """Events in a state (``waiting``, ``done``, ``failed``), oldest first, for an operator.
 
         Args:
             limit: 1 to 1000.
@@ -156,19 +156,19 @@ class Inbox:
             return [{str(name): value for name, value in row.items()} for row in rows]
 
     def again(self, event_id: str) -> bool:
-        """Put an event that was given up back among those that wait; whether there was such an event."""
+        """Make a failed event wait for handling again; returns whether there was such an event."""
         with self._database.write() as connection:
             parked = sa.update(events).where(events.c.id == event_id, events.c.state == FAILED)
             return connection.execute(parked.values(state=WAITING, due=self._clock(), tries=0)).rowcount == 1
 
     def replay(self, event_id: str) -> dict[str, str]:
-        """As `again`: ``{"id", "state"}``. Raises NotFound when there is no such event."""
+        """Like `again`, but returns ``{"id", "state"}``. Raises NotFound when there is no such event."""
         if not self.again(event_id):
             raise NotFound(f"There is no failed event {event_id}.")
         return {"id": event_id, "state": WAITING}
 
     def forget(self, before: float) -> None:
-        """Forget events that are done and were received before that moment (Unix seconds)."""
+        """Delete events that are done and were received before that moment (Unix seconds)."""
         with self._database.write() as connection:
             connection.execute(sa.delete(events).where(events.c.state == DONE, events.c.received < before))
 
@@ -188,7 +188,7 @@ class Inbox:
 
     def _failed(self, event: dict[str, Any], claim: str, error: Exception) -> None:
         said = f"{type(error).__name__}: {error}"
-        age = max(0.0, self._clock() - event["received"])  # the clock may have been set back since
+        age = max(0.0, self._clock() - event["received"])  # the clock may have been set back since then
         if age < _patience(error):
             log.warning("event waits", event_id=event["id"], kind=event["kind"], error=said)
             pause = min(max(PAUSES[0], age / 4), LONGEST_PAUSE) * random.uniform(1.0, 1.25)  # noqa: S311
@@ -209,13 +209,13 @@ class Inbox:
         self._settle(event["id"], claim, due=self._clock() + pause, error=said)
 
     def _settle(self, event_id: str, claim: str, **values: Any) -> None:
-        """Note how a try ended. Nothing when another has taken the event over: it is then that one's to say."""
+        """Record how a try ended. Does nothing when another copy has taken the event over: that copy records it."""
         mine = sa.update(events).where(events.c.id == event_id, events.c.claim == claim)
         self._database.late.write(mine.values(claim=None, holder=None, until=0.0, **values), event_id)
 
 
 def _patience(error: Exception) -> float:
-    """Up to which age of an event (seconds) such a failure counts as no try."""
+    """Up to which age of an event (seconds) such a failure does not count as a try."""
     if isinstance(error, Unavailable | OutcomeUnknown):
         return PATIENCE
     return EARLY if isinstance(error, NotYet) else 0.0

@@ -13,7 +13,7 @@ class Provider(Protocol[Handed]):
     """A Nameko dependency provider."""
 
     def get_dependency(self, worker_ctx: WorkerContext) -> Handed:
-        """What a worker is handed."""
+        """The object that a worker receives."""
 
 
 def injected(provider: Provider[Handed]) -> Handed:

@@ -1,9 +1,8 @@
-"""What could not be written when it was to be: kept at hand, and written as soon as the database is back.
+"""Deferred writes: statements that failed because the database was away, retried once it is reachable.
 
-It is for the ends of claims. A claim that cannot be let go of holds until its time is up, though its holder is alive
-and has nothing more to do with the work. Each statement names the claim in its condition: what another has taken over
-meanwhile it leaves alone, however late it comes. What is still kept when the process is killed is lost, and the claims
-are void then anyway (`chassis.presence`).
+They end claims. A claim that cannot be released holds until its time is up, though its holder is alive and has finished
+the work. Each statement names the claim in its condition, so that a late write does not touch a row that another copy
+has taken over. Deferred writes are lost if the process is killed, but its claims are void then (`chassis.presence`).
 """
 
 from __future__ import annotations
@@ -24,19 +23,19 @@ from contracts.errors import Unavailable
 if TYPE_CHECKING:
     from chassis.database import Database
 
-# How often it is tried again (seconds).
+# The interval between retries (seconds).
 EVERY = 1.0
-# So much is remembered while the database is away; beyond that the oldest goes, whose claim runs out first.
+# The most writes kept while the database is away; beyond that the oldest is dropped, whose claim expires first.
 MOST = 1000
-# How long a service that was asked to go still tries (seconds); it has little more for all that is under way.
+# How long a stopping service still tries (seconds): its whole shutdown may take little longer.
 LAST_WAIT = 2.0
 
 Statement: TypeAlias = sa.Update | sa.Delete
 
 
-@dataclass(eq=False)  # two that say the same are two
+@dataclass(eq=False)  # two equal statements are two writes
 class PutOff:
-    """One statement that waits.
+    """One deferred statement.
 
     Attributes:
         row: its table, and the key of the row that it changes.
@@ -48,10 +47,10 @@ class PutOff:
 
 
 class Late:
-    """The late writes of one process.
+    """The deferred writes of one process.
 
     Args:
-        database: where to.
+        database: the database to write to.
     """
 
     def __init__(self, database: Database) -> None:
@@ -62,11 +61,11 @@ class Late:
         return len(self._waiting)
 
     def write(self, statement: Statement, key: str) -> int | None:
-        """Write something now, or soon; how many rows it changed, or None when it is put off.
+        """Write now, or defer the write; returns how many rows changed, or None when it is deferred.
 
         Args:
-            statement: has to be right however late it comes.
-            key: the row's. What is written to one row this way is written in its order.
+            statement: has to be correct even if it is executed late.
+            key: the row's. Writes to one row keep their order.
         """
         if not any(each.row == _row(statement, key) for each in list(self._waiting)):
             try:
@@ -78,13 +77,13 @@ class Late:
         return None
 
     def put_off(self, statement: Statement, key: str) -> None:
-        """Write something soon: it was just tried in vain. Arguments as of `write`."""
+        """Defer a write that has just failed. Arguments as of `write`."""
         row = _row(statement, key)
         log.warning("written later", table=row[0], key=key, service=self._database.service)
         self._waiting.append(PutOff(row, statement))
 
     def catch_up(self) -> None:
-        """Write what waits. Raises Unavailable when the database is still away; the rest waits on."""
+        """Execute the deferred writes. Raises Unavailable when the database is still away; the rest stays deferred."""
         while self._waiting:
             first = self._waiting[0]
             try:
@@ -92,9 +91,9 @@ class Late:
                     connection.execute(first.statement)
             except Unavailable:
                 raise
-            except Exception:  # a bug, or a text that no column takes: it must not hold up what comes after it
+            except Exception:  # a bug, or a text that no column accepts: it must not block the writes behind it
                 log.exception("never written", table=first.row[0], key=first.row[1])
-            # Only now: what comes to the same row meanwhile waits behind it.
+            # Not before: a new write to the same row must queue behind it meanwhile.
             with contextlib.suppress(ValueError):
                 self._waiting.remove(first)
 
@@ -106,7 +105,7 @@ class Late:
             sleep(EVERY)
 
     def finish(self) -> None:
-        """Catch up once more, for a service that goes: until the first that fails, and not for long."""
+        """Catch up once more when the service stops: until the first failure, and not for long."""
         silent = Unavailable("The database is silent.")
         with contextlib.suppress(Unavailable), eventlet.Timeout(LAST_WAIT, silent):
             self.catch_up()

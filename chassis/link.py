@@ -1,13 +1,8 @@
-"""One AMQP connection that stands up again by itself, with one reader and any number of publishers.
+"""One AMQP connection that reconnects automatically, with one reader and any number of publishers.
 
-Both ends of the RPC hop use it: `chassis.rpc_client` to ask, `chassis.entrypoint` to answer. It takes amqp as it is and
-leaves out what costs a hop most: nothing is declared per message, no pool is asked for a channel, no confirm is waited
-for (figures in docs/adr/0005-our-own-rpc-client-and-entrypoint.md). Works over threads and, once eventlet has patched
-`threading`, over greenlets.
-
-amqp's own `basic_publish` first reads from the socket, to see whether the broker blocks it; beside a reader in another
-thread that is a second reader of one socket. So messages are sent as the method frame itself, which amqp writes under
-a lock of its own, and `connection.blocked` is seen by the one reader.
+Both ends of an RPC use it (`chassis.rpc_client`, `chassis.entrypoint`), with threads or greenlets. It omits what costs
+most per message: declarations, a channel pool, confirms (figures: docs/adr/0005-our-own-rpc-client-and-entrypoint.md).
+`Link.publish` explains why it does not use amqp's own `basic_publish`.
 """
 
 from __future__ import annotations
@@ -29,10 +24,10 @@ from chassis.broker_connection import FAILURES, Connection, connect, drop
 from chassis.logs import log
 from contracts.errors import Unavailable
 
-# RabbitMQ closes a connection that is silent for two heartbeats; so do we. Ten seconds notices a dead peer within
-# twenty, and a healthy one costs a frame every five.
+# RabbitMQ closes a connection that is silent for two heartbeats; so does this process. Ten seconds detect a dead peer
+# within twenty, and cost a healthy one a frame every five.
 HEARTBEAT = 10
-# The reader wakes this often to send heartbeats and to see whether it shall stop (seconds).
+# The reader wakes this often to send heartbeats and to check whether it must stop (seconds).
 TICK = 1.0
 # Time for all of connecting: TCP, TLS, the handshake, declarations and consumers (seconds). Usually a few milliseconds.
 CONNECT_TIMEOUT_S = 6.0
@@ -51,7 +46,7 @@ _HEADER = 2  # the type of the frame with a message's properties
 
 
 class Link:
-    """A connection and its one channel.
+    """A connection and its one channel. Works with threads and, once eventlet has patched `threading`, with greenlets.
 
     Args:
         uri: ``amqp://user:password@host:port/vhost`` or ``amqps://``.
@@ -60,7 +55,7 @@ class Link:
         on_open: called with the new channel whenever the link is up (again), in the reader, after `declare`; consumes.
         on_lost: called whenever the connection is lost, in the reader; fails the calls that wait for an answer.
         on_tick: called about once a second, in the reader; must not wait for the broker.
-        name: what the log calls it.
+        name: its name in the log.
     """
 
     def __init__(
@@ -95,11 +90,11 @@ class Link:
         return self._channel
 
     def wait(self, timeout: float) -> bool:
-        """Wait until the link stands, at most `timeout` seconds; whether it does."""
+        """Wait until the connection is up, at most `timeout` seconds; returns whether it is."""
         return self._up.wait(timeout)
 
     def run(self) -> None:
-        """Keep the link up and read from it until `stop`. To be run in a thread or greenlet of its own."""
+        """Keep the connection up and read from it until `stop`. Runs in its own thread or greenlet."""
         delay = RETRY_FIRST
         while not self._stopping:
             connection = None
@@ -113,14 +108,14 @@ class Link:
                 if not self._stopping:
                     log.warning("broker lost", link=self.name, error=f"{type(error).__name__}: {error}")
             except Exception:
-                # A frame that amqp cannot read, or a bug in what was called back: without this loop nobody is served.
+                # A frame that amqp cannot read, or a bug in a callback: without this loop, nothing is served.
                 log.exception("link failed", link=self.name)
             finally:
                 self._down()
                 if connection is not None:
                     drop(connection)
             if not self._stopping:
-                # Spread, so that a hundred processes do not all knock in the same millisecond.
+                # Random, so that a hundred processes do not all reconnect in the same millisecond.
                 self._wake.wait(delay * random.uniform(0.5, 1.0))  # noqa: S311
                 delay = min(delay * 2, RETRY_MOST)
 
@@ -138,11 +133,15 @@ class Link:
         channel: amqp.Channel | None = None,
         **properties: Any,
     ) -> None:
-        """Send one message, on `channel` or on the channel of this moment.
+        """Send one message, on `channel` or on the current channel.
 
-        On a channel that was given, also while the broker blocks publishers: what is owed waits in the socket.
+        amqp's `basic_publish` first reads from the socket, to see whether the broker blocks it; with a reader in
+        another thread, that would be a second reader of one socket. This writes the method frame itself, under amqp's
+        own lock; the one reader sees `connection.blocked`.
 
-        Raises Unavailable when there is no connection or it breaks while sending: the broker has nothing whole then.
+        On a given channel, this also sends while the broker blocks publishers: owed answers wait in the socket.
+
+        Raises Unavailable when there is no connection or it breaks while sending: the broker has no whole message then.
         """
         if channel is None:
             channel = None if self._blocked else self._channel
@@ -152,14 +151,14 @@ class Link:
         try:
             channel.send_method(_PUBLISH, "Bssbb", (0, exchange, routing_key, mandatory, False), message)
         except Exception as error:
-            # amqp takes a channel apart when it closes, and fails in several ways on what is left of it.
+            # amqp dismantles a channel when it closes, and then fails in several ways.
             if not isinstance(error, FAILURES) and channel.connection is not None:
                 raise
             self.reset(channel)
             raise Unavailable("The message broker cannot be reached.", {"retry_after": 1}) from error
 
     def reset(self, channel: amqp.Channel) -> None:
-        """Break the connection of `channel`, for the reader to make a new one: half a frame spoils all that follows."""
+        """Break the connection of `channel`; the reader makes a new one. Half a frame corrupts all that follow."""
         with contextlib.suppress(AttributeError, *FAILURES):
             channel.connection.transport.sock.shutdown(socket.SHUT_RDWR)
 
@@ -177,7 +176,7 @@ class Link:
             channel = connection.channel()
             self._declare(channel, False)
             self._on_open(channel)
-            # Set once: the reader's timeout is the same at every call, so that it is never switched under a writer.
+            # Set once: the reader's timeout stays the same, so that it never changes during a write.
             connection.release(TICK)
         except BaseException:
             drop(connection)
@@ -204,7 +203,7 @@ class Link:
         """The work of every `TICK`, in the reader."""
         connection.heartbeat_tick()  # raises when the broker has been silent for two heartbeats
         if self._blocked:
-            return  # it reads nothing now
+            return  # the broker reads nothing from this process now
         self._on_tick()
         if self._channel is not None and time.monotonic() >= self._redeclare_at:
             self._redeclare_at = time.monotonic() + REDECLARE_S
@@ -218,7 +217,7 @@ class Link:
             self._on_lost()
 
     def _block(self, reason: str) -> None:
-        # RabbitMQ is out of memory or disk and reads no more from publishers: saying so beats waiting for it.
+        # RabbitMQ is out of memory or disk and reads nothing from publishers: failing at once is better than waiting.
         self._blocked = True
         log.warning("broker blocks publishers", link=self.name, reason=reason)
 
@@ -227,9 +226,10 @@ class Link:
 
 
 def _whatever_comes(connection: amqp.Connection, callback: Callable[..., None]) -> Callable[[Any], bool]:
-    """amqp's reader of frames, which a message with properties that are no UTF-8 does not stop.
+    """amqp's frame reader, which also survives a message with properties that are not UTF-8.
 
-    amqp fails over it and the connection with it; the broker delivers it again over the next one, and so for ever.
+    amqp itself would fail, and its connection with it; the broker would redeliver the message over the next one,
+    and so on for ever.
     """
     on_frame: Callable[[Any], bool] = frame_handler(connection, callback)
 

@@ -1,7 +1,7 @@
 """One JSON line per event on standard output, with the service and the request it belongs to.
 
-Nameko's and the libraries' own records go through the same renderer. Values that must never be printed (keys, cards)
-are simply never handed to a logger; nothing here tries to find them afterwards.
+Records of Nameko and of the libraries go through the same renderer. Values that must never be printed (keys, cards)
+are never passed to a logger; nothing here searches for them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import structlog
 def _render(_logger: Any, _name: str, event: Any) -> str:
     try:
         return orjson.dumps(event, default=str).decode()
-    except TypeError:  # half a character, an integer of more than 64 bits, a value that cannot even be named
+    except TypeError:  # half a surrogate pair, an integer of more than 64 bits, a value whose repr fails
         return json.dumps(event, default=_named, skipkeys=True)
 
 
 def _named(value: Any) -> str:
     try:
         return str(value)
-    except Exception:  # what happens while logging must not happen to the call that is logged
+    except Exception:  # a failure of logging must not reach the call that is logged
         return f"<{type(value).__name__}>"
 
 
@@ -74,10 +74,10 @@ def json_formatter() -> logging.Formatter:
 
 
 def bind(**values: Any) -> None:
-    """Add to every line logged by this greenlet or thread, from here on."""
+    """Add values to every line that this greenlet or thread logs from now on."""
     structlog.contextvars.bind_contextvars(**values)
 
 
 def clear() -> None:
-    """Forget what was bound: the greenlet or thread is about to do something else."""
+    """Forget the bound values: the greenlet or thread is about to do something else."""
     structlog.contextvars.clear_contextvars()

@@ -1,7 +1,7 @@
 """Bring the databases of the services up to date: ``python -m chassis.migrate [service ...]``.
 
-Each service keeps its own revisions in ``<service>/migrations`` and its own version table in its own database (or
-schema). Safe to run from several processes at once: one migrates, the others wait and find it done.
+Each service has its own revisions in ``<service>/migrations`` and its own version table in its own database (or
+schema). Several processes may run it at once: one migrates; the others wait, and find nothing left to do.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def migrate(database: Database) -> None:
-    """Apply the revisions that `database` does not have yet, all in one transaction.
+    """Apply the revisions that `database` lacks, all in one transaction.
 
-    Raises Unavailable when the database cannot be reached, and whatever a revision raises, with nothing applied.
+    Raises Unavailable when the database cannot be reached, and any error of a revision; nothing is applied then.
     """
     config = Config()
-    # configparser would take a % in a path for an interpolation.
+    # configparser would interpret a % in a path as an interpolation.
     folder = str(ROOT / "chassis" / "alembic").replace("%", "%%")
     versions = str(ROOT / database.service / "migrations").replace("%", "%%")
     config.set_main_option("script_location", folder)
     config.set_main_option("version_locations", versions)
-    config.set_main_option("path_separator", "newline")  # a path may have a space or a colon in it
+    config.set_main_option("path_separator", "newline")  # a path may contain a space or a colon
     with database.write() as connection:  # on SQLite this takes the write lock: the second process waits here
         if database.dialect == "postgresql":
             usual = connection.execute(sqlalchemy.text("SHOW statement_timeout")).scalar_one()
             limit = sqlalchemy.text("SELECT set_config(:name, :value, true)")
             connection.execute(limit, {"name": "statement_timeout", "value": STATEMENT})
             connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(hashtext('shop-migrate'))"))
-            # Everybody else queues behind a waiting exclusive table lock, so it may wait no longer than any statement.
+            # All other transactions queue behind a waiting exclusive lock, so it waits no longer than any statement.
             connection.execute(limit, {"name": "lock_timeout", "value": usual})
             connection.execute(sqlalchemy.schema.CreateSchema(database.service, if_not_exists=True))
         config.attributes["connection"] = connection
@@ -49,7 +49,7 @@ def migrate(database: Database) -> None:
 
 
 def main(services: list[str]) -> int:
-    """Migrate `services` (all four when empty); the exit status."""
+    """Migrate `services` (all four when empty); returns the exit status."""
     unknown = sorted(set(services) - set(SERVICES))
     if unknown:
         print(f"There is no service called {', '.join(unknown)}; there are {', '.join(SERVICES)}.", file=sys.stderr)

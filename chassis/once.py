@@ -1,11 +1,9 @@
-"""The same request, answered once: a call that carries a key is claimed before it runs, and its answer is kept.
+"""Idempotent calls: a call that carries a key is claimed before it runs, and its answer is stored.
 
-A second call under the key gets that answer again, byte for byte. What is kept is definitive: a result, or a refusal
-that would be the same tomorrow. Anything else (a provider away, an unknown outcome) lets the claim go, and the next
-call under the key runs the verb again, which does its effect at most once by the key that it was handed.
-
-The claim holds until the caller's deadline has passed, or until its holder has gone (`chassis.presence`). Whoever has
-lost it by then keeps no answer, and learns what was answered in its place.
+A repetition gets the stored answer, byte for byte. Only a definitive answer is stored: a result, or a refusal that
+would be the same tomorrow. Any other failure (a provider away, an unknown outcome) releases the claim: the next call
+runs the verb again, which takes effect at most once, by its key. A claim holds until the caller's deadline, or until
+its holder is gone (`chassis.presence`). A call that lost its claim stores nothing, and returns the winner's answer.
 """
 
 from __future__ import annotations
@@ -41,23 +39,23 @@ from contracts.errors import (
 if TYPE_CHECKING:
     from chassis.database import Database
 
-# How long an answer is kept (seconds); 24 h are promised. How often that is seen to, and how soon again when it cannot.
+# How long an answer is kept (seconds); 24 h are promised. How often old ones are deleted, and how soon after a failure.
 KEPT = 48 * 3600.0
 FORGET_EVERY = 3600.0
 AGAIN = 1.0
-# What a call may still be at after its caller's deadline (seconds), and how long a claim holds when there is none.
+# How long a call may continue after its caller's deadline (seconds), and how long a claim holds without a deadline.
 MARGIN = 5.0
 LEASE = 60.0
-# How long a call waits for another under the same key (seconds): most are done by then. One whose message came again
-# waits for the holder to be known as gone: it may well be the copy that was killed with this very message in hand.
+# How long a call waits for another under the same key (seconds): most are done by then. A redelivered call waits until
+# the holder would count as gone: the holder may be the copy that was killed while it handled this very message.
 PATIENCE = 1.0
 REDELIVERED_PATIENCE = GONE + 2.0
 LOOK = 0.05
 
-# The verb has run and its answer is not kept; it is kept and not sent.
+# The verb has run, and its answer is not stored yet; the answer is stored, and not sent yet.
 POINTS = ("once:keep:begun", "once:keep:done")
 
-# The same tomorrow, unless the failure itself says when to come back.
+# Definitive, unless the failure itself says when to come back.
 DEFINITIVE = (PaymentDeclined, NotFound, Conflict, Refused)
 
 
@@ -67,9 +65,9 @@ class Asked:
 
     Attributes:
         key: under which it is claimed and answered.
-        body: what stands for all that was asked: the same key with another one is refused.
-        request_id: of the request that it is made for.
-        redelivered: whether its message had been delivered before, to whoever is gone now or to this copy.
+        body: a digest of the request: the same key with another one is refused.
+        request_id: of the request that the call belongs to.
+        redelivered: whether its message had been delivered before, to a copy that is gone now or to this one.
     """
 
     key: str
@@ -80,7 +78,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to run the verb. `holder` and `until` together are no other claim's; `fresh`: nobody had it before."""
+    """The right to run the verb. `holder` and `until` identify the claim; `fresh`: the key was never claimed before."""
 
     key: str
     holder: str
@@ -89,12 +87,12 @@ class Claim:
 
 
 class Once:
-    """The kept answers of one service.
+    """The stored answers of one service.
 
     Args:
         database: the service's.
         clock: Unix seconds; another one in tests.
-        sleep: waits so many seconds.
+        sleep: waits that many seconds.
         timer: measures waits (monotonic seconds).
     """
 
@@ -111,16 +109,16 @@ class Once:
         self._timer = timer
 
     def run(self, asked: Asked, effect: str, verb: Callable[[], Any]) -> Any:
-        """What `verb` returns or raises, or a `Replay` of what it did the first time.
+        """Return or raise what `verb` does, or return a `Replay` of its first outcome.
 
         Args:
-            effect: the verb's name, for whoever reads the table.
+            effect: the verb's name, for readers of the table.
 
         Raises:
-            KeyInProgress: another call under the key is at work.
-            KeyReused: the key stands for another request.
-            Unavailable: the database is away; before the verb has run, or after: repeating finds out.
-            OutcomeUnknown: the claim was lost meanwhile, and whoever has it is still at work.
+            KeyInProgress: another call under the key is in progress.
+            KeyReused: the key belongs to another request.
+            Unavailable: the database is away, before or after the verb has run: a repetition finds out.
+            OutcomeUnknown: the claim was lost meanwhile, and its new holder is still at work.
         """
         claim = self._taken(asked, effect)
         if isinstance(claim, Replay):
@@ -130,8 +128,8 @@ class Once:
             text = encoded_result(result).decode()
         except Exception as error:
             if not _definitive(error):
-                # What is wrong in itself may be corrected under the same key. Not so where the verb had run before:
-                # part of what was asked then may be done.
+                # An invalid request may be corrected under the same key. Not so if the verb had run before: part of the
+                # earlier request may have been carried out.
                 self._let_go(claim, forget=claim.fresh and isinstance(error, InvalidRequest))
                 raise
             other = self._answered(claim, encoded(None, error).decode())
@@ -141,7 +139,7 @@ class Once:
         return self._answered(claim, text) or result
 
     def forget(self) -> None:
-        """Let go of answers that are old enough. Raises Unavailable."""
+        """Delete answers that are old enough. Raises Unavailable."""
         before = self._clock() - KEPT
         old = sa.and_(answers.c.began < before, answers.c.until < self._clock())
         with self._database.write() as connection:
@@ -150,7 +148,7 @@ class Once:
             )
 
     def run_forget(self, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Forget each hour until the greenlet is killed; a database that does not answer is tried again."""
+        """Delete old answers each hour until the greenlet is killed; a failure of the database is retried."""
         while True:
             pause = AGAIN
             with contextlib.suppress(Unavailable, sa.exc.SQLAlchemyError):
@@ -159,7 +157,7 @@ class Once:
             sleep(pause)
 
     def _taken(self, asked: Asked, effect: str) -> Claim | Replay:
-        """The claim, or the answer that there is already; waits a little for whoever has the claim."""
+        """The claim, or the stored answer; waits a little if another call holds the claim."""
         end = self._timer() + bounded(REDELIVERED_PATIENCE if asked.redelivered else PATIENCE)
         while True:
             found = self._claim(asked, effect, self._database.presence.hold())
@@ -173,10 +171,10 @@ class Once:
                     self._sleep(LOOK)
 
     def _claim(self, asked: Asked, effect: str, holder: str) -> Claim | Replay | None:
-        """Take the key, or find its answer; None while another holds it. Raises KeyReused."""
+        """Claim the key, or find its answer; None while another holds it. Raises KeyReused."""
         try:
             return self._claim_once(asked, effect, holder)
-        except sa.exc.IntegrityError:  # another was first, this moment
+        except sa.exc.IntegrityError:  # another call has just inserted it
             return self._claim_once(asked, effect, holder)
 
     def _claim_once(self, asked: Asked, effect: str, holder: str) -> Claim | Replay | None:
@@ -216,14 +214,14 @@ class Once:
         return other
 
     def _kept(self, claim: Claim, text: str) -> Replay | None:
-        """Keep the answer; None when it is the one. Else another took the key over: what that one answered."""
+        """Store the answer, and return None; if another call has taken the key over, return that call's answer."""
         try:
             with self._database.write() as connection:
                 if connection.execute(_mine(claim).values(**self._ending(text))).rowcount == 1:
                     return None
                 row = connection.execute(sa.select(answers).where(answers.c.key == claim.key)).one_or_none()
         except Unavailable:
-            # What was done is done, and would be told; but then a repetition could be told something else.
+            # The verb has run, but its result is not sent: without a stored answer, a repetition could get another one.
             self._database.late.put_off(_mine(claim).values(**self._ending(text)), claim.key)
             raise
         if row is not None and row.ended is not None:

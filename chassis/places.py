@@ -1,9 +1,9 @@
-"""Who works now: a service's workers shared out, so that what is slow never takes those that what is quick needs.
+"""Concurrency limits: a service's workers are divided, so that slow verbs never use up the workers of quick ones.
 
-A verb that asks a provider says how many of it may be at work at once (``@rpc(most=12)``); all such verbs together
-leave a third of the workers to the others. Whoever finds no place waits in line for a few seconds, without a worker,
-and is then refused: "come back later" is a better answer than none for half a minute. Verbs without a limit are never
-refused; they wait for a worker in the order in which they came.
+A verb that calls a provider has a limit (``@rpc(most=12)``); all such verbs together leave a third of the workers to
+the others. A request that finds no place waits in line for a few seconds, without a worker, and is then refused: "come
+back later" is a better answer than none for half a minute. A verb without a limit is never refused; its requests wait
+for a worker in their order of arrival.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-# How long a request waits in line for its place (seconds): a burst is worked off by then, and what a slow provider has
-# dammed up is not.
+# How long a request waits in line for its place (seconds): enough for a burst to clear, but not for the backlog of a
+# slow provider.
 PATIENCE = 3.0
-# How many wait in line, all verbs together; one more is refused at once.
+# How many requests wait in line, all verbs together; one more is refused at once.
 LINE = 64
 
 
@@ -25,9 +25,9 @@ class Job:
     """One request.
 
     Attributes:
-        verb: what is asked for.
-        most: how many of that verb may be at work at once; None for any number.
-        start: sets a worker to it; `Places.done` is to be called when that has finished. False when it came to nothing.
+        verb: the method that is called.
+        most: how many requests of that verb may run at once; None for any number.
+        start: starts a worker on it; call `Places.done` when that has finished. False when it did not start.
         refuse: answers that there is no place.
         give_back: leaves it to another copy of the service.
         patience: the timer that refuses it, while it waits in line.
@@ -42,18 +42,18 @@ class Job:
 
 
 class Places:
-    """The workers of one process. For greenlets: only while a job waits for its worker may anything come in between.
+    """The workers of one process. For greenlets: other code may run only while a job waits for its worker.
 
     Args:
-        workers: requests at work at once.
-        after: ``after(seconds, call)`` calls later and returns what has a `cancel` (eventlet's `spawn_after`).
-        line: requests that wait in line at most.
-        patience: seconds that they wait.
+        workers: the most requests that run at once.
+        after: ``after(seconds, call)`` calls later; the result has a `cancel` (eventlet's `spawn_after`).
+        line: the most requests that wait in line.
+        patience: how long they wait (seconds).
     """
 
     def __init__(self, workers: int, after: Callable[..., Any], line: int = LINE, patience: float = PATIENCE) -> None:
         self.workers = workers
-        # What verbs with a limit may take in all.
+        # The most workers for all verbs with a limit together.
         self.limited = max(1, workers - max(1, workers // 3))
         self._after = after
         self._line = line
@@ -66,11 +66,11 @@ class Places:
 
     @property
     def most_at_hand(self) -> int:
-        """How many requests to take from the broker at once: so many that a line that is full hides no quick one."""
+        """How many requests to prefetch from the broker: enough that a full line does not hide a quick request."""
         return self.workers + self._line
 
     def offer(self, job: Job) -> None:
-        """Start a request, have it wait in line, or refuse it."""
+        """Start a request, queue it, or refuse it."""
         if self._fits(job):
             self._begin(job)
         elif job.most is None:
@@ -82,18 +82,18 @@ class Places:
             job.refuse()
 
     def done(self, job: Job) -> None:
-        """A request has been worked off: its place is free."""
+        """A request has completed: its place is free."""
         self._leave(job)
         while self._quick and self._fits(self._quick[0]):
             self._begin(self._quick.popleft())
         for waiting in list(self._waiting):
-            # Beginning one may wait for a worker, and somebody else, meanwhile, has begun or refused the next.
+            # Starting a job may wait for a worker; another greenlet may start or refuse the next one meanwhile.
             if waiting in self._waiting and self._fits(waiting):
                 self._unline(waiting)
                 self._begin(waiting)
 
     def clear(self) -> list[Job]:
-        """Empty the line; whoever stood in it."""
+        """Empty the line; returns the jobs that waited in it."""
         jobs = [*self._quick, *self._waiting]
         for job in jobs:
             self._unline(job)

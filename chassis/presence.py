@@ -1,15 +1,8 @@
 """Which copies of a service are alive: each writes a heartbeat every second, so that within seconds another one takes
 up the work of a killed copy, however long the work itself may take.
 
-A claim on a piece of work names its holder. The claim is void when its time has run out, or when its holder has not
-been seen for `GONE` seconds. A copy that was only suspended that long finds its claim lost when it writes. Every
-provider that can be asked is asked before a step is repeated.
-
-All comparisons use one clock: PostgreSQL's own, since its clients' hosts may differ; on SQLite the monotonic clock of
-the one host, which all processes share and nobody sets. A future time was stored before PostgreSQL's clock was set
-back, or before the host was restarted: each beat replaces it by now, so that it ends like any other. After PostgreSQL's
-clock is set forward, comparisons use its old time until every live copy has beaten by the new one. A copy that comes
-back from an outage of the database also lets the others beat first.
+A claim on a piece of work names its holder. It is void when its time has run out, or when its holder has not been seen
+for `GONE` seconds. `Presence` describes the clock of these comparisons.
 """
 
 from __future__ import annotations
@@ -34,16 +27,16 @@ from contracts.errors import Unavailable
 if TYPE_CHECKING:
     from chassis.database import Database
 
-# The row of a copy's holder with this prefix: its `seen` is the time by which that copy goes (Unix seconds,
+# The row of a copy's holder with this prefix: its `seen` is the time that the copy uses (Unix seconds,
 # `chassis.clock`).
 TIME_OF = "time-"
-# How often a copy says that it is there (seconds).
+# The interval between two heartbeats of a copy (seconds).
 BEAT = 1.0
-# For how long it is believed (seconds): a beat, and a writer's whole wait for SQLite's lock, in which the whole process
-# stands still, are less together.
+# How long a copy counts as alive after a heartbeat (seconds): longer than a beat plus a writer's longest wait for
+# SQLite's lock, during which the whole process stands still.
 GONE = 4.0
-# How long one beat may take (seconds), and how soon the next follows one that failed: a copy whose connection went
-# silent still says in time, on another one, that it is there.
+# How long one beat may take (seconds), and how soon the next follows a failed one: a copy whose connection went silent
+# still beats in time on another connection.
 BEAT_WAIT = 2.0
 AGAIN = 0.25
 # How long PostgreSQL's old time is used after its clock was set (seconds): every live copy beats within it.
@@ -52,9 +45,9 @@ OLD_TIME = GONE + 2 * BEAT
 WRITTEN = 2 * BEAT
 # A beat that took longer says little about the time at which it was written (seconds).
 PROMPT = 0.5
-# What is written to see whether there is room (characters).
+# The size of the row that tests whether there is space (characters).
 ROOM = 16384
-# How long a copy that has gone is remembered (seconds): nothing depends on it.
+# How long the row of a copy that is gone is kept (seconds): nothing depends on it.
 KEPT = 86400.0
 
 _copies = presence.c.holder.not_like(f"{TIME_OF}%")
@@ -63,13 +56,22 @@ _copies = presence.c.holder.not_like(f"{TIME_OF}%")
 class Presence:
     """The copies of one service that share a database.
 
+    A copy that was only suspended for `GONE` seconds finds its claim lost when it writes. Every provider that can be
+    asked is asked before a step is repeated.
+
+    All comparisons use one clock: PostgreSQL's own, since its clients' hosts may differ; on SQLite the monotonic clock
+    of the one host, which all processes share and nobody sets. A future time was stored before PostgreSQL's clock was
+    set back, or before the host was restarted: each beat replaces it with the current time, so that it expires like any
+    other. After PostgreSQL's clock is set forward, comparisons use its old time until every live copy has beaten by the
+    new one. A copy that comes back from an outage of the database also lets the others beat first.
+
     Args:
-        database: theirs.
+        database: the database that they share.
         clock: seconds, for tests; by default as above.
         shop_time: gives the times that this process stores.
 
     Attributes:
-        holder: this process, among all of them.
+        holder: identifies this process among all copies.
     """
 
     def __init__(
@@ -82,12 +84,12 @@ class Presence:
         self._beaten = 0.0
         self._failed = False  # whether the last beat failed
         self._back = -GONE  # when the database came back
-        # When PostgreSQL was asked for its time, and by how much it was ahead of `clock`.
+        # When PostgreSQL was asked for its time, and how far it was ahead of `clock`.
         self._ahead: deque[tuple[float, float]] = deque()
         self.holder = uuid.uuid4().hex
 
     def beat(self) -> None:
-        """Say that this process is there."""
+        """Write this process's heartbeat."""
         now = self._clock()
         try:
             self._say()
@@ -96,13 +98,13 @@ class Presence:
             raise
         ended = self._clock()
         if (self._failed or ended - now > BEAT) and ended - self._beaten > GONE:
-            self._back = ended  # nobody else could beat either
+            self._back = ended  # no other copy could beat either
         self._failed, self._beaten = False, now
 
     def _say(self) -> None:
         now = self._clock()
-        # Another thread of this process may say so for the first time at this moment: then it is said.
-        # Without a pause: the others that hold something would all find that it has not been said yet.
+        # Another thread of this process may insert the first heartbeat at this moment: then it is written.
+        # Without a pause: otherwise other greenlets that hold a claim would all find the heartbeat still missing.
         with unpaused(), contextlib.suppress(sa.exc.IntegrityError), self._database.write() as connection:
             here, seen = presence.c.holder == self.holder, self._now()
             asked = self._clock()
@@ -121,19 +123,19 @@ class Presence:
             self._ahead.popleft()
 
     def _set_back(self, connection: sa.Connection, seen: sa.ColumnElement[float]) -> None:
-        """Take times that are still to come for now, unless the beat of another copy does so at this moment."""
+        """Replace future times with the current one, unless another copy's beat is doing so at this moment."""
         ahead = sa.select(presence.c.holder).where(_copies, presence.c.seen > seen + BEAT)
         these = presence.c.holder.in_(ahead.with_for_update(skip_locked=True))
         connection.execute(sa.update(presence).where(these).values(seen=seen))
 
     def _forget(self, connection: sa.Connection) -> None:
-        """Forget the copies that have long gone."""
+        """Delete the copies that are long gone."""
         connection.execute(sa.delete(presence).where(_copies, presence.c.seen < self._now() - KEPT))
         copies = sa.select(TIME_OF + presence.c.holder).where(_copies)
         connection.execute(sa.delete(presence).where(sa.not_(_copies), presence.c.holder.not_in(copies)))
 
     def _share_time(self, connection: sa.Connection, stored: float) -> None:
-        """Go by the time of the copies that are alive, and tell them ours; `stored` is this beat's `seen`."""
+        """Use the time of the live copies, and store ours for them; `stored` is this beat's `seen`."""
         copy, time_of = presence.alias(), presence.alias()
         times = sa.select(time_of.c.seen + stored - copy.c.seen).where(
             time_of.c.holder == TIME_OF + copy.c.holder,
@@ -165,7 +167,7 @@ class Presence:
         connection.execute(sa.delete(presence).where(presence.c.holder == row["holder"]))
 
     def hold(self) -> str:
-        """`holder`, for a claim that is about to be taken: others can see that this process is there.
+        """Return `holder` for a claim that is about to be made, after making sure that others see this process alive.
 
         Call it outside of a transaction. Raises Unavailable.
         """
@@ -175,7 +177,7 @@ class Presence:
 
     @property
     def fresh(self) -> bool:
-        """Whether the others still take this process for alive: asked before a step that no key protects."""
+        """Whether the others still count this process as alive: checked before a step that no key protects."""
         return self._clock() - self._beaten < GONE
 
     def is_gone(self, column: Any) -> sa.ColumnElement[bool]:
@@ -184,8 +186,8 @@ class Presence:
         if now - self._back < GONE:
             return sa.or_(column.is_(None))
         if self._asks and self._ahead:
-            # The least of the last ones: a clock that was set forward is followed only when all have beaten by it; one
-            # that was set back at once, for a beat sets back the others' times, too.
+            # The least of the recent ones: a clock that was set forward is followed only when all copies have beaten by
+            # it; one that was set back is followed at once, because a beat also sets back the others' times.
             moment = sa.func.least(moment, now + min(ahead for _, ahead in self._ahead))
         alive = sa.select(presence.c.holder).where(presence.c.seen >= moment - GONE)
         return sa.or_(column.is_(None), column.not_in(alive))
@@ -193,15 +195,16 @@ class Presence:
     def is_void(self, holder: Any, until: Any, now: float) -> sa.ColumnElement[bool]:
         """The condition that a claim is void: its time is up, or its holder is not alive.
 
-        Right after the clock was corrected, times say nothing: a living holder holds what it has not let go of (0).
+        Right after a correction of the clock, times mean nothing: a living holder keeps each claim that it has not
+        released (0).
         """
         return sa.or_(until <= self._shop_time.ended_before(now), self.is_gone(holder))
 
     def run(self, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Beat until the greenlet is killed; a database that does not answer is tried again."""
+        """Beat until the greenlet is killed; a failure of the database is retried."""
         while True:
             pause = AGAIN
-            # A call finds that out, and says so.
+            # A call will find that out, and report it.
             with contextlib.suppress(Unavailable, sa.exc.SQLAlchemyError):
                 with eventlet.Timeout(BEAT_WAIT, Unavailable("The database is silent.")):
                     self.beat()

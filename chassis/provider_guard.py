@@ -1,11 +1,9 @@
-"""Between a process and one provider: so many calls at once and no more, and none to a provider that is down.
+"""A bulkhead and a circuit breaker for one provider: a limited number of calls at once, none while it is down.
 
-A provider that is slow takes only its places here, never all of the workers that other calls need: whoever finds none
-within a moment is refused. One that fails five times in a row is left alone for a few seconds, then tried by one call a
-second until one succeeds. Whoever is refused here has sent nothing, and is told when to come back.
-
-The circuit breaker is pybreaker's. It is told how each call ended instead of being handed the call, since it holds its
-lock for as long as what it is handed takes.
+A slow provider takes only its places here, never all of the workers: a call that finds no place within a moment is
+refused. After five failures in a row, the provider is left alone for a few seconds, then tried with one call a second
+until one succeeds. A refused call has sent nothing, and says when to come back. The breaker is pybreaker's. It receives
+the outcome of each call instead of the call itself, since it holds its lock for as long as that runs.
 """
 
 from __future__ import annotations
@@ -23,27 +21,27 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from chassis.logs import log
 
-# Calls in flight to one provider, for each process: fewer than it has workers (SERVICE_WORKERS, 32), more than
-# `chassis.places` lets in of any one verb, so that what was let in finds a place for each of its steps.
+# Calls in flight to one provider, for each process: fewer than its workers (SERVICE_WORKERS, 32), more than the limit
+# of any one verb in `chassis.places`, so that an admitted request finds a place for each of its steps.
 PLACES = 20
 # How long a call waits for one of them (seconds).
 PATIENCE = 0.5
 # Failures in a row after which a provider counts as down; for how long it is then left alone, and how often it is
-# tried after that (seconds). Short: whatever is owed has to be settled soon after the provider is back.
+# tried after that (seconds). Short: owed effects must be settled soon after the provider is back.
 FAILURES = 5
 REST = 3.0
 TRIAL_EVERY = 1.0
-# A provider that has been given less time than this (seconds) is not to blame for an answer that does not come.
+# If the provider was given less time than this (seconds), a missing answer does not count as its failure.
 FAIR = 2.0
 
 
 class NotSent(requests.exceptions.RequestException):
     """Nothing was sent to the provider.
 
-    No kind of `requests`' own timeouts and connection errors, so that no SDK repeats it at once.
+    This is not one of `requests`' timeouts or connection errors, so that no SDK retries it at once.
 
     Args:
-        retry_after: seconds after which trying again is worth it.
+        retry_after: seconds after which a retry makes sense.
     """
 
     def __init__(self, detail: str, retry_after: float = 2.0, **context: Any) -> None:
@@ -52,11 +50,11 @@ class NotSent(requests.exceptions.RequestException):
 
 
 class NoPlace(NotSent):
-    """As many calls as may be are waiting for the provider already."""
+    """The maximum number of calls to the provider is already in flight."""
 
 
 class Down(NotSent):
-    """The provider failed again and again just now, and is left alone."""
+    """The provider has just failed repeatedly, and is left alone."""
 
 
 def never_sent(error: BaseException) -> bool:
@@ -68,11 +66,11 @@ def never_sent(error: BaseException) -> bool:
 
 
 class Attempts:
-    """What an SDK's call, which may repeat its request, has sent so far.
+    """What one SDK call, which may repeat its request, has sent so far.
 
     Attributes:
         lost: requests that were sent and not answered, or answered with a 5xx: each may have been carried out.
-        retry_after: seconds, as the last refusal of the guard said.
+        retry_after: seconds, from the guard's last refusal.
     """
 
     def __init__(self) -> None:
@@ -85,7 +83,7 @@ _attempts: ContextVar[Attempts | None] = ContextVar("attempts", default=None)
 
 @contextlib.contextmanager
 def attempts() -> Iterator[Attempts]:
-    """Count what is sent inside: the SDK's last failure says nothing of the attempts before it."""
+    """Count the requests sent inside: the SDK's last failure says nothing about the attempts before it."""
     counted = Attempts()
     token = _attempts.set(counted)
     try:
@@ -95,11 +93,11 @@ def attempts() -> Iterator[Attempts]:
 
 
 class Calling:
-    """One call under way; whoever makes it says how it was answered.
+    """One call in progress; its caller records how it was answered.
 
     Attributes:
         status: the HTTP status, once there is one.
-        hurried: its own deadline cut it short: that it was not answered in time says nothing of the provider.
+        hurried: its own deadline cut it short: the lack of an answer says nothing about the provider.
     """
 
     def __init__(self) -> None:
@@ -108,12 +106,12 @@ class Calling:
 
 
 class Guard:
-    """One provider, as this process may use it.
+    """Limits this process's calls to one provider.
 
     Args:
-        provider: its name, for whoever reads the failure or the log.
-        places: calls in flight at most.
-        patience: seconds that a call waits for a place.
+        provider: its name, for error messages and the log.
+        places: the most calls in flight.
+        patience: how long a call waits for a place (seconds).
         clock: monotonic seconds; another one in tests.
     """
 
@@ -140,7 +138,7 @@ class Guard:
 
     @property
     def down(self) -> bool:
-        """Whether the provider is being left alone."""
+        """Whether the provider is currently left alone."""
         return bool(self._breaker.current_state != pybreaker.STATE_CLOSED)
 
     @contextlib.contextmanager
@@ -150,7 +148,7 @@ class Guard:
         if not self._places.acquire(timeout=self._patience):
             raise _refused(NoPlace(f"Too many calls wait for {self.provider}."))
         try:
-            self._check(trial=True)  # it may have failed the others meanwhile
+            self._check(trial=True)  # other calls may have failed meanwhile
             call = Calling()
             try:
                 yield call
@@ -162,7 +160,7 @@ class Guard:
             self._places.release()
 
     def _check(self, trial: bool) -> None:
-        """Raise Down while the provider is left alone; `trial`: this call goes out now if it is not."""
+        """Raise Down while the provider is left alone. `trial`: this call will be sent now if it is not."""
         state = self._breaker.current_state
         if state == pybreaker.STATE_CLOSED:
             return
@@ -171,7 +169,7 @@ class Guard:
         if wait > 0:
             raise _refused(Down(f"{self.provider} is left alone: it failed again and again.", max(1.0, wait)))
         if trial:
-            # The next one goes out in a while, whether or not this one has been answered by then: it may hang.
+            # The next trial follows after this interval, whether or not this one was answered by then: it may hang.
             self._next_trial = now + TRIAL_EVERY
             if state == pybreaker.STATE_OPEN:
                 self._breaker.half_open()
@@ -186,22 +184,22 @@ class Guard:
             _lost()
             error = _Failed(call.status)
         else:
-            error = None  # answered, and if with a refusal
-        # A call that began before the provider was found to be down, and ends after it, is news to nobody.
+            error = None  # any answer counts, even a refusal
+        # A call that began before the provider counted as down, and ends after that, adds no information.
         with contextlib.suppress(pybreaker.CircuitBreakerError, _Told):
             self._breaker.call(_tell, error)
 
 
 class _Told(Exception):
-    """A failure, as the breaker is told of it."""
+    """Hands a failure to the breaker."""
 
 
 class _Failed(Exception):
-    """An answer by which the provider says that it failed."""
+    """An answer in which the provider reports that it failed."""
 
 
 class _Changed(pybreaker.CircuitBreakerListener):
-    """Notes when the provider was found to be down or well, and says so."""
+    """Records and logs when the provider goes down or recovers."""
 
     def __init__(self, provider: str, clock: Callable[[], float]) -> None:
         self._provider = provider
@@ -210,7 +208,7 @@ class _Changed(pybreaker.CircuitBreakerListener):
 
     def state_change(self, cb: Any, old_state: Any, new_state: Any) -> None:
         failed_trial = new_state.name == pybreaker.STATE_OPEN and old_state.name == pybreaker.STATE_HALF_OPEN
-        # The long rest is for once: after it the provider is tried often, so that it is used soon after it is back.
+        # The long rest applies once: after it the provider is tried often, so that it is used soon after it is back.
         self.at = self._clock() - (REST - TRIAL_EVERY if failed_trial else 0.0)
         if new_state.name == pybreaker.STATE_OPEN and not failed_trial:
             log.warning("provider left alone", provider=self._provider, seconds=REST)

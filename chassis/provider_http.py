@@ -1,7 +1,7 @@
-"""The HTTP session that every provider's SDK is given: no call without an end, and the environment respected.
+"""The HTTP session that every provider's SDK uses: it bounds each call, and respects the environment.
 
-Stripe's SDK keeps one session per greenlet unless it is handed one, Shippo's sets no timeout and ignores proxies and
-certificate bundles of the environment, Twilio's sets no timeout: this one session cures all of it.
+Stripe's SDK keeps one session per greenlet unless it is given one. Shippo's sets no timeout and ignores the
+environment's proxies and certificate bundles. Twilio's sets no timeout. This session corrects all of that.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from chassis.provider_guard import FAIR, Guard, NotSent
 from chassis.turns import away
 from contracts.errors import ShopError
 
-# As many connections are kept to a provider as one service process has workers, with room.
+# Connections kept per provider: as many as one service process has workers, with room to spare.
 POOL = 50
 
 
 class DeadlinePassed(NotSent):
-    """There was no time left to ask: the request was never sent."""
+    """No time was left: the request was never sent."""
 
 
 class HeldBack(NotSent):
-    """Whoever asked for it did not want it to be sent any more, at the last moment."""
+    """The sender withdrew the request at the last moment."""
 
 
 _look: ContextVar[Callable[[], bool] | None] = ContextVar("look", default=None)
@@ -41,10 +41,10 @@ _look: ContextVar[Callable[[], bool] | None] = ContextVar("look", default=None)
 
 @contextlib.contextmanager
 def last_look(look: Callable[[], bool]) -> Iterator[None]:
-    """Ask `look` right before each request inside is sent, when it has its place and its connection.
+    """Call `look` right before each request inside is sent, when the request has its place and its connection.
 
     Args:
-        look: False, or a ShopError, holds the request back; its sender gets HeldBack.
+        look: if it returns False or raises a ShopError, the request is not sent; its sender gets HeldBack.
     """
     token = _look.set(look)
     try:
@@ -54,7 +54,7 @@ def last_look(look: Callable[[], bool]) -> Iterator[None]:
 
 
 def look_again() -> None:
-    """Ask what `last_look` was given, if anything. Raises HeldBack."""
+    """Call the function that `last_look` was given, if any. Raises HeldBack."""
     look = _look.get()
     try:
         wanted = look is None or look()
@@ -65,7 +65,7 @@ def look_again() -> None:
 
 
 class _Stopped(Exception):
-    """Carries what stopped a request past urllib3, which takes every OSError for one of the connection's."""
+    """Carries the reason for stopping a request past urllib3, which treats every OSError as a connection error."""
 
     def __init__(self, held: HeldBack) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class _Stopped(Exception):
 
 
 class _Looks(http.client.HTTPConnection):
-    """A connection that looks again when nothing but the bytes is left to be sent."""
+    """A connection that checks again when only the bytes remain to be sent."""
 
     def endheaders(self, *args: Any, **options: Any) -> None:
         if self.sock is None:
@@ -108,13 +108,13 @@ class _Adapter(HTTPAdapter):
 
     def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
         manager = super().proxy_manager_for(*args, **options)
-        if isinstance(manager, ProxyManager):  # not one of SOCKS
+        if isinstance(manager, ProxyManager):  # not a SOCKS proxy
             manager.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
         return manager
 
 
 class ProviderSession(requests.Session):
-    """A session with default timeouts, never longer than what is left for the call being handled.
+    """A session with default timeouts, never longer than the time left for the call being handled.
 
     Args:
         connect: seconds to connect.
@@ -122,7 +122,7 @@ class ProviderSession(requests.Session):
         provider: its name.
 
     Attributes:
-        guard: what keeps a slow provider from taking every worker, and a failing one from being hammered.
+        guard: keeps a slow provider from taking every worker, and a failing one from being hammered.
     """
 
     def __init__(self, connect: float, read: float, provider: str = "The provider") -> None:
@@ -136,9 +136,9 @@ class ProviderSession(requests.Session):
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """Send as `requests.Session.send` does.
 
-        Raises NotSent without sending: DeadlinePassed when no time is left, HeldBack, or what `Guard.calling` raises.
+        Raises NotSent without sending: DeadlinePassed when no time is left, HeldBack, or an error of `Guard.calling`.
         """
-        # What the SDK passes in wins, as in requests' own request(); shippo passes nothing.
+        # The SDK's own options take precedence, as in requests' own request(); shippo passes none.
         environment = self.merge_environment_settings(request.url, {}, None, None, None)
         for name, value in environment.items():
             options.setdefault(name, value)
@@ -149,14 +149,14 @@ class ProviderSession(requests.Session):
                 raise DeadlinePassed("No time is left to ask the provider.", request=request)
             call.hurried = left < min(self._read, FAIR)
             options["timeout"] = (min(self._connect, left), left)
-            # That bounds the wait for each byte. A provider that drips them is left by the clock of the service's own
-            # loop.
+            # That bounds the wait for each byte only. An eventlet timeout bounds the whole answer, for a provider that
+            # sends it byte by byte.
             late = requests.exceptions.ReadTimeout("The provider's answer took too long.", request=request)
             try:
                 with eventlet.Timeout(left + self._connect, late):
                     answer = super().send(request, **options)
             except _Stopped as stopped:
-                call.hurried = True  # nothing of it was the provider's fault
+                call.hurried = True  # the provider was not at fault
                 raise stopped.held from stopped.held.__cause__
             call.status = answer.status_code
             return answer

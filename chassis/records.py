@@ -1,4 +1,4 @@
-"""Reading records that others wrote, one at a time: one that cannot be read is set aside, and the rest is read.
+"""Reading other parties' records one at a time: an unreadable one is set aside, and the rest is read.
 
 Each is logged once per process, and again when its reason changes. An unexpected error is logged with its traceback,
 because it may be ours.
@@ -18,13 +18,13 @@ Record = TypeVar("Record")
 Value = TypeVar("Value")
 
 LONGEST_REASON: Final = 300
-# How many logged records are remembered, so that the same thousand do not fill the log at every walk.
+# How many logged records are remembered, so that the same thousand do not fill the log at every pass.
 MOST_REMEMBERED: Final = 10_000
 _logged: Final[OrderedDict[tuple[str, str], str]] = OrderedDict()
 
 
 class Unreadable(ValueError):
-    """A record lacks what the shop needs, or has what the shop cannot use; the text is the reason."""
+    """A record lacks data that the shop needs, or has data that it cannot use; the text is the reason."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class SetAside:
 
 
 def read_one(kind: str, record: Record, read: Callable[[Record], Value]) -> Value | SetAside:
-    """What `read` returns for a record, or why it cannot be read.
+    """Return what `read` returns for a record, or why it cannot be read.
 
     Args:
         kind: the kind of record, for the log ("price at Stripe").
-        read: may raise Unreadable, with a reason, or anything that a malformed record causes.
+        read: may raise Unreadable, with a reason, or any error that a malformed record causes.
 
     Raises ShopError, as `read` does: the record is not at fault.
     """
@@ -71,7 +71,7 @@ def read_each(
 
 
 def sorted_out(found: Iterable[Value | SetAside]) -> tuple[list[Value], list[SetAside]]:
-    """What was read and what was set aside, from a list of both."""
+    """Split a list into what was read and what was set aside."""
     values: list[Value] = []
     aside: list[SetAside] = []
     for each in found:

@@ -4,9 +4,9 @@ Wire-compatible with Nameko's `@rpc`: a request goes to the exchange ``nameko-rp
 ``service.method`` and the body ``{"args": [...], "kwargs": {...}}``; the answer comes to this client's own reply queue
 as ``{"result": ..., "error": ...}``, matched by correlation id.
 
-A request expires in the broker at its caller's deadline, so that nothing runs for a caller who has gone. It is
-``mandatory``, so that a service that has never run is known at once. It is not persistent: a request lost with the
-broker runs into its deadline, and its caller repeats it. A service without a running copy is not called at all
+A request expires in the broker at its caller's deadline, so that nothing runs for a caller that has gone. It is
+``mandatory``, so that a service that has never run is detected at once. It is not persistent: if a crash of the broker
+loses it, its deadline passes and the caller repeats it. A service without a running copy is not called at all
 (`chassis.consumer_counts`).
 """
 
@@ -30,17 +30,17 @@ from chassis.logs import log
 from contracts.errors import DeadlineExceeded, OutcomeUnknown, Unavailable
 
 EXCHANGE = "nameko-rpc"
-# What a call waits for a connection that is just being made, before it says that there is none (seconds).
+# How long a call waits for a connection that is being made, before it fails (seconds).
 CONNECT_GRACE = 0.5
-# How long a call waits for the count that confirms that nobody serves it (seconds); the broker answers in about one
-# millisecond.
+# How long a call waits for the count that confirms that the service has no consumer (seconds); the broker answers in
+# about one millisecond.
 RECOUNT_TIMEOUT_S = 0.5
 
 _LOST = object()
 
 
 class _Call:
-    """One call in flight: a lock that the reader opens, and what it found."""
+    """One call in flight: a lock that the reader releases, and the outcome."""
 
     __slots__ = ("done", "reply", "service")
 
@@ -64,7 +64,7 @@ class RpcClient:
     Args:
         uri: the broker's AMQP URI.
         name: its name in the log and in the broker's list of connections.
-        services: those that will be called: whether a copy of them runs is known before the first call.
+        services: those that will be called, so that the first call already knows whether a copy is running.
     """
 
     link_class = Link
@@ -88,7 +88,7 @@ class RpcClient:
         return self.link.connected
 
     def start(self) -> RpcClient:
-        """Begin to connect, in a thread of its own; returns at once."""
+        """Start connecting, in a separate thread; returns at once."""
         self._thread = threading.Thread(target=self.link.run, name="rpc-client", daemon=True)
         self._thread.start()
         return self
@@ -119,9 +119,9 @@ class RpcClient:
                 an earlier answer (see `chassis.once`).
 
         Raises:
-            ShopError: what the service raised, of the same kind.
+            ShopError: the service's error, of the same type.
             Unavailable: no broker, or no copy of the service runs (``facts["service"]``); nothing has happened.
-            OutcomeUnknown: the connection broke while the service may have been at work, or the service went away.
+            OutcomeUnknown: the connection broke while the service may have been at work, or the service stopped.
             DeadlineExceeded: no answer in time.
             nameko.exceptions.RemoteError: the service raised something other than a ShopError: a bug.
         """
@@ -183,13 +183,13 @@ class RpcClient:
             raise _absent(service)
 
     def _new_call(self, service: str) -> Any:
-        """What a caller waits on; of another class where callers are not threads (`gateway.loop_rpc`)."""
+        """The object that a caller waits on; another class where callers are not threads (`gateway.loop_rpc`)."""
         return _Call(service)
 
     def _declare(self, channel: amqp.Channel, nowait: bool) -> None:
         channel.exchange_declare(EXCHANGE, type="topic", durable=True, auto_delete=False, nowait=nowait)
         if not nowait:
-            # A queue for this connection only: one of that name may still belong to a broken connection.
+            # Unique per connection: a queue of the previous name may still belong to a broken connection.
             self._reply_queue = f"rpc.reply-{uuid.uuid4()}"
         channel.queue_declare(self._reply_queue, durable=False, exclusive=True, auto_delete=True, nowait=nowait)
         channel.queue_bind(self._reply_queue, EXCHANGE, routing_key=self._reply_key, nowait=nowait)
@@ -236,7 +236,7 @@ class RpcClient:
             call.settle(_absent(routing_key.split(".", 1)[0]))
 
     def _lost(self) -> None:
-        # Whoever publishes from here on finds no connection; whoever has published is told.
+        # A call published from now on finds no connection; the calls already published fail here.
         while self._calls:
             try:
                 _, call = self._calls.popitem()
@@ -250,7 +250,7 @@ def _absent(service: str) -> Unavailable:
 
 
 def _failure(error: Any) -> Exception:
-    """The exception that `error` describes; a RemoteError for what describes none."""
+    """The exception that `error` describes; a RemoteError when it describes none."""
     try:
         failure: Exception = deserialize(error)
     except Exception:

@@ -31,7 +31,7 @@ USES = {
     "gateway": (),
 }
 SHORTEST_ADMIN_KEY = 24
-FEWEST_CHARACTERS = 6  # different ones; a random key of 24 decimal digits has fewer once in 80 000
+FEWEST_CHARACTERS = 6  # different ones; a random key of 24 decimal digits has fewer with a probability of 1 in 80 000
 DEFAULT_PASSWORDS = ("", "guest", "shop", "postgres")
 DEFAULT_SENDER, DEFAULT_NUMBER = "shop@example.com", "+15005550006"
 # Prefixes of the providers' test keys.
@@ -126,7 +126,7 @@ def _default_passwords(settings: Settings) -> Iterator[str]:
 
 def _password(uri: str) -> str:
     parts = urlsplit(uri)
-    # RabbitMQ's own default, when the URI names nobody.
+    # RabbitMQ's own default, when the URI names no user.
     return "guest" if parts.username is None else unquote(parts.password or "")
 
 

@@ -1,4 +1,4 @@
-"""``products = ServiceRpc("products")``: another service, called with what is left of the caller's time."""
+"""``products = ServiceRpc("products")``: another service, called with the time left of the caller's deadline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chassis.turns import away
 
 
 class RpcLink(SharedExtension):
-    """One client per service process, shared by all of its `ServiceRpc`."""
+    """One client per service process, shared by all its `ServiceRpc` dependencies."""
 
     def setup(self) -> None:
         settings = Settings.from_config(self.container.config)
@@ -34,10 +34,10 @@ class RpcLink(SharedExtension):
 
 
 class ServiceRpc(DependencyProvider):
-    """Another service, as a worker sees it.
+    """A proxy for another service, as a worker uses it.
 
     Args:
-        service: the name it listens to.
+        service: its name.
     """
 
     link = RpcLink()

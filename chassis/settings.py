@@ -22,7 +22,7 @@ from nameko.cli.main import setup_yaml_parser  # noqa: E402
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# What the sandbox takes for a key. Built rather than written out, so that no file holds what looks like a real one.
+# The sandbox's API keys. Built rather than written out, so that no file holds a string that looks like a real key.
 SANDBOX_KEYS = {
     "stripe": "_".join(("sk", "sandbox")),
     "shippo": "_".join(("shippo", "sandbox")),
@@ -36,7 +36,7 @@ KEY_NAMES = {
     "sendgrid": "SENDGRID_API_KEY",
 }
 SANDBOX_TWILIO_TOKEN = "sandbox"  # noqa: S105
-# What the sandbox signs its webhooks with. Twilio's are signed with the token above, SendGrid's with a key of its own.
+# The sandbox's webhook secrets. Twilio's webhooks are signed with the token above, SendGrid's with a key of its own.
 SANDBOX_WEBHOOK_SECRETS = {name: "_".join(("whsec", "sandbox", name)) for name in ("stripe", "shippo")}
 # An admin key of which the shop knows only the digest.
 HASHED_KEY = re.compile(r"sha256:[0-9A-Fa-f]{64}")
@@ -97,13 +97,13 @@ class Settings:
     pay_timeout: float
     provider_connect_timeout: float
     provider_timeout: float
-    # Of what providers send by themselves: what Stripe's and Shippo's are signed with ("" when nobody said: none can be
-    # verified), the URL of the gateway as they know it, and SendGrid's public key ("": it is asked of SendGrid).
+    # For providers' webhooks: the secrets that sign Stripe's and Shippo's ("" when none is set: none can be verified),
+    # the URL of the gateway as providers know it, and SendGrid's public key ("": it is fetched from SendGrid).
     stripe_webhook_secret: str = field(repr=False)
     shippo_webhook_secret: str = field(repr=False)
     sendgrid_webhook_key: str
     public_url: str
-    # After how many seconds a parcel, and a text message, is asked about again.
+    # After how many seconds the state of a parcel, and of a text message, is requested again.
     tracking_poll: float
     messages_poll: float
     # How long an order may hold its stock while the shopper's bank is asked (seconds).
@@ -124,7 +124,7 @@ class Settings:
 
     @property
     def longest_call(self) -> float:
-        """How long a caller waits for an answer at most (seconds)."""
+        """The longest time that a caller waits for an answer (seconds)."""
         return max(self.rpc_timeout, self.checkout_timeout, self.pay_timeout)
 
     @classmethod
@@ -268,7 +268,7 @@ def _minutes(config: dict[str, Any], name: str) -> float:
 
 
 def _webhook_secret(config: dict[str, Any], name: str, providers: dict[str, Provider]) -> str:
-    # The sandbox's is known to everybody: with a real provider it would let anybody in.
+    # The sandbox's secret is public: with a real provider it would admit anybody.
     return _text(config, f"{name.upper()}_WEBHOOK_SECRET") or (
         "" if providers[name].live else SANDBOX_WEBHOOK_SECRETS[name]
     )

@@ -32,7 +32,7 @@ def create_presence_and_answers() -> None:
 
 
 def create_events() -> None:
-    """Create ``events`` (see `chassis.inbox`): what providers sent, kept before it is answered."""
+    """Create ``events`` (see `chassis.inbox`): providers' events, stored before they are acknowledged."""
     op.create_table(
         "events",
         sa.Column("id", sa.String(255), primary_key=True),

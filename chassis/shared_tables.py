@@ -17,7 +17,7 @@ presence = sa.Table(
     sa.Column("seen", sa.Float(53), nullable=False),
 )
 
-# What was answered under an Idempotency-Key; see `chassis.once`.
+# The answers stored under an Idempotency-Key; see `chassis.once`.
 answers = sa.Table(
     "answers",
     every_service,
@@ -33,7 +33,7 @@ answers = sa.Table(
     sa.Index("answers_began", "began"),
 )
 
-# What providers sent to the webhooks, stored before it is answered; see `chassis.inbox`.
+# Webhook events of providers, stored before they are acknowledged; see `chassis.inbox`.
 events = sa.Table(
     "events",
     webhooks,

@@ -1,4 +1,4 @@
-"""A timer's look at what waits."""
+"""Periodic passes over waiting work."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from chassis import deadline
 from chassis.logs import log
 from contracts.errors import Unavailable
 
-# How often what waits is looked for (seconds), and how long one look may take in all.
+# The interval between two passes (seconds), and how long one pass may take in all.
 SWEEP = 1.0
 SWEEP_TIME = 25.0
 
 
 def swept(look: Callable[[], None]) -> None:
-    """Look once, with an end to it; when the database or a provider cannot be asked, the next look does it."""
+    """Run one bounded pass; when the database or a provider cannot be reached, the next pass continues."""
     deadline.begin(time.monotonic() + SWEEP_TIME)
     try:
         look()

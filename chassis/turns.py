@@ -1,13 +1,9 @@
-"""Whose turn it is: in one process, what is quick goes before what is slow.
+"""Fair scheduling in one process: quick requests go before slow ones.
 
-Greenlets run until they wait. When a slow provider answers a dozen payments in the same moment, each goes on for some
-milliseconds, one straight after the other, and who only wants to read a cart stands behind all of them. So whoever
-handles a verb with a limit (``@rpc(most=12)``), or sweeps, and comes back from waiting for another process, takes turns
-with its like: one goes on, then whatever has meanwhile arrived is read, and what is quick is done before the next.
-
-Bounded: nobody is made to wait for quick ones for longer than `MOST` per turn, nor when the caller's time is nearly up,
-so that a flood of them slows payments down and never stops them. A quick one that waits itself is not waited for. And
-nobody pauses while they hold what others wait for: a transaction, or a connection to a provider.
+Greenlets run until they wait. When a slow provider answers a dozen payments at the same moment, each continues for
+some milliseconds, one after the other, and a request that only reads a cart waits behind all of them. So greenlets that
+handle a verb with a limit (``@rpc(most=12)``), or sweep, take turns after each wait for another process: one continues,
+then new messages are read, and the quick requests are done before the next turn. See `Turns` for the bounds.
 """
 
 from __future__ import annotations
@@ -22,24 +18,28 @@ from eventlet.semaphore import Semaphore
 
 from chassis.deadline import remaining
 
-# How long one turn is put off for quick ones (seconds): some of them, done one after the other.
+# How long one turn is postponed for quick requests (seconds): enough for some of them, one after the other.
 MOST = 0.01
-# How often it is seen whether they are done (seconds).
+# How often to check whether they are done (seconds).
 LOOK = 0.001
-# With less than this left (seconds), a call waits for no quick one any more.
+# With less than this left (seconds), a call no longer waits for quick ones.
 HURRY = 1.0
 
 
 class Turns:
-    """The turns of one process. For greenlets, which it takes to be alone in their thread.
+    """The turns of one process. For greenlets, and only those of one thread.
+
+    No turn waits for quick requests longer than `MOST`, nor when the caller's time is nearly up: a flood of them slows
+    payments down and never stops them. A quick request that waits for another process is not waited for. A greenlet
+    does not pause while it holds what others wait for: a transaction, or a connection to a provider.
 
     Args:
-        most: how long one turn is put off for what is quick (seconds).
+        most: how long one turn is postponed for quick requests (seconds).
         clock: monotonic seconds; another one in tests.
-        sleep: gives way for so many seconds; another one in tests.
+        sleep: yields for that many seconds; another one in tests.
 
     Attributes:
-        quick: how many quick ones are at work, those not counted that wait for another process.
+        quick: how many quick requests are running, without those that wait for another process.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class Turns:
         self._line = Semaphore(1)
 
     def take(self) -> None:
-        """Wait for the turn of whoever is slow: after those that came before it, and after what is quick."""
+        """Wait for a slow greenlet's turn: behind those that came before it, and behind quick requests."""
         with self._line:
-            self._sleep(0)  # what has arrived since the last one's turn is read now
+            self._sleep(0)  # messages that arrived since the last turn are read now
             left = remaining()
             end = self._clock() + (self._most if left is None or left > HURRY else 0.0)
             while self.quick > 0 and self._clock() < end:
@@ -68,18 +68,17 @@ _turns: ContextVar[tuple[Turns, bool] | None] = ContextVar("turns", default=None
 
 
 def begin(turns: Turns, quick: bool) -> None:
-    """Say what this greenlet is at work on from here; what is slow waits for its first turn.
+    """Declare this greenlet's work as quick or slow; a slow one waits for its first turn.
 
     Args:
-        quick: whether others give way to it. It is counted by whoever began it, in `Turns.quick`, as soon as it is
-            known of.
+        quick: whether others give way to it. Its creator counts it in `Turns.quick` as soon as it is known.
     """
     _turns.set((turns, quick))
     pause()
 
 
 def pause() -> None:
-    """Between two steps: whoever is slow goes on when it is its turn again. Nothing for others."""
+    """Between two steps: a slow greenlet waits for its next turn. Does nothing for others."""
     mine = _turns.get()
     if mine is not None and not mine[1]:
         mine[0].take()
@@ -87,7 +86,7 @@ def pause() -> None:
 
 @contextmanager
 def unpaused() -> Iterator[None]:
-    """Without pauses inside: for what must not be put off once it has begun. Nobody gives way to it either."""
+    """Suppress pauses inside, for work that must not be postponed once begun. Nobody gives way to it either."""
     mine = _turns.get()
     token = _turns.set(None)
     if mine is not None:
@@ -102,8 +101,8 @@ def unpaused() -> Iterator[None]:
 
 @contextmanager
 def away() -> Iterator[None]:
-    """Around a wait for another process: nobody gives way to whoever waits, and who is slow pauses after it, however it
-    ended."""
+    """Wrap a wait for another process: nobody gives way to this greenlet while it waits, and a slow one pauses
+    afterwards, also after a failure."""
     try:
         with unpaused():
             yield

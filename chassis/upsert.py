@@ -1,4 +1,4 @@
-"""Inserting rows that may exist already: both databases have one syntax, but SQLAlchemy has a class for each."""
+"""Inserting rows that may already exist: both databases have one syntax, but SQLAlchemy has a class for each."""
 
 from __future__ import annotations
 
