@@ -1,4 +1,4 @@
-"""The shop's orders beside what Stripe, products and shipping say of them, a page at a time."""
+"""Compares the shop's orders with the records of Stripe, products and shipping, a page at a time."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from contracts.differences import page
 
 
 class Lists(Protocol):
-    """What the provider has. All raise as `Payments.find` does."""
+    """The provider's records. All methods raise as `Payments.find` does."""
 
     def payments(self, after: str | None, since: float) -> tuple[list[Listed | SetAside], str | None]:
-        """A page of the payments made since then, and where the next one begins."""
+        """A page of the payments made since then, and the cursor of the next one."""
 
     def refunds(self, after: str | None, since: float) -> tuple[list[Refunded | SetAside], str | None]:
-        """The same of refunds."""
+        """A page of the refunds made since then, and the cursor of the next one."""
 
     def payment(self, payment_id: str) -> Listed | SetAside | None:
         """One payment, or None when there is none."""
@@ -38,12 +38,12 @@ class Lists(Protocol):
 
 
 class OrderAudit:
-    """Compares.
+    """Compares a page of one side's records with the other side's.
 
     Args:
         books: our orders.
         lists: the provider's payments and refunds.
-        products, shipping: the services, as a worker sees them.
+        products, shipping: the services, as a worker calls them.
     """
 
     def __init__(self, books: AuditBooks, lists: Lists, products: Any, shipping: Any) -> None:
@@ -59,8 +59,8 @@ class OrderAudit:
 
         Args:
             part: "payments" and "refunds" (Stripe's lists), "orders" and "returns" (ours), "stock" (products').
-            cursor: from the page before; None for the first.
-            since, until: what was made between these (Unix seconds).
+            cursor: from the previous page; None for the first.
+            since, until: only records made between these times (Unix seconds).
             ids: instead of a page, ask Stripe for these payments or refunds of ours.
         """
         if ids is not None and part in ("payments", "refunds"):
@@ -77,7 +77,7 @@ class OrderAudit:
         return parts[part](cursor, since, until)
 
     def _payments(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
-        # The provider first, so that what we say is never the older of the two.
+        # Ask the provider first, so that our own data is never the older of the two.
         found, following = self._lists.payments(cursor, since)
         return page(len(found), self._compared(found, until), following, seen=[each.id for each in found])
 
@@ -92,7 +92,7 @@ class OrderAudit:
         found, aside = sorted_out(listed)
         by_payment = self._books.by_payment([each.id for each in found])
         orders = self._books.by_id({each.order_id for each in found if each.order_id and each.id not in by_payment})
-        # The payment of an unreadable order is not one without an order.
+        # A payment whose order is unreadable is not a payment without an order.
         lone = [each for each in found if each.id not in by_payment and each.order_id not in orders]
         if lone:
             known = self._books.known([each.id for each in lone], {each.order_id for each in lone if each.order_id})
@@ -122,14 +122,14 @@ class OrderAudit:
         shipments = [order.document["upstream_id"] for order in orders if order.document.get("upstream_id")]
         held = set(self._products.held(keys)) if keys else set()
         labelled = set(self._shipping.labelled(shipments)) if shipments else set()
-        # What is owed is read before: a return that was done meanwhile is in shipping's books by then.
+        # Read what is owed first: a return that completes meanwhile is then already in shipping's records.
         finished = over(orders, self._books.owed_for([order.id for order in orders]))
         unreturned = set(self._shipping.unreturned(finished)) if finished else set()
         owed = self._books.owed_for([order.id for order in orders])
-        # Read again: what the other services said may be newer than the page.
+        # Read the orders again: the other services' answers may be newer than the page.
         now = self._books.by_id([order.id for order in orders])
         found = compare_orders(now.values(), owed, held, labelled, unreturned, until)
-        # A payment that was called off is none that anybody relies on.
+        # No order relies on a payment that was canceled.
         known = [order.payment for order in orders if order.payment and order.status != CANCELED]
         return page(len(listed), found + unreadable("the shop", aside), following, known=known)
 

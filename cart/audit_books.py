@@ -1,4 +1,4 @@
-"""What a comparison reads of the cart service's tables: pages of it, and what belongs to such a page."""
+"""The cart service's records as a comparison reads them: pages, and the rows that belong to a page."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PAGE = 100
 
 
 class AuditBooks(OwedThings):
-    """Orders, refunds and what is owed, as they are compared."""
+    """Orders, refunds and owed work, as a comparison reads them."""
 
     def page(self, cursor: str | None, since: float, until: float) -> tuple[list[Order | SetAside], str | None]:
         """A page of the orders placed between two moments, oldest first, and the cursor of the next one.
 
-        An order that cannot be read is in the page as set aside.
+        An unreadable order is in the page as set aside.
         """
         wanted = [orders.c.created >= since, orders.c.created <= until]
         with self._database.read() as connection:
@@ -37,18 +37,18 @@ class AuditBooks(OwedThings):
         return page, rows[PAGE - 1]["id"] if len(rows) > PAGE else None
 
     def known(self, payments: Collection[str], ids: Collection[str]) -> set[str]:
-        """Those of the payments and order ids that belong to an order, readable or not."""
+        """Those of the payments and order ids that belong to an order, whether readable or not."""
         here = sa.or_(orders.c.payment.in_(sorted(payments)), orders.c.id.in_(sorted(ids)))
         with self._database.read() as connection:
             rows = connection.execute(sa.select(orders.c.id, orders.c.payment).where(here)).all()
         return {name for row in rows for name in row if name}
 
     def by_id(self, ids: Collection[str]) -> dict[str, Order]:
-        """The orders of those ids, by id."""
+        """The orders with those ids, by id."""
         return {order.id: order for order in self._orders(orders.c.id.in_(sorted(ids)))}
 
     def by_payment(self, payments: Collection[str]) -> dict[str, Order]:
-        """The orders that these payments are the payment of, by the payment."""
+        """The orders with these payments, by the payment."""
         return {order.payment or "": order for order in self._orders(orders.c.payment.in_(sorted(payments)))}
 
     def owed_for(self, ids: Collection[str]) -> dict[str, dict[str, str]]:
@@ -61,19 +61,19 @@ class AuditBooks(OwedThings):
         return kinds
 
     def still_owed(self, keys: Collection[str]) -> set[str]:
-        """Those of the keys under which something is owed and not done."""
+        """Those of the keys whose work is owed and not done."""
         query = sa.select(owed.c.key).where(owed.c.key.in_(sorted(keys)), owed.c.state == OWED)
         with self._database.read() as connection:
             return set(connection.execute(query).scalars())
 
     def owe_missing(self, order_id: str, wanted: Mapping[str, str], statuses: Collection[str]) -> list[str]:
-        """Owe what an order lacks; the kinds that it lacked.
+        """Record the owed work that an order lacks; returns the kinds that it lacked.
 
         Args:
             wanted: kind -> key.
-            statuses: those in which the order has a right to it.
+            statuses: the statuses in which the order has a right to it.
 
-        Raises NotFound, Conflict (it is in another status by now).
+        Raises NotFound, Conflict (the order now has another status).
         """
         with self._database.write() as connection:
             order = read_order(found(connection, order_id, lock=True))
@@ -86,13 +86,13 @@ class AuditBooks(OwedThings):
         return list(missing)
 
     def refunds_by_id(self, ids: Collection[str]) -> dict[str, Refunded]:
-        """Our refunds, by the provider's id of them."""
+        """Our refunds, by the provider's id."""
         query = sa.select(refunds).where(refunds.c.provider_id.in_(sorted(ids)))
         with self._database.read() as connection:
             return {row.provider_id: _refunded(row) for row in connection.execute(query)}
 
     def refund_page(self, cursor: str | None, since: float, until: float) -> tuple[list[Refunded], str | None]:
-        """A page of our refunds that the provider has taken, begun between two moments, by id."""
+        """A page of our refunds that the provider has accepted, begun between two moments, by id."""
         wanted = [refunds.c.provider_id.is_not(None), refunds.c.began >= since, refunds.c.began <= until]
         if cursor is not None:
             wanted.append(refunds.c.provider_id > cursor)

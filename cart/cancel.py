@@ -1,9 +1,9 @@
-"""Canceling an order: its payment is called off first, so that it can never be taken; then what it held is given back.
+"""Canceling an order: cancel its payment first, so that it can never be taken, then release what the order held.
 
     claim -> call_off -> canceled
 
-As paying, it is a list of recorded steps that any copy of the service can take up again. Whoever cancels while
-somebody pays waits like a second payer; what turns out to be paid stays paid.
+Like paying, this is a list of recorded steps that any copy of the service can resume. A cancellation during a payment
+waits like a second payer; if the order turns out to be paid, it stays paid.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ POINTS = (
 
 
 class Cancellation:
-    """Cancels orders that are not paid.
+    """Cancels unpaid orders.
 
     Args:
-        settlement: brings orders to where they belong; its store is used here, too.
+        settlement: brings orders to a stable state; its store is used here, too.
     """
 
     def __init__(self, settlement: Settlement) -> None:
@@ -44,11 +44,11 @@ class Cancellation:
         self.store = settlement.store
 
     def cancel(self, order_id: str, cart_id: str | None) -> Order:
-        """Cancel an order, once; the canceled order, also when it was canceled before.
+        """Cancel an order, once; returns the canceled order, also when it was canceled before.
 
         Raises:
             NotFound: no such order of this cart.
-            Conflict: it is paid, or somebody has been at it for as long as the caller could wait.
+            Conflict: it is paid, or another process has worked on it for as long as the caller could wait.
             OutcomeUnknown, Unavailable, DeadlineExceeded, ProviderFailure: cancel again.
         """
         until = patience()
@@ -66,16 +66,16 @@ class Cancellation:
                 time.sleep(LOOK)
                 continue
             reached("cancel:claim:done")
-            # Lost: whoever has it now finishes it; see what comes of it.
+            # ClaimLost: the new holder finishes the work; the next iteration reads the outcome.
             with suppress(ClaimLost), self.settlement.at_work(claimed):
-                if claimed.status == PAYING:  # left by a payer: that comes to its end first
+                if claimed.status == PAYING:  # left by a payer: finish that attempt first
                     with suppress(PaymentDeclined):
                         self.settlement.take_up(claimed, None)
                 else:
                     return self._carry_out(claimed)
 
     def resume(self, order_id: str) -> None:
-        """Finish canceling an order that nobody is at work on any more. Raises as `cancel` does."""
+        """Finish an abandoned cancellation. Raises as `cancel` does."""
         order = self.settlement.reclaim(order_id, CANCELING)
         if order is None or order.status != CANCELING:
             return

@@ -36,7 +36,7 @@ HELD = "held"  # the stock waits, or waited, for the bank
 
 
 class CardAttempts(Store):
-    """The attempts, in SQL."""
+    """The attempts to pay by card, in SQL."""
 
     def ask_bank(self, order: Order, hold_s: float) -> dict[str, int] | None:
         """Record that an order's stock is to wait for the shopper's bank.
@@ -44,7 +44,7 @@ class CardAttempts(Store):
         Args:
             hold_s: how long it may wait (seconds).
 
-        Returns how many pieces of each of its SKUs wait for a bank, its own included; None when this attempt already
+        Returns how many pieces of each of its SKUs wait for a bank, including its own; None when this attempt already
         holds them. Raises Conflict when the cart or the order has reached its limit of holds.
         """
         with self._database.write() as connection:
@@ -78,11 +78,11 @@ class CardAttempts(Store):
             return {sku: int(held) for sku, held in connection.execute(query.group_by(bank_holds.c.sku))}
 
     def held(self, connection: Connection, order: Order) -> None:
-        """The attempt's stock waits for the bank. Part of the transaction that makes the order wait."""
+        """The attempt's stock now waits for the bank. Part of the transaction that makes the order wait."""
         connection.execute(sa.update(card_attempts).where(_attempt(order)).values(state=HELD))
 
     def end_attempt(self, connection: Connection, order: Order, declined: bool = False) -> None:
-        """The attempt has ended. Part of the transaction that stores its outcome.
+        """Record that the attempt has ended. Part of the transaction that stores its outcome.
 
         Args:
             declined: whether the card was declined: only then does the attempt still count.
@@ -108,7 +108,7 @@ def begin_attempt(connection: Connection, order: Order, payer: str | None, now: 
     """Count a new attempt of a claimed order. Part of the transaction that claims it.
 
     Args:
-        payer: whose attempt it is, usually the cart; None, without a limit, when no shopper asked for it.
+        payer: whose attempt it is, usually the cart; None, without a limit, when no shopper requested it.
 
     Raises TooManyRequests when the order or the payer has reached its limit of declines.
     """

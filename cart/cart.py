@@ -1,4 +1,4 @@
-"""A shopper's cart: how many of which SKU, and what may be put in."""
+"""A shopper's cart: the quantity of each SKU, and the limits on it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def item(sku: str, quantity: int) -> Item:
 
 
 def check_quantity(quantity: int, offer: dict[str, Any]) -> None:
-    """May a cart hold `quantity` of what is offered?
+    """Check that a cart may hold `quantity` of an offered product.
 
     Args:
         quantity: the number of pieces the cart would hold.
-        offer: what the products service says of the product: ``{"name", "inventory": {"type", "quantity", "value"}}``.
+        offer: the product, from the products service: ``{"name", "inventory": {"type", "quantity", "value"}}``.
 
-    Raises InvalidRequest for a number no cart can hold, Conflict when there is less than that.
+    Raises InvalidRequest for a number that no cart can hold, Conflict when the stock is less.
     """
     if not 1 <= quantity <= MOST:
         raise InvalidRequest(

@@ -1,4 +1,4 @@
-"""What is in the carts."""
+"""The contents of the carts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cart.tables import Store, additions, items
 from chassis.database import once_more
 from contracts.errors import NotFound
 
-# Additions are remembered for longer than any message can live in a queue, and than any key (`chassis.once`).
+# Additions are remembered for longer than any message can stay in a queue, and than any key (`chassis.once`).
 ADDITIONS_KEPT = 72 * 3600.0
 
 
@@ -21,20 +21,20 @@ class Carts(Store):
     """The carts, in SQL."""
 
     def cart(self, cart_id: str) -> list[Item]:
-        """The items of a cart, in the order in which they came in."""
+        """The items of a cart, in the order in which they were added."""
         with self._database.read() as connection:
             return _cart(connection, cart_id)
 
     def added(self, key: str) -> bool:
-        """Has the change of `key` been made?"""
+        """Whether the change under `key` has been made."""
         with self._database.read() as connection:
             return connection.execute(sa.select(additions.c.key).where(additions.c.key == key)).first() is not None
 
     @once_more
     def add(self, cart_id: str, product_id: str, offer: dict[str, Any], quantity: int, key: str) -> list[Item]:
-        """Put `quantity` more of what is offered into a cart, once per `key`; the cart.
+        """Add `quantity` of an offered product to a cart, once per `key`; returns the cart.
 
-        Raises Conflict when the sum is more than there is, InvalidRequest when it is more than a cart holds.
+        Raises Conflict when the sum exceeds the stock, InvalidRequest when it is more than a cart can hold.
         """
         now = self._clock()
         with self._database.write() as connection:
@@ -48,8 +48,8 @@ class Carts(Store):
     def set(
         self, cart_id: str, product_id: str, offer: dict[str, Any], quantity: int, key: str | None = None
     ) -> list[Item]:
-        """Make it `quantity` of a product that is in the cart, once per `key`; the cart. Raises NotFound, and as `add`
-        does."""
+        """Set the quantity of a product that is in the cart, once per `key`; returns the cart. Raises NotFound, and as
+        `add` does."""
         with self._database.write() as connection:
             if self._first_time(connection, key):
                 if _held(connection, cart_id, offer["sku"]) is None:
@@ -59,14 +59,14 @@ class Carts(Store):
             return _cart(connection, cart_id)
 
     def holds(self, cart_id: str, product_id: str) -> bool:
-        """Is any of the product in the cart?"""
+        """Whether the cart contains the product."""
         with self._database.read() as connection:
             row = connection.execute(sa.select(items.c.sku).where(_of(cart_id, items.c.product_id == product_id)))
             return row.first() is not None
 
     @once_more
     def remove(self, cart_id: str, product_id: str, key: str | None = None) -> list[Item]:
-        """Take a product out of the cart, whether it was in it or not, once per `key`; the cart."""
+        """Remove a product from the cart, whether it was in it or not, once per `key`; returns the cart."""
         with self._database.write() as connection:
             if self._first_time(connection, key):
                 connection.execute(sa.delete(items).where(_of(cart_id, items.c.product_id == product_id)))
@@ -74,18 +74,18 @@ class Carts(Store):
 
     @once_more
     def clear(self, cart_id: str, key: str | None = None) -> list[Item]:
-        """Empty the cart, once per `key`; the cart."""
+        """Empty the cart, once per `key`; returns the cart."""
         with self._database.write() as connection:
             if self._first_time(connection, key):
                 connection.execute(sa.delete(items).where(_of(cart_id)))
             return _cart(connection, cart_id)
 
     def bought(self, connection: Connection, order: Order) -> None:
-        """Take out of the cart what an order has bought: never more than the order had of each.
+        """Remove what an order has bought from the cart: of each product at most the order's quantity.
 
         Part of the transaction that makes the order paid.
         """
-        for line in sorted(order.stock, key=lambda line: str(line["parent"])):  # one order, so that no two deadlock
+        for line in sorted(order.stock, key=lambda line: str(line["parent"])):  # a fixed order prevents deadlocks
             held = _held(connection, order.cart_id, line["parent"])
             here = sa.and_(items.c.cart_id == order.cart_id, items.c.sku == line["parent"])
             if held is not None and held > line["quantity"]:
@@ -94,7 +94,7 @@ class Carts(Store):
                 connection.execute(sa.delete(items).where(here))
 
     def forget_additions(self) -> None:
-        """Forget additions that no message can repeat any more."""
+        """Delete additions that no message can repeat any more."""
         with self._database.write() as connection:
             connection.execute(sa.delete(additions).where(additions.c.added < self._clock() - ADDITIONS_KEPT))
 

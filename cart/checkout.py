@@ -1,4 +1,4 @@
-"""Turning a cart into an order: prices fixed, ways to ship it quoted, the cheapest selected."""
+"""Turns a cart into an order: fixes the prices, quotes the shipping methods, selects the cheapest."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Checkout:
     """Places orders.
 
     Args:
-        store: where carts and orders are kept.
-        products, shipping: the services, as a worker sees them.
-        live: whether the money will be real.
+        store: stores carts and orders.
+        products, shipping: the services, as a worker calls them.
+        live: whether real money is paid.
     """
 
     def __init__(self, store: CartStore, products: Any, shipping: Any, live: bool) -> None:
@@ -36,7 +36,7 @@ class Checkout:
         self.live = live
 
     def place(self, cart_id: str, customer: dict[str, Any], key: str) -> Order:
-        """The order of the cart's contents, once per `key`; see `CartService.checkout`.
+        """Place an order for the cart's contents, once per `key`; see `CartService.checkout`.
 
         Repeating the checkout, under any key, returns the same order while it is unpaid.
         """
@@ -64,9 +64,9 @@ class Checkout:
         return kept
 
     def quote(self, order: dict[str, Any], key: str) -> dict[str, Any]:
-        """An order from elsewhere, with real rates filled in; see `CartService.ship`.
+        """Fill in real rates for an external order; see `CartService.ship`.
 
-        The rules are those of `place`, except for stock: an order from elsewhere may have taken its own already.
+        The rules are those of `place`, except for stock: an external order may have reserved its own already.
         """
         skus = [item for item in order["items"] if item.get("type") == "sku"]
         _check_quantities(order["items"])
@@ -87,7 +87,7 @@ class Checkout:
             "phone": shipping.get("phone"),
             "address": shipping["address"],
         }
-        # An order from elsewhere may have any id, so it says nothing of whose shipment it is: the key does.
+        # An external order may have any id, so the id does not identify the owner of its shipment: the key does.
         with _blaming({"address": ("shipping", "address"), "items": ("items",)}):
             shipment = self._shipment(f"{key}:shipment", str(order.get("id") or ""), customer, lines)
         return payable(with_shipment({**order, "currency": currency, "items": items}, shipment))
@@ -95,7 +95,7 @@ class Checkout:
     def _priced(
         self, items: Iterable[dict[str, Any]], check_stock: bool, named: Iterable[str] = ()
     ) -> tuple[list[dict[str, Any]], str]:
-        """What items cost now, and the one currency of them and of all that are `named`. Raises Conflict."""
+        """The current prices of items, and the one currency of them and of all `named` ones. Raises Conflict."""
         lines = self.products.price(
             [{"parent": item["parent"], "quantity": item["quantity"]} for item in items], check_stock
         )
@@ -110,11 +110,11 @@ class Checkout:
 
 @contextmanager
 def _blaming(sent: dict[str, tuple[str, ...]]) -> Iterator[None]:
-    """Let a refusal name only the fields that the caller sent, nested as they were sent.
+    """Let a refusal name only fields that the caller sent, nested as they were sent.
 
     Args:
-        sent: shipping's name of a field -> its path in what the caller sent. Other fields are the shop's state: an
-            InvalidRequest that names one becomes a Conflict, and a Refused leaves it out.
+        sent: shipping's name of a field -> its path in the caller's request. Other fields are the shop's state: an
+            InvalidRequest that names one becomes a Conflict, and a Refused omits it.
     """
     try:
         yield
@@ -136,7 +136,7 @@ def _blaming(sent: dict[str, tuple[str, ...]]) -> Iterator[None]:
 
 
 def _check_quantities(items: list[dict[str, Any]]) -> None:
-    """Allow no more of a SKU than a cart holds, over all lines together. Raises InvalidRequest."""
+    """Allow no more of a SKU than a cart can hold, over all lines together. Raises InvalidRequest."""
     total: Counter[str] = Counter()
     for number, item in enumerate(items):
         if item.get("type") == "sku":
@@ -148,18 +148,18 @@ def _check_quantities(items: list[dict[str, Any]]) -> None:
 
 
 def _digest(customer: dict[str, Any], lines: list[dict[str, Any]]) -> str:
-    """What an order is placed from: the customer, the prices and the packages."""
+    """A digest of the order's input: the customer, the prices and the packages."""
     placed_from = [customer, sorted(_parcels(lines), key=lambda line: str(line["parent"]))]
     return hashlib.sha256(json.dumps(placed_from, sort_keys=True).encode()).hexdigest()
 
 
 def _order_id(key: str) -> str:
-    """The order's id: made of the key, so that a message that is delivered again asks for the same shipment."""
+    """The order's id: derived from the key, so that a redelivered message requests the same shipment."""
     return f"or_{hashlib.sha256(key.encode()).hexdigest()[:24]}"
 
 
 def _shipment_key(order_id: str, lines: list[dict[str, Any]]) -> str:
-    """The key of an order's shipment: of its lines, too, since the cart may be another one when it is tried again."""
+    """The key of an order's shipment. It includes the lines, since the cart may have changed before a retry."""
     packed = hashlib.sha256(repr([(line["parent"], line["quantity"]) for line in lines]).encode()).hexdigest()
     return f"{order_id}:{packed[:16]}"
 
@@ -170,13 +170,13 @@ def _recipient(customer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parcels(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the carrier has to know: sizes and weights, and what a customs officer asks."""
+    """The carrier's input: sizes and weights, and the data for customs."""
     wanted = ("parent", "description", "quantity", "price", "currency", "package_dimensions")
     return [{name: line[name] for name in wanted} for line in lines]
 
 
 def _with_amount(item: dict[str, Any], line: dict[str, Any] | None) -> dict[str, Any]:
-    """The line with its amount: what it says, else what its SKU costs; any other line adds what it says, or nothing."""
+    """The line with its amount: its own, else its SKU's price; a line without either adds nothing."""
     if item.get("amount") is not None:
         return item
     return {**item, "amount": line["price"] * line["quantity"] if line else 0}

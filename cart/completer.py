@@ -1,7 +1,7 @@
-"""The completer: takes up what stands still, in every copy of the service at once.
+"""The completer: resumes abandoned and due work, in every copy of the service at once.
 
-What is found is worked on in lanes, a few things of each kind side by side, so that a silent bank holds up neither the
-mail nor another order. Claims see to it that no thing is in two hands, so any number of copies may do this.
+It works in lanes, one for each kind, with a few things of a kind at the same time, so that a silent bank delays neither
+mail nor other orders. Claims ensure that no two copies work on the same thing, so any number of copies may run this.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from chassis.records import SetAside, Unreadable, note
 from chassis.timer import Timer
 from contracts.errors import ShopError, Unavailable
 
-# How often what stands still is looked for (seconds), and for how long one sweep takes up new work.
+# How often to look for abandoned and due work, and for how long one sweep starts new work (seconds).
 SWEEP = 1.0
 SWEEP_TIME = 20.0
-# How often it is looked for while some is being worked on (seconds).
+# How often to look for more while some is in progress (seconds).
 LOOK = 0.5
-# What was just worked on and is free again is left alone for a moment (seconds).
+# A thing that was just worked on and is free again is left alone for a moment (seconds).
 REST = 1.0
-# How many things more than there are places are looked for: some of them rest.
+# How many things to fetch in addition to the number of places: some of them rest.
 SPARE = 20
 
 
@@ -40,11 +40,11 @@ class Lane:
 
     Attributes:
         name: for the log.
-        due: keys of the work that is due, at most so many: ``due(limit)``.
-        work: does one; an exception is logged, and it is retried at its time.
+        due: the keys of due work, at most that many: ``due(limit)``.
+        work: does one thing; an exception is logged, and it is retried at its time.
         places: how many may run at the same time.
         allowed: how long one may take (seconds), by its key.
-        put_off: moves one that cannot be read behind all others for a while.
+        put_off: moves an unreadable one behind all others for a while.
     """
 
     name: str
@@ -58,22 +58,22 @@ class Lane:
     found: list[str] = field(default_factory=list)
 
     def look(self, now: float) -> None:
-        """Look what there is to do."""
+        """Find out what is due."""
         if len(self.busy) < self.places:
             due = self.due(self.places + SPARE)
             self.found = [key for key in due if key not in self.busy and self.rested.get(key, 0.0) <= now]
 
     def take_up(self, finished: queue.Queue[tuple[Lane, str]]) -> None:
-        """Begin as much of it as there are places for."""
+        """Start as much of it as there are places for."""
         while self.found and len(self.busy) < self.places:
             key = self.found.pop(0)
             self.busy.add(key)
-            # Threads are greenlets in the service. In a copy of this one's context, so that they take turns as it does.
+            # Threads are greenlets in the service. They copy this one's context, so that they take turns as it does.
             run = contextvars.copy_context().run
             threading.Thread(target=run, args=(self.run, key, finished), daemon=True).start()
 
     def run(self, key: str, finished: queue.Queue[tuple[Lane, str]]) -> None:
-        """Do one thing."""
+        """Work on one thing."""
         try:
             deadline.begin(time.monotonic() + self.allowed(key))
             self.work(key)
@@ -84,19 +84,19 @@ class Lane:
             if self.put_off is not None:
                 with suppress(Unavailable):
                     self.put_off(key)
-        except Exception:  # a bug must not stop what comes after it
+        except Exception:  # a bug must not stop the work behind it
             log.exception("not settled", lane=self.name, key=key)
         finally:
             finished.put((self, key))
 
 
 def sweep(lanes: list[Lane], stopping: Callable[[], bool], lasts: float = SWEEP_TIME) -> None:
-    """Take up whatever is due in each lane, until there is nothing more, or for `lasts` seconds.
+    """Work on everything that is due in each lane, until there is nothing more, or for `lasts` seconds.
 
-    Returns when everything that was taken up has ended; each thing has an end of its own.
+    Returns when everything that was started has ended; each thing has its own time limit.
 
     Args:
-        stopping: whether the service is to stop: nothing new is taken up then.
+        stopping: whether the service is to stop: nothing new is started then.
     """
     finished: queue.Queue[tuple[Lane, str]] = queue.Queue()
     end = time.monotonic() + lasts
@@ -116,7 +116,7 @@ def sweep(lanes: list[Lane], stopping: Callable[[], bool], lasts: float = SWEEP_
         if not any(lane.busy for lane in lanes):
             if looks or now >= end:
                 return
-            next_look = now  # everything that was found is done, and there may be more
+            next_look = now  # everything found so far is done, and there may be more
             continue
         with suppress(queue.Empty):
             lane, key = finished.get(timeout=LOOK)
@@ -135,7 +135,7 @@ def _look(lanes: list[Lane], now: float) -> bool:
 
 
 class Sweeper(Timer):
-    """A timer whose method is told when the service is to stop: ``method(self, stopping)``."""
+    """A timer whose method learns when the service is to stop: ``method(self, stopping)``."""
 
     def handle_timer_tick(self) -> None:
         stopping = self.should_stop.ready

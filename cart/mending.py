@@ -1,7 +1,6 @@
-"""What a comparison proposed, done where it is still right: every repair looks again before it acts.
+"""Executes the repairs that a comparison proposed; each checks again, before it acts, that it is still right.
 
-None of them takes money from a shopper or gives any back. What is taken up was taken, or given back, at the provider
-already.
+No repair charges a shopper or makes a refund. Each payment or refund that one records was already made at the provider.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from contracts.errors import Conflict, NotFound
 
 
 class Mending:
-    """Mends.
+    """Executes repairs.
 
     Args:
         store: our orders.
-        books: the same, as they are compared.
+        books: the same, as a comparison reads them.
         purchase: finishes payments.
         outbox: delivers what is owed.
-        resume: takes up an order where it stands, by its id.
-        refunded: brings the refunds of a payment to what the provider says, by the payment's id.
+        resume: resumes an order from its current state, by its id.
+        refunded: updates the refunds of a payment to the provider's state, by the payment's id.
     """
 
     def __init__(
@@ -53,12 +52,12 @@ class Mending:
         self._refunded = refunded
 
     def mend(self, fix: dict[str, Any]) -> str:
-        """Do what a difference proposed; what was done, in a sentence.
+        """Execute the repair that a difference proposed; returns what was done, in a sentence.
 
         Args:
-            fix: the difference's.
+            fix: the difference's `fix`.
 
-        Raises Conflict (it would not be right any more), NotFound, InvalidRequest, and as paying does.
+        Raises Conflict (the repair is no longer right), NotFound, InvalidRequest, and as paying does.
         """
         repairs: dict[Any, Callable[[dict[str, Any]], str]] = {
             FINISH: self._finish,
@@ -89,7 +88,7 @@ class Mending:
         return f"the order is {now.public_status}; its payment was {'taken up' if payment else 'undone'}"
 
     def _adopt(self, order: Order, payment_id: str) -> None:
-        """Have an order name the payment that was taken for it."""
+        """Assign to an order the payment that was taken for it."""
         payment = self._payments.find(payment_id)
         if payment.state != SUCCEEDED or payment.amount != order.amount:
             raise Conflict(f"Payment {payment_id} is {payment.state}, {payment.amount}, and not what the order costs.")
@@ -135,7 +134,7 @@ class Mending:
             order = self._store.order(order_of(key))
             if holds(order, key):
                 raise Conflict(f"Order {order.id} is {order.status} by now, and holds it.")
-        # At once and not by the outbox: it may have done so before, on a shelf that was since put back from a backup.
+        # At once: the outbox may have released it before, on stock that was since restored from a backup.
         self._outbox.products.release(key)
         return f"{key} is given back"
 
@@ -146,8 +145,8 @@ class Mending:
         if not over([order], self._books.owed_for([order.id])):
             raise Conflict(f"The label of order {order.id} is being bought, or returned, by the shop itself.")
         key = f"{order.id}:{VOID}"
-        # At once and not by the outbox, which returns no label that the order's own deliveries say nothing of. Shipping
-        # gives it back once, however often it is asked, and leaves it where its parcel has moved.
+        # At once, not through the outbox, which returns no label that the order's own deliveries do not mention.
+        # Shipping refunds a label only once, however often it is asked, and never after its parcel has moved.
         answer = self._outbox.shipping.refund_label(order.document["upstream_id"], key)
         if self._store.owe_again(key):
             self._outbox.deliver(key)

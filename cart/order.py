@@ -1,7 +1,7 @@
 """An order and its states.
 
-Its public form is the seed's sample, field for field, misspelt `fulfiled` included. What the shopper has no business
-with (the payment's id, the reservation, who is at work on it) stands beside that form, not in it.
+Its public form is the seed's sample, field for field, including the misspelling `fulfiled`. Data that the shopper must
+not see (the payment's id, the reservation, the claim) is stored separately from that form.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any
 from contracts.errors import Conflict, InvalidRequest, Refused
 
 CREATED = "created"
-PAYING = "paying"  # somebody is at work on the payment
+PAYING = "paying"  # the payment is in progress
 CONFIRMING = "confirming"  # the shopper's bank was asked, and the shopper has to answer it
-CANCELING = "canceling"  # somebody is at work on calling the payment off
+CANCELING = "canceling"  # the cancellation of the payment is in progress
 PAID = "paid"
 FULFILLED = "fulfilled"
 CANCELED = "canceled"
 RETURNED = "returned"
 
-# From each status, where an order may go.
+# The legal next statuses of each status.
 NEXT: dict[str, set[str]] = {
     CREATED: {PAYING, CANCELING},
     PAYING: {PAID, CREATED, CONFIRMING},
@@ -34,15 +34,15 @@ NEXT: dict[str, set[str]] = {
     RETURNED: set(),
 }
 
-# While somebody is at work on an order, it is claimed.
+# An order is claimed while it is in one of these.
 AT_WORK = (PAYING, CANCELING)
 
-# What the shopper sees: an order that is not paid yet is just created, whatever goes on behind it.
+# The shopper's view: an order that is not paid yet is just created, regardless of internal steps.
 PUBLIC = {PAYING: CREATED, CONFIRMING: CREATED, CANCELING: CREATED}
-# Under which name the sample notes when it happened.
+# The sample's name for the time of each transition.
 TRANSITION = {PAID: "paid", FULFILLED: "fulfiled", CANCELED: "canceled", RETURNED: "returned"}
 
-# The most that one PaymentIntent takes: eight digits (Stripe's API reference, `amount`).
+# The largest amount of one PaymentIntent: eight digits (Stripe's API reference, `amount`).
 MOST_AMOUNT = 99_999_999
 
 SETTLED = {PAID, FULFILLED, RETURNED}
@@ -54,17 +54,17 @@ class Order:
 
     Attributes:
         id: ``or_…``.
-        cart_id: the cart that placed it, and that alone may see it.
+        cart_id: the cart that placed it; only this cart may see it.
         status: one of the states above.
         document: its public form.
         attempt: how many times a payment was begun; part of every key of that attempt.
         payment: the PaymentIntent's id, once there is one.
-        stock_key: the reservation that holds its stock at the moment, or None.
-        card: a digest of the card that paid, to tell "again" from "by another card".
-        claim: under which name somebody is at work on it, and only then.
-        holder: the copy of the service that is.
-        lease: until when that claim holds (Unix seconds); without a claim, when it is looked at again.
-        looks: how often it was let go without knowing how it stands.
+        stock_key: the reservation that currently holds its stock, or None.
+        card: a digest of the card that paid, to distinguish a repetition from a payment by another card.
+        claim: identifies the current claim; None while the order is not claimed.
+        holder: the copy of the service that holds the claim.
+        lease: until when that claim holds (Unix seconds); without a claim, when the order is checked again.
+        looks: how often it was released while its state was unknown.
     """
 
     id: str
@@ -98,10 +98,10 @@ class Order:
             lines: from products: ``{"parent", "description", "quantity", "price", "currency", ...}``, price in cents.
             shipment: from shipping: ``{"object_id", "methods", "selected"}``.
             now: Unix seconds.
-            live: whether the money will be real.
+            live: whether real money is paid.
 
-        Raises Conflict when the lines have more than one currency or come to more than one payment can take, Refused
-        when no carrier quotes in the currency.
+        Raises Conflict when the lines have more than one currency or exceed the limit of one payment, Refused when no
+        carrier quotes in the currency.
         """
         currency = one_currency([line["currency"] for line in lines])
         document: dict[str, Any] = {
@@ -144,7 +144,7 @@ class Order:
 
     @property
     def amount(self) -> int:
-        """What is to be paid, in the currency's smallest unit."""
+        """The amount to pay, in the currency's smallest unit."""
         amount: int = self.document["amount"]
         return amount
 
@@ -160,7 +160,7 @@ class Order:
 
     @property
     def stock(self) -> list[dict[str, Any]]:
-        """What it takes from the shelf: ``{"parent": sku, "quantity"}`` a line."""
+        """The stock that it needs: ``{"parent": sku, "quantity"}`` for each line."""
         return [
             {"parent": line["parent"], "quantity": line["quantity"]}
             for line in self.document["items"]
@@ -168,7 +168,7 @@ class Order:
         ]
 
     def key(self, step: str) -> str:
-        """The key under which a step of the present attempt is requested."""
+        """The key under which a step of the current attempt is requested."""
         return f"{self.id}:{self.attempt}:{step}"
 
     def require(self, status: str) -> None:
@@ -177,7 +177,7 @@ class Order:
             raise Conflict(f"Order {self.id} is {self.public_status}; it cannot become {status}.")
 
     def become(self, status: str, now: int) -> None:
-        """Move to `status`, and note when. Raises Conflict as `require` does."""
+        """Change the status to `status`, and record when. Raises Conflict as `require` does."""
         self.require(status)
         self.status = status
         self.document["status"] = self.public_status
@@ -190,9 +190,9 @@ class Order:
         return PUBLIC.get(self.status, self.status)
 
     def choose(self, method_id: str, now: int) -> None:
-        """Select one of the shipping methods; the shipping line and the amount follow.
+        """Select one of the shipping methods, and update the shipping line and the amount.
 
-        Raises Conflict once a payment has begun, InvalidRequest for a method that this order was not offered.
+        Raises Conflict once a payment has begun, InvalidRequest for a method that was not offered for this order.
         """
         if self.status != CREATED:
             what = "is being paid" if self.status in (PAYING, CONFIRMING) else f"is {self.status}"
@@ -206,14 +206,14 @@ class Order:
         self.document["updated"] = now
 
     def give_back(self, refunds: list[dict[str, Any]], now: int) -> None:
-        """Show what was given back, and move to returned once that is all of it.
+        """Show the refunds, and change the status to returned once they cover the full amount.
 
         Args:
-            refunds: every one that is done, oldest first: ``{"id", "amount", "provider_id", "began"}``.
+            refunds: every completed one, oldest first: ``{"id", "amount", "provider_id", "began"}``.
             now: Unix seconds.
         """
         returned = sum(refund["amount"] for refund in refunds)
-        data = [self._return(refund) for refund in reversed(refunds)]  # newest first, as every list of Stripe's
+        data = [self._return(refund) for refund in reversed(refunds)]  # newest first, like all lists of Stripe
         if self.document["returns"]["data"] == data:
             return
         self.document["returns"] = {**self.document["returns"], "data": data, "total_count": len(data)}
@@ -230,7 +230,7 @@ class Order:
             "amount": refund["amount"],
             "created": int(refund["began"]),
             "currency": self.currency,
-            # A part of the money says nothing of which goods come back.
+            # A partial refund does not say which goods come back.
             "items": copy.deepcopy(self.document["items"]) if whole else [],
             "livemode": self.document["livemode"],
             "order": self.id,
@@ -243,7 +243,7 @@ class Order:
 
 
 def one_currency(named: Iterable[str]) -> str:
-    """The one currency of an order, in small letters, from those that its lines name. Raises Conflict."""
+    """The one currency of an order, in lower case, from those that its lines name. Raises Conflict."""
     currencies = sorted({currency.lower() for currency in named})
     if len(currencies) > 1:
         raise Conflict(f"One order has one currency; this one has {', '.join(currencies)}.")
@@ -260,10 +260,10 @@ def payable(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_shipment(document: dict[str, Any], shipment: dict[str, Any]) -> dict[str, Any]:
-    """The order with the ways to ship it, the cheapest selected.
+    """The order with its shipping methods, the cheapest selected.
 
     Args:
-        document: an order in its public form; also one that comes from outside.
+        document: an order in its public form; also an external one.
         shipment: ``{"object_id", "methods": [...], "selected"}``.
 
     Raises Refused when no carrier quotes in the order's currency.
@@ -279,7 +279,7 @@ def with_shipment(document: dict[str, Any], shipment: dict[str, Any]) -> dict[st
 
 
 def select_method(document: dict[str, Any], method_id: str) -> dict[str, Any]:
-    """The order with `method_id` selected, its one shipping line and its amount following."""
+    """The order with `method_id` selected, and its shipping line and amount updated."""
     method = next(method for method in document["shipping_methods"] if method["id"] == method_id)
     line = {
         "object": "order_item",

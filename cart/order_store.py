@@ -1,4 +1,4 @@
-"""The orders, who is at work on each, and the steps that were taken."""
+"""The orders, the claims on them, and the steps that were taken."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from chassis.database import once_more
 from chassis.records import Unreadable, read_each
 from contracts.errors import InvalidRequest, NotFound
 
-# How long an unpaid order answers a repeated checkout (seconds): its shipping rates are then as old. Shippo sells a
+# How long a repeated checkout returns an unpaid order (seconds): its shipping rates are then as old. Shippo sells a
 # label at a rate for 7 days, and the order may be paid some time later.
 REUSED_FOR = 24 * 3600.0
-# Pause before an unreadable order is looked at again (seconds): the longest legal wait, since a time further ahead
-# counts as due.
+# Pause before an unreadable order is checked again (seconds): the longest legal wait, since a time further ahead counts
+# as due.
 PUT_OFF = LONGEST_LOOK_S
-# How many orders get their key in one transaction, which takes a few milliseconds.
+# How many orders receive their key in one transaction, which takes a few milliseconds.
 FILLED_AT_ONCE = 100
 
 # The sort order of the list of orders, and its name in cursors.
@@ -37,13 +37,13 @@ class Orders(Store):
     """The orders, in SQL."""
 
     def placed(self, key: str) -> Order | None:
-        """The order that was placed under `key`, if one was."""
+        """The order that was placed under `key`, if any."""
         with self._database.read() as connection:
             row = connection.execute(sa.select(orders).where(orders.c.key == key)).mappings().first()
             return None if row is None else read_order(row)
 
     def unpaid(self, cart_id: str, digest: str) -> Order | None:
-        """The unpaid order that an identical checkout of this cart placed lately, if any."""
+        """The unpaid order that an identical checkout of this cart recently placed, if any."""
         with self._database.read() as connection:
             return self._unpaid(connection, cart_id, digest)
 
@@ -52,8 +52,8 @@ class Orders(Store):
         """Store a new order, once per `key`; returns the order stored under it.
 
         Args:
-            digest: of what the order is placed from. While an order of this cart with the same digest is unpaid, it is
-                returned instead: two simultaneous checkouts make one order.
+            digest: of the order's input. While an order of this cart with the same digest is unpaid, it is returned
+                instead: two simultaneous checkouts make one order.
         """
         with self._database.write() as connection:
             row = connection.execute(sa.select(orders).where(orders.c.key == key)).mappings().first()
@@ -71,7 +71,7 @@ class Orders(Store):
 
     def _unpaid(self, connection: Connection, cart_id: str, digest: str) -> Order | None:
         fresh = orders.c.created > self._clock() - REUSED_FOR
-        # Also an order that is being paid: a second one could be paid as well.
+        # This includes an order that is being paid: otherwise the second order could be paid as well.
         unpaid = orders.c.status.in_((CREATED, PAYING, CONFIRMING))
         same = sa.and_(orders.c.cart_id == cart_id, orders.c.digest == digest, unpaid, fresh)
         row = connection.execute(sa.select(orders).where(same).order_by(orders.c.created.desc())).mappings().first()
@@ -83,7 +83,7 @@ class Orders(Store):
             return read_order(found(connection, order_id, cart_id))
 
     def order_of_payment(self, payment_id: str) -> Order | None:
-        """The order that a payment is for; None when it is nobody's (any more)."""
+        """The order that a payment is for; None when it belongs to no order (any more)."""
         with self._database.read() as connection:
             row = connection.execute(sa.select(orders).where(orders.c.payment == payment_id)).mappings().first()
             return None if row is None else read_order(row)
@@ -97,7 +97,7 @@ class Orders(Store):
     def orders(
         self, status: str | None, email: str | None, limit: int, starting_after: str | None
     ) -> tuple[list[Order], str | None, int]:
-        """A page of orders, newest first: the orders, the cursor of the next page or None, and how many there are.
+        """A page of orders, newest first: the orders, the cursor of the next page or None, and the total number.
 
         Raises InvalidRequest when `starting_after` is neither a cursor nor an order.
         """
@@ -137,8 +137,8 @@ class Orders(Store):
     def update(
         self, order_id: str, cart_id: str | None, change: Callable[[Order], Any], key: str | None = None
     ) -> Order:
-        """Read an order, let `change(order)` alter it, once per `key`, keep it; the order. What `change` raises undoes
-        everything."""
+        """Read an order, change it with `change(order)`, once per `key`, and store it; returns the order. An error of
+        `change` rolls everything back."""
         with self._database.write() as connection:
             order = read_order(found(connection, order_id, cart_id, lock=True))
             if self._first_time(connection, key):
@@ -146,7 +146,7 @@ class Orders(Store):
                 write_order(connection, order)
             return order
 
-    # Who is at work
+    # Claims
 
     def claim(
         self,
@@ -160,14 +160,14 @@ class Orders(Store):
     ) -> Order | None:
         """Claim an order until `lease`, for paying or for canceling; None when that is not possible now.
 
-        An order at rest moves to `to`; paying begins a new attempt. An order whose claim is void, because it ran out or
-        its holder has died, is claimed as it stands, to be resumed. None for an order that is paid or being worked on,
-        that is being canceled when it should be paid, or that is canceled when it should be.
+        An unclaimed order moves to `to`; paying begins a new attempt. An order whose claim is void, because it ran out
+        or its holder has died, is claimed in its current state, to be resumed. None for an order that is paid or
+        claimed, that is being canceled when it should be paid, or that is already canceled when it should be canceled.
 
         Args:
-            fresh: False to only resume unfinished work, and begin nothing.
-            hurry: False to leave an order that was let go alone until its time.
-            payer: whose new attempt it is; None, without a limit, when no shopper asked for it.
+            fresh: False to resume unfinished work only, and begin nothing.
+            hurry: False to leave a released order alone until its time.
+            payer: whose new attempt it is; None, without a limit, when no shopper requested it.
 
         Raises NotFound, Conflict (the order is canceled), TooManyRequests (see `cart.card_attempts`), Unavailable.
         """
@@ -192,7 +192,7 @@ class Orders(Store):
             write_order(connection, order)
             step = "claim" if to == PAYING else "cancel"
             _begin(connection, order, step, now)
-            # Its own only: how a step ended that another was killed in, whoever takes the order up finds out.
+            # Only steps of its own: if a process was killed in a step, the one that resumes it finds out how it ended.
             _end(connection, order, now, {"holder": holder}, step)
             return order
 
@@ -203,12 +203,12 @@ class Orders(Store):
         also: Callable[[Connection], Any] | None = None,
         outcome: dict[str, Any] | None = None,
     ) -> None:
-        """Keep what the holder of the claim has done to its order, and whatever `also(connection)` writes with it.
+        """Store the claim holder's changes to its order, together with the writes of `also(connection)`.
 
         Args:
-            outcome: how every step that is still open has ended.
+            outcome: how every open step has ended.
 
-        Raises ClaimLost when it has been taken over meanwhile: nothing is written then.
+        Raises ClaimLost when another has taken it over meanwhile: nothing is written then.
         """
         if order.claim is None:
             raise ClaimLost(order.id)
@@ -232,9 +232,9 @@ class Orders(Store):
             order.claim = order.holder = None
 
     def let_go(self, order: Order, look: float) -> None:
-        """Leave an order as it is kept, for whoever comes next to take up; the completer does at `look` (Unix seconds).
+        """Release an order as it is stored, for anyone to resume; the completer does so at `look` (Unix seconds).
 
-        A database that is away is told when it is back. Raises ClaimLost.
+        If the database is away, the release is written once it is back. Raises ClaimLost.
         """
         if order.claim is None:
             raise ClaimLost(order.id)
@@ -245,17 +245,17 @@ class Orders(Store):
         order.claim = order.holder = None
 
     def stalled(self, limit: int = 20) -> list[str]:
-        """Orders that nobody is at work on any more, and those whose time has come to be looked at again."""
+        """Orders whose work was abandoned, and those that are due to be checked again."""
         free = self._free(self._clock())
         with self._database.read() as connection:
             waiting = orders.c.status.in_([*AT_WORK, CONFIRMING])
-            # First what a dead copy had in hand: it is late already, though its lease has not run out.
+            # First the work of a dead copy: it is late already, although its lease has not run out.
             first = sa.case((self._left_by_the_dead(orders.c.holder), 0.0), else_=orders.c.lease)
             query = sa.select(orders.c.id).where(waiting, free).order_by(first).limit(limit)
             return list(connection.execute(query).scalars())
 
     def put_off(self, order_id: str) -> None:
-        """Look at an unreadable order again in `PUT_OFF` seconds, so that it does not block others."""
+        """Check an unreadable order again in `PUT_OFF` seconds, so that it does not block others."""
         now = self._clock()
         waiting = orders.c.status.in_([*AT_WORK, CONFIRMING])
         mine = sa.update(orders).where(orders.c.id == order_id, waiting, self._free(now))
@@ -267,10 +267,10 @@ class Orders(Store):
         return sa.or_(waits, self._left(orders.c.holder, orders.c.lease, now))
 
     def fill_email_keys(self) -> int:
-        """Give some orders written by older code their key; returns how many.
+        """Set the key of some orders that older code wrote; returns how many.
 
-        Fewer than `FILLED_AT_ONCE` when there are no more.
-        An order that somebody has locked is left for the next time: nobody waits.
+        Fewer than `FILLED_AT_ONCE` when there are no more. A locked order is left for the next time, so that nothing
+        waits.
         """
         with self._database.write() as connection:
             unkeyed = sa.select(orders.c.id, orders.c.email).where(orders.c.email_key.is_(None)).limit(FILLED_AT_ONCE)
@@ -283,15 +283,15 @@ class Orders(Store):
     # The steps
 
     def begin_step(self, order: Order, step: str, lease: float) -> None:
-        """Note that a step begins, and hold the claim until `lease`. Raises ClaimLost."""
+        """Record that a step begins, and hold the claim until `lease`. Raises ClaimLost."""
         self.keep(order, lease, also=lambda connection: _begin(connection, order, step, self._clock()))
 
     def end_step(self, order: Order, outcome: dict[str, Any]) -> None:
-        """Note how the step that is open ended, with the order as it now stands. Raises ClaimLost."""
+        """Record how the open step ended, with the order's current state. Raises ClaimLost."""
         self.keep(order, outcome=outcome)
 
     def note_step(self, connection: Connection, order: Order, step: str, outcome: dict[str, Any]) -> None:
-        """Note a step that is nothing but the transaction this is part of."""
+        """Record a step that consists only of the current transaction."""
         _begin(connection, order, step, self._clock())
         _end(connection, order, self._clock(), outcome)
 
@@ -302,12 +302,12 @@ class Orders(Store):
         return row is not None and not (row.outcome or {}).get("payment")
 
     def steps(self, order_id: str) -> list[dict[str, Any]]:
-        """Every step ever taken with an order, oldest first: what an operator reads."""
+        """Every step ever taken with an order, oldest first, for an operator."""
         with self._database.read() as connection:
             query = sa.select(steps).where(steps.c.order_id == order_id).order_by(steps.c.began)
             return [plain(row) for row in connection.execute(query).mappings()]
 
-    # Where the parcels are
+    # Positions of the parcels
 
     def cursor(self, name: str) -> int:
         """How far `name` has been read; 0 before the first time."""
@@ -328,12 +328,12 @@ class Orders(Store):
 
     @once_more
     def follow(self, name: str, after: int, seen: int, moved: Sequence[str]) -> list[str]:
-        """Note in one transaction that `name` was read from `after` to `seen`, and that shipments are on their way.
+        """Record in one transaction that `name` was read from `after` to `seen`, and that shipments are on their way.
 
         Args:
-            moved: the ids of those shipments; a paid order of theirs is fulfilled, any other stays as it is.
+            moved: the ids of those shipments; a paid order of theirs becomes fulfilled, any other is unchanged.
 
-        Returns the orders that are fulfilled now; none when another copy has read that part.
+        Returns the orders that become fulfilled; none when another copy has read that part.
         """
         with self._database.write() as connection:
             if after:
@@ -380,7 +380,7 @@ def _begin(connection: Connection, order: Order, step: str, now: float) -> None:
 
 
 def _end(connection: Connection, order: Order, now: float, outcome: dict[str, Any], step: str | None = None) -> None:
-    """Note how `step` ended, or every step that is still open."""
+    """Record how `step` ended, or every open step."""
     still_open = sa.update(steps).where(_step(order), steps.c.ended.is_(None))
     if step is not None:
         still_open = still_open.where(steps.c.step == step)
@@ -412,7 +412,7 @@ def read_order(row: RowMapping) -> Order:
 
 
 def write_order(connection: Connection, order: Order) -> None:
-    """Keep an order that this transaction has locked."""
+    """Store an order that this transaction has locked."""
     connection.execute(sa.update(orders).where(orders.c.id == order.id).values(**_row(order)))
 
 

@@ -1,9 +1,8 @@
-"""What is owed: after the payment a label, an email and an SMS; after a failed payment, its stock given back, and the
-payment called off if its id was never learned; after a refund, the label returned.
+"""Owed work: after a payment a label, an email and an SMS; after a failed payment, releasing its stock, and canceling
+the payment if its id was never learned; after a refund, returning the label.
 
-Each is a row, written in the transaction that makes it owed, and is done under one key in every try. What cannot be
-done at once is retried after growing pauses. What will never succeed is listed as failed, for an operator to read and
-to replay.
+Each is a row, written in the transaction that makes it owed; every try uses the same key. Failed tries are retried
+after growing pauses. Work that will never succeed is listed as failed, for an operator to read and to replay.
 """
 
 from __future__ import annotations
@@ -26,29 +25,29 @@ from chassis.points import reached
 from contracts.errors import InvalidRequest, NotFound, OutcomeUnknown, Refused, ShopError, Unavailable
 
 LABEL, EMAIL, SMS, RELEASE, VOID, CALL_OFF = "label", "email", "sms", "release", "void", "call_off"
-# In this order: the messages tell of the label.
+# In this order: the messages mention the label.
 MESSAGES = (EMAIL, SMS)
 DELIVERIES = (LABEL, *MESSAGES)
 
-# For how long more than an RPC may take one try is left to one copy of the service (seconds); that of a copy that was
-# killed is taken up within seconds.
+# How much longer than an RPC one try is reserved for one copy of the service (seconds); a try of a copy that was killed
+# is resumed within seconds.
 HAND = 15.0
-# The wait before the next try doubles from the first to the longest (seconds), a short one, so that an ordinary outage
-# is made up for within seconds of its end; after some time it is a share of how long the thing has been owed, so that
-# hours of orders do not come all at once, and a thirtieth of an outage later all is made up for. Given up after a day.
+# The wait before the next try doubles from the first to the longest (seconds), which is short, so that an ordinary
+# outage is recovered from within seconds of its end. For older work the wait is a share of its age: hours of orders
+# then do not return all at once, and recovery takes a thirtieth of the outage. After a day, the work is given up.
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 3.0
 SHARE_OF_AGE = 1 / 30
 PATIENT_WAIT = 300.0
 GIVE_UP = 24 * 3600.0
-# How long a message waits for the label that it would tell of (seconds).
+# How long a message waits for the label that it would mention (seconds).
 LABEL_PATIENCE = 15.0
-# A try with less time than this left for the caller is left to the timer (seconds).
+# A try with less than this left of the caller's time is left to the timer (seconds).
 ENOUGH = 1.0
-# How often what is in another's hand is looked at (seconds).
+# How often to check work that another copy is doing (seconds).
 LOOK = 0.1
 
-# Refusals that a provider might accept later are given up after so many tries, some seven seconds. A refusal that the
+# A refusal that a provider might reverse later is final after this many tries, some seven seconds. A refusal that the
 # adapter marks as permanent is final at once.
 REFUSALS = 5
 FINAL = (Refused, InvalidRequest, NotFound)
@@ -58,12 +57,12 @@ POINTS = tuple(f"{flow}:{kind}:{moment}" for kind, flow in FLOWS.items() for mom
 
 
 class Outbox:
-    """Does what is owed.
+    """Does the owed work.
 
     Args:
         store: where it is recorded.
-        products, shipping, notifications: the services, as a worker sees them.
-        payments: calls payments off.
+        products, shipping, notifications: the services, as a worker calls them.
+        payments: cancels payments.
         clock: Unix seconds; another one in tests.
         hand: how long one try may take before another copy of the service may try (seconds).
     """
@@ -87,8 +86,8 @@ class Outbox:
         self.hand = hand
 
     def deliver_order(self, order_id: str) -> None:
-        """Try everything that is owed for an order and due, in order; what the timer of some copy has in hand is waited
-        for as long as the caller can, so that the answer tells what became of it."""
+        """Try all due work that is owed for an order, in order. Waits for work in progress in some copy's timer for as
+        long as the caller can, so that the answer contains its outcome."""
         for kind in DELIVERIES:
             for row in self._rows(order_id, kind):
                 self.deliver(row["key"])
@@ -96,14 +95,14 @@ class Outbox:
                     time.sleep(LOOK)
 
     def deliver(self, key: str) -> None:
-        """Try one owed thing, unless it is done, not due, in another's hand, or a message whose label is just being
-        bought. Raises nothing: it is noted."""
+        """Try one owed thing, unless it is done, not due, claimed by another, or a message whose label is being bought.
+        Raises nothing: failures are recorded."""
         left = remaining()
         if left is not None and left < ENOUGH:
             return
         try:
             self._deliver(key)
-        except Unavailable as error:  # the database; whatever was in hand comes back when its time has run out
+        except Unavailable as error:  # the database; claimed work becomes due again when its time runs out
             log.warning("owed, not noted", key=key, error=str(error))
 
     def _deliver(self, key: str) -> None:
@@ -117,7 +116,7 @@ class Outbox:
         except (ShopError, RemoteError) as error:
             self._put_off(row, error)
             return
-        except Exception as error:  # a bug, in an answer that nobody expected: not for ever in hand, and not in silence
+        except Exception as error:  # a bug, in an unexpected answer: log it, and do not hold the claim for ever
             log.exception("owed, and failed", key=key)
             self._put_off(row, error)
             return
@@ -137,7 +136,7 @@ class Outbox:
             return self._call_off(order, key, row["details"])
         if kind == LABEL:
             if order.status == RETURNED and row["tries"] == 1 and row["error"] is None:
-                return None  # nobody wants it any more, and nobody has asked for it yet
+                return None  # the label is no longer needed, and was never requested
             label = self.shipping.buy_label(document["upstream_id"], document["selected_shipping_method"], key)
             self.store.update(order.id, None, lambda order: _ship(order, label))
             return label
@@ -146,11 +145,11 @@ class Outbox:
         return self.notifications.order_paid_sms(order.public(), key)
 
     def _void(self, order: Order, key: str) -> Any:
-        """Have the money for a label back that is not needed: one that is on its way to be bought is waited for."""
+        """Refund a label that is not needed; wait for one that is still being bought."""
         for label in self._rows(order.id, LABEL):
             if label["state"] == OWED:
                 raise Unavailable("The label that is to be returned is just being bought.")
-            # One that was given up may have been bought all the same. What is pending then, shipping follows.
+            # One that was given up may still have been bought. Shipping follows any pending refund.
             if label["answer"] is not None or label["state"] == FAILED:
                 return self.shipping.refund_label(order.document["upstream_id"], key)
         return None
@@ -159,7 +158,7 @@ class Outbox:
         """Make sure that the payment requested under `key`, whose answer was lost, is never taken.
 
         The same request under the same key returns that payment; if the first never arrived, this opens one now, which
-        is called off all the same.
+        is canceled as well.
         """
         opened = self.payments.open(order.id, asked["amount"], asked["currency"], asked["email"], key)
         payment = self.payments.cancel(opened.id)
@@ -170,7 +169,7 @@ class Outbox:
     def _put_off(self, row: dict[str, Any], error: Exception) -> None:
         now = self.clock()
         age = now - row["since"]
-        # Stock is given back however long it takes: nobody else would.
+        # Stock is released however long it takes: nothing else would release it.
         refused = _is_permanent(error) or (isinstance(error, FINAL) and row["tries"] >= REFUSALS)
         given_up = row["kind"] != RELEASE and (refused or age > GIVE_UP)
         longest = min(max(LONGEST_WAIT, age * SHARE_OF_AGE), PATIENT_WAIT)
@@ -188,7 +187,7 @@ class Outbox:
         return any(row["state"] == OWED and row["held"] for row in self.store.owed(key=key))
 
     def _waits_for_label(self, key: str) -> bool:
-        """Whether this is a message that would say nothing of a label which is about to be had."""
+        """Whether this is a message that should wait for a label which is about to be bought."""
         return any(
             label["state"] == OWED and (label["tries"] == 0 or label["claim"] is not None)
             for row in self.store.owed(key=key)
@@ -205,7 +204,7 @@ class Outbox:
         return None
 
     def told(self, order_id: str) -> dict[str, Any]:
-        """What the answer to a payment says of its deliveries: ``label_url`` and ``notifications``."""
+        """The deliveries in the answer to a payment: ``label_url`` and ``notifications``."""
         rows = {row["kind"]: row for row in self.store.owed(order_id=order_id)}
         label = rows.get(LABEL)
         had = label is not None and label["state"] == DONE and label["answer"] is not None
@@ -216,7 +215,7 @@ class Outbox:
 
 
 def _is_permanent(error: Exception) -> bool:
-    """Whether the same request fails each time: it is invalid, or its provider says so."""
+    """Whether the same request would always fail: it is invalid, or its provider marks the refusal as permanent."""
     return isinstance(error, InvalidRequest) or (isinstance(error, Refused) and error.permanent)
 
 

@@ -1,4 +1,4 @@
-"""What is still owed for the orders, and who has it in hand."""
+"""The work that is still owed for the orders, and the claims on it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from chassis.clock import due
 
 OWED, DONE, FAILED = "owed", "done", "failed"
 
-# What was left untried for so long after its time (seconds), it was because nobody was there to try.
+# Work that remained untried for this long after its time (seconds) was untried because no copy was running.
 UNTRIED = 900.0
 # The longest wait for a next try (seconds); twice `cart.outbox.PATIENT_WAIT`.
 LONGEST_WAIT_S = 600.0
 
 
 class OwedThings(Store):
-    """What is owed, in SQL."""
+    """The owed work, in SQL."""
 
     def owe(
         self,
@@ -32,7 +32,7 @@ class OwedThings(Store):
         due: float,
         details: dict[str, Any] | None = None,
     ) -> None:
-        """Record that something is owed for an order, once per `key`. Part of the transaction that makes it so.
+        """Record that work is owed for an order, once per `key`. Part of the transaction that makes it owed.
 
         Args:
             details: its arguments, if they are not in the order.
@@ -46,7 +46,7 @@ class OwedThings(Store):
     ) -> list[dict[str, Any]]:
         """What is or was owed, oldest first, of one order, in one state (``owed``, ``done``, ``failed``), or by key.
 
-        `held` says of each whether somebody who is alive has it in hand until `due`.
+        `held` says for each whether a live copy has claimed it until `due`.
         """
         conditions = {owed.c.order_id: order_id, owed.c.state: state, owed.c.key: key}
         wanted = [column == value for column, value in conditions.items() if value is not None]
@@ -58,20 +58,20 @@ class OwedThings(Store):
             return [plain(row) for row in connection.execute(query).mappings()]
 
     def due(self, limit: int = 20, kinds: Collection[str] | None = None) -> list[str]:
-        """The keys of what can be tried now: what is due, and what was in the hands of a copy that has died."""
+        """The keys of the work that can be tried now: what is due, and what a dead copy had claimed."""
         wanted = [owed.c.state == OWED, self._owed_is_free()]
         if kinds is not None:
             wanted.append(owed.c.kind.in_(kinds))
         with self._database.read() as connection:
-            # First what a dead copy had in hand: it is late already, though its own time is still to come.
+            # First the work of a dead copy: it is late already, although its own time is still to come.
             first = sa.case((self._left_by_the_dead(owed.c.holder), 0.0), else_=owed.c.due)
             query = sa.select(owed.c.key).where(*wanted).order_by(first).limit(limit)
             return list(connection.execute(query).scalars())
 
     def claim_owed(self, key: str, hand: float) -> dict[str, Any] | None:
-        """Take one owed thing in hand for `hand` seconds; None when it is done, not due, or in another's hand.
+        """Claim one owed thing for `hand` seconds; None when it is done, not due, or claimed by another.
 
-        A time in which the whole shop was away does not count as one for which it has been owed.
+        A time in which the whole shop was down does not count toward its age.
 
         Raises Unavailable.
         """
@@ -87,13 +87,13 @@ class OwedThings(Store):
             return plain(connection.execute(sa.select(owed).where(owed.c.key == key)).mappings().one())
 
     def settle_owed(self, key: str, claim: str, **values: Any) -> None:
-        """Note how an attempt ended (``state``, ``answer``, ``due``, ``error``); soon, when that cannot be written now.
-        Nothing when it was taken over."""
+        """Record how an attempt ended (``state``, ``answer``, ``due``, ``error``); later if that cannot be written now.
+        Does nothing when another has taken it over."""
         mine = sa.update(owed).where(owed.c.key == key, owed.c.claim == claim)
         self._database.late.write(mine.values(claim=None, holder=None, **values), key)
 
     def owe_again(self, key: str | None = None, kind: str | None = None) -> list[str]:
-        """Put what was given up back among what is owed: one thing, all of a kind, or all; its keys."""
+        """Make failed work owed again: one thing, all of a kind, or all; returns its keys."""
         conditions = {owed.c.key: key, owed.c.kind: kind}
         wanted = [column == value for column, value in conditions.items() if value is not None]
         with self._database.write() as connection:

@@ -1,7 +1,7 @@
 """Following the parcels: an order is fulfilled when the carrier has its parcel.
 
-The shipping service tells what has moved, in sequence. How far that was read is kept in the transaction that moves the
-orders, so that none is missed, and any number of copies may follow.
+The shipping service lists the shipments that have moved, in sequence. The position in that list is stored in the
+transaction that moves the orders, so that none is missed, and any number of copies may follow.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 from cart.store import CartStore
 from chassis.logs import log
 
-# How often what has moved is asked for (seconds), and how much at once.
+# How often to ask for moved shipments (seconds), and how many at once.
 EVERY = 2.0
 PAGE = 100
-# A sweep reads no more than so many pages; what is left has to wait for the next.
+# A sweep reads at most this many pages; the rest waits for the next.
 PAGES = 20
 
 CURSOR = "parcels"
@@ -25,7 +25,7 @@ class Parcels:
     """Follows the parcels.
 
     Args:
-        store: where orders, and how far this was read, are kept.
+        store: stores orders, and the position.
         shipping: the shipping service: ``moved(after, limit)``.
     """
 
@@ -34,7 +34,7 @@ class Parcels:
         self.shipping = shipping
 
     def follow(self) -> None:
-        """Read on. Raises what asking the service raises, and Unavailable; it is then read later."""
+        """Read on. Raises errors of the service, and Unavailable; the next sweep then reads the same part."""
         for _ in range(PAGES):
             after = self.store.cursor(CURSOR)
             moves = self.shipping.moved(after, PAGE)

@@ -1,4 +1,4 @@
-"""Taking money, as the shop needs it: the port that `stripe_payments.py` fits.
+"""Taking money, as the shop needs it: the port that `stripe_payments.py` implements.
 
 Every call that changes something carries a key made before it, so that repeating it after a lost answer is the same
 call. An unknown outcome is not a failure: `OutcomeUnknown` says "ask with `find`, or repeat with the same key".
@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 SUCCEEDED = "succeeded"  # the money is taken
 ACTION = "action"  # the shopper's bank wants a confirmation
-OPEN = "open"  # nothing is taken: a card is wanted
-PROCESSING = "processing"  # the bank is at it; the answer comes later
+OPEN = "open"  # nothing is taken: a card is needed
+PROCESSING = "processing"  # the bank is processing it; the answer comes later
 CANCELED = "canceled"  # nothing is taken, and nothing ever will be
 
 REPLAYED = "replayed"  # a fact of an OutcomeUnknown
@@ -20,15 +20,15 @@ REPLAYED = "replayed"  # a fact of an OutcomeUnknown
 
 @dataclass(frozen=True)
 class Payment:
-    """What the provider says of a payment.
+    """The provider's view of a payment.
 
     Attributes:
         id: the PaymentIntent's id.
         state: one of the words above.
-        amount: what it takes, in the currency's smallest unit.
+        amount: in the currency's smallest unit.
         charge: the charge's id once the money is taken.
-        action: ``{"client_secret", "next_action"}`` while a confirmation is wanted.
-        decline: ``{"detail", "code", "decline_code"}`` of the last card that was refused.
+        action: ``{"client_secret", "next_action"}`` while a confirmation is needed.
+        decline: ``{"detail", "code", "decline_code"}`` of the last declined card.
     """
 
     id: str
@@ -41,15 +41,15 @@ class Payment:
 
 @dataclass(frozen=True)
 class Refund:
-    """What the provider says of money that goes back, or has gone.
+    """The provider's view of a refund, pending or complete.
 
     Attributes:
         id: the provider's.
         amount: in the currency's smallest unit.
         created: Unix seconds.
-        refund_id: ours, when it was made by the shop.
-        failed: true when the money did not go back, and will not.
-        error: then why, if that is told.
+        refund_id: the shop's own id, when the shop made it.
+        failed: true when the money was not returned, and will not be.
+        error: the reason for the failure, if it is known.
     """
 
     id: str
@@ -76,19 +76,19 @@ class Payments(Protocol):
         """Take the money from `method`. Also raises PaymentDeclined and Refused."""
 
     def find(self, payment_id: str) -> Payment:
-        """What has become of it."""
+        """The payment's current state."""
 
     def cancel(self, payment_id: str) -> Payment:
-        """Make sure that it is never taken; one that cannot be canceled (any more) is returned as it is.
+        """Make sure that the payment is never taken; one that cannot be canceled (any more) is returned unchanged.
 
-        Without a key: canceling twice is canceling once, and a failure must not be remembered under it.
+        It has no key: canceling is idempotent, and a failure must not be stored under a key.
         """
 
     def refund(self, payment_id: str, amount: int, refund_id: str, order_id: str, key: str) -> Refund:
-        """Give back some of what was taken, noting our ids with it. Also raises Refused (more than is left).
+        """Refund part of what was taken, and store our ids with it. Also raises Refused (more than is left).
 
-        OutcomeUnknown with the fact `REPLAYED`: the failure is kept under `key`, and every repetition gets it again.
+        OutcomeUnknown with the fact `REPLAYED`: the failure is stored under `key`, and every repetition returns it.
         """
 
     def refunds(self, payment_id: str) -> list[Refund]:
-        """Everything that was given back of a payment, by whomever."""
+        """All refunds of a payment, regardless of their origin."""

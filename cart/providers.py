@@ -1,4 +1,4 @@
-"""What a worker of the cart service is handed besides its store."""
+"""What a worker of the cart service receives in addition to its store."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PayerProvider(DependencyProvider):
 
 
 class PaymentsProvider(DependencyProvider):
-    """The payments port, made once per process: its connections are shared, and it keeps nothing else."""
+    """The payments port, made once per process: its connections are shared, and it has no other state."""
 
     def setup(self) -> None:
         self.payments = StripePayments(Settings.from_config(self.container.config))

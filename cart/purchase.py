@@ -1,14 +1,10 @@
-"""Paying an order: a list of recorded steps, which any copy of the service can take up again.
+"""Paying an order: a list of recorded steps, which any copy of the service can resume.
 
     claim -> stock -> open -> method -> confirm -> paid
 
-Every step has a key made of the order, the attempt and the step before it begins, and notes that it begins and how it
-ended. What becomes of an attempt is in `settlement.py`; after the money nothing is undone, only finished: see
-`outbox.py`. Whoever comes to an order whose claim is void, because it ran out or because its holder has died, takes it
-up where it was left.
-
-The pattern is that of recovery points around idempotent calls (B. Leach, "Implementing Stripe-like Idempotency Keys in
-Postgres", 2017).
+Each step has a key, fixed before it begins, and records its start and its end. `settlement.py` decides the outcome of
+an attempt; `outbox.py` does the work owed after it. Source of the pattern: recovery points around idempotent calls
+(B. Leach, "Implementing Stripe-like Idempotency Keys in Postgres", 2017).
 """
 
 from __future__ import annotations
@@ -35,11 +31,11 @@ from contracts.errors import (
     ShopError,
 )
 
-# How often whoever came second looks whether the first has finished (seconds), and how long when its caller set no
-# deadline of its own.
+# How often the second payer checks whether the first has finished, and for how long if its caller set no deadline
+# (seconds).
 LOOK = 0.1
 PATIENCE = 25.0
-# How long a provider's word that a payment has changed waits for whoever is at work on the order (seconds).
+# How long a provider's notice of a changed payment waits for a claimed order (seconds).
 NEWS_PATIENCE = 3.0
 
 # Stripe's code for a payment that can no longer be confirmed, such as one canceled in its dashboard.
@@ -59,8 +55,11 @@ POINTS = (
 class Purchase:
     """Pays orders.
 
+    Each step's key consists of the order, the attempt and the step. After the money is taken nothing is undone, only
+    finished. A process that finds an order with a void claim, which ran out or whose holder has died, resumes it.
+
     Args:
-        settlement: brings orders to where they belong; its store and payments are used here, too.
+        settlement: brings orders to a stable state; its store and payments are used here, too.
         products: the products service: ``reserve(key, items)``.
     """
 
@@ -71,8 +70,8 @@ class Purchase:
         self.products = products
 
     def pay(self, order_id: str, cart_id: str | None, card: str, payer: str | None = None) -> Order:
-        """Pay an order with `card`, once; the paid order. Of two concurrent payers one pays, and both get the paid
-        order.
+        """Pay an order with `card`, once; returns the paid order. Of two concurrent payers one pays, and both receive
+        the paid order.
 
         Args:
             payer: whose limit a decline counts against; the order's cart when None.
@@ -80,9 +79,9 @@ class Purchase:
         Raises:
             NotFound: no such order of this cart.
             TooManyRequests: too many cards were declined for this order or payer.
-            Conflict: not enough stock, the order is canceled, another card has paid it, or somebody has been at work on
-                it for as long as the caller could wait.
-            Conflict with ``retry_after``: its payment was canceled elsewhere at this moment; nothing was taken.
+            Conflict: not enough stock, the order is canceled, another card has paid it, or another process has worked
+                on it for as long as the caller could wait.
+            Conflict with ``retry_after``: its payment was just canceled elsewhere; nothing was taken.
             PaymentDeclined, PaymentActionRequired, Refused: nothing was taken; the order can be paid again.
             OutcomeUnknown, Unavailable, DeadlineExceeded, ProviderFailure: pay again; it is never charged twice.
         """
@@ -101,33 +100,33 @@ class Purchase:
                 time.sleep(LOOK)
                 continue
             reached("pay:claim:done")
-            # Lost: whoever has it now finishes it; see what comes of it.
+            # ClaimLost: the new holder finishes the work; the next iteration reads the outcome.
             with suppress(ClaimLost), self.settlement.at_work(claimed):
                 if claimed.stock_key is None:
                     return self._attempt(claimed, card, digest)
                 self.settlement.finish(claimed, digest)
 
     def resume(self, order_id: str, hurry: bool = False) -> None:
-        """Finish a payment that nobody is at work on any more, or that waits for the shopper's bank.
+        """Finish an abandoned payment, or one that waits for the shopper's bank.
 
         Args:
-            hurry: take it up also before its time, as when the provider has said that something has changed.
+            hurry: resume it even before its time, as when the provider has reported a change.
 
         Raises as `pay` does when the provider or a service cannot be reached; it is then resumed later.
         """
         order = self.settlement.reclaim(order_id, hurry=hurry)
         if order is None:
             return
-        # The order is then where it belongs: waiting for the bank, open again (also when its stock may not wait for the
+        # The order then has a stable state: waiting for the bank, open again (also when its stock may not wait for the
         # bank: Conflict), or claimed by another.
         with suppress(PaymentActionRequired, PaymentDeclined, Conflict, ClaimLost), self.settlement.at_work(order):
             self.settlement.take_up(order, order.card)
 
     def look_now(self, payment_id: str) -> bool:
-        """The provider says that a payment has changed: ask it how it stands, and bring its order there.
+        """The provider reports that a payment has changed: ask for its state, and update its order.
 
         Returns whether there is an order of that payment. Raises as `resume` does, and Conflict when the money is
-        taken and the stock is gone: an operator has to return it.
+        taken and the stock is gone: an operator has to refund it.
         """
         until = time.monotonic() + NEWS_PATIENCE
         while True:
@@ -139,7 +138,7 @@ class Purchase:
             elif order.status in (PAYING, CONFIRMING):
                 self.resume(order.id, hurry=True)
             if self.store.order(order.id).status != PAYING or time.monotonic() >= until:
-                return True  # whoever is at work on it asks the provider, too
+                return True  # the holder of the claim asks the provider, too
             time.sleep(LOOK)
 
     # A new attempt
@@ -149,7 +148,7 @@ class Purchase:
             self._reserve(order)
             taken = self._open(order)
             if taken is not None:
-                order.card = digest  # whoever asks again with it gets this answer again
+                order.card = digest  # a repetition with this card returns this answer again
                 return self.settlement.outcome(order, taken)
             method = self._method(order, card)
         except (ShopError, RemoteError) as error:
@@ -158,7 +157,7 @@ class Purchase:
         return self._confirm(order, method, digest)
 
     def _reserve(self, order: Order) -> None:
-        # The key is kept before it is used, so that a reservation whose answer was lost is given back.
+        # The key is stored before it is used, so that a reservation whose answer was lost is released.
         order.stock_key = order.key("stock")
         self.store.begin_step(order, "stock", self.settlement.lease())
         reached("pay:stock:begun")
@@ -168,16 +167,16 @@ class Purchase:
         reached("pay:stock:done")
 
     def _open(self, order: Order) -> Payment | None:
-        """Have a payment of the order's amount with no money in it: that of the last attempt, if it serves.
+        """Open a payment of the order's amount, without a card yet, or reuse that of the last attempt if possible.
 
-        Returns the payment when the last attempt's turns out to have been taken after all.
+        Returns the payment when that of the last attempt turns out to have been taken.
         """
         self.store.begin_step(order, "open", self.settlement.lease())
         reached("pay:open:begun")
         if order.payment is not None:
             payment = self.payments.find(order.payment)
-            # One of another amount is not altered but called off: a payer that stood still, and wakes up now, could
-            # otherwise alter it back.
+            # One of another amount is canceled, not changed: a suspended payer that wakes up now could otherwise change
+            # it back.
             if payment.state not in (OPEN, CANCELED, SUCCEEDED) or payment.amount != order.amount:
                 payment = called_off(self.payments, order.payment)
             if payment.state == SUCCEEDED:
@@ -203,7 +202,7 @@ class Purchase:
         return method
 
     def _confirm(self, order: Order, method: str, digest: str) -> Order:
-        # The digest is kept before the question: whoever finds the money taken knows by which card.
+        # The digest is stored before the request: a process that finds the money taken then knows by which card.
         order.card = digest
         self.store.begin_step(order, "confirm", self.settlement.lease())
         reached("pay:confirm:begun")
@@ -212,7 +211,7 @@ class Purchase:
         return self.settlement.outcome(order, payment)
 
     def _ask(self, order: Order, method: str) -> Payment:
-        """Confirm the attempt's payment; on a refusal the order is open again, on an unknown outcome it is not."""
+        """Confirm the attempt's payment; a refusal opens the order again, an unknown outcome does not."""
         try:
             return self.payments.confirm(order.payment or "", method, order.key("confirm"))
         except PaymentDeclined as error:
@@ -234,7 +233,7 @@ class Purchase:
             raise
 
     def _take_up(self, order: Order) -> None:
-        """An order that is open again turns out to be paid: take its stock, and keep it as paid."""
+        """A reopened order turns out to be paid: reserve its stock, and store it as paid."""
         claimed = self.settlement.claim(order.id, None)
         if claimed is None or claimed.stock_key is not None:
             return

@@ -1,7 +1,7 @@
-"""When an order and what its provider says of it disagree: rules alone, no framework, nothing asked.
+"""The rules for differences between an order and its provider's records: pure functions, without I/O.
 
-Whatever changed within the grace (`until` is now less it) may still be under way, and is left alone. Repair is only
-proposed where it can take no money, give none back, and lose nothing that a person would want to decide on.
+An order that changed within the grace period (`until` is now minus that period) may still be in progress, and is left
+alone. A repair is only proposed if it charges nobody, refunds nothing, and loses nothing that needs a human decision.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from cart.order import AT_WORK, CANCELED, CONFIRMING, Order
 from cart.payments import ACTION, OPEN, SUCCEEDED
 from contracts.differences import Difference
 
-# What `CartService.mend` can do.
+# The repairs of `CartService.mend`.
 FINISH, CALL_OFF, TAKE_UP, OWE, AGAIN, GIVE_BACK = "finish", "call off", "take up", "owe", "again", "give back"
 RETURN = "return"
 
-# Somebody is at work on such an order, or its shopper's bank is.
+# Such an order is claimed, or waits for its shopper's bank.
 UNDER_WAY = (*AT_WORK, CONFIRMING)
 
 REFUND_BY_HAND = "refund it in Stripe's dashboard, if it is nobody's"
@@ -25,15 +25,15 @@ REFUND_BY_HAND = "refund it in Stripe's dashboard, if it is nobody's"
 
 @dataclass(frozen=True)
 class Listed:
-    """A payment, as the provider's list has it.
+    """A payment in the provider's list.
 
     Attributes:
         id: ``pi_…``.
-        state: in the words of `cart.payments`.
-        amount: what it takes, or took, in the currency's smallest unit.
-        currency: as the provider writes it, small letters.
-        order_id: the order that it was opened for, or None when that is not said.
-        refunded: how much of it has been given back.
+        state: a word of `cart.payments`.
+        amount: in the currency's smallest unit.
+        currency: as the provider writes it, in lower case.
+        order_id: the order that it was opened for; None when it names none.
+        refunded: how much of it has been refunded.
         created: Unix seconds.
     """
 
@@ -51,13 +51,13 @@ class Listed:
 
     @property
     def taken(self) -> int:
-        """The money that the shop has of it."""
+        """The money that the shop keeps of it."""
         return self.amount - self.refunded if self.state == SUCCEEDED else 0
 
 
 @dataclass(frozen=True)
 class Refunded:
-    """A refund, as either side has it.
+    """A refund, from either side's records.
 
     Attributes:
         id: ``re_…``; payment: ``pi_…``; amount: in the smallest unit; state: ``succeeded``, ``pending``, ``failed`` …
@@ -77,7 +77,7 @@ class Refunded:
 
     @property
     def stands(self) -> bool:
-        """Whether the money goes back, or has gone."""
+        """Whether the money is being returned, or has been."""
         return self.state not in ("failed", "canceled")
 
 
@@ -88,20 +88,20 @@ def said(order: Order) -> str:
 
 
 def under_way(order: Order, until: float) -> bool:
-    """Whether something has happened to it within the grace."""
+    """Whether the order has changed within the grace period."""
     return float(order.document["updated"]) > until
 
 
 def compare_payments(
     payments: Iterable[Listed], orders: Mapping[str, Order], by_payment: Mapping[str, Order], until: float
 ) -> list[Difference]:
-    """What a page of the provider's payments and our orders say differently.
+    """The differences between a page of the provider's payments and our orders.
 
     Args:
         payments: the page.
-        orders: of those named in it, by the order's id.
-        by_payment: the orders that one of these payments is the payment of, by the payment's id.
-        until: what is younger (Unix seconds) may still be under way.
+        orders: those named in it, by the order's id.
+        by_payment: the orders with one of these payments, by the payment's id.
+        until: younger records (Unix seconds) may still be in progress.
     """
     found = []
     for payment in payments:
@@ -115,7 +115,7 @@ def compare_payments(
 
 
 def compare_missing(ids: Iterable[str], by_payment: Mapping[str, Order], until: float) -> list[Difference]:
-    """What to say of orders whose payment the provider does not know at all."""
+    """The differences for orders whose payment the provider does not have."""
     return [
         Difference(
             "payment unknown at Stripe",
@@ -130,7 +130,7 @@ def compare_missing(ids: Iterable[str], by_payment: Mapping[str, Order], until: 
 
 
 def compare_missing_refunds(refunds: Iterable[Refunded]) -> list[Difference]:
-    """What to say of refunds of ours that the provider does not know at all."""
+    """The differences for our refunds that the provider does not have."""
     return [
         Difference(
             "refund unknown at Stripe",
@@ -197,18 +197,18 @@ def _payment(payment: Listed, order: Order, until: float) -> Difference | None:
 def compare_refunds(
     refunds: Iterable[Refunded], ours: Mapping[str, Refunded], by_payment: Mapping[str, Order], until: float
 ) -> list[Difference]:
-    """What a page of the provider's refunds and ours say differently.
+    """The differences between a page of the provider's refunds and ours.
 
     Args:
         refunds: the page.
-        ours: those of ours that the page names, by the provider's id.
+        ours: our refunds that the page names, by the provider's id.
         by_payment: the orders of the refunded payments, by the payment's id.
     """
     found = []
     for refund in refunds:
         order, known = by_payment.get(refund.payment), ours.get(refund.id)
         if refund.created > until or order is None or under_way(order, until):
-            continue  # of no order of ours: the charge without an order has been told, and this is its remedy
+            continue  # not of our orders: the charge without an order is reported, and this refund is its remedy
         theirs = f"Stripe says: {refund}"
         fix = {"do": TAKE_UP, "order": order.id, "payment": refund.payment, "refund": refund.id}
         if known is None:

@@ -1,5 +1,5 @@
-"""When an order and the shop's own other books disagree (what is owed, the stock, the labels): rules alone, as
-`reconcile.py`."""
+"""The rules for differences between an order and the shop's other records (owed work, stock, labels); like
+`reconcile.py`, without I/O."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from cart.order import CANCELED, CREATED, FULFILLED, PAID, RETURNED, Order
 from cart.reconcile import AGAIN, FINISH, GIVE_BACK, OWE, RETURN, UNDER_WAY, said, under_way
 from contracts.differences import Difference
 
-# What is owed once an order is paid, by the names that the outbox has for them.
+# The work owed once an order is paid, by the outbox's names.
 LABEL = "label"
 OWED = (LABEL, "email", "sms")
-# And what is owed once all of its money is given back.
+# The work owed once all of its money is refunded.
 VOID = "void"
-# Nothing will ever be sent for such an order.
+# Nothing will ever be shipped for such an order.
 OVER = (CANCELED, RETURNED)
 
 
@@ -26,14 +26,14 @@ def compare_orders(
     unreturned: Collection[str],
     until: float,
 ) -> list[Difference]:
-    """What our orders and the shop's other books say differently.
+    """The differences between our orders and the shop's other records.
 
     Args:
         orders: a page of them.
-        owed: order id -> kind -> state of what is owed for it.
-        held: the reservations, of those that these orders name, that hold stock.
-        labelled: the shipments, of those that these orders name, with a label that was not given back.
-        unreturned: of those that `over` names, the shipments with a label that nobody has tried to give back.
+        owed: order id -> kind -> state of the work owed for it.
+        held: those of these orders' reservations that hold stock.
+        labelled: those of these orders' shipments with a label that was not refunded.
+        unreturned: those of the shipments named by `over` whose label has never been submitted for a refund.
     """
     found: list[Difference] = []
     for order in orders:
@@ -81,10 +81,10 @@ def compare_orders(
 
 
 def over(orders: Iterable[Order], owed: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """The shipments of orders that will never be sent, and whose label nobody is about to buy or to return.
+    """The shipments of orders that will never be shipped, and whose label is about to be neither bought nor returned.
 
     Args:
-        owed: as `compare_orders` takes it, read after the orders: a return is owed from the moment that an order is.
+        owed: as for `compare_orders`, read after the orders: a label's return is owed as soon as its order is over.
     """
     return [
         order.document["upstream_id"]
@@ -140,12 +140,12 @@ def _label(
 def compare_holds(
     keys: Iterable[str], orders: Mapping[str, Order], releasing: Collection[str], until: float
 ) -> list[Difference]:
-    """The reservations that hold stock for nobody.
+    """The reservations that hold stock for no order.
 
     Args:
-        keys: theirs, none younger than the grace.
-        orders: the orders that these keys are made of, by the order's id.
-        releasing: the keys that are to be released already.
+        keys: of the reservations, none younger than the grace period.
+        orders: the orders that these keys name, by the order's id.
+        releasing: the keys whose release is already owed.
     """
     found = []
     for key in keys:
@@ -166,10 +166,10 @@ def compare_holds(
 
 
 def order_of(key: str) -> str:
-    """The id of the order that a reservation's key is made of: ``or_…:1:stock``."""
+    """The id of the order in a reservation's key: ``or_…:1:stock``."""
     return key.partition(":")[0]
 
 
 def holds(order: Order, key: str) -> bool:
-    """Whether an order has a right to what is reserved under the key."""
+    """Whether an order has a right to the reservation under the key."""
     return order.stock_key == key and order.status not in (CREATED, CANCELED, RETURNED)

@@ -1,9 +1,9 @@
-"""Giving money back: noted before it is asked for, so that it is given once and never more than was paid.
+"""Refunds: recorded before they are requested, so that each is made once and never exceeds the payment.
 
     claim -> money
 
-Any copy of the service can take a refund up where it was left: the provider is asked whether it knows of it before it
-is asked for it again. When all of an order is given back, its stock is, too, and its label if it was not used.
+Any copy of the service can resume a refund: it asks the provider whether the refund exists before it requests the
+refund again. When an order is refunded in full, its stock is released, too, and its label if it was not used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from chassis.logs import log
 from chassis.points import reached
 from contracts.errors import Conflict, InvalidRequest, OutcomeUnknown, Refused, ShopError
 
-# How often a refund of the rest is retried at once because others have just refunded some of it.
+# How often a refund of the whole rest is retried at once because others have just refunded part of it.
 LOWERED = 5
 
 POINTS = (
@@ -36,10 +36,10 @@ POINTS = (
 
 
 class Refunds:
-    """Gives money back.
+    """Makes refunds.
 
     Args:
-        settlement: whose store, payments, outbox and clock these are, too.
+        settlement: its store, payments, outbox and clock are used here, too.
     """
 
     def __init__(self, settlement: Settlement) -> None:
@@ -49,7 +49,7 @@ class Refunds:
         self.clock = settlement.clock
 
     def refund(self, order_id: str, amount: int | None, key: str) -> Order:
-        """Refund some or all of a paid order, once per `key`; the order.
+        """Refund some or all of a paid order, once per `key`; returns the order.
 
         Args:
             amount: in the currency's smallest unit; None for all that is left.
@@ -57,8 +57,8 @@ class Refunds:
         Raises:
             NotFound: no such order.
             InvalidRequest: naming ``amount``: less than 1, or more than is left.
-            Conflict: the order is not paid, nothing or (by a refund made elsewhere at this moment) less is left of it,
-                or somebody has been at work on this refund for as long as the caller could wait.
+            Conflict: the order is not paid, nothing or (by a refund just made elsewhere) less is left of it, or another
+                process has worked on this refund for as long as the caller could wait.
             Refused: the provider refuses the refund.
             OutcomeUnknown, Unavailable, DeadlineExceeded, ProviderFailure: repeat with the same key. It is refunded
                 once, even if nobody repeats.
@@ -74,7 +74,7 @@ class Refunds:
                 raise Refused(row["error"] or "The money could not be given back.")
             claimed = row if mine else self.store.claim_refund(row["id"], self.settlement.lease())
             if claimed is not None:
-                with suppress(ClaimLost):  # then whoever has it now finishes it
+                with suppress(ClaimLost):  # then the new holder finishes it
                     return self._carry_out(claimed, asked_before=not mine)
             elif time.monotonic() >= until:
                 raise Conflict(f"Order {order_id} is being refunded; ask again how it ended.", {"retry_after": 1})
@@ -84,16 +84,16 @@ class Refunds:
             row = self.store.refund_row(row["id"])
 
     def resume(self, refund_id: str) -> None:
-        """Finish a refund that nobody is at work on any more. Raises when the provider cannot be asked."""
+        """Finish an abandoned refund. Raises when the provider cannot be asked."""
         row = self.store.claim_refund(refund_id, self.settlement.lease(), hurry=False)
         if row is not None:
-            with suppress(ClaimLost, Conflict, InvalidRequest, Refused):  # it is noted, and nobody waits for the answer
+            with suppress(ClaimLost, Conflict, InvalidRequest, Refused):  # it is recorded; nobody waits for the answer
                 self._carry_out(row, asked_before=True)
 
     def looked(self, payment_id: str) -> bool:
-        """Take up what the provider says of a payment's refunds, those that were made elsewhere included.
+        """Record the provider's state of a payment's refunds, including those that were made elsewhere.
 
-        Returns whether there is an order of that payment. Raises Conflict when it is not known to be paid yet, and as
+        Returns whether there is an order of that payment. Raises Conflict while it is not known to be paid, and as
         the port does.
         """
         order = self.store.order_of_payment(payment_id)
@@ -129,7 +129,7 @@ class Refunds:
         return order
 
     def _ask(self, row: dict[str, Any]) -> Refund | None:
-        """Ask for the money; None when it is refused, and `error` of the row says why."""
+        """Request the refund; None when it is refused, with the reason in the row's `error`."""
         for _ in range(LOWERED):
             try:
                 return self.payments.refund(row["payment"], row["amount"], row["id"], row["order_id"], _key(row))
@@ -137,11 +137,10 @@ class Refunds:
                 row["error"] = error.detail
             except OutcomeUnknown as error:
                 if error.facts.get(REPLAYED):
-                    # The next holder of the refund first checks whether it was made all the same.
+                    # The next holder of the refund first checks whether it was made nevertheless.
                     self.store.spend_refund_key(row)
                 raise
-            # Refunds that the provider knows and we do not are recorded. ClaimLost: it knows of this one, which is
-            # done.
+            # Record the refunds that the provider has and we do not. ClaimLost: it has this one, which is now done.
             self._take_up(row["order_id"], self.payments.refunds(row["payment"]))
             if not self.store.lower_refund(row):
                 return None
@@ -152,12 +151,12 @@ class Refunds:
         return next((refund for refund in told if refund.refund_id == row["id"]), None)
 
     def _refused(self, row: dict[str, Any]) -> ShopError:
-        """The failure to report for a refund that the provider refuses."""
+        """The error to report for a refund that the provider refuses."""
         self.store.fail_refund(row, row["error"])
         order, left = self.store.left_of(row["order_id"])
         if left <= 0:
             return Conflict(f"All of order {order.id} is given back already.")
-        if left < row["amount"]:  # somebody else has refunded some elsewhere meanwhile
+        if left < row["amount"]:  # someone has refunded part of it elsewhere meanwhile
             return Conflict(f"Only {left} of order {order.id} is left to give back: some has just gone back elsewhere.")
         return Refused(row["error"])
 
@@ -179,5 +178,5 @@ class Refunds:
 
 
 def _key(row: dict[str, Any]) -> str:
-    """What the provider is asked under: the same for everybody, until it keeps a failure of its own under that."""
+    """The provider's idempotency key: the same for all copies, until the provider stores its own failure under it."""
     return f"refund:{row['id']}" + (f":{row['spent']}" if row["spent"] else "")

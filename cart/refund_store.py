@@ -1,4 +1,4 @@
-"""Money on its way back: each refund is noted before it is asked for, and the order shows what came of it."""
+"""Refunds in progress: each is recorded before it is requested, and the order shows its outcome."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class RefundRows(Store):
 
     @once_more
     def ask_refund(self, order_id: str, amount: int | None, key: str, lease: float) -> tuple[dict[str, Any], bool]:
-        """Note that money is to be given back, once per `key`, and claim that until `lease`.
+        """Record a refund, once per `key`, and claim it until `lease`.
 
         Args:
             amount: in the currency's smallest unit; None for all that is left.
 
-        Returns the row, and whether it was written, and claimed, by this call.
+        Returns the row, and whether this call wrote and claimed it.
 
         Raises NotFound, InvalidRequest (no amount, or more than is left), Conflict (not paid, or nothing left),
         Refused (the key was used for another order).
@@ -67,7 +67,7 @@ class RefundRows(Store):
             return {**new, "provider_id": None, "ended": None, "error": None}, True
 
     def left_of(self, order_id: str) -> tuple[Order, int]:
-        """An order, and how much of it can still be given back. Raises NotFound."""
+        """An order, and how much of it can still be refunded. Raises NotFound."""
         with self._database.read() as connection:
             order = read_order(found(connection, order_id))
             return order, self._refund_left(connection, order)
@@ -86,20 +86,20 @@ class RefundRows(Store):
             return [plain(row) for row in self._refunds_of(connection, order_id)]
 
     def known_refunds(self, provider_ids: Sequence[str]) -> dict[str, bool]:
-        """Those of the provider's refunds that are known here, and whether each is given back for all we know."""
+        """The provider's refunds that are recorded here, and whether each counts as refunded."""
         with self._database.read() as connection:
             query = sa.select(refunds.c.provider_id, refunds.c.state).where(refunds.c.provider_id.in_(provider_ids))
             return {row.provider_id: row.state == DONE for row in connection.execute(query)}
 
     def claim_refund(self, refund_id: str, lease: float, hurry: bool = True) -> dict[str, Any] | None:
-        """Claim a refund that is still asked for; None when it has ended, or somebody is at work on it.
+        """Claim a refund that is not complete; None when it has ended, or another has claimed it.
 
         Args:
-            hurry: False when one that was let go is to be left alone until its time.
+            hurry: False to leave a released one alone until its time.
         """
         holder = self._database.presence.hold()
         with self._database.write() as connection:
-            # One without a holder was let go.
+            # One without a holder was released.
             free = sa.or_(self._refund_is_free(), refunds.c.holder.is_(None)) if hurry else self._refund_is_free()
             mine = sa.and_(refunds.c.id == refund_id, refunds.c.state == ASKED, free)
             values = {"claim": uuid.uuid4().hex, "holder": holder, "lease": lease}
@@ -109,14 +109,14 @@ class RefundRows(Store):
             return plain(row)
 
     def let_refund_go(self, row: dict[str, Any], look: float) -> None:
-        """Leave a refund for whoever comes next; the completer does at `look`. A database that is away is told when it
-        is back. Raises ClaimLost."""
+        """Release a refund for anyone to resume; the completer does so at `look`. If the database is away, the release
+        is written once it is back. Raises ClaimLost."""
         values = {"claim": None, "holder": None, "lease": look, "looks": row["looks"] + 1}
         if self._database.late.write(_claimed(row).values(**values), row["id"]) == 0:
             raise ClaimLost(row["id"])
 
     def spend_refund_key(self, row: dict[str, Any]) -> None:
-        """The provider will answer under this key as it just has: ask under another from now on. Raises ClaimLost."""
+        """The provider would repeat its last answer under this key: use another one from now on. Raises ClaimLost."""
         self._settle_refund(row, spent=row["spent"] + 1)
 
     def lower_refund(self, row: dict[str, Any]) -> bool:
@@ -137,16 +137,16 @@ class RefundRows(Store):
         return True
 
     def fail_refund(self, row: dict[str, Any], error: str) -> None:
-        """The provider gives nothing back for this one, now or ever. Raises ClaimLost."""
+        """The provider will never make this refund. Raises ClaimLost."""
         self._settle_refund(row, claim=None, holder=None, state=FAILED, ended=self._clock(), error=error)
 
     @once_more
     def refunded(self, order_id: str, told: Sequence[Refund], also: Callable[[Connection, Order], Any]) -> Order:
-        """Take up what the provider tells of an order's refunds, those made elsewhere included; the order.
+        """Record the provider's state of an order's refunds, including those made elsewhere; returns the order.
 
         Args:
-            told: what it told, of some or all of them.
-            also: written with it when all of the money is back by this.
+            told: the provider's state of some or all of them.
+            also: written in the same transaction when this completes the refund of the full amount.
 
         Raises NotFound.
         """
@@ -163,7 +163,7 @@ class RefundRows(Store):
             return order
 
     def stalled_refunds(self, limit: int = 20) -> list[str]:
-        """Refunds that nobody is at work on any more, and those whose time has come to be looked at again."""
+        """Refunds whose work was abandoned, and those that are due to be checked again."""
         with self._database.read() as connection:
             query = sa.select(refunds.c.id).where(refunds.c.state == ASKED, self._refund_is_free())
             first = sa.case((self._left_by_the_dead(refunds.c.holder), 0.0), else_=refunds.c.lease)
@@ -207,7 +207,7 @@ def _claimed(row: dict[str, Any]) -> sa.Update:
 
 
 def checked_amount(order: Order, amount: int | None, left: int) -> int:
-    """How much is to be given back of an order of which there is `left`. Raises as `RefundRows.ask_refund` does."""
+    """The amount to refund of an order of which `left` remains. Raises as `RefundRows.ask_refund` does."""
     if order.status not in (PAID, FULFILLED, RETURNED):
         raise Conflict(f"Order {order.id} is {order.public_status}: there is no money to give back.")
     if left <= 0:

@@ -1,8 +1,7 @@
-"""Watching for refunds that were made elsewhere, as in Stripe's dashboard, in case nobody told us of them.
+"""Watches for refunds that were made elsewhere, such as in Stripe's dashboard, in case their event was lost.
 
-Stripe tells by an event. One that is lost is made up for here: every copy asks now and then for the list of what was
-given back lately, and what it does not know is taken up. A refund may fail weeks after it was made: once a day the list
-goes back a month.
+Every copy regularly lists the recent refunds, and records those that it does not know. A refund may fail weeks after it
+was made: once a day the list goes back a month.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from chassis.logs import log
 from chassis.records import SetAside, note, sorted_out
 from contracts.errors import Conflict, OutcomeUnknown, ShopError, Unavailable
 
-# How often the list is asked for (seconds), how much longer ago than the last time, and how many pages of it at once.
+# How often to read the list (seconds), its overlap with the last time (seconds), and the most pages at once.
 EVERY = 60.0
 OVERLAP = 900.0
 PAGES = 20
 
-# How often the list goes further back (seconds), how far, and how many pages of it are read then.
+# How often to read further back (seconds), how far (seconds), and how many pages of it.
 MONTH_EVERY = 86400.0
 MONTH = 30 * 86400.0
 MONTH_PAGES = 200
@@ -29,17 +28,17 @@ CURSOR, MONTH_CURSOR = "refunds", "refunds of a month"
 
 
 class Lists(Protocol):
-    """What the provider has."""
+    """The provider's list of refunds."""
 
     def refunds(self, after: str | None, since: float) -> tuple[list[Refunded | SetAside], str | None]:
-        """A page of the refunds made since then, and where the next one begins."""
+        """A page of the refunds made since then, and the cursor of the next one."""
 
 
 class RefundWatch:
-    """Takes up what was given back elsewhere.
+    """Records refunds that were made elsewhere.
 
     Args:
-        refunds: whose store and clock these are, too.
+        refunds: its store and clock are used here, too.
         lists: the provider's list of refunds.
     """
 
@@ -49,14 +48,14 @@ class RefundWatch:
         self.lists = lists
 
     def follow(self) -> None:
-        """Take up what is new. Raises as the list does; it is then asked for later, from the same time on."""
+        """Record new refunds. Raises as the list does; the next run then starts from the same time."""
         began = int(self.refunds.clock())
-        # A wrong clock stored a time that is still in the future.
+        # A wrong clock stored a future time.
         seen = min(self.store.cursor(CURSOR) or began, began)
         far = not 0 <= began - self.store.cursor(MONTH_CURSOR) < MONTH_EVERY
         new, whole = self._new(began - MONTH, MONTH_PAGES) if far else self._new(seen - OVERLAP, PAGES)
         if far:
-            # Also when a payment is not taken up below: the next days list it, too.
+            # This also applies when recording a payment fails below: the following days' lists include it.
             self.store.read_until(MONTH_CURSOR, began)
         for payment in sorted(new):
             try:
@@ -64,19 +63,19 @@ class RefundWatch:
             except (Unavailable, OutcomeUnknown, Conflict) as error:
                 log.warning("refund not taken up", payment=payment, error=f"{type(error).__name__}: {error}")
                 whole = False
-            except Exception as error:  # nothing temporary: the others continue, and the month's list includes it
+            except Exception as error:  # not temporary: the others continue, and the month's list includes it
                 reason = f"{type(error).__name__}: {error}"
                 note("payment with refunds", SetAside(payment, reason), None if isinstance(error, ShopError) else error)
         if whole:
             self.store.read_until(CURSOR, began)
 
     def _new(self, since: float, pages: int) -> tuple[set[str], bool]:
-        """The payments with refunds that are not known as they stand, and whether that is all of them."""
+        """The payments with refunds whose state is not recorded, and whether that is all of them."""
         new: set[str] = set()
         after = None
         for _ in range(pages):
             listed, after = self.lists.refunds(after, since)
-            page, _ = sorted_out(listed)  # what cannot be read is logged, and reported by a comparison
+            page, _ = sorted_out(listed)  # unreadable ones are logged, and reported by a comparison
             known: dict[str, Any] = self.store.known_refunds([refund.id for refund in page])
             new |= {refund.payment for refund in page if known.get(refund.id) != refund.stands}
             if after is None:

@@ -39,19 +39,19 @@ from chassis.service_rpc import ServiceRpc
 from chassis.timer import timer
 from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError, Unavailable
 
-# How many orders, and how many of each kind of delivery, one copy completes side by side.
+# How many orders, and how many of each kind of delivery, one copy completes at the same time.
 PLACES = 8
 DELIVERY_PLACES = 4
 EVENT_PLACES = 4
-# How long the completer may take over an order (seconds): little at first, so that a provider which has just hung is
-# soon asked again; then more with each look, for one that is slow.
+# How long the completer may work on an order (seconds): briefly at first, so that a provider that has just hung is soon
+# asked again; then longer each time, for a slow provider.
 FIRST_ALLOWANCE = 4.0
 LONGEST_ALLOWANCE = 25.0
-# What a payment's answer waits for its label, email and SMS (seconds); whatever is not had by then is queued.
+# How long a payment's answer waits for its label, email and SMS (seconds); those not done by then are queued.
 DELIVER_WITHIN = 10.0
 
-# How often orders without a key are looked for, for how long they get one at most, and the pause after each
-# transaction, in which others continue (seconds).
+# How often to look for orders without a key, for how long to fill them at most, and the pause after each transaction,
+# in which others continue (seconds).
 FILL_EVERY = 60.0
 FILL_FOR = 30.0
 FILL_PAUSE = 0.02
@@ -78,21 +78,21 @@ class CartService:
 
     @rpc(expected_exceptions=ShopError, once=True)
     def create(self) -> dict[str, str]:
-        """A new cart: ``{"cart_id"}``, unguessable. It takes no room until something is put in."""
+        """Make a new cart: ``{"cart_id"}``, unguessable. Nothing is stored until an item is added."""
         return {"cart_id": f"cart_{secrets.token_urlsafe(24)}"}
 
     @rpc(expected_exceptions=ShopError)
     def items(self, cart_id: str) -> list[dict[str, Any]]:
-        """What is in a cart: a list of ``{"type": "sku", "parent", "quality", "quantity"}``."""
+        """The contents of a cart: a list of ``{"type": "sku", "parent", "quality", "quantity"}``."""
         return self.store.cart(cart_id)
 
     @rpc(expected_exceptions=ShopError, once=True)
     def buy(self, cart_id: str, product_id: str, quantity: int, key: str) -> list[dict[str, Any]]:
-        """Put `quantity` more of a product into a cart, once per `key`; the whole cart.
+        """Add `quantity` of a product to a cart, once per `key`; returns the whole cart.
 
-        Raises NotFound, Conflict (less in stock than the sum), InvalidRequest (more than a cart holds).
+        Raises NotFound, Conflict (the stock is less than the sum), InvalidRequest (more than a cart can hold).
         """
-        if self.store.added(key):  # and what was added may not be on sale any more
+        if self.store.added(key):  # the product may no longer be on sale
             return self.store.cart(cart_id)
         offer = self.products.offer(product_id)
         reached("buy:cart:begun")
@@ -104,33 +104,33 @@ class CartService:
     def set_quantity(
         self, cart_id: str, product_id: str, quantity: int, key: str | None = None
     ) -> list[dict[str, Any]]:
-        """Set a product's quantity, once per `key`; the whole cart. Raises NotFound when it is not in it, Conflict when
-        it was deleted since, and as `buy`."""
+        """Set a product's quantity, once per `key`; returns the whole cart. Raises NotFound when it is not in the cart,
+        Conflict when it was deleted since, and as `buy`."""
         if key is not None and self.store.added(key):
             return self.store.cart(cart_id)
         if not self.store.holds(cart_id, product_id):
             raise NotFound(f"Product {product_id} is not in the cart.")
         try:
             offer = self.products.offer(product_id)
-        except NotFound as error:  # it is in the cart, and was deleted since
+        except NotFound as error:  # it is in the cart, and was deleted since then
             raise Conflict(error.detail) from error
         return self.store.set(cart_id, product_id, offer, quantity, key)
 
     @rpc(expected_exceptions=ShopError)
     def remove(self, cart_id: str, product_id: str, key: str | None = None) -> list[dict[str, Any]]:
-        """Take a product out of a cart, whether it was in it or not, once per `key`; the whole cart."""
+        """Remove a product from a cart, whether it was in it or not, once per `key`; returns the whole cart."""
         return self.store.remove(cart_id, product_id, key)
 
     @rpc(expected_exceptions=ShopError)
     def clear(self, cart_id: str, key: str | None = None) -> list[dict[str, Any]]:
-        """Empty a cart, once per `key`; the whole cart."""
+        """Empty a cart, once per `key`; returns the whole cart."""
         return self.store.clear(cart_id, key)
 
     # Orders
 
     @rpc(expected_exceptions=ShopError, once=True, most=14)
     def checkout(self, cart_id: str, customer: dict[str, Any], key: str) -> dict[str, Any]:
-        """Turn a cart into an order, once per `key`: prices fixed, ways to ship it quoted, the cheapest selected.
+        """Turn a cart into an order, once per `key`: fix the prices, quote the shipping methods, select the cheapest.
         Repeating the checkout returns the same order while it is unpaid.
 
         Args:
@@ -144,8 +144,8 @@ class CartService:
 
     @rpc(expected_exceptions=ShopError, once=True)
     def choose_shipping(self, cart_id: str, order_id: str, shipping_id: str, key: str | None = None) -> dict[str, Any]:
-        """Select another of the order's shipping methods, once per `key`; the order, its shipping line and amount
-        following.
+        """Select another of the order's shipping methods, once per `key`; returns the order with its shipping line and
+        amount updated.
 
         Raises NotFound, InvalidRequest (a method that was not offered), Conflict (paid, or being paid).
         """
@@ -155,11 +155,11 @@ class CartService:
 
     @rpc(expected_exceptions=ShopError, sensitive_arguments="card", once=True, most=14)
     def pay(self, cart_id: str, order_id: str, card: str, key: str) -> dict[str, Any]:
-        """Take the money once; then the label, the email and the SMS, at once or later.
+        """Take the money once; then send the label, the email and the SMS, at once or later.
 
         Args:
             card: ``tok_…`` or ``pm_…``.
-            key: the caller's; paying is once per order, whatever the key.
+            key: the caller's; an order is paid only once, regardless of the key.
 
         Returns the order with ``label_url`` and ``notifications``. Raises as `Purchase.pay` does.
         """
@@ -167,8 +167,8 @@ class CartService:
         self._limit(self.settings.pay_timeout)
         outbox = self._outbox()
         self._purchase(outbox).pay(order_id, cart_id, card, self.payer)
-        # The money is taken: from here trouble is noted and mended later, never reported as a failure, and the shopper
-        # does not wait long for it.
+        # The money is taken: from here on failures are recorded and repaired later, never reported as a failed payment,
+        # and the shopper does not wait long.
         left = deadline.remaining()
         deadline.begin(time.monotonic() + (DELIVER_WITHIN if left is None else min(left, DELIVER_WITHIN)))
         outbox.deliver_order(order_id)
@@ -176,11 +176,11 @@ class CartService:
 
     @rpc(expected_exceptions=ShopError, once=True, most=6)
     def cancel(self, cart_id: str | None, order_id: str, key: str) -> dict[str, Any]:
-        """Cancel an order that is not paid; the order, also when it was canceled before.
+        """Cancel an unpaid order; returns the order, also when it was canceled before.
 
         Args:
-            cart_id: None for an operator's.
-            key: the caller's; canceling is once per order, whatever the key.
+            cart_id: None for an operator.
+            key: the caller's; an order is canceled only once, regardless of the key.
 
         Raises as `Cancellation.cancel` does: Conflict when it is paid.
         """
@@ -190,7 +190,7 @@ class CartService:
 
     @rpc(expected_exceptions=ShopError, once=True, most=6)
     def refund(self, order_id: str, amount: int | None, key: str) -> dict[str, Any]:
-        """Give back some or all of a paid order, once per `key`; the order.
+        """Refund some or all of a paid order, once per `key`; returns the order.
 
         Args:
             amount: in the currency's smallest unit; None for all that is left.
@@ -203,7 +203,7 @@ class CartService:
 
     @rpc(expected_exceptions=ShopError)
     def order(self, order_id: str, cart_id: str | None = None) -> dict[str, Any]:
-        """One order; of that cart only, or of any when `cart_id` is None (an operator's). Raises NotFound."""
+        """One order; of that cart only, or of any cart when `cart_id` is None (an operator). Raises NotFound."""
         return self.store.order(order_id, cart_id).public()
 
     @rpc(expected_exceptions=ShopError)
@@ -233,13 +233,13 @@ class CartService:
 
     @rpc(expected_exceptions=ShopError, once=True, most=6)
     def ship(self, order: dict[str, Any], key: str) -> dict[str, Any]:
-        """An order from elsewhere, with real rates filled in; once per `key`. It is not stored.
+        """Fill in real rates for an external order, once per `key`. The order is not stored.
 
         Args:
-            order: in the shape of the order object; its items of type ``sku`` are of this shop.
+            order: in the shape of the order object; its items of type ``sku`` are products of this shop.
 
-        Raises NotFound (an unknown SKU), Conflict (a SKU that is not on sale, two currencies, more than one payment
-        can take), InvalidRequest (more of a SKU than a cart holds), Refused (no carrier knows the address).
+        Raises NotFound (an unknown SKU), Conflict (a SKU that is not on sale, two currencies, more than one payment can
+        take), InvalidRequest (more of a SKU than a cart can hold), Refused (no carrier knows the address).
         """
         return Checkout(self.store, self.products, self.shipping, self.payments.live).quote(order, key)
 
@@ -265,13 +265,13 @@ class CartService:
 
     @rpc(expected_exceptions=ShopError)
     def refunds(self, order_id: str) -> list[dict[str, Any]]:
-        """What was given back of an order, or is to be, oldest first: ``asked``, ``done`` or ``failed``."""
+        """The refunds of an order, oldest first: ``asked``, ``done`` or ``failed``."""
         self.store.order(order_id)
         return self.store.refund_rows(order_id)
 
     @rpc(expected_exceptions=ShopError)
     def look_at_refunds(self, order_id: str) -> dict[str, Any]:
-        """Take up what Stripe says of an order's refunds, as of those made in its dashboard; the order."""
+        """Record Stripe's state of an order's refunds, such as those made in its dashboard; returns the order."""
         self._limit(self.settings.rpc_timeout)
         payment = self.store.order(order_id).payment
         if payment is not None:
@@ -280,12 +280,12 @@ class CartService:
 
     @rpc(expected_exceptions=ShopError)
     def owed(self, state: str = FAILED, limit: int = 100) -> list[dict[str, Any]]:
-        """What is owed to shoppers: ``failed`` (given up), ``owed`` (will be tried again) or ``done``."""
+        """The work owed to shoppers: ``failed`` (given up), ``owed`` (will be tried again) or ``done``."""
         return self.store.owed(state=state, limit=limit)
 
     @rpc(expected_exceptions=ShopError)
     def replay(self, key: str) -> dict[str, Any]:
-        """Try again what was given up, by its key; the row as it then stands. Raises NotFound."""
+        """Retry failed work, by its key; returns its row as it then is. Raises NotFound."""
         if not self.store.owe_again(key=key):
             raise NotFound(f"Nothing was given up under {key}.")
         self._outbox().deliver(key)
@@ -293,9 +293,9 @@ class CartService:
 
     @rpc(expected_exceptions=ShopError)
     def replay_all(self, kind: str | None = None) -> dict[str, Any]:
-        """Try again everything that was given up, or what is of one kind (``label``, ``email``, ``sms``).
+        """Retry all failed work, or that of one kind (``label``, ``email``, ``sms``).
 
-        Returns ``{"replayed": [keys]}`` at once; the completer delivers, and what fails again is listed again.
+        Returns ``{"replayed": [keys]}`` at once; the completer delivers, and work that fails again is listed again.
         """
         return {"replayed": self.store.owe_again(kind=kind)}
 
@@ -303,7 +303,7 @@ class CartService:
 
     @rpc(expected_exceptions=ShopError)
     def stripe_event(self, raw: str, signature: str) -> dict[str, bool]:
-        """Keep what Stripe tells, once; the completer handles it.
+        """Store an event of Stripe's, once; the completer handles it.
 
         Args:
             raw: the request's body, each byte one character; signature: its header ``Stripe-Signature``.
@@ -319,7 +319,7 @@ class CartService:
 
     @rpc(expected_exceptions=ShopError)
     def replay_event(self, event_id: str) -> dict[str, str]:
-        """Have an event handled again that was given up: ``{"id", "state"}``. Raises NotFound when there is none."""
+        """Handle an event again that was given up: ``{"id", "state"}``. Raises NotFound when there is none."""
         return self._inbox().replay(event_id)
 
     @rpc(expected_exceptions=ShopError, most=2)
@@ -331,27 +331,27 @@ class CartService:
         until: float = 9e12,
         ids: list[str] | None = None,
     ) -> dict[str, Any]:
-        """One page of our orders beside what Stripe, products and shipping have; see `cart.audit.OrderAudit.page`."""
+        """Compare a page of our orders with Stripe, products and shipping; see `cart.audit.OrderAudit.page`."""
         lists = StripeLists(self.payments)
         audit = OrderAudit(AuditBooks(self.store.database), lists, self.products, self.shipping)
         return audit.page(part, cursor, since, until, ids)
 
     @rpc(expected_exceptions=ShopError, most=2)
     def mend(self, fix: dict[str, Any]) -> str:
-        """Do what a difference that `audit` found proposed; see `cart.mending.Mending.mend`."""
+        """Execute the repair of a difference that `audit` found; see `cart.mending.Mending.mend`."""
         outbox, books = self._outbox(), AuditBooks(self.store.database)
         mending = Mending(self.store, books, self._purchase(outbox), outbox, self._resume, self._refunds().looked)
         return mending.mend(fix)
 
     @rpc(expected_exceptions=ShopError)
     def health(self) -> dict[str, str]:
-        """Is the service there, and its database? Raises Unavailable."""
+        """Whether the service and its database are up. Raises Unavailable."""
         self.store.ping()
         return {"status": "ok", "database": "ok"}
 
     @sweeper(interval=SWEEP)
     def complete(self, stopping: Callable[[], bool]) -> None:
-        """Take up what nobody is at work on any more: payments, and what is owed and due."""
+        """Resume abandoned payments, cancellations and refunds; do owed work and handle events that are due."""
         outbox = self._outbox()
 
         def lane(name: str, *kinds: str) -> Lane:
@@ -380,7 +380,7 @@ class CartService:
 
     @timer(interval=parcels.EVERY)
     def follow_parcels(self) -> None:
-        """Move the orders on whose parcels the carrier has."""
+        """Mark the orders whose parcels the carrier has as fulfilled."""
         self._limit(self.settings.rpc_timeout)
         try:
             parcels.Parcels(self.store, self.shipping).follow()
@@ -389,7 +389,7 @@ class CartService:
 
     @timer(interval=refund_watch.EVERY)
     def follow_refunds(self) -> None:
-        """Take up what was given back elsewhere, and nobody told us of."""
+        """Record refunds that were made elsewhere and of which no event arrived."""
         self._limit(self.settings.rpc_timeout)
         try:
             refund_watch.RefundWatch(self._refunds(), StripeLists(self.payments)).follow()
@@ -398,7 +398,7 @@ class CartService:
 
     @timer(interval=FILL_EVERY, eager=True)
     def fill_email_keys(self) -> None:
-        """Give the orders that older code has written, or still writes, their key."""
+        """Set the key of the orders that older code has written, or still writes."""
         until = time.monotonic() + FILL_FOR
         try:
             while self.store.fill_email_keys() == FILLED_AT_ONCE and time.monotonic() < until:
@@ -408,7 +408,7 @@ class CartService:
 
     @timer(interval=3600)
     def forget(self) -> None:
-        """Let go of what is remembered only against repetitions."""
+        """Delete records that only serve to detect repetitions."""
         try:
             self.store.forget_additions()
             self.store.forget_attempts()

@@ -1,8 +1,8 @@
-"""What becomes of an order that somebody is at work on: paid, open again, or let go until more is known.
+"""The outcome of a claimed order: paid, open again, or released until more is known.
 
-Up to `confirm` no money can have moved, so an attempt that was left there is undone: the stock is given back. From
-`confirm` on nothing is undone that is not known: the payment is asked what has become of it, and is called off before
-the order is opened again.
+Before `confirm` no money can have moved, so an attempt abandoned there is undone, and its stock released. From
+`confirm` on, only a known outcome is undone: the provider is asked for the payment's state, and the payment is canceled
+before the order is opened again.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from contracts.errors import (
     Unavailable,
 )
 
-# How long a claim holds from the beginning of a step (seconds): as long as a payment may take in all, so that whoever
-# held a claim that has run out is no longer at work. A holder that was killed is found out long before.
+# How long a claim holds from the beginning of a step (seconds): as long as a payment may take in all, so that the
+# holder of an expired claim is no longer working. A holder that was killed is detected long before.
 LEASE = 30.0
 # How often an order that waits for the shopper's bank is checked (seconds).
 BANK_LOOK = 15.0
 # The share of a SKU that all orders waiting for a bank may hold together, rounded up, and at least one piece.
 BANK_SHARE = 0.5
-# When to retry because some of that may have been given back (seconds).
+# When to retry because some of that stock may have been released (seconds).
 BANK_SHARE_RETRY_S = 60
-# An order that nobody knows the state of is looked at after the first of these waits, which doubles up to the second;
-# after so many looks (ten minutes), only the third is between them (seconds).
+# An order in an unknown state is checked after the first of these waits, which doubles up to the second; after that
+# many checks (ten minutes), the third is the wait between them (seconds).
 FIRST_LOOK = 1.0
 NEXT_LOOK = 4.0
 LATE_LOOK = 30.0
@@ -81,20 +81,20 @@ class Settlement:
         self._bank_hold_s = bank_hold_s
 
     def claim(self, order_id: str, cart_id: str | None, to: str = PAYING, payer: str | None = None) -> Order | None:
-        """Claim an order for a new attempt, or to take up the one that was left, as `Orders.claim` says."""
+        """Claim an order for a new attempt, or to resume an abandoned one, as described for `Orders.claim`."""
         return self.store.claim(order_id, cart_id, self.lease(), to, payer=payer)
 
     def reclaim(self, order_id: str, to: str = PAYING, hurry: bool = False) -> Order | None:
-        """Claim an order only to take up what was left, as `Orders.claim` says."""
+        """Claim an order only to resume an abandoned attempt, as described for `Orders.claim`."""
         return self.store.claim(order_id, None, self.lease(), to, fresh=False, hurry=hurry)
 
     def lease(self) -> float:
-        """Until when a claim holds that is taken or renewed now (Unix seconds)."""
+        """The end of a claim that is made or renewed now (Unix seconds)."""
         return self.clock() + self._lease
 
     @contextmanager
     def at_work(self, order: Order) -> Iterator[None]:
-        """Let a claimed order go when the work on it fails in a way that could not be kept."""
+        """Release a claimed order when the work on it fails in a way that could not be stored."""
         try:
             yield
         except ClaimLost:
@@ -104,10 +104,10 @@ class Settlement:
             raise
 
     def finish(self, order: Order, digest: str | None) -> None:
-        """Bring an attempt that was left in the middle to its end, for a caller who pays with the card of `digest`.
+        """Complete an abandoned attempt, for a caller who pays with the card of `digest`.
 
-        Returns when the order is paid or open again; raises PaymentActionRequired while the bank has to be answered,
-        PaymentDeclined when it has refused.
+        Returns when the order is paid or open again; raises PaymentActionRequired while the bank waits for an answer,
+        PaymentDeclined when it has declined.
         """
         log.info("payment resumed", order_id=order.id, attempt=order.attempt)
         steps = {step["step"]: step for step in self.store.steps(order.id) if step["attempt"] == order.attempt}
@@ -129,23 +129,23 @@ class Settlement:
         self.outcome(order, payment)
 
     def take_up(self, order: Order, digest: str | None) -> None:
-        """Bring an attempt to its end in whichever step it was left; returns and raises as `finish`."""
+        """Complete an attempt from the step where it was abandoned; returns and raises as `finish`."""
         if order.stock_key is None:
             self.undo(order, {"error": "left before the stock was taken"})
         else:
             self.finish(order, digest)
 
     def settle(self, order: Order) -> Payment:
-        """What has become of the attempt's payment: taken, waiting for the bank, or called off."""
+        """The final or waiting state of the attempt's payment: taken, waiting for the bank, or canceled."""
         payment = self.look(order)
         if payment.state == OPEN:
-            # Refused, never asked, or still on its way to the bank, and the shopper's own page may yet confirm it.
-            # Calling it off is final: either it can never be taken any more, or it has been.
+            # Declined, never asked, or still on its way to the bank, and the shopper's own page may yet confirm it.
+            # Canceling it settles that: either it can never be taken any more, or it has been taken.
             payment = self.call_off(order)
         return payment
 
     def look(self, order: Order) -> Payment:
-        """What the provider says of the order's payment; the order is let go when it says nothing."""
+        """The provider's state of the order's payment; the order is released when the provider does not answer."""
         try:
             return self.payments.find(order.payment or "")
         except ShopError:
@@ -153,7 +153,7 @@ class Settlement:
             raise
 
     def call_off(self, order: Order) -> Payment:
-        """Make sure that the payment is never taken; or find that it was."""
+        """Make sure that the payment is never taken, or find that it was."""
         try:
             return called_off(self.payments, order.payment or "")
         except ShopError:
@@ -161,7 +161,7 @@ class Settlement:
             raise
 
     def outcome(self, order: Order, payment: Payment) -> Order:
-        """Keep what the bank said, and say it."""
+        """Store the bank's decision, and return or raise it."""
         if payment.state == SUCCEEDED:
             return self.paid(order, payment)
         if payment.state == ACTION:
@@ -211,7 +211,7 @@ class Settlement:
                 )
 
     def _without_hold(self, order: Order, refusal: Conflict) -> Order:
-        """The bank asks, and the stock may not wait: call the payment off, open the order, and raise the refusal."""
+        """The bank asks, but the stock may not wait: cancel the payment, open the order, and raise the refusal."""
         payment = self.call_off(order)
         if payment.state == SUCCEEDED:
             return self.paid(order, payment)
@@ -220,7 +220,7 @@ class Settlement:
         raise refusal
 
     def paid(self, order: Order, payment: Payment) -> Order:
-        """The money is taken: the order is paid, and the rest is owed."""
+        """The money is taken: mark the order as paid, and record the work owed for it."""
         now = self.clock()
         order.become(PAID, int(now))
         order.document["charge"] = payment.charge
@@ -239,11 +239,11 @@ class Settlement:
         return order
 
     def undo(self, order: Order, outcome: dict[str, Any], error: Exception | None = None) -> None:
-        """No money was taken and none will be: give the stock back, and reopen the order for payment.
+        """No money was taken and none will be: release the stock, and reopen the order for payment.
 
         Args:
             outcome: how the open step has ended.
-            error: what ended it, if known. A declined card counts against card testing.
+            error: the error that ended it, if known. A declined card counts against card testing.
         """
         key = order.stock_key
         order.stock_key = None
@@ -263,20 +263,20 @@ class Settlement:
             self.outbox.deliver(key)
 
     def owe_stock(self, connection: Any, order: Order, key: str | None) -> None:
-        """Note that what is reserved under `key` has to be given back."""
+        """Record that the reservation under `key` has to be released."""
         if key is not None:
             self.store.owe(connection, order.id, RELEASE, key, self.clock())
 
     def _owe_call_off(self, connection: Any, order: Order) -> None:
-        """Record that a payment of this attempt has to be called off if its id was never learned and it may exist."""
+        """Record that a payment of this attempt has to be canceled if its id was never learned and it may exist."""
         if order.payment is None and self.store.payment_unknown(connection, order):
             asked = {"amount": order.amount, "currency": order.currency, "email": order.document["email"]}
             self.store.owe(connection, order.id, CALL_OFF, order.key("open"), self.clock(), asked)
 
     def let_go(self, order: Order) -> None:
-        """Leave the order as it is kept, for whoever comes next to take up at once, and for the completer in a while.
+        """Release the order as it is stored, for any request to resume at once, and for the completer later.
 
-        Nothing when it is not claimed any more. Raises nothing: what cannot be written now is written soon.
+        Does nothing when it is no longer claimed. Raises nothing: if it cannot be written now, the write is deferred.
         """
         if order.claim is None:
             return
@@ -287,7 +287,7 @@ class Settlement:
 
 
 def called_off(payments: Payments, payment_id: str) -> Payment:
-    """Call a payment off: it is CANCELED, or turns out to be SUCCEEDED. Raises as the port does."""
+    """Cancel a payment: it is CANCELED, or turns out to be SUCCEEDED. Raises as the port does."""
     payment = payments.cancel(payment_id)
     if payment.state not in (SUCCEEDED, CANCELED):
         raise OutcomeUnknown("The bank has not decided yet.", {"retry_after": 2})
@@ -295,9 +295,9 @@ def called_off(payments: Payments, payment_id: str) -> Payment:
 
 
 def wait_to_look(looks: int) -> float:
-    """How long to wait before what was looked at `looks` times without an answer is looked at again (seconds)."""
+    """How long to wait after `looks` checks without an answer before the next one (seconds)."""
     longest = NEXT_LOOK if looks < MANY_LOOKS else LATE_LOOK
-    # Spread, so that orders which met one outage do not all come back in the same moment.
+    # Random, so that orders affected by one outage do not all return at the same moment.
     return min(longest, FIRST_LOOK * 2.0 ** min(looks, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - not secret
 
 

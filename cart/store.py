@@ -1,4 +1,4 @@
-"""What the cart service keeps: carts, orders, the steps and attempts of payments, refunds, and what is still owed."""
+"""The data of the cart service: carts, orders, the steps and attempts of payments, refunds, and owed work."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ __all__ = ["CartStore", "ClaimLost"]
 
 
 class CartStore(Carts, Orders, OwedThings, RefundRows, CardAttempts):
-    """All of it, in the service's one database, so that what belongs together is written together."""
+    """All of it, in the service's one database, so that related data is written in one transaction."""

@@ -1,8 +1,7 @@
-"""Stripe's events: proved to be Stripe's, kept before they are answered, then handled once, in any order.
+"""Stripe's events: authenticated, stored before they are answered, then handled once, in any order.
 
-An event is a reason to look, and nothing more: what has become of a payment or a refund is asked of Stripe, so that an
-event that comes late, twice or out of order changes nothing, and one that is lost is made up for by the timers that
-look anyway.
+An event is only a reason to check: Stripe is asked for the state of the payment or refund. So an event that arrives
+late, twice or out of order changes nothing, and lost events are recovered by the timers, which check anyway.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from chassis.inbox import Inbox
 from chassis.logs import log
 from contracts.errors import InvalidRequest, NotFound, Unavailable
 
-# An event that was signed longer ago than this (seconds) may be somebody's copy of it.
+# An event that was signed longer ago than this (seconds) may be a replay.
 TOLERANCE = 300
-# Keys and values of an event; one around a large object of Stripe's has about 500.
+# The most keys and values of an event; one around a large object of Stripe's has about 500.
 MOST_VALUES = 20_000
 
 PAYMENT = frozenset(
@@ -37,15 +36,15 @@ HANDLED = PAYMENT | REFUND | PRODUCT
 
 
 class StripeEvents:
-    """What Stripe tells the shop of its own accord.
+    """Receives and handles Stripe's events.
 
     Args:
-        inbox: where events are kept.
-        secret: what they are signed with; "" when nobody said.
-        payments: asks Stripe what has become of a payment.
-        look: brings the order of a payment to what Stripe says now, by the payment's id; whether there is one.
-        refunded: the same for the refunds of a payment.
-        refresh: brings a product to what Stripe says now, by its id.
+        inbox: stores the events.
+        secret: signs them; "" when none is set.
+        payments: asks Stripe for the state of a payment.
+        look: updates the order of a payment to Stripe's current state, by the payment's id; returns whether it exists.
+        refunded: does the same for the refunds of a payment.
+        refresh: updates a product to Stripe's current state, by its id.
     """
 
     def __init__(
@@ -65,13 +64,13 @@ class StripeEvents:
         self.refresh = refresh
 
     def keep(self, raw: str, signature: str) -> bool:
-        """Keep an event; False when it was kept before.
+        """Store an event; False when it was stored before.
 
         Args:
             raw: the request's body, each byte one character.
             signature: its header ``Stripe-Signature``.
 
-        Raises InvalidRequest (not signed by Stripe, signed too long ago, or no event), Unavailable (not kept).
+        Raises InvalidRequest (not signed by Stripe, signed too long ago, or not an event), Unavailable (not stored).
         """
         try:
             payload = raw.encode("latin-1")
@@ -81,7 +80,7 @@ class StripeEvents:
         return self.inbox.keep(event["id"], event["type"], event, done=event["type"] not in HANDLED)
 
     def handle(self, kind: str, event: dict[str, Any]) -> None:
-        """Do what an event is a reason for. Raises ShopError: it is then tried again."""
+        """Handle an event. Raises ShopError: it is then tried again."""
         subject = event["data"]["object"]
         if kind in PAYMENT:
             metadata = subject.get("metadata")
@@ -120,12 +119,12 @@ class StripeEvents:
         if not order_id:
             log.info("not a payment of the shop's", payment=payment_id)
         elif self.payments.find(payment_id).state == SUCCEEDED:
-            # One that was called off, and let go of, is none of these.
+            # A payment that was canceled, and dropped by its order, is not an error.
             raise NotFound(f"Payment {payment_id} was taken, and no order is paid by it ({order_id}).")
 
 
 def _is_event(event: Any) -> bool:
-    """Whether `event` has what every snapshot event has, and an object that can be asked about."""
+    """Whether `event` has the fields of every snapshot event, and an object that can be requested."""
     if not isinstance(event, dict) or event.get("object") != "event":
         return False
     if not isinstance(event.get("id"), str) or not isinstance(event.get("type"), str):
@@ -136,6 +135,6 @@ def _is_event(event: Any) -> bool:
         return False
     kind = event["type"]
     named = "payment_intent" if kind in REFUND else "product" if kind.startswith("price.") else "id"
-    # The refund of a charge made without a PaymentIntent names none.
+    # The refund of a charge that was made without a PaymentIntent names none.
     none = kind in REFUND and named in subject and subject[named] is None
     return kind not in HANDLED or is_id(subject.get(named)) or none

@@ -14,15 +14,15 @@ from contracts.currencies import currency_code
 from contracts.errors import ProviderFailure, Refused
 
 PAGE = 100
-# Where what is asked for by its id has more to it than the id.
+# Stripe returns only its id unless it is expanded.
 _WITH_CHARGE = ["latest_charge"]
 
 
 class StripeLists:
-    """What Stripe has, whether we know of it or not.
+    """Stripe's records, whether we know them or not.
 
     Args:
-        payments: the adapter whose connections and failures these are, too.
+        payments: the adapter whose connections and error translation are used here, too.
     """
 
     def __init__(self, payments: StripePayments) -> None:
@@ -31,7 +31,7 @@ class StripeLists:
     def payments(self, after: str | None, since: float) -> tuple[list[Listed | SetAside], str | None]:
         """A page of the payments made since then (Unix seconds), and the cursor of the next one; None at the end.
 
-        A payment that cannot be read is in the page as set aside.
+        An unreadable payment is in the page as set aside.
 
         Raises as the port's `find` does.
         """
@@ -44,13 +44,13 @@ class StripeLists:
         return self._page(lambda client: client.v1.refunds.list(asked), "refund at Stripe", _refunded, after)
 
     def payment(self, payment_id: str) -> Listed | SetAside | None:
-        """One payment, or None when Stripe knows of none."""
+        """One payment, or None when Stripe has none with this id."""
         asked: Any = {"expand": _WITH_CHARGE}
         found = self._one(lambda client: client.v1.payment_intents.retrieve(payment_id, asked))
         return None if found is None else read_one("payment at Stripe", found, _listed)
 
     def refund(self, refund_id: str) -> Refunded | SetAside | None:
-        """One refund, or None when Stripe knows of none."""
+        """One refund, or None when Stripe has none with this id."""
         found = self._one(lambda client: client.v1.refunds.retrieve(refund_id))
         return None if found is None else read_one("refund at Stripe", found, _refunded)
 
@@ -60,7 +60,7 @@ class StripeLists:
         found = self._payments.asked(ask)
         try:
             page = [read_one(kind, each, read) for each in found.data]
-            # The page after one whose last record has no id begins with that record.
+            # If the last record of a page has no id, the next page begins with that record again.
             last = next((name for each in reversed(found.data) if (name := id_of(each)) != "?"), None)
             if found.has_more and last in (None, after):
                 raise ProviderFailure("Stripe's list cannot be read on: its records have no ids.")

@@ -1,4 +1,4 @@
-"""Payments by Stripe's PaymentIntents. Stripe's words stop here."""
+"""The payments port over Stripe's PaymentIntents. No Stripe term leaves this module."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from chassis.settings import Settings
 from contracts.contacts import ascii_mail_address
 from contracts.errors import OutcomeUnknown, PaymentDeclined, ProviderFailure, Refused, ShopError, Unavailable
 
-# Stripe's SDK repeats with the same idempotency key on a broken connection, 409 and 5xx. Two repeats outlast a blip;
-# the session bounds all of them by the call's deadline.
+# Stripe's SDK retries with the same idempotency key on a broken connection, 409 and 5xx. Two retries outlast a short
+# interruption; the session bounds all of them by the call's deadline.
 RETRIES = 2
 
 STATES = {
@@ -113,7 +113,7 @@ class StripePayments:
         return [_read_refund(refund) for refund in listed]
 
     def asked(self, ask: Callable[[stripe.StripeClient], Answer]) -> Answer:
-        """What Stripe answers to `ask`, for its lists; raises as the port does."""
+        """Stripe's answer to `ask`, for its lists; raises as the port does."""
         return _translated(lambda: ask(self._stripe))
 
     def _payment(self, ask: Callable[[], Any]) -> Payment:
@@ -153,7 +153,7 @@ def _read_refund(refund: Any) -> Refund:
 
 
 def _translated(ask: Callable[[], Answer]) -> Answer:
-    """Ask, and say what went wrong in the shop's own words."""
+    """Call `ask`, and translate Stripe's errors into the shop's."""
     with attempts() as sent:
         try:
             return ask()
@@ -161,7 +161,7 @@ def _translated(ask: Callable[[], Answer]) -> Answer:
             limited = error.http_status == 429  # by its status: a proxy in between sends no readable body
             if not limited and not isinstance(error, stripe.APIConnectionError):
                 raise _failure(error) from error
-            # The last attempt did nothing, or was never made. Of one before it, nobody knows.
+            # The last attempt did nothing, or was never sent. The outcome of earlier ones is unknown.
             if sent.lost:
                 raise OutcomeUnknown("Stripe did not answer.", {"retry_after": 2}) from error
             said = "takes no more requests at the moment" if limited else "cannot be reached"
@@ -169,7 +169,7 @@ def _translated(ask: Callable[[], Answer]) -> Answer:
 
 
 def _failure(error: stripe.StripeError) -> ShopError:
-    """What an answer other than success means."""
+    """The meaning of an answer other than success."""
     if isinstance(error, stripe.CardError):
         facts = {"code": error.code, "decline_code": getattr(error.error, "decline_code", None)}
         return PaymentDeclined(error.user_message or "The card was declined.", facts)
@@ -182,6 +182,6 @@ def _failure(error: stripe.StripeError) -> ShopError:
     if isinstance(error, stripe.InvalidRequestError):
         facts = {"code": error.code, "param": error.param}
         return Refused(error.user_message or "Stripe refuses the payment.", facts)
-    # 5xx, 409 after all repeats, or a body that is no JSON
+    # 5xx, 409 after all retries, or a body that is not JSON
     kept = str((error.headers or {}).get("Idempotent-Replayed", "")).lower() == "true"
     return OutcomeUnknown("Stripe's answer cannot be read.", {"retry_after": 2, REPLAYED: kept})

@@ -1,4 +1,4 @@
-"""The tables of the cart service, and what each of its stores begins with."""
+"""The tables of the cart service, and the base class of its stores."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ items = sa.Table(
     sa.Column("added", sa.Float(53), nullable=False),
 )
 
-# Which changes of carts, and choices of shipping, have been made: a message that is delivered again, or a copy that
-# stood still, must not make one twice.
+# The changes of carts, and choices of shipping, that have been made: a redelivered message, or a copy that was
+# suspended, must not make one twice.
 additions = sa.Table(
     "cart_additions",
     metadata,
@@ -33,8 +33,8 @@ additions = sa.Table(
     sa.Index("cart_additions_added", "added"),
 )
 
-# `claim`, `holder` and `lease` say who is at work on an order and until when; with no holder, `lease` is when the
-# completer looks at it again, for the `looks`-th time.
+# `claim`, `holder` and `lease` are the claim on an order and its end; without a holder, `lease` is when the completer
+# checks the order again, for the `looks`-th time.
 orders = sa.Table(
     "orders",
     metadata,
@@ -56,7 +56,7 @@ orders = sa.Table(
     sa.Column("lease", sa.Float(53), nullable=False),
     sa.Column("looks", sa.Integer, nullable=False),
     sa.Column("created", sa.Float(53), nullable=False),
-    # Of what the order was placed from: the cart's lines with their prices, and the customer.
+    # Of the order's input: the cart's lines with their prices, and the customer.
     sa.Column("digest", sa.String(64)),
     sa.Index("orders_digest", "cart_id", "digest"),
     sa.Index("orders_newest", "created", "id"),
@@ -101,7 +101,7 @@ bank_holds = sa.Table(
     sa.Index("bank_holds_sku", "sku"),
 )
 
-# `due` is when a thing is tried next, or, while somebody has it in hand, until when.
+# `due` is when an owed thing is tried next, or, while it is claimed, the end of that claim.
 owed = sa.Table(
     "owed",
     metadata,
@@ -121,9 +121,9 @@ owed = sa.Table(
     sa.Index("owed_order", "order_id"),
 )
 
-# Money on its way back. `lease` and `looks` are as of an order; `provider_id` is the provider's id; `spent` counts keys
-# under which the provider will not refund: it keeps a failure of its own, or refused the amount; `rest` marks a refund
-# of all that is left, however much that is.
+# Refunds. `lease` and `looks` are as of an order; `provider_id` is the provider's id; `spent` counts keys under which
+# the provider will not refund: it has stored a failure of its own, or refused the amount; `rest` marks a refund of the
+# whole remaining amount.
 refunds = sa.Table(
     "refunds",
     metadata,
@@ -147,7 +147,7 @@ refunds = sa.Table(
     sa.Index("refunds_state", "state", "lease"),
 )
 
-# How far the service has read what another one tells in sequence.
+# How far the service has read another service's sequence.
 cursors = sa.Table(
     "cursors",
     metadata,
@@ -156,17 +156,17 @@ cursors = sa.Table(
 )
 
 
-# The longest wait of an unclaimed order or refund for its next look (seconds); a wrong clock stored a time further
+# The longest wait of an unclaimed order or refund for its next check (seconds); a wrong clock stored a time further
 # ahead. Four times `cart.settlement.LATE_LOOK`.
 LONGEST_LOOK_S = 120.0
 
 
 class ClaimLost(Exception):
-    """The claim ran out or its holder was taken for gone, and somebody else has taken the work up."""
+    """The claim ran out or its holder counted as gone, and another process has taken the work over."""
 
 
 class Store:
-    """What every store here begins with; each method of theirs is one transaction.
+    """The base of every store; each of their methods is one transaction.
 
     Args:
         database: the cart service's own.
@@ -179,16 +179,16 @@ class Store:
 
     @property
     def database(self) -> Database:
-        """The service's database, for what else is kept in it."""
+        """The service's database, for its other data."""
         return self._database
 
     def ping(self) -> None:
         self._database.ready()
 
     def _first_time(self, connection: Connection, key: str | None) -> bool:
-        """Note that what `key` stands for is done by this transaction; False when it was done before.
+        """Record that this transaction does the work of `key`; False when it was done before.
 
-        None stands for nothing that could come twice. Part of a transaction that is `once_more`.
+        None stands for work that cannot be repeated. Part of a transaction that is `once_more`.
         """
         if key is None:
             return True
@@ -198,15 +198,15 @@ class Store:
         return True
 
     def _left(self, holder: sa.ColumnElement[str | None], until: Any, now: float) -> sa.ColumnElement[bool]:
-        """The condition that the work's holder has gone."""
+        """The condition that the holder of the work is gone."""
         return sa.and_(holder.is_not(None), self._database.presence.is_void(holder, until, now))
 
     def _left_by_the_dead(self, holder: sa.ColumnElement[str | None]) -> sa.ColumnElement[bool]:
-        """The condition that somebody was at work, and is not seen any more."""
+        """The condition that the work was claimed, and its holder is no longer seen."""
         return sa.and_(holder.is_not(None), self._database.presence.is_gone(holder))
 
 
 def plain(row: RowMapping) -> dict[str, Any]:
-    """A row as it can be sent: SQLAlchemy names columns by a str of its own, which the JSON of the wire does not take
-    for a key."""
+    """A row as it can be sent: SQLAlchemy names columns with its own subclass of str, which the wire's JSON does not
+    accept as a key."""
     return {str(name): value for name, value in row.items()}

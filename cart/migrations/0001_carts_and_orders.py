@@ -1,4 +1,4 @@
-"""Carts, orders, the steps of a payment, and what is owed."""
+"""Carts, orders, the steps of a payment, and owed work."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Claims name their holder; refunds; an order is found by its payment and by its shipment."""
+"""Claims name their holder; refunds; indexes that find an order by its payment and by its shipment."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""How many keys of a refund the provider keeps a failure of its own under."""
+"""For each refund, the number of keys under which the provider has stored a failure of its own."""
 
 import sqlalchemy as sa
 from alembic import op

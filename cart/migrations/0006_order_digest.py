@@ -1,4 +1,4 @@
-"""What an order was placed from, to find it when the same checkout comes again."""
+"""The digest of an order's input, to find the order when the same checkout is repeated."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    # Empty for existing orders, and for those that a copy of the old code places: no checkout finds such an order
-    # again.
+    # Empty for existing orders, and for those that a copy of the old code places: a repeated checkout does not find
+    # such an order.
     op.add_column("orders", sa.Column("digest", sa.String(64)))
     op.create_index("orders_digest", "orders", ["cart_id", "digest"])

@@ -1,4 +1,4 @@
-"""The arguments of an owed request, and whether a refund is of all that is left."""
+"""The arguments of an owed request, and whether a refund is of the whole remaining amount."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Attempts to pay by card, and what waits for a bank's confirmation."""
+"""Attempts to pay by card, and the stock that waits for a bank's confirmation."""
 
 import sqlalchemy as sa
 from alembic import op
