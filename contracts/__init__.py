@@ -1,1 +1,1 @@
-"""What both ends of a wire must agree on, and nothing else."""
+"""Definitions that both ends of a wire must share: errors, currencies, contacts, texts, differences."""

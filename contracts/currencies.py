@@ -21,12 +21,12 @@ _TWO_DECIMAL: Final = frozenset(
     kzt lak lbp lkr lrd lsl mad mdl mkd mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen pgk php pkr
     pln qar ron rsd rub sar sbd scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs uah ugx uyu uzs wst xcd
     yer zar zmw
-    """.split()  # noqa: SIM905 - a list of names reads better so
+    """.split()  # noqa: SIM905 - a list of names reads better
 )
 CURRENCIES: Final = _ZERO_DECIMAL | _THREE_DECIMAL | _TWO_DECIMAL
 
-# isk and ugx no longer have a fraction, but Stripe's API keeps two decimals, which must be 00. Of three decimals, card
-# networks take two: the last must be 0.
+# isk and ugx no longer have a fraction, but Stripe's API keeps two decimals, which must be 00. Of three decimals,
+# card networks accept only two: the last must be 0.
 _CHARGE_STEPS: Final = {"isk": 100, "ugx": 100, **dict.fromkeys(_THREE_DECIMAL, 10)}
 _SYMBOLS: Final = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 
@@ -39,7 +39,7 @@ class UnknownCurrency(ValueError):
 
 
 def currency_code(currency: object) -> str:
-    """`currency` as Stripe writes it, in small letters. Raises UnknownCurrency."""
+    """`currency` as Stripe writes it, in lower case. Raises UnknownCurrency."""
     code = currency.lower() if isinstance(currency, str) and len(currency) == 3 else ""
     if code not in CURRENCIES:
         raise UnknownCurrency(f"Stripe has no currency {str(currency)[:10]!r}")
@@ -75,7 +75,7 @@ def parse_amount(text: str, currency: str, *, rounding: str | None = None, multi
     Args:
         text: a decimal number, as a provider writes it; may have a sign and an exponent ("1e2").
         rounding: one of decimal's rounding modes, such as ROUND_HALF_UP; None refuses an amount that does not fit.
-        multiple_of: the divisor of the result, in the smallest unit; `charge_step` for what is charged.
+        multiple_of: the divisor of the result, in the smallest unit; `charge_step` for charged amounts.
 
     Raises:
         UnknownCurrency: Stripe has no such currency.

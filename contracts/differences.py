@@ -1,4 +1,4 @@
-"""What a comparison of the shop's books with a provider's finds, as it crosses the wire: free of any framework."""
+"""The result of comparing the shop's records with a provider's, as sent over the wire; independent of any framework."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ NOTHING = "nothing"
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that two books say differently.
+    """One difference between two sides' records.
 
     Attributes:
         kind: what is wrong, in a few words that are the same for all of its kind.
-        subject: the order, or whatever else can be looked up ("or_…", a provider's id).
-        ours: what the shop says.
-        theirs: what the provider, or the other service, says; begins with who that is.
-        repair: what mending it does; empty when that is not safe to do without a person.
+        subject: the order, or any other object that can be looked up ("or_…", a provider's id).
+        ours: the shop's record.
+        theirs: the record of the provider, or of the other service; begins with its name.
+        repair: what the repair does; empty when it is not safe without a person.
         advice: what a person can do, when `repair` is empty.
-        fix: what to hand to the service's ``mend``; empty when `repair` is.
+        fix: the argument for the service's ``mend``; empty when `repair` is.
     """
 
     kind: str
@@ -32,11 +32,11 @@ class Difference:
     fix: dict[str, Any] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
-        """As it is sent; ``Difference(**plain)`` reads it."""
+        """The form that is sent; ``Difference(**plain)`` reads it."""
         return asdict(self)
 
     def line(self) -> str:
-        """The one line that an operator reads."""
+        """One line for an operator."""
         if self.repair:
             mending = f"--repair: {self.repair}"
         else:
@@ -51,14 +51,14 @@ def page(
     seen: Sequence[str] = (),
     known: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What the verb ``audit`` answers for one page.
+    """The answer of the verb ``audit`` for one page.
 
     Args:
-        looked: how many things were looked at.
-        differences: what was found.
+        looked: how many things were compared.
+        differences: those found.
         following: the cursor of the next page; None at the end.
-        seen: the ids that a provider's list had.
-        known: the ids that our books have, and that the provider's list should have had.
+        seen: the ids in the provider's list.
+        known: the ids in our records that the provider's list should contain.
     """
     return {
         "looked": looked,

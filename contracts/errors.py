@@ -1,10 +1,10 @@
 """The failures that cross the wire.
 
-A service raises one of these, an adapter translates an SDK's errors into one, the gateway alone knows which HTTP status
-each becomes. Anything else that a service raises is a bug.
+Services raise them, and adapters translate an SDK's errors into them; only the gateway knows their HTTP statuses. Any
+other error of a service is a bug.
 
-Each is registered with Nameko, so that it keeps its type over any number of hops, and takes positional, JSON-plain
-arguments only, which is what Nameko's error payload can carry.
+Each is registered with Nameko, so that it keeps its type over any number of hops, and takes only positional, JSON-plain
+arguments, because Nameko's error payload carries nothing else.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from nameko.exceptions import deserialize_to_instance
 
 
 class ShopError(Exception):
-    """A failure that the caller is told about.
+    """A failure that is reported to the caller.
 
     Args:
         detail: a sentence for the person who reads the answer.
-        facts: what a program may want to know, JSON-plain (for example ``{"errors": {"price": ["..."]}}``).
+        facts: details for programs, JSON-plain (for example ``{"errors": {"price": ["..."]}}``).
     """
 
     def __init__(self, detail: str = "", facts: dict[str, Any] | None = None) -> None:
@@ -35,13 +35,13 @@ class ShopError(Exception):
 class InvalidRequest(ShopError):
     """The request itself is wrong; ``facts["errors"]`` maps each field to its messages.
 
-    For a webhook, ``facts["unsigned"]`` says that its signature is wrong.
+    For a webhook, ``facts["unsigned"]`` means that its signature is wrong.
     """
 
 
 @deserialize_to_instance
 class PaymentDeclined(ShopError):
-    """The card was refused; ``facts`` has ``code`` and, where the bank gave one, ``decline_code``. Nothing is taken."""
+    """The card was declined; ``facts`` has ``code`` and, if the bank gave one, ``decline_code``. Nothing is taken."""
 
 
 @deserialize_to_instance
@@ -51,12 +51,12 @@ class PaymentActionRequired(ShopError):
 
 @deserialize_to_instance
 class NotFound(ShopError):
-    """There is no such thing, or it is somebody else's."""
+    """It does not exist, or belongs to someone else."""
 
 
 @deserialize_to_instance
 class Conflict(ShopError):
-    """The state forbids it."""
+    """The current state forbids it."""
 
 
 @deserialize_to_instance
@@ -66,15 +66,15 @@ class TooManyRequests(ShopError):
 
 @deserialize_to_instance
 class KeyInProgress(Conflict):
-    """Another request with the same ``Idempotency-Key`` is at work; ``facts["retry_after"]``: seconds to wait."""
+    """Another request with the same ``Idempotency-Key`` is in progress; ``facts["retry_after"]``: seconds to wait."""
 
 
 @deserialize_to_instance
 class Refused(ShopError):
-    """Well-formed, but the provider will not have it (an address that no carrier knows).
+    """Well-formed, but the provider does not accept it (an address that no carrier knows).
 
     ``facts["permanent"]`` is true when the provider will refuse the same request each time (a recipient who sent STOP).
-    The adapter that knows the provider's codes sets it, and nobody retries.
+    The adapter that knows the provider's codes sets it; such a request is not retried.
     """
 
     @property
@@ -85,12 +85,12 @@ class Refused(ShopError):
 
 @deserialize_to_instance
 class KeyReused(Refused):
-    """The ``Idempotency-Key`` stands for another request; ``facts["errors"]`` names it."""
+    """The ``Idempotency-Key`` belongs to another request; ``facts["errors"]`` names it."""
 
 
 @deserialize_to_instance
 class ProviderFailure(ShopError):
-    """A provider answered something that makes no sense, or refused us rather than the request (a wrong key)."""
+    """A provider's answer makes no sense, or it refused us rather than the request (a wrong key)."""
 
 
 @deserialize_to_instance
@@ -100,7 +100,7 @@ class Unavailable(ShopError):
 
 @deserialize_to_instance
 class OutcomeUnknown(ShopError):
-    """A provider was asked and gave no readable answer: it may have happened. Ask before doing it again."""
+    """A provider gave no readable answer: the request may have taken effect. Check before repeating it."""
 
 
 @deserialize_to_instance
