@@ -1,1 +1,1 @@
-"""HTTP in, RPC out: the shop's public face. It checks shape and translates; no rule of business lives here."""
+"""HTTP in, RPC out: the shop's public interface. It validates and translates; it contains no business rules."""

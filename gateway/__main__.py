@@ -13,7 +13,7 @@ from gateway.rpc import Deadlines
 
 
 def main() -> int:
-    """Serve until told to stop; the exit status. What stands in the way is said in one sentence."""
+    """Serve until a signal stops it; returns the exit status. A refusal to start is printed as one sentence."""
     host = os.environ.get("GATEWAY_HOST") or "127.0.0.1"
     try:
         settings = Settings.load()
@@ -23,7 +23,7 @@ def main() -> int:
         leave_s = _number("GATEWAY_LEAVE_SECONDS", 0, 60)
     except (OSError, ValueError) as error:
         return _refuse(str(error))
-    # Not before the settings are known to be good: these import what takes a second.
+    # Imported only once the settings are valid: this import takes a second.
     from gateway import server
 
     try:

@@ -1,4 +1,4 @@
-"""The client's address, and the key that limits are counted by.
+"""The client's address, and the key under which limits count it.
 
 The peer's address counts. Only when the peer is one of `TRUSTED_PROXIES` does `X-Forwarded-For` count: its rightmost
 entry that is not itself a trusted proxy. The client wrote the entries further left, so they prove nothing.
@@ -48,7 +48,7 @@ def is_trusted(peer: str, trusted: Sequence[Network]) -> bool:
 
 
 def limit_key(address: str) -> str:
-    """The key that limits of `address` are counted by: the whole IPv4 address, or the /64 of an IPv6 address."""
+    """The key under which limits count `address`: the whole IPv4 address, or the /64 of an IPv6 address."""
     parsed = _parse(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((parsed, IPV6_PREFIX_BITS), strict=False))

@@ -1,4 +1,4 @@
-"""The WSGI application, assembled: the routes on Hug, and around them what holds for every answer."""
+"""The assembled WSGI application: the routes on Hug, and the common handling of every answer."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from gateway.rpc import NAMES, Deadlines
 from gateway.shares import SharedClient
 from gateway.visit import Visit
 
-# Each module puts its routes onto the one API when it is imported.
+# Each module registers its routes with the one API when it is imported.
 ROUTES = (about, cart, notifications, orders, products, shipments, webhooks)
-# A path that is longer has no route; its first part is enough for the log.
+# No route has a longer path; its beginning is enough for the log.
 LOGGED_PATH = 200
-# Answers under these paths concern one shopper or an admin: no cache may keep them.
+# Answers under these paths concern one shopper or an admin: no cache may store them.
 PRIVATE = ("/api/cart", "/api/orders", "/api/shipments", "/api/notifications")
 
 StartResponse = Callable[..., Any]
 
 
 class Gateway:
-    """The shop's HTTP face as a WSGI application.
+    """The shop's public HTTP interface as a WSGI application.
 
     Args:
-        settings: what may be done by whom, and how long it may take.
+        settings: permissions and time limits.
         client: the connection to the services, started.
 
     Attributes:
@@ -84,14 +84,14 @@ class Gateway:
         if method == "HEAD":
             environ["REQUEST_METHOD"] = "GET"
         elif method not in falcon.HTTP_METHODS:
-            environ["REQUEST_METHOD"] = "TRACE"  # no route has it either: 405 or 404, not Falcon's 400
+            environ["REQUEST_METHOD"] = "TRACE"  # no route has it: 405 or 404, not Falcon's 400
         try:
             limits.admit(current, environ)
             refusal: Exception | None = environ.get(visit.REFUSAL_KEY)
             if refusal is not None:
                 raise refusal
             if "//" in path:
-                raise NoSuchRoute("There is nothing here.")  # Falcon would take the empty part for an id, or skip it
+                raise NoSuchRoute("There is nothing here.")  # Falcon would treat the empty part as an id, or skip it
             cross_site.check(environ, self.settings.public_url)
             if method == "OPTIONS":
                 start(errors.status_line(200), [("allow", self._allowed(path)), ("content-length", "0")])
@@ -115,7 +115,7 @@ class Gateway:
         return [] if method == "HEAD" else body
 
     def body_limit(self, environ: dict[str, Any]) -> int:
-        """How many bytes this request's body may have; 0 when its answer does not depend on the body.
+        """How many bytes this request's body may have; 0 when the answer does not depend on the body.
 
         Args:
             environ: the request's head.
@@ -134,7 +134,7 @@ class Gateway:
         return bounds.most_bytes
 
     def _bounds(self, path: str) -> dict[str, Bounds]:
-        """The verbs of a path; none when it does not exist."""
+        """The bounds of each verb of a path; empty when the path does not exist."""
         if "//" in path:
             return {}
         found = self._routes._router.find(path[:-1] if len(path) > 1 and path.endswith("/") else path)
@@ -148,10 +148,10 @@ class Gateway:
 
 
 def _assemble() -> falcon.API:
-    """The routes as a Falcon application that answers every failure from `gateway.errors`."""
-    # Else Hug serves every route a second time, under /v{anything}/.
+    """The routes as a Falcon application that answers every failure through `gateway.errors`."""
+    # Otherwise Hug serves every route a second time, under /v{anything}/.
     api.http.versions.clear()
-    # No page of Hug's own for unknown paths: Falcon's refusal is answered like every other failure.
+    # Without Hug's own page for unknown paths: Falcon's refusal is answered like every other failure.
     routes = api.http.server(None)
     routes.add_error_handler(Exception, _failed)
     return routes
@@ -159,7 +159,7 @@ def _assemble() -> falcon.API:
 
 def _failed(request: falcon.Request, response: falcon.Response, error: Exception, _params: Any) -> None:
     current = visit.of(request)
-    # A failure that is told again is told byte for byte, under the id that it was told under first.
+    # A repeated failure is sent byte for byte, under the id under which it was first sent.
     answer = errors.answer(error, current.answered_id if isinstance(error, ShopError) else current.request_id)
     response.status = errors.status_line(answer.status)
     response.set_headers(answer.headers)

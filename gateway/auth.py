@@ -1,4 +1,4 @@
-"""Who may use the admin routes: whoever holds a key; anybody, while no key is set and every provider is the sandbox."""
+"""Access to the admin routes: only with a key; open to all while no key is set and every provider is the sandbox."""
 
 from __future__ import annotations
 
@@ -122,9 +122,9 @@ def _bearer(authorization: str | None) -> str | None:
 def _accepted(settings: Settings, given: str) -> bool:
     if len(given) > LONGEST_KEY:
         return False
-    # Digests are compared, so that a key may be configured as its digest; all of them, each in constant time, so that
+    # Digests are compared, because a key may be configured as its digest; all of them, each in constant time, so that
     # the answer's delay reveals nothing about any key.
-    sent = hashlib.sha256(given.encode("latin-1", "replace")).hexdigest()  # WSGI's reading of a header's bytes
+    sent = hashlib.sha256(given.encode("latin-1", "replace")).hexdigest()  # WSGI decodes a header's bytes as Latin-1
     return any([hmac.compare_digest(sent, _digest(key)) for key in settings.admin_api_keys])  # noqa: C419
 
 

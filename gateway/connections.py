@@ -1,7 +1,7 @@
 """The connections of one gateway process: how many an address may hold, and their deadlines.
 
-No address holds more than its share; the rest is left to the others. A connection that is idle between two requests
-makes room for a new one of its address; a client that finds an idle connection closed opens another.
+No address holds more than its share; the rest is left to the others. A connection that is idle between two requests is
+closed to make room for a new one of its address; a client that finds an idle connection closed opens another.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ MAX_CONNECTIONS = 4096
 RESERVED_FILES = 100
 # The share of all connections, and of all bodies being received, that one address may hold.
 ADDRESS_SHARE = 1 / 4
-# Bodies being received, per process. Bodies that arrive with their head do not count. Each holds at most what its route
-# allows, usually 64 KiB.
+# Bodies being received, per process. Bodies that arrive with their head do not count. Each holds at most the bytes that
+# its route allows, usually 64 KiB.
 MAX_RECEIVING = 160
 # How often deadlines are checked (seconds), and how many connections one pass times out. An answer and its log line
 # take a tenth of a millisecond, and others must not wait for a thousand of them.
@@ -120,9 +120,9 @@ class Connections:
                 del self._idle[connection.key or ""]
 
     def receive(self, connection: Connection, key: str) -> bool:
-        """Take a place for a body that has not arrived whole; returns whether this address has one.
+        """Take a place for a body that has not fully arrived; returns whether this address has one.
 
-        When all are taken, the oldest body of the address that holds most gives way to an address with fewer.
+        When all are taken, the oldest body of the address with the most places gives way to an address with fewer.
         """
         held = len(self._receiving.get(key, ()))
         if held >= MAX_RECEIVING * ADDRESS_SHARE:
@@ -163,7 +163,7 @@ class Connections:
                     connection.expire()
             except Exception:
                 log.exception("bug", service="gateway")
-                connection.abort()  # else it would delay the others in every pass
+                connection.abort()  # otherwise it would delay the others in every pass
         if self._refused:
             log.warning("connections refused", service="gateway", connections=self._refused)
             self._refused = 0

@@ -21,8 +21,8 @@ _OWN = ("same-origin", "none")
 def check(environ: Mapping[str, Any], public_url: str) -> None:
     """Raise CrossSite when a page of another origin asks for a change.
 
-    Browsers say so in `Sec-Fetch-Site`, but only over TLS and to localhost; elsewhere in `Origin`. Programs send
-    neither.
+    Browsers report it in `Sec-Fetch-Site`, but only over TLS and to localhost; elsewhere in `Origin`. Other programs
+    send neither.
 
     Args:
         environ: the request.

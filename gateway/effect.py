@@ -1,4 +1,4 @@
-"""What a request does, for a service that does it at most once; made by `gateway.idempotency`."""
+"""The effect of a request, for a service that performs it at most once; made by `gateway.idempotency`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Effect:
-    """What a request does, for a service that does it at most once.
+    """The effect of a request, for a service that performs it at most once.
 
     Attributes:
-        key: handed to the verb; a new one when the caller sent none.
-        headers: travel with the call, and have its answer kept; empty when the caller sent no key.
+        key: passed to the verb; a new one when the caller sent none.
+        headers: travel with the call, and make the service store its answer; empty when the caller sent no key.
     """
 
     key: str

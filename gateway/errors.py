@@ -1,4 +1,4 @@
-"""Failure -> HTTP status: the one table, and the problem body (RFC 9457) that every failure is answered with."""
+"""The table from failures to HTTP statuses, and the problem body (RFC 9457) of every failure's answer."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ PROBLEM = "application/problem+json"
 
 @dataclass(frozen=True)
 class Kind:
-    """How one kind of failure is told over HTTP.
+    """How one kind of failure is reported over HTTP.
 
     Attributes:
         status: the HTTP status.
         name: the last part of the problem's `type`, for programs.
         title: the same for every failure of this kind, for people.
-        facts: which of the failure's facts are shown; whatever else a service noted stays inside.
-        retry_after: seconds until repeating is worth it, where the failure names none itself; None: sent only where it
-            does. Also what sets trouble, which is logged, apart from a refusal.
+        facts: which of the failure's facts are shown; all others stay inside.
+        retry_after: seconds until a repetition makes sense, if the failure names none; None: sent only if it does.
+            It also marks a malfunction, which is logged, as opposed to a refusal.
     """
 
     status: int
@@ -38,7 +38,7 @@ class Kind:
     retry_after: int | None = None
 
 
-# A service that is not there may be back in a second; a provider that answers nonsense rarely is.
+# A missing service may be back in a second; a provider with invalid answers rarely recovers that fast.
 KINDS: dict[type[ShopError], Kind] = {
     failures.InvalidRequest: Kind(400, "invalid-request", "The request is not valid", ("errors",)),
     failures.PaymentDeclined: Kind(402, "payment-declined", "The card was declined", ("code", "decline_code")),
@@ -60,7 +60,7 @@ BUG = Kind(500, "internal", "Something went wrong on our side")
 
 
 class Refusal(Exception):
-    """A request turned away before any service is asked, for a reason of HTTP's own."""
+    """A request refused before any service is asked, for a reason of HTTP itself."""
 
     status = 400
     name = "bad-request"
@@ -73,13 +73,13 @@ class Refusal(Exception):
 
 
 class NoKey(Refusal):
-    """An admin route without a key."""
+    """A request to an admin route without a key."""
 
     status, name, title = 401, "key-missing", "An admin key is needed"
 
 
 class WrongKey(Refusal):
-    """An admin route with a key that is none of ours."""
+    """A request to an admin route with a wrong key."""
 
     status, name, title = 403, "key-refused", "The admin key is not accepted"
 
@@ -91,19 +91,19 @@ class NoSuchRoute(Refusal):
 
 
 class CrossSite(Refusal):
-    """A page of another site has a browser change something here."""
+    """A page of another site made a browser request a change."""
 
     status, name, title = 403, "cross-site", "Other sites may not do this"
 
 
 class BadHttp(Refusal):
-    """What was sent is not HTTP, or contradicts itself."""
+    """The request is not valid HTTP, or contradicts itself."""
 
     name, title = "malformed-http", "The request is not valid HTTP"
 
 
 class Incomplete(Refusal):
-    """The request ended in its middle."""
+    """The request ended before it was complete."""
 
     name, title = "incomplete", "The request is incomplete"
 
@@ -115,7 +115,7 @@ class RequestTimeout(Refusal):
 
 
 class UrlTooLong(Refusal):
-    """The URL is longer than any of this shop."""
+    """The URL is longer than any URL of this shop."""
 
     status, name, title = 414, "url-too-long", "The URL is too long"
 
@@ -127,7 +127,7 @@ class HeadersTooLarge(Refusal):
 
 
 class Busy(Refusal):
-    """This process, or the share of the client's address, has no room."""
+    """This process, or the share of the client's address, is full."""
 
     status, name, title = 503, "unavailable", "Not reachable at the moment"
 
@@ -149,7 +149,7 @@ class NotJson(Refusal):
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes out for a failure: status, headers, body."""
+    """The HTTP answer to a failure: status, headers, body."""
 
     status: int
     headers: dict[str, str]
@@ -157,7 +157,7 @@ class Answer:
 
 
 def answer(error: Exception, request_id: str) -> Answer:
-    """What is answered for `error`; a bug is logged here, with the request's id, and nothing of it is shown."""
+    """The answer to `error`; a bug is logged here, with the request's id, and its details are not shown."""
     if isinstance(error, ShopError):
         kind = _kind(error)
         if kind is not None:
@@ -172,7 +172,7 @@ def answer(error: Exception, request_id: str) -> Answer:
 
 
 def allowed(verbs: Collection[str]) -> str:
-    """The value of `Allow` for a route that has `verbs`: HEAD is answered wherever GET is, and OPTIONS everywhere."""
+    """The value of `Allow` for a route with `verbs`: HEAD is answered wherever GET is, and OPTIONS everywhere."""
     every = {*verbs, "OPTIONS", *(["HEAD"] if "GET" in verbs else [])}
     return ", ".join(verb for verb in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS") if verb in every)
 
@@ -185,7 +185,7 @@ def status_line(status: int) -> str:
 def problem_body(
     status: int, name: str, title: str, detail: str, request_id: str, facts: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """A problem as a dict; `facts` become members beside the standard ones."""
+    """A problem as a dict; `facts` become additional members."""
     return {
         "type": f"urn:shop:problem:{name}",
         "title": title,
@@ -217,7 +217,7 @@ def _told(kind: Kind, error: ShopError, request_id: str) -> Answer:
 
 
 def _limit(error: failures.TooManyRequests) -> dict[str, str]:
-    """The headers that name an exhausted limit (draft-ietf-httpapi-ratelimit-headers), where the failure does."""
+    """The headers that name an exhausted limit (draft-ietf-httpapi-ratelimit-headers), if the failure names it."""
     name, quota, window = (error.facts.get(fact) for fact in ("limit", "quota", "window"))
     if not isinstance(name, str) or not isinstance(quota, int) or not isinstance(window, int):
         return {}
@@ -226,7 +226,7 @@ def _limit(error: failures.TooManyRequests) -> dict[str, str]:
 
 
 def _routing(error: falcon.HTTPError, request_id: str) -> Answer:
-    """What Falcon itself raises: an unknown path, a verb that a route does not have."""
+    """The answer to Falcon's own errors: an unknown path, a verb that a route does not have."""
     status = int(error.status[:3])
     headers = dict(error.headers or {})
     if status == 404:
@@ -239,7 +239,7 @@ def _routing(error: falcon.HTTPError, request_id: str) -> Answer:
 
 
 def _seconds(value: Any) -> int | None:
-    """`retry_after` as a service noted it, in whole seconds; at least one, since 0 would invite a busy loop."""
+    """A service's `retry_after` in whole seconds; at least one, since 0 would invite a busy loop."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return max(1, round(value))

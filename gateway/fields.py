@@ -1,4 +1,4 @@
-"""The kinds of value that public requests are made of, each as Cerberus rules; `gateway.schemas` puts them together."""
+"""The kinds of values in public requests, each as Cerberus rules; `gateway.schemas` combines them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gateway.visit import is_id
 Rules = dict[str, Any]
 Error = Callable[[str, str], None]
 
-MOST_PRICE = 99_999_999  # Stripe takes eight digits of cents
+MOST_PRICE = 99_999_999  # Stripe accepts eight digits of cents
 MOST_QUANTITY = 10_000
 MOST_STOCK = 2_147_483_647  # what an integer column holds
-MOST_DIMENSION = 100_000  # inches or ounces: far above any parcel, far below what arithmetic minds
-# Stripe's own limits for metadata; it allows 50 keys, of which the shop keeps some to itself.
+MOST_DIMENSION = 100_000  # inches or ounces: far above any parcel, far below any arithmetic limit
+# Stripe's own limits for metadata; it allows 50 keys, of which the shop uses some internally.
 METADATA_KEYS = 45
 METADATA_KEY = 40
 METADATA_VALUE = 500
@@ -31,7 +31,7 @@ _CURSOR = re.compile(r"c[0-9]+\.[A-Za-z0-9_-]+")
 _SORT_KEY = re.compile(r"-?[^\s\[\]\-][^\[\]]*")
 
 
-# Cerberus asks these also about null and about values of another type, which its other rules report: they pass here.
+# Cerberus also calls these for null and for values of another type, which its other rules report: they pass here.
 
 
 def _matching(pattern: re.Pattern[str], message: str) -> Callable[[str, Any, Error], None]:
@@ -89,7 +89,7 @@ def _metadata_key(field: str, value: Any, error: Error) -> None:
 
 
 def required(rules: Rules) -> Rules:
-    """The same kind of value, which must be there."""
+    """The same kind of value, mandatory."""
     return {**rules, "required": True}
 
 
@@ -99,12 +99,12 @@ def nullable(rules: Rules) -> Rules:
 
 
 def line(most: int, least: int = 0) -> Rules:
-    """One line of `least` to `most` characters; not only blanks when it must have any."""
+    """One line of `least` to `most` characters; not only blanks when `least` is positive."""
     return _text(most, least, _one_line)
 
 
 def text(most: int, least: int = 0) -> Rules:
-    """A text of several lines, otherwise as `line`."""
+    """A text of several lines, otherwise like `line`."""
     return _text(most, least, _plain)
 
 

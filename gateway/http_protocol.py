@@ -1,4 +1,4 @@
-"""HTTP/1.1 on one connection: passes whole requests to the gateway and answers everything else with a problem.
+"""HTTP/1.1 on one connection: passes complete requests to the gateway, and answers everything else with a problem.
 
 httptools (llhttp) parses; uvicorn listens and shuts down gracefully. A request is dispatched only when its body has
 arrived whole, or when its answer does not depend on the body (`Gateway.body_limit`). Requests of one connection are
@@ -27,11 +27,11 @@ from gateway.connections import Connections
 if TYPE_CHECKING:
     from gateway.api import Gateway
 
-# RFC 9112 recommends at least 8000 bytes; the others are what servers usually take.
+# RFC 9112 recommends at least 8000 bytes; the others are usual server limits.
 MAX_URL_BYTES = 8 * 1024
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 * 1024
-# Chunks or segments of one body: 64 KiB in chunks of a few bytes would cost more than any honest body.
+# Chunks or segments of one body: 64 KiB in chunks of a few bytes would cost more than any legitimate body.
 MAX_BODY_PIECES = 8192
 # Bytes allowed around each piece of a body: its chunk's size and two line breaks. Extensions and trailers count against
 # the bytes of the headers.
@@ -66,8 +66,8 @@ class _Request:
     Attributes:
         environ: its WSGI environment.
         keep_alive: whether its connection stays open after the answer.
-        limit: bytes that its body may have; 0 when the answer does not depend on the body.
-        complete: whether its body has arrived whole.
+        limit: the most bytes of its body; 0 when the answer does not depend on the body.
+        complete: whether its body has fully arrived.
     """
 
     __slots__ = ("complete", "environ", "keep_alive", "limit", "parts", "place", "received", "surrounding")
@@ -91,7 +91,7 @@ class _NotReceived(io.RawIOBase):
 
 
 class HttpServer:
-    """What the connections of one process share; for uvicorn, the application.
+    """The state that the connections of one process share; for uvicorn, the application.
 
     Args:
         gateway: answers requests.
@@ -109,7 +109,7 @@ class HttpServer:
         return self.receive_until < NEVER
 
     def drain(self, now: float) -> None:
-        """Stop: refuse what does not arrive soon."""
+        """Stop: refuse requests that do not arrive soon."""
         self.receive_until = min(self.receive_until, now + DRAIN_RECEIVE_S)
 
 
@@ -135,7 +135,7 @@ class HttpProtocol(asyncio.Protocol):
         self.key: str | None = None
         self.deadline = NEVER
         self.write_deadline = NEVER
-        # What is being received.
+        # The request being received.
         self._in_head = False
         self._head_bytes = 0
         self._raw_bytes = 0
@@ -143,12 +143,12 @@ class HttpProtocol(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._request: _Request | None = None
         self._stash = b""
-        # What is being answered.
+        # The requests being answered.
         self._queue: deque[_Request] = deque()
         self._working: _Request | None = None
         self._write_paused = False
         self._unsent = 0
-        # The connection's end.
+        # The end of the connection.
         self._stopped = False  # nothing more is parsed
         self._half_closed = False
         self._lingering = False
@@ -157,12 +157,12 @@ class HttpProtocol(asyncio.Protocol):
     # --- asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]  # uvloop's is of no asyncio class
-        self._transport.set_write_buffer_limits(0)  # paused until all of an answer is taken
+        self._transport = transport  # type: ignore[assignment]  # uvloop's has no asyncio base
+        self._transport.set_write_buffer_limits(0)  # paused until the socket has taken the whole answer
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if peer else ""
         self.key = self._connections.key(self._peer)
-        self._state.connections.add(self)  # type: ignore[arg-type]  # typed as uvicorn's own
+        self._state.connections.add(self)  # type: ignore[arg-type]  # typed for uvicorn's own protocols
         if not self._connections.admit(self):
             self._stopped = True
             self._write(_Request(self._blank(), False), *self._too_many())
@@ -173,7 +173,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _new_parser(self) -> Any:
         parser = httptools.HttpRequestParser(self)
-        # To llhttp, data after `Connection: close` would be an error.
+        # Otherwise llhttp treats data after `Connection: close` as an error.
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return parser
 
@@ -368,7 +368,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._queue:
             self.deadline = NEVER  # one has arrived; its answer has another deadline
         if self._in_head and (whole_chunk or len(self._queue) == queued):
-            self._raw_bytes += size  # all of the chunk belongs to this head, even what no callback has shown yet
+            self._raw_bytes += size  # the whole chunk belongs to this head, even the part not yet seen by callbacks
         if self._in_head and self._raw_bytes > MAX_URL_BYTES + MAX_HEADER_BYTES:
             self._refuse(errors.HeadersTooLarge(f"The headers may have {MAX_HEADER_BYTES} bytes."))
         elif self._request is not None:
@@ -389,9 +389,9 @@ class HttpProtocol(asyncio.Protocol):
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
     def _receive_further(self, request: _Request) -> None:
-        """The body has not arrived whole."""
+        """Handle a body that has not fully arrived."""
         if not request.limit:
-            self._stop(request)  # answered without it
+            self._stop(request)  # it is answered without its body
             return
         if request.place is None:
             key = self.key
@@ -415,13 +415,13 @@ class HttpProtocol(asyncio.Protocol):
             self._request.place = None
 
     def _refuse(self, refusal: Exception) -> None:
-        """Answer what is being received with `refusal`, and close after it."""
+        """Answer the request being received with `refusal`, and close the connection after it."""
         request = self._request or _Request(self._blank(), False)
         request.environ[visit.REFUSAL_KEY] = refusal
         self._stop(request)
 
     def _refuse_method(self, data: bytes) -> None:
-        """llhttp does not know the method. If its form is valid, answer as the path does for unknown verbs.
+        """Handle a method unknown to llhttp. If its form is valid, answer as the path does for unknown verbs.
 
         Args:
             data: begins with the request.
@@ -451,7 +451,7 @@ class HttpProtocol(asyncio.Protocol):
         self.deadline = NEVER
 
     def _blank(self) -> dict[str, Any]:
-        """The environment of a request whose head cannot be read."""
+        """The WSGI environment for a request whose head cannot be read."""
         return {
             "REQUEST_METHOD": "",
             "PATH_INFO": "",
@@ -467,7 +467,7 @@ class HttpProtocol(asyncio.Protocol):
         }
 
     def _environ(self) -> dict[str, Any]:
-        """The WSGI environment of the head that has arrived. Raises Refusal for a contradictory one."""
+        """The WSGI environment of the received head. Raises Refusal for a contradictory one."""
         version = self._parser.get_http_version()
         if version not in ("1.0", "1.1"):
             raise errors.BadHttp("This version of HTTP is not supported. Send HTTP/1.1.")

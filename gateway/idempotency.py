@@ -1,8 +1,8 @@
-"""`Idempotency-Key`: what it makes of a POST, for the service that does what is asked (`chassis.once`).
+"""`Idempotency-Key`: turns it into the key and the digest that the service works with (`chassis.once`).
 
-The key that the service works under is made of who asks, the route, and the header's value: two shoppers may choose the
-same value, and one may use it on two routes. What stands for the request itself is made of its path and its body as
-they were read, so that neither white space nor the order of names makes it another request.
+The service's key consists of the caller, the route, and the header's value: two shoppers may choose the same value, and
+one may use it on two routes. The digest covers the path and the parsed body, so that neither white space nor the order
+of names makes it another request.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gateway.effect import Effect
 HEADER = "Idempotency-Key"
 _VALUE = re.compile(r"[\x20-\x7e]{1,255}")
 
-# None: strangers cannot be distinguished here, so no stranger's answer may go to another.
+# None: strangers cannot be distinguished here, so one stranger's answer must not go to another.
 Scope = Callable[[Request], str | None]
 
 
@@ -33,7 +33,7 @@ def of_cart(request: Request) -> str:
 
 
 def of_own_cart(request: Request) -> str | None:
-    """The scope of a request that needs no cart and whose answer is secret: an unshared cart, or nothing."""
+    """The scope of a request that needs no cart and whose answer is secret: an unshared cart, or None."""
     named = identity.own_cart(request)
     return None if named is None else f"cart:{named}"
 
@@ -49,12 +49,12 @@ def of_admin(request: Request) -> str:
 
 
 def of_cart_or_admin(request: Request) -> str:
-    """The scope of a route that both use."""
+    """The scope of a route that shoppers and admins use."""
     return of_admin(request) if auth.is_admin(request) else of_cart(request)
 
 
 def fresh_key() -> str:
-    """A key for what is asked now, and for nothing else: its message may be delivered again."""
+    """A new key for this request alone, because its message may be redelivered."""
     return uuid.uuid4().hex
 
 
@@ -62,11 +62,11 @@ def effect(request: Request, form: Mapping[str, Any], scope: Scope) -> Effect:
     """The effect of this request, under the key that its caller sent, or under a new one.
 
     Args:
-        form: the body as it was read.
+        form: the body as parsed.
         scope: gives the key's owner; where it gives None, the key has no effect.
 
-    Raises InvalidRequest when the header is not a key. Only a POST needs one: other changes state their result and can
-    be repeated as they are.
+    Raises InvalidRequest when the header is not a valid key. Only a POST needs one: other changes state their result,
+    so they can be repeated unchanged.
     """
     sent = request.env.get("HTTP_IDEMPOTENCY_KEY")
     if sent is None or request.method != "POST":
@@ -84,5 +84,5 @@ def effect(request: Request, form: Mapping[str, Any], scope: Scope) -> Effect:
 
 
 def _digest(*parts: str) -> str:
-    # As JSON, so that no two lists of parts are one text.
+    # As JSON, so that different lists of parts never yield the same text.
     return hashlib.sha256(orjson.dumps(parts)).hexdigest()

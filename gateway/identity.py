@@ -1,4 +1,4 @@
-"""Which cart a request is about: `Cart-Id`, else the cookie `cart_id`, else the shared one.
+"""Which cart a request concerns: `Cart-Id`, else the cookie `cart_id`, else the shared one.
 
 `POST /api/cart/` issues ids and signs them: ``cart_<random>.<signature>``, an HMAC-SHA256 (RFC 2104) over what precedes
 it. Only the gateway signs and verifies; everywhere else the whole text is the cart's id.
@@ -19,7 +19,7 @@ from gateway import auth, visit
 
 SHARED = "default"
 COOKIE = "cart_id"
-# Parts of one header that are parsed. Browsers keep at most 180 cookies for a site.
+# How many parts of one header are parsed. Browsers keep at most 180 cookies for a site.
 MOST_PARTS = 200
 _CART_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # 128 of the 256 bits: RFC 2104 advises at least half.
@@ -34,7 +34,7 @@ def sign(new_cart_id: str, settings: Settings) -> str:
 
 
 def cart_id(request: Request) -> str:
-    """The cart of this request. Raises InvalidRequest when it cannot be one, or none is named and one must be."""
+    """The cart of this request. Raises InvalidRequest for an invalid id, or when the required id is missing."""
     named = _named(request)
     settings = visit.of(request).gateway.settings
     if named is None:
@@ -49,7 +49,7 @@ def cart_id(request: Request) -> str:
 
 
 def own_cart(request: Request) -> str | None:
-    """The cart that this request names, if strangers do not share it; else None."""
+    """The cart that this request names, unless strangers share it; else None."""
     named = _named(request)
     if named is None or named == SHARED or not _CART_ID.fullmatch(named):
         return None
@@ -63,7 +63,7 @@ def cart_id_or_admin(request: Request) -> str | None:
 
 
 def remember(request: Request, response: Response, new_cart_id: str) -> None:
-    """Have the browser send `new_cart_id` from here on, out of reach of scripts and of other sites' forms."""
+    """Make the browser send `new_cart_id` from now on, inaccessible to scripts and to other sites' forms."""
     cookie = f"{COOKIE}={new_cart_id}; Path=/; HttpOnly; SameSite=Lax"
     if request.scheme == "https" or (visit.of(request).via_proxy and _says_tls(request)):
         cookie += "; Secure"

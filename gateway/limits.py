@@ -41,7 +41,7 @@ TABLE = (
     *(ADDRESS, ADDRESS_WRITE, ADDRESS_CART, ADDRESS_CHECKOUT, ADDRESS_PAYMENT),
     *(CART_BUY, CART_CHECKOUT, CART_PAYMENT, ORDER_PAYMENT, ORDER_CANCEL, ADMIN, WEBHOOK_SIGNATURE),
 )
-# No limits here: machines ask for health, and a webhook counts only once its signature is known to be bad.
+# No limits here: monitoring calls /health/, and a webhook counts only once its signature is known to be bad.
 UNLIMITED = ("/health/", "/api/webhooks/")
 READS = ("GET", "HEAD", "OPTIONS")
 
@@ -59,7 +59,7 @@ class Limits:
         self._items = {
             limit.name: RateLimitItemPerSecond(limit.quota, limit.window, namespace=limit.name) for limit in TABLE
         }
-        # Each limit has its own storage: invented carts must not evict the counters of addresses.
+        # Each limit has its own storage: invented cart ids must not evict the counters of addresses.
         self._own = {limit.name: SlidingWindowCounterRateLimiter(BoundedMemory()) for limit in TABLE}
         self._redis = SlidingWindowCounterRateLimiter(self._shared.storage) if self._shared else None
 
@@ -116,7 +116,7 @@ def spend(request: Request, limit: Limit, key: str | None = None) -> None:
 
 
 def payer(request: Request, cart_id: str) -> str:
-    """Who pays out of a cart: the cart; in the shared cart, each client address separately."""
+    """Whose limit a payment counts against: the cart's; in the shared cart, that of each client address separately."""
     if cart_id != identity.SHARED:
         return cart_id
     return f"{cart_id}@{addresses.limit_key(visit.of(request).client_address)}"

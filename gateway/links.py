@@ -14,7 +14,7 @@ def link_next(response: Response, path: str, query: Mapping[str, Any], cursor: s
 
     Args:
         query: this page's parameters.
-        cursor: where the next page begins; None at the end.
+        cursor: the beginning of the next page; None at the end.
     """
     if cursor is not None:
         further = urlencode({**query, "starting_after": cursor})

@@ -1,6 +1,6 @@
 """The gateway's RPC client: its callers are greenlets of one event loop, which also reads the replies.
 
-A separate thread makes the connection, because amqp blocks there. Once it stands, the loop reads from it, and that
+A separate thread makes the connection, because amqp blocks there. Once it is up, the loop reads from it, and that
 thread only waits for its end: no reply crosses threads.
 """
 
@@ -48,7 +48,7 @@ class LoopLink(Link):
     def _begin(self, connection: Connection, ended: Future[None]) -> None:
         transport = connection.transport
         descriptor = transport.sock.fileno()
-        if descriptor < 0:  # closed since it was made
+        if descriptor < 0:  # closed meanwhile
             ended.set_exception(ConnectionError("the connection was closed"))
             return
         blocking_recv = transport._quick_recv
@@ -95,7 +95,7 @@ class LoopLink(Link):
         transport._quick_recv = recv
         timer = self.loop.call_later(TICK, tick)
         self.loop.add_reader(descriptor, readable)
-        readable()  # the socket does not show what amqp has read already
+        readable()  # the socket does not show what amqp has already read
 
 
 class LoopRpcClient(RpcClient):

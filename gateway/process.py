@@ -1,4 +1,4 @@
-"""What a request may use of the process that serves it. `gateway.api.Gateway` is the one implementation."""
+"""The interface of the serving process for requests. `gateway.api.Gateway` is the one implementation."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Process(Protocol):
     """One process of the gateway.
 
     Attributes:
-        settings: what may be done by whom, and how long it may take.
+        settings: permissions and time limits.
         leaving: whether it is about to stop.
         shared: the connection to the services.
     """
@@ -57,4 +57,4 @@ class Process(Protocol):
 
     @property
     def wrong_keys(self) -> WrongKeys:
-        """Who guesses admin keys."""
+        """The wrong admin keys by address."""

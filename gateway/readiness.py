@@ -1,4 +1,4 @@
-"""Is the shop ready? The broker, every service and every service's database, asked all at once."""
+"""Whether the shop is ready: the broker, every service and every service's database, all asked at once."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from gateway import waiting
 from gateway.rpc import NAMES
 from gateway.waiting import Wait
 
-# The slowest part settles how long the answer takes; a probe's own patience is often 3 to 5 s.
+# The slowest part determines how long the answer takes; a probe's own timeout is often 3 to 5 s.
 SECONDS = 2.0
-# Within this time an answer serves everybody who asks: probes from many sides cost the services one question a second.
+# Within this time, one answer serves all callers: many probes together ask the services once a second.
 FRESH = 1.0
-# How long a request waits for another's answer before it asks itself.
+# How long a request waits for the answer to another's question before it asks the services.
 WAIT = SECONDS + 1
 
 Parts = dict[str, dict[str, str]]
 
 
 class Readiness:
-    """Asks the services how they are; one question at a time, however many ask.
+    """Asks the services for their health; one question at a time, regardless of the number of callers.
 
     Args:
         client: the process's connection.
@@ -38,7 +38,7 @@ class Readiness:
     def parts(self) -> Parts:
         """Every part's state: `{"broker": {"status": "ok"}, "cart": {"status": "ok", "database": "ok"}, …}`.
 
-        A state is "ok", "unavailable", or "unknown" where it could not be asked; `database` says what is wrong with it
+        A state is "ok", "unavailable", or "unknown" if it could not be asked; `database` says what is wrong with it
         (`chassis.database_outage`). Answers within about `SECONDS`.
         """
         while self._asking:
@@ -72,7 +72,7 @@ class Readiness:
         try:
             self._client.call(name, "health", timeout=SECONDS)
         except Unavailable as error:
-            # Said by the service itself, it is about its database; said on the way, no service was reached.
+            # An error from the service is about its database; an error on the way means that no service was reached.
             reached = self._client.connected and "service" not in error.facts
             if reached:
                 return {"status": "ok", "database": str(error.facts.get("database", "unavailable"))}

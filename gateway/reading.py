@@ -1,6 +1,6 @@
-"""Reading what a caller sent: the body strictly as one JSON object, the query as plain values, both within bounds.
+"""Reads requests: the body strictly as one JSON object, the query as plain values, both within bounds.
 
-Hug's own readers are not used: they answer 500 to unreadable JSON, know no limit, and mix what they read into the
+Hug's own readers are not used: they answer 500 to unreadable JSON, have no limit, and mix their input into the
 parameters of the path.
 """
 
@@ -26,7 +26,7 @@ MOST_RESCUED = 16 * 1024
 MOST_PARAMETERS = 20
 # The longest, a category, has 500 characters: at most 6 000 bytes, percent-encoded.
 MOST_QUERY = 8 * 1024
-# A declared type is `application/json; charset=utf-8`.
+# The longest usual one is `application/json; charset=utf-8`.
 MOST_TYPE = 256
 
 
@@ -34,8 +34,7 @@ def body(request: Request, shape: Shape, rescue: Callable[[str], str] | None = N
     """The request's body, checked against `shape`.
 
     Args:
-        rescue: makes input readable that strict reading refused (`gateway.seed_json`); its result is read strictly,
-            too.
+        rescue: repairs input that strict reading refused (`gateway.seed_json`); its result is read strictly, too.
 
     Raises:
         NotJson: it is declared as something other than JSON.
@@ -45,13 +44,13 @@ def body(request: Request, shape: Shape, rescue: Callable[[str], str] | None = N
 
 
 def optional_body(request: Request, shape: Shape) -> dict[str, Any]:
-    """As `body`, for a route that needs none: nothing sent is an empty object."""
+    """Like `body`, for a route that needs none: an empty body is an empty object."""
     raw = _received(request)
     return shape.check(_object(raw, shape, None) if raw.strip() else {})
 
 
 def raw_body(request: Request) -> str:
-    """The request's body as it was sent, of whatever type, for a service that verifies its signature.
+    """The request's body as it was sent, of any type, for a service that verifies its signature.
 
     Each byte is one character of the text (Latin-1), so that all of them pass through JSON.
     """
@@ -91,7 +90,7 @@ def query(request: Request, shape: Shape) -> dict[str, Any]:
 
 
 def _received(request: Request) -> bytes:
-    """The raw body of what is declared to be JSON."""
+    """The raw body of a request that is declared to be JSON."""
     raw = _whole(request)
     if raw:
         _check_declared_json(request.env)
@@ -105,7 +104,7 @@ def _whole(request: Request) -> bytes:
 
 
 def _check_declared_json(environ: dict[str, Any]) -> None:
-    # Without a Content-Type the body is taken at its word: it is read as JSON, and refused if it is none.
+    # A body without a Content-Type is read as JSON, and refused if it is not.
     declared = environ.get("CONTENT_TYPE")
     if declared:
         if len(declared) > MOST_TYPE:
@@ -148,7 +147,7 @@ def _object(raw: bytes, shape: Shape, rescue: Callable[[str], str] | None) -> di
 
 
 def _strict(raw: bytes) -> Any:
-    # orjson refuses what is no JSON but often taken for it: NaN, lone surrogates, bad UTF-8, trailing commas.
+    # orjson refuses input that is often mistaken for JSON: NaN, lone surrogates, bad UTF-8, trailing commas.
     return orjson.loads(raw)
 
 

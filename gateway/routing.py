@@ -1,7 +1,7 @@
-"""The one Hug API of the shop, and the way onto it: `@get("/api/…")`, `@post("/api/…", admin=True)`.
+"""The shop's one Hug API, and the decorators for it: `@get("/api/…")`, `@post("/api/…", admin=True)`.
 
-One API, because Hug's handlers do not follow routes from one into another. Hug reads no body and sees no query: it
-would mix both into the parameters of the path, and over them.
+There is one API, because Hug's handlers do not follow routes from one into another. Hug reads no body and sees no
+query: it would mix both into the parameters of the path, and overwrite them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway import auth
 
 # A seed order is 4 KB, a product with all its fields 30 KB. Reading a longer body costs more.
 USUAL_BYTES = 64 * 1024
-# For mail, for orders of hundreds of lines, and for batches of events.
+# For email, for orders of hundreds of lines, and for batches of events.
 LARGE_BYTES = 1024 * 1024
 
 Route = TypeVar("Route", bound=Callable[..., Any])
@@ -25,7 +25,7 @@ Route = TypeVar("Route", bound=Callable[..., Any])
 
 @hug.output_format.content_type("application/json")
 def as_json(content: Any, **_hug: Any) -> bytes:
-    """What a route returns, as UTF-8 JSON."""
+    """Encode a route's result as UTF-8 JSON."""
     return orjson.dumps(content)
 
 
@@ -39,7 +39,7 @@ class Bounds:
 
     Attributes:
         admin: whether an admin key is needed.
-        most_bytes: the longest body.
+        most_bytes: the largest body.
     """
 
     admin: bool

@@ -1,4 +1,4 @@
-"""The services as a route sees them: `shop.products.get(product_id)`, over the process's one connection.
+"""The services as a route calls them: `shop.products.get(product_id)`, over the process's one connection.
 
 Every call has a deadline, carries the request's id, and expires with its caller (`chassis.rpc_client`).
 """
@@ -20,12 +20,12 @@ class Deadlines:
     def __init__(self, settings: Settings) -> None:
         self.usual = settings.rpc_timeout
         self._longer = {
-            # These ask a carrier for rates, which takes a carrier's time.
+            # These ask carriers for rates, which is slow.
             ("cart", "checkout"): settings.checkout_timeout,
             ("cart", "ship"): settings.checkout_timeout,
-            # This takes the money, then asks for label, mail and SMS: four providers, one after the other.
+            # This takes the money, then requests label, email and SMS: four providers, one after the other.
             ("cart", "pay"): settings.pay_timeout,
-            # Off or back: the money, the stock, the label.
+            # Undoing a payment: the money, the stock, the label.
             ("cart", "cancel"): settings.pay_timeout,
             ("cart", "refund"): settings.pay_timeout,
         }
@@ -68,11 +68,11 @@ class Service:
 
 
 class Shop:
-    """All services, as seen by one request.
+    """All services, as one request calls them.
 
     Args:
-        context: what travels with each call.
-        notes: takes what comes beside an answer; None when nobody asks.
+        context: headers that travel with each call.
+        notes: receives what accompanies an answer; None when it is not needed.
     """
 
     __slots__ = ("_client", "_context", "_deadlines", "_notes")

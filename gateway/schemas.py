@@ -34,7 +34,7 @@ from gateway.shape import Shape
 Errors = dict[str, Any]
 
 MISSING = "required field"
-# Where mail does not arrive without them. Elsewhere the carrier says what it lacks (422).
+# The countries where mail does not arrive without them. Elsewhere the carrier reports missing fields (422).
 NEEDS_STATE = frozenset({"US", "CA", "AU", "BR", "CN", "IN", "JP", "MX"})
 NEEDS_POSTAL_CODE = NEEDS_STATE | {
     *("AT", "BE", "BG", "CH", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GB", "GR", "HR", "HU", "IL", "IT"),
@@ -45,7 +45,7 @@ NEEDS_POSTAL_CODE = NEEDS_STATE | {
 
 
 def _attributes_are_named(document: dict[str, Any]) -> Errors:
-    """`attributes_sku` gives values to names in `attributes`. Without `attributes` (an update) the service knows."""
+    """`attributes_sku` gives values to names in `attributes`. Without `attributes` (an update) the service checks."""
     if "attributes" not in document:
         return {}
     strangers = [name for name in document.get("attributes_sku", {}) if name not in document["attributes"]]
@@ -120,7 +120,7 @@ def _one_quantity(document: dict[str, Any]) -> Errors:
 
 
 def _either(document: dict[str, Any], seeds: str, ours: str) -> Errors:
-    """One of two spellings must be there; when both are, they must say the same."""
+    """One of two spellings is required; if both are present, they must have the same value."""
     if seeds not in document and ours not in document:
         return {seeds: [MISSING]}
     if seeds in document and ours in document and document[seeds] != document[ours]:
@@ -205,11 +205,11 @@ ORDERS_QUERY = Shape(
     }
 )
 
-# --- Shipments: an order as Stripe sends it, of which only what a parcel needs is looked at
+# --- Shipments: an order as Stripe sends it, of which only the fields that a parcel needs are checked
 
 
 def _has_skus(order: dict[str, Any]) -> Errors:
-    """Every SKU line says which and how many; there is at least one."""
+    """Every SKU line has an SKU and a quantity; there is at least one."""
     items = enumerate(order["items"])
     skus = [(place, item) for place, item in items if item["type"] == "sku"]
     if not skus:
@@ -237,7 +237,7 @@ _LINE = {
         "parent": nullable(ID),
         "quantity": nullable({"type": "integer", "max": QUANTITY["max"]}),
         "currency": nullable(CURRENCY),
-        # Of any line, a discount's too.
+        # For any line, including a discount.
         "amount": nullable({"type": "integer", "min": -PRICE["max"], "max": PRICE["max"] * QUANTITY["max"]}),
     },
 }
@@ -245,7 +245,7 @@ _ORDER = {
     "id": nullable(ID),
     "email": nullable(EMAIL),
     "currency": nullable(CURRENCY),
-    # As many lines as a parcel service will ever look at; each costs a price.
+    # As many lines as any realistic order has; each requires a price lookup.
     "items": {"type": "list", "required": True, "minlength": 1, "maxlength": 500, "schema": _LINE},
     "shipping": {
         "type": "dict",
@@ -258,7 +258,7 @@ _ORDER = {
         },
     },
 }
-# 500 lines of Stripe's have 7 500 keys and values.
+# 500 lines in Stripe's form have 7 500 keys and values.
 MOST_ORDER_VALUES = 12_000
 ORDER = Shape(_ORDER, open=True, rules=(_has_skus, _parcel_address_is_whole), most_values=MOST_ORDER_VALUES)
 SHIPMENTS_QUERY = Shape({"order_by": ORDER_BY, "limit": LIMIT, "starting_after": STARTING_AFTER})

@@ -1,15 +1,15 @@
-"""The two requests that the seed prints as not quite JSON, made readable; nothing else is.
+"""Repairs the two requests that the seed prints as not quite JSON; repairs nothing else.
 
 The SMS request has a number with a leading plus (`"number": +79994413746`), the payment lacks the comma between its two
-lines. Used only after strict reading has failed, and only on these two routes. Strings are stepped over whole, so that
-nothing inside one is ever touched; what comes out is read strictly again.
+lines. This runs only after strict reading has failed, and only on these two routes. Strings are skipped as a whole, so
+that nothing inside one is ever changed; the result is read strictly again.
 """
 
 from __future__ import annotations
 
 import re
 
-# A string; or, when a quote is never closed, all that follows it (else each later quote would be tried again).
+# A string; or, when a quote is never closed, all that follows it (otherwise each later quote would be tried again).
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _OVER = rf'{_STRING}|"[\s\S]*'
 _PLUS = re.compile(rf'("number"\s*:\s*)\+(?=[1-9])|{_OVER}')

@@ -33,14 +33,14 @@ KILL_MARGIN_S = 2
 ORPHAN_CHECK_S = 1.0
 # Pause between two starts of a worker that crashes at once.
 RESPAWN_PAUSE_S = 0.5
-# What ends a worker.
+# The signals that end a worker.
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def require_free(host: str, port: int) -> None:
     """Raise OSError when `host:port` cannot be listened on.
 
-    Workers share a port with `SO_REUSEPORT`, and would silently share one with another gateway, too.
+    Workers share a port with `SO_REUSEPORT`, and would silently share it with another gateway, too.
     """
     with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -48,12 +48,12 @@ def require_free(host: str, port: int) -> None:
 
 
 def serve(host: str, port: int, workers: int, longest_call: float, leave_s: float = 0.0) -> None:
-    """Serve until SIGTERM or SIGINT; then take nothing new, and finish what is in flight.
+    """Serve until SIGTERM or SIGINT; then accept nothing new, and finish all requests in progress.
 
     Args:
-        leave_s: for how long requests are still taken after the signal, while /health/live/ answers 503 (seconds): a
-            proxy that asks it sends the rest elsewhere before a connection can be refused.
-        longest_call: seconds that a call may take; a client that is not answered some time after that is hung up on.
+        leave_s: for how long requests are still accepted after the signal, while /health/live/ answers 503 (seconds): a
+            proxy that checks it sends the rest elsewhere before a connection can be refused.
+        longest_call: seconds that a call may take; a client without an answer some time after that is disconnected.
     """
     context = multiprocessing.get_context("fork")
     drain = math.ceil(longest_call) + DRAIN_MARGIN_S
@@ -84,7 +84,7 @@ def serve(host: str, port: int, workers: int, longest_call: float, leave_s: floa
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which a second signal does not hurry: a payment in flight is never cut.
+    """uvicorn's server, but a second signal does not hurry it: a payment in progress is never cut.
 
     Args:
         leave_s: see `serve`.
@@ -106,7 +106,7 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # Also for a connection made while uvicorn notifies the others.
+        # This also covers a connection that is made while uvicorn notifies the others.
         self.config.loaded_app.drain(asyncio.get_running_loop().time())
         await super().shutdown(sockets)
 
@@ -129,7 +129,7 @@ def _work(host: str, port: int, drain: int, leave_s: float, blocked: set[signal.
     listening.bind((host, port))
 
     def leave_with_parent() -> None:
-        # A killed parent cannot stop this process, nobody else would, and it holds the port.
+        # A killed parent cannot stop this process, nothing else would, and it holds the port.
         if os.getppid() != parent:
             server.should_exit = True
         asyncio.get_running_loop().call_later(ORPHAN_CHECK_S, leave_with_parent)

@@ -1,6 +1,6 @@
-"""A shape that a document must have: a Cerberus schema, compiled once, checked with a fresh validator each time.
+"""The shape that a document must have: a Cerberus schema, compiled once, checked with a new validator each time.
 
-Each check does bounded work on any document: it stops at `MOST_ERRORS`, and does not look into a value that is too
+Each check does bounded work on any document: it stops at `MOST_ERRORS`, and does not check inside a value that is too
 long. Cerberus itself sorts all errors at each new one, and compares every item of a list that is too long.
 """
 
@@ -17,9 +17,9 @@ from contracts.errors import InvalidRequest
 Rule = Callable[[dict[str, Any]], dict[str, Any]]
 
 MOST_ERRORS = 50
-# Callers choose the names of fields: longer ones are cut in errors.
+# Callers choose the names of fields: errors show longer names cut.
 MOST_NAME = 100
-# Keys and values of one document; the largest honest one of most routes, a product, has about 200.
+# Keys and values of one document; the largest legitimate one of most routes, a product, has about 200.
 MOST_VALUES = 1_000
 
 _MESSAGES = {
@@ -80,12 +80,12 @@ class _Validator(Validator):
 
 
 class Shape:
-    """What a request's body or query must look like.
+    """The required shape of a request's body or query.
 
     Args:
         schema: the Cerberus schema, field -> rules.
         open: True lets unknown fields pass (an order as Stripe sends it); they are refused otherwise.
-        rules: each takes a document of the right shape and gives the errors that concern several fields together.
+        rules: each takes a document of the right shape and returns the errors that concern several fields together.
         most_values: how many keys and values a document may have.
     """
 
@@ -107,11 +107,11 @@ class Shape:
         return field in self.schema
 
     def check(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Give `document` back when it has this shape.
+        """Return `document` if it has this shape.
 
         Raises InvalidRequest, whose `errors` map each field to its messages, nested as the document is.
         """
-        # A validator keeps the state of its document, and many threads check at once: so one per check.
+        # A validator keeps the state of its document, and many threads check at once: each check has its own.
         found: list[tuple[tuple[Any, ...], str]] = []
         with contextlib.suppress(_Enough):
             _Validator(self._compiled, allow_unknown=self._open, found=found).validate(document, normalize=False)
@@ -125,13 +125,13 @@ class Shape:
 
 
 def invalid(errors: dict[str, Any]) -> InvalidRequest:
-    """The failure that lists these errors, at most `MOST_ERRORS` of them."""
+    """The error that lists these errors, at most `MOST_ERRORS` of them."""
     listed, _ = _first(errors, MOST_ERRORS)
     return InvalidRequest("The request does not have the shape that is asked for; see `errors`.", {"errors": listed})
 
 
 def named(field: Any) -> str:
-    """A field's name as an error shows it."""
+    """A field's name as errors show it."""
     name = str(field)
     return name if len(name) <= MOST_NAME else name[: MOST_NAME - 1] + "…"
 

@@ -1,6 +1,6 @@
 """How much of a gateway process each part of the shop may use: calls beyond its share are refused at once.
 
-Calls to a slow provider must not queue up without end. So the verbs that call a provider have their own share, each
+Calls to a slow provider must not queue up without limit. So the verbs that call a provider have their own share, each
 service has its own, and a call beyond its share is answered 503.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 from chassis.rpc_client import RpcClient
 from contracts.errors import Unavailable
 
-# The verbs that ask a provider, or another service that does.
+# The verbs that call a provider, or another service that does.
 SLOW = frozenset(
     {
         ("cart", "checkout"),
@@ -35,10 +35,10 @@ SLOW = frozenset(
     }
 )
 # Calls in flight in one process: all; those to one service; those of its slow verbs; slow ones to all services.
-# A waiting call costs no thread, only a greenlet and its request, some 50 KB. The bounds come from memory and from what
-# can be answered in time: a service process works on 32 calls at once, of which its slow verbs have their share.
+# A waiting call costs no thread, only a greenlet and its request, some 50 KB. The bounds follow from memory and from
+# what can be answered in time: a service process works on 32 calls at once, a share of which are slow verbs.
 ALL, OF_SERVICE, SLOW_OF_SERVICE, ALL_SLOW = 512, 256, 56, 72
-# Seconds after which asking again is worth it: not all in one moment, as they were refused.
+# After how many seconds a retry makes sense: spread out, so that not all return at the same moment.
 RETRY_SLOW, RETRY = (2, 5), (1, 2)
 
 
@@ -54,7 +54,7 @@ class Shares:
 
     @contextmanager
     def taken(self, service: str, verb: str) -> Iterator[None]:
-        """Hold a share while a call is made. Raises Unavailable at once when there is none left."""
+        """Hold a share during a call. Raises Unavailable at once when none is left."""
         slow = (service, verb) in SLOW
         with self._lock:
             if slow and (self._slow_of_service[service] >= SLOW_OF_SERVICE or self._slow >= ALL_SLOW):
@@ -88,7 +88,7 @@ class SharedClient:
         self._shares = Shares()
 
     def call(self, service: str, method: str, *arguments: Any, **options: Any) -> Any:
-        """As `RpcClient.call`; raises Unavailable, too, when the call would be more than its share."""
+        """Like `RpcClient.call`; also raises Unavailable when the call would exceed its share."""
         with self._shares.taken(service, method):
             return self._client.call(service, method, *arguments, **options)
 

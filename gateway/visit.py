@@ -1,4 +1,4 @@
-"""One request beyond HTTP: its id, its query, and the process that serves it; and what routes ask of it."""
+"""The data of one request beyond HTTP (its id, its query, the process that serves it), and helpers for routes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from gateway.rpc import Shop
 ENVIRON_KEY = "shop.visit"
 # The key under which the server passes on an errors.Refusal, made before any route sees the request.
 REFUSAL_KEY = "shop.refusal"
-# What every id in this shop is made of, ours and the providers'. No dot and no slash: ids become parts of their URLs.
+# The characters of every id in this shop, ours and the providers'. No dot and no slash: ids become parts of their URLs.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class Visit:
-    """What the gateway knows of a request; attached to it by `gateway.api.Gateway`.
+    """The gateway's data about a request; attached to it by `gateway.api.Gateway`.
 
     Attributes:
         gateway: the process's settings and its connection to the services.
@@ -53,7 +53,7 @@ class Visit:
 
     @property
     def replayed(self) -> bool:
-        """Whether the answer is one that was given before."""
+        """Whether the answer was given before, to an earlier request."""
         return self.notes is not None and self.notes.get("replayed") is True
 
     @property
@@ -64,16 +64,16 @@ class Visit:
 
 
 def of(request: Request) -> Visit:
-    """The visit that `request` is."""
+    """The visit of `request`."""
     visit: Visit = request.env[ENVIRON_KEY]
     return visit
 
 
 def services(request: Request, effect: Effect | None = None, **context: str) -> Shop:
-    """The services, called in the name of this request; to do what `effect` stands for.
+    """The services, called on behalf of this request, to perform `effect`.
 
     Args:
-        context: what else travels with the call.
+        context: further headers that travel with the call.
     """
     visit = of(request)
     context["request_id"] = visit.request_id
@@ -84,19 +84,19 @@ def services(request: Request, effect: Effect | None = None, **context: str) -> 
 
 
 def request_id(wanted: str | None) -> str:
-    """The caller's `X-Request-ID` when it is sane, else a new one."""
+    """The caller's `X-Request-ID` if it is valid, else a new one."""
     if wanted is not None and _REQUEST_ID.fullmatch(wanted):
         return wanted
     return uuid.uuid4().hex
 
 
 def known(value: str, thing: str) -> str:
-    """An id out of a path. Raises NotFound for what cannot be one, so that no service is asked about it."""
+    """An id from a path. Raises NotFound for an impossible one, so that no service is asked about it."""
     if not _ID.fullmatch(value):
         raise NotFound(f"There is no such {thing}.")
     return value
 
 
 def is_id(value: object) -> bool:
-    """Whether `value` has the shape of an id."""
+    """Whether `value` has the form of an id."""
     return isinstance(value, str) and _ID.fullmatch(value) is not None

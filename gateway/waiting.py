@@ -69,7 +69,7 @@ class Wait:
 
 
 def sleep(seconds: float) -> None:
-    """Let others run for `seconds`."""
+    """Let other greenlets run for `seconds`."""
     Wait().wait(seconds)
 
 
@@ -96,4 +96,4 @@ def _logged(work: Callable[[], None]) -> None:
     try:
         work()
     except Exception:
-        log.exception("bug", service="gateway")  # else it would end the loop's current callback
+        log.exception("bug", service="gateway")  # otherwise it would end the loop's current callback

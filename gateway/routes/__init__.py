@@ -1,1 +1,2 @@
-"""The routes, one module per chapter of the API; each translates a request into one call and its answer back."""
+"""The routes, one module per chapter of the API; each translates a request into one call, and the result into an
+answer."""

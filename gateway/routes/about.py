@@ -1,4 +1,4 @@
-"""About the shop itself: is this process alive, is the whole shop ready."""
+"""The state of the shop itself: whether this process is alive, and whether the whole shop is ready."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.routing import get
 
 @get("/health/live")
 def live(request: Request) -> dict[str, str]:
-    """Whether this process takes requests: 503 when it is about to stop. Nothing else is asked."""
+    """Whether this process accepts requests: 503 when it is about to stop. No other part is asked."""
     if visit.of(request).gateway.leaving:
         raise Unavailable("This gateway is about to stop.", {"retry_after": 1})
     return {"status": "ok"}
@@ -22,7 +22,7 @@ def live(request: Request) -> dict[str, str]:
 
 @get("/health/ready")
 def ready(request: Request, response: Response) -> dict[str, Any]:
-    """Whether every part is there: 200, or 503 with the same parts in a problem."""
+    """Whether every part is up: 200, or 503 with the same parts in a problem."""
     current = visit.of(request)
     parts = current.gateway.readiness.parts()
     missing = [name for name, part in parts.items() if set(part.values()) != {"ok"}]

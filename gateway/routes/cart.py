@@ -1,4 +1,4 @@
-"""The cart, and the way from it to a paid order."""
+"""The cart, the checkout and the payment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def create(request: Request, response: Response) -> dict[str, Any]:
 
 @get("/api/cart")
 def items(request: Request) -> Items:
-    """What is in the cart."""
+    """The contents of the cart."""
     found: Items = services(request).cart.items(cart_id(request))
     return found
 
@@ -47,7 +47,7 @@ def clear(request: Request) -> Items:
 
 @post("/api/cart/{product_id}/buy")
 def buy(product_id: str, request: Request) -> Items:
-    """Put more of a product into the cart."""
+    """Add a product to the cart."""
     known(product_id, "product")
     limits.spend(request, limits.CART_BUY, limits.payer(request, cart_id(request)))
     form = body(request, schemas.ITEM_QUANTITY)
@@ -59,7 +59,7 @@ def buy(product_id: str, request: Request) -> Items:
 
 @put("/api/cart/{product_id}")
 def set_quantity(product_id: str, request: Request) -> Items:
-    """Change how many of a product are in the cart."""
+    """Change the quantity of a product in the cart."""
     known(product_id, "product")
     form = body(request, schemas.ITEM_QUANTITY)
     shopper, quantity = cart_id(request), spelled(form, "quality", "quantity")
@@ -70,14 +70,14 @@ def set_quantity(product_id: str, request: Request) -> Items:
 
 @delete("/api/cart/{product_id}")
 def remove(product_id: str, request: Request) -> Items:
-    """Take a product out of the cart."""
+    """Remove a product from the cart."""
     left: Items = services(request).cart.remove(cart_id(request), known(product_id, "product"), fresh_key())
     return left
 
 
 @post("/api/cart/checkout", status=201)
 def checkout(request: Request) -> dict[str, Any]:
-    """Turn the cart into an order, with its prices fixed and the ways to ship it."""
+    """Turn the cart into an order, with fixed prices and its shipping methods."""
     limits.spend(request, limits.ADDRESS_CHECKOUT)
     limits.spend(request, limits.CART_CHECKOUT, limits.payer(request, cart_id(request)))
     form = body(request, schemas.CHECKOUT)
@@ -102,7 +102,7 @@ def checkout(request: Request) -> dict[str, Any]:
 
 @post_or_put("/api/cart/shipping")
 def choose_shipping(request: Request) -> dict[str, Any]:
-    """Select one of the order's ways to ship it."""
+    """Select one of the order's shipping methods."""
     form = body(request, schemas.SHIPPING_CHOICE)
     once = effect(request, form, of_cart)
     order: dict[str, Any] = services(request, once).cart.choose_shipping(
@@ -113,7 +113,7 @@ def choose_shipping(request: Request) -> dict[str, Any]:
 
 @post("/api/cart/paid")
 def pay(request: Request) -> dict[str, Any]:
-    """Pay an order by card; label, mail and SMS follow."""
+    """Pay an order by card; label, email and SMS follow."""
     shopper = cart_id(request)
     payer = limits.payer(request, shopper)
     limits.spend(request, limits.ADDRESS_PAYMENT)
@@ -129,7 +129,7 @@ def pay(request: Request) -> dict[str, Any]:
 
 @contextmanager
 def _named_as_in(form: dict[str, Any]) -> Iterator[None]:
-    """What the service says of `quality` is said of `quantity` to a caller who spelled it so."""
+    """Rename the service's errors about `quality` to `quantity` for a caller who used that spelling."""
     try:
         yield
     except InvalidRequest as error:

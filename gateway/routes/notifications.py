@@ -1,4 +1,4 @@
-"""Notifications: a mail or an SMS by hand."""
+"""Notifications: an email or an SMS sent manually."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gateway.routing import LARGE_BYTES, post
 from gateway.schemas import spelled
 from gateway.visit import services
 
-# What the seed's example says.
+# The text of the seed's example.
 DEFAULT_SMS = "Your order is ready!"
 
 
 @post("/api/notifications/email", status=202, admin=True, most_bytes=LARGE_BYTES)
 def send_email(request: Request) -> dict[str, Any]:
-    """Send a mail; `content` is text, or HTML when it begins with `<`."""
+    """Send an email; `content` is text, or HTML when it begins with `<`."""
     form = body(request, schemas.EMAIL_MESSAGE)
     once = effect(request, form, of_admin)
     sent: dict[str, Any] = services(request, once).notifications.send_email(
@@ -30,7 +30,7 @@ def send_email(request: Request) -> dict[str, Any]:
 
 @post("/api/notifications/sms", status=201, admin=True)
 def send_sms(request: Request) -> dict[str, Any]:
-    """Send an SMS; the number may come as text or, as in the seed, as a number."""
+    """Send an SMS; the number may be a string or, as in the seed, a number."""
     form = body(request, schemas.SMS_MESSAGE, rescue=seed_json.sms)
     number = spelled(form, "number", "to_phone")
     once = effect(request, form, of_admin)

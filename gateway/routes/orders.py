@@ -35,7 +35,7 @@ def listed(request: Request, response: Response) -> dict[str, Any]:
 
 @post("/api/orders/{order_id}/cancel")
 def cancel(order_id: str, request: Request) -> dict[str, Any]:
-    """Call off an order that is not paid, for the cart that placed it or for an admin."""
+    """Cancel an unpaid order, for the cart that placed it or for an admin."""
     known(order_id, "order")
     limits.spend(request, limits.ORDER_CANCEL, f"{limits.payer(request, own_cart(request) or SHARED)} {order_id}")
     form = optional_body(request, schemas.NOTHING)
@@ -46,7 +46,7 @@ def cancel(order_id: str, request: Request) -> dict[str, Any]:
 
 @post("/api/orders/{order_id}/refund", admin=True)
 def refund(order_id: str, request: Request) -> dict[str, Any]:
-    """Refund an `amount` of what was paid, or `all` that is left of it."""
+    """Refund an `amount` of the payment, or `all` that is left of it."""
     known(order_id, "order")
     form = optional_body(request, schemas.REFUND)
     once = effect(request, form, of_admin)

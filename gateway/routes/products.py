@@ -16,7 +16,7 @@ from gateway.visit import known, services
 
 @post("/api/products", status=201, admin=True)
 def create(request: Request, response: Response) -> dict[str, Any]:
-    """Put a product on sale; `Location` says where it is."""
+    """Put a product on sale; `Location` gives its URL."""
     spec = body(request, schemas.PRODUCT)
     once = effect(request, spec, of_admin)
     if "currency" in spec:
@@ -55,6 +55,6 @@ def update(product_id: str, request: Request) -> dict[str, Any]:
 
 @delete("/api/products/{product_id}", admin=True)
 def remove(product_id: str, request: Request) -> dict[str, Any]:
-    """Take a product out of every list, and its SKU off sale."""
+    """Remove a product from every list, and take its SKU off sale."""
     gone: dict[str, Any] = services(request).products.delete(known(product_id, "product"))
     return gone

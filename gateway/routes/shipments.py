@@ -1,4 +1,4 @@
-"""Shipments: rates for an order from outside, and what became of those of our own."""
+"""Shipments: rates for external orders, and the state of the shop's own shipments."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CURRENCY = re.compile(r"[A-Za-z]{3}")
 
 @post("/api/shipments", status=201, admin=True, most_bytes=LARGE_BYTES)
 def create(request: Request) -> dict[str, Any]:
-    """Fill in an order, given bare, as `order`, or as a Stripe event, with the ways to ship it."""
+    """Add shipping methods to an order, which is sent bare, as `order`, or as a Stripe event."""
     sent = body(request, ANYTHING)
     once = effect(request, sent, of_admin)
     path = _path_in(sent)
@@ -51,7 +51,7 @@ def listed(request: Request, response: Response) -> list[dict[str, Any]]:
 
 @get("/api/shipments/{shipment_id}/rates/{currency}")
 def rates(shipment_id: str, currency: str, request: Request) -> dict[str, Any]:
-    """What each carrier would take."""
+    """Each carrier's price."""
     if not _CURRENCY.fullmatch(currency):
         raise NotFound("There is no such currency.")
     found: dict[str, Any] = services(request).shipping.rates(_own(shipment_id, request), currency)
@@ -60,14 +60,14 @@ def rates(shipment_id: str, currency: str, request: Request) -> dict[str, Any]:
 
 @get("/api/shipments/{shipment_id}/label")
 def label(shipment_id: str, request: Request) -> dict[str, Any]:
-    """Where to fetch the label, once it is bought."""
+    """The URL of the label, once it is bought."""
     found: dict[str, Any] = services(request).shipping.label(_own(shipment_id, request))
     return found
 
 
 @get("/api/shipments/{shipment_id}/tracking")
 def tracking(shipment_id: str, request: Request) -> dict[str, Any]:
-    """Where the parcel is."""
+    """The position of the parcel."""
     found: dict[str, Any] = services(request).shipping.tracking(_own(shipment_id, request))
     return found
 
@@ -75,7 +75,7 @@ def tracking(shipment_id: str, request: Request) -> dict[str, Any]:
 def _own(shipment_id: str, request: Request) -> str:
     """A shipment's id, for an admin or for the cart whose order it is for. Raises NotFound for everybody else.
 
-    One for no order is an admin's, and so everybody's while the admin routes are open.
+    A shipment without an order belongs to the admins, and so to everybody while the admin routes are open.
     """
     known(shipment_id, "shipment")
     shopper = cart_id_or_admin(request)
@@ -86,7 +86,7 @@ def _own(shipment_id: str, request: Request) -> str:
 
 
 def _path_in(sent: dict[str, Any]) -> tuple[str, ...]:
-    """The path of the order in what was sent."""
+    """The path of the order in the request."""
     for path in (("order",), ("data", "object")):
         if path[0] in sent and "items" not in sent:
             return path

@@ -18,13 +18,13 @@ from gateway.reading import raw_body
 from gateway.routing import LARGE_BYTES, post
 from gateway.visit import services
 
-Answer = dict[str, Any]  # {"received": True, "duplicate": whether it was kept before}
+Answer = dict[str, Any]  # {"received": True, "duplicate": whether it was stored before}
 
 
 # Stripe's objects and Shippo's tracking histories have no stated size; SendGrid sends batches of up to 768 KB.
 @post("/api/webhooks/stripe", most_bytes=LARGE_BYTES)
 def stripe(request: Request) -> Answer:
-    """A Stripe event: a payment, a refund, a product has changed."""
+    """A Stripe event: a payment, a refund or a product has changed."""
     with _counted(request):
         kept: Answer = services(request).cart.stripe_event(raw_body(request), _header(request, "Stripe-Signature"))
     return kept
@@ -32,7 +32,7 @@ def stripe(request: Request) -> Answer:
 
 @post("/api/webhooks/shippo", most_bytes=LARGE_BYTES)
 def shippo(request: Request) -> Answer:
-    """A Shippo event: a parcel has moved, a label has changed."""
+    """A Shippo event: a parcel has moved, or a label has changed."""
     with _counted(request):
         kept: Answer = services(request).shipping.shippo_event(
             raw_body(request), _header(request, "Shippo-Auth-Signature")
@@ -42,7 +42,7 @@ def shippo(request: Request) -> Answer:
 
 @post("/api/webhooks/twilio")
 def twilio(request: Request) -> Answer:
-    """Twilio's status callback: what has become of an SMS; a form, not JSON."""
+    """Twilio's status callback: the delivery status of an SMS; a form, not JSON."""
     with _counted(request):
         kept: Answer = services(request).notifications.twilio_event(
             raw_body(request), _header(request, "X-Twilio-Signature")
@@ -52,7 +52,7 @@ def twilio(request: Request) -> Answer:
 
 @post("/api/webhooks/sendgrid", most_bytes=LARGE_BYTES)
 def sendgrid(request: Request) -> Answer:
-    """SendGrid events, several at once: what has become of mail."""
+    """SendGrid events, several at once: the delivery status of email."""
     with _counted(request):
         kept: Answer = services(request).notifications.sendgrid_event(
             raw_body(request),
@@ -64,8 +64,8 @@ def sendgrid(request: Request) -> Answer:
 
 @contextmanager
 def _counted(request: Request) -> Iterator[None]:
-    """Count an event whose signature its service refuses. A signed one that is not understood is the provider's
-    fault."""
+    """Count an event whose signature its service refuses. A signed event that is not understood is the provider's
+    fault, and does not count."""
     try:
         yield
     except InvalidRequest as error:
@@ -75,6 +75,6 @@ def _counted(request: Request) -> Iterator[None]:
 
 
 def _header(request: Request, name: str) -> str:
-    """What the caller sent as `name`, or "": no signature is a bad one, which the service says."""
+    """The request's header `name`, or "": a missing signature is a bad one, which the service reports."""
     value: str | None = request.get_header(name)
     return value or ""
