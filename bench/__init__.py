@@ -1,1 +1,1 @@
-"""Measurements: `python -m bench NAME`, each printing what it found on this machine. No test asserts on a figure."""
+"""Measurements: `python -m bench NAME`, each printing its results on this machine. No test asserts on a figure."""

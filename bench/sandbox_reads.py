@@ -1,8 +1,8 @@
 """How many Stripe reads per second the sandbox answers, alone on this machine.
 
-`./install_run_project bench sandbox-reads [seconds]` starts a sandbox of its own on a free port, reads one product and
-one payment intent over 16 kept connections, and prints requests per second and how slow the slowest of a hundred was.
-Exit status 1 below 500 requests per second.
+`./install_run_project bench sandbox-reads [seconds]` starts a separate sandbox on a free port, reads one product and
+one payment intent over 16 keep-alive connections, and prints requests per second and the 99th percentile of the
+latency. Exit status 1 below 500 requests per second.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KEY = {"Authorization": "Bearer sk_sandbox"}
 
 
 async def measure(session: aiohttp.ClientSession, url: str, seconds: float) -> tuple[float, float]:
-    """Reads `url` for `seconds` over all connections; returns requests per second and the 99th percentile in ms."""
+    """Read `url` for `seconds` over all connections; return requests per second and the 99th percentile in ms."""
     took: list[float] = []
     end = time.perf_counter() + seconds
 
@@ -42,7 +42,7 @@ async def measure(session: aiohttp.ClientSession, url: str, seconds: float) -> t
 
 
 async def run(base: str, seconds: float) -> float:
-    """Measures both reads; returns the lower rate."""
+    """Measure both reads; return the lower rate."""
     connector = aiohttp.TCPConnector(limit=CONNECTIONS)
     timeout = aiohttp.ClientTimeout(total=10)
     async with aiohttp.ClientSession(connector=connector, headers=KEY, timeout=timeout) as session:
@@ -59,12 +59,12 @@ async def run(base: str, seconds: float) -> float:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Starts a sandbox, measures each read for so many seconds as `arguments` say (5), stops it; the exit status."""
+    """Start a sandbox, measure each read for the seconds in `arguments` (5), and stop it; return the exit status."""
     seconds = float(arguments[0]) if arguments else 5.0
     root = Path(__file__).resolve().parents[1]
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "SANDBOX_HOST": "127.0.0.1", "SANDBOX_PORT": "0", "VAR_DIR": folder}
-        environment["WEBHOOK_URL"] = "http://127.0.0.1:9"  # nobody takes them here
+        environment["WEBHOOK_URL"] = "http://127.0.0.1:9"  # no shop receives them here
         sandbox = subprocess.Popen(
             [sys.executable, "-m", "sandbox"], cwd=root, env=environment, stdout=subprocess.PIPE, text=True
         )

@@ -1,10 +1,9 @@
-"""What readers of carts notice while Stripe takes five seconds for every answer and dozens of shoppers pay.
+"""How cart reads are affected while Stripe takes five seconds for every answer and dozens of shoppers pay.
 
-`./install_run_project bench slow-provider` starts a whole shop on free ports, asks for a cart at a fixed rate, whether
-or not the last answer has come, and does so in turn with a Stripe that is well and one that is slow. It prints how much
-slower the slowest hundredth of the reads became, what the payers were told, and what the processes' memory did. Exit
-status 1 when that is more than twice as slow, when a read failed, when a refusal did not say when to come back, or when
-the memory grew.
+`./install_run_project bench slow-provider` starts a whole shop on free ports and reads a cart at a fixed rate, without
+waiting for the last answer, alternately with a healthy and a slow Stripe. It prints by how much the p99 of the reads
+grew, the answers to the payers, and the processes' memory. Exit status 1 when the p99 more than doubled, when a read
+failed, when an error had no Retry-After, or when the memory grew.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from launcher.problem import Problem
 from launcher.shop import Shop
 
 RESULT = Path(__file__).resolve().parent / "results" / "slow-provider.md"
-GOAL = 2.0  # times the p99 of a shop whose providers are well
+GOAL = 2.0  # times the p99 of a shop with healthy providers
 FLAT = 1.15  # times the memory after the first slow round
 LATENCY_MS = 5000
 SETTLE = 2.0  # seconds between two legs
@@ -59,23 +58,23 @@ CUSTOMER = {
 
 @dataclass
 class Reads:
-    """What a leg's readers saw: milliseconds from when each read was due, and statuses."""
+    """The readers' results in a leg: milliseconds from when each read was due, and statuses."""
 
     took: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
 
     def quantile(self, share: float) -> float:
-        """Within how many milliseconds that share of the reads was answered."""
+        """Return the milliseconds within which that share of the reads was answered."""
         ordered = sorted(self.took)
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 @dataclass
 class Payers:
-    """What the payers of all slow legs were told."""
+    """The answers to the payers of all slow legs."""
 
     statuses: Counter[int] = field(default_factory=Counter)
-    unguided: int = 0  # refusals that did not say when to come back
+    unguided: int = 0  # errors without Retry-After
     refused_after: list[float] = field(default_factory=list)  # seconds
 
 
@@ -83,9 +82,9 @@ class Bench:
     """One shop under measurement.
 
     Args:
-        shop: it.
-        session: what asks it.
-        options: the command's.
+        shop: the shop.
+        session: the HTTP session.
+        options: the command's options.
     """
 
     def __init__(self, shop: Shop, session: aiohttp.ClientSession, options: argparse.Namespace) -> None:
@@ -96,7 +95,7 @@ class Bench:
         self.memory: list[dict[str, int]] = []  # MB, after the first leg and after each slow one
 
     async def run(self) -> list[tuple[Reads, Reads]]:
-        """All rounds: each one's reads beside a Stripe that is well, and beside a slow one."""
+        """Run all rounds: in each, reads with a healthy Stripe, and with a slow one."""
         product = (await self._ask("POST", "/api/products/", json=PRODUCT))["id"]
         reader = {"Cart-Id": (await self._ask("POST", "/api/cart/"))["cart_id"]}
         await self._ask("POST", f"/api/cart/{product}/buy/", headers=reader, json={"quality": 3})
@@ -127,7 +126,7 @@ class Bench:
         over = asyncio.Event()
         paying = [asyncio.create_task(self._pay(cart, order, over)) for cart, order in orders]
         try:
-            await asyncio.sleep(1.0)  # all of them have asked by then
+            await asyncio.sleep(1.0)  # all of them have sent a request by then
             reads = await self._read(reader, self._options.seconds)
         finally:
             over.set()
@@ -137,7 +136,8 @@ class Bench:
         return reads
 
     async def _read(self, reader: dict[str, str], seconds: float) -> Reads:
-        """Ask at the fixed rate; whoever is late delays nobody, and counts from when it was due."""
+        """Send requests at the fixed rate; a late answer delays no other request, and is timed from when its request
+        was due."""
         reads = Reads()
         began = time.perf_counter()
 
@@ -159,7 +159,7 @@ class Bench:
         return reads
 
     async def _pay(self, cart: dict[str, str], order: str, over: asyncio.Event) -> None:
-        """Pay as a real client does: again when told to come back, until paid or until it is over."""
+        """Pay as a real client does: retry after Retry-After, until paid or until the leg is over."""
         while not over.is_set():
             began = time.perf_counter()
             form = {"order_id": order, "cart": "tok_mastercard"}
@@ -179,7 +179,7 @@ class Bench:
                 continue
 
     async def _orders(self, product: str) -> list[tuple[dict[str, str], str]]:
-        """As many carts with an order as there will be payers."""
+        """Create as many carts with an order as there will be payers."""
         few = asyncio.Semaphore(4)
 
         async def one() -> tuple[dict[str, str], str]:
@@ -198,7 +198,7 @@ class Bench:
             return await answer.json()
 
     def _resident(self) -> dict[str, int]:
-        """What the measured parts hold in memory, in MB."""
+        """Return the memory of the measured parts in MB."""
         found = {}
         for part in MEASURED:
             processes = [psutil.Process(pid) for pid in self._shop.pids(part)]
@@ -208,7 +208,7 @@ class Bench:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and print; the exit status."""
+    """Measure and print; return the exit status."""
     options = _options(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="shop-bench-") as folder:
@@ -237,7 +237,7 @@ async def _measured(shop: Shop, options: argparse.Namespace) -> tuple[list[tuple
 def _report(
     rounds: list[tuple[Reads, Reads]], bench: Bench, options: argparse.Namespace, about: dict[str, Any]
 ) -> tuple[str, bool]:
-    """The result as Markdown, and whether it is good."""
+    """Return the result as Markdown, and whether it is good."""
     well, slow = ([pair[side].quantile(0.99) for pair in rounds] for side in (0, 1))
     ratio = statistics.median(slow) / statistics.median(well)
     failed = sum(count for pair in rounds for leg in pair for status, count in leg.statuses.items() if status != 200)

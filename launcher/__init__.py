@@ -1,1 +1,1 @@
-"""One command around the shop: its broker, its processes, its tests. Tests and benches use `launcher.shop.Shop`."""
+"""Commands for the shop: its broker, its processes, its tests. Tests and benches use `launcher.shop.Shop`."""

@@ -1,4 +1,4 @@
-"""``python -m launcher [command]``; `./install_run_project` is what calls it."""
+"""``python -m launcher [command]``, as called by `./install_run_project`."""
 
 import sys
 

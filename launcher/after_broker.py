@@ -12,18 +12,18 @@ import sys
 import time
 from urllib.parse import urlsplit
 
-POLL = 0.5  # seconds; what a restart of the broker adds at most to the restart of a service
-PATIENCE = 300.0  # seconds; then exit, and be started again
+POLL = 0.5  # seconds; the most that a broker restart adds to the restart of a service
+PATIENCE = 300.0  # seconds; then exit, and be restarted
 
 
 def address(amqp_uri: str) -> tuple[str, int]:
-    """Host and port of an AMQP URI."""
+    """Return host and port of an AMQP URI."""
     parts = urlsplit(amqp_uri)
     return parts.hostname or "127.0.0.1", parts.port or (5671 if parts.scheme == "amqps" else 5672)
 
 
 def listens(host: str, port: int, timeout: float = 2.0) -> bool:
-    """True when a TCP connection to `host`:`port` is taken within `timeout` seconds."""
+    """Return True when `host`:`port` accepts a TCP connection within `timeout` seconds."""
     try:
         with socket.create_connection((host, port), timeout=timeout):
             return True
@@ -32,7 +32,7 @@ def listens(host: str, port: int, timeout: float = 2.0) -> bool:
 
 
 def main(command: list[str]) -> int:
-    """Wait, then become `command`; returns only when that failed: 1 after PATIENCE, 2 without a command."""
+    """Wait, then become `command`; returns only on failure: 1 after PATIENCE, 2 without a command."""
     if not command:
         print(__doc__, file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""Which RabbitMQ a copy of the shop uses: the one it was given, a private node, or a container."""
+"""Which RabbitMQ a copy of the shop uses: a configured one, a private node, or a container."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Broker:
     node: rabbitmq.Node | None = None
 
     def stands(self) -> bool:
-        """Whether it can be used. A private node that does not know the copy's user yet is given it. Raises Problem
+        """Whether it can be used. Creates the copy's user on a private node that does not have it yet; raises Problem
         when that fails."""
         reason = refusal(self.uri)
         if self.node and reason == WRONG_USER:
@@ -42,9 +42,9 @@ class Broker:
 def choose(
     runtime: RuntimeDir, gateway_port: int, given: str | None, say: Callable[[str], None], avoid: Iterable[int] = ()
 ) -> Broker:
-    """Find or install a broker for one copy; a private one, on no port of `avoid`, is described, not started.
+    """Find or install a broker for one copy; a private one is described, not started, and uses no port of `avoid`.
 
-    Raises Problem without any.
+    Raises Problem when no broker is available.
     """
     if given:
         reason = refusal(given)
@@ -67,7 +67,8 @@ def choose(
 
 
 def ensure_server(say: Callable[[str], None]) -> None:
-    """Install RabbitMQ when it is not there and can be; no error when it cannot, as a container may do."""
+    """Install RabbitMQ when it is missing and can be installed. Otherwise raises no error, because a container may
+    do."""
     if packages.rabbitmq_server():
         return
     manager = packages.available()
@@ -76,20 +77,20 @@ def ensure_server(say: Callable[[str], None]) -> None:
 
 
 def refusal(uri: str, timeout: float = 3.0) -> str | None:
-    """Why the broker at `uri` cannot be used, in a few words without its password; None when it can."""
+    """Return why the broker at `uri` cannot be used, in a few words without its password; None when it can."""
     try:
         broker_connection.connect(uri, "launcher", timeout).close()
     except (AccessRefused, NotAllowed):
         return WRONG_USER
     except OSError as error:
         return error.strerror.lower() if error.strerror else "it does not answer"
-    except Exception as error:  # a URI that is none, or a server that speaks something else
+    except Exception as error:  # an invalid URI, or a server with another protocol
         return f"{type(error).__name__} when connecting"
     return None
 
 
 def container_name(runtime: RuntimeDir) -> str:
-    """What the copy's RabbitMQ container is called."""
+    """Return the name of the copy's RabbitMQ container."""
     return f"shop-rabbitmq-{runtime.id}"
 
 
@@ -110,7 +111,7 @@ def _container(
     here = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, timeout=30).returncode == 0
     if not here and subprocess.run(["docker", "pull", IMAGE], timeout=PULL_WAIT).returncode != 0:
         raise Problem(f"The image {IMAGE} could not be fetched; install rabbitmq-server or set AMQP_URI.")
-    # A file, since every user of the machine can read a command line.
+    # In a file, because every user of the machine can read a command line.
     variables = runtime.path / "rabbitmq.env"
     user, password = credentials.user, credentials.password
     rabbitmq.write_private(variables, f"RABBITMQ_DEFAULT_USER={user}\nRABBITMQ_DEFAULT_PASS={password}\n")

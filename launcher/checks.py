@@ -1,4 +1,4 @@
-"""`test`: style, types and tests, which leave no process behind."""
+"""`test`: style, types and tests. No process is left running."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ STYLE = (
     ("mypy",),
 )
 FAST = "--fast"
-# What needs no broker, database or other process.
+# Tests that need no broker, database or other process.
 UNITS = ("tests/unit", "tests/test_architecture.py")
 PLUGINS = ("-p", "launcher.no_skips", "-p", "launcher.torn_down")
-# Tests also wait, so three run on two cores. `tests/conftest.py` says what stays together.
+# Tests also wait, so three run on two cores. `tests/conftest.py` defines which tests share a worker.
 WORKERS_PER_CORE = 1.5
-TEAR_DOWN_S = 120.0  # for an interrupted pytest to stop what its fixtures started
+TEAR_DOWN_S = 120.0  # time for an interrupted pytest to stop what its fixtures started
 INTERRUPTED = 130
 # Every process that a run of the tests starts inherits this variable.
 RUN = "SHOP_TEST_RUN"
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the checks; the exit status of the first that failed, else 0.
+    """Run the checks; return the exit status of the first that failed, else 0.
 
     Args:
-        arguments: none for everything; ``--fast`` for style, types and units; else pytest's own, for that alone.
+        arguments: none for everything; ``--fast`` for style, types and unit tests; else arguments for pytest, which
+            then runs alone.
     """
     env = {**without_keys(environment()), "PYTHONUNBUFFERED": "1", RUN: uuid.uuid4().hex}
     if arguments and [*arguments] != [FAST]:
@@ -55,7 +56,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _have_curl() -> None:
-    """Install curl if it is missing: the documentation's requests use it. Raises Problem if that fails."""
+    """Install curl if it is missing, because the requests in the documentation use it. Raises Problem if that fails."""
     if shutil.which("curl"):
         return
     manager = packages.available()
@@ -64,7 +65,7 @@ def _have_curl() -> None:
 
 
 def _pytest(arguments: Sequence[str], env: Mapping[str, str]) -> int:
-    """Run pytest; its exit status. On Ctrl-C, have the tests stop what their fixtures started."""
+    """Run pytest; return its exit status. On Ctrl-C, let the tests stop what their fixtures started."""
     screen.say(f"── pytest {' '.join(arguments)}")
     tests = subprocess.Popen([sys.executable, "-m", "pytest", *PLUGINS, *arguments], cwd=ROOT, env=dict(env))
     try:

@@ -1,4 +1,4 @@
-"""What `./install_run_project` can be told to do."""
+"""The commands of `./install_run_project`."""
 
 from __future__ import annotations
 
@@ -45,8 +45,9 @@ _last_interrupt = [float("-inf")]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what `arguments` say; the exit status."""
-    # A shell that started us in the background has SIGINT ignored; and to be told to go is to be interrupted.
+    """Run the command in `arguments`; return the exit status."""
+    # A shell that started this in the background ignores SIGINT, so it is restored. SIGTERM is handled like an
+    # interrupt.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     name, rest = (arguments[0], list(arguments[1:])) if arguments else ("", [])
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
     if rest and name not in ("status", "logs", "shell", "reconcile", "replay", "parked", "test", "bench", "sbom"):
         screen.errors.print(f"{name} takes no arguments.\n\n{USAGE}", markup=False)
         return MISUSED
-    # A test's PostgreSQL runs as another user, and must find its files; an SBOM is for others to read.
+    # A test's PostgreSQL runs as another user and must read its files; an SBOM is written for other people.
     if name not in ("test", "bench", "sbom"):
         os.umask(PRIVATE)
     try:
@@ -95,7 +96,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    # `timeout`, and a terminal that closes, say it twice in one breath; only who says it again later means "at once".
+    # `timeout` and a closing terminal send the signal twice in quick succession. Only a later second signal means "at
+    # once".
     now = time.monotonic()
     if now - _last_interrupt[0] > ONE_BREATH:
         _last_interrupt[0] = now
@@ -122,7 +124,7 @@ def _foreground(_: Sequence[str]) -> int:
             say("\nCtrl-C stops the shop.")
             while shop.running:
                 time.sleep(1)
-            shop.stop()  # whatever its supervisor left when it went
+            shop.stop()  # what its supervisor left behind
             say("The shop was stopped.")
         else:
             say(f"The shop is running already, at {shop.url}; its logs follow, and Ctrl-C leaves it running.")
@@ -197,7 +199,7 @@ def _reconcile(arguments: Sequence[str]) -> int:
         return _become("launcher.reconcile", arguments)
     except Problem as problem:
         screen.errors.print(str(problem), markup=False)
-        return UNKNOWN  # not 1, which says that there are differences
+        return UNKNOWN  # not 1, which means that there are differences
 
 
 def _failed(_: Sequence[str]) -> int:
@@ -213,7 +215,7 @@ def _parked(arguments: Sequence[str]) -> int:
 
 
 def _become(module: str, arguments: Sequence[str]) -> int:
-    """Run a module in this process's place, on the running shop."""
+    """Replace this process with a module that works on the running shop."""
     shop = _running_shop()
     env = shop.process_env(shop.amqp_uri)
     sys.stdout.flush()
@@ -230,7 +232,7 @@ def _migrate(_: Sequence[str]) -> int:
 
 
 def _bench(arguments: Sequence[str]) -> int:
-    # In this process's place, so that Ctrl-C reaches the bench alone, which then stops all that it started.
+    # Replaces this process, so that Ctrl-C reaches only the bench, which then stops all that it started.
     env = {**environment(), "PYTHONUNBUFFERED": "1"}
     sys.stdout.flush()
     os.chdir(ROOT)

@@ -1,4 +1,4 @@
-"""All of the shop's books beside its providers' lists, page by page: no list is ever held whole."""
+"""Compares the shop's records with its providers' lists, page by page, so that no list is held in memory as a whole."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from contracts.differences import Difference
 from launcher.problem import Problem
 from launcher.running_services import Services
 
-# What a list did not have is asked for one by one: so many in one call, which has to end in time.
+# Records that a list lacked are asked for individually: this many in one call, which must end in time.
 ONE_BY_ONE = 10
 
 
 @dataclass(frozen=True)
 class Part:
-    """A list to walk through.
+    """A list to iterate over.
 
     Attributes:
-        service, part: whose verb ``audit`` gives it, and as what.
-        title: what it has, in the plural.
-        asks: for a list of ours, the part that should have had all of it.
+        service, part: the service whose method ``audit`` returns it, and the part's name there.
+        title: what it contains, in the plural.
+        asks: for a list of ours, the part that should have contained all of it.
     """
 
     service: str
@@ -31,7 +31,7 @@ class Part:
     asks: str | None = None
 
 
-# Stripe before our orders, and a provider's list before ours: so each can tell what its list had.
+# Stripe comes before our orders, and each provider's list before ours, so that each of ours can be checked against it.
 PARTS = (
     Part("cart", "payments", "payments at Stripe"),
     Part("cart", "refunds", "refunds at Stripe"),
@@ -48,12 +48,12 @@ Looked = Callable[[Part, int], None]
 
 
 class Comparison:
-    """One walk through all of it.
+    """One pass over all lists.
 
     Args:
         services: the running shop's.
-        since, until: what was made between these is compared (Unix seconds).
-        looked: told after each page how many of a part were looked at so far.
+        since, until: limits of the creation time of what is compared (Unix seconds).
+        looked: called after each page with the number of a part's entries checked so far.
     """
 
     def __init__(self, services: Services, since: float, until: float, looked: Looked) -> None:
@@ -63,7 +63,7 @@ class Comparison:
         self._looked = looked
 
     def differences(self) -> Iterator[tuple[str, Difference]]:
-        """Every difference as it is found, and the service that can mend it. Raises Problem."""
+        """Yield every difference as it is found, and the service that can repair it. Raises Problem."""
         seen = _Seen()
         try:
             for part in PARTS:
@@ -97,8 +97,8 @@ class Comparison:
 
 
 class _Seen:
-    """The ids that the providers' lists had: in a file of SQLite's own that is gone with this object, since a list may
-    be longer than a memory is large."""
+    """The ids in the providers' lists, in a temporary SQLite file that is deleted with this object, because a list may
+    exceed the memory."""
 
     def __init__(self) -> None:
         self._file = sqlite3.connect("")
@@ -108,7 +108,7 @@ class _Seen:
         self._file.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", [(part, each) for each in ids])
 
     def lacking(self, part: str, ids: Sequence[str]) -> list[str]:
-        """Those of `ids` that the list did not have."""
+        """Return the members of `ids` that were not in the list."""
         known = "SELECT 1 FROM seen WHERE part = ? AND id = ?"
         return [each for each in ids if self._file.execute(known, (part, each)).fetchone() is None]
 

@@ -1,6 +1,7 @@
-"""``python -m launcher.given_up list | replay KEY | replay --all``: what the shop has given up, and trying it again.
+"""``python -m launcher.given_up list | replay KEY | replay --all``: lists and retries the work that the shop has given
+up.
 
-Deliveries that a provider refused too often, and providers' events that could not be handled.
+That is deliveries that a provider rejected too often, and providers' events that could not be handled.
 `./install_run_project failed` and `replay` call it.
 """
 
@@ -17,21 +18,21 @@ from launcher.running_services import BUGS, Services
 from launcher.screen import errors, printable, say
 
 OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
-# Who receives events of providers.
+# The services that receive events from providers.
 RECEIVERS = ("cart", "shipping", "notifications")
-MOST = 1000  # listed at a time; what is replayed leaves the list
+MOST = 1000  # listed at a time; a replayed entry leaves the list
 
 
 @dataclass(frozen=True)
 class GivenUp:
-    """One thing that was given up.
+    """One delivery or event that was given up.
 
     Attributes:
-        service, verb: who tries it again, and by which verb.
-        key: what to call it.
-        what: of what kind it is.
-        tries: how often it was tried.
-        error: how the last try ended.
+        service, verb: the service and its method that retry it.
+        key: its identifier.
+        what: its kind.
+        tries: the number of attempts.
+        error: the error of the last attempt.
     """
 
     service: str
@@ -42,12 +43,12 @@ class GivenUp:
     error: str
 
     def line(self) -> str:
-        """The one line that an operator reads."""
+        """Return the line that an operator reads."""
         return f"{self.key}  {self.what}, tried {self.tries} times: {self.error}"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """List, or replay; the exit status."""
+    """List, or replay; return the exit status."""
     match list(arguments):
         case ["list"]:
             work = _list
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def given_up(services: Services) -> Iterator[GivenUp]:
-    """Everything that was given up, the oldest of each kind first. Raises Problem."""
+    """Return everything that was given up, the oldest of each kind first. Raises Problem."""
     for row in services.ask("cart", "owed", "failed", MOST):
         what = f"{row['kind']} of {row['order_id']}"
         yield GivenUp("cart", "replay", row["key"], what, row["tries"], row["error"] or "")
@@ -109,7 +110,7 @@ def _replay_all(services: Services) -> int:
             try:
                 _tell(each.key, services.tell(each.service, each.verb, each.key))
             except NotFound:
-                continue  # somebody else has replayed it meanwhile
+                continue  # another process has replayed it in the meantime
             except (ShopError, *BUGS) as error:
                 say(printable(f"{each.key}: {error}"))
                 status = FAILED

@@ -1,4 +1,4 @@
-"""`logs`: the ends of the parts' logs, and what is added to them."""
+"""`logs`: shows the last lines of the parts' logs, and follows new ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TextIO
 from launcher.readiness import log_files, tail
 
 LINES = 60
-PAUSE = 0.3  # seconds between two looks
+PAUSE = 0.3  # seconds between two checks
 
 
 def show(var_dir: Path, part: str | None, out: TextIO) -> None:
@@ -24,7 +24,7 @@ def show(var_dir: Path, part: str | None, out: TextIO) -> None:
 
 
 class Follower:
-    """What is added to the logs of `part` (None: every part) from now on, across rotation and new copies."""
+    """Follows the logs of `part` (None: every part) from now on, across rotation and new copies."""
 
     def __init__(self, var_dir: Path, part: str | None) -> None:
         self.var_dir, self.part = var_dir, part
@@ -34,7 +34,7 @@ class Follower:
             self.seen[path] = (status.st_ino, status.st_size)
 
     def lines(self) -> list[str]:
-        """The lines added since the last call, each with its log's name before it."""
+        """Return the lines added since the last call, each prefixed with its log's name."""
         found = []
         for path in log_files(self.var_dir, self.part):
             try:
@@ -53,7 +53,7 @@ class Follower:
         return found
 
     def follow(self, out: TextIO, going: Callable[[], bool]) -> None:
-        """Write what is added to `out` while `going()`."""
+        """Write new lines to `out` while `going()`."""
         while going():
             for line in self.lines():
                 out.write(line + "\n")

@@ -1,4 +1,4 @@
-"""Installs what the shop needs of the system with its package manager, saying so first."""
+"""Installs the system packages that the shop needs with the system's package manager, after announcing it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# The package must not start a node of its own on the standard port: the shop's is a private one.
+# The package must not start a node of its own on the standard port, because the shop runs a private one.
 QUIET = {"RUNLEVEL": "1", "SYSTEMD_OFFLINE": "1", "DEBIAN_FRONTEND": "noninteractive"}
 INSTALL_TIMEOUT_S = 900  # a download of about 100 MB on a slow line
 SHOWN_ON_FAILURE = 3000  # characters
@@ -17,13 +17,13 @@ SHOWN_ON_FAILURE = 3000  # characters
 
 @dataclass(frozen=True)
 class PackageManager:
-    """One way to install.
+    """A package manager.
 
     Attributes:
         program: its name.
-        install: what it runs, before the package's name.
-        needs_root: whether that takes root.
-        refresh: what it runs first, or nothing; it may fail, since a stale list of packages is often good enough.
+        install: its install command, before the package's name.
+        needs_root: whether that requires root.
+        refresh: the command to run first, or nothing; it may fail, because a stale package list is often good enough.
     """
 
     program: str
@@ -34,12 +34,12 @@ class PackageManager:
 
 @dataclass(frozen=True)
 class Package:
-    """Something to install: what people call it, and what the package managers do.
+    """A package to install: its title, and its names in the package managers.
 
     Attributes:
         title: its name in a sentence, with its size.
-        name: the package's name with most package managers.
-        names: the package's name with the others.
+        name: the package's name in most package managers.
+        names: the package's name in the others.
     """
 
     title: str
@@ -47,7 +47,7 @@ class Package:
     names: tuple[tuple[str, str], ...] = ()
 
     def called(self, manager: PackageManager) -> str:
-        """The package's name with `manager`."""
+        """Return the package's name in `manager`."""
         return dict(self.names).get(manager.program, self.name)
 
 
@@ -66,7 +66,7 @@ CURL = Package("curl", "curl")
 
 
 RABBITMQ_SERVERS = (
-    # The scripts themselves come first: what Debian and RPM have on PATH insists on root or on the user rabbitmq.
+    # The scripts themselves come first: the wrappers of Debian and RPM on PATH require root or the user rabbitmq.
     "/usr/lib/rabbitmq/bin/rabbitmq-server",
     "/opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server",
     "/usr/local/opt/rabbitmq/sbin/rabbitmq-server",
@@ -74,7 +74,7 @@ RABBITMQ_SERVERS = (
 
 
 def rabbitmq_server() -> Path | None:
-    """The start script of an installed RabbitMQ server, or None."""
+    """Return the start script of an installed RabbitMQ server, or None."""
     for candidate in RABBITMQ_SERVERS:
         if os.access(candidate, os.X_OK):
             return Path(candidate)
@@ -83,7 +83,7 @@ def rabbitmq_server() -> Path | None:
 
 
 def container_engine_runs() -> bool:
-    """True when `docker` reaches an engine."""
+    """Return True when `docker` reaches an engine."""
     if not shutil.which("docker"):
         return False
     try:
@@ -93,7 +93,7 @@ def container_engine_runs() -> bool:
 
 
 def by_hand(package: Package) -> str:
-    """How the user installs `package` where `available` finds no package manager: one or two sentences."""
+    """Return how the user installs `package` if `available` finds no package manager: one or two sentences."""
     found = next((manager for manager in MANAGERS if shutil.which(manager.program)), None)
     if found is None:
         return f"Install {package.name}."
@@ -106,12 +106,12 @@ def by_hand(package: Package) -> str:
 
 
 def no_rabbitmq() -> str:
-    """What to do where the shop can neither find nor install a broker."""
+    """Return what to do if the shop can neither find nor install a broker."""
     return f"RabbitMQ is not installed. {by_hand(RABBITMQ)}\nOr set AMQP_URI to a running broker."
 
 
 def available() -> PackageManager | None:
-    """The package manager of this system that this user may use without being asked for a password, or None."""
+    """Return the system's package manager that this user may use without entering a password, or None."""
     for manager in MANAGERS:
         if shutil.which(manager.program) and (not manager.needs_root or os.getuid() == 0 or _sudo_is_silent()):
             return manager
@@ -119,7 +119,7 @@ def available() -> PackageManager | None:
 
 
 def install(package: Package, manager: PackageManager, say: Callable[[str], None]) -> bool:
-    """Install `package` with `manager`; True when it succeeded, else its last words are shown."""
+    """Install `package` with `manager`; return True on success, else show the last lines of its output."""
     prefix = ["sudo", "-n"] if manager.needs_root and os.getuid() != 0 else []
     prefix += ["env", *(f"{name}={value}" for name, value in QUIET.items())]
     say(f"Installing {package.title} with {manager.program}, once …")

@@ -1,4 +1,4 @@
-"""``python -m launcher.parked [--again | --drop] [SERVICE ...]``: requests over which a service died again and again.
+"""``python -m launcher.parked [--again | --drop] [SERVICE ...]``: requests that made a service crash repeatedly.
 
 They wait in ``rpc-<service>.parked`` (`chassis.parking`). `./install_run_project parked` calls this.
 """
@@ -31,7 +31,7 @@ SECONDS = 5.0
 
 
 def main(arguments: Sequence[str]) -> int:
-    """List, ask again, or throw away; the exit status."""
+    """List, retry, or drop; return the exit status."""
     options = [argument for argument in arguments if argument.startswith("-")]
     services = [argument for argument in arguments if not argument.startswith("-")] or list(SERVICES)
     if options not in ([], ["--again"], ["--drop"]):
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _each(channel: amqp.Channel, service: str, option: str = "") -> tuple[int, int]:
-    """Go through what is parked of one service; how many there were, and how many of them nobody takes."""
+    """Process one service's parked requests; return how many there were, and how many of them no queue accepts."""
     number = stuck = 0
     returned: list[object] = []
     channel.events["basic_return"].add(lambda *why: returned.append(why))
@@ -75,13 +75,14 @@ def _each(channel: amqp.Channel, service: str, option: str = "") -> tuple[int, i
             say("  asked again")
         if option:
             channel.basic_ack(message.delivery_tag)
-    # What was only looked at, or nobody takes, goes back to its place with the channel.
+    # Requests that were only listed, or that no queue accepts, return to their place when the channel closes.
     channel.close()
     return number, stuck
 
 
 def _asked(channel: amqp.Channel, message: amqp.Message, returned: list[object]) -> bool:
-    """Ask once more; whether the broker has given it to a queue. What it cannot, comes back before it is confirmed."""
+    """Publish the request again; return whether the broker routed it to a queue. An unroutable message is returned
+    before it is confirmed."""
     returned.clear()
     try:
         channel.basic_publish_confirm(_anew(message), EXCHANGE, _verb(message), mandatory=True, timeout=SECONDS)
@@ -91,11 +92,11 @@ def _asked(channel: amqp.Channel, message: amqp.Message, returned: list[object])
 
 
 def _waiting(channel: amqp.Channel, queue: str) -> Iterator[amqp.Message]:
-    """What is in the queue now, and not what comes in meanwhile."""
+    """Yield what is in the queue now, without later arrivals."""
     try:
         count = channel.queue_declare(queue, passive=True).message_count
     except amqp.exceptions.NotFound:
-        return  # the service has never been there
+        return  # the service has never run
     for _ in range(count):
         message = channel.basic_get(queue)
         if message is None:
@@ -104,7 +105,7 @@ def _waiting(channel: amqp.Channel, queue: str) -> Iterator[amqp.Message]:
 
 
 def _anew(message: amqp.Message) -> amqp.Message:
-    """The request as it was first made, without whoever waited for its answer."""
+    """Return the original request, without the reply address of its caller."""
     headers = {
         name: value
         for name, value in _headers(message).items()
@@ -120,7 +121,7 @@ def _anew(message: amqp.Message) -> amqp.Message:
 
 
 def _line(message: amqp.Message) -> str:
-    """The one line that an operator reads; not the arguments, which may hold what nobody should read."""
+    """Return the line that an operator reads. It omits the arguments, which may be confidential."""
     headers = _headers(message)
     try:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(headers[PARKED])))

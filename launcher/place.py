@@ -1,4 +1,4 @@
-"""Where one copy of the shop lives, and what it was told: its directories, ports and environment."""
+"""The location and settings of one copy of the shop: its directories, ports and environment."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Place:
     Attributes:
         var_dir: absolute, real path of its data, logs and record.
         gateway_host / gateway_port, sandbox_host / sandbox_port: where they listen.
-        amqp_uri: the broker that was given, or None for one of its own.
-        sandbox_url: the sandbox that was given, or None for one of its own.
+        amqp_uri: the configured broker, or None for one of its own.
+        sandbox_url: the configured sandbox, or None for one of its own.
         copies: service -> number of processes.
-        env: the environment of every process, without what only one copy can know (AMQP_URI, ports).
+        env: the environment of every process, without what is specific to one copy (AMQP_URI, ports).
     """
 
     var_dir: Path
@@ -43,7 +43,7 @@ class Place:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Place:
-        """Read the variables of `.env.example` out of `env`. Raises Problem naming the variable that is wrong."""
+        """Parse the variables of `.env.example` from `env`. Raises Problem naming the invalid variable."""
         gateway_port, sandbox_port = (
             _number(env, "GATEWAY_PORT", 8000, 65535),
             _number(env, "SANDBOX_PORT", 8100, 65535),
@@ -51,7 +51,7 @@ class Place:
         if gateway_port == sandbox_port:
             raise Problem(f"GATEWAY_PORT and SANDBOX_PORT must differ; both are {gateway_port}.")
         return cls(
-            # A relative VAR_DIR belongs to the repository, wherever the command was called from.
+            # A relative VAR_DIR is relative to the repository, not to the caller's directory.
             var_dir=Path(os.path.realpath(ROOT / (env.get("VAR_DIR") or "var"))),
             gateway_host=env.get("GATEWAY_HOST") or "127.0.0.1",
             gateway_port=gateway_port,
@@ -65,22 +65,22 @@ class Place:
 
     @property
     def gateway_url(self) -> str:
-        """Where the gateway answers, as seen from this machine."""
+        """The gateway's URL on this machine."""
         return f"http://{_reachable(self.gateway_host)}:{self.gateway_port}"
 
     @property
     def own_sandbox(self) -> bool:
-        """True when this copy runs a sandbox: some provider has no key, and no other sandbox was named."""
+        """True when this copy runs a sandbox: some provider has no key, and no other sandbox is configured."""
         return self.sandbox_url is None and not all(self.env.get(name) for name in PROVIDER_KEYS)
 
     @property
     def effective_sandbox_url(self) -> str:
-        """The sandbox that the services talk to for a provider without a key."""
+        """The URL of the sandbox that the services use for a provider without a key."""
         return self.sandbox_url or f"http://{_reachable(self.sandbox_host)}:{self.sandbox_port}"
 
 
 def environment(root: Path = ROOT, env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The process environment over the lines of `root/.env`, with secrets read from their files. An empty variable of
+    """Return the process environment merged over `root/.env`, with secrets read from their files. An empty variable of
     .env counts as not set. Raises Problem when a secret's file cannot be used."""
     given = os.environ if env is None else env
     written = {name: value for name, value in dotenv_values(root / ".env", interpolate=False).items() if value}

@@ -1,4 +1,4 @@
-"""TCP ports: which are in use, and which are free to take."""
+"""TCP ports: which are in use, and which are free."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import socket
 from collections.abc import Iterable
 
 HIGHEST = 65535
-# Below every system's range for outgoing connections (Linux starts at 32768), where a port found free can be gone
-# a moment later, and one that is given up for a restart can be taken by whoever just tries to connect to it.
+# Below every system's range for outgoing connections (Linux starts at 32768). In that range, a port found free can be
+# taken a moment later by any outgoing connection, and so can one that is released for a restart.
 OUTGOING = 32768
 FREE_RANGE = range(10000, 32000)
-# What this process has drawn. Between the draw and the moment that a server listens lie seconds, and a broker that is
-# restarted leaves its port for some: whoever looks meanwhile, as another copy that is started beside this one, would
-# find it free.
+# The ports that this process has reserved. Seconds pass before a server listens on a reserved port, and a restarting
+# broker releases its port for a while. Without the reservation, another copy that starts at that time would find the
+# port free.
 _drawn: set[int] = set()
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """True when a server could listen on `port` of `host` now."""
+    """Return True when a server could listen on `port` of `host` now."""
     if not 0 < port <= HIGHEST:
         return False
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -33,8 +33,8 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_port(avoid: Iterable[int] = ()) -> int:
-    """A port of the loopback interface that nothing listens on, none of `avoid`, and for as long as this process lives
-    nobody else's draw. Raises OSError when 200 tries fail."""
+    """Return a loopback port that no process listens on, that is not in `avoid`, and that no other process reserves
+    while this one lives. Raises OSError when 200 tries fail."""
     avoided = set(avoid)
     for _ in range(200):
         port = random.choice(FREE_RANGE)  # noqa: S311  a port number is no secret
@@ -44,18 +44,18 @@ def free_port(avoid: Iterable[int] = ()) -> int:
 
 
 def preferred_or_free(preferred: int, avoid: Iterable[int] = ()) -> int:
-    """`preferred` when it is valid, free, not to be avoided, no connection's and nobody else's draw; else some free
-    port."""
+    """Return `preferred` when it is valid, free, not in `avoid`, used by no connection and reserved by no other
+    process; else some free port."""
     avoided = set(avoid)
     good = preferred < OUTGOING and preferred not in avoided and is_free(preferred) and _draw(preferred)
     return preferred if good else free_port(avoided)
 
 
 def _draw(port: int) -> bool:
-    """Whether no other process has drawn `port`; from now on none will, until this one ends."""
+    """Whether no other process has reserved `port`. If so, it is reserved for this process until it ends."""
     if port in _drawn:
         return True
-    # UDP has numbers of its own, which no part of the shop takes: whoever holds one keeps nobody from listening.
+    # Reserved by binding the UDP port of the same number. The shop uses no UDP, and a UDP socket blocks no TCP server.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sign:
         try:
             sign.bind(("127.0.0.1", port))

@@ -1,7 +1,7 @@
-"""What would stop the first start, found before anything is installed: ports, the broker, and rights.
+"""Checks before the first installation what would prevent the first start: ports, the broker, and permissions.
 
 `install_run_project` runs this with the system's Python, hence only the standard library is imported. The launcher
-checks the same again, with all settings, when it starts the shop.
+repeats the checks, with all settings, when it starts the shop.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LINE = re.compile(r"""\s*(?:export\s+)?(\w+)\s*=\s*(?:'([^']*)'|"([^"]*)"|([^#\
 
 
 def problems(command: str, env: Mapping[str, str], root: Path = ROOT) -> list[str]:
-    """Sentences that say what is in the way of `command` and what to do about it; empty when nothing is.
+    """Return sentences that say what prevents `command` and what to do about it; empty when nothing does.
 
     Args:
         command: the first argument of `install_run_project`, or "".
@@ -41,7 +41,8 @@ def problems(command: str, env: Mapping[str, str], root: Path = ROOT) -> list[st
 
 
 def _written(path: Path) -> dict[str, str]:
-    """The settings of an .env file as far as they matter here; the launcher reads them with python-dotenv later."""
+    """Return the settings of an .env file as far as they matter here; the launcher reads them with python-dotenv
+    later."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -78,7 +79,7 @@ def _can_have_rabbitmq() -> bool:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print what is in the way of the command; the exit status."""
+    """Print what prevents the command; return the exit status."""
     found = problems(arguments[0] if arguments else "", os.environ)
     for sentence in found:
         print(sentence, file=sys.stderr)

@@ -1,4 +1,5 @@
-"""The processes of one copy, told by a mark in their environment: a reused process id is never taken for one."""
+"""The processes of one copy, identified by a mark in their environment, so that a reused process id is never
+mistaken."""
 
 from __future__ import annotations
 
@@ -8,24 +9,24 @@ from collections.abc import Iterable
 
 import psutil
 
-# Every process that supervisord starts inherits it, their own children too; its value is `runtime_dir.copy_id`.
+# Every process that supervisord starts inherits it, as do their children; its value is `runtime_dir.copy_id`.
 MARK = "SHOP_COPY_ID"
 
 
 def marked(copy: str, mark: str = MARK) -> list[psutil.Process]:
-    """The living processes whose environment has `mark` with the value `copy`, oldest first."""
+    """Return the living processes whose environment has `mark` with the value `copy`, oldest first."""
     found = []
     for process in psutil.process_iter():
         try:
             if process.environ().get(mark) == copy and process.status() != psutil.STATUS_ZOMBIE:
                 found.append((process.create_time(), process.pid, process))
-        except (psutil.Error, OSError):  # gone meanwhile, or another user's
+        except (psutil.Error, OSError):  # gone in the meantime, or another user's
             continue
     return [process for _, _, process in sorted(found, key=lambda entry: entry[:2])]
 
 
 def supervisor_of(copy: str) -> psutil.Process | None:
-    """The supervisord of the copy `copy`, or None when it does not run."""
+    """Return the supervisord of the copy `copy`, or None when it does not run."""
     for process in marked(copy):
         try:
             if "supervisor.supervisord" in process.cmdline():
@@ -36,9 +37,9 @@ def supervisor_of(copy: str) -> psutil.Process | None:
 
 
 def kill(copy: str, timeout: float = 10.0, mark: str = MARK) -> int:
-    """End every process of the copy `copy`, however it resists; how many there were. Raises TimeoutError at the end."""
+    """Kill every process of the copy `copy`, and return how many there were. Raises TimeoutError if some survive."""
     count, deadline = 0, time.monotonic() + timeout
-    while remaining := marked(copy, mark):  # again and again: a dying parent may just have made a child
+    while remaining := marked(copy, mark):  # repeated, because a dying parent may just have created a child
         if time.monotonic() > deadline:
             raise TimeoutError(f"still running: {_names(remaining)}")
         count = max(count, len(remaining))

@@ -1,4 +1,4 @@
-"""The shop's own processes, as supervisord keeps them."""
+"""The shop's own processes as supervisord programs."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from launcher.place import SERVICES, Place
 from launcher.runtime_dir import RuntimeDir
 from launcher.supervision import Program
 
-# A payment may take PAY_TIMEOUT (30 s), and what is under way when the shop stops is finished first. A service gives up
-# 3 s after that, and so does the gateway with its workers.
+# A payment may take PAY_TIMEOUT (30 s), and requests in progress when the shop stops are finished first. A service
+# gives up 3 s after that, and so do the gateway's workers.
 TIMEOUTS = {"RPC_TIMEOUT": 10, "CHECKOUT_TIMEOUT": 20, "PAY_TIMEOUT": 30}
 DRAIN, GATEWAY_DRAIN = 5, 10
-# In the order of starting, after the broker (10, 20); stopped the other way round, the gateway first.
+# The start order, after the broker (10, 20); the stop order is the reverse, with the gateway first.
 SANDBOX_ORDER, SERVICE_ORDER, CART_ORDER, GATEWAY_ORDER = 30, 40, 50, 60
-# Seconds: one that fails while it starts is retried with a growing pause instead of at once. No longer than starting
-# takes, for whoever is killed again and again is at work meanwhile, and has to be back at once.
+# Seconds: a program that fails during this time is retried with a growing pause, not at once. It is no longer than a
+# start takes, because a program that is killed repeatedly is at work by then and must be restarted at once.
 STEADY = 2
 
 
 def shop_programs(runtime: RuntimeDir, place: Place) -> list[Program]:
-    """Sandbox (when it is needed), services and gateway of one copy."""
+    """Return the sandbox (when it is needed), services and gateway of one copy."""
     python = f"{runtime.python}"
     longest = max(_seconds(place.env.get(name), usual) for name, usual in TIMEOUTS.items())
     programs = []
@@ -55,4 +55,4 @@ def _seconds(text: str | None, usual: int) -> int:
     try:
         return math.ceil(float(text or usual))
     except (ValueError, OverflowError):
-        return usual  # whoever reads it will say so
+        return usual  # the program that reads it will report the error

@@ -19,7 +19,7 @@ from launcher.supervision import Program
 
 BIN_DIRS = ("/opt/homebrew/bin", "/usr/local/bin", "/usr/bin")
 CONTROL_WAIT = 90.0  # seconds for one rabbitmqctl, which takes two on an idle machine
-STOP_WAIT = 30  # seconds; a node with nothing to write is down in three
+STOP_WAIT = 30  # seconds; a node with nothing to write stops in three
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class NodePorts:
 
     @classmethod
     def choose(cls, gateway_port: int, avoid: Iterable[int] = ()) -> NodePorts:
-        """GATEWAY_PORT + 20000, + 21000 and + 22000; a free one for each that is taken or too high, and none of
-        `avoid`, on which the rest of the copy is about to listen."""
+        """Return GATEWAY_PORT + 20000, + 21000 and + 22000; a free port replaces each that is taken or too high. Ports
+        in `avoid` are excluded, because the rest of the copy is about to listen on them."""
         taken = [*avoid]
         for offset in (20000, 21000, 22000):
             taken.append(preferred_or_free(gateway_port + offset, avoid=taken))
@@ -49,7 +49,8 @@ class Credentials:
 
     @classmethod
     def of(cls, runtime: RuntimeDir) -> Credentials:
-        """Those kept in VAR_DIR for its owner alone; random ones are created the first time. Raises OSError."""
+        """Return the credentials stored in VAR_DIR for its owner only; random ones are created the first time. Raises
+        OSError."""
         path = _home(runtime) / "credentials"
         with contextlib.suppress(FileNotFoundError):
             user, _, password = path.read_text(encoding="ascii", errors="replace").strip().partition(":")
@@ -61,7 +62,7 @@ class Credentials:
         return made
 
     def uri(self, port: int) -> str:
-        """The URI of the copy's broker on `port`."""
+        """Return the URI of the copy's broker on `port`."""
         return f"amqp://{self.user}:{self.password}@127.0.0.1:{port}//"
 
 
@@ -84,7 +85,7 @@ def _home(runtime: RuntimeDir) -> Path:
 
 @dataclass(frozen=True)
 class Node:
-    """A copy's private node, as its programs to supervise; `admit` adds the copy's user.
+    """A copy's private node as supervisord programs; `admit` adds the copy's user.
 
     A node of an earlier release has only the user guest. It keeps its data: `admit` replaces the user.
     """
@@ -101,7 +102,7 @@ class Node:
 
     def admit(self) -> None:
         """Make the copy's user the only one. Raises Problem."""
-        # In this order, a node whose start is interrupted refuses the copy's user next time, which repeats this.
+        # In this order, a node whose setup is interrupted rejects the copy's user next time, which repeats this.
         for user in self._control("--quiet", "list_users", "--no-table-headers").splitlines():
             self._control("delete_user", user.split("\t")[0])
         self._control("add_user", self.credentials.user, secret=self.credentials.password)
@@ -119,7 +120,7 @@ class Node:
         return done.stdout
 
     def environment(self) -> dict[str, str]:
-        """The variables of RabbitMQ's scripts."""
+        """Return the environment variables of RabbitMQ's scripts."""
         there, ports = self.runtime.var / "rabbitmq", self.ports
         return {
             "HOME": f"{there}",
@@ -141,8 +142,8 @@ class Node:
         }
 
     def programs(self) -> list[Program]:
-        """The node and its name server; writes their configuration. Raises Problem when Erlang's name server cannot be
-        found, OSError when a file cannot be written."""
+        """Return the node and its name server as programs; writes their configuration. Raises Problem when Erlang's
+        name server cannot be found, OSError when a file cannot be written."""
         home = _home(self.runtime)
         cookie = home / ".erlang.cookie"
         if not cookie.exists():
@@ -153,13 +154,13 @@ class Node:
         write_private(
             home / "rabbitmq.conf",
             f"listeners.tcp.1 = 127.0.0.1:{self.ports.amqp}\n"
-            # Not on the command line, where every user of the machine could read it.
+            # Not on the command line, because every user of the machine can read that.
             f"default_user = {self.credentials.user}\n"
             f"default_pass = {self.credentials.password}\n"
-            # A development machine with little free disk space should still run a shop.
+            # A development machine with little free disk space should still be able to run a shop.
             "disk_free_limit.absolute = 100MB\n",
         )
-        # Its own name server, so that none is left behind: RabbitMQ would start a daemon that outlives it.
+        # Its own name server, so that none is left running: RabbitMQ would start a daemon that outlives it.
         link = self.runtime.path / "epmd"
         link.unlink(missing_ok=True)
         link.symlink_to(_name_server())

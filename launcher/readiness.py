@@ -1,4 +1,4 @@
-"""Waiting for parts of the shop to be ready, with an end to it and an eye on the processes."""
+"""Waits for parts of the shop to be ready, with a timeout and a check for crashing processes."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from typing import Any
 from launcher.problem import Problem
 from launcher.supervision import Supervisor, program_of
 
-PAUSE = 0.25  # seconds between two looks
-PATIENCE = 10.0  # seconds for an answer that somebody waits for; the gateway's takes two and a half at most
-# The gateway's processes share a port, and each has a connection of its own to the broker: so many answers come from
-# all of them.
+PAUSE = 0.25  # seconds between two checks
+PATIENCE = 10.0  # seconds for an answer during a wait; the gateway's takes two and a half at most
+# The gateway's processes share a port, and each has its own connection to the broker. This many answers come from all
+# of them.
 IN_A_ROW = 8
-KEPT = 1.1  # seconds after which an answer is a new one: the gateway gives what it found out again for one second
-FALLS = 3  # a part that fell this often while starting will not come
+KEPT = 1.1  # seconds after which an answer is a new one: the gateway caches its result for one second
+FALLS = 3  # a part that crashed this often while starting will not become ready
 TAIL = 25  # lines of its log to show then
-# The gateway is on this machine, whatever proxy the environment names.
+# The gateway is on this machine, so the environment's proxies are ignored.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Progress:
-    """What is shown while the shop starts; this one shows nothing."""
+    """What is shown while the shop starts; this base class shows nothing."""
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Around the wait for the part `name`."""
+        """Wrap the wait for the part `name`."""
         yield
 
     def missing(self, names: list[str]) -> None:
-        """The parts that the gateway still misses."""
+        """Show the parts that the gateway still misses."""
 
 
 def answers(url: str, timeout: float = 3.0) -> bool:
-    """True when `url` answers 200 within `timeout` seconds."""
+    """Return True when `url` answers 200 within `timeout` seconds."""
     return ask(url, timeout)[0] == 200
 
 
 def ask(url: str, timeout: float = 3.0) -> tuple[int, Any]:
-    """Status and JSON body (None when it is none) of a GET of `url`; status 0 when nothing answers."""
+    """Return status and JSON body (None when it is not JSON) of a GET of `url`; status 0 when nothing answers."""
     try:
         try:
             with _DIRECT.open(url, timeout=timeout) as answer:
@@ -59,8 +59,9 @@ def ask(url: str, timeout: float = 3.0) -> tuple[int, Any]:
 
 
 def ask_twice(url: str) -> tuple[int, Any]:
-    """The same of the gateway's readiness, and patiently: every part has two seconds to say how it is, which on a busy
-    machine is too little once in a while. Only who is late twice is missing."""
+    """Return status and body of the gateway's readiness, asking a second time if it is not ready. Every part has two
+    seconds to answer, which is occasionally too short on a busy machine. Only a part that is late twice counts as
+    missing."""
     status, body = ask(url, PATIENCE)
     if status == 200:
         return status, body
@@ -71,8 +72,8 @@ def ask_twice(url: str) -> tuple[int, Any]:
 def until(
     supervisor: Supervisor, ready: Callable[[], bool], timeout: float, part: str, look: Callable[[], None] | None = None
 ) -> None:
-    """Wait until `ready()`. Raises Problem with the tail of a log when a process keeps falling, or after `timeout`
-    seconds, then of `part`. `look` is called at every turn."""
+    """Wait until `ready()`. Raises Problem with the tail of a log when a process keeps crashing, or after `timeout`
+    seconds, then with the log of `part`. `look` is called in every round."""
     deadline = time.monotonic() + timeout
     starts: dict[str, set[int]] = {}
     while not ready():
@@ -87,7 +88,7 @@ def until(
 
 
 def until_ready(supervisor: Supervisor, gateway_url: str, timeout: float, progress: Progress) -> None:
-    """Wait until the gateway says that every part is there. Raises Problem as `until` does."""
+    """Wait until the gateway reports that every part is ready. Raises Problem as `until` does."""
     lacking = ["gateway"]
 
     def ready() -> bool:
@@ -109,7 +110,7 @@ def until_ready(supervisor: Supervisor, gateway_url: str, timeout: float, progre
 
 
 def missing(body: Any) -> list[str]:
-    """The names of the parts that a body of /health/ready/ calls anything but ok."""
+    """Return the names of the parts that a body of /health/ready/ reports as anything but ok."""
     parts = body.get("parts") if isinstance(body, dict) else None
     if not isinstance(parts, dict):
         return []
@@ -117,7 +118,7 @@ def missing(body: Any) -> list[str]:
 
 
 def tail(var_dir: Path, part: str, lines: int = TAIL) -> str:
-    """The last `lines` lines of the logs of `part`, all its copies."""
+    """Return the last `lines` lines of the logs of `part`, all its copies."""
     texts = []
     for path in log_files(var_dir, part):
         with path.open("rb") as file:
@@ -127,7 +128,7 @@ def tail(var_dir: Path, part: str, lines: int = TAIL) -> str:
 
 
 def log_files(var_dir: Path, part: str | None = None) -> list[Path]:
-    """The current log files of `part`, or of every part, by name."""
+    """Return the current log files of `part`, or of every part, by name."""
     found = [path for path in (var_dir / "logs").glob("*.log") if part is None or program_of(path.stem) == part]
     return sorted(found)
 
@@ -138,7 +139,7 @@ def _fallen(supervisor: Supervisor, starts: dict[str, set[int]]) -> str | None:
     try:
         parts = supervisor.parts()
     except (OSError, http.client.HTTPException, xmlrpc.client.Error):
-        return None  # busy; its process is there, and the next look will tell
+        return None  # busy; its process exists, and the next check will show its state
     for info in parts:
         name = f"{info['group']}:{info['name']}"
         if info["start"]:

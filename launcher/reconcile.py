@@ -1,4 +1,5 @@
-"""``python -m launcher.reconcile``: is all that the shop believes true? `./install_run_project reconcile` calls it."""
+"""``python -m launcher.reconcile``: compares the shop's records with the providers' (`./install_run_project
+reconcile`)."""
 
 from __future__ import annotations
 
@@ -16,14 +17,14 @@ from launcher.running_services import BUGS, Services
 from launcher.screen import console, errors, printable, say
 
 AGREED, DIFFERENT, TROUBLE, INTERRUPTED = 0, 1, 2, 130
-# What is younger than this (seconds) may be under way: longer than any payment, purchase or message takes.
+# Records younger than this (seconds) may be in progress: longer than any payment, purchase or message takes.
 GRACE = 60.0
 DAY = 86400.0
 NO_LIST = "SendGrid gives no list of what it sent, so mails are compared with nothing."
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Compare, and mend when told to; 0 when all agrees, 1 when something differs, 2 when it cannot be known."""
+    """Compare, and repair if requested; return 0 without differences, 1 with some, 2 when the result is unknown."""
     options = _options(arguments)
     try:
         with Services.running() as services:
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         return TROUBLE
     except KeyboardInterrupt:
         return INTERRUPTED
-    except Exception as error:  # a bug of ours; Python's own status for it is 1, which means that something differs
+    except Exception as error:  # a bug of ours; Python would exit with 1, which means that something differs
         said = printable(f"{type(error).__name__}: {error}")
         errors.print(f"The comparison broke off, so nothing is known: {said}", markup=False)
         errors.print(traceback.format_exc(), markup=False)
@@ -45,13 +46,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 class Run:
-    """One comparison, told line by line.
+    """One comparison, reported line by line.
 
     Args:
         services: the running shop's.
         days: how far back, or None for everything.
-        grace: what is younger (seconds) is left alone.
-        repair: whether to mend what is safe to mend.
+        grace: records younger than this (seconds) are skipped.
+        repair: whether to repair what is safe to repair.
     """
 
     def __init__(self, services: Services, days: float | None, grace: float, repair: bool) -> None:
@@ -63,7 +64,7 @@ class Run:
         self._looked: dict[str, int] = {}
 
     def all(self) -> int:
-        """Tell every difference, and what was done about it; how many there were."""
+        """Report every difference and its repair; return how many there were."""
         found = mendable = mended = 0
         with console.status("comparing …") as spinner:
 

@@ -1,4 +1,4 @@
-"""`VAR_DIR/shop.json`: what the running copy is, for commands that come later without its environment."""
+"""`VAR_DIR/shop.json`: describes the running copy, for later commands without its environment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ NAME = "shop.json"
 
 @dataclass(frozen=True)
 class Record:
-    """Where the parts of the running copy are. The file is readable by its owner only: AMQP_URI may hold a password."""
+    """The addresses of the running copy's parts. The file is readable by its owner only: AMQP_URI may hold a
+    password."""
 
     gateway_url: str
     sandbox_url: str
@@ -21,7 +22,7 @@ class Record:
     started: float
 
     def write(self, var_dir: Path) -> None:
-        """Keep it in `var_dir`, whole or not at all."""
+        """Write it to `var_dir` atomically."""
         temporary = var_dir / f".{NAME}.{os.getpid()}"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -30,7 +31,7 @@ class Record:
 
     @classmethod
     def read(cls, var_dir: Path) -> Record | None:
-        """The record kept in `var_dir`, or None when there is none that can be read."""
+        """Return the record in `var_dir`, or None when there is no readable one."""
         try:
             return cls(**json.loads((var_dir / NAME).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""The running shop's services, as an operator's command asks them: patiently, and with sentences for trouble."""
+"""The running shop's services for an operator's command: retries failed calls, and reports errors as sentences."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from chassis.rpc_client import RpcClient
 from contracts.errors import OutcomeUnknown, ShopError, Unavailable
 from launcher.problem import Problem
 
-ANSWER_WAIT = 30.0  # seconds for one page, which is one question to a provider and some to a database
-# A provider that wants to be asked more slowly, or a service that is being started again, gets so many more chances.
+ANSWER_WAIT = 30.0  # seconds for one page, which is one request to a provider and some to a database
+# The number of attempts when a provider limits the request rate, or a service is restarting.
 TRIES = 4
 LONGEST_PAUSE = 5.0  # seconds
 AGAIN = (Unavailable, OutcomeUnknown)
-# A service that failed over a question, or that is of another version and does not know it.
+# A service that failed during the call, or of another version that does not know the method.
 BUGS = (RemoteError, BadRequest)
 
 
@@ -36,11 +36,11 @@ class Services:
 
     @classmethod
     def running(cls) -> Services:
-        """Those of the shop that this process belongs to. Raises Problem."""
+        """Return the services of the shop that this process belongs to. Raises Problem."""
         uri = os.environ.get("AMQP_URI")
         if not uri:
             raise Problem("AMQP_URI has to say where the shop's message broker is.")
-        # What a service would log of its connection is nothing to this one's reader.
+        # The RPC client's own log lines about its connection do not matter to the operator.
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
         return cls(uri)
 
@@ -55,7 +55,7 @@ class Services:
         self._client.stop()
 
     def ask(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Ask a question that can be asked again. Raises Problem when there is no answer after some tries."""
+        """Make a call that can be repeated. Raises Problem when there is no answer after some tries."""
         for left in reversed(range(TRIES)):
             try:
                 return self.tell(service, method, *args, **kwargs)

@@ -1,8 +1,8 @@
-"""A short private directory per copy, for what cannot live under any path: sockets, and RabbitMQ's scripts.
+"""A short private directory per copy, for what does not work under every path: sockets, and RabbitMQ's scripts.
 
-A unix socket's path ends at about 100 characters, RabbitMQ's shell scripts break at a space, and supervisor's
-configuration at a `%` or `;`. So each copy gets one directory under the system's temporary one, with links to the real
-places in it, and every generated line speaks of the links.
+A Unix socket's path is limited to about 100 characters, RabbitMQ's shell scripts break at a space, and supervisor's
+configuration at a `%` or `;`. So each copy gets one directory under the system's temporary one with links to the real
+places, and every generated line uses the links.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ PRIVATE = 0o077  # the umask for every file of a copy, since they include secret
 
 
 def copy_id(var_dir: Path) -> str:
-    """What tells the copy at `var_dir` (a real path) from every other one on this machine: 12 hex digits."""
+    """Return the identifier of the copy at `var_dir` (a real path) on this machine: 12 hex digits."""
     return hashlib.sha256(f"{os.getuid()}:{var_dir}".encode()).hexdigest()[:12]
 
 
 class RuntimeDir:
-    """The short directory of the copy at `var_dir`; made by `prepare`."""
+    """Return the short directory of the copy at `var_dir`; `prepare` creates it."""
 
     def __init__(self, var_dir: Path, root: Path = ROOT) -> None:
         self.var_dir = var_dir
@@ -42,7 +42,7 @@ class RuntimeDir:
         self.lock = var_dir / ".lock"
 
     def prepare(self) -> None:
-        """Make the directory and its links, and VAR_DIR with its logs. Raises Problem when one cannot be written."""
+        """Create the directory and its links, and VAR_DIR with its logs. Raises Problem when one cannot be written."""
         try:
             self.var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.var_dir.stat().st_mode & PRIVATE:
@@ -66,14 +66,14 @@ class RuntimeDir:
             raise Problem(f"The temporary directory {self.path} cannot be written: {error.strerror}.") from error
 
     def _tighten(self) -> None:
-        """Close VAR_DIR to other users. Raises Problem when it belongs to one of them."""
+        """Deny other users access to VAR_DIR. Raises Problem when it belongs to one of them."""
         try:
             self.var_dir.chmod(0o700)
         except PermissionError as error:
             raise Problem(f"VAR_DIR {self.var_dir} is open to other users, and is not yours to close.") from error
 
     def remove(self) -> None:
-        """Take the directory away again; what its links point to stays."""
+        """Remove the directory; the targets of its links stay."""
         shutil.rmtree(self.path, ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""What the launcher shows: steps with a spinner on a terminal, plain lines elsewhere."""
+"""The launcher's output: steps with a spinner on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from rich.status import Status
 
 from launcher.readiness import Progress
 
-REMIND = 15.0  # seconds after which a log without a terminal is told that something still goes on
+REMIND = 15.0  # seconds after which a log without a terminal gets a line that a step still runs
 
 console = Console(highlight=False, soft_wrap=True, emoji=False)
 errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def say(sentence: str) -> None:
-    """Show one line, as it is."""
+    """Show one line unchanged."""
     console.print(sentence, markup=False)
 
 
 def printable(text: str) -> str:
-    """A line that was partly written elsewhere: it must not command a terminal, nor look like two."""
+    """Return external `text` as one line without control characters."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class Steps(Progress):
-    """Shows each wait while it lasts, and how long it took."""
+    """Shows each wait while it lasts, and its duration."""
 
     def __init__(self) -> None:
         self.wanting = ""
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Around the wait for the part `name`."""
+        """Wrap the wait for the part `name`."""
         self.wanting = ""
         started = time.monotonic()
         over = threading.Event()
@@ -51,7 +51,7 @@ class Steps(Progress):
         console.print(f"  ✓ {name} ({time.monotonic() - started:.1f} s)", markup=False)
 
     def missing(self, names: list[str]) -> None:
-        """The parts that the gateway still misses."""
+        """Show the parts that the gateway still misses."""
         self.wanting = ": " + ", ".join(names)
 
     def _watch(self, name: str, started: float, over: threading.Event, spinner: Status) -> None:

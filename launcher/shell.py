@@ -6,21 +6,22 @@ import ast
 import sys
 import warnings
 
-warnings.filterwarnings("ignore")  # eventlet's own farewell, at import
+warnings.filterwarnings("ignore")  # eventlet's deprecation notice at import
 
 from nameko.cli import shell  # noqa: E402
 from nameko.cli.main import main  # noqa: E402
 
 
 class QuietRunner(shell.ShellRunner):
-    """Nameko's runner with a banner of ours."""
+    """Nameko's runner with our own banner."""
 
     def __init__(self, banner: str, local: dict[str, object]) -> None:
         banner = "n.rpc.<service>.<method>(...) calls a service: n.rpc.products.list()" if sys.stdin.isatty() else ""
         super().__init__(banner, local)
 
     def plain(self) -> None:
-        """The plain shell; a script is read as a file, shows its bare expressions, and fails with its first error."""
+        """Run the plain shell; a script is read as a file, prints its bare expressions, and fails at its first
+        error."""
         if sys.stdin.isatty():
             super().plain()
             return

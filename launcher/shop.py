@@ -1,4 +1,4 @@
-"""One copy of the shop: start it, stop it, take parts of it away and give them back (for tests and benches, too)."""
+"""One copy of the shop: start it, stop it, stop and restart single parts (also for tests and benches)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from launcher.supervision import Supervisor
 
 START_WAIT = 180.0  # seconds until everything is ready; about 15 on an idle two-core machine
 MIGRATE_WAIT = 120.0
-LOCK_WAIT = 300.0  # another start or stop of the same copy is under way: longer than either takes
+LOCK_WAIT = 300.0  # another start or stop of the same copy is in progress: longer than either takes
 STOP_WAIT = 260.0  # gateway (40 s at most), four services (35 s), sandbox, broker (30 s), one after the other
 _UNREACHABLE = (OSError, http.client.HTTPException, xmlrpc.client.Error)
 
@@ -42,13 +42,13 @@ class Shop:
     """One copy of the shop, running or not; `with Shop(...) as shop:` starts and stops it."""
 
     def __init__(self, place: Place, parts: str = "all") -> None:
-        """`place` from `Place.from_env`; `parts` is "all", or "broker" for nothing but a broker."""
+        """`place` is from `Place.from_env`; `parts` is "all", or "broker" for only a broker."""
         self.place = place
         self.parts = parts
         self.runtime = RuntimeDir(place.var_dir)
         known = self.record
         self.supervisor = Supervisor(self.runtime, known.supervisor_socket if known else None)
-        self._struck = float("-inf")  # when a part was last taken away here (monotonic)
+        self._struck = float("-inf")  # when a part was last stopped here (monotonic)
 
     @classmethod
     def on_free_ports(
@@ -58,13 +58,11 @@ class Shop:
         copies: Mapping[str, int] | None = None,
         parts: str = "all",
     ) -> Shop:
-        """A copy of its own in `var_dir`, on free ports, with a broker and a sandbox of its own and no provider's key.
+        """Return a separate copy in `var_dir`, on free ports, with its own broker and sandbox and without provider
+        keys.
 
-        Arguments:
-            var_dir: a directory for its data and logs.
-            env: variables to set, or to take away (None); `{"AMQP_URI": uri}` makes it use that broker.
-            copies: service -> number of processes.
-            parts: "all", or "broker".
+        Arguments: var_dir: a directory for its data and logs. env: variables to set, or to remove (None); `{"AMQP_URI":
+            uri}` makes it use that broker. copies: service -> number of processes. parts: "all", or "broker".
         """
         merged = without_keys(environment())
         gateway_port = free_port()
@@ -92,19 +90,19 @@ class Shop:
 
     @property
     def url(self) -> str:
-        """Where the gateway answers."""
+        """The gateway's URL."""
         known = self.record
         return known.gateway_url if known else self.place.gateway_url
 
     @property
     def sandbox_url(self) -> str:
-        """Where the sandbox answers."""
+        """The sandbox's URL."""
         known = self.record
         return known.sandbox_url if known else self.place.effective_sandbox_url
 
     @property
     def amqp_uri(self) -> str:
-        """The broker in use. Raises Problem when the shop does not run."""
+        """The URI of the broker in use. Raises Problem when the shop does not run."""
         known = self.record
         if known is None:
             raise Problem("The shop is not running.")
@@ -112,7 +110,7 @@ class Shop:
 
     @property
     def record(self) -> Record | None:
-        """What the running copy wrote down, or None."""
+        """The record of the running copy, or None."""
         return Record.read(self.place.var_dir)
 
     @property
@@ -121,17 +119,17 @@ class Shop:
         return self.supervisor.process is not None
 
     def start(self, say: Say = quiet, progress: readiness.Progress | None = None) -> bool:
-        """Start what does not stand yet and wait until the gateway is ready.
+        """Start what does not run yet, and wait until the gateway is ready.
 
-        Returns False, having done nothing, when this copy runs already. Raises Problem, with everything that was
-        started stopped again, when a part cannot be had; the same for KeyboardInterrupt.
+        Returns False, with nothing done, when this copy runs already. When a part fails to start, raises Problem after
+        stopping everything that was started; the same for KeyboardInterrupt.
         """
         running = self.running
         if running:
             return False
         self.runtime.prepare()
         with self._alone():
-            if self.running:  # by another command, meanwhile
+            if self.running:  # by another command, in the meantime
                 return False
             self._clean(say)
             self.supervisor = Supervisor(self.runtime)
@@ -147,32 +145,33 @@ class Shop:
         return True
 
     def stop(self) -> bool:
-        """Stop the gateway, the services, the sandbox and the broker, in that order; False when nothing ran."""
+        """Stop the gateway, the services, the sandbox and the broker, in that order; return False when nothing ran."""
         if not self.place.var_dir.is_dir() and not processes.marked(self.runtime.id):
             return False
-        self.place.var_dir.mkdir(parents=True, exist_ok=True)  # gone under a running copy: it must stop all the same
+        self.place.var_dir.mkdir(parents=True, exist_ok=True)  # deleted under a running copy: still stop it
         with self._alone():
             return self._stop()
 
     def pids(self, part: str) -> list[int]:
-        """The process ids of `part` ("cart", "rabbitmq", …) that run now."""
+        """Return the ids of the running processes of `part` ("cart", "rabbitmq", …)."""
         return [info["pid"] for info in self.supervisor.parts(part) if info["pid"]]
 
     def kill(self, part: str) -> list[int]:
-        """`kill -9` every process of `part`, its workers too; supervisord starts it again. The ids that were killed."""
+        """`kill -9` every process of `part`, workers included; supervisord restarts it. Return the killed process
+        ids."""
         killed = []
         for pid in self.pids(part):
             with contextlib.suppress(psutil.Error):
                 leader = psutil.Process(pid)
                 for process in [leader, *leader.children(recursive=True)]:
-                    with contextlib.suppress(psutil.Error):  # its end may have been that of a worker, not yet of all
+                    with contextlib.suppress(psutil.Error):  # perhaps only a worker has exited, and not yet all
                         process.kill()
                         killed.append(process.pid)
         self._struck = time.monotonic()
         return killed
 
     def halt(self, part: str) -> None:
-        """Stop `part` as the shop's end would, and keep it down until `resume`."""
+        """Stop `part` gracefully, and keep it down until `resume`."""
         self.supervisor.halt(part)
         self._struck = time.monotonic()
 
@@ -181,17 +180,17 @@ class Shop:
         self.supervisor.run(part)
 
     def wait_ready(self, timeout: float = START_WAIT) -> None:
-        """Wait until /health/ready/ is 200, said after the last `kill` or `halt` here. Raises Problem after `timeout`
-        seconds, with what is missing."""
+        """Wait until /health/ready/ answers 200 with a result from after the last `kill` or `halt` here. Raises Problem
+        after `timeout` seconds, with what is missing."""
         time.sleep(max(0.0, self._struck + readiness.KEPT - time.monotonic()))
         readiness.until_ready(self.supervisor, self.url, timeout, readiness.Progress())
 
     def log(self, part: str, lines: int = 30) -> str:
-        """The last `lines` lines of the log of `part`, all its copies."""
+        """Return the last `lines` lines of the log of `part`, all its copies."""
         return readiness.tail(self.place.var_dir, part, lines)
 
     def process_env(self, amqp_uri: str) -> dict[str, str]:
-        """The environment of every process of this copy."""
+        """Return the environment of every process of this copy."""
         env = {name: value for name, value in self.place.env.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
         env.pop("PUBLISH_ADDRESS", None)  # Compose's: here the gateway listens on GATEWAY_HOST itself
         if not env.get("CART_ID_SECRET"):
@@ -207,13 +206,13 @@ class Shop:
             PUBLIC_URL=env.get("PUBLIC_URL") or self.place.gateway_url,
             WEBHOOK_URL=env.get("WEBHOOK_URL") or self.place.gateway_url,
             PYTHONUNBUFFERED="1",
-            PYTHONWARNINGS=env.get("PYTHONWARNINGS") or "ignore",  # libraries' deprecations are not the operator's
+            PYTHONWARNINGS=env.get("PYTHONWARNINGS") or "ignore",  # libraries' deprecations do not concern the operator
             PATH=os.pathsep.join([env.get("PATH", os.defpath), *BIN_DIRS]),
         )
         return env
 
     def migrate(self, env: Mapping[str, str]) -> None:
-        """Bring the databases up to date. Raises Problem with what the migration said."""
+        """Migrate the databases. Raises Problem with the migration's output."""
         try:
             done = subprocess.run(
                 [self.runtime.python, "-m", "chassis.migrate"],
@@ -265,7 +264,7 @@ class Shop:
 
     def _stop(self) -> bool:
         ran = bool(processes.marked(self.runtime.id))
-        # At the end of patience, and at a second Ctrl-C, what is left is killed.
+        # After the timeout, or at a second Ctrl-C, the remaining processes are killed.
         with contextlib.suppress(psutil.TimeoutExpired, subprocess.TimeoutExpired, KeyboardInterrupt):
             self.supervisor.end(STOP_WAIT)
         processes.kill(self.runtime.id)
@@ -321,7 +320,8 @@ class Shop:
 
 
 def without_keys(env: Mapping[str, str]) -> dict[str, str]:
-    """`env` without anything that would make a copy talk to a real provider, or share something with another copy."""
+    """Return `env` without anything that would make a copy use a real provider, or share something with another
+    copy."""
     private = ("STRIPE_", "SHIPPO_", "TWILIO_", "SENDGRID_", "GATEWAY_", "SANDBOX_", "ADMIN_API_KEYS", "CART_ID_")
     shared = ("AMQP_URI", "DATABASE_URL", "VAR_DIR", "PUBLIC_URL", "WEBHOOK_URL", processes.MARK)
     return {

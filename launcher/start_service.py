@@ -12,7 +12,7 @@ from launcher import after_broker
 
 
 def main(arguments: list[str]) -> int:
-    """Become the service; returns, with the exit status, only when that failed."""
+    """Become the service; returns, with the exit status, only on failure."""
     [service] = arguments
     status = safe_start.main([service]) or migrate.main([service])
     return status or after_broker.main(["nameko", "run", "--config", "config.yml", f"{service}.service"])

@@ -1,6 +1,6 @@
 """``python -m launcher.steady_load URL``: requests without a pause until SIGTERM; exit status 1 when any failed.
 
-`.ci/run` sends them while it replaces the gateways of the shop in containers.
+`.ci/run` sends them while it replaces the gateways of the containerized shop.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _shop(url: str, over: threading.Event, seen: Counter[str]) -> None:
-    """Shop with a new cart each time. The POST has no key: nothing may repeat it."""
+    """Use a new cart each time. The POST has no idempotency key, so nothing may repeat it."""
     while not over.is_set():
         seen[_ask("POST", f"{url}/api/cart/")] += 1
         seen[_ask("GET", f"{url}/api/products/")] += 1

@@ -1,4 +1,4 @@
-"""supervisord for one copy: its configuration, its start and end, and the questions asked of it over its socket."""
+"""supervisord for one copy: its configuration, its start and end, and calls to it over its socket."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from launcher import processes
 from launcher.problem import Problem
 from launcher.runtime_dir import PRIVATE, RuntimeDir
 
-FOREVER = 1_000_000  # tries: a part that lost its broker or disk comes back whenever that does
+FOREVER = 1_000_000  # retries: a part that lost its broker or disk returns as soon as that does
 FILES = 65536  # open files, when the system allows: RabbitMQ takes one per connection and queue
 LOG_BYTES, LOG_BACKUPS = "10MB", 3
 START_WAIT = 60.0  # seconds for supervisord itself, which takes half a second on an idle machine
@@ -29,17 +29,17 @@ START_WAIT = 60.0  # seconds for supervisord itself, which takes half a second o
 
 @dataclass(frozen=True)
 class Program:
-    """One line of the shop, as supervisord keeps it.
+    """One program of the shop under supervisord.
 
     Attributes:
-        name: what `status` and `logs` call it.
-        command: program and arguments; no word of it may need more than shell quoting.
+        name: its name in `status` and `logs`.
+        command: program and arguments; shell quoting must suffice for every word.
         order: started in ascending, stopped in descending order.
         stop_wait: seconds from SIGTERM to SIGKILL.
-        steady: seconds that it must run to count as started.
+        steady: how many seconds it must run to count as started.
         copies: number of processes.
-        env: what it has beside the environment of supervisord; plain words.
-        group: programs of one group are stopped together, not one after the other.
+        env: its variables in addition to supervisord's environment; plain words.
+        group: programs of one group are stopped together, not sequentially.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Program:
 
 
 def configuration(runtime: RuntimeDir, programs: Sequence[Program]) -> str:
-    """The text of supervisord.conf for `programs`. Nothing of it starts by itself: the launcher says when."""
+    """Return the text of supervisord.conf for `programs`. No program starts automatically: the launcher starts them."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     files = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     sections = [
@@ -97,7 +97,8 @@ def _program(runtime: RuntimeDir, program: Program) -> str:
         "startretries": FOREVER,
         "stopsignal": "TERM",
         "stopwaitsecs": program.stop_wait,
-        # SIGTERM goes to the leader, which finishes what is under way and ends its workers itself; SIGKILL to them all.
+        # SIGTERM goes to the leader, which finishes the requests in progress and ends its workers; SIGKILL goes to all
+        # of them.
         "stopasgroup": "false",
         "killasgroup": "true",
         "redirect_stderr": "true",
@@ -111,16 +112,17 @@ def _program(runtime: RuntimeDir, program: Program) -> str:
 
 
 def _takes_sigterm(part: Mapping[str, Any]) -> bool:
-    """Whether SIGTERM would end `part` now. One that died is brought back in supervisord's next round, and can be
-    stopped only then; one that was forked a moment ago (it is told in whole seconds) and is not its own program yet
-    would lose the signal, and be killed when its time to stop is over."""
+    """Whether SIGTERM would end `part` now. A crashed process is restarted in supervisord's next round, and can be
+    stopped only then. A process that was forked a moment ago (its age is known in whole seconds) and has not executed
+    its program yet would lose the signal, and be killed after its stop timeout."""
     age: int = part["now"] - part["start"]
     young = 0 <= age <= 1  # below 0: the clock was set back
     return part["statename"] in ("STARTING", "RUNNING") and not young and _is_its_own_program(part["pid"])
 
 
 def _is_its_own_program(pid: int) -> bool:
-    """Whether the process is no mere fork of supervisord any more: on a busy machine that may take its time."""
+    """Whether the process has executed its program, and is no longer a fork of supervisord; this may take a while on a
+    busy machine."""
     with contextlib.suppress(psutil.Error):  # it has died
         process = psutil.Process(pid)
         parent = process.parent()
@@ -133,7 +135,7 @@ def _section(title: str, **options: object) -> str:
 
 
 def program_of(process: str) -> str:
-    """Which program the process, or the log, called `process` belongs to: cart-2 is cart's."""
+    """Return the program of a process or log called `process`: cart-2 belongs to cart."""
     name, dash, number = process.rpartition("-")
     return name if dash and number.isdigit() else process
 
@@ -156,7 +158,7 @@ class _SocketTransport(xmlrpc.client.Transport):
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
         connection = _SocketConnection(self.path, self.timeout)
-        self._connection = host, connection  # what closing the transport closes
+        self._connection = host, connection  # the attribute that `close` of the transport closes
         return connection
 
 
@@ -164,8 +166,8 @@ class Supervisor:
     """supervisord of one copy, running or not."""
 
     def __init__(self, runtime: RuntimeDir, address: str | None = None) -> None:
-        """`address`: the socket that a running supervisord was started with, when another temporary directory was in
-        force then."""
+        """`address`: the socket that a running supervisord was started with, if the temporary directory has changed
+        since."""
         self.runtime = runtime
         self.address = address or str(runtime.supervisor_socket)
         self._child: subprocess.Popen[bytes] | None = None
@@ -174,12 +176,12 @@ class Supervisor:
     def process(self) -> psutil.Process | None:
         """The running supervisord, or None."""
         if self._child:
-            self._child.poll()  # a killed one must not stay behind as a zombie
+            self._child.poll()  # a killed child must be reaped, or it stays a zombie
         return processes.supervisor_of(self.runtime.id)
 
     def start(self, programs: Sequence[Program], env: Mapping[str, str]) -> None:
-        """Write the configuration and run supervisord with `env`, in a session of its own; none of `programs` is
-        started yet. Raises Problem when it does not answer."""
+        """Write the configuration and run supervisord with `env`, in its own session, without starting any of
+        `programs`. Raises Problem when it does not answer."""
         runtime = self.runtime
         runtime.supervisor_conf.write_text(configuration(runtime, programs), encoding="utf-8")
         runtime.supervisor_socket.unlink(missing_ok=True)
@@ -193,7 +195,7 @@ class Supervisor:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 umask=PRIVATE,
-                start_new_session=True,  # Ctrl-C in the terminal is for the launcher, which ends the parts in order
+                start_new_session=True,  # Ctrl-C in the terminal is for the launcher, which stops the parts in order
             )
         deadline = time.monotonic() + START_WAIT
         while not self.answers():
@@ -210,10 +212,10 @@ class Supervisor:
                 process.terminate()
                 process.wait(timeout)
         if self._child:
-            self._child.wait(timeout)  # when it was ours, it is not left a zombie
+            self._child.wait(timeout)  # if it is our child, it is reaped
 
     def answers(self) -> bool:
-        """True when supervisord takes questions."""
+        """True when supervisord accepts calls."""
         try:
             return bool(self.ask("getState", timeout=5)["statename"] == "RUNNING")
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
@@ -226,14 +228,14 @@ class Supervisor:
             return getattr(proxy.supervisor, method)(*arguments)
 
     def run(self, name: str) -> None:
-        """Start the program `name`, all copies, without waiting for it. Running ones stay."""
+        """Start the program `name`, all copies, without waiting for it. Running copies are kept."""
         for part in self.parts(name):
             if part["statename"] not in ("RUNNING", "STARTING"):
                 self._tell("startProcess", part, Faults.ALREADY_STARTED)
 
     def halt(self, name: str, timeout: float = 90.0) -> None:
         """Stop the program `name`, all copies at once, and keep it down until `run`. Raises Problem when one has not
-        stopped after `timeout` seconds; it has been told to all the same."""
+        stopped after `timeout` seconds; its stop signal was sent nevertheless."""
         deadline = time.monotonic() + timeout
         while going := [part for part in self.parts(name) if part["statename"] not in ("STOPPED", "FATAL")]:
             if time.monotonic() > deadline:
@@ -245,8 +247,8 @@ class Supervisor:
             time.sleep(0.02)
 
     def _tell(self, method: str, part: Mapping[str, Any], moved_on: int) -> None:
-        """Have supervisord start or stop `part`, without waiting for it; the fault `moved_on` says that its state has
-        changed since it was looked at."""
+        """Have supervisord start or stop `part`, without waiting for it. The fault `moved_on` means that its state has
+        changed since it was checked."""
         try:
             self.ask(method, f"{part['group']}:{part['name']}", False)
         except xmlrpc.client.Fault as fault:
@@ -254,6 +256,7 @@ class Supervisor:
                 raise
 
     def parts(self, program: str | None = None) -> list[dict[str, Any]]:
-        """The processes of `program`, or all, as supervisord sees them: name, group, statename, pid, start, now, …"""
+        """Return the processes of `program`, or all, as supervisord reports them: name, group, statename, pid, start,
+        now, …"""
         found = self.ask("getAllProcessInfo")
         return [info for info in found if program is None or program_of(info["name"]) == program]

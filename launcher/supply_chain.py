@@ -1,4 +1,4 @@
-"""`sbom` and `audit`: what requirements.lock pins, and which of it has known vulnerabilities."""
+"""`sbom` and `audit`: the pinned packages of requirements.lock, and their known vulnerabilities."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from launcher.place import ROOT, environment
 from launcher.problem import Problem
 from launcher.shop import without_keys
 
-LOCK = "requirements.lock"  # relative to the repository, so that no path of this machine gets into a report
-# Validating takes eight times as long as everything else; a test does it.
+LOCK = "requirements.lock"  # relative to the repository, so that reports contain no path of this machine
+# Validation takes eight times as long as everything else; a test does it.
 SBOM = f"cyclonedx_py requirements {LOCK} --pyproject pyproject.toml --output-reproducible --no-validate".split()
-# A cache could answer for an unreachable service, so `audit` adds an empty one. Each answer has 15 seconds.
+# A cache could hide that the service is unreachable, so `audit` uses an empty one. Each answer has 15 seconds.
 AUDIT = f"pip_audit --require-hashes -r {LOCK} --disable-pip --progress-spinner off --timeout 15".split()
 AUDIT += ["--format", "json", "--output", "stdout"]
 SBOM_SECONDS = 120.0
@@ -48,7 +48,8 @@ def sbom(arguments: Sequence[str]) -> int:
 
 
 def audit(_: Sequence[str]) -> int:
-    """Print the known vulnerabilities: OK without any, VULNERABLE with some, UNKNOWN when one was not looked up."""
+    """Print the known vulnerabilities: OK without any, VULNERABLE with some, UNKNOWN when a package was not looked
+    up."""
     try:
         with tempfile.TemporaryDirectory(prefix="shop-audit-") as cache:
             done = _tool([*AUDIT, "--cache-dir", cache], AUDIT_SECONDS)
@@ -65,7 +66,7 @@ def audit(_: Sequence[str]) -> int:
 
 
 def verdict(packages: Sequence[dict[str, Any]]) -> int:
-    """Print pip-audit's report on `packages`; returns the exit status. A skipped package is not a safe one."""
+    """Print pip-audit's report on `packages`; return the exit status. A skipped package does not count as safe."""
     found = [(package, vulnerability) for package in packages for vulnerability in package.get("vulns", ())]
     for package, vulnerability in found:
         names = " = ".join([vulnerability["id"], *vulnerability.get("aliases", ())])

@@ -1,6 +1,6 @@
-"""The shop's text messages beside the provider's list of them, a page at a time; and the mending of what is safe.
+"""Compares the shop's text messages with the provider's list, page by page, and repairs what is safe to repair.
 
-Mails are compared with nothing: SendGrid gives no list of what it sent.
+Mails cannot be compared: SendGrid offers no list of what it sent.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from notifications.tables import messages
 from notifications.twilio_lists import TwilioLists
 
 PAGE = 200
-# How long the mending of one message may hold its record (seconds): two writes.
+# How long the repair of one message may hold its record (seconds): two writes.
 HOLD = 30.0
 _SMS = messages.c.kind == "sms"
 
 
 class MessageAudit:
-    """Compares and mends.
+    """Compares and repairs.
 
     Args:
         store: our messages.
@@ -46,13 +46,13 @@ class MessageAudit:
     def page(
         self, part: str, cursor: str | None, since: float, until: float, ids: Sequence[str] | None
     ) -> dict[str, Any]:
-        """One page of a part, as `contracts.differences.page`.
+        """Return one page of a part, as `contracts.differences.page`.
 
         Args:
             part: "texts" (the provider's list) or "sent" (ours).
-            cursor: from the page before; None for the first.
-            since, until: what was made between these (Unix seconds).
-            ids: instead of a page, ask the provider for these messages of ours, by its ids of them.
+            cursor: from the previous page; None for the first.
+            since, until: limits of the creation time (Unix seconds).
+            ids: instead of a page, ask the provider for these messages of ours, by the provider's ids.
         """
         if part == "texts" and ids is None:
             listed, following = self._lists.texts(cursor, since)
@@ -70,9 +70,9 @@ class MessageAudit:
         raise no_such_part(part)
 
     def mend(self, fix: dict[str, Any]) -> str:
-        """Do what a difference proposed, if it still stands; what was done, in a sentence.
+        """Do what a difference proposed, if it still applies; return one sentence about what was done.
 
-        Raises Conflict (it does not stand any more), NotFound, OutcomeUnknown, Unavailable, ProviderFailure.
+        Raises Conflict (it no longer applies), NotFound, OutcomeUnknown, Unavailable, ProviderFailure.
         """
         if fix.get("do") != RECORD:
             raise no_such_repair()
@@ -124,7 +124,7 @@ class MessageAudit:
 
 
 def _same(text: Texted, kept: Kept) -> bool:
-    # A trial account's messages begin with a sentence of Twilio's.
+    # Twilio puts a sentence of its own in front of a trial account's messages.
     return kept.to == text.to and bool(kept.body.strip()) and text.body.strip().endswith(kept.body.strip())
 
 

@@ -1,5 +1,5 @@
-"""Sending each message once: recorded before it is sent, and never sent again before the provider was asked, where it
-can be."""
+"""Sending each message once: recorded before it is sent, and never sent again before the provider was asked, if it can
+be asked."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ POINTS = (
     *("sms:send:begun", "sms:send:asked", "sms:send:done", "sms:resolve:asked"),
 )
 
-# A claim outlives the longest call to a provider by this much, and is renewed before the message is sent: who finds it
-# run out may take over from a sender that hangs. That of a sender that died is void within seconds.
+# A claim outlives the longest call to a provider by this much, and is renewed before the message is sent. A caller that
+# finds it expired may take over from a sender that hangs. The claim of a crashed sender is void within seconds.
 CLAIM_MARGIN_SECONDS = 4.0
-# A message that nobody saw the end of may still be under way at the provider: for as long as the provider may take to
-# answer, counted from its beginning, and for this long after its sender gave up. Only when the provider does not know
-# of it after that was it not sent.
+# A message whose outcome nobody saw may still be in progress at the provider. This lasts as long as the provider may
+# take to answer, counted from its beginning, plus this long after its sender gave up. Only if the provider does not
+# know the message after that is it certain that it was not sent.
 SETTLE_SECONDS = 2.0
-# How long that is waited for within a call, how often the provider is asked meanwhile, and what is left of the caller's
-# time to send. A caller that has less is told to come back.
+# How long one call waits for that, how often it asks the provider meanwhile, and how much of the caller's time must be
+# left to send. A caller with less time is asked to retry later.
 PATIENCE_SECONDS = 4.0
 ASK_SECONDS = 1.0
 RESERVE_SECONDS = 1.5
-# How long a second sender of the same message waits for the first, and how often it looks: longer than it takes to find
-# out that the first one died.
+# How long a second sender of the same message waits for the first, and how often it looks. This is longer than it takes
+# to detect that the first one crashed.
 WAIT_SECONDS = 6.0
 LOOK_SECONDS = 0.2
 
@@ -46,10 +46,10 @@ class Delivery:
     """Sends messages.
 
     Args:
-        records: where they are recorded.
-        bounded: cuts a number of seconds to the caller's remaining time.
+        records: where messages are recorded.
+        bounded: limits a number of seconds to the caller's remaining time.
         clock: Unix seconds.
-        sleep: waits so many seconds.
+        sleep: waits for the given number of seconds.
         timer: measures waits (monotonic seconds).
     """
 
@@ -68,16 +68,16 @@ class Delivery:
         self._timer = timer
 
     def mail(self, mail: Mail, mailer: Mailer) -> dict[str, Any]:
-        """Send a mail. The same key answers the same; a mail whose outcome is unknown is sent again, under the same
-        key, for SendGrid cannot be asked; that it was is recorded.
+        """Send a mail. The same key returns the same answer. SendGrid cannot be asked about a mail, so one whose
+        outcome is unknown is sent again under the same key, and the repetition is recorded.
 
         Returns:
             ``{"status code": "202", "message_id"}``
 
         Raises:
-            Conflict: the key stands for another message.
+            Conflict: the key belongs to another message.
             Refused, ProviderFailure, Unavailable: not sent.
-            OutcomeUnknown: it may have been.
+            OutcomeUnknown: it may have been sent.
         """
         claim = secrets.token_hex(16)
         record = self._claimed(mail, claim, mailer.longest_call)
@@ -101,28 +101,28 @@ class Delivery:
         return {"status code": "202", "message_id": provider_id}
 
     def sms(self, sms: Sms, texter: Texter) -> dict[str, Any]:
-        """Send a text message. The same key answers the same, and sends nothing again before Twilio was asked.
+        """Send a text message. The same key returns the same answer, and resends nothing before Twilio was asked.
 
         Returns:
             ``{"status code": "201", "sid", "status"}``
 
         Raises:
-            Conflict: the key stands for another message.
+            Conflict: the key belongs to another message.
             Refused, ProviderFailure, Unavailable: not sent.
-            OutcomeUnknown: it may have been; the same call, later, finds out.
+            OutcomeUnknown: it may have been sent; the same call finds out later.
         """
         claim = secrets.token_hex(16)
         record = self._claimed(sms, claim, texter.longest_call)
         sent = SentSms(record.provider_id, record.status) if record.state is State.SENT else None
         if record.unresolved:
-            # As it was said then: a repeated call may have more to tell.
+            # The text of the last attempt: the text of a repeated call may differ.
             sent = self._resolved(Sms(sms.key, sms.number, record.body), record, claim, texter)
         if sent is None:
             sent = self._sent(sms, claim, texter)
         return {"status code": "201", "sid": sent.sid, "status": sent.status}
 
     def _claimed(self, message: Mail | Sms, claim: str, longest_call: float) -> Record:
-        """The record, when it is ours or done; waits for another sender, within bounds."""
+        """Return the record when we hold it or it is finished; wait a limited time for another sender."""
         end = self._timer() + self._bounded(WAIT_SECONDS)
         while True:
             now = self._clock()
@@ -144,14 +144,14 @@ class Delivery:
         return self._records.begin(message, claim, now, now + longest_call + CLAIM_MARGIN_SECONDS, uncertain)
 
     def _still_ours(self, key: str, claim: str) -> None:
-        """Leave the message alone when we stood still for so long that another copy may be about to send it."""
+        """Skip the message when this process stalled for so long that another copy may be about to send it."""
         if not self._records.alive():
             self._records.end(key, claim, State.FAILED)
             raise Unavailable("The message is left to another copy of the service.", {"retry_after": 2})
 
     def _resolved(self, sms: Sms, record: Record, claim: str, texter: Texter) -> SentSms | None:
-        """What became of an attempt that nobody saw the end of; None when it was surely not sent. Asks, waits for a
-        little while, and never sends."""
+        """Find out the result of an attempt whose end nobody saw; None when the message was certainly not sent. Asks
+        and waits briefly, and never sends."""
         longest = texter.longest_answer + SETTLE_SECONDS
         settled = settled_at(record.tried + texter.longest_answer, record.settled, self._clock(), longest)
         patience = min(PATIENCE_SECONDS, self._bounded(PATIENCE_SECONDS + RESERVE_SECONDS) - RESERVE_SECONDS)
@@ -173,13 +173,13 @@ class Delivery:
             self._sleep(min(ASK_SECONDS, max(LOOK_SECONDS, settled - self._clock())))
 
     def _sent(self, sms: Sms, claim: str, texter: Texter) -> SentSms:
-        """Record the attempt, make it, record its end."""
+        """Record the attempt, make it, and record its end."""
         tried = self._begin(sms, claim, texter.longest_call)
         reached("sms:send:begun")
         self._still_ours(sms.key, claim)
 
         def still_ours() -> bool:
-            # Twilio's time to answer begins here, after whatever we waited for a place and a connection.
+            # Twilio's time to answer starts here, after any wait for a free slot and a connection.
             nonlocal tried
             tried = self._clock()
             return self._begun(sms, claim, texter.longest_call) and self._records.alive()
@@ -198,7 +198,7 @@ class Delivery:
         return sent
 
     def _asked_after(self, sms: Sms, claim: str, texter: Texter, tried: float, unknown: OutcomeUnknown) -> SentSms:
-        """The message, when Twilio knows of it although it did not say so at once."""
+        """Return the message, if Twilio has it although its first answer did not say so."""
         sent, certain = None, bool(unknown.facts.get("answered"))
         ended = self._clock()
         try:

@@ -1,4 +1,4 @@
-"""What the shop needs of a mail carrier, in its own words."""
+"""The port to a mail provider, in the shop's terms."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from notifications.messages import Mail
 
 
 class Mailer(Protocol):
-    """Who sends mail. `longest_call` is the time in seconds after which any one call has ended."""
+    """The system that sends mail. `longest_call` is the time in seconds within which any one call ends."""
 
     longest_call: float
 
     def send(self, mail: Mail) -> str:
-        """Send a mail, and answer the provider's id of it. There is no way to ask later whether it was sent.
+        """Send a mail, and return the provider's id of it. It is impossible to ask later whether it was sent.
 
         Raises:
-            Refused: the provider will not have it.
-            ProviderFailure: it refuses our key, or answers what makes no sense.
+            Refused: the provider rejects it.
+            ProviderFailure: the provider rejects our key, or its answer is invalid.
             Unavailable: not sent; try again later.
             OutcomeUnknown: it may have been sent.
         """

@@ -1,4 +1,4 @@
-"""How a mail looks: the templates, filled in. Everything that comes from a customer or a product is escaped in HTML."""
+"""Renders mails from templates. Everything that comes from a customer or a product is escaped in HTML."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=select_autoescape(["html"]),
-    undefined=StrictUndefined,  # a misspelt name is an error here, not a hole in a customer's mail
+    undefined=StrictUndefined,  # a misspelt name raises here instead of leaving a gap in a customer's mail
     trim_blocks=True,
     lstrip_blocks=True,
 )
 
 
 def letter(template: str, told: Mapping[str, Any]) -> tuple[str, str]:
-    """A mail's two bodies.
+    """Render a mail's two bodies.
 
     Args:
         template: its name: ``<name>.txt`` and ``<name>.html`` are in `templates`.
-        told: what they tell.
+        told: the template variables.
 
     Returns:
         The plain text, and the HTML.

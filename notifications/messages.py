@@ -1,4 +1,4 @@
-"""What is said to a customer: a mail, a text message, and how an order that was paid is told in each."""
+"""The content of mails and text messages to customers, such as those about a paid order."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ LONGEST_SUBJECT = 998  # RFC 5322, one line
 LONGEST_SMS = 1600  # Twilio's limit; ten segments
 
 LONGEST_GREETED = 60
-# Mail readers recognize links by such a sign with no blank after it, as in http:, a.b or a@b.
+# Mail readers recognize a link by one of these characters without a following blank, as in http:, a.b or a@b.
 _LINKED = re.compile(r"([.:@])(?=\S)")
 
-# The default alphabet of GSM 03.38 fits 160 characters in a message; anything else makes it UCS-2, and fits 70.
+# The GSM 03.38 default alphabet fits 160 characters into a message; any other character switches it to UCS-2, with 70.
 GSM = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
@@ -33,7 +33,7 @@ class Mail:
     """A mail to one person.
 
     Attributes:
-        key: the caller's; the mail carries it, so that a copy can be told from another mail.
+        key: the caller's; the mail carries it, so that a duplicate can be distinguished from another mail.
         to, sender: addresses.
         subject: one line.
         text, html: the body; at least one of them.
@@ -57,10 +57,10 @@ class Sms:
 
 
 def mail(key: Any, to: Any, sender: Any, subject: Any, content: Any) -> Mail:
-    """A mail as a caller wants it; `content` is HTML when it begins with "<", else text.
+    """Parse a mail from a caller; `content` is HTML when it begins with "<", else text.
 
     Raises:
-        InvalidRequest: a part of it cannot be mailed; every one that cannot is named.
+        InvalidRequest: a part of it cannot be mailed; every such part is named.
     """
     errors: dict[str, list[str]] = {}
     _check(errors, "key", _is_key(key), f"must be a text of 1 to {LONGEST_KEY} characters")
@@ -105,7 +105,7 @@ def sms(key: Any, number: Any, content: Any, countries: Collection[str] = ()) ->
 
 
 def segments(body: str) -> int:
-    """How many messages a text is sent (and paid) as."""
+    """Return how many messages a text is sent (and billed) as."""
     if all(character in GSM or character in GSM_DOUBLE for character in body):
         length = len(body) + sum(character in GSM_DOUBLE for character in body)
         return 1 if length <= 160 else -(-length // 153)
@@ -114,18 +114,18 @@ def segments(body: str) -> int:
 
 
 def order_paid(order: Mapping[str, Any], label: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The template variables of a paid order, with every amount written out.
+    """Return the template variables of a paid order, with every amount formatted.
 
     Args:
         order: the public order object.
-        label: ``{"label_url", "carrier", "tracking_number"}``, or None while it is not bought.
+        label: ``{"label_url", "carrier", "tracking_number"}``, or None while none is bought.
 
     Returns:
         ``{"order_id", "name", "lines": [{"description", "quantity", "unit", "amount"}], "extras": [{"description",
         "amount"}], "total", "address": [{"part", "text"}], "method", "label_url", "carrier", "tracking_number"}``
 
     Raises:
-        InvalidRequest: it is not an order.
+        InvalidRequest: `order` is not an order.
     """
     try:
         return _told(order, label or {})
@@ -156,7 +156,7 @@ def _told(order: Mapping[str, Any], label: Mapping[str, Any]) -> dict[str, Any]:
         "total": amount_for_people(order["amount"], currency),
         "address": _address_lines(shipping),
         "method": method,
-        # A link is followed by a person: nothing but the web.
+        # A person follows this link, so only web URLs are accepted.
         "label_url": url if url.startswith(("https://", "http://")) else None,
         "carrier": label.get("carrier") or shipping.get("carrier"),
         "tracking_number": label.get("tracking_number") or shipping.get("tracking_number"),
@@ -164,12 +164,13 @@ def _told(order: Mapping[str, Any], label: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def order_paid_subject(order: Mapping[str, Any]) -> str:
-    """The subject of the mail about an order that was paid."""
+    """Return the subject of the mail about a paid order."""
     return f"Your order {order['id']} is paid"
 
 
 def order_paid_sms(order: Mapping[str, Any]) -> str:
-    """The text about a paid order. It repeats nothing that the shopper typed: the number may be another's."""
+    """Return the text about a paid order. It contains nothing that the shopper typed, because the number may be another
+    person's."""
     told = order_paid(order, None)
     paid = f"Your order {told['order_id']} is paid: {told['total']}."
     tracked = f" Tracking: {told['carrier'] or ''} {told['tracking_number']}." if told["tracking_number"] else ""
@@ -178,7 +179,7 @@ def order_paid_sms(order: Mapping[str, Any]) -> str:
 
 
 def recipient(order: Mapping[str, Any], part: str) -> Any:
-    """Whom to tell about an order: its "email" or its "phone".
+    """Return the recipient of messages about an order: its "email" or its "phone".
 
     Raises:
         InvalidRequest: the order has none.
@@ -194,14 +195,15 @@ def _line(item: Mapping[str, Any], currency: str) -> dict[str, Any]:
     return {
         "description": one_line(item["description"]),
         "quantity": quantity,
-        # The order's line holds the whole; the unit's price is told only where it comes out even.
+        # The order's line has the total; the unit price is shown only when it divides evenly.
         "unit": amount_for_people(item["amount"] // quantity, currency) if item["amount"] % quantity == 0 else None,
         "amount": amount_for_people(item["amount"], currency),
     }
 
 
 def _address_lines(shipping: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The address, each line labelled with the shop's own word, so that none can pose as a sentence of the shop's."""
+    """Return the address. Each line is labelled with the shop's own word, so that none can pass for a sentence of the
+    shop's."""
     address = shipping.get("address") or {}
     region = " ".join(filter(None, (address.get("state"), address.get("postal_code"))))
     parts = (
@@ -215,13 +217,13 @@ def _address_lines(shipping: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _greeted(name: str) -> str:
-    """The name that a mail greets; "" for one that is too long for a name, or looks like a link."""
+    """Return the name for the mail's greeting; "" for one that is too long for a name, or looks like a link."""
     name = one_line(name)
     return name if len(name) <= LONGEST_GREETED and _unlinked(name) == name else ""
 
 
 def _unlinked(text: str) -> str:
-    """`text` on one line, without anything that a mail reader turns into a link."""
+    """Return `text` on one line, without anything that a mail reader turns into a link."""
     return _LINKED.sub(r"\1 ", one_line(text))
 
 

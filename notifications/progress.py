@@ -1,4 +1,4 @@
-"""How far a message has come after its provider took it, in the shop's words."""
+"""The delivery status of a message after its provider accepted it, in the shop's terms."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from enum import StrEnum
 
 
 class Progress(StrEnum):
-    """How far a message has come."""
+    """The delivery status of a message."""
 
-    QUEUED = "queued"  # the provider has it
+    QUEUED = "queued"  # the provider has accepted it
     SENT = "sent"  # it is on its way
     DELIVERED = "delivered"
     FAILED = "failed"  # it will not be delivered
-    BOUNCED = "bounced"  # the mailbox refused it
+    BOUNCED = "bounced"  # the mailbox rejected it
 
     def follows(self, known: Progress | None) -> bool:
-        """Whether this is news to somebody who knows that: a message only goes forward, but a mail may come back after
-        it was delivered."""
+        """Whether this is news compared with that. A message only moves forward, but a mail may bounce after it was
+        delivered."""
         if known is None:
             return True
         if (known, self) == (Progress.DELIVERED, Progress.BOUNCED):
@@ -26,7 +26,7 @@ class Progress(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether nothing more is to be expected."""
+        """Whether this status is final."""
         return _STEPS[self] == 2
 
 
@@ -35,7 +35,7 @@ _STEPS = {Progress.QUEUED: 0, Progress.SENT: 1, Progress.DELIVERED: 2, Progress.
 
 @dataclass(frozen=True)
 class News:
-    """What a provider said of a message: how far it has come, and what went wrong where something did ("")."""
+    """A provider's report on a message: its delivery status, and the error, if any ("")."""
 
     progress: Progress
     error: str = ""

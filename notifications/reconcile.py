@@ -1,4 +1,4 @@
-"""When our text messages and the provider's list of them disagree: rules alone, nothing asked."""
+"""Rules that compare our text messages with the provider's list; they make no requests."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from contracts.differences import Difference
 
 SENT = "sent"
-# What `NotificationsService.mend` can do.
+# The repairs that `NotificationsService.mend` can do.
 RECORD = "record"
 
-# An order, where a text speaks of one.
+# An order's id in the body of a text.
 _ORDER = re.compile(r"\bor_[0-9A-Za-z]{14,}\b")
 
 
 @dataclass(frozen=True)
 class Texted:
-    """A text message, as the provider's list has it.
+    """A text message in the provider's list.
 
     Attributes:
-        sid: its id; to: the number; body: its words; status: ``queued`` … ``delivered``, ``failed``.
+        sid: its id; to: the number; body: its text; status: ``queued`` … ``delivered``, ``failed``.
         created: Unix seconds.
     """
 
@@ -37,13 +37,13 @@ class Texted:
 
 @dataclass(frozen=True)
 class Kept:
-    """What we know of a text message.
+    """Our record of a text message.
 
     Attributes:
-        key: its caller's; to, body: whom it goes to, and its words at the last attempt.
-        state: how far its sending has come: ``sent``, ``began``, …
+        key: its caller's; to, body: the recipient's number, and the text in the last attempt.
+        state: the progress of its sending: ``sent``, ``began``, …
         sid: the provider's id of it, once it is sent.
-        touched: when something was last done about it (Unix seconds).
+        touched: when it was last changed (Unix seconds).
     """
 
     key: str
@@ -58,18 +58,19 @@ class Kept:
 
 
 def masked(number: str) -> str:
-    """A number that can be told apart, and not called."""
+    """Return a number that can be distinguished from others, but not called."""
     return f"…{number[-4:]}"
 
 
 def order_in(body: str) -> str | None:
-    """The order that a text speaks of."""
+    """Return the order that a text mentions."""
     found = _ORDER.search(body)
     return found[0] if found else None
 
 
 def key_of(body: str) -> str | None:
-    """The key under which the cart has a paid order texted, made of the order that the text speaks of."""
+    """Return the key under which the cart sends the text about a paid order, derived from the order that the text
+    mentions."""
     order = order_in(body)
     return f"{order}:sms" if order else None
 
@@ -81,15 +82,15 @@ def compare_texts(
     by_key: Mapping[str, Kept],
     until: float,
 ) -> list[Difference]:
-    """What a page of the provider's messages and ours say differently.
+    """Return the differences between a page of the provider's messages and ours.
 
     Args:
         texts: the page.
         ours: our records of these messages, by the provider's id.
-        unsent: for those we have no record of: one of ours to the same number, in the same words, that is not sent as
-            far as we know, by the provider's id.
+        unsent: for messages without a record of ours: one of ours to the same number, with the same text, that our
+            records do not show as sent, by the provider's id.
         by_key: our records under the keys that the texts would have (`key_of`), by key.
-        until: what is younger (Unix seconds) may still be under way.
+        until: messages younger than this (Unix seconds) may still be in progress.
     """
     found = []
     for text in texts:
@@ -108,7 +109,7 @@ def compare_texts(
             fix = {"do": RECORD, "sid": text.sid, "key": key}
             found.append(Difference("SMS unknown here", subject, "no such message", theirs, "record it", fix=fix))
         else:
-            # It cannot be called back: all that can be done is to know of it, and to tell of it once only.
+            # A sent text cannot be recalled, so the difference is only recorded, and reported once.
             kind, said = ("SMS sent twice", str(other)) if other is not None else ("SMS of nobody", "no such message")
             fix = {"do": RECORD, "sid": text.sid, "key": f"twilio:{text.sid}"}
             found.append(Difference(kind, subject, said, theirs, "take note of it", fix=fix))
@@ -116,7 +117,7 @@ def compare_texts(
 
 
 def compare_missing(kept: Iterable[Kept]) -> list[Difference]:
-    """What to say of messages that the provider knows nothing of."""
+    """Return the differences for messages that the provider does not know."""
     return [
         Difference(
             "SMS unknown at Twilio",

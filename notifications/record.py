@@ -1,4 +1,4 @@
-"""What is known of one message, and where that is kept."""
+"""The record of one message, and the port to its store."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from notifications.sms import SentSms
 
 
 class State(StrEnum):
-    """How far a message has come."""
+    """The progress of sending a message."""
 
     NEW = "new"  # claimed; nothing sent yet
-    BEGAN = "began"  # it is being sent, or its sender died
-    UNKNOWN = "unknown"  # it was sent, and the provider did not say
+    BEGAN = "began"  # it is being sent, or the sender crashed
+    UNKNOWN = "unknown"  # it was sent, and the provider's answer is unknown
     FAILED = "failed"  # it was not sent
     SENT = "sent"
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of one message.
+    """The record of one message.
 
     Attributes:
         key: the caller's; kind: "email" or "sms"; recipient: an address or a number.
-        body: a text message's words at the last attempt, "" for a mail.
+        body: the text of a text message in the last attempt, "" for a mail.
         state: see `State`.
         tried: Unix seconds at which the last attempt began.
-        settled: Unix seconds until which one that ended without an answer may still be under way.
-        provider_id, status: what the provider said when it took the message.
+        settled: Unix seconds until which a request that ended without an answer may still be in progress.
+        provider_id, status: the provider's answer when it accepted the message.
     """
 
     key: str
@@ -46,58 +46,58 @@ class Record:
 
     @property
     def unresolved(self) -> bool:
-        """Whether nobody saw how the last attempt ended."""
+        """Whether the outcome of the last attempt is unknown."""
         return self.state in (State.BEGAN, State.UNKNOWN)
 
 
 class Records(Protocol):
-    """Where messages are recorded.
+    """The store of message records.
 
-    A claim is a random word, taken for this process until a moment: it is void when that is past or the process has
-    gone. Once it was taken over, it changes nothing any more.
+    A claim is a random token that belongs to this process until a given time. It is void after that time, or when the
+    process has died. A claim that was taken over cannot write any more.
     """
 
     def claim(self, message: Mail | Sms, claim: str, now: float, until: float) -> Record | None:
-        """Take the message for this claim until then, and answer its record as it stands. One that is sent is answered
-        and not taken; None when another claim holds it."""
+        """Take the message for this claim until then, and return its current record. The record of a sent message is
+        returned without being claimed; None when another claim holds it."""
         ...
 
     def begin(self, message: Mail | Sms, claim: str, now: float, until: float, uncertain: bool = False) -> bool:
-        """Record that it is about to be sent, and renew the claim. False when it was taken over.
+        """Record that the message is about to be sent, and renew the claim. False when the claim was taken over.
 
         Args:
-            uncertain: it may have been sent before, and nobody can say: that is counted.
+            uncertain: whether it may have been sent before, with no way to find out; such attempts are counted.
 
-        Raises Unavailable; the claim is let go of then, and the message must not be sent.
+        Raises Unavailable; then the claim is released, and the message must not be sent.
         """
         ...
 
     def alive(self) -> bool:
-        """Whether others still take this process for alive: asked before what no key protects."""
+        """Whether others still consider this process alive; checked before any action that no key protects."""
         ...
 
     def end(self, key: str, claim: str, state: State, settled: float | None = None) -> None:
-        """Record how far it came, and let the claim go; soon, when that cannot be written now."""
+        """Record the progress, and release the claim; if it cannot be written now, the write is deferred."""
         ...
 
     def record(self, key: str, provider_id: str, status: str, now: float, claim: str | None = None) -> None:
-        """Record that it is sent: true whoever holds the claim.
+        """Record that it is sent, even if another process holds the claim.
 
-        Raises Unavailable; what cannot be written now is written soon, if `claim` holds it still.
+        Raises Unavailable; a write that fails now is deferred, and applies if `claim` still holds the message.
         """
         ...
 
     def adopt(self, sms: Sms, found: list[SentSms], now: float) -> SentSms | None:
-        """Record the first of the messages found that no other record holds as this one, and answer it.
+        """Record the first found message that no other record refers to as this one, and return it.
 
         Raises:
-            OutcomeUnknown: the same text is being sent to the same number right now; it may be that one.
+            OutcomeUnknown: the same text is being sent to the same number right now; the found message may be that one.
         """
         ...
 
 
 def mismatch(record: Record, message: Mail | Sms) -> Conflict | None:
-    """The refusal of a key that stands for another message, or None when it is the same one."""
+    """Return the error for a key that belongs to another message, or None when it is the same message."""
     kind, recipient = describe(message)
     if (record.kind, record.recipient) == (kind, recipient):
         return None
@@ -105,5 +105,5 @@ def mismatch(record: Record, message: Mail | Sms) -> Conflict | None:
 
 
 def describe(message: Mail | Sms) -> tuple[str, str]:
-    """Of what kind a message is, and whom it goes to."""
+    """Return the kind of a message, and its recipient."""
     return ("email", message.to) if isinstance(message, Mail) else ("sms", message.number)

@@ -1,4 +1,4 @@
-"""Mail through SendGrid's SDK. Its words, and its many ways to fail, stop here."""
+"""Mail through SendGrid's SDK. SendGrid's terms and failure modes do not pass beyond this adapter."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from contracts.contacts import ascii_mail_address
 from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from notifications.messages import Mail
 
-RETRY_AFTER = 5  # seconds, when SendGrid names none
-# SendGrid's fields, and what the shop's callers call them.
+RETRY_AFTER = 5  # seconds, if SendGrid gives none
+# SendGrid's fields, and the names that the shop's callers use for them.
 FIELDS = {"personalizations": "to_email", "from": "from_email", "subject": "subject", "content": "content"}
 
 
 class SendGridMailer:
-    """SendGrid behind the port `notifications.email.Mailer`.
+    """SendGrid as an implementation of the port `notifications.email.Mailer`.
 
     Args:
         key: the API key.
-        base: the URL to use in place of SendGrid's own, or None.
-        timeout: seconds for each wait on the network; the SDK has one number for connecting and reading.
+        base: the URL to use instead of SendGrid's own, or None.
+        timeout: seconds for each wait on the network; the SDK has a single timeout for connecting and reading.
     """
 
     def __init__(self, key: str, base: str | None, timeout: float) -> None:
@@ -82,7 +82,7 @@ class SendGridMailer:
             look_again()
             call.hurried = timeout < min(self._timeout, FAIR)
             try:
-                # Never request_headers here: the SDK would send them with every later mail, too.
+                # Never pass request_headers here: the SDK would send them with every later mail, too.
                 answer = self._endpoint.post(request_body=body, timeout=timeout)
             except HTTPError as error:
                 call.status = int(error.status_code)
@@ -92,8 +92,8 @@ class SendGridMailer:
 
 
 class SendGridEndpoint(Client):
-    """The SDK's client for one path, without following redirects: it would make a GET of a POST, and send the key
-    on."""
+    """Return the SDK's client for one path, without redirects: following one would turn a POST into a GET, and forward
+    the key."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -112,7 +112,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class MailerProvider(DependencyProvider):
-    """Gives a service its mailer."""
+    """Provides a service with its mailer."""
 
     def setup(self) -> None:
         settings = Settings.from_config(self.container.config)
@@ -123,8 +123,9 @@ class MailerProvider(DependencyProvider):
 
 
 def _body(mail: Mail) -> dict[str, Any]:
-    """The request, written out: the SDK's Mail helper drops a second recipient in silence and fails on a bad one."""
-    # SendGrid wants the plain part first: a reader shows the last part that it understands.
+    """Build the request by hand: the SDK's Mail helper silently drops a second recipient, and fails on an invalid
+    one."""
+    # SendGrid requires the plain part first: a mail reader shows the last part that it supports.
     parts = (("text/plain", mail.text), ("text/html", mail.html))
     return {
         "from": {"email": ascii_mail_address(mail.sender)},
@@ -132,7 +133,7 @@ def _body(mail: Mail) -> dict[str, Any]:
         "personalizations": [
             {
                 "to": [{"email": ascii_mail_address(mail.to)}],
-                # SendGrid's events tell of the mail under the first; whoever has the mail finds the second in it.
+                # SendGrid's events carry the first as the mail's key; the second is for a person who has the mail.
                 "custom_args": {"message_key": mail.key},
                 "headers": {"X-Shop-Message": quote(mail.key, safe=":@/")},
             }
@@ -142,35 +143,36 @@ def _body(mail: Mail) -> dict[str, Any]:
 
 
 def _answered(error: HTTPError) -> ShopError:
-    """What an answer other than success means."""
+    """Return the error for an answer that is not a success."""
     status = int(error.status_code)
     errors = _field_errors(error.body)
     if status in (400, 413, 422):
         said = " ".join(message for field in errors.values() for message in field)
-        # Neither a mail's address nor its size changes.
+        # A retry cannot change a mail's address or size.
         permanent = "to_email" in errors or status == 413
         return Refused(said or "SendGrid refuses this mail.", {"errors": errors, "permanent": permanent})
     if status >= 500 and status != 503:
-        # It failed at the mail, or a gateway left the mail under way behind it: there is no way to ask which.
+        # SendGrid failed to process the mail, or a gateway left the request running behind it. It is impossible to ask
+        # which.
         log.warning("sendgrid failed", status=status)
         return OutcomeUnknown("SendGrid failed while it was given the mail.", {"retry_after": RETRY_AFTER})
     if status in (429, 503):
         log.warning("sendgrid is not well", status=status)
         return Unavailable("SendGrid is not available.", {"retry_after": _retry_after(error)})
-    # 401 and 403 say that our key or sender is wrong; anything else is no answer to a mail.
+    # 401 and 403 say that our key or sender is wrong; any other status is unexpected here.
     log.error("sendgrid refuses the shop", status=status, said=errors)
     return ProviderFailure(f"SendGrid answered with status {status}.")
 
 
 def _not_answered(reason: Any) -> ShopError:
-    """What a failure before the answer means: urllib wraps those of connecting and of sending alike."""
+    """Return the error for a failure before the answer: urllib wraps failures of connecting and of sending alike."""
     if isinstance(reason, ConnectionResetError | BrokenPipeError):
         return OutcomeUnknown("The connection to SendGrid broke while it was given the mail.")
     return Unavailable("SendGrid cannot be reached.", {"retry_after": RETRY_AFTER})
 
 
 def _field_errors(body: Any) -> dict[str, list[str]]:
-    """SendGrid's ``{"errors": [{"message", "field"}]}`` as field to messages, in the shop's words."""
+    """Return SendGrid's ``{"errors": [{"message", "field"}]}`` as field to messages, in the shop's terms."""
     try:
         given = json.loads(body)["errors"]
         errors: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""What SendGrid sends by itself: whether it is from SendGrid, and what became of its mails."""
+"""SendGrid's webhooks: signature verification and parsing."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ from notifications.sendgrid_email import SendGridEndpoint
 
 KIND = "sendgrid.mail"
 KEY_PATH = ("user", "webhooks", "event", "settings", "signed")
-# Events that were signed longer ago than this are somebody's copy (seconds).
+# Events that were signed longer ago than this are treated as a replay (seconds).
 TOLERANCE = 300.0
-# A signature that does not fit may mean that SendGrid has a new key: it is asked for, but not more often (seconds), or
-# forged events would have it asked for each. What a key as young as that does not fit is no event of SendGrid's.
+# A signature that does not match may mean that SendGrid has a new key, so the key is fetched again. It is not fetched
+# more often than this (seconds), or every forged event would cause a request. An event that does not match a key
+# younger than this is not from SendGrid.
 FETCH_SECONDS = 10.0
-# When it is asked for again after it could not be had, and how long an event waits while it is (seconds).
+# When the key is fetched again after a failure, and how long an event waits for the fetch (seconds).
 RETRY_SECONDS = 5.0
 WAIT = 3.0
 
-# SendGrid sends a batch at 768 KB, about 2 000 events of about 25 keys and values each.
+# SendGrid sends a batch at 768 KB, about 2 000 events with about 25 keys and values each.
 MOST_EVENTS = 5_000
 MOST_VALUES = 100_000
 LONGEST_ERROR = 1_000
@@ -53,14 +54,14 @@ PROGRESS = {
 
 @dataclass(frozen=True)
 class MailEvent:
-    """An event that is SendGrid's own: its id, and ``{"event", "message_key", "message_id", "error"}``."""
+    """A verified event of SendGrid's: its id, and ``{"event", "message_key", "message_id", "error"}``."""
 
     event_id: str
     body: dict[str, Any]
 
     @property
     def matters(self) -> bool:
-        """Whether it tells what became of one of the shop's mails; others tell who opened or clicked."""
+        """Whether it reports the delivery status of one of the shop's mails; other events report opens or clicks."""
         return bool(self.body["message_key"]) and self.body["event"] in PROGRESS
 
 
@@ -68,8 +69,8 @@ class SendGridEvents:
     """Verifies and reads events.
 
     Args:
-        key: SendGrid's public key, as its settings show it; "" when it is to be asked for.
-        fetch: asks SendGrid for it. Raises Unavailable.
+        key: SendGrid's public key, as shown in its settings; "" to fetch it.
+        fetch: fetches it from SendGrid. Raises Unavailable.
         clock: Unix seconds.
     """
 
@@ -83,7 +84,7 @@ class SendGridEvents:
         self._failed: float | None = None
 
     def verified(self, raw: str, signature: str, timestamp: str) -> list[MailEvent]:
-        """Read events, after their signature was verified over the body as it came.
+        """Parse events after verifying their signature over the raw body.
 
         Args:
             raw: the body, each byte a character (latin-1).
@@ -91,13 +92,13 @@ class SendGridEvents:
 
         Raises:
             InvalidRequest: it is not from SendGrid, was signed more than five minutes ago, or holds no events.
-            Unavailable: it does not fit the key that was known, and whether there is another cannot be asked now.
+            Unavailable: it does not match the known key, and SendGrid cannot be asked for a new key now.
         """
         if max(len(signature), len(timestamp)) > MAX_SIGNATURE_LENGTH:
             raise _refused("cannot be read")
         try:
             payload = raw.encode("latin-1").decode()
-            late = not abs(self._clock() - float(timestamp)) <= TOLERANCE  # NaN is late, too
+            late = not abs(self._clock() - float(timestamp)) <= TOLERANCE  # NaN counts as too old
         except (AttributeError, TypeError, ValueError):
             raise _refused("cannot be read") from None
         if not self._genuine(payload, signature, timestamp):
@@ -112,8 +113,8 @@ class SendGridEvents:
         return not self._given and _fits(self._fresh(), payload, signature, timestamp)
 
     def _fresh(self) -> str:
-        """The key as SendGrid shows it now, or did a moment ago. Raises Unavailable when that cannot be known."""
-        if not self._lock.acquire(timeout=bounded(WAIT)):  # another event has it asked for
+        """Return SendGrid's current key, or one fetched a moment ago. Raises Unavailable when it cannot be fetched."""
+        if not self._lock.acquire(timeout=bounded(WAIT)):  # another event is fetching it
             raise _unknown(1.0)
         try:
             if not self._within(self._fetched, FETCH_SECONDS):
@@ -137,14 +138,14 @@ class SendGridEvents:
 
 
 class MailEventsProvider(DependencyProvider):
-    """Gives a service what reads SendGrid's events; it keeps the key."""
+    """Provides a service with the reader of SendGrid's events, which caches the key."""
 
     def setup(self) -> None:
         settings = Settings.from_config(self.container.config)
         base, timeout = settings.sendgrid.base, settings.provider_timeout
 
         def fetch() -> str:
-            # Whoever waits for the key waits for this: also for an answer that comes byte by byte.
+            # All events that wait for the key wait for this call, even if the answer arrives byte by byte.
             with eventlet.Timeout(timeout, _unknown(RETRY_SECONDS)):
                 return public_key(settings.sendgrid.key, base, timeout)
 
@@ -155,12 +156,12 @@ class MailEventsProvider(DependencyProvider):
 
 
 def public_key(key: str, base: str | None, timeout: float) -> str:
-    """Ask SendGrid for the key that its events are verified with.
+    """Fetch the key that verifies SendGrid's events.
 
     Args:
-        key: the API key; base: the URL to use in place of SendGrid's own, or None; timeout: seconds.
+        key: the API key; base: the URL to use instead of SendGrid's own, or None; timeout: seconds.
 
-    Raises Unavailable when it does not say.
+    Raises Unavailable when SendGrid does not return it.
     """
     client = SendGridAPIClient(key, **({"host": base} if base else {})).client
     endpoint = SendGridEndpoint(
@@ -177,7 +178,7 @@ def public_key(key: str, base: str | None, timeout: float) -> str:
 
 
 def news_of(event: str, error: str) -> News | None:
-    """SendGrid's event in the shop's words; None for one that tells nothing of a mail's way."""
+    """Return SendGrid's event in the shop's terms; None for one that does not concern a mail's delivery."""
     progress = PROGRESS.get(event)
     return None if progress is None else News(progress, error)
 
@@ -185,7 +186,7 @@ def news_of(event: str, error: str) -> News | None:
 def _fits(key: str, payload: str, signature: str, timestamp: str) -> bool:
     try:
         return bool(EventWebhook(key).verify_signature(payload, signature, timestamp))
-    except (ValueError, TypeError, AttributeError):  # no key, or no signature
+    except (ValueError, TypeError, AttributeError):  # invalid key or signature
         return False
 
 

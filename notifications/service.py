@@ -38,7 +38,7 @@ from notifications.twilio_lists import TwilioLists
 from notifications.twilio_sms import TexterProvider
 from notifications.watch import Watch
 
-# What an order says about a text message that the shop does not send.
+# The status in an order whose text message the shop does not send.
 NOT_SENT = "not sent"
 
 
@@ -63,11 +63,11 @@ class NotificationsService:
 
     @rpc(expected_exceptions=ShopError, once=True, most=14)
     def send_email(self, to_email: str, subject: str, content: str, from_email: str | None, key: str) -> dict[str, Any]:
-        """Send a mail. The same key answers the same, and sends once; again only when it may not have been sent, and
-        SendGrid cannot be asked.
+        """Send a mail, once per key; the same key returns the same answer. A mail whose outcome is unknown is sent
+        again, because SendGrid cannot be asked.
 
         Args:
-            to_email, from_email: one address each; without the second the shop's own.
+            to_email, from_email: one address each; `from_email` defaults to the shop's own.
             subject: one line.
             content: text, or HTML when it begins with "<".
             key: the caller's, at most 255 characters.
@@ -77,14 +77,14 @@ class NotificationsService:
 
         Raises:
             InvalidRequest: a part of it cannot be mailed.
-            Refused: SendGrid will not have it.
-            Unavailable, ProviderFailure, OutcomeUnknown: not sent, or perhaps; repeating is safe.
+            Refused: SendGrid rejects it.
+            Unavailable, ProviderFailure, OutcomeUnknown: not sent, or possibly sent; repeating is safe.
         """
         return self._mail(mail(key, to_email, from_email or self.settings.mail_from, subject, content))
 
     @rpc(expected_exceptions=ShopError, once=True, most=14)
     def send_sms(self, number: str, content: str, key: str) -> dict[str, Any]:
-        """Send a text message. The same key answers the same, and sends once.
+        """Send a text message. The same key returns the same answer, and sends once.
 
         Args:
             number: in E.164, such as +15005550006.
@@ -96,7 +96,7 @@ class NotificationsService:
 
         Raises:
             InvalidRequest: the number is not in E.164 or may not be texted, or the content is empty or too long.
-            Refused: Twilio refuses it.
+            Refused: Twilio rejects it.
             Unavailable, ProviderFailure, OutcomeUnknown: not sent, or possibly sent; repeating is safe.
         """
         return Delivery(self.store, bounded).sms(sms(key, number, content, self.settings.sms_countries), self.texter)
@@ -107,8 +107,8 @@ class NotificationsService:
 
         Args:
             order: the public order object.
-            label: ``{"label_url", "carrier", "tracking_number"}``, or None while there is none.
-            key: as for `send_email`, which see for the answer and the errors.
+            label: ``{"label_url", "carrier", "tracking_number"}``, or None while none is bought.
+            key: as for `send_email`, which also documents the answer and the errors.
         """
         text, html = letter("order_paid", {**order_paid(order, label), "shop": self.settings.ship_from["name"]})
         checked = mail(key, recipient(order, "email"), self.settings.mail_from, order_paid_subject(order), html)
@@ -140,30 +140,30 @@ class NotificationsService:
         until: float = 9e12,
         ids: list[str] | None = None,
     ) -> dict[str, Any]:
-        """One page of our text messages beside Twilio's; see `notifications.audit.MessageAudit.page`."""
+        """Compare one page of our text messages with Twilio's; see `notifications.audit.MessageAudit.page`."""
         return MessageAudit(self.store, TwilioLists(self.texter)).page(part, cursor, since, until, ids)
 
     @rpc(expected_exceptions=ShopError, most=2)
     def mend(self, fix: dict[str, Any]) -> str:
-        """Do what a difference that `audit` found proposed; see `notifications.audit.MessageAudit.mend`."""
+        """Repair a difference that `audit` found, as it proposed; see `notifications.audit.MessageAudit.mend`."""
         return MessageAudit(self.store, TwilioLists(self.texter)).mend(fix)
 
     @rpc(expected_exceptions=ShopError)
     def messages(self, status: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
-        """Messages, the newest first.
+        """Return messages, the newest first.
 
         Args:
-            status: only those that have come so far: "queued", "sent", "delivered", "failed" or "bounced".
+            status: only those with this status: "queued", "sent", "delivered", "failed" or "bounced".
             limit: 1 to 1000.
 
         Returns:
-            ``[{"key", "kind" ("email", "sms"), "recipient", "state" ("sent" once a provider took it), "status" (as
+            ``[{"key", "kind" ("email", "sms"), "recipient", "state" ("sent" once a provider accepted it), "status" (as
             above; null before), "error", "provider_id", "uncertain", "created", "sent"}]``, times in Unix seconds.
-            ``uncertain``: how often it was sent again although it may have been sent before: so many copies more may
-            have arrived.
+            ``uncertain``: how often it was sent again although it may have been sent before, and so how many extra
+            copies may have arrived.
 
         Raises:
-            InvalidRequest: there is no such status, or limit.
+            InvalidRequest: the status or the limit is invalid.
         """
         if status is not None and status not in [each.value for each in Progress]:
             message = f"must be one of {', '.join(each.value for each in Progress)}"
@@ -172,25 +172,25 @@ class NotificationsService:
 
     @rpc(expected_exceptions=ShopError)
     def twilio_event(self, raw: str, signature: str) -> dict[str, Any]:
-        """Take what Twilio tells of a text message.
+        """Accept an event from Twilio about a text message.
 
         Args:
             raw: the body, a form, each byte a character (latin-1).
             signature: the header ``X-Twilio-Signature``.
 
         Returns:
-            ``{"received": True, "duplicate"}`` once it is kept.
+            ``{"received": True, "duplicate"}`` once it is stored.
 
         Raises:
-            InvalidRequest: it is not from Twilio, or tells of no message.
-            Unavailable: it cannot be kept; Twilio must send it again.
+            InvalidRequest: it is not from Twilio, or does not concern a message.
+            Unavailable: it cannot be stored; Twilio must send it again.
         """
         event = twilio_events.verified(raw, signature, self.settings.twilio.secret, self.settings.public_url)
         return self._watch().keep([(event.event_id, twilio_events.KIND, event.body, True)])
 
     @rpc(most=4, expected_exceptions=ShopError)
     def sendgrid_event(self, raw: str, signature: str, timestamp: str) -> dict[str, Any]:
-        """Take what SendGrid tells of mails.
+        """Accept events from SendGrid about mails.
 
         Args:
             raw: the body, a list of events, each byte a character (latin-1).
@@ -204,12 +204,12 @@ class NotificationsService:
 
     @rpc(expected_exceptions=ShopError)
     def events(self, state: str = "failed", limit: int = 100) -> list[dict[str, Any]]:
-        """Events of Twilio's and SendGrid's in a state (``waiting``, ``done``, ``failed``), oldest first."""
+        """Return Twilio's and SendGrid's events in a state (``waiting``, ``done``, ``failed``), oldest first."""
         return self.store.inbox.listed(state, limit)
 
     @rpc(expected_exceptions=ShopError)
     def replay_event(self, event_id: str) -> dict[str, Any]:
-        """Have an event handled again that was given up: ``{"id", "state"}``. Raises NotFound when there is none."""
+        """Retry an event whose handling was given up: ``{"id", "state"}``. Raises NotFound when there is none."""
         return self.store.inbox.replay(event_id)
 
     @rpc(expected_exceptions=ShopError)
@@ -220,17 +220,17 @@ class NotificationsService:
 
     @timer(interval=SWEEP)
     def handle_events(self) -> None:
-        """Handle the events that wait."""
+        """Handle the waiting events."""
         swept(lambda: self._watch().handle_due(time.monotonic() + SWEEP_TIME))
 
     @timer(interval=SWEEP)
     def poll_texts(self) -> None:
-        """Ask about texts that nothing was heard of for long: what Twilio sends may be lost."""
+        """Ask about texts without news for a long time, because Twilio's events may be lost."""
         swept(lambda: self._watch().poll(self.settings.messages_poll))
 
     @timer(interval=3600)
     def forget_events(self) -> None:
-        """Let go of what is remembered only against repetitions."""
+        """Delete records that exist only to detect repetitions, once they have expired."""
         swept(lambda: self._watch().forget())
 
     def _watch(self) -> Watch:

@@ -1,4 +1,4 @@
-"""What the shop needs of a carrier of text messages, in its own words."""
+"""The port to a provider of text messages, in the shop's terms."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from notifications.progress import News
 
 @dataclass(frozen=True)
 class SentSms:
-    """A text message that the provider took: its id of it, and how far it was then ("queued")."""
+    """A text message that the provider accepted: the provider's id, and its status at that time ("queued")."""
 
     sid: str
     status: str
 
 
 class Texter(Protocol):
-    """Who sends text messages. `longest_call` is the time in seconds after which any one call has ended, and
-    `longest_answer` the time that the provider is given to answer it.
+    """The system that sends text messages. `longest_call` is the time in seconds within which any one call ends, and
+    `longest_answer` the time that the provider has to answer it.
 
-    Every method may raise Unavailable (could not be asked, or asks us to come back) and ProviderFailure (answered what
-    makes no sense, or refuses our key or our number).
+    Every method may raise Unavailable (could not be reached, or requests a later retry) and ProviderFailure (an invalid
+    answer, or our key or our number is rejected).
     """
 
     longest_call: float
     longest_answer: float
 
     def send(self, sms: Sms) -> SentSms:
-        """Send a text message. Never to be repeated without asking `sent` first.
+        """Send a text message. Never repeat it without asking `sent` first.
 
         Raises:
-            Refused: the provider will not have it; nothing was sent.
-            OutcomeUnknown: it may have been sent; with the fact ``answered`` true when the provider is done with the
-                request, so that `sent` knows of the message if there is one.
+            Refused: the provider rejects it; nothing was sent.
+            OutcomeUnknown: it may have been sent. The fact ``answered`` is true when the provider has finished the
+                request, so that `sent` finds the message if it exists.
         """
         ...
 
     def sent(self, sms: Sms, since: float) -> list[SentSms]:
-        """The messages with this text that went to this number since then (Unix seconds), the earliest first."""
+        """Return the messages with this text that went to this number since then (Unix seconds), the earliest first."""
         ...
 
     def news(self, sid: str) -> News | None:
-        """What has become of a message that was taken; None when the provider does not know it, or says what nobody
-        understands."""
+        """Return the status of an accepted message; None when the provider does not know it, or gives an unknown
+        status."""
         ...

@@ -1,4 +1,4 @@
-"""Every question that the notifications service asks of its table."""
+"""Every query that the notifications service runs on its table."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from notifications.record import Record, State, describe, mismatch
 from notifications.sms import SentSms
 from notifications.tables import messages
 
-# A text that was not delivered by then is not asked about any more (seconds): carriers keep one for hours, and some
-# never say that it arrived.
+# A text that was not delivered by then is not polled any more (seconds): carriers keep one for hours, and some never
+# report that it arrived.
 LOST = 86400.0
 
 
@@ -29,7 +29,7 @@ class MessageStore:
         database: the service's.
 
     Attributes:
-        inbox: what Twilio and SendGrid sent.
+        inbox: events from Twilio and SendGrid.
     """
 
     def __init__(self, database: Database) -> None:
@@ -38,21 +38,21 @@ class MessageStore:
 
     @property
     def database(self) -> Database:
-        """The service's database, for what else is kept in it."""
+        """The service's database, for other data in it."""
         return self._database
 
     def ping(self) -> None:
-        """Raises Unavailable when the database cannot be asked."""
+        """Raises Unavailable when the database cannot be reached."""
         self._database.ready()
 
     def get(self, key: str) -> Record | None:
-        """The record of the message under a caller's key, or None."""
+        """Return the record of the message under a caller's key, or None."""
         with self._database.read() as connection:
             row = connection.execute(sa.select(messages).where(messages.c.key == key)).one_or_none()
         return _record(row) if row else None
 
     def claim(self, message: Mail | Sms, claim: str, now: float, until: float) -> Record | None:
-        """See `notifications.record.Records`. Raises Conflict when the key stands for another message."""
+        """See `notifications.record.Records`. Raises Conflict when the key belongs to another message."""
         presence = self._database.presence
         holder = presence.hold()
         void = presence.is_void(messages.c.holder, messages.c.claimed_until, now).label("void")
@@ -92,7 +92,7 @@ class MessageStore:
             with self._database.write() as connection:
                 return connection.execute(mine.values(**values)).rowcount == 1
         except Unavailable:
-            # Nobody will send it now. Whether this was written is not known: the state stays as it is.
+            # It will not be sent now. Whether this was written is unknown, so the state stays as it is.
             self._database.late.put_off(mine.values(claimed_until=0.0), message.key)
             raise
 
@@ -123,7 +123,7 @@ class MessageStore:
         void = self._database.presence.is_void(messages.c.holder, messages.c.claimed_until, now)
         sending = sa.and_(sending, messages.c.state == State.BEGAN.value, sa.not_(void))
         with self._database.write() as connection:
-            # Whoever else looks for the same words to the same number waits here, so that no two take one message.
+            # A concurrent search for the same text to the same number waits here, so that no two take the same message.
             connection.execute(sa.select(messages.c.key).where(to_same).with_for_update()).all()
             taken = set(connection.scalars(sa.select(messages.c.provider_id).where(to_same)))
             free = [each for each in found if each.sid not in taken]
@@ -136,13 +136,13 @@ class MessageStore:
         return free[0]
 
     def progressed(self, kind: str, found_by: dict[str, str], news: News, now: float) -> bool:
-        """Note what became of a message; whether there is such a one.
+        """Record the delivery status of a message; return whether the message exists.
 
         Args:
             kind: "email" or "sms".
-            found_by: its ``key`` or its ``provider_id``. A mail that is found by its key was sent, whether or not its
-                sender learned of it: then ``provider_id`` is recorded with it.
-            news: what its provider says; old news change nothing.
+            found_by: its ``key`` or its ``provider_id``. A mail that is found by its key was sent, even if its sender
+                did not learn of it; then ``provider_id`` is recorded with it.
+            news: the provider's report; an outdated report changes nothing.
             now: Unix seconds.
         """
         by = "key" if "key" in found_by else "provider_id"
@@ -163,7 +163,7 @@ class MessageStore:
         return True
 
     def listed(self, progress: str | None, limit: int) -> list[dict[str, Any]]:
-        """Messages, the newest first: all, or those that have come so far. See `NotificationsService.messages`."""
+        """Return messages, the newest first: all, or those with that status. See `NotificationsService.messages`."""
         query = sa.select(messages).order_by(messages.c.created.desc(), messages.c.key).limit(limit)
         if progress is not None:
             query = query.where(messages.c.progress == progress)
@@ -173,9 +173,10 @@ class MessageStore:
         return [{**{name: getattr(row, name) for name in named}, "status": row.progress} for row in rows]
 
     def due(self, now: float, every: float, limit: int) -> list[str]:
-        """Take text messages that nobody has asked Twilio about for so many seconds, the longest first: their SIDs.
+        """Claim text messages that Twilio was not asked about for this many seconds, the longest first; return their
+        SIDs.
 
-        Each is taken by one caller, and asked about again that many seconds later.
+        Each is claimed by one caller, and is due again the same number of seconds later.
         """
         due = (
             sa.select(messages.c.key)
@@ -184,7 +185,7 @@ class MessageStore:
             .limit(limit)
         )
         with self._database.read() as connection:
-            if connection.execute(due).first() is None:  # most of the time, and nobody waits for a look
+            if connection.execute(due).first() is None:  # usually nothing is due, and this check takes no lock
                 return []
         with self._database.write() as connection:
             these = messages.c.key.in_(list(connection.execute(due.with_for_update(skip_locked=True)).scalars()))
@@ -193,14 +194,14 @@ class MessageStore:
             return list(connection.execute(sa.select(messages.c.provider_id).where(these)).scalars())
 
     def put_back(self, sids: list[str]) -> None:
-        """Text messages that were taken and not asked about, since Twilio did not answer: they are due again."""
+        """Mark text messages as due again that were claimed but not asked about, because Twilio did not answer."""
         these = sa.and_(messages.c.provider_id.in_(sids), messages.c.polled.is_not(None))
         with self._database.write() as connection:
             connection.execute(sa.update(messages).where(these).values(polled=0.0))
 
 
 def _unsent(key: str, claim: str | None = None) -> sa.Update:
-    """A change of a message's record that is not sent yet; of that claim's only, if there is one."""
+    """An update of the record of a message that is not sent yet; only if that claim holds it, if one is given."""
     this = sa.update(messages).where(messages.c.key == key, messages.c.state != State.SENT.value)
     return this if claim is None else this.where(messages.c.claim == claim)
 
@@ -217,7 +218,7 @@ def _sent(provider_id: str, status: str, now: float) -> dict[str, Any]:
         "sent": now,
         "claimed_until": 0.0,
         "progress": sa.func.coalesce(messages.c.progress, Progress.QUEUED.value),
-        # Of mail SendGrid cannot be asked.
+        # SendGrid cannot be asked about mails.
         "polled": sa.case((sa.and_(messages.c.kind == "sms", messages.c.progress.is_(None)), now), else_=sa.null()),
     }
 

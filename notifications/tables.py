@@ -1,4 +1,4 @@
-"""The notifications service's table; those that it shares with the other services are in `chassis.shared_tables`."""
+"""The notifications service's table; tables that all services share are in `chassis.shared_tables`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ messages = sa.Table(
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("recipient", sa.Text, nullable=False),
-    # A text message's own words, by which Twilio can be asked for it; null for a mail.
+    # The text of a text message, by which Twilio can be asked for it; null for a mail.
     sa.Column("body", sa.Text),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("claim", sa.Text),
@@ -21,17 +21,17 @@ messages = sa.Table(
     sa.Column("holder", sa.String(64)),
     sa.Column("tried", sa.Double, nullable=False),
     sa.Column("settled", sa.Double, nullable=False, server_default="0"),
-    # How often it was sent again although it may have been sent before: so many copies more may have arrived.
+    # How often it was sent again although it may have been sent before, so how many extra copies may have arrived.
     sa.Column("uncertain", sa.Integer, nullable=False, server_default="0"),
     sa.Column("provider_id", sa.Text),
     sa.Column("status", sa.Text),
     sa.Column("created", sa.Double, nullable=False),
     sa.Column("sent", sa.Double),
-    # What became of it after the provider took it, when that was heard, and what went wrong.
+    # Its delivery status, when that was received, and the error.
     sa.Column("progress", sa.Text),
     sa.Column("progressed", sa.Double),
     sa.Column("error", sa.Text),
-    # When the provider was last asked about it; null: it need not be, or cannot be asked.
+    # When the provider was last asked about it; null: it need not or cannot be asked.
     sa.Column("polled", sa.Double),
 )
 sa.Index("messages_recipient", messages.c.recipient)

@@ -1,4 +1,4 @@
-"""What Twilio sends by itself: whether it is from Twilio, and what became of a message."""
+"""Twilio's webhooks: signature verification and parsing."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from contracts.errors import InvalidRequest
 from notifications.progress import News, Progress
 
 KIND = "twilio.message"
-# Where the gateway takes it, and what Twilio signs with the rest of the URL.
+# The gateway's path for it, which Twilio signs with the rest of the URL.
 PATH = "/api/webhooks/twilio/"
 
-# Twilio sends about 20 parameters; an id of its has 34 characters.
+# Twilio sends about 20 parameters; its ids have 34 characters.
 MOST_PARAMETERS = 100
 LONGEST_FIELD = 64
 PROGRESS = {
@@ -29,34 +29,34 @@ PROGRESS = {
 
 @dataclass(frozen=True)
 class SmsEvent:
-    """An event that is Twilio's own: its id, and ``{"sid", "status", "error"}``."""
+    """A verified event of Twilio's: its id, and ``{"sid", "status", "error"}``."""
 
     event_id: str
     body: dict[str, Any]
 
 
 def callback_url(public_url: str, live: bool) -> str | None:
-    """Where Twilio is to tell what becomes of a message; None when there is nowhere that it can reach."""
+    """Return the callback URL for a message's status; None when Twilio cannot reach the shop."""
     host = urlsplit(public_url).hostname or ""
-    # Twilio itself refuses a message with a callback to a machine of its own.
+    # Twilio itself rejects a message whose callback is on a loopback host.
     unreachable = not host or (live and (host in ("localhost", "::1") or host.startswith("127.")))
     return None if unreachable else public_url + PATH
 
 
 def verified(raw: str, signature: str, token: str, public_url: str) -> SmsEvent:
-    """Read an event, after its signature was verified over the form as it came.
+    """Parse an event after verifying its signature over the raw form.
 
     Args:
         raw: the body, each byte a character (latin-1).
-        signature: the header ``X-Twilio-Signature``. It has no time in it: an old event is only a repeated one.
-        token: what Twilio signs with.
-        public_url: the shop's, as Twilio knows it.
+        signature: the header ``X-Twilio-Signature``. It contains no time, so an old event counts as a repeated one.
+        token: the signing secret.
+        public_url: the shop's URL as Twilio calls it.
 
     Raises:
-        InvalidRequest: it is not from Twilio, or tells of no message.
+        InvalidRequest: it is not from Twilio, or does not concern a message.
     """
     try:
-        # The signature covers the sorted parameters, so they are read first, a bounded number of them.
+        # The signature covers the sorted parameters, so they are parsed first, with a limit on their number.
         pairs = parse_qsl(raw.encode("latin-1").decode(), keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
         form = dict(pairs)
         genuine = RequestValidator(token).validate(public_url + PATH, form, signature)
@@ -73,7 +73,7 @@ def verified(raw: str, signature: str, token: str, public_url: str) -> SmsEvent:
 
 
 def news_of(status: Any, error: Any) -> News | None:
-    """Twilio's status and error code in the shop's words; None for a status that nobody understands."""
+    """Return Twilio's status and error code in the shop's terms; None for an unknown status."""
     progress = PROGRESS.get(str(status or ""))
     if progress is None:
         return None

@@ -18,10 +18,10 @@ PAGE = 100
 
 
 class TwilioLists:
-    """What Twilio has sent for the shop, whether we know of it or not.
+    """The messages that Twilio has sent for the shop, including those without a record of ours.
 
     Args:
-        texter: the adapter whose connections and failures these are, too.
+        texter: the adapter whose connections and error translation are shared.
     """
 
     def __init__(self, texter: TwilioTexter) -> None:
@@ -29,10 +29,12 @@ class TwilioLists:
         self._sender = texter.sender  # a number, or the SID of a messaging service ("MG…")
 
     def texts(self, cursor: str | None, since: float) -> tuple[list[Texted | SetAside], str | None]:
-        """A page of the messages sent since then (Unix seconds), and the cursor of the next one; None at the end.
+        """Return a page of the messages sent since then (Unix seconds), and the cursor of the next one; None at the
+        end.
 
-        The query has no date: messages refused later have none. The list ends with the first page that is entirely
-        older. A message that cannot be read is in the page as set aside. Raises Unavailable, ProviderFailure.
+        The query has no date filter, because messages that Twilio rejects later have no date. The list ends with the
+        first page that is entirely older. A message that cannot be read appears in the page as set aside. Raises
+        Unavailable, ProviderFailure.
         """
         messages = self._twilio.messages
         with asking():
@@ -49,11 +51,11 @@ class TwilioLists:
         ]
         if following is None or not recent:
             return found, None
-        # Relative, so that a cursor never leads anywhere but to Twilio.
+        # Relative, so that a cursor can lead only to Twilio.
         return found, following.removeprefix(self._twilio.api.absolute_url(""))
 
     def _each(self, page: MessagePage) -> Iterator[tuple[Texted, bool] | SetAside]:
-        """Each message of a page, and whether the shop sent it."""
+        """Yield each message of a page, and whether the shop sent it."""
         while True:
             message = read_one("message at Twilio", page, lambda page: next(page, None))
             if message is None:
@@ -64,7 +66,7 @@ class TwilioLists:
                 yield read_one("message at Twilio", message, lambda each: (_texted(each), self._is_ours(each)))
 
     def one(self, sid: str) -> Texted | SetAside | None:
-        """One message, or None when Twilio knows of none. Raises as `texts`."""
+        """Return one message, or None when Twilio does not know it. Raises as `texts`."""
         with asking():
             try:
                 return read_one("message at Twilio", self._twilio.messages(sid).fetch(), _texted)

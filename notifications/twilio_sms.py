@@ -1,4 +1,4 @@
-"""Text messages through Twilio's SDK. Its words, and its many ways to fail, stop here."""
+"""Text messages through Twilio's SDK. Twilio's terms and failure modes do not pass beyond this adapter."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from notifications.sms import SentSms
 from notifications.twilio_events import callback_url, news_of
 
 RETRY_AFTER = 2  # seconds
-# Twilio's codes for what is wrong with the recipient, with the text, and with the sender, which is ours.
+# Twilio's error codes for a bad recipient, a bad text, and a bad sender, which is ours.
 NUMBER_CODES = frozenset((21211, 21214, 21217, 21219, 21408, 21421, 21604, 21608, 21610, 21612, 21614))
 TEXT_CODES = frozenset((21602, 21605, 21617, 21619, 21623, 30007))
 SENDER_CODES = frozenset((21212, 21603, 21606, 21611, 21618, 21659, 21660, 21703))
-# How many of a number's latest messages are looked through for one: a shopper gets a few an hour.
+# How many of a number's latest messages are searched for one: a shopper gets a few per hour.
 LATEST = 100
 # How much Twilio's clock and ours may differ (seconds): ours may have been an hour off when a message was sent.
 CLOCKS_APART_S = 7200.0
 
 
 class TwilioTexter:
-    """Twilio behind the port `notifications.sms.Texter`.
+    """Twilio as an implementation of the port `notifications.sms.Texter`.
 
     Args:
         account, token: the credentials.
-        base: the URL to use in place of Twilio's own, or None.
+        base: the URL to use instead of Twilio's own, or None.
         sender: the number to send from, or the SID of a messaging service ("MG...").
         connect, read: timeouts in seconds.
-        callback: the URL that Twilio tells what becomes of a message; None for none.
+        callback: the URL to which Twilio reports a message's status; None for none.
     """
 
     def __init__(
@@ -61,8 +61,8 @@ class TwilioTexter:
         self._told = {"status_callback": callback} if callback else {}
         http = TwilioHttpClient(timeout=read)
         http.session = ProviderSession(connect, read, "Twilio")
-        # An environment of our own, not empty, for that would count as none: TWILIO_REGION and TWILIO_EDGE in the
-        # process's would rewrite the host.
+        # A private environment, and not an empty one, which would be ignored: TWILIO_REGION and TWILIO_EDGE in the
+        # process's own environment would change the host.
         self._twilio = Client(account, token, environment={"_": ""}, http_client=http)
         if base:
             self._twilio.api.base_url = base
@@ -77,7 +77,7 @@ class TwilioTexter:
         with _sending():
             message = self._twilio.messages.create(to=sms.number, body=sms.body, **self._sender, **self._told)
         if not message.sid:
-            # The SDK takes any JSON for a message.
+            # The SDK accepts any JSON as a message.
             log.error("twilio answered without a sid")
             raise OutcomeUnknown("Twilio answered without saying which message it sent.")
         return SentSms(str(message.sid), str(message.status or "queued"))
@@ -91,7 +91,7 @@ class TwilioTexter:
                 for each in reversed(latest)
                 if each.sid
                 and each.to == sms.number
-                # A trial account's messages begin with a sentence of Twilio's.
+                # Twilio puts a sentence of its own in front of a trial account's messages.
                 and (each.body or "").strip().endswith(sms.body.strip())
                 and each.date_created is not None
                 and each.date_created.timestamp() >= since - CLOCKS_APART_S
@@ -110,7 +110,7 @@ class TwilioTexter:
 
 
 class TexterProvider(DependencyProvider):
-    """Gives a service its texter."""
+    """Provides a service with its texter."""
 
     def setup(self) -> None:
         settings = Settings.from_config(self.container.config)
@@ -130,14 +130,15 @@ class TexterProvider(DependencyProvider):
 
 @contextmanager
 def _sending() -> Iterator[None]:
-    """Translate the failures of sending: whatever is not plainly "not sent" may have been sent."""
+    """Translate the failures of sending. Unless the failure proves that nothing was sent, the message may have been
+    sent."""
     try:
         yield
     except (TwilioRestException, TwilioServiceException) as error:
         status = int(error.status)
         if status >= 500:
             log.warning("twilio failed", status=status, code=error.code)
-            done = status in (500, 503)  # a gateway's 502 and 504 leave the request under way behind it
+            done = status in (500, 503)  # after a gateway's 502 or 504 the request may still run behind it
             raise OutcomeUnknown("Twilio failed while sending the message.", {"answered": done}) from error
         raise _answered(error) from error
     except requests.RequestException as error:
@@ -153,11 +154,11 @@ def _sending() -> Iterator[None]:
 
 @contextmanager
 def asking() -> Iterator[None]:
-    """Translate the failures of a question, which can be asked again."""
+    """Translate the failures of a query, which can be repeated."""
     try:
         yield
     except TwilioException as error:
-        # A list says what happened in the second argument, a single thing in attributes.
+        # The SDK's list calls report the failure in the second argument, its single-object calls in attributes.
         status = int(getattr(error, "status", 0) or getattr((*error.args, None, None)[1], "status_code", 0))
         log.warning("twilio does not list messages", status=status)
         if status == 429 or status >= 500:
@@ -172,7 +173,7 @@ def asking() -> Iterator[None]:
 
 
 def _answered(error: TwilioRestException | TwilioServiceException) -> ShopError:
-    """What a refusal means. Never str(error): that paints in ANSI colours on a terminal."""
+    """Return the error for a rejected request. Never use str(error): it adds ANSI colours on a terminal."""
     said = getattr(error, "msg", None) or getattr(error, "detail", None) or getattr(error, "title", None)
     message = str(said or "no reason given").removeprefix("Unable to create record: ")
     status, code = int(error.status), error.code
@@ -180,9 +181,9 @@ def _answered(error: TwilioRestException | TwilioServiceException) -> ShopError:
         return Unavailable("Twilio asks us to slow down.", {"retry_after": RETRY_AFTER})
     if status == 400 and code not in SENDER_CODES:
         field = "number" if code in NUMBER_CODES else "content" if code in TEXT_CODES else "message"
-        # The same number and text are refused each time.
+        # The same number and text are rejected each time.
         permanent = field != "message"
         return Refused(message, {"errors": {field: [message]}, "code": code, "permanent": permanent})
-    # Our credentials, our number, or an answer that is none (a redirect).
+    # Our credentials, our number, or an invalid answer (such as a redirect).
     log.error("twilio refuses the shop", status=status, code=code, said=message)
     return ProviderFailure(f"Twilio answered with status {status}.")

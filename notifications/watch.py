@@ -1,5 +1,4 @@
-"""Follows the messages after they were sent: by what the providers send, and by asking, for what they send may be
-lost."""
+"""Tracks the messages after sending: from the providers' events, and by polling, because events may be lost."""
 
 from __future__ import annotations
 
@@ -16,16 +15,16 @@ from notifications import sendgrid_events, twilio_events
 from notifications.sms import Texter
 from notifications.store import MessageStore
 
-# How many text messages are asked about in one go.
+# How many text messages are polled in one run.
 BATCH = 20
 
 
 class Watch:
-    """Keeps and handles events, and asks.
+    """Stores and handles events, and polls.
 
     Args:
         store: where messages are recorded.
-        texter: who can be asked about texts.
+        texter: the port to poll about texts.
         clock: Unix seconds.
     """
 
@@ -35,26 +34,26 @@ class Watch:
         self._clock = clock
 
     def keep(self, events: Iterable[tuple[str, str, dict[str, Any], bool]]) -> dict[str, Any]:
-        """Keep events, and handle them at once where that can be done.
+        """Store events, and handle them at once if possible.
 
         Args:
-            events: of each its id, its kind, its body, and whether there is anything to be done about it.
+            events: for each its id, its kind, its body, and whether it needs handling.
 
         Returns:
-            ``{"received": True, "duplicate"}``: a duplicate when all of them were kept before.
+            ``{"received": True, "duplicate"}``: a duplicate when all of them were stored before.
 
-        Raises Unavailable when one cannot be kept: then all must be sent again.
+        Raises Unavailable when one cannot be stored: then all must be sent again.
         """
         given = list(events)
         new = [event for event in given if self._store.inbox.keep(*event[:3], done=not event[3])]
-        with suppress(Unavailable):  # they are kept, and the timer handles them
+        with suppress(Unavailable):  # they are stored, and the timer handles them
             for event_id, _kind, _body, matters in new:
                 if matters:
                     self._store.inbox.handle(event_id, self.handle)
         return {"received": True, "duplicate": bool(given) and not new}
 
     def handle(self, kind: str, body: dict[str, Any]) -> None:
-        """Note what an event tells; twice is as once.
+        """Record what an event reports; repeating it is safe.
 
         Raises NotYet: the message is not recorded; its sender may be slower than the event, or have been killed.
         """
@@ -74,7 +73,7 @@ class Watch:
         self._store.inbox.sweep(self.handle, until)
 
     def poll(self, every: float) -> None:
-        """Ask about text messages that nobody has asked about for so many seconds."""
+        """Poll text messages that were not asked about for this many seconds."""
         due = self._store.due(self._clock(), every, BATCH)
         for number, sid in enumerate(due):
             try:
@@ -86,12 +85,12 @@ class Watch:
             except ShopError as error:
                 log.warning("a text message is not followed", sid=sid, error=str(error))
                 continue
-            except Exception as error:  # a bug, or an unforeseen error: the other messages are followed
+            except Exception as error:  # a bug, or an unforeseen error: continue with the other messages
                 note("text message", SetAside(sid, f"{type(error).__name__}: {error}"), error)
                 continue
             if news is not None:
                 self._store.progressed("sms", {"provider_id": sid}, news, self._clock())
 
     def forget(self) -> None:
-        """Forget events that were handled long ago."""
+        """Delete events that were handled long ago."""
         self._store.inbox.forget(self._clock() - KEPT)

@@ -1,1 +1,1 @@
-"""The products service: Stripe's catalogue, with the SKUs and the stock that the seed's API promises."""
+"""The products service: Stripe's catalogue plus the SKUs and the stock that the seed's API promises."""

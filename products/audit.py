@@ -1,4 +1,4 @@
-"""Which reservations hold stock, for whoever compares them with the orders that they were made for."""
+"""Which reservations hold stock, for comparison with the orders that they were made for."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def held_page(database: Database, after: str | None, since: float, until: float)
     """A page of the reservations that hold stock.
 
     Args:
-        after: the key that the page before ended with.
-        since, until: when they were made (Unix seconds).
+        after: the last key of the previous page.
+        since, until: limits of the creation time (Unix seconds).
 
     Returns ``{"keys": [...], "next"}``: `next` is the `after` of the next page, or None.
     """
@@ -33,7 +33,7 @@ def held_page(database: Database, after: str | None, since: float, until: float)
 
 
 def held_of(database: Database, keys: Sequence[str]) -> list[str]:
-    """Those of `keys` that hold stock."""
+    """Return the members of `keys` that hold stock."""
     query = sa.select(holds.c.key).where(holds.c.key.in_(list(keys)), holds.c.state == HELD)
     with database.read() as connection:
         return sorted(connection.execute(query).scalars())

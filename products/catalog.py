@@ -1,4 +1,4 @@
-"""What the shop sells: a product with its one SKU, the words it is found by, and the port to the catalogue's keeper."""
+"""The product with its one SKU, its search terms, and the port to the system that keeps the catalogue."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from products.drafts import DIMENSIONS, Change, Draft
 from products.stock import Inventory
 
 LETTERS = string.digits + string.ascii_letters
-# A sort key longer than this no longer tells two names apart for a reader, and would not fit PostgreSQL's index.
+# A longer sort key helps no reader to distinguish two names, and would not fit PostgreSQL's index.
 KEY_LENGTH = 200
-# A term longer than this is kept as its hash: it is only ever compared for equality.
+# A longer term is stored as its hash, because terms are only compared for equality.
 TERM_LENGTH = 100
-# The metadata whose values a category is looked for in.
+# The metadata fields whose values a category search covers.
 CATEGORY_NAMES = ("category", "for", "type")
 
 
 def product_id(key: str) -> str:
-    """The id of the product that the caller's `key` makes: the same for a message that is delivered again."""
+    """Return the product id derived from the caller's `key`: the same for a redelivered message."""
     return "prod_" + _letters(f"product:{key}")
 
 
 def sku_id(key: str) -> str:
-    """The id of the SKU that the caller's `key` makes."""
+    """Return the SKU id derived from the caller's `key`."""
     return "sku_" + _letters(f"sku:{key}")
 
 
@@ -46,11 +46,11 @@ class Sku:
     """What is bought: the product at a price.
 
     Attributes:
-        id: ``sku_…``; survives every change of price.
+        id: ``sku_…``; unchanged when the price changes.
         price: whole cents.
         currency: three lower-case letters.
-        attributes: name to value, as ``attributes_sku`` gave them.
-        offer: the catalogue's own id of the price in force.
+        attributes: name to value, from ``attributes_sku``.
+        offer: the catalogue's id of the current price.
         active: False once the price was withdrawn.
     """
 
@@ -67,10 +67,10 @@ class Product:
     """One product of the catalogue.
 
     Attributes:
-        document: the catalogue's own object, JSON-plain, without what the shop hides in its metadata.
+        document: the catalogue's object as plain JSON, without the shop's private metadata.
         attributes: the names of the attributes that its SKU has.
         sku: its SKU.
-        inventory: what there was when it was made or last set; what is left now is the store's to say.
+        inventory: the stock when it was created or last set; `ProductStore` has the current stock.
     """
 
     document: dict[str, Any]
@@ -92,7 +92,7 @@ class Product:
 
     @property
     def on_sale(self) -> bool:
-        """Whether its SKU can be bought, if there is any left."""
+        """Whether its SKU can be bought while stock lasts."""
         return self.active and self.sku.active
 
     @property
@@ -113,15 +113,15 @@ class Product:
 
     @property
     def sized(self) -> bool:
-        """Whether its package can be shipped: its sides and weight are known."""
+        """Whether its package can be shipped: its dimensions and weight are known."""
         given = self.package_dimensions or {}
         return all(isinstance(given.get(name), int | float) and given[name] > 0 for name in DIMENSIONS)
 
     def public(self, left: Inventory) -> dict[str, Any]:
-        """The product as the shop shows it: Stripe's object, with what Stripe has since dropped.
+        """Return the product in the public shape: Stripe's object, plus fields that Stripe has since dropped.
 
         Args:
-            left: what is left now.
+            left: the current stock.
         """
         return {
             **self.document,
@@ -156,7 +156,8 @@ class Product:
         }
 
     def terms(self) -> set[str]:
-        """Everything this product is found by: wholes, marked with "=", and the words of its name and description."""
+        """Return every search term of this product: whole values, marked with "=", and the words of its name and
+        description."""
         metadata = self.metadata
         wholes = [self.name, *self.attributes, *(metadata[name] for name in CATEGORY_NAMES if name in metadata)]
         found = {whole_term(whole) for whole in wholes}
@@ -171,9 +172,10 @@ class Unsellable:
     """A product whose catalogue records do not suffice to sell it.
 
     Attributes:
-        id: the product's.
+        id: the product's id.
         reason: what is wrong with them, for the operator.
-        ours: whether they mark it as the shop's, and finished; otherwise it matters only if the shop has it.
+        ours: whether the records mark it as the shop's and as complete. Otherwise it matters only if the shop knows the
+            product.
     """
 
     id: str
@@ -182,21 +184,22 @@ class Unsellable:
 
 
 def fold(text: str) -> str:
-    """`text` as it is compared: compatibility forms and case made one, white space single.
+    """Normalize `text` for comparison: compatibility forms and case unified, whitespace collapsed.
 
-    Done here and stored, never left to a database: SQLite folds ASCII only, and PostgreSQL as its locale has it.
+    This happens here and the result is stored, because databases differ: SQLite folds ASCII only, and PostgreSQL
+    follows its locale.
     """
-    # PostgreSQL keeps no NUL in a text.
+    # PostgreSQL cannot store NUL in text.
     return " ".join(unicodedata.normalize("NFKC", text).casefold().replace("\0", "").split())
 
 
 def sort_key(text: str) -> str:
-    """What a name or a metadata value is ordered by: code points, after folding."""
+    """Return the sort key of a name or a metadata value: code points, after folding."""
     return fold(text)[:KEY_LENGTH]
 
 
 def whole_term(text: str) -> str:
-    """The term for `text` as one whole."""
+    """Return the term for `text` as a whole."""
     return _short("=" + fold(text))
 
 
@@ -212,29 +215,29 @@ def _short(term: str) -> str:
 
 
 class Catalog(Protocol):
-    """Who keeps the products and prices. Every verb may be repeated: what was done already is not done again.
+    """The system that keeps the products and prices. Every method is idempotent.
 
-    All raise Unavailable when the keeper cannot be reached (repeating is safe), ProviderFailure when it answers
-    nonsense, Refused when it will not have what is asked, and InvalidRequest when a field does not fit into it.
+    All raise Unavailable when the system cannot be reached (repeating is safe), ProviderFailure when its answer is
+    invalid, Refused when it rejects the request, and InvalidRequest when a field does not fit.
     """
 
     def add(self, draft: Draft, product_id: str, sku: str) -> Product:
-        """Make the product with its price, or finish what an earlier attempt with the same ids began.
+        """Create the product with its price, or complete an earlier attempt with the same ids.
 
-        Raises NotFound when it was made and has been removed since.
+        Raises NotFound when it was created and has been removed since.
         """
 
     def change(self, product: Product, change: Change) -> Product:
-        """Apply `change` to `product`; returns the product as it is then.
+        """Apply `change` to `product` and return the result.
 
-        Raises NotFound when it is gone, Conflict when it was changed but still cannot be sold.
+        Raises NotFound when the product is gone, Conflict when it was changed but still cannot be sold.
         """
 
     def remove(self, product: Product) -> None:
-        """Take `product` out of the catalogue for good; nothing happens when it is out already."""
+        """Remove `product` from the catalogue permanently; does nothing if it is already removed."""
 
     def get(self, product_id: str) -> Product | Unsellable | None:
-        """The product as the keeper has it now; None when it is gone, or never was."""
+        """Return the current product; None when it is gone or never existed."""
 
     def all(self) -> Iterator[Product | Unsellable]:
-        """Every product that is not removed, in no particular order, a page at a time."""
+        """Yield every product that is not removed, in no particular order, in pages."""

@@ -1,4 +1,4 @@
-"""What a caller may ask of a product: the draft of a new one, a change to one; what is wrong is named by its field."""
+"""Parse the public API's request to create or change a product; errors are reported by field."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ MOST_CENTS = 99_999_999
 MOST_DIMENSION = 100_000  # inches or ounces: beyond any carrier
 DIMENSIONS = ("height", "length", "weight", "width")
 
-# What the catalogue's keeper takes, said here so that a caller learns which field was too much before anything is made.
+# The catalogue's limits, checked here so that a caller learns which field is too large before anything is created.
 NAME_LENGTH = 250
 DESCRIPTION_LENGTH = 5000
 METADATA_NAME_LENGTH = 40
 METADATA_VALUE_LENGTH = 500
-METADATA_ENTRIES = 45  # of 50: the rest is for what the shop hides there
+METADATA_ENTRIES = 45  # Stripe allows 50; the rest is for the shop's private metadata
 IMAGES = 8
 URL_LENGTH = 2048
 ATTRIBUTES = 20
 ATTRIBUTE_LENGTH = 100
 
-# Metadata whose names begin so are the shop's own, and never shown.
+# Metadata names with this prefix belong to the shop and are never shown.
 RESERVED = "shop:"
 
 ENDLESS = Inventory(INFINITE)
@@ -36,7 +36,7 @@ Errors = dict[str, Any]
 
 @dataclass(frozen=True)
 class Draft:
-    """A product to be made, known to be right. Fields as in the public API."""
+    """A validated product to be created. Fields as in the public API."""
 
     name: str
     price: int
@@ -56,9 +56,9 @@ class Draft:
 
         Args:
             spec: the fields of the seed's request.
-            currency: for a product that names none.
+            currency: used if the request has none.
 
-        Raises InvalidRequest; ``facts["errors"]`` names every field that is wrong, nested as the caller nested them.
+        Raises InvalidRequest; ``facts["errors"]`` names every invalid field, nested as in the request.
         """
         form = _Form(spec, {**_FIELDS, "currency": _currency})
         form.require("name", "price", "package_dimensions", "metadata")
@@ -89,9 +89,9 @@ class Draft:
 
 @dataclass(frozen=True)
 class Change:
-    """What is to be different about a product; None leaves as it is. Fields as in the public API.
+    """A change to a product; None leaves a field unchanged. Fields as in the public API.
 
-    `metadata` is merged, "" removing a name; `description` "" removes it; everything else takes the old one's place.
+    `metadata` is merged, and "" removes a name; `description` "" removes it; every other value replaces the old one.
     """
 
     name: str | None = None
@@ -113,9 +113,9 @@ class Change:
 
         Args:
             given: the fields to change.
-            attributes: the names that the product has now.
-            attributes_sku: those of its SKU now.
-            metadata: its metadata now.
+            attributes: the product's current attribute names.
+            attributes_sku: its SKU's current attributes.
+            metadata: its current metadata.
             currency: the currency of its price.
 
         Raises InvalidRequest as `Draft.parse` does.
@@ -137,7 +137,7 @@ class Change:
 
 
 class _Form:
-    """The caller's fields, each checked; collects what is wrong."""
+    """Validates the caller's fields one by one and collects the errors."""
 
     def __init__(self, given: Any, fields: Mapping[str, Callable[[Any], Any]]) -> None:
         if not isinstance(given, Mapping):
@@ -180,7 +180,7 @@ class _Wrong(Exception):
 
 
 def text(value: Any, least: int, most: int) -> str:
-    """`value`, if it is a text of so many characters that can be kept anywhere; else raises _Wrong."""
+    """Return `value` if it is a text of a permitted length that every store accepts; else raise _Wrong."""
     if not isinstance(value, str):
         raise _Wrong(["must be a string"])
     if len(value.strip()) < least:
@@ -231,7 +231,7 @@ def _package_dimensions(value: Any) -> dict[str, float]:
             errors[name] = ["required"]
         elif not isinstance(number, int | float) or isinstance(number, bool):
             errors[name] = ["must be a number"]
-        elif not 0 < number <= MOST_DIMENSION:  # so also for what is no number, or endless
+        elif not 0 < number <= MOST_DIMENSION:  # also rejects NaN and infinity
             errors[name] = [f"must be more than 0 and at most {MOST_DIMENSION}"]
     if errors:
         raise _Wrong(errors)

@@ -1,4 +1,4 @@
-"""The list of products: found, ordered and paged in two queries, the same on SQLite and PostgreSQL."""
+"""The list of products: filtered, sorted and paged in two queries that run on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLUMNS: dict[str, sa.Column[Any]] = {
 def page(
     connection: Connection, category: str | None, order_by: str, limit: int, starting_after: str | None
 ) -> tuple[Sequence[Any], str | None, int]:
-    """One page, as `ProductStore.page` has it: rows with body and stock, the next page's cursor, and the total."""
+    """Return one page, as `ProductStore.page` does: rows with body and stock, the next page's cursor, and the total."""
     name = order_by.removeprefix("-")
     reverse = order_by.startswith("-")
     by_metadata = name not in COLUMNS
@@ -73,7 +73,8 @@ def page(
 
 
 def _matches(category: str | None) -> list[sa.ColumnElement[bool]]:
-    """The whole text is a name, an attribute or a category; or all of its words are in the name and description."""
+    """Match if the whole text is a name, an attribute or a category, or if name and description contain all of its
+    words."""
     if category is None or not fold(category):
         return []
     term, product = product_terms.c.term, product_terms.c.product
@@ -87,18 +88,18 @@ def _matches(category: str | None) -> list[sa.ColumnElement[bool]]:
 def _after(
     key: sa.ColumnElement[Any], cursor_key: Any, cursor: str, reverse: bool, by_metadata: bool
 ) -> sa.ColumnElement[bool]:
-    """What comes after the cursor: a later key, or the same key and a later id; without a key, last of all."""
+    """Select what follows the cursor: a later key, or the same key and a later id. Products without a key come last."""
     if cursor_key is None:
         return key.is_(None) & (products.c.id > cursor)
     later = key < cursor_key if reverse else key > cursor_key
-    # The first half says nothing that the second does not; an index can follow it.
+    # The first half is redundant, but an index can use it.
     reach = key <= cursor_key if reverse else key >= cursor_key
     rest: sa.ColumnElement[bool] = reach & (later | (products.c.id > cursor))
     return rest | key.is_(None) if by_metadata else rest
 
 
 def _cursor(column: sa.ColumnElement[Any], product_id: str | None) -> sa.ColumnElement[Any]:
-    """One column of the product that the page before ended with; a removed one still has its place."""
+    """Return one column of the last product of the previous page; a removed product still has its position."""
     if product_id is None:
         return sa.null()
     return sa.select(column).where(products.c.id == product_id).scalar_subquery()
@@ -113,7 +114,7 @@ def _cursor_key(name: str, product_id: str | None) -> sa.ColumnElement[Any]:
 
 
 def _is_known(name: str) -> sa.ColumnElement[bool]:
-    """Whether products can be ordered by `name`: what every catalogue has, or some product's metadata."""
+    """Whether products can be sorted by `name`: a built-in field, or a metadata name that some product has."""
     if name in COLUMNS or name in CATEGORY_NAMES:
         return sa.true()
     return (

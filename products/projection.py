@@ -1,4 +1,4 @@
-"""Keeps the projection in step with the catalogue: written through on every change, and built anew from all of it."""
+"""Keeps the projection consistent with the catalogue: write-through on every change, and full rebuilds."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from products.drafts import Change, Draft
 from products.stock import Filling
 from products.store import Kept, ProductStore
 
-# Writers of one product at the same moment that are waited out before the caller is asked to come back.
+# How many concurrent writers of one product are awaited before the caller is asked to retry.
 ATTEMPTS = 10
-# Products written in one transaction of a rebuild: short enough that nobody waits for it.
+# Products written in one transaction of a rebuild: small enough that other writers barely wait.
 BATCH = 100
-# The most set-aside products that an operator can read at once.
+# The most set-aside products in one answer to an operator.
 MOST_LISTED = 1000
 
 
 class Projection:
-    """The catalogue as the shop's own database has it.
+    """The catalogue as stored in the shop's own database.
 
     Args:
-        catalog: who keeps the products and prices.
+        catalog: the system that keeps the products and prices.
         store: where they are projected to.
     """
 
@@ -35,18 +35,18 @@ class Projection:
         self.store = store
 
     def add(self, draft: Draft, key: str) -> Kept:
-        """Make a product; the same key finds it made, or finishes it. Raises Conflict when it was deleted since."""
+        """Create a product; the same key returns or completes it. Raises Conflict when it was deleted since."""
         made = product_id(key)
         try:
             if self.store.kept(made) is None:
-                # Should it be there by now, another copy has handled the same message meanwhile.
+                # If it exists by now, another copy has handled the same message in the meantime.
                 self.store.save(self.catalog.add(draft, made, sku_id(key)), 0)
             return self.get(made)
         except NotFound:
             raise Conflict(f"What this key made, {made}, has been deleted.") from None
 
     def get(self, product_id: str) -> Kept:
-        """The product. Raises NotFound, or Unavailable while nobody knows."""
+        """Return the product. Raises NotFound, or Unavailable before the catalogue was first read."""
         kept = self.store.kept(product_id)
         if kept is None:
             self.require_read()
@@ -55,7 +55,7 @@ class Projection:
         return kept
 
     def change(self, product_id: str, given: dict[str, Any], key: str | None = None) -> Kept:
-        """Change a product; the same `key` fills its shelf once. Raises NotFound, InvalidRequest."""
+        """Change a product; the same `key` sets its stock once. Raises NotFound, InvalidRequest."""
         kept = self.get(product_id)
         product = kept.product
         change = Change.parse(given, product.attributes, product.sku.attributes, product.metadata, product.sku.currency)
@@ -70,9 +70,9 @@ class Projection:
         return self.get(product_id)
 
     def remove(self, product_id: str) -> None:
-        """Delete a product; one that is deleted already stays so. Raises NotFound when there never was one.
+        """Delete a product; deleting it again changes nothing. Raises NotFound when it never existed.
 
-        Deleting again is no failure: who repeats the request has lost the answer to the first.
+        A repeated deletion succeeds, because the caller may have lost the first answer.
         """
         kept = self.store.kept(product_id)
         if kept is None:
@@ -83,16 +83,16 @@ class Projection:
             self.store.remove(product_id)
 
     def require_read(self) -> None:
-        """Raises Unavailable until the catalogue has been read once: an empty projection says nothing."""
+        """Raise Unavailable until the catalogue has been read once: until then an empty projection proves nothing."""
         if not self.store.catalogue_read():
             raise Unavailable("The catalogue is still being read from Stripe.", {"retry_after": 2})
 
     def rebuild(self) -> dict[str, int]:
-        """Read the whole catalogue, and make the projection agree with it. What is on a shelf stays as it is.
+        """Read the whole catalogue and update the projection to match. Stock levels do not change.
 
-        Changes made while it runs are newer than what it read, and stay.
+        Changes made during the run are newer than what it read, and are kept.
 
-        Returns how many products there are, how many rows were written, and how many removed.
+        Returns how many products exist, how many rows were written, and how many were removed.
         """
         before = self.store.revisions()
         seen: set[str] = set()
@@ -102,7 +102,7 @@ class Projection:
             batch = [each for each in batch if _concerns_us(each, each.id in before)]
             seen.update(each.id for each in batch)
             written += self._take_over(batch, before)
-        # A product that changed while the pages were read may be on none of them: ask for each such one by id.
+        # A product that changed during the paging may be on no page, so each such product is fetched by id.
         unseen = sorted(before.keys() - seen)
         there = [fresh for known in unseen if (fresh := self.catalog.get(known)) is not None]
         written += self._take_over(there, before)
@@ -120,14 +120,15 @@ class Projection:
         }
 
     def refresh(self, product_id: str) -> bool:
-        """Read one product from the catalogue, and make the projection agree with it; whether it is on the list then.
+        """Read one product from the catalogue and update the projection to match; return whether it is listed
+        afterwards.
 
-        What is on its shelf stays as it is. One that has been removed stays so.
+        Its stock does not change. A removed product stays removed.
 
         Raises Unavailable, ProviderFailure.
         """
         for _ in range(ATTEMPTS):
-            # The revision first, then the catalogue: so what is read is at least as new as what was written.
+            # Revision first, catalogue second, so that what is read is at least as new as what was written.
             kept = self.store.kept(product_id)
             if kept is not None and kept.removed:
                 return False
@@ -148,12 +149,12 @@ class Projection:
         raise Unavailable("The product is being changed by others; try again.", {"retry_after": 1})
 
     def _write(self, product: Product, revision: int, filling: Filling | None = None) -> None:
-        """Project `product`, read after the write that was `revision`; when others wrote since, read it again."""
+        """Project `product`, read after the write `revision`; if others wrote since, read it again."""
         for _ in range(ATTEMPTS):
             if self.store.save(product, revision, filling):
                 return
             kept = self.store.kept(product.id)
-            # The revision first, then the catalogue: so what is read is at least as new as what was written.
+            # Revision first, catalogue second, so that what is read is at least as new as what was written.
             fresh = None if kept is None or kept.removed else self.catalog.get(product.id)
             if kept is None or fresh is None:
                 self.store.remove(product.id)
@@ -165,7 +166,7 @@ class Projection:
         raise Unavailable("The product is being changed by others; try again.", {"retry_after": 1})
 
     def _take_over(self, batch: Sequence[Product | Unsellable], before: dict[str, int]) -> int:
-        """Write the catalogue's state of some products, each built on its revision; returns how many changed."""
+        """Write the catalogue's state of some products, each based on its revision; return how many changed."""
         written = 0
         for each in batch:
             if isinstance(each, Unsellable):
@@ -175,7 +176,7 @@ class Projection:
             return self.store.save_all(pairs)
         except ShopError:
             raise
-        except Exception:  # one of them does not fit a column: it must not hold up the others
+        except Exception:  # one does not fit a column; it must not block the others
             log.exception("products are written one by one")
         for product, revision in pairs:
             try:
@@ -189,5 +190,5 @@ class Projection:
 
 
 def _concerns_us(found: Product | Unsellable, known: bool) -> bool:
-    """Whether the shop has, or should have, the product: the same account may hold products of others."""
+    """Whether the shop has, or should have, the product. The same account may hold products of others."""
     return known or isinstance(found, Product) or found.ours

@@ -1,4 +1,4 @@
-"""What the products service is given: the catalogue's keeper, as the settings name it."""
+"""The dependencies of the products service: the catalogue, selected by the settings."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from products.stripe_catalog import StripeCatalog
 
 
 def stripe_catalog(settings: Settings) -> StripeCatalog:
-    """Stripe, or the sandbox in its place."""
+    """Stripe, or the sandbox instead."""
     session = ProviderSession(settings.provider_connect_timeout, settings.provider_timeout, "Stripe")
     return StripeCatalog(settings.stripe.key, settings.stripe.base, session)
 
 
 class CatalogProvider(DependencyProvider):
-    """One `Catalog` for all workers: it holds connections, and nothing else."""
+    """One `Catalog` for all workers; it holds only connections."""
 
     def setup(self) -> None:
         self.catalog: Catalog = stripe_catalog(Settings.from_config(self.container.config))
@@ -28,7 +28,7 @@ class CatalogProvider(DependencyProvider):
 
 
 class CurrencyProvider(DependencyProvider):
-    """The currency of a product that names none."""
+    """The currency of a product that specifies none."""
 
     def setup(self) -> None:
         self.currency = Settings.from_config(self.container.config).currency

@@ -1,4 +1,4 @@
-"""Build the projection of the catalogue anew: ``python -m products.rebuild``; exit status 1 if it fails."""
+"""Rebuild the projection of the catalogue: ``python -m products.rebuild``; exit status 1 if it fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from products.store import ProductStore
 
 
 def main() -> int:
-    """Rebuild the projection of the configured shop; the exit status."""
+    """Rebuild the projection of the configured shop; return the exit status."""
     settings = Settings.load()
     database = Database(url_for("products", settings.database_url, settings.var_dir), "products")
     try:

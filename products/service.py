@@ -1,4 +1,4 @@
-"""The products service: what the shop sells, found, ordered and paged; its prices; what is left of it."""
+"""The products service: products (found, sorted and paged), their prices, and their stock."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from products.providers import CatalogProvider, CurrencyProvider
 from products.stock import Problem, gone, lines, short, unsized, unsold, wishes
 from products.store import Kept, ProductStore
 
-# Names of their own: in the class, `list` is the verb.
+# These types are defined outside the class because `list` is a method inside it.
 Items = list[dict[str, Any]]
 Keys = list[str]
 
 MOST_ON_A_PAGE = 100
-# Seconds between two looks whether the catalogue has been read once; after that, a look is one small query.
+# Seconds between two checks whether the catalogue has been read once; afterwards, a check is one small query.
 READ_AGAIN = 5
-# Seconds between two readings of the whole catalogue: Stripe's word of a change may have been lost.
+# Seconds between two full reads of the catalogue, because a Stripe event may have been lost.
 REBUILD_EVERY = 3600
 
 
@@ -37,27 +37,28 @@ class ProductsService:
 
     @rpc(expected_exceptions=ShopError, once=True, most=14)
     def create(self, spec: dict[str, Any], key: str) -> dict[str, Any]:
-        """Make a product with its SKU.
+        """Create a product with its SKU.
 
         Args:
-            spec: the body of `POST /api/products/`: price in whole cents, sides in inches, weight in ounces.
-            key: made by the caller; the same key makes one product, however often it comes.
+            spec: the body of `POST /api/products/`: price in whole cents, dimensions in inches, weight in ounces.
+            key: chosen by the caller; the same key creates only one product.
 
-        Returns the public product. Raises InvalidRequest, Refused, Conflict (made and deleted since, or being made at
-        this moment), Unavailable (repeating is safe), ProviderFailure.
+        Returns the public product. Raises InvalidRequest, Refused, Conflict (created and deleted since, or being
+        created right now), Unavailable (repeating is safe), ProviderFailure.
         """
         draft = Draft.parse(spec, self.currency)
         return self._projection.add(draft, _key(key)).public()
 
     @rpc(expected_exceptions=ShopError, most=14)
     def update(self, product_id: str, changes: dict[str, Any], key: str | None = None) -> dict[str, Any]:
-        """Change a product; whatever `changes` does not name stays. Telling the same changes twice does them once.
+        """Change a product; fields missing from `changes` stay. Repeating the same changes is safe.
 
         Args:
             product_id: ``prod_…``.
-            changes: the body of `PUT /api/products/{id}`; `metadata` is merged, "" removing a name, everything else
-                takes the old one's place; `inventory` says what is on the shelf now. The SKU's id survives a new price.
-            key: made by the caller; the same key fills the shelf once, whatever was sold since. None: each call does.
+            changes: the body of `PUT /api/products/{id}`; `metadata` is merged, and "" removes a name; every other
+                value replaces the old one; `inventory` sets the current stock. A new price does not change the SKU's
+                id.
+            key: chosen by the caller; the same key sets the stock once, even after sales. None: every call sets it.
 
         Returns the public product. Raises NotFound, InvalidRequest, Refused, Unavailable, ProviderFailure.
         """
@@ -65,7 +66,7 @@ class ProductsService:
 
     @rpc(expected_exceptions=ShopError)
     def get(self, product_id: str) -> dict[str, Any]:
-        """The public product. Raises NotFound."""
+        """Return the public product. Raises NotFound."""
         return self._projection.get(product_id).public()
 
     @rpc(expected_exceptions=ShopError)
@@ -76,14 +77,15 @@ class ProductsService:
         limit: int = MOST_ON_A_PAGE,
         starting_after: str | None = None,
     ) -> dict[str, Any]:
-        """One page of the products, those that are not active included.
+        """Return one page of the products, including inactive ones.
 
         Args:
             category: a whole name, attribute name, or value of the metadata `category`, `for` or `type`; or words that
-                are all in the name or description; in any case. None or blank for everything.
-            order_by: name, price, created, updated or a metadata name; a leading "-" reverses; those without it last.
+                all occur in the name or description. Case is ignored. None or blank for everything.
+            order_by: name, price, created, updated or a metadata name; a leading "-" reverses; products without the
+                field come last.
             limit: 1 to 100.
-            starting_after: `next_cursor` of the page before, or the id that it ended with.
+            starting_after: `next_cursor` of the previous page, or the id of its last product.
 
         Returns ``{"object": "list", "url", "has_more", "total_count", "next_cursor", "data": [product, …]}``. Raises
         InvalidRequest.
@@ -102,20 +104,20 @@ class ProductsService:
 
     @rpc(expected_exceptions=ShopError, most=6)
     def delete(self, product_id: str) -> dict[str, Any]:
-        """Take a product out of every list, and its SKU off sale, for good.
+        """Remove a product from every list, and take its SKU off sale, permanently.
 
-        Returns ``{"id", "object": "product", "deleted": True}``, also for one that is deleted already: the caller then
-        repeats because an answer was lost. Raises NotFound for one that never was, Unavailable, ProviderFailure.
+        Returns ``{"id", "object": "product", "deleted": True}``, also for one that is already deleted, because the
+        caller may have lost the first answer. Raises NotFound for one that never existed, Unavailable, ProviderFailure.
         """
         self._projection.remove(product_id)
         return {"id": product_id, "object": "product", "deleted": True}
 
     @rpc(expected_exceptions=ShopError)
     def offer(self, product_id: str) -> dict[str, Any]:
-        """What a cart needs to know of a product.
+        """Return what a cart needs to know about a product.
 
         Returns ``{"product", "sku", "name", "price", "currency", "inventory": {"type", "quantity", "value"},
-        "package_dimensions"}``: cents; what is left now; inches and ounces. Raises NotFound (with the name of a deleted
+        "package_dimensions"}``: cents; current stock; inches and ounces. Raises NotFound (with the name of a deleted
         one), Conflict (not on sale, or no package dimensions).
         """
         kept = self.store.kept(product_id)
@@ -138,16 +140,16 @@ class ProductsService:
 
     @rpc(expected_exceptions=ShopError)
     def price(self, items: Items, check_stock: bool = True) -> Items:
-        """What items cost now.
+        """Return the current prices of items.
 
         Args:
             items: ``[{"parent": "sku_…", "quantity": 2}, …]``.
-            check_stock: refuse what is out of stock; holds nothing.
+            check_stock: reject items that are out of stock; reserves nothing.
 
         Returns, in the same order, ``{"parent", "product", "description", "quantity", "price", "currency",
-        "package_dimensions"}``, the price being that of one piece in cents. Raises InvalidRequest; Conflict when a SKU
-        is not on sale, short, or without package dimensions: its detail names every product concerned, its ``facts``
-        are ``{"parent", "left", "problems": [{"parent", "detail", "left", "known"}]}``.
+        "package_dimensions"}``, with the price of one piece in cents. Raises InvalidRequest; Conflict when a SKU is not
+        on sale, short, or without package dimensions: its detail names every product concerned, its ``facts`` are
+        ``{"parent", "left", "problems": [{"parent", "detail", "left", "known"}]}``.
         """
         wanted = lines(items)
         kept = self.store.by_sku(line.parent for line in wanted)
@@ -163,16 +165,16 @@ class ProductsService:
 
     @rpc(expected_exceptions=ShopError)
     def stock_left(self, skus: Keys) -> dict[str, int | None]:
-        """How many pieces of each SKU are in stock now; None for one with unlimited stock, or unknown."""
+        """Return the current stock of each SKU in pieces; None for one that is unlimited or unknown."""
         kept = self.store.by_sku(skus)
         return {sku: kept[sku].left.quantity if sku in kept else None for sku in skus}
 
     @rpc(expected_exceptions=ShopError)
     def reserve(self, key: str, items: Items) -> dict[str, Any]:
-        """Take items off the shelves for an order: all of them, or none.
+        """Reserve items for an order: all of them, or none.
 
         Args:
-            key: made by the caller; the same key takes once, and never again after its release.
+            key: chosen by the caller; the same key reserves once, and never again after its release.
             items: ``[{"parent": "sku_…", "quantity": 2}, …]``.
 
         Returns ``{"key", "state": "held"}``. Raises InvalidRequest; Conflict when a SKU is short or not on sale
@@ -184,7 +186,7 @@ class ProductsService:
 
     @rpc(expected_exceptions=ShopError)
     def release(self, key: str) -> dict[str, Any]:
-        """Put back what `key` took, once; if it took nothing yet, it never will.
+        """Release what `key` reserved, once; if it has reserved nothing yet, it never will.
 
         Returns ``{"key", "state": "released"}``.
         """
@@ -193,17 +195,17 @@ class ProductsService:
 
     @rpc(expected_exceptions=ShopError)
     def audit(self, after: str | None = None, since: float = 0.0, until: float = 9e12) -> dict[str, Any]:
-        """A page of the reservations made between two moments that hold stock; see `products.audit.held_page`."""
+        """Return a page of the reservations created in an interval that hold stock; see `products.audit.held_page`."""
         return held_page(self.store.database, after, since, until)
 
     @rpc(expected_exceptions=ShopError)
     def held(self, keys: Keys) -> Keys:
-        """Those of `keys` (as for `reserve`) that hold stock."""
+        """Return the members of `keys` (as for `reserve`) that hold stock."""
         return held_of(self.store.database, keys)
 
     @rpc(expected_exceptions=ShopError)
     def rebuild(self) -> dict[str, int]:
-        """Read the whole catalogue from Stripe, and update the database; stock levels stay.
+        """Read the whole catalogue from Stripe, and update the database; stock levels do not change.
 
         Returns ``{"products", "written", "removed", "set_aside"}``; the last counts products off sale because Stripe's
         record of them cannot be read. Raises Unavailable, ProviderFailure. Takes seconds per 1000 products.
@@ -212,9 +214,9 @@ class ProductsService:
 
     @rpc(expected_exceptions=ShopError, most=6)
     def refresh(self, product_id: str) -> dict[str, Any]:
-        """Read one product from Stripe, and make the database agree; what is on its shelf stays. Repeating is safe.
+        """Read one product from Stripe, and update the database; its stock does not change. Repeating is safe.
 
-        Returns ``{"product", "present"}``: whether the shop has it then. Raises Unavailable, ProviderFailure.
+        Returns ``{"product", "present"}``: whether the shop has it afterwards. Raises Unavailable, ProviderFailure.
         """
         return {"product": product_id, "present": self._projection.refresh(product_id)}
 
@@ -222,21 +224,22 @@ class ProductsService:
     def set_aside(self) -> Items:
         """The products off sale because Stripe's record of them cannot be read, oldest first.
 
-        Returns ``[{"product", "reason", "since"}]``, at most 1000, `since` in Unix seconds. They return on sale once
-        the record is readable, by Stripe's event or the hourly walk.
+        Returns ``[{"product", "reason", "since"}]``, at most 1000, `since` in Unix seconds. They go back on sale once
+        the record is readable, after Stripe's event or the hourly full read.
         """
         return self.store.aside(MOST_LISTED)
 
     @rpc(expected_exceptions=ShopError)
     def health(self) -> dict[str, str]:
-        """Returns ``{"status": "ok", "database": "ok"}``; raises Unavailable when it cannot answer for the shop."""
+        """Returns ``{"status": "ok", "database": "ok"}``; raises Unavailable when it cannot serve requests."""
         self.store.database.ready()
         self._projection.require_read()
         return {"status": "ok", "database": "ok"}
 
     @timer(interval=READ_AGAIN, eager=True)
     def read_catalogue(self) -> None:
-        """At first start the projection is empty: fill it, and try again while Stripe is away. Stops no start."""
+        """Fill the projection if it is empty, as at the first start; retry while Stripe is down. Does not block the
+        start."""
         try:
             if not self.store.catalogue_read():
                 log.info("catalogue read", **self._projection.rebuild())
@@ -245,7 +248,7 @@ class ProductsService:
 
     @timer(interval=REBUILD_EVERY)
     def read_catalogue_again(self) -> None:
-        """Take over what was changed elsewhere, as in Stripe's dashboard, in case nobody told us of it."""
+        """Apply changes made elsewhere, such as in Stripe's dashboard, in case their event was lost."""
         try:
             log.info("catalogue read again", **self._projection.rebuild())
         except ShopError as error:
@@ -253,7 +256,7 @@ class ProductsService:
 
     @timer(interval=3600)
     def forget(self) -> None:
-        """Let go of what is remembered only against repetitions."""
+        """Delete records that exist only to detect repetitions, once they have expired."""
         try:
             self.store.stock.forget_fillings()
         except Unavailable as error:
@@ -265,7 +268,7 @@ class ProductsService:
 
 
 def _problem(sku: str, kept: Kept | None, quantity: int | None = None) -> Problem | None:
-    """Why `quantity` pieces of a SKU (None: any number) cannot be sold now; None if they can."""
+    """Return why `quantity` pieces of a SKU (None: any number) cannot be sold now; None if they can."""
     if kept is None:
         return gone(sku, None)
     product = kept.product

@@ -1,4 +1,4 @@
-"""What is left of a SKU, and what it takes to hold some of it for an order."""
+"""Inventories, and the reservations (holds) that orders make on them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ IN_STOCK = "in_stock"
 LIMITED = "limited"
 OUT_OF_STOCK = "out_of_stock"
 
-# The states of a hold. A released one is kept as a tombstone: a reserve that was under way when its order was given up
-# may arrive after the release, and must then take nothing.
+# The states of a hold. A released one is kept as a tombstone: a reserve that was in progress when its order was
+# abandoned may arrive after the release, and must then take nothing.
 HELD = "held"
 RELEASED = "released"
 
-# Far more than any shelf holds, and small enough that no sum of orders leaves a 64-bit column.
+# Far more than any real stock, and small enough that no sum of orders overflows a 64-bit column.
 MOST = 1_000_000_000
 # The most problems of a cart that one answer lists.
 MOST_LISTED = 50
@@ -29,12 +29,12 @@ MOST_LISTED = 50
 
 @dataclass(frozen=True)
 class Inventory:
-    """How much of one SKU there is, as Stripe's SKUs told it.
+    """The stock of one SKU, in the form of Stripe's former SKU object.
 
     Attributes:
-        type: "finite" (counted), "infinite" (never runs out) or "bucket" (only roughly known).
-        quantity: pieces, for a finite one; else None.
-        value: "in_stock", "limited" or "out_of_stock", for a bucket; else None.
+        type: "finite" (counted), "infinite" (never runs out) or "bucket" (known only roughly).
+        quantity: pieces, if finite; else None.
+        value: "in_stock", "limited" or "out_of_stock", if a bucket; else None.
     """
 
     type: str
@@ -48,12 +48,12 @@ class Inventory:
         return self.type == INFINITE or self.value != OUT_OF_STOCK
 
     def public(self) -> dict[str, Any]:
-        """The inventory as a SKU shows it."""
+        """Return the inventory in the SKU's public shape."""
         return {"type": self.type, "quantity": self.quantity, "value": self.value}
 
     @classmethod
     def parse(cls, given: Any) -> Inventory:
-        """Read a caller's inventory. Raises InvalidRequest with errors named as the fields of an inventory."""
+        """Parse a caller's inventory. Raises InvalidRequest with errors named as the fields of an inventory."""
         if not isinstance(given, Mapping):
             raise _wrong("inventory", "must be an object with a type")
         unknown = [name for name in given if name not in ("type", "quantity", "value")]
@@ -77,11 +77,11 @@ class Inventory:
 
 @dataclass(frozen=True)
 class Filling:
-    """What a change says is on a shelf.
+    """The stock that a change sets.
 
     Attributes:
-        inventory: what is there.
-        key: the change's; the same key says it once.
+        inventory: the new stock.
+        key: the change's; the same key is applied once.
         began_at: the product's revision when the change began.
     """
 
@@ -92,20 +92,19 @@ class Filling:
 
 @dataclass(frozen=True)
 class Line:
-    """So many pieces of one SKU."""
+    """A number of pieces of one SKU."""
 
     parent: str
     quantity: int
 
 
 def lines(items: Any) -> list[Line]:
-    """What a caller wants to hold: one line per SKU, sorted by SKU.
+    """Parse what a caller wants to reserve: one line per SKU, sorted by SKU.
 
-    The order is the same for everybody, so that two orders over the same SKUs wait for each other and never lock each
-    other out.
+    The order is the same for all callers, so that two orders for the same SKUs wait for each other and never deadlock.
 
     Args:
-        items: ``[{"parent": "sku_…", "quantity": 2}, …]``; other fields are ignored, a SKU named twice is added up.
+        items: ``[{"parent": "sku_…", "quantity": 2}, …]``; other fields are ignored, repeated SKUs are added up.
 
     Raises InvalidRequest.
     """
@@ -119,7 +118,7 @@ def lines(items: Any) -> list[Line]:
 
 
 def wishes(items: Any) -> list[Line]:
-    """The lines as the caller ordered them, a SKU named twice left as two. Raises InvalidRequest."""
+    """Parse the lines in the caller's order; a repeated SKU stays as two lines. Raises InvalidRequest."""
     if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
         raise _wrong("items", "must be a list of items")
     found = []
@@ -143,7 +142,7 @@ class Problem:
     Attributes:
         parent: ``sku_…``.
         detail: a sentence that names the product.
-        left: how many pieces there are.
+        left: how many pieces are left.
         known: False for a SKU that has never existed in this shop.
     """
 
@@ -154,23 +153,24 @@ class Problem:
 
 
 def short(sku: str, name: str, wanted: int, left: Inventory) -> Problem:
-    """Less is in stock than requested."""
+    """Fewer pieces are in stock than requested."""
     rest = "none is left" if not left.quantity else f"only {left.quantity} left"
     return Problem(sku, f"Not enough of {name} ({sku}) for {wanted}: {rest}.", left.quantity or 0)
 
 
 def gone(sku: str, name: str | None) -> Problem:
-    """The SKU is not on sale, or no longer; `name` is None if it never existed in this shop."""
+    """The SKU is not on sale, or no longer on sale; `name` is None if it never existed in this shop."""
     return Problem(sku, f"{name or sku} is not on sale.", known=name is not None)
 
 
 def unsized(sku: str, name: str) -> Problem:
-    """Its shipping cost is unknown."""
+    """The shipping cost of the product is unknown."""
     return Problem(sku, f"{name} cannot be shipped: its package dimensions are missing.")
 
 
 def unsold(problems: Sequence[Problem]) -> Conflict:
-    """The refusal that names every product concerned; ``facts`` has ``parent`` and ``left`` of the first, and all."""
+    """The error that names every product concerned; ``facts`` has ``parent`` and ``left`` of the first, and all
+    problems."""
     first, listed = problems[0], problems[:MOST_LISTED]
     more = f" And {len(problems) - MOST_LISTED} more." if len(problems) > MOST_LISTED else ""
     facts = {"parent": first.parent, "left": first.left, "problems": [asdict(problem) for problem in listed]}

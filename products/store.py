@@ -1,4 +1,4 @@
-"""The projection of the catalogue in SQL: what a get or a list answers without asking the catalogue's keeper."""
+"""The projection of the catalogue in SQL: serves gets and lists without a call to Stripe."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ CATALOGUE_READ = "catalogue read"
 
 @dataclass(frozen=True)
 class Kept:
-    """A product as the projection has it.
+    """A product as stored in the projection.
 
     Attributes:
         product: the product.
-        left: what is left of it now.
-        revision: which write of it this is.
+        left: its current stock.
+        revision: the number of the write that produced it.
         removed: True when only its tombstone is left.
     """
 
@@ -40,7 +40,7 @@ class Kept:
     removed: bool
 
     def public(self) -> dict[str, Any]:
-        """The product as the shop shows it."""
+        """Return the product in the public shape."""
         return self.product.public(self.left)
 
 
@@ -48,7 +48,7 @@ class ProductStore:
     """The products service's tables.
 
     Args:
-        database: where they are.
+        database: where they are stored.
     """
 
     def __init__(self, database: Database) -> None:
@@ -56,13 +56,13 @@ class ProductStore:
         self.stock = StockStore(database)
 
     def kept(self, product_id: str) -> Kept | None:
-        """The product, or its tombstone; None when there never was one."""
+        """Return the product, or its tombstone; None when it never existed."""
         with self.database.read() as connection:
             row = connection.execute(_SELECT.where(products.c.id == product_id)).one_or_none()
         return None if row is None else _kept(row)
 
     def by_sku(self, skus: Iterable[str]) -> dict[str, Kept]:
-        """The products behind `skus`, by SKU; those that are unknown are left out."""
+        """Return the products of `skus`, by SKU, without those that are unknown."""
         with self.database.read() as connection:
             rows = connection.execute(_SELECT.where(products.c.sku.in_(list(skus)))).all()
         return {kept.product.sku.id: kept for kept in read_each("product", rows, _kept)[0]}
@@ -70,15 +70,15 @@ class ProductStore:
     def page(
         self, category: str | None, order_by: str, limit: int, starting_after: str | None
     ) -> tuple[list[dict[str, Any]], str | None, int]:
-        """One page of the list, in two queries.
+        """Return one page of the list, using two queries.
 
         Args:
-            category: what to look for, or None for everything.
+            category: what to search for, or None for everything.
             order_by: a column or a metadata name, with a leading "-" to reverse.
             limit: products on the page.
             starting_after: the previous page's cursor, the id of its last product, or None.
 
-        Returns the public products, the cursor of the next page or None, and how many match in all. Raises
+        Returns the public products, the cursor of the next page or None, and the total number of matches. Raises
         InvalidRequest for an `order_by` that no product has, or an unknown `starting_after`.
         """
         with self.database.read() as connection:
@@ -87,14 +87,14 @@ class ProductStore:
         return public, following, total
 
     def save(self, product: Product, expected: int, filling: Filling | None = None) -> bool:
-        """Write `product` as it is in the catalogue now.
+        """Write the current catalogue state of `product`.
 
         Args:
             product: the product.
-            expected: the revision that it was built on; 0 for a product that the projection does not have.
-            filling: what is on its shelf now, when that was said; else a shelf that is there stays as it is.
+            expected: the revision that it is based on; 0 for a product that the projection does not have.
+            filling: its new stock, if the change sets it; else existing stock is kept.
 
-        Returns False, with nothing written, when somebody else has written it since.
+        Returns False, with nothing written, when another writer has written it since.
         """
         with self.database.write() as connection:
             if not _save(connection, [(product, expected)]):
@@ -104,19 +104,19 @@ class ProductStore:
             return True
 
     def save_all(self, found: Sequence[tuple[Product, int]]) -> int:
-        """Write many products, each as `save` does, but for those that are as they were; how many were written."""
+        """Write many products, each as `save` does, except unchanged ones; return how many were written."""
         ids = [product.id for product, _ in found]
         with self.database.write() as connection:
             readable = products.c.id.not_in(sa.select(asides.c.product))
             rows = connection.execute(sa.select(products.c.id, products.c.body).where(products.c.id.in_(ids), readable))
             bodies = {row.id: row.body for row in rows}
             changed = [each for each in found if bodies.get(each[0].id) != _body(each[0])]
-            # In one order, so that two rebuilds at once wait for each other and never lock each other out.
+            # A fixed order, so that two concurrent rebuilds wait for each other and never deadlock.
             return len(_save(connection, sorted(changed, key=lambda each: each[0].id)))
 
     def remove(self, product_id: str) -> None:
-        """Leave only the tombstone of a product: out of every list, and its SKU off sale."""
-        # Its metadata stays, for a page that goes on after it.
+        """Keep only the tombstone of a product: removed from every list, its SKU off sale."""
+        # Its metadata stays, for a page that continues after it.
         which = (products.c.id == product_id) & (products.c.removed == sa.false())
         values = {"removed": True, "on_sale": False, "revision": products.c.revision + 1}
         with self.database.write() as connection:
@@ -126,13 +126,13 @@ class ProductStore:
 
     @once_more
     def set_aside(self, product_id: str, reason: str, expected: int) -> bool:
-        """Take a product off sale because its catalogue record cannot be read; the next `save` puts it back.
+        """Take a product off sale because its catalogue record cannot be read; the next `save` puts it back on sale.
 
         Args:
             reason: for the operator.
             expected: as for `save`.
 
-        Returns False, with nothing written, when somebody else has written the product since.
+        Returns False, with nothing written, when another writer has written the product since.
         """
         with self.database.write() as connection:
             here = products.c.id == product_id
@@ -162,7 +162,7 @@ class ProductStore:
             return connection.execute(query).first() is not None
 
     def aside(self, limit: int) -> list[dict[str, Any]]:
-        """The set-aside products, oldest first: ``{"product", "reason", "since"}``, `since` in Unix seconds."""
+        """Return the set-aside products, oldest first: ``{"product", "reason", "since"}``, `since` in Unix seconds."""
         query = sa.select(asides).order_by(asides.c.since, asides.c.product).limit(limit)
         with self.database.read() as connection:
             return [
@@ -170,7 +170,7 @@ class ProductStore:
             ]
 
     def forget_aside(self, there: Collection[str]) -> None:
-        """Forget the set-aside products that are not among those `there`."""
+        """Delete the set-aside products that are not in `there`."""
         with self.database.read() as connection:
             known = set(connection.execute(sa.select(asides.c.product)).scalars())
         gone = sorted(known - set(there))
@@ -179,7 +179,7 @@ class ProductStore:
                 connection.execute(sa.delete(asides).where(asides.c.product.in_(gone[start : start + 100])))
 
     def revisions(self) -> dict[str, int]:
-        """Id to revision, of every product that is not removed."""
+        """Map the id of every product that is not removed to its revision."""
         chosen = sa.select(products.c.id, products.c.revision).where(products.c.removed == sa.false())
         with self.database.read() as connection:
             return {row.id: row.revision for row in connection.execute(chosen)}
@@ -191,7 +191,7 @@ class ProductStore:
             return found.one_or_none() is not None
 
     def set_catalogue_read(self) -> None:
-        """Remember that the projection has been filled."""
+        """Record that the projection has been filled."""
         with self.database.write() as connection:
             insert_new(connection, milestones, {"name": CATALOGUE_READ, "reached": int(clock_now())})
 
@@ -202,9 +202,9 @@ _SELECT = sa.select(*products.c, stock.c.type, stock.c.quantity, stock.c.value).
 
 
 def _save(connection: Connection, found: Iterable[tuple[Product, int]]) -> list[Product]:
-    """Write each product that still has the revision that it was built on (0: is not there yet); those written.
+    """Write each product whose revision is still the one it is based on (0: not stored yet); return those written.
 
-    What hangs on a product is written for all of them together: a rebuild writes thousands.
+    Dependent rows are written in bulk for all products, because a rebuild writes thousands.
     """
     written = [product for product, expected in found if _save_row(connection, product, expected)]
     if not written:

@@ -1,11 +1,10 @@
-"""The catalogue, kept by Stripe: a Product and a Price for each product of the shop. Their words stop here.
+"""The catalogue in Stripe: a Product and a Price for each product of the shop.
 
-A SKU is a Price's lookup key, since a Price never changes its amount: a new price is a new Price that takes the lookup
-key over. What Stripe has no field for any more is kept in metadata under names that begin with ``shop:``.
+A SKU is a Price's lookup key. A Price's amount is immutable, so a new price is a new Price that takes over the lookup
+key. Data that Stripe has no field for is kept in metadata under names that begin with ``shop:``.
 
-Every creation carries an id or a lookup key that Stripe keeps unique, and an idempotency key made from it. So an
-outcome that is not known (no answer after all attempts) is settled by repeating, and is reported as Unavailable, not as
-unknown.
+Every creation carries an id or a lookup key that Stripe keeps unique, and an idempotency key derived from it. Repeating
+therefore settles an unknown outcome (no answer after all attempts), which is reported as Unavailable.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ from products.stripe_fields import (
     to_product,
 )
 
-PAGE = 100  # the most that Stripe gives at once
-ATTEMPTS = 3  # of one call, half a second and more apart; the call's own deadline ends them earlier
+PAGE = 100  # Stripe's maximum page size
+ATTEMPTS = 3  # per call, at least half a second apart; the call's own deadline ends them earlier
 
 if TYPE_CHECKING:
     from stripe.params import PriceCreateParams, ProductCreateParams
@@ -50,11 +49,11 @@ class StripeCatalog:
     Args:
         key: the API key.
         base: the URL to use in place of Stripe's own, or None.
-        session: what carries every request; shared, with timeouts of its own.
+        session: the HTTP session of every request; shared, with its own timeouts.
     """
 
     def __init__(self, key: str, base: str | None, session: requests.Session) -> None:
-        stripe.enable_telemetry = False  # it writes a file into the home directory
+        stripe.enable_telemetry = False  # it would write a file into the home directory
         client = stripe.StripeClient(
             key,
             base_addresses={"api": base} if base else {},
@@ -67,7 +66,7 @@ class StripeCatalog:
     @translated()
     def add(self, draft: Draft, product_id: str, sku: str) -> Product:
         """See `Catalog.add`."""
-        # Both are put together before anything is sent: what does not fit must not leave half a product.
+        # Both are built before anything is sent, so that a value that does not fit cannot leave half a product.
         product = new_product(draft, product_id, sku)
         price = new_price(draft, product_id, sku)
         made = self._make_product(product, product_id)
@@ -75,7 +74,7 @@ class StripeCatalog:
             raise NotFound(f"The product {product_id} was removed.")
         offer = self._make_price(price, sku)
         if _is_replayed(made) or _is_replayed(offer):
-            # The answer is as old as the first attempt.
+            # A replayed answer is as old as the first attempt.
             return self._required(product_id)
         return to_product(made, offer)
 
@@ -93,7 +92,8 @@ class StripeCatalog:
 
     @translated()
     def remove(self, product: Product) -> None:
-        """See `Catalog.remove`. Stripe deletes no product that has a price: such a one is archived and marked."""
+        """See `Catalog.remove`. Stripe cannot delete a product that has a price, so the product is archived and
+        marked."""
         try:
             self._products.delete(product.id)
             return
@@ -106,7 +106,7 @@ class StripeCatalog:
 
     @translated()
     def get(self, product_id: str) -> Product | Unsellable | None:
-        """See `Catalog.get`. A product without its price is not there yet."""
+        """See `Catalog.get`. A product without a price counts as not created yet."""
         return self._get(product_id)
 
     def all(self) -> Iterator[Product | Unsellable]:
@@ -117,7 +117,7 @@ class StripeCatalog:
                 key = getattr(price, "lookup_key", None)
                 if isinstance(key, str):
                     prices[key] = price
-            # A price that is inactive, or that changed while the pages were read, is looked up by its key.
+            # A price that is inactive, or that changed during the paging, is fetched by its lookup key.
             for product in self._products.list({"limit": PAGE}).auto_paging_iter():
                 found = self._read(product, lambda sku: prices.get(sku) or self._price(sku))
                 if found is not None:
@@ -126,7 +126,7 @@ class StripeCatalog:
     def _read(
         self, product: stripe.Product, price_of: Callable[[str], stripe.Price | None]
     ) -> Product | Unsellable | None:
-        """The shop's product, the reason why it cannot be sold, or None when it was removed."""
+        """Return the shop's product, the reason why it cannot be sold, or None when it was removed."""
         if is_removed(product):
             return None
         sku = metadata(product).get(SKU)
@@ -159,7 +159,7 @@ class StripeCatalog:
         try:
             return _once(lambda options: self._products.create(params, options), f"{product_id}:create")
         except stripe.InvalidRequestError:
-            # Its idempotency key may have been forgotten: the id is taken by an earlier attempt.
+            # Stripe may have expired the idempotency key: then an earlier attempt has taken the id.
             try:
                 return self._products.retrieve(product_id)
             except stripe.InvalidRequestError:
@@ -180,7 +180,8 @@ class StripeCatalog:
         return found[0] if found else None
 
     def _own_prices(self, product: Product) -> list[stripe.Price]:
-        """Every active price that the shop made for the product, whether its SKU still points to it or not."""
+        """Yield every active price that the shop created for the product, including those that its SKU no longer points
+        to."""
         listed = self._prices.list({"product": product.id, "active": True, "limit": PAGE})
         return [price for price in listed.auto_paging_iter() if metadata(price).get(SKU) == product.sku.id]
 
@@ -198,21 +199,21 @@ class StripeCatalog:
                 "transfer_lookup_key": True,
                 "metadata": {**metadata(current), **entries},
             }
-            # Made from the price that it follows: the same change told twice makes one price, the same amount next
-            # year another.
+            # Derived from the preceding price: repeating a change creates one price, and the same amount next year
+            # another.
             mark = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:32]
             _once(lambda options: self._prices.create(params, options), f"{current.id}:{mark}")
         elif entries:
             self._prices.update(current.id, {"metadata": entries})
         if amount is not None:
-            # Also what a change left behind that was killed half-way. Which one is in force, only the lookup key says.
+            # Includes prices left by a change that was killed halfway. Only the lookup key says which one is current.
             for price in self._own_prices(product):
                 if price.lookup_key != sku:
                     self._prices.update(price.id, {"active": False})
 
 
 def _once(call: Callable[[Any], Made], key: str) -> Made:
-    """`call` with an idempotency key. Stripe replays a failure, too; then the unique id or lookup key guards alone."""
+    """`call` with an idempotency key. Stripe also replays a failure; then only the unique id or lookup key protects."""
     try:
         return call({"idempotency_key": f"shop:{key}"})
     except stripe.StripeError as error:

@@ -1,4 +1,4 @@
-"""Stripe's failures in the shop's terms."""
+"""Translate Stripe's errors into the shop's."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import stripe
 from chassis.logs import log
 from contracts.errors import Conflict, NotFound, ProviderFailure, Refused, ShopError, Unavailable
 
-# Seconds until a caller may try again: Stripe's own limits are per second, its outages longer.
+# Seconds until a caller may retry: Stripe's rate limits are per second, its outages last longer.
 RETRY_AFTER = 2
 
-# Their field to ours, where the names differ; `shop:…` is what the adapter keeps in metadata.
+# Stripe's field to ours, where the names differ; `shop:…` is what the adapter keeps in metadata.
 FIELDS = {"unit_amount": "price", "lookup_key": "price", "shop:attributes": "attributes", "shop:inventory": "inventory"}
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raises a ShopError for whatever Stripe's SDK raises inside; also usable as a decorator.
+    """Raise a ShopError for any error of Stripe's SDK inside the block; also usable as a decorator.
 
-    No answer, or one that says the server failed, is Unavailable even where something was to be made: every creation
-    can be repeated safely, so the caller has nothing to find out first.
+    No answer and a 5xx answer become Unavailable even for a creation: every creation can be repeated safely, so the
+    caller need not look up its outcome first.
     """
     try:
         yield
     except stripe.StripeError as error:
         raise _translate(error) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        # The SDK checks no answer: what is missing from one shows when it is read.
+        # The SDK does not validate answers: a missing field surfaces only when it is read.
         log.error("Stripe's answer could not be read", exc_info=error)
         raise ProviderFailure("Stripe's answer could not be read.") from error
 
@@ -40,10 +40,10 @@ def _translate(error: stripe.StripeError) -> ShopError:
     status = error.http_status or 0
     if isinstance(error, stripe.APIConnectionError):
         return Unavailable("Stripe cannot be reached.", {"retry_after": RETRY_AFTER})
-    if status == 429:  # by its status: a proxy in between sends no readable body
+    if status == 429:  # by status, because a proxy in between sends no readable body
         return Unavailable("Stripe takes no more requests for now.", {"retry_after": RETRY_AFTER})
     if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
-        # Its message quotes a part of the key.
+        # Stripe's message quotes part of the key.
         return ProviderFailure("Stripe does not accept the shop's key.")
     if isinstance(error, stripe.IdempotencyError):
         return Refused("The same key was used for another product.")
@@ -61,7 +61,7 @@ def _translate(error: stripe.StripeError) -> ShopError:
 
 
 def _errors(param: str, message: str) -> dict[str, Any]:
-    """``metadata[size]`` as ``{"metadata": {"size": [message]}}``, in the caller's names."""
+    """Return ``metadata[size]`` as ``{"metadata": {"size": [message]}}``, in the caller's names."""
     names = [name for name in re.split(r"[\[\]]+", param) if name]
     if len(names) > 1 and names[-1] in FIELDS:
         names = names[-1:]

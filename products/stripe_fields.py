@@ -1,4 +1,4 @@
-"""Products as Stripe has them, and as the shop does: which field of ours is kept where in theirs."""
+"""Map products between Stripe's fields and the shop's."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
         ProductUpdateParams,
     )
 
-# What Stripe has no field for, in metadata: of the Product its SKU, its attributes' names and whether it was removed;
-# of the Price its SKU, its attributes' values and the inventory that it began with.
+# Data that Stripe has no field for, kept in metadata. Product: its SKU, its attributes' names and whether it was
+# removed. Price: its SKU, its attributes' values and its initial inventory.
 SKU = f"{RESERVED}sku"
 ATTRIBUTES = f"{RESERVED}attributes"
 INVENTORY = f"{RESERVED}inventory"
 REMOVED = f"{RESERVED}removed"
 
-MOST_SECONDS = 10**12  # far beyond any clock, and small enough for every column
+MOST_SECONDS = 10**12  # beyond any realistic time, and small enough for every column
 
 Kind = TypeVar("Kind")
 
 
 def new_product(draft: Draft, product_id: str, sku: str) -> ProductCreateParams:
-    """What to send for a new product."""
+    """Return the parameters of a new product."""
     params: ProductCreateParams = {
         "id": product_id,
         "name": draft.name,
@@ -65,7 +65,7 @@ def new_product(draft: Draft, product_id: str, sku: str) -> ProductCreateParams:
 
 
 def new_price(draft: Draft, product_id: str, sku: str) -> PriceCreateParams:
-    """What to send for its price."""
+    """Return the parameters of its price."""
     return {
         "product": product_id,
         "currency": draft.currency,
@@ -80,7 +80,7 @@ def new_price(draft: Draft, product_id: str, sku: str) -> PriceCreateParams:
 
 
 def changed_product(change: Change) -> ProductUpdateParams:
-    """What to send for the fields that Stripe's Product has; "" takes a field away."""
+    """Return the parameters for the changed fields of Stripe's Product; "" removes a field."""
     params: dict[str, Any] = {}
     for field in ("name", "description", "active", "package_dimensions"):
         value = getattr(change, field)
@@ -97,7 +97,7 @@ def changed_product(change: Change) -> ProductUpdateParams:
 
 
 def changed_entries(change: Change) -> dict[str, str]:
-    """What to change in the metadata of the Price."""
+    """Return the changes to the Price's metadata."""
     entries = {}
     if change.attributes_sku is not None:
         entries[ATTRIBUTES] = _packed(change.attributes_sku, "attributes_sku")
@@ -107,7 +107,7 @@ def changed_entries(change: Change) -> dict[str, str]:
 
 
 def _packed(value: Any, field: str) -> str:
-    """`value` as one metadata value. Raises InvalidRequest naming `field` when it is too long for one."""
+    """Return `value` as one metadata value. Raises InvalidRequest naming `field` when it is too long."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     if len(text) > METADATA_VALUE_LENGTH:
         message = f"too long: {len(text)} characters in all, at most {METADATA_VALUE_LENGTH}"
@@ -116,7 +116,7 @@ def _packed(value: Any, field: str) -> str:
 
 
 def _unpacked(text: str | None, kind: type[Kind]) -> Kind:
-    """What `_packed` made; an empty `kind` for what somebody has written over in Stripe's dashboard."""
+    """Read a value that `_packed` wrote; an empty `kind` if it was overwritten in Stripe's dashboard."""
     try:
         value = json.loads(text or "")
     except ValueError:
@@ -125,7 +125,7 @@ def _unpacked(text: str | None, kind: type[Kind]) -> Kind:
 
 
 def to_product(product: stripe.Product, price: stripe.Price) -> Product:
-    """The shop's product. Raises Unreadable, or the SDK's error for a missing field."""
+    """Return the shop's product. Raises Unreadable, or the SDK's error for a missing field."""
     document = _plain(product.to_dict())
     packed = metadata(product)
     amount = _amount(product, price)
@@ -133,7 +133,7 @@ def to_product(product: stripe.Product, price: stripe.Price) -> Product:
     if not isinstance(document.get("name"), str) or not document["name"].strip():
         raise Unreadable("it has no name")
     document["metadata"] = {name: value for name, value in packed.items() if not name.startswith(RESERVED)}
-    # A new price changes the product, to the shop.
+    # For the shop, a new price is a change of the product.
     document["updated"] = max(product.updated, price.created)
     entries = metadata(price)
     found = Product(
@@ -159,7 +159,7 @@ def to_product(product: stripe.Product, price: stripe.Price) -> Product:
 
 
 def _amount(product: stripe.Product, price: stripe.Price) -> int:
-    """The price of one piece. Raises Unreadable for a price that is not one amount for one piece, paid once."""
+    """Return the price of one piece. Raises Unreadable unless the price is a single one-time amount per piece."""
     if price.product != product.id:
         raise Unreadable(f"its price {price.id} belongs to {price.product}")
     if price.type != "one_time" or price.recurring is not None:
@@ -195,17 +195,17 @@ def _inventory(text: str | None) -> Inventory:
     try:
         return Inventory.parse(_unpacked(text, dict))
     except InvalidRequest:
-        return Inventory(FINITE, 0)  # nobody knows how many there are: better sell none than what is not there
+        return Inventory(FINITE, 0)  # the count is unknown: selling none is better than overselling
 
 
 def metadata(thing: stripe.Product | stripe.Price) -> dict[str, str]:
-    """All of its metadata, the shop's own included."""
+    """Return all of its metadata, including the shop's private part."""
     found = getattr(thing, "metadata", None)
     return {} if found is None else dict(found.to_dict())
 
 
 def _plain(value: Any) -> Any:
-    """`value` in JSON's own types; Stripe's SDK makes decimals of some numbers."""
+    """Return `value` in JSON's own types; Stripe's SDK converts some numbers to decimals."""
     if isinstance(value, dict):
         return {str(name): _plain(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -216,5 +216,5 @@ def _plain(value: Any) -> Any:
 
 
 def is_removed(product: stripe.Product) -> bool:
-    """Whether the shop deleted it: archived is as far as Stripe goes."""
+    """Whether the shop deleted it; Stripe can only archive a product."""
     return REMOVED in metadata(product)

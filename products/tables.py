@@ -1,4 +1,4 @@
-"""The tables of the products service, as `migrations/` makes them."""
+"""The tables of the products service, as created by `migrations/`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 
-# By code point on both databases: PostgreSQL would otherwise order as its locale has it.
+# Sorted by code point on both databases; PostgreSQL would otherwise follow its locale.
 ordered = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 
 products = sa.Table(
@@ -14,9 +14,10 @@ products = sa.Table(
     metadata,
     sa.Column("id", ordered, primary_key=True),
     sa.Column("sku", ordered, nullable=False, unique=True),
-    # Counts the writes: who writes says which one they built on, so that an older state never covers a newer one.
+    # Counts the writes. A writer states which revision it is based on, so that an older state never replaces a newer
+    # one.
     sa.Column("revision", sa.Integer, nullable=False),
-    # A removed product keeps its row: a page may still go on after it, and its key makes no second product.
+    # A removed product keeps its row: a page may still continue after it, and its key must not create a second product.
     sa.Column("removed", sa.Boolean, nullable=False),
     sa.Column("on_sale", sa.Boolean, nullable=False),
     sa.Column("name_key", ordered, nullable=False),
@@ -55,13 +56,13 @@ stock = sa.Table(
     sa.Column("type", sa.String, nullable=False),
     sa.Column("quantity", sa.BigInteger),
     sa.Column("value", sa.String),
-    # The product's revision at which somebody last said what is on the shelf.
+    # The product's revision at which the stock was last set.
     sa.Column("filled", sa.Integer, nullable=False, server_default="0"),
-    # The rules never let it happen; should one be broken, the sale fails, not the shelf.
+    # The code never violates this. If a bug does, the sale fails and the stock stays correct.
     sa.CheckConstraint("quantity >= 0", name="stock_is_never_negative"),
 )
 
-# Which changes said what is on a shelf: a message that is delivered again must not say it again.
+# Which changes have set stock: a redelivered message must not set it again.
 fillings = sa.Table(
     "fillings",
     metadata,
@@ -74,13 +75,13 @@ holds = sa.Table(
     metadata,
     sa.Column("key", ordered, primary_key=True),
     sa.Column("state", sa.String, nullable=False),
-    # [{"parent", "quantity", "taken"}]: what was taken from the shelf goes back to it, whatever the inventory is then.
+    # [{"parent", "quantity", "taken"}]: stock that was taken is returned, even if the inventory has changed since.
     sa.Column("lines", sa.JSON, nullable=False),
     sa.Column("created", sa.BigInteger, nullable=False),
     sa.Column("updated", sa.BigInteger, nullable=False),
 )
 
-# Products off sale because their catalogue record cannot be read; including some that were never projected.
+# Products off sale because their catalogue record cannot be read, including some that were never projected.
 asides = sa.Table(
     "set_aside",
     metadata,

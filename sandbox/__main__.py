@@ -11,7 +11,7 @@ from sandbox.settings import BadSetting, SandboxSettings
 
 
 def main() -> int:
-    """Runs the sandbox with the settings of the environment; returns the exit status."""
+    """Run the sandbox with the settings of the environment; return the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = SandboxSettings.from_environment()

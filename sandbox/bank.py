@@ -1,4 +1,4 @@
-"""The shopper's bank: the page that a 3-D Secure payment sends the shopper to, and the shopper's answer."""
+"""The shopper's bank: the page that a 3-D Secure payment redirects the shopper to, and the shopper's answer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PAGE = """<!doctype html>
 
 
 def add_bank_routes(application: web.Application, sandbox: Context) -> None:
-    """Adds GET and POST /sandbox/3ds/{payment intent} to the application."""
+    """Add GET and POST /sandbox/3ds/{payment intent} to the application."""
     bank = _Bank(sandbox)
     application.router.add_get("/sandbox/3ds/{intent}", bank.ask)
     application.router.add_post("/sandbox/3ds/{intent}", bank.answer)
@@ -50,7 +50,8 @@ class _Bank:
         return web.Response(text=page, content_type="text/html")
 
     async def answer(self, request: web.Request) -> web.Response:
-        """{"result": "succeed" or "fail"} plays the shopper, as JSON or as a form; a form goes on to the return_url."""
+        """Accept {"result": "succeed" or "fail"} as the shopper's answer, as JSON or as a form; a form redirects to
+        return_url."""
         by_form = "form" in request.content_type
         body: dict[str, Any] = dict(await request.post()) if by_form else await json_object(request)
         if body.get("result") not in ("succeed", "fail"):

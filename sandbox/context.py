@@ -1,4 +1,4 @@
-"""What the sandbox's own routes use of the sandbox."""
+"""What the sandbox's own routes need from the sandbox."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Context(Protocol):
     """A running sandbox; see `sandbox.server.Sandbox`.
 
     Attributes:
-        state: what it stores.
-        public_url: what label and 3-D Secure addresses start with.
+        state: its stored objects.
+        public_url: the base of label and 3-D Secure URLs.
     """
 
     state: State

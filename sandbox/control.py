@@ -17,7 +17,7 @@ from sandbox.shippo_tracks import STATUSES, move
 
 
 def add_control_routes(application: web.Application, sandbox: Context) -> None:
-    """Adds these routes to the application."""
+    """Add these routes to the application."""
     control = _Control(sandbox)
     application.router.add_routes(
         [
@@ -38,12 +38,12 @@ def add_control_routes(application: web.Application, sandbox: Context) -> None:
 
 
 def json_response(body: Any, status: int = 200) -> web.Response:
-    """A response with a JSON body."""
+    """Return a response with a JSON body."""
     return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
 
 
 def refusal(status: int, message: str) -> web.Response:
-    """A refusal of the sandbox itself: {"error": message}."""
+    """Return an error of the sandbox itself: {"error": message}."""
     return json_response({"error": message}, status)
 
 
@@ -110,7 +110,7 @@ class _Control:
         return json_response({"now": self.state.now()})
 
     async def post_clock(self, request: web.Request) -> web.Response:
-        """{"advance_seconds": n}: for what takes days, as a rate that expires."""
+        """Accept {"advance_seconds": n}, to simulate what takes days, such as the expiry of a rate."""
         body = await json_object(request)
         seconds = body.get("advance_seconds")
         if set(body) != {"advance_seconds"} or not isinstance(seconds, int | float) or not 0 <= seconds <= 10**9:
@@ -120,7 +120,7 @@ class _Control:
         return json_response({"now": self.state.now()})
 
     async def post_track(self, request: web.Request) -> web.Response:
-        """{"status": "TRANSIT"}: moves the parcel of a bought label on."""
+        """Accept {"status": "TRANSIT"} to change the tracking status of a bought label's parcel."""
         body = await json_object(request)
         status = body.get("status")
         if set(body) != {"status"} or status not in STATUSES:
@@ -141,7 +141,7 @@ class _Control:
 
 
 async def json_object(request: web.Request) -> dict[str, Any]:
-    """The JSON object of the request; an empty one when it has none."""
+    """Return the JSON object of the request; an empty one without a body."""
     try:
         body = orjson.loads(await request.read())
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""The countries that a parcel can go to (ISO 3166-1), and how far they are for the carrier."""
+"""The countries that a parcel can go to (ISO 3166-1), and the carrier's distance zone of each."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CURRENCIES = {
     "UG": "UGX",
     **dict.fromkeys(_EURO.split(), "EUR"),
 }
-# A dollar in each currency that Stripe takes: fixed, so that the same parcel always costs the same.
+# One dollar in each currency that Stripe accepts. The rates are fixed, so that the same parcel always costs the same.
 _RATES = """
 usd 1 aed 3.67 afn 70 all 92 amd 390 ang 1.79 aoa 910 ars 1000 aud 1.5 awg 1.8 azn 1.7 bam 1.8 bbd 2 bdt 120 bgn 1.8
 bhd 0.376 bif 2900 bmd 1 bnd 1.34 bob 6.9 brl 5.5 bsd 1 bwp 13.5 byn 3.27 bzd 2 cad 1.35 cdf 2800 chf 0.88 clp 940
@@ -57,6 +57,6 @@ RATES = {code.upper(): float(rate) for code, rate in zip(_RATES[::2], _RATES[1::
 
 
 def country_code(text: str) -> str | None:
-    """The two letters of a country given as letters or by its English name; None when there is no such country."""
+    """Return the two-letter code of a country given as a code or by its English name; None for an unknown country."""
     code = text.strip().upper()
     return code if code in COUNTRIES else _NAMES.get(text.strip().lower())

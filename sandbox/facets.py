@@ -1,4 +1,4 @@
-"""Which values of a stored object can be filtered on, kind by kind."""
+"""The facets of stored objects: the values that they can be filtered by, per kind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ORDER = re.compile(r"\bor_[A-Za-z0-9]+")
 
 
 def facets_of(kind: str, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The (name, value) pairs that `State.find` can filter an object of this kind on.
+    """Return the (name, value) pairs by which `State.find` can filter an object of this kind.
 
     Besides plain fields these are `order_id` and `to`, so that the ledger finds what belongs to an order or a person.
     """

@@ -1,6 +1,6 @@
-"""Troubles that can be switched on per provider: latency, errors, lost answers, hangs.
+"""Faults that can be switched on per provider: latency, errors, lost answers, hangs.
 
-They live in memory on purpose: a restart brings back a provider in good health.
+They are kept in memory on purpose: a restart brings back a healthy provider.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ PROVIDERS = ("stripe", "shippo", "twilio", "sendgrid")
 
 
 class BadFault(Exception):
-    """A fault that cannot be switched on; its message says why."""
+    """A fault that cannot be switched on; the message says why."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with a provider's calls.
+    """The faults of a provider's calls.
 
-    latency_ms: milliseconds before the work, the idempotency key being held. error_rate (0…1) and error_status: the
-    work is not done. lose_answer_rate: the work is done, then the connection is dropped. hang_rate: nothing is done and
-    nothing answered, until the client leaves. path: only calls whose provider path begins so ("/v1/payment_intents";
-    "*" stands for anything, as in "/v1/payment_intents/*/confirm"). method: only calls of that method. times: only so
-    many calls. seed: the same seed draws the same troubles.
+    latency_ms: milliseconds before the work, while the idempotency key is locked. error_rate (0…1) and error_status:
+    the work is not done. lose_answer_rate: the work is done, then the connection is dropped. hang_rate: no work and no
+    answer until the client disconnects. path: only calls whose provider path has this prefix ("/v1/payment_intents";
+    "*" matches anything, as in "/v1/payment_intents/*/confirm"). method: only calls of that method. times: only this
+    many calls. seed: the same seed produces the same faults.
     """
 
     latency_ms: float = 0
@@ -40,7 +40,7 @@ class Fault:
 
     @classmethod
     def from_json(cls, body: Any) -> Fault:
-        """The fault that a request body describes; BadFault when it is not one."""
+        """Parse the fault in a request body; BadFault when it is invalid."""
         if not isinstance(body, dict):
             raise BadFault("a fault is a JSON object")
         unknown = sorted(set(body) - set(cls.__dataclass_fields__))
@@ -64,12 +64,12 @@ class Fault:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a JSON value is a number; true and false are none."""
+    """Whether a JSON value is a number; true and false are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 class Trouble(NamedTuple):
-    """What happens to one call: seconds of delay, the status to fail with, whether it hangs or loses its answer."""
+    """What happens to one call: the delay in seconds, the error status, whether it hangs or loses its answer."""
 
     delay: float = 0.0
     error_status: int | None = None
@@ -89,29 +89,29 @@ class Faults:
         self._hits: dict[str, int] = dict.fromkeys(PROVIDERS, 0)
 
     def set(self, provider: str, fault: Fault) -> None:
-        """Switches a provider's fault on, in place of the one before; its count and its dice begin anew."""
+        """Switch on a provider's fault, replacing the previous one; its counter and its random generator restart."""
         self._faults[provider] = fault
         self._random[provider] = random.Random(fault.seed)  # noqa: S311 - dice, not secrets
         self._hits[provider] = 0
 
     def clear(self, provider: str) -> None:
-        """Switches a provider's fault off."""
+        """Switch off a provider's fault."""
         self._faults.pop(provider, None)
         self._hits[provider] = 0
 
     def describe(self, provider: str) -> dict[str, Any]:
-        """The provider's fault as JSON, with `hits`: how many calls it has touched."""
+        """Return the provider's fault as JSON, with `hits`: how many calls it has affected."""
         return {**asdict(self._faults.get(provider, Fault())), "hits": self._hits[provider]}
 
     def draw(self, provider: str, method: str, path: str) -> Trouble:
-        """What happens to this call."""
+        """Return what happens to this call."""
         fault = self._faults.get(provider)
         if fault is None or not self._concerns(fault, provider, method, path):
             return NO_TROUBLE
         if fault.times is not None and self._hits[provider] >= fault.times:
             return NO_TROUBLE
         dice = self._random[provider]
-        # All three are thrown every time, so that a seed draws the same series whichever rates are set.
+        # All three are drawn every time, so that a seed produces the same series independently of the rates.
         hang, error, lose = (
             dice.random() < rate for rate in (fault.hang_rate, fault.error_rate, fault.lose_answer_rate)
         )

@@ -1,4 +1,4 @@
-"""What the providers tell of: a change of a stored object, as the bodies of the webhooks that it causes."""
+"""The webhook events of the providers: the webhook bodies that a change of a stored object causes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from sandbox.twilio import DELIVERED_AFTER, SENT_AFTER
 from sandbox.webhooks import Happening
 
 Body = dict[str, Any]
-# Seconds until a mail has arrived.
+# Seconds until a mail is delivered.
 MAIL_DELIVERED_AFTER = 1.0
 _STRIPE = frozenset(("product", "price", "payment_intent", "charge", "refund"))
 
 
 def happenings_of(state: State) -> Callable[[str, Body | None, Body | None], Iterator[Happening]]:
-    """`happenings(kind, before, after)` of a change: before is None for a new object, after for a deleted one."""
+    """Return `happenings(kind, before, after)`, which yields the events of a change.
+
+    `before` is None for a new object, `after` for a deleted one.
+    """
 
     def happenings(kind: str, before: Body | None, after: Body | None) -> Iterator[Happening]:
         if kind in _STRIPE:

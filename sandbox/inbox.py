@@ -1,4 +1,4 @@
-"""The inbox: one page for people that shows what arrived, newest first. Mails stand in frames that can do nothing."""
+"""The inbox: one HTML page that shows what arrived, newest first. Mails are in frames without any permissions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ summary {{ cursor: pointer; padding: .3rem 0 }}
 
 
 def inbox_page(state: State) -> str:
-    """The page as HTML. Everything that came from outside is escaped."""
+    """Return the page as HTML. All external content is escaped."""
     arrived = {name: list(reversed(entries)) for name, entries in ledger(state, limit=MOST).items()}
     return _PAGE.format(
         emails="".join(map(_mail, arrived["emails"])) or "<p>None yet.</p>",
@@ -53,7 +53,7 @@ def _table(heads: tuple[str, ...], rows: Any) -> str:
 
 def _mail(mail: dict[str, Any]) -> str:
     content = mail["html"] or f"<pre>{_escaped(mail['text'])}</pre>"
-    # sandbox="" takes scripts, forms and the page's origin from the mail; srcdoc must be escaped to stay one attribute.
+    # sandbox="" denies the mail scripts, forms and the page's origin; srcdoc must be escaped to stay one attribute.
     frame = f'<iframe sandbox="" referrerpolicy="no-referrer" srcdoc="{html.escape(content, quote=True)}"></iframe>'
     head = f"{_when(mail['created'])} to {_escaped(', '.join(mail['to']))}: <b>{_escaped(mail['subject'])}</b>"
     return f"<details><summary>{head}</summary>{frame}</details>"

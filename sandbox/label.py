@@ -1,4 +1,4 @@
-"""A label as a PDF of 4 by 6 inches: sender, recipient, service, tracking number and barcode, a page per parcel."""
+"""A label as a PDF of 4 by 6 inches: sender, recipient, service, tracking number and barcode, one page per parcel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MARGIN = 0.25 * inch
 
 
 def label_pdf(transaction: dict[str, Any], rate: dict[str, Any], shipment: dict[str, Any]) -> bytes:
-    """The label of a transaction as PDF, the same bytes every time."""
+    """Return the label of a transaction as PDF; the bytes are the same every time."""
     file = BytesIO()
     canvas = Canvas(file, pagesize=(_WIDTH, _HEIGHT), invariant=1)
     canvas.setTitle(f"Label {transaction['tracking_number']}")

@@ -21,11 +21,11 @@ def ledger(
     offset: int = 0,
     kind: str | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
-    """What arrived, as {"charges", "labels", "emails", "sms"}, each oldest first and at most the newest `limit`.
+    """Return what arrived, as {"charges", "labels", "emails", "sms"}, each oldest first and at most the newest `limit`.
 
-    to: only what went to that e-mail address or phone number. order_id: only what names that order (a charge and a
-    label in their metadata, a mail and an SMS anywhere in their text). offset: without so many of the newest, and kind:
-    only one of the four; with both a long ledger is read page by page.
+    to: only what went to that e-mail address or phone number. order_id: only what contains that order's id (a charge
+    and a label in their metadata, a mail and an SMS anywhere in their text). offset: skip this many of the newest.
+    kind: only one of the four. With `offset` and `kind` a long ledger is read page by page.
     """
     where = {}
     if to is not None:
@@ -48,7 +48,7 @@ def ledger(
 
 
 def _label(state: State, transaction: dict[str, Any]) -> dict[str, Any]:
-    """A transaction with the rate and the addresses it was bought for."""
+    """Return a transaction with the rate and the addresses it was bought for."""
     rate = state.get("rate", transaction["rate"]) or {}
     shipment = state.get("shipment", rate.get("shipment", "")) or {}
     return {
@@ -66,7 +66,7 @@ def _label(state: State, transaction: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mail(mail: dict[str, Any]) -> dict[str, Any]:
-    """A mail: who, what, and the request whole."""
+    """Return a mail: recipients, subject and content, and the full request."""
     request = mail["request"]
     contents = {part["type"].split(";")[0].strip(): part["value"] for part in request.get("content") or []}
     return {

@@ -14,7 +14,7 @@ from sandbox.state import State
 
 
 class Answer(NamedTuple):
-    """What a provider answers: HTTP status, body, headers."""
+    """A provider's answer: HTTP status, body, headers."""
 
     status: int
     body: bytes = b""
@@ -44,7 +44,7 @@ class Call:
 
 
 def json_answer(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Answer:
-    """An answer with a JSON body."""
+    """Return an answer with a JSON body."""
     return Answer(status, orjson.dumps(body), {"Content-Type": "application/json", **(headers or {})})
 
 
@@ -53,7 +53,7 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 class Routes(Generic[Handler]):
-    """Which handler answers which method and path; a path may hold {names}, each one segment long."""
+    """Which handler serves which method and path; a path may contain {names}, each of one segment."""
 
     def __init__(self) -> None:
         self._plain: dict[str, dict[str, Handler]] = {}
@@ -61,7 +61,7 @@ class Routes(Generic[Handler]):
         self._by_path: dict[str, dict[str, Handler]] = {}
 
     def add(self, method: str, path: str, handler: Handler) -> None:
-        """Lets `handler` answer `method` on `path`; of two patterns that fit a path, the first added answers."""
+        """Register `handler` for `method` on `path`; if two patterns match a path, the first added wins."""
         methods = self._by_path.get(path)
         if methods is None:
             methods = self._by_path[path] = {}
@@ -76,7 +76,7 @@ class Routes(Generic[Handler]):
         methods[method] = handler
 
     def find(self, method: str, path: str) -> tuple[Handler | None, dict[str, str], list[str]]:
-        """The handler (None: no such route), the path's arguments, and the methods that the path knows."""
+        """Return the handler (None: no such route), the path's arguments, and the methods that the path allows."""
         methods, arguments = self._plain.get(path), {}
         if methods is None:
             for pattern, candidate in self._patterns:
@@ -98,20 +98,20 @@ class Provider:
         self.state = state
 
     def refuse(self, call: Call) -> Answer | None:
-        """The refusal of a call whose key is missing or wrong, else None."""
+        """Return the error for a call whose key is missing or wrong, else None."""
         raise NotImplementedError(self.name)
 
     def hold(self, call: Call) -> Answer | None:
-        """Takes what the call must have for itself alone; an answer when another call has it."""
+        """Lock what the call needs exclusively; return an answer when another call holds it."""
         return None
 
     def release(self, call: Call) -> None:
-        """Gives back what `hold` took."""
+        """Release what `hold` locked."""
 
     def answer(self, call: Call) -> Answer:
-        """Does what the call asks for, whole, and tells the outcome."""
+        """Process the call completely, and return the answer."""
         raise NotImplementedError(self.name)
 
     def failure(self, status: int, message: str) -> Answer:
-        """A failure of the provider itself (a bug, or one that was asked for), in the provider's own shape."""
+        """Return a failure of the provider itself (a bug, or an injected one), in the provider's own format."""
         raise NotImplementedError(self.name)

@@ -1,5 +1,5 @@
-"""SendGrid behind the sandbox: /v3/mail/send, which checks a mail as SendGrid does and keeps it for the ledger; and the
-key that its webhooks are verified with."""
+"""SendGrid in the sandbox: /v3/mail/send, which validates a mail as SendGrid does and stores it for the ledger, and the
+key that verifies its webhooks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _HELP = "http://sendgrid.com/docs/API_Reference/Web_API_v3/Mail/errors.html#mess
 
 
 class Problem(Exception):
-    """One thing wrong with a mail: sentence, and the field it is about."""
+    """One error in a mail: a sentence, and the field it is about."""
 
     def __init__(self, message: str, where: str | None) -> None:
         super().__init__(message)
@@ -104,7 +104,7 @@ def _refusal(status: int, message: str, where: str | None = None) -> Answer:
 
 
 def _checked(mail: Any) -> Iterator[str]:
-    """The addresses that a mail goes to; Problem when SendGrid would refuse it."""
+    """Return the addresses that a mail goes to; Problem when SendGrid would reject it."""
     if not isinstance(mail, dict):
         raise Problem("Bad Request", None)
     _known(mail, _MAIL, "")

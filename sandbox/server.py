@@ -1,4 +1,4 @@
-"""The HTTP server: hands each call to its provider, with the troubles that are switched on, and drains at the end."""
+"""The HTTP server: passes each call to its provider, applies the active faults, and drains on shutdown."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ log = logging.getLogger("sandbox")
 
 
 class Sandbox:
-    """The whole sandbox on one state: its application, its providers, its faults, its webhooks.
+    """The whole sandbox on one state: its application, its providers, its faults, and its webhooks.
 
-    state: where everything is remembered. public_url: what label and 3-D Secure addresses start with. settings: where
-    webhooks go, and what they are signed with.
+    state: where everything is stored. public_url: the base of label and 3-D Secure URLs. settings: the target and the
+    secrets of webhooks.
     """
 
     def __init__(self, state: State, public_url: str, settings: SandboxSettings) -> None:
@@ -54,7 +54,7 @@ class Sandbox:
         }
 
     def application(self) -> web.Application:
-        """The aiohttp application with every provider's and the control routes."""
+        """Return the aiohttp application with every provider's and the control routes."""
         application = web.Application(client_max_size=BODY_LIMIT)
         for provider in self.providers.values():
             application.router.add_route("*", f"/{provider.name}{{path:/.*}}", self._endpoint(provider))
@@ -90,7 +90,7 @@ class Sandbox:
             trouble = self.faults.draw(provider.name, call.method, call.path)
             if trouble.hang:
                 await self._hang(request)
-                return web.Response(status=503)  # nobody is left to read it
+                return web.Response(status=503)  # the client has disconnected
             if trouble.delay:
                 with suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self.stopping.wait(), trouble.delay)
@@ -125,7 +125,7 @@ def _response(answer: Answer) -> web.Response:
 
 
 async def serve(settings: SandboxSettings) -> int:
-    """Runs the sandbox until SIGTERM or SIGINT, then lets running calls finish (five seconds at most).
+    """Run the sandbox until SIGTERM or SIGINT, then let running calls finish (five seconds at most).
 
     Returns the exit status: 0, or 1 after one sentence on stderr when the port or the file cannot be used.
     """

@@ -1,4 +1,4 @@
-"""What the sandbox reads from its environment, and the keys that it accepts."""
+"""The sandbox's settings from the environment, and the keys that it accepts."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ SHIPPO_KEY = "shippo_sandbox"
 TWILIO_ACCOUNT = "AC" + "0" * 32
 TWILIO_TOKEN = "sandbox"  # noqa: S105 - not a secret: the sandbox guards nothing
 SENDGRID_KEY = "SG.sandbox"
-# What webhooks are signed with when the environment names nothing else.
+# The default secrets that webhooks are signed with.
 STRIPE_WEBHOOK_SECRET = "_".join(("whsec", "sandbox", "stripe"))
 SHIPPO_WEBHOOK_SECRET = "_".join(("whsec", "sandbox", "shippo"))
 
 
 class BadSetting(Exception):
-    """A variable that the sandbox cannot use; its message is one sentence for a person."""
+    """A variable that the sandbox cannot use; the message is one sentence for a person."""
 
 
 @dataclass(frozen=True)
 class SandboxSettings:
     """Where the sandbox listens and keeps its file.
 
-    host, port: the address to bind (port 0: any free one). var_dir: the folder of `sandbox.db`.
-    public_url: what label and 3-D Secure addresses start with; None means the bound address.
-    webhook_url: the gateway that webhooks are sent to; stripe_secret, shippo_secret: what those two are signed with.
+    host, port: the address to bind (port 0: any free one). var_dir: the folder of `sandbox.db`. public_url: the base of
+    label and 3-D Secure URLs; None means the bound address. webhook_url: the gateway that webhooks are sent to;
+    stripe_secret, shippo_secret: the secrets of these two providers' webhooks.
     """
 
     host: str
@@ -40,7 +40,7 @@ class SandboxSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> SandboxSettings:
-        """The settings of the environment (see .env.example); BadSetting when one is unusable."""
+        """Return the settings of the environment (see .env.example); BadSetting when one is unusable."""
         port = environment.get("SANDBOX_PORT") or "8100"
         if not port.isdigit() or int(port) > 65535:
             raise BadSetting(f"SANDBOX_PORT must be a port number from 0 to 65535, not {port!r}.")

@@ -1,4 +1,4 @@
-"""Shippo's addresses: what is checked when one is given, and which addresses no carrier knows."""
+"""Shippo's addresses: their validation, and which addresses no carrier knows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TEXTS = (
     "metadata",
 )  # fmt: skip
 FIELDS = frozenset((*_TEXTS, "country", "is_residential", "validate"))
-# A stored address may be sent back whole; what the server made of it is then left aside.
+# A stored address may be sent back whole; the fields that the server added are then ignored.
 _OWN = frozenset(
     ("object_id", "object_created", "object_updated", "object_owner", "is_complete", "validation_results", "test",
      "latitude", "longitude", "object_state")
@@ -25,9 +25,9 @@ _ZIP = re.compile(r"\d{5}(-\d{4})?")
 
 
 def read_address(state: State, given: Any, now: float) -> dict[str, Any]:
-    """The address object of a request, given as an object or as the id of a stored one; it is not stored.
+    """Return the address object of a request, given as an object or as the id of a stored one; it is not stored.
 
-    ShippoFailure (400) with field -> messages when it cannot be an address.
+    ShippoFailure (400) with field -> messages when it is not a valid address.
     """
     if isinstance(given, str):
         stored = state.get("address", given)
@@ -69,7 +69,7 @@ def read_address(state: State, given: Any, now: float) -> dict[str, Any]:
 
 
 def validated(address: dict[str, Any]) -> dict[str, Any]:
-    """The address with the results of its validation."""
+    """Return the address with the results of its validation."""
     return {**address, "validation_results": _results(unknown_to_carriers(address))}
 
 
@@ -86,7 +86,7 @@ def _results(problem: str | None) -> dict[str, Any]:
 
 
 def missing_for_purchase(address: dict[str, Any]) -> list[str]:
-    """The fields that a label needs and the address lacks."""
+    """Return the fields that a label needs and the address lacks."""
     needed = ["name", "street1", "city"]
     if address["country"] in ("US", "CA", "AU"):
         needed += ["state", "zip"]
@@ -94,10 +94,10 @@ def missing_for_purchase(address: dict[str, Any]) -> list[str]:
 
 
 def unknown_to_carriers(address: dict[str, Any]) -> str | None:
-    """Why no carrier knows the address; None when they do.
+    """Return why no carrier knows the address; None when one does.
 
-    The sandbox's rule: a city called Nowhere, in any country; in the US also a ZIP code that is no ZIP code, a state
-    that is no state, or a ZIP code that lies in another state.
+    The sandbox rejects a city called Nowhere, in any country. In the US it also rejects an invalid ZIP code, an unknown
+    state, or a ZIP code that is in another state.
     """
     if address["city"].strip().lower() == "nowhere":
         return "The city in the address could not be found."

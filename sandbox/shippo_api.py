@@ -1,4 +1,4 @@
-"""Shippo behind the sandbox: keys, dispatch, pages, and the small resources; the large ones have their own modules."""
+"""Shippo in the sandbox: keys, dispatch, pages, and the small resources; the large ones have their own modules."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Shippo(Provider):
         return None
 
     def answer(self, call: Call) -> Answer:
-        # The SDK asks for one path with a trailing slash, and Shippo answers both.
+        # The SDK requests one path with a trailing slash, and Shippo accepts both forms.
         handler, arguments, methods = self._routes.find(call.method, call.path.rstrip("/") or "/")
         try:
             if handler is None:
@@ -164,7 +164,7 @@ class Shippo(Provider):
             raise invalid({"transaction": [REQUIRED]})
         if transaction is None or transaction["status"] in ("ERROR", "REFUNDED"):
             raise invalid({"transaction": ["There is no label of this transaction to refund."]})
-        # The carrier takes back a label only while it has not seen the parcel.
+        # The carrier refunds a label only before it has seen the parcel.
         taken_back = transaction["tracking_status"] == "PRE_TRANSIT"
         now = moment(self.state.now())
         transaction |= {"status": "REFUNDED" if taken_back else "REFUNDREJECTED", "object_updated": now}

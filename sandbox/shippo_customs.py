@@ -1,4 +1,4 @@
-"""Shippo's customs declarations: a parcel that leaves the country is not labelled without one."""
+"""Shippo's customs declarations: a parcel that leaves the country gets no label without one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ _CONTENTS = ("DOCUMENTS", "GIFT", "SAMPLE", "MERCHANDISE", "HUMANITARIAN_DONATIO
 
 
 def read_declaration(state: State, given: Any) -> dict[str, Any]:
-    """The declaration of a request, by id or as an object (then stored); ShippoFailure (400) when it is none."""
+    """Return the declaration of a request, by id or as an object (then stored); ShippoFailure (400) when it is
+    invalid."""
     if isinstance(given, str):
         stored = state.get("customs_declaration", given)
         if stored is None:

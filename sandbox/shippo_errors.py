@@ -1,4 +1,4 @@
-"""Shippo's refusals and dates, in Shippo's shape."""
+"""Shippo's errors and dates, in Shippo's format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OWNER = "sandbox@example.com"
 
 
 class ShippoFailure(Exception):
-    """A call that Shippo refuses: HTTP status and the JSON body, field -> messages, or {"detail": …}."""
+    """A call that Shippo rejects: HTTP status and the JSON body, field -> messages, or {"detail": …}."""
 
     def __init__(self, status: int, body: Any) -> None:
         super().__init__(str(body))
@@ -20,17 +20,17 @@ class ShippoFailure(Exception):
 
 
 def invalid(body: Mapping[str, Any]) -> ShippoFailure:
-    """Input that does not pass: field -> list of messages."""
+    """Invalid input: field -> list of messages."""
     return ShippoFailure(400, body)
 
 
 def not_found() -> ShippoFailure:
-    """There is no such object."""
+    """The object does not exist."""
     return ShippoFailure(404, {"detail": "Not found."})
 
 
 def check_known(given: Any, names: frozenset[str]) -> dict[str, Any]:
-    """`given` when it is an object with no other fields than `names`; ShippoFailure (400) when not."""
+    """Return `given` when it is an object with no other fields than `names`; ShippoFailure (400) otherwise."""
     if not isinstance(given, dict):
         raise invalid({"non_field_errors": ["Invalid data. Expected a dictionary."]})
     unknown = {name: ["Unknown field."] for name in given if name not in names}
@@ -40,10 +40,10 @@ def check_known(given: Any, names: frozenset[str]) -> dict[str, Any]:
 
 
 def moment(seconds: float) -> str:
-    """Unix seconds as Shippo writes them: 2017-09-05T12:20:36.546Z."""
+    """Format Unix seconds as Shippo does: 2017-09-05T12:20:36.546Z."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def seconds_of(text: str) -> float:
-    """The Unix seconds of such a moment."""
+    """Parse such a time into Unix seconds."""
     return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()

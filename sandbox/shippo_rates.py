@@ -1,6 +1,7 @@
-"""What the carrier asks for a shipment: four USPS services at home, three abroad, priced by weight and distance.
+"""The carrier's rates for a shipment: four domestic USPS services, three abroad, priced by weight and distance.
 
-The figures are made so that a parcel of 9 to 12 ounces within its own ZIP region costs what the seed's sample says.
+The prices are chosen so that a parcel of 9 to 12 ounces within its own ZIP region costs the same as in the seed's
+sample.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _INCHES = {"in": 1.0, "ft": 12.0, "yd": 36.0, "cm": 0.393700787, "mm": 0.0393700
 
 @dataclass(frozen=True)
 class Service:
-    """One of the carrier's services; `price(ounces, distance)` is in dollars, None when it does not take the parcel."""
+    """One of the carrier's services; `price(ounces, distance)` is in dollars, None when it does not accept the
+    parcel."""
 
     token: str
     name: str
@@ -45,7 +47,7 @@ def _by_pound(first: float, per_zone: float, pound: float, pound_per_zone: float
 
 
 def _first_class(ounces: float, distance: int) -> float | None:
-    """By steps of four ounces, under a pound only."""
+    """Price in steps of four ounces, below one pound only."""
     if ounces >= 16:
         return None
     step = min(int(max(ounces - 0.001, 0) // 4), 3)
@@ -106,7 +108,8 @@ INTERNATIONAL = (
 
 
 def make_rates(shipment: dict[str, Any], now: float) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """The rates of a shipment, in the order of the seed's sample, and the carrier's messages when there are none."""
+    """Return the rates of a shipment, in the order of the seed's sample, and the carrier's messages when there are
+    none."""
     problem = _refused(shipment)
     if problem is not None:
         return [], [{"source": "USPS", "code": "", "text": problem}]
@@ -136,7 +139,7 @@ def make_rates(shipment: dict[str, Any], now: float) -> tuple[list[dict[str, Any
 
 
 def _refused(shipment: dict[str, Any]) -> str | None:
-    """Why the carrier has no offer; None when it may have one."""
+    """Return why the carrier has no offer; None when it may have one."""
     if shipment["address_from"]["country"] != "US":
         return "USPS ships from the United States only."
     for role in ("address_from", "address_to"):
@@ -186,5 +189,5 @@ def _rate(
 
 
 def converted(amount: Decimal, currency: str) -> str:
-    """Dollars in another currency, with two places."""
+    """Convert dollars to another currency, with two decimal places."""
     return f"{amount * Decimal(str(RATES[currency])):.2f}"

@@ -31,7 +31,7 @@ ASYNC_SECONDS = 0.5
 
 
 def read_parcel(state: State, given: Any, now: float) -> dict[str, Any]:
-    """The parcel object of a request, given as an object or as the id of a stored one; it is not stored."""
+    """Return the parcel object of a request, given as an object or as the id of a stored one; it is not stored."""
     if isinstance(given, str):
         stored = state.get("parcel", given)
         if stored is None:
@@ -72,7 +72,7 @@ def read_parcel(state: State, given: Any, now: float) -> dict[str, Any]:
 
 
 def create_shipment(state: State, given: Any) -> dict[str, Any]:
-    """Makes and stores a shipment with its rates; ShippoFailure (400) when the request is no shipment."""
+    """Create and store a shipment with its rates; ShippoFailure (400) when the request is invalid."""
     given = check_known(given, FIELDS)
     now = state.now()
     wrong: dict[str, Any] = {}
@@ -133,13 +133,13 @@ def create_shipment(state: State, given: Any) -> dict[str, Any]:
 
 
 def shown_shipment(shipment: dict[str, Any], now: float) -> dict[str, Any]:
-    """The shipment as Shippo shows it at `now`: QUEUED without rates until its time has come."""
+    """Return the shipment as Shippo shows it at `now`: QUEUED without rates until the processing time is over."""
     waiting = {} if shipment["_ready_at"] <= now else {"status": "QUEUED", "rates": [], "messages": []}
     return {**without_private(shipment), **waiting}
 
 
 def rates_of(state: State, shipment_id: str, currency: str | None) -> list[dict[str, Any]]:
-    """The rates of a shipment, in one currency when it is given; ShippoFailure 404 or 400."""
+    """Return the rates of a shipment, in one currency if given; ShippoFailure 404 or 400."""
     shipment = state.get("shipment", shipment_id)
     if shipment is None:
         raise not_found()

@@ -31,9 +31,9 @@ _TO = {"city": "Chicago", "state": "IL", "zip": "60611", "country": "US"}
 
 
 def track_of(state: State, carrier: str, number: str, metadata: str | None = None) -> dict[str, Any]:
-    """The track of a number; ShippoFailure (400) for an unknown carrier or test number.
+    """Return the track of a number; ShippoFailure (400) for an unknown carrier or test number.
 
-    A number that no label has gets a tracking_status of None, as one that the carrier has not seen.
+    A number without a label has a tracking_status of None, like one that the carrier has not seen.
     """
     if carrier not in _CARRIERS:
         raise invalid({"carrier": [f"Carrier '{carrier[:40]}' is not supported."]})
@@ -56,7 +56,7 @@ def track_of(state: State, carrier: str, number: str, metadata: str | None = Non
 
 
 def move(state: State, number: str, status: str) -> dict[str, Any] | None:
-    """Gives the parcel of a bought label a new status; returns its track, or None when no label has the number."""
+    """Set the status of a bought label's parcel; return its track, or None when no label has the number."""
     found = state.find("transaction", {"tracking_number": number})
     if not found:
         return None
@@ -69,7 +69,7 @@ def move(state: State, number: str, status: str) -> dict[str, Any] | None:
 
 
 def bought_track(state: State, transaction: dict[str, Any], metadata: str | None) -> dict[str, Any]:
-    """The track of a label that was bought here."""
+    """Return the track of a label that was bought here."""
     rate = state.get("rate", transaction["rate"]) or {}
     shipment = state.get("shipment", rate["shipment"]) or {}
     ends = [

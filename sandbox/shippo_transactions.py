@@ -17,7 +17,7 @@ RATE_SECONDS = 7 * 86400
 
 
 def create_transaction(state: State, given: Any, public_url: str) -> dict[str, Any]:
-    """Buys a label, whose address begins with `public_url`; ShippoFailure (400) when the request is no purchase."""
+    """Buy a label, whose URL begins with `public_url`; ShippoFailure (400) when the request is invalid."""
     given = check_known(given, FIELDS)
     rate_id = given.get("rate")
     if not rate_id or not isinstance(rate_id, str):
@@ -74,7 +74,7 @@ def create_transaction(state: State, given: Any, public_url: str) -> dict[str, A
 
 
 def shown_transaction(transaction: dict[str, Any], now: float) -> dict[str, Any]:
-    """The transaction as Shippo shows it at `now`: QUEUED without a label until its time has come."""
+    """Return the transaction as Shippo shows it at `now`: QUEUED without a label until the processing time is over."""
     shown = without_private(transaction)
     if transaction["_ready_at"] > now:
         hidden = ("label_url", "tracking_number", "tracking_status", "tracking_url_provider", "eta")
@@ -83,9 +83,9 @@ def shown_transaction(transaction: dict[str, Any], now: float) -> dict[str, Any]
 
 
 def _refused(rate: dict[str, Any], shipment: dict[str, Any], now: float) -> str | None:
-    """Why the carrier sells no label; None when it does.
+    """Return why the carrier sells no label; None when it does.
 
-    The sandbox's own rule for a purchase that fails although there were rates: a first street line that begins with
+    The sandbox's own rule for a purchase that fails although rates exist: a first street line that begins with
     "Undeliverable".
     """
     if now - seconds_of(rate["object_created"]) > RATE_SECONDS:
@@ -102,7 +102,7 @@ def _refused(rate: dict[str, Any], shipment: dict[str, Any], now: float) -> str 
 
 
 def tracking_number(serial: int) -> str:
-    """A USPS tracking number of 22 digits, the last one the check digit of the others."""
+    """Return a USPS tracking number of 22 digits; the last one is the check digit of the others."""
     digits = f"92055901755477{serial:07d}"
     total = sum(int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(reversed(digits)))
     return f"{digits}{-total % 10}"

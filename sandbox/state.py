@@ -1,4 +1,4 @@
-"""Everything the sandbox remembers: JSON objects with searchable facets, in one SQLite file that survives a restart."""
+"""The sandbox's storage: JSON objects with searchable facets, in one SQLite file that survives a restart."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ KEY_SECONDS = 86400
 
 
 class State:
-    """The sandbox's objects, newest last. One connection, used by the event loop's thread alone.
+    """The sandbox's objects, newest last. One connection, used only by the event loop's thread.
 
-    Objects are JSON dictionaries named by (kind, id). Which of their values can be filtered on is told by
-    `sandbox.facets`. Changes are made inside `with state.transaction():`, so that a crash leaves all or nothing of a
-    request behind.
+    Objects are JSON dictionaries identified by (kind, id). `sandbox.facets` defines by which values they can be
+    filtered. Changes are made inside `with state.transaction():`, so that a crash keeps all of a request's changes or
+    none.
 
     Attributes: on_change: called with (kind, before, after) of every object that is written or deleted, within the
-    transaction; before is None for a new one, after for one that is deleted.
+    transaction; before is None for a new one, after is None for a deleted one.
     """
 
     def __init__(self, path: Path) -> None:
-        """Opens (and makes, with its folder) the file at `path`; sqlite3.Error when it cannot be used."""
+        """Open (and create, with its folder) the file at `path`; sqlite3.Error when it cannot be used."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = sqlite3.connect(path, isolation_level=None, timeout=5.0, cached_statements=256)
         self._connection.execute("PRAGMA journal_mode=WAL")
@@ -58,7 +58,7 @@ class State:
         self.on_change: Callable[[str, Body | None, Body | None], None] = lambda kind, before, after: None
 
     def close(self) -> None:
-        """Closes the file; the write-ahead log is folded into it."""
+        """Close the file; the write-ahead log is merged into it."""
         self._connection.close()
 
     def ping(self) -> None:
@@ -67,7 +67,7 @@ class State:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Makes all changes of the block at once; an exception undoes them and passes on."""
+        """Commit all changes of the block together; an exception rolls them back and propagates."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -77,47 +77,47 @@ class State:
         self._connection.execute("COMMIT")
 
     def query(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        """The rows of a statement on the tables that stand beside the objects."""
+        """Return the rows of a statement on tables other than those of the objects."""
         return self._connection.execute(statement, values).fetchall()
 
     def now(self) -> float:
-        """The sandbox's time in Unix seconds: the machine's, and whatever `advance_clock` has added."""
+        """The sandbox's time in Unix seconds: the machine's, plus the total of `advance_clock`."""
         return time.time() + self._clock_offset
 
     def advance_clock(self, seconds: float) -> None:
-        """Moves the sandbox's time forward by `seconds`, for what takes days (a rate expires after seven)."""
+        """Move the sandbox's time forward by `seconds`, to simulate what takes days (a rate expires after seven)."""
         self._clock_offset += seconds
         self.set_setting("clock_offset", repr(self._clock_offset))
 
     def setting(self, name: str) -> str | None:
-        """The stored value of a setting, or None."""
+        """Return the stored value of a setting, or None."""
         row = self._connection.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
         return row[0] if row else None
 
     def set_setting(self, name: str, value: str) -> None:
-        """Stores a setting."""
+        """Store a setting."""
         self._connection.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", (name, value))
 
     def next_number(self, name: str) -> int:
-        """The next number (1, 2, 3 …) of the counter `name`."""
+        """Return the next number (1, 2, 3 …) of the counter `name`."""
         number = int(self.setting(name) or 0) + 1
         self.set_setting(name, str(number))
         return number
 
     def raw(self, kind: str, object_id: str) -> bytes | None:
-        """The object's JSON text, or None when there is no such object."""
+        """Return the object's JSON text, or None when it does not exist."""
         row = self._connection.execute(
             "SELECT body FROM objects WHERE kind = ? AND id = ?", (kind, object_id)
         ).fetchone()
         return row[0] if row else None
 
     def get(self, kind: str, object_id: str) -> Body | None:
-        """The object, or None when there is no such object."""
+        """Return the object, or None when it does not exist."""
         body = self.raw(kind, object_id)
         return None if body is None else orjson.loads(body)
 
     def put(self, kind: str, object_id: str, body: Mapping[str, Any]) -> None:
-        """Stores the object, in place of an earlier one of that name (which keeps its place in lists)."""
+        """Store the object, replacing an earlier one with that id (whose position in lists is kept)."""
         text = orjson.dumps(body)
         row = self._connection.execute(
             "SELECT seq, body FROM objects WHERE kind = ? AND id = ?", (kind, object_id)
@@ -138,7 +138,7 @@ class State:
         self.on_change(kind, orjson.loads(row[1]) if row else None, dict(body))
 
     def delete(self, kind: str, object_id: str) -> None:
-        """Removes the object, if it is there."""
+        """Remove the object, if it exists."""
         row = self._connection.execute(
             "SELECT seq, body FROM objects WHERE kind = ? AND id = ?", (kind, object_id)
         ).fetchone()
@@ -148,7 +148,7 @@ class State:
             self.on_change(kind, orjson.loads(row[1]), None)
 
     def place(self, kind: str, object_id: str) -> int | None:
-        """The object's place in creation order, or None when there is no such object."""
+        """Return the object's position in creation order, or None when it does not exist."""
         row = self._connection.execute(
             "SELECT seq FROM objects WHERE kind = ? AND id = ?", (kind, object_id)
         ).fetchone()
@@ -165,10 +165,10 @@ class State:
         limit: int = -1,
         offset: int = 0,
     ) -> list[Body]:
-        """The objects of a kind, newest first unless `oldest_first`.
+        """Return the objects of a kind, newest first unless `oldest_first`.
 
-        where: facet -> the value, or one of the values, that it must have. before, after: only places below or above.
-        limit: how many at most (-1: all), after leaving out `offset` of them.
+        where: facet -> the required value, or the permitted values. before, after: only positions below or above.
+        limit: the maximum number (-1: all), after skipping `offset` of them.
         """
         return list(
             self.each(kind, where, before=before, after=after, oldest_first=oldest_first, limit=limit, offset=offset)
@@ -185,7 +185,7 @@ class State:
         limit: int = -1,
         offset: int = 0,
     ) -> Iterator[Body]:
-        """As `find`, one after the other: whoever has enough reads no further."""
+        """Like `find`, but lazily: a caller that has enough stops reading."""
         clauses, values = self._conditions(kind, where)
         if before is not None:
             clauses.append("seq < ?")
@@ -201,7 +201,7 @@ class State:
         return (orjson.loads(row[0]) for row in rows)
 
     def count(self, kind: str, where: Mapping[str, str | Sequence[str]] | None = None) -> int:
-        """How many objects `find` would give."""
+        """Return how many objects `find` would return."""
         clauses, values = self._conditions(kind, where)
         row = self._connection.execute(f"SELECT count(*) FROM objects WHERE {' AND '.join(clauses)}", values)  # noqa: S608
         return int(row.fetchone()[0])
@@ -217,7 +217,8 @@ class State:
         return clauses, values
 
     def recall_answer(self, key: str) -> tuple[str, int, bytes, str] | None:
-        """What a key's call was answered in the last 24 hours: fingerprint, status, body, request id; or None."""
+        """Return the stored answer to a key's call of the last 24 hours: fingerprint, status, body, request id; or
+        None."""
         self._connection.execute("DELETE FROM idempotency WHERE created < ?", (self.now() - KEY_SECONDS,))
         row: tuple[str, int, bytes, str] | None = self._connection.execute(
             "SELECT fingerprint, status, body, request_id FROM idempotency WHERE key = ?", (key,)
@@ -225,7 +226,7 @@ class State:
         return row
 
     def keep_answer(self, key: str, fingerprint: str, status: int, body: bytes, request_id: str) -> None:
-        """Remembers what was answered under an idempotency key."""
+        """Store the answer to an idempotency key."""
         self._connection.execute(
             "INSERT INTO idempotency (key, fingerprint, status, body, request_id, created) VALUES (?, ?, ?, ?, ?, ?)",
             (key, fingerprint, status, body, request_id, self.now()),

@@ -1,4 +1,4 @@
-"""Stripe behind the sandbox: keys, idempotency, dispatch. The endpoints are in the modules beside it."""
+"""Stripe in the sandbox: keys, idempotency, dispatch. The endpoints are in the other `stripe_*` modules."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class Stripe(Provider):
             except StripeFailure as failure:
                 if not failure.keep:
                     raise
-                # What a decline has written (the failed charge, the intent's last error) stays.
+                # What a decline has written (the failed charge, the intent's last error) is kept.
                 status, body = failure.status, orjson.dumps(failure.body(request_id))
             if key is not None:
                 self.state.keep_answer(key, fingerprint, status, body, request_id)

@@ -1,4 +1,4 @@
-"""Stripe's test cards: their numbers, the names that tokens and payment methods give them, and how each behaves."""
+"""Stripe's test cards: their numbers, the names of their tokens and payment methods, and how each behaves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Decline(NamedTuple):
-    """How an issuer says no: Stripe's error code, decline code (None: the code says it all), and sentence."""
+    """How an issuer declines: Stripe's error code, decline code (None: the error code suffices), and message."""
 
     code: str
     decline_code: str | None
@@ -15,7 +15,8 @@ class Decline(NamedTuple):
 
 
 class Card(NamedTuple):
-    """A test card. decline: what its charge meets (None: success). authentication: the bank asks the shopper first."""
+    """A test card. decline: the outcome of its charge (None: success). authentication: the bank asks the shopper
+    first."""
 
     number: str
     brand: str
@@ -83,12 +84,13 @@ _CARDS: dict[str, Card] = {
     },
 }
 _NUMBERS = {card.number: card for card in reversed(_CARDS.values())}
-# Names are met in several spellings: tok_visa_chargeDeclined, pm_card_chargeDeclined, tok_three_d_secure_2_required.
+# Several spellings of names occur: tok_visa_chargeDeclined, pm_card_chargeDeclined, tok_three_d_secure_2_required.
 _BY_PLAIN_NAME = {re.sub(r"[^a-z0-9]", "", name.lower()): card for name, card in _CARDS.items()}
 
 
 def card_named(name: str) -> Card | None:
-    """The test card of a token (`tok_mastercard`) or payment method (`pm_card_visa`); None when there is none."""
+    """Return the test card of a token (`tok_mastercard`) or payment method (`pm_card_visa`); None for an unknown
+    name."""
     for prefix in ("tok_", "pm_card_"):
         if name.startswith(prefix):
             plain = re.sub(r"[^a-z0-9]", "", name.removeprefix(prefix).lower())
@@ -97,10 +99,10 @@ def card_named(name: str) -> Card | None:
 
 
 def card_numbered(number: str) -> Card | None:
-    """The test card of that number; None when it is no card number.
+    """Return the test card of that number; None when it is not a card number.
 
-    Any other number that passes Luhn's check declines, as real cards do in test mode; of such a number only the last
-    four digits are kept.
+    Any other number that passes the Luhn check is declined, as real cards are in test mode. Only the last four digits
+    of such a number are stored.
     """
     known = _NUMBERS.get(number)
     if known is not None or not _passes_luhn(number):
@@ -109,7 +111,7 @@ def card_numbered(number: str) -> Card | None:
 
 
 def real_card(masked: str) -> Card:
-    """A card that is no test card, by its masked number."""
+    """Return a card that is not a test card, by its masked number."""
     message = "Your card was declined. Your request was in test mode, but used a non test card."
     return Card(masked, "visa", decline=Decline("card_declined", "test_mode_live_card", message))
 

@@ -1,4 +1,4 @@
-"""Stripe's charges and the refunds of them."""
+"""Stripe's charges and their refunds."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ LIST_REFUNDS: dict[str, Type] = {**PAGE, "charge": Str(), "created": CreatedRang
 def make_charge(
     desk: Desk, intent: Parameters, payment_method: Parameters, decline: Decline | None, *, capture: bool
 ) -> Parameters:
-    """Makes and stores the charge of a payment intent: a failed one when there is a decline.
+    """Create and store the charge of a payment intent: a failed one if there is a decline.
 
-    capture: whether the money is taken now, or only set aside.
+    capture: whether the money is captured now, or only authorized.
     """
     card = payment_method["card"]
     paid = decline is None
@@ -121,7 +121,7 @@ def make_charge(
 
 
 def capture_charge(desk: Desk, charge_id: str, amount: int) -> None:
-    """Takes `amount` of what a charge has set aside."""
+    """Capture `amount` of a charge's authorized money."""
     charge = desk.state.get("charge", charge_id)
     assert charge is not None
     charge |= {

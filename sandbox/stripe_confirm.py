@@ -1,4 +1,4 @@
-"""What happens when a payment intent is confirmed: a charge, a decline, or the bank's question to the shopper."""
+"""The confirmation of a payment intent: a charge, a decline, or the bank's authentication of the shopper."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OFF_SESSION = Decline(
 
 
 def choose_payment_method(desk: Desk, intent: Parameters, asked: Parameters) -> None:
-    """Gives the intent the payment method that the request names or describes, when it does."""
+    """Set the intent's payment method, if the request names or describes one."""
     if "payment_method" in asked and "payment_method_data" in asked:
         raise invalid(
             "You may only specify one of these parameters: payment_method, payment_method_data.",
@@ -48,9 +48,9 @@ def choose_payment_method(desk: Desk, intent: Parameters, asked: Parameters) -> 
 
 
 def confirm(desk: Desk, intent: Parameters, asked: Parameters) -> Parameters:
-    """Confirms a payment intent with the payment method it has; returns it as stored.
+    """Confirm a payment intent with its payment method; return it as stored.
 
-    StripeFailure: 400 when its state forbids it, 402 when the card is declined (the failed charge stays stored).
+    StripeFailure: 400 when its status forbids it, 402 when the card is declined (the failed charge stays stored).
     """
     status = intent["status"]
     if status == "succeeded":
@@ -102,7 +102,7 @@ def confirm(desk: Desk, intent: Parameters, asked: Parameters) -> Parameters:
 
 
 def charge_now(desk: Desk, intent: Parameters, payment_method: Parameters) -> Parameters:
-    """Charges the card, the bank having nothing (more) to ask; StripeFailure (402) when it is declined."""
+    """Charge the card when no authentication is pending; StripeFailure (402) when it is declined."""
     decline = card_of(payment_method).decline
     if decline is not None:
         raise declined(desk, intent, payment_method, decline)
@@ -122,7 +122,7 @@ def charge_now(desk: Desk, intent: Parameters, payment_method: Parameters) -> Pa
 
 
 def capture(desk: Desk, intent: Parameters, amount: int) -> Parameters:
-    """Takes `amount` of the money that a confirmed intent has set aside."""
+    """Capture `amount` of a confirmed intent's authorized money."""
     capture_charge(desk, intent["latest_charge"], amount)
     intent |= {"status": "succeeded", "amount_capturable": 0, "amount_received": amount}
     desk.state.put("payment_intent", intent["id"], intent)
@@ -130,7 +130,7 @@ def capture(desk: Desk, intent: Parameters, amount: int) -> Parameters:
 
 
 def declined(desk: Desk, intent: Parameters, payment_method: Parameters, decline: Decline) -> StripeFailure:
-    """Stores the failed charge and the intent's error, back at requires_payment_method; returns the 402 to raise."""
+    """Store the failed charge and the intent's error, with status requires_payment_method; return the 402 to raise."""
     charge = make_charge(desk, intent, payment_method, decline, capture=True)
     intent["latest_charge"] = charge["id"]
     error = _set_back(desk, intent, payment_method, decline, charge["id"])
@@ -161,9 +161,9 @@ def _set_back(
 
 
 def answer_bank(desk: Desk, intent: Parameters, *, succeed: bool) -> Parameters:
-    """Plays the shopper at the bank's page; returns the intent afterwards.
+    """Simulate the shopper on the bank's page; return the intent afterwards.
 
-    StripeFailure (400) when the bank asks nothing of this intent.
+    StripeFailure (400) when no authentication of this intent is pending.
     """
     if intent["status"] != "requires_action":
         raise unexpected_state(f"The bank asks nothing: the PaymentIntent has a status of {intent['status']}.", intent)
@@ -174,5 +174,5 @@ def answer_bank(desk: Desk, intent: Parameters, *, succeed: bool) -> Parameters:
     try:
         return charge_now(desk, intent, payment_method)
     except StripeFailure:
-        # The bank knows its customer now, and declines all the same: the intent tells it.
+        # The shopper is authenticated, and the bank still declines; the intent's last error records it.
         return desk.state.get("payment_intent", intent["id"]) or intent

@@ -1,4 +1,4 @@
-"""The minimum and maximum that Stripe charges in a currency, and its refusal of other amounts."""
+"""The minimum and maximum that Stripe charges in a currency, and its errors for other amounts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST = 99_999_999
 
 
 class Currency(Str):
-    """A three-letter currency code, in either case; becomes lowercase."""
+    """A three-letter currency code, in either case; converted to lower case."""
 
     def convert(self, value: object, name: str) -> str:
         code = super().convert(value, name).lower()
@@ -29,12 +29,12 @@ class Currency(Str):
 
 
 def spelled(amount: int, currency: str) -> str:
-    """An amount of the smallest unit as people write it ("$0.50")."""
+    """Format an amount in the smallest unit for people ("$0.50")."""
     return f"{'$' if currency == 'usd' else ''}{decimal_text(amount, currency)}"
 
 
 def check_step(amount: int, currency: str) -> None:
-    """Raise StripeFailure (400) for an amount with decimals that the currency has only nominally."""
+    """Raise StripeFailure (400) for an amount with decimals in a currency whose decimals exist only nominally."""
     step = charge_step(currency)
     if amount % step:
         raise invalid(

@@ -1,4 +1,4 @@
-"""One endpoint of Stripe's: its route, the parameters that it takes, and what it does."""
+"""One endpoint of Stripe's: its route, its parameters, and its action."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Parameters = dict[str, Any]
 
 @dataclass(frozen=True)
 class Desk:
-    """What an endpoint works with: the state, and the sandbox's address for the pages it links to."""
+    """What an endpoint works with: the state, and the base of the sandbox's URLs."""
 
     state: State
     public_url: str
 
     def now(self) -> int:
-        """Unix seconds, whole as Stripe's are."""
+        """Return the Unix time in whole seconds, as Stripe does."""
         return int(self.state.now())
 
 
@@ -31,7 +31,7 @@ class Desk:
 class Endpoint:
     """`method` and `path`; `fields`: parameter -> type; `action(desk, asked, **path arguments)` -> the JSON object.
 
-    An action may answer bytes, JSON as it is stored.
+    An action may return bytes: JSON as it is stored.
     """
 
     method: str
@@ -40,7 +40,7 @@ class Endpoint:
     action: Callable[..., Parameters | bytes]
 
     def run(self, desk: Desk, arguments: Mapping[str, str], parameters: Mapping[str, Any]) -> bytes:
-        """The JSON text of the answer; StripeFailure when the request is refused."""
+        """Return the JSON text of the answer; StripeFailure when the request is rejected."""
         asked = read_fields(self.fields, parameters)
         body = self.action(desk, asked, **arguments)
         paths = asked.get("expand")

@@ -1,4 +1,4 @@
-"""Stripe's refusals, in Stripe's shape."""
+"""Stripe's errors, in Stripe's format."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _LOG = "https://dashboard.stripe.com/test/workbench/logs?object="
 
 
 class StripeFailure(Exception):
-    """A call that Stripe refuses.
+    """A call that Stripe rejects.
 
-    status: the HTTP status. kind: the error's `type`. keep: whether the answer is kept under the idempotency key
-    (Stripe keeps what its endpoints say, not what the checking of parameters says).
+    status: the HTTP status. kind: the error's `type`. keep: whether the answer is stored under the idempotency key
+    (Stripe stores the answers of its endpoints, but not of the parameter validation).
     """
 
     def __init__(
@@ -37,12 +37,12 @@ class StripeFailure(Exception):
         self.error |= {name: value for name, value in more.items() if value is not None}
 
     def body(self, request_id: str) -> dict[str, Any]:
-        """The JSON body of the answer."""
+        """Return the JSON body of the answer."""
         return {"error": {**self.error, "request_log_url": _LOG + request_id}}
 
 
 def invalid(message: str, param: str | None = None, code: str | None = None) -> StripeFailure:
-    """A parameter that does not pass Stripe's checks; not kept under the idempotency key."""
+    """A parameter that fails Stripe's validation; not stored under the idempotency key."""
     return StripeFailure(message, param=param, code=code, keep=False)
 
 
@@ -54,5 +54,5 @@ def missing_object(noun: str, object_id: str, *, param: str = "id", in_path: boo
 
 
 def unexpected_state(message: str, payment_intent: dict[str, Any]) -> StripeFailure:
-    """A payment intent whose status forbids what is asked."""
+    """The status of a payment intent forbids the request."""
     return StripeFailure(message, code="payment_intent_unexpected_state", payment_intent=payment_intent)

@@ -1,4 +1,4 @@
-"""Stripe's request encoding: form pairs with bracketed names, unfolded into dictionaries."""
+"""Stripe's request encoding: converts form pairs with bracketed names to dictionaries."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _MAX_PAIRS = 1000
 def unfold(pairs: list[tuple[str, str]]) -> dict[str, Any]:
     """The parameters of `pairs`: `a[b]=1` -> {"a": {"b": "1"}}, `a[0]=x` and `a[]=x` -> {"a": {"0": "x"}}.
 
-    Values stay strings; what is a list only the parameter's type knows.
-    StripeFailure (400) when a name cannot be read or is used in two ways.
+    Values stay strings; only the parameter's type determines what is a list. StripeFailure (400) when a name is
+    malformed or is used in two ways.
     """
     if len(pairs) > _MAX_PAIRS:
         raise invalid(f"Too many parameters: {len(pairs)}.")
@@ -40,12 +40,12 @@ def unfold(pairs: list[tuple[str, str]]) -> dict[str, Any]:
 
 
 def _slot(node: dict[str, Any], key: str, depth: int) -> str:
-    """`a[]` means the next free place of the list."""
+    """Convert `a[]` to the next free index of the list."""
     return str(len(node)) if key == "" and depth > 0 else key
 
 
 def flat(parameters: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """The sorted (bracketed name, value) pairs of parameters, for comparing two requests."""
+    """Return the sorted (bracketed name, value) pairs of parameters, to compare two requests."""
     if not isinstance(parameters, dict):
         return [(prefix, str(parameters))]
     items = ((f"{prefix}[{key}]" if prefix else key, value) for key, value in parameters.items())

@@ -1,4 +1,4 @@
-"""Stripe's list answers: pages by cursor, `created` ranges, and the expanding of references."""
+"""Stripe's list answers: cursor pagination, `created` ranges, and the expansion of references."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def page(
     asked: Mapping[str, Any],
     where: Mapping[str, str | Sequence[str]] | None = None,
 ) -> dict[str, Any]:
-    """A page of the objects of `kind` that fit `where`, newest first, as Stripe's list object.
+    """Return a page of the objects of `kind` that match `where`, newest first, as Stripe's list object.
 
     asked: the request's limit (1…100, default 10), starting_after or ending_before, and `created`.
     """
@@ -75,7 +75,7 @@ def _within(moment: int, bounds: Mapping[str, int]) -> bool:
 
 
 def expanded(state: State, body: dict[str, Any], paths: Sequence[str]) -> dict[str, Any]:
-    """`body` with the references of `paths` ("latest_charge", "data.product") replaced by their objects."""
+    """Return `body` with the references of `paths` ("latest_charge", "data.product") replaced by their objects."""
     for path in paths:
         steps = path.split(".")
         if len(steps) > _DEEPEST:
@@ -85,7 +85,7 @@ def expanded(state: State, body: dict[str, Any], paths: Sequence[str]) -> dict[s
 
 
 def without_private(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The object as it is shown: without what the sandbox notes for itself under names that begin with `_`."""
+    """Return the public object: without the sandbox's own fields, whose names begin with `_`."""
     return {name: value for name, value in body.items() if not name.startswith("_")}
 
 

@@ -1,4 +1,4 @@
-"""The types of Stripe's request parameters: what a string of the form must look like, and what becomes of it."""
+"""The types of Stripe's request parameters: validation of the form's strings, and conversion to values."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 from sandbox.stripe_errors import StripeFailure, invalid
 
-UNSET = ""  # what a parameter that takes the empty string becomes: the caller takes the value away
+UNSET = ""  # result of an empty string for a parameter that accepts it: the caller removes the value
 
 
 class Type:
-    """A parameter's type. required: it must be given. unsettable: "" is accepted and takes the value away."""
+    """A parameter's type. required: it must be given. unsettable: "" is accepted and removes the value."""
 
     def __init__(self, *, required: bool = False, unsettable: bool = False) -> None:
         self.required = required
         self.unsettable = unsettable
 
     def read(self, value: Any, name: str) -> Any:
-        """The value behind the form's text; StripeFailure (400) when it is not of this type."""
+        """Return the value of the form's text; StripeFailure (400) when it is not of this type."""
         if value == "":
             if self.unsettable:
                 return UNSET
@@ -34,7 +34,7 @@ class Type:
         return self.convert(value, name)
 
     def convert(self, value: Any, name: str) -> Any:
-        """The value behind a text that is not empty."""
+        """Return the value of a text that is not empty."""
         raise NotImplementedError
 
 
@@ -97,7 +97,7 @@ class Number(Type):
 
 
 class DecimalText(Type):
-    """A decimal number of cents with at most twelve places; kept as its text."""
+    """A decimal number of cents with at most twelve decimal places; kept as its text."""
 
     def convert(self, value: Any, name: str) -> str:
         if not isinstance(value, str) or not re.fullmatch(r"\d{1,12}(\.\d{1,12})?", value):
@@ -135,7 +135,7 @@ class Obj(Type):
 
 
 class Metadata(Type):
-    """Up to 50 texts of 500 characters under keys of 40; "" takes a key away, "" for the whole takes all away."""
+    """Up to 50 texts of 500 characters under keys of 40; "" removes a key, "" for the whole removes all."""
 
     def convert(self, value: Any, name: str) -> dict[str, str]:
         if not isinstance(value, dict):
@@ -157,7 +157,7 @@ class Metadata(Type):
 
 
 def merged(old: Mapping[str, str], new: Any) -> dict[str, str]:
-    """Metadata after an update: new keys over old ones, "" takes one away (or all, in place of the whole)."""
+    """Return the metadata after an update: new keys replace old ones, "" removes one (or all, instead of the whole)."""
     if new is None:
         return dict(old)
     if new == UNSET:
@@ -169,7 +169,7 @@ def merged(old: Mapping[str, str], new: Any) -> dict[str, str]:
 
 
 def read_fields(fields: Mapping[str, Type], values: Mapping[str, Any], within: str = "") -> dict[str, Any]:
-    """The values of `fields` out of the form's texts; StripeFailure (400) for one unknown, missing or unreadable."""
+    """Parse the values of `fields` from the form's texts; StripeFailure (400) for one unknown, missing or malformed."""
     unknown = [name for name in values if name not in fields]
     if unknown:
         names = [f"{within}[{name}]" if within else name for name in unknown]
@@ -200,7 +200,7 @@ EXPAND = ListOf(Str(limit=200), most=30)
 
 
 class CreatedRange(Type):
-    """`created`: a moment, or bounds of it."""
+    """`created`: a time, or limits for it."""
 
     def convert(self, value: Any, name: str) -> dict[str, int]:
         if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Stripe's payment intents: created, updated, confirmed, captured, canceled; one success at most."""
+"""Stripe's payment intents: created, updated, confirmed, captured, canceled; at most one success."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ LIST: dict[str, Type] = {**PAGE, "created": CreatedRange()}
 RETRIEVE: dict[str, Type] = {"client_secret": Str(), "expand": EXPAND}
 
 _OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
-# What may still be changed once the money has moved.
+# What may still be changed after the payment.
 _ALWAYS = frozenset(("description", "expand", "metadata", "receipt_email", "shipping", "transfer_group"))
 
 
 def stored_intent(desk: Desk, intent_id: str) -> Parameters:
-    """The payment intent; StripeFailure (404) when there is none."""
+    """Return the payment intent; StripeFailure (404) when it does not exist."""
     intent = desk.state.get("payment_intent", intent_id)
     if intent is None:
         raise missing_object("payment_intent", intent_id, param="intent")
@@ -205,7 +205,7 @@ def _modify(desk: Desk, asked: Parameters, intent: str) -> Parameters:
         wanted = {**body, **asked}
         check_chargeable(wanted["amount"], wanted["currency"])
         if body["status"] == "requires_action":
-            # What the bank was asked about is no longer what would be paid.
+            # The pending authentication is for the old amount, and no longer for what would be paid.
             body |= {"status": "requires_confirmation", "next_action": None}
     _apply(body, asked)
     choose_payment_method(desk, body, asked)

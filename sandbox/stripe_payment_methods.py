@@ -1,4 +1,4 @@
-"""Stripe's payment methods: a card from a token or a test number. Without a customer, one pays once."""
+"""Stripe's payment methods: a card from a token or a test number. Without a customer, one can be used once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CREATE: dict[str, Type] = {
     "metadata": Metadata(unsettable=True),
 }
 MODIFY: dict[str, Type] = {"billing_details": BILLING, "expand": EXPAND, "metadata": Metadata(unsettable=True)}
-# What stands in a payment intent's `payment_method_data`: the SDK's types lack `card`, but it goes over the wire.
+# The fields of a payment intent's `payment_method_data`: the SDK's types lack `card`, but the API accepts it.
 INLINE: dict[str, Type] = {
     "type": Str(choices=("card",), required=True),
     "allow_redisplay": Str(choices=("always", "limited", "unspecified")),
@@ -43,7 +43,7 @@ INLINE: dict[str, Type] = {
 
 
 def new_payment_method(desk: Desk, asked: Parameters, within: str = "") -> Parameters:
-    """Makes and stores the payment method that `asked` describes; StripeFailure when the card is no card."""
+    """Create and store the payment method that `asked` describes; StripeFailure when the card is invalid."""
     if asked.get("type") is None:
         raise invalid("Missing required param: type.", "type", "parameter_missing")
     name = f"{within}[card]" if within else "card"
@@ -61,7 +61,8 @@ def new_payment_method(desk: Desk, asked: Parameters, within: str = "") -> Param
 
 
 def usable_payment_method(desk: Desk, payment_method_id: str) -> Parameters:
-    """The payment method to pay with; `pm_card_…` makes a new one. StripeFailure when there is none or it is spent."""
+    """Return the payment method to pay with; `pm_card_…` creates one. StripeFailure when it does not exist or is used
+    up."""
     stored = desk.state.get("payment_method", payment_method_id)
     if stored is None:
         card = card_named(payment_method_id) if payment_method_id.startswith("pm_card_") else None
@@ -78,7 +79,7 @@ def usable_payment_method(desk: Desk, payment_method_id: str) -> Parameters:
 
 
 def spend(desk: Desk, payment_method_id: str) -> None:
-    """Marks a payment method as used up: without a customer it pays only once."""
+    """Mark a payment method as used up: without a customer it pays only once."""
     stored = desk.state.get("payment_method", payment_method_id)
     if stored is not None:
         stored["_spent"] = True
@@ -86,7 +87,7 @@ def spend(desk: Desk, payment_method_id: str) -> None:
 
 
 def card_of(payment_method: Parameters) -> Card:
-    """The test card behind a stored payment method."""
+    """Return the test card behind a stored payment method."""
     number = payment_method["_number"]
     return (card_numbered(number) if number.isdigit() else None) or real_card(number)
 

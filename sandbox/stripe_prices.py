@@ -66,7 +66,7 @@ LIST: dict[str, Type] = {
 
 
 def make_price(desk: Desk, product_id: str, asked: Parameters) -> Parameters:
-    """A new price of a product, not stored yet; StripeFailure (400) when it has no amount, or two."""
+    """Return a new price of a product, not stored yet; StripeFailure (400) when it has no amount, or two."""
     if "unit_amount" in asked and "unit_amount_decimal" in asked:
         raise invalid(
             "You may only specify one of these parameters: unit_amount, unit_amount_decimal.",
@@ -117,7 +117,7 @@ def _recurring(asked: Parameters | None) -> Parameters | None:
 
 
 def default_price_of(desk: Desk, product_id: str, price_id: str) -> str:
-    """`price_id`, when it is a price of the product; StripeFailure (400) when it is not."""
+    """Return `price_id` when it is a price of the product; StripeFailure (400) otherwise."""
     price = desk.state.get("price", price_id)
     if price is None:
         raise missing_object("price", price_id, param="default_price", in_path=False)

@@ -1,4 +1,4 @@
-"""Stripe's products: what is sold. A product is deleted only while no price refers to it."""
+"""Stripe's products. A product can be deleted only while no price refers to it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Stripe's search query language: `field:'v'`, `field~'part'`, `metadata['k']:'v'`, `-` negation, AND or OR.
 
-The real index lags by up to a minute (an hour in outages); the sandbox's does not. Do not read your own writes by it.
+Stripe's index lags by up to a minute (an hour in outages), unlike the sandbox's. Do not use it to read your own writes.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Term(NamedTuple):
 
 
 class Query(NamedTuple):
-    """The conditions of a query, all (`any` False) or one of them to hold."""
+    """The conditions of a query; all of them must hold, or one (`any` True)."""
 
     terms: list[Term]
     any: bool
 
 
 def read_query(text: str) -> Query:
-    """The query behind its text; StripeFailure (400) when it cannot be read."""
+    """Parse a query; StripeFailure (400) when it is malformed."""
     terms, joints, at = [], set(), 0
     while True:
         match = _TERM.match(text, at)
@@ -62,7 +62,7 @@ def read_query(text: str) -> Query:
 
 
 def matches(body: Mapping[str, Any], query: Query) -> bool:
-    """Whether a stored object fits the query."""
+    """Whether a stored object matches the query."""
     outcomes = (_holds(body, term) != term.negated for term in query.terms)
     return any(outcomes) if query.any else all(outcomes)
 

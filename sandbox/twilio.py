@@ -1,4 +1,4 @@
-"""Twilio behind the sandbox: Messages, with the magic numbers of test credentials and statuses that follow from age."""
+"""Twilio in the sandbox: Messages, with the magic numbers of test credentials and statuses that follow from age."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sandbox.ids import hexadecimal
 from sandbox.provider import Answer, Call, Provider, Routes, json_answer
 from sandbox.state import State
 
-# What test credentials answer to these numbers: code, sentence.
+# The answer of test credentials to these numbers: code, message.
 _FROM = {
     "+15005550001": (21212, "The 'From' number {} is not a valid phone number, shortcode, or alphanumeric sender ID."),
     "+15005550007": (
@@ -53,13 +53,13 @@ _GSM = set(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
     "abcdefghijklmnopqrstuvwxyzäöñüà^{}\\[~]|€"
 )
-# Seconds after which a message has gone out, and has arrived.
+# Seconds after which a message is sent, and delivered.
 SENT_AFTER = 1.0
 DELIVERED_AFTER = 2.0
 
 
 class TwilioFailure(Exception):
-    """A call that Twilio refuses: HTTP status, Twilio's error code, sentence."""
+    """A call that Twilio rejects: HTTP status, Twilio's error code, message."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
         super().__init__(message)
@@ -67,7 +67,7 @@ class TwilioFailure(Exception):
         self.code = code
 
     def answer(self) -> Answer:
-        """The answer in Twilio's shape."""
+        """Return the answer in Twilio's format."""
         body = {
             "code": self.code,
             "message": str(self),
@@ -198,7 +198,7 @@ class Twilio(Provider):
 
 
 def shown(message: dict[str, Any], now: float) -> dict[str, Any]:
-    """A stored message as Twilio shows it at `now` (Unix seconds): its status follows from its age."""
+    """Return a stored message as Twilio shows it at `now` (Unix seconds): its status follows from its age."""
     age = now - message["created"]
     status = "queued" if age < SENT_AFTER else "sent" if age < DELIVERED_AFTER else "delivered"
     sent = None if status == "queued" else message["created"] + SENT_AFTER
@@ -229,7 +229,7 @@ def shown(message: dict[str, Any], now: float) -> dict[str, Any]:
 
 
 def segments(text: str) -> int:
-    """How many SMS the text takes: 160 characters of the GSM alphabet in one, 153 in several; else 70 and 67."""
+    """Return how many SMS the text needs: 160 characters of the GSM alphabet in one, 153 in several; else 70 and 67."""
     one, several = (160, 153) if set(text) <= _GSM else (70, 67)
     return 1 if len(text) <= one else -(-len(text) // several)
 

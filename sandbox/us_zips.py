@@ -1,4 +1,4 @@
-"""Which ZIP codes a US state has, and how far apart two are, in the zones that the carrier prices by."""
+"""The ZIP codes of each US state, and the distance between two in the carrier's price zones."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ STATES: dict[str, tuple[str, str]] = {
     "AE": ("Armed Forces Europe", "090-098"), "AP": ("Armed Forces Pacific", "962-966"),
 }  # fmt: skip
 _CODES = {name.lower(): code for code, (name, _) in STATES.items()}
-# The middle of what each first digit stands for, as degrees north and west.
+# The center of the area of each first digit, as degrees north and west.
 _MIDDLES = ((41.5, 73.0), (41.5, 76.0), (37.0, 79.5), (31.5, 84.5), (40.3, 84.0), (44.0, 94.0), (39.5, 92.5),
             (32.5, 95.5), (38.5, 109.5), (38.5, 121.0))  # fmt: skip
-# Miles up to which a zone goes.
+# The upper limit of each zone in miles.
 _ZONES = ((50, 1), (150, 2), (300, 3), (600, 4), (1000, 5), (1400, 6), (1800, 7))
 _FAR = range(995, 1000), range(967, 970), range(6, 10)
 
 
 def state_code(text: str) -> str | None:
-    """The two letters of a state given as letters or by its name; None when there is no such state."""
+    """Return the two-letter code of a state given as a code or by its name; None for an unknown state."""
     text = text.strip()
     return text.upper() if text.upper() in STATES else _CODES.get(text.lower())
 
 
 def belongs(zip_code: str, state: str) -> bool:
-    """Whether a ZIP code (five digits, or nine) lies in the state (two letters)."""
+    """Whether a ZIP code (five digits, or nine) is in the state (two letters)."""
     prefix = zip_code[:3]
     return any(low <= prefix <= high for low, high in (part.split("-") for part in STATES[state][1].split()))
 
 
 def zone(origin: str, destination: str) -> int:
-    """The zone, 1 to 8, between two ZIP codes: by the distance between what their first three digits stand for."""
+    """Return the zone, 1 to 8, between two ZIP codes, by the distance between the areas of their first three digits."""
     here, there = int(origin[:3]), int(destination[:3])
     if here == there:
         return 1
     if any(here in far or there in far for far in _FAR):
         return 8
     if here // 100 == there // 100:
-        miles = abs(here - there) * 4.5  # a first digit's hundred numbers run over some 450 miles
+        miles = abs(here - there) * 4.5  # the hundred prefixes of a first digit span about 450 miles
     else:
         miles = max(_miles(_MIDDLES[here // 100], _MIDDLES[there // 100]), 51.0)
     return next((number for bound, number in _ZONES if miles <= bound), 8)

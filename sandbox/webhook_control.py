@@ -1,4 +1,4 @@
-"""The sandbox's own routes for webhooks: what goes wrong on their way, and how many went it."""
+"""The sandbox's own routes for webhooks: their delivery faults, and the delivery counts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sandbox.control import json_response, refusal
 from sandbox.faults import PROVIDERS, BadFault
 from sandbox.webhooks import Switches, default
 
-# For how long a webhook that is still on its way is waited for, and how often it is looked for (seconds).
+# How long a request for the last webhook waits for one in flight, and how often it looks (seconds).
 LAST_PATIENCE, LAST_LOOK = 8.0, 0.1
 
 
 def add_webhook_routes(application: web.Application, sandbox: Context) -> None:
-    """Adds GET, PUT, DELETE /sandbox/webhooks/{provider}, POST …/flush, GET …/last and GET /sandbox/webhooks."""
+    """Add GET, PUT, DELETE /sandbox/webhooks/{provider}, POST …/flush, GET …/last and GET /sandbox/webhooks."""
     control = _Control(sandbox)
     application.router.add_routes(
         [
@@ -61,7 +61,7 @@ class _Control:
         return json_response(self.webhooks.describe(provider))
 
     async def flush(self, request: web.Request) -> web.Response:
-        """Sends all that is held back now, and answers when each was tried: {"flushed": how many, "counts": …}."""
+        """Send everything that is held back now, and answer when each was tried: {"flushed": how many, "counts": …}."""
         provider = request.match_info["provider"]
         if provider not in PROVIDERS:
             return _unknown()
@@ -69,7 +69,7 @@ class _Control:
         return json_response({"flushed": flushed, "counts": self.webhooks.describe(provider)["counts"]})
 
     async def last(self, request: web.Request) -> web.Response:
-        """The last webhook that was taken, as a configuration of curl's: `curl -K` sends it again."""
+        """Return the last accepted webhook as a curl configuration: `curl -K` sends it again."""
         provider = request.match_info["provider"]
         if provider not in PROVIDERS:
             return _unknown()

@@ -1,4 +1,4 @@
-"""Sends the webhooks that wait, beside the calls that the sandbox answers; again later when they are not taken."""
+"""Sends the waiting webhooks in the background, and retries those that are not accepted."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from sandbox.state import State
 from sandbox.webhook_signing import headers
 from sandbox.webhooks import Waiting, Webhooks
 
-# Requests under way at once, and how long one may take (seconds).
+# The maximum number of concurrent requests, and the timeout of one (seconds).
 AT_ONCE = 8
 PATIENCE = 10.0
-# SendGrid tells of so many mails in one request.
+# SendGrid reports up to this many mails in one request.
 MAILS_AT_ONCE = 100
-# The wait before the next try doubles from the first to the longest (seconds); after so many tries it is given up.
+# The pause before a retry doubles from the first to the longest (seconds); after this many tries it is given up.
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 30.0
 TRIES = 12
-# While nobody listens, one webhook after the other finds that out, with a growing pause (seconds).
+# While the gateway is down, only one webhook at a time is tried, with a growing pause (seconds).
 LONGEST_AWAY = 5.0
-# How often it is looked what has become due, if nothing says so before (seconds).
+# How often due webhooks are looked for without a notification (seconds).
 LOOK = 1.0
 
 log = logging.getLogger("sandbox.webhooks")
 
 
 class Sender:
-    """The task that sends.
+    """The sending task.
 
-    webhooks, state: what waits, and the sandbox's time. settings: where to, and what to sign with.
+    webhooks, state: the waiting webhooks, and the sandbox's time. settings: the target and the signing secrets.
     """
 
     def __init__(self, webhooks: Webhooks, state: State, settings: SandboxSettings) -> None:
@@ -45,13 +45,13 @@ class Sender:
         self._wake = asyncio.Event()
         self._under_way: set[int] = set()
         self._requests: set[asyncio.Task[None]] = set()
-        self._away = 0  # connections in vain, one after the other
+        self._away = 0  # consecutive failed connections
         self._quiet_until = 0.0
         webhooks.noticed = self._wake.set
 
     async def run(self) -> None:
-        """Sends until it is cancelled; what is under way then is sent again at the next start."""
-        # Its own connections, and nothing of the machine's proxies: the gateway is a neighbour.
+        """Send until cancelled; a request in flight at that time is sent again at the next start."""
+        # Its own connections, without the machine's proxies: the gateway is local.
         timeout, connector = aiohttp.ClientTimeout(total=PATIENCE), aiohttp.TCPConnector(limit=AT_ONCE)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
             try:
@@ -65,7 +65,7 @@ class Sender:
                 await asyncio.gather(*self._requests, return_exceptions=True)
 
     async def flush(self, provider: str, patience: float = PATIENCE) -> int:
-        """Sends what is held back, and waits until each was tried once; how many there were."""
+        """Send what is held back, and wait until each was tried once; return how many there were."""
         held = self._webhooks.hurry(provider)
         self._quiet_until = 0.0
         self._wake.set()
@@ -84,7 +84,7 @@ class Sender:
         if due is not None:
             wait = min(LOOK, max(due - self._state.now(), self._quiet_until - loop.time(), 0.0))
             if len(self._requests) >= self._room() or (self._under_way and wait == 0.0):
-                wait = LOOK  # whoever comes back wakes it
+                wait = LOOK  # a returning request wakes it
         try:
             await asyncio.wait_for(self._wake.wait(), wait)
         except TimeoutError:
@@ -137,7 +137,7 @@ class Sender:
             self._under_way.difference_update(one.seq for one in batch)
 
     async def _post(self, http: aiohttp.ClientSession, target: str, first: Waiting, body: bytes) -> bool:
-        """Whether it was taken: answered 2xx."""
+        """Whether it was accepted: answered with 2xx."""
         proof = headers(first.provider, first.url, body, self._settings, self._state)
         try:
             async with http.post(target, data=body, headers=proof, allow_redirects=False) as answer:
@@ -160,7 +160,7 @@ class Sender:
     def _nobody_there(self, error: Exception) -> None:
         now = asyncio.get_running_loop().time()
         if now < self._quiet_until:
-            return  # another that was under way has found it out already
+            return  # another request in flight has found this out already
         if not self._away:
             log.info("nobody takes webhooks at %s; they wait", self._settings.webhook_url)
         pause = min(LONGEST_AWAY, FIRST_WAIT * 2 ** min(self._away, 10))

@@ -1,4 +1,4 @@
-"""How each provider proves that a webhook is its own: the headers that go with a body."""
+"""How each provider signs a webhook: the headers that accompany a body."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _MAIL_KEY = "sendgrid_webhook_key"
 
 
 def headers(provider: str, url: str, body: bytes, secrets: SandboxSettings, state: State) -> dict[str, str]:
-    """The content type and the signature of a webhook that is sent now.
+    """Return the content type and the signature headers of a webhook that is sent now.
 
-    url: what Twilio signs, as the shop told it. The machine's time is signed, not the sandbox's: whoever is asked to
-    believe it has no other.
+    url: the callback URL from the shop, which Twilio signs. The machine's time is signed, not the sandbox's, because
+    the receiver checks it against the machine's clock.
     """
     now = str(int(time.time()))
     if provider == "stripe":
@@ -49,7 +49,7 @@ def headers(provider: str, url: str, body: bytes, secrets: SandboxSettings, stat
 
 
 def mail_key(state: State) -> ec.EllipticCurvePrivateKey:
-    """SendGrid's key for webhooks, made when it is first wanted and kept."""
+    """Return SendGrid's key for webhooks, created on first use and stored."""
     kept = state.setting(_MAIL_KEY)
     if kept is None:
         made = ec.generate_private_key(ec.SECP256R1())
@@ -63,7 +63,7 @@ def mail_key(state: State) -> ec.EllipticCurvePrivateKey:
 
 
 def mail_public_key(state: State) -> str:
-    """The public half, as SendGrid shows it: base64 of its DER."""
+    """Return the public half, as SendGrid shows it: base64 of its DER."""
     public = mail_key(state).public_key()
     der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(der).decode()

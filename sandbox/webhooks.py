@@ -1,7 +1,8 @@
-"""Webhooks waiting to be sent: noted in the transaction of the change that they tell of; a restart forgets none.
+"""Webhooks waiting to be sent, recorded in the transaction of the change that they report, so that a restart loses
+none.
 
-What goes wrong on their way can be switched on per provider: loss, repetition, another order, delay. The switches and
-the counts live in memory, as the faults do: a restart brings back a provider in good health.
+Delivery faults can be switched on per provider: loss, duplication, reordering, delay. The switches and the counts are
+kept in memory, as the faults are: a restart brings back a healthy provider.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import Any, NamedTuple
 from sandbox.faults import PROVIDERS, BadFault, is_number
 from sandbox.state import State
 
-# A webhook that is out of order or repeated comes so much later at most (seconds).
+# The maximum extra delay of a reordered or duplicated webhook (seconds).
 LATER = 2.0
-# Stripe sends an endpoint the kinds that it is registered for; these are what the shop asks to be told of.
+# Stripe sends an endpoint the kinds that it is registered for; these are the shop's.
 STRIPE_EVENTS = (
     *(f"payment_intent.{what}" for what in ("succeeded", "payment_failed", "canceled", "requires_action")),
     *("charge.refunded", "refund.created", "refund.updated", "refund.failed"),
@@ -27,11 +28,11 @@ COUNTS = ("noted", "lost", "duplicated", "sent", "delivered", "failed", "given_u
 
 @dataclass(frozen=True)
 class Switches:
-    """What happens to a provider's webhooks on their way.
+    """The delivery faults of a provider's webhooks.
 
-    enabled: False: none is noted, as by an endpoint that was switched off. loss_rate (0…1): never sent, and nobody
-    tells. duplicate_rate: sent twice. reorder_rate: held back for a moment, so that later ones overtake it. delay_ms:
-    each one waits so long. seed: the same seed draws the same series. events: the kinds that are sent ("*": all).
+    enabled: False: none is recorded, as for a disabled endpoint. loss_rate (0…1): silently never sent. duplicate_rate:
+    sent twice. reorder_rate: held back for a moment, so that later ones overtake it. delay_ms: each one waits this
+    long. seed: the same seed produces the same series. events: the kinds that are sent ("*": all).
     """
 
     enabled: bool = True
@@ -44,7 +45,7 @@ class Switches:
 
     @classmethod
     def from_json(cls, provider: str, body: Any) -> Switches:
-        """The switches that a request body describes, the rest as by default; BadFault when it is none."""
+        """Parse the switches in a request body, with defaults for the rest; BadFault when it is invalid."""
         if not isinstance(body, dict):
             raise BadFault("webhook switches are a JSON object")
         unknown = sorted(set(body) - set(cls.__dataclass_fields__))
@@ -68,13 +69,13 @@ class Switches:
 
 
 def default(provider: str) -> Switches:
-    """A provider in good health."""
+    """A healthy provider."""
     return Switches(events=STRIPE_EVENTS) if provider == "stripe" else Switches()
 
 
 class Happening(NamedTuple):
-    """Something that a provider tells of: its kind, the body of the webhook, the URL it was asked to be told at (Twilio
-    alone), and in how many seconds it happens."""
+    """An event that a provider reports: its kind, the body of the webhook, the callback URL of the request (Twilio
+    only), and the seconds until it happens."""
 
     provider: str
     kind: str
@@ -84,7 +85,7 @@ class Happening(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """A webhook that waits to be sent; `tries`: how often it was sent in vain."""
+    """A webhook that waits to be sent; `tries`: the number of failed attempts."""
 
     seq: int
     provider: str
@@ -95,12 +96,13 @@ class Waiting(NamedTuple):
 
 
 class Webhooks:
-    """What waits to be sent.
+    """The waiting webhooks.
 
-    state: where it is kept. happenings: what a change of an object (kind, before, after) makes a provider tell.
+    state: where they are stored. happenings: returns the events that a change of an object (kind, before, after)
+    causes.
 
-    Attributes: counts: of each provider, since the start. noticed: called when there is something new to send. last: of
-    each provider, the headers and the body of the last request that was taken.
+    Attributes: counts: per provider, since the start. noticed: called when there is something new to send. last: per
+    provider, the headers and the body of the last accepted request.
     """
 
     def __init__(
@@ -118,23 +120,24 @@ class Webhooks:
         state.on_change = self._changed
 
     def set(self, provider: str, switches: Switches) -> None:
-        """Switches a provider's troubles on, in place of those before; its counts and its dice begin anew."""
+        """Switch on a provider's delivery faults, replacing the previous ones; its counts and its random generator
+        restart."""
         self._switches[provider] = switches
         self._dice[provider] = random.Random(switches.seed)  # noqa: S311
         self.counts[provider] = dict.fromkeys(COUNTS, 0)
 
     def describe(self, provider: str) -> dict[str, Any]:
-        """The provider's switches as JSON, with the counts and how many wait."""
+        """Return the provider's switches as JSON, with the counts and how many wait."""
         waiting = self._state.query("SELECT count(*) FROM webhooks WHERE provider = ?", (provider,))[0][0]
         return {**asdict(self._switches[provider]), "counts": {**self.counts[provider], "waiting": waiting}}
 
     def next_due(self) -> float | None:
-        """When the next one is to be sent, in the sandbox's time; None when none waits."""
+        """Return when the next one is due, in the sandbox's time; None when none waits."""
         due: float | None = self._state.query("SELECT min(due) FROM webhooks")[0][0]
         return due
 
     def due(self, limit: int, without: Iterable[int] = ()) -> list[Waiting]:
-        """Those that are to be sent now, the longest due first, without those of some numbers."""
+        """Return those that are due now, the longest due first, except those with these numbers."""
         skipped = set(without)
         rows = self._state.query(
             "SELECT seq, provider, kind, url, body, tries FROM webhooks WHERE due <= ? ORDER BY due, seq LIMIT ?",
@@ -143,14 +146,14 @@ class Webhooks:
         return [waiting for row in rows if (waiting := Waiting(*row)).seq not in skipped][:limit]
 
     def done(self, sent: Iterable[Waiting], count: str) -> None:
-        """Forgets webhooks that were delivered, or given up."""
+        """Delete webhooks that were delivered, or given up."""
         with self._state.transaction():
             for one in sent:
                 self._state.query("DELETE FROM webhooks WHERE seq = ?", (one.seq,))
                 self.counts[one.provider][count] += 1
 
     def put_off(self, sent: Iterable[Waiting], seconds: float) -> None:
-        """Sends webhooks again in so many seconds."""
+        """Postpone webhooks by this many seconds."""
         with self._state.transaction():
             for one in sent:
                 values = (self._state.now() + seconds, one.seq)
@@ -158,7 +161,8 @@ class Webhooks:
                 self.counts[one.provider]["failed"] += 1
 
     def hurry(self, provider: str) -> dict[int, int]:
-        """Lets all that has happened and is held back be due now; their numbers, and how often each was tried."""
+        """Make everything that has happened and is held back due now; return their numbers, and how often each was
+        tried."""
         now = self._state.now()
         with self._state.transaction():
             self._state.query("UPDATE webhooks SET due = ? WHERE provider = ? AND at <= ?", (now, provider, now))
@@ -166,7 +170,7 @@ class Webhooks:
         return self.tries(provider)
 
     def tries(self, provider: str) -> dict[int, int]:
-        """Of each webhook whose time has come, how often it was tried."""
+        """Return how often each due webhook was tried."""
         values = (provider, self._state.now())
         return dict(self._state.query("SELECT seq, tries FROM webhooks WHERE provider = ? AND at <= ?", values))
 
@@ -179,7 +183,7 @@ class Webhooks:
         switches, dice, counts = self._switches[provider], self._dice[provider], self.counts[provider]
         if not switches.enabled or ("*" not in switches.events and happening.kind not in switches.events):
             return
-        # All are thrown every time, so that a seed draws the same series whichever rates are set.
+        # All are drawn every time, so that a seed produces the same series independently of the rates.
         lost, twice, late = (
             dice.random() < rate for rate in (switches.loss_rate, switches.duplicate_rate, switches.reorder_rate)
         )

@@ -1,1 +1,1 @@
-"""The shipping service: parcels, carriers' rates, labels and tracking, bought through Shippo."""
+"""The shipping service: carriers' rates, labels and tracking through Shippo."""

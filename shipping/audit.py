@@ -1,4 +1,4 @@
-"""The shop's labels beside the carrier's list of them, a page at a time; and the mending of what is safe to mend."""
+"""Compares the shop's labels with the carrier's list, page by page, and repairs what is safe to repair."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from shipping.store import ShippingStore
 from shipping.tables import labels, shipments
 
 PAGE = 200
-# How long the mending of one label may hold its purchase (seconds): a write, after two questions.
+# How long the repair of one label may hold its purchase (seconds): two requests and a write.
 HOLD = 30.0
-# What an order's id begins with.
+# The prefix of an order's id.
 ORDER = "or_"
 _JOINED = sa.select(labels, shipments.c.order_id).join(shipments, shipments.c.object_id == labels.c.shipment_id)
 
 
 class LabelAudit:
-    """Compares and mends.
+    """Compares and repairs.
 
     Args:
         store: our labels.
@@ -45,13 +45,13 @@ class LabelAudit:
     def page(
         self, part: str, cursor: str | None, since: float, until: float, ids: Sequence[str] | None
     ) -> dict[str, Any]:
-        """One page of a part, as `contracts.differences.page`.
+        """Return one page of a part, as `contracts.differences.page`.
 
         Args:
             part: "sold" (the carrier's list) or "bought" (ours).
-            cursor: from the page before; None for the first.
-            since, until: what was made between these (Unix seconds).
-            ids: instead of a page, ask the carrier for these labels of ours, by its ids of them.
+            cursor: from the previous page; None for the first.
+            since, until: limits of the creation time (Unix seconds).
+            ids: instead of a page, ask the carrier for these labels of ours, by their transaction ids.
         """
         if part == "sold" and ids is None:
             return self._sold(int(cursor or 1), since, until)
@@ -62,23 +62,23 @@ class LabelAudit:
         raise no_such_part(part)
 
     def labelled(self, shipment_ids: Sequence[str]) -> list[str]:
-        """Those of the shipments that have a label which was not given back."""
+        """Return the shipments that have a label which was not refunded (or whose refund the carrier rejected)."""
         query = sa.select(labels).where(labels.c.shipment_id.in_(list(shipment_ids)))
         with self._store.database.read() as connection:
             rows = connection.execute(query.where(labels.c.state == State.BOUGHT.value)).all()
         return sorted(row.shipment_id for row in rows if row.voided is None or row.refund == Refund.USED.value)
 
     def unreturned(self, shipment_ids: Sequence[str]) -> list[str]:
-        """Those of the shipments that have a label which nobody has tried to give back."""
+        """Return the shipments that have a label without a refund request."""
         kept = (labels.c.state == State.BOUGHT.value, labels.c.voided.is_(None))
         query = sa.select(labels.c.shipment_id).where(labels.c.shipment_id.in_(list(shipment_ids)), *kept)
         with self._store.database.read() as connection:
             return sorted(connection.execute(query).scalars())
 
     def mend(self, fix: dict[str, Any]) -> str:
-        """Do what a difference proposed, if it still stands; what was done, in a sentence.
+        """Do what a difference proposed, if it still applies; return one sentence about what was done.
 
-        Raises Conflict (it does not stand any more), NotFound, Unavailable, ProviderFailure.
+        Raises Conflict (it no longer applies), NotFound, Unavailable, ProviderFailure.
         """
         if fix.get("do") != RECORD:
             raise no_such_repair()
@@ -133,7 +133,8 @@ class LabelAudit:
         return compare_labels(found, ours, lone, until) + unreadable("Shippo", aside)
 
     def _records(self, ids: Iterable[str], numbers: dict[str, str]) -> dict[str, Kept]:
-        """Our records of the carrier's labels, by its ids; by the tracking number first, which has an index."""
+        """Return our records of the carrier's labels, by transaction id. The tracking number is tried first; it has an
+        index."""
         ids = list(ids)
         by_number = _JOINED.where(labels.c.tracking_number.in_([number for number in numbers.values() if number]))
         with self._store.database.read() as connection:
@@ -144,13 +145,13 @@ class LabelAudit:
         return {row.transaction_id: _kept(row) for row in rows if row.transaction_id in set(ids)}
 
     def _shipment_of(self, sold: Sold) -> Kept | None:
-        """The shipment that a label which we have no record of was bought for."""
+        """Return the shipment that a label without a record of ours was bought for."""
         by_rate = sa.or_(labels.c.asked_rate_id == sold.rate_id, labels.c.rate_id == sold.rate_id)
         with self._store.database.read() as connection:
             row = connection.execute(_JOINED.where(by_rate).limit(1)).one_or_none()
         if row is not None:
             return _kept(row)
-        # Anybody may buy labels with the account; what does not bear an order's name is none of ours.
+        # The account may also buy labels outside the shop; a label without an order's id is not ours.
         rate = self._lists.rate(sold.rate_id) if sold.reference.startswith(ORDER) else None
         if rate is None:
             return None

@@ -1,4 +1,4 @@
-"""What the shop needs of the carriers, in its own words."""
+"""The port to the carriers, in the shop's terms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Quote:
-    """What the carriers ask for a shipment: their rates in the public shape, and what they remarked on it."""
+    """The carriers' answer to a shipment: their rates in the public shape, and their remarks."""
 
     shipment_id: str
     rates: list[dict[str, Any]]
@@ -26,13 +26,13 @@ class Label:
 
 
 class Carriers(Protocol):
-    """Who quotes, sells labels, and knows where a parcel is.
+    """The system that quotes, sells labels, and tracks parcels.
 
-    `longest_call` is the time in seconds after which any one call to them has ended, one way or the other, and
-    `longest_answer` the time that they are given to answer it.
+    `longest_call` is the time in seconds within which any one call ends, and `longest_answer` the time that the
+    carriers have to answer it.
 
-    Every method may raise Unavailable (could not be asked, or asks us to come back) and ProviderFailure (answered
-    what makes no sense, or refuses our key).
+    Every method may raise Unavailable (could not be reached, or requests a later retry) and ProviderFailure (an invalid
+    answer, or our key is rejected).
     """
 
     longest_call: float
@@ -46,21 +46,21 @@ class Carriers(Protocol):
         reference: str,
         currency: str,
     ) -> Quote:
-        """Ask for the shipping cost. Costs nothing itself, so it can be repeated after a lost answer.
+        """Ask for the shipping cost. The request is free, so it can be repeated after a lost answer.
 
         Args:
-            address, parcels: in the carrier's words, as `Address.for_carrier` and `Parcel.public` give them.
+            address, parcels: in the carrier's terms, as `Address.for_carrier` and `Parcel.public` give them.
             contents: the customs declaration for parcels that leave the country, from `shipping.customs.contents`.
-            reference: the shop's order.
+            reference: the shop's order id.
             currency: three letters; the rates also state their price in it, if the carriers know it.
 
         Raises:
-            Refused: no carrier takes it (such as an unknown address).
+            Refused: no carrier accepts it (such as an unknown address).
         """
         ...
 
     def rates(self, shipment_id: str, currency: str) -> list[dict[str, Any]]:
-        """The rates of a shipment in `currency`, in the public shape.
+        """Return the rates of a shipment in `currency`, in the public shape.
 
         Raises:
             NotFound: no such shipment.
@@ -69,18 +69,18 @@ class Carriers(Protocol):
         ...
 
     def buy(self, rate_id: str, reference: str) -> Label:
-        """Buy the label of a rate. This costs money: never to be repeated without asking `bought` first.
+        """Buy the label of a rate. This costs money: never repeat it without asking `bought` first.
 
         Raises:
-            Refused: the carrier will not have it; nothing was bought.
+            Refused: the carrier rejects it; nothing was bought.
             Unavailable, ProviderFailure: nothing was bought.
-            OutcomeUnknown: asked, and no answer that can be read; with the fact ``answered`` true when the carrier is
-                done with the request, so that `bought` knows of the label if there is one.
+            OutcomeUnknown: the request was sent, and no readable answer came. The fact ``answered`` is true when the
+                carrier has finished the request, so that `bought` finds the label if it exists.
         """
         ...
 
     def bought(self, rate_id: str) -> Label | None:
-        """The label that was bought for a rate, or None.
+        """Return the label that was bought for a rate, or None.
 
         Raises:
             OutcomeUnknown: one is being bought right now.
@@ -88,7 +88,7 @@ class Carriers(Protocol):
         ...
 
     def track(self, carrier: str, tracking_number: str) -> dict[str, Any]:
-        """Where a parcel is: ``{"tracking_status", "tracking_history"}`` in the carrier's shape.
+        """Return where a parcel is: ``{"tracking_status", "tracking_history"}`` in the carrier's shape.
 
         Raises:
             NotFound: the carrier does not know the number (yet).
@@ -96,15 +96,14 @@ class Carriers(Protocol):
         ...
 
     def refund_status(self, transaction_id: str) -> str | None:
-        """What came of giving a label back: "refunded", "pending", "used" (the parcel has moved, or the carrier keeps
-        the money), or None when nobody has asked for it."""
+        """Return the state of a label's refund: "refunded", "pending", "used" (the parcel has moved, or the carrier
+        keeps the money), or None when no refund was requested."""
         ...
 
     def refund(self, transaction_id: str) -> str:
-        """Give a label back, and answer as `refund_status`. The carrier pays a label back once, however often it is
-        asked.
+        """Refund a label, and answer like `refund_status`. The carrier refunds a label once, even if asked repeatedly.
 
         Raises:
-            Refused: it will not, or has been asked before: `refund_status` tells.
+            Refused: the carrier rejects it, or has been asked before; see `refund_status`.
         """
         ...

@@ -1,4 +1,4 @@
-"""What a parcel that leaves the country must say of its contents."""
+"""The customs declaration of a parcel that leaves the country."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ LONGEST_DESCRIPTION = 100
 
 
 def contents(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Items as customs want them declared.
+    """Convert items to a customs declaration.
 
     Args:
-        items: as `shipping.parcel.pack` takes them, and has found them good; with ``description``, ``price`` (of one
-            unit, in the currency's smallest unit) and ``currency``.
+        items: valid items as `shipping.parcel.pack` takes them, plus ``description``, ``price`` (of one unit, in the
+            currency's smallest unit) and ``currency``.
 
     Returns:
         ``[{"description", "quantity", "net_weight", "mass_unit", "value_amount", "value_currency"}]``, weight and value
-        of the whole line as strings; nothing at all when one of the items does not say what it is worth, for a
-        declaration must be complete.
+        of the whole line as strings. The list is empty when an item has no price, because a declaration must be
+        complete.
     """
     declared = []
     for item in items:

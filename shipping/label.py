@@ -1,4 +1,4 @@
-"""Buying a label: recorded before it is asked for, bought once, and never again before the carrier was asked."""
+"""Buying a label: recorded before the purchase, bought once, and never retried before the carrier was asked."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from shipping.shipment import Shipment
 
 POINTS = ("label:buy:begun", "label:buy:asked", "label:buy:done", "label:resolve:asked")
 
-# A claim outlives the longest call to the carrier by this much, and is renewed before the purchase: who finds it run
-# out may take over from a buyer that hangs. That of a buyer that died is void within seconds.
+# A claim outlives the longest call to the carrier by this much, and is renewed before the purchase. A caller that finds
+# it expired may take over from a buyer that hangs. The claim of a crashed buyer is void within seconds.
 CLAIM_MARGIN_SECONDS = 4.0
-# A purchase that nobody saw the end of may still be under way at the carrier: for as long as the carrier may take to
-# answer, counted from its beginning, and for this long after its buyer gave up. Only when the carrier does not know of
-# a label after that is there none.
+# A purchase whose outcome nobody saw may still be in progress at the carrier. This lasts as long as the carrier may
+# take to answer, counted from its beginning, plus this long after its buyer gave up. Only if the carrier knows no label
+# after that is it certain that none was bought.
 SETTLE_SECONDS = 2.0
-# How long that is waited for within a call, how often the carrier is asked meanwhile, and what is left of the caller's
-# time to buy. A caller that has less is told to come back.
+# How long one call waits for that, how often it asks the carrier meanwhile, and how much of the caller's time must be
+# left to buy. A caller with less time is asked to retry later.
 PATIENCE_SECONDS = 4.0
 ASK_SECONDS = 1.0
 RESERVE_SECONDS = 1.5
-# How long a second buyer waits for the first one's label, and how often it looks: longer than it takes to find out that
-# the first one died.
+# How long a second buyer waits for the first one's label, and how often it looks. This is longer than it takes to
+# detect that the first one crashed.
 WAIT_SECONDS = 6.0
 LOOK_SECONDS = 0.2
-# Shippo sells no rate that is older than seven days; a day less, so that none runs out while it is being bought.
+# Shippo sells no rate older than seven days. One day less, so that none expires during the purchase.
 RATE_SECONDS = 6 * 24 * 3600
 
 Claim = Callable[[str, str, float, float], "Purchase | None"]
@@ -49,9 +49,9 @@ class LabelDesk:
     Args:
         purchases: where they are recorded.
         carriers: sells them.
-        bounded: cuts a number of seconds to the caller's remaining time.
+        bounded: limits a number of seconds to the caller's remaining time.
         clock: Unix seconds.
-        sleep: waits so many seconds.
+        sleep: waits for the given number of seconds.
         timer: measures waits (monotonic seconds).
     """
 
@@ -73,14 +73,14 @@ class LabelDesk:
         self._timer = timer
 
     def buy(self, shipment: Shipment, rate_id: str, key: str) -> dict[str, Any]:
-        """Buy the label of `rate_id`, or answer the one that is bought already.
+        """Buy the label of `rate_id`, or return the one that was already bought.
 
         Raises:
             NotFound: the rate is not one of the shipment's.
-            Conflict: the shipment's label is bought at another rate, or was given back.
-            Refused: the carrier will not have it; nothing was bought.
-            OutcomeUnknown: it was asked and did not say; the same call, later, finds out.
-            Unavailable: the carrier cannot be reached, or another call is buying; repeat later.
+            Conflict: the shipment's label was bought at another rate, or was refunded.
+            Refused: the carrier rejects it; nothing was bought.
+            OutcomeUnknown: the carrier was asked and its answer is unknown; the same call finds out later.
+            Unavailable: the carrier cannot be reached, or another call is buying; retry later.
         """
         rate = shipment.rate(rate_id)
         claim = secrets.token_hex(16)
@@ -95,9 +95,9 @@ class LabelDesk:
         return purchase.public()
 
     def claimed(self, shipment_id: str, claim: str, take: Claim) -> Purchase:
-        """The purchase, when it is ours or done; waits for another buyer, within bounds.
+        """Return the purchase when we hold it or it is finished; wait a limited time for another buyer.
 
-        Raises Unavailable when the other one takes longer.
+        Raises Unavailable when the other buyer takes longer.
         """
         end = self._timer() + self._bounded(WAIT_SECONDS)
         while True:
@@ -110,11 +110,11 @@ class LabelDesk:
             self._sleep(LOOK_SECONDS)
 
     def resolved(self, purchase: Purchase, claim: str) -> Purchase:
-        """What became of an attempt that nobody saw the end of; asks, waits for a little while, and never buys.
+        """Find out the result of an attempt whose end nobody saw. Asks and waits briefly, and never buys.
 
         Raises:
             OutcomeUnknown: it cannot be known yet; Unavailable, ProviderFailure: the carrier cannot be asked. The claim
-                is let go then.
+                is then released.
         """
         longest = self._carriers.longest_answer + SETTLE_SECONDS
         tried_until = purchase.tried + self._carriers.longest_answer
@@ -140,7 +140,7 @@ class LabelDesk:
             self._sleep(min(ASK_SECONDS, max(LOOK_SECONDS, settled - self._clock())))
 
     def _bought(self, shipment: Shipment, rate: dict[str, Any], key: str, claim: str) -> Purchase:
-        """Record the attempt, make it, record its end."""
+        """Record the attempt, make it, and record its end."""
         try:
             asked_rate_id = self._sellable(shipment, rate)
         except ShopError:
@@ -154,12 +154,12 @@ class LabelDesk:
             raise Unavailable("The label is being bought by another call.", {"retry_after": 2})
         reached("label:buy:begun")
         if not self._purchases.alive():
-            # We stood still for so long that another copy may be about to buy it.
+            # This process stalled for so long that another copy may be about to buy it.
             self._purchases.end(shipment.object_id, claim, State.FAILED)
             raise Unavailable("The label is left to another copy of the service.", {"retry_after": 2})
 
         def still_ours() -> bool:
-            # The carrier's time to answer begins here, after whatever we waited for a place and a connection.
+            # The carrier's time to answer starts here, after any wait for a free slot and a connection.
             nonlocal purchase
             now = self._clock()
             purchase = replace(purchase, tried=now)
@@ -180,7 +180,7 @@ class LabelDesk:
         return purchase
 
     def _recorded(self, purchase: Purchase, label: Label, claim: str) -> Purchase:
-        """The purchase as it is recorded: the first label stays, a second one is given back at once."""
+        """Return the purchase as recorded: the first label stays, a second one is refunded at once."""
         kept = self._purchases.record(replace(purchase, label=label), self._clock(), claim)
         if kept.label and kept.label.transaction_id != label.transaction_id:
             facts = {"shipment": purchase.shipment_id, "second": label.transaction_id}
@@ -192,7 +192,7 @@ class LabelDesk:
         return kept
 
     def _asked_after(self, purchase: Purchase, claim: str, unknown: OutcomeUnknown) -> Label:
-        """The label, when the carrier knows of it although it did not say so at once."""
+        """Return the label, if the carrier has it although its first answer did not say so."""
         label, certain = None, bool(unknown.facts.get("answered"))
         ended = self._clock()
         try:
@@ -210,7 +210,8 @@ class LabelDesk:
         raise OutcomeUnknown(unknown.detail, facts) from unknown
 
     def _sellable(self, shipment: Shipment, rate: dict[str, Any]) -> str:
-        """The id of the rate to buy: the chosen one or, when that is too old, the same service in a fresh quote."""
+        """Return the id of the rate to buy: the chosen one or, if that is too old, the same service in a fresh
+        quote."""
         if self._clock() < shipment.created + RATE_SECONDS:
             return str(rate["object_id"])
         quote = self._carriers.quote(

@@ -30,8 +30,8 @@ class Lookups:
         self._insert: Any = postgresql.insert if database.dialect == "postgresql" else sqlite.insert
 
     def answer(self, key: str, ask: Callable[[], Any]) -> Any:
-        """The answer to `key`: a fresh one, else the result of `ask()`. Raises as `ask` does. Neither a failure nor an
-        empty answer is stored: rates may still be on their way in another currency."""
+        """Return the answer to `key`: a fresh stored one, else the result of `ask()`. Raises as `ask` does. Failures
+        and empty answers are not stored, because rates in another currency may still be in preparation."""
         with self._database.read() as connection:
             row = connection.execute(sa.select(lookups).where(lookups.c.key == key)).first()
         # A future time was stored before a clock was set back.
@@ -43,7 +43,7 @@ class Lookups:
         return answer
 
     def outdated(self, key: str) -> None:
-        """There is news: the next reader asks again, and an answer still on its way is not stored."""
+        """Invalidate an answer after news: the next reader asks again, and an answer still in flight is not stored."""
         self._keep(key, None, self._clock())
 
     def _keep(self, key: str, answer: Any, asked: float) -> None:
@@ -63,10 +63,10 @@ class Lookups:
 
 
 def tracking_key(tracking_number: str) -> str:
-    """The key of a parcel's tracking."""
+    """Return the key of a parcel's tracking."""
     return f"tracking:{tracking_number}"
 
 
 def rates_key(shipment_id: str, currency: str) -> str:
-    """The key of a shipment's rates in a currency."""
+    """Return the key of a shipment's rates in a currency."""
     return f"rates:{currency}:{shipment_id}"

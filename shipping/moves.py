@@ -1,5 +1,5 @@
-"""Where the parcels are, and the feed of their steps: numbered in the order in which they were committed, so that a
-reader who has seen a number has seen all smaller ones."""
+"""Where the parcels are, and the feed of their steps. The steps are numbered in commit order, so that a reader who has
+seen a number has seen all smaller ones."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from shipping.purchase import Refund
 from shipping.tables import labels, move_counter, moves
 from shipping.whereabouts import FINAL, Whereabouts
 
-# A parcel that has not arrived by then is not asked about any more (seconds).
+# A parcel that has not arrived after this time is not tracked any more (seconds).
 LOST = 90 * 86400.0
 
 
 class Moves:
-    """What is known of the parcels.
+    """The known positions of the parcels.
 
     Args:
         database: the service's.
@@ -29,10 +29,10 @@ class Moves:
         self._database = database
 
     def record(self, tracking_number: str, where: Whereabouts, now: float) -> bool:
-        """Note what the carrier said of a parcel; whether it is one of ours, and news.
+        """Record the carrier's report on a parcel; return whether the parcel is ours and the report is news.
 
         Args:
-            now: Unix seconds: the time of the step when the carrier names none.
+            now: Unix seconds: the time of the step when the carrier gives none.
         """
         this = labels.c.tracking_number == tracking_number
         with self._database.write() as connection:
@@ -44,7 +44,7 @@ class Moves:
             if where.status in FINAL:
                 values["polled"] = None
             connection.execute(sa.update(labels).where(labels.c.shipment_id == row.shipment_id).values(**values))
-            # The counter's row stays locked until this is committed: the next number is given out after that.
+            # The counter's row stays locked until commit, so the next number is assigned after that.
             connection.execute(sa.update(move_counter).values(last=move_counter.c.last + 1))
             step = {
                 "seq": connection.execute(sa.select(move_counter.c.last)).scalar_one(),
@@ -57,15 +57,15 @@ class Moves:
         return True
 
     def after(self, seq: int, limit: int) -> list[dict[str, Any]]:
-        """The steps that follow a number: ``[{"seq", "shipment_id", "tracking_number", "status", "at"}]``."""
+        """Return the steps after a number: ``[{"seq", "shipment_id", "tracking_number", "status", "at"}]``."""
         with self._database.read() as connection:
             query = sa.select(moves).where(moves.c.seq > seq).order_by(moves.c.seq).limit(limit)
             return [_plain(row) for row in connection.execute(query).mappings()]
 
     def due(self, now: float, every: float, limit: int) -> list[dict[str, Any]]:
-        """Take labels that nobody has asked Shippo about for so many seconds, the longest first.
+        """Claim labels that Shippo was not asked about for this many seconds, the longest first.
 
-        Each is taken by one caller, and asked about again that many seconds later.
+        Each is claimed by one caller, and is due again the same number of seconds later.
 
         Returns:
             ``[{"shipment_id", "carrier", "tracking_number", "refund"}]``
@@ -73,7 +73,7 @@ class Moves:
         due = sa.select(labels.c.shipment_id).where(asked_before(labels.c.polled, now, every)).order_by(labels.c.polled)
         due = due.limit(limit)
         with self._database.read() as connection:
-            if connection.execute(due).first() is None:  # most of the time, and nobody waits for a look
+            if connection.execute(due).first() is None:  # usually nothing is due, and this check takes no lock
                 return []
         with self._database.write() as connection:
             ids = list(connection.execute(due.with_for_update(skip_locked=True)).scalars())
@@ -85,12 +85,12 @@ class Moves:
             return [_plain(row) for row in rows]
 
     def put_back(self, shipment_ids: list[str]) -> None:
-        """Labels that were taken and not asked about, since Shippo did not answer: they are due again."""
+        """Mark labels as due again that were claimed but not asked about, because Shippo did not answer."""
         these = sa.and_(labels.c.shipment_id.in_(shipment_ids), labels.c.polled.is_not(None))
         with self._database.write() as connection:
             connection.execute(sa.update(labels).where(these).values(polled=0.0))
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
-    # A column's name is a kind of text of its own, which does not go over the wire.
+    # SQLAlchemy's column name is a subclass of str that the RPC serializer does not accept.
     return {str(name): value for name, value in row.items()}

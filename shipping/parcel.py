@@ -1,4 +1,4 @@
-"""How items become parcels: one stack a parcel, split where the carrier says stop."""
+"""Packs items into parcels: one stack per parcel, split at the carriers' limits."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from contracts.errors import InvalidRequest, Refused
 MOST_OUNCES = Decimal(70 * 16)
 MOST_INCHES = Decimal(108)
 MOST_INCHES_OVERSIZED = Decimal(130)
-# One order of the largest quantity that a cart takes, of ordinary goods, stays below this; beyond it lies freight.
+# One order of the largest quantity that a cart accepts, of ordinary goods, stays below this; more is freight.
 MOST_PARCELS = 1000
 
 SIDES = ("height", "length", "width")
-SMALLEST = Decimal("0.0001")  # Shippo takes four digits after the point
+SMALLEST = Decimal("0.0001")  # Shippo accepts four decimal places
 
 
 @dataclass(frozen=True)
 class Parcel:
-    """One box, or one stack of units: sides in inches, weight in ounces."""
+    """One box, or one stack of units: dimensions in inches, weight in ounces."""
 
     height: Decimal
     length: Decimal
@@ -32,12 +32,12 @@ class Parcel:
 
     @property
     def length_and_girth(self) -> Decimal:
-        """The longest side plus the way around the other two, in inches: what carriers limit."""
+        """The longest side plus the girth (the perimeter of the other two sides), in inches; carriers limit this."""
         sides = (self.height, self.length, self.width)
         return 2 * sum(sides, Decimal(0)) - max(sides)
 
     def public(self) -> dict[str, str]:
-        """The parcel in the carrier's terms: four numbers as strings, and their units."""
+        """Return the parcel in the carrier's terms: four numbers as strings, and their units."""
         return {
             "height": _text(self.height),
             "length": _text(self.length),
@@ -48,7 +48,7 @@ class Parcel:
         }
 
     def with_more(self, unit: Parcel, count: int) -> Parcel:
-        """This stack with `count` more units on top."""
+        """Return this stack with `count` more units on top."""
         return Parcel(
             height=self.height + count * unit.height,
             length=max(self.length, unit.length),
@@ -57,11 +57,11 @@ class Parcel:
         )
 
     def room_for(self, unit: Parcel) -> int:
-        """How many such units still go on top of this stack."""
+        """Return how many such units still fit on top of this stack."""
         length, width = max(self.length, unit.length), max(self.width, unit.width)
         by_weight = (MOST_OUNCES - self.weight) // unit.weight
-        # Length plus girth grows with the height: by two inches an inch while the height is no longer than the longer
-        # of the other sides, by one beyond.
+        # Length plus girth grows with the height: by two inches per inch up to the longer of the other sides, by one
+        # beyond.
         longer, around = max(length, width), 2 * (length + width)
         highest = MOST_INCHES - around if around + longer <= MOST_INCHES else (MOST_INCHES - around + longer) / 2
         by_height = (highest - self.height) // unit.height
@@ -69,18 +69,18 @@ class Parcel:
 
 
 def pack(items: Iterable[Mapping[str, Any]]) -> list[Parcel]:
-    """Pack items into as few stacks as come without puzzling.
+    """Pack items into few stacks, first fit, without searching for the optimum.
 
-    Each unit lies on its largest face, so that a stack grows by the unit's shortest side, and is as long and as wide as
-    its longest and widest unit. Units go into the first stack that has room.
+    Each unit lies on its largest face, so that a stack grows by the unit's shortest side. The stack is as long and as
+    wide as its longest and widest unit. Units go into the first stack that has room.
 
     Args:
-        items: mappings with ``quantity`` (a whole number of units) and ``package_dimensions`` of one unit
-            (``height``, ``length``, ``width`` in inches, ``weight`` in ounces); ``description`` or ``parent`` name it.
+        items: mappings with ``quantity`` (a whole number of units) and ``package_dimensions`` of one unit (``height``,
+            ``length``, ``width`` in inches, ``weight`` in ounces); ``description`` or ``parent`` name it.
 
     Raises:
         InvalidRequest: no items, or one without a positive quantity and four positive numbers.
-        Refused: one unit is too heavy or too large for any carrier, or the whole makes too many parcels.
+        Refused: one unit is too heavy or too large for any carrier, or the items need too many parcels.
     """
     stacks: list[Parcel] = []
     for position, item in enumerate(items):
@@ -91,7 +91,7 @@ def pack(items: Iterable[Mapping[str, Any]]) -> list[Parcel]:
             if taken:
                 stacks[index], left = stack.with_more(unit, taken), left - taken
         while left:
-            # An oversized unit has no room for itself within the ordinary limit, and travels alone.
+            # An oversized unit does not fit the ordinary limit even alone, and gets its own parcel.
             more = min(left - 1, unit.room_for(unit))
             stacks.append(unit.with_more(unit, more))
             left -= 1 + more
@@ -110,7 +110,7 @@ def _quantity(item: Mapping[str, Any], name: str) -> int:
 
 
 def _unit(item: Mapping[str, Any], name: str) -> Parcel:
-    """One unit lying on its largest face, or why it cannot be sent."""
+    """Return one unit lying on its largest face, or why it cannot be shipped."""
     given = item.get("package_dimensions")
     if not isinstance(given, Mapping):
         raise _invalid(f"{name}: package_dimensions are missing")
@@ -131,7 +131,7 @@ def _number(given: Mapping[str, Any], side: str, name: str) -> Decimal:
         number = Decimal(0)
     if not number.is_finite() or number <= 0:
         raise _invalid(f"{name}: package_dimensions.{side} is not a number above 0")
-    # Rounded up: a parcel is never declared smaller or lighter than it is.
+    # Rounded up, so that a parcel is never declared smaller or lighter than it is.
     return number.quantize(SMALLEST, rounding=ROUND_UP) if number < MOST_OUNCES * 1000 else MOST_OUNCES * 1000
 
 

@@ -1,4 +1,4 @@
-"""The record of a shipment's label: how far its purchase has come, and whether it was given back."""
+"""The record of a shipment's label: the progress of its purchase, and its refund."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from shipping.carriers import Label
 
 
 class State(StrEnum):
-    """How far the purchase of a shipment's label has come."""
+    """The progress of the purchase of a shipment's label."""
 
-    NEW = "new"  # claimed; nothing asked yet
-    BEGAN = "began"  # the carrier is being asked, or its buyer died
-    UNKNOWN = "unknown"  # it was asked, and did not say
-    FAILED = "failed"  # it was asked, and nothing was bought
+    NEW = "new"  # claimed; the carrier was not asked yet
+    BEGAN = "began"  # the carrier is being asked, or the buyer crashed
+    UNKNOWN = "unknown"  # the carrier was asked, and its answer is unknown
+    FAILED = "failed"  # the carrier was asked, and nothing was bought
     BOUGHT = "bought"
 
 
 class Refund(StrEnum):
-    """What came of giving a label back."""
+    """The outcome of refunding a label."""
 
     NONE = "none"  # there was no label
-    PENDING = "pending"  # the carrier looks into it, which may take days
+    PENDING = "pending"  # the carrier is reviewing it, which may take days
     REFUNDED = "refunded"
     USED = "used"  # the parcel has moved, or the carrier keeps the money: the label stays
 
@@ -34,17 +34,17 @@ class Purchase:
     """The record of a shipment's label.
 
     Attributes:
-        shipment_id: what it is for.
+        shipment_id: the shipment that the label is for.
         state: see `State`.
-        rate_id: the rate that was chosen at the last attempt; None before the first.
-        asked_rate_id: the rate that the carrier was asked for: the chosen one, or its like in a fresh quote.
-        carrier: who carries it ("USPS").
+        rate_id: the rate chosen in the last attempt; None before the first.
+        asked_rate_id: the rate that was requested from the carrier: the chosen one, or its equivalent in a fresh quote.
+        carrier: the carrier ("USPS").
         tried: Unix seconds at which the last attempt began.
-        settled: Unix seconds until which a request that ended without an answer may still be under way.
-        label: when bought.
-        voided: whether it was to be given back: from then on none is bought.
-        refund: what came of that; None while it is not known.
-        tracking_status: where the parcel is, in the carrier's word; None while nothing is known.
+        settled: Unix seconds until which a request that ended without an answer may still be in progress.
+        label: the label, once bought.
+        voided: whether a refund was requested; from then on no label is bought.
+        refund: the outcome of the refund; None while it is unknown.
+        tracking_status: where the parcel is, in the carrier's term; None while unknown.
     """
 
     shipment_id: str
@@ -61,16 +61,16 @@ class Purchase:
 
     @property
     def unresolved(self) -> bool:
-        """Whether nobody saw how the last attempt ended."""
+        """Whether the outcome of the last attempt is unknown."""
         return self.state in (State.BEGAN, State.UNKNOWN)
 
     @property
     def closed(self) -> bool:
-        """Whether it was given back, so that there is no label and there will be none."""
+        """Whether a refund was requested and not rejected, so that no label exists or will be bought."""
         return self.voided and self.refund is not Refund.USED
 
     def public(self) -> dict[str, Any]:
-        """The label as other services see it. Raises Conflict while none is bought, and when it was given back."""
+        """Return the label as other services see it. Raises Conflict while none is bought, and when `closed`."""
         if self.closed:
             raise Conflict(f"The label of shipment {self.shipment_id} was given back.", {"voided": True})
         if self.label is None:
@@ -84,50 +84,50 @@ class Purchase:
 
     @staticmethod
     def missing(shipment_id: str) -> Conflict:
-        """What to raise where a label is wanted that nobody has bought."""
+        """Return the error for a request that needs a label when none is bought."""
         return Conflict(f"The label of shipment {shipment_id} is not bought yet.")
 
 
 class Purchases(Protocol):
-    """Where purchases are recorded.
+    """The store of purchases.
 
-    A claim is a random word, taken for this process until a moment: it is void when that is past or the process has
-    gone. Once it was taken over, it changes nothing any more.
+    A claim is a random token that belongs to this process until a given time. It is void after that time, or when the
+    process has died. A claim that was taken over cannot write any more.
     """
 
     def claim(self, shipment_id: str, claim: str, now: float, until: float) -> Purchase | None:
-        """Take the purchase for this claim until then, and answer it as it stands. One that is bought or closed is
-        answered and not taken; None when another claim holds it."""
+        """Take the purchase for this claim until then, and return its current state. A bought or closed purchase is
+        returned without being claimed; None when another claim holds it."""
         ...
 
     def claim_void(self, shipment_id: str, claim: str, now: float, until: float) -> Purchase | None:
-        """As `claim`, to give the label back, which is noted: from then on it is closed. One that is bought is taken,
-        too, unless it is known what came of giving it back."""
+        """Like `claim`, to refund the label. The refund is recorded: from then on the purchase is closed. A bought
+        label is claimed, too, unless the outcome of its refund is known."""
         ...
 
     def begin(self, claim: str, asked: Purchase, key: str, until: float) -> bool:
-        """Record what the carrier is about to be asked, and renew the claim. False when it was taken over.
+        """Record what the carrier is about to be asked, and renew the claim. False when the claim was taken over.
 
-        Raises Unavailable; the claim is let go of then, and the carrier must not be asked.
+        Raises Unavailable; then the claim is released, and the carrier must not be asked.
         """
         ...
 
     def alive(self) -> bool:
-        """Whether others still take this process for alive: asked before what no key protects."""
+        """Whether others still consider this process alive; checked before any action that no key protects."""
         ...
 
     def end(self, shipment_id: str, claim: str, state: State, settled: float | None = None) -> None:
-        """Record how far it came, and let the claim go; soon, when that cannot be written now."""
+        """Record the progress, and release the claim; if it cannot be written now, the write is deferred."""
         ...
 
     def record(self, purchase: Purchase, now: float, claim: str | None = None) -> Purchase:
-        """Record a label that is bought, whoever holds the claim. The first one stays, and is answered.
+        """Record a bought label, even if another process holds the claim. The first label stays, and is returned.
 
-        Raises Unavailable; what cannot be written now is written soon, if `claim` holds it still.
+        Raises Unavailable; a write that fails now is deferred, and applies if `claim` still holds the purchase.
         """
         ...
 
     def refunded(self, shipment_id: str, claim: str, refund: Refund | None) -> None:
-        """Record what came of giving the label back (None: nothing yet), and let the claim go; soon, when that cannot
-        be written now."""
+        """Record the outcome of the refund (None: none yet), and release the claim; if it cannot be written now, the
+        write is deferred."""
         ...

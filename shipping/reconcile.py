@@ -1,4 +1,4 @@
-"""When our labels and the carrier's list of what it sold disagree: rules alone, nothing asked."""
+"""Rules that compare our labels with the carrier's list; they make no requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from contracts.differences import Difference
 
-# What the carrier says of a label that it was asked for.
+# What the carrier reports about a label that was requested from it.
 SOLD, REFUNDED, PENDING, KEPT, FAILED, QUEUED = (
     "bought",
     "refunded",
@@ -16,7 +16,7 @@ SOLD, REFUNDED, PENDING, KEPT, FAILED, QUEUED = (
     "failed",
     "queued",
 )
-# What `ShippingService.mend` can do.
+# The repairs that `ShippingService.mend` can do.
 RECORD = "record"
 
 REFUND_BY_HAND = "refund it at Shippo, if it is nobody's"
@@ -24,12 +24,12 @@ REFUND_BY_HAND = "refund it at Shippo, if it is nobody's"
 
 @dataclass(frozen=True)
 class Sold:
-    """A label, as the carrier's list has it.
+    """A label in the carrier's list.
 
     Attributes:
-        id: the transaction's; rate_id: what was bought; reference: what we called it, the order's id.
-        state: one of the words above.
-        tracking_number, label_url: when it has them.
+        id: the transaction's; rate_id: what was bought; reference: our reference, the order's id.
+        state: one of the constants above.
+        tracking_number, label_url: if it has them.
         created: Unix seconds.
     """
 
@@ -48,7 +48,7 @@ class Sold:
 
 @dataclass(frozen=True)
 class Rate:
-    """What a label was bought at: of which shipment, and who carries it ("USPS")."""
+    """The rate that a label was bought at: its shipment, and its carrier ("USPS")."""
 
     shipment_id: str
     carrier: str
@@ -56,14 +56,14 @@ class Rate:
 
 @dataclass(frozen=True)
 class Kept:
-    """What we know of a shipment's label.
+    """Our record of a shipment's label.
 
     Attributes:
-        shipment_id, order_id: whose it is.
-        state: how far its purchase has come: ``bought``, ``began``, … or ``not asked for``.
+        shipment_id, order_id: the shipment and order it belongs to.
+        state: the progress of its purchase: ``bought``, ``began``, … or ``not asked for``.
         transaction_id: the carrier's id of it, once it is bought.
-        voided: whether it was to be given back; refund: what came of that.
-        touched: when something was last done about it (Unix seconds).
+        voided: whether a refund was requested; refund: the outcome of that.
+        touched: when it was last changed (Unix seconds).
     """
 
     shipment_id: str
@@ -82,14 +82,14 @@ class Kept:
 def compare_labels(
     sold: Iterable[Sold], ours: Mapping[str, Kept], wanted: Mapping[str, Kept], until: float
 ) -> list[Difference]:
-    """What a page of the carrier's labels and ours say differently.
+    """Return the differences between a page of the carrier's labels and ours.
 
     Args:
         sold: the page.
         ours: our records of those labels, by the carrier's id.
-        wanted: for those that we have no record of: the shipment that they must have been bought for, by the carrier's
+        wanted: for labels without a record of ours: the shipment that they must have been bought for, by the carrier's
             id of the label.
-        until: what is younger (Unix seconds) may still be under way.
+        until: labels younger than this (Unix seconds) may still be in progress.
     """
     found = []
     for each in sold:
@@ -104,7 +104,7 @@ def compare_labels(
 
 
 def compare_missing(kept: Iterable[Kept]) -> list[Difference]:
-    """What to say of labels that the carrier knows nothing of."""
+    """Return the differences for labels that the carrier does not know."""
     return [
         Difference(
             "label unknown at Shippo",
@@ -131,7 +131,7 @@ def _known(sold: Sold, kept: Kept) -> Difference | None:
 
 def _unknown(sold: Sold, shipment: Kept | None) -> Difference | None:
     if sold.state != SOLD:
-        return None  # nothing was bought, or its money is back
+        return None  # nothing was bought, or its money was refunded
     theirs = f"Shippo says: {sold}"
     if shipment is None:
         return Difference("label without a shipment", sold.id, "no such shipment", theirs, advice=REFUND_BY_HAND)

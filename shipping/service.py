@@ -1,4 +1,4 @@
-"""The shipping service: what a parcel costs, its label, and where it is."""
+"""The shipping service: shipping costs, labels, and parcel tracking."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from shipping.void import VoidDesk
 
 POINTS = ("shipment:quote:asked", "shipment:quote:done")
 
-# A verb called `list` hides the type from the annotations of its class.
+# A method called `list` hides the type from the annotations of its class.
 Rows = list[dict[str, Any]]
 
 LONGEST_KEY = 255
-Ids = list[str]  # a name of its own: in the class, `list` is the verb
+Ids = list[str]  # defined outside the class because `list` is a method inside it
 
 
 class SettingsProvider(DependencyProvider):
@@ -64,27 +64,27 @@ class ShippingService:
     def create(
         self, key: str, order_id: str, address_to: dict[str, Any], items: list[dict[str, Any]]
     ) -> dict[str, Any]:
-        """Ask the carriers what it costs to send items to an address. The same key answers the same shipment.
+        """Ask the carriers for the cost of sending items to an address. The same key returns the same shipment.
 
         Args:
             key: the caller's, at most 255 characters.
             order_id: the shop's order, for Shippo's records.
             address_to: ``name``, ``line1``, ``city``, ``country`` required; ``line2``, ``state``, ``postal_code``,
                 ``email``, ``phone``.
-            items: ``[{"quantity", "package_dimensions": {"height", "length", "width" (in), "weight" (oz)}}]``;
-                ``description`` or ``parent`` name one in a refusal; ``description``, ``price`` (of a unit, in its
-                smallest unit) and ``currency`` of every one make the customs declaration of a parcel that goes abroad,
-                without which carriers quote but sell no label.
+            items: ``[{"quantity", "package_dimensions": {"height", "length", "width" (in), "weight" (oz)}}]``; error
+                messages name an item by its ``description`` or ``parent``. The customs declaration of a parcel that
+                goes abroad needs ``description``, ``price`` (of one unit, in the currency's smallest unit) and
+                ``currency`` of every item; without it, carriers quote but sell no label.
 
         Returns:
             ``{"object_id", "methods": [{"id", "amount" (smallest unit), "currency", "description",
-            "delivery_estimate"}], "selected"}``: the shipment, the ways to send it in the currency of the items (the
-            shop's own if they name none), the id of the cheapest.
+            "delivery_estimate"}], "selected"}``: the shipment, the shipping methods in the currency of the items (the
+            shop's own if they have none), and the id of the cheapest.
 
         Raises:
             InvalidRequest: the address or an item is incomplete.
             Conflict: the items have more than one currency.
-            Refused: no carrier knows the address, or takes the items.
+            Refused: no carrier knows the address, or accepts the items.
             Unavailable, ProviderFailure: Shippo cannot answer; repeating is safe.
         """
         _require_text(key=key)
@@ -117,12 +117,12 @@ class ShippingService:
 
     @rpc(expected_exceptions=ShopError)
     def list(self, order_by: str | None = None, limit: int = 100, starting_after: str | None = None) -> dict[str, Any]:
-        """A page of the shipments, the newest first.
+        """Return a page of the shipments, the newest first.
 
         Args:
             order_by: created, object_id, name, city, state or country; a leading "-" reverses. None: -created.
             limit: 1 to 100.
-            starting_after: `next_cursor` of the page before, or the id of its last shipment.
+            starting_after: `next_cursor` of the previous page, or the id of its last shipment.
 
         Returns:
             ``{"data": [{"object_id", "address_to": {...}}], "has_more", "next_cursor"}``
@@ -137,10 +137,10 @@ class ShippingService:
 
     @rpc(expected_exceptions=ShopError, most=14)
     def rates(self, shipment_id: str, currency: str) -> dict[str, Any]:
-        """A shipment's rates in a currency, as Shippo gave them within the last minute.
+        """Return a shipment's rates in a currency, at most one minute old.
 
         Returns:
-            ``{"object_id", "rate_items": [...]}``, each with every field of Shippo's, nulls included.
+            ``{"object_id", "rate_items": [...]}``, each with all of Shippo's fields, nulls included.
 
         Raises:
             NotFound: no such shipment.
@@ -152,7 +152,7 @@ class ShippingService:
 
     @rpc(expected_exceptions=ShopError, most=14)
     def buy_label(self, shipment_id: str, rate_id: str, key: str) -> dict[str, Any]:
-        """Buy a shipment's label, once; a second call answers the same label.
+        """Buy a shipment's label, once; a second call returns the same label.
 
         Args:
             shipment_id, rate_id: what was chosen at checkout.
@@ -163,8 +163,8 @@ class ShippingService:
 
         Raises:
             NotFound: no such shipment, or not its rate.
-            Conflict: its label is bought at another rate, or was given back (fact ``voided``).
-            Refused: the carrier will not have it.
+            Conflict: its label was bought at another rate, or was refunded (fact ``voided``).
+            Refused: the carrier rejects it.
             OutcomeUnknown, Unavailable: not known, or not possible, right now; repeating is safe.
         """
         _require_text(key=key)
@@ -172,14 +172,15 @@ class ShippingService:
 
     @rpc(expected_exceptions=ShopError, most=6)
     def refund_label(self, shipment_id: str, key: str) -> dict[str, Any]:
-        """Give a shipment's label back, once; from then on none is bought for it. A second call tells how it stands.
+        """Refund a shipment's label, once; from then on none is bought for it. A second call returns the current
+        status.
 
         Args:
-            shipment_id: whose label.
+            shipment_id: the shipment of the label.
             key: the caller's, at most 255 characters.
 
         Returns:
-            ``{"object_id", "status"}``: "refunded", "pending" (the carrier takes its time; ask again), "used" (the
+            ``{"object_id", "status"}``: "refunded", "pending" (the carrier has not decided yet; ask again), "used" (the
             parcel has moved, or the carrier keeps the money: the label stays), or "none" (there is no label).
 
         Raises:
@@ -191,7 +192,7 @@ class ShippingService:
 
     @rpc(expected_exceptions=ShopError)
     def label(self, shipment_id: str) -> dict[str, Any]:
-        """A shipment's label: ``{"object_id", "label_url"}``.
+        """Return a shipment's label: ``{"object_id", "label_url"}``.
 
         Raises:
             NotFound: no such shipment.
@@ -202,7 +203,8 @@ class ShippingService:
 
     @rpc(expected_exceptions=ShopError, most=14)
     def tracking(self, shipment_id: str) -> dict[str, Any]:
-        """Where a shipment is: ``{"object_id", "carrier", "tracking_number", "tracking_status", "tracking_history"}``.
+        """Return where a shipment is: ``{"object_id", "carrier", "tracking_number", "tracking_status",
+        "tracking_history"}``.
 
         A number unknown to the carrier has a null status and an empty history. Shippo is asked at most once a minute,
         and after each event with news of the parcel.
@@ -224,10 +226,10 @@ class ShippingService:
 
     @rpc(expected_exceptions=ShopError)
     def moved(self, after: int = 0, limit: int = 100) -> Rows:
-        """What has become of the parcels since a number: a feed that skips nothing and ends with the latest step.
+        """Return the steps of the parcels after a sequence number: a complete feed that ends with the latest step.
 
         Args:
-            after: the ``seq`` of the last step that is known; 0 for all.
+            after: the ``seq`` of the last step that the caller knows; 0 for all.
             limit: 1 to 1000.
 
         Returns:
@@ -240,52 +242,52 @@ class ShippingService:
 
     @rpc(expected_exceptions=ShopError)
     def shippo_event(self, raw: str, signature: str) -> dict[str, Any]:
-        """Take an event that Shippo sent.
+        """Accept an event from Shippo.
 
         Args:
             raw: the body, each byte a character (latin-1).
             signature: the header ``Shippo-Auth-Signature``.
 
         Returns:
-            ``{"received": True, "duplicate"}`` once it is kept.
+            ``{"received": True, "duplicate"}`` once it is stored.
 
         Raises:
             InvalidRequest: it is not from Shippo, too old, or no event.
-            Unavailable: it cannot be kept; Shippo must send it again.
+            Unavailable: it cannot be stored; Shippo must send it again.
         """
         event = verified(raw, signature, self.settings.shippo_webhook_secret, time.time())
         return self._tracker().keep(event.event_id, event.kind, event.data)
 
     @rpc(expected_exceptions=ShopError)
     def events(self, state: str = "failed", limit: int = 100) -> Rows:
-        """Events of Shippo's in a state (``waiting``, ``done``, ``failed``), oldest first."""
+        """Return Shippo's events in a state (``waiting``, ``done``, ``failed``), oldest first."""
         return self.store.inbox.listed(state, limit)
 
     @rpc(expected_exceptions=ShopError)
     def replay_event(self, event_id: str) -> dict[str, Any]:
-        """Have an event handled again that was given up: ``{"id", "state"}``. Raises NotFound when there is none."""
+        """Retry an event whose handling was given up: ``{"id", "state"}``. Raises NotFound when there is none."""
         return self.store.inbox.replay(event_id)
 
     @rpc(expected_exceptions=ShopError, most=2)
     def audit(
         self, part: str, cursor: str | None = None, since: float = 0.0, until: float = 9e12, ids: Ids | None = None
     ) -> dict[str, Any]:
-        """One page of our labels beside Shippo's; see `shipping.audit.LabelAudit.page`."""
+        """Compare one page of our labels with Shippo's; see `shipping.audit.LabelAudit.page`."""
         return LabelAudit(self.store, self.carriers.lists).page(part, cursor, since, until, ids)
 
     @rpc(expected_exceptions=ShopError)
     def labelled(self, shipment_ids: Ids) -> Ids:
-        """Those of the shipments that have a label which was not given back."""
+        """Return the shipments that have a label which was not refunded (or whose refund the carrier rejected)."""
         return LabelAudit(self.store, self.carriers.lists).labelled(shipment_ids)
 
     @rpc(expected_exceptions=ShopError)
     def unreturned(self, shipment_ids: Ids) -> Ids:
-        """Those of the shipments that have a label which nobody has tried to give back."""
+        """Return the shipments that have a label without a refund request."""
         return LabelAudit(self.store, self.carriers.lists).unreturned(shipment_ids)
 
     @rpc(expected_exceptions=ShopError, most=2)
     def mend(self, fix: dict[str, Any]) -> str:
-        """Do what a difference that `audit` found proposed; see `shipping.audit.LabelAudit.mend`."""
+        """Repair a difference that `audit` found, as it proposed; see `shipping.audit.LabelAudit.mend`."""
         return LabelAudit(self.store, self.carriers.lists).mend(fix)
 
     @rpc(expected_exceptions=ShopError)
@@ -296,17 +298,17 @@ class ShippingService:
 
     @timer(interval=SWEEP)
     def handle_events(self) -> None:
-        """Handle the events that wait."""
+        """Handle the waiting events."""
         swept(lambda: self._tracker().handle_due(time.monotonic() + SWEEP_TIME))
 
     @timer(interval=SWEEP)
     def poll_parcels(self) -> None:
-        """Ask about parcels that nothing was heard of for long: what Shippo sends may be lost."""
+        """Ask about parcels without news for a long time, because Shippo's events may be lost."""
         swept(lambda: self._tracker().poll(self.settings.tracking_poll))
 
     @timer(interval=3600)
     def forget_events(self) -> None:
-        """Let go of what is remembered only against repetitions."""
+        """Delete records that exist only to detect repetitions, once they have expired."""
         swept(lambda: self._tracker().forget())
         swept(self.store.lookups.forget)
 

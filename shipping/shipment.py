@@ -1,4 +1,4 @@
-"""A shipment: whom it goes to, the ways to send it, and which of them is the cheapest."""
+"""A shipment: its address, its shipping methods, and the choice of the cheapest."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from contracts.contacts import ascii_mail_address
 from contracts.currencies import charge_step, parse_amount
 from contracts.errors import Conflict, InvalidRequest, NotFound
 
-# What the list of shipments may be ordered by; a leading "-" reverses.
+# The sort fields of the list of shipments; a leading "-" reverses.
 ORDERS = ("created", "object_id", "name", "city", "state", "country")
 PAGE = range(1, 101)
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a parcel goes, as the shop's order gives it (Stripe's words)."""
+    """The destination of a parcel, as the shop's order gives it (in Stripe's terms)."""
 
     name: str
     line1: str
@@ -34,11 +34,11 @@ class Address:
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Address:
-        """Take an address from a caller.
+        """Parse a caller's address.
 
         Args:
-            given: ``name``, ``line1``, ``city``, ``country``; where they have them ``line2``, ``state``,
-                ``postal_code``, ``email``, ``phone``. Other keys are not looked at.
+            given: ``name``, ``line1``, ``city``, ``country``; optionally ``line2``, ``state``, ``postal_code``,
+                ``email``, ``phone``. Other keys are ignored.
 
         Raises:
             InvalidRequest: a required part is missing, or one is not text.
@@ -58,7 +58,7 @@ class Address:
         return cls(**parts)  # type: ignore[arg-type]  # what is required is there
 
     def for_carrier(self) -> dict[str, str | None]:
-        """The address in the carrier's words, second line included."""
+        """Return the address in the carrier's terms, second line included."""
         return {
             "name": self.name,
             "street1": self.line1,
@@ -74,18 +74,18 @@ class Address:
 
 @dataclass(frozen=True)
 class Shipment:
-    """What the carriers were asked to quote for, and what they quoted.
+    """A request for quotes, and the carriers' quotes.
 
     Attributes:
-        object_id: the carrier's id of it, and the public one.
-        key: the caller's, under which it was made once.
-        order_id: the shop's order, "" for none.
+        object_id: the carrier's id, which is also the public id.
+        key: the caller's idempotency key.
+        order_id: the shop's order id, "" for none.
         created: Unix seconds.
-        address: in the carrier's words, as `Address.for_carrier` gives it.
+        address: in the carrier's terms, as `Address.for_carrier` gives it.
         parcels: as `Parcel.public` gives them.
         contents: as `shipping.customs.contents` declares them.
-        rates: the carrier's, in the public shape.
-        methods: the ways to ship that an order offers, as `methods` makes them.
+        rates: the carrier's rates, in the public shape.
+        methods: the shipping methods that an order offers, as `methods` returns them.
     """
 
     object_id: str
@@ -99,14 +99,14 @@ class Shipment:
     methods: list[dict[str, Any]]
 
     def offer(self) -> dict[str, Any]:
-        """What a checkout is told: the ways to ship, and which one it gets unless it chooses."""
+        """Return the checkout's view: the shipping methods, and the one that is selected by default."""
         return {"object_id": self.object_id, "methods": self.methods, "selected": cheapest(self.methods)}
 
     def rate(self, rate_id: str) -> dict[str, Any]:
-        """The rate of that id.
+        """Return the rate with that id.
 
         Raises:
-            NotFound: it is another shipment's, or nobody's.
+            NotFound: it belongs to another shipment, or to none.
         """
         for rate in self.rates:
             if rate["object_id"] == rate_id:
@@ -115,14 +115,14 @@ class Shipment:
 
 
 def public_address(address: Mapping[str, Any]) -> dict[str, Any]:
-    """The carrier's address as the list of shipments shows it: the seed's eight fields, nulls included."""
+    """Return the carrier's address as the list of shipments shows it: the seed's eight fields, nulls included."""
     return {key: address.get(key) for key in ("name", "street1", "city", "state", "zip", "country", "phone", "email")}
 
 
 def smallest_units(amount: str, currency: str) -> int:
-    """A carrier's amount ("3.46") as Stripe can charge it (346): rounded half up to a chargeable amount.
+    """Convert a carrier's amount ("3.46") to Stripe's (346), rounded half up to a chargeable amount.
 
-    Raises ValueError for text that is not an amount, a negative amount, or a currency that Stripe does not have.
+    Raises ValueError for text that is not an amount, a negative amount, or a currency unknown to Stripe.
     """
     units = parse_amount(amount, currency, rounding=ROUND_HALF_UP, multiple_of=charge_step(currency))
     if units < 0:
@@ -131,12 +131,12 @@ def smallest_units(amount: str, currency: str) -> int:
 
 
 def methods(rates: Iterable[Mapping[str, Any]], currency: str, today: date) -> list[dict[str, Any]]:
-    """The ways to ship that an order offers, in the carrier's order.
+    """Return the shipping methods that an order offers, in the carrier's sequence.
 
     Args:
         rates: the carrier's rates, in the public shape.
-        currency: the order's, three letters; a rate that is quoted in neither its own nor its local currency as this
-            one is left out, for its amount could not be added to the order's.
+        currency: the order's, three letters. A rate that has a price in this currency neither as its own nor as its
+            local currency is omitted, because its amount could not be added to the order's.
         today: the day (UTC) that the delivery estimates count from.
 
     Returns:
@@ -163,10 +163,10 @@ def methods(rates: Iterable[Mapping[str, Any]], currency: str, today: date) -> l
 
 
 def currency_of(items: Iterable[Mapping[str, Any]], default: str) -> str:
-    """The currency in which items are priced, in small letters; `default` if none of them names one.
+    """Return the currency of the items in lower case; `default` if none of them has one.
 
     Raises:
-        Conflict: they name more than one.
+        Conflict: they have more than one.
     """
     named = sorted({str(item["currency"]).lower() for item in items if item.get("currency")})
     if len(named) > 1:
@@ -175,7 +175,7 @@ def currency_of(items: Iterable[Mapping[str, Any]], default: str) -> str:
 
 
 def cheapest(ways: list[dict[str, Any]]) -> str:
-    """The id of the cheapest way; of two that cost the same, of the faster; then of the one named first."""
+    """Return the id of the cheapest method; ties go to the faster one, then to the first."""
 
     def price(way: dict[str, Any]) -> tuple[int, str]:
         return way["amount"], (way["delivery_estimate"] or {}).get("date") or "9999"
@@ -184,7 +184,7 @@ def cheapest(ways: list[dict[str, Any]]) -> str:
 
 
 def currency_code(currency: Any) -> str:
-    """A currency as the carrier writes it: three capital letters.
+    """Return a currency in the carrier's form: three upper-case letters.
 
     Raises:
         InvalidRequest: it is not three letters.
@@ -196,7 +196,7 @@ def currency_code(currency: Any) -> str:
 
 
 def page_order(order_by: Any, limit: Any) -> tuple[str, bool, int]:
-    """What a page of the list is ordered by: the field, whether it is reversed, and how many are on it.
+    """Parse the sort order of the list: return the field, whether it is reversed, and the page size.
 
     Raises:
         InvalidRequest: an unknown field, or a limit that is not 1...100.
@@ -212,7 +212,8 @@ def page_order(order_by: Any, limit: Any) -> tuple[str, bool, int]:
 
 
 def amounts_in(rate: Mapping[str, Any], currency: str) -> list[str]:
-    """Which fields of a carrier's rate hold its price in `currency`: ``amount``, ``amount_local``, both, or none."""
+    """Return which fields of a carrier's rate have its price in `currency`: ``amount``, ``amount_local``, both, or
+    none."""
     fields = (("amount", "currency"), ("amount_local", "currency_local"))
     return [
         amount

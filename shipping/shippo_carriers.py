@@ -1,4 +1,4 @@
-"""The carriers, through Shippo's SDK. Its words, and its many ways to fail, stop here."""
+"""The carriers, through Shippo's SDK. Shippo's terms and failure modes do not pass beyond this adapter."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from shipping.shippo_shapes import messages, public_rate, public_track, rate_id_
 
 API_VERSION = "2018-02-08"
 REFERENCE_LENGTH = 100  # Shippo's limit of `metadata`
-# Shippo finishes what it queued within a few seconds; a longer wait would eat the caller's deadline.
+# Shippo finishes queued work within a few seconds; a longer wait would use up the caller's deadline.
 QUEUED_SECONDS = 8.0
 POLL_SECONDS = 0.5
-# A shipment has a rate for each carrier's services: a few dozen. A hundred a page, and an end for a list without one.
+# A shipment has a rate per carrier service: a few dozen. A hundred per page, with a limit in case the list never ends.
 PAGE, MOST_PAGES = 100, 10
 
 PENDING = (components.TransactionStatusEnum.QUEUED, components.TransactionStatusEnum.WAITING)
@@ -38,7 +38,7 @@ REFUNDS: dict[components.TransactionStatusEnum | None, str] = {
     STATUS.REFUNDPENDING: "pending",
     STATUS.REFUNDREJECTED: "used",
 }
-# What a refund may be; one that is an error is one that the carrier does not grant.
+# The states of a refund; ERROR means that the carrier rejects it.
 GIVEN_BACK = {
     components.RefundStatus.SUCCESS: "refunded",
     components.RefundStatus.QUEUED: "pending",
@@ -49,14 +49,14 @@ PENDING_SHIPMENT = (components.ShipmentStatus.QUEUED, components.ShipmentStatus.
 
 
 class ShippoCarriers:
-    """Shippo behind the port `shipping.carriers.Carriers`.
+    """Shippo as an implementation of the port `shipping.carriers.Carriers`.
 
     Args:
         key: the API key ("shippo_...").
-        base: the URL to use in place of Shippo's own, or None.
-        ship_from: the shop's address, in Shippo's words.
+        base: the URL to use instead of Shippo's own, or None.
+        ship_from: the shop's address, in Shippo's terms.
         connect, read: timeouts in seconds.
-        sleep: how to wait between two questions about what is queued.
+        sleep: waits between two requests about queued work.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class ShippoCarriers:
         self._sleep = sleep
         self.longest_call = connect + read
         self.longest_answer = read
-        # The SDK has no timeout and ignores proxies and certificate bundles: the session sees to both.
+        # The SDK has no timeout and ignores proxies and certificate bundles; the session handles these.
         self._shippo = Shippo(
             key, server_url=base, client=ProviderSession(connect, read, "Shippo"), shippo_api_version=API_VERSION
         )
@@ -80,7 +80,7 @@ class ShippoCarriers:
 
     @property
     def lists(self) -> ShippoLists:
-        """What Shippo has sold, whether we know of it or not."""
+        """The labels that Shippo has sold, including those without a record of ours."""
         return ShippoLists(self._shippo)
 
     def quote(
@@ -121,7 +121,7 @@ class ShippoCarriers:
         return Quote(shipment.object_id, rates, remarks)
 
     def _converted(self, shipment_id: str, currency: str) -> list[dict[str, Any]]:
-        """A shipment's rates in a currency in which no carrier quoted; none if Shippo does not convert to it.
+        """Return a shipment's rates in a currency in which no carrier quoted; none if Shippo does not convert to it.
 
         Asking Shippo for another currency queues the shipment again, and it lists no rates until it is done.
         """
@@ -174,7 +174,7 @@ class ShippoCarriers:
             with asking("transactions.list"), gathering() as aside:
                 request = operations.ListTransactionsRequest(rate=rate_id, page=number, results=PAGE)
                 page = self._shippo.transactions.list(request)
-                # Filtered again: a list that ignored the filter must not lend this shipment another one's label.
+                # Filtered again: if Shippo ignored the filter, this shipment must not get another shipment's label.
                 found = [each for each in page.results or [] if rate_id_of(each) == rate_id]
             for transaction in found:
                 if transaction.status == components.TransactionStatusEnum.SUCCESS:
@@ -189,7 +189,7 @@ class ShippoCarriers:
         try:
             return self._settled(waiting) if waiting else None
         except Refused:
-            return None  # it was queued, and has failed meanwhile
+            return None  # it was queued, and has failed in the meantime
 
     def track(self, carrier: str, tracking_number: str) -> dict[str, Any]:
         """See the port."""
@@ -214,7 +214,7 @@ class ShippoCarriers:
             return GIVEN_BACK[refund.status]
 
     def _settled(self, transaction: components.Transaction) -> Label:
-        """The label of a transaction, waiting while it is queued."""
+        """Return the label of a transaction, waiting while it is queued."""
         try:
             for _ in self._while_queued():
                 if transaction.status not in PENDING:
@@ -231,7 +231,7 @@ class ShippoCarriers:
         raise OutcomeUnknown("The label is being bought; it is not there yet.", {"retry_after": RETRY_AFTER})
 
     def _while_queued(self) -> Iterator[None]:
-        """Turns for as long as it is worth asking about what is queued; sleeps before each but the first."""
+        """Yield while it is worth asking about queued work; sleeps before each round but the first."""
         end = time.monotonic() + bounded(QUEUED_SECONDS)
         yield
         while time.monotonic() + POLL_SECONDS < end:
@@ -240,7 +240,7 @@ class ShippoCarriers:
 
 
 class CarriersProvider(DependencyProvider):
-    """Gives a service its carriers."""
+    """Provides a service with its carriers."""
 
     def setup(self) -> None:
         settings = Settings.from_config(self.container.config)
@@ -259,9 +259,9 @@ class CarriersProvider(DependencyProvider):
 def _declaration(
     contents: Sequence[Mapping[str, Any]], ship_from: Mapping[str, str], address: Mapping[str, str | None]
 ) -> components.CustomsDeclarationCreateRequest:
-    """The shop's own goods, sold; what cannot be delivered comes back."""
+    """Return a declaration of the shop's own goods, sold; undeliverable parcels are returned."""
     items = [
-        # Where a thing was made is not known: where it is sent from stands for it.
+        # The country of manufacture is unknown, so the country of dispatch is declared.
         components.CustomsItemCreateRequest(origin_country=ship_from["country"], **each)
         for each in contents
     ]
@@ -271,7 +271,8 @@ def _declaration(
         certify_signer=ship_from["name"],
         contents_type=components.CustomsDeclarationContentsTypeEnum.MERCHANDISE,
         non_delivery_option=components.CustomsDeclarationNonDeliveryOptionEnum.RETURN,
-        # USPS asks for the exemption by which no export filing is made: to Canada, or less than $2500 a kind.
+        # USPS requires the exemption code under which no export filing is made: to Canada, or below $2500 per kind of
+        # goods.
         eel_pfc=exemption.NOEEI_30_36 if address["country"] == "CA" else exemption.NOEEI_30_37_A,
         items=items,
     )

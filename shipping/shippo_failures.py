@@ -1,4 +1,4 @@
-"""What Shippo's many ways to fail mean to the shop."""
+"""Translate Shippo's failures into the shop's errors."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from chassis.logs import log
 from chassis.provider_guard import never_sent
 from contracts.errors import NotFound, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 
-RETRY_AFTER = 2  # seconds, when Shippo names none
-# What the SDK's parsing raises over an answer that it cannot read.
+RETRY_AFTER = 2  # seconds, if Shippo gives none
+# What the SDK raises when it cannot parse an answer.
 UNREADABLE = (KeyError, ValueError, AttributeError, TypeError)
 
 
 @contextmanager
 def asking(what: str, may_miss: bool = False) -> Iterator[None]:
-    """Translate the failures of a question, which costs nothing and can be asked again.
+    """Translate the failures of a query, which is free and can be repeated.
 
     Args:
         what: the SDK's method, for the log.
-        may_miss: whether status 404 is an answer to this question (else it means that we ask in the wrong place).
+        may_miss: whether status 404 is a valid answer to this query (else it means that the URL is wrong).
     """
     try:
         yield
@@ -43,17 +43,17 @@ def asking(what: str, may_miss: bool = False) -> Iterator[None]:
 
 @contextmanager
 def buying() -> Iterator[None]:
-    """Translate the failures of a purchase: whatever is not plainly "nothing bought" may have bought a label."""
+    """Translate the failures of a purchase. Unless the failure proves that nothing was bought, a label may exist."""
     what = "transactions.create"
     try:
         yield
     except SDKError as error:
         if error.status_code < 400 or error.status_code >= 500:
             log.warning("shippo answered a purchase badly", status=error.status_code)
-            done = error.status_code in (500, 503)  # a gateway's 502 and 504 leave the request under way behind it
+            done = error.status_code in (500, 503)  # after a gateway's 502 or 504 the request may still run behind it
             raise OutcomeUnknown("Shippo failed while buying the label.", {"answered": done}) from error
-        # Shippo did not understand the purchase, and will not next time. A label that the carrier refuses arrives as a
-        # failed transaction, and may be worth another try.
+        # Shippo could not parse the purchase, and a retry will not help. A label that the carrier rejects arrives as a
+        # failed transaction instead, and may be worth a retry.
         raise _answered(error, what, permanent=error.status_code in (400, 422)) from error
     except requests.RequestException as error:
         log.warning("shippo does not answer", asked=what, error=type(error).__name__)
@@ -67,7 +67,7 @@ def buying() -> Iterator[None]:
 
 
 def _answered(error: SDKError, what: str, permanent: bool = False) -> ShopError:
-    """What an answer other than success means."""
+    """Return the error for an answer that is not a success."""
     status = error.status_code
     if status in (400, 409, 422):
         errors = _field_errors(error.body)
@@ -76,13 +76,13 @@ def _answered(error: SDKError, what: str, permanent: bool = False) -> ShopError:
     if status == 429 or status >= 500:
         log.warning("shippo is not well", asked=what, status=status)
         return Unavailable("Shippo is not available.", {"retry_after": _retry_after(error.raw_response)})
-    # 401 and 403 say that our key is wrong; anything else is no answer to a question of ours.
+    # 401 and 403 say that our key is wrong; any other status is unexpected here.
     log.error("shippo refuses the shop", asked=what, status=status)
     return ProviderFailure(f"Shippo answered with status {status}.")
 
 
 def _field_errors(body: str) -> dict[str, list[str]]:
-    """Shippo's ``{"field": ["message"]}`` as field to messages; `address_to` under the caller's word for it."""
+    """Return Shippo's ``{"field": ["message"]}`` as field to messages; `address_to` under the caller's name for it."""
     try:
         given = json.loads(body)
     except ValueError:

@@ -28,7 +28,7 @@ STATES: dict[components.TransactionStatusEnum | None, str] = {
 
 
 class ShippoLists:
-    """What Shippo has sold, whether we know of it or not.
+    """The labels that Shippo has sold, including those without a record of ours.
 
     Args:
         shippo: the SDK's client.
@@ -38,10 +38,11 @@ class ShippoLists:
         self._shippo = shippo
 
     def sold(self, number: int, since: float) -> tuple[list[Sold | SetAside], bool]:
-        """Page `number` (from 1) of the labels bought since then (Unix seconds), and whether another page follows.
+        """Return page `number` (from 1) of the labels bought since then (Unix seconds), and whether another page
+        follows.
 
-        The list has no date filter: it ends with the first page that is entirely older. A label that cannot be read is
-        in the page as set aside. Raises Unavailable, ProviderFailure.
+        The list has no date filter: it ends with the first page that is entirely older. A label that cannot be read
+        appears in the page as set aside. Raises Unavailable, ProviderFailure.
         """
         with asking("transactions.list"), gathering() as aside:
             request = operations.ListTransactionsRequest(page=number, results=PAGE)
@@ -51,13 +52,13 @@ class ShippoLists:
         return recent, bool(page.next and recent)
 
     def one(self, transaction_id: str) -> Sold | SetAside | None:
-        """One label, or None when Shippo knows of none. Raises as `sold`."""
+        """Return one label, or None when Shippo does not know it. Raises as `sold`."""
         with suppress(NotFound), asking("transactions.get", may_miss=True):
             return read_one("label at Shippo", self._shippo.transactions.get(transaction_id), _sold)
         return None
 
     def rate(self, rate_id: str) -> Rate | None:
-        """What was bought at a rate, or None when Shippo does not know it any more. Raises as `sold`."""
+        """Return what was bought at a rate, or None when Shippo no longer knows it. Raises as `sold`."""
         with suppress(NotFound), asking("rates.get", may_miss=True):
             rate = self._shippo.rates.get(rate_id)
             return Rate(str(rate.shipment), str(rate.provider))

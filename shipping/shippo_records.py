@@ -1,4 +1,4 @@
-"""Shippo's lists without the entries that its SDK cannot read: one of them would make it refuse the whole answer."""
+"""Shippo's lists without the entries that its SDK cannot read: a single one would make it reject the whole answer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _gathered: ContextVar[list[SetAside] | None] = ContextVar("shippo_records_set_as
 
 @contextmanager
 def gathering() -> Iterator[list[SetAside]]:
-    """The entries that are left out of answers in this context."""
+    """The entries that were removed from answers in this context."""
     found: list[SetAside] = []
     token = _gathered.set(found)
     try:
@@ -39,7 +39,7 @@ def gathering() -> Iterator[list[SetAside]]:
 
 
 def leave_unreadable_out(shippo: Shippo) -> None:
-    """Make this client leave unreadable entries out of its lists."""
+    """Make this client remove unreadable entries from its lists."""
     shippo.sdk_configuration.get_hooks().register_after_success_hook(_Readable())
 
 
@@ -52,7 +52,7 @@ class _Readable(AfterSuccessHook):
         try:
             body = response.json()
         except ValueError:
-            return response  # the SDK says so
+            return response  # the SDK raises the error for this
         entries = body.get(name) if isinstance(body, dict) else None
         if not isinstance(entries, list):
             return response

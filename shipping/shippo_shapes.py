@@ -39,7 +39,7 @@ RATE_FIELDS = (
 
 
 def public_rate(rate: components.Rate) -> dict[str, Any]:
-    """A rate with exactly the fields of the seed's sample, nulls included. Raises Unreadable."""
+    """Return a rate with exactly the fields of the seed's sample, nulls included. Raises Unreadable."""
     for amount in (rate.amount, rate.amount_local):
         if amount is not None and parse_amount(str(amount), "usd", rounding=ROUND_HALF_UP) < 0:
             raise Unreadable(f"{amount} is no price")
@@ -60,7 +60,7 @@ def public_rate(rate: components.Rate) -> dict[str, Any]:
 
 
 def public_track(track: components.Track) -> dict[str, Any]:
-    """Where a parcel is, and where it was, the earliest first."""
+    """Return where a parcel is, and its history, the earliest first."""
     return {
         "tracking_status": _tracking_status(track.tracking_status) if track.tracking_status else None,
         "tracking_history": read_each("step of a parcel at Shippo", track.tracking_history, _tracking_status)[0],
@@ -68,13 +68,13 @@ def public_track(track: components.Track) -> dict[str, Any]:
 
 
 def rate_id_of(transaction: components.Transaction) -> str | None:
-    """The id of the rate that a transaction bought; Shippo gives the id, or the rate in short."""
+    """Return the id of the rate that a transaction bought; Shippo gives the id or a short form of the rate."""
     rate = transaction.rate
     return rate if isinstance(rate, str) or rate is None else rate.object_id
 
 
 def messages(given: Iterable[components.ResponseMessage] | None) -> list[str]:
-    """What the carriers remarked, each "source: text"."""
+    """Return the carriers' remarks, each as "source: text"."""
     texts = []
     for message in given or []:
         text = (message.text or message.code or "").strip()
@@ -100,7 +100,7 @@ def _tracking_status(status: components.TrackingStatus) -> dict[str, Any]:
 
 
 def _moment(moment: datetime | None) -> str | None:
-    """As Shippo writes it: UTC, milliseconds, Z."""
+    """Format as Shippo does: UTC, milliseconds, Z."""
     if moment is None:
         return None
     utc = moment.astimezone(UTC) if moment.tzinfo else moment

@@ -1,4 +1,4 @@
-"""What Shippo sends by itself: whether it is from Shippo, and what it says."""
+"""Shippo's webhooks: signature verification and parsing."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from chassis.documents import MAX_SIGNATURE_LENGTH, is_id, read_document
 from chassis.logs import log
 from contracts.errors import InvalidRequest, Unavailable
 
-# An event that was signed longer ago than this is somebody's copy (seconds).
+# An event that was signed longer ago than this is treated as a replay (seconds).
 TOLERANCE = 300.0
 LONGEST_KIND = 128
-# Keys and values of an event; the track of a parcel with a hundred stops has about 2 000.
+# The most keys and values of an event; the track of a parcel with a hundred stops has about 2 000.
 MOST_VALUES = 20_000
 # The field that identifies an event's label, for each handled event.
 NAMED = {"track_updated": "tracking_number", "transaction_updated": "object_id"}
@@ -22,7 +22,7 @@ NAMED = {"track_updated": "tracking_number", "transaction_updated": "object_id"}
 
 @dataclass(frozen=True)
 class Event:
-    """An event that is Shippo's own: its id, what it is about ("track_updated"), and its data."""
+    """A verified event of Shippo's: its id, its kind ("track_updated"), and its data."""
 
     event_id: str
     kind: str
@@ -30,23 +30,23 @@ class Event:
 
 
 def sign(secret: str, payload: bytes, now: float) -> str:
-    """The header ``Shippo-Auth-Signature`` as Shippo makes it."""
+    """Return the header ``Shippo-Auth-Signature`` as Shippo computes it."""
     moment = str(int(now))
     return f"t={moment},v1={_mac(secret, moment, payload)}"
 
 
 def verified(raw: str, signature: str, secret: str, now: float) -> Event:
-    """Read an event, after its signature was verified over the body as it came.
+    """Parse an event after verifying its signature over the raw body.
 
     Args:
         raw: the body, each byte a character (latin-1).
         signature: the header ``Shippo-Auth-Signature``: ``t=<Unix seconds>,v1=<hex>``.
-        secret: what Shippo signs with; "" when it is not known, so that nothing can be verified.
+        secret: the signing secret; "" when it is not configured, so that nothing can be verified.
         now: Unix seconds.
 
     Raises:
-        InvalidRequest: it is not from Shippo, was signed more than five minutes ago, or is no event.
-        Unavailable: nobody said what Shippo signs with, so that it must go on sending.
+        InvalidRequest: it is not from Shippo, was signed more than five minutes ago, or is not an event.
+        Unavailable: no secret is configured; Shippo must keep retrying.
     """
     if not secret:
         log.error("shippo's events cannot be verified: SHIPPO_WEBHOOK_SECRET is not set")
@@ -79,7 +79,7 @@ def _event(payload: bytes) -> Event:
     named = NAMED.get(kind)
     if named is not None and not is_id(data.get(named)):
         raise InvalidRequest("This is no event of Shippo's.", {"errors": {"body": [f"must have data.{named}, a text"]}})
-    # Shippo gives its events no id; one that it sends again has the same body.
+    # Shippo's events have no id; a repeated event has the same body.
     return Event(f"shippo:{hashlib.sha256(payload).hexdigest()}", kind, data)
 
 

@@ -1,4 +1,4 @@
-"""Shipments and the purchases of their labels: every question that the service asks of those tables."""
+"""Shipments and the purchases of their labels: every query that the service runs on these tables."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ class ShippingStore:
 
     @property
     def database(self) -> Database:
-        """The service's database, for what else is kept in it."""
+        """The service's database, for other data in it."""
         return self._database
 
     def ping(self) -> None:
-        """Raises Unavailable when the database cannot be asked."""
+        """Raises Unavailable when the database cannot be reached."""
         self._database.ready()
 
     def add(self, shipment: Shipment) -> Shipment:
-        """Keep a shipment, and answer the one that is kept under its key: the first."""
+        """Store a shipment, and return the first one that was stored under its key."""
         row = {
             "object_id": shipment.object_id,
             "key": shipment.key,
@@ -67,20 +67,20 @@ class ShippingStore:
             return _shipment(connection.execute(sa.select(shipments).where(shipments.c.key == shipment.key)).one())
 
     def by_key(self, key: str) -> Shipment | None:
-        """The shipment made under a caller's key, or None."""
+        """Return the shipment created under a caller's key, or None."""
         return self._one(shipments.c.key == key)
 
     def get(self, object_id: str) -> Shipment | None:
-        """The shipment of that id, or None."""
+        """Return the shipment with that id, or None."""
         return self._one(shipments.c.object_id == object_id)
 
     def page(self, field: str, backwards: bool, limit: int, after: str | None) -> tuple[list[Shipment], str | None]:
-        """A page of shipments, and the next page's cursor, or None.
+        """Return a page of shipments, and the next page's cursor, or None.
 
         Args:
             field: a column to order by; ties go by id.
-            backwards: the largest first.
-            limit: how many.
+            backwards: whether the largest come first.
+            limit: the page size.
             after: the previous page's cursor, or the id of its last shipment.
 
         Raises:
@@ -111,7 +111,7 @@ class ShippingStore:
         return [_shipment(row) for row in rows[:limit]], following
 
     def purchase(self, shipment_id: str) -> Purchase | None:
-        """The purchase of a shipment's label as it stands, or None."""
+        """Return the current purchase of a shipment's label, or None."""
         with self._database.read() as connection:
             row = connection.execute(sa.select(labels).where(labels.c.shipment_id == shipment_id)).one_or_none()
         return _purchase(row) if row else None
@@ -142,7 +142,7 @@ class ShippingStore:
             with self._database.write() as connection:
                 return connection.execute(began).rowcount == 1
         except Unavailable:
-            # Nobody will ask the carrier now. Whether this was written is not known: the state stays as it is.
+            # The carrier will not be asked now. Whether this was written is unknown, so the state stays as it is.
             self._database.late.put_off(mine.values(claimed_until=0.0), asked.shipment_id)
             raise
 
@@ -163,9 +163,9 @@ class ShippingStore:
         if refund is not None:
             values["refund"] = refund.value
         if refund is Refund.REFUNDED:
-            values["polled"] = None  # no parcel will ever go under it
+            values["polled"] = None  # no parcel will ever be sent with it
         elif refund is Refund.PENDING:
-            # Shippo is asked what became of it, also when there is no parcel to ask about.
+            # Shippo is asked for the refund's outcome, even if there is no parcel to ask about.
             values["polled"] = sa.func.coalesce(labels.c.polled, labels.c.voided)
         elif refund is Refund.USED:
             arrived = sa.or_(labels.c.tracking_number.is_(None), labels.c.tracking_status.in_(FINAL))
@@ -173,19 +173,19 @@ class ShippingStore:
         self._database.late.write(mine.values(**values), shipment_id)
 
     def voids(self, before: float, limit: int) -> list[str]:
-        """The shipments whose label was to be given back before then (Unix seconds), and nobody knows what came of it:
-        whoever asked for it has gone, or the label turned up late, or Shippo looks into it and is not asked again with
-        the parcels, since that one has arrived."""
+        """Return the shipments whose refund was requested before then (Unix seconds) and has no known outcome. Either
+        the requester died, or the label appeared late, or Shippo is reviewing the refund. In the last case the refund
+        is no longer polled together with the parcels, because its parcel has arrived."""
         forgotten = sa.and_(labels.c.refund == Refund.PENDING.value, labels.c.polled.is_(None))
         unknown = sa.or_(labels.c.refund.is_(None), forgotten)
         owed = (labels.c.voided < before, labels.c.state == State.BOUGHT.value, unknown)
         with self._database.read() as connection:
-            # In no order: what Shippo will never tell of must not stand before the rest for ever.
+            # In random order, so that refunds which Shippo never answers do not block the others forever.
             query = sa.select(labels.c.shipment_id).where(*owed).order_by(sa.func.random()).limit(limit)
             return list(connection.execute(query).scalars())
 
     def voided(self, transaction_id: str) -> str | None:
-        """The shipment whose label that transaction bought, when it was to be given back; else None."""
+        """Return the shipment whose label that transaction bought, if its refund was requested; else None."""
         this = sa.and_(labels.c.transaction_id == transaction_id, labels.c.voided.is_not(None))
         with self._database.read() as connection:
             return connection.execute(sa.select(labels.c.shipment_id).where(this)).scalars().first()
@@ -248,7 +248,7 @@ class ShippingStore:
 
 
 def _open(shipment_id: str, claim: str | None = None) -> sa.Update:
-    """A change of a purchase that is not bought yet; of that claim's only, if there is one."""
+    """An update of a purchase that is not bought yet; only if that claim holds it, if one is given."""
     this = sa.update(labels).where(labels.c.shipment_id == shipment_id, labels.c.state != State.BOUGHT.value)
     return this if claim is None else this.where(labels.c.claim == claim)
 

@@ -1,4 +1,4 @@
-"""The shipping service's tables; those that it shares with the other services are in `chassis.shared_tables`."""
+"""The shipping service's tables; tables that all services share are in `chassis.shared_tables`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ shipments = sa.Table(
     sa.Column("key", sa.Text, nullable=False, unique=True),
     sa.Column("order_id", sa.Text, nullable=False),
     sa.Column("created", sa.Double, nullable=False),
-    # What the list may be ordered by, in small letters.
+    # The sort fields of the list, in lower case.
     sa.Column("name", Text, nullable=False),
     sa.Column("city", Text, nullable=False),
     sa.Column("state", Text, nullable=False),
@@ -48,10 +48,10 @@ labels = sa.Table(
     sa.Column("label_url", sa.Text),
     sa.Column("tracking_number", sa.Text),
     sa.Column("bought", sa.Double),
-    # When it was to be given back, and what Shippo said to that; see `shipping.label.Purchase`.
+    # When its refund was requested, and Shippo's answer to that; see `shipping.label.Purchase`.
     sa.Column("voided", sa.Double),
     sa.Column("refund", sa.Text),
-    # Where the parcel is: the carrier's word, and the carrier's time of it.
+    # Where the parcel is: the carrier's term, and the carrier's time of it.
     sa.Column("tracking_status", sa.Text),
     sa.Column("tracking_date", sa.Double),
     # When Shippo was last asked about it; null: it need not be asked.
@@ -61,7 +61,7 @@ sa.Index("labels_tracking_number", labels.c.tracking_number)
 sa.Index("labels_polled", labels.c.polled)
 sa.Index("labels_voided", labels.c.voided)
 
-# Each step of each parcel, in the order in which the steps were committed.
+# Each step of each parcel, in commit order.
 moves = sa.Table(
     "moves",
     metadata,
@@ -72,7 +72,7 @@ moves = sa.Table(
     sa.Column("at", sa.Double, nullable=False),
 )
 
-# One row, whose lock every step takes until it is committed: so no number is seen before all smaller ones are.
+# One row. Every step locks it until commit, so that no number becomes visible before all smaller ones.
 move_counter = sa.Table(
     "move_counter",
     metadata,

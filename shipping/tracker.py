@@ -1,4 +1,4 @@
-"""Follows the parcels: by what Shippo sends, and by asking, for what it sends may be lost."""
+"""Tracks the parcels: from Shippo's events, and by polling, because events may be lost."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from shipping.void import VoidDesk
 from shipping.whereabouts import whereabouts
 
 TRACK_UPDATED, TRANSACTION_UPDATED = "track_updated", "transaction_updated"
-# How many labels are asked about in one go.
+# How many labels are polled in one run.
 BATCH = 20
-# Whoever was to give a label back has had this long to do it (seconds).
+# After this long, a requested refund without an outcome is taken up again (seconds).
 ABANDONED = 15.0
 
 
 class Tracker:
-    """Keeps and handles events, and asks.
+    """Stores and handles events, and polls.
 
     Args:
-        store: where they are recorded.
-        carriers: who can be asked.
-        voids: gives labels back.
+        store: where events and positions are recorded.
+        carriers: the port to poll.
+        voids: refunds labels.
         clock: Unix seconds.
     """
 
@@ -44,25 +44,25 @@ class Tracker:
         self._clock = clock
 
     def keep(self, event_id: str, kind: str, data: dict[str, Any]) -> dict[str, Any]:
-        """Keep an event, and handle it when that takes no question; the timer does the others.
+        """Store an event, and handle it at once if that takes no request; the timer handles the others.
 
         Returns:
             ``{"received": True, "duplicate"}``
 
-        Raises Unavailable when it cannot be kept.
+        Raises Unavailable when it cannot be stored.
         """
         new = self._store.inbox.keep(event_id, kind, data, done=kind not in (TRACK_UPDATED, TRANSACTION_UPDATED))
         if new and kind == TRACK_UPDATED:
-            with suppress(Unavailable):  # it is kept, and the timer handles it
+            with suppress(Unavailable):  # it is stored, and the timer handles it
                 self._store.inbox.handle(event_id, self.handle)
         return {"received": True, "duplicate": not new}
 
     def handle(self, kind: str, data: dict[str, Any]) -> None:
-        """Do what an event calls for; twice is as once. Raises ShopError when that is not possible now."""
+        """Handle an event; repeating it is safe. Raises ShopError when that is not possible now."""
         if kind == TRACK_UPDATED:
             self.told(str(data.get("tracking_number") or ""), data)
         elif kind == TRANSACTION_UPDATED:
-            # Of money the event is not believed: Shippo is asked.
+            # The event is not trusted about money: Shippo is asked.
             shipment_id = self._store.voided(str(data.get("object_id") or ""))
             if shipment_id is not None:
                 self._voids.give_back(shipment_id)
@@ -71,7 +71,7 @@ class Tracker:
         """Record the carrier's position of a parcel: ``track["tracking_status"]``.
 
         Args:
-            outdate: whether looked-up answers about the parcel are older than that.
+            outdate: whether cached answers about the parcel are older than this and must be dropped.
         """
         where = whereabouts(track.get("tracking_status"))
         if not tracking_number or where is None:
@@ -84,7 +84,7 @@ class Tracker:
         self._store.inbox.sweep(self.handle, until)
 
     def poll(self, every: float) -> None:
-        """Ask about labels that nobody has asked about for so many seconds, and give back what was left to be."""
+        """Poll labels that were not asked about for this many seconds, and finish refunds that were left undone."""
         for shipment_id in self._store.voids(self._clock() - ABANDONED, BATCH):
             self._given_back(shipment_id)
         due = self._store.moves.due(self._clock(), every, BATCH)
@@ -100,15 +100,15 @@ class Tracker:
                 return
             except ShopError as error:
                 log.warning("a parcel is not followed", shipment=label["shipment_id"], error=str(error))
-            except Exception as error:  # a bug, or an unforeseen error: the other parcels are followed
+            except Exception as error:  # a bug, or an unforeseen error: continue with the other parcels
                 note("label", SetAside(label["shipment_id"], f"{type(error).__name__}: {error}"), error)
 
     def forget(self) -> None:
-        """Forget events that were handled long ago."""
+        """Delete events that were handled long ago."""
         self._store.inbox.forget(self._clock() - KEPT)
 
     def _ask(self, label: dict[str, Any]) -> None:
-        with suppress(NotFound):  # the carrier hears of a label some time after it was bought
+        with suppress(NotFound):  # the carrier learns of a label some time after its purchase
             track = self._carriers.track(label["carrier"], label["tracking_number"])
             self.told(label["tracking_number"], track)
 

@@ -1,5 +1,5 @@
-"""Giving a label back. From the moment that this is recorded none is bought for the shipment, and a label that turns up
-late is given back, too."""
+"""Refunding a label. Once a refund is recorded, no label is bought for the shipment, and a label that appears late is
+refunded, too."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ FINAL = (Refund.REFUNDED, Refund.USED)
 
 
 class VoidDesk:
-    """Gives labels back.
+    """Refunds labels.
 
     Args:
-        desk: buys them, and finds out what became of a purchase that was interrupted.
-        purchases: where they are recorded.
-        carriers: who sold them.
+        desk: buys labels, and finds out the outcome of an interrupted purchase.
+        purchases: where labels are recorded.
+        carriers: the port to the carriers that sold them.
     """
 
     def __init__(self, desk: LabelDesk, purchases: Purchases, carriers: Carriers) -> None:
@@ -34,14 +34,14 @@ class VoidDesk:
         self._carriers = carriers
 
     def give_back(self, shipment_id: str) -> dict[str, Any]:
-        """Give a shipment's label back, unless its parcel has moved. Repeating it is safe, and tells how it stands.
+        """Refund a shipment's label, unless its parcel has moved. Repeating is safe, and returns the current status.
 
         Returns:
             ``{"object_id": shipment_id, "status"}``, one of `shipping.purchase.Refund`.
 
         Raises:
-            OutcomeUnknown: it is not known yet whether there is one.
-            Unavailable, ProviderFailure: the carrier cannot be asked, or somebody is buying it right now.
+            OutcomeUnknown: it is not known yet whether a label exists.
+            Unavailable, ProviderFailure: the carrier cannot be asked, or another call is buying it right now.
         """
         claim = secrets.token_hex(16)
         purchase = self._desk.claimed(shipment_id, claim, self._purchases.claim_void)
@@ -70,10 +70,10 @@ class VoidDesk:
             try:
                 status = self._carriers.refund(transaction_id)
             except Refused as refused:
-                # Somebody was faster, or the parcel has just moved, or the label is too old.
+                # Another caller was faster, or the parcel has just moved, or the label is too old.
                 status = self._carriers.refund_status(transaction_id)
                 if status is None and purchase.refund is Refund.PENDING:
-                    status = Refund.PENDING  # it was asked before, and only its answer to that counts
+                    status = Refund.PENDING  # requested before, and only the carrier's answer to that counts
                 elif status is None:
                     log.warning("a label is not taken back", shipment=purchase.shipment_id, said=refused.detail)
                     status = Refund.USED

@@ -1,4 +1,4 @@
-"""Where a parcel is: what the carrier says of it, in any order, and what of that is news."""
+"""Where a parcel is: interprets the carrier's reports, which arrive in any order, and decides what is news."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Any
 UNKNOWN, PRE_TRANSIT, TRANSIT, DELIVERED = "UNKNOWN", "PRE_TRANSIT", "TRANSIT", "DELIVERED"
 RETURNED, FAILURE = "RETURNED", "FAILURE"
 
-# The way that a parcel goes. A step along it is believed whenever it is told.
+# The normal sequence of a parcel. A step forward in it is always accepted.
 WAY = (UNKNOWN, PRE_TRANSIT, TRANSIT, DELIVERED)
-# What may follow besides, when the carrier's time of it is later: a parcel that could not be delivered is tried again,
-# or comes back; so does one that was not accepted.
+# Other accepted steps, if the carrier's time is later: a parcel that could not be delivered is retried or returned; the
+# same applies to one that was not accepted.
 DETOURS = {
     TRANSIT: (FAILURE, RETURNED),
     FAILURE: (TRANSIT, DELIVERED, RETURNED),
     DELIVERED: (RETURNED,),
     RETURNED: (),
 }
-# Of these there is nothing more to be told that a shop would wait for.
+# After these no further news is expected that matters to a shop.
 FINAL = (DELIVERED, RETURNED)
 
 
 @dataclass(frozen=True)
 class Whereabouts:
-    """A carrier's word of a parcel, and the carrier's time of it (Unix seconds; None when it names none)."""
+    """A carrier's report on a parcel, and the carrier's time of it (Unix seconds; None when it gives none)."""
 
     status: str
     at: float | None
 
     def follows(self, known: Whereabouts | None) -> bool:
-        """Whether this is news to somebody who knows that."""
+        """Whether this is news compared with that."""
         if known is None:
             return True
         if self.status == known.status:
@@ -46,7 +46,7 @@ class Whereabouts:
 
 
 def whereabouts(tracking_status: Any) -> Whereabouts | None:
-    """Shippo's ``{"status", "status_date"}`` as whereabouts; None when it says nothing, or what nobody understands."""
+    """Parse Shippo's ``{"status", "status_date"}``; None when it has no status, or an unknown one."""
     if not isinstance(tracking_status, Mapping):
         return None
     status = tracking_status.get("status")
@@ -56,7 +56,7 @@ def whereabouts(tracking_status: Any) -> Whereabouts | None:
 
 
 def _seconds(moment: Any) -> float | None:
-    """Unix seconds of "2017-09-05T12:20:36.546Z", or None."""
+    """Return the Unix seconds of "2017-09-05T12:20:36.546Z", or None."""
     if not isinstance(moment, str):
         return None
     try:

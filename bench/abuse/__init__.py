@@ -1,4 +1,4 @@
-"""Attacks on the shop: expensive bodies, slow clients, fuzzed requests, and the right answer to each."""
+"""Attacks on the shop: expensive bodies, slow clients, fuzzed requests, and the correct answer to each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run as `--help` describes; 0 when there is no finding."""
+    """Run as `--help` describes; return 0 when there is no finding."""
     from bench.abuse.command import main as run
 
     return run(arguments)

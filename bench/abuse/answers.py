@@ -1,4 +1,4 @@
-"""The right answer to every known attack: one row each, named by its entry in the list of findings."""
+"""The correct answer to every known attack: one row each, named after its entry in the list of findings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a row; finding is "" when the answer was right."""
+    """The result of a row; finding is "" when the answer was correct."""
 
     row: Row
     finding: str
@@ -53,13 +53,13 @@ def row(entry: str, fact: str) -> Callable[[Check], Check]:
 
 
 async def run(target: Target, say: Callable[[str], None], rows: list[Row] | None = None) -> list[Result]:
-    """Run every row, one after the other."""
+    """Run all rows sequentially."""
     results = []
     for each in ROWS if rows is None else rows:
         try:
             await each.check(target)
             finding = ""
-        except Exception as error:  # a wrong answer can raise anything, and the next row still runs
+        except Exception as error:  # a wrong answer can raise anything, and the next row must still run
             finding = f"{error}" if isinstance(error, Unexpected) else f"{type(error).__name__}: {error}"
         say(f"{each}: {finding or 'right'}")
         results.append(Result(each, finding))
@@ -85,7 +85,7 @@ def require(fact: bool, otherwise: str) -> None:
 
 
 def limited(answer: Answer, what: str) -> int:
-    """The seconds that a 429 asks the client to wait. Raises Unexpected unless it has all three headers."""
+    """Return the seconds that a 429 asks the client to wait. Raises Unexpected unless it has all three headers."""
     expect(answer, 429, what=what)
     for name in ("ratelimit", "ratelimit-policy"):
         require(bool(answer.header(name)), f"{what}: 429 without {name}")
@@ -210,7 +210,7 @@ async def slow_request(target: Target) -> None:
 
 
 async def _dripped(target: Target, head: bytes, limit: float) -> Answer:
-    """The answer to a body sent byte by byte, no single byte late."""
+    """Return the answer to a body sent byte by byte, with no single byte late."""
     reader, writer = await asyncio.open_connection(wire.HOST, target.port)
     loop = asyncio.get_running_loop()
     began, got = loop.time(), b""
@@ -305,10 +305,10 @@ async def wrong_keys(target: Target) -> None:
         answer = expect(await target.ask("GET", "/api/orders/", more=more, source=GUESSER), 403, 429)
         if answer.status == 429:
             waits.append(limited(answer, "a wrong key"))
-            if len(waits) < 3:  # an attacker who keeps waiting would not make the delay grow
+            if len(waits) < 3:  # the delay grows only for an attacker who does not wait
                 await asyncio.sleep(waits[-1])
     require(bool(waits), f"{WRONG_KEYS} wrong keys were all answered 403")
-    # Not the last one: each gateway process counts for itself.
+    # The maximum instead of the last one, because each gateway process counts separately.
     require(max(waits) > waits[0], f"the waits do not grow: {waits}")
     expect(await target.ask("GET", "/api/orders/", admin=True, source=CALM_ADMIN), 200, what="another address")
 

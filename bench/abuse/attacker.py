@@ -1,6 +1,6 @@
 """`python -m bench.abuse.attacker PORT SOURCE BODIES HEADS`: holds half-sent requests open until its input ends.
 
-A separate process, so that it takes no time from the shoppers whose answers are measured. Prints one JSON line.
+It is a separate process, so that it takes no time from the measured shoppers. Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 from bench.abuse import wire
 from bench.abuse.files import raise_limit
 
-# New connections per second, at most: the attack is open sockets, not a flood of handshakes.
+# The maximum number of new connections per second: the attack is open sockets, not a flood of handshakes.
 OPENED_PER_SECOND = 1500
-# Pause before a closed connection is opened again.
+# The pause before a closed connection is reopened.
 REOPEN_S = 2.0
 # A connection counts as held when it stays open for longer, the server's deadline of 10 s included (seconds).
 HELD_S = 15.0
@@ -91,7 +91,7 @@ class Attacker:
 
 
 async def attack(port: int, source: str, bodies: int, heads: int) -> dict[str, Any]:
-    """Attack until standard input ends; the counts."""
+    """Attack until standard input ends; return the counts."""
     raise_limit()
     attacker, over = Attacker(port, source), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -107,7 +107,7 @@ async def attack(port: int, source: str, bodies: int, heads: int) -> dict[str, A
 
 
 def main(arguments: list[str]) -> int:
-    """Run as the module's docstring says."""
+    """Run as the module's docstring describes."""
     port, source, bodies, heads = arguments
     print(json.dumps(asyncio.run(attack(int(port), source, int(bodies), int(heads)))))
     return 0

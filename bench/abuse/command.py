@@ -27,14 +27,14 @@ PACKAGES = ("nameko", "uvicorn", "eventlet", "SQLAlchemy")
 
 
 def rows() -> list[answers.Row]:
-    """The whole table of attacks with their right answers."""
+    """The whole table of attacks with their correct answers."""
     for name in ROW_MODULES:
         importlib.import_module(name)
     return answers.ROWS
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run as `arguments` say; 0 when there is no finding."""
+    """Run as `arguments` specify; return 0 when there is no finding."""
     options = _options(arguments)
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     say(f"seed {seed}")
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def run(shop: Target, options: argparse.Namespace, seed: int) -> Outcome:
-    """Run the parts that the options name on a running shop."""
+    """Run the parts that the options select on a running shop."""
     outcome, began = Outcome(seed), time.monotonic()
 
     def tell(what: str) -> None:

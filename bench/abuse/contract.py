@@ -17,7 +17,7 @@ MEMBERS = ("type", "title", "detail", "request_id")
 
 
 def complaints(answer: Answer, head: bool = False) -> list[str]:
-    """What is undocumented about an answer; [] when nothing is."""
+    """Return what is undocumented about an answer; [] when nothing is."""
     return list(_complaints(answer, head))
 
 
@@ -63,7 +63,7 @@ def _problem(answer: Answer, request_id: str | None) -> Iterator[str]:
 
 
 def count_errors(errors: Any) -> int:
-    """The number of messages in `errors` of a problem body, at any depth."""
+    """Return the number of messages in `errors` of a problem body, at any depth."""
     if isinstance(errors, dict):
         return sum(count_errors(each) for each in errors.values())
     if isinstance(errors, list):

@@ -19,9 +19,9 @@ from bench.abuse.target import Target
 
 LIMIT_MS = 50.0
 SIZES = (64 * 1024, 1024 * 1024)
-# An expensive request is repeated and the minimum counts: the machine's other work is in the figure, too.
+# An expensive request is repeated and the minimum counts, because the figure also contains other work of the machine.
 REPEATS, SUSPICIOUS_MS = 5, 30.0
-# A worker may work on after its answer: it is watched until it has rested for REST_S, at most for WATCH_S.
+# A worker may continue after its answer: it is watched until it was idle for REST_S, at most for WATCH_S.
 REST_S, WATCH_S = 0.02, 20.0
 REST_CPU_S = 0.001
 STRANGER = "127.0.0.61"
@@ -31,7 +31,7 @@ Bodies = dict[str, bytes]
 
 @dataclass(frozen=True)
 class Attack:
-    """One expensive request; what is not given is that of the route's valid request.
+    """One expensive request; unset parts are those of the route's valid request.
 
     kind: what is expensive about it. query: appended to the path. headers: added. body: replaces the valid one.
     """
@@ -53,7 +53,7 @@ class Costs:
 
 
 def bodies(size: int) -> Bodies:
-    """Expensive bodies of about `size` bytes, as JSON and as forms."""
+    """Return expensive bodies of about `size` bytes, as JSON and as forms."""
     pairs = b"&".join(b"k%d=v" % number for number in range(size // 10))
     found: dict[str, Any] = {
         "unknown fields": "{" + _repeated(size, lambda k: f'"field_{k}":{k}') + "}",
@@ -98,7 +98,7 @@ def bodies(size: int) -> Bodies:
 
 
 def heads(admin: str) -> Iterator[Attack]:
-    """Expensive queries and headers."""
+    """Return expensive queries and headers."""
     yield Attack("query parameters", query="&".join(f"p{number}=x" for number in range(5000)))
     yield Attack("a query of separators", query="&" * 30_000)
     yield Attack("an encoded query", query="q=" + "%F0%9F%92%A3" * 2500)
@@ -129,7 +129,7 @@ async def run(target: Target, say: Callable[[str], None], short: bool = False) -
     """Send every attack to every route and measure. short: only the smaller size, and each kind to one route."""
     found = Costs()
     ids = await Ids.made(target)
-    # Routes that remove something come last: an attack on a removed thing is cheap.
+    # Routes that remove something come last, because an attack on a removed object is cheap.
     served = sorted(routes(), key=lambda route: route.verb == "DELETE" or route.template.endswith("/cancel"))
     for place, route in enumerate(served):
         attacks = list(_attacks(target, short))
@@ -168,7 +168,7 @@ async def _measured(target: Target, ids: Ids, route: Route, attack: Attack, foun
 
 
 async def _forwarded(target: Target, route: Route, found: Costs) -> None:
-    """The same for the services, which read webhook bodies: with a wrong signature, and with a valid one."""
+    """Do the same for the services, which parse webhook bodies: with an invalid signature, and with a valid one."""
     for size in (64 * 1024,):
         for kind, body in bodies(size).items():
             for signed in (False, True):
@@ -199,7 +199,7 @@ def _request(target: Target, ids: Ids, route: Route, attack: Attack) -> bytes:
 
 
 async def _cost(target: Target, whole: bytes, processes: list[psutil.Process]) -> tuple[float, int]:
-    """CPU milliseconds that the processes spent on a request, until they are idle again, and its status."""
+    """Return the CPU milliseconds that the processes spent on a request until they are idle again, and its status."""
     before = _spent(processes)
     try:
         answer = await wire.exchange(target.port, whole, STRANGER)
@@ -221,9 +221,10 @@ def _spent(processes: list[psutil.Process]) -> float:
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """User and system CPU seconds of a process and its threads, ended ones too; in nanoseconds where the kernel can."""
+    """Return user and system CPU seconds of a process and its threads, including ended ones; in nanoseconds where the
+    kernel can."""
     try:
-        # Another process's clock, built as in clock_getcpuclockid(3); psutil's figures come in steps of 10 ms.
+        # The clock id of another process, built as in clock_getcpuclockid(3), because psutil's resolution is 10 ms.
         return time.clock_gettime((~process.pid) << 3 | 2)
     except (OSError, AttributeError, OverflowError):
         pass
@@ -240,7 +241,7 @@ def _note(table: dict[str, tuple[float, str, int]], route: str, spent: float, ki
 
 
 def _repeated(size: int, one: Callable[[int], str]) -> str:
-    """So many items, comma-separated, that they take about `size` bytes."""
+    """Return as many comma-separated items as fit into about `size` bytes."""
     length = len(one(1000)) + 1
     return ",".join(one(number) for number in range(max(1, size // length)))
 

@@ -1,4 +1,4 @@
-"""S14: signed webhooks with malformed bodies are 400, and signed good ones are never limited."""
+"""S14: signed webhooks with malformed bodies get 400, and valid signed ones are never rate-limited."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from bench.abuse.target import Target, Unexpected
 from bench.abuse.wire import Answer
 
 DEEP = 100_000
-# Twilio sends short forms; the lists of the others may be long (bytes).
+# Twilio sends short forms; the other providers' lists may be long (bytes).
 FORM_BYTES = 64 * 1024
-# None is a JSON object of a provider's. SendGrid's are lists, and [] holds no event.
+# None is a JSON object of a provider's. SendGrid sends lists, and [] contains no event.
 NONSENSE: dict[str, bytes] = {
     "brackets without end": b"[" * DEEP,
     "braces without end": b'{"a":' * DEEP,

@@ -1,4 +1,4 @@
-"""How many files, and so sockets, this process may open."""
+"""How many files, and thus sockets, this process may open."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import resource
 
 
 def raise_limit() -> int:
-    """Raise the limit of open files as far as allowed; returns the limit."""
+    """Raise the limit of open files as far as allowed; return the limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

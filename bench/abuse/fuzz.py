@@ -35,10 +35,10 @@ KINDS = {
 }
 LARGE = (60_000, 70_000, 300_000, 1_000_000, 1_100_000, 3_000_000)
 CONCURRENT = 8
-# Time for a half-closed connection to be answered or closed, the body's deadline included (seconds).
+# The time for a half-closed connection to be answered or closed, the body's deadline included (seconds).
 END_WITHIN_S = 20.0
 READY_WITHIN_S = 30.0
-# Growth allowed to the gateway's workers together, after the first tenth of the requests.
+# The permitted growth of all gateway workers together, after the first tenth of the requests.
 MEMORY_GROWTH_BYTES = 96 * 2**20
 MARK = "truncated"  # the trace of a truncated request: in a product's category, and in mail addresses
 MAIL = f"{MARK}@example.com"
@@ -79,7 +79,7 @@ class Fuzzed:
     memory_mb: tuple[float, float] = (0.0, 0.0)
 
     def find(self, what: str, example: str = "") -> None:
-        """Record a finding; of equal ones only the first few examples."""
+        """Record a finding; only the first few examples of equal ones are kept."""
         self.counted[what] += 1
         if self.counted[what] <= 2 and len(self.findings) < MAX_EXAMPLES:
             self.findings.append(f"{what}{': ' if example else ''}{example}")
@@ -100,7 +100,7 @@ class Fuzzer:
         self._routes = routes()
 
     def case(self, number: int) -> Case:
-        """The case with that number."""
+        """Return the case with that number."""
         dice = random.Random(f"fuzz {self._seed} {number}")
         kind = dice.choices(list(KINDS), list(KINDS.values()))[0]
         choices = [route for route in self._routes if route.takes_body] if kind in ("values", "bytes") else self._routes
@@ -132,7 +132,7 @@ class Fuzzer:
     def _headers(self, dice: random.Random, number: int, kind: str, route: Route) -> Case:
         raw = self._raw(route)
         given = mutations.headers(dice, self._ids.headers(self._target, route, raw))
-        # Each wrong admin key comes from its own address: the shop may rightly block it.
+        # Each wrong admin key comes from its own address, because the shop may rightly block that address.
         source = f"127.{dice.randrange(2, 250)}.{dice.randrange(250)}.{dice.randrange(1, 250)}"
         sent = self._whole(route, raw, headers=given)
         # The announced length may exceed what is sent: closing the sending side ends the request.
@@ -160,7 +160,7 @@ class Fuzzer:
         return self._case(dice, number, kind, route, self._whole(route, raw))
 
     def _truncated(self, dice: random.Random, number: int, kind: str, route: Route) -> Case:
-        """A body about the canary that ends too early; so far it may or may not be valid JSON."""
+        """Return a body about the canary that ends too early; it may or may not be valid JSON up to there."""
         body = self._canary.body(route)
         if isinstance(body, dict):
             body = _marked(route, body)
@@ -185,7 +185,7 @@ class Fuzzer:
         return self._case(dice, number, kind, route, self._whole(route, coded, headers=headers), half_close=True)
 
     def _head(self, dice: random.Random, number: int, kind: str, route: Route) -> Case:
-        # Only GET: what remains of a mangled head must not change anything.
+        # Only GET: the remains of a mangled head must not change anything.
         valid = wire.request("GET", "/api/products/?limit=2", self._target.headers(self._ids.cart))
         sent = mutations.mangled(dice, valid)
         return self._case(dice, number, kind, route, sent, half_close=True, must_answer=False)
@@ -257,7 +257,7 @@ async def _sent(target: Target, case: Case, found: Fuzzed) -> None:
 
 
 async def _snapshot(target: Target, canary: Ids) -> dict[str, Any]:
-    """The shop's state of everything that truncated requests are about."""
+    """Return the state of everything in the shop that truncated requests concern."""
     looks = {
         "order": ("GET", f"/api/orders/{canary.order}"),
         "paid order": ("GET", f"/api/orders/{canary.paid}"),
@@ -276,7 +276,7 @@ async def _snapshot(target: Target, canary: Ids) -> dict[str, Any]:
 
 
 def _settled(shown: Any) -> Any:
-    """Without what changes over time: the progress of mail, SMS and parcel."""
+    """Remove what changes over time: the delivery status of mail, SMS and parcel."""
     if isinstance(shown, dict) and shown.get("object") == "order":
         kept = ("id", "amount", "amount_returned", "status", "charge", "items", "email", "selected_shipping_method")
         return {name: shown.get(name) for name in kept}
@@ -317,7 +317,7 @@ def _resident(target: Target) -> int:
 
 
 def encoded(body: Any) -> bytes | None:
-    """A body's bytes: JSON, or a text as it is; None for no body."""
+    """Return a body's bytes: JSON, or a text unchanged; None for no body."""
     if body is None:
         return None
     return body.encode() if isinstance(body, str) else json.dumps(body).encode()
@@ -328,7 +328,7 @@ def _dumped(document: Any) -> bytes:
 
 
 def _marked(route: Route, body: dict[str, Any]) -> dict[str, Any]:
-    """The body, marked so that what it creates can be found."""
+    """Return the body, marked so that what it creates can be found."""
     name = str(route)
     if name == "POST /api/products":
         return {**body, "name": MARK, "metadata": {"category": MARK}}
@@ -348,5 +348,5 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 def _is_http(headers: list[tuple[str, str]]) -> bool:
-    """Whether RFC 9110 allows these headers; others may be answered by closing the connection."""
+    """Whether RFC 9110 allows these headers; requests with others may be answered by closing the connection."""
     return all(_TOKEN.fullmatch(name) and _VALUE.fullmatch(value) for name, value in headers)

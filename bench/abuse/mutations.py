@@ -1,4 +1,4 @@
-"""Mutations of valid requests, all drawn from one random source, so that a seed repeats them."""
+"""Mutations of valid requests, all drawn from one random generator, so that a seed reproduces them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ QUERY_VALUES = (
 
 
 def value(dice: random.Random, depth: int = 0) -> Any:
-    """Any JSON value; mostly one that no field accepts."""
+    """Return any JSON value; mostly one that no field accepts."""
     roll = dice.random()
     if depth < 3 and roll < 0.12:
         return [value(dice, depth + 1) for _ in range(dice.randrange(4))]
@@ -90,13 +90,13 @@ def value(dice: random.Random, depth: int = 0) -> Any:
 
 
 def text(dice: random.Random, length: int = 8) -> str:
-    """Some characters from all of Unicode but the surrogates."""
+    """Return some characters from all of Unicode except the surrogates."""
     ranges = ((32, 126), (32, 126), (0, 31), (0x80, 0x24F), (0x4E00, 0x9FFF), (0x1F300, 0x1F6FF), (0x2000, 0x206F))
     return "".join(chr(dice.randint(*dice.choice(ranges))) for _ in range(dice.randrange(length + 1)))
 
 
 def document(dice: random.Random, valid: Any) -> Any:
-    """A JSON document near the valid one: some members replaced, dropped, added, or moved deeper."""
+    """Return a JSON document similar to the valid one: some members replaced, dropped, added, or nested deeper."""
     changed = copy.deepcopy(valid)
     for _ in range(dice.choice((1, 1, 1, 2, 4))):
         changed = _one_change(dice, changed)
@@ -145,7 +145,7 @@ def _many(dice: random.Random, holder: Any, name: Any) -> None:
 
 
 def mangled(dice: random.Random, raw: bytes) -> bytes:
-    """The bytes with a few of them changed, cut out, doubled or inserted."""
+    """Return the bytes with a few of them changed, removed, duplicated or inserted."""
     found = bytearray(raw)
     for _ in range(dice.choice((1, 1, 2, 5, 20))):
         place = dice.randrange(len(found) + 1)
@@ -162,7 +162,7 @@ def mangled(dice: random.Random, raw: bytes) -> bytes:
 
 
 def large(dice: random.Random, size: int) -> bytes:
-    """A JSON document of about `size` bytes, in one of the shapes that are expensive to read."""
+    """Return a JSON document of about `size` bytes, in one of the forms that are expensive to parse."""
     makers: tuple[Callable[[int], str], ...] = (
         lambda n: "{" + ",".join(f'"f{k}":{k}' for k in range(n // 12)) + "}",
         lambda n: '{"attributes":[' + ",".join('"x"' for _ in range(n // 4)) + "]}",
@@ -179,13 +179,13 @@ def large(dice: random.Random, size: int) -> bytes:
 
 
 def query(dice: random.Random) -> str:
-    """A query string of a few parameters."""
+    """Return a query string of a few parameters."""
     count = dice.choice((1, 1, 2, 3, 30))
     return "&".join(f"{dice.choice(QUERY_NAMES)}={dice.choice(QUERY_VALUES)}" for _ in range(count))
 
 
 def path(dice: random.Random, valid: str) -> str:
-    """The path with a segment or two changed."""
+    """Return the path with one or two segments changed."""
     parts = valid.split("?")[0].split("/")
     for _ in range(dice.choice((1, 1, 2))):
         parts[dice.randrange(1, len(parts))] = dice.choice(SEGMENTS)
@@ -195,7 +195,7 @@ def path(dice: random.Random, valid: str) -> str:
 
 
 def headers(dice: random.Random, valid: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The headers with a few changed, dropped, doubled or added."""
+    """Return the headers with a few changed, dropped, duplicated or added."""
     found = list(valid)
     for _ in range(dice.choice((1, 1, 2, 3))):
         roll = dice.random()

@@ -24,7 +24,7 @@ from launcher.ports import free_port
 
 START_WAIT_S = 60.0
 LONGEST_REFUSAL = 400  # characters: one sentence
-# Shaped like real keys; built here so that no file contains one.
+# Formatted like real keys, and assembled here so that no file contains one.
 STRIPE_LIVE = {"STRIPE_API_KEY": "_".join(("sk", "live", "x" * 24))}
 SHIPPO_LIVE = {"SHIPPO_API_KEY": "_".join(("shippo", "live", "x" * 24))}
 TWILIO_LIVE = {"TWILIO_ACCOUNT_SID": "AC" + "1" * 32, "TWILIO_AUTH_TOKEN": "x" * 32}
@@ -112,14 +112,15 @@ async def _starts(target: Target, extra: dict[str, str], what: str) -> None:
 
 
 def _start(target: Target, extra: dict[str, str]) -> tuple[int | None, str]:
-    """The exit status and output of a gateway with these settings; None when it serves. It is stopped afterwards."""
+    """Return the exit status and output of a gateway with these settings; None when it serves. It is stopped
+    afterwards."""
     with _gateway(target, extra) as (_, status, said):
         return status, said
 
 
 @contextmanager
 def _gateway(target: Target, extra: dict[str, str]) -> Iterator[tuple[int, int | None, str]]:
-    """Another gateway of the shop: its port, and its exit status and output; None when it serves."""
+    """Run another gateway of the shop: its port, and its exit status and output; None when it serves."""
     port = free_port()
     env = {**target.shop.process_env(target.shop.amqp_uri), "GATEWAY_PORT": str(port), "GATEWAY_WORKERS": "1", **extra}
     process = subprocess.Popen(

@@ -16,7 +16,7 @@ MAX_LISTED = 60
 
 @dataclass
 class Outcome:
-    """The result of each part; None for one that was not run."""
+    """The result of each part; None for a part that did not run."""
 
     seed: int
     rows: list[answers.Result] | None = None
@@ -27,7 +27,7 @@ class Outcome:
 
     @property
     def findings(self) -> list[str]:
-        """Every finding, one line each."""
+        """Return every finding, one line each."""
         found = [f"{result.row}: {result.finding}" for result in self.rows or () if result.finding]
         for part in (self.fuzzed, self.costs, self.strangers):
             found += part.findings if part else []
@@ -35,7 +35,7 @@ class Outcome:
 
 
 def markdown(outcome: Outcome) -> str:
-    """The whole page."""
+    """Return the whole page."""
     return "\n".join(_lines(outcome)) + "\n"
 
 

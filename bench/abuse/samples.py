@@ -16,7 +16,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True)
 class Route:
-    """One verb on one path. template: as the routing table has it, e.g. `/api/orders/{order_id}/refund`."""
+    """One method on one path. template: as in the routing table, e.g. `/api/orders/{order_id}/refund`."""
 
     verb: str
     template: str
@@ -31,7 +31,7 @@ class Route:
         return self.verb in VERBS_WITH_BODY
 
     def path(self, ids: dict[str, str]) -> str:
-        """The path, with `ids` in place of its parameters."""
+        """Return the path, with `ids` inserted for its parameters."""
         return _PARAMETER.sub(lambda found: ids.get(found[1], "none"), self.template)
 
     def __str__(self) -> str:
@@ -39,7 +39,7 @@ class Route:
 
 
 def routes() -> list[Route]:
-    """Every verb on every path that the gateway serves."""
+    """Return every method on every path that the gateway serves."""
     import gateway.api  # noqa: F401 - puts every route into the table
     from gateway.routing import api
 
@@ -88,7 +88,7 @@ QUERIES = {
 
 
 def without_sample(found: Iterable[Route]) -> list[Route]:
-    """Routes whose verb takes a body but that have no known valid one: those that need none are named here."""
+    """Return the routes that take a body but have no known valid one; routes that need none are listed here."""
     empty = ("POST /api/cart", "POST /api/orders/{order_id}/cancel")
     known = {*_BODIES, *_WITH_IDS, *empty}
     return [route for route in found if route.takes_body and str(route) not in known]
@@ -109,7 +109,7 @@ class Ids:
 
     @classmethod
     async def made(cls, target: Target, **changes: Any) -> Ids:
-        """A new cart with a product in it, an unpaid order of that cart, and a paid one."""
+        """Create a new cart with a product in it, an unpaid order of that cart, and a paid one."""
         product = await target.product(**changes)
         cart = await target.cart()
         paid = await target.order(cart, product["id"])
@@ -129,7 +129,7 @@ class Ids:
         )
 
     def path(self, route: Route) -> str:
-        """The route's path for these ids, with a valid query."""
+        """Return the route's path for these ids, with a valid query."""
         order = self.paid if route.template.endswith("/refund") else self.order
         path = route.path(
             {
@@ -145,7 +145,7 @@ class Ids:
         return f"{path}/?{query}" if query else f"{path}/"
 
     def body(self, route: Route, card: str = GOOD_CARD) -> Any:
-        """A valid body: a value to send as JSON, or a text to send as it is."""
+        """Return a valid body: a value to send as JSON, or a text to send unchanged."""
         name = str(route)
         if name == "POST /api/cart/checkout":
             return self.customer
@@ -160,7 +160,7 @@ class Ids:
         return _BODIES.get(name, {} if route.takes_body else None)
 
     def headers(self, target: Target, route: Route, raw: bytes | None) -> list[tuple[str, str]]:
-        """The headers of a valid request: the cart, an admin key, and a webhook's signature."""
+        """Return the headers of a valid request: the cart, an admin key, and a webhook's signature."""
         if route.provider:
             return signing.headers(target, route.provider, raw or b"")
         return target.headers(self.cart, admin=True)

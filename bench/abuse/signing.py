@@ -1,4 +1,4 @@
-"""Webhooks with a valid signature and any body, as a broken provider or a leaked secret could produce."""
+"""Webhooks with a valid signature and any body, such as a broken provider or a leaked secret could produce."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SENDGRID_KEY_SETTING = "sendgrid_webhook_key"
 
 
 def path(provider: str) -> str:
-    """The path of a provider's webhooks."""
+    """Return the path of a provider's webhooks."""
     return f"/api/webhooks/{provider}/"
 
 
 def headers(target: Target, provider: str, body: bytes) -> list[tuple[str, str]]:
-    """The content type and valid signature of a webhook with that body, signed now."""
+    """Return the content type and valid signature of a webhook with that body, signed now."""
     now = str(int(time.time()))
     if provider == "twilio":
         return [
@@ -54,7 +54,7 @@ def _of_form(url: str, body: bytes) -> str:
 
 
 def _sendgrid_key(target: Target) -> ec.EllipticCurvePrivateKey:
-    """The key that the sandbox signs SendGrid's events with, from its database."""
+    """Return the key that the sandbox signs SendGrid's events with, from its database."""
     asked = f"{target.shop.sandbox_url}/sendgrid/v3/user/webhooks/event/settings/signed"
     requests.get(asked, headers={"Authorization": f"Bearer {SANDBOX_KEYS['sendgrid']}"}, timeout=30)  # this creates it
     file = target.shop.place.var_dir / "sandbox.db"

@@ -22,14 +22,14 @@ from launcher.place import ROOT
 
 STRANGER = "127.0.0.2"
 GOAL = 3.0  # times the p99 of others' POSTs without the attack
-# Time within which half-sent requests must be answered or closed; the deadline is 10 s.
+# The time within which half-sent requests must be answered or closed; the deadline is 10 s.
 ENDED_WITHIN_S = 15.0
 SHOPPERS = 4
-PAUSE_S = 0.05  # between two requests of a shopper, who thinks; without it the machine would be the limit
+PAUSE_S = 0.05  # between two requests of a shopper; without this pause the machine would be the limit
 SPARE_FILES = 500
 SETTLE_S = 1.5
 IDLE_S = 1.0  # of a leg without attackers, where the ratio is not judged
-END_WAIT_S = 60.0  # for the attacker to close its connections
+END_WAIT_S = 60.0  # time for the attacker to close its connections
 SHOPPER_TIMEOUT = aiohttp.ClientTimeout(total=45, connect=10)
 
 
@@ -61,12 +61,12 @@ class Strangers:
 
     @property
     def ratio(self) -> float:
-        """The p99 of POSTs under attack, divided by the one without."""
+        """Return the p99 of POSTs under attack, divided by the one without."""
         return quantile(self.attacked.posts, 0.99) / max(0.001, quantile(self.idle.posts, 0.99))
 
 
 def quantile(times: list[float], share: float) -> float:
-    """The milliseconds within which that share was answered; 0 without any."""
+    """Return the milliseconds within which that share was answered; 0 without any."""
     ordered = sorted(times)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 
@@ -80,9 +80,9 @@ async def run(
     seconds: float = 15.0,
     judge_ratio: bool = True,
 ) -> Strangers:
-    """Let shoppers shop without and with attackers, in turn, `rounds` times `seconds` each.
+    """Let shoppers shop alternately without and with attackers, `rounds` times `seconds` each.
 
-    judge_ratio: whether a p99 over `GOAL` is a finding; on a busy machine it says little.
+    judge_ratio: whether a p99 over `GOAL` is a finding; on a busy machine it means little.
     """
     possible = max(0, raise_limit() - SPARE_FILES - bodies)
     found = Strangers(bodies=bodies, heads=min(heads, possible), wanted_heads=heads)
@@ -110,7 +110,7 @@ async def _attacked(
     command = [sys.executable, "-m", "bench.abuse.attacker", str(target.port), STRANGER, str(bodies), str(heads)]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        await asyncio.sleep(SETTLE_S + heads / OPENED_PER_SECOND)  # all are connected
+        await asyncio.sleep(SETTLE_S + heads / OPENED_PER_SECOND)  # until all are connected
         leg = await _leg(target, product, seconds, number)
         said, _ = await asyncio.to_thread(process.communicate, b"", END_WAIT_S)
         return leg, json.loads(said)
@@ -130,7 +130,7 @@ async def _leg(target: Target, product: str, seconds: float, number: int) -> Leg
 
 
 async def _shopper(target: Target, product: str, source: str, leg: Leg, until: float, dice: random.Random) -> None:
-    """Browse, buy, check out and pay from one address, until the time is over."""
+    """Browse, buy, check out and pay from one address until the time is over."""
     connector = aiohttp.TCPConnector(local_addr=(source, 0))
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(connector=connector, timeout=SHOPPER_TIMEOUT, cookie_jar=jar) as http:

@@ -58,7 +58,7 @@ class Target:
         self.port = self.port or int(urlsplit(self.shop.url).port or 0)
 
     def headers(self, cart: str | None = None, admin: bool = False, key: str | None = None) -> list[tuple[str, str]]:
-        """The headers of an honest request."""
+        """Return the headers of an honest request."""
         found = [("Content-Type", "application/json")]
         if cart:
             found.append(("Cart-Id", cart))
@@ -83,7 +83,7 @@ class Target:
         half_close: bool = False,
         timeout: float = wire.ANSWER_TIMEOUT_S,
     ) -> Answer:
-        """One request on its own connection. `raw` is sent instead of `body` as JSON."""
+        """Send one request on its own connection. `raw` is sent instead of `body` as JSON."""
         given = list(more)
         names = {name.lower() for name, _ in given}
         headers = [pair for pair in self.headers(cart, admin, key) if pair[0].lower() not in names]
@@ -92,14 +92,14 @@ class Target:
         return await wire.exchange(self.port, whole, source, half_close, method == "HEAD", timeout)
 
     async def done(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
-        """The JSON of an honest request's answer. Raises Unexpected unless it is 2xx."""
+        """Return the JSON of an honest request's answer. Raises Unexpected unless it is 2xx."""
         answer = await self.ask(method, path, body, **options)
         if not 200 <= answer.status < 300:
             raise Unexpected(f"{method} {path} was answered {answer}")
         return answer.json
 
     async def product(self, pieces: int | None = None, **changes: Any) -> dict[str, Any]:
-        """A new product with that many pieces; None: unlimited."""
+        """Create a product with that many pieces; None: unlimited."""
         inventory = {"type": "infinite"} if pieces is None else {"type": "finite", "quantity": pieces}
         made: dict[str, Any] = await self.done(
             "POST", "/api/products/", {**PRODUCT, "inventory": inventory, **changes}, admin=True
@@ -107,12 +107,12 @@ class Target:
         return made
 
     async def cart(self, source: str | None = None) -> str:
-        """The id of a new cart."""
+        """Create a cart; return its id."""
         made: str = (await self.done("POST", "/api/cart/", source=source))["cart_id"]
         return made
 
     async def order(self, cart: str, product: str, quantity: int = 1, **customer: Any) -> dict[str, Any]:
-        """A new order of that product."""
+        """Create an order of that product."""
         await self.done("POST", f"/api/cart/{product}/buy/", {"quality": quantity}, cart=cart)
         made: dict[str, Any] = await self.done(
             "POST", "/api/cart/checkout/", {**self.customer(), **customer}, cart=cart
@@ -120,11 +120,11 @@ class Target:
         return made
 
     async def pay(self, cart: str, order_id: str, card: str = GOOD_CARD, **options: Any) -> Answer:
-        """The answer to paying an order with `card`."""
+        """Pay an order with `card`; return the answer."""
         return await self.ask("POST", "/api/cart/paid/", {"order_id": order_id, "cart": card}, cart=cart, **options)
 
     async def paid(self, product: str, quantity: int = 1) -> tuple[str, dict[str, Any]]:
-        """A new cart and its order, paid."""
+        """Create a cart and its order, and pay it."""
         cart = await self.cart()
         order = await self.order(cart, product, quantity)
         answer = await self.pay(cart, order["id"])
@@ -133,42 +133,42 @@ class Target:
         return cart, answer.json
 
     async def look(self, order_id: str) -> dict[str, Any]:
-        """The order as an admin sees it."""
+        """Return the order as an admin sees it."""
         found: dict[str, Any] = await self.done("GET", f"/api/orders/{order_id}", admin=True)
         return found
 
     def customer(self) -> dict[str, Any]:
-        """The body of a checkout, of a shopper with their own mailbox and telephone."""
+        """Return the body of a checkout, for a shopper with a separate mailbox and telephone."""
         number = next(self._numbers)
         mail = f"{uuid.uuid4().hex}@example.com"
         return {"email": mail, "phone": f"+1415555{number % 10**4:04d}", "name": "Chloe Taylor", "address": HOME}
 
     def ledger(self, kind: str) -> list[dict[str, Any]]:
-        """What the providers received: "emails", "sms", "charges", "labels"."""
+        """Return what the providers received: "emails", "sms", "charges", "labels"."""
         answer = requests.get(f"{self.shop.sandbox_url}/sandbox/ledger", params={"kind": kind}, timeout=30)
         answer.raise_for_status()
         found: list[dict[str, Any]] = answer.json()[kind]
         return found
 
     def workers(self, part: str = "gateway") -> list[psutil.Process]:
-        """The processes that do the work of a part: a gateway's workers, without their parent."""
+        """Return the processes that do the work of a part: a gateway's workers, without their parent."""
         leaders = [psutil.Process(pid) for pid in self.shop.pids(part)]
         children = [child for leader in leaders for child in leader.children(recursive=True)]
         return children or leaders
 
     def services(self) -> list[psutil.Process]:
-        """The processes of all services."""
+        """Return the processes of all services."""
         return [process for service in SERVICES for process in self.workers(service)]
 
 
 def secret() -> str:
-    """A new admin key, long enough for a live shop."""
+    """Return a new admin key, long enough for a live shop."""
     return secrets.token_urlsafe(32)
 
 
 @contextlib.contextmanager
 def target(folder: Path | None = None) -> Iterator[Target]:
-    """A new shop, started, and at the end stopped and removed. Raises Problem when it cannot start."""
+    """Start a new shop, and finally stop and remove it. Raises Problem when it cannot start."""
     key = secret()
     env: dict[str, str | None] = {
         "AMQP_URI": None,
@@ -181,5 +181,5 @@ def target(folder: Path | None = None) -> Iterator[Target]:
         place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shop-abuse-")))
         var_dir = place / "var"
         var_dir.mkdir(parents=True, exist_ok=True)
-        var_dir.chmod(0o755)  # as an operator may have created it; the shop must close it (S16)
+        var_dir.chmod(0o755)  # as an operator may have created it; the shop must restrict its access (S16)
         yield Target(stack.enter_context(Shop.on_free_ports(var_dir, env=env)), key)

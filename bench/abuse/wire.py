@@ -24,7 +24,7 @@ class Answer:
     """The first answer on a connection.
 
     Attributes:
-        status: 0 when the connection ended, or time ran out, before a whole answer; `raw` is then what arrived.
+        status: 0 when the connection ended, or time ran out, before a whole answer; `raw` then contains what arrived.
         headers: (lower-case name, value), in order.
         raw: the body.
         seconds: from the first byte sent to the last byte received.
@@ -38,7 +38,7 @@ class Answer:
     ended: bool = False
 
     def header(self, name: str) -> str | None:
-        """The first header of that lower-case name, or None."""
+        """Return the first header with that lower-case name, or None."""
         return next((value for each, value in self.headers if each == name), None)
 
     @property
@@ -50,7 +50,7 @@ class Answer:
 
 
 def request(method: str, path: str, headers: Headers = (), body: bytes | None = None, close: bool = True) -> bytes:
-    """A whole request. `Host`, `Content-Length` and `Connection: close` are added unless given."""
+    """Build a whole request. `Host`, `Content-Length` and `Connection: close` are added unless given."""
     given = list(headers)
     names = {name.lower() for name, _ in given}
     lines = [f"{method} {path} HTTP/1.1"]
@@ -65,7 +65,7 @@ def request(method: str, path: str, headers: Headers = (), body: bytes | None = 
 
 
 def chunked(*parts: bytes, last: bool = True) -> bytes:
-    """`parts` in chunked coding; without the closing chunk when not `last`."""
+    """Return `parts` in chunked coding; without the closing chunk when not `last`."""
     coded = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts if part)
     return coded + (b"0\r\n\r\n" if last else b"")
 
@@ -135,7 +135,7 @@ async def _send(writer: asyncio.StreamWriter, pieces: Sequence[bytes], half_clos
 
 
 def parse(got: bytes, head: bool = False, ended: bool = False) -> Answer | None:
-    """The first answer in `got` that is not 1xx; None while it is not complete."""
+    """Return the first answer in `got` that is not 1xx; None while it is incomplete."""
     while True:
         end = got.find(b"\r\n\r\n")
         if end < 0:

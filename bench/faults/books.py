@@ -1,4 +1,4 @@
-"""The books: what must be true of every order, the shop's word against the providers' and against what shoppers saw."""
+"""The books: rules for every order that compare the shop's records with the providers' and with what shoppers saw."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ ANSWERED = "every request is answered in the end"
 CART = "the cart is empty of what was paid, and of nothing else"
 PARCEL = "an order whose parcel is on its way is fulfilled"
 
-# How long what a provider told may wait to be handled (seconds): as long as the longest pause between two tries, and
-# then some.
+# How long a provider's event may wait to be handled (seconds): somewhat longer than the longest pause between two
+# attempts.
 EVENT_PATIENCE = 60.0
 MOVING = ("TRANSIT", "DELIVERED")
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A rule that was broken. order: its id, or what else it is about. detail: what was found."""
+    """A violation of a rule. order: its id, or what else it concerns. detail: what was found."""
 
     rule: str
     order: str
@@ -50,7 +50,7 @@ class Violation:
 
 
 def check(books: Books) -> list[Violation]:
-    """Every violation of every rule, rule by rule."""
+    """Yield every violation of every rule, rule by rule."""
     return [violation for rule in RULES for violation in rule(books)]
 
 
@@ -106,7 +106,7 @@ def one_label_per_paid_order(books: Books) -> Iterator[Violation]:
     for order_id, order in books.paid.items():
         labels = _bought(books.records.labels.get(order_id, ()))
         if order["status"] == "returned" and not labels:
-            continue  # it was given back before its label was had, which nobody needs any more
+            continue  # refunded before its label was bought, so none is needed any more
         if len(labels) != 1:
             yield Violation(ONE_LABEL, order_id, f"{len(labels)} labels")
         elif labels[0]["tracking_number"] != order["shipping"]["tracking_number"]:
@@ -171,7 +171,7 @@ def every_2xx_is_true(books: Books) -> Iterator[Violation]:
 
 
 def what_was_refused_was_not_done(books: Books) -> Iterator[Violation]:
-    """An order of which every payment ended in a refusal that the shopper saw is not paid."""
+    """An order whose payments were all declined, as the shopper saw, is not paid."""
     unsure = {_about(lost.asked) for lost in books.journal.lost}
     seen: dict[str, list[Sight]] = defaultdict(list)
     for sight in books.journal.of(journals.PAY):
@@ -221,7 +221,7 @@ def every_request_is_answered(books: Books) -> Iterator[Violation]:
 
 
 def a_good_card_pays(books: Books) -> Iterator[Violation]:
-    """A card that no bank refuses pays, unless the order was canceled or paid otherwise, or its stock was sold."""
+    """A card that no bank declines pays, unless the order was canceled or paid otherwise, or its stock was sold."""
     for sight in books.journal.of(journals.PAY, good=False):
         order = books.records.orders.get(_order_of(sight))
         if sight.asked.get("card") not in GOOD or order is None:
@@ -279,7 +279,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def _taken(charges: Any) -> list[Row]:
-    """The charges that took money; Stripe keeps the refused ones, too."""
+    """Return the charges that took money; Stripe also keeps the declined ones."""
     return [charge for charge in charges if charge["paid"]]
 
 
@@ -288,7 +288,7 @@ def _bought(labels: Any) -> list[Row]:
 
 
 def _useless(order: Row, label: Row) -> bool:
-    """Whether the label is to be given back; once its parcel has moved, nobody takes it back."""
+    """Whether the label must be refunded; once its parcel has moved, the carrier does not refund it."""
     return order["status"] == "returned" and not _moves(label)
 
 

@@ -1,8 +1,8 @@
-"""`python -m bench.faults.broker_proxy LISTEN BROKER`: a TCP proxy before RabbitMQ that can fall silent.
+"""`python -m bench.faults.broker_proxy LISTEN BROKER`: a TCP proxy before RabbitMQ that can go silent.
 
-Reads commands from its input. `silent`: cut every connection; of new ones, forward the broker's first three frames (up
-to the end of AMQP's handshake), then nothing, and keep them open. `open`: forward new connections whole; those made
-while it was silent stay silent. While the broker refuses connections, the proxy does not listen either.
+It reads commands from its input. `silent`: cut every connection; on new ones, forward the broker's first three frames
+(up to the end of AMQP's handshake), then nothing, and keep them open. `open`: forward new connections completely; those
+opened during the silence stay silent. While the broker refuses connections, the proxy does not listen either.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Proxy:
             to_broker.transport.abort()
 
     async def _few(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Forward the first frames, then nothing, until the broker hangs up."""
+        """Forward the first frames, then nothing, until the broker closes the connection."""
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             for _ in range(HANDSHAKE_FRAMES):
                 header = await reader.readexactly(FRAME_HEADER)

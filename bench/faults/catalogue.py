@@ -1,4 +1,4 @@
-"""What shoppers can buy: some that never runs out, some that is counted, and short series that sell out."""
+"""What shoppers can buy: products with unlimited stock, counted ones, and limited series that sell out."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from bench.faults.client import Client
 from launcher.problem import Problem
 
 PLENTY = 4  # products of each kind that do not sell out
-SERIES = 200  # checkouts per short series
-PIECES = 12  # of each short series
+SERIES = 200  # checkouts per limited series
+PIECES = 12  # of each limited series
 
 TOY: dict[str, Any] = {
     "description": "Sold under difficult circumstances",
@@ -24,7 +24,7 @@ TOY: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Article:
-    """A product. pieces: how many there were at first; None: without end."""
+    """A product. pieces: the initial stock; None: unlimited."""
 
     product: str
     sku: str
@@ -34,7 +34,7 @@ class Article:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What there is. plenty: never sells out. series: each sells out."""
+    """The products. plenty: never sells out. series: each sells out."""
 
     plenty: list[Article]
     series: list[Article]
@@ -44,7 +44,7 @@ class Catalogue:
         return [*self.plenty, *self.series]
 
     def wanted(self, number: int, dice: random.Random) -> list[tuple[Article, int]]:
-        """What shopper `number` wants: one to three articles, and how many of each."""
+        """Return what shopper `number` wants: one to three products, and how many of each."""
         wanted = {dice.choice(self.plenty): dice.randint(1, 3) for _ in range(dice.randint(1, 2))}
         if self.series and dice.random() < 0.3:
             wanted[self.series[number // SERIES % len(self.series)]] = 1
@@ -52,7 +52,7 @@ class Catalogue:
 
 
 async def stocked(client: Client, checkouts: int, dice: random.Random) -> Catalogue:
-    """Put a catalogue for so many checkouts into the shop. Raises Problem."""
+    """Create a catalogue for that many checkouts in the shop. Raises Problem."""
     plenty = [await put_up(client, f"Endless {n}", dice.randint(100, 5000), None) for n in range(PLENTY)]
     plenty += [await put_up(client, f"Counted {n}", dice.randint(100, 5000), checkouts * 10) for n in range(PLENTY)]
     series = [
@@ -63,7 +63,7 @@ async def stocked(client: Client, checkouts: int, dice: random.Random) -> Catalo
 
 
 async def put_up(client: Client, name: str, price: int, pieces: int | None) -> Article:
-    """A new product. Raises Problem."""
+    """Create a product. Raises Problem."""
     inventory = {"type": "infinite"} if pieces is None else {"type": "finite", "quantity": pieces}
     body = {**TOY, "name": name, "price": price, "inventory": inventory}
     seen = await client.post("product", "/api/products/", body, admin=True)

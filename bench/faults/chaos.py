@@ -1,4 +1,4 @@
-"""The run: concurrent shoppers, a storm over them, lulls to see how fast the shop settles, and the books at the end."""
+"""The run: concurrent shoppers, a storm of faults, lulls to measure how fast the shop settles, and the final check."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from bench.faults.shopper import Shopper
 from bench.faults.storm import Event, Storm, schedule
 from launcher.shop import Shop
 
-# How long the shop may take to settle at the end, before what is left counts as stuck (seconds).
+# How long the shop may take to settle at the end, before unfinished work counts as stuck (seconds).
 LAST_PATIENCE = 60.0
 MARGIN_S = 60.0  # of clocks
-STARTING = 180.0  # seconds: whatever was killed last is up again
+STARTING = 180.0  # seconds until the part that was killed last is up again
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run.
+    """The parameters of a run.
 
     Attributes:
         checkouts: orders to place.
         seed: of the schedule and of each shopper's actions.
-        shoppers: how many at a time.
+        shoppers: how many concurrently.
         mean_gap: seconds between two events of the storm; 0: no storm.
         squall: seconds of storm between two lulls.
-        restarts: when not 0, the only fault is that many restarts of the broker; shoppers continue until the last.
-        troubles: what goes wrong: "kill", "provider", and names of `bench.faults.outages`.
-        outage_share: how many of all events are outages, of one.
+        restarts: if not 0, the only fault is that many restarts of the broker; shoppers continue until the last one.
+        troubles: the faults that occur: "kill", "provider", and names of `bench.faults.outages`.
+        outage_share: the share of outages in all events, from 0 to 1.
     """
 
     checkouts: int
@@ -58,11 +58,11 @@ class Plan:
 
     @property
     def outages(self) -> tuple[str, ...]:
-        """The troubles below the shop that are to occur, each at least once."""
+        """The outages that are to occur, each at least once."""
         return tuple(name for name in self.troubles if name in LASTS) if self.mean_gap and not self.restarts else ()
 
     def events(self) -> Iterator[Event]:
-        """What goes wrong."""
+        """Return a description of the faults."""
         if self.restarts:
             return storm.restarts(self.restarts, self.mean_gap)
         if not self.mean_gap:
@@ -76,18 +76,18 @@ class Outcome:
     """The result of a run.
 
     Attributes:
-        plan: what was run.
-        journal: what shoppers saw.
+        plan: the parameters.
+        journal: the answers that shoppers saw.
         violations: of the rules of `books`.
-        settled: how long interrupted orders took.
-        killed, troubles: what was done to the shop, and how often.
-        lulls: how many were measured.
-        outages: trouble below the shop -> seconds after its end until all orders had settled and the shop was ready.
-        after_outages: how long the orders that outages interrupted took.
+        settled: how long interrupted orders took to settle.
+        killed, troubles: the faults, and how often each occurred.
+        lulls: the number of measured lulls.
+        outages: outage -> seconds after its end until all orders had settled and the shop was ready.
+        after_outages: how long the orders that outages interrupted took to settle.
         seconds: how long the shoppers ran; cpu: seconds of one core that they took together.
         orders: status -> orders.
         strangers: parts other than the broker whose process changed when the broker was restarted.
-        timeline: [seconds since the beginning, what went wrong or was measured].
+        timeline: [seconds since the beginning, the fault or the measurement].
     """
 
     plan: Plan
@@ -107,27 +107,27 @@ class Outcome:
 
     @property
     def well(self) -> bool:
-        """Whether everything is as it must be."""
+        """Whether there is no violation and everything settled in time."""
         settled = self.settled.in_time and not self.slow_outages
         return not self.violations and not self.strangers and settled and self.proven
 
     @property
     def slow_outages(self) -> dict[str, float]:
-        """Trouble -> seconds, for those after which the shop did not settle in time."""
+        """Return outage -> seconds, for those after which the shop did not settle in time."""
         return {name: max(times) for name, times in self.outages.items() if max(times) > BARS[-1][1]}
 
     @property
     def proven(self) -> bool:
-        """Whether there was something to settle; of a storm too short for a lull that cannot be asked."""
+        """Whether there was something to settle; always true for a storm that is too short for a lull."""
         if not self.plan.mean_gap or self.plan.restarts:
             return True
-        # A gap is at most three times the mean, and what it leads to takes its time, too.
+        # A gap is at most three times the mean, and the event that follows also takes time.
         long_enough = self.seconds > 2 * (self.plan.squall + 3 * self.plan.mean_gap)
         return bool(self.settled.times or self.after_outages.times) if self.lulls or self.outages else not long_enough
 
     @property
     def rate(self) -> float:
-        """Orders placed per second."""
+        """Return the orders placed per second."""
         return self.journal.placed / self.seconds if self.seconds else 0.0
 
 
@@ -136,8 +136,8 @@ Progress = Callable[["Outcome"], None]
 
 @contextlib.asynccontextmanager
 async def connections() -> AsyncIterator[aiohttp.ClientSession]:
-    """What all shoppers send through."""
-    jar = aiohttp.DummyCookieJar()  # the cart's cookie is one shopper's, the connections are everybody's
+    """Return the HTTP session that all shoppers share."""
+    jar = aiohttp.DummyCookieJar()  # each shopper has a cart cookie of their own, but all share the connections
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(timeout=TIMEOUT, connector=connector, cookie_jar=jar) as http:
         yield http
@@ -149,7 +149,7 @@ async def run(
     """Run `plan` on a running shop, and check the books. The shop must have no orders yet.
 
     Args:
-        outages: the troubles below the shop; needed when the plan has any.
+        outages: causes the outages; required when the plan has any.
     """
     outcome = Outcome(plan)
     async with connections() as http:
@@ -173,7 +173,7 @@ async def run(
         await settle(databases, outcome.journal, weather.last, outcome.settled)
         await asyncio.to_thread(shop.wait_ready, STARTING)
         await settle(databases, outcome.journal, time.time(), Settled(), LAST_PATIENCE)
-        since = began - (STEP_S + MARGIN_S if plan.outages else 0.0)  # as written under a clock that was behind
+        since = began - (STEP_S + MARGIN_S if plan.outages else 0.0)  # records written under a clock that was behind
         await quiet(databases, shop.sandbox_url, since, tracking_poll(plan.checkouts) + LAST_PATIENCE)
         await weather.leave_webhooks()
         if plan.restarts:
@@ -192,7 +192,7 @@ def _check(outcome: Outcome, shop: Shop, databases: Databases, catalogue: Catalo
 
 
 def _pids(shop: Shop) -> dict[str, list[int]]:
-    """Part -> its processes, of every part but the broker."""
+    """Return part -> its processes, of every part except the broker."""
     return {part: shop.pids(part) for part in (*records.SERVICES, "gateway", "sandbox")}
 
 
@@ -204,12 +204,12 @@ async def _shoppers(
     outcome: Outcome,
     storming: asyncio.Task[None],
 ) -> None:
-    """Let shoppers come until enough orders are placed and, when the broker is restarted, the storm is over."""
+    """Run shoppers until enough orders are placed and, when the broker is restarted, the storm is over."""
     numbers = itertools.count()
 
     def enough() -> bool:
         if storming.done() and not storming.cancelled() and storming.exception() is not None:
-            storming.result()  # what broke the storm breaks the run
+            storming.result()  # an error in the storm ends the run
         over = storming.done() if plan.restarts else set(plan.outages) <= set(outcome.outages)
         return over and outcome.journal.placed >= plan.checkouts
 
@@ -226,8 +226,8 @@ async def _shoppers(
 async def _outage(
     event: Event, weather: Storm, databases: Databases, outcome: Outcome, outages: Outages
 ) -> tuple[str, float]:
-    """Begin and end a trouble below the shop, and wait until the shop has settled. Returns what happened, and the
-    seconds until then; infinity: longer than allowed."""
+    """Begin and end an outage, and wait until the shop has settled. Return what happened, and the seconds until then;
+    infinity: longer than permitted."""
     told, end = await asyncio.to_thread(outages.begin, event.trouble, event.dice)
     try:
         await asyncio.sleep(event.lasts)

@@ -1,4 +1,4 @@
-"""A shopper's HTTP client, as a storefront should have one: every POST has an Idempotency-Key, and is repeated under it
+"""A shopper's HTTP client, as a storefront should have one: every POST has an Idempotency-Key, and is retried with it
 until there is a definitive answer."""
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import orjson
 
 from bench.faults.journal import CART, LOOK, WALKED_AWAY, Journal, Lost, Sight, Unlike, told
 
-# Longer than the gateway's own longest deadline (30 s), so that it is the gateway that answers.
+# Longer than the gateway's own longest deadline (30 s), so that the gateway answers first.
 TIMEOUT = aiohttp.ClientTimeout(total=40, connect=5)
-# How long a shopper goes on asking for one thing (seconds), and the bounds of the pause between two tries.
+# How long a shopper retries one request (seconds), and the limits of the pause between two attempts.
 PATIENCE = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 4.0
-# How many of the requests that were answered for good are sent once more, to see whether they are answered the same.
+# The share of definitively answered requests that are sent once more, to check that the answer is the same.
 SENT_AGAIN = 0.1
 TROUBLE = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
@@ -32,7 +32,7 @@ LONGEST_RETRY = 20
 
 @dataclass(frozen=True)
 class Seen:
-    """An answer. status: 0 when there was none; text: the body as it came; headers: by their usual names."""
+    """An answer. status: 0 when there was none; text: the raw body; headers: by their usual names."""
 
     status: int
     text: bytes = b""
@@ -56,8 +56,8 @@ class Seen:
 
     @property
     def kept(self) -> bool:
-        """Whether every repeat under its key must give this answer: any definitive answer except to an invalid request,
-        a rate limit, or a bank that has yet to answer."""
+        """Whether every repeat with its key must give this answer: any definitive answer except to an invalid request,
+        a rate limit, or a pending bank authentication."""
         asks = self.status == 402 and "next_action" in self.body
         return self.definitive and self.status != 400 and not asks and "Retry-After" not in self.headers
 
@@ -66,15 +66,15 @@ class Seen:
 
 
 class Client:
-    """One shopper's way to the shop.
+    """One shopper's access to the shop.
 
     Args:
         http: shared by all shoppers.
         url: the gateway's.
         shopper: the shopper's number.
-        dice: the shopper's own; keys come from it.
-        journal: where answers are noted.
-        again: how many of the requests that were answered for good are sent once more, of one.
+        dice: the shopper's own random generator, also for keys.
+        journal: where answers are recorded.
+        again: the share of definitively answered requests that are sent once more, from 0 to 1.
     """
 
     def __init__(
@@ -90,14 +90,15 @@ class Client:
         self._url = url
         self._shopper = shopper
         self._dice = dice
-        # How often a shopper has to repeat is not in the seed: pauses must not take from the same dice.
+        # The seed does not determine how often a shopper has to retry, so pauses must not use the shopper's random
+        # generator.
         self._pauses = random.Random(dice.getrandbits(64))
         self._journal = journal
         self._again = again
         self.cart_id = ""
 
     def key(self) -> str:
-        """A new Idempotency-Key."""
+        """Return a new Idempotency-Key."""
         return str(uuid.UUID(int=self._dice.getrandbits(128), version=4))
 
     async def post(
@@ -110,15 +111,15 @@ class Client:
         admin: bool = False,
         **about: Any,
     ) -> Seen | None:
-        """POST until there is a definitive answer; None, and noted as lost, when patience ran out; of no patience at
-        all: that the shopper walked away.
+        """POST until there is a definitive answer. When patience runs out, return None, and record the request as lost;
+        without any patience, record that the shopper walked away.
 
         Args:
-            what: what it is for, see `journal`.
+            what: the purpose of the request, see `journal`.
             body: sent as JSON.
             key: the Idempotency-Key; a new one when None.
             admin: an operator's request, without a cart.
-            about: what else tells the request, for the journal.
+            about: what else identifies the request, for the journal.
         """
         key = key or self.key()
         headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
@@ -126,7 +127,7 @@ class Client:
             headers["Cart-Id"] = self.cart_id
         asked = {**body, **about}
         text = orjson.dumps(body)
-        again = self._dice.random() < self._again  # thrown here, so that the dice fall the same whatever is answered
+        again = self._dice.random() < self._again  # drawn here: the random series must not depend on answers
         seen, sent = await self._until_definitive("POST", path, text, headers, patience)
         if not seen.definitive:
             why = f"no definitive answer in {patience:g} s, at last {seen}"
@@ -138,13 +139,13 @@ class Client:
             second, _ = await self._until_definitive("POST", path, text, headers, patience)
             same = (second.status, second.text) == (seen.status, seen.text)
             replayed = same and second.headers.get("Idempotent-Replayed") == "true"
-            # A client without a cart never gets another client's, even with the same key.
+            # A client without a cart never receives another client's, even with the same key.
             if second.definitive and replayed == (what == CART and "Cart-Id" not in headers):
                 self._journal.unlike.append(Unlike(what, key, str(seen), str(second)))
         return seen
 
     def lose(self, what: str, key: str, asked: dict[str, Any], why: str) -> None:
-        """Note that the end of a request will never be known."""
+        """Record that the outcome of a request will never be known."""
         self._journal.lost.append(Lost(self._shopper, what, self.cart_id, key, asked, why))
 
     def _see(self, what: str, key: str, asked: dict[str, Any], seen: Seen, sent: int) -> None:
@@ -155,15 +156,15 @@ class Client:
         )
 
     async def look(self, order_id: str) -> Seen | None:
-        """The order as it is now; None when patience ran out."""
+        """Return the current order; None when patience ran out."""
         seen = await self.ask("GET", f"/api/orders/{order_id}", order_id=order_id)
         if seen is not None:
             self._see(LOOK, "", {"order_id": order_id}, seen, 1)
         return seen
 
     async def ask(self, method: str, path: str, patience: float = PATIENCE, **about: Any) -> Seen | None:
-        """A request that may be repeated as it is (GET, DELETE), until there is a definitive answer; None, and noted as
-        lost, when patience ran out."""
+        """Send an idempotent request (GET, DELETE) until there is a definitive answer. When patience runs out, return
+        None, and record the request as lost."""
         headers = {"Cart-Id": self.cart_id} if self.cart_id else {}
         seen, _ = await self._until_definitive(method, path, None, headers, patience)
         if seen.definitive:
@@ -172,12 +173,12 @@ class Client:
         return None
 
     async def answer_bank(self, url: str, result: str) -> None:
-        """Answer the bank's question ("succeed" or "fail") on the page at `url`; its provider is never killed."""
+        """Answer the bank's authentication ("succeed" or "fail") on the page at `url`; its provider is never killed."""
         for _ in range(20):
             try:
                 async with self._http.post(url, json={"result": result}) as answer:
                     await answer.read()
-                    if answer.status in (200, 409):  # 409: the payment was called off, or answered, before
+                    if answer.status in (200, 409):  # 409: the payment was canceled, or answered, before
                         self._journal.answered[url.rsplit("/", 1)[-1]] = (time.time(), result)
                         return
             except TROUBLE as trouble:
@@ -185,14 +186,14 @@ class Client:
             await asyncio.sleep(0.2)
 
     async def move_parcel(self, sandbox_url: str, number: str, status: str) -> None:
-        """Let the carrier have come so far with a parcel ("TRANSIT", "DELIVERED"); nothing troubles this request."""
+        """Set the carrier's status of a parcel ("TRANSIT", "DELIVERED"); no fault affects this request."""
         async with self._http.post(f"{sandbox_url}/sandbox/tracks/{number}", json={"status": status}) as answer:
             answer.raise_for_status()
 
     async def _until_definitive(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str], patience: float
     ) -> tuple[Seen, int]:
-        """The last answer, definitive unless patience ran out, and how often it was asked for."""
+        """Return the last answer, definitive unless patience ran out, and the number of attempts."""
         sent, until = 0, time.monotonic() + patience
         while True:
             sent += 1

@@ -1,4 +1,4 @@
-"""`bench faults`: options, a shop of its own, progress, and the report."""
+"""`bench faults`: options, a separate shop, progress, and the report."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from launcher.screen import console, say
 
 RESULTS = ROOT / "bench" / "results"
 PACKAGES = ("nameko", "uvicorn", "eventlet", "SQLAlchemy", "stripe", "shippo", "twilio", "sendgrid")
-LINES = 15.0  # seconds between two lines where there is no terminal
+LINES = 15.0  # seconds between two lines when the output is not a terminal
 RESTART_GAP = 3.0  # seconds
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run as `arguments` say; 0 when everything is as it must be."""
+    """Run as `arguments` specify; return 0 when everything is correct."""
     options = _options(arguments)
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     if options.trial:
@@ -127,7 +127,7 @@ def _broker(uri: str) -> str:
 
 @contextlib.contextmanager
 def _shown() -> Iterator[chaos.Progress]:
-    """A line that changes on a terminal; elsewhere a line now and then."""
+    """Show a line that is updated on a terminal; elsewhere, print a line from time to time."""
     began, said = time.monotonic(), [0.0]
 
     with console.status("faults …") as spinner:

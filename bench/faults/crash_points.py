@@ -1,4 +1,4 @@
-"""Every named point: the process that reaches it is killed there, and the story is finished by whatever survives."""
+"""Every crash point: the process that reaches it is killed there, and the surviving processes finish the story."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from bench.faults.records import Databases
 from bench.faults.settling import BARS, Settled, unsettled
 from bench.faults.stories import Story
 
-# How many stories are told side by side, each with a death of its own; the next ones are told when all of these have
-# come to their end, so that the time which that takes can be counted from the last of these deaths.
+# How many stories run concurrently, each with a crash of its own. The next wave starts when all of these have settled,
+# so that the settling time can be counted from the wave's last crash.
 TELLERS = 5
-# When all of it must be settled (seconds after the last death), and how often that is looked at.
+# The time limits for settling (seconds after the last crash), and how often that is checked.
 LATEST = BARS[-1][1]
 LOOK = 0.4
-# How long a point that was armed may wait for somebody to reach it (seconds): what is told by a timer takes a while.
+# How long an armed point may wait for a process to reach it (seconds): work started by a timer takes a while.
 REACHED_WITHIN = 60.0
-# When a shopper comes back to pay an order that another death of the wave has opened again (seconds).
+# When a shopper returns to pay an order that another crash of the wave has reopened (seconds).
 AGAIN_AFTER = 10.0
 
 
 @dataclass(frozen=True)
 class Case:
-    """One death.
+    """One crash.
 
     Attributes:
-        point: where; or None for a trouble of a provider instead.
+        point: the crash point; or None for a fault of a provider instead.
         telling: the story that passes it.
         stays: whether its shopper repeats the request.
         trouble: the provider and its fault.
@@ -52,19 +52,20 @@ class Case:
 
 
 CONFIRM = "/v1/payment_intents/*/confirm"
-# The bank does it and says nothing, to all three tries of Stripe's client; or hangs.
+# The bank performs the payment and answers none of the three attempts of Stripe's client; or it hangs.
 TROUBLES = (
     ("stripe", {"lose_answer_rate": 1, "path": CONFIRM, "times": 3}),
     ("stripe", {"hang_rate": 1, "path": CONFIRM, "times": 1}),
 )
 
 
-# What the bank says differs, and so does what has to be done.
+# Each answer of the bank requires different work.
 MANIFOLD = ("pay:confirm:asked",)
 
 
 def all_cases(full: bool) -> list[Case]:
-    """Every point: with every story that passes it and both kinds of shopper, or with one and the other in turn."""
+    """Return every point: if `full`, with every story that passes it and both kinds of shopper, else with one of each
+    in turn."""
     found: list[Case] = []
     names = sorted({point for module in points.declared().values() for point in module})
     for number, point in enumerate(names):
@@ -75,22 +76,22 @@ def all_cases(full: bool) -> list[Case]:
             found += [Case(point, telling, (number + turn) % 2 == 0) for turn, telling in enumerate(tellings)]
         else:
             found.append(Case(point, tellings[number // 2 % len(tellings)], number % 2 == 0))
-    # So that those which wear out one service do not all come together.
+    # Mixed, so that the cases that wear out one service do not all run together.
     return [*found[::3], *found[1::3], *found[2::3]]
 
 
 def troubled_cases() -> list[Case]:
-    """A provider in trouble at the moment of truth."""
+    """Return the cases with a provider's fault during the payment."""
     return [Case(None, stories.Pays, stays, trouble) for trouble in TROUBLES for stays in (True, False)]
 
 
 @dataclass
 class Ending:
-    """How a case ended.
+    """The outcome of a case.
 
     Attributes:
-        seconds: from the last death of its wave until all was right; infinite unless that was seen.
-        own: from the death at the story's own point until then.
+        seconds: from the last crash of its wave until everything was correct; infinite unless that was seen.
+        own: from the crash at the story's own point until then.
         wrong: what was wrong, or None.
     """
 
@@ -102,12 +103,12 @@ class Ending:
 
 @dataclass
 class Told:
-    """A case whose death has happened, and whose story is still to be settled.
+    """A case whose crash has happened, and whose story is not settled yet.
 
     Attributes:
-        ending: so far.
-        story: None when it could not even be begun.
-        died: Unix seconds of its death, or when its provider's trouble was over; 0 when that did not come.
+        ending: the outcome so far.
+        story: None when it could not be started.
+        died: Unix seconds of its crash, or of the end of its provider's fault; 0 when that did not happen.
     """
 
     ending: Ending
@@ -116,7 +117,7 @@ class Told:
 
 
 def waves(cases: Sequence[Case], size: int) -> Iterator[list[Case]]:
-    """The cases, so many at a time; no two of a wave die at one point, or have trouble with one provider."""
+    """Yield the cases in waves; no two of a wave crash at the same point, or have a fault of the same provider."""
     left = list(cases)
     while left:
         wave: list[Case] = []
@@ -132,13 +133,13 @@ def waves(cases: Sequence[Case], size: int) -> Iterator[list[Case]]:
 
 @dataclass
 class CrashPoints:
-    """Kills the processes of a shop, which has at least two copies of each service, at one point after the other.
+    """Kills the processes of a shop at one point after the other. The shop has at least two copies of each service.
 
     Attributes:
         front: the shop.
-        databases: its databases, read to see what is still to be done.
-        folder: where it looks for the points to die at (CRASH_POINTS).
-        say: told of every ending.
+        databases: its databases, read to find unfinished work.
+        folder: where the shop looks for the points to crash at (CRASH_POINTS).
+        say: called with every outcome.
     """
 
     front: Front
@@ -148,7 +149,7 @@ class CrashPoints:
     killed: dict[str, list[float]] = field(default_factory=dict)
 
     def run(self, cases: Sequence[Case], tellers: int = TELLERS) -> list[Ending]:
-        """How each case ended."""
+        """Run all cases; return their outcomes."""
         told: list[Told] = []
         with self._watch(), ThreadPoolExecutor(tellers) as pool:
             for wave in waves(cases, tellers):
@@ -157,7 +158,7 @@ class CrashPoints:
                 list(pool.map(lambda each, last=last: self._settle(each, last), struck))
                 told += struck
         for each in told:
-            # Once more when all is quiet: what came twice may have come late.
+            # Checked once more after everything is quiet, because a duplicate may arrive late.
             if each.ending.wrong is None and each.story is not None:
                 each.ending.wrong = self._wrong(each.story)
         return [each.ending for each in told]
@@ -178,7 +179,7 @@ class CrashPoints:
         return told
 
     def _die(self, point: str, story: Story) -> float:
-        """When somebody died there; 0 when nobody did."""
+        """Return when a process crashed there; 0 when none did."""
         first = stories.before(point)
         for name in (first, point):
             if name is not None:
@@ -193,7 +194,7 @@ class CrashPoints:
                     self._file(name).unlink(missing_ok=True)
 
     def _troubled(self, case: Case, story: Story) -> float:
-        """When the trouble was over."""
+        """Return when the fault was over."""
         assert case.trouble is not None
         provider, fault = case.trouble
         self.front.fault(provider, **fault)
@@ -204,7 +205,7 @@ class CrashPoints:
         return time.time()
 
     def _settle(self, told: Told, last: float) -> None:
-        """Wait until all is right, counted from the last death of the wave (Unix seconds)."""
+        """Wait until everything is correct, counted from the last crash of the wave (Unix seconds)."""
         ending, story = told.ending, told.story
         first = True
         while ending.wrong is None and story is not None:
@@ -212,7 +213,7 @@ class CrashPoints:
             now = time.time()
             if wrong is None:
                 ending.own = now - told.died
-                # Who had come to an end before that cannot be timed by a death that came later.
+                # A story that settled before the last crash cannot be timed from that crash.
                 ending.seconds = ending.own if first else now - last
                 break
             if now - last > LATEST:
@@ -231,8 +232,8 @@ class CrashPoints:
         return story.wrong(str(row.get("status")), mails=1 + self._uncertain(story))
 
     def _uncertain(self, story: Story) -> int:
-        """How often its mail was sent again although it may have been sent before: whoever sent it died meanwhile, and
-        nobody can find out."""
+        """Return how often its mail was sent again although it may have been sent before: the sender crashed, and there
+        is no way to find out."""
         query = "SELECT uncertain FROM messages WHERE key = :key"
         found = self.databases.rows("notifications", query, key=f"{story.order_id}:email")
         return int(found[0]["uncertain"]) if found else 0
@@ -243,10 +244,10 @@ class CrashPoints:
         return found[0] if found else {}
 
     def _was_cut_off(self, story: Story) -> bool:
-        """Whether another death of the wave ended a payment before it came to the point, and its shopper has left."""
+        """Whether another crash of the wave ended a payment before it reached the point, and its shopper has left."""
         return isinstance(story, stories.Pays) and not story.stays and self._row(story).get("status") == stories.CREATED
 
-    # Arming, and seeing who died
+    # Arming, and detecting crashes
 
     def _file(self, point: str) -> Path:
         return self.folder / point.replace(":", "-")
@@ -255,7 +256,7 @@ class CrashPoints:
         self._file(point).touch()
 
     def _await_death(self, point: str, since: float, story: Story) -> float:
-        """When somebody died there, at last; 0 when nobody did."""
+        """Wait for a crash at the point, and return its time; 0 when none happened."""
         began = time.monotonic()
         again = began + AGAIN_AFTER
         while self._file(point).exists():
@@ -271,7 +272,7 @@ class CrashPoints:
 
     @contextmanager
     def _watch(self) -> Iterator[None]:
-        """Note when the file of a point goes."""
+        """Record when the file of a point disappears."""
         stop = threading.Event()
 
         def look() -> None:
@@ -292,7 +293,7 @@ class CrashPoints:
 
 
 def bugs(logs: Path) -> list[str]:
-    """What the gateway calls a bug, as its logs in that folder tell: nobody may be answered 500."""
+    """Return what the gateway reports as a bug in its logs in that folder: no request may be answered with 500."""
     lines = [
         line
         for log in sorted(logs.glob("gateway*.log*"))
@@ -302,13 +303,13 @@ def bugs(logs: Path) -> list[str]:
 
 
 def settled_within(endings: Sequence[Ending], seconds: float) -> float:
-    """The share of the cases that were seen to be settled so many seconds after the last death of their wave; what was
-    never seen settled counts as never."""
+    """Return the share of the cases that settled within that many seconds after the last crash of their wave; a case
+    that was never seen to settle counts as not settled."""
     return sum(1 for ending in endings if ending.wrong is None and ending.seconds <= seconds) / max(1, len(endings))
 
 
 def summary(endings: Sequence[Ending]) -> str:
-    """How long it took to settle, in one line."""
+    """Return the settling times in one line."""
     if not endings:
         return "nothing was killed"
     within = settled_within(endings, BARS[0][1])

@@ -1,7 +1,8 @@
-"""What must be, in plain Python: a shop without a network, a database or a crash, to compare the real one with.
+"""The expected behaviour in plain Python: a shop without a network, a database or a crash, to compare the real one
+with.
 
-Every method does what a shopper asks for, as `API.md` promises it, and answers with the status that the real shop must
-give. It is written from the promise, not from the code.
+Every method performs a shopper's request as `API.md` specifies it, and returns the status that the real shop must give.
+It is written from the specification, not from the code.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 CREATED, PAID, CANCELED, RETURNED = "created", "paid", "canceled", "returned"
-# The shopper's bank was asked, and the shopper has not answered it: the API shows such an order as created.
+# The bank has asked for authentication, and the shopper has not answered yet; the API shows such an order as created.
 WAITING = "waiting"
 
 GOOD = ("tok_visa", "tok_mastercard")
@@ -26,13 +27,13 @@ class Expected:
     """One order.
 
     Attributes:
-        cart: whose it is.
+        cart: the cart that it came from.
         lines: SKU -> pieces.
-        goods: cents for those.
-        methods: way to ship it -> cents; selected: one of them; email: the customer's.
-        status: one of the words above; card: that paid it, or that the bank was asked about.
-        returned: cents that went back.
-        declines: cards that were declined; holds: how often its stock waited for the bank.
+        goods: their price in cents.
+        methods: shipping method -> cents; selected: one of them; email: the customer's.
+        status: one of the constants above; card: the one that paid it, or that awaits authentication.
+        returned: refunded cents.
+        declines: the declined cards; holds: how often its stock was held for the bank.
     """
 
     cart: str
@@ -49,7 +50,7 @@ class Expected:
 
     @property
     def amount(self) -> int:
-        """Cents to be paid."""
+        """The amount to be paid in cents."""
         return self.goods + self.methods[self.selected]
 
     @property
@@ -59,17 +60,17 @@ class Expected:
 
     @property
     def sold(self) -> bool:
-        """Whether money was taken, given back or not."""
+        """Whether money was taken, even if it was refunded."""
         return self.status in (PAID, RETURNED)
 
 
 @dataclass
 class ExpectedShop:
-    """All of it.
+    """The whole shop.
 
     Attributes:
-        stock, prices: SKU -> pieces on the shelf, cents.
-        carts: cart -> SKU -> pieces, in the order in which they came in.
+        stock, prices: SKU -> pieces in stock, cents.
+        carts: cart -> SKU -> pieces, in the order in which they were added.
         orders: by id.
     """
 
@@ -79,14 +80,14 @@ class ExpectedShop:
     orders: dict[str, Expected] = field(default_factory=dict)
 
     def items(self, cart: str) -> list[dict[str, object]]:
-        """A cart as the API shows it."""
+        """Return a cart as the API shows it."""
         return [
             {"type": "sku", "parent": sku, "quality": quantity, "quantity": quantity}
             for sku, quantity in self.carts[cart].items()
         ]
 
     def buy(self, cart: str, sku: str, quantity: int) -> int:
-        """Put more of a SKU into a cart: 200, or 409 when there is less than the sum."""
+        """Add pieces of a SKU to a cart: 200, or 409 when the stock is less than the sum."""
         held = self.carts[cart].get(sku, 0)
         if held + quantity > self.stock[sku]:
             return 409
@@ -94,7 +95,7 @@ class ExpectedShop:
         return 200
 
     def set_quantity(self, cart: str, sku: str, quantity: int) -> int:
-        """Change how many there are of a SKU that is in the cart."""
+        """Change the quantity of a SKU in the cart."""
         if sku not in self.carts[cart]:
             return 404
         if quantity > self.stock[sku]:
@@ -103,7 +104,7 @@ class ExpectedShop:
         return 200
 
     def remove(self, cart: str, sku: str) -> int:
-        """Take a SKU out of a cart, in it or not."""
+        """Remove a SKU from a cart, even if it is not in it."""
         self.carts[cart].pop(sku, None)
         return 200
 
@@ -113,12 +114,12 @@ class ExpectedShop:
         return 200
 
     def checkout(self, cart: str) -> int:
-        """Whether the cart can become an order: 201; `place` is what it becomes."""
+        """Whether the cart can become an order: 201; `place` creates it."""
         lines = self.carts[cart]
         return 201 if lines and self._enough(lines) else 409
 
     def unpaid(self, cart: str, email: str) -> str | None:
-        """The unpaid order of an earlier identical checkout: the same checkout returns it again."""
+        """Return the unpaid order of an earlier identical checkout, because the same checkout returns it again."""
         same = (cart, email, self.carts[cart], CREATED)
         found = (
             order_id
@@ -128,7 +129,7 @@ class ExpectedShop:
         return next(found, None)
 
     def place(self, order_id: str, cart: str, methods: dict[str, int], email: str = "") -> Expected:
-        """The order that a cart became; the cheapest way to ship it is selected."""
+        """Create the order of a cart; the cheapest shipping method is selected."""
         lines = dict(self.carts[cart])
         goods = sum(self.prices[sku] * quantity for sku, quantity in lines.items())
         order = Expected(cart, lines, goods, methods, min(methods, key=lambda method: methods[method]), email)
@@ -136,7 +137,7 @@ class ExpectedShop:
         return order
 
     def choose(self, order_id: str, method: str) -> int:
-        """Select a way to ship it: until a payment has begun."""
+        """Select a shipping method, which is possible until a payment has begun."""
         order = self.orders[order_id]
         if order.status != CREATED:
             return 409
@@ -144,8 +145,8 @@ class ExpectedShop:
         return 200
 
     def pay(self, order_id: str, card: str) -> int:
-        """Pay by `card`: 200, 402 (declined, or the bank asks), 429 (too many declines), 409 (too little stock,
-        canceled, another card, or the stock may not wait for the bank)."""
+        """Pay by `card`: 200, 402 (declined, or the bank asks for authentication), 429 (too many declines), 409 (too
+        little stock, canceled, another card, or the stock may not be held for the bank)."""
         order = self.orders[order_id]
         if order.sold:
             return 200 if card == order.card else 409
@@ -154,7 +155,7 @@ class ExpectedShop:
         if order.status == WAITING:
             if card == order.card:
                 return 402
-            self._put_back(order)  # the bank's question is called off
+            self._put_back(order)  # the pending authentication is canceled
             order.status = CREATED
         if order.declines >= ORDER_DECLINES or self._declines(order.cart) >= CART_DECLINES:
             return 429
@@ -176,7 +177,7 @@ class ExpectedShop:
         return 200
 
     def cancel(self, order_id: str) -> int:
-        """Call an order off that is not paid; once more is no harm."""
+        """Cancel an order that is not paid; repeating it is safe."""
         order = self.orders[order_id]
         if order.sold:
             return 409
@@ -186,7 +187,7 @@ class ExpectedShop:
         return 200
 
     def refund(self, order_id: str, amount: int | None) -> int:
-        """Give back so many cents, or all that is left: 200, 400 (more than that), 409 (not paid, or nothing left)."""
+        """Refund an amount in cents, or the rest: 200, 400 (more than that), 409 (not paid, or nothing left)."""
         order = self.orders[order_id]
         left = order.amount - order.returned
         if not order.sold or not left:
@@ -200,7 +201,7 @@ class ExpectedShop:
         return 200
 
     def bank(self, order_id: str, result: str) -> None:
-        """The shopper answers the bank: ``succeed`` or ``fail``."""
+        """Answer the bank's authentication: ``succeed`` or ``fail``."""
         order = self.orders[order_id]
         assert order.status == WAITING
         if result == "succeed":
@@ -225,7 +226,8 @@ class ExpectedShop:
         return sum(order.declines for order in self.orders.values() if order.cart == cart)
 
     def _may_wait(self, order: Expected) -> bool:
-        """Whether the order's stock may wait for the bank: two at once in a cart, two of an order, half of a SKU."""
+        """Whether the order's stock may be held for the bank: at most two at once per cart, two per order, half of a
+        SKU."""
         waiting = [other for other in self.orders.values() if other.status == WAITING]
         if order.holds >= ORDER_HOLDS or sum(other.cart == order.cart for other in waiting) >= CART_HOLDS:
             return False

@@ -1,4 +1,4 @@
-"""A shop as a program sees it from outside: one question at a time, and the ledger of the sandbox behind it."""
+"""A shop as a program sees it from outside: one request at a time, and the ledger of its sandbox."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 
 import requests
 
-# Longer than the gateway's own longest deadline (30 s), so that it is the gateway that answers.
+# Longer than the gateway's own longest deadline (30 s), so that the gateway answers first.
 TIMEOUT = 40.0
-# For how long a question is repeated that got no definite answer (seconds), and the pause between two tries.
+# How long a request without a definitive answer is retried (seconds), and the pause between two attempts.
 PATIENCE = 60.0
 PAUSE = 0.1
-# What says that repeating is safe, and worth it.
+# The statuses that say that a retry is safe, and useful.
 PASSING = (502, 503, 504)
 # A longer wait comes from a rate limit (seconds).
 LONGEST_RETRY = 20
@@ -35,15 +35,15 @@ BONE: dict[str, Any] = {
 
 
 class NoAnswer(AssertionError):
-    """The shop gave no definite answer for as long as somebody waits for one."""
+    """The shop gave no definitive answer for as long as a client waits for one."""
 
 
 class Front:
-    """The gateway and the sandbox of one running shop; for any number of threads, each with connections of its own.
+    """The gateway and the sandbox of one running shop; for any number of threads, each with its own connections.
 
     Args:
-        url: where the gateway answers.
-        sandbox_url: where the sandbox does.
+        url: the gateway's.
+        sandbox_url: the sandbox's.
     """
 
     def __init__(self, url: str, sandbox_url: str) -> None:
@@ -52,12 +52,13 @@ class Front:
         self._own = threading.local()
 
     def once(self, method: str, path: str, cart: str | None = None, key: str | None = None, **options: Any) -> Any:
-        """One request, whatever its answer (`requests.Response`). Raises requests.RequestException."""
+        """Send one request, and return any answer (`requests.Response`). Raises requests.RequestException."""
         headers = {name: value for name, value in {"Cart-Id": cart, "Idempotency-Key": key}.items() if value}
         return self._session().request(method, self.url + path, headers=headers, **{"timeout": TIMEOUT, **options})
 
     def ask(self, method: str, path: str, cart: str | None = None, key: str | None = None, **options: Any) -> Any:
-        """A request, repeated with the same key until it is answered for good. Raises NoAnswer after a minute."""
+        """Send a request, and retry it with the same key until the answer is definitive. Raises NoAnswer after a
+        minute."""
         until = time.monotonic() + PATIENCE
         key = key or (uuid.uuid4().hex if method == "POST" else None)
         while True:
@@ -75,51 +76,51 @@ class Front:
             time.sleep(PAUSE)
 
     def product(self, stock: int, price: int = 50) -> Product:
-        """A new product, `stock` pieces of it, at `price` cents."""
+        """Create a product with `stock` pieces, at `price` cents."""
         spec = {**BONE, "price": price, "inventory": {"type": "finite", "quantity": stock}}
         made = wanted(self.ask("POST", "/api/products/", json=spec), 201)
         return Product(made["id"], made["skus"]["data"][0]["id"], price)
 
     def fill(self, product: Product, stock: int) -> None:
-        """Make it `stock` pieces on the shelf."""
+        """Set its stock to `stock` pieces."""
         inventory = {"type": "finite", "quantity": stock}
         wanted(self.ask("PUT", f"/api/products/{product.id}/", json={"inventory": inventory}), 200)
 
     def left(self, product: Product) -> int:
-        """The pieces on its shelf."""
+        """Return its stock."""
         shown = wanted(self.ask("GET", f"/api/products/{product.id}"), 200)
         left: int = shown["skus"]["data"][0]["inventory"]["quantity"]
         return left
 
     def cart(self) -> str:
-        """The id of a new cart."""
+        """Create a cart; return its id."""
         made: str = wanted(self.ask("POST", "/api/cart/"), 201)["cart_id"]
         return made
 
     def ledger(self, **where: Any) -> dict[str, list[dict[str, Any]]]:
-        """What arrived at the providers; `order_id` and `to` narrow it."""
+        """Return what arrived at the providers, filtered by `order_id` and `to`."""
         answer = self._session().get(f"{self.sandbox_url}/sandbox/ledger", params=where, timeout=TIMEOUT)
         found: dict[str, list[dict[str, Any]]] = wanted(answer, 200)
         return found
 
     def charges(self, order_id: str) -> list[dict[str, Any]]:
-        """The charges of an order that took money; Stripe keeps the refused ones, too."""
+        """Return the charges of an order that took money; Stripe also keeps the declined ones."""
         return [charge for charge in self.ledger(order_id=order_id)["charges"] if charge["paid"]]
 
     def bank(self, payment: str, result: str) -> None:
-        """The shopper answers the bank's question about a payment: ``succeed`` or ``fail``."""
+        """Answer the bank's authentication of a payment as the shopper: ``succeed`` or ``fail``."""
         url = f"{self.sandbox_url}/sandbox/3ds/{payment}"
         wanted(self._session().post(url, json={"result": result}, timeout=TIMEOUT), 200)
 
     def fault(self, provider: str, **fault: Any) -> None:
-        """Switch a trouble of a provider on, as `sandbox.faults.Fault` has it; without any, off."""
+        """Switch on a provider's fault, as defined by `sandbox.faults.Fault`; without one, switch it off."""
         url = f"{self.sandbox_url}/sandbox/faults/{provider}"
         method = "PUT" if fault else "DELETE"
         wanted(self._session().request(method, url, json=fault or None, timeout=TIMEOUT), 200)
 
     @contextlib.contextmanager
     def silent(self, provider: str) -> Iterator[None]:
-        """A provider that tells nothing by webhook, for as long as this lasts."""
+        """Suppress all webhooks of a provider inside the block."""
         url = f"{self.sandbox_url}/sandbox/webhooks/{provider}"
         wanted(self._session().put(url, json={"enabled": False}, timeout=TIMEOUT), 200)
         try:
@@ -136,7 +137,7 @@ class Front:
 
 @dataclass(frozen=True)
 class Product:
-    """Something on sale: its id, the id of its SKU, its price in cents."""
+    """A product on sale: its id, the id of its SKU, its price in cents."""
 
     id: str
     sku: str
@@ -144,19 +145,19 @@ class Product:
 
 
 def customer(email: str) -> dict[str, Any]:
-    """The body of a checkout, of a shopper with a telephone of their own."""
+    """Return the body of a checkout, for a shopper with a separate telephone."""
     phone = f"+1415{2 * 10**6 + uuid.uuid4().int % (8 * 10**6)}"
     return {"email": email, "phone": phone, "name": "Chloe Taylor", "address": HOME}
 
 
 def wanted(answer: Any, status: int) -> Any:
-    """The JSON of an answer of that status; AssertionError for any other."""
+    """Return the JSON of an answer with that status; AssertionError for any other."""
     assert answer.status_code == status, f"{answer.request.method} {answer.url}: {answer.status_code} {answer.text}"
     return answer.json()
 
 
 def eventually(look: Callable[[], Any], seconds: float = 30.0, what: str = "it") -> Any:
-    """What `look` finds once it finds something true; AssertionError when it has not within `seconds`."""
+    """Return the result of `look` once it is true; AssertionError when it is not within `seconds`."""
     until = time.monotonic() + seconds
     while True:
         found = look()

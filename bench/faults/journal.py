@@ -1,4 +1,4 @@
-"""What shoppers saw: every definitive answer, and every request whose end they never learned."""
+"""What shoppers saw: every definitive answer, and every request whose outcome they never learned."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-# What a request was for.
+# The purposes of requests.
 CART, BUY, CHECKOUT, SHIPPING, PAY, CANCEL, REFUND = "cart", "buy", "checkout", "shipping", "pay", "cancel", "refund"
 LOOK = "look"  # at an order
-WALKED_AWAY = "walked away"  # why a shopper did not wait for the end
+WALKED_AWAY = "walked away"  # why a shopper did not wait for the answer
 
 
 @dataclass(frozen=True)
@@ -17,16 +17,16 @@ class Sight:
     """One definitive answer.
 
     Attributes:
-        at: Unix seconds when it was seen.
-        shopper: whose.
-        what: one of the words above.
-        cart_id: the cart it was about, "" before there is one.
+        at: Unix seconds when it was received.
+        shopper: the shopper's number.
+        what: one of the constants above.
+        cart_id: the request's cart, "" before there is one.
         key: the Idempotency-Key.
-        asked: the body that was sent, and what else tells the request (``product``, ``order_id``).
+        asked: the body that was sent, and what else identifies the request (``product``, ``order_id``).
         status: the HTTP status, 2xx or 4xx.
-        answer: of an order what the books compare, of anything else the whole body.
-        tries: how often it was sent until then.
-        replayed: whether the shop said that it had answered this before.
+        answer: for an order the parts that the books compare, else the whole body.
+        tries: the number of attempts.
+        replayed: whether the shop marked it as a replayed answer.
     """
 
     at: float
@@ -47,7 +47,7 @@ class Sight:
 
 @dataclass(frozen=True)
 class Lost:
-    """A request whose end the shopper never learned: patience ran out, or the shopper walked away."""
+    """A request whose outcome the shopper never learned: patience ran out, or the shopper walked away."""
 
     shopper: int
     what: str
@@ -59,7 +59,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Unlike:
-    """A request that was answered for good, and otherwise when it was sent once more under its key."""
+    """A request that got a definitive answer, and a different one when it was sent once more with its key."""
 
     what: str
     key: str
@@ -72,11 +72,11 @@ class Journal:
     """What all shoppers of a run saw.
 
     Attributes:
-        sights, lost, unlike: as it happened.
-        bugs: every 500, with what it answered to.
-        answered: PaymentIntent -> (Unix seconds, "succeed" or "fail"), as shoppers answered their bank.
-        heard: how often each passing trouble was met (``503``, ``ServerDisconnectedError``, …).
-        placed: how many orders shoppers know of.
+        sights, lost, unlike: in chronological order.
+        bugs: every 500, with its request.
+        answered: PaymentIntent -> (Unix seconds, "succeed" or "fail"), the shoppers' answers to their bank.
+        heard: how often each temporary failure occurred (``503``, ``ServerDisconnectedError``, …).
+        placed: the number of orders that shoppers know.
     """
 
     sights: list[Sight] = field(default_factory=list)
@@ -88,18 +88,18 @@ class Journal:
     placed: int = 0
 
     def see(self, sight: Sight) -> None:
-        """Note an answer."""
+        """Record an answer."""
         self.sights.append(sight)
         if sight.what == CHECKOUT and sight.good:
             self.placed += 1
 
     def of(self, what: str, good: bool | None = None) -> list[Sight]:
-        """The answers to requests of one kind; only those that were 2xx, or only those that were not."""
+        """Return the answers to requests of one kind; only the 2xx ones, or only the others."""
         return [sight for sight in self.sights if sight.what == what and good in (None, sight.good)]
 
 
 def told(answer: Any) -> Any:
-    """Of an order what the books compare; anything else as it is."""
+    """Return the parts of an order that the books compare; anything else unchanged."""
     if not isinstance(answer, dict) or answer.get("object") != "order":
         return answer
     shipping = answer.get("shipping") or {}

@@ -1,6 +1,6 @@
 """Whether what a shopper saw is true afterwards: one judge for each kind of answer.
 
-A judge tells in what an answer was wrong, in words that follow "it answered 200, but".
+A judge yields the errors in an answer, in words that follow "it answered 200, but".
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from bench.faults.catalogue import Catalogue
 from bench.faults.journal import Journal, Sight
 from bench.faults.records import Records, Row
 
-PAID = ("paid", "fulfilled", "returned")  # as orders go: never back
+PAID = ("paid", "fulfilled", "returned")  # the sequence of an order's statuses: never backwards
 
 
 @dataclass(frozen=True)
 class Books:
-    """Everything that is compared.
+    """All data for the comparison.
 
     Attributes:
-        records: what the shop and the providers have written down.
-        journal: what shoppers saw.
-        catalogue: what there was at first.
+        records: the records of the shop and the providers.
+        journal: the answers that shoppers saw.
+        catalogue: the initial stock.
     """
 
     records: Records
@@ -34,12 +34,12 @@ class Books:
 
     @cached_property
     def paid(self) -> dict[str, Row]:
-        """The orders whose money was taken, as the shop says."""
+        """The orders whose money was taken, according to the shop."""
         return {key: order for key, order in self.records.orders.items() if order["status"] in PAID}
 
     @cached_property
     def put_in(self) -> dict[str, Counter[str]]:
-        """Cart -> how many of each SKU were put into it, as the shopper saw."""
+        """Cart -> how many of each SKU were added to it, as the shopper saw."""
         found: dict[str, Counter[str]] = defaultdict(Counter)
         for sight in self.journal.of(journals.BUY, good=True):
             found[sight.cart_id][sight.asked["sku"]] += sight.asked["quality"]
@@ -47,12 +47,12 @@ class Books:
 
     @cached_property
     def short(self) -> set[str]:
-        """The SKUs that sell out: shoppers put them back when others were quicker."""
+        """The SKUs that sell out: shoppers remove them from the cart when others were faster."""
         return {article.sku for article in self.catalogue.series}
 
     @cached_property
     def perhaps_put_in(self) -> set[tuple[str, str]]:
-        """(cart, SKU) of which the shopper does not know."""
+        """The (cart, SKU) pairs whose state the shopper does not know."""
         return {(lost.cart_id, lost.asked["sku"]) for lost in self.journal.lost if lost.what == journals.BUY}
 
 
@@ -67,7 +67,7 @@ def _checked_out(books: Books, sight: Sight) -> Iterator[str]:
         yield f"its items were {sight.answer['skus']} and are {journals.told(order)['skus']}"
     bought, ordered = books.put_in[sight.cart_id], sight.answer["skus"]
     for sku in sorted({*bought, *ordered}):
-        taken_out = sku in books.short and sku not in ordered  # others were quicker
+        taken_out = sku in books.short and sku not in ordered  # other shoppers were faster
         known = (sight.cart_id, sku) not in books.perhaps_put_in
         if known and not taken_out and ordered.get(sku, 0) != bought[sku]:
             yield f"{bought[sku]} of {sku} were put into the cart, and {ordered.get(sku, 0)} ordered"

@@ -1,4 +1,4 @@
-"""A machine that uses a shop at random, and a plain model of what must come of it, compared after every step."""
+"""A state machine that uses a shop at random, compared with a plain model of the expected results after every step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bench.faults.front import Front, Product, customer, eventually, wanted
 STEPS = 40
 SIDE_BY_SIDE = 6
 PRODUCTS, CARTS = 3, 2
-# What a shopper does next, as often as it stands here.
+# What a shopper does next; the repetitions are the relative frequencies.
 DEEDS = (
     *("buy", "buy", "buy", "set", "remove", "clear"),
     *("order", "order", "order", "order", "check out", "check out again", "check out again"),
@@ -30,14 +30,14 @@ DEEDS = (
     *("cancel", "cancel", "give back", "give back", "give back", "return"),
     *("repeat", "repeat", "reuse a key"),
 )
-# Whoever comes back to an order, comes to one of so many last ones.
+# A shopper who returns to an order picks one of this many latest ones.
 RECENT = 4
-# What is owed after a payment, and what the bank said, arrives within so many seconds without any fault.
+# Without any fault, what follows a payment or the bank's answer arrives within this many seconds.
 SETTLED_WITHIN = 20.0
 
 
 class Shopping(RuleBasedStateMachine):
-    """Two shoppers, three products of which there are few, and everything that a shopper may do with them."""
+    """Two shoppers, three products with little stock, and everything that a shopper may do with them."""
 
     front: Front
     tally: Tally
@@ -59,7 +59,7 @@ class Shopping(RuleBasedStateMachine):
         chance=st.integers(0, 2**16),
     )
     def open(self, stocks: list[int], chance: int) -> None:
-        assume(chance)  # Hypothesis begins with a run in which everything is 0, and that says little
+        assume(chance)  # Hypothesis begins with a run in which everything is 0, which tests little
         for number, stock in enumerate(stocks):
             product = self.front.product(stock, price=100 * (number + 1))
             self.products.append(product)
@@ -72,7 +72,7 @@ class Shopping(RuleBasedStateMachine):
         self._change_cart("buy", 0, 0, 1)
         self._check_out(0)
 
-    # One rule, not one for each deed: Hypothesis leaves about half of the rules out of every run.
+    # One rule for all actions: Hypothesis disables about half of the rules in every run.
     @rule(
         deed=st.sampled_from(DEEDS),
         cart=st.integers(0, CARTS - 1),
@@ -143,7 +143,7 @@ class Shopping(RuleBasedStateMachine):
             self._order_is(order["id"], order)
 
     def _repeat(self, other: bool) -> None:
-        """The last request once more under its key: the same answer, and nothing is done."""
+        """Send the last request once more with its key: the answer is the same, and nothing happens."""
         if self.repeatable is None:
             return
         path, cart, key, body, first = self.repeatable
@@ -157,7 +157,7 @@ class Shopping(RuleBasedStateMachine):
         for number in range(len(self.carts)):
             self._cart_is(number)
 
-    # What is done to an order
+    # Actions on an order
 
     def _choose(self, order_id: str, method: str) -> None:
         status = self.expected.choose(order_id, method)
@@ -166,7 +166,8 @@ class Shopping(RuleBasedStateMachine):
         self._order_answered(order_id, self._post("/api/cart/shipping/", cart, body), status)
 
     def _bank(self, order_id: str, result: str, again: bool) -> None:
-        """The bank asks, the shopper answers it, and pays again at once, or leaves it to the shop to hear of it."""
+        """Answer the bank's authentication as the shopper, then pay again at once, or leave it to the shop to learn of
+        it."""
         order = self.expected.orders[order_id]
         if order.status != WAITING:
             self._pay(order_id, ASKING[0])
@@ -196,10 +197,10 @@ class Shopping(RuleBasedStateMachine):
         self._order_answered(order_id, self._post(f"/api/orders/{order_id}/refund/", cart, body), status)
         self._shelves_soon_right()
 
-    # Comparing
+    # Comparison
 
     def teardown(self) -> None:
-        """At the end of a run: everything, here and at the providers."""
+        """Compare everything at the end of a run, in the shop and at the providers."""
         for number in range(len(self.carts)):
             self._cart_is(number)
         eventually(self._shelves_are_right, SETTLED_WITHIN, f"stock {self._shelves()}, not {self.expected.stock}")
@@ -267,7 +268,7 @@ class Shopping(RuleBasedStateMachine):
         return self._shelves() == self.expected.stock
 
     def _shelves_soon_right(self) -> None:
-        # What a payment gives back is on its way when the answer is, rarely behind it.
+        # Stock that a payment returns is usually back when the answer arrives, and rarely a little later.
         eventually(self._shelves_are_right, SETTLED_WITHIN, f"the stock {self.expected.stock}, not {self._shelves()}")
 
     def _delivered(self, order_id: str, order: Expected) -> bool:
@@ -281,7 +282,7 @@ class Shopping(RuleBasedStateMachine):
         for kind in ("labels", "emails", "sms"):
             self._same(f"{kind} of {order_id}", len(found[kind]), int(order.sold))
 
-    # Asking
+    # Requests
 
     def _ended(self, how: str) -> None:
         self.ends[how] += 1
@@ -289,9 +290,9 @@ class Shopping(RuleBasedStateMachine):
     def _post(self, path: str, cart: str, body: dict[str, Any]) -> Any:
         key = uuid.uuid4().hex
         answer = self.front.ask("POST", path, cart, key, json=body)
-        # What has an end of its own is answered again; a bank's question, or a body that is wrong, is not.
+        # A definitive answer is replayed; a pending authentication or an invalid body is not.
         self._ended(f"{path.strip('/').rpartition('/')[2]} {answer.status_code}")
-        # Nor is a rate limit, which says when to retry.
+        # A rate limit is not replayed either: it says when to retry.
         kept = answer.status_code in (200, 201, 404, 409) and "Retry-After" not in answer.headers
         if kept or (answer.status_code == 402 and "client_secret" not in answer.text):
             self.repeatable = (path, cart, key, body, answer)
@@ -302,7 +303,7 @@ class Shopping(RuleBasedStateMachine):
 
 
 def _altered(body: dict[str, Any]) -> dict[str, Any]:
-    """The same request, but for one thing."""
+    """Return the same request with one difference."""
     name = next(iter(body), None)
     if name is None:
         return body
@@ -314,11 +315,11 @@ def _altered(body: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class Tally:
-    """What was done in all runs that came to their end.
+    """The results of all finished runs.
 
     Attributes:
-        ends: how often what ended how ("paid 200").
-        say: told after every run.
+        ends: how often which action ended how ("paid 200").
+        say: called after every run.
     """
 
     runs: int = 0
@@ -329,7 +330,7 @@ class Tally:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def ran(self, steps: int, orders: int, ends: Counter[str], seconds: float) -> None:
-        """A run came to its end."""
+        """Count a finished run."""
         with self._lock:
             self.runs += 1
             self.steps += steps
@@ -340,12 +341,12 @@ class Tally:
 
 
 def drive(front: Front, runs: int, number: int | None = None, steps: int = STEPS, say: Any = None) -> Tally:
-    """Let the machine run over a shop. Raises AssertionError, with the steps that led there, when the two differ.
+    """Run the state machine on a shop. Raises AssertionError, with the steps that led there, when the two differ.
 
     Args:
-        runs: how often, each time over products, carts and orders of its own; steps: how many in each.
-        number: the seed of the first, the next has the next; drawn, and said, when there is none.
-        say: told of the seed, and after every run.
+        runs: the number of runs, each with its own products, carts and orders; steps: the number of steps of each.
+        number: the seed of the first run, incremented for each next one; drawn, and reported, if None.
+        say: called with the seed, and after every run.
     """
     first = random.SystemRandom().randrange(2**32) if number is None else number
     tally = Tally(say=say)
@@ -356,15 +357,15 @@ def drive(front: Front, runs: int, number: int | None = None, steps: int = STEPS
         stateful_step_count=steps,
         deadline=None,
         database=None,
-        # A failing run is shown as it was: making it shorter takes hundreds of runs more.
+        # A failing run is shown as it was: shrinking it takes hundreds of additional runs.
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
 
-    # Hypothesis reads the machine's source, and Python 3.11 cannot parse in two threads at once.
+    # Hypothesis parses the machine's source, and Python 3.11 cannot parse in two threads at once.
     reading = threading.Lock()
 
-    # Each with a seed of its own: of several runs, Hypothesis makes most by altering the first a little.
+    # Each run has its own seed: within one seed, Hypothesis creates most runs by altering the first a little.
     def run(turn: int) -> None:
         machine = type("Machine", (Shopping,), {"front": front, "tally": tally})
         try:
@@ -375,7 +376,7 @@ def drive(front: Front, runs: int, number: int | None = None, steps: int = STEPS
             notes = "\n".join(getattr(error, "__notes__", []))
             raise AssertionError(f"seed {first + turn}: {type(error).__name__}: {error}\n{notes}") from error
 
-    # Side by side, for much of a run is waiting: for what a provider tells, and for what is delivered.
+    # In parallel, because much of a run is waiting: for a provider's events, and for redelivered messages.
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         list(pool.map(run, range(runs)))
     return tally

@@ -1,4 +1,4 @@
-"""Troubles below the shop: in its clocks, its broker and its databases. Each has a beginning and an end."""
+"""Outages: faults of the shop's clocks, its broker and its databases. Each has a beginning and an end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from launcher.shop import Shop
 CLOCK_ONE, CLOCK_ALL, SILENT_BROKER = "clock-one", "clock-all", "silent-broker"
 EXCHANGE, BINDING, QUEUE = "exchange", "binding", "queue"
 READ_ONLY, DISK_FULL = "read-only", "disk-full"
-# Shortest and longest duration of each (seconds). What is deleted stays deleted: only the shop can repair it.
+# Shortest and longest duration of each (seconds). Deleted data stays deleted: only the shop can repair it.
 LASTS = {
     CLOCK_ONE: (2.0, 6.0),
     CLOCK_ALL: (2.0, 6.0),
@@ -43,7 +43,7 @@ Undo = Callable[[], None]
 
 
 class BrokerProxy:
-    """The proxy between the shop and its broker, in its own process; started when the broker's port is known."""
+    """The proxy between the shop and its broker, in a separate process; started when the broker's port is known."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -51,7 +51,7 @@ class BrokerProxy:
         self._process: subprocess.Popen[str] | None = None
 
     def before(self, uri: str) -> str:
-        """Start the proxy before the broker of `uri`; returns the URI that leads through it."""
+        """Start the proxy before the broker of `uri`; return the URI that leads through it."""
         parts = urlsplit(uri)
         if parts.port is None:
             return uri
@@ -66,7 +66,7 @@ class BrokerProxy:
         return urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{self.port}"))
 
     def say(self, word: str) -> None:
-        """ "silent" or "open"; returns when it has taken effect."""
+        """Send "silent" or "open" to the proxy; returns when it has taken effect."""
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -94,13 +94,13 @@ class ProxiedShop(Shop):
 
 @dataclass
 class Outages:
-    """What can go wrong below one running shop.
+    """The outages that can be caused in one running shop.
 
     Args:
         shop: the shop.
-        proxy: before its broker, or None.
-        shim: in its processes, or None where there is no C compiler.
-        database_url: of its PostgreSQL, or None for SQLite.
+        proxy: the proxy before its broker, or None.
+        shim: the shim in its processes, or None without a C compiler.
+        database_url: the URL of its PostgreSQL, or None for SQLite.
     """
 
     shop: Shop
@@ -110,7 +110,7 @@ class Outages:
 
     @property
     def possible(self) -> list[str]:
-        """The troubles that can be caused in this shop."""
+        """Return the outages that can be caused in this shop."""
         with_shim = (CLOCK_ONE, CLOCK_ALL) if self.database_url else (CLOCK_ONE, CLOCK_ALL, DISK_FULL)
         return [
             *(with_shim if self.shim else ()),
@@ -120,7 +120,7 @@ class Outages:
         ]
 
     def begin(self, name: str, dice: int) -> tuple[str, Undo]:
-        """Cause one; returns what exactly happened, and what ends it."""
+        """Cause one; return what exactly happened, and what ends it."""
         make: dict[str, Callable[[int], tuple[str, Undo]]] = {
             CLOCK_ONE: self._clock_of_one,
             CLOCK_ALL: self._clock_of_all,
@@ -184,7 +184,7 @@ class Outages:
         return "on", lambda: self._set_read_only("RESET default_transaction_read_only")
 
     def _set_read_only(self, what: str) -> None:
-        """Set it for new sessions of the database, and end existing ones but the bench's own."""
+        """Set it for new sessions of the database, and end existing ones except the bench's own."""
         assert self.database_url is not None
         engine = sa.create_engine(self.database_url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
         with engine.connect() as connection:
@@ -219,7 +219,7 @@ class Outages:
 
 
 def made_shim(folder: Path) -> Shim | None:
-    """The shim in `folder`; None, with a message, where it cannot be compiled or preloaded."""
+    """Return the shim in `folder`; None, with a message, where it cannot be compiled or preloaded."""
     found = compiler() if sys.platform == "linux" else None
     if found is None:
         print("No C compiler here: clocks are not stepped, and no disk gets full.", flush=True)

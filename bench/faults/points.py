@@ -1,4 +1,4 @@
-"""The named points at which a process can be killed: what the modules declare, and where their code passes them."""
+"""The crash points: those that the modules declare, and those that their code passes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGES = ("cart", "products", "shipping", "notifications", "chassis", "gateway
 
 
 def declared() -> dict[str, tuple[str, ...]]:
-    """Module -> the names in its constant POINTS."""
+    """Return module -> the names in its constant POINTS."""
     found = {}
     for module, tree in _modules():
         names = [target.id for node in tree.body for target in _targets(node) if isinstance(target, ast.Name)]
@@ -23,7 +23,8 @@ def declared() -> dict[str, tuple[str, ...]]:
 
 
 def passed() -> dict[str, list[re.Pattern[str]]]:
-    """Module -> the points its code passes, as patterns: what is put together when it runs may be anything there."""
+    """Return module -> the points that its code passes, as patterns: a part that is computed at run time matches
+    anything."""
     found: dict[str, list[re.Pattern[str]]] = {}
     for module, tree in _modules():
         if module == "chassis.points":
@@ -48,7 +49,7 @@ def _targets(node: ast.stmt) -> list[ast.expr]:
 
 
 def _name(function: ast.expr) -> str | None:
-    """What is called, by whatever way it was imported."""
+    """Return the name of the called function, independently of how it was imported."""
     if isinstance(function, ast.Attribute):
         return function.attr
     return function.id if isinstance(function, ast.Name) else None

@@ -1,4 +1,4 @@
-"""Many at once: one key sent by fifty, the last piece wanted by a hundred. There is one order, and one sale."""
+"""Concurrent requests: fifty with one key, and a hundred for the last piece. One order results, and one sale."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from bench.faults.front import Front, Product, customer, eventually, wanted
 
 CARD = "tok_visa"
-# Whatever a race leaves behind has settled within so many seconds.
+# Everything that a race leaves behind has settled within this many seconds.
 SETTLED_WITHIN = 30.0
 START_SECONDS, RACE_SECONDS = 30.0, 120.0
 
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 def at_once(runners: int, run: Callable[[int], Result]) -> list[Result]:
-    """What `run(0)`, `run(1)`, … give, all begun at the same moment. Raises what one of them raised."""
+    """Run `run(0)`, `run(1)`, … at the same moment; return their results. Raises what one of them raised."""
     gate = threading.Barrier(runners)
 
     def one(number: int) -> Result:
@@ -33,7 +33,8 @@ def at_once(runners: int, run: Callable[[int], Result]) -> list[Result]:
 
 
 def one_key(front: Front, requests: int = 50) -> None:
-    """One round: the same checkout under one key, many times at once; then its payment, and a purchase of more.
+    """One round: the same checkout with one key, many times at once; then its payment, and a further addition to the
+    cart.
 
     Raises AssertionError unless there is one order, one charge, one addition to the cart, and one answer, to the byte.
     """
@@ -59,7 +60,7 @@ def one_key(front: Front, requests: int = 50) -> None:
 
 
 def clicks(front: Front, requests: int = 20) -> None:
-    """One round: the same checkout many times at once, each under its own key; then its payment.
+    """One round: the same checkout many times at once, each with its own key; then its payment.
 
     Raises AssertionError unless there is one order and one charge.
     """
@@ -91,7 +92,7 @@ def _same_for_all(answers: list[Any], status: int) -> Any:
 
 @dataclass
 class Buyer:
-    """Somebody with an order that is not paid yet."""
+    """A buyer with an order that is not paid yet."""
 
     cart: str
     order: dict[str, Any]
@@ -112,7 +113,8 @@ class LastPiece:
         self.all = [buyer for some in self.buyers for buyer in some]
 
     def round(self) -> int:
-        """All pay at once for one piece; how many it took to pay. Raises AssertionError unless one was sold, once."""
+        """Let all pay for one piece at once; return the number of payments. Raises AssertionError unless one was sold,
+        once."""
         self.front.fill(self.product, 1)
         answers = at_once(len(self.all), lambda number: self._pay(self.all[number]))
         statuses = Counter(answer.status_code for answer in answers)

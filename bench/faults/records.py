@@ -1,4 +1,4 @@
-"""What is written down at the end: by the shop (its API and, read-only, its databases) and by the sandbox's ledger."""
+"""The final records: of the shop (its API and, read-only, its databases) and of the sandbox's ledger."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ TIMEOUT = 60.0  # seconds; a page of the ledger is large
 PAGE = 100
 LEDGER_PAGE = 500
 SERVICES = ("cart", "products", "shipping", "notifications")
-# The bench's application name in PostgreSQL, which separates its own sessions from the shop's.
+# The bench's application name in PostgreSQL, which distinguishes its own sessions from the shop's.
 BENCH = "bench-faults"
-HEARERS = ("cart", "shipping", "notifications")  # who keeps what providers tell
+HEARERS = ("cart", "shipping", "notifications")  # the services that store providers' events
 BROKER_SECONDS = 10.0
 _ORDER = re.compile(r"\bor_[A-Za-z0-9]+")
 
 
 class Databases:
-    """The databases of a shop's services, for reading alone.
+    """The databases of a shop's services, read-only.
 
     Args:
         database_url: as DATABASE_URL, or None for SQLite files in `var_dir`.
@@ -41,7 +41,7 @@ class Databases:
         self._engines = {service: _reading(service, database_url, var_dir) for service in SERVICES}
 
     def rows(self, service: str, query: str, **values: Any) -> list[Row]:
-        """What a SELECT on the tables of `service` finds."""
+        """Return the rows of a SELECT on the tables of `service`."""
         with self._engines[service].connect() as connection:
             return [dict(row) for row in connection.execute(sa.text(query), values).mappings()]
 
@@ -61,20 +61,21 @@ def _reading(service: str, database_url: str | None, var_dir: str) -> sa.Engine:
 
 @dataclass
 class Records:
-    """Everything written down of the orders of a run.
+    """All records of the orders of a run.
 
     Attributes:
         orders: order id -> its public form.
         inner: order id -> its row in the cart's database (``status``, ``cart_id``, ``stock_key``, …).
-        owed: rows of what is or was owed for the orders; refunds: of the money that was or is to be given back.
-        holds: rows of the stock held and given back.
-        messages: key -> row of what the notifications service knows of a message.
-        left: SKU -> pieces left, of those that are counted.
-        carts: cart id -> what is in it: SKU -> how many.
-        events: what providers told and is not done (``service``, ``state``, ``kind``, ``tries``, ``error``, and
+        owed: rows of the work that is or was due for the orders; refunds: rows of the money that was or must be
+            refunded.
+        holds: rows of the stock reserved and released.
+        messages: key -> the notifications service's row of a message.
+        left: SKU -> pieces left, for counted ones.
+        carts: cart id -> its contents: SKU -> quantity.
+        events: providers' events that are not handled (``service``, ``state``, ``kind``, ``tries``, ``error``, and
             ``age``: seconds since it came).
-        parked: service -> requests that were put aside for an operator.
-        charges, labels, emails, sms: order id -> what the sandbox's ledger has of it; under "" what names no order.
+        parked: service -> requests that were parked for an operator.
+        charges, labels, emails, sms: order id -> its entries in the sandbox's ledger; under "" those without an order.
     """
 
     orders: dict[str, Row] = field(default_factory=dict)
@@ -94,8 +95,8 @@ class Records:
 
 
 def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0, amqp_uri: str | None = None) -> Records:
-    """Read it all; of orders, and of what arrived for them, only those that were placed since then (Unix seconds). What
-    is parked is read only when the broker is named."""
+    """Read all records; of orders, and of what arrived for them, only those placed since then (Unix seconds). Parked
+    requests are read only when a broker is given."""
     others = {row["id"] for row in databases.rows("cart", "SELECT id FROM orders WHERE created < :t", t=since)}
     inner = {row["id"]: row for row in databases.rows("cart", "SELECT * FROM orders WHERE created >= :t", t=since)}
     stock = databases.rows("products", "SELECT sku, quantity FROM stock WHERE type = 'finite'")
@@ -117,7 +118,7 @@ def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0, a
     for kind in ("charges", "labels", "emails", "sms"):
         found: dict[str, list[Row]] = defaultdict(list)
         for entry in _ledger(sandbox_url, kind):
-            # Whatever is of no order at all must not be there: nobody but for an order has anything made.
+            # An entry without an order is an error: everything is created for an order.
             if (order_id := order_of(kind, entry)) not in others:
                 found[order_id].append(entry)
         setattr(records, kind, dict(found))
@@ -125,7 +126,7 @@ def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0, a
 
 
 def not_done(databases: Databases, since: float = 0.0) -> list[Row]:
-    """What providers told since then (Unix seconds) and is not done."""
+    """Return the providers' events since then (Unix seconds) that are not handled."""
     query = "SELECT id, state, kind, tries, error, received FROM events WHERE state <> 'done' AND received >= :t"
     now = time.time()
     return [
@@ -136,14 +137,14 @@ def not_done(databases: Databases, since: float = 0.0) -> list[Row]:
 
 
 def parked(amqp_uri: str, since: float = 0.0) -> dict[str, int]:
-    """Service -> how many of its requests were put aside since then (Unix seconds): it died over them again and again.
-    They are left where they are."""
+    """Return service -> how many of its requests were parked since then (Unix seconds), because it crashed over them
+    repeatedly. They stay parked."""
     found = {}
     with broker_connection.connect(amqp_uri, "books", BROKER_SECONDS) as connection:
         connection.release(BROKER_SECONDS)  # per answer: a queue may be long
         for service in SERVICES:
             channel, count = connection.channel(), 0
-            while (message := channel.basic_get(parked_queue(service))) is not None:  # back when the connection closes
+            while (message := channel.basic_get(parked_queue(service))) is not None:  # requeued at the end
                 count += float((message.headers or {})[PARKED]) >= since
             if count:
                 found[service] = count
@@ -151,12 +152,12 @@ def parked(amqp_uri: str, since: float = 0.0) -> dict[str, int]:
 
 
 def labels(sandbox_url: str) -> Iterator[tuple[str, Row]]:
-    """Every label that was bought, and its order's id."""
+    """Return every label that was bought, and its order's id."""
     return ((order_of("labels", label), label) for label in _ledger(sandbox_url, "labels"))
 
 
 def order_of(kind: str, entry: Row) -> str:
-    """Which order an entry of the ledger is of; "" when it names none."""
+    """Return the order of a ledger entry; "" when it has none."""
     if kind == "charges":
         return str((entry.get("metadata") or {}).get("order_id") or "")
     if kind == "labels":
@@ -170,7 +171,7 @@ def order_of(kind: str, entry: Row) -> str:
 
 
 def _orders(url: str) -> Iterator[Row]:
-    """Every order, from the API's pages."""
+    """Return every order, from the API's pages."""
     after: dict[str, str] = {}
     with requests.Session() as session:
         while True:
@@ -184,7 +185,7 @@ def _orders(url: str) -> Iterator[Row]:
 
 
 def _ledger(sandbox_url: str, kind: str) -> Iterator[Row]:
-    """Everything of a kind in the sandbox's ledger, from its pages."""
+    """Return all entries of a kind in the sandbox's ledger, from its pages."""
     seen = 0
     with requests.Session() as session:
         while True:

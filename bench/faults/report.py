@@ -1,4 +1,4 @@
-"""What came of a run, as people and programs read it."""
+"""The result of a run, for people and for programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_SHOWN = 50  # violations in the page; all of them are in the JSON
 
 
 def verdict(outcome: Outcome) -> str:
-    """The result in one line."""
+    """Return the result in one line."""
     settled = outcome.settled
     bars = ", ".join(f"{settled.within(seconds):.1f} % within {seconds:g} s" for _, seconds in BARS)
     return (
@@ -25,7 +25,7 @@ def verdict(outcome: Outcome) -> str:
 
 
 def document(outcome: Outcome, about: dict[str, Any]) -> dict[str, Any]:
-    """Everything, JSON-plain."""
+    """Return everything as plain JSON."""
     plan, journal, settled = outcome.plan, outcome.journal, outcome.settled
     return {
         "about": about,
@@ -80,7 +80,7 @@ def document(outcome: Outcome, about: dict[str, Any]) -> dict[str, Any]:
 
 
 def markdown(outcome: Outcome, about: dict[str, Any]) -> str:
-    """The page."""
+    """Return the page."""
     told = document(outcome, about)
     settling, answers = told["settling"], told["answers"]
     how = "restarted, by `kill -9` and by SIGTERM in turn" if outcome.plan.restarts else "killed with `kill -9`"

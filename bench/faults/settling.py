@@ -1,4 +1,4 @@
-"""How long it takes until whatever was interrupted has come to its end, without anybody's help."""
+"""How long it takes until all interrupted orders have settled without intervention."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from dataclasses import dataclass, field
 from bench.faults.journal import Journal
 from bench.faults.records import Databases
 
-LOOK = 0.25  # seconds between two looks
-# Some of the orders that were on their way when a fault struck are not touched by it, and end as they would have; what
-# is still open after so many seconds was. What takes longer than the other is worth a look into the logs.
+LOOK = 0.25  # seconds between two checks
+# A fault does not affect every order in progress when it strikes. Orders still open after the first number of seconds
+# count as interrupted. One that takes longer than the second number deserves a look into the logs.
 GLANCE, SLOW = 1.5, 8.0
-# Of the orders that a fault interrupted so many (%) must have settled within so many seconds, and all within the last.
+# This percentage of the orders that a fault interrupted must have settled within this many seconds, and all within the
+# last.
 BARS = ((95, 10.0), (100, 30.0))
 
 OPEN_ORDERS = "SELECT id, status, payment FROM orders WHERE status IN ('paying', 'canceling', 'confirming')"
 
 
 def unsettled(databases: Databases, journal: Journal | None = None, before: float = math.inf) -> dict[str, str]:
-    """Order id -> what is still to be done about it. An order that waits for its shopper's bank counts once the shopper
-    has answered that, before `before` (Unix seconds)."""
+    """Return order id -> the outstanding work. An order that waits for its shopper's bank counts once the shopper has
+    answered, before `before` (Unix seconds)."""
     found = {}
     for row in databases.rows("cart", OPEN_ORDERS):
         answered = journal.answered.get(row["payment"]) if journal is not None else None
@@ -38,14 +39,14 @@ def unsettled(databases: Databases, journal: Journal | None = None, before: floa
 
 @dataclass
 class Settled:
-    """Of every interrupted order, how many seconds it took after the last fault; infinity: longer than was waited.
+    """How many seconds every interrupted order took to settle after the last fault; infinity: longer than the wait.
 
     Attributes:
-        times: seconds, one an order.
-        lasted: of those that had not settled at the first look after the fault, see `GLANCE`: seconds, one an order.
-        slow: [Unix seconds of the fault, seconds, order id, what was done last], of whatever took longer than `SLOW`.
-        late: order id -> what was still to be done at the end.
-        lasting: what was done last -> seconds, one an order.
+        times: seconds, one entry per order.
+        lasted: the same for those that had not settled at the first look after the fault, see `GLANCE`.
+        slow: [Unix seconds of the fault, seconds, order id, last work done], for each that took longer than `SLOW`.
+        late: order id -> the work still outstanding at the end.
+        lasting: last work done -> seconds, one entry per order.
     """
 
     times: list[float] = field(default_factory=list)
@@ -55,11 +56,11 @@ class Settled:
     late: dict[str, str] = field(default_factory=dict)
 
     def within(self, seconds: float) -> float:
-        """How many in a hundred had settled by then; 100 when none was interrupted."""
+        """Return the percentage that had settled by then; 100 when none was interrupted."""
         return share_within(self.times, seconds)
 
     def add(self, since: float, took: float, order_id: str, what: str) -> None:
-        """Note that an order had settled `took` seconds after the fault at `since` (Unix seconds)."""
+        """Record that an order had settled `took` seconds after the fault at `since` (Unix seconds)."""
         self.times.append(took)
         self.lasting.setdefault(what, []).append(took)
         if took > GLANCE:
@@ -68,7 +69,7 @@ class Settled:
             self.slow.append((round(since, 1), round(took, 1), order_id, what))
 
     def percentile(self, share: float) -> float:
-        """By when so many in a hundred had settled (seconds)."""
+        """Return the seconds by which that percentage had settled."""
         if not self.times:
             return 0.0
         return sorted(self.times)[max(0, math.ceil(len(self.times) * share / 100) - 1)]
@@ -82,7 +83,7 @@ async def settle(
     databases: Databases, journal: Journal, since: float, into: Settled, patience: float = BARS[-1][1]
 ) -> bool:
     """Wait until every order that is unsettled now has settled, at most until `patience` seconds after `since` (Unix
-    seconds, the last fault), and add how long each took to `into`; whether all did."""
+    seconds, the last fault). Add the time of each to `into`; return whether all settled."""
     waiting = await asyncio.to_thread(unsettled, databases, journal, since)
     while waiting:
         await asyncio.sleep(LOOK)
@@ -101,11 +102,11 @@ async def settle(
 
 
 def share_within(times: Sequence[float], seconds: float) -> float:
-    """How many in a hundred of `times` are no longer than `seconds`; 100 when there are none."""
+    """Return the percentage of `times` that are at most `seconds`; 100 when there are none."""
     return 100.0 * sum(1 for took in times if took <= seconds) / len(times) if times else 100.0
 
 
 def quantiles(times: Sequence[float]) -> dict[str, float]:
-    """The usual percentiles of a list of seconds."""
+    """Return the usual percentiles of a list of seconds."""
     settled = Settled(list(times))
     return {f"p{share}": round(settled.percentile(share), 2) for share in (50, 90, 95, 99, 100)}

@@ -17,7 +17,7 @@ COMPILE_WAIT_S = 120.0
 
 
 def compiler() -> str | None:
-    """The C compiler, installed if needed and possible; None when there is none."""
+    """Return the C compiler, installed if needed and possible; None when there is none."""
     found = next(filter(None, map(shutil.which, COMPILERS)), None)
     if found is None and (manager := packages.available()):
         packages.install(COMPILER, manager, print)
@@ -41,11 +41,11 @@ class Shim:
 
     @property
     def env(self) -> dict[str, str]:
-        """The variables that the shop must be started with."""
+        """Return the environment variables that the shop must be started with."""
         return {"LD_PRELOAD": str(self._library), "SHOP_FAULTS": str(self._slots)}
 
     def processes(self, part: str) -> list[str]:
-        """supervisord's names of the processes of a part ("cart")."""
+        """Return supervisord's names of the processes of a part ("cart")."""
         return sorted(path.name for path in self._slots.iterdir() if path.name.partition("-")[0] == part)
 
     def step(self, process: str, seconds: int) -> None:
@@ -53,7 +53,7 @@ class Shim:
         self._write(process, 0, seconds)
 
     def fill(self, process: str, full: bool) -> None:
-        """Make regular files take no more bytes from a process, or take them again."""
+        """Make writes of a process to regular files fail, or succeed again."""
         self._write(process, 8, int(full))
 
     def _write(self, process: str, place: int, number: int) -> None:

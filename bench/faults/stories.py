@@ -1,4 +1,5 @@
-"""What shoppers do around a named point: each story has a step that passes it, and books that are right afterwards."""
+"""What shoppers do around a crash point: each story has a step that passes it, and the books must be right
+afterwards."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from bench.faults.front import PATIENCE, PAUSE, Front, customer, wanted
 
 GOOD, DECLINED, ASKING = "tok_visa", "tok_chargeDeclined", "tok_threeDSecure2Required"
 STOCK = 5
-PART = 10  # cents that go back when not all do
+PART = 10  # cents of a partial refund
 LEAVES_AFTER = 0.3  # seconds
 
 CREATED, PAID, CANCELED, RETURNED = "created", "paid", "canceled", "returned"
@@ -26,12 +27,12 @@ class Story:
 
     Args:
         front: the shop.
-        stays: whether the shopper repeats the request that was cut off, with its key, or leaves and never comes back.
+        stays: whether the shopper retries the interrupted request with its key, or leaves and never returns.
 
     Attributes:
-        order_id: the order's, once there is one.
-        ends: the states that the order may end in.
-        returned: the cents that may have gone back in the end.
+        order_id: the order's id, once there is one.
+        ends: the permitted final states of the order.
+        returned: the permitted amounts of refunds at the end, in cents.
     """
 
     ends: tuple[str, ...]
@@ -51,19 +52,21 @@ class Story:
         wanted(front.ask("POST", f"/api/cart/{self.product.id}/buy/", self.cart, json={"quality": 1}), 200)
 
     def begin(self) -> None:
-        """What comes before the point."""
+        """Do what precedes the point."""
         self.check_out()
 
     def act(self) -> None:
-        """The step that passes it. Raises AssertionError for an answer that must not be."""
+        """Do the step that passes the point. Raises AssertionError for an answer that is not permitted."""
         raise NotImplementedError
 
     def ask(self, path: str, body: dict[str, Any], status: int) -> Any:
-        """The request that is cut off, and repeated or not; its answer in the end, which must be of that status."""
+        """Send the request that is interrupted, and retry it if the shopper stays; return the final answer, which must
+        have that status."""
         key = uuid.uuid4().hex
         if self.stays:
             return wanted(self.front.ask("POST", path, self.cart, key, json=body), status)
-        # Nothing was done for a 503, as while every copy is dead at this moment: then the story has not begun.
+        # A 503, such as while every copy is dead at this moment, means that nothing was done: the story has not begun
+        # yet.
         until = time.monotonic() + PATIENCE
         with contextlib.suppress(requests.RequestException):
             while self.front.once("POST", path, self.cart, key, json=body, timeout=LEAVES_AFTER).status_code == 503:
@@ -82,21 +85,21 @@ class Story:
         return wanted(self.front.ask("POST", "/api/cart/paid/", self.cart, json=body), status)
 
     def paid_and_delivered(self) -> None:
-        """An order that nothing is owed for any more."""
+        """Create an order with no outstanding work."""
         self.check_out()
         paid = self.pay(GOOD, 200)
         assert paid["status"] == PAID, paid
 
     def confirm(self, refused: Any) -> None:
-        """Say yes to the bank that asked."""
+        """Confirm the bank's authentication."""
         self.front.bank(refused["client_secret"].partition("_secret_")[0], "succeed")
 
     def wrong(self, status: str, mails: int = 1) -> str | None:
-        """What is wrong with the books now, or None.
+        """Return what is wrong with the books now, or None.
 
         Args:
-            status: the order's, as the service keeps it.
-            mails: how many mails there may be of one message: two when the outcome of the first was never known.
+            status: the order's, as the service stores it.
+            mails: how many mails of one message are permitted: two when the outcome of the first was never known.
         """
         if not self.order_id:
             return self._wrong_without_order()
@@ -139,7 +142,7 @@ class IsDeclined(Story):
 
 
 class IsAsked(Story):
-    """By the bank, and the process dies while it asks."""
+    """The bank asks for authentication, and the process crashes during that request."""
 
     ends, leaves_it = (PAID,), (CREATED,)
 
@@ -151,7 +154,7 @@ class IsAsked(Story):
 
 
 class HasConfirmed(Story):
-    """Has said yes to the bank: the money is taken, whether the shopper comes back or not."""
+    """The shopper has confirmed to the bank: the money is taken, even if the shopper does not return."""
 
     ends = (PAID,)
 
@@ -166,7 +169,7 @@ class HasConfirmed(Story):
 
 
 class Cancels(Story):
-    """While the bank waits for an answer: stock is held, and there is a payment to be called off."""
+    """Cancels while the bank waits for an answer: stock is held, and there is a payment to cancel."""
 
     ends, leaves_it = (CANCELED,), (CREATED,)
 
@@ -203,7 +206,7 @@ class ReturnsPart(Story):
 
 
 class Buys(Story):
-    """One piece more of what is in the cart already."""
+    """One more piece of what is already in the cart."""
 
     ends = (CREATED,)
 
@@ -217,7 +220,7 @@ class Buys(Story):
     def wrong(self, status: str, mails: int = 1) -> str | None:
         order = wanted(self.front.ask("GET", f"/api/orders/{self.order_id}", self.cart), 200)
         pieces = sum(line["quantity"] for line in order["items"] if line["type"] == "sku")
-        # Of a shopper who left before the answer, the second piece may come after the order, or not at all.
+        # If the shopper left before the answer, the second piece may arrive after the order, or not at all.
         if pieces not in ((2,) if self.stays else (1, 2)):
             return f"order {self.order_id}: {pieces} pieces"
         return super().wrong(status, mails)
@@ -257,15 +260,15 @@ PASSING: tuple[tuple[str, tuple[Telling, ...]], ...] = (
     (r"(shipment|checkout):", (ChecksOut,)),
     (r"", (Pays,)),
 )
-# A point that is passed only after another one: by whoever takes up what a killed copy left.
+# A point that is passed only after another one, by the process that takes over from a killed copy.
 AFTER = {"label:resolve:": "label:buy:asked", "sms:resolve:": "sms:send:asked", "pay:call_off:": "pay:open:asked"}
 
 
 def passing(point: str) -> tuple[Telling, ...]:
-    """The stories that pass a point."""
+    """Return the stories that pass a point."""
     return next(stories for pattern, stories in PASSING if re.match(pattern, point))
 
 
 def before(point: str) -> str | None:
-    """The point that has to be died at first, so that this one is passed."""
+    """Return the point to crash at first, so that this one is passed."""
     return next((first for pattern, first in AFTER.items() if point.startswith(pattern)), None)

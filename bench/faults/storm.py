@@ -1,4 +1,4 @@
-"""What goes wrong, and when: a schedule that a seed tells, and the hand that carries it out."""
+"""What goes wrong, and when: a schedule that a seed determines, and the class that carries it out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import psutil
 from bench.faults.outages import LASTS
 from launcher.shop import Shop
 
-# Which part is killed how often, against each other: a broker takes everything with it, so it is killed more rarely.
+# The relative frequency with which each part is killed. A broker crash affects all parts, so it is killed more rarely.
 PARTS = {"cart": 5, "products": 3, "shipping": 3, "notifications": 3, "gateway": 2, "rabbitmq": 1}
 BROKER = "rabbitmq"
 PROVIDERS = ("stripe", "shippo", "twilio", "sendgrid")
@@ -30,12 +30,13 @@ TROUBLES: dict[str, dict[str, Any]] = {
     "answer lost": {"lose_answer_rate": 0.5},
 }
 WEBHOOKS = {"loss_rate": 0.2, "duplicate_rate": 0.2, "reorder_rate": 0.2}
-KILLS = 0.6  # share of all events but outages
-# The share of outages (`bench.faults.outages`) in all events, each kind in turn. After each, the time that the shop
-# takes to settle is measured.
+KILLS = 0.6  # share of all events except outages
+# The share of outages (`bench.faults.outages`) in all events, each kind in turn. The settling time after each is
+# measured.
 OUTAGES = 0.1
 KILL, PROVIDER = "kill", "provider"
-# Seconds: the mean between two events, how long a provider's trouble lasts, and a squall before the next lull.
+# Seconds: the mean between two events, the duration of a provider's fault, and the length of a squall before the next
+# lull.
 MEAN_GAP = 3.0
 TROUBLE_LASTS = (2.0, 6.0)
 SQUALL = 30.0
@@ -44,9 +45,9 @@ BROKER_PATIENCE = 180.0
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that goes wrong. after: seconds after the event before. kind: "kill", "trouble", "lull" (nothing goes
-    wrong for a while, and it is measured how long the shop takes to settle), "outage" (`trouble` is its name) or
-    "restart" (of the broker, by `trouble`: "kill" or "stop")."""
+    """One event of the schedule. after: seconds since the previous event. kind: "kill", "trouble", "lull" (a pause in
+    which the settling time is measured), "outage" (`trouble` is its name) or "restart" (of the broker, by `trouble`:
+    "kill" or "stop")."""
 
     after: float
     kind: str
@@ -64,10 +65,10 @@ def schedule(
     share: float = OUTAGES,
     others: Sequence[str] = (KILL, PROVIDER),
 ) -> Iterator[Event]:
-    """The events of `seed`, without end.
+    """Yield the events of `seed`, without end.
 
     Args:
-        outages: their names. share: how many of all events are outages, of one.
+        outages: their names. share: the share of outages in all events, from 0 to 1.
         others: which of `KILL` and `PROVIDER` also occur.
     """
     dice = random.Random(f"storm {seed}")
@@ -84,7 +85,7 @@ def schedule(
         elif (passed > squall and KILL in others) or dice.random() < kills:
             target = dice.choices(list(PARTS), list(PARTS.values()))[0]
             yield Event(gap, "kill", target, dice=dice.getrandbits(30))
-            if passed > squall:  # at once, so that everything which this kill interrupted is counted, soon done or late
+            if passed > squall:  # at once, so that quick and slow work interrupted by this kill counts
                 passed = 0.0
                 yield Event(0.0, "lull")
         else:
@@ -93,20 +94,20 @@ def schedule(
 
 
 def restarts(count: int, gap: float) -> Iterator[Event]:
-    """So many restarts of the broker, killed and stopped in turn, each `gap` seconds after the shop has recovered from
-    the one before."""
+    """Yield that many restarts of the broker, killed and stopped alternately, each `gap` seconds after the shop has
+    recovered from the previous one."""
     for number in range(count):
         yield Event(gap, "restart", BROKER, "stop" if number % 2 else "kill")
 
 
 @dataclass
 class Storm:
-    """Carries a schedule out on a running shop.
+    """Carries out a schedule on a running shop.
 
     Attributes:
         killed: part -> processes that were killed (a gateway or a broker counts once).
         troubles: "provider: trouble" -> how often.
-        last: Unix seconds at which the last of it was over.
+        last: Unix seconds at which the last event was over.
     """
 
     shop: Shop
@@ -117,7 +118,7 @@ class Storm:
     _ends: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     async def strike(self, event: Event) -> None:
-        """Let one event happen."""
+        """Carry out one event."""
         if event.kind == "kill":
             if await asyncio.to_thread(self._kill, event):
                 self.killed[event.target] += 1
@@ -129,17 +130,18 @@ class Storm:
         self.last = time.time()
 
     async def shuffle_webhooks(self, seed: int) -> None:
-        """From now on a fifth of all webhooks is lost, a fifth comes twice, and a fifth is overtaken by later ones."""
+        """From now on a fifth of all webhooks is lost, a fifth is duplicated, and a fifth is overtaken by later
+        ones."""
         for provider in PROVIDERS:
             await self._ask("PUT", f"webhooks/{provider}", {**WEBHOOKS, "seed": seed})
 
     async def leave_webhooks(self) -> None:
-        """From now on every webhook comes, once and in its turn."""
+        """From now on every webhook is delivered once and in order."""
         for provider in PROVIDERS:
             await self._ask("DELETE", f"webhooks/{provider}")
 
     async def calm(self) -> None:
-        """End every trouble of the providers; what is killed comes back by itself."""
+        """End every fault of the providers; killed processes restart automatically."""
         lasting = any(not task.done() for task in self._ends.values())
         for task in self._ends.values():
             task.cancel()
@@ -150,7 +152,7 @@ class Storm:
             self.last = time.time()
 
     async def ready(self, patience: float) -> float:
-        """Seconds until the shop says that it is ready; infinity when not within `patience`."""
+        """Return the seconds until the shop reports that it is ready; infinity when not within `patience`."""
         began = time.monotonic()
         while (passed := time.monotonic() - began) < patience:
             try:
@@ -163,7 +165,7 @@ class Storm:
         return math.inf
 
     def _kill(self, event: Event) -> bool:
-        """`kill -9` one copy of the part, its children too; whether there was one."""
+        """`kill -9` one copy of the part, including its children; return whether there was one."""
         try:
             pids = sorted(self.shop.pids(event.target))
         except OSError:
@@ -179,7 +181,7 @@ class Storm:
         return False
 
     def _restart(self, event: Event) -> None:
-        """Restart the broker, and wait until the shop has it again. Raises Problem when it has not in time."""
+        """Restart the broker, and wait until the shop has reconnected. Raises Problem when it does not in time."""
         if event.trouble == "kill":
             before = self.shop.pids(event.target)
             self.shop.kill(event.target)

@@ -1,4 +1,4 @@
-"""What is tried round after round: every crash point, races, and the machine that shops beside a model."""
+"""Trials in rounds: every crash point, races, and the state machine that is compared with a model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COPIES = 5
 
 @dataclass
 class Trial:
-    """What came of it: the seed that draws it again, what was counted, what was wrong."""
+    """The result: the seed that reproduces it, the counts, and the failures."""
 
     kind: str
     database: str
@@ -36,7 +36,7 @@ class Trial:
     wrong: list[str] = field(default_factory=list)
 
     def page(self) -> str:
-        """The same for a reader."""
+        """Return the same for a reader."""
         lines = [
             f"# bench faults --{self.kind}",
             "",
@@ -48,7 +48,7 @@ class Trial:
         return "\n".join(lines) + "\n"
 
     def save(self, results: Path) -> str:
-        """Write it down; the name it has in the folder of results."""
+        """Write it; return its name in the folder of results."""
         name = f"faults-{self.kind}-{self.database}"
         (results / f"{name}.md").write_text(self.page(), encoding="utf-8")
         (results / f"{name}.json").write_text(json.dumps(self.__dict__, indent=1) + "\n", encoding="utf-8")
@@ -56,7 +56,7 @@ class Trial:
 
 
 def run(kind: str, rounds: int | None, seed: int, database: str, keep: Path | None = None) -> Trial:
-    """Try it on a shop of its own, kept in `keep` when that is given. Raises Problem when there is none to be had."""
+    """Run it on a new shop, stored in `keep` if given. Raises Problem when the shop cannot start."""
     trial = Trial(kind, database, rounds or ROUNDS[kind], seed)
     began = time.monotonic()
     {CRASH_POINTS: _crash_points, RACES: _races, MODEL: _model}[kind](trial, keep)
@@ -65,8 +65,8 @@ def run(kind: str, rounds: int | None, seed: int, database: str, keep: Path | No
 
 
 def _crash_points(trial: Trial, keep: Path | None) -> None:
-    """Every point with both kinds of shopper; what the caller waits for is long in one round, and short in the next, so
-    that once the message that is delivered again finishes the story, and once the completer."""
+    """Every point with both kinds of shopper. The timeout of the caller is long in one round and short in the next, so
+    that the redelivered message finishes the story once, and the completer once."""
     endings = []
     for round_number in range(2 * trial.rounds):
         with tempfile.TemporaryDirectory(prefix="shop-points-") as points:
@@ -90,7 +90,7 @@ def _crash_points(trial: Trial, keep: Path | None) -> None:
 
 
 def _races(trial: Trial, keep: Path | None) -> None:
-    """One sale of the last piece in every round, and one order under one key in twice as many."""
+    """One sale of the last piece in every round, and one order with one key in twice as many."""
     with stage(trial.database, COPIES, folder=keep) as found:
         front = Front(found.shop.url, found.shop.sandbox_url)
         last = LastPiece(front)
@@ -103,8 +103,8 @@ def _races(trial: Trial, keep: Path | None) -> None:
 
 
 def _model(trial: Trial, keep: Path | None) -> None:
-    """The machine; it stops at the first difference, for what comes after that says nothing more."""
-    from bench.faults.model import drive  # Hypothesis is there only where tests are
+    """The state machine; it stops at the first difference, because later results mean nothing."""
+    from bench.faults.model import drive  # Hypothesis is only in the test dependencies
 
     with stage(trial.database, folder=keep) as found:
         front = Front(found.shop.url, found.shop.sandbox_url)

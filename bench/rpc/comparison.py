@@ -1,4 +1,5 @@
-"""The comparison: both sides in turn, round after round, on the same machine and broker; medians and their ratio."""
+"""The comparison: both sides alternately, round after round, on the same machine and broker; medians and their
+ratio."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from launcher.place import ROOT, environment
 from launcher.problem import Problem
 
 GOAL = 2.5
-AT = 16  # connections at which the goal counts
+AT = 16  # the number of connections for which the goal is defined
 ROUNDS = 5
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 REQUEST = "FastAPI + FastStream"
@@ -30,7 +31,7 @@ REAL = "the shop, real products service"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and print; 1 when it could not be measured or an answer was wrong, else 0."""
+    """Measure and print; return 1 when the measurement failed or an answer was wrong, else 0."""
     options = _options(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="shop-bench-") as folder:
@@ -103,7 +104,7 @@ def _same_answer(ours: Side, peer: Side) -> None:
 
 def _rounds(legs: Sequence[Leg], rounds: int, seconds: float) -> None:
     for number in range(1, rounds + 1):
-        # Every other round the other way round, so that nobody always comes after the same neighbour.
+        # The order is reversed in every other round, so that no side always follows the same predecessor.
         for leg in legs if number % 2 else list(reversed(legs)):
             run = _load(leg, warm_up=min(1.0, seconds / 3), seconds=seconds)
             leg.runs.append(run)

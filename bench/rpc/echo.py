@@ -1,4 +1,4 @@
-"""What both sides answer: one product, as the public contract shows it."""
+"""The answer of both sides: one product, as in the public contract."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def product(product_id: str) -> dict[str, Any]:
-    """A product as `GET /api/products/{id}` answers it, always the same but for its id."""
+    """Return a product as `GET /api/products/{id}` answers it, always the same except for its id."""
     return {
         "id": product_id,
         "object": "product",

@@ -1,7 +1,8 @@
-"""The load: keep-alive HTTP connections from one process of its own, at asyncio's protocol level, cheap per request.
+"""The load: keep-alive HTTP connections from one separate process, at asyncio's protocol level, with little cost per
+request.
 
-`python -m bench.rpc.load HOST PORT PATH CONNECTIONS WARM_UP SECONDS` prints one JSON line with what it counted. Every
-answer must have status 200 and the same body as the first one, byte for byte; any other is an error.
+`python -m bench.rpc.load HOST PORT PATH CONNECTIONS WARM_UP SECONDS` prints one JSON line with its counts. Every answer
+must have status 200 and the same body as the first one, byte for byte; any other is an error.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import Any
 
 import uvloop
 
-# How long the last answers are waited for when the time is over (seconds).
+# How long to wait for the last answers after the end (seconds).
 PATIENCE = 15.0
 
 
 class Count:
-    """What all connections saw."""
+    """The counts of all connections."""
 
     def __init__(self) -> None:
         self.counting = False
@@ -29,12 +30,12 @@ class Count:
         self.body: bytes | None = None
 
     def error(self, what: str) -> None:
-        """Count one failure, whether or not the time that is measured has begun."""
+        """Count one failure, even before the measured time has begun."""
         self.errors[what] = self.errors.get(what, 0) + 1
 
 
 class Caller(asyncio.Protocol):
-    """One connection that asks again as soon as it is answered."""
+    """One connection that sends the next request as soon as it has an answer."""
 
     def __init__(self, count: Count, request: bytes) -> None:
         self.done = asyncio.get_running_loop().create_future()
@@ -94,7 +95,8 @@ def _content_length(buffer: bytes, head: int) -> int | None:
 
 
 async def measure(host: str, port: int, path: str, connections: int, warm_up: float, seconds: float) -> dict[str, Any]:
-    """Ask `path` over `connections` for `seconds`, after `warm_up`; requests, seconds, rate, latencies (ms), errors."""
+    """Request `path` over `connections` for `seconds`, after `warm_up`; return requests, seconds, rate, latencies (ms),
+    errors."""
     loop = asyncio.get_running_loop()
     count = Count()
     request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: */*\r\n\r\n".encode()

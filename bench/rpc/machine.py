@@ -1,4 +1,4 @@
-"""On what was measured: the machine, the versions, and the commit."""
+"""The measurement's environment: the machine, the versions, and the commit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PACKAGES = (
 
 
 def about(broker: str, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
-    """Everything that another machine's figures may differ by; the versions of `packages` among it."""
+    """Return everything that may explain other figures on another machine, including the versions of `packages`."""
     return {
         "broker": broker,
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""Our side's service: `products` that knows one answer, under `nameko run` and everything that the shop stands on."""
+"""Our side's service: a `products` with one fixed answer, under `nameko run` and the shop's whole chassis."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from contracts.errors import ShopError
 
 
 class Products:
-    """Answers `GET /api/products/{id}` of the real gateway, and its question whether the service is well."""
+    """Answers `GET /api/products/{id}` of the real gateway, and its health check of the service."""
 
     name = "products"
 
     @rpc(expected_exceptions=ShopError)
     def get(self, product_id: str) -> dict[str, Any]:
-        """A product at once, so that the hop is measured and not a database."""
+        """Return a product at once, so that the hop is measured without a database."""
         return product(product_id)
 
     @rpc(expected_exceptions=ShopError)
     def health(self) -> dict[str, str]:
-        """Always well."""
+        """Always healthy."""
         return {"status": "ok", "database": "ok"}

@@ -1,8 +1,8 @@
-"""FastStream's RabbitMQ broker with its fastest settings that keep its promise to answer.
+"""FastStream's RabbitMQ broker with its fastest settings that still guarantee an answer.
 
-As its documentation has it: no confirms, a prefetch that keeps its workers busy, no validation of the message
-(`apply_types=False`), no logging. Messages are not persistent, which is its default, and acknowledged after the
-answer, which is its default, too, and what our side does.
+As documented: no confirms, a prefetch that keeps its workers busy, no validation of the message (`apply_types=False`),
+no logging. Messages are not persistent, and are acknowledged after the answer. Both are its defaults, and the same as
+on our side.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PREFETCH = 200
 
 
 def broker() -> RabbitBroker:
-    """A broker at AMQP_URI, not connected yet."""
+    """Return a broker at AMQP_URI, not connected yet."""
     return RabbitBroker(
         os.environ["AMQP_URI"],
         default_channel=Channel(publisher_confirms=False, prefetch_count=PREFETCH),

@@ -16,7 +16,7 @@ service = broker()
 
 @service.subscriber(QUEUE)
 async def get(product_id: str) -> dict[str, Any]:
-    """The same product as our side's."""
+    """Return the same product as our side's."""
     return product(product_id)
 
 

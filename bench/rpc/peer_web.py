@@ -1,8 +1,8 @@
 """The peer's web process: FastAPI on uvicorn, whose one route makes one RPC.
 
-PEER_CALL chooses how: ``request`` is FastStream's RPC (`broker.request`, RabbitMQ's direct reply-to), which lets one
-call at a time through a broker object; ``pool`` gives the process sixteen of those; ``replies`` is what its maintainers
-advise for many calls at once, built by hand: a queue for the answers and a future for each.
+PEER_CALL selects how: ``request`` is FastStream's RPC (`broker.request`, RabbitMQ's direct reply-to), which allows one
+call at a time per broker object; ``pool`` gives the process sixteen of those; ``replies`` is what its maintainers
+advise for concurrent calls, written by hand: a reply queue and a future for each call.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ CALLS: dict[str, Callable[[], AbstractAsyncContextManager[Call]]] = {
 
 @asynccontextmanager
 async def connected(app: FastAPI) -> AsyncIterator[None]:
-    """FastAPI's lifespan: the broker stands while the process serves."""
+    """FastAPI's lifespan: the broker is connected while the process serves."""
     async with CALLS[os.environ["PEER_CALL"]]() as call:
         app.state.call = call
         yield
@@ -93,6 +93,6 @@ app = FastAPI(lifespan=connected)
 
 @app.get("/api/products/{product_id}")
 async def get(product_id: str) -> dict[str, Any]:
-    """One RPC; its answer as JSON, serialised by pydantic's core as the return type asks."""
+    """Make one RPC; return its answer as JSON, serialized by pydantic's core according to the return type."""
     product: dict[str, Any] = await app.state.call(product_id)
     return product

@@ -1,4 +1,4 @@
-"""The shop's own products service in the stub's place: the same gateway, with SQL behind the hop."""
+"""The shop's own products service instead of the stub: the same gateway, with SQL behind the hop."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PRODUCT = {
 
 
 def put_in_place(processes: Processes, env: Mapping[str, str], uri: str, ours: Side, name: str) -> Side:
-    """Replace the stub by the real service with its sandbox and database, and put one product on sale.
+    """Replace the stub with the real service with its sandbox and database, and put one product on sale.
 
     Raises Problem when a part does not start.
     """
@@ -35,7 +35,7 @@ def put_in_place(processes: Processes, env: Mapping[str, str], uri: str, ours: S
     port = free_port()
     real = sides.our_env(env, uri, processes.folder, ours.port, 1)
     real.update(SANDBOX_HOST=HOST, SANDBOX_PORT=str(port), SANDBOX_URL=f"http://{HOST}:{port}")
-    real["WEBHOOK_URL"] = f"http://{HOST}:9"  # nobody takes them here
+    real["WEBHOOK_URL"] = f"http://{HOST}:9"  # no service receives them here
     processes.start("sandbox", [sys.executable, "-m", "sandbox"], real)
     processes.until(lambda: answers(f"http://{HOST}:{port}/sandbox/health"), "sandbox")
     migrated = subprocess.run(

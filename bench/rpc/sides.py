@@ -27,13 +27,13 @@ PRODUCT = "prod_9vP1XxJ7yNvbRr"
 START_WAIT = 60.0  # seconds until a process answers; five on an idle machine
 STOP_WAIT = 10.0
 SERVICE_QUEUE = "rpc-products"
-# All of it is on this machine, whatever proxy the environment names.
+# Everything is on this machine, so the environment's proxies are ignored.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True)
 class Side:
-    """Something to ask: `path` of the server at `port`."""
+    """A target to request: `path` of the server at `port`."""
 
     name: str
     port: int
@@ -41,19 +41,19 @@ class Side:
 
     @property
     def url(self) -> str:
-        """The address that is asked."""
+        """The URL that is requested."""
         return f"http://{HOST}:{self.port}{self.path}"
 
 
 class Processes:
-    """What was started, each in a group of its own; `stop` ends all of it."""
+    """The started processes, each in its own group; `stop` ends all of them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, command: list[str], env: Mapping[str, str]) -> None:
-        """Start `command` in the repository, its output going to a file, as under the shop's supervisor."""
+        """Start `command` in the repository, with its output in a file, as under the shop's supervisor."""
         with (self.folder / f"{name}.log").open("ab") as output:
             self._running[name] = subprocess.Popen(
                 command,
@@ -78,7 +78,7 @@ class Processes:
             process.wait(STOP_WAIT)
 
     def until(self, ready: Callable[[], bool], what: str) -> None:
-        """Wait until `ready`. Raises Problem, with the end of the logs, when a process ends or time is up."""
+        """Wait until `ready`. Raises Problem, with the end of the logs, when a process ends or after the timeout."""
         deadline = time.monotonic() + START_WAIT
         while not ready():
             ended = [name for name, process in self._running.items() if process.poll() is not None]
@@ -93,7 +93,7 @@ class Processes:
 
 @contextlib.contextmanager
 def broker(folder: Path, env: Mapping[str, str]) -> Iterator[str]:
-    """The URI of the broker that AMQP_URI names, else of a private one. Raises Problem when it cannot be used."""
+    """Return the URI of the broker in AMQP_URI, else of a private one. Raises Problem when it cannot be used."""
     given = env.get("AMQP_URI")
     if given:
         yield given
@@ -107,7 +107,8 @@ def broker(folder: Path, env: Mapping[str, str]) -> Iterator[str]:
 
 
 def broker_version(uri: str) -> str:
-    """What the broker is. Raises Problem when a `products` service works on it: it would answer in the stub's place."""
+    """Return the broker's name and version. Raises Problem when a `products` service uses it, which would answer
+    instead of the stub."""
     with broker_connection.connect(uri, "bench", 5.0) as connection:
         properties = connection.server_properties
         with contextlib.suppress(amqp.exceptions.NotFound):
@@ -117,7 +118,7 @@ def broker_version(uri: str) -> str:
 
 
 def our_env(env: Mapping[str, str], uri: str, folder: Path, port: int, workers: int) -> dict[str, str]:
-    """The environment of the shop's own processes, as its launcher would give it to them."""
+    """Return the environment of the shop's own processes, as its launcher would set it."""
     return {
         **without_keys(env),
         "AMQP_URI": uri,
@@ -130,13 +131,13 @@ def our_env(env: Mapping[str, str], uri: str, folder: Path, port: int, workers: 
 
 
 def start_our_service(processes: Processes, env: Mapping[str, str], module: str, name: str = "service") -> None:
-    """A Nameko service under `nameko run`, as the launcher starts it."""
+    """Start a Nameko service under `nameko run`, as the launcher does."""
     nameko = str(Path(sys.executable).parent / "nameko")
     processes.start(f"our-{name}", [sys.executable, nameko, "run", "--config", "config.yml", module], env)
 
 
 def start_ours(processes: Processes, env: Mapping[str, str], uri: str, workers: int) -> Side:
-    """The real gateway, and a service that answers at once."""
+    """Start the real gateway, and a service that answers at once."""
     port = free_port()
     ours = our_env(env, uri, processes.folder, port, workers)
     start_our_service(processes, ours, "bench.rpc.our_service")
@@ -147,7 +148,7 @@ def start_ours(processes: Processes, env: Mapping[str, str], uri: str, workers: 
 def start_peers(
     processes: Processes, env: Mapping[str, str], uri: str, workers: int, calls: Mapping[str, str]
 ) -> list[Side]:
-    """One FastStream service, and for each way to call it (PEER_CALL -> name) one FastAPI server."""
+    """Start one FastStream service, and for each way to call it (PEER_CALL -> name) one FastAPI server."""
     peer = {**without_keys(env), "AMQP_URI": uri}
     processes.start("peer-service", [sys.executable, "-m", "bench.rpc.peer_service"], peer)
     sides = []
@@ -167,7 +168,7 @@ def answers(side: Side) -> bool:
 
 
 def body(side: Side) -> bytes:
-    """What it answers."""
+    """Return its answer."""
     with DIRECT.open(side.url, timeout=5) as response:
         content: bytes = response.read()
         return content

@@ -1,4 +1,4 @@
-"""The result as people and programs read it."""
+"""The result, for people and for programs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bench.rpc.sides import Side
 
 @dataclass
 class Leg:
-    """One side at one number of connections, and what each round measured of it.
+    """One side at one number of connections, and its measurement in each round.
 
     Attributes:
-        beside: the peer's leg in the same rounds, when those were not the rounds of all the others.
+        beside: the peer's leg in the same rounds, if those were separate from the rounds of all the others.
     """
 
     side: Side
@@ -25,13 +25,13 @@ class Leg:
 
     @property
     def rate(self) -> float:
-        """Requests per second, the median of the rounds."""
+        """Return the requests per second, the median of the rounds."""
         rates: list[float] = [run["rate"] for run in self.runs]
         return statistics.median(rates)
 
     @property
     def errors(self) -> dict[str, int]:
-        """What went wrong in any round -> how often."""
+        """Return error -> how often, over all rounds."""
         total: dict[str, int] = {}
         for run in self.runs:
             for what, count in run["errors"].items():
@@ -40,7 +40,7 @@ class Leg:
 
 
 def machine_line(about: dict[str, Any]) -> str:
-    """One line that says on what was measured."""
+    """Return one line about the measurement's environment."""
     versions = " ".join(f"{name} {version}" for name, version in about["versions"].items())
     return (
         f"{about['cores']} cores of {about['processor']}, {about['system']}, load {about['load_before']} before;"
@@ -51,7 +51,7 @@ def machine_line(about: dict[str, Any]) -> str:
 
 
 def markdown(legs: Sequence[Leg], about: dict[str, Any], peer: str, at: int, goal: float) -> str:
-    """The table, and whether the goal is met."""
+    """Return the table, and whether the goal is met."""
     lines = [
         "# One RPC behind HTTP: the shop beside FastAPI/uvicorn and FastStream",
         "",
@@ -78,7 +78,7 @@ def markdown(legs: Sequence[Leg], about: dict[str, Any], peer: str, at: int, goa
 
 
 def document(legs: Sequence[Leg], about: dict[str, Any]) -> dict[str, Any]:
-    """Everything measured, JSON-plain."""
+    """Return everything measured, as plain JSON."""
     return {
         "about": about,
         "legs": [

@@ -1,4 +1,4 @@
-"""Which copies of the service are alive, and what was answered under an Idempotency-Key."""
+"""Which copies of the service are alive, and the stored answers to each Idempotency-Key."""
 
 from chassis.shared_revisions import create_presence_and_answers
 

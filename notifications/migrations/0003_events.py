@@ -1,4 +1,4 @@
-"""What the provider sent to the service's webhook."""
+"""Events that the provider sent to the service's webhook."""
 
 from chassis.shared_revisions import create_events
 

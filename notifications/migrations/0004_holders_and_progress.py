@@ -1,4 +1,4 @@
-"""Who holds a message, what became of it, and how often its outcome stayed unknown."""
+"""Which process holds a message, its delivery status, and how often its outcome stayed unknown."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The projection of the catalogue, what its products are found by, and the stock."""
+"""The projection of the catalogue, the search terms of its products, and the stock."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,7 +6,7 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
-# By code point on both databases: PostgreSQL would otherwise order as its locale has it.
+# Sorted by code point on both databases; PostgreSQL would otherwise follow its locale.
 ordered = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 
 
@@ -46,7 +46,7 @@ def upgrade() -> None:
         sa.Column("type", sa.String, nullable=False),
         sa.Column("quantity", sa.BigInteger),
         sa.Column("value", sa.String),
-        # The rules never let it happen; should one be broken, the sale fails, not the shelf.
+        # The code never violates this. If a bug does, the sale fails and the stock stays correct.
         sa.CheckConstraint("quantity >= 0", name="stock_is_never_negative"),
     )
     op.create_table(

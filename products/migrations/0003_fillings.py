@@ -1,4 +1,4 @@
-"""Which changes said what is on a shelf, so that none of them says it twice."""
+"""Which changes have set stock, so that none is applied twice."""
 
 import sqlalchemy as sa
 from alembic import op

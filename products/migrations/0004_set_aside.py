@@ -1,4 +1,4 @@
-"""Which products are off sale because the catalogue's record of them cannot be read, and why."""
+"""Which products are off sale because their catalogue record cannot be read, and why."""
 
 import sqlalchemy as sa
 from alembic import op

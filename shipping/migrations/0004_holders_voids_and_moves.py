@@ -1,4 +1,4 @@
-"""Who holds a purchase, labels that are given back, and where parcels are."""
+"""Which process holds a purchase, refunds of labels, and where parcels are."""
 
 import sqlalchemy as sa
 from alembic import op

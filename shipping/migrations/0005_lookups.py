@@ -1,4 +1,4 @@
-"""What Shippo was asked and answered a moment ago."""
+"""Recent questions to Shippo and its answers."""
 
 import sqlalchemy as sa
 from alembic import op
