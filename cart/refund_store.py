@@ -141,18 +141,18 @@ class RefundRows(Store):
         self._settle_refund(row, claim=None, holder=None, state=FAILED, ended=self._clock(), error=error)
 
     @once_more
-    def refunded(self, order_id: str, told: Sequence[Refund], also: Callable[[Connection, Order], Any]) -> Order:
+    def refunded(self, order_id: str, reported: Sequence[Refund], also: Callable[[Connection, Order], Any]) -> Order:
         """Record the provider's state of an order's refunds, including those made elsewhere; returns the order.
 
         Args:
-            told: the provider's state of some or all of them.
+            reported: the provider's state of some or all of them.
             also: written in the same transaction when this completes the refund of the full amount.
 
         Raises NotFound.
         """
         with self._database.write() as connection:
             order = read_order(found(connection, order_id, lock=True))
-            for refund in told:
+            for refund in reported:
                 self._take_in(connection, order, refund)
             done = [row for row in self._refunds_of(connection, order_id) if row["state"] == DONE]
             before = order.status

@@ -13,7 +13,7 @@ import time
 from urllib.parse import urlsplit
 
 POLL = 0.5  # seconds; the most that a broker restart adds to the restart of a service
-PATIENCE = 300.0  # seconds; then exit, and be restarted
+BROKER_WAIT_S = 300.0  # then exit, and be restarted
 
 
 def address(amqp_uri: str) -> tuple[str, int]:
@@ -32,15 +32,15 @@ def listens(host: str, port: int, timeout: float = 2.0) -> bool:
 
 
 def main(command: list[str]) -> int:
-    """Wait, then become `command`; returns only on failure: 1 after PATIENCE, 2 without a command."""
+    """Wait, then become `command`; returns only on failure: 1 after BROKER_WAIT_S, 2 without a command."""
     if not command:
         print(__doc__, file=sys.stderr)
         return 2
     host, port = address(os.environ.get("AMQP_URI") or "amqp://127.0.0.1:28000")
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + BROKER_WAIT_S
     while not listens(host, port):
         if time.monotonic() > deadline:
-            print(f"the broker at {host}:{port} did not come within {PATIENCE:.0f} s", file=sys.stderr)
+            print(f"the broker at {host}:{port} did not come within {BROKER_WAIT_S:.0f} s", file=sys.stderr)
             return 1
         time.sleep(POLL)
     return os.execvp(command[0], command)  # noqa: S606  the command line is the launcher's own

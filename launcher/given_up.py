@@ -20,7 +20,7 @@ from launcher.screen import errors, printable, say
 OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 # The services that receive events from providers.
 RECEIVERS = ("cart", "shipping", "notifications")
-MOST = 1000  # listed at a time; a replayed entry leaves the list
+MAX_LISTED = 1000  # listed at a time; a replayed entry leaves the list
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def given_up(services: Services) -> Iterator[GivenUp]:
     """Return everything that was given up, the oldest of each kind first. Raises Problem."""
-    for row in services.ask("cart", "owed", "failed", MOST):
+    for row in services.ask("cart", "owed", "failed", MAX_LISTED):
         what = f"{row['kind']} of {row['order_id']}"
         yield GivenUp("cart", "replay", row["key"], what, row["tries"], row["error"] or "")
     for service in RECEIVERS:
-        for row in services.ask(service, "events", "failed", MOST):
+        for row in services.ask(service, "events", "failed", MAX_LISTED):
             what = f"event {row['kind']} in {service}"
             yield GivenUp(service, "replay_event", row["id"], what, row["tries"], row["error"] or "")
 

@@ -17,7 +17,7 @@ from launcher.problem import Problem
 from launcher.supervision import Supervisor, program_of
 
 PAUSE = 0.25  # seconds between two checks
-PATIENCE = 10.0  # seconds for an answer during a wait; the gateway's takes two and a half at most
+HEALTH_TIMEOUT_S = 10.0  # for one answer during a wait; the gateway's takes two and a half at most
 # The gateway's processes share a port, and each has its own connection to the broker. This many answers come from all
 # of them.
 IN_A_ROW = 8
@@ -62,11 +62,11 @@ def ask_twice(url: str) -> tuple[int, Any]:
     """Return status and body of the gateway's readiness, asking a second time if it is not ready. Every part has two
     seconds to answer, which is occasionally too short on a busy machine. Only a part that is late twice counts as
     missing."""
-    status, body = ask(url, PATIENCE)
+    status, body = ask(url, HEALTH_TIMEOUT_S)
     if status == 200:
         return status, body
     time.sleep(KEPT)
-    return ask(url, PATIENCE)
+    return ask(url, HEALTH_TIMEOUT_S)
 
 
 def until(
