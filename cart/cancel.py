@@ -17,8 +17,8 @@ from cart.payments import SUCCEEDED
 from cart.purchase import LOOK, patience
 from cart.settlement import Settlement
 from cart.store import ClaimLost
+from chassis.crash_points import crash_point
 from chassis.logs import log
-from chassis.points import reached
 from contracts.errors import Conflict, PaymentDeclined
 
 POINTS = (
@@ -58,14 +58,14 @@ class Cancellation:
                 return order
             if order.settled:
                 raise _paid(order)
-            reached("cancel:claim:begun")
+            crash_point("cancel:claim:begun")
             claimed = self.settlement.claim(order_id, cart_id, CANCELING)
             if claimed is None:
                 if time.monotonic() >= until:
                     raise Conflict(f"Order {order_id} is being paid; ask again how it ended.", {"retry_after": 1})
                 time.sleep(LOOK)
                 continue
-            reached("cancel:claim:done")
+            crash_point("cancel:claim:done")
             # ClaimLost: the new holder finishes the work; the next iteration reads the outcome.
             with suppress(ClaimLost), self.settlement.at_work(claimed):
                 if claimed.status == PAYING:  # left by a payer: finish that attempt first
@@ -85,13 +85,13 @@ class Cancellation:
     def _carry_out(self, order: Order) -> Order:
         if order.payment is not None:
             self.store.begin_step(order, "call_off", self.settlement.lease())
-            reached("cancel:call_off:begun")
+            crash_point("cancel:call_off:begun")
             payment = self.settlement.call_off(order)
-            reached("cancel:call_off:asked")
+            crash_point("cancel:call_off:asked")
             if payment.state == SUCCEEDED:
                 raise _paid(self.settlement.paid(order, payment))
             self.store.end_step(order, {"state": payment.state})
-            reached("cancel:call_off:done")
+            crash_point("cancel:call_off:done")
         return self._canceled(order)
 
     def _canceled(self, order: Order) -> Order:
@@ -103,9 +103,9 @@ class Cancellation:
             self.settlement.owe_stock(connection, order, key)
             self.store.note_step(connection, order, "canceled", {"stock": key})
 
-        reached("cancel:canceled:begun")
+        crash_point("cancel:canceled:begun")
         self.store.keep(order, also=also)
-        reached("cancel:canceled:done")
+        crash_point("cancel:canceled:done")
         log.info("order canceled", order_id=order.id)
         if key is not None:
             self.settlement.outbox.deliver(key)

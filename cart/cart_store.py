@@ -10,10 +10,11 @@ from sqlalchemy.engine import Connection
 from cart.cart import Item, check_quantity, item
 from cart.order import Order
 from cart.tables import Store, additions, items
-from chassis.database import once_more
+from chassis.db.engine import once_more
 from contracts.errors import NotFound
 
-# Additions are remembered for longer than any message can stay in a queue, and than any key (`chassis.once`).
+# Additions are remembered for longer than any message can stay in a queue, and than any key
+# (`chassis.work.idempotency`).
 ADDITIONS_KEPT = 72 * 3600.0
 
 

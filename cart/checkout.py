@@ -13,8 +13,8 @@ from cart.cart import MOST
 from cart.order import Order, one_currency, payable, with_shipment
 from cart.store import CartStore
 from chassis.clock import now as clock_now
+from chassis.crash_points import crash_point
 from chassis.logs import log
-from chassis.points import reached
 from contracts.errors import Conflict, InvalidRequest, NotFound, Refused
 
 POINTS = ("checkout:shipment:begun", "checkout:shipment:asked", "checkout:order:done")
@@ -52,13 +52,13 @@ class Checkout:
         if unpaid is not None:
             return unpaid
         order_id = _order_id(key)
-        reached("checkout:shipment:begun")
+        crash_point("checkout:shipment:begun")
         with _blaming({"address": ("address",)}):
             shipment = self._shipment(_shipment_key(order_id, lines), order_id, customer, lines)
         order = Order.place(order_id, cart_id, customer, lines, shipment, int(clock_now()), self.live)
-        reached("checkout:shipment:asked")
+        crash_point("checkout:shipment:asked")
         kept = self.store.place(order, key, digest)
-        reached("checkout:order:done")
+        crash_point("checkout:order:done")
         if kept is order:
             log.info("order placed", order_id=kept.id, amount=kept.amount, currency=kept.currency)
         return kept

@@ -20,7 +20,7 @@ from nameko.exceptions import RemoteError
 from chassis import deadline
 from chassis.logs import log
 from chassis.records import SetAside, Unreadable, note
-from chassis.timer import Timer
+from chassis.work.timer import Timer
 from contracts.errors import ShopError, Unavailable
 
 # How often to look for abandoned and due work, and for how long one sweep starts new work (seconds).

@@ -15,7 +15,7 @@ from cart.order import AT_WORK, CANCELED, CANCELING, CONFIRMING, CREATED, FULFIL
 from cart.tables import LONGEST_LOOK_S, ClaimLost, Store, cursors, orders, plain, steps
 from chassis.clock import AHEAD_S, due
 from chassis.cursors import Cursor, place
-from chassis.database import once_more
+from chassis.db.engine import once_more
 from chassis.records import Unreadable, read_each
 from contracts.errors import InvalidRequest, NotFound
 
@@ -171,10 +171,10 @@ class Orders(Store):
 
         Raises NotFound, Conflict (the order is canceled), TooManyRequests (see `cart.card_attempts`), Unavailable.
         """
-        holder = self._database.presence.hold()
+        holder = self._database.heartbeat.hold()
         with self._database.write() as connection:
             now = self._clock()
-            void = self._database.presence.is_void(orders.c.holder, orders.c.lease, now)
+            void = self._database.heartbeat.is_void(orders.c.holder, orders.c.lease, now)
             row = found(connection, order_id, cart_id, lock=True, also=[void.label("void")])
             order = read_order(row)
             busy = order.status in AT_WORK and not row["void"]
@@ -240,7 +240,7 @@ class Orders(Store):
             raise ClaimLost(order.id)
         mine = sa.update(orders).where(orders.c.id == order.id, orders.c.claim == order.claim)
         values = {"claim": None, "holder": None, "lease": look, "looks": order.looks + 1}
-        if self._database.late.write(mine.values(**values), order.id) == 0:
+        if self._database.deferred.write(mine.values(**values), order.id) == 0:
             raise ClaimLost(order.id)
         order.claim = order.holder = None
 

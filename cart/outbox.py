@@ -19,9 +19,9 @@ from cart.owed_store import DONE, FAILED, OWED
 from cart.payments import CANCELED, Payments
 from cart.store import CartStore
 from chassis.clock import now as clock_now
+from chassis.crash_points import crash_point
 from chassis.deadline import remaining
 from chassis.logs import log
-from chassis.points import reached
 from contracts.errors import InvalidRequest, NotFound, OutcomeUnknown, Refused, ShopError, Unavailable
 
 LABEL, EMAIL, SMS, RELEASE, VOID, CALL_OFF = "label", "email", "sms", "release", "void", "call_off"
@@ -110,7 +110,7 @@ class Outbox:
         if row is None:
             return
         point = f"{FLOWS[row['kind']]}:{row['kind']}"
-        reached(f"{point}:begun")
+        crash_point(f"{point}:begun")
         try:
             answer = self._do(row)
         except (ShopError, RemoteError) as error:
@@ -120,9 +120,9 @@ class Outbox:
             log.exception("owed, and failed", key=key)
             self._put_off(row, error)
             return
-        reached(f"{point}:asked")
+        crash_point(f"{point}:asked")
         self.store.settle_owed(key, row["claim"], state=DONE, answer=answer, error=None)
-        reached(f"{point}:done")
+        crash_point(f"{point}:done")
 
     def _do(self, row: dict[str, Any]) -> Any:
         key, kind = row["key"], row["kind"]

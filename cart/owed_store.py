@@ -50,7 +50,7 @@ class OwedThings(Store):
         """
         conditions = {owed.c.order_id: order_id, owed.c.state: state, owed.c.key: key}
         wanted = [column == value for column, value in conditions.items() if value is not None]
-        void = self._database.presence.is_void(owed.c.holder, owed.c.due, self._clock())
+        void = self._database.heartbeat.is_void(owed.c.holder, owed.c.due, self._clock())
         held = sa.and_(owed.c.claim.is_not(None), sa.not_(void))
         with self._database.read() as connection:
             query = sa.select(owed, held.label("held")).where(*wanted)
@@ -75,7 +75,7 @@ class OwedThings(Store):
 
         Raises Unavailable.
         """
-        holder = self._database.presence.hold()
+        holder = self._database.heartbeat.hold()
         with self._database.write() as connection:
             free = sa.and_(owed.c.key == key, owed.c.state == OWED, self._owed_is_free())
             now = self._clock()
@@ -90,7 +90,7 @@ class OwedThings(Store):
         """Record how an attempt ended (``state``, ``answer``, ``due``, ``error``); later if that cannot be written now.
         Does nothing when another has taken it over."""
         mine = sa.update(owed).where(owed.c.key == key, owed.c.claim == claim)
-        self._database.late.write(mine.values(claim=None, holder=None, **values), key)
+        self._database.deferred.write(mine.values(claim=None, holder=None, **values), key)
 
     def owe_again(self, key: str | None = None, kind: str | None = None) -> list[str]:
         """Make failed work owed again: one thing, all of a kind, or all; returns its keys."""

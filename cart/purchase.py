@@ -20,8 +20,8 @@ from cart.order import CANCELING, CONFIRMING, CREATED, PAYING, Order
 from cart.payments import CANCELED, OPEN, SUCCEEDED, Payment
 from cart.settlement import Settlement, called_off
 from cart.store import ClaimLost
+from chassis.crash_points import crash_point
 from chassis.deadline import MARGIN, remaining
-from chassis.points import reached
 from contracts.errors import (
     Conflict,
     DeadlineExceeded,
@@ -91,7 +91,7 @@ class Purchase:
             order = self.store.order(order_id, cart_id)
             if order.settled:
                 return _same_card(order, digest)
-            reached("pay:claim:begun")
+            crash_point("pay:claim:begun")
             claimed = self.settlement.claim(order_id, cart_id, payer=payer or order.cart_id)
             if claimed is None:
                 if time.monotonic() >= until:
@@ -99,7 +99,7 @@ class Purchase:
                     raise Conflict(f"Order {order_id} is being {what}; ask again how it ended.", {"retry_after": 1})
                 time.sleep(LOOK)
                 continue
-            reached("pay:claim:done")
+            crash_point("pay:claim:done")
             # ClaimLost: the new holder finishes the work; the next iteration reads the outcome.
             with suppress(ClaimLost), self.settlement.at_work(claimed):
                 if claimed.stock_key is None:
@@ -160,11 +160,11 @@ class Purchase:
         # The key is stored before it is used, so that a reservation whose answer was lost is released.
         order.stock_key = order.key("stock")
         self.store.begin_step(order, "stock", self.settlement.lease())
-        reached("pay:stock:begun")
+        crash_point("pay:stock:begun")
         self.products.reserve(order.stock_key, order.stock)
-        reached("pay:stock:asked")
+        crash_point("pay:stock:asked")
         self.store.end_step(order, {"key": order.stock_key})
-        reached("pay:stock:done")
+        crash_point("pay:stock:done")
 
     def _open(self, order: Order) -> Payment | None:
         """Open a payment of the order's amount, without a card yet, or reuse that of the last attempt if possible.
@@ -172,7 +172,7 @@ class Purchase:
         Returns the payment when that of the last attempt turns out to have been taken.
         """
         self.store.begin_step(order, "open", self.settlement.lease())
-        reached("pay:open:begun")
+        crash_point("pay:open:begun")
         if order.payment is not None:
             payment = self.payments.find(order.payment)
             # One of another amount is canceled, not changed: a suspended payer that wakes up now could otherwise change
@@ -187,27 +187,27 @@ class Purchase:
             email = order.document["email"]
             opened = self.payments.open(order.id, order.amount, order.currency, email, order.key("open"))
             order.payment = opened.id
-        reached("pay:open:asked")
+        crash_point("pay:open:asked")
         self.store.end_step(order, {"payment": order.payment})
-        reached("pay:open:done")
+        crash_point("pay:open:done")
         return None
 
     def _method(self, order: Order, card: str) -> str:
         self.store.begin_step(order, "method", self.settlement.lease())
-        reached("pay:method:begun")
+        crash_point("pay:method:begun")
         method = self.payments.method(card, order.key("method"))
-        reached("pay:method:asked")
+        crash_point("pay:method:asked")
         self.store.end_step(order, {"method": method})
-        reached("pay:method:done")
+        crash_point("pay:method:done")
         return method
 
     def _confirm(self, order: Order, method: str, digest: str) -> Order:
         # The digest is stored before the request: a process that finds the money taken then knows by which card.
         order.card = digest
         self.store.begin_step(order, "confirm", self.settlement.lease())
-        reached("pay:confirm:begun")
+        crash_point("pay:confirm:begun")
         payment = self._ask(order, method)
-        reached("pay:confirm:asked")
+        crash_point("pay:confirm:asked")
         return self.settlement.outcome(order, payment)
 
     def _ask(self, order: Order, method: str) -> Payment:
@@ -215,7 +215,7 @@ class Purchase:
         try:
             return self.payments.confirm(order.payment or "", method, order.key("confirm"))
         except PaymentDeclined as error:
-            reached("pay:confirm:asked")
+            crash_point("pay:confirm:asked")
             self.settlement.undo(order, {"error": f"PaymentDeclined: {error}"}, error)
             raise
         except UNKNOWN:

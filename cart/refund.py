@@ -19,8 +19,8 @@ from cart.purchase import LOOK, patience
 from cart.refund_store import DONE, FAILED
 from cart.settlement import Settlement, wait_to_look
 from cart.store import ClaimLost
+from chassis.crash_points import crash_point
 from chassis.logs import log
-from chassis.points import reached
 from contracts.errors import Conflict, InvalidRequest, OutcomeUnknown, Refused, ShopError
 
 # How often a refund of the whole rest is retried at once because others have just refunded part of it.
@@ -64,9 +64,9 @@ class Refunds:
                 once, even if nobody repeats.
         """
         until = patience()
-        reached("refund:claim:begun")
+        crash_point("refund:claim:begun")
         row, mine = self.store.ask_refund(order_id, amount, key, self.settlement.lease())
-        reached("refund:claim:done")
+        crash_point("refund:claim:done")
         while True:
             if row["state"] == DONE:
                 return self.store.order(order_id)
@@ -108,9 +108,9 @@ class Refunds:
         try:
             refund = self._known(row) if asked_before else None
             if refund is None:
-                reached("refund:money:begun")
+                crash_point("refund:money:begun")
                 refund = self._ask(row)
-            reached("refund:money:asked")
+            crash_point("refund:money:asked")
             if refund is not None:
                 order = self._take_up(row["order_id"], [refund])
             else:
@@ -120,7 +120,7 @@ class Refunds:
         except Exception:
             self._let_go(row)
             raise
-        reached("refund:money:done")
+        crash_point("refund:money:done")
         if refund is None:
             raise refusal
         if refund.failed:

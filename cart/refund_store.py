@@ -15,7 +15,7 @@ from cart.order_store import found, read_order, write_order
 from cart.payments import Refund
 from cart.tables import LONGEST_LOOK_S, ClaimLost, Store, plain, refunds
 from chassis.clock import due
-from chassis.database import once_more
+from chassis.db.engine import once_more
 from contracts.currencies import charge_step
 from contracts.errors import Conflict, InvalidRequest, NotFound, Refused
 
@@ -37,7 +37,7 @@ class RefundRows(Store):
         Raises NotFound, InvalidRequest (no amount, or more than is left), Conflict (not paid, or nothing left),
         Refused (the key was used for another order).
         """
-        holder = self._database.presence.hold()
+        holder = self._database.heartbeat.hold()
         with self._database.write() as connection:
             order = read_order(found(connection, order_id, lock=True))
             row = connection.execute(sa.select(refunds).where(refunds.c.key == key)).mappings().first()
@@ -97,7 +97,7 @@ class RefundRows(Store):
         Args:
             hurry: False to leave a released one alone until its time.
         """
-        holder = self._database.presence.hold()
+        holder = self._database.heartbeat.hold()
         with self._database.write() as connection:
             # One without a holder was released.
             free = sa.or_(self._refund_is_free(), refunds.c.holder.is_(None)) if hurry else self._refund_is_free()
@@ -112,7 +112,7 @@ class RefundRows(Store):
         """Release a refund for anyone to resume; the completer does so at `look`. If the database is away, the release
         is written once it is back. Raises ClaimLost."""
         values = {"claim": None, "holder": None, "lease": look, "looks": row["looks"] + 1}
-        if self._database.late.write(_claimed(row).values(**values), row["id"]) == 0:
+        if self._database.deferred.write(_claimed(row).values(**values), row["id"]) == 0:
             raise ClaimLost(row["id"])
 
     def spend_refund_key(self, row: dict[str, Any]) -> None:

@@ -29,14 +29,14 @@ from cart.stripe_events import StripeEvents
 from cart.stripe_lists import StripeLists
 from chassis import deadline
 from chassis.clock import now as clock_now
-from chassis.database import StoreProvider
-from chassis.entrypoint import rpc
-from chassis.inbox import KEPT, Inbox
+from chassis.crash_points import crash_point
 from chassis.injection import injected
 from chassis.logs import bind, log
-from chassis.points import reached
-from chassis.service_rpc import ServiceRpc
-from chassis.timer import timer
+from chassis.rpc.entrypoint import rpc
+from chassis.rpc.service_rpc import ServiceRpc
+from chassis.store_provider import StoreProvider
+from chassis.work.inbox import KEPT, Inbox
+from chassis.work.timer import timer
 from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError, Unavailable
 
 # How many orders, and how many of each kind of delivery, one copy completes at the same time.
@@ -95,9 +95,9 @@ class CartService:
         if self.store.added(key):  # the product may no longer be on sale
             return self.store.cart(cart_id)
         offer = self.products.offer(product_id)
-        reached("buy:cart:begun")
+        crash_point("buy:cart:begun")
         items: list[dict[str, Any]] = self.store.add(cart_id, product_id, offer, quantity, key)
-        reached("buy:cart:done")
+        crash_point("buy:cart:done")
         return items
 
     @rpc(expected_exceptions=ShopError)

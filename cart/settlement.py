@@ -21,8 +21,8 @@ from cart.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment
 from cart.store import CartStore, ClaimLost
 from chassis.clock import AHEAD_S
 from chassis.clock import now as clock_now
+from chassis.crash_points import crash_point
 from chassis.logs import log
-from chassis.points import reached
 from contracts.errors import (
     Conflict,
     OutcomeUnknown,
@@ -232,9 +232,9 @@ class Settlement:
                 self.store.owe(connection, order.id, kind, f"{order.id}:{kind}", now)
             self.store.note_step(connection, order, "paid", {"charge": payment.charge})
 
-        reached("pay:paid:begun")
+        crash_point("pay:paid:begun")
         self.store.keep(order, also=also, outcome={"state": payment.state, "charge": payment.charge})
-        reached("pay:paid:done")
+        crash_point("pay:paid:done")
         log.info("order paid", order_id=order.id, amount=order.amount, currency=order.currency)
         return order
 
@@ -248,7 +248,7 @@ class Settlement:
         key = order.stock_key
         order.stock_key = None
         order.become(CREATED, int(self.clock()))
-        reached("pay:undo:begun")
+        crash_point("pay:undo:begun")
 
         def also(connection: Any) -> None:
             self.owe_stock(connection, order, key)
@@ -258,7 +258,7 @@ class Settlement:
                 self._owe_call_off(connection, order)
 
         self.store.keep(order, also=also, outcome=outcome)
-        reached("pay:undo:done")
+        crash_point("pay:undo:done")
         if key is not None:
             self.outbox.deliver(key)
 

@@ -13,8 +13,8 @@ import stripe
 
 from cart.payments import SUCCEEDED, Payments
 from chassis.documents import MAX_SIGNATURE_LENGTH, is_id, read_document
-from chassis.inbox import Inbox
 from chassis.logs import log
+from chassis.work.inbox import Inbox
 from contracts.errors import InvalidRequest, NotFound, Unavailable
 
 # An event that was signed longer ago than this (seconds) may be a replay.

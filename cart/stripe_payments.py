@@ -9,8 +9,8 @@ import stripe
 
 from cart.payments import ACTION, CANCELED, OPEN, PROCESSING, REPLAYED, SUCCEEDED, Payment, Refund
 from chassis.logs import log
-from chassis.provider_guard import attempts
-from chassis.provider_http import ProviderSession
+from chassis.providers.guard import attempts
+from chassis.providers.http_session import ProviderSession
 from chassis.settings import Settings
 from contracts.contacts import ascii_mail_address
 from contracts.errors import OutcomeUnknown, PaymentDeclined, ProviderFailure, Refused, ShopError, Unavailable

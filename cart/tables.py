@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
 from chassis.clock import now as clock_now
-from chassis.database import Database
+from chassis.db.engine import Database
 
 metadata = sa.MetaData()
 
@@ -199,11 +199,11 @@ class Store:
 
     def _left(self, holder: sa.ColumnElement[str | None], until: Any, now: float) -> sa.ColumnElement[bool]:
         """The condition that the holder of the work is gone."""
-        return sa.and_(holder.is_not(None), self._database.presence.is_void(holder, until, now))
+        return sa.and_(holder.is_not(None), self._database.heartbeat.is_void(holder, until, now))
 
     def _left_by_the_dead(self, holder: sa.ColumnElement[str | None]) -> sa.ColumnElement[bool]:
         """The condition that the work was claimed, and its holder is no longer seen."""
-        return sa.and_(holder.is_not(None), self._database.presence.is_gone(holder))
+        return sa.and_(holder.is_not(None), self._database.heartbeat.is_gone(holder))
 
 
 def plain(row: RowMapping) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from chassis.database import Database
+from chassis.db.engine import Database
 from chassis.records import SetAside
 from contracts.differences import Difference, page
 from contracts.errors import InvalidRequest

@@ -1,7 +1,7 @@
 """The time of stored values (due, claimed until, created): a wall clock that does not step while a process runs.
 
 A wall clock that is set wrong by an hour, and later corrected, must neither delay waiting work nor end claims on work
-in progress. All copies of a service share one time, exchanged with each heartbeat (`chassis.presence`). A copy that
+in progress. All copies of a service share one time, exchanged with each heartbeat (`chassis.db.heartbeat`). A copy that
 starts while the wall clock is wrong begins with the time of the live copies; all follow a correction within seconds.
 Providers' signatures are checked against the wall clock itself.
 """

@@ -14,13 +14,13 @@ import orjson
 from eventlet import patcher
 from nameko.containers import ServiceContainer, WorkerContext
 
-from chassis import deadline, logs, safe_start, turns
+from chassis import deadline, fair_scheduling, logs, safe_start
 from chassis.answers import Replay
-from chassis.database import StoreProvider
 from chassis.logs import log
-from chassis.once import Asked
 from chassis.settings import Settings
-from chassis.timer import Timer
+from chassis.store_provider import StoreProvider
+from chassis.work.idempotency import Asked
+from chassis.work.timer import Timer
 from contracts.errors import ShopError
 
 # How long after its callers' last deadline a stopping service still waits for answers in transit (seconds). Supervisors
@@ -41,7 +41,7 @@ class ShopContainer(ServiceContainer):
     """Nameko's container, with the request's id and deadline available in every worker.
 
     Attributes:
-        turns: of this process: quick requests go before all others.
+        fair_scheduling: of this process: quick requests go before all others.
     """
 
     def __init__(self, service_cls: type[Named], config: dict[str, Any]) -> None:
@@ -53,7 +53,7 @@ class ShopContainer(ServiceContainer):
             raise SystemExit(f"{service_cls.name}: {error}") from None
         super().__init__(service_cls, {**config, "AMQP_URI": settings.amqp_uri})
         self._started = False
-        self.turns = turns.Turns()
+        self.fair_scheduling = fair_scheduling.FairScheduling()
 
     def start(self) -> None:
         """Start all entrypoints and dependencies."""
@@ -94,7 +94,7 @@ class ShopContainer(ServiceContainer):
             logs.bind(request_id=data["request_id"])
         deadline.begin(deadline.of(data))
         began = time.monotonic()
-        turns.begin(self.turns, quick=getattr(worker_ctx.entrypoint, "quick", False))
+        fair_scheduling.begin(self.fair_scheduling, quick=getattr(worker_ctx.entrypoint, "quick", False))
         if getattr(worker_ctx.entrypoint, "once", False):
             self._guard(worker_ctx)
 
@@ -127,7 +127,7 @@ class ShopContainer(ServiceContainer):
         verb = getattr(worker_ctx.service, method)
 
         def once(*args: Any, **kwargs: Any) -> Any:
-            return store.once.run(asked, method, partial(verb, *args, **kwargs))
+            return store.idempotency.run(asked, method, partial(verb, *args, **kwargs))
 
         # Each call has its own service object: this shadows the method for this call only.
         setattr(worker_ctx.service, method, once)

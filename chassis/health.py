@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from chassis.rpc_client import RpcClient
+from chassis.rpc.client import RpcClient
 from chassis.settings import Settings
 from contracts.errors import ShopError
 

@@ -11,7 +11,7 @@ import falcon
 
 from chassis import safe_start
 from chassis.logs import log
-from chassis.rpc_client import RpcClient
+from chassis.rpc.client import RpcClient
 from chassis.settings import Settings
 from contracts.errors import ShopError
 from gateway import auth, cross_site, errors, limits, visit

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: turns it into the key and the digest that the service works with (`chassis.once`).
+"""`Idempotency-Key`: turns it into the key and the digest that the service works with (`chassis.work.idempotency`).
 
 The service's key consists of the caller, the route, and the header's value: two shoppers may choose the same value, and
 one may use it on two routes. The digest covers the path and the parsed body, so that neither white space nor the order

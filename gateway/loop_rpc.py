@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any
 
-from chassis.broker_connection import Connection
-from chassis.link import TICK, Link
-from chassis.rpc_client import RpcClient
+from chassis.rpc.broker_connection import Connection
+from chassis.rpc.client import RpcClient
+from chassis.rpc.link import TICK, Link
 from gateway.waiting import Wait, sleep
 
 READ_BYTES = 65536

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from chassis.rpc_client import RpcClient
+from chassis.rpc.client import RpcClient
 from contracts.errors import ShopError, Unavailable
 from gateway import waiting
 from gateway.rpc import NAMES
@@ -39,7 +39,7 @@ class Readiness:
         """Every part's state: `{"broker": {"status": "ok"}, "cart": {"status": "ok", "database": "ok"}, …}`.
 
         A state is "ok", "unavailable", or "unknown" if it could not be asked; `database` says what is wrong with it
-        (`chassis.database_outage`). Answers within about `SECONDS`.
+        (`chassis.db.outage`). Answers within about `SECONDS`.
         """
         while self._asking:
             answered = Wait()

@@ -1,6 +1,6 @@
 """The services as a route calls them: `shop.products.get(product_id)`, over the process's one connection.
 
-Every call has a deadline, carries the request's id, and expires with its caller (`chassis.rpc_client`).
+Every call has a deadline, carries the request's id, and expires with its caller (`chassis.rpc.client`).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from amqp.exceptions import AccessRefused, NotAllowed
 
-from chassis import broker_connection
+from chassis.rpc import broker_connection
 from launcher import packages, rabbitmq
 from launcher.after_broker import address
 from launcher.problem import Problem

@@ -1,6 +1,6 @@
 """``python -m launcher.parked [--again | --drop] [SERVICE ...]``: requests that made a service crash repeatedly.
 
-They wait in ``rpc-<service>.parked`` (`chassis.parking`). `./install_run_project parked` calls this.
+They wait in ``rpc-<service>.parked`` (`chassis.rpc.dead_letters`). `./install_run_project parked` calls this.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 import amqp
 
-from chassis import broker_connection
-from chassis.parking import DEATHS, PARKED, REASON, VERB, parked_queue
-from chassis.rpc_client import EXCHANGE
+from chassis.rpc import broker_connection
+from chassis.rpc.client import EXCHANGE
+from chassis.rpc.dead_letters import DEATHS, PARKED, REASON, VERB, parked_queue
 from launcher.place import SERVICES
 from launcher.problem import Problem
 from launcher.screen import errors, printable, say

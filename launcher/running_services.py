@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from nameko.exceptions import BadRequest, RemoteError
 
-from chassis.rpc_client import RpcClient
+from chassis.rpc.client import RpcClient
 from contracts.errors import OutcomeUnknown, ShopError, Unavailable
 from launcher.problem import Problem
 

@@ -215,7 +215,7 @@ class Shop:
         """Migrate the databases. Raises Problem with the migration's output."""
         try:
             done = subprocess.run(
-                [self.runtime.python, "-m", "chassis.migrate"],
+                [self.runtime.python, "-m", "chassis.db.migrate"],
                 cwd=self.runtime.root,
                 env=dict(env),
                 stdin=subprocess.DEVNULL,

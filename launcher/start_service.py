@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from chassis import migrate, safe_start
+from chassis import safe_start
+from chassis.db import migrate
 from launcher import after_broker
 
 

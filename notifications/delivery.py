@@ -11,8 +11,8 @@ from typing import Any
 
 from chassis.clock import now as clock_now
 from chassis.clock import settled_at
-from chassis.points import reached
-from chassis.provider_http import last_look
+from chassis.crash_points import crash_point
+from chassis.providers.http_session import last_look
 from contracts.errors import OutcomeUnknown, ShopError, Unavailable
 from notifications.email import Mailer
 from notifications.messages import Mail, Sms
@@ -84,7 +84,7 @@ class Delivery:
         provider_id = record.provider_id
         if record.state is not State.SENT:
             self._begin(mail, claim, mailer.longest_call, uncertain=record.unresolved)
-            reached("email:send:begun")
+            crash_point("email:send:begun")
             self._still_ours(mail.key, claim)
             try:
                 with last_look(lambda: self._begun(mail, claim, mailer.longest_call) and self._records.alive()):
@@ -95,9 +95,9 @@ class Delivery:
             except ShopError:
                 self._records.end(mail.key, claim, State.FAILED)
                 raise
-            reached("email:send:asked")
+            crash_point("email:send:asked")
             self._records.record(mail.key, provider_id, "accepted", self._clock(), claim)
-            reached("email:send:done")
+            crash_point("email:send:done")
         return {"status code": "202", "message_id": provider_id}
 
     def sms(self, sms: Sms, texter: Texter) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class Delivery:
             except ShopError:
                 self._records.end(sms.key, claim, State.UNKNOWN)
                 raise
-            reached("sms:resolve:asked")
+            crash_point("sms:resolve:asked")
             if sent is not None or began >= settled:
                 return sent
             if asked + settled - began > end:
@@ -175,7 +175,7 @@ class Delivery:
     def _sent(self, sms: Sms, claim: str, texter: Texter) -> SentSms:
         """Record the attempt, make it, and record its end."""
         tried = self._begin(sms, claim, texter.longest_call)
-        reached("sms:send:begun")
+        crash_point("sms:send:begun")
         self._still_ours(sms.key, claim)
 
         def still_ours() -> bool:
@@ -192,9 +192,9 @@ class Delivery:
         except ShopError:
             self._records.end(sms.key, claim, State.FAILED)
             raise
-        reached("sms:send:asked")
+        crash_point("sms:send:asked")
         self._records.record(sms.key, sent.sid, sent.status, self._clock(), claim)
-        reached("sms:send:done")
+        crash_point("sms:send:done")
         return sent
 
     def _asked_after(self, sms: Sms, claim: str, texter: Texter, tried: float, unknown: OutcomeUnknown) -> SentSms:

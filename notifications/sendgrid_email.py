@@ -19,11 +19,11 @@ from python_http_client.exceptions import HTTPError
 from sendgrid import SendGridAPIClient
 
 from chassis.deadline import bounded
+from chassis.fair_scheduling import away
 from chassis.logs import log
-from chassis.provider_guard import FAIR, Guard, NotSent
-from chassis.provider_http import look_again
+from chassis.providers.guard import FAIR, Guard, NotSent
+from chassis.providers.http_session import look_again
 from chassis.settings import Settings
-from chassis.turns import away
 from contracts.contacts import ascii_mail_address
 from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from notifications.messages import Mail

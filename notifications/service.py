@@ -8,13 +8,13 @@ from typing import Any
 from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider
 
-from chassis.database import StoreProvider
 from chassis.deadline import bounded
-from chassis.entrypoint import rpc
 from chassis.injection import injected
+from chassis.rpc.entrypoint import rpc
 from chassis.settings import Settings
-from chassis.sweep import SWEEP, SWEEP_TIME, swept
-from chassis.timer import timer
+from chassis.store_provider import StoreProvider
+from chassis.work.sweep import SWEEP, SWEEP_TIME, swept
+from chassis.work.timer import timer
 from contracts.contacts import sms_fault
 from contracts.errors import InvalidRequest, ShopError
 from notifications import sendgrid_events, twilio_events

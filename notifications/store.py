@@ -7,9 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from chassis.clock import asked_before
-from chassis.database import Database
-from chassis.inbox import Inbox
-from chassis.upsert import insert_new
+from chassis.db.engine import Database
+from chassis.db.upsert import insert_new
+from chassis.work.inbox import Inbox
 from contracts.errors import OutcomeUnknown, Unavailable
 from notifications.messages import Mail, Sms
 from notifications.progress import News, Progress
@@ -53,7 +53,7 @@ class MessageStore:
 
     def claim(self, message: Mail | Sms, claim: str, now: float, until: float) -> Record | None:
         """See `notifications.record.Records`. Raises Conflict when the key belongs to another message."""
-        presence = self._database.presence
+        presence = self._database.heartbeat
         holder = presence.hold()
         void = presence.is_void(messages.c.holder, messages.c.claimed_until, now).label("void")
         kind, recipient = describe(message)
@@ -88,22 +88,22 @@ class MessageStore:
             values["uncertain"] = messages.c.uncertain + 1
         mine = _unsent(message.key, claim)
         try:
-            values |= {"claimed_until": until, "holder": self._database.presence.hold()}
+            values |= {"claimed_until": until, "holder": self._database.heartbeat.hold()}
             with self._database.write() as connection:
                 return connection.execute(mine.values(**values)).rowcount == 1
         except Unavailable:
             # It will not be sent now. Whether this was written is unknown, so the state stays as it is.
-            self._database.late.put_off(mine.values(claimed_until=0.0), message.key)
+            self._database.deferred.put_off(mine.values(claimed_until=0.0), message.key)
             raise
 
     def alive(self) -> bool:
         """See `notifications.record.Records`."""
-        return self._database.presence.fresh
+        return self._database.heartbeat.fresh
 
     def end(self, key: str, claim: str, state: State, settled: float | None = None) -> None:
         """See `notifications.record.Records`."""
         when = {} if settled is None else {"settled": settled}
-        self._database.late.write(_unsent(key, claim).values(state=state.value, claimed_until=0.0, **when), key)
+        self._database.deferred.write(_unsent(key, claim).values(state=state.value, claimed_until=0.0, **when), key)
 
     def record(self, key: str, provider_id: str, status: str, now: float, claim: str | None = None) -> None:
         """See `notifications.record.Records`."""
@@ -113,14 +113,14 @@ class MessageStore:
                 connection.execute(_unsent(key).values(**values))
         except Unavailable:
             if claim is not None:
-                self._database.late.put_off(_unsent(key, claim).values(**values), key)
+                self._database.deferred.put_off(_unsent(key, claim).values(**values), key)
             raise
 
     def adopt(self, sms: Sms, found: list[SentSms], now: float) -> SentSms | None:
         """See `notifications.record.Records`."""
         to_same = sa.and_(messages.c.kind == "sms", messages.c.recipient == sms.number)
         sending = sa.and_(to_same, messages.c.body == sms.body, messages.c.key != sms.key)
-        void = self._database.presence.is_void(messages.c.holder, messages.c.claimed_until, now)
+        void = self._database.heartbeat.is_void(messages.c.holder, messages.c.claimed_until, now)
         sending = sa.and_(sending, messages.c.state == State.BEGAN.value, sa.not_(void))
         with self._database.write() as connection:
             # A concurrent search for the same text to the same number waits here, so that no two take the same message.

@@ -1,4 +1,4 @@
-"""The notifications service's table; tables that all services share are in `chassis.shared_tables`."""
+"""The notifications service's table; tables that all services share are in `chassis.db.shared_tables`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ messages = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("claim", sa.Text),
     sa.Column("claimed_until", sa.Double, nullable=False),
-    # The process that claims it, see `chassis.presence`.
+    # The process that claims it, see `chassis.db.heartbeat`.
     sa.Column("holder", sa.String(64)),
     sa.Column("tried", sa.Double, nullable=False),
     sa.Column("settled", sa.Double, nullable=False, server_default="0"),

@@ -13,8 +13,8 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
 from chassis.logs import log
-from chassis.provider_guard import never_sent
-from chassis.provider_http import ProviderSession
+from chassis.providers.guard import never_sent
+from chassis.providers.http_session import ProviderSession
 from chassis.settings import Settings
 from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from notifications.messages import Sms

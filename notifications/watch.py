@@ -7,9 +7,9 @@ from contextlib import suppress
 from typing import Any
 
 from chassis.clock import now as clock_now
-from chassis.inbox import KEPT, NotYet
 from chassis.logs import log
 from chassis.records import SetAside, note
+from chassis.work.inbox import KEPT, NotYet
 from contracts.errors import ShopError, Unavailable
 from notifications import sendgrid_events, twilio_events
 from notifications.sms import Texter

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from chassis.database import Database
+from chassis.db.engine import Database
 from products.stock import HELD
 from products.tables import holds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider
 
-from chassis.provider_http import ProviderSession
+from chassis.providers.http_session import ProviderSession
 from chassis.settings import Settings
 from products.catalog import Catalog
 from products.stripe_catalog import StripeCatalog

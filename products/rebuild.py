@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from chassis.database import Database, url_for
+from chassis.db.engine import Database, url_for
 from chassis.settings import Settings
 from contracts.errors import ShopError
 from products.projection import Projection

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from chassis.database import StoreProvider
-from chassis.entrypoint import rpc
 from chassis.injection import injected
 from chassis.logs import log
-from chassis.timer import timer
+from chassis.rpc.entrypoint import rpc
+from chassis.store_provider import StoreProvider
+from chassis.work.timer import timer
 from contracts.errors import InvalidRequest, NotFound, ShopError, Unavailable
 from products.audit import held_of, held_page
 from products.drafts import Draft

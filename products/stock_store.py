@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from chassis.clock import now as clock_now
-from chassis.database import Database
-from chassis.upsert import insert, insert_new
+from chassis.db.engine import Database
+from chassis.db.upsert import insert, insert_new
 from contracts.errors import Conflict
 from products.stock import FINITE, HELD, RELEASED, Filling, Inventory, Line, Problem, gone, short, unsold
 from products.tables import fillings, holds, products, stock

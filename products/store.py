@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from chassis.clock import now as clock_now
-from chassis.database import Database, once_more
+from chassis.db.engine import Database, once_more
+from chassis.db.upsert import insert_new
 from chassis.logs import log
 from chassis.records import read_each
-from chassis.upsert import insert_new
 from products import listing
 from products.catalog import Product, Sku, sort_key
 from products.stock import Filling, Inventory

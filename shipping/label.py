@@ -11,9 +11,9 @@ from typing import Any
 
 from chassis.clock import now as clock_now
 from chassis.clock import settled_at
+from chassis.crash_points import crash_point
 from chassis.logs import log
-from chassis.points import reached
-from chassis.provider_http import last_look
+from chassis.providers.http_session import last_look
 from contracts.errors import Conflict, OutcomeUnknown, Refused, ShopError, Unavailable
 from shipping.carriers import Carriers, Label
 from shipping.purchase import Purchase, Purchases, State
@@ -128,7 +128,7 @@ class LabelDesk:
             except ShopError:
                 self._purchases.end(purchase.shipment_id, claim, State.UNKNOWN)
                 raise
-            reached("label:resolve:asked")
+            crash_point("label:resolve:asked")
             if label is not None:
                 return self._recorded(purchase, label, claim)
             if began >= settled:
@@ -152,7 +152,7 @@ class LabelDesk:
         )
         if not self._purchases.begin(claim, purchase, key, now + self._claim_seconds):
             raise Unavailable("The label is being bought by another call.", {"retry_after": 2})
-        reached("label:buy:begun")
+        crash_point("label:buy:begun")
         if not self._purchases.alive():
             # This process stalled for so long that another copy may be about to buy it.
             self._purchases.end(shipment.object_id, claim, State.FAILED)
@@ -174,9 +174,9 @@ class LabelDesk:
         except ShopError:
             self._purchases.end(shipment.object_id, claim, State.FAILED)
             raise
-        reached("label:buy:asked")
+        crash_point("label:buy:asked")
         purchase = self._recorded(purchase, label, claim)
-        reached("label:buy:done")
+        crash_point("label:buy:done")
         return purchase
 
     def _recorded(self, purchase: Purchase, label: Label, claim: str) -> Purchase:

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from chassis.database import Database
+from chassis.db.engine import Database
 from shipping.tables import lookups
 
 # How long an answer serves all callers (seconds).

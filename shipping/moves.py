@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from chassis.clock import asked_before
-from chassis.database import Database
+from chassis.db.engine import Database
 from shipping.purchase import Refund
 from shipping.tables import labels, move_counter, moves
 from shipping.whereabouts import FINAL, Whereabouts

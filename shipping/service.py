@@ -12,14 +12,14 @@ from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider
 
 from chassis.clock import now as clock_now
-from chassis.database import StoreProvider
+from chassis.crash_points import crash_point
 from chassis.deadline import bounded
-from chassis.entrypoint import rpc
 from chassis.injection import injected
-from chassis.points import reached
+from chassis.rpc.entrypoint import rpc
 from chassis.settings import Settings
-from chassis.sweep import SWEEP, SWEEP_TIME, swept
-from chassis.timer import timer
+from chassis.store_provider import StoreProvider
+from chassis.work.sweep import SWEEP, SWEEP_TIME, swept
+from chassis.work.timer import timer
 from contracts.errors import InvalidRequest, NotFound, Refused, ShopError
 from shipping.audit import LabelAudit
 from shipping.customs import contents
@@ -95,7 +95,7 @@ class ShippingService:
             declared = contents(items)
             currency = currency_of(items, self.settings.currency)
             quote = self.carriers.quote(address, parcels, declared, str(order_id or ""), currency)
-            reached("shipment:quote:asked")
+            crash_point("shipment:quote:asked")
             ways = methods(quote.rates, currency, datetime.now(UTC).date())
             if not ways:
                 raise Refused(f"No carrier quotes a price in {currency.upper()}.")
@@ -112,7 +112,7 @@ class ShippingService:
                     methods=ways,
                 )
             )
-            reached("shipment:quote:done")
+            crash_point("shipment:quote:done")
         return shipment.offer()
 
     @rpc(expected_exceptions=ShopError)

@@ -12,7 +12,7 @@ from shippo import Shippo
 from shippo.models import components, operations
 
 from chassis.deadline import bounded
-from chassis.provider_http import ProviderSession
+from chassis.providers.http_session import ProviderSession
 from chassis.records import SetAside, read_each
 from chassis.settings import Settings
 from contracts.errors import InvalidRequest, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable

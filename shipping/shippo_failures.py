@@ -11,7 +11,7 @@ import requests
 from shippo.models.errors import SDKError
 
 from chassis.logs import log
-from chassis.provider_guard import never_sent
+from chassis.providers.guard import never_sent
 from contracts.errors import NotFound, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 
 RETRY_AFTER = 2  # seconds, if Shippo gives none

@@ -8,9 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from chassis.cursors import Cursor, place
-from chassis.database import Database
-from chassis.inbox import Inbox
-from chassis.upsert import insert, insert_new
+from chassis.db.engine import Database
+from chassis.db.upsert import insert, insert_new
+from chassis.work.inbox import Inbox
 from contracts.errors import InvalidRequest, Unavailable
 from shipping.carriers import Label
 from shipping.lookups import Lookups
@@ -137,24 +137,24 @@ class ShippingStore:
                 tried=asked.tried,
                 settled=0.0,
                 claimed_until=until,
-                holder=self._database.presence.hold(),
+                holder=self._database.heartbeat.hold(),
             )
             with self._database.write() as connection:
                 return connection.execute(began).rowcount == 1
         except Unavailable:
             # The carrier will not be asked now. Whether this was written is unknown, so the state stays as it is.
-            self._database.late.put_off(mine.values(claimed_until=0.0), asked.shipment_id)
+            self._database.deferred.put_off(mine.values(claimed_until=0.0), asked.shipment_id)
             raise
 
     def alive(self) -> bool:
         """See `shipping.purchase.Purchases`."""
-        return self._database.presence.fresh
+        return self._database.heartbeat.fresh
 
     def end(self, shipment_id: str, claim: str, state: State, settled: float | None = None) -> None:
         """See `shipping.purchase.Purchases`."""
         when = {} if settled is None else {"settled": settled}
         ended = _open(shipment_id, claim).values(state=state.value, claimed_until=0.0, **when)
-        self._database.late.write(ended, shipment_id)
+        self._database.deferred.write(ended, shipment_id)
 
     def refunded(self, shipment_id: str, claim: str, refund: Refund | None) -> None:
         """See `shipping.purchase.Purchases`."""
@@ -170,7 +170,7 @@ class ShippingStore:
         elif refund is Refund.USED:
             arrived = sa.or_(labels.c.tracking_number.is_(None), labels.c.tracking_status.in_(FINAL))
             values["polled"] = sa.case((arrived, sa.null()), else_=labels.c.polled)
-        self._database.late.write(mine.values(**values), shipment_id)
+        self._database.deferred.write(mine.values(**values), shipment_id)
 
     def voids(self, before: float, limit: int) -> list[str]:
         """Return the shipments whose refund was requested before then (Unix seconds) and has no known outcome. Either
@@ -211,14 +211,16 @@ class ShippingStore:
                 connection.execute(_open(purchase.shipment_id).values(**values))
         except Unavailable:
             if claim is not None:
-                self._database.late.put_off(_open(purchase.shipment_id, claim).values(**values), purchase.shipment_id)
+                self._database.deferred.put_off(
+                    _open(purchase.shipment_id, claim).values(**values), purchase.shipment_id
+                )
             raise
         kept = self.purchase(purchase.shipment_id)
         assert kept is not None
         return kept
 
     def _claim(self, shipment_id: str, claim: str, now: float, until: float, to_void: bool) -> Purchase | None:
-        presence = self._database.presence
+        presence = self._database.heartbeat
         holder = presence.hold()
         fresh = {"shipment_id": shipment_id, "state": State.NEW.value, "claimed_until": 0.0, "tried": 0.0}
         this = labels.c.shipment_id == shipment_id

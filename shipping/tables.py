@@ -1,4 +1,4 @@
-"""The shipping service's tables; tables that all services share are in `chassis.shared_tables`."""
+"""The shipping service's tables; tables that all services share are in `chassis.db.shared_tables`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ labels = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("claim", sa.Text),
     sa.Column("claimed_until", sa.Double, nullable=False),
-    # The process that claims it, see `chassis.presence`.
+    # The process that claims it, see `chassis.db.heartbeat`.
     sa.Column("holder", sa.String(64)),
     sa.Column("key", sa.Text),
     sa.Column("rate_id", sa.Text),

@@ -7,9 +7,9 @@ from contextlib import suppress
 from typing import Any
 
 from chassis.clock import now as clock_now
-from chassis.inbox import KEPT
 from chassis.logs import log
 from chassis.records import SetAside, note
+from chassis.work.inbox import KEPT
 from contracts.errors import NotFound, ShopError, Unavailable
 from shipping.carriers import Carriers
 from shipping.lookups import tracking_key

@@ -6,8 +6,8 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from chassis.crash_points import crash_point
 from chassis.logs import log
-from chassis.points import reached
 from contracts.errors import Refused
 from shipping.carriers import Carriers
 from shipping.label import LabelDesk
@@ -47,7 +47,7 @@ class VoidDesk:
         purchase = self._desk.claimed(shipment_id, claim, self._purchases.claim_void)
         if purchase.refund in FINAL:
             return _told(purchase, purchase.refund)
-        reached("void:refund:begun")
+        crash_point("void:refund:begun")
         if purchase.unresolved:
             purchase = self._desk.resolved(purchase, claim)
         if purchase.label is None:
@@ -56,10 +56,10 @@ class VoidDesk:
         refund = None
         try:
             refund = self._refunded(purchase, purchase.label.transaction_id)
-            reached("void:refund:asked")
+            crash_point("void:refund:asked")
         finally:
             self._purchases.refunded(shipment_id, claim, refund)
-        reached("void:refund:done")
+        crash_point("void:refund:done")
         return _told(purchase, refund)
 
     def _refunded(self, purchase: Purchase, transaction_id: str) -> Refund:

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from chassis import database as chassis_database
-from chassis.database import Database, url_for
-from chassis.migrate import migrate
+from chassis.db import engine as chassis_database
+from chassis.db.engine import Database, url_for
+from chassis.db.migrate import migrate
 
 # For how long a statement of the tests waits for its turn (seconds).
 WAIT = 30.0

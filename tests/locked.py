@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from chassis import database as chassis_database
-from chassis.database import Database
-from chassis.migrate import migrate
+from chassis.db import engine as chassis_database
+from chassis.db.engine import Database
+from chassis.db.migrate import migrate
 
 # How long a writer waits here (seconds).
 WAIT = 0.1

@@ -12,22 +12,22 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from chassis.database import Database
-from chassis.presence import GONE, Presence
-from chassis.shared_tables import presence
+from chassis.db.engine import Database
+from chassis.db.heartbeat import GONE, Heartbeat
+from chassis.db.shared_tables import presence
 from launcher.place import ROOT
 
 
 def die(database: Database) -> None:
     """Whoever used this database has gone and is not seen any more; who uses it from now on is another process."""
     with database.write() as connection:
-        gone = sa.update(presence).where(presence.c.holder == database.presence.holder)
+        gone = sa.update(presence).where(presence.c.holder == database.heartbeat.holder)
         connection.execute(gone.values(seen=presence.c.seen - GONE - 1))
-    database.presence = Presence(database)
+    database.heartbeat = Heartbeat(database)
 
 
 def killed_at(setup: str, programs: Mapping[str, str], folder: Path) -> None:
-    """Run programs side by side, each in a process of its own that must die at its point (see `chassis.points`).
+    """Run programs side by side, each in a process of its own that must die at its point (see `chassis.crash_points`).
 
     Args:
         setup: Python, run once before all of them, such as imports.

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from chassis.rpc_client import RpcClient
+from chassis.rpc.client import RpcClient
 from contracts.errors import ShopError
 from launcher.place import ROOT
 
@@ -36,7 +36,7 @@ class RunningService:
         inherited = {key: value for key, value in os.environ.items() if key not in PROVIDER_KEYS}
         self._env = {**inherited, "VAR_DIR": str(place), "PYTHONPATH": str(ROOT), **settings}
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._run([sys.executable, "-m", "chassis.migrate", name]).wait(timeout=120)
+        self._run([sys.executable, "-m", "chassis.db.migrate", name]).wait(timeout=120)
         for _ in range(copies):
             self.start()
         self.client = RpcClient(settings["AMQP_URI"], name="tests").start()

@@ -18,7 +18,7 @@ from bench.faults.outages import LASTS
 from bench.faults.quiet import tracking_poll
 from bench.faults.stage import POSTGRESQL, SQLITE, stage
 from bench.rpc import machine
-from chassis import broker_connection
+from chassis.rpc import broker_connection
 from launcher.place import ROOT
 from launcher.problem import Problem
 from launcher.screen import console, say

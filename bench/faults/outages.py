@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from bench.faults.records import BENCH, SERVICES
 from bench.faults.shim import Shim, compiler
-from chassis import broker_connection
+from chassis.rpc import broker_connection
 from launcher.place import ROOT
 from launcher.ports import free_port
 from launcher.shop import Shop

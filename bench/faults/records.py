@@ -12,9 +12,9 @@ from typing import Any
 import requests
 import sqlalchemy as sa
 
-from chassis import broker_connection
-from chassis.database import url_for
-from chassis.parking import PARKED, parked_queue
+from chassis.db.engine import url_for
+from chassis.rpc import broker_connection
+from chassis.rpc.dead_letters import PARKED, parked_queue
 
 Row = dict[str, Any]
 

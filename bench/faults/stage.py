@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.faults.outages import BrokerProxy, Outages, ProxiedShop, made_shim
 from bench.faults.records import SERVICES, Databases
-from chassis.database import url_for
+from chassis.db.engine import url_for
 from launcher.problem import Problem
 from launcher.shop import Shop
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.rpc.echo import product
-from chassis.entrypoint import rpc
+from chassis.rpc.entrypoint import rpc
 from contracts.errors import ShopError
 
 

@@ -39,7 +39,7 @@ def put_in_place(processes: Processes, env: Mapping[str, str], uri: str, ours: S
     processes.start("sandbox", [sys.executable, "-m", "sandbox"], real)
     processes.until(lambda: answers(f"http://{HOST}:{port}/sandbox/health"), "sandbox")
     migrated = subprocess.run(
-        [sys.executable, "-m", "chassis.migrate", "products"], cwd=ROOT, env=real, capture_output=True, timeout=60
+        [sys.executable, "-m", "chassis.db.migrate", "products"], cwd=ROOT, env=real, capture_output=True, timeout=60
     )
     if migrated.returncode != 0:
         raise Problem("The database could not be migrated.", migrated.stderr.decode(errors="replace")[-1500:])

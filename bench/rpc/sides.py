@@ -15,7 +15,7 @@ from pathlib import Path
 
 import amqp
 
-from chassis import broker_connection
+from chassis.rpc import broker_connection
 from launcher import readiness
 from launcher.place import ROOT
 from launcher.ports import free_port

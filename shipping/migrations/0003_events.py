@@ -1,6 +1,6 @@
 """Events that the provider sent to the service's webhook."""
 
-from chassis.shared_revisions import create_events
+from chassis.db.shared_revisions import create_events
 
 revision = "0003"
 down_revision = "0002"

@@ -14,10 +14,10 @@ from cart.order import PAID
 from cart.owed_store import DONE, OWED
 from cart.store import CartStore, ClaimLost
 from chassis.answers import Replay
-from chassis.inbox import LEASE as EVENT_LEASE
-from chassis.inbox import Inbox
-from chassis.once import Asked, Once
-from chassis.presence import Presence
+from chassis.db.heartbeat import Heartbeat
+from chassis.work.idempotency import Asked, Idempotency
+from chassis.work.inbox import LEASE as EVENT_LEASE
+from chassis.work.inbox import Inbox
 from contracts.errors import OutcomeUnknown, ProviderFailure, Unavailable
 from notifications.delivery import Delivery
 from notifications.messages import Mail, Sms
@@ -50,10 +50,10 @@ class Carts:
     def later(self, seconds: float) -> None:
         """Time passes, and `one` is still there."""
         self.clock.now += seconds
-        self.one.database.presence.beat()
+        self.one.database.heartbeat.beat()
 
     def catch_up(self, store: CartStore | None = None) -> None:
-        (store or self.one).database.late.catch_up()
+        (store or self.one).database.deferred.catch_up()
 
 
 @pytest.fixture
@@ -215,14 +215,14 @@ class Labels:
 
     def free(self) -> bool:
         """Whether another could have the purchase now, with `one` still there."""
-        self.one.database.presence.beat()
+        self.one.database.heartbeat.beat()
         with self.one.database.read() as connection:
             return connection.execute(sa.text("SELECT claimed_until FROM labels")).scalar_one() <= self.clock.now
 
 
 def copy(file: Locked, clock: Callable[[], float]) -> Any:
     database = file.open()
-    database.presence = Presence(database, clock)
+    database.heartbeat = Heartbeat(database, clock)
     return database
 
 
@@ -238,7 +238,7 @@ def test_a_purchase_that_failed_and_could_not_be_ended_is_free_soon(labels: Labe
         labels.buy(labels.one)
     labels.file.unlock()
     assert not labels.free()
-    labels.one.database.late.catch_up()
+    labels.one.database.deferred.catch_up()
     assert labels.free()
     labels.carriers.on_buy = lambda: None
     began = labels.clock.now
@@ -252,7 +252,7 @@ def test_a_lost_answer_stays_unknown_when_it_could_not_be_noted(labels: Labels) 
     with pytest.raises(OutcomeUnknown):
         labels.buy(labels.one)
     labels.file.unlock()
-    labels.one.database.late.catch_up()
+    labels.one.database.deferred.catch_up()
     assert labels.free()
     purchase = labels.other.purchase("ship")
     assert purchase is not None
@@ -266,7 +266,7 @@ def test_a_label_that_was_bought_and_could_not_be_recorded_is_known_soon(labels:
         labels.buy(labels.one)
     labels.file.unlock()
     assert not labels.free()
-    labels.one.database.late.catch_up()
+    labels.one.database.deferred.catch_up()
     assert labels.buy(labels.other)["tracking_number"] == "94001"
     assert (labels.carriers.purchases, labels.carriers.questions) == (["first"], [])
 
@@ -276,7 +276,7 @@ def test_a_purchase_that_could_not_be_begun_is_free_soon_and_nothing_was_asked(l
     with labels.file.held(), pytest.raises(Unavailable):
         labels.desk(labels.one)._bought(labels.shipment, labels.shipment.rate("first"), "pay:or_1", "mine")
     assert not labels.free()
-    labels.one.database.late.catch_up()
+    labels.one.database.deferred.catch_up()
     assert labels.free()
     assert labels.carriers.purchases == []
 
@@ -293,7 +293,7 @@ def test_a_label_that_was_given_back_and_could_not_be_noted_is_known_soon(labels
     assert labels.give_back(labels.one)["status"] == "refunded"
     labels.file.unlock()
     assert not labels.free()
-    labels.one.database.late.catch_up()
+    labels.one.database.deferred.catch_up()
     assert labels.free()
     assert labels.give_back(labels.other)["status"] == "refunded"
     assert labels.carriers.refunds == ["transaction-1"]
@@ -309,7 +309,7 @@ def test_a_purchase_that_was_taken_over_is_not_ended_late(labels: Labels, troubl
     labels.clock.now += 16.0
     until = labels.clock.now + 15.0
     assert labels.other.claim("ship", "theirs", labels.clock.now, until) is not None
-    labels.one.database.late.catch_up()
+    labels.one.database.deferred.catch_up()
     assert not labels.free()
     purchase = labels.other.purchase("ship")
     assert purchase is not None
@@ -351,7 +351,7 @@ class Messages:
         provider.trouble = [] if trouble is None else [trouble]
 
     def free(self) -> bool:
-        self.one.database.presence.beat()
+        self.one.database.heartbeat.beat()
         with self.one.database.read() as connection:
             return connection.execute(sa.text("SELECT claimed_until FROM messages")).scalar_one() <= self.clock.now
 
@@ -368,7 +368,7 @@ def test_a_message_that_was_refused_and_could_not_be_ended_is_free_soon(messages
         messages.send(messages.one, message)
     messages.file.unlock()
     assert not messages.free()
-    messages.one.database.late.catch_up()
+    messages.one.database.deferred.catch_up()
     assert messages.free()
     began = messages.clock.now
     messages.send(messages.other, message)
@@ -383,7 +383,7 @@ def test_a_message_that_was_sent_and_could_not_be_recorded_is_known_soon(message
         messages.send(messages.one, message)
     messages.file.unlock()
     assert not messages.free()
-    messages.one.database.late.catch_up()
+    messages.one.database.deferred.catch_up()
     messages.send(messages.other, message)
     assert len(messages.texter.arrived) + len(messages.mailer.arrived) == 1
     assert messages.texter.questions == 0
@@ -396,7 +396,7 @@ def test_a_message_that_could_not_be_begun_is_free_soon_and_was_not_sent(message
     with messages.file.held(), pytest.raises(Unavailable):
         messages.one.begin(message, "mine", now, now + 15.0)
     assert not messages.free()
-    messages.one.database.late.catch_up()
+    messages.one.database.deferred.catch_up()
     assert messages.free()
     messages.send(messages.other, message)
     assert [row["uncertain"] for row in messages.other.listed(None, 9)] == [0]
@@ -412,7 +412,7 @@ def test_a_message_that_was_taken_over_is_not_ended_late(messages: Messages, mes
     messages.clock.now += 25.0
     now = messages.clock.now
     assert messages.other.claim(message, "theirs", now, now + 15.0) is not None
-    messages.one.database.late.catch_up()
+    messages.one.database.deferred.catch_up()
     assert not messages.free()
     record = messages.other.get(message.key)
     assert record is not None
@@ -434,9 +434,9 @@ def test_an_event_that_could_not_be_settled_is_tried_soon(locked: Callable[[str]
     assert not one.handle("evt_1", fails)
     file.unlock()
     clock.now += 3.0
-    one._database.presence.beat()
+    one._database.heartbeat.beat()
     assert other.due(clock.now) == []
-    one._database.late.catch_up()
+    one._database.deferred.catch_up()
     assert other.due(clock.now) == ["evt_1"]
 
 
@@ -446,7 +446,7 @@ def test_an_event_that_was_taken_over_is_not_settled_late(locked: Callable[[str]
     one.keep("evt_1", "kind", {})
 
     def takes_over(kind: str, body: dict[str, Any]) -> None:
-        one._database.late.catch_up()
+        one._database.deferred.catch_up()
         assert one.due(clock.now) == []
 
     def fails(kind: str, body: dict[str, Any]) -> None:
@@ -472,10 +472,10 @@ def test_an_answer_that_could_not_be_kept_is_kept_soon(locked: Callable[[str], L
         raise AssertionError("done again")
 
     with pytest.raises(Unavailable):
-        Once(one).run(Asked("k1", "b1"), "pay", verb)
+        Idempotency(one).run(Asked("k1", "b1"), "pay", verb)
     file.unlock()
-    one.late.catch_up()
-    assert Once(other).run(Asked("k1", "b1"), "pay", never) == Replay('{"result":{"n":1},"error":null}', None)
+    one.deferred.catch_up()
+    assert Idempotency(other).run(Asked("k1", "b1"), "pay", never) == Replay('{"result":{"n":1},"error":null}', None)
 
 
 def test_a_key_that_could_not_be_let_go_is_free_soon(locked: Callable[[str], Locked]) -> None:
@@ -487,7 +487,7 @@ def test_a_key_that_could_not_be_let_go_is_free_soon(locked: Callable[[str], Loc
         raise ProviderFailure("nonsense")
 
     with pytest.raises(ProviderFailure):
-        Once(one).run(Asked("k1", "b1"), "pay", verb)
+        Idempotency(one).run(Asked("k1", "b1"), "pay", verb)
     file.unlock()
-    one.late.catch_up()
-    assert Once(other).run(Asked("k1", "b1"), "pay", lambda: {"n": 2}) == {"n": 2}
+    one.deferred.catch_up()
+    assert Idempotency(other).run(Asked("k1", "b1"), "pay", lambda: {"n": 2}) == {"n": 2}

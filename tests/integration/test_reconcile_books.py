@@ -17,7 +17,7 @@ from cart.audit_books import AuditBooks
 from cart.order import CANCELED, CREATED, PAID, Order
 from cart.store import CartStore
 from cart.tables import refunds
-from chassis.database import Database
+from chassis.db.engine import Database
 from contracts.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from notifications.audit import MessageAudit
 from notifications.messages import Sms

@@ -13,14 +13,14 @@ import cart.tables
 import notifications.tables
 import products.tables
 import shipping.tables
-from chassis.database import Database
-from chassis.shared_tables import every_service, webhooks
+from chassis.db.engine import Database
+from chassis.db.shared_tables import shared_by_all, shared_by_webhook_services
 
 SCHEMAS = {
-    "products": (products.tables.metadata, every_service),
-    "cart": (cart.tables.metadata, every_service, webhooks),
-    "shipping": (shipping.tables.metadata, every_service, webhooks),
-    "notifications": (notifications.tables.metadata, every_service, webhooks),
+    "products": (products.tables.metadata, shared_by_all),
+    "cart": (cart.tables.metadata, shared_by_all, shared_by_webhook_services),
+    "shipping": (shipping.tables.metadata, shared_by_all, shared_by_webhook_services),
+    "notifications": (notifications.tables.metadata, shared_by_all, shared_by_webhook_services),
 }
 
 

@@ -18,10 +18,10 @@ from cart.payments import SUCCEEDED
 from cart.reconcile import Listed
 from cart.store import CartStore
 from cart.tables import orders
-from chassis.database import Database
-from chassis.inbox import DONE, FAILED, TRIES, Inbox
+from chassis.db.engine import Database
+from chassis.db.shared_tables import events
 from chassis.records import Unreadable
-from chassis.shared_tables import events
+from chassis.work.inbox import DONE, FAILED, TRIES, Inbox
 from products import tables
 from products.store import ProductStore
 from tests.products import fill, product

@@ -16,7 +16,7 @@ from bench.faults.front import Front
 from bench.faults.races import LastPiece, clicks, one_key
 from cart.order import Order
 from cart.store import CartStore
-from chassis.database import Database
+from chassis.db.engine import Database
 from contracts.errors import Conflict
 from products.stock import Inventory, lines
 from products.store import ProductStore

@@ -13,7 +13,7 @@ import pytest
 from shippo.models import components
 
 from cart import refund_watch
-from chassis.rpc_client import RpcClient
+from chassis.rpc.client import RpcClient
 from launcher.place import ROOT
 from launcher.shop import Shop
 from tests.e2e.journeys.shop import Shopper, Storefront, eventually, unique

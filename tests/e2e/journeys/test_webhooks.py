@@ -18,7 +18,7 @@ import pytest
 import requests
 import stripe
 
-from chassis.rpc_client import RpcClient
+from chassis.rpc.client import RpcClient
 from chassis.settings import SANDBOX_KEYS, Settings
 from launcher.place import ROOT
 from launcher.shop import Shop

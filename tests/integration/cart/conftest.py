@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chassis.database import Database
-from chassis.migrate import migrate
+from chassis.db.engine import Database
+from chassis.db.migrate import migrate
 from tests.integration.cart.till import Shop
 
 

@@ -14,9 +14,9 @@ import stripe
 
 from cart.payments import ACTION, CANCELED, OPEN, SUCCEEDED, Payment
 from cart.stripe_events import HANDLED, TOLERANCE, StripeEvents
-from chassis.database import Database
-from chassis.inbox import Inbox
-from chassis.migrate import migrate
+from chassis.db.engine import Database
+from chassis.db.migrate import migrate
+from chassis.work.inbox import Inbox
 from contracts.errors import InvalidRequest, NotFound, Unavailable
 
 ORDER = SimpleNamespace(id="or_1")

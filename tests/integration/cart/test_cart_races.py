@@ -20,7 +20,7 @@ from cart.purchase import Purchase
 from cart.refund import Refunds
 from cart.settlement import Settlement
 from cart.store import CartStore
-from chassis.database import Database
+from chassis.db.engine import Database
 from contracts.errors import Conflict, InvalidRequest, ShopError
 from products.stock import Inventory, lines
 from products.store import ProductStore
@@ -136,7 +136,7 @@ class Copies:
 @pytest.fixture
 def copies(database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch) -> Copies:
     # None of them beats while it works: on a busy machine it would be taken for dead.
-    monkeypatch.setattr("chassis.presence.GONE", 120.0)
+    monkeypatch.setattr("chassis.db.heartbeat.GONE", 120.0)
     return Copies(database)
 
 

@@ -12,7 +12,7 @@ from nameko.testing.services import worker_factory
 from cart.order import CANCELED, CANCELING, CONFIRMING, PAID, PAYING
 from cart.service import CartService
 from cart.store import CartStore
-from chassis.database import Database
+from chassis.db.engine import Database
 from contracts.errors import Conflict, NotFound, Unavailable
 
 CUSTOMER = {"email": "a@b.co", "phone": "+14155550100", "name": "Chloe Taylor", "address": {"country": "US"}}

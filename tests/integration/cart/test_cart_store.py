@@ -17,9 +17,9 @@ from cart.order_store import FILLED_AT_ONCE
 from cart.store import CartStore, ClaimLost
 from cart.tables import orders
 from chassis.cursors import Cursor
-from chassis.database import Database
-from chassis.migrate import migrate
-from chassis.presence import GONE, Presence
+from chassis.db.engine import Database
+from chassis.db.heartbeat import GONE, Heartbeat
+from chassis.db.migrate import migrate
 from contracts.errors import Conflict, InvalidRequest, NotFound
 
 OFFER = {"sku": "sku_a", "name": "A", "inventory": {"type": "finite", "quantity": 10, "value": None}}
@@ -48,7 +48,7 @@ def store(database: Callable[[str], Database], clock: Clock) -> CartStore:
 
 def copy_of(database: Database, clock: Clock) -> CartStore:
     """The store of one more copy of the service."""
-    database.presence = Presence(database, clock)
+    database.heartbeat = Heartbeat(database, clock)
     return CartStore(database, clock)
 
 
@@ -351,7 +351,7 @@ def test_the_claim_of_a_copy_that_died_is_void_within_seconds(
     first.keep(held, also=lambda connection: first.owe(connection, "or_1", "email", "or_1:email", 0.0))
     assert first.claim_owed("or_1:email", 1000.0) is not None
     clock.now += GONE - 1
-    first.database.presence.beat()  # it lives
+    first.database.heartbeat.beat()  # it lives
     clock.now += GONE - 1
     assert (second.stalled(), second.due()) == ([], [])
     assert second.claim("or_1", None, 2000.0) is None

@@ -14,8 +14,8 @@ from cart import completer
 from cart.completer import Lane, sweep
 from cart.order import FULFILLED, PAID, RETURNED
 from cart.parcels import Parcels
-from chassis import deadline, turns
-from chassis.turns import Turns
+from chassis import deadline, fair_scheduling
+from chassis.fair_scheduling import FairScheduling
 from contracts.errors import OutcomeUnknown, Unavailable
 from tests.integration.cart.till import Shop
 
@@ -63,7 +63,7 @@ def test_everything_is_done_side_by_side_within_its_places() -> None:
 
 
 def test_what_is_worked_on_takes_its_turns_as_the_sweep_does() -> None:
-    class Counted(Turns):
+    class Counted(FairScheduling):
         """Turns that are counted and never waited for."""
 
         taken = 0
@@ -74,8 +74,8 @@ def test_what_is_worked_on_takes_its_turns_as_the_sweep_does() -> None:
     counted = Counted()
 
     def sweeping() -> None:
-        turns.begin(counted, quick=False)
-        sweep([Work(lambda _key: turns.pause(), "k1", "k2").lane("any", 4)], going_on)
+        fair_scheduling.begin(counted, quick=False)
+        sweep([Work(lambda _key: fair_scheduling.pause(), "k1", "k2").lane("any", 4)], going_on)
 
     copy_context().run(sweeping)
     assert counted.taken == 3

@@ -56,7 +56,7 @@ def completes(shop: Shop) -> None:
             shop.refunds.resume(refund_id)
         shop.deliver()
         shop.now += 3
-        shop.database.presence.beat()
+        shop.database.heartbeat.beat()
     assert shop.store.owed(state="owed") == []
     assert (shop.store.stalled(), shop.store.stalled_refunds()) == ([], [])
 
@@ -194,7 +194,7 @@ def test_every_step_tells_how_it_ended(shop: Shop) -> None:
     assert all(step["ended"] is not None and step["outcome"] for step in steps.values())
     assert "Declined" in steps[1, "confirm"]["outcome"]["error"]
     assert steps[2, "confirm"]["outcome"] == {"state": "succeeded", "charge": "ch_pi_1"}
-    assert steps[1, "claim"]["outcome"]["holder"] == shop.database.presence.holder
+    assert steps[1, "claim"]["outcome"]["holder"] == shop.database.heartbeat.holder
 
 
 def test_a_step_whose_copy_was_killed_ended_as_the_next_one_found_out(shop: Shop, reaper: Reaper) -> None:

@@ -192,7 +192,7 @@ def test_a_message_does_not_wait_for_ever_for_a_label_that_hangs(shop: Shop) -> 
     shop.deliver()
     assert shop.postman.mails == {}
     shop.now += outbox.LABEL_PATIENCE
-    shop.database.presence.beat()
+    shop.database.heartbeat.beat()
     shop.deliver()
     assert list(shop.postman.mails) == ["or_1:email"]
 

@@ -315,7 +315,7 @@ def test_a_killed_payer_is_taken_over_within_seconds_and_a_slow_one_is_not(shop:
     monkeypatch.undo()
     for _ in range(5):  # slow, but there
         shop.now += 3
-        shop.database.presence.beat()
+        shop.database.heartbeat.beat()
         assert shop.store.stalled() == []
     shop.dies()
     assert shop.store.stalled() == ["or_1"]

@@ -12,8 +12,8 @@ from cart.purchase import Purchase
 from cart.refund import Refunds
 from cart.settlement import Settlement
 from cart.store import CartStore
-from chassis.database import Database
-from chassis.presence import GONE, Presence
+from chassis.db.engine import Database
+from chassis.db.heartbeat import GONE, Heartbeat
 from tests.unit.cart.fakes import Bank, Carrier, Postman, Shelf
 from tests.unit.cart.test_order import placed
 
@@ -43,7 +43,7 @@ class Shop:
     def __init__(self, database: Database) -> None:
         self.now = 1000.0
         self.database = database
-        database.presence = Presence(database, self.clock)
+        database.heartbeat = Heartbeat(database, self.clock)
         self.store = store = CartStore(database, self.clock)
         self.bank, self.shelf, self.carrier, self.postman = Bank(), Shelf(), Carrier(), Postman()
         self.outbox = Outbox(store, self.shelf, self.carrier, self.postman, self.bank, clock=self.clock)
@@ -59,7 +59,7 @@ class Shop:
     def dies(self) -> None:
         """Let this copy be known to be dead; what comes after is another one's."""
         self.now += GONE + 1
-        self.database.presence = Presence(self.database, self.clock)
+        self.database.heartbeat = Heartbeat(self.database, self.clock)
 
     def pay(self, card: str = "tok_visa", cart_id: str = "cart_1") -> Order:
         return self.purchase.pay("or_1", cart_id, card)

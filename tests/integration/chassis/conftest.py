@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from chassis import deadline
-from chassis.database import Database
-from chassis.rpc_client import RpcClient
+from chassis.db.engine import Database
+from chassis.rpc.client import RpcClient
 from tests.integration.chassis.running import Service, forget
 from tests.rabbit_node import RabbitNode
 

@@ -12,7 +12,7 @@ import structlog
 from eventlet import patcher
 
 from chassis import deadline
-from chassis.entrypoint import rpc
+from chassis.rpc.entrypoint import rpc
 from contracts import errors
 
 

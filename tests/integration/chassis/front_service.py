@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 from chassis import deadline
-from chassis.entrypoint import rpc
-from chassis.service_rpc import ServiceRpc
+from chassis.rpc.entrypoint import rpc
+from chassis.rpc.service_rpc import ServiceRpc
 from contracts.errors import ShopError
 
 if "STUB_MARGIN" in os.environ:

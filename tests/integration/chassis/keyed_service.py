@@ -7,8 +7,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from chassis.database import StoreProvider
-from chassis.entrypoint import rpc
+from chassis.rpc.entrypoint import rpc
+from chassis.store_provider import StoreProvider
 from contracts.errors import ShopError
 from tests.integration.chassis.echo_service import note
 

@@ -17,8 +17,8 @@ from typing import Any
 import amqp
 from kombu.utils.url import parse_url
 
-from chassis.parking import parked_queue, suspects_queue
-from chassis.rpc_client import RpcClient
+from chassis.rpc.client import RpcClient
+from chassis.rpc.dead_letters import parked_queue, suspects_queue
 from contracts.errors import ShopError
 from launcher.place import ROOT
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chassis import link
-from chassis.rpc_client import RpcClient
+from chassis.rpc import link
+from chassis.rpc.client import RpcClient
 from launcher.place import ROOT
 from tests.integration.chassis.amqp_proxy import FrameProxy
 from tests.integration.chassis.running import Service, until
@@ -70,7 +70,7 @@ TLS = """
 import socket, sys, threading, time
 if sys.argv[1] == "greenlets":
     import eventlet; eventlet.monkey_patch()
-from chassis.broker_connection import connect
+from chassis.rpc.broker_connection import connect
 listener = socket.create_server(("127.0.0.1", 0))
 def trickle():
     peer, _ = listener.accept()

@@ -11,9 +11,9 @@ from eventlet.event import Event
 
 from chassis import deadline
 from chassis.clock import CORRECTING_S, STEP_ADOPTED_S, SteadyClock, asked_before, due, settled_at
-from chassis.database import Database
-from chassis.inbox import LEASE, LONGEST_WAIT, Inbox
-from chassis.timer import Timer
+from chassis.db.engine import Database
+from chassis.work.inbox import LEASE, LONGEST_WAIT, Inbox
+from chassis.work.timer import Timer
 
 HOUR = 3600.0
 

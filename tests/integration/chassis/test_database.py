@@ -20,13 +20,14 @@ import pytest
 import sqlalchemy
 from sqlalchemy import text
 
-from chassis import database as chassis_database
-from chassis import migrate as chassis_migrate
-from chassis.database import Database, StoreProvider, once_more, url_for
-from chassis.inbox import Inbox
-from chassis.migrate import migrate
-from chassis.presence import TIME_OF
+from chassis.db import engine as chassis_database
+from chassis.db import migrate as chassis_migrate
+from chassis.db.engine import Database, once_more, url_for
+from chassis.db.heartbeat import TIME_OF
+from chassis.db.migrate import migrate
 from chassis.settings import Settings
+from chassis.store_provider import StoreProvider
+from chassis.work.inbox import Inbox
 from contracts.errors import Unavailable
 from launcher.place import ROOT
 from tests.integration.chassis.falls_silent import FallsSilent
@@ -145,7 +146,7 @@ def test_once_more_is_once_and_no_more(counter: Database) -> None:
 
 MIGRATE_ON_SIGNAL = """
 import pathlib, sys, time
-from chassis.migrate import main
+from chassis.db.migrate import main
 ready, go = map(pathlib.Path, sys.argv[1:])
 ready.touch()
 end = time.monotonic() + 60
@@ -234,8 +235,8 @@ def test_services_share_a_postgresql_database_but_no_table(database: Open, datab
     )
     # Some have one name in every service; each service has its own all the same.
     assert tables & others == {"alembic_version", "answers", "presence"}
-    cart.presence.beat()
-    for each, copies in ((cart, [cart.presence.holder]), (products, [])):
+    cart.heartbeat.beat()
+    for each, copies in ((cart, [cart.heartbeat.holder]), (products, [])):
         with each.read() as connection:
             holders = connection.execute(sqlalchemy.text("SELECT holder FROM presence")).scalars()
             assert [holder for holder in holders if not holder.startswith(TIME_OF)] == copies
@@ -306,8 +307,8 @@ WITH_GREENLETS = """
 import eventlet
 eventlet.monkey_patch()
 import contextlib, sys, time
-from chassis import green_postgresql
-from chassis.database import Database, url_for
+from chassis.db import green_postgresql
+from chassis.db.engine import Database, url_for
 from contracts.errors import Unavailable
 green_postgresql.CONNECT_SECONDS, green_postgresql.ANSWER_SECONDS = map(float, sys.argv[2:])
 database = Database(url_for("cart", sys.argv[1], "unused"), "cart")
@@ -434,5 +435,5 @@ def test_a_service_catches_up_with_what_could_not_be_written(monkeypatch: pytest
     )
     provider.setup()
     provider.start()
-    assert threads["late"] == provider.database.late.run
+    assert threads["late"] == provider.database.deferred.run
     provider.database.dispose()

@@ -11,11 +11,11 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from chassis import database as chassis_database
-from chassis.database import Database
-from chassis.database_outage import BUSY, DISK_FULL, READ_ONLY, UNREACHABLE, reason_of
-from chassis.presence import BEAT
-from chassis.shared_tables import presence
+from chassis.db import engine as chassis_database
+from chassis.db.engine import Database
+from chassis.db.heartbeat import BEAT
+from chassis.db.outage import BUSY, DISK_FULL, READ_ONLY, UNREACHABLE, reason_of
+from chassis.db.shared_tables import presence
 from contracts.errors import Unavailable
 
 SECRET = "4242"
@@ -65,7 +65,7 @@ def full(tmp_path: Path) -> Iterator[tuple[Database, Callable[[int], None]]]:
     with here.write() as connection:
         presence.create(connection)
         connection.execute(sa.text("CREATE TABLE things (name TEXT)"))
-    here.presence.beat()
+    here.heartbeat.beat()
     pages = 1_000_000
 
     def limited(connection: Any, _record: Any = None) -> None:
@@ -96,7 +96,7 @@ def test_full_disk_is_noticed_logged_once_and_over(full: tuple[Database, Callabl
             with pytest.raises(Unavailable) as refused:
                 fill(here)
             assert refused.value.facts == {"retry_after": 1, "database": DISK_FULL}
-            here.presence.beat()  # a row can be updated in place all the same
+            here.heartbeat.beat()  # a row can be updated in place all the same
             with pytest.raises(Unavailable) as told:
                 here.ready()
             assert told.value.facts["database"] == DISK_FULL
@@ -123,7 +123,7 @@ def test_file_system_without_room_is_noticed_before_a_write(
 
 def test_read_only_sqlite_file_is_noticed(full: tuple[Database, Callable[[int], None]]) -> None:
     here, _ = full
-    here.presence._beaten -= 10 * BEAT
+    here.heartbeat._beaten -= 10 * BEAT
     sa.event.listen(here.engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
     here.engine.dispose()
     with pytest.raises(Unavailable) as refused:
@@ -152,7 +152,7 @@ def test_failover_to_read_only_is_noticed_and_recovered_from(database_url: str) 
     with here.write() as connection:
         connection.execute(sa.text("CREATE SCHEMA cart"))
         presence.create(connection)
-    here.presence.beat()
+    here.heartbeat.beat()
     server = sa.create_engine(here.url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
 
     def read_only(value: str) -> None:
@@ -164,7 +164,7 @@ def test_failover_to_read_only_is_noticed_and_recovered_from(database_url: str) 
     with capture_logs() as logged:
         read_only("on")
         here.engine.dispose()  # as the failover closes connections
-        here.presence._beaten -= 10 * BEAT
+        here.heartbeat._beaten -= 10 * BEAT
         for _ in range(2):
             with pytest.raises(Unavailable) as told:
                 here.ready()

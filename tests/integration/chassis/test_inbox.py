@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from chassis.database import Database
-from chassis.inbox import EARLY, KEPT, LEASE, LONGEST_PAUSE, PATIENCE, TRIES, Inbox, NotYet
-from chassis.presence import GONE, Presence
+from chassis.db.engine import Database
+from chassis.db.heartbeat import GONE, Heartbeat
+from chassis.work.inbox import EARLY, KEPT, LEASE, LONGEST_PAUSE, PATIENCE, TRIES, Inbox, NotYet
 from contracts.errors import InvalidRequest, NotFound, ProviderFailure, Unavailable
 
 
@@ -29,7 +29,7 @@ class Desk:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self.database = Database(database.url, database.service)
-        self.database.presence = Presence(self.database, clock)
+        self.database.heartbeat = Heartbeat(self.database, clock)
         self.inbox = Inbox(self.database, clock)
         self.handled: list[tuple[str, dict[str, Any]]] = []
 
@@ -75,7 +75,7 @@ def test_an_event_is_kept_and_handled_once(copies: list[Desk], clock: Clock) -> 
 def test_of_many_who_keep_and_handle_at_once_one_does(
     database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chassis.presence.GONE", 60.0)  # nobody is taken for dead because the machine is busy
+    monkeypatch.setattr("chassis.db.heartbeat.GONE", 60.0)  # nobody is taken for dead because the machine is busy
     here = database("cart")
     desks = [Desk(here, time.time) for _ in range(6)]  # type: ignore[arg-type]
     gate = threading.Barrier(len(desks))
@@ -124,7 +124,7 @@ def test_a_claim_ends_at_its_time_even_when_its_holder_lives(copies: list[Desk],
 
     def stuck(kind: str, body: dict[str, Any]) -> None:
         clock.now += LEASE + 1
-        one.database.presence.beat()
+        one.database.heartbeat.beat()
         assert other.handle("evt_1")
 
     assert one.inbox.handle("evt_1", stuck)
@@ -240,10 +240,10 @@ def test_what_cannot_be_let_go_of_is_when_the_database_is_back(copies: list[Desk
 
         assert not one.inbox.handle("evt_1", gone)
         with pytest.raises(Unavailable):
-            one.database.late.catch_up()
+            one.database.deferred.catch_up()
     clock.now += 2
     assert other.inbox.due(clock.now) == []
-    one.database.late.catch_up()
+    one.database.deferred.catch_up()
     assert other.inbox.due(clock.now) == ["evt_1"]
 
 

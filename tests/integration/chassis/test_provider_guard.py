@@ -14,9 +14,10 @@ import pytest
 import requests
 
 from cart.stripe_payments import StripePayments
-from chassis import deadline, provider_guard, provider_http
-from chassis.provider_guard import FAILURES, REST, TRIAL_EVERY, Down, Guard, NoPlace, NotSent, attempts
-from chassis.provider_http import DeadlinePassed, ProviderSession
+from chassis import deadline
+from chassis.providers import http_session
+from chassis.providers.guard import FAILURES, REST, TRIAL_EVERY, Down, Guard, NoPlace, NotSent, attempts, never_sent
+from chassis.providers.http_session import DeadlinePassed, ProviderSession
 from chassis.settings import Provider, Settings
 from contracts.errors import OutcomeUnknown, ShopError, Unavailable
 from notifications.messages import Mail, Sms
@@ -168,7 +169,7 @@ def test_a_call_that_had_no_time_says_nothing_of_the_provider(
     scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripted.answers = [Scripted(drop=True)]
-    monkeypatch.setattr(provider_http, "FAIR", 30.0)  # so that what is too little is enough on a busy machine
+    monkeypatch.setattr(http_session, "FAIR", 30.0)  # so that what is too little is enough on a busy machine
     session = ProviderSession(connect=10.0, read=60.0, provider="Stripe")
     for _ in range(2 * FAILURES):
         deadline.begin(time.monotonic() + 20.0)
@@ -349,4 +350,4 @@ def test_attempts_are_counted_for_each_call_alone(guard: Guard) -> None:
 def test_no_time_left_is_no_kind_of_failure_that_an_sdk_repeats() -> None:
     for kind in (NoPlace, Down, DeadlinePassed, NotSent):
         assert not issubclass(kind, requests.exceptions.Timeout | requests.exceptions.ConnectionError)
-    assert provider_guard.never_sent(DeadlinePassed("no time"))
+    assert never_sent(DeadlinePassed("no time"))

@@ -13,8 +13,8 @@ import pytest
 import requests
 
 from chassis import deadline
-from chassis.provider_guard import never_sent
-from chassis.provider_http import DeadlinePassed, HeldBack, ProviderSession, last_look
+from chassis.providers.guard import never_sent
+from chassis.providers.http_session import DeadlinePassed, HeldBack, ProviderSession, last_look
 from contracts.errors import Unavailable
 from launcher.place import ROOT
 from tests.scripted_server import Scripted, ScriptedServer
@@ -163,7 +163,7 @@ import eventlet
 eventlet.monkey_patch()
 import socket, sys, threading, time
 import requests
-from chassis.provider_http import ProviderSession
+from chassis.providers.http_session import ProviderSession
 
 taken = socket.create_server(("127.0.0.1", 0))
 

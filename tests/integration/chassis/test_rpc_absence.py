@@ -14,7 +14,7 @@ import amqp
 import pytest
 
 from chassis.container import DRAIN_MARGIN
-from chassis.rpc_client import EXCHANGE, RpcClient
+from chassis.rpc.client import EXCHANGE, RpcClient
 from contracts.errors import DeadlineExceeded
 from tests.integration.chassis.running import Service, connect, until
 

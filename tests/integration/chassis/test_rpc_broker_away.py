@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from chassis.rpc_client import RpcClient
+from chassis.rpc.client import RpcClient
 from contracts.errors import OutcomeUnknown, ShopError, Unavailable
 from launcher import packages
 from launcher.shop import Shop

@@ -14,7 +14,7 @@ import pytest
 from nameko.exceptions import IncorrectSignature, MalformedRequest, MethodNotFound, RemoteError
 
 from chassis.deadline import MARGIN
-from chassis.rpc_client import EXCHANGE, RpcClient
+from chassis.rpc.client import EXCHANGE, RpcClient
 from contracts import errors
 from contracts.errors import Conflict, DeadlineExceeded, Unavailable
 from tests.integration.chassis.running import Service, connect, unique, until

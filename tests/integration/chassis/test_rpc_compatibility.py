@@ -10,7 +10,7 @@ import pytest
 from nameko.exceptions import RemoteError
 from nameko.standalone.rpc import ClusterRpcProxy
 
-from chassis.rpc_client import RpcClient
+from chassis.rpc.client import RpcClient
 from contracts.errors import NotFound, Refused
 from tests.integration.chassis.running import NAMEKO, ROOT, Service
 

@@ -13,9 +13,9 @@ import amqp
 import orjson
 import pytest
 
-from chassis.parking import MOST, Parking, parked_queue, suspects_queue
-from chassis.places import LINE
-from chassis.rpc_client import EXCHANGE, RpcClient
+from chassis.rpc.client import EXCHANGE, RpcClient
+from chassis.rpc.dead_letters import MOST, DeadLetters, parked_queue, suspects_queue
+from chassis.work.concurrency_limits import LINE
 from contracts.errors import OutcomeUnknown, Unavailable
 from launcher import parked as parked_command
 from tests.integration.chassis.running import Service, connect, unique, until
@@ -121,7 +121,7 @@ def test_an_operator_lists_what_is_parked_asks_once_more_or_throws_it_away(
             message = amqp.Message(orjson.dumps({"args": [0, text], "kwargs": {}}))
             message.delivery_info = {"routing_key": f"{service.name}.sleep"}
             message.properties["application_headers"] = {"nameko.request_id": text, "nameko.deadline": "1.0"}
-            Parking(Straight(), service.name).park(channel, message, "a reason", MOST + 1)
+            DeadLetters(Straight(), service.name).park(channel, message, "a reason", MOST + 1)
 
     def operator(*arguments: str) -> str:
         assert parked_command.main([*arguments, service.name]) == 0
@@ -212,7 +212,7 @@ def test_headers_that_can_be_read_but_not_written_do_not_keep_it_from_being_park
 
     message = amqp.Message(b"{}", application_headers={"odd": {1, 2}, b"\xff": 1, "nameko.request_id": "r"})
     message.delivery_info = {"routing_key": "echo.one"}
-    Parking(Link(), "echo").park(None, message, "a reason")
+    DeadLetters(Link(), "echo").park(None, message, "a reason")
     [properties] = sent
     assert properties["application_headers"]["nameko.request_id"] == "r"
     assert properties["application_headers"]["shop.reason"] == "a reason"

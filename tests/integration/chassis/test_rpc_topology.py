@@ -11,10 +11,10 @@ from pathlib import Path
 import amqp
 import pytest
 
-from chassis import consumer_counts
-from chassis.consumer_counts import COUNT_VALID_S, ConsumerCounts
-from chassis.parking import suspects_queue
-from chassis.rpc_client import EXCHANGE, RpcClient
+from chassis.rpc import consumer_counts
+from chassis.rpc.client import EXCHANGE, RpcClient
+from chassis.rpc.consumer_counts import COUNT_VALID_S, ConsumerCounts
+from chassis.rpc.dead_letters import suspects_queue
 from contracts.errors import OutcomeUnknown, ShopError, Unavailable
 from tests.integration.chassis.running import Service, connect, until
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chassis.rpc_client import RpcClient
+from chassis.rpc.client import RpcClient
 from contracts.errors import ShopError
 from tests.integration.gateway.asking import HASTY, Running, start_gateway, start_stubs
 from tests.rabbit_node import RabbitNode

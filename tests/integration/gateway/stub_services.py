@@ -24,8 +24,8 @@ from nameko.cli.main import setup_yaml_parser  # noqa: E402
 from nameko.extensions import DependencyProvider  # noqa: E402
 from nameko.runners import ServiceRunner  # noqa: E402
 
-from chassis.database import StoreProvider  # noqa: E402
-from chassis.entrypoint import rpc  # noqa: E402
+from chassis.rpc.entrypoint import rpc  # noqa: E402
+from chassis.store_provider import StoreProvider  # noqa: E402
 from contracts import errors  # noqa: E402
 from tests.integration.gateway.routes import HELD  # noqa: E402
 
@@ -49,7 +49,7 @@ FACTS = {
 
 
 class Nothing:
-    """A store that keeps nothing; beside it, as beside every store, is what `chassis.once` keeps."""
+    """A store that keeps nothing; beside it, as beside every store, is what `chassis.work.idempotency` keeps."""
 
     def __init__(self, _database: Any) -> None:
         pass

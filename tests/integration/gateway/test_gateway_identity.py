@@ -11,7 +11,7 @@ from typing import Any
 import falcon.testing
 import pytest
 
-from chassis.rpc_client import RpcClient
+from chassis.rpc.client import RpcClient
 from chassis.settings import Settings
 from gateway.api import Gateway
 from tests.integration.gateway.asking import ROOT, Running, is_problem, signed

@@ -14,7 +14,7 @@ from typing import Any
 import falcon.testing
 import pytest
 
-from chassis.rpc_client import RpcClient
+from chassis.rpc.client import RpcClient
 from chassis.settings import Settings
 from gateway import auth, limit_storage, limits
 from gateway.api import Gateway

@@ -19,7 +19,7 @@ from typing import Any
 import amqp
 import pytest
 
-from chassis.rpc_client import RpcClient
+from chassis.rpc.client import RpcClient
 from launcher.ports import free_port
 from tests.integration.gateway.asking import ROOT, Running, environment, is_problem
 from tests.integration.gateway.conftest import Doubles

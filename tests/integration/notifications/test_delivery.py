@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chassis.database import Database
+from chassis.db.engine import Database
 from contracts.errors import Conflict, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from notifications.delivery import CLAIM_MARGIN_SECONDS, PATIENCE_SECONDS, SETTLE_SECONDS, Delivery
 from notifications.messages import Mail, Sms
@@ -226,7 +226,7 @@ def test_a_sender_that_stood_still_for_long_does_not_send(
     shop: Shop, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send = shop.sms if kind == "sms" else shop.mail
-    monkeypatch.setattr(type(shop.database.presence), "fresh", False)
+    monkeypatch.setattr(type(shop.database.heartbeat), "fresh", False)
     with pytest.raises(Unavailable, match="left to another copy"):
         send()
     assert (shop.texter.sends, shop.mailer.sends) == (0, 0)

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from chassis.database import Database, url_for
-from chassis.migrate import migrate
+from chassis.db.engine import Database, url_for
+from chassis.db.migrate import migrate
 from chassis.settings import SANDBOX_KEYS, SANDBOX_TWILIO_TOKEN
 from notifications.delivery import Delivery
 from notifications.messages import Mail, Sms

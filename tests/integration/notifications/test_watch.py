@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chassis.database import Database
+from chassis.db.engine import Database
 from contracts.errors import OutcomeUnknown, Unavailable
 from notifications import sendgrid_events, twilio_events
 from notifications.progress import News, Progress

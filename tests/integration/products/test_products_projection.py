@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from chassis.database import Database
-from chassis.migrate import migrate
+from chassis.db.engine import Database
+from chassis.db.migrate import migrate
 from contracts.errors import Conflict, NotFound, Unavailable
 from products.catalog import Product, Sku, product_id
 from products.drafts import Change, Draft

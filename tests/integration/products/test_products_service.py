@@ -17,7 +17,7 @@ import pytest
 import requests
 import sqlalchemy
 
-from chassis.database import url_for
+from chassis.db.engine import url_for
 from chassis.settings import SANDBOX_KEYS
 from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError
 from tests.products import new_product

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from chassis.database import Database
+from chassis.db.engine import Database
 from contracts.errors import Conflict
 from products import tables
 from products.stock import Filling, Inventory, lines

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from chassis import deadline
-from chassis.provider_http import ProviderSession
+from chassis.providers.http_session import ProviderSession
 from chassis.settings import SANDBOX_KEYS
 from contracts.errors import Conflict, InvalidRequest, NotFound, ProviderFailure, Refused, Unavailable
 from products.catalog import Product, product_id, sku_id

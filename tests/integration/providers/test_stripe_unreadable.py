@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import requests
 
-from chassis.database import Database
-from chassis.migrate import migrate
-from chassis.provider_http import ProviderSession
+from chassis.db.engine import Database
+from chassis.db.migrate import migrate
+from chassis.providers.http_session import ProviderSession
 from chassis.settings import SANDBOX_KEYS
 from contracts.errors import Conflict
 from products.catalog import product_id, sku_id

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from chassis.database import Database
+from chassis.db.engine import Database
 from shipping.store import ShippingStore
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chassis.database import Database
+from chassis.db.engine import Database
 from contracts.errors import Conflict, NotFound, OutcomeUnknown, ProviderFailure, Refused, Unavailable
 from shipping.carriers import Label
 from shipping.label import CLAIM_MARGIN_SECONDS, PATIENCE_SECONDS, RATE_SECONDS, SETTLE_SECONDS, LabelDesk
@@ -240,7 +240,7 @@ def test_a_buyer_that_hangs_is_taken_over_when_its_claim_has_run_out(shop: Shop)
 
 
 def test_a_buyer_that_stood_still_for_long_does_not_buy(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(shop.database.presence), "fresh", False)
+    monkeypatch.setattr(type(shop.database.heartbeat), "fresh", False)
     with pytest.raises(Unavailable, match="left to another copy"):
         shop.buy()
     assert shop.carriers.purchases == []

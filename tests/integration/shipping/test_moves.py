@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from chassis.database import Database
+from chassis.db.engine import Database
 from shipping.carriers import Label
 from shipping.purchase import Purchase, State
 from shipping.shipment import Shipment

@@ -12,8 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from chassis.database import Database, url_for
-from chassis.migrate import migrate
+from chassis.db.engine import Database, url_for
+from chassis.db.migrate import migrate
 from chassis.settings import SANDBOX_KEYS
 from contracts.errors import OutcomeUnknown, Unavailable
 from shipping.label import LabelDesk

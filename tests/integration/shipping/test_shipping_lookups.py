@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chassis.database import Database
+from chassis.db.engine import Database
 from contracts.errors import Unavailable
 from shipping.lookups import FRESH_S, Lookups
 

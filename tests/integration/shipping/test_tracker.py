@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chassis.database import Database
+from chassis.db.engine import Database
 from contracts.errors import InvalidRequest, Unavailable
 from shipping.shippo_webhook import sign, verified
 from tests.integration.shipping.test_moves import NOW, sell

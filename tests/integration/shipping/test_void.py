@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chassis.database import Database
+from chassis.db.engine import Database
 from contracts.errors import Conflict, OutcomeUnknown, Refused, Unavailable
 from shipping.carriers import Label
 from shipping.label import LabelDesk

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chassis.provider_http import HeldBack, look_again
+from chassis.providers.http_session import HeldBack, look_again
 from contracts.errors import Unavailable
 from notifications.messages import Mail, Sms
 from notifications.progress import News

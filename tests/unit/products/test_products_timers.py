@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from nameko.testing.services import worker_factory
 
-from chassis.timer import Timer
+from chassis.work.timer import Timer
 from contracts.errors import Unavailable
 from products.projection import Projection
 from products.service import REBUILD_EVERY, ProductsService

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from chassis.provider_http import HeldBack, look_again
+from chassis.providers.http_session import HeldBack, look_again
 from contracts.errors import NotFound, Unavailable
 from shipping.carriers import Label, Quote
 

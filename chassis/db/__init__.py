@@ -1,0 +1,1 @@
+"""SQL: transactions, migrations, claims on work, and the tables that services share."""

@@ -1,0 +1,52 @@
+"""The tables that services' databases share, as they are now."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+# In every service.
+shared_by_all = sa.MetaData()
+# In the services that receive webhooks.
+shared_by_webhook_services = sa.MetaData()
+
+# Which copies of the service are alive; see `chassis.db.heartbeat`.
+presence = sa.Table(
+    "presence",
+    shared_by_all,
+    sa.Column("holder", sa.String(64), primary_key=True),
+    sa.Column("seen", sa.Float(53), nullable=False),
+)
+
+# The answers stored under an Idempotency-Key; see `chassis.work.idempotency`.
+answers = sa.Table(
+    "answers",
+    shared_by_all,
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("body", sa.String(64), nullable=False),
+    sa.Column("effect", sa.String(64), nullable=False),
+    sa.Column("request_id", sa.String(128)),
+    sa.Column("holder", sa.String(64)),
+    sa.Column("until", sa.Float(53), nullable=False),
+    sa.Column("began", sa.Float(53), nullable=False),
+    sa.Column("ended", sa.Float(53)),
+    sa.Column("answer", sa.Text),
+    sa.Index("answers_began", "began"),
+)
+
+# Webhook events of providers, stored before they are acknowledged; see `chassis.work.inbox`.
+events = sa.Table(
+    "events",
+    shared_by_webhook_services,
+    sa.Column("id", sa.String(255), primary_key=True),
+    sa.Column("kind", sa.String(128), nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("received", sa.Float(53), nullable=False),
+    sa.Column("due", sa.Float(53), nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("claim", sa.String(64)),
+    sa.Column("holder", sa.String(64)),
+    sa.Column("until", sa.Float(53), nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Index("events_due", "state", "due"),
+)

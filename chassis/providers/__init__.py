@@ -1,0 +1,1 @@
+"""HTTP to a provider: sessions, concurrency limits, circuit breaker."""

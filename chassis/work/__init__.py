@@ -1,0 +1,1 @@
+"""How a process works: deadlines, idempotency, fair scheduling, concurrency limits, stored events."""

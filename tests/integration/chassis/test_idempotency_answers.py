@@ -1,0 +1,116 @@
+"""A key is answered once: which answers are kept, for whom and for how long; over SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import pytest
+
+from chassis.answers import Replay, encoded
+from chassis.db.engine import Database
+from chassis.work.idempotency import KEPT, Idempotency
+from contracts import errors
+from tests.integration.chassis.idempotency_cases import Clock, Verb, asked, copy_of, never, rows
+
+
+def test_a_result_is_given_again_byte_for_byte_also_after_a_restart(here: Database) -> None:
+    verb = Verb()
+    assert Idempotency(here).run(asked(), "pay", verb) == verb.outcome
+    replay = Idempotency(copy_of(here)).run(asked(request_id="second"), "pay", never)
+    assert isinstance(replay, Replay)
+    assert replay == Replay(encoded(verb.outcome).decode(), "first")
+    wire = encoded(replay)
+    assert wire == encoded(verb.outcome)[:-1] + b',"replayed":true,"request_id":"first"}'
+    assert verb.calls == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.PaymentDeclined("No money.", {"code": "card_declined", "decline_code": "insufficient_funds"}),
+        errors.NotFound("There is no order or_1."),
+        errors.Conflict("The cart is empty."),
+        errors.Refused("Nobody knows the address.", {"errors": {"address": ["unknown"]}}),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_definitive_refusal_is_given_again(here: Database, error: errors.ShopError) -> None:
+    with pytest.raises(type(error)) as raised:
+        Idempotency(here).run(asked(), "pay", Verb(error))
+    assert raised.value is error
+    assert Idempotency(here).run(asked(), "pay", never) == Replay(encoded(None, error).decode(), "first")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.Unavailable("Away.", {"retry_after": 1}),
+        errors.OutcomeUnknown("Perhaps."),
+        errors.DeadlineExceeded("Too late."),
+        errors.ProviderFailure("Nonsense."),
+        errors.PaymentActionRequired("Ask the bank.", {"client_secret": "s"}),
+        errors.Conflict("Being paid.", {"retry_after": 1}),
+        errors.InvalidRequest("No.", {"errors": {}}),
+        ZeroDivisionError("a bug"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_may_be_otherwise_next_time_is_not_kept_and_the_verb_runs_again(here: Database, error: Exception) -> None:
+    once = Idempotency(here)
+    with pytest.raises(type(error)):
+        once.run(asked(), "pay", Verb(error))
+    again = Verb()
+    assert once.run(asked(request_id="second"), "pay", again) == again.outcome
+    assert once.run(asked(request_id="third"), "pay", never) == Replay(encoded(again.outcome).decode(), "second")
+
+
+def test_what_no_json_can_tell_is_a_bug_and_lets_the_key_go(here: Database) -> None:
+    with pytest.raises(TypeError):
+        Idempotency(here).run(asked(), "pay", Verb(object()))
+    Idempotency(here).run(asked(), "pay", Verb())
+
+
+def test_another_body_is_refused_and_names_the_header(here: Database) -> None:
+    Idempotency(here).run(asked(), "pay", Verb())
+    with pytest.raises(errors.KeyReused) as raised:
+        Idempotency(here).run(asked(body="b2"), "pay", never)
+    assert list(raised.value.facts["errors"]) == ["Idempotency-Key"]
+
+
+def test_another_body_is_refused_after_a_failure_that_may_have_done_something(here: Database) -> None:
+    with pytest.raises(errors.Unavailable):
+        Idempotency(here).run(asked(), "pay", Verb(errors.Unavailable("Away.")))
+    with pytest.raises(errors.KeyReused):
+        Idempotency(here).run(asked(body="b2"), "pay", never)
+    with pytest.raises(errors.InvalidRequest):  # not the first to run: the first may have done something
+        Idempotency(here).run(asked(), "pay", Verb(errors.InvalidRequest("No.")))
+    with pytest.raises(errors.KeyReused):
+        Idempotency(here).run(asked(body="b2"), "pay", never)
+
+
+def test_an_invalid_request_may_be_corrected_under_its_key(here: Database) -> None:
+    with pytest.raises(errors.InvalidRequest):
+        Idempotency(here).run(asked(), "pay", Verb(errors.InvalidRequest("No.")))
+    Idempotency(here).run(asked(body="corrected"), "pay", Verb())
+
+
+def test_keys_do_not_meet(here: Database) -> None:
+    once = Idempotency(here)
+    once.run(asked("k1"), "pay", Verb({"n": 1}))
+    assert once.run(asked("k2", "other"), "pay", Verb({"n": 2})) == {"n": 2}
+    assert once.run(asked("k1"), "pay", never).text == '{"result":{"n":1},"error":null}'
+
+
+def test_answers_are_kept_for_two_days_and_then_forgotten(here: Database) -> None:
+    clock = Clock()
+    once = Idempotency(here, clock)
+    once.run(asked("old"), "pay", Verb())
+    with pytest.raises(errors.Unavailable):
+        once.run(asked("late"), "pay", Verb(errors.Unavailable("Away.")))
+    clock.now += KEPT - 60
+    once.run(asked("late"), "pay", Verb())  # begun long ago, answered just now
+    once.forget()
+    assert {row.key for row in rows(here)} == {"old", "late"}
+    clock.now += 120
+    once.run(asked("new"), "pay", Verb())
+    once.forget()
+    assert {row.key for row in rows(here)} == {"late", "new"}
+    assert KEPT >= 24 * 3600

@@ -1,0 +1,209 @@
+"""A key is answered once: processes that die in between, and databases that are away; over SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from chassis.answers import Replay, encoded
+from chassis.db.engine import Database
+from chassis.db.heartbeat import GONE, Heartbeat
+from chassis.db.shared_tables import answers
+from chassis.work.idempotency import AGAIN, FORGET_EVERY, POINTS, Idempotency
+from contracts import errors
+from launcher.place import ROOT
+from tests.integration.chassis.idempotency_cases import Clock, Verb, asked, busy, copy_of, never, rows
+
+DIES = """
+import os, signal, sys, time
+from chassis.db.engine import Database
+from chassis.work.idempotency import Asked, Idempotency
+database = Database(sys.argv[1], "cart")
+def verb():
+    open(sys.argv[2], "a").write("effect\\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+Idempotency(database).run(Asked("k1", "b1", "first"), "pay", verb)
+"""
+
+
+def test_a_process_that_is_killed_after_its_effect_is_taken_over_within_seconds(
+    here: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.db.heartbeat.GONE", 1.0)  # so that the test takes as long
+    effects = tmp_path / "effects"
+    url = here.url.render_as_string(hide_password=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", DIES, url, str(effects)], cwd=ROOT, env={**os.environ}, capture_output=True, timeout=60
+    )
+    assert (killed.returncode, effects.read_text()) == (-signal.SIGKILL, "effect\n"), killed.stderr
+    verb = Verb()  # which does its effect once by its own key
+    [row] = rows(here)
+    assert Idempotency(here).run(asked(redelivered=True, request_id="again"), "pay", verb) == verb.outcome
+    assert time.time() < row.until  # long before that claim would have run out
+    assert Idempotency(here).run(asked(), "pay", never).request_id == "again"
+
+
+DIES_AT = """
+import sys
+from chassis.db.engine import Database
+from chassis.work.idempotency import Asked, Idempotency
+def verb():
+    open(sys.argv[2], "a").write("effect\\n")
+    return {"n": 1}
+Idempotency(Database(sys.argv[1], "cart")).run(Asked("k1", "b1", "first"), "pay", verb)
+"""
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_process_that_is_killed_around_the_keeping_of_its_answer_leaves_one_answer(
+    here: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    monkeypatch.setattr("chassis.db.heartbeat.GONE", 1.0)  # so that the test takes as long
+    effects, points = tmp_path / "effects", tmp_path / "points"
+    points.mkdir()
+    (points / point.replace(":", "-")).touch()
+    url = here.url.render_as_string(hide_password=False)
+    env = {**os.environ, "CRASH_POINTS": str(points)}
+    killed = subprocess.run(
+        [sys.executable, "-c", DIES_AT, url, str(effects)], cwd=ROOT, env=env, capture_output=True, timeout=60
+    )
+    assert (killed.returncode, effects.read_text()) == (-signal.SIGKILL, "effect\n"), killed.stderr
+    verb = Verb({"n": 1})  # which does its effect once by its own key
+    answer = Idempotency(here).run(asked(redelivered=True, request_id="again"), "pay", verb)
+    kept = point == "idempotency:keep:done"
+    assert verb.calls == int(not kept)
+    assert (
+        answer.text if isinstance(answer, Replay) else encoded(answer).decode()
+    ) == '{"result":{"n":1},"error":null}'
+    assert Idempotency(here).run(asked(), "pay", never).request_id == ("first" if kept else "again")
+
+
+class Away:
+    """Takes the database away, and gives it back."""
+
+    def __init__(self, here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._patch = monkeypatch
+        self._here = here
+
+    def go(self) -> None:
+        def gone(*_: Any, **__: Any) -> Any:
+            raise sa.exc.OperationalError("BEGIN", {}, Exception("away"))
+
+        self._patch.setattr(self._here.engine, "connect", gone)
+
+    def back(self) -> None:
+        self._patch.undo()
+
+
+def test_nothing_runs_while_the_database_is_away(here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    Away(here, monkeypatch).go()
+    with pytest.raises(errors.Unavailable):
+        Idempotency(here).run(asked(), "pay", never)
+
+
+@pytest.mark.parametrize("outcome", [{"n": 1}, errors.Conflict("No.")], ids=["result", "refusal"])
+def test_an_answer_that_cannot_be_kept_is_not_given_and_is_kept_later(
+    here: Database, monkeypatch: pytest.MonkeyPatch, outcome: Any
+) -> None:
+    away, once = Away(here, monkeypatch), Idempotency(here)
+    verb = Verb(outcome)
+
+    def cut_off() -> Any:
+        away.go()
+        return verb()
+
+    with pytest.raises(errors.Unavailable):
+        once.run(asked(), "pay", cut_off)
+    with pytest.raises(errors.Unavailable):
+        here.deferred.catch_up()
+    away.back()
+    here.deferred.catch_up()
+    again = once.run(asked(request_id="second"), "pay", never)
+    assert again == Replay(
+        encoded(*((None, outcome) if isinstance(outcome, Exception) else (outcome,))).decode(), "first"
+    )
+
+
+def test_a_claim_that_cannot_be_let_go_is_let_go_later(here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    away, once = Away(here, monkeypatch), Idempotency(here)
+
+    def cut_off() -> Any:
+        away.go()
+        raise errors.ProviderFailure("Nonsense.")
+
+    with pytest.raises(errors.ProviderFailure):
+        once.run(asked(), "pay", cut_off)
+    away.back()
+    with pytest.raises(errors.KeyInProgress):
+        once.run(asked(), "pay", never)
+    here.deferred.catch_up()
+    once.run(asked(), "pay", Verb())
+
+
+def test_an_invalid_request_whose_key_cannot_be_freed_may_be_corrected_later(
+    here: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, once = Away(here, monkeypatch), Idempotency(here)
+
+    def cut_off() -> Any:
+        away.go()
+        raise errors.InvalidRequest("No.")
+
+    with pytest.raises(errors.InvalidRequest):
+        once.run(asked(), "pay", cut_off)
+    away.back()
+    here.deferred.catch_up()
+    once.run(asked(body="corrected"), "pay", Verb())
+
+
+def test_an_answer_that_comes_late_is_not_written_over_another_ones(
+    here: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    here.heartbeat = Heartbeat(here, clock)
+    away, once, other = Away(here, monkeypatch), Idempotency(here, clock), copy_of(here, clock)
+
+    def cut_off() -> Any:
+        away.go()
+        return {"n": 1}
+
+    with pytest.raises(errors.Unavailable):
+        once.run(asked(), "pay", cut_off)
+    away.back()
+    clock.now += GONE + 1  # it was away for so long that it was taken for dead
+    busy(Idempotency(other, clock))
+    here.deferred.catch_up()
+    [row] = rows(here)
+    assert (row.holder, row.ended) == (other.heartbeat.holder, None)
+
+
+def test_old_answers_are_forgotten_by_the_service_as_it_runs(here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Enough(BaseException):
+        """Ends the loop."""
+
+    pauses: list[float] = []
+
+    def tick(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 1:
+            away.back()
+        if len(pauses) == 2:
+            raise Enough
+
+    away, once = Away(here, monkeypatch), Idempotency(here)
+    once.run(asked("old"), "pay", Verb())
+    with here.write() as connection:
+        connection.execute(sa.update(answers).values(began=1.0, ended=2.0, until=0.0))
+    away.go()
+    with pytest.raises(Enough):
+        once.run_forget(tick)
+    assert rows(here) == []
+    assert pauses == [AGAIN, FORGET_EVERY]
