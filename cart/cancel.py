@@ -84,7 +84,7 @@ class Cancellation:
 
     def _carry_out(self, order: Order) -> Order:
         if order.payment is not None:
-            self.store.begin_step(order, "call_off", self.settlement.lease())
+            self.store.begin_step(order, "call_off", self.settlement.claim_end())
             crash_point("cancel:call_off:begun")
             payment = self.settlement.call_off(order)
             crash_point("cancel:call_off:asked")

@@ -63,7 +63,8 @@ class Order:
         card: a digest of the card that paid, to distinguish a repetition from a payment by another card.
         claim: identifies the current claim; None while the order is not claimed.
         holder: the copy of the service that holds the claim.
-        lease: until when that claim holds (Unix seconds); without a claim, when the order is checked again.
+        claimed_until: the end of that claim (Unix seconds); 0 while the order is not claimed.
+        due_at: when the order is checked again (Unix seconds); 0 while it is claimed.
         looks: how often it was released while its state was unknown.
     """
 
@@ -77,7 +78,8 @@ class Order:
     card: str | None = None
     claim: str | None = None
     holder: str | None = None
-    lease: float = 0.0
+    claimed_until: float = 0.0
+    due_at: float = 0.0
     looks: int = 0
 
     @classmethod
@@ -152,6 +154,11 @@ class Order:
     def currency(self) -> str:
         currency: str = self.document["currency"]
         return currency
+
+    @property
+    def busy_until(self) -> float:
+        """The end of its claim, or when it is checked again (Unix seconds)."""
+        return max(self.claimed_until, self.due_at)
 
     @property
     def settled(self) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,9 +12,10 @@ from sqlalchemy.engine import Connection, RowMapping
 from cart.addresses import email_key
 from cart.card_attempts import begin_attempt
 from cart.order import AT_WORK, CANCELED, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, PUBLIC, Order
-from cart.tables import LONGEST_LOOK_S, ClaimLost, Store, cursors, orders, plain, steps
-from chassis.clock import AHEAD_S, due
+from cart.tables import LONGEST_LOOK_S, Store, cursors, orders, plain, steps
+from chassis.clock import AHEAD_S
 from chassis.cursors import Cursor, place
+from chassis.db.claims import RELEASED, ClaimLost, Claims
 from chassis.db.engine import once_more
 from chassis.records import Unreadable, read_each
 from contracts.errors import InvalidRequest, NotFound
@@ -35,6 +36,10 @@ _newest = sa.tuple_(orders.c.created, orders.c.id)
 
 class Orders(Store):
     """The orders, in SQL."""
+
+    @property
+    def _claims(self) -> Claims:
+        return Claims(self._database, orders)
 
     def placed(self, key: str) -> Order | None:
         """The order that was placed under `key`, if any."""
@@ -152,13 +157,13 @@ class Orders(Store):
         self,
         order_id: str,
         cart_id: str | None,
-        lease: float,
+        until: float,
         to: str = PAYING,
         fresh: bool = True,
         hurry: bool = True,
         payer: str | None = None,
     ) -> Order | None:
-        """Claim an order until `lease`, for paying or for canceling; None when that is not possible now.
+        """Claim an order until `until` (Unix seconds), for paying or for canceling; None when that is not possible now.
 
         An unclaimed order moves to `to`; paying begins a new attempt. An order whose claim is void, because it ran out
         or its holder has died, is claimed in its current state, to be resumed. None for an order that is paid or
@@ -171,14 +176,14 @@ class Orders(Store):
 
         Raises NotFound, Conflict (the order is canceled), TooManyRequests (see `cart.card_attempts`), Unavailable.
         """
-        holder = self._database.heartbeat.hold()
+        claim = self._claims.new(until)
         with self._database.write() as connection:
             now = self._clock()
-            void = self._database.heartbeat.is_void(orders.c.holder, orders.c.lease, now)
+            void = self._claims.is_void(now)
             row = found(connection, order_id, cart_id, lock=True, also=[void.label("void")])
             order = read_order(row)
             busy = order.status in AT_WORK and not row["void"]
-            waiting = now < order.lease <= now + LONGEST_LOOK_S and not hurry and order.holder is None
+            waiting = now < order.due_at <= now + LONGEST_LOOK_S and not hurry
             ended = order.settled or (order.status == CANCELED and to == CANCELING)
             nothing_left = not fresh and order.status in (CREATED, CANCELED)
             if ended or nothing_left or busy or waiting or (order.status == CANCELING and to == PAYING):
@@ -188,83 +193,72 @@ class Orders(Store):
                     order.attempt += 1
                     begin_attempt(connection, order, payer, now)
                 order.become(to, int(now))
-            order.claim, order.holder, order.lease = uuid.uuid4().hex, holder, lease
+            order = replace(order, **claim)
             write_order(connection, order)
             step = "claim" if to == PAYING else "cancel"
             _begin(connection, order, step, now)
             # Only steps of its own: if a process was killed in a step, the one that resumes it finds out how it ended.
-            _end(connection, order, now, {"holder": holder}, step)
+            _end(connection, order, now, {"holder": order.holder}, step)
             return order
 
     def keep(
         self,
         order: Order,
-        lease: float | None = None,
+        until: float | None = None,
         also: Callable[[Connection], Any] | None = None,
         outcome: dict[str, Any] | None = None,
     ) -> None:
         """Store the claim holder's changes to its order, together with the writes of `also(connection)`.
 
         Args:
+            until: prolongs the claim (Unix seconds).
             outcome: how every open step has ended.
 
         Raises ClaimLost when another has taken it over meanwhile: nothing is written then.
         """
-        if order.claim is None:
-            raise ClaimLost(order.id)
-        if lease is not None:
-            order.lease = lease
-        claim = order.claim
-        if order.status not in AT_WORK:
+        if until is not None:
+            order.claimed_until = until
+        ends = order.status not in AT_WORK
+        if ends:
             order.looks = 0
         with self._database.write() as connection:
-            held = sa.and_(orders.c.id == order.id, orders.c.claim == claim)
-            values = _row(order)
-            if order.status not in AT_WORK:
-                values.update(claim=None, holder=None)
-            if connection.execute(sa.update(orders).where(held).values(**values)).rowcount != 1:
+            values = {**_row(order), **(RELEASED if ends else {})}
+            if connection.execute(self._claims.update(order.id, order.claim).values(**values)).rowcount != 1:
                 raise ClaimLost(order.id)
             if outcome is not None:
                 _end(connection, order, self._clock(), outcome)
             if also is not None:
                 also(connection)
-        if order.status not in AT_WORK:
-            order.claim = order.holder = None
+        if ends:
+            _release(order)
 
-    def let_go(self, order: Order, look: float) -> None:
-        """Release an order as it is stored, for anyone to resume; the completer does so at `look` (Unix seconds).
+    def let_go(self, order: Order, due_at: float) -> None:
+        """Release an order as it is stored, for anyone to resume; the completer does so at `due_at` (Unix seconds).
 
         If the database is away, the release is written once it is back. Raises ClaimLost.
         """
         if order.claim is None:
             raise ClaimLost(order.id)
-        mine = sa.update(orders).where(orders.c.id == order.id, orders.c.claim == order.claim)
-        values = {"claim": None, "holder": None, "lease": look, "looks": order.looks + 1}
-        if self._database.deferred.write(mine.values(**values), order.id) == 0:
+        if not self._claims.release(order.id, order.claim, due_at=due_at, looks=order.looks + 1):
             raise ClaimLost(order.id)
-        order.claim = order.holder = None
+        _release(order)
 
     def stalled(self, limit: int = 20) -> list[str]:
         """Orders whose work was abandoned, and those that are due to be checked again."""
-        free = self._free(self._clock())
+        query = sa.select(orders.c.id).where(self._is_stalled(self._clock())).order_by(orders.c.due_at).limit(limit)
         with self._database.read() as connection:
-            waiting = orders.c.status.in_([*AT_WORK, CONFIRMING])
-            # First the work of a dead copy: it is late already, although its lease has not run out.
-            first = sa.case((self._left_by_the_dead(orders.c.holder), 0.0), else_=orders.c.lease)
-            query = sa.select(orders.c.id).where(waiting, free).order_by(first).limit(limit)
             return list(connection.execute(query).scalars())
 
     def put_off(self, order_id: str) -> None:
         """Check an unreadable order again in `PUT_OFF` seconds, so that it does not block others."""
         now = self._clock()
-        waiting = orders.c.status.in_([*AT_WORK, CONFIRMING])
-        mine = sa.update(orders).where(orders.c.id == order_id, waiting, self._free(now))
         with self._database.write() as connection:
-            connection.execute(mine.values(claim=None, holder=None, lease=now + PUT_OFF))
+            this = sa.update(orders).where(orders.c.id == order_id, self._is_stalled(now))
+            connection.execute(this.values(**RELEASED, due_at=now + PUT_OFF))
 
-    def _free(self, now: float) -> sa.ColumnElement[bool]:
-        waits = sa.and_(orders.c.holder.is_(None), due(orders.c.lease, now, LONGEST_LOOK_S))
-        return sa.or_(waits, self._left(orders.c.holder, orders.c.lease, now))
+    def _is_stalled(self, now: float) -> sa.ColumnElement[bool]:
+        waiting = orders.c.status.in_([*AT_WORK, CONFIRMING])
+        return sa.and_(waiting, self._claims.is_ready(now, LONGEST_LOOK_S))
 
     def fill_email_keys(self) -> int:
         """Set the key of some orders that older code wrote; returns how many.
@@ -282,9 +276,9 @@ class Orders(Store):
 
     # The steps
 
-    def begin_step(self, order: Order, step: str, lease: float) -> None:
-        """Record that a step begins, and hold the claim until `lease`. Raises ClaimLost."""
-        self.keep(order, lease, also=lambda connection: _begin(connection, order, step, self._clock()))
+    def begin_step(self, order: Order, step: str, until: float) -> None:
+        """Record that a step begins, and hold the claim until `until` (Unix seconds). Raises ClaimLost."""
+        self.keep(order, until, also=lambda connection: _begin(connection, order, step, self._clock()))
 
     def end_step(self, order: Order, outcome: dict[str, Any]) -> None:
         """Record how the open step ended, with the order's current state. Raises ClaimLost."""
@@ -398,7 +392,8 @@ _SAME: Sequence[str] = (
     "card",
     "claim",
     "holder",
-    "lease",
+    "claimed_until",
+    "due_at",
     "looks",
 )
 
@@ -409,6 +404,10 @@ def read_order(row: RowMapping) -> Order:
     if not isinstance(document, dict) or not isinstance(document.get("id"), str):
         raise Unreadable(f"the document of order {row['id']} cannot be read")
     return Order(**{name: row[name] for name in _SAME})
+
+
+def _release(order: Order) -> None:
+    order.claim, order.holder, order.claimed_until = None, None, 0.0
 
 
 def write_order(connection: Connection, order: Order) -> None:

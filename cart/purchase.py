@@ -159,7 +159,7 @@ class Purchase:
     def _reserve(self, order: Order) -> None:
         # The key is stored before it is used, so that a reservation whose answer was lost is released.
         order.stock_key = order.key("stock")
-        self.store.begin_step(order, "stock", self.settlement.lease())
+        self.store.begin_step(order, "stock", self.settlement.claim_end())
         crash_point("pay:stock:begun")
         self.products.reserve(order.stock_key, order.stock)
         crash_point("pay:stock:asked")
@@ -171,7 +171,7 @@ class Purchase:
 
         Returns the payment when that of the last attempt turns out to have been taken.
         """
-        self.store.begin_step(order, "open", self.settlement.lease())
+        self.store.begin_step(order, "open", self.settlement.claim_end())
         crash_point("pay:open:begun")
         if order.payment is not None:
             payment = self.payments.find(order.payment)
@@ -193,7 +193,7 @@ class Purchase:
         return None
 
     def _method(self, order: Order, card: str) -> str:
-        self.store.begin_step(order, "method", self.settlement.lease())
+        self.store.begin_step(order, "method", self.settlement.claim_end())
         crash_point("pay:method:begun")
         method = self.payments.method(card, order.key("method"))
         crash_point("pay:method:asked")
@@ -204,7 +204,7 @@ class Purchase:
     def _confirm(self, order: Order, method: str, digest: str) -> Order:
         # The digest is stored before the request: a process that finds the money taken then knows by which card.
         order.card = digest
-        self.store.begin_step(order, "confirm", self.settlement.lease())
+        self.store.begin_step(order, "confirm", self.settlement.claim_end())
         crash_point("pay:confirm:begun")
         payment = self._ask(order, method)
         crash_point("pay:confirm:asked")

@@ -189,7 +189,7 @@ def _payment(payment: Listed, order: Order, until: float) -> Difference | None:
         if mine or order.payment is None:
             return mendable("payment taken, order not paid", "finish the order", FINISH)
         return by_hand("charge that its order does not name", REFUND_BY_HAND)
-    if mine and order.status in UNDER_WAY and order.lease <= until:
+    if mine and order.status in UNDER_WAY and order.busy_until <= until:
         return mendable("payment stands still", "take it up where it stands", FINISH)
     return None
 

@@ -65,7 +65,7 @@ def compare_orders(
                         advice="count the shelf, and put what is there",
                     )
                 )
-        if order.status in UNDER_WAY and order.payment is None and order.lease <= until:
+        if order.status in UNDER_WAY and order.payment is None and order.busy_until <= until:
             found.append(
                 Difference(
                     "payment stands still",

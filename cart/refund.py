@@ -65,14 +65,14 @@ class Refunds:
         """
         until = patience()
         crash_point("refund:claim:begun")
-        row, mine = self.store.ask_refund(order_id, amount, key, self.settlement.lease())
+        row, mine = self.store.ask_refund(order_id, amount, key, self.settlement.claim_end())
         crash_point("refund:claim:done")
         while True:
             if row["state"] == DONE:
                 return self.store.order(order_id)
             if row["state"] == FAILED:
                 raise Refused(row["error"] or "The money could not be given back.")
-            claimed = row if mine else self.store.claim_refund(row["id"], self.settlement.lease())
+            claimed = row if mine else self.store.claim_refund(row["id"], self.settlement.claim_end())
             if claimed is not None:
                 with suppress(ClaimLost):  # then the new holder finishes it
                     return self._carry_out(claimed, asked_before=not mine)
@@ -85,7 +85,7 @@ class Refunds:
 
     def resume(self, refund_id: str) -> None:
         """Finish an abandoned refund. Raises when the provider cannot be asked."""
-        row = self.store.claim_refund(refund_id, self.settlement.lease(), hurry=False)
+        row = self.store.claim_refund(refund_id, self.settlement.claim_end(), hurry=False)
         if row is not None:
             with suppress(ClaimLost, Conflict, InvalidRequest, Refused):  # it is recorded; nobody waits for the answer
                 self._carry_out(row, asked_before=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,8 +12,8 @@ from sqlalchemy.engine import Connection
 from cart.order import FULFILLED, PAID, RETURNED, Order
 from cart.order_store import found, read_order, write_order
 from cart.payments import Refund
-from cart.tables import LONGEST_LOOK_S, ClaimLost, Store, plain, refunds
-from chassis.clock import due
+from cart.tables import LONGEST_LOOK_S, Store, plain, refunds
+from chassis.db.claims import RELEASED, ClaimLost, Claims
 from chassis.db.engine import once_more
 from contracts.currencies import charge_step
 from contracts.errors import Conflict, InvalidRequest, NotFound, Refused
@@ -25,9 +24,13 @@ ASKED, DONE, FAILED = "asked", "done", "failed"
 class RefundRows(Store):
     """The refunds, in SQL."""
 
+    @property
+    def _refund_claims(self) -> Claims:
+        return Claims(self._database, refunds)
+
     @once_more
-    def ask_refund(self, order_id: str, amount: int | None, key: str, lease: float) -> tuple[dict[str, Any], bool]:
-        """Record a refund, once per `key`, and claim it until `lease`.
+    def ask_refund(self, order_id: str, amount: int | None, key: str, until: float) -> tuple[dict[str, Any], bool]:
+        """Record a refund, once per `key`, and claim it until `until` (Unix seconds).
 
         Args:
             amount: in the currency's smallest unit; None for all that is left.
@@ -37,7 +40,7 @@ class RefundRows(Store):
         Raises NotFound, InvalidRequest (no amount, or more than is left), Conflict (not paid, or nothing left),
         Refused (the key was used for another order).
         """
-        holder = self._database.heartbeat.hold()
+        claim = self._refund_claims.new(until)
         with self._database.write() as connection:
             order = read_order(found(connection, order_id, lock=True))
             row = connection.execute(sa.select(refunds).where(refunds.c.key == key)).mappings().first()
@@ -55,9 +58,7 @@ class RefundRows(Store):
                 "payment": order.payment,
                 "amount": wanted,
                 "state": ASKED,
-                "claim": uuid.uuid4().hex,
-                "holder": holder,
-                "lease": lease,
+                **claim,
                 "looks": 0,
                 "spent": 0,
                 "rest": amount is None,
@@ -91,28 +92,22 @@ class RefundRows(Store):
             query = sa.select(refunds.c.provider_id, refunds.c.state).where(refunds.c.provider_id.in_(provider_ids))
             return {row.provider_id: row.state == DONE for row in connection.execute(query)}
 
-    def claim_refund(self, refund_id: str, lease: float, hurry: bool = True) -> dict[str, Any] | None:
-        """Claim a refund that is not complete; None when it has ended, or another has claimed it.
+    def claim_refund(self, refund_id: str, until: float, hurry: bool = True) -> dict[str, Any] | None:
+        """Claim a refund that is not complete until `until`; None when it has ended, or another has claimed it.
 
         Args:
             hurry: False to leave a released one alone until its time.
         """
-        holder = self._database.heartbeat.hold()
+        claims, now = self._refund_claims, self._clock()
+        free = claims.is_void(now) if hurry else claims.is_ready(now, LONGEST_LOOK_S)
+        claim = claims.new(until)
         with self._database.write() as connection:
-            # One without a holder was released.
-            free = sa.or_(self._refund_is_free(), refunds.c.holder.is_(None)) if hurry else self._refund_is_free()
-            mine = sa.and_(refunds.c.id == refund_id, refunds.c.state == ASKED, free)
-            values = {"claim": uuid.uuid4().hex, "holder": holder, "lease": lease}
-            if connection.execute(sa.update(refunds).where(mine).values(**values)).rowcount != 1:
-                return None
-            row = connection.execute(sa.select(refunds).where(refunds.c.id == refund_id)).mappings().one()
-            return plain(row)
+            return claims.take(connection, refund_id, claim, sa.and_(refunds.c.state == ASKED, free))
 
-    def let_refund_go(self, row: dict[str, Any], look: float) -> None:
-        """Release a refund for anyone to resume; the completer does so at `look`. If the database is away, the release
-        is written once it is back. Raises ClaimLost."""
-        values = {"claim": None, "holder": None, "lease": look, "looks": row["looks"] + 1}
-        if self._database.deferred.write(_claimed(row).values(**values), row["id"]) == 0:
+    def let_refund_go(self, row: dict[str, Any], due_at: float) -> None:
+        """Release a refund for anyone to resume; the completer does so at `due_at` (Unix seconds). If the database is
+        away, the release is written once it is back. Raises ClaimLost."""
+        if not self._refund_claims.release(row["id"], row["claim"], due_at=due_at, looks=row["looks"] + 1):
             raise ClaimLost(row["id"])
 
     def spend_refund_key(self, row: dict[str, Any]) -> None:
@@ -131,14 +126,14 @@ class RefundRows(Store):
             if not row["rest"] or not 0 < left < row["amount"]:
                 return False
             values = {"amount": left, "spent": row["spent"] + 1}
-            if connection.execute(_claimed(row).values(**values)).rowcount != 1:
+            if connection.execute(self._refund_claims.update(row["id"], row["claim"]).values(**values)).rowcount != 1:
                 raise ClaimLost(row["id"])
         row.update(values)
         return True
 
     def fail_refund(self, row: dict[str, Any], error: str) -> None:
         """The provider will never make this refund. Raises ClaimLost."""
-        self._settle_refund(row, claim=None, holder=None, state=FAILED, ended=self._clock(), error=error)
+        self._settle_refund(row, **RELEASED, state=FAILED, ended=self._clock(), error=error)
 
     @once_more
     def refunded(self, order_id: str, reported: Sequence[Refund], also: Callable[[Connection, Order], Any]) -> Order:
@@ -165,19 +160,19 @@ class RefundRows(Store):
     def stalled_refunds(self, limit: int = 20) -> list[str]:
         """Refunds whose work was abandoned, and those that are due to be checked again."""
         with self._database.read() as connection:
-            query = sa.select(refunds.c.id).where(refunds.c.state == ASKED, self._refund_is_free())
-            first = sa.case((self._left_by_the_dead(refunds.c.holder), 0.0), else_=refunds.c.lease)
-            return list(connection.execute(query.order_by(first).limit(limit)).scalars())
+            ready = self._refund_claims.is_ready(self._clock(), LONGEST_LOOK_S)
+            query = sa.select(refunds.c.id).where(refunds.c.state == ASKED, ready)
+            return list(connection.execute(query.order_by(refunds.c.due_at).limit(limit)).scalars())
 
     def _take_in(self, connection: Connection, order: Order, refund: Refund) -> None:
         ours = sa.or_(refunds.c.provider_id == refund.id, refunds.c.id == (refund.refund_id or ""))
         now = self._clock()
         values: dict[str, Any] = {"provider_id": refund.id, "state": FAILED if refund.failed else DONE, "ended": now}
-        values.update(claim=None, holder=None, error=refund.error)
+        values.update(**RELEASED, error=refund.error)
         known = connection.execute(sa.select(refunds.c.id, refunds.c.state).where(ours)).first()
         if known is None:
             values.update(id=f"rf_{_digest(refund.id)}", order_id=order.id, key=refund.id, payment=order.payment)
-            values.update(amount=refund.amount, lease=now, looks=0, began=refund.created)
+            values.update(amount=refund.amount, due_at=now, looks=0, began=refund.created)
             connection.execute(sa.insert(refunds).values(**values))
         elif known.state != values["state"]:
             connection.execute(sa.update(refunds).where(refunds.c.id == known.id).values(**values))
@@ -193,17 +188,8 @@ class RefundRows(Store):
 
     def _settle_refund(self, row: dict[str, Any], **values: Any) -> None:
         with self._database.write() as connection:
-            if connection.execute(_claimed(row).values(**values)).rowcount != 1:
+            if connection.execute(self._refund_claims.update(row["id"], row["claim"]).values(**values)).rowcount != 1:
                 raise ClaimLost(row["id"])
-
-    def _refund_is_free(self) -> sa.ColumnElement[bool]:
-        now = self._clock()
-        waits = sa.and_(refunds.c.holder.is_(None), due(refunds.c.lease, now, LONGEST_LOOK_S))
-        return sa.or_(waits, self._left(refunds.c.holder, refunds.c.lease, now))
-
-
-def _claimed(row: dict[str, Any]) -> sa.Update:
-    return sa.update(refunds).where(refunds.c.id == row["id"], refunds.c.claim == row["claim"])
 
 
 def checked_amount(order: Order, amount: int | None, left: int) -> int:

@@ -23,7 +23,7 @@ from cart.owed_store import FAILED
 from cart.providers import PayerProvider, PaymentsProvider, SettingsProvider
 from cart.purchase import Purchase
 from cart.refund import Refunds
-from cart.settlement import LEASE, Settlement
+from cart.settlement import CLAIM_S, Settlement
 from cart.store import CartStore
 from cart.stripe_events import StripeEvents
 from cart.stripe_lists import StripeLists
@@ -437,8 +437,8 @@ class CartService:
 
     def _settlement(self, outbox: Outbox) -> Settlement:
         settings = self.settings
-        lease = max(LEASE, settings.pay_timeout)
-        return Settlement(self.store, self.payments, outbox, lease=lease, bank_hold_s=settings.bank_hold_s)
+        claim_s = max(CLAIM_S, settings.pay_timeout)
+        return Settlement(self.store, self.payments, outbox, claim_s=claim_s, bank_hold_s=settings.bank_hold_s)
 
     def _inbox(self) -> Inbox:
         return Inbox(self.store.database)

@@ -35,7 +35,7 @@ from contracts.errors import (
 
 # How long a claim holds from the beginning of a step (seconds): as long as a payment may take in all, so that the
 # holder of an expired claim is no longer working. A holder that was killed is detected long before.
-LEASE = 30.0
+CLAIM_S = 30.0
 # How often an order that waits for the shopper's bank is checked (seconds).
 BANK_LOOK = 15.0
 # The share of a SKU that all orders waiting for a bank may hold together, rounded up, and at least one piece.
@@ -60,7 +60,7 @@ class Settlement:
         payments: takes the money.
         outbox: delivers what is owed.
         clock: Unix seconds; another one in tests.
-        lease: how long a claim holds from the beginning of a step (seconds).
+        claim_s: how long a claim holds from the beginning of a step (seconds).
         bank_hold_s: how long an order may hold its stock while the shopper's bank is asked (seconds).
     """
 
@@ -70,27 +70,27 @@ class Settlement:
         payments: Payments,
         outbox: Outbox,
         clock: Callable[[], float] = clock_now,
-        lease: float = LEASE,
+        claim_s: float = CLAIM_S,
         bank_hold_s: float = 600.0,
     ) -> None:
         self.store = store
         self.payments = payments
         self.outbox = outbox
         self.clock = clock
-        self._lease = lease
+        self._claim_s = claim_s
         self._bank_hold_s = bank_hold_s
 
     def claim(self, order_id: str, cart_id: str | None, to: str = PAYING, payer: str | None = None) -> Order | None:
         """Claim an order for a new attempt, or to resume an abandoned one, as described for `Orders.claim`."""
-        return self.store.claim(order_id, cart_id, self.lease(), to, payer=payer)
+        return self.store.claim(order_id, cart_id, self.claim_end(), to, payer=payer)
 
     def reclaim(self, order_id: str, to: str = PAYING, hurry: bool = False) -> Order | None:
         """Claim an order only to resume an abandoned attempt, as described for `Orders.claim`."""
-        return self.store.claim(order_id, None, self.lease(), to, fresh=False, hurry=hurry)
+        return self.store.claim(order_id, None, self.claim_end(), to, fresh=False, hurry=hurry)
 
-    def lease(self) -> float:
+    def claim_end(self) -> float:
         """The end of a claim that is made or renewed now (Unix seconds)."""
-        return self.clock() + self._lease
+        return self.clock() + self._claim_s
 
     @contextmanager
     def at_work(self, order: Order) -> Iterator[None]:
@@ -114,7 +114,7 @@ class Settlement:
         if "confirm" not in steps or order.payment is None:
             self.undo(order, {"error": "left before the money was asked for"})
             return
-        self.store.keep(order, lease=self.lease())
+        self.store.keep(order, until=self.claim_end())
         age = self.clock() - steps["confirm"]["began"]
         same_card = digest is not None and order.card == digest
         payment = self.settle(order)
@@ -171,7 +171,8 @@ class Settlement:
                 return self._without_hold(order, refusal)
             order.become(CONFIRMING, int(self.clock()))
             held: Callable[[Any], None] = lambda connection: self.store.held(connection, order)  # noqa: E731
-            self.store.keep(order, lease=self.clock() + BANK_LOOK, also=held)
+            order.due_at = self.clock() + BANK_LOOK
+            self.store.keep(order, also=held)
             raise PaymentActionRequired("The card's bank wants its holder to confirm the payment.", payment.action)
         if payment.state == PROCESSING:
             self.let_go(order)

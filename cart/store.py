@@ -7,7 +7,7 @@ from cart.cart_store import Carts
 from cart.order_store import Orders
 from cart.owed_store import OwedThings
 from cart.refund_store import RefundRows
-from cart.tables import ClaimLost
+from chassis.db.claims import ClaimLost
 
 __all__ = ["CartStore", "ClaimLost"]
 

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection, RowMapping
 
 from chassis.clock import now as clock_now
 from chassis.db.engine import Database
+from chassis.db.shared_tables import claim_columns
 
 metadata = sa.MetaData()
 
@@ -33,8 +34,8 @@ additions = sa.Table(
     sa.Index("cart_additions_added", "added"),
 )
 
-# `claim`, `holder` and `lease` are the claim on an order and its end; without a holder, `lease` is when the completer
-# checks the order again, for the `looks`-th time.
+# For `claim`, `holder` and `claimed_until` see `chassis.db.claims`; `due_at` is when the completer checks the order
+# again, for the `looks`-th time.
 orders = sa.Table(
     "orders",
     metadata,
@@ -51,9 +52,8 @@ orders = sa.Table(
     sa.Column("shipment", sa.String(255)),
     sa.Column("stock_key", sa.String(255)),
     sa.Column("card", sa.String(64)),
-    sa.Column("claim", sa.String(64)),
-    sa.Column("holder", sa.String(64)),
-    sa.Column("lease", sa.Float(53), nullable=False),
+    *claim_columns(),
+    sa.Column("due_at", sa.Float(53), nullable=False, server_default="0"),
     sa.Column("looks", sa.Integer, nullable=False),
     sa.Column("created", sa.Float(53), nullable=False),
     # Of the order's input: the cart's lines with their prices, and the customer.
@@ -61,7 +61,7 @@ orders = sa.Table(
     sa.Index("orders_digest", "cart_id", "digest"),
     sa.Index("orders_newest", "created", "id"),
     sa.Index("orders_email_key", "email_key", "created", "id"),
-    sa.Index("orders_status", "status", "lease"),
+    sa.Index("orders_status", "status", "due_at"),
     sa.Index("orders_payment", "payment"),
     sa.Index("orders_shipment", "shipment"),
 )
@@ -121,9 +121,9 @@ owed = sa.Table(
     sa.Index("owed_order", "order_id"),
 )
 
-# Refunds. `lease` and `looks` are as of an order; `provider_id` is the provider's id; `spent` counts keys under which
-# the provider will not refund: it has stored a failure of its own, or refused the amount; `rest` marks a refund of the
-# whole remaining amount.
+# Refunds. The claim, `due_at` and `looks` are as of an order; `provider_id` is the provider's id; `spent` counts keys
+# under which the provider will not refund: it has stored a failure of its own, or refused the amount; `rest` marks a
+# refund of the whole remaining amount.
 refunds = sa.Table(
     "refunds",
     metadata,
@@ -134,9 +134,8 @@ refunds = sa.Table(
     sa.Column("amount", sa.BigInteger, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("provider_id", sa.String(255), unique=True),
-    sa.Column("claim", sa.String(64)),
-    sa.Column("holder", sa.String(64)),
-    sa.Column("lease", sa.Float(53), nullable=False),
+    *claim_columns(),
+    sa.Column("due_at", sa.Float(53), nullable=False, server_default="0"),
     sa.Column("looks", sa.Integer, nullable=False),
     sa.Column("spent", sa.Integer, nullable=False, server_default="0"),
     sa.Column("rest", sa.Boolean, nullable=False, server_default=sa.false()),
@@ -144,7 +143,7 @@ refunds = sa.Table(
     sa.Column("ended", sa.Float(53)),
     sa.Column("error", sa.Text),
     sa.Index("refunds_order", "order_id"),
-    sa.Index("refunds_state", "state", "lease"),
+    sa.Index("refunds_state", "state", "due_at"),
 )
 
 # How far the service has read another service's sequence.
@@ -159,10 +158,6 @@ cursors = sa.Table(
 # The longest wait of an unclaimed order or refund for its next check (seconds); a wrong clock stored a time further
 # ahead. Four times `cart.settlement.LATE_LOOK`.
 LONGEST_LOOK_S = 120.0
-
-
-class ClaimLost(Exception):
-    """The claim ran out or its holder counted as gone, and another process has taken the work over."""
 
 
 class Store:

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from chassis.clock import asked_before
+from chassis.db.claims import RELEASED, Claims
 from chassis.db.engine import Database
 from chassis.db.upsert import insert_new
 from chassis.work.inbox import Inbox
@@ -20,6 +21,8 @@ from notifications.tables import messages
 # A text that was not delivered by then is not polled any more (seconds): carriers keep one for hours, and some never
 # report that it arrived.
 LOST = 86400.0
+# A message that is not sent yet.
+_UNSENT = messages.c.state != State.SENT.value
 
 
 class MessageStore:
@@ -34,6 +37,7 @@ class MessageStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._claims = Claims(database, messages)
         self.inbox = Inbox(database)
 
     @property
@@ -53,9 +57,7 @@ class MessageStore:
 
     def claim(self, message: Mail | Sms, claim: str, now: float, until: float) -> Record | None:
         """See `notifications.record.Records`. Raises Conflict when the key belongs to another message."""
-        presence = self._database.heartbeat
-        holder = presence.hold()
-        void = presence.is_void(messages.c.holder, messages.c.claimed_until, now).label("void")
+        taken, void = self._claims.new(until, claim), self._claims.is_void(now).label("void")
         kind, recipient = describe(message)
         fresh = {
             "key": message.key,
@@ -77,7 +79,6 @@ class MessageStore:
             if record.state is not State.SENT:
                 if row.claim != claim and not row.void:
                     return None
-                taken = {"claim": claim, "claimed_until": until, "holder": holder}
                 connection.execute(sa.update(messages).where(this).values(**taken))
         return record
 
@@ -86,14 +87,14 @@ class MessageStore:
         values: dict[str, Any] = {"state": State.BEGAN.value, "body": _body(message), "tried": now, "settled": 0.0}
         if uncertain:
             values["uncertain"] = messages.c.uncertain + 1
-        mine = _unsent(message.key, claim)
         try:
-            values |= {"claimed_until": until, "holder": self._database.heartbeat.hold()}
+            values |= self._claims.new(until, claim)
             with self._database.write() as connection:
+                mine = self._claims.update(message.key, claim, _UNSENT)
                 return connection.execute(mine.values(**values)).rowcount == 1
         except Unavailable:
             # It will not be sent now. Whether this was written is unknown, so the state stays as it is.
-            self._database.deferred.put_off(mine.values(claimed_until=0.0), message.key)
+            self._claims.release_later(message.key, claim, _UNSENT)
             raise
 
     def alive(self) -> bool:
@@ -103,25 +104,25 @@ class MessageStore:
     def end(self, key: str, claim: str, state: State, settled: float | None = None) -> None:
         """See `notifications.record.Records`."""
         when = {} if settled is None else {"settled": settled}
-        self._database.deferred.write(_unsent(key, claim).values(state=state.value, claimed_until=0.0, **when), key)
+        self._claims.release(key, claim, _UNSENT, state=state.value, **when)
 
     def record(self, key: str, provider_id: str, status: str, now: float, claim: str | None = None) -> None:
         """See `notifications.record.Records`."""
         values = _sent(provider_id, status, now)
         try:
             with self._database.write() as connection:
-                connection.execute(_unsent(key).values(**values))
+                unsent = sa.update(messages).where(messages.c.key == key, _UNSENT)
+                connection.execute(unsent.values(**RELEASED, **values))
         except Unavailable:
             if claim is not None:
-                self._database.deferred.put_off(_unsent(key, claim).values(**values), key)
+                self._claims.release_later(key, claim, _UNSENT, **values)
             raise
 
     def adopt(self, sms: Sms, found: list[SentSms], now: float) -> SentSms | None:
         """See `notifications.record.Records`."""
         to_same = sa.and_(messages.c.kind == "sms", messages.c.recipient == sms.number)
         sending = sa.and_(to_same, messages.c.body == sms.body, messages.c.key != sms.key)
-        void = self._database.heartbeat.is_void(messages.c.holder, messages.c.claimed_until, now)
-        sending = sa.and_(sending, messages.c.state == State.BEGAN.value, sa.not_(void))
+        sending = sa.and_(sending, messages.c.state == State.BEGAN.value, sa.not_(self._claims.is_void(now)))
         with self._database.write() as connection:
             # A concurrent search for the same text to the same number waits here, so that no two take the same message.
             connection.execute(sa.select(messages.c.key).where(to_same).with_for_update()).all()
@@ -132,7 +133,7 @@ class MessageStore:
             if connection.execute(sa.select(messages.c.key).where(sending).limit(1)).first():
                 raise OutcomeUnknown("The same text is being sent to this number right now.", {"retry_after": 2})
             values = _sent(free[0].sid, free[0].status, now)
-            connection.execute(sa.update(messages).where(messages.c.key == sms.key).values(**values))
+            connection.execute(sa.update(messages).where(messages.c.key == sms.key).values(**RELEASED, **values))
         return free[0]
 
     def progressed(self, kind: str, found_by: dict[str, str], news: News, now: float) -> bool:
@@ -153,7 +154,7 @@ class MessageStore:
                 return False
             values: dict[str, Any] = {}
             if row.state != State.SENT.value and "provider_id" in found_by:
-                values |= _sent(found_by["provider_id"], "accepted", now)
+                values |= RELEASED | _sent(found_by["provider_id"], "accepted", now)
             if news.progress.follows(Progress(row.progress) if row.progress else None):
                 values |= {"progress": news.progress.value, "progressed": now, "error": news.error or None}
                 if news.progress.final:
@@ -200,12 +201,6 @@ class MessageStore:
             connection.execute(sa.update(messages).where(these).values(polled=0.0))
 
 
-def _unsent(key: str, claim: str | None = None) -> sa.Update:
-    """An update of the record of a message that is not sent yet; only if that claim holds it, if one is given."""
-    this = sa.update(messages).where(messages.c.key == key, messages.c.state != State.SENT.value)
-    return this if claim is None else this.where(messages.c.claim == claim)
-
-
 def _body(message: Mail | Sms) -> str | None:
     return message.body if isinstance(message, Sms) else None
 
@@ -216,7 +211,6 @@ def _sent(provider_id: str, status: str, now: float) -> dict[str, Any]:
         "provider_id": provider_id,
         "status": status,
         "sent": now,
-        "claimed_until": 0.0,
         "progress": sa.func.coalesce(messages.c.progress, Progress.QUEUED.value),
         # SendGrid cannot be asked about mails.
         "polled": sa.case((sa.and_(messages.c.kind == "sms", messages.c.progress.is_(None)), now), else_=sa.null()),

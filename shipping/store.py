@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from chassis.cursors import Cursor, place
+from chassis.db.claims import RELEASED, Claims
 from chassis.db.engine import Database
 from chassis.db.upsert import insert, insert_new
 from chassis.work.inbox import Inbox
@@ -19,6 +20,9 @@ from shipping.purchase import Purchase, Refund, State
 from shipping.shipment import Shipment
 from shipping.tables import labels, shipments
 from shipping.whereabouts import FINAL
+
+# A purchase that is not complete.
+_OPEN = labels.c.state != State.BOUGHT.value
 
 
 class ShippingStore:
@@ -35,6 +39,7 @@ class ShippingStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._claims = Claims(database, labels)
         self.inbox = Inbox(database)
         self.moves = Moves(database)
         self.lookups = Lookups(database)
@@ -126,9 +131,8 @@ class ShippingStore:
 
     def begin(self, claim: str, asked: Purchase, key: str, until: float) -> bool:
         """See `shipping.purchase.Purchases`."""
-        mine = _open(asked.shipment_id, claim)
         try:
-            began = mine.values(
+            began = self._claims.update(asked.shipment_id, claim, _OPEN).values(
                 state=State.BEGAN.value,
                 rate_id=asked.rate_id,
                 asked_rate_id=asked.asked_rate_id,
@@ -136,14 +140,13 @@ class ShippingStore:
                 key=key,
                 tried=asked.tried,
                 settled=0.0,
-                claimed_until=until,
-                holder=self._database.heartbeat.hold(),
+                **self._claims.new(until, claim),
             )
             with self._database.write() as connection:
                 return connection.execute(began).rowcount == 1
         except Unavailable:
             # The carrier will not be asked now. Whether this was written is unknown, so the state stays as it is.
-            self._database.deferred.put_off(mine.values(claimed_until=0.0), asked.shipment_id)
+            self._claims.release_later(asked.shipment_id, claim, _OPEN)
             raise
 
     def alive(self) -> bool:
@@ -153,13 +156,11 @@ class ShippingStore:
     def end(self, shipment_id: str, claim: str, state: State, settled: float | None = None) -> None:
         """See `shipping.purchase.Purchases`."""
         when = {} if settled is None else {"settled": settled}
-        ended = _open(shipment_id, claim).values(state=state.value, claimed_until=0.0, **when)
-        self._database.deferred.write(ended, shipment_id)
+        self._claims.release(shipment_id, claim, _OPEN, state=state.value, **when)
 
     def refunded(self, shipment_id: str, claim: str, refund: Refund | None) -> None:
         """See `shipping.purchase.Purchases`."""
-        mine = sa.update(labels).where(labels.c.shipment_id == shipment_id, labels.c.claim == claim)
-        values: dict[str, Any] = {"claimed_until": 0.0}
+        values: dict[str, Any] = {}
         if refund is not None:
             values["refund"] = refund.value
         if refund is Refund.REFUNDED:
@@ -170,7 +171,7 @@ class ShippingStore:
         elif refund is Refund.USED:
             arrived = sa.or_(labels.c.tracking_number.is_(None), labels.c.tracking_status.in_(FINAL))
             values["polled"] = sa.case((arrived, sa.null()), else_=labels.c.polled)
-        self._database.deferred.write(mine.values(**values), shipment_id)
+        self._claims.release(shipment_id, claim, **values)
 
     def voids(self, before: float, limit: int) -> list[str]:
         """Return the shipments whose refund was requested before then (Unix seconds) and has no known outcome. Either
@@ -204,27 +205,24 @@ class ShippingStore:
             "tracking_number": label.tracking_number,
             "bought": now,
             "polled": now if label.tracking_number else None,
-            "claimed_until": 0.0,
         }
         try:
             with self._database.write() as connection:
-                connection.execute(_open(purchase.shipment_id).values(**values))
+                unbought = sa.update(labels).where(labels.c.shipment_id == purchase.shipment_id, _OPEN)
+                connection.execute(unbought.values(**RELEASED, **values))
         except Unavailable:
             if claim is not None:
-                self._database.deferred.put_off(
-                    _open(purchase.shipment_id, claim).values(**values), purchase.shipment_id
-                )
+                self._claims.release_later(purchase.shipment_id, claim, _OPEN, **values)
             raise
         kept = self.purchase(purchase.shipment_id)
         assert kept is not None
         return kept
 
     def _claim(self, shipment_id: str, claim: str, now: float, until: float, to_void: bool) -> Purchase | None:
-        presence = self._database.heartbeat
-        holder = presence.hold()
+        taken = self._claims.new(until, claim)
         fresh = {"shipment_id": shipment_id, "state": State.NEW.value, "claimed_until": 0.0, "tried": 0.0}
         this = labels.c.shipment_id == shipment_id
-        void = presence.is_void(labels.c.holder, labels.c.claimed_until, now).label("void")
+        void = self._claims.is_void(now).label("void")
         with self._database.write() as connection:
             insert_new(connection, labels, fresh)
             row = connection.execute(sa.select(labels, void).where(this).with_for_update()).one()
@@ -237,22 +235,15 @@ class ShippingStore:
                 return purchase
             if row.claim != claim and not row.void:
                 return None
-            values: dict[str, Any] = {"claim": claim, "claimed_until": until, "holder": holder}
             if to_void and row.voided is None:
-                values["voided"] = now
-            connection.execute(sa.update(labels).where(this).values(**values))
+                taken["voided"] = now
+            connection.execute(sa.update(labels).where(this).values(**taken))
         return purchase
 
     def _one(self, condition: sa.ColumnElement[bool]) -> Shipment | None:
         with self._database.read() as connection:
             row = connection.execute(sa.select(shipments).where(condition)).one_or_none()
         return _shipment(row) if row else None
-
-
-def _open(shipment_id: str, claim: str | None = None) -> sa.Update:
-    """An update of a purchase that is not bought yet; only if that claim holds it, if one is given."""
-    this = sa.update(labels).where(labels.c.shipment_id == shipment_id, labels.c.state != State.BOUGHT.value)
-    return this if claim is None else this.where(labels.c.claim == claim)
 
 
 def _shipment(row: sa.Row[Any]) -> Shipment:

@@ -239,7 +239,7 @@ class CrashPoints:
         return int(found[0]["uncertain"]) if found else 0
 
     def _row(self, story: Story) -> dict[str, Any]:
-        query = "SELECT id, status, attempt, payment, stock_key, lease FROM orders WHERE id = :id"
+        query = "SELECT id, status, attempt, payment, stock_key, claimed_until, due_at FROM orders WHERE id = :id"
         found = self.databases.rows("cart", query, id=story.order_id)
         return found[0] if found else {}
 

@@ -30,7 +30,7 @@ def passed() -> dict[str, list[re.Pattern[str]]]:
         if module == "chassis.crash_points":
             continue
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and _name(node.func) == "reached":
+            if isinstance(node, ast.Call) and _name(node.func) == "crash_point":
                 found.setdefault(module, []).append(re.compile(_pattern(node.args[0])))
     return found
 

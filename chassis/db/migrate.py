@@ -23,8 +23,8 @@ STATEMENT = "10min"
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def migrate(database: Database) -> None:
-    """Apply the revisions that `database` lacks, all in one transaction.
+def migrate(database: Database, revision: str = "head") -> None:
+    """Apply the revisions that `database` lacks, up to `revision`, all in one transaction.
 
     Raises Unavailable when the database cannot be reached, and any error of a revision; nothing is applied then.
     """
@@ -45,7 +45,7 @@ def migrate(database: Database) -> None:
             connection.execute(limit, {"name": "lock_timeout", "value": usual})
             connection.execute(sqlalchemy.schema.CreateSchema(database.service, if_not_exists=True))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
 
 
 def main(services: list[str]) -> int:

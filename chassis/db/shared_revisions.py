@@ -48,3 +48,89 @@ def create_events() -> None:
         sa.Column("error", sa.Text),
     )
     op.create_index("events_due", "events", ["state", "due"])
+
+
+def use_claim_columns(table: str, old: str, open_rows: str, due: bool = True) -> None:
+    """Give a table of claims the columns that `chassis.db.claims` describes.
+
+    On PostgreSQL the old column stays, so that copies of the previous release can work on the same table during a
+    rolling upgrade: a trigger keeps the old and the new columns equal. On SQLite such copies are stopped before the
+    upgrade (docs/operating/upgrade.md).
+
+    Args:
+        old: the column that held the end of a claim.
+        open_rows: SQL condition of the rows that may be claimed; the others keep the new columns' defaults.
+        due: whether `old` also held the time until which an unclaimed row waits: that is `due_at` now.
+    """
+    rows = sa.table(table, *(sa.column(name) for name in ("holder", "claimed_until", "due_at", old)))
+    if op.get_bind().dialect.name == "postgresql":
+        op.add_column(table, sa.Column("claimed_until", sa.Float(53), nullable=False, server_default="0"))
+        if due:
+            op.add_column(table, sa.Column("due_at", sa.Float(53), nullable=False, server_default="0"))
+        op.execute((_TRIGGER_OF_DUE if due else _TRIGGER).format(table=table, old=old))
+        op.execute(
+            f"CREATE TRIGGER {table}_claim_columns BEFORE INSERT OR UPDATE ON {table} "
+            f"FOR EACH ROW EXECUTE FUNCTION {table}_claim_columns()"
+        )
+        end, claimed = rows.c[old], rows.c.holder.is_not(None)
+        values = {"claimed_until": sa.case((claimed, end), else_=0.0), "due_at": sa.case((claimed, 0.0), else_=end)}
+        backfill = values if due else {"claimed_until": end}
+        op.execute(rows.update().where(sa.text(open_rows)).values(**backfill))
+    elif due:
+        op.execute(f"ALTER TABLE {table} RENAME COLUMN {old} TO due_at")
+        op.add_column(table, sa.Column("claimed_until", sa.Float(53), nullable=False, server_default="0"))
+        held = rows.update().where(rows.c.holder.is_not(None))
+        op.execute(held.values(claimed_until=rows.c.due_at, due_at=0.0))
+    else:
+        op.execute(f"ALTER TABLE {table} RENAME COLUMN {old} TO claimed_until")
+    if not due:
+        op.add_column(table, sa.Column("claim", sa.String(64)))
+
+
+# The previous release writes `lease`, which is the end of a claim or, without a holder, the time until which the row
+# waits. This release writes `claimed_until` and `due_at`.
+_TRIGGER_OF_DUE = """
+CREATE FUNCTION {table}_claim_columns() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    previous_release boolean;
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        previous_release := NEW.{old} IS NOT NULL;
+    ELSE
+        previous_release := NEW.{old} <> OLD.{old} OR (NEW.holder IS DISTINCT FROM OLD.holder
+            AND NEW.claimed_until = OLD.claimed_until AND NEW.due_at = OLD.due_at);
+    END IF;
+    IF NOT previous_release THEN
+        NEW.{old} := CASE WHEN NEW.holder IS NULL THEN NEW.due_at ELSE NEW.claimed_until END;
+    ELSIF NEW.holder IS NULL THEN
+        NEW.claimed_until := 0;
+        NEW.due_at := NEW.{old};
+    ELSE
+        NEW.claimed_until := NEW.{old};
+        NEW.due_at := 0;
+    END IF;
+    RETURN NEW;
+END $$
+"""
+# The previous release knows its claim by the holder and `until`. A claim of its own has no token, so that no copy of
+# this release takes it for its own.
+_TRIGGER = """
+CREATE FUNCTION {table}_claim_columns() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    previous_release boolean;
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        previous_release := NEW.{old} IS NOT NULL;
+    ELSE
+        previous_release := NEW.{old} <> OLD.{old} OR (NEW.holder IS DISTINCT FROM OLD.holder
+            AND NEW.claimed_until = OLD.claimed_until);
+    END IF;
+    IF previous_release THEN
+        NEW.claimed_until := NEW.{old};
+        NEW.claim := NULL;
+    ELSE
+        NEW.{old} := NEW.claimed_until;
+    END IF;
+    RETURN NEW;
+END $$
+"""

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
+
+
+def claim_columns() -> list[sa.Column[Any]]:
+    """The columns of `chassis.db.claims`."""
+    return [
+        sa.Column("claim", sa.String(64)),
+        sa.Column("holder", sa.String(64)),
+        sa.Column("claimed_until", sa.Float(53), nullable=False, server_default="0"),
+    ]
+
 
 # In every service.
 shared_by_all = sa.MetaData()
@@ -25,8 +37,7 @@ answers = sa.Table(
     sa.Column("body", sa.String(64), nullable=False),
     sa.Column("effect", sa.String(64), nullable=False),
     sa.Column("request_id", sa.String(128)),
-    sa.Column("holder", sa.String(64)),
-    sa.Column("until", sa.Float(53), nullable=False),
+    *claim_columns(),
     sa.Column("began", sa.Float(53), nullable=False),
     sa.Column("ended", sa.Float(53)),
     sa.Column("answer", sa.Text),

@@ -19,7 +19,8 @@ import sqlalchemy as sa
 from chassis.answers import Replay, encoded, encoded_result
 from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
-from chassis.db.engine import Database
+from chassis.db.claims import RELEASED, Claims
+from chassis.db.engine import Database, once_more
 from chassis.db.heartbeat import GONE
 from chassis.db.shared_tables import answers
 from chassis.deadline import bounded, remaining
@@ -43,7 +44,7 @@ FORGET_EVERY = 3600.0
 AGAIN = 1.0
 # How long a call may continue after its caller's deadline (seconds), and how long a claim holds without a deadline.
 MARGIN = 5.0
-LEASE = 60.0
+CLAIM_S = 60.0
 # How long a call waits for another under the same key (seconds): most are done by then. A redelivered call waits until
 # the holder would count as gone: the holder may be the copy that was killed while it handled this very message.
 PATIENCE = 1.0
@@ -53,6 +54,8 @@ LOOK = 0.05
 # The verb has run, and its answer is not stored yet; the answer is stored, and not sent yet.
 POINTS = ("idempotency:keep:begun", "idempotency:keep:done")
 
+# A key whose answer is not stored yet.
+_OPEN = answers.c.ended.is_(None)
 # Definitive, unless the failure itself says when to come back.
 DEFINITIVE = (PaymentDeclined, NotFound, Conflict, Refused)
 
@@ -75,12 +78,17 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Claim:
-    """The right to run the verb. `holder` and `until` identify the claim; `fresh`: the key was never claimed before."""
+class KeyClaim:
+    """The right to run the verb.
+
+    Attributes:
+        key: the claimed key.
+        claim: the claim's token.
+        fresh: whether the key was never claimed before.
+    """
 
     key: str
-    holder: str
-    until: float
+    claim: str
     fresh: bool
 
 
@@ -102,6 +110,7 @@ class Idempotency:
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
+        self._claims = Claims(database, answers)
         self._clock = clock
         self._sleep = sleep
         self._timer = timer
@@ -139,7 +148,7 @@ class Idempotency:
     def forget(self) -> None:
         """Delete answers that are old enough. Raises Unavailable."""
         before = self._clock() - KEPT
-        old = sa.and_(answers.c.began < before, answers.c.until < self._clock())
+        old = sa.and_(answers.c.began < before, answers.c.claimed_until < self._clock())
         with self._database.write() as connection:
             connection.execute(
                 sa.delete(answers).where(old, sa.or_(answers.c.ended.is_(None), answers.c.ended < before))
@@ -154,11 +163,11 @@ class Idempotency:
                 pause = FORGET_EVERY
             sleep(pause)
 
-    def _taken(self, asked: Asked, effect: str) -> Claim | Replay:
+    def _taken(self, asked: Asked, effect: str) -> KeyClaim | Replay:
         """The claim, or the stored answer; waits a little if another call holds the claim."""
         end = self._timer() + bounded(REDELIVERED_PATIENCE if asked.redelivered else PATIENCE)
         while True:
-            found = self._claim(asked, effect, self._database.heartbeat.hold())
+            found = self._claim(asked, effect)
             if found is not None:
                 return found
             while self._busy(asked.key):
@@ -168,24 +177,18 @@ class Idempotency:
                 with away():
                     self._sleep(LOOK)
 
-    def _claim(self, asked: Asked, effect: str, holder: str) -> Claim | Replay | None:
+    @once_more  # another call may insert the key at this moment
+    def _claim(self, asked: Asked, effect: str) -> KeyClaim | Replay | None:
         """Claim the key, or find its answer; None while another holds it. Raises KeyReused."""
-        try:
-            return self._claim_once(asked, effect, holder)
-        except sa.exc.IntegrityError:  # another call has just inserted it
-            return self._claim_once(asked, effect, holder)
-
-    def _claim_once(self, asked: Asked, effect: str, holder: str) -> Claim | Replay | None:
-        now, left = self._clock(), remaining()
-        until = now + (LEASE if left is None else max(0.0, left) + MARGIN)
-        values = {"holder": holder, "until": until, "request_id": asked.request_id}
-        this = answers.c.key == asked.key
+        left, this = remaining(), answers.c.key == asked.key
+        values = self._claims.new(self._clock() + (CLAIM_S if left is None else max(0.0, left) + MARGIN))
+        values["request_id"] = asked.request_id
         with self._database.write() as connection:
             row = connection.execute(self._row(this).with_for_update(of=answers)).one_or_none()
             if row is None:
-                fresh = {"key": asked.key, "body": asked.body, "effect": effect, "began": now}
+                fresh = {"key": asked.key, "body": asked.body, "effect": effect, "began": self._clock()}
                 connection.execute(sa.insert(answers).values(**fresh, **values))
-                return Claim(asked.key, holder, until, fresh=True)
+                return KeyClaim(asked.key, values["claim"], fresh=True)
             if row.body != asked.body:
                 message = "was used for another request"
                 raise KeyReused(f"This Idempotency-Key {message}.", {"errors": {"Idempotency-Key": [message]}})
@@ -194,7 +197,7 @@ class Idempotency:
             if not row.void:
                 return None
             connection.execute(sa.update(answers).where(this).values(**values))
-            return Claim(asked.key, holder, until, fresh=False)
+            return KeyClaim(asked.key, values["claim"], fresh=False)
 
     def _busy(self, key: str) -> bool:
         with self._database.read() as connection:
@@ -202,49 +205,39 @@ class Idempotency:
         return row is not None and row.ended is None and not row.void
 
     def _row(self, condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
-        void = self._database.heartbeat.is_void(answers.c.holder, answers.c.until, self._clock())
-        return sa.select(answers, void.label("void")).where(condition)
+        return sa.select(answers, self._claims.is_void(self._clock()).label("void")).where(condition)
 
-    def _answered(self, claim: Claim, text: str) -> Replay | None:
+    def _answered(self, claim: KeyClaim, text: str) -> Replay | None:
         crash_point("idempotency:keep:begun")
         other = self._kept(claim, text)
         crash_point("idempotency:keep:done")
         return other
 
-    def _kept(self, claim: Claim, text: str) -> Replay | None:
+    def _kept(self, claim: KeyClaim, text: str) -> Replay | None:
         """Store the answer, and return None; if another call has taken the key over, return that call's answer."""
         try:
             with self._database.write() as connection:
-                if connection.execute(_mine(claim).values(**self._ending(text))).rowcount == 1:
+                ended = self._claims.update(claim.key, claim.claim, _OPEN).values(**RELEASED, **self._ending(text))
+                if connection.execute(ended).rowcount == 1:
                     return None
                 row = connection.execute(sa.select(answers).where(answers.c.key == claim.key)).one_or_none()
         except Unavailable:
             # The verb has run, but its result is not sent: without a stored answer, a repetition could get another one.
-            self._database.deferred.put_off(_mine(claim).values(**self._ending(text)), claim.key)
+            self._claims.release_later(claim.key, claim.claim, _OPEN, **self._ending(text))
             raise
         if row is not None and row.ended is not None:
             return Replay(row.answer, row.request_id)
         raise OutcomeUnknown("Another call has taken this request over and is still at work.", {"retry_after": 1})
 
-    def _let_go(self, claim: Claim, forget: bool) -> None:
-        free = sa.delete(answers).where(_held(claim)) if forget else _mine(claim).values(holder=None, until=0.0)
-        self._database.deferred.write(free, claim.key)
+    def _let_go(self, claim: KeyClaim, forget: bool) -> None:
+        if not forget:
+            self._claims.release(claim.key, claim.claim, _OPEN)
+            return
+        mine = sa.and_(answers.c.key == claim.key, answers.c.claim == claim.claim, _OPEN)
+        self._database.deferred.write(sa.delete(answers).where(mine), claim.key)
 
     def _ending(self, text: str) -> dict[str, Any]:
-        return {"holder": None, "answer": text, "ended": self._clock()}
-
-
-def _held(claim: Claim) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        answers.c.key == claim.key,
-        answers.c.holder == claim.holder,
-        answers.c.until == claim.until,
-        answers.c.ended.is_(None),
-    )
-
-
-def _mine(claim: Claim) -> sa.Update:
-    return sa.update(answers).where(_held(claim))
+        return {"answer": text, "ended": self._clock()}
 
 
 def _definitive(error: Exception) -> bool:

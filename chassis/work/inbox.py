@@ -41,7 +41,7 @@ LONGEST_PAUSE = 30.0
 LONGEST_WAIT = 2 * LONGEST_PAUSE
 # How long a claim holds at most (seconds): longer than any handling. The claim of a copy that was killed ends sooner,
 # see `chassis.db.heartbeat`.
-LEASE = 60.0
+CLAIM_S = 60.0
 # How many events an operator can read at once.
 LISTED = range(1, 1001)
 # How long a completed event is remembered (seconds): providers repeat theirs for three days.
@@ -180,7 +180,7 @@ class Inbox:
         now = self._clock()
         with self._database.write() as connection:
             taken = sa.update(events).where(events.c.id == event_id, self._free(now))
-            values = {"claim": claim, "holder": holder, "until": now + LEASE}
+            values = {"claim": claim, "holder": holder, "until": now + CLAIM_S}
             if connection.execute(taken.values(tries=events.c.tries + 1, **values)).rowcount != 1:
                 return None
             row = connection.execute(sa.select(events).where(events.c.id == event_id)).mappings().one()

@@ -16,7 +16,7 @@ from cart.store import CartStore, ClaimLost
 from chassis.answers import Replay
 from chassis.db.heartbeat import Heartbeat
 from chassis.work.idempotency import Asked, Idempotency
-from chassis.work.inbox import LEASE as EVENT_LEASE
+from chassis.work.inbox import CLAIM_S as EVENT_CLAIM_S
 from chassis.work.inbox import Inbox
 from contracts.errors import OutcomeUnknown, ProviderFailure, Unavailable
 from notifications.delivery import Delivery
@@ -85,7 +85,7 @@ def test_an_order_that_was_taken_over_is_not_let_go_late(carts: Carts) -> None:
     assert taken is not None
     carts.catch_up()
     kept = carts.one.order("or_1")
-    assert (kept.claim, kept.lease) == (taken.claim, 100.0)
+    assert (kept.claim, kept.claimed_until) == (taken.claim, 100.0)
     carts.other.keep(taken)
 
 
@@ -160,7 +160,7 @@ def test_a_refund_that_was_taken_over_is_not_let_go_late(carts: Carts) -> None:
     assert taken is not None
     carts.catch_up()
     kept = carts.one.refund_row(row["id"])
-    assert (kept["claim"], kept["lease"]) == (taken["claim"], 100.0)
+    assert (kept["claim"], kept["claimed_until"]) == (taken["claim"], 100.0)
 
 
 # What a dead copy had in hand comes first
@@ -455,7 +455,7 @@ def test_an_event_that_was_taken_over_is_not_settled_late(locked: Callable[[str]
 
     assert not one.handle("evt_1", fails)
     file.unlock()
-    clock.now += EVENT_LEASE + 1
+    clock.now += EVENT_CLAIM_S + 1
     assert other.handle("evt_1", takes_over)
     assert [event["tries"] for event in other.listed("done")] == [2]
 

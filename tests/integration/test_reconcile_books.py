@@ -99,7 +99,7 @@ def test_our_refunds_come_page_by_page(database: Opens, monkeypatch: pytest.Monk
     monkeypatch.setattr(cart.audit_books, "PAGE", 2)
     kept = database("cart")
     books = AuditBooks(kept)
-    common = {"order_id": "or_1", "payment": "pi_1", "amount": 5, "state": "done", "lease": 0.0, "looks": 0}
+    common = {"order_id": "or_1", "payment": "pi_1", "amount": 5, "state": "done", "due_at": 0.0, "looks": 0}
     with kept.write() as connection:
         for number, provider_id, began in (
             (1, "re_1", 20.0),

@@ -102,8 +102,8 @@ CLAIM = Sabotage(
     (
         ('busy = order.status in AT_WORK and not row["void"]', "busy = False"),
         (
-            "held = sa.and_(orders.c.id == order.id, orders.c.claim == claim)",
-            "held = orders.c.id == order.id",
+            "self._claims.update(order.id, order.claim)",
+            "sa.update(orders).where(orders.c.id == order.id)",
         ),
     ),
 )

@@ -170,7 +170,7 @@ def test_an_order_that_waits_for_its_bank_is_paid_when_stripe_says_so(told: Told
     payment = asked_by_the_bank(shopper, order)
     # The shop itself does not look at it for an hour: whatever settles it before that is a webhook.
     with sqlite3.connect(told.own.place.var_dir / "cart.db", timeout=30) as database:
-        put_off = "UPDATE orders SET lease = lease + ? WHERE id = ? AND status = 'confirming'"
+        put_off = "UPDATE orders SET due_at = due_at + ? WHERE id = ? AND status = 'confirming'"
         assert database.execute(put_off, (HOUR, order["id"])).rowcount == 1
     says_yes(told, payment)
     eventually(lambda: told.status(order["id"]) == "paid")

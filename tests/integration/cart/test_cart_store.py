@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 import pytest
 import sqlalchemy as sa
-from alembic import command
 
 from cart.addresses import email_key
 from cart.order import CANCELED, CONFIRMING, CREATED, PAID, PAYING, Order
@@ -220,11 +219,9 @@ def test_order_of_an_old_copy_is_found_as_it_was_written(store: CartStore) -> No
     assert [found.id for found in store.orders(None, "chloe@example.com", 10, None)[0]] == ["or_1"]
 
 
-def test_existing_orders_get_their_key_after_the_migration(monkeypatch: pytest.MonkeyPatch) -> None:
-    database, upgrade = Database("sqlite://", "cart"), command.upgrade
-    monkeypatch.setattr(command, "upgrade", lambda config, _: upgrade(config, "0007"))
-    migrate(database)
-    monkeypatch.undo()
+def test_existing_orders_get_their_key_after_the_migration() -> None:
+    database = Database("sqlite://", "cart")
+    migrate(database, "0007")
     before = {
         **{"status": CREATED, "document": "{}", "attempt": 0, "lease": 0.0, "looks": 0, "created": 1.0},
         **{"cart_id": "cart_1"},

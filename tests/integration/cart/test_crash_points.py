@@ -40,7 +40,7 @@ class Reaper:
 def reaper(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reaper]:
     kills = Reaper()
     for module in MODULES:
-        monkeypatch.setattr(module, "reached", kills)
+        monkeypatch.setattr(module, "crash_point", kills)
     yield kills
     assert kills.point is None, f"{kills.point} was not reached"
 

@@ -227,7 +227,7 @@ def test_a_payer_killed_before_the_money_is_undone(shop: Shop, monkeypatch: Any)
     monkeypatch.undo()
     assert shop.order.status == PAYING
     assert shop.shelf.left == 7
-    shop.now += settlement.LEASE
+    shop.now += settlement.CLAIM_S
     assert shop.store.stalled() == ["or_1"]
     shop.purchase.resume("or_1")
     assert shop.order.status == CREATED
@@ -266,7 +266,7 @@ def test_whoever_lost_the_claim_writes_nothing(shop: Shop, monkeypatch: Any) -> 
     def slow(payment_id: str, method: str, key: str) -> Any:
         payment = confirm(payment_id, method, key)
         monkeypatch.setattr(shop.bank, "confirm", confirm)
-        shop.now += settlement.LEASE + 1
+        shop.now += settlement.CLAIM_S + 1
         shop.purchase.resume("or_1")
         assert shop.order.status == PAID
         return payment
@@ -330,9 +330,9 @@ def test_an_unknown_outcome_is_looked_at_soon_then_less_often_and_never_by_two_i
     shop.bank.down = True
     waits = []
     for _ in range(8):
-        waits.append(shop.order.lease - shop.now)
+        waits.append(shop.order.due_at - shop.now)
         assert shop.store.stalled() == []
-        shop.now = shop.order.lease
+        shop.now = shop.order.due_at
         assert shop.store.stalled() == ["or_1"]
         with pytest.raises(OutcomeUnknown):
             shop.purchase.resume("or_1")

@@ -12,7 +12,7 @@ from eventlet.event import Event
 from chassis import deadline
 from chassis.clock import CORRECTING_S, STEP_ADOPTED_S, SteadyClock, asked_before, due, settled_at
 from chassis.db.engine import Database
-from chassis.work.inbox import LEASE, LONGEST_WAIT, Inbox
+from chassis.work.inbox import CLAIM_S, LONGEST_WAIT, Inbox
 from chassis.work.timer import Timer
 
 HOUR = 3600.0
@@ -140,7 +140,7 @@ def test_event_stored_by_a_wrong_clock_is_due(database: Callable[[str], Database
     moment[0] -= HOUR
     assert inbox.due(moment[0]) == ["evt_1"]
     # No event schedules a longer wait.
-    assert LONGEST_WAIT < LEASE * 2
+    assert LONGEST_WAIT < CLAIM_S * 2
 
 
 def test_timer_follows_the_monotonic_clock(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,28 +54,28 @@ def put(key: str, number: Any) -> sa.Update:
 
 
 def test_what_can_be_written_is_written_at_once(shelf: Shelf) -> None:
-    assert shelf.late.write(put("a", 1), "a") == 1
-    assert shelf.late.write(put("c", 1), "c") == 0
-    assert (shelf.numbers, len(shelf.late)) == ({"a": 1, "b": 0}, 0)
+    assert shelf.deferred.write(put("a", 1), "a") == 1
+    assert shelf.deferred.write(put("c", 1), "c") == 0
+    assert (shelf.numbers, len(shelf.deferred)) == ({"a": 1, "b": 0}, 0)
 
 
 def test_what_cannot_be_written_is_written_when_the_lock_is_gone(shelf: Shelf) -> None:
     with shelf.file.held():
-        assert shelf.late.write(put("a", 1), "a") is None
+        assert shelf.deferred.write(put("a", 1), "a") is None
         with pytest.raises(Unavailable):
-            shelf.late.catch_up()
+            shelf.deferred.catch_up()
     assert shelf.numbers["a"] == 0
-    shelf.late.catch_up()
-    assert (shelf.numbers["a"], len(shelf.late)) == (1, 0)
+    shelf.deferred.catch_up()
+    assert (shelf.numbers["a"], len(shelf.deferred)) == (1, 0)
 
 
 def test_what_comes_to_one_row_is_written_in_its_order_and_other_rows_do_not_wait(shelf: Shelf) -> None:
     with shelf.file.held():
-        shelf.late.write(put("a", 1), "a")
-    assert shelf.late.write(put("a", things.c.number * 10), "a") is None
-    assert shelf.late.write(put("b", 1), "b") == 1
+        shelf.deferred.write(put("a", 1), "a")
+    assert shelf.deferred.write(put("a", things.c.number * 10), "a") is None
+    assert shelf.deferred.write(put("b", 1), "b") == 1
     assert shelf.numbers == {"a": 0, "b": 1}
-    shelf.late.catch_up()
+    shelf.deferred.catch_up()
     assert shelf.numbers["a"] == 10
 
 
@@ -83,18 +83,18 @@ def test_so_much_is_remembered_and_no_more(locked: Callable[[str], Locked], monk
     monkeypatch.setattr(deferred_writes, "MOST", 2)
     shelf = Shelf(locked("cart"))
     for key, number in (("a", 1), ("b", 1), ("b", 2)):
-        shelf.late.put_off(put(key, number), key)
-    assert len(shelf.late) == 2
-    shelf.late.catch_up()
+        shelf.deferred.put_off(put(key, number), key)
+    assert len(shelf.deferred) == 2
+    shelf.deferred.catch_up()
     assert shelf.numbers == {"a": 0, "b": 2}
 
 
 @pytest.mark.parametrize("wrong", [None, 2**70], ids=["refused by the database", "refused before it"])
 def test_a_bug_does_not_hold_up_what_comes_after_it(shelf: Shelf, wrong: int | None) -> None:
-    shelf.late.put_off(put("b", wrong), "b")
-    shelf.late.put_off(put("a", 1), "a")
-    shelf.late.catch_up()
-    assert (shelf.numbers, len(shelf.late)) == ({"a": 1, "b": 0}, 0)
+    shelf.deferred.put_off(put("b", wrong), "b")
+    shelf.deferred.put_off(put("a", 1), "a")
+    shelf.deferred.catch_up()
+    assert (shelf.numbers, len(shelf.deferred)) == ({"a": 1, "b": 0}, 0)
 
 
 def test_it_is_tried_every_second_until_it_is_written(shelf: Shelf) -> None:
@@ -111,9 +111,9 @@ def test_it_is_tried_every_second_until_it_is_written(shelf: Shelf) -> None:
             raise Enough
 
     shelf.file.lock()
-    shelf.late.write(put("a", 1), "a")
+    shelf.deferred.write(put("a", 1), "a")
     with pytest.raises(Enough):
-        shelf.late.run(tick)
+        shelf.deferred.run(tick)
     assert (shelf.numbers["a"], pauses) == (1, [EVERY] * 3)
 
 
@@ -122,7 +122,7 @@ def test_a_service_that_goes_tries_once_more_and_does_not_wait_for_long(
 ) -> None:
     with shelf.file.held():
         for number in range(50):
-            shelf.late.put_off(put("a", number), "a")
+            shelf.deferred.put_off(put("a", number), "a")
         write, tries = shelf.database.write, []
 
         def tried() -> Any:
@@ -131,10 +131,10 @@ def test_a_service_that_goes_tries_once_more_and_does_not_wait_for_long(
 
         with monkeypatch.context() as counted:
             counted.setattr(shelf.database, "write", tried)
-            shelf.late.finish()
-        assert (len(tries), len(shelf.late)) == (1, 50)  # the others would be in vain, too
-    shelf.late.finish()
-    assert (shelf.numbers["a"], len(shelf.late)) == (49, 0)
+            shelf.deferred.finish()
+        assert (len(tries), len(shelf.deferred)) == (1, 50)  # the others would be in vain, too
+    shelf.deferred.finish()
+    assert (shelf.numbers["a"], len(shelf.deferred)) == (49, 0)
 
 
 def test_a_service_writes_late_as_it_runs_and_when_it_stops(
@@ -155,7 +155,7 @@ def test_a_service_writes_late_as_it_runs_and_when_it_stops(
     provider.setup()
     provider.start()
     database: Database = provider.database
-    assert threads["late"] == database.deferred.run
+    assert threads["deferred writes"] == database.deferred.run
     inbox = Inbox(database)
     inbox.keep("evt_1", "kind", {})
     with file.held():

@@ -47,7 +47,7 @@ def test_a_process_that_is_killed_after_its_effect_is_taken_over_within_seconds(
     verb = Verb()  # which does its effect once by its own key
     [row] = rows(here)
     assert Idempotency(here).run(asked(redelivered=True, request_id="again"), "pay", verb) == verb.outcome
-    assert time.time() < row.until  # long before that claim would have run out
+    assert time.time() < row.claimed_until  # long before that claim would have run out
     assert Idempotency(here).run(asked(), "pay", never).request_id == "again"
 
 
@@ -201,7 +201,7 @@ def test_old_answers_are_forgotten_by_the_service_as_it_runs(here: Database, mon
     away, once = Away(here, monkeypatch), Idempotency(here)
     once.run(asked("old"), "pay", Verb())
     with here.write() as connection:
-        connection.execute(sa.update(answers).values(began=1.0, ended=2.0, until=0.0))
+        connection.execute(sa.update(answers).values(began=1.0, ended=2.0, claimed_until=0.0))
     away.go()
     with pytest.raises(Enough):
         once.run_forget(tick)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from chassis.db.engine import Database
 from chassis.db.heartbeat import GONE, Heartbeat
-from chassis.work.inbox import EARLY, KEPT, LEASE, LONGEST_PAUSE, PATIENCE, TRIES, Inbox, NotYet
+from chassis.work.inbox import CLAIM_S, EARLY, KEPT, LONGEST_PAUSE, PATIENCE, TRIES, Inbox, NotYet
 from contracts.errors import InvalidRequest, NotFound, ProviderFailure, Unavailable
 
 
@@ -123,7 +123,7 @@ def test_a_claim_ends_at_its_time_even_when_its_holder_lives(copies: list[Desk],
     one.inbox.keep("evt_1", "kind", {})
 
     def stuck(kind: str, body: dict[str, Any]) -> None:
-        clock.now += LEASE + 1
+        clock.now += CLAIM_S + 1
         one.database.heartbeat.beat()
         assert other.handle("evt_1")
 
@@ -137,7 +137,7 @@ def test_whoever_lost_its_claim_does_not_undo_what_the_other_settled(copies: lis
     one.inbox.keep("evt_1", "kind", {})
 
     def slow(kind: str, body: dict[str, Any]) -> None:
-        clock.now += LEASE + 1
+        clock.now += CLAIM_S + 1
         assert other.handle("evt_1")
         raise Unavailable("too late")
 
@@ -264,7 +264,7 @@ def test_an_event_that_kills_whoever_handles_it_is_parked_too(copies: list[Desk]
     for _ in range(TRIES):
         with pytest.raises(KeyboardInterrupt):
             desk.inbox.handle("evt_1", killed)
-        clock.now += LEASE
+        clock.now += CLAIM_S
     assert not desk.inbox.handle("evt_1", killed)
     assert desk.inbox.listed()[0]["error"] == "left in the middle each time"
 

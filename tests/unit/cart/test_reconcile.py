@@ -63,8 +63,8 @@ def compared(listed: Listed, ours: Order | None) -> list[tuple[str, str]]:
         (payment(refunded=500), None),
         (payment(id="pi_2", refunded=500), order(PAID)),
         (payment(refunded=500), order(CANCELED)),
-        (payment(ACTION), order(CONFIRMING, lease=YOUNG)),
-        (payment(OPEN), order(PAYING, lease=YOUNG)),
+        (payment(ACTION), order(CONFIRMING, due_at=YOUNG)),
+        (payment(OPEN), order(PAYING, due_at=YOUNG)),
     ],
 )
 def test_what_agrees_is_not_told(listed: Listed, ours: Order | None) -> None:
@@ -78,8 +78,8 @@ def test_what_agrees_is_not_told(listed: Listed, ours: Order | None) -> None:
         (payment(refunded=499), None, ("charge without an order", "")),
         (payment(order_id=None), None, ("charge without an order", "")),
         (payment(), order(CREATED), ("payment taken, order not paid", FINISH)),
-        (payment(), order(PAYING, lease=YOUNG), ("payment taken, order not paid", FINISH)),
-        (payment(), order(CONFIRMING, lease=YOUNG), ("payment taken, order not paid", FINISH)),
+        (payment(), order(PAYING, due_at=YOUNG), ("payment taken, order not paid", FINISH)),
+        (payment(), order(CONFIRMING, due_at=YOUNG), ("payment taken, order not paid", FINISH)),
         (payment(), order(CREATED, payment=None), ("payment taken, order not paid", FINISH)),
         (payment(amount=499), order(CREATED), ("another amount was taken", "")),
         (payment(currency="eur"), order(CREATED), ("another amount was taken", "")),
@@ -94,9 +94,9 @@ def test_what_agrees_is_not_told(listed: Listed, ours: Order | None) -> None:
         (payment(currency="eur"), order(PAID), ("another amount was taken", "")),
         (payment(id="pi_2"), order(PAID), ("charged twice", "")),
         (payment(OPEN, id="pi_2"), order(PAID), ("open payment of a paid order", CALL_OFF)),
-        (payment(OPEN), order(PAYING, lease=OLD), ("payment stands still", FINISH)),
-        (payment(ACTION), order(CONFIRMING, lease=OLD), ("payment stands still", FINISH)),
-        (payment(CALLED_OFF), order(CANCELING, lease=OLD), ("payment stands still", FINISH)),
+        (payment(OPEN), order(PAYING, due_at=OLD), ("payment stands still", FINISH)),
+        (payment(ACTION), order(CONFIRMING, due_at=OLD), ("payment stands still", FINISH)),
+        (payment(CALLED_OFF), order(CANCELING, due_at=OLD), ("payment stands still", FINISH)),
     ],
 )
 def test_what_differs_is_told_and_only_what_is_safe_is_mended(
@@ -208,8 +208,8 @@ def test_what_is_owed_is_named() -> None:
 
 
 def test_a_payment_that_never_came_to_stripe_stands_still() -> None:
-    assert beside(order(PAYING, None, lease=OLD), {}, labelled="") == [("payment stands still", FINISH)]
-    assert beside(order(PAYING, None, lease=YOUNG), {}, labelled="") == []
+    assert beside(order(PAYING, None, due_at=OLD), {}, labelled="") == [("payment stands still", FINISH)]
+    assert beside(order(PAYING, None, due_at=YOUNG), {}, labelled="") == []
 
 
 @pytest.mark.parametrize(

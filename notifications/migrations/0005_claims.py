@@ -1,0 +1,10 @@
+"""All claims in the same three columns (`chassis.db.claims`)."""
+
+from chassis.db.shared_revisions import use_claim_columns
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    use_claim_columns("answers", "until", "ended IS NULL", due=False)
