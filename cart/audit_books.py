@@ -9,16 +9,17 @@ from sqlalchemy.engine import RowMapping
 
 from cart.order import Order
 from cart.order_store import found, read_order
-from cart.owed_store import OWED, OwedThings
 from cart.reconcile import Refunded
-from cart.tables import orders, owed, refunds
+from cart.tables import Store, orders, refunds
+from chassis.db.shared_tables import tasks
 from chassis.records import SetAside, Unreadable, read_each, read_one
+from chassis.work.tasks import WAITING
 from contracts.errors import Conflict
 
 PAGE = 100
 
 
-class AuditBooks(OwedThings):
+class AuditBooks(Store):
     """Orders, refunds and owed work, as a comparison reads them."""
 
     def page(self, cursor: str | None, since: float, until: float) -> tuple[list[Order | SetAside], str | None]:
@@ -53,16 +54,16 @@ class AuditBooks(OwedThings):
 
     def owed_for(self, ids: Collection[str]) -> dict[str, dict[str, str]]:
         """What is or was owed for these orders: order id -> kind -> state."""
-        query = sa.select(owed.c.order_id, owed.c.kind, owed.c.state).where(owed.c.order_id.in_(sorted(ids)))
+        query = sa.select(tasks.c.subject, tasks.c.kind, tasks.c.state).where(tasks.c.subject.in_(sorted(ids)))
         kinds: dict[str, dict[str, str]] = {}
         with self._database.read() as connection:
             for row in connection.execute(query):
-                kinds.setdefault(row.order_id, {})[row.kind] = row.state
+                kinds.setdefault(row.subject, {})[row.kind] = row.state
         return kinds
 
     def still_owed(self, keys: Collection[str]) -> set[str]:
         """Those of the keys whose work is owed and not done."""
-        query = sa.select(owed.c.key).where(owed.c.key.in_(sorted(keys)), owed.c.state == OWED)
+        query = sa.select(tasks.c.key).where(tasks.c.key.in_(sorted(keys)), tasks.c.state == WAITING)
         with self._database.read() as connection:
             return set(connection.execute(query).scalars())
 
@@ -79,10 +80,10 @@ class AuditBooks(OwedThings):
             order = read_order(found(connection, order_id, lock=True))
             if order.status not in statuses:
                 raise Conflict(f"Order {order_id} is {order.status} by now.")
-            known = set(connection.execute(sa.select(owed.c.key).where(owed.c.order_id == order_id)).scalars())
+            known = set(connection.execute(sa.select(tasks.c.key).where(tasks.c.subject == order_id)).scalars())
             missing = {kind: key for kind, key in wanted.items() if key not in known}
             for kind, key in missing.items():
-                self.owe(connection, order_id, kind, key, self._clock())
+                self.deliveries.add(connection, key, kind, order_id)
         return list(missing)
 
     def refunds_by_id(self, ids: Collection[str]) -> dict[str, Refunded]:

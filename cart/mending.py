@@ -123,10 +123,10 @@ class Mending:
 
     def _again(self, fix: dict[str, Any]) -> str:
         key = f"{self._store.order(str(fix.get('order'))).id}:{LABEL}"
-        if not self._store.owe_again(key):
+        if not self._store.deliveries.again(key):
             raise Conflict(f"{key} is not given up any more.")
         self._outbox.deliver(key)
-        return f"{key}: {self._store.owed(key=key)[0]['state']}"
+        return f"{key}: {self._store.deliveries.rows(key=key)[0]['state']}"
 
     def _give_back(self, fix: dict[str, Any]) -> str:
         key = str(fix.get("key"))
@@ -148,6 +148,6 @@ class Mending:
         # At once, not through the outbox, which returns no label that the order's own deliveries do not mention.
         # Shipping refunds a label only once, however often it is asked, and never after its parcel has moved.
         answer = self._outbox.shipping.refund_label(order.document["upstream_id"], key)
-        if self._store.owe_again(key):
+        if self._store.deliveries.again(key):
             self._outbox.deliver(key)
         return f"giving the label back: {answer['status']}"

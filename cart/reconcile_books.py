@@ -91,7 +91,7 @@ def over(orders: Iterable[Order], owed: Mapping[str, Mapping[str, str]]) -> list
         for order in orders
         if order.status in OVER
         and order.document.get("upstream_id")
-        and "owed" not in (owed.get(order.id, {}).get(LABEL), owed.get(order.id, {}).get(VOID))
+        and "waiting" not in (owed.get(order.id, {}).get(LABEL), owed.get(order.id, {}).get(VOID))
     ]
 
 

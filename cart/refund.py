@@ -164,11 +164,10 @@ class Refunds:
         return self.store.refunded(order_id, told, self._returned)
 
     def _returned(self, connection: Any, order: Order) -> None:
-        now = self.clock()
         if order.stock_key is not None:
-            self.store.owe(connection, order.id, RELEASE, order.stock_key, now)
+            self.store.deliveries.add(connection, order.stock_key, RELEASE, order.id)
             order.stock_key = None
-        self.store.owe(connection, order.id, VOID, f"{order.id}:void", now)
+        self.store.deliveries.add(connection, f"{order.id}:void", VOID, order.id)
 
     def _let_go(self, row: dict[str, Any]) -> None:
         try:

@@ -18,8 +18,7 @@ from cart.checkout import Checkout
 from cart.completer import SWEEP, Lane, sweep, sweeper
 from cart.mending import Mending
 from cart.order_store import FILLED_AT_ONCE
-from cart.outbox import CALL_OFF, EMAIL, HAND, LABEL, RELEASE, SMS, VOID, Outbox
-from cart.owed_store import FAILED
+from cart.outbox import CALL_OFF, EMAIL, LABEL, RELEASE, SMS, TRY_MARGIN_S, VOID, Outbox
 from cart.providers import PayerProvider, PaymentsProvider, SettingsProvider
 from cart.purchase import Purchase
 from cart.refund import Refunds
@@ -35,7 +34,8 @@ from chassis.logs import bind, log
 from chassis.rpc.entrypoint import rpc
 from chassis.rpc.service_rpc import ServiceRpc
 from chassis.store_provider import StoreProvider
-from chassis.work.inbox import KEPT, Inbox
+from chassis.work.inbox import Inbox
+from chassis.work.tasks import FAILED, Task, Tasks, listed, replayed
 from chassis.work.timer import timer
 from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError, Unavailable
 
@@ -172,7 +172,7 @@ class CartService:
         left = deadline.remaining()
         deadline.begin(time.monotonic() + (DELIVER_WITHIN if left is None else min(left, DELIVER_WITHIN)))
         outbox.deliver_order(order_id)
-        return {**self.store.order(order_id).public(), **outbox.told(order_id)}
+        return {**self.store.order(order_id).public(), **outbox.outcome(order_id)}
 
     @rpc(expected_exceptions=ShopError, once=True, most=6)
     def cancel(self, cart_id: str | None, order_id: str, key: str) -> dict[str, Any]:
@@ -279,25 +279,28 @@ class CartService:
         return self.store.order(order_id).public()
 
     @rpc(expected_exceptions=ShopError)
-    def owed(self, state: str = FAILED, limit: int = 100) -> list[dict[str, Any]]:
-        """The work owed to shoppers: ``failed`` (given up), ``owed`` (will be tried again) or ``done``."""
-        return self.store.owed(state=state, limit=limit)
+    def tasks(self, state: str = FAILED, limit: int = 100) -> list[Task]:
+        """The work owed for orders, then Stripe's events: ``failed`` (given up), ``waiting`` or ``done``.
+
+        Raises InvalidRequest for any other state, or a limit outside of 1 to 1000 (of each kind of work).
+        """
+        return listed(self._queues(), state, limit)
 
     @rpc(expected_exceptions=ShopError)
-    def replay(self, key: str) -> dict[str, Any]:
-        """Retry failed work, by its key; returns its row as it then is. Raises NotFound."""
-        if not self.store.owe_again(key=key):
-            raise NotFound(f"Nothing was given up under {key}.")
-        self._outbox().deliver(key)
-        return self.store.owed(key=key)[0]
+    def replay(self, key: str) -> Task:
+        """Retry a task that was given up; returns it as it then is. Raises NotFound when there is none."""
+        queue = replayed(self._queues(), key)
+        if queue is self.store.deliveries:
+            self._outbox().deliver(key)
+        return queue.rows(key=key)[0]
 
     @rpc(expected_exceptions=ShopError)
     def replay_all(self, kind: str | None = None) -> dict[str, Any]:
-        """Retry all failed work, or that of one kind (``label``, ``email``, ``sms``).
+        """Retry all tasks that were given up, or those of one kind (``label``, ``email``, ``sms``).
 
-        Returns ``{"replayed": [keys]}`` at once; the completer delivers, and work that fails again is listed again.
+        Returns ``{"replayed": [keys]}`` at once; the completer works on them, and what fails again is listed again.
         """
-        return {"replayed": self.store.owe_again(kind=kind)}
+        return {"replayed": [key for queue in self._queues() for key in queue.again(kind=kind)]}
 
     # Stripe's events
 
@@ -311,16 +314,6 @@ class CartService:
         Returns ``{"received": True, "duplicate"}``. Raises InvalidRequest (not Stripe's, or old), Unavailable.
         """
         return {"received": True, "duplicate": not self._events().keep(raw, signature)}
-
-    @rpc(expected_exceptions=ShopError)
-    def events(self, state: str = FAILED, limit: int = 100) -> list[dict[str, Any]]:
-        """Stripe's events: ``failed`` (given up after five tries), ``waiting`` or ``done``."""
-        return self._inbox().listed(state, limit)
-
-    @rpc(expected_exceptions=ShopError)
-    def replay_event(self, event_id: str) -> dict[str, str]:
-        """Handle an event again that was given up: ``{"id", "state"}``. Raises NotFound when there is none."""
-        return self._inbox().replay(event_id)
 
     @rpc(expected_exceptions=ShopError, most=2)
     def audit(
@@ -357,7 +350,11 @@ class CartService:
         def lane(name: str, *kinds: str) -> Lane:
             allowed = self.settings.rpc_timeout + deadline.MARGIN
             return Lane(
-                name, lambda limit: self.store.due(limit, kinds), outbox.deliver, DELIVERY_PLACES, lambda _: allowed
+                name,
+                lambda limit: self.store.deliveries.due(limit, kinds),
+                outbox.deliver,
+                DELIVERY_PLACES,
+                lambda _: allowed,
             )
 
         lanes = [
@@ -412,7 +409,7 @@ class CartService:
         try:
             self.store.forget_additions()
             self.store.forget_attempts()
-            self._inbox().forget(clock_now() - KEPT)
+            self._inbox().forget()
         except Unavailable as error:
             log.warning("put off", error=str(error))
 
@@ -443,6 +440,9 @@ class CartService:
     def _inbox(self) -> Inbox:
         return Inbox(self.store.database)
 
+    def _queues(self) -> list[Tasks]:
+        return [self.store.deliveries, self._inbox().tasks]
+
     def _events(self) -> StripeEvents:
         secret, inbox, refunded = self.settings.stripe_webhook_secret, self._inbox(), self._refunds().looked
         look = self._purchase(self._outbox()).look_now
@@ -450,12 +450,14 @@ class CartService:
 
     def _event_lane(self) -> Lane:
         events, allowed = self._events(), self.settings.rpc_timeout + deadline.MARGIN
-        due: Callable[[int], list[str]] = lambda limit: events.inbox.due(clock_now(), limit)  # noqa: E731
-        return Lane("events", due, lambda key: events.inbox.handle(key, events.handle), EVENT_PLACES, lambda _: allowed)
+        inbox = events.inbox
+        return Lane(
+            "events", inbox.tasks.due, lambda key: inbox.handle(key, events.handle), EVENT_PLACES, lambda _: allowed
+        )
 
     def _outbox(self) -> Outbox:
-        hand = HAND + self.settings.rpc_timeout
-        return Outbox(self.store, self.products, self.shipping, self.notifications, self.payments, hand=hand)
+        claim_s = TRY_MARGIN_S + self.settings.rpc_timeout
+        return Outbox(self.store, self.products, self.shipping, self.notifications, self.payments, claim_s=claim_s)
 
 
 def _allowance(looks: int) -> float:

@@ -230,7 +230,7 @@ class Settlement:
             self.store.bought(connection, order)
             self.store.end_attempt(connection, order)
             for kind in DELIVERIES:
-                self.store.owe(connection, order.id, kind, f"{order.id}:{kind}", now)
+                self.store.deliveries.add(connection, f"{order.id}:{kind}", kind, order.id)
             self.store.note_step(connection, order, "paid", {"charge": payment.charge})
 
         crash_point("pay:paid:begun")
@@ -266,13 +266,13 @@ class Settlement:
     def owe_stock(self, connection: Any, order: Order, key: str | None) -> None:
         """Record that the reservation under `key` has to be released."""
         if key is not None:
-            self.store.owe(connection, order.id, RELEASE, key, self.clock())
+            self.store.deliveries.add(connection, key, RELEASE, order.id)
 
     def _owe_call_off(self, connection: Any, order: Order) -> None:
         """Record that a payment of this attempt has to be canceled if its id was never learned and it may exist."""
         if order.payment is None and self.store.payment_unknown(connection, order):
             asked = {"amount": order.amount, "currency": order.currency, "email": order.document["email"]}
-            self.store.owe(connection, order.id, CALL_OFF, order.key("open"), self.clock(), asked)
+            self.store.deliveries.add(connection, order.key("open"), CALL_OFF, order.id, asked)
 
     def let_go(self, order: Order) -> None:
         """Release the order as it is stored, for any request to resume at once, and for the completer later.

@@ -11,6 +11,10 @@ from sqlalchemy.engine import Connection, RowMapping
 from chassis.clock import now as clock_now
 from chassis.db.engine import Database
 from chassis.db.shared_tables import claim_columns
+from chassis.work.tasks import Tasks
+
+# The queue of the work owed for the orders.
+DELIVERIES = "deliveries"
 
 metadata = sa.MetaData()
 
@@ -101,26 +105,6 @@ bank_holds = sa.Table(
     sa.Index("bank_holds_sku", "sku"),
 )
 
-# `due` is when an owed thing is tried next, or, while it is claimed, the end of that claim.
-owed = sa.Table(
-    "owed",
-    metadata,
-    sa.Column("key", sa.String(255), primary_key=True),
-    sa.Column("order_id", sa.String(64), nullable=False),
-    sa.Column("kind", sa.String(16), nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("since", sa.Float(53), nullable=False),
-    sa.Column("due", sa.Float(53), nullable=False),
-    sa.Column("tries", sa.Integer, nullable=False),
-    sa.Column("claim", sa.String(64)),
-    sa.Column("holder", sa.String(64)),
-    sa.Column("details", sa.JSON),
-    sa.Column("answer", sa.JSON),
-    sa.Column("error", sa.Text),
-    sa.Index("owed_due", "state", "due"),
-    sa.Index("owed_order", "order_id"),
-)
-
 # Refunds. The claim, `due_at` and `looks` are as of an order; `provider_id` is the provider's id; `spent` counts keys
 # under which the provider will not refund: it has stored a failure of its own, or refused the amount; `rest` marks a
 # refund of the whole remaining amount.
@@ -166,11 +150,15 @@ class Store:
     Args:
         database: the cart service's own.
         clock: Unix seconds; another one in tests.
+
+    Attributes:
+        deliveries: the work owed for the orders, as tasks.
     """
 
     def __init__(self, database: Database, clock: Callable[[], float] = clock_now) -> None:
         self._database = database
         self._clock = clock
+        self.deliveries = Tasks(database, DELIVERIES, clock)
 
     @property
     def database(self) -> Database:
@@ -191,14 +179,6 @@ class Store:
             return False
         connection.execute(sa.insert(additions).values(key=key, added=self._clock()))
         return True
-
-    def _left(self, holder: sa.ColumnElement[str | None], until: Any, now: float) -> sa.ColumnElement[bool]:
-        """The condition that the holder of the work is gone."""
-        return sa.and_(holder.is_not(None), self._database.heartbeat.is_void(holder, until, now))
-
-    def _left_by_the_dead(self, holder: sa.ColumnElement[str | None]) -> sa.ColumnElement[bool]:
-        """The condition that the work was claimed, and its holder is no longer seen."""
-        return sa.and_(holder.is_not(None), self._database.heartbeat.is_gone(holder))
 
 
 def plain(row: RowMapping) -> dict[str, Any]:

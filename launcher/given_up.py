@@ -18,8 +18,8 @@ from launcher.running_services import BUGS, Services
 from launcher.screen import errors, printable, say
 
 OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
-# The services that receive events from providers.
-RECEIVERS = ("cart", "shipping", "notifications")
+# The services that have tasks.
+SERVICES = ("cart", "shipping", "notifications")
 MAX_LISTED = 1000  # listed at a time; a replayed entry leaves the list
 
 
@@ -28,7 +28,7 @@ class GivenUp:
     """One delivery or event that was given up.
 
     Attributes:
-        service, verb: the service and its method that retry it.
+        service: the service that retries it.
         key: its identifier.
         what: its kind.
         tries: the number of attempts.
@@ -36,7 +36,6 @@ class GivenUp:
     """
 
     service: str
-    verb: str
     key: str
     what: str
     tries: int
@@ -69,13 +68,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def given_up(services: Services) -> Iterator[GivenUp]:
     """Return everything that was given up, the oldest of each kind first. Raises Problem."""
-    for row in services.ask("cart", "owed", "failed", MAX_LISTED):
-        what = f"{row['kind']} of {row['order_id']}"
-        yield GivenUp("cart", "replay", row["key"], what, row["tries"], row["error"] or "")
-    for service in RECEIVERS:
-        for row in services.ask(service, "events", "failed", MAX_LISTED):
-            what = f"event {row['kind']} in {service}"
-            yield GivenUp(service, "replay_event", row["id"], what, row["tries"], row["error"] or "")
+    for service in SERVICES:
+        for row in services.ask(service, "tasks", "failed", MAX_LISTED):
+            what = f"{row['kind']} of {row['subject']}" if row["subject"] else f"event {row['kind']} in {service}"
+            yield GivenUp(service, row["key"], what, row["tries"], row["error"] or "")
 
 
 def _list(services: Services) -> int:
@@ -90,10 +86,9 @@ def _list(services: Services) -> int:
 
 
 def _replay_one(services: Services, key: str) -> int:
-    asked = [("cart", "replay"), *((service, "replay_event") for service in RECEIVERS)]
-    for service, verb in asked:
+    for service in SERVICES:
         try:
-            _tell(key, services.tell(service, verb, key))
+            _print(key, services.tell(service, "replay", key))
         except NotFound:
             continue
         except (ShopError, *BUGS) as error:
@@ -108,7 +103,7 @@ def _replay_all(services: Services) -> int:
         for each in new:
             known.add(each.key)
             try:
-                _tell(each.key, services.tell(each.service, each.verb, each.key))
+                _print(each.key, services.tell(each.service, "replay", each.key))
             except NotFound:
                 continue  # another process has replayed it in the meantime
             except (ShopError, *BUGS) as error:
@@ -119,10 +114,10 @@ def _replay_all(services: Services) -> int:
     return status
 
 
-def _tell(key: str, row: dict[str, Any]) -> None:
-    waits = {"owed": "owed; it is tried again by and by", "waiting": "waiting; it is handled within seconds"}
-    error = f" ({row['error']})" if row["state"] == "owed" and row.get("error") else ""
-    say(printable(f"{key}: {waits.get(row['state'], row['state'])}{error}"))
+def _print(key: str, row: dict[str, Any]) -> None:
+    waits = "waiting; it is tried again soon" if row["state"] == "waiting" else row["state"]
+    error = f" ({row['error']})" if row["state"] == "waiting" and row["error"] else ""
+    say(printable(f"{key}: {waits}{error}"))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from chassis.rpc.entrypoint import rpc
 from chassis.settings import Settings
 from chassis.store_provider import StoreProvider
 from chassis.work.sweep import SWEEP, SWEEP_TIME, swept
+from chassis.work.tasks import FAILED, Task, listed, replayed
 from chassis.work.timer import timer
 from contracts.contacts import sms_fault
 from contracts.errors import InvalidRequest, ShopError
@@ -203,14 +204,17 @@ class NotificationsService:
         return self._watch().keep((each.event_id, kind, each.body, each.matters) for each in events)
 
     @rpc(expected_exceptions=ShopError)
-    def events(self, state: str = "failed", limit: int = 100) -> list[dict[str, Any]]:
-        """Return Twilio's and SendGrid's events in a state (``waiting``, ``done``, ``failed``), oldest first."""
-        return self.store.inbox.listed(state, limit)
+    def tasks(self, state: str = FAILED, limit: int = 100) -> list[Task]:
+        """Twilio's and SendGrid's events in a state (``failed``, ``waiting``, ``done``), oldest first.
+
+        Raises InvalidRequest for any other state, or a limit outside of 1 to 1000.
+        """
+        return listed([self.store.inbox.tasks], state, limit)
 
     @rpc(expected_exceptions=ShopError)
-    def replay_event(self, event_id: str) -> dict[str, Any]:
-        """Retry an event whose handling was given up: ``{"id", "state"}``. Raises NotFound when there is none."""
-        return self.store.inbox.replay(event_id)
+    def replay(self, key: str) -> Task:
+        """Retry an event whose handling was given up; returns it as it then is. Raises NotFound when there is none."""
+        return replayed([self.store.inbox.tasks], key).rows(key=key)[0]
 
     @rpc(expected_exceptions=ShopError)
     def health(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 from chassis.clock import now as clock_now
 from chassis.logs import log
 from chassis.records import SetAside, note
-from chassis.work.inbox import KEPT, NotYet
+from chassis.work.inbox import NotYet
 from contracts.errors import ShopError, Unavailable
 from notifications import sendgrid_events, twilio_events
 from notifications.sms import Texter
@@ -93,4 +93,4 @@ class Watch:
 
     def forget(self) -> None:
         """Delete events that were handled long ago."""
-        self._store.inbox.forget(self._clock() - KEPT)
+        self._store.inbox.forget()

@@ -19,6 +19,7 @@ from chassis.rpc.entrypoint import rpc
 from chassis.settings import Settings
 from chassis.store_provider import StoreProvider
 from chassis.work.sweep import SWEEP, SWEEP_TIME, swept
+from chassis.work.tasks import FAILED, Task, listed, replayed
 from chassis.work.timer import timer
 from contracts.errors import InvalidRequest, NotFound, Refused, ShopError
 from shipping.audit import LabelAudit
@@ -259,14 +260,17 @@ class ShippingService:
         return self._tracker().keep(event.event_id, event.kind, event.data)
 
     @rpc(expected_exceptions=ShopError)
-    def events(self, state: str = "failed", limit: int = 100) -> Rows:
-        """Return Shippo's events in a state (``waiting``, ``done``, ``failed``), oldest first."""
-        return self.store.inbox.listed(state, limit)
+    def tasks(self, state: str = FAILED, limit: int = 100) -> Rows:
+        """Shippo's events in a state (``failed``, ``waiting``, ``done``), oldest first.
+
+        Raises InvalidRequest for any other state, or a limit outside of 1 to 1000.
+        """
+        return listed([self.store.inbox.tasks], state, limit)
 
     @rpc(expected_exceptions=ShopError)
-    def replay_event(self, event_id: str) -> dict[str, Any]:
-        """Retry an event whose handling was given up: ``{"id", "state"}``. Raises NotFound when there is none."""
-        return self.store.inbox.replay(event_id)
+    def replay(self, key: str) -> Task:
+        """Retry an event whose handling was given up; returns it as it then is. Raises NotFound when there is none."""
+        return replayed([self.store.inbox.tasks], key).rows(key=key)[0]
 
     @rpc(expected_exceptions=ShopError, most=2)
     def audit(

@@ -9,7 +9,6 @@ from typing import Any
 from chassis.clock import now as clock_now
 from chassis.logs import log
 from chassis.records import SetAside, note
-from chassis.work.inbox import KEPT
 from contracts.errors import NotFound, ShopError, Unavailable
 from shipping.carriers import Carriers
 from shipping.lookups import tracking_key
@@ -105,7 +104,7 @@ class Tracker:
 
     def forget(self) -> None:
         """Delete events that were handled long ago."""
-        self._store.inbox.forget(self._clock() - KEPT)
+        self._store.inbox.forget()
 
     def _ask(self, label: dict[str, Any]) -> None:
         with suppress(NotFound):  # the carrier learns of a label some time after its purchase

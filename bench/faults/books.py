@@ -147,7 +147,7 @@ def no_order_stuck(books: Books) -> Iterator[Violation]:
     for row in books.records.owed:
         if row["state"] != "done":
             detail = f"{row['kind']} {row['state']} after {row['tries']} tries: {row['error']}"
-            yield Violation(STUCK, row["order_id"], detail)
+            yield Violation(STUCK, row["subject"], detail)
     for row in books.records.refunds:
         if row["state"] == "asked":
             yield Violation(STUCK, row["order_id"], f"{row['amount']} is still to be given back: {row['error']}")
@@ -158,7 +158,7 @@ def no_order_stuck(books: Books) -> Iterator[Violation]:
     for event in books.records.events:
         if event["state"] == "failed" or event["age"] > EVENT_PATIENCE:
             tried = f"{event['state']} after {event['tries']} tries in {event['age']:.0f} s: {event['error']}"
-            yield Violation(STUCK, event["id"], f"{event['kind']}, which {event['service']} was told of: {tried}")
+            yield Violation(STUCK, event["key"], f"{event['kind']}, which {event['service']} was told of: {tried}")
     for service, count in books.records.parked.items():
         yield Violation(STUCK, service, f"{count} requests were put aside for an operator")
 

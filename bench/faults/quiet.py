@@ -22,7 +22,7 @@ def tracking_poll(checkouts: int) -> int:
 def still_to_come(databases: Databases, sandbox_url: str, since: float) -> list[str]:
     """Return the events since then (Unix seconds) that wait for too long, and the paid orders whose parcel is in
     transit but whose status is still only paid."""
-    found = [f"event {row['id']}" for row in not_done(databases, since) if _late(row["state"], row["age"])]
+    found = [f"event {row['key']}" for row in not_done(databases, since) if _late(row["state"], row["age"])]
     paid = {row["id"] for row in databases.rows("cart", "SELECT id FROM orders WHERE status = 'paid'")}
     moving = {order_id for order_id, label in labels(sandbox_url) if label.get("tracking_status") in MOVING}
     return found + sorted(moving & paid)

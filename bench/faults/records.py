@@ -21,6 +21,7 @@ Row = dict[str, Any]
 TIMEOUT = 60.0  # seconds; a page of the ledger is large
 PAGE = 100
 LEDGER_PAGE = 500
+DELIVERIES = "SELECT * FROM tasks WHERE queue = 'deliveries'"
 SERVICES = ("cart", "products", "shipping", "notifications")
 # The bench's application name in PostgreSQL, which distinguishes its own sessions from the shop's.
 BENCH = "bench-faults"
@@ -103,7 +104,7 @@ def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0, a
     records = Records(
         orders={order["id"]: order for order in _orders(url) if order["id"] in inner},
         inner=inner,
-        owed=[row for row in databases.rows("cart", "SELECT * FROM owed") if row["order_id"] in inner],
+        owed=[row for row in databases.rows("cart", DELIVERIES) if row["subject"] in inner],
         refunds=[row for row in databases.rows("cart", "SELECT * FROM refunds") if row["order_id"] in inner],
         holds=databases.rows("products", "SELECT key, state FROM holds WHERE created >= :t", t=int(since)),
         messages={row["key"]: row for row in databases.rows("notifications", "SELECT * FROM messages")},
@@ -127,10 +128,13 @@ def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0, a
 
 def not_done(databases: Databases, since: float = 0.0) -> list[Row]:
     """Return the providers' events since then (Unix seconds) that are not handled."""
-    query = "SELECT id, state, kind, tries, error, received FROM events WHERE state <> 'done' AND received >= :t"
+    query = """
+        SELECT key, state, kind, tries, error, created FROM tasks
+        WHERE queue = 'events' AND state <> 'done' AND created >= :t
+    """
     now = time.time()
     return [
-        {**row, "service": service, "age": now - row["received"]}
+        {**row, "service": service, "age": now - row["created"]}
         for service in HEARERS
         for row in databases.rows(service, query, t=since)
     ]

@@ -32,8 +32,9 @@ def unsettled(databases: Databases, journal: Journal | None = None, before: floa
             found[row["id"]] = row["status"]
     for row in databases.rows("cart", "SELECT order_id FROM refunds WHERE state = 'asked'"):
         found.setdefault(row["order_id"], "refund")
-    for row in databases.rows("cart", "SELECT order_id, kind FROM owed WHERE state = 'owed'"):
-        found.setdefault(row["order_id"], row["kind"])
+    deliveries = "SELECT subject, kind FROM tasks WHERE queue = 'deliveries' AND state = 'waiting'"
+    for row in databases.rows("cart", deliveries):
+        found.setdefault(row["subject"], row["kind"])
     return found
 
 

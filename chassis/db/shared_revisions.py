@@ -50,6 +50,78 @@ def create_events() -> None:
     op.create_index("events_due", "events", ["state", "due"])
 
 
+def create_tasks(owed: bool = False) -> None:
+    """Create ``tasks`` (see `chassis.work.tasks`) with the content of ``events``, and of the cart's ``owed``.
+
+    On PostgreSQL the old tables stay for copies of the previous release during a rolling upgrade: what they store later
+    becomes a task, too, and is tried 30 s later by a copy of this release. Its key makes the second try harmless. On
+    SQLite such copies are stopped before the upgrade.
+    """
+    op.create_table(
+        "tasks",
+        sa.Column("key", sa.String(255), primary_key=True),
+        sa.Column("queue", sa.String(16), nullable=False),
+        sa.Column("kind", sa.String(128), nullable=False),
+        sa.Column("subject", sa.String(64)),
+        sa.Column("details", sa.JSON),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("created", sa.Float(53), nullable=False),
+        sa.Column("due_at", sa.Float(53), nullable=False),
+        sa.Column("tries", sa.Integer, nullable=False),
+        sa.Column("claim", sa.String(64)),
+        sa.Column("holder", sa.String(64)),
+        sa.Column("claimed_until", sa.Float(53), nullable=False, server_default="0"),
+        sa.Column("answer", sa.JSON),
+        sa.Column("error", sa.Text),
+    )
+    for table in ("events", "owed") if owed else ("events",):
+        op.execute(_MOVES[table])
+        if op.get_bind().dialect.name == "postgresql":
+            op.execute(_TO_TASKS[table])
+            run = f"FOR EACH ROW EXECUTE FUNCTION {table}_to_tasks()"
+            op.execute(f"CREATE TRIGGER to_tasks AFTER INSERT ON {table} {run}")
+            op.execute(f"{_MOVES[table]} ON CONFLICT (key) DO NOTHING")  # what was stored before the trigger
+        else:
+            op.drop_table(table)
+    op.create_index("tasks_due", "tasks", ["queue", "state", "due_at"])
+    op.create_index("tasks_subject", "tasks", ["subject"])
+
+
+_MOVES = {
+    "events": """
+INSERT INTO tasks (key, queue, kind, details, state, created, due_at, tries, error)
+SELECT id, 'events', kind, body, state, received, CASE WHEN holder IS NULL THEN due ELSE until END, tries, error
+FROM events
+""",
+    "owed": """
+INSERT INTO tasks (key, queue, kind, subject, details, state, created, due_at, tries, answer, error)
+SELECT key, 'deliveries', kind, order_id, details, CASE WHEN state = 'owed' THEN 'waiting' ELSE state END,
+    since, due, tries, answer, error
+FROM owed
+""",
+}
+_TO_TASKS = {
+    "events": """
+CREATE FUNCTION events_to_tasks() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO tasks (key, queue, kind, details, state, created, due_at, tries)
+    VALUES (NEW.id, 'events', NEW.kind, NEW.body, NEW.state, NEW.received, NEW.due + 30, 0)
+    ON CONFLICT (key) DO NOTHING;
+    RETURN NULL;
+END $$
+""",
+    "owed": """
+CREATE FUNCTION owed_to_tasks() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO tasks (key, queue, kind, subject, details, state, created, due_at, tries)
+    VALUES (NEW.key, 'deliveries', NEW.kind, NEW.order_id, NEW.details, 'waiting', NEW.since, NEW.due + 30, 0)
+    ON CONFLICT (key) DO NOTHING;
+    RETURN NULL;
+END $$
+""",
+}
+
+
 def use_claim_columns(table: str, old: str, open_rows: str, due: bool = True) -> None:
     """Give a table of claims the columns that `chassis.db.claims` describes.
 

@@ -44,20 +44,22 @@ answers = sa.Table(
     sa.Index("answers_began", "began"),
 )
 
-# Webhook events of providers, stored before they are acknowledged; see `chassis.work.inbox`.
-events = sa.Table(
-    "events",
+# Durable tasks: providers' events, and what is owed for an order; see `chassis.work.tasks`.
+tasks = sa.Table(
+    "tasks",
     shared_by_webhook_services,
-    sa.Column("id", sa.String(255), primary_key=True),
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("queue", sa.String(16), nullable=False),
     sa.Column("kind", sa.String(128), nullable=False),
-    sa.Column("body", sa.JSON, nullable=False),
+    sa.Column("subject", sa.String(64)),
+    sa.Column("details", sa.JSON),
     sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("received", sa.Float(53), nullable=False),
-    sa.Column("due", sa.Float(53), nullable=False),
+    sa.Column("created", sa.Float(53), nullable=False),
+    sa.Column("due_at", sa.Float(53), nullable=False),
     sa.Column("tries", sa.Integer, nullable=False),
-    sa.Column("claim", sa.String(64)),
-    sa.Column("holder", sa.String(64)),
-    sa.Column("until", sa.Float(53), nullable=False),
+    *claim_columns(),
+    sa.Column("answer", sa.JSON),
     sa.Column("error", sa.Text),
-    sa.Index("events_due", "state", "due"),
+    sa.Index("tasks_due", "queue", "state", "due_at"),
+    sa.Index("tasks_subject", "subject"),
 )

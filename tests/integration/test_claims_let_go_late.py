@@ -11,13 +11,13 @@ import pytest
 import sqlalchemy as sa
 
 from cart.order import PAID
-from cart.owed_store import DONE, OWED
 from cart.store import CartStore, ClaimLost
 from chassis.answers import Replay
 from chassis.db.heartbeat import Heartbeat
 from chassis.work.idempotency import Asked, Idempotency
 from chassis.work.inbox import CLAIM_S as EVENT_CLAIM_S
 from chassis.work.inbox import Inbox
+from chassis.work.tasks import DONE, WAITING
 from contracts.errors import OutcomeUnknown, ProviderFailure, Unavailable
 from notifications.delivery import Delivery
 from notifications.messages import Mail, Sms
@@ -92,43 +92,42 @@ def test_an_order_that_was_taken_over_is_not_let_go_late(carts: Carts) -> None:
 def test_what_was_done_and_could_not_be_noted_is_known_to_be_done_soon(carts: Carts) -> None:
     row = owing(carts)
     with carts.file.held():
-        carts.one.settle_owed(row["key"], row["claim"], state=DONE, answer={"status code": "202"})
+        carts.one.deliveries.settle(row["key"], row["claim"], state=DONE, answer={"status code": "202"})
     carts.later(2.0)
-    assert [each["held"] for each in carts.other.owed("or_1")] == [True]
+    assert [each["held"] for each in carts.other.deliveries.rows("or_1")] == [True]
     carts.catch_up()
-    [known] = carts.other.owed("or_1")
+    [known] = carts.other.deliveries.rows("or_1")
     assert (known["state"], known["answer"], known["claim"]) == (DONE, {"status code": "202"}, None)
 
 
 def test_what_was_put_off_and_could_not_be_noted_is_tried_soon(carts: Carts) -> None:
     row = owing(carts)
     with carts.file.held():
-        carts.one.settle_owed(row["key"], row["claim"], state=OWED, due=carts.clock.now + 1.0, error="away")
+        carts.one.deliveries.settle(row["key"], row["claim"], state=WAITING, due_at=carts.clock.now + 1.0, error="away")
     carts.later(2.0)
-    assert carts.other.due() == []
+    assert carts.other.deliveries.due() == []
     carts.catch_up()
-    assert carts.other.due() == [row["key"]]
+    assert carts.other.deliveries.due() == [row["key"]]
 
 
 def test_what_is_in_another_hand_is_not_settled_late(carts: Carts) -> None:
     row = owing(carts)
     with carts.file.held():
-        carts.one.settle_owed(row["key"], row["claim"], state=OWED, due=carts.clock.now + 1.0, error="away")
+        carts.one.deliveries.settle(row["key"], row["claim"], state=WAITING, due_at=carts.clock.now + 1.0, error="away")
     carts.clock.now += 26.0
-    taken = carts.other.claim_owed(row["key"], 25.0)
+    taken = carts.other.deliveries.claim(row["key"], 25.0)
     assert taken is not None
     carts.catch_up()
-    [known] = carts.one.owed("or_1")
-    assert (known["claim"], known["due"]) == (taken["claim"], taken["due"])
+    [known] = carts.one.deliveries.rows("or_1")
+    assert (known["claim"], known["claimed_until"]) == (taken["claim"], taken["claimed_until"])
 
 
 def owing(carts: Carts) -> dict[str, Any]:
     """A mail that is owed for the order, and in the hand of `one`."""
     held = carts.one.claim("or_1", None, 100.0)
     assert held is not None
-    now = carts.clock.now
-    carts.one.keep(held, also=lambda connection: carts.one.owe(connection, "or_1", "email", "or_1:email", now))
-    row = carts.one.claim_owed("or_1:email", 25.0)
+    carts.one.keep(held, also=lambda connection: carts.one.deliveries.add(connection, "or_1:email", "email", "or_1"))
+    row = carts.one.deliveries.claim("or_1:email", 25.0)
     assert row is not None
     return row
 
@@ -178,17 +177,17 @@ def test_what_a_dead_copy_had_in_hand_is_taken_up_before_what_is_due_since_long(
     alive.place(order(4), "k4")
     waiting = alive.claim("or_4", None, clock.now + 30.0)
     assert waiting is not None
-    alive.keep(waiting, also=lambda connection: alive.owe(connection, "or_4", "email", "or_4:email", clock.now))
+    alive.keep(waiting, also=lambda connection: alive.deliveries.add(connection, "or_4:email", "email", "or_4"))
     alive.let_go(waiting, clock.now + 1.0)
     alive.let_refund_go(alive.ask_refund("or_3", 60, "r3", clock.now + 30.0)[0], clock.now + 1.0)
     held = dead.claim("or_1", None, clock.now + 30.0)
     assert held is not None
-    dead.keep(held, also=lambda connection: dead.owe(connection, "or_1", "email", "or_1:email", clock.now))
-    assert dead.claim_owed("or_1:email", 25.0) is not None
+    dead.keep(held, also=lambda connection: dead.deliveries.add(connection, "or_1:email", "email", "or_1"))
+    assert dead.deliveries.claim("or_1:email", 25.0) is not None
     dead_refund = dead.ask_refund("or_2", 60, "r2", clock.now + 30.0)[0]["id"]
     clock.now += 6.0  # `dead` is not seen any more; what waits is due for five seconds
     assert alive.stalled() == ["or_1", "or_4"]
-    assert alive.due() == ["or_1:email", "or_4:email"]
+    assert alive.deliveries.due() == ["or_1:email", "or_4:email"]
     assert (len(alive.stalled_refunds()), alive.stalled_refunds(1)) == (2, [dead_refund])
 
 
@@ -434,10 +433,10 @@ def test_an_event_that_could_not_be_settled_is_tried_soon(locked: Callable[[str]
     assert not one.handle("evt_1", fails)
     file.unlock()
     clock.now += 3.0
-    one._database.heartbeat.beat()
-    assert other.due(clock.now) == []
-    one._database.deferred.catch_up()
-    assert other.due(clock.now) == ["evt_1"]
+    one.tasks.database.heartbeat.beat()
+    assert other.tasks.due() == []
+    one.tasks.database.deferred.catch_up()
+    assert other.tasks.due() == ["evt_1"]
 
 
 def test_an_event_that_was_taken_over_is_not_settled_late(locked: Callable[[str], Locked]) -> None:
@@ -446,8 +445,8 @@ def test_an_event_that_was_taken_over_is_not_settled_late(locked: Callable[[str]
     one.keep("evt_1", "kind", {})
 
     def takes_over(kind: str, body: dict[str, Any]) -> None:
-        one._database.deferred.catch_up()
-        assert one.due(clock.now) == []
+        one.tasks.database.deferred.catch_up()
+        assert one.tasks.due() == []
 
     def fails(kind: str, body: dict[str, Any]) -> None:
         file.lock()
@@ -457,7 +456,7 @@ def test_an_event_that_was_taken_over_is_not_settled_late(locked: Callable[[str]
     file.unlock()
     clock.now += EVENT_CLAIM_S + 1
     assert other.handle("evt_1", takes_over)
-    assert [event["tries"] for event in other.listed("done")] == [2]
+    assert [event["tries"] for event in other.tasks.rows(state="done")] == [2]
 
 
 def test_an_answer_that_could_not_be_kept_is_kept_soon(locked: Callable[[str], Locked]) -> None:

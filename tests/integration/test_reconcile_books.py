@@ -84,10 +84,10 @@ def test_what_a_paid_order_lacks_is_owed_once(database: Opens) -> None:
     assert books.owe_missing("or_1", {"label": "or_1:label"}, (PAID,)) == ["label"]
     assert books.owe_missing("or_1", wanted, (PAID,)) == ["email"]
     assert books.owe_missing("or_1", wanted, (PAID,)) == []
-    assert books.owed_for(["or_1", "or_2"]) == {"or_1": {"label": "owed", "email": "owed"}}
-    row = store.claim_owed("or_1:email", 10.0)
+    assert books.owed_for(["or_1", "or_2"]) == {"or_1": {"label": "waiting", "email": "waiting"}}
+    row = store.deliveries.claim("or_1:email", 10.0)
     assert row is not None
-    store.settle_owed("or_1:email", row["claim"], state="done")
+    store.deliveries.settle("or_1:email", row["claim"], state="done")
     assert books.still_owed(["or_1:label", "or_1:email", "or_2:label"]) == {"or_1:label"}
     with pytest.raises(Conflict):
         books.owe_missing("or_2", {"label": "or_2:label"}, (PAID,))

@@ -18,6 +18,7 @@ from chassis.db.claims import ClaimLost
 from chassis.db.engine import Database, url_for
 from chassis.db.migrate import migrate
 from chassis.work.idempotency import Asked, Idempotency, KeyClaim
+from chassis.work.inbox import Inbox
 from contracts.errors import KeyInProgress
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -204,6 +205,41 @@ def test_key_taken_over_by_the_previous_release_is_lost(cart: Database, previous
     once._let_go(mine, forget=False)
     held = previous.run("SELECT holder, until FROM answers").one()
     assert (held.holder, held.until) == (OTHER, NOW + 40.0)
+
+
+OWES = """
+    INSERT INTO owed (key, order_id, kind, state, since, due, tries)
+    VALUES (:key, 'or_1', 'email', :state, :now, :now, 0)
+"""
+STORES_EVENT = """
+    INSERT INTO events (id, kind, body, state, received, due, tries, until)
+    VALUES (:key, 'charge.refunded', '{"id": 1}', :state, :now, :now, 0, 0)
+"""
+
+
+def test_work_of_the_previous_release_becomes_a_task(store: CartStore, previous: Previous, clock: Clock) -> None:
+    previous.run(OWES, key="or_1:email", state="owed")
+    previous.run(STORES_EVENT, key="evt_1", state="waiting")
+    events = Inbox(store.database, clock).tasks
+    assert (store.deliveries.due(), events.due()) == ([], [])  # the copy that stored them comes first
+    clock.now += 30.0
+    assert (store.deliveries.due(), events.due()) == (["or_1:email"], ["evt_1"])
+    assert [(task["kind"], task["details"]) for task in events.rows()] == [("charge.refunded", {"id": 1})]
+
+
+def test_work_stored_before_the_migration_becomes_a_task(database_url: str, clock: Clock) -> None:
+    cart = Database(url_for("cart", database_url, "unused"), "cart")
+    migrate(cart, "0009")
+    previous = Previous(cart)
+    for state in ("owed", "done", "failed"):
+        previous.run(OWES, key=f"or_1:{state}", state=state)
+        previous.run(STORES_EVENT, key=f"evt_{state}", state="waiting" if state == "owed" else state)
+    migrate(cart)
+    for tasks, name in ((CartStore(cart, clock).deliveries, "or_1:"), (Inbox(cart, clock).tasks, "evt_")):
+        assert tasks.due() == [f"{name}owed"]
+        assert [task["key"] for task in tasks.rows(state="done")] == [f"{name}done"]
+        assert [task["key"] for task in tasks.rows(state="failed")] == [f"{name}failed"]
+    cart.dispose()
 
 
 def test_claims_made_before_the_migration_are_kept(database_url: str, clock: Clock) -> None:

@@ -19,9 +19,10 @@ from cart.reconcile import Listed
 from cart.store import CartStore
 from cart.tables import orders
 from chassis.db.engine import Database
-from chassis.db.shared_tables import events
+from chassis.db.shared_tables import tasks
 from chassis.records import Unreadable
-from chassis.work.inbox import DONE, FAILED, TRIES, Inbox
+from chassis.work.inbox import Inbox
+from chassis.work.tasks import DONE, FAILED, TRIES
 from products import tables
 from products.store import ProductStore
 from tests.products import fill, product
@@ -31,9 +32,10 @@ NOW = 1000.0
 
 def _break(database: Database, table: sa.Table, column: str, row_id: str) -> None:
     """Put invalid JSON into a JSON column; PostgreSQL stores none, so there it gets another shape."""
+    (key,) = table.primary_key.columns
     broken = sa.literal_column("'{broken'" if database.dialect == "sqlite" else "'[]'")
     with database.write() as connection:
-        connection.execute(sa.update(table).where(table.c.id == row_id).values({column: broken}))
+        connection.execute(sa.update(table).where(key == row_id).values({column: broken}))
 
 
 @pytest.fixture
@@ -116,14 +118,14 @@ def test_unreadable_event_is_parked_and_others_are_handled(database: Callable[[s
     inbox = Inbox(kept, lambda: now[0])
     inbox.keep("evt_1", "x", {"object": 1})
     inbox.keep("evt_2", "x", {"object": 2})
-    _break(kept, events, "body", "evt_1")
+    _break(kept, tasks, "details", "evt_1")
     handled: list[Any] = []
     for _ in range(TRIES):
         inbox.sweep(lambda _, body: handled.append(body["object"]), time.monotonic() + 60)  # type: ignore[call-overload]
         now[0] += 60
     assert handled == [2]
-    assert [each["id"] for each in inbox.listed(FAILED)] == ["evt_1"]
-    assert [each["id"] for each in inbox.listed(DONE)] == ["evt_2"]
+    assert [each["key"] for each in inbox.tasks.rows(state=FAILED)] == ["evt_1"]
+    assert [each["key"] for each in inbox.tasks.rows(state=DONE)] == ["evt_2"]
 
 
 def test_list_of_products_leaves_an_unreadable_one_out(database: Callable[[str], Database]) -> None:

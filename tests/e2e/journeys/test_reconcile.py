@@ -82,7 +82,7 @@ class Books:
         shopper = self.front.shopper()
         order: dict[str, Any] = shopper.pay(shopper.order(self.product["id"])).json()
         assert order["status"] == "paid"
-        eventually(lambda: not self.call("cart", "owed", "owed"))
+        eventually(lambda: not self.call("cart", "tasks", "waiting"))
         return order
 
     def placed(self) -> tuple[Shopper, dict[str, Any]]:
@@ -186,7 +186,7 @@ def test_what_differs_is_told_and_what_is_safe_is_mended(books: Books) -> None:
 
     # What is owed, a label, an SMS: gone from our books.
     forgotten = books.paid()
-    books.write("cart", "DELETE FROM owed WHERE order_id = ? AND kind = 'email'", forgotten["id"])
+    books.write("cart", "DELETE FROM tasks WHERE subject = ? AND kind = 'email'", forgotten["id"])
     wanted[f"paid, and nothing owed: {forgotten['id']}"] = ["paid", "no email", "owe it email"]
     unlabelled = books.paid()
     books.write("shipping", "DELETE FROM labels WHERE shipment_id = ?", unlabelled["upstream_id"])

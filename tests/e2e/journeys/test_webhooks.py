@@ -270,12 +270,15 @@ def test_an_event_that_cannot_be_handled_is_parked_and_replayed(told: Told) -> N
         **{"metadata[order_id]": "or_nobody"},
     )
 
+    def about(event: dict[str, Any]) -> str:
+        return str(event["details"]["data"]["object"]["id"])
+
     def parked() -> list[dict[str, Any]]:
-        return [one for one in told.cart("events") if one["body"]["data"]["object"]["id"] == taken["id"]]
+        return [one for one in told.cart("tasks") if one["queue"] == "events" and about(one) == taken["id"]]
 
     [failed] = eventually(parked, 120)
     assert (failed["tries"], failed["error"].split(":")[0]) == (5, "NotFound")
-    assert told.cart("replay_event", failed["id"]) == {"id": failed["id"], "state": "waiting"}
+    assert told.cart("replay", failed["key"])["state"] == "waiting"
     assert parked() == []
 
 
@@ -314,7 +317,6 @@ def test_by_bad_roads_all_orders_come_out_right(told: Told, storm: list[dict[str
     paid = Counter(line["order_id"] for line in told.logged("order paid"))
     assert {order["id"]: paid[order["id"]] for order in storm} == {order["id"]: 1 for order in storm}
     for state in ("failed", "waiting"):
-        about = {
-            (one["body"]["data"]["object"].get("metadata") or {}).get("order_id") for one in told.cart("events", state)
-        }
+        subjects = [one["details"]["data"]["object"] for one in told.cart("tasks", state) if one["queue"] == "events"]
+        about = {(subject.get("metadata") or {}).get("order_id") for subject in subjects}
         assert not about & {order["id"] for order in storm}

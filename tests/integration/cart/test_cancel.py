@@ -62,7 +62,7 @@ def test_what_the_holder_has_confirmed_meanwhile_is_paid_and_stays_so(shop: Shop
     with pytest.raises(Conflict, match="is paid"):
         shop.cancellation.cancel("or_1", "cart_1")
     assert (shop.order.status, shop.shelf.left) == (PAID, 7)
-    assert len(shop.store.owed("or_1")) == 3
+    assert len(shop.store.deliveries.rows("or_1")) == 3
     assert shop.pay().document["charge"] == "ch_pi_1"
 
 
@@ -97,7 +97,7 @@ def test_a_canceler_killed_at_the_bank_is_finished_by_another(shop: Shop, monkey
     shop.cancellation.resume("or_1")
     assert (shop.order.status, shop.shelf.left) == (CANCELED, 10)
     shop.cancellation.resume("or_1")  # by a copy that comes late
-    assert [(row["kind"], row["state"]) for row in shop.store.owed("or_1")] == [("release", "done")]
+    assert [(row["kind"], row["state"]) for row in shop.store.deliveries.rows("or_1")] == [("release", "done")]
 
 
 def test_what_a_killed_payer_left_comes_to_its_end_first(shop: Shop, monkeypatch: Any) -> None:

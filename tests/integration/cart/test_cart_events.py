@@ -87,21 +87,21 @@ def test_an_event_is_kept_once_with_all_that_it_says(bench: Bench) -> None:
     body = event(name="Zoë 😀")
     assert bench.desk.keep(*signed(body))
     assert not bench.desk.keep(*signed(body))
-    kept = bench.inbox.listed("waiting")
-    assert [(one["id"], one["kind"], one["body"]) for one in kept] == [("evt_1", "payment_intent.succeeded", body)]
+    kept = bench.inbox.tasks.rows(state="waiting")
+    assert [(one["key"], one["kind"], one["details"]) for one in kept] == [("evt_1", "payment_intent.succeeded", body)]
 
 
 def test_what_the_shop_does_nothing_about_is_kept_as_done(bench: Bench) -> None:
     assert bench.desk.keep(*signed(event("charge.dispute.created")))
-    assert [one["kind"] for one in bench.inbox.listed("done")] == ["charge.dispute.created"]
-    assert bench.inbox.listed("waiting") == []
+    assert [one["kind"] for one in bench.inbox.tasks.rows(state="done")] == ["charge.dispute.created"]
+    assert bench.inbox.tasks.rows(state="waiting") == []
 
 
 def refused(bench: Bench, raw: str, signature: str, unsigned: bool = True) -> None:
     with pytest.raises(InvalidRequest) as refusal:
         bench.desk.keep(raw, signature)
     assert refusal.value.facts.get("unsigned", False) is unsigned
-    assert bench.inbox.listed("waiting") == bench.inbox.listed("done") == []
+    assert bench.inbox.tasks.rows(state="waiting") == bench.inbox.tasks.rows(state="done") == []
 
 
 def test_only_what_stripe_has_signed_lately_is_kept(bench: Bench) -> None:
@@ -163,7 +163,7 @@ def test_without_a_secret_nothing_is_kept_and_the_sender_tries_again(bench: Benc
     bench.desk.secret = ""
     with pytest.raises(Unavailable):
         bench.desk.keep(*signed(event(), secret="any"))
-    assert bench.inbox.listed("waiting") == []
+    assert bench.inbox.tasks.rows(state="waiting") == []
 
 
 @pytest.mark.parametrize("kind", ["succeeded", "payment_failed", "canceled", "requires_action", "processing"])

@@ -158,7 +158,7 @@ def test_one_order_is_paid_once_by_however_many_payers(copies: Copies) -> None:
     order_id = copies.one.order(quantity=2)
     assert copies.at_once(*[pays(order_id)] * 6) == [PAID] * 6
     assert (len(copies.bank.charges), copies.one.shelves.left) == (1, 3)
-    assert sorted(row["kind"] for row in copies.one.store.owed(order_id)) == ["email", "label", "sms"]
+    assert sorted(row["kind"] for row in copies.one.store.deliveries.rows(order_id)) == ["email", "label", "sms"]
 
 
 def test_one_checkout_by_however_many_clicks_is_one_order(copies: Copies) -> None:
@@ -274,7 +274,8 @@ def test_the_holder_confirms_while_the_shopper_pays_again_and_the_provider_says_
     copies.bank.take("pi_1")
     results = copies.at_once(pays(order_id), lambda copy: copy.purchase.look_now("pi_1"), pays(order_id))
     assert results == [PAID, True, PAID]
-    assert (len(copies.bank.charges), len(copies.one.store.owed(order_id)), copies.one.shelves.left) == (1, 3, 4)
+    deliveries = copies.one.store.deliveries.rows(order_id)
+    assert (len(copies.bank.charges), len(deliveries), copies.one.shelves.left) == (1, 3, 4)
 
 
 def test_every_copy_follows_the_parcels_and_each_order_is_fulfilled_once(copies: Copies) -> None:

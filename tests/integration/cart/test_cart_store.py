@@ -345,21 +345,21 @@ def test_the_claim_of_a_copy_that_died_is_void_within_seconds(
     first.place(order(), "k1")
     held = first.claim("or_1", None, 1000.0)
     assert held is not None
-    first.keep(held, also=lambda connection: first.owe(connection, "or_1", "email", "or_1:email", 0.0))
-    assert first.claim_owed("or_1:email", 1000.0) is not None
+    first.keep(held, also=lambda connection: first.deliveries.add(connection, "or_1:email", "email", "or_1"))
+    assert first.deliveries.claim("or_1:email", 1000.0) is not None
     clock.now += GONE - 1
     first.database.heartbeat.beat()  # it lives
     clock.now += GONE - 1
-    assert (second.stalled(), second.due()) == ([], [])
+    assert (second.stalled(), second.deliveries.due()) == ([], [])
     assert second.claim("or_1", None, 2000.0) is None
-    assert second.claim_owed("or_1:email", 1000.0) is None
-    assert [row["held"] for row in second.owed("or_1")] == [True]
+    assert second.deliveries.claim("or_1:email", 1000.0) is None
+    assert [row["held"] for row in second.deliveries.rows("or_1")] == [True]
     clock.now += 1.5  # it does not
-    assert (second.stalled(), second.due()) == (["or_1"], ["or_1:email"])
-    assert [row["held"] for row in second.owed("or_1")] == [False]
+    assert (second.stalled(), second.deliveries.due()) == (["or_1"], ["or_1:email"])
+    assert [row["held"] for row in second.deliveries.rows("or_1")] == [False]
     taken = second.claim("or_1", None, 2000.0, fresh=False, hurry=False)
     assert taken is not None
-    assert second.claim_owed("or_1:email", 1000.0) is not None
+    assert second.deliveries.claim("or_1:email", 1000.0) is not None
     with pytest.raises(ClaimLost):  # it only stood still
         first.keep(held)
     second.keep(taken)
@@ -405,12 +405,12 @@ def test_what_is_written_with_the_order_is_undone_with_it(store: CartStore) -> N
     assert held is not None
 
     def fails(connection: Any) -> None:
-        store.owe(connection, "or_1", "email", "or_1:email", 0.0)
+        store.deliveries.add(connection, "or_1:email", "email", "or_1")
         raise RuntimeError("killed here")
 
     with pytest.raises(RuntimeError):
         store.keep(held, also=fails)
-    assert store.owed("or_1") == []
+    assert store.deliveries.rows("or_1") == []
     assert store.order("or_1").status == PAYING
 
 
@@ -418,20 +418,20 @@ def test_one_of_many_takes_an_owed_thing_in_hand(store: CartStore, clock: Clock)
     store.place(order(), "k1")
     held = store.claim("or_1", None, 100.0)
     assert held is not None
-    store.keep(held, also=lambda connection: store.owe(connection, "or_1", "email", "or_1:email", 0.0))
-    results = at_once(8, lambda _: store.claim_owed("or_1:email", 45.0))
+    store.keep(held, also=lambda connection: store.deliveries.add(connection, "or_1:email", "email", "or_1"))
+    results = at_once(8, lambda _: store.deliveries.claim("or_1:email", 45.0))
     [first] = [result for result in results if result is not None]
     clock.now = 49.0
-    assert store.claim_owed("or_1:email", 50.0) is None
+    assert store.deliveries.claim("or_1:email", 50.0) is None
     clock.now = 50.0
-    late = store.claim_owed("or_1:email", 50.0)
+    late = store.deliveries.claim("or_1:email", 50.0)
     assert late is not None
     assert late["tries"] == 2
-    store.settle_owed("or_1:email", first["claim"], state="done")  # whose hand it left
-    assert store.owed("or_1")[0]["state"] == "owed"
-    store.settle_owed("or_1:email", late["claim"], state="done", answer={"status code": "202"})
+    store.deliveries.settle("or_1:email", first["claim"], state="done")  # whose hand it left
+    assert store.deliveries.rows("or_1")[0]["state"] == "waiting"
+    store.deliveries.settle("or_1:email", late["claim"], state="done", answer={"status code": "202"})
     clock.now = 1e12
-    assert store.due() == []
+    assert store.deliveries.due() == []
 
 
 def test_what_an_operator_reads_can_be_sent(store: CartStore) -> None:
@@ -439,11 +439,11 @@ def test_what_an_operator_reads_can_be_sent(store: CartStore) -> None:
     held = store.claim("or_1", None, 100.0)
     assert held is not None
     store.begin_step(held, "stock", 100.0)
-    store.keep(held, also=lambda connection: store.owe(connection, "or_1", "sms", "or_1:sms", 0.0))
-    store.keep(held, also=lambda connection: store.owe(connection, "or_1", "email", "or_1:email", 0.0))
+    store.keep(held, also=lambda connection: store.deliveries.add(connection, "or_1:sms", "sms", "or_1"))
+    store.keep(held, also=lambda connection: store.deliveries.add(connection, "or_1:email", "email", "or_1"))
     # Stricter than Python's own json: a name must be a str, and nothing like one.
     assert {row["step"] for row in orjson.loads(orjson.dumps(store.steps("or_1")))} == {"claim", "stock"}
-    assert [row["kind"] for row in orjson.loads(orjson.dumps(store.owed(key="or_1:sms")))] == ["sms"]
+    assert [row["kind"] for row in orjson.loads(orjson.dumps(store.deliveries.rows(key="or_1:sms")))] == ["sms"]
 
 
 def test_one_of_many_carries_a_refund_out(database: Callable[[str], Database], clock: Clock) -> None:

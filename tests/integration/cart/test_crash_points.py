@@ -57,7 +57,7 @@ def completes(shop: Shop) -> None:
         shop.deliver()
         shop.now += 3
         shop.database.heartbeat.beat()
-    assert shop.store.owed(state="owed") == []
+    assert shop.store.deliveries.rows(state="waiting") == []
     assert (shop.store.stalled(), shop.store.stalled_refunds()) == ([], [])
 
 

@@ -119,7 +119,7 @@ def test_a_paid_order_is_owed_what_it_lacks_and_another_is_not(shop: Shop) -> No
     shop.pay()
     assert mend(shop, "owe") == "owed: nothing that was not"
     with shop.database.write() as connection:
-        connection.exec_driver_sql("DELETE FROM owed WHERE kind <> 'label'")
+        connection.exec_driver_sql("DELETE FROM tasks WHERE kind <> 'label'")
     assert mend(shop, "owe") == "owed: email, sms"
     shop.deliver()
     assert len(shop.postman.mails) == len(shop.postman.texts) == 1
@@ -133,7 +133,7 @@ def test_a_label_that_is_there_after_all_is_told_to_its_order(shop: Shop) -> Non
     for _ in range(6):
         shop.now += 100
         shop.deliver()
-    assert shop.store.owed(key="or_1:label")[0]["state"] == "failed"
+    assert shop.store.deliveries.rows(key="or_1:label")[0]["state"] == "failed"
     shop.carrier.failing = None
     assert mend(shop, "again") == "or_1:label: done"
     assert shop.order.document["shipping"]["tracking_number"]
@@ -154,13 +154,13 @@ def test_the_label_of_an_order_that_will_not_be_sent_is_returned(shop: Shop) -> 
     for _ in range(6):
         shop.now += 100
         shop.deliver()
-    assert [row["key"] for row in shop.store.owed(state="failed")] == ["or_1:void"]
+    assert [row["key"] for row in shop.store.deliveries.rows(state="failed")] == ["or_1:void"]
     with pytest.raises(Refused):
         mend(shop, "return")
     shop.carrier.failing = None
     assert mend(shop, "return") == "giving the label back: refunded"
     assert shop.carrier.voided == [("shp", "or_1:void")]
-    assert shop.store.owed(state="failed") == []
+    assert shop.store.deliveries.rows(state="failed") == []
 
 
 def test_the_label_of_a_canceled_order_is_returned(shop: Shop) -> None:

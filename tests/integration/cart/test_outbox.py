@@ -11,6 +11,7 @@ import pytest
 from cart import outbox
 from cart.order import PAID
 from chassis import deadline
+from chassis.work import tasks
 from contracts.errors import InvalidRequest, OutcomeUnknown, Refused, Unavailable
 from tests.integration.cart.till import Shop
 
@@ -22,7 +23,7 @@ def test_after_the_money_label_mail_and_text_go_out_once(shop: Shop) -> None:
     assert list(shop.carrier.bought) == ["or_1:label"]
     assert list(shop.postman.mails) == ["or_1:email"]
     assert list(shop.postman.texts) == ["or_1:sms"]
-    told = shop.outbox.told("or_1")
+    told = shop.outbox.outcome("or_1")
     assert told["label_url"] == "http://labels/or_1:label"
     assert told["notifications"] == {"email": {"status code": "202"}, "sms": {"status code": "201"}}
     assert shop.order.document["shipping"]["tracking_number"] == "9400"
@@ -37,7 +38,7 @@ def test_no_message_goes_out_while_its_label_is_being_bought(shop: Shop, monkeyp
     buy = shop.carrier.buy_label
 
     def comes_by() -> None:
-        for key in sorted(shop.store.due()):
+        for key in sorted(shop.store.deliveries.due()):
             shop.outbox.deliver(key)
 
     def buy_label(*asked: Any) -> Any:
@@ -45,7 +46,7 @@ def test_no_message_goes_out_while_its_label_is_being_bought(shop: Shop, monkeyp
         return buy(*asked)
 
     monkeypatch.setattr(shop.carrier, "buy_label", buy_label)
-    assert sorted(shop.store.due())[0] == "or_1:email"
+    assert sorted(shop.store.deliveries.due())[0] == "or_1:email"
     comes_by()
     assert list(shop.postman.texts) == ["or_1:sms"]  # its turn is after the label's
     comes_by()
@@ -57,18 +58,21 @@ def test_a_message_does_not_wait_for_a_label_that_cannot_be_had(shop: Shop) -> N
     shop.pay()
     shop.outbox.deliver_order("or_1")
     assert shop.postman.mails["or_1:email"][1] is None
-    assert shop.outbox.told("or_1")["notifications"] == {"email": {"status code": "202"}, "sms": {"status code": "201"}}
+    assert shop.outbox.outcome("or_1")["notifications"] == {
+        "email": {"status code": "202"},
+        "sms": {"status code": "201"},
+    }
 
 
 def test_whoever_pays_waits_for_what_the_timer_has_in_hand(shop: Shop) -> None:
     shop.pay()
-    in_hand = shop.store.claim_owed("or_1:label", 30)
+    in_hand = shop.store.deliveries.claim("or_1:label", 30)
     assert in_hand is not None
     label = {"label_url": "http://labels/timer", "carrier": "USPS", "tracking_number": "9400"}
 
     def timer() -> None:
         time.sleep(0.3)
-        shop.store.settle_owed("or_1:label", in_hand["claim"], state="done", answer=label)
+        shop.store.deliveries.settle("or_1:label", in_hand["claim"], state="done", answer=label)
 
     def payer() -> None:
         deadline.begin(time.monotonic() + 60)
@@ -80,20 +84,20 @@ def test_whoever_pays_waits_for_what_the_timer_has_in_hand(shop: Shop) -> None:
     for thread in both:
         thread.join(90)
     assert shop.postman.mails["or_1:email"][1] == label
-    assert shop.outbox.told("or_1")["label_url"] == "http://labels/timer"
+    assert shop.outbox.outcome("or_1")["label_url"] == "http://labels/timer"
 
 
 def test_a_silent_mailbox_does_not_lose_the_payment(shop: Shop) -> None:
     shop.postman.failing = Unavailable("no answer")
     shop.pay()
     shop.outbox.deliver_order("or_1")
-    assert shop.outbox.told("or_1")["notifications"]["email"] == {"status code": "queued"}
+    assert shop.outbox.outcome("or_1")["notifications"]["email"] == {"status code": "queued"}
     assert shop.order.status == PAID
     shop.postman.failing = None
     shop.now += 3600
-    for key in shop.store.due():
+    for key in shop.store.deliveries.due():
         shop.outbox.deliver(key)
-    assert shop.outbox.told("or_1")["notifications"]["email"] == {"status code": "202"}
+    assert shop.outbox.outcome("or_1")["notifications"]["email"] == {"status code": "202"}
 
 
 def test_what_is_tried_again_waits_longer_and_longer(shop: Shop) -> None:
@@ -104,14 +108,15 @@ def test_what_is_tried_again_waits_longer_and_longer(shop: Shop) -> None:
         found = []
         for _ in range(tries):
             shop.outbox.deliver("or_1:label")
-            row = next(row for row in shop.store.owed("or_1") if row["kind"] == "label")
-            found.append(row["due"] - shop.now)
-            shop.now = row["due"]
+            row = next(row for row in shop.store.deliveries.rows("or_1") if row["kind"] == "label")
+            found.append(row["due_at"] - shop.now)
+            shop.now = row["due_at"]
         return found
 
     # At first it is never long until the next try ...
     first = waits(12)
-    assert all(min(2**n, 3) / 2 <= wait <= min(2**n, 3) for n, wait in enumerate(first))
+    assert all(0.5 <= wait <= 1.0 for wait in first[:4])
+    assert all(0.5 <= wait <= 3.0 for wait in first)
     assert len(set(first)) == 12  # spread
     # ... and after that an outage of hours is not hammered at: the longer it lasts, the less.
     shop.now = 1000 + 600
@@ -128,7 +133,7 @@ def test_an_hour_without_a_mailbox_loses_no_mail(shop: Shop) -> None:
         shop.deliver()
         shop.now += 60
     assert shop.postman.mails == {}
-    assert shop.store.owed(state="failed") == []
+    assert shop.store.deliveries.rows(state="failed") == []
     shop.postman.failing = None
     for _ in range(6):
         shop.deliver()
@@ -149,8 +154,8 @@ def test_what_a_day_could_not_deliver_is_listed_but_stock_is_given_back_however_
     while shop.now < 1000 + 25 * 3600:
         shop.deliver()
         shop.now += 600
-    assert {row["kind"] for row in shop.store.owed(state="failed")} == {"label", "email", "sms"}
-    assert [row["kind"] for row in shop.store.owed(state="owed")] == ["release"]
+    assert {row["kind"] for row in shop.store.deliveries.rows(state="failed")} == {"label", "email", "sms"}
+    assert [row["kind"] for row in shop.store.deliveries.rows(state="waiting")] == ["release"]
     shop.shelf.down = False
     shop.deliver()
     assert shop.shelf.released == {"or_1:1:stock"}
@@ -162,25 +167,25 @@ def test_a_day_in_which_the_shop_was_away_gives_nothing_up(shop: Shop) -> None:
     shop.deliver()
     shop.now += 25 * 3600
     shop.deliver()
-    assert shop.store.owed(state="failed") == []
+    assert shop.store.deliveries.rows(state="failed") == []
     shop.carrier.failing = shop.postman.failing = None
-    shop.now += outbox.LONGEST_WAIT
+    shop.now += tasks.LONGEST_OUTAGE_PAUSE_S
     for _ in range(2):
         shop.deliver()
-    assert {row["state"] for row in shop.store.owed()} == {"done"}, "and is tried again as soon as at first"
+    assert {row["state"] for row in shop.store.deliveries.rows()} == {"done"}, "and is tried again as soon as at first"
 
 
 def test_what_was_given_up_is_replayed_by_its_kind_or_all_of_it(shop: Shop) -> None:
     shop.carrier.failing = shop.postman.failing = Refused("never")
     shop.pay()
-    for _ in range(2 * outbox.REFUSALS):
+    for _ in range(2 * tasks.TRIES):
         shop.deliver()
         shop.now += 10
-    assert len(shop.store.owed(state="failed")) == 3
+    assert len(shop.store.deliveries.rows(state="failed")) == 3
     shop.carrier.failing = shop.postman.failing = None
-    assert shop.store.owe_again(kind="email") == ["or_1:email"]
-    assert sorted(shop.store.owe_again()) == ["or_1:label", "or_1:sms"]
-    assert shop.store.owe_again() == []
+    assert shop.store.deliveries.again(kind="email") == ["or_1:email"]
+    assert sorted(shop.store.deliveries.again()) == ["or_1:label", "or_1:sms"]
+    assert shop.store.deliveries.again() == []
     shop.deliver()
     shop.deliver()
     assert (len(shop.carrier.bought), len(shop.postman.mails), len(shop.postman.texts)) == (1, 1, 1)
@@ -188,10 +193,10 @@ def test_what_was_given_up_is_replayed_by_its_kind_or_all_of_it(shop: Shop) -> N
 
 def test_a_message_does_not_wait_for_ever_for_a_label_that_hangs(shop: Shop) -> None:
     shop.pay()
-    assert shop.store.claim_owed("or_1:label", 1000) is not None
+    assert shop.store.deliveries.claim("or_1:label", 1000) is not None
     shop.deliver()
     assert shop.postman.mails == {}
-    shop.now += outbox.LABEL_PATIENCE
+    shop.now += outbox.LABEL_PATIENCE_S
     shop.database.heartbeat.beat()
     shop.deliver()
     assert list(shop.postman.mails) == ["or_1:email"]
@@ -205,10 +210,10 @@ def test_a_bug_in_a_delivery_is_not_in_hand_for_ever(shop: Shop, monkeypatch: An
     shop.pay()
     shop.outbox.deliver("or_1:label")
     monkeypatch.undo()
-    assert shop.store.owed(key="or_1:label")[0]["error"] == "KeyError: 'label_url'"
-    shop.now += outbox.LONGEST_WAIT
+    assert shop.store.deliveries.rows(key="or_1:label")[0]["error"] == "KeyError: 'label_url'"
+    shop.now += tasks.LONGEST_OUTAGE_PAUSE_S
     shop.deliver()
-    assert shop.outbox.told("or_1")["label_url"]
+    assert shop.outbox.outcome("or_1")["label_url"]
 
 
 @pytest.mark.parametrize(
@@ -228,8 +233,8 @@ def test_permanent_refusal_is_final_at_once(shop: Shop, monkeypatch: Any, refusa
         shop.now += 600
         shop.deliver()
     assert tries == ["or_1:sms"]
-    assert [row["key"] for row in shop.store.owed(state="failed")] == ["or_1:sms"]
-    assert shop.outbox.told("or_1")["notifications"] == {
+    assert [row["key"] for row in shop.store.deliveries.rows(state="failed")] == ["or_1:sms"]
+    assert shop.outbox.outcome("or_1")["notifications"] == {
         "email": {"status code": "202"},
         "sms": {"status code": "failed"},
     }
@@ -239,21 +244,21 @@ def test_refusal_that_may_pass_is_tried_again(shop: Shop) -> None:
     shop.postman.failing = Refused("The queue is full.", {"permanent": False})
     shop.pay()
     shop.outbox.deliver_order("or_1")
-    assert shop.store.owed(state="failed") == []
+    assert shop.store.deliveries.rows(state="failed") == []
 
 
 def test_what_will_never_be_accepted_is_listed_and_can_be_replayed(shop: Shop) -> None:
     shop.carrier.failing = Refused("The rate has expired.")
     shop.pay()
     for _ in range(5):
-        assert shop.store.owed(state="failed") == []
+        assert shop.store.deliveries.rows(state="failed") == []
         shop.outbox.deliver("or_1:label")
         shop.now += 60
-    assert [(row["key"], row["error"]) for row in shop.store.owed(state="failed")] == [
+    assert [(row["key"], row["error"]) for row in shop.store.deliveries.rows(state="failed")] == [
         ("or_1:label", "Refused: The rate has expired.")
     ]
-    assert shop.outbox.told("or_1")["label_url"] is None
+    assert shop.outbox.outcome("or_1")["label_url"] is None
     shop.carrier.failing = None
-    assert shop.store.owe_again("or_1:label") == ["or_1:label"]
+    assert shop.store.deliveries.again("or_1:label") == ["or_1:label"]
     shop.outbox.deliver("or_1:label")
-    assert shop.outbox.told("or_1")["label_url"] == "http://labels/or_1:label"
+    assert shop.outbox.outcome("or_1")["label_url"] == "http://labels/or_1:label"

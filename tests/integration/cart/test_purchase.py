@@ -241,11 +241,11 @@ def test_stock_is_given_back_even_if_the_shelf_is_away_for_a_while(shop: Shop) -
     assert shop.order.status == CREATED
     shop.shelf.down = False
     shop.now += 60
-    for key in shop.store.due():
+    for key in shop.store.deliveries.due():
         shop.outbox.deliver(key)
     assert shop.shelf.released == {"or_1:1:stock"}
     shop.now += 1e6
-    assert shop.store.due() == []
+    assert shop.store.deliveries.due() == []
 
 
 def test_a_card_that_does_not_exist_is_refused_and_the_order_stays_open(shop: Shop, monkeypatch: Any) -> None:
@@ -274,7 +274,7 @@ def test_whoever_lost_the_claim_writes_nothing(shop: Shop, monkeypatch: Any) -> 
     monkeypatch.setattr(shop.bank, "confirm", slow)
     assert shop.pay().status == PAID
     assert len(shop.bank.charges) == 1
-    assert len(shop.store.owed("or_1")) == 3
+    assert len(shop.store.deliveries.rows("or_1")) == 3
 
 
 def test_another_carts_order_is_not_there(shop: Shop) -> None:
@@ -355,7 +355,7 @@ def test_the_provider_says_that_the_holder_has_confirmed(shop: Shop) -> None:
     assert shop.purchase.look_now("pi_1")
     assert not shop.purchase.look_now("pi_of_nobody")
     assert shop.pay().status == PAID
-    assert (len(shop.bank.charges), len(shop.store.owed("or_1"))) == (1, 3)
+    assert (len(shop.bank.charges), len(shop.store.deliveries.rows("or_1"))) == (1, 3)
 
 
 def test_the_provider_says_so_while_a_payer_is_at_it(shop: Shop, monkeypatch: Any) -> None:
@@ -400,7 +400,7 @@ def test_a_database_that_fails_while_the_outcome_is_kept_leaves_the_claim_to_the
     shop.now += settlement.FIRST_LOOK
     assert shop.store.stalled() == ["or_1"]
     shop.purchase.resume("or_1")
-    assert (shop.order.status, len(shop.bank.charges), len(shop.store.owed("or_1"))) == (PAID, 1, 3)
+    assert (shop.order.status, len(shop.bank.charges), len(shop.store.deliveries.rows("or_1"))) == (PAID, 1, 3)
 
 
 def test_a_payer_that_stood_still_before_the_stock_takes_none(shop: Shop, monkeypatch: Any) -> None:
@@ -440,7 +440,7 @@ def test_a_lost_payment_is_called_off_after_the_next_one_paid(shop: Shop) -> Non
         shop.now += 5
         shop.deliver()
     assert shop.bank.states == [CALLED_OFF, SUCCEEDED]
-    assert shop.store.owed(state="owed") == []
+    assert shop.store.deliveries.rows(state="waiting") == []
 
 
 @pytest.mark.parametrize("error", [Unavailable("full"), Refused("The amount is too small.")])
@@ -453,7 +453,7 @@ def test_a_payment_that_was_not_opened_leaves_nothing_owed(shop: Shop, monkeypat
         with pytest.raises(type(error)):
             shop.pay()
     shop.deliver()
-    assert (shop.bank.states, [row["kind"] for row in shop.store.owed("or_1")]) == ([], ["release"])
+    assert (shop.bank.states, [row["kind"] for row in shop.store.deliveries.rows("or_1")]) == ([], ["release"])
 
 
 def test_a_payment_canceled_in_the_dashboard_is_paid_again(shop: Shop, monkeypatch: Any) -> None:

@@ -11,11 +11,11 @@ import pytest
 
 from cart import settlement
 from cart.order import PAID, PAYING, RETURNED
-from cart.outbox import REFUSALS
 from cart.reconcile import Refunded
 from cart.refund_store import checked_amount
 from cart.refund_watch import MONTH, OVERLAP, RefundWatch
 from chassis.records import SetAside
+from chassis.work.tasks import TRIES
 from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Refused, Unavailable
 from tests.integration.cart.till import Killed, Shop
 
@@ -48,7 +48,7 @@ def test_all_of_an_order_is_given_back_with_its_stock_and_its_label(shop: Shop) 
     shop.deliver()
     assert shop.shelf.left == 10
     assert shop.carrier.voided == [("shp", "or_1:void")]
-    assert shop.store.owed(state="owed") == []
+    assert shop.store.deliveries.rows(state="waiting") == []
 
 
 def test_a_part_is_given_back_and_then_the_rest(shop: Shop) -> None:
@@ -321,7 +321,7 @@ def test_a_label_that_nobody_has_asked_for_yet_is_not_bought_any_more(shop: Shop
         shop.deliver()
     assert (shop.carrier.bought, shop.carrier.voided) == ({}, [])
     assert list(shop.postman.mails) == ["or_1:email"]
-    assert shop.outbox.told("or_1")["label_url"] is None
+    assert shop.outbox.outcome("or_1")["label_url"] is None
 
 
 def test_a_label_that_may_have_been_bought_is_found_out_and_returned(shop: Shop) -> None:
@@ -334,16 +334,16 @@ def test_a_label_that_may_have_been_bought_is_found_out_and_returned(shop: Shop)
         shop.now += 10
         shop.deliver()
     assert (list(shop.carrier.bought), shop.carrier.voided) == (["or_1:label"], [("shp", "or_1:void")])
-    assert shop.store.owed(state="owed") == []
+    assert shop.store.deliveries.rows(state="waiting") == []
 
 
 def give_up_the_label(shop: Shop) -> None:
     shop.carrier.failing = Refused("never")
     shop.pay()
-    for _ in range(2 * REFUSALS):
+    for _ in range(2 * TRIES):
         shop.deliver()
         shop.now += 10
-    assert [row["kind"] for row in shop.store.owed(state="failed")] == ["label"]
+    assert [row["kind"] for row in shop.store.deliveries.rows(state="failed")] == ["label"]
     shop.carrier.failing = None
 
 
@@ -357,7 +357,7 @@ def test_a_label_that_was_given_up_is_returned_too(shop: Shop) -> None:
 def test_a_label_that_is_replayed_before_its_return_is_found_out_and_returned(shop: Shop) -> None:
     give_up_the_label(shop)
     shop.refunds.refund("or_1", None, "k1")
-    shop.store.owe_again("or_1:label")
+    shop.store.deliveries.again("or_1:label")
     for _ in range(3):
         shop.deliver()
         shop.now += 10
@@ -370,7 +370,7 @@ def test_a_carrier_that_takes_its_time_is_not_waited_for(shop: Shop) -> None:
     shop.carrier.taken_back = "pending"
     shop.refunds.refund("or_1", None, "k1")
     shop.deliver()
-    (void,) = [row for row in shop.store.owed() if row["kind"] == "void"]
+    (void,) = [row for row in shop.store.deliveries.rows() if row["kind"] == "void"]
     assert (void["state"], void["answer"]["status"]) == ("done", "pending"), "shipping follows it from there"
 
 

@@ -66,7 +66,7 @@ class Shop:
 
     def deliver(self) -> None:
         """Do everything that is due, as the completer does."""
-        for key in self.store.due():
+        for key in self.store.deliveries.due():
             self.outbox.deliver(key)
 
     @property

@@ -435,5 +435,5 @@ def test_a_service_catches_up_with_what_could_not_be_written(monkeypatch: pytest
     )
     provider.setup()
     provider.start()
-    assert threads["late"] == provider.database.deferred.run
+    assert threads["deferred writes"] == provider.database.deferred.run
     provider.database.dispose()

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from chassis.db import deferred_writes
 from chassis.db.deferred_writes import EVERY, DeferredWrites
 from chassis.db.engine import Database
-from chassis.db.shared_tables import events
+from chassis.db.shared_tables import tasks
 from chassis.settings import Settings
 from chassis.store_provider import StoreProvider
 from chassis.work.inbox import Inbox
@@ -165,4 +165,4 @@ def test_a_service_writes_late_as_it_runs_and_when_it_stops(
 
 
 def put_event(event_id: str, tries: int) -> sa.Update:
-    return sa.update(events).where(events.c.id == event_id).values(tries=tries)
+    return sa.update(tasks).where(tasks.c.key == event_id).values(tries=tries)

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from chassis.db.engine import Database
 from chassis.db.heartbeat import GONE, Heartbeat
-from chassis.work.inbox import CLAIM_S, EARLY, KEPT, LONGEST_PAUSE, PATIENCE, TRIES, Inbox, NotYet
+from chassis.work.inbox import CLAIM_S, EARLY_S, KEPT_S, Inbox, NotYet
+from chassis.work.tasks import LONGEST_PAUSE_OF_ALL_S, PATIENCE_S, TRIES, listed, replayed
 from contracts.errors import InvalidRequest, NotFound, ProviderFailure, Unavailable
 
 
@@ -63,13 +64,13 @@ def test_an_event_is_kept_and_handled_once(copies: list[Desk], clock: Clock) -> 
     one, other = copies
     assert one.inbox.keep("evt_1", "payment_intent.succeeded", {"a": [1, "\u0000ü"]})
     assert not other.inbox.keep("evt_1", "payment_intent.succeeded", {"a": 2})
-    assert other.inbox.due(clock.now) == ["evt_1"]
+    assert other.inbox.tasks.due() == ["evt_1"]
     assert other.handle("evt_1")
     assert not one.handle("evt_1")
     assert not one.inbox.keep("evt_1", "payment_intent.succeeded", {"a": 3})
     assert one.handled + other.handled == [("payment_intent.succeeded", {"a": [1, "\u0000ü"]})]
-    assert one.inbox.due(clock.now) == []
-    assert [event["tries"] for event in one.inbox.listed("done")] == [1]
+    assert one.inbox.tasks.due() == []
+    assert [event["tries"] for event in one.inbox.tasks.rows(state="done")] == [1]
 
 
 def test_of_many_who_keep_and_handle_at_once_one_does(
@@ -104,17 +105,17 @@ def test_what_is_in_hand_is_nobody_elses_until_its_holder_is_gone(copies: list[D
     one.inbox.keep("evt_1", "kind", {})
 
     def killed(kind: str, body: dict[str, Any]) -> None:
-        assert other.inbox.due(clock.now) == []
+        assert other.inbox.tasks.due() == []
         assert not other.handle("evt_1")
         raise KeyboardInterrupt  # nothing is settled, as when the process is killed
 
     with pytest.raises(KeyboardInterrupt):
         one.inbox.handle("evt_1", killed)
     clock.now += GONE - 0.1
-    assert other.inbox.due(clock.now) == []
+    assert other.inbox.tasks.due() == []
     assert not other.handle("evt_1")
     clock.now += 0.2
-    assert other.inbox.due(clock.now) == ["evt_1"]
+    assert other.inbox.tasks.due() == ["evt_1"]
     assert other.handle("evt_1")
 
 
@@ -129,7 +130,7 @@ def test_a_claim_ends_at_its_time_even_when_its_holder_lives(copies: list[Desk],
 
     assert one.inbox.handle("evt_1", stuck)
     assert len(other.handled) == 1
-    assert [event["state"] for event in one.inbox.listed("done")] == ["done"]
+    assert [event["state"] for event in one.inbox.tasks.rows(state="done")] == ["done"]
 
 
 def test_whoever_lost_its_claim_does_not_undo_what_the_other_settled(copies: list[Desk], clock: Clock) -> None:
@@ -142,8 +143,8 @@ def test_whoever_lost_its_claim_does_not_undo_what_the_other_settled(copies: lis
         raise Unavailable("too late")
 
     one.inbox.handle("evt_1", slow)
-    assert one.inbox.due(clock.now + 100) == []
-    assert [event["error"] for event in one.inbox.listed("done")] == [None]
+    assert one.inbox.tasks.due() == []
+    assert [event["error"] for event in one.inbox.tasks.rows(state="done")] == [None]
 
 
 def test_it_is_tried_five_times_ever_later_then_parked_and_replayed(copies: list[Desk], clock: Clock) -> None:
@@ -151,27 +152,27 @@ def test_it_is_tried_five_times_ever_later_then_parked_and_replayed(copies: list
     desk.inbox.keep("evt_1", "kind", {})
     for pause in (1, 2, 4, 8):
         assert not desk.inbox.handle("evt_1", fails)
-        assert desk.inbox.listed("waiting")[0]["error"] == "ProviderFailure: not like this"
-        clock.now += pause - 0.01
-        assert desk.inbox.due(clock.now) == []
+        assert desk.inbox.tasks.rows(state="waiting")[0]["error"] == "ProviderFailure: not like this"
+        clock.now += pause / 2 - 0.01
+        assert desk.inbox.tasks.due() == []
         assert not desk.handle("evt_1")
-        clock.now += pause * 0.25 + 0.02
-        assert desk.inbox.due(clock.now) == ["evt_1"]
-    assert desk.inbox.listed() == []
+        clock.now += pause / 2 + 0.02
+        assert desk.inbox.tasks.due() == ["evt_1"]
+    assert desk.inbox.tasks.rows(state="failed") == []
     assert not desk.inbox.handle("evt_1", fails)
     clock.now += 10_000
-    assert desk.inbox.due(clock.now) == []
+    assert desk.inbox.tasks.due() == []
     assert not desk.handle("evt_1")
-    assert [(event["id"], event["tries"], event["error"]) for event in desk.inbox.listed()] == [
+    assert [(event["key"], event["tries"], event["error"]) for event in desk.inbox.tasks.rows(state="failed")] == [
         ("evt_1", TRIES, "ProviderFailure: not like this")
     ]
-    assert not desk.inbox.again("evt_2")
-    assert desk.inbox.replay("evt_1") == {"id": "evt_1", "state": "waiting"}
-    assert not desk.inbox.again("evt_1")
+    assert desk.inbox.tasks.again("evt_2") == []
+    assert replayed([desk.inbox.tasks], "evt_1") is desk.inbox.tasks
+    assert desk.inbox.tasks.again("evt_1") == []
     with pytest.raises(NotFound):
-        desk.inbox.replay("evt_1")
+        replayed([desk.inbox.tasks], "evt_1")
     assert desk.handle("evt_1")
-    assert desk.inbox.listed() == []
+    assert desk.inbox.tasks.rows(state="failed") == []
 
 
 def test_clock_set_back_hides_no_fault_of_a_handler(copies: list[Desk], clock: Clock) -> None:
@@ -179,10 +180,10 @@ def test_clock_set_back_hides_no_fault_of_a_handler(copies: list[Desk], clock: C
     desk.inbox.keep("evt_1", "kind", {})
     clock.now -= 3600
     for _ in range(TRIES):
-        assert desk.inbox.listed() == []
+        assert desk.inbox.tasks.rows(state="failed") == []
         desk.inbox.handle("evt_1", fails)
         clock.now += 60
-    assert [event["tries"] for event in desk.inbox.listed()] == [TRIES]
+    assert [event["tries"] for event in desk.inbox.tasks.rows(state="failed")] == [TRIES]
 
 
 def test_that_nobody_could_be_reached_counts_as_no_try_for_a_day(copies: list[Desk], clock: Clock) -> None:
@@ -190,19 +191,19 @@ def test_that_nobody_could_be_reached_counts_as_no_try_for_a_day(copies: list[De
     desk.inbox.keep("evt_1", "kind", {})
     began = clock.now
     tries = 0
-    while clock.now < began + PATIENCE - LONGEST_PAUSE * 1.25:
+    while clock.now < began + PATIENCE_S - LONGEST_PAUSE_OF_ALL_S:
         assert not desk.inbox.handle("evt_1", away)
-        (event,) = desk.inbox.listed("waiting")
+        (event,) = desk.inbox.tasks.rows(state="waiting")
         assert event["tries"] == 0
-        assert event["due"] <= clock.now + LONGEST_PAUSE * 1.25
-        clock.now = event["due"] if tries < 20 else clock.now + 10_000
+        assert event["due_at"] <= clock.now + LONGEST_PAUSE_OF_ALL_S
+        clock.now = event["due_at"]
         tries += 1
     assert tries > 20
-    clock.now = began + PATIENCE
+    clock.now = max(began + PATIENCE_S, event["due_at"])
     for _ in range(TRIES):
         desk.inbox.handle("evt_1", away)
         clock.now += 10
-    assert [event["error"] for event in desk.inbox.listed()] == ["Unavailable: not now"]
+    assert [event["error"] for event in desk.inbox.tasks.rows(state="failed")] == ["Unavailable: not now"]
 
 
 def test_an_event_that_is_earlier_than_its_record_is_no_fault_for_a_while(copies: list[Desk], clock: Clock) -> None:
@@ -213,17 +214,17 @@ def test_an_event_that_is_earlier_than_its_record_is_no_fault_for_a_while(copies
     def unknown(kind: str, body: dict[str, Any]) -> None:
         raise NotYet("There is no such message.")
 
-    while clock.now < began + EARLY:
+    while clock.now < began + EARLY_S:
         assert not desk.inbox.handle("evt_1", unknown)
-        [event] = desk.inbox.listed("waiting")
+        [event] = desk.inbox.tasks.rows(state="waiting")
         assert (event["tries"], event["error"]) == (0, "NotYet: There is no such message.")
-        assert event["due"] <= clock.now + LONGEST_PAUSE * 1.25
-        clock.now = event["due"]
+        assert event["due_at"] <= clock.now + LONGEST_PAUSE_OF_ALL_S
+        clock.now = event["due_at"]
     for _ in range(TRIES):
-        assert desk.inbox.listed() == []
+        assert desk.inbox.tasks.rows(state="failed") == []
         desk.inbox.handle("evt_1", unknown)
         clock.now += 10
-    assert [event["error"] for event in desk.inbox.listed()] == ["NotYet: There is no such message."]
+    assert [event["error"] for event in desk.inbox.tasks.rows(state="failed")] == ["NotYet: There is no such message."]
 
 
 def test_what_cannot_be_let_go_of_is_when_the_database_is_back(copies: list[Desk], clock: Clock) -> None:
@@ -242,16 +243,16 @@ def test_what_cannot_be_let_go_of_is_when_the_database_is_back(copies: list[Desk
         with pytest.raises(Unavailable):
             one.database.deferred.catch_up()
     clock.now += 2
-    assert other.inbox.due(clock.now) == []
+    assert other.inbox.tasks.due() == []
     one.database.deferred.catch_up()
-    assert other.inbox.due(clock.now) == ["evt_1"]
+    assert other.inbox.tasks.due() == ["evt_1"]
 
 
 def test_a_bug_in_a_handler_counts_as_a_try_and_stops_nobody(copies: list[Desk], clock: Clock) -> None:
     desk = copies[0]
     desk.inbox.keep("evt_1", "kind", {})
     assert not desk.inbox.handle("evt_1", lambda kind, body: body["nothing"])
-    assert desk.inbox.listed("waiting")[0]["error"] == "KeyError: 'nothing'"
+    assert desk.inbox.tasks.rows(state="waiting")[0]["error"] == "KeyError: 'nothing'"
 
 
 def test_an_event_that_kills_whoever_handles_it_is_parked_too(copies: list[Desk], clock: Clock) -> None:
@@ -266,7 +267,7 @@ def test_an_event_that_kills_whoever_handles_it_is_parked_too(copies: list[Desk]
             desk.inbox.handle("evt_1", killed)
         clock.now += CLAIM_S
     assert not desk.inbox.handle("evt_1", killed)
-    assert desk.inbox.listed()[0]["error"] == "left in the middle each time"
+    assert desk.inbox.tasks.rows(state="failed")[0]["error"] == "left in the middle each time"
 
 
 def test_a_sweep_handles_what_is_due_and_leaves_the_rest_in_time(copies: list[Desk], clock: Clock) -> None:
@@ -286,10 +287,10 @@ def test_a_sweep_handles_what_is_due_and_leaves_the_rest_in_time(copies: list[De
     assert 0 < first < 10
     assert desk.inbox.sweep(handler, timer.now + 60, timer) == 45 - first
     assert desk.inbox.sweep(handler, timer.now + 60, timer) == 0
-    assert [event["kind"] for event in desk.inbox.listed("waiting")] == ["bad"] * 5
+    assert [event["kind"] for event in desk.inbox.tasks.rows(state="waiting")] == ["bad"] * 5
     clock.now += 2
     assert desk.inbox.sweep(handler, timer.now, timer) == 0, "there was no time"
-    assert [event["tries"] for event in desk.inbox.listed("waiting")] == [1] * 5
+    assert [event["tries"] for event in desk.inbox.tasks.rows(state="waiting")] == [1] * 5
 
 
 def test_what_is_done_is_forgotten_in_the_end_and_what_failed_is_not(copies: list[Desk], clock: Clock) -> None:
@@ -300,11 +301,12 @@ def test_what_is_done_is_forgotten_in_the_end_and_what_failed_is_not(copies: lis
     for _ in range(TRIES):
         desk.inbox.handle("failed", fails)
         clock.now += 10
-    desk.inbox.forget(clock.now - KEPT)
-    assert len(desk.inbox.listed("done")) == 1
-    desk.inbox.forget(clock.now)
-    assert desk.inbox.listed("done") == []
-    assert len(desk.inbox.listed("failed")) == 1
+    desk.inbox.forget()
+    assert len(desk.inbox.tasks.rows(state="done")) == 1
+    clock.now += KEPT_S
+    desk.inbox.forget()
+    assert desk.inbox.tasks.rows(state="done") == []
+    assert len(desk.inbox.tasks.rows(state="failed")) == 1
 
 
 @pytest.mark.parametrize(
@@ -317,19 +319,19 @@ def test_an_event_that_no_database_can_name_is_refused(copies: list[Desk], event
 
 def test_nothing_is_said_to_be_kept_when_it_could_not_be(copies: list[Desk]) -> None:
     with copies[0].database.engine.begin() as connection:
-        connection.execute(sa.text("ALTER TABLE events RENAME TO gone"))
+        connection.execute(sa.text("ALTER TABLE tasks RENAME TO gone"))
     with pytest.raises((Unavailable, sa.exc.SQLAlchemyError)):
         copies[0].inbox.keep("evt_1", "kind", {})
 
 
 def test_an_unknown_state_is_refused(copies: list[Desk]) -> None:
     with pytest.raises(InvalidRequest):
-        copies[0].inbox.listed("lost")
+        listed([copies[0].inbox.tasks], "lost", 100)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1001, True, 5.0, "5"])
 def test_no_more_events_are_listed_than_can_be_read(copies: list[Desk], limit: Any) -> None:
-    assert copies[0].inbox.listed("failed", 1000) == []
+    assert listed([copies[0].inbox.tasks], "failed", 1000) == []
     with pytest.raises(InvalidRequest) as refused:
-        copies[0].inbox.listed("failed", limit)
+        listed([copies[0].inbox.tasks], "failed", limit)
     assert list(refused.value.facts["errors"]) == ["limit"]

@@ -253,18 +253,24 @@ class Parked(Answers):
 
     def __init__(self, *keys: str, stuck: tuple[str, ...] = ()) -> None:
         super().__init__()
-        self.rows = {key: {"key": key, "kind": "sms", "order_id": "or_1", "tries": 5, "error": "no"} for key in keys}
-        self.events = {"evt_1": {"id": "evt_1", "kind": "transaction_updated", "tries": 5, "error": "NotFound: x"}}
+        self.rows = {key: {"key": key, "kind": "sms", "subject": "or_1", "tries": 5, "error": "no"} for key in keys}
+        self.events = {
+            "evt_1": {
+                "key": "evt_1",
+                "subject": None,
+                "kind": "transaction_updated",
+                "tries": 5,
+                "error": "NotFound: x",
+            }
+        }
         self.stuck = stuck
         self.replayed: list[str] = []
 
     def tell(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
-        if method == "owed":
-            return list(self.rows.values())
+        if method == "tasks":
+            return {"cart": list(self.rows.values()), "shipping": list(self.events.values())}.get(service, [])
         if method == "set_aside":
             return [{"product": "prod_1", "reason": "it has no package_dimensions", "since": 1}]
-        if method == "events":
-            return list(self.events.values()) if service == "shipping" else []
         [key] = args
         known = self.rows if (service, method) == ("cart", "replay") else self.events if service == "shipping" else {}
         if key not in known:
@@ -273,7 +279,7 @@ class Parked(Answers):
         if key in self.stuck:
             raise ShopError("The broker is away.")
         known.pop(key)
-        return {"state": "waiting" if key.startswith("evt") else "done"}
+        return {"state": "waiting" if key.startswith("evt") else "done", "error": None}
 
 
 def give(monkeypatch: pytest.MonkeyPatch, services: Answers, *arguments: str) -> int:
@@ -294,7 +300,7 @@ def test_what_was_given_up_is_listed(monkeypatch: pytest.MonkeyPatch, capsys: py
 def test_one_or_all_of_it_is_replayed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     services = Parked("or_1:sms", "or_2:sms")
     assert give(monkeypatch, services, "replay", "evt_1") == 0
-    assert capsys.readouterr().out == "evt_1: waiting; it is handled within seconds\n"
+    assert capsys.readouterr().out == "evt_1: waiting; it is tried again soon\n"
     assert give(monkeypatch, services, "replay", "--all") == 0
     assert capsys.readouterr().out == "or_1:sms: done\nor_2:sms: done\n"
     assert give(monkeypatch, services, "replay", "or_1:sms") == 1

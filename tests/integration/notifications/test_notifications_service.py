@@ -261,9 +261,9 @@ def test_a_text_s_way_is_told_by_twilio(notifications: RunningService, providers
     assert [message["key"] for message in notifications.call("messages", "failed")] == ["sms:told"]
     with pytest.raises(InvalidRequest):
         notifications.call("messages", "lost")
-    assert notifications.call("events", "failed") == []
+    assert notifications.call("tasks", "failed") == []
     with pytest.raises(NotFound):
-        notifications.call("replay_event", "nobody's")
+        notifications.call("replay", "nobody's")
 
 
 def test_a_text_of_which_nothing_is_heard_is_asked_about(notifications: RunningService) -> None:

@@ -84,7 +84,7 @@ def test_a_text_that_is_not_delivered_is_seen(shop: Counter) -> None:
 
 def test_an_event_that_is_faster_than_the_sender_is_tried_again(shop: Counter) -> None:
     shop.twilio("sent")
-    (waiting,) = shop.store.inbox.listed("waiting", 10)
+    (waiting,) = shop.store.inbox.tasks.rows(state="waiting")
     assert (waiting["tries"], waiting["error"]) == (0, "NotYet: There is no such message.")
     shop.sms()
     time.sleep(1.3)
@@ -96,7 +96,7 @@ def test_an_event_waits_minutes_for_a_sender_that_was_killed_and_hours_are_too_l
     shop: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inbox, clock = shop.store.inbox, shop.clock
-    monkeypatch.setattr(inbox, "_clock", clock)
+    monkeypatch.setattr(inbox.tasks, "_clock", clock)
     shop.texter.trouble, shop.texter.sends_anyway = [Killed()], True
     with pytest.raises(Killed):
         shop.sms()
@@ -106,7 +106,7 @@ def test_an_event_waits_minutes_for_a_sender_that_was_killed_and_hours_are_too_l
     while clock.now < began + 240:  # Twilio's list is in trouble, so nobody can say what became of the text
         clock.now += 5
         shop.watch.handle_due(time.monotonic() + 10)
-    assert inbox.listed("failed", 10) == []
+    assert inbox.tasks.rows(state="failed") == []
     shop.sms()
     clock.now += 60
     shop.watch.handle_due(time.monotonic() + 10)
@@ -114,7 +114,7 @@ def test_an_event_waits_minutes_for_a_sender_that_was_killed_and_hours_are_too_l
     for _ in range(8):
         clock.now += 600
         shop.watch.handle_due(time.monotonic() + 10)
-    assert [event["id"] for event in inbox.listed("failed", 10)] == ["SM-of-a-stranger:delivered"]
+    assert [event["key"] for event in inbox.tasks.rows(state="failed")] == ["SM-of-a-stranger:delivered"]
 
 
 def test_sendgrid_s_events_tell_of_a_mail_by_its_key(shop: Counter) -> None:
@@ -142,7 +142,7 @@ def test_a_mail_that_sendgrid_tells_of_was_sent_though_its_sender_never_knew(sho
 
 def test_events_of_somebody_else_s_mail_are_done_with(shop: Counter) -> None:
     shop.sendgrid("processed", key="")
-    assert [event["state"] for event in shop.store.inbox.listed("done", 10)] == ["done"]
+    assert [event["state"] for event in shop.store.inbox.tasks.rows(state="done")] == ["done"]
 
 
 def test_a_lost_event_is_made_up_for_by_asking(shop: Counter) -> None:

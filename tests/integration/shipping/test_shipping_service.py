@@ -348,12 +348,12 @@ def test_a_parcel_is_followed_from_shippo_s_event_to_the_feed(
     providers.move(label["tracking_number"], "DELIVERED")
     shipping.call("tracking", offer["object_id"])
     assert [each["status"] for each in steps(step["seq"])] == ["DELIVERED"]
-    assert shipping.call("events", "failed") == []
-    for verb, arguments in (("moved", (-1,)), ("moved", (0, 1001)), ("events", ("asleep",))):
+    assert shipping.call("tasks", "failed") == []
+    for verb, arguments in (("moved", (-1,)), ("moved", (0, 1001)), ("tasks", ("asleep",))):
         with pytest.raises(InvalidRequest):
             shipping.call(verb, *arguments)
     with pytest.raises(NotFound):
-        shipping.call("replay_event", "nobody's")
+        shipping.call("replay", "nobody's")
 
 
 def test_a_parcel_of_which_nothing_is_heard_is_asked_about(shipping: RunningService, providers: RunningSandbox) -> None:

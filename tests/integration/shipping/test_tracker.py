@@ -85,7 +85,7 @@ def test_an_event_is_kept_once_and_handled_once(shop: Counter) -> None:
     assert tracker.keep("e1", "track_updated", told("TRANSIT")) == {"received": True, "duplicate": False}
     assert tracker.keep("e1", "track_updated", told("TRANSIT")) == {"received": True, "duplicate": True}
     assert steps(shop) == ["TRANSIT"]
-    assert [event["id"] for event in shop.store.inbox.listed("done", 10)] == ["e1"]
+    assert [event["key"] for event in shop.store.inbox.tasks.rows(state="done")] == ["e1"]
 
 
 def test_events_in_any_order_and_twice_end_where_the_parcel_is(shop: Counter) -> None:
@@ -108,7 +108,7 @@ def test_events_that_say_nothing_of_ours_are_done_with(shop: Counter) -> None:
         tracker.keep(f"e{number}", "track_updated", data)
     tracker.keep("e9", "batch_created", {})
     assert steps(shop) == []
-    assert len(shop.store.inbox.listed("done", 10)) == 5
+    assert len(shop.store.inbox.tasks.rows(state="done")) == 5
 
 
 def test_an_event_that_was_kept_and_not_handled_is_handled_by_the_timer(shop: Counter) -> None:

@@ -72,7 +72,7 @@ def right() -> Books:
             records.emails[order_id], records.sms[order_id] = [{"subject": "paid"}], [{"body": "paid"}]
             records.messages[f"{order_id}:email"] = {"uncertain": 0}
             done = {"state": "done", "tries": 1, "error": None}
-            records.owed += [{"order_id": order_id, "kind": kind, **done} for kind in ("label", "email", "sms")]
+            records.owed += [{"subject": order_id, "kind": kind, **done} for kind in ("label", "email", "sms")]
             inner["stock_key"] = f"{order_id}:1:stock" if status == "paid" else None
             state = "held" if status == "paid" else "released"
             records.holds.append({"key": f"{order_id}:1:stock", "state": state})
@@ -106,7 +106,7 @@ def test_what_is_right_breaks_no_rule() -> None:
 
 
 def event(state: str, age: float) -> dict[str, Any]:
-    return {"id": "evt_1", "service": "cart", "state": state, "kind": "any", "tries": 5, "error": "no", "age": age}
+    return {"key": "evt_1", "service": "cart", "state": state, "kind": "any", "tries": 5, "error": "no", "age": age}
 
 
 def unsold(journal: Journal) -> dict[str, Any]:
@@ -143,7 +143,7 @@ WRONG: dict[str, tuple[str, Change]] = {
     "no SMS": (books.ONE_SMS, lambda r, j: r.sms.pop("or_a")),
     "two SMS": (books.ONE_SMS, lambda r, j: r.sms["or_a"].append({})),
     "still being paid": (books.STUCK, lambda r, j: r.inner["or_b"].update(status="paying")),
-    "a label still owed": (books.STUCK, lambda r, j: r.owed[0].update(state="owed")),
+    "a label still owed": (books.STUCK, lambda r, j: r.owed[0].update(state="waiting")),
     "a label given up": (books.STUCK, lambda r, j: r.owed[0].update(state="failed")),
     "money still to be given back": (
         books.STUCK,

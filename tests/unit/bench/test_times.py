@@ -57,8 +57,8 @@ class Moved(NoRows):
     def rows(self, service: str, query: str, **values: Any) -> list[dict[str, Any]]:
         if "FROM orders" in query:
             return [{"id": "or_a"}, {"id": "or_b"}]
-        late = {"id": "evt_1", "state": "waiting", "kind": "any", "tries": 1, "error": "no"}
-        return [{**late, "received": time.time() - 70}] if service == "shipping" else []
+        late = {"key": "evt_1", "state": "waiting", "kind": "any", "tries": 1, "error": "no"}
+        return [{**late, "created": time.time() - 70}] if service == "shipping" else []
 
 
 def test_the_end_waits_for_parcels_and_events(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,7 +174,7 @@ def test_a_paid_order_has_all_that_is_owed_its_stock_and_its_label() -> None:
         assert beside(paid, held="other") == [("sold, and not taken from stock", "")]
         assert beside(order(status)) == [("sold, and not taken from stock", "")]
         assert beside(paid, labelled="other") == [("label lost", "")]
-        assert beside(paid, {**DONE, "label": "owed"}, labelled="other") == []
+        assert beside(paid, {**DONE, "label": "waiting"}, labelled="other") == []
         assert beside(paid, {**DONE, "label": "failed"}, labelled="other") == []
         assert beside(paid, {**DONE, "label": "failed"}) == [("label given up, and bought", AGAIN)]
         assert beside(order(status, updated=YOUNG), {}, "other", "other") == []
@@ -193,7 +193,7 @@ def test_an_order_that_nobody_will_send_has_no_label_that_might_be_returned(stat
     done = {**DONE, "void": "done"}
     for rows in ({}, done, {**done, "void": "failed"}, {**done, "label": "failed"}):
         assert over([order(status)], {"or_1": rows}) == ["shipment_1"]
-    for rows in ({**done, "void": "owed"}, {**done, "label": "owed"}):
+    for rows in ({**done, "void": "waiting"}, {**done, "label": "waiting"}):
         assert over([order(status)], {"or_1": rows}) == []
     for other in (CREATED, PAYING, CONFIRMING, CANCELING, PAID, FULFILLED):
         assert over([order(other)], {}) == []

@@ -2,8 +2,8 @@
 
 from chassis.db.shared_revisions import use_claim_columns
 
-revision = "0005"
-down_revision = "0004"
+revision = "0007"
+down_revision = "0006"
 
 
 def upgrade() -> None:

@@ -4,8 +4,8 @@ from alembic import op
 
 from chassis.db.shared_revisions import use_claim_columns
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 
 
 def upgrade() -> None:
