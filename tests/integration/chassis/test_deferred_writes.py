@@ -161,7 +161,7 @@ def test_a_service_writes_late_as_it_runs_and_when_it_stops(
     with file.held():
         database.deferred.write(put_event("evt_1", 7), "evt_1")
     provider.stop()
-    assert [event["tries"] for event in Inbox(file.open()).listed("waiting")] == [7]
+    assert [event["tries"] for event in Inbox(file.open()).tasks.rows(state="waiting")] == [7]
 
 
 def put_event(event_id: str, tries: int) -> sa.Update:
