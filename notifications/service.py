@@ -13,6 +13,7 @@ from chassis.injection import injected
 from chassis.rpc.entrypoint import rpc
 from chassis.settings import Settings
 from chassis.store_provider import StoreProvider
+from chassis.work.ask_once import AskOnce
 from chassis.work.sweep import SWEEP, SWEEP_TIME, swept
 from chassis.work.tasks import FAILED, Task, listed, replayed
 from chassis.work.timer import timer
@@ -100,7 +101,8 @@ class NotificationsService:
             Refused: Twilio rejects it.
             Unavailable, ProviderFailure, OutcomeUnknown: not sent, or possibly sent; repeating is safe.
         """
-        return Delivery(self.store, bounded).sms(sms(key, number, content, self.settings.sms_countries), self.texter)
+        checked = sms(key, number, content, self.settings.sms_countries)
+        return Delivery(self.store, AskOnce(bounded)).sms(checked, self.texter)
 
     @rpc(expected_exceptions=ShopError, most=14)
     def order_paid_email(self, order: dict[str, Any], label: dict[str, Any] | None, key: str) -> dict[str, Any]:
@@ -241,7 +243,7 @@ class NotificationsService:
         return Watch(self.store, self.texter)
 
     def _mail(self, checked: Mail) -> dict[str, Any]:
-        return Delivery(self.store, bounded).mail(checked, self.mailer)
+        return Delivery(self.store, AskOnce(bounded)).mail(checked, self.mailer)
 
 
 def _page(limit: Any) -> int:

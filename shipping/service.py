@@ -18,6 +18,7 @@ from chassis.injection import injected
 from chassis.rpc.entrypoint import rpc
 from chassis.settings import Settings
 from chassis.store_provider import StoreProvider
+from chassis.work.ask_once import AskOnce
 from chassis.work.sweep import SWEEP, SWEEP_TIME, swept
 from chassis.work.tasks import FAILED, Task, listed, replayed
 from chassis.work.timer import timer
@@ -324,7 +325,7 @@ class ShippingService:
         return where
 
     def _desk(self) -> LabelDesk:
-        return LabelDesk(self.store, self.carriers, bounded)
+        return LabelDesk(self.store, self.carriers, AskOnce(bounded))
 
     def _voids(self) -> VoidDesk:
         return VoidDesk(self._desk(), self.store, self.carriers)

@@ -3,7 +3,6 @@ refunded, too."""
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 from chassis.crash_points import crash_point
@@ -11,7 +10,7 @@ from chassis.logs import log
 from contracts.errors import Refused
 from shipping.carriers import Carriers
 from shipping.label import LabelDesk
-from shipping.purchase import Purchase, Purchases, Refund, State
+from shipping.purchase import Purchase, Purchases, Refund
 from shipping.whereabouts import PRE_TRANSIT, UNKNOWN
 
 POINTS = ("void:refund:begun", "void:refund:asked", "void:refund:done")
@@ -43,24 +42,24 @@ class VoidDesk:
             OutcomeUnknown: it is not known yet whether a label exists.
             Unavailable, ProviderFailure: the carrier cannot be asked, or another call is buying it right now.
         """
-        claim = secrets.token_hex(16)
-        purchase = self._desk.claimed(shipment_id, claim, self._purchases.claim_void)
+        request = self._desk.request(shipment_id)
+        purchase = request.claimed(to_void=True)
         if purchase.refund in FINAL:
-            return _told(purchase, purchase.refund)
+            return _public(purchase, purchase.refund)
         crash_point("void:refund:begun")
         if purchase.unresolved:
-            purchase = self._desk.resolved(purchase, claim)
+            purchase = request.resolved()
         if purchase.label is None:
-            self._purchases.end(shipment_id, claim, State.FAILED)
-            return _told(purchase, Refund.NONE)
+            request.end(unknown=False)
+            return _public(purchase, Refund.NONE)
         refund = None
         try:
             refund = self._refunded(purchase, purchase.label.transaction_id)
             crash_point("void:refund:asked")
         finally:
-            self._purchases.refunded(shipment_id, claim, refund)
+            self._purchases.refunded(shipment_id, request.claim, refund)
         crash_point("void:refund:done")
-        return _told(purchase, refund)
+        return _public(purchase, refund)
 
     def _refunded(self, purchase: Purchase, transaction_id: str) -> Refund:
         if purchase.tracking_status not in (None, UNKNOWN, PRE_TRANSIT):
@@ -80,5 +79,5 @@ class VoidDesk:
         return Refund(status)
 
 
-def _told(purchase: Purchase, refund: Refund) -> dict[str, Any]:
+def _public(purchase: Purchase, refund: Refund) -> dict[str, Any]:
     return {"object_id": purchase.shipment_id, "status": refund.value}

@@ -14,6 +14,7 @@ from cart.order import PAID
 from cart.store import CartStore, ClaimLost
 from chassis.answers import Replay
 from chassis.db.heartbeat import Heartbeat
+from chassis.work.ask_once import AskOnce
 from chassis.work.idempotency import Asked, Idempotency
 from chassis.work.inbox import CLAIM_S as EVENT_CLAIM_S
 from chassis.work.inbox import Inbox
@@ -204,7 +205,8 @@ class Labels:
         self.shipment = self.one.add(Shipment("ship", "key", "or_1", self.clock.now, {}, [], [], rates, []))
 
     def desk(self, store: ShippingStore) -> LabelDesk:
-        return LabelDesk(store, self.carriers, lambda wait: min(wait, 10.0), self.clock, self.clock.sleep, self.clock)
+        ask_once = AskOnce(lambda wait: min(wait, 10.0), self.clock, self.clock.sleep, self.clock)
+        return LabelDesk(store, self.carriers, ask_once)
 
     def buy(self, store: ShippingStore) -> dict[str, Any]:
         return self.desk(store).buy(self.shipment, "first", "pay:or_1")
@@ -271,9 +273,10 @@ def test_a_label_that_was_bought_and_could_not_be_recorded_is_known_soon(labels:
 
 
 def test_a_purchase_that_could_not_be_begun_is_free_soon_and_nothing_was_asked(labels: Labels) -> None:
-    assert labels.one.claim("ship", "mine", labels.clock.now, labels.clock.now + 15.0) is not None
+    request = labels.desk(labels.one).request("ship")
+    request.claimed()
     with labels.file.held(), pytest.raises(Unavailable):
-        labels.desk(labels.one)._bought(labels.shipment, labels.shipment.rate("first"), "pay:or_1", "mine")
+        request.bought(labels.shipment, labels.shipment.rate("first"), "pay:or_1")
     assert not labels.free()
     labels.one.database.deferred.catch_up()
     assert labels.free()
@@ -329,7 +332,7 @@ class Messages:
         self.one, self.other = (MessageStore(copy(file, self.clock)) for _ in range(2))
 
     def send(self, store: MessageStore, message: Mail | Sms) -> dict[str, Any]:
-        delivery = Delivery(store, lambda wait: min(wait, 10.0), self.clock, self.clock.sleep, self.clock)
+        delivery = Delivery(store, AskOnce(lambda wait: min(wait, 10.0), self.clock, self.clock.sleep, self.clock))
         if isinstance(message, Sms):
             return delivery.sms(message, self.texter)
         return delivery.mail(message, self.mailer)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from chassis.db.engine import Database
+from chassis.work.ask_once import CLAIM_MARGIN_S, PATIENCE_S, SETTLE_S, AskOnce
 from contracts.errors import Conflict, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
-from notifications.delivery import CLAIM_MARGIN_SECONDS, PATIENCE_SECONDS, SETTLE_SECONDS, Delivery
+from notifications.delivery import Delivery
 from notifications.messages import Mail, Sms
 from notifications.record import State
 from notifications.sms import SentSms
@@ -20,7 +21,7 @@ from tests.unit.notifications.stub_providers import Clock, StubMailer, StubTexte
 
 TEXT = Sms("sms:or_1", "+79994413746", "Your order is ready!")
 MAIL = Mail("mail:or_1", "a@example.com", "shop@example.com", "Hello", "text", None)
-CLAIM = StubTexter.longest_call + CLAIM_MARGIN_SECONDS
+CLAIM = StubTexter.longest_call + CLAIM_MARGIN_S
 
 
 class Killed(BaseException):
@@ -49,7 +50,7 @@ class Shop:
         return {row["key"]: row["uncertain"] for row in self.store.listed(None, 100)}
 
     def _delivery(self, patience: float) -> Delivery:
-        return Delivery(self.store, lambda wait: min(wait, patience), self.clock, self.clock.sleep, self.clock)
+        return Delivery(self.store, AskOnce(lambda wait: min(wait, patience), self.clock, self.clock.sleep, self.clock))
 
 
 @pytest.fixture
@@ -81,14 +82,14 @@ def test_waits_end_also_while_the_clock_is_set_back(shop: Shop) -> None:
         shop.clock.now -= 3600
         assert timer.now - began < 60
 
-    delivery = Delivery(shop.store, lambda bound: min(bound, 10.0), shop.clock, wait, timer)
+    delivery = Delivery(shop.store, AskOnce(lambda bound: min(bound, 10.0), shop.clock, wait, timer))
     later = shop.clock.now + CLAIM
     assert shop.store.claim(TEXT, "another", shop.clock.now, later) is not None
     with pytest.raises(Unavailable):
         delivery.sms(TEXT, shop.texter)
     began = timer.now
     assert shop.store.begin(TEXT, "another", shop.clock.now, later)
-    shop.store.end(TEXT.key, "another", State.UNKNOWN, settled=shop.clock.now + SETTLE_SECONDS + PATIENCE_SECONDS - 1)
+    shop.store.end(TEXT.key, "another", State.UNKNOWN, settled=shop.clock.now + SETTLE_S + PATIENCE_S - 1)
     with pytest.raises(OutcomeUnknown):
         delivery.sms(TEXT, shop.texter)
     assert shop.texter.arrived == []
@@ -124,7 +125,7 @@ def test_a_text_that_did_not_arrive_is_sent_again_only_when_it_has_settled(shop:
     with pytest.raises(OutcomeUnknown) as lost:
         shop.sms()
     assert lost.value.facts["retry_after"] == 8
-    shop.clock.now += shop.texter.longest_answer - PATIENCE_SECONDS - 0.5
+    shop.clock.now += shop.texter.longest_answer - PATIENCE_S - 0.5
     with pytest.raises(OutcomeUnknown, match="not known yet") as unknown:
         shop.sms()
     assert (shop.texter.sends, unknown.value.facts["retry_after"]) == (1, 5)
@@ -144,7 +145,7 @@ def test_time_that_a_text_hung_does_not_count_as_settling(shop: Shop) -> None:
     with pytest.raises(OutcomeUnknown):
         shop.sms()
     shop.sms()
-    assert sent[1] - sent[0] >= 11.0 + SETTLE_SECONDS
+    assert sent[1] - sent[0] >= 11.0 + SETTLE_S
 
 
 def test_a_failure_that_twilio_is_done_with_may_be_repeated_at_once(shop: Shop) -> None:
@@ -317,7 +318,8 @@ def test_eight_calls_at_once_send_one_message(shop: Shop, kind: str) -> None:
     start = threading.Barrier(8)
 
     def send() -> None:
-        delivery = Delivery(shop.store, lambda wait: wait)  # on the real clock: they really wait for each other
+        # On the real clock: they really wait for each other.
+        delivery = Delivery(shop.store, AskOnce(lambda wait: wait))
         start.wait(timeout=30)
         answers.append(delivery.sms(TEXT, shop.texter) if kind == "sms" else delivery.mail(MAIL, shop.mailer))
 

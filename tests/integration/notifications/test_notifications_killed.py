@@ -12,6 +12,7 @@ from typing import Any
 from chassis.db.engine import Database, url_for
 from chassis.db.migrate import migrate
 from chassis.settings import SANDBOX_KEYS, SANDBOX_TWILIO_TOKEN
+from chassis.work.ask_once import AskOnce
 from notifications.delivery import Delivery
 from notifications.messages import Mail, Sms
 from notifications.sendgrid_email import SendGridMailer
@@ -39,7 +40,7 @@ class Copy:
         self.mailer = SendGridMailer(SANDBOX_KEYS["sendgrid"], f"{sandbox}/sendgrid", ANSWER)
 
     def send(self, key: str, to: str) -> dict[str, Any]:
-        delivery = Delivery(self.store, lambda seconds: seconds)
+        delivery = Delivery(self.store, AskOnce(lambda seconds: seconds))
         if key in TEXTS:
             return delivery.sms(Sms(key, to, "Your order is ready!"), self.texter)
         return delivery.mail(Mail(key, to, "shop@example.com", "Hello", "text", None), self.mailer)

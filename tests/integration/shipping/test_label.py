@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from chassis.db.engine import Database
+from chassis.work.ask_once import CLAIM_MARGIN_S, PATIENCE_S, SETTLE_S, AskOnce
 from contracts.errors import Conflict, NotFound, OutcomeUnknown, ProviderFailure, Refused, Unavailable
 from shipping.carriers import Label
-from shipping.label import CLAIM_MARGIN_SECONDS, PATIENCE_SECONDS, RATE_SECONDS, SETTLE_SECONDS, LabelDesk
+from shipping.label import RATE_AGE_S, LabelDesk
 from shipping.purchase import Purchase, State
 from shipping.shipment import Shipment
 from shipping.store import ShippingStore
@@ -44,7 +45,9 @@ class Shop:
 
     def buy(self, rate_id: str = "first", patience: float = 10.0, **more: Any) -> dict[str, Any]:
         desk = LabelDesk(
-            self.store, self.carriers, lambda wait: min(wait, patience), self.clock, self.clock.sleep, self.clock
+            self.store,
+            self.carriers,
+            AskOnce(lambda wait: min(wait, patience), self.clock, self.clock.sleep, self.clock),
         )
         return desk.buy(more.get("shipment", self.shipment), rate_id, "pay:or_1")
 
@@ -64,7 +67,7 @@ def test_wait_for_another_buyer_ends_also_while_the_clock_is_set_back(shop: Shop
         assert timer.now - began < 60
 
     assert shop.store.claim("ship", "another", shop.clock.now, shop.clock.now + 20) is not None
-    desk = LabelDesk(shop.store, shop.carriers, lambda bound: min(bound, 10.0), shop.clock, wait, timer)
+    desk = LabelDesk(shop.store, shop.carriers, AskOnce(lambda bound: min(bound, 10.0), shop.clock, wait, timer))
     with pytest.raises(Unavailable):
         desk.buy(shop.shipment, "first", "pay:or_1")
     assert shop.carriers.purchases == []
@@ -116,7 +119,7 @@ def test_an_attempt_that_came_to_nothing_is_repeated_only_when_it_has_settled(sh
     with pytest.raises(OutcomeUnknown) as lost:
         shop.buy()
     assert lost.value.facts["retry_after"] == 8
-    shop.clock.now += shop.carriers.longest_answer - PATIENCE_SECONDS - 0.5
+    shop.clock.now += shop.carriers.longest_answer - PATIENCE_S - 0.5
     with pytest.raises(OutcomeUnknown, match="not known yet") as unknown:
         shop.buy()
     assert unknown.value.facts["retry_after"] == 5
@@ -161,7 +164,7 @@ def test_time_that_a_purchase_hung_does_not_count_as_settling(shop: Shop) -> Non
     with pytest.raises(OutcomeUnknown):
         shop.buy()
     shop.buy()
-    assert bought[1] - bought[0] >= 11.0 + SETTLE_SECONDS
+    assert bought[1] - bought[0] >= 11.0 + SETTLE_S
 
 
 def test_a_failure_that_the_carrier_is_done_with_may_be_repeated_at_once(shop: Shop) -> None:
@@ -234,7 +237,7 @@ def test_a_buyer_that_hangs_is_taken_over_when_its_claim_has_run_out(shop: Shop)
     shop.carriers.trouble = [Killed()]  # type: ignore[list-item]
     with pytest.raises(Killed):
         shop.buy()
-    shop.clock.now += shop.carriers.longest_call + CLAIM_MARGIN_SECONDS
+    shop.clock.now += shop.carriers.longest_call + CLAIM_MARGIN_S
     shop.buy()
     assert shop.carriers.questions == ["first"]
 
@@ -289,11 +292,11 @@ def test_a_buyer_whose_claim_was_taken_over_does_not_buy(shop: Shop) -> None:
 
 def test_a_buyer_that_was_taken_over_while_it_asked_for_a_fresh_quote_leaves_it_to_the_other(shop: Shop) -> None:
     def dawdle() -> None:
-        shop.clock.now += shop.carriers.longest_call + CLAIM_MARGIN_SECONDS
+        shop.clock.now += shop.carriers.longest_call + CLAIM_MARGIN_S
         assert shop.store.claim("ship", "quick", shop.clock.now, shop.clock.now + 15) is not None
 
     shop.carriers.fresh_rates, shop.carriers.on_quote = shop.shipment.rates, dawdle
-    shop.clock.now += RATE_SECONDS + 1
+    shop.clock.now += RATE_AGE_S + 1
     with pytest.raises(Unavailable, match="another call"):
         shop.buy("first")
     assert shop.carriers.purchases == []
@@ -301,7 +304,7 @@ def test_a_buyer_that_was_taken_over_while_it_asked_for_a_fresh_quote_leaves_it_
 
 def test_a_buyer_that_was_taken_over_while_it_reached_for_the_carrier_leaves_it_to_the_other(shop: Shop) -> None:
     def dawdle() -> None:
-        shop.clock.now += shop.carriers.longest_call + CLAIM_MARGIN_SECONDS
+        shop.clock.now += shop.carriers.longest_call + CLAIM_MARGIN_S
         assert shop.store.claim("ship", "quick", shop.clock.now, shop.clock.now + 15) is not None
 
     shop.carriers.on_connect = dawdle
@@ -346,7 +349,7 @@ def test_eight_buyers_at_once_buy_one_label(shop: Shop) -> None:
     start = threading.Barrier(8)
 
     def buy() -> None:
-        desk = LabelDesk(shop.store, shop.carriers, lambda wait: wait)
+        desk = LabelDesk(shop.store, shop.carriers, AskOnce(lambda wait: wait))
         start.wait(timeout=30)
         answers.append(desk.buy(shop.shipment, "first", "key"))
 
@@ -383,7 +386,7 @@ def test_a_purchase_that_is_free_again_is_claimed_by_one(shop: Shop) -> None:
 
 def test_a_rate_that_is_too_old_to_be_sold_is_bought_from_a_fresh_quote(shop: Shop) -> None:
     shop.carriers.fresh_rates = [{**rate, "object_id": f"fresh-{rate['object_id']}"} for rate in shop.shipment.rates]
-    shop.clock.now += RATE_SECONDS + 1
+    shop.clock.now += RATE_AGE_S + 1
     first = shop.buy("first")
     assert shop.carriers.purchases == ["fresh-first"]
     assert first["object_id"] == "ship"
@@ -391,7 +394,7 @@ def test_a_rate_that_is_too_old_to_be_sold_is_bought_from_a_fresh_quote(shop: Sh
 
 
 def test_an_old_rate_whose_service_is_gone_is_refused(shop: Shop) -> None:
-    shop.clock.now += RATE_SECONDS + 1
+    shop.clock.now += RATE_AGE_S + 1
     with pytest.raises(Refused, match="no longer offered"):
         shop.buy("first")
     assert shop.carriers.purchases == []
@@ -399,7 +402,7 @@ def test_an_old_rate_whose_service_is_gone_is_refused(shop: Shop) -> None:
 
 def test_a_purchase_of_a_fresh_rate_is_asked_for_under_that_rate(shop: Shop) -> None:
     shop.carriers.fresh_rates = [{**shop.shipment.rates[1], "object_id": "fresh-first"}]
-    shop.clock.now += RATE_SECONDS + 1
+    shop.clock.now += RATE_AGE_S + 1
     shop.carriers.trouble, shop.carriers.sells_anyway, shop.carriers.blind = [OutcomeUnknown("lost")], True, 1
     with pytest.raises(OutcomeUnknown):
         shop.buy("first")

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from chassis.db.engine import Database, url_for
 from chassis.db.migrate import migrate
 from chassis.settings import SANDBOX_KEYS
+from chassis.work.ask_once import AskOnce
 from contracts.errors import OutcomeUnknown, Unavailable
 from shipping.label import LabelDesk
 from shipping.shipment import Shipment
@@ -39,7 +40,7 @@ class Copy:
         self.database = Database(url_for("shipping", database_url, "unused"), "shipping")
         self.store = ShippingStore(self.database)
         self.carriers = ShippoCarriers(SANDBOX_KEYS["shippo"], f"{sandbox}/shippo", SHOP, 2.0, ANSWER)
-        self.desk = LabelDesk(self.store, self.carriers, lambda seconds: seconds)
+        self.desk = LabelDesk(self.store, self.carriers, AskOnce(lambda seconds: seconds))
 
     def buy(self, shipment_id: str) -> dict[str, Any]:
         shipment = self.store.get(shipment_id)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from chassis.db.engine import Database
+from chassis.work.ask_once import AskOnce
 from contracts.errors import Conflict, OutcomeUnknown, Refused, Unavailable
 from shipping.carriers import Label
 from shipping.label import LabelDesk
@@ -32,7 +33,9 @@ class Counter(Shop):
 
     def voids(self, patience: float = 10.0) -> VoidDesk:
         desk = LabelDesk(
-            self.store, self.carriers, lambda wait: min(wait, patience), self.clock, self.clock.sleep, self.clock
+            self.store,
+            self.carriers,
+            AskOnce(lambda wait: min(wait, patience), self.clock, self.clock.sleep, self.clock),
         )
         return VoidDesk(desk, self.store, self.carriers)
 
