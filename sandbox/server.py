@@ -92,8 +92,9 @@ class Sandbox:
                 await self._hang(request)
                 return web.Response(status=503)  # the client has disconnected
             if trouble.delay:
-                with suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self.stopping.wait(), trouble.delay)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(trouble.delay):
+                        await self.stopping.wait()
             if trouble.error_status is not None:
                 answer = provider.failure(trouble.error_status, "A fault that was switched on in the sandbox.")
             else:
@@ -114,8 +115,9 @@ class Sandbox:
 
     async def _hang(self, request: web.Request) -> None:
         while not self.stopping.is_set() and request.transport is not None and not request.transport.is_closing():
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self.stopping.wait(), _HANG_LOOK_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_HANG_LOOK_SECONDS):
+                    await self.stopping.wait()
         if request.transport is not None:
             request.transport.abort()
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -17,17 +18,17 @@ from sandbox.webhooks import Waiting, Webhooks
 
 # The maximum number of concurrent requests, and the timeout of one (seconds).
 AT_ONCE = 8
-PATIENCE = 10.0
+ANSWER_TIMEOUT_S = 10.0
 # SendGrid reports up to this many mails in one request.
 MAILS_AT_ONCE = 100
 # The pause before a retry doubles from the first to the longest (seconds); after this many tries it is given up.
-FIRST_WAIT = 0.5
-LONGEST_WAIT = 30.0
+FIRST_RETRY_S = 0.5
+LONGEST_RETRY_S = 30.0
 TRIES = 12
 # While the gateway is down, only one webhook at a time is tried, with a growing pause (seconds).
 LONGEST_AWAY = 5.0
 # How often due webhooks are looked for without a notification (seconds).
-LOOK = 1.0
+LOOK_INTERVAL_S = 1.0
 
 log = logging.getLogger("sandbox.webhooks")
 
@@ -52,7 +53,7 @@ class Sender:
     async def run(self) -> None:
         """Send until cancelled; a request in flight at that time is sent again at the next start."""
         # Its own connections, without the machine's proxies: the gateway is local.
-        timeout, connector = aiohttp.ClientTimeout(total=PATIENCE), aiohttp.TCPConnector(limit=AT_ONCE)
+        timeout, connector = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S), aiohttp.TCPConnector(limit=AT_ONCE)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
             try:
                 while True:
@@ -64,7 +65,7 @@ class Sender:
                     request.cancel()
                 await asyncio.gather(*self._requests, return_exceptions=True)
 
-    async def flush(self, provider: str, patience: float = PATIENCE) -> int:
+    async def flush(self, provider: str, patience: float = ANSWER_TIMEOUT_S) -> int:
         """Send what is held back, and wait until each was tried once; return how many there were."""
         held = self._webhooks.hurry(provider)
         self._quiet_until = 0.0
@@ -82,13 +83,13 @@ class Sender:
         due, loop = self._webhooks.next_due(), asyncio.get_running_loop()
         wait: float | None = None
         if due is not None:
-            wait = min(LOOK, max(due - self._state.now(), self._quiet_until - loop.time(), 0.0))
+            wait = min(LOOK_INTERVAL_S, max(due - self._state.now(), self._quiet_until - loop.time(), 0.0))
             if len(self._requests) >= self._room() or (self._under_way and wait == 0.0):
-                wait = LOOK  # a returning request wakes it
-        try:
-            await asyncio.wait_for(self._wake.wait(), wait)
-        except TimeoutError:
-            return
+                wait = LOOK_INTERVAL_S  # a returning request wakes it
+        # Not wait_for: until Python 3.12 it loses a cancellation that arrives just as the wait ends.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._wake.wait()
 
     def _room(self) -> int:
         return 1 if self._away else AT_ONCE
@@ -131,7 +132,7 @@ class Sender:
                 if one.tries + 1 >= TRIES:
                     self._webhooks.done([one], "given_up")
                 else:
-                    pause = min(LONGEST_WAIT, FIRST_WAIT * 2**one.tries) * random.uniform(0.75, 1.25)  # noqa: S311
+                    pause = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2**one.tries) * random.uniform(0.75, 1.25)  # noqa: S311
                     self._webhooks.put_off([one], pause)
         finally:
             self._under_way.difference_update(one.seq for one in batch)
@@ -163,6 +164,6 @@ class Sender:
             return  # another request in flight has found this out already
         if not self._away:
             log.info("nobody takes webhooks at %s; they wait", self._settings.webhook_url)
-        pause = min(LONGEST_AWAY, FIRST_WAIT * 2 ** min(self._away, 10))
+        pause = min(LONGEST_AWAY, FIRST_RETRY_S * 2 ** min(self._away, 10))
         self._away += 1
         self._quiet_until = now + pause

@@ -1,0 +1,42 @@
+"""The sandbox's sender of webhooks, without a sandbox around it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from sandbox.webhook_sender import Sender
+
+
+class Later:
+    """A webhook is to be sent in a while, and the clock that says so."""
+
+    noticed: Any = None
+
+    def due(self, most: int, under_way: set[int]) -> list[Any]:
+        return []
+
+    def next_due(self) -> float:
+        return 1000.0
+
+    def now(self) -> float:
+        return 0.0
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_sender_stops_although_it_was_just_woken(turns: int) -> None:
+    async def stops() -> bool:
+        webhooks: Any = Later()
+        settings: Any = None
+        sending = asyncio.create_task(Sender(webhooks, webhooks, settings).run())
+        await asyncio.sleep(0.01)
+        webhooks.noticed()
+        for _ in range(turns):  # the wake-up is on its way
+            await asyncio.sleep(0)
+        sending.cancel()
+        done, _ = await asyncio.wait({sending}, timeout=5)
+        return bool(done)
+
+    assert asyncio.run(stops())
