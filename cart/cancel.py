@@ -14,7 +14,7 @@ from typing import Any
 
 from cart.order import CANCELED, CANCELING, PAYING, Order
 from cart.payments import SUCCEEDED
-from cart.purchase import LOOK, patience
+from cart.purchase import LOOK_INTERVAL_S, patience
 from cart.settlement import Settlement
 from cart.store import ClaimLost
 from chassis.crash_points import crash_point
@@ -63,7 +63,7 @@ class Cancellation:
             if claimed is None:
                 if time.monotonic() >= until:
                     raise Conflict(f"Order {order_id} is being paid; ask again how it ended.", {"retry_after": 1})
-                time.sleep(LOOK)
+                time.sleep(LOOK_INTERVAL_S)
                 continue
             crash_point("cancel:claim:done")
             # ClaimLost: the new holder finishes the work; the next iteration reads the outcome.

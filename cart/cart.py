@@ -7,7 +7,7 @@ from typing import Any
 from contracts.errors import Conflict, InvalidRequest
 
 # The most of one SKU in a cart, as the public contract says.
-MOST = 10_000
+MAX_QUANTITY = 10_000
 
 Item = dict[str, Any]
 
@@ -26,10 +26,10 @@ def check_quantity(quantity: int, offer: dict[str, Any]) -> None:
 
     Raises InvalidRequest for a number that no cart can hold, Conflict when the stock is less.
     """
-    if not 1 <= quantity <= MOST:
+    if not 1 <= quantity <= MAX_QUANTITY:
         raise InvalidRequest(
-            f"A cart holds 1 to {MOST} of a product, not {quantity}.",
-            {"errors": {"quality": [f"must be from 1 to {MOST} together with what is in the cart"]}},
+            f"A cart holds 1 to {MAX_QUANTITY} of a product, not {quantity}.",
+            {"errors": {"quality": [f"must be from 1 to {MAX_QUANTITY} together with what is in the cart"]}},
         )
     inventory = offer["inventory"]
     left = inventory.get("quantity") or 0

@@ -15,7 +15,7 @@ from contracts.errors import NotFound
 
 # Additions are remembered for longer than any message can stay in a queue, and than any key
 # (`chassis.work.idempotency`).
-ADDITIONS_KEPT = 72 * 3600.0
+ADDITIONS_KEPT_S = 72 * 3600.0
 
 
 class Carts(Store):
@@ -97,7 +97,7 @@ class Carts(Store):
     def forget_additions(self) -> None:
         """Delete additions that no message can repeat any more."""
         with self._database.write() as connection:
-            connection.execute(sa.delete(additions).where(additions.c.added < self._clock() - ADDITIONS_KEPT))
+            connection.execute(sa.delete(additions).where(additions.c.added < self._clock() - ADDITIONS_KEPT_S))
 
 
 def _of(cart_id: str, *more: Any) -> Any:

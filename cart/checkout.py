@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cart.cart import MOST
+from cart.cart import MAX_QUANTITY
 from cart.order import Order, one_currency, payable, with_shipment
 from cart.store import CartStore
 from chassis.clock import now as clock_now
@@ -141,8 +141,8 @@ def _check_quantities(items: list[dict[str, Any]]) -> None:
     for number, item in enumerate(items):
         if item.get("type") == "sku":
             total[item["parent"]] += item["quantity"]
-            if total[item["parent"]] > MOST:
-                message = f"an order has at most {MOST} of {item['parent']}"
+            if total[item["parent"]] > MAX_QUANTITY:
+                message = f"an order has at most {MAX_QUANTITY} of {item['parent']}"
                 errors = {"items": {str(number): {"quantity": [message]}}}
                 raise InvalidRequest("The order has too much of one SKU.", {"errors": errors})
 

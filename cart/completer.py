@@ -24,12 +24,12 @@ from chassis.work.timer import Timer
 from contracts.errors import ShopError, Unavailable
 
 # How often to look for abandoned and due work, and for how long one sweep starts new work (seconds).
-SWEEP = 1.0
-SWEEP_TIME = 20.0
+SWEEP_INTERVAL_S = 1.0
+SWEEP_TIME_S = 20.0
 # How often to look for more while some is in progress (seconds).
-LOOK = 0.5
+LOOK_INTERVAL_S = 0.5
 # A thing that was just worked on and is free again is left alone for a moment (seconds).
-REST = 1.0
+REST_S = 1.0
 # How many things to fetch in addition to the number of places: some of them rest.
 SPARE = 20
 
@@ -90,7 +90,7 @@ class Lane:
             finished.put((self, key))
 
 
-def sweep(lanes: list[Lane], stopping: Callable[[], bool], lasts: float = SWEEP_TIME) -> None:
+def sweep(lanes: list[Lane], stopping: Callable[[], bool], lasts: float = SWEEP_TIME_S) -> None:
     """Work on everything that is due in each lane, until there is nothing more, or for `lasts` seconds.
 
     Returns when everything that was started has ended; each thing has its own time limit.
@@ -109,7 +109,7 @@ def sweep(lanes: list[Lane], stopping: Callable[[], bool], lasts: float = SWEEP_
             for lane in lanes:
                 lane.found.clear()
         elif looks:
-            next_look = now + LOOK
+            next_look = now + LOOK_INTERVAL_S
             end = end if _look(lanes, now) else now
         for lane in lanes:
             lane.take_up(finished)
@@ -119,9 +119,9 @@ def sweep(lanes: list[Lane], stopping: Callable[[], bool], lasts: float = SWEEP_
             next_look = now  # everything found so far is done, and there may be more
             continue
         with suppress(queue.Empty):
-            lane, key = finished.get(timeout=LOOK)
+            lane, key = finished.get(timeout=LOOK_INTERVAL_S)
             lane.busy.discard(key)
-            lane.rested[key] = time.monotonic() + REST
+            lane.rested[key] = time.monotonic() + REST_S
 
 
 def _look(lanes: list[Lane], now: float) -> bool:

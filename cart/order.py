@@ -43,7 +43,7 @@ PUBLIC = {PAYING: CREATED, CONFIRMING: CREATED, CANCELING: CREATED}
 TRANSITION = {PAID: "paid", FULFILLED: "fulfiled", CANCELED: "canceled", RETURNED: "returned"}
 
 # The largest amount of one PaymentIntent: eight digits (Stripe's API reference, `amount`).
-MOST_AMOUNT = 99_999_999
+MAX_AMOUNT = 99_999_999
 
 SETTLED = {PAID, FULFILLED, RETURNED}
 
@@ -259,8 +259,8 @@ def one_currency(named: Iterable[str]) -> str:
 
 def payable(document: dict[str, Any]) -> dict[str, Any]:
     """The order, if one payment can take its amount. Raises Conflict."""
-    if document["amount"] > MOST_AMOUNT:
-        raise Conflict(f"An order of {document['amount']} is more than one payment can take ({MOST_AMOUNT}).")
+    if document["amount"] > MAX_AMOUNT:
+        raise Conflict(f"An order of {document['amount']} is more than one payment can take ({MAX_AMOUNT}).")
     if document["amount"] < 0:
         raise Conflict(f"An order of {document['amount']} cannot be paid.")
     return document

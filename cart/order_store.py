@@ -22,10 +22,10 @@ from contracts.errors import InvalidRequest, NotFound
 
 # How long a repeated checkout returns an unpaid order (seconds): its shipping rates are then as old. Shippo sells a
 # label at a rate for 7 days, and the order may be paid some time later.
-REUSED_FOR = 24 * 3600.0
+REUSED_FOR_S = 24 * 3600.0
 # Pause before an unreadable order is checked again (seconds): the longest legal wait, since a time further ahead counts
 # as due.
-PUT_OFF = LONGEST_LOOK_S
+PUT_OFF_S = LONGEST_LOOK_S
 # How many orders receive their key in one transaction, which takes a few milliseconds.
 FILLED_AT_ONCE = 100
 
@@ -75,7 +75,7 @@ class Orders(Store):
             return order
 
     def _unpaid(self, connection: Connection, cart_id: str, digest: str) -> Order | None:
-        fresh = orders.c.created > self._clock() - REUSED_FOR
+        fresh = orders.c.created > self._clock() - REUSED_FOR_S
         # This includes an order that is being paid: otherwise the second order could be paid as well.
         unpaid = orders.c.status.in_((CREATED, PAYING, CONFIRMING))
         same = sa.and_(orders.c.cart_id == cart_id, orders.c.digest == digest, unpaid, fresh)
@@ -250,11 +250,11 @@ class Orders(Store):
             return list(connection.execute(query).scalars())
 
     def put_off(self, order_id: str) -> None:
-        """Check an unreadable order again in `PUT_OFF` seconds, so that it does not block others."""
+        """Check an unreadable order again in `PUT_OFF_S` seconds, so that it does not block others."""
         now = self._clock()
         with self._database.write() as connection:
             this = sa.update(orders).where(orders.c.id == order_id, self._is_stalled(now))
-            connection.execute(this.values(**RELEASED, due_at=now + PUT_OFF))
+            connection.execute(this.values(**RELEASED, due_at=now + PUT_OFF_S))
 
     def _is_stalled(self, now: float) -> sa.ColumnElement[bool]:
         waiting = orders.c.status.in_([*AT_WORK, CONFIRMING])

@@ -12,10 +12,10 @@ from cart.store import CartStore
 from chassis.logs import log
 
 # How often to ask for moved shipments (seconds), and how many at once.
-EVERY = 2.0
+FOLLOW_INTERVAL_S = 2.0
 PAGE = 100
 # A sweep reads at most this many pages; the rest waits for the next.
-PAGES = 20
+MAX_PAGES = 20
 
 CURSOR = "parcels"
 MOVING = ("TRANSIT", "DELIVERED")
@@ -35,7 +35,7 @@ class Parcels:
 
     def follow(self) -> None:
         """Read on. Raises errors of the service, and Unavailable; the next sweep then reads the same part."""
-        for _ in range(PAGES):
+        for _ in range(MAX_PAGES):
             after = self.store.cursor(CURSOR)
             moves = self.shipping.moved(after, PAGE)
             if not moves:

@@ -21,7 +21,7 @@ from cart.payments import CANCELED, OPEN, SUCCEEDED, Payment
 from cart.settlement import Settlement, called_off
 from cart.store import ClaimLost
 from chassis.crash_points import crash_point
-from chassis.deadline import MARGIN, remaining
+from chassis.deadline import DEADLINE_MARGIN_S, remaining
 from contracts.errors import (
     Conflict,
     DeadlineExceeded,
@@ -33,10 +33,10 @@ from contracts.errors import (
 
 # How often the second payer checks whether the first has finished, and for how long if its caller set no deadline
 # (seconds).
-LOOK = 0.1
-PATIENCE = 25.0
+LOOK_INTERVAL_S = 0.1
+CLAIM_WAIT_S = 25.0
 # How long a provider's notice of a changed payment waits for a claimed order (seconds).
-NEWS_PATIENCE = 3.0
+NOTICE_WAIT_S = 3.0
 
 # Stripe's code for a payment that can no longer be confirmed, such as one canceled in its dashboard.
 CALLED_OFF = "payment_intent_unexpected_state"
@@ -97,7 +97,7 @@ class Purchase:
                 if time.monotonic() >= until:
                     what = "canceled" if order.status == CANCELING else "paid"
                     raise Conflict(f"Order {order_id} is being {what}; ask again how it ended.", {"retry_after": 1})
-                time.sleep(LOOK)
+                time.sleep(LOOK_INTERVAL_S)
                 continue
             crash_point("pay:claim:done")
             # ClaimLost: the new holder finishes the work; the next iteration reads the outcome.
@@ -128,7 +128,7 @@ class Purchase:
         Returns whether there is an order of that payment. Raises as `resume` does, and Conflict when the money is
         taken and the stock is gone: an operator has to refund it.
         """
-        until = time.monotonic() + NEWS_PATIENCE
+        until = time.monotonic() + NOTICE_WAIT_S
         while True:
             order = self.store.order_of_payment(payment_id)
             if order is None:
@@ -139,7 +139,7 @@ class Purchase:
                 self.resume(order.id, hurry=True)
             if self.store.order(order.id).status != PAYING or time.monotonic() >= until:
                 return True  # the holder of the claim asks the provider, too
-            time.sleep(LOOK)
+            time.sleep(LOOK_INTERVAL_S)
 
     # A new attempt
 
@@ -250,7 +250,7 @@ class Purchase:
 def patience() -> float:
     """Until when the second payer waits for the first (monotonic seconds)."""
     left = remaining()
-    return time.monotonic() + (PATIENCE if left is None else left - MARGIN)
+    return time.monotonic() + (CLAIM_WAIT_S if left is None else left - DEADLINE_MARGIN_S)
 
 
 def _same_card(order: Order, digest: str) -> Order:

@@ -15,7 +15,7 @@ from typing import Any
 from cart.order import Order
 from cart.outbox import RELEASE, VOID
 from cart.payments import REPLAYED, Refund
-from cart.purchase import LOOK, patience
+from cart.purchase import LOOK_INTERVAL_S, patience
 from cart.refund_store import DONE, FAILED
 from cart.settlement import Settlement, wait_to_look
 from cart.store import ClaimLost
@@ -79,7 +79,7 @@ class Refunds:
             elif time.monotonic() >= until:
                 raise Conflict(f"Order {order_id} is being refunded; ask again how it ended.", {"retry_after": 1})
             else:
-                time.sleep(LOOK)
+                time.sleep(LOOK_INTERVAL_S)
             mine = False
             row = self.store.refund_row(row["id"])
 

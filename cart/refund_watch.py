@@ -15,14 +15,14 @@ from chassis.records import SetAside, note, sorted_out
 from contracts.errors import Conflict, OutcomeUnknown, ShopError, Unavailable
 
 # How often to read the list (seconds), its overlap with the last time (seconds), and the most pages at once.
-EVERY = 60.0
-OVERLAP = 900.0
-PAGES = 20
+WATCH_INTERVAL_S = 60.0
+OVERLAP_S = 900.0
+MAX_PAGES = 20
 
 # How often to read further back (seconds), how far (seconds), and how many pages of it.
-MONTH_EVERY = 86400.0
-MONTH = 30 * 86400.0
-MONTH_PAGES = 200
+MONTH_INTERVAL_S = 86400.0
+MONTH_S = 30 * 86400.0
+MAX_MONTH_PAGES = 200
 
 CURSOR, MONTH_CURSOR = "refunds", "refunds of a month"
 
@@ -52,8 +52,8 @@ class RefundWatch:
         began = int(self.refunds.clock())
         # A wrong clock stored a future time.
         seen = min(self.store.cursor(CURSOR) or began, began)
-        far = not 0 <= began - self.store.cursor(MONTH_CURSOR) < MONTH_EVERY
-        new, whole = self._new(began - MONTH, MONTH_PAGES) if far else self._new(seen - OVERLAP, PAGES)
+        far = not 0 <= began - self.store.cursor(MONTH_CURSOR) < MONTH_INTERVAL_S
+        new, whole = self._new(began - MONTH_S, MAX_MONTH_PAGES) if far else self._new(seen - OVERLAP_S, MAX_PAGES)
         if far:
             # This also applies when recording a payment fails below: the following days' lists include it.
             self.store.read_until(MONTH_CURSOR, began)

@@ -15,7 +15,7 @@ from cart.audit import OrderAudit
 from cart.audit_books import AuditBooks
 from cart.cancel import Cancellation
 from cart.checkout import Checkout
-from cart.completer import SWEEP, Lane, sweep, sweeper
+from cart.completer import SWEEP_INTERVAL_S, Lane, sweep, sweeper
 from cart.mending import Mending
 from cart.order_store import FILLED_AT_ONCE
 from cart.outbox import CALL_OFF, EMAIL, LABEL, RELEASE, SMS, TRY_MARGIN_S, VOID, Outbox
@@ -40,21 +40,21 @@ from chassis.work.timer import timer
 from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError, Unavailable
 
 # How many orders, and how many of each kind of delivery, one copy completes at the same time.
-PLACES = 8
-DELIVERY_PLACES = 4
-EVENT_PLACES = 4
+MAX_ORDERS_AT_ONCE = 8
+MAX_DELIVERIES_AT_ONCE = 4
+MAX_EVENTS_AT_ONCE = 4
 # How long the completer may work on an order (seconds): briefly at first, so that a provider that has just hung is soon
 # asked again; then longer each time, for a slow provider.
-FIRST_ALLOWANCE = 4.0
-LONGEST_ALLOWANCE = 25.0
+FIRST_ALLOWANCE_S = 4.0
+LONGEST_ALLOWANCE_S = 25.0
 # How long a payment's answer waits for its label, email and SMS (seconds); those not done by then are queued.
-DELIVER_WITHIN = 10.0
+DELIVER_WITHIN_S = 10.0
 
 # How often to look for orders without a key, for how long to fill them at most, and the pause after each transaction,
 # in which others continue (seconds).
-FILL_EVERY = 60.0
-FILL_FOR = 30.0
-FILL_PAUSE = 0.02
+FILL_INTERVAL_S = 60.0
+FILL_TIME_S = 30.0
+FILL_PAUSE_S = 0.02
 
 POINTS = ("buy:cart:begun", "buy:cart:done")
 
@@ -170,7 +170,7 @@ class CartService:
         # The money is taken: from here on failures are recorded and repaired later, never reported as a failed payment,
         # and the shopper does not wait long.
         left = deadline.remaining()
-        deadline.begin(time.monotonic() + (DELIVER_WITHIN if left is None else min(left, DELIVER_WITHIN)))
+        deadline.begin(time.monotonic() + (DELIVER_WITHIN_S if left is None else min(left, DELIVER_WITHIN_S)))
         outbox.deliver_order(order_id)
         return {**self.store.order(order_id).public(), **outbox.outcome(order_id)}
 
@@ -342,24 +342,30 @@ class CartService:
         self.store.ping()
         return {"status": "ok", "database": "ok"}
 
-    @sweeper(interval=SWEEP)
+    @sweeper(interval=SWEEP_INTERVAL_S)
     def complete(self, stopping: Callable[[], bool]) -> None:
         """Resume abandoned payments, cancellations and refunds; do owed work and handle events that are due."""
         outbox = self._outbox()
 
         def lane(name: str, *kinds: str) -> Lane:
-            allowed = self.settings.rpc_timeout + deadline.MARGIN
+            allowed = self.settings.rpc_timeout + deadline.DEADLINE_MARGIN_S
             return Lane(
                 name,
                 lambda limit: self.store.deliveries.due(limit, kinds),
                 outbox.deliver,
-                DELIVERY_PLACES,
+                MAX_DELIVERIES_AT_ONCE,
                 lambda _: allowed,
             )
 
         lanes = [
-            Lane("orders", self.store.stalled, self._resume, PLACES, self._allowance, self.store.put_off),
-            Lane("refunds", self.store.stalled_refunds, self._refunds().resume, PLACES, self._refund_allowance),
+            Lane("orders", self.store.stalled, self._resume, MAX_ORDERS_AT_ONCE, self._allowance, self.store.put_off),
+            Lane(
+                "refunds",
+                self.store.stalled_refunds,
+                self._refunds().resume,
+                MAX_ORDERS_AT_ONCE,
+                self._refund_allowance,
+            ),
             lane("labels", LABEL, VOID),
             lane("email", EMAIL),
             lane("sms", SMS),
@@ -375,7 +381,7 @@ class CartService:
     def _refund_allowance(self, refund_id: str) -> float:
         return _allowance(self.store.refund_row(refund_id)["looks"])
 
-    @timer(interval=parcels.EVERY)
+    @timer(interval=parcels.FOLLOW_INTERVAL_S)
     def follow_parcels(self) -> None:
         """Mark the orders whose parcels the carrier has as fulfilled."""
         self._limit(self.settings.rpc_timeout)
@@ -384,7 +390,7 @@ class CartService:
         except (ShopError, RemoteError) as error:
             log.warning("parcels not followed", error=f"{type(error).__name__}: {error}")
 
-    @timer(interval=refund_watch.EVERY)
+    @timer(interval=refund_watch.WATCH_INTERVAL_S)
     def follow_refunds(self) -> None:
         """Record refunds that were made elsewhere and of which no event arrived."""
         self._limit(self.settings.rpc_timeout)
@@ -393,13 +399,13 @@ class CartService:
         except (ShopError, RemoteError) as error:
             log.warning("refunds not followed", error=f"{type(error).__name__}: {error}")
 
-    @timer(interval=FILL_EVERY, eager=True)
+    @timer(interval=FILL_INTERVAL_S, eager=True)
     def fill_email_keys(self) -> None:
         """Set the key of the orders that older code has written, or still writes."""
-        until = time.monotonic() + FILL_FOR
+        until = time.monotonic() + FILL_TIME_S
         try:
             while self.store.fill_email_keys() == FILLED_AT_ONCE and time.monotonic() < until:
-                time.sleep(FILL_PAUSE)
+                time.sleep(FILL_PAUSE_S)
         except Unavailable as error:
             log.warning("put off", error=str(error))
 
@@ -449,10 +455,14 @@ class CartService:
         return StripeEvents(inbox, secret, self.payments, look, refunded, self.products.refresh)
 
     def _event_lane(self) -> Lane:
-        events, allowed = self._events(), self.settings.rpc_timeout + deadline.MARGIN
+        events, allowed = self._events(), self.settings.rpc_timeout + deadline.DEADLINE_MARGIN_S
         inbox = events.inbox
         return Lane(
-            "events", inbox.tasks.due, lambda key: inbox.handle(key, events.handle), EVENT_PLACES, lambda _: allowed
+            "events",
+            inbox.tasks.due,
+            lambda key: inbox.handle(key, events.handle),
+            MAX_EVENTS_AT_ONCE,
+            lambda _: allowed,
         )
 
     def _outbox(self) -> Outbox:
@@ -461,4 +471,4 @@ class CartService:
 
 
 def _allowance(looks: int) -> float:
-    return min(LONGEST_ALLOWANCE, FIRST_ALLOWANCE * (1 + looks))
+    return min(LONGEST_ALLOWANCE_S, FIRST_ALLOWANCE_S * (1 + looks))

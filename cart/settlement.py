@@ -37,16 +37,16 @@ from contracts.errors import (
 # holder of an expired claim is no longer working. A holder that was killed is detected long before.
 CLAIM_S = 30.0
 # How often an order that waits for the shopper's bank is checked (seconds).
-BANK_LOOK = 15.0
+BANK_LOOK_INTERVAL_S = 15.0
 # The share of a SKU that all orders waiting for a bank may hold together, rounded up, and at least one piece.
 BANK_SHARE = 0.5
 # When to retry because some of that stock may have been released (seconds).
 BANK_SHARE_RETRY_S = 60
 # An order in an unknown state is checked after the first of these waits, which doubles up to the second; after that
 # many checks (ten minutes), the third is the wait between them (seconds).
-FIRST_LOOK = 1.0
-NEXT_LOOK = 4.0
-LATE_LOOK = 30.0
+FIRST_LOOK_S = 1.0
+NEXT_LOOK_S = 4.0
+LATE_LOOK_S = 30.0
 MANY_LOOKS = 150
 
 POINTS = ("pay:paid:begun", "pay:paid:done", "pay:undo:begun", "pay:undo:done")
@@ -171,7 +171,7 @@ class Settlement:
                 return self._without_hold(order, refusal)
             order.become(CONFIRMING, int(self.clock()))
             held: Callable[[Any], None] = lambda connection: self.store.held(connection, order)  # noqa: E731
-            order.due_at = self.clock() + BANK_LOOK
+            order.due_at = self.clock() + BANK_LOOK_INTERVAL_S
             self.store.keep(order, also=held)
             raise PaymentActionRequired("The card's bank wants its holder to confirm the payment.", payment.action)
         if payment.state == PROCESSING:
@@ -297,9 +297,9 @@ def called_off(payments: Payments, payment_id: str) -> Payment:
 
 def wait_to_look(looks: int) -> float:
     """How long to wait after `looks` checks without an answer before the next one (seconds)."""
-    longest = NEXT_LOOK if looks < MANY_LOOKS else LATE_LOOK
+    longest = NEXT_LOOK_S if looks < MANY_LOOKS else LATE_LOOK_S
     # Random, so that orders affected by one outage do not all return at the same moment.
-    return min(longest, FIRST_LOOK * 2.0 ** min(looks, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - not secret
+    return min(longest, FIRST_LOOK_S * 2.0 ** min(looks, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - not secret
 
 
 def _declined(decline: dict[str, Any]) -> PaymentDeclined:

@@ -20,7 +20,7 @@ from contracts.errors import InvalidRequest, NotFound, Unavailable
 # An event that was signed longer ago than this (seconds) may be a replay.
 TOLERANCE = 300
 # The most keys and values of an event; one around a large object of Stripe's has about 500.
-MOST_VALUES = 20_000
+MAX_VALUES = 20_000
 
 PAYMENT = frozenset(
     f"payment_intent.{what}" for what in ("succeeded", "payment_failed", "canceled", "requires_action", "processing")
@@ -105,7 +105,7 @@ class StripeEvents:
             message = "This is not signed by Stripe, or was a while ago."
             raise InvalidRequest(message, {"unsigned": True}) from error
         try:
-            event = read_document(payload, MOST_VALUES)
+            event = read_document(payload, MAX_VALUES)
         except ValueError:
             event = None
         if not _is_event(event):

@@ -140,7 +140,7 @@ cursors = sa.Table(
 
 
 # The longest wait of an unclaimed order or refund for its next check (seconds); a wrong clock stored a time further
-# ahead. Four times `cart.settlement.LATE_LOOK`.
+# ahead. Four times `cart.settlement.LATE_LOOK_S`.
 LONGEST_LOOK_S = 120.0
 
 

@@ -25,7 +25,7 @@ from contracts.errors import ShopError
 
 # How long after its callers' last deadline a stopping service still waits for answers in transit (seconds). Supervisors
 # wait longer than that before they kill.
-DRAIN_MARGIN = 3.0
+DRAIN_MARGIN_S = 3.0
 
 # A real thread of the operating system: it must run even if the greenlets are blocked.
 _threading = patcher.original("threading")
@@ -69,7 +69,7 @@ class ShopContainer(ServiceContainer):
             # A stop during the start would wait for consumers that never appeared. Nothing is in progress.
             os.write(1, orjson.dumps({"event": "stopped while starting", "service": self.service_name}) + b"\n")
             os._exit(0)
-        bound = Settings.from_config(self.config).longest_call + DRAIN_MARGIN
+        bound = Settings.from_config(self.config).longest_call + DRAIN_MARGIN_S
         gone = _threading.Event()
         _threading.Thread(target=self._leave, args=(gone, bound), name="drain", daemon=True).start()
         super().stop()

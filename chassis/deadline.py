@@ -18,7 +18,7 @@ from typing import Any
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 # The time that the caller needs to receive an answer at the last moment: two hops over the broker, generously.
-MARGIN = 0.25
+DEADLINE_MARGIN_S = 0.25
 # Another host's wall clock may say that a deadline passed up to this long ago (seconds). Beyond that, the two clocks
 # disagree: the broker drops a request that waited longer than its caller.
 LATENESS_BELIEVED_S = 60.0
@@ -81,7 +81,7 @@ def remaining() -> float | None:
 def bounded(seconds: float) -> float:
     """The time a nested wait may take: `seconds`, or what is left less a margin, whichever is shorter (never < 0)."""
     left = remaining()
-    return seconds if left is None else max(0.0, min(seconds, left - MARGIN))
+    return seconds if left is None else max(0.0, min(seconds, left - DEADLINE_MARGIN_S))
 
 
 def _number(text: Any) -> float:

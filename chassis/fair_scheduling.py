@@ -19,19 +19,19 @@ from eventlet.semaphore import Semaphore
 from chassis.deadline import remaining
 
 # How long one turn is postponed for quick requests (seconds): enough for some of them, one after the other.
-MOST = 0.01
+LONGEST_WAIT_S = 0.01
 # How often to check whether they are done (seconds).
-LOOK = 0.001
+LOOK_INTERVAL_S = 0.001
 # With less than this left (seconds), a call no longer waits for quick ones.
-HURRY = 1.0
+HURRY_S = 1.0
 
 
 class FairScheduling:
     """The turns of one process. For greenlets, and only those of one thread.
 
-    No turn waits for quick requests longer than `MOST`, nor when the caller's time is nearly up: a flood of them slows
-    payments down and never stops them. A quick request that waits for another process is not waited for. A greenlet
-    does not pause while it holds what others wait for: a transaction, or a connection to a provider.
+    No turn waits for quick requests longer than `LONGEST_WAIT_S`, nor when the caller's time is nearly up: a flood of
+    them slows payments down and never stops them. A quick request that waits for another process is not waited for. A
+    greenlet does not pause while it holds what others wait for: a transaction, or a connection to a provider.
 
     Args:
         most: how long one turn is postponed for quick requests (seconds).
@@ -44,7 +44,7 @@ class FairScheduling:
 
     def __init__(
         self,
-        most: float = MOST,
+        most: float = LONGEST_WAIT_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = eventlet.sleep,
     ) -> None:
@@ -59,9 +59,9 @@ class FairScheduling:
         with self._line:
             self._sleep(0)  # messages that arrived since the last turn are read now
             left = remaining()
-            end = self._clock() + (self._most if left is None or left > HURRY else 0.0)
+            end = self._clock() + (self._most if left is None or left > HURRY_S else 0.0)
             while self.quick > 0 and self._clock() < end:
-                self._sleep(LOOK)
+                self._sleep(LOOK_INTERVAL_S)
 
 
 _turns: ContextVar[tuple[FairScheduling, bool] | None] = ContextVar("turns", default=None)

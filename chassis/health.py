@@ -11,16 +11,16 @@ from chassis.rpc.client import RpcClient
 from chassis.settings import Settings
 from contracts.errors import ShopError
 
-SECONDS = 4.0
+ANSWER_TIMEOUT_S = 4.0
 
 
 def main(services: list[str]) -> int:
     """Ask each of `services` for its health; returns the exit status."""
     client = RpcClient(Settings.load().amqp_uri, name="health check").start()
-    client.link.wait(SECONDS)
+    client.link.wait(ANSWER_TIMEOUT_S)
     try:
         for service in services:
-            client.call(service, "health", timeout=SECONDS)
+            client.call(service, "health", timeout=ANSWER_TIMEOUT_S)
     except ShopError as error:
         print(error.detail, file=sys.stderr)
         return 1

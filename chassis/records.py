@@ -19,7 +19,7 @@ Value = TypeVar("Value")
 
 LONGEST_REASON: Final = 300
 # How many logged records are remembered, so that the same thousand do not fill the log at every pass.
-MOST_REMEMBERED: Final = 10_000
+MAX_REMEMBERED: Final = 10_000
 _logged: Final[OrderedDict[tuple[str, str], str]] = OrderedDict()
 
 
@@ -87,7 +87,7 @@ def note(kind: str, aside: SetAside, error: Exception | None = None) -> None:
     if _logged.get((kind, aside.id)) == aside.reason:
         return
     _logged[(kind, aside.id)] = aside.reason
-    while len(_logged) > MOST_REMEMBERED:
+    while len(_logged) > MAX_REMEMBERED:
         _logged.popitem(last=False)
     if error is None:
         log.warning("record set aside", kind=kind, id=aside.id, reason=aside.reason)

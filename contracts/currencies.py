@@ -31,7 +31,7 @@ _CHARGE_STEPS: Final = {"isk": 100, "ugx": 100, **dict.fromkeys(_THREE_DECIMAL, 
 _SYMBOLS: Final = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 
 LONGEST_AMOUNT_TEXT: Final = 40
-MOST_INTEGER_DIGITS: Final = 15
+MAX_INTEGER_DIGITS: Final = 15
 
 
 class UnknownCurrency(ValueError):
@@ -86,7 +86,7 @@ def parse_amount(text: str, currency: str, *, rounding: str | None = None, multi
         number = Decimal(text) if len(text) <= LONGEST_AMOUNT_TEXT else Decimal("NaN")
     except InvalidOperation:
         number = Decimal("NaN")
-    if not number.is_finite() or (number and not -LONGEST_AMOUNT_TEXT < number.adjusted() < MOST_INTEGER_DIGITS):
+    if not number.is_finite() or (number and not -LONGEST_AMOUNT_TEXT < number.adjusted() < MAX_INTEGER_DIGITS):
         raise ValueError(f"{text[:LONGEST_AMOUNT_TEXT]!r} is not an amount")
     with localcontext() as context:
         context.prec = 3 * LONGEST_AMOUNT_TEXT  # exact for every text that passed

@@ -14,10 +14,10 @@ from gateway.visit import is_id
 Rules = dict[str, Any]
 Error = Callable[[str, str], None]
 
-MOST_PRICE = 99_999_999  # Stripe accepts eight digits of cents
-MOST_QUANTITY = 10_000
-MOST_STOCK = 2_147_483_647  # what an integer column holds
-MOST_DIMENSION = 100_000  # inches or ounces: far above any parcel, far below any arithmetic limit
+MAX_PRICE = 99_999_999  # Stripe accepts eight digits of cents
+MAX_QUANTITY = 10_000
+MAX_STOCK = 2_147_483_647  # what an integer column holds
+MAX_DIMENSION = 100_000  # inches or ounces: far above any parcel, far below any arithmetic limit
 # Stripe's own limits for metadata; it allows 50 keys, of which the shop uses some internally.
 METADATA_KEYS = 45
 METADATA_KEY = 40
@@ -136,8 +136,8 @@ URLS: Rules = {
         "check_with": [_matching(_URL, "must be an http or https URL"), _one_line],
     },
 }
-PRICE: Rules = {"type": "integer", "min": 1, "max": MOST_PRICE}
-QUANTITY: Rules = {"type": "integer", "min": 1, "max": MOST_QUANTITY}
+PRICE: Rules = {"type": "integer", "min": 1, "max": MAX_PRICE}
+QUANTITY: Rules = {"type": "integer", "min": 1, "max": MAX_QUANTITY}
 LIMIT: Rules = {"type": "integer", "min": 1, "max": 100}
 ORDER_BY: Rules = {
     "type": "string",
@@ -151,7 +151,7 @@ def _positive(field: str, value: Any, error: Error) -> None:
         error(field, "must be more than 0")
 
 
-_DIMENSION: Rules = required({"type": "number", "max": MOST_DIMENSION, "check_with": _positive})
+_DIMENSION: Rules = required({"type": "number", "max": MAX_DIMENSION, "check_with": _positive})
 PACKAGE_DIMENSIONS: Rules = {
     "type": "dict",
     "schema": dict.fromkeys(("height", "length", "width", "weight"), _DIMENSION),

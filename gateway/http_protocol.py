@@ -618,7 +618,7 @@ class HttpProtocol(asyncio.Protocol):
 
 _NAMES: dict[bytes, str | None] = {}
 # Clients choose the names, so both their number and their length are bounded.
-_MOST_NAMES = 1000
+_MAX_NAMES = 1000
 _LONGEST_NAME = 64
 
 
@@ -629,6 +629,6 @@ def _environ_name(name: bytes) -> str | None:
         known = None if b"_" in name else name.decode(_LATIN1).upper().replace("-", "_")
         if known is not None and known not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             known = f"HTTP_{known}"
-        if len(_NAMES) < _MOST_NAMES and len(name) <= _LONGEST_NAME:
+        if len(_NAMES) < _MAX_NAMES and len(name) <= _LONGEST_NAME:
             _NAMES[name] = known
     return known

@@ -20,7 +20,7 @@ from gateway import auth, visit
 SHARED = "default"
 COOKIE = "cart_id"
 # How many parts of one header are parsed. Browsers keep at most 180 cookies for a site.
-MOST_PARTS = 200
+MAX_PARTS = 200
 _CART_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # 128 of the 256 bits: RFC 2104 advises at least half.
 SIGNATURE_BYTES = 16
@@ -86,7 +86,7 @@ def _says_tls(request: Request) -> bool:
     """Whether the proxy in front reports TLS with the browser."""
     # Falcon's own properties fail on a malformed header.
     first, _, _ = request.env.get("HTTP_FORWARDED", "").lower().partition(",")
-    said = [part.strip().replace('"', "") for part in first.split(";", MOST_PARTS)]
+    said = [part.strip().replace('"', "") for part in first.split(";", MAX_PARTS)]
     proto = request.env.get("HTTP_X_FORWARDED_PROTO", "").strip().lower()
     return proto == "https" or "proto=https" in said
 
@@ -100,7 +100,7 @@ def _cookie(request: Request) -> str | None:
     sent: str | None = request.env.get("HTTP_COOKIE")
     if not sent:
         return None
-    for pair in sent.split(";", MOST_PARTS):
+    for pair in sent.split(";", MAX_PARTS):
         name, _, value = pair.partition("=")
         if name.strip() == COOKIE:
             return value.strip().strip('"')

@@ -15,7 +15,7 @@ from typing import Any
 
 from chassis.rpc.broker_connection import Connection
 from chassis.rpc.client import RpcClient
-from chassis.rpc.link import TICK, Link
+from chassis.rpc.link import TICK_S, Link
 from gateway.waiting import Wait, sleep
 
 READ_BYTES = 65536
@@ -83,7 +83,7 @@ class LoopLink(Link):
 
         def tick() -> None:
             nonlocal timer
-            timer = self.loop.call_later(TICK, tick)
+            timer = self.loop.call_later(TICK_S, tick)
             try:
                 if self._stopping:
                     end(None)
@@ -93,7 +93,7 @@ class LoopLink(Link):
                 end(error)
 
         transport._quick_recv = recv
-        timer = self.loop.call_later(TICK, tick)
+        timer = self.loop.call_later(TICK_S, tick)
         self.loop.add_reader(descriptor, readable)
         readable()  # the socket does not show what amqp has already read
 

@@ -12,11 +12,11 @@ from gateway.rpc import NAMES
 from gateway.waiting import Wait
 
 # The slowest part determines how long the answer takes; a probe's own timeout is often 3 to 5 s.
-SECONDS = 2.0
+ANSWER_TIMEOUT_S = 2.0
 # Within this time, one answer serves all callers: many probes together ask the services once a second.
-FRESH = 1.0
+ANSWER_FRESH_S = 1.0
 # How long a request waits for the answer to another's question before it asks the services.
-WAIT = SECONDS + 1
+WAIT = ANSWER_TIMEOUT_S + 1
 
 Parts = dict[str, dict[str, str]]
 
@@ -39,13 +39,13 @@ class Readiness:
         """Every part's state: `{"broker": {"status": "ok"}, "cart": {"status": "ok", "database": "ok"}, …}`.
 
         A state is "ok", "unavailable", or "unknown" if it could not be asked; `database` says what is wrong with it
-        (`chassis.db.outage`). Answers within about `SECONDS`.
+        (`chassis.db.outage`). Answers within about `ANSWER_TIMEOUT_S`.
         """
         while self._asking:
             answered = Wait()
             self._waiting.append(answered)
             answered.wait(WAIT)
-        if time.monotonic() - self._asked >= FRESH:
+        if time.monotonic() - self._asked >= ANSWER_FRESH_S:
             self._asking = True
             try:
                 self._parts = self._ask()
@@ -63,14 +63,14 @@ class Readiness:
         def ask(name: str) -> None:
             found[name] = self._service(name)
 
-        waiting.together([partial(ask, name) for name in NAMES], SECONDS + 0.5)
+        waiting.together([partial(ask, name) for name in NAMES], ANSWER_TIMEOUT_S + 0.5)
         broker = {"status": "ok" if self._client.connected else "unavailable"}
         silent = {"status": "unavailable", "database": "unknown"}
         return {"broker": broker, **{name: found.get(name, silent) for name in NAMES}}
 
     def _service(self, name: str) -> dict[str, str]:
         try:
-            self._client.call(name, "health", timeout=SECONDS)
+            self._client.call(name, "health", timeout=ANSWER_TIMEOUT_S)
         except Unavailable as error:
             # An error from the service is about its database; an error on the way means that no service was reached.
             reached = self._client.connected and "service" not in error.facts

@@ -21,13 +21,13 @@ from gateway.errors import NotJson
 from gateway.shape import Shape, named
 
 # A body that only `gateway.seed_json` can read is a few lines long, and costs far more per byte than with orjson.
-MOST_RESCUED = 16 * 1024
+MAX_RESCUED = 16 * 1024
 # The longest query of the API has four parameters.
-MOST_PARAMETERS = 20
+MAX_PARAMETERS = 20
 # The longest, a category, has 500 characters: at most 6 000 bytes, percent-encoded.
-MOST_QUERY = 8 * 1024
+MAX_QUERY = 8 * 1024
 # The longest usual one is `application/json; charset=utf-8`.
-MOST_TYPE = 256
+MAX_TYPE = 256
 
 
 def body(request: Request, shape: Shape, rescue: Callable[[str], str] | None = None) -> dict[str, Any]:
@@ -63,14 +63,14 @@ def query(request: Request, shape: Shape) -> dict[str, Any]:
     Raises InvalidRequest for an unknown, repeated or misshapen parameter.
     """
     sent = visit.of(request).query_string
-    if len(sent) > MOST_QUERY:
-        raise InvalidRequest(f"A query may have {MOST_QUERY} bytes.")
+    if len(sent) > MAX_QUERY:
+        raise InvalidRequest(f"A query may have {MAX_QUERY} bytes.")
     try:
         pairs = parse_qsl(
             sent,
             keep_blank_values=True,
             errors="strict",
-            max_num_fields=MOST_PARAMETERS,
+            max_num_fields=MAX_PARAMETERS,
         )
     except ValueError:
         raise InvalidRequest("The query is not readable as UTF-8 parameters, or has too many.") from None
@@ -107,7 +107,7 @@ def _check_declared_json(environ: dict[str, Any]) -> None:
     # A body without a Content-Type is read as JSON, and refused if it is not.
     declared = environ.get("CONTENT_TYPE")
     if declared:
-        if len(declared) > MOST_TYPE:
+        if len(declared) > MAX_TYPE:
             raise NotJson("Send `Content-Type: application/json`.")
         kind, *parameters = (part.strip().lower() for part in declared.split(";"))
         if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
@@ -127,7 +127,7 @@ def _object(raw: bytes, shape: Shape, rescue: Callable[[str], str] | None) -> di
     except Unbounded as error:
         raise InvalidRequest(str(error)) from None
     except orjson.JSONDecodeError as error:
-        if rescue is None or len(raw) > MOST_RESCUED:
+        if rescue is None or len(raw) > MAX_RESCUED:
             raise _unreadable(error) from None
         try:
             raw = rescue(raw.decode("utf-8")).encode("utf-8")

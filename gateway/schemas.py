@@ -14,8 +14,8 @@ from gateway.fields import (
     EMAIL,
     ID,
     LIMIT,
+    MAX_STOCK,
     METADATA,
-    MOST_STOCK,
     ORDER_BY,
     PACKAGE_DIMENSIONS,
     PHONE,
@@ -85,7 +85,7 @@ _INVENTORY = {
     "schema": {
         "type": required({"type": "string", "allowed": ["finite", "infinite", "bucket"]}),
         # Both may be null, so that an inventory read from a product can be sent back.
-        "quantity": nullable({"type": "integer", "min": 0, "max": MOST_STOCK}),
+        "quantity": nullable({"type": "integer", "min": 0, "max": MAX_STOCK}),
         "value": nullable({"type": "string", "allowed": ["in_stock", "limited", "out_of_stock"]}),
     },
 }
@@ -259,8 +259,8 @@ _ORDER = {
     },
 }
 # 500 lines in Stripe's form have 7 500 keys and values.
-MOST_ORDER_VALUES = 12_000
-ORDER = Shape(_ORDER, open=True, rules=(_has_skus, _parcel_address_is_whole), most_values=MOST_ORDER_VALUES)
+MAX_ORDER_VALUES = 12_000
+ORDER = Shape(_ORDER, open=True, rules=(_has_skus, _parcel_address_is_whole), most_values=MAX_ORDER_VALUES)
 SHIPMENTS_QUERY = Shape({"order_by": ORDER_BY, "limit": LIMIT, "starting_after": STARTING_AFTER})
 
 # --- Notifications

@@ -1,6 +1,6 @@
 """The shape that a document must have: a Cerberus schema, compiled once, checked with a new validator each time.
 
-Each check does bounded work on any document: it stops at `MOST_ERRORS`, and does not check inside a value that is too
+Each check does bounded work on any document: it stops at `MAX_ERRORS`, and does not check inside a value that is too
 long. Cerberus itself sorts all errors at each new one, and compares every item of a list that is too long.
 """
 
@@ -16,11 +16,11 @@ from contracts.errors import InvalidRequest
 
 Rule = Callable[[dict[str, Any]], dict[str, Any]]
 
-MOST_ERRORS = 50
+MAX_ERRORS = 50
 # Callers choose the names of fields: errors show longer names cut.
-MOST_NAME = 100
+MAX_NAME = 100
 # Keys and values of one document; the largest legitimate one of most routes, a product, has about 200.
-MOST_VALUES = 1_000
+MAX_VALUES = 1_000
 
 _MESSAGES = {
     **errors.BasicErrorHandler.messages,
@@ -53,7 +53,7 @@ class _Validator(Validator):
     def _note(self, path: tuple[Any, ...], message: str) -> None:
         found = self._config["found"]
         found.append((path, message))
-        if len(found) >= MOST_ERRORS:
+        if len(found) >= MAX_ERRORS:
             raise _Enough
 
     def _validate_schema(self, schema: Mapping[str, Any], field: Any, value: Any) -> None:
@@ -94,7 +94,7 @@ class Shape:
         schema: dict[str, Any],
         open: bool = False,
         rules: tuple[Rule, ...] = (),
-        most_values: int = MOST_VALUES,
+        most_values: int = MAX_VALUES,
     ) -> None:
         self.schema = schema
         self.most_values = most_values
@@ -125,15 +125,15 @@ class Shape:
 
 
 def invalid(errors: dict[str, Any]) -> InvalidRequest:
-    """The error that lists these errors, at most `MOST_ERRORS` of them."""
-    listed, _ = _first(errors, MOST_ERRORS)
+    """The error that lists these errors, at most `MAX_ERRORS` of them."""
+    listed, _ = _first(errors, MAX_ERRORS)
     return InvalidRequest("The request does not have the shape that is asked for; see `errors`.", {"errors": listed})
 
 
 def named(field: Any) -> str:
     """A field's name as errors show it."""
     name = str(field)
-    return name if len(name) <= MOST_NAME else name[: MOST_NAME - 1] + "…"
+    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
 
 
 def _nested(found: list[tuple[tuple[Any, ...], str]]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from launcher.supervision import Program
 
 IMAGE = "rabbitmq:4-management"  # the one of docker-compose.yml
 WRONG_USER = "it refuses this user, password or vhost"
-PULL_WAIT = 900  # seconds; 100 MB on a slow line
+PULL_WAIT_S = 900  # seconds; 100 MB on a slow line
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _container(
     say(f"RabbitMQ runs in a container of {IMAGE}.")
     remove_container(runtime)
     here = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, timeout=30).returncode == 0
-    if not here and subprocess.run(["docker", "pull", IMAGE], timeout=PULL_WAIT).returncode != 0:
+    if not here and subprocess.run(["docker", "pull", IMAGE], timeout=PULL_WAIT_S).returncode != 0:
         raise Problem(f"The image {IMAGE} could not be fetched; install rabbitmq-server or set AMQP_URI.")
     # In a file, because every user of the machine can read a command line.
     variables = runtime.path / "rabbitmq.env"
@@ -117,4 +117,4 @@ def _container(
     rabbitmq.write_private(variables, f"RABBITMQ_DEFAULT_USER={user}\nRABBITMQ_DEFAULT_PASS={password}\n")
     run = ["docker", "run", "--rm", "--name", container_name(runtime), "--env-file", f"{variables}"]
     run += ["-p", f"127.0.0.1:{port}:5672", IMAGE]
-    return Program("rabbitmq", run, order=20, stop_wait=rabbitmq.STOP_WAIT)
+    return Program("rabbitmq", run, order=20, stop_wait=rabbitmq.STOP_WAIT_S)

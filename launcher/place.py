@@ -15,7 +15,7 @@ from launcher.problem import Problem
 ROOT = Path(__file__).resolve().parent.parent
 SERVICES = ("products", "shipping", "notifications", "cart")
 PROVIDER_KEYS = ("STRIPE_API_KEY", "SHIPPO_API_KEY", "TWILIO_ACCOUNT_SID", "SENDGRID_API_KEY")
-MOST_COPIES = 64
+MAX_COPIES = 64
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Place:
             sandbox_port=sandbox_port,
             amqp_uri=env.get("AMQP_URI") or None,
             sandbox_url=env.get("SANDBOX_URL") or None,
-            copies={service: _number(env, f"{service.upper()}_COPIES", 1, MOST_COPIES) for service in SERVICES},
+            copies={service: _number(env, f"{service.upper()}_COPIES", 1, MAX_COPIES) for service in SERVICES},
             env=dict(env),
         )
 

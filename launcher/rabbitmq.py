@@ -18,8 +18,8 @@ from launcher.runtime_dir import RuntimeDir
 from launcher.supervision import Program
 
 BIN_DIRS = ("/opt/homebrew/bin", "/usr/local/bin", "/usr/bin")
-CONTROL_WAIT = 90.0  # seconds for one rabbitmqctl, which takes two on an idle machine
-STOP_WAIT = 30  # seconds; a node with nothing to write stops in three
+CONTROL_WAIT_S = 90.0  # seconds for one rabbitmqctl, which takes two on an idle machine
+STOP_WAIT_S = 30  # seconds; a node with nothing to write stops in three
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Node:
         env = {**os.environ, **self.environment(), "PATH": os.pathsep.join([os.environ.get("PATH", ""), *BIN_DIRS])}
         command = [str(self.server.with_name("rabbitmqctl")), "--node", env["RABBITMQ_NODENAME"], *arguments]
         done = subprocess.run(
-            command, input=secret + "\n", env=env, capture_output=True, text=True, timeout=CONTROL_WAIT
+            command, input=secret + "\n", env=env, capture_output=True, text=True, timeout=CONTROL_WAIT_S
         )
         if done.returncode != 0:
             raise Problem(f"RabbitMQ's user could not be set up: rabbitmqctl {arguments[0]} failed.", done.stderr)
@@ -167,7 +167,7 @@ class Node:
         listen = ["-address", "127.0.0.1", "-port", f"{self.ports.names}"]
         return [
             Program("epmd", [f"{link}", *listen], order=10, steady=0),
-            Program("rabbitmq", [f"{self.server}"], order=20, stop_wait=STOP_WAIT, env=self.environment()),
+            Program("rabbitmq", [f"{self.server}"], order=20, stop_wait=STOP_WAIT_S, env=self.environment()),
         ]
 
 

@@ -21,7 +21,7 @@ HEALTH_TIMEOUT_S = 10.0  # for one answer during a wait; the gateway's takes two
 # The gateway's processes share a port, and each has its own connection to the broker. This many answers come from all
 # of them.
 IN_A_ROW = 8
-KEPT = 1.1  # seconds after which an answer is a new one: the gateway caches its result for one second
+ANSWER_KEPT_S = 1.1  # seconds after which an answer is a new one: the gateway caches its result for one second
 FALLS = 3  # a part that crashed this often while starting will not become ready
 TAIL = 25  # lines of its log to show then
 # The gateway is on this machine, so the environment's proxies are ignored.
@@ -65,7 +65,7 @@ def ask_twice(url: str) -> tuple[int, Any]:
     status, body = ask(url, HEALTH_TIMEOUT_S)
     if status == 200:
         return status, body
-    time.sleep(KEPT)
+    time.sleep(ANSWER_KEPT_S)
     return ask(url, HEALTH_TIMEOUT_S)
 
 

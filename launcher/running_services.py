@@ -15,10 +15,10 @@ from chassis.rpc.client import RpcClient
 from contracts.errors import OutcomeUnknown, ShopError, Unavailable
 from launcher.problem import Problem
 
-ANSWER_WAIT = 30.0  # seconds for one page, which is one request to a provider and some to a database
+ANSWER_WAIT_S = 30.0  # seconds for one page, which is one request to a provider and some to a database
 # The number of attempts when a provider limits the request rate, or a service is restarting.
 TRIES = 4
-LONGEST_PAUSE = 5.0  # seconds
+LONGEST_PAUSE_S = 5.0  # seconds
 AGAIN = (Unavailable, OutcomeUnknown)
 # A service that failed during the call, or of another version that does not know the method.
 BUGS = (RemoteError, BadRequest)
@@ -46,7 +46,7 @@ class Services:
 
     def __enter__(self) -> Services:
         self._client.start()
-        self._client.link.wait(ANSWER_WAIT)
+        self._client.link.wait(ANSWER_WAIT_S)
         return self
 
     def __exit__(
@@ -62,7 +62,7 @@ class Services:
             except AGAIN as error:
                 if not left:
                     raise Problem(error.detail) from error
-                time.sleep(min(LONGEST_PAUSE, float(error.facts.get("retry_after") or 1)))
+                time.sleep(min(LONGEST_PAUSE_S, float(error.facts.get("retry_after") or 1)))
             except ShopError as error:
                 raise Problem(error.detail) from error
             except BUGS as error:
@@ -72,4 +72,4 @@ class Services:
 
     def tell(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call once; raises as `RpcClient.call` does."""
-        return self._client.call(service, method, args, kwargs, timeout=ANSWER_WAIT)
+        return self._client.call(service, method, args, kwargs, timeout=ANSWER_WAIT_S)

@@ -25,10 +25,10 @@ from launcher.record import Record
 from launcher.runtime_dir import PRIVATE, RuntimeDir
 from launcher.supervision import Supervisor
 
-START_WAIT = 180.0  # seconds until everything is ready; about 15 on an idle two-core machine
-MIGRATE_WAIT = 120.0
-LOCK_WAIT = 300.0  # another start or stop of the same copy is in progress: longer than either takes
-STOP_WAIT = 260.0  # gateway (40 s at most), four services (35 s), sandbox, broker (30 s), one after the other
+START_WAIT_S = 180.0  # seconds until everything is ready; about 15 on an idle two-core machine
+MIGRATE_WAIT_S = 120.0
+LOCK_WAIT_S = 300.0  # another start or stop of the same copy is in progress: longer than either takes
+STOP_WAIT_S = 260.0  # gateway (40 s at most), four services (35 s), sandbox, broker (30 s), one after the other
 _UNREACHABLE = (OSError, http.client.HTTPException, xmlrpc.client.Error)
 
 Say = Callable[[str], None]
@@ -179,10 +179,10 @@ class Shop:
         """Start `part` again after `halt`, without waiting for it."""
         self.supervisor.run(part)
 
-    def wait_ready(self, timeout: float = START_WAIT) -> None:
+    def wait_ready(self, timeout: float = START_WAIT_S) -> None:
         """Wait until /health/ready/ answers 200 with a result from after the last `kill` or `halt` here. Raises Problem
         after `timeout` seconds, with what is missing."""
-        time.sleep(max(0.0, self._struck + readiness.KEPT - time.monotonic()))
+        time.sleep(max(0.0, self._struck + readiness.ANSWER_KEPT_S - time.monotonic()))
         readiness.until_ready(self.supervisor, self.url, timeout, readiness.Progress())
 
     def log(self, part: str, lines: int = 30) -> str:
@@ -221,11 +221,11 @@ class Shop:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                timeout=MIGRATE_WAIT,
+                timeout=MIGRATE_WAIT_S,
                 umask=PRIVATE,
             )
         except subprocess.TimeoutExpired as error:
-            raise Problem(f"The databases could not be migrated within {MIGRATE_WAIT:.0f} s.") from error
+            raise Problem(f"The databases could not be migrated within {MIGRATE_WAIT_S:.0f} s.") from error
         if done.returncode != 0:
             said = done.stdout.decode(errors="replace")
             raise Problem("The databases could not be migrated.", said[-3000:])
@@ -251,22 +251,22 @@ class Shop:
             with progress.step("databases"):
                 self.migrate(env)
         with progress.step("rabbitmq"):
-            readiness.until(self.supervisor, chosen.stands, START_WAIT, "rabbitmq")
+            readiness.until(self.supervisor, chosen.stands, START_WAIT_S, "rabbitmq")
         if "sandbox" in names:
             with progress.step("sandbox"):
                 health = f"{self.place.effective_sandbox_url}/sandbox/health"
-                readiness.until(self.supervisor, lambda: readiness.answers(health), START_WAIT, "sandbox")
+                readiness.until(self.supervisor, lambda: readiness.answers(health), START_WAIT_S, "sandbox")
         for name in names:
             if name not in first:
                 self.supervisor.run(name)
         if self.parts == "all":
-            readiness.until_ready(self.supervisor, self.place.gateway_url, START_WAIT, progress)
+            readiness.until_ready(self.supervisor, self.place.gateway_url, START_WAIT_S, progress)
 
     def _stop(self) -> bool:
         ran = bool(processes.marked(self.runtime.id))
         # After the timeout, or at a second Ctrl-C, the remaining processes are killed.
         with contextlib.suppress(psutil.TimeoutExpired, subprocess.TimeoutExpired, KeyboardInterrupt):
-            self.supervisor.end(STOP_WAIT)
+            self.supervisor.end(STOP_WAIT_S)
         processes.kill(self.runtime.id)
         record.forget(self.place.var_dir)
         self.runtime.remove()
@@ -293,7 +293,7 @@ class Shop:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=MIGRATE_WAIT,
+            timeout=MIGRATE_WAIT_S,
         )
         if done.returncode != 0:
             raise Problem(done.stderr.strip()[-3000:])
@@ -313,10 +313,12 @@ class Shop:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         try:
-            with filelock.FileLock(self.runtime.lock, timeout=LOCK_WAIT, mode=0o600):
+            with filelock.FileLock(self.runtime.lock, timeout=LOCK_WAIT_S, mode=0o600):
                 yield
         except filelock.Timeout as error:
-            raise Problem(f"Another command has been starting or stopping this shop for {LOCK_WAIT:.0f} s.") from error
+            raise Problem(
+                f"Another command has been starting or stopping this shop for {LOCK_WAIT_S:.0f} s."
+            ) from error
 
 
 def without_keys(env: Mapping[str, str]) -> dict[str, str]:

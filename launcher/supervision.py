@@ -24,7 +24,7 @@ from launcher.runtime_dir import PRIVATE, RuntimeDir
 FOREVER = 1_000_000  # retries: a part that lost its broker or disk returns as soon as that does
 FILES = 65536  # open files, when the system allows: RabbitMQ takes one per connection and queue
 LOG_BYTES, LOG_BACKUPS = "10MB", 3
-START_WAIT = 60.0  # seconds for supervisord itself, which takes half a second on an idle machine
+START_WAIT_S = 60.0  # seconds for supervisord itself, which takes half a second on an idle machine
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ class Supervisor:
                 umask=PRIVATE,
                 start_new_session=True,  # Ctrl-C in the terminal is for the launcher, which stops the parts in order
             )
-        deadline = time.monotonic() + START_WAIT
+        deadline = time.monotonic() + START_WAIT_S
         while not self.answers():
             if child.poll() is not None or time.monotonic() > deadline:
                 said = (runtime.path / "supervisord.out").read_text(encoding="utf-8", errors="replace")

@@ -25,7 +25,7 @@ from notifications.twilio_lists import TwilioLists
 
 PAGE = 200
 # How long the repair of one message may hold its record (seconds): two writes.
-HOLD = 30.0
+CLAIM_S = 30.0
 _SMS = messages.c.kind == "sms"
 
 
@@ -83,7 +83,7 @@ class MessageAudit:
             raise ProviderFailure(f"Twilio's record of the message cannot be read: {text.reason}.")
         sms, now = Sms(str(fix.get("key")), text.to, text.body), self._clock()
         claim = f"reconcile:{text.sid}"
-        record = self._store.claim(sms, claim, now, now + HOLD)
+        record = self._store.claim(sms, claim, now, now + CLAIM_S)
         if record is None or record.state is State.SENT:
             raise Conflict("The message is recorded, or being sent, by now.")
         adopted = self._store.adopt(sms, [SentSms(text.sid, text.status)], now)

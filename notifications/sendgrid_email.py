@@ -21,7 +21,7 @@ from sendgrid import SendGridAPIClient
 from chassis.deadline import bounded
 from chassis.fair_scheduling import away
 from chassis.logs import log
-from chassis.providers.guard import FAIR, Guard, NotSent
+from chassis.providers.guard import FAIR_WAIT_S, Guard, NotSent
 from chassis.providers.http_session import look_again
 from chassis.settings import Settings
 from contracts.contacts import ascii_mail_address
@@ -80,7 +80,7 @@ class SendGridMailer:
         with away(), self._guard.calling() as call:
             call.hurried = True
             look_again()
-            call.hurried = timeout < min(self._timeout, FAIR)
+            call.hurried = timeout < min(self._timeout, FAIR_WAIT_S)
             try:
                 # Never pass request_headers here: the SDK would send them with every later mail, too.
                 answer = self._endpoint.post(request_body=body, timeout=timeout)

@@ -36,11 +36,11 @@ TOLERANCE = 300.0
 FETCH_SECONDS = 10.0
 # When the key is fetched again after a failure, and how long an event waits for the fetch (seconds).
 RETRY_SECONDS = 5.0
-WAIT = 3.0
+FETCH_WAIT_S = 3.0
 
 # SendGrid sends a batch at 768 KB, about 2 000 events with about 25 keys and values each.
-MOST_EVENTS = 5_000
-MOST_VALUES = 100_000
+MAX_EVENTS = 5_000
+MAX_VALUES = 100_000
 LONGEST_ERROR = 1_000
 LONGEST_ID = 255  # the inbox's limit for an event's id
 
@@ -114,7 +114,7 @@ class SendGridEvents:
 
     def _fresh(self) -> str:
         """Return SendGrid's current key, or one fetched a moment ago. Raises Unavailable when it cannot be fetched."""
-        if not self._lock.acquire(timeout=bounded(WAIT)):  # another event is fetching it
+        if not self._lock.acquire(timeout=bounded(FETCH_WAIT_S)):  # another event is fetching it
             raise _unknown(1.0)
         try:
             if not self._within(self._fetched, FETCH_SECONDS):
@@ -192,11 +192,11 @@ def _fits(key: str, payload: str, signature: str, timestamp: str) -> bool:
 
 def _events(payload: str) -> Iterator[MailEvent]:
     try:
-        found = read_document(payload.encode(), MOST_VALUES)
+        found = read_document(payload.encode(), MAX_VALUES)
     except ValueError:
         found = None
-    if not isinstance(found, list) or len(found) > MOST_EVENTS:
-        message = f"must be a list of at most {MOST_EVENTS} events"
+    if not isinstance(found, list) or len(found) > MAX_EVENTS:
+        message = f"must be a list of at most {MAX_EVENTS} events"
         raise InvalidRequest("These are no events of SendGrid's.", {"errors": {"body": [message]}})
     events, _ = read_each("event of SendGrid's", found, _event)
     yield from events

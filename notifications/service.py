@@ -14,7 +14,7 @@ from chassis.rpc.entrypoint import rpc
 from chassis.settings import Settings
 from chassis.store_provider import StoreProvider
 from chassis.work.ask_once import AskOnce
-from chassis.work.sweep import SWEEP, SWEEP_TIME, swept
+from chassis.work.sweep import SWEEP_INTERVAL_S, SWEEP_TIME_S, swept
 from chassis.work.tasks import FAILED, Task, listed, replayed
 from chassis.work.timer import timer
 from contracts.contacts import sms_fault
@@ -224,12 +224,12 @@ class NotificationsService:
         self.store.ping()
         return {"status": "ok", "database": "ok"}
 
-    @timer(interval=SWEEP)
+    @timer(interval=SWEEP_INTERVAL_S)
     def handle_events(self) -> None:
         """Handle the waiting events."""
-        swept(lambda: self._watch().handle_due(time.monotonic() + SWEEP_TIME))
+        swept(lambda: self._watch().handle_due(time.monotonic() + SWEEP_TIME_S))
 
-    @timer(interval=SWEEP)
+    @timer(interval=SWEEP_INTERVAL_S)
     def poll_texts(self) -> None:
         """Ask about texts without news for a long time, because Twilio's events may be lost."""
         swept(lambda: self._watch().poll(self.settings.messages_poll))

@@ -20,7 +20,7 @@ from notifications.tables import messages
 
 # A text that was not delivered by then is not polled any more (seconds): carriers keep one for hours, and some never
 # report that it arrived.
-LOST = 86400.0
+LOST_AFTER_S = 86400.0
 # A message that is not sent yet.
 _UNSENT = messages.c.state != State.SENT.value
 
@@ -190,7 +190,7 @@ class MessageStore:
                 return []
         with self._database.write() as connection:
             these = messages.c.key.in_(list(connection.execute(due.with_for_update(skip_locked=True)).scalars()))
-            polled = sa.case((messages.c.sent < now - LOST, sa.null()), else_=now)
+            polled = sa.case((messages.c.sent < now - LOST_AFTER_S, sa.null()), else_=now)
             connection.execute(sa.update(messages).where(these).values(polled=polled))
             return list(connection.execute(sa.select(messages.c.provider_id).where(these)).scalars())
 

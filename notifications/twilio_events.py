@@ -17,7 +17,7 @@ KIND = "twilio.message"
 PATH = "/api/webhooks/twilio/"
 
 # Twilio sends about 20 parameters; its ids have 34 characters.
-MOST_PARAMETERS = 100
+MAX_PARAMETERS = 100
 LONGEST_FIELD = 64
 PROGRESS = {
     **dict.fromkeys(("accepted", "scheduled", "queued"), Progress.QUEUED),
@@ -57,7 +57,7 @@ def verified(raw: str, signature: str, token: str, public_url: str) -> SmsEvent:
     """
     try:
         # The signature covers the sorted parameters, so they are parsed first, with a limit on their number.
-        pairs = parse_qsl(raw.encode("latin-1").decode(), keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+        pairs = parse_qsl(raw.encode("latin-1").decode(), keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
         form = dict(pairs)
         genuine = RequestValidator(token).validate(public_url + PATH, form, signature)
     except (AttributeError, TypeError, ValueError):

@@ -11,8 +11,8 @@ from contracts.currencies import CURRENCIES, charge_step
 from contracts.errors import InvalidRequest
 from products.stock import INFINITE, Inventory
 
-MOST_CENTS = 99_999_999
-MOST_DIMENSION = 100_000  # inches or ounces: beyond any carrier
+MAX_CENTS = 99_999_999
+MAX_DIMENSION = 100_000  # inches or ounces: beyond any carrier
 DIMENSIONS = ("height", "length", "weight", "width")
 
 # The catalogue's limits, checked here so that a caller learns which field is too large before anything is created.
@@ -209,8 +209,8 @@ def _active(value: Any) -> bool:
 def _price(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise _Wrong(["must be a whole number of the currency's smallest unit"])
-    if not 1 <= value <= MOST_CENTS:
-        raise _Wrong([f"must be between 1 and {MOST_CENTS}"])
+    if not 1 <= value <= MAX_CENTS:
+        raise _Wrong([f"must be between 1 and {MAX_CENTS}"])
     return value
 
 
@@ -231,8 +231,8 @@ def _package_dimensions(value: Any) -> dict[str, float]:
             errors[name] = ["required"]
         elif not isinstance(number, int | float) or isinstance(number, bool):
             errors[name] = ["must be a number"]
-        elif not 0 < number <= MOST_DIMENSION:  # also rejects NaN and infinity
-            errors[name] = [f"must be more than 0 and at most {MOST_DIMENSION}"]
+        elif not 0 < number <= MAX_DIMENSION:  # also rejects NaN and infinity
+            errors[name] = [f"must be more than 0 and at most {MAX_DIMENSION}"]
     if errors:
         raise _Wrong(errors)
     return {name: float(found[name]) for name in DIMENSIONS}

@@ -19,7 +19,7 @@ ATTEMPTS = 10
 # Products written in one transaction of a rebuild: small enough that other writers barely wait.
 BATCH = 100
 # The most set-aside products in one answer to an operator.
-MOST_LISTED = 1000
+MAX_LISTED = 1000
 
 
 class Projection:
@@ -111,7 +111,7 @@ class Projection:
             self.store.remove(known)
         self.store.forget_aside(seen | set(unseen))
         self.store.set_catalogue_read()
-        aside = len(self.store.aside(MOST_LISTED))
+        aside = len(self.store.aside(MAX_LISTED))
         return {
             "products": len(seen) + len(unseen) - len(lost),
             "written": written,

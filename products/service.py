@@ -12,7 +12,7 @@ from chassis.work.timer import timer
 from contracts.errors import InvalidRequest, NotFound, ShopError, Unavailable
 from products.audit import held_of, held_page
 from products.drafts import Draft
-from products.projection import MOST_LISTED, Projection
+from products.projection import MAX_LISTED, Projection
 from products.providers import CatalogProvider, CurrencyProvider
 from products.stock import Problem, gone, lines, short, unsized, unsold, wishes
 from products.store import Kept, ProductStore
@@ -21,11 +21,11 @@ from products.store import Kept, ProductStore
 Items = list[dict[str, Any]]
 Keys = list[str]
 
-MOST_ON_A_PAGE = 100
+MAX_ON_A_PAGE = 100
 # Seconds between two checks whether the catalogue has been read once; afterwards, a check is one small query.
 READ_AGAIN = 5
 # Seconds between two full reads of the catalogue, because a Stripe event may have been lost.
-REBUILD_EVERY = 3600
+REBUILD_INTERVAL_S = 3600
 
 
 class ProductsService:
@@ -74,7 +74,7 @@ class ProductsService:
         self,
         category: str | None = None,
         order_by: str = "name",
-        limit: int = MOST_ON_A_PAGE,
+        limit: int = MAX_ON_A_PAGE,
         starting_after: str | None = None,
     ) -> dict[str, Any]:
         """Return one page of the products, including inactive ones.
@@ -227,7 +227,7 @@ class ProductsService:
         Returns ``[{"product", "reason", "since"}]``, at most 1000, `since` in Unix seconds. They go back on sale once
         the record is readable, after Stripe's event or the hourly full read.
         """
-        return self.store.aside(MOST_LISTED)
+        return self.store.aside(MAX_LISTED)
 
     @rpc(expected_exceptions=ShopError)
     def health(self) -> dict[str, str]:
@@ -246,7 +246,7 @@ class ProductsService:
         except ShopError as error:
             log.warning("catalogue not read", detail=error.detail)
 
-    @timer(interval=REBUILD_EVERY)
+    @timer(interval=REBUILD_INTERVAL_S)
     def read_catalogue_again(self) -> None:
         """Apply changes made elsewhere, such as in Stripe's dashboard, in case their event was lost."""
         try:
@@ -306,8 +306,8 @@ def _check_page(category: Any, order_by: Any, limit: Any, starting_after: Any) -
         errors["category"] = ["must be a string"]
     if not isinstance(order_by, str) or not order_by.removeprefix("-"):
         errors["order_by"] = ["must name what to order by"]
-    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MOST_ON_A_PAGE:
-        errors["limit"] = [f"must be a whole number between 1 and {MOST_ON_A_PAGE}"]
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MAX_ON_A_PAGE:
+        errors["limit"] = [f"must be a whole number between 1 and {MAX_ON_A_PAGE}"]
     if starting_after is not None and not isinstance(starting_after, str):
         errors["starting_after"] = ["must be a product's id"]
     if errors:

@@ -22,9 +22,9 @@ HELD = "held"
 RELEASED = "released"
 
 # Far more than any real stock, and small enough that no sum of orders overflows a 64-bit column.
-MOST = 1_000_000_000
+MAX_STOCK = 1_000_000_000
 # The most problems of a cart that one answer lists.
-MOST_LISTED = 50
+MAX_LISTED = 50
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Inventory:
         if kind not in (FINITE, INFINITE, BUCKET):
             raise _wrong("type", f"must be {FINITE}, {INFINITE} or {BUCKET}")
         if kind == FINITE:
-            if not _whole(quantity) or not 0 <= quantity <= MOST:
-                raise _wrong("quantity", f"must be a whole number between 0 and {MOST}")
+            if not _whole(quantity) or not 0 <= quantity <= MAX_STOCK:
+                raise _wrong("quantity", f"must be a whole number between 0 and {MAX_STOCK}")
         elif quantity is not None:
             raise _wrong("quantity", f"is only for a {FINITE} inventory")
         if kind == BUCKET:
@@ -112,7 +112,7 @@ def lines(items: Any) -> list[Line]:
     for line in wishes(items):
         wanted[line.parent] = wanted.get(line.parent, 0) + line.quantity
     for sku, quantity in wanted.items():
-        if quantity > MOST:
+        if quantity > MAX_STOCK:
             raise _wrong("items", f"{quantity} pieces of {sku} are more than any shelf holds")
     return [Line(sku, wanted[sku]) for sku in sorted(wanted)]
 
@@ -127,7 +127,7 @@ def wishes(items: Any) -> list[Line]:
         quantity = item.get("quantity") if isinstance(item, Mapping) else None
         if not isinstance(parent, str) or not parent:
             raise _wrong("items", "each item names its SKU as parent")
-        if not _whole(quantity) or not 1 <= quantity <= MOST:
+        if not _whole(quantity) or not 1 <= quantity <= MAX_STOCK:
             raise _wrong("items", f"the quantity of {parent} must be a whole number of at least 1")
         found.append(Line(parent, quantity))
     if not found:
@@ -171,8 +171,8 @@ def unsized(sku: str, name: str) -> Problem:
 def unsold(problems: Sequence[Problem]) -> Conflict:
     """The error that names every product concerned; ``facts`` has ``parent`` and ``left`` of the first, and all
     problems."""
-    first, listed = problems[0], problems[:MOST_LISTED]
-    more = f" And {len(problems) - MOST_LISTED} more." if len(problems) > MOST_LISTED else ""
+    first, listed = problems[0], problems[:MAX_LISTED]
+    more = f" And {len(problems) - MAX_LISTED} more." if len(problems) > MAX_LISTED else ""
     facts = {"parent": first.parent, "left": first.left, "problems": [asdict(problem) for problem in listed]}
     return Conflict(" ".join(problem.detail for problem in listed) + more, facts)
 

@@ -15,7 +15,7 @@ from products.stock import FINITE, HELD, RELEASED, Filling, Inventory, Line, Pro
 from products.tables import fillings, holds, products, stock
 
 # Fillings are remembered for longer than any message can live in a queue.
-FILLINGS_KEPT = 72 * 3600
+FILLINGS_KEPT_S = 72 * 3600
 
 
 class StockStore:
@@ -71,7 +71,7 @@ class StockStore:
     def forget_fillings(self) -> None:
         """Forget fillings that no message can repeat any more."""
         with self.database.write() as connection:
-            connection.execute(sa.delete(fillings).where(fillings.c.made < int(clock_now()) - FILLINGS_KEPT))
+            connection.execute(sa.delete(fillings).where(fillings.c.made < int(clock_now()) - FILLINGS_KEPT_S))
 
 
 def put_new(connection: Connection, inventories: dict[str, Inventory]) -> None:

@@ -14,9 +14,9 @@ from contracts.errors import InvalidRequest
 from products.catalog import Product, Sku
 from products.drafts import (
     DIMENSIONS,
+    MAX_CENTS,
+    MAX_DIMENSION,
     METADATA_VALUE_LENGTH,
-    MOST_CENTS,
-    MOST_DIMENSION,
     RESERVED,
     Change,
     Draft,
@@ -38,7 +38,7 @@ ATTRIBUTES = f"{RESERVED}attributes"
 INVENTORY = f"{RESERVED}inventory"
 REMOVED = f"{RESERVED}removed"
 
-MOST_SECONDS = 10**12  # beyond any realistic time, and small enough for every column
+MAX_SECONDS = 10**12  # beyond any realistic time, and small enough for every column
 
 Kind = TypeVar("Kind")
 
@@ -153,7 +153,7 @@ def to_product(product: stripe.Product, price: stripe.Price) -> Product:
         json.dumps([found.document, found.attributes, asdict(found.sku)], ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise Unreadable("it has a character that no database keeps") from None
-    if not all(0 <= moment < MOST_SECONDS for moment in (found.created, found.updated)):
+    if not all(0 <= moment < MAX_SECONDS for moment in (found.created, found.updated)):
         raise Unreadable("its times are out of range")
     return found
 
@@ -173,7 +173,7 @@ def _amount(product: stripe.Product, price: stripe.Price) -> int:
         step = charge_step(price.currency)
     except UnknownCurrency as error:
         raise Unreadable(f"its price {price.id}: {error}") from None
-    if isinstance(amount, bool) or not isinstance(amount, int) or not 0 <= amount <= MOST_CENTS or amount % step:
+    if isinstance(amount, bool) or not isinstance(amount, int) or not 0 <= amount <= MAX_CENTS or amount % step:
         raise Unreadable(f"its price {price.id} is {amount} {price.currency}, which cannot be charged")
     return amount
 
@@ -187,7 +187,7 @@ def _check_dimensions(found: Any) -> None:
         raise Unreadable("it has no package_dimensions")
     for name in DIMENSIONS:
         number = found.get(name)
-        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= MOST_DIMENSION:
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= MAX_DIMENSION:
             raise Unreadable(f"its package_dimensions have no usable {name}")
 
 

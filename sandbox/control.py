@@ -12,7 +12,7 @@ from sandbox.context import Context
 from sandbox.faults import PROVIDERS, BadFault, Fault
 from sandbox.inbox import inbox_page
 from sandbox.label import label_pdf
-from sandbox.ledger import KINDS, MOST, ledger
+from sandbox.ledger import KINDS, MAX_PAGE, ledger
 from sandbox.shippo_tracks import STATUSES, move
 
 
@@ -69,7 +69,7 @@ class _Control:
         unknown = sorted(set(query) - set(known))
         if unknown:
             return refusal(400, f"unknown filter: {', '.join(unknown)}; known: {', '.join(known)}")
-        limit, offset, kind = query.get("limit", str(MOST)), query.get("offset", "0"), query.get("kind")
+        limit, offset, kind = query.get("limit", str(MAX_PAGE)), query.get("offset", "0"), query.get("kind")
         if not limit.isdigit() or not offset.isdigit():
             return refusal(400, "limit and offset must be whole numbers")
         if kind not in (None, *KINDS):

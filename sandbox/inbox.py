@@ -10,7 +10,7 @@ from sandbox.ledger import ledger
 from sandbox.state import State
 from sandbox.stripe_currencies import spelled
 
-MOST = 50
+MAX_SHOWN = 50
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Sandbox inbox</title>
 <style>
@@ -27,7 +27,7 @@ summary {{ cursor: pointer; padding: .3rem 0 }}
 
 def inbox_page(state: State) -> str:
     """Return the page as HTML. All external content is escaped."""
-    arrived = {name: list(reversed(entries)) for name, entries in ledger(state, limit=MOST).items()}
+    arrived = {name: list(reversed(entries)) for name, entries in ledger(state, limit=MAX_SHOWN).items()}
     return _PAGE.format(
         emails="".join(map(_mail, arrived["emails"])) or "<p>None yet.</p>",
         sms=_table(("when", "to", "text", "status"), map(_sms, arrived["sms"])),

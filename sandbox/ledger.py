@@ -9,7 +9,7 @@ from sandbox import twilio
 from sandbox.state import State
 from sandbox.stripe_lists import without_private
 
-MOST = 1000
+MAX_PAGE = 1000
 KINDS = ("charges", "labels", "emails", "sms")
 
 
@@ -17,7 +17,7 @@ def ledger(
     state: State,
     to: str | None = None,
     order_id: str | None = None,
-    limit: int = MOST,
+    limit: int = MAX_PAGE,
     offset: int = 0,
     kind: str | None = None,
 ) -> dict[str, list[dict[str, Any]]]:

@@ -36,8 +36,8 @@ _PERSONALIZATION = frozenset(
     ]
 )
 _ADDRESS = re.compile(r"[^@\s<>(),;:\"\[\]]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\.[A-Za-z0-9-]{2,}")
-_MOST_RECIPIENTS = 1000
-_MOST_BYTES = 30 * 1024 * 1024
+_MAX_RECIPIENTS = 1000
+_MAX_BYTES = 30 * 1024 * 1024
 _HELP = "http://sendgrid.com/docs/API_Reference/Web_API_v3/Mail/errors.html#message"
 
 
@@ -72,7 +72,7 @@ class SendGrid(Provider):
             return _refusal(404, "not found")
         if call.method != "POST":
             return _refusal(405, "method not allowed")
-        if len(call.body) > _MOST_BYTES:
+        if len(call.body) > _MAX_BYTES:
             return _refusal(413, "The request body is too large.")
         if "json" not in call.headers.get("Content-Type", "application/json"):
             return _refusal(415, "Content-Type should be application/json.")
@@ -120,10 +120,10 @@ def _checked(mail: Any) -> Iterator[str]:
     if mail.get("reply_to") is not None:
         _address(mail["reply_to"], "reply_to")
     personalizations = mail["personalizations"]
-    if not isinstance(personalizations, list) or len(personalizations) > _MOST_RECIPIENTS:
+    if not isinstance(personalizations, list) or len(personalizations) > _MAX_RECIPIENTS:
         raise Problem("The personalizations field must be an array of at most 1000 objects.", "personalizations")
     recipients = [address for index, one in enumerate(personalizations) for address in _recipients(one, index, mail)]
-    if len(recipients) > _MOST_RECIPIENTS:
+    if len(recipients) > _MAX_RECIPIENTS:
         raise Problem("A mail may have at most 1000 recipients.", "personalizations")
     if not mail.get("template_id"):
         _content(mail.get("content"))

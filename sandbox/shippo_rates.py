@@ -19,8 +19,8 @@ from sandbox.shippo_errors import OWNER, moment
 from sandbox.us_zips import zone
 
 CARRIER_ACCOUNT = "c7d72d2025f740d89bdfb00f33c5d67a"
-MOST_OUNCES = 70 * 16
-MOST_INCHES = 130  # length and girth
+MAX_OUNCES = 70 * 16
+MAX_INCHES = 130  # length and girth
 _IMAGES = "https://shippo-static.s3.amazonaws.com/providers"
 _OUNCES = {"oz": 1.0, "lb": 16.0, "g": 0.03527396195, "kg": 35.27396195}
 _INCHES = {"in": 1.0, "ft": 12.0, "yd": 36.0, "cm": 0.393700787, "mm": 0.0393700787, "m": 39.3700787}
@@ -147,10 +147,10 @@ def _refused(shipment: dict[str, Any]) -> str | None:
         if problem is not None:
             return f"{role}: {problem}"
     for parcel in shipment["parcels"]:
-        if _ounces(parcel) > MOST_OUNCES:
+        if _ounces(parcel) > MAX_OUNCES:
             return "The parcel's weight exceeds the maximum of 70 lb."
         sides = sorted(float(parcel[side]) * _INCHES[parcel["distance_unit"]] for side in ("length", "width", "height"))
-        if sides[2] + 2 * (sides[0] + sides[1]) > MOST_INCHES:
+        if sides[2] + 2 * (sides[0] + sides[1]) > MAX_INCHES:
             return "The parcel's length and girth exceed the maximum of 130 in."
     return None
 

@@ -11,7 +11,7 @@ _LEAST = {
     "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "mxn": 1000, "myr": 200, "nok": 300, "nzd": 50, "pln": 200,
     "ron": 200, "sek": 300, "sgd": 50, "thb": 1000, "usd": 50,
 }  # fmt: skip
-MOST = 99_999_999
+MAX_AMOUNT = 99_999_999
 
 
 class Currency(Str):
@@ -53,5 +53,7 @@ def check_chargeable(amount: int, currency: str) -> None:
     least = _LEAST.get(currency, 50)
     if amount < least:
         raise invalid(f"Amount must be at least {spelled(least, currency)} {currency}", "amount", "amount_too_small")
-    if amount > MOST:
-        raise invalid(f"Amount must be no more than {spelled(MOST, currency)} {currency}", "amount", "amount_too_large")
+    if amount > MAX_AMOUNT:
+        raise invalid(
+            f"Amount must be no more than {spelled(MAX_AMOUNT, currency)} {currency}", "amount", "amount_too_large"
+        )

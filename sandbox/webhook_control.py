@@ -13,7 +13,7 @@ from sandbox.faults import PROVIDERS, BadFault
 from sandbox.webhooks import Switches, default
 
 # How long a request for the last webhook waits for one in flight, and how often it looks (seconds).
-LAST_PATIENCE, LAST_LOOK = 8.0, 0.1
+LAST_WAIT_S, LAST_LOOK_INTERVAL_S = 8.0, 0.1
 
 
 def add_webhook_routes(application: web.Application, sandbox: Context) -> None:
@@ -73,12 +73,12 @@ class _Control:
         provider = request.match_info["provider"]
         if provider not in PROVIDERS:
             return _unknown()
-        for _ in range(int(LAST_PATIENCE / LAST_LOOK)):
+        for _ in range(int(LAST_WAIT_S / LAST_LOOK_INTERVAL_S)):
             if provider in self.webhooks.last:
                 headers, body = self.webhooks.last[provider]
                 lines = [f"header = {_quoted(f'{name}: {value}')}" for name, value in headers.items()]
                 return web.Response(text="\n".join([*lines, f"data-raw = {_quoted(body.decode())}", ""]))
-            await asyncio.sleep(LAST_LOOK)
+            await asyncio.sleep(LAST_LOOK_INTERVAL_S)
         return refusal(404, "no webhook of this provider has been taken yet")
 
 

@@ -22,7 +22,7 @@ from shipping.tables import labels, shipments
 
 PAGE = 200
 # How long the repair of one label may hold its purchase (seconds): two requests and a write.
-HOLD = 30.0
+CLAIM_S = 30.0
 # The prefix of an order's id.
 ORDER = "or_"
 _JOINED = sa.select(labels, shipments.c.order_id).join(shipments, shipments.c.object_id == labels.c.shipment_id)
@@ -92,7 +92,7 @@ class LabelAudit:
             raise Conflict(f"The label is {sold.state} by now.")
         rate = self._lists.rate(sold.rate_id)
         now, claim = self._clock(), secrets.token_hex(16)
-        row = self._store.claim(shipment.object_id, claim, now, now + HOLD)
+        row = self._store.claim(shipment.object_id, claim, now, now + CLAIM_S)
         if row is None:
             raise Unavailable("The label is being bought by another call.", {"retry_after": 2})
         if row.label is not None or row.closed:

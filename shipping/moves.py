@@ -15,7 +15,7 @@ from shipping.tables import labels, move_counter, moves
 from shipping.whereabouts import FINAL, Whereabouts
 
 # A parcel that has not arrived after this time is not tracked any more (seconds).
-LOST = 90 * 86400.0
+LOST_AFTER_S = 90 * 86400.0
 
 
 class Moves:
@@ -78,7 +78,7 @@ class Moves:
         with self._database.write() as connection:
             ids = list(connection.execute(due.with_for_update(skip_locked=True)).scalars())
             these = labels.c.shipment_id.in_(ids)
-            lost = sa.and_(labels.c.bought < now - LOST, labels.c.refund.is_distinct_from(Refund.PENDING.value))
+            lost = sa.and_(labels.c.bought < now - LOST_AFTER_S, labels.c.refund.is_distinct_from(Refund.PENDING.value))
             connection.execute(sa.update(labels).where(these).values(polled=sa.case((lost, sa.null()), else_=now)))
             wanted = (labels.c.shipment_id, labels.c.carrier, labels.c.tracking_number, labels.c.refund)
             rows = connection.execute(sa.select(*wanted).where(these)).mappings()

@@ -11,11 +11,11 @@ from contracts.errors import InvalidRequest, Refused
 
 # USPS, Domestic Mail Manual 201: 70 lb for any parcel; length plus girth at most 108 in for most services, and at most
 # 130 in for the one (Ground) that takes oversized pieces.
-MOST_OUNCES = Decimal(70 * 16)
-MOST_INCHES = Decimal(108)
-MOST_INCHES_OVERSIZED = Decimal(130)
+MAX_OUNCES = Decimal(70 * 16)
+MAX_INCHES = Decimal(108)
+MAX_INCHES_OVERSIZED = Decimal(130)
 # One order of the largest quantity that a cart accepts, of ordinary goods, stays below this; more is freight.
-MOST_PARCELS = 1000
+MAX_PARCELS = 1000
 
 SIDES = ("height", "length", "width")
 SMALLEST = Decimal("0.0001")  # Shippo accepts four decimal places
@@ -59,11 +59,11 @@ class Parcel:
     def room_for(self, unit: Parcel) -> int:
         """Return how many such units still fit on top of this stack."""
         length, width = max(self.length, unit.length), max(self.width, unit.width)
-        by_weight = (MOST_OUNCES - self.weight) // unit.weight
+        by_weight = (MAX_OUNCES - self.weight) // unit.weight
         # Length plus girth grows with the height: by two inches per inch up to the longer of the other sides, by one
         # beyond.
         longer, around = max(length, width), 2 * (length + width)
-        highest = MOST_INCHES - around if around + longer <= MOST_INCHES else (MOST_INCHES - around + longer) / 2
+        highest = MAX_INCHES - around if around + longer <= MAX_INCHES else (MAX_INCHES - around + longer) / 2
         by_height = (highest - self.height) // unit.height
         return max(0, int(min(by_weight, by_height)))
 
@@ -95,8 +95,8 @@ def pack(items: Iterable[Mapping[str, Any]]) -> list[Parcel]:
             more = min(left - 1, unit.room_for(unit))
             stacks.append(unit.with_more(unit, more))
             left -= 1 + more
-            if len(stacks) > MOST_PARCELS:
-                raise _refused(f"This is more than {MOST_PARCELS} parcels, too much for one shipment.")
+            if len(stacks) > MAX_PARCELS:
+                raise _refused(f"This is more than {MAX_PARCELS} parcels, too much for one shipment.")
     if not stacks:
         raise InvalidRequest("There is nothing to ship.", {"errors": {"items": ["at least one item is required"]}})
     return stacks
@@ -116,10 +116,10 @@ def _unit(item: Mapping[str, Any], name: str) -> Parcel:
         raise _invalid(f"{name}: package_dimensions are missing")
     shortest, middle, longest = sorted(_number(given, side, name) for side in SIDES)
     unit = Parcel(height=shortest, length=longest, width=middle, weight=_number(given, "weight", name))
-    if unit.weight > MOST_OUNCES:
+    if unit.weight > MAX_OUNCES:
         raise _refused(f"{name} weighs {_text(unit.weight)} oz; no carrier takes a parcel of more than 70 lb.")
-    if unit.length_and_girth > MOST_INCHES_OVERSIZED:
-        raise _refused(f"{name} is too large: length and girth together are limited to {MOST_INCHES_OVERSIZED} in.")
+    if unit.length_and_girth > MAX_INCHES_OVERSIZED:
+        raise _refused(f"{name} is too large: length and girth together are limited to {MAX_INCHES_OVERSIZED} in.")
     return unit
 
 
@@ -132,7 +132,7 @@ def _number(given: Mapping[str, Any], side: str, name: str) -> Decimal:
     if not number.is_finite() or number <= 0:
         raise _invalid(f"{name}: package_dimensions.{side} is not a number above 0")
     # Rounded up, so that a parcel is never declared smaller or lighter than it is.
-    return number.quantize(SMALLEST, rounding=ROUND_UP) if number < MOST_OUNCES * 1000 else MOST_OUNCES * 1000
+    return number.quantize(SMALLEST, rounding=ROUND_UP) if number < MAX_OUNCES * 1000 else MAX_OUNCES * 1000
 
 
 def _text(number: Decimal) -> str:

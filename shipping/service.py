@@ -19,7 +19,7 @@ from chassis.rpc.entrypoint import rpc
 from chassis.settings import Settings
 from chassis.store_provider import StoreProvider
 from chassis.work.ask_once import AskOnce
-from chassis.work.sweep import SWEEP, SWEEP_TIME, swept
+from chassis.work.sweep import SWEEP_INTERVAL_S, SWEEP_TIME_S, swept
 from chassis.work.tasks import FAILED, Task, listed, replayed
 from chassis.work.timer import timer
 from contracts.errors import InvalidRequest, NotFound, Refused, ShopError
@@ -301,12 +301,12 @@ class ShippingService:
         self.store.ping()
         return {"status": "ok", "database": "ok"}
 
-    @timer(interval=SWEEP)
+    @timer(interval=SWEEP_INTERVAL_S)
     def handle_events(self) -> None:
         """Handle the waiting events."""
-        swept(lambda: self._tracker().handle_due(time.monotonic() + SWEEP_TIME))
+        swept(lambda: self._tracker().handle_due(time.monotonic() + SWEEP_TIME_S))
 
-    @timer(interval=SWEEP)
+    @timer(interval=SWEEP_INTERVAL_S)
     def poll_parcels(self) -> None:
         """Ask about parcels without news for a long time, because Shippo's events may be lost."""
         swept(lambda: self._tracker().poll(self.settings.tracking_poll))

@@ -29,7 +29,7 @@ REFERENCE_LENGTH = 100  # Shippo's limit of `metadata`
 QUEUED_SECONDS = 8.0
 POLL_SECONDS = 0.5
 # A shipment has a rate per carrier service: a few dozen. A hundred per page, with a limit in case the list never ends.
-PAGE, MOST_PAGES = 100, 10
+PAGE, MAX_PAGES = 100, 10
 
 PENDING = (components.TransactionStatusEnum.QUEUED, components.TransactionStatusEnum.WAITING)
 STATUS = components.TransactionStatusEnum
@@ -138,7 +138,7 @@ class ShippoCarriers:
         """See the port."""
         found: list[dict[str, Any]] = []
         try:
-            for number in range(1, MOST_PAGES + 1):
+            for number in range(1, MAX_PAGES + 1):
                 request = operations.ListShipmentRatesByCurrencyCodeRequest(
                     shipment_id=shipment_id, currency_code=currency, page=number, results=PAGE
                 )
@@ -170,7 +170,7 @@ class ShippoCarriers:
         """See the port."""
         waiting = None
         unreadable: list[SetAside] = []
-        for number in range(1, MOST_PAGES + 1):
+        for number in range(1, MAX_PAGES + 1):
             with asking("transactions.list"), gathering() as aside:
                 request = operations.ListTransactionsRequest(rate=rate_id, page=number, results=PAGE)
                 page = self._shippo.transactions.list(request)

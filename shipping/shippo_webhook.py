@@ -15,7 +15,7 @@ from contracts.errors import InvalidRequest, Unavailable
 TOLERANCE = 300.0
 LONGEST_KIND = 128
 # The most keys and values of an event; the track of a parcel with a hundred stops has about 2 000.
-MOST_VALUES = 20_000
+MAX_VALUES = 20_000
 # The field that identifies an event's label, for each handled event.
 NAMED = {"track_updated": "tracking_number", "transaction_updated": "object_id"}
 
@@ -70,7 +70,7 @@ def verified(raw: str, signature: str, secret: str, now: float) -> Event:
 
 def _event(payload: bytes) -> Event:
     try:
-        body = read_document(payload, MOST_VALUES)
+        body = read_document(payload, MAX_VALUES)
         kind, data = body["event"], body["data"]
     except (ValueError, KeyError, TypeError):
         kind, data = None, None

@@ -21,7 +21,7 @@ TRACK_UPDATED, TRANSACTION_UPDATED = "track_updated", "transaction_updated"
 # How many labels are polled in one run.
 BATCH = 20
 # After this long, a requested refund without an outcome is taken up again (seconds).
-ABANDONED = 15.0
+ABANDONED_AFTER_S = 15.0
 
 
 class Tracker:
@@ -84,7 +84,7 @@ class Tracker:
 
     def poll(self, every: float) -> None:
         """Poll labels that were not asked about for this many seconds, and finish refunds that were left undone."""
-        for shipment_id in self._store.voids(self._clock() - ABANDONED, BATCH):
+        for shipment_id in self._store.voids(self._clock() - ABANDONED_AFTER_S, BATCH):
             self._given_back(shipment_id)
         due = self._store.moves.due(self._clock(), every, BATCH)
         for number, label in enumerate(due):

@@ -13,7 +13,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from chassis.db.engine import Database
-from chassis.db.heartbeat import GONE, Heartbeat
+from chassis.db.heartbeat import GONE_AFTER_S, Heartbeat
 from chassis.db.shared_tables import presence
 from launcher.place import ROOT
 
@@ -22,7 +22,7 @@ def die(database: Database) -> None:
     """Whoever used this database has gone and is not seen any more; who uses it from now on is another process."""
     with database.write() as connection:
         gone = sa.update(presence).where(presence.c.holder == database.heartbeat.holder)
-        connection.execute(gone.values(seen=presence.c.seen - GONE - 1))
+        connection.execute(gone.values(seen=presence.c.seen - GONE_AFTER_S - 1))
     database.heartbeat = Heartbeat(database)
 
 

@@ -33,7 +33,7 @@ PARCEL = "an order whose parcel is on its way is fulfilled"
 
 # How long a provider's event may wait to be handled (seconds): somewhat longer than the longest pause between two
 # attempts.
-EVENT_PATIENCE = 60.0
+EVENT_WAIT_S = 60.0
 MOVING = ("TRANSIT", "DELIVERED")
 
 
@@ -156,7 +156,7 @@ def no_order_stuck(books: Books) -> Iterator[Violation]:
         if hold["state"] == "held" and hold["key"] not in wanted:
             yield Violation(STUCK, hold["key"], "it holds stock for no paid order")
     for event in books.records.events:
-        if event["state"] == "failed" or event["age"] > EVENT_PATIENCE:
+        if event["state"] == "failed" or event["age"] > EVENT_WAIT_S:
             tried = f"{event['state']} after {event['tries']} tries in {event['age']:.0f} s: {event['error']}"
             yield Violation(STUCK, event["key"], f"{event['kind']}, which {event['service']} was told of: {tried}")
     for service, count in books.records.parked.items():

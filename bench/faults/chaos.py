@@ -27,7 +27,7 @@ from bench.faults.storm import Event, Storm, schedule
 from launcher.shop import Shop
 
 # How long the shop may take to settle at the end, before unfinished work counts as stuck (seconds).
-LAST_PATIENCE = 60.0
+LAST_WAIT_S = 60.0
 MARGIN_S = 60.0  # of clocks
 STARTING = 180.0  # seconds until the part that was killed last is up again
 
@@ -172,9 +172,9 @@ async def run(
         outcome.seconds, outcome.cpu = time.time() - began, time.process_time() - cpu
         await settle(databases, outcome.journal, weather.last, outcome.settled)
         await asyncio.to_thread(shop.wait_ready, STARTING)
-        await settle(databases, outcome.journal, time.time(), Settled(), LAST_PATIENCE)
+        await settle(databases, outcome.journal, time.time(), Settled(), LAST_WAIT_S)
         since = began - (STEP_S + MARGIN_S if plan.outages else 0.0)  # records written under a clock that was behind
-        await quiet(databases, shop.sandbox_url, since, tracking_poll(plan.checkouts) + LAST_PATIENCE)
+        await quiet(databases, shop.sandbox_url, since, tracking_poll(plan.checkouts) + LAST_WAIT_S)
         await weather.leave_webhooks()
         if plan.restarts:
             now = await asyncio.to_thread(_pids, shop)

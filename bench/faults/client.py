@@ -19,7 +19,7 @@ from bench.faults.journal import CART, LOOK, WALKED_AWAY, Journal, Lost, Sight, 
 # Longer than the gateway's own longest deadline (30 s), so that the gateway answers first.
 TIMEOUT = aiohttp.ClientTimeout(total=40, connect=5)
 # How long a shopper retries one request (seconds), and the limits of the pause between two attempts.
-PATIENCE = 60.0
+ANSWER_WAIT_S = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 4.0
 # The share of definitively answered requests that are sent once more, to check that the answer is the same.
 SENT_AGAIN = 0.1
@@ -107,7 +107,7 @@ class Client:
         path: str,
         body: dict[str, Any],
         key: str | None = None,
-        patience: float = PATIENCE,
+        patience: float = ANSWER_WAIT_S,
         admin: bool = False,
         **about: Any,
     ) -> Seen | None:
@@ -162,7 +162,7 @@ class Client:
             self._see(LOOK, "", {"order_id": order_id}, seen, 1)
         return seen
 
-    async def ask(self, method: str, path: str, patience: float = PATIENCE, **about: Any) -> Seen | None:
+    async def ask(self, method: str, path: str, patience: float = ANSWER_WAIT_S, **about: Any) -> Seen | None:
         """Send an idempotent request (GET, DELETE) until there is a definitive answer. When patience runs out, return
         None, and record the request as lost."""
         headers = {"Cart-Id": self.cart_id} if self.cart_id else {}

@@ -23,11 +23,11 @@ from bench.faults.stories import Story
 TELLERS = 5
 # The time limits for settling (seconds after the last crash), and how often that is checked.
 LATEST = BARS[-1][1]
-LOOK = 0.4
+LOOK_INTERVAL_S = 0.4
 # How long an armed point may wait for a process to reach it (seconds): work started by a timer takes a while.
 REACHED_WITHIN = 60.0
 # When a shopper returns to pay an order that another crash of the wave has reopened (seconds).
-AGAIN_AFTER = 10.0
+AGAIN_AFTER_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ class CrashPoints:
                 ending.wrong = f"not after {now - last:.0f} s: {wrong}; {self._row(story)}"
                 break
             first = False
-            time.sleep(LOOK)
+            time.sleep(LOOK_INTERVAL_S)
         wrong = f": {ending.wrong}" if ending.wrong else ""
         self.say(f"{ending.seconds:5.1f} s  {ending.own:5.1f} s  {ending.case}{wrong}")
 
@@ -258,14 +258,14 @@ class CrashPoints:
     def _await_death(self, point: str, since: float, story: Story) -> float:
         """Wait for a crash at the point, and return its time; 0 when none happened."""
         began = time.monotonic()
-        again = began + AGAIN_AFTER
+        again = began + AGAIN_AFTER_S
         while self._file(point).exists():
             now = time.monotonic()
             if now > began + REACHED_WITHIN:
                 return 0.0
             if now > again and self._was_cut_off(story):
                 story.act()
-                again = now + AGAIN_AFTER
+                again = now + AGAIN_AFTER_S
             time.sleep(0.02)
         time.sleep(0.05)
         return max((at for at in self.killed.get(point, []) if at >= since), default=time.time())

@@ -15,7 +15,7 @@ import requests
 # Longer than the gateway's own longest deadline (30 s), so that the gateway answers first.
 TIMEOUT = 40.0
 # How long a request without a definitive answer is retried (seconds), and the pause between two attempts.
-PATIENCE = 60.0
+ANSWER_WAIT_S = 60.0
 PAUSE = 0.1
 # The statuses that say that a retry is safe, and useful.
 PASSING = (502, 503, 504)
@@ -59,7 +59,7 @@ class Front:
     def ask(self, method: str, path: str, cart: str | None = None, key: str | None = None, **options: Any) -> Any:
         """Send a request, and retry it with the same key until the answer is definitive. Raises NoAnswer after a
         minute."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + ANSWER_WAIT_S
         key = key or (uuid.uuid4().hex if method == "POST" else None)
         while True:
             said = "nothing"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 
-from bench.faults.books import EVENT_PATIENCE, MOVING
+from bench.faults.books import EVENT_WAIT_S, MOVING
 from bench.faults.records import Databases, labels, not_done
 
-LOOK = 2.0  # seconds between two checks
+LOOK_INTERVAL_S = 2.0  # seconds between two checks
 # How many labels the shop polls per second, when it polls all of them.
 ASKED_PER_SECOND = 25
 
@@ -34,9 +34,9 @@ async def quiet(databases: Databases, sandbox_url: str, since: float, patience: 
     while await asyncio.to_thread(still_to_come, databases, sandbox_url, since):
         if time.monotonic() > until:
             return False
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(LOOK_INTERVAL_S)
     return True
 
 
 def _late(state: str, age: float) -> bool:
-    return state != "failed" and age > EVENT_PATIENCE
+    return state != "failed" and age > EVENT_WAIT_S

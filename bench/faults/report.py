@@ -10,7 +10,7 @@ from bench.faults.chaos import Outcome
 from bench.faults.journal import WALKED_AWAY
 from bench.faults.settling import BARS, GLANCE, quantiles, share_within
 
-MOST_SHOWN = 50  # violations in the page; all of them are in the JSON
+MAX_SHOWN = 50  # violations in the page; all of them are in the JSON
 
 
 def verdict(outcome: Outcome) -> str:
@@ -121,7 +121,7 @@ def markdown(outcome: Outcome, about: dict[str, Any]) -> str:
     if not outcome.proven:
         lines.append(f"- nothing was measured: {outcome.lulls} lulls, and no order that was interrupted")
     lines += [f"- another process than before: {part}" for part in outcome.strangers]
-    lines += [f"- {violation}" for violation in outcome.violations[:MOST_SHOWN]]
+    lines += [f"- {violation}" for violation in outcome.violations[:MAX_SHOWN]]
     return "\n".join(lines).rstrip() + "\n"
 
 

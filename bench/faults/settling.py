@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from bench.faults.journal import Journal
 from bench.faults.records import Databases
 
-LOOK = 0.25  # seconds between two checks
+LOOK_INTERVAL_S = 0.25  # seconds between two checks
 # A fault does not affect every order in progress when it strikes. Orders still open after the first number of seconds
 # count as interrupted. One that takes longer than the second number deserves a look into the logs.
 GLANCE, SLOW = 1.5, 8.0
@@ -87,7 +87,7 @@ async def settle(
     seconds, the last fault). Add the time of each to `into`; return whether all settled."""
     waiting = await asyncio.to_thread(unsettled, databases, journal, since)
     while waiting:
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(LOOK_INTERVAL_S)
         now = await asyncio.to_thread(unsettled, databases, journal, since)
         passed = time.time() - since
         for order_id, what in waiting.items():

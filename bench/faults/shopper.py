@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.faults import journal
 from bench.faults.catalogue import Article, Catalogue
-from bench.faults.client import PATIENCE, Client, Seen
+from bench.faults.client import ANSWER_WAIT_S, Client, Seen
 
 GOOD = ("tok_visa", "tok_mastercard", "tok_amex", "tok_visa_debit", "pm_card_visa")
 DECLINED = ("tok_chargeDeclined", "tok_chargeDeclinedInsufficientFunds", "tok_chargeDeclinedExpiredCard")
@@ -30,7 +30,7 @@ BEHAVIOURS = {
     "gets it": 6,  # pays, and the carrier has the parcel; some want a refund even then
 }
 # How often a waiting shopper polls the order (seconds).
-LOOK = 0.5
+LOOK_INTERVAL_S = 0.5
 
 HOMES = (
     {"line1": "1092 Indian Summer Ct", "city": "San Jose", "state": "CA", "country": "US", "postal_code": "95122"},
@@ -119,7 +119,7 @@ class Shopper:
         return None
 
     async def pay(
-        self, order: dict[str, Any], card: str, key: str | None = None, patience: float = PATIENCE
+        self, order: dict[str, Any], card: str, key: str | None = None, patience: float = ANSWER_WAIT_S
     ) -> Seen | None:
         """Pay until there is a definitive answer."""
         body = {"order_id": order["id"], "card": card}
@@ -172,11 +172,11 @@ class Shopper:
     async def _waits(self, order: dict[str, Any]) -> None:
         if not await self._asked(order, "succeed"):
             return
-        for _ in range(int(PATIENCE / LOOK)):
+        for _ in range(int(ANSWER_WAIT_S / LOOK_INTERVAL_S)):
             now = await self.client.look(order["id"])
             if now is None or now.body.get("status") != "created":
                 return
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(LOOK_INTERVAL_S)
 
     async def _denies(self, order: dict[str, Any]) -> None:
         if await self._asked(order, "fail"):
@@ -232,11 +232,11 @@ class Shopper:
 
     async def _tracking_number(self, order: dict[str, Any]) -> str | None:
         """Return the parcel's tracking number, as soon as the shop knows it."""
-        for _ in range(int(PATIENCE / LOOK)):
+        for _ in range(int(ANSWER_WAIT_S / LOOK_INTERVAL_S)):
             now = await self.client.look(order["id"])
             if now is None or not now.good:
                 return None
             if number := now.body["shipping"]["tracking_number"]:
                 return str(number)
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(LOOK_INTERVAL_S)
         return None

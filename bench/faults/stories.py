@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-from bench.faults.front import PATIENCE, PAUSE, Front, customer, wanted
+from bench.faults.front import ANSWER_WAIT_S, PAUSE, Front, customer, wanted
 
 GOOD, DECLINED, ASKING = "tok_visa", "tok_chargeDeclined", "tok_threeDSecure2Required"
 STOCK = 5
@@ -67,7 +67,7 @@ class Story:
             return wanted(self.front.ask("POST", path, self.cart, key, json=body), status)
         # A 503, such as while every copy is dead at this moment, means that nothing was done: the story has not begun
         # yet.
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + ANSWER_WAIT_S
         with contextlib.suppress(requests.RequestException):
             while self.front.once("POST", path, self.cart, key, json=body, timeout=LEAVES_AFTER).status_code == 503:
                 assert time.monotonic() < until, f"POST {path}: always 503"

@@ -40,7 +40,7 @@ KILL, PROVIDER = "kill", "provider"
 MEAN_GAP = 3.0
 TROUBLE_LASTS = (2.0, 6.0)
 SQUALL = 30.0
-BROKER_PATIENCE = 180.0
+BROKER_WAIT_S = 180.0
 
 
 @dataclass(frozen=True)
@@ -185,13 +185,13 @@ class Storm:
         if event.trouble == "kill":
             before = self.shop.pids(event.target)
             self.shop.kill(event.target)
-            end = time.monotonic() + BROKER_PATIENCE
+            end = time.monotonic() + BROKER_WAIT_S
             while self.shop.pids(event.target) in ([], before) and time.monotonic() < end:
                 time.sleep(0.1)
         else:
             self.shop.halt(event.target)
             self.shop.resume(event.target)
-        self.shop.wait_ready(BROKER_PATIENCE)
+        self.shop.wait_ready(BROKER_WAIT_S)
 
     async def _trouble(self, event: Event) -> None:
         if (task := self._ends.pop(event.target, None)) is not None:

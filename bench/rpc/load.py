@@ -16,7 +16,7 @@ from typing import Any
 import uvloop
 
 # How long to wait for the last answers after the end (seconds).
-PATIENCE = 15.0
+ANSWER_WAIT_S = 15.0
 
 
 class Count:
@@ -111,7 +111,7 @@ async def measure(host: str, port: int, path: str, connections: int, warm_up: fl
     took = time.perf_counter() - began
     count.counting = False
     count.stopping = True
-    _, late = await asyncio.wait([caller.done for caller in callers], timeout=PATIENCE)
+    _, late = await asyncio.wait([caller.done for caller in callers], timeout=ANSWER_WAIT_S)
     if late:
         count.errors["no answer"] = len(late)
     latencies = sorted(count.latencies)

@@ -24,8 +24,8 @@ from launcher.shop import Shop, without_keys
 
 HOST = "127.0.0.1"
 PRODUCT = "prod_9vP1XxJ7yNvbRr"
-START_WAIT = 60.0  # seconds until a process answers; five on an idle machine
-STOP_WAIT = 10.0
+START_WAIT_S = 60.0  # seconds until a process answers; five on an idle machine
+STOP_WAIT_S = 10.0
 SERVICE_QUEUE = "rpc-products"
 # Everything is on this machine, so the environment's proxies are ignored.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -72,14 +72,14 @@ class Processes:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-                process.wait(STOP_WAIT)
+                process.wait(STOP_WAIT_S)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait(STOP_WAIT)
+            process.wait(STOP_WAIT_S)
 
     def until(self, ready: Callable[[], bool], what: str) -> None:
         """Wait until `ready`. Raises Problem, with the end of the logs, when a process ends or after the timeout."""
-        deadline = time.monotonic() + START_WAIT
+        deadline = time.monotonic() + START_WAIT_S
         while not ready():
             ended = [name for name, process in self._running.items() if process.poll() is not None]
             if ended or time.monotonic() > deadline:

@@ -23,11 +23,11 @@ from chassis.logs import log
 from contracts.errors import Unavailable
 
 # The interval between retries (seconds).
-EVERY = 1.0
+RETRY_INTERVAL_S = 1.0
 # The most writes kept while the database is away; beyond that the oldest is dropped, whose claim expires first.
-MOST = 1000
+MAX_WRITES = 1000
 # How long a stopping service still tries (seconds): its whole shutdown may take little longer.
-LAST_WAIT = 2.0
+STOP_TIMEOUT_S = 2.0
 
 Statement: TypeAlias = sa.Update | sa.Delete
 
@@ -54,7 +54,7 @@ class DeferredWrites:
 
     def __init__(self, database: Transactions) -> None:
         self._database = database
-        self._waiting: deque[PutOff] = deque(maxlen=MOST)
+        self._waiting: deque[PutOff] = deque(maxlen=MAX_WRITES)
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -101,12 +101,12 @@ class DeferredWrites:
         while True:
             with contextlib.suppress(Unavailable):
                 self.catch_up()
-            sleep(EVERY)
+            sleep(RETRY_INTERVAL_S)
 
     def finish(self) -> None:
         """Catch up once more when the service stops: until the first failure, and not for long."""
         silent = Unavailable("The database is silent.")
-        with contextlib.suppress(Unavailable), eventlet.Timeout(LAST_WAIT, silent):
+        with contextlib.suppress(Unavailable), eventlet.Timeout(STOP_TIMEOUT_S, silent):
             self.catch_up()
 
 

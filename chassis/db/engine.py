@@ -30,7 +30,7 @@ from contracts.errors import Unavailable
 
 # How long a writer waits for another process's transaction on the same SQLite file. Transactions take a few
 # milliseconds; even a queue of a hundred is far below it. The whole process waits, including its greenlets. Together
-# with a beat it is less than `chassis.db.heartbeat.GONE`, so that a process that waited still counts as alive.
+# with a beat it is less than `chassis.db.heartbeat.GONE_AFTER_S`, so that a process that waited still counts as alive.
 SQLITE_BUSY_SECONDS = 2.5
 # A PostgreSQL statement that takes longer than this is waiting for a lock; no query of the shop takes nearly as long.
 POSTGRES_STATEMENT_MS = 5000

@@ -2,7 +2,7 @@
 up the work of a killed copy, however long the work itself may take.
 
 A claim on a piece of work names its holder. It is void when its time has run out, or when its holder has not been seen
-for `GONE` seconds. `Heartbeat` describes the clock of these comparisons.
+for `GONE_AFTER_S` seconds. `Heartbeat` describes the clock of these comparisons.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from contracts.errors import Unavailable
 # `chassis.clock`).
 TIME_OF = "time-"
 # The interval between two heartbeats of a copy (seconds).
-BEAT = 1.0
+BEAT_INTERVAL_S = 1.0
 # How long a copy counts as alive after a heartbeat (seconds): longer than a beat plus a writer's longest wait for
 # SQLite's lock, during which the whole process stands still.
-GONE = 4.0
+GONE_AFTER_S = 4.0
 # How long one beat may take (seconds), and how soon the next follows a failed one: a copy whose connection went silent
 # still beats in time on another connection.
-BEAT_WAIT = 2.0
-AGAIN = 0.25
+BEAT_TIMEOUT_S = 2.0
+RETRY_PAUSE_S = 0.25
 # How long PostgreSQL's old time is used after its clock was set (seconds): every live copy beats within it.
-OLD_TIME = GONE + 2 * BEAT
+OLD_TIME_S = GONE_AFTER_S + 2 * BEAT_INTERVAL_S
 # A database that was written to within this time counts as writable (seconds).
-WRITTEN = 2 * BEAT
+WRITABLE_FOR_S = 2 * BEAT_INTERVAL_S
 # A beat that took longer says little about the time at which it was written (seconds).
-PROMPT = 0.5
+PROMPT_BEAT_S = 0.5
 # The size of the row that tests whether there is space (characters).
-ROOM = 16384
+ROOM_CHARACTERS = 16384
 # How long the row of a copy that is gone is kept (seconds): nothing depends on it.
-KEPT = 86400.0
+COPY_KEPT_S = 86400.0
 
 _copies = presence.c.holder.not_like(f"{TIME_OF}%")
 
@@ -54,7 +54,7 @@ _copies = presence.c.holder.not_like(f"{TIME_OF}%")
 class Heartbeat:
     """The copies of one service that share a database.
 
-    A copy that was only suspended for `GONE` seconds finds its claim lost when it writes. Every provider that can be
+    A copy that was only suspended for `GONE_AFTER_S` finds its claim lost when it writes. Every provider that can be
     asked is asked before a step is repeated.
 
     All comparisons use one clock: PostgreSQL's own, since its clients' hosts may differ; on SQLite the monotonic clock
@@ -81,7 +81,7 @@ class Heartbeat:
         self._asks = clock is None and database.dialect == "postgresql"
         self._beaten = 0.0
         self._failed = False  # whether the last beat failed
-        self._back = -GONE  # when the database came back
+        self._back = -GONE_AFTER_S  # when the database came back
         # When PostgreSQL was asked for its time, and how far it was ahead of `clock`.
         self._ahead: deque[tuple[float, float]] = deque()
         self.holder = uuid.uuid4().hex
@@ -95,7 +95,7 @@ class Heartbeat:
             self._failed = True
             raise
         ended = self._clock()
-        if (self._failed or ended - now > BEAT) and ended - self._beaten > GONE:
+        if (self._failed or ended - now > BEAT_INTERVAL_S) and ended - self._beaten > GONE_AFTER_S:
             self._back = ended  # no other copy could beat either
         self._failed, self._beaten = False, now
 
@@ -111,24 +111,24 @@ class Heartbeat:
                 connection.execute(sa.insert(presence).values(holder=self.holder, seen=seen))
             answered = self._clock()
             stored = connection.execute(sa.select(presence.c.seen).where(here)).scalar_one()
-            if answered - asked < PROMPT or not self._ahead:
+            if answered - asked < PROMPT_BEAT_S or not self._ahead:
                 self._ahead.append((now, stored - answered))
             self._share_time(connection, stored)
             self._set_back(connection, seen)
             if not known:
                 self._forget(connection)
-        while len(self._ahead) > 1 and self._ahead[0][0] < now - OLD_TIME:
+        while len(self._ahead) > 1 and self._ahead[0][0] < now - OLD_TIME_S:
             self._ahead.popleft()
 
     def _set_back(self, connection: sa.Connection, seen: sa.ColumnElement[float]) -> None:
         """Replace future times with the current one, unless another copy's beat is doing so at this moment."""
-        ahead = sa.select(presence.c.holder).where(_copies, presence.c.seen > seen + BEAT)
+        ahead = sa.select(presence.c.holder).where(_copies, presence.c.seen > seen + BEAT_INTERVAL_S)
         these = presence.c.holder.in_(ahead.with_for_update(skip_locked=True))
         connection.execute(sa.update(presence).where(these).values(seen=seen))
 
     def _forget(self, connection: sa.Connection) -> None:
         """Delete the copies that are long gone."""
-        connection.execute(sa.delete(presence).where(_copies, presence.c.seen < self._now() - KEPT))
+        connection.execute(sa.delete(presence).where(_copies, presence.c.seen < self._now() - COPY_KEPT_S))
         copies = sa.select(TIME_OF + presence.c.holder).where(_copies)
         connection.execute(sa.delete(presence).where(sa.not_(_copies), presence.c.holder.not_in(copies)))
 
@@ -138,7 +138,7 @@ class Heartbeat:
         times = sa.select(time_of.c.seen + stored - copy.c.seen).where(
             time_of.c.holder == TIME_OF + copy.c.holder,
             copy.c.holder != self.holder,
-            copy.c.seen.between(stored - GONE, stored + BEAT),
+            copy.c.seen.between(stored - GONE_AFTER_S, stored + BEAT_INTERVAL_S),
         )
         others = list(connection.execute(times.order_by(copy.c.seen.desc())).scalars())
         if not self._beaten:
@@ -155,11 +155,11 @@ class Heartbeat:
     @property
     def wrote_lately(self) -> bool:
         """Whether this process has just written to the database."""
-        return self._clock() - self._beaten < WRITTEN
+        return self._clock() - self._beaten < WRITABLE_FOR_S
 
     def grow(self, connection: sa.Connection) -> None:
         """Write and delete a row that needs new space: some pages of SQLite's."""
-        size = 64 if self._database.dialect == "postgresql" else ROOM
+        size = 64 if self._database.dialect == "postgresql" else ROOM_CHARACTERS
         row = {"holder": f"room-{self.holder}".ljust(size, "-")[:size], "seen": 0.0}
         connection.execute(sa.insert(presence).values(row))
         connection.execute(sa.delete(presence).where(presence.c.holder == row["holder"]))
@@ -169,25 +169,25 @@ class Heartbeat:
 
         Call it outside of a transaction. Raises Unavailable.
         """
-        if self._clock() - self._beaten > BEAT:
+        if self._clock() - self._beaten > BEAT_INTERVAL_S:
             self.beat()
         return self.holder
 
     @property
     def fresh(self) -> bool:
         """Whether the others still count this process as alive: checked before a step that no key protects."""
-        return self._clock() - self._beaten < GONE
+        return self._clock() - self._beaten < GONE_AFTER_S
 
     def is_gone(self, column: Any) -> sa.ColumnElement[bool]:
         """The condition that the holder in `column` has not been seen lately (also when there is none)."""
         now, moment = self._clock(), self._now()
-        if now - self._back < GONE:
+        if now - self._back < GONE_AFTER_S:
             return sa.or_(column.is_(None))
         if self._asks and self._ahead:
             # The least of the recent ones: a clock that was set forward is followed only when all copies have beaten by
             # it; one that was set back is followed at once, because a beat also sets back the others' times.
             moment = sa.func.least(moment, now + min(ahead for _, ahead in self._ahead))
-        alive = sa.select(presence.c.holder).where(presence.c.seen >= moment - GONE)
+        alive = sa.select(presence.c.holder).where(presence.c.seen >= moment - GONE_AFTER_S)
         return sa.or_(column.is_(None), column.not_in(alive))
 
     def is_void(self, holder: Any, until: Any, now: float) -> sa.ColumnElement[bool]:
@@ -201,13 +201,13 @@ class Heartbeat:
     def run(self, sleep: Callable[[float], None] = time.sleep) -> None:
         """Beat until the greenlet is killed; a failure of the database is retried."""
         while True:
-            pause = AGAIN
+            pause = RETRY_PAUSE_S
             # A call will find that out, and report it.
             with contextlib.suppress(Unavailable, sa.exc.SQLAlchemyError):
-                with eventlet.Timeout(BEAT_WAIT, Unavailable("The database is silent.")):
+                with eventlet.Timeout(BEAT_TIMEOUT_S, Unavailable("The database is silent.")):
                     self.beat()
                     self._database.probe_room()
-                pause = BEAT
+                pause = BEAT_INTERVAL_S
             sleep(pause)
 
     def _now(self) -> sa.ColumnElement[float]:

@@ -23,16 +23,16 @@ from chassis.logs import log
 
 # Calls in flight to one provider, for each process: fewer than its workers (SERVICE_WORKERS, 32), more than the limit
 # of any one verb in `chassis.work.concurrency_limits`, so that an admitted request finds a place for each of its steps.
-PLACES = 20
+MAX_CALLS = 20
 # How long a call waits for one of them (seconds).
-PATIENCE = 0.5
+WAIT_FOR_PLACE_S = 0.5
 # Failures in a row after which a provider counts as down; for how long it is then left alone, and how often it is
 # tried after that (seconds). Short: owed effects must be settled soon after the provider is back.
-FAILURES = 5
-REST = 3.0
-TRIAL_EVERY = 1.0
+MAX_FAILURES = 5
+REST_S = 3.0
+TRIAL_INTERVAL_S = 1.0
 # If the provider was given less time than this (seconds), a missing answer does not count as its failure.
-FAIR = 2.0
+FAIR_WAIT_S = 2.0
 
 
 class NotSent(requests.exceptions.RequestException):
@@ -118,8 +118,8 @@ class Guard:
     def __init__(
         self,
         provider: str,
-        places: int = PLACES,
-        patience: float = PATIENCE,
+        places: int = MAX_CALLS,
+        patience: float = WAIT_FOR_PLACE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.provider = provider
@@ -128,8 +128,8 @@ class Guard:
         self._clock = clock
         self._changed = _Changed(provider, clock)
         self._breaker = pybreaker.CircuitBreaker(
-            fail_max=FAILURES,
-            reset_timeout=REST,
+            fail_max=MAX_FAILURES,
+            reset_timeout=REST_S,
             listeners=[self._changed],
             name=provider,
             throw_new_error_on_trip=False,
@@ -165,12 +165,12 @@ class Guard:
         if state == pybreaker.STATE_CLOSED:
             return
         now = self._clock()
-        wait = (self._changed.at + REST if state == pybreaker.STATE_OPEN else self._next_trial) - now
+        wait = (self._changed.at + REST_S if state == pybreaker.STATE_OPEN else self._next_trial) - now
         if wait > 0:
             raise _refused(Down(f"{self.provider} is left alone: it failed again and again.", max(1.0, wait)))
         if trial:
             # The next trial follows after this interval, whether or not this one was answered by then: it may hang.
-            self._next_trial = now + TRIAL_EVERY
+            self._next_trial = now + TRIAL_INTERVAL_S
             if state == pybreaker.STATE_OPEN:
                 self._breaker.half_open()
 
@@ -209,9 +209,9 @@ class _Changed(pybreaker.CircuitBreakerListener):
     def state_change(self, cb: Any, old_state: Any, new_state: Any) -> None:
         failed_trial = new_state.name == pybreaker.STATE_OPEN and old_state.name == pybreaker.STATE_HALF_OPEN
         # The long rest applies once: after it the provider is tried often, so that it is used soon after it is back.
-        self.at = self._clock() - (REST - TRIAL_EVERY if failed_trial else 0.0)
+        self.at = self._clock() - (REST_S - TRIAL_INTERVAL_S if failed_trial else 0.0)
         if new_state.name == pybreaker.STATE_OPEN and not failed_trial:
-            log.warning("provider left alone", provider=self._provider, seconds=REST)
+            log.warning("provider left alone", provider=self._provider, seconds=REST_S)
         elif new_state.name == pybreaker.STATE_CLOSED:
             log.info("provider is back", provider=self._provider)
 

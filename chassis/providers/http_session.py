@@ -21,11 +21,11 @@ from urllib3.poolmanager import ProxyManager
 
 from chassis.deadline import bounded
 from chassis.fair_scheduling import away
-from chassis.providers.guard import FAIR, Guard, NotSent
+from chassis.providers.guard import FAIR_WAIT_S, Guard, NotSent
 from contracts.errors import ShopError
 
 # Connections kept per provider: as many as one service process has workers, with room to spare.
-POOL = 50
+POOL_CONNECTIONS = 50
 
 
 class DeadlinePassed(NotSent):
@@ -131,7 +131,7 @@ class ProviderSession(requests.Session):
         self._connect = connect
         self._read = read
         for scheme in ("http://", "https://"):
-            self.mount(scheme, _Adapter(pool_maxsize=POOL))
+            self.mount(scheme, _Adapter(pool_maxsize=POOL_CONNECTIONS))
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """Send as `requests.Session.send` does.
@@ -147,7 +147,7 @@ class ProviderSession(requests.Session):
             if left <= 0:
                 call.hurried = True
                 raise DeadlinePassed("No time is left to ask the provider.", request=request)
-            call.hurried = left < min(self._read, FAIR)
+            call.hurried = left < min(self._read, FAIR_WAIT_S)
             options["timeout"] = (min(self._connect, left), left)
             # That bounds the wait for each byte only. An eventlet timeout bounds the whole answer, for a provider that
             # sends it byte by byte.

@@ -31,7 +31,7 @@ from contracts.errors import DeadlineExceeded, OutcomeUnknown, Unavailable
 
 EXCHANGE = "nameko-rpc"
 # How long a call waits for a connection that is being made, before it fails (seconds).
-CONNECT_GRACE = 0.5
+CONNECT_GRACE_S = 0.5
 # How long a call waits for the count that confirms that the service has no consumer (seconds); the broker answers in
 # about one millisecond.
 RECOUNT_TIMEOUT_S = 0.5
@@ -128,7 +128,7 @@ class RpcClient:
         deadline = time.monotonic() + timeout
         if timeout <= 0:
             raise DeadlineExceeded(f"No time was left to ask {service}.")
-        if not self.link.connected and not self.link.wait(min(timeout, CONNECT_GRACE)):
+        if not self.link.connected and not self.link.wait(min(timeout, CONNECT_GRACE_S)):
             raise Unavailable("The message broker cannot be reached.", {"retry_after": 1})
         self.consumers.watch(service)
         self._refuse_if_vacant(service, deadline)

@@ -3,7 +3,7 @@
 A header counts the deaths, since the broker says no more than "redelivered". After its first death, a request runs
 normally, because most requests in progress when a process dies are innocent. After the second, it waits in
 ``rpc-<service>.suspects``, of which each process runs one at a time, so that the next crash can be attributed to this
-request alone. After more than `MOST` deaths, it is parked in ``rpc-<service>.parked`` (`chassis.parked`).
+request alone. After more than `MAX_DEATHS` deaths, it is parked in ``rpc-<service>.parked`` (`chassis.parked`).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from chassis.rpc.link import Link
 from contracts.errors import OutcomeUnknown
 
 # How many deaths of its consumers a request may cause before it is parked.
-MOST = 3
+MAX_DEATHS = 3
 # Headers of ours: the number of deaths, the verb, the reason for parking, and its time (Unix seconds).
 DEATHS, VERB, REASON, PARKED = "shop.deaths", "shop.verb", "shop.reason", "shop.parked"
 # The most parked requests; beyond that the oldest are dropped. Each has cost several crashes, or was made by hand.
-MOST_PARKED = 10_000
+MAX_PARKED = 10_000
 # When its caller may ask again (seconds): the process that died over it has been restarted by then.
-ASK_AGAIN = 5
+ASK_AGAIN_S = 5
 
 
 def parked_queue(service: str) -> str:
@@ -45,7 +45,7 @@ def suspects_queue(service: str) -> str:
 def deaths(message: amqp.Message) -> int:
     """How often the request was delivered and not acknowledged, including the delivery that this one repeats."""
     noted = (message.headers or {}).get(DEATHS)
-    count = noted if isinstance(noted, int) and 0 <= noted <= MOST + 1 else 0
+    count = noted if isinstance(noted, int) and 0 <= noted <= MAX_DEATHS + 1 else 0
     return count + 1 if message.delivery_info.get("redelivered") else count
 
 
@@ -73,7 +73,7 @@ class DeadLetters:
         Nameko's own queues keep their arguments: those of an existing queue cannot be changed.
         """
         channel.queue_declare(suspects_queue(self._service), durable=True, auto_delete=False, nowait=nowait)
-        limit = {"x-max-length": MOST_PARKED}
+        limit = {"x-max-length": MAX_PARKED}
         channel.queue_declare(
             parked_queue(self._service), durable=True, auto_delete=False, nowait=nowait, arguments=limit
         )
@@ -81,7 +81,7 @@ class DeadLetters:
     def put_back(self, channel: amqp.Channel, message: amqp.Message, count: int) -> None:
         """Put a redelivered request back with its count, or park it."""
         verb = verb_of(message)
-        if count > MOST:
+        if count > MAX_DEATHS:
             self.park(channel, message, f"the service died over it {count} times", count)
             return
         log.warning("request again", verb=verb, deaths=count, correlation_id=message.properties.get("correlation_id"))
@@ -97,7 +97,7 @@ class DeadLetters:
         reply_to = message.properties.get("reply_to")
         if reply_to:
             # The request may have taken effect before the process died: ask the caller to repeat it under the same key.
-            facts = {"retry_after": ASK_AGAIN, "parked": True}
+            facts = {"retry_after": ASK_AGAIN_S, "parked": True}
             told = encoded(None, OutcomeUnknown(f"{verb} was put aside for an operator: {reason}.", facts))
             self._link.publish(
                 told,

@@ -27,17 +27,17 @@ from contracts.errors import Unavailable
 
 # RabbitMQ closes a connection that is silent for two heartbeats; so does this process. Ten seconds detect a dead peer
 # within twenty, and cost a healthy one a frame every five.
-HEARTBEAT = 10
+HEARTBEAT_INTERVAL_S = 10
 # The reader wakes this often to send heartbeats and to check whether it must stop (seconds).
-TICK = 1.0
+TICK_S = 1.0
 # Time for all of connecting: TCP, TLS, the handshake, declarations and consumers (seconds). Usually a few milliseconds.
 CONNECT_TIMEOUT_S = 6.0
 # How often exchanges, queues and bindings are declared again (seconds): the broker does not report a deletion.
 # Declaring what exists costs a frame and changes nothing.
 REDECLARE_S = 5.0
 # Reconnection: at once, then doubling up to this (seconds), so that a broker that comes back is noticed quickly.
-RETRY_FIRST = 0.05
-RETRY_MOST = 1.0
+FIRST_RETRY_S = 0.05
+LONGEST_RETRY_S = 1.0
 
 # The content type of a message whose own properties cannot be read.
 UNREADABLE = "application/x-unreadable"
@@ -96,14 +96,14 @@ class Link:
 
     def run(self) -> None:
         """Keep the connection up and read from it until `stop`. Runs in its own thread or greenlet."""
-        delay = RETRY_FIRST
+        delay = FIRST_RETRY_S
         while not self._stopping:
             connection = None
             try:
                 connection = self._connect()
-                delay = RETRY_FIRST
+                delay = FIRST_RETRY_S
                 self._read(connection)
-                connection.bound(TICK)
+                connection.bound(TICK_S)
                 connection.close()
             except FAILURES as error:
                 if not self._stopping:
@@ -118,10 +118,10 @@ class Link:
             if not self._stopping:
                 # Random, so that a hundred processes do not all reconnect in the same millisecond.
                 self._wake.wait(delay * random.uniform(0.5, 1.0))  # noqa: S311
-                delay = min(delay * 2, RETRY_MOST)
+                delay = min(delay * 2, LONGEST_RETRY_S)
 
     def stop(self) -> None:
-        """Ask `run` to end: at once when it waits, else within `TICK`."""
+        """Ask `run` to end: at once when it waits, else within `TICK_S`."""
         self._stopping = True
         self._wake.set()
 
@@ -168,7 +168,7 @@ class Link:
             self._uri,
             self.name,
             CONNECT_TIMEOUT_S,
-            heartbeat=HEARTBEAT,
+            heartbeat=HEARTBEAT_INTERVAL_S,
             on_blocked=self._block,
             on_unblocked=self._unblock,
             frame_handler=_whatever_comes,
@@ -178,7 +178,7 @@ class Link:
             self._declare(channel, False)
             self._on_open(channel)
             # Set once: the reader's timeout stays the same, so that it never changes during a write.
-            connection.release(TICK)
+            connection.release(TICK_S)
         except BaseException:
             drop(connection)
             raise
@@ -190,18 +190,18 @@ class Link:
         return connection
 
     def _read(self, connection: Connection) -> None:
-        tick = time.monotonic() + TICK
+        tick = time.monotonic() + TICK_S
         drain = connection.drain_events
         while not self._stopping:
             with contextlib.suppress(TimeoutError):
-                drain(timeout=TICK)
+                drain(timeout=TICK_S)
             now = time.monotonic()
             if now >= tick:
-                tick = now + TICK
+                tick = now + TICK_S
                 self._every_tick(connection)
 
     def _every_tick(self, connection: Connection) -> None:
-        """The work of every `TICK`, in the reader."""
+        """The work of every `TICK_S`, in the reader."""
         connection.heartbeat_tick()  # raises when the broker has been silent for two heartbeats
         if self._blocked:
             return  # the broker reads nothing from this process now

@@ -15,9 +15,9 @@ from typing import Any
 
 # How long a request waits in line for its place (seconds): enough for a burst to clear, but not for the backlog of a
 # slow provider.
-PATIENCE = 3.0
+LONGEST_WAIT_S = 3.0
 # How many requests wait in line, all verbs together; one more is refused at once.
-LINE = 64
+MAX_WAITING = 64
 
 
 @dataclass(eq=False)
@@ -51,7 +51,9 @@ class ConcurrencyLimits:
         patience: how long they wait (seconds).
     """
 
-    def __init__(self, workers: int, after: Callable[..., Any], line: int = LINE, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, workers: int, after: Callable[..., Any], line: int = MAX_WAITING, patience: float = LONGEST_WAIT_S
+    ) -> None:
         self.workers = workers
         # The most workers for all verbs with a limit together.
         self.limited = max(1, workers - max(1, workers // 3))

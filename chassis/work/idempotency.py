@@ -21,7 +21,7 @@ from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
 from chassis.db.claims import RELEASED, Claims
 from chassis.db.engine import Database, once_more
-from chassis.db.heartbeat import GONE
+from chassis.db.heartbeat import GONE_AFTER_S
 from chassis.db.shared_tables import answers
 from chassis.deadline import bounded, remaining
 from chassis.fair_scheduling import away
@@ -39,17 +39,17 @@ from contracts.errors import (
 )
 
 # How long an answer is kept (seconds); 24 h are promised. How often old ones are deleted, and how soon after a failure.
-KEPT = 48 * 3600.0
-FORGET_EVERY = 3600.0
-AGAIN = 1.0
+ANSWER_KEPT_S = 48 * 3600.0
+FORGET_INTERVAL_S = 3600.0
+RETRY_PAUSE_S = 1.0
 # How long a call may continue after its caller's deadline (seconds), and how long a claim holds without a deadline.
-MARGIN = 5.0
+CLAIM_MARGIN_S = 5.0
 CLAIM_S = 60.0
 # How long a call waits for another under the same key (seconds): most are done by then. A redelivered call waits until
 # the holder would count as gone: the holder may be the copy that was killed while it handled this very message.
-PATIENCE = 1.0
-REDELIVERED_PATIENCE = GONE + 2.0
-LOOK = 0.05
+WAIT_S = 1.0
+REDELIVERED_WAIT_S = GONE_AFTER_S + 2.0
+LOOK_INTERVAL_S = 0.05
 
 # The verb has run, and its answer is not stored yet; the answer is stored, and not sent yet.
 POINTS = ("idempotency:keep:begun", "idempotency:keep:done")
@@ -147,7 +147,7 @@ class Idempotency:
 
     def forget(self) -> None:
         """Delete answers that are old enough. Raises Unavailable."""
-        before = self._clock() - KEPT
+        before = self._clock() - ANSWER_KEPT_S
         old = sa.and_(answers.c.began < before, answers.c.claimed_until < self._clock())
         with self._database.write() as connection:
             connection.execute(
@@ -157,15 +157,15 @@ class Idempotency:
     def run_forget(self, sleep: Callable[[float], None] = time.sleep) -> None:
         """Delete old answers each hour until the greenlet is killed; a failure of the database is retried."""
         while True:
-            pause = AGAIN
+            pause = RETRY_PAUSE_S
             with contextlib.suppress(Unavailable, sa.exc.SQLAlchemyError):
                 self.forget()
-                pause = FORGET_EVERY
+                pause = FORGET_INTERVAL_S
             sleep(pause)
 
     def _taken(self, asked: Asked, effect: str) -> KeyClaim | Replay:
         """The claim, or the stored answer; waits a little if another call holds the claim."""
-        end = self._timer() + bounded(REDELIVERED_PATIENCE if asked.redelivered else PATIENCE)
+        end = self._timer() + bounded(REDELIVERED_WAIT_S if asked.redelivered else WAIT_S)
         while True:
             found = self._claim(asked, effect)
             if found is not None:
@@ -175,13 +175,13 @@ class Idempotency:
                     message = "A request with this Idempotency-Key is still in progress."
                     raise KeyInProgress(message, {"retry_after": 1})
                 with away():
-                    self._sleep(LOOK)
+                    self._sleep(LOOK_INTERVAL_S)
 
     @once_more  # another call may insert the key at this moment
     def _claim(self, asked: Asked, effect: str) -> KeyClaim | Replay | None:
         """Claim the key, or find its answer; None while another holds it. Raises KeyReused."""
         left, this = remaining(), answers.c.key == asked.key
-        values = self._claims.new(self._clock() + (CLAIM_S if left is None else max(0.0, left) + MARGIN))
+        values = self._claims.new(self._clock() + (CLAIM_S if left is None else max(0.0, left) + CLAIM_MARGIN_S))
         values["request_id"] = asked.request_id
         with self._database.write() as connection:
             row = connection.execute(self._row(this).with_for_update(of=answers)).one_or_none()

@@ -10,13 +10,13 @@ from chassis.logs import log
 from contracts.errors import Unavailable
 
 # The interval between two passes (seconds), and how long one pass may take in all.
-SWEEP = 1.0
-SWEEP_TIME = 25.0
+SWEEP_INTERVAL_S = 1.0
+SWEEP_TIME_S = 25.0
 
 
 def swept(look: Callable[[], None]) -> None:
     """Run one bounded pass; when the database or a provider cannot be reached, the next pass continues."""
-    deadline.begin(time.monotonic() + SWEEP_TIME)
+    deadline.begin(time.monotonic() + SWEEP_TIME_S)
     try:
         look()
     except Unavailable as error:

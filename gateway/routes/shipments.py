@@ -17,7 +17,7 @@ from gateway.routing import LARGE_BYTES, get, post
 from gateway.shape import Shape, invalid
 from gateway.visit import known, services
 
-ANYTHING = Shape({}, open=True, most_values=schemas.MOST_ORDER_VALUES)
+ANYTHING = Shape({}, open=True, most_values=schemas.MAX_ORDER_VALUES)
 _CURRENCY = re.compile(r"[A-Za-z]{3}")
 
 

@@ -13,7 +13,7 @@ from cart.audit import OrderAudit
 from cart.audit_books import AuditBooks
 from cart.completer import Lane, sweep
 from cart.order import CREATED, PAID, PAYING, Order
-from cart.order_store import PUT_OFF
+from cart.order_store import PUT_OFF_S
 from cart.payments import SUCCEEDED
 from cart.reconcile import Listed
 from cart.store import CartStore
@@ -72,7 +72,7 @@ def test_sweep_goes_on_past_an_unreadable_order(books: AuditBooks) -> None:
     sweep([Lane("orders", store.stalled, work, 1, lambda _: 5.0, store.put_off)], lambda: False, lasts=5.0)
     assert worked == ["or_1"]
     assert store.stalled() == []  # it stands before no other order
-    assert CartStore(books.database, lambda: NOW + PUT_OFF).stalled() == ["or_2"]
+    assert CartStore(books.database, lambda: NOW + PUT_OFF_S).stalled() == ["or_2"]
     back = CartStore(books.database, lambda: NOW - 3600.0)  # a wrong clock stored the time
     assert back.stalled() == ["or_2"]
     back.put_off("or_2")

@@ -225,7 +225,7 @@ def test_what_differs_is_told_and_what_is_safe_is_mended(books: Books) -> None:
     # Money that was given back in Stripe's dashboard. The shop asks for such each minute: it has just done so.
     returned = books.paid()
     asked = books.looked_for_refunds()
-    eventually(lambda: books.looked_for_refunds() != asked, 2 * refund_watch.EVERY)
+    eventually(lambda: books.looked_for_refunds() != asked, 2 * refund_watch.WATCH_INTERVAL_S)
     books.sdks.stripe.v1.refunds.create({"payment_intent": books.payment(returned["id"])})
     wanted[f"refund unknown here: {returned['id']}"] = [
         "paid",
@@ -289,7 +289,7 @@ def test_what_was_given_up_is_listed_and_replayed(books: Books) -> None:
     order, key = books.paid(), ""
     for kind in ("email", "sms"):
         key = f"{order['id']}:{kind}"
-        books.write("cart", "UPDATE owed SET state = 'failed', tries = 5, error = 'Refused: no' WHERE key = ?", key)
+        books.write("cart", "UPDATE tasks SET state = 'failed', tries = 5, error = 'Refused: no' WHERE key = ?", key)
     status, said = books.operate(GIVEN_UP, "list")
     assert status == 0
     assert f"{key}  sms of {order['id']}, tried 5 times: Refused: no" in said

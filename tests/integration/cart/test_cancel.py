@@ -76,7 +76,7 @@ def test_a_silent_bank_leaves_the_order_being_canceled_and_the_completer_finishe
     assert (shop.order.status, shop.order.public()["status"], shop.shelf.left) == (CANCELING, "created", 7)
     shop.bank.down = False
     assert shop.store.stalled() == []
-    shop.now += settlement.FIRST_LOOK
+    shop.now += settlement.FIRST_LOOK_S
     assert shop.store.stalled() == ["or_1"]
     shop.cancellation.resume("or_1")
     assert (shop.order.status, shop.shelf.left) == (CANCELED, 10)
@@ -144,7 +144,7 @@ def test_whoever_cancels_waits_for_whoever_pays(shop: Shop, monkeypatch: Any) ->
 
 def test_whoever_cannot_wait_any_longer_is_told_to_come_back(shop: Shop, monkeypatch: Any) -> None:
     shop.store.claim("or_1", "cart_1", 1e12)
-    monkeypatch.setattr(purchase, "PATIENCE", 0)
+    monkeypatch.setattr(purchase, "CLAIM_WAIT_S", 0)
     with pytest.raises(Conflict, match="ask again") as caught:
         shop.cancellation.cancel("or_1", "cart_1")
     assert caught.value.facts["retry_after"]
@@ -156,7 +156,7 @@ def test_whoever_cannot_wait_any_longer_is_told_to_come_back(shop: Shop, monkeyp
 def test_paying_what_is_being_canceled_waits_and_begins_nothing(shop: Shop, monkeypatch: Any) -> None:
     claimed = shop.store.claim("or_1", "cart_1", 1e12, CANCELING)
     assert claimed is not None
-    monkeypatch.setattr(purchase, "PATIENCE", 0)
+    monkeypatch.setattr(purchase, "CLAIM_WAIT_S", 0)
     with pytest.raises(Conflict, match="being canceled"):
         shop.pay()
     assert (shop.order.status, shop.order.attempt) == (CANCELING, 0)
@@ -171,7 +171,7 @@ def test_what_is_being_canceled_is_not_paid_though_nobody_is_at_it_just_now(shop
     with pytest.raises(OutcomeUnknown):
         shop.cancellation.cancel("or_1", "cart_1")
     shop.bank.down = False
-    monkeypatch.setattr(purchase, "PATIENCE", 0)
+    monkeypatch.setattr(purchase, "CLAIM_WAIT_S", 0)
     with pytest.raises(Conflict, match="being canceled"):
         shop.pay()
     assert shop.cancellation.cancel("or_1", "cart_1").status == CANCELED

@@ -136,7 +136,7 @@ class Copies:
 @pytest.fixture
 def copies(database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch) -> Copies:
     # None of them beats while it works: on a busy machine it would be taken for dead.
-    monkeypatch.setattr("chassis.db.heartbeat.GONE", 120.0)
+    monkeypatch.setattr("chassis.db.heartbeat.GONE_AFTER_S", 120.0)
     return Copies(database)
 
 

@@ -165,5 +165,5 @@ def test_an_order_that_is_canceled_or_paid_is_not_used_again(cart: Any, status: 
 def test_an_order_whose_rates_are_old_is_not_used_again(cart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     cart.buy("cart_1", "a", 1, "first")
     order = cart.checkout("cart_1", CUSTOMER, "one key")
-    monkeypatch.setattr("cart.order_store.REUSED_FOR", -1.0)
+    monkeypatch.setattr("cart.order_store.REUSED_FOR_S", -1.0)
     assert cart.checkout("cart_1", CUSTOMER, "another key")["id"] != order["id"]

@@ -17,7 +17,7 @@ from cart.store import CartStore, ClaimLost
 from cart.tables import orders
 from chassis.cursors import Cursor
 from chassis.db.engine import Database
-from chassis.db.heartbeat import GONE, Heartbeat
+from chassis.db.heartbeat import GONE_AFTER_S, Heartbeat
 from chassis.db.migrate import migrate
 from contracts.errors import Conflict, InvalidRequest, NotFound
 
@@ -347,9 +347,9 @@ def test_the_claim_of_a_copy_that_died_is_void_within_seconds(
     assert held is not None
     first.keep(held, also=lambda connection: first.deliveries.add(connection, "or_1:email", "email", "or_1"))
     assert first.deliveries.claim("or_1:email", 1000.0) is not None
-    clock.now += GONE - 1
+    clock.now += GONE_AFTER_S - 1
     first.database.heartbeat.beat()  # it lives
-    clock.now += GONE - 1
+    clock.now += GONE_AFTER_S - 1
     assert (second.stalled(), second.deliveries.due()) == ([], [])
     assert second.claim("or_1", None, 2000.0) is None
     assert second.deliveries.claim("or_1:email", 1000.0) is None
@@ -467,6 +467,6 @@ def test_one_of_many_carries_a_refund_out(database: Callable[[str], Database], c
     assert len(taken) == 1
     with pytest.raises(ClaimLost):
         first.fail_refund(row, "late")
-    clock.now += GONE + 1
+    clock.now += GONE_AFTER_S + 1
     assert first.stalled_refunds() == [row["id"]]
     assert first.claim_refund(row["id"], 1000.0, hurry=False) is not None

@@ -115,9 +115,9 @@ def test_a_failure_or_a_bug_stops_nothing_and_is_not_tried_again_at_once(monkeyp
         time.sleep(0.3)
 
     # So long is rested after a try that this sweep is over by then.
-    monkeypatch.setattr(completer, "REST", 600.0)
+    monkeypatch.setattr(completer, "REST_S", 600.0)
     work = Work(fails, "f", "b", "w1", "w2")
-    monkeypatch.setattr(completer, "LOOK", 0.05)
+    monkeypatch.setattr(completer, "LOOK_INTERVAL_S", 0.05)
     sweep([work.lane("any", 2)], going_on)
     assert sorted(work.done) == ["w1", "w2"]  # they end side by side
     assert sorted(tried) == ["b", "f", "w1", "w2"]

@@ -142,13 +142,13 @@ def test_while_the_bank_is_silent_nothing_is_concluded(shop: Shop) -> None:
     with pytest.raises(OutcomeUnknown):
         shop.pay()
     shop.bank.down = True
-    shop.now += settlement.NEXT_LOOK
+    shop.now += settlement.NEXT_LOOK_S
     with pytest.raises(OutcomeUnknown):
         shop.purchase.resume("or_1")
     assert shop.order.status == PAYING
     assert shop.shelf.left == 7
     shop.bank.down = False
-    shop.now += settlement.NEXT_LOOK
+    shop.now += settlement.NEXT_LOOK_S
     shop.purchase.resume("or_1")
     assert shop.order.status == PAID
 
@@ -186,7 +186,7 @@ def test_the_holder_who_answers_but_never_returns_has_paid_all_the_same(shop: Sh
         shop.pay()
     shop.bank.take("pi_1")
     assert shop.store.stalled() == []  # not looked at all the time
-    shop.now += settlement.BANK_LOOK
+    shop.now += settlement.BANK_LOOK_INTERVAL_S
     assert shop.store.stalled() == ["or_1"]
     shop.purchase.resume("or_1")
     assert shop.order.status == PAID
@@ -359,7 +359,7 @@ def test_the_provider_says_that_the_holder_has_confirmed(shop: Shop) -> None:
 
 
 def test_the_provider_says_so_while_a_payer_is_at_it(shop: Shop, monkeypatch: Any) -> None:
-    monkeypatch.setattr(purchase, "NEWS_PATIENCE", 0)
+    monkeypatch.setattr(purchase, "NOTICE_WAIT_S", 0)
     claimed = shop.store.claim("or_1", None, shop.now + 30)
     assert claimed is not None
     claimed.payment = "pi_1"
@@ -397,7 +397,7 @@ def test_a_database_that_fails_while_the_outcome_is_kept_leaves_the_claim_to_the
         shop.pay()
     monkeypatch.undo()
     assert (shop.order.status, shop.order.holder) == (PAYING, None)
-    shop.now += settlement.FIRST_LOOK
+    shop.now += settlement.FIRST_LOOK_S
     assert shop.store.stalled() == ["or_1"]
     shop.purchase.resume("or_1")
     assert (shop.order.status, len(shop.bank.charges), len(shop.store.deliveries.rows("or_1"))) == (PAID, 1, 3)

@@ -13,7 +13,7 @@ from cart import settlement
 from cart.order import PAID, PAYING, RETURNED
 from cart.reconcile import Refunded
 from cart.refund_store import checked_amount
-from cart.refund_watch import MONTH, OVERLAP, RefundWatch
+from cart.refund_watch import MONTH_S, OVERLAP_S, RefundWatch
 from chassis.records import SetAside
 from chassis.work.tasks import TRIES
 from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Refused, Unavailable
@@ -134,14 +134,14 @@ def test_the_completer_finishes_what_nobody_repeats(shop: Shop) -> None:
     with pytest.raises(OutcomeUnknown):
         shop.refunds.refund("or_1", None, "k1")
     assert shop.store.stalled_refunds() == []
-    shop.now += settlement.FIRST_LOOK
+    shop.now += settlement.FIRST_LOOK_S
     [refund_id] = shop.store.stalled_refunds()
     shop.bank.down = True
     with pytest.raises(OutcomeUnknown):
         shop.refunds.resume(refund_id)
     assert shop.store.stalled_refunds() == []  # not every second
     shop.bank.down = False
-    shop.now += 2 * settlement.FIRST_LOOK
+    shop.now += 2 * settlement.FIRST_LOOK_S
     shop.refunds.resume(refund_id)
     assert (shop.order.status, shop.bank.given_back("pi_1")) == (RETURNED, AMOUNT)
     assert shop.store.stalled_refunds() == []
@@ -415,14 +415,14 @@ def test_a_refund_made_elsewhere_is_found_though_nobody_told(shop: Shop, monkeyp
     lists.asked.clear()
     watch.follow()
     assert looked == ["pi_other"]  # nobody's; what is known is not asked about again
-    assert lists.asked[0] == (None, shop.now - 60 - OVERLAP)
+    assert lists.asked[0] == (None, shop.now - 60 - OVERLAP_S)
 
 
 def test_once_a_day_the_list_goes_back_a_month(shop: Shop) -> None:
     lists = Listed(shop)
     watch = RefundWatch(shop.refunds, lists)
     asked: list[float] = []
-    shop.now += MONTH
+    shop.now += MONTH_S
     for hour in range(50):
         shop.now += 3600
         lists.asked.clear()
@@ -430,22 +430,22 @@ def test_once_a_day_the_list_goes_back_a_month(shop: Shop) -> None:
         with suppress(OutcomeUnknown):
             watch.follow()
             asked.append(shop.now - lists.asked[0][1])
-    far = [number for number, back in enumerate(asked) if back == MONTH]
+    far = [number for number, back in enumerate(asked) if back == MONTH_S]
     assert far == [0, 24, 48]  # the 25th was not answered, and is made up for
-    assert all(back < 2 * 3600 + OVERLAP + 1 for number, back in enumerate(asked) if number not in far)
+    assert all(back < 2 * 3600 + OVERLAP_S + 1 for number, back in enumerate(asked) if number not in far)
 
 
 def test_clock_that_was_ahead_repeats_no_long_walk(shop: Shop) -> None:
     lists = Listed(shop)
     watch = RefundWatch(shop.refunds, lists)
-    shop.now += MONTH + 2 * 86400
+    shop.now += MONTH_S + 2 * 86400
     watch.follow()
     shop.now -= 2 * 86400
     watch.follow()
-    assert lists.asked[-1][1] == shop.now - MONTH
+    assert lists.asked[-1][1] == shop.now - MONTH_S
     shop.now += 60
     watch.follow()
-    assert lists.asked[-1][1] == shop.now - 60 - OVERLAP
+    assert lists.asked[-1][1] == shop.now - 60 - OVERLAP_S
 
 
 def test_what_could_not_be_taken_up_is_looked_for_again(shop: Shop) -> None:

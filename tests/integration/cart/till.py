@@ -13,7 +13,7 @@ from cart.refund import Refunds
 from cart.settlement import Settlement
 from cart.store import CartStore
 from chassis.db.engine import Database
-from chassis.db.heartbeat import GONE, Heartbeat
+from chassis.db.heartbeat import GONE_AFTER_S, Heartbeat
 from tests.unit.cart.fakes import Bank, Carrier, Postman, Shelf
 from tests.unit.cart.test_order import placed
 
@@ -58,7 +58,7 @@ class Shop:
 
     def dies(self) -> None:
         """Let this copy be known to be dead; what comes after is another one's."""
-        self.now += GONE + 1
+        self.now += GONE_AFTER_S + 1
         self.database.heartbeat = Heartbeat(self.database, self.clock)
 
     def pay(self, card: str = "tok_visa", cart_id: str = "cart_1") -> Order:

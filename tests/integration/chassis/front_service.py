@@ -11,7 +11,7 @@ from chassis.rpc.service_rpc import ServiceRpc
 from contracts.errors import ShopError
 
 if "STUB_MARGIN" in os.environ:
-    deadline.MARGIN = float(os.environ["STUB_MARGIN"])
+    deadline.DEADLINE_MARGIN_S = float(os.environ["STUB_MARGIN"])
 
 
 class Front:

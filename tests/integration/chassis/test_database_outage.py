@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from chassis.db import engine as chassis_database
 from chassis.db.engine import Database
-from chassis.db.heartbeat import BEAT
+from chassis.db.heartbeat import BEAT_INTERVAL_S
 from chassis.db.outage import BUSY, DISK_FULL, READ_ONLY, UNREACHABLE, reason_of
 from chassis.db.shared_tables import presence
 from contracts.errors import Unavailable
@@ -123,7 +123,7 @@ def test_file_system_without_room_is_noticed_before_a_write(
 
 def test_read_only_sqlite_file_is_noticed(full: tuple[Database, Callable[[int], None]]) -> None:
     here, _ = full
-    here.heartbeat._beaten -= 10 * BEAT
+    here.heartbeat._beaten -= 10 * BEAT_INTERVAL_S
     sa.event.listen(here.engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
     here.engine.dispose()
     with pytest.raises(Unavailable) as refused:
@@ -164,7 +164,7 @@ def test_failover_to_read_only_is_noticed_and_recovered_from(database_url: str) 
     with capture_logs() as logged:
         read_only("on")
         here.engine.dispose()  # as the failover closes connections
-        here.heartbeat._beaten -= 10 * BEAT
+        here.heartbeat._beaten -= 10 * BEAT_INTERVAL_S
         for _ in range(2):
             with pytest.raises(Unavailable) as told:
                 here.ready()

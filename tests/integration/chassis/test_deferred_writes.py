@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from chassis.db import deferred_writes
-from chassis.db.deferred_writes import EVERY, DeferredWrites
+from chassis.db.deferred_writes import RETRY_INTERVAL_S, DeferredWrites
 from chassis.db.engine import Database
 from chassis.db.shared_tables import tasks
 from chassis.settings import Settings
@@ -80,7 +80,7 @@ def test_what_comes_to_one_row_is_written_in_its_order_and_other_rows_do_not_wai
 
 
 def test_so_much_is_remembered_and_no_more(locked: Callable[[str], Locked], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deferred_writes, "MOST", 2)
+    monkeypatch.setattr(deferred_writes, "MAX_WRITES", 2)
     shelf = Shelf(locked("cart"))
     for key, number in (("a", 1), ("b", 1), ("b", 2)):
         shelf.deferred.put_off(put(key, number), key)
@@ -114,7 +114,7 @@ def test_it_is_tried_every_second_until_it_is_written(shelf: Shelf) -> None:
     shelf.deferred.write(put("a", 1), "a")
     with pytest.raises(Enough):
         shelf.deferred.run(tick)
-    assert (shelf.numbers["a"], pauses) == (1, [EVERY] * 3)
+    assert (shelf.numbers["a"], pauses) == (1, [RETRY_INTERVAL_S] * 3)
 
 
 def test_a_service_that_goes_tries_once_more_and_does_not_wait_for_long(

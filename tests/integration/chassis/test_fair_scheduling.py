@@ -21,7 +21,7 @@ from chassis import deadline, fair_scheduling
 from chassis.db import green_postgresql
 from chassis.db.engine import Database
 from chassis.db.shared_tables import shared_by_all
-from chassis.fair_scheduling import HURRY, MOST, FairScheduling
+from chassis.fair_scheduling import HURRY_S, LONGEST_WAIT_S, FairScheduling
 from chassis.providers.http_session import ProviderSession, last_look
 from chassis.rpc.client import RpcClient
 from chassis.rpc.service_rpc import Callee
@@ -145,17 +145,17 @@ def test_quick_ones_without_end_put_a_turn_off_for_so_long_and_no_longer() -> No
     shared.quick = 1
     for turn in (1, 2):
         shared.take()
-        assert turn * MOST <= times.now < turn * (MOST + 0.002)
+        assert turn * LONGEST_WAIT_S <= times.now < turn * (LONGEST_WAIT_S + 0.002)
 
 
 def test_who_is_nearly_late_waits_for_no_quick_one() -> None:
     times = Times()
     shared = FairScheduling(clock=times.clock, sleep=times.sleep)
     shared.quick = 1
-    deadline.begin(time.monotonic() + HURRY)
+    deadline.begin(time.monotonic() + HURRY_S)
     shared.take()
     assert times.slept == [0]
-    deadline.begin(time.monotonic() + HURRY + 60)
+    deadline.begin(time.monotonic() + HURRY_S + 60)
     shared.take()
     assert times.now > 0
     deadline.begin(None)

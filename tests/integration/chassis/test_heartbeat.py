@@ -16,7 +16,16 @@ import sqlalchemy as sa
 
 from chassis.clock import CORRECTING_S, STEP_ADOPTED_S, SteadyClock
 from chassis.db.engine import SQLITE_BUSY_SECONDS, Database
-from chassis.db.heartbeat import AGAIN, BEAT, BEAT_WAIT, GONE, KEPT, OLD_TIME, TIME_OF, Heartbeat
+from chassis.db.heartbeat import (
+    BEAT_INTERVAL_S,
+    BEAT_TIMEOUT_S,
+    COPY_KEPT_S,
+    GONE_AFTER_S,
+    OLD_TIME_S,
+    RETRY_PAUSE_S,
+    TIME_OF,
+    Heartbeat,
+)
 from chassis.db.shared_tables import presence
 from contracts.errors import Unavailable
 
@@ -42,10 +51,10 @@ def test_a_copy_is_there_while_it_beats_and_gone_when_it_stops(database: Callabl
     holder = first.hold()
     assert not gone(here, second, holder)
     assert first.fresh
-    clock.now += GONE - 0.1
+    clock.now += GONE_AFTER_S - 0.1
     assert not gone(here, second, holder)
     first.beat()
-    clock.now += GONE - 0.1
+    clock.now += GONE_AFTER_S - 0.1
     assert not gone(here, second, holder)
     clock.now += 0.2
     assert gone(here, second, holder)
@@ -66,7 +75,7 @@ def test_copies_that_have_long_gone_are_forgotten(database: Callable[[str], Data
     here = database("cart")
     clock = Clock()
     Heartbeat(here, clock).beat()
-    clock.now += KEPT + 1
+    clock.now += COPY_KEPT_S + 1
     copy = Heartbeat(here, clock)
     copy.beat()
     with here.read() as connection:
@@ -78,7 +87,7 @@ def test_copies_whose_hosts_have_other_clocks_do_not_take_each_other_for_gone(
 ) -> None:
     here = database("cart")
     if here.dialect == "sqlite":  # one file, one host, one clock: nothing there may move
-        assert SQLITE_BUSY_SECONDS + BEAT < GONE
+        assert SQLITE_BUSY_SECONDS + BEAT_INTERVAL_S < GONE_AFTER_S
         return
     late = Heartbeat(here)
     with monkeypatch.context() as slow:
@@ -87,7 +96,7 @@ def test_copies_whose_hosts_have_other_clocks_do_not_take_each_other_for_gone(
         holder = Heartbeat(here).hold()
     assert not gone(here, late, holder)
     with here.write() as connection:
-        connection.execute(sa.update(presence).values(seen=presence.c.seen - GONE - 0.1))
+        connection.execute(sa.update(presence).values(seen=presence.c.seen - GONE_AFTER_S - 0.1))
     assert gone(here, late, holder)
 
 
@@ -109,7 +118,7 @@ def test_copy_seen_in_the_future_dies_like_any_other(database: Callable[[str], D
     holder = dead.hold()
     clock.now -= 3600
     alive.beat()
-    clock.now += GONE + 0.1
+    clock.now += GONE_AFTER_S + 0.1
     assert gone(here, alive, holder)
 
 
@@ -142,10 +151,10 @@ def test_copies_outlive_a_step_of_the_database_s_clock(
     stepped.clock.now += 0.4
     for asks in (first, second):
         assert not any(stepped.gone(asks, each) for each in (first, second))
-    for _ in range(int(OLD_TIME) + 1):
+    for _ in range(int(OLD_TIME_S) + 1):
         first.beat()
         second.beat()
-        stepped.clock.now += BEAT
+        stepped.clock.now += BEAT_INTERVAL_S
         assert not any(stepped.gone(first, each) for each in (first, second))
         assert not any(stepped.gone(second, each) for each in (first, second))
     assert stepped.gone(second, dead)
@@ -160,8 +169,8 @@ def test_new_copy_shares_the_time_of_the_live_copies(
     first.beat()
     clock.now += 0.5
     second.beat()
-    assert right() - BEAT <= wrong() <= right()
-    clock.now += GONE + 1  # alone, it goes by the only clock there is
+    assert right() - BEAT_INTERVAL_S <= wrong() <= right()
+    clock.now += GONE_AFTER_S + 1  # alone, it goes by the only clock there is
     alone = SteadyClock(lambda: clock.now - 3600, clock)
     Heartbeat(here, clock, alone).beat()
     assert alone() == clock.now - 3600
@@ -174,12 +183,12 @@ def test_step_is_adopted_by_all_copies_together(database: Callable[[str], Databa
     first.beat()
     step[0] = 3600.0
     for _ in range(int(STEP_ADOPTED_S)):
-        clock.now += BEAT
+        clock.now += BEAT_INTERVAL_S
         first.beat()
         if clock.now > 1_000_200:
             second.beat()
             assert abs(late() - early()) <= 1
-    clock.now += BEAT
+    clock.now += BEAT_INTERVAL_S
     first.beat()
     second.beat()
     assert late() == early() == clock.now + 3600
@@ -201,7 +210,7 @@ def test_correction_of_the_clock_ends_no_claim_of_the_living(database: Callable[
             return bool(connection.execute(sa.select(claim)).scalar_one())
 
     for _ in range(int(STEP_ADOPTED_S)):
-        clock.now += BEAT
+        clock.now += BEAT_INTERVAL_S
         first.beat()
     assert adopts() > lease
     assert not void(first, lease)
@@ -213,7 +222,7 @@ def test_correction_of_the_clock_ends_no_claim_of_the_living(database: Callable[
     assert void(first, lease)
 
 
-@pytest.mark.parametrize("seconds", [GONE + 0.1, 60.0])
+@pytest.mark.parametrize("seconds", [GONE_AFTER_S + 0.1, 60.0])
 def test_whoever_is_back_first_lets_the_others_beat_again(
     database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
@@ -234,8 +243,8 @@ def test_whoever_is_back_first_lets_the_others_beat_again(
     clock.now += seconds - 1
     second.beat()
     assert not gone(here, second, first.holder)
-    for _ in range(int(GONE) + 1):
-        clock.now += BEAT
+    for _ in range(int(GONE_AFTER_S) + 1):
+        clock.now += BEAT_INTERVAL_S
         first.beat()
         second.beat()
         assert not gone(here, second, first.holder)
@@ -254,7 +263,7 @@ def test_beat_that_an_outage_held_up_lets_the_others_beat_again(
     write = here.write
 
     def late() -> Any:
-        clock.now += GONE
+        clock.now += GONE_AFTER_S
         return write()
 
     with monkeypatch.context() as outage:
@@ -284,7 +293,7 @@ def test_claim_of_before_a_step_back_holds_while_some_have_adopted_it(database: 
     clock.now += 2
     late()
     for _ in range(int(STEP_ADOPTED_S) - 1):
-        clock.now += BEAT
+        clock.now += BEAT_INTERVAL_S
         early()
     first.beat()
     lease = early() + 30
@@ -322,8 +331,8 @@ def test_a_beat_that_is_not_answered_is_given_up_in_time_for_another(
     beating = Heartbeat(lost)
     holder = beating.hold()
     lost.times, seen = 1, beating._beaten
-    assert BEAT_WAIT + AGAIN < GONE - BEAT
-    monkeypatch.setattr("chassis.db.heartbeat.BEAT_WAIT", 0.2)  # so that a busy machine has time left
+    assert BEAT_TIMEOUT_S + RETRY_PAUSE_S < GONE_AFTER_S - BEAT_INTERVAL_S
+    monkeypatch.setattr("chassis.db.heartbeat.BEAT_TIMEOUT_S", 0.2)  # so that a busy machine has time left
     began = time.monotonic()
     thread = eventlet.spawn(beating.run, eventlet.sleep)
     try:

@@ -6,7 +6,7 @@ import pytest
 
 from chassis.answers import Replay, encoded
 from chassis.db.engine import Database
-from chassis.work.idempotency import KEPT, Idempotency
+from chassis.work.idempotency import ANSWER_KEPT_S, Idempotency
 from contracts import errors
 from tests.integration.chassis.idempotency_cases import Clock, Verb, asked, copy_of, never, rows
 
@@ -105,7 +105,7 @@ def test_answers_are_kept_for_two_days_and_then_forgotten(here: Database) -> Non
     once.run(asked("old"), "pay", Verb())
     with pytest.raises(errors.Unavailable):
         once.run(asked("late"), "pay", Verb(errors.Unavailable("Away.")))
-    clock.now += KEPT - 60
+    clock.now += ANSWER_KEPT_S - 60
     once.run(asked("late"), "pay", Verb())  # begun long ago, answered just now
     once.forget()
     assert {row.key for row in rows(here)} == {"old", "late"}
@@ -113,4 +113,4 @@ def test_answers_are_kept_for_two_days_and_then_forgotten(here: Database) -> Non
     once.run(asked("new"), "pay", Verb())
     once.forget()
     assert {row.key for row in rows(here)} == {"late", "new"}
-    assert KEPT >= 24 * 3600
+    assert ANSWER_KEPT_S >= 24 * 3600

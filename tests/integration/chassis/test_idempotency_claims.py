@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from chassis import deadline, fair_scheduling
 from chassis.answers import Replay, encoded
 from chassis.db.engine import Database
-from chassis.db.heartbeat import GONE, Heartbeat
+from chassis.db.heartbeat import GONE_AFTER_S, Heartbeat
 from chassis.db.shared_tables import answers, presence
-from chassis.work.idempotency import CLAIM_S, MARGIN, Idempotency
+from chassis.work.idempotency import CLAIM_MARGIN_S, CLAIM_S, Idempotency
 from contracts import errors
 from tests.integration.chassis.idempotency_cases import Clock, Verb, Waiting, asked, busy, copy_of, never, rows
 
@@ -23,7 +23,9 @@ from tests.integration.chassis.idempotency_cases import Clock, Verb, Waiting, as
 def test_a_call_waits_for_the_one_that_is_at_work_and_gets_its_answer(
     here: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chassis.db.heartbeat.GONE", 60.0)  # nobody is taken for dead because the machine is busy
+    monkeypatch.setattr(
+        "chassis.db.heartbeat.GONE_AFTER_S", 60.0
+    )  # nobody is taken for dead because the machine is busy
     began, go, got = threading.Event(), threading.Event(), []
 
     def slow() -> Any:
@@ -113,14 +115,14 @@ def test_a_message_that_comes_again_waits_until_its_first_holder_is_known_to_be_
     verb = Verb()
     began = clock.now
     assert Idempotency(other, clock, clock.sleep, clock).run(asked(redelivered=True), "pay", verb) == verb.outcome
-    assert GONE <= clock.now - began < GONE + 1
+    assert GONE_AFTER_S <= clock.now - began < GONE_AFTER_S + 1
 
 
 def test_the_claim_of_a_holder_that_has_gone_is_void(here: Database) -> None:
     clock = Clock()
     here.heartbeat = Heartbeat(here, clock)
     busy(Idempotency(here, clock))
-    clock.now += GONE + 0.1
+    clock.now += GONE_AFTER_S + 0.1
     verb = Verb()
     assert Idempotency(copy_of(here, clock), clock, never).run(asked(), "pay", verb) == verb.outcome
 
@@ -133,7 +135,7 @@ def test_the_claim_of_a_living_holder_holds_until_its_callers_deadline_and_no_lo
     busy(Idempotency(here, clock))
     deadline.begin(None)
     other = copy_of(here, clock)
-    clock.now += 20 + MARGIN - 2
+    clock.now += 20 + CLAIM_MARGIN_S - 2
     here.heartbeat.beat()
     with pytest.raises(errors.KeyInProgress):
         Idempotency(other, clock, clock.sleep, clock).run(asked(), "pay", never)
@@ -149,7 +151,7 @@ def test_whoever_lost_the_claim_keeps_nothing_and_learns_what_was_answered(here:
     other = copy_of(here, clock)
 
     def overtaken() -> Any:
-        clock.now += GONE + 1  # it stood still, and was taken for dead
+        clock.now += GONE_AFTER_S + 1  # it stood still, and was taken for dead
         assert Idempotency(other, clock).run(asked(request_id="second"), "pay", Verb({"n": 2})) == {"n": 2}
         return {"n": 1}
 
@@ -185,7 +187,9 @@ def test_whoever_lost_the_claim_leaves_the_next_ones_alone(here: Database, error
 
 
 def test_a_void_claim_is_taken_by_one_of_many(here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chassis.db.heartbeat.GONE", 60.0)  # nobody is taken for dead because the machine is busy
+    monkeypatch.setattr(
+        "chassis.db.heartbeat.GONE_AFTER_S", 60.0
+    )  # nobody is taken for dead because the machine is busy
     copies = [copy_of(here) for _ in range(6)]
     for copy in copies:
         copy.heartbeat.beat()
@@ -214,7 +218,9 @@ def test_a_void_claim_is_taken_by_one_of_many(here: Database, monkeypatch: pytes
 
 
 def test_many_calls_at_once_run_the_verb_once(here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chassis.db.heartbeat.GONE", 60.0)  # nobody is taken for dead because the machine is busy
+    monkeypatch.setattr(
+        "chassis.db.heartbeat.GONE_AFTER_S", 60.0
+    )  # nobody is taken for dead because the machine is busy
     copies = [Idempotency(each, Waiting()) for each in (here, copy_of(here), copy_of(here))]
     ready = threading.Barrier(18)
     ran: list[str] = []

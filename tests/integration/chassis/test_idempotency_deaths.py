@@ -15,9 +15,9 @@ import sqlalchemy as sa
 
 from chassis.answers import Replay, encoded
 from chassis.db.engine import Database
-from chassis.db.heartbeat import GONE, Heartbeat
+from chassis.db.heartbeat import GONE_AFTER_S, Heartbeat
 from chassis.db.shared_tables import answers
-from chassis.work.idempotency import AGAIN, FORGET_EVERY, POINTS, Idempotency
+from chassis.work.idempotency import FORGET_INTERVAL_S, POINTS, RETRY_PAUSE_S, Idempotency
 from contracts import errors
 from launcher.place import ROOT
 from tests.integration.chassis.idempotency_cases import Clock, Verb, asked, busy, copy_of, never, rows
@@ -37,7 +37,7 @@ Idempotency(database).run(Asked("k1", "b1", "first"), "pay", verb)
 def test_a_process_that_is_killed_after_its_effect_is_taken_over_within_seconds(
     here: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chassis.db.heartbeat.GONE", 1.0)  # so that the test takes as long
+    monkeypatch.setattr("chassis.db.heartbeat.GONE_AFTER_S", 1.0)  # so that the test takes as long
     effects = tmp_path / "effects"
     url = here.url.render_as_string(hide_password=False)
     killed = subprocess.run(
@@ -66,7 +66,7 @@ Idempotency(Database(sys.argv[1], "cart")).run(Asked("k1", "b1", "first"), "pay"
 def test_a_process_that_is_killed_around_the_keeping_of_its_answer_leaves_one_answer(
     here: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
-    monkeypatch.setattr("chassis.db.heartbeat.GONE", 1.0)  # so that the test takes as long
+    monkeypatch.setattr("chassis.db.heartbeat.GONE_AFTER_S", 1.0)  # so that the test takes as long
     effects, points = tmp_path / "effects", tmp_path / "points"
     points.mkdir()
     (points / point.replace(":", "-")).touch()
@@ -178,7 +178,7 @@ def test_an_answer_that_comes_late_is_not_written_over_another_ones(
     with pytest.raises(errors.Unavailable):
         once.run(asked(), "pay", cut_off)
     away.back()
-    clock.now += GONE + 1  # it was away for so long that it was taken for dead
+    clock.now += GONE_AFTER_S + 1  # it was away for so long that it was taken for dead
     busy(Idempotency(other, clock))
     here.deferred.catch_up()
     [row] = rows(here)
@@ -206,4 +206,4 @@ def test_old_answers_are_forgotten_by_the_service_as_it_runs(here: Database, mon
     with pytest.raises(Enough):
         once.run_forget(tick)
     assert rows(here) == []
-    assert pauses == [AGAIN, FORGET_EVERY]
+    assert pauses == [RETRY_PAUSE_S, FORGET_INTERVAL_S]

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from chassis.db.engine import Database
-from chassis.db.heartbeat import GONE, Heartbeat
+from chassis.db.heartbeat import GONE_AFTER_S, Heartbeat
 from chassis.work.inbox import CLAIM_S, EARLY_S, KEPT_S, Inbox, NotYet
 from chassis.work.tasks import LONGEST_PAUSE_OF_ALL_S, PATIENCE_S, TRIES, listed, replayed
 from contracts.errors import InvalidRequest, NotFound, ProviderFailure, Unavailable
@@ -76,7 +76,9 @@ def test_an_event_is_kept_and_handled_once(copies: list[Desk], clock: Clock) -> 
 def test_of_many_who_keep_and_handle_at_once_one_does(
     database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chassis.db.heartbeat.GONE", 60.0)  # nobody is taken for dead because the machine is busy
+    monkeypatch.setattr(
+        "chassis.db.heartbeat.GONE_AFTER_S", 60.0
+    )  # nobody is taken for dead because the machine is busy
     here = database("cart")
     desks = [Desk(here, time.time) for _ in range(6)]  # type: ignore[arg-type]
     gate = threading.Barrier(len(desks))
@@ -111,7 +113,7 @@ def test_what_is_in_hand_is_nobody_elses_until_its_holder_is_gone(copies: list[D
 
     with pytest.raises(KeyboardInterrupt):
         one.inbox.handle("evt_1", killed)
-    clock.now += GONE - 0.1
+    clock.now += GONE_AFTER_S - 0.1
     assert other.inbox.tasks.due() == []
     assert not other.handle("evt_1")
     clock.now += 0.2

@@ -16,7 +16,17 @@ import requests
 from cart.stripe_payments import StripePayments
 from chassis import deadline
 from chassis.providers import http_session
-from chassis.providers.guard import FAILURES, REST, TRIAL_EVERY, Down, Guard, NoPlace, NotSent, attempts, never_sent
+from chassis.providers.guard import (
+    MAX_FAILURES,
+    REST_S,
+    TRIAL_INTERVAL_S,
+    Down,
+    Guard,
+    NoPlace,
+    NotSent,
+    attempts,
+    never_sent,
+)
 from chassis.providers.http_session import DeadlinePassed, ProviderSession
 from chassis.settings import Provider, Settings
 from contracts.errors import OutcomeUnknown, ShopError, Unavailable
@@ -82,21 +92,21 @@ def refused(guard: Guard) -> bool:
 
 
 def opened(guard: Guard) -> Guard:
-    for _ in range(FAILURES):
+    for _ in range(MAX_FAILURES):
         fail(guard)
     assert guard.down
     return guard
 
 
 def test_failures_in_a_row_open_it_and_nothing_is_sent_until_it_has_rested(guard: Guard, clock: Clock) -> None:
-    for _ in range(FAILURES - 1):
+    for _ in range(MAX_FAILURES - 1):
         fail(guard)
     assert not guard.down
     fail(guard)
     with pytest.raises(Down) as down:
         answer(guard)
-    assert down.value.retry_after == REST
-    clock.now += REST - 0.1
+    assert down.value.retry_after == REST_S
+    clock.now += REST_S - 0.1
     assert refused(guard)
     clock.now += 0.2
     assert not refused(guard)
@@ -105,7 +115,7 @@ def test_failures_in_a_row_open_it_and_nothing_is_sent_until_it_has_rested(guard
 
 def test_an_answer_in_between_starts_the_count_again(guard: Guard) -> None:
     for _ in range(3):
-        for _ in range(FAILURES - 1):
+        for _ in range(MAX_FAILURES - 1):
             fail(guard)
         answer(guard)
     assert not guard.down
@@ -113,26 +123,26 @@ def test_an_answer_in_between_starts_the_count_again(guard: Guard) -> None:
 
 def test_after_its_rest_one_call_a_second_tries_it_until_it_is_back(guard: Guard, clock: Clock) -> None:
     opened(guard)
-    clock.now += REST + 0.1
+    clock.now += REST_S + 0.1
     for _ in range(5):
         fail(guard)
         assert refused(guard)
-        clock.now += TRIAL_EVERY - 0.1
+        clock.now += TRIAL_INTERVAL_S - 0.1
         assert refused(guard)
         clock.now += 0.2
     assert not refused(guard)
     opened(guard)
-    clock.now += REST - 0.1
+    clock.now += REST_S - 0.1
     assert refused(guard)
 
 
 def test_one_trial_at_a_time_but_one_that_hangs_does_not_hold_up_the_next(guard: Guard, clock: Clock) -> None:
     opened(guard)
-    clock.now += REST + 0.1
+    clock.now += REST_S + 0.1
 
     def meanwhile() -> None:
         assert refused(guard)
-        clock.now += TRIAL_EVERY + 0.1
+        clock.now += TRIAL_INTERVAL_S + 0.1
         assert not refused(guard)  # this one finds the provider well
         assert not guard.down
 
@@ -144,7 +154,7 @@ def test_what_began_before_it_was_down_does_not_prolong_its_rest(guard: Guard, c
 
     def meanwhile() -> None:
         opened(guard)
-        clock.now += REST - 0.1
+        clock.now += REST_S - 0.1
 
     hang(guard, meanwhile)
     clock.now += 0.2
@@ -153,14 +163,14 @@ def test_what_began_before_it_was_down_does_not_prolong_its_rest(guard: Guard, c
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_answers_that_say_the_provider_failed_are_failures(guard: Guard, status: int) -> None:
-    for _ in range(FAILURES):
+    for _ in range(MAX_FAILURES):
         answer(guard, status)
     assert guard.down
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 404, 409, 422, 429])
 def test_a_refusal_is_an_answer(guard: Guard, status: int) -> None:
-    for _ in range(3 * FAILURES):
+    for _ in range(3 * MAX_FAILURES):
         answer(guard, status)
     assert not guard.down
 
@@ -169,9 +179,9 @@ def test_a_call_that_had_no_time_says_nothing_of_the_provider(
     scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripted.answers = [Scripted(drop=True)]
-    monkeypatch.setattr(http_session, "FAIR", 30.0)  # so that what is too little is enough on a busy machine
+    monkeypatch.setattr(http_session, "FAIR_WAIT_S", 30.0)  # so that what is too little is enough on a busy machine
     session = ProviderSession(connect=10.0, read=60.0, provider="Stripe")
-    for _ in range(2 * FAILURES):
+    for _ in range(2 * MAX_FAILURES):
         deadline.begin(time.monotonic() + 20.0)
         with pytest.raises(requests.ConnectionError):
             session.get(scripted.url)
@@ -275,7 +285,7 @@ def test_an_adapter_whose_provider_is_left_alone_says_that_nothing_happened(
     with pytest.raises(Unavailable) as told:
         adapter(scripted.url, opened_and_counted)
     assert len(tries) == 1  # nobody repeats it
-    assert 0 < told.value.facts["retry_after"] <= REST
+    assert 0 < told.value.facts["retry_after"] <= REST_S
     assert scripted.asked == []
 
 
@@ -301,7 +311,7 @@ def test_every_adapter_tells_its_guard_how_it_went(
     kept: list[Guard] = []
 
     def almost(guard: Guard) -> None:
-        for _ in range(FAILURES - 1):
+        for _ in range(MAX_FAILURES - 1):
             fail(guard)
         kept.append(guard)
 
@@ -323,7 +333,7 @@ def test_stripe_that_lost_one_answer_and_refuses_the_repetition_may_have_done_it
     scripted.answers = [Scripted(drop=True), Scripted(429, b"{}")]
     prepared = StripePayments(settings(scripted.url))
     if then == "down":
-        for _ in range(FAILURES - 1):
+        for _ in range(MAX_FAILURES - 1):
             fail(prepared._stripe._requestor._client._session.guard)  # type: ignore[union-attr]
     with pytest.raises(OutcomeUnknown):
         prepared.confirm("pi_1", "pm_1", "key")

@@ -52,7 +52,7 @@ def test_no_sdk_can_make_it_wait_longer(silent: str) -> None:
 
 def test_the_calls_own_deadline_ends_the_wait_first(silent: str) -> None:
     began = time.monotonic()
-    deadline.begin(time.monotonic() + 2.0 + deadline.MARGIN)
+    deadline.begin(time.monotonic() + 2.0 + deadline.DEADLINE_MARGIN_S)
     with pytest.raises(requests.exceptions.ReadTimeout), ProviderSession(connect=3.0, read=60.0) as session:
         session.get(silent)
     assert 1.9 < time.monotonic() - began < 30
@@ -113,7 +113,7 @@ def test_a_request_that_is_not_wanted_any_more_is_not_sent_and_blamed_on_nobody(
 
 
 def test_without_time_left_nothing_is_sent(scripted: ScriptedServer) -> None:
-    deadline.begin(time.monotonic() + deadline.MARGIN / 2)
+    deadline.begin(time.monotonic() + deadline.DEADLINE_MARGIN_S / 2)
     with pytest.raises(DeadlinePassed), ProviderSession(connect=1.0, read=1.0) as session:
         session.post(scripted.url, data=b"money")
     assert scripted.asked == []

@@ -13,7 +13,7 @@ from pathlib import Path
 import amqp
 import pytest
 
-from chassis.container import DRAIN_MARGIN
+from chassis.container import DRAIN_MARGIN_S
 from chassis.rpc.client import EXCHANGE, RpcClient
 from contracts.errors import DeadlineExceeded
 from tests.integration.chassis.running import Service, connect, until
@@ -94,7 +94,7 @@ def test_sigterm_does_not_wait_for_ever_for_a_call_that_hangs(
     client: RpcClient, start: Start, verb: str, body: bytes, note: str
 ) -> None:
     """Also when it lets nothing else of the process go on."""
-    bound = 1 + DRAIN_MARGIN
+    bound = 1 + DRAIN_MARGIN_S
     timeouts = {"RPC_TIMEOUT": "1", "CHECKOUT_TIMEOUT": "1", "PAY_TIMEOUT": "1"}
     service = start("echo_service", **timeouts).answering(client)
     with connect(service.uri) as connection:

@@ -13,7 +13,7 @@ import orjson
 import pytest
 from nameko.exceptions import IncorrectSignature, MalformedRequest, MethodNotFound, RemoteError
 
-from chassis.deadline import MARGIN
+from chassis.deadline import DEADLINE_MARGIN_S
 from chassis.rpc.client import EXCHANGE, RpcClient
 from contracts import errors
 from contracts.errors import Conflict, DeadlineExceeded, Unavailable
@@ -225,7 +225,7 @@ def test_a_nested_call_gets_what_is_left_less_a_margin(client: RpcClient, stubs:
     direct = client.call(stubs["echo"].name, "left", timeout=9.0)
     assert 2.0 < direct <= 9.0
     nested = client.call(stubs["front"].name, "relay", ["left"], timeout=9.0)
-    assert 1.5 < nested <= 9.0 - MARGIN
+    assert 1.5 < nested <= 9.0 - DEADLINE_MARGIN_S
     longest = client.call(stubs["front"].name, "relay", ["left"], timeout=60.0)
     assert longest <= 10.0  # RPC_TIMEOUT
 

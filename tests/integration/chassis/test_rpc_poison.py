@@ -14,8 +14,8 @@ import orjson
 import pytest
 
 from chassis.rpc.client import EXCHANGE, RpcClient
-from chassis.rpc.dead_letters import MOST, DeadLetters, parked_queue, suspects_queue
-from chassis.work.concurrency_limits import LINE
+from chassis.rpc.dead_letters import MAX_DEATHS, DeadLetters, parked_queue, suspects_queue
+from chassis.work.concurrency_limits import MAX_WAITING
 from contracts.errors import OutcomeUnknown, Unavailable
 from launcher import parked as parked_command
 from tests.integration.chassis.running import Service, connect, unique, until
@@ -60,13 +60,13 @@ def test_a_request_that_kills_is_parked_and_its_neighbours_are_served(client: Rp
         until(lambda: began(service, "beside") == 4)
         context = {"request_id": "poison-1"}
         poison = pool.submit(client.call, service.name, "die", ["dying"], None, WAIT, context)
-        for _ in range(MOST + 1):
+        for _ in range(MAX_DEATHS + 1):
             again(service)
         with pytest.raises(OutcomeUnknown) as told:
             poison.result(timeout=WAIT)
         assert [each.result(timeout=WAIT) for each in beside] == [f"beside {turn}" for turn in range(4)]
     assert told.value.facts == {"retry_after": 5, "parked": True}
-    assert service.notes.count("began dying") == MOST + 1
+    assert service.notes.count("began dying") == MAX_DEATHS + 1
     service.answering(client)
     assert client.call(service.name, "one", [1]) == 1
     assert service.alive
@@ -121,7 +121,7 @@ def test_an_operator_lists_what_is_parked_asks_once_more_or_throws_it_away(
             message = amqp.Message(orjson.dumps({"args": [0, text], "kwargs": {}}))
             message.delivery_info = {"routing_key": f"{service.name}.sleep"}
             message.properties["application_headers"] = {"nameko.request_id": text, "nameko.deadline": "1.0"}
-            DeadLetters(Straight(), service.name).park(channel, message, "a reason", MOST + 1)
+            DeadLetters(Straight(), service.name).park(channel, message, "a reason", MAX_DEATHS + 1)
 
     def operator(*arguments: str) -> str:
         assert parked_command.main([*arguments, service.name]) == 0
@@ -226,7 +226,8 @@ def test_a_slow_verb_takes_its_places_only_and_the_quick_ones_are_not_held_up(cl
         asked = [pool.submit(client.call, service.name, "slow", timeout=100) for _ in range(100)]
         try:
             until(
-                lambda: sum(each.done() for each in asked) >= 100 - most - LINE, what="refusal of whoever is too many"
+                lambda: sum(each.done() for each in asked) >= 100 - most - MAX_WAITING,
+                what="refusal of whoever is too many",
             )
             for turn in range(50):
                 assert client.call(service.name, "one", [turn], timeout=10.0) == turn

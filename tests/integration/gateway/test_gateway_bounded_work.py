@@ -26,7 +26,7 @@ from tests.integration.gateway.costly import (
 from tests.integration.gateway.routes import CHECKOUT, EMAIL, ORDER, PRODUCT, ROUTES, WITH_BODY, Route
 
 # How many times the reference a refused request may cost. Where work grew faster than its input, it was 100 and more.
-MOST_TIMES = 1.5
+MAX_TIMES = 1.5
 LONGEST_ANSWER = 20_000
 
 
@@ -39,7 +39,7 @@ def gateway() -> InThread:
 def bar(gateway: InThread) -> float:
     order = largest_honest_order()
     assert gateway.ask("POST", "/api/shipments/", order)[0] == 201
-    return MOST_TIMES * gateway.cost("POST", "/api/shipments/", order)
+    return MAX_TIMES * gateway.cost("POST", "/api/shipments/", order)
 
 
 @pytest.mark.parametrize("size", [64 * 1024, MIB])
@@ -49,7 +49,7 @@ def test_no_body_costs_much(gateway: InThread, bar: float, route: Route, size: i
     for name, raw in bodies(route, size):
         cost = gateway.cost(route.method, route.path, raw, bar=bar)
         if cost >= bar:
-            dear[name] = round(cost / bar * MOST_TIMES, 1)
+            dear[name] = round(cost / bar * MAX_TIMES, 1)
         status, answer = gateway.ask(route.method, route.path, raw)
         assert status < 500, (name, answer)
         assert len(answer) < LONGEST_ANSWER, name
@@ -97,7 +97,7 @@ WRONG_LINE = {"type": 5, "parent": "/", "quantity": "x", "amount": 0.5}
 )
 def test_at_most_fifty_errors_are_listed(gateway: InThread, path: str, body: Any, under: tuple[str, ...]) -> None:
     found = errors(gateway, "POST", path, body)
-    assert 40 < count(found) <= shape.MOST_ERRORS
+    assert 40 < count(found) <= shape.MAX_ERRORS
     for name in under:
         assert set(found) == {name}
         found = found[name]
@@ -141,7 +141,7 @@ def looked_into(length: int, **rules: Any) -> int:
 
 
 def test_a_check_stops_at_fifty_errors() -> None:
-    assert looked_into(5_000) == shape.MOST_ERRORS
+    assert looked_into(5_000) == shape.MAX_ERRORS
 
 
 def test_lengths_are_checked_before_contents() -> None:
@@ -150,7 +150,7 @@ def test_lengths_are_checked_before_contents() -> None:
 
 @pytest.mark.parametrize("route", WITH_BODY, ids=str)
 def test_a_document_of_too_many_values_is_refused(gateway: InThread, route: Route) -> None:
-    most = schemas.MOST_ORDER_VALUES if route.path == "/api/shipments/" else shape.MOST_VALUES
+    most = schemas.MAX_ORDER_VALUES if route.path == "/api/shipments/" else shape.MAX_VALUES
     extras: list[Any] = [[0] * most, {str(n): 0 for n in range(most // 2)}, [[]] * most, [""] * most]
     for extra in extras:
         status, answer = gateway.ask(route.method, route.path, json.dumps({**route.body, "extra": extra}).encode())

@@ -26,7 +26,7 @@ def test_who_was_late_once_is_not_missing(scripted: ScriptedServer, monkeypatch:
     monkeypatch.setattr(readiness.time, "sleep", slept.append)
     scripted.answers = [Scripted(503, LATE), Scripted(200, b"{}")]
     assert readiness.ask_twice(scripted.url)[0] == 200
-    assert slept[0] > gateway.readiness.FRESH  # sooner it would be the same answer
+    assert slept[0] > gateway.readiness.ANSWER_FRESH_S  # sooner it would be the same answer
     scripted.answers = [Scripted(503, LATE)]
     status, body = readiness.ask_twice(scripted.url)
     assert (status, readiness.missing(body)) == (503, ["cart"])
@@ -54,4 +54,4 @@ def test_what_was_found_out_before_a_part_was_taken_away_is_not_waited_for(
     struck = time.monotonic()
     getattr(shop, how)("cart")
     shop.wait_ready()
-    assert looked[1] - struck > gateway.readiness.FRESH
+    assert looked[1] - struck > gateway.readiness.ANSWER_FRESH_S

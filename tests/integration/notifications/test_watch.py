@@ -15,7 +15,7 @@ from notifications import sendgrid_events, twilio_events
 from notifications.progress import News, Progress
 from notifications.record import State
 from notifications.sendgrid_events import MailEvent
-from notifications.store import LOST
+from notifications.store import LOST_AFTER_S
 from notifications.watch import Watch
 from tests.integration.notifications.test_delivery import MAIL, TEXT, Killed, Shop
 
@@ -176,7 +176,7 @@ def test_a_twilio_that_is_away_is_asked_again_soon(shop: Counter) -> None:
 
 def test_a_text_of_which_nothing_is_heard_is_let_go(shop: Counter) -> None:
     shop.sms()
-    shop.clock.now += LOST + 1
+    shop.clock.now += LOST_AFTER_S + 1
     for _ in range(3):
         shop.watch.poll(300)
         shop.clock.now += 301

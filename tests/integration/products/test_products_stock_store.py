@@ -15,7 +15,7 @@ from chassis.db.engine import Database
 from contracts.errors import Conflict
 from products import tables
 from products.stock import Filling, Inventory, lines
-from products.stock_store import FILLINGS_KEPT
+from products.stock_store import FILLINGS_KEPT_S
 from products.store import ProductStore
 from tests.databases import wait_longer
 from tests.products import fill, product
@@ -136,7 +136,7 @@ def test_the_same_change_fills_a_shelf_once_whatever_was_sold_since(
     store.stock.forget_fillings()
     assert store.save(product(1), 3, Filling(full, "change", 3))
     assert left(store) == 0, "what a message can still repeat is remembered"
-    later = time.time() + FILLINGS_KEPT + 2
+    later = time.time() + FILLINGS_KEPT_S + 2
     monkeypatch.setattr("products.stock_store.clock_now", lambda: later)
     store.stock.forget_fillings()
     assert store.save(product(1), 4, Filling(full, "change", 4))

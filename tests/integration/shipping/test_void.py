@@ -16,7 +16,7 @@ from shipping.label import LabelDesk
 from shipping.purchase import Purchase, Refund, State
 from shipping.shipment import Shipment
 from shipping.tables import labels
-from shipping.tracker import ABANDONED, Tracker
+from shipping.tracker import ABANDONED_AFTER_S, Tracker
 from shipping.void import VoidDesk
 from shipping.whereabouts import Whereabouts
 from tests.integration.shipping.test_label import Killed, Shop
@@ -207,7 +207,7 @@ def test_a_label_that_turns_up_late_is_given_back_by_the_timer(shop: Counter) ->
     shop.store.record(late, shop.clock.now)
     shop.tracker().poll(900)
     assert shop.carriers.refunds == []  # whoever asked for it may still be at it
-    shop.clock.now += ABANDONED + 1
+    shop.clock.now += ABANDONED_AFTER_S + 1
     shop.tracker().poll(900)
     assert shop.carriers.refunds == ["late"]
     assert shop.give_back() == REFUNDED

@@ -228,7 +228,7 @@ WRONG: dict[str, tuple[str, Change]] = {
     "an event that was given up": (books.STUCK, lambda r, j: r.events.append(event("failed", 20.0))),
     "an event that waits and waits": (
         books.STUCK,
-        lambda r, j: r.events.append(event("waiting", books.EVENT_PATIENCE + 1)),
+        lambda r, j: r.events.append(event("waiting", books.EVENT_WAIT_S + 1)),
     ),
     "a request that was put aside": (books.STUCK, lambda r, j: r.parked.update(cart=1)),
     "a parcel on its way, and paid": (books.PARCEL, lambda r, j: r.labels["or_a"][0].update(tracking_status="TRANSIT")),

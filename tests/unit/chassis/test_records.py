@@ -54,6 +54,6 @@ def test_each_reason_is_logged_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_memory_of_what_was_logged_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "MOST_REMEMBERED", 3)
+    monkeypatch.setattr(records, "MAX_REMEMBERED", 3)
     read_each("thing", [{"id": str(number), "value": "odd"} for number in range(10)], _read)
     assert len(records._logged) == 3

@@ -204,9 +204,9 @@ def test_who_comes_while_the_key_is_asked_for_waits_for_it(monkeypatch: pytest.M
             first = pool.submit(source.event)
             assert asked.wait(30)
             with monkeypatch.context() as impatient:
-                impatient.setattr(sendgrid_events, "WAIT", 0.01)
+                impatient.setattr(sendgrid_events, "FETCH_WAIT_S", 0.01)
                 assert source.event() == "Unavailable", "nobody waits for ever"
-            monkeypatch.setattr(sendgrid_events, "WAIT", 30.0)
+            monkeypatch.setattr(sendgrid_events, "FETCH_WAIT_S", 30.0)
             others = [pool.submit(source.event) for _ in range(3)]
         finally:
             answered.set()

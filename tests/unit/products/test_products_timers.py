@@ -10,7 +10,7 @@ from nameko.testing.services import worker_factory
 from chassis.work.timer import Timer
 from contracts.errors import Unavailable
 from products.projection import Projection
-from products.service import REBUILD_EVERY, ProductsService
+from products.service import REBUILD_INTERVAL_S, ProductsService
 
 
 def test_the_whole_catalogue_is_read_again_each_hour_and_stripes_absence_stops_nobody(
@@ -18,7 +18,7 @@ def test_the_whole_catalogue_is_read_again_each_hour_and_stripes_absence_stops_n
 ) -> None:
     (again,) = ProductsService.read_catalogue_again.nameko_entrypoints
     assert isinstance(again, Timer)
-    assert again.interval == REBUILD_EVERY == 3600
+    assert again.interval == REBUILD_INTERVAL_S == 3600
     read: list[Any] = []
 
     def rebuild(projection: Projection) -> dict[str, int]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import InvalidRequest, Refused
-from shipping.parcel import MOST_INCHES, MOST_OUNCES, MOST_PARCELS, pack
+from shipping.parcel import MAX_INCHES, MAX_OUNCES, MAX_PARCELS, pack
 
 
 def item(quantity: int, height: Any, length: Any, width: Any, weight: Any, **more: Any) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def test_ten_thousand_light_things_are_packed_at_once() -> None:
 
 
 def test_more_than_any_carrier_takes_is_refused() -> None:
-    with pytest.raises(Refused, match=f"more than {MOST_PARCELS} parcels"):
+    with pytest.raises(Refused, match=f"more than {MAX_PARCELS} parcels"):
         pack([item(1001, 10, 10, 10, 1120)])
 
 
@@ -132,5 +132,5 @@ def test_nothing_is_lost_and_no_parcel_is_beyond_the_limits(given_things: list[t
         Decimal(count) * weight for count, *_, weight in given_things
     )
     assert sum(parcel.height for parcel in parcels) == sum(count * min(sides) for count, *sides, _ in given_things)
-    assert all(parcel.weight <= MOST_OUNCES for parcel in parcels)
-    assert all(parcel.length_and_girth <= MOST_INCHES for parcel in parcels)
+    assert all(parcel.weight <= MAX_OUNCES for parcel in parcels)
+    assert all(parcel.length_and_girth <= MAX_INCHES for parcel in parcels)
