@@ -121,7 +121,7 @@ class OrderAudit:
         keys = [order.stock_key for order in orders if order.stock_key]
         shipments = [order.document["upstream_id"] for order in orders if order.document.get("upstream_id")]
         held = set(self._products.held(keys)) if keys else set()
-        labelled = set(self._shipping.labelled(shipments)) if shipments else set()
+        labelled = set(self._shipping.shipments_with_label(shipments)) if shipments else set()
         # Read what is owed first: a return that completes meanwhile is then already in shipping's records.
         finished = over(orders, self._books.owed_for([order.id for order in orders]))
         unreturned = set(self._shipping.unreturned(finished)) if finished else set()

@@ -64,7 +64,7 @@ class Checkout:
         return kept
 
     def quote(self, order: dict[str, Any], key: str) -> dict[str, Any]:
-        """Fill in real rates for an external order; see `CartService.ship`.
+        """Fill in real rates for an external order; see `CartService.quote_order`.
 
         The rules are those of `place`, except for stock: an external order may have reserved its own already.
         """
@@ -119,18 +119,18 @@ def _blaming(sent: dict[str, tuple[str, ...]]) -> Iterator[None]:
     try:
         yield
     except (InvalidRequest, Refused) as error:
-        told = error.facts.pop("errors", {})
+        named = error.facts.pop("errors", {})
         errors: dict[str, Any] = {}
-        for name in sorted(told.keys() & sent.keys()):
+        for name in sorted(named.keys() & sent.keys()):
             place = errors
             for part in sent[name][:-1]:
                 place = place.setdefault(part, {})
-            place[sent[name][-1]] = told[name]
+            place[sent[name][-1]] = named[name]
         if errors:
             error.facts["errors"] = errors
         elif isinstance(error, InvalidRequest):
             raise Conflict(
-                " ".join([error.detail, *(str(each) for name in sorted(told) for each in told[name])])
+                " ".join([error.detail, *(str(each) for name in sorted(named) for each in named[name])])
             ) from error
         raise
 

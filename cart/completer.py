@@ -129,7 +129,7 @@ def _look(lanes: list[Lane], now: float) -> bool:
         for lane in lanes:
             lane.look(now)
     except Unavailable as error:
-        log.warning("put off", error=str(error))
+        log.warning("postponed", error=str(error))
         return False
     return True
 

@@ -92,7 +92,7 @@ class Outbox:
         try:
             self._deliver(key)
         except Unavailable as error:  # the database; claimed work becomes due again when its time runs out
-            log.warning("owed, not noted", key=key, error=str(error))
+            log.warning("delivery not recorded", key=key, error=str(error))
 
     def _deliver(self, key: str) -> None:
         if self._waits_for_label(key):
@@ -176,9 +176,9 @@ class Outbox:
         """The deliveries in the answer to a payment: ``label_url`` and ``notifications``."""
         rows = {row["kind"]: row for row in self.store.deliveries.rows(order_id)}
         label = rows.get(LABEL)
-        had = label is not None and label["state"] == DONE and label["answer"] is not None
+        bought = label is not None and label["state"] == DONE and label["answer"] is not None
         return {
-            "label_url": label["answer"]["label_url"] if label is not None and had else None,
+            "label_url": label["answer"]["label_url"] if label is not None and bought else None,
             "notifications": {kind: {"status code": _code(rows.get(kind))} for kind in MESSAGES},
         }
 

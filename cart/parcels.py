@@ -26,7 +26,7 @@ class Parcels:
 
     Args:
         store: stores orders, and the position.
-        shipping: the shipping service: ``moved(after, limit)``.
+        shipping: the shipping service: ``movements(after, limit)``.
     """
 
     def __init__(self, store: CartStore, shipping: Any) -> None:
@@ -37,7 +37,7 @@ class Parcels:
         """Read on. Raises errors of the service, and Unavailable; the next sweep then reads the same part."""
         for _ in range(MAX_PAGES):
             after = self.store.cursor(CURSOR)
-            moves = self.shipping.moved(after, PAGE)
+            moves = self.shipping.movements(after, PAGE)
             if not moves:
                 return
             moved = [move["shipment_id"] for move in moves if move["status"] in MOVING]

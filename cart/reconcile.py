@@ -220,5 +220,5 @@ def compare_refunds(
             found.append(Difference("another amount was given back", order.id, str(known), theirs, advice=advice))
         elif known.stands != refund.stands:
             repair = "take it into the order"
-            found.append(Difference("refund told differently", order.id, str(known), theirs, repair, fix=fix))
+            found.append(Difference("refund recorded differently", order.id, str(known), theirs, repair, fix=fix))
     return found

@@ -120,7 +120,7 @@ def _label(
                 order.id,
                 said(order),
                 f"shipping says: bought ({shipment})",
-                "tell the order of it",
+                "record it in the order",
                 fix={"do": AGAIN, "order": order.id},
             )
         ]

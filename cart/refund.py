@@ -90,7 +90,7 @@ class Refunds:
             with suppress(ClaimLost, Conflict, InvalidRequest, Refused):  # it is recorded; nobody waits for the answer
                 self._carry_out(row, asked_before=True)
 
-    def looked(self, payment_id: str) -> bool:
+    def refresh_refunds(self, payment_id: str) -> bool:
         """Record the provider's state of a payment's refunds, including those that were made elsewhere.
 
         Returns whether there is an order of that payment. Raises Conflict while it is not known to be paid, and as
@@ -125,7 +125,7 @@ class Refunds:
             raise refusal
         if refund.failed:
             raise Refused(refund.error or "The money could not be given back.")
-        log.info("money given back", order_id=order.id, refund=row["id"], amount=row["amount"])
+        log.info("refund made", order_id=order.id, refund=row["id"], amount=row["amount"])
         return order
 
     def _ask(self, row: dict[str, Any]) -> Refund | None:
@@ -147,8 +147,8 @@ class Refunds:
         raise Conflict(f"Order {row['order_id']} is being refunded by others, too.", {"retry_after": 1})
 
     def _known(self, row: dict[str, Any]) -> Refund | None:
-        told = self.payments.refunds(row["payment"])
-        return next((refund for refund in told if refund.refund_id == row["id"]), None)
+        refunds = self.payments.refunds(row["payment"])
+        return next((refund for refund in refunds if refund.refund_id == row["id"]), None)
 
     def _refused(self, row: dict[str, Any]) -> ShopError:
         """The error to report for a refund that the provider refuses."""
@@ -160,8 +160,8 @@ class Refunds:
             return Conflict(f"Only {left} of order {order.id} is left to give back: some has just gone back elsewhere.")
         return Refused(row["error"])
 
-    def _take_up(self, order_id: str, told: list[Refund]) -> Order:
-        return self.store.refunded(order_id, told, self._returned)
+    def _take_up(self, order_id: str, refunds: list[Refund]) -> Order:
+        return self.store.refunded(order_id, refunds, self._returned)
 
     def _returned(self, connection: Any, order: Order) -> None:
         if order.stock_key is not None:
@@ -173,7 +173,7 @@ class Refunds:
         try:
             self.store.let_refund_go(row, self.clock() + wait_to_look(row["looks"]))
         except ClaimLost:
-            log.warning("claim lost before it was let go", refund=row["id"])
+            log.warning("claim lost before its release", refund=row["id"])
 
 
 def _key(row: dict[str, Any]) -> str:

@@ -59,9 +59,9 @@ class RefundWatch:
             self.store.read_until(MONTH_CURSOR, began)
         for payment in sorted(new):
             try:
-                self.refunds.looked(payment)
+                self.refunds.refresh_refunds(payment)
             except (Unavailable, OutcomeUnknown, Conflict) as error:
-                log.warning("refund not taken up", payment=payment, error=f"{type(error).__name__}: {error}")
+                log.warning("refund not resumed", payment=payment, error=f"{type(error).__name__}: {error}")
                 whole = False
             except Exception as error:  # not temporary: the others continue, and the month's list includes it
                 reason = f"{type(error).__name__}: {error}"

@@ -232,7 +232,7 @@ class CartService:
         }
 
     @rpc(expected_exceptions=ShopError, once=True, most=6)
-    def ship(self, order: dict[str, Any], key: str) -> dict[str, Any]:
+    def quote_order(self, order: dict[str, Any], key: str) -> dict[str, Any]:
         """Fill in real rates for an external order, once per `key`. The order is not stored.
 
         Args:
@@ -243,12 +243,17 @@ class CartService:
         """
         return Checkout(self.store, self.products, self.shipping, self.payments.live).quote(order, key)
 
+    @rpc(expected_exceptions=ShopError, once=True, most=6)
+    def ship(self, order: dict[str, Any], key: str) -> dict[str, Any]:
+        """As `quote_order`, for gateways of the previous release during a rolling upgrade."""
+        return self.quote_order(order, key)
+
     @rpc(expected_exceptions=ShopError)
     def check_shipment(self, cart_id: str, shipment_id: str, of_no_order: bool) -> dict[str, bool]:
         """Raise NotFound unless a shipment is for an order of that cart.
 
         Args:
-            of_no_order: whether everybody may use a shipment without an order (made by `ship`).
+            of_no_order: whether everybody may use a shipment without an order (made by `quote_order`).
         """
         owner = self.store.cart_of_shipment(shipment_id)
         if owner != cart_id and not (owner is None and of_no_order):
@@ -275,7 +280,7 @@ class CartService:
         self._limit(self.settings.rpc_timeout)
         payment = self.store.order(order_id).payment
         if payment is not None:
-            self._refunds().looked(payment)
+            self._refunds().refresh_refunds(payment)
         return self.store.order(order_id).public()
 
     @rpc(expected_exceptions=ShopError)
@@ -333,7 +338,9 @@ class CartService:
     def mend(self, fix: dict[str, Any]) -> str:
         """Execute the repair of a difference that `audit` found; see `cart.mending.Mending.mend`."""
         outbox, books = self._outbox(), AuditBooks(self.store.database)
-        mending = Mending(self.store, books, self._purchase(outbox), outbox, self._resume, self._refunds().looked)
+        mending = Mending(
+            self.store, books, self._purchase(outbox), outbox, self._resume, self._refunds().refresh_refunds
+        )
         return mending.mend(fix)
 
     @rpc(expected_exceptions=ShopError)
@@ -407,7 +414,7 @@ class CartService:
             while self.store.fill_email_keys() == FILLED_AT_ONCE and time.monotonic() < until:
                 time.sleep(FILL_PAUSE_S)
         except Unavailable as error:
-            log.warning("put off", error=str(error))
+            log.warning("postponed", error=str(error))
 
     @timer(interval=3600)
     def forget(self) -> None:
@@ -417,7 +424,7 @@ class CartService:
             self.store.forget_attempts()
             self._inbox().forget()
         except Unavailable as error:
-            log.warning("put off", error=str(error))
+            log.warning("postponed", error=str(error))
 
     def _resume(self, order_id: str) -> None:
         if self.store.order(order_id).status == orders.CANCELING:
@@ -450,7 +457,7 @@ class CartService:
         return [self.store.deliveries, self._inbox().tasks]
 
     def _events(self) -> StripeEvents:
-        secret, inbox, refunded = self.settings.stripe_webhook_secret, self._inbox(), self._refunds().looked
+        secret, inbox, refunded = self.settings.stripe_webhook_secret, self._inbox(), self._refunds().refresh_refunds
         look = self._purchase(self._outbox()).look_now
         return StripeEvents(inbox, secret, self.payments, look, refunded, self.products.refresh)
 

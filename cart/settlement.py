@@ -284,7 +284,7 @@ class Settlement:
         try:
             self.store.let_go(order, self.clock() + wait_to_look(order.looks))
         except ClaimLost:
-            log.warning("claim lost before it was let go", order_id=order.id)
+            log.warning("claim lost before its release", order_id=order.id)
 
 
 def called_off(payments: Payments, payment_id: str) -> Payment:

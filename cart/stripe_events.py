@@ -93,7 +93,7 @@ class StripeEvents:
 
     def _verified(self, payload: bytes, signature: str) -> dict[str, Any]:
         if not self.secret:
-            log.error("a webhook came, but STRIPE_WEBHOOK_SECRET is not set")
+            log.error("webhook refused: STRIPE_WEBHOOK_SECRET is not set")
             raise Unavailable("The shop does not know what Stripe signs with.", {"retry_after": 60})
         try:
             if len(signature) > MAX_SIGNATURE_LENGTH:
@@ -101,7 +101,7 @@ class StripeEvents:
             stripe.WebhookSignature.verify_header(payload, signature, self.secret, TOLERANCE)
         # ValueError: not UTF-8; TypeError: the SDK cannot compare non-ASCII text.
         except (stripe.SignatureVerificationError, ValueError, TypeError) as error:
-            log.warning("a webhook was refused", error=f"{type(error).__name__}: {error}")
+            log.warning("webhook refused", error=f"{type(error).__name__}: {error}")
             message = "This is not signed by Stripe, or was a while ago."
             raise InvalidRequest(message, {"unsigned": True}) from error
         try:

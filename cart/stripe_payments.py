@@ -177,7 +177,7 @@ def _failure(error: stripe.StripeError) -> ShopError:
         log.error("stripe refuses our key", code=error.code, status=error.http_status)
         return ProviderFailure("Stripe does not accept the shop's key.")
     if isinstance(error, stripe.IdempotencyError):
-        log.error("stripe saw the key with another body", code=error.code)
+        log.error("stripe knows the key with another body", code=error.code)
         return ProviderFailure("Stripe was asked for two things under one key.")
     if isinstance(error, stripe.InvalidRequestError):
         facts = {"code": error.code, "param": error.param}

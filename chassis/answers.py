@@ -47,7 +47,7 @@ def encoded(result: Any, error: BaseException | None = None) -> bytes:
         kind = type(error)
         text = str(error).encode("utf-8", "replace").decode()
         described = {"exc_type": kind.__name__, "exc_path": f"{kind.__module__}.{kind.__name__}", "exc_args": [text]}
-        log.error("a failure that cannot be told whole", kind=kind.__name__, detail=text)
+        log.error("failure cannot be serialized", kind=kind.__name__, detail=text)
         return orjson.dumps({"result": None, "error": {**described, "value": text}})
 
 

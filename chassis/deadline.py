@@ -42,10 +42,10 @@ def headers(timeout: float) -> dict[str, str]:
 
     Strings: AMQP has no double that every broker and client agrees on.
     """
-    told = {WALL: f"{time.time() + timeout:.3f}", LEFT: f"{int(timeout * 1000)}"}
+    sent = {WALL: f"{time.time() + timeout:.3f}", LEFT: f"{int(timeout * 1000)}"}
     if _BOOT:
-        told[STEADY] = f"{math.floor((time.monotonic() + timeout) * 1000) / 1000:.3f} {_BOOT}"
-    return told
+        sent[STEADY] = f"{math.floor((time.monotonic() + timeout) * 1000) / 1000:.3f} {_BOOT}"
+    return sent
 
 
 def of(context: Mapping[str, Any]) -> float | None:

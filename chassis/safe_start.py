@@ -136,11 +136,9 @@ def _warnings(settings: Settings, part: str | None, env: Mapping[str, str]) -> I
     tests = [name for name in mine if name in live and _is_a_test_key(live[name])]
     for name in tests:
         real = [KEY_NAMES[other] for other in live if other != name and other not in tests]
-        more = (
-            f" beside {' and '.join(real)}: real labels and messages for no money" if name == "stripe" and real else ""
-        )
-        more = more or (f" beside {' and '.join(real)}" if real else "")
-        yield f"{KEY_NAMES[name]} is a test key{more}."
+        more = f" together with {' and '.join(real)}" if real else ""
+        harm = ": real labels and messages for no money" if name == "stripe" and real else ""
+        yield f"{KEY_NAMES[name]} is a test key{more}{harm}."
     if part in (None, "gateway", "notifications"):
         url = urlsplit(settings.public_url)
         if url.scheme != "https" or _is_loopback(url.hostname or ""):

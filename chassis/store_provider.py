@@ -1,4 +1,4 @@
-"""How a service gets its database: the store that each worker uses, and what runs beside it."""
+"""How a service gets its database: the store that each worker uses, and what runs in the background."""
 
 from __future__ import annotations
 

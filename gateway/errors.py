@@ -161,7 +161,7 @@ def answer(error: Exception, request_id: str) -> Answer:
     if isinstance(error, ShopError):
         kind = _kind(error)
         if kind is not None:
-            return _told(kind, error, request_id)
+            return _described(kind, error, request_id)
     elif isinstance(error, Refusal):
         return _problem(error.status, error.name, error.title, error.detail, request_id, headers=error.headers)
     elif isinstance(error, falcon.HTTPError):
@@ -203,7 +203,7 @@ def _kind(error: ShopError) -> Kind | None:
     return None
 
 
-def _told(kind: Kind, error: ShopError, request_id: str) -> Answer:
+def _described(kind: Kind, error: ShopError, request_id: str) -> Answer:
     facts = {name: error.facts[name] for name in kind.facts if error.facts.get(name) is not None}
     headers = {}
     retry_after = _seconds(error.facts.get("retry_after")) or kind.retry_after

@@ -83,7 +83,7 @@ class Limits:
                 self._shared.lost(error)
         if stats is None:
             stats = self._own[limit.name].get_window_stats(item, key)
-        return _told(stats, limit)
+        return _remaining(stats, limit)
 
 
 def admit(current: Visit, environ: Mapping[str, Any]) -> None:
@@ -144,7 +144,7 @@ def _spend(current: Visit, limit: Limit, key: str) -> None:
     )
 
 
-def _told(stats: WindowStats, limit: Limit) -> tuple[int, int]:
+def _remaining(stats: WindowStats, limit: Limit) -> tuple[int, int]:
     # The library has just computed this moment from the wall clock.
     seconds = math.floor(stats.reset_time - time.time()) + 1
     return stats.remaining, min(max(1, seconds), limit.window)

@@ -22,7 +22,7 @@ class Deadlines:
         self._longer = {
             # These ask carriers for rates, which is slow.
             ("cart", "checkout"): settings.checkout_timeout,
-            ("cart", "ship"): settings.checkout_timeout,
+            ("cart", "quote_order"): settings.checkout_timeout,
             # This takes the money, then requests label, email and SMS: four providers, one after the other.
             ("cart", "pay"): settings.pay_timeout,
             # Undoing a payment: the money, the stock, the label.

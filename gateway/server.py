@@ -71,7 +71,7 @@ def serve(host: str, port: int, workers: int, longest_call: float, leave_s: floa
     while signal.sigwait(signals) not in STOPPING:
         for index, process in enumerate(running):
             if not process.is_alive():
-                log.warning("worker fell", service="gateway", pid=process.pid, exitcode=process.exitcode)
+                log.warning("worker crashed", service="gateway", pid=process.pid, exitcode=process.exitcode)
                 time.sleep(RESPAWN_PAUSE_S)
                 running[index] = start()
     for process in running:

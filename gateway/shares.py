@@ -20,7 +20,7 @@ from contracts.errors import Unavailable
 SLOW = frozenset(
     {
         ("cart", "checkout"),
-        ("cart", "ship"),
+        ("cart", "quote_order"),
         ("cart", "pay"),
         ("cart", "cancel"),
         ("cart", "refund"),

@@ -17,15 +17,15 @@ TEMPLATES = Environment(
 )
 
 
-def letter(template: str, told: Mapping[str, Any]) -> tuple[str, str]:
+def letter(template: str, variables: Mapping[str, Any]) -> tuple[str, str]:
     """Render a mail's two bodies.
 
     Args:
         template: its name: ``<name>.txt`` and ``<name>.html`` are in `templates`.
-        told: the template variables.
+        variables: the template variables.
 
     Returns:
         The plain text, and the HTML.
     """
-    text, html = (TEMPLATES.get_template(f"{template}.{kind}").render(told) for kind in ("txt", "html"))
+    text, html = (TEMPLATES.get_template(f"{template}.{kind}").render(variables) for kind in ("txt", "html"))
     return text, html

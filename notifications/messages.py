@@ -128,13 +128,13 @@ def order_paid(order: Mapping[str, Any], label: Mapping[str, Any] | None) -> dic
         InvalidRequest: `order` is not an order.
     """
     try:
-        return _told(order, label or {})
+        return _variables(order, label or {})
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         errors = {"order": [f"is not an order: {type(error).__name__} {error}"]}
         raise InvalidRequest("This is not an order of the shop.", {"errors": errors}) from error
 
 
-def _told(order: Mapping[str, Any], label: Mapping[str, Any]) -> dict[str, Any]:
+def _variables(order: Mapping[str, Any], label: Mapping[str, Any]) -> dict[str, Any]:
     currency = order["currency"]
     shipping = order.get("shipping") or {}
     lines, extras, method = [], [], None
@@ -171,9 +171,10 @@ def order_paid_subject(order: Mapping[str, Any]) -> str:
 def order_paid_sms(order: Mapping[str, Any]) -> str:
     """Return the text about a paid order. It contains nothing that the shopper typed, because the number may be another
     person's."""
-    told = order_paid(order, None)
-    paid = f"Your order {told['order_id']} is paid: {told['total']}."
-    tracked = f" Tracking: {told['carrier'] or ''} {told['tracking_number']}." if told["tracking_number"] else ""
+    variables = order_paid(order, None)
+    paid = f"Your order {variables['order_id']} is paid: {variables['total']}."
+    number = variables["tracking_number"]
+    tracked = f" Tracking: {variables['carrier'] or ''} {number}." if number else ""
     bodies = [" ".join(body.split()) for body in (paid + tracked, paid)]
     return next((body for body in bodies if segments(body) == 1), paid)
 

@@ -72,7 +72,7 @@ class SendGridMailer:
             log.warning("sendgrid does not answer", error=type(error).__name__)
             raise OutcomeUnknown("SendGrid did not say whether it took the mail.") from error
         if answer.status_code != 202:
-            log.error("sendgrid answered what makes no sense", status=answer.status_code)
+            log.error("sendgrid's answer is invalid", status=answer.status_code)
             raise ProviderFailure(f"SendGrid answered with status {answer.status_code}.")
         return str(answer.headers.get("X-Message-Id") or "")
 
@@ -157,7 +157,7 @@ def _answered(error: HTTPError) -> ShopError:
         log.warning("sendgrid failed", status=status)
         return OutcomeUnknown("SendGrid failed while it was given the mail.", {"retry_after": RETRY_AFTER})
     if status in (429, 503):
-        log.warning("sendgrid is not well", status=status)
+        log.warning("sendgrid fails", status=status)
         return Unavailable("SendGrid is not available.", {"retry_after": _retry_after(error)})
     # 401 and 403 say that our key or sender is wrong; any other status is unexpected here.
     log.error("sendgrid refuses the shop", status=status, said=errors)

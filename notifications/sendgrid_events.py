@@ -170,7 +170,7 @@ def public_key(key: str, base: str | None, timeout: float) -> str:
     try:
         found = json.loads(endpoint.get(timeout=max(0.1, bounded(timeout))).body)["public_key"]
     except (HTTPError, OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
-        log.warning("sendgrid does not say what it signs with", error=type(error).__name__)
+        log.warning("sendgrid's webhook key cannot be fetched", error=type(error).__name__)
         raise _unknown(RETRY_SECONDS) from error
     if not isinstance(found, str) or not found:
         raise Unavailable("SendGrid's events cannot be verified: it signs none.", {"retry_after": 60})

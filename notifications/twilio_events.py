@@ -68,7 +68,7 @@ def verified(raw: str, signature: str, token: str, public_url: str) -> SmsEvent:
     sid, status, error = (form.get(name, "") for name in ("MessageSid", "MessageStatus", "ErrorCode"))
     if not all(is_id(text) and len(text) <= LONGEST_FIELD for text in (sid, status, error or "none")):
         missing = {"errors": {"body": ["must have MessageSid and MessageStatus, and may have ErrorCode"]}}
-        raise InvalidRequest("This tells of no message.", missing)
+        raise InvalidRequest("This is about no message.", missing)
     return SmsEvent(f"{sid}:{status}", {"sid": sid, "status": status, "error": error})
 
 

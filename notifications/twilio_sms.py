@@ -58,7 +58,7 @@ class TwilioTexter:
         self.longest_answer = read
         self.sender = sender
         self._sender = {"messaging_service_sid": sender} if sender.startswith("MG") else {"from_": sender}
-        self._told = {"status_callback": callback} if callback else {}
+        self._callback = {"status_callback": callback} if callback else {}
         http = TwilioHttpClient(timeout=read)
         http.session = ProviderSession(connect, read, "Twilio")
         # A private environment, and not an empty one, which would be ignored: TWILIO_REGION and TWILIO_EDGE in the
@@ -75,7 +75,7 @@ class TwilioTexter:
     def send(self, sms: Sms) -> SentSms:
         """See the port."""
         with _sending():
-            message = self._twilio.messages.create(to=sms.number, body=sms.body, **self._sender, **self._told)
+            message = self._twilio.messages.create(to=sms.number, body=sms.body, **self._sender, **self._callback)
         if not message.sid:
             # The SDK accepts any JSON as a message.
             log.error("twilio answered without a sid")
@@ -148,7 +148,7 @@ def _sending() -> Iterator[None]:
             raise Unavailable("Twilio cannot be reached.", {"retry_after": wait}) from error
         raise OutcomeUnknown("Twilio did not say whether it sent the message.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        log.error("twilio answered what cannot be read", error=type(error).__name__)
+        log.error("twilio's answer cannot be read", error=type(error).__name__)
         raise OutcomeUnknown("Twilio answered what cannot be read.") from error
 
 
@@ -168,7 +168,7 @@ def asking() -> Iterator[None]:
         log.warning("twilio does not answer", error=type(error).__name__)
         raise Unavailable("Twilio cannot be reached.", {"retry_after": RETRY_AFTER}) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        log.error("twilio answered what cannot be read", error=type(error).__name__)
+        log.error("twilio's answer cannot be read", error=type(error).__name__)
         raise ProviderFailure("Twilio answered what cannot be read.") from error
 
 

@@ -79,11 +79,11 @@ class Watch:
             try:
                 news = self._texter.news(sid)
             except Unavailable as error:
-                log.warning("text messages are not followed", error=str(error))
+                log.warning("text messages not polled", error=str(error))
                 self._store.put_back(due[number:])
                 return
             except ShopError as error:
-                log.warning("a text message is not followed", sid=sid, error=str(error))
+                log.warning("text message not polled", sid=sid, error=str(error))
                 continue
             except Exception as error:  # a bug, or an unforeseen error: continue with the other messages
                 note("text message", SetAside(sid, f"{type(error).__name__}: {error}"), error)

@@ -260,7 +260,7 @@ class ProductsService:
         try:
             self.store.stock.forget_fillings()
         except Unavailable as error:
-            log.warning("put off", error=str(error))
+            log.warning("postponed", error=str(error))
 
     @property
     def _projection(self) -> Projection:

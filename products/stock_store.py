@@ -81,7 +81,7 @@ def put_new(connection: Connection, inventories: dict[str, Inventory]) -> None:
 
 
 def put(connection: Connection, sku: str, filling: Filling, revision: int) -> None:
-    """Say what is on the shelf now, once per key; whatever was said since the change began is newer, and stays."""
+    """Say what is on the shelf now, once per key; a newer statement, made since the change began, stays."""
     if insert_new(connection, fillings, {"key": filling.key, "made": int(clock_now())}):
         older = (stock.c.sku == sku) & (stock.c.filled <= filling.began_at)
         connection.execute(sa.update(stock).where(older).values(filled=revision, **filling.inventory.public()))

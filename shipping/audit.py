@@ -61,7 +61,7 @@ class LabelAudit:
             return self._bought(cursor, since, until)
         raise no_such_part(part)
 
-    def labelled(self, shipment_ids: Sequence[str]) -> list[str]:
+    def shipments_with_label(self, shipment_ids: Sequence[str]) -> list[str]:
         """Return the shipments that have a label which was not refunded (or whose refund the carrier rejected)."""
         query = sa.select(labels).where(labels.c.shipment_id.in_(list(shipment_ids)))
         with self._store.database.read() as connection:

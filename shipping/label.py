@@ -103,7 +103,7 @@ class LabelRequest(TraceableRequest[Label]):
         try:
             self._carriers.refund(answer.transaction_id)
         except ShopError as error:
-            log.error("a second label is not given back", error=f"{type(error).__name__}: {error}", **facts)
+            log.error("second label not refunded", error=f"{type(error).__name__}: {error}", **facts)
         return kept
 
     def end(self, unknown: bool, settled: float | None = None) -> None:

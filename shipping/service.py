@@ -227,7 +227,7 @@ class ShippingService:
         }
 
     @rpc(expected_exceptions=ShopError)
-    def moved(self, after: int = 0, limit: int = 100) -> Rows:
+    def movements(self, after: int = 0, limit: int = 100) -> Rows:
         """Return the steps of the parcels after a sequence number: a complete feed that ends with the latest step.
 
         Args:
@@ -281,9 +281,9 @@ class ShippingService:
         return LabelAudit(self.store, self.carriers.lists).page(part, cursor, since, until, ids)
 
     @rpc(expected_exceptions=ShopError)
-    def labelled(self, shipment_ids: Ids) -> Ids:
+    def shipments_with_label(self, shipment_ids: Ids) -> Ids:
         """Return the shipments that have a label which was not refunded (or whose refund the carrier rejected)."""
-        return LabelAudit(self.store, self.carriers.lists).labelled(shipment_ids)
+        return LabelAudit(self.store, self.carriers.lists).shipments_with_label(shipment_ids)
 
     @rpc(expected_exceptions=ShopError)
     def unreturned(self, shipment_ids: Ids) -> Ids:
@@ -321,7 +321,7 @@ class ShippingService:
         where: dict[str, Any] = {"tracking_status": None, "tracking_history": []}
         with suppress(NotFound):  # the carrier learns of a label some time after its purchase
             where = self.carriers.track(label["carrier"], label["tracking_number"])
-            self._tracker().told(label["tracking_number"], where, outdate=False)
+            self._tracker().record_status(label["tracking_number"], where, outdate=False)
         return where
 
     def _desk(self) -> LabelDesk:

@@ -37,7 +37,7 @@ def asking(what: str, may_miss: bool = False) -> Iterator[None]:
         log.warning("shippo does not answer", asked=what, error=type(error).__name__)
         raise Unavailable("Shippo cannot be reached.", {"retry_after": RETRY_AFTER}) from error
     except UNREADABLE as error:
-        log.error("shippo answered what cannot be read", asked=what, error=type(error).__name__)
+        log.error("shippo's answer cannot be read", asked=what, error=type(error).__name__)
         raise ProviderFailure("Shippo answered what cannot be read.") from error
 
 
@@ -49,7 +49,7 @@ def buying() -> Iterator[None]:
         yield
     except SDKError as error:
         if error.status_code < 400 or error.status_code >= 500:
-            log.warning("shippo answered a purchase badly", status=error.status_code)
+            log.warning("shippo's answer to a purchase is invalid", status=error.status_code)
             done = error.status_code in (500, 503)  # after a gateway's 502 or 504 the request may still run behind it
             raise OutcomeUnknown("Shippo failed while buying the label.", {"answered": done}) from error
         # Shippo could not parse the purchase, and a retry will not help. A label that the carrier rejects arrives as a
@@ -62,7 +62,7 @@ def buying() -> Iterator[None]:
             raise Unavailable("Shippo cannot be reached.", {"retry_after": wait}) from error
         raise OutcomeUnknown("Shippo did not say whether the label was bought.") from error
     except UNREADABLE as error:
-        log.error("shippo answered what cannot be read", asked=what, error=type(error).__name__)
+        log.error("shippo's answer cannot be read", asked=what, error=type(error).__name__)
         raise OutcomeUnknown("Shippo answered the purchase with what cannot be read.") from error
 
 
@@ -74,7 +74,7 @@ def _answered(error: SDKError, what: str, permanent: bool = False) -> ShopError:
         said = " ".join(message for field in errors.values() for message in field)
         return Refused(said or "Shippo refuses this.", {"errors": errors, "permanent": permanent})
     if status == 429 or status >= 500:
-        log.warning("shippo is not well", asked=what, status=status)
+        log.warning("shippo fails", asked=what, status=status)
         return Unavailable("Shippo is not available.", {"retry_after": _retry_after(error.raw_response)})
     # 401 and 403 say that our key is wrong; any other status is unexpected here.
     log.error("shippo refuses the shop", asked=what, status=status)

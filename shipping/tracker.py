@@ -59,14 +59,14 @@ class Tracker:
     def handle(self, kind: str, data: dict[str, Any]) -> None:
         """Handle an event; repeating it is safe. Raises ShopError when that is not possible now."""
         if kind == TRACK_UPDATED:
-            self.told(str(data.get("tracking_number") or ""), data)
+            self.record_status(str(data.get("tracking_number") or ""), data)
         elif kind == TRANSACTION_UPDATED:
             # The event is not trusted about money: Shippo is asked.
             shipment_id = self._store.voided(str(data.get("object_id") or ""))
             if shipment_id is not None:
                 self._voids.give_back(shipment_id)
 
-    def told(self, tracking_number: str, track: dict[str, Any], outdate: bool = True) -> None:
+    def record_status(self, tracking_number: str, track: dict[str, Any], outdate: bool = True) -> None:
         """Record the carrier's position of a parcel: ``track["tracking_status"]``.
 
         Args:
@@ -94,11 +94,11 @@ class Tracker:
                 else:
                     self._ask(label)
             except Unavailable as error:
-                log.warning("parcels are not followed", error=str(error))
+                log.warning("parcels not polled", error=str(error))
                 self._store.moves.put_back([each["shipment_id"] for each in due[number:]])
                 return
             except ShopError as error:
-                log.warning("a parcel is not followed", shipment=label["shipment_id"], error=str(error))
+                log.warning("parcel not polled", shipment=label["shipment_id"], error=str(error))
             except Exception as error:  # a bug, or an unforeseen error: continue with the other parcels
                 note("label", SetAside(label["shipment_id"], f"{type(error).__name__}: {error}"), error)
 
@@ -109,10 +109,10 @@ class Tracker:
     def _ask(self, label: dict[str, Any]) -> None:
         with suppress(NotFound):  # the carrier learns of a label some time after its purchase
             track = self._carriers.track(label["carrier"], label["tracking_number"])
-            self.told(label["tracking_number"], track)
+            self.record_status(label["tracking_number"], track)
 
     def _given_back(self, shipment_id: str) -> None:
         try:
             self._voids.give_back(shipment_id)
         except ShopError as error:
-            log.warning("a label is not given back yet", shipment=shipment_id, error=str(error))
+            log.warning("label not refunded yet", shipment=shipment_id, error=str(error))

@@ -74,7 +74,7 @@ class VoidDesk:
                 if status is None and purchase.refund is Refund.PENDING:
                     status = Refund.PENDING  # requested before, and only the carrier's answer to that counts
                 elif status is None:
-                    log.warning("a label is not taken back", shipment=purchase.shipment_id, said=refused.detail)
+                    log.warning("label refund refused", shipment=purchase.shipment_id, said=refused.detail)
                     status = Refund.USED
         return Refund(status)
 

@@ -78,7 +78,7 @@ class DeferredWrites:
     def put_off(self, statement: Statement, key: str) -> None:
         """Defer a write that has just failed. Arguments as of `write`."""
         row = _row(statement, key)
-        log.warning("written later", table=row[0], key=key, service=self._database.service)
+        log.warning("write deferred", table=row[0], key=key, service=self._database.service)
         self._waiting.append(PutOff(row, statement))
 
     def catch_up(self) -> None:
@@ -91,7 +91,7 @@ class DeferredWrites:
             except Unavailable:
                 raise
             except Exception:  # a bug, or a text that no column accepts: it must not block the writes behind it
-                log.exception("never written", table=first.row[0], key=first.row[1])
+                log.exception("deferred write failed", table=first.row[0], key=first.row[1])
             # Not before: a new write to the same row must queue behind it meanwhile.
             with contextlib.suppress(ValueError):
                 self._waiting.remove(first)

@@ -186,11 +186,11 @@ class Guard:
         else:
             error = None  # any answer counts, even a refusal
         # A call that began before the provider counted as down, and ends after that, adds no information.
-        with contextlib.suppress(pybreaker.CircuitBreakerError, _Told):
-            self._breaker.call(_tell, error)
+        with contextlib.suppress(pybreaker.CircuitBreakerError, _Counted):
+            self._breaker.call(_raise_if_failed, error)
 
 
-class _Told(Exception):
+class _Counted(Exception):
     """Hands a failure to the breaker."""
 
 
@@ -211,14 +211,14 @@ class _Changed(pybreaker.CircuitBreakerListener):
         # The long rest applies once: after it the provider is tried often, so that it is used soon after it is back.
         self.at = self._clock() - (REST_S - TRIAL_INTERVAL_S if failed_trial else 0.0)
         if new_state.name == pybreaker.STATE_OPEN and not failed_trial:
-            log.warning("provider left alone", provider=self._provider, seconds=REST_S)
+            log.warning("circuit breaker opened", provider=self._provider, seconds=REST_S)
         elif new_state.name == pybreaker.STATE_CLOSED:
-            log.info("provider is back", provider=self._provider)
+            log.info("circuit breaker closed", provider=self._provider)
 
 
-def _tell(error: Exception | None) -> None:
+def _raise_if_failed(error: Exception | None) -> None:
     if error is not None:
-        raise _Told from error
+        raise _Counted from error
 
 
 def _lost() -> None:

@@ -59,7 +59,7 @@ def look_again() -> None:
     try:
         wanted = look is None or look()
     except ShopError as error:
-        raise HeldBack("It cannot be told whether the request is still wanted.") from error
+        raise HeldBack("It is unknown whether the request is still wanted.") from error
     if not wanted:
         raise HeldBack("The request is not wanted any more.")
 

@@ -84,7 +84,9 @@ class DeadLetters:
         if count > MAX_DEATHS:
             self.park(channel, message, f"the service died over it {count} times", count)
             return
-        log.warning("request again", verb=verb, deaths=count, correlation_id=message.properties.get("correlation_id"))
+        log.warning(
+            "request redelivered", verb=verb, deaths=count, correlation_id=message.properties.get("correlation_id")
+        )
         target = (EXCHANGE, verb) if count == 1 else ("", suspects_queue(self._service))
         self._send(channel, message, target, {DEATHS: count, VERB: verb})
 
@@ -98,9 +100,9 @@ class DeadLetters:
         if reply_to:
             # The request may have taken effect before the process died: ask the caller to repeat it under the same key.
             facts = {"retry_after": ASK_AGAIN_S, "parked": True}
-            told = encoded(None, OutcomeUnknown(f"{verb} was put aside for an operator: {reason}.", facts))
+            answer = encoded(None, OutcomeUnknown(f"{verb} was put aside for an operator: {reason}.", facts))
             self._link.publish(
-                told,
+                answer,
                 EXCHANGE,
                 reply_to,
                 channel=channel,

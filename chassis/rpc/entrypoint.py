@@ -184,7 +184,7 @@ class RpcServer(SharedExtension, ProviderCollector):
             return result, exc_info
 
         def refuse() -> None:
-            log.info("refused: no place", method=method, request_id=context.get("request_id"))
+            log.info("refused: concurrency limit", method=method, request_id=context.get("request_id"))
             busy = f"Too many requests of this kind are at work in {self.container.service_name}."
             later = random.randint(*RETRY_AFTER)  # noqa: S311
             self.answer(channel, message, None, Unavailable(busy, {"retry_after": later}))
@@ -197,14 +197,14 @@ class RpcServer(SharedExtension, ProviderCollector):
         self._places.offer(job)
 
     def _drop(self, channel: amqp.Channel, message: amqp.Message, method: str, context: dict[str, Any]) -> None:
-        log.info("request dropped: its caller has gone", method=method, request_id=context.get("request_id"))
+        log.info("request dropped: its caller stopped waiting", method=method, request_id=context.get("request_id"))
         self._acknowledge(channel, message)
 
     def _put_away(self, channel: amqp.Channel, message: amqp.Message, how: Callable[..., None], why: Any) -> None:
         try:
             how(channel, message, why)
         except Unavailable as lost:
-            log.warning("request not put away", error=str(lost))  # no connection: it will be redelivered
+            log.warning("request not parked", error=str(lost))  # no connection: it will be redelivered
             return
         self._acknowledge(channel, message)
 

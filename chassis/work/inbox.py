@@ -61,7 +61,7 @@ class Inbox:
         """
         for name, text, most in (("id", event_id, 255), ("kind", kind, 128)):
             if not isinstance(text, str) or not 0 < len(text) <= most or not text.isprintable():
-                raise InvalidRequest("The event cannot be told from others.", {"errors": {name: ["not usable"]}})
+                raise InvalidRequest("The event has no usable id or kind.", {"errors": {name: ["not usable"]}})
         with self.tasks.database.write() as connection:
             return self.tasks.add(connection, event_id, kind, details=body, done=done)
 

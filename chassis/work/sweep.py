@@ -20,4 +20,4 @@ def swept(look: Callable[[], None]) -> None:
     try:
         look()
     except Unavailable as error:
-        log.warning("put off", error=str(error))
+        log.warning("postponed", error=str(error))

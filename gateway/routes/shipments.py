@@ -29,7 +29,7 @@ def create(request: Request) -> dict[str, Any]:
     path = _path_in(sent)
     asked = _checked_at(path, sent) if path else schemas.ORDER.check(sent)
     try:
-        order: dict[str, Any] = services(request, once).cart.ship(asked, once.key)
+        order: dict[str, Any] = services(request, once).cart.quote_order(asked, once.key)
     except (InvalidRequest, Refused) as error:
         if "errors" in error.facts:
             error.facts["errors"] = _under(path, error.facts["errors"])
