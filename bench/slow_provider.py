@@ -111,10 +111,13 @@ class Bench:
             self.memory.append(self._resident())
             rounds.append((well, slow))
             both = {"well": well, "slow": slow}
-            told = " ".join(f"{name} {leg.quantile(0.5):.1f}/{leg.quantile(0.99):.1f} ms" for name, leg in both.items())
+            percentiles = " ".join(
+                f"{name} {leg.quantile(0.5):.1f}/{leg.quantile(0.99):.1f} ms" for name, leg in both.items()
+            )
             payers = dict(sorted(self.payers.statuses.items()))
             said = (
-                f"round {number}/{self._options.rounds}  p50/p99 {told}; payers so far {payers}; MB {self.memory[-1]}"
+                f"round {number}/{self._options.rounds}  p50/p99 {percentiles}; payers so far {payers};"
+                f" MB {self.memory[-1]}"
             )
             print(said, flush=True)
         return rounds
@@ -262,15 +265,15 @@ def _report(
                 f"| {number} | {name} | {leg.quantile(0.5):.1f} | {leg.quantile(0.99):.1f} | {max(leg.took):.1f}"
                 f" | {len(leg.took)} |"
             )
-    told = ", ".join(f"{count} times {status}" for status, count in sorted(payers.statuses.items()))
+    statuses = ", ".join(f"{count} times {status}" for status, count in sorted(payers.statuses.items()))
     lines += [
         "",
         f"The p99 of reading became {ratio:.2f} times what it was (medians of the rounds); the goal of at most {GOAL:g}"
         f" is {'reached' if ratio <= GOAL else 'NOT reached'}. {failed or 'No'} reads failed.",
         "",
-        f"The payers were told {told}; every 503 said when to come back{waited}."
+        f"The payers received {statuses}; every 503 said when to come back{waited}."
         if not payers.unguided
-        else f"{payers.unguided} refusals did NOT say when to come back ({told}).",
+        else f"{payers.unguided} refusals did NOT say when to come back ({statuses}).",
         "",
         "Memory in MB, before the first slow leg and after each: "
         + "; ".join(f"{part} {' '.join(str(each[part]) for each in bench.memory)}" for part in MEASURED)
@@ -282,7 +285,7 @@ def _report(
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./install_run_project bench slow-provider",
-        description="Reads of a cart at a fixed rate, beside a Stripe that is well and one that takes 5 s per answer.",
+        description="Reads a cart at a fixed rate, in turn with a healthy Stripe and one that takes 5 s per answer.",
     )
     parser.add_argument("--rate", type=float, default=40.0, metavar="N", help="reads a second (40)")
     parser.add_argument("--seconds", type=float, default=15.0, metavar="S", help="of each leg (15)")

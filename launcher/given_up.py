@@ -88,7 +88,7 @@ def _list(services: Services) -> int:
 def _replay_one(services: Services, key: str) -> int:
     for service in SERVICES:
         try:
-            _print(key, services.tell(service, "replay", key))
+            _print(key, services.call_once(service, "replay", key))
         except NotFound:
             continue
         except (ShopError, *BUGS) as error:
@@ -103,7 +103,7 @@ def _replay_all(services: Services) -> int:
         for each in new:
             known.add(each.key)
             try:
-                _print(each.key, services.tell(each.service, "replay", each.key))
+                _print(each.key, services.call_once(each.service, "replay", each.key))
             except NotFound:
                 continue  # another process has replayed it in the meantime
             except (ShopError, *BUGS) as error:

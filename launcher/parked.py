@@ -25,7 +25,7 @@ USAGE = """\
 Usage: ./install_run_project parked [--again | --drop] [SERVICE ...]
 
 Lists the requests over which a service died again and again.
-  --again  ask the service once more; whoever asked first has gone, and only its effect is wanted
+  --again  repeat the request for its effect; the caller is gone and gets no answer
   --drop   throw them away"""
 SECONDS = 5.0
 
@@ -85,7 +85,8 @@ def _asked(channel: amqp.Channel, message: amqp.Message, returned: list[object])
     before it is confirmed."""
     returned.clear()
     try:
-        channel.basic_publish_confirm(_anew(message), EXCHANGE, _verb(message), mandatory=True, timeout=SECONDS)
+        request = _original_request(message)
+        channel.basic_publish_confirm(request, EXCHANGE, _verb(message), mandatory=True, timeout=SECONDS)
     except amqp.exceptions.MessageNacked:
         return False
     return not returned
@@ -104,7 +105,7 @@ def _waiting(channel: amqp.Channel, queue: str) -> Iterator[amqp.Message]:
         yield message
 
 
-def _anew(message: amqp.Message) -> amqp.Message:
+def _original_request(message: amqp.Message) -> amqp.Message:
     """Return the original request, without the reply address of its caller."""
     headers = {
         name: value

@@ -83,7 +83,7 @@ class Run:
 
     def _mend(self, service: str, difference: Difference) -> bool:
         try:
-            done = self._services.tell(service, "mend", difference.fix)
+            done = self._services.call_once(service, "mend", difference.fix)
         except (ShopError, *BUGS) as error:
             say(printable(f"  not mended: {error}"))
             return False

@@ -58,7 +58,7 @@ class Services:
         """Make a call that can be repeated. Raises Problem when there is no answer after some tries."""
         for left in reversed(range(TRIES)):
             try:
-                return self.tell(service, method, *args, **kwargs)
+                return self.call_once(service, method, *args, **kwargs)
             except AGAIN as error:
                 if not left:
                     raise Problem(error.detail) from error
@@ -70,6 +70,6 @@ class Services:
                 raise Problem(f"{service} failed over {method} ({said}); its log says more.") from error
         raise AssertionError("the last try answers or raises")
 
-    def tell(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
+    def call_once(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call once; raises as `RpcClient.call` does."""
         return self._client.call(service, method, args, kwargs, timeout=ANSWER_WAIT_S)

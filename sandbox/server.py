@@ -15,8 +15,8 @@ from aiohttp import web
 
 from sandbox.bank import add_bank_routes
 from sandbox.control import add_control_routes
+from sandbox.events import events_of
 from sandbox.faults import Faults
-from sandbox.happenings import happenings_of
 from sandbox.provider import Answer, Call, Provider
 from sandbox.sendgrid import SendGrid
 from sandbox.settings import SandboxSettings
@@ -46,7 +46,7 @@ class Sandbox:
         self.state = state
         self.public_url = public_url
         self.faults = Faults()
-        self.webhooks = Webhooks(state, happenings_of(state))
+        self.webhooks = Webhooks(state, events_of(state))
         self.sender = Sender(self.webhooks, state, settings)
         self.stopping = asyncio.Event()
         self.providers: dict[str, Provider] = {

@@ -75,5 +75,5 @@ def _timed(body: bytes, secret: str, now: str) -> str:
 
 
 def _form(url: str, body: bytes, token: str) -> str:
-    told = url + "".join(name + value for name, value in sorted(parse_qsl(body.decode(), keep_blank_values=True)))
-    return base64.b64encode(hmac.new(token.encode(), told.encode(), hashlib.sha1).digest()).decode()
+    signed = url + "".join(name + value for name, value in sorted(parse_qsl(body.decode(), keep_blank_values=True)))
+    return base64.b64encode(hmac.new(token.encode(), signed.encode(), hashlib.sha1).digest()).decode()

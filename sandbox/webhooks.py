@@ -73,7 +73,7 @@ def default(provider: str) -> Switches:
     return Switches(events=STRIPE_EVENTS) if provider == "stripe" else Switches()
 
 
-class Happening(NamedTuple):
+class Event(NamedTuple):
     """An event that a provider reports: its kind, the body of the webhook, the callback URL of the request (Twilio
     only), and the seconds until it happens."""
 
@@ -98,7 +98,7 @@ class Waiting(NamedTuple):
 class Webhooks:
     """The waiting webhooks.
 
-    state: where they are stored. happenings: returns the events that a change of an object (kind, before, after)
+    state: where they are stored. events: returns the events that a change of an object (kind, before, after)
     causes.
 
     Attributes: counts: per provider, since the start. noticed: called when there is something new to send. last: per
@@ -108,10 +108,10 @@ class Webhooks:
     def __init__(
         self,
         state: State,
-        happenings: Callable[[str, dict[str, Any] | None, dict[str, Any] | None], Iterable[Happening]],
+        events: Callable[[str, dict[str, Any] | None, dict[str, Any] | None], Iterable[Event]],
     ) -> None:
         self._state = state
-        self._happenings = happenings
+        self._events = events
         self._switches = {provider: default(provider) for provider in PROVIDERS}
         self._dice = {provider: random.Random() for provider in PROVIDERS}  # noqa: S311 - dice, not secrets
         self.counts = {provider: dict.fromkeys(COUNTS, 0) for provider in PROVIDERS}
@@ -175,13 +175,13 @@ class Webhooks:
         return dict(self._state.query("SELECT seq, tries FROM webhooks WHERE provider = ? AND at <= ?", values))
 
     def _changed(self, kind: str, before: dict[str, Any] | None, after: dict[str, Any] | None) -> None:
-        for happening in self._happenings(kind, before, after):
-            self._note(happening)
+        for event in self._events(kind, before, after):
+            self._note(event)
 
-    def _note(self, happening: Happening) -> None:
-        provider = happening.provider
+    def _note(self, event: Event) -> None:
+        provider = event.provider
         switches, dice, counts = self._switches[provider], self._dice[provider], self.counts[provider]
-        if not switches.enabled or ("*" not in switches.events and happening.kind not in switches.events):
+        if not switches.enabled or ("*" not in switches.events and event.kind not in switches.events):
             return
         # All are drawn every time, so that a seed produces the same series independently of the rates.
         lost, twice, late = (
@@ -193,10 +193,10 @@ class Webhooks:
             counts["lost"] += 1
             return
         counts["duplicated"] += twice
-        at = self._state.now() + happening.after
+        at = self._state.now() + event.after
         for pause in pauses[: 2 if twice else 1]:
             due = at + switches.delay_ms / 1000 + pause
-            values = (provider, happening.kind, happening.url, happening.body, at, due)
+            values = (provider, event.kind, event.url, event.body, at, due)
             self._state.query(
                 "INSERT INTO webhooks (provider, kind, url, body, at, due) VALUES (?, ?, ?, ?, ?, ?)", values
             )

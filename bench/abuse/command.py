@@ -58,22 +58,22 @@ async def run(shop: Target, options: argparse.Namespace, seed: int) -> Outcome:
     """Run the parts that the options select on a running shop."""
     outcome, began = Outcome(seed), time.monotonic()
 
-    def tell(what: str) -> None:
+    def progress(what: str) -> None:
         say(f"{time.monotonic() - began:.0f} s: {what[:300]}")
 
     if "answers" in options.only:
         wanted = [row for row in rows() if not options.row or options.row in str(row)]
-        outcome.rows = await answers.run(shop, tell, wanted)
+        outcome.rows = await answers.run(shop, progress, wanted)
     if "fuzz" in options.only:
-        outcome.fuzzed = await fuzz.run(shop, seed, options.requests, tell, options.first)
+        outcome.fuzzed = await fuzz.run(shop, seed, options.requests, progress, options.first)
     if "cost" in options.only:
-        outcome.costs = await cost.run(shop, tell, options.short)
+        outcome.costs = await cost.run(shop, progress, options.short)
     if "strangers" in options.only and options.short:
         outcome.strangers = await strangers.run(
-            shop, tell, SHORT_BODIES, SHORT_HEADS, SHORT_ROUNDS, SHORT_SECONDS, judge_ratio=False
+            shop, progress, SHORT_BODIES, SHORT_HEADS, SHORT_ROUNDS, SHORT_SECONDS, judge_ratio=False
         )
     elif "strangers" in options.only:
-        outcome.strangers = await strangers.run(shop, tell)
+        outcome.strangers = await strangers.run(shop, progress)
     return outcome
 
 

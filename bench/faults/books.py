@@ -91,7 +91,7 @@ def stock_sold_is_stock_lost(books: Books) -> Iterator[Violation]:
     sold: Counter[str] = Counter()
     for order in books.paid.values():
         if order["status"] != "returned":
-            for sku, quantity in journals.told(order)["skus"].items():
+            for sku, quantity in journals.compared_parts(order)["skus"].items():
                 sold[sku] += quantity
     for article in books.catalogue.articles:
         if article.pieces is None:
@@ -158,7 +158,7 @@ def no_order_stuck(books: Books) -> Iterator[Violation]:
     for event in books.records.events:
         if event["state"] == "failed" or event["age"] > EVENT_WAIT_S:
             tried = f"{event['state']} after {event['tries']} tries in {event['age']:.0f} s: {event['error']}"
-            yield Violation(STUCK, event["key"], f"{event['kind']}, which {event['service']} was told of: {tried}")
+            yield Violation(STUCK, event["key"], f"{event['kind']}, which {event['service']} received: {tried}")
     for service, count in books.records.parked.items():
         yield Violation(STUCK, service, f"{count} requests were put aside for an operator")
 
@@ -226,7 +226,7 @@ def a_good_card_pays(books: Books) -> Iterator[Violation]:
         order = books.records.orders.get(_order_of(sight))
         if sight.asked.get("card") not in GOOD or order is None:
             continue
-        skus = journals.told(order)["skus"]
+        skus = journals.compared_parts(order)["skus"]
         sold_out = any(sku in books.short or books.records.left.get(sku) == 0 for sku in skus)
         if sight.status != 409 or not (sold_out or order["status"] == "canceled" or order["id"] in books.paid):
             yield Violation(GOOD_CARD, order["id"], f"{sight.asked['card']} was answered {sight.status} {sight.answer}")
@@ -235,7 +235,7 @@ def a_good_card_pays(books: Books) -> Iterator[Violation]:
 def the_cart_is_empty_of_what_was_paid(books: Books) -> Iterator[Violation]:
     taken: dict[str, Counter[str]] = defaultdict(Counter)
     for order_id, order in books.paid.items():
-        taken[books.records.inner[order_id]["cart_id"]].update(journals.told(order)["skus"])
+        taken[books.records.inner[order_id]["cart_id"]].update(journals.compared_parts(order)["skus"])
     for cart_id in {row["cart_id"] for row in books.records.inner.values()}:
         put_in, held = books.put_in[cart_id], books.records.carts.get(cart_id, {})
         for sku in sorted({*put_in, *held}):

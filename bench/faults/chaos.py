@@ -228,7 +228,7 @@ async def _outage(
 ) -> tuple[str, float]:
     """Begin and end an outage, and wait until the shop has settled. Return what happened, and the seconds until then;
     infinity: longer than permitted."""
-    told, end = await asyncio.to_thread(outages.begin, event.trouble, event.dice)
+    description, end = await asyncio.to_thread(outages.begin, event.trouble, event.dice)
     try:
         await asyncio.sleep(event.lasts)
     finally:
@@ -240,7 +240,7 @@ async def _outage(
     await settle(databases, outcome.journal, weather.last, outcome.after_outages)
     took = max(await ready, max(outcome.after_outages.times[before:], default=0.0))
     outcome.outages.setdefault(event.trouble, []).append(took)
-    return told, took
+    return description, took
 
 
 async def _storm(
@@ -265,8 +265,8 @@ async def _storm(
         elif event.kind == "outage":
             assert outages is not None
             note(f"outage {event.trouble}")
-            told, took = await _outage(event, weather, databases, outcome, outages)
-            note(f"{event.trouble} ({told}) over, settled in {took:.1f} s")
+            description, took = await _outage(event, weather, databases, outcome, outages)
+            note(f"{event.trouble} ({description}) over, settled in {took:.1f} s")
         else:
             note(f"{event.kind} {event.target} {event.trouble}".strip())
             await weather.strike(event)

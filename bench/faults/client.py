@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from bench.faults.journal import CART, LOOK, WALKED_AWAY, Journal, Lost, Sight, Unlike, told
+from bench.faults.journal import CART, LOOK, WALKED_AWAY, Journal, Lost, Sight, Unlike, compared_parts
 
 # Longer than the gateway's own longest deadline (30 s), so that the gateway answers first.
 TIMEOUT = aiohttp.ClientTimeout(total=40, connect=5)
@@ -150,7 +150,7 @@ class Client:
 
     def _see(self, what: str, key: str, asked: dict[str, Any], seen: Seen, sent: int) -> None:
         replayed = seen.headers.get("Idempotent-Replayed") == "true"
-        answer = told(seen.body)
+        answer = compared_parts(seen.body)
         self._journal.see(
             Sight(time.time(), self._shopper, what, self.cart_id, key, asked, seen.status, answer, sent, replayed)
         )

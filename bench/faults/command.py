@@ -58,8 +58,8 @@ def main(arguments: Sequence[str]) -> int:
         kind = "restarts-" if options.restarts else "outages-" if plan.outages else ""
         name = f"faults-{kind}{options.database}"
         (RESULTS / f"{name}.md").write_text(page, encoding="utf-8")
-        told = json.dumps(report.document(outcome, about), indent=1)
-        (RESULTS / f"{name}.json").write_text(f"{told}\n", encoding="utf-8")
+        text = json.dumps(report.document(outcome, about), indent=1)
+        (RESULTS / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
         say(f"Saved as bench/results/{name}.md and .json.")
     return 0 if outcome.well else 1
 
@@ -100,9 +100,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     trial = parser.add_mutually_exclusive_group()
     for kind, what in {
-        trials.CRASH_POINTS: "instead: whoever reaches one of the named points is killed there, at every one of them",
+        trials.CRASH_POINTS: "instead: the process that reaches a crash point is killed there, for every point",
         trials.RACES: "instead: one key sent by fifty at once, and a hundred buyers of the last piece",
-        trials.MODEL: "instead: a machine shops at random, beside a model of what must come of it",
+        trials.MODEL: "instead: a state machine shops at random and compares the results with a model",
     }.items():
         trial.add_argument(f"--{kind}", dest="trial", action="store_const", const=kind, help=what)
     parser.add_argument("--rounds", type=int, metavar="N", help="of those (1 for every point, 50 races, 300 runs)")

@@ -20,7 +20,7 @@ from bench.faults.stories import Story
 
 # How many stories run concurrently, each with a crash of its own. The next wave starts when all of these have settled,
 # so that the settling time can be counted from the wave's last crash.
-TELLERS = 5
+CONCURRENT_STORIES = 5
 # The time limits for settling (seconds after the last crash), and how often that is checked.
 LATEST = BARS[-1][1]
 LOOK_INTERVAL_S = 0.4
@@ -36,19 +36,19 @@ class Case:
 
     Attributes:
         point: the crash point; or None for a fault of a provider instead.
-        telling: the story that passes it.
+        make_story: returns the story that passes it.
         stays: whether its shopper repeats the request.
         trouble: the provider and its fault.
     """
 
     point: str | None
-    telling: stories.Telling
+    make_story: stories.StoryFactory
     stays: bool
     trouble: tuple[str, dict[str, Any]] | None = None
 
     def __str__(self) -> str:
         what = self.point or f"{self.trouble}"
-        return f"{what}, {getattr(self.telling, '__name__', '')}, who {'repeats' if self.stays else 'leaves'}"
+        return f"{what}, {getattr(self.make_story, '__name__', '')}, who {'repeats' if self.stays else 'leaves'}"
 
 
 CONFIRM = "/v1/payment_intents/*/confirm"
@@ -69,13 +69,13 @@ def all_cases(full: bool) -> list[Case]:
     found: list[Case] = []
     names = sorted({point for module in points.declared().values() for point in module})
     for number, point in enumerate(names):
-        tellings = stories.passing(point)
+        factories = stories.passing(point)
         if full:
-            found += [Case(point, telling, stays) for telling in tellings for stays in (True, False)]
+            found += [Case(point, factory, stays) for factory in factories for stays in (True, False)]
         elif point in MANIFOLD:
-            found += [Case(point, telling, (number + turn) % 2 == 0) for turn, telling in enumerate(tellings)]
+            found += [Case(point, factory, (number + turn) % 2 == 0) for turn, factory in enumerate(factories)]
         else:
-            found.append(Case(point, tellings[number // 2 % len(tellings)], number % 2 == 0))
+            found.append(Case(point, factories[number // 2 % len(factories)], number % 2 == 0))
     # Mixed, so that the cases that wear out one service do not all run together.
     return [*found[::3], *found[1::3], *found[2::3]]
 
@@ -102,8 +102,8 @@ class Ending:
 
 
 @dataclass
-class Told:
-    """A case whose crash has happened, and whose story is not settled yet.
+class CaseRun:
+    """One run of a case: its story, its crash, and its outcome.
 
     Attributes:
         ending: the outcome so far.
@@ -148,35 +148,36 @@ class CrashPoints:
     say: Callable[[str], None] = print
     killed: dict[str, list[float]] = field(default_factory=dict)
 
-    def run(self, cases: Sequence[Case], tellers: int = TELLERS) -> list[Ending]:
+    def run(self, cases: Sequence[Case], concurrent_stories: int = CONCURRENT_STORIES) -> list[Ending]:
         """Run all cases; return their outcomes."""
-        told: list[Told] = []
-        with self._watch(), ThreadPoolExecutor(tellers) as pool:
-            for wave in waves(cases, tellers):
-                struck = list(pool.map(self._tell, wave))
-                last = max(each.died for each in struck)
-                list(pool.map(lambda each, last=last: self._settle(each, last), struck))
-                told += struck
-        for each in told:
+        runs: list[CaseRun] = []
+        with self._watch(), ThreadPoolExecutor(concurrent_stories) as pool:
+            for wave in waves(cases, concurrent_stories):
+                wave_runs = list(pool.map(self._run_case, wave))
+                last = max(each.died for each in wave_runs)
+                list(pool.map(lambda each, last=last: self._settle(each, last), wave_runs))
+                runs += wave_runs
+        for each in runs:
             # Checked once more after everything is quiet, because a duplicate may arrive late.
             if each.ending.wrong is None and each.story is not None:
                 each.ending.wrong = self._wrong(each.story)
-        return [each.ending for each in told]
+        return [each.ending for each in runs]
 
-    def _tell(self, case: Case) -> Told:
-        told = Told(Ending(case))
+    def _run_case(self, case: Case) -> CaseRun:
+        """Run the story up to the crash at its point, or past its provider's fault."""
+        run = CaseRun(Ending(case))
         try:
-            told.story = case.telling(self.front, case.stays)
-            told.story.begin()
+            run.story = case.make_story(self.front, case.stays)
+            run.story.begin()
             if case.point is None:
-                told.died = self._troubled(case, told.story)
+                run.died = self._troubled(case, run.story)
             else:
-                told.died = self._die(case.point, told.story)
-                if not told.died:
-                    told.ending.wrong = "nobody reached it"
+                run.died = self._die(case.point, run.story)
+                if not run.died:
+                    run.ending.wrong = "nobody reached it"
         except Exception as error:
-            told.ending.wrong = f"{type(error).__name__}: {error}"
-        return told
+            run.ending.wrong = f"{type(error).__name__}: {error}"
+        return run
 
     def _die(self, point: str, story: Story) -> float:
         """Return when a process crashed there; 0 when none did."""
@@ -204,15 +205,15 @@ class CrashPoints:
             self.front.fault(provider)
         return time.time()
 
-    def _settle(self, told: Told, last: float) -> None:
+    def _settle(self, run: CaseRun, last: float) -> None:
         """Wait until everything is correct, counted from the last crash of the wave (Unix seconds)."""
-        ending, story = told.ending, told.story
+        ending, story = run.ending, run.story
         first = True
         while ending.wrong is None and story is not None:
             wrong = "something is still to be done" if self._open(story) else self._wrong(story)
             now = time.time()
             if wrong is None:
-                ending.own = now - told.died
+                ending.own = now - run.died
                 # A story that settled before the last crash cannot be timed from that crash.
                 ending.seconds = ending.own if first else now - last
                 break

@@ -98,7 +98,7 @@ class Journal:
         return [sight for sight in self.sights if sight.what == what and good in (None, sight.good)]
 
 
-def told(answer: Any) -> Any:
+def compared_parts(answer: Any) -> Any:
     """Return the parts of an order that the books compare; anything else unchanged."""
     if not isinstance(answer, dict) or answer.get("object") != "order":
         return answer

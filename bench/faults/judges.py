@@ -63,8 +63,8 @@ def _checked_out(books: Books, sight: Sight) -> Iterator[str]:
         return
     if books.records.inner[order["id"]]["cart_id"] != sight.cart_id:
         yield "it is another cart's order"
-    if journals.told(order)["skus"] != sight.answer["skus"]:
-        yield f"its items were {sight.answer['skus']} and are {journals.told(order)['skus']}"
+    if journals.compared_parts(order)["skus"] != sight.answer["skus"]:
+        yield f"its items were {sight.answer['skus']} and are {journals.compared_parts(order)['skus']}"
     bought, ordered = books.put_in[sight.cart_id], sight.answer["skus"]
     for sku in sorted({*bought, *ordered}):
         taken_out = sku in books.short and sku not in ordered  # other shoppers were faster
@@ -99,10 +99,10 @@ def _was_paid(books: Books, sight: Sight) -> Iterator[str]:
     for name in ("charge", "amount"):
         if sight.answer[name] != order[name]:
             yield f"its {name} was {sight.answer[name]} and is {order[name]}"
-    told = sight.answer.get("notifications", {})
-    if told.get("email", {}).get("status code") == "202" and not books.records.emails.get(order["id"]):
+    messages = sight.answer.get("notifications", {})
+    if messages.get("email", {}).get("status code") == "202" and not books.records.emails.get(order["id"]):
         yield "the email that it spoke of is not there"
-    if told.get("sms", {}).get("status code") == "201" and not books.records.sms.get(order["id"]):
+    if messages.get("sms", {}).get("status code") == "201" and not books.records.sms.get(order["id"]):
         yield "the SMS that it spoke of is not there"
     url = sight.answer.get("label_url")
     labels = books.records.labels.get(order["id"], ())

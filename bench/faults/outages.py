@@ -148,13 +148,13 @@ class Outages:
         assert shim is not None
         for name in names:
             shim.step(name, seconds)
-        told = f"{', '.join(names) if len(names) == 1 else 'all'} {seconds:+d} s"
+        description = f"{', '.join(names) if len(names) == 1 else 'all'} {seconds:+d} s"
 
         def undo() -> None:
             for name in names:
                 shim.step(name, 0)
 
-        return told, undo
+        return description, undo
 
     def _silent_broker(self, dice: int) -> tuple[str, Undo]:
         proxy = self.proxy

@@ -81,8 +81,8 @@ def document(outcome: Outcome, about: dict[str, Any]) -> dict[str, Any]:
 
 def markdown(outcome: Outcome, about: dict[str, Any]) -> str:
     """Return the page."""
-    told = document(outcome, about)
-    settling, answers = told["settling"], told["answers"]
+    facts = document(outcome, about)
+    settling, answers = facts["settling"], facts["answers"]
     how = "restarted, by `kill -9` and by SIGTERM in turn" if outcome.plan.restarts else "killed with `kill -9`"
     lines = [
         f"# The shop under faults: {about['database']}",
@@ -90,18 +90,18 @@ def markdown(outcome: Outcome, about: dict[str, Any]) -> str:
         f"{about['cores']} cores of {about['processor']}, {about['system']}, load {about['load_before']} before;"
         f" {about['broker']}, Python {about['python']}; commit {about['commit']}; {about['copies']} of each service.",
         "",
-        f"Seed {told['plan']['seed']}, {told['plan']['shoppers']} shoppers at a time, an event about every"
-        f" {told['plan']['mean_gap_s']:g} s.",
+        f"Seed {facts['plan']['seed']}, {facts['plan']['shoppers']} shoppers at a time, an event about every"
+        f" {facts['plan']['mean_gap_s']:g} s.",
         "",
         f"**{verdict(outcome)}**",
         "",
         "| what | how many |",
         "|---|---|",
-        f"| checkouts | {told['checkouts']} in {told['seconds']:.0f} s, {told['checkouts_per_second']} a second |",
-        f"| orders at the end | {_counts(told['orders'])} |",
-        f"| {how} | {_counts(told['killed'])} |",
-        f"| troubles of providers | {_counts(told['troubles'])} |",
-        f"| troubles below the shop, and the slowest settling after each | {_outages(told['outages'])} |",
+        f"| checkouts | {facts['checkouts']} in {facts['seconds']:.0f} s, {facts['checkouts_per_second']} a second |",
+        f"| orders at the end | {_counts(facts['orders'])} |",
+        f"| {how} | {_counts(facts['killed'])} |",
+        f"| troubles of providers | {_counts(facts['troubles'])} |",
+        f"| troubles below the shop, and the slowest settling after each | {_outages(facts['outages'])} |",
         f"| definitive answers | {answers['definitive']}, of them {answers['after_a_repetition']} only after a"
         f" repetition, {answers['replayed']} given again |",
         f"| passing trouble that shoppers met | {_counts(answers['passing_trouble'])} |",

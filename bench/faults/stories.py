@@ -246,10 +246,10 @@ class ChecksOut(Story):
         return super().wrong(status, mails)
 
 
-Telling = Callable[[Front, bool], Story]
+StoryFactory = Callable[[Front, bool], Story]
 
 # Which stories pass a point; the first that matches.
-PASSING: tuple[tuple[str, tuple[Telling, ...]], ...] = (
+PASSING: tuple[tuple[str, tuple[StoryFactory, ...]], ...] = (
     (r"pay:(undo|release):", (IsDeclined,)),
     (r"pay:confirm:", (Pays, IsDeclined, IsAsked)),
     (r"pay:paid:", (Pays, HasConfirmed)),
@@ -264,7 +264,7 @@ PASSING: tuple[tuple[str, tuple[Telling, ...]], ...] = (
 AFTER = {"label:resolve:": "label:buy:asked", "sms:resolve:": "sms:send:asked", "pay:call_off:": "pay:open:asked"}
 
 
-def passing(point: str) -> tuple[Telling, ...]:
+def passing(point: str) -> tuple[StoryFactory, ...]:
     """Return the stories that pass a point."""
     return next(stories for pattern, stories in PASSING if re.match(pattern, point))
 

@@ -56,8 +56,8 @@ def main(arguments: Sequence[str]) -> int:
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./install_run_project bench rpc",
-        description="A GET that makes one RPC: the shop beside FastAPI/uvicorn with FastStream's RabbitMQ RPC, one web"
-        " and one service process each, in turn on the same machine and broker (AMQP_URI, else a private one).",
+        description="A GET that makes one RPC: the shop compared with FastAPI/uvicorn with FastStream's RabbitMQ RPC,"
+        " one web and one service process each, in turn on the same machine and broker (AMQP_URI, else a private one).",
     )
     parser.add_argument("--short", action="store_true", help=f"only {AT} connections, only the two sides, short legs")
     parser.add_argument("--web", type=int, default=1, metavar="N", help="web processes on either side (1)")
@@ -88,10 +88,10 @@ def _measured(options: argparse.Namespace, folder: Path) -> tuple[list[Leg], dic
             _rounds(legs, options.rounds, seconds)
             if not options.short:
                 real = real_service.put_in_place(processes, env, uri, ours, REAL)
-                beside = [Leg(real, AT), Leg(peer, AT)]
-                _rounds(beside, options.rounds, seconds)
-                beside[0].beside = beside[1]
-                legs.append(beside[0])
+                pair = [Leg(real, AT), Leg(peer, AT)]
+                _rounds(pair, options.rounds, seconds)
+                pair[0].peer = pair[1]
+                legs.append(pair[0])
         finally:
             processes.stop()
     return legs, about

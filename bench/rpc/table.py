@@ -15,13 +15,13 @@ class Leg:
     """One side at one number of connections, and its measurement in each round.
 
     Attributes:
-        beside: the peer's leg in the same rounds, if those were separate from the rounds of all the others.
+        peer: the peer's leg in the same rounds, if those were separate from the rounds of all the others.
     """
 
     side: Side
     connections: int
     runs: list[dict[str, Any]] = field(default_factory=list)
-    beside: Leg | None = None
+    peer: Leg | None = None
 
     @property
     def rate(self) -> float:
@@ -53,14 +53,14 @@ def machine_line(about: dict[str, Any]) -> str:
 def markdown(legs: Sequence[Leg], about: dict[str, Any], peer: str, at: int, goal: float) -> str:
     """Return the table, and whether the goal is met."""
     lines = [
-        "# One RPC behind HTTP: the shop beside FastAPI/uvicorn and FastStream",
+        "# One RPC behind HTTP: the shop compared with FastAPI/uvicorn and FastStream",
         "",
         machine_line(about),
         "",
         "| connections | side | requests/s (median) | rounds | p50 ms | p99 ms | times the peer | errors |",
         "|---:|---|---:|---|---:|---:|---:|---:|",
     ]
-    lines += [_line(leg, leg.beside or _peer(legs, peer, leg.connections)) for leg in legs]
+    lines += [_line(leg, leg.peer or _peer(legs, peer, leg.connections)) for leg in legs]
     ours = next(leg for leg in legs if leg.connections == at)
     ratio = ours.rate / _peer(legs, peer, at).rate
     verdict = "reached" if ratio >= goal else "NOT reached"

@@ -34,7 +34,7 @@ class Answers(Services):
     def __exit__(self, *exc: object) -> None:
         pass
 
-    def tell(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
+    def call_once(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
         if self.troubles:
             raise self.troubles.pop(0)
         if method == "mend":
@@ -205,10 +205,10 @@ def test_what_is_safe_is_mended_and_all_is_compared_again(
 
 def test_what_cannot_be_mended_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     class Stubborn(Answers):
-        def tell(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        def call_once(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
             if method == "mend":
                 raise Conflict("It is being paid.")
-            return super().tell(service, method, *args, **kwargs)
+            return super().call_once(service, method, *args, **kwargs)
 
     services = Stubborn({("shipping", "sold"): [page(1, [SAFE])]})
     assert operate(monkeypatch, services, "--repair") == 1
@@ -228,9 +228,9 @@ def test_the_window_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> No
     windows = []
 
     class Watched(Answers):
-        def tell(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        def call_once(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
             windows.append((kwargs["since"], kwargs["until"]))
-            return super().tell(service, method, *args, **kwargs)
+            return super().call_once(service, method, *args, **kwargs)
 
     monkeypatch.setattr(reconcile.time, "time", lambda: 1_000_000.0)
     assert operate(monkeypatch, Watched()) == 0
@@ -266,7 +266,7 @@ class Parked(Answers):
         self.stuck = stuck
         self.replayed: list[str] = []
 
-    def tell(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
+    def call_once(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
         if method == "tasks":
             return {"cart": list(self.rows.values()), "shipping": list(self.events.values())}.get(service, [])
         if method == "set_aside":

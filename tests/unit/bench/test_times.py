@@ -98,7 +98,7 @@ def test_a_case_is_timed_from_the_last_death_before_its_end(looks: int, counted_
     points: Any = crash_points.CrashPoints(None, NoRows(), Path())  # type: ignore[arg-type]
     now = time.time()
     story: Any = Ended(looks)
-    told = crash_points.Told(Ending(crash_points.Case("pay:claim:begun", Pays, True)), story, now - 900)
+    told = crash_points.CaseRun(Ending(crash_points.Case("pay:claim:begun", Pays, True)), story, now - 900)
     points._settle(told, now - 4)
     since = {"its own death": 900, "the last death": 4}[counted_from]
     assert since <= told.ending.seconds < since + 20
@@ -122,7 +122,7 @@ def test_what_never_settles_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(crash_points, "LATEST", 0.1)
     points: Any = crash_points.CrashPoints(None, NoRows(), Path())  # type: ignore[arg-type]
     story: Any = Wrong()
-    told = crash_points.Told(Ending(crash_points.Case("pay:claim:begun", Pays, True)), story, time.time())
+    told = crash_points.CaseRun(Ending(crash_points.Case("pay:claim:begun", Pays, True)), story, time.time())
     began = time.monotonic()
     points._settle(told, time.time())
     assert time.monotonic() - began < crash_points.BARS[-1][1]

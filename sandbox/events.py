@@ -17,7 +17,7 @@ from sandbox.state import State
 from sandbox.stripe_api import API_VERSION
 from sandbox.stripe_lists import without_private
 from sandbox.twilio import DELIVERED_AFTER, SENT_AFTER
-from sandbox.webhooks import Happening
+from sandbox.webhooks import Event
 
 Body = dict[str, Any]
 # Seconds until a mail is delivered.
@@ -25,16 +25,16 @@ MAIL_DELIVERED_AFTER = 1.0
 _STRIPE = frozenset(("product", "price", "payment_intent", "charge", "refund"))
 
 
-def happenings_of(state: State) -> Callable[[str, Body | None, Body | None], Iterator[Happening]]:
-    """Return `happenings(kind, before, after)`, which yields the events of a change.
+def events_of(state: State) -> Callable[[str, Body | None, Body | None], Iterator[Event]]:
+    """Return `events(kind, before, after)`, which yields the events of a change.
 
     `before` is None for a new object, `after` for a deleted one.
     """
 
-    def happenings(kind: str, before: Body | None, after: Body | None) -> Iterator[Happening]:
+    def events(kind: str, before: Body | None, after: Body | None) -> Iterator[Event]:
         if kind in _STRIPE:
             for event in _stripe_kinds(kind, before, after):
-                yield Happening("stripe", event, _stripe_event(state, event, before, after))
+                yield Event("stripe", event, _stripe_event(state, event, before, after))
         elif kind == "transaction" and after is not None:
             yield from _transaction(state, before, after)
         elif kind == "message" and before is None and after is not None and after["status_callback"]:
@@ -42,7 +42,7 @@ def happenings_of(state: State) -> Callable[[str, Body | None, Body | None], Ite
         elif kind == "mail" and before is None and after is not None:
             yield from _mail(after)
 
-    return happenings
+    return events
 
 
 # Stripe
@@ -111,7 +111,7 @@ def _stripe_event(state: State, kind: str, before: Body | None, after: Body | No
 # Shippo
 
 
-def _transaction(state: State, before: Body | None, after: Body) -> Iterator[Happening]:
+def _transaction(state: State, before: Body | None, after: Body) -> Iterator[Event]:
     now = state.now()
     if before is None:
         yield _shippo("transaction_created", shown_transaction(after, now))
@@ -125,15 +125,15 @@ def _transaction(state: State, before: Body | None, after: Body) -> Iterator[Hap
         yield _shippo("track_updated", track, carrier=track["carrier"])
 
 
-def _shippo(event: str, data: Body, after: float = 0.0, **more: str) -> Happening:
+def _shippo(event: str, data: Body, after: float = 0.0, **more: str) -> Event:
     body = {"event": event, "test": True, "data": data, **more}
-    return Happening("shippo", event, orjson.dumps(body), after=after)
+    return Event("shippo", event, orjson.dumps(body), after=after)
 
 
 # Twilio
 
 
-def _message(message: Body) -> Iterator[Happening]:
+def _message(message: Body) -> Iterator[Event]:
     for status, after in (("sent", SENT_AFTER), ("delivered", DELIVERED_AFTER)):
         form = {
             "AccountSid": settings.TWILIO_ACCOUNT,
@@ -145,13 +145,13 @@ def _message(message: Body) -> Iterator[Happening]:
             "SmsStatus": status,
             "To": message["to"],
         }
-        yield Happening("twilio", status, urlencode(form).encode(), message["status_callback"], after)
+        yield Event("twilio", status, urlencode(form).encode(), message["status_callback"], after)
 
 
 # SendGrid
 
 
-def _mail(mail: Body) -> Iterator[Happening]:
+def _mail(mail: Body) -> Iterator[Event]:
     request = mail["request"]
     own = {**(request.get("custom_args") or {})}
     for part in request["personalizations"]:
@@ -170,4 +170,4 @@ def _mail(mail: Body) -> Iterator[Happening]:
             }
             if kind == "delivered":
                 event["response"] = "250 OK"
-            yield Happening("sendgrid", kind, orjson.dumps(event), after=after)
+            yield Event("sendgrid", kind, orjson.dumps(event), after=after)
