@@ -1,4 +1,4 @@
-"""The providers' own lists, through their SDKs and the sandbox: whole, page by page, and what becomes of trouble."""
+"""The providers' lists through their SDKs and the sandbox: every page is read, and a failure raises an error."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from tests.integration.providers.sandbox.parcels import buy, ship
 from tests.integration.providers.sandbox.process import Sdks
 from tests.running_sandbox import RunningSandbox
 
-PAGE = 2
+PAGE_SIZE = 2
 FROM = "+15005550006"
 
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
-    """One of this module's own: its lists are read to their ends."""
+    """Start a separate sandbox, because these tests read its lists to the end."""
     running = RunningSandbox(Path(tmp_path_factory.mktemp("lists")))
     yield running
     running.stop()
 
 
 @pytest.fixture(autouse=True)
-def _healthy(sandbox: RunningSandbox) -> Iterator[None]:
+def _heal_after_test(sandbox: RunningSandbox) -> Iterator[None]:
     yield
     sandbox.heal()
 
@@ -53,14 +53,14 @@ def sdks(sandbox: RunningSandbox) -> Sdks:
 
 @pytest.fixture
 def stripe_lists(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> StripeLists:
-    monkeypatch.setattr(cart.stripe_lists, "PAGE", PAGE)
+    monkeypatch.setattr(cart.stripe_lists, "PAGE", PAGE_SIZE)
     stripe = Provider(SANDBOX_KEYS["stripe"], "", f"{sandbox.url}/stripe", False)
     return StripeLists(StripePayments(dataclasses.replace(Settings.load(), stripe=stripe)))
 
 
 @pytest.fixture
 def shippo_lists(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> ShippoLists:
-    monkeypatch.setattr(shipping.shippo_lists, "PAGE", PAGE)
+    monkeypatch.setattr(shipping.shippo_lists, "PAGE", PAGE_SIZE)
     return ShippoCarriers(SANDBOX_KEYS["shippo"], f"{sandbox.url}/shippo", {"country": "US"}, 5, 20).lists
 
 
@@ -71,24 +71,24 @@ def texter(sandbox: RunningSandbox) -> TwilioTexter:
 
 @pytest.fixture
 def twilio_lists(texter: TwilioTexter, monkeypatch: pytest.MonkeyPatch) -> TwilioLists:
-    monkeypatch.setattr(notifications.twilio_lists, "PAGE", PAGE)
+    monkeypatch.setattr(notifications.twilio_lists, "PAGE", PAGE_SIZE)
     return TwilioLists(texter)
 
 
 def walk(page: Callable[[Any], tuple[list[Any], Any]], first: Any = None) -> tuple[list[Any], int]:
-    """Everything in a list, and in how many pages it came."""
+    """Return all entries of a list and the number of its pages."""
     found, cursor = [], first
     for pages in range(1, 20):
-        some, cursor = page(cursor)
-        assert len(some) <= PAGE
-        found += some
+        entries, cursor = page(cursor)
+        assert len(entries) <= PAGE_SIZE
+        found += entries
         if not cursor:
             return found, pages
     raise AssertionError("the list does not end")
 
 
 def intent(sdks: Sdks, amount: int, card: str | None = None, **metadata: str) -> str:
-    """A payment of that amount, taken from a card if there is one."""
+    """Create a payment intent and return its id; charge the card if one is given."""
     asked: Any = {
         "amount": amount,
         "currency": "usd",
@@ -100,42 +100,42 @@ def intent(sdks: Sdks, amount: int, card: str | None = None, **metadata: str) ->
     return sdks.stripe.v1.payment_intents.create(asked).id
 
 
-def test_stripes_payments_and_refunds(stripe_lists: StripeLists, sdks: Sdks) -> None:
+def test_stripe_lists_payments_and_refunds_in_pages(stripe_lists: StripeLists, sdks: Sdks) -> None:
     before = time.time()
     taken = intent(sdks, 1000, "pm_card_visa", order_id="or_1")
-    open_one = intent(sdks, 2000, order_id="or_2")
-    back = intent(sdks, 3000, "pm_card_visa")
-    refund = sdks.stripe.v1.refunds.create({"payment_intent": back, "amount": 700})
-    rest = sdks.stripe.v1.refunds.create({"payment_intent": back, "amount": 300})
+    open_payment = intent(sdks, 2000, order_id="or_2")
+    refunded = intent(sdks, 3000, "pm_card_visa")
+    refund = sdks.stripe.v1.refunds.create({"payment_intent": refunded, "amount": 700})
+    rest = sdks.stripe.v1.refunds.create({"payment_intent": refunded, "amount": 300})
     whole = sdks.stripe.v1.refunds.create({"payment_intent": taken})
 
     found, pages = walk(lambda after: stripe_lists.payments(after, 0.0))
     assert pages == 2
-    assert [each.id for each in found] == [back, open_one, taken]
-    told = {each.id: (each.state, each.amount, each.currency, each.order_id, each.taken) for each in found}
-    assert told == {
+    assert [each.id for each in found] == [refunded, open_payment, taken]
+    payments = {each.id: (each.state, each.amount, each.currency, each.order_id, each.taken) for each in found}
+    assert payments == {
         taken: (SUCCEEDED, 1000, "usd", "or_1", 0),
-        open_one: (OPEN, 2000, "usd", "or_2", 0),
-        back: (SUCCEEDED, 3000, "usd", None, 2000),
+        open_payment: (OPEN, 2000, "usd", "or_2", 0),
+        refunded: (SUCCEEDED, 3000, "usd", None, 2000),
     }
     assert all(before - 1 <= each.created <= time.time() for each in found)
     assert walk(lambda after: stripe_lists.payments(after, time.time() + 60)) == ([], 1)
     assert len(walk(lambda after: stripe_lists.payments(after, before - 1))[0]) == 3
-    assert stripe_lists.payment(back) == found[0]
+    assert stripe_lists.payment(refunded) == found[0]
     assert stripe_lists.payment("pi_none") is None
 
     returned, pages = walk(lambda after: stripe_lists.refunds(after, 0.0))
     assert pages == 2
     assert [(each.id, each.payment, each.amount, each.stands) for each in returned] == [
         (whole.id, taken, 1000, True),
-        (rest.id, back, 300, True),
-        (refund.id, back, 700, True),
+        (rest.id, refunded, 300, True),
+        (refund.id, refunded, 700, True),
     ]
     assert stripe_lists.refund(refund.id) == returned[2]
     assert stripe_lists.refund("re_none") is None
 
 
-def test_shippos_labels(shippo_lists: ShippoLists, sdks: Sdks) -> None:
+def test_shippo_lists_labels_in_pages(shippo_lists: ShippoLists, sdks: Sdks) -> None:
     before = time.time()
     shipments = [ship(sdks) for _ in range(3)]
     labels = [buy(sdks, each, metadata=f"or_{number}") for number, each in enumerate(shipments)]
@@ -162,10 +162,10 @@ def test_shippos_labels(shippo_lists: ShippoLists, sdks: Sdks) -> None:
     assert shippo_lists.rate("f" * 32) is None
 
 
-def test_twilios_messages(twilio_lists: TwilioLists, texter: TwilioTexter, sdks: Sdks) -> None:
+def test_twilio_lists_messages_in_pages(twilio_lists: TwilioLists, texter: TwilioTexter, sdks: Sdks) -> None:
     before = time.time()
     sent = [texter.send(Sms(f"key {number}", f"+1415555010{number}", f"Hello {number}")) for number in range(5)]
-    # Sent by the same account, and not by the shop's number.
+    # The same account sends this message, but not from the shop's number.
     service = "MG" + "1" * 32
     sdks.twilio.messages.create(to="+14155550109", messaging_service_sid=service, body="Hello")
 
@@ -182,7 +182,7 @@ def test_twilios_messages(twilio_lists: TwilioLists, texter: TwilioTexter, sdks:
     assert twilio_lists.one("SM" + "0" * 32) is None
 
 
-def test_of_a_messaging_service_only_its_own_messages_are_the_shops(sandbox: RunningSandbox, sdks: Sdks) -> None:
+def test_messaging_service_lists_only_its_own_messages(sandbox: RunningSandbox, sdks: Sdks) -> None:
     service = "MG" + "2" * 32
     own = sdks.twilio.messages.create(to="+14155550109", messaging_service_sid=service, body="Of the service")
     texter = TwilioTexter(SANDBOX_KEYS["twilio"], SANDBOX_TWILIO_TOKEN, f"{sandbox.url}/twilio", service, 5, 20)
@@ -192,7 +192,7 @@ def test_of_a_messaging_service_only_its_own_messages_are_the_shops(sandbox: Run
 
 @pytest.mark.parametrize(("status", "kind"), [(429, Unavailable), (401, ProviderFailure)])
 @pytest.mark.parametrize("provider", ["stripe", "shippo", "twilio"])
-def test_a_list_that_is_refused_is_no_empty_list(
+def test_refused_list_request_raises_an_error(
     sandbox: RunningSandbox,
     stripe_lists: StripeLists,
     shippo_lists: ShippoLists,

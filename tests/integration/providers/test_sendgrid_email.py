@@ -1,4 +1,4 @@
-"""Mail through SendGrid's SDK: against the sandbox, and against answers that only a bad day gives."""
+"""Mail through SendGrid's SDK, against the sandbox and against scripted failures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def mail(to: str, text: str | None = "plain", html: str | None = "<p>rich</p>", 
     return Mail("key:" + to, to, "shop@example.com", subject, text, html)
 
 
-def test_a_mail_arrives_whole_with_its_key(sendgrid: SendGridMailer, providers: RunningSandbox) -> None:
+def test_mail_arrives_complete_with_its_key(sendgrid: SendGridMailer, providers: RunningSandbox) -> None:
     message_id = sendgrid.send(mail("whole@example.com"))
     (arrived,) = providers.ledger(to="whole@example.com")["emails"]
     assert arrived["message_id"] == message_id
@@ -57,7 +57,7 @@ def test_a_mail_may_be_text_or_html_alone(sendgrid: SendGridMailer, providers: R
     assert (html["text"], html["html"]) == (None, "<p>rich</p>")
 
 
-def test_a_mail_that_sendgrid_will_not_have_is_refused_field_by_field(sendgrid: SendGridMailer) -> None:
+def test_invalid_mail_is_refused_with_the_field_name(sendgrid: SendGridMailer) -> None:
     with pytest.raises(Refused) as refused:
         sendgrid.send(mail("not an address"))
     assert list(refused.value.facts["errors"]) == ["to_email"]
@@ -70,13 +70,13 @@ def test_a_mail_that_sendgrid_will_not_have_is_refused_field_by_field(sendgrid: 
     assert list(refused.value.facts["errors"]) == ["content"]
 
 
-def test_a_wrong_key_is_our_failure(providers: RunningSandbox) -> None:
+def test_wrong_api_key_is_a_provider_failure(providers: RunningSandbox) -> None:
     with pytest.raises(ProviderFailure):
         mailer(f"{providers.url}/sendgrid", key="SG." + "wrong").send(mail("a@example.com"))
 
 
 @pytest.mark.parametrize("status", [403, 404, 405])
-def test_an_answer_that_is_none_to_a_mail_is_a_failure(
+def test_unexpected_client_error_is_a_provider_failure(
     sendgrid: SendGridMailer, providers: RunningSandbox, status: int
 ) -> None:
     providers.fault("sendgrid", error_rate=1, error_status=status)
@@ -85,7 +85,7 @@ def test_an_answer_that_is_none_to_a_mail_is_a_failure(
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
-def test_a_sendgrid_that_fails_at_a_mail_may_have_sent_it(
+def test_sendgrid_server_error_leaves_the_outcome_unknown(
     sendgrid: SendGridMailer, providers: RunningSandbox, status: int
 ) -> None:
     providers.fault("sendgrid", error_rate=1, error_status=status)
@@ -94,9 +94,7 @@ def test_a_sendgrid_that_fails_at_a_mail_may_have_sent_it(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_sendgrid_that_is_not_well_is_unavailable(
-    sendgrid: SendGridMailer, providers: RunningSandbox, status: int
-) -> None:
+def test_overloaded_sendgrid_is_unavailable(sendgrid: SendGridMailer, providers: RunningSandbox, status: int) -> None:
     providers.fault("sendgrid", error_rate=1, error_status=status)
     with pytest.raises(Unavailable) as unavailable:
         sendgrid.send(mail("unwell@example.com"))
@@ -105,14 +103,14 @@ def test_a_sendgrid_that_is_not_well_is_unavailable(
     assert providers.ledger(to="unwell@example.com")["emails"] == []
 
 
-def test_a_sendgrid_that_says_when_to_come_back_is_believed(scripted: ScriptedServer) -> None:
+def test_retry_after_header_sets_the_retry_delay(scripted: ScriptedServer) -> None:
     scripted.answers = [Scripted(429, b'{"errors": []}', {"Retry-After": "30"})]
     with pytest.raises(Unavailable) as unavailable:
         mailer(scripted.url).send(mail("a@example.com"))
     assert unavailable.value.facts["retry_after"] == 30
 
 
-def test_a_sendgrid_that_is_away_sent_nothing() -> None:
+def test_unreachable_sendgrid_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         mailer(f"http://127.0.0.1:{free_port()}").send(mail("a@example.com"))
     with pytest.raises(Unavailable):
@@ -126,27 +124,27 @@ def test_a_lost_answer_leaves_the_outcome_unknown(sendgrid: SendGridMailer, prov
     assert len(providers.ledger(to="lost@example.com")["emails"]) == 1
 
 
-def test_a_sendgrid_that_hangs_is_not_waited_for(providers: RunningSandbox) -> None:
+def test_hanging_sendgrid_times_out_with_unknown_outcome(providers: RunningSandbox) -> None:
     providers.fault("sendgrid", hang_rate=1)
-    began = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(OutcomeUnknown):
         mailer(f"{providers.url}/sendgrid", timeout=0.5).send(mail("a@example.com"))
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - started < 30
 
 
-def test_a_caller_s_deadline_ends_the_wait(providers: RunningSandbox, waits: Callable[[float], None]) -> None:
+def test_caller_deadline_ends_the_wait(providers: RunningSandbox, deadline_in: Callable[[float], None]) -> None:
     providers.fault("sendgrid", hang_rate=1)
-    waits(3.0)
-    began = time.monotonic()
+    deadline_in(3.0)
+    started = time.monotonic()
     with pytest.raises(OutcomeUnknown):
         mailer(f"{providers.url}/sendgrid", timeout=60.0).send(mail("a@example.com"))
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - started < 30
     with pytest.raises(Unavailable, match="No time"):
         mailer(f"{providers.url}/sendgrid").send(mail("a@example.com"))
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(scripted: ScriptedServer, status: int) -> None:
+def test_redirect_is_not_followed(scripted: ScriptedServer, status: int) -> None:
     elsewhere = ScriptedServer()
     try:
         elsewhere.answers = [ACCEPTED]
@@ -165,20 +163,20 @@ def test_only_202_is_an_acceptance(scripted: ScriptedServer, answer: Scripted) -
         mailer(scripted.url).send(mail("a@example.com"))
 
 
-def test_an_answer_that_breaks_off_leaves_the_outcome_unknown(scripted: ScriptedServer) -> None:
+def test_truncated_answer_leaves_the_outcome_unknown(scripted: ScriptedServer) -> None:
     scripted.answers = [Scripted(202, b"x", {"X-Message-Id": "abc"}, cut=True)]
     with pytest.raises(OutcomeUnknown):
         mailer(scripted.url).send(mail("a@example.com"))
 
 
-def test_errors_in_no_shape_at_all_are_refusals_all_the_same(scripted: ScriptedServer) -> None:
+def test_malformed_error_body_is_still_a_refusal(scripted: ScriptedServer) -> None:
     for body in (b"", b"[]", b'{"errors": [5]}', b"\xff"):
         scripted.answers = [Scripted(400, body)]
         with pytest.raises(Refused, match="SendGrid refuses"):
             mailer(scripted.url).send(mail("a@example.com"))
 
 
-def test_nothing_of_one_mail_is_sent_with_the_next(scripted: ScriptedServer) -> None:
+def test_second_mail_carries_no_data_of_the_first(scripted: ScriptedServer) -> None:
     scripted.answers = [ACCEPTED]
     sendgrid = mailer(scripted.url)
     sendgrid.send(mail("a@example.com"))
@@ -200,13 +198,13 @@ def test_nothing_of_one_mail_is_sent_with_the_next(scripted: ScriptedServer) -> 
 
 
 @pytest.fixture
-def waits() -> Iterator[Callable[[float], None]]:
-    """``waits(2)``: the caller waits two seconds more."""
+def deadline_in() -> Iterator[Callable[[float], None]]:
+    """Return ``deadline_in(2)``, which sets the caller's deadline two seconds from now."""
     yield lambda seconds: deadline.begin(time.monotonic() + seconds)
     deadline.begin(None)
 
 
-def test_a_key_of_any_kind_makes_a_header(scripted: ScriptedServer) -> None:
+def test_any_message_key_makes_a_valid_header(scripted: ScriptedServer) -> None:
     scripted.answers = [ACCEPTED]
     mailer(scripted.url).send(Mail("заказ\r\nBcc: x@y.z", "a@example.com", "shop@example.com", "Hello", "text", None))
     (personalization,) = json.loads(scripted.asked[0][3])["personalizations"]

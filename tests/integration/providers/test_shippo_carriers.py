@@ -1,4 +1,4 @@
-"""The carriers through Shippo's SDK: against the sandbox, and against answers that only a bad day gives."""
+"""The carriers through Shippo's SDK, against the sandbox and against scripted failures."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ SEED_RATE_FIELDS = set(
     object_id arrives_by zone object_owner provider_image_200 currency_local attributes currency amount duration_terms
     servicelevel provider_image_75 object_created shipment estimated_days test amount_local messages provider
     carrier_account
-    """.split()  # noqa: SIM905 - a list of names reads better so
+    """.split()  # noqa: SIM905 - one string is easier to read than a list of names
 )
 
 
@@ -73,7 +73,7 @@ def a_rate(usps: ShippoCarriers, name: str = "Priority Mail", order_id: str = "o
     return str(next(rate["object_id"] for rate in quote.rates if rate["servicelevel"]["name"] == name))
 
 
-def test_a_quote_has_the_seed_s_rates_nulls_included(usps: ShippoCarriers) -> None:
+def test_quote_has_every_rate_field_of_the_seed(usps: ShippoCarriers) -> None:
     quote = usps.quote(CHLOE, [PARCEL], [], "or_1", "usd")
     assert [rate["servicelevel"]["name"] for rate in quote.rates] == [
         "Priority Mail Express",
@@ -92,7 +92,7 @@ def test_a_quote_has_the_seed_s_rates_nulls_included(usps: ShippoCarriers) -> No
     assert type(quote.rates[0]["attributes"][0]) is str  # not the SDK's enumeration
 
 
-def test_what_is_quoted_is_what_was_asked(usps: ShippoCarriers, providers: RunningSandbox) -> None:
+def test_label_keeps_the_quoted_addresses_and_parcel(usps: ShippoCarriers, providers: RunningSandbox) -> None:
     order_id = "or_" + "x" * 150
     usps.buy(a_rate(usps, order_id=order_id), order_id)
     (label,) = providers.ledger(order_id=order_id[:100])["labels"]
@@ -102,19 +102,19 @@ def test_what_is_quoted_is_what_was_asked(usps: ShippoCarriers, providers: Runni
     assert {side: label["parcels"][0][side] for side in PARCEL} == PARCEL
 
 
-def test_an_address_that_no_carrier_knows_is_refused_in_the_carrier_s_words(usps: ShippoCarriers) -> None:
+def test_unknown_address_is_refused_with_the_carrier_message(usps: ShippoCarriers) -> None:
     with pytest.raises(Refused, match="could not be found") as refused:
         usps.quote({**CHLOE, "city": "Nowhere"}, [PARCEL], [], "or_1", "usd")
     assert refused.value.facts["errors"]["address"] == ["USPS: address_to: The city in the address could not be found."]
 
 
-def test_an_address_that_shippo_cannot_read_is_refused_by_field(usps: ShippoCarriers) -> None:
+def test_invalid_country_is_refused_in_the_address_field(usps: ShippoCarriers) -> None:
     with pytest.raises(Refused) as refused:
         usps.quote({**CHLOE, "country": "Atlantis"}, [PARCEL], [], "or_1", "usd")
     assert "Atlantis" in refused.value.facts["errors"]["address"][0]
 
 
-def test_rates_come_in_the_currency_that_is_asked_for(usps: ShippoCarriers) -> None:
+def test_rates_use_the_requested_currency(usps: ShippoCarriers) -> None:
     shipment_id = usps.quote(CHLOE, [PARCEL], [], "or_1", "usd").shipment_id
     rates = usps.rates(shipment_id, "EUR")
     assert len(rates) == 4
@@ -127,7 +127,7 @@ def test_rates_come_in_the_currency_that_is_asked_for(usps: ShippoCarriers) -> N
         usps.rates("0" * 32, "USD")
 
 
-def test_a_label_is_a_pdf_with_a_number_to_track(usps: ShippoCarriers) -> None:
+def test_label_is_a_pdf_with_a_tracking_number(usps: ShippoCarriers) -> None:
     rate_id = a_rate(usps)
     assert usps.bought(rate_id) is None
     label = usps.buy(rate_id, "or_1")
@@ -136,7 +136,7 @@ def test_a_label_is_a_pdf_with_a_number_to_track(usps: ShippoCarriers) -> None:
     assert usps.bought(rate_id) == label
 
 
-def test_a_purchase_that_the_carrier_fails_is_refused_although_shippo_answers_201(usps: ShippoCarriers) -> None:
+def test_failed_purchase_answered_with_201_is_refused(usps: ShippoCarriers) -> None:
     quote = usps.quote({**CHLOE, "street1": "Undeliverable Lane 1"}, [PARCEL], [], "or_1", "usd")
     rate_id = quote.rates[0]["object_id"]
     with pytest.raises(Refused, match="not deliverable") as refused:
@@ -146,12 +146,12 @@ def test_a_purchase_that_the_carrier_fails_is_refused_although_shippo_answers_20
     assert usps.bought(rate_id) is None
 
 
-def test_a_rate_that_shippo_does_not_know_is_refused(usps: ShippoCarriers) -> None:
+def test_unknown_rate_is_refused(usps: ShippoCarriers) -> None:
     with pytest.raises(Refused, match="not found"):
         usps.buy("0" * 32, "or_1")
 
 
-def test_a_parcel_goes_abroad_with_its_contents_declared(usps: ShippoCarriers, providers: RunningSandbox) -> None:
+def test_international_label_needs_a_customs_declaration(usps: ShippoCarriers, providers: RunningSandbox) -> None:
     bare = usps.quote(BERLIN, [PARCEL], [], "or_bare", "usd")
     with pytest.raises(Refused, match="customs declaration"):
         usps.buy(bare.rates[0]["object_id"], "or_bare")
@@ -160,9 +160,7 @@ def test_a_parcel_goes_abroad_with_its_contents_declared(usps: ShippoCarriers, p
     assert len(providers.ledger(order_id="or_berlin")["labels"]) == 1
 
 
-def test_a_lost_answer_leaves_the_outcome_unknown_and_asking_finds_the_label(
-    usps: ShippoCarriers, providers: RunningSandbox
-) -> None:
+def test_label_is_found_after_a_lost_purchase_answer(usps: ShippoCarriers, providers: RunningSandbox) -> None:
     rate_id = a_rate(usps)
     providers.fault("shippo", lose_answer_rate=1, method="POST", path="/transactions")
     with pytest.raises(OutcomeUnknown) as unknown:
@@ -171,22 +169,22 @@ def test_a_lost_answer_leaves_the_outcome_unknown_and_asking_finds_the_label(
     assert usps.bought(rate_id) is not None
 
 
-def test_a_purchase_that_hangs_ends_with_its_outcome_unknown(usps: ShippoCarriers, providers: RunningSandbox) -> None:
+def test_hanging_purchase_has_an_unknown_outcome(usps: ShippoCarriers, providers: RunningSandbox) -> None:
     rate_id = a_rate(usps)
     usps = carriers(f"{providers.url}/shippo", read=0.5)
     providers.fault("shippo", hang_rate=1)
-    began = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(OutcomeUnknown):
         usps.buy(rate_id, "or_1")
     with pytest.raises(Unavailable):
         usps.bought(rate_id)
     with pytest.raises(Unavailable):
         usps.quote(CHLOE, [PARCEL], [], "or_1", "usd")
-    assert time.monotonic() - began < 40
+    assert time.monotonic() - started < 40
 
 
 @pytest.mark.parametrize(("status", "done"), [(500, True), (503, True), (502, False), (504, False)])
-def test_a_purchase_that_shippo_fails_may_have_happened(
+def test_shippo_server_error_leaves_the_purchase_unknown(
     usps: ShippoCarriers, providers: RunningSandbox, status: int, done: bool
 ) -> None:
     rate_id = a_rate(usps)
@@ -198,7 +196,7 @@ def test_a_purchase_that_shippo_fails_may_have_happened(
         usps.quote(CHLOE, [PARCEL], [], "or_1", "usd")
 
 
-def test_a_shippo_that_asks_for_patience_is_unavailable(scripted: ScriptedServer) -> None:
+def test_rate_limited_shippo_is_unavailable(scripted: ScriptedServer) -> None:
     usps = carriers(scripted.url)
     headers = {"Content-Type": "application/json", "Retry-After": "7"}
     scripted.answers = [Scripted(429, b'{"detail": "slow down"}', headers)]
@@ -208,14 +206,14 @@ def test_a_shippo_that_asks_for_patience_is_unavailable(scripted: ScriptedServer
         assert unavailable.value.facts["retry_after"] == 7
 
 
-def test_a_shippo_that_is_away_did_nothing() -> None:
+def test_unreachable_shippo_is_unavailable() -> None:
     usps = carriers(f"http://127.0.0.1:{free_port()}")
     for ask in (lambda: usps.buy("rate", "or_1"), lambda: usps.quote(CHLOE, [PARCEL], [], "or_1", "usd")):
         with pytest.raises(Unavailable):
             ask()
 
 
-def test_a_wrong_key_is_our_failure_not_the_shopper_s(providers: RunningSandbox) -> None:
+def test_wrong_api_key_is_a_provider_failure(providers: RunningSandbox) -> None:
     usps = carriers(f"{providers.url}/shippo", key="shippo_" + "wrong")
     for ask in (lambda: usps.buy("rate", "or_1"), lambda: usps.quote(CHLOE, [PARCEL], [], "or_1", "usd")):
         with pytest.raises(ProviderFailure):
@@ -225,7 +223,7 @@ def test_a_wrong_key_is_our_failure_not_the_shopper_s(providers: RunningSandbox)
 UNREADABLE = [
     Scripted(201, b"not json"),
     Scripted(201, b"<html>hello</html>", {"Content-Type": "text/html"}),
-    Scripted(201, b'{"object_id": "1", "status": "SUCCESS", "rate": "rate"}'),  # no created_by: the SDK trips
+    Scripted(201, b'{"object_id": "1", "status": "SUCCESS", "rate": "rate"}'),  # without created_by, the SDK fails
     Scripted(201, b'{"created_by": null, "object_id": "1", "status": "NEW"}'),
     Scripted(201, b'{"created_by": null}'),
     Scripted(201, b"null"),
@@ -238,37 +236,37 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("answer", UNREADABLE, ids=lambda answer: f"{answer.status} {answer.body[:30]!r}")
-def test_a_purchase_whose_answer_cannot_be_read_may_have_happened(scripted: ScriptedServer, answer: Scripted) -> None:
+def test_unreadable_answer_leaves_the_purchase_unknown(scripted: ScriptedServer, answer: Scripted) -> None:
     scripted.answers = [answer]
     with pytest.raises(OutcomeUnknown):
         carriers(scripted.url).buy("rate", "or_1")
 
 
 @pytest.mark.parametrize("answer", UNREADABLE[:2], ids=["not json", "html"])
-def test_a_question_whose_answer_cannot_be_read_is_a_failure(scripted: ScriptedServer, answer: Scripted) -> None:
+def test_unreadable_quote_is_a_provider_failure(scripted: ScriptedServer, answer: Scripted) -> None:
     scripted.answers = [answer]
     with pytest.raises(ProviderFailure):
         carriers(scripted.url).quote(CHLOE, [PARCEL], [], "or_1", "usd")
 
 
-@pytest.mark.parametrize(("currency", "to_a_dollar"), [("eur", 0.92), ("jpy", 150), ("kwd", 0.31)])
-def test_rates_are_converted_to_the_currency_asked_for(usps: ShippoCarriers, currency: str, to_a_dollar: float) -> None:
+@pytest.mark.parametrize(("currency", "per_dollar"), [("eur", 0.92), ("jpy", 150), ("kwd", 0.31)])
+def test_quote_converts_rates_to_the_requested_currency(usps: ShippoCarriers, currency: str, per_dollar: float) -> None:
     for rate in usps.quote(CHLOE, [PARCEL], [], "or_1", currency).rates:
         assert (rate["currency"], rate["currency_local"]) == ("USD", currency.upper())
-        assert float(rate["amount_local"]) == pytest.approx(float(rate["amount"]) * to_a_dollar, abs=0.006)
+        assert float(rate["amount_local"]) == pytest.approx(float(rate["amount"]) * per_dollar, abs=0.006)
 
 
-def test_rates_quoted_in_the_currency_are_not_asked_again(usps: ShippoCarriers, providers: RunningSandbox) -> None:
+def test_rates_in_the_right_currency_are_not_fetched_again(usps: ShippoCarriers, providers: RunningSandbox) -> None:
     providers.fault("shippo", error_rate=1, path="/shipments/*/rates/*")
     for address, currency in ((CHLOE, "usd"), (BERLIN, "eur")):
         assert usps.quote(address, [PARCEL], [], "or_1", currency).rates
 
 
-def test_a_currency_that_shippo_lacks_leaves_no_rates(usps: ShippoCarriers) -> None:
+def test_unsupported_currency_gives_no_rates(usps: ShippoCarriers) -> None:
     assert usps.quote(CHLOE, [PARCEL], [], "or_1", "xxx").rates == []
 
 
-def test_rates_that_are_being_converted_are_waited_for(usps: ShippoCarriers, scripted: ScriptedServer) -> None:
+def test_quote_waits_for_converted_rates(usps: ShippoCarriers, scripted: ScriptedServer) -> None:
     sandbox = usps._shippo.sdk_configuration.server_url
     asked = {"address_from": SHOP, "address_to": CHLOE, "parcels": [PARCEL], "async": False}
     headers = {"Authorization": f"ShippoToken {SANDBOX_KEYS['shippo']}"}
@@ -291,7 +289,7 @@ def answer(status: int, body: Any) -> Scripted:
 DONE = transaction("SUCCESS", label_url="https://labels.example.com/1.pdf")
 
 
-def test_a_queued_purchase_is_waited_for(scripted: ScriptedServer) -> None:
+def test_purchase_waits_for_a_queued_transaction(scripted: ScriptedServer) -> None:
     scripted.answers = [answer(201, transaction("QUEUED")), answer(200, transaction("WAITING")), answer(200, DONE)]
     label = carriers(scripted.url).buy("rate", "or_1")
     assert (label.transaction_id, label.label_url) == ("t1", "https://labels.example.com/1.pdf")
@@ -308,65 +306,65 @@ def test_a_queued_purchase_is_waited_for(scripted: ScriptedServer) -> None:
     }
 
 
-def test_a_purchase_that_stays_queued_is_unknown_and_is_found_while_it_is(
-    scripted: ScriptedServer, waits: Callable[[float], None]
+def test_purchase_that_stays_queued_has_an_unknown_outcome(
+    scripted: ScriptedServer, deadline_in: Callable[[float], None]
 ) -> None:
     usps = carriers(scripted.url)
     scripted.answers = [answer(201, transaction("QUEUED")), answer(200, transaction("QUEUED"))]
-    waits(3.0)
+    deadline_in(3.0)
     with pytest.raises(OutcomeUnknown, match="not there yet"):
         usps.buy("rate", "or_1")
     scripted.answers = [answer(200, {"results": [transaction("QUEUED")]}), answer(200, transaction("QUEUED"))]
-    waits(3.0)
+    deadline_in(3.0)
     with pytest.raises(OutcomeUnknown, match="not there yet"):
         usps.bought("rate")
 
 
-def test_a_queued_purchase_that_cannot_be_asked_about_is_unknown(scripted: ScriptedServer) -> None:
+def test_failed_poll_leaves_a_queued_purchase_unknown(scripted: ScriptedServer) -> None:
     scripted.answers = [answer(201, transaction("QUEUED")), Scripted(500, b"{}")]
     with pytest.raises(OutcomeUnknown):
         carriers(scripted.url).buy("rate", "or_1")
 
 
-def test_only_this_rate_s_label_counts_and_only_when_it_was_bought(scripted: ScriptedServer) -> None:
+def test_only_a_successful_label_of_the_rate_is_found(scripted: ScriptedServer) -> None:
     usps = carriers(scripted.url)
     others = [transaction("SUCCESS", "another", label_url="https://x"), transaction("ERROR"), transaction("REFUNDED")]
     scripted.answers = [answer(200, {"results": others})]
     assert usps.bought("rate") is None
-    in_short = transaction("SUCCESS", {"object_id": "rate", "amount": "1.00"}, label_url="https://y")
+    embedded_rate = transaction("SUCCESS", {"object_id": "rate", "amount": "1.00"}, label_url="https://y")
     page = f"{scripted.url}/transactions?page=2"
-    scripted.answers = [answer(200, {"next": page, "results": others}), answer(200, {"results": [in_short]})]
+    scripted.answers = [answer(200, {"next": page, "results": others}), answer(200, {"results": [embedded_rate]})]
     label = usps.bought("rate")
     assert label is not None
     assert label.label_url == "https://y"
     assert scripted.asked[-1][1].startswith("/transactions?rate=rate&page=2")
 
 
-def test_a_label_is_tracked_from_its_carrier(usps: ShippoCarriers, providers: RunningSandbox) -> None:
+def test_label_is_tracked_by_carrier_and_number(usps: ShippoCarriers, providers: RunningSandbox) -> None:
     number = str(usps.buy(a_rate(usps), "or_1").tracking_number)
     providers.move(number, "TRANSIT")
-    where = usps.track("USPS", number)
-    assert where["tracking_status"]["status"] == "TRANSIT"
-    assert [each["status"] for each in where["tracking_history"]] == ["PRE_TRANSIT", "TRANSIT"]
-    assert "substatus" in where["tracking_status"]
-    assert json.loads(json.dumps(where)) == where
+    track = usps.track("USPS", number)
+    assert track["tracking_status"]["status"] == "TRANSIT"
+    assert [each["status"] for each in track["tracking_history"]] == ["PRE_TRANSIT", "TRANSIT"]
+    assert "substatus" in track["tracking_status"]
+    assert json.loads(json.dumps(track)) == track
 
 
-def test_a_number_that_the_carrier_does_not_know_is_not_found(scripted: ScriptedServer) -> None:
+def test_unknown_tracking_number_is_not_found(scripted: ScriptedServer) -> None:
     scripted.answers = [Scripted(404, b'{"detail": "Not found."}')]
     with pytest.raises(NotFound):
         carriers(scripted.url).track("DHL Express", "1Z")
     assert scripted.asked[0][1] == "/tracks/dhl_express/1Z"
 
 
-def test_a_label_is_given_back(usps: ShippoCarriers) -> None:
+def test_unused_label_is_refunded(usps: ShippoCarriers) -> None:
     label = usps.buy(a_rate(usps), "or_1")
     assert usps.refund_status(label.transaction_id) is None
     assert usps.refund(label.transaction_id) in ("refunded", "pending")
     assert usps.refund_status(label.transaction_id) in ("refunded", "pending")
 
 
-def test_a_label_whose_parcel_has_moved_is_used(usps: ShippoCarriers, providers: RunningSandbox) -> None:
+def test_label_of_a_moved_parcel_counts_as_used(usps: ShippoCarriers, providers: RunningSandbox) -> None:
     label = usps.buy(a_rate(usps), "or_1")
     providers.move(str(label.tracking_number), "TRANSIT")
     assert usps.refund_status(label.transaction_id) == "used"
@@ -374,22 +372,22 @@ def test_a_label_whose_parcel_has_moved_is_used(usps: ShippoCarriers, providers:
 
 
 @pytest.mark.parametrize(
-    ("transaction_status", "refund_status", "told"),
+    ("transaction_status", "refund_status", "expected"),
     [("REFUNDPENDING", "PENDING", "pending"), ("REFUNDREJECTED", "ERROR", "used"), ("REFUNDED", "SUCCESS", "refunded")],
 )
-def test_shippo_s_words_of_a_refund_are_the_shop_s(
-    scripted: ScriptedServer, transaction_status: str, refund_status: str, told: str
+def test_shippo_refund_status_maps_to_the_shop_status(
+    scripted: ScriptedServer, transaction_status: str, refund_status: str, expected: str
 ) -> None:
     scripted.answers = [
         answer(200, transaction(transaction_status)),
         answer(201, {"object_id": "r1", "status": refund_status, "transaction": "t1"}),
     ]
     usps = carriers(scripted.url)
-    assert (usps.refund_status("t1"), usps.refund("t1")) == (told, told)
+    assert (usps.refund_status("t1"), usps.refund("t1")) == (expected, expected)
     assert json.loads(scripted.asked[1][3]) == {"transaction": "t1", "async": False}
 
 
-def test_a_refund_whose_answer_is_lost_or_unreadable_may_be_asked_for_again(
+def test_refund_without_a_readable_answer_raises_an_error(
     usps: ShippoCarriers, providers: RunningSandbox, scripted: ScriptedServer
 ) -> None:
     label = usps.buy(a_rate(usps), "or_1")
@@ -403,15 +401,15 @@ def test_a_refund_whose_answer_is_lost_or_unreadable_may_be_asked_for_again(
         carriers(scripted.url).refund("t1")
 
 
-def test_with_no_time_left_shippo_is_not_asked(scripted: ScriptedServer, waits: Callable[[float], None]) -> None:
-    waits(0.1)
+def test_shippo_is_not_called_without_time_left(scripted: ScriptedServer, deadline_in: Callable[[float], None]) -> None:
+    deadline_in(0.1)
     with pytest.raises(Unavailable):
         carriers(scripted.url).buy("rate", "or_1")
     assert scripted.asked == []
 
 
 @pytest.fixture
-def waits() -> Iterator[Callable[[float], None]]:
-    """``waits(2)``: the caller waits two seconds more."""
+def deadline_in() -> Iterator[Callable[[float], None]]:
+    """Return ``deadline_in(2)``, which sets the caller's deadline two seconds from now."""
     yield lambda seconds: deadline.begin(time.monotonic() + seconds)
     deadline.begin(None)

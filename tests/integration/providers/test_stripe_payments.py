@@ -1,4 +1,4 @@
-"""The `Payments` port over Stripe's SDK and the sandbox: what the bank says, and what is never said."""
+"""The `Payments` port through Stripe's SDK and the sandbox: charges, declines, refunds and lost answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def key() -> str:
 
 
 def opened(payments: StripePayments, amount: int = 1000) -> tuple[str, str]:
-    """An order's id and the id of its payment, open."""
+    """Open a payment; return the id of its order and its own id."""
     order_id = f"or_{key()}"
     payment = payments.open(order_id, amount, "usd", "shopper@example.com", f"{order_id}:open")
     assert (payment.state, payment.amount, payment.charge) == (OPEN, amount, None)
@@ -65,9 +65,7 @@ def test_the_same_key_opens_and_charges_once(payments: StripePayments, providers
     assert len(charges(providers, order_id)) == 1
 
 
-def test_a_payment_that_succeeded_is_not_charged_again_whatever_the_key(
-    payments: StripePayments, providers: RunningSandbox
-) -> None:
+def test_succeeded_payment_is_not_charged_again(payments: StripePayments, providers: RunningSandbox) -> None:
     order_id, payment_id = opened(payments)
     payments.confirm(payment_id, "pm_card_visa", key())
     with pytest.raises(Refused) as caught:
@@ -76,7 +74,7 @@ def test_a_payment_that_succeeded_is_not_charged_again_whatever_the_key(
     assert len(charges(providers, order_id)) == 1
 
 
-def test_a_decline_says_why_and_leaves_the_payment_open(payments: StripePayments, providers: RunningSandbox) -> None:
+def test_declined_card_leaves_the_payment_open(payments: StripePayments, providers: RunningSandbox) -> None:
     order_id, payment_id = opened(payments)
     method = payments.method("tok_visa_chargeDeclinedInsufficientFunds", key())
     with pytest.raises(PaymentDeclined) as caught:
@@ -89,7 +87,7 @@ def test_a_decline_says_why_and_leaves_the_payment_open(payments: StripePayments
 
 
 @pytest.mark.parametrize(("result", "state"), [("succeed", SUCCEEDED), ("fail", OPEN)])
-def test_a_bank_that_asks_its_holder(
+def test_bank_challenge_decides_the_payment(
     payments: StripePayments, providers: RunningSandbox, result: str, state: str
 ) -> None:
     _, payment_id = opened(payments)
@@ -102,7 +100,7 @@ def test_a_bank_that_asks_its_holder(
     assert payments.find(payment_id).state == state
 
 
-def test_a_canceled_payment_is_never_taken(payments: StripePayments, providers: RunningSandbox) -> None:
+def test_canceled_payment_cannot_be_confirmed(payments: StripePayments, providers: RunningSandbox) -> None:
     order_id, payment_id = opened(payments)
     assert payments.cancel(payment_id).state == CANCELED
     assert payments.cancel(payment_id).state == CANCELED
@@ -111,26 +109,26 @@ def test_a_canceled_payment_is_never_taken(payments: StripePayments, providers: 
     assert charges(providers, order_id) == []
 
 
-def test_canceling_what_has_succeeded_finds_it_so(payments: StripePayments) -> None:
+def test_canceling_a_succeeded_payment_keeps_it_succeeded(payments: StripePayments) -> None:
     _, payment_id = opened(payments)
     payments.confirm(payment_id, "pm_card_visa", key())
     assert payments.cancel(payment_id).state == SUCCEEDED
 
 
 @pytest.mark.parametrize("card", ["tok_nonsense", "pm_nonsense"])
-def test_a_card_that_does_not_exist_is_refused(payments: StripePayments, card: str) -> None:
+def test_unknown_card_is_refused(payments: StripePayments, card: str) -> None:
     _, payment_id = opened(payments)
     with pytest.raises(Refused):
         payments.confirm(payment_id, payments.method(card, key()), key())
 
 
-def test_less_than_stripe_takes_is_refused(payments: StripePayments) -> None:
+def test_amount_below_the_minimum_is_refused(payments: StripePayments) -> None:
     with pytest.raises(Refused) as caught:
         payments.open("or_small", 10, "usd", "shopper@example.com", key())
     assert caught.value.facts["code"] == "amount_too_small"
 
 
-def test_a_wrong_key_is_our_failure_and_is_not_told(providers: RunningSandbox, caplog: Any) -> None:
+def test_wrong_api_key_is_neither_shown_nor_logged(providers: RunningSandbox, caplog: Any) -> None:
     wrong = settings(providers.url)
     wrong = Settings(**{**vars(wrong), "stripe": type(wrong.stripe)("wrong-key", "", wrong.stripe.base, False)})
     with pytest.raises(ProviderFailure) as caught:
@@ -140,7 +138,7 @@ def test_a_wrong_key_is_our_failure_and_is_not_told(providers: RunningSandbox, c
 
 
 @pytest.mark.parametrize("fault", [{"lose_answer_rate": 1}, {"hang_rate": 1}, {"error_rate": 1, "error_status": 500}])
-def test_no_answer_is_an_unknown_outcome(
+def test_missing_answer_leaves_the_outcome_unknown(
     payments: StripePayments, providers: RunningSandbox, fault: dict[str, Any]
 ) -> None:
     order_id, payment_id = opened(payments)
@@ -149,7 +147,7 @@ def test_no_answer_is_an_unknown_outcome(
     with pytest.raises(OutcomeUnknown):
         StripePayments(settings(providers.url, 1.0)).confirm(payment_id, "pm_card_visa", confirm)
     providers.heal()
-    # The same question has one answer, whether the first one was heard or not.
+    # The idempotency key prevents a second charge, whether or not the first call took effect.
     assert payments.confirm(payment_id, "pm_card_visa", confirm).state == SUCCEEDED
     assert len(charges(providers, order_id)) == 1
 
@@ -160,20 +158,20 @@ def paid(payments: StripePayments) -> tuple[str, str]:
     return order_id, payment_id
 
 
-def test_money_is_given_back_once_a_key_and_listed(payments: StripePayments, providers: RunningSandbox) -> None:
+def test_refund_is_made_once_per_key_and_listed(payments: StripePayments, providers: RunningSandbox) -> None:
     order_id, payment_id = paid(payments)
     assert payments.refunds(payment_id) == []
-    once = key()
-    first = payments.refund(payment_id, 300, "rf_1", order_id, once)
+    refund_key = key()
+    first = payments.refund(payment_id, 300, "rf_1", order_id, refund_key)
     assert (first.amount, first.refund_id, first.failed) == (300, "rf_1", False)
-    assert payments.refund(payment_id, 300, "rf_1", order_id, once) == first
+    assert payments.refund(payment_id, 300, "rf_1", order_id, refund_key) == first
     second = payments.refund(payment_id, 700, "rf_2", order_id, key())
     assert {refund.id: refund for refund in payments.refunds(payment_id)} == {first.id: first, second.id: second}
     [charge] = charges(providers, order_id)
     assert charge["amount_refunded"] == 1000
 
 
-def test_more_than_is_left_is_not_given_back(payments: StripePayments) -> None:
+def test_refund_above_the_remaining_amount_is_refused(payments: StripePayments) -> None:
     order_id, payment_id = paid(payments)
     payments.refund(payment_id, 300, "rf_1", order_id, key())
     with pytest.raises(Refused):
@@ -181,7 +179,7 @@ def test_more_than_is_left_is_not_given_back(payments: StripePayments) -> None:
     assert [refund.amount for refund in payments.refunds(payment_id)] == [300]
 
 
-def test_a_refund_whose_answer_was_lost_is_in_the_list(payments: StripePayments, providers: RunningSandbox) -> None:
+def test_refund_with_a_lost_answer_is_listed(payments: StripePayments, providers: RunningSandbox) -> None:
     order_id, payment_id = paid(payments)
     providers.fault("stripe", path="/v1/refunds", lose_answer_rate=1)
     with pytest.raises(OutcomeUnknown):
@@ -190,13 +188,13 @@ def test_a_refund_whose_answer_was_lost_is_in_the_list(payments: StripePayments,
     assert [(refund.refund_id, refund.amount) for refund in payments.refunds(payment_id)] == [("rf_1", 300)]
 
 
-@pytest.mark.parametrize("kept", [True, False])
-def test_a_failure_that_stripe_keeps_under_the_key_is_told_as_such(
-    providers: RunningSandbox, scripted: ScriptedServer, kept: bool
+@pytest.mark.parametrize("replayed", [True, False])
+def test_replayed_failure_is_marked_as_replayed(
+    providers: RunningSandbox, scripted: ScriptedServer, replayed: bool
 ) -> None:
-    headers = {"Content-Type": "application/json", **({"Idempotent-Replayed": "true"} if kept else {})}
+    headers = {"Content-Type": "application/json", **({"Idempotent-Replayed": "true"} if replayed else {})}
     scripted.answers = [Scripted(500, b'{"error": {"type": "api_error", "message": "No."}}', headers)]
     payments = StripePayments(settings(scripted.url))
     with pytest.raises(OutcomeUnknown) as caught:
         payments.refund("pi_1", 300, "rf_1", "or_1", key())
-    assert caught.value.facts[REPLAYED] is kept
+    assert caught.value.facts[REPLAYED] is replayed

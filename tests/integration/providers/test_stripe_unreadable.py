@@ -1,4 +1,4 @@
-"""Unsellable records in Stripe's dashboard: each product is set aside alone, all others are read."""
+"""Unsellable records in Stripe's dashboard: only the affected product is set aside; all others are read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Shop:
         self.fresh()
 
     def fresh(self) -> None:
-        """Forget everything, as after a first start."""
+        """Start with an empty database, as at a first start."""
         database = Database("sqlite://", "products")
         migrate(database)
         self.store = ProductStore(database)
@@ -70,7 +70,7 @@ class Shop:
         return kept is not None and not kept.removed and kept.product.on_sale
 
     def reasons(self) -> dict[str, str]:
-        """Of this test's products; the sandbox keeps those of the tests before."""
+        """Return the reasons for this test's products; the sandbox also keeps those of earlier tests."""
         return {row["product"]: row["reason"] for row in self.store.aside(1000) if row["product"] in self.made}
 
 
@@ -105,7 +105,7 @@ def _fraction_of_a_krona(shop: Shop, product: str) -> None:
     shop.new_price(product, shop.sku(product), currency="isk", unit_amount=150)
 
 
-def _too_dear(shop: Shop, product: str) -> None:
+def _price_too_high(shop: Shop, product: str) -> None:
     shop.new_price(product, shop.sku(product), unit_amount=100_000_000)
 
 
@@ -116,7 +116,7 @@ EDITS: list[tuple[Callable[[Shop, str], None], str]] = [
     (_no_metadata, "its metadata has no shop:sku"),
     (_another_products_price, "belongs to prod_"),
     (_fraction_of_a_krona, "is 150 isk, which cannot be charged"),
-    (_too_dear, "is 100000000 usd, which cannot be charged"),
+    (_price_too_high, "is 100000000 usd, which cannot be charged"),
 ]
 
 
@@ -142,7 +142,7 @@ def test_unreadable_product_goes_off_sale_alone(
 
 
 @pytest.mark.parametrize("walk", ["event", "walk"])
-def test_readable_again_is_on_sale_again(shop: Shop, walk: str) -> None:
+def test_repaired_product_is_on_sale_again(shop: Shop, walk: str) -> None:
     product = shop.add()
     _no_dimensions(shop, product)
     shop.projection.rebuild()
@@ -165,7 +165,7 @@ def test_new_price_puts_a_product_back_on_sale(shop: Shop) -> None:
     assert shop.reasons() == {}
 
 
-def test_change_that_leaves_it_unreadable_says_why(shop: Shop) -> None:
+def test_change_to_an_unreadable_product_names_the_reason(shop: Shop) -> None:
     product = shop.add()
     _half_cent(shop, product)
     kept = shop.store.kept(product)
@@ -177,7 +177,7 @@ def test_change_that_leaves_it_unreadable_says_why(shop: Shop) -> None:
 def test_fresh_shop_is_ready_despite_unreadable_records(shop: Shop) -> None:
     bad, good = shop.add(), shop.add()
     _half_cent(shop, bad)
-    theirs = shop.dashboard("/products", name="Not the shop's")["id"]
+    foreign_product = shop.dashboard("/products", name="Not the shop's")["id"]
     shop.fresh()
     done = shop.projection.rebuild()
     assert done["set_aside"] == len(shop.store.aside(1000))
@@ -185,7 +185,7 @@ def test_fresh_shop_is_ready_despite_unreadable_records(shop: Shop) -> None:
     assert shop.on_sale(good)
     assert shop.store.kept(bad) is None
     assert list(shop.reasons()) == [bad]
-    assert shop.store.kept(theirs) is None
+    assert shop.store.kept(foreign_product) is None
 
 
 def test_same_reason_is_written_and_logged_once(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,13 +193,13 @@ def test_same_reason_is_written_and_logged_once(shop: Shop, capsys: pytest.Captu
     _half_cent(shop, product)
     shop.projection.rebuild()
     kept = shop.store.kept(product)
-    told = capsys.readouterr()
-    assert [product in line for line in f"{told.out}{told.err}".splitlines() if "off sale" in line].count(True) == 1
+    output = capsys.readouterr()
+    assert [product in line for line in f"{output.out}{output.err}".splitlines() if "off sale" in line].count(True) == 1
     shop.projection.rebuild()
     shop.projection.refresh(product)
     assert shop.store.kept(product) == kept
-    told = capsys.readouterr()
-    assert product not in f"{told.out}{told.err}"
+    output = capsys.readouterr()
+    assert product not in f"{output.out}{output.err}"
 
 
 def test_product_that_stripe_deleted_is_no_longer_listed(shop: Shop) -> None:
@@ -213,7 +213,7 @@ def test_product_that_stripe_deleted_is_no_longer_listed(shop: Shop) -> None:
     assert shop.reasons() == {}
 
 
-# What the sandbox's Stripe does not make
+# Records that the sandbox's Stripe cannot produce
 
 PRODUCT: dict[str, Any] = {
     "id": "prod_1",

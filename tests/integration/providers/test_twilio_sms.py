@@ -1,4 +1,4 @@
-"""Text messages through Twilio's SDK: against the sandbox, and against answers that only a bad day gives."""
+"""Text messages through Twilio's SDK, against the sandbox and against scripted failures."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def sms(number: str, body: str = "Your order is ready!") -> Sms:
     return Sms("key", number, body)
 
 
-def test_a_text_arrives_and_is_found_by_its_words(twilio: TwilioTexter, providers: RunningSandbox) -> None:
-    began = time.time()
+def test_sent_text_is_found_by_its_content(twilio: TwilioTexter, providers: RunningSandbox) -> None:
+    started = time.time()
     text = sms("+79994410001", "Ваш заказ готов & <paid>")
     sent = twilio.send(text)
     assert sent.sid.startswith("SM")
     assert sent.status == "queued"
     (arrived,) = providers.ledger(to=text.number)["sms"]
     assert (arrived["sid"], arrived["body"], arrived["from"]) == (sent.sid, text.body, SENDER)
-    assert [each.sid for each in twilio.sent(text, began)] == [sent.sid]
+    assert [each.sid for each in twilio.sent(text, started)] == [sent.sid]
 
 
-def test_only_the_same_words_to_the_same_number_since_then_are_found(twilio: TwilioTexter) -> None:
+def test_search_finds_only_equal_texts_to_the_same_number(twilio: TwilioTexter) -> None:
     text = sms("+79994410002")
     sids = [twilio.send(text).sid for _ in range(2)]
     twilio.send(sms("+79994410002", "Something else"))
@@ -65,7 +65,7 @@ def test_only_the_same_words_to_the_same_number_since_then_are_found(twilio: Twi
         ("+15005550009", 21614),
     ],
 )
-def test_a_number_that_twilio_will_not_text_is_refused_by_name(twilio: TwilioTexter, number: str, code: int) -> None:
+def test_invalid_number_is_refused_with_the_field_name(twilio: TwilioTexter, number: str, code: int) -> None:
     with pytest.raises(Refused) as refused:
         twilio.send(sms(number))
     assert list(refused.value.facts["errors"]) == ["number"]
@@ -74,57 +74,55 @@ def test_a_number_that_twilio_will_not_text_is_refused_by_name(twilio: TwilioTex
     assert "Unable to create" not in refused.value.detail
 
 
-def test_words_that_twilio_will_not_send_are_refused_by_name(twilio: TwilioTexter) -> None:
+def test_too_long_text_is_refused_with_the_field_name(twilio: TwilioTexter) -> None:
     with pytest.raises(Refused) as refused:
         twilio.send(sms("+79994410004", "x" * 1601))
     assert list(refused.value.facts["errors"]) == ["content"]
 
 
 @pytest.mark.parametrize("sender", ["+15005550001", "+15005550007", "+15005550008", "+15005551234"])
-def test_a_sender_that_is_not_ours_is_our_failure(providers: RunningSandbox, sender: str) -> None:
+def test_invalid_sender_is_a_provider_failure(providers: RunningSandbox, sender: str) -> None:
     with pytest.raises(ProviderFailure):
         texter(f"{providers.url}/twilio", sender=sender).send(sms("+79994410005"))
 
 
-def test_wrong_credentials_are_our_failure(providers: RunningSandbox) -> None:
-    stranger = texter(f"{providers.url}/twilio", token="wrong")
+def test_wrong_credentials_are_a_provider_failure(providers: RunningSandbox) -> None:
+    wrong_texter = texter(f"{providers.url}/twilio", token="wrong")
     with pytest.raises(ProviderFailure):
-        stranger.send(sms("+79994410006"))
+        wrong_texter.send(sms("+79994410006"))
     with pytest.raises(ProviderFailure):
-        stranger.sent(sms("+79994410006"), 0)
+        wrong_texter.sent(sms("+79994410006"), 0)
 
 
-def test_a_messaging_service_may_send(providers: RunningSandbox) -> None:
+def test_messaging_service_sends_a_text(providers: RunningSandbox) -> None:
     service = "MG" + "0" * 32
     texter(f"{providers.url}/twilio", sender=service).send(sms("+79994410007"))
     (arrived,) = providers.ledger(to="+79994410007")["sms"]
     assert (arrived["messaging_service_sid"], arrived["from"]) == (service, None)
 
 
-def test_a_lost_answer_leaves_the_outcome_unknown_and_asking_finds_the_text(
-    twilio: TwilioTexter, providers: RunningSandbox
-) -> None:
-    text, began = sms("+79994410008"), time.time()
+def test_text_is_found_after_a_lost_answer(twilio: TwilioTexter, providers: RunningSandbox) -> None:
+    text, started = sms("+79994410008"), time.time()
     providers.fault("twilio", lose_answer_rate=1, method="POST")
     with pytest.raises(OutcomeUnknown) as unknown:
         twilio.send(text)
     assert "answered" not in unknown.value.facts
-    assert len(twilio.sent(text, began)) == 1
+    assert len(twilio.sent(text, started)) == 1
 
 
-def test_a_twilio_that_hangs_is_not_waited_for(providers: RunningSandbox) -> None:
+def test_hanging_twilio_times_out(providers: RunningSandbox) -> None:
     twilio = texter(f"{providers.url}/twilio", read=0.5)
     providers.fault("twilio", hang_rate=1)
-    began = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(OutcomeUnknown):
         twilio.send(sms("+79994410009"))
     with pytest.raises(Unavailable):
         twilio.sent(sms("+79994410009"), 0)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize(("status", "done"), [(500, True), (503, True), (502, False), (504, False)])
-def test_a_text_that_twilio_fails_may_have_been_sent(
+def test_twilio_server_error_leaves_the_outcome_unknown(
     twilio: TwilioTexter, providers: RunningSandbox, status: int, done: bool
 ) -> None:
     providers.fault("twilio", error_rate=1, error_status=status)
@@ -135,7 +133,7 @@ def test_a_text_that_twilio_fails_may_have_been_sent(
         twilio.sent(sms("+79994410010"), 0)
 
 
-def test_a_twilio_that_asks_for_patience_is_unavailable(twilio: TwilioTexter, providers: RunningSandbox) -> None:
+def test_rate_limited_twilio_is_unavailable(twilio: TwilioTexter, providers: RunningSandbox) -> None:
     providers.fault("twilio", error_rate=1, error_status=429)
     with pytest.raises(Unavailable):
         twilio.send(sms("+79994410011"))
@@ -143,7 +141,7 @@ def test_a_twilio_that_asks_for_patience_is_unavailable(twilio: TwilioTexter, pr
         twilio.sent(sms("+79994410011"), 0)
 
 
-def test_a_twilio_that_is_away_sent_nothing() -> None:
+def test_unreachable_twilio_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         texter(f"http://127.0.0.1:{free_port()}").send(sms("+79994410012"))
 
@@ -161,14 +159,14 @@ def test_a_twilio_that_is_away_sent_nothing() -> None:
     ],
     ids=lambda answer: f"{answer.body!r}",
 )
-def test_an_answer_that_cannot_be_read_leaves_the_outcome_unknown(scripted: ScriptedServer, answer: Scripted) -> None:
+def test_unreadable_answer_leaves_the_outcome_unknown(scripted: ScriptedServer, answer: Scripted) -> None:
     scripted.answers = [answer]
     with pytest.raises(OutcomeUnknown):
         texter(scripted.url).send(sms("+79994410013"))
 
 
 @pytest.mark.parametrize("body", [b"not json", b"{}", b'{"messages": [{"sid": "SM1", "to": "+1", "date_created": 5}]}'])
-def test_a_list_that_cannot_be_read_is_a_failure(scripted: ScriptedServer, body: bytes) -> None:
+def test_unreadable_list_is_a_provider_failure(scripted: ScriptedServer, body: bytes) -> None:
     scripted.answers = [Scripted(200, body)]
     with pytest.raises(ProviderFailure):
         texter(scripted.url).sent(sms("+1"), 0)
@@ -181,16 +179,14 @@ def test_a_redirect_is_not_followed(scripted: ScriptedServer) -> None:
     assert len(scripted.asked) == 1
 
 
-def test_an_error_in_the_newer_shape_is_read_as_well(scripted: ScriptedServer) -> None:
+def test_error_in_the_newer_format_is_read(scripted: ScriptedServer) -> None:
     body = b'{"type": "about:blank", "title": "Invalid", "status": 400, "code": 21211, "detail": "Invalid number"}'
     scripted.answers = [Scripted(400, body)]
     with pytest.raises(Refused, match="Invalid number"):
         texter(scripted.url).send(sms("+79994410015"))
 
 
-def test_the_region_of_the_environment_does_not_redirect_us(
-    scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_region_variables_do_not_change_the_url(scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TWILIO_REGION", "ie1")
     monkeypatch.setenv("TWILIO_EDGE", "dublin")
     scripted.answers = [Scripted(201, b'{"sid": "SM1", "status": "queued"}')]
@@ -200,7 +196,7 @@ def test_the_region_of_the_environment_does_not_redirect_us(
     assert parse_qs(body.decode()) == {"To": ["+79994410016"], "From": [SENDER], "Body": ["Your order is ready!"]}
 
 
-def test_a_trial_account_s_preface_does_not_hide_a_text(scripted: ScriptedServer) -> None:
+def test_text_with_a_trial_account_prefix_is_found(scripted: ScriptedServer) -> None:
     scripted.answers = [
         Scripted(
             200,
@@ -213,16 +209,16 @@ def test_a_trial_account_s_preface_does_not_hide_a_text(scripted: ScriptedServer
     assert [each.sid for each in texter(scripted.url).sent(sms("+1"), 0)] == ["SM1"]
 
 
-def test_with_no_time_left_twilio_is_not_asked(scripted: ScriptedServer, waits: Callable[[float], None]) -> None:
-    waits(0.1)
+def test_twilio_is_not_called_without_time_left(scripted: ScriptedServer, deadline_in: Callable[[float], None]) -> None:
+    deadline_in(0.1)
     with pytest.raises(Unavailable):
         texter(scripted.url).send(sms("+79994410017"))
     assert scripted.asked == []
 
 
-def test_what_became_of_a_text_is_asked(twilio: TwilioTexter, providers: RunningSandbox) -> None:
+def test_delivery_status_of_a_text_is_read(twilio: TwilioTexter, providers: RunningSandbox) -> None:
     sent = twilio.send(sms("+79994410018"))
-    # The sandbox delivers after two seconds, in which a busy machine may not have asked.
+    # The sandbox delivers after two seconds. A busy machine may ask later, so any of these states is right.
     assert twilio.news(sent.sid) in [News(each) for each in (Progress.QUEUED, Progress.SENT, Progress.DELIVERED)]
     assert twilio.news("SM" + "0" * 32) is None
     providers.fault("twilio", error_rate=1, error_status=503)
@@ -238,14 +234,14 @@ def test_what_became_of_a_text_is_asked(twilio: TwilioTexter, providers: Running
         ("dreaming", "null", None),
     ],
 )
-def test_twilio_s_words_of_a_text_are_the_shop_s(
+def test_twilio_status_maps_to_the_shop_status(
     scripted: ScriptedServer, status: str, code: str, news: News | None
 ) -> None:
     scripted.answers = [Scripted(200, f'{{"sid": "SM1", "status": "{status}", "error_code": {code}}}'.encode())]
     assert texter(scripted.url).news("SM1") == news
 
 
-def test_twilio_is_told_where_to_tell_what_becomes_of_a_text(scripted: ScriptedServer) -> None:
+def test_send_request_contains_the_status_callback(scripted: ScriptedServer) -> None:
     scripted.answers = [Scripted(201, b'{"sid": "SM1", "status": "queued"}')]
     callback = "https://shop.example/api/webhooks/twilio/"
     key, token = SANDBOX_KEYS["twilio"], SANDBOX_TWILIO_TOKEN
@@ -254,7 +250,7 @@ def test_twilio_is_told_where_to_tell_what_becomes_of_a_text(scripted: ScriptedS
 
 
 @pytest.fixture
-def waits() -> Iterator[Callable[[float], None]]:
-    """``waits(2)``: the caller waits two seconds more."""
+def deadline_in() -> Iterator[Callable[[float], None]]:
+    """Return ``deadline_in(2)``, which sets the caller's deadline two seconds from now."""
     yield lambda seconds: deadline.begin(time.monotonic() + seconds)
     deadline.begin(None)

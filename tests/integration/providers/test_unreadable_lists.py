@@ -1,4 +1,4 @@
-"""Providers' lists with an unreadable entry: it alone is set aside and reported to the operator."""
+"""Providers' lists with an unreadable entry: only that entry is set aside and reported to the operator."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _page(*data: Any, more: bool = False) -> Scripted:
         {"created": None},
     ],
 )
-def test_stripe_payment_is_set_aside_alone(scripted: ScriptedServer, wrong: dict[str, Any]) -> None:
+def test_unreadable_payment_is_set_aside_alone(scripted: ScriptedServer, wrong: dict[str, Any]) -> None:
     scripted.answers = [_page({**PAYMENT, "id": "pi_0"}, {**PAYMENT, **wrong}, {**PAYMENT, "id": "pi_2"})]
     found, following = _stripe(scripted.url).payments(None, 0.0)
     assert _ids(found) == ["pi_0", "pi_1", "pi_2"]
@@ -86,24 +86,24 @@ def test_stripe_payment_is_set_aside_alone(scripted: ScriptedServer, wrong: dict
 
 
 @pytest.mark.parametrize("wrong", [{"amount": None}, {"created": "x"}])
-def test_stripe_refund_is_set_aside_alone(scripted: ScriptedServer, wrong: dict[str, Any]) -> None:
+def test_unreadable_refund_is_set_aside_alone(scripted: ScriptedServer, wrong: dict[str, Any]) -> None:
     scripted.answers = [_page({**REFUND, **wrong}, {**REFUND, "id": "re_2"})]
     found, _ = _stripe(scripted.url).refunds(None, 0.0)
     assert [isinstance(each, SetAside) for each in found] == [True, False]
 
 
-def test_stripe_page_that_ends_without_an_id_is_read_on(scripted: ScriptedServer) -> None:
-    nameless = {name: value for name, value in PAYMENT.items() if name != "id"}
-    scripted.answers = [_page(PAYMENT, nameless, more=True)]
+def test_page_ending_without_an_id_continues_after_the_last_id(scripted: ScriptedServer) -> None:
+    without_id = {name: value for name, value in PAYMENT.items() if name != "id"}
+    scripted.answers = [_page(PAYMENT, without_id, more=True)]
     lists = _stripe(scripted.url)
     found, following = lists.payments(None, 0.0)
     assert (_ids(found), following) == (["pi_1", "?"], "pi_1")
-    scripted.answers = [_page(nameless, more=True)]
-    with pytest.raises(ProviderFailure):  # there is no way on, and no endless walk
+    scripted.answers = [_page(without_id, more=True)]
+    with pytest.raises(ProviderFailure):  # without a new cursor, the walk stops instead of looping
         lists.payments("pi_1", 0.0)
 
 
-def test_one_stripe_payment_may_be_unreadable(scripted: ScriptedServer) -> None:
+def test_single_unreadable_payment_is_set_aside(scripted: ScriptedServer) -> None:
     scripted.answers = [_answer({**PAYMENT, "status": "new_one"})]
     assert isinstance(_stripe(scripted.url).payment("pi_1"), SetAside)
 
@@ -151,7 +151,9 @@ def test_unreadable_rate_is_left_out(
     assert [rate["object_id"] for rate in _carriers(scripted.url).rates("shp_1", "USD")] == names[1:]
 
 
-def test_no_readable_rate_is_the_providers_failure(providers: RunningSandbox, scripted: ScriptedServer) -> None:
+def test_quote_without_a_readable_rate_is_a_provider_failure(
+    providers: RunningSandbox, scripted: ScriptedServer
+) -> None:
     shipment = _shipment(providers)
     for rate in shipment["rates"]:
         rate["amount"] = "free"
@@ -179,12 +181,12 @@ def test_unreadable_label_is_set_aside_alone(providers: RunningSandbox, scripted
         listed["results"][1]["object_id"]: Sold,
     }
     assert not more
-    # Whether this rate's label was bought is unknown then, and no second one may be bought.
+    # It is unknown whether this rate's label was bought, so the shop must not buy a second one.
     with pytest.raises(ProviderFailure):
         _carriers(scripted.url).bought(rate)
 
 
-def test_unreadable_step_of_a_parcel_is_left_out(providers: RunningSandbox, scripted: ScriptedServer) -> None:
+def test_unreadable_tracking_step_is_left_out(providers: RunningSandbox, scripted: ScriptedServer) -> None:
     url = f"{providers.url}/shippo/tracks/shippo/SHIPPO_TRANSIT"
     track = requests.get(url, headers=KEY, timeout=30).json()
     steps = len(track["tracking_history"])

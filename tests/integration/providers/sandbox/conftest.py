@@ -1,4 +1,4 @@
-"""One sandbox process for all tests of this folder, and its SDKs."""
+"""One sandbox process for all tests of this folder, and the SDKs that call it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sdks(sandbox_url: str) -> Sdks:
 
 @pytest.fixture
 def fault(sdks: Sdks) -> Iterator[Callable[..., dict[str, Any]]]:
-    """`fault(provider, **settings)` switches one on; after the test all are off."""
+    """Return `fault(provider, **settings)`, which switches a fault on; after the test all faults are off."""
 
     def switch_on(provider: str, **settings: Any) -> dict[str, Any]:
         answer = sdks.put(f"/sandbox/faults/{provider}", json=settings)

@@ -1,4 +1,4 @@
-"""A sandbox as its own process on a free port, and the four real SDKs pointed at it."""
+"""Runs a sandbox as its own process on a free port, and points the four real SDKs at it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from twilio.rest import Client
 
 from launcher.place import ROOT
 
-START_SECONDS = 90
+START_TIMEOUT_S = 90
 stripe.enable_telemetry = False
 
 
 class SandboxProcess:
     """`python -m sandbox` on a free port with its file in `var_dir`; usable as a context manager.
 
-    constants: what is another number there than in the sandbox that anybody starts, by its module and name.
+    constants: values that replace the sandbox's own constants, keyed by module and name.
     """
 
     def __init__(
@@ -36,11 +36,11 @@ class SandboxProcess:
     ) -> None:
         self.var_dir = var_dir
         settings = {"SANDBOX_PORT": str(port), "SANDBOX_HOST": "127.0.0.1", "VAR_DIR": str(var_dir)}
-        # A shop that happens to run on this machine is not told what a test does.
+        # A shop that runs on this machine must not receive a test's webhooks.
         settings = {**settings, "WEBHOOK_URL": "http://127.0.0.1:9", **environment}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SANDBOX_")}
         self.process = subprocess.Popen(
-            [sys.executable, *(["-c", _with(constants)] if constants else ["-m", "sandbox"])],
+            [sys.executable, *(["-c", _program_with(constants)] if constants else ["-m", "sandbox"])],
             cwd=ROOT,
             env={**kept, **settings},
             stdout=subprocess.PIPE,
@@ -58,14 +58,14 @@ class SandboxProcess:
         assert self.process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
-            return self.process.stdout.readline() if selector.select(START_SECONDS) else ""
+            return self.process.stdout.readline() if selector.select(START_TIMEOUT_S) else ""
 
     @property
     def port(self) -> int:
         return int(self.url.rsplit(":", 1)[1])
 
     def terminate(self, within: float = 90.0) -> tuple[int, float]:
-        """Sends SIGTERM; returns the exit status and the seconds it took."""
+        """Send SIGTERM; return the exit status and the seconds until the exit."""
         started = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(timeout=within)
@@ -86,14 +86,14 @@ class SandboxProcess:
                 stream.close()
 
 
-def _with(constants: Mapping[str, float]) -> str:
-    """A program that is the sandbox with other constants."""
+def _program_with(constants: Mapping[str, float]) -> str:
+    """Return the source of a program that runs the sandbox with these constants."""
     lines = [f"import {name.rpartition('.')[0]}\n{name} = {value!r}" for name, value in constants.items()]
     return "\n".join([*lines, "import runpy", "runpy.run_module('sandbox', run_name='__main__')"])
 
 
 class TimedSession(requests.Session):
-    """A session whose every request ends (Shippo's SDK sets no timeout)."""
+    """A session that sets a timeout on every request, because Shippo's SDK sets none."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class TimedSession(requests.Session):
 
 
 class Sdks:
-    """The providers' SDKs, each with the sandbox's key, or with another one."""
+    """The providers' SDKs, each with the sandbox's key; the `..._with` methods take another key."""
 
     def __init__(self, url: str, seconds: float = 40.0) -> None:
         self.url = url

@@ -17,7 +17,7 @@ _UNIONS = (Union, types.UnionType)
 
 
 def body_problems(body: Any, cls: type, where: str = "") -> Iterator[str]:
-    """What of `body` is not as `cls` says: a field missing that is not Optional, unknown, or of another type."""
+    """Yield where `body` differs from `cls`: a missing required field, an unknown field, or a wrong type."""
     if not isinstance(body, dict):
         yield f"{where}: not an object"
         return
@@ -42,7 +42,7 @@ def _value_problems(value: Any, kind: Any, where: str) -> Iterator[str]:
         if value is None and type(None) in options:
             return
         rest = [option for option in options if option is not type(None)]
-        # The Literals stand beside an open `str`: here they are the closed set.
+        # The SDK declares the Literals next to an open `str`; here only the Literals are valid.
         literals = [option for option in rest if get_origin(option) is Literal]
         if literals and isinstance(value, str):
             rest = literals
@@ -88,9 +88,10 @@ def _named(name: str) -> Any:
 
 
 class Parameter(typing.NamedTuple):
-    """A request parameter as Stripe's TypedDict tells it.
+    """A request parameter as Stripe's TypedDict describes it.
 
-    kinds: of int, bool, str, decimal, float, list, map, object. fields: of its object; item: of its list.
+    kinds: any of int, bool, str, decimal, float, list, map, object.
+    fields: the parameters of the object; item: the type of the list's items.
     """
 
     required: bool
@@ -102,7 +103,7 @@ class Parameter(typing.NamedTuple):
 
 
 def parameters(typed_dict: Any) -> dict[str, Parameter]:
-    """The parameters that a TypedDict of `stripe.params` allows."""
+    """Return the parameters that a TypedDict of `stripe.params` allows."""
     options = set(stripe.RequestOptions.__annotations__)
     module = vars(__import__(typed_dict.__module__, fromlist=["x"]))
     return {

@@ -1,4 +1,4 @@
-"""The sandbox answers in the providers' shapes and takes the providers' parameters: told by their own SDKs' types."""
+"""The sandbox's answers and parameters match the types in the providers' own SDKs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CLASSES = {
 
 
 def ask(sdks: Sdks, method: str, path: str, **form: Any) -> dict[str, Any]:
-    """One call without the SDK: the body as it went over the wire."""
+    """Call the sandbox without the SDK; return the JSON body as sent."""
     if method == "GET":
         answer = sdks.get(f"/stripe{path}", params=form, headers=KEY)
     else:
@@ -50,7 +50,7 @@ def ask(sdks: Sdks, method: str, path: str, **form: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def bodies(sdks: Sdks) -> dict[str, dict[str, Any]]:
-    """One body of every kind of object and every status, by a name."""
+    """Return one body of every object type and every status, keyed by a name."""
     automatic = {"automatic_payment_methods[enabled]": "true", "automatic_payment_methods[allow_redirects]": "never"}
     intent = {"amount": "446", "currency": "usd", "metadata[order_id]": "or_conformance", **automatic}
     sized = {f"package_dimensions[{side}]": "5" for side in ("height", "length", "weight", "width")}
@@ -107,7 +107,7 @@ def bodies(sdks: Sdks) -> dict[str, dict[str, Any]]:
     return found
 
 
-def test_every_stripe_body_is_as_the_sdks_class_says(bodies: dict[str, dict[str, Any]]) -> None:
+def test_stripe_bodies_match_the_sdk_classes(bodies: dict[str, dict[str, Any]]) -> None:
     problems = {
         name: found for name, body in bodies.items() if (found := list(body_problems(body, CLASSES[body["object"]])))
     }
@@ -159,7 +159,7 @@ def test_a_mutant_body_is_caught(
 
 
 def kind_of(parameter: types.Type) -> str:
-    """What of the SDK's kinds a type of the sandbox stands for."""
+    """Return the SDK's kind of a sandbox parameter type."""
     names = {
         types.Str: "str", types.Int: "int", types.Bool: "bool", types.Number: "float", types.DecimalText: "decimal",
         types.ListOf: "list", types.Obj: "object", types.Metadata: "map", types.CreatedRange: "object",
@@ -168,7 +168,7 @@ def kind_of(parameter: types.Type) -> str:
 
 
 def differences(ours: dict[str, types.Type], theirs: dict[str, Parameter], within: str = "") -> Iterator[str]:
-    """Where the sandbox's parameters are not among Stripe's, or not as Stripe's are."""
+    """Yield where the sandbox's parameters differ from Stripe's."""
     for name, mine in ours.items():
         full = f"{within}[{name}]" if within else name
         its = theirs.get(name)
@@ -191,8 +191,8 @@ def differences(ours: dict[str, types.Type], theirs: dict[str, Parameter], withi
             yield f"{within}[{name}]: required by Stripe"
 
 
-# On purpose: the inline card token, on the wire since long and absent from the types.
-INLINE = {
+# Intended differences: Stripe accepts the inline card token, but its types omit it.
+INLINE_CARD = {
     "payment_method_data[card]: unknown to Stripe",
     "payment_method_data[type]: {'card'} is no choice",
 }
@@ -210,9 +210,9 @@ INLINE = {
         (stripe_prices.LIST, stripe_params.PriceListParams, set()),
         (stripe_payment_methods.CREATE, stripe_params.PaymentMethodCreateParams, set()),
         (stripe_payment_methods.MODIFY, stripe_params.PaymentMethodUpdateParams, set()),
-        (stripe_payment_intents.CREATE, stripe_params.PaymentIntentCreateParams, INLINE),
-        (stripe_payment_intents.MODIFY, stripe_params.PaymentIntentUpdateParams, INLINE),
-        (stripe_payment_intents.CONFIRM, stripe_params.PaymentIntentConfirmParams, INLINE),
+        (stripe_payment_intents.CREATE, stripe_params.PaymentIntentCreateParams, INLINE_CARD),
+        (stripe_payment_intents.MODIFY, stripe_params.PaymentIntentUpdateParams, INLINE_CARD),
+        (stripe_payment_intents.CONFIRM, stripe_params.PaymentIntentConfirmParams, INLINE_CARD),
         (stripe_payment_intents.CANCEL, stripe_params.PaymentIntentCancelParams, set()),
         (stripe_payment_intents.CAPTURE, stripe_params.PaymentIntentCaptureParams, set()),
         (stripe_payment_intents.LIST, stripe_params.PaymentIntentListParams, set()),
@@ -225,7 +225,7 @@ INLINE = {
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_the_parameters_are_stripes(ours: dict[str, types.Type], theirs: Any, known: set[str]) -> None:
+def test_sandbox_parameters_match_stripe(ours: dict[str, types.Type], theirs: Any, known: set[str]) -> None:
     assert set(differences(ours, parameters(theirs))) == known
 
 
@@ -240,7 +240,7 @@ def test_a_mutant_parameter_is_caught() -> None:
         "shipping": types.Obj({"nom": types.Str()}),
     }
 
-    found = set(differences({**stripe_payment_intents.CREATE, **mutants}, theirs)) - INLINE
+    found = set(differences({**stripe_payment_intents.CREATE, **mutants}, theirs)) - INLINE_CARD
 
     assert {text.split(":")[0] for text in found} == {
         "payment_method_types", "confirm", "description", "[amount]", "capture_method", "shipping[nom]",

@@ -1,4 +1,4 @@
-"""The sandbox's own routes: troubles that are switched on, the ledger, the inbox, the clock."""
+"""The sandbox's own routes: health, faults, the ledger and the inbox."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def text_to(sdks: Sdks, number: str = "+14155552671", text: str = "hello") -> An
     return sdks.twilio.messages.create(to=number, from_=FROM, body=text)
 
 
-def test_health_tells_that_all_is_well(sdks: Sdks) -> None:
+def test_health_reports_ok(sdks: Sdks) -> None:
     answer = sdks.get("/sandbox/health")
     assert (answer.status_code, answer.json()["status"], answer.json()["database"]) == (200, "ok", "ok")
 
 
-def test_an_error_comes_in_the_providers_own_shape_and_does_nothing(sdks: Sdks, fault: Fault) -> None:
+def test_injected_error_has_the_provider_format(sdks: Sdks, fault: Fault) -> None:
     to = f"{uuid.uuid4().hex}@example.com"
     for provider in ("stripe", "shippo", "twilio", "sendgrid"):
         fault(provider, error_rate=1, error_status=503)
@@ -57,13 +57,13 @@ def test_an_error_comes_in_the_providers_own_shape_and_does_nothing(sdks: Sdks, 
     assert sdks.sendgrid.send(Mail("shop@example.com", to, "s", "t")).status_code == 202
 
 
-def test_a_retry_gets_over_an_error_that_comes_once(sdks: Sdks, fault: Fault) -> None:
+def test_retry_succeeds_after_a_single_error(sdks: Sdks, fault: Fault) -> None:
     fault("stripe", error_rate=1, times=1)
     assert sdks.stripe.v1.products.create({"name": "A"}).name == "A"
     assert sdks.get("/sandbox/faults/stripe").json()["hits"] == 1
 
 
-def test_latency_delays_only_what_the_path_and_method_name(sdks: Sdks, fault: Fault) -> None:
+def test_latency_applies_only_to_the_given_path_and_method(sdks: Sdks, fault: Fault) -> None:
     fault("stripe", latency_ms=400, path="/stripe/v1/prices", method="get")
 
     key = {"Authorization": "Bearer sk_sandbox"}
@@ -80,7 +80,7 @@ def test_latency_delays_only_what_the_path_and_method_name(sdks: Sdks, fault: Fa
     assert hits() == 1
 
 
-def test_a_lost_answer_has_done_its_work(sdks: Sdks, fault: Fault) -> None:
+def test_request_with_a_lost_answer_takes_effect(sdks: Sdks, fault: Fault) -> None:
     shipment = ship(sdks, metadata=f"or_{uuid.uuid4().hex}")
     fault("shippo", lose_answer_rate=1, path="/transactions", method="POST")
     with pytest.raises(requests.ConnectionError):
@@ -90,19 +90,19 @@ def test_a_lost_answer_has_done_its_work(sdks: Sdks, fault: Fault) -> None:
 
     to = f"{uuid.uuid4().hex}@example.com"
     fault("sendgrid", lose_answer_rate=1)
-    with pytest.raises(OSError):  # noqa: PT011 - urllib tells it in several ways
+    with pytest.raises(OSError):  # noqa: PT011 - urllib raises several kinds of error
         sdks.sendgrid.send(Mail("shop@example.com", to, "s", "t"))
     assert len(sdks.get("/sandbox/ledger", params={"to": to}).json()["emails"]) == 1
 
 
-def test_a_hang_ends_when_the_client_leaves_and_does_nothing(sdks: Sdks, fault: Fault) -> None:
+def test_hanging_call_ends_when_the_client_disconnects(sdks: Sdks, fault: Fault) -> None:
     key = uuid.uuid4().hex
     fault("stripe", hang_rate=1, times=1)
     impatient = sdks.stripe_with("sk_sandbox", retries=0, seconds=1.5)
     with pytest.raises(stripe.APIConnectionError):
         impatient.v1.products.create({"name": "A"}, {"idempotency_key": key})
 
-    # The key that the hanging call held is free soon after its client has left: until then it is a 409.
+    # The hanging call releases its key soon after the client disconnects. Until then the answer is 409.
     headers = {"Authorization": "Bearer sk_sandbox", "Idempotency-Key": key}
     deadline = time.monotonic() + 60
     while (answer := sdks.post("/stripe/v1/products", data={"name": "A"}, headers=headers)).status_code == 409:
@@ -112,7 +112,7 @@ def test_a_hang_ends_when_the_client_leaves_and_does_nothing(sdks: Sdks, fault: 
     assert "Idempotent-Replayed" not in answer.headers
 
 
-def test_the_same_seed_draws_the_same_troubles(sdks: Sdks, fault: Fault) -> None:
+def test_same_seed_draws_the_same_faults(sdks: Sdks, fault: Fault) -> None:
     def series(seed: int) -> list[int]:
         fault("twilio", error_rate=0.5, error_status=500, seed=seed)
         account = ("AC" + "0" * 32, "sandbox")
@@ -139,7 +139,7 @@ def test_the_same_seed_draws_the_same_troubles(sdks: Sdks, fault: Fault) -> None
         [1],
     ],
 )
-def test_what_is_no_fault_is_refused(sdks: Sdks, settings: Any) -> None:
+def test_invalid_fault_is_refused(sdks: Sdks, settings: Any) -> None:
     answer = sdks.put("/sandbox/faults/stripe", json=settings)
     assert answer.status_code == 400
     assert answer.json()["error"]
@@ -154,7 +154,7 @@ def test_faults_are_shown_and_switched_off(sdks: Sdks, fault: Fault) -> None:
     assert sdks.get("/sandbox/faults/paypal").status_code == 404
 
 
-def test_the_ledger_tells_what_arrived_for_an_order_and_for_a_person(sdks: Sdks) -> None:
+def test_ledger_filters_by_order_and_recipient(sdks: Sdks) -> None:
     order, other = f"or_{uuid.uuid4().hex}", f"or_{uuid.uuid4().hex}"
     mail, phone = f"{uuid.uuid4().hex}@example.com", f"+1415{2 * 10**6 + uuid.uuid4().int % (8 * 10**6)}"
     for one in (order, other):
@@ -201,7 +201,7 @@ def test_the_ledger_tells_what_arrived_for_an_order_and_for_a_person(sdks: Sdks)
         assert sdks.get("/sandbox/ledger", params=wrong).status_code == 400
 
 
-def test_the_inbox_shows_a_mail_in_a_frame_that_can_do_nothing(sdks: Sdks) -> None:
+def test_inbox_shows_a_mail_in_a_sandboxed_frame(sdks: Sdks) -> None:
     mark = uuid.uuid4().hex
     letter = f'<p id="{mark}">"quoted" & <script>alert(1)</script></p>'
     sdks.sendgrid.send(Mail("shop@example.com", "a@example.com", f"<script>{mark}</script>", "x", letter))

@@ -1,4 +1,4 @@
-"""The sandbox as a process: it forgets nothing, drains, and says what is wrong in one sentence."""
+"""The sandbox as a process: it keeps its data, drains its calls, and reports a startup error in one sentence."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ INTENT: Any = {
 }  # fmt: skip
 
 
-# A drain whose end cannot be taken for a busy machine's slowness (seconds).
-DRAIN = 60.0
-LONG_DRAIN = {"sandbox.server.DRAIN_SECONDS": DRAIN}
+# So long that a busy machine's slowness cannot be mistaken for a full drain.
+DRAIN_S = 60.0
+LONG_DRAIN = {"sandbox.server.DRAIN_SECONDS": DRAIN_S}
 
 
-def test_a_kill_and_a_start_forget_nothing(tmp_path: Path) -> None:
+def test_restart_after_a_kill_keeps_all_data(tmp_path: Path) -> None:
     with SandboxProcess(tmp_path) as first:
         sdks = Sdks(first.url)
         product = sdks.stripe.v1.products.create({"name": "Wally"}, {"idempotency_key": "once"})
@@ -42,7 +42,7 @@ def test_a_kill_and_a_start_forget_nothing(tmp_path: Path) -> None:
             sdks.stripe.v1.payment_intents.confirm(
                 open_intent.id, {"payment_method": "pm_card_chargeDeclined"}, {"idempotency_key": "declined"}
             )
-        ledger = sdks.get("/sandbox/ledger").json()
+        ledger_before = sdks.get("/sandbox/ledger").json()
         port = first.port
         first.kill()
 
@@ -61,13 +61,13 @@ def test_a_kill_and_a_start_forget_nothing(tmp_path: Path) -> None:
         assert label.label_url is not None
         assert requests.get(label.label_url, timeout=30).content.startswith(b"%PDF")
         assert after.twilio.messages(str(message.sid)).fetch().body == "or_1"
-        told = after.get("/sandbox/ledger").json()
-        assert told["charges"][0] == ledger["charges"][0]
-        assert len(told["charges"]) == 2
-        assert told["labels"] == ledger["labels"]
+        ledger_after = after.get("/sandbox/ledger").json()
+        assert ledger_after["charges"][0] == ledger_before["charges"][0]
+        assert len(ledger_after["charges"]) == 2
+        assert ledger_after["labels"] == ledger_before["labels"]
 
 
-def test_a_port_in_use_is_one_clear_sentence(tmp_path: Path) -> None:
+def test_port_in_use_is_reported_in_one_sentence(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -82,12 +82,12 @@ def test_a_port_in_use_is_one_clear_sentence(tmp_path: Path) -> None:
     ("name", "value"),
     [("SANDBOX_PORT", "http"), ("SANDBOX_PORT", "70000"), ("SANDBOX_PORT", "-1"), ("SANDBOX_PUBLIC_URL", "a.example")],
 )  # fmt: skip
-def test_a_setting_that_cannot_be_used_is_named(name: str, value: str) -> None:
+def test_invalid_setting_is_named_in_the_error(name: str, value: str) -> None:
     with pytest.raises(BadSetting, match=f"^{name} must .*{value}.*\\.$"):
         SandboxSettings.from_environment({name: value})
 
 
-def test_a_bad_setting_or_folder_is_one_clear_sentence(tmp_path: Path) -> None:
+def test_startup_error_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     for settings, word in (
         ({"SANDBOX_PORT": "http"}, "SANDBOX_PORT"),
@@ -106,13 +106,13 @@ def run(var_dir: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_public_address_is_what_labels_begin_with(tmp_path: Path) -> None:
+def test_label_url_starts_with_the_public_url(tmp_path: Path) -> None:
     with SandboxProcess(tmp_path, SANDBOX_PUBLIC_URL="https://labels.example/") as process:
         label = buy(Sdks(process.url), ship(Sdks(process.url)))
         assert label.label_url == f"https://labels.example/sandbox/labels/{label.object_id}.pdf"
 
 
-def test_at_the_end_running_calls_are_answered_and_hanging_ones_let_go(tmp_path: Path) -> None:
+def test_shutdown_answers_slow_calls_and_drops_hanging_ones(tmp_path: Path) -> None:
     with SandboxProcess(tmp_path, constants=LONG_DRAIN) as process:
         sdks = Sdks(process.url)
         sdks.put("/sandbox/faults/stripe", json={"latency_ms": 600_000})
@@ -142,17 +142,17 @@ def test_at_the_end_running_calls_are_answered_and_hanging_ones_let_go(tmp_path:
         for thread in threads:
             thread.join(timeout=60)
     assert status == 0
-    assert seconds < DRAIN / 2
+    assert seconds < DRAIN_S / 2
     assert outcomes == {"slow": 200, "hanging": "let go"}
 
 
-def test_a_client_that_keeps_its_connection_open_does_not_hold_up_the_end(tmp_path: Path) -> None:
+def test_open_connection_does_not_delay_the_shutdown(tmp_path: Path) -> None:
     with SandboxProcess(tmp_path, constants=LONG_DRAIN) as process:
         with requests.Session() as session:
             assert session.get(f"{process.url}/sandbox/health", timeout=30).status_code == 200
             status, seconds = process.terminate()
         assert status == 0
-        assert seconds < DRAIN / 2
+        assert seconds < DRAIN_S / 2
 
 
 def test_a_rate_older_than_seven_days_cannot_be_bought(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_rate_older_than_seven_days_cannot_be_bought(tmp_path: Path) -> None:
         assert sdks.post("/sandbox/clock", json={"advance_seconds": -1}).status_code == 400
 
 
-def test_an_idempotency_key_is_forgotten_after_a_day(tmp_path: Path) -> None:
+def test_idempotency_key_expires_after_a_day(tmp_path: Path) -> None:
     with SandboxProcess(tmp_path) as process:
         sdks = Sdks(process.url)
 

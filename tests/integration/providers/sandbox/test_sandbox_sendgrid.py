@@ -1,4 +1,4 @@
-"""SendGrid in the sandbox: what is accepted, and what is refused; through SendGrid's own SDK."""
+"""SendGrid in the sandbox through SendGrid's own SDK: accepted and refused mail."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def without(name: str) -> dict[str, Any]:
         ({**MAIL, "attachments": [{"filename": "a.pdf"}]}, "attachments.0.content"),
     ],
 )
-def test_what_is_no_mail_is_refused_with_its_field(sdks: Sdks, mail: Any, field: str) -> None:
+def test_invalid_mail_is_refused_with_its_field(sdks: Sdks, mail: Any, field: str) -> None:
     with pytest.raises(exceptions.BadRequestsError) as refusal:
         send(sdks, copy.deepcopy(mail))
     [error] = json.loads(refusal.value.body)["errors"]
@@ -69,7 +69,7 @@ def test_what_is_no_mail_is_refused_with_its_field(sdks: Sdks, mail: Any, field:
     assert (error["field"], bool(error["message"])) == (field, True)
 
 
-def test_a_wrong_key_a_wrong_route_and_too_much(sdks: Sdks) -> None:
+def test_unusable_request_is_refused_with_its_status(sdks: Sdks) -> None:
     with pytest.raises(exceptions.UnauthorizedError) as refusal:
         sdks.sendgrid_with("SG.wrong").send(Mail("a@b.co", "c@d.co", "s", "t"))
     assert json.loads(refusal.value.body)["errors"][0]["field"] is None

@@ -1,4 +1,4 @@
-"""Shippo in the sandbox: rates, labels, tracking, refusals; through Shippo's own SDK, which parses every answer."""
+"""Shippo in the sandbox through Shippo's own SDK, which parses every answer: rates, labels, tracking, refusals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.integration.providers.sandbox.parcels import address, buy, parcel, sh
 from tests.integration.providers.sandbox.process import Sdks
 
 KEY = {"Authorization": "ShippoToken shippo_sandbox"}
-# The fields of the seed's sample.
+# The fields of a rate in the seed's sample.
 SAMPLE_RATE = {
     "object_id", "arrives_by", "zone", "object_owner", "provider_image_200", "currency_local", "attributes", "currency",
     "amount", "duration_terms", "servicelevel", "provider_image_75", "object_created", "shipment", "estimated_days",
@@ -26,7 +26,7 @@ def amounts(shipment: components.Shipment) -> dict[str, float]:
     return {str(rate.servicelevel.token): float(rate.amount) for rate in shipment.rates}
 
 
-def test_a_parcel_in_its_own_zip_region_costs_what_the_seeds_sample_says(sdks: Sdks) -> None:
+def test_rates_in_the_own_zone_match_the_seed_sample(sdks: Sdks) -> None:
     shipment = ship(sdks, metadata="or_sample")
     assert shipment.status == components.ShipmentStatus.SUCCESS
     shown = [
@@ -59,7 +59,7 @@ def test_the_zone_follows_from_the_zip_codes(sdks: Sdks) -> None:
     ] == ["1", "3", "5", "7", "8", "8"]
 
 
-def test_weight_and_distance_make_it_dearer_and_the_same_again_the_same(sdks: Sdks) -> None:
+def test_rates_grow_with_weight_and_distance(sdks: Sdks) -> None:
     near, again = ship(sdks), ship(sdks)
     far = ship(sdks, address(city="New York", state="New York", zip="10118"))
     heavy = ship(sdks, parcels=[parcel("160")])
@@ -86,16 +86,16 @@ def test_weight_and_distance_make_it_dearer_and_the_same_again_the_same(sdks: Sd
         ({}, [parcel(), parcel("9", "40")], "length and girth"),
     ],
 )
-def test_what_no_carrier_takes_has_no_rates_and_says_why(
+def test_unshippable_parcel_has_a_message_instead_of_rates(
     sdks: Sdks, to: dict[str, str], parcels: Any, message: str
 ) -> None:
     shipment = ship(sdks, address(**to), parcels)
     assert (shipment.status, shipment.rates) == (components.ShipmentStatus.SUCCESS, [])
-    [told] = shipment.messages
-    assert message in str(told.text)
+    [notice] = shipment.messages
+    assert message in str(notice.text)
 
 
-def test_a_label_is_a_pdf_with_the_address_the_number_and_a_page_per_parcel(sdks: Sdks) -> None:
+def test_label_is_a_pdf_with_one_page_per_parcel(sdks: Sdks) -> None:
     shipment = ship(sdks, address(street2="Unit 7"), [parcel(), parcel("12")], metadata="or_label")
     label = buy(sdks, shipment, metadata="or_label")
 
@@ -114,7 +114,7 @@ def test_a_label_is_a_pdf_with_the_address_the_number_and_a_page_per_parcel(sdks
             "First-Class Package/Mail Parcel", label.tracking_number, f"Parcel {number} of 2", "or_label",
         ):  # fmt: skip
             assert part in text
-        # The bars: a Code 128 of 22 digits is drawn as filled rectangles.
+        # A Code 128 barcode of 22 digits consists of filled rectangles.
         contents = page.get_contents()
         assert contents is not None
         assert contents.get_data().count(b" re") > 40
@@ -124,7 +124,7 @@ def test_a_label_is_a_pdf_with_the_address_the_number_and_a_page_per_parcel(sdks
     assert [one.object_id for one in listed.results or []] == [label.object_id]
 
 
-def test_a_purchase_that_fails_is_an_error_with_messages_not_an_exception(sdks: Sdks) -> None:
+def test_failed_purchase_has_error_status_and_messages(sdks: Sdks) -> None:
     for to, message in (
         (address(name=""), "name"),
         (address(street1="Undeliverable Lane 1"), "not deliverable"),
@@ -140,7 +140,7 @@ def test_a_purchase_that_fails_is_an_error_with_messages_not_an_exception(sdks: 
         assert sdks.get(f"/sandbox/labels/{failed.object_id}.pdf").status_code == 404
 
 
-def test_abroad_there_are_three_services_and_a_label_with_its_declaration(sdks: Sdks) -> None:
+def test_declared_parcel_is_shipped_abroad(sdks: Sdks) -> None:
     item = components.CustomsItemCreateRequest(
         description="Bone", mass_unit=components.WeightUnitEnum.OZ, net_weight="10", origin_country="US", quantity=1,
         value_amount="5.00", value_currency="USD",
@@ -159,7 +159,7 @@ def test_abroad_there_are_three_services_and_a_label_with_its_declaration(sdks: 
     assert buy(sdks, shipment).status == components.TransactionStatusEnum.SUCCESS
 
 
-def test_asynchronous_is_the_default_and_queued_at_first(sdks: Sdks) -> None:
+def test_calls_are_asynchronous_by_default(sdks: Sdks) -> None:
     shipment = ship(sdks, async_=None)
     assert (shipment.status, shipment.rates) == (components.ShipmentStatus.QUEUED, [])
     deadline = time.monotonic() + 60
@@ -201,7 +201,7 @@ def test_the_test_numbers_are_tracked(sdks: Sdks, status: str) -> None:
     assert track.tracking_status.status.value == status
 
 
-def test_a_number_that_nobody_knows_has_no_status(sdks: Sdks) -> None:
+def test_unknown_tracking_number_has_no_status(sdks: Sdks) -> None:
     assert sdks.shippo.tracking_status.get("9400000000000000000000", "usps").tracking_status is None
     for number, carrier in (("SHIPPO_LATE", "shippo"), ("1", "pigeon")):
         with pytest.raises(errors.SDKError) as refusal:
@@ -209,7 +209,7 @@ def test_a_number_that_nobody_knows_has_no_status(sdks: Sdks) -> None:
         assert refusal.value.status_code == 400
 
 
-def test_an_unused_label_is_refunded_and_a_used_one_is_not(sdks: Sdks) -> None:
+def test_only_an_unused_label_is_refunded(sdks: Sdks) -> None:
     unused, used = buy(sdks, ship(sdks)), buy(sdks, ship(sdks))
     sdks.post(f"/sandbox/tracks/{used.tracking_number}", json={"status": "TRANSIT"})
 
@@ -238,7 +238,7 @@ def test_shipments_are_listed_in_pages_newest_first(sdks: Sdks) -> None:
     assert sdks.get("/shippo/shipments", params={"page": 10**6}, headers=KEY).status_code == 404
 
 
-def test_rates_come_in_another_currency(sdks: Sdks) -> None:
+def test_rates_are_converted_to_another_currency(sdks: Sdks) -> None:
     shipment = ship(sdks)
     found = sdks.shippo.rates.list_shipment_rates_by_currency_code(
         operations.ListShipmentRatesByCurrencyCodeRequest(shipment_id=shipment.object_id, currency_code="EUR")
@@ -255,7 +255,7 @@ def test_rates_come_in_another_currency(sdks: Sdks) -> None:
         assert sdks.get(f"/shippo{path}", headers=KEY).status_code == status
 
 
-def test_addresses_are_kept_validated_and_used_by_their_id(sdks: Sdks) -> None:
+def test_stored_address_is_validated_and_reused_by_id(sdks: Sdks) -> None:
     good = sdks.shippo.addresses.create(address())
     bad = sdks.shippo.addresses.create(address(zip="10118"))
     assert good.is_complete is True
@@ -269,8 +269,8 @@ def test_addresses_are_kept_validated_and_used_by_their_id(sdks: Sdks) -> None:
 
 
 PARCEL = {"length": "5", "width": "5", "height": "5", "distance_unit": "in", "weight": "5", "mass_unit": "oz"}
-NO_COUNTRY = "Invalid value specified for country 'ZZ'"
-WHOLE: dict[str, Any] = {
+UNKNOWN_COUNTRY = "Invalid value specified for country 'ZZ'"
+VALID_SHIPMENT: dict[str, Any] = {
     "address_from": {"country": "US", "zip": "95122", "state": "CA"},
     "address_to": {"country": "US", "zip": "95122", "state": "CA"},
     "parcels": [PARCEL],
@@ -285,21 +285,21 @@ WHOLE: dict[str, Any] = {
         ({"parcels": []}, {"parcels": ["This field is required."]}),
         ({"colour": "red"}, {"colour": ["Unknown field."]}),
         ({"address_to": {"zip": "95122"}}, {"address_to": [{"country": ["This field is required."]}]}),
-        ({"address_to": {"country": "ZZ"}}, {"address_to": [{"country": [NO_COUNTRY]}]}),
+        ({"address_to": {"country": "ZZ"}}, {"address_to": [{"country": [UNKNOWN_COUNTRY]}]}),
         ({"address_to": {"country": "US", "street": "x"}}, {"address_to": [{"street": ["Unknown field."]}]}),
         ({"parcels": [{**PARCEL, "weight": "-1"}]}, {"parcels": [{"weight": ["A valid number is required."]}]}),
         ({"parcels": [{**PARCEL, "mass_unit": "st"}]}, {"parcels": [{"mass_unit": ['"st" is not a valid choice.']}]}),
         ({"metadata": "m" * 101}, {"metadata": ["Ensure this field has no more than 100 characters."]}),
     ],
 )  # fmt: skip
-def test_what_is_no_shipment_is_refused_field_by_field(sdks: Sdks, change: Any, body: Any) -> None:
-    whole = sdks.post("/shippo/shipments", json=WHOLE, headers=KEY)
-    assert (whole.status_code, len(whole.json()["rates"])) == (201, 4)
-    answer = sdks.post("/shippo/shipments", json={**WHOLE, **change}, headers=KEY)
+def test_invalid_shipment_is_refused_with_its_field(sdks: Sdks, change: Any, body: Any) -> None:
+    valid = sdks.post("/shippo/shipments", json=VALID_SHIPMENT, headers=KEY)
+    assert (valid.status_code, len(valid.json()["rates"])) == (201, 4)
+    answer = sdks.post("/shippo/shipments", json={**VALID_SHIPMENT, **change}, headers=KEY)
     assert (answer.status_code, answer.json()) == (400, body)
 
 
-def test_what_is_no_purchase_is_refused(sdks: Sdks) -> None:
+def test_invalid_purchase_is_refused(sdks: Sdks) -> None:
     rate = ship(sdks).rates[0].object_id
     for body in ({}, {"rate": "none"}, {"rate": rate, "label_file_type": "GIF"}, {"rate": rate, "colour": "red"}, []):
         assert sdks.post("/shippo/transactions", json=body, headers=KEY).status_code == 400

@@ -48,7 +48,7 @@ def test_the_same_product_id_is_refused(sdks: Sdks) -> None:
     )
 
 
-def test_a_product_with_a_price_cannot_be_deleted_and_one_without_can(sdks: Sdks) -> None:
+def test_only_a_product_without_a_price_can_be_deleted(sdks: Sdks) -> None:
     made = new_product(sdks)
     price = sdks.stripe.v1.prices.create({"product": made.id, "currency": "usd", "unit_amount": 50})
     sdks.stripe.v1.prices.update(price.id, {"active": False})
@@ -121,7 +121,7 @@ def test_search_finds_by_metadata_name_and_negation(sdks: Sdks) -> None:
         assert refusal.value.param == "query"
 
 
-def test_a_price_is_found_by_its_lookup_key_which_moves_to_the_price_that_takes_it(sdks: Sdks) -> None:
+def test_lookup_key_moves_to_the_price_that_takes_it(sdks: Sdks) -> None:
     product = new_product(sdks)
     key = f"sku_{uuid.uuid4().hex[:14]}"
     first = sdks.stripe.v1.prices.create(
@@ -147,7 +147,7 @@ def test_a_price_is_found_by_its_lookup_key_which_moves_to_the_price_that_takes_
     assert [price.id for price in active] == [second.id]
 
 
-def test_a_default_price_is_made_with_its_product_and_cannot_be_archived(sdks: Sdks) -> None:
+def test_default_price_cannot_be_archived(sdks: Sdks) -> None:
     product = new_product(sdks, default_price_data={"currency": "usd", "unit_amount": 75})
     assert isinstance(product.default_price, str)
     assert sdks.stripe.v1.prices.retrieve(product.default_price).unit_amount == 75
@@ -175,7 +175,7 @@ PRICE = {"currency": "usd", "product": "{product}", "unit_amount": "5"}
         ({**PRICE, "a[b": "x"}, None, "a[b"),
     ],
 )
-def test_what_a_price_cannot_be_made_of(sdks: Sdks, form: dict[str, str], code: str | None, param: str) -> None:
+def test_invalid_price_parameter_is_refused(sdks: Sdks, form: dict[str, str], code: str | None, param: str) -> None:
     product = new_product(sdks).id
     filled = {name: value.format(product=product) if "{" in value else value for name, value in form.items()}
 
@@ -190,7 +190,7 @@ def test_what_a_price_cannot_be_made_of(sdks: Sdks, form: dict[str, str], code: 
     assert error["request_log_url"].endswith(answer.headers["Request-Id"])
 
 
-def test_metadata_has_its_bounds(sdks: Sdks) -> None:
+def test_metadata_beyond_its_limits_is_refused(sdks: Sdks) -> None:
     most = {f"key{number:02}" + "k" * 35: "v" * 500 for number in range(50)}
     product = new_product(sdks, metadata=most)
     assert product.metadata.to_dict() == most
@@ -201,7 +201,7 @@ def test_metadata_has_its_bounds(sdks: Sdks) -> None:
         sdks.stripe.v1.products.update(product.id, {"metadata": {"one more": "x"}})
 
 
-def test_what_cannot_be_expanded_is_refused(sdks: Sdks) -> None:
+def test_expanding_a_plain_field_is_refused(sdks: Sdks) -> None:
     product = new_product(sdks)
     with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded"):
         sdks.stripe.v1.products.retrieve(product.id, {"expand": ["name"]})

@@ -1,4 +1,4 @@
-"""Stripe's payments in the sandbox: success, declines, 3-D Secure, capture, refunds; through Stripe's own SDK."""
+"""Stripe's payments in the sandbox through Stripe's own SDK: success, declines, 3-D Secure, capture, refunds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def charges_of(sdks: Sdks, intent: stripe.PaymentIntent) -> list[stripe.Charge]:
     return sdks.stripe.v1.charges.list({"payment_intent": intent.id}).data
 
 
-def test_an_intent_is_created_changed_and_confirmed_with_a_card_token(sdks: Sdks) -> None:
+def test_card_token_pays_a_changed_intent(sdks: Sdks) -> None:
     card = sdks.stripe.v1.payment_methods.create({"type": "card", "card": {"token": "tok_mastercard"}})
     assert card.card is not None
     assert (card.card.brand, card.card.last4) == ("mastercard", "4444")
@@ -45,7 +45,7 @@ def test_an_intent_is_created_changed_and_confirmed_with_a_card_token(sdks: Sdks
     assert sdks.stripe.v1.payment_intents.retrieve(paid.id).to_dict() == paid.to_dict()
 
 
-def test_a_second_success_of_the_same_intent_is_refused(sdks: Sdks) -> None:
+def test_succeeded_intent_refuses_further_changes(sdks: Sdks) -> None:
     intent = new_intent(sdks, confirm=True, payment_method="pm_card_visa")
     for change in (
         lambda: sdks.stripe.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_visa"}),
@@ -79,9 +79,7 @@ def test_a_second_success_of_the_same_intent_is_refused(sdks: Sdks) -> None:
         ("chargeDeclinedProcessingError", "processing_error", None),
     ],
 )
-def test_a_declined_card_leaves_the_intent_open_for_another(
-    sdks: Sdks, card: str, code: str, decline_code: str | None
-) -> None:
+def test_declined_card_leaves_the_intent_open(sdks: Sdks, card: str, code: str, decline_code: str | None) -> None:
     intent = new_intent(sdks)
     token = sdks.stripe.v1.payment_methods.create({"type": "card", "card": {"token": f"tok_{card}"}})
     for method in (token.id, f"pm_card_{card}"):
@@ -104,7 +102,7 @@ def test_a_declined_card_leaves_the_intent_open_for_another(
     assert [charge.paid for charge in charges_of(sdks, intent)] == [True, False, False]
 
 
-def test_the_bank_asks_and_the_shopper_says_yes(sdks: Sdks) -> None:
+def test_approved_3ds_challenge_completes_the_payment(sdks: Sdks) -> None:
     intent = new_intent(sdks)
     asked = sdks.stripe.v1.payment_intents.confirm(
         intent.id, {"payment_method": "pm_card_threeDSecure2Required", "return_url": "https://shop.example/back"}
@@ -126,7 +124,7 @@ def test_the_bank_asks_and_the_shopper_says_yes(sdks: Sdks) -> None:
     assert sdks.post(f"/sandbox/3ds/{intent.id}", json={"result": "succeed"}).status_code == 409
 
 
-def test_the_bank_that_asks_nothing_cannot_be_answered(sdks: Sdks) -> None:
+def test_3ds_answer_without_a_challenge_is_refused(sdks: Sdks) -> None:
     intent = new_intent(sdks, payment_method="pm_card_visa")
     assert intent.status == "requires_confirmation"
     assert sdks.post(f"/sandbox/3ds/{intent.id}", json={"result": "succeed"}).status_code == 409
@@ -136,7 +134,7 @@ def test_the_bank_that_asks_nothing_cannot_be_answered(sdks: Sdks) -> None:
     assert "Nothing to confirm" in sdks.get(f"/sandbox/3ds/{intent.id}").text
 
 
-def test_the_bank_asks_and_the_shopper_says_no(sdks: Sdks) -> None:
+def test_rejected_3ds_challenge_fails_the_payment(sdks: Sdks) -> None:
     intent = new_intent(
         sdks, confirm=True, payment_method="pm_card_authenticationRequired", return_url="https://a.example"
     )
@@ -151,14 +149,14 @@ def test_the_bank_asks_and_the_shopper_says_no(sdks: Sdks) -> None:
     assert stored.last_payment_error.code == "payment_intent_authentication_failure"
 
 
-def test_the_bank_is_told_yes_and_declines_all_the_same(sdks: Sdks) -> None:
+def test_bank_declines_after_an_approved_3ds_challenge(sdks: Sdks) -> None:
     intent = new_intent(sdks, confirm=True, payment_method="pm_card_threeDSecureRequiredChargeDeclined")
     answer = sdks.post(f"/sandbox/3ds/{intent.id}", json={"result": "succeed"})
     assert (answer.status_code, answer.json()["status"]) == (200, "requires_payment_method")
     assert [charge.paid for charge in charges_of(sdks, intent)] == [False]
 
 
-def test_a_server_only_checkout_turns_the_banks_question_into_a_decline(sdks: Sdks) -> None:
+def test_error_on_requires_action_declines_a_3ds_card(sdks: Sdks) -> None:
     intent = new_intent(sdks)
     with pytest.raises(stripe.CardError) as refusal:
         sdks.stripe.v1.payment_intents.confirm(
@@ -175,7 +173,7 @@ def test_a_payment_method_without_a_customer_pays_once(sdks: Sdks) -> None:
         new_intent(sdks, confirm=True, payment_method=card.id)
 
 
-def test_a_card_by_its_number(sdks: Sdks) -> None:
+def test_card_number_is_accepted_and_validated(sdks: Sdks) -> None:
     card: Any = {"number": "4000 0000 0000 9995", "exp_month": 12, "exp_year": 2034, "cvc": "123"}
     made = sdks.stripe.v1.payment_methods.create({"type": "card", "card": card})
     with pytest.raises(stripe.CardError) as refusal:
@@ -193,7 +191,7 @@ def test_a_card_by_its_number(sdks: Sdks) -> None:
         assert refusal.value.code == code
 
 
-def test_of_a_card_that_is_no_test_card_only_four_digits_are_kept(sdks: Sdks) -> None:
+def test_only_four_digits_of_a_real_card_are_stored(sdks: Sdks) -> None:
     card: Any = {"number": "4539578763621486", "exp_month": 12, "exp_year": 2034}
     made = sdks.stripe.v1.payment_methods.create({"type": "card", "card": card})
     assert made.card is not None
@@ -204,7 +202,7 @@ def test_of_a_card_that_is_no_test_card_only_four_digits_are_kept(sdks: Sdks) ->
         new_intent(sdks, confirm=True, payment_method=made.id)
 
 
-def test_the_inline_card_token_works_too(sdks: Sdks) -> None:
+def test_inline_card_token_pays_the_intent(sdks: Sdks) -> None:
     paid = new_intent(sdks, confirm=True, payment_method_data={"type": "card", "card": {"token": "tok_visa"}})
     assert paid.status == "succeeded"
 
@@ -227,13 +225,13 @@ def test_the_inline_card_token_works_too(sdks: Sdks) -> None:
          "payment_method_data[card][token]"),
     ],
 )  # fmt: skip
-def test_what_an_intent_cannot_be_made_of(sdks: Sdks, change: dict[str, Any], code: str | None, param: str) -> None:
+def test_invalid_intent_parameter_is_refused(sdks: Sdks, change: dict[str, Any], code: str | None, param: str) -> None:
     with pytest.raises(stripe.InvalidRequestError) as refusal:
         new_intent(sdks, **change)
     assert (refusal.value.http_status, refusal.value.code, refusal.value.param) == (400, code, param)
 
 
-def test_redirects_that_may_come_need_a_return_url(sdks: Sdks) -> None:
+def test_redirect_methods_need_a_return_url(sdks: Sdks) -> None:
     intent = new_intent(sdks, automatic_payment_methods={"enabled": True})
     with pytest.raises(stripe.InvalidRequestError, match="return_url"):
         sdks.stripe.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_visa"})
@@ -252,7 +250,7 @@ def test_an_intent_without_a_card_cannot_be_confirmed(sdks: Sdks) -> None:
     assert (refusal.value.http_status, refusal.value.code) == (404, "resource_missing")
 
 
-def test_money_can_be_set_aside_and_taken_later_in_part(sdks: Sdks) -> None:
+def test_authorized_amount_is_captured_in_part(sdks: Sdks) -> None:
     held = new_intent(sdks, confirm=True, payment_method="pm_card_visa", capture_method="manual")
     assert (held.status, held.amount_capturable, held.amount_received) == ("requires_capture", 446, 0)
     taken = sdks.stripe.v1.payment_intents.capture(held.id, {"amount_to_capture": 400})
@@ -263,14 +261,14 @@ def test_money_can_be_set_aside_and_taken_later_in_part(sdks: Sdks) -> None:
 
 def test_a_canceled_intent_stays_canceled(sdks: Sdks) -> None:
     intent = new_intent(sdks)
-    gone = sdks.stripe.v1.payment_intents.cancel(intent.id, {"cancellation_reason": "abandoned"})
-    assert (gone.status, gone.cancellation_reason) == ("canceled", "abandoned")
+    canceled = sdks.stripe.v1.payment_intents.cancel(intent.id, {"cancellation_reason": "abandoned"})
+    assert (canceled.status, canceled.cancellation_reason) == ("canceled", "abandoned")
     with pytest.raises(stripe.InvalidRequestError) as refusal:
         sdks.stripe.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_visa"})
     assert refusal.value.code == "payment_intent_unexpected_state"
 
 
-def test_refunds_add_up_to_the_charge_and_no_further(sdks: Sdks) -> None:
+def test_refunds_cannot_exceed_the_charge(sdks: Sdks) -> None:
     intent = new_intent(sdks, confirm=True, payment_method="pm_card_visa")
     assert isinstance(intent.latest_charge, str)
     part = sdks.stripe.v1.refunds.create(

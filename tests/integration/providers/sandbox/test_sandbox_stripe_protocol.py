@@ -1,4 +1,4 @@
-"""Stripe's keys, idempotency and headers in the sandbox."""
+"""Stripe's API keys, idempotency and headers in the sandbox."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def post(sdks: Sdks, path: str, key: str | None = None, **form: str) -> requests
 
 
 @pytest.mark.parametrize("key", ["sk_wrong", "sk_sandbox_2"])
-def test_a_wrong_key_is_refused_and_not_told(sdks: Sdks, key: str) -> None:
+def test_wrong_key_is_refused_and_not_shown(sdks: Sdks, key: str) -> None:
     with pytest.raises(stripe.AuthenticationError, match="Invalid API Key") as refusal:
         sdks.stripe_with(key).v1.products.list()
     assert refusal.value.http_status == 401
@@ -37,7 +37,7 @@ def test_a_wrong_key_is_refused_and_not_told(sdks: Sdks, key: str) -> None:
     assert long_key not in str(refusal.value)
 
 
-def test_a_missing_key_is_refused_and_basic_authentication_works(sdks: Sdks) -> None:
+def test_request_needs_a_key_or_basic_authentication(sdks: Sdks) -> None:
     missing = sdks.get("/stripe/v1/products")
     assert (missing.status_code, missing.json()["error"]["type"]) == (401, "invalid_request_error")
     basic = base64.b64encode(b"sk_sandbox:").decode()
@@ -60,12 +60,12 @@ def test_every_answer_has_its_request_id_and_the_version(sdks: Sdks) -> None:
     assert wrong.status_code == 400
 
 
-def test_json_is_not_stripes_encoding(sdks: Sdks) -> None:
+def test_json_body_is_refused(sdks: Sdks) -> None:
     answer = sdks.post("/stripe/v1/products", json={"name": "A"}, headers=KEY)
     assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
-def test_the_same_key_and_parameters_get_the_first_answer_again(sdks: Sdks) -> None:
+def test_repeated_key_returns_the_first_answer(sdks: Sdks) -> None:
     key, mark = uuid.uuid4().hex, f"https://{uuid.uuid4().hex}.example"
     first = post(sdks, "/v1/products", key, name="Once", url=mark)
     again = post(sdks, "/v1/products", key, url=mark, name="Once")
@@ -78,7 +78,7 @@ def test_the_same_key_and_parameters_get_the_first_answer_again(sdks: Sdks) -> N
     assert len(sdks.stripe.v1.products.list({"url": mark}).data) == 1
 
 
-def test_the_same_key_with_other_parameters_or_another_path_is_refused(sdks: Sdks) -> None:
+def test_reused_key_with_a_different_request_is_refused(sdks: Sdks) -> None:
     key = uuid.uuid4().hex
     product = sdks.stripe.v1.products.create({"name": "A"}, {"idempotency_key": key})
     with pytest.raises(stripe.IdempotencyError) as refusal:
@@ -88,7 +88,7 @@ def test_the_same_key_with_other_parameters_or_another_path_is_refused(sdks: Sdk
         sdks.stripe.v1.products.update(product.id, {"name": "A"}, {"idempotency_key": key})
 
 
-def test_a_decline_is_replayed_and_charges_nothing_more(sdks: Sdks) -> None:
+def test_decline_is_replayed_without_a_new_charge(sdks: Sdks) -> None:
     intent = sdks.stripe.v1.payment_intents.create(INTENT)
     path = f"/v1/payment_intents/{intent.id}/confirm"
     key = uuid.uuid4().hex
@@ -101,21 +101,21 @@ def test_a_decline_is_replayed_and_charges_nothing_more(sdks: Sdks) -> None:
     assert len(sdks.stripe.v1.charges.list({"payment_intent": intent.id}).data) == 1
 
 
-def test_what_fails_validation_is_not_kept_under_the_key(sdks: Sdks) -> None:
+def test_invalid_request_is_not_stored_under_the_key(sdks: Sdks) -> None:
     key = uuid.uuid4().hex
     assert post(sdks, "/v1/products", key, colour="red").status_code == 400
     assert post(sdks, "/v1/products", key, name="A").status_code == 200
     assert post(sdks, "/v1/products", "k" * 256, name="A").status_code == 400
 
 
-def test_a_key_in_use_is_a_409_and_free_again_afterwards(sdks: Sdks, fault: Callable[..., Any]) -> None:
+def test_key_in_use_is_refused_with_409(sdks: Sdks, fault: Callable[..., Any]) -> None:
     key = uuid.uuid4().hex
     fault("stripe", latency_ms=6000, times=1)
     answers: list[requests.Response] = []
     first = threading.Thread(target=lambda: answers.append(post(sdks, "/v1/products", key, name="Slow")))
     first.start()
     try:
-        # The first call holds the key as soon as it has used up the one trouble.
+        # The first call holds the key as soon as it has used the single fault.
         deadline = time.monotonic() + 60
         while not sdks.get("/sandbox/faults/stripe").json()["hits"]:
             assert time.monotonic() < deadline
@@ -132,7 +132,7 @@ def test_a_key_in_use_is_a_409_and_free_again_afterwards(sdks: Sdks, fault: Call
     assert third.headers["Idempotent-Replayed"] == "true"
 
 
-def test_a_payment_whose_answer_is_lost_is_made_once(sdks: Sdks, fault: Callable[..., Any]) -> None:
+def test_payment_with_a_lost_answer_is_made_once(sdks: Sdks, fault: Callable[..., Any]) -> None:
     intent = sdks.stripe.v1.payment_intents.create(INTENT)
     fault("stripe", lose_answer_rate=1, times=1, path="/v1/payment_intents/*/confirm")
 

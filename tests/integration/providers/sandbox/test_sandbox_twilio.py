@@ -1,4 +1,4 @@
-"""Twilio in the sandbox: magic numbers, statuses, lists; through Twilio's own SDK."""
+"""Twilio in the sandbox through Twilio's own SDK: magic numbers, statuses, lists."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def test_a_message_goes_from_queued_to_delivered(sdks: Sdks) -> None:
         (TO, "+14155552671", 21606),
     ],
 )
-def test_the_magic_numbers(sdks: Sdks, to: str, sender: str, code: int) -> None:
+def test_magic_numbers_give_their_error_codes(sdks: Sdks, to: str, sender: str, code: int) -> None:
     with pytest.raises(TwilioRestException) as refusal:
         sdks.twilio.messages.create(to=to, from_=sender, body="hello")
     assert (refusal.value.status, refusal.value.code) == (400, code)
 
 
-def test_what_is_missing_unknown_or_too_long_is_refused(sdks: Sdks) -> None:
+def test_invalid_message_parameters_are_refused(sdks: Sdks) -> None:
     def send(**form: str) -> tuple[int, int]:
         answer = sdks.post(
             f"/twilio/2010-04-01/Accounts/AC{'0' * 32}/Messages.json", data=form, auth=("AC" + "0" * 32, "sandbox")
@@ -102,11 +102,11 @@ def test_messages_are_listed_and_filtered(sdks: Sdks) -> None:
     assert sdks.twilio.messages.list(to=to, date_sent_before=now - timedelta(hours=1)) == []
 
 
-def test_a_wrong_token_or_account_and_a_message_that_is_not_there(sdks: Sdks) -> None:
+def test_wrong_account_and_unknown_message_are_refused(sdks: Sdks) -> None:
     with pytest.raises(TwilioRestException) as refusal:
         sdks.twilio_with("wrong").messages.create(to=TO, from_=FROM, body="hello")
     assert (refusal.value.status, refusal.value.code) == (401, 20003)
-    with pytest.raises(TwilioException, match="20003"):  # a list's refusal is of the plain kind
+    with pytest.raises(TwilioException, match="20003"):  # for a list, the SDK raises the base class
         sdks.twilio_with("wrong").messages.list(limit=1)
     assert sdks.get(f"/twilio/2010-04-01/Accounts/AC{'0' * 32}/Messages.json").status_code == 401
     with pytest.raises(TwilioRestException) as refusal:

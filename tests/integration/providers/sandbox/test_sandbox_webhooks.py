@@ -1,4 +1,4 @@
-"""The sandbox's webhooks: what happened is told, in the provider's shape, with its proof; also by bad roads."""
+"""The sandbox's webhooks: each has the provider's format and signature, also when the delivery is faulty."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.integration.providers.sandbox.shapes import body_problems
 from tests.running_sandbox import free_port
 from tests.scripted_server import Listening
 
-EVERYTHING = ["*"]
+ALL_EVENTS = ["*"]
 CALLBACK = "https://shop.example/api/webhooks/twilio/"
 STRIPE_SECRET, SHIPPO_SECRET = "_".join(("whsec", "sandbox", "stripe")), "_".join(("whsec", "sandbox", "shippo"))
 
@@ -41,7 +41,7 @@ class Arrival(NamedTuple):
 
 
 class Gateway:
-    """Takes webhooks, or refuses them; `port` may be that of one that was closed."""
+    """Receives webhooks and accepts or refuses them; `port` may be the port of a closed gateway."""
 
     def __init__(self, port: int = 0) -> None:
         self.arrived: list[Arrival] = []
@@ -76,12 +76,12 @@ class Gateway:
         return [one for one in list(self.arrived) if one.path == f"/api/webhooks/{provider}/"]
 
     def kinds(self) -> list[str]:
-        """The kinds of Stripe's events, in the order of their arrival."""
+        """Return the types of Stripe's events, in the order of their arrival."""
         return [one.json["type"] for one in self.of("stripe")]
 
 
 def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Wait until the condition holds; what it gives."""
+    """Wait until the condition is true; return its value."""
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "it did not happen"
@@ -97,37 +97,37 @@ def gateway() -> Iterator[Gateway]:
 
 
 @pytest.fixture(scope="module")
-def told(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sdks]:
-    """A sandbox that tells `gateway`."""
-    with SandboxProcess(tmp_path_factory.mktemp("told"), WEBHOOK_URL=gateway.url) as process:
+def webhook_sdks(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sdks]:
+    """Start a sandbox that sends its webhooks to `gateway`."""
+    with SandboxProcess(tmp_path_factory.mktemp("webhooks"), WEBHOOK_URL=gateway.url) as process:
         yield Sdks(process.url)
 
 
 @pytest.fixture(autouse=True)
-def _in_good_health(request: pytest.FixtureRequest) -> Iterator[None]:
+def _reset_webhooks(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
-    if "told" in request.fixturenames:
-        told, gateway = request.getfixturevalue("told"), request.getfixturevalue("gateway")
+    if "webhook_sdks" in request.fixturenames:
+        webhook_sdks, gateway = request.getfixturevalue("webhook_sdks"), request.getfixturevalue("gateway")
         gateway.answers.clear()
         for provider in ("stripe", "shippo", "twilio", "sendgrid"):
-            told.post(f"/sandbox/webhooks/{provider}/flush")
-            told.delete(f"/sandbox/webhooks/{provider}")
-            until(lambda name=provider: told.get(f"/sandbox/webhooks/{name}").json()["counts"]["waiting"] == 0)
+            webhook_sdks.post(f"/sandbox/webhooks/{provider}/flush")
+            webhook_sdks.delete(f"/sandbox/webhooks/{provider}")
+            until(lambda name=provider: webhook_sdks.get(f"/sandbox/webhooks/{name}").json()["counts"]["waiting"] == 0)
         gateway.arrived.clear()
 
 
-def switch(told: Sdks, provider: str, **switches: Any) -> None:
-    answer = told.put(f"/sandbox/webhooks/{provider}", json=switches)
+def switch(webhook_sdks: Sdks, provider: str, **switches: Any) -> None:
+    answer = webhook_sdks.put(f"/sandbox/webhooks/{provider}", json=switches)
     assert answer.status_code == 200, answer.text
 
 
-def counts(told: Sdks, provider: str) -> dict[str, int]:
-    found: dict[str, int] = told.get(f"/sandbox/webhooks/{provider}").json()["counts"]
+def counts(webhook_sdks: Sdks, provider: str) -> dict[str, int]:
+    found: dict[str, int] = webhook_sdks.get(f"/sandbox/webhooks/{provider}").json()["counts"]
     return found
 
 
-def intent(told: Sdks, card: str | None = "pm_card_visa", amount: int = 500) -> stripe.PaymentIntent:
-    made = told.stripe.v1.payment_intents.create(
+def intent(webhook_sdks: Sdks, card: str | None = "pm_card_visa", amount: int = 500) -> stripe.PaymentIntent:
+    made = webhook_sdks.stripe.v1.payment_intents.create(
         {
             "amount": amount,
             "currency": "usd",
@@ -136,15 +136,15 @@ def intent(told: Sdks, card: str | None = "pm_card_visa", amount: int = 500) -> 
         }
     )
     if card is not None:
-        made = told.stripe.v1.payment_intents.confirm(made.id, {"payment_method": card})
+        made = webhook_sdks.stripe.v1.payment_intents.confirm(made.id, {"payment_method": card})
     return made
 
 
-# What is told
+# Format and signature
 
 
-def test_a_payment_is_told_as_stripe_tells_it(told: Sdks, gateway: Gateway) -> None:
-    paid = intent(told)
+def test_payment_event_has_stripe_format_and_signature(webhook_sdks: Sdks, gateway: Gateway) -> None:
+    paid = intent(webhook_sdks)
     arrival = until(lambda: gateway.of("stripe"))[0]
     assert arrival.headers["content-type"] == "application/json; charset=utf-8"
     event = stripe.Webhook.construct_event(arrival.body, arrival.headers["stripe-signature"], STRIPE_SECRET)
@@ -156,10 +156,10 @@ def test_a_payment_is_told_as_stripe_tells_it(told: Sdks, gateway: Gateway) -> N
         stripe.Webhook.construct_event(arrival.body, arrival.headers["stripe-signature"], "another")
 
 
-def test_every_change_has_its_kind_and_whole_objects(told: Sdks, gateway: Gateway) -> None:
-    switch(told, "stripe", events=EVERYTHING)
-    paid = intent(told)
-    told.stripe.v1.refunds.create({"payment_intent": paid.id, "amount": 100})
+def test_each_change_sends_its_event_with_the_full_object(webhook_sdks: Sdks, gateway: Gateway) -> None:
+    switch(webhook_sdks, "stripe", events=ALL_EVENTS)
+    paid = intent(webhook_sdks)
+    webhook_sdks.stripe.v1.refunds.create({"payment_intent": paid.id, "amount": 100})
     until(lambda: len(gateway.of("stripe")) == 5)
     assert sorted(gateway.kinds()) == [
         "charge.refunded",
@@ -170,11 +170,11 @@ def test_every_change_has_its_kind_and_whole_objects(told: Sdks, gateway: Gatewa
     ]
     gateway.arrived.clear()
     with pytest.raises(stripe.CardError):
-        intent(told, "pm_card_chargeDeclined")
-    left = intent(told, "pm_card_threeDSecure2Required")
-    told.stripe.v1.payment_intents.cancel(left.id)
-    asked = intent(told, "pm_card_threeDSecure2Required")
-    told.post(f"/sandbox/3ds/{asked.id}", json={"result": "fail"})
+        intent(webhook_sdks, "pm_card_chargeDeclined")
+    left = intent(webhook_sdks, "pm_card_threeDSecure2Required")
+    webhook_sdks.stripe.v1.payment_intents.cancel(left.id)
+    asked = intent(webhook_sdks, "pm_card_threeDSecure2Required")
+    webhook_sdks.post(f"/sandbox/3ds/{asked.id}", json={"result": "fail"})
     expected = {
         *("payment_intent.created", "charge.failed", "payment_intent.payment_failed"),
         *("payment_intent.requires_action", "payment_intent.canceled"),
@@ -182,12 +182,12 @@ def test_every_change_has_its_kind_and_whole_objects(told: Sdks, gateway: Gatewa
     until(lambda: len(gateway.of("stripe")) == 9)
     assert set(gateway.kinds()) == expected
     gateway.arrived.clear()
-    product = told.stripe.v1.products.create({"name": "Told"})
-    told.stripe.v1.products.update(product.id, {"name": "Told again"})
-    price = told.stripe.v1.prices.create({"product": product.id, "currency": "usd", "unit_amount": 50})
-    told.stripe.v1.prices.update(price.id, {"nickname": "cheap"})
-    bare = told.stripe.v1.products.create({"name": "Bare"})
-    told.stripe.v1.products.delete(bare.id)
+    product = webhook_sdks.stripe.v1.products.create({"name": "Told"})
+    webhook_sdks.stripe.v1.products.update(product.id, {"name": "Told again"})
+    price = webhook_sdks.stripe.v1.prices.create({"product": product.id, "currency": "usd", "unit_amount": 50})
+    webhook_sdks.stripe.v1.prices.update(price.id, {"nickname": "cheap"})
+    bare = webhook_sdks.stripe.v1.products.create({"name": "Bare"})
+    webhook_sdks.stripe.v1.products.delete(bare.id)
     until(lambda: len(gateway.of("stripe")) == 6)
     assert sorted(gateway.kinds()) == sorted(
         [*["product.created"] * 2, "product.updated", "product.deleted", "price.created", "price.updated"]
@@ -203,46 +203,47 @@ def test_every_change_has_its_kind_and_whole_objects(told: Sdks, gateway: Gatewa
     assert len({one.json["id"] for one in gateway.of("stripe")}) == 6
 
 
-def test_what_a_key_replays_is_told_once_and_what_is_undone_never(told: Sdks, gateway: Gateway) -> None:
+def test_replayed_and_failed_calls_send_no_event(webhook_sdks: Sdks, gateway: Gateway) -> None:
     for _ in range(3):
-        told.stripe.v1.products.create({"name": "Once"}, {"idempotency_key": "told once"})
+        webhook_sdks.stripe.v1.products.create({"name": "Once"}, {"idempotency_key": "told once"})
     with pytest.raises(stripe.InvalidRequestError):
-        told.stripe.v1.products.create({"name": "No", "default_price_data": {"currency": "usd"}})
-    told.stripe.v1.products.create({"name": "Last"})
+        webhook_sdks.stripe.v1.products.create({"name": "No", "default_price_data": {"currency": "usd"}})
+    webhook_sdks.stripe.v1.products.create({"name": "Last"})
     until(lambda: len(gateway.of("stripe")) == 2)
     time.sleep(0.2)
-    # Twice and no more; in any order, as Stripe's own: two events are on their way at once.
+    # Exactly two events, in any order: like Stripe, the sandbox sends both at once.
     assert sorted(one.json["data"]["object"]["name"] for one in gateway.of("stripe")) == ["Last", "Once"]
 
 
-def test_a_label_and_its_parcel_are_told_as_shippo_tells_them(told: Sdks, gateway: Gateway) -> None:
-    label = buy(told, ship(told))
-    told.post(f"/sandbox/tracks/{label.tracking_number}", json={"status": "TRANSIT"})
+def test_label_and_tracking_events_have_shippo_format(webhook_sdks: Sdks, gateway: Gateway) -> None:
+    label = buy(webhook_sdks, ship(webhook_sdks))
+    webhook_sdks.post(f"/sandbox/tracks/{label.tracking_number}", json={"status": "TRANSIT"})
     until(lambda: len(gateway.of("shippo")) == 2)
-    told_of = {one.json["event"]: one.json for one in gateway.of("shippo")}  # in any order: both are on their way
-    assert sorted(told_of) == ["track_updated", "transaction_created"]
-    bought, moved = told_of["transaction_created"], told_of["track_updated"]
+    # In any order: the sandbox sends both at once.
+    by_event = {one.json["event"]: one.json for one in gateway.of("shippo")}
+    assert sorted(by_event) == ["track_updated", "transaction_created"]
+    bought, moved = by_event["transaction_created"], by_event["track_updated"]
     assert components.Transaction.from_dict(bought["data"]).object_id == label.object_id
     assert bought["data"]["status"] == "SUCCESS"
     track = components.Track.from_dict(moved["data"])
     assert (track.tracking_number, track.tracking_status.status.value) == (label.tracking_number, "TRANSIT")
     assert (moved["carrier"], moved["test"]) == ("usps", True)
-    told.shippo.refunds.create(str(label.object_id))
+    webhook_sdks.shippo.refunds.create(str(label.object_id))
     changed = until(lambda: gateway.of("shippo")[2:])[0].json
     assert (changed["event"], changed["data"]["status"]) == ("transaction_updated", "REFUNDREJECTED")
     for one in gateway.of("shippo"):
-        # As Stripe's: t=…,v1=… over "t.body".
+        # Shippo signs in Stripe's format: t=…,v1=… over "t.body".
         assert stripe.WebhookSignature.verify_header(one.body, one.headers["shippo-auth-signature"], SHIPPO_SECRET, 300)
 
 
-def test_an_sms_is_told_to_whoever_asked_for_it(told: Sdks, gateway: Gateway) -> None:
+def test_sms_status_is_sent_to_its_callback_url(webhook_sdks: Sdks, gateway: Gateway) -> None:
     number = {"to": "+14155550123", "from_": "+15005550006"}
-    told.twilio.messages.create(body="Quiet", **number)
-    message = told.twilio.messages.create(body="Told", status_callback=CALLBACK, **number)
+    webhook_sdks.twilio.messages.create(body="Quiet", **number)
+    message = webhook_sdks.twilio.messages.create(body="Told", status_callback=CALLBACK, **number)
     arrivals = until(lambda: len(gateway.of("twilio")) == 2 and gateway.of("twilio"))
     validator = RequestValidator("sandbox")
     forms = [dict(parse_qsl(arrival.body.decode())) for arrival in arrivals]
-    # In their order only as long as the second is not due before the first is on its way.
+    # The order may change: the second status can become due before the first is sent.
     assert sorted(form["MessageStatus"] for form in forms) == ["delivered", "sent"]
     for arrival, form in zip(arrivals, forms, strict=True):
         assert arrival.headers["content-type"] == "application/x-www-form-urlencoded"
@@ -250,18 +251,18 @@ def test_an_sms_is_told_to_whoever_asked_for_it(told: Sdks, gateway: Gateway) ->
         proof = arrival.headers["x-twilio-signature"]
         assert validator.validate(CALLBACK, form, proof)
         assert not validator.validate(CALLBACK, {**form, "MessageStatus": "failed"}, proof)
-    assert counts(told, "twilio")["noted"] == 2
+    assert counts(webhook_sdks, "twilio")["noted"] == 2
 
 
-def test_mail_is_told_as_sendgrid_tells_it(told: Sdks, gateway: Gateway) -> None:
+def test_mail_events_have_sendgrid_format_and_signature(webhook_sdks: Sdks, gateway: Gateway) -> None:
     mail = {
         "from": {"email": "shop@example.com"},
         "personalizations": [{"to": [{"email": "a@example.com"}], "custom_args": {"message": "m1"}}],
         "subject": "Told",
         "content": [{"type": "text/plain", "value": "Hello"}],
     }
-    answer = told.sendgrid.client.mail.send.post(request_body=mail)
-    key = told.sendgrid.client.user.webhooks.event.settings.signed.get()
+    answer = webhook_sdks.sendgrid.client.mail.send.post(request_body=mail)
+    key = webhook_sdks.sendgrid.client.user.webhooks.event.settings.signed.get()
     public_key = json.loads(key.body)["public_key"]
     verifier = EventWebhook(public_key)
     until(lambda: sum(len(one.json) for one in gateway.of("sendgrid")) == 2)
@@ -279,46 +280,47 @@ def test_mail_is_told_as_sendgrid_tells_it(told: Sdks, gateway: Gateway) -> None
         assert abs(int(moment) - time.time()) < 120
 
 
-# Bad roads
+# Faulty delivery
 
 
-def test_all_twice_and_in_another_order(told: Sdks, gateway: Gateway) -> None:
-    switch(told, "stripe", duplicate_rate=1, reorder_rate=1, seed=7)
-    made = [told.stripe.v1.products.create({"name": f"Number {number}"}).id for number in range(12)]
+def test_faults_duplicate_and_reorder_all_events(webhook_sdks: Sdks, gateway: Gateway) -> None:
+    switch(webhook_sdks, "stripe", duplicate_rate=1, reorder_rate=1, seed=7)
+    made = [webhook_sdks.stripe.v1.products.create({"name": f"Number {number}"}).id for number in range(12)]
     until(lambda: len(gateway.of("stripe")) == 24)
     arrived = [one.json for one in gateway.of("stripe")]
     assert len({event["id"] for event in arrived}) == 12
     order = list(dict.fromkeys(event["data"]["object"]["id"] for event in arrived))
     assert sorted(order) == sorted(made)
     assert order != made
-    until(lambda: counts(told, "stripe")["waiting"] == 0)  # the last one is noted a moment after it has arrived
-    assert counts(told, "stripe") == {
+    # The sandbox counts the last delivery shortly after it arrives.
+    until(lambda: counts(webhook_sdks, "stripe")["waiting"] == 0)
+    assert counts(webhook_sdks, "stripe") == {
         **{"noted": 12, "lost": 0, "duplicated": 12, "sent": 24, "delivered": 24, "failed": 0, "given_up": 0},
         "waiting": 0,
     }
 
 
-def test_the_same_seed_loses_the_same_ones(told: Sdks, gateway: Gateway) -> None:
+def test_same_seed_loses_the_same_events(webhook_sdks: Sdks, gateway: Gateway) -> None:
     lost = []
     for _ in range(2):
         gateway.arrived.clear()
-        switch(told, "stripe", loss_rate=0.5, seed=11)
+        switch(webhook_sdks, "stripe", loss_rate=0.5, seed=11)
         for number in range(16):
-            told.stripe.v1.products.create({"name": str(number)})
-        seen = counts(told, "stripe")
+            webhook_sdks.stripe.v1.products.create({"name": str(number)})
+        seen = counts(webhook_sdks, "stripe")
         assert 0 < seen["lost"] < 16
         until(lambda wanted=16 - seen["lost"]: len(gateway.of("stripe")) == wanted)
         lost.append({str(n) for n in range(16)} - {one.json["data"]["object"]["name"] for one in gateway.of("stripe")})
     assert lost[0] == lost[1]
 
 
-def test_what_is_held_back_goes_when_it_is_told_to(told: Sdks, gateway: Gateway, tmp_path: Path) -> None:
-    switch(told, "stripe", delay_ms=3_600_000)
-    told.stripe.v1.products.create({"name": "Held"})
+def test_flush_sends_delayed_events(webhook_sdks: Sdks, gateway: Gateway, tmp_path: Path) -> None:
+    switch(webhook_sdks, "stripe", delay_ms=3_600_000)
+    webhook_sdks.stripe.v1.products.create({"name": "Held"})
     time.sleep(0.3)
     assert gateway.of("stripe") == []
-    assert counts(told, "stripe")["waiting"] == 1
-    flushed = told.post("/sandbox/webhooks/stripe/flush").json()
+    assert counts(webhook_sdks, "stripe")["waiting"] == 1
+    flushed = webhook_sdks.post("/sandbox/webhooks/stripe/flush").json()
     assert (flushed["flushed"], flushed["counts"]["delivered"]) == (1, 1)
     assert [one.json["data"]["object"]["name"] for one in gateway.of("stripe")] == ["Held"]
     late = dict.fromkeys(("sandbox.events.SENT_AFTER", "sandbox.events.DELIVERED_AFTER"), 600.0)
@@ -328,34 +330,34 @@ def test_what_is_held_back_goes_when_it_is_told_to(told: Sdks, gateway: Gateway,
         assert counts(sdks, "twilio")["waiting"] == 2
         assert sdks.post("/sandbox/webhooks/twilio/flush").json()["flushed"] == 0
         time.sleep(0.2)
-        assert gateway.of("twilio") == [], "what has not happened is not told"
+        assert gateway.of("twilio") == [], "an event that has not happened is not sent"
 
 
-def test_switched_off_nothing_is_told_not_even_later(told: Sdks, gateway: Gateway) -> None:
-    switch(told, "stripe", enabled=False)
-    told.stripe.v1.products.create({"name": "Silent"})
-    switch(told, "stripe")
-    told.stripe.v1.products.create({"name": "Loud"})
+def test_events_while_disabled_are_never_sent(webhook_sdks: Sdks, gateway: Gateway) -> None:
+    switch(webhook_sdks, "stripe", enabled=False)
+    webhook_sdks.stripe.v1.products.create({"name": "Silent"})
+    switch(webhook_sdks, "stripe")
+    webhook_sdks.stripe.v1.products.create({"name": "Loud"})
     until(lambda: gateway.of("stripe"))
     time.sleep(0.1)
     assert [one.json["data"]["object"]["name"] for one in gateway.of("stripe")] == ["Loud"]
 
 
-def test_what_is_not_taken_is_sent_again_signed_anew(told: Sdks, gateway: Gateway) -> None:
+def test_refused_event_is_resent_with_a_valid_signature(webhook_sdks: Sdks, gateway: Gateway) -> None:
     gateway.answers += [503, 302]
-    told.stripe.v1.products.create({"name": "Patient"})
+    webhook_sdks.stripe.v1.products.create({"name": "Patient"})
     arrived = until(lambda: len(gateway.of("stripe")) == 3 and gateway.of("stripe"))
     assert len({one.body for one in arrived}) == 1
     for one in arrived:
         stripe.WebhookSignature.verify_header(one.body, one.headers["stripe-signature"], STRIPE_SECRET, 300)
-    until(lambda: counts(told, "stripe")["delivered"] == 1)
-    assert counts(told, "stripe")["failed"] == 2
+    until(lambda: counts(webhook_sdks, "stripe")["delivered"] == 1)
+    assert counts(webhook_sdks, "stripe")["failed"] == 2
 
 
-def test_the_last_one_that_was_taken_can_be_sent_again(told: Sdks, gateway: Gateway) -> None:
-    told.stripe.v1.products.create({"name": 'With "quotes", a \\ and\na line'})
-    until(lambda: counts(told, "stripe")["waiting"] == 0)
-    config = told.get("/sandbox/webhooks/stripe/last").text
+def test_last_accepted_event_can_be_replayed_with_curl(webhook_sdks: Sdks, gateway: Gateway) -> None:
+    webhook_sdks.stripe.v1.products.create({"name": 'With "quotes", a \\ and\na line'})
+    until(lambda: counts(webhook_sdks, "stripe")["waiting"] == 0)
+    config = webhook_sdks.get("/sandbox/webhooks/stripe/last").text
     subprocess.run(["curl", "-s", "-K", "-", f"{gateway.url}/api/webhooks/stripe/"], input=config.encode(), timeout=20)
     first, again = gateway.of("stripe")
     assert again.body == first.body
@@ -374,24 +376,24 @@ def test_the_last_one_that_was_taken_can_be_sent_again(told: Sdks, gateway: Gate
         *({"enabled": 1}, {"seed": 1.5}, {"events": "x"}, {"events": [1]}, {"surprise": 1}, [], 5),
     ],
 )
-def test_switches_that_make_no_sense_are_refused(told: Sdks, body: Any) -> None:
-    assert told.put("/sandbox/webhooks/stripe", json=body).status_code == 400
-    assert counts(told, "stripe")["waiting"] == 0
+def test_invalid_webhook_switches_are_refused(webhook_sdks: Sdks, body: Any) -> None:
+    assert webhook_sdks.put("/sandbox/webhooks/stripe", json=body).status_code == 400
+    assert counts(webhook_sdks, "stripe")["waiting"] == 0
 
 
-def test_unknown_providers_have_no_webhooks(told: Sdks) -> None:
-    for ask in (told.get, told.delete):
+def test_unknown_providers_have_no_webhooks(webhook_sdks: Sdks) -> None:
+    for ask in (webhook_sdks.get, webhook_sdks.delete):
         assert ask("/sandbox/webhooks/paypal").status_code == 404
-    assert told.get("/sandbox/webhooks/paypal/last").status_code == 404
-    assert told.put("/sandbox/webhooks/paypal", json={}).status_code == 404
-    assert told.post("/sandbox/webhooks/paypal/flush").status_code == 404
-    assert set(told.get("/sandbox/webhooks").json()) == {"stripe", "shippo", "twilio", "sendgrid"}
+    assert webhook_sdks.get("/sandbox/webhooks/paypal/last").status_code == 404
+    assert webhook_sdks.put("/sandbox/webhooks/paypal", json={}).status_code == 404
+    assert webhook_sdks.post("/sandbox/webhooks/paypal/flush").status_code == 404
+    assert set(webhook_sdks.get("/sandbox/webhooks").json()) == {"stripe", "shippo", "twilio", "sendgrid"}
 
 
-# Nobody there, and a restart
+# Unreachable gateway and restart
 
 
-def test_what_nobody_took_survives_a_kill_and_arrives_when_somebody_listens(tmp_path: Path) -> None:
+def test_undelivered_events_survive_a_kill(tmp_path: Path) -> None:
     port = free_port()
     with SandboxProcess(tmp_path, WEBHOOK_URL=f"http://127.0.0.1:{port}") as process:
         sdks = Sdks(process.url)
@@ -399,45 +401,45 @@ def test_what_nobody_took_survives_a_kill_and_arrives_when_somebody_listens(tmp_
         for number in range(20):
             sdks.stripe.v1.products.create({"name": str(number)})
         key = json.loads(sdks.sendgrid.client.user.webhooks.event.settings.signed.get().body)
-        with pytest.raises(requests.ReadTimeout):  # it waits for each to be tried
-            requests.post(f"{process.url}/sandbox/webhooks/stripe/flush", timeout=0.2)  # now all are due at once
-        # All that were under way together, then one after the other, soon at first.
+        with pytest.raises(requests.ReadTimeout):  # the flush waits until each event was tried
+            requests.post(f"{process.url}/sandbox/webhooks/stripe/flush", timeout=0.2)  # now all events are due at once
+        # The concurrent attempts fail together; then single attempts follow, after short delays at first.
         until(lambda: counts(sdks, "stripe")["failed"] >= 9)
         time.sleep(1.0)
-        assert counts(sdks, "stripe")["failed"] <= 12  # the next one is tried twelve seconds after the first
+        assert counts(sdks, "stripe")["failed"] <= 12  # the next attempt is twelve seconds after the first
         process.kill()
-    listening = Gateway(port)
+    reopened = Gateway(port)
     try:
         with SandboxProcess(tmp_path, WEBHOOK_URL=f"http://127.0.0.1:{port}") as process:
             sdks = Sdks(process.url)
-            until(lambda: len({one.json["data"]["object"]["name"] for one in listening.of("stripe")}) == 20)
+            until(lambda: len({one.json["data"]["object"]["name"] for one in reopened.of("stripe")}) == 20)
             assert json.loads(sdks.sendgrid.client.user.webhooks.event.settings.signed.get().body) == key
             status, _ = process.terminate()
             assert status == 0
     finally:
-        listening.close()
+        reopened.close()
 
 
-def test_a_gateway_that_comes_back_is_found(tmp_path: Path) -> None:
+def test_returning_gateway_receives_waiting_events(tmp_path: Path) -> None:
     port = free_port()
     with SandboxProcess(tmp_path, WEBHOOK_URL=f"http://127.0.0.1:{port}") as process:
         sdks = Sdks(process.url)
         sdks.stripe.v1.products.create({"name": "Early"})
         until(lambda: counts(sdks, "stripe")["failed"])
-        listening = Gateway(port)
+        reopened = Gateway(port)
         try:
             sdks.stripe.v1.products.create({"name": "Late"})
-            until(lambda: {one.json["data"]["object"]["name"] for one in listening.of("stripe")} == {"Early", "Late"})
+            until(lambda: {one.json["data"]["object"]["name"] for one in reopened.of("stripe")} == {"Early", "Late"})
             until(lambda: counts(sdks, "stripe")["delivered"] == 2)
         finally:
-            listening.close()
+            reopened.close()
         process.process.terminate()
         _, said = process.process.communicate(timeout=30)
         assert said.count("nobody takes webhooks") == 1
         assert said.count("taken again") == 1
 
 
-def test_secrets_of_ones_own_are_signed_with(tmp_path: Path, gateway: Gateway) -> None:
+def test_configured_secret_signs_the_webhooks(tmp_path: Path, gateway: Gateway) -> None:
     own = {"STRIPE_WEBHOOK_SECRET": "my-own-stripe", "SHIPPO_WEBHOOK_SECRET": "my-own-shippo"}
     with SandboxProcess(tmp_path, WEBHOOK_URL=gateway.url, **own) as process:
         Sdks(process.url).stripe.v1.products.create({"name": "Own"})
