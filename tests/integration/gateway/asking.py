@@ -1,4 +1,4 @@
-"""Asking the gateway over HTTP with full control of what goes over the wire, and processes of it to ask."""
+"""Start gateway processes and send them HTTP requests, with full control of every byte."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from launcher.place import ROOT
 from launcher.ports import free_port
 
 HEX32 = re.compile(r"[0-9a-f]{32}")
-# Deadlines that a test can wait for, each twice as long as the one before and more.
-HASTY = {"RPC_TIMEOUT": "1.5", "CHECKOUT_TIMEOUT": "4", "PAY_TIMEOUT": "9"}
+# Deadlines in seconds, short enough for a test to wait for. Each is more than twice the one before.
+SHORT_DEADLINES = {"RPC_TIMEOUT": "1.5", "CHECKOUT_TIMEOUT": "4", "PAY_TIMEOUT": "9"}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: status, headers (names in lower case), the raw body."""
+    """The answer of the gateway: status, headers (names in lower case), raw body."""
 
     status: int
     headers: dict[str, str]
@@ -39,8 +39,8 @@ class Answer:
         return json.loads(self.raw)
 
 
-def is_problem(answer: Answer, status: int) -> dict[str, Any]:
-    """Assert that `answer` is a whole problem with `status`, and give its body."""
+def assert_problem(answer: Answer, status: int) -> dict[str, Any]:
+    """Assert that `answer` is a complete problem document with `status`; return its body."""
     assert answer.status == status, answer.raw[:500]
     assert answer.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = answer.json
@@ -51,7 +51,7 @@ def is_problem(answer: Answer, status: int) -> dict[str, Any]:
 
 
 def signed(unsigned: str, secret: str) -> str:
-    """A cart's id as a shop with `secret` issues it."""
+    """Sign a cart id as a shop with `secret` does."""
     digest = hmac.digest(secret.encode(), unsigned.encode(), "sha256")[:16]
     return f"{unsigned}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
@@ -65,24 +65,24 @@ def ask(
     raw: bytes | Iterable[bytes] | None = None,
     timeout: float = 60.0,
 ) -> Answer:
-    """One request on its own connection. `body` is sent as JSON; `raw` as it is (an iterable: chunked)."""
+    """Send one request on its own connection: `body` as JSON, or `raw` unchanged (an iterable: in chunks)."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
-        sent = dict(headers or {})
+        all_headers = dict(headers or {})
         data: Any = raw
         if body is not None:
             data = json.dumps(body).encode()
-            sent.setdefault("Content-Type", "application/json")
-        connection.request(method, path, body=data, headers=sent, encode_chunked=not isinstance(data, bytes))
-        got = connection.getresponse()
-        return Answer(got.status, {name.lower(): value for name, value in got.getheaders()}, got.read())
+            all_headers.setdefault("Content-Type", "application/json")
+        connection.request(method, path, body=data, headers=all_headers, encode_chunked=not isinstance(data, bytes))
+        response = connection.getresponse()
+        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
     finally:
         connection.close()
 
 
 @dataclass
 class Running:
-    """A gateway in processes of its own, listening on `port`; `log` is what it printed."""
+    """A gateway in its own processes, which listens on `port` and writes its output to `log`."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -98,17 +98,17 @@ class Running:
         raw: bytes | Iterable[bytes] | None = None,
         timeout: float = 60.0,
     ) -> Answer:
-        """Like `ask`, for this gateway."""
+        """Send a request to this gateway; see the function `ask`."""
         return ask(self.port, method, path, body, headers, raw, timeout)
 
     def lines(self, event: str) -> list[dict[str, Any]]:
-        """The lines of the log about `event`."""
-        whole, _, _ = self.log.read_text().rpartition("\n")  # the last line may just be being written
+        """Return the log lines of `event`."""
+        whole, _, _ = self.log.read_text().rpartition("\n")  # the last line may be incomplete
         found = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [line for line in found if line.get("event") == event]
 
     def logged(self, request_id: str, event: str = "request") -> dict[str, Any]:
-        """The one line about this request; waits for it, since it is written after the answer."""
+        """Return the one log line of this request. Wait for it: the gateway writes it after the answer."""
         deadline = time.monotonic() + 30
         while True:
             found = [line for line in self.lines(event) if line.get("request_id") == request_id]
@@ -118,14 +118,14 @@ class Running:
             time.sleep(0.05)
 
     def workers(self) -> list[int]:
-        """The ids of the worker processes that live."""
+        """Return the process ids of the live workers."""
         listed = subprocess.run(
             ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, timeout=30
         ).stdout
         return [int(pid) for pid in listed.split()]
 
     def stop(self) -> None:
-        """End it, gently first."""
+        """Stop the gateway with SIGTERM, and with SIGKILL after 20 s."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -135,7 +135,7 @@ class Running:
                 self.process.wait(timeout=10)
 
     def kill(self) -> None:
-        """End it at once, its workers too."""
+        """Kill the gateway and its workers."""
         pids = [self.process.pid, *self.workers()]
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
@@ -144,7 +144,7 @@ class Running:
 
 
 def environment(uri: str, **extra: str) -> dict[str, str]:
-    """The environment of a process of the shop: nothing of the caller's settings."""
+    """Return the environment of a shop process, without the settings of the caller."""
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     return {
         **inherited,
@@ -154,10 +154,10 @@ def environment(uri: str, **extra: str) -> dict[str, str]:
     }
 
 
-def start_gateway(uri: str, place: Path, wait: bool = True, **extra: str) -> Running:
-    """Start `python -m gateway` and wait until it answers."""
+def start_gateway(uri: str, directory: Path, wait: bool = True, **extra: str) -> Running:
+    """Start `python -m gateway`. With `wait`, wait until it answers and each worker has a broker connection."""
     port = free_port()
-    log = place / f"gateway-{port}.log"
+    log = directory / f"gateway-{port}.log"
     process = _start(["-m", "gateway"], environment(uri, GATEWAY_PORT=str(port), **extra), log)
     running = Running(process, port, log)
     deadline = time.monotonic() + 90
@@ -175,10 +175,12 @@ def start_gateway(uri: str, place: Path, wait: bool = True, **extra: str) -> Run
     return running
 
 
-def start_stubs(uri: str, place: Path, *services: str) -> subprocess.Popen[bytes]:
-    """Start doubles of `services`; see stub_services.py. `place` is where `health` looks for what to say."""
+def start_stubs(uri: str, directory: Path, *services: str) -> subprocess.Popen[bytes]:
+    """Start doubles of `services` (stub_services.py), which read the answer of `health` from files in `directory`."""
     program = str(Path(__file__).with_name("stub_services.py"))
-    return _start([program, *services], environment(uri, STUB_CONTROL=str(place)), place / f"stubs-{services[0]}.log")
+    return _start(
+        [program, *services], environment(uri, STUB_CONTROL=str(directory)), directory / f"stubs-{services[0]}.log"
+    )
 
 
 def _start(arguments: list[str], env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:

@@ -1,4 +1,4 @@
-"""A broker of their own for the gateway's tests, doubles of the services on it, and a gateway to ask."""
+"""Fixtures for the gateway tests: a private broker, doubles of the services on it, and running gateways."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 
 from chassis.rpc.client import RpcClient
 from contracts.errors import ShopError
-from tests.integration.gateway.asking import HASTY, Running, start_gateway, start_stubs
+from tests.integration.gateway.asking import SHORT_DEADLINES, Running, start_gateway, start_stubs
 from tests.rabbit_node import RabbitNode
 
 
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
-    """A private RabbitMQ, running."""
+    """A running, private RabbitMQ."""
     rabbit = RabbitNode(tmp_path_factory.mktemp("rabbit"))
     rabbit.start()
     yield rabbit
@@ -26,7 +26,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
 
 
 class Doubles:
-    """The stub services: two processes, so that `cart` can be killed alone."""
+    """The doubles of the services, in two processes, so that a test can kill `cart` alone."""
 
     def __init__(self, uri: str, control: Path) -> None:
         self.control = control
@@ -37,16 +37,16 @@ class Doubles:
             self.start(group)
 
     def start(self, group: str) -> None:
-        """Start a group's process."""
+        """Start the process of a group."""
         self._processes[group] = start_stubs(self._uri, self.control, *self._groups[group])
 
     def kill(self, group: str) -> None:
-        """`kill -9` a group's process."""
+        """Send SIGKILL to the process of a group."""
         self._processes[group].kill()
         self._processes[group].wait(timeout=10)
 
     def wait(self, client: RpcClient, timeout: float = 90.0) -> None:
-        """Wait until all of them answer."""
+        """Wait until every double answers `health`."""
         deadline = time.monotonic() + timeout
         for service in ("products", "cart", "shipping", "notifications"):
             while not self._answers(client, service):
@@ -62,14 +62,14 @@ class Doubles:
         return True
 
     def stop(self) -> None:
-        """Kill all of them."""
+        """Kill both processes."""
         for group in self._processes:
             self.kill(group)
 
 
 @pytest.fixture(scope="session")
 def client(node: RabbitNode) -> Iterator[RpcClient]:
-    """A connection of the tests' own."""
+    """The RPC connection of the tests."""
     connection = RpcClient(node.uri, name="gateway tests").start()
     yield connection
     connection.stop()
@@ -77,7 +77,7 @@ def client(node: RabbitNode) -> Iterator[RpcClient]:
 
 @pytest.fixture(scope="session")
 def doubles(node: RabbitNode, client: RpcClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doubles]:
-    """The four services' doubles, answering."""
+    """The doubles of the four services, once they answer."""
     stubs = Doubles(node.uri, tmp_path_factory.mktemp("control"))
     try:
         stubs.wait(client)
@@ -88,23 +88,25 @@ def doubles(node: RabbitNode, client: RpcClient, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="session")
 def shop(node: RabbitNode, doubles: Doubles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A gateway of two workers on the doubles, open (no admin keys), shared by all tests that only ask."""
+    """A gateway with two workers and no admin keys. All tests that only send requests share it."""
     running = start_gateway(node.uri, tmp_path_factory.mktemp("shop"))
     yield running
     running.stop()
 
 
 @pytest.fixture(scope="session")
-def hasty(node: RabbitNode, doubles: Doubles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One that gives calls up soon, for tests of that: on a busy machine any call may be late."""
-    running = start_gateway(node.uri, tmp_path_factory.mktemp("hasty"), **HASTY)
+def short_deadline_shop(
+    node: RabbitNode, doubles: Doubles, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    """A gateway with short deadlines, only for tests of deadlines: on a busy machine, any call may miss one."""
+    running = start_gateway(node.uri, tmp_path_factory.mktemp("short-deadlines"), **SHORT_DEADLINES)
     yield running
     running.stop()
 
 
 @pytest.fixture
-def another(node: RabbitNode, doubles: Doubles, tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Starts gateways with settings of the test's own."""
+def new_gateway(node: RabbitNode, doubles: Doubles, tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """A function that starts a gateway with the settings of one test."""
     started: list[Running] = []
 
     def start(**settings: Any) -> Running:

@@ -1,4 +1,4 @@
-"""The most expensive known requests, and the cost of each in a gateway that runs in the test's own thread."""
+"""The most expensive known requests, and a gateway in the thread of the test that measures their cost."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ MIB = 1024 * 1024
 
 
 class NoServices:
-    """Replaces the connection: records what a service would be asked, and does nothing."""
+    """A double of the RPC client that records each call and sends nothing."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.calls: list[str] = []
 
     def call(self, service: str, verb: str, *_args: Any, **_options: Any) -> Any:
-        """Record the call; returns an answer that every route can pass on."""
-        self.asked.append(f"{service}.{verb}")
+        """Record the call and return an answer that every route accepts."""
+        self.calls.append(f"{service}.{verb}")
         return {"id": "prod_1", "cart_id": "cart_1", "object_id": "shp_1", "data": [], "has_more": False}
 
 
 class InThread:
-    """A gateway called as a function, so that its CPU time can be read."""
+    """A gateway that a test calls as a function, so that the test can measure its CPU time."""
 
     def __init__(self) -> None:
         self.services = NoServices()
-        # Behind a proxy, whose headers are read, too.
+        # The client is a trusted proxy, so the gateway reads its headers too.
         settings = dataclasses.replace(Settings.load(), trusted_proxies=(ipaddress.ip_network("127.0.0.0/8"),))
         self.gateway = Gateway(settings, self.services)  # type: ignore[arg-type]
 
     def ask(self, method: str, path: str, raw: bytes = b"", headers: dict[str, str] | None = None) -> tuple[int, bytes]:
-        """Status and body of one answer."""
+        """Send one request; return the status and the body of the answer."""
         path, _, query = path.partition("?")
         environ = {
             "REQUEST_METHOD": method,
@@ -64,14 +64,14 @@ class InThread:
         answer = b"".join(self.gateway(environ, start))
         return status[-1], answer
 
-    def cost(self, *request: Any, bar: float = 0.0) -> float:
-        """CPU seconds of this thread for one request: the first below `bar`, or the least of five."""
+    def cost(self, *request: Any, max_cost_s: float = 0.0) -> float:
+        """Return the CPU seconds of one request: the first measurement below `max_cost_s`, or the least of five."""
         least = float("inf")
         for _ in range(5):
-            began = time.thread_time()
+            started = time.thread_time()
             self.ask(*request)
-            least = min(least, time.thread_time() - began)
-            if least < bar:
+            least = min(least, time.thread_time() - started)
+            if least < max_cost_s:
                 break
         return least
 
@@ -82,7 +82,7 @@ def _variable(header: str) -> str:
 
 
 def largest_honest_order() -> bytes:
-    """An order with the largest accepted number of lines, each with the fields that Stripe sends."""
+    """Return an order with the largest accepted number of lines, each with the fields that Stripe sends."""
     line = {**ORDER["items"][0], "amount": 100, "currency": "usd", "description": "Wally pick"}
     return json.dumps({**ORDER, "items": [line] * 500}).encode()
 
@@ -92,7 +92,7 @@ def _fill(begin: bytes, part: bytes, end: bytes, size: int) -> bytes:
 
 
 def _many(begin: bytes, template: str, end: bytes, size: int) -> bytes:
-    """`begin`, then `template` with 0, 1, 2 … in it until `size` is reached, then `end`."""
+    """Return `begin`, `template` filled with 0, 1, 2 … up to `size` bytes, and `end`."""
     parts: list[bytes] = []
     left = size - len(begin) - len(end)
     number = 0
@@ -104,7 +104,7 @@ def _many(begin: bytes, template: str, end: bytes, size: int) -> bytes:
 
 
 def bodies(route: Route, size: int = MIB) -> Iterator[tuple[str, bytes]]:
-    """Bodies of up to `size` bytes, each made as costly as possible; none is valid."""
+    """Yield invalid bodies of up to `size` bytes, each as costly as possible, with their names."""
     yield "4 000 unknown fields", json.dumps({f"x{n}": 1 for n in range(4_000)}).encode()
     yield "fitting many unknown fields", json.dumps({f"x{n}": 1 for n in range(499)}).encode()
     yield "unknown fields", _many(b"{", '"x%d":1', b"}", size)
@@ -162,19 +162,19 @@ def _whole_line() -> dict[str, Any]:
 
 
 def _with_long_texts(route: Route, size: int) -> Iterator[tuple[str, Any]]:
-    """The route's body with a text of nearly `size` in place of each of its values, in several forms."""
+    """Yield copies of the body of the route, each with one value replaced by a text of nearly `size` bytes."""
     for path in _paths(route.body or {}):
-        for kind, text in LONG.items():
+        for kind, text in LONG_TEXTS.items():
             long = (text * (size // len(text) + 1))[: size - 4096]
             yield f"{kind} in {'.'.join(map(str, path))}", _with(route.body, path, long)
 
 
-LONG = {"a": "a", "blanks": " ", "@.": "a@a.", "digits": "+1", "url": "http://", "brackets": "[]"}
+LONG_TEXTS = {"a": "a", "blanks": " ", "@.": "a@a.", "digits": "+1", "url": "http://", "brackets": "[]"}
 
 
 def _paths(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    places = document.items() if isinstance(document, dict) else enumerate(document)
-    for name, value in places:
+    entries = document.items() if isinstance(document, dict) else enumerate(document)
+    for name, value in entries:
         if isinstance(value, (dict, list)):
             yield from _paths(value, (*path, name))
         else:
@@ -190,7 +190,7 @@ def _with(document: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 
 def headers(size: int) -> Iterator[tuple[str, dict[str, str]]]:
-    """Headers of up to `size` bytes that are read before the caller is known."""
+    """Yield headers of up to `size` bytes that the gateway reads before it knows the caller."""
     yield "parameters of a type", {"Content-Type": "application/json" + "; charset=utf-8" * (size // 15)}
     yield "semicolons in a type", {"Content-Type": "application/json" + ";" * size}
     yield "cookies", {"Cookie": "a=b; " * (size // 5)}
@@ -213,7 +213,7 @@ def headers(size: int) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def queries(size: int) -> Iterator[tuple[str, str]]:
-    """Queries of up to `size` bytes."""
+    """Yield queries of up to `size` bytes."""
     yield "ampersands", "&" * size
     yield "parameters", "a=1&" * (size // 4)
     yield "percents", "category=" + "%" * size

@@ -1,4 +1,4 @@
-"""Every route of the gateway: what to send, and what its service must then be asked. Tests run over this table."""
+"""Every route of the gateway: the request, and the call that it must make. Tests are parametrized with this table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.products import new_product
 
-# The file in which the doubles note each call that they were told to hold: one line each.
+# The doubles write one line to this file for each call that they hold.
 HELD = "held"
 KEY = object()  # stands for a fresh key in the arguments of a call
 
@@ -64,7 +64,7 @@ SMS = {"number": 79994413746, "content": "Your order is ready!"}
 
 @dataclass(frozen=True)
 class Route:
-    """One route: the request, its status, and the call that it makes of ``service.verb(*args)``."""
+    """One route: the request, the status of the answer, and the call ``service.verb(*args)`` that it makes."""
 
     method: str
     path: str
@@ -73,7 +73,7 @@ class Route:
     body: Any = None
     status: int = 200
     admin: bool = False
-    query: bool = False  # whether it has query parameters of its own
+    query: bool = False  # whether it accepts query parameters
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

@@ -1,10 +1,15 @@
-"""Doubles of the four services, on the real wire: `python stub_services.py products cart …`.
+"""Doubles of the four services, on a real broker: `python stub_services.py products cart …`.
 
-Every verb answers what it was asked (``service``, ``verb``, ``args``, ``request_id``) together with what routes take
-out of an answer, and the headers of an `Idempotency-Key` (``once``), which each of them honours. An argument
-``fail-KIND`` makes the verb raise that ShopError, ``fail-bug`` a bug, ``fail-signature`` what a webhook with a bad one
-does, ``hang-SECONDS`` makes it late, ``hold-NAME`` has it wait for the file ``$STUB_CONTROL/NAME``. `health` does what
-the file ``$STUB_CONTROL/<service>`` says.
+Every verb returns its call (``service``, ``verb``, ``args``, ``request_id``), the fields that routes read, and the
+headers of an `Idempotency-Key` (``once``). Every verb honours the idempotency key. An argument controls the verb:
+
+- ``fail-KIND``: raise the ShopError of that name.
+- ``fail-bug``: raise an unexpected error.
+- ``fail-signature``: raise the error of a webhook with a wrong signature.
+- ``hang-SECONDS``: answer late.
+- ``hold-NAME``: wait until the file ``$STUB_CONTROL/NAME`` exists.
+
+The file ``$STUB_CONTROL/<service>`` controls the answer of `health`.
 """
 
 from __future__ import annotations
@@ -48,22 +53,22 @@ FACTS = {
 }
 
 
-class Nothing:
-    """A store that keeps nothing; beside it, as beside every store, is what `chassis.work.idempotency` keeps."""
+class EmptyStore:
+    """A store without data. As for every store, `chassis.work.idempotency` keeps the idempotency keys."""
 
     def __init__(self, _database: Any) -> None:
         pass
 
 
 class HeadersProvider(DependencyProvider):
-    """What came with the call because of an `Idempotency-Key`."""
+    """The RPC headers that the gateway adds for an `Idempotency-Key`."""
 
     def get_dependency(self, worker_ctx: Any) -> list[str]:
         return [worker_ctx.data[name] for name in ("once_key", "once_body") if name in worker_ctx.data]
 
 
 def strings(value: Any) -> list[str]:
-    """Every text in `value`, however deep."""
+    """Return every text in `value`, at any depth."""
     if isinstance(value, str):
         return [value]
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
@@ -71,28 +76,28 @@ def strings(value: Any) -> list[str]:
 
 
 def obey(args: tuple[Any, ...]) -> None:
-    """Fail or be late, when an argument says so."""
+    """Fail or wait when an argument requires it."""
     for text in strings(args):
-        order, _, what = text.partition("-")
-        if order == "hang":
-            eventlet.sleep(float(what))
-        elif order == "hold":
+        command, _, operand = text.partition("-")
+        if command == "hang":
+            eventlet.sleep(float(operand))
+        elif command == "hold":
             with Path(os.environ["STUB_CONTROL"], HELD).open("a") as calls:
-                calls.write(f"{what}\n")
-            while not Path(os.environ["STUB_CONTROL"], what).exists():
+                calls.write(f"{operand}\n")
+            while not Path(os.environ["STUB_CONTROL"], operand).exists():
                 eventlet.sleep(0.05)
-        elif order == "fail" and what == "bug":
+        elif command == "fail" and operand == "bug":
             raise KeyError("the secret of the service")
-        elif order == "fail" and what == "signature":
+        elif command == "fail" and operand == "signature":
             raise errors.InvalidRequest("The signature is not the sender's.", {"unsigned": True})
-        elif order == "fail":
-            raise getattr(errors, what)(f"This is {what}.", FACTS.get(what))
+        elif command == "fail":
+            raise getattr(errors, operand)(f"This is {operand}.", FACTS.get(operand))
 
 
 def double(service: str) -> type:
-    """A service class that has the verbs of `service`."""
+    """Return a service class with the verbs of `service`."""
 
-    def answering(verb: str) -> Any:
+    def make_method(verb: str) -> Any:
         def method(self: Any, *args: Any) -> dict[str, Any]:
             obey(args)
             return {
@@ -113,15 +118,15 @@ def double(service: str) -> type:
 
     def health(self: Any) -> dict[str, str]:
         control = Path(os.environ["STUB_CONTROL"], service)
-        said = control.read_text() if control.exists() else ""
-        if said == "no database":
+        state = control.read_text() if control.exists() else ""
+        if state == "no database":
             raise errors.Unavailable("The database cannot be reached.")
-        if said == "hang":
+        if state == "hang":
             eventlet.sleep(6)
         return {"status": "ok", "database": "ok"}
 
-    verbs = {verb: answering(verb) for verb in VERBS[service].split()}
-    provided = {"headers": HeadersProvider(), "answers": StoreProvider(Nothing)}
+    verbs = {verb: make_method(verb) for verb in VERBS[service].split()}
+    provided = {"headers": HeadersProvider(), "answers": StoreProvider(EmptyStore)}
     return type(service.title(), (), {"name": service, "health": rpc(health), **provided, **verbs})
 
 

@@ -1,4 +1,4 @@
-"""What holds for every answer: the table of failures, problem bodies, ids, verbs; nothing of Hug's or our insides."""
+"""Every answer has the documented form: failures, problem bodies, request ids and verbs, without internal details."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nameko.exceptions import IncorrectSignature, MethodNotFound, RemoteError
 from contracts import errors as failures
 from contracts.errors import ShopError
 from gateway import errors
-from tests.integration.gateway.asking import HEX32, Running, is_problem
+from tests.integration.gateway.asking import HEX32, Running, assert_problem
 from tests.integration.gateway.routes import CHANGES, CHECKOUT, ROUTES, Route
 
 GET_ROUTES = [route for route in ROUTES if route.method == "GET"]
@@ -55,7 +55,7 @@ def test_each_kind_of_failure_has_its_answer(
     shop: Running, kind: str, status: int, name: str, retry_after: str | None, facts: dict[str, Any]
 ) -> None:
     answer = shop.ask("GET", f"/api/products/fail-{kind}/")
-    problem = is_problem(answer, status)
+    problem = assert_problem(answer, status)
     assert problem["type"] == f"urn:shop:problem:{name}"
     assert problem["detail"] == f"This is {kind}."
     assert answer.headers.get("retry-after") == retry_after
@@ -64,16 +64,16 @@ def test_each_kind_of_failure_has_its_answer(
 
 
 @pytest.mark.parametrize("route", FAILING, ids=str)
-def test_a_failure_is_told_on_every_route(shop: Running, route: Route) -> None:
+def test_every_route_reports_a_failure(shop: Running, route: Route) -> None:
     path = (
         route.path.replace("prod_1", "fail-Conflict").replace("or_1", "fail-Conflict").replace("shp_1", "fail-Conflict")
     )
-    is_problem(shop.ask(route.method, path, route.body), 409)
+    assert_problem(shop.ask(route.method, path, route.body), 409)
 
 
-def test_a_bug_is_logged_under_its_id_and_shown_to_nobody(shop: Running) -> None:
+def test_bug_is_logged_and_hidden_from_the_caller(shop: Running) -> None:
     answer = shop.ask("GET", "/api/products/fail-bug/", headers={"X-Request-ID": "bug.1"})
-    problem = is_problem(answer, 500)
+    problem = assert_problem(answer, 500)
     assert set(problem) == {"type", "title", "status", "detail", "request_id"}
     assert b"secret" not in answer.raw
     assert b"KeyError" not in answer.raw
@@ -83,10 +83,8 @@ def test_a_bug_is_logged_under_its_id_and_shown_to_nobody(shop: Running) -> None
 
 @pytest.mark.parametrize("spelled", ["quality", "quantity"])
 @pytest.mark.parametrize(("method", "path"), [("POST", "/api/cart/{}/buy/"), ("PUT", "/api/cart/{}/")])
-def test_a_service_speaks_of_a_quantity_as_the_caller_spelled_it(
-    shop: Running, method: str, path: str, spelled: str
-) -> None:
-    problem = is_problem(shop.ask(method, path.format("fail-InvalidRequest"), {spelled: 5}), 400)
+def test_error_names_quantity_as_the_caller_spelled_it(shop: Running, method: str, path: str, spelled: str) -> None:
+    problem = assert_problem(shop.ask(method, path.format("fail-InvalidRequest"), {spelled: 5}), 400)
     assert problem["errors"] == {spelled: ["too many"]}
 
 
@@ -101,36 +99,42 @@ def test_a_service_speaks_of_a_quantity_as_the_caller_spelled_it(
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_whatever_else_goes_wrong_is_a_bug_of_ours(error: Exception) -> None:
+def test_unexpected_error_is_answered_500(error: Exception) -> None:
     answer = errors.answer(error, "r1")
     assert (answer.status, b"secret" in answer.body) == (500, False)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in vars(failures).values() if _is_kind(kind)])
-def test_every_kind_that_crosses_the_wire_has_a_status(kind: type[ShopError]) -> None:
+def test_every_shop_error_has_a_status(kind: type[ShopError]) -> None:
     assert kind in errors.KINDS
 
 
-def test_a_late_service_is_given_up_at_its_deadline(hasty: Running) -> None:
-    answer = hasty.ask("GET", "/api/products/hang-40/")
-    is_problem(answer, 504)
-    assert 1400 < hasty.logged(answer.headers["x-request-id"])["ms"] < 30_000  # RPC_TIMEOUT is 1.5 s
+def test_late_call_fails_at_its_deadline(short_deadline_shop: Running) -> None:
+    answer = short_deadline_shop.ask("GET", "/api/products/hang-40/")
+    assert_problem(answer, 504)
+    assert 1400 < short_deadline_shop.logged(answer.headers["x-request-id"])["ms"] < 30_000  # RPC_TIMEOUT is 1.5 s
 
 
-def test_a_checkout_may_take_longer_and_a_payment_longest(hasty: Running) -> None:
+def test_checkout_and_payment_have_longer_deadlines(short_deadline_shop: Running) -> None:
     with ThreadPoolExecutor(4) as pool:
         # CHECKOUT_TIMEOUT is 4 s, PAY_TIMEOUT 9 s.
-        checkout = pool.submit(hasty.ask, "POST", "/api/cart/checkout/", {**CHECKOUT, "name": "hang-1.6"})
-        late_checkout = pool.submit(hasty.ask, "POST", "/api/cart/checkout/", {**CHECKOUT, "name": "hang-40"})
-        payment = pool.submit(hasty.ask, "POST", "/api/cart/paid/", {"order_id": "hang-5", "cart": "tok_visa"})
-        late_payment = pool.submit(hasty.ask, "POST", "/api/cart/paid/", {"order_id": "hang-40", "cart": "tok_visa"})
+        checkout = pool.submit(short_deadline_shop.ask, "POST", "/api/cart/checkout/", {**CHECKOUT, "name": "hang-1.6"})
+        late_checkout = pool.submit(
+            short_deadline_shop.ask, "POST", "/api/cart/checkout/", {**CHECKOUT, "name": "hang-40"}
+        )
+        payment = pool.submit(
+            short_deadline_shop.ask, "POST", "/api/cart/paid/", {"order_id": "hang-5", "cart": "tok_visa"}
+        )
+        late_payment = pool.submit(
+            short_deadline_shop.ask, "POST", "/api/cart/paid/", {"order_id": "hang-40", "cart": "tok_visa"}
+        )
         assert checkout.result().status == 201
         assert payment.result().status == 200
-        is_problem(late_checkout.result(), 504)
-        is_problem(late_payment.result(), 504)
+        assert_problem(late_checkout.result(), 504)
+        assert_problem(late_payment.result(), 504)
 
 
-NOWHERE = [
+UNKNOWN_PATHS = [
     "/",
     "/api",
     "/api/",
@@ -158,23 +162,23 @@ NOWHERE = [
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"])
-@pytest.mark.parametrize("path", NOWHERE, ids=lambda path: path[:40])
-def test_an_unknown_path_is_a_problem_and_no_page_of_hugs(shop: Running, method: str, path: str) -> None:
+@pytest.mark.parametrize("path", UNKNOWN_PATHS, ids=lambda path: path[:40])
+def test_unknown_path_is_answered_404(shop: Running, method: str, path: str) -> None:
     answer = shop.ask(method, path)
-    is_problem(answer, 404)
+    assert_problem(answer, 404)
     assert b"documentation" not in answer.raw
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "PROPFIND", "BREW"])
 @pytest.mark.parametrize("path", sorted({route.path for route in ROUTES} | {"/health/live/", "/health/ready/"}))
-def test_a_verb_that_a_route_does_not_have_is_refused_with_those_it_has(shop: Running, path: str, method: str) -> None:
-    here = {route.method for route in ROUTES if route.path == path} or {"GET"}
-    if method in here or (method == "CONNECT"):
+def test_unsupported_verb_is_answered_with_allowed_verbs(shop: Running, path: str, method: str) -> None:
+    verbs = {route.method for route in ROUTES if route.path == path} or {"GET"}
+    if method in verbs or (method == "CONNECT"):
         return  # tested elsewhere; CONNECT never reaches an application
     answer = shop.ask(method, path, {} if method != "TRACE" else None)
-    is_problem(answer, 405)
+    assert_problem(answer, 405)
     allowed = {verb.strip() for verb in answer.headers["allow"].split(",")}
-    assert allowed == here | {"OPTIONS"} | ({"HEAD"} if "GET" in here else set())
+    assert allowed == verbs | {"OPTIONS"} | ({"HEAD"} if "GET" in verbs else set())
 
 
 @pytest.mark.parametrize("route", [*GET_ROUTES, Route("GET", "/health/live/", "", ())], ids=str)
@@ -187,13 +191,13 @@ def test_head_is_get_without_its_body(shop: Running, route: Route) -> None:
     assert head.headers["x-request-id"]
 
 
-def test_head_of_nothing_is_404_without_a_body(shop: Running) -> None:
+def test_head_of_unknown_path_is_404_without_a_body(shop: Running) -> None:
     answer = shop.ask("HEAD", "/nowhere/")
     assert (answer.status, answer.raw) == (404, b"")
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)
-def test_options_says_what_a_route_can(shop: Running, route: Route) -> None:
+def test_options_lists_the_verbs_of_a_route(shop: Running, route: Route) -> None:
     answer = shop.ask("OPTIONS", route.path)
     assert answer.status == 200
     assert route.method in answer.headers["allow"]
@@ -201,17 +205,17 @@ def test_options_says_what_a_route_can(shop: Running, route: Route) -> None:
     assert answer.headers["x-request-id"]
 
 
-@pytest.mark.parametrize("sane", ["a", "A-z.0_9", "x" * 128])
-def test_a_sane_request_id_is_taken_over(shop: Running, sane: str) -> None:
-    answer = shop.ask("GET", "/api/products/prod_1/", headers={"X-Request-ID": sane})
-    assert answer.headers["x-request-id"] == sane
-    assert answer.json["request_id"] == sane
-    assert shop.logged(sane)["status"] == 200
+@pytest.mark.parametrize("valid", ["a", "A-z.0_9", "x" * 128])
+def test_valid_request_id_is_kept(shop: Running, valid: str) -> None:
+    answer = shop.ask("GET", "/api/products/prod_1/", headers={"X-Request-ID": valid})
+    assert answer.headers["x-request-id"] == valid
+    assert answer.json["request_id"] == valid
+    assert shop.logged(valid)["status"] == 200
 
 
-@pytest.mark.parametrize("insane", ["", " ", "x" * 129, "a b", "a/b", "a;b", "ü", "a,b", '"'])
-def test_any_other_request_id_is_replaced(shop: Running, insane: str) -> None:
-    answer = shop.ask("GET", "/api/products/prod_1/", headers={"X-Request-ID": insane.encode("latin-1")})  # type: ignore[dict-item]
+@pytest.mark.parametrize("invalid", ["", " ", "x" * 129, "a b", "a/b", "a;b", "ü", "a,b", '"'])
+def test_invalid_request_id_is_replaced(shop: Running, invalid: str) -> None:
+    answer = shop.ask("GET", "/api/products/prod_1/", headers={"X-Request-ID": invalid.encode("latin-1")})  # type: ignore[dict-item]
     assert HEX32.fullmatch(answer.headers["x-request-id"])
 
 
@@ -229,7 +233,7 @@ def test_every_answer_has_a_request_id(shop: Running, method: str, path: str) ->
     assert shop.ask(method, path, headers={"X-Request-ID": "mine"}).headers["x-request-id"] == "mine"
 
 
-def test_a_request_is_logged_once_without_what_is_secret(shop: Running) -> None:
+def test_request_is_logged_once_without_secrets(shop: Running) -> None:
     secrets = {"Authorization": "Bearer s3cret-key", "Cart-Id": "cart-s3cret", "Cookie": "cart_id=s3cret"}
     body = {"order_id": "or_s3cret", "cart": "tok_s3cret"}
     answer = shop.ask("POST", "/api/cart/paid/?email=s3cret", body, {**secrets, "X-Request-ID": "logged.1"})
@@ -246,5 +250,5 @@ def test_an_answer_is_utf_8(shop: Running) -> None:
     assert "Wällé 🦴".encode() in answer.raw
 
 
-def test_live_needs_nothing(shop: Running) -> None:
+def test_liveness_answers_ok(shop: Running) -> None:
     assert shop.ask("GET", "/health/live").json == {"status": "ok"}

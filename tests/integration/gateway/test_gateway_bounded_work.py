@@ -1,6 +1,6 @@
-"""No request costs much before it is refused, with any body, headers or query.
+"""The gateway refuses every costly request cheaply, with any body, headers or query.
 
-Costs are compared with each other, not with a clock. The reference is the largest honest request, an order of 500
+The tests compare costs with each other, not with a clock. The reference is the largest valid request, an order of 500
 lines.
 """
 
@@ -25,9 +25,9 @@ from tests.integration.gateway.costly import (
 )
 from tests.integration.gateway.routes import CHECKOUT, EMAIL, ORDER, PRODUCT, ROUTES, WITH_BODY, Route
 
-# How many times the reference a refused request may cost. Where work grew faster than its input, it was 100 and more.
-MAX_TIMES = 1.5
-LONGEST_ANSWER = 20_000
+# A refused request may cost this many times the reference. It cost 100 times and more when work grew faster than input.
+MAX_COST_RATIO = 1.5
+MAX_ANSWER_BYTES = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -36,28 +36,28 @@ def gateway() -> InThread:
 
 
 @pytest.fixture(scope="module")
-def bar(gateway: InThread) -> float:
+def max_cost_s(gateway: InThread) -> float:
     order = largest_honest_order()
     assert gateway.ask("POST", "/api/shipments/", order)[0] == 201
-    return MAX_TIMES * gateway.cost("POST", "/api/shipments/", order)
+    return MAX_COST_RATIO * gateway.cost("POST", "/api/shipments/", order)
 
 
 @pytest.mark.parametrize("size", [64 * 1024, MIB])
 @pytest.mark.parametrize("route", [*WITH_BODY, *ROUTES_WITHOUT_FIELDS, *WEBHOOKS], ids=str)
-def test_no_body_costs_much(gateway: InThread, bar: float, route: Route, size: int) -> None:
-    dear = {}
+def test_no_body_costs_much(gateway: InThread, max_cost_s: float, route: Route, size: int) -> None:
+    too_costly = {}
     for name, raw in bodies(route, size):
-        cost = gateway.cost(route.method, route.path, raw, bar=bar)
-        if cost >= bar:
-            dear[name] = round(cost / bar * MAX_TIMES, 1)
+        cost = gateway.cost(route.method, route.path, raw, max_cost_s=max_cost_s)
+        if cost >= max_cost_s:
+            too_costly[name] = round(cost / max_cost_s * MAX_COST_RATIO, 1)
         status, answer = gateway.ask(route.method, route.path, raw)
         assert status < 500, (name, answer)
-        assert len(answer) < LONGEST_ANSWER, name
-    assert not dear
+        assert len(answer) < MAX_ANSWER_BYTES, name
+    assert not too_costly
 
 
 @pytest.mark.parametrize("route", [*ROUTES, *WEBHOOKS], ids=str)
-def test_no_header_or_query_costs_much(gateway: InThread, bar: float, route: Route) -> None:
+def test_no_header_or_query_costs_much(gateway: InThread, max_cost_s: float, route: Route) -> None:
     raw = json.dumps(route.body).encode() if route.takes_body else b""
     size = 64 * 1024
     requests: list[tuple[str, tuple[Any, ...]]] = [
@@ -65,20 +65,20 @@ def test_no_header_or_query_costs_much(gateway: InThread, bar: float, route: Rou
         *((name, (route.method, f"{route.path}?{sent}", raw)) for name, sent in queries(size)),
     ]
     for name, request in requests:
-        assert gateway.cost(*request, bar=bar) < bar, name
+        assert gateway.cost(*request, max_cost_s=max_cost_s) < max_cost_s, name
         status, answer = gateway.ask(*request)
         assert status < 500, (name, answer)
-        assert len(answer) < LONGEST_ANSWER, name
+        assert len(answer) < MAX_ANSWER_BYTES, name
 
 
-def errors(gateway: InThread, method: str, path: str, body: Any) -> Any:
+def error_messages(gateway: InThread, method: str, path: str, body: Any) -> Any:
     status, answer = gateway.ask(method, path, json.dumps(body).encode())
     assert status == 400, answer
     return json.loads(answer).get("errors")
 
 
-def count(found: Any) -> int:
-    return sum(map(count, found.values())) if isinstance(found, dict) else len(found)
+def count_messages(found: Any) -> int:
+    return sum(map(count_messages, found.values())) if isinstance(found, dict) else len(found)
 
 
 WRONG_LINE = {"type": 5, "parent": "/", "quantity": "x", "amount": 0.5}
@@ -96,8 +96,8 @@ WRONG_LINE = {"type": 5, "parent": "/", "quantity": "x", "amount": 0.5}
     ],
 )
 def test_at_most_fifty_errors_are_listed(gateway: InThread, path: str, body: Any, under: tuple[str, ...]) -> None:
-    found = errors(gateway, "POST", path, body)
-    assert 40 < count(found) <= shape.MAX_ERRORS
+    found = error_messages(gateway, "POST", path, body)
+    assert 40 < count_messages(found) <= shape.MAX_ERRORS
     for name in under:
         assert set(found) == {name}
         found = found[name]
@@ -112,22 +112,22 @@ def test_at_most_fifty_errors_are_listed(gateway: InThread, path: str, body: Any
         ("name", " " * 251, "max length is 250"),
     ],
 )
-def test_what_is_too_long_is_not_looked_into(gateway: InThread, field: str, value: Any, message: str) -> None:
-    assert errors(gateway, "POST", "/api/products/", {**PRODUCT, field: value}) == {field: [message]}
+def test_too_long_value_is_not_examined(gateway: InThread, field: str, value: Any, message: str) -> None:
+    assert error_messages(gateway, "POST", "/api/products/", {**PRODUCT, field: value}) == {field: [message]}
 
 
-def test_a_long_name_is_cut_where_it_is_shown(gateway: InThread) -> None:
+def test_long_field_name_is_shortened_in_the_error(gateway: InThread) -> None:
     body = {**EMAIL, "x" * 5_000: 1}
-    assert errors(gateway, "POST", "/api/notifications/email/", body) == {"x" * 99 + "…": ["unknown field"]}
+    assert error_messages(gateway, "POST", "/api/notifications/email/", body) == {"x" * 99 + "…": ["unknown field"]}
 
 
-def test_a_value_that_is_not_allowed_is_not_quoted(gateway: InThread) -> None:
-    found = errors(gateway, "POST", "/api/products/", {**PRODUCT, "inventory": {"type": "x" * 5_000}})
+def test_rejected_value_is_not_quoted(gateway: InThread) -> None:
+    found = error_messages(gateway, "POST", "/api/products/", {**PRODUCT, "inventory": {"type": "x" * 5_000}})
     assert found == {"inventory": {"type": ["must be one of finite or infinite or bucket"]}}
 
 
-def looked_into(length: int, **rules: Any) -> int:
-    """How many values of a list a shape looks at when it rejects each."""
+def examined_values(length: int, **rules: Any) -> int:
+    """Return how many values of a list a shape examines when it rejects each of them."""
     seen = []
 
     def refuse(field: str, value: Any, error: Any) -> None:
@@ -141,11 +141,11 @@ def looked_into(length: int, **rules: Any) -> int:
 
 
 def test_a_check_stops_at_fifty_errors() -> None:
-    assert looked_into(5_000) == shape.MAX_ERRORS
+    assert examined_values(5_000) == shape.MAX_ERRORS
 
 
 def test_lengths_are_checked_before_contents() -> None:
-    assert looked_into(30, maxlength=20) == 0
+    assert examined_values(30, maxlength=20) == 0
 
 
 @pytest.mark.parametrize("route", WITH_BODY, ids=str)
@@ -158,19 +158,19 @@ def test_a_document_of_too_many_values_is_refused(gateway: InThread, route: Rout
         assert f"more than {most} keys and values" in json.loads(answer)["detail"]
 
 
-def test_signs_inside_of_texts_are_no_values(gateway: InThread) -> None:
+def test_punctuation_in_strings_is_not_counted(gateway: InThread) -> None:
     content = ',:[]{}"\\' * 20_000
     body = json.dumps({**EMAIL, "content": content}).encode()
     status, answer = gateway.ask("POST", "/api/notifications/email/", body)
     assert status == 202, answer
 
 
-def test_a_name_twice_is_found_behind_escapes(gateway: InThread) -> None:
+def test_duplicate_name_is_found_behind_escapes(gateway: InThread) -> None:
     raw = b'{"a\\\\":1,"b\\"":":","\\u0063":1,"c":2}'
     status, answer = gateway.ask("POST", "/api/cart/", raw)
     assert (status, json.loads(answer)["errors"]) == (400, {"c": ["given twice"]})
 
 
 @pytest.mark.parametrize("forwarded", ["junk", ",", ";", "=", "for=;", '"', "proto=https,", " "])
-def test_a_malformed_forwarded_header_harms_nothing(gateway: InThread, forwarded: str) -> None:
+def test_malformed_forwarded_header_is_ignored(gateway: InThread, forwarded: str) -> None:
     assert gateway.ask("POST", "/api/cart/", b"", {"Forwarded": forwarded})[0] == 201

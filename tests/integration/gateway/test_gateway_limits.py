@@ -1,4 +1,4 @@
-"""Rate limits and the delay for wrong admin keys: what is counted, for whom, and what is answered."""
+"""Rate limits and the delay after wrong admin keys: what they count, for which client, and the answer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.integration.gateway.asking import ROOT
 from tests.integration.gateway.conftest import Doubles
 from tests.integration.gateway.routes import CHECKOUT, PAYMENT
 
-# Built here: no file may contain what looks like a key.
+# An expression, because no file may contain a literal that looks like a key.
 KEY = "-".join(("not", "a", "key", "of", "this", "shop", "at", "all"))
 ADDRESS = "192.0.2.1"
 Ask = Callable[..., falcon.testing.Result]
@@ -37,8 +37,8 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every quota is 3, the one of all requests 100."""
+def small_quotas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set every quota to 3, and the quota of all requests to 100."""
     for name, limit in vars(limits).items():
         if isinstance(limit, Limit):
             quota = 100 if limit in (limits.ADDRESS, limits.ADDRESS_WRITE) else 3
@@ -48,7 +48,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def app(settings: Settings, client: RpcClient, doubles: Doubles) -> Callable[..., Ask]:
-    """Creates the application with other settings, in this process, on the services' doubles."""
+    """A function that creates a gateway in this process, with other settings, on the doubles of the services."""
 
     def make(**other: Any) -> Ask:
         gateway = Gateway(replace(settings, **other), client)
@@ -65,8 +65,8 @@ def app(settings: Settings, client: RpcClient, doubles: Doubles) -> Callable[...
     return make
 
 
-def limited(answer: Any, name: str, quota: int = 3) -> None:
-    """Assert that `answer` is a whole 429 of that limit."""
+def assert_limited(answer: Any, name: str, quota: int = 3) -> None:
+    """Assert that `answer` is a complete 429 answer of the limit `name`."""
     assert answer.status_code == 429, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json["type"] == "urn:shop:problem:rate-limited"
@@ -78,7 +78,7 @@ def limited(answer: Any, name: str, quota: int = 3) -> None:
 
 PAY = ("POST", "/api/cart/paid/", PAYMENT)
 CANCEL = ("POST", "/api/orders/or_1/cancel/", None)
-# The limit, a request that it counts, and the headers of the n-th, such that no other limit is met first.
+# The limit, a request that it counts, and the headers of the n-th request. No other limit applies first.
 COUNTED: list[tuple[str, tuple[str, str, Any], Callable[[int], dict[str, str]]]] = [
     ("address-cart", ("POST", "/api/cart/", None), lambda _: {}),
     ("address-checkout", ("POST", "/api/cart/checkout/", CHECKOUT), lambda n: {"Cart_Id": f"cart{n}"}),
@@ -90,37 +90,37 @@ COUNTED: list[tuple[str, tuple[str, str, Any], Callable[[int], dict[str, str]]]]
 ]
 
 
-@pytest.mark.usefixtures("small")
+@pytest.mark.usefixtures("small_quotas")
 @pytest.mark.parametrize(("name", "request_", "headers"), COUNTED, ids=[case[0] for case in COUNTED])
-def test_fourth_request_of_three_is_429(app: Callable[..., Ask], name: str, request_: Any, headers: Any) -> None:
+def test_request_beyond_the_quota_is_429(app: Callable[..., Ask], name: str, request_: Any, headers: Any) -> None:
     ask = app()
     answers = [ask(*request_, **headers(number)) for number in range(4)]
     assert [answer.status_code < 300 for answer in answers] == [True, True, True, False]
-    limited(answers[3], name)
+    assert_limited(answers[3], name)
     assert re.fullmatch(r'"[a-z-]+";r=\d+;t=\d+', answers[0].headers["ratelimit"])
 
 
-@pytest.mark.usefixtures("small")
-def test_limit_counts_whatever_becomes_of_the_request(app: Callable[..., Ask]) -> None:
+@pytest.mark.usefixtures("small_quotas")
+def test_limit_counts_refused_requests(app: Callable[..., Ask]) -> None:
     ask = app()
     bad = [ask("POST", "/api/cart/checkout/", {"no": "field"}, Cart_Id="c") for _ in range(4)]
     assert [answer.status_code for answer in bad] == [400, 400, 400, 429]
 
 
-@pytest.mark.usefixtures("small")
+@pytest.mark.usefixtures("small_quotas")
 def test_ipv6_network_is_one_client(app: Callable[..., Ask]) -> None:
     ask = app()
     answers = [ask("POST", "/api/cart/", address=f"2001:db8::{number}") for number in range(1, 5)]
-    limited(answers[3], "address-cart")
+    assert_limited(answers[3], "address-cart")
     assert ask("POST", "/api/cart/", address="2001:db8:0:1::1").status_code == 201
 
 
-@pytest.mark.usefixtures("small")
+@pytest.mark.usefixtures("small_quotas")
 def test_shared_cart_counts_per_address(app: Callable[..., Ask]) -> None:
     ask = app()
     for _ in range(3):
         assert ask("POST", "/api/cart/prod_1/buy/", {"quality": 1}).status_code == 200
-    limited(ask("POST", "/api/cart/prod_1/buy/", {"quality": 1}), "cart-buy")
+    assert_limited(ask("POST", "/api/cart/prod_1/buy/", {"quality": 1}), "cart-buy")
     assert ask("POST", "/api/cart/prod_1/buy/", {"quality": 1}, address="192.0.2.2").status_code == 200
 
 
@@ -131,30 +131,30 @@ def test_all_requests_of_an_address_are_limited(app: Callable[..., Ask], monkeyp
     ask = app()
     for path in ("/api/cart/", "/nowhere", "/api/products/"):
         assert ask("GET", path).status_code in (200, 404)
-    limited(ask("GET", "/api/cart/"), "address")
+    assert_limited(ask("GET", "/api/cart/"), "address")
     for _ in range(5):
         assert ask("GET", "/health/live/").status_code == 200
 
 
-@pytest.mark.usefixtures("small")
+@pytest.mark.usefixtures("small_quotas")
 @pytest.mark.parametrize("provider", ["stripe", "shippo", "twilio", "sendgrid"])
 def test_signed_webhooks_are_never_limited(app: Callable[..., Ask], provider: str) -> None:
     ask = app()
     path = f"/api/webhooks/{provider}/"
     refused = [ask("POST", path, b"fail-signature") for _ in range(4)]
     assert [answer.status_code for answer in refused] == [400, 400, 400, 429]
-    limited(refused[3], "webhook-signature")
+    assert_limited(refused[3], "webhook-signature")
     for _ in range(101):
         assert ask("POST", path, b"signed").status_code == 200
-    # A signed event that is not understood: the provider gets this answer each time it sends it.
+    # The service rejects a signed event: the provider gets this answer each time it sends the event.
     assert ask("POST", path, b"fail-InvalidRequest").status_code == 400
 
 
-@pytest.mark.usefixtures("small")
+@pytest.mark.usefixtures("small_quotas")
 def test_admin_key_has_its_own_limit(app: Callable[..., Ask]) -> None:
     ask = app(admin_api_keys=(KEY, KEY + "2"))
     answers = [ask("POST", "/api/cart/", Authorization=f"Bearer {KEY}") for _ in range(4)]
-    limited(answers[3], "admin")
+    assert_limited(answers[3], "admin")
     assert ask("POST", "/api/cart/", Authorization=f"Bearer {KEY}2").status_code == 201
     assert ask("POST", "/api/cart/").status_code == 201
 
@@ -167,7 +167,7 @@ def test_limits_are_off_unless_switched_on(app: Callable[..., Ask]) -> None:
 
 
 def test_pay_names_the_payer_of_the_shared_cart(app: Callable[..., Ask]) -> None:
-    """The double does not return the context; the cart service's tests cover its use."""
+    """The double does not return the context, so the tests of the cart service cover its use."""
     request = type("Request", (), {"env": {}})
     visit = type("Visit", (), {"client_address": "2001:db8::1"})
     request.env = {"shop.visit": visit}  # type: ignore[attr-defined]
@@ -179,7 +179,7 @@ def test_pay_names_the_payer_of_the_shared_cart(app: Callable[..., Ask]) -> None
 
 
 class Clock:
-    """A monotonic clock that only the test moves."""
+    """A monotonic clock that only the test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -200,9 +200,9 @@ def test_counters_are_bounded() -> None:
 def test_window_slides() -> None:
     clock = Clock()
     memory = BoundedMemory(clock=clock)
-    clock.now = 1200.0  # the beginning of a window of 60 s
+    clock.now = 1200.0  # the start of a 60 s window
     assert [memory.acquire_sliding_window_entry("k", 4, 60) for _ in range(5)] == [True] * 4 + [False]
-    clock.now += 60 + 30  # half of the window before still counts
+    clock.now += 60 + 30  # half of the previous window still counts
     assert [memory.acquire_sliding_window_entry("k", 4, 60) for _ in range(3)] == [True, True, False]
     clock.now += 120
     assert memory.get_sliding_window("k", 60)[::2] == (0, 0)
@@ -223,23 +223,23 @@ def test_parallel_hits_are_all_counted() -> None:
     assert granted.count(True) == 500
 
 
-def test_limits_cost_a_request_little(settings: Settings) -> None:
-    """Far below a millisecond: the CPU of ten thousand hits, so that other processes do not count."""
+def test_limit_check_uses_little_cpu(settings: Settings) -> None:
+    """One check costs less than 0.5 ms. The test measures CPU time, so other processes do not matter."""
     counters = limits.Limits(settings)
-    began = time.process_time()
+    started = time.process_time()
     for number in range(10_000):
         counters.hit(limits.ADDRESS, f"192.0.{number % 250}.1")
     counters.left(limits.ADDRESS, "192.0.2.1")
-    assert (time.process_time() - began) / 10_000 < 0.0005
+    assert (time.process_time() - started) / 10_000 < 0.0005
 
 
 # Redis
 
 
 class FakeRedis:
-    """Speaks as much of Redis's protocol as the library needs: accepts every script while it is up.
+    """A double of Redis that implements the commands of the library and grants every script.
 
-    Not every place that runs the tests has a real one.
+    Some machines that run the tests have no Redis.
     """
 
     def __init__(self) -> None:
@@ -313,16 +313,16 @@ def test_silent_redis_delays_no_request(
     asked = redis.commands.count(b"EVALSHA")
     redis.silent = True
     answers = [ask("POST", "/api/cart/") for _ in range(4)]
-    assert [answer.status_code for answer in answers] == [201, 201, 201, 429]  # counted here meanwhile
-    assert redis.commands.count(b"EVALSHA") == asked + 1  # the others did not ask
+    assert [answer.status_code for answer in answers] == [201, 201, 201, 429]  # the gateway counts in memory meanwhile
+    assert redis.commands.count(b"EVALSHA") == asked + 1  # the other requests did not ask Redis
     redis.silent = False
     deadline = time.monotonic() + 30
     while redis.commands.count(b"EVALSHA") < asked + 2:
         assert time.monotonic() < deadline
         ask("GET", "/api/cart/")
         time.sleep(0.02)
-    said = capsys.readouterr().out
-    assert said.count("redis does not answer") <= 1
+    output = capsys.readouterr().out
+    assert output.count("redis does not answer") <= 1
 
 
 # Wrong admin keys
@@ -338,18 +338,18 @@ def test_sixth_wrong_key_is_delayed(app: Callable[..., Ask], monkeypatch: pytest
 
     assert [key(f"wrong{number}").status_code for number in range(5)] == [403] * 5
     for delay in (1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300):
-        for text in ("wrong", KEY):  # whichever key is sent
+        for text in ("wrong", KEY):  # the delay applies to wrong and right keys
             refused = key(text)
             assert refused.headers["retry-after"] == str(delay)
-            limited(refused, "wrong-admin-keys", quota=5)
-        assert ask("GET", "/api/cart/").status_code == 200  # without a key nothing is delayed
+            assert_limited(refused, "wrong-admin-keys", quota=5)
+        assert ask("GET", "/api/cart/").status_code == 200  # a request without a key has no delay
         assert key(KEY, address="192.0.2.2").status_code == 200
         clock.now += delay
         if delay != 300 or clock.now < 2000:
             assert key("wrong").status_code == 403
     clock.now += 300
     assert key(KEY).status_code == 200
-    assert [key(f"wrong{number}").status_code for number in range(5)] == [403] * 5  # it starts over
+    assert [key(f"wrong{number}").status_code for number in range(5)] == [403] * 5  # the count starts again
 
 
 @pytest.mark.parametrize(
@@ -385,5 +385,5 @@ def test_addresses_of_wrong_keys_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
     assert wrong_keys.delay(ADDRESS) == 0
 
 
-def test_key_is_delayed_in_no_worker_thread(app: Callable[..., Ask]) -> None:
+def test_delay_blocks_no_worker_thread(app: Callable[..., Ask]) -> None:
     assert "sleep" not in Path(auth.__file__).read_text(encoding="utf-8")

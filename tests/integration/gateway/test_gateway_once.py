@@ -1,4 +1,4 @@
-"""`Idempotency-Key` at the gateway: which requests are one, whose they are, and how their answer is given again."""
+"""`Idempotency-Key` at the gateway: which requests are the same, who owns a key, and how an answer is replayed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.integration.gateway.asking import Answer, Running, is_problem, signed
+from tests.integration.gateway.asking import Answer, Running, assert_problem, signed
 from tests.integration.gateway.routes import CHECKOUT, CHOICE, KEY, PAYMENT, PRODUCT, ROUTES, SMS, Route
 
 SECRET = "not-a-secret" * 3
 POSTS = [route for route in ROUTES if route.method == "POST"]
-OTHERS = [route for route in ROUTES if route.method != "POST"]
+OTHER_ROUTES = [route for route in ROUTES if route.method != "POST"]
 REPLAYED = "idempotent-replayed"
 
 Ask = Callable[..., Answer]
@@ -27,12 +27,12 @@ def key() -> str:
     return uuid.uuid4().hex
 
 
-def _lasting(answer: Answer) -> dict[str, str]:
+def _replayed_headers(answer: Answer) -> dict[str, str]:
     return {name: value for name, value in answer.headers.items() if name not in ("x-request-id", REPLAYED, "date")}
 
 
 def ask(shop: Running, route: Route, key: str, **headers: str) -> Answer:
-    # A new cart is replayed only to the client of a cart of its own.
+    # The gateway replays a new cart only to a client that already has its own cart.
     own = {"Cart-Id": "once"} if route.call == "cart.create" else {}
     sent = {**own, **{name.replace("_", "-"): value for name, value in headers.items()}}
     return shop.ask(route.method, route.path, route.body, {**sent, "Idempotency-Key": key})
@@ -43,46 +43,46 @@ def pay(shop: Running, order_id: str, key: str) -> Answer:
     return shop.ask("POST", "/api/cart/paid/", body, {"Idempotency-Key": key, "Cart-Id": "once"})
 
 
-def is_replay(answer: Answer, first: Answer) -> None:
-    """Assert that `answer` is `first` given again: all of it, but for the id of the request that got it."""
+def assert_replay(answer: Answer, first: Answer) -> None:
+    """Assert that `answer` replays `first`: only the request id, the date and the replay header differ."""
     assert answer.headers[REPLAYED] == "true"
     assert REPLAYED not in first.headers
     assert (answer.status, answer.raw) == (first.status, first.raw)
-    assert _lasting(answer) == _lasting(first)
+    assert _replayed_headers(answer) == _replayed_headers(first)
     assert answer.headers["x-request-id"] != first.headers["x-request-id"]
 
 
-# The same request again
+# Repeated requests
 
 
 @pytest.mark.parametrize("route", POSTS, ids=str)
-def test_a_post_that_comes_again_gets_its_first_answer_byte_for_byte(shop: Running, route: Route, key: str) -> None:
+def test_repeated_post_gets_the_first_answer(shop: Running, route: Route, key: str) -> None:
     first = ask(shop, route, key)
     assert first.status == route.status
-    told = first.json
-    once_key, once_body = told["once"]
+    call = first.json
+    once_key, once_body = call["once"]
     assert {len(once_key), len(once_body)} == {64}
     if KEY in route.args:
-        assert told["args"][-1] == once_key, "the verb must do its effect under the key that its answer is kept by"
-    is_replay(ask(shop, route, key), first)
-    assert ask(shop, route, key + "x").json["once"] != told["once"]
+        assert call["args"][-1] == once_key, "the verb must use the key under which its answer is stored"
+    assert_replay(ask(shop, route, key), first)
+    assert ask(shop, route, key + "x").json["once"] != call["once"]
 
 
 @pytest.mark.parametrize("route", POSTS, ids=str)
-def test_each_post_runs_where_its_answer_is_kept(route: Route) -> None:
-    """The doubles honour the key on every verb; here is said that the real ones do on those that are posted to."""
+def test_each_post_verb_honours_the_idempotency_key(route: Route) -> None:
+    """The doubles honour the key on every verb. The real services must honour it on every verb of a POST route."""
     service, verb = route.call.split(".")
     [shop_service] = [
-        thing
-        for thing in vars(importlib.import_module(f"{service}.service")).values()
-        if getattr(thing, "name", None) == service
+        member
+        for member in vars(importlib.import_module(f"{service}.service")).values()
+        if getattr(member, "name", None) == service
     ]
     [entrypoint] = getattr(shop_service, verb).nameko_entrypoints
     assert entrypoint.once is True
 
 
-@pytest.mark.parametrize("route", OTHERS, ids=str)
-def test_what_is_no_post_takes_no_notice_of_the_header(shop: Running, route: Route, key: str) -> None:
+@pytest.mark.parametrize("route", OTHER_ROUTES, ids=str)
+def test_other_methods_ignore_the_idempotency_key(shop: Running, route: Route, key: str) -> None:
     for value in (key, key, "x" * 256):
         answer = ask(shop, route, value)
         assert answer.status == route.status
@@ -91,7 +91,7 @@ def test_what_is_no_post_takes_no_notice_of_the_header(shop: Running, route: Rou
             assert answer.json["once"] == []
 
 
-def test_without_the_header_nothing_is_kept(shop: Running) -> None:
+def test_answer_without_a_key_is_not_stored(shop: Running) -> None:
     answers = [shop.ask("POST", "/api/cart/checkout/", CHECKOUT) for _ in range(2)]
     assert [answer.json["once"] for answer in answers] == [[], []]
     assert answers[0].json["args"] != answers[1].json["args"]
@@ -101,13 +101,11 @@ def test_without_the_header_nothing_is_kept(shop: Running) -> None:
 @pytest.mark.parametrize(
     ("kind", "status"), [("PaymentDeclined", 402), ("NotFound", 404), ("Conflict", 409), ("Refused", 422)]
 )
-def test_a_definitive_failure_is_told_again_under_the_id_that_it_was_told_under_first(
-    shop: Running, kind: str, status: int, key: str
-) -> None:
+def test_definitive_failure_is_replayed_with_its_request_id(shop: Running, kind: str, status: int, key: str) -> None:
     first = pay(shop, f"fail-{kind}", key)
-    is_problem(first, status)
+    assert_problem(first, status)
     again = pay(shop, f"fail-{kind}", key)
-    is_replay(again, first)
+    assert_replay(again, first)
     assert again.json["request_id"] == first.headers["x-request-id"]
 
 
@@ -122,38 +120,34 @@ def test_a_definitive_failure_is_told_again_under_the_id_that_it_was_told_under_
         ("OutcomeUnknown", 504),
     ],
 )
-def test_what_may_be_otherwise_next_time_is_asked_again(shop: Running, kind: str, status: int, key: str) -> None:
+def test_failure_that_may_change_is_not_replayed(shop: Running, kind: str, status: int, key: str) -> None:
     for _ in range(2):
         answer = pay(shop, f"fail-{kind}", key)
-        is_problem(answer, status)
+        assert_problem(answer, status)
         assert REPLAYED not in answer.headers
 
 
-def test_a_request_that_comes_while_the_first_is_in_progress_waits_a_little_for_its_answer(
-    shop: Running, key: str
-) -> None:
+def test_duplicate_waits_for_a_request_in_progress(shop: Running, key: str) -> None:
     with ThreadPoolExecutor() as pool:
         sent = ("POST", "/api/cart/checkout/", {**CHECKOUT, "name": "hang-0.2"}, {"Idempotency-Key": key})
         both = [pool.submit(shop.ask, *sent) for _ in range(2)]
         answers = [each.result() for each in both]
     first, again = sorted(answers, key=lambda answer: REPLAYED in answer.headers)
     assert first.status == 201
-    is_replay(again, first)
+    assert_replay(again, first)
 
 
-def test_a_request_that_comes_while_the_first_is_in_progress_is_told_so_and_when_to_come_back(
-    shop: Running, key: str
-) -> None:
+def test_duplicate_of_a_long_request_gets_retry_after(shop: Running, key: str) -> None:
     with ThreadPoolExecutor() as pool:
         both = [pool.submit(pay, shop, "hang-5", key) for _ in range(2)]
         answers = [each.result() for each in both]
     first, early = sorted(answers, key=lambda answer: answer.status)
     assert first.status == 200
-    problem = is_problem(early, 409)
+    problem = assert_problem(early, 409)
     assert problem["type"] == "urn:shop:problem:idempotency-key-in-progress"
     assert early.headers["retry-after"] == "1"
     assert "Idempotency-Key" in problem["detail"]
-    is_replay(pay(shop, "hang-5", key), first)
+    assert_replay(pay(shop, "hang-5", key), first)
 
 
 # Which requests are the same
@@ -161,33 +155,33 @@ def test_a_request_that_comes_while_the_first_is_in_progress_is_told_so_and_when
 
 def test_the_same_key_with_another_body_is_refused(shop: Running, key: str) -> None:
     first = pay(shop, "or_1", key)
-    problem = is_problem(pay(shop, "or_2", key), 422)
+    problem = assert_problem(pay(shop, "or_2", key), 422)
     assert problem["type"] == "urn:shop:problem:idempotency-key-reused"
     assert list(problem["errors"]) == ["Idempotency-Key"]
     assert "Idempotency-Key" in problem["detail"]
-    is_replay(pay(shop, "or_1", key), first)
+    assert_replay(pay(shop, "or_1", key), first)
 
 
 def test_the_same_key_with_another_path_is_refused(shop: Running, key: str) -> None:
     headers = {"Idempotency-Key": key}
     assert shop.ask("POST", "/api/cart/prod_1/buy/", {"quality": 5}, headers).status == 200
-    is_problem(shop.ask("POST", "/api/cart/prod_2/buy/", {"quality": 5}, headers), 422)
+    assert_problem(shop.ask("POST", "/api/cart/prod_2/buy/", {"quality": 5}, headers), 422)
     assert shop.ask("POST", "/api/orders/or_1/cancel/", headers=headers).status == 200
-    is_problem(shop.ask("POST", "/api/orders/or_2/cancel/", headers=headers), 422)
+    assert_problem(shop.ask("POST", "/api/orders/or_2/cancel/", headers=headers), 422)
 
 
-def test_a_body_is_the_same_however_it_is_written(shop: Running, key: str) -> None:
+def test_reformatted_body_is_the_same_request(shop: Running, key: str) -> None:
     headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
     first = shop.ask("POST", "/api/products/", PRODUCT, headers)
     written = json.dumps(dict(reversed(PRODUCT.items())), indent=3, ensure_ascii=True).encode()
     again = shop.ask("POST", "/api/products", raw=written, headers=headers)
-    is_replay(again, first)
+    assert_replay(again, first)
 
 
-def test_no_body_and_an_empty_one_are_the_same(shop: Running, key: str) -> None:
+def test_missing_body_equals_an_empty_object(shop: Running, key: str) -> None:
     headers = {"Idempotency-Key": key, "Cart-Id": "once"}
     first = shop.ask("POST", "/api/cart/", headers=headers)
-    is_replay(shop.ask("POST", "/api/cart/", {}, headers), first)
+    assert_replay(shop.ask("POST", "/api/cart/", {}, headers), first)
     assert first.headers["set-cookie"].startswith("cart_id=")
 
 
@@ -196,27 +190,27 @@ def test_new_cart_is_never_replayed_to_strangers(shop: Running, key: str, shared
     for _ in range(2):
         made = shop.ask("POST", "/api/cart/", {}, {"Idempotency-Key": key, **shared})
         assert made.status == 201
-        assert made.json["once"] == []  # no answer is kept under the key
+        assert made.json["once"] == []  # no answer is stored under the key
         assert REPLAYED not in made.headers
 
 
-def test_a_request_as_the_seed_writes_it_is_the_same_as_in_json(shop: Running, key: str) -> None:
+def test_seed_notation_equals_json(shop: Running, key: str) -> None:
     headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
     first = shop.ask("POST", "/api/notifications/sms/", SMS, headers)
-    seeds = b'{"content": "Your order is ready!", "number": +79994413746}'
-    is_replay(shop.ask("POST", "/api/notifications/sms/", raw=seeds, headers=headers), first)
+    seed_notation = b'{"content": "Your order is ready!", "number": +79994413746}'
+    assert_replay(shop.ask("POST", "/api/notifications/sms/", raw=seed_notation, headers=headers), first)
 
 
-def test_an_invalid_body_uses_no_key_up(shop: Running, key: str) -> None:
+def test_invalid_body_does_not_use_the_key(shop: Running, key: str) -> None:
     headers = {"Idempotency-Key": key}
-    is_problem(shop.ask("POST", "/api/cart/prod_1/buy/", {"quality": 0}, headers), 400)
+    assert_problem(shop.ask("POST", "/api/cart/prod_1/buy/", {"quality": 0}, headers), 400)
     assert shop.ask("POST", "/api/cart/prod_1/buy/", {"quality": 1}, headers).status == 200
 
 
-# Whose key it is
+# The owner of a key
 
 
-def test_a_key_is_one_carts_and_one_routes(shop: Running, key: str) -> None:
+def test_key_belongs_to_one_cart_and_one_route(shop: Running, key: str) -> None:
     def once(path: str, body: Any, cart: str) -> Any:
         answer = shop.ask("POST", path, body, {"Idempotency-Key": key, "Cart-Id": cart})
         assert answer.status < 300
@@ -231,7 +225,7 @@ def test_a_key_is_one_carts_and_one_routes(shop: Running, key: str) -> None:
         once("/api/cart/checkout/", CHECKOUT, "cart_a"),
         once("/api/cart/", {}, "cart_a"),
         once("/api/cart/", {}, "cart_b"),
-        once("/api/products/", PRODUCT, "cart_a"),  # while no admin key is set, whoever asks is a cart
+        once("/api/products/", PRODUCT, "cart_a"),  # without admin keys, every client is a cart
         once("/api/products/", PRODUCT, "cart_b"),
     ]
     assert len(set(keys)) == len(keys)
@@ -239,9 +233,9 @@ def test_a_key_is_one_carts_and_one_routes(shop: Running, key: str) -> None:
     assert shop.ask("POST", "/api/cart/paid/", PAYMENT, cookie).json["once"][0] == keys[0]
 
 
-def test_an_admins_key_is_theirs_whatever_cart_they_name(another: Callable[..., Running], key: str) -> None:
+def test_key_of_an_admin_does_not_depend_on_the_cart(new_gateway: Callable[..., Running], key: str) -> None:
     admins = ("one-of-the-keys-of-this-shop", "two-of-the-keys-of-this-shop")
-    running = another(
+    running = new_gateway(
         ADMIN_API_KEYS=", ".join(admins), CART_ID_REQUIRED="true", CART_ID_SECRET=SECRET, GATEWAY_WORKERS="1"
     )
     cart_a = signed("cart_a", SECRET)
@@ -252,7 +246,7 @@ def test_an_admins_key_is_theirs_whatever_cart_they_name(another: Callable[..., 
 
     one = once("/api/products/", PRODUCT, Authorization=f"Bearer {admins[0]}")
     assert one.status == 201
-    is_replay(once("/api/products/", PRODUCT, Authorization=f"Bearer {admins[0]}", Cart_Id="cart_a"), one)
+    assert_replay(once("/api/products/", PRODUCT, Authorization=f"Bearer {admins[0]}", Cart_Id="cart_a"), one)
     two = once("/api/products/", PRODUCT, Authorization=f"Bearer {admins[1]}")
     assert two.json["once"] != one.json["once"]
     cancel = "/api/orders/or_1/cancel/"
@@ -267,10 +261,10 @@ def test_an_admins_key_is_theirs_whatever_cart_they_name(another: Callable[..., 
         )
     }
     assert len(keys) == 3
-    # A new cart needs none, also where carts must be named.
+    # A new cart needs no cart id, even if the shop requires cart ids.
     assert once("/api/cart/", None).status == 201
     assert once("/api/cart/", None, Cart_Id="no cart").status == 201
-    is_problem(once("/api/cart/paid/", PAYMENT), 400)
+    assert_problem(once("/api/cart/paid/", PAYMENT), 400)
     assert admins[0].encode() not in one.raw
 
 
@@ -279,8 +273,8 @@ def test_an_admins_key_is_theirs_whatever_cart_they_name(another: Callable[..., 
 
 @pytest.mark.parametrize("route", POSTS, ids=str)
 @pytest.mark.parametrize("bad", ["", "x" * 256, "a\tb", "schl\u00fcssel"], ids=ascii)
-def test_what_cannot_be_a_key_is_refused_on_every_post(shop: Running, route: Route, bad: str) -> None:
-    problem = is_problem(ask(shop, route, bad), 400)
+def test_invalid_key_is_refused_on_every_post(shop: Running, route: Route, bad: str) -> None:
+    problem = assert_problem(ask(shop, route, bad), 400)
     assert list(problem["errors"]) == ["Idempotency-Key"]
     assert "Idempotency-Key" in problem["detail"]
 
@@ -288,14 +282,14 @@ def test_what_cannot_be_a_key_is_refused_on_every_post(shop: Running, route: Rou
 @pytest.mark.parametrize(
     "good", ["x", "~" * 255, '"8e03978e-40d5-43e8-bc93-6894a57f9324"', "a b!{}", "a" + " " * 200 + "b"]
 )
-def test_any_text_that_can_be_printed_is_a_key(shop: Running, good: str) -> None:
+def test_printable_text_is_a_valid_key(shop: Running, good: str) -> None:
     cart = uuid.uuid4().hex
     first = ask(shop, POSTS[1], good, Cart_Id=cart)
-    is_replay(ask(shop, POSTS[1], good, Cart_Id=cart), first)
+    assert_replay(ask(shop, POSTS[1], good, Cart_Id=cart), first)
 
 
 @pytest.mark.parametrize("provider", ["stripe", "shippo", "twilio", "sendgrid"])
-def test_a_webhook_takes_no_notice_of_the_header(shop: Running, provider: str) -> None:
+def test_webhook_ignores_the_idempotency_key(shop: Running, provider: str) -> None:
     for _ in range(2):
         answer = shop.ask("POST", f"/api/webhooks/{provider}/", {}, {"Idempotency-Key": "x" * 256})
         assert answer.status == 200

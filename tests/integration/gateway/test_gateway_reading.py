@@ -1,4 +1,4 @@
-"""What cannot be read, or has the wrong shape, is refused with the fields named as the caller nested them."""
+"""The gateway refuses unreadable and invalid requests, and nests the errors like the fields of the caller."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.gateway.asking import Running, is_problem
+from tests.integration.gateway.asking import Running, assert_problem
 from tests.integration.gateway.routes import (
     CHANGES,
     CHECKOUT,
@@ -58,22 +58,22 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.mark.parametrize("raw", UNREADABLE.values(), ids=UNREADABLE.keys())
 @pytest.mark.parametrize("route", WITH_BODY, ids=str)
-def test_what_cannot_be_read_is_refused(shop: Running, route: Route, raw: bytes) -> None:
-    is_problem(shop.ask(route.method, route.path, raw=raw, headers=JSON), 400)
+def test_unreadable_body_is_refused(shop: Running, route: Route, raw: bytes) -> None:
+    assert_problem(shop.ask(route.method, route.path, raw=raw, headers=JSON), 400)
 
 
 @pytest.mark.parametrize("route", [route for route in WITH_BODY if route.call != "cart.ship"], ids=str)
 def test_an_unknown_field_is_refused(shop: Running, route: Route) -> None:
-    problem = is_problem(shop.ask(route.method, route.path, {**route.body, "sur-prise": 1}), 400)
+    problem = assert_problem(shop.ask(route.method, route.path, {**route.body, "sur-prise": 1}), 400)
     assert problem["errors"] == {"sur-prise": ["unknown field"]}
 
 
 @pytest.mark.parametrize("route", WITH_BODY, ids=str)
 def test_a_body_over_its_routes_limit_is_refused(shop: Running, route: Route) -> None:
     over = b"{" + b" " * limit_of(route) + b"}"
-    is_problem(shop.ask(route.method, route.path, raw=over, headers=JSON), 413)
+    assert_problem(shop.ask(route.method, route.path, raw=over, headers=JSON), 413)
     chunks = iter([b"{", *[b" " * 8192] * (limit_of(route) // 8192), b"}"])
-    is_problem(shop.ask(route.method, route.path, raw=chunks, headers=JSON), 413)
+    assert_problem(shop.ask(route.method, route.path, raw=chunks, headers=JSON), 413)
 
 
 @pytest.mark.parametrize("route", WITH_BODY, ids=str)
@@ -85,17 +85,17 @@ def test_a_body_of_its_routes_limit_is_read(shop: Running, route: Route) -> None
 
 
 def limit_of(route: Route) -> int:
-    """As docs/api/errors.md has it."""
+    """Return the limit that docs/api/errors.md states, in bytes."""
     return MIB if route.path in ("/api/notifications/email/", "/api/shipments/") else 64 * KIB
 
 
-def test_a_caller_who_sends_far_too_much_hears_why(shop: Running) -> None:
-    is_problem(shop.ask("POST", "/api/products/", raw=b"x" * (5 * MIB), headers=JSON), 413)
+def test_much_too_long_body_is_answered_413(shop: Running) -> None:
+    assert_problem(shop.ask("POST", "/api/products/", raw=b"x" * (5 * MIB), headers=JSON), 413)
 
 
-def test_a_body_declared_beyond_reason_is_refused_before_it_comes(shop: Running) -> None:
+def test_huge_content_length_is_refused_before_the_body(shop: Running) -> None:
     headers = {**JSON, "Content-Length": str(10**12), "Connection": "close"}
-    is_problem(shop.ask("POST", "/api/products/", raw=b"{", headers=headers), 413)
+    assert_problem(shop.ask("POST", "/api/products/", raw=b"{", headers=headers), 413)
 
 
 @pytest.mark.parametrize(
@@ -113,26 +113,26 @@ def test_a_body_declared_beyond_reason_is_refused_before_it_comes(shop: Running)
     ids=str,
 )
 @pytest.mark.parametrize("route", WITH_BODY, ids=str)
-def test_what_is_not_json_by_its_headers_is_refused(shop: Running, route: Route, headers: dict[str, str]) -> None:
-    is_problem(shop.ask(route.method, route.path, raw=json.dumps(route.body).encode(), headers=headers), 415)
+def test_unsupported_content_headers_are_refused(shop: Running, route: Route, headers: dict[str, str]) -> None:
+    assert_problem(shop.ask(route.method, route.path, raw=json.dumps(route.body).encode(), headers=headers), 415)
 
 
 def changed(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
-    """A copy of `document` with the value at ``a.b.0.c`` set; `...` takes it out."""
+    """Return a copy of `document` with the value at the path ``a.b.0.c`` replaced, or removed if `value` is `...`."""
     whole = copy.deepcopy(document)
     *parents, last = path.split(".")
-    place: Any = whole
+    parent: Any = whole
     for name in parents:
-        place = place[int(name)] if isinstance(place, list) else place[name]
+        parent = parent[int(name)] if isinstance(parent, list) else parent[name]
     if value is ...:
-        del place[last]
+        del parent[last]
     else:
-        place[int(last) if isinstance(place, list) else last] = value
+        parent[int(last) if isinstance(parent, list) else last] = value
     return whole
 
 
 WRONG: list[tuple[str, str, dict[str, Any], str, list[Any]]] = [
-    # method, path, a good body, the field, values that it must not have (... = missing)
+    # method, path, valid body, field, values that the gateway must refuse (... = missing)
     ("POST", "/api/products/", PRODUCT, "name", [..., "", "  ", None, 5, "x" * 251]),
     ("POST", "/api/products/", PRODUCT, "price", [..., 0, -1, 100_000_000, 50.0, 49.9, "50", True, None, 2**70]),
     ("POST", "/api/products/", PRODUCT, "package_dimensions", [..., None, [], {}, 5]),
@@ -255,7 +255,7 @@ HIDDEN = [
     "a\u2028b",
     "a\u200e",
 ]
-# Every field of one line, and a good body around it.
+# Every single-line field, with a valid body.
 ONE_LINE = [
     ("/api/products/", PRODUCT, "name"),
     ("/api/products/", PRODUCT, "metadata.category"),
@@ -291,18 +291,18 @@ CASES = [
 
 
 @pytest.mark.parametrize(("method", "path", "good", "field", "value"), CASES)
-def test_a_wrong_field_is_named_where_the_caller_put_it(
+def test_error_is_nested_like_the_wrong_field(
     shop: Running, method: str, path: str, good: dict[str, Any], field: str, value: Any
 ) -> None:
-    problem = is_problem(shop.ask(method, path, changed(good, field, value)), 400)
-    at: Any = problem["errors"]
+    problem = assert_problem(shop.ask(method, path, changed(good, field, value)), 400)
+    found: Any = problem["errors"]
     for name in field.split("."):
-        assert isinstance(at, dict), problem["errors"]
-        assert name in at, problem["errors"]
-        at = at[name]
-        if isinstance(at, list):
-            break  # the whole of it is wrong, so what is inside has no message of its own
-    assert_messages(at)
+        assert isinstance(found, dict), problem["errors"]
+        assert name in found, problem["errors"]
+        found = found[name]
+        if isinstance(found, list):
+            break  # the whole value is wrong, so its parts have no messages
+    assert_messages(found)
 
 
 def assert_messages(at: Any) -> None:
@@ -315,9 +315,9 @@ def assert_messages(at: Any) -> None:
         assert all(isinstance(message, str) and message for message in at)
 
 
-def test_all_that_is_wrong_is_said_at_once(shop: Running) -> None:
+def test_all_errors_are_reported_at_once(shop: Running) -> None:
     body = changed(changed(changed(CHECKOUT, "email", ...), "address.city", ...), "address.planet", "Earth")
-    assert is_problem(shop.ask("POST", "/api/cart/checkout/", body), 400)["errors"] == {
+    assert assert_problem(shop.ask("POST", "/api/cart/checkout/", body), 400)["errors"] == {
         "email": ["required field"],
         "address": {"city": ["required field"], "planet": ["unknown field"]},
     }
@@ -326,18 +326,18 @@ def test_all_that_is_wrong_is_said_at_once(shop: Running) -> None:
 @pytest.mark.parametrize("country", ["US", "CA", "AU", "us"])
 def test_some_countries_need_state_and_postal_code(shop: Running, country: str) -> None:
     body = changed(CHECKOUT, "address", {"line1": "1 A St", "city": "B", "country": country})
-    errors = is_problem(shop.ask("POST", "/api/cart/checkout/", body), 400)["errors"]
+    errors = assert_problem(shop.ask("POST", "/api/cart/checkout/", body), 400)["errors"]
     assert set(errors["address"]) == {"state", "postal_code"}
 
 
 @pytest.mark.parametrize(("country", "needed"), [("DE", {"postal_code"}), ("GB", {"postal_code"})])
 def test_some_countries_need_a_postal_code(shop: Running, country: str, needed: set[str]) -> None:
     body = changed(CHECKOUT, "address", {"line1": "1 A St", "city": "B", "country": country})
-    assert set(is_problem(shop.ask("POST", "/api/cart/checkout/", body), 400)["errors"]["address"]) == needed
+    assert set(assert_problem(shop.ask("POST", "/api/cart/checkout/", body), 400)["errors"]["address"]) == needed
 
 
 @pytest.mark.parametrize("country", ["HK", "IE", "AE"])
-def test_some_countries_need_neither(shop: Running, country: str) -> None:
+def test_some_countries_need_neither_state_nor_postal_code(shop: Running, country: str) -> None:
     body = changed(CHECKOUT, "address", {"line1": "1 A St", "city": "B", "country": country})
     assert shop.ask("POST", "/api/cart/checkout/", body).status == 201
 
@@ -363,25 +363,25 @@ def test_some_countries_need_neither(shop: Running, country: str) -> None:
     ],
 )
 def test_a_wrong_parameter_is_named(shop: Running, path: str, query: str, field: str) -> None:
-    assert field in is_problem(shop.ask("GET", f"{path}?{query}"), 400)["errors"]
+    assert field in assert_problem(shop.ask("GET", f"{path}?{query}"), 400)["errors"]
 
 
 @pytest.mark.parametrize("query", ["category=%FF", "category=%ED%A0%80", "&".join(f"a{n}=1" for n in range(30))])
 def test_an_unreadable_query_is_refused(shop: Running, query: str) -> None:
-    is_problem(shop.ask("GET", f"/api/products/?{query}"), 400)
+    assert_problem(shop.ask("GET", f"/api/products/?{query}"), 400)
 
 
 @pytest.mark.parametrize(
     "query", ["category=a%00b", "category=" + "x" * 501, "order_by=--x", "order_by=-", "order_by=a[b]"]
 )
 def test_a_wrong_search_is_refused(shop: Running, query: str) -> None:
-    assert set(is_problem(shop.ask("GET", f"/api/products/?{query}"), 400)["errors"]) <= {"category", "order_by"}
+    assert set(assert_problem(shop.ask("GET", f"/api/products/?{query}"), 400)["errors"]) <= {"category", "order_by"}
 
 
 @pytest.mark.parametrize("query", ["category=a%0Ab", "category=%E2%80%AEa", "order_by=a%1Bb"])
 def test_hidden_characters_in_a_query_are_refused(shop: Running, query: str) -> None:
     name = query.partition("=")[0]
-    assert set(is_problem(shop.ask("GET", f"/api/products/?{query}"), 400)["errors"]) == {name}
+    assert set(assert_problem(shop.ask("GET", f"/api/products/?{query}"), 400)["errors"]) == {name}
 
 
 def test_international_domain_is_accepted(shop: Running) -> None:
@@ -390,7 +390,7 @@ def test_international_domain_is_accepted(shop: Running) -> None:
 
 
 def test_an_unknown_order_status_is_refused(shop: Running) -> None:
-    assert set(is_problem(shop.ask("GET", "/api/orders/?status=lost"), 400)["errors"]) == {"status"}
+    assert set(assert_problem(shop.ask("GET", "/api/orders/?status=lost"), 400)["errors"]) == {"status"}
 
 
 @pytest.mark.parametrize(
@@ -405,16 +405,16 @@ def test_an_unknown_order_status_is_refused(shop: Running) -> None:
         ("/api/notifications/sms/", {**SMS, "content": "a\0b"}),
     ],
 )
-def test_a_text_that_cannot_be_stored_is_refused(shop: Running, path: str, body: dict[str, Any]) -> None:
-    is_problem(shop.ask("POST", path, body), 400)
+def test_text_with_a_nul_is_refused(shop: Running, path: str, body: dict[str, Any]) -> None:
+    assert_problem(shop.ask("POST", path, body), 400)
 
 
-def test_a_backslash_before_u0000_is_no_nul(shop: Running) -> None:
+def test_escaped_backslash_before_u0000_is_accepted(shop: Running) -> None:
     assert shop.ask("POST", "/api/notifications/sms/", {**SMS, "content": "\\u0000"}).status == 201
 
 
 @pytest.mark.parametrize(("depth", "status"), [(20, 201), (40, 400), (800, 400)])
-def test_what_is_not_looked_at_must_not_be_nested_without_end_either(shop: Running, depth: int, status: int) -> None:
+def test_nesting_of_ignored_fields_is_limited(shop: Running, depth: int, status: int) -> None:
     deep: Any = 1
     for _ in range(depth):
         deep = [deep]
@@ -430,5 +430,5 @@ def test_what_is_not_looked_at_must_not_be_nested_without_end_either(shop: Runni
     ],
     ids=lambda inventory: inventory["type"],
 )
-def test_an_inventory_may_be_sent_as_it_is_read(shop: Running, inventory: dict[str, Any]) -> None:
+def test_inventory_is_accepted_as_it_was_returned(shop: Running, inventory: dict[str, Any]) -> None:
     assert shop.ask("POST", "/api/products/", {**PRODUCT, "inventory": inventory}).status == 201

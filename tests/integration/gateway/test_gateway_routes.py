@@ -1,4 +1,4 @@
-"""Each route asks the right verb of the right service with the right arguments, whatever else the caller sends."""
+"""Each route calls its verb with the right arguments, and no other input of the caller changes the call."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from tests.integration.gateway.asking import HEX32, Answer, Running, is_problem
+from tests.integration.gateway.asking import HEX32, Answer, Running, assert_problem
 from tests.integration.gateway.routes import CHANGES, CHECKOUT, EMAIL, KEY, ORDER, PRODUCT, ROUTES, WITH_BODY, Route
 
 IDENTIFIED = [route for route in ROUTES if "_1" in route.path]
 
 
-def asked(answer: Answer) -> dict[str, Any]:
-    """What the service was asked, as its double tells."""
-    told = answer.json
-    if isinstance(told, list):
-        raise AssertionError(f"a list tells nothing: {told}")
-    return dict(told)
+def service_call(answer: Answer) -> dict[str, Any]:
+    """Return the call that the double of the service reports."""
+    call = answer.json
+    if isinstance(call, list):
+        raise AssertionError(f"a list does not report the call: {call}")
+    return dict(call)
 
 
 def same_arguments(given: list[Any], wanted: tuple[Any, ...]) -> bool:
@@ -34,15 +34,15 @@ def assert_asks(answer: Answer, route: Route) -> None:
     if route.call == "shipping.list":
         assert answer.json == [{"object_id": "shp_last", "address_to": {}}]
         return
-    told = asked(answer)
-    assert f"{told['service']}.{told['verb']}" == route.call
-    assert same_arguments(told["args"], route.args), told["args"]
-    assert told["request_id"] == answer.headers["x-request-id"]
+    call = service_call(answer)
+    assert f"{call['service']}.{call['verb']}" == route.call
+    assert same_arguments(call["args"], route.args), call["args"]
+    assert call["request_id"] == answer.headers["x-request-id"]
 
 
 @pytest.mark.parametrize("slash", ["/", ""], ids=["slash", "no-slash"])
 @pytest.mark.parametrize("route", ROUTES, ids=str)
-def test_a_route_makes_its_call(shop: Running, route: Route, slash: str) -> None:
+def test_route_calls_its_verb(shop: Running, route: Route, slash: str) -> None:
     assert_asks(shop.ask(route.method, route.path.rstrip("/") + slash, route.body), route)
 
 
@@ -54,9 +54,9 @@ def test_a_query_overrides_nothing(shop: Running, route: Route) -> None:
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if not route.takes_body], ids=str)
-def test_a_body_where_none_belongs_overrides_nothing(shop: Running, route: Route) -> None:
+def test_unexpected_body_overrides_nothing(shop: Running, route: Route) -> None:
     if route.method == "POST":
-        is_problem(shop.ask("POST", route.path, {"cart_id": "EVIL"}), 400)
+        assert_problem(shop.ask("POST", route.path, {"cart_id": "EVIL"}), 400)
         return
     evil = {"product_id": "EVIL", "order_id": "EVIL", "shipment_id": "EVIL", "currency": "EVIL", "limit": 1}
     assert_asks(shop.ask(route.method, route.path, evil), route)
@@ -64,7 +64,7 @@ def test_a_body_where_none_belongs_overrides_nothing(shop: Running, route: Route
 
 @pytest.mark.parametrize("route", [route for route in WITH_BODY if "_1" in route.path], ids=str)
 def test_a_body_cannot_override_the_path(shop: Running, route: Route) -> None:
-    problem = is_problem(shop.ask(route.method, route.path, {**route.body, "product_id": "EVIL"}), 400)
+    problem = assert_problem(shop.ask(route.method, route.path, {**route.body, "product_id": "EVIL"}), 400)
     assert problem["errors"] == {"product_id": ["unknown field"]}
 
 
@@ -72,23 +72,23 @@ def test_a_body_cannot_override_the_path(shop: Running, route: Route) -> None:
 @pytest.mark.parametrize(
     "bad", ["a.b", "a%2Fb", "..", "%00", "x" * 101, "%F0%9F%8D%8C", "a%20b", "%FF", "a%0Ab", "a%27"]
 )
-def test_what_cannot_be_an_id_is_not_found_and_no_service_is_asked(shop: Running, route: Route, bad: str) -> None:
+def test_malformed_id_is_not_found(shop: Running, route: Route, bad: str) -> None:
     path = route.path.replace("prod_1", bad).replace("or_1", bad).replace("shp_1", bad)
-    is_problem(shop.ask(route.method, path, route.body), 404)
+    assert_problem(shop.ask(route.method, path, route.body), 404)
 
 
-def test_every_effect_has_a_key_of_its_own(shop: Running) -> None:
+def test_each_request_has_its_own_idempotency_key(shop: Running) -> None:
     keys = {shop.ask("POST", "/api/products/", PRODUCT).json["args"][1] for _ in range(5)}
     assert len(keys) == 5
 
 
-def test_a_refund_is_of_an_amount_or_of_all_that_is_left(shop: Running) -> None:
+def test_refund_is_partial_or_full(shop: Running) -> None:
     path = "/api/orders/or_1/refund"
     assert shop.ask("POST", path, {"amount": 5}).json["args"][:2] == ["or_1", 5]
     assert shop.ask("POST", path, {"all": True}).json["args"][:2] == ["or_1", None]
 
 
-def test_a_new_product_says_where_it_is(shop: Running) -> None:
+def test_new_product_has_a_location_header(shop: Running) -> None:
     assert shop.ask("POST", "/api/products/", PRODUCT).headers["location"] == "/api/products/prod_stub/"
 
 
@@ -112,13 +112,13 @@ def test_a_country_is_passed_on_in_upper_case(shop: Running) -> None:
         ("?category=a,b&limit=100", ["a,b", "name", 100, None]),
     ],
 )
-def test_products_are_listed_as_asked(shop: Running, query: str, args: list[Any]) -> None:
+def test_product_list_passes_its_query_on(shop: Running, query: str, args: list[Any]) -> None:
     assert shop.ask("GET", f"/api/products/{query}").json["args"] == args
 
 
-def test_orders_are_listed_as_asked(shop: Running) -> None:
-    told = shop.ask("GET", "/api/orders/?status=paid&email=a%40b.co&limit=&starting_after=").json
-    assert told["args"] == ["paid", "a@b.co", 100, None]
+def test_order_list_passes_its_query_on(shop: Running) -> None:
+    call = shop.ask("GET", "/api/orders/?status=paid&email=a%40b.co&limit=&starting_after=").json
+    assert call["args"] == ["paid", "a@b.co", 100, None]
 
 
 def test_shipments_link_to_their_next_page(shop: Running) -> None:
@@ -129,20 +129,20 @@ def test_shipments_link_to_their_next_page(shop: Running) -> None:
 
 @pytest.mark.parametrize("path", ["/api/products/?category=more", "/api/orders/?email=more%40b.co"])
 def test_every_list_links_to_its_next_page(shop: Running, path: str) -> None:
-    told = shop.ask("GET", path)
-    assert told.headers["link"] == f'<{path}&starting_after=c1.there>; rel="next"'
+    answer = shop.ask("GET", path)
+    assert answer.headers["link"] == f'<{path}&starting_after=c1.there>; rel="next"'
     assert shop.ask("GET", f"{path}&starting_after=c1.there").json["args"][-1] == "c1.there"
     assert "link" not in shop.ask("GET", path.replace("more", "less")).headers
 
 
 @pytest.mark.parametrize("wrap", [lambda o: {"order": o}, lambda o: {"id": "evt_1", "data": {"object": o}}])
-def test_an_order_to_ship_may_come_wrapped(shop: Running, wrap: Any) -> None:
+def test_order_to_ship_may_be_wrapped(shop: Running, wrap: Any) -> None:
     assert shop.ask("POST", "/api/shipments/", wrap(ORDER)).json["args"][0] == ORDER
 
 
 @pytest.mark.parametrize("currency", ["us", "usdd", "12a", "u.d"])
-def test_rates_in_no_currency_are_not_found(shop: Running, currency: str) -> None:
-    is_problem(shop.ask("GET", f"/api/shipments/shp_1/rates/{currency}"), 404)
+def test_rates_in_a_malformed_currency_are_not_found(shop: Running, currency: str) -> None:
+    assert_problem(shop.ask("GET", f"/api/shipments/shp_1/rates/{currency}"), 404)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +155,8 @@ def test_a_quantity_has_two_spellings(shop: Running, form: dict[str, int]) -> No
 
 @pytest.mark.parametrize("form", [{"cart": "pm_card_visa"}, {"card": "pm_card_visa"}])
 def test_a_card_has_two_spellings(shop: Running, form: dict[str, str]) -> None:
-    told = shop.ask("POST", "/api/cart/paid/", {"order_id": "or_1", **form}).json
-    assert told["args"][:3] == ["default", "or_1", "pm_card_visa"]
+    call = shop.ask("POST", "/api/cart/paid/", {"order_id": "or_1", **form}).json
+    assert call["args"][:3] == ["default", "or_1", "pm_card_visa"]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_body_without_content_type_is_read_as_json(shop: Running, route: Route
         'application/json;charset="utf-8"',
     ],
 )
-def test_json_is_json_however_it_is_written(shop: Running, declared: str) -> None:
+def test_every_spelling_of_the_json_type_is_accepted(shop: Running, declared: str) -> None:
     answer = shop.ask("PUT", "/api/products/prod_1/", CHANGES, {"Content-Type": declared})
     assert answer.status == 200
 

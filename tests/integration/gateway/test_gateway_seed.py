@@ -1,11 +1,11 @@
-"""The seed's requests, exactly as printed; and that nothing else which is not quite JSON is read."""
+"""The gateway reads the requests of the seed exactly as printed, and refuses all other invalid JSON."""
 
 from __future__ import annotations
 
 import pytest
 
 from gateway import seed_json
-from tests.integration.gateway.asking import Running, is_problem
+from tests.integration.gateway.asking import Running, assert_problem
 from tests.integration.gateway.routes import CHANGES, CUSTOMER, EMAIL, PRODUCT
 
 JSON = {"Content-Type": "application/json"}
@@ -64,7 +64,7 @@ CHECKOUT_AS_PRINTED = b"""{
 }"""
 
 
-def told(shop: Running, method: str, path: str, raw: bytes) -> list[object]:
+def service_arguments(shop: Running, method: str, path: str, raw: bytes) -> list[object]:
     answer = shop.ask(method, path, raw=raw, headers=JSON)
     assert answer.status < 300, answer.raw
     arguments: list[object] = answer.json["args"]
@@ -72,31 +72,36 @@ def told(shop: Running, method: str, path: str, raw: bytes) -> list[object]:
 
 
 def test_the_seeds_requests_are_read_as_printed(shop: Running) -> None:
-    assert told(shop, "POST", "/api/products/", PRODUCT_AS_PRINTED)[0] == PRODUCT
-    assert told(shop, "PUT", "/api/products/prod_1/", CHANGES_AS_PRINTED)[:2] == ["prod_1", CHANGES]
-    assert told(shop, "POST", "/api/notifications/email/", EMAIL_AS_PRINTED)[:4] == [
+    assert service_arguments(shop, "POST", "/api/products/", PRODUCT_AS_PRINTED)[0] == PRODUCT
+    assert service_arguments(shop, "PUT", "/api/products/prod_1/", CHANGES_AS_PRINTED)[:2] == ["prod_1", CHANGES]
+    assert service_arguments(shop, "POST", "/api/notifications/email/", EMAIL_AS_PRINTED)[:4] == [
         EMAIL["to_email"],
         EMAIL["subject"],
         EMAIL["content"],
         EMAIL["from_email"],
     ]
-    assert told(shop, "POST", "/api/cart/prod_BByyzCWSMmhL7R/buy/", b' {\n\t"quality": 5\n}')[2] == 5
-    assert told(shop, "PUT", "/api/cart/prod_BByyzCWSMmhL7R/", b' {\n\t"quality": 1\n}')[2] == 1
-    assert told(shop, "POST", "/api/cart/checkout/", CHECKOUT_AS_PRINTED)[:2] == ["default", CUSTOMER]
+    assert service_arguments(shop, "POST", "/api/cart/prod_BByyzCWSMmhL7R/buy/", b' {\n\t"quality": 5\n}')[2] == 5
+    assert service_arguments(shop, "PUT", "/api/cart/prod_BByyzCWSMmhL7R/", b' {\n\t"quality": 1\n}')[2] == 1
+    assert service_arguments(shop, "POST", "/api/cart/checkout/", CHECKOUT_AS_PRINTED)[:2] == ["default", CUSTOMER]
 
 
-def test_the_seeds_sms_is_read_though_it_is_not_quite_json(shop: Running) -> None:
-    assert told(shop, "POST", "/api/notifications/sms/", SMS)[:2] == ["+79994413746", "Your order is ready!"]
-    assert told(shop, "POST", "/api/notifications/sms/", b' {"content": "Hi",\r\n"number" :\t+79994413746}')[:2] == [
+def test_sms_of_the_seed_is_read_despite_invalid_json(shop: Running) -> None:
+    assert service_arguments(shop, "POST", "/api/notifications/sms/", SMS)[:2] == [
+        "+79994413746",
+        "Your order is ready!",
+    ]
+    assert service_arguments(
+        shop, "POST", "/api/notifications/sms/", b' {"content": "Hi",\r\n"number" :\t+79994413746}'
+    )[:2] == [
         "+79994413746",
         "Hi",
     ]
 
 
-def test_the_seeds_payment_is_read_though_it_is_not_quite_json(shop: Running) -> None:
+def test_payment_of_the_seed_is_read_despite_invalid_json(shop: Running) -> None:
     wanted = ["default", "or_1AxW4eBqraFdOKT2HIrPPf3m", "tok_mastercard"]
-    assert told(shop, "POST", "/api/cart/paid/", PAYMENT)[:3] == wanted
-    assert told(shop, "POST", "/api/cart/paid/", PAYMENT.replace(b"\n", b"\r\n"))[:3] == wanted
+    assert service_arguments(shop, "POST", "/api/cart/paid/", PAYMENT)[:3] == wanted
+    assert service_arguments(shop, "POST", "/api/cart/paid/", PAYMENT.replace(b"\n", b"\r\n"))[:3] == wanted
 
 
 @pytest.mark.parametrize(
@@ -104,7 +109,7 @@ def test_the_seeds_payment_is_read_though_it_is_not_quite_json(shop: Running) ->
     [
         ("/api/cart/paid/", SMS),
         ("/api/notifications/sms/", PAYMENT),
-        ("/api/cart/paid/", PAYMENT.replace(b"\n            ", b" ")),  # on one line it is nobody's misprint
+        ("/api/cart/paid/", PAYMENT.replace(b"\n            ", b" ")),  # the misprint of the seed spans two lines
         ("/api/cart/paid/", PAYMENT.replace(b'"cart"', b'"card"')),
         ("/api/cart/paid/", PAYMENT + b","),
         ("/api/cart/paid/", PAYMENT.replace(b'"tok', b"tok")),
@@ -121,20 +126,20 @@ def test_the_seeds_payment_is_read_though_it_is_not_quite_json(shop: Running) ->
         ("/api/products/", SMS),
     ],
 )
-def test_nothing_else_that_is_not_quite_json_is_read(shop: Running, path: str, raw: bytes) -> None:
-    is_problem(shop.ask("POST", path, raw=raw, headers=JSON), 400)
+def test_other_invalid_json_is_refused(shop: Running, path: str, raw: bytes) -> None:
+    assert_problem(shop.ask("POST", path, raw=raw, headers=JSON), 400)
 
 
-def test_what_is_inside_a_text_is_never_touched(shop: Running) -> None:
-    said = r"say \"number\": +79990000000 twice"
-    raw = SMS.replace(b"Your order is ready!", said.encode())
-    assert told(shop, "POST", "/api/notifications/sms/", raw)[1] == 'say "number": +79990000000 twice'
+def test_content_of_a_string_is_not_changed(shop: Running) -> None:
+    escaped = r"say \"number\": +79990000000 twice"
+    raw = SMS.replace(b"Your order is ready!", escaped.encode())
+    assert service_arguments(shop, "POST", "/api/notifications/sms/", raw)[1] == 'say "number": +79990000000 twice'
     text = '{"content": "\\"order_id\\": \\"or_1\\"\\n \\"cart\\": 1", "order_id": "or_2"\n "cart": "tok_visa"}'
     assert seed_json.payment(text) == text.replace('"or_2"', '"or_2",')
 
 
 @pytest.mark.parametrize("text", [r'{"my \"number": +79994413746}', r'{"a": "\"number" : +7}'])
-def test_what_only_ends_like_the_field_is_not_the_field(text: str) -> None:
+def test_name_that_ends_like_the_field_is_ignored(text: str) -> None:
     assert seed_json.sms(text) == text
     as_payment = text.replace("number", "order_id").replace(": +7", ': "x"\n "cart": "')
     assert seed_json.payment(as_payment) == as_payment
@@ -144,6 +149,6 @@ def test_what_only_ends_like_the_field_is_not_the_field(text: str) -> None:
 @pytest.mark.parametrize(
     "hostile", ['"' + '\\"' * 500_000, '"order_id":' * 90_000, '"' * 999_999, '"number":+' * 100_000]
 )
-def test_a_hostile_text_costs_no_more_than_its_length(hostile: str) -> None:
+def test_hostile_text_is_read_in_linear_time(hostile: str) -> None:
     seed_json.sms("{" + hostile)
     seed_json.payment("{" + hostile)

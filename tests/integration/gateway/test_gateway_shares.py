@@ -1,4 +1,4 @@
-"""Slow verbs hold their share of the calls and no more: reads continue, and calls beyond a share are refused."""
+"""Slow verbs cannot exceed their share of the calls: the gateway refuses more, and reads continue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contracts.errors import Unavailable
 from gateway import shares
 from gateway.rpc import NAMES
 from gateway.shares import ALL, ALL_SLOW, OF_SERVICE, SLOW, SLOW_OF_SERVICE, Shares
-from tests.integration.gateway.asking import Running, is_problem
+from tests.integration.gateway.asking import Running, assert_problem
 
 
 def take(held: ExitStack, counted: Shares, *calls: tuple[str, str], times: int = 1) -> None:
@@ -31,7 +31,7 @@ def refused(counted: Shares, service: str, verb: str) -> bool:
         return bool(error.facts["retry_after"] > 0)
 
 
-def test_slow_verbs_have_their_share_and_the_others_the_rest() -> None:
+def test_slow_verbs_cannot_exceed_their_share() -> None:
     counted = Shares()
     with ExitStack() as held:
         take(held, counted, ("cart", "pay"), times=SLOW_OF_SERVICE)
@@ -53,7 +53,7 @@ def test_slow_verbs_of_all_services_leave_room_for_reading() -> None:
         assert counted._all == ALL
 
 
-def test_a_service_that_is_gone_does_not_take_the_others_along() -> None:
+def test_unreachable_service_does_not_block_the_others() -> None:
     counted = Shares()
     with ExitStack() as held:
         take(held, counted, ("cart", "items"), times=OF_SERVICE)
@@ -74,8 +74,8 @@ def test_slow_verbs_never_have_all_shares() -> None:
 
 
 @pytest.mark.parametrize("service", NAMES)
-def test_every_slow_verb_is_one_that_its_service_limits(service: str) -> None:
-    """The two lists are one: what is not limited there may hold the gateway's threads as long as it likes."""
+def test_every_slow_verb_has_a_concurrency_limit(service: str) -> None:
+    """Both lists must agree, because a slow verb without a limit in its service can hold the gateway's threads."""
     import importlib
 
     module = importlib.import_module(f"{service}.service")
@@ -90,15 +90,15 @@ def test_every_slow_verb_is_one_that_its_service_limits(service: str) -> None:
     }
     asked = {verb for name, verb in SLOW if name == service}
     assert asked <= limited
-    # Of the others that are limited, no route asks.
+    # No route calls the other limited verbs.
     routes = "".join(path.read_text() for path in Path(shares.__file__).parent.glob("routes/*.py"))
     assert [verb for verb in limited - asked if f".{service}.{verb}(" in routes] == []
 
 
-def test_while_all_its_places_are_taken_a_slow_verb_is_refused_at_once_and_reading_goes_on(
-    another: Callable[..., Running],
+def test_slow_verbs_at_their_limit_do_not_block_reads(
+    new_gateway: Callable[..., Running],
 ) -> None:
-    running = another(GATEWAY_WORKERS="1", PAY_TIMEOUT="60")
+    running = new_gateway(GATEWAY_WORKERS="1", PAY_TIMEOUT="60")
     path, body = "/api/cart/paid/", {"order_id": "hang-50", "cart": "tok_visa"}
     with ThreadPoolExecutor(SLOW_OF_SERVICE + 20) as pool:
         payers = [pool.submit(running.ask, "POST", path, body) for _ in range(SLOW_OF_SERVICE + 20)]
@@ -108,9 +108,9 @@ def test_while_all_its_places_are_taken_a_slow_verb_is_refused_at_once_and_readi
         done = [payer for payer in payers if payer.done()]
         assert len(done) == 20
         for payer in done:
-            is_problem(payer.result(), 503)
+            assert_problem(payer.result(), 503)
             assert 2 <= int(payer.result().headers["retry-after"]) <= 5
         for _ in range(10):
             assert running.ask("GET", "/api/products/prod_1/", timeout=30).status == 200
         assert sum(payer.done() for payer in payers) == 20
-        running.kill()  # nobody waits for the others
+        running.kill()  # the test needs no other answer

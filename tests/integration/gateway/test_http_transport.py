@@ -1,6 +1,6 @@
-"""HTTP itself: whole requests only, slow clients delay nobody else, and every answer has the documented shape.
+"""HTTP transport: only whole requests run, slow clients delay no others, and answers have their documented form.
 
-The gateway runs in this process, on a loop in a thread; only the services behind it are doubles.
+The gateway runs in this process, on an event loop in a thread. Only the services are doubles.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from gateway.api import Gateway
 from gateway.connections import ADDRESS_SHARE, MAX_RECEIVING
 from gateway.errors import CrossSite
 from gateway.http_protocol import MAX_HEADER_BYTES, MAX_HEADERS, MAX_URL_BYTES, HttpProtocol, HttpServer
-from tests.integration.gateway.asking import ROOT, Answer, ask, is_problem
+from tests.integration.gateway.asking import ROOT, Answer, ask, assert_problem
 
 REFUND = "POST /api/orders/{}/refund/ HTTP/1.1\r\nHost: shop\r\n"
 # More than the share of one address.
 HALF_BODIES = MAX_RECEIVING
-# What an admin route takes for a key here.
+# The admin key of these tests.
 ADMIN_KEY = hashlib.sha256(b"an admin").hexdigest()
 
 
 class Services:
-    """Stands in for the RPC client: records calls and answers with what it was asked."""
+    """A double of the RPC client that records each call and returns it as the answer."""
 
     connected = True
 
@@ -60,7 +60,7 @@ class Services:
 
 @dataclass
 class Local:
-    """A gateway on a loop of its own."""
+    """A gateway on its own event loop."""
 
     services: Services
     loop: asyncio.AbstractEventLoop
@@ -79,13 +79,13 @@ class Local:
         for connection in [*self.state.connections]:
             connection._transport.abort()
         await self.listening.wait_closed()
-        await asyncio.sleep(0)  # the loop closes what was aborted
+        await asyncio.sleep(0)  # the loop closes the aborted connections
 
     def ask(self, *request: Any, **options: Any) -> Answer:
         return ask(self.port, *request, **options)
 
     def connections(self) -> int:
-        """How many connections are open."""
+        """Return the number of open connections."""
         return len(self.state.connections)
 
 
@@ -125,14 +125,14 @@ def connect(shop: Local, source: str = "127.0.0.1") -> socket.socket:
 
 
 def answer_on(connection: socket.socket, method: str = "GET") -> Answer:
-    """The next answer on a connection."""
-    got = http.client.HTTPResponse(connection, method=method)
-    got.begin()
-    return Answer(got.status, {name.lower(): value for name, value in got.getheaders()}, got.read())
+    """Read the next answer on a connection."""
+    response = http.client.HTTPResponse(connection, method=method)
+    response.begin()
+    return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
 
 
 def exchange(shop: Local, sent: bytes, half_close: bool = False, method: str = "GET") -> Answer:
-    """The answer to these bytes; `half_close` closes the sending side."""
+    """Send these bytes and return the answer. `half_close` closes the sending side first."""
     with connect(shop) as connection:
         connection.sendall(sent)
         if half_close:
@@ -141,12 +141,12 @@ def exchange(shop: Local, sent: bytes, half_close: bool = False, method: str = "
 
 
 def called(shop: Local, name: str) -> bool:
-    """Whether a service was asked about `name`."""
+    """Return whether a call to a service contains `name`."""
     return any(name in call for call in shop.services.calls)
 
 
 class Wire:
-    """Stands in for a transport: a test decides what arrives together, and how much of an answer is read."""
+    """A double of a transport: a test decides which bytes arrive together and how much of an answer is read."""
 
     def __init__(self) -> None:
         self.sent = b""
@@ -198,8 +198,8 @@ def on_wire(steps: Callable[[HttpProtocol, Wire, Services], Any], **other: Any) 
     asyncio.run(run())
 
 
-def fed(*segments: bytes) -> tuple[list[tuple[Any, ...]], Wire]:
-    """The calls that a connection's segments lead to, and its transport."""
+def feed(*segments: bytes) -> tuple[list[tuple[Any, ...]], Wire]:
+    """Pass segments to one connection; return the calls that they cause and the transport."""
     seen: list[Any] = []
 
     async def steps(protocol: HttpProtocol, wire: Wire, services: Services) -> None:
@@ -216,7 +216,7 @@ def fed(*segments: bytes) -> tuple[list[tuple[Any, ...]], Wire]:
 
 
 def until(condition: Callable[[], Any]) -> None:
-    """Wait until `condition()`; the test's own timeout ends it."""
+    """Wait until `condition()` is true. The timeout of the test ends the wait."""
     pause = threading.Event()
     while not condition():
         pause.wait(0.01)
@@ -241,7 +241,7 @@ TRUNCATED = {
 def test_truncated_request_changes_nothing(shop: Local, name: str, verb: str) -> None:
     order = f"{verb}-{name}"
     head = REFUND.format(order).replace("refund/", f"{verb}/")
-    is_problem(exchange(shop, (head + TRUNCATED[name]).encode(), half_close=True), 400)
+    assert_problem(exchange(shop, (head + TRUNCATED[name]).encode(), half_close=True), 400)
     assert not called(shop, order)
 
 
@@ -255,9 +255,9 @@ def test_client_that_hangs_up_in_a_body_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"  ", b"{}", b'{"all": false}', b'{"all": true, "amount": 5}'])
-def test_full_refund_must_be_asked_for(shop: Local, body: bytes) -> None:
+def test_full_refund_must_be_explicit(shop: Local, body: bytes) -> None:
     answer = shop.ask("POST", "/api/orders/or_1/refund/", raw=body, headers={"Content-Type": "application/json"})
-    assert is_problem(answer, 400)["errors"]
+    assert assert_problem(answer, 400)["errors"]
 
 
 @pytest.mark.parametrize("headers", ["", "Content-Length: 0\r\n"])
@@ -340,7 +340,7 @@ def test_malformed_request_is_answered_as_a_problem(shop: Local, name: str) -> N
     sent, status = MALFORMED[name]
     answer = exchange(shop, sent)
     assert answer.status in (status if isinstance(status, tuple) else (status,)), answer.raw
-    is_problem(answer, answer.status)
+    assert_problem(answer, answer.status)
     assert answer.headers["connection"] == "close"
     assert answer.headers["x-content-type-options"] == "nosniff"
 
@@ -355,11 +355,11 @@ def test_nothing_after_a_malformed_request_is_answered(shop: Local, name: str) -
 
 def test_unknown_method_is_405_with_the_paths_verbs(shop: Local) -> None:
     answer = shop.ask("BREW", "/api/cart/")
-    is_problem(answer, 405)
+    assert_problem(answer, 405)
     assert answer.headers["allow"] == "GET, HEAD, POST, DELETE, OPTIONS"
-    is_problem(shop.ask("A" * 1000, "/api/cart/"), 405)
-    is_problem(shop.ask("get", "/api/cart/"), 405)
-    is_problem(shop.ask("BREW", "/nowhere/"), 404)
+    assert_problem(shop.ask("A" * 1000, "/api/cart/"), 405)
+    assert_problem(shop.ask("get", "/api/cart/"), 405)
+    assert_problem(shop.ask("BREW", "/nowhere/"), 404)
 
 
 @pytest.mark.parametrize(
@@ -373,7 +373,7 @@ def test_unknown_method_is_405_with_the_paths_verbs(shop: Local) -> None:
     ids=["after a request", "split method", "after a body", "after an upgrade"],
 )
 def test_unreadable_method_runs_nothing(segments: list[bytes]) -> None:
-    calls, wire = fed(*segments)
+    calls, wire = feed(*segments)
     assert b"HTTP/1.1 400" in wire.sent
     assert len(calls) == wire.sent.count(b"HTTP/1.1 2")
     assert not any(verb == "clear" and "default" in call for _, verb, *call in calls)
@@ -383,10 +383,10 @@ def test_unreadable_method_runs_nothing(segments: list[bytes]) -> None:
 @pytest.mark.parametrize(
     "start", [b"0\r\nX-A: a", b"2;a=", b"2\r\n{}\r\n0\r\nX-A: a"], ids=["trailer", "extension", "both"]
 )
-def test_what_surrounds_a_body_is_bounded(start: bytes) -> None:
+def test_chunk_extensions_and_trailers_are_bounded(start: bytes) -> None:
     piece = b"a" * 4096
     pieces = 2 * MAX_HEADER_BYTES // len(piece)
-    calls, wire = fed(POST + b"Transfer-Encoding: chunked\r\n\r\n" + start, *[piece] * pieces)
+    calls, wire = feed(POST + b"Transfer-Encoding: chunked\r\n\r\n" + start, *[piece] * pieces)
     assert wire.sent.startswith(b"HTTP/1.1 431")
     assert not calls
 
@@ -394,20 +394,20 @@ def test_what_surrounds_a_body_is_bounded(start: bytes) -> None:
 def test_body_in_many_small_chunks_is_read() -> None:
     text = b'{"quality":5' + b" " * 4000 + b"}"
     chunks = [b"1\r\n%c\r\n" % byte for byte in text]
-    calls, _ = fed(POST + b"Transfer-Encoding: chunked\r\n\r\n", *chunks, b"0\r\n\r\n")
+    calls, _ = feed(POST + b"Transfer-Encoding: chunked\r\n\r\n", *chunks, b"0\r\n\r\n")
     assert len(calls) == 1
 
 
 def test_long_header_names_are_not_remembered() -> None:
     name = b"X-" + b"n" * 1000
-    fed(GET + b"Host: shop\r\nX-Short-One: a\r\n" + name + b": a\r\n\r\n")
+    feed(GET + b"Host: shop\r\nX-Short-One: a\r\n" + name + b": a\r\n\r\n")
     assert b"X-Short-One" in http_protocol._NAMES
     assert name not in http_protocol._NAMES
 
 
-def test_options(shop: Local) -> None:
+def test_options_lists_the_allowed_verbs(shop: Local) -> None:
     assert shop.ask("OPTIONS", "/api/products/").headers["allow"] == "GET, HEAD, POST, OPTIONS"
-    is_problem(shop.ask("OPTIONS", "/nowhere/"), 404)
+    assert_problem(shop.ask("OPTIONS", "/nowhere/"), 404)
     every = exchange(shop, b"OPTIONS * HTTP/1.1\r\nHost: shop\r\n\r\n")
     assert (every.status, every.headers["allow"]) == (200, "GET, HEAD, POST, PUT, DELETE, OPTIONS")
 
@@ -416,13 +416,13 @@ def test_options(shop: Local) -> None:
     "path",
     ["/api/products/a%2Fb/", "/api/products/a%5cb/", "/api/products/a%00/", "/api%2Fproducts/", "/%2e%2e/x", "/%zz"],
 )
-def test_encoded_separators_lead_nowhere(shop: Local, path: str) -> None:
-    is_problem(shop.ask("GET", path), 404)
+def test_encoded_separators_are_not_found(shop: Local, path: str) -> None:
+    assert_problem(shop.ask("GET", path), 404)
 
 
 def test_absolute_form_is_the_same_path(shop: Local) -> None:
     answer = exchange(shop, b"GET http://shop:80/api/products/prod_1/?x HTTP/1.1\r\nHost: shop\r\n\r\n")
-    assert is_problem(answer, 400)["errors"] if answer.status == 400 else answer.json["args"] == ["prod_1"]
+    assert assert_problem(answer, 400)["errors"] if answer.status == 400 else answer.json["args"] == ["prod_1"]
     assert exchange(shop, b"GET http://shop HTTP/1.1\r\nHost: shop\r\n\r\n").status == 404
 
 
@@ -460,14 +460,14 @@ def test_http_1_0_is_answered_and_closed(shop: Local) -> None:
         assert connection.recv(1) == b""
 
 
-def test_expect_100_continue(shop: Local) -> None:
+def test_expect_100_continue_is_answered(shop: Local) -> None:
     with connect(shop) as connection:
         connection.sendall(POST + b"Expect: 100-continue\r\nContent-Length: 13\r\n\r\n")
         assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b'{"quality":5}')
         assert answer_on(connection).status == 200
     too_long = exchange(shop, POST + b"Expect: 100-continue\r\nContent-Length: 70000\r\n\r\n")
-    is_problem(too_long, 413)
+    assert_problem(too_long, 413)
 
 
 @pytest.mark.parametrize("upgrade", ["websocket", "h2c", "TLS/1.0"])
@@ -486,7 +486,7 @@ def test_chunked_body_with_trailers_is_read(shop: Local) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/cart/", "/api/orders/or_1/", "/api/shipments/shp_1/label/", "/api/orders/a/b/"])
-def test_no_cache_keeps_what_concerns_one_shopper(shop: Local, path: str) -> None:
+def test_shopper_answers_are_not_cached(shop: Local, path: str) -> None:
     answer = shop.ask("GET", path)
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -512,8 +512,8 @@ def test_answer_that_needs_no_body_does_not_wait_for_it(shop: Local, head: str, 
 def test_admin_route_refuses_before_the_body() -> None:
     with running(admin_api_keys=(ADMIN_KEY,)) as shop:
         head = REFUND.format("or_1") + "Content-Length: 1000\r\n"
-        is_problem(exchange(shop, f"{head}\r\n".encode()), 401)
-        is_problem(exchange(shop, f"{head}Authorization: Bearer wrong\r\n\r\n".encode()), 403)
+        assert_problem(exchange(shop, f"{head}\r\n".encode()), 401)
+        assert_problem(exchange(shop, f"{head}Authorization: Bearer wrong\r\n\r\n".encode()), 403)
         answer = shop.ask("POST", "/api/orders/or_1/refund/", {"all": True}, {"Authorization": f"Bearer {ADMIN_KEY}"})
         assert answer.status == 200
 
@@ -544,7 +544,7 @@ def test_pages_of_other_sites_change_nothing(shop: Local, headers: dict[str, str
     for method, path in (("POST", "/api/cart/"), ("PUT", "/api/cart/prod_1/"), ("DELETE", "/api/cart/")):
         answer = shop.ask(method, path, {"quality": 1} if method == "PUT" else None, headers)
         if not allowed:
-            is_problem(answer, 403)
+            assert_problem(answer, 403)
         else:
             assert answer.status in (200, 201)
     assert shop.ask("GET", "/api/cart/", headers=headers).status == 200
@@ -562,35 +562,35 @@ def test_origin_that_cannot_be_read_is_foreign(origin: str, public_url: str) -> 
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[Local]:
-    """A gateway that waits 0.3 s for a request."""
+def short_timeout_shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Local]:
+    """A gateway that waits only 0.3 s for a request."""
     monkeypatch.setattr(connections, "SWEEP_S", 0.05)
     with running(receive_timeout=0.3) as local:
         yield local
 
 
 @pytest.mark.parametrize("sent", [b"P", b"GET / HTTP/1.1\r\nHost: sh", POST, POST + b"Content-Length: 13\r\n\r\n{"])
-def test_request_that_does_not_arrive_in_time_is_408(impatient: Local, sent: bytes) -> None:
-    with connect(impatient) as connection:
+def test_request_that_does_not_arrive_in_time_is_408(short_timeout_shop: Local, sent: bytes) -> None:
+    with connect(short_timeout_shop) as connection:
         connection.sendall(sent)
         answer = answer_on(connection)
-        is_problem(answer, 408)
+        assert_problem(answer, 408)
         assert answer.headers["connection"] == "close"
         assert connection.recv(1) == b""
 
 
-def test_dripped_request_is_408_too(impatient: Local) -> None:
-    with connect(impatient) as connection, ThreadPoolExecutor(1) as pool:
+def test_dripped_request_is_408_too(short_timeout_shop: Local) -> None:
+    with connect(short_timeout_shop) as connection, ThreadPoolExecutor(1) as pool:
         connection.sendall(POST + b"Content-Length: 60000\r\n\r\n")
         answer = pool.submit(answer_on, connection)
         with contextlib.suppress(OSError):
-            while not wait([answer], 0.005).done:  # slowly: a body may come in so many pieces only
+            while not wait([answer], 0.005).done:  # slowly, because the number of pieces of a body is limited
                 connection.sendall(b" ")
-        is_problem(answer.result(), 408)
+        assert_problem(answer.result(), 408)
 
 
-def test_connection_without_a_request_is_closed(impatient: Local) -> None:
-    with connect(impatient) as connection:
+def test_connection_without_a_request_is_closed(short_timeout_shop: Local) -> None:
+    with connect(short_timeout_shop) as connection:
         assert connection.recv(1) == b""
 
 
@@ -600,27 +600,27 @@ def test_half_bodies_of_one_address_do_not_stop_the_others() -> None:
         halves = [held.enter_context(connect(shop)) for _ in range(HALF_BODIES)]
         for half in halves:
             half.sendall(POST + b"Content-Length: 13\r\n\r\n{")
-        for half in halves[share:]:  # refused at once, with an answer
-            is_problem(answer_on(half), 503)
-        # Their own address still sends requests without a body, and whole ones.
+        for half in halves[share:]:  # the gateway refuses these at once, with an answer
+            assert_problem(answer_on(half), 503)
+        # The same address can still send requests without a body and whole requests.
         assert shop.ask("POST", "/api/cart/").status == 201
         assert exchange(shop, POST + b'Content-Length: 13\r\n\r\n{"quality":5}').status == 200
         with connect(shop, "127.0.0.2") as other:  # head first, then the body
             other.sendall(POST + b"Content-Length: 13\r\n\r\n")
             other.sendall(b'{"quality":5}')
             assert answer_on(other).status == 200
-        # The places are given back.
+        # A finished body releases its place.
         for half in halves[:share]:
             half.sendall(b'"quality":5}')
             assert answer_on(half).status == 200
-        with connect(shop) as again:  # it has a place, after 100 Continue
+        with connect(shop) as again:  # the gateway gives it a place after 100 Continue
             again.sendall(POST + b"Expect: 100-continue\r\nContent-Length: 13\r\n\r\n")
             assert again.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
             again.sendall(b'{"quality":5}')
             assert answer_on(again).status == 200
 
 
-def test_body_of_the_largest_holder_gives_way() -> None:
+def test_body_of_the_largest_holder_is_refused_first() -> None:
     share = int(MAX_RECEIVING * ADDRESS_SHARE)
     with running(trusted_proxies=(ip_network("127.0.0.1/32"),)) as shop, contextlib.ExitStack() as held:
         head = POST + b"X-Forwarded-For: 203.0.113.%d\r\nContent-Length: 13\r\n\r\n{"
@@ -632,7 +632,7 @@ def test_body_of_the_largest_holder_gives_way() -> None:
         until(lambda: sum(map(len, shop.server.connections._receiving.values())) == MAX_RECEIVING)
         newcomer = held.enter_context(connect(shop))
         newcomer.sendall(head % 99)
-        is_problem(answer_on(halves[0]), 503)
+        assert_problem(answer_on(halves[0]), 503)
         newcomer.sendall(b'"quality":5}')
         assert answer_on(newcomer).status == 200
         halves[1].sendall(b'"quality":5}')
@@ -645,7 +645,7 @@ def test_half_bodies_through_a_proxy_are_counted_by_client() -> None:
         head = POST + b"X-Forwarded-For: 203.0.113.%d\r\nContent-Length: 13\r\n\r\n{"
         for _ in range(share):
             held.enter_context(connect(shop)).sendall(head % 1)
-        is_problem(exchange(shop, head % 1), 503)
+        assert_problem(exchange(shop, head % 1), 503)
         with connect(shop) as other:
             other.sendall(head % 2)
             other.sendall(b'"quality":5}')
@@ -655,24 +655,24 @@ def test_half_bodies_through_a_proxy_are_counted_by_client() -> None:
 def test_connections_of_one_address_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 40)
     with running() as shop, contextlib.ExitStack() as held:
-        most = shop.server.connections.most_of_address
-        idle = [held.enter_context(connect(shop)) for _ in range(most // 2)]
+        limit = shop.server.connections.most_of_address
+        idle = [held.enter_context(connect(shop)) for _ in range(limit // 2)]
         for each in idle:
             each.sendall(GET + b"Host: shop\r\n\r\n")
             assert answer_on(each).status == 200
-        halves = [held.enter_context(connect(shop)) for _ in range(most)]
+        halves = [held.enter_context(connect(shop)) for _ in range(limit)]
         for half in halves:
             half.sendall(b"GET / HT")
-        # Idle connections made room, the oldest first; what is in a request is kept.
+        # The gateway closed idle connections, the oldest first, and kept those inside a request.
         for each in idle:
             assert each.recv(1) == b""
         refused = held.enter_context(connect(shop))
-        is_problem(answer_on(refused), 503)
+        assert_problem(answer_on(refused), 503)
         with connect(shop, "127.0.0.2") as other:
             other.sendall(GET + b"Host: shop\r\n\r\n")
             assert answer_on(other).status == 200
         halves[0].sendall(b"TP/1.1\r\nHost: shop\r\n\r\n")
-        is_problem(answer_on(halves[0]), 404)
+        assert_problem(answer_on(halves[0]), 404)
 
 
 def test_connections_of_all_addresses_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -688,7 +688,7 @@ def test_connections_of_all_addresses_have_a_limit(monkeypatch: pytest.MonkeyPat
         with connect(shop, "127.0.0.9") as other:
             other.sendall(GET + b"Host: shop\r\n\r\n")
             assert answer_on(other).status == 200
-        assert held_by[2][0].recv(1) == b""  # an idle one made room
+        assert held_by[2][0].recv(1) == b""  # the gateway closed an idle connection
 
 
 def test_proxys_connections_are_not_limited(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -699,19 +699,19 @@ def test_proxys_connections_are_not_limited(monkeypatch: pytest.MonkeyPatch) -> 
         assert shop.ask("GET", "/health/live/").status == 200
 
 
-def test_connection_whose_answer_is_unread_makes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_with_an_unread_answer_is_not_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 16)
     with running() as shop, contextlib.ExitStack() as held:
         for _ in range(8):
             each = held.enter_context(connect(shop))
-            with contextlib.suppress(ConnectionError):  # refused, it may be closed already
+            with contextlib.suppress(ConnectionError):  # the gateway may have refused and closed it already
                 each.sendall(b"GET /api/products/long/ HTTP/1.1\r\nHost: shop\r\n\r\n")
         until(lambda: shop.server.connections._of["127.0.0.1"] == 4 and shop.connections() == 4)
         until(lambda: len(shop.services.calls) >= 4)
         assert len(shop.services.calls) == 4
         refused = held.enter_context(connect(shop))
         answer = answer_on(refused)
-        is_problem(answer, 503)
+        assert_problem(answer, 503)
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
@@ -729,7 +729,7 @@ def test_slow_reader_is_kept_while_it_makes_progress() -> None:
     on_wire(steps)
 
 
-def test_slow_reader_of_nothing_more_has_no_deadline() -> None:
+def test_reader_without_unsent_data_has_no_deadline() -> None:
     async def steps(protocol: HttpProtocol, wire: Wire, _services: Services) -> None:
         wire.unsent = 1000
         protocol.data_received(GET + b"Host: shop\r\n\r\n")
@@ -754,23 +754,23 @@ def test_request_behind_an_unread_answer_is_not_dropped() -> None:
     on_wire(steps)
 
 
-def test_trouble_around_an_answer_hangs_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_while_answering_closes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_arguments: Any) -> None:
-        raise RuntimeError("as nobody foresaw")
+        raise RuntimeError("unexpected")
 
     monkeypatch.setattr(HttpProtocol, "_write", fail)
-    _, wire = fed(GET + b"Host: shop\r\n\r\n")
+    _, wire = feed(GET + b"Host: shop\r\n\r\n")
     assert wire.aborted
 
 
-def test_trouble_with_one_deadline_does_not_end_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_in_one_deadline_keeps_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "SWEEP_S", 0.05)
     original, failed = HttpProtocol.expire, []
 
     def expire(self: HttpProtocol) -> None:
         if not failed:
             failed.append(self)
-            raise RuntimeError("as nobody foresaw")
+            raise RuntimeError("unexpected")
         original(self)
 
     monkeypatch.setattr(HttpProtocol, "expire", expire)
@@ -778,17 +778,17 @@ def test_trouble_with_one_deadline_does_not_end_the_others(monkeypatch: pytest.M
         assert first.recv(1) == b""
         with connect(shop) as second:
             second.sendall(b"GET")
-            is_problem(answer_on(second), 408)
+            assert_problem(answer_on(second), 408)
 
 
-def test_client_that_reads_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_that_reads_nothing_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "SWEEP_S", 0.05)
     monkeypatch.setattr(http_protocol, "RESPONSE_TIMEOUT_S", 0.3)
     with running() as shop, connect(shop) as connection:
         connection.sendall(b"GET /api/products/long/ HTTP/1.1\r\nHost: shop\r\n\r\n" * 30)
         until(lambda: shop.services.calls)
         until(lambda: not shop.connections())
-        # The answers were not made ahead: a second one waits until the first is read.
+        # The gateway makes no answer ahead: the second waits until the client reads the first.
         assert len(shop.services.calls) == 1
 
 
@@ -804,7 +804,7 @@ def test_requests_sent_ahead_have_a_limit(shop: Local) -> None:
     assert len(shop.services.calls) - before <= http_protocol.MAX_PIPELINED + 1
 
 
-def test_readiness_is_asked_once_for_all_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_readiness_requests_share_one_check(monkeypatch: pytest.MonkeyPatch) -> None:
     polls: list[float] = []
     asked: list[str] = []
 
@@ -842,7 +842,7 @@ def test_kept_connection_is_closed_when_idle(monkeypatch: pytest.MonkeyPatch) ->
         assert connection.recv(1) == b""
 
 
-def test_stopping_finishes_what_has_begun_to_arrive() -> None:
+def test_stopping_finishes_requests_that_began_to_arrive() -> None:
     with running() as shop, connect(shop) as half, connect(shop) as idle, connect(shop) as busy:
         half.sendall(POST + b"Content-Length: 13\r\n\r\n{")
         idle.sendall(GET + b"Host: shop\r\n\r\n")
@@ -874,13 +874,13 @@ def test_stopping_does_not_wait_long_for_a_request(monkeypatch: pytest.MonkeyPat
 
         def stop() -> None:
             for connection in list(shop.state.connections):
-                if connection._in_head or connection._request:  # those are the ones that uvicorn notifies
+                if connection._in_head or connection._request:  # uvicorn notifies only these connections
                     connection.shutdown()
 
         shop.loop.call_soon_threadsafe(stop)
         for each in (body, head):
             answer = answer_on(each)
-            is_problem(answer, 503)
+            assert_problem(answer, 503)
             assert int(answer.headers["retry-after"]) >= 1
         new.sendall(GET + b"Host: shop\r\n\r\n")
         assert answer_on(new).headers["connection"] == "close"
@@ -889,7 +889,7 @@ def test_stopping_does_not_wait_long_for_a_request(monkeypatch: pytest.MonkeyPat
         assert not called(shop, "buy")
 
 
-def test_stopping_right_after_an_answer_closes() -> None:
+def test_stopping_after_an_answer_closes_the_connection() -> None:
     async def steps(protocol: HttpProtocol, wire: Wire, _services: Services) -> None:
         protocol.data_received(GET + b"Host: shop\r\n\r\n")
         assert b"200 OK" in wire.sent
