@@ -1,4 +1,4 @@
-"""A cart service in memory, with its database in a file."""
+"""A shop in memory, with the cart's database in a file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.integration.cart.till import Shop
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database file with every table and nothing in them: migrating one for each test takes longer than the test."""
+    """A migrated, empty database file. Tests copy it, because a migration takes longer than a test."""
     path = tmp_path_factory.mktemp("migrated") / "cart.db"
     database = Database(f"sqlite:///{path}", "cart")
     migrate(database)
-    database.dispose()  # the last connection leaves the whole of it in the one file
+    database.dispose()  # closing the last connection merges the WAL into the file
     return path
 
 

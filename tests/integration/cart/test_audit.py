@@ -1,4 +1,4 @@
-"""The pages of a comparison: what the cart sets beside what the others say, and what it says of each."""
+"""Reconcile: the cart compares its records page by page with those of other services, and reports differences."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from contracts.errors import InvalidRequest
 from tests.integration.cart.till import Shop
 
 AMOUNT = 566
-EVER = 9e12
+FUTURE_S = 9e12
 
 
 class Lists:
-    """The provider's lists, in memory: one a page."""
+    """The provider's lists in memory, with one record per page."""
 
     def __init__(self, payments: list[Listed], refunds: list[Refunded]) -> None:
         self._payments = payments
@@ -43,8 +43,8 @@ def _page(listed: list[Any], after: str | None) -> tuple[list[Any], str | None]:
     return listed[start : start + 1], listed[start].id if len(listed) > start + 1 else None
 
 
-class Others:
-    """Products and shipping, who know of what they are told."""
+class OtherServices:
+    """Products and shipping, with the reservations and labels that a test sets."""
 
     def __init__(self) -> None:
         self.holds: list[str] = []
@@ -67,14 +67,14 @@ class Others:
 
 
 def audit(
-    shop: Shop, *payments: Listed, refunds: tuple[Refunded, ...] = (), others: Others | None = None
+    shop: Shop, *payments: Listed, refunds: tuple[Refunded, ...] = (), others: OtherServices | None = None
 ) -> OrderAudit:
-    others = others or Others()
+    others = others or OtherServices()
     books = AuditBooks(shop.database, shop.clock)
     return OrderAudit(books, Lists(list(payments), list(refunds)), others, others)
 
 
-def told(page: dict[str, Any]) -> list[tuple[str, str]]:
+def reported(page: dict[str, Any]) -> list[tuple[str, str]]:
     return [(each["kind"], each["subject"]) for each in page["differences"]]
 
 
@@ -84,68 +84,70 @@ def listed(payment: str | None, **changes: Any) -> Listed:
     )
 
 
-def test_stripes_payments_come_page_by_page_beside_our_orders(shop: Shop) -> None:
+def test_payments_are_compared_with_orders_page_by_page(shop: Shop) -> None:
     shop.pay()
-    mine = listed(shop.order.payment, order_id=None)  # found by its id alone
+    mine = listed(shop.order.payment, order_id=None)  # only its id leads to the order
     books = audit(shop, mine, listed("pi_other"), listed("pi_3", order_id="or_9"))
-    first = books.page("payments", None, 0.0, EVER, None)
-    assert (first["looked"], first["seen"], told(first)) == (1, [shop.order.payment], [])
-    second = books.page("payments", first["next"], 0.0, EVER, None)
-    assert (second["seen"], told(second)) == (["pi_other"], [("charged twice", "or_1")])
-    third = books.page("payments", second["next"], 0.0, EVER, None)
-    assert (third["next"], told(third)) == (None, [("charge without an order", "or_9")])
+    first = books.page("payments", None, 0.0, FUTURE_S, None)
+    assert (first["looked"], first["seen"], reported(first)) == (1, [shop.order.payment], [])
+    second = books.page("payments", first["next"], 0.0, FUTURE_S, None)
+    assert (second["seen"], reported(second)) == (["pi_other"], [("charged twice", "or_1")])
+    third = books.page("payments", second["next"], 0.0, FUTURE_S, None)
+    assert (third["next"], reported(third)) == (None, [("charge without an order", "or_9")])
 
 
-def test_what_no_page_had_is_asked_for_by_itself(shop: Shop) -> None:
+def test_payment_missing_from_all_pages_is_read_by_its_id(shop: Shop) -> None:
     shop.pay()
     payment = shop.order.payment or ""
-    assert told(audit(shop, listed(payment)).page("payments", None, 0.0, EVER, [payment])) == []
+    assert reported(audit(shop, listed(payment)).page("payments", None, 0.0, FUTURE_S, [payment])) == []
     called_off = listed(payment, state=CANCELED)
-    assert told(audit(shop, called_off).page("payments", None, 0.0, EVER, [payment])) == [
+    assert reported(audit(shop, called_off).page("payments", None, 0.0, FUTURE_S, [payment])) == [
         ("order paid, payment not taken", "or_1")
     ]
-    assert told(audit(shop).page("payments", None, 0.0, EVER, [payment])) == [("payment unknown at Stripe", "or_1")]
-    assert told(audit(shop).page("payments", None, 0.0, shop.now - 1, [payment])) == []
+    assert reported(audit(shop).page("payments", None, 0.0, FUTURE_S, [payment])) == [
+        ("payment unknown at Stripe", "or_1")
+    ]
+    assert reported(audit(shop).page("payments", None, 0.0, shop.now - 1, [payment])) == []
 
 
-def test_an_order_tells_which_payment_stripe_should_have(shop: Shop) -> None:
-    others = Others()
-    page = audit(shop, others=others).page("orders", None, 0.0, EVER, None)
-    assert (page["looked"], page["known"], told(page)) == (1, [], [])
-    assert others.asked == []  # it holds nothing, so nobody is asked
+def test_order_page_lists_the_payments_expected_at_stripe(shop: Shop) -> None:
+    others = OtherServices()
+    page = audit(shop, others=others).page("orders", None, 0.0, FUTURE_S, None)
+    assert (page["looked"], page["known"], reported(page)) == (1, [], [])
+    assert others.asked == []  # the order has no reservation, so products is not asked
     shop.pay()
     others.holds, others.labels = [shop.order.stock_key or ""], ["shp"]
-    page = audit(shop, others=others).page("orders", None, 0.0, EVER, None)
-    assert (page["known"], told(page)) == ([shop.order.payment], [])
-    page = audit(shop).page("orders", None, 0.0, EVER, None)
-    assert told(page) == [("sold, and not taken from stock", "or_1")]
+    page = audit(shop, others=others).page("orders", None, 0.0, FUTURE_S, None)
+    assert (page["known"], reported(page)) == ([shop.order.payment], [])
+    page = audit(shop).page("orders", None, 0.0, FUTURE_S, None)
+    assert reported(page) == [("sold, and not taken from stock", "or_1")]
     shop.deliver()
-    assert told(audit(shop).page("orders", None, 0.0, EVER, None))[1:] == [("label lost", "or_1")]
+    assert reported(audit(shop).page("orders", None, 0.0, FUTURE_S, None))[1:] == [("label lost", "or_1")]
     assert audit(shop).page("orders", None, 0.0, shop.now - 1, None)["looked"] == 0
 
 
-def test_the_label_of_an_order_that_was_given_back_is_told_once_nobody_is_about_to_return_it(shop: Shop) -> None:
+def test_unreturned_label_is_reported_after_its_return_delivery(shop: Shop) -> None:
     shop.pay()
     shop.deliver()
     shop.refunds.refund("or_1", None, "all of it")
-    others = Others()
+    others = OtherServices()
     others.labels = [shop.order.document["upstream_id"]]
-    assert told(audit(shop, others=others).page("orders", None, 0.0, EVER, None)) == []
+    assert reported(audit(shop, others=others).page("orders", None, 0.0, FUTURE_S, None)) == []
     shop.deliver()
-    assert told(audit(shop, others=others).page("orders", None, 0.0, EVER, None)) == [
+    assert reported(audit(shop, others=others).page("orders", None, 0.0, FUTURE_S, None)) == [
         ("label of a returned order", "or_1")
     ]
     others.given_back = others.labels
-    assert told(audit(shop, others=others).page("orders", None, 0.0, EVER, None)) == []
+    assert reported(audit(shop, others=others).page("orders", None, 0.0, FUTURE_S, None)) == []
 
 
-def test_a_payment_that_was_called_off_is_missed_by_nobody(shop: Shop) -> None:
+def test_payment_of_a_canceled_order_is_not_expected(shop: Shop) -> None:
     shop.bank.mood = "decline"
     with pytest.raises(Exception, match="Declined"):
         shop.pay()
-    assert audit(shop).page("orders", None, 0.0, EVER, None)["known"] == [shop.order.payment]
+    assert audit(shop).page("orders", None, 0.0, FUTURE_S, None)["known"] == [shop.order.payment]
     shop.store.update("or_1", None, lambda order: setattr(order, "status", "canceled"))
-    assert audit(shop).page("orders", None, 0.0, EVER, None)["known"] == []
+    assert audit(shop).page("orders", None, 0.0, FUTURE_S, None)["known"] == []
 
 
 def test_refunds_are_compared_both_ways(shop: Shop) -> None:
@@ -156,41 +158,43 @@ def test_refunds_are_compared_both_ways(shop: Shop) -> None:
     ours = Refunded(row["provider_id"], payment, 100, "succeeded")
     elsewhere = Refunded("re_elsewhere", payment, 50, "succeeded")
     books = audit(shop, refunds=(ours, elsewhere))
-    first = books.page("refunds", None, 0.0, EVER, None)
-    assert (first["seen"], told(first)) == ([ours.id], [])
-    assert told(books.page("refunds", first["next"], 0.0, EVER, None)) == [("refund unknown here", "or_1")]
-    assert books.page("returns", None, 0.0, EVER, None)["known"] == [ours.id]
-    assert told(books.page("refunds", None, 0.0, EVER, [ours.id])) == []
-    assert told(audit(shop).page("refunds", None, 0.0, EVER, [ours.id])) == [("refund unknown at Stripe", "or_1")]
+    first = books.page("refunds", None, 0.0, FUTURE_S, None)
+    assert (first["seen"], reported(first)) == ([ours.id], [])
+    assert reported(books.page("refunds", first["next"], 0.0, FUTURE_S, None)) == [("refund unknown here", "or_1")]
+    assert books.page("returns", None, 0.0, FUTURE_S, None)["known"] == [ours.id]
+    assert reported(books.page("refunds", None, 0.0, FUTURE_S, [ours.id])) == []
+    assert reported(audit(shop).page("refunds", None, 0.0, FUTURE_S, [ours.id])) == [
+        ("refund unknown at Stripe", "or_1")
+    ]
 
 
-def test_reservations_are_set_beside_the_orders_that_they_are_of(shop: Shop) -> None:
+def test_reservations_are_compared_with_their_orders(shop: Shop) -> None:
     shop.pay()
-    others = Others()
+    others = OtherServices()
     others.holds = [shop.order.stock_key or "", "or_1:9:stock", "or_9:1:stock"]
-    page = audit(shop, others=others).page("stock", None, 0.0, EVER, None)
+    page = audit(shop, others=others).page("stock", None, 0.0, FUTURE_S, None)
     assert (page["looked"], page["next"]) == (3, "more")
-    assert told(page) == [("stock held for nobody", "or_1"), ("stock held for nobody", "or_9:1:stock")]
+    assert reported(page) == [("stock held for nobody", "or_1"), ("stock held for nobody", "or_9:1:stock")]
 
 
-def test_there_is_no_other_part(shop: Shop) -> None:
+def test_unknown_part_is_refused(shop: Shop) -> None:
     for part, ids in (("mails", None), ("orders", ["or_1"])):
         with pytest.raises(InvalidRequest):
-            audit(shop).page(part, None, 0.0, EVER, ids)
+            audit(shop).page(part, None, 0.0, FUTURE_S, ids)
 
 
-def test_record_that_cannot_be_read_is_told_and_not_compared() -> None:
-    aside: Any = SetAside("pi_9", "it has a new status")
-    audit = OrderAudit(NoBooks(), Lists([aside], [aside]), Others(), Others())  # type: ignore[arg-type]
+def test_unreadable_record_is_reported_and_not_compared() -> None:
+    unreadable: Any = SetAside("pi_9", "it has a new status")
+    audit = OrderAudit(NoBooks(), Lists([unreadable], [unreadable]), OtherServices(), OtherServices())  # type: ignore[arg-type]
     for part in ("payments", "refunds"):
-        for found in (audit.page(part, None, 0.0, EVER, None), audit.page(part, None, 0.0, EVER, ["pi_9"])):
-            [told] = found["differences"]
-            assert (told["kind"], told["subject"]) == ("record that cannot be read", "pi_9")
-            assert "new status" in told["theirs"]
+        for found in (audit.page(part, None, 0.0, FUTURE_S, None), audit.page(part, None, 0.0, FUTURE_S, ["pi_9"])):
+            [difference] = found["differences"]
+            assert (difference["kind"], difference["subject"]) == ("record that cannot be read", "pi_9")
+            assert "new status" in difference["theirs"]
 
 
 class NoBooks:
-    """Books without entries."""
+    """Books without records: every lookup returns an empty result."""
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_: {}

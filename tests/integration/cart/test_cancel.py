@@ -1,4 +1,4 @@
-"""Canceling: before the money, once, and never behind a payer's back."""
+"""Cancellation: an order is canceled once, only before it is charged, and never while a payment is in progress."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_created_order_is_canceled_for_good(shop: Shop) -> None:
 def test_another_carts_order_cannot_be_canceled(shop: Shop) -> None:
     with pytest.raises(NotFound):
         shop.cancellation.cancel("or_1", "cart_2")
-    assert shop.cancellation.cancel("or_1", None).status == CANCELED  # an operator may
+    assert shop.cancellation.cancel("or_1", None).status == CANCELED  # an operator may cancel any order
 
 
 def test_a_paid_order_is_not_canceled(shop: Shop) -> None:
@@ -44,7 +44,7 @@ def test_a_declined_payment_is_called_off_with_its_order(shop: Shop) -> None:
     assert shop.bank.payments["pi_1"]["state"] == "canceled"
 
 
-def test_while_the_bank_waits_for_its_holder_the_payment_is_called_off_first(shop: Shop) -> None:
+def test_cancel_calls_off_a_payment_that_awaits_confirmation(shop: Shop) -> None:
     shop.bank.mood = "ask"
     with pytest.raises(PaymentActionRequired):
         shop.pay()
@@ -54,7 +54,7 @@ def test_while_the_bank_waits_for_its_holder_the_payment_is_called_off_first(sho
     assert shop.bank.payments["pi_1"]["state"] == "canceled"
 
 
-def test_what_the_holder_has_confirmed_meanwhile_is_paid_and_stays_so(shop: Shop) -> None:
+def test_confirmed_payment_blocks_cancellation(shop: Shop) -> None:
     shop.bank.mood = "ask"
     with pytest.raises(PaymentActionRequired):
         shop.pay()
@@ -66,7 +66,7 @@ def test_what_the_holder_has_confirmed_meanwhile_is_paid_and_stays_so(shop: Shop
     assert shop.pay().document["charge"] == "ch_pi_1"
 
 
-def test_a_silent_bank_leaves_the_order_being_canceled_and_the_completer_finishes(shop: Shop) -> None:
+def test_completer_finishes_cancellation_after_a_bank_outage(shop: Shop) -> None:
     shop.bank.mood = "ask"
     with pytest.raises(PaymentActionRequired):
         shop.pay()
@@ -83,7 +83,7 @@ def test_a_silent_bank_leaves_the_order_being_canceled_and_the_completer_finishe
 
 
 @pytest.mark.parametrize("killed_at", ["cancel", "find"])
-def test_a_canceler_killed_at_the_bank_is_finished_by_another(shop: Shop, monkeypatch: Any, killed_at: str) -> None:
+def test_another_copy_finishes_a_killed_cancellation(shop: Shop, monkeypatch: Any, killed_at: str) -> None:
     shop.bank.mood = "ask"
     with pytest.raises(PaymentActionRequired):
         shop.pay()
@@ -96,11 +96,11 @@ def test_a_canceler_killed_at_the_bank_is_finished_by_another(shop: Shop, monkey
     assert shop.store.stalled() == ["or_1"]
     shop.cancellation.resume("or_1")
     assert (shop.order.status, shop.shelf.left) == (CANCELED, 10)
-    shop.cancellation.resume("or_1")  # by a copy that comes late
+    shop.cancellation.resume("or_1")  # a late copy resumes it again
     assert [(row["kind"], row["state"]) for row in shop.store.deliveries.rows("or_1")] == [("release", "done")]
 
 
-def test_what_a_killed_payer_left_comes_to_its_end_first(shop: Shop, monkeypatch: Any) -> None:
+def test_cancel_first_finishes_the_payment_of_a_killed_payer(shop: Shop, monkeypatch: Any) -> None:
     monkeypatch.setattr(shop.bank, "confirm", Killed.at(shop.bank.confirm))
     with pytest.raises(Killed):
         shop.pay()
@@ -112,7 +112,7 @@ def test_what_a_killed_payer_left_comes_to_its_end_first(shop: Shop, monkeypatch
     assert shop.order.status == PAID
 
 
-def test_whoever_cancels_waits_for_whoever_pays(shop: Shop, monkeypatch: Any) -> None:
+def test_cancellation_waits_for_a_payment_in_progress(shop: Shop, monkeypatch: Any) -> None:
     asked, answer = threading.Event(), threading.Event()
     confirm = shop.bank.confirm
 
@@ -142,7 +142,7 @@ def test_whoever_cancels_waits_for_whoever_pays(shop: Shop, monkeypatch: Any) ->
     assert outcomes == ["Order or_1 is paid: what is paid is refunded, not canceled."]
 
 
-def test_whoever_cannot_wait_any_longer_is_told_to_come_back(shop: Shop, monkeypatch: Any) -> None:
+def test_claim_wait_ends_with_retry_after(shop: Shop, monkeypatch: Any) -> None:
     shop.store.claim("or_1", "cart_1", 1e12)
     monkeypatch.setattr(purchase, "CLAIM_WAIT_S", 0)
     with pytest.raises(Conflict, match="ask again") as caught:
@@ -153,7 +153,7 @@ def test_whoever_cannot_wait_any_longer_is_told_to_come_back(shop: Shop, monkeyp
     assert shop.order.status == PAYING
 
 
-def test_paying_what_is_being_canceled_waits_and_begins_nothing(shop: Shop, monkeypatch: Any) -> None:
+def test_payment_does_not_begin_during_a_cancellation(shop: Shop, monkeypatch: Any) -> None:
     claimed = shop.store.claim("or_1", "cart_1", 1e12, CANCELING)
     assert claimed is not None
     monkeypatch.setattr(purchase, "CLAIM_WAIT_S", 0)
@@ -163,7 +163,7 @@ def test_paying_what_is_being_canceled_waits_and_begins_nothing(shop: Shop, monk
     assert shop.order.public()["status"] == CREATED
 
 
-def test_what_is_being_canceled_is_not_paid_though_nobody_is_at_it_just_now(shop: Shop, monkeypatch: Any) -> None:
+def test_unclaimed_cancellation_still_blocks_payment(shop: Shop, monkeypatch: Any) -> None:
     shop.bank.mood = "ask"
     with pytest.raises(PaymentActionRequired):
         shop.pay()
@@ -177,7 +177,7 @@ def test_what_is_being_canceled_is_not_paid_though_nobody_is_at_it_just_now(shop
     assert shop.cancellation.cancel("or_1", "cart_1").status == CANCELED
 
 
-def test_what_a_killed_payer_left_before_the_money_is_undone_and_canceled(shop: Shop, monkeypatch: Any) -> None:
+def test_cancel_undoes_the_uncharged_payment_of_a_killed_payer(shop: Shop, monkeypatch: Any) -> None:
     monkeypatch.setattr(shop.bank, "method", Killed.at())
     with pytest.raises(Killed):
         shop.pay()

@@ -1,4 +1,4 @@
-"""Stripe's events: only Stripe's own are kept, each is a reason to ask Stripe, and none is believed."""
+"""Stripe's events: only events with Stripe's signature are kept. Each makes the shop ask Stripe for the state."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ SECRET = f"whsec_{secrets.token_hex(16)}"
 
 
 class Bench:
-    """A desk for events, with what it calls written down."""
+    """The event handler, with stubs that record its calls."""
 
     def __init__(self, database: Database) -> None:
         self.inbox = Inbox(database)
         self.orders: dict[str, Any] = {}
         self.states: dict[str, str] = {}
         self.calls: list[tuple[str, str]] = []
-        self.desk = StripeEvents(
+        self.events = StripeEvents(
             self.inbox,
             SECRET,
             SimpleNamespace(find=self._find),  # type: ignore[arg-type]
@@ -50,9 +50,9 @@ class Bench:
         return Payment(payment_id, self.states[payment_id])
 
     def handle(self, kind: str, **subject: Any) -> list[tuple[str, str]]:
-        """What is called for an event."""
+        """Handle an event; return the calls that it made."""
         self.calls.clear()
-        self.desk.handle(kind, event(kind, **subject))
+        self.events.handle(kind, event(kind, **subject))
         return list(self.calls)
 
 
@@ -77,34 +77,34 @@ def event(kind: str = "payment_intent.succeeded", event_id: str = "evt_1", **sub
 
 
 def signed(body: dict[str, Any] | str, secret: str = SECRET, at: float | None = None) -> tuple[str, str]:
-    """The body as the gateway hands it on, and its signature."""
+    """The body as the gateway passes it on, and its signature."""
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
     header = stripe.WebhookSignature.generate_signature_header(text, secret, int(time.time() if at is None else at))
     return text.encode().decode("latin-1"), header
 
 
-def test_an_event_is_kept_once_with_all_that_it_says(bench: Bench) -> None:
+def test_event_is_kept_once_with_its_whole_body(bench: Bench) -> None:
     body = event(name="Zoë 😀")
-    assert bench.desk.keep(*signed(body))
-    assert not bench.desk.keep(*signed(body))
+    assert bench.events.keep(*signed(body))
+    assert not bench.events.keep(*signed(body))
     kept = bench.inbox.tasks.rows(state="waiting")
     assert [(one["key"], one["kind"], one["details"]) for one in kept] == [("evt_1", "payment_intent.succeeded", body)]
 
 
-def test_what_the_shop_does_nothing_about_is_kept_as_done(bench: Bench) -> None:
-    assert bench.desk.keep(*signed(event("charge.dispute.created")))
+def test_event_of_an_unhandled_kind_is_kept_as_done(bench: Bench) -> None:
+    assert bench.events.keep(*signed(event("charge.dispute.created")))
     assert [one["kind"] for one in bench.inbox.tasks.rows(state="done")] == ["charge.dispute.created"]
     assert bench.inbox.tasks.rows(state="waiting") == []
 
 
 def refused(bench: Bench, raw: str, signature: str, unsigned: bool = True) -> None:
     with pytest.raises(InvalidRequest) as refusal:
-        bench.desk.keep(raw, signature)
+        bench.events.keep(raw, signature)
     assert refusal.value.facts.get("unsigned", False) is unsigned
     assert bench.inbox.tasks.rows(state="waiting") == bench.inbox.tasks.rows(state="done") == []
 
 
-def test_only_what_stripe_has_signed_lately_is_kept(bench: Bench) -> None:
+def test_only_recently_signed_events_are_kept(bench: Bench) -> None:
     raw, signature = signed(event())
     moment, proof = signature.split(",")
     for bad in (
@@ -124,10 +124,10 @@ def test_only_what_stripe_has_signed_lately_is_kept(bench: Bench) -> None:
     refused(bench, raw + " ", signature)
     refused(bench, raw, signed(event(), secret="another")[1])
     refused(bench, *signed(event(), at=time.time() - TOLERANCE - 5))
-    assert bench.desk.keep(*signed(event(), at=time.time() - TOLERANCE + 30))
+    assert bench.events.keep(*signed(event(), at=time.time() - TOLERANCE + 30))
     # While a secret is being replaced, Stripe signs with both.
     raw, signature = signed(event(event_id="evt_2"))
-    assert bench.desk.keep(raw, f"{signature},v1={'0' * 64}")
+    assert bench.events.keep(raw, f"{signature},v1={'0' * 64}")
 
 
 @pytest.mark.parametrize(
@@ -151,48 +151,48 @@ def test_only_what_stripe_has_signed_lately_is_kept(bench: Bench) -> None:
         json.dumps(event(note="\ud800")),
     ],
 )
-def test_what_is_signed_and_no_event_is_refused(bench: Bench, body: str) -> None:
+def test_signed_body_that_is_no_event_is_refused(bench: Bench, body: str) -> None:
     refused(bench, *signed(body), unsigned=False)
 
 
-def test_bytes_that_are_no_text_are_refused(bench: Bench) -> None:
+def test_invalid_utf8_is_refused(bench: Bench) -> None:
     refused(bench, "\xff\xfe", signed(event())[1])
 
 
-def test_without_a_secret_nothing_is_kept_and_the_sender_tries_again(bench: Bench) -> None:
-    bench.desk.secret = ""
+def test_missing_secret_answers_unavailable(bench: Bench) -> None:
+    bench.events.secret = ""
     with pytest.raises(Unavailable):
-        bench.desk.keep(*signed(event(), secret="any"))
+        bench.events.keep(*signed(event(), secret="any"))
     assert bench.inbox.tasks.rows(state="waiting") == []
 
 
 @pytest.mark.parametrize("kind", ["succeeded", "payment_failed", "canceled", "requires_action", "processing"])
-def test_the_order_of_a_payment_is_brought_to_what_stripe_says(bench: Bench, kind: str) -> None:
+def test_payment_event_looks_at_the_payment_of_its_order(bench: Bench, kind: str) -> None:
     bench.orders["pi_1"] = ORDER
     assert bench.handle(f"payment_intent.{kind}", amount=1, status="succeeded") == [("look", "pi_1")]
 
 
 @pytest.mark.parametrize("state", [OPEN, ACTION, CANCELED])
-def test_a_payment_that_was_let_go_of_is_asked_about_whatever_the_event_says(bench: Bench, state: str) -> None:
+def test_payment_without_an_order_is_read_at_stripe(bench: Bench, state: str) -> None:
     bench.states["pi_1"] = state
     called = bench.handle("payment_intent.succeeded", metadata={"order_id": "or_1"}, status="succeeded")
     assert called == [("look", "pi_1"), ("find", "pi_1")]
 
 
-def test_money_that_no_order_knows_of_is_an_operators(bench: Bench) -> None:
+def test_charge_without_an_order_fails_its_event(bench: Bench) -> None:
     bench.states["pi_1"] = SUCCEEDED
     with pytest.raises(NotFound, match="pi_1"):
         bench.handle("payment_intent.payment_failed", metadata={"order_id": "or_1"})
 
 
-def test_what_is_not_the_shops_is_left_alone(bench: Bench) -> None:
+def test_events_of_other_systems_are_ignored(bench: Bench) -> None:
     assert bench.handle("payment_intent.succeeded", metadata={}) == [("look", "pi_1")]
     assert bench.handle("payment_intent.succeeded") == [("look", "pi_1")]
     assert bench.handle("charge.refunded", payment_intent="pi_9") == [("refunded", "pi_9")]
     assert bench.handle("charge.refunded", payment_intent=None) == []
 
 
-def test_refunds_and_products_are_asked_for_by_their_ids(bench: Bench) -> None:
+def test_refund_and_product_events_are_looked_up_by_id(bench: Bench) -> None:
     bench.orders["pi_1"] = ORDER
     for kind in ("charge.refunded", "refund.created", "refund.updated", "refund.failed"):
         assert bench.handle(kind, id="x", payment_intent="pi_1", amount_refunded=1) == [("refunded", "pi_1")]
@@ -202,7 +202,7 @@ def test_refunds_and_products_are_asked_for_by_their_ids(bench: Bench) -> None:
         assert bench.handle(kind, id="price_1", product="prod_2") == [("refresh", "prod_2")]
 
 
-def test_every_kind_that_waits_is_handled(bench: Bench) -> None:
+def test_every_waiting_kind_is_handled(bench: Bench) -> None:
     bench.orders["pi_1"] = ORDER
     for kind in HANDLED:
         assert bench.handle(kind, payment_intent="pi_1", product="prod_1"), kind

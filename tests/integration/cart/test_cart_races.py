@@ -1,7 +1,7 @@
-"""Several copies of the cart service at one cart, one order, one shelf: over SQLite and PostgreSQL.
+"""Races between copies of the cart service over one cart, order and stock, on SQLite and PostgreSQL.
 
-Among them the three attacks of "ACIDRain" (T. Warszawski, P. Bailis, SIGMOD 2017), which most shops they tried let
-through: selling more than there is, spending one thing twice, and adding to a cart while it is being paid for.
+The tests include the three attacks of "ACIDRain" (T. Warszawski, P. Bailis, SIGMOD 2017). Most shops in that study
+allowed them: overselling, spending one thing twice, and adding items to a cart during its payment.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PRICE = 50
 
 
 class Shelves:
-    """The products service over its real store."""
+    """The products service, backed by its real store."""
 
     def __init__(self, database: Database) -> None:
         self.store = ProductStore(database)
@@ -65,14 +65,14 @@ class Shelves:
 
 
 class Quotes(Carrier):
-    """A carrier that quotes, too; `meanwhile` happens while it does."""
+    """A carrier that also quotes; it calls `during_quote` before it answers."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.meanwhile: Callable[[], Any] = lambda: None
+        self.during_quote: Callable[[], Any] = lambda: None
 
     def create(self, key: str, *_: Any) -> dict[str, Any]:
-        self.meanwhile()
+        self.during_quote()
         methods = [
             {"id": name, "amount": amount, "currency": "usd", "description": name} for name, amount in METHODS.items()
         ]
@@ -80,7 +80,7 @@ class Quotes(Carrier):
 
 
 class Copy:
-    """One copy of the cart service, with connections of its own."""
+    """One copy of the cart service, with its own connections."""
 
     def __init__(self, database: Callable[[str], Database], bank: Bank, carrier: Quotes, postman: Postman) -> None:
         self.store = CartStore(database("cart"))
@@ -104,7 +104,7 @@ class Copy:
 
 
 class Copies:
-    """Three copies that share databases, bank, carrier and postman; five bones on the shelf."""
+    """Three copies that share databases, bank, carrier and postman; the stock is five bones."""
 
     def __init__(self, database: Callable[[str], Database]) -> None:
         self.bank, self.carrier, self.postman = Bank(), Quotes(), Postman()
@@ -113,7 +113,7 @@ class Copies:
         fill(self.one.shelves.store, product(1, inventory=Inventory("finite", 5)))
 
     def at_once(self, *work: Callable[[Copy], Any]) -> list[Any]:
-        """Do it all at the same moment, each in the next copy; what each returned or refused."""
+        """Run all calls at the same moment, spread over the copies; return the result or refusal of each."""
         results: list[Any] = [None] * len(work)
         ready = threading.Barrier(len(work))
 
@@ -135,7 +135,7 @@ class Copies:
 
 @pytest.fixture
 def copies(database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch) -> Copies:
-    # None of them beats while it works: on a busy machine it would be taken for dead.
+    # No copy sends heartbeats during its work. On a busy machine, others would consider it dead.
     monkeypatch.setattr("chassis.db.heartbeat.GONE_AFTER_S", 120.0)
     return Copies(database)
 
@@ -144,7 +144,7 @@ def pays(order_id: str, card: str = "tok_visa") -> Callable[[Copy], str]:
     return lambda copy: copy.purchase.pay(order_id, None, card).status
 
 
-def test_no_more_is_sold_than_there_is(copies: Copies) -> None:
+def test_parallel_payments_do_not_oversell(copies: Copies) -> None:
     orders = [copies.one.order(f"cart_{number}") for number in range(9)]
     results = copies.at_once(*(pays(order_id) for order_id in orders))
     assert results.count(PAID) == 5
@@ -154,14 +154,14 @@ def test_no_more_is_sold_than_there_is(copies: Copies) -> None:
     assert sorted(statuses) == [CREATED] * 4 + [PAID] * 5
 
 
-def test_one_order_is_paid_once_by_however_many_payers(copies: Copies) -> None:
+def test_parallel_payers_charge_an_order_once(copies: Copies) -> None:
     order_id = copies.one.order(quantity=2)
     assert copies.at_once(*[pays(order_id)] * 6) == [PAID] * 6
     assert (len(copies.bank.charges), copies.one.shelves.left) == (1, 3)
     assert sorted(row["kind"] for row in copies.one.store.deliveries.rows(order_id)) == ["email", "label", "sms"]
 
 
-def test_one_checkout_by_however_many_clicks_is_one_order(copies: Copies) -> None:
+def test_parallel_checkouts_place_one_order(copies: Copies) -> None:
     copies.one.add("cart_1", 2, "add")
 
     def checks_out(number: int) -> Callable[[Copy], str]:
@@ -174,7 +174,7 @@ def test_one_checkout_by_however_many_clicks_is_one_order(copies: Copies) -> Non
     assert len(copies.bank.charges) == 1
 
 
-def test_two_cards_for_one_order_charge_one_of_them(copies: Copies) -> None:
+def test_two_cards_for_one_order_charge_only_one(copies: Copies) -> None:
     order_id = copies.one.order()
     results = copies.at_once(*[pays(order_id, "tok_visa"), pays(order_id, "tok_mastercard")] * 2)
     [(_, _, card)] = copies.bank.charges
@@ -183,7 +183,7 @@ def test_two_cards_for_one_order_charge_one_of_them(copies: Copies) -> None:
     assert copies.one.shelves.left == 4
 
 
-def test_one_payment_is_not_given_back_twice(copies: Copies) -> None:
+def test_parallel_refunds_return_the_payment_once(copies: Copies) -> None:
     order_id = copies.one.order(quantity=2)
     amount = copies.one.purchase.pay(order_id, None, "tok_visa").amount
 
@@ -193,7 +193,8 @@ def test_one_payment_is_not_given_back_twice(copies: Copies) -> None:
     results = copies.at_once(*(refunds(number) for number in range(5)), refunds(0))
     assert copies.bank.given_back("pi_1") == amount
     assert results.count(RETURNED) + results.count(PAID) >= 2
-    assert [row["state"] for row in copies.one.store.refund_rows(order_id)] == ["done"] * 2  # the bank was not needed
+    # The store refused the other refunds without asking the bank.
+    assert [row["state"] for row in copies.one.store.refund_rows(order_id)] == ["done"] * 2
     assert all(isinstance(result, Conflict | InvalidRequest) for result in results if result not in (RETURNED, PAID))
     order = copies.one.store.order(order_id)
     assert (order.status, order.document["amount_returned"]) == (RETURNED, amount)
@@ -201,10 +202,8 @@ def test_one_payment_is_not_given_back_twice(copies: Copies) -> None:
     assert copies.one.shelves.left == 5
 
 
-def test_what_is_added_while_checking_out_and_paying_is_not_had_for_less(
-    copies: Copies, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copies.carrier.meanwhile = lambda: copies.all[1].add("cart_1", 1, "while it is quoted")
+def test_item_added_during_checkout_stays_in_the_cart(copies: Copies, monkeypatch: pytest.MonkeyPatch) -> None:
+    copies.carrier.during_quote = lambda: copies.all[1].add("cart_1", 1, "while it is quoted")
     confirm = copies.bank.confirm
 
     def confirms(*asked: Any) -> Any:
@@ -216,11 +215,11 @@ def test_what_is_added_while_checking_out_and_paying_is_not_had_for_less(
     order = copies.one.purchase.pay(order_id, None, "tok_visa")
     assert order.stock == [{"parent": "sku_1", "quantity": 2}]
     assert [charged for _, charged, _ in copies.bank.charges] == [2 * PRICE + METHODS["slow"]]
-    assert copies.one.store.cart("cart_1")[0]["quantity"] == 2  # neither lost nor had for nothing
+    assert copies.one.store.cart("cart_1")[0]["quantity"] == 2  # still in the cart, and not charged
     assert copies.one.shelves.left == 3
 
 
-def test_a_cart_that_changes_all_the_while_loses_and_gains_nothing(copies: Copies) -> None:
+def test_items_added_during_payment_stay_in_the_cart(copies: Copies) -> None:
     order_id = copies.one.order(quantity=2)
     copies.at_once(
         pays(order_id),
@@ -230,7 +229,7 @@ def test_a_cart_that_changes_all_the_while_loses_and_gains_nothing(copies: Copie
     assert copies.one.store.cart("cart_1")[0]["quantity"] == 6
 
 
-def test_what_is_charged_is_the_order_whichever_shipping_was_chosen_in_time(copies: Copies) -> None:
+def test_charge_matches_the_chosen_shipping_method(copies: Copies) -> None:
     for number in range(4):
         order_id = copies.one.order(f"cart_{number}")
 
@@ -266,7 +265,7 @@ def test_paying_and_canceling_at_once_has_one_outcome(copies: Copies) -> None:
     assert seen <= {PAID, CANCELED}
 
 
-def test_the_holder_confirms_while_the_shopper_pays_again_and_the_provider_says_so(copies: Copies) -> None:
+def test_webhook_and_repeated_payment_charge_once(copies: Copies) -> None:
     order_id = copies.one.order()
     copies.bank.mood = "ask"
     with pytest.raises(Exception, match="holder"):
@@ -278,7 +277,7 @@ def test_the_holder_confirms_while_the_shopper_pays_again_and_the_provider_says_
     assert (len(copies.bank.charges), len(deliveries), copies.one.shelves.left) == (1, 3, 4)
 
 
-def test_every_copy_follows_the_parcels_and_each_order_is_fulfilled_once(copies: Copies) -> None:
+def test_parallel_copies_fulfill_an_order_once(copies: Copies) -> None:
     order_id = copies.one.order()
     copies.one.purchase.pay(order_id, None, "tok_visa")
     shipment = copies.one.store.order(order_id).document["upstream_id"]
@@ -287,8 +286,8 @@ def test_every_copy_follows_the_parcels_and_each_order_is_fulfilled_once(copies:
     assert {copy.store.cursor("parcels") for copy in copies.all} == {7}
 
 
-def always(copies: Copies, mood: str) -> None:
-    """Let the bank answer every confirmation alike."""
+def set_bank_mood(copies: Copies, mood: str) -> None:
+    """Make the bank answer every confirmation in this mood."""
     confirm = copies.bank._confirm
 
     def answer(payment_id: str, method: str, key: str) -> Any:
@@ -298,8 +297,8 @@ def always(copies: Copies, mood: str) -> None:
     copies.bank._confirm = answer  # type: ignore[method-assign]
 
 
-def tries(order_id: str, card: str = "tok_visa") -> Callable[[Copy], str]:
-    """Pay; how that ended, by the failure's name."""
+def try_to_pay(order_id: str, card: str = "tok_visa") -> Callable[[Copy], str]:
+    """Return a call that pays; its result is the status or the name of the failure."""
 
     def pay(copy: Copy) -> str:
         try:
@@ -311,52 +310,52 @@ def tries(order_id: str, card: str = "tok_visa") -> Callable[[Copy], str]:
 
 
 def test_parallel_declines_of_a_cart_are_limited(copies: Copies) -> None:
-    always(copies, "decline")
+    set_bank_mood(copies, "decline")
     orders = []
     for number in range(16):
         copies.one.add("cart_1", 1, f"{number}:add")
-        customer = {**CUSTOMER, "name": f"Shopper {number}"}  # else it would be the same order again
+        customer = {**CUSTOMER, "name": f"Shopper {number}"}  # a different customer makes a different order
         orders.append(copies.one.checkout.place("cart_1", customer, f"{number}:checkout").id)
         copies.one.store.clear("cart_1")
     for _ in range(3):
-        copies.at_once(*(tries(order_id) for order_id in orders))
+        copies.at_once(*(try_to_pay(order_id) for order_id in orders))
     asked = [key for key in copies.bank.answers if key.endswith(":confirm")]
     assert 0 < len(asked) <= 10
-    results = copies.at_once(*(tries(order_id) for order_id in orders))
+    results = copies.at_once(*(try_to_pay(order_id) for order_id in orders))
     if len(asked) == 10:
         assert results == ["TooManyRequests"] * 16
 
 
 def test_parallel_declines_of_an_order_are_limited(copies: Copies) -> None:
-    always(copies, "decline")
+    set_bank_mood(copies, "decline")
     order_id = copies.one.order()
-    results = copies.at_once(*(tries(order_id, f"tok_{number}") for number in range(12)))
+    results = copies.at_once(*(try_to_pay(order_id, f"tok_{number}") for number in range(12)))
     assert results.count("PaymentDeclined") == 5
     assert results.count("TooManyRequests") == 7
     assert copies.one.shelves.left == 5
 
 
 def test_parallel_holds_take_at_most_half_of_the_stock(copies: Copies) -> None:
-    always(copies, "ask")
+    set_bank_mood(copies, "ask")
     orders = [copies.one.order(f"cart_{number}") for number in range(5)]
     held = 0
-    for _ in range(3):  # of two at once both may be refused, but never both held
-        copies.at_once(*(tries(order_id, f"tok_{order_id}") for order_id in orders))
+    for _ in range(3):  # two payments at once may both be refused
+        copies.at_once(*(try_to_pay(order_id, f"tok_{order_id}") for order_id in orders))
         held = [copies.one.status(order_id) for order_id in orders].count(CONFIRMING)
         assert held <= 3
         assert copies.one.shelves.left == 5 - held
     if not held:
-        copies.at_once(tries(orders[0], f"tok_{orders[0]}"))
+        copies.at_once(try_to_pay(orders[0], f"tok_{orders[0]}"))
         assert copies.one.status(orders[0]) == CONFIRMING
 
 
 def test_parallel_holds_of_a_cart_are_two(copies: Copies) -> None:
-    always(copies, "ask")
+    set_bank_mood(copies, "ask")
     orders = []
     for number in range(4):
         copies.one.add("cart_1", 1, f"{number}:add")
-        customer = {**CUSTOMER, "name": f"Shopper {number}"}  # else it would be the same order again
+        customer = {**CUSTOMER, "name": f"Shopper {number}"}  # a different customer makes a different order
         orders.append(copies.one.checkout.place("cart_1", customer, f"{number}:checkout").id)
         copies.one.store.clear("cart_1")
-    copies.at_once(*(tries(order_id) for order_id in orders))
+    copies.at_once(*(try_to_pay(order_id) for order_id in orders))
     assert [copies.one.status(order_id) for order_id in orders].count(CONFIRMING) == 2

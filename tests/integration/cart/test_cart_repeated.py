@@ -1,4 +1,4 @@
-"""A verb of the cart that is taken up again under its key, after a crash, answers as if it had been done at once."""
+"""A cart verb that is repeated under its idempotency key after a crash gives its first answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CUSTOMER = {"email": "a@b.co", "phone": "+14155550100", "name": "Chloe Taylor", 
 
 
 class Products:
-    """The products service, of which a product can be deleted."""
+    """The products service; a test can delete its products."""
 
     def __init__(self) -> None:
         self.deleted = False
@@ -37,7 +37,7 @@ class Products:
 
 
 class Shipping:
-    """The shipping service: one shipment a key, of the items that it was made for."""
+    """The shipping service: one shipment per key, for the items of the first call."""
 
     def __init__(self) -> None:
         self.made: dict[str, list[Any]] = {}
@@ -51,7 +51,7 @@ class Shipping:
 
 @pytest.fixture
 def cart(database: Callable[[str], Database]) -> Any:
-    """The service, with its own store and doubles of its neighbours."""
+    """The cart service, with its own store and doubles of its neighbours."""
     return worker_factory(
         CartService,
         store=CartStore(database("cart")),
@@ -61,7 +61,7 @@ def cart(database: Callable[[str], Database]) -> Any:
     )
 
 
-def test_what_was_put_in_is_answered_although_its_product_has_gone(cart: Any) -> None:
+def test_repeated_buy_is_answered_after_product_deletion(cart: Any) -> None:
     first = cart.buy("cart_1", "a", 2, "key")
     cart.products.deleted = True
     assert cart.buy("cart_1", "a", 2, "key") == first
@@ -69,7 +69,7 @@ def test_what_was_put_in_is_answered_although_its_product_has_gone(cart: Any) ->
         cart.buy("cart_1", "a", 2, "another key")
 
 
-def test_what_was_changed_is_answered_although_it_cannot_be_changed_any_more(cart: Any) -> None:
+def test_repeated_change_is_answered_when_no_longer_allowed(cart: Any) -> None:
     cart.buy("cart_1", "a", 2, "key")
     order = cart.checkout("cart_1", CUSTOMER, "order")
     method = order["selected_shipping_method"]
@@ -88,8 +88,8 @@ def test_what_was_changed_is_answered_although_it_cannot_be_changed_any_more(car
     assert cart.remove("cart_1", "a", "remove") == cart.clear("cart_1", "clear") == []
 
 
-def test_an_order_that_is_tried_again_ships_what_is_in_it(cart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first attempt ended between the shipment and the order, and the cart was changed before the second."""
+def test_repeated_checkout_ships_the_items_of_its_order(cart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first attempt fails after its shipment and before its order. The cart changes before the second attempt."""
 
     def away(*_: Any) -> Any:
         raise Unavailable("The database of cart does not answer.")
@@ -106,14 +106,14 @@ def test_an_order_that_is_tried_again_ships_what_is_in_it(cart: Any, monkeypatch
     assert len(cart.shipping.made) == 2
 
 
-def test_the_same_checkout_again_is_the_same_unpaid_order(cart: Any) -> None:
+def test_same_checkout_returns_the_same_unpaid_order(cart: Any) -> None:
     cart.buy("cart_1", "a", 2, "first")
     cart.buy("cart_1", "b", 1, "second")
     order = cart.checkout("cart_1", CUSTOMER, "one key")
     assert cart.checkout("cart_1", CUSTOMER, "another key") == order
     assert len(cart.shipping.made) == 1
     cart.remove("cart_1", "a")
-    cart.buy("cart_1", "a", 2, "third")  # the same things, in another order
+    cart.buy("cart_1", "a", 2, "third")  # the same items, in another sequence
     assert cart.checkout("cart_1", CUSTOMER, "a third key") == order
 
 
@@ -162,7 +162,7 @@ def test_an_order_that_is_canceled_or_paid_is_not_used_again(cart: Any, status: 
     assert cart.checkout("cart_1", CUSTOMER, "another key")["id"] != order["id"]
 
 
-def test_an_order_whose_rates_are_old_is_not_used_again(cart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_order_with_old_rates_is_not_used_again(cart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     cart.buy("cart_1", "a", 1, "first")
     order = cart.checkout("cart_1", CUSTOMER, "one key")
     monkeypatch.setattr("cart.order_store.REUSED_FOR_S", -1.0)

@@ -1,4 +1,4 @@
-"""Carts and orders in SQL, over SQLite and PostgreSQL."""
+"""Carts and orders in SQL, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENDLESS = {"sku": "sku_b", "name": "B", "inventory": {"type": "infinite", "quant
 
 
 class Clock:
-    """Unix seconds that only move when told."""
+    """A clock in Unix seconds that moves only when a test sets it."""
 
     def __init__(self) -> None:
         self.now = 5.0
@@ -46,7 +46,7 @@ def store(database: Callable[[str], Database], clock: Clock) -> CartStore:
 
 
 def copy_of(database: Database, clock: Clock) -> CartStore:
-    """The store of one more copy of the service."""
+    """The store of another copy of the service."""
     database.heartbeat = Heartbeat(database, clock)
     return CartStore(database, clock)
 
@@ -64,7 +64,7 @@ def order(number: int = 1, cart_id: str = "cart_1", **changes: Any) -> Order:
 
 
 def at_once(number: int, work: Callable[[int], Any]) -> list[Any]:
-    """Run `work` in `number` threads at once; what each returned or raised."""
+    """Run `work` in `number` threads at once; return the result or exception of each."""
     results: list[Any] = [None] * number
     ready = threading.Barrier(number)
 
@@ -84,7 +84,7 @@ def at_once(number: int, work: Callable[[int], Any]) -> list[Any]:
     return results
 
 
-def test_no_two_parts_of_the_store_have_a_name_in_common() -> None:
+def test_parts_of_the_store_share_no_name() -> None:
     names = [name for part in CartStore.__bases__ for name in vars(part) if not name.startswith("__")]
     assert len(names) == len(set(names))
 
@@ -122,7 +122,7 @@ def test_no_cart_holds_more_than_ten_thousand(store: CartStore) -> None:
     assert store.cart("c")[0]["quantity"] == 10_000
 
 
-def test_a_quantity_is_set_only_of_what_is_in_the_cart(store: CartStore) -> None:
+def test_quantity_is_set_only_for_items_in_the_cart(store: CartStore) -> None:
     with pytest.raises(NotFound):
         store.set("c", "prod_a", OFFER, 1)
     store.add("c", "prod_a", OFFER, 5, "k1")
@@ -131,7 +131,7 @@ def test_a_quantity_is_set_only_of_what_is_in_the_cart(store: CartStore) -> None
         store.set("c", "prod_a", OFFER, 11)
 
 
-def test_a_change_that_comes_again_undoes_nothing_that_was_done_since(store: CartStore) -> None:
+def test_repeated_change_does_not_undo_later_changes(store: CartStore) -> None:
     store.add("c", "prod_b", ENDLESS, 5, "k1")
     changes: list[Callable[[], Any]] = [
         lambda: store.set("c", "prod_b", ENDLESS, 2, "k2"),
@@ -144,7 +144,7 @@ def test_a_change_that_comes_again_undoes_nothing_that_was_done_since(store: Car
     for change in changes:
         assert change() == since
     store.remove("c", "prod_b")
-    assert store.set("c", "prod_b", ENDLESS, 2, "k2") == [], "nor does it fail because it cannot be done any more"
+    assert store.set("c", "prod_b", ENDLESS, 2, "k2") == [], "it does not fail after the item was removed"
     results = at_once(4, lambda _: store.clear("c", "k6"))
     assert results == [[]] * 4
 
@@ -155,7 +155,7 @@ def test_shipment_belongs_to_the_cart_of_its_order(store: CartStore) -> None:
     assert store.cart_of_shipment("shp_2") is None
 
 
-def test_an_order_is_changed_once_a_key(store: CartStore) -> None:
+def test_order_is_changed_once_per_key(store: CartStore) -> None:
     store.place(order(), "k")
     store.update("or_1", "cart_1", lambda order: order.document.update(seen="first"), "k1")
     store.update("or_1", "cart_1", lambda order: order.document.update(seen="second"), "k1")
@@ -167,10 +167,10 @@ def test_an_order_is_changed_once_a_key(store: CartStore) -> None:
     with pytest.raises(Conflict):
         store.update("or_1", "cart_1", refuses, "k2")
     store.update("or_1", "cart_1", lambda order: order.document.update(seen="again"), "k2")
-    assert store.order("or_1").document["seen"] == "again", "what failed was not done"
+    assert store.order("or_1").document["seen"] == "again", "a failed change does not use its key"
 
 
-def test_carts_are_apart_and_keep_their_order(store: CartStore, clock: Clock) -> None:
+def test_carts_are_separate_and_keep_their_sequence(store: CartStore, clock: Clock) -> None:
     store.add("c", "prod_b", ENDLESS, 1, "k1")
     clock.now += 1
     store.add("c", "prod_a", OFFER, 1, "k2")
@@ -182,7 +182,7 @@ def test_carts_are_apart_and_keep_their_order(store: CartStore, clock: Clock) ->
     assert store.cart("d")[0]["quantity"] == 2
 
 
-def test_an_order_is_placed_once_a_key_and_read_by_its_cart_alone(store: CartStore) -> None:
+def test_order_is_placed_once_and_read_only_by_its_cart(store: CartStore) -> None:
     at_once(8, lambda _: store.place(order(), "k1"))
     assert store.order("or_1", "cart_1").document["email"] == "shopper@example.com"
     assert store.order("or_1").id == "or_1"
@@ -202,11 +202,11 @@ def test_same_checkout_gives_the_order_until_it_is_paid(store: CartStore, status
     assert store.place(order(2), "k2", "digest").id == ("or_1" if same else "or_2")
 
 
-@pytest.mark.parametrize("asked", ["chloe@münchen.de", "CHLOE@MÜNCHEN.DE", "Chloe@xn--mnchen-3ya.de"])
-def test_orders_are_found_by_any_spelling_of_an_address(store: CartStore, asked: str) -> None:
+@pytest.mark.parametrize("spelling", ["chloe@münchen.de", "CHLOE@MÜNCHEN.DE", "Chloe@xn--mnchen-3ya.de"])
+def test_orders_are_found_by_any_spelling_of_an_address(store: CartStore, spelling: str) -> None:
     store.place(order(1, email="Chloe@München.de"), "k1")
     store.place(order(2, email="zoe@example.com"), "k2")
-    page, _, total = store.orders(None, asked, 10, None)
+    page, _, total = store.orders(None, spelling, 10, None)
     assert ([found.id for found in page], total) == (["or_1"], 1)
 
 
@@ -246,7 +246,7 @@ def test_keys_are_filled_in_without_waiting_for_an_order(store: CartStore) -> No
     with store.database.write() as connection:
         connection.execute(sa.update(orders).where(orders.c.id != "or_3").values(email_key=None))
     expected = 2
-    if store.database.dialect == "postgresql":  # on SQLite, one transaction at a time writes
+    if store.database.dialect == "postgresql":  # SQLite allows one writing transaction at a time
         with store.database.write() as connection:
             connection.execute(sa.select(orders).where(orders.c.id == "or_1").with_for_update())
             assert store.fill_email_keys() == 1
@@ -306,7 +306,7 @@ def test_an_order_being_paid_is_listed_as_created(store: CartStore) -> None:
     assert store.orders("paid", None, 10, None)[0] == []
 
 
-def test_one_of_many_gets_the_claim(store: CartStore) -> None:
+def test_only_one_of_many_gets_the_claim(store: CartStore) -> None:
     store.place(order(), "k1")
     results = at_once(8, lambda _: store.claim("or_1", "cart_1", 1e12))
     assert not [result for result in results if isinstance(result, Exception)]
@@ -314,7 +314,7 @@ def test_one_of_many_gets_the_claim(store: CartStore) -> None:
     assert store.order("or_1").attempt == 1
 
 
-def test_a_claim_that_ran_out_is_taken_over_and_its_holder_writes_nothing(store: CartStore, clock: Clock) -> None:
+def test_holder_of_an_expired_claim_writes_nothing(store: CartStore, clock: Clock) -> None:
     store.place(order(), "k1")
     first = store.claim("or_1", None, 100.0)
     assert first is not None
@@ -323,7 +323,7 @@ def test_a_claim_that_ran_out_is_taken_over_and_its_holder_writes_nothing(store:
     clock.now = 100.0
     second = store.claim("or_1", None, 200.0)
     assert second is not None
-    assert second.attempt == first.attempt  # the same attempt is resumed
+    assert second.attempt == first.attempt  # the second holder resumes the same attempt
     with pytest.raises(ClaimLost):
         store.begin_step(first, "stock", 300.0)
     with pytest.raises(ClaimLost):
@@ -338,9 +338,7 @@ def test_a_claim_that_ran_out_is_taken_over_and_its_holder_writes_nothing(store:
     assert (stock["step"], stock["began"], stock["ended"], stock["outcome"]) == ("stock", 100.0, 101.0, {"key": "x"})
 
 
-def test_the_claim_of_a_copy_that_died_is_void_within_seconds(
-    database: Callable[[str], Database], clock: Clock
-) -> None:
+def test_claim_of_a_dead_copy_expires_within_seconds(database: Callable[[str], Database], clock: Clock) -> None:
     first, second = copy_of(database("cart"), clock), copy_of(database("cart"), clock)
     first.place(order(), "k1")
     held = first.claim("or_1", None, 1000.0)
@@ -348,28 +346,26 @@ def test_the_claim_of_a_copy_that_died_is_void_within_seconds(
     first.keep(held, also=lambda connection: first.deliveries.add(connection, "or_1:email", "email", "or_1"))
     assert first.deliveries.claim("or_1:email", 1000.0) is not None
     clock.now += GONE_AFTER_S - 1
-    first.database.heartbeat.beat()  # it lives
+    first.database.heartbeat.beat()  # the first copy is alive
     clock.now += GONE_AFTER_S - 1
     assert (second.stalled(), second.deliveries.due()) == ([], [])
     assert second.claim("or_1", None, 2000.0) is None
     assert second.deliveries.claim("or_1:email", 1000.0) is None
     assert [row["held"] for row in second.deliveries.rows("or_1")] == [True]
-    clock.now += 1.5  # it does not
+    clock.now += 1.5  # the first copy is dead
     assert (second.stalled(), second.deliveries.due()) == (["or_1"], ["or_1:email"])
     assert [row["held"] for row in second.deliveries.rows("or_1")] == [False]
     taken = second.claim("or_1", None, 2000.0, fresh=False, hurry=False)
     assert taken is not None
     assert second.deliveries.claim("or_1:email", 1000.0) is not None
-    with pytest.raises(ClaimLost):  # it only stood still
+    with pytest.raises(ClaimLost):  # the first copy wakes up; it was only paused
         first.keep(held)
     second.keep(taken)
 
 
-def test_an_order_that_was_let_go_is_free_for_its_payer_at_once_and_for_the_completer_at_its_time(
-    store: CartStore, clock: Clock
-) -> None:
+def test_payer_claims_a_released_order_at_once(store: CartStore, clock: Clock) -> None:
     store.place(order(), "k1")
-    assert store.claim("or_1", None, 1000.0, fresh=False, hurry=False) is None  # nothing was left
+    assert store.claim("or_1", None, 1000.0, fresh=False, hurry=False) is None  # there is no payment to resume
     held = store.claim("or_1", None, 1000.0)
     assert held is not None
     store.let_go(held, 11.0)
@@ -387,7 +383,7 @@ def test_an_order_that_was_let_go_is_free_for_its_payer_at_once_and_for_the_comp
     assert store.claim("or_1", None, 1000.0) is not None
 
 
-def test_what_an_order_bought_leaves_the_cart_and_nothing_else(store: CartStore) -> None:
+def test_only_paid_items_leave_the_cart(store: CartStore) -> None:
     store.add("cart_1", "prod_a", OFFER, 5, "k1")
     store.add("cart_1", "prod_b", ENDLESS, 1, "k2")
     store.place(order(), "k3")
@@ -399,7 +395,7 @@ def test_what_an_order_bought_leaves_the_cart_and_nothing_else(store: CartStore)
     assert store.order("or_1").claim is None
 
 
-def test_what_is_written_with_the_order_is_undone_with_it(store: CartStore) -> None:
+def test_failed_write_rolls_back_the_order_and_its_delivery(store: CartStore) -> None:
     store.place(order(), "k1")
     held = store.claim("or_1", None, 100.0)
     assert held is not None
@@ -414,7 +410,7 @@ def test_what_is_written_with_the_order_is_undone_with_it(store: CartStore) -> N
     assert store.order("or_1").status == PAYING
 
 
-def test_one_of_many_takes_an_owed_thing_in_hand(store: CartStore, clock: Clock) -> None:
+def test_only_one_of_many_claims_a_delivery(store: CartStore, clock: Clock) -> None:
     store.place(order(), "k1")
     held = store.claim("or_1", None, 100.0)
     assert held is not None
@@ -427,26 +423,26 @@ def test_one_of_many_takes_an_owed_thing_in_hand(store: CartStore, clock: Clock)
     late = store.deliveries.claim("or_1:email", 50.0)
     assert late is not None
     assert late["tries"] == 2
-    store.deliveries.settle("or_1:email", first["claim"], state="done")  # whose hand it left
+    store.deliveries.settle("or_1:email", first["claim"], state="done")  # the claim of the first holder has expired
     assert store.deliveries.rows("or_1")[0]["state"] == "waiting"
     store.deliveries.settle("or_1:email", late["claim"], state="done", answer={"status code": "202"})
     clock.now = 1e12
     assert store.deliveries.due() == []
 
 
-def test_what_an_operator_reads_can_be_sent(store: CartStore) -> None:
+def test_steps_and_deliveries_can_be_encoded_as_json(store: CartStore) -> None:
     store.place(order(), "k1")
     held = store.claim("or_1", None, 100.0)
     assert held is not None
     store.begin_step(held, "stock", 100.0)
     store.keep(held, also=lambda connection: store.deliveries.add(connection, "or_1:sms", "sms", "or_1"))
     store.keep(held, also=lambda connection: store.deliveries.add(connection, "or_1:email", "email", "or_1"))
-    # Stricter than Python's own json: a name must be a str, and nothing like one.
+    # orjson is stricter than Python's json: a key must be a str, not a subclass of it.
     assert {row["step"] for row in orjson.loads(orjson.dumps(store.steps("or_1")))} == {"claim", "stock"}
     assert [row["kind"] for row in orjson.loads(orjson.dumps(store.deliveries.rows(key="or_1:sms")))] == ["sms"]
 
 
-def test_one_of_many_carries_a_refund_out(database: Callable[[str], Database], clock: Clock) -> None:
+def test_only_one_of_many_claims_a_refund(database: Callable[[str], Database], clock: Clock) -> None:
     first, second = copy_of(database("cart"), clock), copy_of(database("cart"), clock)
     paid = order(livemode=False, currency="usd", returns={"data": []})
     paid.document["amount"] = 100
@@ -462,7 +458,7 @@ def test_one_of_many_carries_a_refund_out(database: Callable[[str], Database], c
         second.ask_refund("or_1", 41, "r9", 1000.0)
     first.let_refund_go(row, 20.0)
     assert second.stalled_refunds() == []
-    assert second.claim_refund(row["id"], 1000.0, hurry=False) is None  # its time has not come
+    assert second.claim_refund(row["id"], 1000.0, hurry=False) is None  # the refund is not due yet
     taken = [found for found in at_once(8, lambda _: second.claim_refund(row["id"], 1000.0)) if found is not None]
     assert len(taken) == 1
     with pytest.raises(ClaimLost):

@@ -1,4 +1,4 @@
-"""What stands still is taken up side by side: nothing that is slow holds up anything else."""
+"""The completer resumes stalled work in parallel: slow work does not delay other work."""
 
 from __future__ import annotations
 
@@ -21,50 +21,50 @@ from tests.integration.cart.till import Shop
 
 
 class Work:
-    """Things to be done, each once, by `how`."""
+    """A queue of keys; `action` processes each key once."""
 
-    def __init__(self, how: Callable[[str], Any], *keys: str) -> None:
+    def __init__(self, action: Callable[[str], Any], *keys: str) -> None:
         self.left = list(keys)
         self.done: list[str] = []
-        self.most = 0
-        self.now: set[str] = set()
-        self.how = how
+        self.peak = 0
+        self.running: set[str] = set()
+        self.action = action
         self.limits: dict[str, float | None] = {}
 
     def due(self, limit: int) -> list[str]:
         return self.left[:limit]
 
     def work(self, key: str) -> None:
-        self.now.add(key)
-        self.most = max(self.most, len(self.now))
+        self.running.add(key)
+        self.peak = max(self.peak, len(self.running))
         self.limits[key] = deadline.remaining()
         try:
-            self.how(key)
+            self.action(key)
             self.left.remove(key)
             self.done.append(key)
         finally:
-            self.now.discard(key)
+            self.running.discard(key)
 
     def lane(self, name: str, places: int) -> Lane:
         return Lane(name, self.due, self.work, places, lambda _key: 30.0)
 
 
-def going_on() -> bool:
+def never_stopping() -> bool:
     return False
 
 
-def test_everything_is_done_side_by_side_within_its_places() -> None:
-    four = threading.Barrier(4, timeout=60)  # nobody is done before four are at it
+def test_lane_works_in_parallel_up_to_its_limit() -> None:
+    four = threading.Barrier(4, timeout=60)  # no action ends before four are in progress
     work = Work(lambda _key: four.wait(), *(f"k{number}" for number in range(20)))
-    sweep([work.lane("any", 4)], going_on)
+    sweep([work.lane("any", 4)], never_stopping)
     assert sorted(work.done) == sorted(f"k{number}" for number in range(20))
-    assert work.most == 4
+    assert work.peak == 4
     assert all(limit is not None and 20.0 < limit <= 30.0 for limit in work.limits.values())
 
 
-def test_what_is_worked_on_takes_its_turns_as_the_sweep_does() -> None:
+def test_work_takes_turns_like_its_sweep() -> None:
     class Counted(FairScheduling):
-        """Turns that are counted and never waited for."""
+        """Fair scheduling that counts turns and never waits."""
 
         taken = 0
 
@@ -75,19 +75,19 @@ def test_what_is_worked_on_takes_its_turns_as_the_sweep_does() -> None:
 
     def sweeping() -> None:
         fair_scheduling.begin(counted, quick=False)
-        sweep([Work(lambda _key: fair_scheduling.pause(), "k1", "k2").lane("any", 4)], going_on)
+        sweep([Work(lambda _key: fair_scheduling.pause(), "k1", "k2").lane("any", 4)], never_stopping)
 
     copy_context().run(sweeping)
     assert counted.taken == 3
 
 
-def test_a_lane_that_hangs_holds_up_no_other() -> None:
+def test_hanging_lane_does_not_delay_another() -> None:
     answer = threading.Event()
     hung = Work(lambda _key: answer.wait(60), "h1", "h2", "h3")
     quick = Work(lambda _key: None, "q1")
 
     def sweeps() -> None:
-        sweep([hung.lane("hung", 2), quick.lane("quick", 2)], going_on)
+        sweep([hung.lane("hung", 2), quick.lane("quick", 2)], never_stopping)
 
     thread = threading.Thread(target=sweeps)
     thread.start()
@@ -95,7 +95,7 @@ def test_a_lane_that_hangs_holds_up_no_other() -> None:
         time.sleep(0.1)
         quick.left.append(f"q{number}")
     try:
-        until(lambda: len(quick.done) == 4)
+        wait_until(lambda: len(quick.done) == 4)
         assert hung.done == []
     finally:
         answer.set()
@@ -103,7 +103,7 @@ def test_a_lane_that_hangs_holds_up_no_other() -> None:
     assert sorted(hung.done) == ["h1", "h2", "h3"]
 
 
-def test_a_failure_or_a_bug_stops_nothing_and_is_not_tried_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_work_is_not_retried_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
 
     def fails(key: str) -> None:
@@ -114,50 +114,50 @@ def test_a_failure_or_a_bug_stops_nothing_and_is_not_tried_again_at_once(monkeyp
             raise KeyError("a bug")
         time.sleep(0.3)
 
-    # So long is rested after a try that this sweep is over by then.
+    # The rest after a failure is longer than this sweep.
     monkeypatch.setattr(completer, "REST_S", 600.0)
     work = Work(fails, "f", "b", "w1", "w2")
     monkeypatch.setattr(completer, "LOOK_INTERVAL_S", 0.05)
-    sweep([work.lane("any", 2)], going_on)
-    assert sorted(work.done) == ["w1", "w2"]  # they end side by side
+    sweep([work.lane("any", 2)], never_stopping)
+    assert sorted(work.done) == ["w1", "w2"]  # they finish in parallel
     assert sorted(tried) == ["b", "f", "w1", "w2"]
 
 
-def test_a_sweep_ends_though_there_is_always_more() -> None:
+def test_sweep_ends_although_work_remains() -> None:
     def again(key: str) -> None:
         work.left.append(f"{key}+")
 
     work = Work(again, "k")
-    sweep([work.lane("any", 1)], going_on, lasts=0.3)
+    sweep([work.lane("any", 1)], never_stopping, lasts=0.3)
     assert work.left
 
 
-def test_nothing_new_is_taken_up_when_the_service_stops() -> None:
+def test_stopping_service_starts_no_new_work() -> None:
     stopping = threading.Event()
     work = Work(lambda _key: stopping.set(), "k1", "k2", "k3")
     sweep([work.lane("any", 1)], stopping.is_set)
     assert work.done == ["k1"]
 
 
-def test_a_database_that_is_away_puts_the_sweep_off() -> None:
+def test_unreachable_database_ends_the_sweep() -> None:
     def away(_limit: int) -> list[str]:
         raise Unavailable("no database")
 
-    sweep([Lane("any", away, away, 1, lambda _key: 1.0)], going_on)  # type: ignore[arg-type]
+    sweep([Lane("any", away, away, 1, lambda _key: 1.0)], never_stopping)  # type: ignore[arg-type]
 
 
-def until(happened: Callable[[], bool]) -> None:
+def wait_until(happened: Callable[[], bool]) -> None:
     end = time.monotonic() + 50
     while not happened():
         assert time.monotonic() < end
         time.sleep(0.01)
 
 
-# Following the parcels
+# Parcels: orders follow the moves that the carrier reports.
 
 
 class Feed:
-    """What the shipping service tells of its parcels."""
+    """The moves of parcels that the shipping service reports."""
 
     def __init__(self, *moves: tuple[str, str]) -> None:
         self.moves: list[dict[str, Any]] = [
@@ -180,19 +180,19 @@ def test_an_order_is_fulfilled_when_the_carrier_has_its_parcel(shop: Shop, statu
     assert shop.order.document["status_transitions"]["fulfiled"] == (1000 if then == FULFILLED else None)
 
 
-def test_what_was_followed_is_not_followed_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parcel_move_is_followed_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.pay()
     feed = Feed(*[("shp_other", "TRANSIT")] * 150, ("shp", "TRANSIT"))
     Parcels(shop.store, feed).follow()
     assert (shop.order.status, shop.store.cursor("parcels")) == (FULFILLED, 1510)
-    assert shop.store.follow("parcels", 100, 2000, ["shp"]) == []  # a copy that read it from where it was before
+    assert shop.store.follow("parcels", 100, 2000, ["shp"]) == []  # a copy with an old cursor
     assert shop.store.cursor("parcels") == 1510
     assert shop.store.follow("parcels", 1510, 1520, ["shp"]) == []
     shop.refunds.refund("or_1", None, "k")
     assert shop.order.status == RETURNED
 
 
-def test_an_order_that_was_given_back_is_not_fulfilled_any_more(shop: Shop) -> None:
+def test_returned_order_is_not_fulfilled(shop: Shop) -> None:
     shop.pay()
     shop.refunds.refund("or_1", None, "k")
     Parcels(shop.store, Feed(("shp", "TRANSIT"))).follow()

@@ -1,4 +1,4 @@
-"""Killed at every named point, and finished by another copy: the books are right in the end."""
+"""A copy is killed at every crash point and another copy finishes its work: the records are correct at the end."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ REFUND = [*refund.POINTS, *(point for point in outbox.POINTS if point.split(":")
 
 
 class Reaper:
-    """Kills whoever reaches a point, once."""
+    """Kills the flow that reaches the chosen crash point, once."""
 
     def __init__(self) -> None:
         self.point: str | None = None
-        self.met: list[str] = []
+        self.reached: list[str] = []
 
     def __call__(self, point: str) -> None:
-        self.met.append(point)
+        self.reached.append(point)
         if point == self.point:
             self.point = None
             raise Killed(point)
@@ -46,7 +46,7 @@ def reaper(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reaper]:
 
 
 def completes(shop: Shop) -> None:
-    """What the completer of another copy does, for a minute."""
+    """Do what the completer of another copy does within a minute."""
     shop.dies()
     for _ in range(20):
         for order_id in shop.store.stalled():
@@ -67,23 +67,23 @@ def pays(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("point", [*PAY, *AFTER_PAYING])
-def test_a_payer_killed_anywhere(shop: Shop, reaper: Reaper, point: str) -> None:
+def test_payment_killed_at_any_point_charges_once(shop: Shop, reaper: Reaper, point: str) -> None:
     reaper.point = point
     with pytest.raises(Killed):
         pays(shop)
     completes(shop)
     assert (shop.order.status, len(shop.bank.charges)) in ((CREATED, 0), (PAID, 1))
     assert shop.shelf.left == 10 - 3 * len(shop.bank.charges)
-    pays(shop)  # as the shopper does, who has had no answer
+    pays(shop)  # the shopper received no answer and pays again
     completes(shop)
     assert (shop.order.status, len(shop.bank.charges), shop.shelf.left) == (PAID, 1, 7)
     assert (len(shop.carrier.bought), len(shop.postman.mails), len(shop.postman.texts)) == (1, 1, 1)
-    assert shop.postman.mails["or_1:email"][1] is not None  # the mail tells of the label
+    assert shop.postman.mails["or_1:email"][1] is not None  # the mail contains the label
     assert OPEN not in shop.bank.states
 
 
 @pytest.mark.parametrize("point", [point for point in outbox.POINTS if ":call_off:" in point])
-def test_killed_while_calling_off_a_lost_payment(shop: Shop, reaper: Reaper, point: str) -> None:
+def test_killed_call_off_of_a_lost_payment_is_finished(shop: Shop, reaper: Reaper, point: str) -> None:
     shop.bank.opening = ["lose"]
     with pytest.raises(OutcomeUnknown):
         shop.pay()
@@ -96,7 +96,7 @@ def test_killed_while_calling_off_a_lost_payment(shop: Shop, reaper: Reaper, poi
 
 
 @pytest.mark.parametrize("point", PAY)
-def test_a_shopper_who_repeats_at_once_need_not_wait_for_the_completer(shop: Shop, reaper: Reaper, point: str) -> None:
+def test_repeated_payment_does_not_wait_for_the_completer(shop: Shop, reaper: Reaper, point: str) -> None:
     reaper.point = point
     with pytest.raises(Killed):
         pays(shop)
@@ -106,7 +106,7 @@ def test_a_shopper_who_repeats_at_once_need_not_wait_for_the_completer(shop: Sho
 
 
 @pytest.mark.parametrize("point", UNDO)
-def test_a_payer_killed_after_a_decline(shop: Shop, reaper: Reaper, point: str) -> None:
+def test_payment_killed_after_a_decline_is_undone(shop: Shop, reaper: Reaper, point: str) -> None:
     reaper.point = point
     shop.bank.mood = "decline"
     with pytest.raises(Killed):
@@ -118,7 +118,7 @@ def test_a_payer_killed_after_a_decline(shop: Shop, reaper: Reaper, point: str) 
 
 
 @pytest.mark.parametrize("point", [*cancel.POINTS, *(point for point in UNDO if ":release:" in point)])
-def test_a_canceler_killed_anywhere(shop: Shop, reaper: Reaper, point: str) -> None:
+def test_cancellation_killed_at_any_point_is_finished(shop: Shop, reaper: Reaper, point: str) -> None:
     shop.bank.mood = "ask"
     with pytest.raises(PaymentActionRequired):
         shop.pay()
@@ -135,7 +135,7 @@ def test_a_canceler_killed_anywhere(shop: Shop, reaper: Reaper, point: str) -> N
 
 
 @pytest.mark.parametrize("point", REFUND)
-def test_a_refund_killed_anywhere(shop: Shop, reaper: Reaper, point: str) -> None:
+def test_refund_killed_at_any_point_is_made_once(shop: Shop, reaper: Reaper, point: str) -> None:
     pays(shop)
     reaper.point = point
 
@@ -154,7 +154,7 @@ def test_a_refund_killed_anywhere(shop: Shop, reaper: Reaper, point: str) -> Non
     assert shop.carrier.voided == [("shp", "or_1:void")]
 
 
-def test_every_point_has_a_name_of_its_own_and_is_one_that_is_met(shop: Shop, reaper: Reaper) -> None:
+def test_every_crash_point_is_unique_and_reached(shop: Shop, reaper: Reaper) -> None:
     listed = [point for module in MODULES for point in module.POINTS]
     assert len(listed) == len(set(listed))
     shop.bank.opening = ["lose"]
@@ -172,7 +172,7 @@ def test_every_point_has_a_name_of_its_own_and_is_one_that_is_met(shop: Shop, re
     with pytest.raises(PaymentDeclined):
         shop.purchase.pay("or_2", "cart_1", "tok_visa")
     shop.cancellation.cancel("or_2", "cart_1")
-    assert set(reaper.met) == set(listed)
+    assert set(reaper.reached) == set(listed)
 
 
 def other() -> Any:
@@ -183,7 +183,7 @@ def other() -> Any:
     return order
 
 
-def test_every_step_tells_how_it_ended(shop: Shop) -> None:
+def test_every_step_records_its_outcome(shop: Shop) -> None:
     shop.bank.mood = "decline"
     with pytest.raises(PaymentDeclined):
         shop.pay()
@@ -197,7 +197,7 @@ def test_every_step_tells_how_it_ended(shop: Shop) -> None:
     assert steps[1, "claim"]["outcome"]["holder"] == shop.database.heartbeat.holder
 
 
-def test_a_step_whose_copy_was_killed_ended_as_the_next_one_found_out(shop: Shop, reaper: Reaper) -> None:
+def test_next_copy_records_the_outcome_of_a_killed_step(shop: Shop, reaper: Reaper) -> None:
     reaper.point = "pay:confirm:asked"
     with pytest.raises(Killed):
         pays(shop)
@@ -206,7 +206,7 @@ def test_a_step_whose_copy_was_killed_ended_as_the_next_one_found_out(shop: Shop
     assert steps["confirm"] == {"state": "succeeded", "charge": "ch_pi_1"}
 
 
-def test_a_step_that_was_refused_tells_why(shop: Shop) -> None:
+def test_refused_step_records_its_error(shop: Shop) -> None:
     shop.shelf.left = 1
     with pytest.raises(Conflict):
         shop.pay()

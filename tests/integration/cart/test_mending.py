@@ -1,4 +1,4 @@
-"""Mending what a comparison found: done where it is right, and refused where it is not right any more."""
+"""Repairs of differences that reconcile found: a repair is refused if the state has changed since."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ AMOUNT = 566
 
 def mend(shop: Shop, do: str, order: str = "or_1", **fix: Any) -> str:
     def resume(order_id: str) -> None:
-        which = shop.cancellation if shop.store.order(order_id).status == CANCELING else shop.purchase
-        which.resume(order_id)
+        flow = shop.cancellation if shop.store.order(order_id).status == CANCELING else shop.purchase
+        flow.resume(order_id)
 
     books = AuditBooks(shop.database, shop.clock)
     mending = Mending(shop.store, books, shop.purchase, shop.outbox, resume, shop.refunds.looked)
@@ -27,13 +27,13 @@ def mend(shop: Shop, do: str, order: str = "or_1", **fix: Any) -> str:
 
 
 def taken(shop: Shop, amount: int = AMOUNT) -> str:
-    """A payment that was taken for the order, of which the order does not know."""
+    """Take a payment that the order does not record; return its id."""
     payment = shop.bank.open("or_1", amount, "usd", "a@example.com", f"elsewhere {amount}").id
     shop.bank.take(payment)
     return payment
 
 
-def test_an_order_that_never_heard_of_its_payment_is_paid_by_it(shop: Shop) -> None:
+def test_finish_pays_an_order_with_its_unknown_payment(shop: Shop) -> None:
     payment = taken(shop)
     assert mend(shop, "finish", payment=payment) == "the order is paid"
     assert (shop.order.status, shop.order.payment) == (PAID, payment)
@@ -43,7 +43,7 @@ def test_an_order_that_never_heard_of_its_payment_is_paid_by_it(shop: Shop) -> N
     assert len(shop.postman.mails) == len(shop.postman.texts) == len(shop.carrier.bought) == 1
 
 
-def test_an_order_that_was_declined_is_paid_by_the_same_payment(shop: Shop) -> None:
+def test_finish_pays_an_order_after_its_confirmation(shop: Shop) -> None:
     shop.bank.mood = "ask"
     with pytest.raises(PaymentActionRequired):
         shop.pay()
@@ -52,7 +52,7 @@ def test_an_order_that_was_declined_is_paid_by_the_same_payment(shop: Shop) -> N
     assert mend(shop, "finish", payment=shop.order.payment) == "the order is paid"
 
 
-def test_money_is_only_adopted_by_the_order_it_was_taken_for(shop: Shop) -> None:
+def test_finish_refuses_a_payment_that_does_not_match(shop: Shop) -> None:
     other = taken(shop, AMOUNT - 1)
     with pytest.raises(Conflict, match="not what the order costs"):
         mend(shop, "finish", payment=other)
@@ -65,7 +65,7 @@ def test_money_is_only_adopted_by_the_order_it_was_taken_for(shop: Shop) -> None
     assert (shop.order.status, shop.order.payment) == (CANCELED, None)
 
 
-def test_without_stock_a_taken_payment_stays_for_a_person(shop: Shop) -> None:
+def test_finish_refuses_a_payment_without_stock(shop: Shop) -> None:
     shop.shelf.left = 0
     with pytest.raises(Conflict, match="Not enough"):
         mend(shop, "finish", payment=taken(shop))
@@ -73,7 +73,7 @@ def test_without_stock_a_taken_payment_stays_for_a_person(shop: Shop) -> None:
     assert shop.shelf.held == {}
 
 
-def test_what_stands_still_is_taken_up(shop: Shop) -> None:
+def test_finish_resumes_a_stalled_order(shop: Shop) -> None:
     shop.settlement.claim("or_1", None)
     shop.now += 1000
     assert mend(shop, "finish") == "the order is created; its payment was undone"
@@ -87,7 +87,7 @@ def test_what_stands_still_is_taken_up(shop: Shop) -> None:
     assert shop.order.status == CANCELED
 
 
-def test_only_a_payment_that_nobody_needs_is_called_off(shop: Shop) -> None:
+def test_only_an_unneeded_payment_is_called_off(shop: Shop) -> None:
     spare = shop.bank.open("or_1", AMOUNT, "usd", "a@example.com", "spare").id
     with pytest.raises(Conflict, match="may need the payment"):
         mend(shop, "call off", payment=spare)
@@ -106,14 +106,14 @@ def test_the_open_payment_of_a_canceled_order_is_called_off(shop: Shop) -> None:
     assert mend(shop, "call off", payment=spare) == f"payment {spare} is canceled"
 
 
-def test_money_that_went_back_is_taken_into_the_order(shop: Shop) -> None:
+def test_refund_made_elsewhere_is_recorded_on_the_order(shop: Shop) -> None:
     shop.pay()
     shop.bank.give_back(shop.order.payment or "", AMOUNT, None)
     assert mend(shop, "take up", payment=shop.order.payment) == f"the order is returned, {AMOUNT} returned"
     assert shop.order.status == RETURNED
 
 
-def test_a_paid_order_is_owed_what_it_lacks_and_another_is_not(shop: Shop) -> None:
+def test_owe_adds_missing_deliveries_to_a_paid_order(shop: Shop) -> None:
     with pytest.raises(Conflict, match="created by now"):
         mend(shop, "owe")
     shop.pay()
@@ -125,7 +125,7 @@ def test_a_paid_order_is_owed_what_it_lacks_and_another_is_not(shop: Shop) -> No
     assert len(shop.postman.mails) == len(shop.postman.texts) == 1
 
 
-def test_a_label_that_is_there_after_all_is_told_to_its_order(shop: Shop) -> None:
+def test_label_tried_again_is_recorded_on_its_order(shop: Shop) -> None:
     shop.pay()
     with pytest.raises(Conflict, match="not given up"):
         mend(shop, "again")
@@ -139,7 +139,7 @@ def test_a_label_that_is_there_after_all_is_told_to_its_order(shop: Shop) -> Non
     assert shop.order.document["shipping"]["tracking_number"]
 
 
-def test_the_label_of_an_order_that_will_not_be_sent_is_returned(shop: Shop) -> None:
+def test_label_of_a_refunded_order_is_returned(shop: Shop) -> None:
     for status in (CREATED, PAID):
         with pytest.raises(Conflict, match="needs its label"):
             mend(shop, "return")
@@ -170,7 +170,7 @@ def test_the_label_of_a_canceled_order_is_returned(shop: Shop) -> None:
     assert shop.carrier.voided == [("shp", "or_1:void")]
 
 
-def test_only_stock_that_nobody_has_a_right_to_is_given_back(shop: Shop) -> None:
+def test_only_stock_without_an_owner_is_given_back(shop: Shop) -> None:
     shop.pay()
     key = shop.order.stock_key or ""
     with pytest.raises(Conflict, match="holds it"):
@@ -182,7 +182,7 @@ def test_only_stock_that_nobody_has_a_right_to_is_given_back(shop: Shop) -> None
         assert lost not in shop.shelf.held
 
 
-def test_no_other_repair_is_known(shop: Shop) -> None:
+def test_unknown_repair_or_order_is_refused(shop: Shop) -> None:
     with pytest.raises(InvalidRequest):
         mend(shop, "charge")
     for do in ("finish", "call off", "owe", "again", "return"):

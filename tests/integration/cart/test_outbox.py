@@ -1,4 +1,4 @@
-"""After the money: what is owed goes out, once, at once or later."""
+"""The outbox sends each delivery of a paid order once, immediately or later."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from contracts.errors import InvalidRequest, OutcomeUnknown, Refused, Unavailabl
 from tests.integration.cart.till import Shop
 
 
-def test_after_the_money_label_mail_and_text_go_out_once(shop: Shop) -> None:
+def test_paid_order_sends_label_mail_and_text_once(shop: Shop) -> None:
     shop.pay()
     shop.outbox.deliver_order("or_1")
     shop.outbox.deliver_order("or_1")
     assert list(shop.carrier.bought) == ["or_1:label"]
     assert list(shop.postman.mails) == ["or_1:email"]
     assert list(shop.postman.texts) == ["or_1:sms"]
-    told = shop.outbox.outcome("or_1")
-    assert told["label_url"] == "http://labels/or_1:label"
-    assert told["notifications"] == {"email": {"status code": "202"}, "sms": {"status code": "201"}}
+    outcome = shop.outbox.outcome("or_1")
+    assert outcome["label_url"] == "http://labels/or_1:label"
+    assert outcome["notifications"] == {"email": {"status code": "202"}, "sms": {"status code": "201"}}
     assert shop.order.document["shipping"]["tracking_number"] == "9400"
     mailed, label = shop.postman.mails["or_1:email"]
     assert label["tracking_number"] == "9400"
@@ -33,27 +33,27 @@ def test_after_the_money_label_mail_and_text_go_out_once(shop: Shop) -> None:
 
 
 def test_no_message_goes_out_while_its_label_is_being_bought(shop: Shop, monkeypatch: Any) -> None:
-    """The timer of some copy comes by at any moment: a mail without its tracking number must not be what it does."""
+    """The timer of any copy may run at any moment. It must not send a mail without its tracking number."""
     shop.pay()
     buy = shop.carrier.buy_label
 
-    def comes_by() -> None:
+    def run_timer() -> None:
         for key in sorted(shop.store.deliveries.due()):
             shop.outbox.deliver(key)
 
     def buy_label(*asked: Any) -> Any:
-        comes_by()
+        run_timer()
         return buy(*asked)
 
     monkeypatch.setattr(shop.carrier, "buy_label", buy_label)
     assert sorted(shop.store.deliveries.due())[0] == "or_1:email"
-    comes_by()
-    assert list(shop.postman.texts) == ["or_1:sms"]  # its turn is after the label's
-    comes_by()
+    run_timer()
+    assert list(shop.postman.texts) == ["or_1:sms"]  # in key order, the text message comes after the label
+    run_timer()
     assert shop.postman.mails["or_1:email"][1]["tracking_number"] == "9400"
 
 
-def test_a_message_does_not_wait_for_a_label_that_cannot_be_had(shop: Shop) -> None:
+def test_message_does_not_wait_for_an_unavailable_label(shop: Shop) -> None:
     shop.carrier.failing = Unavailable("no answer")
     shop.pay()
     shop.outbox.deliver_order("or_1")
@@ -64,15 +64,15 @@ def test_a_message_does_not_wait_for_a_label_that_cannot_be_had(shop: Shop) -> N
     }
 
 
-def test_whoever_pays_waits_for_what_the_timer_has_in_hand(shop: Shop) -> None:
+def test_payer_waits_for_a_label_claimed_by_the_timer(shop: Shop) -> None:
     shop.pay()
-    in_hand = shop.store.deliveries.claim("or_1:label", 30)
-    assert in_hand is not None
+    claimed = shop.store.deliveries.claim("or_1:label", 30)
+    assert claimed is not None
     label = {"label_url": "http://labels/timer", "carrier": "USPS", "tracking_number": "9400"}
 
     def timer() -> None:
         time.sleep(0.3)
-        shop.store.deliveries.settle("or_1:label", in_hand["claim"], state="done", answer=label)
+        shop.store.deliveries.settle("or_1:label", claimed["claim"], state="done", answer=label)
 
     def payer() -> None:
         deadline.begin(time.monotonic() + 60)
@@ -87,7 +87,7 @@ def test_whoever_pays_waits_for_what_the_timer_has_in_hand(shop: Shop) -> None:
     assert shop.outbox.outcome("or_1")["label_url"] == "http://labels/timer"
 
 
-def test_a_silent_mailbox_does_not_lose_the_payment(shop: Shop) -> None:
+def test_mail_outage_does_not_lose_the_payment(shop: Shop) -> None:
     shop.postman.failing = Unavailable("no answer")
     shop.pay()
     shop.outbox.deliver_order("or_1")
@@ -100,7 +100,7 @@ def test_a_silent_mailbox_does_not_lose_the_payment(shop: Shop) -> None:
     assert shop.outbox.outcome("or_1")["notifications"]["email"] == {"status code": "202"}
 
 
-def test_what_is_tried_again_waits_longer_and_longer(shop: Shop) -> None:
+def test_retry_pause_grows_with_the_outage(shop: Shop) -> None:
     shop.carrier.failing = Unavailable("no answer")
     shop.pay()
 
@@ -113,12 +113,12 @@ def test_what_is_tried_again_waits_longer_and_longer(shop: Shop) -> None:
             shop.now = row["due_at"]
         return found
 
-    # At first it is never long until the next try ...
+    # At first, the pause stays short.
     first = waits(12)
     assert all(0.5 <= wait <= 1.0 for wait in first[:4])
     assert all(0.5 <= wait <= 3.0 for wait in first)
-    assert len(set(first)) == 12  # spread
-    # ... and after that an outage of hours is not hammered at: the longer it lasts, the less.
+    assert len(set(first)) == 12  # with jitter, no two pauses are equal
+    # During an outage of hours, the pause grows, so that the provider is not flooded.
     shop.now = 1000 + 600
     assert 10 <= waits(1)[0] <= 21
     while shop.now < 1000 + 3 * 3600:
@@ -126,7 +126,7 @@ def test_what_is_tried_again_waits_longer_and_longer(shop: Shop) -> None:
     assert all(150 <= wait <= 300 for wait in waits(4))
 
 
-def test_an_hour_without_a_mailbox_loses_no_mail(shop: Shop) -> None:
+def test_mail_outage_of_an_hour_loses_no_mail(shop: Shop) -> None:
     shop.pay()
     shop.postman.failing = Unavailable("no answer")
     while shop.now < 1000 + 3600:
@@ -141,7 +141,7 @@ def test_an_hour_without_a_mailbox_loses_no_mail(shop: Shop) -> None:
     assert (list(shop.postman.mails), list(shop.postman.texts)) == (["or_1:email"], ["or_1:sms"])
 
 
-def test_what_a_day_could_not_deliver_is_listed_but_stock_is_given_back_however_late(shop: Shop) -> None:
+def test_outage_of_a_day_fails_all_but_the_stock_release(shop: Shop) -> None:
     shop.shelf.down = True
     shop.bank.mood = "decline"
     shop.carrier.failing = shop.postman.failing = Unavailable("no answer")
@@ -161,7 +161,7 @@ def test_what_a_day_could_not_deliver_is_listed_but_stock_is_given_back_however_
     assert shop.shelf.released == {"or_1:1:stock"}
 
 
-def test_a_day_in_which_the_shop_was_away_gives_nothing_up(shop: Shop) -> None:
+def test_downtime_of_a_day_fails_no_delivery(shop: Shop) -> None:
     shop.carrier.failing = shop.postman.failing = Unavailable("no answer")
     shop.pay()
     shop.deliver()
@@ -172,10 +172,10 @@ def test_a_day_in_which_the_shop_was_away_gives_nothing_up(shop: Shop) -> None:
     shop.now += tasks.LONGEST_OUTAGE_PAUSE_S
     for _ in range(2):
         shop.deliver()
-    assert {row["state"] for row in shop.store.deliveries.rows()} == {"done"}, "and is tried again as soon as at first"
+    assert {row["state"] for row in shop.store.deliveries.rows()} == {"done"}, "each is retried as soon as at first"
 
 
-def test_what_was_given_up_is_replayed_by_its_kind_or_all_of_it(shop: Shop) -> None:
+def test_failed_deliveries_are_replayed_by_kind_or_all(shop: Shop) -> None:
     shop.carrier.failing = shop.postman.failing = Refused("never")
     shop.pay()
     for _ in range(2 * tasks.TRIES):
@@ -191,7 +191,7 @@ def test_what_was_given_up_is_replayed_by_its_kind_or_all_of_it(shop: Shop) -> N
     assert (len(shop.carrier.bought), len(shop.postman.mails), len(shop.postman.texts)) == (1, 1, 1)
 
 
-def test_a_message_does_not_wait_for_ever_for_a_label_that_hangs(shop: Shop) -> None:
+def test_message_stops_waiting_for_a_hanging_label(shop: Shop) -> None:
     shop.pay()
     assert shop.store.deliveries.claim("or_1:label", 1000) is not None
     shop.deliver()
@@ -202,7 +202,7 @@ def test_a_message_does_not_wait_for_ever_for_a_label_that_hangs(shop: Shop) -> 
     assert list(shop.postman.mails) == ["or_1:email"]
 
 
-def test_a_bug_in_a_delivery_is_not_in_hand_for_ever(shop: Shop, monkeypatch: Any) -> None:
+def test_delivery_with_a_bug_releases_its_claim(shop: Shop, monkeypatch: Any) -> None:
     def broken(*_: Any) -> Any:
         raise KeyError("label_url")
 
@@ -247,7 +247,7 @@ def test_refusal_that_may_pass_is_tried_again(shop: Shop) -> None:
     assert shop.store.deliveries.rows(state="failed") == []
 
 
-def test_what_will_never_be_accepted_is_listed_and_can_be_replayed(shop: Shop) -> None:
+def test_refused_label_is_listed_and_can_be_replayed(shop: Shop) -> None:
     shop.carrier.failing = Refused("The rate has expired.")
     shop.pay()
     for _ in range(5):

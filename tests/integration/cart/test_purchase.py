@@ -1,4 +1,4 @@
-"""Paying: once, whatever happens on the way."""
+"""Payment: an order is charged once, also after crashes, declines and lost answers."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def test_paying_a_paid_order_by_another_card_is_refused(shop: Shop) -> None:
     assert len(shop.bank.charges) == 1
 
 
-def test_a_declined_card_leaves_the_order_open_and_gives_the_stock_back(shop: Shop) -> None:
+def test_declined_card_leaves_order_open(shop: Shop) -> None:
     shop.bank.mood = "decline"
     with pytest.raises(PaymentDeclined):
         shop.pay()
     assert shop.order.status == CREATED
     assert shop.shelf.left == 10
     assert shop.pay("tok_mastercard").status == PAID
-    assert len(shop.bank.payments) == 1  # one payment per order, the second card on the same one
+    assert len(shop.bank.payments) == 1  # both cards use the same payment
 
 
 def test_after_a_decline_the_amount_follows_the_shipping_method(shop: Shop) -> None:
@@ -59,7 +59,7 @@ def test_after_a_decline_the_amount_follows_the_shipping_method(shop: Shop) -> N
     assert shop.bank.payments["pi_1"]["state"] == "canceled"
 
 
-def test_no_stock_no_charge(shop: Shop) -> None:
+def test_order_without_stock_is_not_charged(shop: Shop) -> None:
     shop.shelf.left = 2
     with pytest.raises(Conflict):
         shop.pay()
@@ -72,12 +72,12 @@ def test_a_lost_answer_is_asked_again_and_charged_once(shop: Shop) -> None:
     shop.bank.mood = "lose"
     with pytest.raises(OutcomeUnknown):
         shop.pay()
-    assert shop.order.status == PAYING  # nobody knows: neither open nor paid
+    assert shop.order.status == PAYING  # the outcome is unknown: neither open nor paid
     assert shop.pay().status == PAID
     assert len(shop.bank.charges) == 1
 
 
-def test_a_question_that_never_arrived_is_asked_again_and_charged_once(shop: Shop) -> None:
+def test_lost_request_is_repeated_and_charged_once(shop: Shop) -> None:
     shop.bank.mood = "drop"
     with pytest.raises(OutcomeUnknown):
         shop.pay()
@@ -85,20 +85,20 @@ def test_a_question_that_never_arrived_is_asked_again_and_charged_once(shop: Sho
     assert len(shop.bank.charges) == 1
 
 
-def test_a_bank_that_took_the_money_and_then_would_not_say_so_has_taken_it(shop: Shop) -> None:
+def test_charge_counts_although_the_bank_becomes_unavailable(shop: Shop) -> None:
     shop.bank.mood = "busy"
     assert shop.pay().status == PAID
     assert len(shop.bank.charges) == 1
     assert shop.shelf.left == 7
 
 
-def test_a_bank_that_takes_no_questions_leaves_the_order_open(shop: Shop) -> None:
+def test_unavailable_bank_leaves_the_order_open(shop: Shop) -> None:
     shop.bank.mood = "full"
     with pytest.raises(Unavailable):
         shop.pay()
     assert shop.order.status == CREATED
     assert shop.shelf.left == 10
-    assert shop.bank.payments["pi_1"]["state"] == "canceled"  # it cannot be taken behind the shop's back
+    assert shop.bank.payments["pi_1"]["state"] == "canceled"  # it cannot be taken later
     assert shop.pay().status == PAID
     assert len(shop.bank.charges) == 1
 
@@ -107,7 +107,7 @@ def test_a_payment_that_cannot_be_called_off_is_not_given_up(shop: Shop, monkeyp
     shop.bank.mood = "drop"
     with pytest.raises(OutcomeUnknown):
         shop.pay()
-    monkeypatch.setattr(shop.bank, "cancel", shop.bank.find)  # neither canceled nor taken: the bank is still at it
+    monkeypatch.setattr(shop.bank, "cancel", shop.bank.find)  # neither canceled nor taken: still in progress
     with pytest.raises(OutcomeUnknown):
         shop.pay()
     assert shop.order.status == PAYING
@@ -117,7 +117,7 @@ def test_a_payment_that_cannot_be_called_off_is_not_given_up(shop: Shop, monkeyp
     assert len(shop.bank.charges) == 1
 
 
-def test_a_payment_taken_between_two_attempts_pays_the_order_for_whoever_asks(shop: Shop) -> None:
+def test_payment_taken_between_two_attempts_pays_the_order(shop: Shop) -> None:
     shop.bank.mood = "decline"
     with pytest.raises(PaymentDeclined):
         shop.pay("tok_visa")
@@ -127,7 +127,7 @@ def test_a_payment_taken_between_two_attempts_pays_the_order_for_whoever_asks(sh
     assert len(shop.bank.charges) == 1
 
 
-def test_another_card_after_a_lost_answer_does_not_charge_a_second_time(shop: Shop) -> None:
+def test_second_card_after_a_lost_answer_is_not_charged(shop: Shop) -> None:
     shop.bank.mood = "lose"
     with pytest.raises(OutcomeUnknown):
         shop.pay("tok_visa")
@@ -137,7 +137,7 @@ def test_another_card_after_a_lost_answer_does_not_charge_a_second_time(shop: Sh
     assert shop.order.status == PAID
 
 
-def test_while_the_bank_is_silent_nothing_is_concluded(shop: Shop) -> None:
+def test_silent_bank_leaves_the_outcome_unknown(shop: Shop) -> None:
     shop.bank.mood = "lose"
     with pytest.raises(OutcomeUnknown):
         shop.pay()
@@ -153,7 +153,7 @@ def test_while_the_bank_is_silent_nothing_is_concluded(shop: Shop) -> None:
     assert shop.order.status == PAID
 
 
-def test_the_bank_asks_the_holder_who_answers_and_pays_again(shop: Shop) -> None:
+def test_repeated_payment_after_confirmation_pays_the_order(shop: Shop) -> None:
     shop.bank.mood = "ask"
     with pytest.raises(PaymentActionRequired) as caught:
         shop.pay()
@@ -166,7 +166,7 @@ def test_the_bank_asks_the_holder_who_answers_and_pays_again(shop: Shop) -> None
     assert len(shop.bank.charges) == 1
 
 
-def test_a_holder_whose_bank_said_no_may_try_again(shop: Shop) -> None:
+def test_declined_confirmation_may_be_repeated(shop: Shop) -> None:
     shop.bank.mood = "ask"
     with pytest.raises(PaymentActionRequired):
         shop.pay()
@@ -174,25 +174,25 @@ def test_a_holder_whose_bank_said_no_may_try_again(shop: Shop) -> None:
     shop.bank.mood = "ask"
     with pytest.raises(PaymentActionRequired):
         shop.pay()
-    assert shop.bank.payments["pi_1"]["state"] == "canceled"  # its holder's page can take no money any more
+    assert shop.bank.payments["pi_1"]["state"] == "canceled"  # the holder's page can no longer take it
     shop.bank.take("pi_2")
     assert shop.pay().status == PAID
     assert len(shop.bank.charges) == 1
 
 
-def test_the_holder_who_answers_but_never_returns_has_paid_all_the_same(shop: Shop) -> None:
+def test_completer_pays_the_order_of_an_absent_holder(shop: Shop) -> None:
     shop.bank.mood = "ask"
     with pytest.raises(PaymentActionRequired):
         shop.pay()
     shop.bank.take("pi_1")
-    assert shop.store.stalled() == []  # not looked at all the time
+    assert shop.store.stalled() == []  # it is due only after the look interval
     shop.now += settlement.BANK_LOOK_INTERVAL_S
     assert shop.store.stalled() == ["or_1"]
     shop.purchase.resume("or_1")
     assert shop.order.status == PAID
 
 
-def test_a_holder_who_never_answers_does_not_hold_the_stock_for_ever(shop: Shop) -> None:
+def test_unanswered_confirmation_releases_the_stock(shop: Shop) -> None:
     shop.bank.mood = "ask"
     with pytest.raises(PaymentActionRequired):
         shop.pay()
@@ -205,7 +205,7 @@ def test_a_holder_who_never_answers_does_not_hold_the_stock_for_ever(shop: Shop)
     assert [payment for payment, _, _ in shop.bank.charges] == ["pi_2"]
 
 
-def test_another_card_calls_the_first_bank_off(shop: Shop) -> None:
+def test_another_card_calls_off_the_first_payment(shop: Shop) -> None:
     shop.bank.mood = "ask"
     with pytest.raises(PaymentActionRequired):
         shop.pay("tok_visa")
@@ -214,7 +214,7 @@ def test_another_card_calls_the_first_bank_off(shop: Shop) -> None:
     assert [method for _, _, method in shop.bank.charges] == ["pm_mastercard"]
 
 
-def test_a_payer_killed_before_the_money_is_undone(shop: Shop, monkeypatch: Any) -> None:
+def test_payment_killed_before_its_charge_is_undone(shop: Shop, monkeypatch: Any) -> None:
     class Killed(BaseException):
         pass
 
@@ -234,7 +234,7 @@ def test_a_payer_killed_before_the_money_is_undone(shop: Shop, monkeypatch: Any)
     assert shop.shelf.left == 10
 
 
-def test_stock_is_given_back_even_if_the_shelf_is_away_for_a_while(shop: Shop) -> None:
+def test_stock_is_given_back_after_an_outage_of_products(shop: Shop) -> None:
     shop.shelf.down = True
     with pytest.raises(OutcomeUnknown):
         shop.pay()
@@ -248,7 +248,7 @@ def test_stock_is_given_back_even_if_the_shelf_is_away_for_a_while(shop: Shop) -
     assert shop.store.deliveries.due() == []
 
 
-def test_a_card_that_does_not_exist_is_refused_and_the_order_stays_open(shop: Shop, monkeypatch: Any) -> None:
+def test_unknown_card_leaves_the_order_open(shop: Shop, monkeypatch: Any) -> None:
     def unknown(*_: Any) -> str:
         raise Refused("No such token.", {"param": "card[token]"})
 
@@ -259,8 +259,8 @@ def test_a_card_that_does_not_exist_is_refused_and_the_order_stays_open(shop: Sh
     assert shop.shelf.left == 10
 
 
-def test_whoever_lost_the_claim_writes_nothing(shop: Shop, monkeypatch: Any) -> None:
-    """A payer that stood still for longer than its claim wakes up when another has paid."""
+def test_payer_that_lost_its_claim_writes_nothing(shop: Shop, monkeypatch: Any) -> None:
+    """A payer pauses for longer than its claim. Another pays the order, then the first one continues."""
     confirm = shop.bank.confirm
 
     def slow(payment_id: str, method: str, key: str) -> Any:
@@ -277,7 +277,7 @@ def test_whoever_lost_the_claim_writes_nothing(shop: Shop, monkeypatch: Any) -> 
     assert len(shop.store.deliveries.rows("or_1")) == 3
 
 
-def test_another_carts_order_is_not_there(shop: Shop) -> None:
+def test_order_of_another_cart_is_not_found(shop: Shop) -> None:
     from contracts.errors import NotFound
 
     with pytest.raises(NotFound):
@@ -308,12 +308,12 @@ def test_the_second_payer_waits_for_the_first(shop: Shop, monkeypatch: Any) -> N
     assert len(shop.bank.charges) == 1
 
 
-def test_a_killed_payer_is_taken_over_within_seconds_and_a_slow_one_is_not(shop: Shop, monkeypatch: Any) -> None:
+def test_only_a_dead_payer_is_taken_over(shop: Shop, monkeypatch: Any) -> None:
     monkeypatch.setattr(shop.bank, "confirm", Killed.at(shop.bank.confirm))
     with pytest.raises(Killed):
         shop.pay()
     monkeypatch.undo()
-    for _ in range(5):  # slow, but there
+    for _ in range(5):  # slow, but with heartbeats
         shop.now += 3
         shop.database.heartbeat.beat()
         assert shop.store.stalled() == []
@@ -323,7 +323,7 @@ def test_a_killed_payer_is_taken_over_within_seconds_and_a_slow_one_is_not(shop:
     assert (shop.order.status, len(shop.bank.charges)) == (PAID, 1)
 
 
-def test_an_unknown_outcome_is_looked_at_soon_then_less_often_and_never_by_two_in_step(shop: Shop) -> None:
+def test_unknown_outcome_is_looked_at_with_growing_pauses(shop: Shop) -> None:
     shop.bank.mood = "drop"
     with pytest.raises(OutcomeUnknown):
         shop.pay()
@@ -343,14 +343,14 @@ def test_an_unknown_outcome_is_looked_at_soon_then_less_often_and_never_by_two_i
     assert 15 <= settlement.wait_to_look(settlement.MANY_LOOKS) <= 30
 
 
-def test_the_provider_says_that_the_holder_has_confirmed(shop: Shop) -> None:
+def test_webhook_pays_the_order_after_confirmation(shop: Shop) -> None:
     shop.bank.mood = "ask"
     with pytest.raises(PaymentActionRequired):
         shop.pay()
     assert shop.purchase.look_now("pi_1")
-    assert shop.order.status == CONFIRMING  # said too early, or of something else
+    assert shop.order.status == CONFIRMING  # the event came too early
     shop.bank.take("pi_1")
-    assert shop.purchase.look_now("pi_1")  # long before its time
+    assert shop.purchase.look_now("pi_1")  # long before the order is due
     assert shop.order.status == PAID
     assert shop.purchase.look_now("pi_1")
     assert not shop.purchase.look_now("pi_of_nobody")
@@ -358,7 +358,7 @@ def test_the_provider_says_that_the_holder_has_confirmed(shop: Shop) -> None:
     assert (len(shop.bank.charges), len(shop.store.deliveries.rows("or_1"))) == (1, 3)
 
 
-def test_the_provider_says_so_while_a_payer_is_at_it(shop: Shop, monkeypatch: Any) -> None:
+def test_webhook_leaves_the_claim_of_a_payer(shop: Shop, monkeypatch: Any) -> None:
     monkeypatch.setattr(purchase, "NOTICE_WAIT_S", 0)
     claimed = shop.store.claim("or_1", None, shop.now + 30)
     assert claimed is not None
@@ -368,13 +368,13 @@ def test_the_provider_says_so_while_a_payer_is_at_it(shop: Shop, monkeypatch: An
     assert shop.store.order("or_1").claim == claimed.claim
 
 
-def test_an_order_whose_payment_turns_out_taken_is_paid_with_its_stock(shop: Shop) -> None:
+def test_payment_taken_after_a_decline_takes_its_stock(shop: Shop) -> None:
     shop.bank.mood = "decline"
     with pytest.raises(PaymentDeclined):
         shop.pay()
     shop.bank.take("pi_1")
     shop.shelf.left = 2
-    with pytest.raises(Conflict):  # sold out meanwhile: an operator has to give the money back
+    with pytest.raises(Conflict):  # sold out since: an operator has to refund it
         shop.purchase.look_now("pi_1")
     assert (shop.order.status, shop.shelf.left) == (CREATED, 2)
     shop.shelf.left = 10
@@ -382,9 +382,7 @@ def test_an_order_whose_payment_turns_out_taken_is_paid_with_its_stock(shop: Sho
     assert (shop.order.status, shop.shelf.left, len(shop.bank.charges)) == (PAID, 7, 1)
 
 
-def test_a_database_that_fails_while_the_outcome_is_kept_leaves_the_claim_to_the_next(
-    shop: Shop, monkeypatch: Any
-) -> None:
+def test_failed_write_of_the_outcome_releases_the_claim(shop: Shop, monkeypatch: Any) -> None:
     keep = shop.store.keep
 
     def fails(order: Any, *args: Any, **kwargs: Any) -> None:
@@ -403,17 +401,17 @@ def test_a_database_that_fails_while_the_outcome_is_kept_leaves_the_claim_to_the
     assert (shop.order.status, len(shop.bank.charges), len(shop.store.deliveries.rows("or_1"))) == (PAID, 1, 3)
 
 
-def test_a_payer_that_stood_still_before_the_stock_takes_none(shop: Shop, monkeypatch: Any) -> None:
+def test_paused_payer_does_not_take_released_stock(shop: Shop, monkeypatch: Any) -> None:
     reserve = shop.shelf.reserve
 
     def late(key: str, items: Any) -> None:
         monkeypatch.setattr(shop.shelf, "reserve", reserve)
         shop.dies()
-        shop.purchase.resume("or_1")  # another copy has undone it
+        shop.purchase.resume("or_1")  # another copy undoes the attempt
         reserve(key, items)
 
     monkeypatch.setattr(shop.shelf, "reserve", late)
-    assert shop.pay().attempt == 2  # what was released is not taken any more; it begins anew
+    assert shop.pay().attempt == 2  # a released key reserves nothing, so a new attempt begins
     assert (shop.shelf.left, len(shop.bank.charges)) == (7, 1)
 
 
@@ -423,7 +421,7 @@ def test_a_payment_whose_answer_was_lost_is_called_off(shop: Shop) -> None:
         with pytest.raises(OutcomeUnknown):
             shop.pay()
     assert shop.bank.states == [OPEN, OPEN]
-    shop.deliver()  # nobody pays again
+    shop.deliver()  # without another payment
     assert shop.bank.states == [CALLED_OFF] * 3
     assert (shop.order.status, shop.shelf.left) == (CREATED, 10)
 
@@ -444,7 +442,7 @@ def test_a_lost_payment_is_called_off_after_the_next_one_paid(shop: Shop) -> Non
 
 
 @pytest.mark.parametrize("error", [Unavailable("full"), Refused("The amount is too small.")])
-def test_a_payment_that_was_not_opened_leaves_nothing_owed(shop: Shop, monkeypatch: Any, error: Exception) -> None:
+def test_unopened_payment_leaves_no_call_off(shop: Shop, monkeypatch: Any, error: Exception) -> None:
     def refuses(*_: Any) -> Any:
         raise error
 

@@ -1,4 +1,4 @@
-"""Giving money back: what was asked for, once, never more than was paid, and everything that goes with it."""
+"""Refunds: each is made once, and their sum never exceeds the payment. A full refund returns stock and label."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.integration.cart.till import Killed, Shop
 AMOUNT = 100 + 120 + 346
 
 
-def test_all_of_an_order_is_given_back_with_its_stock_and_its_label(shop: Shop) -> None:
+def test_full_refund_returns_stock_and_label(shop: Shop) -> None:
     shop.pay()
     shop.deliver()
     shop.deliver()
@@ -51,7 +51,7 @@ def test_all_of_an_order_is_given_back_with_its_stock_and_its_label(shop: Shop) 
     assert shop.store.deliveries.rows(state="waiting") == []
 
 
-def test_a_part_is_given_back_and_then_the_rest(shop: Shop) -> None:
+def test_part_is_refunded_and_then_the_rest(shop: Shop) -> None:
     shop.pay()
     order = shop.refunds.refund("or_1", 100, "k1")
     assert (order.status, order.document["amount_returned"]) == (PAID, 100)
@@ -64,7 +64,7 @@ def test_a_part_is_given_back_and_then_the_rest(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("amount", [0, -1, AMOUNT - 99, True, 1.5])
-def test_more_than_is_left_is_refused_by_name(shop: Shop, amount: Any) -> None:
+def test_invalid_refund_amount_is_refused_by_name(shop: Shop, amount: Any) -> None:
     shop.pay()
     shop.refunds.refund("or_1", 100, "k1")
     with pytest.raises(InvalidRequest) as caught:
@@ -73,7 +73,7 @@ def test_more_than_is_left_is_refused_by_name(shop: Shop, amount: Any) -> None:
     assert shop.bank.given_back("pi_1") == 100
 
 
-def test_what_is_not_paid_or_given_back_already_cannot_be_refunded(shop: Shop) -> None:
+def test_only_a_paid_order_is_refunded(shop: Shop) -> None:
     with pytest.raises(Conflict):
         shop.refunds.refund("or_1", None, "k1")
     shop.pay()
@@ -84,7 +84,7 @@ def test_what_is_not_paid_or_given_back_already_cannot_be_refunded(shop: Shop) -
         shop.refunds.refund("or_none", None, "k4")
 
 
-def test_the_same_key_gives_back_once(shop: Shop) -> None:
+def test_same_key_refunds_once(shop: Shop) -> None:
     shop.pay()
     shop.refunds.refund("or_1", 100, "k1")
     assert shop.refunds.refund("or_1", 100, "k1").document["amount_returned"] == 100
@@ -92,19 +92,17 @@ def test_the_same_key_gives_back_once(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("mood", ["lose", "drop"])
-def test_a_lost_answer_is_asked_for_again_and_given_once(shop: Shop, mood: str) -> None:
+def test_refund_with_a_lost_answer_is_made_once(shop: Shop, mood: str) -> None:
     shop.pay()
     shop.bank.mood = mood
     with pytest.raises(OutcomeUnknown):
         shop.refunds.refund("or_1", 100, "k1")
-    shop.bank.answers.clear()  # a provider forgets keys after a day: only its list still knows
+    shop.bank.answers.clear()  # after a day, the provider forgets keys and only lists the refund
     assert shop.refunds.refund("or_1", 100, "k1").document["amount_returned"] == 100
     assert shop.bank.given_back("pi_1") == 100
 
 
-def test_what_the_provider_does_not_list_yet_is_given_once_by_its_key(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refund_not_listed_yet_is_made_once_by_its_key(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.pay()
     shop.bank.mood = "lose"
     with pytest.raises(OutcomeUnknown):
@@ -115,7 +113,7 @@ def test_what_the_provider_does_not_list_yet_is_given_once_by_its_key(
 
 
 @pytest.mark.parametrize("mood", ["break", "break late"])
-def test_a_failure_that_the_provider_keeps_does_not_hold_the_money_up(shop: Shop, mood: str) -> None:
+def test_kept_failure_is_retried_under_another_key(shop: Shop, mood: str) -> None:
     shop.pay()
     for spent in (1, 2):
         shop.bank.mood = mood
@@ -128,7 +126,7 @@ def test_a_failure_that_the_provider_keeps_does_not_hold_the_money_up(shop: Shop
     assert shop.bank.given_back("pi_1") == 100
 
 
-def test_the_completer_finishes_what_nobody_repeats(shop: Shop) -> None:
+def test_completer_finishes_an_unrepeated_refund(shop: Shop) -> None:
     shop.pay()
     shop.bank.mood = "lose"
     with pytest.raises(OutcomeUnknown):
@@ -139,7 +137,7 @@ def test_the_completer_finishes_what_nobody_repeats(shop: Shop) -> None:
     shop.bank.down = True
     with pytest.raises(OutcomeUnknown):
         shop.refunds.resume(refund_id)
-    assert shop.store.stalled_refunds() == []  # not every second
+    assert shop.store.stalled_refunds() == []  # the next look comes later
     shop.bank.down = False
     shop.now += 2 * settlement.FIRST_LOOK_S
     shop.refunds.resume(refund_id)
@@ -148,9 +146,7 @@ def test_the_completer_finishes_what_nobody_repeats(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("acted", [True, False])
-def test_whoever_was_killed_while_asking_is_taken_over_within_seconds(
-    shop: Shop, monkeypatch: Any, acted: bool
-) -> None:
+def test_killed_refund_is_taken_over_within_seconds(shop: Shop, monkeypatch: Any, acted: bool) -> None:
     shop.pay()
     monkeypatch.setattr(shop.bank, "refund", Killed.at(shop.bank.refund if acted else None))
     with pytest.raises(Killed):
@@ -164,7 +160,7 @@ def test_whoever_was_killed_while_asking_is_taken_over_within_seconds(
     assert (shop.order.status, shop.bank.given_back("pi_1")) == (RETURNED, AMOUNT)
 
 
-def test_what_was_asked_for_counts_before_it_is_done(shop: Shop) -> None:
+def test_refund_counts_before_it_is_made(shop: Shop) -> None:
     shop.pay()
     shop.bank.mood = "drop"
     with pytest.raises(OutcomeUnknown):
@@ -176,7 +172,7 @@ def test_what_was_asked_for_counts_before_it_is_done(shop: Shop) -> None:
     assert shop.bank.given_back("pi_1") == AMOUNT
 
 
-def test_refunds_at_once_never_come_to_more_than_was_paid(shop: Shop) -> None:
+def test_parallel_refunds_never_exceed_the_payment(shop: Shop) -> None:
     shop.pay()
     outcomes: list[Any] = []
 
@@ -196,12 +192,12 @@ def test_refunds_at_once_never_come_to_more_than_was_paid(shop: Shop) -> None:
     assert shop.order.document["amount_returned"] == 400
 
 
-def test_what_was_given_back_elsewhere_is_taken_up(shop: Shop) -> None:
+def test_refund_made_elsewhere_is_recorded(shop: Shop) -> None:
     shop.pay()
     shop.refunds.refund("or_1", 100, "k1")
     shop.bank.give_back("pi_1", 66)
     assert shop.refunds.looked("pi_1")
-    assert shop.refunds.looked("pi_1")  # again changes nothing
+    assert shop.refunds.looked("pi_1")  # a second look changes nothing
     assert (shop.order.status, shop.order.document["amount_returned"]) == (PAID, 166)
     shop.bank.give_back("pi_1", AMOUNT - 166)
     shop.refunds.looked("pi_1")
@@ -212,18 +208,18 @@ def test_what_was_given_back_elsewhere_is_taken_up(shop: Shop) -> None:
     assert not shop.refunds.looked("pi_of_nobody")
 
 
-def test_a_refund_of_too_much_by_now_says_what_is_left(shop: Shop) -> None:
+def test_refund_above_the_rest_names_what_is_left(shop: Shop) -> None:
     shop.pay()
-    shop.bank.give_back("pi_1", 500)  # elsewhere, and nobody has told us
+    shop.bank.give_back("pi_1", 500)  # made elsewhere, without an event
     with pytest.raises(Conflict, match=f"Only {AMOUNT - 500} of order or_1 is left"):
         shop.refunds.refund("or_1", AMOUNT, "k1")
     assert shop.order.document["amount_returned"] == 500
     assert shop.refunds.refund("or_1", None, "k2").status == RETURNED
     with pytest.raises(Refused):
-        shop.refunds.refund("or_1", AMOUNT, "k1")  # that one has failed, and stays so
+        shop.refunds.refund("or_1", AMOUNT, "k1")  # the refused refund stays failed
 
 
-def test_the_rest_is_refunded_though_some_went_back_elsewhere(shop: Shop) -> None:
+def test_rest_is_refunded_after_a_refund_made_elsewhere(shop: Shop) -> None:
     shop.pay()
     shop.bank.give_back("pi_1", 500)
     order = shop.refunds.refund("or_1", None, "k1")
@@ -233,7 +229,7 @@ def test_the_rest_is_refunded_though_some_went_back_elsewhere(shop: Shop) -> Non
     assert shop.bank.given_back("pi_1") == AMOUNT
 
 
-def test_all_of_it_gone_elsewhere_leaves_no_rest(shop: Shop) -> None:
+def test_full_refund_made_elsewhere_leaves_no_rest(shop: Shop) -> None:
     shop.pay()
     shop.bank.give_back("pi_1", AMOUNT)
     with pytest.raises(Conflict, match="All of order or_1 is given back already"):
@@ -246,17 +242,17 @@ def test_the_rest_is_refunded_while_others_refund_too(shop: Shop, monkeypatch: A
     shop.pay()
     refund, gone = shop.bank.refund, iter(range(others))
 
-    def one_goes_first(payment_id: str, *asked: Any) -> Any:
+    def refund_elsewhere_first(payment_id: str, *asked: Any) -> Any:
         if next(gone, None) is not None:
             shop.bank.give_back(payment_id, 1)
         return refund(payment_id, *asked)
 
-    monkeypatch.setattr(shop.bank, "refund", one_goes_first)
+    monkeypatch.setattr(shop.bank, "refund", refund_elsewhere_first)
     if others > 5:
         with pytest.raises(Conflict) as caught:
             shop.refunds.refund("or_1", None, "k1")
         assert caught.value.facts["retry_after"]
-        list(gone)  # they come to an end
+        list(gone)  # the other refunds end
     assert shop.refunds.refund("or_1", None, "k1").status == RETURNED
     assert shop.bank.given_back("pi_1") == AMOUNT
 
@@ -267,11 +263,11 @@ def test_the_rest_is_refunded_once_when_its_answer_is_lost(shop: Shop, monkeypat
     shop.bank.give_back("pi_1", 500)
     lower = shop.store.lower_refund
 
-    def then_loses(row: dict[str, Any]) -> bool:
+    def lower_then_lose(row: dict[str, Any]) -> bool:
         shop.bank.mood = mood
         return lower(row)
 
-    monkeypatch.setattr(shop.store, "lower_refund", then_loses)
+    monkeypatch.setattr(shop.store, "lower_refund", lower_then_lose)
     with pytest.raises(OutcomeUnknown):
         shop.refunds.refund("or_1", None, "k1")
     shop.now += 60
@@ -280,7 +276,7 @@ def test_the_rest_is_refunded_once_when_its_answer_is_lost(shop: Shop, monkeypat
     assert (shop.order.status, shop.bank.given_back("pi_1"), len(shop.bank.returned)) == (RETURNED, AMOUNT, 2)
 
 
-def test_a_refusal_of_what_was_given_before_is_none(shop: Shop, monkeypatch: Any) -> None:
+def test_refusal_after_a_made_refund_counts_as_success(shop: Shop, monkeypatch: Any) -> None:
     shop.pay()
 
     def gives_and_refuses(payment_id: str, amount: int, refund_id: str, *_: Any) -> Any:
@@ -302,7 +298,7 @@ def test_a_refund_that_fails_later_is_taken_back(shop: Shop) -> None:
     assert shop.refunds.refund("or_1", None, "k2").status == RETURNED
 
 
-def test_refunds_of_a_payment_that_is_not_known_to_be_taken_wait(shop: Shop) -> None:
+def test_refund_waits_while_its_payment_is_unknown(shop: Shop) -> None:
     shop.bank.mood = "lose"
     with pytest.raises(OutcomeUnknown):
         shop.pay()
@@ -314,7 +310,7 @@ def test_refunds_of_a_payment_that_is_not_known_to_be_taken_wait(shop: Shop) -> 
     assert shop.order.status == RETURNED
 
 
-def test_a_label_that_nobody_has_asked_for_yet_is_not_bought_any_more(shop: Shop) -> None:
+def test_label_not_requested_yet_is_not_bought(shop: Shop) -> None:
     shop.pay()
     shop.refunds.refund("or_1", None, "k1")
     for _ in range(3):
@@ -324,7 +320,7 @@ def test_a_label_that_nobody_has_asked_for_yet_is_not_bought_any_more(shop: Shop
     assert shop.outbox.outcome("or_1")["label_url"] is None
 
 
-def test_a_label_that_may_have_been_bought_is_found_out_and_returned(shop: Shop) -> None:
+def test_label_with_an_unknown_outcome_is_returned(shop: Shop) -> None:
     shop.carrier.failing = Unavailable("no answer")
     shop.pay()
     shop.deliver()
@@ -347,14 +343,14 @@ def give_up_the_label(shop: Shop) -> None:
     shop.carrier.failing = None
 
 
-def test_a_label_that_was_given_up_is_returned_too(shop: Shop) -> None:
+def test_label_that_was_given_up_is_returned(shop: Shop) -> None:
     give_up_the_label(shop)
     shop.refunds.refund("or_1", None, "k1")
     shop.deliver()
     assert (shop.carrier.bought, shop.carrier.voided) == ({}, [("shp", "or_1:void")])
 
 
-def test_a_label_that_is_replayed_before_its_return_is_found_out_and_returned(shop: Shop) -> None:
+def test_label_replayed_before_its_return_is_returned(shop: Shop) -> None:
     give_up_the_label(shop)
     shop.refunds.refund("or_1", None, "k1")
     shop.store.deliveries.again("or_1:label")
@@ -364,18 +360,18 @@ def test_a_label_that_is_replayed_before_its_return_is_found_out_and_returned(sh
     assert (list(shop.carrier.bought), shop.carrier.voided) == (["or_1:label"], [("shp", "or_1:void")])
 
 
-def test_a_carrier_that_takes_its_time_is_not_waited_for(shop: Shop) -> None:
+def test_pending_label_refund_is_not_waited_for(shop: Shop) -> None:
     shop.pay()
     shop.deliver()
     shop.carrier.taken_back = "pending"
     shop.refunds.refund("or_1", None, "k1")
     shop.deliver()
     (void,) = [row for row in shop.store.deliveries.rows() if row["kind"] == "void"]
-    assert (void["state"], void["answer"]["status"]) == ("done", "pending"), "shipping follows it from there"
+    assert (void["state"], void["answer"]["status"]) == ("done", "pending"), "the shipping service follows it"
 
 
 class Listed:
-    """The provider's list of refunds, a page of one each."""
+    """The provider's list of refunds, with one refund per page."""
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
@@ -392,7 +388,7 @@ class Listed:
         return page, str(at + 1) if at + 1 < len(self.shop.bank.returned) else None
 
 
-def test_a_refund_made_elsewhere_is_found_though_nobody_told(shop: Shop, monkeypatch: Any) -> None:
+def test_watch_finds_a_refund_made_elsewhere(shop: Shop, monkeypatch: Any) -> None:
     shop.pay()
     shop.refunds.refund("or_1", 100, "k1")
     shop.bank.give_back("pi_1", 50)
@@ -414,11 +410,11 @@ def test_a_refund_made_elsewhere_is_found_though_nobody_told(shop: Shop, monkeyp
     shop.now += 60
     lists.asked.clear()
     watch.follow()
-    assert looked == ["pi_other"]  # nobody's; what is known is not asked about again
+    assert looked == ["pi_other"]  # it belongs to no order; recorded refunds are not looked at again
     assert lists.asked[0] == (None, shop.now - 60 - OVERLAP_S)
 
 
-def test_once_a_day_the_list_goes_back_a_month(shop: Shop) -> None:
+def test_watch_reads_a_month_once_a_day(shop: Shop) -> None:
     lists = Listed(shop)
     watch = RefundWatch(shop.refunds, lists)
     asked: list[float] = []
@@ -430,12 +426,12 @@ def test_once_a_day_the_list_goes_back_a_month(shop: Shop) -> None:
         with suppress(OutcomeUnknown):
             watch.follow()
             asked.append(shop.now - lists.asked[0][1])
-    far = [number for number, back in enumerate(asked) if back == MONTH_S]
-    assert far == [0, 24, 48]  # the 25th was not answered, and is made up for
-    assert all(back < 2 * 3600 + OVERLAP_S + 1 for number, back in enumerate(asked) if number not in far)
+    month_reads = [number for number, span in enumerate(asked) if span == MONTH_S]
+    assert month_reads == [0, 24, 48]  # the read at hour 24 fails and succeeds an hour later
+    assert all(span < 2 * 3600 + OVERLAP_S + 1 for number, span in enumerate(asked) if number not in month_reads)
 
 
-def test_clock_that_was_ahead_repeats_no_long_walk(shop: Shop) -> None:
+def test_clock_set_back_causes_one_read_of_a_month(shop: Shop) -> None:
     lists = Listed(shop)
     watch = RefundWatch(shop.refunds, lists)
     shop.now += MONTH_S + 2 * 86400
@@ -448,7 +444,7 @@ def test_clock_that_was_ahead_repeats_no_long_walk(shop: Shop) -> None:
     assert lists.asked[-1][1] == shop.now - 60 - OVERLAP_S
 
 
-def test_what_could_not_be_taken_up_is_looked_for_again(shop: Shop) -> None:
+def test_unrecorded_refund_is_looked_for_again(shop: Shop) -> None:
     shop.pay()
     watch = RefundWatch(shop.refunds, Listed(shop))
     watch.follow()

@@ -19,11 +19,11 @@ from tests.unit.cart.test_order import placed
 
 
 class Killed(BaseException):
-    """Nothing in the shop may catch this, as nothing catches `kill -9`."""
+    """Simulates `kill -9`: no code of the shop may catch it."""
 
     @classmethod
     def at(cls, done_first: Callable[..., Any] | None = None) -> Callable[..., Any]:
-        """What dies when it is called; after it has done `done_first`, and before it can say so."""
+        """Return a function that dies when it is called: after it calls `done_first`, and before it returns."""
 
         def dies(*args: Any) -> Any:
             if done_first is not None:
@@ -34,10 +34,10 @@ class Killed(BaseException):
 
 
 class Shop:
-    """A purchase with its neighbours, and a clock that only moves when told.
+    """A purchase with its neighbours, and a clock that moves only when a test sets it.
 
     Attributes:
-        database: where it is all kept; its presence goes by the same clock.
+        database: stores everything; its heartbeat uses the same clock.
     """
 
     def __init__(self, database: Database) -> None:
@@ -57,7 +57,7 @@ class Shop:
         return self.now
 
     def dies(self) -> None:
-        """Let this copy be known to be dead; what comes after is another one's."""
+        """Let the heartbeat of this copy expire; later calls belong to another copy."""
         self.now += GONE_AFTER_S + 1
         self.database.heartbeat = Heartbeat(self.database, self.clock)
 
@@ -65,7 +65,7 @@ class Shop:
         return self.purchase.pay("or_1", cart_id, card)
 
     def deliver(self) -> None:
-        """Do everything that is due, as the completer does."""
+        """Deliver everything that is due, as the completer does."""
         for key in self.store.deliveries.due():
             self.outbox.deliver(key)
 
