@@ -119,10 +119,7 @@ def test_delivered_and_long_lost_parcels_are_not_polled(store: ShippingStore) ->
     store.moves.record("1", Whereabouts("DELIVERED", 5.0), NOW)
     store.moves.record("2", Whereabouts("TRANSIT", 5.0), NOW)
     later = NOW + 100 * 86400
-    assert {label["tracking_number"] for label in store.moves.due(later, 900, 10)} == {
-        "2",
-        "3",
-    }  # each is due one last time
+    assert {label["tracking_number"] for label in store.moves.due(later, 900, 10)} == {"2", "3"}  # one last time
     assert store.moves.due(later * 2, 900, 10) == []
 
 

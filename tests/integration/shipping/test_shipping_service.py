@@ -80,9 +80,8 @@ def test_shipment_offers_all_rates_with_the_cheapest_selected(shipping: RunningS
     assert list(rates) == ["Priority Mail Express", "Priority Mail", "Parcel Select", "First-Class Package/Mail Parcel"]
     first = rates["First-Class Package/Mail Parcel"]
     assert offer["selected"] == first["id"] == min(offer["methods"], key=lambda rate: rate["amount"])["id"]
-    in_five_days = {
-        (each + timedelta(days=5)).isoformat() for each in (asked, today())
-    }  # midnight may pass during the call
+    # Midnight may pass during the call.
+    in_five_days = {(each + timedelta(days=5)).isoformat() for each in (asked, today())}
     assert first["delivery_estimate"]["date"] in in_five_days
     assert first == {
         "id": first["id"],
