@@ -1,4 +1,4 @@
-"""A broker for all tests of one process of pytest; what takes it away has one of its own."""
+"""One broker for all tests of a pytest process. Tests that stop the broker start a broker of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.rabbit_node import RabbitNode
 
 @pytest.fixture(scope="session")
 def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
-    """A private RabbitMQ, running."""
+    """A private RabbitMQ that is running."""
     node = RabbitNode(tmp_path_factory.mktemp("rabbit"))
     node.start()
     yield node

@@ -1,5 +1,8 @@
-"""A request that costs money or reaches a person takes effect once: the same test bodies for a label's purchase, a
-label's return, a text message and a mail. Only the mail's provider cannot be asked for its effect."""
+"""A request that costs money or reaches a person takes effect once.
+
+The same tests run for the purchase of a label, the refund of a label, a text message and a mail. Only the mail provider
+cannot be asked whether an earlier request took effect.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class Killed(BaseException):
 
 
 class Counted(dict[str, Any]):
-    """A provider's effects by object, and how many there were."""
+    """A provider's effects by object; `number` counts every effect, repeated ones included."""
 
     number = 0
 
@@ -36,8 +39,8 @@ class Case(ABC):
     """One kind of request.
 
     Attributes:
-        shop: its record and its provider.
-        traceable: whether the provider can be asked for its effect.
+        shop: the database and the provider of the request.
+        traceable: whether the provider can be asked whether the request took effect.
     """
 
     shop: Any
@@ -45,19 +48,19 @@ class Case(ABC):
 
     @abstractmethod
     def make(self) -> Any:
-        """Make the request; returns the answer."""
+        """Make the request and return the answer."""
 
     @property
     @abstractmethod
     def effects(self) -> int:
-        """How often it took effect at the provider."""
+        """How often the request took effect at the provider."""
 
     @abstractmethod
     def next_fails(self, error: BaseException, anyway: bool) -> None:
-        """The provider fails at the next request; `anyway`: after it has carried it out."""
+        """Make the provider fail at the next request; with `anyway`, only after it carried the request out."""
 
     def later(self) -> None:
-        """No earlier request is in progress any more, nor are its claims."""
+        """Move the clock until earlier requests have settled and their claims have expired."""
         self.shop.clock.now += 30 + SETTLE_S
 
 
@@ -175,7 +178,7 @@ def test_effect_of_a_killed_process_is_found(case: Case) -> None:
 def test_refused_request_can_be_made_again(case: Case) -> None:
     if isinstance(case, LabelReturn):
         case.next_fails(Refused("the parcel has moved"), anyway=False)
-        assert case.make()["status"] == "used"  # here, a refusal is an answer
+        assert case.make()["status"] == "used"  # for a label refund, a refusal is an answer
         return
     case.next_fails(Refused("not like this"), anyway=False)
     with pytest.raises(Refused):

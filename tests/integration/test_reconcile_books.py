@@ -1,4 +1,4 @@
-"""What a comparison reads of the services' own tables, page by page, and what mending writes: over both databases."""
+"""A comparison reads the services' own tables page by page, and a repair writes to them. Both databases are tested."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def placed(number: int, status: str = CREATED, **changes: Any) -> Order:
 
 
 def walk(page: Callable[[str | None], tuple[list[str], str | None]]) -> list[list[str]]:
-    """All pages of a list."""
+    """Every page of a list, as lists of ids."""
     found, cursor = [], None
     for _ in range(10):
         ids, cursor = page(cursor)
@@ -75,7 +75,7 @@ def test_orders_come_page_by_page_oldest_first(database: Opens, monkeypatch: pyt
     assert books.by_id([]) == books.by_payment([]) == {}
 
 
-def test_what_a_paid_order_lacks_is_owed_once(database: Opens) -> None:
+def test_missing_deliveries_of_a_paid_order_are_added_once(database: Opens) -> None:
     kept = database("cart")
     store, books = CartStore(kept), AuditBooks(kept)
     store.place(placed(1, PAID), "1")
@@ -173,7 +173,7 @@ def sold(number: int, state: str = "bought", **changes: Any) -> Sold:
 
 
 class Desk:
-    """The shipping service's store with labels in it."""
+    """The store of the shipping service, with labels in it."""
 
     def __init__(self, kept: Database) -> None:
         self.kept = kept
@@ -254,7 +254,7 @@ def test_our_labels_come_page_by_page(desk: Desk, monkeypatch: pytest.MonkeyPatc
     assert walk(page) == [["t_1", "t_2"], ["t_3"]]
 
 
-def test_a_label_that_was_given_back_is_none(desk: Desk) -> None:
+def test_refunded_label_is_not_counted(desk: Desk) -> None:
     desk.bought(1)
     desk.bought(2, voided=LONG_AGO, refund=Refund.REFUNDED.value)
     desk.bought(3, voided=LONG_AGO, refund=Refund.USED.value)
@@ -262,11 +262,11 @@ def test_a_label_that_was_given_back_is_none(desk: Desk) -> None:
     desk.store.claim("s_4", "claim", 1.0, 2.0)
     assert desk.audit().labelled(["s_1", "s_2", "s_3", "s_4", "s_5"]) == ["s_1", "s_3"]
     assert desk.audit().unreturned(["s_1", "s_2", "s_3", "s_4", "s_5"]) == ["s_1"]
-    told = desk.audit(sold(2), sold(3)).page("sold", None, 0.0, EVER, None)
-    assert kinds(told) == [("label given back here, not at Shippo", "or_2")]
+    page = desk.audit(sold(2), sold(3)).page("sold", None, 0.0, EVER, None)
+    assert kinds(page) == [("label given back here, not at Shippo", "or_2")]
 
 
-def test_a_label_is_recorded_if_that_is_still_right(desk: Desk) -> None:
+def test_repair_records_a_label_only_if_still_right(desk: Desk) -> None:
     desk.store.add(shipment(1))
     fix = {"do": "record", "shipment": "s_1", "label": "t_1"}
     for listed, trouble in (([], NotFound), ([sold(1, "refunded")], Conflict)):
@@ -319,7 +319,7 @@ def text(sid: str, body: str = "Hello", created: float = LONG_AGO, to: str = TO)
 
 
 def noted(store: MessageStore, key: str, body: str, sid: str | None) -> None:
-    """A message of ours: sent as `sid`, or nobody knows whether."""
+    """Store a message that was sent as `sid`; without a `sid` its outcome is unknown."""
     sms = Sms(key, TO, body)
     store.claim(sms, "claim", LONG_AGO, LONG_AGO + 1)
     store.begin(sms, "claim", LONG_AGO, LONG_AGO + 1)
@@ -377,7 +377,7 @@ def test_texts_are_compared_both_ways(database: Opens) -> None:
     assert record.body == "Trial"
 
 
-def test_a_text_is_recorded_if_that_is_still_right(database: Opens) -> None:
+def test_repair_records_a_text_only_if_still_right(database: Opens) -> None:
     store = MessageStore(database("notifications"))
     noted(store, "known", "Hello", "SM1")
     audit = audit_of(store, text("SM1"), text("SM2"))

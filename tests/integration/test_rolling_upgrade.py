@@ -1,7 +1,7 @@
-"""Copies of the previous release work beside this one on PostgreSQL: each sees the other's claims, and takes over those
-of a dead copy.
+"""Copies of the previous release and of this release run together on PostgreSQL.
 
-The previous release is here as the statements that it executed on the columns `lease` and `until`.
+Each release sees the claims of the other, and takes over the claims of a dead copy. The tests represent the previous
+release by the statements that it executed on the columns `lease` and `until`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OTHER = "the previous release's copy"
 
 
 class Previous:
-    """A copy of the previous release, which is alive."""
+    """A live copy of the previous release."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -46,7 +46,7 @@ class Previous:
         self.run("UPDATE presence SET seen = 0 WHERE holder = :holder")
 
     def claims(self, order_id: str) -> bool:
-        """As `Orders.claim` of the previous release: it locked the row, and took it if it was void."""
+        """Claim the order as `Orders.claim` of the previous release did: it took the row if the claim was void."""
         taken = """
             UPDATE orders SET status = 'paying', claim = 'theirs', holder = :holder, lease = :until
             WHERE id = :id AND (status NOT IN ('paying', 'canceling') OR lease <= :now OR holder IS NULL
@@ -221,7 +221,7 @@ def test_work_of_the_previous_release_becomes_a_task(store: CartStore, previous:
     previous.run(OWES, key="or_1:email", state="owed")
     previous.run(STORES_EVENT, key="evt_1", state="waiting")
     events = Inbox(store.database, clock).tasks
-    assert (store.deliveries.due(), events.due()) == ([], [])  # the copy that stored them comes first
+    assert (store.deliveries.due(), events.due()) == ([], [])  # the copy that stored them works on them first
     clock.now += 30.0
     assert (store.deliveries.due(), events.due()) == (["or_1:email"], ["evt_1"])
     assert [(task["kind"], task["details"]) for task in events.rows()] == [("charge.refunded", {"id": 1})]

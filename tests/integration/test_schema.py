@@ -1,4 +1,4 @@
-"""The migrations make the tables that the code describes."""
+"""The migrations create the tables that the code describes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCHEMAS = {
     "shipping": (shipping.tables.metadata, shared_by_all, shared_by_webhook_services),
     "notifications": (notifications.tables.metadata, shared_by_all, shared_by_webhook_services),
 }
-# What PostgreSQL keeps for copies of the previous release (`chassis.db.shared_revisions`): columns, and tables.
+# Columns and tables that PostgreSQL keeps for copies of the previous release (`chassis.db.shared_revisions`).
 OLD_COLUMNS = {("answers", "until"), ("orders", "lease"), ("refunds", "lease")}
 OLD_TABLES = {"events", "owed"}
 
@@ -45,7 +45,7 @@ def test_differences_are_found(database: Callable[[str], Database]) -> None:
 
 
 def differences(database: Database, schema: Sequence[sa.MetaData]) -> list[tuple[object, ...]]:
-    """What Alembic would change to turn the migrated database into `schema`: tables, columns, types, indexes."""
+    """The changes that Alembic would make to turn the migrated database into `schema`."""
     with database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "target_metadata": schema})
         found = compare_metadata(context, schema)  # type: ignore[arg-type]
@@ -54,7 +54,7 @@ def differences(database: Database, schema: Sequence[sa.MetaData]) -> list[tuple
 
 
 def is_kept(difference: tuple[Any, ...]) -> bool:
-    """Whether it is something that copies of the previous release still need."""
+    """Whether copies of the previous release still need this table, column or index."""
     match difference[0]:
         case "remove_column":
             return (difference[2], difference[3].name) in OLD_COLUMNS

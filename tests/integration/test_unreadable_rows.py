@@ -1,4 +1,4 @@
-"""Our own unreadable rows: each is set aside; lists, sweeps and comparisons continue with the others."""
+"""Lists, sweeps and comparisons set an unreadable row aside and continue with the other rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NOW = 1000.0
 
 
 def _break(database: Database, table: sa.Table, column: str, row_id: str) -> None:
-    """Put invalid JSON into a JSON column; PostgreSQL stores none, so there it gets another shape."""
+    """Put invalid JSON into a JSON column. PostgreSQL rejects invalid JSON, so there the value gets a wrong type."""
     (key,) = table.primary_key.columns
     broken = sa.literal_column("'{broken'" if database.dialect == "sqlite" else "'[]'")
     with database.write() as connection:
@@ -60,7 +60,7 @@ def test_list_of_orders_leaves_an_unreadable_one_out(books: AuditBooks) -> None:
         CartStore(books.database).order("or_2")
 
 
-def test_sweep_goes_on_past_an_unreadable_order(books: AuditBooks) -> None:
+def test_sweep_continues_past_an_unreadable_order(books: AuditBooks) -> None:
     store, worked = CartStore(books.database, lambda: NOW), list[str]()
 
     def work(order_id: str) -> None:
@@ -71,16 +71,16 @@ def test_sweep_goes_on_past_an_unreadable_order(books: AuditBooks) -> None:
     assert store.stalled() == ["or_1", "or_2"]
     sweep([Lane("orders", store.stalled, work, 1, lambda _: 5.0, store.put_off)], lambda: False, lasts=5.0)
     assert worked == ["or_1"]
-    assert store.stalled() == []  # it stands before no other order
+    assert store.stalled() == []  # the sweep has put it off, so it blocks no other order
     assert CartStore(books.database, lambda: NOW + PUT_OFF_S).stalled() == ["or_2"]
-    back = CartStore(books.database, lambda: NOW - 3600.0)  # a wrong clock stored the time
+    back = CartStore(books.database, lambda: NOW - 3600.0)  # a clock that ran ahead stored the time
     assert back.stalled() == ["or_2"]
     back.put_off("or_2")
     assert back.stalled() == []
 
 
 class Lists:
-    """Stripe's list of payments: one of each order, and one without an order."""
+    """Stripe's list of payments: two of an unreadable order, and one without an order."""
 
     def payments(self, after: str | None, since: float) -> tuple[list[Any], str | None]:
         return [
@@ -91,7 +91,7 @@ class Lists:
 
 
 class Others:
-    """Products and shipping, which hold what each order's key names."""
+    """Stubs of products and shipping: stock is held for an unreadable order and for no order."""
 
     def audit(self, after: str | None, since: float, until: float) -> dict[str, Any]:
         return {"keys": ["or_2:1:stock", "or_9:1:stock"], "next": None}
@@ -100,16 +100,16 @@ class Others:
         return lambda asked: []
 
 
-def test_comparison_tells_an_unreadable_order_and_goes_on(books: AuditBooks) -> None:
+def test_comparison_reports_an_unreadable_order_and_continues(books: AuditBooks) -> None:
     audit = OrderAudit(books, Lists(), Others(), Others())  # type: ignore[arg-type]
 
-    def told(part: str) -> list[tuple[str, str]]:
+    def differences(part: str) -> list[tuple[str, str]]:
         return [(each["kind"], each["subject"]) for each in audit.page(part, None, 0.0, 9e12, None)["differences"]]
 
-    assert ("record that cannot be read", "or_2") in told("orders")
-    # Nor is its payment one without an order, or its stock orphaned: nothing of it may be given back.
-    assert told("payments") == [("charge without an order", "or_9")]
-    assert told("stock") == [("stock held for nobody", "or_9:1:stock")]
+    assert ("record that cannot be read", "or_2") in differences("orders")
+    # Its payment and its stock still belong to an order, so a repair must give nothing back.
+    assert differences("payments") == [("charge without an order", "or_9")]
+    assert differences("stock") == [("stock held for nobody", "or_9:1:stock")]
 
 
 def test_unreadable_event_is_parked_and_others_are_handled(database: Callable[[str], Database]) -> None:
@@ -137,6 +137,6 @@ def test_list_of_products_leaves_an_unreadable_one_out(database: Callable[[str],
     with store.database.read() as connection:
         skus = list(connection.execute(sa.select(tables.products.c.sku)).scalars())
     assert [kept.product.id for kept in store.by_sku(skus).values()] == ["prod_2"]
-    # The next walk through the catalogue rewrites it.
+    # The next pass over the catalogue rewrites the row.
     assert store.save_all([(product(1), 1)]) == 1
     assert len(store.page(None, "name", 10, None)[0]) == 2

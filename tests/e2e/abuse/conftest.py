@@ -1,4 +1,4 @@
-"""One shop for the attacks of this folder."""
+"""One running shop for all attacks in this folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.abuse.target import Target, target
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """The shop, running."""
+    """The running shop."""
     place: Path = tmp_path_factory.mktemp("abuse")
     with target(place) as found:
         yield found

@@ -39,4 +39,4 @@ def test_slow_strangers_wait_alone(shop: Target) -> None:
     assert found.findings == []
     [attack] = found.attacks
     assert attack["most_open"] > SHORT_BODIES
-    assert attack["ends"]["body"], attack  # they were held until their deadline, and then answered
+    assert attack["ends"]["body"], attack  # the gateway answered them at their deadline

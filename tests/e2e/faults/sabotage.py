@@ -1,7 +1,7 @@
-"""What keeps the shop right, taken out from outside: mutated copies of single modules, in the place of the real ones.
+"""Removes a guard of the shop: mutated copies of single modules replace the real modules.
 
-A process that was started with `PYTHONPATH` on the folder here imports, at its start, the mutated copy of every module
-that there is one of. Nothing in the shop knows of it.
+A process that starts with the saboteur's folder on `PYTHONPATH` imports the mutated copy of a module, if there is one.
+The product code knows nothing of this.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from launcher.place import ROOT
 
-# Python imports a module of this name when it starts.
+# The text of `sitecustomize.py`, which Python imports when it starts.
 HOOK = """
 import importlib.abc
 import importlib.util
@@ -34,13 +34,13 @@ sys.meta_path.insert(0, Mutants())
 
 @dataclass(frozen=True)
 class Sabotage:
-    """One guard taken out.
+    """The removal of one guard.
 
     Attributes:
         what: the guard.
-        module: the file it is in, from the root of the repository.
-        part: the process that has to be started anew.
-        changes: (text, what stands in its place); each text is there exactly once.
+        module: the file of the guard, relative to the root of the repository.
+        part: the process to restart.
+        changes: pairs of a text and its replacement; each text occurs exactly once.
     """
 
     what: str
@@ -49,7 +49,7 @@ class Sabotage:
     changes: tuple[tuple[str, str], ...]
 
     def mutated(self) -> str:
-        """The module without its guard. Raises AssertionError when it does not look as it did."""
+        """The module without its guard. Raises AssertionError when a text does not occur exactly once."""
         text = (ROOT / self.module).read_text(encoding="utf-8")
         for old, new in self.changes:
             assert text.count(old) == 1, f"{self.module} has {text.count(old)} times: {old}"
@@ -58,10 +58,10 @@ class Sabotage:
 
 
 class Saboteur:
-    """Puts mutated modules in the place of the real ones.
+    """Replaces real modules by mutated ones.
 
     Args:
-        folder: his own; `env` tells processes of it.
+        folder: holds the mutants; `env` points the processes of the shop to it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -71,7 +71,7 @@ class Saboteur:
         self.env = {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
 
     def place(self, sabotages: Iterable[Sabotage]) -> None:
-        """From now on, processes that start import these mutants, and no others."""
+        """Make processes that start from now on import these mutants, and no others."""
         for file in self._mutants.iterdir():
             file.unlink()
         for sabotage in sabotages:
@@ -79,14 +79,14 @@ class Saboteur:
             (self._mutants / f"{name}.py").write_text(sabotage.mutated(), encoding="utf-8")
 
 
-KEYS = Sabotage(
+IDEMPOTENCY_KEYS = Sabotage(
     "the idempotency keys",
     "gateway/idempotency.py",
     "gateway",
     (('sent = request.env.get("HTTP_IDEMPOTENCY_KEY")', "sent = None"),),
 )
-# Even without the keys, it alone makes one order of a repeated checkout.
-DIGEST = Sabotage(
+# The digest alone turns a repeated checkout into one order, also without the idempotency keys.
+ORDER_DIGEST = Sabotage(
     "the order's digest",
     "cart/checkout.py",
     "cart",
@@ -95,7 +95,7 @@ DIGEST = Sabotage(
         ("self.store.place(order, key, digest)", "self.store.place(order, key)"),
     ),
 )
-CLAIM = Sabotage(
+ORDER_CLAIM = Sabotage(
     "the order's claim",
     "cart/order_store.py",
     "cart",
@@ -107,8 +107,8 @@ CLAIM = Sabotage(
         ),
     ),
 )
-# What is left is read, and later written: whoever sells in between is not seen.
-SHELF = Sabotage(
+# The mutant reads the quantity first and writes it later, so it misses the sales in between.
+STOCK = Sabotage(
     "the stock's compare-and-set",
     "products/stock_store.py",
     "products",

@@ -1,4 +1,4 @@
-"""Short storms, each aimed at one guard: with the guard they leave no violation, and without it they surely do."""
+"""Short storms, each aimed at one guard. A storm leaves a violation in the books only if the guard is missing."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from bench.faults.shopper import Shopper
 from bench.faults.stage import Stage
 
 CONFIRM = "/v1/payment_intents/*/confirm"
-# For how long a shop may settle (seconds).
-PATIENCE = 90.0
-LOOK = 0.05
+# For how long a shop may settle.
+SETTLE_TIMEOUT_S = 90.0
+POLL_INTERVAL_S = 0.05
 
 
 class Scene:
-    """One storm: its shoppers, what they saw, and the providers to trouble.
+    """One storm: its shoppers, their journal, and faults for the providers.
 
     Args:
         stage: the shop.
-        http: what all of it is sent through.
+        http: the session that sends all requests.
     """
 
     def __init__(self, stage: Stage, http: aiohttp.ClientSession) -> None:
@@ -43,12 +43,12 @@ class Scene:
         self._count = 0
 
     async def article(self, pieces: int | None = None) -> Article:
-        """Something to buy."""
+        """Put up a new article."""
         self.articles.append(await put_up(self.shopper().client, "Proof", 500, pieces))
         return self.articles[-1]
 
     def shopper(self, again: float = 0.0) -> Shopper:
-        """A new shopper, who sends so many of all requests once more."""
+        """A new shopper, who repeats the share `again` of all requests."""
         self._count += 1
         dice = random.Random(f"{time.time()} {self._count}")
         client = Client(self.http, self.stage.shop.url, self._count, dice, self.journal, again)
@@ -56,7 +56,7 @@ class Scene:
 
     @contextlib.asynccontextmanager
     async def trouble(self, provider: str, **fault: Any) -> AsyncIterator[None]:
-        """A provider's trouble, for as long as this lasts."""
+        """Apply a fault to a provider inside the block."""
         await self.sandbox("PUT", f"faults/{provider}", fault)
         try:
             yield
@@ -64,14 +64,14 @@ class Scene:
             await self.sandbox("DELETE", f"faults/{provider}")
 
     async def hit(self, provider: str) -> None:
-        """Wait until the provider's trouble has met somebody. Raises AssertionError after a minute."""
+        """Wait until a request has met the provider's fault. Raises AssertionError after a minute."""
         until = time.monotonic() + 60
         while not (await self.sandbox("GET", f"faults/{provider}"))["hits"]:
-            assert time.monotonic() < until, f"nobody met the trouble of {provider}"
-            await asyncio.sleep(LOOK)
+            assert time.monotonic() < until, f"no request met the fault of {provider}"
+            await asyncio.sleep(POLL_INTERVAL_S)
 
     async def sandbox(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask the sandbox's own routes."""
+        """Call a control route of the sandbox."""
         url = f"{self.stage.shop.sandbox_url}/sandbox/{path}"
         async with self.http.request(method, url, json=body) as answer:
             answer.raise_for_status()
@@ -81,17 +81,19 @@ class Scene:
 Storm = Callable[[Scene], Awaitable[None]]
 
 
-async def everything_twice(scene: Scene) -> None:
-    """A shopper whose every request is sent twice under its key."""
+async def repeated_requests(scene: Scene) -> None:
+    """A shopper sends every request twice under one idempotency key."""
     shopper = scene.shopper(again=1.0)
     order = await shopper.order([(await scene.article(), 1)])
     assert order is not None
     await shopper.pay(order, "tok_visa")
 
 
-async def two_windows(scene: Scene) -> None:
-    """A shopper pays in two windows, by two cards, while the bank is slow with the first, which asks only once: paying
-    again would repair the order, by the keys of its attempt."""
+async def two_payment_windows(scene: Scene) -> None:
+    """A shopper pays in two windows with two cards, while Stripe is slow with the first.
+
+    The first window pays only once. A repetition would repair the order by the keys of its attempt.
+    """
     shopper = scene.shopper()
     order = await shopper.order([(await scene.article(), 1)])
     assert order is not None
@@ -102,8 +104,8 @@ async def two_windows(scene: Scene) -> None:
         await first
 
 
-async def the_last_pieces(scene: Scene) -> None:
-    """Five shoppers pay for one of two pieces, all at once."""
+async def race_for_the_last_pieces(scene: Scene) -> None:
+    """Five shoppers pay at the same time, each for one of two pieces."""
     article = await scene.article(pieces=2)
     shoppers = [scene.shopper() for _ in range(5)]
     orders = await asyncio.gather(*(shopper.order([(article, 1)]) for shopper in shoppers))
@@ -112,8 +114,8 @@ async def the_last_pieces(scene: Scene) -> None:
     await asyncio.gather(*pays)
 
 
-async def a_mailbox_away(scene: Scene) -> None:
-    """A shopper pays while mail cannot be sent."""
+async def mail_outage(scene: Scene) -> None:
+    """A shopper pays while SendGrid fails."""
     shopper = scene.shopper()
     order = await shopper.order([(await scene.article(), 1)])
     assert order is not None
@@ -121,8 +123,8 @@ async def a_mailbox_away(scene: Scene) -> None:
         await shopper.pay(order, "tok_visa")
 
 
-async def a_silent_bank(scene: Scene) -> None:
-    """The bank takes the money and says nothing, also by webhook; the shopper goes away, and does not come back."""
+async def lost_payment_answer(scene: Scene) -> None:
+    """Stripe takes the money, but its answer and its webhook are lost. The shopper never returns."""
     shopper = scene.shopper()
     order = await shopper.order([(await scene.article(pieces=3), 1)])
     assert order is not None
@@ -134,8 +136,8 @@ async def a_silent_bank(scene: Scene) -> None:
         await scene.sandbox("DELETE", "webhooks/stripe")
 
 
-def found(stage: Stage, storm: Storm, patience: float = PATIENCE) -> tuple[list[Violation], float]:
-    """What the books say after a storm, and how long the shop took to settle, at most `patience` (seconds)."""
+def violations_after(stage: Stage, storm: Storm, patience: float = SETTLE_TIMEOUT_S) -> tuple[list[Violation], float]:
+    """The violations after a storm, and the seconds that the shop took to settle, at most `patience`."""
     began = time.time()
 
     async def weather() -> tuple[Scene, float]:

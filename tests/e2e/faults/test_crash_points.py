@@ -1,4 +1,4 @@
-"""Whoever is killed at whatever point, the story comes to its right end: every point, in a real shop."""
+"""A process of a real shop is killed at every crash point in turn, and the story still ends right."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ MODULES = sorted(set(points.declared()) | set(points.passed()))
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_the_points_a_module_names_are_those_it_passes(module: str) -> None:
+def test_module_declares_the_crash_points_it_passes(module: str) -> None:
     named, passed = points.declared().get(module, ()), points.passed().get(module, [])
     assert len(set(named)) == len(named)
     assert [name for name in named if not any(pattern.fullmatch(name) for pattern in passed)] == []
     assert [pattern.pattern for pattern in passed if not any(pattern.fullmatch(name) for name in named)] == []
 
 
-def test_no_point_has_two_homes() -> None:
+def test_crash_point_names_are_unique() -> None:
     names = [name for module in points.declared().values() for name in module]
     assert len(set(names)) == len(names)
     files = [name.replace(":", "-") for name in names]
@@ -31,7 +31,7 @@ def test_no_point_has_two_homes() -> None:
 
 
 @pytest.mark.timeout(1500)
-def test_every_death_comes_to_its_right_end(twins: Shop, front: Front) -> None:
+def test_story_ends_right_after_every_crash_point(twins: Shop, front: Front) -> None:
     databases = Databases(None, str(twins.place.var_dir))
     folder = Path(twins.place.env["CRASH_POINTS"])
     endings = CrashPoints(front, databases, folder).run([*all_cases(full=False), *troubled_cases()])
@@ -42,8 +42,8 @@ def test_every_death_comes_to_its_right_end(twins: Shop, front: Front) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_money_goes_back_once_also_when_nobody_tells_whether_it_did(twins: Shop, front: Front) -> None:
-    """Stripe's events are quick: they tell of most refunds before anybody would ask for the money again."""
+def test_killed_refund_is_made_once_without_webhooks(twins: Shop, front: Front) -> None:
+    """Stripe's events usually report a refund before the shop would ask for it again, so they are switched off."""
     databases = Databases(None, str(twins.place.var_dir))
     cases = [Case("refund:money:asked", stories.ReturnsPart, stays) for stays in (True, False)]
     with front.silent("stripe"):

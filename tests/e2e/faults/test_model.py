@@ -1,4 +1,4 @@
-"""The shop does what the model does: cart, checkout, shipping, payments of all kinds, cancel, refund."""
+"""The shop behaves like the model: cart, checkout, shipping, payments of all kinds, cancellation, refund."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.faults.stage import Stage
 
 RUNS = 30
 SEED = 20
-# What has to come to pass, again and again, for the runs to say anything.
+# The runs prove something only if each of these outcomes occurs several times.
 EVERY_END = (
     *("buy 200", "buy 409", "checkout 201", "checkout 409", "shipping 200", "shipping 409"),
     *("paid 200", "paid 402", "paid 409", "bank succeed", "bank fail"),
@@ -19,7 +19,7 @@ EVERY_END = (
 
 
 @pytest.mark.timeout(900)
-def test_the_shop_does_what_the_model_does(lone: Stage) -> None:
+def test_shop_behaves_like_the_model(lone: Stage) -> None:
     lone.shop.wait_ready()
     tally = drive(Front(lone.shop.url, lone.shop.sandbox_url), RUNS, SEED, say=print)
     assert (tally.runs, tally.steps) == (RUNS, RUNS * STEPS)

@@ -1,4 +1,4 @@
-"""The troubles below the shop work as described: the clock, the disk, the broker's proxy, and their schedule."""
+"""The injected outages work as described: the clock, the disk, the broker's proxy, and their schedule."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def shim(tmp_path: Path) -> Shim:
 
 @pytest.fixture
 def process(shim: Shim, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A copy of the cart, as the shim sees it, that writes a row on demand."""
+    """A process that the shim takes for a copy of the cart; it writes a row on demand."""
     env = {**os.environ, **shim.env, "SUPERVISOR_PROCESS_NAME": "cart-2"}
     command = [sys.executable, "-c", PROCESS, str(tmp_path / "books.db")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as running:
@@ -72,7 +72,7 @@ def test_wall_clock_of_one_process_is_stepped_alone(shim: Shim, process: subproc
         assert asked(process) == (seconds, 0, "written")
 
 
-def test_full_disk_refuses_writes_and_takes_them_again(shim: Shim, process: subprocess.Popen[str]) -> None:
+def test_full_disk_refuses_writes_until_it_has_space(shim: Shim, process: subprocess.Popen[str]) -> None:
     assert asked(process)[2] == "written"
     shim.fill("cart-2", True)
     assert asked(process)[2] == "database or disk is full"
@@ -92,7 +92,7 @@ class Broker:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
-        kept = []  # open until the end
+        kept = []  # keeps the connections open until the end
         while True:
             try:
                 connection, _ = self._socket.accept()
@@ -106,22 +106,22 @@ class Broker:
 
 
 def received(connection: socket.socket, count: int) -> bytes:
-    """So many bytes, or fewer when the peer closes or is silent for two seconds."""
-    got = b""
+    """The next `count` bytes, or fewer when the peer closes or is silent for two seconds."""
+    data = b""
     connection.settimeout(2.0)
-    while len(got) < count:
+    while len(data) < count:
         try:
-            part = connection.recv(count - len(got))
+            part = connection.recv(count - len(data))
         except (TimeoutError, ConnectionError):
             break
         if not part:
             break
-        got += part
-    return got
+        data += part
+    return data
 
 
 def connected(proxy: BrokerProxy) -> socket.socket:
-    """A connection through the proxy, once that listens."""
+    """A connection through the proxy, as soon as the proxy listens."""
     until = time.monotonic() + 30
     while True:
         try:
@@ -161,7 +161,7 @@ def test_schedule_has_every_outage_in_turn() -> None:
     assert found[: len(names)] == found[len(names) : 2 * len(names)]
 
 
-def test_schedule_has_only_what_is_wanted() -> None:
+def test_schedule_has_only_the_requested_faults() -> None:
     events = list(itertools.islice(storm.schedule(3, outages=[outages.QUEUE], others=[storm.PROVIDER]), 200))
     assert {event.kind for event in events} == {"outage", "trouble"}
     alone = itertools.islice(storm.schedule(3, outages=[outages.QUEUE], others=[]), 20)

@@ -1,4 +1,4 @@
-"""Many at once, over HTTP against two copies of every service, and in the stores themselves over both databases."""
+"""Many callers race: over HTTP against several copies of every service, and in the stores over both databases."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tests.products import fill, product
 
 COPIES, EACH = 3, 4
 ROUNDS = 50
-FEWER = 20  # where the database itself, not a sum, sees to it
-PATIENCE = 60.0
+FEWER = 20  # rounds of the races that a constraint or a claim decides, not a quantity
+BARRIER_TIMEOUT_S = 60.0
 Databases = dict[str, Any]
 
 
@@ -47,11 +47,11 @@ def test_a_hundred_pay_for_the_last_piece(front: Front) -> None:
         race.round()
 
 
-# The same in the stores, every copy of the service a process of its own
+# The same races in the stores; every copy of a service is a process of its own
 
 
 def take_the_last(databases: Databases, turn: int, name: str) -> bool:
-    """One buyer of the last piece of this round; whether it was had."""
+    """Try to reserve the last piece of this round; return whether it succeeded."""
     try:
         databases["products"].stock.reserve(name, lines([{"parent": f"sku_{turn}", "quantity": 1}]))
     except Conflict:
@@ -60,13 +60,13 @@ def take_the_last(databases: Databases, turn: int, name: str) -> bool:
 
 
 def place_under_one_key(databases: Databases, turn: int, name: str) -> bool:
-    """One of those who place this round's order under its key; whether it was this one's that was kept."""
+    """Place an order under this round's key; return whether the store kept this order."""
     kept = databases["cart"].place(order(f"or_{name}"), f"key {turn}")
     return bool(kept.id == f"or_{name}")
 
 
 def claim_an_order(databases: Databases, turn: int, name: str) -> bool:
-    """One of those who want to pay this round's order; whether it got the claim."""
+    """Try to claim this round's order; return whether it succeeded."""
     return databases["cart"].claim(f"or_{turn}", None, time.time() + 1000) is not None
 
 
@@ -91,14 +91,14 @@ def test_in_every_round_one_wins(database: Callable[[str], Database]) -> None:
 
 
 def wins(urls: dict[str, str]) -> dict[str, list[int]]:
-    """Run every race in all copies at once, round after round; how many won each round."""
+    """Run every race in all copies at once, round after round; return the number of winners of each round."""
     spawn = multiprocessing.get_context("spawn")
     gate, results = spawn.Barrier(COPIES), spawn.Queue()
     copies = [spawn.Process(target=_copy, args=(urls, number, gate, results)) for number in range(COPIES)]
     for copy in copies:
         copy.start()
     try:
-        found = [results.get(timeout=4 * PATIENCE) for _ in copies]
+        found = [results.get(timeout=4 * BARRIER_TIMEOUT_S) for _ in copies]
     finally:
         for copy in copies:
             copy.join(10)
@@ -107,7 +107,7 @@ def wins(urls: dict[str, str]) -> dict[str, list[int]]:
 
 
 def _copy(urls: dict[str, str], copy: int, gate: Any, results: Any) -> None:
-    """One copy of the services: in every round, so many threads at once."""
+    """One copy of the services, which runs `EACH` threads at once in every round."""
     wait_longer()
     databases: Databases = {
         "products": ProductStore(Database(urls["products"], "products")),
@@ -119,12 +119,12 @@ def _copy(urls: dict[str, str], copy: int, gate: Any, results: Any) -> None:
         for run, rounds in RACES.items():
 
             def one(number: int, turn: int, run: Any = run) -> bool:
-                threads.wait(PATIENCE)
+                threads.wait(BARRIER_TIMEOUT_S)
                 return bool(run(databases, turn, f"{turn}-{copy}-{number}"))
 
             for turn in range(rounds):
-                gate.wait(PATIENCE)
-                counts[run.__name__].append(sum(pool.map(one, range(EACH), [turn] * EACH, timeout=PATIENCE)))
+                gate.wait(BARRIER_TIMEOUT_S)
+                counts[run.__name__].append(sum(pool.map(one, range(EACH), [turn] * EACH, timeout=BARRIER_TIMEOUT_S)))
     results.put(counts)
 
 

@@ -1,4 +1,4 @@
-"""The broker is restarted under load: nobody else is, and nothing that was owed is lost."""
+"""The broker restarts under load: no other process restarts, and no task is lost."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def databases(twins: Shop) -> Iterator[Databases]:
     found.close()
 
 
-# Longer than the shop may take to settle, so that what never settles is told by name.
+# Longer than the shop may take to settle, so that the failure names the order that never settles.
 @pytest.mark.timeout(900)
-def test_the_broker_is_killed_and_stopped_under_load(twins: Shop, front: Front, databases: Databases) -> None:
+def test_broker_kill_under_load_restarts_nothing_else(twins: Shop, front: Front, databases: Databases) -> None:
     plan = Plan(checkouts=20, seed=SEED, shoppers=6, mean_gap=2.0, restarts=2)
     outcome = asyncio.run(chaos.run(plan, twins, databases))
     assert outcome.killed == {BROKER: 2}
-    assert outcome.strangers == []  # every other process is the one that it was
+    assert outcome.strangers == []  # every other process is still the same one
     assert outcome.violations == []
     assert outcome.journal.placed >= plan.checkouts
     assert outcome.settled.in_time
 
 
 @contextmanager
-def standing_still(pids: list[int]) -> Iterator[None]:
-    """Processes that do nothing, for as long as this lasts."""
+def suspended(pids: list[int]) -> Iterator[None]:
+    """Suspend processes inside the block."""
     processes = [psutil.Process(pid) for pid in pids]
     for process in processes:
         process.suspend()
@@ -55,17 +55,15 @@ def standing_still(pids: list[int]) -> Iterator[None]:
 
 
 @pytest.mark.timeout(600)
-def test_stock_that_was_asked_for_when_the_broker_died_is_back_though_nobody_repeats(
-    twins: Shop, front: Front, databases: Databases
-) -> None:
+def test_payment_ends_right_after_the_broker_dies(twins: Shop, front: Front, databases: Databases) -> None:
     parts = {part: twins.pids(part) for part in (*SERVICES, "gateway")}
     [broker] = twins.pids(BROKER)
     story = Pays(front, stays=False)
     story.begin()
-    with standing_still(parts["products"]):
+    with suspended(parts["products"]):
         story.act()
-        eventually(lambda: story.order_id in unsettled(databases), 60, "the payment at work")
-        time.sleep(0.5)  # by now products is asked for the stock
+        eventually(lambda: story.order_id in unsettled(databases), 60, "the start of the payment")
+        time.sleep(0.5)  # by now the request for the stock is at products
         twins.kill(BROKER)
         eventually(lambda: twins.pids(BROKER) not in ([], [broker]), 90, "another broker")
     twins.wait_ready()

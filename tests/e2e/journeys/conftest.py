@@ -1,6 +1,6 @@
-"""The shop that the journeys are told to: the one at `SHOP_URL` (and `SANDBOX_URL`), or one of their own.
+"""The shop of the journeys: the one at `SHOP_URL` and `SANDBOX_URL`, or a shop that the tests start.
 
-Their own has two gateway processes, so that no journey can lean on what one process remembers.
+The tests' own shop has two gateway processes, so that no journey can rely on the memory of one process.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from tests.e2e.journeys.shop import Storefront
 
 @pytest.fixture(scope="session")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """The tests' own shop: for what needs more than HTTP, also when the journeys are told to another one."""
-    # A broker of its own: the one that the tests share may hold another shop's queues.
+    """The tests' own shop. Tests that need more than HTTP use it, also when `SHOP_URL` names another shop."""
+    # The shop starts its own broker, since the shared broker may hold the queues of another shop.
     env = {"AMQP_URI": None, "GATEWAY_WORKERS": "2"}
     with Shop.on_free_ports(tmp_path_factory.mktemp("journeys") / "var", env=env) as running:
         yield running

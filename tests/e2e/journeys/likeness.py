@@ -1,11 +1,12 @@
-"""Is an answer the one that a page shows? Exactly it, but for what no two shops can have in common.
+"""Compares an answer with the answer that a page shows. They must be equal, except for values that differ by shop.
 
-- An id (``prod_…``, ``or_…``, 32 hex digits, a tracking number) may be another one of the same form, but the same
-  shown id always stands for the same real one, and two shown ids never for one.
-- A time (Unix seconds, or 2026-11-21T20:27:17Z) may be any of this hour, a date any of the next sixty days.
+- An id (``prod_…``, ``or_…``, 32 hex digits, a tracking number) may be another id of the same form. One shown id always
+  stands for one real id, and two shown ids stand for two real ids.
+- A time (Unix seconds, or 2026-11-21T20:27:17Z) may be any time within an hour of now. A date may be any of the next
+  sixty days.
 - ``…`` stands for more: in a text for any characters, on a line of its own for any lines, in a list for any further
   elements, in an object for any further members.
-- Of the headers, those that are shown must be there.
+- The answer must have every header that is shown.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 MORE = "…"
-HOUR = 3600.0
-_RECENT = 1_500_000_000  # what is shown as a larger number is a time
+HOUR_S = 3600.0
+_RECENT = 1_500_000_000  # a larger number on a page is a time
 _FORMS = {
     "instant": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z",
     "day": r"\d{4}-\d\d-\d\d",
@@ -32,7 +33,7 @@ _FORMS = {
 }
 _NEVER_THE_SAME = re.compile(
     "|".join(f"(?P<{name}>(?<![A-Za-z0-9]){form}(?![A-Za-z0-9]))" for name, form in _FORMS.items())
-    # SendGrid's id of a mail says nothing of itself: 22 characters of all sorts, and nothing beside them.
+    # SendGrid's id of a mail has no prefix: the whole text is 22 mixed characters.
     + r"|(?P<mail>^(?=.*\d)(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9_-]{22}$)"
     + f"|(?P<lines>^{MORE}\n)|(?P<more>{MORE})",
     re.MULTILINE,
@@ -41,22 +42,22 @@ _ALIKE = {**_FORMS, "mail": r"[A-Za-z0-9_-]{22}", "lines": r"(?:[^\n]*\n)*?", "m
 
 
 class Unlike(AssertionError):
-    """The answer is another one than is shown; says where."""
+    """The answer differs from the shown one; the message names the place."""
 
 
 class Likeness:
-    """Compares the answers of one run, and remembers which id stands for which."""
+    """Compares the answers of one run, and remembers which real id each shown id stands for."""
 
     def __init__(self) -> None:
         self._real: dict[str, str] = {}
         self._shown: dict[str, str] = {}
 
     def check(self, kind: str, shown: str, got: str) -> None:
-        """Raise Unlike when `got` is not the answer `shown` as `kind` ("http", "text", or "" for silence)."""
+        """Raise Unlike when `got` is not the answer `shown` as `kind` ("http", "text", or "" for no output)."""
         if kind == "http":
             self._http(shown, got)
         else:
-            # Spaces at the end of a line are lost on the way to a page.
+            # A page does not keep spaces at the end of a line.
             self._text(shown, "\n".join(line.rstrip() for line in got.rstrip("\n").split("\n")), "the answer")
 
     def _http(self, shown: str, got: str) -> None:
@@ -142,7 +143,7 @@ class Likeness:
 
 
 def parse(shown: str) -> Any:
-    """JSON with ``…`` in it: in an object a member of that name, in a list an element, in a text itself."""
+    """Parse JSON that contains ``…``: in an object it becomes a member, in a list an element, in a text it stays."""
     out, nesting, in_text, escaped = [], [], False, False
     for letter in shown:
         if in_text:
@@ -160,5 +161,5 @@ def parse(shown: str) -> Any:
 
 
 def _near(moment: float, where: str) -> None:
-    if abs(moment - time.time()) > HOUR:
+    if abs(moment - time.time()) > HOUR_S:
         raise Unlike(f"{where} is {moment}, which is not of this hour")

@@ -1,6 +1,6 @@
-"""The documentation as its tests read it: the commands on each page, the answers shown, and a shell to run them.
+"""Reads the documentation for its tests: the commands on each page, the shown answers, and a shell to run them.
 
-Each page that prints commands is a story of its own. A page that links to the setup starts from there.
+Each page that prints commands is a story of its own. The story of a page that links to the setup starts with the setup.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from launcher.place import ROOT
 
 SETUP = "docs/api/index.md"
-# Its commands need the launcher, so a shop that was started elsewhere cannot run them.
+# The commands on these pages need the launcher, so the tests cannot run them on a shop that was started elsewhere.
 OPERATING = "docs/operating/"
 SHOP, SANDBOX = "http://127.0.0.1:8000", "http://127.0.0.1:8100"
 SHOPPER = "chloe@example.com"
@@ -26,14 +26,14 @@ _SETUP_LINK = re.compile(r"\]\((?:\.\./)?(?:api/)?index\.md#setup\)")
 
 @dataclass(frozen=True)
 class Step:
-    """One block of commands, and the answer shown under it.
+    """One block of commands and the answer that the page shows for it.
 
     Attributes:
         page: relative to the repository, such as "docs/tutorial.md".
-        line: of its first command, counted from 1.
-        section: the heading (``## …``) that it is under.
+        line: the line of the first command, counted from 1.
+        section: the heading (``## …``) above the block.
         command: shell lines, as printed.
-        kind: how the answer is shown: "http" (a status line, some headers, a body), "text", or "" for none at all.
+        kind: the form of the answer: "http" (a status line, some headers, a body), "text", or "" for no answer.
         answer: the text shown.
     """
 
@@ -57,7 +57,7 @@ def pages() -> list[str]:
 
 
 def markdown_files() -> list[str]:
-    """Every page, and the Markdown files that are not about using the shop."""
+    """Every page, and the other Markdown files in the root of the repository."""
     return sorted({*pages(), *(path.name for path in ROOT.glob("*.md"))})
 
 
@@ -67,7 +67,7 @@ def read(page: str) -> str:
 
 
 def story(page: str) -> list[Step]:
-    """Every step that a reader of this page takes, those of the setup included; empty if it prints no commands."""
+    """Every step that a reader of this page takes, including the setup; empty if the page prints no commands."""
     text = read(page)
     own = steps(text, page)
     if not own or page == SETUP or not _SETUP_LINK.search(text):
@@ -76,15 +76,15 @@ def story(page: str) -> list[Step]:
 
 
 def stories() -> dict[str, list[Step]]:
-    """Page -> its story, of the pages that need only a shop and its sandbox."""
+    """Map each page that needs only a shop and its sandbox to its story."""
     found = {page: story(page) for page in pages() if not page.startswith(OPERATING)}
     return {page: todo for page, todo in found.items() if todo}
 
 
 def steps(text: str, page: str = "") -> list[Step]:
-    """Every ``sh`` block of a page; an ``http`` or ``text`` block that follows one is its answer.
+    """Every ``sh`` block of a page. A following ``http`` or ``text`` block is its answer.
 
-    Raises ValueError for an answer without a question, and for a block that never ends.
+    Raises ValueError for an answer without a command, and for a block that never ends.
     """
     found: list[Step] = []
     answerable = False
@@ -101,7 +101,7 @@ def steps(text: str, page: str = "") -> list[Step]:
 
 
 def for_shop(todo: Sequence[Step], shop_url: str, sandbox_url: str) -> list[Step]:
-    """The same steps for a shop at other addresses, by a shopper who has never bought."""
+    """The same steps for a shop at other addresses, with a new shopper."""
     shopper = f"chloe-{uuid.uuid4().hex[:8]}@example.com"
 
     def here(text: str) -> str:
@@ -113,7 +113,7 @@ def for_shop(todo: Sequence[Step], shop_url: str, sandbox_url: str) -> list[Step
 
 
 def run(todo: Sequence[Step], cwd: Path, env: Mapping[str, str], timeout: float) -> list[str]:
-    """Type all steps into one shell; what each prints, on either stream.
+    """Run all steps in one shell; return the output of each step, with both streams together.
 
     Raises AssertionError when a command fails (with its output), subprocess.TimeoutExpired after `timeout` seconds.
     """
@@ -137,7 +137,7 @@ def run(todo: Sequence[Step], cwd: Path, env: Mapping[str, str], timeout: float)
 
 
 def blocks(text: str) -> Iterator[tuple[int, str, str, str]]:
-    """Line, section, kind and text of every fenced block."""
+    """Yield the line, section, kind and text of every fenced block."""
     section, kind, start = "", None, 0
     body: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):

@@ -1,4 +1,4 @@
-"""A storefront's view of a shop: HTTP to the gateway, and the sandbox's ledger to see what arrived."""
+"""A storefront's view of a shop: HTTP to the gateway, and the ledger of the sandbox to see what arrived."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import requests
 
 from tests.products import new_product
 
-# Longer than the gateway's own longest deadline (30 s), so that it is the gateway that answers.
-TIMEOUT = 40
+# Longer than the longest deadline of the gateway (30 s), so that the gateway answers before the client gives up.
+REQUEST_TIMEOUT_S = 40
 
 BONE = new_product()
 
@@ -27,12 +27,12 @@ HOME = {
 
 
 def unique(word: str) -> str:
-    """A word that no other test uses: the shop under test may be anybody's."""
+    """A word that no other test uses, since the shop under test may have other users."""
     return f"{word}{uuid.uuid4().hex[:12]}"
 
 
 def eventually(look: Callable[[], Any], seconds: float = 60) -> Any:
-    """What `look` finds once it finds something; fails when it has not within `seconds`."""
+    """Repeat `look` until it finds something, and return that. Fails after `seconds`."""
     until = time.monotonic() + seconds
     while True:
         found = look()
@@ -47,19 +47,19 @@ class Storefront:
     """One running shop.
 
     Attributes:
-        url: where its gateway answers.
-        sandbox_url: where its sandbox does.
+        url: the address of its gateway.
+        sandbox_url: the address of its sandbox.
     """
 
     url: str
     sandbox_url: str
 
     def ask(self, method: str, path: str, **options: Any) -> requests.Response:
-        """One request on a connection of its own, as a new shopper's would be."""
-        return requests.request(method, self.url + path, timeout=TIMEOUT, **options)
+        """Send one request on a new connection, as a new shopper does."""
+        return requests.request(method, self.url + path, timeout=REQUEST_TIMEOUT_S, **options)
 
     def product(self, **changes: Any) -> dict[str, Any]:
-        """A new product: the seed's, with changes."""
+        """Create a product: the product of the seed, with changes."""
         answer = self.ask("POST", "/api/products/", json={**BONE, **changes})
         assert answer.status_code == 201, answer.text
         product: dict[str, Any] = answer.json()
@@ -72,23 +72,23 @@ class Storefront:
         return left
 
     def shopper(self) -> Shopper:
-        """A new shopper, with a cart, an address and a telephone of their own."""
+        """A new shopper with a new cart, email address and telephone number."""
         return Shopper(self)
 
     def charged(self, order_id: str) -> list[dict[str, Any]]:
-        """The charges of an order that took money; Stripe keeps the refused ones, too."""
+        """The charges of an order that took money. Stripe also lists the declined ones."""
         return [charge for charge in self.arrived("charges", order_id=order_id) if charge["paid"]]
 
     def arrived(self, kind: str, **wanted: Any) -> list[dict[str, Any]]:
-        """What the sandbox's ledger has of a kind: ``emails``, ``sms``, ``charges`` or ``labels``."""
-        answer = requests.get(f"{self.sandbox_url}/sandbox/ledger", params=wanted, timeout=TIMEOUT)
+        """The entries of a kind in the sandbox's ledger: ``emails``, ``sms``, ``charges`` or ``labels``."""
+        answer = requests.get(f"{self.sandbox_url}/sandbox/ledger", params=wanted, timeout=REQUEST_TIMEOUT_S)
         answer.raise_for_status()
         entries: list[dict[str, Any]] = answer.json()[kind]
         return entries
 
 
 class Shopper:
-    """Somebody with a cart."""
+    """A shopper with a cart."""
 
     def __init__(self, shop: Storefront) -> None:
         self.shop = shop
@@ -99,7 +99,7 @@ class Shopper:
         self.phone = f"+1415{2 * 10**6 + uuid.uuid4().int % (8 * 10**6)}"
 
     def ask(self, method: str, path: str, **options: Any) -> requests.Response:
-        return self.session.request(method, self.shop.url + path, timeout=TIMEOUT, **options)
+        return self.session.request(method, self.shop.url + path, timeout=REQUEST_TIMEOUT_S, **options)
 
     def buy(self, product_id: str, quantity: int) -> requests.Response:
         return self.ask("POST", f"/api/cart/{product_id}/buy/", json={"quality": quantity})
@@ -109,7 +109,7 @@ class Shopper:
         return self.ask("POST", "/api/cart/checkout/", json=customer)
 
     def order(self, product_id: str, quantity: int = 1) -> dict[str, Any]:
-        """Buy and check out; the order."""
+        """Buy and check out; return the order."""
         assert self.buy(product_id, quantity).status_code == 200
         answer = self.checkout()
         assert answer.status_code == 201, answer.text

@@ -1,4 +1,4 @@
-"""The whole story, from a product to the mail about it."""
+"""Whole orders, from the search for a product to the mail and the SMS."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import pypdf
 import pytest
 import requests
 
-from tests.e2e.journeys.shop import TIMEOUT, Storefront, eventually, unique
+from tests.e2e.journeys.shop import REQUEST_TIMEOUT_S, Storefront, eventually, unique
 
 
-def test_a_product_is_found_bought_paid_shipped_and_told_of(shop: Storefront) -> None:
+def test_product_passes_from_search_to_notifications(shop: Storefront) -> None:
     word = unique("Bone")
     product = shop.product(name=f"Wally {word}", inventory={"type": "finite", "quantity": 10})
     assert product["skus"]["data"][0]["price"] == 50
 
-    # found, by a word of its name
+    # Search by a word of the name.
     found = shop.ask("GET", "/api/products/", params={"category": word.lower(), "order_by": "name"}).json()
     assert [item["id"] for item in found["data"]] == [product["id"]]
 
-    # bought, and thought better of
+    # Buy, then change the quantity.
     shopper = shop.shopper()
     assert shopper.buy(product["id"], 5).json()[0]["quality"] == 5
     changed = shopper.ask("PUT", f"/api/cart/{product['id']}/", json={"quality": 2}).json()
     sku = product["skus"]["data"][0]["id"]
     assert changed == [{"type": "sku", "parent": sku, "quality": 2, "quantity": 2}]
 
-    # checked out: real rates, the cheapest selected
+    # Check out: the order has real rates, and the cheapest one is selected.
     answer = shopper.checkout()
     assert answer.status_code == 201
     order = answer.json()
@@ -36,15 +36,15 @@ def test_a_product_is_found_bought_paid_shipped_and_told_of(shop: Storefront) ->
     assert rates[order["selected_shipping_method"]] == min(rates.values())
     assert order["amount"] == 2 * 50 + 0 + min(rates.values())
     assert [item["type"] for item in order["items"]] == ["sku", "tax", "shipping"]
-    assert shop.left(product["id"]) == 10  # an order that is not paid holds nothing
+    assert shop.left(product["id"]) == 10  # an unpaid order holds no stock
 
-    # another rate
+    # Choose another rate.
     fastest = max(rates, key=lambda rate: rates[rate])
     order = shopper.ask("PUT", "/api/cart/shipping/", json={"order_id": order["id"], "shipping_id": fastest}).json()
     assert order["selected_shipping_method"] == fastest
     assert order["amount"] == 2 * 50 + rates[fastest]
 
-    # paid
+    # Pay.
     answer = shopper.pay(order)
     assert answer.status_code == 200, answer.text
     paid = answer.json()
@@ -54,16 +54,16 @@ def test_a_product_is_found_bought_paid_shipped_and_told_of(shop: Storefront) ->
     assert shopper.ask("GET", "/api/cart/").json() == []
     assert shop.left(product["id"]) == 8
 
-    # the label is a PDF that says where it goes
+    # The label is a PDF with the address.
     label = shopper.ask("GET", f"/api/shipments/{order['upstream_id']}/label/").json()
     assert label == {"object_id": order["upstream_id"], "label_url": paid["label_url"]}
-    pdf = requests.get(paid["label_url"], timeout=TIMEOUT)
+    pdf = requests.get(paid["label_url"], timeout=REQUEST_TIMEOUT_S)
     assert pdf.headers["Content-Type"].startswith("application/pdf")
     text = " ".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(pdf.content)).pages)
     assert "1092 INDIAN SUMMER CT" in text.upper()
     assert paid["shipping"]["tracking_number"] in text.replace(" ", "")
 
-    # one charge of the amount, one mail and one SMS about it
+    # There is one charge of the amount, one mail and one SMS.
     charges = shop.charged(order["id"])
     assert [charge["amount"] for charge in charges] == [order["amount"]]
     assert charges[0]["id"] == paid["charge"]
@@ -75,13 +75,13 @@ def test_a_product_is_found_bought_paid_shipped_and_told_of(shop: Storefront) ->
     [text_message] = eventually(lambda: shop.arrived("sms", to=shopper.phone))
     assert order["id"] in text_message["body"]
 
-    # tracking, and the order as it stands
+    # The parcel is tracked, and the order is stored as it was answered.
     tracking = shopper.ask("GET", f"/api/shipments/{order['upstream_id']}/tracking/").json()
     assert tracking["tracking_number"] == paid["shipping"]["tracking_number"]
     kept = shopper.ask("GET", f"/api/orders/{order['id']}").json()
     assert kept == {name: value for name, value in paid.items() if name not in ("label_url", "notifications")}
 
-    # paying again says the same and charges nothing
+    # A repeated payment gets the same answer and charges nothing.
     again = shopper.pay(order)
     assert (again.status_code, again.json()) == (200, paid)
     assert len(shop.charged(order["id"])) == 1
@@ -106,7 +106,7 @@ def test_a_declined_card_leaves_the_order_open(shop: Storefront) -> None:
     assert len(shop.charged(order["id"])) == 1
 
 
-def test_a_bank_that_wants_a_confirmation_is_asked_and_paying_again_finishes(shop: Storefront) -> None:
+def test_payment_finishes_after_3d_secure(shop: Storefront) -> None:
     shopper = shop.shopper()
     order = shopper.order(shop.product()["id"])
     card = "pm_card_authenticationRequired"
@@ -116,27 +116,29 @@ def test_a_bank_that_wants_a_confirmation_is_asked_and_paying_again_finishes(sho
     payment = problem["client_secret"].split("_secret_")[0]
     assert problem["next_action"]["type"]
     declined = shopper.pay(order, "tok_chargeDeclined")
-    assert declined.json()["type"] != problem["type"]  # the type tells the two apart
+    assert declined.json()["type"] != problem["type"]  # the type distinguishes the two problems
     problem = shopper.pay(order, card).json()
     payment = problem["client_secret"].split("_secret_")[0]
-    played = requests.post(f"{shop.sandbox_url}/sandbox/3ds/{payment}", json={"result": "succeed"}, timeout=TIMEOUT)
+    played = requests.post(
+        f"{shop.sandbox_url}/sandbox/3ds/{payment}", json={"result": "succeed"}, timeout=REQUEST_TIMEOUT_S
+    )
     assert played.status_code == 200
     paid = shopper.pay(order, card)
     assert (paid.status_code, paid.json()["status"]) == (200, "paid")
     assert len(shop.charged(order["id"])) == 1
 
 
-def test_a_holder_who_confirms_and_never_returns_has_paid_all_the_same(shop: Storefront) -> None:
+def test_confirmed_payment_completes_without_the_shopper(shop: Storefront) -> None:
     shopper = shop.shopper()
     order = shopper.order(shop.product()["id"])
     problem = shopper.pay(order, "pm_card_authenticationRequired").json()
     payment = problem["client_secret"].split("_secret_")[0]
-    requests.post(f"{shop.sandbox_url}/sandbox/3ds/{payment}", json={"result": "succeed"}, timeout=TIMEOUT)
+    requests.post(f"{shop.sandbox_url}/sandbox/3ds/{payment}", json={"result": "succeed"}, timeout=REQUEST_TIMEOUT_S)
     eventually(lambda: shopper.ask("GET", f"/api/orders/{order['id']}").json()["status"] == "paid")
     eventually(lambda: shop.arrived("emails", to=shopper.email))
 
 
-def test_what_is_short_is_refused_before_the_money(shop: Storefront) -> None:
+def test_sold_out_order_is_refused_before_the_charge(shop: Storefront) -> None:
     product = shop.product(inventory={"type": "finite", "quantity": 1})
     first, second = shop.shopper(), shop.shopper()
     assert first.buy(product["id"], 2).status_code == 409
@@ -148,7 +150,7 @@ def test_what_is_short_is_refused_before_the_money(shop: Storefront) -> None:
     assert shop.left(product["id"]) == 0
 
 
-def test_an_order_is_its_carts_alone(shop: Storefront) -> None:
+def test_order_is_visible_only_to_its_cart(shop: Storefront) -> None:
     shopper, stranger = shop.shopper(), shop.shopper()
     order = shopper.order(shop.product()["id"])
     assert stranger.ask("GET", f"/api/orders/{order['id']}").status_code == 404
@@ -159,7 +161,7 @@ def test_an_order_is_its_carts_alone(shop: Storefront) -> None:
     assert [item["id"] for item in listed["data"]] == [order["id"]]
 
 
-def test_an_address_that_no_carrier_knows_is_refused_and_the_cart_kept(shop: Storefront) -> None:
+def test_unknown_address_is_refused_and_the_cart_kept(shop: Storefront) -> None:
     shopper = shop.shopper()
     shopper.buy(shop.product()["id"], 1)
     nowhere = {"line1": "1 Nowhere", "city": "Nowhere", "state": "CA", "country": "US", "postal_code": "00000"}
@@ -169,21 +171,21 @@ def test_an_address_that_no_carrier_knows_is_refused_and_the_cart_kept(shop: Sto
     assert len(shopper.ask("GET", "/api/cart/").json()) == 1
 
 
-def test_a_parcel_that_goes_abroad_gets_its_label_too(shop: Storefront) -> None:
+def test_parcel_abroad_gets_a_label(shop: Storefront) -> None:
     shopper = shop.shopper()
     shopper.buy(shop.product(price=1500)["id"], 1)
     abroad = {"line1": "10 Downing Street", "city": "London", "postal_code": "SW1A 2AA", "country": "GB"}
     order = shopper.checkout(address=abroad).json()
     paid = shopper.pay(order).json()
     assert paid["label_url"], paid
-    assert requests.get(paid["label_url"], timeout=TIMEOUT).content.startswith(b"%PDF")
+    assert requests.get(paid["label_url"], timeout=REQUEST_TIMEOUT_S).content.startswith(b"%PDF")
 
 
-def test_an_empty_cart_is_no_order(shop: Storefront) -> None:
+def test_empty_cart_cannot_be_checked_out(shop: Storefront) -> None:
     assert shop.shopper().checkout().status_code == 409
 
 
-def test_a_deleted_product_is_gone_and_a_cart_with_it_says_so(shop: Storefront) -> None:
+def test_cart_reports_a_deleted_product(shop: Storefront) -> None:
     product = shop.product()
     shopper = shop.shopper()
     shopper.buy(product["id"], 1)
@@ -225,7 +227,7 @@ def test_an_order_is_quoted_and_paid_in_its_own_currency(shop: Storefront, curre
     assert (charge["currency"], charge["amount"]) == (currency, order["amount"])
 
 
-def test_a_price_change_leaves_the_sku_and_the_orders_that_stand(shop: Storefront) -> None:
+def test_price_change_keeps_the_sku_and_existing_orders(shop: Storefront) -> None:
     product = shop.product(price=500)
     shopper = shop.shopper()
     order = shopper.order(product["id"])

@@ -1,4 +1,4 @@
-"""The documentation is true: each page's requests are sent as printed, and must answer what it shows."""
+"""The documentation is true: each request on a page is sent as printed, and must get the shown answer."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ TIMEOUT_S = 250  # for one page; the longest takes half a minute on an idle mach
 
 @dataclass
 class Run:
-    """One page, run against this shop.
+    """The run of one page against this shop.
 
     Attributes:
-        steps: as printed, with this shop's addresses.
-        outputs: what the shell printed, step by step.
-        differences: why an answer is not as shown, or None.
+        steps: the printed steps, with the addresses of this shop.
+        outputs: the output of each step.
+        differences: for each step, how the answer differs from the shown one, or None.
     """
 
     steps: list[Step]
@@ -49,7 +49,7 @@ class Runs:
             todo = for_shop(STORIES[page], self._shop.url, self._shop.sandbox_url)
             outputs = run(todo, ROOT, os.environ, TIMEOUT_S)
             likeness = Likeness()
-            differences = [_difference(likeness, step, said) for step, said in zip(todo, outputs, strict=True)]
+            differences = [_difference(likeness, step, output) for step, output in zip(todo, outputs, strict=True)]
             self._done[page] = Run(todo, outputs, differences)
         return self._done[page]
 
@@ -71,13 +71,13 @@ def test_answer_is_as_shown(runs: Runs, page: str, index: int) -> None:
 
 @pytest.mark.parametrize(("page", "index"), ANSWERED, ids=_titles(ANSWERED))
 def test_wrong_value_would_be_noticed(runs: Runs, page: str, index: int) -> None:
-    """Every status, header, name and value shown is altered in turn; each alteration must be noticed."""
-    step, said = runs.of(page).steps[index], runs.of(page).outputs[index]
+    """Each shown status, header, name and value is altered in turn. The comparison must notice each alteration."""
+    step, output = runs.of(page).steps[index], runs.of(page).outputs[index]
     changes = list(_altered(step))
     assert changes
     for what, shown in changes:
         altered = Step(step.page, step.line, step.section, step.command, step.kind, shown)
-        assert _difference(Likeness(), altered, said), f"{step.title}: {what} could be wrong"
+        assert _difference(Likeness(), altered, output), f"{step.title}: {what} could be wrong"
 
 
 def _difference(likeness: Likeness, step: Step, output: str) -> str | None:
@@ -89,7 +89,7 @@ def _difference(likeness: Likeness, step: Step, output: str) -> str | None:
 
 
 def _delete_products(shop: Storefront) -> None:
-    """The tutorial finds its products by a word, so an earlier run must have left none."""
+    """Delete the products of earlier runs, since the tutorial searches for its products by a word."""
     for product in shop.ask("GET", "/api/products/", params={"category": "squeaky"}).json()["data"]:
         assert shop.ask("DELETE", f"/api/products/{product['id']}/").status_code == 200
 
@@ -110,7 +110,7 @@ def _altered(step: Step) -> Iterator[tuple[str, str]]:
 
 
 def _other_values(value: Any, where: str) -> Iterator[tuple[str, Any]]:
-    """`value` with one thing in it altered, for every thing in it."""
+    """Yield a copy of `value` for each part of it, with that part altered."""
     if isinstance(value, dict):
         for name in set(value) - {MORE}:
             yield f"the name {where}.{name}", {f"{key}x" if key == name else key: part for key, part in value.items()}

@@ -1,4 +1,7 @@
-"""The comparison of all books with the providers' lists: every kind of difference made for real, told, mended, gone."""
+"""The reconciliation of the databases with the providers' lists.
+
+The tests cause every kind of difference. The comparison must report it, and the repair must remove it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ PROVIDERS = ("stripe", "shippo", "twilio", "sendgrid")
 
 
 class Books:
-    """A running shop with its databases open, its providers at hand, and an operator at its commands."""
+    """A running shop with access to its databases, its providers and the commands of its operator."""
 
     def __init__(self, running: Shop) -> None:
         self.running = running
@@ -36,20 +39,20 @@ class Books:
         self.sku = self.product["skus"]["data"][0]["id"]
 
     def operate(self, *arguments: str) -> tuple[int, str]:
-        """Give an operator's command; its exit status, and what it said."""
+        """Run a command of the operator; return its exit status and output."""
         env = self.running.process_env(self.running.amqp_uri)
-        # As the launcher does, without its start: tests/docs has the whole.
+        # Runs the module without the launcher; tests/docs runs the whole command.
         command = [sys.executable, "-m", *arguments]
         done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=200)
         return done.returncode, done.stdout + done.stderr
 
     def compare(self, *arguments: str) -> tuple[int, list[str]]:
-        """Compare, with nothing left alone for being young; the exit status, and the lines."""
-        status, said = self.operate(RECONCILE, "--grace", "0", *arguments)
-        return status, said.splitlines()
+        """Compare, including recent entries; return the exit status and the lines."""
+        status, output = self.operate(RECONCILE, "--grace", "0", *arguments)
+        return status, output.splitlines()
 
     def agrees(self) -> list[str]:
-        """Compare until all agrees, which it does as soon as what is under way has ended; the lines."""
+        """Compare until nothing differs, since work in progress ends soon; return the lines."""
         last: list[str] = []
 
         def agreed() -> bool:
@@ -60,7 +63,7 @@ class Books:
         return last
 
     def write(self, service: str, statement: str, *values: Any) -> None:
-        """Change what a service keeps, behind its back; one row."""
+        """Change one row of a service's database without the service."""
         path = self.running.place.var_dir / f"{service}.db"
         with closing(sqlite3.connect(path, timeout=30)) as connection, connection:
             assert connection.execute(statement, values).rowcount == 1, statement
@@ -78,7 +81,7 @@ class Books:
             client.stop()
 
     def paid(self) -> dict[str, Any]:
-        """An order of which everything is done."""
+        """A paid order whose tasks are all done."""
         shopper = self.front.shopper()
         order: dict[str, Any] = shopper.pay(shopper.order(self.product["id"])).json()
         assert order["status"] == "paid"
@@ -90,7 +93,7 @@ class Books:
         return shopper, shopper.order(self.product["id"])
 
     def charge(self, amount: int, **metadata: str) -> str:
-        """Take money at Stripe without the shop's knowing; the payment's id."""
+        """Charge a card at Stripe without the shop; return the id of the payment."""
         intent = self.sdks.stripe.v1.payment_intents.create(
             {
                 "amount": amount,
@@ -104,7 +107,7 @@ class Books:
         return intent.id
 
     def looked_for_refunds(self) -> int | None:
-        """When the shop last asked Stripe for refunds that it does not know (Unix seconds)."""
+        """When the shop last asked Stripe for refunds made elsewhere (Unix seconds)."""
         seen: int | None = self.read("cart", "SELECT MAX(seen) FROM cursors WHERE name = ?", refund_watch.CURSOR)
         return seen
 
@@ -115,7 +118,7 @@ class Books:
 
 @pytest.fixture(scope="module")
 def books(own: Shop) -> Iterator[Books]:
-    """With every webhook lost, so that nothing mends itself before it is compared."""
+    """The shop without webhooks, so that no event repairs a difference before the comparison."""
     books = Books(own)
     for provider in PROVIDERS:
         assert books.sdks.put(f"/sandbox/webhooks/{provider}", json={"enabled": False}).ok
@@ -124,14 +127,14 @@ def books(own: Shop) -> Iterator[Books]:
         assert books.sdks.delete(f"/sandbox/webhooks/{provider}").ok
 
 
-def test_a_shop_that_nobody_disturbed_agrees_with_its_providers(books: Books) -> None:
+def test_undisturbed_shop_agrees_with_its_providers(books: Books) -> None:
     books.paid()
     shopper, order = books.placed()
     assert shopper.pay(order, DECLINED).status_code == 402
-    said = books.agrees()
-    assert said[-1] == "No differences."
-    assert "SendGrid gives no list" in said[-2]
-    assert {"orders,", "reservations,", "Twilio,"} <= set(said[-3].split())
+    output = books.agrees()
+    assert output[-1] == "No differences."
+    assert "SendGrid gives no list" in output[-2]
+    assert {"orders,", "reservations,", "Twilio,"} <= set(output[-3].split())
 
 
 def test_payments_whose_answers_were_lost_need_no_repair(books: Books) -> None:
@@ -152,7 +155,7 @@ def test_payments_whose_answers_were_lost_need_no_repair(books: Books) -> None:
     assert books.agrees()[-1] == "No differences."
 
 
-def test_the_rest_goes_back_though_some_went_back_in_the_dashboard(books: Books) -> None:
+def test_refund_returns_the_rest_after_a_dashboard_refund(books: Books) -> None:
     order = books.paid()
     books.sdks.stripe.v1.refunds.create({"payment_intent": books.payment(order["id"]), "amount": 100})
     returned = books.call("cart", "refund", order["id"], None, unique("rest"))
@@ -162,10 +165,10 @@ def test_the_rest_goes_back_though_some_went_back_in_the_dashboard(books: Books)
 
 
 @pytest.mark.timeout(900)
-def test_what_differs_is_told_and_what_is_safe_is_mended(books: Books) -> None:
+def test_differences_are_reported_and_safe_ones_repaired(books: Books) -> None:
     wanted: dict[str, list[str]] = {}
 
-    # Money that the shop did not notice: one order that had no payment, one that had been declined.
+    # Payments that the shop did not see: of an order without a payment, and of an order with a declined one.
     _, bare = books.placed()
     bare_payment = books.charge(bare["amount"], order_id=bare["id"])
     shopper, declined = books.placed()
@@ -184,7 +187,7 @@ def test_what_differs_is_told_and_what_is_safe_is_mended(books: Books) -> None:
     )
     wanted[f"open payment of a canceled order: {canceled['id']}"] = ["canceled", "open", "cancel the payment"]
 
-    # What is owed, a label, an SMS: gone from our books.
+    # A delivery, a label and an SMS that are missing from our databases.
     forgotten = books.paid()
     books.write("cart", "DELETE FROM tasks WHERE subject = ? AND kind = 'email'", forgotten["id"])
     wanted[f"paid, and nothing owed: {forgotten['id']}"] = ["paid", "no email", "owe it email"]
@@ -193,13 +196,13 @@ def test_what_differs_is_told_and_what_is_safe_is_mended(books: Books) -> None:
     number = unlabelled["shipping"]["tracking_number"]
     wanted[f"label unknown here: {unlabelled['id']}"] = ["not asked for", number, "record it"]
     wanted[f"label lost: {unlabelled['id']}"] = ["paid", unlabelled["upstream_id"], "nothing"]
-    untold = books.paid()
-    books.write("notifications", "DELETE FROM messages WHERE key = ?", f"{untold['id']}:sms")
-    wanted[f"SMS unknown here: {untold['id']}"] = ["no such message", "record it"]
+    unrecorded = books.paid()
+    books.write("notifications", "DELETE FROM messages WHERE key = ?", f"{unrecorded['id']}:sms")
+    wanted[f"SMS unknown here: {unrecorded['id']}"] = ["no such message", "record it"]
     stray = books.sdks.twilio.messages.create(to="+14155550188", from_="+15005550006", body=unique("hello "))
     wanted[f"SMS of nobody: {stray.sid}"] = ["…0188", "take note of it"]
 
-    # Stock that nobody holds.
+    # Stock that is held for no open order.
     item = [{"parent": books.sku, "quantity": 3}]
     left = books.front.left(books.product["id"])
     books.call("products", "reserve", "or_nobody:1:stock", item)
@@ -207,7 +210,7 @@ def test_what_differs_is_told_and_what_is_safe_is_mended(books: Books) -> None:
     wanted["stock held for nobody: or_nobody:1:stock"] = ["no such order", "give it back"]
     wanted[f"stock held for nobody: {canceled['id']}"] = ["canceled", f"{canceled['id']}:7:stock", "give it back"]
 
-    # What a person has to decide on.
+    # Differences that need the decision of a person.
     by_hand: dict[str, list[str]] = {}
     orphan = books.charge(4242)
     by_hand[f"charge without an order: {orphan}"] = ["no such order", "4242 usd", "refund it"]
@@ -222,7 +225,7 @@ def test_what_differs_is_told_and_what_is_safe_is_mended(books: Books) -> None:
     doubled = books.sdks.shippo.transactions.create(again)
     by_hand[f"two labels for one shipment: {twice['id']}"] = ["bought", doubled.tracking_number, "refund it"]
 
-    # Money that was given back in Stripe's dashboard. The shop asks for such each minute: it has just done so.
+    # A refund in Stripe's dashboard. The shop asks for such refunds each minute; the last time must be just past.
     returned = books.paid()
     asked = books.looked_for_refunds()
     eventually(lambda: books.looked_for_refunds() != asked, 2 * refund_watch.WATCH_INTERVAL_S)
@@ -233,17 +236,17 @@ def test_what_differs_is_told_and_what_is_safe_is_mended(books: Books) -> None:
         "take it into the order",
     ]
 
-    status, said = books.compare()
+    status, output = books.compare()
     assert status == 1
-    _told(said, {**wanted, **by_hand})
-    assert f"{len(wanted) + len(by_hand)} differences, of which --repair would mend {len(wanted) - 1}." in said
+    _assert_reported(output, {**wanted, **by_hand})
+    assert f"{len(wanted) + len(by_hand)} differences, of which --repair would mend {len(wanted) - 1}." in output
 
-    status, said = books.compare("--repair")
+    status, output = books.compare("--repair")
     assert status == 1
-    second_look = said.index("Compared again:")
-    _told(said[second_look:], by_hand)
-    assert len([line for line in said[:second_look] if line.startswith("  mended: ")]) == len(wanted) - 1
-    assert not [line for line in said if "not mended" in line]
+    second_comparison = output.index("Compared again:")
+    _assert_reported(output[second_comparison:], by_hand)
+    assert len([line for line in output[:second_comparison] if line.startswith("  mended: ")]) == len(wanted) - 1
+    assert not [line for line in output if "not mended" in line]
 
     for order in (bare, declined):
         assert books.call("cart", "order", order["id"])["status"] == "paid"
@@ -254,12 +257,12 @@ def test_what_differs_is_told_and_what_is_safe_is_mended(books: Books) -> None:
     assert intent.status == "canceled"
     after = books.call("cart", "order", returned["id"])
     assert (after["status"], after["amount_returned"]) == ("returned", returned["amount"])
-    # Two turned out to be paid, and one was paid since; what was returned is there again.
+    # Two orders turned out to be paid, and one was paid since. The returned stock is back.
     eventually(lambda: books.front.left(books.product["id"]) == left - 3)
     assert len(books.front.arrived("emails", order_id=forgotten["id"])) == 1
     assert books.call("shipping", "label", unlabelled["upstream_id"])["label_url"]
 
-    # A person does what was advised, and all agrees.
+    # A person follows the advice, and no difference remains.
     for payment in (orphan, second):
         books.sdks.stripe.v1.refunds.create({"payment_intent": payment})
     for label in (lone, doubled):
@@ -267,48 +270,48 @@ def test_what_differs_is_told_and_what_is_safe_is_mended(books: Books) -> None:
     assert books.agrees()[-1] == "No differences."
 
 
-def test_what_is_young_may_be_under_way(books: Books) -> None:
+def test_recent_payments_are_not_compared(books: Books) -> None:
     payment = books.charge(77)
     assert books.operate(RECONCILE, "--since", "1")[0] == 0
     assert books.compare("--since", "1")[0] == 1
     books.sdks.stripe.v1.refunds.create({"payment_intent": payment})
 
 
-def test_a_provider_that_gives_no_list_is_trouble_and_no_agreement(books: Books) -> None:
+def test_failing_provider_breaks_off_the_comparison(books: Books) -> None:
     try:
         assert books.sdks.put("/sandbox/faults/shippo", json={"error_rate": 1, "error_status": 401}).ok
-        status, said = books.compare()
+        status, output = books.compare()
     finally:
         books.sdks.delete("/sandbox/faults/shippo")
     assert status == 2
-    assert said[-1] == "The comparison broke off. Shippo answered with status 401."
+    assert output[-1] == "The comparison broke off. Shippo answered with status 401."
 
 
-def test_what_was_given_up_is_listed_and_replayed(books: Books) -> None:
-    assert books.operate(GIVEN_UP, "replay", "--all")[0] == 0  # what other journeys have left
+def test_failed_tasks_are_listed_and_replayed(books: Books) -> None:
+    assert books.operate(GIVEN_UP, "replay", "--all")[0] == 0  # tasks that other journeys left behind
     order, key = books.paid(), ""
     for kind in ("email", "sms"):
         key = f"{order['id']}:{kind}"
         books.write("cart", "UPDATE tasks SET state = 'failed', tries = 5, error = 'Refused: no' WHERE key = ?", key)
-    status, said = books.operate(GIVEN_UP, "list")
+    status, output = books.operate(GIVEN_UP, "list")
     assert status == 0
-    assert f"{key}  sms of {order['id']}, tried 5 times: Refused: no" in said
-    assert "given up; " in said.splitlines()[-1]
+    assert f"{key}  sms of {order['id']}, tried 5 times: Refused: no" in output
+    assert "given up; " in output.splitlines()[-1]
     assert books.operate(GIVEN_UP, "replay", key) == (0, f"{key}: done\n")
-    status, said = books.operate(GIVEN_UP, "replay", "--all")
-    assert (status, said) == (0, f"{order['id']}:email: done\n")
+    status, output = books.operate(GIVEN_UP, "replay", "--all")
+    assert (status, output) == (0, f"{order['id']}:email: done\n")
     assert books.operate(GIVEN_UP, "list") == (0, "Nothing was given up.\n")
     assert books.operate(GIVEN_UP, "replay", "--all") == (0, "Nothing was given up.\n")
-    status, said = books.operate(GIVEN_UP, "replay", key)
+    status, output = books.operate(GIVEN_UP, "replay", key)
     assert status == 1
-    assert said.startswith(f"Nothing was given up under {key}")
+    assert output.startswith(f"Nothing was given up under {key}")
     assert len(books.front.arrived("sms", order_id=order["id"])) == 1
 
 
-def _told(said: list[str], wanted: dict[str, list[str]]) -> None:
-    """Exactly these differences were told, each in one line that has these words, the proposed repair last."""
-    lines = {line.partition(" | ")[0]: line for line in said if " | we say: " in line}
-    assert sorted(lines) == sorted(wanted), "\n".join(said)
+def _assert_reported(output: list[str], wanted: dict[str, list[str]]) -> None:
+    """Assert that exactly these differences were reported. Each line has the given words, with the repair last."""
+    lines = {line.partition(" | ")[0]: line for line in output if " | we say: " in line}
+    assert sorted(lines) == sorted(wanted), "\n".join(output)
     for begins, words in wanted.items():
         for word in words:
             assert word in lines[begins], lines[begins]

@@ -1,6 +1,6 @@
-"""Every request of the seed's README, as it is printed there: misspellings, a plus sign and a missing comma included.
+"""Every request of the seed's README, as printed there, including misspellings, a plus sign and a missing comma.
 
-Only the ids are put in, where the README shows somebody else's.
+Only the ids of the README are replaced by real ones.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.e2e.journeys.shop import TIMEOUT, Storefront
+from tests.e2e.journeys.shop import REQUEST_TIMEOUT_S, Storefront
 
 CREATE_PRODUCT = """{
       "name": "Wally bone",
@@ -93,7 +93,7 @@ PAY = """{
 }
 """
 
-# The fields of the sample order, and of the sample rate.
+# The fields of the sample order and of the sample rate.
 ORDER = {
     *("id", "object", "amount", "amount_returned", "application", "application_fee", "charge", "created", "currency"),
     *("customer", "email", "items", "livemode", "metadata", "returns", "selected_shipping_method", "shipping"),
@@ -112,11 +112,11 @@ def seed(shop: Storefront) -> Seed:
 
 
 class Seed:
-    """A client that sends what it is given, word for word."""
+    """A client that sends each text unchanged."""
 
     def __init__(self, shop: Storefront) -> None:
         self.shop = shop
-        # A cart of its own, since anybody may be using the shop; the seed's one shared cart has a test below.
+        # A cart of its own, since the shop may have other users. A test below covers the seed's shared cart.
         self.shopper = shop.shopper()
 
     def send(self, method: str, path: str, text: str | None = None) -> requests.Response:
@@ -131,7 +131,7 @@ class Seed:
     def order(self) -> dict[str, Any]:
         product = self.product()["id"]
         self.send("POST", f"/api/cart/{product}/buy/", BUY)
-        # Five of them weigh more than the 16 ounces of the sample's First-Class rate; one does not.
+        # Five of them weigh more than the 16 ounces of the sample's First-Class rate; one weighs less.
         self.send("PUT", f"/api/cart/{product}/", CHANGE_QUANTITY)
         answer = self.send("POST", "/api/cart/checkout/", CREATE_ORDER)
         assert answer.status_code == 201, answer.text
@@ -304,7 +304,7 @@ def test_create_new_shipment(seed: Seed) -> None:
         assert filled["upstream_id"]
 
 
-def test_a_shipment_for_an_order_as_others_write_it(seed: Seed) -> None:
+def test_shipment_accepts_an_order_in_other_forms(seed: Seed) -> None:
     sku = seed.product()["skus"]["data"][0]["id"]
     line = {"type": "sku", "parent": sku, "quantity": 2}
     address = {"line1": "1092 Indian Summer Ct", "city": "San Jose", "state": "CA", "country": "US"}
@@ -329,14 +329,14 @@ def test_a_shipment_obeys_the_rules_of_checkout(seed: Seed) -> None:
     answer = seed.shop.ask("POST", "/api/shipments/", json=order)
     assert answer.status_code == 201, answer.text
     assert {method["currency"] for method in answer.json()["shipping_methods"]} == {"jpy"}
-    for changes, status, said in (
+    for changes, status, detail in (
         ({"currency": "usd"}, 409, "jpy, usd"),
         ({"items": [{**line, "parent": "sku_never"}]}, 404, "sku_never"),
         ({"items": [{**line, "amount": 100_000_000}]}, 409, "99999999"),
         ({"items": [{**line, "quantity": 10_000}, line]}, 400, "too much of one SKU"),
     ):
         answer = seed.shop.ask("POST", "/api/shipments/", json={"order": {**order, **changes}})
-        assert (answer.status_code, said in answer.json()["detail"]) == (status, True), answer.text
+        assert (answer.status_code, detail in answer.json()["detail"]) == (status, True), answer.text
     assert answer.json()["errors"]["order"]["items"]["1"]["quantity"]
     nowhere = {**order["shipping"], "address": {**address, "city": "Nowhere", "postal_code": "95122"}}
     answer = seed.shop.ask("POST", "/api/shipments/", json={"order": {**order, "shipping": nowhere}})
@@ -383,10 +383,10 @@ def test_label_of_a_paid_order(seed: Seed) -> None:
     assert seed.send("GET", path).status_code == 409
     seed.send("POST", "/api/cart/paid/", PAY.replace("or_1AxW4eBqraFdOKT2HIrPPf3m", order["id"]))
     label = seed.send("GET", path).json()
-    assert requests.get(label["label_url"], timeout=TIMEOUT).content.startswith(b"%PDF")
+    assert requests.get(label["label_url"], timeout=REQUEST_TIMEOUT_S).content.startswith(b"%PDF")
 
 
-def test_without_a_cart_id_there_is_one_shared_cart_as_in_the_seed(shop: Storefront) -> None:
+def test_requests_without_a_cart_id_share_one_cart(shop: Storefront) -> None:
     product = shop.product()
     shop.ask("DELETE", "/api/cart/")
     shop.ask("POST", f"/api/cart/{product['id']}/buy/", data=BUY, headers={"Content-Type": "application/json"})

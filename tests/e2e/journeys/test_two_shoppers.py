@@ -1,4 +1,4 @@
-"""Two shoppers at the same time, in different gateway processes, each get what is theirs."""
+"""Concurrent shoppers, served by different gateway processes, each get their own order, mail and SMS."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _buys(shopper: Shopper, product: dict[str, Any], quantity: int, ready: threa
     out.append((shopper, order, shopper.pay(order)))
 
 
-def test_two_shoppers_at_once_each_get_their_own_order_mail_and_sms(shop: Storefront) -> None:
+def test_concurrent_shoppers_get_their_own_orders_and_messages(shop: Storefront) -> None:
     for _ in range(ROUNDS):
         products = [shop.product(name=unique("Bone"), price=100 + number) for number in range(2 * PAIRS)]
         shoppers = [shop.shopper() for _ in products]

@@ -1,4 +1,4 @@
-"""A shop of the outages' own, whose parts can be taken away."""
+"""A shop for the outage tests, whose parts can be stopped and killed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.e2e.journeys.shop import Storefront, eventually
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    # Short enough to be waited for, and long enough for a busy machine; a payment may meet a service that starts.
+    # Short enough for a test, and long enough for a busy machine. A payment may have to wait for a starting service.
     times = {"RPC_TIMEOUT": "8", "PROVIDER_TIMEOUT": "7", "PAY_TIMEOUT": "38"}
     env = {"AMQP_URI": None, "GATEWAY_WORKERS": "2", **times}
     with Shop.on_free_ports(tmp_path_factory.mktemp("outages") / "var", env=env) as shop:
@@ -21,7 +21,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @pytest.fixture
 def shop(running: Shop) -> Storefront:
-    """It is ready, and no provider is left alone any more because of the test before."""
+    """The ready shop. No circuit to a provider is still open because of the previous test."""
     running.wait_ready()
     front = Storefront(running.url, running.sandbox_url)
     shopper, product = front.shopper(), front.product()

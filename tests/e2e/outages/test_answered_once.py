@@ -1,4 +1,4 @@
-"""`Idempotency-Key` over the whole shop: an answer is the same again, whoever was killed or away in between."""
+"""`Idempotency-Key` over the whole shop: a repeated request gets the same answer, despite kills and outages."""
 
 from __future__ import annotations
 
@@ -24,21 +24,19 @@ def pay(shopper: Shopper, order: dict[str, Any], key: str, card: str = "tok_visa
     return post(shopper, "/api/cart/paid/", {"order_id": order["id"], "cart": card}, key)
 
 
-def given_again(answer: requests.Response, first: requests.Response) -> bool:
-    """Whether `answer` is `first`, byte for byte, and says so."""
+def is_replay(answer: requests.Response, first: requests.Response) -> bool:
+    """Assert that `answer` equals `first` byte for byte; return whether it is marked as a replay."""
     assert (answer.status_code, answer.content) == (first.status_code, first.content)
-    assert _lasting(answer) == _lasting(first)
+    assert _lasting_headers(answer) == _lasting_headers(first)
     return answer.headers.get("Idempotent-Replayed") == "true"
 
 
-def _lasting(answer: requests.Response) -> dict[str, str]:
+def _lasting_headers(answer: requests.Response) -> dict[str, str]:
     own = ("x-request-id", "idempotent-replayed", "date")
     return {name: value for name, value in answer.headers.items() if name.lower() not in own}
 
 
-def test_answers_of_every_kind_are_given_again_also_after_every_service_was_killed(
-    running: Shop, shop: Storefront
-) -> None:
+def test_every_answer_is_replayed_after_services_are_killed(running: Shop, shop: Storefront) -> None:
     product = shop.product(inventory={"type": "finite", "quantity": 9})
     shopper, other = shop.shopper(), shop.shopper()
     customer = {"email": shopper.email, "phone": shopper.phone, "name": "Chloe Taylor", "address": HOME}
@@ -60,7 +58,7 @@ def test_answers_of_every_kind_are_given_again_also_after_every_service_was_kill
         first = post(who, path, body, key)
         assert first.status_code == status, first.text
         assert "Idempotent-Replayed" not in first.headers
-        assert given_again(post(who, path, body, key), first)
+        assert is_replay(post(who, path, body, key), first)
         asked.append((who, path, body, key, first))
     [order] = [
         first.json() for _, path, _, _, first in asked if path.endswith("checkout/") and first.status_code == 201
@@ -82,19 +80,19 @@ def test_answers_of_every_kind_are_given_again_also_after_every_service_was_kill
         running.kill(service)
     running.wait_ready()
     for who, path, body, key, first in asked:
-        assert given_again(post(who, path, body, key), first), path
+        assert is_replay(post(who, path, body, key), first), path
     wrong = post(shopper, "/api/cart/paid/", {**payment, "order_id": "or_other"}, key)
     assert wrong.status_code == 422
     assert list(wrong.json()["errors"]) == ["Idempotency-Key"]
 
-    assert shopper.ask("GET", "/api/cart/").json() == []  # put in once, and paid
+    assert shopper.ask("GET", "/api/cart/").json() == []  # the item was added once, and then paid
     assert shop.left(product["id"]) == 7
     assert len(shop.charged(order["id"])) == 1
-    assert len(shop.arrived("sms", to=shopper.phone)) == 2  # by hand, and of the order
+    assert len(shop.arrived("sms", to=shopper.phone)) == 2  # one from the request above, and one about the order
     assert len([mail for mail in shop.arrived("emails", to=shopper.email) if mail["subject"] == "a"]) == 1
 
 
-def test_a_service_that_is_away_uses_no_key_up(running: Shop, shop: Storefront) -> None:
+def test_unavailable_service_leaves_the_key_unused(running: Shop, shop: Storefront) -> None:
     product, shopper, key = shop.product(), shop.shopper(), uuid.uuid4().hex
     path = f"/api/cart/{product['id']}/buy/"
     with down(running, "products"):
@@ -102,18 +100,20 @@ def test_a_service_that_is_away_uses_no_key_up(running: Shop, shop: Storefront) 
         assert away.status_code in (503, 504)
         assert away.headers["Retry-After"]
     running.wait_ready()
-    first = eventually(lambda: got if (got := post(shopper, path, {"quality": 5}, key)).status_code == 200 else None)
+    first = eventually(
+        lambda: answer if (answer := post(shopper, path, {"quality": 5}, key)).status_code == 200 else None
+    )
     assert "Idempotent-Replayed" not in first.headers
-    assert given_again(post(shopper, path, {"quality": 5}, key), first)
+    assert is_replay(post(shopper, path, {"quality": 5}, key), first)
     assert shopper.ask("GET", "/api/cart/").json()[0]["quantity"] == 5
 
 
-def test_the_same_payment_twice_at_once_is_one_and_the_second_is_told_to_come_back(shop: Storefront) -> None:
+def test_concurrent_repetition_of_a_payment_is_refused(shop: Storefront) -> None:
     shopper, key = shop.shopper(), uuid.uuid4().hex
     order = shopper.order(shop.product()["id"])
-    got: list[requests.Response] = []
+    answers: list[requests.Response] = []
     with trouble(shop, "stripe", latency_ms=2000):
-        first = threading.Thread(target=lambda: got.append(pay(shopper, order, key)))
+        first = threading.Thread(target=lambda: answers.append(pay(shopper, order, key)))
         first.start()
         eventually(lambda: hits(shop, "stripe"))
         early = pay(shopper, order, key)
@@ -121,27 +121,25 @@ def test_the_same_payment_twice_at_once_is_one_and_the_second_is_told_to_come_ba
         assert early.json()["type"] == "urn:shop:problem:idempotency-key-in-progress"
         assert pay(shopper, order, key, "tok_mastercard").status_code == 422
         first.join(60)
-    assert got[0].status_code == 200, got[0].text
-    assert given_again(pay(shopper, order, key), got[0])
+    assert answers[0].status_code == 200, answers[0].text
+    assert is_replay(pay(shopper, order, key), answers[0])
     assert len(shop.charged(order["id"])) == 1
 
 
-def test_a_payment_whose_service_is_killed_is_answered_by_the_next_and_then_again(
-    running: Shop, shop: Storefront
-) -> None:
-    """The message comes again: its own claim, whose holder has gone, must not turn it away."""
+def test_payment_of_a_killed_service_is_answered_by_the_next(running: Shop, shop: Storefront) -> None:
+    """The broker redelivers the message. The claim of the dead holder must not refuse it."""
     shopper, key = shop.shopper(), uuid.uuid4().hex
     order = shopper.order(shop.product()["id"])
-    got: list[requests.Response] = []
+    answers: list[requests.Response] = []
     with trouble(shop, "stripe", latency_ms=2000):
-        first = threading.Thread(target=lambda: got.append(pay(shopper, order, key)))
+        first = threading.Thread(target=lambda: answers.append(pay(shopper, order, key)))
         first.start()
         eventually(lambda: hits(shop, "stripe"))
         running.kill("cart")
     first.join(60)
-    [answer] = got
+    [answer] = answers
     assert answer.status_code == 200, answer.text
     assert answer.json()["status"] == "paid"
     assert "Idempotent-Replayed" not in answer.headers
-    assert given_again(pay(shopper, order, key), answer)
+    assert is_replay(pay(shopper, order, key), answer)
     assert len(shop.charged(order["id"])) == 1

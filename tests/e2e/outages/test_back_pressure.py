@@ -1,4 +1,4 @@
-"""A slow or dead provider costs its callers a moment, and tells them when to come back; it costs others nothing."""
+"""A slow or dead provider delays its callers only briefly: they get a Retry-After. Other requests are not delayed."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import requests
 
 from launcher.shop import Shop
 from tests.e2e.journeys.shop import Storefront, eventually
-from tests.e2e.outages.test_parts_away import PATIENCE, cart
+from tests.e2e.outages.test_parts_away import ANSWER_LIMIT_S, cart
 from tests.e2e.outages.test_providers_in_trouble import trouble
 
-PAYERS = 40  # more than a cart service lets in at once
-# What a request takes that does not wait for anybody; a call to the provider takes longer here.
-AT_ONCE = 4.0
+PAYERS = 40  # more than the concurrency limit of a cart service
+# A request that waits for no provider is answered within this time; a call to a provider takes longer here.
+PROMPT_ANSWER_S = 4.0
 
 
 def timed(ask: Callable[[], requests.Response]) -> tuple[requests.Response, float]:
-    """The answer, and how many seconds it took."""
+    """The answer, and the seconds until it arrived."""
     began = time.monotonic()
     return ask(), time.monotonic() - began
 
 
-def test_while_stripe_is_slow_carts_are_read_as_ever_and_payers_beyond_its_places_come_back_later(
+def test_slow_stripe_delays_no_cart_and_excess_payers_retry(
     shop: Storefront,
 ) -> None:
     product = shop.product()
     shoppers = [shop.shopper() for _ in range(2)]
     orders = [shopper.order(product["id"]) for shopper in shoppers]
     with trouble(shop, "stripe", latency_ms=4000), ThreadPoolExecutor(PAYERS) as pool:
-        # Twenty browsers each that press the button for one order: all but one wait for the first.
+        # For each order, twenty browsers pay at once; all but one wait for the first.
         paying: list[Future[requests.Response]] = [
             pool.submit(shoppers[turn % 2].shop.ask, "POST", "/api/cart/paid/", **payment(shoppers[turn % 2], order))
             for turn in range(PAYERS)
@@ -42,8 +42,8 @@ def test_while_stripe_is_slow_carts_are_read_as_ever_and_payers_beyond_its_place
         assert {answer.status_code for answer in first} == {503}
         reading = [(cart(shop).status_code, any(not each.done() for each in paying)) for _ in range(20)]
         assert {status for status, _ in reading} == {200}
-        assert sum(at_it for _, at_it in reading) > 2  # it was read while they were at it
-        answers = [each.result(PATIENCE * 5) for each in paying]
+        assert sum(in_progress for _, in_progress in reading) > 2  # carts were read while the payments were in progress
+        answers = [each.result(ANSWER_LIMIT_S * 5) for each in paying]
     assert {answer.status_code for answer in answers} == {200, 503}
     refused = [answer for answer in answers if answer.status_code == 503]
     assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
@@ -56,7 +56,7 @@ def payment(shopper: Any, order: dict[str, Any]) -> dict[str, Any]:
     return {"json": {"order_id": order["id"], "cart": "tok_mastercard"}, "headers": {"Cart-Id": shopper.cart_id}}
 
 
-def test_a_bank_that_is_down_is_left_alone_and_found_again_within_seconds(running: Shop, shop: Storefront) -> None:
+def test_stripe_is_skipped_while_down_and_retried_soon(running: Shop, shop: Storefront) -> None:
     product = shop.product(inventory={"type": "finite", "quantity": 9})
     shoppers = [shop.shopper() for _ in range(4)]
     orders = [shopper.order(product["id"]) for shopper in shoppers]
@@ -64,12 +64,12 @@ def test_a_bank_that_is_down_is_left_alone_and_found_again_within_seconds(runnin
         with ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(lambda pair: pair[0].pay(pair[1]), zip(shoppers, orders, strict=True)))
         assert {answer.status_code for answer in answers} <= {503, 504}
-        # Now nobody is sent there to wait: a second after the other, one call finds out whether it is back.
+        # The circuit is open: requests are refused at once, and one call at a time probes the provider.
         quick = [timed(lambda: shoppers[0].pay(orders[0])) for _ in range(4)]
-        told = [answer for answer, took in quick if took < AT_ONCE]
-        assert told
-        assert {answer.status_code for answer in told} <= {503, 504}
-        assert all(answer.headers["Retry-After"] for answer in told)
+        prompt = [answer for answer, took in quick if took < PROMPT_ANSWER_S]
+        assert prompt
+        assert {answer.status_code for answer in prompt} <= {503, 504}
+        assert all(answer.headers["Retry-After"] for answer in prompt)
     eventually(lambda: shoppers[0].pay(orders[0]).status_code == 200, 30)
     for shopper, order in zip(shoppers, orders, strict=True):
         eventually(lambda shopper=shopper, order=order: shopper.pay(order).status_code == 200)

@@ -1,4 +1,4 @@
-"""Broker and cart killed while shoppers fill their carts: each repeats until answered, and each piece is there once."""
+"""Broker and cart are killed while shoppers fill their carts. The shoppers repeat requests; each item counts once."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ import requests
 
 from launcher.shop import Shop
 from tests.e2e.journeys.shop import Shopper, Storefront, eventually
-from tests.e2e.outages.test_parts_away import PATIENCE, ready
+from tests.e2e.outages.test_parts_away import ANSWER_LIMIT_S, ready
 
 SHOPPERS = 4
 
 
 class Buyer(threading.Thread):
-    """Buys one piece after the other, each under a key of its own, and repeats each until it is told."""
+    """Buys one item after the other, each under its own idempotency key, and repeats each request until it succeeds."""
 
-    def __init__(self, shopper: Shopper, product_id: str, over: threading.Event) -> None:
+    def __init__(self, shopper: Shopper, product_id: str, shopping_ends: threading.Event) -> None:
         super().__init__(daemon=True)
         self.bought = 0
         self.repeated = 0
         self.unexpected: list[str] = []
         self._shopper = shopper
         self._path = f"/api/cart/{product_id}/buy/"
-        self._over = over
+        self._shopping_ends = shopping_ends
 
     def run(self) -> None:
-        while not self._over.is_set():
+        while not self._shopping_ends.is_set():
             key = uuid.uuid4().hex
-            while not self._told(key):
+            while not self._succeeds(key):
                 self.repeated += 1
             self.bought += 1
 
-    def _told(self, key: str) -> bool:
+    def _succeeds(self, key: str) -> bool:
         try:
             answer = self._shopper.ask("POST", self._path, json={"quality": 1}, headers={"Idempotency-Key": key})
         except requests.RequestException as error:
@@ -42,14 +42,14 @@ class Buyer(threading.Thread):
         if answer.status_code not in (200, 409, 503, 504):
             self.unexpected.append(answer.text)
         if answer.status_code != 200:
-            self._over.wait(0.2)
+            self._shopping_ends.wait(0.2)
         return answer.status_code == 200
 
 
-def test_what_is_repeated_while_broker_and_cart_are_killed_is_done_once(running: Shop, shop: Storefront) -> None:
+def test_repeated_purchases_count_once_despite_kills(running: Shop, shop: Storefront) -> None:
     product = shop.product(inventory={"type": "infinite"})
-    over = threading.Event()
-    buyers = [Buyer(shop.shopper(), product["id"], over) for _ in range(SHOPPERS)]
+    shopping_ends = threading.Event()
+    buyers = [Buyer(shop.shopper(), product["id"], shopping_ends) for _ in range(SHOPPERS)]
     for buyer in buyers:
         buyer.start()
     try:
@@ -61,9 +61,9 @@ def test_what_is_repeated_while_broker_and_cart_are_killed_is_done_once(running:
             eventually(lambda part=part, pids=pids: running.pids(part) not in ([], pids), 90)
         eventually(lambda: ready(shop).status_code == 200, 90)
     finally:
-        over.set()
+        shopping_ends.set()
         for buyer in buyers:
-            buyer.join(PATIENCE * 5)
+            buyer.join(ANSWER_LIMIT_S * 5)
     assert [buyer.unexpected for buyer in buyers] == [[]] * SHOPPERS
     assert sum(buyer.repeated for buyer in buyers) > 0
     for buyer in buyers:

@@ -1,4 +1,4 @@
-"""A service or the broker goes away, and comes back: the shop says so, and recovers by itself."""
+"""A service or the broker stops and returns. The shop reports the outage and recovers automatically."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ import requests
 from launcher.shop import Shop
 from tests.e2e.journeys.shop import Storefront, eventually
 
-# The gateway's deadline for a cart is 8 s here (RPC_TIMEOUT): whoever waits longer than this was left hanging.
-PATIENCE = 24
+# The gateway's deadline for a cart is 8 s here (RPC_TIMEOUT), so a longer wait than this is a hanging request.
+ANSWER_LIMIT_S = 24
 
 
 def ready(shop: Storefront) -> requests.Response:
-    return requests.get(f"{shop.url}/health/ready/", timeout=PATIENCE)
+    return requests.get(f"{shop.url}/health/ready/", timeout=ANSWER_LIMIT_S)
 
 
 def parts(shop: Storefront) -> dict[str, dict[str, str]]:
-    """How each part is, as readiness tells."""
+    """The state of each part, as the readiness check reports it."""
     found: dict[str, dict[str, str]] = ready(shop).json()["parts"]
     return found
 
 
 def cart(shop: Storefront) -> requests.Response:
-    return requests.get(f"{shop.url}/api/cart/", headers={"Cart-Id": "outages"}, timeout=PATIENCE)
+    return requests.get(f"{shop.url}/api/cart/", headers={"Cart-Id": "outages"}, timeout=ANSWER_LIMIT_S)
 
 
 @contextlib.contextmanager
 def down(running: Shop, part: str) -> Iterator[None]:
-    """`kill -9` a part and keep it away."""
+    """`kill -9` a part, and keep it stopped inside the block."""
     running.kill(part)
     with stopped(running, part):
         yield
@@ -40,7 +40,7 @@ def down(running: Shop, part: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stopped(running: Shop, part: str) -> Iterator[None]:
-    """Stop a part and keep it away."""
+    """Stop a part, and keep it stopped inside the block."""
     running.halt(part)
     try:
         yield
@@ -48,43 +48,41 @@ def stopped(running: Shop, part: str) -> Iterator[None]:
         running.resume(part)
 
 
-def test_without_the_cart_service_the_gateway_answers_and_names_what_is_missing(
-    running: Shop, shop: Storefront
-) -> None:
+def test_gateway_answers_and_reports_a_missing_cart_service(running: Shop, shop: Storefront) -> None:
     product = shop.product()
     with down(running, "cart"):
         answer = cart(shop)
         assert answer.status_code in (503, 504)
         assert answer.headers["Retry-After"]
         assert answer.headers["Content-Type"].startswith("application/problem+json")
-        there = {"broker", "products", "shipping", "notifications"}  # whoever is asked has two seconds to say so
+        there = {"broker", "products", "shipping", "notifications"}  # each part has two seconds to answer
         eventually(lambda: {name for name, part in parts(shop).items() if part["status"] == "ok"} == there)
         assert ready(shop).status_code == 503
-        # The rest of the shop goes on.
+        # The rest of the shop still works.
         assert shop.ask("GET", f"/api/products/{product['id']}").status_code == 200
     eventually(lambda: ready(shop).status_code == 200)
     eventually(lambda: cart(shop).status_code == 200)
 
 
-def test_a_cart_service_that_is_killed_comes_back_by_itself(running: Shop, shop: Storefront) -> None:
+def test_killed_cart_service_restarts(running: Shop, shop: Storefront) -> None:
     before = running.pids("cart")
     running.kill("cart")
     eventually(lambda: running.pids("cart") not in ([], before) and cart(shop).status_code == 200, 90)
     eventually(lambda: ready(shop).status_code == 200)
 
 
-def test_what_was_asked_while_it_was_away_is_not_done_when_it_returns(running: Shop, shop: Storefront) -> None:
+def test_request_during_an_outage_is_not_carried_out_later(running: Shop, shop: Storefront) -> None:
     product = shop.product()
     shopper = shop.shopper()
     with down(running, "cart"):
         assert shopper.buy(product["id"], 5).status_code in (503, 504)
-    # Each gateway process finds out for itself that the cart is there.
+    # Each gateway process detects the return of the cart separately.
     found = eventually(lambda: answer if (answer := shopper.ask("GET", "/api/cart/")).status_code == 200 else None)
     assert found.json() == []
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_the_broker_goes_and_comes_back_and_no_process_is_restarted(running: Shop, shop: Storefront, how: str) -> None:
+def test_broker_outage_restarts_no_other_process(running: Shop, shop: Storefront, how: str) -> None:
     names = ("gateway", "products", "cart", "shipping", "notifications")
     pids = {part: running.pids(part) for part in names}
     shopper = shop.shopper()
@@ -110,15 +108,15 @@ def test_the_broker_goes_and_comes_back_and_no_process_is_restarted(running: Sho
                 assert cart(shop).status_code in (503, 504)
         eventually(lambda: 503 in answers or 504 in answers)
         back = eventually(lambda: len(answers) if ready(shop).status_code == 200 else None, 60)
-        # Each gateway process stands up again by itself, the second perhaps a moment after the first.
+        # Each gateway process recovers separately, the second perhaps a moment after the first.
         eventually(lambda: len(answers) > back + 40 and set(answers[-40:]) == {200}, 60)
     finally:
         stop.set()
         for asker in askers:
-            asker.join(PATIENCE)
+            asker.join(ANSWER_LIMIT_S)
     assert set(answers) <= {200, 503, 504}
     assert {part: running.pids(part) for part in names} == pids
-    # So does the cart with the services that it asks.
+    # The cart reconnects to the other services, too.
     eventually(lambda: shopper.buy(product["id"], 1).status_code == 200)
     order = eventually(lambda: answer.json() if (answer := shopper.checkout()).status_code == 201 else None)
     assert shopper.pay(order).status_code == 200

@@ -1,4 +1,4 @@
-"""A provider that hangs, fails, or does the work and loses the answer: no money and no message is lost or doubled."""
+"""A provider hangs, fails, or loses its answer after the work. No money and no message is lost or doubled."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any
 import requests
 
 from launcher.shop import Shop
-from tests.e2e.journeys.shop import BONE, TIMEOUT, Storefront, eventually
+from tests.e2e.journeys.shop import BONE, REQUEST_TIMEOUT_S, Storefront, eventually
 
 
 @contextlib.contextmanager
 def trouble(shop: Storefront, provider: str, **fault: Any) -> Iterator[None]:
     url = f"{shop.sandbox_url}/sandbox/faults/{provider}"
-    requests.put(url, json=fault, timeout=TIMEOUT).raise_for_status()
+    requests.put(url, json=fault, timeout=REQUEST_TIMEOUT_S).raise_for_status()
     try:
         yield
     finally:
-        requests.delete(url, timeout=TIMEOUT).raise_for_status()
-    # Each service leaves a provider that was down alone for some seconds; the next test is about something else.
+        requests.delete(url, timeout=REQUEST_TIMEOUT_S).raise_for_status()
+    # A service keeps its circuit to a failed provider open for some seconds. The next test must not meet it.
     eventually(lambda: shop.ask("POST", "/api/products/", json=BONE).status_code == 201)
 
 
 def hits(shop: Storefront, provider: str) -> int:
-    """How many calls the trouble that is switched on has met."""
-    return int(requests.get(f"{shop.sandbox_url}/sandbox/faults/{provider}", timeout=TIMEOUT).json()["hits"])
+    """How many calls have met the active fault."""
+    return int(requests.get(f"{shop.sandbox_url}/sandbox/faults/{provider}", timeout=REQUEST_TIMEOUT_S).json()["hits"])
 
 
-def test_a_silent_mailbox_does_not_lose_the_payment_nor_the_mail(shop: Storefront) -> None:
+def test_mail_outage_loses_neither_payment_nor_mail(shop: Storefront) -> None:
     shopper = shop.shopper()
     order = shopper.order(shop.product()["id"])
     with trouble(shop, "sendgrid", error_rate=1, error_status=503):
@@ -68,13 +68,13 @@ def test_a_bank_that_loses_its_answers_charges_once(shop: Storefront) -> None:
     eventually(lambda: shop.left(product["id"]) == 4)
 
 
-def test_a_bank_that_hangs_is_not_waited_for_without_end(running: Shop, shop: Storefront) -> None:
+def test_payment_at_a_hanging_bank_ends_with_an_error(running: Shop, shop: Storefront) -> None:
     shopper = shop.shopper()
     product = shop.product(inventory={"type": "finite", "quantity": 5})
     order = shopper.order(product["id"])
     with trouble(shop, "stripe", hang_rate=1):
         assert shopper.pay(order).status_code in (503, 504)
-    eventually(lambda: shop.left(product["id"]) == 5)  # whatever was held is given back
+    eventually(lambda: shop.left(product["id"]) == 5)  # the held stock is given back
     paid = eventually(lambda: answer if (answer := shopper.pay(order)).status_code == 200 else None)
     assert paid.json()["status"] == "paid"
     assert len(shop.charged(order["id"])) == 1

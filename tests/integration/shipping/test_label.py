@@ -1,4 +1,4 @@
-"""A label is bought once, whatever happens in between. The record is real, on both databases; the carrier is a stub."""
+"""A label is bought once, despite lost answers, kills and takeovers. The databases are real; the carrier is a stub."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ USD = {"currency": "USD"}
 
 
 class Shop:
-    """A shipment with two rates, a carrier, and desks that sell its label."""
+    """A shipment with two rates, a stub of the carrier, and a desk that buys the label."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -57,7 +57,7 @@ def shop(database: Callable[[str], Database]) -> Shop:
     return Shop(database("shipping"))
 
 
-def test_wait_for_another_buyer_ends_also_while_the_clock_is_set_back(shop: Shop) -> None:
+def test_wait_for_another_buyer_ends_though_the_clock_steps_back(shop: Shop) -> None:
     timer = Clock()
     began = timer.now
 
@@ -98,13 +98,13 @@ def test_a_rate_of_another_shipment_is_not_found(shop: Shop) -> None:
     assert shop.carriers.purchases == []
 
 
-def test_a_lost_answer_is_asked_for_and_nothing_is_bought_again(shop: Shop) -> None:
+def test_lost_answer_is_looked_up_not_bought_again(shop: Shop) -> None:
     shop.carriers.trouble, shop.carriers.sells_anyway = [OutcomeUnknown("lost")], True
     assert shop.buy()["label_url"] == "https://labels/1.pdf"
     assert (shop.carriers.purchases, shop.carriers.questions) == (["first"], ["first"])
 
 
-def test_a_label_that_the_carrier_shows_late_is_waited_for_not_bought_again(shop: Shop) -> None:
+def test_label_shown_late_is_not_bought_again(shop: Shop) -> None:
     shop.carriers.trouble, shop.carriers.sells_anyway, shop.carriers.blind = [OutcomeUnknown("lost")], True, 2
     for _ in range(2):
         with pytest.raises(OutcomeUnknown):
@@ -113,7 +113,7 @@ def test_a_label_that_the_carrier_shows_late_is_waited_for_not_bought_again(shop
     assert shop.carriers.purchases == ["first"]
 
 
-def test_an_attempt_that_came_to_nothing_is_repeated_only_when_it_has_settled(shop: Shop) -> None:
+def test_lost_purchase_is_repeated_only_after_it_settled(shop: Shop) -> None:
     shop.carriers.trouble = [OutcomeUnknown("lost")]
     began = shop.clock.now
     with pytest.raises(OutcomeUnknown) as lost:
@@ -130,7 +130,7 @@ def test_an_attempt_that_came_to_nothing_is_repeated_only_when_it_has_settled(sh
     assert 8.0 <= shop.clock.now - began < 9.2
 
 
-def test_a_caller_with_little_time_is_told_to_come_back(shop: Shop) -> None:
+def test_caller_with_little_time_gets_a_retry_after(shop: Shop) -> None:
     shop.carriers.trouble = [OutcomeUnknown("lost")]
     with pytest.raises(OutcomeUnknown):
         shop.buy()
@@ -142,7 +142,7 @@ def test_a_caller_with_little_time_is_told_to_come_back(shop: Shop) -> None:
     assert shop.buy(patience=4.0)["label_url"] == "https://labels/2.pdf"
 
 
-def test_a_label_that_turns_up_while_it_is_waited_for_ends_the_wait(shop: Shop) -> None:
+def test_label_found_during_the_wait_ends_the_wait(shop: Shop) -> None:
     shop.carriers.trouble, shop.carriers.sells_anyway, shop.carriers.blind = [OutcomeUnknown("lost")], True, 3
     with pytest.raises(OutcomeUnknown):
         shop.buy()
@@ -153,7 +153,7 @@ def test_a_label_that_turns_up_while_it_is_waited_for_ends_the_wait(shop: Shop) 
     assert shop.carriers.purchases == ["first"]
 
 
-def test_time_that_a_purchase_hung_does_not_count_as_settling(shop: Shop) -> None:
+def test_hanging_time_does_not_count_as_settling(shop: Shop) -> None:
     bought: list[float] = []
 
     def hang() -> None:
@@ -167,14 +167,14 @@ def test_time_that_a_purchase_hung_does_not_count_as_settling(shop: Shop) -> Non
     assert bought[1] - bought[0] >= 11.0 + SETTLE_S
 
 
-def test_a_failure_that_the_carrier_is_done_with_may_be_repeated_at_once(shop: Shop) -> None:
+def test_answered_failure_is_repeated_at_once(shop: Shop) -> None:
     shop.carriers.trouble = [OutcomeUnknown("failed", {"answered": True})]
     with pytest.raises(Unavailable):
         shop.buy()
     assert shop.buy()["label_url"] == "https://labels/2.pdf"
 
 
-def test_while_the_carrier_cannot_be_asked_nothing_is_bought(shop: Shop) -> None:
+def test_unreachable_carrier_prevents_a_second_purchase(shop: Shop) -> None:
     shop.carriers.trouble = [OutcomeUnknown("failed", {"answered": True})]
     shop.carriers.deaf = Unavailable("away")
     with pytest.raises(OutcomeUnknown):
@@ -189,7 +189,7 @@ def test_while_the_carrier_cannot_be_asked_nothing_is_bought(shop: Shop) -> None
 
 
 @pytest.mark.parametrize("error", [Refused("no"), Unavailable("away"), ProviderFailure("key")])
-def test_a_purchase_that_failed_for_certain_leaves_the_shipment_free(shop: Shop, error: Exception) -> None:
+def test_certain_failure_leaves_the_shipment_free(shop: Shop, error: Exception) -> None:
     shop.carriers.trouble = [error]
     with pytest.raises(type(error)):
         shop.buy("first")
@@ -197,24 +197,24 @@ def test_a_purchase_that_failed_for_certain_leaves_the_shipment_free(shop: Shop,
     assert shop.carriers.questions == []
 
 
-def test_a_buyer_killed_after_the_purchase_is_taken_over_without_buying(shop: Shop) -> None:
+def test_takeover_after_the_purchase_buys_nothing(shop: Shop) -> None:
     shop.carriers.trouble, shop.carriers.sells_anyway = [Killed()], True  # type: ignore[list-item]
     with pytest.raises(Killed):
         shop.buy()
-    with pytest.raises(Unavailable, match="another call"):  # its claim holds
+    with pytest.raises(Unavailable, match="another call"):  # the claim of the killed buyer is still valid
         shop.buy(patience=1.0)
     die(shop.database)
     assert shop.buy()["label_url"] == "https://labels/1.pdf"
     assert shop.carriers.purchases == ["first"]
 
 
-def test_a_buyer_killed_before_the_purchase_reached_the_carrier_is_taken_over_and_one_is_bought(shop: Shop) -> None:
+def test_takeover_before_the_purchase_buys_one_label(shop: Shop) -> None:
     shop.carriers.trouble = [Killed()]  # type: ignore[list-item]
     began = shop.clock.now
     with pytest.raises(Killed):
         shop.buy()
     die(shop.database)
-    with pytest.raises(OutcomeUnknown, match="not known yet"):  # its request may still be under way
+    with pytest.raises(OutcomeUnknown, match="not known yet"):  # the request may still be on its way
         shop.buy()
     assert shop.carriers.purchases == ["first"]
     shop.clock.now += 4.2
@@ -223,7 +223,7 @@ def test_a_buyer_killed_before_the_purchase_reached_the_carrier_is_taken_over_an
     assert 8.0 <= shop.clock.now - began < 9.2
 
 
-def test_a_request_of_a_killed_buyer_that_arrives_late_is_found(shop: Shop) -> None:
+def test_late_request_of_a_killed_buyer_is_found(shop: Shop) -> None:
     shop.carriers.trouble, shop.carriers.sells_anyway, shop.carriers.blind = [Killed()], True, 2  # type: ignore[list-item]
     with pytest.raises(Killed):
         shop.buy()
@@ -233,7 +233,7 @@ def test_a_request_of_a_killed_buyer_that_arrives_late_is_found(shop: Shop) -> N
     assert shop.carriers.purchases == ["first"]
 
 
-def test_a_buyer_that_hangs_is_taken_over_when_its_claim_has_run_out(shop: Shop) -> None:
+def test_hanging_buyer_is_taken_over_after_its_claim_expires(shop: Shop) -> None:
     shop.carriers.trouble = [Killed()]  # type: ignore[list-item]
     with pytest.raises(Killed):
         shop.buy()
@@ -242,7 +242,7 @@ def test_a_buyer_that_hangs_is_taken_over_when_its_claim_has_run_out(shop: Shop)
     assert shop.carriers.questions == ["first"]
 
 
-def test_a_buyer_that_stood_still_for_long_does_not_buy(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_buyer_with_a_stale_heartbeat_does_not_buy(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(shop.database.heartbeat), "fresh", False)
     with pytest.raises(Unavailable, match="left to another copy"):
         shop.buy()
@@ -252,7 +252,7 @@ def test_a_buyer_that_stood_still_for_long_does_not_buy(shop: Shop, monkeypatch:
     assert (shop.carriers.purchases, shop.carriers.questions) == (["first"], [])
 
 
-def test_an_unknown_purchase_is_resolved_before_another_rate_is_bought(shop: Shop) -> None:
+def test_unknown_purchase_is_resolved_before_another_rate(shop: Shop) -> None:
     shop.carriers.trouble, shop.carriers.sells_anyway, shop.carriers.blind = [OutcomeUnknown("lost")], True, 1
     with pytest.raises(OutcomeUnknown):
         shop.buy("first")
@@ -261,7 +261,7 @@ def test_an_unknown_purchase_is_resolved_before_another_rate_is_bought(shop: Sho
     assert shop.carriers.purchases == ["first"]
 
 
-def test_a_second_buyer_waits_for_the_first_one_s_label(shop: Shop) -> None:
+def test_second_buyer_waits_for_the_first_label(shop: Shop) -> None:
     claim = "the first"
     now = shop.clock.now
     assert shop.store.claim("ship", claim, now, now + 15) is not None
@@ -290,7 +290,7 @@ def test_a_buyer_whose_claim_was_taken_over_does_not_buy(shop: Shop) -> None:
     assert shop.store.claim("ship", "third", 3.0, 20.0) is None  # still the quick one's
 
 
-def test_a_buyer_that_was_taken_over_while_it_asked_for_a_fresh_quote_leaves_it_to_the_other(shop: Shop) -> None:
+def test_buyer_taken_over_during_a_fresh_quote_does_not_buy(shop: Shop) -> None:
     def dawdle() -> None:
         shop.clock.now += shop.carriers.longest_call + CLAIM_MARGIN_S
         assert shop.store.claim("ship", "quick", shop.clock.now, shop.clock.now + 15) is not None
@@ -302,7 +302,7 @@ def test_a_buyer_that_was_taken_over_while_it_asked_for_a_fresh_quote_leaves_it_
     assert shop.carriers.purchases == []
 
 
-def test_a_buyer_that_was_taken_over_while_it_reached_for_the_carrier_leaves_it_to_the_other(shop: Shop) -> None:
+def test_buyer_taken_over_while_connecting_does_not_buy(shop: Shop) -> None:
     def dawdle() -> None:
         shop.clock.now += shop.carriers.longest_call + CLAIM_MARGIN_S
         assert shop.store.claim("ship", "quick", shop.clock.now, shop.clock.now + 15) is not None
@@ -314,7 +314,7 @@ def test_a_buyer_that_was_taken_over_while_it_reached_for_the_carrier_leaves_it_
     assert shop.store.claim("ship", "third", shop.clock.now, shop.clock.now + 15) is None  # still the quick one's
 
 
-def test_what_the_carrier_may_take_to_answer_counts_from_the_sending(shop: Shop) -> None:
+def test_longest_answer_counts_from_the_sending(shop: Shop) -> None:
     def killed() -> None:
         die(shop.database)
         raise Killed
@@ -353,7 +353,7 @@ def test_eight_buyers_at_once_buy_one_label(shop: Shop) -> None:
         start.wait(timeout=30)
         answers.append(desk.buy(shop.shipment, "first", "key"))
 
-    # On the real clock, for these buyers really wait for each other.
+    # These buyers wait for each other on the real clock, so the rates must not be too old.
     shop.shipment = replace(shop.shipment, created=2e9)
     buyers = [threading.Thread(target=buy) for _ in range(8)]
     for buyer in buyers:
@@ -374,7 +374,7 @@ def test_a_purchase_that_is_free_again_is_claimed_by_one(shop: Shop) -> None:
         claims.append(shop.store.claim("ship", name, now, now + 15) is not None)
 
     for number in range(10):
-        now = number * 100.0  # the claims before have run out
+        now = number * 100.0  # the earlier claims have expired
         claims.clear()
         buyers = [threading.Thread(target=claim, args=(f"{number}:{buyer}", now)) for buyer in range(8)]
         for buyer in buyers:
@@ -384,7 +384,7 @@ def test_a_purchase_that_is_free_again_is_claimed_by_one(shop: Shop) -> None:
         assert sorted(claims) == [False] * 7 + [True]
 
 
-def test_a_rate_that_is_too_old_to_be_sold_is_bought_from_a_fresh_quote(shop: Shop) -> None:
+def test_old_rate_is_bought_from_a_fresh_quote(shop: Shop) -> None:
     shop.carriers.fresh_rates = [{**rate, "object_id": f"fresh-{rate['object_id']}"} for rate in shop.shipment.rates]
     shop.clock.now += RATE_AGE_S + 1
     first = shop.buy("first")
@@ -400,7 +400,7 @@ def test_an_old_rate_whose_service_is_gone_is_refused(shop: Shop) -> None:
     assert shop.carriers.purchases == []
 
 
-def test_a_purchase_of_a_fresh_rate_is_asked_for_under_that_rate(shop: Shop) -> None:
+def test_fresh_purchase_is_looked_up_under_its_fresh_rate(shop: Shop) -> None:
     shop.carriers.fresh_rates = [{**shop.shipment.rates[1], "object_id": "fresh-first"}]
     shop.clock.now += RATE_AGE_S + 1
     shop.carriers.trouble, shop.carriers.sells_anyway, shop.carriers.blind = [OutcomeUnknown("lost")], True, 1

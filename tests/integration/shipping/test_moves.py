@@ -1,4 +1,4 @@
-"""The feed of the parcels' steps: nobody who follows it skips one, whoever commits first."""
+"""A reader of the feed of parcel steps skips no step, in whichever order the steps are committed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOW = 1_000_000.0
 
 
 def sell(store: ShippingStore, *numbers: str, at: float = NOW) -> None:
-    """Labels with these tracking numbers, each of the shipment ``ship-<number>``."""
+    """Record labels with these tracking numbers, each for the shipment ``ship-<number>``."""
     for number in numbers:
         shipment = f"ship-{number}"
         store.add(Shipment(shipment, f"key-{number}", "or_1", at, {}, [], [], [], []))
@@ -29,7 +29,7 @@ def sell(store: ShippingStore, *numbers: str, at: float = NOW) -> None:
         store.record(Purchase(shipment, State.BEGAN, "rate", "rate", "USPS", label=label), at)
 
 
-def test_steps_are_told_in_their_order_from_where_one_left_off(store: ShippingStore) -> None:
+def test_feed_continues_in_order_after_the_last_step(store: ShippingStore) -> None:
     sell(store, "1", "2")
     assert store.moves.record("1", Whereabouts("TRANSIT", 5.5), NOW)
     assert store.moves.record("2", Whereabouts("DELIVERED", None), NOW)
@@ -45,7 +45,7 @@ def test_steps_are_told_in_their_order_from_where_one_left_off(store: ShippingSt
     assert kept.tracking_status == "DELIVERED"
 
 
-def test_what_is_no_news_or_nobody_s_parcel_is_no_step(store: ShippingStore) -> None:
+def test_old_statuses_and_foreign_parcels_add_no_step(store: ShippingStore) -> None:
     sell(store, "1")
     assert store.moves.record("1", Whereabouts("DELIVERED", 5.0), NOW)
     for status, at in (("DELIVERED", 6.0), ("TRANSIT", 7.0), ("PRE_TRANSIT", 1.0)):
@@ -58,8 +58,8 @@ def test_a_step_that_is_committed_late_is_not_skipped(database: Callable[[str], 
     here = database("shipping")
     store = ShippingStore(here)
     sell(store, "1", "2")
-    told: list[bool] = []
-    second = threading.Thread(target=lambda: told.append(store.moves.record("2", Whereabouts("TRANSIT", 2.0), NOW)))
+    recorded: list[bool] = []
+    second = threading.Thread(target=lambda: recorded.append(store.moves.record("2", Whereabouts("TRANSIT", 2.0), NOW)))
     with here.write() as connection:  # another copy is in the middle of recording a step
         connection.execute(sa.update(move_counter).values(last=move_counter.c.last + 1))
         connection.execute(
@@ -69,11 +69,11 @@ def test_a_step_that_is_committed_late_is_not_skipped(database: Callable[[str], 
         )
         second.start()
         time.sleep(0.3)
-        # Nobody sees a later number while a smaller one may still come.
+        # A reader must not see the later step while an earlier one may still be committed.
         assert store.moves.after(0, 100) == []
-        assert told == []
+        assert recorded == []
     second.join(timeout=60)
-    assert told == [True]
+    assert recorded == [True]
     assert [step["seq"] for step in store.moves.after(0, 100)] == [1, 2]
 
 
@@ -101,7 +101,7 @@ def test_a_reader_sees_every_step_once_while_many_write(store: ShippingStore) ->
     assert sorted(seen) == sorted((number, status) for number in numbers for status in ("TRANSIT", "DELIVERED"))
 
 
-def test_labels_are_asked_about_the_longest_ago_first_and_each_by_one(store: ShippingStore) -> None:
+def test_labels_polled_longest_ago_are_due_first(store: ShippingStore) -> None:
     for age, number in enumerate(("3", "2", "1")):
         sell(store, number, at=NOW + age)
     taken = store.moves.due(NOW + 900, every=900, limit=2)
@@ -114,32 +114,32 @@ def test_labels_are_asked_about_the_longest_ago_first_and_each_by_one(store: Shi
     assert len(store.moves.due(NOW + 1900, 900, 10)) == 3
 
 
-def test_what_has_arrived_or_is_long_lost_is_not_asked_about(store: ShippingStore) -> None:
+def test_delivered_and_long_lost_parcels_are_not_polled(store: ShippingStore) -> None:
     sell(store, "1", "2", "3")
     store.moves.record("1", Whereabouts("DELIVERED", 5.0), NOW)
     store.moves.record("2", Whereabouts("TRANSIT", 5.0), NOW)
     later = NOW + 100 * 86400
-    assert {label["tracking_number"] for label in store.moves.due(later, 900, 10)} == {"2", "3"}  # for the last time
+    assert {label["tracking_number"] for label in store.moves.due(later, 900, 10)} == {"2", "3"}  # one last time
     assert store.moves.due(later * 2, 900, 10) == []
 
 
-def test_many_ask_at_once_and_each_label_is_taken_by_one(database: Callable[[str], Database]) -> None:
+def test_concurrent_polls_take_each_label_once(database: Callable[[str], Database]) -> None:
     here = database("shipping")
     store = ShippingStore(here)
     sell(store, *(str(number) for number in range(20)))
     start = threading.Barrier(4)
     taken: list[str] = []
 
-    def ask() -> None:
+    def poll() -> None:
         start.wait(timeout=30)
         for _ in range(5):
             taken.extend(label["shipment_id"] for label in store.moves.due(NOW + 901, 900, 3))
 
-    askers = [threading.Thread(target=ask) for _ in range(4)]
-    for asker in askers:
-        asker.start()
-    for asker in askers:
-        asker.join(timeout=60)
+    pollers = [threading.Thread(target=poll) for _ in range(4)]
+    for poller in pollers:
+        poller.start()
+    for poller in pollers:
+        poller.join(timeout=60)
     assert sorted(taken) == sorted(set(taken))
     with here.read() as connection:
         left = connection.execute(sa.select(sa.func.count()).where(labels.c.polled == NOW)).scalar_one()

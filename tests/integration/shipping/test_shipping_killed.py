@@ -1,5 +1,7 @@
-"""A process killed in the middle of a purchase, or of giving a label back, over either database: two copies of the
-service take over at once, within seconds, and one label is bought in the end."""
+"""A process is killed during the purchase or the refund of a label.
+
+Two copies of the service take over at the same time, within seconds. In the end, exactly one label is bought.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +29,14 @@ from tests.integration.providers.test_shippo_carriers import CHLOE, PARCEL, SHOP
 from tests.processes import killed_at
 from tests.running_sandbox import RunningSandbox
 
-# A copy has gone when it was not seen for four seconds; a request of its may be under way for `ANSWER` seconds, counted
-# from its beginning; and a busy machine needs its time.
+# In seconds. A copy is dead when its heartbeat is four seconds old. Its request may be in progress for `ANSWER`. The
+# rest of `TAKEN_OVER` allows for a busy machine.
 ANSWER, TAKEN_OVER = 6.0, 60.0
 SETUP = "from tests.integration.shipping.test_shipping_killed import Copy"
 
 
 class Copy:
-    """What one copy of the service works with."""
+    """The objects that one copy of the service works with."""
 
     def __init__(self, database_url: str, sandbox: str) -> None:
         self.database = Database(url_for("shipping", database_url, "unused"), "shipping")
@@ -51,7 +53,7 @@ class Copy:
         return VoidDesk(self.desk, self.store, self.carriers).give_back(shipment_id)
 
 
-def test_what_was_killed_in_the_middle_is_taken_over_by_two_and_done_once(
+def test_killed_request_is_taken_over_and_done_once(
     database_url: str, providers: RunningSandbox, tmp_path: Path
 ) -> None:
     copies = [Copy(database_url, providers.url) for _ in range(2)]
@@ -92,13 +94,13 @@ def test_what_was_killed_in_the_middle_is_taken_over_by_two_and_done_once(
 
 
 def outlast(database: Database, table: sa.Table) -> None:
-    """Have every claim hold an hour longer: it can be taken over only because its holder has gone."""
+    """Extend every claim by an hour, so that a takeover is possible only because the holder is dead."""
     with database.write() as connection:
         connection.execute(sa.update(table).values(claimed_until=table.c.claimed_until + 3600.0))
 
 
 def repeated(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The answer; whoever is told to come back later does."""
+    """Repeat the request until it is answered; return the answer."""
     end = time.monotonic() + TAKEN_OVER
     while True:
         try:
@@ -110,7 +112,7 @@ def repeated(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def quoted(copy: Copy, order_id: str) -> str:
-    """A shipment of that order."""
+    """Quote and store a shipment of that order; return its id."""
     quote = copy.carriers.quote(CHLOE, [PARCEL], [], order_id, "usd")
     key = secrets.token_hex(8)
     copy.store.add(Shipment(quote.shipment_id, key, order_id, time.time(), CHLOE, [PARCEL], [], quote.rates, []))

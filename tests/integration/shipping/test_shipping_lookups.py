@@ -1,4 +1,4 @@
-"""Shippo's answers of the last minute, over SQLite and PostgreSQL."""
+"""The service reuses an answer of Shippo for a minute. The tests run over SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shipping.lookups import FRESH_S, Lookups
 
 
 class Shippo:
-    """Counts how often it is asked; `meanwhile` runs before it answers."""
+    """Counts the calls; `meanwhile` runs before each answer."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -95,7 +95,7 @@ def test_empty_list_is_not_kept(lookups: Lookups) -> None:
     assert lookups.answer("k", answers.pop) == ["rate"]
 
 
-def test_clock_set_back_keeps_no_answer_for_longer(lookups: Lookups, clock: Clock) -> None:
+def test_clock_set_back_keeps_no_answer_longer(lookups: Lookups, clock: Clock) -> None:
     shippo = Shippo()
     lookups.answer("k", shippo)
     clock.now -= 3600

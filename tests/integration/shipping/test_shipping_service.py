@@ -1,4 +1,4 @@
-"""The shipping service as it runs: over the broker, with its own database, buying from the sandbox."""
+"""The running shipping service, called over the broker, with its own database and the sandbox as the carrier."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ BONE = {"quantity": 2, "package_dimensions": {"height": 5.0, "length": 5.0, "wid
 def service(
     rabbit: RabbitNode, _module_sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningService]:
-    """The service in two copies, over SQLite."""
+    """Two copies of the service over SQLite."""
     settings = {"AMQP_URI": rabbit.uri, "SANDBOX_URL": _module_sandbox.url, "DATABASE_URL": "", "PROVIDER_TIMEOUT": "4"}
     settings["TRACKING_POLL"] = "2"
     running = RunningService("shipping", tmp_path_factory.mktemp("shipping"), settings, copies=2)
@@ -66,21 +66,22 @@ def today() -> date:
 
 
 def rate_named(offer: dict[str, Any], name: str) -> str:
-    return str(next(way["id"] for way in offer["methods"] if way["description"] == name))
+    return str(next(rate["id"] for rate in offer["methods"] if rate["description"] == name))
 
 
 def labels(providers: RunningSandbox, order_id: str) -> list[dict[str, Any]]:
     return [label for label in providers.ledger(order_id=order_id)["labels"] if label["status"] == "SUCCESS"]
 
 
-def test_a_shipment_offers_the_carrier_s_ways_with_the_cheapest_selected(shipping: RunningService) -> None:
+def test_shipment_offers_all_rates_with_the_cheapest_selected(shipping: RunningService) -> None:
     asked = today()
     offer = shipping.call("create", "key:offer", "or_offer", CHLOE, [BONE])
-    ways = {way["description"]: way for way in offer["methods"]}
-    assert list(ways) == ["Priority Mail Express", "Priority Mail", "Parcel Select", "First-Class Package/Mail Parcel"]
-    first = ways["First-Class Package/Mail Parcel"]
-    assert offer["selected"] == first["id"] == min(offer["methods"], key=lambda way: way["amount"])["id"]
-    in_five_days = {(each + timedelta(days=5)).isoformat() for each in (asked, today())}  # it may be midnight between
+    rates = {rate["description"]: rate for rate in offer["methods"]}
+    assert list(rates) == ["Priority Mail Express", "Priority Mail", "Parcel Select", "First-Class Package/Mail Parcel"]
+    first = rates["First-Class Package/Mail Parcel"]
+    assert offer["selected"] == first["id"] == min(offer["methods"], key=lambda rate: rate["amount"])["id"]
+    # Midnight may pass during the call.
+    in_five_days = {(each + timedelta(days=5)).isoformat() for each in (asked, today())}
     assert first["delivery_estimate"]["date"] in in_five_days
     assert first == {
         "id": first["id"],
@@ -100,11 +101,11 @@ def test_an_offer_is_in_the_currency_of_its_items(
     address = {**CHLOE, "city": "Berlin", "state": None, "postal_code": "10115"} if country == "DE" else CHLOE
     bone = {**BONE, "description": "Bone", "price": 650, "currency": currency}
     offer = shipping.call("create", f"{currency}:{country}", "or_eur", {**address, "country": country}, [bone])
-    assert {way["currency"] for way in offer["methods"]} == {currency}
-    assert least < min(way["amount"] for way in offer["methods"]) < 30 * least
+    assert {rate["currency"] for rate in offer["methods"]} == {currency}
+    assert least < min(rate["amount"] for rate in offer["methods"]) < 30 * least
 
 
-def test_items_in_two_currencies_are_no_shipment(shipping: RunningService) -> None:
+def test_items_in_two_currencies_are_refused(shipping: RunningService) -> None:
     priced = [{**BONE, "currency": currency} for currency in ("usd", "eur")]
     with pytest.raises(Conflict, match="these items have eur, usd"):
         shipping.call("create", "key:two", "or_two", CHLOE, priced)
@@ -112,7 +113,7 @@ def test_items_in_two_currencies_are_no_shipment(shipping: RunningService) -> No
 
 def test_the_same_key_answers_the_same_shipment(shipping: RunningService, providers: RunningSandbox) -> None:
     offer = shipping.call("create", "key:same", "or_same", CHLOE, [BONE])
-    providers.fault("shippo", error_rate=1)  # not even asked again
+    providers.fault("shippo", error_rate=1)  # the service does not ask Shippo again
     assert shipping.call("create", "key:same", "or_same", CHLOE, [BONE]) == offer
 
 
@@ -163,7 +164,7 @@ def test_a_heavy_order_is_split_into_parcels(shipping: RunningService, providers
         (["k", "or_1", CHLOE, [{"quantity": 1}]], "items"),
     ],
 )
-def test_what_cannot_be_a_shipment_is_invalid(shipping: RunningService, arguments: list[Any], field: str) -> None:
+def test_invalid_shipment_names_its_field(shipping: RunningService, arguments: list[Any], field: str) -> None:
     with pytest.raises(InvalidRequest) as invalid:
         shipping.call("create", *arguments)
     assert list(invalid.value.facts["errors"]) == [field]
@@ -200,7 +201,7 @@ def test_rates_are_shown_in_a_currency(shipping: RunningService) -> None:
     offer = shipping.call("create", "key:rates", "or_rates", CHLOE, [BONE])
     answer = shipping.call("rates", offer["object_id"], "usd")
     assert answer["object_id"] == offer["object_id"]
-    assert [rate["object_id"] for rate in answer["rate_items"]] == [way["id"] for way in offer["methods"]]
+    assert [rate["object_id"] for rate in answer["rate_items"]] == [rate["id"] for rate in offer["methods"]]
     assert all(rate["arrives_by"] is None for rate in answer["rate_items"])
     for currency in ("dollars", "zzz"):
         with pytest.raises(InvalidRequest):
@@ -251,7 +252,7 @@ def test_sixteen_buyers_in_two_copies_buy_one_label(shipping: RunningService, pr
     answers: list[Any] = []
 
     def buy() -> None:
-        # On a busy machine one that waited in vain is told to come back.
+        # On a busy machine, a buyer that waits too long gets an error and repeats the request.
         answers.append(until(lambda: shipping.call("buy_label", offer["object_id"], offer["selected"], "key")))
 
     buyers = [threading.Thread(target=buy) for _ in range(16)]
@@ -272,11 +273,9 @@ def test_a_lost_answer_costs_one_label(shipping: RunningService, providers: Runn
     assert len(labels(providers, "or_lost")) == 1
 
 
-def test_a_shippo_that_forgets_to_answer_at_all_costs_one_label_in_the_end(
-    shipping: RunningService, providers: RunningSandbox
-) -> None:
+def test_shippo_without_any_answer_costs_one_label(shipping: RunningService, providers: RunningSandbox) -> None:
     offer = shipping.call("create", "key:deaf", "or_deaf", CHLOE, [BONE])
-    providers.fault("shippo", lose_answer_rate=1)  # the question what became of it gets no answer either
+    providers.fault("shippo", lose_answer_rate=1)  # the lookup of the purchase gets no answer either
     with pytest.raises(OutcomeUnknown):
         shipping.call("buy_label", offer["object_id"], offer["selected"], "key")
     with pytest.raises(Unavailable):
@@ -310,9 +309,7 @@ def test_a_carrier_s_refusal_leaves_the_shipment_without_a_label(
     assert labels(providers, "or_undeliverable") == []
 
 
-def test_a_caller_that_waits_no_longer_than_its_deadline_is_answered_in_time(
-    shipping: RunningService, providers: RunningSandbox
-) -> None:
+def test_caller_with_a_short_deadline_is_answered_in_time(shipping: RunningService, providers: RunningSandbox) -> None:
     providers.fault("shippo", hang_rate=1)
     began = time.monotonic()
     with pytest.raises((Unavailable, DeadlineExceeded)):
@@ -344,7 +341,7 @@ def test_a_parcel_is_followed_from_shippo_s_event_to_the_feed(
     assert (step["status"], step["tracking_number"]) == ("TRANSIT", label["tracking_number"])
     assert step["at"] == datetime(2026, 11, 21, 10, tzinfo=UTC).timestamp()
     assert steps(step["seq"]) == []
-    # Asking tells what no event told.
+    # Polling finds a step that came without an event.
     providers.move(label["tracking_number"], "DELIVERED")
     shipping.call("tracking", offer["object_id"])
     assert [each["status"] for each in steps(step["seq"])] == ["DELIVERED"]
@@ -356,10 +353,10 @@ def test_a_parcel_is_followed_from_shippo_s_event_to_the_feed(
         shipping.call("replay", "nobody's")
 
 
-def test_a_parcel_of_which_nothing_is_heard_is_asked_about(shipping: RunningService, providers: RunningSandbox) -> None:
+def test_parcel_without_events_is_polled(shipping: RunningService, providers: RunningSandbox) -> None:
     offer = shipping.call("create", "key:lost event", "or_lostevent", CHLOE, [BONE])
     label = shipping.call("buy_label", offer["object_id"], offer["selected"], "key:lost event")
-    providers.move(label["tracking_number"], "TRANSIT")  # nobody tells the service
+    providers.move(label["tracking_number"], "TRANSIT")  # the service gets no event
     end = time.monotonic() + 60
     while "TRANSIT" not in [
         step["status"] for step in shipping.call("moved", 0, 1000) if step["shipment_id"] == offer["object_id"]
@@ -389,7 +386,7 @@ def test_a_label_is_given_back_and_none_is_bought_again(shipping: RunningService
 
 
 @pytest.mark.parametrize("arrives", [False, True])
-def test_a_return_of_which_nothing_more_is_heard_is_asked_about(
+def test_pending_refund_without_events_is_polled(
     shipping: RunningService, providers: RunningSandbox, arrives: bool
 ) -> None:
     order_id = f"or_pending{arrives:d}"
@@ -400,24 +397,24 @@ def test_a_return_of_which_nothing_more_is_heard_is_asked_about(
         providers.move(label["tracking_number"], "DELIVERED")
         shipping.call("tracking", shipment)
     assert shipping.call("refund_label", shipment, "key:back")["status"] == ("used" if arrives else "refunded")
-    # Shippo looked into it at that time, and what it sent since was lost.
+    # The refund was pending at Shippo, and the event of its end was lost.
     with closing(sqlite3.connect(shipping.place / "shipping.db", timeout=10)) as books, books:
         forget = "UPDATE labels SET refund = 'pending', polled = NULL, voided = voided - 60 WHERE shipment_id = ?"
         assert books.execute(forget, (shipment,)).rowcount == 1
 
-    def said() -> str:
+    def refund_status() -> str:
         with closing(sqlite3.connect(shipping.place / "shipping.db", timeout=10)) as books:
             return str(books.execute("SELECT refund FROM labels WHERE shipment_id = ?", (shipment,)).fetchone()[0])
 
     end = time.monotonic() + 60
-    while said() == "pending":
+    while refund_status() == "pending":
         assert time.monotonic() < end
         time.sleep(0.2)
-    assert said() == ("used" if arrives else "refunded")
+    assert refund_status() == ("used" if arrives else "refunded")
 
 
 def until(ask: Callable[[], Any], seconds: float = 90.0) -> Any:
-    """What `ask` answers once it does not fail any more."""
+    """Repeat `ask` until it succeeds; return its answer."""
     end = time.monotonic() + seconds
     while True:
         try:

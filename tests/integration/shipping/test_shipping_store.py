@@ -1,4 +1,4 @@
-"""Shipments are kept once per key, and their list pages without a gap, on both databases."""
+"""The store keeps one shipment per key, and lists shipments page by page without a gap, on both databases."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from shipping.store import ShippingStore
 
 
 def shipment(object_id: str, created: float = 1.0, **address: Any) -> Shipment:
-    """A shipment of that id, under a key of the same name."""
+    """A shipment with that id, under a key made of the id."""
     return Shipment(
         object_id, f"key-{object_id}", "or_1", created, address, [], [], [{"object_id": "r"}], [{"id": "r"}]
     )
 
 
 def walk(store: ShippingStore, field: str, backwards: bool, limit: int) -> list[str]:
-    """All ids, page by page."""
+    """Every id of the list, read page by page."""
     found: list[str] = []
     more, after = True, None
     while more:
@@ -68,13 +68,13 @@ def test_a_shipment_that_arrives_between_two_pages_shifts_nothing(store: Shippin
     assert by_cursor == rest
 
 
-def test_names_are_ordered_without_regard_to_capitals_and_alike_on_both_databases(store: ShippingStore) -> None:
+def test_both_databases_order_names_ignoring_case(store: ShippingStore) -> None:
     for object_id, name in (("1", "Zed"), ("2", "adam"), ("3", "Bob"), ("4", "_x"), ("5", "")):
         store.add(shipment(object_id, name=name))
     assert walk(store, "name", False, 2) == ["5", "4", "2", "3", "1"]
 
 
-def test_a_page_after_nothing_known_is_refused(store: ShippingStore) -> None:
+def test_page_after_an_unknown_shipment_is_refused(store: ShippingStore) -> None:
     with pytest.raises(InvalidRequest) as invalid:
         store.page("created", True, 10, "nobody")
     assert list(invalid.value.facts["errors"]) == ["starting_after"]
@@ -86,7 +86,7 @@ def test_a_page_after_nothing_known_is_refused(store: ShippingStore) -> None:
 
 @pytest.mark.parametrize("field", ["created", "object_id", "name", "city"])
 @pytest.mark.parametrize("backwards", [False, True])
-def test_cursor_goes_on_though_shipments_arrive(store: ShippingStore, field: str, backwards: bool) -> None:
+def test_cursor_continues_though_shipments_arrive(store: ShippingStore, field: str, backwards: bool) -> None:
     for number, object_id in enumerate("abcdefg"):
         store.add(shipment(object_id, created=number % 3 + 0.1, name=f"n{number % 2}", city=f"c{number % 4}"))
     before = [each.object_id for each in store.page(field, backwards, 100, None)[0]]

@@ -1,4 +1,4 @@
-"""Parcels are followed by what Shippo sends, in any order and more than once, and by asking."""
+"""The tracker follows parcels by Shippo's events and by polling. Events may arrive in any order and more than once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shop(database: Callable[[str], Database]) -> Counter:
     return Counter(database("shipping"))
 
 
-def told(status: str, number: str = "94001", at: int = 0) -> dict[str, Any]:
+def track(status: str, number: str = "94001", at: int = 0) -> dict[str, Any]:
     moment = f"2026-11-21T10:00:{at:02d}.000Z"
     return {"tracking_number": number, "tracking_status": {"status": status, "status_date": moment}}
 
@@ -34,7 +34,7 @@ def steps(shop: Counter) -> list[str]:
     return [step["status"] for step in shop.store.moves.after(0, 100)]
 
 
-def test_an_event_of_shippo_s_is_read() -> None:
+def test_signed_event_is_read() -> None:
     event = verified(BODY.decode("latin-1"), sign(SECRET, BODY, NOW), SECRET, NOW + 299)
     assert (event.kind, event.data) == ("track_updated", {"tracking_number": "ü"})
     again = verified(BODY.decode("latin-1"), sign(SECRET, BODY, NOW + 60), SECRET, NOW + 61)
@@ -58,14 +58,14 @@ def test_an_event_of_shippo_s_is_read() -> None:
     ],
     ids=["changed", "forged", "old", "early", "no signature", "half", "no time", "no hex", "other time"],
 )
-def test_what_is_not_shippo_s_is_refused(body: bytes, signature: str, secret: str, now: float) -> None:
+def test_event_without_a_valid_signature_is_refused(body: bytes, signature: str, secret: str, now: float) -> None:
     with pytest.raises(InvalidRequest) as refused:
         verified(body.decode("latin-1"), signature, secret, now)
     assert list(refused.value.facts["errors"]) == ["Shippo-Auth-Signature"]
     assert refused.value.facts["unsigned"]
 
 
-def test_without_a_secret_shippo_must_go_on_sending() -> None:
+def test_missing_secret_makes_shippo_send_again() -> None:
     with pytest.raises(Unavailable, match="no secret"):
         verified(BODY.decode("latin-1"), sign("", BODY, NOW), "", NOW)
 
@@ -73,7 +73,7 @@ def test_without_a_secret_shippo_must_go_on_sending() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b'{"event": "x"}', b'{"event": 5, "data": {}}', b'{"event": "", "data": {}}']
 )
-def test_what_is_signed_and_no_event_is_refused(body: bytes) -> None:
+def test_signed_body_without_an_event_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest) as refused:
         verified(body.decode("latin-1"), sign(SECRET, body, NOW), SECRET, NOW)
     assert "unsigned" not in refused.value.facts
@@ -82,16 +82,16 @@ def test_what_is_signed_and_no_event_is_refused(body: bytes) -> None:
 def test_an_event_is_kept_once_and_handled_once(shop: Counter) -> None:
     shop.buy()
     tracker = shop.tracker()
-    assert tracker.keep("e1", "track_updated", told("TRANSIT")) == {"received": True, "duplicate": False}
-    assert tracker.keep("e1", "track_updated", told("TRANSIT")) == {"received": True, "duplicate": True}
+    assert tracker.keep("e1", "track_updated", track("TRANSIT")) == {"received": True, "duplicate": False}
+    assert tracker.keep("e1", "track_updated", track("TRANSIT")) == {"received": True, "duplicate": True}
     assert steps(shop) == ["TRANSIT"]
     assert [event["key"] for event in shop.store.inbox.tasks.rows(state="done")] == ["e1"]
 
 
-def test_events_in_any_order_and_twice_end_where_the_parcel_is(shop: Counter) -> None:
+def test_shuffled_and_repeated_events_reach_the_last_status(shop: Counter) -> None:
     shop.buy()
     tracker = shop.tracker()
-    events = [(f"e{at}", told(status, at=at)) for at, status in enumerate(("PRE_TRANSIT", "TRANSIT", "DELIVERED"))]
+    events = [(f"e{at}", track(status, at=at)) for at, status in enumerate(("PRE_TRANSIT", "TRANSIT", "DELIVERED"))]
     dice = random.Random(5)
     for _ in range(4):
         dice.shuffle(events)
@@ -101,27 +101,27 @@ def test_events_in_any_order_and_twice_end_where_the_parcel_is(shop: Counter) ->
     assert steps(shop).count("DELIVERED") == 1
 
 
-def test_events_that_say_nothing_of_ours_are_done_with(shop: Counter) -> None:
+def test_events_without_our_parcels_are_marked_done(shop: Counter) -> None:
     shop.buy()
     tracker = shop.tracker()
-    for number, data in enumerate([told("TRANSIT", "another's"), {}, {"tracking_number": "94001"}, told("LOST")]):
+    for number, data in enumerate([track("TRANSIT", "another's"), {}, {"tracking_number": "94001"}, track("LOST")]):
         tracker.keep(f"e{number}", "track_updated", data)
     tracker.keep("e9", "batch_created", {})
     assert steps(shop) == []
     assert len(shop.store.inbox.tasks.rows(state="done")) == 5
 
 
-def test_an_event_that_was_kept_and_not_handled_is_handled_by_the_timer(shop: Counter) -> None:
+def test_timer_handles_a_stored_event(shop: Counter) -> None:
     shop.buy()
-    shop.store.inbox.keep("e1", "track_updated", told("TRANSIT"))
+    shop.store.inbox.keep("e1", "track_updated", track("TRANSIT"))
     assert steps(shop) == []
     shop.tracker().handle_due(time.monotonic() + 10)
     assert steps(shop) == ["TRANSIT"]
 
 
-def test_a_lost_event_is_made_up_for_by_asking(shop: Counter) -> None:
+def test_polling_replaces_a_lost_event(shop: Counter) -> None:
     shop.buy()
-    shop.carriers.tracks["94001"] = told("DELIVERED")
+    shop.carriers.tracks["94001"] = track("DELIVERED")
     shop.tracker().poll(900)
     assert shop.carriers.tracked == []
     shop.clock.now += 901
@@ -132,7 +132,7 @@ def test_a_lost_event_is_made_up_for_by_asking(shop: Counter) -> None:
     assert shop.carriers.tracked == ["94001"]
 
 
-def test_a_shippo_that_is_away_is_asked_again_soon_and_about_no_more_meanwhile(shop: Counter) -> None:
+def test_poll_stops_at_a_failure_and_resumes_at_the_next_run(shop: Counter) -> None:
     sell(shop.store, "1", "2", "3", at=shop.clock.now)
     shop.carriers.deaf = Unavailable("away")
     shop.clock.now += 901

@@ -1,4 +1,4 @@
-"""A label is given back once, and none is bought after that. The record is real; the carrier is a stub."""
+"""A label is given back once, and no label is bought after that. The databases are real; the carrier is a stub."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NONE, REFUNDED = {"object_id": "ship", "status": "none"}, {"object_id": "ship", 
 
 
 class Counter(Shop):
-    """A shop that takes labels back."""
+    """A shop that also gives labels back to the carrier."""
 
     def give_back(self, patience: float = 10.0) -> dict[str, Any]:
         return self.voids(patience).give_back("ship")
@@ -58,7 +58,7 @@ def test_a_label_is_given_back_once(shop: Counter) -> None:
     shop.buy()
     assert shop.give_back() == REFUNDED
     shop.carriers.deaf = Unavailable("away")
-    assert shop.give_back() == REFUNDED  # that is known, and not asked again
+    assert shop.give_back() == REFUNDED  # the answer is stored, and the carrier is not asked again
     assert shop.carriers.refunds == ["transaction-1"]
     with pytest.raises(Conflict, match="given back") as conflict:
         shop.buy()
@@ -66,7 +66,7 @@ def test_a_label_is_given_back_once(shop: Counter) -> None:
     assert shop.carriers.purchases == ["first"]
 
 
-def test_where_there_is_no_label_none_is_bought_afterwards(shop: Counter) -> None:
+def test_refund_without_a_label_blocks_later_purchases(shop: Counter) -> None:
     assert shop.give_back() == NONE
     assert shop.give_back() == NONE
     with pytest.raises(Conflict, match="given back"):
@@ -74,7 +74,7 @@ def test_where_there_is_no_label_none_is_bought_afterwards(shop: Counter) -> Non
     assert (shop.carriers.purchases, shop.carriers.refunds) == ([], [])
 
 
-def test_a_purchase_that_nobody_saw_the_end_of_is_looked_for_and_given_back(shop: Counter) -> None:
+def test_unresolved_purchase_is_looked_up_and_given_back(shop: Counter) -> None:
     shop.carriers.trouble, shop.carriers.sells_anyway, shop.carriers.blind = [OutcomeUnknown("lost")], True, 2
     with pytest.raises(OutcomeUnknown):
         shop.buy()
@@ -86,7 +86,7 @@ def test_a_purchase_that_nobody_saw_the_end_of_is_looked_for_and_given_back(shop
     assert (shop.carriers.purchases, shop.carriers.refunds) == (["first"], ["transaction-1"])
 
 
-def test_a_buyer_in_the_middle_is_waited_for(shop: Counter) -> None:
+def test_refund_waits_for_a_purchase_in_progress(shop: Counter) -> None:
     now = shop.clock.now
     assert shop.store.claim("ship", "buyer", now, now + 15) is not None
     with pytest.raises(Unavailable, match="another call"):
@@ -96,7 +96,7 @@ def test_a_buyer_in_the_middle_is_waited_for(shop: Counter) -> None:
     assert shop.give_back() == REFUNDED
 
 
-def test_a_buyer_that_was_overtaken_before_it_asked_does_not_buy(shop: Counter) -> None:
+def test_buyer_overtaken_by_a_refund_does_not_buy(shop: Counter) -> None:
     now = shop.clock.now
     assert shop.store.claim("ship", "slow", now, now + 1) is not None
     shop.clock.now += 2
@@ -104,7 +104,7 @@ def test_a_buyer_that_was_overtaken_before_it_asked_does_not_buy(shop: Counter) 
     assert not shop.store.begin("slow", Purchase("ship", State.BEGAN, "first", "first"), "key", now + 20)
 
 
-def test_one_that_was_killed_in_the_middle_is_taken_over(shop: Counter) -> None:
+def test_killed_refund_is_taken_over(shop: Counter) -> None:
     shop.buy()
     shop.carriers.refund_trouble, shop.carriers.sells_anyway = [Killed()], True  # type: ignore[list-item]
     with pytest.raises(Killed):
@@ -122,7 +122,7 @@ def test_a_parcel_that_has_moved_keeps_its_label(shop: Counter) -> None:
     assert shop.buy() == bought
 
 
-def test_a_carrier_that_takes_its_time_is_asked_again(shop: Counter) -> None:
+def test_pending_refund_is_polled_until_it_ends(shop: Counter) -> None:
     shop.buy()
     shop.carriers.refund_answer = "pending"
     assert shop.give_back()["status"] == "pending"
@@ -137,7 +137,7 @@ def test_a_carrier_that_takes_its_time_is_asked_again(shop: Counter) -> None:
     assert shop.store.moves.due(shop.clock.now * 2, 900, 10) == []
 
 
-def test_a_pending_return_is_asked_about_also_when_its_label_has_no_tracking_number(shop: Counter) -> None:
+def test_pending_refund_of_an_untracked_label_is_polled(shop: Counter) -> None:
     untracked = Purchase("ship", State.BEGAN, "first", "first", "USPS", label=Label("bare", "https://l", None))
     shop.store.claim("ship", "buyer", shop.clock.now, shop.clock.now + 15)
     shop.store.record(untracked, shop.clock.now)
@@ -146,14 +146,14 @@ def test_a_pending_return_is_asked_about_also_when_its_label_has_no_tracking_num
     shop.carriers.given_back["bare"] = "refunded"
     shop.clock.now += 800
     shop.tracker().poll(900)
-    assert shop.refund is Refund.PENDING  # at the pace of the parcels
+    assert shop.refund is Refund.PENDING  # refunds are polled at the interval of the parcels
     shop.clock.now += 101
     shop.tracker().poll(900)
     assert shop.refund is Refund.REFUNDED
     assert shop.store.moves.due(shop.clock.now * 2, 900, 10) == []
 
 
-def test_a_pending_return_whose_parcel_arrives_after_all_is_settled(shop: Counter) -> None:
+def test_pending_refund_of_a_delivered_parcel_is_settled(shop: Counter) -> None:
     shop.buy()
     shop.carriers.refund_answer = "pending"
     shop.give_back()
@@ -165,7 +165,7 @@ def test_a_pending_return_whose_parcel_arrives_after_all_is_settled(shop: Counte
     assert shop.store.voids(shop.clock.now * 2, 10) == []
 
 
-def test_what_shippo_never_tells_of_does_not_stand_before_the_rest(shop: Counter) -> None:
+def test_unanswered_refunds_do_not_starve_the_others(shop: Counter) -> None:
     row = {"state": State.BOUGHT.value, "claimed_until": 0.0, "tried": 0.0}
     for number in range(12):
         shop.store.add(Shipment(f"ship_{number}", f"key {number}", "or_1", shop.clock.now, {}, [], [], [], []))
@@ -175,45 +175,45 @@ def test_what_shippo_never_tells_of_does_not_stand_before_the_rest(shop: Counter
     assert looked_at == {f"ship_{number}" for number in range(12)}
 
 
-def test_a_pending_return_that_shippo_will_not_take_twice_stays_pending(shop: Counter) -> None:
+def test_refused_repetition_keeps_the_refund_pending(shop: Counter) -> None:
     shop.buy()
     shop.carriers.refund_answer = "pending"
     shop.give_back()
-    shop.carriers.given_back.clear()  # Shippo's label does not show it yet
+    shop.carriers.given_back.clear()  # Shippo's label does not show the refund yet
     shop.carriers.refund_trouble = [Refused("asked before")]
     assert shop.give_back()["status"] == "pending"
     shop.carriers.given_back["transaction-1"] = "refunded"
     assert shop.give_back() == REFUNDED
 
 
-def test_a_refusal_means_that_somebody_was_faster_or_that_the_money_stays(shop: Counter) -> None:
+def test_refused_refund_counts_the_label_as_used(shop: Counter) -> None:
     shop.buy()
     shop.carriers.refund_trouble = [Refused("too old")]
     assert shop.give_back()["status"] == "used"
 
 
-def test_a_carrier_that_is_away_is_asked_again_later(shop: Counter) -> None:
+def test_unreachable_carrier_is_asked_again_later(shop: Counter) -> None:
     shop.buy()
     shop.carriers.deaf = Unavailable("away")
     with pytest.raises(Unavailable, match="away"):
         shop.give_back()
     shop.carriers.deaf = None
-    assert shop.give_back() == REFUNDED  # at once: the claim was let go
+    assert shop.give_back() == REFUNDED  # at once, since the failure released the claim
 
 
-def test_a_label_that_turns_up_late_is_given_back_by_the_timer(shop: Counter) -> None:
+def test_timer_gives_back_a_late_label(shop: Counter) -> None:
     assert shop.give_back() == NONE
     late = Purchase("ship", State.BEGAN, "first", "first", "USPS", label=Label("late", "https://l", "1"))
     shop.store.record(late, shop.clock.now)
     shop.tracker().poll(900)
-    assert shop.carriers.refunds == []  # whoever asked for it may still be at it
+    assert shop.carriers.refunds == []  # the caller that asked for the refund may still be working on it
     shop.clock.now += ABANDONED_AFTER_S + 1
     shop.tracker().poll(900)
     assert shop.carriers.refunds == ["late"]
     assert shop.give_back() == REFUNDED
 
 
-def test_shippo_s_word_of_a_refund_makes_us_ask(shop: Counter) -> None:
+def test_refund_event_makes_the_tracker_ask_shippo(shop: Counter) -> None:
     shop.buy()
     shop.carriers.refund_answer = "pending"
     shop.give_back()

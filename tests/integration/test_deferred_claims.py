@@ -1,6 +1,8 @@
-"""The end of a claim that cannot be written, since the database is locked, is written soon after: the work is free, or
-known to be done, long before the claim of its living holder would have run out; and what another has taken over
-meanwhile is left alone."""
+"""A locked database defers the write that ends a claim.
+
+The deferred write follows soon after. It frees the work, or records its result, long before the claim would expire. It
+changes nothing when another copy has taken the work over meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +39,11 @@ TEXT = Sms("sms:or_1", "+79994413746", "Your order is ready!")
 MAIL = Mail("mail:or_1", "a@example.com", "shop@example.com", "Hello", "text", None)
 
 
-# Orders, what is owed, refunds
+# Orders, deliveries, refunds
 
 
 class Carts:
-    """Two copies of the cart service: `one` has claims, and `other` would take them over."""
+    """Two copies of the cart service: `one` holds the claims, and `other` tries to take them over."""
 
     def __init__(self, file: Locked) -> None:
         self.file, self.clock = file, Clock()
@@ -49,7 +51,7 @@ class Carts:
         self.one.place(order(), "k1")
 
     def later(self, seconds: float) -> None:
-        """Time passes, and `one` is still there."""
+        """Move the clock; the heartbeat of `one` stays fresh."""
         self.clock.now += seconds
         self.one.database.heartbeat.beat()
 
@@ -62,12 +64,12 @@ def carts(locked: Callable[[str], Locked]) -> Carts:
     return Carts(locked("cart"))
 
 
-def test_an_order_that_could_not_be_let_go_is_free_soon(carts: Carts) -> None:
+def test_deferred_release_frees_the_order(carts: Carts) -> None:
     held = carts.one.claim("or_1", None, carts.clock.now + 30.0)
     assert held is not None
     with carts.file.held():
         carts.one.let_go(held, carts.clock.now + 1.0)
-    with pytest.raises(ClaimLost):  # whoever let it go does no more to it
+    with pytest.raises(ClaimLost):  # the holder has released the claim
         carts.one.keep(held)
     carts.later(2.0)
     assert carts.other.claim("or_1", None, 100.0) is None
@@ -76,12 +78,12 @@ def test_an_order_that_could_not_be_let_go_is_free_soon(carts: Carts) -> None:
     assert carts.other.claim("or_1", None, 100.0, fresh=False, hurry=False) is not None
 
 
-def test_an_order_that_was_taken_over_is_not_let_go_late(carts: Carts) -> None:
+def test_deferred_release_leaves_a_taken_over_order_alone(carts: Carts) -> None:
     held = carts.one.claim("or_1", None, carts.clock.now + 30.0)
     assert held is not None
     with carts.file.held():
         carts.one.let_go(held, carts.clock.now + 1.0)
-    carts.clock.now += 29.0  # it was taken for dead
+    carts.clock.now += 29.0  # the heartbeat of `one` is stale
     taken = carts.other.claim("or_1", None, 100.0)
     assert taken is not None
     carts.catch_up()
@@ -90,8 +92,8 @@ def test_an_order_that_was_taken_over_is_not_let_go_late(carts: Carts) -> None:
     carts.other.keep(taken)
 
 
-def test_what_was_done_and_could_not_be_noted_is_known_to_be_done_soon(carts: Carts) -> None:
-    row = owing(carts)
+def test_deferred_result_marks_the_delivery_done(carts: Carts) -> None:
+    row = claimed_mail(carts)
     with carts.file.held():
         carts.one.deliveries.settle(row["key"], row["claim"], state=DONE, answer={"status code": "202"})
     carts.later(2.0)
@@ -101,8 +103,8 @@ def test_what_was_done_and_could_not_be_noted_is_known_to_be_done_soon(carts: Ca
     assert (known["state"], known["answer"], known["claim"]) == (DONE, {"status code": "202"}, None)
 
 
-def test_what_was_put_off_and_could_not_be_noted_is_tried_soon(carts: Carts) -> None:
-    row = owing(carts)
+def test_deferred_retry_makes_the_delivery_due(carts: Carts) -> None:
+    row = claimed_mail(carts)
     with carts.file.held():
         carts.one.deliveries.settle(row["key"], row["claim"], state=WAITING, due_at=carts.clock.now + 1.0, error="away")
     carts.later(2.0)
@@ -111,8 +113,8 @@ def test_what_was_put_off_and_could_not_be_noted_is_tried_soon(carts: Carts) -> 
     assert carts.other.deliveries.due() == [row["key"]]
 
 
-def test_what_is_in_another_hand_is_not_settled_late(carts: Carts) -> None:
-    row = owing(carts)
+def test_deferred_retry_leaves_a_taken_over_delivery_alone(carts: Carts) -> None:
+    row = claimed_mail(carts)
     with carts.file.held():
         carts.one.deliveries.settle(row["key"], row["claim"], state=WAITING, due_at=carts.clock.now + 1.0, error="away")
     carts.clock.now += 26.0
@@ -123,8 +125,8 @@ def test_what_is_in_another_hand_is_not_settled_late(carts: Carts) -> None:
     assert (known["claim"], known["claimed_until"]) == (taken["claim"], taken["claimed_until"])
 
 
-def owing(carts: Carts) -> dict[str, Any]:
-    """A mail that is owed for the order, and in the hand of `one`."""
+def claimed_mail(carts: Carts) -> dict[str, Any]:
+    """The delivery of a mail for the order, claimed by `one`."""
     held = carts.one.claim("or_1", None, 100.0)
     assert held is not None
     carts.one.keep(held, also=lambda connection: carts.one.deliveries.add(connection, "or_1:email", "email", "or_1"))
@@ -133,16 +135,16 @@ def owing(carts: Carts) -> dict[str, Any]:
     return row
 
 
-def refunding(carts: Carts) -> dict[str, Any]:
-    """A refund that `one` is at work on."""
+def claimed_refund(carts: Carts) -> dict[str, Any]:
+    """A refund claimed by `one`."""
     paid = order(2, livemode=False, currency="usd", returns={"data": []}, amount=100)
     paid.status, paid.payment = PAID, "pi_1"
     carts.one.place(paid, "k2")
     return carts.one.ask_refund("or_2", 60, "r1", carts.clock.now + 30.0)[0]
 
 
-def test_a_refund_that_could_not_be_let_go_is_free_soon(carts: Carts) -> None:
-    row = refunding(carts)
+def test_deferred_release_frees_the_refund(carts: Carts) -> None:
+    row = claimed_refund(carts)
     with carts.file.held():
         carts.one.let_refund_go(row, carts.clock.now + 1.0)
     carts.later(2.0)
@@ -151,8 +153,8 @@ def test_a_refund_that_could_not_be_let_go_is_free_soon(carts: Carts) -> None:
     assert carts.other.stalled_refunds() == [row["id"]]
 
 
-def test_a_refund_that_was_taken_over_is_not_let_go_late(carts: Carts) -> None:
-    row = refunding(carts)
+def test_deferred_release_leaves_a_taken_over_refund_alone(carts: Carts) -> None:
+    row = claimed_refund(carts)
     with carts.file.held():
         carts.one.let_refund_go(row, carts.clock.now + 1.0)
     carts.clock.now += 29.0
@@ -163,10 +165,10 @@ def test_a_refund_that_was_taken_over_is_not_let_go_late(carts: Carts) -> None:
     assert (kept["claim"], kept["claimed_until"]) == (taken["claim"], 100.0)
 
 
-# What a dead copy had in hand comes first
+# The work of a dead copy comes first
 
 
-def test_what_a_dead_copy_had_in_hand_is_taken_up_before_what_is_due_since_long(
+def test_work_of_a_dead_copy_comes_before_overdue_work(
     locked: Callable[[str], Locked],
 ) -> None:
     carts = Carts(locked("cart"))
@@ -186,7 +188,7 @@ def test_what_a_dead_copy_had_in_hand_is_taken_up_before_what_is_due_since_long(
     dead.keep(held, also=lambda connection: dead.deliveries.add(connection, "or_1:email", "email", "or_1"))
     assert dead.deliveries.claim("or_1:email", 25.0) is not None
     dead_refund = dead.ask_refund("or_2", 60, "r2", clock.now + 30.0)[0]["id"]
-    clock.now += 6.0  # `dead` is not seen any more; what waits is due for five seconds
+    clock.now += 6.0  # the heartbeat of `dead` is stale; the other work has been due for five seconds
     assert alive.stalled() == ["or_1", "or_4"]
     assert alive.deliveries.due() == ["or_1:email", "or_4:email"]
     assert (len(alive.stalled_refunds()), alive.stalled_refunds(1)) == (2, [dead_refund])
@@ -196,7 +198,7 @@ def test_what_a_dead_copy_had_in_hand_is_taken_up_before_what_is_due_since_long(
 
 
 class Labels:
-    """Two copies of the shipping service, and a carrier."""
+    """Two copies of the shipping service and a stub of the carrier."""
 
     def __init__(self, file: Locked) -> None:
         self.file, self.clock, self.carriers = file, WaitingClock(), StubCarriers()
@@ -215,7 +217,7 @@ class Labels:
         return VoidDesk(self.desk(store), store, self.carriers).give_back("ship")
 
     def free(self) -> bool:
-        """Whether another could have the purchase now, with `one` still there."""
+        """Whether the claim on the purchase has expired, while the heartbeat of `one` is fresh."""
         self.one.database.heartbeat.beat()
         with self.one.database.read() as connection:
             return connection.execute(sa.text("SELECT claimed_until FROM labels")).scalar_one() <= self.clock.now
@@ -232,7 +234,7 @@ def labels(locked: Callable[[str], Locked]) -> Labels:
     return Labels(locked("shipping"))
 
 
-def test_a_purchase_that_failed_and_could_not_be_ended_is_free_soon(labels: Labels) -> None:
+def test_deferred_failure_frees_the_purchase(labels: Labels) -> None:
     labels.carriers.trouble = [ProviderFailure("nonsense")]
     labels.carriers.on_buy = labels.file.lock
     with pytest.raises(ProviderFailure):
@@ -244,10 +246,10 @@ def test_a_purchase_that_failed_and_could_not_be_ended_is_free_soon(labels: Labe
     labels.carriers.on_buy = lambda: None
     began = labels.clock.now
     assert labels.buy(labels.other)["tracking_number"] == "94002"
-    assert (labels.clock.now, labels.carriers.questions) == (began, [])  # it is known that nothing was bought
+    assert (labels.clock.now, labels.carriers.questions) == (began, [])  # the record says that nothing was bought
 
 
-def test_a_lost_answer_stays_unknown_when_it_could_not_be_noted(labels: Labels) -> None:
+def test_deferred_outcome_keeps_a_lost_purchase_unresolved(labels: Labels) -> None:
     labels.carriers.trouble = [OutcomeUnknown("lost")]
     labels.carriers.on_buy = labels.file.lock
     with pytest.raises(OutcomeUnknown):
@@ -261,7 +263,7 @@ def test_a_lost_answer_stays_unknown_when_it_could_not_be_noted(labels: Labels) 
     assert purchase.settled >= purchase.tried + labels.carriers.longest_answer
 
 
-def test_a_label_that_was_bought_and_could_not_be_recorded_is_known_soon(labels: Labels) -> None:
+def test_deferred_record_keeps_the_bought_label(labels: Labels) -> None:
     labels.carriers.on_buy = labels.file.lock
     with pytest.raises(Unavailable):
         labels.buy(labels.one)
@@ -272,7 +274,7 @@ def test_a_label_that_was_bought_and_could_not_be_recorded_is_known_soon(labels:
     assert (labels.carriers.purchases, labels.carriers.questions) == (["first"], [])
 
 
-def test_a_purchase_that_could_not_be_begun_is_free_soon_and_nothing_was_asked(labels: Labels) -> None:
+def test_deferred_release_frees_an_unbegun_purchase(labels: Labels) -> None:
     request = labels.desk(labels.one).request("ship")
     request.claimed()
     with labels.file.held(), pytest.raises(Unavailable):
@@ -283,7 +285,7 @@ def test_a_purchase_that_could_not_be_begun_is_free_soon_and_nothing_was_asked(l
     assert labels.carriers.purchases == []
 
 
-def test_a_label_that_was_given_back_and_could_not_be_noted_is_known_soon(labels: Labels) -> None:
+def test_deferred_record_keeps_the_label_refund(labels: Labels) -> None:
     labels.buy(labels.one)
     refund = labels.carriers.refund
 
@@ -302,7 +304,7 @@ def test_a_label_that_was_given_back_and_could_not_be_noted_is_known_soon(labels
 
 
 @pytest.mark.parametrize("trouble", [None, ProviderFailure("nonsense")], ids=["bought", "failed"])
-def test_a_purchase_that_was_taken_over_is_not_ended_late(labels: Labels, trouble: Exception | None) -> None:
+def test_deferred_end_leaves_a_taken_over_purchase_alone(labels: Labels, trouble: Exception | None) -> None:
     labels.carriers.trouble = [trouble]
     labels.carriers.on_buy = labels.file.lock
     with pytest.raises((Unavailable, ProviderFailure)):
@@ -324,7 +326,7 @@ def test_a_purchase_that_was_taken_over_is_not_ended_late(labels: Labels, troubl
 
 
 class Messages:
-    """Two copies of the notifications service, and providers."""
+    """Two copies of the notifications service and stubs of the providers."""
 
     def __init__(self, file: Locked) -> None:
         self.file, self.clock = file, stub_providers.Clock()
@@ -337,8 +339,8 @@ class Messages:
             return delivery.sms(message, self.texter)
         return delivery.mail(message, self.mailer)
 
-    def locks_when_sent(self, message: Mail | Sms, trouble: Exception | None) -> None:
-        """The provider takes or refuses it, and by then nobody can write."""
+    def lock_after_sending(self, message: Mail | Sms, trouble: Exception | None) -> None:
+        """Lock the database as soon as the provider has accepted or refused the message."""
         provider: Any = self.texter if isinstance(message, Sms) else self.mailer
         send = provider.send
 
@@ -364,8 +366,8 @@ def messages(locked: Callable[[str], Locked]) -> Messages:
 
 
 @pytest.mark.parametrize("message", [TEXT, MAIL], ids=["sms", "mail"])
-def test_a_message_that_was_refused_and_could_not_be_ended_is_free_soon(messages: Messages, message: Any) -> None:
-    messages.locks_when_sent(message, ProviderFailure("nonsense"))
+def test_deferred_failure_frees_the_message(messages: Messages, message: Any) -> None:
+    messages.lock_after_sending(message, ProviderFailure("nonsense"))
     with pytest.raises(ProviderFailure):
         messages.send(messages.one, message)
     messages.file.unlock()
@@ -374,13 +376,13 @@ def test_a_message_that_was_refused_and_could_not_be_ended_is_free_soon(messages
     assert messages.free()
     began = messages.clock.now
     messages.send(messages.other, message)
-    assert (messages.clock.now, messages.texter.questions) == (began, 0)  # it is known that it was not sent
+    assert (messages.clock.now, messages.texter.questions) == (began, 0)  # the record says that it was not sent
     assert [row["uncertain"] for row in messages.other.listed(None, 9)] == [0]
 
 
 @pytest.mark.parametrize("message", [TEXT, MAIL], ids=["sms", "mail"])
-def test_a_message_that_was_sent_and_could_not_be_recorded_is_known_soon(messages: Messages, message: Any) -> None:
-    messages.locks_when_sent(message, None)
+def test_deferred_record_keeps_the_sent_message(messages: Messages, message: Any) -> None:
+    messages.lock_after_sending(message, None)
     with pytest.raises(Unavailable):
         messages.send(messages.one, message)
     messages.file.unlock()
@@ -392,7 +394,7 @@ def test_a_message_that_was_sent_and_could_not_be_recorded_is_known_soon(message
 
 
 @pytest.mark.parametrize("message", [TEXT, MAIL], ids=["sms", "mail"])
-def test_a_message_that_could_not_be_begun_is_free_soon_and_was_not_sent(messages: Messages, message: Any) -> None:
+def test_deferred_release_frees_an_unbegun_message(messages: Messages, message: Any) -> None:
     now = messages.clock.now
     assert messages.one.claim(message, "mine", now, now + 15.0) is not None
     with messages.file.held(), pytest.raises(Unavailable):
@@ -406,8 +408,8 @@ def test_a_message_that_could_not_be_begun_is_free_soon_and_was_not_sent(message
 
 @pytest.mark.parametrize("message", [TEXT, MAIL], ids=["sms", "mail"])
 @pytest.mark.parametrize("trouble", [None, ProviderFailure("nonsense")], ids=["sent", "refused"])
-def test_a_message_that_was_taken_over_is_not_ended_late(messages: Messages, message: Any, trouble: Any) -> None:
-    messages.locks_when_sent(message, trouble)
+def test_deferred_end_leaves_a_taken_over_message_alone(messages: Messages, message: Any, trouble: Any) -> None:
+    messages.lock_after_sending(message, trouble)
     with pytest.raises((Unavailable, ProviderFailure)):
         messages.send(messages.one, message)
     messages.file.unlock()
@@ -421,10 +423,10 @@ def test_a_message_that_was_taken_over_is_not_ended_late(messages: Messages, mes
     assert record.unresolved
 
 
-# Events, and answers under a key
+# Events, and answers under an idempotency key
 
 
-def test_an_event_that_could_not_be_settled_is_tried_soon(locked: Callable[[str], Locked]) -> None:
+def test_deferred_retry_makes_the_event_due(locked: Callable[[str], Locked]) -> None:
     file, clock = locked("cart"), Clock()
     one, other = (Inbox(copy(file, clock), clock) for _ in range(2))
     one.keep("evt_1", "kind", {})
@@ -442,7 +444,7 @@ def test_an_event_that_could_not_be_settled_is_tried_soon(locked: Callable[[str]
     assert other.tasks.due() == ["evt_1"]
 
 
-def test_an_event_that_was_taken_over_is_not_settled_late(locked: Callable[[str], Locked]) -> None:
+def test_deferred_retry_leaves_a_taken_over_event_alone(locked: Callable[[str], Locked]) -> None:
     file, clock = locked("cart"), Clock()
     one, other = (Inbox(copy(file, clock), clock) for _ in range(2))
     one.keep("evt_1", "kind", {})
@@ -462,7 +464,7 @@ def test_an_event_that_was_taken_over_is_not_settled_late(locked: Callable[[str]
     assert [event["tries"] for event in other.tasks.rows(state="done")] == [2]
 
 
-def test_an_answer_that_could_not_be_kept_is_kept_soon(locked: Callable[[str], Locked]) -> None:
+def test_deferred_write_stores_the_answer(locked: Callable[[str], Locked]) -> None:
     file = locked("cart")
     one, other = file.open(), file.open()
 
@@ -480,7 +482,7 @@ def test_an_answer_that_could_not_be_kept_is_kept_soon(locked: Callable[[str], L
     assert Idempotency(other).run(Asked("k1", "b1"), "pay", never) == Replay('{"result":{"n":1},"error":null}', None)
 
 
-def test_a_key_that_could_not_be_let_go_is_free_soon(locked: Callable[[str], Locked]) -> None:
+def test_deferred_release_frees_the_idempotency_key(locked: Callable[[str], Locked]) -> None:
     file = locked("cart")
     one, other = file.open(), file.open()
 
