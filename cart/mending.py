@@ -14,7 +14,7 @@ from cart.order import CANCELED, CANCELING, CREATED, FULFILLED, PAID, Order
 from cart.outbox import DELIVERIES, LABEL, VOID, Outbox
 from cart.payments import CANCELED as CALLED_OFF
 from cart.payments import SUCCEEDED
-from cart.purchase import Purchase
+from cart.purchase import OrderPayment
 from cart.reconcile import AGAIN, CALL_OFF, FINISH, GIVE_BACK, OWE, RETURN, TAKE_UP
 from cart.reconcile_books import OVER, holds, order_of, over
 from cart.store import CartStore
@@ -38,7 +38,7 @@ class Mending:
         self,
         store: CartStore,
         books: AuditBooks,
-        purchase: Purchase,
+        purchase: OrderPayment,
         outbox: Outbox,
         resume: Callable[[str], Any],
         refunded: Callable[[str], Any],

@@ -40,7 +40,7 @@ class Payment:
 
 
 @dataclass(frozen=True)
-class Refund:
+class OrderRefund:
     """The provider's view of a refund, pending or complete.
 
     Attributes:
@@ -84,11 +84,11 @@ class Payments(Protocol):
         It has no key: canceling is idempotent, and a failure must not be stored under a key.
         """
 
-    def refund(self, payment_id: str, amount: int, refund_id: str, order_id: str, key: str) -> Refund:
+    def refund(self, payment_id: str, amount: int, refund_id: str, order_id: str, key: str) -> OrderRefund:
         """Refund part of what was taken, and store our ids with it. Also raises Refused (more than is left).
 
         OutcomeUnknown with the fact `REPLAYED`: the failure is stored under `key`, and every repetition returns it.
         """
 
-    def refunds(self, payment_id: str) -> list[Refund]:
+    def refunds(self, payment_id: str) -> list[OrderRefund]:
         """All refunds of a payment, regardless of their origin."""

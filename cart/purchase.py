@@ -52,7 +52,7 @@ POINTS = (
 )
 
 
-class Purchase:
+class OrderPayment:
     """Pays orders.
 
     Each step's key consists of the order, the attempt and the step. After the money is taken nothing is undone, only

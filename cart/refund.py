@@ -14,7 +14,7 @@ from typing import Any
 
 from cart.order import Order
 from cart.outbox import RELEASE, VOID
-from cart.payments import REPLAYED, Refund
+from cart.payments import REPLAYED, OrderRefund
 from cart.purchase import LOOK_INTERVAL_S, patience
 from cart.refund_store import DONE, FAILED
 from cart.settlement import Settlement, wait_to_look
@@ -128,7 +128,7 @@ class Refunds:
         log.info("refund made", order_id=order.id, refund=row["id"], amount=row["amount"])
         return order
 
-    def _ask(self, row: dict[str, Any]) -> Refund | None:
+    def _ask(self, row: dict[str, Any]) -> OrderRefund | None:
         """Request the refund; None when it is refused, with the reason in the row's `error`."""
         for _ in range(LOWERED):
             try:
@@ -146,7 +146,7 @@ class Refunds:
                 return None
         raise Conflict(f"Order {row['order_id']} is being refunded by others, too.", {"retry_after": 1})
 
-    def _known(self, row: dict[str, Any]) -> Refund | None:
+    def _known(self, row: dict[str, Any]) -> OrderRefund | None:
         refunds = self.payments.refunds(row["payment"])
         return next((refund for refund in refunds if refund.refund_id == row["id"]), None)
 
@@ -160,7 +160,7 @@ class Refunds:
             return Conflict(f"Only {left} of order {order.id} is left to give back: some has just gone back elsewhere.")
         return Refused(row["error"])
 
-    def _take_up(self, order_id: str, refunds: list[Refund]) -> Order:
+    def _take_up(self, order_id: str, refunds: list[OrderRefund]) -> Order:
         return self.store.refunded(order_id, refunds, self._returned)
 
     def _returned(self, connection: Any, order: Order) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from cart.order import FULFILLED, PAID, RETURNED, Order
 from cart.order_store import found, read_order, write_order
-from cart.payments import Refund
+from cart.payments import OrderRefund
 from cart.tables import LONGEST_LOOK_S, Store, plain, refunds
 from chassis.db.claims import RELEASED, ClaimLost, Claims
 from chassis.db.engine import once_more
@@ -136,7 +136,9 @@ class RefundRows(Store):
         self._settle_refund(row, **RELEASED, state=FAILED, ended=self._clock(), error=error)
 
     @once_more
-    def refunded(self, order_id: str, reported: Sequence[Refund], also: Callable[[Connection, Order], Any]) -> Order:
+    def refunded(
+        self, order_id: str, reported: Sequence[OrderRefund], also: Callable[[Connection, Order], Any]
+    ) -> Order:
         """Record the provider's state of an order's refunds, including those made elsewhere; returns the order.
 
         Args:
@@ -164,7 +166,7 @@ class RefundRows(Store):
             query = sa.select(refunds.c.id).where(refunds.c.state == ASKED, ready)
             return list(connection.execute(query.order_by(refunds.c.due_at).limit(limit)).scalars())
 
-    def _take_in(self, connection: Connection, order: Order, refund: Refund) -> None:
+    def _take_in(self, connection: Connection, order: Order, refund: OrderRefund) -> None:
         ours = sa.or_(refunds.c.provider_id == refund.id, refunds.c.id == (refund.refund_id or ""))
         now = self._clock()
         values: dict[str, Any] = {"provider_id": refund.id, "state": FAILED if refund.failed else DONE, "ended": now}

@@ -20,7 +20,7 @@ from cart.mending import Mending
 from cart.order_store import FILLED_AT_ONCE
 from cart.outbox import CALL_OFF, EMAIL, LABEL, RELEASE, SMS, TRY_MARGIN_S, VOID, Outbox
 from cart.providers import PayerProvider, PaymentsProvider, SettingsProvider
-from cart.purchase import Purchase
+from cart.purchase import OrderPayment
 from cart.refund import Refunds
 from cart.settlement import CLAIM_S, Settlement
 from cart.store import CartStore
@@ -161,7 +161,7 @@ class CartService:
             card: ``tok_…`` or ``pm_…``.
             key: the caller's; an order is paid only once, regardless of the key.
 
-        Returns the order with ``label_url`` and ``notifications``. Raises as `Purchase.pay` does.
+        Returns the order with ``label_url`` and ``notifications``. Raises as `OrderPayment.pay` does.
         """
         bind(order_id=order_id)
         self._limit(self.settings.pay_timeout)
@@ -442,8 +442,8 @@ class CartService:
     def _cancellation(self) -> Cancellation:
         return Cancellation(self._settlement(self._outbox()))
 
-    def _purchase(self, outbox: Outbox) -> Purchase:
-        return Purchase(self._settlement(outbox), self.products)
+    def _purchase(self, outbox: Outbox) -> OrderPayment:
+        return OrderPayment(self._settlement(outbox), self.products)
 
     def _settlement(self, outbox: Outbox) -> Settlement:
         settings = self.settings

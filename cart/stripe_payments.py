@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import stripe
 
-from cart.payments import ACTION, CANCELED, OPEN, PROCESSING, REPLAYED, SUCCEEDED, Payment, Refund
+from cart.payments import ACTION, CANCELED, OPEN, PROCESSING, REPLAYED, SUCCEEDED, OrderRefund, Payment
 from chassis.logs import log
 from chassis.providers.guard import attempts
 from chassis.providers.http_session import ProviderSession
@@ -93,7 +93,7 @@ class StripePayments:
         except Refused:
             return self.find(payment_id)  # it has succeeded, or was canceled before
 
-    def refund(self, payment_id: str, amount: int, refund_id: str, order_id: str, key: str) -> Refund:
+    def refund(self, payment_id: str, amount: int, refund_id: str, order_id: str, key: str) -> OrderRefund:
         return _read_refund(
             _translated(
                 lambda: self._stripe.v1.refunds.create(
@@ -107,7 +107,7 @@ class StripePayments:
             )
         )
 
-    def refunds(self, payment_id: str) -> list[Refund]:
+    def refunds(self, payment_id: str) -> list[OrderRefund]:
         asked: Any = {"payment_intent": payment_id, "limit": 100}
         listed = _translated(lambda: list(self._stripe.v1.refunds.list(asked).auto_paging_iter()))
         return [_read_refund(refund) for refund in listed]
@@ -141,13 +141,13 @@ def _read(intent: Any) -> Payment:
         raise OutcomeUnknown("Stripe's answer cannot be read.") from error
 
 
-def _read_refund(refund: Any) -> Refund:
+def _read_refund(refund: Any) -> OrderRefund:
     try:
         body = refund.to_dict()
         failed = body["status"] in ("failed", "canceled")
         error = f"Stripe says: {body.get('failure_reason') or body['status']}." if failed else None
         refund_id = (body.get("metadata") or {}).get("refund_id")
-        return Refund(body["id"], body["amount"], float(body["created"]), refund_id, failed, error)
+        return OrderRefund(body["id"], body["amount"], float(body["created"]), refund_id, failed, error)
     except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise OutcomeUnknown("Stripe's answer cannot be read.") from error
 

@@ -14,7 +14,7 @@ from chassis.records import SetAside, sorted_out
 from contracts.differences import page
 from contracts.errors import Conflict, NotFound, ProviderFailure, Unavailable
 from shipping.carriers import Label
-from shipping.purchase import Purchase, Refund, State
+from shipping.purchase import LabelPurchase, LabelRefund, State
 from shipping.reconcile import RECORD, SOLD, Kept, Sold, compare_labels, compare_missing
 from shipping.shippo_lists import ShippoLists
 from shipping.store import ShippingStore
@@ -66,7 +66,7 @@ class LabelAudit:
         query = sa.select(labels).where(labels.c.shipment_id.in_(list(shipment_ids)))
         with self._store.database.read() as connection:
             rows = connection.execute(query.where(labels.c.state == State.BOUGHT.value)).all()
-        return sorted(row.shipment_id for row in rows if row.voided is None or row.refund == Refund.USED.value)
+        return sorted(row.shipment_id for row in rows if row.voided is None or row.refund == LabelRefund.USED.value)
 
     def unreturned(self, shipment_ids: Sequence[str]) -> list[str]:
         """Return the shipments that have a label without a refund request."""
@@ -99,7 +99,7 @@ class LabelAudit:
             raise Conflict("The shipment's label is bought, or was given back, by now.")
         asked = row.rate_id if row.asked_rate_id == sold.rate_id else None
         label = Label(sold.id, sold.label_url, sold.tracking_number)
-        bought = Purchase(
+        bought = LabelPurchase(
             shipment.object_id,
             State.BOUGHT,
             asked or sold.rate_id,

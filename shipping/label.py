@@ -11,7 +11,7 @@ from chassis.logs import log
 from chassis.work.ask_once import AskOnce, TraceableRequest
 from contracts.errors import Conflict, Refused, ShopError
 from shipping.carriers import Carriers, Label
-from shipping.purchase import Purchase, Purchases, State
+from shipping.purchase import LabelPurchase, LabelPurchases, State
 from shipping.shipment import Shipment
 
 POINTS = ("label:buy:begun", "label:buy:asked", "label:buy:done", "label:resolve:asked")
@@ -36,30 +36,30 @@ class LabelRequest(TraceableRequest[Label]):
 
     doing, done, verb = "The label is being bought", "the label was bought", "buy"
 
-    def __init__(self, purchases: Purchases, carriers: Carriers, shipment_id: str, ask_once: AskOnce) -> None:
+    def __init__(self, purchases: LabelPurchases, carriers: Carriers, shipment_id: str, ask_once: AskOnce) -> None:
         self._purchases = purchases
         self._carriers = carriers
         self._ask_once = ask_once
         self.longest_call = carriers.longest_call
         self.longest_answer = carriers.longest_answer
         self.claim = secrets.token_hex(16)
-        self.purchase = Purchase(shipment_id, State.NEW)
+        self.purchase = LabelPurchase(shipment_id, State.NEW)
         self._wanted: tuple[Shipment, dict[str, Any], str] | None = None
 
-    def claimed(self, to_void: bool = False) -> Purchase:
+    def claimed(self, to_void: bool = False) -> LabelPurchase:
         """Claim the purchase, for buying the label or for returning it. Raises as `AskOnce.claimed` does."""
         take = self._purchases.claim_void if to_void else self._purchases.claim
         shipment_id = self.purchase.shipment_id
         self.purchase = self._ask_once.claimed(self, lambda now, until: take(shipment_id, self.claim, now, until))
         return self.purchase
 
-    def resolved(self) -> Purchase:
+    def resolved(self) -> LabelPurchase:
         """The purchase, after its unknown outcome was found out. Raises as `AskOnce.resolved` does."""
         if self._ask_once.resolved(self, self.purchase) is None:
             self.purchase = replace(self.purchase, state=State.FAILED)
         return self.purchase
 
-    def bought(self, shipment: Shipment, rate: dict[str, Any], key: str) -> Purchase:
+    def bought(self, shipment: Shipment, rate: dict[str, Any], key: str) -> LabelPurchase:
         """The purchase, after the label was found or bought. Raises as `AskOnce.answer` does."""
         self._wanted = (shipment, rate, key)
         self._ask_once.answer(self, self.purchase)
@@ -69,7 +69,7 @@ class LabelRequest(TraceableRequest[Label]):
         assert self._wanted is not None
         shipment, rate, _ = self._wanted
         asked = self._sellable(shipment, rate)
-        self.purchase = Purchase(
+        self.purchase = LabelPurchase(
             shipment.object_id,
             State.BEGAN,
             rate_id=str(rate["object_id"]),
@@ -137,7 +137,7 @@ class LabelDesk:
         ask_once: makes the requests.
     """
 
-    def __init__(self, purchases: Purchases, carriers: Carriers, ask_once: AskOnce) -> None:
+    def __init__(self, purchases: LabelPurchases, carriers: Carriers, ask_once: AskOnce) -> None:
         self._purchases = purchases
         self._carriers = carriers
         self._ask_once = ask_once

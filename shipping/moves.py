@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from chassis.clock import asked_before
 from chassis.db.engine import Database
-from shipping.purchase import Refund
+from shipping.purchase import LabelRefund
 from shipping.tables import labels, move_counter, moves
 from shipping.whereabouts import FINAL, Whereabouts
 
@@ -78,7 +78,9 @@ class Moves:
         with self._database.write() as connection:
             ids = list(connection.execute(due.with_for_update(skip_locked=True)).scalars())
             these = labels.c.shipment_id.in_(ids)
-            lost = sa.and_(labels.c.bought < now - LOST_AFTER_S, labels.c.refund.is_distinct_from(Refund.PENDING.value))
+            lost = sa.and_(
+                labels.c.bought < now - LOST_AFTER_S, labels.c.refund.is_distinct_from(LabelRefund.PENDING.value)
+            )
             connection.execute(sa.update(labels).where(these).values(polled=sa.case((lost, sa.null()), else_=now)))
             wanted = (labels.c.shipment_id, labels.c.carrier, labels.c.tracking_number, labels.c.refund)
             rows = connection.execute(sa.select(*wanted).where(these)).mappings()

@@ -20,7 +20,7 @@ class State(StrEnum):
     BOUGHT = "bought"
 
 
-class Refund(StrEnum):
+class LabelRefund(StrEnum):
     """The outcome of refunding a label."""
 
     NONE = "none"  # there was no label
@@ -30,7 +30,7 @@ class Refund(StrEnum):
 
 
 @dataclass(frozen=True)
-class Purchase:
+class LabelPurchase:
     """The record of a shipment's label.
 
     Attributes:
@@ -56,7 +56,7 @@ class Purchase:
     settled: float = 0.0
     label: Label | None = None
     voided: bool = False
-    refund: Refund | None = None
+    refund: LabelRefund | None = None
     tracking_status: str | None = None
 
     @property
@@ -67,7 +67,7 @@ class Purchase:
     @property
     def closed(self) -> bool:
         """Whether a refund was requested and not rejected, so that no label exists or will be bought."""
-        return self.voided and self.refund is not Refund.USED
+        return self.voided and self.refund is not LabelRefund.USED
 
     def public(self) -> dict[str, Any]:
         """Return the label as other services see it. Raises Conflict while none is bought, and when `closed`."""
@@ -88,24 +88,24 @@ class Purchase:
         return Conflict(f"The label of shipment {shipment_id} is not bought yet.")
 
 
-class Purchases(Protocol):
+class LabelPurchases(Protocol):
     """The store of purchases.
 
     A claim is a random token that belongs to this process until a given time. It is void after that time, or when the
     process has died. A claim that was taken over cannot write any more.
     """
 
-    def claim(self, shipment_id: str, claim: str, now: float, until: float) -> Purchase | None:
+    def claim(self, shipment_id: str, claim: str, now: float, until: float) -> LabelPurchase | None:
         """Take the purchase for this claim until then, and return its current state. A bought or closed purchase is
         returned without being claimed; None when another claim holds it."""
         ...
 
-    def claim_void(self, shipment_id: str, claim: str, now: float, until: float) -> Purchase | None:
+    def claim_void(self, shipment_id: str, claim: str, now: float, until: float) -> LabelPurchase | None:
         """Like `claim`, to refund the label. The refund is recorded: from then on the purchase is closed. A bought
         label is claimed, too, unless the outcome of its refund is known."""
         ...
 
-    def begin(self, claim: str, asked: Purchase, key: str, until: float) -> bool:
+    def begin(self, claim: str, asked: LabelPurchase, key: str, until: float) -> bool:
         """Record what the carrier is about to be asked, and renew the claim. False when the claim was taken over.
 
         Raises Unavailable; then the claim is released, and the carrier must not be asked.
@@ -120,14 +120,14 @@ class Purchases(Protocol):
         """Record the progress, and release the claim; if it cannot be written now, the write is deferred."""
         ...
 
-    def record(self, purchase: Purchase, now: float, claim: str | None = None) -> Purchase:
+    def record(self, purchase: LabelPurchase, now: float, claim: str | None = None) -> LabelPurchase:
         """Record a bought label, even if another process holds the claim. The first label stays, and is returned.
 
         Raises Unavailable; a write that fails now is deferred, and applies if `claim` still holds the purchase.
         """
         ...
 
-    def refunded(self, shipment_id: str, claim: str, refund: Refund | None) -> None:
+    def refunded(self, shipment_id: str, claim: str, refund: LabelRefund | None) -> None:
         """Record the outcome of the refund (None: none yet), and release the claim; if it cannot be written now, the
         write is deferred."""
         ...

@@ -28,7 +28,7 @@ from shipping.customs import contents
 from shipping.label import LabelDesk
 from shipping.lookups import rates_key, tracking_key
 from shipping.parcel import pack
-from shipping.purchase import Purchase
+from shipping.purchase import LabelPurchase
 from shipping.shipment import Address, Shipment, currency_code, currency_of, methods, page_order, public_address
 from shipping.shippo_carriers import CarriersProvider
 from shipping.shippo_webhook import verified
@@ -341,9 +341,9 @@ class ShippingService:
 
     def _label(self, shipment_id: str) -> dict[str, Any]:
         shipment = self._shipment(shipment_id)
-        purchase: Purchase | None = self.store.purchase(shipment.object_id)
+        purchase: LabelPurchase | None = self.store.purchase(shipment.object_id)
         if purchase is None:
-            raise Purchase.missing(shipment_id)
+            raise LabelPurchase.missing(shipment_id)
         return purchase.public()
 
 

@@ -16,7 +16,7 @@ from contracts.errors import InvalidRequest, Unavailable
 from shipping.carriers import Label
 from shipping.lookups import Lookups
 from shipping.moves import Moves
-from shipping.purchase import Purchase, Refund, State
+from shipping.purchase import LabelPurchase, LabelRefund, State
 from shipping.shipment import Shipment
 from shipping.tables import labels, shipments
 from shipping.whereabouts import FINAL
@@ -115,22 +115,22 @@ class ShippingStore:
             following = Cursor(order, getattr(ended, field), ended.object_id).text()
         return [_shipment(row) for row in rows[:limit]], following
 
-    def purchase(self, shipment_id: str) -> Purchase | None:
+    def purchase(self, shipment_id: str) -> LabelPurchase | None:
         """Return the current purchase of a shipment's label, or None."""
         with self._database.read() as connection:
             row = connection.execute(sa.select(labels).where(labels.c.shipment_id == shipment_id)).one_or_none()
         return _purchase(row) if row else None
 
-    def claim(self, shipment_id: str, claim: str, now: float, until: float) -> Purchase | None:
-        """See `shipping.purchase.Purchases`."""
+    def claim(self, shipment_id: str, claim: str, now: float, until: float) -> LabelPurchase | None:
+        """See `shipping.purchase.LabelPurchases`."""
         return self._claim(shipment_id, claim, now, until, to_void=False)
 
-    def claim_void(self, shipment_id: str, claim: str, now: float, until: float) -> Purchase | None:
-        """See `shipping.purchase.Purchases`."""
+    def claim_void(self, shipment_id: str, claim: str, now: float, until: float) -> LabelPurchase | None:
+        """See `shipping.purchase.LabelPurchases`."""
         return self._claim(shipment_id, claim, now, until, to_void=True)
 
-    def begin(self, claim: str, asked: Purchase, key: str, until: float) -> bool:
-        """See `shipping.purchase.Purchases`."""
+    def begin(self, claim: str, asked: LabelPurchase, key: str, until: float) -> bool:
+        """See `shipping.purchase.LabelPurchases`."""
         try:
             began = self._claims.update(asked.shipment_id, claim, _OPEN).values(
                 state=State.BEGAN.value,
@@ -150,25 +150,25 @@ class ShippingStore:
             raise
 
     def alive(self) -> bool:
-        """See `shipping.purchase.Purchases`."""
+        """See `shipping.purchase.LabelPurchases`."""
         return self._database.heartbeat.fresh
 
     def end(self, shipment_id: str, claim: str, state: State, settled: float | None = None) -> None:
-        """See `shipping.purchase.Purchases`."""
+        """See `shipping.purchase.LabelPurchases`."""
         when = {} if settled is None else {"settled": settled}
         self._claims.release(shipment_id, claim, _OPEN, state=state.value, **when)
 
-    def refunded(self, shipment_id: str, claim: str, refund: Refund | None) -> None:
-        """See `shipping.purchase.Purchases`."""
+    def refunded(self, shipment_id: str, claim: str, refund: LabelRefund | None) -> None:
+        """See `shipping.purchase.LabelPurchases`."""
         values: dict[str, Any] = {}
         if refund is not None:
             values["refund"] = refund.value
-        if refund is Refund.REFUNDED:
+        if refund is LabelRefund.REFUNDED:
             values["polled"] = None  # no parcel will ever be sent with it
-        elif refund is Refund.PENDING:
+        elif refund is LabelRefund.PENDING:
             # Shippo is asked for the refund's outcome, even if there is no parcel to ask about.
             values["polled"] = sa.func.coalesce(labels.c.polled, labels.c.voided)
-        elif refund is Refund.USED:
+        elif refund is LabelRefund.USED:
             arrived = sa.or_(labels.c.tracking_number.is_(None), labels.c.tracking_status.in_(FINAL))
             values["polled"] = sa.case((arrived, sa.null()), else_=labels.c.polled)
         self._claims.release(shipment_id, claim, **values)
@@ -177,7 +177,7 @@ class ShippingStore:
         """Return the shipments whose refund was requested before then (Unix seconds) and has no known outcome. Either
         the requester died, or the label appeared late, or Shippo is reviewing the refund. In the last case the refund
         is no longer polled together with the parcels, because its parcel has arrived."""
-        forgotten = sa.and_(labels.c.refund == Refund.PENDING.value, labels.c.polled.is_(None))
+        forgotten = sa.and_(labels.c.refund == LabelRefund.PENDING.value, labels.c.polled.is_(None))
         unknown = sa.or_(labels.c.refund.is_(None), forgotten)
         owed = (labels.c.voided < before, labels.c.state == State.BOUGHT.value, unknown)
         with self._database.read() as connection:
@@ -191,8 +191,8 @@ class ShippingStore:
         with self._database.read() as connection:
             return connection.execute(sa.select(labels.c.shipment_id).where(this)).scalars().first()
 
-    def record(self, purchase: Purchase, now: float, claim: str | None = None) -> Purchase:
-        """See `shipping.purchase.Purchases`."""
+    def record(self, purchase: LabelPurchase, now: float, claim: str | None = None) -> LabelPurchase:
+        """See `shipping.purchase.LabelPurchases`."""
         label = purchase.label
         assert label is not None
         values = {
@@ -218,7 +218,7 @@ class ShippingStore:
         assert kept is not None
         return kept
 
-    def _claim(self, shipment_id: str, claim: str, now: float, until: float, to_void: bool) -> Purchase | None:
+    def _claim(self, shipment_id: str, claim: str, now: float, until: float, to_void: bool) -> LabelPurchase | None:
         taken = self._claims.new(until, claim)
         fresh = {"shipment_id": shipment_id, "state": State.NEW.value, "claimed_until": 0.0, "tried": 0.0}
         this = labels.c.shipment_id == shipment_id
@@ -228,7 +228,7 @@ class ShippingStore:
             row = connection.execute(sa.select(labels, void).where(this).with_for_update()).one()
             purchase = _purchase(row)
             if to_void:
-                done = purchase.refund in (Refund.REFUNDED, Refund.USED)
+                done = purchase.refund in (LabelRefund.REFUNDED, LabelRefund.USED)
             else:
                 done = purchase.state is State.BOUGHT or purchase.closed
             if done:
@@ -260,8 +260,8 @@ def _shipment(row: sa.Row[Any]) -> Shipment:
     )
 
 
-def _purchase(row: sa.Row[Any]) -> Purchase:
-    return Purchase(
+def _purchase(row: sa.Row[Any]) -> LabelPurchase:
+    return LabelPurchase(
         shipment_id=row.shipment_id,
         state=State(row.state),
         rate_id=row.rate_id,
@@ -271,6 +271,6 @@ def _purchase(row: sa.Row[Any]) -> Purchase:
         settled=row.settled,
         label=Label(row.transaction_id, row.label_url, row.tracking_number) if row.transaction_id else None,
         voided=row.voided is not None,
-        refund=Refund(row.refund) if row.refund else None,
+        refund=LabelRefund(row.refund) if row.refund else None,
         tracking_status=row.tracking_status,
     )

@@ -48,7 +48,7 @@ labels = sa.Table(
     sa.Column("label_url", sa.Text),
     sa.Column("tracking_number", sa.Text),
     sa.Column("bought", sa.Double),
-    # When its refund was requested, and Shippo's answer to that; see `shipping.label.Purchase`.
+    # When its refund was requested, and Shippo's answer to that; see `shipping.label.LabelPurchase`.
     sa.Column("voided", sa.Double),
     sa.Column("refund", sa.Text),
     # Where the parcel is: the carrier's term, and the carrier's time of it.

@@ -12,7 +12,7 @@ from chassis.records import SetAside, note
 from contracts.errors import NotFound, ShopError, Unavailable
 from shipping.carriers import Carriers
 from shipping.lookups import tracking_key
-from shipping.purchase import Refund
+from shipping.purchase import LabelRefund
 from shipping.store import ShippingStore
 from shipping.void import VoidDesk
 from shipping.whereabouts import whereabouts
@@ -89,7 +89,7 @@ class Tracker:
         due = self._store.moves.due(self._clock(), every, BATCH)
         for number, label in enumerate(due):
             try:
-                if label["refund"] == Refund.PENDING.value:
+                if label["refund"] == LabelRefund.PENDING.value:
                     self._voids.give_back(label["shipment_id"])
                 else:
                     self._ask(label)

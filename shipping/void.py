@@ -10,12 +10,12 @@ from chassis.logs import log
 from contracts.errors import Refused
 from shipping.carriers import Carriers
 from shipping.label import LabelDesk
-from shipping.purchase import Purchase, Purchases, Refund
+from shipping.purchase import LabelPurchase, LabelPurchases, LabelRefund
 from shipping.whereabouts import PRE_TRANSIT, UNKNOWN
 
 POINTS = ("void:refund:begun", "void:refund:asked", "void:refund:done")
 
-FINAL = (Refund.REFUNDED, Refund.USED)
+FINAL = (LabelRefund.REFUNDED, LabelRefund.USED)
 
 
 class VoidDesk:
@@ -27,7 +27,7 @@ class VoidDesk:
         carriers: the port to the carriers that sold them.
     """
 
-    def __init__(self, desk: LabelDesk, purchases: Purchases, carriers: Carriers) -> None:
+    def __init__(self, desk: LabelDesk, purchases: LabelPurchases, carriers: Carriers) -> None:
         self._desk = desk
         self._purchases = purchases
         self._carriers = carriers
@@ -36,7 +36,7 @@ class VoidDesk:
         """Refund a shipment's label, unless its parcel has moved. Repeating is safe, and returns the current status.
 
         Returns:
-            ``{"object_id": shipment_id, "status"}``, one of `shipping.purchase.Refund`.
+            ``{"object_id": shipment_id, "status"}``, one of `shipping.purchase.LabelRefund`.
 
         Raises:
             OutcomeUnknown: it is not known yet whether a label exists.
@@ -51,7 +51,7 @@ class VoidDesk:
             purchase = request.resolved()
         if purchase.label is None:
             request.end(unknown=False)
-            return _public(purchase, Refund.NONE)
+            return _public(purchase, LabelRefund.NONE)
         refund = None
         try:
             refund = self._refunded(purchase, purchase.label.transaction_id)
@@ -61,9 +61,9 @@ class VoidDesk:
         crash_point("void:refund:done")
         return _public(purchase, refund)
 
-    def _refunded(self, purchase: Purchase, transaction_id: str) -> Refund:
+    def _refunded(self, purchase: LabelPurchase, transaction_id: str) -> LabelRefund:
         if purchase.tracking_status not in (None, UNKNOWN, PRE_TRANSIT):
-            return Refund.USED
+            return LabelRefund.USED
         status = self._carriers.refund_status(transaction_id)
         if status is None:
             try:
@@ -71,13 +71,13 @@ class VoidDesk:
             except Refused as refused:
                 # Another caller was faster, or the parcel has just moved, or the label is too old.
                 status = self._carriers.refund_status(transaction_id)
-                if status is None and purchase.refund is Refund.PENDING:
-                    status = Refund.PENDING  # requested before, and only the carrier's answer to that counts
+                if status is None and purchase.refund is LabelRefund.PENDING:
+                    status = LabelRefund.PENDING  # requested before, and only the carrier's answer to that counts
                 elif status is None:
                     log.warning("label refund refused", shipment=purchase.shipment_id, said=refused.detail)
-                    status = Refund.USED
-        return Refund(status)
+                    status = LabelRefund.USED
+        return LabelRefund(status)
 
 
-def _public(purchase: Purchase, refund: Refund) -> dict[str, Any]:
+def _public(purchase: LabelPurchase, refund: LabelRefund) -> dict[str, Any]:
     return {"object_id": purchase.shipment_id, "status": refund.value}

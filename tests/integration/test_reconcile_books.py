@@ -29,7 +29,7 @@ from products.audit import held_of, held_page
 from products.tables import holds
 from shipping.audit import LabelAudit
 from shipping.carriers import Label
-from shipping.purchase import Purchase, Refund, State
+from shipping.purchase import LabelPurchase, LabelRefund, State
 from shipping.reconcile import Rate, Sold
 from shipping.shipment import Shipment
 from shipping.store import ShippingStore
@@ -184,7 +184,7 @@ class Desk:
         self.store.claim(f"s_{number}", "claim", at, at + 1)
         label = Label(f"t_{number}", "http://label", f"9200{number}")
         rate = f"rate_{number}"
-        self.store.record(Purchase(f"s_{number}", State.BOUGHT, rate, rate, "USPS", label=label), at)
+        self.store.record(LabelPurchase(f"s_{number}", State.BOUGHT, rate, rate, "USPS", label=label), at)
         if values:
             with self.kept.write() as connection:
                 here = labels.c.shipment_id == f"s_{number}"
@@ -256,8 +256,8 @@ def test_our_labels_come_page_by_page(desk: Desk, monkeypatch: pytest.MonkeyPatc
 
 def test_refunded_label_is_not_counted(desk: Desk) -> None:
     desk.bought(1)
-    desk.bought(2, voided=LONG_AGO, refund=Refund.REFUNDED.value)
-    desk.bought(3, voided=LONG_AGO, refund=Refund.USED.value)
+    desk.bought(2, voided=LONG_AGO, refund=LabelRefund.REFUNDED.value)
+    desk.bought(3, voided=LONG_AGO, refund=LabelRefund.USED.value)
     desk.store.add(shipment(4))
     desk.store.claim("s_4", "claim", 1.0, 2.0)
     assert desk.audit().labelled(["s_1", "s_2", "s_3", "s_4", "s_5"]) == ["s_1", "s_3"]

@@ -16,7 +16,7 @@ from cart.cancel import Cancellation
 from cart.checkout import Checkout
 from cart.order import CANCELED, CONFIRMING, CREATED, PAID, RETURNED
 from cart.outbox import Outbox
-from cart.purchase import Purchase
+from cart.purchase import OrderPayment
 from cart.refund import Refunds
 from cart.settlement import Settlement
 from cart.store import CartStore
@@ -86,7 +86,7 @@ class Copy:
         self.store = CartStore(database("cart"))
         self.shelves = Shelves(database("products"))
         settlement = Settlement(self.store, bank, Outbox(self.store, self.shelves, carrier, postman, bank))
-        self.purchase = Purchase(settlement, self.shelves)
+        self.purchase = OrderPayment(settlement, self.shelves)
         self.cancellation = Cancellation(settlement)
         self.refunds = Refunds(settlement)
         self.checkout = Checkout(self.store, self.shelves, carrier, live=False)

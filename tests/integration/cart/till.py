@@ -8,7 +8,7 @@ from typing import Any
 from cart.cancel import Cancellation
 from cart.order import Order
 from cart.outbox import Outbox
-from cart.purchase import Purchase
+from cart.purchase import OrderPayment
 from cart.refund import Refunds
 from cart.settlement import Settlement
 from cart.store import CartStore
@@ -48,7 +48,7 @@ class Shop:
         self.bank, self.shelf, self.carrier, self.postman = Bank(), Shelf(), Carrier(), Postman()
         self.outbox = Outbox(store, self.shelf, self.carrier, self.postman, self.bank, clock=self.clock)
         self.settlement = Settlement(store, self.bank, self.outbox, clock=self.clock)
-        self.purchase = Purchase(self.settlement, self.shelf)
+        self.purchase = OrderPayment(self.settlement, self.shelf)
         self.cancellation = Cancellation(self.settlement)
         self.refunds = Refunds(self.settlement)
         store.place(placed(), "key")

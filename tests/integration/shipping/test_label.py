@@ -15,7 +15,7 @@ from chassis.work.ask_once import CLAIM_MARGIN_S, PATIENCE_S, SETTLE_S, AskOnce
 from contracts.errors import Conflict, NotFound, OutcomeUnknown, ProviderFailure, Refused, Unavailable
 from shipping.carriers import Label
 from shipping.label import RATE_AGE_S, LabelDesk
-from shipping.purchase import Purchase, State
+from shipping.purchase import LabelPurchase, State
 from shipping.shipment import Shipment
 from shipping.store import ShippingStore
 from tests.processes import die
@@ -265,7 +265,7 @@ def test_second_buyer_waits_for_the_first_label(shop: Shop) -> None:
     claim = "the first"
     now = shop.clock.now
     assert shop.store.claim("ship", claim, now, now + 15) is not None
-    asked = Purchase("ship", State.BEGAN, "first", "first", "USPS", now)
+    asked = LabelPurchase("ship", State.BEGAN, "first", "first", "USPS", now)
     assert shop.store.begin(claim, asked, "key", now + 15)
     done = replace(asked, label=Label("transaction-0", "https://labels/0.pdf", None))
     shop.clock.on_sleep = lambda: shop.store.record(done, shop.clock.now) and None
@@ -284,7 +284,7 @@ def test_a_second_buyer_does_not_wait_for_ever(shop: Shop) -> None:
 def test_a_buyer_whose_claim_was_taken_over_does_not_buy(shop: Shop) -> None:
     assert shop.store.claim("ship", "slow", 0.0, 1.0) is not None
     assert shop.store.claim("ship", "quick", 2.0, 20.0) is not None
-    asked = Purchase("ship", State.BEGAN, "first", "first", "USPS", 2.0)
+    asked = LabelPurchase("ship", State.BEGAN, "first", "first", "USPS", 2.0)
     assert not shop.store.begin("slow", asked, "key", 20.0)
     shop.store.end("ship", "slow", State.FAILED)
     assert shop.store.claim("ship", "third", 3.0, 20.0) is None  # still the quick one's
@@ -336,7 +336,7 @@ def test_a_second_label_for_a_shipment_is_given_back(shop: Shop, trouble: Except
     other = Label("transaction-other", "https://labels/other.pdf", "1")
 
     def faster() -> None:
-        bought = Purchase("ship", State.BOUGHT, "first", "first", "USPS", label=other)
+        bought = LabelPurchase("ship", State.BOUGHT, "first", "first", "USPS", label=other)
         shop.store.record(bought, shop.clock.now)
 
     shop.carriers.on_buy, shop.carriers.refund_trouble = faster, [trouble]

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from chassis.db.engine import Database
 from shipping.carriers import Label
-from shipping.purchase import Purchase, State
+from shipping.purchase import LabelPurchase, State
 from shipping.shipment import Shipment
 from shipping.store import ShippingStore
 from shipping.tables import labels, move_counter
@@ -26,7 +26,7 @@ def sell(store: ShippingStore, *numbers: str, at: float = NOW) -> None:
         store.add(Shipment(shipment, f"key-{number}", "or_1", at, {}, [], [], [], []))
         store.claim(shipment, "claim", at, at + 15)
         label = Label(f"transaction-{number}", "https://label", number)
-        store.record(Purchase(shipment, State.BEGAN, "rate", "rate", "USPS", label=label), at)
+        store.record(LabelPurchase(shipment, State.BEGAN, "rate", "rate", "USPS", label=label), at)
 
 
 def test_feed_continues_in_order_after_the_last_step(store: ShippingStore) -> None:

@@ -13,7 +13,7 @@ from chassis.work.ask_once import AskOnce
 from contracts.errors import Conflict, OutcomeUnknown, Refused, Unavailable
 from shipping.carriers import Label
 from shipping.label import LabelDesk
-from shipping.purchase import Purchase, Refund, State
+from shipping.purchase import LabelPurchase, LabelRefund, State
 from shipping.shipment import Shipment
 from shipping.tables import labels
 from shipping.tracker import ABANDONED_AFTER_S, Tracker
@@ -43,7 +43,7 @@ class Counter(Shop):
         return Tracker(self.store, self.carriers, self.voids(), self.clock)
 
     @property
-    def refund(self) -> Refund | None:
+    def refund(self) -> LabelRefund | None:
         kept = self.store.purchase("ship")
         assert kept is not None
         return kept.refund
@@ -91,7 +91,7 @@ def test_refund_waits_for_a_purchase_in_progress(shop: Counter) -> None:
     assert shop.store.claim("ship", "buyer", now, now + 15) is not None
     with pytest.raises(Unavailable, match="another call"):
         shop.give_back(patience=1.0)
-    asked = Purchase("ship", State.BEGAN, "first", "first", "USPS", now, label=Label("t", "https://l", "1"))
+    asked = LabelPurchase("ship", State.BEGAN, "first", "first", "USPS", now, label=Label("t", "https://l", "1"))
     shop.clock.on_sleep = lambda: shop.store.record(asked, shop.clock.now) and None
     assert shop.give_back() == REFUNDED
 
@@ -101,7 +101,7 @@ def test_buyer_overtaken_by_a_refund_does_not_buy(shop: Counter) -> None:
     assert shop.store.claim("ship", "slow", now, now + 1) is not None
     shop.clock.now += 2
     assert shop.give_back() == NONE
-    assert not shop.store.begin("slow", Purchase("ship", State.BEGAN, "first", "first"), "key", now + 20)
+    assert not shop.store.begin("slow", LabelPurchase("ship", State.BEGAN, "first", "first"), "key", now + 20)
 
 
 def test_killed_refund_is_taken_over(shop: Counter) -> None:
@@ -132,13 +132,13 @@ def test_pending_refund_is_polled_until_it_ends(shop: Counter) -> None:
     shop.tracker().poll(900)
     kept = shop.store.purchase("ship")
     assert kept is not None
-    assert kept.refund is Refund.REFUNDED
+    assert kept.refund is LabelRefund.REFUNDED
     assert shop.carriers.refunds == ["transaction-1"]
     assert shop.store.moves.due(shop.clock.now * 2, 900, 10) == []
 
 
 def test_pending_refund_of_an_untracked_label_is_polled(shop: Counter) -> None:
-    untracked = Purchase("ship", State.BEGAN, "first", "first", "USPS", label=Label("bare", "https://l", None))
+    untracked = LabelPurchase("ship", State.BEGAN, "first", "first", "USPS", label=Label("bare", "https://l", None))
     shop.store.claim("ship", "buyer", shop.clock.now, shop.clock.now + 15)
     shop.store.record(untracked, shop.clock.now)
     shop.carriers.refund_answer = "pending"
@@ -146,10 +146,10 @@ def test_pending_refund_of_an_untracked_label_is_polled(shop: Counter) -> None:
     shop.carriers.given_back["bare"] = "refunded"
     shop.clock.now += 800
     shop.tracker().poll(900)
-    assert shop.refund is Refund.PENDING  # refunds are polled at the interval of the parcels
+    assert shop.refund is LabelRefund.PENDING  # refunds are polled at the interval of the parcels
     shop.clock.now += 101
     shop.tracker().poll(900)
-    assert shop.refund is Refund.REFUNDED
+    assert shop.refund is LabelRefund.REFUNDED
     assert shop.store.moves.due(shop.clock.now * 2, 900, 10) == []
 
 
@@ -160,7 +160,7 @@ def test_pending_refund_of_a_delivered_parcel_is_settled(shop: Counter) -> None:
     shop.store.moves.record("94001", Whereabouts("DELIVERED", 5.0), shop.clock.now)
     shop.clock.now += 901
     shop.tracker().poll(900)
-    assert shop.refund is Refund.USED
+    assert shop.refund is LabelRefund.USED
     assert shop.store.moves.due(shop.clock.now * 2, 900, 10) == []
     assert shop.store.voids(shop.clock.now * 2, 10) == []
 
@@ -203,7 +203,7 @@ def test_unreachable_carrier_is_asked_again_later(shop: Counter) -> None:
 
 def test_timer_gives_back_a_late_label(shop: Counter) -> None:
     assert shop.give_back() == NONE
-    late = Purchase("ship", State.BEGAN, "first", "first", "USPS", label=Label("late", "https://l", "1"))
+    late = LabelPurchase("ship", State.BEGAN, "first", "first", "USPS", label=Label("late", "https://l", "1"))
     shop.store.record(late, shop.clock.now)
     shop.tracker().poll(900)
     assert shop.carriers.refunds == []  # the caller that asked for the refund may still be working on it
@@ -224,4 +224,4 @@ def test_refund_event_makes_the_tracker_ask_shippo(shop: Counter) -> None:
     tracker.handle_due(time.monotonic() + 10)
     kept = shop.store.purchase("ship")
     assert kept is not None
-    assert kept.refund is Refund.REFUNDED
+    assert kept.refund is LabelRefund.REFUNDED

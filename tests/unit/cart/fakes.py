@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from cart.payments import ACTION, CANCELED, OPEN, REPLAYED, SUCCEEDED, Payment, Refund
+from cart.payments import ACTION, CANCELED, OPEN, REPLAYED, SUCCEEDED, OrderRefund, Payment
 from contracts.errors import (
     Conflict,
     OutcomeUnknown,
@@ -32,7 +32,7 @@ class Bank:
         self.mood = "take"
         self.opening: list[str] = []
         self.charges: list[tuple[str, int, str]] = []
-        self.returned: list[tuple[str, Refund]] = []
+        self.returned: list[tuple[str, OrderRefund]] = []
         self.down = False
         self.lock = threading.RLock()
 
@@ -119,11 +119,11 @@ class Bank:
                 self.payments[payment_id]["state"] = CANCELED
         return self.find(payment_id)
 
-    def refund(self, payment_id: str, amount: int, refund_id: str, order_id: str, key: str) -> Refund:
+    def refund(self, payment_id: str, amount: int, refund_id: str, order_id: str, key: str) -> OrderRefund:
         with self.lock:
             return self._refund(payment_id, amount, refund_id, key)
 
-    def _refund(self, payment_id: str, amount: int, refund_id: str, key: str) -> Refund:
+    def _refund(self, payment_id: str, amount: int, refund_id: str, key: str) -> OrderRefund:
         self._answers()
         if isinstance(self.answers.get(key), ShopError):
             raise self.answers[key]
@@ -146,18 +146,18 @@ class Bank:
             raise OutcomeUnknown("no answer")
         return self.answers[key]  # type: ignore[no-any-return]
 
-    def give_back(self, payment_id: str, amount: int, refund_id: str | None = None) -> Refund:
+    def give_back(self, payment_id: str, amount: int, refund_id: str | None = None) -> OrderRefund:
         """A refund; one that was made elsewhere without our id."""
         if amount > self.payments[payment_id]["amount"] - self.given_back(payment_id):
             raise Refused("More than is left.")
-        refund = Refund(f"re_{len(self.returned) + 1}", amount, 1000.0, refund_id)
+        refund = OrderRefund(f"re_{len(self.returned) + 1}", amount, 1000.0, refund_id)
         self.returned.append((payment_id, refund))
         return refund
 
     def given_back(self, payment_id: str) -> int:
         return sum(refund.amount for paid, refund in self.returned if paid == payment_id and not refund.failed)
 
-    def refunds(self, payment_id: str) -> list[Refund]:
+    def refunds(self, payment_id: str) -> list[OrderRefund]:
         self._answers()
         return [refund for paid, refund in reversed(self.returned) if paid == payment_id]
 
