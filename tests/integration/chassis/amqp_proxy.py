@@ -1,4 +1,4 @@
-"""A proxy before the broker that passes on a number of the broker's frames, then goes silent or trickles."""
+"""A proxy in front of the broker. It passes on a number of the broker's frames, then goes silent or trickles."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from kombu.utils.url import parse_url
 
 
 class FrameProxy:
-    """Carries bytes between a port and a broker, and whole frames from the broker.
+    """Carries bytes from a port to the broker, and whole frames from the broker to the port.
 
     Args:
-        uri: the broker's.
+        uri: the URI of the broker.
         frames: how many of the broker's frames each new connection receives; None for all.
-        trickle: then pass on one byte per this many seconds; None for nothing at all.
+        trickle: after those frames, seconds between two bytes that are passed on; None passes on nothing.
 
     Attributes:
-        connections: how many were made.
+        connections: the number of connections so far.
     """
 
     def __init__(self, uri: str, frames: int | None = None, trickle: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The broker and the stub services that these tests ask."""
+"""The broker and the stub services that these tests call."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def uri(rabbit: RabbitNode) -> str:
 
 @pytest.fixture(scope="module")
 def client(uri: str) -> Iterator[RpcClient]:
-    """A client on threads, connected."""
-    with_threads = RpcClient(uri, name="chassis tests").start()
-    assert with_threads.link.wait(30)
-    yield with_threads
-    with_threads.stop()
+    """A connected client that runs on threads."""
+    connected = RpcClient(uri, name="chassis tests").start()
+    assert connected.link.wait(30)
+    yield connected
+    connected.stop()
 
 
 @pytest.fixture(scope="session")
 def stubs(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Service]]:
-    """One process each of the stubs `echo`, `front` and `stock`, shared by the tests that only ask."""
+    """One process of each stub: `echo`, `front` and `stock`. Tests that stop no process share them."""
     folder = tmp_path_factory.mktemp("stubs")
     echo = Service(uri, "echo_service", folder)
     started = {
@@ -45,7 +45,7 @@ def stubs(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[s
             service.answering(asking)
         asking.stop()
         yield started
-        # Whatever was sent to them, none of them fell.
+        # No test has ended a shared process.
         assert all(service.alive for service in started.values())
     finally:
         for service in started.values():
@@ -55,7 +55,7 @@ def stubs(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[s
 
 @pytest.fixture
 def start(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Service]]:
-    """``start("echo_service")``: a process of a stub for this test alone; ``name=`` makes it a further copy."""
+    """``start("echo_service")`` starts a stub process for this test alone; ``name=`` makes it a further copy."""
     folder = tmp_path_factory.mktemp("own")
     started: list[Service] = []
 

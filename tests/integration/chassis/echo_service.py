@@ -1,4 +1,4 @@
-"""A stub that answers what it was asked, fails as it is told, and writes down what it ran."""
+"""A stub that echoes its arguments, fails on request, and notes which calls it ran."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from contracts import errors
 
 
 def note(text: str) -> None:
-    """Write a line that outlives the process."""
+    """Append a line to the notes file, which outlives the process."""
     with Path(os.environ["STUB_NOTES"]).open("a") as notes:
         notes.write(f"{text}\n")
 
 
-class Untellable:
-    """Nothing that JSON has a word for."""
+class Unserializable:
+    """A value that neither JSON nor `repr` can represent."""
 
     def __repr__(self) -> str:
         raise RuntimeError("not even this")
@@ -36,17 +36,17 @@ class Echo:
 
     @rpc
     def echo(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """What was sent."""
+        """Return the arguments."""
         return {"args": args, "kwargs": kwargs}
 
     @rpc
     def one(self, value: Any) -> Any:
-        """One argument, no more and no less."""
+        """Return the argument; the method takes exactly one."""
         return value
 
     @rpc
     def sleep(self, seconds: float, text: str = "sleep") -> str:
-        """Take `seconds`, noting when it begins and ends."""
+        """Sleep for `seconds`, and note the begin and the end."""
         note(f"began {text}")
         time.sleep(seconds)
         note(f"ended {text}")
@@ -54,7 +54,7 @@ class Echo:
 
     @rpc
     def hold(self) -> str:
-        """Work until the test says go, four minutes at most."""
+        """Work until the test creates the `.go` file, four minutes at most."""
         note("began hold")
         go = Path(f"{os.environ['STUB_NOTES']}.go")
         end = time.monotonic() + 240
@@ -65,7 +65,7 @@ class Echo:
 
     @rpc
     def seize(self) -> None:
-        """As `hold`, and then stand still for an hour, and with it every greenlet of the process."""
+        """Do `hold`, then block every greenlet of the process for an hour."""
         self.hold()
         patcher.original("time").sleep(3600)
 
@@ -76,25 +76,25 @@ class Echo:
 
     @rpc
     def die(self, text: str) -> None:
-        """Take the whole process along."""
+        """End the whole process."""
         note(f"began {text}")
         os._exit(9)
 
     @rpc(most=2)
     def slow(self) -> str:
-        """As `hold`, of which two may be at work at once."""
+        """Do `hold`, with a concurrency limit of two."""
         return self.hold()
 
     @rpc
     def bug(self) -> None:
-        """Raise what no contract speaks of."""
+        """Raise an error that no contract lists."""
         raise ZeroDivisionError("a bug")
 
     @rpc
-    def untellable(self, where: str) -> Any:
-        """Answer, or raise with, what cannot be sent."""
+    def unserializable(self, where: str) -> Any:
+        """Return, or raise, a value that cannot be serialized."""
         if where == "result":
-            return Untellable()
+            return Unserializable()
         if where == "facts":
             raise errors.Conflict("A price.", {"price": decimal.Decimal("1.10")})
         if where == "detail":
@@ -103,15 +103,15 @@ class Echo:
 
     @rpc
     def left(self) -> float | None:
-        """Seconds that the caller still waits."""
+        """Return the seconds until the caller's deadline."""
         return deadline.remaining()
 
     @rpc
     def bound(self) -> dict[str, Any]:
-        """What every log line of this call carries."""
+        """Return the log context of this call."""
         return dict(structlog.contextvars.get_contextvars())
 
     @rpc
     def big(self, size: int) -> str:
-        """That many characters."""
+        """Return `size` characters."""
         return "x" * size

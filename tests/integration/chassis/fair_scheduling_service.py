@@ -1,4 +1,4 @@
-"""A stub whose slow verb works for a while, without giving way, once its back has answered."""
+"""A stub whose slow verb calls its back service, then works for a while without yielding."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from chassis.rpc.service_rpc import ServiceRpc
 from contracts.errors import ShopError
 from tests.integration.chassis.echo_service import note
 
-# The operating system's, which stops every greenlet of the process, as work does.
+# The unpatched sleep blocks every greenlet of the process, as real work does.
 work = patcher.original("time").sleep
 
 
-class Turning:
+class FairlyScheduled:
     """The stub."""
 
     name = os.environ["STUB_NAME"]
@@ -25,28 +25,28 @@ class Turning:
 
     @rpc
     def echo(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     @rpc(most=12)
     def slow(self) -> None:
-        """Wait until the test says go, then work."""
+        """Wait until the test releases the back service, then work."""
         self.back.hold()
         work(0.8)
         note("slow")
 
     @rpc(expected_exceptions=ShopError)
     def ask(self, method: str) -> Any:
-        """What the back answers, or fails with."""
+        """Relay the answer or the failure of the back service."""
         return getattr(self.back, method)()
 
     @rpc
     def quick(self) -> tuple[int, bool]:
-        """How many quick ones are at work, and whether this is one."""
+        """Return the number of running quick requests, and whether this request is quick."""
         return _standing()
 
     @rpc(most=2)
     def placed(self) -> tuple[int, bool]:
-        """As `quick`, of a slow one."""
+        """Return the same as `quick`, for a slow request."""
         return _standing()
 
 

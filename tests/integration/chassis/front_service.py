@@ -1,4 +1,4 @@
-"""A stub that asks another one on its caller's behalf, as cart does."""
+"""A stub that calls another service on behalf of its caller, as cart does."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Front:
 
     @rpc
     def echo(self, *args: Any) -> Any:
-        """Without asking anybody."""
+        """Return the arguments, without a second call."""
         return args
 
     @rpc(expected_exceptions=ShopError)
     def relay(self, method: str, *args: Any) -> Any:
-        """What the other one answers."""
+        """Relay the answer of the other service."""
         return getattr(self.back, method)(*args)

@@ -1,4 +1,4 @@
-"""What the tests of a key that is answered once have in common."""
+"""Helpers for the tests of idempotency keys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Opens = Callable[[str], Database]
 
 
 class Clock:
-    """Time that passes when somebody waits."""
+    """A clock that only `sleep` moves; `during` runs in each sleep."""
 
     def __init__(self) -> None:
         self.now = time.time()
@@ -32,8 +32,8 @@ class Clock:
         self.during()
 
 
-class Waiting:
-    """A clock that stands still: whoever goes by it waits for as long as it takes."""
+class FrozenClock:
+    """A clock that stands still, so that no wait that uses it times out."""
 
     def __init__(self) -> None:
         self.now = time.time()
@@ -48,7 +48,7 @@ class Waiting:
 
 
 def copy_of(here: Database, clock: Callable[[], float] | None = None) -> Database:
-    """Another process's view of the same database."""
+    """Return another process's view of the same database."""
     other = Database(here.url, here.service)
     other.heartbeat = Heartbeat(other, clock)
     return other
@@ -59,7 +59,7 @@ def asked(key: str = "k1", body: str = "b1", request_id: str = "first", **more: 
 
 
 class Verb:
-    """Counts its calls; returns or raises what it was told."""
+    """Counts its calls; returns or raises `outcome`."""
 
     def __init__(self, outcome: Any = None) -> None:
         self.calls = 0
@@ -73,7 +73,7 @@ class Verb:
 
 
 def never(*_seconds: float) -> Any:
-    raise AssertionError("asked again, or waited")
+    raise AssertionError("the verb ran again, or the call waited")
 
 
 def rows(here: Database) -> list[Any]:
@@ -81,6 +81,6 @@ def rows(here: Database) -> list[Any]:
         return list(connection.execute(sa.select(answers)))
 
 
-def busy(once: Idempotency, key: str = "k1") -> None:
-    """Claim `key` as a process does that is then killed: it neither answers nor lets go."""
+def leave_claim(once: Idempotency, key: str = "k1") -> None:
+    """Claim `key` and neither answer nor release it, as a process that is killed."""
     assert once._claim(asked(key), "pay") is not None

@@ -1,4 +1,4 @@
-"""A stub whose answers are kept, on a database of its own; it can be told to die in the middle of its work."""
+"""A stub that keeps its answers in its own database. A test can make it die after its work, before its answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contracts.errors import ShopError
 from tests.integration.chassis.echo_service import note
 
 
-class Nothing:
+class EmptyStore:
     """A store that keeps nothing."""
 
     def __init__(self, _database: Any) -> None:
@@ -24,16 +24,16 @@ class Keyed:
     """The stub."""
 
     name = os.environ["STUB_NAME"]
-    store = StoreProvider(Nothing)
+    store = StoreProvider(EmptyStore)
 
     @rpc
     def echo(self) -> str:
-        """It answers."""
+        """Return a constant."""
         return "echo"
 
     @rpc(expected_exceptions=ShopError, once=True)
     def work(self, text: str) -> dict[str, Any]:
-        """Note that it is done; die after that, if the test says so."""
+        """Note the work, then die if the test created the `.die` file."""
         note(f"did {text}")
         die = Path(f"{os.environ['STUB_NOTES']}.die")
         if die.exists():
@@ -43,6 +43,6 @@ class Keyed:
 
     @rpc(expected_exceptions=ShopError)
     def unguarded(self, text: str) -> str:
-        """The same, but its answers are not kept."""
+        """Do the same as `work`, without keeping the answer."""
         note(f"did {text}")
         return text

@@ -1,4 +1,4 @@
-"""Stub services in processes of their own, under `nameko run` with the shop's config.yml, named for one test alone."""
+"""Stub services in their own processes, under `nameko run` with the shop's config.yml. Each has a unique name."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from contracts.errors import ShopError
 from launcher.place import ROOT
 
 NAMEKO = Path(sys.executable).parent / "nameko"
-START_WAIT = 120.0  # seconds; two on an idle machine
-PATIENCE = 60.0  # seconds, for whatever comes at once on an idle machine
+START_TIMEOUT_S = 120.0  # a start takes two seconds on an idle machine
+CONDITION_TIMEOUT_S = 60.0  # on an idle machine, a condition holds almost at once
 
 
-def until(condition: Callable[[], Any], timeout: float = PATIENCE, what: str = "the condition") -> Any:
-    """What `condition` gives as soon as it is true; fails after `timeout` seconds."""
+def until(condition: Callable[[], Any], timeout: float = CONDITION_TIMEOUT_S, what: str = "the condition") -> Any:
+    """Return the first true result of `condition`; fail after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
         found = condition()
@@ -39,12 +39,12 @@ def until(condition: Callable[[], Any], timeout: float = PATIENCE, what: str = "
 
 
 def unique(name: str) -> str:
-    """A service name that nobody else on the broker has."""
+    """Return a service name that is unique on the broker."""
     return f"{name}-{uuid.uuid4().hex[:10]}"
 
 
 def connect(uri: str) -> amqp.Connection:
-    """A plain connection to the broker."""
+    """Open a plain connection to the broker."""
     parts = parse_url(uri)
     return amqp.Connection(
         host=f"{parts['hostname'] or '127.0.0.1'}:{parts['port'] or 5672}",
@@ -56,14 +56,14 @@ def connect(uri: str) -> amqp.Connection:
 
 
 class Service:
-    """One process of a stub module; `name` is what its service is called.
+    """One process of a stub module; `name` is the name of its service.
 
     Args:
-        uri: the broker.
+        uri: the URI of the broker.
         module: the module under tests/integration/chassis.
-        folder: where its log and notes go.
+        folder: the folder of its log and notes.
         name: for a further copy, the name of the first.
-        env: more environment.
+        env: additional environment variables.
     """
 
     def __init__(self, uri: str, module: str, folder: Path, name: str | None = None, **env: str) -> None:
@@ -77,7 +77,7 @@ class Service:
 
     @property
     def notes_file(self) -> Path:
-        """What its methods wrote down; one for all copies."""
+        """The notes of its methods; all copies share one file."""
         return self._folder / f"{self.name}.notes"
 
     @property
@@ -87,7 +87,7 @@ class Service:
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        """What it logged."""
+        """The JSON lines of its log."""
         lines = []
         for line in self._log.read_text().splitlines():
             with contextlib.suppress(json.JSONDecodeError):
@@ -109,7 +109,7 @@ class Service:
 
     def consuming(self) -> Service:
         """Wait until this process takes requests."""
-        until(self._consumes, START_WAIT, f"{self.name} taking requests; it said:\n{self._tail()}")
+        until(self._consumes, START_TIMEOUT_S, f"{self.name} taking requests; its log ends with:\n{self._tail()}")
         return self
 
     def answering(self, client: RpcClient) -> Service:
@@ -123,7 +123,7 @@ class Service:
                 return False
             return True
 
-        until(answers, START_WAIT, f"an answer of {self.name}")
+        until(answers, START_TIMEOUT_S, f"an answer of {self.name}")
         return self
 
     @property
@@ -136,13 +136,13 @@ class Service:
         assert self.process is not None
         self.process.send_signal(number)
 
-    def wait(self, timeout: float = PATIENCE) -> int:
-        """Wait for the end; the exit status."""
+    def wait(self, timeout: float = CONDITION_TIMEOUT_S) -> int:
+        """Wait for the end of the process; return the exit status."""
         assert self.process is not None
         return self.process.wait(timeout)
 
     def stop(self) -> None:
-        """End it, whatever it does."""
+        """Kill the process if it still runs."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait(20)
@@ -156,7 +156,7 @@ class Service:
 
 
 def forget(uri: str, names: set[str]) -> None:
-    """Delete the queues of `names`: the broker may be one that lives on."""
+    """Delete the queues of `names`, because the broker may outlive the tests."""
     with contextlib.suppress(OSError, amqp.exceptions.AMQPError), connect(uri) as connection:
         channel = connection.channel()
         for name in names:

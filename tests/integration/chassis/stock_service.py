@@ -1,4 +1,4 @@
-"""A service on Nameko's own @rpc, which also calls ours by Nameko's own RpcProxy."""
+"""A stock Nameko service: it uses Nameko's own @rpc, and calls our services through Nameko's RpcProxy."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Stock:
 
     @rpc
     def echo(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """What was sent."""
+        """Return the arguments."""
         return {"args": args, "kwargs": kwargs}
 
     @rpc
     def fail(self) -> None:
-        """A ShopError, told in Nameko's own words."""
+        """Raise a ShopError, which Nameko serializes."""
         raise NotFound("Not in stock.", {"sku": "sku_1"})
 
     @rpc
     def relay(self, method: str, *args: Any) -> Any:
-        """What the other one answers."""
+        """Relay the answer of the other service."""
         return getattr(self.back, method)(*args)

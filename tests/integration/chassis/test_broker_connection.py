@@ -1,4 +1,4 @@
-"""A broker that goes silent or trickles bytes while a process connects: each try ends, and a later one works."""
+"""A broker that goes silent or trickles bytes while a process connects. Each try times out; a later one succeeds."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tests.integration.chassis.amqp_proxy import FrameProxy
 from tests.integration.chassis.running import Service, until
 
 SHORT_CONNECT_TIMEOUT_S = 0.5  # in place of CONNECT_TIMEOUT_S
-# Start, Tune, Open-Ok, channel, exchange, reply queue, binding, the channel for questions.
+# Start, Tune, Open-Ok, channel, exchange, reply queue, binding, the channel for consumer counts.
 SET_UP_FRAMES = 8
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_connect_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "CONNECT_TIMEOUT_S", SHORT_CONNECT_TIMEOUT_S)
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("short_connect_timeout")
 @pytest.mark.parametrize("frames", range(SET_UP_FRAMES))
 def test_broker_silent_after_any_frame_is_tried_again(uri: str, stubs: dict[str, Service], frames: int) -> None:
     with FrameProxy(uri, frames=frames) as proxy:
@@ -39,7 +39,7 @@ def test_broker_silent_after_any_frame_is_tried_again(uri: str, stubs: dict[str,
             client.stop()
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("short_connect_timeout")
 @pytest.mark.parametrize("frames", [0, 2, 5])
 def test_broker_that_trickles_bytes_is_tried_again(uri: str, frames: int) -> None:
     with FrameProxy(uri, frames=frames, trickle=0.1) as proxy:
@@ -52,7 +52,7 @@ def test_broker_that_trickles_bytes_is_tried_again(uri: str, frames: int) -> Non
 
 
 def test_service_process_survives_a_broker_that_goes_silent(uri: str, tmp_path: Path, client: RpcClient) -> None:
-    """Among greenlets as among threads."""
+    """The timeout also works among greenlets, which a service uses instead of threads."""
     with FrameProxy(uri, frames=3) as proxy:
         service = Service(proxy.uri, "echo_service", tmp_path).start()
         try:

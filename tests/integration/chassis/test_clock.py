@@ -1,4 +1,4 @@
-"""A wall clock that steps by an hour, forward and back, and is right again later."""
+"""A wall clock that steps forward or back by an hour, and may be right again later."""
 
 from __future__ import annotations
 
@@ -16,54 +16,54 @@ from chassis.work.inbox import Inbox
 from chassis.work.tasks import LONGEST_PAUSE_OF_ALL_S
 from chassis.work.timer import Timer
 
-HOUR = 3600.0
+HOUR_S = 3600.0
 
 
 class Wall:
-    """A wall clock and a monotonic one."""
+    """A wall clock and a monotonic clock that a test moves."""
 
     def __init__(self) -> None:
         self.steady = 100.0
         self.step = 1_000_000.0
 
-    def pass_(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.steady += seconds
 
     def clock(self) -> SteadyClock:
         return SteadyClock(lambda: self.steady + self.step, lambda: self.steady)
 
 
-@pytest.mark.parametrize("step", [HOUR, -HOUR])
+@pytest.mark.parametrize("step", [HOUR_S, -HOUR_S])
 def test_step_is_not_followed_at_once(step: float) -> None:
     wall = Wall()
     clock = wall.clock()
     wall.step += step
     assert clock() == 1_000_100.0
-    wall.pass_(STEP_ADOPTED_S - 1)
+    wall.advance(STEP_ADOPTED_S - 1)
     assert clock() == 1_000_100.0 + STEP_ADOPTED_S - 1
     wall.step -= step
-    wall.pass_(10)
+    wall.advance(10)
     assert clock() == 1_000_100.0 + STEP_ADOPTED_S + 9
 
 
 def test_step_that_lasts_is_adopted() -> None:
     wall = Wall()
     clock = wall.clock()
-    wall.step += HOUR
+    wall.step += HOUR_S
     clock()
-    wall.pass_(STEP_ADOPTED_S)
-    assert clock() == 1_000_100.0 + STEP_ADOPTED_S + HOUR
+    wall.advance(STEP_ADOPTED_S)
+    assert clock() == 1_000_100.0 + STEP_ADOPTED_S + HOUR_S
 
 
 def test_new_copy_takes_the_time_of_the_live_copies() -> None:
     wall = Wall()
     old = wall.clock()
-    wall.step += HOUR
+    wall.step += HOUR_S
     new = wall.clock()
     new.begin(old() - 0.9)
     assert new() == pytest.approx(old(), abs=1.0)
-    wall.step -= HOUR
-    wall.pass_(10)
+    wall.step -= HOUR_S
+    wall.advance(10)
     assert new() == old() == 1_000_110.0
 
 
@@ -78,27 +78,27 @@ def test_new_copy_takes_the_wall_clock_otherwise() -> None:
 def test_step_that_another_copy_has_adopted_is_adopted() -> None:
     wall = Wall()
     clock = wall.clock()
-    wall.step += HOUR
+    wall.step += HOUR_S
     clock()
-    clock.follow_copy(1_000_100.0)  # not adopted there either
+    clock.follow_copy(1_000_100.0)  # the other copy has not adopted it either
     assert clock() == 1_000_100.0
     assert not clock.correcting
-    clock.follow_copy(1_000_099.0 + HOUR)
-    assert clock() == 1_000_100.0 + HOUR
+    clock.follow_copy(1_000_099.0 + HOUR_S)
+    assert clock() == 1_000_100.0 + HOUR_S
     assert clock.correcting
-    wall.pass_(CORRECTING_S)
+    wall.advance(CORRECTING_S)
     assert not clock.correcting
 
 
 def test_no_attempt_is_settled_while_the_clock_is_corrected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its stored times may be an hour behind, and the provider still at work."""
+    """The stored times may be an hour behind, while the provider still processes the request."""
     wall = Wall()
     clock = wall.clock()
     monkeypatch.setattr("chassis.clock.now", clock)
     assert settled_at(10.0, 0.0, 50.0, 20.0) == 10.0
-    wall.step += HOUR
+    wall.step += HOUR_S
     clock()
-    wall.pass_(STEP_ADOPTED_S)
+    wall.advance(STEP_ADOPTED_S)
     clock()
     assert settled_at(10.0, 0.0, 50.0, 20.0) == 70.0
 
@@ -113,15 +113,15 @@ def test_small_correction_is_followed_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stored", "expected"), [(-1.0, True), (0.0, True), (1.0, False), (60.0, False), (61.0, True), (HOUR, True)]
+    ("stored", "expected"), [(-1.0, True), (0.0, True), (1.0, False), (60.0, False), (61.0, True), (HOUR_S, True)]
 )
-def test_due_is_what_cannot_legally_wait(stored: float, expected: bool) -> None:
+def test_task_with_an_impossible_wait_is_due(stored: float, expected: bool) -> None:
     with sa.create_engine("sqlite://").connect() as connection:
         assert bool(connection.execute(sa.select(due(sa.literal(stored), 0.0, 60.0))).scalar()) is expected
 
 
-@pytest.mark.parametrize(("stored", "expected"), [(-61.0, True), (-59.0, False), (0.0, False), (HOUR, True)])
-def test_asked_in_the_future_is_asked_again(stored: float, expected: bool) -> None:
+@pytest.mark.parametrize(("stored", "expected"), [(-61.0, True), (-59.0, False), (0.0, False), (HOUR_S, True)])
+def test_request_dated_in_the_future_is_asked_again(stored: float, expected: bool) -> None:
     with sa.create_engine("sqlite://").connect() as connection:
         assert bool(connection.execute(sa.select(asked_before(sa.literal(stored), 0.0, 60.0))).scalar()) is expected
 
@@ -129,8 +129,8 @@ def test_asked_in_the_future_is_asked_again(stored: float, expected: bool) -> No
 def test_attempt_of_a_wrong_clock_is_settled_in_time() -> None:
     assert settled_at(1007.0, 0.0, 1000.0, 10.0) == 1007.0
     assert settled_at(1007.0, 1009.0, 1000.0, 10.0) == 1009.0
-    assert settled_at(1007.0 + HOUR, 0.0, 1000.0, 10.0) == 1010.0
-    assert settled_at(1007.0 + HOUR, 1010.0, 1005.0, 10.0) == 1010.0  # as stored at the first look
+    assert settled_at(1007.0 + HOUR_S, 0.0, 1000.0, 10.0) == 1010.0
+    assert settled_at(1007.0 + HOUR_S, 1010.0, 1005.0, 10.0) == 1010.0  # as stored at the first check
 
 
 def test_event_stored_by_a_wrong_clock_is_due(database: Callable[[str], Database]) -> None:
@@ -138,9 +138,9 @@ def test_event_stored_by_a_wrong_clock_is_due(database: Callable[[str], Database
     moment = [1_000_000.0]
     inbox = Inbox(here, lambda: moment[0])
     inbox.keep("evt_1", "kind", {})
-    moment[0] -= HOUR
+    moment[0] -= HOUR_S
     assert inbox.tasks.due() == ["evt_1"]
-    assert LONGEST_PAUSE_OF_ALL_S < HOUR  # no task schedules a longer wait
+    assert LONGEST_PAUSE_OF_ALL_S < HOUR_S  # no task schedules a longer wait
 
 
 def test_timer_follows_the_monotonic_clock(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,8 +151,8 @@ def test_timer_follows_the_monotonic_clock(monkeypatch: pytest.MonkeyPatch) -> N
     def tick() -> None:
         nonlocal ticks
         ticks += 1
-        # Back by an hour, and on by an hour, before each tick.
-        monkeypatch.setattr(time, "time", lambda: began - HOUR * (-1) ** ticks)
+        # The wall clock steps back or forward before each tick.
+        monkeypatch.setattr(time, "time", lambda: began - HOUR_S * (-1) ** ticks)
         if ticks == 5:
             timer.should_stop.send(True)
         timer.worker_complete.send()
@@ -164,15 +164,15 @@ def test_timer_follows_the_monotonic_clock(monkeypatch: pytest.MonkeyPatch) -> N
     assert 0.19 < time.monotonic() - steady < 30
 
 
-@pytest.mark.parametrize("step", [HOUR, -HOUR])
+@pytest.mark.parametrize("step", [HOUR_S, -HOUR_S])
 @pytest.mark.parametrize("same_host", [True, False])
 def test_deadline_survives_a_step(monkeypatch: pytest.MonkeyPatch, step: float, same_host: bool) -> None:
-    told = deadline.headers(10.0)
+    headers = deadline.headers(10.0)
     if not same_host:
-        told.pop(deadline.STEADY, None)
+        headers.pop(deadline.STEADY, None)
     began = time.time()
     monkeypatch.setattr(time, "time", lambda: began + step)
-    end = deadline.of(told)
+    end = deadline.of(headers)
     assert end is not None
     assert 5 < end - time.monotonic() <= 10.001
 
@@ -188,6 +188,6 @@ def test_deadline_of_an_older_copy_is_read() -> None:
 
 
 @pytest.mark.parametrize("text", ["soon", "nan", "inf", ""])
-def test_deadline_that_is_none_is_refused(text: str) -> None:
+def test_invalid_deadline_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         deadline.of({"deadline": text})

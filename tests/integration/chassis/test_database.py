@@ -1,4 +1,4 @@
-"""SQL for a service, on SQLite and PostgreSQL alike: transactions that wait for each other, a server that is away."""
+"""The database of a service, on SQLite and PostgreSQL: transactions, locks, timeouts and migrations."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from chassis.store_provider import StoreProvider
 from chassis.work.inbox import Inbox
 from contracts.errors import Unavailable
 from launcher.place import ROOT
-from tests.integration.chassis.falls_silent import FallsSilent
 from tests.integration.chassis.running import until
+from tests.integration.chassis.silent_proxy import SilentProxy
 
 Open = Callable[[str], Database]
 
@@ -51,7 +51,7 @@ def number(database: Database) -> int:
         return int(connection.execute(text("SELECT number FROM counter WHERE name = 'one'")).scalar_one())
 
 
-def test_a_transaction_is_kept_whole_or_not_at_all(counter: Database) -> None:
+def test_failed_transaction_is_rolled_back(counter: Database) -> None:
     with counter.write() as connection:
         connection.execute(text("UPDATE counter SET number = 1"))
 
@@ -65,14 +65,14 @@ def test_a_transaction_is_kept_whole_or_not_at_all(counter: Database) -> None:
     assert number(counter) == 1
 
 
-def test_writers_that_read_first_do_not_lose_each_other(counter: Database) -> None:
+def test_concurrent_writers_do_not_lose_updates(counter: Database) -> None:
     table = sqlalchemy.table("counter", sqlalchemy.column("number", sqlalchemy.Integer))
-    look = sqlalchemy.select(table.c.number).with_for_update()  # SQLite has no word for it: there BEGIN locks
+    look = sqlalchemy.select(table.c.number).with_for_update()  # SQLite ignores it: there BEGIN locks
 
     def add(_: int) -> None:
         with counter.write() as connection:
             seen = connection.execute(look).scalar_one()
-            time.sleep(0.002)  # long enough for another to come in between
+            time.sleep(0.002)  # so that the writers overlap
             connection.execute(text("UPDATE counter SET number = :new"), {"new": seen + 1})
 
     with ThreadPoolExecutor(8) as pool:
@@ -83,14 +83,12 @@ def test_writers_that_read_first_do_not_lose_each_other(counter: Database) -> No
 def test_a_reader_does_not_wait_for_a_writer(counter: Database) -> None:
     with counter.write() as connection:
         connection.execute(text("UPDATE counter SET number = 7"))
-        with ThreadPoolExecutor(1) as pool:  # one that waited would wait in vain, and be told so
+        with ThreadPoolExecutor(1) as pool:  # a reader that waits for the lock fails
             assert pool.submit(number, counter).result(timeout=60) == 0
     assert number(counter) == 7
 
 
-def test_a_lock_that_is_held_too_long_is_told_as_unavailable(
-    counter: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lock_held_too_long_raises_unavailable(counter: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chassis_database, "SQLITE_BUSY_SECONDS", 0.3)
     monkeypatch.setattr(chassis_database, "POSTGRES_STATEMENT_MS", 300)
     second = Database(counter.url, "cart")
@@ -100,7 +98,7 @@ def test_a_lock_that_is_held_too_long_is_told_as_unavailable(
             began = time.monotonic()
             with pytest.raises(Unavailable) as busy, second.write() as other:
                 other.execute(text("UPDATE counter SET number = 2"))
-            assert time.monotonic() - began < 20  # the databases of these tests wait for half a minute
+            assert time.monotonic() - began < 20  # less than the default lock timeout of these tests, 30 s
             assert busy.value.facts == {"retry_after": 1, "database": "busy"}
         with second.write() as other:
             other.execute(text("UPDATE counter SET number = number + 1"))
@@ -109,7 +107,7 @@ def test_a_lock_that_is_held_too_long_is_told_as_unavailable(
         second.dispose()
 
 
-def test_who_loses_the_race_to_insert_goes_by_the_others_row(counter: Database) -> None:
+def test_loser_of_an_insert_race_reads_the_existing_row(counter: Database) -> None:
     together = threading.Barrier(6, timeout=30)
 
     @once_more
@@ -130,7 +128,7 @@ def test_who_loses_the_race_to_insert_goes_by_the_others_row(counter: Database) 
     assert len(winners) == 1
 
 
-def test_once_more_is_once_and_no_more(counter: Database) -> None:
+def test_once_more_retries_exactly_once(counter: Database) -> None:
     tries = []
 
     @once_more
@@ -174,9 +172,9 @@ def test_several_processes_migrate_at_once(database_url: str, tmp_path: Path) ->
         until(lambda: all(mark.exists() for mark in ready), 60, "the processes")
         go.touch()
         for command in commands:
-            said, complaint = command.communicate(timeout=60)
-            assert command.returncode == 0, complaint
-            assert said == "cart: up to date\n"
+            result, errors = command.communicate(timeout=60)
+            assert command.returncode == 0, errors
+            assert result == "cart: up to date\n"
     finally:
         for command in commands:
             command.kill()
@@ -184,12 +182,12 @@ def test_several_processes_migrate_at_once(database_url: str, tmp_path: Path) ->
     try:
         with done.read() as connection:
             assert len(connection.execute(text("SELECT version_num FROM alembic_version")).all()) == 1
-        migrate(done)  # again: nothing to do
+        migrate(done)  # a second run changes nothing
     finally:
         done.dispose()
 
 
-def test_migrations_may_take_longer_than_a_statement(database: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_migration_has_a_longer_statement_timeout(database: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     here = database("cart")
     if _postgresql(here):
         limits: list[str] = []
@@ -208,7 +206,7 @@ def test_migrations_may_take_longer_than_a_statement(database: Open, monkeypatch
 
 
 def test_database_without_an_encoding_takes_every_text(postgresql: str) -> None:
-    """The mail of an order in euros was refused by it, and tried again and again."""
+    """Such a database once refused the mail of an order in euros, which was then retried again and again."""
     server = sqlalchemy.create_engine(url_for("any", postgresql, "unused"), isolation_level="AUTOCOMMIT")
     name, text = f"test_{uuid.uuid4().hex}", "Zoë pays 5 €, 700 ¥"
     with server.connect() as connection:
@@ -233,7 +231,7 @@ def test_services_share_a_postgresql_database_but_no_table(database: Open, datab
     others = set(
         sqlalchemy.inspect(products.engine).get_table_names(schema="products" if _postgresql(products) else None)
     )
-    # Some have one name in every service; each service has its own all the same.
+    # Some tables have the same name in every service, but each service has its own.
     assert tables & others == {"alembic_version", "answers", "presence"}
     cart.heartbeat.beat()
     for each, copies in ((cart, [cart.heartbeat.holder]), (products, [])):
@@ -246,7 +244,7 @@ def _postgresql(database: Database) -> bool:
     return database.dialect == "postgresql"
 
 
-def test_an_odd_path_is_a_path_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_path_with_special_characters_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     odd = tmp_path / "a b%20c ?#ü" / "var"
     odd.mkdir(parents=True)
     (odd / "shop 100%").symlink_to(ROOT)
@@ -261,7 +259,7 @@ def test_an_odd_path_is_a_path_like_any_other(tmp_path: Path, monkeypatch: pytes
         found.dispose()
 
 
-def test_a_database_in_memory_is_one_for_all_threads() -> None:
+def test_threads_share_an_in_memory_database() -> None:
     found = Database("sqlite://", "cart")
     try:
         assert found.in_memory
@@ -274,7 +272,7 @@ def test_a_database_in_memory_is_one_for_all_threads() -> None:
         found.dispose()
 
 
-def test_a_pool_that_is_all_in_use_is_told_as_unavailable(postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exhausted_pool_raises_unavailable(postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chassis_database, "POOL_SECONDS", 0.2)
     busy = Database(url_for("cart", postgresql, "unused"), "cart")
     try:
@@ -289,8 +287,8 @@ def test_a_pool_that_is_all_in_use_is_told_as_unavailable(postgresql: str, monke
         busy.dispose()
 
 
-def test_a_server_that_is_away_is_told_as_unavailable_without_its_password() -> None:
-    with socket.socket() as taken:  # bound, but nobody listens
+def test_unreachable_server_error_hides_the_password() -> None:
+    with socket.socket() as taken:  # the port is bound, but no server listens
         taken.bind(("127.0.0.1", 0))
         url = f"postgresql://shop:hush@127.0.0.1:{taken.getsockname()[1]}/shop"
         away = Database(url_for("cart", url, "unused"), "cart")
@@ -329,10 +327,12 @@ for line in sys.stdin:
 
 @contextlib.contextmanager
 def pinging(url: str, connect: float, answer: float) -> Iterator[Callable[[], tuple[str, float]]]:
-    """A process that waits among greenlets, as the services do: what comes of asking the database, and how soon.
+    """Start a process that pings the database among greenlets, as the services do.
+
+    Yields a function that returns the outcome of one ping and its duration (seconds).
 
     Args:
-        connect, answer: for how long it waits (seconds).
+        connect, answer: timeouts for the connection and for an answer (seconds).
     """
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", WITH_GREENLETS, url, str(connect), str(answer)],
@@ -348,8 +348,8 @@ def pinging(url: str, connect: float, answer: float) -> Iterator[Callable[[], tu
     def ping() -> tuple[str, float]:
         to.write("\n")
         to.flush()
-        said, took = next(line for line in of if not line.startswith("{")).split()  # without log lines
-        return said, float(took)
+        result, took = next(line for line in of if not line.startswith("{")).split()  # without log lines
+        return result, float(took)
 
     try:
         yield ping
@@ -358,41 +358,41 @@ def pinging(url: str, connect: float, answer: float) -> Iterator[Callable[[], tu
         process.communicate(timeout=10)
 
 
-def test_a_server_that_never_says_a_word_is_given_up() -> None:
+def test_server_that_never_answers_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://shop:x@127.0.0.1:{silent.getsockname()[1]}/shop"
         with pinging(url, connect=1.0, answer=60.0) as ping:
-            said, took = ping()
-    assert said == "unavailable"
+            result, took = ping()
+    assert result == "unavailable"
     assert 0.9 < took < 30
 
 
-def test_a_server_that_falls_silent_on_an_open_connection_is_given_up_and_found_again(postgresql: str) -> None:
+def test_silent_open_connection_times_out_and_recovers(postgresql: str) -> None:
     url = sqlalchemy.make_url(postgresql)
     there = f"{url.query['host']}/.s.PGSQL.{url.query.get('port', 5432)}"
-    with FallsSilent(there) as between:
-        through = url.set(drivername="postgresql", host="127.0.0.1", port=between.port, query={})
-        # A server that is well has the time to say so, however busy the machine is.
-        with pinging(through.render_as_string(hide_password=False), connect=6.0, answer=3.0) as ping:
+    with SilentProxy(there) as proxy:
+        proxied = url.set(drivername="postgresql", host="127.0.0.1", port=proxy.port, query={})
+        # The timeouts leave a healthy server enough time on a busy machine.
+        with pinging(proxied.render_as_string(hide_password=False), connect=6.0, answer=3.0) as ping:
             assert ping()[0] == "answered"
-            between.silent = True
-            said, took = ping()
-            assert said == "unavailable"
+            proxy.silent = True
+            result, took = ping()
+            assert result == "unavailable"
             assert 0.9 < took < 30
-            between.silent = False
+            proxy.silent = False
             assert ping()[0] == "answered"
 
 
-def test_a_transaction_that_has_gone_quiet_lets_the_others_on(postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_transaction_releases_its_locks(postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
     url = url_for("cart", postgresql, "unused")
     lock = text("SELECT pg_advisory_xact_lock(41)")
     other = Database(url, "cart")
-    monkeypatch.setattr(chassis_database, "POSTGRES_IDLE_MS", 1500)  # before which a busy machine takes the lock
-    quiet = Database(url, "cart")
+    monkeypatch.setattr(chassis_database, "POSTGRES_IDLE_MS", 1500)  # long enough to take the lock on a busy machine
+    idle = Database(url, "cart")
     freed = []
 
-    def quiet_for_too_long() -> None:
-        with quiet.write() as connection:
+    def idle_for_too_long() -> None:
+        with idle.write() as connection:
             connection.execute(lock)
             with other.write() as waiting:
                 freed.append(waiting.execute(lock))
@@ -400,11 +400,11 @@ def test_a_transaction_that_has_gone_quiet_lets_the_others_on(postgresql: str, m
 
     try:
         with pytest.raises(Unavailable):
-            quiet_for_too_long()
+            idle_for_too_long()
         assert freed
-        quiet.ping()
+        idle.ping()
     finally:
-        quiet.dispose()
+        idle.dispose()
         other.dispose()
 
 
@@ -417,12 +417,12 @@ def test_a_transaction_that_has_gone_quiet_lets_the_others_on(postgresql: str, m
         ("sqlite://", "sqlite", None),
     ],
 )
-def test_a_database_url_is_taken_as_it_is_usually_written(given: str, driver: str, database: str | None) -> None:
+def test_usual_database_urls_are_accepted(given: str, driver: str, database: str | None) -> None:
     url = url_for("cart", given, "unused")
     assert (url.drivername, url.database) == (driver, database)
 
 
-def test_a_service_catches_up_with_what_could_not_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_service_starts_the_thread_of_deferred_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "sqlite://")
     settings = Settings.load(ROOT / "config.yml")
     monkeypatch.setattr(Settings, "from_config", lambda config: settings)

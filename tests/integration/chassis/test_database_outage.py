@@ -1,4 +1,4 @@
-"""A database that is read-only, full, locked or gone: refused with a word for it, seen by `ready`, logged once."""
+"""A read-only, full, locked or unreachable database. Calls fail with a reason, `ready` fails, one line is logged."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from contracts.errors import Unavailable
 SECRET = "4242"
 
 
-class Kept(Exception):
-    """A double of psycopg2's errors, which carry a SQLSTATE."""
+class DriverError(Exception):
+    """A stand-in for a psycopg2 error, which carries a SQLSTATE."""
 
     def __init__(self, pgcode: str | None) -> None:
         super().__init__(f"failed\nDETAIL:  Key (card)=({SECRET})")
@@ -45,11 +45,11 @@ class Kept(Exception):
         ("42601", None),  # a syntax error
     ],
 )
-def test_sqlstate_has_its_word(state: str, reason: str | None) -> None:
-    assert reason_of(sa.exc.InternalError("INSERT", {"card": SECRET}, Kept(state))) == reason
+def test_sqlstate_maps_to_a_reason(state: str, reason: str | None) -> None:
+    assert reason_of(sa.exc.InternalError("INSERT", {"card": SECRET}, DriverError(state))) == reason
 
 
-def test_mistaken_statement_is_no_outage(database: Callable[[str], Database]) -> None:
+def test_invalid_statement_is_no_outage(database: Callable[[str], Database]) -> None:
     here = database("cart")
     with pytest.raises(sa.exc.DBAPIError), here.read() as connection:
         connection.execute(sa.text("SELECT * FROM nowhere"))
@@ -59,8 +59,8 @@ def test_mistaken_statement_is_no_outage(database: Callable[[str], Database]) ->
 
 
 @pytest.fixture
-def full(tmp_path: Path) -> Iterator[tuple[Database, Callable[[int], None]]]:
-    """An SQLite database, and the setter of its page limit."""
+def limited_disk(tmp_path: Path) -> Iterator[tuple[Database, Callable[[int], None]]]:
+    """An SQLite database, and a function that sets its page limit."""
     here = Database(f"sqlite:///{tmp_path}/cart.db", "cart")
     with here.write() as connection:
         presence.create(connection)
@@ -87,8 +87,8 @@ def fill(here: Database) -> None:
         connection.execute(sa.text("INSERT INTO things VALUES (:name)"), {"name": SECRET * 4000})
 
 
-def test_full_disk_is_noticed_logged_once_and_over(full: tuple[Database, Callable[[int], None]]) -> None:
-    here, limit = full
+def test_full_disk_is_detected_and_logged_once(limited_disk: tuple[Database, Callable[[int], None]]) -> None:
+    here, limit = limited_disk
     here.ready()
     limit(1)
     with capture_logs() as logged:
@@ -96,10 +96,10 @@ def test_full_disk_is_noticed_logged_once_and_over(full: tuple[Database, Callabl
             with pytest.raises(Unavailable) as refused:
                 fill(here)
             assert refused.value.facts == {"retry_after": 1, "database": DISK_FULL}
-            here.heartbeat.beat()  # a row can be updated in place all the same
-            with pytest.raises(Unavailable) as told:
+            here.heartbeat.beat()  # an update in place still works on a full disk
+            with pytest.raises(Unavailable) as not_ready:
                 here.ready()
-            assert told.value.facts["database"] == DISK_FULL
+            assert not_ready.value.facts["database"] == DISK_FULL
         limit(1_000_000)
         here.ready()
         fill(here)
@@ -109,20 +109,20 @@ def test_full_disk_is_noticed_logged_once_and_over(full: tuple[Database, Callabl
     assert SECRET not in str(logged)
 
 
-def test_file_system_without_room_is_noticed_before_a_write(
-    full: tuple[Database, Callable[[int], None]], monkeypatch: pytest.MonkeyPatch
+def test_full_file_system_is_detected_before_a_write(
+    limited_disk: tuple[Database, Callable[[int], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here, _ = full
+    here, _ = limited_disk
     with monkeypatch.context() as filled:
         filled.setattr(chassis_database, "free_bytes", lambda _path: 0)
-        with pytest.raises(Unavailable) as told:
+        with pytest.raises(Unavailable) as not_ready:
             here.ready()
-        assert told.value.facts["database"] == DISK_FULL
+        assert not_ready.value.facts["database"] == DISK_FULL
     here.ready()
 
 
-def test_read_only_sqlite_file_is_noticed(full: tuple[Database, Callable[[int], None]]) -> None:
-    here, _ = full
+def test_read_only_sqlite_file_is_detected(limited_disk: tuple[Database, Callable[[int], None]]) -> None:
+    here, _ = limited_disk
     here.heartbeat._beaten -= 10 * BEAT_INTERVAL_S
     sa.event.listen(here.engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
     here.engine.dispose()
@@ -134,9 +134,9 @@ def test_read_only_sqlite_file_is_noticed(full: tuple[Database, Callable[[int], 
 
 
 def test_locked_sqlite_file_is_busy(
-    full: tuple[Database, Callable[[int], None]], monkeypatch: pytest.MonkeyPatch
+    limited_disk: tuple[Database, Callable[[int], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here, _ = full
+    here, _ = limited_disk
     monkeypatch.setattr(chassis_database, "SQLITE_BUSY_SECONDS", 0.1)
     other = Database(here.url, "cart")
     with here.write(), pytest.raises(Unavailable) as refused, other.write():
@@ -146,8 +146,8 @@ def test_locked_sqlite_file_is_busy(
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_failover_to_read_only_is_noticed_and_recovered_from(database_url: str) -> None:
-    """Connections made while the server was read-only are dropped, too."""
+def test_service_recovers_from_a_failover_to_read_only(database_url: str) -> None:
+    """The service also drops connections made while the server was read-only."""
     here = Database(database_url, "cart")
     with here.write() as connection:
         connection.execute(sa.text("CREATE SCHEMA cart"))
@@ -163,12 +163,12 @@ def test_failover_to_read_only_is_noticed_and_recovered_from(database_url: str) 
 
     with capture_logs() as logged:
         read_only("on")
-        here.engine.dispose()  # as the failover closes connections
+        here.engine.dispose()  # a failover closes the connections
         here.heartbeat._beaten -= 10 * BEAT_INTERVAL_S
         for _ in range(2):
-            with pytest.raises(Unavailable) as told:
+            with pytest.raises(Unavailable) as not_ready:
                 here.ready()
-            assert told.value.facts == {"retry_after": 1, "database": READ_ONLY}
+            assert not_ready.value.facts == {"retry_after": 1, "database": READ_ONLY}
             with here.read() as connection:
                 connection.execute(sa.text("SELECT 1"))
         read_only("off")
@@ -188,8 +188,8 @@ def test_failover_to_read_only_is_noticed_and_recovered_from(database_url: str) 
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_ended_connections_of_a_server_are_no_bug(database_url: str) -> None:
-    """As when an administrator stops the server."""
+def test_connection_ended_by_the_server_raises_unavailable(database_url: str) -> None:
+    """An administrator who stops the server ends its connections."""
     here = Database(database_url, "cart")
     other = sa.create_engine(here.url, poolclass=sa.pool.NullPool)
 

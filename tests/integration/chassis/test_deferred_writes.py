@@ -1,4 +1,4 @@
-"""What could not be written when it was to be: soon, in order, within bounds. SQLite's lock is really held."""
+"""Deferred writes: retried soon, in order, up to a limit. The tests hold a real SQLite lock."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ things = sa.Table(
 )
 
 
-class Shelf:
-    """A table with two rows, which somebody may lock."""
+class Store:
+    """A database with a table of two rows; a test may lock its file."""
 
     def __init__(self, file: Locked) -> None:
         self.file, self.database = file, file.open()
@@ -45,59 +45,61 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(locked: Callable[[str], Locked]) -> Shelf:
-    return Shelf(locked("cart"))
+def store(locked: Callable[[str], Locked]) -> Store:
+    return Store(locked("cart"))
 
 
 def put(key: str, number: Any) -> sa.Update:
     return sa.update(things).where(things.c.key == key).values(number=number)
 
 
-def test_what_can_be_written_is_written_at_once(shelf: Shelf) -> None:
-    assert shelf.deferred.write(put("a", 1), "a") == 1
-    assert shelf.deferred.write(put("c", 1), "c") == 0
-    assert (shelf.numbers, len(shelf.deferred)) == ({"a": 1, "b": 0}, 0)
+def test_possible_write_happens_at_once(store: Store) -> None:
+    assert store.deferred.write(put("a", 1), "a") == 1
+    assert store.deferred.write(put("c", 1), "c") == 0
+    assert (store.numbers, len(store.deferred)) == ({"a": 1, "b": 0}, 0)
 
 
-def test_what_cannot_be_written_is_written_when_the_lock_is_gone(shelf: Shelf) -> None:
-    with shelf.file.held():
-        assert shelf.deferred.write(put("a", 1), "a") is None
+def test_blocked_write_happens_after_the_lock_is_released(store: Store) -> None:
+    with store.file.held():
+        assert store.deferred.write(put("a", 1), "a") is None
         with pytest.raises(Unavailable):
-            shelf.deferred.catch_up()
-    assert shelf.numbers["a"] == 0
-    shelf.deferred.catch_up()
-    assert (shelf.numbers["a"], len(shelf.deferred)) == (1, 0)
+            store.deferred.catch_up()
+    assert store.numbers["a"] == 0
+    store.deferred.catch_up()
+    assert (store.numbers["a"], len(store.deferred)) == (1, 0)
 
 
-def test_what_comes_to_one_row_is_written_in_its_order_and_other_rows_do_not_wait(shelf: Shelf) -> None:
-    with shelf.file.held():
-        shelf.deferred.write(put("a", 1), "a")
-    assert shelf.deferred.write(put("a", things.c.number * 10), "a") is None
-    assert shelf.deferred.write(put("b", 1), "b") == 1
-    assert shelf.numbers == {"a": 0, "b": 1}
-    shelf.deferred.catch_up()
-    assert shelf.numbers["a"] == 10
+def test_writes_to_one_row_keep_their_order(store: Store) -> None:
+    with store.file.held():
+        store.deferred.write(put("a", 1), "a")
+    assert store.deferred.write(put("a", things.c.number * 10), "a") is None
+    assert store.deferred.write(put("b", 1), "b") == 1
+    assert store.numbers == {"a": 0, "b": 1}
+    store.deferred.catch_up()
+    assert store.numbers["a"] == 10
 
 
-def test_so_much_is_remembered_and_no_more(locked: Callable[[str], Locked], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_oldest_deferred_write_is_dropped_at_the_limit(
+    locked: Callable[[str], Locked], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(deferred_writes, "MAX_WRITES", 2)
-    shelf = Shelf(locked("cart"))
+    store = Store(locked("cart"))
     for key, number in (("a", 1), ("b", 1), ("b", 2)):
-        shelf.deferred.put_off(put(key, number), key)
-    assert len(shelf.deferred) == 2
-    shelf.deferred.catch_up()
-    assert shelf.numbers == {"a": 0, "b": 2}
+        store.deferred.put_off(put(key, number), key)
+    assert len(store.deferred) == 2
+    store.deferred.catch_up()
+    assert store.numbers == {"a": 0, "b": 2}
 
 
 @pytest.mark.parametrize("wrong", [None, 2**70], ids=["refused by the database", "refused before it"])
-def test_a_bug_does_not_hold_up_what_comes_after_it(shelf: Shelf, wrong: int | None) -> None:
-    shelf.deferred.put_off(put("b", wrong), "b")
-    shelf.deferred.put_off(put("a", 1), "a")
-    shelf.deferred.catch_up()
-    assert (shelf.numbers, len(shelf.deferred)) == ({"a": 1, "b": 0}, 0)
+def test_faulty_write_does_not_block_later_writes(store: Store, wrong: int | None) -> None:
+    store.deferred.put_off(put("b", wrong), "b")
+    store.deferred.put_off(put("a", 1), "a")
+    store.deferred.catch_up()
+    assert (store.numbers, len(store.deferred)) == ({"a": 1, "b": 0}, 0)
 
 
-def test_it_is_tried_every_second_until_it_is_written(shelf: Shelf) -> None:
+def test_deferred_write_is_retried_every_second(store: Store) -> None:
     class Enough(BaseException):
         """Ends the loop."""
 
@@ -106,38 +108,36 @@ def test_it_is_tried_every_second_until_it_is_written(shelf: Shelf) -> None:
     def tick(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) == 2:
-            shelf.file.unlock()
+            store.file.unlock()
         if len(pauses) == 3:
             raise Enough
 
-    shelf.file.lock()
-    shelf.deferred.write(put("a", 1), "a")
+    store.file.lock()
+    store.deferred.write(put("a", 1), "a")
     with pytest.raises(Enough):
-        shelf.deferred.run(tick)
-    assert (shelf.numbers["a"], pauses) == (1, [RETRY_INTERVAL_S] * 3)
+        store.deferred.run(tick)
+    assert (store.numbers["a"], pauses) == (1, [RETRY_INTERVAL_S] * 3)
 
 
-def test_a_service_that_goes_tries_once_more_and_does_not_wait_for_long(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with shelf.file.held():
+def test_stopping_service_retries_deferred_writes_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with store.file.held():
         for number in range(50):
-            shelf.deferred.put_off(put("a", number), "a")
-        write, tries = shelf.database.write, []
+            store.deferred.put_off(put("a", number), "a")
+        write, tries = store.database.write, []
 
-        def tried() -> Any:
+        def counted_write() -> Any:
             tries.append(1)
             return write()
 
         with monkeypatch.context() as counted:
-            counted.setattr(shelf.database, "write", tried)
-            shelf.deferred.finish()
-        assert (len(tries), len(shelf.deferred)) == (1, 50)  # the others would be in vain, too
-    shelf.deferred.finish()
-    assert (shelf.numbers["a"], len(shelf.deferred)) == (49, 0)
+            counted.setattr(store.database, "write", counted_write)
+            store.deferred.finish()
+        assert (len(tries), len(store.deferred)) == (1, 50)  # after one failure the others would fail, too
+    store.deferred.finish()
+    assert (store.numbers["a"], len(store.deferred)) == (49, 0)
 
 
-def test_a_service_writes_late_as_it_runs_and_when_it_stops(
+def test_service_catches_up_with_deferred_writes_when_it_stops(
     locked: Callable[[str], Locked], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = locked("cart")

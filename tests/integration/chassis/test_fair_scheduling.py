@@ -1,4 +1,4 @@
-"""What is quick goes before what is slow: in the order of greenlets, and in a service whose back has been slow."""
+"""Quick requests go before slow ones: among greenlets, and in a service that calls a slow service."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from tests.scripted_server import Scripted, ScriptedServer
 
 
 class Times:
-    """A clock that only sleeping moves.
+    """A clock that only `sleep` moves.
 
     Args:
-        meanwhile: what else comes to pass during each sleep.
+        meanwhile: called during each sleep.
     """
 
     def __init__(self, meanwhile: Callable[[], Any] = lambda: None) -> None:
@@ -54,7 +54,7 @@ class Times:
 
 
 class Counted(FairScheduling):
-    """Turns that are counted and never waited for."""
+    """Counts the turns that are taken, and waits for none."""
 
     taken = 0
 
@@ -68,19 +68,19 @@ def no_deadline() -> None:
 
 
 @pytest.fixture
-def counted() -> Iterator[Counted]:
-    """The turns of a slow one: this test. The first one has been taken."""
+def turns_of_slow() -> Iterator[Counted]:
+    """The turns, with this test as a slow request. It has taken its first turn."""
     yield from _begun(Counted(), quick=False)
 
 
 @pytest.fixture
-def hurried() -> Iterator[Counted]:
-    """The turns beside a quick one: this test."""
-    beside = Counted()
-    beside.quick = 1
-    yield from _begun(beside, quick=True)
-    assert beside.quick == 1
-    assert beside.taken == 0
+def turns_of_quick() -> Iterator[Counted]:
+    """The turns, with this test as a quick request."""
+    turns = Counted()
+    turns.quick = 1
+    yield from _begun(turns, quick=True)
+    assert turns.quick == 1
+    assert turns.taken == 0
 
 
 def _begun(mine: Counted, quick: bool) -> Iterator[Counted]:
@@ -90,14 +90,14 @@ def _begun(mine: Counted, quick: bool) -> Iterator[Counted]:
     fair_scheduling._turns.reset(before)
 
 
-def test_what_arrives_is_read_after_one_turn_and_done_before_the_next() -> None:
-    said: list[str] = []
+def test_quick_requests_run_between_the_turns_of_slow_ones() -> None:
+    ran: list[str] = []
     shared = FairScheduling(most=10.0)
     here, there = socket.socketpair()
     ready = eventlet.event.Event()
 
     def quick() -> None:
-        said.append("quick")
+        ran.append("quick")
         shared.quick -= 1
 
     def reader() -> None:
@@ -109,8 +109,8 @@ def test_what_arrives_is_read_after_one_turn_and_done_before_the_next() -> None:
         fair_scheduling.begin(shared, quick=False)
         with fair_scheduling.away():
             ready.wait()
-        said.append("slow")
-        if said.count("slow") in (2, 5):
+        ran.append("slow")
+        if ran.count("slow") in (2, 5):
             there.send(b"?")
 
     reading = eventlet.spawn(reader)
@@ -122,24 +122,24 @@ def test_what_arrives_is_read_after_one_turn_and_done_before_the_next() -> None:
     there.close()
     reading.wait()
     here.close()
-    assert said == ["slow"] * 2 + ["quick"] + ["slow"] * 3 + ["quick"] + ["slow"] * 3
+    assert ran == ["slow"] * 2 + ["quick"] + ["slow"] * 3 + ["quick"] + ["slow"] * 3
 
 
-def test_a_turn_begins_as_soon_as_the_last_quick_one_is_done() -> None:
+def test_turn_begins_when_the_last_quick_request_ends() -> None:
     shared = FairScheduling()
     shared.quick = 3
 
-    def one_is_done() -> None:
+    def end_one() -> None:
         shared.quick -= 1
 
-    times = Times(one_is_done)
+    times = Times(end_one)
     shared._clock, shared._sleep = times.clock, times.sleep
     shared.take()
     assert len(times.slept) == 3
     assert shared.quick == 0
 
 
-def test_quick_ones_without_end_put_a_turn_off_for_so_long_and_no_longer() -> None:
+def test_endless_quick_requests_postpone_a_turn_only_briefly() -> None:
     times = Times()
     shared = FairScheduling(clock=times.clock, sleep=times.sleep)
     shared.quick = 1
@@ -148,7 +148,7 @@ def test_quick_ones_without_end_put_a_turn_off_for_so_long_and_no_longer() -> No
         assert turn * LONGEST_WAIT_S <= times.now < turn * (LONGEST_WAIT_S + 0.002)
 
 
-def test_who_is_nearly_late_waits_for_no_quick_one() -> None:
+def test_request_near_its_deadline_skips_the_wait() -> None:
     times = Times()
     shared = FairScheduling(clock=times.clock, sleep=times.sleep)
     shared.quick = 1
@@ -161,7 +161,7 @@ def test_who_is_nearly_late_waits_for_no_quick_one() -> None:
     deadline.begin(None)
 
 
-def test_a_turn_that_is_given_up_is_the_next_ones() -> None:
+def test_killed_waiter_passes_its_turn_on() -> None:
     shared = FairScheduling(most=10.0)
     shared.quick = 1
     gone = [eventlet.spawn(shared.take) for _ in range(2)]
@@ -170,25 +170,25 @@ def test_a_turn_that_is_given_up_is_the_next_ones() -> None:
     for each in gone:
         each.kill()
     shared.quick = 0
-    with eventlet.Timeout(9):  # sooner than it would go by itself
+    with eventlet.Timeout(9):  # shorter than the longest wait of a turn, 10 s
         left.wait()
 
 
-def test_nobody_gives_way_to_a_quick_one_that_waits(hurried: Counted) -> None:
+def test_waiting_quick_request_delays_no_turn(turns_of_quick: Counted) -> None:
     with fair_scheduling.away():
-        assert hurried.quick == 0
+        assert turns_of_quick.quick == 0
     with pytest.raises(Conflict), fair_scheduling.away():
         raise Conflict("no")
-    with fair_scheduling.away(), fair_scheduling.away():  # a provider's redirection is a request in a request
-        assert hurried.quick == 0
+    with fair_scheduling.away(), fair_scheduling.away():  # a provider's redirect is a request within a request
+        assert turns_of_quick.quick == 0
 
 
-def test_nobody_gives_way_to_a_quick_one_that_waits_for_postgresql(hurried: Counted) -> None:
+def test_quick_request_waiting_on_postgresql_delays_no_turn(turns_of_quick: Counted) -> None:
     here, there = socket.socketpair()
     seen = []
 
     class Connection:
-        """One of psycopg2's, whose server has answered when it is asked for the second time."""
+        """A psycopg2 connection whose server has answered by the second poll."""
 
         status = extensions.STATUS_READY
         states = iter((extensions.POLL_READ, extensions.POLL_OK))
@@ -200,7 +200,7 @@ def test_nobody_gives_way_to_a_quick_one_that_waits_for_postgresql(hurried: Coun
             return here.fileno()
 
     def server() -> None:
-        seen.append(hurried.quick)
+        seen.append(turns_of_quick.quick)
         there.send(b"!")
 
     answering = eventlet.spawn(server)
@@ -211,84 +211,84 @@ def test_nobody_gives_way_to_a_quick_one_that_waits_for_postgresql(hurried: Coun
         end.close()
 
 
-def test_a_slow_one_pauses_after_a_wait_however_that_ended(counted: Counted) -> None:
-    assert counted.taken == 1
+def test_slow_request_pauses_after_every_wait(turns_of_slow: Counted) -> None:
+    assert turns_of_slow.taken == 1
     with fair_scheduling.away():
-        assert counted.taken == 1
-    assert counted.taken == 2
+        assert turns_of_slow.taken == 1
+    assert turns_of_slow.taken == 2
     with pytest.raises(Conflict), fair_scheduling.away():
         raise Conflict("no")
-    assert counted.taken == 3
-    # Whoever is killed has no next turn to wait for.
+    assert turns_of_slow.taken == 3
+    # A killed greenlet waits for no further turn.
     with pytest.raises(SystemExit), fair_scheduling.away():
         raise SystemExit
-    assert counted.taken == 3
-    assert counted.quick == 0
+    assert turns_of_slow.taken == 3
+    assert turns_of_slow.quick == 0
 
 
-def test_one_who_has_not_begun_takes_no_turns() -> None:
-    def nobody() -> None:
+def test_greenlet_outside_the_scheduling_takes_no_turns() -> None:
+    def outside() -> None:
         fair_scheduling._turns.set(None)
         fair_scheduling.pause()
         with fair_scheduling.away():
             pass
 
-    copy_context().run(nobody)
+    copy_context().run(outside)
 
 
-def test_a_slow_one_pauses_after_each_of_its_writes(counted: Counted) -> None:
+def test_slow_request_pauses_after_each_write(turns_of_slow: Counted) -> None:
     database = Database("sqlite://", "turns")
     with database.write():
-        assert counted.taken == 1
-    assert counted.taken == 2
+        assert turns_of_slow.taken == 1
+    assert turns_of_slow.taken == 2
     with database.read():
         pass
-    assert counted.taken == 2
+    assert turns_of_slow.taken == 2
 
 
-def test_nobody_pauses_before_others_know_that_this_copy_is_there(counted: Counted) -> None:
+def test_first_heartbeat_does_not_pause(turns_of_slow: Counted) -> None:
     database = Database("sqlite://", "turns")
     shared_by_all.create_all(database.engine)
     database.heartbeat.hold()
     assert database.heartbeat.fresh
-    assert counted.taken == 1
+    assert turns_of_slow.taken == 1
 
 
-def test_a_slow_one_pauses_after_a_providers_answer_and_its_silence(counted: Counted, scripted: ScriptedServer) -> None:
+def test_slow_request_pauses_after_each_provider_call(turns_of_slow: Counted, scripted: ScriptedServer) -> None:
     with ProviderSession(connect=2.0, read=5.0) as session:
         session.get(scripted.url)
-        assert counted.taken == 2
+        assert turns_of_slow.taken == 2
         scripted.answers = [Scripted(drop=True)]
         with contextlib.suppress(requests.exceptions.RequestException):
             session.get(scripted.url)
-    assert counted.taken == 3
+    assert turns_of_slow.taken == 3
 
 
-def test_nobody_pauses_between_the_last_look_and_the_request(counted: Counted, scripted: ScriptedServer) -> None:
+def test_no_pause_between_the_last_look_and_the_request(turns_of_slow: Counted, scripted: ScriptedServer) -> None:
     database = Database("sqlite://", "turns")
     looks = []
 
     def still_wanted() -> bool:
         with database.write():
-            looks.append(counted.taken)
+            looks.append(turns_of_slow.taken)
         return True
 
     with ProviderSession(connect=2.0, read=60.0) as session, last_look(still_wanted):
         session.post(scripted.url)
     assert looks == [1]
-    assert counted.taken == 2
+    assert turns_of_slow.taken == 2
 
 
-def test_a_slow_one_pauses_after_sendgrids_answer(counted: Counted, scripted: ScriptedServer) -> None:
+def test_slow_request_pauses_after_a_sendgrid_answer(turns_of_slow: Counted, scripted: ScriptedServer) -> None:
     scripted.answers = [Scripted(status=202, headers={"X-Message-Id": "m1"})]
     mail = Mail("key", "a@example.com", "shop@example.com", "Paid", "Paid", None)
     SendGridMailer("SG.x", scripted.url, 60.0).send(mail)
-    assert counted.taken == 2
+    assert turns_of_slow.taken == 2
 
 
-def test_a_slow_one_pauses_after_another_services_answer(counted: Counted) -> None:
+def test_slow_request_pauses_after_another_services_answer(turns_of_slow: Counted) -> None:
     class Link:
-        """A link whose other end answers at once."""
+        """A link whose peer answers at once."""
 
         timeout = 1.0
 
@@ -299,12 +299,10 @@ def test_a_slow_one_pauses_after_another_services_answer(counted: Counted) -> No
 
     callee: Any = Callee(Link, "stock", {})  # type: ignore[arg-type]
     assert callee.left() == "answer"
-    assert counted.taken == 2
+    assert turns_of_slow.taken == 2
 
 
-def test_a_quick_call_is_answered_between_those_that_a_slow_back_has_held_up(
-    client: RpcClient, start: Callable[..., Service]
-) -> None:
+def test_quick_call_is_answered_between_slow_calls(client: RpcClient, start: Callable[..., Service]) -> None:
     back = start("echo_service").answering(client)
     service = start("fair_scheduling_service", STUB_BACK=back.name, RPC_TIMEOUT="18").answering(client)
     slow = [
@@ -313,18 +311,18 @@ def test_a_quick_call_is_answered_between_those_that_a_slow_back_has_held_up(
     ]
     for each in slow:
         each.start()
-    until(lambda: back.notes.count("began hold") == 12, what="all of them waiting")
+    until(lambda: back.notes.count("began hold") == 12, what="all slow calls waiting")
     Path(f"{back.notes_file}.go").touch()
-    until(lambda: service.notes.count("slow") >= 2, what="two of them at work")
+    until(lambda: service.notes.count("slow") >= 2, what="two slow calls done")
     client.call(service.name, "echo", timeout=30)
-    # They are at work for ten seconds in all, one after the other; without turns it comes after every one of them.
+    # The slow calls work one after the other, for ten seconds in all. Without turns, the quick call comes last.
     assert service.notes.count("slow") < 12
     for each in slow:
         each.join(60)
     assert service.notes.count("slow") == 12
 
 
-def test_a_service_counts_its_quick_ones_however_they_end(client: RpcClient, start: Callable[..., Service]) -> None:
+def test_service_counts_its_running_quick_requests(client: RpcClient, start: Callable[..., Service]) -> None:
     back = start("echo_service").answering(client)
     service = start("fair_scheduling_service", STUB_BACK=back.name).answering(client)
     for _ in range(3):
@@ -337,7 +335,7 @@ def test_a_service_counts_its_quick_ones_however_they_end(client: RpcClient, sta
     assert client.call(service.name, "placed") == [0, False]
     waiting = threading.Thread(target=client.call, args=(service.name, "ask", ["hold"]), kwargs={"timeout": 60})
     waiting.start()
-    until(lambda: "began hold" in back.notes, what="a quick one that waits for another service")
+    until(lambda: "began hold" in back.notes, what="a quick request that waits for another service")
     assert client.call(service.name, "placed") == [0, False]
     Path(f"{back.notes_file}.go").touch()
     waiting.join(60)

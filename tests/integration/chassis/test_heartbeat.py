@@ -1,4 +1,4 @@
-"""Who is alive: a copy that beats holds what it claimed, one that does not is gone after a few seconds."""
+"""Heartbeats: a copy that beats holds its claims; a copy that does not is gone after a few seconds."""
 
 import contextlib
 import os
@@ -44,7 +44,7 @@ def gone(database: Database, watcher: Heartbeat, holder: str | None) -> bool:
     return bool(answer)
 
 
-def test_a_copy_is_there_while_it_beats_and_gone_when_it_stops(database: Callable[[str], Database]) -> None:
+def test_copy_is_gone_when_its_heartbeat_stops(database: Callable[[str], Database]) -> None:
     here = database("cart")
     clock = Clock()
     first, second = Heartbeat(here, clock), Heartbeat(here, clock)
@@ -59,10 +59,10 @@ def test_a_copy_is_there_while_it_beats_and_gone_when_it_stops(database: Callabl
     clock.now += 0.2
     assert gone(here, second, holder)
     assert not first.fresh
-    assert gone(here, second, None), "what nobody holds is nobody's"
+    assert gone(here, second, None), "a claim without a holder is free"
 
 
-def test_holding_makes_a_copy_seen_that_has_not_beaten_lately(database: Callable[[str], Database]) -> None:
+def test_hold_renews_an_overdue_heartbeat(database: Callable[[str], Database]) -> None:
     here = database("cart")
     clock = Clock()
     first = Heartbeat(here, clock)
@@ -71,7 +71,7 @@ def test_holding_makes_a_copy_seen_that_has_not_beaten_lately(database: Callable
     assert not gone(here, Heartbeat(here, clock), first.hold())
 
 
-def test_copies_that_have_long_gone_are_forgotten(database: Callable[[str], Database]) -> None:
+def test_rows_of_old_copies_are_deleted(database: Callable[[str], Database]) -> None:
     here = database("cart")
     clock = Clock()
     Heartbeat(here, clock).beat()
@@ -82,11 +82,11 @@ def test_copies_that_have_long_gone_are_forgotten(database: Callable[[str], Data
         assert set(connection.execute(sa.select(presence.c.holder)).scalars()) == {copy.holder, TIME_OF + copy.holder}
 
 
-def test_copies_whose_hosts_have_other_clocks_do_not_take_each_other_for_gone(
+def test_copies_on_hosts_with_different_clocks_stay_alive(
     database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = database("cart")
-    if here.dialect == "sqlite":  # one file, one host, one clock: nothing there may move
+    if here.dialect == "sqlite":  # one host with one clock
         assert SQLITE_BUSY_SECONDS + BEAT_INTERVAL_S < GONE_AFTER_S
         return
     late = Heartbeat(here)
@@ -100,7 +100,9 @@ def test_copies_whose_hosts_have_other_clocks_do_not_take_each_other_for_gone(
     assert gone(here, late, holder)
 
 
-def test_stepped_wall_clock_ends_nobody(database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stepped_wall_clock_does_not_expire_copies(
+    database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
     here, began = database("cart"), time.time()
     first, second = Heartbeat(here), Heartbeat(here)
     for step in (3600.0, -3600.0):
@@ -111,8 +113,8 @@ def test_stepped_wall_clock_ends_nobody(database: Callable[[str], Database], mon
         assert first.fresh
 
 
-def test_copy_seen_in_the_future_dies_like_any_other(database: Callable[[str], Database]) -> None:
-    """As after PostgreSQL's clock was set back, or after a host's restart."""
+def test_copy_with_a_future_heartbeat_expires(database: Callable[[str], Database]) -> None:
+    """This happens after PostgreSQL's clock is set back, or after a host restart."""
     here, clock = database("cart"), Clock()
     dead, alive = Heartbeat(here, clock), Heartbeat(here, clock)
     holder = dead.hold()
@@ -122,8 +124,8 @@ def test_copy_seen_in_the_future_dies_like_any_other(database: Callable[[str], D
     assert gone(here, alive, holder)
 
 
-class Stepped:
-    """Three copies on PostgreSQL, whose clock a test sets."""
+class SteppedCopies:
+    """Three copies on PostgreSQL; the test sets the database clock."""
 
     def __init__(self, here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
         self.here, self.clock, self.step = here, Clock(), 0.0
@@ -139,11 +141,11 @@ class Stepped:
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("step", [3600.0, -3600.0])
-def test_copies_outlive_a_step_of_the_database_s_clock(
+def test_copies_survive_a_step_of_the_database_clock(
     database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch, step: float
 ) -> None:
-    """Those that notice it first, and those that others notice first."""
-    stepped = Stepped(database("cart"), monkeypatch)
+    """This holds for the copy that detects the step first, and for the copies that detect it later."""
+    stepped = SteppedCopies(database("cart"), monkeypatch)
     first, second, dead = stepped.copies
     stepped.step = step
     stepped.clock.now += 0.5
@@ -170,7 +172,7 @@ def test_new_copy_shares_the_time_of_the_live_copies(
     clock.now += 0.5
     second.beat()
     assert right() - BEAT_INTERVAL_S <= wrong() <= right()
-    clock.now += GONE_AFTER_S + 1  # alone, it goes by the only clock there is
+    clock.now += GONE_AFTER_S + 1  # a single copy uses its own clock
     alone = SteadyClock(lambda: clock.now - 3600, clock)
     Heartbeat(here, clock, alone).beat()
     assert alone() == clock.now - 3600
@@ -194,7 +196,7 @@ def test_step_is_adopted_by_all_copies_together(database: Callable[[str], Databa
     assert late() == early() == clock.now + 3600
 
 
-def test_correction_of_the_clock_ends_no_claim_of_the_living(database: Callable[[str], Database]) -> None:
+def test_clock_correction_keeps_the_claims_of_live_copies(database: Callable[[str], Database]) -> None:
     here, clock, step = database("cart"), Clock(), [0.0]
     adopts = SteadyClock(lambda: clock.now + step[0], clock)
     first, dead = (Heartbeat(here, clock, SteadyClock(clock, clock)) for _ in range(2))
@@ -214,7 +216,7 @@ def test_correction_of_the_clock_ends_no_claim_of_the_living(database: Callable[
         first.beat()
     assert adopts() > lease
     assert not void(first, lease)
-    assert void(first, 0.0), "let go"
+    assert void(first, 0.0), "a released claim is void"
     assert void(dead, lease)
     clock.now += CORRECTING_S
     first.beat()
@@ -223,12 +225,12 @@ def test_correction_of_the_clock_ends_no_claim_of_the_living(database: Callable[
 
 
 @pytest.mark.parametrize("seconds", [GONE_AFTER_S + 0.1, 60.0])
-def test_whoever_is_back_first_lets_the_others_beat_again(
+def test_first_beat_after_an_outage_keeps_the_other_copies_alive(
     database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
-    """After an outage of the database, in which no copy could."""
+    """During the outage of the database, no copy could beat."""
 
-    def away() -> Any:
+    def unavailable() -> Any:
         raise Unavailable("The database is away.")
 
     here, clock = database("cart"), Clock()
@@ -237,7 +239,7 @@ def test_whoever_is_back_first_lets_the_others_beat_again(
         each.beat()
     clock.now += 1
     with monkeypatch.context() as outage:
-        outage.setattr(here, "write", away)
+        outage.setattr(here, "write", unavailable)
         with pytest.raises(Unavailable):
             second.beat()
     clock.now += seconds - 1
@@ -251,10 +253,10 @@ def test_whoever_is_back_first_lets_the_others_beat_again(
     assert gone(here, second, dead.holder)
 
 
-def test_beat_that_an_outage_held_up_lets_the_others_beat_again(
+def test_beat_delayed_by_an_outage_keeps_the_other_copies_alive(
     database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was never refused, only answered late."""
+    """The database did not refuse the beat; it answered late."""
     here, clock = database("cart"), Clock()
     first, second = Heartbeat(here, clock), Heartbeat(here, clock)
     first.beat()
@@ -273,7 +275,7 @@ def test_beat_that_an_outage_held_up_lets_the_others_beat_again(
 
 
 def test_time_of_a_dead_copy_is_ignored(database: Callable[[str], Database]) -> None:
-    """As after a host restart: the heartbeats stored before it seem to lie in the future."""
+    """After a host restart, the heartbeats stored before it seem to lie in the future."""
     here, clock, unix = database("cart"), Clock(), [2e9]
     Heartbeat(here, clock, SteadyClock(lambda: unix[0], clock)).beat()
     clock.now, unix[0] = 10.0, 2e9 + 3 * 86400
@@ -282,7 +284,7 @@ def test_time_of_a_dead_copy_is_ignored(database: Callable[[str], Database]) -> 
     assert after() == unix[0]
 
 
-def test_claim_of_before_a_step_back_holds_while_some_have_adopted_it(database: Callable[[str], Database]) -> None:
+def test_claim_made_before_a_clock_step_back_stays_valid(database: Callable[[str], Database]) -> None:
     here, clock, step = database("cart"), Clock(), [0.0]
     early, late = (SteadyClock(lambda: clock.now + step[0], clock) for _ in range(2))
     first, second = Heartbeat(here, clock, early), Heartbeat(here, clock, late)
@@ -304,7 +306,7 @@ def test_claim_of_before_a_step_back_holds_while_some_have_adopted_it(database: 
 
 
 class Silent:
-    """A database whose first answers do not come, as on a connection that was lost."""
+    """A database that does not answer the first writes, as on a lost connection."""
 
     def __init__(self, database: Database, times: int) -> None:
         self.dialect = database.dialect
@@ -323,29 +325,31 @@ class Silent:
             yield connection
 
 
-def test_a_beat_that_is_not_answered_is_given_up_in_time_for_another(
+def test_unanswered_beat_times_out_before_the_copy_expires(
     database: Callable[[str], Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = database("cart")
-    lost: Any = Silent(here, times=0)
-    beating = Heartbeat(lost)
+    silent: Any = Silent(here, times=0)
+    beating = Heartbeat(silent)
     holder = beating.hold()
-    lost.times, seen = 1, beating._beaten
+    silent.times, seen = 1, beating._beaten
     assert BEAT_TIMEOUT_S + RETRY_PAUSE_S < GONE_AFTER_S - BEAT_INTERVAL_S
-    monkeypatch.setattr("chassis.db.heartbeat.BEAT_TIMEOUT_S", 0.2)  # so that a busy machine has time left
+    monkeypatch.setattr(
+        "chassis.db.heartbeat.BEAT_TIMEOUT_S", 0.2
+    )  # so that the copy does not expire on a busy machine
     began = time.monotonic()
     thread = eventlet.spawn(beating.run, eventlet.sleep)
     try:
         while beating._beaten == seen:
             assert time.monotonic() - began < 50
             eventlet.sleep(0.05)
-        assert lost.times == 0
+        assert silent.times == 0
         assert not gone(here, Heartbeat(here), holder)
     finally:
         thread.kill()
 
 
-def test_a_process_dies_at_the_point_that_was_asked_for_and_only_once(tmp_path: Path) -> None:
+def test_process_dies_once_at_the_requested_crash_point(tmp_path: Path) -> None:
     (tmp_path / "pay-claim-begun").touch()
     points = "crash_point('pay:other')\ncrash_point('pay:claim:begun')"
     program = f"from chassis.crash_points import crash_point\n{points}\nprint('past it')"

@@ -1,4 +1,4 @@
-"""A key is answered once: which answers are kept, for whom and for how long; over SQLite and PostgreSQL."""
+"""Idempotency keys: which answers are kept, for whom and for how long, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contracts import errors
 from tests.integration.chassis.idempotency_cases import Clock, Verb, asked, copy_of, never, rows
 
 
-def test_a_result_is_given_again_byte_for_byte_also_after_a_restart(here: Database) -> None:
+def test_replayed_result_is_identical_after_a_restart(here: Database) -> None:
     verb = Verb()
     assert Idempotency(here).run(asked(), "pay", verb) == verb.outcome
     replay = Idempotency(copy_of(here)).run(asked(request_id="second"), "pay", never)
@@ -32,7 +32,7 @@ def test_a_result_is_given_again_byte_for_byte_also_after_a_restart(here: Databa
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_a_definitive_refusal_is_given_again(here: Database, error: errors.ShopError) -> None:
+def test_definitive_refusal_is_replayed(here: Database, error: errors.ShopError) -> None:
     with pytest.raises(type(error)) as raised:
         Idempotency(here).run(asked(), "pay", Verb(error))
     assert raised.value is error
@@ -53,7 +53,7 @@ def test_a_definitive_refusal_is_given_again(here: Database, error: errors.ShopE
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_may_be_otherwise_next_time_is_not_kept_and_the_verb_runs_again(here: Database, error: Exception) -> None:
+def test_non_definitive_failure_is_not_kept(here: Database, error: Exception) -> None:
     once = Idempotency(here)
     with pytest.raises(type(error)):
         once.run(asked(), "pay", Verb(error))
@@ -62,25 +62,25 @@ def test_what_may_be_otherwise_next_time_is_not_kept_and_the_verb_runs_again(her
     assert once.run(asked(request_id="third"), "pay", never) == Replay(encoded(again.outcome).decode(), "second")
 
 
-def test_what_no_json_can_tell_is_a_bug_and_lets_the_key_go(here: Database) -> None:
+def test_unserializable_result_releases_the_key(here: Database) -> None:
     with pytest.raises(TypeError):
         Idempotency(here).run(asked(), "pay", Verb(object()))
     Idempotency(here).run(asked(), "pay", Verb())
 
 
-def test_another_body_is_refused_and_names_the_header(here: Database) -> None:
+def test_different_body_is_refused_naming_the_header(here: Database) -> None:
     Idempotency(here).run(asked(), "pay", Verb())
     with pytest.raises(errors.KeyReused) as raised:
         Idempotency(here).run(asked(body="b2"), "pay", never)
     assert list(raised.value.facts["errors"]) == ["Idempotency-Key"]
 
 
-def test_another_body_is_refused_after_a_failure_that_may_have_done_something(here: Database) -> None:
+def test_different_body_is_refused_after_a_temporary_failure(here: Database) -> None:
     with pytest.raises(errors.Unavailable):
         Idempotency(here).run(asked(), "pay", Verb(errors.Unavailable("Away.")))
     with pytest.raises(errors.KeyReused):
         Idempotency(here).run(asked(body="b2"), "pay", never)
-    with pytest.raises(errors.InvalidRequest):  # not the first to run: the first may have done something
+    with pytest.raises(errors.InvalidRequest):  # the key stays bound: the first run may have had an effect
         Idempotency(here).run(asked(), "pay", Verb(errors.InvalidRequest("No.")))
     with pytest.raises(errors.KeyReused):
         Idempotency(here).run(asked(body="b2"), "pay", never)
@@ -92,21 +92,21 @@ def test_an_invalid_request_may_be_corrected_under_its_key(here: Database) -> No
     Idempotency(here).run(asked(body="corrected"), "pay", Verb())
 
 
-def test_keys_do_not_meet(here: Database) -> None:
+def test_keys_are_independent(here: Database) -> None:
     once = Idempotency(here)
     once.run(asked("k1"), "pay", Verb({"n": 1}))
     assert once.run(asked("k2", "other"), "pay", Verb({"n": 2})) == {"n": 2}
     assert once.run(asked("k1"), "pay", never).text == '{"result":{"n":1},"error":null}'
 
 
-def test_answers_are_kept_for_two_days_and_then_forgotten(here: Database) -> None:
+def test_answers_are_deleted_after_two_days(here: Database) -> None:
     clock = Clock()
     once = Idempotency(here, clock)
     once.run(asked("old"), "pay", Verb())
     with pytest.raises(errors.Unavailable):
         once.run(asked("late"), "pay", Verb(errors.Unavailable("Away.")))
     clock.now += ANSWER_KEPT_S - 60
-    once.run(asked("late"), "pay", Verb())  # begun long ago, answered just now
+    once.run(asked("late"), "pay", Verb())  # it began long ago, but its answer is new
     once.forget()
     assert {row.key for row in rows(here)} == {"old", "late"}
     clock.now += 120

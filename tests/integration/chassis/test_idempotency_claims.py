@@ -1,4 +1,4 @@
-"""A key is answered once: whoever is at work on it has a claim, and the others wait; over SQLite and PostgreSQL."""
+"""Idempotency keys: one call claims the key and the others wait, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ from chassis.db.heartbeat import GONE_AFTER_S, Heartbeat
 from chassis.db.shared_tables import answers, presence
 from chassis.work.idempotency import CLAIM_MARGIN_S, CLAIM_S, Idempotency
 from contracts import errors
-from tests.integration.chassis.idempotency_cases import Clock, Verb, Waiting, asked, busy, copy_of, never, rows
+from tests.integration.chassis.idempotency_cases import (
+    Clock,
+    FrozenClock,
+    Verb,
+    asked,
+    copy_of,
+    leave_claim,
+    never,
+    rows,
+)
 
 
-def test_a_call_waits_for_the_one_that_is_at_work_and_gets_its_answer(
-    here: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "chassis.db.heartbeat.GONE_AFTER_S", 60.0
-    )  # nobody is taken for dead because the machine is busy
+def test_second_call_waits_for_the_answer_of_the_first(here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chassis.db.heartbeat.GONE_AFTER_S", 60.0)  # no copy is considered dead on a busy machine
     began, go, got = threading.Event(), threading.Event(), []
 
     def slow() -> Any:
@@ -33,7 +38,7 @@ def test_a_call_waits_for_the_one_that_is_at_work_and_gets_its_answer(
         assert go.wait(30)
         return {"n": 1}
 
-    waiter = Waiting()
+    waiter = FrozenClock()
     waits = Idempotency(copy_of(here), waiter, waiter.sleep, waiter)
     first = threading.Thread(target=lambda: got.append(Idempotency(here).run(asked(), "pay", slow)))
     first.start()
@@ -45,27 +50,27 @@ def test_a_call_waits_for_the_one_that_is_at_work_and_gets_its_answer(
     go.set()
     first.join(30)
     second.join(30)
-    # Kept by the one, the answer may be told by the other first.
+    # The second call may return the kept answer before the first call returns.
     assert sorted(got, key=lambda answer: isinstance(answer, Replay)) == [
         {"n": 1},
         Replay('{"result":{"n":1},"error":null}', "first"),
     ]
 
 
-def test_a_call_does_not_wait_long_and_says_when_to_come_back(here: Database) -> None:
-    busy(Idempotency(here))
+def test_call_waits_briefly_then_says_when_to_retry(here: Database) -> None:
+    leave_claim(Idempotency(here))
     clock = Clock()
     began = clock.now
     with pytest.raises(errors.KeyInProgress) as raised:
         Idempotency(copy_of(here), clock, clock.sleep, clock).run(asked(), "pay", never)
     assert raised.value.facts["retry_after"] == 1
     assert 0.9 <= clock.now - began <= 1.5
-    with pytest.raises(errors.KeyReused):  # no need to wait to say this
+    with pytest.raises(errors.KeyReused):  # this refusal needs no wait
         Idempotency(here, clock, never).run(asked(body="b2"), "pay", never)
 
 
-def test_wait_ends_also_while_the_clock_is_set_back(here: Database) -> None:
-    busy(Idempotency(here))
+def test_wait_ends_although_the_clock_is_set_back(here: Database) -> None:
+    leave_claim(Idempotency(here))
     clock, timer = Clock(), Clock()
     began = timer.now
 
@@ -78,8 +83,8 @@ def test_wait_ends_also_while_the_clock_is_set_back(here: Database) -> None:
         Idempotency(copy_of(here), clock, timer.sleep, timer).run(asked(), "pay", never)
 
 
-def test_nobody_gives_way_to_a_call_that_waits_for_another(here: Database) -> None:
-    busy(Idempotency(here))
+def test_waiting_call_does_not_count_as_quick(here: Database) -> None:
+    leave_claim(Idempotency(here))
     clock, shared, seen = Clock(), fair_scheduling.FairScheduling(), set()
     shared.quick = 1
 
@@ -96,8 +101,8 @@ def test_nobody_gives_way_to_a_call_that_waits_for_another(here: Database) -> No
     assert (seen, shared.quick) == ({0}, 1)
 
 
-def test_nobody_waits_past_the_deadline_of_their_caller(here: Database) -> None:
-    busy(Idempotency(here))
+def test_wait_ends_before_the_callers_deadline(here: Database) -> None:
+    leave_claim(Idempotency(here))
     clock = Clock()
     began = clock.now
     deadline.begin(time.monotonic() + 0.4)
@@ -106,10 +111,10 @@ def test_nobody_waits_past_the_deadline_of_their_caller(here: Database) -> None:
     assert clock.now - began < 0.4
 
 
-def test_a_message_that_comes_again_waits_until_its_first_holder_is_known_to_be_gone(here: Database) -> None:
+def test_redelivered_message_waits_until_the_holder_is_gone(here: Database) -> None:
     clock = Clock()
     here.heartbeat = Heartbeat(here, clock)
-    busy(Idempotency(here, clock))
+    leave_claim(Idempotency(here, clock))
     other = copy_of(here, clock)
     clock.during = other.heartbeat.beat
     verb = Verb()
@@ -118,21 +123,21 @@ def test_a_message_that_comes_again_waits_until_its_first_holder_is_known_to_be_
     assert GONE_AFTER_S <= clock.now - began < GONE_AFTER_S + 1
 
 
-def test_the_claim_of_a_holder_that_has_gone_is_void(here: Database) -> None:
+def test_claim_of_a_gone_holder_is_void(here: Database) -> None:
     clock = Clock()
     here.heartbeat = Heartbeat(here, clock)
-    busy(Idempotency(here, clock))
+    leave_claim(Idempotency(here, clock))
     clock.now += GONE_AFTER_S + 0.1
     verb = Verb()
     assert Idempotency(copy_of(here, clock), clock, never).run(asked(), "pay", verb) == verb.outcome
 
 
-def test_the_claim_of_a_living_holder_holds_until_its_callers_deadline_and_no_longer(here: Database) -> None:
+def test_claim_of_a_live_holder_ends_at_the_callers_deadline(here: Database) -> None:
     clock = Clock()
     here.heartbeat = Heartbeat(here, clock)
     deadline.begin(time.monotonic() + 20)
     clock.now = time.time()
-    busy(Idempotency(here, clock))
+    leave_claim(Idempotency(here, clock))
     deadline.begin(None)
     other = copy_of(here, clock)
     clock.now += 20 + CLAIM_MARGIN_S - 2
@@ -145,13 +150,13 @@ def test_the_claim_of_a_living_holder_holds_until_its_callers_deadline_and_no_lo
     assert Idempotency(other, clock, never).run(asked(), "pay", verb) == verb.outcome
 
 
-def test_whoever_lost_the_claim_keeps_nothing_and_learns_what_was_answered(here: Database) -> None:
+def test_loser_of_the_claim_returns_the_kept_answer(here: Database) -> None:
     clock = Clock()
     here.heartbeat = Heartbeat(here, clock)
     other = copy_of(here, clock)
 
     def overtaken() -> Any:
-        clock.now += GONE_AFTER_S + 1  # it stood still, and was taken for dead
+        clock.now += GONE_AFTER_S + 1  # the copy stood still and was considered dead
         assert Idempotency(other, clock).run(asked(request_id="second"), "pay", Verb({"n": 2})) == {"n": 2}
         return {"n": 1}
 
@@ -163,19 +168,19 @@ def test_whoever_lost_the_claim_keeps_nothing_and_learns_what_was_answered(here:
 
 @pytest.mark.parametrize("error", [errors.Conflict("No."), errors.Unavailable("Away."), errors.InvalidRequest("No.")])
 @pytest.mark.parametrize("how", ["by another copy", "by the same copy"])
-def test_whoever_lost_the_claim_leaves_the_next_ones_alone(here: Database, error: errors.ShopError, how: str) -> None:
+def test_loser_of_the_claim_does_not_touch_the_next_claim(here: Database, error: errors.ShopError, how: str) -> None:
     clock = Clock()
     here.heartbeat = Heartbeat(here, clock)
     other = copy_of(here, clock)
 
     def overtaken() -> Any:
         if how == "by the same copy":
-            clock.now += CLAIM_S + 1  # it took too long
-            busy(Idempotency(here, clock))
+            clock.now += CLAIM_S + 1  # the claim expired
+            leave_claim(Idempotency(here, clock))
         else:
-            with here.write() as connection:  # it was taken for dead, at the very moment that it began
+            with here.write() as connection:  # the copy is considered dead as soon as it begins
                 connection.execute(sa.delete(presence))
-            busy(Idempotency(other, clock))
+            leave_claim(Idempotency(other, clock))
         raise error
 
     expected = errors.OutcomeUnknown if isinstance(error, errors.Conflict) else type(error)
@@ -186,10 +191,8 @@ def test_whoever_lost_the_claim_leaves_the_next_ones_alone(here: Database, error
     assert (row.holder, row.ended) == (holder, None)
 
 
-def test_a_void_claim_is_taken_by_one_of_many(here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "chassis.db.heartbeat.GONE_AFTER_S", 60.0
-    )  # nobody is taken for dead because the machine is busy
+def test_one_of_many_copies_takes_a_void_claim(here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chassis.db.heartbeat.GONE_AFTER_S", 60.0)  # no copy is considered dead on a busy machine
     copies = [copy_of(here) for _ in range(6)]
     for copy in copies:
         copy.heartbeat.beat()
@@ -218,10 +221,8 @@ def test_a_void_claim_is_taken_by_one_of_many(here: Database, monkeypatch: pytes
 
 
 def test_many_calls_at_once_run_the_verb_once(here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "chassis.db.heartbeat.GONE_AFTER_S", 60.0
-    )  # nobody is taken for dead because the machine is busy
-    copies = [Idempotency(each, Waiting()) for each in (here, copy_of(here), copy_of(here))]
+    monkeypatch.setattr("chassis.db.heartbeat.GONE_AFTER_S", 60.0)  # no copy is considered dead on a busy machine
+    copies = [Idempotency(each, FrozenClock()) for each in (here, copy_of(here), copy_of(here))]
     ready = threading.Barrier(18)
     ran: list[str] = []
     got: list[Any] = []

@@ -1,4 +1,4 @@
-"""A key is answered once: processes that die in between, and databases that are away; over SQLite and PostgreSQL."""
+"""Idempotency keys: processes that die during a call, and database outages, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from chassis.db.shared_tables import answers
 from chassis.work.idempotency import FORGET_INTERVAL_S, POINTS, RETRY_PAUSE_S, Idempotency
 from contracts import errors
 from launcher.place import ROOT
-from tests.integration.chassis.idempotency_cases import Clock, Verb, asked, busy, copy_of, never, rows
+from tests.integration.chassis.idempotency_cases import Clock, Verb, asked, copy_of, leave_claim, never, rows
 
-DIES = """
+DIES_IN_VERB = """
 import os, signal, sys, time
 from chassis.db.engine import Database
 from chassis.work.idempotency import Asked, Idempotency
@@ -34,24 +34,28 @@ Idempotency(database).run(Asked("k1", "b1", "first"), "pay", verb)
 """
 
 
-def test_a_process_that_is_killed_after_its_effect_is_taken_over_within_seconds(
+def test_claim_of_a_killed_process_is_taken_over_in_seconds(
     here: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chassis.db.heartbeat.GONE_AFTER_S", 1.0)  # so that the test takes as long
+    monkeypatch.setattr("chassis.db.heartbeat.GONE_AFTER_S", 1.0)  # so that the test need not wait longer
     effects = tmp_path / "effects"
     url = here.url.render_as_string(hide_password=False)
     killed = subprocess.run(
-        [sys.executable, "-c", DIES, url, str(effects)], cwd=ROOT, env={**os.environ}, capture_output=True, timeout=60
+        [sys.executable, "-c", DIES_IN_VERB, url, str(effects)],
+        cwd=ROOT,
+        env={**os.environ},
+        capture_output=True,
+        timeout=60,
     )
     assert (killed.returncode, effects.read_text()) == (-signal.SIGKILL, "effect\n"), killed.stderr
-    verb = Verb()  # which does its effect once by its own key
+    verb = Verb()  # a real verb makes its effect idempotent with its own key
     [row] = rows(here)
     assert Idempotency(here).run(asked(redelivered=True, request_id="again"), "pay", verb) == verb.outcome
-    assert time.time() < row.claimed_until  # long before that claim would have run out
+    assert time.time() < row.claimed_until  # long before that claim would have expired
     assert Idempotency(here).run(asked(), "pay", never).request_id == "again"
 
 
-DIES_AT = """
+DIES_AT_POINT = """
 import sys
 from chassis.db.engine import Database
 from chassis.work.idempotency import Asked, Idempotency
@@ -63,20 +67,20 @@ Idempotency(Database(sys.argv[1], "cart")).run(Asked("k1", "b1", "first"), "pay"
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_process_that_is_killed_around_the_keeping_of_its_answer_leaves_one_answer(
+def test_death_at_a_crash_point_leaves_one_answer(
     here: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
-    monkeypatch.setattr("chassis.db.heartbeat.GONE_AFTER_S", 1.0)  # so that the test takes as long
+    monkeypatch.setattr("chassis.db.heartbeat.GONE_AFTER_S", 1.0)  # so that the test need not wait longer
     effects, points = tmp_path / "effects", tmp_path / "points"
     points.mkdir()
     (points / point.replace(":", "-")).touch()
     url = here.url.render_as_string(hide_password=False)
     env = {**os.environ, "CRASH_POINTS": str(points)}
     killed = subprocess.run(
-        [sys.executable, "-c", DIES_AT, url, str(effects)], cwd=ROOT, env=env, capture_output=True, timeout=60
+        [sys.executable, "-c", DIES_AT_POINT, url, str(effects)], cwd=ROOT, env=env, capture_output=True, timeout=60
     )
     assert (killed.returncode, effects.read_text()) == (-signal.SIGKILL, "effect\n"), killed.stderr
-    verb = Verb({"n": 1})  # which does its effect once by its own key
+    verb = Verb({"n": 1})  # a real verb makes its effect idempotent with its own key
     answer = Idempotency(here).run(asked(redelivered=True, request_id="again"), "pay", verb)
     kept = point == "idempotency:keep:done"
     assert verb.calls == int(not kept)
@@ -86,45 +90,45 @@ def test_a_process_that_is_killed_around_the_keeping_of_its_answer_leaves_one_an
     assert Idempotency(here).run(asked(), "pay", never).request_id == ("first" if kept else "again")
 
 
-class Away:
-    """Takes the database away, and gives it back."""
+class Outage:
+    """Simulates an outage of the database."""
 
     def __init__(self, here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
         self._patch = monkeypatch
         self._here = here
 
-    def go(self) -> None:
+    def begin(self) -> None:
         def gone(*_: Any, **__: Any) -> Any:
             raise sa.exc.OperationalError("BEGIN", {}, Exception("away"))
 
         self._patch.setattr(self._here.engine, "connect", gone)
 
-    def back(self) -> None:
+    def end(self) -> None:
         self._patch.undo()
 
 
 def test_nothing_runs_while_the_database_is_away(here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    Away(here, monkeypatch).go()
+    Outage(here, monkeypatch).begin()
     with pytest.raises(errors.Unavailable):
         Idempotency(here).run(asked(), "pay", never)
 
 
 @pytest.mark.parametrize("outcome", [{"n": 1}, errors.Conflict("No.")], ids=["result", "refusal"])
-def test_an_answer_that_cannot_be_kept_is_not_given_and_is_kept_later(
+def test_answer_that_cannot_be_stored_is_deferred(
     here: Database, monkeypatch: pytest.MonkeyPatch, outcome: Any
 ) -> None:
-    away, once = Away(here, monkeypatch), Idempotency(here)
+    outage, once = Outage(here, monkeypatch), Idempotency(here)
     verb = Verb(outcome)
 
     def cut_off() -> Any:
-        away.go()
+        outage.begin()
         return verb()
 
     with pytest.raises(errors.Unavailable):
         once.run(asked(), "pay", cut_off)
     with pytest.raises(errors.Unavailable):
         here.deferred.catch_up()
-    away.back()
+    outage.end()
     here.deferred.catch_up()
     again = once.run(asked(request_id="second"), "pay", never)
     assert again == Replay(
@@ -132,60 +136,56 @@ def test_an_answer_that_cannot_be_kept_is_not_given_and_is_kept_later(
     )
 
 
-def test_a_claim_that_cannot_be_let_go_is_let_go_later(here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    away, once = Away(here, monkeypatch), Idempotency(here)
+def test_claim_that_cannot_be_released_is_released_later(here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    outage, once = Outage(here, monkeypatch), Idempotency(here)
 
     def cut_off() -> Any:
-        away.go()
+        outage.begin()
         raise errors.ProviderFailure("Nonsense.")
 
     with pytest.raises(errors.ProviderFailure):
         once.run(asked(), "pay", cut_off)
-    away.back()
+    outage.end()
     with pytest.raises(errors.KeyInProgress):
         once.run(asked(), "pay", never)
     here.deferred.catch_up()
     once.run(asked(), "pay", Verb())
 
 
-def test_an_invalid_request_whose_key_cannot_be_freed_may_be_corrected_later(
-    here: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    away, once = Away(here, monkeypatch), Idempotency(here)
+def test_invalid_request_is_correctable_after_an_outage(here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    outage, once = Outage(here, monkeypatch), Idempotency(here)
 
     def cut_off() -> Any:
-        away.go()
+        outage.begin()
         raise errors.InvalidRequest("No.")
 
     with pytest.raises(errors.InvalidRequest):
         once.run(asked(), "pay", cut_off)
-    away.back()
+    outage.end()
     here.deferred.catch_up()
     once.run(asked(body="corrected"), "pay", Verb())
 
 
-def test_an_answer_that_comes_late_is_not_written_over_another_ones(
-    here: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_late_answer_does_not_overwrite_another_copys_claim(here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     here.heartbeat = Heartbeat(here, clock)
-    away, once, other = Away(here, monkeypatch), Idempotency(here, clock), copy_of(here, clock)
+    outage, once, other = Outage(here, monkeypatch), Idempotency(here, clock), copy_of(here, clock)
 
     def cut_off() -> Any:
-        away.go()
+        outage.begin()
         return {"n": 1}
 
     with pytest.raises(errors.Unavailable):
         once.run(asked(), "pay", cut_off)
-    away.back()
-    clock.now += GONE_AFTER_S + 1  # it was away for so long that it was taken for dead
-    busy(Idempotency(other, clock))
+    outage.end()
+    clock.now += GONE_AFTER_S + 1  # the outage was so long that the copy was considered dead
+    leave_claim(Idempotency(other, clock))
     here.deferred.catch_up()
     [row] = rows(here)
     assert (row.holder, row.ended) == (other.heartbeat.holder, None)
 
 
-def test_old_answers_are_forgotten_by_the_service_as_it_runs(here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_service_deletes_old_answers(here: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     class Enough(BaseException):
         """Ends the loop."""
 
@@ -194,15 +194,15 @@ def test_old_answers_are_forgotten_by_the_service_as_it_runs(here: Database, mon
     def tick(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) == 1:
-            away.back()
+            outage.end()
         if len(pauses) == 2:
             raise Enough
 
-    away, once = Away(here, monkeypatch), Idempotency(here)
+    outage, once = Outage(here, monkeypatch), Idempotency(here)
     once.run(asked("old"), "pay", Verb())
     with here.write() as connection:
         connection.execute(sa.update(answers).values(began=1.0, ended=2.0, claimed_until=0.0))
-    away.go()
+    outage.begin()
     with pytest.raises(Enough):
         once.run_forget(tick)
     assert rows(here) == []

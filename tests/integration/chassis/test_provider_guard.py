@@ -1,4 +1,4 @@
-"""A slow provider takes its places and no more; one that is down is left alone; whoever is refused has sent nothing."""
+"""The guard of a provider limits its calls, and stops them while it is down. A refused call has sent nothing."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from notifications.twilio_sms import TwilioTexter
 from shipping.shippo_carriers import ShippoCarriers
 from tests.scripted_server import Scripted, ScriptedServer
 
-PATIENCE = 10.0  # seconds with a server that answers at once
+PROVIDER_TIMEOUT_S = 10.0  # the scripted server answers at once
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -71,7 +71,7 @@ def fail(guard: Guard, error: Exception | None = None) -> None:
 
 
 def hang(guard: Guard, meanwhile: Callable[[], None]) -> None:
-    """A call that fails when `meanwhile` is over."""
+    """Make a call that runs `meanwhile`, then times out."""
     with contextlib.suppress(requests.ReadTimeout), guard.calling():
         meanwhile()
         raise requests.ReadTimeout("no answer")
@@ -83,7 +83,7 @@ def answer(guard: Guard, status: int = 200) -> None:
 
 
 def refused(guard: Guard) -> bool:
-    """Whether the provider is left alone; asks it when it is not."""
+    """Try a call, and return whether the open breaker refuses it."""
     try:
         answer(guard)
     except Down:
@@ -91,14 +91,14 @@ def refused(guard: Guard) -> bool:
     return False
 
 
-def opened(guard: Guard) -> Guard:
+def open_breaker(guard: Guard) -> Guard:
     for _ in range(MAX_FAILURES):
         fail(guard)
     assert guard.down
     return guard
 
 
-def test_failures_in_a_row_open_it_and_nothing_is_sent_until_it_has_rested(guard: Guard, clock: Clock) -> None:
+def test_consecutive_failures_open_the_breaker_for_its_rest(guard: Guard, clock: Clock) -> None:
     for _ in range(MAX_FAILURES - 1):
         fail(guard)
     assert not guard.down
@@ -113,7 +113,7 @@ def test_failures_in_a_row_open_it_and_nothing_is_sent_until_it_has_rested(guard
     assert not guard.down
 
 
-def test_an_answer_in_between_starts_the_count_again(guard: Guard) -> None:
+def test_answer_resets_the_failure_count(guard: Guard) -> None:
     for _ in range(3):
         for _ in range(MAX_FAILURES - 1):
             fail(guard)
@@ -121,8 +121,8 @@ def test_an_answer_in_between_starts_the_count_again(guard: Guard) -> None:
     assert not guard.down
 
 
-def test_after_its_rest_one_call_a_second_tries_it_until_it_is_back(guard: Guard, clock: Clock) -> None:
-    opened(guard)
+def test_rested_provider_gets_one_trial_call_per_second(guard: Guard, clock: Clock) -> None:
+    open_breaker(guard)
     clock.now += REST_S + 0.1
     for _ in range(5):
         fail(guard)
@@ -131,29 +131,29 @@ def test_after_its_rest_one_call_a_second_tries_it_until_it_is_back(guard: Guard
         assert refused(guard)
         clock.now += 0.2
     assert not refused(guard)
-    opened(guard)
+    open_breaker(guard)
     clock.now += REST_S - 0.1
     assert refused(guard)
 
 
-def test_one_trial_at_a_time_but_one_that_hangs_does_not_hold_up_the_next(guard: Guard, clock: Clock) -> None:
-    opened(guard)
+def test_hanging_trial_does_not_delay_the_next_trial(guard: Guard, clock: Clock) -> None:
+    open_breaker(guard)
     clock.now += REST_S + 0.1
 
     def meanwhile() -> None:
         assert refused(guard)
         clock.now += TRIAL_INTERVAL_S + 0.1
-        assert not refused(guard)  # this one finds the provider well
+        assert not refused(guard)  # this trial succeeds
         assert not guard.down
 
     hang(guard, meanwhile)
     assert not guard.down
 
 
-def test_what_began_before_it_was_down_does_not_prolong_its_rest(guard: Guard, clock: Clock) -> None:
+def test_call_begun_before_the_outage_does_not_prolong_the_rest(guard: Guard, clock: Clock) -> None:
 
     def meanwhile() -> None:
-        opened(guard)
+        open_breaker(guard)
         clock.now += REST_S - 0.1
 
     hang(guard, meanwhile)
@@ -162,24 +162,24 @@ def test_what_began_before_it_was_down_does_not_prolong_its_rest(guard: Guard, c
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_answers_that_say_the_provider_failed_are_failures(guard: Guard, status: int) -> None:
+def test_server_error_counts_as_a_failure(guard: Guard, status: int) -> None:
     for _ in range(MAX_FAILURES):
         answer(guard, status)
     assert guard.down
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 404, 409, 422, 429])
-def test_a_refusal_is_an_answer(guard: Guard, status: int) -> None:
+def test_client_error_does_not_count_as_a_failure(guard: Guard, status: int) -> None:
     for _ in range(3 * MAX_FAILURES):
         answer(guard, status)
     assert not guard.down
 
 
-def test_a_call_that_had_no_time_says_nothing_of_the_provider(
+def test_call_without_enough_time_does_not_count_as_a_failure(
     scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripted.answers = [Scripted(drop=True)]
-    monkeypatch.setattr(http_session, "FAIR_WAIT_S", 30.0)  # so that what is too little is enough on a busy machine
+    monkeypatch.setattr(http_session, "FAIR_WAIT_S", 30.0)  # so that the short time suffices on a busy machine
     session = ProviderSession(connect=10.0, read=60.0, provider="Stripe")
     for _ in range(2 * MAX_FAILURES):
         deadline.begin(time.monotonic() + 20.0)
@@ -188,7 +188,7 @@ def test_a_call_that_had_no_time_says_nothing_of_the_provider(
     assert not session.guard.down
 
 
-def test_no_more_than_its_places_are_taken_and_they_are_given_back() -> None:
+def test_guard_limits_the_calls_at_once() -> None:
     guard, go, inside = Guard("Stripe", places=3, patience=0.05), threading.Event(), threading.Semaphore(0)
 
     def hold() -> None:
@@ -201,7 +201,7 @@ def test_no_more_than_its_places_are_taken_and_they_are_given_back() -> None:
         holding = [pool.submit(hold) for _ in range(3)]
         assert all(inside.acquire(timeout=10) for _ in range(3))
         with pytest.raises(NoPlace), guard.calling():
-            pytest.fail("a fourth was let in")
+            pytest.fail("the guard let a fourth call in")
         go.set()
         for each in holding:
             each.result(20)
@@ -212,7 +212,7 @@ def test_no_more_than_its_places_are_taken_and_they_are_given_back() -> None:
     answer(guard)
 
 
-def test_whoever_waits_for_a_place_gets_it_when_it_is_given_back() -> None:
+def test_waiting_call_gets_a_released_place() -> None:
     guard, go = Guard("Stripe", places=1, patience=20), threading.Event()
 
     def hold() -> None:
@@ -226,18 +226,18 @@ def test_whoever_waits_for_a_place_gets_it_when_it_is_given_back() -> None:
         second.result(20)
 
 
-def test_two_sessions_share_nothing(scripted: ScriptedServer) -> None:
-    first, second = (ProviderSession(PATIENCE, PATIENCE) for _ in range(2))
-    opened(first.guard)
+def test_sessions_have_separate_guards(scripted: ScriptedServer) -> None:
+    first, second = (ProviderSession(PROVIDER_TIMEOUT_S, PROVIDER_TIMEOUT_S) for _ in range(2))
+    open_breaker(first.guard)
     assert not second.guard.down
     assert second.get(scripted.url).status_code == 200
 
 
-# What each adapter makes of it: Unavailable, and the provider was not asked.
+# Each adapter turns a refusal of its guard into Unavailable, and sends nothing to the provider.
 
 
-def unreachable() -> dict[str, Callable[[str, Any], Any]]:
-    """One call of each adapter on an URL, its guard being handed to `prepare` first."""
+def adapter_calls() -> dict[str, Callable[[str, Any], Any]]:
+    """Return one call per adapter on a URL. The call passes the guard of the adapter to `prepare` first."""
 
     def stripe(url: str, prepare: Any) -> Any:
         port = StripePayments(settings(url))
@@ -245,17 +245,17 @@ def unreachable() -> dict[str, Callable[[str, Any], Any]]:
         return port.confirm("pi_1", "pm_1", "key")
 
     def shippo(url: str, prepare: Any) -> Any:
-        port = ShippoCarriers("key", url, {"country": "US"}, PATIENCE, PATIENCE)
+        port = ShippoCarriers("key", url, {"country": "US"}, PROVIDER_TIMEOUT_S, PROVIDER_TIMEOUT_S)
         prepare(port._shippo.sdk_configuration.client.guard)
         return port.buy("rate", "reference")
 
     def twilio(url: str, prepare: Any) -> Any:
-        port = TwilioTexter("AC" + "0" * 32, "token", url, "+15005550006", PATIENCE, PATIENCE)
+        port = TwilioTexter("AC" + "0" * 32, "token", url, "+15005550006", PROVIDER_TIMEOUT_S, PROVIDER_TIMEOUT_S)
         prepare(port._twilio.http_client.session.guard)
         return port.send(Sms("key", "+14155550100", "hello"))
 
     def sendgrid(url: str, prepare: Any) -> Any:
-        port = SendGridMailer("key", url, PATIENCE)
+        port = SendGridMailer("key", url, PROVIDER_TIMEOUT_S)
         prepare(port._guard)
         return port.send(Mail("key", "a@example.com", "b@example.com", "subject", "text", "<p>text</p>"))
 
@@ -264,17 +264,19 @@ def unreachable() -> dict[str, Callable[[str, Any], Any]]:
 
 def settings(url: str) -> Settings:
     stripe = Provider(key="key", secret="", base=url, live=False)
-    return replace(Settings.load(), stripe=stripe, provider_connect_timeout=PATIENCE, provider_timeout=PATIENCE)
+    return replace(
+        Settings.load(), stripe=stripe, provider_connect_timeout=PROVIDER_TIMEOUT_S, provider_timeout=PROVIDER_TIMEOUT_S
+    )
 
 
-@pytest.mark.parametrize("adapter", unreachable().values(), ids=unreachable())
-def test_an_adapter_whose_provider_is_left_alone_says_that_nothing_happened(
+@pytest.mark.parametrize("adapter", adapter_calls().values(), ids=adapter_calls())
+def test_adapter_with_an_open_breaker_raises_unavailable(
     scripted: ScriptedServer, adapter: Callable[[str, Any], Any]
 ) -> None:
     tries: list[int] = []
 
-    def opened_and_counted(guard: Guard) -> None:
-        calling = opened(guard).calling
+    def open_and_count(guard: Guard) -> None:
+        calling = open_breaker(guard).calling
 
         def counted() -> Any:
             tries.append(1)
@@ -282,15 +284,15 @@ def test_an_adapter_whose_provider_is_left_alone_says_that_nothing_happened(
 
         guard.calling = counted  # type: ignore[method-assign]
 
-    with pytest.raises(Unavailable) as told:
-        adapter(scripted.url, opened_and_counted)
-    assert len(tries) == 1  # nobody repeats it
-    assert 0 < told.value.facts["retry_after"] <= REST_S
+    with pytest.raises(Unavailable) as refused_call:
+        adapter(scripted.url, open_and_count)
+    assert len(tries) == 1  # neither the adapter nor its SDK retries
+    assert 0 < refused_call.value.facts["retry_after"] <= REST_S
     assert scripted.asked == []
 
 
-@pytest.mark.parametrize("adapter", unreachable().values(), ids=unreachable())
-def test_an_adapter_whose_provider_has_no_place_left_says_that_nothing_happened(
+@pytest.mark.parametrize("adapter", adapter_calls().values(), ids=adapter_calls())
+def test_adapter_without_a_free_place_raises_unavailable(
     scripted: ScriptedServer, adapter: Callable[[str, Any], Any]
 ) -> None:
     def fill(guard: Guard) -> None:
@@ -303,33 +305,31 @@ def test_an_adapter_whose_provider_has_no_place_left_says_that_nothing_happened(
     assert scripted.asked == []
 
 
-@pytest.mark.parametrize("adapter", unreachable().values(), ids=unreachable())
-def test_every_adapter_tells_its_guard_how_it_went(
+@pytest.mark.parametrize("adapter", adapter_calls().values(), ids=adapter_calls())
+def test_every_adapter_reports_failures_to_its_guard(
     scripted: ScriptedServer, adapter: Callable[[str, Any], Any]
 ) -> None:
     scripted.answers = [Scripted(500, b"{}", {"Content-Type": "application/json", "Stripe-Should-Retry": "false"})]
-    kept: list[Guard] = []
+    guards: list[Guard] = []
 
-    def almost(guard: Guard) -> None:
+    def fail_almost_to_the_limit(guard: Guard) -> None:
         for _ in range(MAX_FAILURES - 1):
             fail(guard)
-        kept.append(guard)
+        guards.append(guard)
 
     with pytest.raises(ShopError):
-        adapter(scripted.url, almost)
-    assert kept[0].down
+        adapter(scripted.url, fail_almost_to_the_limit)
+    assert guards[0].down
 
 
-def test_stripe_that_refuses_connections_was_not_asked() -> None:
+def test_refused_stripe_connection_raises_unavailable() -> None:
     with pytest.raises(Unavailable):
         StripePayments(settings("http://127.0.0.1:9")).confirm("pi_1", "pm_1", "key")
 
 
 @pytest.mark.parametrize("then", ["down", "limited"])
-def test_stripe_that_lost_one_answer_and_refuses_the_repetition_may_have_done_it(
-    scripted: ScriptedServer, then: str
-) -> None:
-    """The SDK's last failure says that nothing happened; of its first attempt, nobody knows."""
+def test_lost_stripe_answer_and_refused_retry_is_outcome_unknown(scripted: ScriptedServer, then: str) -> None:
+    """The last attempt of the SDK had no effect, but the outcome of its first attempt is unknown."""
     scripted.answers = [Scripted(drop=True), Scripted(429, b"{}")]
     prepared = StripePayments(settings(scripted.url))
     if then == "down":
@@ -341,13 +341,13 @@ def test_stripe_that_lost_one_answer_and_refuses_the_repetition_may_have_done_it
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"error": {"type": "invalid_request_error"}}'])
-def test_stripe_that_only_limits_us_did_nothing(scripted: ScriptedServer, body: bytes) -> None:
+def test_stripe_rate_limit_raises_unavailable(scripted: ScriptedServer, body: bytes) -> None:
     scripted.answers = [Scripted(429, body)]
     with pytest.raises(Unavailable):
         StripePayments(settings(scripted.url)).confirm("pi_1", "pm_1", "key")
 
 
-def test_attempts_are_counted_for_each_call_alone(guard: Guard) -> None:
+def test_attempts_are_counted_per_call(guard: Guard) -> None:
     with attempts() as outer:
         fail(guard)
         with attempts() as inner:
@@ -357,7 +357,7 @@ def test_attempts_are_counted_for_each_call_alone(guard: Guard) -> None:
     assert outer.lost == 1
 
 
-def test_no_time_left_is_no_kind_of_failure_that_an_sdk_repeats() -> None:
+def test_sdk_does_not_retry_errors_of_unsent_requests() -> None:
     for kind in (NoPlace, Down, DeadlinePassed, NotSent):
         assert not issubclass(kind, requests.exceptions.Timeout | requests.exceptions.ConnectionError)
     assert never_sent(DeadlinePassed("no time"))

@@ -1,4 +1,4 @@
-"""HTTP to a provider: every wait has an end, no longer than the call's own, and the environment is respected."""
+"""HTTP to a provider: every wait ends by the deadline of the call, and environment settings apply."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """A server that takes connections and says nothing."""
+    """The URL of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_a_provider_that_says_nothing_is_left_after_the_read_timeout(silent: str) -> None:
+def test_silent_provider_ends_at_the_read_timeout(silent: str) -> None:
     began = time.monotonic()
     with pytest.raises(requests.exceptions.ReadTimeout), ProviderSession(connect=1.0, read=0.3) as session:
         session.get(silent)
     assert 0.25 < time.monotonic() - began < 30
 
 
-def test_no_sdk_can_make_it_wait_longer(silent: str) -> None:
+def test_longer_timeout_of_an_sdk_is_ignored(silent: str) -> None:
     began = time.monotonic()
     with pytest.raises(requests.exceptions.ReadTimeout), ProviderSession(connect=1.0, read=0.3) as session:
         session.get(silent, timeout=60)
     assert time.monotonic() - began < 30
 
 
-def test_the_calls_own_deadline_ends_the_wait_first(silent: str) -> None:
+def test_deadline_of_the_call_ends_the_wait_first(silent: str) -> None:
     began = time.monotonic()
     deadline.begin(time.monotonic() + 2.0 + deadline.DEADLINE_MARGIN_S)
     with pytest.raises(requests.exceptions.ReadTimeout), ProviderSession(connect=3.0, read=60.0) as session:
@@ -58,11 +58,11 @@ def test_the_calls_own_deadline_ends_the_wait_first(silent: str) -> None:
     assert 1.9 < time.monotonic() - began < 30
 
 
-def test_a_provider_that_takes_no_connection_is_left_after_the_connect_timeout() -> None:
+def test_unaccepted_connection_ends_at_the_connect_timeout() -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
-        waiting = [socket.socket() for _ in range(3)]  # they fill its queue: the next one gets no answer
+        waiting = [socket.socket() for _ in range(3)]  # they fill the backlog: the next connection gets no answer
         for each in waiting:
             each.setblocking(False)
             each.connect_ex(full.getsockname())
@@ -74,13 +74,13 @@ def test_a_provider_that_takes_no_connection_is_left_after_the_connect_timeout()
             each.close()
 
 
-def test_the_last_look_is_right_before_the_bytes_go() -> None:
+def test_last_look_precedes_the_first_byte_of_the_request() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, ProviderSession(connect=1.0, read=0.3) as session:
         server.settimeout(2)
         reached: list[socket.socket] = []
 
         def look() -> bool:
-            reached.append(server.accept()[0])  # the connection is there
+            reached.append(server.accept()[0])  # the connection is open
             reached[0].setblocking(False)
             with pytest.raises(BlockingIOError):
                 reached[0].recv(1)
@@ -93,7 +93,7 @@ def test_the_last_look_is_right_before_the_bytes_go() -> None:
         reached[0].close()
 
 
-def test_a_request_that_is_not_wanted_any_more_is_not_sent_and_blamed_on_nobody(scripted: ScriptedServer) -> None:
+def test_unwanted_request_is_not_sent_and_is_no_failure(scripted: ScriptedServer) -> None:
     def away() -> bool:
         raise Unavailable("no database")
 
@@ -106,22 +106,20 @@ def test_a_request_that_is_not_wanted_any_more_is_not_sent_and_blamed_on_nobody(
         assert not session.guard.down
         looks: list[int] = []
         with last_look(lambda: not looks.append(1)):  # type: ignore[func-returns-value]
-            for _ in range(2):  # on a new connection, and on one that was kept
+            for _ in range(2):  # on a new connection, and on a reused one
                 session.post(scripted.url, data=b"body")
         session.post(scripted.url, data=b"body")
         assert (len(scripted.asked), len(looks)) == (3, 2)
 
 
-def test_without_time_left_nothing_is_sent(scripted: ScriptedServer) -> None:
+def test_request_without_time_left_is_not_sent(scripted: ScriptedServer) -> None:
     deadline.begin(time.monotonic() + deadline.DEADLINE_MARGIN_S / 2)
     with pytest.raises(DeadlinePassed), ProviderSession(connect=1.0, read=1.0) as session:
         session.post(scripted.url, data=b"money")
     assert scripted.asked == []
 
 
-def test_a_proxy_of_the_environment_is_used_also_by_a_bare_send(
-    scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bare_send_uses_the_proxy_of_the_environment(scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted.answers = [Scripted(200, b'"from the proxy"')]
     monkeypatch.setenv("HTTP_PROXY", scripted.url)
     with ProviderSession(connect=10.0, read=10.0) as session:
@@ -153,7 +151,7 @@ def test_the_certificates_of_the_environment_are_used(monkeypatch: pytest.Monkey
     with pytest.raises(requests.exceptions.ConnectionError):
         session.send(request)
     with pytest.raises(requests.exceptions.ConnectionError):
-        session.send(request, verify=False)  # who passes one in means it
+        session.send(request, verify=False)  # an explicit value wins
     assert seen == ["/etc/our-own-authority.pem", False]
 
 
@@ -183,8 +181,8 @@ except requests.exceptions.RequestException:
 """
 
 
-def test_a_provider_that_drips_its_answer_is_left() -> None:
-    """In a service, where eventlet runs the clock: each byte comes in time, and all of them would take 100 s."""
+def test_slowly_dripping_answer_times_out() -> None:
+    """Under eventlet, as in a service: each byte comes in time, but the whole answer would take 100 s."""
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", DRIP], cwd=ROOT, timeout=80)
     assert done.returncode == 7
 

@@ -1,4 +1,4 @@
-"""A service that goes: stopped, killed in the middle of a call, or asked to go while it works."""
+"""A service that goes away: stopped, killed during a call, or terminated while it works."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ Start = Callable[..., Service]
 
 
 def queue(service: Service) -> tuple[int, int]:
-    """How many requests the broker holds for it, and how many processes take them."""
+    """Return the number of waiting requests of the service, and of its consumers."""
     with connect(service.uri) as connection:
         _, held, taking = connection.channel().queue_declare(f"rpc-{service.name}", passive=True)
         return int(held), int(taking)
 
 
 @contextmanager
-def unaware(uri: str) -> Iterator[RpcClient]:
-    """A client that does not know yet whether a copy of the service runs, so that it calls."""
+def new_client(uri: str) -> Iterator[RpcClient]:
+    """A new client. It has no consumer count yet, so it sends the call although no copy runs."""
     client = RpcClient(uri, name="unaware").start()
     assert client.link.wait(30)
     yield client
     client.stop()
 
 
-def test_a_request_that_is_delivered_late_is_dropped_unread(client: RpcClient, start: Start) -> None:
-    """Delivered, hence no longer expiring in the broker, but not yet read by a service that stands still."""
+def test_service_drops_a_request_delivered_late(client: RpcClient, start: Start) -> None:
+    """The stopped service has the request, so it no longer expires in the broker."""
     service = start("echo_service").answering(client)
     service.signal(signal.SIGSTOP)
     with pytest.raises(DeadlineExceeded):
@@ -49,7 +49,7 @@ def test_a_request_that_is_delivered_late_is_dropped_unread(client: RpcClient, s
     assert service.notes == []
 
 
-def test_kill_9_in_the_middle_of_a_call_delivers_it_again(client: RpcClient, start: Start) -> None:
+def test_broker_redelivers_the_call_of_a_killed_service(client: RpcClient, start: Start) -> None:
     service = start("echo_service").answering(client)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(client.call, service.name, "hold", [], None, 100)
@@ -62,7 +62,7 @@ def test_kill_9_in_the_middle_of_a_call_delivers_it_again(client: RpcClient, sta
     assert service.notes == ["began hold", "began hold", "ended hold"]
 
 
-def test_sigterm_finishes_what_runs_and_nothing_runs_for_a_caller_who_has_gone(client: RpcClient, start: Start) -> None:
+def test_sigterm_finishes_running_calls_and_drops_expired_ones(client: RpcClient, start: Start) -> None:
     service = start("echo_service").answering(client)
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(client.call, service.name, "sleep", [2.5, "in flight"], None, 60)
@@ -70,36 +70,36 @@ def test_sigterm_finishes_what_runs_and_nothing_runs_for_a_caller_who_has_gone(c
         service.signal(signal.SIGTERM)
         until(lambda: any(line["event"] == "draining" for line in service.log), what="the drain")
         assert queue(service)[1] == 0
-        with unaware(service.uri) as asking, pytest.raises(DeadlineExceeded):  # nobody takes this one now
+        with new_client(service.uri) as asking, pytest.raises(DeadlineExceeded):  # no copy takes this call now
             asking.call(service.name, "sleep", [0, "while draining"], timeout=0.5)
         assert working.result(timeout=60) == "in flight"
         assert service.wait() == 0
     began = time.monotonic()
     for _ in range(3):
-        with unaware(service.uri) as asking, pytest.raises(DeadlineExceeded):
+        with new_client(service.uri) as asking, pytest.raises(DeadlineExceeded):
             asking.call(service.name, "sleep", [0, "while down"], timeout=0.3)
-    assert time.monotonic() - began < 20  # three times as long as any deadline of the service would be 30 s
-    until(lambda: queue(service) == (0, 0), what="the expiry of what nobody waits for")
+    assert time.monotonic() - began < 20  # three calls with the default deadline would take 30 s
+    until(lambda: queue(service) == (0, 0), what="the expiry of abandoned requests")
     service.start().answering(client)
     time.sleep(0.3)
     client.call(service.name, "sleep", [0, "in time"])
-    # Once: neither again after the restart, nor any of the late ones.
+    # Each call ran once: the restart repeated none, and the expired calls never ran.
     assert service.notes == ["began in flight", "ended in flight", "began in time", "ended in time"]
 
 
 @pytest.mark.parametrize(
     ("verb", "body", "note"), [("sleep", b'[3600, "hanging"]', "hanging"), ("seize", b"[]", "hold")]
 )
-def test_sigterm_does_not_wait_for_ever_for_a_call_that_hangs(
+def test_sigterm_abandons_a_hanging_call_after_the_bound(
     client: RpcClient, start: Start, verb: str, body: bytes, note: str
 ) -> None:
-    """Also when it lets nothing else of the process go on."""
+    """This holds also for a call that blocks every greenlet of the process."""
     bound = 1 + DRAIN_MARGIN_S
     timeouts = {"RPC_TIMEOUT": "1", "CHECKOUT_TIMEOUT": "1", "PAY_TIMEOUT": "1"}
     service = start("echo_service", **timeouts).answering(client)
     with connect(service.uri) as connection:
         channel = connection.channel()
-        # Nobody waits for it, so nothing but the drain ends it.
+        # No caller waits for the message, so that only the drain ends the call.
         message = amqp.Message(b'{"args": %s, "kwargs": {}}' % body)
         channel.basic_publish(message, EXCHANGE, f"{service.name}.{verb}")
     until(lambda: service.notes == [f"began {note}"])
@@ -113,7 +113,7 @@ def test_sigterm_does_not_wait_for_ever_for_a_call_that_hangs(
     until(lambda: queue(service) == (1, 0), what="the message back in the queue")
 
 
-def test_a_rolling_restart_under_load_loses_no_call_and_runs_none_twice(client: RpcClient, start: Start) -> None:
+def test_rolling_restart_under_load_runs_every_call_once(client: RpcClient, start: Start) -> None:
     first = start("echo_service")
     second = start("echo_service", name=first.name)
     for each in (first, second):

@@ -1,4 +1,4 @@
-"""The RPC hop while everything stands: many callers, deadlines, failures of every kind."""
+"""RPC calls while the broker and all services run: many callers, deadlines, failures of every kind."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ FACTS = {"none": None, "cents": 1999, "share": 0.5, "yes": True, "deep": [{"erro
 
 
 @pytest.mark.parametrize(("threads", "each"), [(8, 400), (64, 50)])
-def test_every_answer_matches_its_question(client: RpcClient, stubs: Stubs, threads: int, each: int) -> None:
+def test_every_answer_matches_its_request(client: RpcClient, stubs: Stubs, threads: int, each: int) -> None:
     begin = threading.Barrier(threads, timeout=60)
 
     def ask(number: int) -> list[tuple[Any, Any]]:
         begin.wait()
         wrong = []
         for turn in range(each):
-            question = [number, turn, "x" * random.choice((1, 50, 3000))]
-            answer = client.call(stubs["echo"].name, "echo", question, {"turn": turn}, timeout=60)
-            if answer != {"args": question, "kwargs": {"turn": turn}}:
-                wrong.append((question, answer))
+            request = [number, turn, "x" * random.choice((1, 50, 3000))]
+            answer = client.call(stubs["echo"].name, "echo", request, {"turn": turn}, timeout=60)
+            if answer != {"args": request, "kwargs": {"turn": turn}}:
+                wrong.append((request, answer))
         return wrong
 
     with ThreadPoolExecutor(threads) as pool:
         assert [found for found in pool.map(ask, range(threads)) if found] == []
-    assert client._calls == {}  # nothing is kept of calls that are over
+    assert client._calls == {}  # finished calls leave no entry
 
 
 def test_many_greenlets_of_a_service_share_its_client(client: RpcClient, stubs: Stubs) -> None:
@@ -81,21 +81,21 @@ def test_large_and_small_messages_at_once_do_not_mix(client: RpcClient, stubs: S
         assert all(pool.map(ask, range(60)))
 
 
-def test_the_deadline_is_kept_and_the_next_call_undisturbed(client: RpcClient, stubs: Stubs) -> None:
+def test_late_answer_does_not_disturb_the_next_calls(client: RpcClient, stubs: Stubs) -> None:
     began = time.monotonic()
     with pytest.raises(DeadlineExceeded) as late:
         client.call(stubs["echo"].name, "sleep", [1.0], timeout=0.3)
     assert time.monotonic() - began > 0.25
     assert stubs["echo"].name in late.value.detail
     assert client._calls == {}
-    # The late answer comes into the middle of these, and to nobody.
+    # The late answer arrives during these calls, and the client drops it.
     end = time.monotonic() + 1.2
     while time.monotonic() < end:
         number = random.random()
         assert client.call(stubs["echo"].name, "one", [number]) == number
 
 
-def test_without_time_nothing_is_asked(client: RpcClient, stubs: Stubs) -> None:
+def test_call_without_time_left_sends_nothing(client: RpcClient, stubs: Stubs) -> None:
     with pytest.raises(DeadlineExceeded):
         client.call(stubs["echo"].name, "sleep", [0, "no time"], timeout=0)
     with pytest.raises(DeadlineExceeded):
@@ -104,7 +104,7 @@ def test_without_time_nothing_is_asked(client: RpcClient, stubs: Stubs) -> None:
     assert not any("no time" in line for line in stubs["echo"].notes)
 
 
-def test_a_service_that_has_never_been_there_is_known_at_once(client: RpcClient) -> None:
+def test_service_that_never_started_is_refused_at_once(client: RpcClient) -> None:
     never = unique("never")
     began = time.monotonic()
     with pytest.raises(Unavailable) as absent:
@@ -115,9 +115,7 @@ def test_a_service_that_has_never_been_there_is_known_at_once(client: RpcClient)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_failure_keeps_kind_detail_and_facts_over_one_and_two_hops(
-    client: RpcClient, stubs: Stubs, kind: str
-) -> None:
+def test_failure_keeps_kind_detail_and_facts_over_two_hops(client: RpcClient, stubs: Stubs, kind: str) -> None:
     for service, method, before in ((stubs["echo"], "fail", []), (stubs["front"], "relay", ["fail"])):
         with pytest.raises(getattr(errors, kind)) as failed:
             client.call(service.name, method, [*before, kind, "Wieso, „€“?", FACTS])
@@ -133,7 +131,7 @@ def test_a_failure_without_facts_has_none(client: RpcClient, stubs: Stubs) -> No
     assert failed.value.facts == {}
 
 
-def test_a_bug_arrives_as_one_over_both_hops(client: RpcClient, stubs: Stubs) -> None:
+def test_bug_arrives_as_a_remote_error_over_both_hops(client: RpcClient, stubs: Stubs) -> None:
     with pytest.raises(RemoteError) as bug:
         client.call(stubs["echo"].name, "bug")
     assert bug.value.exc_type == "ZeroDivisionError"
@@ -141,22 +139,22 @@ def test_a_bug_arrives_as_one_over_both_hops(client: RpcClient, stubs: Stubs) ->
         client.call(stubs["front"].name, "relay", ["bug"])
 
 
-def test_what_cannot_be_told_is_an_error_and_ends_nobody(client: RpcClient, stubs: Stubs) -> None:
+def test_unserializable_answer_is_an_error_and_service_survives(client: RpcClient, stubs: Stubs) -> None:
     echo = stubs["echo"].name
-    with pytest.raises(RemoteError) as untellable:
-        client.call(echo, "untellable", ["result"])
-    assert untellable.value.exc_type == "UnserializableValueError"
+    with pytest.raises(RemoteError) as unserializable:
+        client.call(echo, "unserializable", ["result"])
+    assert unserializable.value.exc_type == "UnserializableValueError"
     with pytest.raises(Conflict, match="A price"):
-        client.call(echo, "untellable", ["facts"])
+        client.call(echo, "unserializable", ["facts"])
     with pytest.raises(Conflict, match="half a character"):
-        client.call(echo, "untellable", ["detail"])
+        client.call(echo, "unserializable", ["detail"])
     with pytest.raises(RemoteError) as unfindable:
-        client.call(echo, "untellable", ["class"])
+        client.call(echo, "unserializable", ["class"])
     assert unfindable.value.exc_type == "Unfindable"
     assert client.call(echo, "one", [1]) == 1
 
 
-def test_an_unknown_method_and_a_wrong_signature_are_told(client: RpcClient, stubs: Stubs) -> None:
+def test_unknown_method_and_wrong_signature_raise_their_errors(client: RpcClient, stubs: Stubs) -> None:
     echo = stubs["echo"].name
     with pytest.raises(MethodNotFound, match="no_such"):
         client.call(echo, "no_such")
@@ -166,7 +164,7 @@ def test_an_unknown_method_and_a_wrong_signature_are_told(client: RpcClient, stu
         client.call(echo, "one", [], {"valve": 1})
 
 
-GARBAGE: list[tuple[bytes, dict[str, Any]]] = [
+MALFORMED: list[tuple[bytes, dict[str, Any]]] = [
     (b"", {}),
     (b"\xff\xfe not json", {}),
     (b"[]", {}),
@@ -183,7 +181,7 @@ GARBAGE: list[tuple[bytes, dict[str, Any]]] = [
 ]
 
 
-def test_garbage_neither_ends_nor_stops_a_service(uri: str, client: RpcClient, stubs: Stubs) -> None:
+def test_malformed_messages_do_not_stop_a_service(uri: str, client: RpcClient, stubs: Stubs) -> None:
     echo = stubs["echo"]
     answers: dict[str, Any] = {}
     with connect(uri) as connection:
@@ -196,32 +194,34 @@ def test_garbage_neither_ends_nor_stops_a_service(uri: str, client: RpcClient, s
             callback=lambda message: answers.update({message.correlation_id: orjson.loads(message.body)}),
         )
         message = amqp_message()
-        for number, (body, properties) in enumerate(GARBAGE):
+        for number, (body, properties) in enumerate(MALFORMED):
             message = amqp_message(body, **{"reply_to": queue, "correlation_id": f"{number}", **properties})
             channel.basic_publish(message, EXCHANGE, f"{echo.name}.echo")
-            channel.basic_publish(amqp_message(body, **properties), EXCHANGE, f"{echo.name}.echo")  # nobody to tell
+            channel.basic_publish(
+                amqp_message(body, **properties), EXCHANGE, f"{echo.name}.echo"
+            )  # without a reply queue
         channel.basic_publish(amqp_message(b"{}"), EXCHANGE, f"{echo.name}.")
         deadline = time.monotonic() + 60
-        while len(answers) < len(GARBAGE) - 1 and time.monotonic() < deadline:
+        while len(answers) < len(MALFORMED) - 1 and time.monotonic() < deadline:
             try:
                 connection.drain_events(timeout=0.5)
             except TimeoutError:
                 continue
     malformed = [answers[f"{number}"]["error"]["exc_path"] for number in range(6)]
     assert malformed == [f"{MalformedRequest.__module__}.MalformedRequest"] * 6
-    assert set(answers) == {f"{number}" for number in range(len(GARBAGE) - 1)}
+    assert set(answers) == {f"{number}" for number in range(len(MALFORMED) - 1)}
     assert echo.alive
     assert client.call(echo.name, "one", ["still there"]) == "still there"
 
 
 def amqp_message(body: bytes = b"", **properties: Any) -> Any:
-    """A message as it is."""
+    """Return a message with exactly these properties."""
     import amqp
 
     return amqp.Message(body, **properties)
 
 
-def test_a_nested_call_gets_what_is_left_less_a_margin(client: RpcClient, stubs: Stubs) -> None:
+def test_nested_call_gets_the_remaining_time_less_a_margin(client: RpcClient, stubs: Stubs) -> None:
     direct = client.call(stubs["echo"].name, "left", timeout=9.0)
     assert 2.0 < direct <= 9.0
     nested = client.call(stubs["front"].name, "relay", ["left"], timeout=9.0)
@@ -231,11 +231,11 @@ def test_a_nested_call_gets_what_is_left_less_a_margin(client: RpcClient, stubs:
 
 
 def test_the_innermost_wait_ends_first(client: RpcClient, stubs: Stubs, start: Callable[..., Service]) -> None:
-    # With a margin that a busy machine needs.
+    # A busy machine needs this margin.
     front = start("front_service", STUB_BACK=stubs["echo"].name, STUB_MARGIN="8").answering(client)
     with pytest.raises(DeadlineExceeded) as late:
         client.call(front.name, "relay", ["sleep", 4.0], timeout=9.0)
-    assert stubs["echo"].name in late.value.detail  # the front itself still answered in time
+    assert stubs["echo"].name in late.value.detail  # the front service itself answered in time
 
 
 def test_the_request_id_reaches_the_log_of_both_services(client: RpcClient, stubs: Stubs) -> None:
@@ -250,7 +250,7 @@ def test_the_request_id_reaches_the_log_of_both_services(client: RpcClient, stub
         assert line["ms"] >= 0
 
 
-def test_nothing_of_one_call_is_left_for_the_next(client: RpcClient, stubs: Stubs) -> None:
+def test_call_context_does_not_leak_into_the_next_call(client: RpcClient, stubs: Stubs) -> None:
     echo = stubs["echo"].name
     for _ in range(40):  # more than there are workers
         client.call(echo, "left", context={"request_id": "before"})

@@ -1,4 +1,4 @@
-"""A request over which the service dies is parked, not delivered for ever; whoever stood beside it is served."""
+"""Dead letters: a request that kills the service is parked, and the requests that ran with it are answered."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tests.integration.chassis.running import Service, connect, unique, until
 
 Start = Callable[..., Service]
 
-WAIT = 200.0  # seconds for an answer; on the way to it a service is started again, some times over
+ANSWER_TIMEOUT_S = 200.0  # a service is restarted several times before it answers
 
 
 def parked(service: Service) -> list[amqp.Message]:
-    """What is parked; it stays."""
+    """Return the parked messages; they stay in their queue."""
     with connect(service.uri) as connection:
         channel = connection.channel()
         found = []
@@ -41,36 +41,37 @@ def waiting(service: Service, queue: str) -> int:
 
 
 def began(service: Service, what: str) -> int:
-    """How many requests were begun of those whose notes begin so."""
+    """Return how often the service began a request whose note starts with `what`."""
     return sum(note.startswith(f"began {what}") for note in service.notes)
 
 
-def again(service: Service) -> None:
-    """It died; somebody starts it again."""
+def restart_dead(service: Service) -> None:
+    """Wait for the death of the service, then start it."""
     service.wait()
     service.start()
 
 
-def test_a_request_that_kills_is_parked_and_its_neighbours_are_served(client: RpcClient, start: Start) -> None:
+def test_request_that_kills_the_service_is_parked(client: RpcClient, start: Start) -> None:
     service = start("echo_service").answering(client)
     with ThreadPoolExecutor(5) as pool:
-        beside = [
-            pool.submit(client.call, service.name, "sleep", [1.0, f"beside {turn}"], None, WAIT) for turn in range(4)
+        neighbours = [
+            pool.submit(client.call, service.name, "sleep", [1.0, f"beside {turn}"], None, ANSWER_TIMEOUT_S)
+            for turn in range(4)
         ]
         until(lambda: began(service, "beside") == 4)
         context = {"request_id": "poison-1"}
-        poison = pool.submit(client.call, service.name, "die", ["dying"], None, WAIT, context)
+        poison = pool.submit(client.call, service.name, "die", ["dying"], None, ANSWER_TIMEOUT_S, context)
         for _ in range(MAX_DEATHS + 1):
-            again(service)
-        with pytest.raises(OutcomeUnknown) as told:
-            poison.result(timeout=WAIT)
-        assert [each.result(timeout=WAIT) for each in beside] == [f"beside {turn}" for turn in range(4)]
-    assert told.value.facts == {"retry_after": 5, "parked": True}
+            restart_dead(service)
+        with pytest.raises(OutcomeUnknown) as raised:
+            poison.result(timeout=ANSWER_TIMEOUT_S)
+        assert [each.result(timeout=ANSWER_TIMEOUT_S) for each in neighbours] == [f"beside {turn}" for turn in range(4)]
+    assert raised.value.facts == {"retry_after": 5, "parked": True}
     assert service.notes.count("began dying") == MAX_DEATHS + 1
     service.answering(client)
     assert client.call(service.name, "one", [1]) == 1
     assert service.alive
-    # Nobody who merely stood beside it ran once for each death.
+    # A request that only ran at the same time did not run again for each death.
     assert max(service.notes.count(f"began beside {turn}") for turn in range(4)) <= 3
     [message] = parked(service)
     assert orjson.loads(message.body) == {"args": ["dying"], "kwargs": {}}
@@ -81,21 +82,21 @@ def test_a_request_that_kills_is_parked_and_its_neighbours_are_served(client: Rp
     assert waiting(service, f"rpc-{service.name}") == waiting(service, suspects_queue(service.name)) == 0
 
 
-def test_one_death_of_its_server_is_nothing_against_a_request(client: RpcClient, start: Start) -> None:
+def test_one_death_does_not_make_a_request_suspect(client: RpcClient, start: Start) -> None:
     service = start("echo_service").answering(client)
     with ThreadPoolExecutor(30) as pool:
-        asked = [pool.submit(client.call, service.name, "hold", timeout=WAIT) for _ in range(20)]
+        asked = [pool.submit(client.call, service.name, "hold", timeout=ANSWER_TIMEOUT_S) for _ in range(20)]
         until(lambda: began(service, "hold") == 20)
         service.signal(signal.SIGKILL)
-        again(service)
-        until(lambda: began(service, "hold") == 40)  # all at once, as the first time
+        restart_dead(service)
+        until(lambda: began(service, "hold") == 40)  # all run at once, as the first time
         assert service.notes.count("ended hold") == 0
         Path(f"{service.notes_file}.go").touch()
-        assert {each.result(timeout=WAIT) for each in asked} == {"held"}
+        assert {each.result(timeout=ANSWER_TIMEOUT_S) for each in asked} == {"held"}
     assert parked(service) == []
 
 
-def test_a_message_whose_properties_cannot_be_read_is_parked_and_stops_nobody(client: RpcClient, start: Start) -> None:
+def test_message_with_unreadable_properties_is_parked(client: RpcClient, start: Start) -> None:
     service = start("echo_service").answering(client)
     with connect(service.uri) as connection:
         channel = connection.channel()
@@ -110,7 +111,7 @@ def test_a_message_whose_properties_cannot_be_read_is_parked_and_stops_nobody(cl
     assert not any(line["event"] == "link failed" for line in service.log)
 
 
-def test_an_operator_lists_what_is_parked_asks_once_more_or_throws_it_away(
+def test_operator_lists_repeats_or_drops_parked_requests(
     client: RpcClient, start: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service = start("echo_service").answering(client)
@@ -121,14 +122,14 @@ def test_an_operator_lists_what_is_parked_asks_once_more_or_throws_it_away(
             message = amqp.Message(orjson.dumps({"args": [0, text], "kwargs": {}}))
             message.delivery_info = {"routing_key": f"{service.name}.sleep"}
             message.properties["application_headers"] = {"nameko.request_id": text, "nameko.deadline": "1.0"}
-            DeadLetters(Straight(), service.name).park(channel, message, "a reason", MAX_DEATHS + 1)
+            DeadLetters(DirectLink(), service.name).park(channel, message, "a reason", MAX_DEATHS + 1)
 
     def operator(*arguments: str) -> str:
         assert parked_command.main([*arguments, service.name]) == 0
         return capsys.readouterr().out
 
     until(lambda: waiting(service, parked_queue(service.name)) == 2)
-    for _ in range(2):  # looking changes nothing
+    for _ in range(2):  # listing changes nothing
         listed = operator()
         assert f"{service.name}.sleep  request first: a reason" in listed
         assert "2 parked" in listed
@@ -146,11 +147,11 @@ def test_an_operator_lists_what_is_parked_asks_once_more_or_throws_it_away(
 
 
 @pytest.mark.parametrize("headers", [{"shop.verb": "{}.one"}, {}], ids=["nobody takes it", "no verb"])
-def test_what_nobody_takes_stays_parked(
+def test_request_without_a_consumer_stays_parked(
     uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], headers: dict[str, str]
 ) -> None:
     monkeypatch.setenv("AMQP_URI", uri)
-    service = unique("nobody")  # its queues are there, its binding is not
+    service = unique("nobody")  # its queue exists, its binding does not
     own = {name: value.format(service) for name, value in headers.items()}
     with connect(uri) as connection:
         channel = connection.channel()
@@ -171,15 +172,15 @@ def test_what_nobody_takes_stays_parked(
             channel.queue_delete(parked_queue(service))
 
 
-class Straight:
-    """A link that is nothing but its channel."""
+class DirectLink:
+    """A link that publishes directly on the channel."""
 
     def publish(self, body: bytes, exchange: str, key: str, channel: Any = None, **properties: Any) -> None:
         channel.basic_publish(amqp.Message(body, **properties), exchange, key)
 
 
 class Raw(amqp.Message):
-    """A message with properties made by hand."""
+    """A message with hand-made property bytes."""
 
     raw = b""
 
@@ -191,18 +192,18 @@ class Raw(amqp.Message):
 
 
 class UnreadableReplyTo(Raw):
-    """A `reply_to` that is no UTF-8."""
+    """A message whose `reply_to` is not UTF-8."""
 
     raw = struct.pack(">HB", 0x0200, 2) + b"\xff\xfe"
 
 
 class UnreadableCorrelation(Raw):
-    """A `correlation_id` that is none."""
+    """A message whose `correlation_id` is not UTF-8."""
 
     raw = struct.pack(">HB", 0x0400, 4) + b"\xf0\x28\x8c\x28"
 
 
-def test_headers_that_can_be_read_but_not_written_do_not_keep_it_from_being_parked() -> None:
+def test_message_with_unwritable_headers_is_parked() -> None:
     sent: list[dict[str, Any]] = []
 
     class Link:
@@ -219,7 +220,7 @@ def test_headers_that_can_be_read_but_not_written_do_not_keep_it_from_being_park
     assert "odd" not in properties["application_headers"]
 
 
-def test_a_slow_verb_takes_its_places_only_and_the_quick_ones_are_not_held_up(client: RpcClient, start: Start) -> None:
+def test_slow_verb_at_its_limit_does_not_delay_quick_verbs(client: RpcClient, start: Start) -> None:
     service = start("echo_service").answering(client)
     most = 2
     with ThreadPoolExecutor(120) as pool:
@@ -227,11 +228,11 @@ def test_a_slow_verb_takes_its_places_only_and_the_quick_ones_are_not_held_up(cl
         try:
             until(
                 lambda: sum(each.done() for each in asked) >= 100 - most - MAX_WAITING,
-                what="refusal of whoever is too many",
+                what="the refusal of the calls above the limit",
             )
             for turn in range(50):
                 assert client.call(service.name, "one", [turn], timeout=10.0) == turn
-            until(lambda: sum(each.done() for each in asked) >= 100 - most, what="the end of patience")
+            until(lambda: sum(each.done() for each in asked) >= 100 - most, what="the refusal of the waiting calls")
         finally:
             Path(f"{service.notes_file}.go").touch()
         failures = [error for each in asked if (error := each.exception(timeout=60))]

@@ -1,4 +1,4 @@
-"""What is lost while all connections stand (exchange, binding, queue, consumer), and services without a copy."""
+"""Exchanges, bindings, queues or consumers lost while all connections stay open, and services without a copy."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from contracts.errors import OutcomeUnknown, ShopError, Unavailable
 from tests.integration.chassis.running import Service, connect, until
 
 Start = Callable[..., Service]
-REPAIRED_S = 30.0
+REPAIR_TIMEOUT_S = 30.0
 
 
 def lose(uri: str, how: Callable[[amqp.Channel], object]) -> None:
-    """Remove something, as an operator might by mistake."""
+    """Delete part of the topology, as an operator might by mistake."""
     with connect(uri) as connection:
         how(connection.channel())
 
@@ -36,7 +36,7 @@ def answers(client: RpcClient, service: Service, method: str = "one", *args: obj
 
 
 def consumers(uri: str, queue: str) -> int:
-    """The queue's number of consumers; -1 when it does not exist."""
+    """Return the number of consumers of the queue; -1 when it does not exist."""
     with connect(uri) as connection:
         try:
             return int(connection.channel().queue_declare(queue, passive=True).consumer_count)
@@ -57,36 +57,36 @@ LOSSES: dict[str, Callable[[amqp.Channel, Service, RpcClient], object]] = {
 def test_lost_topology_is_repaired_without_a_restart(
     uri: str, client: RpcClient, stubs: dict[str, Service], what: str
 ) -> None:
-    """Both hops: a service that calls another repairs its own end, too."""
+    """Both hops recover: a service that calls another service also repairs its own end."""
     echo, front = stubs["echo"], stubs["front"]
     lose(uri, lambda channel: LOSSES[what](channel, echo, client))
     lost = time.monotonic()
-    until(lambda: answers(client, echo) and answers(client, front, "relay", "one", True), REPAIRED_S)
-    assert time.monotonic() - lost < REPAIRED_S
+    until(lambda: answers(client, echo) and answers(client, front, "relay", "one", True), REPAIR_TIMEOUT_S)
+    assert time.monotonic() - lost < REPAIR_TIMEOUT_S
     assert echo.alive
     assert front.alive
 
 
 def test_lost_reply_queue_is_repaired_and_the_next_call_answered(client: RpcClient, stubs: dict[str, Service]) -> None:
-    # It is exclusive: only its own connection may delete it.
+    # The queue is exclusive: only its own connection may delete it.
     channel = client.link.channel
     assert channel is not None
     channel.queue_delete(client._reply_queue, nowait=True)
-    until(lambda: answers(client, stubs["echo"]), REPAIRED_S)
-    assert client.link.channel is channel  # other calls are not lost because of it
+    until(lambda: answers(client, stubs["echo"]), REPAIR_TIMEOUT_S)
+    assert client.link.channel is channel  # the repair does not lose other calls
 
 
 def test_lost_reply_binding_is_repaired(client: RpcClient, stubs: dict[str, Service]) -> None:
     channel = client.link.channel
     assert channel is not None
     channel.send_method(amqp.spec.Queue.Unbind, "BsssF", (0, client._reply_queue, EXCHANGE, client._reply_key, {}))
-    until(lambda: answers(client, stubs["echo"]), REPAIRED_S)
+    until(lambda: answers(client, stubs["echo"]), REPAIR_TIMEOUT_S)
 
 
 def test_lost_suspects_queue_is_consumed_from_again(uri: str, stubs: dict[str, Service]) -> None:
     queue = suspects_queue(stubs["echo"].name)
     lose(uri, lambda channel: channel.queue_delete(queue))
-    until(lambda: consumers(uri, queue) == 1, REPAIRED_S)
+    until(lambda: consumers(uri, queue) == 1, REPAIR_TIMEOUT_S)
 
 
 def test_exchange_lost_under_load_leaves_no_call_without_end(
@@ -107,7 +107,7 @@ def test_exchange_lost_under_load_leaves_no_call_without_end(
     with ThreadPoolExecutor(16) as pool:
         asking = [pool.submit(ask, number) for number in range(16)]
         lose(uri, lambda channel: channel.exchange_delete(EXCHANGE))
-        until(lambda: answers(client, stubs["echo"]), REPAIRED_S)
+        until(lambda: answers(client, stubs["echo"]), REPAIR_TIMEOUT_S)
         over.append(True)
         seen = set().union(*(each.result(30) for each in asking))
     assert seen <= {"Unavailable", "OutcomeUnknown", "DeadlineExceeded"}
@@ -132,7 +132,7 @@ def test_absent_service_is_refused_at_once_and_runs_nothing_later(uri: str, clie
     assert service.notes == []
 
 
-def test_call_in_flight_ends_once_nobody_comes(
+def test_call_in_flight_fails_when_no_copy_returns(
     client: RpcClient, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer_counts, "RESTART_S", 1.0)
@@ -149,7 +149,7 @@ def test_call_in_flight_ends_once_nobody_comes(
 def test_call_of_a_draining_service_is_still_answered(
     client: RpcClient, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It no longer has a consumer, but runs."""
+    """The service no longer consumes, but still runs."""
     monkeypatch.setattr(consumer_counts, "RESTART_S", 0.0)
     service = start("echo_service").answering(client)
     with ThreadPoolExecutor(1) as pool:
@@ -177,10 +177,10 @@ def counted(clock: Clock) -> ConsumerCounts:
     return counts
 
 
-def test_old_count_says_nothing() -> None:
+def test_outdated_count_is_ignored() -> None:
     clock = Clock()
     counts = counted(clock)
-    assert not counts.vacant("cart")  # not asked yet
+    assert not counts.vacant("cart")  # no count yet
     counts._counted("rpc-cart", 0, 0)
     assert counts.vacant("cart")
     clock.now += COUNT_VALID_S + 0.1
@@ -188,7 +188,7 @@ def test_old_count_says_nothing() -> None:
 
 
 def test_call_is_not_refused_because_of_an_old_count(client: RpcClient, start: Start) -> None:
-    """The count is older than the copy."""
+    """The count dates from before the copy started."""
     service = start("echo_service").answering(client)
     client.consumers._counts[service.name] = consumer_counts._Count(0, time.monotonic(), None)
     assert client.call(service.name, "one", [1]) == 1

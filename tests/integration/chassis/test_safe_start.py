@@ -1,4 +1,4 @@
-"""When the shop must not start, and what it warns of."""
+"""The checks at start: which settings refuse the start, and which give a warning."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def warnings(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], part: str | None = None) -> list[str]:
-    """The warnings. Raises ValueError with the refusals."""
+    """Return the warnings; raise ValueError with the refusals."""
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     return check(Settings.load(ROOT / "config.yml"), part, settings)
 
 
 def refusals(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], part: str | None = None) -> list[str]:
-    """The sentences that refuse the start; none contains a value of `settings`."""
+    """Return the sentences that refuse the start; none contains a value of `settings`."""
     with pytest.raises(ValueError, match=r"[A-Z]+_[A-Z]+") as refused:
         warnings(monkeypatch, settings, part)
     said = str(refused.value)
@@ -67,7 +67,7 @@ def test_a_shop_on_the_sandbox_starts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("settings", [LIVE, ALL], ids=["payments", "everything"])
-def test_a_live_shop_that_is_set_up_starts(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> None:
+def test_configured_live_shop_starts(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> None:
     for part in (None, *USES):
         assert warnings(monkeypatch, settings, part) == []
 
@@ -96,7 +96,7 @@ def test_a_live_start_is_refused(monkeypatch: pytest.MonkeyPatch, changes: dict[
 
 
 @pytest.mark.parametrize("name", ["SHIPPO_API_KEY", "TWILIO_ACCOUNT_SID", "SENDGRID_API_KEY"])
-def test_sandbox_money_buys_nothing_real(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_sandbox_payments_with_real_providers_are_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     settings = {**LIVE, "TWILIO_AUTH_TOKEN": "t", "STRIPE_API_KEY": "", name: "not-a-key"}
     assert refusals(monkeypatch, settings)[0].startswith(f"STRIPE_API_KEY must be set, because {name} is")
     assert warnings(monkeypatch, {**settings, "ALLOW_SANDBOX_PAYMENTS": "true"}) == []
@@ -140,7 +140,7 @@ def test_other_machines_need_admin_keys(monkeypatch: pytest.MonkeyPatch, host: s
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost", ""])
-def test_the_own_machine_needs_no_admin_keys(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+def test_local_host_needs_no_admin_keys(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     assert warnings(monkeypatch, {"GATEWAY_HOST": host}) == []
     assert warnings(monkeypatch, {"GATEWAY_HOST": "0.0.0.0", "PUBLISH_ADDRESS": "127.0.0.1"}, "gateway") == []
 
@@ -156,19 +156,19 @@ def test_the_own_machine_needs_no_admin_keys(monkeypatch: pytest.MonkeyPatch, ho
         ({"SHIP_FROM_EMAIL": "shop@example.com"}, "SHIP_FROM_EMAIL is the default"),
     ],
 )
-def test_a_live_start_is_warned_of(monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], said: str) -> None:
+def test_live_start_gives_a_warning(monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], said: str) -> None:
     [sentence] = warnings(monkeypatch, {**ALL, **changes})
     assert sentence.startswith(said)
     assert not any(key in sentence for key in (STRIPE_TEST, SHIPPO_TEST))
 
 
-def test_published_sandbox_beside_real_providers_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_sandbox_with_real_providers_gives_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     [sentence] = warnings(monkeypatch, {**LIVE, "SANDBOX_HOST": "0.0.0.0"})
     assert sentence.startswith("SANDBOX_HOST lets other machines control the sandbox")
     assert warnings(monkeypatch, ALL) == []
 
 
-def test_a_part_with_its_own_secrets_only_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_service_with_only_its_own_secrets_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     cart = {"LIVE_PROVIDERS": "stripe,shippo", "AMQP_URI": BROKER, "STRIPE_API_KEY": STRIPE}
     assert warnings(monkeypatch, cart, "cart") == []
     assert refusals(monkeypatch, {**cart, "AMQP_URI": "amqp://shop:shop@rabbitmq//"}, "cart")
@@ -185,7 +185,7 @@ def test_a_part_with_its_own_secrets_only_is_checked_too(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("command", [["gateway"], ["chassis.safe_start"], ["nameko", "run", "cart.service"]], ids=str)
-def test_every_process_refuses(command: list[str]) -> None:
+def test_every_process_refuses_an_unsafe_start(command: list[str]) -> None:
     env = {
         **os.environ,
         "STRIPE_API_KEY": STRIPE,

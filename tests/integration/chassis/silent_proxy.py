@@ -1,4 +1,4 @@
-"""Stands between a client and a server, and falls silent when told to: connections stay open, nothing comes."""
+"""A proxy between a client and a server. When it is silent, connections stay open and carry no bytes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import time
 from typing import Any
 
 
-class FallsSilent:
+class SilentProxy:
     """Carries bytes between a port and a server's socket.
 
     Args:
-        there: the path of the server's socket.
+        there: the path of the server's Unix socket.
 
     Attributes:
-        port: where it listens.
-        silent: whether it keeps to itself what it is given.
+        port: the TCP port where the proxy listens.
+        silent: whether the proxy holds back all bytes.
     """
 
     def __init__(self, there: str) -> None:
@@ -27,7 +27,7 @@ class FallsSilent:
         self.port = self._listener.getsockname()[1]
         self.silent = False
 
-    def __enter__(self) -> FallsSilent:
+    def __enter__(self) -> SilentProxy:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
