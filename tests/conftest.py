@@ -1,4 +1,4 @@
-"""The fixtures that every test may ask for, and which tests share a process when several run side by side."""
+"""Fixtures for every test. Also decides which tests share a process when the suite runs in parallel."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 pytest_plugins = ("tests.databases", "tests.locked", "tests.running_sandbox", "tests.scripted_server")
 
-# Folders whose tests share something that takes long to start. The others are shared out file by file. The longest come
-# first: each process takes the next one when it is done.
-TOGETHER = (
+# The tests of such a folder share something that starts slowly, so one process runs them all. Other tests are
+# distributed by file. The slowest folders come first: each process takes the next group when it is free.
+GROUPED_FOLDERS = (
     "tests/e2e/faults",
     "tests/e2e/journeys",
     "tests/e2e/outages",
@@ -27,14 +27,14 @@ TOGETHER = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest groups first."""
-    order = {folder: place for place, folder in enumerate(TOGETHER)}
+    """Put the slowest groups first."""
+    order = {folder: place for place, folder in enumerate(GROUPED_FOLDERS)}
     items.sort(key=lambda item: order.get(_group(item.nodeid), len(order)))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """pytest-xdist: one process per group at a time."""
+    """Make pytest-xdist run each group in one process."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Groups(LoadScopeScheduling):
@@ -47,4 +47,4 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 def _group(nodeid: str) -> str:
     path = nodeid.split("::")[0]
     folders = {str(folder) for folder in PurePosixPath(path).parents}
-    return next((folder for folder in TOGETHER if folder in folders), path)
+    return next((folder for folder in GROUPED_FOLDERS if folder in folders), path)

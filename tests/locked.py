@@ -1,4 +1,4 @@
-"""A database that really cannot be written: another connection holds its lock for longer than a writer waits."""
+"""A database that cannot be written: another connection holds its lock for longer than a writer waits."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from chassis.db import engine as chassis_database
 from chassis.db.engine import Database
 from chassis.db.migrate import migrate
 
-# How long a writer waits here (seconds).
-WAIT = 0.1
+# How long a writer waits for the lock in these tests.
+WRITER_WAIT_S = 0.1
 
 
 class Locked:
-    """An SQLite file of one service, and who locks it."""
+    """The SQLite file of one service, and a connection that locks it."""
 
     def __init__(self, path: Path, service: str) -> None:
         self.url, self.service = f"sqlite:///{path}/{service}.db", service
@@ -28,24 +28,24 @@ class Locked:
         migrate(self.open())
 
     def open(self) -> Database:
-        """The database, as one more copy of the service has it."""
+        """Open the database as one more copy of the service."""
         self._opened.append(Database(self.url, self.service))
         return self._opened[-1]
 
     def lock(self) -> None:
-        """From now on nobody can write."""
+        """Block every writer until `unlock`."""
         self._holder = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False)
         self._holder.execute("BEGIN IMMEDIATE")
 
     def unlock(self) -> None:
-        """From now on anybody can."""
+        """Let writers continue."""
         if self._holder is not None:
             self._holder.close()
             self._holder = None
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Nobody can write inside."""
+        """Block every writer inside the `with` block."""
         self.lock()
         try:
             yield
@@ -60,8 +60,8 @@ class Locked:
 
 @pytest.fixture
 def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Locked]]:
-    """``locked("cart")``: that service's database, migrated, and who locks it."""
-    monkeypatch.setattr(chassis_database, "SQLITE_BUSY_SECONDS", WAIT)
+    """``locked("cart")`` migrates that service's database, and can lock it."""
+    monkeypatch.setattr(chassis_database, "SQLITE_BUSY_SECONDS", WRITER_WAIT_S)
     made: list[Locked] = []
 
     def make(service: str) -> Locked:

@@ -1,4 +1,4 @@
-"""Processes that die: as far as their database can tell, or by a signal, at a point with a name."""
+"""Processes that die: for their database only, or by a signal at a crash point."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from launcher.place import ROOT
 
 
 def die(database: Database) -> None:
-    """Whoever used this database has gone and is not seen any more; who uses it from now on is another process."""
+    """Make the database's holder look dead: its heartbeat stops. Later users of `database` count as a new process."""
     with database.write() as connection:
         gone = sa.update(presence).where(presence.c.holder == database.heartbeat.holder)
         connection.execute(gone.values(seen=presence.c.seen - GONE_AFTER_S - 1))
@@ -27,12 +27,12 @@ def die(database: Database) -> None:
 
 
 def killed_at(setup: str, programs: Mapping[str, str], folder: Path) -> None:
-    """Run programs side by side, each in a process of its own that must die at its point (see `chassis.crash_points`).
+    """Run each program in its own process, which must die at its crash point (see `chassis.crash_points`).
 
     Args:
-        setup: Python, run once before all of them, such as imports.
-        programs: Python, by the point.
-        folder: an empty one.
+        setup: Python code that runs once before all programs, such as imports.
+        programs: Python code by crash point.
+        folder: an empty folder.
     """
     for point in programs:
         place = folder / point.replace(":", "-")
@@ -45,7 +45,7 @@ def killed_at(setup: str, programs: Mapping[str, str], folder: Path) -> None:
     assert json.loads(ran.stdout) == dict.fromkeys(programs, -signal.SIGKILL), ran.stderr
 
 
-# One process that imports, and a fork of it for each program: importing is the most of the work.
+# One process imports, and forks once for each program, because importing takes most of the time.
 _FORKS = """
 import json, os, sys
 setup, folder, programs = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])

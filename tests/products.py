@@ -1,4 +1,4 @@
-"""Products for tests: the body of a request for a new one, and one as the products service stores it."""
+"""Products for tests: bodies of `POST /api/products/`, and products as the products service stores them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DIMENSIONS = {"height": 5.0, "length": 5.0, "weight": 5.0, "width": 5.0}
 
 
 def new_product(**changes: Any) -> dict[str, Any]:
-    """The body of ``POST /api/products/`` with every field, changed as asked."""
+    """The body of ``POST /api/products/`` with every field, updated with `changes`."""
     optional: dict[str, Any] = {
         "description": "The best gift for your pet",
         "attributes": ["manufacturer", "material"],
@@ -24,7 +24,7 @@ def new_product(**changes: Any) -> dict[str, Any]:
 
 
 def least_product(**changes: Any) -> dict[str, Any]:
-    """The same with the required fields only."""
+    """The body of ``POST /api/products/`` with the required fields only, updated with `changes`."""
     required = {"name": "Wally bone", "price": 50, "package_dimensions": DIMENSIONS, "metadata": {"category": "food"}}
     return {**required, **changes}
 
@@ -37,7 +37,7 @@ def product(
     attributes: dict[str, str] | None = None,
     **document: Any,
 ) -> Product:
-    """A stored product; `attributes` are those of its SKU, by name."""
+    """A stored product; `attributes` are the SKU's attributes by name."""
     return Product(
         document={
             "id": f"prod_{number}",

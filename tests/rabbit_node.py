@@ -1,4 +1,4 @@
-"""A RabbitMQ node of the test session's own: nothing else uses it, and it can be stopped and started."""
+"""A private RabbitMQ node of the test session. Tests can stop and start it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import amqp
 
 from launcher.ports import free_port
 
-# Debian's own wrapper insists on root or the rabbitmq user; the program behind it does not.
+# Debian's wrapper runs only as root or as the user rabbitmq; the program behind it runs as any user.
 PROGRAMS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
 
 
 class RabbitNode:
-    """One private node, its data in `place`."""
+    """One private node that keeps its data in `place`."""
 
     def __init__(self, place: Path) -> None:
         self.port = free_port()
@@ -29,7 +29,7 @@ class RabbitNode:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, timeout: float = 120.0) -> None:
-        """Start the node and wait until it takes a connection."""
+        """Start the node and wait until it accepts a connection."""
         program = next(found for found in map(shutil.which, PROGRAMS) if found)
         (self._place / "plugins").write_text("[].")
         with (self._place / "out.log").open("ab") as out:
@@ -63,7 +63,7 @@ class RabbitNode:
         )
 
     def stop(self) -> None:
-        """Stop the node at once, as a crash would."""
+        """Kill the node, as a crash would."""
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(timeout=20)

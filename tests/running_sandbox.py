@@ -1,4 +1,4 @@
-"""A running sandbox: the four providers in a process of their own, asked over HTTP like the real ones."""
+"""A running sandbox: the four providers in one process, called over HTTP like the real ones."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ import requests
 from launcher.place import ROOT
 from launcher.ports import free_port
 
-START_SECONDS = 90.0
-# A gateway that nobody runs: a shop that happens to run on this machine is not told what a test does.
-NOBODY = "http://127.0.0.1:9"
+SANDBOX_START_TIMEOUT_S = 90.0
+# No gateway listens here, so a shop that runs on the same machine receives no webhook from a test.
+UNUSED_GATEWAY_URL = "http://127.0.0.1:9"
 
 
 class RunningSandbox:
     """`python -m sandbox` on a free port.
 
     Args:
-        var_dir: where it keeps its file.
-        webhook_url: the gateway that it tells what happens; without one, nobody listens.
+        var_dir: the folder of the sandbox's file.
+        webhook_url: the gateway that receives the webhooks; by default none does.
     """
 
-    def __init__(self, var_dir: Path, webhook_url: str = NOBODY) -> None:
+    def __init__(self, var_dir: Path, webhook_url: str = UNUSED_GATEWAY_URL) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = (var_dir / "sandbox.log").open("wb")
@@ -49,7 +49,7 @@ class RunningSandbox:
         self._wait()
 
     def stop(self) -> None:
-        """End it."""
+        """End the sandbox."""
         self._process.terminate()
         try:
             self._process.wait(timeout=10)
@@ -59,25 +59,25 @@ class RunningSandbox:
         self._log.close()
 
     def fault(self, provider: str, **fault: Any) -> None:
-        """Switch a provider's troubles on; see `sandbox.faults.Fault`."""
+        """Switch on a fault of a provider; see `sandbox.faults.Fault`."""
         self._ask("PUT", f"/sandbox/faults/{provider}", json=fault)
 
     def hits(self, provider: str) -> int:
-        """How many calls the trouble that is switched on has touched."""
+        """How many calls the current fault has affected."""
         return int(self._ask("GET", f"/sandbox/faults/{provider}").json()["hits"])
 
     def heal(self) -> None:
-        """Switch every trouble off."""
+        """Switch off every fault."""
         for provider in ("stripe", "shippo", "twilio", "sendgrid"):
             self._ask("DELETE", f"/sandbox/faults/{provider}")
 
     def ledger(self, **where: str) -> dict[str, list[dict[str, Any]]]:
-        """What arrived; `to` and `order_id` narrow it."""
+        """What the providers received; `to` and `order_id` filter it."""
         arrived: dict[str, list[dict[str, Any]]] = self._ask("GET", "/sandbox/ledger", params=where).json()
         return arrived
 
     def move(self, tracking_number: str, status: str) -> None:
-        """Move a parcel on."""
+        """Set the tracking status of a parcel."""
         self._ask("POST", f"/sandbox/tracks/{tracking_number}", json={"status": status})
 
     def _ask(self, method: str, path: str, **options: Any) -> requests.Response:
@@ -86,7 +86,7 @@ class RunningSandbox:
         return answer
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + SANDBOX_START_TIMEOUT_S
         while True:
             try:
                 self._ask("GET", "/sandbox/health")
@@ -106,7 +106,7 @@ def _module_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runnin
 
 @pytest.fixture
 def providers(_module_sandbox: RunningSandbox) -> Iterator[RunningSandbox]:
-    """A running sandbox in good health; one for all tests of a module."""
+    """A running sandbox without faults. All tests of a module share it."""
     _module_sandbox.heal()
     yield _module_sandbox
     _module_sandbox.heal()

@@ -1,4 +1,4 @@
-"""A service as it runs in the shop: `nameko run` in a process of its own, asked over the broker."""
+"""A service as it runs in the shop: `nameko run` in its own process, called over the broker."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from chassis.rpc.client import RpcClient
 from contracts.errors import ShopError
 from launcher.place import ROOT
 
-START_SECONDS = 120.0
+SERVICE_START_TIMEOUT_S = 120.0
 PROVIDER_KEYS = ("STRIPE_API_KEY", "SHIPPO_API_KEY", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "SENDGRID_API_KEY")
 
 
 class RunningService:
-    """One service in as many copies as wanted, and a client that asks it.
+    """One service in one or more copies, and a client that calls it.
 
     Args:
-        name: the service's.
+        name: the service's name.
         place: a folder for its state and its log.
-        settings: further variables of its environment (AMQP_URI, SANDBOX_URL, DATABASE_URL).
-        copies: how many processes.
+        settings: more environment variables (AMQP_URI, SANDBOX_URL, DATABASE_URL).
+        copies: the number of processes.
     """
 
     def __init__(self, name: str, place: Path, settings: dict[str, str], copies: int = 1) -> None:
         self.name = name
         self.place = place
         self._log = place / f"{name}.log"
-        # No key of whoever runs the tests: a test that reached a real provider would be an accident.
+        # The developer's own keys are removed, so no test can reach a real provider.
         inherited = {key: value for key, value in os.environ.items() if key not in PROVIDER_KEYS}
         self._env = {**inherited, "VAR_DIR": str(place), "PYTHONPATH": str(ROOT), **settings}
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -44,11 +44,11 @@ class RunningService:
 
     @property
     def log(self) -> str:
-        """What it has logged."""
+        """Everything that the copies have logged."""
         return self._log.read_text(errors="replace")
 
     def call(self, method: str, *args: Any, timeout: float = 60.0) -> Any:
-        """Ask the service; raises as `RpcClient.call` does."""
+        """Call a verb of the service. Raises what `RpcClient.call` raises."""
         return self.client.call(self.name, method, args, timeout=timeout)
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -66,7 +66,7 @@ class RunningService:
         self._processes.clear()
 
     def stop(self) -> None:
-        """End it as the shop does, and the client with it."""
+        """Stop the copies as the shop does, and stop the client."""
         for process in self._processes:
             process.send_signal(signal.SIGTERM)
         for process in self._processes:
@@ -78,8 +78,8 @@ class RunningService:
         self.client.stop()
 
     def wait(self) -> None:
-        """Wait until it answers."""
-        deadline = time.monotonic() + START_SECONDS
+        """Wait until the service answers."""
+        deadline = time.monotonic() + SERVICE_START_TIMEOUT_S
         while True:
             try:
                 self.call("health", timeout=5.0)

@@ -1,4 +1,4 @@
-"""An HTTP server that answers what it is told, in turn: for answers that no sandbox gives."""
+"""An HTTP server that gives scripted answers in turn, for answers that the sandbox never gives."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import pytest
 
 
 class Listening(ThreadingHTTPServer):
-    """With room for connections that are not taken yet: socketserver's five overflow on a busy machine, and whoever
-    comes then waits for a second."""
+    """A server with a longer queue of connections.
+
+    socketserver queues five. On a busy machine that queue overflows, and the next client waits for a second.
+    """
 
     request_queue_size = 128
 
@@ -22,8 +24,9 @@ class Scripted:
     """One answer.
 
     Attributes:
-        body: sent as it is; drop: the connection is closed without an answer instead.
-        cut: fewer bytes are sent than announced, then the connection is closed.
+        body: the bytes of the answer.
+        drop: close the connection without an answer.
+        cut: send fewer bytes than announced, then close the connection.
     """
 
     status: int = 200
@@ -34,7 +37,7 @@ class Scripted:
 
 
 class ScriptedServer:
-    """Answers what is in `answers`, the last one for ever; keeps what it was asked in `asked`."""
+    """Gives the `answers` in turn and repeats the last one. Records each request in `asked`."""
 
     def __init__(self) -> None:
         self.answers: list[Scripted] = [Scripted()]
@@ -45,7 +48,7 @@ class ScriptedServer:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -81,7 +84,7 @@ class ScriptedServer:
 
 @pytest.fixture
 def scripted() -> Iterator[ScriptedServer]:
-    """A server that answers what it is told."""
+    """A server that gives scripted answers."""
     server = ScriptedServer()
     yield server
     server.stop()

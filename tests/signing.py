@@ -1,4 +1,4 @@
-"""Signatures as SendGrid makes them."""
+"""Signatures in SendGrid's format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may know whom: import-linter's contracts in pyproject.toml, and what it cannot express."""
+"""Which packages may import which: the contracts of import-linter, and rules that it cannot express."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from launcher.place import ROOT
 SERVICES = {"products", "cart", "shipping", "notifications"}
 SHARED = {"contracts", "chassis"}
 
-# import-linter takes no pattern for a part of a module's name.
+# import-linter accepts no pattern for a part of a module's name.
 SDKS = {
     "stripe": {"cart/stripe_", "products/stripe_"},
     "shippo": {"shipping/shippo_"},
@@ -29,7 +29,7 @@ def modules(package: str) -> Iterator[Path]:
 
 
 def imports(path: Path) -> set[str]:
-    """The modules a file imports, in full: ``{"cart.order", "sqlalchemy"}``."""
+    """The full names of the modules that a file imports: ``{"cart.order", "sqlalchemy"}``."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -40,7 +40,7 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def tops(path: Path) -> set[str]:
+def top_level_packages(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in imports(path)}
 
 
@@ -51,23 +51,23 @@ def test_import_contracts_are_kept() -> None:
 
 
 @pytest.mark.parametrize("sdk", sorted(SDKS))
-def test_a_providers_words_stop_in_its_adapter(sdk: str) -> None:
+def test_sdk_is_imported_only_by_its_adapters(sdk: str) -> None:
     for package in SERVICES | SHARED | {"gateway"}:
         for path in modules(package):
-            if sdk in tops(path):
+            if sdk in top_level_packages(path):
                 name = path.relative_to(ROOT).as_posix()
                 assert any(name.startswith(adapter) for adapter in SDKS[sdk]), name
 
 
-def test_services_call_each_other_by_the_chassis_only() -> None:
+def test_services_call_each_other_through_the_chassis() -> None:
     # import-linter sees an external package as one module.
     for package in SERVICES:
         for path in modules(package):
             assert not imports(path) & {"nameko.rpc", "nameko.standalone.rpc"}, path
 
 
-def test_no_state_lives_in_classes_or_modules() -> None:
-    """No service has a module variable or class attribute that is changed: every `global` statement is one too many."""
+def test_services_have_no_global_statements() -> None:
+    """A `global` statement changes a module variable, and a service keeps no state there."""
     for package in SERVICES:
         for path in modules(package):
             tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The stubs of libraries without types, compared with the installed libraries."""
+"""The type stubs agree with the installed libraries."""
 
 from __future__ import annotations
 

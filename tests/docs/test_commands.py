@@ -1,4 +1,4 @@
-"""The operating pages are true: their commands run as printed, on a shop of their own."""
+"""The commands of the operating pages run as printed, on a shop of their own."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from tests.integration.launcher.conftest import LEFT_OUT, surroundings
 pytestmark = pytest.mark.timeout(900)
 
 LIVE = f"{OPERATING}going-live.md"
-# The last one stops the shop.
+# The commands of this page stop the shop, so the page runs last.
 INSTALL = f"{OPERATING}install.md"
 PRINTED = [page for page in pages() if page.startswith(OPERATING) and story(page)]
 OPERATED = [*(page for page in PRINTED if page not in (LIVE, INSTALL)), INSTALL]
-TIMEOUT_S = 300  # for one page; a tenth of that on an idle machine
+PAGE_TIMEOUT_S = 300  # an idle machine needs a tenth of it
 
 
 @dataclass
 class Reader:
-    """A reader with a fresh copy of the repository, who has started its shop.
+    """A reader who copied the repository and started its shop.
 
     Attributes:
-        home: the copy.
-        env: their environment: free ports.
+        home: the copy of the repository.
+        env: the environment, with free ports.
         shop: the running shop.
     """
 
@@ -67,7 +67,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
 
 @contextlib.contextmanager
 def _gateway_with_keys(reader: Reader, *keys: str) -> Iterator[str]:
-    """One more gateway of the same shop, for those with a key; its URL."""
+    """Start another gateway of the same shop that requires an admin key, and give its URL."""
     port = free_port()
     env = {**reader.env, "AMQP_URI": reader.shop.amqp_uri, "GATEWAY_PORT": str(port), "ADMIN_API_KEYS": ",".join(keys)}
     log = (reader.home / "var" / "second-gateway.log").open("wb")
@@ -92,7 +92,7 @@ def _gateway_with_keys(reader: Reader, *keys: str) -> Iterator[str]:
 
 def _check(todo: list[Step], home: Path, env: dict[str, str]) -> None:
     likeness = Likeness()
-    for step, output in zip(todo, run(todo, home, env, TIMEOUT_S), strict=True):
+    for step, output in zip(todo, run(todo, home, env, PAGE_TIMEOUT_S), strict=True):
         try:
             likeness.check(step.kind, step.answer, output)
         except AssertionError as unlike:

@@ -1,4 +1,4 @@
-"""What counts as the answer that a page shows, and what does not."""
+"""Which answers count as the answer that a page shows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _shown(body: str, *headers: str) -> str:
         ("[]", "[]"),
     ],
 )
-def test_what_may_differ(shown: str, body: str) -> None:
+def test_answer_may_differ_in_ids_times_and_ellipses(shown: str, body: str) -> None:
     Likeness().check("http", _shown(shown), _answer(body.replace("A_MINUTE_AGO", str(int(time.time()) - 60))))
 
 
@@ -51,23 +51,23 @@ def test_what_may_differ(shown: str, body: str) -> None:
         ("{}", "<html>"),
     ],
 )
-def test_what_may_not(shown: str, body: str) -> None:
+def test_answer_may_not_differ_otherwise(shown: str, body: str) -> None:
     with pytest.raises(Unlike):
         Likeness().check("http", _shown(shown), _answer(body))
 
 
-def test_a_status_and_a_shown_header_must_be_there() -> None:
+def test_status_and_shown_headers_are_required() -> None:
     Likeness().check("http", _shown("[]", "Link: <next>"), _answer("[]", "link: <next>"))
-    for shown, got in (
+    for shown, answer in (
         (_shown("[]"), _answer("[]", status="201 Created")),
         (_shown("[]", "Link: <next>"), _answer("[]")),
         (_shown("[]", "Link: <next>"), _answer("[]", "link: <other>")),
     ):
         with pytest.raises(Unlike):
-            Likeness().check("http", shown, got)
+            Likeness().check("http", shown, answer)
 
 
-def test_an_id_stands_for_the_same_thing_all_along() -> None:
+def test_shown_id_stands_for_one_real_id() -> None:
     likeness = Likeness()
     likeness.check("text", f"made {PRODUCT}", "made prod_AAAAAAAAAAAAAA")
     likeness.check("text", f"sold {PRODUCT}", "sold prod_AAAAAAAAAAAAAA")
@@ -77,20 +77,20 @@ def test_an_id_stands_for_the_same_thing_all_along() -> None:
         likeness.check("text", f"sold {OTHER}", "sold prod_AAAAAAAAAAAAAA")
 
 
-def test_dots_on_a_line_of_their_own_are_any_lines_and_within_one_not() -> None:
+def test_ellipsis_matches_lines_only_on_its_own_line() -> None:
     Likeness().check("text", "one\n…\nfour", "one\ntwo\nthree\nfour\n")
     Likeness().check("text", "one …\nthree", "one two\nthree")
     with pytest.raises(Unlike):
         Likeness().check("text", "one …four", "one two\nthree four")
 
 
-def test_silence_is_an_answer() -> None:
+def test_empty_answer_matches_only_empty_output() -> None:
     Likeness().check("", "", "")
     with pytest.raises(Unlike):
         Likeness().check("", "", "sh: 1: curl: not found\n")
 
 
-def test_an_answer_needs_a_question() -> None:
+def test_answer_without_a_command_is_refused() -> None:
     with pytest.raises(ValueError, match="without a question"):
         steps("```http\nHTTP/1.1 200 OK\n```\n")
     with pytest.raises(ValueError, match="without an end"):

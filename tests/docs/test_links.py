@@ -1,4 +1,4 @@
-"""Every link and anchor in every Markdown file resolves, and every file that is named exists."""
+"""Every link and anchor in every Markdown file resolves, and every named file exists."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ import pytest
 
 from tests.e2e.journeys.pages import ROOT, pages, prose
 
-# Made by tools and by a running shop.
-MADE = ("var", "site", "__pycache__")
+# Folders that tools and a running shop create.
+GENERATED = ("var", "site", "__pycache__")
 
 
 def _ours(pattern: str) -> Iterator[Path]:
     """The repository's own files."""
     for path in ROOT.rglob(pattern):
         folders = path.relative_to(ROOT).parts[:-1]
-        if path.is_file() and not any(each in MADE or (each.startswith(".") and each != ".ci") for each in folders):
+        if path.is_file() and not any(
+            each in GENERATED or (each.startswith(".") and each != ".ci") for each in folders
+        ):
             yield path
 
 
 FILES = sorted(str(path.relative_to(ROOT)) for path in _ours("*.md"))
-# An earlier release's files may be gone.
+# Other pages, such as the changelog, may name files of earlier releases.
 NAMING = [name for name in FILES if name in {*pages(), "CONTRIBUTING.md", "SECURITY.md"}]
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir()}
 RUNTIME = "var/"
@@ -37,7 +39,7 @@ def _text(name: str) -> str:
 
 
 def _anchors(text: str) -> set[str]:
-    """The anchors of a page's headings, as GitHub and the site make them."""
+    """The anchors of a page's headings, as GitHub and the site generate them."""
     headings = re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
 

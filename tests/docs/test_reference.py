@@ -1,4 +1,4 @@
-"""The reference is complete and invents nothing: routes, verbs, commands, events, differences, benches."""
+"""The reference lists exactly the existing routes, verbs, commands, events, differences and benches."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from tests.e2e.journeys.pages import OPERATING, ROOT, Step, blocks, markdown_fil
 COMMANDS, SHELL = f"{OPERATING}commands.md", f"{OPERATING}shell.md"
 RECONCILE, WEBHOOKS = f"{OPERATING}reconcile.md", f"{OPERATING}webhooks.md"
 CLASSES = (CartService, ProductsService, ShippingService, NotificationsService)
-# What a block without an answer may show: .ci/run runs it.
+# A block without an answer may show only these commands: .ci/run runs them.
 SHOWN_ONLY = {"./install_run_project", "./install_run_project test", "docker-compose up --build"}
 
 
 def _asked(step: Step) -> tuple[str, str] | None:
-    """Verb and path of the shop's request that a step shows the answer of."""
+    """The verb and path of a step's request to the shop, if the step shows its answer."""
     words = shlex.split(step.command)
     for start, word in enumerate(words[:-1]):
         if word == "curl" and words[start + 1] == "-si":
-            mine = words[start : words.index("curl", start + 1) if "curl" in words[start + 1 :] else None]
-            verb = mine[mine.index("-X") + 1] if "-X" in mine else "POST" if "-d" in mine else "GET"
-            url = next(each for each in mine if each.startswith(("$SHOP", "$SANDBOX")))
+            call = words[start : words.index("curl", start + 1) if "curl" in words[start + 1 :] else None]
+            verb = call[call.index("-X") + 1] if "-X" in call else "POST" if "-d" in call else "GET"
+            url = next(each for each in call if each.startswith(("$SHOP", "$SANDBOX")))
             return (verb, url.removeprefix("$SHOP").partition("?")[0].rstrip("/")) if "$SHOP" in url else None
     return None
 
@@ -84,7 +84,7 @@ def test_every_route_has_a_printed_request_that_succeeds() -> None:
     assert routes - succeeded == set()
 
 
-def test_each_kind_of_failure_has_its_example() -> None:
+def test_each_status_of_a_failure_has_an_example() -> None:
     statuses = {int(step.answer.split()[1]) for step in _printed() if step.kind == "http"}
     assert statuses >= {400, 401, 402, 403, 404, 405, 409, 415, 422, 503}
 
@@ -95,7 +95,7 @@ def test_every_status_of_a_failure_is_in_the_table() -> None:
     assert listed >= {kind.status for kind in KINDS.values()} | {401, 403, 405, 408, 413, 414, 415, 431, 500}
 
 
-def test_table_of_rate_limits_is_the_policy() -> None:
+def test_table_of_rate_limits_matches_the_code() -> None:
     text = read("docs/api/rate-limits.md")
     shown = re.findall(r"^\| `([a-z-]+)` \| (\d+) \| (\d+) s \| (.+?) \| (.+?) \|$", text, re.MULTILINE)
     assert shown == [(each.name, str(each.quota), str(each.window), each.per, each.of) for each in limits.TABLE]
@@ -147,7 +147,7 @@ def test_every_bench_is_named_and_can_be_started() -> None:
         assert re.search(r"--save|requests/s", started.stdout), started.stdout
 
 
-def test_every_event_that_stripe_is_to_send_is_named() -> None:
+def test_every_subscribed_stripe_event_is_documented() -> None:
     assert len(STRIPE_EVENTS) > 10
     text = read(WEBHOOKS)
     assert {kind for kind in STRIPE_EVENTS if f"`{kind}`" not in text} == set()
@@ -155,7 +155,7 @@ def test_every_event_that_stripe_is_to_send_is_named() -> None:
 
 
 def _differences(code: str) -> set[str]:
-    """The kinds of difference that code makes: the first argument of a call, or the first value of ``kind, … = …``."""
+    """The kinds of difference in the code: the first argument of a call, or the first value of ``kind, … = …``."""
     first: list[ast.expr] = []
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Difference", "by_hand", "mendable"):

@@ -1,4 +1,4 @@
-"""docs/operating/settings.md has every setting, with its default; Compose passes each on, and only where it belongs."""
+"""settings.md documents every setting and its default. Compose passes each setting to the parts that need it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ CODE = [
     *("install_run_project", "config.yml", "docker-compose.yml", "Dockerfile"),
     *(str(path) for part in ("chassis", "gateway", "launcher", "sandbox") for path in Path(ROOT, part).rglob("*.py")),
 ]
-# Read, but not settings: the system's own, and what tests crash a process with.
+# The code reads these too, but they are not settings: variables of the system, and the crash points of tests.
 SYSTEMS_OWN = {"PATH", "HOME", "CRASH_POINTS", "PYTHONWARNINGS"}
-# What Compose sets itself: its network has one broker, one database, one sandbox and one proxy.
+# Compose fixes these: its network has one broker, one database, one sandbox and one proxy.
 COMPOSES_OWN = {"AMQP_URI", "DATABASE_URL", "SANDBOX_URL", "VAR_DIR", "TRUSTED_PROXIES"}
-# What an empty value means there: no provider is real unless it is named; any host name, without TLS.
+# Compose's defaults for empty settings: a provider is live only if named; any host name works, without TLS.
 COMPOSES_DEFAULTS = {"LIVE_PROVIDERS": "none", "PUBLIC_HOST": ":80"}
-# Secrets, and the parts that use them; no other part gets them.
+# Only these parts receive each secret.
 SECRETS = {
     "STRIPE_API_KEY": {"products", "cart"},
     "STRIPE_WEBHOOK_SECRET": {"cart"},
@@ -42,7 +42,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8
 
 
 def _documented() -> dict[str, str]:
-    """.env.example: variable -> default."""
+    """The defaults in .env.example, by variable."""
     lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
     return {found[1]: found[2] for line in lines if (found := re.fullmatch(r"#([A-Z_0-9]+)=(.*)", line))}
 
@@ -51,7 +51,7 @@ def _code(names: list[str]) -> str:
     return "\n".join((ROOT / name).read_text(encoding="utf-8") for name in names)
 
 
-def test_table_of_settings_is_env_example() -> None:
+def test_table_of_settings_matches_env_example() -> None:
     rows = re.findall(r"^\| `([A-Z_0-9]+)` \| (?:`([^`]*)`)? ?\| \S.* \|$", read(SETTINGS), re.MULTILINE)
     assert dict(rows) == _documented()
     assert len(rows) == len(dict(rows)) > 40
@@ -127,7 +127,7 @@ def test_every_setting_that_is_read_is_documented() -> None:
     assert copies <= documented
     assert {name for name in documented - copies if not re.search(rf"\b{name}\b", code)} == set()
     read = set(re.findall(r"""(?:os\.environ\.get\(|_number\((?:env, )?)["']([A-Z_]+)["']""", code))
-    # In the gateway `env` is a request's.
+    # In the gateway, `env` is the environment of a request.
     plain = _code([name for name in CODE if f"{ROOT}/gateway" not in name])
     read |= set(re.findall(r"""\benv(?:ironment)?\.get\(["']([A-Z_]+)["']""", plain))
     assert read >= {"VAR_DIR", "GATEWAY_WORKERS", "SANDBOX_PUBLIC_URL", "LOG_LEVEL"}

@@ -1,4 +1,4 @@
-"""The documentation builds as a site, without a warning, and loads nothing from other hosts."""
+"""The documentation builds as a site without warnings, and the site loads nothing from other hosts."""
 
 from __future__ import annotations
 

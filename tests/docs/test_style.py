@@ -1,4 +1,4 @@
-"""The documents that every repository needs are there, agree with each other, and keep to the style."""
+"""The required documents exist, agree with each other, and follow the style."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pytest
 
 from tests.e2e.journeys.pages import ROOT, markdown_files, prose, read
 
-# Words that a native reader stumbles over. What is in backticks is a quotation.
+# Words that a native reader stumbles over. Text in backticks is a quotation.
 AVOIDED = re.compile(r"whoever|whatever|\btold\b|anew|is to be had", re.IGNORECASE)
 RECORDS = sorted(path.name for path in (ROOT / "docs" / "adr").glob("0*.md"))
 LONGEST_README = 150
-LONGEST_SENTENCE = 30  # words; the style asks for 25
+LONGEST_SENTENCE = 30  # words; the style recommends 25
 
 
 def _project(field: str) -> str:
-    """A text field of pyproject.toml's first table. Python 3.10 has no parser for it."""
+    """A text field of the first table in pyproject.toml. Python 3.10 has no TOML parser."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     found = re.search(rf'^{field} = "([^"]+)"$', text.split("\n\n")[0], re.MULTILINE)
     assert found
@@ -44,7 +44,7 @@ def test_sentences_are_short(name: str) -> None:
 
 @pytest.mark.parametrize("name", markdown_files())
 def test_lists_and_tables_follow_a_blank_line(name: str) -> None:
-    """Without it the site shows them as text."""
+    """Without the blank line, the site shows them as plain text."""
     lines = prose(read(name)).splitlines()
     for before, line in zip(["", *lines], lines, strict=False):
         for start in (r"\s*(?:[-*]|\d+\.) ", r"\|"):

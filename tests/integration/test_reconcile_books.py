@@ -260,7 +260,7 @@ def test_refunded_label_is_not_counted(desk: Desk) -> None:
     desk.bought(3, voided=LONG_AGO, refund=LabelRefund.USED.value)
     desk.store.add(shipment(4))
     desk.store.claim("s_4", "claim", 1.0, 2.0)
-    assert desk.audit().labelled(["s_1", "s_2", "s_3", "s_4", "s_5"]) == ["s_1", "s_3"]
+    assert desk.audit().shipments_with_label(["s_1", "s_2", "s_3", "s_4", "s_5"]) == ["s_1", "s_3"]
     assert desk.audit().unreturned(["s_1", "s_2", "s_3", "s_4", "s_5"]) == ["s_1"]
     page = desk.audit(sold(2), sold(3)).page("sold", None, 0.0, EVER, None)
     assert kinds(page) == [("label given back here, not at Shippo", "or_2")]

@@ -1,4 +1,4 @@
-"""Unit tests need no network, no database and no other process; this makes that so."""
+"""Unit tests may not use the network, a database or another process. This file enforces it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 
 class NotAUnitTest(AssertionError):
-    """A test in tests/unit used what only tests/integration may use."""
+    """A test in tests/unit used something that only tests/integration may use."""
 
 
 @pytest.fixture(autouse=True)

@@ -56,11 +56,11 @@ class OtherServices:
         self.asked.append(keys)
         return [key for key in keys if key in self.holds]
 
-    def labelled(self, shipments: list[str]) -> list[str]:
+    def shipments_with_label(self, shipments: list[str]) -> list[str]:
         return [each for each in shipments if each in self.labels]
 
     def unreturned(self, shipments: list[str]) -> list[str]:
-        return [each for each in self.labelled(shipments) if each not in self.given_back]
+        return [each for each in self.shipments_with_label(shipments) if each not in self.given_back]
 
     def audit(self, after: str | None, since: float, until: float) -> dict[str, Any]:
         return {"keys": self.holds, "next": "more"}

@@ -22,7 +22,7 @@ def mend(shop: Shop, do: str, order: str = "or_1", **fix: Any) -> str:
         flow.resume(order_id)
 
     books = AuditBooks(shop.database, shop.clock)
-    mending = Mending(shop.store, books, shop.purchase, shop.outbox, resume, shop.refunds.looked)
+    mending = Mending(shop.store, books, shop.purchase, shop.outbox, resume, shop.refunds.refresh_refunds)
     return mending.mend({"do": do, "order": order, **fix})
 
 

@@ -196,16 +196,16 @@ def test_refund_made_elsewhere_is_recorded(shop: Shop) -> None:
     shop.pay()
     shop.refunds.refund("or_1", 100, "k1")
     shop.bank.give_back("pi_1", 66)
-    assert shop.refunds.looked("pi_1")
-    assert shop.refunds.looked("pi_1")  # a second look changes nothing
+    assert shop.refunds.refresh_refunds("pi_1")
+    assert shop.refunds.refresh_refunds("pi_1")  # a second look changes nothing
     assert (shop.order.status, shop.order.document["amount_returned"]) == (PAID, 166)
     shop.bank.give_back("pi_1", AMOUNT - 166)
-    shop.refunds.looked("pi_1")
+    shop.refunds.refresh_refunds("pi_1")
     assert (shop.order.status, shop.order.document["returns"]["total_count"]) == (RETURNED, 3)
     shop.deliver()
     shop.deliver()
     assert shop.shelf.left == 10
-    assert not shop.refunds.looked("pi_of_nobody")
+    assert not shop.refunds.refresh_refunds("pi_of_nobody")
 
 
 def test_refund_above_the_rest_names_what_is_left(shop: Shop) -> None:
@@ -292,7 +292,7 @@ def test_a_refund_that_fails_later_is_taken_back(shop: Shop) -> None:
     shop.refunds.refund("or_1", 100, "k1")
     [(payment, refund)] = shop.bank.returned
     shop.bank.returned[:] = [(payment, dataclasses.replace(refund, failed=True, error="The bank sent it back."))]
-    shop.refunds.looked("pi_1")
+    shop.refunds.refresh_refunds("pi_1")
     assert (shop.order.document["amount_returned"], shop.order.document["returns"]["data"]) == (0, [])
     assert shop.store.refund_rows("or_1")[0]["state"] == "failed"
     assert shop.refunds.refund("or_1", None, "k2").status == RETURNED
@@ -304,9 +304,9 @@ def test_refund_waits_while_its_payment_is_unknown(shop: Shop) -> None:
         shop.pay()
     shop.bank.give_back("pi_1", AMOUNT)
     with pytest.raises(Conflict):
-        shop.refunds.looked("pi_1")
+        shop.refunds.refresh_refunds("pi_1")
     shop.pay()
-    shop.refunds.looked("pi_1")
+    shop.refunds.refresh_refunds("pi_1")
     assert shop.order.status == RETURNED
 
 
@@ -479,7 +479,7 @@ def test_unreadable_refund_does_not_hold_up_the_others(shop: Shop, monkeypatch: 
     monkeypatch.setattr(
         lists, "refunds", lambda *asked: ([SetAside("re_9", "no amount"), *page(*asked)[0]], page(*asked)[1])
     )
-    looked = shop.refunds.looked
+    looked = shop.refunds.refresh_refunds
 
     def broken(payment: str) -> bool:
         if payment == "pi_other":

@@ -148,8 +148,11 @@ def test_local_host_needs_no_admin_keys(monkeypatch: pytest.MonkeyPatch, host: s
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"STRIPE_API_KEY": STRIPE_TEST}, "STRIPE_API_KEY is a test key beside SHIPPO_API_KEY and TWILIO_ACCOUNT_SID"),
-        ({"SHIPPO_API_KEY": SHIPPO_TEST}, "SHIPPO_API_KEY is a test key beside STRIPE_API_KEY"),
+        (
+            {"STRIPE_API_KEY": STRIPE_TEST},
+            "STRIPE_API_KEY is a test key together with SHIPPO_API_KEY and TWILIO_ACCOUNT_SID",
+        ),
+        ({"SHIPPO_API_KEY": SHIPPO_TEST}, "SHIPPO_API_KEY is a test key together with STRIPE_API_KEY"),
         ({"PUBLIC_URL": "http://shop.example"}, "PUBLIC_URL is not a public https address"),
         ({"PUBLIC_URL": "https://localhost"}, "PUBLIC_URL is not a public https address"),
         ({"SMS_FROM": "+15005550006"}, "SMS_FROM is the default number"),

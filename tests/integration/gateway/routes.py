@@ -103,7 +103,7 @@ ROUTES = [
     Route("GET", "/api/orders/", "cart.orders", (None, None, 100, None), admin=True, query=True),
     Route("POST", "/api/orders/or_1/cancel/", "cart.cancel", ("default", "or_1", KEY)),
     Route("POST", "/api/orders/or_1/refund/", "cart.refund", ("or_1", None, KEY), {"all": True}, admin=True),
-    Route("POST", "/api/shipments/", "cart.ship", (ORDER, KEY), ORDER, 201, admin=True),
+    Route("POST", "/api/shipments/", "cart.quote_order", (ORDER, KEY), ORDER, 201, admin=True),
     Route("GET", "/api/shipments/", "shipping.list", (None, 100, None), admin=True, query=True),
     Route("GET", "/api/shipments/shp_1/rates/usd/", "shipping.rates", ("shp_1", "usd")),
     Route("GET", "/api/shipments/shp_1/label/", "shipping.label", ("shp_1",)),

@@ -324,7 +324,7 @@ def test_a_parcel_is_followed_from_shippo_s_event_to_the_feed(
     label = shipping.call("buy_label", offer["object_id"], offer["selected"], "key:moved")
 
     def steps(after: int) -> list[dict[str, Any]]:
-        return [step for step in shipping.call("moved", after, 1000) if step["shipment_id"] == offer["object_id"]]
+        return [step for step in shipping.call("movements", after, 1000) if step["shipment_id"] == offer["object_id"]]
 
     data = {
         "carrier": "usps",
@@ -346,7 +346,7 @@ def test_a_parcel_is_followed_from_shippo_s_event_to_the_feed(
     shipping.call("tracking", offer["object_id"])
     assert [each["status"] for each in steps(step["seq"])] == ["DELIVERED"]
     assert shipping.call("tasks", "failed") == []
-    for verb, arguments in (("moved", (-1,)), ("moved", (0, 1001)), ("tasks", ("asleep",))):
+    for verb, arguments in (("movements", (-1,)), ("movements", (0, 1001)), ("tasks", ("asleep",))):
         with pytest.raises(InvalidRequest):
             shipping.call(verb, *arguments)
     with pytest.raises(NotFound):
@@ -359,7 +359,7 @@ def test_parcel_without_events_is_polled(shipping: RunningService, providers: Ru
     providers.move(label["tracking_number"], "TRANSIT")  # the service gets no event
     end = time.monotonic() + 60
     while "TRANSIT" not in [
-        step["status"] for step in shipping.call("moved", 0, 1000) if step["shipment_id"] == offer["object_id"]
+        step["status"] for step in shipping.call("movements", 0, 1000) if step["shipment_id"] == offer["object_id"]
     ]:
         assert time.monotonic() < end
         time.sleep(0.2)

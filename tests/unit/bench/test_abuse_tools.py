@@ -1,4 +1,4 @@
-"""The tools of `bench abuse`: every route has its valid request, and a wrong answer is recognized."""
+"""The tools of `bench abuse`: every route has a valid request, and a wrong answer is recognized."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEADERS = (("content-type", contract.PROBLEM), ("x-request-id", "r"))
 
 
 def problem(headers: tuple[tuple[str, str], ...] = HEADERS, **changes: Any) -> Answer:
-    """A problem answered 400, changed."""
+    """An answer of 400 with a problem, updated with `changes`."""
     return Answer(400, headers, json.dumps({**PROBLEM, **changes}).encode())
 
 

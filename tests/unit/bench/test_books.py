@@ -1,4 +1,4 @@
-"""The books, without a shop: each rule sees what breaks it, and nothing else."""
+"""The books of the fault bench, without a shop: each rule finds its violations and nothing else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SKU, SHELF = "sku_1", 10
 
 
 def order(order_id: str, status: str, **changes: Any) -> dict[str, Any]:
-    """An order of two pieces, in its public form."""
+    """The public form of an order of two pieces."""
     return {
         "id": order_id,
         "object": "order",
@@ -52,8 +52,8 @@ def sight(what: str, cart: str, asked: dict[str, Any], status: int, answer: Any,
     return Sight(0.0, 1, what, cart, key or f"{what} {cart}", asked, status, answer, 1, False)
 
 
-def right() -> Books:
-    """Everything as it must be: or_a is paid, or_b declined and open, or_c paid and given back, or_d canceled."""
+def correct_books() -> Books:
+    """Books without a violation: or_a is paid, or_b declined and open, or_c refunded, or_d canceled."""
     records, journal = Records(), Journal()
     numbers = itertools.count(1)
     for order_id, status in (("or_a", "paid"), ("or_b", "created"), ("or_c", "returned"), ("or_d", "canceled")):
@@ -105,8 +105,8 @@ def right() -> Books:
     return Books(records, journal, Catalogue([Article("prod_1", SKU, 450, SHELF)], []))
 
 
-def test_what_is_right_breaks_no_rule() -> None:
-    assert books.check(right()) == []
+def test_correct_books_break_no_rule() -> None:
+    assert books.check(correct_books()) == []
 
 
 def event(state: str, age: float) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def event(state: str, age: float) -> dict[str, Any]:
 
 
 def unsold(journal: Journal) -> dict[str, Any]:
-    """A purchase that failed, of whose label the shopper was told."""
+    """A failed purchase of a label whose URL the shopper received."""
     [paid] = [sight for sight in journal.of(PAY, good=True) if sight.asked["order_id"] == "or_a"]
     paid.answer["label_url"] = "http://unsold"
     return {"status": "ERROR", "label_url": "http://unsold", "tracking_number": None, "tracking_status": None}
@@ -134,11 +134,11 @@ WRONG: dict[str, tuple[str, Change]] = {
     "returned in part": (books.REFUNDS, lambda r, j: r.orders["or_a"].update(status="returned")),
     "stock lost": (books.STOCK, lambda r, j: r.left.update({SKU: SHELF - 3})),
     "stock sold twice": (books.STOCK, lambda r, j: r.left.update({SKU: SHELF - 1})),
-    "stock below nothing": (books.STOCK, lambda r, j: r.left.update({SKU: -2})),
+    "stock below zero": (books.STOCK, lambda r, j: r.left.update({SKU: -2})),
     "no label": (books.ONE_LABEL, lambda r, j: r.labels.pop("or_a")),
     "two labels": (books.ONE_LABEL, lambda r, j: r.labels["or_a"].append(r.labels["or_a"][0])),
     "another label than is known": (books.ONE_LABEL, lambda r, j: r.labels["or_a"][0].update(tracking_number="1")),
-    "a label that nobody needs": (books.ONE_LABEL, lambda r, j: r.labels["or_c"][0].update(status="SUCCESS")),
+    "a label that is not needed": (books.ONE_LABEL, lambda r, j: r.labels["or_c"][0].update(status="SUCCESS")),
     "a label that was needed": (books.ONE_LABEL, lambda r, j: r.labels["or_a"][0].update(status="REFUNDED")),
     "a label for nothing": (books.ONE_LABEL, lambda r, j: r.labels.update(or_b=r.labels["or_a"])),
     "no email": (books.EMAIL, lambda r, j: r.emails.pop("or_c")),
@@ -179,7 +179,7 @@ WRONG: dict[str, tuple[str, Change]] = {
         books.TRUE,
         lambda r, j: r.orders["or_c"].update(amount_returned=5, status="paid"),
     ),
-    "an SMS that was spoken of and is not there": (books.TRUE, lambda r, j: r.sms.pop("or_a")),
+    "an SMS that was reported and is not there": (books.TRUE, lambda r, j: r.sms.pop("or_a")),
     "refused, and paid": (books.REFUSED, lambda r, j: r.orders["or_b"].update(status="paid")),
     "two orders of one checkout": (
         books.ONE_ORDER,
@@ -194,7 +194,7 @@ WRONG: dict[str, tuple[str, Change]] = {
         lambda r, j: j.sights.insert(0, sight(BUY, "cart of or_b", {"sku": "sku_2", "quality": 1}, 200, [])),
     ),
     "a label that was never sold": (books.TRUE, lambda r, j: r.labels["or_a"].append(unsold(j))),
-    "another parcel than was said": (
+    "another parcel than was answered": (
         books.TRUE,
         lambda r, j: j.sights.append(
             sight(
@@ -248,7 +248,7 @@ WRONG: dict[str, tuple[str, Change]] = {
         lambda r, j: j.sights.append(sight(PAY, "cart of or_b", {"order_id": "or_b", "card": "tok_visa"}, 409, {})),
     ),
     "an event that was given up": (books.STUCK, lambda r, j: r.events.append(event("failed", 20.0))),
-    "an event that waits and waits": (
+    "an event that waits too long": (
         books.STUCK,
         lambda r, j: r.events.append(event("waiting", books.EVENT_WAIT_S + 1)),
     ),
@@ -260,75 +260,76 @@ WRONG: dict[str, tuple[str, Change]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_what_is_wrong_is_found(wrong: str) -> None:
-    found = right()
+def test_each_violation_is_found(wrong: str) -> None:
+    shop_books = correct_books()
     rule, change = WRONG[wrong]
-    change(found.records, found.journal)
-    assert rule in {violation.rule for violation in books.check(found)}
+    change(shop_books.records, shop_books.journal)
+    assert rule in {violation.rule for violation in books.check(shop_books)}
 
 
-def test_an_email_whose_outcome_was_unknown_may_come_twice() -> None:
-    found = right()
-    found.records.emails["or_a"].append({})
-    found.records.messages["or_a:email"]["uncertain"] = 1
-    assert books.check(found) == []
+def test_email_with_unknown_outcome_may_arrive_twice() -> None:
+    shop_books = correct_books()
+    shop_books.records.emails["or_a"].append({})
+    shop_books.records.messages["or_a:email"]["uncertain"] = 1
+    assert books.check(shop_books) == []
 
 
-def test_an_order_whose_payment_was_never_answered_may_be_paid_or_not() -> None:
-    found = right()
-    found.journal.lost.append(Lost(1, PAY, "cart of or_b", "key", {"order_id": "or_b"}, "walked away"))
-    found.records.orders["or_b"].update(status="paid")
-    assert books.REFUSED not in {violation.rule for violation in books.check(found)}
+def test_order_with_an_unanswered_payment_may_be_paid() -> None:
+    shop_books = correct_books()
+    shop_books.journal.lost.append(Lost(1, PAY, "cart of or_b", "key", {"order_id": "or_b"}, "walked away"))
+    shop_books.records.orders["or_b"].update(status="paid")
+    assert books.REFUSED not in {violation.rule for violation in books.check(shop_books)}
 
 
-def found_in(found: Books) -> set[str]:
-    return {violation.rule for violation in books.check(found)}
+def broken_rules(shop_books: Books) -> set[str]:
+    return {violation.rule for violation in books.check(shop_books)}
 
 
-def test_whoever_walks_away_need_not_be_answered() -> None:
-    found = right()
-    found.journal.lost.append(Lost(1, PAY, "cart of or_b", "key", {"order_id": "or_b"}, WALKED_AWAY))
-    assert books.check(found) == []
+def test_abandoned_request_needs_no_answer() -> None:
+    shop_books = correct_books()
+    shop_books.journal.lost.append(Lost(1, PAY, "cart of or_b", "key", {"order_id": "or_b"}, WALKED_AWAY))
+    assert books.check(shop_books) == []
 
 
 @pytest.mark.parametrize("order_id", ["or_a", "or_d", "or_b"])
-def test_a_good_card_need_not_pay_what_is_paid_or_canceled_or_sold(order_id: str) -> None:
-    found = right()
+def test_good_card_may_fail_for_closed_or_sold_out_orders(order_id: str) -> None:
+    shop_books = correct_books()
     asked = {"order_id": order_id, "card": "tok_visa"}
-    found.journal.sights.append(sight(PAY, f"cart of {order_id}", asked, 409, {}))
+    shop_books.journal.sights.append(sight(PAY, f"cart of {order_id}", asked, 409, {}))
     if order_id == "or_b":
-        found.records.left[SKU] = 0
-        found.catalogue.plenty[0] = Article("prod_1", SKU, 450, 2)
-    assert books.check(found) == []
+        shop_books.records.left[SKU] = 0
+        shop_books.catalogue.plenty[0] = Article("prod_1", SKU, 450, 2)
+    assert books.check(shop_books) == []
 
 
-def test_what_sells_out_may_be_put_back() -> None:
-    found = right()
-    found.journal.sights.insert(0, sight(BUY, "cart of or_a", {"sku": "sku_s", "quality": 1}, 200, []))
-    assert found_in(found) == {books.TRUE, books.CART}
+def test_article_that_sells_out_may_be_put_back() -> None:
+    shop_books = correct_books()
+    shop_books.journal.sights.insert(0, sight(BUY, "cart of or_a", {"sku": "sku_s", "quality": 1}, 200, []))
+    assert broken_rules(shop_books) == {books.TRUE, books.CART}
     series = [Article("prod_s", "sku_s", 100, None)]
-    assert books.check(Books(found.records, found.journal, Catalogue(found.catalogue.plenty, series))) == []
+    catalogue = Catalogue(shop_books.catalogue.plenty, series)
+    assert books.check(Books(shop_books.records, shop_books.journal, catalogue)) == []
 
 
-def test_what_was_bought_while_paying_stays_in_the_cart() -> None:
-    found = right()
-    found.records.carts["cart of or_a"] = {"sku_2": 1}
-    found.journal.lost.append(Lost(1, BUY, "cart of or_a", "key", {"sku": "sku_2"}, WALKED_AWAY))
-    assert books.check(found) == []
+def test_article_added_while_paying_stays_in_the_cart() -> None:
+    shop_books = correct_books()
+    shop_books.records.carts["cart of or_a"] = {"sku_2": 1}
+    shop_books.journal.lost.append(Lost(1, BUY, "cart of or_a", "key", {"sku": "sku_2"}, WALKED_AWAY))
+    assert books.check(shop_books) == []
 
 
-def test_an_event_may_wait_a_while() -> None:
-    found = right()
-    found.records.events.append(event("waiting", 5.0))
-    assert books.check(found) == []
+def test_event_may_wait_for_a_short_time() -> None:
+    shop_books = correct_books()
+    shop_books.records.events.append(event("waiting", 5.0))
+    assert books.check(shop_books) == []
 
 
-def test_a_parcel_on_its_way_makes_an_order_fulfilled_and_stays_so_when_it_is_given_back() -> None:
-    found = right()
-    found.records.labels["or_a"][0].update(tracking_status="DELIVERED")
-    found.records.orders["or_a"].update(status="fulfilled")
-    # Its label is of no use to anybody any more, and cannot be given back.
-    found.records.labels["or_c"][0].update(tracking_status="TRANSIT", status="SUCCESS")
-    assert books.check(found) == []
-    found.records.labels["or_c"][0].update(status="REFUNDED")
-    assert found_in(found) == {books.ONE_LABEL}
+def test_moved_parcel_fulfils_its_order_and_keeps_its_label() -> None:
+    shop_books = correct_books()
+    shop_books.records.labels["or_a"][0].update(tracking_status="DELIVERED")
+    shop_books.records.orders["or_a"].update(status="fulfilled")
+    # The carrier does not refund the label of a parcel that moved.
+    shop_books.records.labels["or_c"][0].update(tracking_status="TRANSIT", status="SUCCESS")
+    assert books.check(shop_books) == []
+    shop_books.records.labels["or_c"][0].update(status="REFUNDED")
+    assert broken_rules(shop_books) == {books.ONE_LABEL}

@@ -1,4 +1,4 @@
-"""The storm and what is timed, without a shop: a seed tells its storm, and times count from the right fault."""
+"""The storm and its timing, without a shop: a seed repeats its storm, and times count from the right fault."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LONG = Plan(200, 1, mean_gap=2.0, squall=10.0)
         (Plan(200, 1, restarts=2), 60.0, 0, [], True),
     ],
 )
-def test_a_storm_in_which_nothing_had_to_settle_proves_nothing(
+def test_long_storm_without_measured_times_is_not_well(
     plan: Plan, seconds: float, lulls: int, times: list[float], well: bool
 ) -> None:
     outcome = Outcome(plan, settled=Settled(times), lulls=lulls, seconds=seconds)
@@ -41,7 +41,7 @@ def test_a_storm_in_which_nothing_had_to_settle_proves_nothing(
     assert ("nothing was measured" in page) is not well
 
 
-def test_of_a_hundred_shoppers_each_behaves_somehow() -> None:
+def test_behaviours_add_up_to_a_hundred_shoppers() -> None:
     assert sum(BEHAVIOURS.values()) == 100
     assert BEHAVIOURS["gets it"] > 0
 
@@ -52,7 +52,7 @@ class NoRows:
 
 
 class Moved(NoRows):
-    """One paid order, and an event that waits."""
+    """Two orders, and an event that waits."""
 
     def rows(self, service: str, query: str, **values: Any) -> list[dict[str, Any]]:
         if "FROM orders" in query:
@@ -81,7 +81,7 @@ def test_a_wave_has_each_point_and_each_provider_once() -> None:
 
 
 class Ended:
-    """A story that has come to its right end once it was looked at so often."""
+    """A story that is correct after it was checked `looks` times."""
 
     order_id = "or_a"
 
@@ -98,19 +98,19 @@ def test_a_case_is_timed_from_the_last_death_before_its_end(looks: int, counted_
     points: Any = crash_points.CrashPoints(None, NoRows(), Path())  # type: ignore[arg-type]
     now = time.time()
     story: Any = Ended(looks)
-    told = crash_points.CaseRun(Ending(crash_points.Case("pay:claim:begun", Pays, True)), story, now - 900)
-    points._settle(told, now - 4)
+    running = crash_points.CaseRun(Ending(crash_points.Case("pay:claim:begun", Pays, True)), story, now - 900)
+    points._settle(running, now - 4)
     since = {"its own death": 900, "the last death": 4}[counted_from]
-    assert since <= told.ending.seconds < since + 20
-    assert 900 <= told.ending.own < 920
+    assert since <= running.ending.seconds < since + 20
+    assert 900 <= running.ending.own < 920
 
 
-def test_who_buys_passes_the_points_of_buying() -> None:
+def test_buyer_passes_the_crash_points_of_buying() -> None:
     assert stories.passing("buy:cart:begun") == (stories.Buys,)
 
 
 class Wrong:
-    """A story that never comes to its end."""
+    """A story that is never correct."""
 
     order_id = "or_a"
 
@@ -118,19 +118,19 @@ class Wrong:
         return "no label"
 
 
-def test_what_never_settles_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_case_that_never_settles_is_reported_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crash_points, "LATEST", 0.1)
     points: Any = crash_points.CrashPoints(None, NoRows(), Path())  # type: ignore[arg-type]
     story: Any = Wrong()
-    told = crash_points.CaseRun(Ending(crash_points.Case("pay:claim:begun", Pays, True)), story, time.time())
+    running = crash_points.CaseRun(Ending(crash_points.Case("pay:claim:begun", Pays, True)), story, time.time())
     began = time.monotonic()
-    points._settle(told, time.time())
+    points._settle(running, time.time())
     assert time.monotonic() - began < crash_points.BARS[-1][1]
-    assert told.ending.wrong is not None
-    assert math.isinf(told.ending.seconds)
+    assert running.ending.wrong is not None
+    assert math.isinf(running.ending.seconds)
 
 
-def test_what_was_not_seen_settled_is_not_within_any_time() -> None:
+def test_unsettled_case_is_within_no_time() -> None:
     case = crash_points.Case("pay:claim:begun", Pays, True)
     endings = [Ending(case, 1.0, 1.0), Ending(case, 1.0, 1.0, "two mails"), Ending(case, wrong="nobody reached it")]
     assert settled_within(endings, 10.0) == 1 / 3
@@ -143,21 +143,21 @@ class Mails(NoRows):
 
 
 @pytest.mark.parametrize(("databases", "mails"), [(NoRows(), 1), (Mails(), 2)])
-def test_a_second_mail_is_right_only_when_the_outcome_of_the_first_was_unknown(databases: Any, mails: int) -> None:
+def test_second_mail_is_correct_only_if_first_is_uncertain(databases: Any, mails: int) -> None:
     points: Any = crash_points.CrashPoints(None, databases, Path())  # type: ignore[arg-type]
-    points.killed["email:send:asked"] = [time.time()]  # another's
-    told: list[int] = []
+    points.killed["email:send:asked"] = [time.time()]  # of another story
+    expected_mails: list[int] = []
 
-    class Listening(Wrong):
+    class Recording(Wrong):
         def wrong(self, status: str, mails: int = 1) -> str:
-            told.append(mails)
+            expected_mails.append(mails)
             return ""
 
-    points._wrong(Listening())
-    assert told == [mails]
+    points._wrong(Recording())
+    assert expected_mails == [mails]
 
 
-def test_a_seed_tells_its_storm() -> None:
+def test_seed_determines_its_storm() -> None:
     events = [list(itertools.islice(storm.schedule(seed), 300)) for seed in (1, 1, 2)]
     assert events[0] == events[1] != events[2]
     assert {event.target for event in events[0] if event.kind == "kill"} == set(storm.PARTS)
@@ -166,7 +166,7 @@ def test_a_seed_tells_its_storm() -> None:
     assert 1.5 < sum(event.after for event in events[0]) / len(events[0]) < 4.5
 
 
-def test_how_long_it_took_is_told_by_its_slowest() -> None:
+def test_settling_time_is_judged_by_the_slowest() -> None:
     settled = Settled([float(seconds) for seconds in range(1, 101)])
     assert (settled.percentile(50), settled.percentile(95), settled.percentile(100)) == (50, 95, 100)
     assert settled.within(10) == 10

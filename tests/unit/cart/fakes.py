@@ -1,4 +1,4 @@
-"""The neighbours of a purchase, in memory: a bank, a shelf, a carrier and a postman, each with moods."""
+"""In-memory fakes of Stripe and of the services that a purchase calls. A test chooses how each one fails."""
 
 from __future__ import annotations
 
@@ -18,12 +18,20 @@ from contracts.errors import (
 
 
 class Bank:
-    """A `Payments` port that remembers keys as Stripe does.
+    """A `Payments` port that remembers idempotency keys as Stripe does.
 
-    `mood` is what the next confirmation meets: "take", "decline", "ask" (the holder), "lose" (do it, lose the answer),
-    "drop" (never do it, lose the answer), "busy" (do it, lose the answer, and take no more questions when asked again),
-    "full" (take no questions). `opening` is the same for payments to be opened: "take", "lose", "drop", "full", once
-    each, in turn. A refund also knows "break" (keep a failure under the key), "break late" (do it first).
+    Attributes:
+        mood: how the next confirmation or refund ends. After that, it is "take" again.
+            "take": it succeeds.
+            "decline": the card is declined.
+            "ask": the holder must confirm.
+            "lose": it succeeds, but the answer is lost.
+            "drop": it never happens, and the answer is lost.
+            "busy": it succeeds, but the answer is a refusal for too many requests.
+            "full": it is refused for too many requests.
+            "break" (refunds only): a failure is kept under the key.
+            "break late" (refunds only): the refund succeeds, and a failure is kept under the key.
+        opening: the moods of the next payments to open, in turn: "take", "lose", "drop" or "full".
     """
 
     def __init__(self) -> None:
@@ -55,7 +63,7 @@ class Bank:
 
     @property
     def states(self) -> list[str]:
-        """How each payment stands, the oldest first."""
+        """The state of each payment, the oldest first."""
         return [payment["state"] for payment in self.payments.values()]
 
     def method(self, card: str, key: str) -> str:
@@ -147,7 +155,7 @@ class Bank:
         return self.answers[key]  # type: ignore[no-any-return]
 
     def give_back(self, payment_id: str, amount: int, refund_id: str | None = None) -> OrderRefund:
-        """A refund; one that was made elsewhere without our id."""
+        """Make a refund. Without `refund_id` it is a refund that was made outside the shop."""
         if amount > self.payments[payment_id]["amount"] - self.given_back(payment_id):
             raise Refused("More than is left.")
         refund = OrderRefund(f"re_{len(self.returned) + 1}", amount, 1000.0, refund_id)
@@ -167,7 +175,7 @@ class Bank:
 
 
 class Shelf:
-    """The products service: finite stock, reserved by key."""
+    """The products service: finite stock, reserved by idempotency key."""
 
     def __init__(self, left: int = 10) -> None:
         self.left = left
@@ -197,7 +205,7 @@ class Shelf:
 
 
 class Carrier:
-    """The shipping service: one label a key."""
+    """The shipping service: one label per idempotency key."""
 
     def __init__(self) -> None:
         self.bought: dict[str, dict[str, Any]] = {}
@@ -220,7 +228,7 @@ class Carrier:
 
 
 class Postman:
-    """The notifications service: one message a key."""
+    """The notifications service: one message per idempotency key."""
 
     def __init__(self) -> None:
         self.mails: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Spellings of one mail address."""
+"""The key of a mail address: all spellings of one address share it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cart.addresses import LONGEST_KEY, email_key
         ("chloe@-bad-.example", "CHLOE@-BAD-.example"),
     ],
 )
-def test_spellings_of_one_address_are_alike(one: str, other: str) -> None:
+def test_spellings_of_one_address_have_one_key(one: str, other: str) -> None:
     assert email_key(one) == email_key(other)
 
 
@@ -28,6 +28,6 @@ def test_any_text_has_a_key_that_fits(text: str) -> None:
     assert "\0" not in email_key(text)
 
 
-def test_two_addresses_stay_two() -> None:
+def test_different_addresses_have_different_keys() -> None:
     assert email_key("chloe@example.com") != email_key("chloe@example.org")
     assert email_key("chloe@example.com") != email_key("chloe+1@example.com")

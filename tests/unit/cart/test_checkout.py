@@ -1,4 +1,4 @@
-"""The rules of an order: the same for one placed here and for one from elsewhere."""
+"""The rules of an order hold for a placed order and for a quoted one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CUSTOMER = {"email": "a@example.com", "phone": "+14155550100", "name": "Chloe Ta
 
 
 class Cart:
-    """A cart with two SKUs, and room for one order."""
+    """A cart with two SKUs and no order yet."""
 
     def __init__(self) -> None:
         self.items = [{"parent": sku, "quantity": 2} for sku in ("sku_a", "sku_b")]
@@ -35,7 +35,7 @@ class Cart:
 
 
 class Products:
-    """The products service: what each SKU costs, in which currency."""
+    """The products service: the price and currency of each SKU."""
 
     def __init__(self) -> None:
         self.prices = {"sku_a": (500, "usd"), "sku_b": (700, "usd")}
@@ -45,12 +45,12 @@ class Products:
         if unknown:
             raise unsold(unknown)
         found = [(item, *self.prices[item["parent"]]) for item in items]
-        same = {"description": "Bone", "package_dimensions": {}}
-        return [{**same, **item, "price": price, "currency": currency} for item, price, currency in found]
+        details = {"description": "Bone", "package_dimensions": {}}
+        return [{**details, **item, "price": price, "currency": currency} for item, price, currency in found]
 
 
 class Shipping:
-    """The shipping service: one method, for 300; or its refusal."""
+    """The shipping service: it offers one method for 300, or raises `failing`."""
 
     def __init__(self) -> None:
         self.failing: ShopError | None = None
@@ -60,12 +60,12 @@ class Shipping:
         self.asked.append(asked)
         if self.failing is not None:
             raise self.failing
-        way = {"id": "rate_1", "amount": 300, "currency": asked[3][0]["currency"], "description": "Mail"}
-        return {"object_id": "shp_1", "methods": [way], "selected": "rate_1"}
+        method = {"id": "rate_1", "amount": 300, "currency": asked[3][0]["currency"], "description": "Mail"}
+        return {"object_id": "shp_1", "methods": [method], "selected": "rate_1"}
 
 
 class Shop:
-    """Both ways to an order."""
+    """A checkout on these fakes, and both ways to get an order from it."""
 
     def __init__(self) -> None:
         self.cart, self.products, self.shipping = Cart(), Products(), Shipping()
@@ -95,7 +95,7 @@ def test_an_order_has_the_currency_of_its_products(ask: Ask, currency: str) -> N
 
 
 @BOTH
-def test_two_currencies_are_no_order_and_nothing_is_quoted(ask: Ask) -> None:
+def test_order_in_two_currencies_is_refused_before_quoting(ask: Ask) -> None:
     shop = Shop()
     shop.products.prices["sku_b"] = (700, "jpy")
     with pytest.raises(Conflict, match="jpy, usd"):
@@ -104,7 +104,7 @@ def test_two_currencies_are_no_order_and_nothing_is_quoted(ask: Ask) -> None:
 
 
 @BOTH
-def test_more_than_one_payment_takes_is_no_order(ask: Ask) -> None:
+def test_amount_above_the_payment_limit_is_refused(ask: Ask) -> None:
     shop = Shop()
     shop.products.prices["sku_b"] = (49_999_999, "usd")
     with pytest.raises(Conflict, match="99999999"):
@@ -138,13 +138,13 @@ def test_a_quoted_order_may_name_its_currency_in_capitals() -> None:
     assert Shop().quoted(currency="USD")["currency"] == "usd"
 
 
-def test_a_quoted_order_is_not_worth_less_than_nothing() -> None:
+def test_quoted_order_with_a_negative_amount_is_refused() -> None:
     lines = [{"type": "sku", "parent": "sku_a", "quantity": 1}, {"type": "discount", "amount": -801}]
     with pytest.raises(Conflict, match="An order of -1"):
         Shop().quoted(items=lines)
 
 
-def test_a_quoted_order_has_no_more_of_a_sku_than_a_cart() -> None:
+def test_quoted_order_obeys_the_cart_limit_per_sku() -> None:
     lines = [{"type": "sku", "parent": "sku_a", "quantity": 5_001}] * 2
     with pytest.raises(InvalidRequest) as invalid:
         Shop().quoted(items=lines)
@@ -169,7 +169,7 @@ def test_a_refusal_names_the_address_as_it_was_sent() -> None:
         assert refused.value.facts["errors"] == errors
 
 
-def test_a_checkout_is_not_blamed_for_the_goods() -> None:
+def test_checkout_gets_no_field_errors_for_unshippable_items() -> None:
     shop = Shop()
     shop.shipping.failing = Refused("Anvil is too heavy.", {"errors": {"items": ["Anvil is too heavy."]}})
     with pytest.raises(Refused) as refused:

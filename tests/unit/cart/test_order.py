@@ -1,4 +1,4 @@
-"""An order's shape, sums and states."""
+"""The document, the amount and the states of an order."""
 
 from __future__ import annotations
 
@@ -62,16 +62,16 @@ def test_the_shipping_method_is_fixed_once_payment_begins(status: str) -> None:
         order.choose("fast", 1001)
 
 
-def test_a_cart_of_two_currencies_is_no_order() -> None:
+def test_cart_in_two_currencies_is_refused() -> None:
     with pytest.raises(Conflict, match="eur, usd"):
         placed(lines=[LINES[0], {**LINES[1], "currency": "eur"}])
 
 
-def test_more_than_one_payment_can_take_is_no_order() -> None:
-    dear = {**LINES[0], "price": 99_999_999, "quantity": 1}
+def test_amount_above_the_payment_limit_is_refused() -> None:
+    expensive = {**LINES[0], "price": 99_999_999, "quantity": 1}
     with pytest.raises(Conflict, match="more than one payment"):
-        placed(lines=[dear])
-    order = placed(lines=[{**dear, "price": 99_999_999 - 346}])
+        placed(lines=[expensive])
+    order = placed(lines=[{**expensive, "price": 99_999_999 - 346}])
     with pytest.raises(Conflict, match="more than one payment"):
         order.choose("fast", 1001)
     assert order.document["selected_shipping_method"] == "slow"
@@ -87,12 +87,12 @@ def test_methods_in_another_currency_are_not_offered() -> None:
         placed(shipment={**SHIPMENT, "methods": [method("dear", 1, "eur")]})
 
 
-def test_states_follow_the_table_and_note_when() -> None:
+def test_states_follow_the_table_and_record_their_time() -> None:
     order = placed()
     with pytest.raises(Conflict, match="cannot become paid"):
         order.become(PAID, 1001)
     order.become(PAYING, 1001)
-    assert order.public()["status"] == "created"  # what goes on behind it is not the shopper's business
+    assert order.public()["status"] == "created"  # the shopper does not see internal states
     order.become(PAID, 1002)
     assert order.public()["status"] == "paid"
     assert order.public()["status_transitions"]["paid"] == 1002

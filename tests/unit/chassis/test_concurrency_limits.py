@@ -1,4 +1,4 @@
-"""So many of one verb at once and no more: the others wait a moment, then are refused; what is quick is never."""
+"""A verb with a limit runs few jobs at once. More jobs wait, then are refused. Quick verbs are never refused."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from chassis.work.concurrency_limits import ConcurrencyLimits, Job
 
 
-class Later:
-    """What is to be called later."""
+class Timers:
+    """A fake of eventlet's `spawn_after`: it keeps each call until `expire`."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
@@ -22,22 +22,22 @@ class Later:
         return self
 
     def cancel(self) -> None:
-        """Counted; it is called all the same, which nobody must mind."""
+        """Count the cancellation. `expire` still makes the call, which must have no effect."""
         self.canceled += 1
 
-    def now(self) -> None:
-        """Time passes."""
+    def expire(self) -> None:
+        """Make every kept call."""
         for call, args in self.calls:
             call(*args)
 
 
-class Floor:
-    """A process's concurrency limits, and what became of each job."""
+class Process:
+    """The concurrency limits of one process, and the outcome of each job."""
 
     def __init__(self, workers: int = 9, line: int = 4) -> None:
-        self.later = Later()
-        self.places = ConcurrencyLimits(workers, self.later, line=line)
-        self.said: list[str] = []
+        self.timers = Timers()
+        self.limits = ConcurrencyLimits(workers, self.timers, line=line)
+        self.outcomes: list[str] = []
         self.jobs: dict[str, Job] = {}
 
     def offer(
@@ -48,128 +48,128 @@ class Floor:
         starts: bool = True,
         meanwhile: Callable[[], Any] = lambda: None,
     ) -> str:
-        """What becomes of it at once: started, refused, or nothing yet.
+        """Offer a job and give its immediate outcome: "start", "refuse", or "" while it waits.
 
         Args:
-            meanwhile: what comes to pass while it waits for its worker.
+            meanwhile: runs while the job waits for its worker.
         """
 
         def start() -> bool:
-            self.said.append(f"start {name}")
+            self.outcomes.append(f"start {name}")
             meanwhile()
             return starts
 
-        job = Job(verb, most, start, lambda: self.said.append(f"refuse {name}"), lambda: None)
+        job = Job(verb, most, start, lambda: self.outcomes.append(f"refuse {name}"), lambda: None)
         self.jobs[name] = job
-        before = len(self.said)
-        self.places.offer(job)
-        return " ".join(self.said[before:]).split(" ")[0]
+        before = len(self.outcomes)
+        self.limits.offer(job)
+        return " ".join(self.outcomes[before:]).split(" ")[0]
 
     def done(self, name: str) -> list[str]:
-        """What follows when it is done."""
-        before = len(self.said)
-        self.places.done(self.jobs[name])
-        return self.said[before:]
+        """Finish a job and give the outcomes that follow."""
+        before = len(self.outcomes)
+        self.limits.done(self.jobs[name])
+        return self.outcomes[before:]
 
 
 @pytest.fixture
-def floor() -> Floor:
-    return Floor()
+def process() -> Process:
+    return Process()
 
 
-def test_of_one_verb_no_more_than_its_most_are_at_work(floor: Floor) -> None:
-    assert [floor.offer(name) for name in "abc"] == ["start", "start", ""]
-    assert floor.offer("d", verb="checkout") == "start"
-    assert floor.done("a") == ["start c"]
-    assert floor.done("b") == []
+def test_verb_runs_no_more_jobs_than_its_limit(process: Process) -> None:
+    assert [process.offer(name) for name in "abc"] == ["start", "start", ""]
+    assert process.offer("d", verb="checkout") == "start"
+    assert process.done("a") == ["start c"]
+    assert process.done("b") == []
 
 
-def test_all_slow_verbs_together_leave_a_third_to_the_others(floor: Floor) -> None:
-    started = [floor.offer(f"{verb}{turn}", verb=verb) for verb in ("a", "b", "c", "d") for turn in (1, 2)]
+def test_limited_verbs_leave_a_third_of_the_workers(process: Process) -> None:
+    started = [process.offer(f"{verb}{turn}", verb=verb) for verb in ("a", "b", "c", "d") for turn in (1, 2)]
     assert started == ["start"] * 6 + ["", ""]
-    assert [floor.offer(f"read{turn}", "items", None) for turn in range(3)] == ["start"] * 3
-    assert floor.offer("read3", "items", None) == ""
-    assert floor.done("a1") == ["start read3"]  # whatever is quick first
-    assert floor.done("read0") == ["start d1"]
+    assert [process.offer(f"read{turn}", "items", None) for turn in range(3)] == ["start"] * 3
+    assert process.offer("read3", "items", None) == ""
+    assert process.done("a1") == ["start read3"]  # quick jobs go first
+    assert process.done("read0") == ["start d1"]
 
 
-def test_whoever_waits_too_long_is_refused_and_whoever_got_in_is_not(floor: Floor) -> None:
+def test_job_that_waits_too_long_is_refused(process: Process) -> None:
     for name in "abcd":
-        floor.offer(name)
-    assert floor.done("a") == ["start c"]
-    assert floor.later.canceled == 1
-    floor.later.now()
-    assert floor.said[-1] == "refuse d"
-    assert floor.said.count("refuse c") == 0
-    assert floor.done("b") == []
+        process.offer(name)
+    assert process.done("a") == ["start c"]
+    assert process.timers.canceled == 1
+    process.timers.expire()
+    assert process.outcomes[-1] == "refuse d"
+    assert process.outcomes.count("refuse c") == 0
+    assert process.done("b") == []
 
 
-def test_a_full_line_refuses_at_once_but_nothing_that_is_quick(floor: Floor) -> None:
-    assert [floor.offer(f"{turn}") for turn in range(7)] == ["start", "start", "", "", "", "", "refuse"]
-    assert floor.offer("read", "items", None) == "start"
-    small = Floor(workers=1, line=0)
+def test_full_line_refuses_limited_verbs_only(process: Process) -> None:
+    assert [process.offer(f"{turn}") for turn in range(7)] == ["start", "start", "", "", "", "", "refuse"]
+    assert process.offer("read", "items", None) == "start"
+    small = Process(workers=1, line=0)
     assert [small.offer(f"{turn}", "items", None) for turn in range(5)] == ["start", "", "", "", ""]
     assert small.done("0") == ["start 1"]
 
 
-def test_the_line_is_served_in_its_order(floor: Floor) -> None:
+def test_waiting_jobs_start_in_order_of_arrival(process: Process) -> None:
     for name in "abcde":
-        floor.offer(name)
-    assert floor.done("b") == ["start c"]
-    assert floor.done("a") == ["start d"]
+        process.offer(name)
+    assert process.done("b") == ["start c"]
+    assert process.done("a") == ["start d"]
 
 
-def test_a_job_that_came_to_nothing_leaves_its_place_to_the_next(floor: Floor) -> None:
-    floor.offer("a")
-    floor.offer("b")
-    floor.offer("late", starts=False)
-    floor.offer("c")
-    assert floor.done("a") == ["start late", "start c"]
+def test_job_that_did_not_start_frees_its_place(process: Process) -> None:
+    process.offer("a")
+    process.offer("b")
+    process.offer("late", starts=False)
+    process.offer("c")
+    assert process.done("a") == ["start late", "start c"]
 
 
-def test_whoever_was_served_and_has_gone_while_another_waited_for_its_worker_is_not_started_again(floor: Floor) -> None:
-    floor.offer("a")
-    floor.offer("b")
-    floor.offer("c", meanwhile=lambda: [floor.done(name) for name in "bd"])
-    floor.offer("d")
-    floor.offer("e", meanwhile=lambda: floor.done("e"))
-    assert floor.done("a") == ["start c", "start d", "start e"]
-    assert floor.offer("f") == "start"  # beside c: nobody's place was counted twice
-    assert floor.offer("g") == ""
+def test_job_finished_during_another_start_is_not_restarted(process: Process) -> None:
+    process.offer("a")
+    process.offer("b")
+    process.offer("c", meanwhile=lambda: [process.done(name) for name in "bd"])
+    process.offer("d")
+    process.offer("e", meanwhile=lambda: process.done("e"))
+    assert process.done("a") == ["start c", "start d", "start e"]
+    assert process.offer("f") == "start"  # c still runs: no place was counted twice
+    assert process.offer("g") == ""
 
 
-def test_whoever_was_refused_while_another_waited_for_its_worker_is_not_started(floor: Floor) -> None:
+def test_job_refused_during_another_start_is_not_started(process: Process) -> None:
     def meanwhile() -> None:
-        floor.later.now()
-        floor.done("b")
+        process.timers.expire()
+        process.done("b")
 
-    floor.offer("a")
-    floor.offer("b")
-    floor.offer("c", meanwhile=meanwhile)
-    floor.offer("d")
-    assert floor.done("a") == ["start c", "refuse d"]
+    process.offer("a")
+    process.offer("b")
+    process.offer("c", meanwhile=meanwhile)
+    process.offer("d")
+    assert process.done("a") == ["start c", "refuse d"]
 
 
-def test_an_emptied_line_starts_and_refuses_nobody(floor: Floor) -> None:
+def test_cleared_line_starts_and_refuses_no_job(process: Process) -> None:
     for name in "abc":
-        floor.offer(name)
-    assert floor.places.clear() == [floor.jobs["c"]]
-    assert floor.done("a") == []
-    floor.later.now()
-    assert floor.said == ["start a", "start b"]
+        process.offer(name)
+    assert process.limits.clear() == [process.jobs["c"]]
+    assert process.done("a") == []
+    process.timers.expire()
+    assert process.outcomes == ["start a", "start b"]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 28])
-def test_with_however_few_workers_everything_is_served(workers: int) -> None:
-    floor = Floor(workers=workers)
-    assert floor.offer("a") == "start"
-    floor.done("a")
-    assert floor.offer("read", "items", None) == "start"
+def test_few_workers_still_serve_every_verb(workers: int) -> None:
+    process = Process(workers=workers)
+    assert process.offer("a") == "start"
+    process.done("a")
+    assert process.offer("read", "items", None) == "start"
 
 
-def test_so_many_are_taken_from_the_broker_that_a_full_line_hides_nothing_quick() -> None:
-    floor = Floor(workers=9, line=4)
-    slow = [floor.offer(f"{turn}", most=6) for turn in range(12)]
+def test_prefetch_count_leaves_room_for_quick_jobs() -> None:
+    process = Process(workers=9, line=4)
+    slow = [process.offer(f"{turn}", most=6) for turn in range(12)]
     assert slow == ["start"] * 6 + [""] * 4 + ["refuse"] * 2
     unanswered = 6 + 4
-    assert floor.places.most_at_hand - unanswered == 9 - 6
+    assert process.limits.most_at_hand - unanswered == 9 - 6

@@ -1,4 +1,4 @@
-"""The log: one JSON line whatever is logged, and never a reason for anything to fail."""
+"""The log writes one JSON line for any value. A failing log never fails its caller."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chassis.logs import log
 
 
 class Nameless:
-    """It cannot even be named."""
+    """A value whose `str` and `repr` raise."""
 
     def __str__(self) -> str:
         raise RuntimeError
@@ -49,13 +49,13 @@ class Broken:
 @pytest.mark.parametrize(
     "error", [OSError(28, "no space left"), BrokenPipeError(), ValueError("closed file")], ids=repr
 )
-def test_output_that_fails_fails_nothing_else(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_failing_output_does_not_fail_the_caller(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     monkeypatch.setattr(sys, "stdout", Broken(error))
     for level in ("debug", "info", "warning", "error", "exception", "critical"):
         getattr(log, level)("something")
 
 
-def test_what_is_bound_is_in_every_line_until_it_is_forgotten(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bound_values_are_logged_until_cleared(capsys: pytest.CaptureFixture[str]) -> None:
     logs.bind(request_id="r1", service="cart")
     log.info("first")
     logs.clear()
@@ -66,7 +66,7 @@ def test_what_is_bound_is_in_every_line_until_it_is_forgotten(capsys: pytest.Cap
     assert second["timestamp"].endswith("Z")
 
 
-def test_the_libraries_own_records_look_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_records_of_libraries_have_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logs.json_formatter())
     record = logging.LogRecord("some.library", logging.WARNING, "file", 1, "lost %s", ("it",), None)

@@ -1,4 +1,4 @@
-"""Records that cannot be read: set aside one by one, logged once, and never hiding a bug or an outage."""
+"""An unreadable record is set aside and logged once. It hides neither bugs nor outages."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def _read(record: dict[str, Any]) -> int:
 GOOD, ODD, BROKEN = {"id": "a", "value": "1"}, {"id": "b", "value": "odd"}, {"id": "c"}
 
 
-def test_others_are_read() -> None:
+def test_unreadable_records_are_set_aside() -> None:
     values, aside = read_each("thing", [ODD, GOOD, BROKEN], _read)
     assert values == [1]
     assert aside == [SetAside("b", "it is odd"), SetAside("c", "KeyError: 'value'")]
 
 
-def test_outage_is_no_fault_of_the_record() -> None:
+def test_outage_is_not_blamed_on_the_record() -> None:
     def away(record: Any) -> None:
         raise Unavailable("away")
 
@@ -45,7 +45,7 @@ def test_each_reason_is_logged_once(capsys: pytest.CaptureFixture[str]) -> None:
     logged = capsys.readouterr().out
     assert logged.count("it is odd") == 1
     assert logged.count("record set aside") == 2
-    assert logged.count("Traceback") == 1  # of the unforeseen error: it may be our bug
+    assert logged.count("Traceback") == 1  # only for the unexpected error, which may be our bug
     read_one("thing", {"id": "b", "value": "x"}, _read)
     assert "ValueError" in capsys.readouterr().out
     read_one("thing", {"id": "b", "value": "1"}, _read)

@@ -1,4 +1,4 @@
-"""The settings: where each value comes from, and what is said when one is wrong."""
+"""Settings: where each value comes from, and which error names a wrong one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_without_any_variable_every_provider_is_the_sandbox() -> None:
     assert set(settings.ship_from) == {"name", "street1", "city", "state", "zip", "country", "phone", "email"}
 
 
-def test_what_yaml_would_take_for_something_else_stays_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_that_yaml_would_convert_stays_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHIP_FROM_ZIP", "02134")
     monkeypatch.setenv("SHIP_FROM_STATE", "no")
     monkeypatch.setenv("SMS_FROM", "+15005550006")
@@ -87,7 +87,7 @@ def test_a_wrong_value_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, n
         Settings.load(CONFIG)
 
 
-def test_a_real_key_leads_to_the_provider_itself_and_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_key_selects_the_real_provider_and_stays_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     key = "real-" + "k" * 12
     monkeypatch.setenv("STRIPE_API_KEY", key)
     settings = Settings.load(CONFIG)
@@ -108,7 +108,7 @@ def test_twilios_account_needs_its_token(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(("given", "meant"), [("true", True), ("YES", True), ("1", True), ("off", False), ("", False)])
-def test_a_flag_is_read_as_people_write_it(monkeypatch: pytest.MonkeyPatch, given: str, meant: bool) -> None:
+def test_flag_accepts_the_usual_spellings(monkeypatch: pytest.MonkeyPatch, given: str, meant: bool) -> None:
     monkeypatch.setenv("CART_ID_REQUIRED", given)
     assert Settings.load(CONFIG).cart_id_required is meant
 
@@ -134,9 +134,7 @@ def test_cart_id_secrets_are_a_list_and_never_shown(monkeypatch: pytest.MonkeyPa
     assert "a" * 32 not in repr(settings)
 
 
-def test_the_sandboxs_webhook_secrets_hold_only_while_the_provider_is_the_sandbox(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_real_key_disables_the_sandboxs_webhook_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings.load(CONFIG)
     secrets = (settings.stripe_webhook_secret, settings.shippo_webhook_secret)
     assert all(secrets)
@@ -160,7 +158,7 @@ def test_currency_that_stripe_does_not_take_is_named(monkeypatch: pytest.MonkeyP
     assert Settings.load(CONFIG).currency == "isk"
 
 
-def test_live_providers_are_named_where_keys_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_live_providers_may_be_named_without_their_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIVE_PROVIDERS", "Stripe, twilio")
     settings = Settings.load(CONFIG)
     assert {name for name, provider in settings.providers.items() if provider.live} == {"stripe", "twilio"}

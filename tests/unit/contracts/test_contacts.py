@@ -1,4 +1,4 @@
-"""Which mail addresses, phone numbers and texts are accepted, and how providers get an address."""
+"""Which mail addresses, phone numbers and texts are accepted, and how an address is sent to providers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BAD_ADDRESSES = [
     "a@b",
     "a@" + "b" * 64 + ".de",
     "a@" + "b." * 130 + "de",
-    "a@" + "\u00fc." * 60 + "de",  # within 254 characters only before the domain is ASCII
+    "a@" + "\u00fc." * 60 + "de",  # in ASCII, the domain makes it longer than 254 characters
     "x" * 65 + "@example.com",
     "chlo\u00e9@example.com",
     "a@localhost",
@@ -45,12 +45,12 @@ BAD_ADDRESSES = [
 
 
 @pytest.mark.parametrize("address", GOOD_ADDRESSES)
-def test_address_that_can_be_mailed(address: str) -> None:
+def test_valid_mail_address_is_accepted(address: str) -> None:
     assert mail_address_fault(address) is None
 
 
 @pytest.mark.parametrize("address", BAD_ADDRESSES)
-def test_address_that_can_never_be_mailed(address: str) -> None:
+def test_invalid_mail_address_is_refused(address: str) -> None:
     fault = mail_address_fault(address)
     assert fault
     assert len(fault) < 300
@@ -66,11 +66,11 @@ def test_domain_is_sent_in_ascii() -> None:
     assert ascii_mail_address("A@EXAMPLE.com") == "A@EXAMPLE.com"
 
 
-# The seed's, and those with a meaning in Twilio's test mode.
-KEPT = ["+79994413746", "+14155550123", "+14155550100", *(f"+1500555000{digit}" for digit in range(10))]
+# The number of the seed, and numbers with a meaning in Twilio's test mode.
+DOCUMENTED_NUMBERS = ["+79994413746", "+14155550123", "+14155550100", *(f"+1500555000{digit}" for digit in range(10))]
 
 
-@pytest.mark.parametrize("number", KEPT)
+@pytest.mark.parametrize("number", DOCUMENTED_NUMBERS)
 def test_documented_numbers_are_accepted(number: str) -> None:
     assert phone_fault(number) is None
     assert sms_fault(number) is None
@@ -85,14 +85,14 @@ def test_documented_numbers_are_accepted(number: str) -> None:
         *("+19005551234", "+447012345678", "+4990012345678"),
     ],
 )
-def test_number_without_country_or_at_a_premium_is_refused(number: str) -> None:
+def test_number_without_country_or_at_premium_rate_is_refused(number: str) -> None:
     assert phone_fault(number)
     assert sms_fault(number)
 
 
 def test_texts_go_to_the_countries_that_are_set() -> None:
     assert sms_fault("+14155550123", {"US"}) is None
-    assert sms_fault("+14165550123", {"US"})  # Canada, under the same country code
+    assert sms_fault("+14165550123", {"US"})  # Canada has the same country code
     assert sms_fault("+4915112345678", {"US", "CA"})
     assert phone_fault("+4915112345678") is None
 

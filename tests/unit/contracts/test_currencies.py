@@ -1,4 +1,4 @@
-"""The one table of currencies: Stripe's exponents, and amounts written and read by them."""
+"""The table of currencies has Stripe's exponents. Amounts are written and read with them."""
 
 from __future__ import annotations
 

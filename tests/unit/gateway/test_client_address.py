@@ -1,4 +1,4 @@
-"""The address that limits are counted by: the peer's, or the one that a trusted proxy reports."""
+"""The client address for rate limits: the peer's, or the one that a trusted proxy reports."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PROXIES = (ip_network("10.0.0.0/8"), ip_network("::1/128"))
     ("peer", "forwarded", "client"),
     [
         ("203.0.113.7", None, "203.0.113.7"),
-        ("203.0.113.7", "198.51.100.1", "203.0.113.7"),  # not a proxy of ours
+        ("203.0.113.7", "198.51.100.1", "203.0.113.7"),  # the peer is no trusted proxy
         ("10.0.0.1", None, "10.0.0.1"),
         ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
-        ("10.0.0.1", "192.0.2.9, 198.51.100.1", "198.51.100.1"),  # the client wrote the first
+        ("10.0.0.1", "192.0.2.9, 198.51.100.1", "198.51.100.1"),  # the client forged the first entry
         ("10.0.0.1", "192.0.2.9, 198.51.100.1, 10.2.3.4", "198.51.100.1"),
         ("10.0.0.1", "10.2.3.5, 10.2.3.4", "10.2.3.5"),
         ("10.0.0.1", "198.51.100.1, nonsense", "10.0.0.1"),
@@ -30,7 +30,7 @@ PROXIES = (ip_network("10.0.0.0/8"), ip_network("::1/128"))
         ("", "198.51.100.1", ""),
     ],
 )
-def test_client_address(peer: str, forwarded: str | None, client: str) -> None:
+def test_client_address_is_reported_by_trusted_proxies_only(peer: str, forwarded: str | None, client: str) -> None:
     assert client_address(peer, forwarded, PROXIES) == client
 
 
@@ -41,7 +41,7 @@ def test_a_long_chain_is_read_from_its_end_only() -> None:
     assert client_address("10.0.0.1", chain, PROXIES) == "198.51.100.1"
 
 
-def test_a_trusted_peer() -> None:
+def test_peer_in_a_trusted_network_is_trusted() -> None:
     assert is_trusted("10.9.8.7", PROXIES)
     assert is_trusted("::ffff:10.9.8.7", PROXIES)
     assert not is_trusted("11.0.0.1", PROXIES)
@@ -58,5 +58,5 @@ def test_a_trusted_peer() -> None:
         ("", ""),
     ],
 )
-def test_limit_key(address: str, key: str) -> None:
+def test_limit_key_is_the_address_or_its_ipv6_network(address: str, key: str) -> None:
     assert limit_key(address) == key

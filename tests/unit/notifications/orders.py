@@ -1,4 +1,4 @@
-"""The seed's order, and a label for it."""
+"""The sample order of the seed, and a label for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LABEL = {
 
 
 def order(city: str = "San Jose", description: str = "Wally pick", **shipping: Any) -> dict[str, Any]:
-    """The order of the seed's sample, paid."""
+    """The sample order of the seed, paid."""
     return {
         "id": "or_1AyepaBqraFdOKT2ahMQkRsd",
         "object": "order",

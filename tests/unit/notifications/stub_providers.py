@@ -1,4 +1,4 @@
-"""Providers that answer as they are told, and a clock that only moves when somebody sleeps."""
+"""Providers with scripted answers, and a clock that moves only during `sleep`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from notifications.sms import SentSms
 
 
 class Clock:
-    """Seconds that pass by sleeping."""
+    """A clock that moves only during `sleep`."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
@@ -21,7 +21,7 @@ class Clock:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move the clock forward."""
         self.now += seconds
 
 
@@ -29,9 +29,12 @@ class StubTexter:
     """A provider of text messages.
 
     Attributes:
-        arrived: what it took: its answer, the message, when.
-        trouble: raised by the next calls to send, in turn; `sends_anyway` tells whether the message goes out first.
-        blind: the number of questions that do not see anything yet; deaf: raised by every question.
+        arrived: each accepted message: the answer, the message and the time.
+        trouble: the errors of the next calls to send, in turn.
+        sends_anyway: whether the message is sent before such an error is raised.
+        blind: how many questions find no message yet.
+        deaf: the error of every question.
+        told: the answers of `news`, by SID.
     """
 
     longest_call = 11.0

@@ -1,4 +1,4 @@
-"""Whether an event is Twilio's or SendGrid's, and what it says."""
+"""The events of Twilio and SendGrid are verified and read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOW = 1_000_000.0
 TOKEN, URL = "twilio's token", "https://shop.example"
 
 
-def test_twilio_s_form_is_read() -> None:
+def test_only_a_signed_twilio_form_is_read() -> None:
     form = {"MessageSid": "SM1", "MessageStatus": "undelivered", "ErrorCode": "30005", "Body": "ü", "To": "+1"}
     signature = RequestValidator(TOKEN).compute_signature(f"{URL}/api/webhooks/twilio/", form)
     event = twilio_events.verified(urlencode(form), signature, TOKEN, URL)
@@ -47,7 +47,7 @@ def test_twilio_s_form_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "live", "told"),
+    ("url", "live", "callback"),
     [
         (URL, True, f"{URL}/api/webhooks/twilio/"),
         ("http://127.0.0.1:8000", False, "http://127.0.0.1:8000/api/webhooks/twilio/"),
@@ -56,21 +56,21 @@ def test_twilio_s_form_is_read() -> None:
         ("", False, None),
     ],
 )
-def test_twilio_is_told_where_it_can_reach_the_shop(url: str, live: bool, told: str | None) -> None:
-    assert twilio_events.callback_url(url, live) == told
+def test_twilio_gets_only_a_reachable_callback_url(url: str, live: bool, callback: str | None) -> None:
+    assert twilio_events.callback_url(url, live) == callback
 
 
 def events(key: str = key_text(), fetch: Callable[[], str] = lambda: "", now: float = NOW) -> SendGridEvents:
     return SendGridEvents(key, fetch, lambda: now)
 
 
-def test_sendgrid_s_list_is_read() -> None:
-    told = [
+def test_sendgrid_event_list_is_read() -> None:
+    sent = [
         {"event": "bounce", "sg_event_id": "e1", "sg_message_id": "m1.x-1", "message_key": "k", "reason": "550 ü"},
         {"event": "delivered", "sg_event_id": "e2", "sg_message_id": "m2", "response": "250 OK"},
         {"event": "processed"},
     ]
-    body = json.dumps(told, ensure_ascii=False).encode()
+    body = json.dumps(sent, ensure_ascii=False).encode()
     first, second = events().verified(body.decode("latin-1"), sign(body, "1000000"), "1000000")
     assert first.event_id == "e1"
     assert first.body == {"event": "bounce", "message_key": "k", "message_id": "m1", "error": "550 ü"}
@@ -91,7 +91,7 @@ def test_sendgrid_s_list_is_read() -> None:
     ],
     ids=["changed", "other time", "forged", "old", "none", "garbage", "no time", "no text"],
 )
-def test_what_is_not_sendgrid_s_is_refused(body: bytes, signature: str, moment: str, now: float) -> None:
+def test_event_not_signed_by_sendgrid_is_refused(body: bytes, signature: str, moment: str, now: float) -> None:
     with pytest.raises(InvalidRequest) as refused:
         events(now=now).verified(body.decode("latin-1"), signature, moment)
     assert list(refused.value.facts["errors"]) == ["X-Twilio-Email-Event-Webhook-Signature"]
@@ -99,13 +99,13 @@ def test_what_is_not_sendgrid_s_is_refused(body: bytes, signature: str, moment: 
 
 
 @pytest.mark.parametrize("body", [b"{}", b"", b"null"])
-def test_what_is_signed_and_no_list_of_events_is_refused(body: bytes) -> None:
+def test_signed_body_that_is_no_list_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest, match="no events") as refused:
         events().verified(body.decode(), sign(body, "1000000"), "1000000")
     assert "unsigned" not in refused.value.facts
 
 
-def test_a_key_that_was_not_given_is_asked_for_once_and_again_when_it_does_not_fit() -> None:
+def test_missing_key_is_fetched_once_and_after_a_mismatch() -> None:
     clock = [NOW]
     keys = [key_text(ec.generate_private_key(ec.SECP256R1())), key_text()]
     asked: list[float] = []
@@ -119,13 +119,13 @@ def test_a_key_that_was_not_given_is_asked_for_once_and_again_when_it_does_not_f
         with pytest.raises(InvalidRequest):
             reader.verified("[]", sign(b"[]", "1000000"), "1000000")
     assert asked == [NOW]
-    clock[0] += 61  # SendGrid has another key by now
+    clock[0] += 61  # SendGrid has changed its key
     for _ in range(3):
         assert reader.verified("[]", sign(b"[]", "1000000"), "1000000") == []
     assert asked == [NOW, NOW + 61]
 
 
-def test_a_key_that_was_given_is_believed_and_no_other_asked_for() -> None:
+def test_configured_key_replaces_the_fetch() -> None:
     def fetch() -> str:
         raise AssertionError("asked")
 
@@ -134,7 +134,7 @@ def test_a_key_that_was_given_is_believed_and_no_other_asked_for() -> None:
 
 
 class KeySource:
-    """SendGrid's settings, as asked for the key: each answer is a key, or the failure to get one."""
+    """A reader of events that fetches its key from these answers, in turn: a key or an error."""
 
     def __init__(self, *answers: str | Exception) -> None:
         self.now = NOW
@@ -150,7 +150,7 @@ class KeySource:
         return answer
 
     def event(self, signer: ec.EllipticCurvePrivateKey = SIGNER) -> str:
-        """What a sender hears of an event that is signed with that key."""
+        """The outcome for the sender of an event that is signed with this key."""
         moment = str(self.now)
         try:
             self.reader.verified("[]", sign(b"[]", moment, signer), moment)
@@ -159,19 +159,19 @@ class KeySource:
         return "taken"
 
 
-def test_while_the_key_cannot_be_had_events_must_be_sent_again() -> None:
+def test_events_are_put_off_until_the_key_is_fetched() -> None:
     source = KeySource(Unavailable("away"), key_text())
     assert [source.event() for _ in range(3)] == ["Unavailable"] * 3
-    assert source.asked == [NOW], "SendGrid, which is in trouble, is not asked for each"
+    assert source.asked == [NOW], "a failed fetch is not repeated for each event"
     source.now += RETRY_SECONDS
     assert source.event() == "taken"
 
 
-def test_after_a_change_of_key_an_event_is_only_refused_by_the_new_one() -> None:
+def test_changed_key_is_fetched_before_events_are_refused() -> None:
     stranger = ec.generate_private_key(ec.SECP256R1())
     source = KeySource(key_text(ec.generate_private_key(ec.SECP256R1())), Unavailable("away"), key_text())
     assert source.event() == "InvalidRequest"
-    source.now += FETCH_SECONDS  # SendGrid has another key by now, and cannot be asked for it
+    source.now += FETCH_SECONDS  # SendGrid has changed its key, and fetching it fails
     for _ in range(3):
         assert source.event() == "Unavailable"
         assert source.event(stranger) == "Unavailable"
@@ -181,7 +181,7 @@ def test_after_a_change_of_key_an_event_is_only_refused_by_the_new_one() -> None
     assert len(source.asked) == 3
 
 
-def test_while_the_key_cannot_be_asked_for_what_the_known_one_fits_is_taken() -> None:
+def test_known_key_still_accepts_if_fetching_fails() -> None:
     source = KeySource(key_text(), Unavailable("away"))
     assert source.event() == "taken"
     source.now += FETCH_SECONDS
@@ -189,7 +189,7 @@ def test_while_the_key_cannot_be_asked_for_what_the_known_one_fits_is_taken() ->
     assert source.event() == "taken"
 
 
-def test_who_comes_while_the_key_is_asked_for_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_event_waits_for_a_running_key_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
     source = KeySource(key_text())
     asked, answered = threading.Event(), threading.Event()
 
@@ -203,9 +203,9 @@ def test_who_comes_while_the_key_is_asked_for_waits_for_it(monkeypatch: pytest.M
         try:
             first = pool.submit(source.event)
             assert asked.wait(30)
-            with monkeypatch.context() as impatient:
-                impatient.setattr(sendgrid_events, "FETCH_WAIT_S", 0.01)
-                assert source.event() == "Unavailable", "nobody waits for ever"
+            with monkeypatch.context() as short_wait:
+                short_wait.setattr(sendgrid_events, "FETCH_WAIT_S", 0.01)
+                assert source.event() == "Unavailable", "the wait is limited"
             monkeypatch.setattr(sendgrid_events, "FETCH_WAIT_S", 30.0)
             others = [pool.submit(source.event) for _ in range(3)]
         finally:

@@ -14,7 +14,7 @@ from tests.unit.notifications.orders import LABEL, order
 
 
 class Page(HTMLParser):
-    """A page's text, links, and the tags that were opened and not closed."""
+    """The text, the links and the unclosed tags of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ def bodies(label: dict[str, Any] | None = None, **changes: Any) -> tuple[str, Pa
     return text, Page(html)
 
 
-def test_both_bodies_tell_the_whole_order() -> None:
+def test_both_bodies_contain_the_whole_order() -> None:
     text, page = bodies(LABEL)
     for words in (text, page.text):
         for part in (
@@ -68,7 +68,7 @@ def test_the_html_is_well_formed_and_safe_for_mail_clients() -> None:
     assert not {"script", "link", "style", "img", "form", "iframe"} & set(page.tags)
 
 
-def test_an_order_without_a_label_says_that_it_follows() -> None:
+def test_mail_without_a_label_says_that_it_follows() -> None:
     text, page = bodies(None)
     assert "Your label follows" in text
     assert "Your label follows" in page.text
@@ -78,7 +78,7 @@ def test_an_order_without_a_label_says_that_it_follows() -> None:
     assert "Tracking" not in text
 
 
-def test_what_a_customer_or_a_product_says_is_escaped_in_html_and_plain_in_text() -> None:
+def test_html_escapes_the_texts_of_customers_and_products() -> None:
     nasty = '<script>alert("x")</script> & Söhne'
     text, page = bodies(LABEL, name=nasty, description=nasty)
     assert "script" not in page.tags
@@ -93,13 +93,13 @@ def test_a_link_cannot_break_out_of_its_attribute() -> None:
     assert "script" not in page.tags
 
 
-def test_an_order_without_a_name_or_an_address_is_told_all_the_same() -> None:
+def test_order_without_name_and_address_is_mailed() -> None:
     paid = {**order(), "shipping": None}
     text, html = letter("order_paid", {**order_paid(paid, None), "shop": "The Shop"})
     assert text.startswith("thank you")
     assert "It goes to" not in html
 
 
-def test_a_template_that_asks_for_what_is_not_there_is_an_error() -> None:
+def test_missing_template_variable_is_an_error() -> None:
     with pytest.raises(UndefinedError):
         letter("order_paid", {"order_id": "or_1"})

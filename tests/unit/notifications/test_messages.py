@@ -1,4 +1,4 @@
-"""What may be mailed and texted, and how an order that was paid is told."""
+"""Which mails and text messages are accepted, and how they describe a paid order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def refused(error: pytest.ExceptionInfo[InvalidRequest]) -> list[str]:
     return sorted(error.value.facts["errors"])
 
 
-def test_content_that_begins_with_an_angle_bracket_is_html_and_any_other_is_text() -> None:
+def test_content_is_html_if_it_begins_with_a_bracket() -> None:
     html = mail("k", "a@example.com", "shop@example.com", "Hello", "  <p>Hi</p>")
     assert (html.text, html.html) == (None, "  <p>Hi</p>")
     text = mail("k", "a@example.com", "shop@example.com", "Hello", "1 < 2")
@@ -67,7 +67,7 @@ def test_ordinary_addresses_are_mailed(address: str) -> None:
     assert mail("k", address, "shop@example.com", "Hello", "text").to == address
 
 
-def test_everything_that_is_wrong_with_a_mail_is_named() -> None:
+def test_every_wrong_field_of_a_mail_is_named() -> None:
     with pytest.raises(InvalidRequest) as error:
         mail("", "a", "b", "two\nlines", " ")
     assert refused(error) == ["content", "from_email", "key", "subject", "to_email"]
@@ -93,7 +93,7 @@ def test_texts_go_only_to_countries_that_are_set() -> None:
     assert refused(error) == ["number"]
 
 
-def test_a_text_is_neither_empty_nor_longer_than_twilio_takes() -> None:
+def test_empty_or_too_long_text_is_refused() -> None:
     assert sms("k", "+79994413746", "x" * 1600).body == "x" * 1600
     for content in ("", "  ", "x" * 1601, None):
         with pytest.raises(InvalidRequest) as error:
@@ -106,14 +106,14 @@ def test_mail_counts_money_as_stripe_does(currency: str, total: str) -> None:
     assert order_paid({**order(), "currency": currency}, LABEL)["total"] == total
 
 
-def test_order_in_unknown_currency_is_no_order() -> None:
+def test_order_in_unknown_currency_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="not an order"):
         order_paid({**order(), "currency": "zzz"}, LABEL)
 
 
-def test_a_paid_order_is_told_line_by_line() -> None:
-    told = order_paid(order(), LABEL)
-    assert told == {
+def test_paid_order_is_described_line_by_line() -> None:
+    described = order_paid(order(), LABEL)
+    assert described == {
         "order_id": "or_1AyepaBqraFdOKT2ahMQkRsd",
         "name": "Chloe Taylor",
         "lines": [{"description": "Wally pick", "quantity": 2, "unit": "$0.50", "amount": "$1.00"}],
@@ -136,9 +136,9 @@ def test_a_paid_order_is_told_line_by_line() -> None:
     assert order_paid_subject(order()) == "Your order or_1AyepaBqraFdOKT2ahMQkRsd is paid"
 
 
-def test_an_order_without_a_label_is_told_without_one() -> None:
-    told = order_paid(order(), None)
-    assert (told["label_url"], told["carrier"], told["tracking_number"]) == (None, None, None)
+def test_order_without_a_label_has_no_tracking() -> None:
+    described = order_paid(order(), None)
+    assert (described["label_url"], described["carrier"], described["tracking_number"]) == (None, None, None)
 
 
 def test_only_a_web_address_becomes_a_link() -> None:
@@ -148,13 +148,13 @@ def test_only_a_web_address_becomes_a_link() -> None:
 @pytest.mark.parametrize(
     "broken", [{}, {"id": "or_1"}, {**order(), "items": [{"type": "sku"}]}, {**order(), "amount": "x"}]
 )
-def test_what_is_no_order_is_refused(broken: dict[str, Any]) -> None:
+def test_malformed_order_is_refused(broken: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest) as error:
         order_paid(broken, None)
     assert refused(error) == ["order"]
 
 
-def test_whom_to_tell_comes_from_the_order_or_its_shipping() -> None:
+def test_recipient_comes_from_the_order_or_its_shipping() -> None:
     paid = order(phone="+79994413746")
     assert recipient(paid, "email") == "varvara.malysheva@saritasa.com"
     assert recipient(paid, "phone") == "+79994413746"
@@ -163,7 +163,7 @@ def test_whom_to_tell_comes_from_the_order_or_its_shipping() -> None:
     assert refused(error) == ["phone"]
 
 
-def test_a_text_about_an_order_tells_as_much_as_one_message_holds() -> None:
+def test_text_about_an_order_fits_one_message() -> None:
     assert order_paid_sms(order()) == "Your order or_1AyepaBqraFdOKT2ahMQkRsd is paid: $4.46."
     tracked = order(carrier="USPS", tracking_number="94001")
     assert order_paid_sms(tracked).endswith("$4.46. Tracking: USPS 94001.")
@@ -174,8 +174,8 @@ def test_a_text_about_an_order_tells_as_much_as_one_message_holds() -> None:
 def test_sms_repeats_nothing_that_the_shopper_typed() -> None:
     typed = order(city="Phishville", name="Win a prize", carrier="USPS", tracking_number="94001")
     typed["shipping"]["address"].update(line1="Click here", line2="now", state="Free", postal_code="Money")
-    said = order_paid_sms(typed)
-    assert not [word for word in ("Phishville", "Win", "Click", "now", "Free", "Money") if word in said]
+    body = order_paid_sms(typed)
+    assert not [word for word in ("Phishville", "Win", "Click", "now", "Free", "Money") if word in body]
 
 
 NASTY_NAMES = [
@@ -195,12 +195,12 @@ NASTY_NAMES = [
 def test_stored_name_cannot_pose_as_the_shop(name: str) -> None:
     paid = order(name=name)
     paid["shipping"]["address"].update(line1=name, city=name)
-    told = order_paid(paid, LABEL)
-    shown = [told["name"], *(line["text"] for line in told["address"])]
+    described = order_paid(paid, LABEL)
+    shown = [described["name"], *(line["text"] for line in described["address"])]
     for text in shown:
         assert all(character.isprintable() for character in text)
         assert not re.search(r"[.:@]\S", text)
-    text, html = letter("order_paid", {**told, "shop": "The Shop"})
+    text, html = letter("order_paid", {**described, "shop": "The Shop"})
     ours = ("Hello ", "thank you", "2 x ", "Taxes", "First-Class", "Total:", "It goes to:", "  Name: ", "  Street: ")
     starts = (*ours, "  City: ", "  Country: ", "Tracking:", "Label:", "The Shop")
     assert [line for line in text.splitlines() if line and not line.startswith(starts)] == []
@@ -228,5 +228,5 @@ def test_mail_greets_a_name_that_is_no_link(name: str, greeted: str) -> None:
         ("😀" * 36, 2),
     ],
 )
-def test_a_text_is_paid_by_its_alphabet(body: str, count: int) -> None:
+def test_number_of_segments_depends_on_the_alphabet(body: str, count: int) -> None:
     assert segments(body) == count

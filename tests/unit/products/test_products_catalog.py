@@ -1,4 +1,4 @@
-"""How a product is named, shown and found."""
+"""The ids, the public form and the search terms of a product."""
 
 import re
 from typing import Any
@@ -24,7 +24,7 @@ def test_a_key_always_makes_the_same_ids() -> None:
     assert product_id("key")[5:] != sku_id("key")[4:]
 
 
-def test_a_product_shows_what_stripe_has_dropped() -> None:
+def test_product_shows_fields_that_stripe_dropped() -> None:
     shown = wally().public(Inventory("finite", 7))
     assert shown["attributes"] == ["manufacturer"]
     assert shown["caption"] is None
@@ -59,18 +59,18 @@ def test_an_inactive_product_has_an_inactive_sku() -> None:
     assert wally(active=False).public(Inventory("infinite"))["skus"]["data"][0]["active"] is False
 
 
-def test_a_product_is_found_by_its_wholes_and_its_words() -> None:
+def test_product_is_found_by_whole_terms_and_words() -> None:
     terms = wally().terms()
     for whole in ("pet food", "CATS", "wally bone", "Manufacturer"):
         assert whole_term(whole) in terms
     for word in ("wally", "BONE", "gift", "pet"):
         assert words(word) <= terms
     assert not words("food") <= terms, "a category is matched as a whole"
-    assert whole_term("small") not in terms, "only category, for and type are looked through"
-    assert not words("bon") <= terms, "a part of a word is no word"
+    assert whole_term("small") not in terms, "only category, for and type are searched"
+    assert not words("bon") <= terms, "a part of a word does not match"
 
 
-def test_case_and_form_make_no_difference_in_any_alphabet() -> None:
+def test_folding_ignores_case_and_form_in_any_alphabet() -> None:
     assert fold("ÉCLAIR  Straße") == fold("éclair strasse")
     assert fold("\uff37\uff21lly") == "wally"  # full-width letters
     assert words("Кость для СОБАК") == {"кость", "для", "собак"}

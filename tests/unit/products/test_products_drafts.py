@@ -1,4 +1,4 @@
-"""What may be asked of a product, and how a wrong field is named."""
+"""New and changed products are validated, and each wrong field is named."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def test_the_seeds_product_is_read() -> None:
     assert draft.active is True
 
 
-def test_the_least_that_makes_a_product() -> None:
+def test_required_fields_make_a_product() -> None:
     least = {name: SEED[name] for name in ("name", "price", "package_dimensions", "metadata")}
     draft = Draft.parse(least, "eur")
     assert draft.inventory == Inventory("infinite")
@@ -37,7 +37,7 @@ def test_the_least_that_makes_a_product() -> None:
 
 
 @pytest.mark.parametrize("field", ["name", "price", "package_dimensions", "metadata"])
-def test_what_is_required(field: str) -> None:
+def test_missing_required_field_is_named(field: str) -> None:
     assert errors({name: value for name, value in SEED.items() if name != field}) == {field: ["required"]}
 
 
@@ -116,7 +116,7 @@ def test_price_that_stripe_cannot_charge_is_refused(currency: str, price: int) -
 
 
 @pytest.mark.parametrize("spec", [None, [], "name"])
-def test_a_product_is_an_object(spec: Any) -> None:
+def test_product_that_is_no_object_is_refused(spec: Any) -> None:
     assert errors(spec)
 
 
@@ -125,7 +125,7 @@ def change(given: Any, **now: Any) -> Change:
     return Change.parse(given, **{**before, **now})
 
 
-def test_a_change_names_only_what_changes() -> None:
+def test_change_has_only_the_given_fields() -> None:
     found = change({"name": "Test_put", "metadata": {"for": ""}})
     assert found.name == "Test_put"
     assert found.metadata == {"for": ""}
@@ -159,7 +159,7 @@ def test_new_attributes_may_come_with_their_values() -> None:
     assert found.attributes_sku == {"colour": "red"}
 
 
-def test_metadata_is_counted_as_merged() -> None:
+def test_metadata_limit_counts_the_merged_keys() -> None:
     full = {f"m{n}": "x" for n in range(45)}
     with pytest.raises(InvalidRequest):
         change({"metadata": {"one": "more"}}, metadata=full)

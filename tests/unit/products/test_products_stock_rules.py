@@ -1,4 +1,4 @@
-"""What an inventory covers, and what a caller may ask to hold."""
+"""Which quantities an inventory covers, and which items a caller may reserve."""
 
 import pytest
 
@@ -18,7 +18,7 @@ from products.stock import Inventory, Line, gone, lines, short, unsold, wishes
         (Inventory("bucket", None, "out_of_stock"), 1, False),
     ],
 )
-def test_an_inventory_covers_what_is_there(inventory: Inventory, quantity: int, covered: bool) -> None:
+def test_inventory_covers_the_quantity_in_stock(inventory: Inventory, quantity: int, covered: bool) -> None:
     assert inventory.covers(quantity) is covered
 
 
@@ -88,13 +88,13 @@ def test_lines_are_added_up_per_sku_and_sorted() -> None:
         [{"parent": "sku_a", "quantity": 900_000_000}, {"parent": "sku_a", "quantity": 900_000_000}],
     ],
 )
-def test_items_that_say_nothing_are_refused(items: object) -> None:
+def test_invalid_items_are_refused(items: object) -> None:
     with pytest.raises(InvalidRequest) as refusal:
         lines(items)
     assert "items" in refusal.value.facts["errors"]
 
 
-def test_a_shortage_names_the_sku_and_what_is_left() -> None:
+def test_shortage_names_the_sku_and_the_stock_left() -> None:
     refusal = unsold([short("sku_a", "Wally bone", 3, Inventory("finite", 2)), gone("sku_b", "Collar")])
     assert "sku_a" in refusal.detail
     assert "Collar is not on sale" in refusal.detail

@@ -1,4 +1,4 @@
-"""What the products service does of its own accord."""
+"""The timers of the products service."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from products.projection import Projection
 from products.service import REBUILD_INTERVAL_S, ProductsService
 
 
-def test_the_whole_catalogue_is_read_again_each_hour_and_stripes_absence_stops_nobody(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    (again,) = ProductsService.read_catalogue_again.nameko_entrypoints
-    assert isinstance(again, Timer)
-    assert again.interval == REBUILD_INTERVAL_S == 3600
+def test_catalogue_is_read_hourly_despite_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    (timer,) = ProductsService.read_catalogue_again.nameko_entrypoints
+    assert isinstance(timer, Timer)
+    assert timer.interval == REBUILD_INTERVAL_S == 3600
     read: list[Any] = []
 
     def rebuild(projection: Projection) -> dict[str, int]:

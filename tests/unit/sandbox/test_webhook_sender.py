@@ -1,4 +1,4 @@
-"""The sandbox's sender of webhooks, without a sandbox around it."""
+"""The webhook sender of the sandbox, without a running sandbox."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from sandbox.webhook_sender import Sender
 
 
-class Later:
-    """A webhook is to be sent in a while, and the clock that says so."""
+class NothingDue:
+    """The webhooks and the clock of a sandbox whose only webhook is due much later."""
 
     noticed: Any = None
 
@@ -27,16 +27,16 @@ class Later:
 
 @pytest.mark.parametrize("turns", range(5))
 def test_sender_stops_although_it_was_just_woken(turns: int) -> None:
-    async def stops() -> bool:
-        webhooks: Any = Later()
+    async def stop_after_wake_up() -> bool:
+        webhooks: Any = NothingDue()
         settings: Any = None
         sending = asyncio.create_task(Sender(webhooks, webhooks, settings).run())
         await asyncio.sleep(0.01)
         webhooks.noticed()
-        for _ in range(turns):  # the wake-up is on its way
+        for _ in range(turns):  # the wake-up may still be pending when the sender stops
             await asyncio.sleep(0)
         sending.cancel()
         done, _ = await asyncio.wait({sending}, timeout=5)
         return bool(done)
 
-    assert asyncio.run(stops())
+    assert asyncio.run(stop_after_wake_up())

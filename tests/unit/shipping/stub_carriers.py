@@ -1,4 +1,4 @@
-"""Carriers that answer as they are told, and a clock that only moves when somebody sleeps."""
+"""Carriers with scripted answers, and a clock that moves only during `sleep`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shipping.carriers import Label, Quote
 
 
 class Clock:
-    """Seconds that pass by sleeping; `on_sleep` is called at each."""
+    """A clock that moves only during `sleep`, which then calls `on_sleep`."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
@@ -23,20 +23,22 @@ class Clock:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move the clock forward."""
         self.now += seconds
         self.on_sleep()
 
 
 @dataclass
 class StubCarriers:
-    """What a carrier has sold, and how it answers.
+    """The labels that a carrier sold, and its next answers.
 
     Attributes:
         sold: the labels, by rate.
-        given_back: what came of refunds, by transaction; the next one is answered `refund_answer`.
-        trouble: raised by the next purchases, in turn; None for none. `sells_anyway` tells whether it sells first.
-        blind: the number of questions after a sale that do not see it yet.
+        given_back: the status of each refund, by transaction; the next refund gets `refund_answer`.
+        trouble: the errors of the next purchases, in turn; None for success.
+        sells_anyway: whether a purchase or refund takes effect before its error is raised.
+        blind: how many questions do not see a sold label yet.
+        deaf: the error of every question.
     """
 
     sold: dict[str, Label] = field(default_factory=dict)

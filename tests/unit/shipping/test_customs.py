@@ -1,4 +1,4 @@
-"""What a parcel that leaves the country says of its contents."""
+"""The customs declaration of a parcel that leaves the country."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def test_each_line_is_declared_with_its_whole_weight_and_value() -> None:
     ]
 
 
-@pytest.mark.parametrize("lacking", ["description", "price", "currency"])
-def test_nothing_is_declared_rather_than_half_of_it(lacking: str) -> None:
-    incomplete = {name: value for name, value in BONE.items() if name != lacking}
+@pytest.mark.parametrize("missing", ["description", "price", "currency"])
+def test_incomplete_line_leaves_everything_undeclared(missing: str) -> None:
+    incomplete = {name: value for name, value in BONE.items() if name != missing}
     assert contents([BONE, incomplete]) == []
 
 
@@ -41,5 +41,5 @@ def test_nothing_is_declared_rather_than_half_of_it(lacking: str) -> None:
     ("units", "currency", "amount"),
     [(346, "usd", "3.46"), (5, "usd", "0.05"), (500, "jpy", "500"), (1, "kwd", "0.001")],
 )
-def test_smallest_units_are_written_as_customs_read_them(units: int, currency: str, amount: str) -> None:
+def test_smallest_units_become_a_decimal_amount(units: int, currency: str, amount: str) -> None:
     assert decimal_text(units, currency) == amount

@@ -1,4 +1,4 @@
-"""Items become parcels: stacked along the shortest side, split where the carrier says stop."""
+"""Items are stacked along their shortest side, and split into parcels within the carrier's limits."""
 
 from __future__ import annotations
 
@@ -31,52 +31,52 @@ def test_a_stack_grows_by_each_unit_s_shortest_side() -> None:
     }
 
 
-def test_seventy_pounds_go_into_one_parcel_and_no_more() -> None:
+def test_parcel_holds_at_most_seventy_pounds() -> None:
     (full,) = pack([item(7, 1, 1, 1, 160)])
     assert full.weight == 1120
     assert [parcel.weight for parcel in pack([item(8, 1, 1, 1, 160)])] == [1120, 160]
 
 
-def test_a_light_unit_rides_in_an_earlier_parcel_that_has_room() -> None:
+def test_light_unit_fills_an_earlier_parcel() -> None:
     parcels = pack([item(2, 2, 2, 2, 1000), item(2, 1, 1, 1, 100)])
     assert [parcel.weight for parcel in parcels] == [1100, 1100]
 
 
-def test_an_item_that_alone_is_too_heavy_is_refused_by_name() -> None:
+def test_too_heavy_item_is_refused_by_name() -> None:
     with pytest.raises(Refused, match=r"Anvil weighs 1120\.1 oz") as refused:
         pack([item(1, 1, 1, 1, 5), item(1, 5, 5, 5, 1120.1, description="Anvil", parent="sku_anvil")])
     assert refused.value.facts["errors"]["items"]
 
 
-def test_an_item_without_a_description_is_named_by_its_sku_or_its_place() -> None:
+def test_undescribed_item_is_named_by_sku_or_position() -> None:
     with pytest.raises(Refused, match=r"^sku_anvil weighs"):
         pack([item(1, 5, 5, 5, 2000, parent="sku_anvil")])
     with pytest.raises(Refused, match=r"^item 2 weighs"):
         pack([item(1, 5, 5, 5, 1), item(1, 5, 5, 5, 2000)])
 
 
-def test_a_stack_is_split_before_it_is_too_long_for_ordinary_services() -> None:
-    # 10 x 10 around is 40 in of girth: 68 in of height are left of 108.
+def test_tall_stack_is_split_at_the_size_limit() -> None:
+    # 10 in x 10 in makes a girth of 40 in, which leaves 68 in of height below the limit of 108 in.
     parcels = pack([item(8, 10, 10, 10, 1)])
     assert [parcel.height for parcel in parcels] == [60, 20]
     assert [parcel.length_and_girth for parcel in parcels] == [100, 60]
 
 
 def test_a_flat_stack_is_split_by_its_girth() -> None:
-    # 30 long and 20 wide: while the stack is lower than that, each inch of height adds two of girth.
+    # The stack is lower than its length and width, so each inch of height adds two inches of girth.
     parcels = pack([item(10, 2, 30, 20, 1)])
     assert [parcel.height for parcel in parcels] == [18, 2]
     assert parcels[0].length_and_girth == 30 + 2 * (20 + 18)
 
 
-def test_an_oversized_item_travels_alone_and_one_beyond_that_is_refused() -> None:
+def test_oversized_item_is_packed_alone_or_refused() -> None:
     oversized = item(2, 10, 90, 9, 5, description="Curtain rail")
     assert [parcel.length for parcel in pack([oversized, item(1, 1, 1, 1, 1)])] == [90, 90, 1]
     with pytest.raises(Refused, match="Flagpole is too large"):
         pack([item(1, 10, 100, 9, 5, description="Flagpole")])
 
 
-def test_what_shippo_cannot_say_is_rounded_up() -> None:
+def test_dimensions_are_rounded_up_to_four_decimals() -> None:
     (parcel,) = pack([item(1, 0.00001, 5.00009, 1 / 3, 0.1)])
     assert parcel.public()["height"] == "0.0001"
     assert parcel.public()["length"] == "5.0001"
@@ -89,13 +89,13 @@ def test_a_round_number_is_not_written_with_an_exponent() -> None:
     assert (parcel.public()["length"], parcel.public()["weight"]) == ("30", "1000")
 
 
-def test_ten_thousand_light_things_are_packed_at_once() -> None:
+def test_ten_thousand_light_items_are_packed() -> None:
     parcels = pack([item(10_000, 5.0, 5.0, 5.0, 5.0)])
     assert sum(parcel.weight for parcel in parcels) == 50_000
     assert len(parcels) == 589
 
 
-def test_more_than_any_carrier_takes_is_refused() -> None:
+def test_too_many_parcels_are_refused() -> None:
     with pytest.raises(Refused, match=f"more than {MAX_PARCELS} parcels"):
         pack([item(1001, 10, 10, 10, 1120)])
 
@@ -121,16 +121,16 @@ def test_no_dimensions_or_no_items_are_invalid() -> None:
 
 
 sides = st.decimals(min_value="0.1", max_value="20", places=1)
-things = st.tuples(st.integers(1, 60), sides, sides, sides, st.decimals(min_value="0.1", max_value="1120", places=1))
+items = st.tuples(st.integers(1, 60), sides, sides, sides, st.decimals(min_value="0.1", max_value="1120", places=1))
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(things, min_size=1, max_size=4))
-def test_nothing_is_lost_and_no_parcel_is_beyond_the_limits(given_things: list[tuple[Any, ...]]) -> None:
-    parcels = pack([item(*thing) for thing in given_things])
+@given(st.lists(items, min_size=1, max_size=4))
+def test_packing_loses_nothing_and_keeps_the_limits(packed_items: list[tuple[Any, ...]]) -> None:
+    parcels = pack([item(*values) for values in packed_items])
     assert sum(parcel.weight for parcel in parcels) == sum(
-        Decimal(count) * weight for count, *_, weight in given_things
+        Decimal(count) * weight for count, *_, weight in packed_items
     )
-    assert sum(parcel.height for parcel in parcels) == sum(count * min(sides) for count, *sides, _ in given_things)
+    assert sum(parcel.height for parcel in parcels) == sum(count * min(sides) for count, *sides, _ in packed_items)
     assert all(parcel.weight <= MAX_OUNCES for parcel in parcels)
     assert all(parcel.length_and_girth <= MAX_INCHES for parcel in parcels)

@@ -1,4 +1,4 @@
-"""A shipment's address, its ways to ship, and how a page of shipments is asked for."""
+"""A shipment's address and shipping methods, and the order and limit of a page of shipments."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CHLOE = {
 
 
 def rate(object_id: str, amount: str, days: int | None = 5, **more: Any) -> dict[str, Any]:
-    """A rate in the public shape, as far as these rules look."""
+    """A rate in its public form, with the fields that these rules read."""
     return {
         "object_id": object_id,
         "amount": amount,
@@ -62,15 +62,15 @@ def test_an_address_is_listed_as_the_seed_shows_it() -> None:
     }
 
 
-def test_an_address_that_is_not_complete_names_what_is_missing() -> None:
+def test_incomplete_address_names_each_wrong_field() -> None:
     with pytest.raises(InvalidRequest) as invalid:
         Address.parse({"name": "  ", "line1": "1 Main St", "city": 5, "country": "US"})
     assert invalid.value.facts["errors"] == {"name": ["required field"], "city": ["must be of string type"]}
 
 
-def test_rates_become_ways_to_ship_in_the_carrier_s_order() -> None:
-    ways = methods([rate("express", "21.18", 1), rate("first", "3.46")], "usd", date(2017, 12, 30))
-    assert ways == [
+def test_rates_become_methods_in_the_carriers_order() -> None:
+    offered = methods([rate("express", "21.18", 1), rate("first", "3.46")], "usd", date(2017, 12, 30))
+    assert offered == [
         {
             "id": "express",
             "amount": 2118,
@@ -86,21 +86,21 @@ def test_rates_become_ways_to_ship_in_the_carrier_s_order() -> None:
             "delivery_estimate": {"date": "2018-01-04", "type": "exact"},
         },
     ]
-    assert cheapest(ways) == "first"
+    assert cheapest(offered) == "first"
 
 
-def test_of_two_that_cost_the_same_the_faster_is_selected() -> None:
+def test_faster_of_two_equal_prices_is_selected() -> None:
     rates = [rate("slow", "3.46", 7), rate("unsaid", "3.46", None), rate("fast", "3.46", 2)]
-    ways = methods(rates, "usd", date(2017, 12, 30))
-    assert cheapest(ways) == "fast"
-    assert ways[1]["delivery_estimate"] is None
+    offered = methods(rates, "usd", date(2017, 12, 30))
+    assert cheapest(offered) == "fast"
+    assert offered[1]["delivery_estimate"] is None
 
 
-def test_a_rate_in_another_currency_is_not_offered_unless_it_is_quoted_locally() -> None:
+def test_foreign_rate_is_offered_only_with_a_local_price() -> None:
     euro = rate("euro", "9.00", currency="EUR", amount_local="10.05")
     pounds = rate("pounds", "9.00", currency="GBP", currency_local="GBP")
-    (way,) = methods([euro, pounds], "usd", date(2017, 12, 30))
-    assert (way["id"], way["amount"], way["currency"]) == ("euro", 1005, "usd")
+    (method,) = methods([euro, pounds], "usd", date(2017, 12, 30))
+    assert (method["id"], method["amount"], method["currency"]) == ("euro", 1005, "usd")
 
 
 @pytest.mark.parametrize(

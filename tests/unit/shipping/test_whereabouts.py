@@ -1,4 +1,4 @@
-"""Where a parcel is, told in any order."""
+"""The status of a parcel, from tracking updates in any order."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from shipping.whereabouts import Whereabouts, whereabouts
 NOON = 1_504_612_836.546
 
 
-def test_shippo_s_word_and_time_are_read() -> None:
-    told = {"status": "TRANSIT", "status_date": "2017-09-05T12:00:36.546Z", "object_id": "x"}
-    assert whereabouts(told) == Whereabouts("TRANSIT", NOON)
+def test_shippo_status_and_time_are_read() -> None:
+    update = {"status": "TRANSIT", "status_date": "2017-09-05T12:00:36.546Z", "object_id": "x"}
+    assert whereabouts(update) == Whereabouts("TRANSIT", NOON)
     assert whereabouts({"status": "TRANSIT", "status_date": None}) == Whereabouts("TRANSIT", None)
     assert whereabouts({"status": "TRANSIT", "status_date": "yesterday"}) == Whereabouts("TRANSIT", None)
     assert whereabouts({"status": "TRANSIT", "status_date": "2017-09-05T12:00:36"}) == Whereabouts(
@@ -22,13 +22,13 @@ def test_shippo_s_word_and_time_are_read() -> None:
     )
 
 
-@pytest.mark.parametrize("told", [None, "TRANSIT", {}, {"status": None}, {"status": "LOST IN SPACE"}, {"status": []}])
-def test_what_nobody_understands_is_nothing(told: Any) -> None:
-    assert whereabouts(told) is None
+@pytest.mark.parametrize("update", [None, "TRANSIT", {}, {"status": None}, {"status": "LOST IN SPACE"}, {"status": []}])
+def test_unreadable_tracking_status_is_ignored(update: Any) -> None:
+    assert whereabouts(update) is None
 
 
 @pytest.mark.parametrize(
-    ("known", "told", "news"),
+    ("known", "update", "follows"),
     [
         ("PRE_TRANSIT", "TRANSIT", True),
         ("UNKNOWN", "PRE_TRANSIT", True),
@@ -49,11 +49,11 @@ def test_what_nobody_understands_is_nothing(told: Any) -> None:
         ("PRE_TRANSIT", "RETURNED", True),
     ],
 )
-def test_a_later_word_is_news_when_it_goes_forward(known: str, told: str, news: bool) -> None:
-    assert Whereabouts(told, 2.0).follows(Whereabouts(known, 1.0)) is news
+def test_later_status_follows_if_it_goes_forward(known: str, update: str, follows: bool) -> None:
+    assert Whereabouts(update, 2.0).follows(Whereabouts(known, 1.0)) is follows
 
 
-def test_an_earlier_word_is_news_only_along_the_way() -> None:
+def test_earlier_status_follows_only_on_the_usual_way() -> None:
     assert Whereabouts("DELIVERED", 1.0).follows(Whereabouts("TRANSIT", 2.0))
     assert not Whereabouts("FAILURE", 1.0).follows(Whereabouts("TRANSIT", 2.0))
     assert not Whereabouts("TRANSIT", 1.0).follows(Whereabouts("FAILURE", 2.0))
@@ -61,10 +61,10 @@ def test_an_earlier_word_is_news_only_along_the_way() -> None:
     assert Whereabouts("RETURNED", None).follows(Whereabouts("DELIVERED", 2.0))
 
 
-def test_a_parcel_is_where_it_is_in_whatever_order_that_is_told() -> None:
+def test_order_of_updates_does_not_change_the_status() -> None:
     steps = [Whereabouts(status, at) for at, status in enumerate(("PRE_TRANSIT", "TRANSIT", "FAILURE", "DELIVERED"))]
     for order in itertools.permutations(steps):
         known = None
-        for told in order:
-            known = told if told.follows(known) else known
+        for update in order:
+            known = update if update.follows(known) else known
         assert known == steps[-1]
