@@ -1,4 +1,4 @@
-"""A process is killed at each crash point of a delivery, on both databases.
+"""A process is killed at each crash point of a send, on both databases.
 
 Two copies of the service take over within seconds. A text arrives once. A mail arrives at least once, and the
 record counts each repetition.
