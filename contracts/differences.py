@@ -45,7 +45,7 @@ class Difference:
 
 
 def page(
-    looked: int,
+    compared: int,
     differences: Sequence[Difference],
     following: str | None = None,
     seen: Sequence[str] = (),
@@ -54,14 +54,14 @@ def page(
     """The answer of the verb ``audit`` for one page.
 
     Args:
-        looked: how many things were compared.
+        compared: how many things were compared.
         differences: those found.
         following: the cursor of the next page; None at the end.
         seen: the ids in the provider's list.
         known: the ids in our records that the provider's list should contain.
     """
     return {
-        "looked": looked,
+        "compared": compared,
         "differences": [each.plain() for each in differences],
         "next": following,
         "seen": list(seen),

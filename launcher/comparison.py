@@ -77,7 +77,7 @@ class Comparison:
             page = self._page(part.service, part.part, cursor)
             seen.add(part.part, page["seen"])
             yield from ((part.service, each) for each in _read(page))
-            total += page["looked"]
+            total += page["compared"]
             self._looked(part, total)
             if part.asks is not None:
                 lacking = seen.lacking(part.asks, page["known"])

@@ -89,7 +89,7 @@ def test_payments_are_compared_with_orders_page_by_page(shop: Shop) -> None:
     mine = listed(shop.order.payment, order_id=None)  # only its id leads to the order
     books = audit(shop, mine, listed("pi_other"), listed("pi_3", order_id="or_9"))
     first = books.page("payments", None, 0.0, FUTURE_S, None)
-    assert (first["looked"], first["seen"], reported(first)) == (1, [shop.order.payment], [])
+    assert (first["compared"], first["seen"], reported(first)) == (1, [shop.order.payment], [])
     second = books.page("payments", first["next"], 0.0, FUTURE_S, None)
     assert (second["seen"], reported(second)) == (["pi_other"], [("charged twice", "or_1")])
     third = books.page("payments", second["next"], 0.0, FUTURE_S, None)
@@ -113,7 +113,7 @@ def test_payment_missing_from_all_pages_is_read_by_its_id(shop: Shop) -> None:
 def test_order_page_lists_the_payments_expected_at_stripe(shop: Shop) -> None:
     others = OtherServices()
     page = audit(shop, others=others).page("orders", None, 0.0, FUTURE_S, None)
-    assert (page["looked"], page["known"], reported(page)) == (1, [], [])
+    assert (page["compared"], page["known"], reported(page)) == (1, [], [])
     assert others.asked == []  # the order has no reservation, so products is not asked
     shop.pay()
     others.holds, others.labels = [shop.order.stock_key or ""], ["shp"]
@@ -123,7 +123,7 @@ def test_order_page_lists_the_payments_expected_at_stripe(shop: Shop) -> None:
     assert reported(page) == [("sold, and not taken from stock", "or_1")]
     shop.deliver()
     assert reported(audit(shop).page("orders", None, 0.0, FUTURE_S, None))[1:] == [("label lost", "or_1")]
-    assert audit(shop).page("orders", None, 0.0, shop.now - 1, None)["looked"] == 0
+    assert audit(shop).page("orders", None, 0.0, shop.now - 1, None)["compared"] == 0
 
 
 def test_unreturned_label_is_reported_after_its_return_delivery(shop: Shop) -> None:
@@ -173,7 +173,7 @@ def test_reservations_are_compared_with_their_orders(shop: Shop) -> None:
     others = OtherServices()
     others.holds = [shop.order.stock_key or "", "or_1:9:stock", "or_9:1:stock"]
     page = audit(shop, others=others).page("stock", None, 0.0, FUTURE_S, None)
-    assert (page["looked"], page["next"]) == (3, "more")
+    assert (page["compared"], page["next"]) == (3, "more")
     assert reported(page) == [("stock held for nobody", "or_1"), ("stock held for nobody", "or_9:1:stock")]
 
 

@@ -165,7 +165,7 @@ class Feed:
             for number, (shipment, status) in enumerate(moves, start=1)
         ]
 
-    def moved(self, after: int, limit: int) -> list[dict[str, Any]]:
+    def movements(self, after: int, limit: int) -> list[dict[str, Any]]:
         return [move for move in self.moves if move["seq"] > after][:limit]
 
 

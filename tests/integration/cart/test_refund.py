@@ -406,7 +406,7 @@ def test_watch_finds_a_refund_made_elsewhere(shop: Shop, monkeypatch: Any) -> No
     assert shop.order.document["amount_returned"] == 150
     assert len(lists.asked) == 3
     looked: list[str] = []
-    monkeypatch.setattr(shop.refunds, "looked", looked.append)
+    monkeypatch.setattr(shop.refunds, "refresh_refunds", looked.append)
     shop.now += 60
     lists.asked.clear()
     watch.follow()
@@ -486,7 +486,7 @@ def test_unreadable_refund_does_not_hold_up_the_others(shop: Shop, monkeypatch: 
             raise KeyError("document")
         return looked(payment)
 
-    monkeypatch.setattr(shop.refunds, "looked", broken)
+    monkeypatch.setattr(shop.refunds, "refresh_refunds", broken)
     watch = RefundWatch(shop.refunds, lists)
     shop.now += 60
     watch.follow()

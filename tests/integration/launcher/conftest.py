@@ -1,4 +1,4 @@
-"""What the launcher's tests share: an environment without anybody's settings, and a checkout at an awkward path."""
+"""Shared by the launcher tests: an environment without a user's settings, and a checkout at an awkward path."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the repository at a path with a space, a % and a semicolon in it, with this checkout's .venv."""
+    """A copy of the repository whose path contains a space, a % and a semicolon. It uses this checkout's .venv."""
     target = tmp_path_factory.mktemp("launcher") / "a shop, 100% new;"
     shutil.copytree(ROOT, target, ignore=LEFT_OUT)
     (target / ".venv").symlink_to(ROOT / ".venv")
@@ -30,7 +30,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run(checkout: Path) -> Run:
-    """Runs `./install_run_project` of that copy, from another directory."""
+    """A function that runs `./install_run_project` of that copy from another directory."""
 
     def run(*arguments: str, env: Mapping[str, str], stdin: str = "", timeout: float = 280) -> object:
         command = [str(checkout / "install_run_project"), *arguments]
@@ -42,7 +42,7 @@ def run(checkout: Path) -> Run:
 
 
 def surroundings(var_dir: Path | str, **more: str) -> dict[str, str]:
-    """The environment of a user with free ports and a VAR_DIR of their own."""
+    """Return the environment of a user with free ports and this VAR_DIR."""
     gateway = free_port()
     return {
         **without_keys(os.environ),
@@ -54,8 +54,8 @@ def surroundings(var_dir: Path | str, **more: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def standing(checkout: Path, run: Run) -> Iterator[dict[str, str]]:
-    """The environment of a whole shop that was started with --detach; two carts; its data in the default place."""
+def shop_env(checkout: Path, run: Run) -> Iterator[dict[str, str]]:
+    """The environment of a whole shop that runs with --detach, with two carts and the default VAR_DIR."""
     env = surroundings("var", CART_COPIES="2")
     started = run("--detach", env=env)
     try:

@@ -1,4 +1,4 @@
-"""A service whose start never ends, for a test that stops it then."""
+"""A service whose start never ends. A test stops it while it starts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nameko.timer import timer
 
 
 class Slow(DependencyProvider):  # type: ignore[misc]
-    """It never becomes ready."""
+    """A dependency that never becomes ready."""
 
     def start(self) -> None:
         print("starting", flush=True)
@@ -17,11 +17,11 @@ class Slow(DependencyProvider):  # type: ignore[misc]
 
 
 class SlowService:
-    """Nothing but its start; Nameko runs no class without an entrypoint."""
+    """A service with one timer, because Nameko runs no class without an entrypoint."""
 
     name = "slow"
     slow = Slow()
 
     @timer(interval=3600)  # type: ignore[misc]
     def never(self) -> None:
-        """Nothing."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""The broker: one that was given is tried, a private one comes and goes without a trace, and a service waits for it."""
+"""The broker: a given one is checked first, a private one leaves no trace, and a service waits for its broker."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from launcher.shop import Shop
 pytestmark = pytest.mark.timeout(600)
 
 
-def test_a_given_broker_that_does_not_answer_is_refused_without_its_password() -> None:
+def test_refusal_of_a_silent_broker_omits_its_password() -> None:
     uri = f"amqp://user:{'pass' + 'word'}@127.0.0.1:{free_port()}//"
     assert broker.refusal(uri) == "connection refused"
 
 
-def test_an_address_is_read_with_the_ports_of_its_scheme() -> None:
+def test_address_defaults_to_the_port_of_its_scheme() -> None:
     assert address("amqp://u:p@rabbit:28000//") == ("rabbit", 28000)
     assert address("amqp://rabbit/shop") == ("rabbit", 5672)
     assert address("amqps://rabbit/shop") == ("rabbit", 5671)
 
 
-def test_a_private_node_is_whole_private_and_gone_afterwards(tmp_path: Path) -> None:
+def test_private_broker_is_closed_to_others_and_leaves_no_trace(tmp_path: Path) -> None:
     shop = Shop.on_free_ports(tmp_path / "100% var; dir", parts="broker")
     shop.start()
     try:
@@ -48,13 +48,13 @@ def test_a_private_node_is_whole_private_and_gone_afterwards(tmp_path: Path) -> 
         assert _open_to_others(shop.place.var_dir) == []
         listening = set()
         for process in processes.marked(shop.runtime.id):
-            # RabbitMQ runs some for a moment only, to see how full the disk is.
+            # RabbitMQ runs short-lived processes that measure the free disk space.
             with contextlib.suppress(psutil.NoSuchProcess):
                 listening |= {(process.name(), address) for address in _listens_at(process)}
         assert {"epmd", "beam.smp"} <= {name for name, _ in listening}
         assert {address for _, address in listening} <= {"127.0.0.1", "::1"}
         assert (shop.place.var_dir / "shop.json").stat().st_mode & 0o777 == 0o600
-        assert shop.start() is False  # it stands
+        assert shop.start() is False  # it is running already
     finally:
         assert shop.stop() is True
     assert processes.marked(shop.runtime.id) == []
@@ -64,7 +64,7 @@ def test_a_private_node_is_whole_private_and_gone_afterwards(tmp_path: Path) -> 
 
 
 def _command_lines_with(secret: str) -> list[str]:
-    """The machine's processes whose command line shows `secret`."""
+    """Return the names of the processes whose command line contains `secret`."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -74,11 +74,11 @@ def _command_lines_with(secret: str) -> list[str]:
 
 
 def _open_to_others(folder: Path) -> list[Path]:
-    """What other users could read or change in `folder`, if they could enter it."""
+    """Return the paths in `folder` whose mode lets other users read or change them."""
     return [path for path in (folder, *folder.rglob("*")) if not path.is_symlink() and path.stat().st_mode & 0o077]
 
 
-def test_every_copy_has_a_user_of_its_own(tmp_path: Path) -> None:
+def test_every_copy_has_its_own_broker_user(tmp_path: Path) -> None:
     users = []
     for name in ("one", "other"):
         runtime = RuntimeDir(tmp_path / name)
@@ -92,14 +92,14 @@ def test_every_copy_has_a_user_of_its_own(tmp_path: Path) -> None:
     assert users[0].password not in repr(users[0])
 
 
-def test_a_broker_that_still_has_guest_is_upgraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its queues stay: a message set aside before the upgrade is there after it."""
-    chosen: list[broker.Broker] = []
+def test_broker_with_the_guest_user_is_upgraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The upgrade keeps the queues and their messages."""
+    brokers: list[broker.Broker] = []
     choose = broker.choose
-    monkeypatch.setattr(broker, "choose", lambda *given: chosen.append(choose(*given)) or chosen[-1])
+    monkeypatch.setattr(broker, "choose", lambda *args: brokers.append(choose(*args)) or brokers[-1])
     shop = Shop.on_free_ports(tmp_path, parts="broker")
     with shop:
-        node = chosen[-1].node
+        node = brokers[-1].node
         assert node is not None
         replace(node, credentials=rabbitmq.Credentials("guest", "guest")).admit()
         with kombu.Connection(_as_guest(shop.amqp_uri)) as connection, connection.SimpleQueue("kept") as queue:
@@ -120,7 +120,7 @@ def _listens_at(process: psutil.Process) -> set[str]:
     return {connection.laddr.ip for connection in connections if connection.status == psutil.CONN_LISTEN}
 
 
-def test_what_a_killed_supervisor_left_is_cleaned_up(tmp_path: Path) -> None:
+def test_start_cleans_up_after_a_killed_supervisor(tmp_path: Path) -> None:
     shop = Shop.on_free_ports(tmp_path, parts="broker")
     shop.start()
     try:
@@ -128,20 +128,20 @@ def test_what_a_killed_supervisor_left_is_cleaned_up(tmp_path: Path) -> None:
         assert supervisor is not None
         supervisor.kill()
         supervisor.wait(30)
-        left = {process.pid for process in processes.marked(shop.runtime.id)}
-        assert left
+        leftover = {process.pid for process in processes.marked(shop.runtime.id)}
+        assert leftover
         assert not shop.running
-        said: list[str] = []
-        assert shop.start(said.append) is True
-        assert "Cleaned up after a shop that was killed" in said[0]
-        assert left.isdisjoint(process.pid for process in processes.marked(shop.runtime.id))
+        messages: list[str] = []
+        assert shop.start(messages.append) is True
+        assert "Cleaned up after a shop that was killed" in messages[0]
+        assert leftover.isdisjoint(process.pid for process in processes.marked(shop.runtime.id))
         assert broker.refusal(shop.amqp_uri) is None
     finally:
         shop.stop()
     assert processes.marked(shop.runtime.id) == []
 
 
-def test_a_service_waits_for_its_broker_and_then_becomes_itself() -> None:
+def test_service_starts_when_its_broker_listens() -> None:
     port = free_port()
     env = {**os.environ, "AMQP_URI": f"amqp://127.0.0.1:{port}//"}
     command = [sys.executable, "-m", "launcher.after_broker", sys.executable, "-c", "print('here')"]

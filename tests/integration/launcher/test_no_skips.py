@@ -1,4 +1,4 @@
-"""A skipped test is a failed one: `-p launcher.no_skips`."""
+"""The plugin `-p launcher.no_skips` counts a skipped test as failed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _pytest(folder: Path, text: str, *plugins: str) -> subprocess.CompletedProce
         "def test_one(): pass\n@pytest.mark.skipif(True, reason='x')\ndef test_two(): pass",
     ],
 )
-def test_what_was_left_out_fails_the_run(tmp_path: Path, text: str) -> None:
+def test_skipped_or_xfailed_test_fails_the_run(tmp_path: Path, text: str) -> None:
     assert _pytest(tmp_path, text).returncode in (0, 5)
     done = _pytest(tmp_path, text, "-p", "launcher.no_skips")
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""The walk through all books and its report, with services that answer from memory."""
+"""The comparison of all records and its report, with services that answer from memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BY_HAND = Difference("charge without an order", "pi_1", "no such order", "Stripe
 
 
 class Answers(Services):
-    """Services that answer from memory: ``{("cart", "payments"): [page, page]}``; all other parts are empty."""
+    """Services that answer from memory: ``{("cart", "payments"): [page, page]}``. Other parts are empty."""
 
     def __init__(self, pages: dict[tuple[str, str], list[dict[str, Any]]] | None = None) -> None:
         self.pages = pages or {}
@@ -58,11 +58,11 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def found(services: Answers, since: float = 0.0, until: float = 1.0) -> list[tuple[str, str]]:
-    walk = Comparison(services, since, until, lambda part, total: None)
-    return [(service, difference.subject) for service, difference in walk.differences()]
+    comparison = Comparison(services, since, until, lambda part, total: None)
+    return [(service, difference.subject) for service, difference in comparison.differences()]
 
 
-def operate(monkeypatch: pytest.MonkeyPatch, services: Answers, *arguments: str) -> int:
+def run_reconcile(monkeypatch: pytest.MonkeyPatch, services: Answers, *arguments: str) -> int:
     monkeypatch.setattr(reconcile.Services, "running", classmethod(lambda cls: services))
     return reconcile.main(arguments)
 
@@ -79,13 +79,13 @@ def test_every_page_of_every_part_is_read() -> None:
     assert {(service, part) for service, part, _ in services.asked} == {(each.service, each.part) for each in PARTS}
 
 
-def test_only_what_the_providers_list_lacked_is_asked_for_one_by_one() -> None:
+def test_only_ids_missing_from_a_list_are_asked_for_by_id() -> None:
     ours = [f"pi_{number}" for number in range(ONE_BY_ONE * 2 + 5)]
     services = Answers(
         {
             ("cart", "payments"): [page(2, [], "1", seen=ours[:3]), page(2, [], seen=ours[3:5])],
             ("cart", "orders"): [page(25, [], known=ours)],
-            ("shipping", "bought"): [page(1, [], known=["pi_1"])],  # another list's id is none of this one's
+            ("shipping", "bought"): [page(1, [], known=["pi_1"])],  # this id belongs to another list
         }
     )
     services.missing["pi_24"] = [BY_HAND]
@@ -98,7 +98,7 @@ def test_only_what_the_providers_list_lacked_is_asked_for_one_by_one() -> None:
     ]
 
 
-def test_a_list_without_an_end_is_trouble() -> None:
+def test_endless_list_raises_a_problem() -> None:
     services = Answers({("shipping", "sold"): [page(1, [], "1"), page(1, [], "1")]})
     with pytest.raises(Problem, match="labels at Shippo does not end"):
         found(services)
@@ -112,15 +112,15 @@ def test_a_long_list_takes_no_more_memory_than_a_short_one() -> None:
         services = Answers({("cart", "payments"): listed})
         tracemalloc.start()
         found(services)
-        _, most = tracemalloc.get_traced_memory()
+        _, peak_bytes = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        return most
+        return peak_bytes
 
     peak(1)
-    assert peak(200) < peak(10) + 100_000  # 20 000 ids are a megabyte and a half
+    assert peak(200) < peak(10) + 100_000  # 20 000 ids take 1.5 MB
 
 
-def test_a_provider_that_asks_for_patience_gets_some(pauses: list[float]) -> None:
+def test_retry_after_of_a_provider_is_respected(pauses: list[float]) -> None:
     services = Answers()
     services.troubles = [Unavailable("Stripe takes no more requests.", {"retry_after": 2})] * (TRIES - 1)
     assert found(services) == []
@@ -135,7 +135,7 @@ def test_a_provider_that_asks_for_patience_gets_some(pauses: list[float]) -> Non
         ([running_services.BadRequest("audit")], "cart failed over audit (BadRequest: audit); its log says more."),
     ],
 )
-def test_trouble_is_a_sentence_and_status_2(
+def test_failed_call_prints_a_sentence_and_exits_2(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     pauses: list[float],
@@ -144,56 +144,56 @@ def test_trouble_is_a_sentence_and_status_2(
 ) -> None:
     services = Answers()
     services.troubles = trouble
-    assert operate(monkeypatch, services) == 2
+    assert run_reconcile(monkeypatch, services) == 2
     printed = capsys.readouterr()
     assert printed.err == f"The comparison broke off. {sentence}\n"
     assert "No differences" not in printed.out
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [(KeyError("next"), "KeyError: 'next'"), (Unavailable("The broker is away."), "Unavailable: The broker is away.")],
 )
-def test_a_bug_is_a_sentence_and_status_2(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, said: str
+def test_bug_prints_a_sentence_and_exits_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, message: str
 ) -> None:
-    """1 would mean that something differs."""
+    """Status 1 is reserved for differences."""
 
     class Broken(Answers):
         def __enter__(self) -> Answers:
             raise error
 
-    assert operate(monkeypatch, Broken()) == 2
+    assert run_reconcile(monkeypatch, Broken()) == 2
     printed = capsys.readouterr()
     first, *trace = printed.err.splitlines()
-    assert first == f"The comparison broke off, so nothing is known: {said}"
+    assert first == f"The comparison broke off, so nothing is known: {message}"
     assert "test_reconcile.py" in "".join(trace)
     assert printed.out == ""
 
 
-def test_agreement_is_status_0(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert operate(monkeypatch, Answers()) == 0
+def test_agreement_exits_0(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_reconcile(monkeypatch, Answers()) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "No differences."
 
 
-def test_differences_are_told_and_nothing_is_mended_unasked(
+def test_differences_are_printed_but_not_mended_by_default(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     services = Answers({("cart", "payments"): [page(2, [BY_HAND, SAFE])]})
-    assert operate(monkeypatch, services) == 1
+    assert run_reconcile(monkeypatch, services) == 1
     lines = capsys.readouterr().out.splitlines()
-    # What a provider wrote is one line of plain letters, too.
+    # The provider's text is printed on one line without control characters.
     assert lines[0].startswith("charge without an order: pi_1 | we say: no such order | Stripe says: ?[31mtaken?")
     assert lines[1] == SAFE.line()
     assert lines[-1] == "2 differences, of which --repair would mend 1."
     assert services.mended == []
 
 
-def test_what_is_safe_is_mended_and_all_is_compared_again(
+def test_repair_mends_safe_differences_and_compares_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     services = Answers({("shipping", "sold"): [page(2, [BY_HAND, SAFE])]})
-    assert operate(monkeypatch, services, "--repair") == 1  # these services do not change
+    assert run_reconcile(monkeypatch, services, "--repair") == 1  # the stub still reports the difference
     lines = capsys.readouterr().out.splitlines()
     assert services.mended == [("shipping", {"do": "record"})]
     assert lines[2] == "  mended: recorded"
@@ -203,44 +203,46 @@ def test_what_is_safe_is_mended_and_all_is_compared_again(
     assert lines.index("Compared again:") > 2
 
 
-def test_what_cannot_be_mended_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    class Stubborn(Answers):
+def test_difference_that_cannot_be_mended_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class RefusesMending(Answers):
         def call_once(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
             if method == "mend":
                 raise Conflict("It is being paid.")
             return super().call_once(service, method, *args, **kwargs)
 
-    services = Stubborn({("shipping", "sold"): [page(1, [SAFE])]})
-    assert operate(monkeypatch, services, "--repair") == 1
+    services = RefusesMending({("shipping", "sold"): [page(1, [SAFE])]})
+    assert run_reconcile(monkeypatch, services, "--repair") == 1
     out = capsys.readouterr().out
     assert "  not mended: It is being paid.\n" in out
     assert "1 difference, 0 of 1 mended." in out
 
 
 @pytest.mark.parametrize("wrong", [["--since", "x"], ["--since", "-1"], ["--grace", "nan"], ["--mend"], ["now"]])
-def test_what_makes_no_sense_is_refused(wrong: list[str]) -> None:
+def test_invalid_arguments_are_refused(wrong: list[str]) -> None:
     with pytest.raises(SystemExit) as refused:
         reconcile.main(wrong)
     assert refused.value.code == 2
 
 
-def test_the_window_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_since_and_grace_set_the_compared_window(monkeypatch: pytest.MonkeyPatch) -> None:
     windows = []
 
-    class Watched(Answers):
+    class RecordsWindows(Answers):
         def call_once(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
             windows.append((kwargs["since"], kwargs["until"]))
             return super().call_once(service, method, *args, **kwargs)
 
     monkeypatch.setattr(reconcile.time, "time", lambda: 1_000_000.0)
-    assert operate(monkeypatch, Watched()) == 0
+    assert run_reconcile(monkeypatch, RecordsWindows()) == 0
     assert set(windows) == {(0.0, 1_000_000.0 - 60)}
     windows.clear()
-    assert operate(monkeypatch, Watched(), "--since", "2", "--grace", "5") == 0
+    assert run_reconcile(monkeypatch, RecordsWindows(), "--since", "2", "--grace", "5") == 0
     assert set(windows) == {(1_000_000.0 - 2 * 86400, 1_000_000.0 - 5)}
 
 
-def test_without_a_broker_there_is_a_sentence(
+def test_missing_amqp_uri_prints_a_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("AMQP_URI", raising=False)
@@ -248,8 +250,8 @@ def test_without_a_broker_there_is_a_sentence(
     assert "AMQP_URI has to say" in capsys.readouterr().err
 
 
-class Parked(Answers):
-    """Services with things given up."""
+class GivenUp(Answers):
+    """Services with tasks and events that were given up."""
 
     def __init__(self, *keys: str, stuck: tuple[str, ...] = ()) -> None:
         super().__init__()
@@ -282,13 +284,13 @@ class Parked(Answers):
         return {"state": "waiting" if key.startswith("evt") else "done", "error": None}
 
 
-def give(monkeypatch: pytest.MonkeyPatch, services: Answers, *arguments: str) -> int:
+def run_given_up(monkeypatch: pytest.MonkeyPatch, services: Answers, *arguments: str) -> int:
     monkeypatch.setattr(given_up.Services, "running", classmethod(lambda cls: services))
     return given_up.main(arguments)
 
 
-def test_what_was_given_up_is_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert give(monkeypatch, Parked("or_1:sms"), "list") == 0
+def test_given_up_tasks_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_given_up(monkeypatch, GivenUp("or_1:sms"), "list") == 0
     assert capsys.readouterr().out.splitlines() == [
         "or_1:sms  sms of or_1, tried 5 times: no",
         "evt_1  event transaction_updated in shipping, tried 5 times: NotFound: x",
@@ -297,21 +299,23 @@ def test_what_was_given_up_is_listed(monkeypatch: pytest.MonkeyPatch, capsys: py
     ]
 
 
-def test_one_or_all_of_it_is_replayed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    services = Parked("or_1:sms", "or_2:sms")
-    assert give(monkeypatch, services, "replay", "evt_1") == 0
+def test_one_or_all_given_up_tasks_are_replayed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    services = GivenUp("or_1:sms", "or_2:sms")
+    assert run_given_up(monkeypatch, services, "replay", "evt_1") == 0
     assert capsys.readouterr().out == "evt_1: waiting; it is tried again soon\n"
-    assert give(monkeypatch, services, "replay", "--all") == 0
+    assert run_given_up(monkeypatch, services, "replay", "--all") == 0
     assert capsys.readouterr().out == "or_1:sms: done\nor_2:sms: done\n"
-    assert give(monkeypatch, services, "replay", "or_1:sms") == 1
+    assert run_given_up(monkeypatch, services, "replay", "or_1:sms") == 1
     assert "Nothing was given up under or_1:sms" in capsys.readouterr().err
 
 
-def test_replaying_all_ends_although_some_of_it_cannot_be_replayed(
+def test_replay_all_continues_after_a_failed_replay(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    services = Parked("or_1:sms", "or_2:sms", stuck=("or_1:sms",))
-    assert give(monkeypatch, services, "replay", "--all") == 1
+    services = GivenUp("or_1:sms", "or_2:sms", stuck=("or_1:sms",))
+    assert run_given_up(monkeypatch, services, "replay", "--all") == 1
     assert services.replayed == ["or_1:sms", "or_2:sms", "evt_1"]
     assert "or_1:sms: The broker is away." in capsys.readouterr().out
-    assert give(monkeypatch, services, "replay") == 2
+    assert run_given_up(monkeypatch, services, "replay") == 2

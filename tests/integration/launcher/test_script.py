@@ -1,4 +1,4 @@
-"""`./install_run_project` before Python is there: what it finds, and the sentence when it finds nothing."""
+"""`./install_run_project` before Python is chosen: which Python it uses, and its message when it finds none."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from launcher.place import ROOT
 
 TOOLS = ("bash", "cat", "dirname", "cmp", "cp", "mkdir", "mktemp", "rm", "env")
-# Stands for a Python. Its exit statuses: `fits` of the version check, `venv` of the import of venv and ensurepip,
-# `preflight` of that module, `pip` of pip.
+# A stub of Python. Its exit statuses: `fits` for the version check, `venv` for the import of venv and ensurepip,
+# `preflight` for launcher.preflight, `pip` for pip.
 PYTHON = """#!/usr/bin/env bash
 case "$*" in
     *version_info*) exit {fits} ;;
@@ -29,7 +29,7 @@ esac
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
-    """A checkout without .venv, and beside it `bin`, the only directory on PATH."""
+    """A checkout without .venv. Its sibling folder `bin` is the only directory on PATH."""
     checkout = tmp_path / "a checkout"
     checkout.mkdir()
     for path in (ROOT / "install_run_project", *ROOT.glob("requirements*.lock")):
@@ -40,11 +40,11 @@ def bare(tmp_path: Path) -> Path:
     return checkout
 
 
-def _python(checkout: Path, name: str, fits: int = 0, venv: int = 0, pip: int = 0, preflight: int = 0) -> None:
-    _program(checkout, name, PYTHON.format(fits=fits, venv=venv, pip=pip, preflight=preflight))
+def _write_python(checkout: Path, name: str, fits: int = 0, venv: int = 0, pip: int = 0, preflight: int = 0) -> None:
+    _write_program(checkout, name, PYTHON.format(fits=fits, venv=venv, pip=pip, preflight=preflight))
 
 
-def _program(checkout: Path, name: str, text: str) -> None:
+def _write_program(checkout: Path, name: str, text: str) -> None:
     path = checkout.parent / "bin" / name
     path.write_text(text)
     path.chmod(0o755)
@@ -56,56 +56,56 @@ def _run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd="/", env=env, capture_output=True, text=True, timeout=90)
 
 
-def test_without_python_it_says_which_one_is_needed(bare: Path) -> None:
+def test_missing_python_names_the_needed_versions(bare: Path) -> None:
     done = _run(bare)
     assert done.returncode == 1
     assert done.stderr == "No Python from 3.11 to 3.15 was found; install one and start again.\n"
 
 
-def test_another_version_is_no_python(bare: Path) -> None:
-    _python(bare, "python3", fits=1)
+def test_unsupported_python_version_is_ignored(bare: Path) -> None:
+    _write_python(bare, "python3", fits=1)
     assert "No Python from 3.11 to 3.15" in _run(bare).stderr
 
 
 def test_a_python_without_venv_is_named(bare: Path) -> None:
-    _python(bare, "python3", venv=1)
+    _write_python(bare, "python3", venv=1)
     done = _run(bare)
     assert done.returncode == 1
     assert done.stderr.startswith("Python 3.11.9 has no venv module; install it")
 
 
-def test_a_shim_of_nothing_is_passed_over(bare: Path) -> None:
-    _python(bare, "python3.13", fits=127)
-    _python(bare, "python3.12", venv=1)
-    _python(bare, "python3.11")
+def test_unusable_pythons_are_skipped(bare: Path) -> None:
+    _write_python(bare, "python3.13", fits=127)
+    _write_python(bare, "python3.12", venv=1)
+    _write_python(bare, "python3.11")
     done = _run(bare, "status")
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("launched: status\n")
 
 
-def test_what_is_installed_is_not_installed_again(bare: Path) -> None:
-    _python(bare, "python3")
+def test_installed_packages_are_not_installed_again(bare: Path) -> None:
+    _write_python(bare, "python3")
     assert "Installing the packages of requirements-sandbox.lock" in _run(bare, "help").stdout
     assert _run(bare, "a b", "c").stdout == "launched: a b c\n"
     (bare / "requirements-sandbox.lock").write_text("changed\n")
     assert "Installing the packages of requirements-sandbox.lock" in _run(bare, "help").stdout
 
 
-def test_tests_bring_their_own_packages(bare: Path) -> None:
-    _python(bare, "python3")
+def test_test_command_installs_the_dev_packages(bare: Path) -> None:
+    _write_python(bare, "python3")
     _run(bare, "help")
     assert "Installing the packages of requirements-dev.lock" in _run(bare, "test").stdout
     assert _run(bare, "test", "-x").stdout == "launched: test -x\n"
 
 
 @pytest.mark.parametrize("command", ["bench", "audit"])
-def test_other_tools_bring_their_packages_too(bare: Path, command: str) -> None:
-    _python(bare, "python3")
+def test_tool_command_installs_the_dev_packages(bare: Path, command: str) -> None:
+    _write_python(bare, "python3")
     assert "Installing the packages of requirements-dev.lock" in _run(bare, command).stdout
 
 
-def test_an_sbom_has_standard_output_to_itself(bare: Path) -> None:
-    _python(bare, "python3")
+def test_sbom_alone_is_written_to_standard_output(bare: Path) -> None:
+    _write_python(bare, "python3")
     done = _run(bare, "sbom")
     assert done.stdout == "launched: sbom\n"
     assert "Making .venv" in done.stderr
@@ -113,7 +113,7 @@ def test_an_sbom_has_standard_output_to_itself(bare: Path) -> None:
 
 
 def test_failed_installation_shows_the_installer_s_output(bare: Path) -> None:
-    _python(bare, "python3", pip=1)
+    _write_python(bare, "python3", pip=1)
     done = _run(bare)
     assert done.returncode == 1
     assert done.stderr.startswith("pip says a lot\n")
@@ -126,15 +126,15 @@ def test_failed_installation_shows_the_installer_s_output(bare: Path) -> None:
 
 
 def test_installation_is_silent_when_it_works(bare: Path) -> None:
-    _python(bare, "python3")
+    _write_python(bare, "python3")
     done = _run(bare)
     assert "pip says" not in done.stdout + done.stderr
     assert len(done.stdout.splitlines()) == 3
 
 
 def test_uv_installs_where_there_is_one(bare: Path) -> None:
-    _python(bare, "python3", pip=1)
-    _program(bare, "uv", '#!/usr/bin/env bash\necho "$*" >"${0%/*}/uv-was-called"\n')
+    _write_python(bare, "python3", pip=1)
+    _write_program(bare, "uv", '#!/usr/bin/env bash\necho "$*" >"${0%/*}/uv-was-called"\n')
     assert _run(bare).returncode == 0
     called = (bare.parent / "bin" / "uv-was-called").read_text()
     assert (
@@ -144,13 +144,13 @@ def test_uv_installs_where_there_is_one(bare: Path) -> None:
 
 
 def test_pip_installs_where_uv_fails(bare: Path) -> None:
-    _python(bare, "python3")
-    _program(bare, "uv", "#!/usr/bin/env bash\nexit 2\n")
+    _write_python(bare, "python3")
+    _write_program(bare, "uv", "#!/usr/bin/env bash\nexit 2\n")
     assert _run(bare).returncode == 0
 
 
 def test_preflight_stops_the_start_before_anything_is_installed(bare: Path) -> None:
-    _python(bare, "python3", preflight=1)
+    _write_python(bare, "python3", preflight=1)
     done = _run(bare)
     assert done.returncode == 1
     assert done.stderr == "Port 8000 is in use\n"

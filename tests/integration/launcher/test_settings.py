@@ -1,4 +1,4 @@
-"""What the launcher makes of its environment, and what it writes for supervisord."""
+"""The launcher's settings from its environment, and the configuration that it writes for supervisord."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from launcher.problem import Problem
 from launcher.runtime_dir import RuntimeDir
 from launcher.shop import Shop, without_keys
 
-# Put together here: no file may hold what looks like a key.
+# Built at run time, because no file may contain a string that looks like a key.
 KEYS = {name: f"not-a-key-{name}" for name in ("STRIPE_API_KEY", "SHIPPO_API_KEY", "SENDGRID_API_KEY")}
 TWILIO = {"TWILIO_ACCOUNT_SID": "not-an-account", "TWILIO_AUTH_TOKEN": "not-a-token"}
 
 
-def test_without_any_variable_the_documented_defaults_hold() -> None:
+def test_documented_defaults_hold_without_variables() -> None:
     place = Place.from_env({})
     assert (place.gateway_port, place.sandbox_port, place.var_dir) == (8000, 8100, ROOT / "var")
     assert place.gateway_url == "http://127.0.0.1:8000"
@@ -35,7 +35,7 @@ def test_without_any_variable_the_documented_defaults_hold() -> None:
     ("name", "value"),
     [("GATEWAY_PORT", "0"), ("GATEWAY_PORT", "80 00"), ("SANDBOX_PORT", "65536"), ("CART_COPIES", "x")],
 )
-def test_a_number_that_is_none_is_named(name: str, value: str) -> None:
+def test_invalid_number_names_its_variable(name: str, value: str) -> None:
     with pytest.raises(Problem, match=name):
         Place.from_env({name: value})
 
@@ -61,7 +61,7 @@ def test_the_environment_wins_over_the_env_file(tmp_path: Path) -> None:
     assert env == {"GATEWAY_PORT": "2222", "VAR_DIR": "a b", "MAIL_FROM": "a$b"}
 
 
-def test_a_copy_for_tests_takes_over_no_key_and_no_broker() -> None:
+def test_test_shop_inherits_no_key_and_no_broker() -> None:
     given = {**KEYS, **TWILIO, "AMQP_URI": "x", "DATABASE_URL": "x", "CART_COPIES": "3", "LANG": "C"}
     assert without_keys(given) == {"LANG": "C"}
 
@@ -83,7 +83,7 @@ def _sections(var_dir: Path, env: dict[str, str]) -> configparser.RawConfigParse
     return parser
 
 
-def test_no_path_of_the_user_gets_into_the_configuration(tmp_path: Path) -> None:
+def test_configuration_contains_no_user_path(tmp_path: Path) -> None:
     parser = _sections(tmp_path / "100% a;b #c", {})
     for section in parser.sections():
         for value in parser[section].values():
@@ -91,21 +91,21 @@ def test_no_path_of_the_user_gets_into_the_configuration(tmp_path: Path) -> None
             assert "the checkout" not in value
 
 
-def test_gateway_may_take_its_time_to_leave(tmp_path: Path) -> None:
-    usual, leaving = (
+def test_leave_seconds_extend_the_gateway_stop_timeout(tmp_path: Path) -> None:
+    default, extended = (
         int(_sections(tmp_path, env)["program:gateway"]["stopwaitsecs"])
         for env in ({}, {"GATEWAY_LEAVE_SECONDS": "20"})
     )
-    assert leaving == usual + 20
+    assert extended == default + 20
 
 
-def test_the_socket_is_short_enough_however_long_the_path(tmp_path: Path) -> None:
+def test_supervisor_socket_path_stays_short(tmp_path: Path) -> None:
     runtime = RuntimeDir(tmp_path / ("long" * 60))
-    # supervisord binds a name with its process id behind it first; macOS allows 103 bytes.
+    # supervisord first binds this path with its process id as a suffix. macOS allows 103 bytes.
     assert len(f"{runtime.supervisor_socket}.4194304".encode()) < 103
 
 
-def test_copies_have_names_and_logs_of_their_own(tmp_path: Path) -> None:
+def test_copies_have_their_own_names_and_logs(tmp_path: Path) -> None:
     parser = _sections(tmp_path, {"CART_COPIES": "3"})
     assert parser["program:cart"]["numprocs"] == "3"
     assert parser["program:cart"]["process_name"] == "%(program_name)s-%(process_num)d"
@@ -120,7 +120,7 @@ def test_the_gateway_stops_first_and_the_sandbox_last(tmp_path: Path) -> None:
     assert parser["group:services"]["programs"] == "products,shipping,notifications"
 
 
-def test_a_payment_under_way_has_the_time_to_finish(tmp_path: Path) -> None:
+def test_stop_timeouts_let_a_payment_finish(tmp_path: Path) -> None:
     parser = _sections(tmp_path, {})
     for name in ("gateway", "cart", "products", "shipping", "notifications"):
         assert int(parser[f"program:{name}"]["stopwaitsecs"]) > 30
@@ -138,10 +138,10 @@ def test_a_port_that_listens_is_not_free() -> None:
     assert ports.preferred_or_free(port, avoid={port}) != port
 
 
-def test_a_port_that_was_drawn_is_nobody_elses_for_as_long_as_who_drew_it_lives(
+def test_reserved_port_stays_reserved_while_its_process_lives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Two shops that are started side by side would both find it free, and one of them would not come up."""
+    """Without the reservation, two shops that start together could choose the same free port."""
     program = "import sys; from launcher.ports import free_port; print(free_port(), flush=True); sys.stdin.read()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, text=True, **pipes) as other:  # type: ignore[call-overload]
@@ -155,17 +155,17 @@ def test_a_port_that_was_drawn_is_nobody_elses_for_as_long_as_who_drew_it_lives(
     assert ports.preferred_or_free(theirs) == theirs
 
 
-def test_a_port_that_is_none_is_replaced() -> None:
+def test_invalid_port_is_replaced() -> None:
     assert not ports.is_free(65536)
     assert ports.preferred_or_free(65536 + 20000) in ports.FREE_RANGE
 
 
-def test_a_port_that_an_outgoing_connection_could_take_is_replaced() -> None:
-    """A broker that is restarted would find it taken, perhaps by a connection that was trying to reach it."""
+def test_port_in_the_outgoing_range_is_replaced() -> None:
+    """During a broker restart, an outgoing connection could take such a port."""
     assert ports.preferred_or_free(32768 + 4242) in ports.FREE_RANGE
 
 
-def test_the_broker_takes_no_port_on_which_the_rest_of_its_copy_will_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broker_avoids_the_ports_of_its_shop(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = iter([20001, 20002, 20003, 20001, 20002, 20003, 20004, 20005])
     monkeypatch.setattr(ports.random, "choice", lambda _range: next(drawn))
     monkeypatch.setattr(ports, "is_free", lambda _port: True)
@@ -173,7 +173,7 @@ def test_the_broker_takes_no_port_on_which_the_rest_of_its_copy_will_listen(monk
     assert rabbitmq.NodePorts.choose(20001, avoid=(20001, 20002)) == rabbitmq.NodePorts(20003, 20004, 20005)
 
 
-def test_what_the_gateway_misses_is_read_part_by_part() -> None:
+def test_missing_parts_are_read_from_the_gateway_answer() -> None:
     parts = {
         "broker": {"status": "ok"},
         "cart": {"status": "ok", "database": "unavailable"},
@@ -188,18 +188,18 @@ def test_cart_id_secret_outlives_a_restart(tmp_path: Path) -> None:
     first, again = (Shop(Place.from_env({"VAR_DIR": str(tmp_path)})).process_env("amqp://") for _ in range(2))
     assert first["CART_ID_SECRET"] == again["CART_ID_SECRET"]
     assert len(first["CART_ID_SECRET"]) == 64
-    [kept] = [path for path in tmp_path.iterdir() if path.is_file()]
-    assert kept.stat().st_mode & 0o777 == 0o600
+    [secret_file] = [path for path in tmp_path.iterdir() if path.is_file()]
+    assert secret_file.stat().st_mode & 0o777 == 0o600
     given = {"VAR_DIR": str(tmp_path), "CART_ID_SECRET": "given"}
     assert Shop(Place.from_env(given)).process_env("amqp://")["CART_ID_SECRET"] == "given"
     assert without_keys({"CART_ID_SECRET": "given", "CART_ID_REQUIRED": "true"}) == {}
 
 
-def test_the_sandbox_and_the_providers_are_told_where_the_gateway_is(tmp_path: Path) -> None:
+def test_gateway_url_is_the_default_public_and_webhook_url(tmp_path: Path) -> None:
     env = {"VAR_DIR": str(tmp_path), "GATEWAY_PORT": "8123", "GATEWAY_HOST": "0.0.0.0"}
-    told = Shop(Place.from_env(env)).process_env("amqp://")
-    assert (told["PUBLIC_URL"], told["WEBHOOK_URL"]) == ("http://127.0.0.1:8123", "http://127.0.0.1:8123")
+    service_env = Shop(Place.from_env(env)).process_env("amqp://")
+    assert (service_env["PUBLIC_URL"], service_env["WEBHOOK_URL"]) == ("http://127.0.0.1:8123", "http://127.0.0.1:8123")
     own = {"PUBLIC_URL": "https://shop.example", "WEBHOOK_URL": "http://127.0.0.1:9"}
-    told = Shop(Place.from_env({**env, **own})).process_env("amqp://")
-    assert {name: told[name] for name in own} == own
+    service_env = Shop(Place.from_env({**env, **own})).process_env("amqp://")
+    assert {name: service_env[name] for name in own} == own
     assert without_keys(own) == {}

@@ -1,4 +1,4 @@
-"""SIGTERM ends a process at every moment of its start. None waits until it is killed.
+"""SIGTERM ends a process at every moment of its start. No process needs SIGKILL.
 
 Every process here may take 50 minutes to drain (PAY_TIMEOUT), so a lost signal fails the test.
 """
@@ -20,7 +20,7 @@ from launcher.shop import without_keys
 from tests.rabbit_node import RabbitNode
 
 ENDED = (0, -signal.SIGTERM)
-START_TIMEOUT_S = 240.0  # of a process on a busy machine
+START_TIMEOUT_S = 240.0  # long enough on a busy machine
 SERVICE = ["launcher.start_service", "shipping"]
 PARTS = {"service": SERVICE, "gateway": ["gateway"], "sandbox": ["sandbox"]}
 
@@ -46,19 +46,19 @@ def start(module: list[str], uri: str, place: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def ends(process: subprocess.Popen[str]) -> str:
-    """Send SIGTERM, wait for the end; returns the process's later output."""
+def terminated_output(process: subprocess.Popen[str]) -> str:
+    """Send SIGTERM, wait for the end, and return the remaining output of the process."""
     try:
         process.terminate()
-        said = process.communicate(timeout=START_TIMEOUT_S)[0]
-        assert process.returncode in ENDED, said
-        return said
+        output = process.communicate(timeout=START_TIMEOUT_S)[0]
+        assert process.returncode in ENDED, output
+        return output
     finally:
         process.kill()
 
 
 def handles_sigterm(process: subprocess.Popen[str]) -> bool:
-    """Whether it has a handler, or keeps the signal for one."""
+    """Whether `process` has a handler for SIGTERM, or blocks the signal until it has one."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     masks = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigCgt", "SigBlk"))]
     return any(mask >> (signal.SIGTERM - 1) & 1 for mask in masks)
@@ -66,26 +66,26 @@ def handles_sigterm(process: subprocess.Popen[str]) -> bool:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_process_that_was_just_spawned_ends(part: str, broker: str, tmp_path: Path) -> None:
-    ends(start(PARTS[part], broker, tmp_path))
+    terminated_output(start(PARTS[part], broker, tmp_path))
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_process_that_just_got_its_handler_ends(part: str, broker: str, tmp_path: Path) -> None:
-    """Before that moment the default action ends it; after it the part itself has to."""
+    """Before that moment the default action ends the process. After it, the handler must end it."""
     process = start(PARTS[part], broker, tmp_path)
     deadline = time.monotonic() + START_TIMEOUT_S
     while not handles_sigterm(process):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.001)
-    ends(process)
+    terminated_output(process)
 
 
 def test_service_that_waits_for_its_broker_ends(tmp_path: Path) -> None:
     process = start(SERVICE, f"amqp://user:word@127.0.0.1:{free_port()}//", tmp_path)
     assert process.stdout is not None
     assert process.stdout.readline() == "shipping: up to date\n"
-    ends(process)
+    terminated_output(process)
 
 
 def test_service_whose_start_hangs_ends(broker: str, tmp_path: Path) -> None:
@@ -93,5 +93,5 @@ def test_service_whose_start_hangs_ends(broker: str, tmp_path: Path) -> None:
     process = start(["launcher.after_broker", *nameko], broker, tmp_path)
     assert process.stdout is not None
     while (line := process.stdout.readline()) != "starting\n":
-        assert line, "it ended"
-    assert '"stopped while starting"' in ends(process)
+        assert line, "the process ended early"
+    assert '"stopped while starting"' in terminated_output(process)

@@ -1,4 +1,4 @@
-"""supervisord, asked to stop and start what is dying, coming back or going at that moment: the last word holds."""
+"""Stopping and starting programs that die, restart or stop at the same moment: the last command wins."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ while True:
 
 @pytest.fixture
 def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
-    """One with a program `sleeper`, which lives for ever, and two copies of `stubborn`, which take a second to end."""
+    """A supervisor of `sleeper`, which never ends, and two copies of `stubborn`, which need a second to stop."""
     runtime = RuntimeDir(tmp_path / "var")
     runtime.prepare()
     stubborn = tmp_path / "stubborn.py"
@@ -63,7 +63,7 @@ def until(supervisor: Supervisor, program: str, state: str) -> None:
 
 
 def until_stubborn(supervisor: Supervisor) -> None:
-    """Wait until both copies of `stubborn` have said that they take their time."""
+    """Wait until both copies of `stubborn` have installed their signal handler."""
     deadline = time.monotonic() + 60
     logs = [supervisor.runtime.var_dir / "logs" / f"stubborn-{number}.log" for number in (1, 2)]
     while not all(log.exists() and "ready" in log.read_text(encoding="utf-8") for log in logs):
@@ -71,18 +71,18 @@ def until_stubborn(supervisor: Supervisor) -> None:
         time.sleep(0.01)
 
 
-def test_what_was_killed_a_moment_before_is_stopped_and_stays_down(supervisor: Supervisor) -> None:
-    """supervisord brings back what died: a stop that meets it dead, and not yet brought back, must not be lost."""
+def test_stop_right_after_a_kill_keeps_the_program_down(supervisor: Supervisor) -> None:
+    """supervisord restarts a dead program. A stop between the death and the restart must not be lost."""
     for number in range(ROUNDS):
         supervisor.run("sleeper")
         until(supervisor, "sleeper", "RUNNING")
         [part] = supervisor.parts("sleeper")
         psutil.Process(part["pid"]).kill()
-        time.sleep(number / 1000)  # another moment of its death each time
+        time.sleep(number / 1000)  # vary the time between the kill and the stop
         supervisor.halt("sleeper")
         assert states(supervisor, "sleeper") == {"STOPPED"}
     log = (supervisor.runtime.var_dir / "logs" / "supervisord.log").read_text(encoding="utf-8")
-    assert "with SIGKILL" not in log  # no SIGTERM went to a process that was not its own program yet
+    assert "with SIGKILL" not in log  # no fork lost its SIGTERM before its exec
 
 
 FORKS = """
@@ -96,7 +96,7 @@ os.waitpid(fork, 0)
 """
 
 
-def test_what_is_not_its_own_program_yet_is_not_told_to_stop_however_long_that_takes() -> None:
+def test_forked_process_is_not_stopped_before_its_exec() -> None:
     with subprocess.Popen([sys.executable, "-c", FORKS], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         fork = psutil.Process(int(parent.stdout.readline()))
@@ -109,7 +109,7 @@ def test_what_is_not_its_own_program_yet_is_not_told_to_stop_however_long_that_t
     assert not supervision._takes_sigterm({**part, "pid": fork.pid})
 
 
-def test_two_may_stop_the_same_at_once_and_both_find_it_stopped(supervisor: Supervisor) -> None:
+def test_concurrent_stops_all_find_the_program_stopped(supervisor: Supervisor) -> None:
     supervisor.run("stubborn")
     until_stubborn(supervisor)
     found: list[set[str]] = []
@@ -126,12 +126,12 @@ def test_two_may_stop_the_same_at_once_and_both_find_it_stopped(supervisor: Supe
     assert found == [{"STOPPED"}] * 3
 
 
-def test_two_may_start_the_same_at_once(supervisor: Supervisor) -> None:
+def test_concurrent_starts_all_succeed(supervisor: Supervisor) -> None:
     failed: list[Exception] = []
-    together = threading.Barrier(4)
+    barrier = threading.Barrier(4)
 
     def run() -> None:
-        together.wait(60)
+        barrier.wait(60)
         try:
             supervisor.run("sleeper")
         except Exception as error:
@@ -148,17 +148,15 @@ def test_two_may_start_the_same_at_once(supervisor: Supervisor) -> None:
         supervisor.halt("sleeper")
 
 
-def test_what_does_not_stop_in_time_is_told(supervisor: Supervisor) -> None:
+def test_stop_timeout_names_the_remaining_processes(supervisor: Supervisor) -> None:
     supervisor.run("stubborn")
     until_stubborn(supervisor)
     with pytest.raises(Problem, match=r"stubborn has not stopped within 0 seconds: stubborn-1 is RUNNING, stubborn-2"):
         supervisor.halt("stubborn", timeout=0)
 
 
-def test_all_workers_of_a_part_are_killed_also_when_one_ended_with_its_leader(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One that is left goes on taking requests, on the port that the next one shares."""
+def test_kill_continues_when_one_worker_has_already_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A remaining worker would still serve requests on the port that it shares with the new process."""
 
     class Process:
         def __init__(self, pid: int) -> None:

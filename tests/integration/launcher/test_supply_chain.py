@@ -1,4 +1,4 @@
-"""`sbom` and `audit`: every pinned package is listed, and none counts as safe without a look-up."""
+"""`sbom` and `audit`: the SBOM lists every pinned package, and no package counts as safe without a look-up."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def _launcher(*arguments: str, env: Mapping[str, str]) -> subprocess.CompletedPr
 
 @pytest.fixture(autouse=True)
 def osv(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
-    """Vulnerability data that replace PyPI's."""
+    """A stub of the OSV vulnerability service, which the audit uses instead of PyPI."""
     server = ScriptedServer()
     server.answers = [Scripted(body=b"{}")]
-    for name, value in _asks(server.url).items():
+    for name, value in _osv_settings(server.url).items():
         monkeypatch.setenv(name, value)
     yield server
     server.stop()
 
 
-def _asks(url: str) -> dict[str, str]:
+def _osv_settings(url: str) -> dict[str, str]:
     return {"PIP_AUDIT_VULNERABILITY_SERVICE": "osv", "PIP_AUDIT_OSV_URL": url, "NO_PROXY": "127.0.0.1"}
 
 
@@ -48,14 +48,14 @@ def test_an_sbom_lists_all_pins_with_their_hashes() -> None:
     printed = _launcher("sbom", env={"PYTHONHASHSEED": "1"})
     assert printed.returncode == 0, printed.stderr
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(printed.stdout) is None
-    told = json.loads(printed.stdout)
-    assert told["bomFormat"] == "CycloneDX"
-    assert told["metadata"]["component"]["name"] == "micro-services"
+    sbom = json.loads(printed.stdout)
+    assert sbom["bomFormat"] == "CycloneDX"
+    assert sbom["metadata"]["component"]["name"] == "micro-services"
     listed = {
         (part["name"], part["version"]): {
             digest["content"] for reference in part["externalReferences"] for digest in reference["hashes"]
         }
-        for part in told["components"]
+        for part in sbom["components"]
     }
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     pins = {(name, version): set(re.findall(r"sha256:(\w+)", hashes)) for name, version, hashes in PIN.findall(lock)}
@@ -63,7 +63,7 @@ def test_an_sbom_lists_all_pins_with_their_hashes() -> None:
     assert listed == pins
 
 
-def test_an_sbom_is_the_same_each_time_and_names_no_path(tmp_path: Path) -> None:
+def test_sbom_is_reproducible_and_contains_no_path(tmp_path: Path) -> None:
     file = tmp_path / "sbom.json"
     written = _launcher("sbom", str(file), env={"PYTHONHASHSEED": "1", "HOME": str(tmp_path)})
     assert (written.returncode, written.stdout) == (0, f"The SBOM is in {file}.\n"), written.stderr
@@ -79,7 +79,7 @@ def _umask() -> int:
     return mask
 
 
-def test_an_sbom_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+def test_unwritable_sbom_prints_a_sentence(tmp_path: Path) -> None:
     refused = _launcher("sbom", str(tmp_path / "absent" / "sbom.json"), env={})
     assert refused.returncode == 1
     assert re.fullmatch(r"The SBOM could not be written: .*No such file.*absent/sbom.json'\.\n", refused.stderr)
@@ -92,19 +92,19 @@ def test_an_audit_without_findings_says_so() -> None:
     assert re.fullmatch(r"None of \d\d packages has a known vulnerability\.\n", done.stdout)
 
 
-def test_an_audit_lists_what_it_finds(osv: ScriptedServer) -> None:
+def test_audit_lists_its_findings(osv: ScriptedServer) -> None:
     osv.answers = [Scripted(body=json.dumps({"vulns": [FOUND]}).encode()), Scripted(body=b"{}")]
     done = _launcher("audit", env={})
     assert (done.returncode, done.stderr) == (1, "")
-    asked = json.loads(osv.asked[0][3])
-    assert done.stdout == f"{asked['package']['name']} {asked['version']}: PYSEC-1 = CVE-1, fixed in no version\n"
+    request = json.loads(osv.asked[0][3])
+    assert done.stdout == f"{request['package']['name']} {request['version']}: PYSEC-1 = CVE-1, fixed in no version\n"
 
 
 @pytest.mark.parametrize("service", ["pypi", "osv"])
-def test_data_out_of_reach_are_no_pass(service: str, tmp_path: Path) -> None:
-    with socket.socket() as nobody:  # bound, but not listening
-        nobody.bind(("127.0.0.1", 0))
-        proxy = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+def test_unreachable_vulnerability_data_fail_the_audit(service: str, tmp_path: Path) -> None:
+    with socket.socket() as closed:  # bound, but not listening
+        closed.bind(("127.0.0.1", 0))
+        proxy = f"http://127.0.0.1:{closed.getsockname()[1]}"
         env = {"PIP_AUDIT_VULNERABILITY_SERVICE": service, "PIP_AUDIT_OSV_URL": "https://osv.test/", "NO_PROXY": ""}
         env |= {"no_proxy": "", "HTTPS_PROXY": proxy, "https_proxy": proxy}
         done = _launcher("audit", env=env)
@@ -113,9 +113,9 @@ def test_data_out_of_reach_are_no_pass(service: str, tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_an_audit_ends_by_itself(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_audit_ends_after_its_timeout(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(supply_chain, "AUDIT_SECONDS", 3.0)
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections and never answers
         monkeypatch.setenv("PIP_AUDIT_OSV_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
         assert supply_chain.audit([]) == 2
     assert capsys.readouterr().err == (
@@ -123,7 +123,7 @@ def test_an_audit_ends_by_itself(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     )
 
 
-def test_a_skipped_package_is_no_safe_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_skipped_package_does_not_count_as_safe(capsys: pytest.CaptureFixture[str]) -> None:
     safe = {"name": "a", "version": "1", "vulns": []}
     skipped = {"name": "b", "skip_reason": "b (2) was not found"}
     bad = {"name": "c", "version": "3", "vulns": [{"id": "X\x1b[2J\n", "fix_versions": ["4", "5"], "aliases": []}]}

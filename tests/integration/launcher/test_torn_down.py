@@ -1,4 +1,4 @@
-"""Tests that are told to end stop what their fixtures started: `-p launcher.torn_down`."""
+"""With the plugin `-p launcher.torn_down`, terminated tests still run the teardown of their fixtures."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def started():
     pathlib.Path("stopped").touch()
 
 def test_long(started):
-    pathlib.Path("started").touch()  # not before: what comes within a fixture's beginning finds nothing to stop yet
+    pathlib.Path("started").touch()  # only now, because a signal during the fixture's setup finds nothing to stop
     time.sleep(200)
 """
 
 
 @pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGINT, signal.SIGTERM], [signal.SIGHUP]])
-def test_fixtures_are_torn_down_whole(tmp_path: Path, numbers: list[int]) -> None:
+def test_termination_signal_runs_the_whole_teardown(tmp_path: Path, numbers: list[int]) -> None:
     (tmp_path / "test_it.py").write_text(TEST)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "launcher.torn_down", "test_it.py"]
@@ -52,7 +52,7 @@ def test_fixtures_are_torn_down_whole(tmp_path: Path, numbers: list[int]) -> Non
     assert (tmp_path / "stopped").exists()
 
 
-def test_a_signal_between_two_lines_comes_again_a_moment_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signal_between_two_lines_is_sent_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[int] = []
     monkeypatch.setattr(torn_down.os, "kill", lambda _pid, number: sent.append(number))
     frame: Any = SimpleNamespace(f_lineno=None)

@@ -1,4 +1,4 @@
-"""A message is sent once, whatever happens in between. The record is real, on both databases; providers are stubs."""
+"""Each message is sent once in spite of failures. The database is real; the providers are stubs."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from tests.unit.notifications.stub_providers import Clock, StubMailer, StubTexte
 
 TEXT = Sms("sms:or_1", "+79994413746", "Your order is ready!")
 MAIL = Mail("mail:or_1", "a@example.com", "shop@example.com", "Hello", "text", None)
-CLAIM = StubTexter.longest_call + CLAIM_MARGIN_S
+CLAIM_S = StubTexter.longest_call + CLAIM_MARGIN_S
 
 
 class Killed(BaseException):
-    """The process died here."""
+    """Raised where the process would be killed."""
 
 
 class Shop:
-    """A record of messages, providers, and deliveries between them."""
+    """A real message store, stub providers, and deliveries between them."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -46,7 +46,7 @@ class Shop:
 
     @property
     def uncertain(self) -> dict[str, int]:
-        """How often each message was sent again although it may have been sent before."""
+        """How often each message was resent although the earlier one may have arrived."""
         return {row["key"]: row["uncertain"] for row in self.store.listed(None, 100)}
 
     def _delivery(self, patience: float) -> Delivery:
@@ -58,22 +58,22 @@ def shop(database: Callable[[str], Database]) -> Shop:
     return Shop(database("notifications"))
 
 
-def test_a_text_is_sent_once_and_answered_again(shop: Shop) -> None:
+def test_text_is_sent_once_and_its_answer_repeated(shop: Shop) -> None:
     first = shop.sms()
     assert first == {"status code": "201", "sid": "SM1", "status": "queued"}
     assert shop.sms() == first
     assert len(shop.texter.arrived) == 1
 
 
-def test_a_mail_is_sent_once_and_answered_again(shop: Shop) -> None:
+def test_mail_is_sent_once_and_its_answer_repeated(shop: Shop) -> None:
     first = shop.mail()
     assert first == {"status code": "202", "message_id": "mail-1"}
     assert shop.mail() == first
     assert shop.mailer.arrived == [MAIL]
 
 
-def test_waits_end_also_while_the_clock_is_set_back(shop: Shop) -> None:
-    """For another sender, and for the provider to report a message's outcome."""
+def test_waits_end_when_the_clock_is_set_back(shop: Shop) -> None:
+    """The waits are for another sender's claim and for an unknown outcome to settle."""
     timer = Clock()
     began = timer.now
 
@@ -83,7 +83,7 @@ def test_waits_end_also_while_the_clock_is_set_back(shop: Shop) -> None:
         assert timer.now - began < 60
 
     delivery = Delivery(shop.store, AskOnce(lambda bound: min(bound, 10.0), shop.clock, wait, timer))
-    later = shop.clock.now + CLAIM
+    later = shop.clock.now + CLAIM_S
     assert shop.store.claim(TEXT, "another", shop.clock.now, later) is not None
     with pytest.raises(Unavailable):
         delivery.sms(TEXT, shop.texter)
@@ -95,7 +95,7 @@ def test_waits_end_also_while_the_clock_is_set_back(shop: Shop) -> None:
     assert shop.texter.arrived == []
 
 
-def test_a_key_that_stands_for_another_message_is_a_conflict(shop: Shop) -> None:
+def test_key_of_another_message_is_a_conflict(shop: Shop) -> None:
     shop.sms()
     with pytest.raises(Conflict):
         shop.sms(Sms(TEXT.key, "+15005550006", TEXT.body))
@@ -104,13 +104,13 @@ def test_a_key_that_stands_for_another_message_is_a_conflict(shop: Shop) -> None
     assert (len(shop.texter.arrived), shop.mailer.arrived) == (1, [])
 
 
-def test_a_lost_answer_to_a_text_is_asked_for_and_nothing_is_sent_again(shop: Shop) -> None:
+def test_lost_answer_to_a_text_is_looked_up_and_not_resent(shop: Shop) -> None:
     shop.texter.trouble, shop.texter.sends_anyway = [OutcomeUnknown("lost")], True
     assert shop.sms()["sid"] == "SM1"
     assert len(shop.texter.arrived) == 1
 
 
-def test_a_text_that_twilio_shows_late_is_waited_for(shop: Shop) -> None:
+def test_text_that_twilio_lists_late_is_not_resent(shop: Shop) -> None:
     shop.texter.trouble, shop.texter.sends_anyway, shop.texter.blind = [OutcomeUnknown("lost")], True, 2
     for _ in range(2):
         with pytest.raises(OutcomeUnknown):
@@ -119,7 +119,7 @@ def test_a_text_that_twilio_shows_late_is_waited_for(shop: Shop) -> None:
     assert len(shop.texter.arrived) == 1
 
 
-def test_a_text_that_did_not_arrive_is_sent_again_only_when_it_has_settled(shop: Shop) -> None:
+def test_missing_text_is_resent_only_after_the_settle_time(shop: Shop) -> None:
     began = shop.clock.now
     shop.texter.trouble = [OutcomeUnknown("lost")]
     with pytest.raises(OutcomeUnknown) as lost:
@@ -134,7 +134,7 @@ def test_a_text_that_did_not_arrive_is_sent_again_only_when_it_has_settled(shop:
     assert 8.0 <= shop.clock.now - began < 9.2
 
 
-def test_time_that_a_text_hung_does_not_count_as_settling(shop: Shop) -> None:
+def test_hanging_time_does_not_count_as_settle_time(shop: Shop) -> None:
     sent: list[float] = []
 
     def hang() -> None:
@@ -148,14 +148,14 @@ def test_time_that_a_text_hung_does_not_count_as_settling(shop: Shop) -> None:
     assert sent[1] - sent[0] >= 11.0 + SETTLE_S
 
 
-def test_a_failure_that_twilio_is_done_with_may_be_repeated_at_once(shop: Shop) -> None:
+def test_answered_failure_is_repeated_at_once(shop: Shop) -> None:
     shop.texter.trouble = [OutcomeUnknown("failed", {"answered": True})]
     with pytest.raises(Unavailable):
         shop.sms()
     assert shop.sms()["sid"] == "SM2"
 
 
-def test_while_twilio_cannot_be_asked_nothing_is_sent_again(shop: Shop) -> None:
+def test_text_is_not_resent_while_twilio_is_unreachable(shop: Shop) -> None:
     shop.texter.trouble, shop.texter.deaf = [OutcomeUnknown("failed", {"answered": True})], Unavailable("away")
     with pytest.raises(OutcomeUnknown):
         shop.sms()
@@ -166,7 +166,7 @@ def test_while_twilio_cannot_be_asked_nothing_is_sent_again(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("error", [Refused("no"), Unavailable("away"), ProviderFailure("key")])
-def test_what_failed_for_certain_is_sent_by_the_next_call(shop: Shop, error: ShopError) -> None:
+def test_certain_failure_is_resent_by_the_next_call(shop: Shop, error: ShopError) -> None:
     shop.texter.trouble, shop.mailer.trouble = [error], [error]
     with pytest.raises(type(error)):
         shop.sms()
@@ -177,7 +177,7 @@ def test_what_failed_for_certain_is_sent_by_the_next_call(shop: Shop, error: Sho
     assert shop.texter.questions == 0
 
 
-def test_a_sender_killed_after_twilio_took_the_text_is_taken_over_without_sending(shop: Shop) -> None:
+def test_text_taken_before_its_sender_died_is_not_resent(shop: Shop) -> None:
     shop.texter.trouble, shop.texter.sends_anyway = [Killed()], True
     with pytest.raises(Killed):
         shop.sms()
@@ -188,13 +188,13 @@ def test_a_sender_killed_after_twilio_took_the_text_is_taken_over_without_sendin
     assert (len(shop.texter.arrived), shop.uncertain) == (1, {TEXT.key: 0})
 
 
-def test_a_sender_killed_before_twilio_heard_of_it_is_taken_over_and_one_is_sent(shop: Shop) -> None:
+def test_text_not_taken_before_its_sender_died_is_sent_once(shop: Shop) -> None:
     began = shop.clock.now
     shop.texter.trouble = [Killed()]
     with pytest.raises(Killed):
         shop.sms()
     die(shop.database)
-    with pytest.raises(OutcomeUnknown, match="not known yet"):  # its request may still be under way
+    with pytest.raises(OutcomeUnknown, match="not known yet"):  # the killed sender's request may still be under way
         shop.sms()
     shop.clock.now += 4.2
     shop.sms()
@@ -202,16 +202,16 @@ def test_a_sender_killed_before_twilio_heard_of_it_is_taken_over_and_one_is_sent
     assert 8.0 <= shop.clock.now - began < 9.2
 
 
-def test_a_sender_that_hangs_is_taken_over_when_its_claim_has_run_out(shop: Shop) -> None:
+def test_hung_sender_is_taken_over_after_its_claim_expires(shop: Shop) -> None:
     shop.texter.trouble = [Killed()]
     with pytest.raises(Killed):
         shop.sms()
-    shop.clock.now += CLAIM
+    shop.clock.now += CLAIM_S
     shop.sms()
     assert (len(shop.texter.arrived), shop.texter.questions) == (1, 1)
 
 
-def test_a_mail_whose_sender_was_killed_is_sent_again_and_that_is_recorded(shop: Shop) -> None:
+def test_mail_of_a_killed_sender_is_resent_and_recorded(shop: Shop) -> None:
     shop.mailer.trouble, shop.mailer.sends_anyway = [Killed()], True
     with pytest.raises(Killed):
         shop.mail()
@@ -223,9 +223,7 @@ def test_a_mail_whose_sender_was_killed_is_sent_again_and_that_is_recorded(shop:
 
 
 @pytest.mark.parametrize("kind", ["sms", "mail"])
-def test_a_sender_that_stood_still_for_long_does_not_send(
-    shop: Shop, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sender_without_a_fresh_heartbeat_does_not_send(shop: Shop, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     send = shop.sms if kind == "sms" else shop.mail
     monkeypatch.setattr(type(shop.database.heartbeat), "fresh", False)
     with pytest.raises(Unavailable, match="left to another copy"):
@@ -237,20 +235,20 @@ def test_a_sender_that_stood_still_for_long_does_not_send(
 
 
 @pytest.mark.parametrize("kind", ["sms", "mail"])
-def test_a_sender_that_was_taken_over_while_it_reached_for_the_provider_does_not_send(shop: Shop, kind: str) -> None:
+def test_claim_lost_while_connecting_prevents_sending(shop: Shop, kind: str) -> None:
     message: Any = TEXT if kind == "sms" else MAIL
 
-    def dawdle() -> None:
+    def lose_claim() -> None:
         shop.clock.now += 60
         assert shop.store.claim(message, "quick", shop.clock.now, shop.clock.now + 15) is not None
 
-    shop.texter.on_connect = shop.mailer.on_connect = dawdle
+    shop.texter.on_connect = shop.mailer.on_connect = lose_claim
     with pytest.raises(Unavailable, match="held back"):
         (shop.sms if kind == "sms" else shop.mail)()
     assert (shop.texter.sends, shop.mailer.sends) == (0, 0)
 
 
-def test_a_mail_whose_outcome_is_unknown_is_sent_again_under_the_same_key(shop: Shop) -> None:
+def test_mail_with_unknown_outcome_is_resent_with_the_same_key(shop: Shop) -> None:
     shop.mailer.trouble, shop.mailer.sends_anyway = [OutcomeUnknown("lost")], True
     with pytest.raises(OutcomeUnknown):
         shop.mail()
@@ -268,7 +266,7 @@ def test_a_mail_that_failed_for_certain_is_not_uncertain(shop: Shop) -> None:
     assert (shop.mailer.sends, shop.uncertain) == (3, {MAIL.key: 0})
 
 
-def test_a_repeated_call_with_more_to_tell_asks_for_what_was_said_before(shop: Shop) -> None:
+def test_changed_text_is_looked_up_by_its_first_body(shop: Shop) -> None:
     shop.texter.trouble, shop.texter.sends_anyway, shop.texter.blind = [OutcomeUnknown("lost")], True, 1
     with pytest.raises(OutcomeUnknown):
         shop.sms()
@@ -277,7 +275,7 @@ def test_a_repeated_call_with_more_to_tell_asks_for_what_was_said_before(shop: S
     assert len(shop.texter.arrived) == 1
 
 
-def test_the_same_words_under_another_key_are_not_taken_for_this_text(shop: Shop) -> None:
+def test_same_body_with_another_key_is_another_text(shop: Shop) -> None:
     shop.sms(Sms("another", TEXT.number, TEXT.body))
     shop.texter.trouble = [OutcomeUnknown("lost")]
     with pytest.raises(OutcomeUnknown):
@@ -287,7 +285,7 @@ def test_the_same_words_under_another_key_are_not_taken_for_this_text(shop: Shop
     assert [sent.sid for sent, *_ in shop.texter.arrived] == ["SM1", "SM3"]
 
 
-def test_two_lost_texts_of_the_same_words_are_told_apart(shop: Shop) -> None:
+def test_two_lost_texts_with_one_body_get_their_own_sids(shop: Shop) -> None:
     shop.texter.trouble, shop.texter.sends_anyway = [OutcomeUnknown("lost"), OutcomeUnknown("lost")], True
     shop.texter.blind = 2
     for key in ("one", "two"):
@@ -297,7 +295,7 @@ def test_two_lost_texts_of_the_same_words_are_told_apart(shop: Shop) -> None:
     assert len(shop.texter.arrived) == 2
 
 
-def test_a_text_that_may_be_the_one_being_sent_right_now_is_nobody_s_yet(shop: Shop) -> None:
+def test_text_of_a_running_request_is_not_adopted_yet(shop: Shop) -> None:
     shop.texter.trouble = [OutcomeUnknown("lost")]
     with pytest.raises(OutcomeUnknown):
         shop.sms()
@@ -318,7 +316,7 @@ def test_eight_calls_at_once_send_one_message(shop: Shop, kind: str) -> None:
     start = threading.Barrier(8)
 
     def send() -> None:
-        # On the real clock: they really wait for each other.
+        # On the real clock, because the senders wait for each other.
         delivery = Delivery(shop.store, AskOnce(lambda wait: wait))
         start.wait(timeout=30)
         answers.append(delivery.sms(TEXT, shop.texter) if kind == "sms" else delivery.mail(MAIL, shop.mailer))
@@ -333,22 +331,22 @@ def test_eight_calls_at_once_send_one_message(shop: Shop, kind: str) -> None:
     assert len(shop.texter.arrived if kind == "sms" else shop.mailer.arrived) == 1
 
 
-def test_a_sender_that_was_taken_over_while_it_asked_leaves_it_to_the_other(shop: Shop) -> None:
-    def dawdle() -> None:
-        shop.clock.now += CLAIM
+def test_claim_lost_while_looking_up_prevents_sending(shop: Shop) -> None:
+    def lose_claim() -> None:
+        shop.clock.now += CLAIM_S
         assert shop.store.claim(TEXT, "quick", shop.clock.now, shop.clock.now + 15) is not None
 
     shop.texter.trouble = [OutcomeUnknown("lost")]
     with pytest.raises(OutcomeUnknown):
         shop.sms()
     shop.clock.now += 10
-    shop.texter.on_question = dawdle
+    shop.texter.on_question = lose_claim
     with pytest.raises(Unavailable, match="another call"):
         shop.sms()
     assert shop.texter.sends == 1
 
 
-def test_a_message_that_is_free_again_is_claimed_by_one(shop: Shop) -> None:
+def test_expired_claim_is_taken_over_by_one_sender(shop: Shop) -> None:
     start = threading.Barrier(8)
     claims: list[bool] = []
 
@@ -357,7 +355,7 @@ def test_a_message_that_is_free_again_is_claimed_by_one(shop: Shop) -> None:
         claims.append(shop.store.claim(TEXT, name, now, now + 15) is not None)
 
     for number in range(10):
-        now = number * 100.0  # the claims before have run out
+        now = number * 100.0  # the earlier claims have expired
         claims.clear()
         senders = [threading.Thread(target=claim, args=(f"{number}:{sender}", now)) for sender in range(8)]
         for sender in senders:

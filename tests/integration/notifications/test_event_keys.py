@@ -1,4 +1,4 @@
-"""The key of SendGrid's signatures, fetched over HTTP."""
+"""The key of SendGrid's webhook signatures is fetched over HTTP."""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
-"""A process killed in the middle of sending, over either database: two copies of the service take over at once, within
-seconds; a text arrives once, a mail at least once, and more often only where that is recorded."""
+"""A process is killed at each crash point of a send, on both databases.
+
+Two copies of the service take over within seconds. A text arrives once. A mail arrives at least once, and the
+record counts each repetition.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,12 @@ from tests.running_sandbox import RunningSandbox
 
 SETUP = "from tests.integration.notifications.test_notifications_killed import Copy"
 TEXTS = {"sms:send:begun": 0, "sms:send:asked": 0, "sms:send:done": 0}
-# How often each mail is sent a second time although the first may have arrived.
+# How often each mail is resent although the first one may have arrived.
 MAILS = {"email:send:begun": 1, "email:send:asked": 1, "email:send:done": 0}
 
 
 class Copy:
-    """What one copy of the service works with."""
+    """The store and the providers of one copy of the service."""
 
     def __init__(self, database_url: str, sandbox: str) -> None:
         self.database = Database(url_for("notifications", database_url, "unused"), "notifications")
@@ -46,7 +49,7 @@ class Copy:
         return delivery.mail(Mail(key, to, "shop@example.com", "Hello", "text", None), self.mailer)
 
 
-def test_killed_senders_are_taken_over_by_two_and_send_once_where_that_can_be_known(
+def test_two_copies_take_over_the_messages_of_killed_senders(
     database_url: str, providers: RunningSandbox, tmp_path: Path
 ) -> None:
     migrate(Copy(database_url, providers.url).database)

@@ -1,4 +1,4 @@
-"""The notifications service as it runs: over the broker, with its own database, sending through the sandbox."""
+"""The running notifications service, with its broker, its database and the sandbox as provider."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def service(
         "DATABASE_URL": "",
         "PROVIDER_TIMEOUT": "2",
         "MAIL_FROM": "orders@example.com",
-        "TWILIO_REGION": "ie1",  # not ours to follow
+        "TWILIO_REGION": "ie1",  # the service must ignore it
         "MESSAGES_POLL": "1",
         "PUBLIC_URL": "http://127.0.0.1:9",
         "SENDGRID_WEBHOOK_PUBLIC_KEY": key_text(),
@@ -47,7 +47,7 @@ def notifications(service: RunningService, providers: RunningSandbox) -> Running
 
 
 def until(ask: Callable[[], Any], seconds: float = 90.0) -> Any:
-    """What `ask` answers once it does not fail any more."""
+    """Repeat `ask` until it does not raise ShopError, and return its answer."""
     end = time.monotonic() + seconds
     while True:
         try:
@@ -59,9 +59,9 @@ def until(ask: Callable[[], Any], seconds: float = 90.0) -> Any:
 
 
 def at_once(ask: Callable[[], Any], times: int = 16) -> list[Any]:
-    """What so many callers at once are answered."""
+    """Return the answers of `times` concurrent callers."""
     answers: list[Any] = []
-    # On a busy machine one that waited in vain is told to come back.
+    # On a busy machine a caller may get an error after its wait, and repeats the call.
     callers = [threading.Thread(target=lambda: answers.append(until(ask))) for _ in range(times)]
     for caller in callers:
         caller.start()
@@ -81,7 +81,7 @@ def test_a_mail_is_sent_as_the_seed_shows(notifications: RunningService, provide
     assert (mail["from"], mail["html"]) == ("test@example.com", None)
 
 
-def test_a_mail_without_a_sender_is_from_the_shop_and_html_is_html(
+def test_mail_defaults_to_the_shop_sender_and_detects_html(
     notifications: RunningService, providers: RunningSandbox
 ) -> None:
     notifications.call("send_email", "html@example.com", "Hello", "<p>Hi</p>", None, "mail:html")
@@ -110,13 +110,13 @@ def test_the_same_key_answers_the_same_and_sends_once(notifications: RunningServ
         assert len(providers.ledger(to=to)[kind]) == 1
 
 
-def test_a_key_stands_for_one_message(notifications: RunningService) -> None:
+def test_key_of_another_message_is_a_conflict(notifications: RunningService) -> None:
     notifications.call("send_sms", "+79994420002", "Hello", "sms:key")
     with pytest.raises(Conflict):
         notifications.call("send_sms", "+79994420003", "Hello", "sms:key")
 
 
-def test_what_cannot_be_sent_is_named(notifications: RunningService) -> None:
+def test_invalid_message_names_its_fields(notifications: RunningService) -> None:
     with pytest.raises(InvalidRequest) as invalid:
         notifications.call("send_email", "a@b.co, c@d.co", "", "", "nobody", "mail:invalid")
     assert sorted(invalid.value.facts["errors"]) == ["content", "from_email", "subject", "to_email"]
@@ -128,13 +128,13 @@ def test_what_cannot_be_sent_is_named(notifications: RunningService) -> None:
     assert list(refused.value.facts["errors"]) == ["number"]
 
 
-def test_a_refused_message_is_tried_anew_by_the_next_call(notifications: RunningService) -> None:
+def test_refused_message_is_tried_again_by_the_next_call(notifications: RunningService) -> None:
     for _ in range(2):
         with pytest.raises(Refused):
             notifications.call("send_sms", "+15005550009", "Hello", "sms:refused twice")
 
 
-def test_a_paid_order_is_told_by_mail_and_text(notifications: RunningService, providers: RunningSandbox) -> None:
+def test_paid_order_sends_a_mail_and_a_text(notifications: RunningService, providers: RunningSandbox) -> None:
     paid = order(phone="+79994420004", name="<b>Chloe</b>")
     answer = notifications.call("order_paid_email", paid, LABEL, "or_1:email")
     assert answer["status code"] == "202"
@@ -155,7 +155,7 @@ def test_a_paid_order_is_told_by_mail_and_text(notifications: RunningService, pr
     assert sms["num_segments"] == "1"
 
 
-def test_order_for_number_that_is_not_texted_says_so(notifications: RunningService, providers: RunningSandbox) -> None:
+def test_unsupported_number_answers_not_sent(notifications: RunningService, providers: RunningSandbox) -> None:
     for number in ("+882161234567", "+447012345678"):
         answer = notifications.call("order_paid_sms", order(phone=number), f"or:{number}:sms")
         assert answer["status code"] == "not sent"
@@ -164,9 +164,7 @@ def test_order_for_number_that_is_not_texted_says_so(notifications: RunningServi
             notifications.call("send_sms", number, "Hello", f"{number}:sms")
 
 
-def test_an_order_without_a_label_says_that_it_follows(
-    notifications: RunningService, providers: RunningSandbox
-) -> None:
+def test_mail_without_a_label_says_that_it_follows(notifications: RunningService, providers: RunningSandbox) -> None:
     waiting = {**order(), "email": "waiting@example.com"}
     notifications.call("order_paid_email", waiting, None, "or_2:email")
     (mail,) = providers.ledger(to="waiting@example.com")["emails"]
@@ -174,7 +172,7 @@ def test_an_order_without_a_label_says_that_it_follows(
     assert "Your label follows" in mail["html"]
 
 
-def test_an_order_that_names_nobody_is_invalid(notifications: RunningService) -> None:
+def test_order_without_a_recipient_is_invalid(notifications: RunningService) -> None:
     with pytest.raises(InvalidRequest):
         notifications.call("order_paid_sms", order(), "or_3:sms")
     with pytest.raises(InvalidRequest):
@@ -190,7 +188,7 @@ def test_a_lost_answer_sends_one_text(notifications: RunningService, providers: 
     assert answer["sid"] == sms["sid"]
 
 
-def test_a_twilio_that_forgets_to_answer_at_all_sends_one_text_in_the_end(
+def test_text_is_sent_once_although_twilio_never_answers(
     notifications: RunningService, providers: RunningSandbox
 ) -> None:
     providers.fault("twilio", lose_answer_rate=1)
@@ -201,9 +199,7 @@ def test_a_twilio_that_forgets_to_answer_at_all_sends_one_text_in_the_end(
     assert len(providers.ledger(to="+79994420006")["sms"]) == 1
 
 
-def test_a_text_that_hung_is_sent_once_when_it_has_settled(
-    notifications: RunningService, providers: RunningSandbox
-) -> None:
+def test_hung_text_is_sent_once_after_the_settle_time(notifications: RunningService, providers: RunningSandbox) -> None:
     providers.fault("twilio", hang_rate=1, times=1, method="POST")
     with pytest.raises(OutcomeUnknown):
         notifications.call("send_sms", "+79994420007", "Hello", "sms:hung")
@@ -211,9 +207,7 @@ def test_a_text_that_hung_is_sent_once_when_it_has_settled(
     assert len(providers.ledger(to="+79994420007")["sms"]) == 1
 
 
-def test_an_outage_of_the_providers_is_over_when_it_is_over(
-    notifications: RunningService, providers: RunningSandbox
-) -> None:
+def test_sending_works_again_after_a_provider_outage(notifications: RunningService, providers: RunningSandbox) -> None:
     providers.fault("twilio", error_rate=1, error_status=500)
     providers.fault("sendgrid", error_rate=1, error_status=503)
     with pytest.raises((Unavailable, OutcomeUnknown)):
@@ -227,7 +221,7 @@ def test_an_outage_of_the_providers_is_over_when_it_is_over(
     assert [len(each) for each in arrived] == [1, 1]
 
 
-def test_a_mail_whose_answer_was_lost_is_sent_again_under_the_same_key(
+def test_mail_with_a_lost_answer_is_resent_with_the_same_key(
     notifications: RunningService, providers: RunningSandbox
 ) -> None:
     providers.fault("sendgrid", lose_answer_rate=1, times=1)
@@ -242,13 +236,13 @@ def test_a_mail_whose_answer_was_lost_is_sent_again_under_the_same_key(
 
 
 def status(notifications: RunningService, key: str) -> str | None:
-    """How far a message has come."""
+    """Return the delivery status of a message."""
     (found,) = [message for message in notifications.call("messages") if message["key"] == key]
     return None if found["status"] is None else str(found["status"])
 
 
-def test_a_text_s_way_is_told_by_twilio(notifications: RunningService, providers: RunningSandbox) -> None:
-    # By nothing else: who asks, as the service does each second here, may hear that the sandbox has delivered it.
+def test_twilio_events_update_the_status_of_a_text(notifications: RunningService, providers: RunningSandbox) -> None:
+    # The service polls Twilio each second. The fault blocks the poll, so only events can change the status.
     providers.fault("twilio", error_rate=1, error_status=429, method="GET")
     sent = notifications.call("send_sms", "+79994420010", "Hello", "sms:told")
     form = {"MessageSid": sent["sid"], "MessageStatus": "undelivered", "ErrorCode": "30003"}
@@ -266,7 +260,7 @@ def test_a_text_s_way_is_told_by_twilio(notifications: RunningService, providers
         notifications.call("replay", "nobody's")
 
 
-def test_a_text_of_which_nothing_is_heard_is_asked_about(notifications: RunningService) -> None:
+def test_text_without_events_is_polled(notifications: RunningService) -> None:
     notifications.call("send_sms", "+79994420011", "Hello", "sms:asked")
     end = time.monotonic() + 60
     while status(notifications, "sms:asked") != "delivered":  # the sandbox delivers after two seconds
@@ -274,7 +268,7 @@ def test_a_text_of_which_nothing_is_heard_is_asked_about(notifications: RunningS
         time.sleep(0.2)
 
 
-def test_a_mail_s_way_is_told_by_sendgrid(notifications: RunningService) -> None:
+def test_sendgrid_events_update_the_status_of_a_mail(notifications: RunningService) -> None:
     notifications.call("send_email", "bounced@example.com", "Hello", "text", None, "mail:bounced")
     event = {"event": "bounce", "sg_event_id": "e1", "message_key": "mail:bounced", "reason": "550 no such mailbox"}
     body, moment = json.dumps([event]).encode(), str(int(time.time()))
@@ -287,7 +281,7 @@ def test_a_mail_s_way_is_told_by_sendgrid(notifications: RunningService) -> None
     assert (bounced["key"], bounced["error"]) == ("mail:bounced", "550 no such mailbox")
 
 
-def test_no_word_of_a_customer_is_logged(notifications: RunningService) -> None:
+def test_customer_data_are_not_logged(notifications: RunningService) -> None:
     notifications.call("send_sms", "+79994420009", "a private word", "sms:private")
     notifications.call("send_email", "private@example.com", "Hello", "a private word", None, "mail:private")
     assert "send_sms" in notifications.log

@@ -1,4 +1,4 @@
-"""What became of a message: told by Twilio and SendGrid in any order and more than once, or asked for."""
+"""The status of a message after sending: from provider events in any order, from repeated events, or by polling."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from notifications.watch import Watch
 from tests.integration.notifications.test_delivery import MAIL, TEXT, Killed, Shop
 
 
-class Counter(Shop):
-    """A shop that follows its messages."""
+class TrackedShop(Shop):
+    """A shop that tracks the status of its messages."""
 
     @property
     def watch(self) -> Watch:
         return Watch(self.store, self.texter, self.clock)
 
     def status(self, key: str) -> tuple[str | None, str | None]:
-        """How far a message has come, and what went wrong."""
+        """Return the delivery status and the error of a message."""
         (row,) = [row for row in self.store.listed(None, 100) if row["key"] == key]
         return row["status"], row["error"]
 
@@ -45,36 +45,36 @@ class Counter(Shop):
 
 
 @pytest.fixture
-def shop(database: Callable[[str], Database]) -> Counter:
-    return Counter(database("notifications"))
+def shop(database: Callable[[str], Database]) -> TrackedShop:
+    return TrackedShop(database("notifications"))
 
 
-# What a message goes through
+# The progress of a message
 
 
-def test_a_message_only_goes_forward() -> None:
+def test_progress_of_a_message_only_moves_forward() -> None:
     steps = (Progress.QUEUED, Progress.SENT, Progress.DELIVERED)
     for order in itertools.permutations(steps):
         known = None
-        for told in order:
-            known = told if told.follows(known) else known
+        for step in order:
+            known = step if step.follows(known) else known
         assert known is Progress.DELIVERED
     assert Progress.BOUNCED.follows(Progress.DELIVERED)
-    for told, known in (("delivered", "bounced"), ("failed", "delivered"), ("delivered", "failed"), ("sent", "sent")):
-        assert not Progress(told).follows(Progress(known))
+    for step, known in (("delivered", "bounced"), ("failed", "delivered"), ("delivered", "failed"), ("sent", "sent")):
+        assert not Progress(step).follows(Progress(known))
 
 
-def test_twilio_s_events_in_any_order_and_twice_are_told(shop: Counter) -> None:
+def test_twilio_events_may_be_reordered_and_repeated(shop: TrackedShop) -> None:
     shop.sms()
     assert shop.status(TEXT.key) == ("queued", None)
     assert shop.twilio("delivered") == {"received": True, "duplicate": False}
     assert shop.twilio("delivered") == {"received": True, "duplicate": True}
     shop.twilio("sent")
     assert shop.status(TEXT.key) == ("delivered", None)
-    assert shop.sms()["status"] == "queued"  # the same key answers the same
+    assert shop.sms()["status"] == "queued"  # the same key returns the same answer
 
 
-def test_a_text_that_is_not_delivered_is_seen(shop: Counter) -> None:
+def test_undelivered_text_is_listed_as_failed(shop: TrackedShop) -> None:
     shop.sms()
     shop.sms(type(TEXT)("another", "+15005550006", "Hello"))
     shop.twilio("undelivered", error="30005")
@@ -82,7 +82,7 @@ def test_a_text_that_is_not_delivered_is_seen(shop: Counter) -> None:
     assert (failed["key"], failed["error"], failed["recipient"]) == (TEXT.key, "Twilio error 30005", TEXT.number)
 
 
-def test_an_event_that_is_faster_than_the_sender_is_tried_again(shop: Counter) -> None:
+def test_event_that_arrives_before_its_message_is_retried(shop: TrackedShop) -> None:
     shop.twilio("sent")
     (waiting,) = shop.store.inbox.tasks.rows(state="waiting")
     assert (waiting["tries"], waiting["error"]) == (0, "NotYet: There is no such message.")
@@ -92,8 +92,8 @@ def test_an_event_that_is_faster_than_the_sender_is_tried_again(shop: Counter) -
     assert shop.status(TEXT.key) == ("sent", None)
 
 
-def test_an_event_waits_minutes_for_a_sender_that_was_killed_and_hours_are_too_long(
-    shop: Counter, monkeypatch: pytest.MonkeyPatch
+def test_early_event_is_retried_for_minutes_but_not_for_hours(
+    shop: TrackedShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inbox, clock = shop.store.inbox, shop.clock
     monkeypatch.setattr(inbox.tasks, "_clock", clock)
@@ -103,7 +103,7 @@ def test_an_event_waits_minutes_for_a_sender_that_was_killed_and_hours_are_too_l
     shop.twilio("delivered")
     shop.twilio("delivered", "SM-of-a-stranger")
     began = clock.now
-    while clock.now < began + 240:  # Twilio's list is in trouble, so nobody can say what became of the text
+    while clock.now < began + 240:  # no sender looks the text up, so its SID is not recorded yet
         clock.now += 5
         shop.watch.handle_due(time.monotonic() + 10)
     assert inbox.tasks.rows(state="failed") == []
@@ -117,7 +117,7 @@ def test_an_event_waits_minutes_for_a_sender_that_was_killed_and_hours_are_too_l
     assert [event["key"] for event in inbox.tasks.rows(state="failed")] == ["SM-of-a-stranger:delivered"]
 
 
-def test_sendgrid_s_events_tell_of_a_mail_by_its_key(shop: Counter) -> None:
+def test_sendgrid_events_find_a_mail_by_its_key(shop: TrackedShop) -> None:
     shop.mail()
     assert shop.sendgrid("delivered", "processed", "open") == {"received": True, "duplicate": False}
     assert shop.status(MAIL.key) == ("delivered", None)
@@ -128,7 +128,7 @@ def test_sendgrid_s_events_tell_of_a_mail_by_its_key(shop: Counter) -> None:
     assert shop.status(MAIL.key)[0] == "bounced"
 
 
-def test_a_mail_that_sendgrid_tells_of_was_sent_though_its_sender_never_knew(shop: Counter) -> None:
+def test_sendgrid_event_resolves_a_mail_with_a_lost_answer(shop: TrackedShop) -> None:
     shop.mailer.trouble, shop.mailer.sends_anyway = [OutcomeUnknown("lost")], True
     with pytest.raises(OutcomeUnknown):
         shop.mail()
@@ -140,12 +140,12 @@ def test_a_mail_that_sendgrid_tells_of_was_sent_though_its_sender_never_knew(sho
     assert (shop.mailer.sends, shop.uncertain) == (1, {MAIL.key: 0})
 
 
-def test_events_of_somebody_else_s_mail_are_done_with(shop: Counter) -> None:
+def test_event_of_an_unknown_mail_is_marked_done(shop: TrackedShop) -> None:
     shop.sendgrid("processed", key="")
     assert [event["state"] for event in shop.store.inbox.tasks.rows(state="done")] == ["done"]
 
 
-def test_a_lost_event_is_made_up_for_by_asking(shop: Counter) -> None:
+def test_polling_replaces_a_lost_event(shop: TrackedShop) -> None:
     shop.sms()
     shop.mail()
     shop.texter.told["SM1"] = News(Progress.SENT)
@@ -163,7 +163,7 @@ def test_a_lost_event_is_made_up_for_by_asking(shop: Counter) -> None:
     assert shop.texter.asked_about == ["SM1", "SM1"]
 
 
-def test_a_twilio_that_is_away_is_asked_again_soon(shop: Counter) -> None:
+def test_poll_is_repeated_soon_after_a_twilio_outage(shop: TrackedShop) -> None:
     shop.sms()
     shop.clock.now += 301
     shop.texter.deaf = Unavailable("away")
@@ -174,7 +174,7 @@ def test_a_twilio_that_is_away_is_asked_again_soon(shop: Counter) -> None:
     assert shop.status(TEXT.key) == ("delivered", None)
 
 
-def test_a_text_of_which_nothing_is_heard_is_let_go(shop: Counter) -> None:
+def test_text_without_news_is_abandoned_after_a_last_poll(shop: TrackedShop) -> None:
     shop.sms()
     shop.clock.now += LOST_AFTER_S + 1
     for _ in range(3):
@@ -183,7 +183,7 @@ def test_a_text_of_which_nothing_is_heard_is_let_go(shop: Counter) -> None:
     assert shop.texter.asked_about == ["SM1"]
 
 
-def test_a_text_that_was_found_is_followed_like_any_other(shop: Counter) -> None:
+def test_text_found_by_a_lookup_is_polled(shop: TrackedShop) -> None:
     shop.texter.trouble, shop.texter.sends_anyway = [Killed()], True
     with pytest.raises(Killed):
         shop.sms()

@@ -1,4 +1,4 @@
-"""The first start of the products service: an empty database, and a catalogue that is not there yet."""
+"""The first start of the products service with an empty database, while the catalogue cannot be read."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tests.running_sandbox import RunningSandbox
 from tests.running_service import RunningService
 
 BONE = least_product(inventory={"type": "finite", "quantity": 5})
-PATIENCE = 90.0
+CATALOGUE_WAIT_S = 90.0
 
 
 class Starting(RunningService):
-    """A service that is not waited for."""
+    """A service whose start is not waited for."""
 
     def wait(self) -> None:
         pass
 
 
 def eventually(run: Callable[[], Any]) -> Any:
-    """The answer of `run`, as soon as it is not Unavailable."""
-    end = time.monotonic() + PATIENCE
+    """Repeat `run` until it does not raise Unavailable, and return its answer."""
+    end = time.monotonic() + CATALOGUE_WAIT_S
     while True:
         try:
             return run()
@@ -44,7 +44,7 @@ def settings(rabbit: RabbitNode, providers: RunningSandbox) -> dict[str, str]:
 
 @pytest.fixture
 def sold(settings: dict[str, str], tmp_path: Path) -> dict[str, Any]:
-    """A product of an earlier shop on the same Stripe account, two of its five pieces sold."""
+    """A product of an earlier shop on the same Stripe account. Two of its five pieces are sold."""
     place = tmp_path / "earlier"
     place.mkdir()
     earlier = RunningService("products", place, settings)
@@ -60,7 +60,7 @@ def sold(settings: dict[str, str], tmp_path: Path) -> dict[str, Any]:
 def fresh(
     sold: dict[str, Any], settings: dict[str, str], providers: RunningSandbox, tmp_path: Path
 ) -> Iterator[RunningService]:
-    """A service with an empty database, started while Stripe is away."""
+    """A service with an empty database that starts during a Stripe outage."""
     providers.fault("stripe", error_rate=1, error_status=503)
     place = tmp_path / "fresh"
     place.mkdir()
@@ -69,10 +69,10 @@ def fresh(
     running.stop()
 
 
-def test_a_first_start_reads_the_catalogue_as_soon_as_stripe_is_there(
+def test_first_start_reads_the_catalogue_when_stripe_returns(
     fresh: RunningService, providers: RunningSandbox, sold: dict[str, Any]
 ) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + CATALOGUE_WAIT_S
     while "catalogue not read" not in fresh.log:
         assert time.monotonic() < end, fresh.log
         time.sleep(0.2)
@@ -85,5 +85,5 @@ def test_a_first_start_reads_the_catalogue_as_soon_as_stripe_is_there(
 
     providers.heal()
     assert eventually(lambda: fresh.call("health")) == {"status": "ok", "database": "ok"}
-    # Stripe does not know what was sold: a new database begins with what there was at first.
+    # Stripe does not know the sold quantity, so a new database starts with the original stock.
     assert fresh.call("list")["data"] == [sold]

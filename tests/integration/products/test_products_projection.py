@@ -1,4 +1,4 @@
-"""The projection against a catalogue that changes while it is being written: the newest state wins."""
+"""The projection, while the catalogue changes during a write: the newest state wins."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,8 +19,8 @@ from tests.products import least_product
 SPEC = least_product(inventory={"type": "finite", "quantity": 5})
 
 
-class Shelves:
-    """A catalogue in memory, with a moment to interfere before each answer."""
+class MemoryCatalogue:
+    """A catalogue in memory. It calls `meanwhile` once before its next answer."""
 
     def __init__(self) -> None:
         self.products: dict[str, Product] = {}
@@ -80,12 +80,12 @@ class Shelves:
 
 
 @pytest.fixture
-def catalog() -> Shelves:
-    return Shelves()
+def catalog() -> MemoryCatalogue:
+    return MemoryCatalogue()
 
 
 @pytest.fixture
-def projection(catalog: Shelves) -> Iterator[Projection]:
+def projection(catalog: MemoryCatalogue) -> Iterator[Projection]:
     database = Database("sqlite://", "products")
     migrate(database)
     store = ProductStore(database)
@@ -98,12 +98,12 @@ def add(projection: Projection, key: str = "key", **spec: Any) -> str:
     return projection.add(Draft.parse({**SPEC, **spec}, "usd"), key).product.id
 
 
-def test_the_same_key_makes_one_product(projection: Projection, catalog: Shelves) -> None:
+def test_the_same_key_makes_one_product(projection: Projection, catalog: MemoryCatalogue) -> None:
     assert add(projection) == add(projection) == product_id("key")
     assert len(catalog.products) == 1
 
 
-def test_a_key_whose_product_was_deleted_makes_no_other(projection: Projection, catalog: Shelves) -> None:
+def test_key_of_a_deleted_product_is_a_conflict(projection: Projection, catalog: MemoryCatalogue) -> None:
     made = add(projection)
     projection.remove(made)
     with pytest.raises(Conflict):
@@ -111,14 +111,14 @@ def test_a_key_whose_product_was_deleted_makes_no_other(projection: Projection, 
     assert catalog.products == {}
 
 
-def test_a_product_that_was_made_but_not_projected_is_finished(projection: Projection, catalog: Shelves) -> None:
+def test_product_missing_from_the_projection_is_added(projection: Projection, catalog: MemoryCatalogue) -> None:
     catalog.add(Draft.parse(SPEC, "usd"), product_id("key"), "sku_key")
     assert projection.get(add(projection)).left == Inventory("finite", 5)
 
 
-def test_a_slower_writer_does_not_cover_a_newer_change(projection: Projection, catalog: Shelves) -> None:
+def test_slow_writer_does_not_overwrite_a_newer_change(projection: Projection, catalog: MemoryCatalogue) -> None:
     made = add(projection)
-    # While the first change waits for its answer, another one is made and written.
+    # Another change is made and written while the first one waits for its answer.
     catalog.meanwhile = lambda: projection.change(made, {"price": 70})
     shown = projection.change(made, {"name": "Renamed"})
     assert (shown.product.name, shown.product.sku.price) == ("Renamed", 70)
@@ -132,7 +132,7 @@ def sell_out(projection: Projection, product: str) -> None:
     projection.store.stock.reserve("order", [_line(projection, product, 5)])
 
 
-def test_a_change_that_is_delivered_again_does_not_fill_the_shelf_again(projection: Projection) -> None:
+def test_redelivered_change_does_not_refill_the_stock(projection: Projection) -> None:
     made = add(projection)
     projection.change(made, FULL, "message")
     sell_out(projection, made)
@@ -141,8 +141,8 @@ def test_a_change_that_is_delivered_again_does_not_fill_the_shelf_again(projecti
 
 
 @pytest.mark.parametrize("key", ["message", "the same asked again"])
-def test_a_change_that_stood_still_does_not_fill_what_was_sold_since(
-    projection: Projection, catalog: Shelves, key: str
+def test_delayed_change_does_not_refill_stock_sold_since(
+    projection: Projection, catalog: MemoryCatalogue, key: str
 ) -> None:
     made = add(projection)
 
@@ -154,13 +154,13 @@ def test_a_change_that_stood_still_does_not_fill_what_was_sold_since(
     assert projection.change(made, FULL, "message").left == Inventory("finite", 0)
 
 
-def test_a_filling_is_not_lost_to_a_change_of_something_else(projection: Projection, catalog: Shelves) -> None:
+def test_stock_change_survives_a_concurrent_price_change(projection: Projection, catalog: MemoryCatalogue) -> None:
     made = add(projection)
     catalog.meanwhile = lambda: projection.change(made, {"price": 70})
     assert projection.change(made, {"inventory": {"type": "finite", "quantity": 9}}).left == Inventory("finite", 9)
 
 
-def test_a_product_deleted_while_it_changes_stays_deleted(projection: Projection, catalog: Shelves) -> None:
+def test_a_product_deleted_while_it_changes_stays_deleted(projection: Projection, catalog: MemoryCatalogue) -> None:
     made = add(projection)
     catalog.meanwhile = lambda: projection.remove(made)
     with pytest.raises(NotFound):
@@ -169,7 +169,7 @@ def test_a_product_deleted_while_it_changes_stays_deleted(projection: Projection
         projection.get(made)
 
 
-def test_a_change_to_what_the_catalogue_lost_takes_it_from_the_list(projection: Projection, catalog: Shelves) -> None:
+def test_change_of_a_lost_product_removes_it_from_the_list(projection: Projection, catalog: MemoryCatalogue) -> None:
     made = add(projection)
     catalog.products.clear()
     with pytest.raises(NotFound):
@@ -177,7 +177,7 @@ def test_a_change_to_what_the_catalogue_lost_takes_it_from_the_list(projection: 
     assert projection.store.page(None, "name", 10, None)[2] == 0
 
 
-def test_deleting_again_answers_the_same_and_deleting_nothing_does_not(projection: Projection) -> None:
+def test_repeated_delete_succeeds_and_unknown_delete_fails(projection: Projection) -> None:
     made = add(projection)
     projection.remove(made)
     projection.remove(made)
@@ -185,7 +185,7 @@ def test_deleting_again_answers_the_same_and_deleting_nothing_does_not(projectio
         projection.remove("prod_never")
 
 
-def test_a_rebuild_agrees_with_the_catalogue_and_keeps_the_stock(projection: Projection, catalog: Shelves) -> None:
+def test_rebuild_copies_the_catalogue_and_keeps_the_stock(projection: Projection, catalog: MemoryCatalogue) -> None:
     kept, lost = add(projection, "kept"), add(projection, "lost")
     projection.store.stock.reserve("order", [_line(projection, kept, 2)])
     made_elsewhere = catalog.add(Draft.parse({**SPEC, "name": "Elsewhere"}, "usd"), "prod_else", "sku_else").id
@@ -203,41 +203,41 @@ def test_a_rebuild_agrees_with_the_catalogue_and_keeps_the_stock(projection: Pro
         projection.get(lost)
 
 
-def test_a_change_during_a_rebuild_stays(projection: Projection, catalog: Shelves) -> None:
+def test_change_during_a_rebuild_is_kept(projection: Projection, catalog: MemoryCatalogue) -> None:
     made = add(projection)
     stale = catalog.products[made]
 
-    def all_of_it() -> Iterator[Product]:
+    def stale_list() -> Iterator[Product]:
         projection.change(made, {"name": "Newer"})
         yield stale
 
-    catalog.all = all_of_it  # type: ignore[method-assign]
+    catalog.all = stale_list  # type: ignore[method-assign]
     assert projection.rebuild()["written"] == 0
     assert projection.get(made).product.name == "Newer"
 
 
-def test_a_product_deleted_during_a_rebuild_does_not_come_back(projection: Projection, catalog: Shelves) -> None:
+def test_product_deleted_during_a_rebuild_stays_deleted(projection: Projection, catalog: MemoryCatalogue) -> None:
     made = add(projection)
     stale = catalog.products[made]
 
-    def all_of_it() -> Iterator[Product]:
+    def stale_list() -> Iterator[Product]:
         projection.remove(made)
         yield stale
 
-    catalog.all = all_of_it  # type: ignore[method-assign]
+    catalog.all = stale_list  # type: ignore[method-assign]
     projection.rebuild()
     with pytest.raises(NotFound):
         projection.get(made)
 
 
-def test_a_product_that_slips_between_two_pages_is_asked_for_by_name(projection: Projection, catalog: Shelves) -> None:
+def test_rebuild_keeps_a_product_that_the_pages_missed(projection: Projection, catalog: MemoryCatalogue) -> None:
     made = add(projection)
     catalog.all = lambda: iter(())  # type: ignore[method-assign]
     assert projection.rebuild() == {"products": 1, "written": 0, "removed": 0, "set_aside": 0}
     assert projection.get(made)
 
 
-def test_one_product_is_read_again_and_keeps_its_stock(projection: Projection, catalog: Shelves) -> None:
+def test_refresh_reads_one_product_and_keeps_its_stock(projection: Projection, catalog: MemoryCatalogue) -> None:
     made = add(projection)
     projection.store.stock.reserve("order", [Line(projection.get(made).product.sku.id, 2)])
     product = catalog.products[made]
@@ -246,10 +246,10 @@ def test_one_product_is_read_again_and_keeps_its_stock(projection: Projection, c
     kept = projection.get(made)
     assert (kept.product.name, kept.left) == ("Renamed elsewhere", Inventory("finite", 3))
     assert projection.refresh(made)
-    assert projection.get(made).revision == kept.revision, "what has not changed is not written"
+    assert projection.get(made).revision == kept.revision, "an unchanged product is not written"
 
 
-def test_a_product_made_elsewhere_appears_and_one_deleted_there_goes(projection: Projection, catalog: Shelves) -> None:
+def test_refresh_adds_new_products_and_removes_deleted_ones(projection: Projection, catalog: MemoryCatalogue) -> None:
     catalog.add(Draft.parse(SPEC, "usd"), "prod_1", "sku_1")
     assert projection.refresh("prod_1")
     assert projection.get("prod_1").left == Inventory("finite", 5)
@@ -259,10 +259,10 @@ def test_a_product_made_elsewhere_appears_and_one_deleted_there_goes(projection:
     with pytest.raises(NotFound):
         projection.get("prod_1")
     catalog.add(Draft.parse(SPEC, "usd"), "prod_1", "sku_1")
-    assert not projection.refresh("prod_1"), "what was removed stays so"
+    assert not projection.refresh("prod_1"), "a removed product stays removed"
 
 
-def test_reading_again_does_not_cover_a_newer_change(projection: Projection, catalog: Shelves) -> None:
+def test_refresh_does_not_overwrite_a_newer_change(projection: Projection, catalog: MemoryCatalogue) -> None:
     made = add(projection)
     product = catalog.products[made]
     catalog.products[made] = replace(product, document={**product.document, "name": "Renamed elsewhere"})
@@ -270,19 +270,19 @@ def test_reading_again_does_not_cover_a_newer_change(projection: Projection, cat
     answers = [stale]
 
     def get(product_id: str) -> Product | None:
-        if answers:  # the first answer is on its way while another change is made and written
+        if answers:  # another change is made and written before the first answer arrives
             projection.change(made, {"price": 70})
             return answers.pop()
         return catalog.products.get(product_id)
 
-    catalog.get, once = get, catalog.get  # type: ignore[method-assign]
+    catalog.get, original_get = get, catalog.get  # type: ignore[method-assign]
     assert projection.refresh(made)
-    catalog.get = once  # type: ignore[method-assign]
+    catalog.get = original_get  # type: ignore[method-assign]
     shown = projection.get(made).product
     assert (shown.name, shown.sku.price) == ("Renamed elsewhere", 70)
 
 
-def test_an_empty_projection_says_nothing_until_the_catalogue_was_read(catalog: Shelves) -> None:
+def test_projection_is_unavailable_until_the_catalogue_was_read(catalog: MemoryCatalogue) -> None:
     database = Database("sqlite://", "products")
     migrate(database)
     projection = Projection(catalog, ProductStore(database))

@@ -1,4 +1,4 @@
-"""The products service as it runs: two copies over the broker, on SQLite and on PostgreSQL, over the sandbox."""
+"""The running products service: two copies over the broker with the sandbox, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BONE = new_product()
 
 
 class Place:
-    """Where one shop's products service runs: its folder, and the variables of its environment."""
+    """The folder and the environment variables of one shop's products service."""
 
     def __init__(self, folder: Path, rabbit: RabbitNode, sandbox: RunningSandbox, database_url: str) -> None:
         self.folder = folder
@@ -40,11 +40,11 @@ class Place:
             "PROVIDER_TIMEOUT": "3",
         }
 
-    def run(self, *command: str, told: str = "") -> subprocess.CompletedProcess[str]:
-        """Run an operator's command."""
+    def run(self, *command: str, script: str = "") -> subprocess.CompletedProcess[str]:
+        """Run an operator's command with `script` on its standard input."""
         environment = {**os.environ, "VAR_DIR": str(self.folder), "PYTHONPATH": str(ROOT), **self.settings}
         return subprocess.run(
-            command, cwd=ROOT, env=environment, input=told, capture_output=True, text=True, timeout=120
+            command, cwd=ROOT, env=environment, input=script, capture_output=True, text=True, timeout=120
         )
 
 
@@ -114,7 +114,7 @@ def at_once(count: int, run: Callable[[int], Any]) -> list[Any]:
         return list(pool.map(run, range(count), timeout=120))
 
 
-# The seed's verbs
+# The verbs of the seed API
 
 
 def test_the_seeds_product_is_made_found_changed_and_deleted(products: RunningService) -> None:
@@ -175,7 +175,7 @@ def test_a_list_is_stripes_list_object(products: RunningService) -> None:
         ((5,), "category"),
     ],
 )
-def test_a_list_that_cannot_be_is_refused_by_its_field(
+def test_invalid_list_argument_is_refused_by_its_field(
     products: RunningService, arguments: tuple[Any, ...], field: str
 ) -> None:
     with pytest.raises(InvalidRequest) as refusal:
@@ -193,12 +193,12 @@ def test_a_wrong_product_is_refused_by_its_fields(products: RunningService) -> N
 
 
 @pytest.mark.parametrize("verb", ["get", "update", "delete", "offer"])
-def test_what_never_was_is_not_found(products: RunningService, verb: str) -> None:
+def test_unknown_product_is_not_found(products: RunningService, verb: str) -> None:
     with pytest.raises(NotFound):
         products.call(verb, "prod_never", *([{"name": "x"}] if verb == "update" else []))
 
 
-# Once per key, whatever happens
+# Idempotency keys
 
 
 def test_one_key_makes_one_product_from_two_copies_at_once(products: RunningService, providers: RunningSandbox) -> None:
@@ -209,7 +209,7 @@ def test_one_key_makes_one_product_from_two_copies_at_once(products: RunningServ
         while True:
             try:
                 return str(products.call("create", BONE, same)["id"])
-            except Conflict:  # the other copy is at it: the caller repeats
+            except Conflict:  # the other copy is making it, so the caller repeats
                 assert time.monotonic() < end, "never made"
                 time.sleep(0.2)
 
@@ -218,7 +218,7 @@ def test_one_key_makes_one_product_from_two_copies_at_once(products: RunningServ
     assert left(products, products.call("get", made)) == 500
 
 
-def test_a_service_killed_in_the_middle_makes_one_product(products: RunningService, providers: RunningSandbox) -> None:
+def test_service_killed_during_create_makes_one_product(products: RunningService, providers: RunningSandbox) -> None:
     same = key()
     failed: list[ShopError] = []
 
@@ -231,7 +231,7 @@ def test_a_service_killed_in_the_middle_makes_one_product(products: RunningServi
     providers.fault("stripe", path="/v1/prices", method="POST", latency_ms=3000)
     caller = threading.Thread(target=create)
     caller.start()
-    time.sleep(1.0)  # the product is made, its price is not
+    time.sleep(1.0)  # by now the product is made, but its price is not
     products.kill()
     providers.heal()
     for _ in range(2):
@@ -252,7 +252,7 @@ def test_deleting_again_answers_the_same(products: RunningService) -> None:
             products.call(verb, made["id"], *more)
 
 
-def test_two_changes_at_once_are_both_there(products: RunningService) -> None:
+def test_concurrent_changes_are_all_kept(products: RunningService) -> None:
     made = make(products)
     changes: list[dict[str, Any]] = [{"name": "Renamed"}, {"price": 70}, {"metadata": {"size": "s"}}, {"active": False}]
     at_once(4, lambda number: products.call("update", made["id"], changes[number]))
@@ -261,7 +261,7 @@ def test_two_changes_at_once_are_both_there(products: RunningService) -> None:
     assert found["skus"]["data"][0]["price"] == 70
 
 
-# Sold
+# Offers, prices and stock
 
 
 def test_a_price_change_keeps_the_sku(products: RunningService) -> None:
@@ -272,7 +272,7 @@ def test_a_price_change_keeps_the_sku(products: RunningService) -> None:
     assert products.call("price", items(made, 2))[0]["price"] == 75
 
 
-def test_an_offer_is_what_a_cart_needs(products: RunningService) -> None:
+def test_offer_contains_the_fields_that_a_cart_needs(products: RunningService) -> None:
     made = make(products)
     assert products.call("offer", made["id"]) == {
         "product": made["id"],
@@ -300,7 +300,7 @@ def test_items_are_priced_in_their_order(products: RunningService) -> None:
     assert [(line["description"], line["quantity"]) for line in priced] == [("Other", 3), ("One", 1), ("Other", 2)]
 
 
-def test_what_is_short_or_gone_is_named(products: RunningService) -> None:
+def test_conflict_names_the_sku_that_cannot_be_sold(products: RunningService) -> None:
     made = make(products, inventory={"type": "finite", "quantity": 4})
     with pytest.raises(Conflict) as refusal:
         products.call("price", items(made, 3) + items(made, 2))
@@ -323,14 +323,14 @@ def test_what_is_short_or_gone_is_named(products: RunningService) -> None:
 def test_every_product_that_cannot_be_sold_is_named(products: RunningService) -> None:
     few = make(products, name="Bone", inventory={"type": "finite", "quantity": 1})
     idle, deleted = make(products, name="Collar"), make(products, name="Leash")
-    wanted = items(few, 2) + items(idle, 1) + items(deleted, 1)
+    lines = items(few, 2) + items(idle, 1) + items(deleted, 1)
     products.call("update", idle["id"], {"active": False})
     products.call("delete", deleted["id"])
-    for verb, arguments in (("price", [wanted]), ("reserve", [key(), wanted])):
+    for verb, arguments in (("price", [lines]), ("reserve", [key(), lines])):
         with pytest.raises(Conflict) as refusal:
             products.call(verb, *arguments)
-        said = refusal.value.detail
-        assert all(text in said for text in ("Not enough of Bone", "Collar is not on sale", "Leash is not on sale"))
+        detail = refusal.value.detail
+        assert all(text in detail for text in ("Not enough of Bone", "Collar is not on sale", "Leash is not on sale"))
         assert {each["parent"] for each in refusal.value.facts["problems"]} == {sku(few), sku(idle), sku(deleted)}
     assert left(products, few) == 1
     with pytest.raises(NotFound, match="Leash is not on sale any more"):
@@ -343,7 +343,7 @@ def test_every_product_that_cannot_be_sold_is_named(products: RunningService) ->
     }
 
 
-def test_stock_goes_down_and_comes_back(products: RunningService) -> None:
+def test_reserve_lowers_the_stock_and_release_restores_it(products: RunningService) -> None:
     made, order = make(products, inventory={"type": "finite", "quantity": 5}), key()
     assert products.call("reserve", order, items(made, 3)) == {"key": order, "state": "held"}
     assert products.call("reserve", order, items(made, 3)) == {"key": order, "state": "held"}
@@ -358,7 +358,7 @@ def test_stock_goes_down_and_comes_back(products: RunningService) -> None:
         products.call("reserve", key(), items(made, 1))
 
 
-def test_a_hundred_buyers_and_two_copies_sell_what_is_there(products: RunningService) -> None:
+def test_two_copies_never_oversell_to_a_hundred_buyers(products: RunningService) -> None:
     made = make(products, inventory={"type": "finite", "quantity": 7})
 
     def buy(number: int) -> bool:
@@ -375,7 +375,7 @@ def test_a_hundred_buyers_and_two_copies_sell_what_is_there(products: RunningSer
 # The projection
 
 
-def test_a_rebuild_takes_over_what_was_changed_elsewhere(products: RunningService, providers: RunningSandbox) -> None:
+def test_rebuild_copies_changes_made_at_stripe(products: RunningService, providers: RunningSandbox) -> None:
     made = make(products)
     products.call("reserve", key(), items(made, 3))
     url = f"{providers.url}/stripe/v1/products/{made['id']}"
@@ -385,9 +385,7 @@ def test_a_rebuild_takes_over_what_was_changed_elsewhere(products: RunningServic
     assert left(products, made) == 497
 
 
-def test_one_product_is_read_again_when_stripe_says_that_it_changed(
-    products: RunningService, providers: RunningSandbox
-) -> None:
+def test_refresh_copies_one_change_made_at_stripe(products: RunningService, providers: RunningSandbox) -> None:
     made = make(products)
     products.call("reserve", key(), items(made, 3))
     url = f"{providers.url}/stripe/v1/products/{made['id']}"
@@ -415,5 +413,5 @@ def test_an_operator_rebuilds_from_the_command_line(
 def test_an_operator_reads_a_product_from_the_shell(products: RunningService, place: Place) -> None:
     made = make(products, name="Read in the shell")
     nameko = str(Path(sys.executable).with_name("nameko"))
-    told = f"print(n.rpc.products.get({made['id']!r})['name'])\n"
-    assert "Read in the shell" in place.run(nameko, "shell", "--config", "config.yml", told=told).stdout
+    script = f"print(n.rpc.products.get({made['id']!r})['name'])\n"
+    assert "Read in the shell" in place.run(nameko, "shell", "--config", "config.yml", script=script).stdout

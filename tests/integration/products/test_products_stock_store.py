@@ -1,4 +1,4 @@
-"""The stock, over SQLite and PostgreSQL with the same tests: never below zero, never sold twice."""
+"""The stock on SQLite and PostgreSQL: it never falls below zero, and no piece is sold twice."""
 
 import multiprocessing
 import threading
@@ -67,7 +67,7 @@ def test_a_refused_key_may_try_again(store: ProductStore) -> None:
     assert left(store) == 0
 
 
-def test_a_release_gives_back_once_and_for_good(store: ProductStore) -> None:
+def test_release_gives_back_once_and_blocks_the_key(store: ProductStore) -> None:
     fill(store, product(1))
     take(store, "order", (1, 3))
     store.stock.release("order")
@@ -78,7 +78,7 @@ def test_a_release_gives_back_once_and_for_good(store: ProductStore) -> None:
     assert left(store) == 10
 
 
-def test_a_release_that_comes_first_keeps_the_reserve_from_taking(store: ProductStore) -> None:
+def test_early_release_blocks_the_later_reserve(store: ProductStore) -> None:
     fill(store, product(1))
     store.stock.release("order")
     with pytest.raises(Conflict):
@@ -86,7 +86,7 @@ def test_a_release_that_comes_first_keeps_the_reserve_from_taking(store: Product
     assert left(store) == 10
 
 
-def test_what_is_not_counted_is_not_taken(store: ProductStore) -> None:
+def test_uncounted_stock_is_not_reduced(store: ProductStore) -> None:
     fill(
         store,
         product(1, inventory=Inventory("infinite")),
@@ -99,7 +99,7 @@ def test_what_is_not_counted_is_not_taken(store: ProductStore) -> None:
     assert left(store, 1) is None
 
 
-def test_only_what_was_taken_is_given_back(store: ProductStore) -> None:
+def test_release_gives_back_only_what_was_taken(store: ProductStore) -> None:
     fill(store, product(1, inventory=Inventory("infinite")))
     take(store, "order", (1, 5))
     assert store.save(product(1), 1, Filling(Inventory("finite", 10), "change", 1))
@@ -108,14 +108,14 @@ def test_only_what_was_taken_is_given_back(store: ProductStore) -> None:
 
 
 @pytest.mark.parametrize("how", ["removed", "inactive", "unknown"])
-def test_what_is_not_on_sale_cannot_be_taken(store: ProductStore, how: str) -> None:
+def test_sku_not_on_sale_cannot_be_reserved(store: ProductStore, how: str) -> None:
     fill(store, product(1), product(2, active=False))
     store.remove("prod_1")
     with pytest.raises(Conflict):
         take(store, "order", ({"removed": 1, "inactive": 2, "unknown": 3}[how], 1))
 
 
-def test_a_shelf_is_filled_by_hand_and_by_nothing_else(store: ProductStore) -> None:
+def test_only_an_inventory_change_sets_the_stock(store: ProductStore) -> None:
     fill(store, product(1))
     take(store, "order", (1, 3))
     assert store.save(product(1, "Renamed"), 1)
@@ -124,9 +124,7 @@ def test_a_shelf_is_filled_by_hand_and_by_nothing_else(store: ProductStore) -> N
     assert left(store) == 20
 
 
-def test_the_same_change_fills_a_shelf_once_whatever_was_sold_since(
-    store: ProductStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_repeated_change_fills_the_stock_once(store: ProductStore, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(store, product(1))
     full = Inventory("finite", 20)
     assert store.save(product(1), 1, Filling(full, "change", 1))
@@ -135,7 +133,7 @@ def test_the_same_change_fills_a_shelf_once_whatever_was_sold_since(
     assert left(store) == 0
     store.stock.forget_fillings()
     assert store.save(product(1), 3, Filling(full, "change", 3))
-    assert left(store) == 0, "what a message can still repeat is remembered"
+    assert left(store) == 0, "fillings that a message may repeat are kept"
     later = time.time() + FILLINGS_KEPT_S + 2
     monkeypatch.setattr("products.stock_store.clock_now", lambda: later)
     store.stock.forget_fillings()
@@ -143,7 +141,7 @@ def test_the_same_change_fills_a_shelf_once_whatever_was_sold_since(
     assert left(store) == 20
 
 
-def test_what_was_said_since_a_change_began_stays(store: ProductStore) -> None:
+def test_older_filling_does_not_overwrite_a_newer_one(store: ProductStore) -> None:
     fill(store, product(1))
     assert store.save(product(1), 1, Filling(Inventory("finite", 20), "second", 1))
     take(store, "order", (1, 20))
@@ -151,15 +149,15 @@ def test_what_was_said_since_a_change_began_stays(store: ProductStore) -> None:
     assert left(store) == 0
 
 
-def test_the_database_itself_refuses_less_than_nothing(store: ProductStore) -> None:
+def test_database_refuses_a_negative_stock(store: ProductStore) -> None:
     fill(store, product(1))
     with pytest.raises(sa.exc.IntegrityError), store.database.write() as connection:
         connection.execute(sa.update(tables.stock).values(quantity=-1))
 
 
-def test_a_shelf_filled_while_it_is_looked_at_gives_nothing_that_was_not_taken(store: ProductStore) -> None:
+def test_refused_reserve_during_a_refill_holds_nothing(store: ProductStore) -> None:
     fill(store, product(1, inventory=Inventory("finite", 1)))
-    if store.database.dialect == "postgresql":  # on SQLite nobody writes while another does
+    if store.database.dialect == "postgresql":  # SQLite has one writer at a time
         other = Database(store.database.url, "products")
 
         @sa.event.listens_for(store.database.engine, "before_cursor_execute")
@@ -174,11 +172,11 @@ def test_a_shelf_filled_while_it_is_looked_at_gives_nothing_that_was_not_taken(s
         assert connection.execute(sa.select(tables.holds.c.key)).all() == []
 
 
-# The stock, with many at once
+# Concurrent buyers
 
 
 def race(workers: int, run: Callable[[int], bool]) -> int:
-    """Run `run(0)`, `run(1)`, … at the same moment; how many said True."""
+    """Run `run(0)`, `run(1)`, … at the same moment, and return how many returned True."""
     gate = threading.Barrier(workers)
 
     def one(number: int) -> bool:
@@ -189,7 +187,7 @@ def race(workers: int, run: Callable[[int], bool]) -> int:
         return sum(pool.map(one, range(workers), timeout=120))
 
 
-def tried(run: Callable[[], None]) -> bool:
+def succeeds(run: Callable[[], None]) -> bool:
     try:
         run()
     except Conflict:
@@ -197,32 +195,32 @@ def tried(run: Callable[[], None]) -> bool:
     return True
 
 
-def test_a_hundred_buyers_of_the_last_pieces(store: ProductStore) -> None:
+def test_hundred_buyers_never_oversell_the_last_pieces(store: ProductStore) -> None:
     fill(store, product(1, inventory=Inventory("finite", 7)))
-    assert race(100, lambda number: tried(lambda: take(store, f"order {number}", (1, 1)))) == 7
+    assert race(100, lambda number: succeeds(lambda: take(store, f"order {number}", (1, 1)))) == 7
     assert left(store) == 0
 
 
-def test_orders_over_the_same_skus_never_lock_each_other_out(store: ProductStore) -> None:
+def test_orders_of_the_same_skus_do_not_deadlock(store: ProductStore) -> None:
     fill(store, *(product(number, inventory=Inventory("finite", 30)) for number in (1, 2, 3)))
     mixed = [((1, 1), (2, 1)), ((2, 1), (1, 1)), ((3, 1), (1, 1)), ((2, 1), (3, 1))]
-    sold = race(40, lambda number: tried(lambda: take(store, f"order {number}", *mixed[number % 4])))
+    sold = race(40, lambda number: succeeds(lambda: take(store, f"order {number}", *mixed[number % 4])))
     assert sold == 40
     assert [left(store, number) for number in (1, 2, 3)] == [0, 0, 10]
 
 
 def test_one_key_sent_many_times_at_once_takes_once(store: ProductStore) -> None:
     fill(store, product(1))
-    assert race(20, lambda _: tried(lambda: take(store, "order", (1, 3)))) == 20
+    assert race(20, lambda _: succeeds(lambda: take(store, "order", (1, 3)))) == 20
     assert left(store) == 7
 
 
-def test_reserve_and_release_of_one_key_at_once_leave_nothing_taken(store: ProductStore) -> None:
+def test_concurrent_reserve_and_release_leave_nothing_taken(store: ProductStore) -> None:
     fill(store, product(1, inventory=Inventory("finite", 100)))
 
     def run(number: int) -> bool:
         key = f"order {number // 2}"
-        return tried(lambda: take(store, key, (1, 1)) if number % 2 else store.stock.release(key))
+        return succeeds(lambda: take(store, key, (1, 1)) if number % 2 else store.stock.release(key))
 
     for _ in range(5):
         race(40, run)
@@ -231,26 +229,26 @@ def test_reserve_and_release_of_one_key_at_once_leave_nothing_taken(store: Produ
             connection.execute(sa.delete(tables.holds))
 
 
-def buy(url: str, buyers: int, name: str, go: Any, results: Any) -> None:
-    """A copy of the service: `buyers` buyers in threads."""
+def buy(url: str, buyers: int, name: str, start_event: Any, results: Any) -> None:
+    """Run one copy of the service with `buyers` buyers in threads."""
     wait_longer()
     database = Database(url, "products")
     store = ProductStore(database)
-    go.wait(60)
-    sold = race(buyers, lambda number: tried(lambda: take(store, f"{name} {number}", (1, 1))))
+    start_event.wait(60)
+    sold = race(buyers, lambda number: succeeds(lambda: take(store, f"{name} {number}", (1, 1))))
     database.dispose()
     results.put((name, sold))
 
 
-def test_a_hundred_buyers_in_four_processes(store: ProductStore) -> None:
+def test_four_processes_never_oversell_to_a_hundred_buyers(store: ProductStore) -> None:
     fill(store, product(1, inventory=Inventory("finite", 9)))
     spawn = multiprocessing.get_context("spawn")
-    go, results = spawn.Event(), spawn.Queue()
+    start_event, results = spawn.Event(), spawn.Queue()
     url = store.database.url.render_as_string(hide_password=False)
-    copies = [spawn.Process(target=buy, args=(url, 25, f"copy {n}", go, results)) for n in range(4)]
+    copies = [spawn.Process(target=buy, args=(url, 25, f"copy {n}", start_event, results)) for n in range(4)]
     for copy in copies:
         copy.start()
-    go.set()
+    start_event.set()
     sold = Counter(dict(results.get(timeout=200) for _ in copies))
     for copy in copies:
         copy.join(30)

@@ -1,4 +1,4 @@
-"""Finding, ordering and paging, over SQLite and PostgreSQL with the same tests."""
+"""Searching, sorting and paging on SQLite and PostgreSQL."""
 
 import unicodedata
 from collections.abc import Iterator
@@ -34,8 +34,8 @@ def pages(store: ProductStore, category: str | None, order_by: str, limit: int) 
 # The tables
 
 
-def test_what_is_ordered_is_ordered_by_code_point(store: ProductStore) -> None:
-    # The server of the tests knows no other order; the one of a shop, made with a locale, would.
+def test_sorted_columns_use_code_point_order(store: ProductStore) -> None:
+    # The test server has only the C collation. A shop's server may be created with a locale.
     collation = "C" if store.database.dialect == "postgresql" else None
     with store.database.read() as connection:
         inspector = sa.inspect(connection)
@@ -50,10 +50,10 @@ def test_what_is_ordered_is_ordered_by_code_point(store: ProductStore) -> None:
             assert {name: found[name] for name in names} == dict.fromkeys(names, collation)
 
 
-# Found
+# Searching
 
 
-def test_a_category_is_looked_for_where_the_api_says(store: ProductStore) -> None:
+def test_category_is_searched_in_the_documented_fields(store: ProductStore) -> None:
     fill(
         store,
         product("category", "A", metadata={"category": "Dog Toys"}),
@@ -80,15 +80,15 @@ def test_case_folds_alike_in_both_databases(store: ProductStore, category: str) 
 
 
 @pytest.mark.parametrize("category", ["%", "_one", "' OR 1=1 --", "=bone", "x" * 600, "\0", "!!!"])
-def test_a_category_is_only_ever_text(store: ProductStore, category: str) -> None:
+def test_category_is_treated_as_plain_text(store: ProductStore, category: str) -> None:
     fill(store, product(1, "Bone"), product(2, "!!!" if category == "!!!" else "Stick"))
     assert ids(store, category) == ({"!!!": ["2"], "=bone": ["1"], "\0": ["1", "2"]}.get(category, []))
 
 
-# Ordered
+# Sorting
 
 
-def test_the_columns_order_both_ways(store: ProductStore) -> None:
+def test_columns_sort_in_both_directions(store: ProductStore) -> None:
     fill(
         store,
         product(1, "banana", 300, created=3, updated=30),
@@ -116,7 +116,7 @@ def test_products_without_the_key_come_last_in_both_directions(store: ProductSto
     assert ids(store, order_by="-size") == ["2", "5", "3", "1", "4"]
 
 
-def test_an_order_that_no_product_has_is_refused(store: ProductStore) -> None:
+def test_sort_key_that_no_product_has_is_refused(store: ProductStore) -> None:
     fill(store, product(1, metadata={"size": "b"}))
     for order_by in ("colour", "-colour", "name_key", "shop:sku", "id'"):
         with pytest.raises(InvalidRequest) as refusal:
@@ -128,14 +128,14 @@ def test_an_order_that_no_product_has_is_refused(store: ProductStore) -> None:
     assert ids(store, order_by="category") == []
 
 
-def test_an_unknown_place_to_go_on_from_is_refused(store: ProductStore) -> None:
+def test_unknown_starting_after_is_refused(store: ProductStore) -> None:
     fill(store, product(1))
     with pytest.raises(InvalidRequest) as refusal:
         store.page(None, "name", 10, "prod_unknown")
     assert list(refusal.value.facts["errors"]) == ["starting_after"]
 
 
-# Paged
+# Paging
 
 NAMES = st.sampled_from(
     ["bone", "Bone", "BONE", "stick", "Éclair", "eclair", "собака", "\ufb01n", "\U0001d51fone", "z"]
@@ -155,7 +155,7 @@ def test_pages_never_repeat_or_skip(
         for table in reversed(tables.metadata.sorted_tables):
             connection.execute(sa.delete(table))
     made = [
-        # Ids whose case differs: their order must not be a locale's.
+        # Ids that differ in case, because their order must not follow a locale.
         product(f"{'aB'[number % 2]}{number}", name, price, metadata={"type": "x", **({"size": size} if size else {})})
         for number, (name, size, price) in enumerate(catalogue)
     ]
@@ -168,7 +168,7 @@ def test_pages_never_repeat_or_skip(
         return {"name": folded(one.name), "price": one.sku.price, "size": None if size is None else folded(size)}[order]
 
     expected = sorted((one for one in made if key(one) is not None), key=lambda one: one.id)
-    expected.sort(key=key, reverse=down)  # stable: ties stay by id
+    expected.sort(key=key, reverse=down)  # stable sort: ties keep the order of ids
     expected += sorted((one for one in made if key(one) is None), key=lambda one: one.id)
     for category in (None, "x"):
         found = list(pages(store, category, ("-" if down else "") + order, limit))
@@ -181,7 +181,7 @@ def folded(text: str) -> str:
 
 
 @pytest.mark.parametrize("order_by", ["name", "-price", "size", "-size"])
-def test_a_page_goes_on_after_a_product_that_was_deleted_meanwhile(store: ProductStore, order_by: str) -> None:
+def test_page_continues_after_a_deleted_product(store: ProductStore, order_by: str) -> None:
     fill(store, *(product(number, f"n{number}", 10 - number, metadata={"size": f"s{number}"}) for number in range(6)))
     everything = [one["id"] for one in store.page(None, order_by, 100, None)[0]]
     store.remove(everything[2])
@@ -207,7 +207,7 @@ def test_every_unchanged_product_is_seen_once_between_changes(store: ProductStor
         seen += [one["id"] for one in data]
         if cursor is None:
             break
-        # The page's last product moves to the other end, the one before it goes, and a new one comes.
+        # The last product of the page moves to the other end, the one before it is removed, and a new one is added.
         last, gone = data[-1]["id"], data[-2]["id"]
         number = int(last.removeprefix("prod_"))
         kept = store.kept(last)
@@ -268,10 +268,10 @@ def test_a_page_takes_two_queries(store: ProductStore) -> None:
     assert len(statements) == 2
 
 
-# Written
+# Writing
 
 
-def test_an_older_state_does_not_cover_a_newer_one(store: ProductStore) -> None:
+def test_older_state_does_not_overwrite_a_newer_one(store: ProductStore) -> None:
     fill(store, product(1))
     assert store.save(product(1, "Second"), 1) is True
     assert store.save(product(1, "Built on the first"), 1) is False
@@ -281,7 +281,7 @@ def test_an_older_state_does_not_cover_a_newer_one(store: ProductStore) -> None:
     assert (kept.product.name, kept.revision) == ("Second", 2)
 
 
-def test_what_a_product_is_found_by_follows_its_changes(store: ProductStore) -> None:
+def test_search_terms_follow_the_changes_of_a_product(store: ProductStore) -> None:
     fill(store, product(1, "Bone", metadata={"category": "food", "size": "s"}))
     assert store.save(product(1, "Stick", metadata={"category": "toys"}), 1)
     assert ids(store, "bone") == ids(store, "food") == []
@@ -290,7 +290,7 @@ def test_what_a_product_is_found_by_follows_its_changes(store: ProductStore) -> 
         store.page(None, "size", 10, None)
 
 
-def test_a_removed_product_is_in_no_list_and_its_key_makes_no_other(store: ProductStore) -> None:
+def test_removed_product_is_not_listed_and_not_made_again(store: ProductStore) -> None:
     fill(store, product(1), product(2))
     store.remove("prod_1")
     assert ids(store) == ids(store, "bone") == ["2"]
