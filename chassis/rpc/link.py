@@ -171,7 +171,7 @@ class Link:
             heartbeat=HEARTBEAT_INTERVAL_S,
             on_blocked=self._block,
             on_unblocked=self._unblock,
-            frame_handler=_whatever_comes,
+            frame_handler=_any_frame,
         )
         try:
             channel = connection.channel()
@@ -226,7 +226,7 @@ class Link:
         self._blocked = False
 
 
-def _whatever_comes(connection: amqp.Connection, callback: Callable[..., None]) -> Callable[[Any], bool]:
+def _any_frame(connection: amqp.Connection, callback: Callable[..., None]) -> Callable[[Any], bool]:
     """amqp's frame reader, which also survives a message with properties that are not UTF-8.
 
     amqp itself would fail, and its connection with it; the broker would redeliver the message over the next one,

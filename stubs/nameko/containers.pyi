@@ -4,7 +4,7 @@ from typing import Any, TypeAlias
 from eventlet.greenthread import GreenThread
 from nameko.extensions import DependencyProvider, Entrypoint, _ExcInfo
 
-# Takes what a worker came to; gives what its dependencies are told of it.
+# Takes the outcome of a worker; its dependencies receive the result.
 _HandleResult: TypeAlias = Callable[[WorkerContext, Any, _ExcInfo | None], tuple[Any, _ExcInfo | None]]
 
 class WorkerContext:

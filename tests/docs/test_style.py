@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,18 @@ def _sentences(text: str) -> list[str]:
 @pytest.mark.parametrize("name", markdown_files())
 def test_avoided_words_are_absent(name: str) -> None:
     assert AVOIDED.findall(re.sub(r"`[^`\n]*`", "", prose(read(name)))) == []
+
+
+def test_avoided_words_are_absent_from_code() -> None:
+    """Names, comments, messages and configuration included; saved results are history."""
+    settings = (".env.example", "config.yml", "docker-compose.yml", "pyproject.toml", "Dockerfile")
+    sources = [ROOT / name for name in settings]
+    for folder in ROOT.iterdir():
+        if folder.is_dir() and folder.name not in (".venv", "var", "docs", "site"):
+            sources += [path for path in folder.rglob("*") if path.suffix in (".py", ".pyi", ".html", ".txt")]
+    sources.remove(Path(__file__))
+    words = re.compile(r"whoever|whatever|\btold\b|\banew\b|is to be had", re.IGNORECASE)
+    assert [str(path) for path in sources if words.search(path.read_text(encoding="utf-8"))] == []
 
 
 @pytest.mark.parametrize("name", markdown_files())

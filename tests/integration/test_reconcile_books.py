@@ -221,7 +221,7 @@ def test_labels_are_compared_both_ways(desk: Desk) -> None:
     ]
     audit = desk.audit(*listed, rate_5=Rate("s_5", "USPS"), rate_6=Rate("s_6", "USPS"), rate_7=Rate("s_none", "USPS"))
     page = audit.page("sold", None, 0.0, LONG_AGO + 10, None)
-    assert page["looked"] == len(listed)
+    assert page["compared"] == len(listed)
     assert page["seen"] == [each.id for each in listed]
     assert page["next"] is None
     assert kinds(page) == [
@@ -353,7 +353,7 @@ def test_texts_are_compared_both_ways(database: Opens) -> None:
     ]
     audit = audit_of(store, *listed)
     page = audit.page("texts", None, 0.0, LONG_AGO + 10, None)
-    assert (page["looked"], page["seen"]) == (8, [each.sid for each in listed])
+    assert (page["compared"], page["seen"]) == (8, [each.sid for each in listed])
     assert [(each["kind"], each["subject"], each["fix"]["key"]) for each in page["differences"]] == [
         ("SMS unknown here", "SM8", "unsure, too"),
         ("SMS of nobody", "SM4", "twilio:SM4"),

@@ -244,7 +244,7 @@ def status(notifications: RunningService, key: str) -> str | None:
 def test_twilio_events_update_the_status_of_a_text(notifications: RunningService, providers: RunningSandbox) -> None:
     # The service polls Twilio each second. The fault blocks the poll, so only events can change the status.
     providers.fault("twilio", error_rate=1, error_status=429, method="GET")
-    sent = notifications.call("send_sms", "+79994420010", "Hello", "sms:told")
+    sent = notifications.call("send_sms", "+79994420010", "Hello", "sms:reported")
     form = {"MessageSid": sent["sid"], "MessageStatus": "undelivered", "ErrorCode": "30003"}
     signature = RequestValidator("sandbox").compute_signature("http://127.0.0.1:9/api/webhooks/twilio/", form)
     raw = urlencode(form)
@@ -252,7 +252,7 @@ def test_twilio_events_update_the_status_of_a_text(notifications: RunningService
     assert notifications.call("twilio_event", raw, signature) == {"received": True, "duplicate": True}
     with pytest.raises(InvalidRequest):
         notifications.call("twilio_event", raw + "&x=1", signature)
-    assert [message["key"] for message in notifications.call("messages", "failed")] == ["sms:told"]
+    assert [message["key"] for message in notifications.call("messages", "failed")] == ["sms:reported"]
     with pytest.raises(InvalidRequest):
         notifications.call("messages", "lost")
     assert notifications.call("tasks", "failed") == []

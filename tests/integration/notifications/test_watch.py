@@ -148,13 +148,13 @@ def test_event_of_an_unknown_mail_is_marked_done(shop: TrackedShop) -> None:
 def test_polling_replaces_a_lost_event(shop: TrackedShop) -> None:
     shop.sms()
     shop.mail()
-    shop.texter.told["SM1"] = News(Progress.SENT)
+    shop.texter.news_by_sid["SM1"] = News(Progress.SENT)
     shop.watch.poll(300)
     assert shop.texter.asked_about == []
     shop.clock.now += 301
     shop.watch.poll(300)
     assert shop.status(TEXT.key) == ("sent", None)
-    shop.texter.told["SM1"] = News(Progress.FAILED, "Twilio error 30003")
+    shop.texter.news_by_sid["SM1"] = News(Progress.FAILED, "Twilio error 30003")
     shop.clock.now += 301
     shop.watch.poll(300)
     assert shop.status(TEXT.key) == ("failed", "Twilio error 30003")
@@ -169,7 +169,7 @@ def test_poll_is_repeated_soon_after_a_twilio_outage(shop: TrackedShop) -> None:
     shop.texter.deaf = Unavailable("away")
     shop.watch.poll(300)
     shop.texter.deaf = None
-    shop.texter.told["SM1"] = News(Progress.DELIVERED)
+    shop.texter.news_by_sid["SM1"] = News(Progress.DELIVERED)
     shop.watch.poll(300)
     assert shop.status(TEXT.key) == ("delivered", None)
 

@@ -34,7 +34,7 @@ class StubTexter:
         sends_anyway: whether the message is sent before such an error is raised.
         blind: how many questions find no message yet.
         deaf: the error of every question.
-        told: the answers of `news`, by SID.
+        news_by_sid: the answers of `news`, by SID.
     """
 
     longest_call = 11.0
@@ -52,14 +52,14 @@ class StubTexter:
         self.questions = 0
         self.on_send: Callable[[], None] = lambda: None
         self.on_question: Callable[[], None] = lambda: None
-        self.told: dict[str, News | None] = {}
+        self.news_by_sid: dict[str, News | None] = {}
         self.asked_about: list[str] = []
 
     def news(self, sid: str) -> News | None:
         self.asked_about.append(sid)
         if self.deaf is not None:
             raise self.deaf
-        return self.told.get(sid)
+        return self.news_by_sid.get(sid)
 
     def send(self, sms: Sms) -> SentSms:
         _connect(self.on_connect)

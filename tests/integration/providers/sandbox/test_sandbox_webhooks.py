@@ -182,8 +182,8 @@ def test_each_change_sends_its_event_with_the_full_object(webhook_sdks: Sdks, ga
     until(lambda: len(gateway.of("stripe")) == 9)
     assert set(gateway.kinds()) == expected
     gateway.arrived.clear()
-    product = webhook_sdks.stripe.v1.products.create({"name": "Told"})
-    webhook_sdks.stripe.v1.products.update(product.id, {"name": "Told again"})
+    product = webhook_sdks.stripe.v1.products.create({"name": "Created"})
+    webhook_sdks.stripe.v1.products.update(product.id, {"name": "Changed"})
     price = webhook_sdks.stripe.v1.prices.create({"product": product.id, "currency": "usd", "unit_amount": 50})
     webhook_sdks.stripe.v1.prices.update(price.id, {"nickname": "cheap"})
     bare = webhook_sdks.stripe.v1.products.create({"name": "Bare"})
@@ -193,8 +193,8 @@ def test_each_change_sends_its_event_with_the_full_object(webhook_sdks: Sdks, ga
         [*["product.created"] * 2, "product.updated", "product.deleted", "price.created", "price.updated"]
     )
     changed = next(one.json for one in gateway.of("stripe") if one.json["type"] == "product.updated")
-    assert changed["data"]["previous_attributes"]["name"] == "Told"
-    assert changed["data"]["object"]["name"] == "Told again"
+    assert changed["data"]["previous_attributes"]["name"] == "Created"
+    assert changed["data"]["object"]["name"] == "Changed"
     classes = {"product": stripe.Product, "price": stripe.Price}
     for one in gateway.of("stripe"):
         assert list(body_problems(one.json, stripe.Event)) == []
@@ -205,7 +205,7 @@ def test_each_change_sends_its_event_with_the_full_object(webhook_sdks: Sdks, ga
 
 def test_replayed_and_failed_calls_send_no_event(webhook_sdks: Sdks, gateway: Gateway) -> None:
     for _ in range(3):
-        webhook_sdks.stripe.v1.products.create({"name": "Once"}, {"idempotency_key": "told once"})
+        webhook_sdks.stripe.v1.products.create({"name": "Once"}, {"idempotency_key": "sent once"})
     with pytest.raises(stripe.InvalidRequestError):
         webhook_sdks.stripe.v1.products.create({"name": "No", "default_price_data": {"currency": "usd"}})
     webhook_sdks.stripe.v1.products.create({"name": "Last"})
@@ -239,7 +239,7 @@ def test_label_and_tracking_events_have_shippo_format(webhook_sdks: Sdks, gatewa
 def test_sms_status_is_sent_to_its_callback_url(webhook_sdks: Sdks, gateway: Gateway) -> None:
     number = {"to": "+14155550123", "from_": "+15005550006"}
     webhook_sdks.twilio.messages.create(body="Quiet", **number)
-    message = webhook_sdks.twilio.messages.create(body="Told", status_callback=CALLBACK, **number)
+    message = webhook_sdks.twilio.messages.create(body="Created", status_callback=CALLBACK, **number)
     arrivals = until(lambda: len(gateway.of("twilio")) == 2 and gateway.of("twilio"))
     validator = RequestValidator("sandbox")
     forms = [dict(parse_qsl(arrival.body.decode())) for arrival in arrivals]
@@ -258,7 +258,7 @@ def test_mail_events_have_sendgrid_format_and_signature(webhook_sdks: Sdks, gate
     mail = {
         "from": {"email": "shop@example.com"},
         "personalizations": [{"to": [{"email": "a@example.com"}], "custom_args": {"message": "m1"}}],
-        "subject": "Told",
+        "subject": "Created",
         "content": [{"type": "text/plain", "value": "Hello"}],
     }
     answer = webhook_sdks.sendgrid.client.mail.send.post(request_body=mail)
