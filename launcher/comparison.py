@@ -44,7 +44,7 @@ PARTS = (
     Part("notifications", "sent", "SMS here", asks="texts"),
 )
 
-Looked = Callable[[Part, int], None]
+Compared = Callable[[Part, int], None]
 
 
 class Comparison:
@@ -53,14 +53,14 @@ class Comparison:
     Args:
         services: the running shop's.
         since, until: limits of the creation time of what is compared (Unix seconds).
-        looked: called after each page with the number of a part's entries checked so far.
+        compared: called after each page with the number of a part's entries checked so far.
     """
 
-    def __init__(self, services: Services, since: float, until: float, looked: Looked) -> None:
+    def __init__(self, services: Services, since: float, until: float, compared: Compared) -> None:
         self._services = services
         self._since = since
         self._until = until
-        self._looked = looked
+        self._compared = compared
 
     def differences(self) -> Iterator[tuple[str, Difference]]:
         """Yield every difference as it is found, and the service that can repair it. Raises Problem."""
@@ -78,7 +78,7 @@ class Comparison:
             seen.add(part.part, page["seen"])
             yield from ((part.service, each) for each in _read(page))
             total += page["compared"]
-            self._looked(part, total)
+            self._compared(part, total)
             if part.asks is not None:
                 lacking = seen.lacking(part.asks, page["known"])
                 for start in range(0, len(lacking), ONE_BY_ONE):

@@ -61,18 +61,18 @@ class Run:
         self._since = 0.0 if days is None else now - days * DAY
         self._until = now - grace
         self._repair = repair
-        self._looked: dict[str, int] = {}
+        self._compared: dict[str, int] = {}
 
     def all(self) -> int:
         """Report every difference and its repair; return how many there were."""
         found = mendable = mended = 0
         with console.status("comparing …") as spinner:
 
-            def looked(part: Part, total: int) -> None:
-                self._looked[part.title] = total
+            def compared(part: Part, total: int) -> None:
+                self._compared[part.title] = total
                 spinner.update(f"{part.title}: {total} …")
 
-            for service, difference in Comparison(self._services, self._since, self._until, looked).differences():
+            for service, difference in Comparison(self._services, self._since, self._until, compared).differences():
                 found += 1
                 mendable += bool(difference.repair)
                 say(printable(difference.line()))
@@ -91,7 +91,7 @@ class Run:
         return True
 
     def _sum_up(self, found: int, mendable: int, mended: int) -> None:
-        say(f"Compared: {', '.join(f'{number} {title}' for title, number in self._looked.items())}.")
+        say(f"Compared: {', '.join(f'{number} {title}' for title, number in self._compared.items())}.")
         say(NO_LIST)
         if not found:
             say("No differences.")

@@ -92,6 +92,7 @@ class SmsRequest(_Sending[Sms, SentSms], TraceableRequest[SentSms]):
         super().__init__(records, sms, ask_once)
         self._texter = texter
         self._last_text = sms.body
+        self._adopted: SentSms | None = None
         self.longest_call = texter.longest_call
         self.longest_answer = texter.longest_answer
 
@@ -110,9 +111,12 @@ class SmsRequest(_Sending[Sms, SentSms], TraceableRequest[SentSms]):
 
     def find(self, since: float) -> SentSms | None:
         sms = Sms(self._message.key, self._message.number, self._last_text)
-        return self._records.adopt(sms, self._texter.sent(sms, since), self._ask_once.clock())
+        self._adopted = self._records.adopt(sms, self._texter.sent(sms, since), self._ask_once.clock())
+        return self._adopted
 
     def record(self, answer: SentSms) -> SentSms:
+        if answer is self._adopted:  # it is recorded already
+            return answer
         self._records.record(self._message.key, answer.sid, answer.status, self._ask_once.clock(), self._claim)
         return answer
 

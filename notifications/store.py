@@ -94,7 +94,7 @@ class MessageStore:
                 return connection.execute(mine.values(**values)).rowcount == 1
         except Unavailable:
             # It will not be sent now. Whether this was written is unknown, so the state stays as it is.
-            self._claims.release_later(message.key, claim, _UNSENT)
+            self._claims.void_later(message.key, claim, _UNSENT)
             raise
 
     def alive(self) -> bool:

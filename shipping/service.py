@@ -243,6 +243,11 @@ class ShippingService:
         return self.store.moves.after(after, limit)
 
     @rpc(expected_exceptions=ShopError)
+    def moved(self, after: int = 0, limit: int = 100) -> Rows:
+        """As `movements`, for carts of the previous release during a rolling upgrade."""
+        return self.movements(after, limit)
+
+    @rpc(expected_exceptions=ShopError)
     def shippo_event(self, raw: str, signature: str) -> dict[str, Any]:
         """Accept an event from Shippo.
 
@@ -284,6 +289,11 @@ class ShippingService:
     def shipments_with_label(self, shipment_ids: Ids) -> Ids:
         """Return the shipments that have a label which was not refunded (or whose refund the carrier rejected)."""
         return LabelAudit(self.store, self.carriers.lists).shipments_with_label(shipment_ids)
+
+    @rpc(expected_exceptions=ShopError)
+    def labelled(self, shipment_ids: Ids) -> Ids:
+        """As `shipments_with_label`, for carts of the previous release during a rolling upgrade."""
+        return self.shipments_with_label(shipment_ids)
 
     @rpc(expected_exceptions=ShopError)
     def unreturned(self, shipment_ids: Ids) -> Ids:

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from chassis.cursors import Cursor, place
-from chassis.db.claims import RELEASED, Claims
+from chassis.db.claims import Claims
 from chassis.db.engine import Database
 from chassis.db.upsert import insert, insert_new
 from chassis.work.inbox import Inbox
@@ -146,7 +146,7 @@ class ShippingStore:
                 return connection.execute(began).rowcount == 1
         except Unavailable:
             # The carrier will not be asked now. Whether this was written is unknown, so the state stays as it is.
-            self._claims.release_later(asked.shipment_id, claim, _OPEN)
+            self._claims.void_later(asked.shipment_id, claim, _OPEN)
             raise
 
     def alive(self) -> bool:
@@ -209,7 +209,8 @@ class ShippingStore:
         try:
             with self._database.write() as connection:
                 unbought = sa.update(labels).where(labels.c.shipment_id == purchase.shipment_id, _OPEN)
-                connection.execute(unbought.values(**RELEASED, **values))
+                # The token stays: a refund that found this label has yet to record its outcome.
+                connection.execute(unbought.values(claimed_until=0.0, **values))
         except Unavailable:
             if claim is not None:
                 self._claims.release_later(purchase.shipment_id, claim, _OPEN, **values)

@@ -7,4 +7,4 @@ down_revision = "0009"
 
 
 def upgrade() -> None:
-    create_tasks(owed=True)
+    create_tasks("orders", "refunds", "owed")

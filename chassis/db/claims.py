@@ -94,6 +94,11 @@ class Claims:
         ended = self.update(key, claim, *conditions).values(**RELEASED, **values)
         return self._database.deferred.write(ended, key) != 0
 
+    def void_later(self, key: str, claim: str, *conditions: sa.ColumnElement[bool]) -> None:
+        """Make a claim void, after a write that failed because the database is away. The row keeps the token: what the
+        holder writes next still applies, unless another one has taken the row over."""
+        self._database.deferred.put_off(self.update(key, claim, *conditions).values(claimed_until=0.0), key)
+
     def release_later(self, key: str, claim: str | None, *conditions: sa.ColumnElement[bool], **values: Any) -> None:
         """Like `release`, after a write that failed because the database is away."""
         self._database.deferred.put_off(self.update(key, claim, *conditions).values(**RELEASED, **values), key)

@@ -50,12 +50,16 @@ def create_events() -> None:
     op.create_index("events_due", "events", ["state", "due"])
 
 
-def create_tasks(owed: bool = False) -> None:
+def create_tasks(*more: str) -> None:
     """Create ``tasks`` (see `chassis.work.tasks`) with the content of ``events``, and of the cart's ``owed``.
 
     On PostgreSQL the old tables stay for copies of the previous release during a rolling upgrade: what they store later
     becomes a task, too, and is tried 30 s later by a copy of this release. Its key makes the second try harmless. On
     SQLite such copies are stopped before the upgrade.
+
+    Args:
+        more: the service's tables with claims besides ``events`` and ``answers``, in the order in which its
+            transactions lock them.
     """
     op.create_table(
         "tasks",
@@ -74,30 +78,35 @@ def create_tasks(owed: bool = False) -> None:
         sa.Column("answer", sa.JSON),
         sa.Column("error", sa.Text),
     )
-    for table in ("events", "owed") if owed else ("events",):
+    old_tables = [table for table in (*more, "events") if table in _MOVES]
+    for table in old_tables:
         op.execute(_MOVES[table])
-        if op.get_bind().dialect.name == "postgresql":
-            op.execute(_TO_TASKS[table])
-            run = f"FOR EACH ROW EXECUTE FUNCTION {table}_to_tasks()"
-            op.execute(f"CREATE TRIGGER to_tasks AFTER INSERT ON {table} {run}")
-            op.execute(f"{_MOVES[table]} ON CONFLICT (key) DO NOTHING")  # what was stored before the trigger
-        else:
-            op.drop_table(table)
     op.create_index("tasks_due", "tasks", ["queue", "state", "due_at"])
     op.create_index("tasks_subject", "tasks", ["subject"])
+    if op.get_bind().dialect.name != "postgresql":
+        for table in old_tables:
+            op.drop_table(table)
+        return
+    # What takes long is done. From here on transactions wait, so all locks of this and the next revision are taken at
+    # once, in the order in which the service's own transactions take them: otherwise each could wait for the other.
+    op.execute(f"LOCK TABLE {', '.join((*more, 'events', 'answers'))} IN ACCESS EXCLUSIVE MODE")
+    for table in old_tables:
+        op.execute(_TO_TASKS[table])
+        op.execute(f"CREATE TRIGGER to_tasks AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION {table}_to_tasks()")
+        op.execute(_MOVES[table])  # what was stored since the first time
 
 
 _MOVES = {
     "events": """
 INSERT INTO tasks (key, queue, kind, details, state, created, due_at, tries, error)
 SELECT id, 'events', kind, body, state, received, CASE WHEN holder IS NULL THEN due ELSE until END, tries, error
-FROM events
+FROM events WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.key = events.id)
 """,
     "owed": """
 INSERT INTO tasks (key, queue, kind, subject, details, state, created, due_at, tries, answer, error)
 SELECT key, 'deliveries', kind, order_id, details, CASE WHEN state = 'owed' THEN 'waiting' ELSE state END,
     since, due, tries, answer, error
-FROM owed
+FROM owed WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.key = owed.key)
 """,
 }
 _TO_TASKS = {
@@ -110,11 +119,12 @@ BEGIN
     RETURN NULL;
 END $$
 """,
+    # One try, as a copy of the previous release makes it: a label may be bought already. The message waits for it.
     "owed": """
 CREATE FUNCTION owed_to_tasks() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO tasks (key, queue, kind, subject, details, state, created, due_at, tries)
-    VALUES (NEW.key, 'deliveries', NEW.kind, NEW.order_id, NEW.details, 'waiting', NEW.since, NEW.due + 30, 0)
+    VALUES (NEW.key, 'deliveries', NEW.kind, NEW.order_id, NEW.details, 'waiting', NEW.since + 30, NEW.due + 30, 1)
     ON CONFLICT (key) DO NOTHING;
     RETURN NULL;
 END $$

@@ -3,7 +3,7 @@
 A header counts the deaths, since the broker says no more than "redelivered". After its first death, a request runs
 normally, because most requests in progress when a process dies are innocent. After the second, it waits in
 ``rpc-<service>.suspects``, of which each process runs one at a time, so that the next crash can be attributed to this
-request alone. After more than `MAX_DEATHS` deaths, it is parked in ``rpc-<service>.parked`` (`chassis.parked`).
+request alone. After more than `MAX_DEATHS` deaths, it is parked in ``rpc-<service>.parked`` (`launcher.parked`).
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import sqlalchemy as sa
+from nameko.exceptions import RemoteError
 from sqlalchemy.engine import Connection
 
 from chassis.clock import now as clock_now
@@ -26,8 +27,8 @@ STATES = (WAITING, DONE, FAILED)
 # How many tasks an operator can read at once.
 LISTED = range(1, 1001)
 
-# A failure that may be the task's own fault, such as a refusal or a bug, counts as a try. After this many tries the
-# task is given up. The pause after a try doubles from the first of these to the second (seconds).
+# A failure that may be the task's own fault, such as a refusal, counts as a try (see `Patience`). After this many tries
+# the task is given up. The pause after a try doubles from the first of these to the second (seconds).
 TRIES = 5
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 8.0
@@ -39,6 +40,8 @@ SHARE_OF_AGE = 1 / 4
 LONGEST_OUTAGE_PAUSE_S = 3.0
 LONGEST_PAUSE_OF_ALL_S = 300.0
 LONG_OUTAGE_SHARE = 1 / 30
+# A task that is due later than this (seconds) was stored by a wrong clock. Copies' clocks may differ by a little.
+LONGEST_WAIT_S = 2 * LONGEST_PAUSE_OF_ALL_S
 # A task that nobody has tried for this long after its time (seconds) was not tried because no copy was running: this
 # time does not count toward its age.
 UNTRIED_S = 900.0
@@ -168,7 +171,7 @@ class Tasks:
             keys = list(connection.execute(query).scalars())
             now = self._clock()
             waits = {"state": WAITING, "due_at": now, "created": now, "tries": 0}
-            connection.execute(sa.update(tasks).where(tasks.c.key.in_(keys)).values(**waits))
+            connection.execute(sa.update(tasks).where(*failed).values(**waits))
             return keys
 
     def forget(self, before: float) -> None:
@@ -181,24 +184,25 @@ class Tasks:
         return [tasks.c[name] == value for name, value in wanted.items() if value is not None]
 
     def _is_ready(self) -> sa.ColumnElement[bool]:
-        ready = self._claims.is_ready(self._clock(), LONGEST_PAUSE_OF_ALL_S)
+        ready = self._claims.is_ready(self._clock(), LONGEST_WAIT_S)
         return sa.and_(*self._which(state=WAITING), ready)
 
     def _failed(self, task: Task, error: Exception, patience: float | None) -> None:
         text = f"{type(error).__name__}: {error}"
+        bug = not isinstance(error, ShopError | RemoteError)
         facts = {"queue": self._queue, "key": task["key"], "kind": task["kind"], "error": text}
         tries, age = task["tries"], max(0.0, self._clock() - task["created"])  # the clock may have been set back
         if patience is not None and age < patience:
-            log.warning("task waits", exc_info=not isinstance(error, ShopError), **facts)
+            log.warning("task waits", exc_info=bug, **facts)
             bound = max(LONGEST_OUTAGE_PAUSE_S, age * LONG_OUTAGE_SHARE)
             pause = min(max(FIRST_PAUSE_S, age * SHARE_OF_AGE), bound, LONGEST_PAUSE_OF_ALL_S)
             tries -= 1
         elif patience is None or tries >= TRIES:
-            log.error("task given up", tries=tries, exc_info=not isinstance(error, ShopError), **facts)
+            log.error("task given up", tries=tries, exc_info=bug, **facts)
             self.settle(task["key"], task["claim"], state=FAILED, error=text)
             return
         else:
-            log.warning("task failed", tries=tries, exc_info=not isinstance(error, ShopError), **facts)
+            log.warning("task failed", tries=tries, exc_info=bug, **facts)
             pause = min(FIRST_PAUSE_S * 2 ** (tries - 1), LONGEST_PAUSE_S)
         due_at = self._clock() + pause * random.uniform(0.5, 1.0)  # noqa: S311 - spread, not secret
         self.settle(task["key"], task["claim"], tries=tries, due_at=due_at, error=text)

@@ -24,8 +24,10 @@ from chassis.work.tasks import DONE, WAITING
 from contracts.errors import OutcomeUnknown, ProviderFailure, Unavailable
 from notifications.delivery import Delivery
 from notifications.messages import Mail, Sms
+from notifications.record import State
 from notifications.store import MessageStore
 from shipping.label import LabelDesk
+from shipping.purchase import State as LabelState
 from shipping.shipment import Shipment
 from shipping.store import ShippingStore
 from shipping.void import VoidDesk
@@ -274,6 +276,18 @@ def test_deferred_record_keeps_the_bought_label(labels: Labels) -> None:
     assert (labels.carriers.purchases, labels.carriers.questions) == (["first"], [])
 
 
+def test_label_held_back_by_an_outage_counts_as_not_bought(labels: Labels) -> None:
+    labels.carriers.on_connect = labels.file.lock
+    with pytest.raises(Unavailable):
+        labels.buy(labels.one)
+    labels.file.unlock()
+    labels.one.database.deferred.catch_up()
+    purchase = labels.other.purchase("ship")
+    assert purchase is not None
+    assert purchase.state is LabelState.FAILED
+    assert labels.carriers.purchases == []
+
+
 def test_deferred_release_frees_an_unbegun_purchase(labels: Labels) -> None:
     request = labels.desk(labels.one).request("ship")
     request.claimed()
@@ -404,6 +418,30 @@ def test_deferred_release_frees_an_unbegun_message(messages: Messages, message: 
     assert messages.free()
     messages.send(messages.other, message)
     assert [row["uncertain"] for row in messages.other.listed(None, 9)] == [0]
+
+
+@pytest.mark.parametrize("message", [TEXT, MAIL], ids=["sms", "mail"])
+def test_message_held_back_by_an_outage_counts_as_not_sent(messages: Messages, message: Any) -> None:
+    messages.texter.on_connect = messages.mailer.on_connect = messages.file.lock
+    with pytest.raises(Unavailable):
+        messages.send(messages.one, message)
+    messages.texter.on_connect = messages.mailer.on_connect = lambda: None
+    messages.file.unlock()
+    messages.one.database.deferred.catch_up()
+    record = messages.other.get(message.key)
+    assert record is not None
+    assert record.state is State.FAILED
+    messages.send(messages.other, message)
+    assert [row["uncertain"] for row in messages.other.listed(None, 9)] == [0]
+
+
+def test_found_message_is_recorded_once(messages: Messages, monkeypatch: pytest.MonkeyPatch) -> None:
+    def written_twice(*_: Any) -> None:
+        raise AssertionError("written twice")
+
+    messages.texter.trouble, messages.texter.sends_anyway = [OutcomeUnknown("lost")], True
+    monkeypatch.setattr(messages.one, "record", written_twice)
+    assert messages.send(messages.one, TEXT)["sid"] == "SM1"
 
 
 @pytest.mark.parametrize("message", [TEXT, MAIL], ids=["sms", "mail"])

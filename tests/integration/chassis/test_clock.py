@@ -13,7 +13,7 @@ from chassis import deadline
 from chassis.clock import CORRECTING_S, STEP_ADOPTED_S, SteadyClock, asked_before, due, settled_at
 from chassis.db.engine import Database
 from chassis.work.inbox import Inbox
-from chassis.work.tasks import LONGEST_PAUSE_OF_ALL_S
+from chassis.work.tasks import LONGEST_WAIT_S
 from chassis.work.timer import Timer
 
 HOUR_S = 3600.0
@@ -140,7 +140,7 @@ def test_event_stored_by_a_wrong_clock_is_due(database: Callable[[str], Database
     inbox.keep("evt_1", "kind", {})
     moment[0] -= HOUR_S
     assert inbox.tasks.due() == ["evt_1"]
-    assert LONGEST_PAUSE_OF_ALL_S < HOUR_S  # no task schedules a longer wait
+    assert LONGEST_WAIT_S < HOUR_S  # no task schedules a longer wait
 
 
 def test_timer_follows_the_monotonic_clock(monkeypatch: pytest.MonkeyPatch) -> None:

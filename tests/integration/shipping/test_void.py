@@ -83,6 +83,7 @@ def test_unresolved_purchase_is_looked_up_and_given_back(shop: Counter) -> None:
     with pytest.raises(Conflict, match="given back"):
         shop.buy()
     assert shop.give_back() == REFUNDED
+    assert shop.refund is LabelRefund.REFUNDED
     assert (shop.carriers.purchases, shop.carriers.refunds) == (["first"], ["transaction-1"])
 
 
@@ -94,6 +95,7 @@ def test_refund_waits_for_a_purchase_in_progress(shop: Counter) -> None:
     asked = LabelPurchase("ship", State.BEGAN, "first", "first", "USPS", now, label=Label("t", "https://l", "1"))
     shop.clock.on_sleep = lambda: shop.store.record(asked, shop.clock.now) and None
     assert shop.give_back() == REFUNDED
+    assert shop.refund is LabelRefund.REFUNDED
 
 
 def test_buyer_overtaken_by_a_refund_does_not_buy(shop: Counter) -> None:
