@@ -12,11 +12,11 @@ from sqlalchemy.engine import Connection, RowMapping
 from cart.addresses import email_key
 from cart.card_attempts import begin_attempt
 from cart.order import AT_WORK, CANCELED, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, PUBLIC, Order
-from cart.tables import LONGEST_LOOK_S, Store, cursors, orders, plain, steps
+from cart.tables import LONGEST_LOOK_S, Store, cursors, orders, steps
 from chassis.clock import AHEAD_S
 from chassis.cursors import Cursor, place
 from chassis.db.claims import RELEASED, ClaimLost, Claims
-from chassis.db.engine import once_more
+from chassis.db.engine import once_more, plain
 from chassis.records import Unreadable, read_each
 from contracts.errors import InvalidRequest, NotFound
 

@@ -12,9 +12,9 @@ from sqlalchemy.engine import Connection
 from cart.order import FULFILLED, PAID, RETURNED, Order
 from cart.order_store import found, read_order, write_order
 from cart.payments import OrderRefund
-from cart.tables import LONGEST_LOOK_S, Store, plain, refunds
+from cart.tables import LONGEST_LOOK_S, Store, refunds
 from chassis.db.claims import RELEASED, ClaimLost, Claims
-from chassis.db.engine import once_more
+from chassis.db.engine import once_more, plain
 from contracts.currencies import charge_step
 from contracts.errors import Conflict, InvalidRequest, NotFound, Refused
 

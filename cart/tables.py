@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, RowMapping
+from sqlalchemy.engine import Connection
 
 from chassis.clock import now as clock_now
 from chassis.db.engine import Database
@@ -179,9 +178,3 @@ class Store:
             return False
         connection.execute(sa.insert(additions).values(key=key, added=self._clock()))
         return True
-
-
-def plain(row: RowMapping) -> dict[str, Any]:
-    """A row as it can be sent: SQLAlchemy names columns with its own subclass of str, which the wire's JSON does not
-    accept as a key."""
-    return {str(name): value for name, value in row.items()}

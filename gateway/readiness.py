@@ -16,7 +16,7 @@ ANSWER_TIMEOUT_S = 2.0
 # Within this time, one answer serves all callers: many probes together ask the services once a second.
 ANSWER_FRESH_S = 1.0
 # How long a request waits for the answer to another's question before it asks the services.
-WAIT = ANSWER_TIMEOUT_S + 1
+ANSWER_WAIT_S = ANSWER_TIMEOUT_S + 1
 
 Parts = dict[str, dict[str, str]]
 
@@ -44,7 +44,7 @@ class Readiness:
         while self._asking:
             answered = Wait()
             self._waiting.append(answered)
-            answered.wait(WAIT)
+            answered.wait(ANSWER_WAIT_S)
         if time.monotonic() - self._asked >= ANSWER_FRESH_S:
             self._asking = True
             try:

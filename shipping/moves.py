@@ -3,13 +3,12 @@ seen a number has seen all smaller ones."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
 from chassis.clock import asked_before
-from chassis.db.engine import Database
+from chassis.db.engine import Database, plain
 from shipping.purchase import LabelRefund
 from shipping.tables import labels, move_counter, moves
 from shipping.whereabouts import FINAL, Whereabouts
@@ -60,7 +59,7 @@ class Moves:
         """Return the steps after a number: ``[{"seq", "shipment_id", "tracking_number", "status", "at"}]``."""
         with self._database.read() as connection:
             query = sa.select(moves).where(moves.c.seq > seq).order_by(moves.c.seq).limit(limit)
-            return [_plain(row) for row in connection.execute(query).mappings()]
+            return [plain(row) for row in connection.execute(query).mappings()]
 
     def due(self, now: float, every: float, limit: int) -> list[dict[str, Any]]:
         """Claim labels that Shippo was not asked about for this many seconds, the longest first.
@@ -84,15 +83,10 @@ class Moves:
             connection.execute(sa.update(labels).where(these).values(polled=sa.case((lost, sa.null()), else_=now)))
             wanted = (labels.c.shipment_id, labels.c.carrier, labels.c.tracking_number, labels.c.refund)
             rows = connection.execute(sa.select(*wanted).where(these)).mappings()
-            return [_plain(row) for row in rows]
+            return [plain(row) for row in rows]
 
     def put_back(self, shipment_ids: list[str]) -> None:
         """Mark labels as due again that were claimed but not asked about, because Shippo did not answer."""
         these = sa.and_(labels.c.shipment_id.in_(shipment_ids), labels.c.polled.is_not(None))
         with self._database.write() as connection:
             connection.execute(sa.update(labels).where(these).values(polled=0.0))
-
-
-def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
-    # SQLAlchemy's column name is a subclass of str that the RPC serializer does not accept.
-    return {str(name): value for name, value in row.items()}

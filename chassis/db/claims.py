@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from chassis.clock import due
-from chassis.db.engine import Database
+from chassis.db.engine import Database, plain
 
 # The columns of a row that nobody claims.
 RELEASED = {"claim": None, "holder": None, "claimed_until": 0.0}
@@ -77,9 +77,7 @@ class Claims:
         taken = sa.update(self._table).where(self._key == key, condition).values(**claim)
         if connection.execute(taken).rowcount != 1:
             return None
-        row = connection.execute(sa.select(self._table).where(self._key == key)).mappings().one()
-        # Under plain names: SQLAlchemy's are its own subclass of str, which the wire's JSON does not accept as a key.
-        return {str(name): value for name, value in row.items()}
+        return plain(connection.execute(sa.select(self._table).where(self._key == key)).mappings().one())
 
     def update(self, key: str, claim: str | None, *conditions: sa.ColumnElement[bool]) -> sa.Update:
         """An update of the row that changes nothing when `claim` was lost (or is None)."""

@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.engine import URL, Connection, Engine, RowMapping, make_url
 from sqlalchemy.pool import StaticPool
 
 from chassis.db import green_postgresql
@@ -255,3 +255,9 @@ def once_more(transaction: Callable[Arguments, Answer]) -> Callable[Arguments, A
             return transaction(*args, **kwargs)
 
     return repeated
+
+
+def plain(row: RowMapping) -> dict[str, Any]:
+    """A row as it can be sent: SQLAlchemy names columns with its own subclass of str, which the wire's JSON does not
+    accept as a key."""
+    return {str(name): value for name, value in row.items()}

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from chassis.clock import now as clock_now
 from chassis.db.claims import Claims
-from chassis.db.engine import Database
+from chassis.db.engine import Database, plain
 from chassis.db.shared_tables import tasks
 from chassis.logs import log
 from contracts.errors import InvalidRequest, NotFound, ShopError
@@ -105,7 +105,7 @@ class Tasks:
         query = sa.select(tasks, held).where(*self._which(subject=subject, state=state, key=key))
         with self.database.read() as connection:
             rows = connection.execute(query.order_by(tasks.c.created, tasks.c.key).limit(limit)).mappings()
-            return [{str(name): value for name, value in row.items()} for row in rows]
+            return [plain(row) for row in rows]
 
     def due(self, limit: int = 20, kinds: Collection[str] | None = None) -> list[str]:
         """The keys of the tasks that can be tried now, the longest due first."""
