@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cart.cart import MAX_QUANTITY
-from cart.order import Order, one_currency, payable, with_shipment
-from cart.store import CartStore
+from cart.rules.cart import MAX_QUANTITY
+from cart.rules.order import Order, one_currency, payable, with_shipment
+from cart.store.unit_of_work import CartStore
 from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
 from chassis.logs import log

@@ -9,23 +9,24 @@ from typing import Any
 
 from nameko.exceptions import RemoteError
 
-from cart import order as orders
-from cart import parcels, refund_watch
-from cart.audit import OrderAudit
-from cart.audit_books import AuditBooks
-from cart.cancel import Cancellation
+from cart.bootstrap import PayerProvider, PaymentsProvider, SettingsProvider
 from cart.checkout import Checkout
 from cart.completer import SWEEP_INTERVAL_S, Lane, sweep, sweeper
-from cart.mending import Mending
-from cart.order_store import FILLED_AT_ONCE
-from cart.outbox import CALL_OFF, EMAIL, LABEL, RELEASE, SMS, TRY_MARGIN_S, VOID, Outbox
-from cart.providers import PayerProvider, PaymentsProvider, SettingsProvider
-from cart.purchase import OrderPayment
-from cart.refund import Refunds
-from cart.settlement import CLAIM_S, Settlement
-from cart.store import CartStore
-from cart.stripe_events import StripeEvents
-from cart.stripe_lists import StripeLists
+from cart.deliveries import parcels
+from cart.deliveries.outbox import CALL_OFF, EMAIL, LABEL, RELEASE, SMS, TRY_MARGIN_S, VOID, Outbox
+from cart.payment.cancel import Cancellation
+from cart.payment.pay import OrderPayment
+from cart.payment.settlement import CLAIM_S, Settlement
+from cart.reconcile.audit import OrderAudit
+from cart.reconcile.books import AuditBooks
+from cart.reconcile.mending import Mending
+from cart.refunds import watch as refund_watch
+from cart.refunds.refund import Refunds
+from cart.rules import order as orders
+from cart.store.orders import FILLED_AT_ONCE
+from cart.store.unit_of_work import CartStore
+from cart.stripe.events import StripeEvents
+from cart.stripe.lists import StripeLists
 from chassis import deadline
 from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
@@ -329,14 +330,14 @@ class CartService:
         until: float = 9e12,
         ids: list[str] | None = None,
     ) -> dict[str, Any]:
-        """Compare a page of our orders with Stripe, products and shipping; see `cart.audit.OrderAudit.page`."""
+        """Compare a page of our orders with Stripe, products and shipping; see `OrderAudit.page`."""
         lists = StripeLists(self.payments)
         audit = OrderAudit(AuditBooks(self.store.database), lists, self.products, self.shipping)
         return audit.page(part, cursor, since, until, ids)
 
     @rpc(expected_exceptions=ShopError, most=2)
     def mend(self, fix: dict[str, Any]) -> str:
-        """Execute the repair of a difference that `audit` found; see `cart.mending.Mending.mend`."""
+        """Execute the repair of a difference that `audit` found; see `cart.reconcile.mending.Mending.mend`."""
         outbox, books = self._outbox(), AuditBooks(self.store.database)
         mending = Mending(
             self.store, books, self._purchase(outbox), outbox, self._resume, self._refunds().refresh_refunds

@@ -2,7 +2,7 @@
 
 The table below is the whole policy; docs/api/rate-limits.md prints it. Limits count in this process, so with N
 workers a client gets up to N times as much, unless `RATE_LIMIT_URL` names a Redis that all workers share. The limits on
-declined cards are in the cart service's database (`cart.card_attempts`).
+declined cards are in the cart service's database (`cart.store.card_attempts`).
 """
 
 from __future__ import annotations

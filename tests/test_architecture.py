@@ -29,7 +29,7 @@ def modules(package: str) -> Iterator[Path]:
 
 
 def imports(path: Path) -> set[str]:
-    """The full names of the modules that a file imports: ``{"cart.order", "sqlalchemy"}``."""
+    """The full names of the modules that a file imports: ``{"cart.rules.order", "sqlalchemy"}``."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cart.order import PAID
-from cart.store import CartStore, ClaimLost
+from cart.rules.order import PAID
+from cart.store.unit_of_work import CartStore, ClaimLost
 from chassis.answers import Replay
 from chassis.db.heartbeat import Heartbeat
 from chassis.work.ask_once import AskOnce

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-import cart.audit_books
+import cart.reconcile.books
 import notifications.audit
 import products.audit
 import shipping.audit
-from cart.audit_books import AuditBooks
-from cart.order import CANCELED, CREATED, PAID, Order
-from cart.store import CartStore
-from cart.tables import refunds
+from cart.reconcile.books import AuditBooks
+from cart.rules.order import CANCELED, CREATED, PAID, Order
+from cart.store.tables import refunds
+from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
 from contracts.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from notifications.audit import MessageAudit
@@ -57,7 +57,7 @@ def walk(page: Callable[[str | None], tuple[list[str], str | None]]) -> list[lis
 
 
 def test_orders_come_page_by_page_oldest_first(database: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cart.audit_books, "PAGE", 2)
+    monkeypatch.setattr(cart.reconcile.books, "PAGE", 2)
     kept = database("cart")
     now = [0.0]
     store, books = CartStore(kept, lambda: now[0]), AuditBooks(kept)
@@ -96,7 +96,7 @@ def test_missing_deliveries_of_a_paid_order_are_added_once(database: Opens) -> N
 
 
 def test_our_refunds_come_page_by_page(database: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cart.audit_books, "PAGE", 2)
+    monkeypatch.setattr(cart.reconcile.books, "PAGE", 2)
     kept = database("cart")
     books = AuditBooks(kept)
     common = {"order_id": "or_1", "payment": "pi_1", "amount": 5, "state": "done", "due_at": 0.0, "looks": 0}

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cart.order import CONFIRMING, CREATED, PAYING, Order
-from cart.store import CartStore
+from cart.rules.order import CONFIRMING, CREATED, PAYING, Order
+from cart.store.unit_of_work import CartStore
 from chassis.db.claims import ClaimLost
 from chassis.db.engine import Database, url_for
 from chassis.db.migrate import migrate

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-import cart.tables
+import cart.store.tables
 import notifications.tables
 import products.tables
 import shipping.tables
@@ -19,7 +19,7 @@ from chassis.db.shared_tables import shared_by_all, shared_by_webhook_services
 
 SCHEMAS = {
     "products": (products.tables.metadata, shared_by_all),
-    "cart": (cart.tables.metadata, shared_by_all, shared_by_webhook_services),
+    "cart": (cart.store.tables.metadata, shared_by_all, shared_by_webhook_services),
     "shipping": (shipping.tables.metadata, shared_by_all, shared_by_webhook_services),
     "notifications": (notifications.tables.metadata, shared_by_all, shared_by_webhook_services),
 }

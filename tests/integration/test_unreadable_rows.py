@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cart.audit import OrderAudit
-from cart.audit_books import AuditBooks
 from cart.completer import Lane, sweep
-from cart.order import CREATED, PAID, PAYING, Order
-from cart.order_store import PUT_OFF_S
-from cart.payments import SUCCEEDED
-from cart.reconcile import Listed
-from cart.store import CartStore
-from cart.tables import orders
+from cart.reconcile.audit import OrderAudit
+from cart.reconcile.books import AuditBooks
+from cart.reconcile.compare_provider import Listed
+from cart.rules.order import CREATED, PAID, PAYING, Order
+from cart.rules.payments import SUCCEEDED
+from cart.store.orders import PUT_OFF_S
+from cart.store.tables import orders
+from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
 from chassis.db.shared_tables import tasks
 from chassis.records import Unreadable

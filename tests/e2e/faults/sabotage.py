@@ -97,7 +97,7 @@ ORDER_DIGEST = Sabotage(
 )
 ORDER_CLAIM = Sabotage(
     "the order's claim",
-    "cart/order_store.py",
+    "cart/store/orders.py",
     "cart",
     (
         ('busy = order.status in AT_WORK and not row["void"]', "busy = False"),

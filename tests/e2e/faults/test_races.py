@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from bench.faults.front import Front
 from bench.faults.races import LastPiece, clicks, one_key
-from cart.order import Order
-from cart.store import CartStore
+from cart.rules.order import Order
+from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
 from contracts.errors import Conflict
 from products.stock import Inventory, lines

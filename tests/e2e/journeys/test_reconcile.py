@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from shippo.models import components
 
-from cart import refund_watch
+from cart.refunds import watch as refund_watch
 from chassis.rpc.client import RpcClient
 from launcher.place import ROOT
 from launcher.shop import Shop

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from cart.audit import OrderAudit
-from cart.audit_books import AuditBooks
-from cart.payments import CANCELED, SUCCEEDED
-from cart.reconcile import Listed, Refunded
+from cart.reconcile.audit import OrderAudit
+from cart.reconcile.books import AuditBooks
+from cart.reconcile.compare_provider import Listed, Refunded
+from cart.rules.payments import CANCELED, SUCCEEDED
 from chassis.records import SetAside
 from contracts.errors import InvalidRequest
 from tests.integration.cart.till import Shop

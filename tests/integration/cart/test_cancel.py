@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from cart import purchase, settlement
-from cart.order import CANCELED, CANCELING, CONFIRMING, CREATED, PAID, PAYING
+from cart.payment import pay as purchase
+from cart.payment import settlement
+from cart.rules.order import CANCELED, CANCELING, CONFIRMING, CREATED, PAID, PAYING
 from contracts.errors import Conflict, NotFound, OutcomeUnknown, PaymentActionRequired, PaymentDeclined
 from tests.integration.cart.till import Killed, Shop
 

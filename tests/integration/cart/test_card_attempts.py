@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from cart import card_attempts, settlement
-from cart.order import CONFIRMING, CREATED, PAID
+from cart.payment import settlement
+from cart.rules.order import CONFIRMING, CREATED, PAID
+from cart.store import card_attempts
 from contracts.errors import Conflict, OutcomeUnknown, PaymentActionRequired, PaymentDeclined, TooManyRequests
 from tests.integration.cart.till import Shop
 

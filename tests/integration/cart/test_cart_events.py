@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import stripe
 
-from cart.payments import ACTION, CANCELED, OPEN, SUCCEEDED, Payment
-from cart.stripe_events import HANDLED, TOLERANCE, StripeEvents
+from cart.rules.payments import ACTION, CANCELED, OPEN, SUCCEEDED, Payment
+from cart.stripe.events import HANDLED, TOLERANCE, StripeEvents
 from chassis.db.engine import Database
 from chassis.db.migrate import migrate
 from chassis.work.inbox import Inbox

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from cart.cancel import Cancellation
 from cart.checkout import Checkout
-from cart.order import CANCELED, CONFIRMING, CREATED, PAID, RETURNED
-from cart.outbox import Outbox
-from cart.purchase import OrderPayment
-from cart.refund import Refunds
-from cart.settlement import Settlement
-from cart.store import CartStore
+from cart.deliveries.outbox import Outbox
+from cart.payment.cancel import Cancellation
+from cart.payment.pay import OrderPayment
+from cart.payment.settlement import Settlement
+from cart.refunds.refund import Refunds
+from cart.rules.order import CANCELED, CONFIRMING, CREATED, PAID, RETURNED
+from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
 from contracts.errors import Conflict, InvalidRequest, ShopError
 from products.stock import Inventory, lines

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from nameko.testing.services import worker_factory
 
-from cart.order import CANCELED, CANCELING, CONFIRMING, PAID, PAYING
+from cart.rules.order import CANCELED, CANCELING, CONFIRMING, PAID, PAYING
 from cart.service import CartService
-from cart.store import CartStore
+from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
 from contracts.errors import Conflict, NotFound, Unavailable
 
@@ -165,5 +165,5 @@ def test_an_order_that_is_canceled_or_paid_is_not_used_again(cart: Any, status: 
 def test_order_with_old_rates_is_not_used_again(cart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     cart.buy("cart_1", "a", 1, "first")
     order = cart.checkout("cart_1", CUSTOMER, "one key")
-    monkeypatch.setattr("cart.order_store.REUSED_FOR_S", -1.0)
+    monkeypatch.setattr("cart.store.orders.REUSED_FOR_S", -1.0)
     assert cart.checkout("cart_1", CUSTOMER, "another key")["id"] != order["id"]

@@ -10,11 +10,11 @@ import orjson
 import pytest
 import sqlalchemy as sa
 
-from cart.addresses import email_key
-from cart.order import CANCELED, CONFIRMING, CREATED, PAID, PAYING, Order
-from cart.order_store import FILLED_AT_ONCE
-from cart.store import CartStore, ClaimLost
-from cart.tables import orders
+from cart.rules.order import CANCELED, CONFIRMING, CREATED, PAID, PAYING, Order
+from cart.store.email_key import email_key
+from cart.store.orders import FILLED_AT_ONCE
+from cart.store.tables import orders
+from cart.store.unit_of_work import CartStore, ClaimLost
 from chassis.cursors import Cursor
 from chassis.db.engine import Database
 from chassis.db.heartbeat import GONE_AFTER_S, Heartbeat

@@ -12,8 +12,8 @@ import pytest
 
 from cart import completer
 from cart.completer import Lane, sweep
-from cart.order import FULFILLED, PAID, RETURNED
-from cart.parcels import Parcels
+from cart.deliveries.parcels import Parcels
+from cart.rules.order import FULFILLED, PAID, RETURNED
 from chassis import deadline, fair_scheduling
 from chassis.fair_scheduling import FairScheduling
 from contracts.errors import OutcomeUnknown, Unavailable

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from cart import cancel, outbox, purchase, refund, settlement
-from cart.order import CANCELED, CANCELING, CREATED, PAID, PAYING, RETURNED
-from cart.payments import CANCELED as CALLED_OFF
-from cart.payments import OPEN, SUCCEEDED
+from cart.deliveries import outbox
+from cart.payment import cancel, settlement
+from cart.payment import pay as purchase
+from cart.refunds import refund
+from cart.rules.order import CANCELED, CANCELING, CREATED, PAID, PAYING, RETURNED
+from cart.rules.payments import CANCELED as CALLED_OFF
+from cart.rules.payments import OPEN, SUCCEEDED
 from contracts.errors import Conflict, OutcomeUnknown, PaymentActionRequired, PaymentDeclined
 from tests.integration.cart.till import Killed, Shop
 

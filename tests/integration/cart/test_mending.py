@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from cart.audit_books import AuditBooks
-from cart.mending import Mending
-from cart.order import CANCELED, CANCELING, CONFIRMING, CREATED, PAID, RETURNED
-from cart.payments import OPEN
+from cart.reconcile.books import AuditBooks
+from cart.reconcile.mending import Mending
+from cart.rules.order import CANCELED, CANCELING, CONFIRMING, CREATED, PAID, RETURNED
+from cart.rules.payments import OPEN
 from contracts.errors import Conflict, InvalidRequest, NotFound, PaymentActionRequired, Refused
 from tests.integration.cart.till import Shop
 

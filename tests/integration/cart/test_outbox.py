@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cart import outbox
-from cart.order import PAID
+from cart.deliveries import outbox
+from cart.rules.order import PAID
 from chassis import deadline
 from chassis.work import tasks
 from contracts.errors import InvalidRequest, OutcomeUnknown, Refused, Unavailable

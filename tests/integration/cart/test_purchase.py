@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from cart import purchase, settlement
-from cart.order import CONFIRMING, CREATED, PAID, PAYING
-from cart.payments import CANCELED as CALLED_OFF
-from cart.payments import OPEN, SUCCEEDED
+from cart.payment import pay as purchase
+from cart.payment import settlement
+from cart.rules.order import CONFIRMING, CREATED, PAID, PAYING
+from cart.rules.payments import CANCELED as CALLED_OFF
+from cart.rules.payments import OPEN, SUCCEEDED
 from contracts.errors import Conflict, OutcomeUnknown, PaymentActionRequired, PaymentDeclined, Refused, Unavailable
 from tests.integration.cart.till import Killed, Shop
 

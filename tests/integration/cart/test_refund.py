@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from cart import settlement
-from cart.order import PAID, PAYING, RETURNED
-from cart.reconcile import Refunded
-from cart.refund_store import checked_amount
-from cart.refund_watch import MONTH_S, OVERLAP_S, RefundWatch
+from cart.payment import settlement
+from cart.reconcile.compare_provider import Refunded
+from cart.refunds.watch import MONTH_S, OVERLAP_S, RefundWatch
+from cart.rules.order import PAID, PAYING, RETURNED
+from cart.store.refunds import checked_amount
 from chassis.records import SetAside
 from chassis.work.tasks import TRIES
 from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Refused, Unavailable

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cart.cancel import Cancellation
-from cart.order import Order
-from cart.outbox import Outbox
-from cart.purchase import OrderPayment
-from cart.refund import Refunds
-from cart.settlement import Settlement
-from cart.store import CartStore
+from cart.deliveries.outbox import Outbox
+from cart.payment.cancel import Cancellation
+from cart.payment.pay import OrderPayment
+from cart.payment.settlement import Settlement
+from cart.refunds.refund import Refunds
+from cart.rules.order import Order
+from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
 from chassis.db.heartbeat import GONE_AFTER_S, Heartbeat
 from tests.unit.cart.fakes import Bank, Carrier, Postman, Shelf

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from cart.stripe_payments import StripePayments
+from cart.stripe.payments import StripePayments
 from chassis import deadline
 from chassis.providers import http_session
 from chassis.providers.guard import (

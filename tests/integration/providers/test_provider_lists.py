@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-import cart.stripe_lists
+import cart.stripe.lists
 import notifications.twilio_lists
 import shipping.shippo_lists
-from cart.payments import OPEN, SUCCEEDED
-from cart.stripe_lists import StripeLists
-from cart.stripe_payments import StripePayments
+from cart.rules.payments import OPEN, SUCCEEDED
+from cart.stripe.lists import StripeLists
+from cart.stripe.payments import StripePayments
 from chassis.settings import SANDBOX_KEYS, SANDBOX_TWILIO_TOKEN, Provider, Settings
 from contracts.errors import ProviderFailure, ShopError, Unavailable
 from notifications.messages import Sms
@@ -53,7 +53,7 @@ def sdks(sandbox: RunningSandbox) -> Sdks:
 
 @pytest.fixture
 def stripe_lists(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> StripeLists:
-    monkeypatch.setattr(cart.stripe_lists, "PAGE", PAGE_SIZE)
+    monkeypatch.setattr(cart.stripe.lists, "PAGE", PAGE_SIZE)
     stripe = Provider(SANDBOX_KEYS["stripe"], "", f"{sandbox.url}/stripe", False)
     return StripeLists(StripePayments(dataclasses.replace(Settings.load(), stripe=stripe)))
 

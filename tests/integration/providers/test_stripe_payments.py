@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from cart.payments import ACTION, CANCELED, OPEN, REPLAYED, SUCCEEDED
-from cart.stripe_payments import StripePayments
+from cart.rules.payments import ACTION, CANCELED, OPEN, REPLAYED, SUCCEEDED
+from cart.stripe.payments import StripePayments
 from chassis.settings import SANDBOX_KEYS, Provider, Settings
 from contracts.errors import OutcomeUnknown, PaymentDeclined, ProviderFailure, Refused
 from tests.running_sandbox import RunningSandbox

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import requests
 
-from cart.reconcile import Listed
-from cart.stripe_lists import StripeLists
-from cart.stripe_payments import StripePayments
+from cart.reconcile.compare_provider import Listed
+from cart.stripe.lists import StripeLists
+from cart.stripe.payments import StripePayments
 from chassis.records import SetAside
 from chassis.settings import SANDBOX_KEYS, SANDBOX_TWILIO_TOKEN, Provider, Settings
 from contracts.errors import ProviderFailure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from cart.payments import ACTION, CANCELED, OPEN, REPLAYED, SUCCEEDED, OrderRefund, Payment
+from cart.rules.payments import ACTION, CANCELED, OPEN, REPLAYED, SUCCEEDED, OrderRefund, Payment
 from contracts.errors import (
     Conflict,
     OutcomeUnknown,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cart.addresses import LONGEST_KEY, email_key
+from cart.store.email_key import LONGEST_KEY, email_key
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cart.order import CANCELED, CREATED, NEXT, PAID, PAYING, Order
+from cart.rules.order import CANCELED, CREATED, NEXT, PAID, PAYING, Order
 from contracts.errors import Conflict, InvalidRequest, Refused
 
 CUSTOMER = {

@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from cart.order import CANCELED, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, RETURNED, Order
-from cart.payments import ACTION, OPEN, PROCESSING, SUCCEEDED
-from cart.payments import CANCELED as PAYMENT_CANCELED
-from cart.reconcile import (
+from cart.reconcile.compare_books import AGAIN, GIVE_BACK, OWE, compare_holds, compare_orders, over
+from cart.reconcile.compare_provider import (
     CALL_OFF,
     FINISH,
     RETURN,
@@ -22,7 +20,9 @@ from cart.reconcile import (
     compare_payments,
     compare_refunds,
 )
-from cart.reconcile_books import AGAIN, GIVE_BACK, OWE, compare_holds, compare_orders, over
+from cart.rules.order import CANCELED, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, RETURNED, Order
+from cart.rules.payments import ACTION, OPEN, PROCESSING, SUCCEEDED
+from cart.rules.payments import CANCELED as PAYMENT_CANCELED
 from contracts.differences import Difference
 
 UNTIL = 1000.0

@@ -14,7 +14,7 @@ import orjson
 import pytest
 from twilio.request_validator import RequestValidator
 
-from cart.stripe_events import StripeEvents
+from cart.stripe.events import StripeEvents
 from chassis.documents import Unbounded, read_document
 from contracts.errors import InvalidRequest
 from notifications import sendgrid_events, twilio_events

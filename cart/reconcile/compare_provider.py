@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from cart.order import AT_WORK, CANCELED, CONFIRMING, Order
-from cart.payments import ACTION, OPEN, SUCCEEDED
+from cart.rules.order import AT_WORK, CANCELED, CONFIRMING, Order
+from cart.rules.payments import ACTION, OPEN, SUCCEEDED
 from contracts.differences import Difference
 
 # The repairs of `CartService.mend`.
@@ -29,7 +29,7 @@ class Listed:
 
     Attributes:
         id: ``pi_…``.
-        state: a word of `cart.payments`.
+        state: a word of `cart.rules.payments`.
         amount: in the currency's smallest unit.
         currency: as the provider writes it, in lower case.
         order_id: the order that it was opened for; None when it names none.

@@ -16,10 +16,10 @@ from typing import Any
 
 from nameko.exceptions import RemoteError
 
-from cart.order import CANCELING, CONFIRMING, CREATED, PAYING, Order
-from cart.payments import CANCELED, OPEN, SUCCEEDED, Payment
-from cart.settlement import Settlement, called_off
-from cart.store import ClaimLost
+from cart.payment.settlement import Settlement, called_off
+from cart.rules.order import CANCELING, CONFIRMING, CREATED, PAYING, Order
+from cart.rules.payments import CANCELED, OPEN, SUCCEEDED, Payment
+from cart.store.unit_of_work import ClaimLost
 from chassis.crash_points import crash_point
 from chassis.deadline import DEADLINE_MARGIN_S, remaining
 from contracts.errors import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cart.store import CartStore
+from cart.store.unit_of_work import CartStore
 from chassis.logs import log
 
 # How often to ask for moved shipments (seconds), and how many at once.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cart.card_attempts import CardAttempts
-from cart.cart_store import Carts
-from cart.order_store import Orders
-from cart.refund_store import RefundRows
+from cart.store.card_attempts import CardAttempts
+from cart.store.carts import Carts
+from cart.store.orders import Orders
+from cart.store.refunds import RefundRows
 from chassis.db.claims import ClaimLost
 
 __all__ = ["CartStore", "ClaimLost"]

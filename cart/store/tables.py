@@ -80,8 +80,8 @@ steps = sa.Table(
     sa.Column("outcome", sa.JSON),
 )
 
-# Attempts to pay by card that may count against a limit; see `cart.card_attempts` for the states. `payer` is usually
-# the order's cart.
+# Attempts to pay by card that may count against a limit; see `card_attempts.py` for the states. `payer` is usually the
+# order's cart.
 card_attempts = sa.Table(
     "card_attempts",
     metadata,
@@ -139,7 +139,7 @@ cursors = sa.Table(
 
 
 # The longest wait of an unclaimed order or refund for its next check (seconds); a wrong clock stored a time further
-# ahead. Four times `cart.settlement.LATE_LOOK_S`.
+# ahead. Four times `cart.payment.settlement.LATE_LOOK_S`.
 LONGEST_LOOK_S = 120.0
 
 

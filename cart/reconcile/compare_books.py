@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from cart.order import CANCELED, CREATED, FULFILLED, PAID, RETURNED, Order
-from cart.reconcile import AGAIN, FINISH, GIVE_BACK, OWE, RETURN, UNDER_WAY, said, under_way
+from cart.reconcile.compare_provider import AGAIN, FINISH, GIVE_BACK, OWE, RETURN, UNDER_WAY, said, under_way
+from cart.rules.order import CANCELED, CREATED, FULFILLED, PAID, RETURNED, Order
 from contracts.differences import Difference
 
 # The work owed once an order is paid, by the outbox's names.

@@ -12,11 +12,11 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from cart.order import CANCELED, CANCELING, PAYING, Order
-from cart.payments import SUCCEEDED
-from cart.purchase import LOOK_INTERVAL_S, patience
-from cart.settlement import Settlement
-from cart.store import ClaimLost
+from cart.payment.pay import LOOK_INTERVAL_S, patience
+from cart.payment.settlement import Settlement
+from cart.rules.order import CANCELED, CANCELING, PAYING, Order
+from cart.rules.payments import SUCCEEDED
+from cart.store.unit_of_work import ClaimLost
 from chassis.crash_points import crash_point
 from chassis.logs import log
 from contracts.errors import Conflict, PaymentDeclined

@@ -12,8 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from cart.order import AT_WORK, CONFIRMING, Order
-from cart.tables import Store, bank_holds, card_attempts, orders
+from cart.rules.order import AT_WORK, CONFIRMING, Order
+from cart.store.tables import Store, bank_holds, card_attempts, orders
 from contracts.errors import Conflict, TooManyRequests
 
 # Testing stolen cards takes many declines; a shopper has a few cards (Stripe's advice on card testing).

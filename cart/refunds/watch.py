@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from cart.reconcile import Refunded
-from cart.refund import Refunds
+from cart.reconcile.compare_provider import Refunded
+from cart.refunds.refund import Refunds
 from chassis.logs import log
 from chassis.records import SetAside, note, sorted_out
 from contracts.errors import Conflict, OutcomeUnknown, ShopError, Unavailable

@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
-from cart.order import Order
-from cart.order_store import found, read_order
-from cart.reconcile import Refunded
-from cart.tables import Store, orders, refunds
+from cart.reconcile.compare_provider import Refunded
+from cart.rules.order import Order
+from cart.store.orders import found, read_order
+from cart.store.tables import Store, orders, refunds
 from chassis.db.shared_tables import tasks
 from chassis.records import SetAside, Unreadable, read_each, read_one
 from chassis.work.tasks import WAITING

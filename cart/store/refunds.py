@@ -9,10 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from cart.order import FULFILLED, PAID, RETURNED, Order
-from cart.order_store import found, read_order, write_order
-from cart.payments import OrderRefund
-from cart.tables import LONGEST_LOOK_S, Store, refunds
+from cart.rules.order import FULFILLED, PAID, RETURNED, Order
+from cart.rules.payments import OrderRefund
+from cart.store.orders import found, read_order, write_order
+from cart.store.tables import LONGEST_LOOK_S, Store, refunds
 from chassis.db.claims import RELEASED, ClaimLost, Claims
 from chassis.db.engine import once_more, plain
 from contracts.currencies import charge_step

@@ -11,7 +11,7 @@ from typing import Any
 
 import stripe
 
-from cart.payments import SUCCEEDED, Payments
+from cart.rules.payments import SUCCEEDED, Payments
 from chassis.documents import MAX_SIGNATURE_LENGTH, is_id, read_document
 from chassis.logs import log
 from chassis.work.inbox import Inbox

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider
 
-from cart.stripe_payments import StripePayments
+from cart.stripe.payments import StripePayments
 from chassis.settings import Settings
 
 # The column's length.

@@ -9,10 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from cart.addresses import email_key
-from cart.card_attempts import begin_attempt
-from cart.order import AT_WORK, CANCELED, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, PUBLIC, Order
-from cart.tables import LONGEST_LOOK_S, Store, cursors, orders, steps
+from cart.rules.order import AT_WORK, CANCELED, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, PUBLIC, Order
+from cart.store.card_attempts import begin_attempt
+from cart.store.email_key import email_key
+from cart.store.tables import LONGEST_LOOK_S, Store, cursors, orders, steps
 from chassis.clock import AHEAD_S
 from chassis.cursors import Cursor, place
 from chassis.db.claims import RELEASED, ClaimLost, Claims
@@ -174,7 +174,7 @@ class Orders(Store):
             hurry: False to leave a released order alone until its time.
             payer: whose new attempt it is; None, without a limit, when no shopper requested it.
 
-        Raises NotFound, Conflict (the order is canceled), TooManyRequests (see `cart.card_attempts`), Unavailable.
+        Raises NotFound, Conflict (the order is canceled), TooManyRequests (see `card_attempts`), Unavailable.
         """
         claim = self._claims.new(until)
         with self._database.write() as connection:

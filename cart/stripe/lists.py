@@ -7,8 +7,8 @@ from typing import Any
 
 import stripe
 
-from cart.reconcile import Listed, Refunded
-from cart.stripe_payments import STATES, StripePayments
+from cart.reconcile.compare_provider import Listed, Refunded
+from cart.stripe.payments import STATES, StripePayments
 from chassis.records import SetAside, Unreadable, id_of, read_one
 from contracts.currencies import currency_code
 from contracts.errors import ProviderFailure, Refused

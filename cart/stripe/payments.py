@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import stripe
 
-from cart.payments import ACTION, CANCELED, OPEN, PROCESSING, REPLAYED, SUCCEEDED, OrderRefund, Payment
+from cart.rules.payments import ACTION, CANCELED, OPEN, PROCESSING, REPLAYED, SUCCEEDED, OrderRefund, Payment
 from chassis.logs import log
 from chassis.providers.guard import attempts
 from chassis.providers.http_session import ProviderSession

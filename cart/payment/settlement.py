@@ -15,10 +15,10 @@ from typing import Any
 
 from nameko.exceptions import RemoteError
 
-from cart.order import CONFIRMING, CREATED, PAID, PAYING, Order
-from cart.outbox import CALL_OFF, DELIVERIES, RELEASE, Outbox
-from cart.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment, Payments
-from cart.store import CartStore, ClaimLost
+from cart.deliveries.outbox import CALL_OFF, DELIVERIES, RELEASE, Outbox
+from cart.rules.order import CONFIRMING, CREATED, PAID, PAYING, Order
+from cart.rules.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment, Payments
+from cart.store.unit_of_work import CartStore, ClaimLost
 from chassis.clock import AHEAD_S
 from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from cart.audit_books import AuditBooks
-from cart.order import CANCELED, CANCELING, CREATED, FULFILLED, PAID, Order
-from cart.outbox import DELIVERIES, LABEL, VOID, Outbox
-from cart.payments import CANCELED as CALLED_OFF
-from cart.payments import SUCCEEDED
-from cart.purchase import OrderPayment
-from cart.reconcile import AGAIN, CALL_OFF, FINISH, GIVE_BACK, OWE, RETURN, TAKE_UP
-from cart.reconcile_books import OVER, holds, order_of, over
-from cart.store import CartStore
+from cart.deliveries.outbox import DELIVERIES, LABEL, VOID, Outbox
+from cart.payment.pay import OrderPayment
+from cart.reconcile.books import AuditBooks
+from cart.reconcile.compare_books import OVER, holds, order_of, over
+from cart.reconcile.compare_provider import AGAIN, CALL_OFF, FINISH, GIVE_BACK, OWE, RETURN, TAKE_UP
+from cart.rules.order import CANCELED, CANCELING, CREATED, FULFILLED, PAID, Order
+from cart.rules.payments import CANCELED as CALLED_OFF
+from cart.rules.payments import SUCCEEDED
+from cart.store.unit_of_work import CartStore
 from chassis.audit import no_such_repair
 from contracts.errors import Conflict, NotFound
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from cart.audit_books import AuditBooks
-from cart.order import CANCELED
-from cart.reconcile import (
+from cart.reconcile.books import AuditBooks
+from cart.reconcile.compare_books import compare_holds, compare_orders, order_of, over
+from cart.reconcile.compare_provider import (
     Listed,
     Refunded,
     compare_missing,
@@ -15,7 +15,7 @@ from cart.reconcile import (
     compare_payments,
     compare_refunds,
 )
-from cart.reconcile_books import compare_holds, compare_orders, order_of, over
+from cart.rules.order import CANCELED
 from chassis.audit import no_such_part, unreadable
 from chassis.records import SetAside, sorted_out
 from contracts.differences import page

@@ -7,9 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from cart.cart import Item, check_quantity, item
-from cart.order import Order
-from cart.tables import Store, additions, items
+from cart.rules.cart import Item, check_quantity, item
+from cart.rules.order import Order
+from cart.store.tables import Store, additions, items
 from chassis.db.engine import once_more
 from contracts.errors import NotFound
 

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from cart.order import RETURNED, Order
-from cart.payments import CANCELED, Payments
-from cart.store import CartStore
+from cart.rules.order import RETURNED, Order
+from cart.rules.payments import CANCELED, Payments
+from cart.store.unit_of_work import CartStore
 from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
 from chassis.deadline import remaining

@@ -12,13 +12,13 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from cart.order import Order
-from cart.outbox import RELEASE, VOID
-from cart.payments import REPLAYED, OrderRefund
-from cart.purchase import LOOK_INTERVAL_S, patience
-from cart.refund_store import DONE, FAILED
-from cart.settlement import Settlement, wait_to_look
-from cart.store import ClaimLost
+from cart.deliveries.outbox import RELEASE, VOID
+from cart.payment.pay import LOOK_INTERVAL_S, patience
+from cart.payment.settlement import Settlement, wait_to_look
+from cart.rules.order import Order
+from cart.rules.payments import REPLAYED, OrderRefund
+from cart.store.refunds import DONE, FAILED
+from cart.store.unit_of_work import ClaimLost
 from chassis.crash_points import crash_point
 from chassis.logs import log
 from contracts.errors import Conflict, InvalidRequest, OutcomeUnknown, Refused, ShopError
