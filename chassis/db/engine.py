@@ -1,8 +1,11 @@
 """SQL for a service: SQLite in a file, SQLite in memory, or PostgreSQL, with two kinds of transaction.
 
-A transaction never spans an RPC or a provider's call. On SQLite a writing transaction takes the write lock when it
-begins (BEGIN IMMEDIATE): a transaction that reads first and writes later would otherwise fail when another has written
-in between, and waiting could not cure that.
+A transaction is a unit of work: what is read and written inside its `with` block, by any function, is part of it. So
+functions need not hand a connection on, and each of them can also be called alone.
+
+A transaction never spans an RPC or a provider's call (`no_transaction`). On SQLite a writing transaction takes the
+write lock when it begins (BEGIN IMMEDIATE): a transaction that reads first and writes later would otherwise fail when
+another has written in between, and waiting could not cure that.
 """
 
 from __future__ import annotations
@@ -10,11 +13,14 @@ from __future__ import annotations
 import functools
 import json
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import sqlalchemy
 from sqlalchemy import event
@@ -79,6 +85,17 @@ def url_for(service: str, database_url: str | None, var_dir: str) -> URL:
 UNREADABLE = "unreadable json"
 
 
+class Open(NamedTuple):
+    """A transaction in progress, and the thread or greenlet that it belongs to: a context can be copied to others."""
+
+    connection: Connection
+    writing: bool
+    owner: int
+
+
+_open: ContextVar[Mapping[Database, Open]] = ContextVar("transactions", default=MappingProxyType({}))
+
+
 class Database:
     """One service's database.
 
@@ -112,25 +129,45 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that may write. Commits at the end, rolls back on any exception.
+        """A transaction that may write, or part of the one in progress. Commits at the end of the outermost block.
+
+        Any exception rolls it back, and has to leave that block.
 
         A slow call pauses after it: the whole process executes SQLite's transactions, and waits for them.
         """
+        joined = self._joined()
+        if joined is not None:
+            if not joined.writing:
+                raise RuntimeError("A transaction that began as read-only cannot write.")
+            yield joined.connection
+            return
         with self._begin(writing=True) as connection:
             yield connection
         pause()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A read-only transaction: one consistent view, and nothing waits for it."""
+        """A read-only transaction, or part of the one in progress: one consistent view, and nothing waits for it."""
+        joined = self._joined()
+        if joined is not None:
+            yield joined.connection
+            return
         with self._begin(writing=False) as connection:
             yield connection
+
+    def _joined(self) -> Open | None:
+        found = _open.get().get(self)
+        return found if found is not None and found.owner == threading.get_ident() else None
 
     @contextmanager
     def _begin(self, writing: bool) -> Iterator[Connection]:
         try:
             with self.engine.connect().execution_options(writing=writing) as connection, connection.begin():
-                yield connection
+                token = _open.set({**_open.get(), self: Open(connection, writing, threading.get_ident())})
+                try:
+                    yield connection
+                finally:
+                    _open.reset(token)
         except (sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError) as error:
             reason = reason_of(error)
             if reason is None:
@@ -245,16 +282,32 @@ Arguments = ParamSpec("Arguments")
 
 
 def once_more(transaction: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
-    """Repeat a transaction that lost the race to insert a row: the second time it finds and uses the other's row."""
+    """Repeat a transaction that lost the race to insert a row: the second time it finds and uses the other's row.
+
+    As a part of another transaction it is not repeated: the outermost one has to be.
+    """
 
     @functools.wraps(transaction)
     def repeated(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
         try:
             return transaction(*args, **kwargs)
         except sqlalchemy.exc.IntegrityError:
+            if _in_transaction():
+                raise
             return transaction(*args, **kwargs)
 
     return repeated
+
+
+def no_transaction(call: str) -> None:
+    """Raises RuntimeError, a bug, when a transaction is open where `call` leaves the process: locks would last as long
+    as the other end takes, and what it did would not be undone with the transaction."""
+    if _in_transaction():
+        raise RuntimeError(f"{call} inside of a transaction")
+
+
+def _in_transaction() -> bool:
+    return any(each.owner == threading.get_ident() for each in _open.get().values())
 
 
 def plain(row: RowMapping) -> dict[str, Any]:

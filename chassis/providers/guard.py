@@ -19,6 +19,7 @@ import pybreaker
 import requests
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
+from chassis.db.engine import no_transaction
 from chassis.logs import log
 
 # Calls in flight to one provider, for each process: fewer than its workers (SERVICE_WORKERS, 32), more than the limit
@@ -144,6 +145,7 @@ class Guard:
     @contextlib.contextmanager
     def calling(self) -> Iterator[Calling]:
         """Hold a place for one request. Raises NoPlace or Down before anything is sent."""
+        no_transaction(f"{self.provider} is called")
         self._check(trial=False)
         if not self._places.acquire(timeout=self._patience):
             raise _refused(NoPlace(f"Too many calls wait for {self.provider}."))

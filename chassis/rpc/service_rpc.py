@@ -7,6 +7,7 @@ from typing import Any
 from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider, SharedExtension
 
+from chassis.db.engine import no_transaction
 from chassis.deadline import bounded
 from chassis.fair_scheduling import away
 from chassis.rpc.client import RpcClient
@@ -60,6 +61,7 @@ class Callee:
 
     def __getattr__(self, method: str) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
+            no_transaction(f"{self._service}.{method} is called")
             with away():
                 return self._link.client.call(
                     self._service, method, args, kwargs, timeout=bounded(self._link.timeout), context=self._context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import os
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from sqlalchemy import text
 
 from chassis.db import engine as chassis_database
 from chassis.db import migrate as chassis_migrate
-from chassis.db.engine import Database, once_more, url_for
+from chassis.db.engine import Database, no_transaction, once_more, url_for
 from chassis.db.heartbeat import TIME_OF
 from chassis.db.migrate import migrate
 from chassis.settings import Settings
@@ -140,6 +141,57 @@ def test_once_more_retries_exactly_once(counter: Database) -> None:
     with pytest.raises(sqlalchemy.exc.IntegrityError):
         doubled()
     assert len(tries) == 2
+
+
+def test_inner_blocks_are_part_of_the_transaction(counter: Database) -> None:
+    def add() -> int:
+        with counter.write() as connection:
+            connection.execute(text("UPDATE counter SET number = number + 1"))
+        return number(counter)
+
+    def failing() -> None:
+        with counter.write():
+            assert (add(), add()) == (1, 2)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing()
+    assert number(counter) == 0
+
+
+def test_reading_transaction_cannot_write(counter: Database) -> None:
+    with counter.read(), pytest.raises(RuntimeError, match="read-only"), counter.write():
+        pass
+
+
+def test_copied_context_begins_its_own_transaction(counter: Database) -> None:
+    with counter.write() as connection:
+        connection.execute(text("UPDATE counter SET number = 7"))
+        run = contextvars.copy_context().run
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(run, number, counter).result(timeout=60) == 0
+
+
+def test_once_more_leaves_the_retry_to_the_outermost(counter: Database) -> None:
+    tries = []
+
+    @once_more
+    def doubled() -> None:
+        tries.append(1)
+        with counter.write() as connection:
+            connection.execute(text("INSERT INTO counter VALUES ('one', 1)"))
+
+    with pytest.raises(sqlalchemy.exc.IntegrityError), counter.write():
+        doubled()
+    assert len(tries) == 1
+
+
+def test_no_call_leaves_the_process_in_a_transaction(counter: Database) -> None:
+    no_transaction("a call")
+    with counter.read(), pytest.raises(RuntimeError, match="a call"):
+        no_transaction("a call")
+    with counter.write(), pytest.raises(RuntimeError, match="a call"):
+        no_transaction("a call")
 
 
 MIGRATE_ON_SIGNAL = """
@@ -278,7 +330,7 @@ def test_exhausted_pool_raises_unavailable(postgresql: str, monkeypatch: pytest.
     try:
         with contextlib.ExitStack() as held:
             for _ in range(20):
-                held.enter_context(busy.read())
+                held.enter_context(busy.engine.connect())
             with pytest.raises(Unavailable) as unavailable:
                 busy.ping()
         assert unavailable.value.facts == {"retry_after": 1, "database": "busy"}
