@@ -1,15 +1,53 @@
-"""What a worker of the cart service receives in addition to its store."""
+"""The wiring of the cart service: what a worker receives, and which part uses which."""
 
 from __future__ import annotations
+
+from functools import cached_property, partial
+from typing import Any
 
 from nameko.containers import WorkerContext
 from nameko.extensions import DependencyProvider
 
+from cart.checkout import Checkout
+from cart.completer import Lane
+from cart.deliveries.outbox import CALL_OFF, EMAIL, LABEL, RELEASE, SMS, TRY_MARGIN_S, VOID, Outbox
+from cart.deliveries.parcels import Parcels
+from cart.payment.cancel import Cancellation
+from cart.payment.pay import OrderPayment
+from cart.payment.settlement import CLAIM_S, Settlement
+from cart.reconcile.audit import OrderAudit
+from cart.reconcile.books import AuditBooks
+from cart.reconcile.mending import Mending
+from cart.refunds.refund import Refunds
+from cart.refunds.watch import RefundWatch
+from cart.rules.order import CANCELING
+from cart.store.unit_of_work import CartStore
+from cart.stripe.events import StripeEvents
+from cart.stripe.lists import StripeLists
 from cart.stripe.payments import StripePayments
+from chassis.deadline import DEADLINE_MARGIN_S
 from chassis.settings import Settings
+from chassis.work.inbox import Inbox
+from chassis.work.tasks import Tasks
 
 # The column's length.
 LONGEST_PAYER = 255
+# How many orders, and how many of each kind of delivery, one copy completes at the same time.
+MAX_ORDERS_AT_ONCE = 8
+MAX_DELIVERIES_AT_ONCE = 4
+MAX_EVENTS_AT_ONCE = 4
+# How long the completer may work on an order (seconds): briefly at first, so that a provider that has just hung is soon
+# asked again; then longer each time, for a slow provider.
+FIRST_ALLOWANCE_S = 4.0
+LONGEST_ALLOWANCE_S = 25.0
+# What the completer delivers side by side: a silent carrier delays no mail.
+DELIVERY_LANES = {
+    "labels": (LABEL, VOID),
+    "email": (EMAIL,),
+    "sms": (SMS,),
+    "stock": (RELEASE,),
+    "payments": (CALL_OFF,),
+}
 
 
 class SettingsProvider(DependencyProvider):
@@ -38,3 +76,130 @@ class PaymentsProvider(DependencyProvider):
 
     def get_dependency(self, worker_ctx: WorkerContext) -> StripePayments:
         return self.payments
+
+
+class Shop:
+    """The use cases, as one worker uses them.
+
+    Args:
+        products, shipping, notifications: the services, as a worker calls them.
+    """
+
+    def __init__(
+        self,
+        store: CartStore,
+        settings: Settings,
+        payments: StripePayments,
+        products: Any,
+        shipping: Any,
+        notifications: Any,
+    ) -> None:
+        self.store = store
+        self._settings = settings
+        self._payments = payments
+        self._products = products
+        self._shipping = shipping
+        self._notifications = notifications
+
+    @cached_property
+    def checkout(self) -> Checkout:
+        return Checkout(self.store, self._products, self._shipping, self._payments.live)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        claim_s = TRY_MARGIN_S + self._settings.rpc_timeout
+        services = self._products, self._shipping, self._notifications
+        return Outbox(self.store, *services, self._payments, claim_s=claim_s)
+
+    @cached_property
+    def settlement(self) -> Settlement:
+        claim_s, hold_s = max(CLAIM_S, self._settings.pay_timeout), self._settings.bank_hold_s
+        return Settlement(self.store, self._payments, self.outbox, claim_s=claim_s, bank_hold_s=hold_s)
+
+    @cached_property
+    def payment(self) -> OrderPayment:
+        return OrderPayment(self.settlement)
+
+    @cached_property
+    def cancellation(self) -> Cancellation:
+        return Cancellation(self.settlement)
+
+    @cached_property
+    def refunds(self) -> Refunds:
+        return Refunds(self.settlement)
+
+    @cached_property
+    def parcels(self) -> Parcels:
+        return Parcels(self.store, self._shipping)
+
+    @cached_property
+    def lists(self) -> StripeLists:
+        return StripeLists(self._payments)
+
+    @cached_property
+    def refund_watch(self) -> RefundWatch:
+        return RefundWatch(self.refunds, self.lists)
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        return Inbox(self.store.database)
+
+    @cached_property
+    def events(self) -> StripeEvents:
+        secret, look = self._settings.stripe_webhook_secret, self.payment.look_now
+        refresh = self._products.refresh
+        return StripeEvents(self.inbox, secret, self._payments, look, self.refunds.refresh_refunds, refresh)
+
+    @cached_property
+    def audit(self) -> OrderAudit:
+        return OrderAudit(AuditBooks(self.store), self.lists, self._products, self._shipping)
+
+    @cached_property
+    def mending(self) -> Mending:
+        books, refunded = AuditBooks(self.store), self.refunds.refresh_refunds
+        return Mending(self.store, books, self.payment, self.outbox, self.resume, refunded)
+
+    @property
+    def queues(self) -> list[Tasks]:
+        """The work owed for orders, and Stripe's events."""
+        return [self.store.deliveries, self.inbox.tasks]
+
+    def resume(self, order_id: str) -> None:
+        """Finish the abandoned payment or cancellation of an order."""
+        if self.store.orders.get(order_id).status == CANCELING:
+            self.cancellation.resume(order_id)
+        else:
+            self.payment.resume(order_id)
+
+    def lanes(self) -> list[Lane]:
+        """The work of the completer."""
+        store, outbox, handle = self.store, self.outbox, partial(self.inbox.handle, handler=self.events.handle)
+        orders = Lane(
+            "orders",
+            store.orders.stalled,
+            self.resume,
+            MAX_ORDERS_AT_ONCE,
+            lambda order_id: _allowance(store.orders.get(order_id).looks),
+            store.orders.put_off,
+        )
+        refunds = Lane(
+            "refunds",
+            store.refunds.stalled,
+            self.refunds.resume,
+            MAX_ORDERS_AT_ONCE,
+            lambda refund_id: _allowance(store.refunds.get(refund_id)["looks"]),
+        )
+
+        def allowed(_key: str) -> float:
+            return self._settings.rpc_timeout + DEADLINE_MARGIN_S
+
+        deliveries = [
+            Lane(name, partial(store.deliveries.due, kinds=kinds), outbox.deliver, MAX_DELIVERIES_AT_ONCE, allowed)
+            for name, kinds in DELIVERY_LANES.items()
+        ]
+        events = Lane("events", self.inbox.tasks.due, handle, MAX_EVENTS_AT_ONCE, allowed)
+        return [orders, refunds, *deliveries, events]
+
+
+def _allowance(looks: int) -> float:
+    return min(LONGEST_ALLOWANCE_S, FIRST_ALLOWANCE_S * (1 + looks))

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from cart.rules.cart import MAX_QUANTITY
-from cart.rules.order import Order, one_currency, payable, with_shipment
+from cart.rules.order import Customer, Offer, Order, goods
+from cart.rules.price import SKU, one_currency
+from cart.rules.public_order import quoted
 from cart.store.unit_of_work import CartStore
 from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
@@ -40,24 +42,25 @@ class Checkout:
 
         Repeating the checkout, under any key, returns the same order while it is unpaid.
         """
-        placed = self.store.placed(key)
+        placed = self.store.orders.placed(key)
         if placed is not None:
             return placed
-        wanted = self.store.cart(cart_id)
+        wanted = self.store.carts.items(cart_id)
         if not wanted:
             raise Conflict("The cart is empty.")
-        lines, _ = self._priced(wanted, check_stock=True)
+        lines, currency = self._priced(wanted, check_stock=True)
         digest = _digest(customer, lines)
-        unpaid = self.store.unpaid(cart_id, digest)
+        unpaid = self.store.orders.unpaid(cart_id, digest)
         if unpaid is not None:
             return unpaid
         order_id = _order_id(key)
         crash_point("checkout:shipment:begun")
         with _blaming({"address": ("address",)}):
-            shipment = self._shipment(_shipment_key(order_id, lines), order_id, customer, lines)
-        order = Order.place(order_id, cart_id, customer, lines, shipment, int(clock_now()), self.live)
+            offer = self._offer(_shipment_key(order_id, lines), order_id, customer, lines, currency)
+        bought = [goods(line) for line in lines]
+        order = Order.place(order_id, cart_id, Customer.of(customer), bought, offer, int(clock_now()), self.live)
         crash_point("checkout:shipment:asked")
-        kept = self.store.place(order, key, digest)
+        kept = self.store.orders.place(order, key, digest)
         crash_point("checkout:order:done")
         if kept is order:
             log.info("order placed", order_id=kept.id, amount=kept.amount, currency=kept.currency)
@@ -68,7 +71,7 @@ class Checkout:
 
         The rules are those of `place`, except for stock: an external order may have reserved its own already.
         """
-        skus = [item for item in order["items"] if item.get("type") == "sku"]
+        skus = [item for item in order["items"] if item["type"] == SKU]
         _check_quantities(order["items"])
         named = [thing["currency"] for thing in (order, *order["items"]) if thing.get("currency")]
         try:
@@ -79,7 +82,8 @@ class Checkout:
                 raise NotFound(f"This shop has no SKU {', '.join(unknown)}.") from error
             raise
         priced = iter(lines)
-        items = [_with_amount(item, next(priced) if item.get("type") == "sku" else None) for item in order["items"]]
+        # A line without an amount has its SKU's price; any other adds nothing.
+        amounts = [goods(next(priced)).amount if item["type"] == SKU else 0 for item in order["items"]]
         shipping = order["shipping"]
         customer = {
             "name": shipping["name"],
@@ -89,8 +93,8 @@ class Checkout:
         }
         # An external order may have any id, so the id does not identify the owner of its shipment: the key does.
         with _blaming({"address": ("shipping", "address"), "items": ("items",)}):
-            shipment = self._shipment(f"{key}:shipment", str(order.get("id") or ""), customer, lines)
-        return payable(with_shipment({**order, "currency": currency, "items": items}, shipment))
+            offer = self._offer(f"{key}:shipment", str(order.get("id") or ""), customer, lines, currency)
+        return quoted(order, currency, amounts, offer)
 
     def _priced(
         self, items: Iterable[dict[str, Any]], check_stock: bool, named: Iterable[str] = ()
@@ -101,11 +105,10 @@ class Checkout:
         )
         return lines, one_currency([*named, *(line["currency"] for line in lines)])
 
-    def _shipment(
-        self, key: str, order_id: str, customer: dict[str, Any], lines: list[dict[str, Any]]
-    ) -> dict[str, Any]:
-        shipment: dict[str, Any] = self.shipping.create(key, order_id, _recipient(customer), _parcels(lines))
-        return shipment
+    def _offer(
+        self, key: str, order_id: str, customer: dict[str, Any], lines: list[dict[str, Any]], currency: str
+    ) -> Offer:
+        return Offer.of(self.shipping.create(key, order_id, _recipient(customer), _parcels(lines)), currency)
 
 
 @contextmanager
@@ -139,7 +142,7 @@ def _check_quantities(items: list[dict[str, Any]]) -> None:
     """Allow no more of a SKU than a cart can hold, over all lines together. Raises InvalidRequest."""
     total: Counter[str] = Counter()
     for number, item in enumerate(items):
-        if item.get("type") == "sku":
+        if item["type"] == SKU:
             total[item["parent"]] += item["quantity"]
             if total[item["parent"]] > MAX_QUANTITY:
                 message = f"an order has at most {MAX_QUANTITY} of {item['parent']}"
@@ -173,10 +176,3 @@ def _parcels(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The carrier's input: sizes and weights, and the data for customs."""
     wanted = ("parent", "description", "quantity", "price", "currency", "package_dimensions")
     return [{name: line[name] for name in wanted} for line in lines]
-
-
-def _with_amount(item: dict[str, Any], line: dict[str, Any] | None) -> dict[str, Any]:
-    """The line with its amount: its own, else its SKU's price; a line without either adds nothing."""
-    if item.get("amount") is not None:
-        return item
-    return {**item, "amount": line["price"] * line["quantity"] if line else 0}

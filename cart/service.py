@@ -9,24 +9,14 @@ from typing import Any
 
 from nameko.exceptions import RemoteError
 
-from cart.bootstrap import PayerProvider, PaymentsProvider, SettingsProvider
-from cart.checkout import Checkout
-from cart.completer import SWEEP_INTERVAL_S, Lane, sweep, sweeper
-from cart.deliveries import parcels
-from cart.deliveries.outbox import CALL_OFF, EMAIL, LABEL, RELEASE, SMS, TRY_MARGIN_S, VOID, Outbox
-from cart.payment.cancel import Cancellation
-from cart.payment.pay import OrderPayment
-from cart.payment.settlement import CLAIM_S, Settlement
-from cart.reconcile.audit import OrderAudit
-from cart.reconcile.books import AuditBooks
-from cart.reconcile.mending import Mending
-from cart.refunds import watch as refund_watch
-from cart.refunds.refund import Refunds
-from cart.rules import order as orders
+from cart.bootstrap import PayerProvider, PaymentsProvider, SettingsProvider, Shop
+from cart.completer import SWEEP_INTERVAL_S, sweep, sweeper
+from cart.deliveries.parcels import FOLLOW_INTERVAL_S
+from cart.refunds.watch import WATCH_INTERVAL_S
+from cart.rules.order import NEXT, PUBLIC
+from cart.rules.public_order import render
 from cart.store.orders import FILLED_AT_ONCE
 from cart.store.unit_of_work import CartStore
-from cart.stripe.events import StripeEvents
-from cart.stripe.lists import StripeLists
 from chassis import deadline
 from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
@@ -35,19 +25,10 @@ from chassis.logs import bind, log
 from chassis.rpc.entrypoint import rpc
 from chassis.rpc.service_rpc import ServiceRpc
 from chassis.store_provider import StoreProvider
-from chassis.work.inbox import Inbox
-from chassis.work.tasks import FAILED, Task, Tasks, listed, replayed
+from chassis.work.tasks import FAILED, Task, listed, replayed
 from chassis.work.timer import timer
 from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError, Unavailable
 
-# How many orders, and how many of each kind of delivery, one copy completes at the same time.
-MAX_ORDERS_AT_ONCE = 8
-MAX_DELIVERIES_AT_ONCE = 4
-MAX_EVENTS_AT_ONCE = 4
-# How long the completer may work on an order (seconds): briefly at first, so that a provider that has just hung is soon
-# asked again; then longer each time, for a slow provider.
-FIRST_ALLOWANCE_S = 4.0
-LONGEST_ALLOWANCE_S = 25.0
 # How long a payment's answer waits for its label, email and SMS (seconds); those not done by then are queued.
 DELIVER_WITHIN_S = 10.0
 
@@ -59,7 +40,7 @@ FILL_PAUSE_S = 0.02
 
 POINTS = ("buy:cart:begun", "buy:cart:done")
 
-STATUSES = sorted(set(orders.NEXT) - set(orders.PUBLIC))
+STATUSES = sorted(set(NEXT) - set(PUBLIC))
 
 
 class CartService:
@@ -85,7 +66,7 @@ class CartService:
     @rpc(expected_exceptions=ShopError)
     def items(self, cart_id: str) -> list[dict[str, Any]]:
         """The contents of a cart: a list of ``{"type": "sku", "parent", "quality", "quantity"}``."""
-        return self.store.cart(cart_id)
+        return self.store.carts.items(cart_id)
 
     @rpc(expected_exceptions=ShopError, once=True)
     def buy(self, cart_id: str, product_id: str, quantity: int, key: str) -> list[dict[str, Any]]:
@@ -93,11 +74,11 @@ class CartService:
 
         Raises NotFound, Conflict (the stock is less than the sum), InvalidRequest (more than a cart can hold).
         """
-        if self.store.added(key):  # the product may no longer be on sale
-            return self.store.cart(cart_id)
+        if self.store.carts.added(key):  # the product may no longer be on sale
+            return self.store.carts.items(cart_id)
         offer = self.products.offer(product_id)
         crash_point("buy:cart:begun")
-        items: list[dict[str, Any]] = self.store.add(cart_id, product_id, offer, quantity, key)
+        items: list[dict[str, Any]] = self.store.carts.add(cart_id, product_id, offer, quantity, key)
         crash_point("buy:cart:done")
         return items
 
@@ -107,25 +88,25 @@ class CartService:
     ) -> list[dict[str, Any]]:
         """Set a product's quantity, once per `key`; returns the whole cart. Raises NotFound when it is not in the cart,
         Conflict when it was deleted since, and as `buy`."""
-        if key is not None and self.store.added(key):
-            return self.store.cart(cart_id)
-        if not self.store.holds(cart_id, product_id):
+        if key is not None and self.store.carts.added(key):
+            return self.store.carts.items(cart_id)
+        if not self.store.carts.holds(cart_id, product_id):
             raise NotFound(f"Product {product_id} is not in the cart.")
         try:
             offer = self.products.offer(product_id)
         except NotFound as error:  # it is in the cart, and was deleted since then
             raise Conflict(error.detail) from error
-        return self.store.set(cart_id, product_id, offer, quantity, key)
+        return self.store.carts.set(cart_id, product_id, offer, quantity, key)
 
     @rpc(expected_exceptions=ShopError)
     def remove(self, cart_id: str, product_id: str, key: str | None = None) -> list[dict[str, Any]]:
         """Remove a product from a cart, whether it was in it or not, once per `key`; returns the whole cart."""
-        return self.store.remove(cart_id, product_id, key)
+        return self.store.carts.remove(cart_id, product_id, key)
 
     @rpc(expected_exceptions=ShopError)
     def clear(self, cart_id: str, key: str | None = None) -> list[dict[str, Any]]:
         """Empty a cart, once per `key`; returns the whole cart."""
-        return self.store.clear(cart_id, key)
+        return self.store.carts.clear(cart_id, key)
 
     # Orders
 
@@ -140,8 +121,7 @@ class CartService:
 
         Raises Conflict (empty cart, not enough stock, two currencies), Refused (no carrier knows the address).
         """
-        order = Checkout(self.store, self.products, self.shipping, self.payments.live).place(cart_id, customer, key)
-        return order.public()
+        return render(self.shop.checkout.place(cart_id, customer, key))
 
     @rpc(expected_exceptions=ShopError, once=True)
     def choose_shipping(self, cart_id: str, order_id: str, shipping_id: str, key: str | None = None) -> dict[str, Any]:
@@ -151,8 +131,7 @@ class CartService:
         Raises NotFound, InvalidRequest (a method that was not offered), Conflict (paid, or being paid).
         """
         now = int(clock_now())
-        order = self.store.update(order_id, cart_id, lambda order: order.choose(shipping_id, now), key)
-        return order.public()
+        return render(self.store.orders.update(order_id, cart_id, lambda order: order.choose(shipping_id, now), key))
 
     @rpc(expected_exceptions=ShopError, sensitive_arguments="card", once=True, most=14)
     def pay(self, cart_id: str, order_id: str, card: str, key: str) -> dict[str, Any]:
@@ -166,14 +145,14 @@ class CartService:
         """
         bind(order_id=order_id)
         self._limit(self.settings.pay_timeout)
-        outbox = self._outbox()
-        self._purchase(outbox).pay(order_id, cart_id, card, self.payer)
+        shop = self.shop
+        shop.payment.pay(order_id, cart_id, card, self.payer)
         # The money is taken: from here on failures are recorded and repaired later, never reported as a failed payment,
         # and the shopper does not wait long.
         left = deadline.remaining()
         deadline.begin(time.monotonic() + (DELIVER_WITHIN_S if left is None else min(left, DELIVER_WITHIN_S)))
-        outbox.deliver_order(order_id)
-        return {**self.store.order(order_id).public(), **outbox.outcome(order_id)}
+        shop.outbox.deliver_order(order_id)
+        return {**render(self.store.orders.get(order_id)), **shop.outbox.outcome(order_id)}
 
     @rpc(expected_exceptions=ShopError, once=True, most=6)
     def cancel(self, cart_id: str | None, order_id: str, key: str) -> dict[str, Any]:
@@ -187,7 +166,7 @@ class CartService:
         """
         bind(order_id=order_id)
         self._limit(self.settings.pay_timeout)
-        return self._cancellation().cancel(order_id, cart_id).public()
+        return render(self.shop.cancellation.cancel(order_id, cart_id))
 
     @rpc(expected_exceptions=ShopError, once=True, most=6)
     def refund(self, order_id: str, amount: int | None, key: str) -> dict[str, Any]:
@@ -200,12 +179,12 @@ class CartService:
         """
         bind(order_id=order_id)
         self._limit(self.settings.pay_timeout)
-        return self._refunds().refund(order_id, amount, key).public()
+        return render(self.shop.refunds.refund(order_id, amount, key))
 
     @rpc(expected_exceptions=ShopError)
     def order(self, order_id: str, cart_id: str | None = None) -> dict[str, Any]:
         """One order; of that cart only, or of any cart when `cart_id` is None (an operator). Raises NotFound."""
-        return self.store.order(order_id, cart_id).public()
+        return render(self.store.orders.get(order_id, cart_id))
 
     @rpc(expected_exceptions=ShopError)
     def orders(
@@ -222,14 +201,14 @@ class CartService:
         if status is not None and status not in STATUSES:
             message = f"must be one of {', '.join(STATUSES)}"
             raise InvalidRequest("There is no such status.", {"errors": {"status": [message]}})
-        page, following, total = self.store.orders(status, email, limit, starting_after)
+        page, following, total = self.store.orders.page(status, email, limit, starting_after)
         return {
             "object": "list",
             "url": "/api/orders",
             "has_more": following is not None,
             "total_count": total,
             "next_cursor": following,
-            "data": [order.public() for order in page],
+            "data": [render(order) for order in page],
         }
 
     @rpc(expected_exceptions=ShopError, once=True, most=6)
@@ -242,7 +221,7 @@ class CartService:
         Raises NotFound (an unknown SKU), Conflict (a SKU that is not on sale, two currencies, more than one payment can
         take), InvalidRequest (more of a SKU than a cart can hold), Refused (no carrier knows the address).
         """
-        return Checkout(self.store, self.products, self.shipping, self.payments.live).quote(order, key)
+        return self.shop.checkout.quote(order, key)
 
     @rpc(expected_exceptions=ShopError, once=True, most=6)
     def ship(self, order: dict[str, Any], key: str) -> dict[str, Any]:
@@ -256,7 +235,7 @@ class CartService:
         Args:
             of_no_order: whether everybody may use a shipment without an order (made by `quote_order`).
         """
-        owner = self.store.cart_of_shipment(shipment_id)
+        owner = self.store.orders.cart_of_shipment(shipment_id)
         if owner != cart_id and not (owner is None and of_no_order):
             raise NotFound(f"There is no shipment {shipment_id}.")
         return {"allowed": True}
@@ -266,23 +245,23 @@ class CartService:
     @rpc(expected_exceptions=ShopError)
     def steps(self, order_id: str) -> list[dict[str, Any]]:
         """Every step that was taken to pay an order, oldest first."""
-        self.store.order(order_id)
-        return self.store.steps(order_id)
+        self.store.orders.get(order_id)
+        return self.store.journal.of_order(order_id)
 
     @rpc(expected_exceptions=ShopError)
     def refunds(self, order_id: str) -> list[dict[str, Any]]:
         """The refunds of an order, oldest first: ``asked``, ``done`` or ``failed``."""
-        self.store.order(order_id)
-        return self.store.refund_rows(order_id)
+        self.store.orders.get(order_id)
+        return self.store.refunds.of_order(order_id)
 
     @rpc(expected_exceptions=ShopError)
     def look_at_refunds(self, order_id: str) -> dict[str, Any]:
         """Record Stripe's state of an order's refunds, such as those made in its dashboard; returns the order."""
         self._limit(self.settings.rpc_timeout)
-        payment = self.store.order(order_id).payment
+        payment = self.store.orders.get(order_id).payment
         if payment is not None:
-            self._refunds().refresh_refunds(payment)
-        return self.store.order(order_id).public()
+            self.shop.refunds.refresh_refunds(payment)
+        return render(self.store.orders.get(order_id))
 
     @rpc(expected_exceptions=ShopError)
     def tasks(self, state: str = FAILED, limit: int = 100) -> list[Task]:
@@ -290,14 +269,15 @@ class CartService:
 
         Raises InvalidRequest for any other state, or a limit outside of 1 to 1000 (of each kind of work).
         """
-        return listed(self._queues(), state, limit)
+        return listed(self.shop.queues, state, limit)
 
     @rpc(expected_exceptions=ShopError)
     def replay(self, key: str) -> Task:
         """Retry a task that was given up; returns it as it then is. Raises NotFound when there is none."""
-        queue = replayed(self._queues(), key)
+        shop = self.shop
+        queue = replayed(shop.queues, key)
         if queue is self.store.deliveries:
-            self._outbox().deliver(key)
+            shop.outbox.deliver(key)
         return queue.rows(key=key)[0]
 
     @rpc(expected_exceptions=ShopError)
@@ -306,7 +286,7 @@ class CartService:
 
         Returns ``{"replayed": [keys]}`` at once; the completer works on them, and what fails again is listed again.
         """
-        return {"replayed": [key for queue in self._queues() for key in queue.again(kind=kind)]}
+        return {"replayed": [key for queue in self.shop.queues for key in queue.again(kind=kind)]}
 
     # Stripe's events
 
@@ -319,7 +299,7 @@ class CartService:
 
         Returns ``{"received": True, "duplicate"}``. Raises InvalidRequest (not Stripe's, or old), Unavailable.
         """
-        return {"received": True, "duplicate": not self._events().keep(raw, signature)}
+        return {"received": True, "duplicate": not self.shop.events.keep(raw, signature)}
 
     @rpc(expected_exceptions=ShopError, most=2)
     def audit(
@@ -331,79 +311,39 @@ class CartService:
         ids: list[str] | None = None,
     ) -> dict[str, Any]:
         """Compare a page of our orders with Stripe, products and shipping; see `OrderAudit.page`."""
-        lists = StripeLists(self.payments)
-        audit = OrderAudit(AuditBooks(self.store.database), lists, self.products, self.shipping)
-        return audit.page(part, cursor, since, until, ids)
+        return self.shop.audit.page(part, cursor, since, until, ids)
 
     @rpc(expected_exceptions=ShopError, most=2)
     def mend(self, fix: dict[str, Any]) -> str:
         """Execute the repair of a difference that `audit` found; see `cart.reconcile.mending.Mending.mend`."""
-        outbox, books = self._outbox(), AuditBooks(self.store.database)
-        mending = Mending(
-            self.store, books, self._purchase(outbox), outbox, self._resume, self._refunds().refresh_refunds
-        )
-        return mending.mend(fix)
+        return self.shop.mending.mend(fix)
 
     @rpc(expected_exceptions=ShopError)
     def health(self) -> dict[str, str]:
         """Whether the service and its database are up. Raises Unavailable."""
-        self.store.ping()
+        self.store.database.ready()
         return {"status": "ok", "database": "ok"}
 
     @sweeper(interval=SWEEP_INTERVAL_S)
     def complete(self, stopping: Callable[[], bool]) -> None:
         """Resume abandoned payments, cancellations and refunds; do owed work and handle events that are due."""
-        outbox = self._outbox()
+        sweep(self.shop.lanes(), stopping)
 
-        def lane(name: str, *kinds: str) -> Lane:
-            allowed = self.settings.rpc_timeout + deadline.DEADLINE_MARGIN_S
-            return Lane(
-                name,
-                lambda limit: self.store.deliveries.due(limit, kinds),
-                outbox.deliver,
-                MAX_DELIVERIES_AT_ONCE,
-                lambda _: allowed,
-            )
-
-        lanes = [
-            Lane("orders", self.store.stalled, self._resume, MAX_ORDERS_AT_ONCE, self._allowance, self.store.put_off),
-            Lane(
-                "refunds",
-                self.store.stalled_refunds,
-                self._refunds().resume,
-                MAX_ORDERS_AT_ONCE,
-                self._refund_allowance,
-            ),
-            lane("labels", LABEL, VOID),
-            lane("email", EMAIL),
-            lane("sms", SMS),
-            lane("stock", RELEASE),
-            lane("payments", CALL_OFF),
-            self._event_lane(),
-        ]
-        sweep(lanes, stopping)
-
-    def _allowance(self, order_id: str) -> float:
-        return _allowance(self.store.order(order_id).looks)
-
-    def _refund_allowance(self, refund_id: str) -> float:
-        return _allowance(self.store.refund_row(refund_id)["looks"])
-
-    @timer(interval=parcels.FOLLOW_INTERVAL_S)
+    @timer(interval=FOLLOW_INTERVAL_S)
     def follow_parcels(self) -> None:
         """Mark the orders whose parcels the carrier has as fulfilled."""
         self._limit(self.settings.rpc_timeout)
         try:
-            parcels.Parcels(self.store, self.shipping).follow()
+            self.shop.parcels.follow()
         except (ShopError, RemoteError) as error:
             log.warning("parcels not followed", error=f"{type(error).__name__}: {error}")
 
-    @timer(interval=refund_watch.WATCH_INTERVAL_S)
+    @timer(interval=WATCH_INTERVAL_S)
     def follow_refunds(self) -> None:
         """Record refunds that were made elsewhere and of which no event arrived."""
         self._limit(self.settings.rpc_timeout)
         try:
-            refund_watch.RefundWatch(self._refunds(), StripeLists(self.payments)).follow()
+            self.shop.refund_watch.follow()
         except (ShopError, RemoteError) as error:
             log.warning("refunds not followed", error=f"{type(error).__name__}: {error}")
 
@@ -412,7 +352,7 @@ class CartService:
         """Set the key of the orders that older code has written, or still writes."""
         until = time.monotonic() + FILL_TIME_S
         try:
-            while self.store.fill_email_keys() == FILLED_AT_ONCE and time.monotonic() < until:
+            while self.store.orders.fill_email_keys() == FILLED_AT_ONCE and time.monotonic() < until:
                 time.sleep(FILL_PAUSE_S)
         except Unavailable as error:
             log.warning("postponed", error=str(error))
@@ -421,62 +361,17 @@ class CartService:
     def forget(self) -> None:
         """Delete records that only serve to detect repetitions."""
         try:
-            self.store.forget_additions()
-            self.store.forget_attempts()
-            self._inbox().forget()
+            self.store.carts.forget_additions()
+            self.store.attempts.forget()
+            self.shop.inbox.forget()
         except Unavailable as error:
             log.warning("postponed", error=str(error))
 
-    def _resume(self, order_id: str) -> None:
-        if self.store.order(order_id).status == orders.CANCELING:
-            self._cancellation().resume(order_id)
-        else:
-            self._purchase(self._outbox()).resume(order_id)
+    @property
+    def shop(self) -> Shop:
+        """The use cases, wired for this worker."""
+        return Shop(self.store, self.settings, self.payments, self.products, self.shipping, self.notifications)
 
     def _limit(self, seconds: float) -> None:
         if deadline.remaining() is None:  # an operator's shell sets none
             deadline.begin(time.monotonic() + seconds)
-
-    def _refunds(self) -> Refunds:
-        return Refunds(self._settlement(self._outbox()))
-
-    def _cancellation(self) -> Cancellation:
-        return Cancellation(self._settlement(self._outbox()))
-
-    def _purchase(self, outbox: Outbox) -> OrderPayment:
-        return OrderPayment(self._settlement(outbox), self.products)
-
-    def _settlement(self, outbox: Outbox) -> Settlement:
-        settings = self.settings
-        claim_s = max(CLAIM_S, settings.pay_timeout)
-        return Settlement(self.store, self.payments, outbox, claim_s=claim_s, bank_hold_s=settings.bank_hold_s)
-
-    def _inbox(self) -> Inbox:
-        return Inbox(self.store.database)
-
-    def _queues(self) -> list[Tasks]:
-        return [self.store.deliveries, self._inbox().tasks]
-
-    def _events(self) -> StripeEvents:
-        secret, inbox, refunded = self.settings.stripe_webhook_secret, self._inbox(), self._refunds().refresh_refunds
-        look = self._purchase(self._outbox()).look_now
-        return StripeEvents(inbox, secret, self.payments, look, refunded, self.products.refresh)
-
-    def _event_lane(self) -> Lane:
-        events, allowed = self._events(), self.settings.rpc_timeout + deadline.DEADLINE_MARGIN_S
-        inbox = events.inbox
-        return Lane(
-            "events",
-            inbox.tasks.due,
-            lambda key: inbox.handle(key, events.handle),
-            MAX_EVENTS_AT_ONCE,
-            lambda _: allowed,
-        )
-
-    def _outbox(self) -> Outbox:
-        claim_s = TRY_MARGIN_S + self.settings.rpc_timeout
-        return Outbox(self.store, self.products, self.shipping, self.notifications, self.payments, claim_s=claim_s)
-
-
-def _allowance(looks: int) -> float:
-    return min(LONGEST_ALLOWANCE_S, FIRST_ALLOWANCE_S * (1 + looks))

@@ -14,6 +14,7 @@ from typing import Any
 
 from cart.rules.order import RETURNED, Order
 from cart.rules.payments import CANCELED, Payments
+from cart.rules.public_order import render
 from cart.store.unit_of_work import CartStore
 from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
@@ -111,8 +112,7 @@ class Outbox:
         key, kind = task["key"], task["kind"]
         if kind == RELEASE:
             return self.products.release(key)
-        order = self.store.order(task["subject"])
-        document = order.document
+        order = self.store.orders.get(task["subject"])
         if kind == VOID:
             return self._void(order, key)
         if kind == CALL_OFF:
@@ -120,12 +120,12 @@ class Outbox:
         if kind == LABEL:
             if order.status == RETURNED and task["tries"] == 1 and task["error"] is None:
                 return None  # the label is no longer needed, and was never requested
-            label = self.shipping.buy_label(document["upstream_id"], document["selected_shipping_method"], key)
-            self.store.update(order.id, None, lambda order: _ship(order, label))
+            label = self.shipping.buy_label(order.shipment, order.method_id, key)
+            self.store.orders.update(order.id, None, lambda order: _ship(order, label))
             return label
         if kind == EMAIL:
-            return self.notifications.order_paid_email(order.public(), self.label(order.id), key)
-        return self.notifications.order_paid_sms(order.public(), key)
+            return self.notifications.order_paid_email(render(order), self.label(order.id), key)
+        return self.notifications.order_paid_sms(render(order), key)
 
     def _void(self, order: Order, key: str) -> Any:
         """Refund a label that is not needed; wait for one that is still being bought."""
@@ -134,7 +134,7 @@ class Outbox:
                 raise Unavailable("The label that is to be returned is just being bought.")
             # One that was given up may still have been bought. Shipping follows any pending refund.
             if label["answer"] is not None or label["state"] == FAILED:
-                return self.shipping.refund_label(order.document["upstream_id"], key)
+                return self.shipping.refund_label(order.shipment, key)
         return None
 
     def _call_off(self, order: Order, key: str, asked: dict[str, Any]) -> Any:
@@ -202,5 +202,4 @@ def _code(row: dict[str, Any] | None) -> str:
 
 
 def _ship(order: Order, label: dict[str, Any]) -> None:
-    order.document["shipping"]["carrier"] = label["carrier"]
-    order.document["shipping"]["tracking_number"] = label["tracking_number"]
+    order.carrier, order.tracking_number = label["carrier"], label["tracking_number"]

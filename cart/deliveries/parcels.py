@@ -6,9 +6,13 @@ transaction that moves the orders, so that none is missed, and any number of cop
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import Any
 
+from cart.rules.order import FULFILLED
 from cart.store.unit_of_work import CartStore
+from chassis.clock import now as clock_now
+from chassis.db.engine import once_more
 from chassis.logs import log
 
 # How often to ask for moved shipments (seconds), and how many at once.
@@ -27,21 +31,38 @@ class Parcels:
     Args:
         store: stores orders, and the position.
         shipping: the shipping service: ``movements(after, limit)``.
+        clock: Unix seconds; another one in tests.
     """
 
-    def __init__(self, store: CartStore, shipping: Any) -> None:
+    def __init__(self, store: CartStore, shipping: Any, clock: Callable[[], float] = clock_now) -> None:
         self.store = store
         self.shipping = shipping
+        self.clock = clock
 
     def follow(self) -> None:
         """Read on. Raises errors of the service, and Unavailable; the next sweep then reads the same part."""
         for _ in range(MAX_PAGES):
-            after = self.store.cursor(CURSOR)
+            after = self.store.positions.get(CURSOR)
             moves = self.shipping.movements(after, PAGE)
             if not moves:
                 return
             moved = [move["shipment_id"] for move in moves if move["status"] in MOVING]
-            for order_id in self.store.follow(CURSOR, after, moves[-1]["seq"], moved):
+            for order_id in self.fulfill(after, moves[-1]["seq"], moved):
                 log.info("order fulfilled", order_id=order_id)
             if len(moves) < PAGE:
                 return
+
+    @once_more
+    def fulfill(self, after: int, seen: int, shipments: Collection[str]) -> list[str]:
+        """Record that the list was read from `after` to `seen`, and that these shipments are on their way.
+
+        Returns the orders that become fulfilled; none when another copy has read that part.
+        """
+        with self.store.write():
+            if not self.store.positions.advance(CURSOR, after, seen):
+                return []
+            orders = self.store.orders.paid_with(shipments)
+            for order in orders:
+                order.become(FULFILLED, int(self.clock()))
+                self.store.orders.save(order)
+        return [order.id for order in orders]

@@ -1,8 +1,6 @@
 """Canceling an order: cancel its payment first, so that it can never be taken, then release what the order held.
 
-    claim -> call_off -> canceled
-
-Like paying, this is a list of recorded steps that any copy of the service can resume. A cancellation during a payment
+The steps are those of `CANCEL` in `steps.py`; any copy of the service can resume them. A cancellation during a payment
 waits like a second payer; if the order turns out to be paid, it stays paid.
 """
 
@@ -10,26 +8,15 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import Any
 
 from cart.payment.pay import LOOK_INTERVAL_S, patience
 from cart.payment.settlement import Settlement
+from cart.payment.steps import CALL_OFF_PAYMENT, Abandoned, Attempt, ask, begin, release_stock
 from cart.rules.order import CANCELED, CANCELING, PAYING, Order
-from cart.rules.payments import SUCCEEDED
-from cart.store.unit_of_work import ClaimLost
 from chassis.crash_points import crash_point
+from chassis.db.claims import ClaimLost
 from chassis.logs import log
 from contracts.errors import Conflict, PaymentDeclined
-
-POINTS = (
-    "cancel:claim:begun",
-    "cancel:claim:done",
-    "cancel:call_off:begun",
-    "cancel:call_off:asked",
-    "cancel:call_off:done",
-    "cancel:canceled:begun",
-    "cancel:canceled:done",
-)
 
 
 class Cancellation:
@@ -53,7 +40,7 @@ class Cancellation:
         """
         until = patience()
         while True:
-            order = self.store.order(order_id, cart_id)
+            order = self.store.orders.get(order_id, cart_id)
             if order.status == CANCELED:
                 return order
             if order.settled:
@@ -84,31 +71,22 @@ class Cancellation:
 
     def _carry_out(self, order: Order) -> Order:
         if order.payment is not None:
-            self.store.begin_step(order, "call_off", self.settlement.claim_end())
-            crash_point("cancel:call_off:begun")
-            payment = self.settlement.call_off(order)
-            crash_point("cancel:call_off:asked")
-            if payment.state == SUCCEEDED:
-                raise _paid(self.settlement.paid(order, payment))
-            self.store.end_step(order, {"state": payment.state})
-            crash_point("cancel:call_off:done")
-        return self._canceled(order)
-
-    def _canceled(self, order: Order) -> Order:
-        key = order.stock_key
+            attempt = Attempt(order, "", "")
+            begin(self.settlement, "cancel", CALL_OFF_PAYMENT, attempt, self.settlement.claim_end())
+            taken = ask(self.settlement, "cancel", CALL_OFF_PAYMENT, attempt)
+            if taken is not None:
+                raise _paid(self.settlement.paid(order, taken))
+        left = Abandoned(order, order.stock_key, None)
         order.stock_key = None
         order.become(CANCELED, int(self.settlement.clock()))
-
-        def also(connection: Any) -> None:
-            self.settlement.owe_stock(connection, order, key)
-            self.store.note_step(connection, order, "canceled", {"stock": key})
-
         crash_point("cancel:canceled:begun")
-        self.store.keep(order, also=also)
+        with self.store.write():
+            self.store.orders.keep(order)
+            release_stock(self.settlement, left)
+            self.store.journal.note(order, "canceled", {"stock": left.stock_key})
         crash_point("cancel:canceled:done")
         log.info("order canceled", order_id=order.id)
-        if key is not None:
-            self.settlement.outbox.deliver(key)
+        self.settlement.deliver_release(left)
         return order
 
 

@@ -1,10 +1,6 @@
-"""Paying an order: a list of recorded steps, which any copy of the service can resume.
+"""Paying an order: the steps of `PAY` in `steps.py`, which any copy of the service can resume.
 
-    claim -> stock -> open -> method -> confirm -> paid
-
-Each step has a key, fixed before it begins, and records its start and its end. `settlement.py` decides the outcome of
-an attempt; `outbox.py` does the work owed after it. Source of the pattern: recovery points around idempotent calls
-(B. Leach, "Implementing Stripe-like Idempotency Keys in Postgres", 2017).
+`settlement.py` decides the outcome of an attempt; `outbox.py` does the work owed after it.
 """
 
 from __future__ import annotations
@@ -12,15 +8,15 @@ from __future__ import annotations
 import hashlib
 import time
 from contextlib import suppress
-from typing import Any
 
 from nameko.exceptions import RemoteError
 
-from cart.payment.settlement import Settlement, called_off
+from cart.payment.settlement import Settlement
+from cart.payment.steps import BEFORE_THE_MONEY, CONFIRM, Attempt, Step, ask, begin
 from cart.rules.order import CANCELING, CONFIRMING, CREATED, PAYING, Order
-from cart.rules.payments import CANCELED, OPEN, SUCCEEDED, Payment
-from cart.store.unit_of_work import ClaimLost
+from cart.rules.payments import CANCELED, SUCCEEDED, Payment
 from chassis.crash_points import crash_point
+from chassis.db.claims import ClaimLost
 from chassis.deadline import DEADLINE_MARGIN_S, remaining
 from contracts.errors import (
     Conflict,
@@ -43,14 +39,6 @@ CALLED_OFF = "payment_intent_unexpected_state"
 
 UNKNOWN = (OutcomeUnknown, DeadlineExceeded)
 
-POINTS = (
-    "pay:claim:begun",
-    "pay:claim:done",
-    *(f"pay:{step}:{moment}" for step in ("stock", "open", "method") for moment in ("begun", "asked", "done")),
-    "pay:confirm:begun",
-    "pay:confirm:asked",
-)
-
 
 class OrderPayment:
     """Pays orders.
@@ -60,14 +48,12 @@ class OrderPayment:
 
     Args:
         settlement: brings orders to a stable state; its store and payments are used here, too.
-        products: the products service: ``reserve(key, items)``.
     """
 
-    def __init__(self, settlement: Settlement, products: Any) -> None:
+    def __init__(self, settlement: Settlement) -> None:
         self.settlement = settlement
         self.store = settlement.store
         self.payments = settlement.payments
-        self.products = products
 
     def pay(self, order_id: str, cart_id: str | None, card: str, payer: str | None = None) -> Order:
         """Pay an order with `card`, once; returns the paid order. Of two concurrent payers one pays, and both receive
@@ -88,7 +74,7 @@ class OrderPayment:
         digest = hashlib.sha256(f"{order_id}:{card}".encode()).hexdigest()
         until = patience()
         while True:
-            order = self.store.order(order_id, cart_id)
+            order = self.store.orders.get(order_id, cart_id)
             if order.settled:
                 return _same_card(order, digest)
             crash_point("pay:claim:begun")
@@ -103,7 +89,7 @@ class OrderPayment:
             # ClaimLost: the new holder finishes the work; the next iteration reads the outcome.
             with suppress(ClaimLost), self.settlement.at_work(claimed):
                 if claimed.stock_key is None:
-                    return self._attempt(claimed, card, digest)
+                    return self._attempt(Attempt(claimed, card, digest))
                 self.settlement.finish(claimed, digest)
 
     def resume(self, order_id: str, hurry: bool = False) -> None:
@@ -130,90 +116,48 @@ class OrderPayment:
         """
         until = time.monotonic() + NOTICE_WAIT_S
         while True:
-            order = self.store.order_of_payment(payment_id)
+            order = self.store.orders.of_payment(payment_id)
             if order is None:
                 return False
             if order.status == CREATED and self.payments.find(payment_id).state == SUCCEEDED:
                 self._take_up(order)
             elif order.status in (PAYING, CONFIRMING):
                 self.resume(order.id, hurry=True)
-            if self.store.order(order.id).status != PAYING or time.monotonic() >= until:
+            if self.store.orders.get(order.id).status != PAYING or time.monotonic() >= until:
                 return True  # the holder of the claim asks the provider, too
             time.sleep(LOOK_INTERVAL_S)
 
     # A new attempt
 
-    def _attempt(self, order: Order, card: str, digest: str) -> Order:
+    def _attempt(self, attempt: Attempt) -> Order:
+        order, taken = attempt.order, None
         try:
-            self._reserve(order)
-            taken = self._open(order)
-            if taken is not None:
-                order.card = digest  # a repetition with this card returns this answer again
-                return self.settlement.outcome(order, taken)
-            method = self._method(order, card)
+            for step in BEFORE_THE_MONEY:
+                taken = self._take(step, attempt)
+                if taken is not None:
+                    order.card = attempt.digest  # a repetition with this card returns this answer again
+                    break
+            else:
+                self._begin(CONFIRM, attempt)
         except (ShopError, RemoteError) as error:
             self.settlement.undo(order, {"error": f"{type(error).__name__}: {error}"}, error)
             raise
-        return self._confirm(order, method, digest)
+        return self.settlement.outcome(order, taken or self._confirm(attempt))
 
-    def _reserve(self, order: Order) -> None:
-        # The key is stored before it is used, so that a reservation whose answer was lost is released.
-        order.stock_key = order.key("stock")
-        self.store.begin_step(order, "stock", self.settlement.claim_end())
-        crash_point("pay:stock:begun")
-        self.products.reserve(order.stock_key, order.stock)
-        crash_point("pay:stock:asked")
-        self.store.end_step(order, {"key": order.stock_key})
-        crash_point("pay:stock:done")
+    def _begin(self, step: Step, attempt: Attempt) -> None:
+        begin(self.settlement, "pay", step, attempt, self.settlement.claim_end())
 
-    def _open(self, order: Order) -> Payment | None:
-        """Open a payment of the order's amount, without a card yet, or reuse that of the last attempt if possible.
+    def _take(self, step: Step, attempt: Attempt) -> Payment | None:
+        self._begin(step, attempt)
+        return ask(self.settlement, "pay", step, attempt)
 
-        Returns the payment when that of the last attempt turns out to have been taken.
-        """
-        self.store.begin_step(order, "open", self.settlement.claim_end())
-        crash_point("pay:open:begun")
-        if order.payment is not None:
-            payment = self.payments.find(order.payment)
-            # One of another amount is canceled, not changed: a suspended payer that wakes up now could otherwise change
-            # it back.
-            if payment.state not in (OPEN, CANCELED, SUCCEEDED) or payment.amount != order.amount:
-                payment = called_off(self.payments, order.payment)
-            if payment.state == SUCCEEDED:
-                return payment
-            if payment.state == CANCELED:
-                order.payment = None
-        if order.payment is None:
-            email = order.document["email"]
-            opened = self.payments.open(order.id, order.amount, order.currency, email, order.key("open"))
-            order.payment = opened.id
-        crash_point("pay:open:asked")
-        self.store.end_step(order, {"payment": order.payment})
-        crash_point("pay:open:done")
-        return None
-
-    def _method(self, order: Order, card: str) -> str:
-        self.store.begin_step(order, "method", self.settlement.claim_end())
-        crash_point("pay:method:begun")
-        method = self.payments.method(card, order.key("method"))
-        crash_point("pay:method:asked")
-        self.store.end_step(order, {"method": method})
-        crash_point("pay:method:done")
-        return method
-
-    def _confirm(self, order: Order, method: str, digest: str) -> Order:
-        # The digest is stored before the request: a process that finds the money taken then knows by which card.
-        order.card = digest
-        self.store.begin_step(order, "confirm", self.settlement.claim_end())
-        crash_point("pay:confirm:begun")
-        payment = self._ask(order, method)
-        crash_point("pay:confirm:asked")
-        return self.settlement.outcome(order, payment)
-
-    def _ask(self, order: Order, method: str) -> Payment:
+    def _confirm(self, attempt: Attempt) -> Payment:
         """Confirm the attempt's payment; a refusal opens the order again, an unknown outcome does not."""
+        order = attempt.order
         try:
-            return self.payments.confirm(order.payment or "", method, order.key("confirm"))
+            payment = ask(self.settlement, "pay", CONFIRM, attempt)
+            assert payment is not None
+            return payment
         except PaymentDeclined as error:
             crash_point("pay:confirm:asked")
             self.settlement.undo(order, {"error": f"PaymentDeclined: {error}"}, error)
@@ -239,7 +183,7 @@ class OrderPayment:
             return
         with suppress(ClaimLost), self.settlement.at_work(claimed):
             try:
-                self._reserve(claimed)
+                self._take(BEFORE_THE_MONEY[0], Attempt(claimed, "", ""))
                 payment = self.payments.find(claimed.payment or "")
             except (ShopError, RemoteError) as error:
                 self.settlement.undo(claimed, {"error": f"{type(error).__name__}: {error}"})

@@ -15,22 +15,22 @@ from typing import Any
 
 from nameko.exceptions import RemoteError
 
-from cart.deliveries.outbox import CALL_OFF, DELIVERIES, RELEASE, Outbox
+from cart.deliveries.outbox import DELIVERIES, Outbox
+from cart.payment.steps import PAY, Abandoned, call_off
 from cart.rules.order import CONFIRMING, CREATED, PAID, PAYING, Order
 from cart.rules.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment, Payments
-from cart.store.unit_of_work import CartStore, ClaimLost
+from cart.store.unit_of_work import CartStore
 from chassis.clock import AHEAD_S
 from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
+from chassis.db.claims import ClaimLost
 from chassis.logs import log
 from contracts.errors import (
     Conflict,
     OutcomeUnknown,
     PaymentActionRequired,
     PaymentDeclined,
-    Refused,
     ShopError,
-    Unavailable,
 )
 
 # How long a claim holds from the beginning of a step (seconds): as long as a payment may take in all, so that the
@@ -48,8 +48,6 @@ FIRST_LOOK_S = 1.0
 NEXT_LOOK_S = 4.0
 LATE_LOOK_S = 30.0
 MANY_LOOKS = 150
-
-POINTS = ("pay:paid:begun", "pay:paid:done", "pay:undo:begun", "pay:undo:done")
 
 
 class Settlement:
@@ -75,6 +73,7 @@ class Settlement:
     ) -> None:
         self.store = store
         self.payments = payments
+        self.products = outbox.products
         self.outbox = outbox
         self.clock = clock
         self._claim_s = claim_s
@@ -82,11 +81,11 @@ class Settlement:
 
     def claim(self, order_id: str, cart_id: str | None, to: str = PAYING, payer: str | None = None) -> Order | None:
         """Claim an order for a new attempt, or to resume an abandoned one, as described for `Orders.claim`."""
-        return self.store.claim(order_id, cart_id, self.claim_end(), to, payer=payer)
+        return self.store.orders.claim(order_id, cart_id, self.claim_end(), to, payer=payer)
 
     def reclaim(self, order_id: str, to: str = PAYING, hurry: bool = False) -> Order | None:
         """Claim an order only to resume an abandoned attempt, as described for `Orders.claim`."""
-        return self.store.claim(order_id, None, self.claim_end(), to, fresh=False, hurry=hurry)
+        return self.store.orders.claim(order_id, None, self.claim_end(), to, fresh=False, hurry=hurry)
 
     def claim_end(self) -> float:
         """The end of a claim that is made or renewed now (Unix seconds)."""
@@ -110,12 +109,12 @@ class Settlement:
         PaymentDeclined when it has declined.
         """
         log.info("payment resumed", order_id=order.id, attempt=order.attempt)
-        steps = {step["step"]: step for step in self.store.steps(order.id) if step["attempt"] == order.attempt}
-        if "confirm" not in steps or order.payment is None:
+        asked_at = self.store.journal.began(order, "confirm")
+        if asked_at is None or order.payment is None:
             self.undo(order, {"error": "left before the money was asked for"})
             return
-        self.store.keep(order, until=self.claim_end())
-        age = self.clock() - steps["confirm"]["began"]
+        self.store.orders.keep(order, until=self.claim_end())
+        age = self.clock() - asked_at
         same_card = digest is not None and order.card == digest
         payment = self.settle(order)
         # A step that began much later than now was recorded by a wrong clock: its hold counts as over.
@@ -155,7 +154,7 @@ class Settlement:
     def call_off(self, order: Order) -> Payment:
         """Make sure that the payment is never taken, or find that it was."""
         try:
-            return called_off(self.payments, order.payment or "")
+            return call_off(self.payments, order.payment or "")
         except ShopError:
             self.let_go(order)
             raise
@@ -170,9 +169,10 @@ class Settlement:
             except Conflict as refusal:
                 return self._without_hold(order, refusal)
             order.become(CONFIRMING, int(self.clock()))
-            held: Callable[[Any], None] = lambda connection: self.store.held(connection, order)  # noqa: E731
             order.due_at = self.clock() + BANK_LOOK_INTERVAL_S
-            self.store.keep(order, also=held)
+            with self.store.write():
+                self.store.orders.keep(order)
+                self.store.attempts.held(order)
             raise PaymentActionRequired("The card's bank wants its holder to confirm the payment.", payment.action)
         if payment.state == PROCESSING:
             self.let_go(order)
@@ -185,11 +185,11 @@ class Settlement:
 
     def _check_hold(self, order: Order) -> None:
         """Raise Conflict when the order's stock may not wait for the bank."""
-        waiting = self.store.ask_bank(order, self._bank_hold_s)
+        waiting = self.store.attempts.ask_bank(order, self._bank_hold_s)
         if waiting is None:
             return
         try:
-            left: dict[str, int | None] = self.outbox.products.stock_left(sorted(waiting))
+            left: dict[str, int | None] = self.products.stock_left(sorted(waiting))
         except RemoteError as error:
             if error.exc_type != "MethodNotFound":
                 raise
@@ -199,7 +199,7 @@ class Settlement:
             if rest is None:
                 continue
             share = max(1, math.ceil(BANK_SHARE * (rest + pieces)))
-            own = sum(line["quantity"] for line in order.stock if line["parent"] == sku)
+            own = order.pieces[sku]
             if own > share:
                 raise Conflict(
                     f"{own} of {sku} cannot wait for a bank to confirm: that is more than half of what there is. "
@@ -222,57 +222,44 @@ class Settlement:
 
     def paid(self, order: Order, payment: Payment) -> Order:
         """The money is taken: mark the order as paid, and record the work owed for it."""
-        now = self.clock()
-        order.become(PAID, int(now))
-        order.document["charge"] = payment.charge
-
-        def also(connection: Any) -> None:
-            self.store.bought(connection, order)
-            self.store.end_attempt(connection, order)
-            for kind in DELIVERIES:
-                self.store.deliveries.add(connection, f"{order.id}:{kind}", kind, order.id)
-            self.store.note_step(connection, order, "paid", {"charge": payment.charge})
-
+        order.become(PAID, int(self.clock()))
+        order.charge = payment.charge
         crash_point("pay:paid:begun")
-        self.store.keep(order, also=also, outcome={"state": payment.state, "charge": payment.charge})
+        with self.store.write():
+            self.store.orders.keep(order, outcome={"state": payment.state, "charge": payment.charge})
+            self.store.carts.bought(order)
+            self.store.attempts.end(order)
+            for kind in DELIVERIES:
+                self.store.deliveries.add(f"{order.id}:{kind}", kind, order.id)
+            self.store.journal.note(order, "paid", {"charge": payment.charge})
         crash_point("pay:paid:done")
         log.info("order paid", order_id=order.id, amount=order.amount, currency=order.currency)
         return order
 
     def undo(self, order: Order, outcome: dict[str, Any], error: Exception | None = None) -> None:
-        """No money was taken and none will be: release the stock, and reopen the order for payment.
+        """No money was taken and none will be: undo the steps, and reopen the order for payment.
 
         Args:
             outcome: how the open step has ended.
             error: the error that ended it, if known. A declined card counts against card testing.
         """
-        key = order.stock_key
+        left = Abandoned(order, order.stock_key, error)
         order.stock_key = None
         order.become(CREATED, int(self.clock()))
         crash_point("pay:undo:begun")
-
-        def also(connection: Any) -> None:
-            self.owe_stock(connection, order, key)
-            self.store.end_attempt(connection, order, declined=isinstance(error, PaymentDeclined))
-            # These two mean that no payment was opened. After any other error an unknown one may exist.
-            if not isinstance(error, Refused | Unavailable):
-                self._owe_call_off(connection, order)
-
-        self.store.keep(order, also=also, outcome=outcome)
+        with self.store.write():
+            self.store.orders.keep(order, outcome=outcome)
+            self.store.attempts.end(order, declined=isinstance(error, PaymentDeclined))
+            for step in PAY:
+                if step.undo is not None:
+                    step.undo(self, left)
         crash_point("pay:undo:done")
-        if key is not None:
-            self.outbox.deliver(key)
+        self.deliver_release(left)
 
-    def owe_stock(self, connection: Any, order: Order, key: str | None) -> None:
-        """Record that the reservation under `key` has to be released."""
-        if key is not None:
-            self.store.deliveries.add(connection, key, RELEASE, order.id)
-
-    def _owe_call_off(self, connection: Any, order: Order) -> None:
-        """Record that a payment of this attempt has to be canceled if its id was never learned and it may exist."""
-        if order.payment is None and self.store.payment_unknown(connection, order):
-            asked = {"amount": order.amount, "currency": order.currency, "email": order.document["email"]}
-            self.store.deliveries.add(connection, order.key("open"), CALL_OFF, order.id, asked)
+    def deliver_release(self, left: Abandoned) -> None:
+        """Release the stock that an undone attempt held, at once if possible."""
+        if left.stock_key is not None:
+            self.outbox.deliver(left.stock_key)
 
     def let_go(self, order: Order) -> None:
         """Release the order as it is stored, for any request to resume at once, and for the completer later.
@@ -282,17 +269,9 @@ class Settlement:
         if order.claim is None:
             return
         try:
-            self.store.let_go(order, self.clock() + wait_to_look(order.looks))
+            self.store.orders.let_go(order, self.clock() + wait_to_look(order.looks))
         except ClaimLost:
             log.warning("claim lost before its release", order_id=order.id)
-
-
-def called_off(payments: Payments, payment_id: str) -> Payment:
-    """Cancel a payment: it is CANCELED, or turns out to be SUCCEEDED. Raises as the port does."""
-    payment = payments.cancel(payment_id)
-    if payment.state not in (SUCCEEDED, CANCELED):
-        raise OutcomeUnknown("The bank has not decided yet.", {"retry_after": 2})
-    return payment
 
 
 def wait_to_look(looks: int) -> float:

@@ -119,7 +119,7 @@ class OrderAudit:
         listed, following = self._books.page(cursor, since, until)
         orders, aside = sorted_out(listed)
         keys = [order.stock_key for order in orders if order.stock_key]
-        shipments = [order.document["upstream_id"] for order in orders if order.document.get("upstream_id")]
+        shipments = [order.shipment for order in orders if order.shipment]
         held = set(self._products.held(keys)) if keys else set()
         labelled = set(self._shipping.shipments_with_label(shipments)) if shipments else set()
         # Read what is owed first: a return that completes meanwhile is then already in shipping's records.

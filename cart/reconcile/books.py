@@ -5,22 +5,30 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 import sqlalchemy as sa
-from sqlalchemy.engine import RowMapping
 
 from cart.reconcile.compare_provider import Refunded
 from cart.rules.order import Order
-from cart.store.orders import found, read_order
-from cart.store.tables import Store, orders, refunds
+from cart.store.orders import read_order
+from cart.store.tables import orders, refunds
+from cart.store.unit_of_work import CartStore
 from chassis.db.shared_tables import tasks
-from chassis.records import SetAside, Unreadable, read_each, read_one
+from chassis.records import SetAside, read_each, read_one
 from chassis.work.tasks import WAITING
 from contracts.errors import Conflict
 
 PAGE = 100
 
 
-class AuditBooks(Store):
-    """Orders, refunds and owed work, as a comparison reads them."""
+class AuditBooks:
+    """Orders, refunds and owed work, as a comparison reads them.
+
+    Args:
+        store: the service's.
+    """
+
+    def __init__(self, store: CartStore) -> None:
+        self._store = store
+        self._database = store.database
 
     def page(self, cursor: str | None, since: float, until: float) -> tuple[list[Order | SetAside], str | None]:
         """A page of the orders placed between two moments, oldest first, and the cursor of the next one.
@@ -34,7 +42,7 @@ class AuditBooks(Store):
                 wanted.append(sa.tuple_(orders.c.created, orders.c.id) > sa.tuple_(sa.literal(last), cursor))
             query = sa.select(orders).where(*wanted).order_by(orders.c.created, orders.c.id).limit(PAGE + 1)
             rows = connection.execute(query).mappings().all()
-        page = [read_one("order", row, _readable) for row in rows[:PAGE]]
+        page = [read_one("order", row, read_order) for row in rows[:PAGE]]
         return page, rows[PAGE - 1]["id"] if len(rows) > PAGE else None
 
     def known(self, payments: Collection[str], ids: Collection[str]) -> set[str]:
@@ -77,13 +85,13 @@ class AuditBooks(Store):
         Raises NotFound, Conflict (the order now has another status).
         """
         with self._database.write() as connection:
-            order = read_order(found(connection, order_id, lock=True))
+            order = self._store.orders.locked(order_id)
             if order.status not in statuses:
                 raise Conflict(f"Order {order_id} is {order.status} by now.")
             known = set(connection.execute(sa.select(tasks.c.key).where(tasks.c.subject == order_id)).scalars())
             missing = {kind: key for kind, key in wanted.items() if key not in known}
             for kind, key in missing.items():
-                self.deliveries.add(connection, key, kind, order_id)
+                self._store.deliveries.add(key, kind, order_id)
         return list(missing)
 
     def refunds_by_id(self, ids: Collection[str]) -> dict[str, Refunded]:
@@ -105,15 +113,7 @@ class AuditBooks(Store):
     def _orders(self, condition: sa.ColumnElement[bool]) -> list[Order]:
         with self._database.read() as connection:
             rows = connection.execute(sa.select(orders).where(condition)).mappings().all()
-        return read_each("order", rows, _readable)[0]
-
-
-def _readable(row: RowMapping) -> Order:
-    """The order in a row, as comparisons need it."""
-    order = read_order(row)
-    if not isinstance(order.amount, int) or not isinstance(order.document["updated"], int):
-        raise Unreadable(f"the document of order {order.id} has no amount, or no time")
-    return order
+        return read_each("order", rows, read_order)[0]
 
 
 def _refunded(row: sa.Row[tuple[object, ...]]) -> Refunded:

@@ -5,7 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from cart.reconcile.compare_provider import AGAIN, FINISH, GIVE_BACK, OWE, RETURN, UNDER_WAY, said, under_way
+from cart.reconcile.compare_provider import (
+    AGAIN,
+    FINISH,
+    GIVE_BACK,
+    OWE,
+    RETURN,
+    UNDER_WAY,
+    by_hand,
+    mendable,
+    said,
+    under_way,
+)
 from cart.rules.order import CANCELED, CREATED, FULFILLED, PAID, RETURNED, Order
 from contracts.differences import Difference
 
@@ -40,42 +51,18 @@ def compare_orders(
         if under_way(order, until):
             continue
         rows = owed.get(order.id, {})
-        fix = {"order": order.id}
         if order.status in (PAID, FULFILLED):
-            missing = [kind for kind in OWED if kind not in rows]
+            missing = ", ".join(kind for kind in OWED if kind not in rows)
             if missing:
-                words = ", ".join(missing)
-                found.append(
-                    Difference(
-                        "paid, and nothing owed",
-                        order.id,
-                        said(order),
-                        f"the outbox says: no {words}",
-                        f"owe it {words}",
-                        fix={"do": OWE, **fix},
-                    )
-                )
+                theirs = f"the outbox says: no {missing}"
+                found.append(mendable(order, "paid, and nothing owed", theirs, f"owe it {missing}", OWE))
             if order.stock_key is None or order.stock_key not in held:
-                found.append(
-                    Difference(
-                        "sold, and not taken from stock",
-                        order.id,
-                        said(order),
-                        f"products says: nothing held ({order.stock_key or 'no reservation'})",
-                        advice="count the shelf, and put what is there",
-                    )
-                )
+                theirs = f"products says: nothing held ({order.stock_key or 'no reservation'})"
+                advice = "count the shelf, and put what is there"
+                found.append(by_hand(order, "sold, and not taken from stock", theirs, advice))
         if order.status in UNDER_WAY and order.payment is None and order.busy_until <= until:
-            found.append(
-                Difference(
-                    "payment stands still",
-                    order.id,
-                    said(order),
-                    "Stripe says: was not asked",
-                    "take it up where it stands",
-                    fix={"do": FINISH, **fix},
-                )
-            )
+            theirs, repair = "Stripe says: was not asked", "take it up where it stands"
+            found.append(mendable(order, "payment stands still", theirs, repair, FINISH))
         found += _label(order, rows, labelled, unreturned)
     return found
 
@@ -87,10 +74,10 @@ def over(orders: Iterable[Order], owed: Mapping[str, Mapping[str, str]]) -> list
         owed: as for `compare_orders`, read after the orders: a label's return is owed as soon as its order is over.
     """
     return [
-        order.document["upstream_id"]
+        order.shipment
         for order in orders
         if order.status in OVER
-        and order.document.get("upstream_id")
+        and order.shipment
         and "waiting" not in (owed.get(order.id, {}).get(LABEL), owed.get(order.id, {}).get(VOID))
     ]
 
@@ -98,43 +85,19 @@ def over(orders: Iterable[Order], owed: Mapping[str, Mapping[str, str]]) -> list
 def _label(
     order: Order, rows: Mapping[str, str], labelled: Collection[str], unreturned: Collection[str]
 ) -> list[Difference]:
-    shipment = order.document.get("upstream_id")
-    bought = shipment in labelled
+    paid, bought = order.status in (PAID, FULFILLED), order.shipment in labelled
+    says = f"shipping says: {{}} ({order.shipment})"
     if order.status in OVER:
-        if shipment not in unreturned:
-            return []
-        return [
-            Difference(
-                f"label of a {order.status} order",
-                order.id,
-                said(order),
-                f"shipping says: bought, and not given back ({shipment})",
-                "return the label",
-                fix={"do": RETURN, "order": order.id},
-            )
-        ]
-    if order.status in (PAID, FULFILLED) and rows.get(LABEL) == "failed" and bought:
-        return [
-            Difference(
-                "label given up, and bought",
-                order.id,
-                said(order),
-                f"shipping says: bought ({shipment})",
-                "record it in the order",
-                fix={"do": AGAIN, "order": order.id},
-            )
-        ]
-    if order.status in (PAID, FULFILLED) and rows.get(LABEL) == "done" and not bought:
-        kind, theirs, advice = (
-            "label lost",
-            f"shipping says: no label ({shipment})",
-            "see what Shippo's list says of it",
-        )
+        if order.shipment in unreturned:
+            kind, theirs = f"label of a {order.status} order", says.format("bought, and not given back")
+            return [mendable(order, kind, theirs, "return the label", RETURN)]
+    elif paid and rows.get(LABEL) == "failed" and bought:
+        return [mendable(order, "label given up, and bought", says.format("bought"), "record it in the order", AGAIN)]
+    elif paid and rows.get(LABEL) == "done" and not bought:
+        return [by_hand(order, "label lost", says.format("no label"), "see what Shippo's list says of it")]
     elif bought and not order.settled:
-        kind, theirs, advice = "label of an order that is not paid", f"shipping says: bought ({shipment})", "refund it"
-    else:
-        return []
-    return [Difference(kind, order.id, said(order), theirs, advice=advice)]
+        return [by_hand(order, "label of an order that is not paid", says.format("bought"), "refund it")]
+    return []
 
 
 def compare_holds(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from cart.rules.order import AT_WORK, CANCELED, CONFIRMING, Order
 from cart.rules.payments import ACTION, OPEN, SUCCEEDED
@@ -89,7 +90,17 @@ def said(order: Order) -> str:
 
 def under_way(order: Order, until: float) -> bool:
     """Whether the order has changed within the grace period."""
-    return float(order.document["updated"]) > until
+    return order.updated > until
+
+
+def mendable(order: Order, kind: str, theirs: str, repair: str, do: str, **fix: str) -> Difference:
+    """A difference of an order that the repair `do` mends; `fix` is what that needs besides the order's id."""
+    return Difference(kind, order.id, said(order), theirs, repair, fix={"do": do, "order": order.id, **fix})
+
+
+def by_hand(order: Order, kind: str, theirs: str, advice: str) -> Difference:
+    """A difference of an order that needs a person."""
+    return Difference(kind, order.id, said(order), theirs, advice=advice)
 
 
 def compare_payments(
@@ -116,16 +127,11 @@ def compare_payments(
 
 def compare_missing(ids: Iterable[str], by_payment: Mapping[str, Order], until: float) -> list[Difference]:
     """The differences for orders whose payment the provider does not have."""
+    advice = "is this the key of the account that took it?"
     return [
-        Difference(
-            "payment unknown at Stripe",
-            by_payment[payment].id,
-            said(by_payment[payment]),
-            f"Stripe says: no such payment ({payment})",
-            advice="is this the key of the account that took it?",
-        )
+        by_hand(order, "payment unknown at Stripe", f"Stripe says: no such payment ({payment})", advice)
         for payment in ids
-        if payment in by_payment and not under_way(by_payment[payment], until)
+        if (order := by_payment.get(payment)) is not None and not under_way(order, until)
     ]
 
 
@@ -156,41 +162,35 @@ def _lone(payment: Listed) -> Difference | None:
 
 
 def _payment(payment: Listed, order: Order, until: float) -> Difference | None:
-    ours, theirs, fix = said(order), f"Stripe says: {payment}", {"order": order.id, "payment": payment.id}
-    mine = order.payment == payment.id
-
-    def mendable(kind: str, repair: str, do: str) -> Difference:
-        return Difference(kind, order.id, ours, theirs, repair, fix={"do": do, **fix})
-
-    def by_hand(kind: str, advice: str) -> Difference:
-        return Difference(kind, order.id, ours, theirs, advice=advice)
-
+    theirs, mine = f"Stripe says: {payment}", order.payment == payment.id
+    mend, hand = partial(mendable, order, payment=payment.id), partial(by_hand, order, theirs=theirs)
     if order.status == CANCELED:
         if payment.taken > 0:
-            return by_hand("charge of a canceled order", REFUND_BY_HAND)
+            return hand("charge of a canceled order", advice=REFUND_BY_HAND)
         if payment.state in (OPEN, ACTION):
-            return mendable("open payment of a canceled order", "cancel the payment", CALL_OFF)
+            return mend("open payment of a canceled order", theirs, "cancel the payment", CALL_OFF)
         return None
     if order.settled and mine:
         if payment.state != SUCCEEDED:
-            return by_hand("order paid, payment not taken", "ask Stripe; nothing was sent back by the shop")
+            return hand("order paid, payment not taken", advice="ask Stripe; nothing was sent back by the shop")
         if (payment.amount, payment.currency) != (order.amount, order.currency):
-            return by_hand("another amount was taken", "refund or ask for the rest")
+            return hand("another amount was taken", advice="refund or ask for the rest")
         return None
     if order.settled:
         if payment.taken > 0:
-            return by_hand("charged twice", "refund the payment that the order does not name, in Stripe's dashboard")
+            advice = "refund the payment that the order does not name, in Stripe's dashboard"
+            return hand("charged twice", advice=advice)
         if payment.state in (OPEN, ACTION):
-            return mendable("open payment of a paid order", "cancel the payment", CALL_OFF)
+            return mend("open payment of a paid order", theirs, "cancel the payment", CALL_OFF)
         return None
     if payment.taken > 0:
         if (payment.amount, payment.currency) != (order.amount, order.currency):
-            return by_hand("another amount was taken", REFUND_BY_HAND)
+            return hand("another amount was taken", advice=REFUND_BY_HAND)
         if mine or order.payment is None:
-            return mendable("payment taken, order not paid", "finish the order", FINISH)
-        return by_hand("charge that its order does not name", REFUND_BY_HAND)
+            return mend("payment taken, order not paid", theirs, "finish the order", FINISH)
+        return hand("charge that its order does not name", advice=REFUND_BY_HAND)
     if mine and order.status in UNDER_WAY and order.busy_until <= until:
-        return mendable("payment stands still", "take it up where it stands", FINISH)
+        return mend("payment stands still", theirs, "take it up where it stands", FINISH)
     return None
 
 

@@ -74,7 +74,7 @@ class Mending:
         return repair(fix)
 
     def _finish(self, fix: dict[str, Any]) -> str:
-        order = self._store.order(str(fix.get("order")))
+        order = self._store.orders.get(str(fix.get("order")))
         payment = order.payment or fix.get("payment")
         if order.payment is None and payment is not None:
             self._adopt(order, str(payment))
@@ -82,7 +82,7 @@ class Mending:
             self._resume(order.id)
         else:
             self._purchase.look_now(str(payment))
-        now = self._store.order(order.id)
+        now = self._store.orders.get(order.id)
         if now.settled:
             return f"the order is {now.status}"
         return f"the order is {now.public_status}; its payment was {'taken up' if payment else 'undone'}"
@@ -98,10 +98,10 @@ class Mending:
                 raise Conflict(f"Order {order.id} is {order.status} by now.")
             order.payment = payment_id
 
-        self._store.update(order.id, None, adopt)
+        self._store.orders.update(order.id, None, adopt)
 
     def _call_off(self, fix: dict[str, Any]) -> str:
-        order, payment_id = self._store.order(str(fix.get("order"))), str(fix.get("payment"))
+        order, payment_id = self._store.orders.get(str(fix.get("order"))), str(fix.get("payment"))
         if order.status != CANCELED and not (order.settled and order.payment != payment_id):
             raise Conflict(f"Order {order.id} is {order.status} by now, and may need the payment.")
         payment = self._payments.cancel(payment_id)
@@ -111,18 +111,18 @@ class Mending:
 
     def _take_up(self, fix: dict[str, Any]) -> str:
         self._refunded(str(fix.get("payment")))
-        order = self._store.order(str(fix.get("order")))
-        return f"the order is {order.status}, {order.document['amount_returned'] or 0} returned"
+        order = self._store.orders.get(str(fix.get("order")))
+        return f"the order is {order.status}, {order.amount_returned or 0} returned"
 
     def _owe(self, fix: dict[str, Any]) -> str:
-        order = self._store.order(str(fix.get("order")))
+        order = self._store.orders.get(str(fix.get("order")))
         wanted = {kind: f"{order.id}:{kind}" for kind in DELIVERIES}
         missing = self._books.owe_missing(order.id, wanted, (PAID, FULFILLED))
         self._outbox.deliver_order(order.id)
         return f"owed: {', '.join(missing) or 'nothing that was not'}"
 
     def _again(self, fix: dict[str, Any]) -> str:
-        key = f"{self._store.order(str(fix.get('order'))).id}:{LABEL}"
+        key = f"{self._store.orders.get(str(fix.get('order'))).id}:{LABEL}"
         if not self._store.deliveries.again(key):
             raise Conflict(f"{key} is not given up any more.")
         self._outbox.deliver(key)
@@ -131,7 +131,7 @@ class Mending:
     def _give_back(self, fix: dict[str, Any]) -> str:
         key = str(fix.get("key"))
         with suppress(NotFound):
-            order = self._store.order(order_of(key))
+            order = self._store.orders.get(order_of(key))
             if holds(order, key):
                 raise Conflict(f"Order {order.id} is {order.status} by now, and holds it.")
         # At once: the outbox may have released it before, on stock that was since restored from a backup.
@@ -139,7 +139,7 @@ class Mending:
         return f"{key} is given back"
 
     def _return(self, fix: dict[str, Any]) -> str:
-        order = self._store.order(str(fix.get("order")))
+        order = self._store.orders.get(str(fix.get("order")))
         if order.status not in OVER:
             raise Conflict(f"Order {order.id} is {order.status}, and needs its label.")
         if not over([order], self._books.owed_for([order.id])):
@@ -147,7 +147,7 @@ class Mending:
         key = f"{order.id}:{VOID}"
         # At once, not through the outbox, which returns no label that the order's own deliveries do not mention.
         # Shipping refunds a label only once, however often it is asked, and never after its parcel has moved.
-        answer = self._outbox.shipping.refund_label(order.document["upstream_id"], key)
+        answer = self._outbox.shipping.refund_label(order.shipment, key)
         if self._store.deliveries.again(key):
             self._outbox.deliver(key)
         return f"giving the label back: {answer['status']}"

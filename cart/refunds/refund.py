@@ -1,7 +1,5 @@
 """Refunds: recorded before they are requested, so that each is made once and never exceeds the payment.
 
-    claim -> money
-
 Any copy of the service can resume a refund: it asks the provider whether the refund exists before it requests the
 refund again. When an order is refunded in full, its stock is released, too, and its label if it was not used.
 """
@@ -15,24 +13,21 @@ from typing import Any
 from cart.deliveries.outbox import RELEASE, VOID
 from cart.payment.pay import LOOK_INTERVAL_S, patience
 from cart.payment.settlement import Settlement, wait_to_look
+from cart.payment.steps import LOCAL, Step, points
 from cart.rules.order import Order
 from cart.rules.payments import REPLAYED, OrderRefund
 from cart.store.refunds import DONE, FAILED
-from cart.store.unit_of_work import ClaimLost
 from chassis.crash_points import crash_point
+from chassis.db.claims import ClaimLost
+from chassis.db.engine import once_more
 from chassis.logs import log
 from contracts.errors import Conflict, InvalidRequest, OutcomeUnknown, Refused, ShopError
 
 # How often a refund of the whole rest is retried at once because others have just refunded part of it.
 LOWERED = 5
 
-POINTS = (
-    "refund:claim:begun",
-    "refund:claim:done",
-    "refund:money:begun",
-    "refund:money:asked",
-    "refund:money:done",
-)
+REFUND = (Step("claim", moments=LOCAL), Step("money"))
+POINTS = points("refund", REFUND)
 
 
 class Refunds:
@@ -65,14 +60,14 @@ class Refunds:
         """
         until = patience()
         crash_point("refund:claim:begun")
-        row, mine = self.store.ask_refund(order_id, amount, key, self.settlement.claim_end())
+        row, mine = self.store.refunds.ask(order_id, amount, key, self.settlement.claim_end())
         crash_point("refund:claim:done")
         while True:
             if row["state"] == DONE:
-                return self.store.order(order_id)
+                return self.store.orders.get(order_id)
             if row["state"] == FAILED:
                 raise Refused(row["error"] or "The money could not be given back.")
-            claimed = row if mine else self.store.claim_refund(row["id"], self.settlement.claim_end())
+            claimed = row if mine else self.store.refunds.claim(row["id"], self.settlement.claim_end())
             if claimed is not None:
                 with suppress(ClaimLost):  # then the new holder finishes it
                     return self._carry_out(claimed, asked_before=not mine)
@@ -81,11 +76,11 @@ class Refunds:
             else:
                 time.sleep(LOOK_INTERVAL_S)
             mine = False
-            row = self.store.refund_row(row["id"])
+            row = self.store.refunds.get(row["id"])
 
     def resume(self, refund_id: str) -> None:
         """Finish an abandoned refund. Raises when the provider cannot be asked."""
-        row = self.store.claim_refund(refund_id, self.settlement.claim_end(), hurry=False)
+        row = self.store.refunds.claim(refund_id, self.settlement.claim_end(), hurry=False)
         if row is not None:
             with suppress(ClaimLost, Conflict, InvalidRequest, Refused):  # it is recorded; nobody waits for the answer
                 self._carry_out(row, asked_before=True)
@@ -96,7 +91,7 @@ class Refunds:
         Returns whether there is an order of that payment. Raises Conflict while it is not known to be paid, and as
         the port does.
         """
-        order = self.store.order_of_payment(payment_id)
+        order = self.store.orders.of_payment(payment_id)
         if order is None:
             return False
         if not order.settled:
@@ -138,11 +133,11 @@ class Refunds:
             except OutcomeUnknown as error:
                 if error.facts.get(REPLAYED):
                     # The next holder of the refund first checks whether it was made nevertheless.
-                    self.store.spend_refund_key(row)
+                    self.store.refunds.spend_key(row)
                 raise
             # Record the refunds that the provider has and we do not. ClaimLost: it has this one, which is now done.
             self._take_up(row["order_id"], self.payments.refunds(row["payment"]))
-            if not self.store.lower_refund(row):
+            if not self.store.refunds.lower(row):
                 return None
         raise Conflict(f"Order {row['order_id']} is being refunded by others, too.", {"retry_after": 1})
 
@@ -152,26 +147,31 @@ class Refunds:
 
     def _refused(self, row: dict[str, Any]) -> ShopError:
         """The error to report for a refund that the provider refuses."""
-        self.store.fail_refund(row, row["error"])
-        order, left = self.store.left_of(row["order_id"])
+        self.store.refunds.fail(row, row["error"])
+        order, left = self.store.refunds.left_of(row["order_id"])
         if left <= 0:
             return Conflict(f"All of order {order.id} is given back already.")
         if left < row["amount"]:  # someone has refunded part of it elsewhere meanwhile
             return Conflict(f"Only {left} of order {order.id} is left to give back: some has just gone back elsewhere.")
         return Refused(row["error"])
 
+    @once_more
     def _take_up(self, order_id: str, refunds: list[OrderRefund]) -> Order:
-        return self.store.refunded(order_id, refunds, self._returned)
-
-    def _returned(self, connection: Any, order: Order) -> None:
-        if order.stock_key is not None:
-            self.store.deliveries.add(connection, order.stock_key, RELEASE, order.id)
-            order.stock_key = None
-        self.store.deliveries.add(connection, f"{order.id}:void", VOID, order.id)
+        with self.store.write():
+            order = self.store.orders.locked(order_id)
+            before = order.status
+            self.store.refunds.record(order, refunds)
+            if order.status != before:  # all of its money is returned
+                if order.stock_key is not None:
+                    self.store.deliveries.add(order.stock_key, RELEASE, order.id)
+                    order.stock_key = None
+                self.store.deliveries.add(f"{order.id}:{VOID}", VOID, order.id)
+            self.store.orders.save(order)
+            return order
 
     def _let_go(self, row: dict[str, Any]) -> None:
         try:
-            self.store.let_refund_go(row, self.clock() + wait_to_look(row["looks"]))
+            self.store.refunds.let_go(row, self.clock() + wait_to_look(row["looks"]))
         except ClaimLost:
             log.warning("claim lost before its release", refund=row["id"])
 

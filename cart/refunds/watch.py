@@ -51,12 +51,12 @@ class RefundWatch:
         """Record new refunds. Raises as the list does; the next run then starts from the same time."""
         began = int(self.refunds.clock())
         # A wrong clock stored a future time.
-        seen = min(self.store.cursor(CURSOR) or began, began)
-        far = not 0 <= began - self.store.cursor(MONTH_CURSOR) < MONTH_INTERVAL_S
+        seen = min(self.store.positions.get(CURSOR) or began, began)
+        far = not 0 <= began - self.store.positions.get(MONTH_CURSOR) < MONTH_INTERVAL_S
         new, whole = self._new(began - MONTH_S, MAX_MONTH_PAGES) if far else self._new(seen - OVERLAP_S, MAX_PAGES)
         if far:
             # This also applies when recording a payment fails below: the following days' lists include it.
-            self.store.read_until(MONTH_CURSOR, began)
+            self.store.positions.read_until(MONTH_CURSOR, began)
         for payment in sorted(new):
             try:
                 self.refunds.refresh_refunds(payment)
@@ -67,7 +67,7 @@ class RefundWatch:
                 reason = f"{type(error).__name__}: {error}"
                 note("payment with refunds", SetAside(payment, reason), None if isinstance(error, ShopError) else error)
         if whole:
-            self.store.read_until(CURSOR, began)
+            self.store.positions.read_until(CURSOR, began)
 
     def _new(self, since: float, pages: int) -> tuple[set[str], bool]:
         """The payments with refunds whose state is not recorded, and whether that is all of them."""
@@ -76,7 +76,7 @@ class RefundWatch:
         for _ in range(pages):
             listed, after = self.lists.refunds(after, since)
             page, _ = sorted_out(listed)  # unreadable ones are logged, and reported by a comparison
-            known: dict[str, Any] = self.store.known_refunds([refund.id for refund in page])
+            known: dict[str, Any] = self.store.refunds.known([refund.id for refund in page])
             new |= {refund.payment for refund in page if known.get(refund.id) != refund.stands}
             if after is None:
                 return new, True

@@ -1,16 +1,12 @@
-"""An order and its states.
-
-Its public form is the seed's sample, field for field, including the misspelling `fulfiled`. Data that the shopper must
-not see (the payment's id, the reservation, the claim) is stored separately from that form.
-"""
+"""An order and its states. Its public form, the seed's JSON, is in `public_order.py` alone."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cart.rules.price import SHIPPING, SKU, TAX, Line, Totals, check_payable, one_currency, price_lines
 from contracts.errors import Conflict, InvalidRequest, Refused
 
 CREATED = "created"
@@ -36,16 +32,83 @@ NEXT: dict[str, set[str]] = {
 
 # An order is claimed while it is in one of these.
 AT_WORK = (PAYING, CANCELING)
-
+# The money is taken.
+SETTLED = (PAID, FULFILLED, RETURNED)
 # The shopper's view: an order that is not paid yet is just created, regardless of internal steps.
 PUBLIC = {PAYING: CREATED, CONFIRMING: CREATED, CANCELING: CREATED}
-# The sample's name for the time of each transition.
-TRANSITION = {PAID: "paid", FULFILLED: "fulfiled", CANCELED: "canceled", RETURNED: "returned"}
 
-# The largest amount of one PaymentIntent: eight digits (Stripe's API reference, `amount`).
-MAX_AMOUNT = 99_999_999
 
-SETTLED = {PAID, FULFILLED, RETURNED}
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A postal address, in Stripe's terms."""
+
+    city: str | None = None
+    country: str | None = None
+    line1: str | None = None
+    line2: str | None = None
+    postal_code: str | None = None
+    state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """Who receives the parcel and the messages; `phone` is None when no SMS is wanted."""
+
+    email: str
+    name: str
+    address: Address
+    phone: str | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Customer:
+        """From a request: ``{"email", "phone", "name", "address": {...}}``."""
+        address = Address(**{name: given["address"].get(name) for name in Address.__slots__})
+        return cls(given["email"], given["name"], address, given.get("phone"))
+
+
+@dataclass(frozen=True, slots=True)
+class ShippingMethod:
+    """A carrier's service at a price.
+
+    Attributes:
+        id: the rate's id.
+        amount: in the currency's smallest unit.
+        delivery_estimate: ``{"date": "2026-12-24", "type": "exact"}``, or None.
+    """
+
+    id: str
+    amount: int
+    currency: str
+    description: str
+    delivery_estimate: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> ShippingMethod:
+        """From its JSON, here and at the shipping service."""
+        name, amount = given["id"], given["amount"]
+        return cls(name, amount, given["currency"], given["description"], given.get("delivery_estimate"))
+
+    @property
+    def line(self) -> Line:
+        """The order's line while this method is selected."""
+        return Line(SHIPPING, self.amount, self.currency, self.description, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """A completed refund, as the order shows it.
+
+    Attributes:
+        id: ``rf_…``.
+        amount: in the currency's smallest unit.
+        created: Unix seconds.
+        refund: the provider's id.
+    """
+
+    id: str
+    amount: int
+    created: int
+    refund: str
 
 
 @dataclass
@@ -55,8 +118,15 @@ class Order:
     Attributes:
         id: ``or_…``.
         cart_id: the cart that placed it; only this cart may see it.
-        status: one of the states above.
-        document: its public form.
+        customer, currency, live (whether real money is paid), created (Unix seconds): fixed when it is placed.
+        lines: the goods and taxes, at the prices of that moment.
+        shipment: the id of the shipment that was quoted for it.
+        methods, method_id: the shipping methods offered, and the selected one.
+        status: one of the states above; updated: when the order last changed (Unix seconds).
+        times: when it became paid, fulfilled, canceled or returned (Unix seconds), by status.
+        charge: the provider's id of the charge that paid it.
+        carrier, tracking_number: of its label.
+        returns: its completed refunds, the newest first; amount_returned: their sum, None before the first.
         attempt: how many times a payment was begun; part of every key of that attempt.
         payment: the PaymentIntent's id, once there is one.
         stock_key: the reservation that currently holds its stock, or None.
@@ -70,8 +140,22 @@ class Order:
 
     id: str
     cart_id: str
-    status: str
-    document: dict[str, Any]
+    customer: Customer
+    currency: str
+    lines: tuple[Line, ...]
+    created: int
+    updated: int
+    shipment: str | None = None
+    methods: tuple[ShippingMethod, ...] = ()
+    method_id: str | None = None
+    live: bool = False
+    status: str = CREATED
+    times: dict[str, int] = field(default_factory=dict)
+    charge: str | None = None
+    carrier: str | None = None
+    tracking_number: str | None = None
+    returns: tuple[Return, ...] = ()
+    amount_returned: int | None = None
     attempt: int = 0
     payment: str | None = None
     stock_key: str | None = None
@@ -87,73 +171,41 @@ class Order:
         cls,
         order_id: str,
         cart_id: str,
-        customer: dict[str, Any],
-        lines: list[dict[str, Any]],
-        shipment: dict[str, Any],
+        customer: Customer,
+        goods: Sequence[Line],
+        offer: Offer,
         now: int,
         live: bool,
     ) -> Order:
-        """Turn priced lines and a quoted shipment into an order; the prices are fixed here.
+        """Turn priced goods and a quoted shipment into an order; the prices are fixed here.
 
         Args:
-            customer: ``{"email", "phone", "name", "address": {...}}``.
-            lines: from products: ``{"parent", "description", "quantity", "price", "currency", ...}``, price in cents.
-            shipment: from shipping: ``{"object_id", "methods", "selected"}``.
             now: Unix seconds.
             live: whether real money is paid.
 
-        Raises Conflict when the lines have more than one currency or exceed the limit of one payment, Refused when no
-        carrier quotes in the currency.
+        Raises Conflict when the lines have more than one currency or exceed the limit of one payment.
         """
-        currency = one_currency([line["currency"] for line in lines])
-        document: dict[str, Any] = {
-            "id": order_id,
-            "object": "order",
-            "amount": 0,
-            "amount_returned": None,
-            "application": None,
-            "application_fee": None,
-            "charge": None,
-            "created": now,
-            "currency": currency,
-            "customer": None,
-            "email": customer["email"],
-            "items": [_sku_line(line) for line in lines] + [_tax_line(currency)],
-            "livemode": live,
-            "metadata": {},
-            "returns": {
-                "object": "list",
-                "data": [],
-                "has_more": False,
-                "total_count": 0,
-                "url": f"/v1/order_returns?order={order_id}",
-            },
-            "selected_shipping_method": None,
-            "shipping": {
-                "address": _address(customer["address"]),
-                "carrier": None,
-                "name": customer["name"],
-                "phone": customer.get("phone"),
-                "tracking_number": None,
-            },
-            "shipping_methods": [],
-            "status": CREATED,
-            "status_transitions": {"canceled": None, "fulfiled": None, "paid": None, "returned": None},
-            "updated": now,
-            "upstream_id": None,
-        }
-        return cls(order_id, cart_id, CREATED, payable(with_shipment(document, shipment)))
+        currency = one_currency(line.currency for line in goods)
+        lines = (*goods, Line(TAX, 0, currency, "Taxes (included)"))
+        order = cls(order_id, cart_id, customer, currency, lines, now, now, live=live)
+        order.shipment, order.methods, order.method_id = offer.shipment, offer.methods, offer.selected.id
+        check_payable(order.totals)
+        return order
+
+    @property
+    def all_lines(self) -> tuple[Line, ...]:
+        """Its lines, that of the selected shipping method last."""
+        return (*self.lines, *(method.line for method in self.methods if method.id == self.method_id))
+
+    @property
+    def totals(self) -> Totals:
+        """What it costs."""
+        return price_lines(self.all_lines)
 
     @property
     def amount(self) -> int:
         """The amount to pay, in the currency's smallest unit."""
-        amount: int = self.document["amount"]
-        return amount
-
-    @property
-    def currency(self) -> str:
-        currency: str = self.document["currency"]
-        return currency
+        return self.totals.total
 
     @property
     def busy_until(self) -> float:
@@ -167,12 +219,16 @@ class Order:
 
     @property
     def stock(self) -> list[dict[str, Any]]:
-        """The stock that it needs: ``{"parent": sku, "quantity"}`` for each line."""
-        return [
-            {"parent": line["parent"], "quantity": line["quantity"]}
-            for line in self.document["items"]
-            if line["type"] == "sku"
-        ]
+        """The stock that it needs, as products reserves it: ``{"parent": sku, "quantity"}`` for each line."""
+        return [{"parent": line.parent, "quantity": line.quantity} for line in self.lines if line.kind == SKU]
+
+    @property
+    def pieces(self) -> dict[str, int]:
+        """How many pieces of each SKU it needs, by SKU in alphabetical order."""
+        found: dict[str, int] = {}
+        for line in sorted((line for line in self.lines if line.kind == SKU), key=lambda line: str(line.parent)):
+            found[line.parent or ""] = found.get(line.parent or "", 0) + (line.quantity or 0)
+        return found
 
     def key(self, step: str) -> str:
         """The key under which a step of the current attempt is requested."""
@@ -187,153 +243,69 @@ class Order:
         """Change the status to `status`, and record when. Raises Conflict as `require` does."""
         self.require(status)
         self.status = status
-        self.document["status"] = self.public_status
-        self.document["updated"] = now
-        if status in TRANSITION:
-            self.document["status_transitions"][TRANSITION[status]] = now
+        self.updated = now
+        if status in (*SETTLED, CANCELED):
+            self.times[status] = now
 
     @property
     def public_status(self) -> str:
+        """The status that a shopper sees."""
         return PUBLIC.get(self.status, self.status)
 
     def choose(self, method_id: str, now: int) -> None:
-        """Select one of the shipping methods, and update the shipping line and the amount.
+        """Select one of the shipping methods; the amount changes with it.
 
         Raises Conflict once a payment has begun, InvalidRequest for a method that was not offered for this order.
         """
         if self.status != CREATED:
             what = "is being paid" if self.status in (PAYING, CONFIRMING) else f"is {self.status}"
             raise Conflict(f"Order {self.id} {what}; its shipping method is fixed.")
-        if method_id not in {method["id"] for method in self.document["shipping_methods"]}:
+        if method_id not in {method.id for method in self.methods}:
             raise InvalidRequest(
                 f"Order {self.id} was not offered that shipping method.",
                 {"errors": {"shipping_id": ["must be the id of one of the order's shipping_methods"]}},
             )
-        self.document = payable(select_method(self.document, method_id))
-        self.document["updated"] = now
+        check_payable(replace(self, method_id=method_id).totals)
+        self.method_id, self.updated = method_id, now
 
-    def give_back(self, refunds: list[dict[str, Any]], now: int) -> None:
+    def give_back(self, returns: Sequence[Return], now: int) -> None:
         """Show the refunds, and change the status to returned once they cover the full amount.
 
         Args:
-            refunds: every completed one, oldest first: ``{"id", "amount", "provider_id", "began"}``.
+            returns: every completed one, the newest first, as all lists of Stripe.
             now: Unix seconds.
         """
-        returned = sum(refund["amount"] for refund in refunds)
-        data = [self._return(refund) for refund in reversed(refunds)]  # newest first, like all lists of Stripe
-        if self.document["returns"]["data"] == data:
+        if self.returns == tuple(returns):
             return
-        self.document["returns"] = {**self.document["returns"], "data": data, "total_count": len(data)}
-        self.document["amount_returned"] = returned
-        self.document["updated"] = now
-        if returned >= self.amount and self.status in (PAID, FULFILLED):
+        self.returns, self.updated = tuple(returns), now
+        self.amount_returned = sum(each.amount for each in returns)
+        if self.amount_returned >= self.amount and self.status in (PAID, FULFILLED):
             self.become(RETURNED, now)
 
-    def _return(self, refund: dict[str, Any]) -> dict[str, Any]:
-        whole = refund["amount"] == self.amount
-        return {
-            "id": refund["id"].replace("rf_", "orret_"),
-            "object": "order_return",
-            "amount": refund["amount"],
-            "created": int(refund["began"]),
-            "currency": self.currency,
-            # A partial refund does not say which goods come back.
-            "items": copy.deepcopy(self.document["items"]) if whole else [],
-            "livemode": self.document["livemode"],
-            "order": self.id,
-            "refund": refund["provider_id"],
-        }
 
-    def public(self) -> dict[str, Any]:
-        """The order as the API shows it."""
-        return copy.deepcopy(self.document)
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the carriers ask for a shipment: its id, the shipping methods, and the one selected by default."""
 
+    shipment: str
+    methods: tuple[ShippingMethod, ...]
+    selected: ShippingMethod
 
-def one_currency(named: Iterable[str]) -> str:
-    """The one currency of an order, in lower case, from those that its lines name. Raises Conflict."""
-    currencies = sorted({currency.lower() for currency in named})
-    if len(currencies) > 1:
-        raise Conflict(f"One order has one currency; this one has {', '.join(currencies)}.")
-    return currencies[0]
+    @classmethod
+    def of(cls, given: Mapping[str, Any], currency: str) -> Offer:
+        """From the shipping service's answer ``{"object_id", "methods", "selected"}``: the methods in `currency`.
+
+        Raises Refused when there is none.
+        """
+        methods = tuple(ShippingMethod.of(each) for each in given["methods"] if each["currency"] == currency)
+        if not methods:
+            raise Refused(f"No carrier ships there for a price in {currency}.")
+        cheapest = min(methods, key=lambda method: method.amount)
+        return cls(given["object_id"], methods, next((m for m in methods if m.id == given["selected"]), cheapest))
 
 
-def payable(document: dict[str, Any]) -> dict[str, Any]:
-    """The order, if one payment can take its amount. Raises Conflict."""
-    if document["amount"] > MAX_AMOUNT:
-        raise Conflict(f"An order of {document['amount']} is more than one payment can take ({MAX_AMOUNT}).")
-    if document["amount"] < 0:
-        raise Conflict(f"An order of {document['amount']} cannot be paid.")
-    return document
-
-
-def with_shipment(document: dict[str, Any], shipment: dict[str, Any]) -> dict[str, Any]:
-    """The order with its shipping methods, the cheapest selected.
-
-    Args:
-        document: an order in its public form; also an external one.
-        shipment: ``{"object_id", "methods": [...], "selected"}``.
-
-    Raises Refused when no carrier quotes in the order's currency.
-    """
-    currency = document["currency"]
-    methods = [method for method in shipment["methods"] if method["currency"] == currency]
-    if not methods:
-        raise Refused(f"No carrier ships there for a price in {currency}.")
-    ids = [method["id"] for method in methods]
-    selected = shipment["selected"] if shipment["selected"] in ids else min(methods, key=_amount)["id"]
-    document = {**document, "shipping_methods": methods, "upstream_id": shipment["object_id"]}
-    return select_method(document, selected)
-
-
-def select_method(document: dict[str, Any], method_id: str) -> dict[str, Any]:
-    """The order with `method_id` selected, and its shipping line and amount updated."""
-    method = next(method for method in document["shipping_methods"] if method["id"] == method_id)
-    line = {
-        "object": "order_item",
-        "amount": method["amount"],
-        "currency": document["currency"],
-        "description": method["description"],
-        "parent": method["id"],
-        "quantity": None,
-        "type": "shipping",
-    }
-    items = [item for item in document["items"] if item["type"] != "shipping"] + [line]
-    return {
-        **document,
-        "items": items,
-        "selected_shipping_method": method_id,
-        "amount": sum(item["amount"] for item in items),
-    }
-
-
-def _sku_line(line: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "object": "order_item",
-        "amount": line["price"] * line["quantity"],
-        "currency": line["currency"],
-        "description": line["description"],
-        "parent": line["parent"],
-        "quantity": line["quantity"],
-        "type": "sku",
-    }
-
-
-def _tax_line(currency: str) -> dict[str, Any]:
-    return {
-        "object": "order_item",
-        "amount": 0,
-        "currency": currency,
-        "description": "Taxes (included)",
-        "parent": None,
-        "quantity": None,
-        "type": "tax",
-    }
-
-
-def _address(address: dict[str, Any]) -> dict[str, Any]:
-    return {name: address.get(name) for name in ("city", "country", "line1", "line2", "postal_code", "state")}
-
-
-def _amount(method: dict[str, Any]) -> int:
-    amount: int = method["amount"]
-    return amount
+def goods(offered: Mapping[str, Any]) -> Line:
+    """The line of one offered product: ``{"parent", "description", "quantity", "price" (of one), "currency"}``."""
+    quantity: int = offered["quantity"]
+    amount = offered["price"] * quantity
+    return Line(SKU, amount, offered["currency"], offered["description"], offered["parent"], quantity)

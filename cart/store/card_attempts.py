@@ -62,7 +62,7 @@ class CardAttempts(Store):
                 connection.execute(sa.update(card_attempts).where(this).values(state=ASKED))
             same = sa.and_(bank_holds.c.order_id == order.id, bank_holds.c.attempt == order.attempt)
             connection.execute(sa.delete(bank_holds).where(same))
-            for sku, quantity in sorted(_pieces(order).items()):
+            for sku, quantity in order.pieces.items():
                 values = {"order_id": order.id, "attempt": order.attempt, "sku": sku, "quantity": quantity}
                 connection.execute(sa.insert(bank_holds).values(values))
         with self._database.read() as connection:  # after the commit: of two concurrent ones, at least one sees both
@@ -74,26 +74,46 @@ class CardAttempts(Store):
                     card_attempts.c.attempt == bank_holds.c.attempt,
                 ),
             )
-            query = query.join(orders, _live()).where(bank_holds.c.sku.in_(list(_pieces(order))))
+            query = query.join(orders, _live()).where(bank_holds.c.sku.in_(list(order.pieces)))
             return {sku: int(held) for sku, held in connection.execute(query.group_by(bank_holds.c.sku))}
 
-    def held(self, connection: Connection, order: Order) -> None:
+    def held(self, order: Order) -> None:
         """The attempt's stock now waits for the bank. Part of the transaction that makes the order wait."""
-        connection.execute(sa.update(card_attempts).where(_attempt(order)).values(state=HELD))
+        with self._database.write() as connection:
+            connection.execute(sa.update(card_attempts).where(_attempt(order)).values(state=HELD))
 
-    def end_attempt(self, connection: Connection, order: Order, declined: bool = False) -> None:
+    def begin(self, order: Order, payer: str | None) -> None:
+        """Count a new attempt of a claimed order. Part of the transaction that claims it.
+
+        Args:
+            payer: whose attempt it is, usually the cart; None, without a limit, when no shopper requested it.
+
+        Raises TooManyRequests when the order or the payer has reached its limit of declines.
+        """
+        now = self._clock()
+        with self._database.write() as connection:
+            if payer is not None:
+                _lock(connection, payer)
+                whose = {
+                    "order": (ORDER_DECLINES, card_attempts.c.order_id == order.id),
+                    "cart": (CART_DECLINES, card_attempts.c.payer == payer),
+                }
+                for name, (limit, condition) in whose.items():
+                    _check_declines(connection, name, limit, condition, now)
+            _insert(connection, order, payer or order.cart_id, now, TRYING)
+
+    def end(self, order: Order, declined: bool = False) -> None:
         """Record that the attempt has ended. Part of the transaction that stores its outcome.
 
         Args:
             declined: whether the card was declined: only then does the attempt still count.
         """
         this = sa.and_(_attempt(order), card_attempts.c.state.in_((TRYING, ASKED)))
-        if declined:
-            connection.execute(sa.update(card_attempts).where(this).values(state=DECLINED))
-        else:
-            connection.execute(sa.delete(card_attempts).where(this))
+        ended = sa.update(card_attempts).values(state=DECLINED) if declined else sa.delete(card_attempts)
+        with self._database.write() as connection:
+            connection.execute(ended.where(this))
 
-    def forget_attempts(self) -> None:
+    def forget(self) -> None:
         """Delete the attempts that no limit counts any more."""
         with self._database.write() as connection:
             old = card_attempts.c.began < self._clock() - ATTEMPTS_KEPT_S
@@ -102,25 +122,6 @@ class CardAttempts(Store):
                 card_attempts.c.order_id == bank_holds.c.order_id, card_attempts.c.attempt == bank_holds.c.attempt
             )
             connection.execute(sa.delete(bank_holds).where(~kept.exists()))
-
-
-def begin_attempt(connection: Connection, order: Order, payer: str | None, now: float) -> None:
-    """Count a new attempt of a claimed order. Part of the transaction that claims it.
-
-    Args:
-        payer: whose attempt it is, usually the cart; None, without a limit, when no shopper requested it.
-
-    Raises TooManyRequests when the order or the payer has reached its limit of declines.
-    """
-    if payer is not None:
-        _lock(connection, payer)
-        whose = {
-            "order": (ORDER_DECLINES, card_attempts.c.order_id == order.id),
-            "cart": (CART_DECLINES, card_attempts.c.payer == payer),
-        }
-        for name, (limit, condition) in whose.items():
-            _check_declines(connection, name, limit, condition, now)
-    _insert(connection, order, payer or order.cart_id, now, TRYING)
 
 
 def _check_declines(connection: Connection, name: str, limit: int, whose: sa.ColumnElement[bool], now: float) -> None:
@@ -197,13 +198,6 @@ def _attempt(order: Order) -> sa.ColumnElement[bool]:
 def _insert(connection: Connection, order: Order, payer: str, now: float, state: str) -> None:
     values = {"order_id": order.id, "attempt": order.attempt, "payer": payer, "began": now, "state": state}
     connection.execute(sa.insert(card_attempts).values(values))
-
-
-def _pieces(order: Order) -> dict[str, int]:
-    wanted: dict[str, int] = {}
-    for line in order.stock:
-        wanted[line["parent"]] = wanted.get(line["parent"], 0) + line["quantity"]
-    return wanted
 
 
 def _bounded(wait: float, longest: float) -> float:

@@ -21,7 +21,7 @@ ADDITIONS_KEPT_S = 72 * 3600.0
 class Carts(Store):
     """The carts, in SQL."""
 
-    def cart(self, cart_id: str) -> list[Item]:
+    def items(self, cart_id: str) -> list[Item]:
         """The items of a cart, in the order in which they were added."""
         with self._database.read() as connection:
             return _cart(connection, cart_id)
@@ -39,7 +39,7 @@ class Carts(Store):
         """
         now = self._clock()
         with self._database.write() as connection:
-            if self._first_time(connection, key):
+            if self.first_time(key):
                 held = _held(connection, cart_id, offer["sku"])
                 check_quantity((held or 0) + quantity, offer)
                 _put(connection, cart_id, product_id, offer["sku"], (held or 0) + quantity, held is None, now)
@@ -52,7 +52,7 @@ class Carts(Store):
         """Set the quantity of a product that is in the cart, once per `key`; returns the cart. Raises NotFound, and as
         `add` does."""
         with self._database.write() as connection:
-            if self._first_time(connection, key):
+            if self.first_time(key):
                 if _held(connection, cart_id, offer["sku"]) is None:
                     raise NotFound(f"Product {product_id} is not in the cart.")
                 check_quantity(quantity, offer)
@@ -69,7 +69,7 @@ class Carts(Store):
     def remove(self, cart_id: str, product_id: str, key: str | None = None) -> list[Item]:
         """Remove a product from the cart, whether it was in it or not, once per `key`; returns the cart."""
         with self._database.write() as connection:
-            if self._first_time(connection, key):
+            if self.first_time(key):
                 connection.execute(sa.delete(items).where(_of(cart_id, items.c.product_id == product_id)))
             return _cart(connection, cart_id)
 
@@ -77,22 +77,23 @@ class Carts(Store):
     def clear(self, cart_id: str, key: str | None = None) -> list[Item]:
         """Empty the cart, once per `key`; returns the cart."""
         with self._database.write() as connection:
-            if self._first_time(connection, key):
+            if self.first_time(key):
                 connection.execute(sa.delete(items).where(_of(cart_id)))
             return _cart(connection, cart_id)
 
-    def bought(self, connection: Connection, order: Order) -> None:
+    def bought(self, order: Order) -> None:
         """Remove what an order has bought from the cart: of each product at most the order's quantity.
 
         Part of the transaction that makes the order paid.
         """
-        for line in sorted(order.stock, key=lambda line: str(line["parent"])):  # a fixed order prevents deadlocks
-            held = _held(connection, order.cart_id, line["parent"])
-            here = sa.and_(items.c.cart_id == order.cart_id, items.c.sku == line["parent"])
-            if held is not None and held > line["quantity"]:
-                connection.execute(sa.update(items).where(here).values(quantity=held - line["quantity"]))
-            else:
-                connection.execute(sa.delete(items).where(here))
+        with self._database.write() as connection:
+            for sku, quantity in order.pieces.items():  # always in the same sequence, to prevent deadlocks
+                held = _held(connection, order.cart_id, sku)
+                here = _of(order.cart_id, items.c.sku == sku)
+                if held is not None and held > quantity:
+                    connection.execute(sa.update(items).where(here).values(quantity=held - quantity))
+                else:
+                    connection.execute(sa.delete(items).where(here))
 
     def forget_additions(self) -> None:
         """Delete additions that no message can repeat any more."""

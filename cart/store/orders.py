@@ -1,22 +1,23 @@
-"""The orders, the claims on them, and the steps that were taken."""
+"""The orders, and the claims on them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from cart.rules.order import AT_WORK, CANCELED, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, PUBLIC, Order
-from cart.store.card_attempts import begin_attempt
+from cart.rules.order import AT_WORK, CANCELED, CANCELING, CONFIRMING, CREATED, PAID, PAYING, PUBLIC, Order
+from cart.rules.public_order import parse, render
+from cart.store.card_attempts import CardAttempts
 from cart.store.email_key import email_key
-from cart.store.tables import LONGEST_LOOK_S, Store, cursors, orders, steps
-from chassis.clock import AHEAD_S
+from cart.store.journal import Journal
+from cart.store.tables import LONGEST_LOOK_S, Store, orders
 from chassis.cursors import Cursor, place
 from chassis.db.claims import RELEASED, ClaimLost, Claims
-from chassis.db.engine import once_more, plain
+from chassis.db.engine import Database, once_more
 from chassis.records import Unreadable, read_each
 from contracts.errors import InvalidRequest, NotFound
 
@@ -33,24 +34,38 @@ FILLED_AT_ONCE = 100
 NEWEST = "-created"
 _newest = sa.tuple_(orders.c.created, orders.c.id)
 
+# What a row has in addition to the order's document.
+_STATE = (
+    *("cart_id", "status", "attempt", "payment", "stock_key", "card"),
+    *("claim", "holder", "claimed_until", "due_at", "looks"),
+)
+
 
 class Orders(Store):
-    """The orders, in SQL."""
+    """The orders, in SQL.
 
-    @property
-    def _claims(self) -> Claims:
-        return Claims(self._database, orders)
+    Args:
+        journal, attempts: written in the transaction of a claim.
+    """
+
+    def __init__(
+        self, database: Database, clock: Callable[[], float], journal: Journal, attempts: CardAttempts
+    ) -> None:
+        super().__init__(database, clock)
+        self._claims = Claims(database, orders)
+        self._journal = journal
+        self._attempts = attempts
 
     def placed(self, key: str) -> Order | None:
         """The order that was placed under `key`, if any."""
-        with self._database.read() as connection:
-            row = connection.execute(sa.select(orders).where(orders.c.key == key)).mappings().first()
-            return None if row is None else read_order(row)
+        return self._first(orders.c.key == key)
 
     def unpaid(self, cart_id: str, digest: str) -> Order | None:
         """The unpaid order that an identical checkout of this cart recently placed, if any."""
-        with self._database.read() as connection:
-            return self._unpaid(connection, cart_id, digest)
+        fresh = orders.c.created > self._clock() - REUSED_FOR_S
+        # This includes an order that is being paid: otherwise the second order could be paid as well.
+        unpaid = orders.c.status.in_((CREATED, PAYING, CONFIRMING))
+        return self._first(orders.c.cart_id == cart_id, orders.c.digest == digest, unpaid, fresh)
 
     @once_more
     def place(self, order: Order, key: str, digest: str | None = None) -> Order:
@@ -61,37 +76,35 @@ class Orders(Store):
                 instead: two simultaneous checkouts make one order.
         """
         with self._database.write() as connection:
-            row = connection.execute(sa.select(orders).where(orders.c.key == key)).mappings().first()
-            if row is not None:
-                return read_order(row)
-            if digest is not None:
+            before = self.placed(key)
+            if before is None and digest is not None:
                 if connection.dialect.name == "postgresql":  # on SQLite the whole file is locked already
                     lock = sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"checkout:{order.cart_id}"))
                     connection.execute(sa.select(lock))
-                before = self._unpaid(connection, order.cart_id, digest)
-                if before is not None:
-                    return before
-            connection.execute(sa.insert(orders).values(key=key, created=self._clock(), digest=digest, **_row(order)))
-            return order
+                before = self.unpaid(order.cart_id, digest)
+            if before is None:
+                new = {"key": key, "created": self._clock(), "digest": digest, **_row(order)}
+                connection.execute(sa.insert(orders).values(**new))
+            return before or order
 
-    def _unpaid(self, connection: Connection, cart_id: str, digest: str) -> Order | None:
-        fresh = orders.c.created > self._clock() - REUSED_FOR_S
-        # This includes an order that is being paid: otherwise the second order could be paid as well.
-        unpaid = orders.c.status.in_((CREATED, PAYING, CONFIRMING))
-        same = sa.and_(orders.c.cart_id == cart_id, orders.c.digest == digest, unpaid, fresh)
-        row = connection.execute(sa.select(orders).where(same).order_by(orders.c.created.desc())).mappings().first()
-        return None if row is None else read_order(row)
-
-    def order(self, order_id: str, cart_id: str | None = None) -> Order:
+    def get(self, order_id: str, cart_id: str | None = None) -> Order:
         """One order; of that cart only, unless `cart_id` is None. Raises NotFound."""
         with self._database.read() as connection:
-            return read_order(found(connection, order_id, cart_id))
+            return read_order(_found(connection, order_id, cart_id))
 
-    def order_of_payment(self, payment_id: str) -> Order | None:
+    def locked(self, order_id: str, cart_id: str | None = None) -> Order:
+        """One order, which until the end of the transaction nobody else changes. Raises NotFound."""
+        with self._database.write() as connection:
+            return read_order(_found(connection, order_id, cart_id, lock=True))
+
+    def save(self, order: Order) -> None:
+        """Store an order that this transaction has locked."""
+        with self._database.write() as connection:
+            connection.execute(sa.update(orders).where(orders.c.id == order.id).values(**_row(order)))
+
+    def of_payment(self, payment_id: str) -> Order | None:
         """The order that a payment is for; None when it belongs to no order (any more)."""
-        with self._database.read() as connection:
-            row = connection.execute(sa.select(orders).where(orders.c.payment == payment_id)).mappings().first()
-            return None if row is None else read_order(row)
+        return self._first(orders.c.payment == payment_id)
 
     def cart_of_shipment(self, shipment_id: str) -> str | None:
         """The cart whose order a shipment is for; None when it is for no order."""
@@ -99,7 +112,14 @@ class Orders(Store):
             found_cart = sa.select(orders.c.cart_id).where(orders.c.shipment == shipment_id)
             return connection.execute(found_cart).scalars().first()
 
-    def orders(
+    def paid_with(self, shipments: Collection[str]) -> list[Order]:
+        """The paid orders of some shipments, locked, in the sequence of their ids."""
+        query = sa.select(orders).where(orders.c.shipment.in_(sorted(set(shipments))), orders.c.status == PAID)
+        with self._database.write() as connection:
+            rows = connection.execute(query.order_by(orders.c.id).with_for_update()).mappings().all()
+        return read_each("order", rows, read_order)[0]
+
+    def page(
         self, status: str | None, email: str | None, limit: int, starting_after: str | None
     ) -> tuple[list[Order], str | None, int]:
         """A page of orders, newest first: the orders, the cursor of the next page or None, and the total number.
@@ -144,11 +164,11 @@ class Orders(Store):
     ) -> Order:
         """Read an order, change it with `change(order)`, once per `key`, and store it; returns the order. An error of
         `change` rolls everything back."""
-        with self._database.write() as connection:
-            order = read_order(found(connection, order_id, cart_id, lock=True))
-            if self._first_time(connection, key):
+        with self._database.write():
+            order = self.locked(order_id, cart_id)
+            if self.first_time(key):
                 change(order)
-                write_order(connection, order)
+                self.save(order)
             return order
 
     # Claims
@@ -174,13 +194,13 @@ class Orders(Store):
             hurry: False to leave a released order alone until its time.
             payer: whose new attempt it is; None, without a limit, when no shopper requested it.
 
-        Raises NotFound, Conflict (the order is canceled), TooManyRequests (see `card_attempts`), Unavailable.
+        Raises NotFound, Conflict (the order is canceled), TooManyRequests (see `CardAttempts.begin`), Unavailable.
         """
         claim = self._claims.new(until)
         with self._database.write() as connection:
             now = self._clock()
             void = self._claims.is_void(now)
-            row = found(connection, order_id, cart_id, lock=True, also=[void.label("void")])
+            row = _found(connection, order_id, cart_id, lock=True, also=[void.label("void")])
             order = read_order(row)
             busy = order.status in AT_WORK and not row["void"]
             waiting = now < order.due_at <= now + LONGEST_LOOK_S and not hurry
@@ -191,30 +211,21 @@ class Orders(Store):
             if order.status not in AT_WORK:
                 if order.status == CREATED and to == PAYING:
                     order.attempt += 1
-                    begin_attempt(connection, order, payer, now)
+                    self._attempts.begin(order, payer)
                 order.become(to, int(now))
             order = replace(order, **claim)
-            write_order(connection, order)
-            step = "claim" if to == PAYING else "cancel"
-            _begin(connection, order, step, now)
-            # Only steps of its own: if a process was killed in a step, the one that resumes it finds out how it ended.
-            _end(connection, order, now, {"holder": order.holder}, step)
+            self.save(order)
+            self._journal.note(order, "claim" if to == PAYING else "cancel", {"holder": order.holder})
             return order
 
-    def keep(
-        self,
-        order: Order,
-        until: float | None = None,
-        also: Callable[[Connection], Any] | None = None,
-        outcome: dict[str, Any] | None = None,
-    ) -> None:
-        """Store the claim holder's changes to its order, together with the writes of `also(connection)`.
+    def keep(self, order: Order, until: float | None = None, outcome: dict[str, Any] | None = None) -> None:
+        """Store the claim holder's changes to its order.
 
         Args:
             until: prolongs the claim (Unix seconds).
             outcome: how every open step has ended.
 
-        Raises ClaimLost when another has taken it over meanwhile: nothing is written then.
+        Raises ClaimLost when another has taken it over meanwhile: the caller's transaction must write nothing then.
         """
         if until is not None:
             order.claimed_until = until
@@ -226,11 +237,9 @@ class Orders(Store):
             if connection.execute(self._claims.update(order.id, order.claim).values(**values)).rowcount != 1:
                 raise ClaimLost(order.id)
             if outcome is not None:
-                _end(connection, order, self._clock(), outcome)
-            if also is not None:
-                also(connection)
-        if ends:
-            _release(order)
+                self._journal.end(order, outcome)
+            if ends:
+                self._database.after_commit(lambda: _release(order))
 
     def let_go(self, order: Order, due_at: float) -> None:
         """Release an order as it is stored, for anyone to resume; the completer does so at `due_at` (Unix seconds).
@@ -256,10 +265,6 @@ class Orders(Store):
             this = sa.update(orders).where(orders.c.id == order_id, self._is_stalled(now))
             connection.execute(this.values(**RELEASED, due_at=now + PUT_OFF_S))
 
-    def _is_stalled(self, now: float) -> sa.ColumnElement[bool]:
-        waiting = orders.c.status.in_([*AT_WORK, CONFIRMING])
-        return sa.and_(waiting, self._claims.is_ready(now, LONGEST_LOOK_S))
-
     def fill_email_keys(self) -> int:
         """Set the key of some orders that older code wrote; returns how many.
 
@@ -274,83 +279,34 @@ class Orders(Store):
                 connection.execute(here.values(email_key=email_key(row.email)))
             return len(rows)
 
-    # The steps
-
     def begin_step(self, order: Order, step: str, until: float) -> None:
         """Record that a step begins, and hold the claim until `until` (Unix seconds). Raises ClaimLost."""
-        self.keep(order, until, also=lambda connection: _begin(connection, order, step, self._clock()))
+        with self._database.write():
+            self.keep(order, until)
+            self._journal.begin(order, step)
 
-    def end_step(self, order: Order, outcome: dict[str, Any]) -> None:
-        """Record how the open step ended, with the order's current state. Raises ClaimLost."""
-        self.keep(order, outcome=outcome)
+    def _is_stalled(self, now: float) -> sa.ColumnElement[bool]:
+        waiting = orders.c.status.in_([*AT_WORK, CONFIRMING])
+        return sa.and_(waiting, self._claims.is_ready(now, LONGEST_LOOK_S))
 
-    def note_step(self, connection: Connection, order: Order, step: str, outcome: dict[str, Any]) -> None:
-        """Record a step that consists only of the current transaction."""
-        _begin(connection, order, step, self._clock())
-        _end(connection, order, self._clock(), outcome)
-
-    def payment_unknown(self, connection: Connection, order: Order) -> bool:
-        """Whether this attempt requested a payment, and never learned its id."""
-        query = sa.select(steps.c.outcome).where(_step(order), steps.c.step == "open")
-        row = connection.execute(query).first()
-        return row is not None and not (row.outcome or {}).get("payment")
-
-    def steps(self, order_id: str) -> list[dict[str, Any]]:
-        """Every step ever taken with an order, oldest first, for an operator."""
+    def _first(self, *wanted: sa.ColumnElement[bool]) -> Order | None:
+        query = sa.select(orders).where(*wanted).order_by(orders.c.created.desc()).limit(1)
         with self._database.read() as connection:
-            query = sa.select(steps).where(steps.c.order_id == order_id).order_by(steps.c.began)
-            return [plain(row) for row in connection.execute(query).mappings()]
-
-    # Positions of the parcels
-
-    def cursor(self, name: str) -> int:
-        """How far `name` has been read; 0 before the first time."""
-        with self._database.read() as connection:
-            return connection.execute(sa.select(cursors.c.seen).where(cursors.c.name == name)).scalar() or 0
-
-    @once_more
-    def read_until(self, name: str, seen: int) -> None:
-        """Record how far `name` was read (Unix seconds). It moves back only when the old time is far ahead of this one,
-        as from a wrong clock."""
-        with self._database.write() as connection:
-            known = connection.execute(sa.select(cursors.c.seen).where(cursors.c.name == name)).scalar()
-            if known is None:
-                connection.execute(sa.insert(cursors).values(name=name, seen=seen))
-            wrong = sa.or_(cursors.c.seen < seen, cursors.c.seen > seen + AHEAD_S)
-            here = sa.update(cursors).where(cursors.c.name == name, wrong)
-            connection.execute(here.values(seen=seen))
-
-    @once_more
-    def follow(self, name: str, after: int, seen: int, moved: Sequence[str]) -> list[str]:
-        """Record in one transaction that `name` was read from `after` to `seen`, and that shipments are on their way.
-
-        Args:
-            moved: the ids of those shipments; a paid order of theirs becomes fulfilled, any other is unchanged.
-
-        Returns the orders that become fulfilled; none when another copy has read that part.
-        """
-        with self._database.write() as connection:
-            if after:
-                here = sa.update(cursors).where(cursors.c.name == name, cursors.c.seen == after)
-                if connection.execute(here.values(seen=seen)).rowcount != 1:
-                    return []
-            else:
-                if connection.execute(sa.select(cursors.c.seen).where(cursors.c.name == name)).first() is not None:
-                    return []
-                connection.execute(sa.insert(cursors).values(name=name, seen=seen))
-            left = sa.select(orders).where(orders.c.shipment.in_(sorted(set(moved))), orders.c.status == PAID)
-            rows = connection.execute(left.order_by(orders.c.id).with_for_update()).mappings().all()
-            fulfilled, _ = read_each("order", rows, read_order)
-            for order in fulfilled:
-                order.become(FULFILLED, int(self._clock()))
-                write_order(connection, order)
-            return [order.id for order in fulfilled]
+            row = connection.execute(query).mappings().first()
+        return None if row is None else read_order(row)
 
 
-def found(
-    connection: Connection, order_id: str, cart_id: str | None = None, lock: bool = False, also: Sequence[Any] = ()
+def read_order(row: RowMapping) -> Order:
+    """The order in a row. Raises Unreadable."""
+    try:
+        return parse(row["document"], **{name: row[name] for name in _STATE})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Unreadable(f"the document of order {row['id']} cannot be read") from error
+
+
+def _found(
+    connection: Connection, order_id: str, cart_id: str | None, lock: bool = False, also: Sequence[Any] = ()
 ) -> RowMapping:
-    """An order's row, and `also` columns. Raises NotFound."""
     query = sa.select(orders, *also).where(orders.c.id == order_id)
     if cart_id is not None:
         query = query.where(orders.c.cart_id == cart_id)
@@ -362,60 +318,12 @@ def found(
     return row
 
 
-def _step(order: Order) -> Any:
-    return sa.and_(steps.c.order_id == order.id, steps.c.attempt == order.attempt)
-
-
-def _begin(connection: Connection, order: Order, step: str, now: float) -> None:
-    known = sa.select(steps.c.step).where(_step(order), steps.c.step == step)
-    if connection.execute(known).first() is None:
-        values = {"order_id": order.id, "attempt": order.attempt, "step": step, "began": now}
-        connection.execute(sa.insert(steps).values(**values))
-
-
-def _end(connection: Connection, order: Order, now: float, outcome: dict[str, Any], step: str | None = None) -> None:
-    """Record how `step` ended, or every open step."""
-    still_open = sa.update(steps).where(_step(order), steps.c.ended.is_(None))
-    if step is not None:
-        still_open = still_open.where(steps.c.step == step)
-    connection.execute(still_open.values(ended=now, outcome=outcome))
-
-
-_SAME: Sequence[str] = (
-    "id",
-    "cart_id",
-    "status",
-    "document",
-    "attempt",
-    "payment",
-    "stock_key",
-    "card",
-    "claim",
-    "holder",
-    "claimed_until",
-    "due_at",
-    "looks",
-)
-
-
-def read_order(row: RowMapping) -> Order:
-    """The order in a row. Raises Unreadable."""
-    document = row["document"]
-    if not isinstance(document, dict) or not isinstance(document.get("id"), str):
-        raise Unreadable(f"the document of order {row['id']} cannot be read")
-    return Order(**{name: row[name] for name in _SAME})
-
-
 def _release(order: Order) -> None:
     order.claim, order.holder, order.claimed_until = None, None, 0.0
 
 
-def write_order(connection: Connection, order: Order) -> None:
-    """Store an order that this transaction has locked."""
-    connection.execute(sa.update(orders).where(orders.c.id == order.id).values(**_row(order)))
-
-
 def _row(order: Order) -> dict[str, Any]:
-    same = {name: getattr(order, name) for name in _SAME}
-    email = order.document["email"]
-    return {**same, "email": email, "email_key": email_key(email), "shipment": order.document.get("upstream_id")}
+    state = {name: getattr(order, name) for name in _STATE}
+    email = order.customer.email
+    document = {"document": render(order), "email": email, "email_key": email_key(email), "shipment": order.shipment}
+    return {"id": order.id, **state, **document}

@@ -9,12 +9,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from cart.rules.order import FULFILLED, PAID, RETURNED, Order
+from cart.rules.order import Order, Return
 from cart.rules.payments import OrderRefund
-from cart.store.orders import found, read_order, write_order
+from cart.store.orders import Orders
 from cart.store.tables import LONGEST_LOOK_S, Store, refunds
 from chassis.db.claims import RELEASED, ClaimLost, Claims
-from chassis.db.engine import once_more, plain
+from chassis.db.engine import Database, once_more, plain
 from contracts.currencies import charge_step
 from contracts.errors import Conflict, InvalidRequest, NotFound, Refused
 
@@ -22,14 +22,19 @@ ASKED, DONE, FAILED = "asked", "done", "failed"
 
 
 class RefundRows(Store):
-    """The refunds, in SQL."""
+    """The refunds, in SQL.
 
-    @property
-    def _refund_claims(self) -> Claims:
-        return Claims(self._database, refunds)
+    Args:
+        orders: an order shows the outcome of its refunds.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float], orders: Orders) -> None:
+        super().__init__(database, clock)
+        self._claims = Claims(database, refunds)
+        self._orders = orders
 
     @once_more
-    def ask_refund(self, order_id: str, amount: int | None, key: str, until: float) -> tuple[dict[str, Any], bool]:
+    def ask(self, order_id: str, amount: int | None, key: str, until: float) -> tuple[dict[str, Any], bool]:
         """Record a refund, once per `key`, and claim it until `until` (Unix seconds).
 
         Args:
@@ -40,15 +45,15 @@ class RefundRows(Store):
         Raises NotFound, InvalidRequest (no amount, or more than is left), Conflict (not paid, or nothing left),
         Refused (the key was used for another order).
         """
-        claim = self._refund_claims.new(until)
+        claim = self._claims.new(until)
         with self._database.write() as connection:
-            order = read_order(found(connection, order_id, lock=True))
+            order = self._orders.locked(order_id)
             row = connection.execute(sa.select(refunds).where(refunds.c.key == key)).mappings().first()
             if row is not None:
                 if row["order_id"] != order_id:
                     raise Refused("This key was used to refund another order.")
                 return plain(row), False
-            left = self._refund_left(connection, order)
+            left = self._left(connection, order)
             wanted = checked_amount(order, amount, left)
             now = self._clock()
             new = {
@@ -70,10 +75,10 @@ class RefundRows(Store):
     def left_of(self, order_id: str) -> tuple[Order, int]:
         """An order, and how much of it can still be refunded. Raises NotFound."""
         with self._database.read() as connection:
-            order = read_order(found(connection, order_id))
-            return order, self._refund_left(connection, order)
+            order = self._orders.get(order_id)
+            return order, self._left(connection, order)
 
-    def refund_row(self, refund_id: str) -> dict[str, Any]:
+    def get(self, refund_id: str) -> dict[str, Any]:
         """One refund. Raises NotFound."""
         with self._database.read() as connection:
             row = connection.execute(sa.select(refunds).where(refunds.c.id == refund_id)).mappings().first()
@@ -81,88 +86,75 @@ class RefundRows(Store):
                 raise NotFound(f"There is no refund {refund_id}.")
             return plain(row)
 
-    def refund_rows(self, order_id: str) -> list[dict[str, Any]]:
+    def of_order(self, order_id: str) -> list[dict[str, Any]]:
         """The refunds of an order, oldest first, failed ones included."""
+        query = sa.select(refunds).where(refunds.c.order_id == order_id).order_by(refunds.c.began, refunds.c.id)
         with self._database.read() as connection:
-            return [plain(row) for row in self._refunds_of(connection, order_id)]
+            return [plain(row) for row in connection.execute(query).mappings()]
 
-    def known_refunds(self, provider_ids: Sequence[str]) -> dict[str, bool]:
+    def known(self, provider_ids: Sequence[str]) -> dict[str, bool]:
         """The provider's refunds that are recorded here, and whether each counts as refunded."""
         with self._database.read() as connection:
             query = sa.select(refunds.c.provider_id, refunds.c.state).where(refunds.c.provider_id.in_(provider_ids))
             return {row.provider_id: row.state == DONE for row in connection.execute(query)}
 
-    def claim_refund(self, refund_id: str, until: float, hurry: bool = True) -> dict[str, Any] | None:
+    def claim(self, refund_id: str, until: float, hurry: bool = True) -> dict[str, Any] | None:
         """Claim a refund that is not complete until `until`; None when it has ended, or another has claimed it.
 
         Args:
             hurry: False to leave a released one alone until its time.
         """
-        claims, now = self._refund_claims, self._clock()
+        claims, now = self._claims, self._clock()
         free = claims.is_void(now) if hurry else claims.is_ready(now, LONGEST_LOOK_S)
         claim = claims.new(until)
         with self._database.write() as connection:
             return claims.take(connection, refund_id, claim, sa.and_(refunds.c.state == ASKED, free))
 
-    def let_refund_go(self, row: dict[str, Any], due_at: float) -> None:
+    def let_go(self, row: dict[str, Any], due_at: float) -> None:
         """Release a refund for anyone to resume; the completer does so at `due_at` (Unix seconds). If the database is
         away, the release is written once it is back. Raises ClaimLost."""
-        if not self._refund_claims.release(row["id"], row["claim"], due_at=due_at, looks=row["looks"] + 1):
+        if not self._claims.release(row["id"], row["claim"], due_at=due_at, looks=row["looks"] + 1):
             raise ClaimLost(row["id"])
 
-    def spend_refund_key(self, row: dict[str, Any]) -> None:
+    def spend_key(self, row: dict[str, Any]) -> None:
         """The provider would repeat its last answer under this key: use another one from now on. Raises ClaimLost."""
-        self._settle_refund(row, spent=row["spent"] + 1)
+        self._settle(row, spent=row["spent"] + 1)
 
-    def lower_refund(self, row: dict[str, Any]) -> bool:
+    def lower(self, row: dict[str, Any]) -> bool:
         """The provider refuses a refund of the rest as too large: request what is left now, under another key.
 
         Returns False, with nothing written, when it is not a refund of the rest, or what is left is 0 or not less.
         Raises ClaimLost.
         """
         with self._database.write() as connection:
-            order = read_order(found(connection, row["order_id"], lock=True))
-            left = self._refund_left(connection, order) + row["amount"]
+            left = self._left(connection, self._orders.locked(row["order_id"])) + row["amount"]
             if not row["rest"] or not 0 < left < row["amount"]:
                 return False
             values = {"amount": left, "spent": row["spent"] + 1}
-            if connection.execute(self._refund_claims.update(row["id"], row["claim"]).values(**values)).rowcount != 1:
-                raise ClaimLost(row["id"])
+            self._settle(row, **values)
         row.update(values)
         return True
 
-    def fail_refund(self, row: dict[str, Any], error: str) -> None:
+    def fail(self, row: dict[str, Any], error: str) -> None:
         """The provider will never make this refund. Raises ClaimLost."""
-        self._settle_refund(row, **RELEASED, state=FAILED, ended=self._clock(), error=error)
+        self._settle(row, **RELEASED, state=FAILED, ended=self._clock(), error=error)
 
-    @once_more
-    def refunded(
-        self, order_id: str, reported: Sequence[OrderRefund], also: Callable[[Connection, Order], Any]
-    ) -> Order:
-        """Record the provider's state of an order's refunds, including those made elsewhere; returns the order.
+    def record(self, order: Order, reported: Sequence[OrderRefund]) -> None:
+        """Record the provider's state of some or all refunds of a locked order, including those made elsewhere.
 
-        Args:
-            reported: the provider's state of some or all of them.
-            also: written in the same transaction when this completes the refund of the full amount.
-
-        Raises NotFound.
+        Part of the transaction that stores the order, which is `once_more`.
         """
         with self._database.write() as connection:
-            order = read_order(found(connection, order_id, lock=True))
             for refund in reported:
                 self._take_in(connection, order, refund)
-            done = [row for row in self._refunds_of(connection, order_id) if row["state"] == DONE]
-            before = order.status
-            order.give_back(done, int(self._clock()))
-            if order.status != before:
-                also(connection, order)
-            write_order(connection, order)
-            return order
+        done = [row for row in reversed(self.of_order(order.id)) if row["state"] == DONE]
+        returns = [Return(row["id"], row["amount"], int(row["began"]), row["provider_id"]) for row in done]
+        order.give_back(returns, int(self._clock()))
 
-    def stalled_refunds(self, limit: int = 20) -> list[str]:
+    def stalled(self, limit: int = 20) -> list[str]:
         """Refunds whose work was abandoned, and those that are due to be checked again."""
         with self._database.read() as connection:
-            ready = self._refund_claims.is_ready(self._clock(), LONGEST_LOOK_S)
+            ready = self._claims.is_ready(self._clock(), LONGEST_LOOK_S)
             query = sa.select(refunds.c.id).where(refunds.c.state == ASKED, ready)
             return list(connection.execute(query.order_by(refunds.c.due_at).limit(limit)).scalars())
 
@@ -179,24 +171,20 @@ class RefundRows(Store):
         elif known.state != values["state"]:
             connection.execute(sa.update(refunds).where(refunds.c.id == known.id).values(**values))
 
-    def _refunds_of(self, connection: Connection, order_id: str) -> Sequence[Any]:
-        query = sa.select(refunds).where(refunds.c.order_id == order_id).order_by(refunds.c.began, refunds.c.id)
-        return connection.execute(query).mappings().all()
-
-    def _refund_left(self, connection: Connection, order: Order) -> int:
+    def _left(self, connection: Connection, order: Order) -> int:
         query = sa.select(sa.func.coalesce(sa.func.sum(refunds.c.amount), 0))
         gone = query.where(refunds.c.order_id == order.id, refunds.c.state.in_([ASKED, DONE]))
         return order.amount - int(connection.execute(gone).scalar_one())
 
-    def _settle_refund(self, row: dict[str, Any], **values: Any) -> None:
+    def _settle(self, row: dict[str, Any], **values: Any) -> None:
         with self._database.write() as connection:
-            if connection.execute(self._refund_claims.update(row["id"], row["claim"]).values(**values)).rowcount != 1:
+            if connection.execute(self._claims.update(row["id"], row["claim"]).values(**values)).rowcount != 1:
                 raise ClaimLost(row["id"])
 
 
 def checked_amount(order: Order, amount: int | None, left: int) -> int:
-    """The amount to refund of an order of which `left` remains. Raises as `RefundRows.ask_refund` does."""
-    if order.status not in (PAID, FULFILLED, RETURNED):
+    """The amount to refund of an order of which `left` remains. Raises as `RefundRows.ask` does."""
+    if not order.settled:
         raise Conflict(f"Order {order.id} is {order.public_status}: there is no money to give back.")
     if left <= 0:
         raise Conflict(f"All of order {order.id} is given back already, or on its way.")

@@ -1,19 +1,14 @@
-"""The tables of the cart service, and the base class of its stores."""
+"""The tables of the cart service, and the base of its stores."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from chassis.clock import now as clock_now
 from chassis.db.engine import Database
 from chassis.db.shared_tables import claim_columns
-from chassis.work.tasks import Tasks
-
-# The queue of the work owed for the orders.
-DELIVERIES = "deliveries"
 
 metadata = sa.MetaData()
 
@@ -144,37 +139,26 @@ LONGEST_LOOK_S = 120.0
 
 
 class Store:
-    """The base of every store; each of their methods is one transaction.
+    """The base of the stores. Each method is a transaction, or part of the caller's.
 
     Args:
         database: the cart service's own.
         clock: Unix seconds; another one in tests.
-
-    Attributes:
-        deliveries: the work owed for the orders, as tasks.
     """
 
     def __init__(self, database: Database, clock: Callable[[], float] = clock_now) -> None:
         self._database = database
         self._clock = clock
-        self.deliveries = Tasks(database, DELIVERIES, clock)
 
-    @property
-    def database(self) -> Database:
-        """The service's database, for its other data."""
-        return self._database
-
-    def ping(self) -> None:
-        self._database.ready()
-
-    def _first_time(self, connection: Connection, key: str | None) -> bool:
+    def first_time(self, key: str | None) -> bool:
         """Record that this transaction does the work of `key`; False when it was done before.
 
         None stands for work that cannot be repeated. Part of a transaction that is `once_more`.
         """
         if key is None:
             return True
-        if connection.execute(sa.select(additions.c.key).where(additions.c.key == key)).first() is not None:
-            return False
-        connection.execute(sa.insert(additions).values(key=key, added=self._clock()))
+        with self._database.write() as connection:
+            if connection.execute(sa.select(additions.c.key).where(additions.c.key == key)).first() is not None:
+                return False
+            connection.execute(sa.insert(additions).values(key=key, added=self._clock()))
         return True

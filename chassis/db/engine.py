@@ -91,6 +91,7 @@ class Open(NamedTuple):
     connection: Connection
     writing: bool
     owner: int
+    after: list[Callable[[], None]]
 
 
 _open: ContextVar[Mapping[Database, Open]] = ContextVar("transactions", default=MappingProxyType({}))
@@ -163,7 +164,8 @@ class Database:
     def _begin(self, writing: bool) -> Iterator[Connection]:
         try:
             with self.engine.connect().execution_options(writing=writing) as connection, connection.begin():
-                token = _open.set({**_open.get(), self: Open(connection, writing, threading.get_ident())})
+                after: list[Callable[[], None]] = []
+                token = _open.set({**_open.get(), self: Open(connection, writing, threading.get_ident(), after)})
                 try:
                     yield connection
                 finally:
@@ -178,6 +180,14 @@ class Database:
             # The driver's message may quote the statement: log it as the cause, and keep it from the caller.
             raise self._unavailable(reason) from error
         self.outage.worked(writing)
+        for then in after:
+            then()
+
+    def after_commit(self, then: Callable[[], None]) -> None:
+        """Call `then` once the transaction in progress is committed."""
+        joined = self._joined()
+        assert joined is not None, "after_commit belongs into a transaction"
+        joined.after.append(then)
 
     def ping(self) -> None:
         """Raises Unavailable when the database cannot be queried."""

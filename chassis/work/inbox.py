@@ -62,8 +62,7 @@ class Inbox:
         for name, text, most in (("id", event_id, 255), ("kind", kind, 128)):
             if not isinstance(text, str) or not 0 < len(text) <= most or not text.isprintable():
                 raise InvalidRequest("The event has no usable id or kind.", {"errors": {name: ["not usable"]}})
-        with self.tasks.database.write() as connection:
-            return self.tasks.add(connection, event_id, kind, details=body, done=done)
+        return self.tasks.add(event_id, kind, details=body, done=done)
 
     def handle(self, event_id: str, handler: Handler) -> bool:
         """Handle an event, unless it is done, not due, or claimed by another; returns whether this call completed it.

@@ -13,7 +13,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from nameko.exceptions import RemoteError
-from sqlalchemy.engine import Connection
 
 from chassis.clock import now as clock_now
 from chassis.db.claims import Claims
@@ -70,14 +69,14 @@ class Tasks:
 
     def add(
         self,
-        connection: Connection,
         key: str,
         kind: str,
         subject: str | None = None,
         details: dict[str, Any] | None = None,
         done: bool = False,
     ) -> bool:
-        """Store a task, once per key; returns False when it was stored before. Part of the caller's transaction.
+        """Store a task, once per key; returns False when it was stored before. Part of the caller's transaction, which
+        is `once_more`.
 
         Args:
             key: identifies it in all queues, 1 to 255 characters.
@@ -86,12 +85,13 @@ class Tasks:
             details: its arguments, JSON-plain.
             done: nothing is to be done; it is only remembered.
         """
-        if connection.execute(sa.select(tasks.c.key).where(tasks.c.key == key)).first() is not None:
-            return False
         now = self._clock()
         values = {"key": key, "queue": self._queue, "kind": kind, "subject": subject, "details": details, "tries": 0}
         state = DONE if done else WAITING
-        connection.execute(sa.insert(tasks).values(**values, state=state, created=now, due_at=now))
+        with self.database.write() as connection:
+            if connection.execute(sa.select(tasks.c.key).where(tasks.c.key == key)).first() is not None:
+                return False
+            connection.execute(sa.insert(tasks).values(**values, state=state, created=now, due_at=now))
         return True
 
     def rows(

@@ -13,8 +13,9 @@ import pytest
 import sqlalchemy as sa
 
 from cart.rules.order import PAID
-from cart.store.unit_of_work import CartStore, ClaimLost
+from cart.store.unit_of_work import CartStore
 from chassis.answers import Replay
+from chassis.db.claims import ClaimLost
 from chassis.db.heartbeat import Heartbeat
 from chassis.work.ask_once import AskOnce
 from chassis.work.idempotency import Asked, Idempotency
@@ -50,7 +51,7 @@ class Carts:
     def __init__(self, file: Locked) -> None:
         self.file, self.clock = file, Clock()
         self.one, self.other = copy_of(file.open(), self.clock), copy_of(file.open(), self.clock)
-        self.one.place(order(), "k1")
+        self.one.orders.place(order(), "k1")
 
     def later(self, seconds: float) -> None:
         """Move the clock; the heartbeat of `one` stays fresh."""
@@ -67,31 +68,31 @@ def carts(locked: Callable[[str], Locked]) -> Carts:
 
 
 def test_deferred_release_frees_the_order(carts: Carts) -> None:
-    held = carts.one.claim("or_1", None, carts.clock.now + 30.0)
+    held = carts.one.orders.claim("or_1", None, carts.clock.now + 30.0)
     assert held is not None
     with carts.file.held():
-        carts.one.let_go(held, carts.clock.now + 1.0)
+        carts.one.orders.let_go(held, carts.clock.now + 1.0)
     with pytest.raises(ClaimLost):  # the holder has released the claim
-        carts.one.keep(held)
+        carts.one.orders.keep(held)
     carts.later(2.0)
-    assert carts.other.claim("or_1", None, 100.0) is None
+    assert carts.other.orders.claim("or_1", None, 100.0) is None
     carts.catch_up()
-    assert carts.other.stalled() == ["or_1"]
-    assert carts.other.claim("or_1", None, 100.0, fresh=False, hurry=False) is not None
+    assert carts.other.orders.stalled() == ["or_1"]
+    assert carts.other.orders.claim("or_1", None, 100.0, fresh=False, hurry=False) is not None
 
 
 def test_deferred_release_leaves_a_taken_over_order_alone(carts: Carts) -> None:
-    held = carts.one.claim("or_1", None, carts.clock.now + 30.0)
+    held = carts.one.orders.claim("or_1", None, carts.clock.now + 30.0)
     assert held is not None
     with carts.file.held():
-        carts.one.let_go(held, carts.clock.now + 1.0)
+        carts.one.orders.let_go(held, carts.clock.now + 1.0)
     carts.clock.now += 29.0  # the heartbeat of `one` is stale
-    taken = carts.other.claim("or_1", None, 100.0)
+    taken = carts.other.orders.claim("or_1", None, 100.0)
     assert taken is not None
     carts.catch_up()
-    kept = carts.one.order("or_1")
+    kept = carts.one.orders.get("or_1")
     assert (kept.claim, kept.claimed_until) == (taken.claim, 100.0)
-    carts.other.keep(taken)
+    carts.other.orders.keep(taken)
 
 
 def test_deferred_result_marks_the_delivery_done(carts: Carts) -> None:
@@ -129,9 +130,9 @@ def test_deferred_retry_leaves_a_taken_over_delivery_alone(carts: Carts) -> None
 
 def claimed_mail(carts: Carts) -> dict[str, Any]:
     """The delivery of a mail for the order, claimed by `one`."""
-    held = carts.one.claim("or_1", None, 100.0)
+    held = carts.one.orders.claim("or_1", None, 100.0)
     assert held is not None
-    carts.one.keep(held, also=lambda connection: carts.one.deliveries.add(connection, "or_1:email", "email", "or_1"))
+    carts.one.deliveries.add("or_1:email", "email", "or_1")
     row = carts.one.deliveries.claim("or_1:email", 25.0)
     assert row is not None
     return row
@@ -139,31 +140,29 @@ def claimed_mail(carts: Carts) -> dict[str, Any]:
 
 def claimed_refund(carts: Carts) -> dict[str, Any]:
     """A refund claimed by `one`."""
-    paid = order(2, livemode=False, currency="usd", returns={"data": []}, amount=100)
-    paid.status, paid.payment = PAID, "pi_1"
-    carts.one.place(paid, "k2")
-    return carts.one.ask_refund("or_2", 60, "r1", carts.clock.now + 30.0)[0]
+    carts.one.orders.place(order(2, status=PAID, amount=100, payment="pi_1"), "k2")
+    return carts.one.refunds.ask("or_2", 60, "r1", carts.clock.now + 30.0)[0]
 
 
 def test_deferred_release_frees_the_refund(carts: Carts) -> None:
     row = claimed_refund(carts)
     with carts.file.held():
-        carts.one.let_refund_go(row, carts.clock.now + 1.0)
+        carts.one.refunds.let_go(row, carts.clock.now + 1.0)
     carts.later(2.0)
-    assert carts.other.stalled_refunds() == []
+    assert carts.other.refunds.stalled() == []
     carts.catch_up()
-    assert carts.other.stalled_refunds() == [row["id"]]
+    assert carts.other.refunds.stalled() == [row["id"]]
 
 
 def test_deferred_release_leaves_a_taken_over_refund_alone(carts: Carts) -> None:
     row = claimed_refund(carts)
     with carts.file.held():
-        carts.one.let_refund_go(row, carts.clock.now + 1.0)
+        carts.one.refunds.let_go(row, carts.clock.now + 1.0)
     carts.clock.now += 29.0
-    taken = carts.other.claim_refund(row["id"], 100.0)
+    taken = carts.other.refunds.claim(row["id"], 100.0)
     assert taken is not None
     carts.catch_up()
-    kept = carts.one.refund_row(row["id"])
+    kept = carts.one.refunds.get(row["id"])
     assert (kept["claim"], kept["claimed_until"]) == (taken["claim"], 100.0)
 
 
@@ -176,24 +175,22 @@ def test_work_of_a_dead_copy_comes_before_overdue_work(
     carts = Carts(locked("cart"))
     clock, dead, alive = carts.clock, carts.one, carts.other
     for number in (2, 3):
-        paid = order(number, livemode=False, currency="usd", returns={"data": []}, amount=100)
-        paid.status, paid.payment = PAID, f"pi_{number}"
-        alive.place(paid, f"k{number}")
-    alive.place(order(4), "k4")
-    waiting = alive.claim("or_4", None, clock.now + 30.0)
+        alive.orders.place(order(number, status=PAID, amount=100, payment=f"pi_{number}"), f"k{number}")
+    alive.orders.place(order(4), "k4")
+    waiting = alive.orders.claim("or_4", None, clock.now + 30.0)
     assert waiting is not None
-    alive.keep(waiting, also=lambda connection: alive.deliveries.add(connection, "or_4:email", "email", "or_4"))
-    alive.let_go(waiting, clock.now + 1.0)
-    alive.let_refund_go(alive.ask_refund("or_3", 60, "r3", clock.now + 30.0)[0], clock.now + 1.0)
-    held = dead.claim("or_1", None, clock.now + 30.0)
+    alive.deliveries.add("or_4:email", "email", "or_4")
+    alive.orders.let_go(waiting, clock.now + 1.0)
+    alive.refunds.let_go(alive.refunds.ask("or_3", 60, "r3", clock.now + 30.0)[0], clock.now + 1.0)
+    held = dead.orders.claim("or_1", None, clock.now + 30.0)
     assert held is not None
-    dead.keep(held, also=lambda connection: dead.deliveries.add(connection, "or_1:email", "email", "or_1"))
+    dead.deliveries.add("or_1:email", "email", "or_1")
     assert dead.deliveries.claim("or_1:email", 25.0) is not None
-    dead_refund = dead.ask_refund("or_2", 60, "r2", clock.now + 30.0)[0]["id"]
+    dead_refund = dead.refunds.ask("or_2", 60, "r2", clock.now + 30.0)[0]["id"]
     clock.now += 6.0  # the heartbeat of `dead` is stale; the other work has been due for five seconds
-    assert alive.stalled() == ["or_1", "or_4"]
+    assert alive.orders.stalled() == ["or_1", "or_4"]
     assert alive.deliveries.due() == ["or_1:email", "or_4:email"]
-    assert (len(alive.stalled_refunds()), alive.stalled_refunds(1)) == (2, [dead_refund])
+    assert (len(alive.refunds.stalled()), alive.refunds.stalled(1)) == (2, [dead_refund])
 
 
 # Labels

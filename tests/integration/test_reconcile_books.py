@@ -34,6 +34,7 @@ from shipping.reconcile import Rate, Sold
 from shipping.shipment import Shipment
 from shipping.store import ShippingStore
 from shipping.tables import labels
+from tests.orders import made_order
 
 Opens = Callable[[str], Database]
 LONG_AGO = 1000.0
@@ -41,8 +42,7 @@ EVER = 9e12
 
 
 def placed(number: int, status: str = CREATED, **changes: Any) -> Order:
-    document = {"id": f"or_{number}", "email": "a@example.com", "status": status, "updated": 1, "upstream_id": None}
-    return Order(f"or_{number}", "cart_1", status, {**document, "amount": 1, "items": []}, **changes)
+    return made_order(number, status, 1, **changes)
 
 
 def walk(page: Callable[[str | None], tuple[list[str], str | None]]) -> list[list[str]]:
@@ -60,10 +60,10 @@ def test_orders_come_page_by_page_oldest_first(database: Opens, monkeypatch: pyt
     monkeypatch.setattr(cart.reconcile.books, "PAGE", 2)
     kept = database("cart")
     now = [0.0]
-    store, books = CartStore(kept, lambda: now[0]), AuditBooks(kept)
+    store, books = CartStore(kept, lambda: now[0]), AuditBooks(CartStore(kept))
     for number, at in ((5, 10.0), (3, 20.0), (4, 20.0), (1, 30.0), (2, 99.0)):
         now[0] = at
-        store.place(placed(number, payment=f"pi_{number}"), f"key {number}")
+        store.orders.place(placed(number, payment=f"pi_{number}"), f"key {number}")
 
     def page(cursor: str | None) -> tuple[list[str], str | None]:
         found, following = books.page(cursor, 20.0, 50.0)
@@ -77,9 +77,9 @@ def test_orders_come_page_by_page_oldest_first(database: Opens, monkeypatch: pyt
 
 def test_missing_deliveries_of_a_paid_order_are_added_once(database: Opens) -> None:
     kept = database("cart")
-    store, books = CartStore(kept), AuditBooks(kept)
-    store.place(placed(1, PAID), "1")
-    store.place(placed(2, CANCELED), "2")
+    store, books = CartStore(kept), AuditBooks(CartStore(kept))
+    store.orders.place(placed(1, PAID), "1")
+    store.orders.place(placed(2, CANCELED), "2")
     wanted = {"label": "or_1:label", "email": "or_1:email"}
     assert books.owe_missing("or_1", {"label": "or_1:label"}, (PAID,)) == ["label"]
     assert books.owe_missing("or_1", wanted, (PAID,)) == ["email"]
@@ -98,7 +98,7 @@ def test_missing_deliveries_of_a_paid_order_are_added_once(database: Opens) -> N
 def test_our_refunds_come_page_by_page(database: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cart.reconcile.books, "PAGE", 2)
     kept = database("cart")
-    books = AuditBooks(kept)
+    books = AuditBooks(CartStore(kept))
     common = {"order_id": "or_1", "payment": "pi_1", "amount": 5, "state": "done", "due_at": 0.0, "looks": 0}
     with kept.write() as connection:
         for number, provider_id, began in (

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cart.rules.order import CONFIRMING, CREATED, PAYING, Order
+from cart.rules.order import CONFIRMING, PAYING
 from cart.store.unit_of_work import CartStore
 from chassis.db.claims import ClaimLost
 from chassis.db.engine import Database, url_for
@@ -21,6 +21,7 @@ from chassis.db.migrate import migrate
 from chassis.work.idempotency import Asked, Idempotency, KeyClaim
 from chassis.work.inbox import Inbox
 from contracts.errors import KeyInProgress
+from tests.orders import made_order
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
@@ -92,9 +93,7 @@ def clock() -> Clock:
 def store(cart: Database, clock: Clock) -> CartStore:
     made = CartStore(cart, clock)
     for number in (1, 2):
-        document = {"id": f"or_{number}", "email": "x@example.com", "amount": 5, "currency": "usd", "status": CREATED}
-        document["status_transitions"] = {}
-        made.place(Order(f"or_{number}", "cart_1", CREATED, document), f"key-{number}")
+        made.orders.place(made_order(number), f"key-{number}")
     return made
 
 
@@ -106,7 +105,7 @@ def previous(cart: Database) -> Previous:
 
 
 def test_previous_release_sees_a_claim_of_this_one(store: CartStore, previous: Previous) -> None:
-    order = store.claim("or_1", None, NOW + 30.0)
+    order = store.orders.claim("or_1", None, NOW + 30.0)
     assert order is not None
     assert previous.lease("or_1") == (order.holder, NOW + 30.0)
     assert not previous.claims("or_1")
@@ -114,50 +113,50 @@ def test_previous_release_sees_a_claim_of_this_one(store: CartStore, previous: P
 
 def test_this_release_sees_a_claim_of_the_previous_one(store: CartStore, previous: Previous) -> None:
     assert previous.claims("or_1")
-    assert store.claim("or_1", None, NOW + 30.0) is None
-    assert store.stalled() == []
+    assert store.orders.claim("or_1", None, NOW + 30.0) is None
+    assert store.orders.stalled() == []
 
 
 def test_work_of_a_dead_previous_copy_is_resumed(store: CartStore, previous: Previous) -> None:
-    released = store.claim("or_1", None, NOW + 30.0)
+    released = store.orders.claim("or_1", None, NOW + 30.0)
     assert released is not None
-    store.let_go(released, NOW + 5.0)
+    store.orders.let_go(released, NOW + 5.0)
     assert previous.claims("or_1")
     previous.die()
-    assert store.stalled() == ["or_1"]
-    order = store.claim("or_1", None, NOW + 30.0, fresh=False, hurry=False)
+    assert store.orders.stalled() == ["or_1"]
+    order = store.orders.claim("or_1", None, NOW + 30.0, fresh=False, hurry=False)
     assert order is not None
     assert not previous.writes("or_1", "theirs")
 
 
 def test_previous_release_resumes_work_of_a_dead_copy(store: CartStore, previous: Previous, cart: Database) -> None:
-    order = store.claim("or_1", None, NOW + 30.0)
+    order = store.orders.claim("or_1", None, NOW + 30.0)
     with cart.write() as connection:
         connection.execute(sa.text("DELETE FROM presence WHERE holder = :holder"), {"holder": cart.heartbeat.holder})
     assert previous.claims("or_1")
     assert order is not None
     with pytest.raises(ClaimLost):
-        store.keep(order)
+        store.orders.keep(order)
 
 
 def test_order_of_the_previous_release_waits_for_its_time(store: CartStore, previous: Previous, clock: Clock) -> None:
     assert previous.claims("or_1")
     assert previous.releases("or_1", NOW + 5.0)
-    assert store.stalled() == []
+    assert store.orders.stalled() == []
     clock.now = NOW + 5.0
-    assert store.stalled() == ["or_1"]
+    assert store.orders.stalled() == ["or_1"]
 
 
 def test_previous_release_waits_for_the_time_of_an_order(store: CartStore, previous: Previous) -> None:
-    order = store.claim("or_1", None, NOW + 30.0)
+    order = store.orders.claim("or_1", None, NOW + 30.0)
     assert order is not None
-    store.let_go(order, NOW + 5.0)
+    store.orders.let_go(order, NOW + 5.0)
     assert previous.lease("or_1") == (None, NOW + 5.0)
-    again = store.claim("or_1", None, NOW + 30.0)
+    again = store.orders.claim("or_1", None, NOW + 30.0)
     assert again is not None
     again.become(CONFIRMING, int(NOW))
     again.due_at = NOW + 15.0
-    store.keep(again)
+    store.orders.keep(again)
     assert previous.lease("or_1") == (None, NOW + 15.0)
 
 
@@ -167,7 +166,7 @@ def test_order_placed_by_the_previous_release_is_claimed(store: CartStore, previ
         SELECT 'or_3', 'key-3', cart_id, status, email, document, attempt, looks, created, 0
         FROM orders WHERE id = 'or_1'
     """)
-    order = store.claim("or_3", None, NOW + 30.0)
+    order = store.orders.claim("or_3", None, NOW + 30.0)
     assert order is not None
     assert (order.status, order.claimed_until) == (PAYING, NOW + 30.0)
 
@@ -261,11 +260,11 @@ def test_claims_made_before_the_migration_are_kept(database_url: str, clock: Clo
         previous.run(PLACED, id=order_id, status=status, claim=claim, by=by, lease=lease)
     migrate(cart)
     store = CartStore(cart, clock)
-    assert store.stalled() == ["or_due"]
+    assert store.orders.stalled() == ["or_due"]
     clock.now = NOW + 30.0
-    assert store.stalled() == ["or_held", "or_due", "or_waiting"]
+    assert store.orders.stalled() == ["or_held", "or_due", "or_waiting"]
     assert previous.releases("or_held", NOW + 50.0)
-    assert store.stalled() == ["or_due", "or_waiting"]
+    assert store.orders.stalled() == ["or_due", "or_waiting"]
     cart.dispose()
 
 

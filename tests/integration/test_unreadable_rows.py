@@ -13,7 +13,7 @@ from cart.completer import Lane, sweep
 from cart.reconcile.audit import OrderAudit
 from cart.reconcile.books import AuditBooks
 from cart.reconcile.compare_provider import Listed
-from cart.rules.order import CREATED, PAID, PAYING, Order
+from cart.rules.order import CREATED, PAID, PAYING
 from cart.rules.payments import SUCCEEDED
 from cart.store.orders import PUT_OFF_S
 from cart.store.tables import orders
@@ -25,6 +25,7 @@ from chassis.work.inbox import Inbox
 from chassis.work.tasks import DONE, FAILED, TRIES
 from products import tables
 from products.store import ProductStore
+from tests.orders import made_order
 from tests.products import fill, product
 
 NOW = 1000.0
@@ -39,44 +40,40 @@ def _break(database: Database, table: sa.Table, column: str, row_id: str) -> Non
 
 
 @pytest.fixture
-def books(database: Callable[[str], Database]) -> AuditBooks:
-    books = AuditBooks(database("cart"), lambda: NOW)
-    store = CartStore(books.database, lambda: NOW)
+def store(database: Callable[[str], Database]) -> CartStore:
+    store = CartStore(database("cart"), lambda: NOW)
     for number, status in ((1, PAYING), (2, PAYING), (3, PAID)):
-        document = {
-            **{"id": f"or_{number}", "email": "a@b.co", "status": CREATED, "amount": 100, "currency": "usd"},
-            **{"items": [], "status_transitions": {}, "updated": 1},
-        }
-        order = Order(f"or_{number}", "cart_1", status, document, payment=f"pi_{number}")
-        store.place(order, f"k{number}")
-    _break(books.database, orders, "document", "or_2")
-    return books
+        order = made_order(number, status, 100, payment=f"pi_{number}")
+        store.orders.place(order, f"k{number}")
+    _break(store.database, orders, "document", "or_2")
+    return store
 
 
-def test_list_of_orders_leaves_an_unreadable_one_out(books: AuditBooks) -> None:
-    found, _, total = CartStore(books.database).orders(None, None, 10, None)
+def test_list_of_orders_leaves_an_unreadable_one_out(store: CartStore) -> None:
+    found, _, total = store.orders.page(None, None, 10, None)
     assert ([order.id for order in found], total) == (["or_3", "or_1"], 3)
     with pytest.raises(Unreadable, match="or_2"):
-        CartStore(books.database).order("or_2")
+        store.orders.get("or_2")
 
 
-def test_sweep_continues_past_an_unreadable_order(books: AuditBooks) -> None:
-    store, worked = CartStore(books.database, lambda: NOW), list[str]()
+def test_sweep_continues_past_an_unreadable_order(store: CartStore) -> None:
+    worked: list[str] = []
 
     def work(order_id: str) -> None:
-        store.order(order_id)
+        store.orders.get(order_id)
         worked.append(order_id)
-        store.update(order_id, None, lambda order: setattr(order, "status", CREATED))
+        store.orders.update(order_id, None, lambda order: setattr(order, "status", CREATED))
 
-    assert store.stalled() == ["or_1", "or_2"]
-    sweep([Lane("orders", store.stalled, work, 1, lambda _: 5.0, store.put_off)], lambda: False, lasts=5.0)
+    assert store.orders.stalled() == ["or_1", "or_2"]
+    lane = Lane("orders", store.orders.stalled, work, 1, lambda _: 5.0, store.orders.put_off)
+    sweep([lane], lambda: False, lasts=5.0)
     assert worked == ["or_1"]
-    assert store.stalled() == []  # the sweep has put it off, so it blocks no other order
-    assert CartStore(books.database, lambda: NOW + PUT_OFF_S).stalled() == ["or_2"]
-    back = CartStore(books.database, lambda: NOW - 3600.0)  # a clock that ran ahead stored the time
-    assert back.stalled() == ["or_2"]
-    back.put_off("or_2")
-    assert back.stalled() == []
+    assert store.orders.stalled() == []  # the sweep has put it off, so it blocks no other order
+    assert CartStore(store.database, lambda: NOW + PUT_OFF_S).orders.stalled() == ["or_2"]
+    back = CartStore(store.database, lambda: NOW - 3600.0)  # a clock that ran ahead stored the time
+    assert back.orders.stalled() == ["or_2"]
+    back.orders.put_off("or_2")
+    assert back.orders.stalled() == []
 
 
 class Lists:
@@ -100,8 +97,8 @@ class Others:
         return lambda asked: []
 
 
-def test_comparison_reports_an_unreadable_order_and_continues(books: AuditBooks) -> None:
-    audit = OrderAudit(books, Lists(), Others(), Others())  # type: ignore[arg-type]
+def test_comparison_reports_an_unreadable_order_and_continues(store: CartStore) -> None:
+    audit = OrderAudit(AuditBooks(store), Lists(), Others(), Others())  # type: ignore[arg-type]
 
     def differences(part: str) -> list[tuple[str, str]]:
         return [(each["kind"], each["subject"]) for each in audit.page(part, None, 0.0, 9e12, None)["differences"]]

@@ -91,8 +91,8 @@ ORDER_DIGEST = Sabotage(
     "cart/checkout.py",
     "cart",
     (
-        ("unpaid = self.store.unpaid(cart_id, digest)", "unpaid = None"),
-        ("self.store.place(order, key, digest)", "self.store.place(order, key)"),
+        ("unpaid = self.store.orders.unpaid(cart_id, digest)", "unpaid = None"),
+        ("self.store.orders.place(order, key, digest)", "self.store.orders.place(order, key)"),
     ),
 )
 ORDER_CLAIM = Sabotage(
@@ -128,18 +128,13 @@ STOCK = Sabotage(
 )
 OUTBOX = Sabotage(
     "the outbox",
-    "cart/service.py",
+    "cart/bootstrap.py",
     "cart",
-    (
-        ('            lane("labels", LABEL, VOID),\n', ""),
-        ('            lane("email", EMAIL),\n', ""),
-        ('            lane("sms", SMS),\n', ""),
-        ('            lane("stock", RELEASE),\n', ""),
-    ),
+    (("[orders, refunds, *deliveries, events]", "[orders, refunds, events]"),),
 )
 COMPLETER = Sabotage(
     "the completer",
-    "cart/service.py",
+    "cart/bootstrap.py",
     "cart",
-    (("self.store.stalled, self._resume", "lambda limit: [], self._resume"),),
+    (("            store.orders.stalled,", "            lambda limit: [],"),),
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -12,15 +14,20 @@ from bench.faults.front import Front
 from bench.faults.records import Databases
 from launcher.shop import Shop
 
-MODULES = sorted(set(points.declared()) | set(points.passed()))
+Found = TypeVar("Found")
+
+SERVICES = sorted({module.partition(".")[0] for module in (*points.declared(), *points.passed())})
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_module_declares_the_crash_points_it_passes(module: str) -> None:
-    named, passed = points.declared().get(module, ()), points.passed().get(module, [])
-    assert len(set(named)) == len(named)
+@pytest.mark.parametrize("service", SERVICES)
+def test_service_declares_the_crash_points_it_passes(service: str) -> None:
+    named, passed = of_service(service, points.declared()), of_service(service, points.passed())
     assert [name for name in named if not any(pattern.fullmatch(name) for pattern in passed)] == []
     assert [pattern.pattern for pattern in passed if not any(pattern.fullmatch(name) for name in named)] == []
+
+
+def of_service(service: str, by_module: Mapping[str, Sequence[Found]]) -> list[Found]:
+    return [each for module, found in by_module.items() if module.partition(".")[0] == service for each in found]
 
 
 def test_crash_point_names_are_unique() -> None:

@@ -22,6 +22,7 @@ from products.stock import Inventory, lines
 from products.store import ProductStore
 from products.tables import holds
 from tests.databases import wait_longer
+from tests.orders import made_order
 from tests.products import fill, product
 
 COPIES, EACH = 3, 4
@@ -61,13 +62,13 @@ def take_the_last(databases: Databases, turn: int, name: str) -> bool:
 
 def place_under_one_key(databases: Databases, turn: int, name: str) -> bool:
     """Place an order under this round's key; return whether the store kept this order."""
-    kept = databases["cart"].place(order(f"or_{name}"), f"key {turn}")
+    kept = databases["cart"].orders.place(order(f"or_{name}"), f"key {turn}")
     return bool(kept.id == f"or_{name}")
 
 
 def claim_an_order(databases: Databases, turn: int, name: str) -> bool:
     """Try to claim this round's order; return whether it succeeded."""
-    return databases["cart"].claim(f"or_{turn}", None, time.time() + 1000) is not None
+    return databases["cart"].orders.claim(f"or_{turn}", None, time.time() + 1000) is not None
 
 
 RACES = {take_the_last: ROUNDS, place_under_one_key: FEWER, claim_an_order: FEWER}
@@ -78,7 +79,7 @@ def test_in_every_round_one_wins(database: Callable[[str], Database]) -> None:
     products, carts = ProductStore(database("products")), CartStore(database("cart"))
     fill(products, *(product(turn, inventory=Inventory("finite", 1)) for turn in range(ROUNDS)))
     for turn in range(FEWER):
-        carts.place(order(f"or_{turn}"), f"placed {turn}")
+        carts.orders.place(order(f"or_{turn}"), f"placed {turn}")
     urls = {name: database(name).url.render_as_string(hide_password=False) for name in ("products", "cart")}
     found = wins(urls)
     assert found == {run.__name__: [1] * rounds for run, rounds in RACES.items()}
@@ -86,7 +87,7 @@ def test_in_every_round_one_wins(database: Callable[[str], Database]) -> None:
         held = connection.execute(sa.select(holds.c.key)).scalars().all()
     assert len(held) == ROUNDS
     assert [products.kept(f"prod_{turn}").left.quantity for turn in range(ROUNDS)] == [0] * ROUNDS  # type: ignore[union-attr]
-    _, _, placed = carts.orders(None, None, 1, None)
+    _, _, placed = carts.orders.page(None, None, 1, None)
     assert placed == 2 * FEWER
 
 
@@ -129,4 +130,4 @@ def _copy(urls: dict[str, str], copy: int, gate: Any, results: Any) -> None:
 
 
 def order(order_id: str) -> Order:
-    return Order(order_id, "cart_1", "created", {"id": order_id, "email": "race@example.com", "status": "created"})
+    return made_order(order_id.removeprefix("or_"))

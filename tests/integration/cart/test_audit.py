@@ -70,7 +70,7 @@ def audit(
     shop: Shop, *payments: Listed, refunds: tuple[Refunded, ...] = (), others: OtherServices | None = None
 ) -> OrderAudit:
     others = others or OtherServices()
-    books = AuditBooks(shop.database, shop.clock)
+    books = AuditBooks(shop.store)
     return OrderAudit(books, Lists(list(payments), list(refunds)), others, others)
 
 
@@ -131,7 +131,7 @@ def test_unreturned_label_is_reported_after_its_return_delivery(shop: Shop) -> N
     shop.deliver()
     shop.refunds.refund("or_1", None, "all of it")
     others = OtherServices()
-    others.labels = [shop.order.document["upstream_id"]]
+    others.labels = [shop.order.shipment or ""]
     assert reported(audit(shop, others=others).page("orders", None, 0.0, FUTURE_S, None)) == []
     shop.deliver()
     assert reported(audit(shop, others=others).page("orders", None, 0.0, FUTURE_S, None)) == [
@@ -146,7 +146,7 @@ def test_payment_of_a_canceled_order_is_not_expected(shop: Shop) -> None:
     with pytest.raises(Exception, match="Declined"):
         shop.pay()
     assert audit(shop).page("orders", None, 0.0, FUTURE_S, None)["known"] == [shop.order.payment]
-    shop.store.update("or_1", None, lambda order: setattr(order, "status", "canceled"))
+    shop.store.orders.update("or_1", None, lambda order: setattr(order, "status", "canceled"))
     assert audit(shop).page("orders", None, 0.0, FUTURE_S, None)["known"] == []
 
 
@@ -154,7 +154,7 @@ def test_refunds_are_compared_both_ways(shop: Shop) -> None:
     shop.pay()
     payment = shop.order.payment or ""
     shop.refunds.refund("or_1", 100, "key")
-    [row] = shop.store.refund_rows("or_1")
+    [row] = shop.store.refunds.of_order("or_1")
     ours = Refunded(row["provider_id"], payment, 100, "succeeded")
     elsewhere = Refunded("re_elsewhere", payment, 50, "succeeded")
     books = audit(shop, refunds=(ours, elsewhere))

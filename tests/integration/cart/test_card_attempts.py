@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,16 +18,13 @@ HOLD_S = 600.0
 
 def place_another(shop: Shop, number: int, cart_id: str = "cart_1", pieces: int = 3) -> str:
     """Place one more order; return its id."""
-    order = shop.store.order("or_1")
+    order = shop.store.orders.get("or_1")
     order.id, order.cart_id = f"or_{number}", cart_id
     order.status, order.attempt, order.stock_key, order.payment = CREATED, 0, None, None
     order.claim = order.holder = None
-    order.document = {**order.document, "id": order.id, "items": [dict(item) for item in order.document["items"]]}
-    skus = [item for item in order.document["items"] if item["type"] == "sku"]
-    for item in skus:
-        item["quantity"] = 0
-    skus[0]["quantity"] = pieces
-    shop.store.place(order, f"key {number}")
+    first, *others = order.lines
+    order.lines = (replace(first, quantity=pieces), *(replace(line, quantity=0) for line in others))
+    shop.store.orders.place(order, f"key {number}")
     return order.id
 
 
@@ -43,7 +41,7 @@ def payment_refused(shop: Shop, order_id: str = "or_1", cart_id: str = "cart_1",
     with pytest.raises(TooManyRequests) as caught:
         shop.purchase.pay(order_id, cart_id, "tok_visa", payer)
     assert len(shop.bank.answers) == before
-    assert shop.store.order(order_id).status == CREATED
+    assert shop.store.orders.get(order_id).status == CREATED
     return float(caught.value.facts["retry_after"])
 
 
@@ -52,7 +50,7 @@ def start_hold(shop: Shop, order_id: str = "or_1", card: str = "tok_asks", cart_
     shop.bank.mood = "ask"
     with pytest.raises(PaymentActionRequired):
         shop.purchase.pay(order_id, cart_id, card)
-    assert shop.store.order(order_id).status == CONFIRMING
+    assert shop.store.orders.get(order_id).status == CONFIRMING
 
 
 def hold_refused(shop: Shop, order_id: str, cart_id: str = "cart_1") -> float:
@@ -61,7 +59,7 @@ def hold_refused(shop: Shop, order_id: str, cart_id: str = "cart_1") -> float:
     shop.bank.mood = "ask"
     with pytest.raises(Conflict) as caught:
         shop.purchase.pay(order_id, cart_id, "tok_asks")
-    assert shop.store.order(order_id).status == CREATED
+    assert shop.store.orders.get(order_id).status == CREATED
     assert shop.shelf.left == left
     assert list(shop.bank.payments.values())[-1]["state"] == "canceled"
     return float(caught.value.facts["retry_after"])
@@ -118,7 +116,7 @@ def test_payments_in_progress_count_before_their_outcome(shop: Shop) -> None:
         assert shop.settlement.claim(order_id, "cart_1", payer="cart_1")
     assert payment_refused(shop, orders[10]) == card_attempts.IN_PROGRESS_RETRY_S
     for order_id in orders[:10]:
-        claimed = shop.store.order(order_id)
+        claimed = shop.store.orders.get(order_id)
         shop.settlement.undo(claimed, {})
     assert shop.purchase.pay(orders[10], "cart_1", "tok_visa").status == PAID
 
@@ -126,7 +124,7 @@ def test_payments_in_progress_count_before_their_outcome(shop: Shop) -> None:
 def test_attempts_that_an_old_copy_ended_do_not_count(shop: Shop) -> None:
     for _ in range(5):
         assert shop.settlement.claim("or_1", "cart_1", payer="cart_1")
-        shop.store.update("or_1", None, lambda order: setattr(order, "status", CREATED))
+        shop.store.orders.update("or_1", None, lambda order: setattr(order, "status", CREATED))
     for _ in range(5):
         decline(shop)
     payment_refused(shop)
@@ -214,9 +212,9 @@ def test_holds_take_at_most_half_of_the_stock(shop: Shop) -> None:
         start_hold(shop, order_id, cart_id=cart_id)
     assert hold_refused(shop, orders[3], carts[3]) == settlement.BANK_SHARE_RETRY_S
     assert shop.purchase.pay(orders[4], carts[4], "tok_visa").status == PAID  # a card that needs no confirmation
-    shop.bank.take(shop.store.order(orders[0]).payment or "")
+    shop.bank.take(shop.store.orders.get(orders[0]).payment or "")
     shop.purchase.resume(orders[0], hurry=True)
-    assert shop.store.order(orders[0]).status == PAID
+    assert shop.store.orders.get(orders[0]).status == PAID
 
 
 def test_last_piece_may_be_held(shop: Shop) -> None:
@@ -231,7 +229,7 @@ def test_order_above_the_share_gets_no_retry_after(shop: Shop) -> None:
     with pytest.raises(Conflict, match="more than half") as caught:
         shop.purchase.pay(order_id, "cart_1", "tok_asks")
     assert "retry_after" not in caught.value.facts
-    assert (shop.store.order(order_id).status, shop.shelf.left) == (CREATED, 2)
+    assert (shop.store.orders.get(order_id).status, shop.shelf.left) == (CREATED, 2)
 
 
 def test_endless_stock_has_no_share(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +257,7 @@ def test_attempts_are_forgotten_after_a_day(shop: Shop) -> None:
     decline(shop)
     start_hold(shop)
     shop.now += card_attempts.ATTEMPTS_KEPT_S + 1
-    shop.store.forget_attempts()
+    shop.store.attempts.forget()
     with shop.database.read() as connection:
         for table in ("card_attempts", "bank_holds"):
             assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 0  # noqa: S608

@@ -14,6 +14,7 @@ import pytest
 
 from cart.checkout import Checkout
 from cart.deliveries.outbox import Outbox
+from cart.deliveries.parcels import Parcels
 from cart.payment.cancel import Cancellation
 from cart.payment.pay import OrderPayment
 from cart.payment.settlement import Settlement
@@ -86,21 +87,21 @@ class Copy:
         self.store = CartStore(database("cart"))
         self.shelves = Shelves(database("products"))
         settlement = Settlement(self.store, bank, Outbox(self.store, self.shelves, carrier, postman, bank))
-        self.purchase = OrderPayment(settlement, self.shelves)
+        self.purchase = OrderPayment(settlement)
         self.cancellation = Cancellation(settlement)
         self.refunds = Refunds(settlement)
         self.checkout = Checkout(self.store, self.shelves, carrier, live=False)
 
     def add(self, cart_id: str, quantity: int, key: str) -> None:
         offer = {"sku": "sku_1", "name": "Bone", "inventory": {"type": "infinite"}}
-        self.store.add(cart_id, "prod_1", offer, quantity, key)
+        self.store.carts.add(cart_id, "prod_1", offer, quantity, key)
 
     def order(self, cart_id: str = "cart_1", quantity: int = 1) -> str:
         self.add(cart_id, quantity, f"{cart_id}:add")
         return self.checkout.place(cart_id, CUSTOMER, f"{cart_id}:checkout").id
 
     def status(self, order_id: str) -> str:
-        return self.store.order(order_id).status
+        return self.store.orders.get(order_id).status
 
 
 class Copies:
@@ -168,7 +169,7 @@ def test_parallel_checkouts_place_one_order(copies: Copies) -> None:
         return lambda copy: copy.checkout.place("cart_1", CUSTOMER, f"click {number}").id
 
     [order_id] = set(copies.at_once(*(checks_out(number) for number in range(9))))
-    page, _, total = copies.one.store.orders(None, None, 100, None)
+    page, _, total = copies.one.store.orders.page(None, None, 100, None)
     assert ([order.id for order in page], total) == ([order_id], 1)
     assert copies.at_once(*(pays(order_id) for _ in range(3))) == [PAID] * 3
     assert len(copies.bank.charges) == 1
@@ -194,10 +195,10 @@ def test_parallel_refunds_return_the_payment_once(copies: Copies) -> None:
     assert copies.bank.given_back("pi_1") == amount
     assert results.count(RETURNED) + results.count(PAID) >= 2
     # The store refused the other refunds without asking the bank.
-    assert [row["state"] for row in copies.one.store.refund_rows(order_id)] == ["done"] * 2
+    assert [row["state"] for row in copies.one.store.refunds.of_order(order_id)] == ["done"] * 2
     assert all(isinstance(result, Conflict | InvalidRequest) for result in results if result not in (RETURNED, PAID))
-    order = copies.one.store.order(order_id)
-    assert (order.status, order.document["amount_returned"]) == (RETURNED, amount)
+    order = copies.one.store.orders.get(order_id)
+    assert (order.status, order.amount_returned) == (RETURNED, amount)
     copies.at_once(*[lambda copy: copy.purchase.settlement.outbox.deliver(f"{order_id}:1:stock")] * 3)
     assert copies.one.shelves.left == 5
 
@@ -215,7 +216,7 @@ def test_item_added_during_checkout_stays_in_the_cart(copies: Copies, monkeypatc
     order = copies.one.purchase.pay(order_id, None, "tok_visa")
     assert order.stock == [{"parent": "sku_1", "quantity": 2}]
     assert [charged for _, charged, _ in copies.bank.charges] == [2 * PRICE + METHODS["slow"]]
-    assert copies.one.store.cart("cart_1")[0]["quantity"] == 2  # still in the cart, and not charged
+    assert copies.one.store.carts.items("cart_1")[0]["quantity"] == 2  # still in the cart, and not charged
     assert copies.one.shelves.left == 3
 
 
@@ -226,7 +227,7 @@ def test_items_added_during_payment_stay_in_the_cart(copies: Copies) -> None:
         pays(order_id),
         *(lambda copy, n=number: copy.add("cart_1", 1, f"add {n}") for number in range(6)),
     )
-    assert copies.one.store.cart("cart_1")[0]["quantity"] == 6
+    assert copies.one.store.carts.items("cart_1")[0]["quantity"] == 6
 
 
 def test_charge_matches_the_chosen_shipping_method(copies: Copies) -> None:
@@ -234,12 +235,12 @@ def test_charge_matches_the_chosen_shipping_method(copies: Copies) -> None:
         order_id = copies.one.order(f"cart_{number}")
 
         def chooses(method: str, order_id: str = order_id) -> Callable[[Copy], Any]:
-            return lambda copy: copy.store.update(order_id, None, lambda chosen: chosen.choose(method, 1))
+            return lambda copy: copy.store.orders.update(order_id, None, lambda chosen: chosen.choose(method, 1))
 
         copies.at_once(chooses("fast"), pays(order_id), chooses("slow"), chooses("fast"))
-        order = copies.one.store.order(order_id)
+        order = copies.one.store.orders.get(order_id)
         assert order.status == PAID
-        assert order.amount == PRICE + METHODS[order.document["selected_shipping_method"]]
+        assert order.amount == PRICE + METHODS[order.method_id or ""]
         assert copies.bank.charges[-1][:2] == (order.payment, order.amount)
     assert len(copies.bank.charges) == 4
 
@@ -280,10 +281,10 @@ def test_webhook_and_repeated_payment_charge_once(copies: Copies) -> None:
 def test_parallel_copies_fulfill_an_order_once(copies: Copies) -> None:
     order_id = copies.one.order()
     copies.one.purchase.pay(order_id, None, "tok_visa")
-    shipment = copies.one.store.order(order_id).document["upstream_id"]
-    results = copies.at_once(*[lambda copy: copy.store.follow("parcels", 0, 7, [shipment])] * 6)
+    shipment = copies.one.store.orders.get(order_id).shipment
+    results = copies.at_once(*[lambda copy: Parcels(copy.store, None).fulfill(0, 7, [shipment])] * 6)
     assert sorted(results) == [[]] * 5 + [[order_id]]
-    assert {copy.store.cursor("parcels") for copy in copies.all} == {7}
+    assert {copy.store.positions.get("parcels") for copy in copies.all} == {7}
 
 
 def set_bank_mood(copies: Copies, mood: str) -> None:
@@ -316,7 +317,7 @@ def test_parallel_declines_of_a_cart_are_limited(copies: Copies) -> None:
         copies.one.add("cart_1", 1, f"{number}:add")
         customer = {**CUSTOMER, "name": f"Shopper {number}"}  # a different customer makes a different order
         orders.append(copies.one.checkout.place("cart_1", customer, f"{number}:checkout").id)
-        copies.one.store.clear("cart_1")
+        copies.one.store.carts.clear("cart_1")
     for _ in range(3):
         copies.at_once(*(try_to_pay(order_id) for order_id in orders))
     asked = [key for key in copies.bank.answers if key.endswith(":confirm")]
@@ -356,6 +357,6 @@ def test_parallel_holds_of_a_cart_are_two(copies: Copies) -> None:
         copies.one.add("cart_1", 1, f"{number}:add")
         customer = {**CUSTOMER, "name": f"Shopper {number}"}  # a different customer makes a different order
         orders.append(copies.one.checkout.place("cart_1", customer, f"{number}:checkout").id)
-        copies.one.store.clear("cart_1")
+        copies.one.store.carts.clear("cart_1")
     copies.at_once(*(try_to_pay(order_id) for order_id in orders))
     assert [copies.one.status(order_id) for order_id in orders].count(CONFIRMING) == 2

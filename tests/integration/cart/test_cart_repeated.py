@@ -10,7 +10,9 @@ import pytest
 from nameko.testing.services import worker_factory
 
 from cart.rules.order import CANCELED, CANCELING, CONFIRMING, PAID, PAYING
+from cart.rules.public_order import render
 from cart.service import CartService
+from cart.store.orders import Orders
 from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
 from contracts.errors import Conflict, NotFound, Unavailable
@@ -76,7 +78,7 @@ def test_repeated_change_is_answered_when_no_longer_allowed(cart: Any) -> None:
     first = cart.choose_shipping("cart_1", order["id"], method, "shipping")
     cart.set_quantity("cart_1", "a", 3, "quantity")
     cart.products.deleted = True
-    cart.store.update(order["id"], None, lambda order: setattr(order, "status", PAYING))
+    cart.store.orders.update(order["id"], None, lambda order: setattr(order, "status", PAYING))
     assert cart.choose_shipping("cart_1", order["id"], method, "shipping") == first
     with pytest.raises(Conflict):
         cart.choose_shipping("cart_1", order["id"], method, "another key")
@@ -96,7 +98,7 @@ def test_repeated_checkout_ships_the_items_of_its_order(cart: Any, monkeypatch: 
 
     cart.buy("cart_1", "a", 1, "first")
     with monkeypatch.context() as patched:
-        patched.setattr(CartStore, "place", away)
+        patched.setattr(Orders, "place", away)
         with pytest.raises(Unavailable):
             cart.checkout("cart_1", CUSTOMER, "key")
     cart.buy("cart_1", "b", 9, "second")
@@ -120,7 +122,7 @@ def test_same_checkout_returns_the_same_unpaid_order(cart: Any) -> None:
 def test_a_chosen_shipping_method_is_kept_by_the_same_checkout(cart: Any) -> None:
     cart.buy("cart_1", "a", 1, "first")
     order = cart.checkout("cart_1", CUSTOMER, "one key")
-    changed = cart.store.update(order["id"], None, lambda order: order.document.update(amount=999)).public()
+    changed = render(cart.store.orders.update(order["id"], None, lambda order: setattr(order, "updated", 999)))
     assert cart.checkout("cart_1", CUSTOMER, "another key") == changed
 
 
@@ -150,7 +152,7 @@ def test_a_checkout_that_differs_is_a_new_order(cart: Any, change: str) -> None:
 def test_an_order_that_is_being_paid_is_used_again(cart: Any, status: str) -> None:
     cart.buy("cart_1", "a", 1, "first")
     order = cart.checkout("cart_1", CUSTOMER, "one key")
-    cart.store.update(order["id"], None, lambda order: setattr(order, "status", status))
+    cart.store.orders.update(order["id"], None, lambda order: setattr(order, "status", status))
     assert cart.checkout("cart_1", CUSTOMER, "another key")["id"] == order["id"]
 
 
@@ -158,7 +160,7 @@ def test_an_order_that_is_being_paid_is_used_again(cart: Any, status: str) -> No
 def test_an_order_that_is_canceled_or_paid_is_not_used_again(cart: Any, status: str) -> None:
     cart.buy("cart_1", "a", 1, "first")
     order = cart.checkout("cart_1", CUSTOMER, "one key")
-    cart.store.update(order["id"], None, lambda order: setattr(order, "status", status))
+    cart.store.orders.update(order["id"], None, lambda order: setattr(order, "status", status))
     assert cart.checkout("cart_1", CUSTOMER, "another key")["id"] != order["id"]
 
 

@@ -175,19 +175,19 @@ class Feed:
 )
 def test_an_order_is_fulfilled_when_the_carrier_has_its_parcel(shop: Shop, status: str, then: str) -> None:
     shop.pay()
-    Parcels(shop.store, Feed(("shp_other", "TRANSIT"), ("shp", status))).follow()
+    Parcels(shop.store, Feed(("shp_other", "TRANSIT"), ("shp", status)), shop.clock).follow()
     assert shop.order.status == then
-    assert shop.order.document["status_transitions"]["fulfiled"] == (1000 if then == FULFILLED else None)
+    assert shop.order.times.get(FULFILLED) == (1000 if then == FULFILLED else None)
 
 
 def test_parcel_move_is_followed_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.pay()
     feed = Feed(*[("shp_other", "TRANSIT")] * 150, ("shp", "TRANSIT"))
     Parcels(shop.store, feed).follow()
-    assert (shop.order.status, shop.store.cursor("parcels")) == (FULFILLED, 1510)
-    assert shop.store.follow("parcels", 100, 2000, ["shp"]) == []  # a copy with an old cursor
-    assert shop.store.cursor("parcels") == 1510
-    assert shop.store.follow("parcels", 1510, 1520, ["shp"]) == []
+    assert (shop.order.status, shop.store.positions.get("parcels")) == (FULFILLED, 1510)
+    assert not shop.store.positions.advance("parcels", 100, 2000)  # a copy with an old cursor
+    assert shop.store.positions.get("parcels") == 1510
+    assert shop.store.orders.paid_with(["shp"]) == []
     shop.refunds.refund("or_1", None, "k")
     assert shop.order.status == RETURNED
 

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from cart.deliveries import outbox
-from cart.payment import cancel, settlement
-from cart.payment import pay as purchase
+from cart.payment import cancel, pay, settlement, steps
 from cart.refunds import refund
 from cart.rules.order import CANCELED, CANCELING, CREATED, PAID, PAYING, RETURNED
 from cart.rules.payments import CANCELED as CALLED_OFF
@@ -18,10 +17,12 @@ from contracts.errors import Conflict, OutcomeUnknown, PaymentActionRequired, Pa
 from tests.integration.cart.till import Killed, Shop
 
 AMOUNT = 100 + 120 + 346
-MODULES = (purchase, settlement, outbox, cancel, refund)
-PAY = [*purchase.POINTS, "pay:paid:begun", "pay:paid:done"]
+MODULES = (pay, steps, settlement, outbox, cancel, refund)
+POINTS = (*steps.POINTS, *outbox.POINTS, *refund.POINTS)
+CANCEL = steps.points("cancel", steps.CANCEL)
+PAY = [point for point in steps.points("pay", steps.PAY) if ":undo:" not in point]
 AFTER_PAYING = [point for point in outbox.POINTS if point.split(":")[1] in ("label", "email", "sms")]
-UNDO = [point for point in (*settlement.POINTS, *outbox.POINTS) if point.split(":")[1] in ("undo", "release")]
+UNDO = [point for point in POINTS if point.split(":")[1] in ("undo", "release")]
 REFUND = [*refund.POINTS, *(point for point in outbox.POINTS if point.split(":")[1] in ("void", "release"))]
 
 
@@ -52,16 +53,16 @@ def completes(shop: Shop) -> None:
     """Do what the completer of another copy does within a minute."""
     shop.dies()
     for _ in range(20):
-        for order_id in shop.store.stalled():
+        for order_id in shop.store.orders.stalled():
             canceling = shop.order.status == CANCELING
             (shop.cancellation if canceling else shop.purchase).resume(order_id)
-        for refund_id in shop.store.stalled_refunds():
+        for refund_id in shop.store.refunds.stalled():
             shop.refunds.resume(refund_id)
         shop.deliver()
         shop.now += 3
         shop.database.heartbeat.beat()
     assert shop.store.deliveries.rows(state="waiting") == []
-    assert (shop.store.stalled(), shop.store.stalled_refunds()) == ([], [])
+    assert (shop.store.orders.stalled(), shop.store.refunds.stalled()) == ([], [])
 
 
 def pays(shop: Shop) -> None:
@@ -120,7 +121,7 @@ def test_payment_killed_after_a_decline_is_undone(shop: Shop, reaper: Reaper, po
     assert (len(shop.bank.charges), shop.shelf.left) == (1, 7)
 
 
-@pytest.mark.parametrize("point", [*cancel.POINTS, *(point for point in UNDO if ":release:" in point)])
+@pytest.mark.parametrize("point", [*CANCEL, *(point for point in UNDO if ":release:" in point)])
 def test_cancellation_killed_at_any_point_is_finished(shop: Shop, reaper: Reaper, point: str) -> None:
     shop.bank.mood = "ask"
     with pytest.raises(PaymentActionRequired):
@@ -158,8 +159,7 @@ def test_refund_killed_at_any_point_is_made_once(shop: Shop, reaper: Reaper, poi
 
 
 def test_every_crash_point_is_unique_and_reached(shop: Shop, reaper: Reaper) -> None:
-    listed = [point for module in MODULES for point in module.POINTS]
-    assert len(listed) == len(set(listed))
+    assert len(POINTS) == len(set(POINTS))
     shop.bank.opening = ["lose"]
     with pytest.raises(OutcomeUnknown):
         shop.pay()
@@ -170,19 +170,19 @@ def test_every_crash_point_is_unique_and_reached(shop: Shop, reaper: Reaper) -> 
     pays(shop)
     shop.refunds.refund("or_1", None, "k1")
     shop.deliver()
-    shop.store.place(other(), "key 2")
+    shop.store.orders.place(other(), "key 2")
     shop.bank.mood = "decline"
     with pytest.raises(PaymentDeclined):
         shop.purchase.pay("or_2", "cart_1", "tok_visa")
     shop.cancellation.cancel("or_2", "cart_1")
-    assert set(reaper.reached) == set(listed)
+    assert set(reaper.reached) == set(POINTS)
 
 
 def other() -> Any:
     from tests.unit.cart.test_order import placed
 
     order = placed()
-    order.id = order.document["id"] = "or_2"
+    order.id = "or_2"
     return order
 
 
@@ -191,7 +191,7 @@ def test_every_step_records_its_outcome(shop: Shop) -> None:
     with pytest.raises(PaymentDeclined):
         shop.pay()
     shop.pay()
-    steps = {(step["attempt"], step["step"]): step for step in shop.store.steps("or_1")}
+    steps = {(step["attempt"], step["step"]): step for step in shop.store.journal.of_order("or_1")}
     names = ("claim", "stock", "open", "method", "confirm")
     assert set(steps) == {(attempt, name) for attempt in (1, 2) for name in names} | {(2, "paid")}
     assert all(step["ended"] is not None and step["outcome"] for step in steps.values())
@@ -205,7 +205,7 @@ def test_next_copy_records_the_outcome_of_a_killed_step(shop: Shop, reaper: Reap
     with pytest.raises(Killed):
         pays(shop)
     completes(shop)
-    steps = {step["step"]: step["outcome"] for step in shop.store.steps("or_1")}
+    steps = {step["step"]: step["outcome"] for step in shop.store.journal.of_order("or_1")}
     assert steps["confirm"] == {"state": "succeeded", "charge": "ch_pi_1"}
 
 
@@ -213,7 +213,7 @@ def test_refused_step_records_its_error(shop: Shop) -> None:
     shop.shelf.left = 1
     with pytest.raises(Conflict):
         shop.pay()
-    assert {step["step"]: step["outcome"] for step in shop.store.steps("or_1")}["stock"] == {
+    assert {step["step"]: step["outcome"] for step in shop.store.journal.of_order("or_1")}["stock"] == {
         "error": "Conflict: Not enough."
     }
     assert shop.order.status != PAYING

@@ -18,10 +18,10 @@ AMOUNT = 566
 
 def mend(shop: Shop, do: str, order: str = "or_1", **fix: Any) -> str:
     def resume(order_id: str) -> None:
-        flow = shop.cancellation if shop.store.order(order_id).status == CANCELING else shop.purchase
+        flow = shop.cancellation if shop.store.orders.get(order_id).status == CANCELING else shop.purchase
         flow.resume(order_id)
 
-    books = AuditBooks(shop.database, shop.clock)
+    books = AuditBooks(shop.store)
     mending = Mending(shop.store, books, shop.purchase, shop.outbox, resume, shop.refunds.refresh_refunds)
     return mending.mend({"do": do, "order": order, **fix})
 
@@ -136,7 +136,7 @@ def test_label_tried_again_is_recorded_on_its_order(shop: Shop) -> None:
     assert shop.store.deliveries.rows(key="or_1:label")[0]["state"] == "failed"
     shop.carrier.failing = None
     assert mend(shop, "again") == "or_1:label: done"
-    assert shop.order.document["shipping"]["tracking_number"]
+    assert shop.order.tracking_number
 
 
 def test_label_of_a_refunded_order_is_returned(shop: Shop) -> None:

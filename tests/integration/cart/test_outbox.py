@@ -26,7 +26,7 @@ def test_paid_order_sends_label_mail_and_text_once(shop: Shop) -> None:
     outcome = shop.outbox.outcome("or_1")
     assert outcome["label_url"] == "http://labels/or_1:label"
     assert outcome["notifications"] == {"email": {"status code": "202"}, "sms": {"status code": "201"}}
-    assert shop.order.document["shipping"]["tracking_number"] == "9400"
+    assert shop.order.tracking_number == "9400"
     mailed, label = shop.postman.mails["or_1:email"]
     assert label["tracking_number"] == "9400"
     assert mailed["shipping"]["carrier"] == "USPS"

@@ -17,18 +17,19 @@ from tests.integration.cart.till import Killed, Shop
 
 
 def test_a_paid_order_is_charged_its_amount_and_takes_its_stock(shop: Shop) -> None:
-    shop.store.add("cart_1", "prod_bone", {"sku": "sku_bone", "name": "", "inventory": {"type": "infinite"}}, 3, "k")
+    offer = {"sku": "sku_bone", "name": "", "inventory": {"type": "infinite"}}
+    shop.store.carts.add("cart_1", "prod_bone", offer, 3, "k")
     order = shop.pay()
     assert order.status == PAID
-    assert [item["quantity"] for item in shop.store.cart("cart_1")] == [3 - 2]  # the cart loses what was bought
-    assert order.document["charge"] == "ch_pi_1"
+    assert [item["quantity"] for item in shop.store.carts.items("cart_1")] == [3 - 2]  # the cart loses what was bought
+    assert order.charge == "ch_pi_1"
     assert shop.bank.charges == [("pi_1", order.amount, "pm_visa")]
     assert shop.shelf.left == 10 - 3
 
 
 def test_paying_twice_charges_once(shop: Shop) -> None:
     first, second = shop.pay(), shop.pay()
-    assert first.document == second.document
+    assert first == second
     assert len(shop.bank.charges) == 1
 
 
@@ -53,7 +54,7 @@ def test_after_a_decline_the_amount_follows_the_shipping_method(shop: Shop) -> N
     shop.bank.mood = "decline"
     with pytest.raises(PaymentDeclined):
         shop.pay()
-    shop.store.update("or_1", "cart_1", lambda order: order.choose("fast", 1001))
+    shop.store.orders.update("or_1", "cart_1", lambda order: order.choose("fast", 1001))
     order = shop.pay()
     assert shop.bank.charges == [("pi_2", order.amount, "pm_visa")]
     assert order.amount == 100 + 120 + 2118
@@ -186,9 +187,9 @@ def test_completer_pays_the_order_of_an_absent_holder(shop: Shop) -> None:
     with pytest.raises(PaymentActionRequired):
         shop.pay()
     shop.bank.take("pi_1")
-    assert shop.store.stalled() == []  # it is due only after the look interval
+    assert shop.store.orders.stalled() == []  # it is due only after the look interval
     shop.now += settlement.BANK_LOOK_INTERVAL_S
-    assert shop.store.stalled() == ["or_1"]
+    assert shop.store.orders.stalled() == ["or_1"]
     shop.purchase.resume("or_1")
     assert shop.order.status == PAID
 
@@ -229,7 +230,7 @@ def test_payment_killed_before_its_charge_is_undone(shop: Shop, monkeypatch: Any
     assert shop.order.status == PAYING
     assert shop.shelf.left == 7
     shop.now += settlement.CLAIM_S
-    assert shop.store.stalled() == ["or_1"]
+    assert shop.store.orders.stalled() == ["or_1"]
     shop.purchase.resume("or_1")
     assert shop.order.status == CREATED
     assert shop.shelf.left == 10
@@ -317,9 +318,9 @@ def test_only_a_dead_payer_is_taken_over(shop: Shop, monkeypatch: Any) -> None:
     for _ in range(5):  # slow, but with heartbeats
         shop.now += 3
         shop.database.heartbeat.beat()
-        assert shop.store.stalled() == []
+        assert shop.store.orders.stalled() == []
     shop.dies()
-    assert shop.store.stalled() == ["or_1"]
+    assert shop.store.orders.stalled() == ["or_1"]
     shop.purchase.resume("or_1")
     assert (shop.order.status, len(shop.bank.charges)) == (PAID, 1)
 
@@ -332,9 +333,9 @@ def test_unknown_outcome_is_looked_at_with_growing_pauses(shop: Shop) -> None:
     waits = []
     for _ in range(8):
         waits.append(shop.order.due_at - shop.now)
-        assert shop.store.stalled() == []
+        assert shop.store.orders.stalled() == []
         shop.now = shop.order.due_at
-        assert shop.store.stalled() == ["or_1"]
+        assert shop.store.orders.stalled() == ["or_1"]
         with pytest.raises(OutcomeUnknown):
             shop.purchase.resume("or_1")
     assert 0.5 <= waits[0] <= 1 <= waits[1] <= 2 <= waits[2] <= 4
@@ -361,12 +362,12 @@ def test_webhook_pays_the_order_after_confirmation(shop: Shop) -> None:
 
 def test_webhook_leaves_the_claim_of_a_payer(shop: Shop, monkeypatch: Any) -> None:
     monkeypatch.setattr(purchase, "NOTICE_WAIT_S", 0)
-    claimed = shop.store.claim("or_1", None, shop.now + 30)
+    claimed = shop.store.orders.claim("or_1", None, shop.now + 30)
     assert claimed is not None
     claimed.payment = "pi_1"
-    shop.store.keep(claimed)
+    shop.store.orders.keep(claimed)
     assert shop.purchase.look_now("pi_1")
-    assert shop.store.order("or_1").claim == claimed.claim
+    assert shop.store.orders.get("or_1").claim == claimed.claim
 
 
 def test_payment_taken_after_a_decline_takes_its_stock(shop: Shop) -> None:
@@ -384,20 +385,20 @@ def test_payment_taken_after_a_decline_takes_its_stock(shop: Shop) -> None:
 
 
 def test_failed_write_of_the_outcome_releases_the_claim(shop: Shop, monkeypatch: Any) -> None:
-    keep = shop.store.keep
+    keep = shop.store.orders.keep
 
     def fails(order: Any, *args: Any, **kwargs: Any) -> None:
         if order.status == PAID:
             raise Unavailable("The database does not answer.")
         keep(order, *args, **kwargs)
 
-    monkeypatch.setattr(shop.store, "keep", fails)
+    monkeypatch.setattr(shop.store.orders, "keep", fails)
     with pytest.raises(Unavailable):
         shop.pay()
     monkeypatch.undo()
     assert (shop.order.status, shop.order.holder) == (PAYING, None)
     shop.now += settlement.FIRST_LOOK_S
-    assert shop.store.stalled() == ["or_1"]
+    assert shop.store.orders.stalled() == ["or_1"]
     shop.purchase.resume("or_1")
     assert (shop.order.status, len(shop.bank.charges), len(shop.store.deliveries.rows("or_1"))) == (PAID, 1, 3)
 
@@ -431,7 +432,7 @@ def test_a_lost_payment_is_called_off_after_the_next_one_paid(shop: Shop) -> Non
     shop.bank.opening = ["lose"]
     with pytest.raises(OutcomeUnknown):
         shop.pay()
-    shop.store.update("or_1", None, lambda order: order.choose("fast", 1))  # another amount
+    shop.store.orders.update("or_1", None, lambda order: order.choose("fast", 1))  # another amount
     assert shop.pay().status == PAID
     assert shop.bank.states == [OPEN, SUCCEEDED]
     shop.bank.opening = ["drop", "lose"]

@@ -13,6 +13,7 @@ from cart.payment import settlement
 from cart.reconcile.compare_provider import Refunded
 from cart.refunds.watch import MONTH_S, OVERLAP_S, RefundWatch
 from cart.rules.order import PAID, PAYING, RETURNED
+from cart.rules.public_order import render
 from cart.store.refunds import checked_amount
 from chassis.records import SetAside
 from chassis.work.tasks import TRIES
@@ -27,10 +28,10 @@ def test_full_refund_returns_stock_and_label(shop: Shop) -> None:
     shop.deliver()
     shop.deliver()
     order = shop.refunds.refund("or_1", None, "k1")
-    assert (order.status, order.document["amount_returned"]) == (RETURNED, AMOUNT)
-    assert order.document["status_transitions"]["returned"] == 1000
+    assert (order.status, order.amount_returned) == (RETURNED, AMOUNT)
+    assert order.times[RETURNED] == 1000
     assert shop.bank.given_back("pi_1") == AMOUNT
-    returns = order.document["returns"]
+    returns = render(order)["returns"]
     assert (returns["total_count"], returns["has_more"], returns["url"]) == (1, False, "/v1/order_returns?order=or_1")
     [entry] = returns["data"]
     assert entry == {
@@ -39,7 +40,7 @@ def test_full_refund_returns_stock_and_label(shop: Shop) -> None:
         "amount": AMOUNT,
         "created": 1000,
         "currency": "usd",
-        "items": order.document["items"],
+        "items": render(order)["items"],
         "livemode": False,
         "order": "or_1",
         "refund": "re_1",
@@ -54,13 +55,13 @@ def test_full_refund_returns_stock_and_label(shop: Shop) -> None:
 def test_part_is_refunded_and_then_the_rest(shop: Shop) -> None:
     shop.pay()
     order = shop.refunds.refund("or_1", 100, "k1")
-    assert (order.status, order.document["amount_returned"]) == (PAID, 100)
-    assert order.document["returns"]["data"][0]["items"] == []
+    assert (order.status, order.amount_returned) == (PAID, 100)
+    assert render(order)["returns"]["data"][0]["items"] == []
     shop.now += 1
     order = shop.refunds.refund("or_1", None, "k2")
-    assert (order.status, order.document["amount_returned"]) == (RETURNED, AMOUNT)
-    assert [entry["amount"] for entry in order.document["returns"]["data"]] == [AMOUNT - 100, 100]
-    assert shop.store.order("or_1").document == order.document
+    assert (order.status, order.amount_returned) == (RETURNED, AMOUNT)
+    assert [entry["amount"] for entry in render(order)["returns"]["data"]] == [AMOUNT - 100, 100]
+    assert shop.store.orders.get("or_1") == order
 
 
 @pytest.mark.parametrize("amount", [0, -1, AMOUNT - 99, True, 1.5])
@@ -87,7 +88,7 @@ def test_only_a_paid_order_is_refunded(shop: Shop) -> None:
 def test_same_key_refunds_once(shop: Shop) -> None:
     shop.pay()
     shop.refunds.refund("or_1", 100, "k1")
-    assert shop.refunds.refund("or_1", 100, "k1").document["amount_returned"] == 100
+    assert shop.refunds.refund("or_1", 100, "k1").amount_returned == 100
     assert len(shop.bank.returned) == 1
 
 
@@ -98,7 +99,7 @@ def test_refund_with_a_lost_answer_is_made_once(shop: Shop, mood: str) -> None:
     with pytest.raises(OutcomeUnknown):
         shop.refunds.refund("or_1", 100, "k1")
     shop.bank.answers.clear()  # after a day, the provider forgets keys and only lists the refund
-    assert shop.refunds.refund("or_1", 100, "k1").document["amount_returned"] == 100
+    assert shop.refunds.refund("or_1", 100, "k1").amount_returned == 100
     assert shop.bank.given_back("pi_1") == 100
 
 
@@ -108,7 +109,7 @@ def test_refund_not_listed_yet_is_made_once_by_its_key(shop: Shop, monkeypatch: 
     with pytest.raises(OutcomeUnknown):
         shop.refunds.refund("or_1", 100, "k1")
     monkeypatch.setattr(shop.bank, "refunds", lambda payment_id: [])
-    assert shop.refunds.refund("or_1", 100, "k1").document["amount_returned"] == 100
+    assert shop.refunds.refund("or_1", 100, "k1").amount_returned == 100
     assert shop.bank.given_back("pi_1") == 100
 
 
@@ -119,10 +120,10 @@ def test_kept_failure_is_retried_under_another_key(shop: Shop, mood: str) -> Non
         shop.bank.mood = mood
         with suppress(OutcomeUnknown):
             shop.refunds.refund("or_1", 100, "k1")
-        [row] = shop.store.refund_rows("or_1")
+        [row] = shop.store.refunds.of_order("or_1")
         assert row["spent"] == (spent if mood == "break" else 1), "recorded before another key is used"
     shop.bank.mood = "take"
-    assert shop.refunds.refund("or_1", 100, "k1").document["amount_returned"] == 100
+    assert shop.refunds.refund("or_1", 100, "k1").amount_returned == 100
     assert shop.bank.given_back("pi_1") == 100
 
 
@@ -131,18 +132,18 @@ def test_completer_finishes_an_unrepeated_refund(shop: Shop) -> None:
     shop.bank.mood = "lose"
     with pytest.raises(OutcomeUnknown):
         shop.refunds.refund("or_1", None, "k1")
-    assert shop.store.stalled_refunds() == []
+    assert shop.store.refunds.stalled() == []
     shop.now += settlement.FIRST_LOOK_S
-    [refund_id] = shop.store.stalled_refunds()
+    [refund_id] = shop.store.refunds.stalled()
     shop.bank.down = True
     with pytest.raises(OutcomeUnknown):
         shop.refunds.resume(refund_id)
-    assert shop.store.stalled_refunds() == []  # the next look comes later
+    assert shop.store.refunds.stalled() == []  # the next look comes later
     shop.bank.down = False
     shop.now += 2 * settlement.FIRST_LOOK_S
     shop.refunds.resume(refund_id)
     assert (shop.order.status, shop.bank.given_back("pi_1")) == (RETURNED, AMOUNT)
-    assert shop.store.stalled_refunds() == []
+    assert shop.store.refunds.stalled() == []
 
 
 @pytest.mark.parametrize("acted", [True, False])
@@ -153,9 +154,9 @@ def test_killed_refund_is_taken_over_within_seconds(shop: Shop, monkeypatch: Any
         shop.refunds.refund("or_1", None, "k1")
     monkeypatch.undo()
     shop.bank.answers.clear()
-    assert shop.store.stalled_refunds() == []
+    assert shop.store.refunds.stalled() == []
     shop.dies()
-    for refund_id in shop.store.stalled_refunds():
+    for refund_id in shop.store.refunds.stalled():
         shop.refunds.resume(refund_id)
     assert (shop.order.status, shop.bank.given_back("pi_1")) == (RETURNED, AMOUNT)
 
@@ -189,7 +190,7 @@ def test_parallel_refunds_never_exceed_the_payment(shop: Shop) -> None:
         thread.join(60)
     assert [type(outcome) for outcome in outcomes if outcome != PAID] == [InvalidRequest] * 4
     assert shop.bank.given_back("pi_1") == 400
-    assert shop.order.document["amount_returned"] == 400
+    assert shop.order.amount_returned == 400
 
 
 def test_refund_made_elsewhere_is_recorded(shop: Shop) -> None:
@@ -198,10 +199,10 @@ def test_refund_made_elsewhere_is_recorded(shop: Shop) -> None:
     shop.bank.give_back("pi_1", 66)
     assert shop.refunds.refresh_refunds("pi_1")
     assert shop.refunds.refresh_refunds("pi_1")  # a second look changes nothing
-    assert (shop.order.status, shop.order.document["amount_returned"]) == (PAID, 166)
+    assert (shop.order.status, shop.order.amount_returned) == (PAID, 166)
     shop.bank.give_back("pi_1", AMOUNT - 166)
     shop.refunds.refresh_refunds("pi_1")
-    assert (shop.order.status, shop.order.document["returns"]["total_count"]) == (RETURNED, 3)
+    assert (shop.order.status, len(shop.order.returns)) == (RETURNED, 3)
     shop.deliver()
     shop.deliver()
     assert shop.shelf.left == 10
@@ -213,7 +214,7 @@ def test_refund_above_the_rest_names_what_is_left(shop: Shop) -> None:
     shop.bank.give_back("pi_1", 500)  # made elsewhere, without an event
     with pytest.raises(Conflict, match=f"Only {AMOUNT - 500} of order or_1 is left"):
         shop.refunds.refund("or_1", AMOUNT, "k1")
-    assert shop.order.document["amount_returned"] == 500
+    assert shop.order.amount_returned == 500
     assert shop.refunds.refund("or_1", None, "k2").status == RETURNED
     with pytest.raises(Refused):
         shop.refunds.refund("or_1", AMOUNT, "k1")  # the refused refund stays failed
@@ -223,8 +224,8 @@ def test_rest_is_refunded_after_a_refund_made_elsewhere(shop: Shop) -> None:
     shop.pay()
     shop.bank.give_back("pi_1", 500)
     order = shop.refunds.refund("or_1", None, "k1")
-    assert (order.status, order.document["amount_returned"]) == (RETURNED, AMOUNT)
-    assert [row["amount"] for row in shop.store.refund_rows("or_1")] == [AMOUNT - 500, 500]
+    assert (order.status, order.amount_returned) == (RETURNED, AMOUNT)
+    assert [row["amount"] for row in shop.store.refunds.of_order("or_1")] == [AMOUNT - 500, 500]
     assert shop.refunds.refund("or_1", None, "k1").status == RETURNED
     assert shop.bank.given_back("pi_1") == AMOUNT
 
@@ -261,17 +262,17 @@ def test_the_rest_is_refunded_while_others_refund_too(shop: Shop, monkeypatch: A
 def test_the_rest_is_refunded_once_when_its_answer_is_lost(shop: Shop, monkeypatch: Any, mood: str) -> None:
     shop.pay()
     shop.bank.give_back("pi_1", 500)
-    lower = shop.store.lower_refund
+    lower = shop.store.refunds.lower
 
     def lower_then_lose(row: dict[str, Any]) -> bool:
         shop.bank.mood = mood
         return lower(row)
 
-    monkeypatch.setattr(shop.store, "lower_refund", lower_then_lose)
+    monkeypatch.setattr(shop.store.refunds, "lower", lower_then_lose)
     with pytest.raises(OutcomeUnknown):
         shop.refunds.refund("or_1", None, "k1")
     shop.now += 60
-    for refund_id in shop.store.stalled_refunds():
+    for refund_id in shop.store.refunds.stalled():
         shop.refunds.resume(refund_id)
     assert (shop.order.status, shop.bank.given_back("pi_1"), len(shop.bank.returned)) == (RETURNED, AMOUNT, 2)
 
@@ -293,8 +294,8 @@ def test_a_refund_that_fails_later_is_taken_back(shop: Shop) -> None:
     [(payment, refund)] = shop.bank.returned
     shop.bank.returned[:] = [(payment, dataclasses.replace(refund, failed=True, error="The bank sent it back."))]
     shop.refunds.refresh_refunds("pi_1")
-    assert (shop.order.document["amount_returned"], shop.order.document["returns"]["data"]) == (0, [])
-    assert shop.store.refund_rows("or_1")[0]["state"] == "failed"
+    assert (shop.order.amount_returned, shop.order.returns) == (0, ())
+    assert shop.store.refunds.of_order("or_1")[0]["state"] == "failed"
     assert shop.refunds.refund("or_1", None, "k2").status == RETURNED
 
 
@@ -403,7 +404,7 @@ def test_watch_finds_a_refund_made_elsewhere(shop: Shop, monkeypatch: Any) -> No
     shop.now += 3600
     lists.asked.clear()
     watch.follow()
-    assert shop.order.document["amount_returned"] == 150
+    assert shop.order.amount_returned == 150
     assert len(lists.asked) == 3
     looked: list[str] = []
     monkeypatch.setattr(shop.refunds, "refresh_refunds", looked.append)
@@ -448,21 +449,21 @@ def test_unrecorded_refund_is_looked_for_again(shop: Shop) -> None:
     shop.pay()
     watch = RefundWatch(shop.refunds, Listed(shop))
     watch.follow()
-    seen = shop.store.cursor("refunds")
-    shop.store.update("or_1", None, lambda order: setattr(order, "status", PAYING))
+    seen = shop.store.positions.get("refunds")
+    shop.store.orders.update("or_1", None, lambda order: setattr(order, "status", PAYING))
     shop.bank.give_back("pi_1", 50)
     shop.now += 60
     watch.follow()
-    assert shop.store.cursor("refunds") == seen
-    shop.store.update("or_1", None, lambda order: setattr(order, "status", PAID))
+    assert shop.store.positions.get("refunds") == seen
+    shop.store.orders.update("or_1", None, lambda order: setattr(order, "status", PAID))
     watch.follow()
-    assert (shop.order.document["amount_returned"], shop.store.cursor("refunds")) == (50, seen + 60)
+    assert (shop.order.amount_returned, shop.store.positions.get("refunds")) == (50, seen + 60)
 
 
 def test_refund_in_isk_is_in_whole_kronur(shop: Shop) -> None:
     shop.pay()
-    order = shop.store.order("or_1")
-    order.document["currency"] = "isk"
+    order = shop.store.orders.get("or_1")
+    order.currency = "isk"
     with pytest.raises(InvalidRequest) as error:
         checked_amount(order, 150, AMOUNT)
     assert error.value.facts["errors"] == {"amount": ["must be a multiple of 100 in isk"]}
@@ -490,5 +491,5 @@ def test_unreadable_refund_does_not_hold_up_the_others(shop: Shop, monkeypatch: 
     watch = RefundWatch(shop.refunds, lists)
     shop.now += 60
     watch.follow()
-    assert shop.order.document["amount_returned"] == 50
-    assert shop.store.cursor("refunds") == int(shop.now)
+    assert shop.order.amount_returned == 50
+    assert shop.store.positions.get("refunds") == int(shop.now)

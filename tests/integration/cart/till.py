@@ -48,10 +48,10 @@ class Shop:
         self.bank, self.shelf, self.carrier, self.postman = Bank(), Shelf(), Carrier(), Postman()
         self.outbox = Outbox(store, self.shelf, self.carrier, self.postman, self.bank, clock=self.clock)
         self.settlement = Settlement(store, self.bank, self.outbox, clock=self.clock)
-        self.purchase = OrderPayment(self.settlement, self.shelf)
+        self.purchase = OrderPayment(self.settlement)
         self.cancellation = Cancellation(self.settlement)
         self.refunds = Refunds(self.settlement)
-        store.place(placed(), "key")
+        store.orders.place(placed(), "key")
 
     def clock(self) -> float:
         return self.now
@@ -71,4 +71,4 @@ class Shop:
 
     @property
     def order(self) -> Order:
-        return self.store.order("or_1")
+        return self.store.orders.get("or_1")

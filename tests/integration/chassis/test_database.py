@@ -26,6 +26,8 @@ from chassis.db import migrate as chassis_migrate
 from chassis.db.engine import Database, no_transaction, once_more, url_for
 from chassis.db.heartbeat import TIME_OF
 from chassis.db.migrate import migrate
+from chassis.providers.guard import Guard
+from chassis.rpc.service_rpc import Callee
 from chassis.settings import Settings
 from chassis.store_provider import StoreProvider
 from chassis.work.inbox import Inbox
@@ -159,6 +161,24 @@ def test_inner_blocks_are_part_of_the_transaction(counter: Database) -> None:
     assert number(counter) == 0
 
 
+def test_after_commit_is_called_after_a_commit_only(counter: Database) -> None:
+    seen: list[int] = []
+
+    def change(fails: bool) -> None:
+        with counter.write() as connection:
+            with counter.write():
+                counter.after_commit(lambda: seen.append(number(counter)))
+            assert seen == []
+            connection.execute(text("UPDATE counter SET number = number + 1"))
+            if fails:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        change(fails=True)
+    change(fails=False)
+    assert seen == [1]
+
+
 def test_reading_transaction_cannot_write(counter: Database) -> None:
     with counter.read(), pytest.raises(RuntimeError, match="read-only"), counter.write():
         pass
@@ -192,6 +212,10 @@ def test_no_call_leaves_the_process_in_a_transaction(counter: Database) -> None:
         no_transaction("a call")
     with counter.write(), pytest.raises(RuntimeError, match="a call"):
         no_transaction("a call")
+    with counter.read(), pytest.raises(RuntimeError, match="Stripe is called"):
+        Guard("Stripe").calling().__enter__()
+    with counter.read(), pytest.raises(RuntimeError, match=r"products.price is called"):
+        Callee(SimpleNamespace(timeout=1.0), "products", {}).price()  # type: ignore[arg-type]
 
 
 MIGRATE_ON_SIGNAL = """

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cart.checkout import Checkout
+from cart.rules.public_order import render
 from contracts.errors import Conflict, InvalidRequest, NotFound, Refused, ShopError
 from products.stock import gone, unsold
 
@@ -21,11 +23,10 @@ class Cart:
     def __init__(self) -> None:
         self.items = [{"parent": sku, "quantity": 2} for sku in ("sku_a", "sku_b")]
 
+        self.carts, self.orders = SimpleNamespace(items=lambda _cart_id: self.items), self
+
     def placed(self, _key: str) -> None:
         return None
-
-    def cart(self, _cart_id: str) -> list[dict[str, Any]]:
-        return self.items
 
     def unpaid(self, _cart_id: str, _digest: str) -> None:
         return None
@@ -72,7 +73,7 @@ class Shop:
         self.checkout = Checkout(self.cart, self.products, self.shipping, live=False)  # type: ignore[arg-type]
 
     def placed(self) -> dict[str, Any]:
-        return self.checkout.place("cart_1", CUSTOMER, "key").public()
+        return render(self.checkout.place("cart_1", CUSTOMER, "key"))
 
     def quoted(self, **changes: Any) -> dict[str, Any]:
         items = [{**item, "type": "sku"} for item in self.cart.items]

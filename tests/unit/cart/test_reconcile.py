@@ -24,6 +24,7 @@ from cart.rules.order import CANCELED, CANCELING, CONFIRMING, CREATED, FULFILLED
 from cart.rules.payments import ACTION, OPEN, PROCESSING, SUCCEEDED
 from cart.rules.payments import CANCELED as PAYMENT_CANCELED
 from contracts.differences import Difference
+from tests.orders import made_order
 
 UNTIL = 1000.0
 OLD, YOUNG = 900.0, 1001.0
@@ -31,8 +32,7 @@ DONE = {"label": "done", "email": "done", "sms": "done"}
 
 
 def order(status: str, payment: str | None = "pi_1", updated: float = OLD, **changes: Any) -> Order:
-    document = {"updated": updated, "amount": 500, "currency": "usd", "upstream_id": "shipment_1"}
-    return Order("or_1", "cart_1", status, document, payment=payment, **changes)
+    return made_order(1, status, payment=payment, updated=int(updated), shipment="shipment_1", **changes)
 
 
 def payment(state: str = SUCCEEDED, **changes: Any) -> Listed:

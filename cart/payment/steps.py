@@ -1,0 +1,199 @@
+"""What paying and canceling an order consist of: tables of steps, from which journal and crash points are derived.
+
+Each step has a key, fixed before it begins, and records its start and its end. So any copy of the service can resume
+the work. Source of the pattern: recovery points around idempotent calls (B. Leach, "Implementing Stripe-like
+Idempotency Keys in Postgres", 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cart.deliveries.outbox import CALL_OFF, RELEASE
+from cart.rules.order import Order
+from cart.rules.payments import CANCELED, OPEN, SUCCEEDED, Payment, Payments
+from cart.store.unit_of_work import CartStore
+from chassis.crash_points import crash_point
+from contracts.errors import OutcomeUnknown, Refused, Unavailable
+
+# A process can be killed before a step asks the other side, between its answer and its record, and after the record.
+MOMENTS = ("begun", "asked", "done")
+# A step that is one transaction asks nobody.
+LOCAL = ("begun", "done")
+
+
+class Shop(Protocol):
+    """What the steps work with."""
+
+    store: CartStore
+    payments: Payments
+    products: Any
+
+
+@dataclass
+class Attempt:
+    """One attempt to pay: a claimed order, the card and its digest, and the card's payment method once it is made."""
+
+    order: Order
+    card: str
+    digest: str
+    method: str = ""
+
+
+@dataclass(frozen=True)
+class Abandoned:
+    """An attempt that took no money and never will: its order, the stock that it held, and the error that ended it."""
+
+    order: Order
+    stock_key: str | None
+    error: Exception | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step.
+
+    Attributes:
+        name: in the journal, the keys and the crash points.
+        do: asks the other side; returns the outcome for the journal, or the payment if that ends the attempt.
+        prepare: changes the order before the step is recorded.
+        undo: records the work owed to undo it; part of the transaction that opens the order again.
+        moments: where a process can be killed in it.
+    """
+
+    name: str
+    do: Callable[[Shop, Attempt], dict[str, Any] | Payment] | None = None
+    prepare: Callable[[Attempt], None] | None = None
+    undo: Callable[[Shop, Abandoned], None] | None = None
+    moments: tuple[str, ...] = MOMENTS
+
+
+def points(flow: str, steps: Iterable[Step]) -> tuple[str, ...]:
+    """The crash points of a flow."""
+    return tuple(f"{flow}:{step.name}:{moment}" for step in steps for moment in step.moments)
+
+
+def begin(shop: Shop, flow: str, step: Step, attempt: Attempt, until: float) -> None:
+    """Record that a step begins, and hold the claim until `until` (Unix seconds). Raises ClaimLost."""
+    if step.prepare is not None:
+        step.prepare(attempt)
+    shop.store.orders.begin_step(attempt.order, step.name, until)
+    crash_point(f"{flow}:{step.name}:begun")
+
+
+def ask(shop: Shop, flow: str, step: Step, attempt: Attempt) -> Payment | None:
+    """Do a step that has begun, and record its outcome; returns the payment if that ends the attempt."""
+    assert step.do is not None, step.name
+    outcome = step.do(shop, attempt)
+    crash_point(f"{flow}:{step.name}:asked")
+    if isinstance(outcome, Payment):
+        return outcome
+    shop.store.orders.keep(attempt.order, outcome=outcome)
+    crash_point(f"{flow}:{step.name}:done")
+    return None
+
+
+# Paying
+
+
+def _name_reservation(attempt: Attempt) -> None:
+    # Stored before it is used, so that a reservation whose answer was lost is released.
+    attempt.order.stock_key = attempt.order.key("stock")
+
+
+def _reserve_stock(shop: Shop, attempt: Attempt) -> dict[str, Any]:
+    shop.products.reserve(attempt.order.stock_key, attempt.order.stock)
+    return {"key": attempt.order.stock_key}
+
+
+def release_stock(shop: Shop, left: Abandoned) -> None:
+    """Record that the stock of an attempt has to be released."""
+    if left.stock_key is not None:
+        shop.store.deliveries.add(left.stock_key, RELEASE, left.order.id)
+
+
+def _open_payment(shop: Shop, attempt: Attempt) -> dict[str, Any] | Payment:
+    """Open a payment of the order's amount, without a card yet, or reuse that of the last attempt if possible.
+
+    Returns the payment when that of the last attempt turns out to have been taken.
+    """
+    order = attempt.order
+    if order.payment is not None:
+        payment = shop.payments.find(order.payment)
+        # One of another amount is canceled, not changed: a suspended payer that wakes up now could otherwise change it
+        # back.
+        if payment.state not in (OPEN, CANCELED, SUCCEEDED) or payment.amount != order.amount:
+            payment = call_off(shop.payments, order.payment)
+        if payment.state == SUCCEEDED:
+            return payment
+        if payment.state == CANCELED:
+            order.payment = None
+    if order.payment is None:
+        email, key = order.customer.email, order.key("open")
+        order.payment = shop.payments.open(order.id, order.amount, order.currency, email, key).id
+    return {"payment": order.payment}
+
+
+def _call_off_unknown(shop: Shop, left: Abandoned) -> None:
+    """A payment whose id was never learned may exist, unless the error means that none was opened."""
+    order = left.order
+    if isinstance(left.error, Refused | Unavailable) or order.payment is not None:
+        return
+    if shop.store.journal.payment_unknown(order):
+        asked = {"amount": order.amount, "currency": order.currency, "email": order.customer.email}
+        shop.store.deliveries.add(order.key("open"), CALL_OFF, order.id, asked)
+
+
+def _make_method(shop: Shop, attempt: Attempt) -> dict[str, Any]:
+    attempt.method = shop.payments.method(attempt.card, attempt.order.key("method"))
+    return {"method": attempt.method}
+
+
+def _name_card(attempt: Attempt) -> None:
+    # Stored before the request: a process that finds the money taken then knows by which card.
+    attempt.order.card = attempt.digest
+
+
+def _confirm_payment(shop: Shop, attempt: Attempt) -> Payment:
+    order = attempt.order
+    return shop.payments.confirm(order.payment or "", attempt.method, order.key("confirm"))
+
+
+BEFORE_THE_MONEY = (
+    Step("stock", do=_reserve_stock, prepare=_name_reservation, undo=release_stock),
+    Step("open", do=_open_payment, undo=_call_off_unknown),
+    Step("method", do=_make_method),
+)
+# From here on, only a known outcome is undone: `Settlement.settle` looks it up.
+CONFIRM = Step("confirm", do=_confirm_payment, prepare=_name_card, moments=("begun", "asked"))
+PAY = (
+    Step("claim", moments=LOCAL),
+    *BEFORE_THE_MONEY,
+    CONFIRM,
+    Step("paid", moments=LOCAL),
+    Step("undo", moments=LOCAL),
+)
+
+
+# Canceling
+
+
+def _call_off_payment(shop: Shop, attempt: Attempt) -> dict[str, Any] | Payment:
+    payment = call_off(shop.payments, attempt.order.payment or "")
+    return payment if payment.state == SUCCEEDED else {"state": payment.state}
+
+
+def call_off(payments: Payments, payment_id: str) -> Payment:
+    """Cancel a payment: it is CANCELED, or turns out to be SUCCEEDED. Raises as the port does."""
+    payment = payments.cancel(payment_id)
+    if payment.state not in (SUCCEEDED, CANCELED):
+        raise OutcomeUnknown("The bank has not decided yet.", {"retry_after": 2})
+    return payment
+
+
+CALL_OFF_PAYMENT = Step("call_off", do=_call_off_payment)
+CANCEL = (Step("claim", moments=LOCAL), CALL_OFF_PAYMENT, Step("canceled", moments=LOCAL))
+
+POINTS = (*points("pay", PAY), *points("cancel", CANCEL))
