@@ -7,10 +7,10 @@ from typing import Any, Generic, TypeVar
 
 from chassis.crash_points import crash_point
 from chassis.work.ask_once import AskOnce, Request, TraceableRequest
-from notifications.email import Mailer
-from notifications.messages import Mail, Sms
-from notifications.record import Record, Records, State
-from notifications.sms import SentSms, Texter
+from notifications.rules.email import Mailer
+from notifications.rules.messages import Mail, Sms
+from notifications.rules.record import Record, Records, State
+from notifications.rules.sms import SentSms, Texter
 
 POINTS = (
     *("email:send:begun", "email:send:asked", "email:send:done"),

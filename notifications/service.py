@@ -19,11 +19,10 @@ from chassis.work.tasks import FAILED, Task, listed, replayed
 from chassis.work.timer import timer
 from contracts.contacts import sms_fault
 from contracts.errors import InvalidRequest, ShopError
-from notifications import sendgrid_events, twilio_events
-from notifications.audit import MessageAudit
 from notifications.delivery import Delivery
 from notifications.letter import letter
-from notifications.messages import (
+from notifications.reconcile.audit import MessageAudit
+from notifications.rules.messages import (
     Mail,
     mail,
     order_paid,
@@ -32,12 +31,14 @@ from notifications.messages import (
     recipient,
     sms,
 )
-from notifications.progress import Progress
-from notifications.sendgrid_email import MailerProvider
-from notifications.sendgrid_events import MailEventsProvider
-from notifications.store import MessageStore
-from notifications.twilio_lists import TwilioLists
-from notifications.twilio_sms import TexterProvider
+from notifications.rules.progress import Progress
+from notifications.sendgrid import webhooks as sendgrid_events
+from notifications.sendgrid.mailer import MailerProvider
+from notifications.sendgrid.webhooks import MailEventsProvider
+from notifications.store.messages import MessageStore
+from notifications.twilio import webhooks as twilio_events
+from notifications.twilio.lists import TwilioLists
+from notifications.twilio.texter import TexterProvider
 from notifications.watch import Watch
 
 # The status in an order whose text message the shop does not send.
@@ -143,12 +144,12 @@ class NotificationsService:
         until: float = 9e12,
         ids: list[str] | None = None,
     ) -> dict[str, Any]:
-        """Compare one page of our text messages with Twilio's; see `notifications.audit.MessageAudit.page`."""
+        """Compare one page of our text messages with Twilio's; see `MessageAudit.page`."""
         return MessageAudit(self.store, TwilioLists(self.texter)).page(part, cursor, since, until, ids)
 
     @rpc(expected_exceptions=ShopError, most=2)
     def mend(self, fix: dict[str, Any]) -> str:
-        """Repair a difference that `audit` found, as it proposed; see `notifications.audit.MessageAudit.mend`."""
+        """Repair a difference that `audit` found, as it proposed; see `MessageAudit.mend`."""
         return MessageAudit(self.store, TwilioLists(self.texter)).mend(fix)
 
     @rpc(expected_exceptions=ShopError)

@@ -11,9 +11,10 @@ from chassis.logs import log
 from chassis.records import SetAside, note
 from chassis.work.inbox import NotYet
 from contracts.errors import ShopError, Unavailable
-from notifications import sendgrid_events, twilio_events
-from notifications.sms import Texter
-from notifications.store import MessageStore
+from notifications.rules.sms import Texter
+from notifications.sendgrid import webhooks as sendgrid_events
+from notifications.store.messages import MessageStore
+from notifications.twilio import webhooks as twilio_events
 
 # How many text messages are polled in one run.
 BATCH = 20

@@ -23,18 +23,18 @@ from chassis.work.sweep import SWEEP_INTERVAL_S, SWEEP_TIME_S, swept
 from chassis.work.tasks import FAILED, Task, listed, replayed
 from chassis.work.timer import timer
 from contracts.errors import InvalidRequest, NotFound, Refused, ShopError
-from shipping.audit import LabelAudit
-from shipping.customs import contents
-from shipping.label import LabelDesk
-from shipping.lookups import rates_key, tracking_key
-from shipping.parcel import pack
-from shipping.purchase import LabelPurchase
-from shipping.shipment import Address, Shipment, currency_code, currency_of, methods, page_order, public_address
-from shipping.shippo_carriers import CarriersProvider
-from shipping.shippo_webhook import verified
-from shipping.store import ShippingStore
+from shipping.labels.buy import LabelDesk
+from shipping.labels.refund import VoidDesk
+from shipping.reconcile.audit import LabelAudit
+from shipping.rules.customs import contents
+from shipping.rules.parcel import pack
+from shipping.rules.purchase import LabelPurchase
+from shipping.rules.shipment import Address, Shipment, currency_code, currency_of, methods, page_order, public_address
+from shipping.shippo.carriers import CarriersProvider
+from shipping.shippo.webhooks import verified
+from shipping.store.lookups import rates_key, tracking_key
+from shipping.store.shipments import ShippingStore
 from shipping.tracker import Tracker
-from shipping.void import VoidDesk
 
 POINTS = ("shipment:quote:asked", "shipment:quote:done")
 
@@ -282,7 +282,7 @@ class ShippingService:
     def audit(
         self, part: str, cursor: str | None = None, since: float = 0.0, until: float = 9e12, ids: Ids | None = None
     ) -> dict[str, Any]:
-        """Compare one page of our labels with Shippo's; see `shipping.audit.LabelAudit.page`."""
+        """Compare one page of our labels with Shippo's; see `LabelAudit.page`."""
         return LabelAudit(self.store, self.carriers.lists).page(part, cursor, since, until, ids)
 
     @rpc(expected_exceptions=ShopError)
@@ -302,7 +302,7 @@ class ShippingService:
 
     @rpc(expected_exceptions=ShopError, most=2)
     def mend(self, fix: dict[str, Any]) -> str:
-        """Repair a difference that `audit` found, as it proposed; see `shipping.audit.LabelAudit.mend`."""
+        """Repair a difference that `audit` found, as it proposed; see `LabelAudit.mend`."""
         return LabelAudit(self.store, self.carriers.lists).mend(fix)
 
     @rpc(expected_exceptions=ShopError)

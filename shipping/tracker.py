@@ -10,12 +10,12 @@ from chassis.clock import now as clock_now
 from chassis.logs import log
 from chassis.records import SetAside, note
 from contracts.errors import NotFound, ShopError, Unavailable
-from shipping.carriers import Carriers
-from shipping.lookups import tracking_key
-from shipping.purchase import LabelRefund
-from shipping.store import ShippingStore
-from shipping.void import VoidDesk
-from shipping.whereabouts import whereabouts
+from shipping.labels.refund import VoidDesk
+from shipping.rules.carriers import Carriers
+from shipping.rules.purchase import LabelRefund
+from shipping.rules.whereabouts import whereabouts
+from shipping.store.lookups import tracking_key
+from shipping.store.shipments import ShippingStore
 
 TRACK_UPDATED, TRANSACTION_UPDATED = "track_updated", "transaction_updated"
 # How many labels are polled in one run.

@@ -23,14 +23,14 @@ from chassis.work.inbox import Inbox
 from chassis.work.tasks import DONE, WAITING
 from contracts.errors import OutcomeUnknown, ProviderFailure, Unavailable
 from notifications.delivery import Delivery
-from notifications.messages import Mail, Sms
-from notifications.record import State
-from notifications.store import MessageStore
-from shipping.label import LabelDesk
-from shipping.purchase import State as LabelState
-from shipping.shipment import Shipment
-from shipping.store import ShippingStore
-from shipping.void import VoidDesk
+from notifications.rules.messages import Mail, Sms
+from notifications.rules.record import State
+from notifications.store.messages import MessageStore
+from shipping.labels.buy import LabelDesk
+from shipping.labels.refund import VoidDesk
+from shipping.rules.purchase import State as LabelState
+from shipping.rules.shipment import Shipment
+from shipping.store.shipments import ShippingStore
 from tests.integration.cart.test_cart_store import Clock, copy_of, order
 from tests.locked import Locked
 from tests.unit.notifications import stub_providers

@@ -12,10 +12,10 @@ from chassis.db.engine import Database
 from chassis.work.ask_once import CLAIM_MARGIN_S, PATIENCE_S, SETTLE_S, AskOnce
 from contracts.errors import Conflict, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from notifications.delivery import Delivery
-from notifications.messages import Mail, Sms
-from notifications.record import State
-from notifications.sms import SentSms
-from notifications.store import MessageStore
+from notifications.rules.messages import Mail, Sms
+from notifications.rules.record import State
+from notifications.rules.sms import SentSms
+from notifications.store.messages import MessageStore
 from tests.processes import die
 from tests.unit.notifications.stub_providers import Clock, StubMailer, StubTexter
 

@@ -17,11 +17,11 @@ from chassis.db.migrate import migrate
 from chassis.settings import SANDBOX_KEYS, SANDBOX_TWILIO_TOKEN
 from chassis.work.ask_once import AskOnce
 from notifications.delivery import Delivery
-from notifications.messages import Mail, Sms
-from notifications.sendgrid_email import SendGridMailer
-from notifications.store import MessageStore
-from notifications.tables import messages
-from notifications.twilio_sms import TwilioTexter
+from notifications.rules.messages import Mail, Sms
+from notifications.sendgrid.mailer import SendGridMailer
+from notifications.store.messages import MessageStore
+from notifications.store.tables import messages
+from notifications.twilio.texter import TwilioTexter
 from tests.integration.shipping.test_shipping_killed import ANSWER, TAKEN_OVER, outlast, repeated
 from tests.processes import killed_at
 from tests.running_sandbox import RunningSandbox

@@ -11,11 +11,12 @@ import pytest
 
 from chassis.db.engine import Database
 from contracts.errors import OutcomeUnknown, Unavailable
-from notifications import sendgrid_events, twilio_events
-from notifications.progress import News, Progress
-from notifications.record import State
-from notifications.sendgrid_events import MailEvent
-from notifications.store import LOST_AFTER_S
+from notifications.rules.progress import News, Progress
+from notifications.rules.record import State
+from notifications.sendgrid import webhooks as sendgrid_events
+from notifications.sendgrid.webhooks import MailEvent
+from notifications.store.messages import LOST_AFTER_S
+from notifications.twilio import webhooks as twilio_events
 from notifications.watch import Watch
 from tests.integration.notifications.test_delivery import MAIL, TEXT, Killed, Shop
 

@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 
 import cart.stripe_lists
-import notifications.twilio_lists
-import shipping.shippo_lists
+import notifications.twilio.lists
+import shipping.shippo.lists
 from cart.payments import OPEN, SUCCEEDED
 from cart.stripe_lists import StripeLists
 from cart.stripe_payments import StripePayments
 from chassis.settings import SANDBOX_KEYS, SANDBOX_TWILIO_TOKEN, Provider, Settings
 from contracts.errors import ProviderFailure, ShopError, Unavailable
-from notifications.messages import Sms
-from notifications.twilio_lists import TwilioLists
-from notifications.twilio_sms import TwilioTexter
-from shipping.reconcile import REFUNDED, SOLD
-from shipping.shippo_carriers import ShippoCarriers
-from shipping.shippo_lists import ShippoLists
+from notifications.rules.messages import Sms
+from notifications.twilio.lists import TwilioLists
+from notifications.twilio.texter import TwilioTexter
+from shipping.rules.reconcile import REFUNDED, SOLD
+from shipping.shippo.carriers import ShippoCarriers
+from shipping.shippo.lists import ShippoLists
 from tests.integration.providers.sandbox.parcels import buy, ship
 from tests.integration.providers.sandbox.process import Sdks
 from tests.running_sandbox import RunningSandbox
@@ -60,7 +60,7 @@ def stripe_lists(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> St
 
 @pytest.fixture
 def shippo_lists(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> ShippoLists:
-    monkeypatch.setattr(shipping.shippo_lists, "PAGE", PAGE_SIZE)
+    monkeypatch.setattr(shipping.shippo.lists, "PAGE", PAGE_SIZE)
     return ShippoCarriers(SANDBOX_KEYS["shippo"], f"{sandbox.url}/shippo", {"country": "US"}, 5, 20).lists
 
 
@@ -71,7 +71,7 @@ def texter(sandbox: RunningSandbox) -> TwilioTexter:
 
 @pytest.fixture
 def twilio_lists(texter: TwilioTexter, monkeypatch: pytest.MonkeyPatch) -> TwilioLists:
-    monkeypatch.setattr(notifications.twilio_lists, "PAGE", PAGE_SIZE)
+    monkeypatch.setattr(notifications.twilio.lists, "PAGE", PAGE_SIZE)
     return TwilioLists(texter)
 
 

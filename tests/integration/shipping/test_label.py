@@ -13,11 +13,11 @@ import pytest
 from chassis.db.engine import Database
 from chassis.work.ask_once import CLAIM_MARGIN_S, PATIENCE_S, SETTLE_S, AskOnce
 from contracts.errors import Conflict, NotFound, OutcomeUnknown, ProviderFailure, Refused, Unavailable
-from shipping.carriers import Label
-from shipping.label import RATE_AGE_S, LabelDesk
-from shipping.purchase import LabelPurchase, State
-from shipping.shipment import Shipment
-from shipping.store import ShippingStore
+from shipping.labels.buy import RATE_AGE_S, LabelDesk
+from shipping.rules.carriers import Label
+from shipping.rules.purchase import LabelPurchase, State
+from shipping.rules.shipment import Shipment
+from shipping.store.shipments import ShippingStore
 from tests.processes import die
 from tests.unit.shipping.stub_carriers import Clock, StubCarriers
 

@@ -9,12 +9,12 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from chassis.db.engine import Database
-from shipping.carriers import Label
-from shipping.purchase import LabelPurchase, State
-from shipping.shipment import Shipment
-from shipping.store import ShippingStore
-from shipping.tables import labels, move_counter
-from shipping.whereabouts import Whereabouts
+from shipping.rules.carriers import Label
+from shipping.rules.purchase import LabelPurchase, State
+from shipping.rules.shipment import Shipment
+from shipping.rules.whereabouts import Whereabouts
+from shipping.store.shipments import ShippingStore
+from shipping.store.tables import labels, move_counter
 
 NOW = 1_000_000.0
 

@@ -12,7 +12,7 @@ import pytest
 
 from chassis.db.engine import Database
 from contracts.errors import InvalidRequest, Unavailable
-from shipping.shippo_webhook import sign, verified
+from shipping.shippo.webhooks import sign, verified
 from tests.integration.shipping.test_moves import NOW, sell
 from tests.integration.shipping.test_void import Counter
 

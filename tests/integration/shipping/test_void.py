@@ -11,14 +11,14 @@ import pytest
 from chassis.db.engine import Database
 from chassis.work.ask_once import AskOnce
 from contracts.errors import Conflict, OutcomeUnknown, Refused, Unavailable
-from shipping.carriers import Label
-from shipping.label import LabelDesk
-from shipping.purchase import LabelPurchase, LabelRefund, State
-from shipping.shipment import Shipment
-from shipping.tables import labels
+from shipping.labels.buy import LabelDesk
+from shipping.labels.refund import VoidDesk
+from shipping.rules.carriers import Label
+from shipping.rules.purchase import LabelPurchase, LabelRefund, State
+from shipping.rules.shipment import Shipment
+from shipping.rules.whereabouts import Whereabouts
+from shipping.store.tables import labels
 from shipping.tracker import ABANDONED_AFTER_S, Tracker
-from shipping.void import VoidDesk
-from shipping.whereabouts import Whereabouts
 from tests.integration.shipping.test_label import Killed, Shop
 from tests.processes import die
 

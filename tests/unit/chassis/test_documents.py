@@ -17,9 +17,10 @@ from twilio.request_validator import RequestValidator
 from cart.stripe_events import StripeEvents
 from chassis.documents import Unbounded, read_document
 from contracts.errors import InvalidRequest
-from notifications import sendgrid_events, twilio_events
-from notifications.sendgrid_events import SendGridEvents
-from shipping import shippo_webhook
+from notifications.sendgrid import webhooks as sendgrid_events
+from notifications.sendgrid.webhooks import SendGridEvents
+from notifications.twilio import webhooks as twilio_events
+from shipping.shippo import webhooks as shippo_webhook
 from tests.signing import key_text, sign
 
 SECRET, URL = "a secret of the tests", "https://shop.example"

@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from twilio.request_validator import RequestValidator
 
 from contracts.errors import InvalidRequest, Unavailable
-from notifications import sendgrid_events, twilio_events
-from notifications.sendgrid_events import FETCH_SECONDS, RETRY_SECONDS, SendGridEvents
+from notifications.sendgrid import webhooks as sendgrid_events
+from notifications.sendgrid.webhooks import FETCH_SECONDS, RETRY_SECONDS, SendGridEvents
+from notifications.twilio import webhooks as twilio_events
 from tests.signing import SIGNER, key_text, sign
 
 NOW = 1_000_000.0

@@ -9,7 +9,7 @@ from typing import Any
 
 from chassis.providers.http_session import HeldBack, look_again
 from contracts.errors import NotFound, Unavailable
-from shipping.carriers import Label, Quote
+from shipping.rules.carriers import Label, Quote
 
 
 class Clock:

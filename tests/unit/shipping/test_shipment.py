@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.errors import InvalidRequest, NotFound
-from shipping.shipment import (
+from shipping.rules.shipment import (
     Address,
     Shipment,
     cheapest,

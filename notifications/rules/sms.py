@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from notifications.messages import Sms
-from notifications.progress import News
+from notifications.rules.messages import Sms
+from notifications.rules.progress import News
 
 
 @dataclass(frozen=True)

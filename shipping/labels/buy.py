@@ -10,9 +10,9 @@ from chassis.crash_points import crash_point
 from chassis.logs import log
 from chassis.work.ask_once import AskOnce, TraceableRequest
 from contracts.errors import Conflict, Refused, ShopError
-from shipping.carriers import Carriers, Label
-from shipping.purchase import LabelPurchase, LabelPurchases, State
-from shipping.shipment import Shipment
+from shipping.rules.carriers import Carriers, Label
+from shipping.rules.purchase import LabelPurchase, LabelPurchases, State
+from shipping.rules.shipment import Shipment
 
 POINTS = ("label:buy:begun", "label:buy:asked", "label:buy:done", "label:resolve:asked")
 

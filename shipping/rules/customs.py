@@ -15,8 +15,8 @@ def contents(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Convert items to a customs declaration.
 
     Args:
-        items: valid items as `shipping.parcel.pack` takes them, plus ``description``, ``price`` (of one unit, in the
-            currency's smallest unit) and ``currency``.
+        items: valid items as `shipping.rules.parcel.pack` takes them, plus ``description``, ``price`` (of one unit, in
+            the currency's smallest unit) and ``currency``.
 
     Returns:
         ``[{"description", "quantity", "net_weight", "mass_unit", "value_amount", "value_currency"}]``, weight and value

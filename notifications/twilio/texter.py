@@ -17,10 +17,10 @@ from chassis.providers.guard import never_sent
 from chassis.providers.http_session import ProviderSession
 from chassis.settings import Settings
 from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
-from notifications.messages import Sms
-from notifications.progress import News
-from notifications.sms import SentSms
-from notifications.twilio_events import callback_url, news_of
+from notifications.rules.messages import Sms
+from notifications.rules.progress import News
+from notifications.rules.sms import SentSms
+from notifications.twilio.webhooks import callback_url, news_of
 
 RETRY_AFTER = 2  # seconds
 # Twilio's error codes for a bad recipient, a bad text, and a bad sender, which is ours.
@@ -34,7 +34,7 @@ CLOCKS_APART_S = 7200.0
 
 
 class TwilioTexter:
-    """Twilio as an implementation of the port `notifications.sms.Texter`.
+    """Twilio as an implementation of the port `notifications.rules.sms.Texter`.
 
     Args:
         account, token: the credentials.

@@ -10,7 +10,7 @@ from twilio.request_validator import RequestValidator
 
 from chassis.documents import is_id
 from contracts.errors import InvalidRequest
-from notifications.progress import News, Progress
+from notifications.rules.progress import News, Progress
 
 KIND = "twilio.message"
 # The gateway's path for it, which Twilio signs with the rest of the URL.

@@ -13,12 +13,12 @@ from chassis.clock import now as clock_now
 from chassis.records import SetAside, sorted_out
 from contracts.differences import page
 from contracts.errors import Conflict, NotFound, ProviderFailure, Unavailable
-from shipping.carriers import Label
-from shipping.purchase import LabelPurchase, LabelRefund, State
-from shipping.reconcile import RECORD, SOLD, Kept, Sold, compare_labels, compare_missing
-from shipping.shippo_lists import ShippoLists
-from shipping.store import ShippingStore
-from shipping.tables import labels, shipments
+from shipping.rules.carriers import Label
+from shipping.rules.purchase import LabelPurchase, LabelRefund, State
+from shipping.rules.reconcile import RECORD, SOLD, Kept, Sold, compare_labels, compare_missing
+from shipping.shippo.lists import ShippoLists
+from shipping.store.shipments import ShippingStore
+from shipping.store.tables import labels, shipments
 
 PAGE = 200
 # How long the repair of one label may hold its purchase (seconds): two requests and a write.

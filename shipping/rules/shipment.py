@@ -83,7 +83,7 @@ class Shipment:
         created: Unix seconds.
         address: in the carrier's terms, as `Address.for_carrier` gives it.
         parcels: as `Parcel.public` gives them.
-        contents: as `shipping.customs.contents` declares them.
+        contents: as `shipping.rules.customs.contents` declares them.
         rates: the carrier's rates, in the public shape.
         methods: the shipping methods that an order offers, as `methods` returns them.
     """

@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from contracts.errors import Conflict
-from notifications.messages import Mail, Sms
-from notifications.sms import SentSms
+from notifications.rules.messages import Mail, Sms
+from notifications.rules.sms import SentSms
 
 
 class State(StrEnum):

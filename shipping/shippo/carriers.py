@@ -16,12 +16,12 @@ from chassis.providers.http_session import ProviderSession
 from chassis.records import SetAside, read_each
 from chassis.settings import Settings
 from contracts.errors import InvalidRequest, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
-from shipping.carriers import Label, Quote
-from shipping.shipment import amounts_in
-from shipping.shippo_failures import RETRY_AFTER, asking, buying
-from shipping.shippo_lists import ShippoLists
-from shipping.shippo_records import gathering, leave_unreadable_out
-from shipping.shippo_shapes import messages, public_rate, public_track, rate_id_of
+from shipping.rules.carriers import Label, Quote
+from shipping.rules.shipment import amounts_in
+from shipping.shippo.failures import RETRY_AFTER, asking, buying
+from shipping.shippo.lists import ShippoLists
+from shipping.shippo.records import gathering, leave_unreadable_out
+from shipping.shippo.shapes import messages, public_rate, public_track, rate_id_of
 
 API_VERSION = "2018-02-08"
 REFERENCE_LENGTH = 100  # Shippo's limit of `metadata`
@@ -49,7 +49,7 @@ PENDING_SHIPMENT = (components.ShipmentStatus.QUEUED, components.ShipmentStatus.
 
 
 class ShippoCarriers:
-    """Shippo as an implementation of the port `shipping.carriers.Carriers`.
+    """Shippo as an implementation of the port `shipping.rules.carriers.Carriers`.
 
     Args:
         key: the API key ("shippo_...").

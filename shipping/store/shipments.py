@@ -13,13 +13,13 @@ from chassis.db.engine import Database
 from chassis.db.upsert import insert, insert_new
 from chassis.work.inbox import Inbox
 from contracts.errors import InvalidRequest, Unavailable
-from shipping.carriers import Label
-from shipping.lookups import Lookups
-from shipping.moves import Moves
-from shipping.purchase import LabelPurchase, LabelRefund, State
-from shipping.shipment import Shipment
-from shipping.tables import labels, shipments
-from shipping.whereabouts import FINAL
+from shipping.rules.carriers import Label
+from shipping.rules.purchase import LabelPurchase, LabelRefund, State
+from shipping.rules.shipment import Shipment
+from shipping.rules.whereabouts import FINAL
+from shipping.store.lookups import Lookups
+from shipping.store.moves import Moves
+from shipping.store.tables import labels, shipments
 
 # A purchase that is not complete.
 _OPEN = labels.c.state != State.BOUGHT.value
@@ -122,15 +122,15 @@ class ShippingStore:
         return _purchase(row) if row else None
 
     def claim(self, shipment_id: str, claim: str, now: float, until: float) -> LabelPurchase | None:
-        """See `shipping.purchase.LabelPurchases`."""
+        """See `shipping.rules.purchase.LabelPurchases`."""
         return self._claim(shipment_id, claim, now, until, to_void=False)
 
     def claim_void(self, shipment_id: str, claim: str, now: float, until: float) -> LabelPurchase | None:
-        """See `shipping.purchase.LabelPurchases`."""
+        """See `shipping.rules.purchase.LabelPurchases`."""
         return self._claim(shipment_id, claim, now, until, to_void=True)
 
     def begin(self, claim: str, asked: LabelPurchase, key: str, until: float) -> bool:
-        """See `shipping.purchase.LabelPurchases`."""
+        """See `shipping.rules.purchase.LabelPurchases`."""
         try:
             began = self._claims.update(asked.shipment_id, claim, _OPEN).values(
                 state=State.BEGAN.value,
@@ -150,16 +150,16 @@ class ShippingStore:
             raise
 
     def alive(self) -> bool:
-        """See `shipping.purchase.LabelPurchases`."""
+        """See `shipping.rules.purchase.LabelPurchases`."""
         return self._database.heartbeat.fresh
 
     def end(self, shipment_id: str, claim: str, state: State, settled: float | None = None) -> None:
-        """See `shipping.purchase.LabelPurchases`."""
+        """See `shipping.rules.purchase.LabelPurchases`."""
         when = {} if settled is None else {"settled": settled}
         self._claims.release(shipment_id, claim, _OPEN, state=state.value, **when)
 
     def refunded(self, shipment_id: str, claim: str, refund: LabelRefund | None) -> None:
-        """See `shipping.purchase.LabelPurchases`."""
+        """See `shipping.rules.purchase.LabelPurchases`."""
         values: dict[str, Any] = {}
         if refund is not None:
             values["refund"] = refund.value
@@ -192,7 +192,7 @@ class ShippingStore:
             return connection.execute(sa.select(labels.c.shipment_id).where(this)).scalars().first()
 
     def record(self, purchase: LabelPurchase, now: float, claim: str | None = None) -> LabelPurchase:
-        """See `shipping.purchase.LabelPurchases`."""
+        """See `shipping.rules.purchase.LabelPurchases`."""
         label = purchase.label
         assert label is not None
         values = {

@@ -15,13 +15,13 @@ from chassis.clock import now as clock_now
 from chassis.records import SetAside, sorted_out
 from contracts.differences import page
 from contracts.errors import Conflict, NotFound, ProviderFailure
-from notifications.messages import Sms
-from notifications.reconcile import RECORD, Kept, Texted, compare_missing, compare_texts, key_of
-from notifications.record import State
-from notifications.sms import SentSms
-from notifications.store import MessageStore
-from notifications.tables import messages
-from notifications.twilio_lists import TwilioLists
+from notifications.rules.messages import Sms
+from notifications.rules.reconcile import RECORD, Kept, Texted, compare_missing, compare_texts, key_of
+from notifications.rules.record import State
+from notifications.rules.sms import SentSms
+from notifications.store.messages import MessageStore
+from notifications.store.tables import messages
+from notifications.twilio.lists import TwilioLists
 
 PAGE = 200
 # How long the repair of one message may hold its record (seconds): two writes.

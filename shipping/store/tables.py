@@ -48,7 +48,7 @@ labels = sa.Table(
     sa.Column("label_url", sa.Text),
     sa.Column("tracking_number", sa.Text),
     sa.Column("bought", sa.Double),
-    # When its refund was requested, and Shippo's answer to that; see `shipping.label.LabelPurchase`.
+    # When its refund was requested, and Shippo's answer to that; see `shipping.labels.buy.LabelPurchase`.
     sa.Column("voided", sa.Double),
     sa.Column("refund", sa.Text),
     # Where the parcel is: the carrier's term, and the carrier's time of it.
@@ -80,7 +80,7 @@ move_counter = sa.Table(
     sa.Column("last", sa.BigInteger, nullable=False),
 )
 
-# Recent questions to Shippo and its answers; see `shipping.lookups`.
+# Recent questions to Shippo and its answers; see `shipping.store.lookups`.
 lookups = sa.Table(
     "lookups",
     metadata,

@@ -12,11 +12,11 @@ from chassis.db.engine import Database
 from chassis.db.upsert import insert_new
 from chassis.work.inbox import Inbox
 from contracts.errors import OutcomeUnknown, Unavailable
-from notifications.messages import Mail, Sms
-from notifications.progress import News, Progress
-from notifications.record import Record, State, describe, mismatch
-from notifications.sms import SentSms
-from notifications.tables import messages
+from notifications.rules.messages import Mail, Sms
+from notifications.rules.progress import News, Progress
+from notifications.rules.record import Record, State, describe, mismatch
+from notifications.rules.sms import SentSms
+from notifications.store.tables import messages
 
 # A text that was not delivered by then is not polled any more (seconds): carriers keep one for hours, and some never
 # report that it arrived.
@@ -56,7 +56,7 @@ class MessageStore:
         return _record(row) if row else None
 
     def claim(self, message: Mail | Sms, claim: str, now: float, until: float) -> Record | None:
-        """See `notifications.record.Records`. Raises Conflict when the key belongs to another message."""
+        """See `notifications.rules.record.Records`. Raises Conflict when the key belongs to another message."""
         taken, void = self._claims.new(until, claim), self._claims.is_void(now).label("void")
         kind, recipient = describe(message)
         fresh = {
@@ -83,7 +83,7 @@ class MessageStore:
         return record
 
     def begin(self, message: Mail | Sms, claim: str, now: float, until: float, uncertain: bool = False) -> bool:
-        """See `notifications.record.Records`."""
+        """See `notifications.rules.record.Records`."""
         values: dict[str, Any] = {"state": State.BEGAN.value, "body": _body(message), "tried": now, "settled": 0.0}
         if uncertain:
             values["uncertain"] = messages.c.uncertain + 1
@@ -98,16 +98,16 @@ class MessageStore:
             raise
 
     def alive(self) -> bool:
-        """See `notifications.record.Records`."""
+        """See `notifications.rules.record.Records`."""
         return self._database.heartbeat.fresh
 
     def end(self, key: str, claim: str, state: State, settled: float | None = None) -> None:
-        """See `notifications.record.Records`."""
+        """See `notifications.rules.record.Records`."""
         when = {} if settled is None else {"settled": settled}
         self._claims.release(key, claim, _UNSENT, state=state.value, **when)
 
     def record(self, key: str, provider_id: str, status: str, now: float, claim: str | None = None) -> None:
-        """See `notifications.record.Records`."""
+        """See `notifications.rules.record.Records`."""
         values = _sent(provider_id, status, now)
         try:
             with self._database.write() as connection:
@@ -119,7 +119,7 @@ class MessageStore:
             raise
 
     def adopt(self, sms: Sms, found: list[SentSms], now: float) -> SentSms | None:
-        """See `notifications.record.Records`."""
+        """See `notifications.rules.record.Records`."""
         to_same = sa.and_(messages.c.kind == "sms", messages.c.recipient == sms.number)
         sending = sa.and_(to_same, messages.c.body == sms.body, messages.c.key != sms.key)
         sending = sa.and_(sending, messages.c.state == State.BEGAN.value, sa.not_(self._claims.is_void(now)))

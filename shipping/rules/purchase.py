@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from contracts.errors import Conflict
-from shipping.carriers import Label
+from shipping.rules.carriers import Label
 
 
 class State(StrEnum):

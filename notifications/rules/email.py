@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from notifications.messages import Mail
+from notifications.rules.messages import Mail
 
 
 class Mailer(Protocol):

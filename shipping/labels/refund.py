@@ -8,10 +8,10 @@ from typing import Any
 from chassis.crash_points import crash_point
 from chassis.logs import log
 from contracts.errors import Refused
-from shipping.carriers import Carriers
-from shipping.label import LabelDesk
-from shipping.purchase import LabelPurchase, LabelPurchases, LabelRefund
-from shipping.whereabouts import PRE_TRANSIT, UNKNOWN
+from shipping.labels.buy import LabelDesk
+from shipping.rules.carriers import Carriers
+from shipping.rules.purchase import LabelPurchase, LabelPurchases, LabelRefund
+from shipping.rules.whereabouts import PRE_TRANSIT, UNKNOWN
 
 POINTS = ("void:refund:begun", "void:refund:asked", "void:refund:done")
 
@@ -36,7 +36,7 @@ class VoidDesk:
         """Refund a shipment's label, unless its parcel has moved. Repeating is safe, and returns the current status.
 
         Returns:
-            ``{"object_id": shipment_id, "status"}``, one of `shipping.purchase.LabelRefund`.
+            ``{"object_id": shipment_id, "status"}``, one of `shipping.rules.purchase.LabelRefund`.
 
         Raises:
             OutcomeUnknown: it is not known yet whether a label exists.

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from chassis.clock import asked_before
 from chassis.db.engine import Database, plain
-from shipping.purchase import LabelRefund
-from shipping.tables import labels, move_counter, moves
-from shipping.whereabouts import FINAL, Whereabouts
+from shipping.rules.purchase import LabelRefund
+from shipping.rules.whereabouts import FINAL, Whereabouts
+from shipping.store.tables import labels, move_counter, moves
 
 # A parcel that has not arrived after this time is not tracked any more (seconds).
 LOST_AFTER_S = 90 * 86400.0

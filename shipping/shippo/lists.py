@@ -9,10 +9,10 @@ from shippo.models import components, operations
 
 from chassis.records import SetAside, Unreadable, read_one
 from contracts.errors import NotFound
-from shipping.reconcile import FAILED, KEPT, PENDING, QUEUED, REFUNDED, SOLD, Rate, Sold
-from shipping.shippo_failures import asking
-from shipping.shippo_records import gathering
-from shipping.shippo_shapes import rate_id_of
+from shipping.rules.reconcile import FAILED, KEPT, PENDING, QUEUED, REFUNDED, SOLD, Rate, Sold
+from shipping.shippo.failures import asking
+from shipping.shippo.records import gathering
+from shipping.shippo.shapes import rate_id_of
 
 PAGE = 100
 _STATUS = components.TransactionStatusEnum

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from chassis.db.engine import Database
-from shipping.tables import lookups
+from shipping.store.tables import lookups
 
 # How long an answer serves all callers (seconds).
 FRESH_S = 60.0

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from twilio.base.exceptions import TwilioRestException
 
 from chassis.records import SetAside, Unreadable, read_one
-from notifications.reconcile import Texted
-from notifications.twilio_sms import TwilioTexter, asking
+from notifications.rules.reconcile import Texted
+from notifications.twilio.texter import TwilioTexter, asking
 
 if TYPE_CHECKING:
     from twilio.rest.api.v2010.account.message import MessageInstance, MessagePage

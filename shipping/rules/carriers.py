@@ -50,7 +50,7 @@ class Carriers(Protocol):
 
         Args:
             address, parcels: in the carrier's terms, as `Address.for_carrier` and `Parcel.public` give them.
-            contents: the customs declaration for parcels that leave the country, from `shipping.customs.contents`.
+            contents: the customs declaration for parcels that go abroad, from `shipping.rules.customs.contents`.
             reference: the shop's order id.
             currency: three letters; the rates also state their price in it, if the carriers know it.
 

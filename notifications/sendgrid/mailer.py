@@ -26,7 +26,7 @@ from chassis.providers.http_session import look_again
 from chassis.settings import Settings
 from contracts.contacts import ascii_mail_address
 from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
-from notifications.messages import Mail
+from notifications.rules.messages import Mail
 
 RETRY_AFTER = 5  # seconds, if SendGrid gives none
 # SendGrid's fields, and the names that the shop's callers use for them.
@@ -34,7 +34,7 @@ FIELDS = {"personalizations": "to_email", "from": "from_email", "subject": "subj
 
 
 class SendGridMailer:
-    """SendGrid as an implementation of the port `notifications.email.Mailer`.
+    """SendGrid as an implementation of the port `notifications.rules.email.Mailer`.
 
     Args:
         key: the API key.

@@ -23,8 +23,8 @@ from chassis.logs import log
 from chassis.records import Unreadable, read_each
 from chassis.settings import Settings
 from contracts.errors import InvalidRequest, Unavailable
-from notifications.progress import News, Progress
-from notifications.sendgrid_email import SendGridEndpoint
+from notifications.rules.progress import News, Progress
+from notifications.sendgrid.mailer import SendGridEndpoint
 
 KIND = "sendgrid.mail"
 KEY_PATH = ("user", "webhooks", "event", "settings", "signed")
