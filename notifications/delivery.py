@@ -130,13 +130,16 @@ class Delivery:
     Args:
         records: where messages are recorded.
         ask_once: makes the requests.
+        mailer, texter: the ports that send them.
     """
 
-    def __init__(self, records: Records, ask_once: AskOnce) -> None:
+    def __init__(self, records: Records, ask_once: AskOnce, mailer: Mailer, texter: Texter) -> None:
         self._records = records
         self._ask_once = ask_once
+        self._mailer = mailer
+        self._texter = texter
 
-    def mail(self, mail: Mail, mailer: Mailer) -> dict[str, Any]:
+    def mail(self, mail: Mail) -> dict[str, Any]:
         """Send a mail. The same key returns the same answer.
 
         Returns:
@@ -147,13 +150,13 @@ class Delivery:
             Refused, ProviderFailure, Unavailable: not sent.
             OutcomeUnknown: it may have been sent.
         """
-        request = MailRequest(self._records, mail, self._ask_once, mailer)
+        request = MailRequest(self._records, mail, self._ask_once, self._mailer)
         record = request.claimed()
         sent = record.state is State.SENT
         message_id = record.provider_id if sent else self._ask_once.answer(request, record)
         return {"status code": "202", "message_id": message_id}
 
-    def sms(self, sms: Sms, texter: Texter) -> dict[str, Any]:
+    def sms(self, sms: Sms) -> dict[str, Any]:
         """Send a text message. The same key returns the same answer, and resends nothing before Twilio was asked.
 
         Returns:
@@ -164,7 +167,7 @@ class Delivery:
             Refused, ProviderFailure, Unavailable: not sent.
             OutcomeUnknown: it may have been sent; the same call finds out later.
         """
-        request = SmsRequest(self._records, sms, self._ask_once, texter)
+        request = SmsRequest(self._records, sms, self._ask_once, self._texter)
         record = request.claimed()
         if record.state is State.SENT:
             sent = SentSms(record.provider_id, record.status)

@@ -1,10 +1,12 @@
-"""The port to a mail provider, in the shop's terms."""
+"""The ports to a mail provider, in the shop's terms. See docs/adding-a-provider.md."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
+from contracts.webhooks import WebhookSource
 from notifications.rules.messages import Mail
+from notifications.rules.progress import Record
 
 
 class Mailer(Protocol):
@@ -21,4 +23,14 @@ class Mailer(Protocol):
             Unavailable: not sent; try again later.
             OutcomeUnknown: it may have been sent.
         """
+        ...
+
+
+class MailProvider(Protocol):
+    """One provider of mail: a bundle, made of the process's `chassis.settings.Settings`. `mailer` is its client."""
+
+    mailer: Mailer
+
+    def webhooks(self, record: Record) -> WebhookSource:
+        """Return the source of its webhooks."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -39,3 +40,8 @@ class News:
 
     progress: Progress
     error: str = ""
+
+
+# Records what a provider reports on a message: its kind ("email", "sms"), what finds it (its ``key``, its
+# ``provider_id``), and the news, if any. Raises NotFound when the message is not recorded, or not yet.
+Record = Callable[[str, Mapping[str, str], News | None], None]

@@ -1,12 +1,13 @@
-"""The port to a provider of text messages, in the shop's terms."""
+"""The ports to a provider of text messages, in the shop's terms. See docs/adding-a-provider.md."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from contracts.webhooks import WebhookSource
 from notifications.rules.messages import Sms
-from notifications.rules.progress import News
+from notifications.rules.progress import News, Record
 
 
 @dataclass(frozen=True)
@@ -45,4 +46,20 @@ class Texter(Protocol):
     def news(self, sid: str) -> News | None:
         """Return the status of an accepted message; None when the provider does not know it, or gives an unknown
         status."""
+        ...
+
+
+class SmsProvider(Protocol):
+    """One provider of text messages: a bundle, made of the process's `chassis.settings.Settings`.
+
+    Attributes:
+        texter: the client.
+        lists: the messages that the provider has sent, for reconciliation.
+    """
+
+    texter: Texter
+    lists: Any
+
+    def webhooks(self, record: Record) -> WebhookSource:
+        """Return the source of its webhooks."""
         ...

@@ -11,8 +11,6 @@ import urllib.request
 from typing import Any
 from urllib.parse import quote
 
-from nameko.containers import WorkerContext
-from nameko.extensions import DependencyProvider
 from python_http_client import Client
 from python_http_client.client import Response
 from python_http_client.exceptions import HTTPError
@@ -23,7 +21,6 @@ from chassis.fair_scheduling import away
 from chassis.logs import log
 from chassis.providers.guard import FAIR_WAIT_S, Guard, NotSent
 from chassis.providers.http_session import look_again
-from chassis.settings import Settings
 from contracts.contacts import ascii_mail_address
 from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from notifications.rules.messages import Mail
@@ -109,17 +106,6 @@ class SendGridEndpoint(Client):
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_args: Any) -> None:
         return None
-
-
-class MailerProvider(DependencyProvider):
-    """Provides a service with its mailer."""
-
-    def setup(self) -> None:
-        settings = Settings.from_config(self.container.config)
-        self.mailer = SendGridMailer(settings.sendgrid.key, settings.sendgrid.base, settings.provider_timeout)
-
-    def get_dependency(self, worker_ctx: WorkerContext) -> SendGridMailer:
-        return self.mailer
 
 
 def _body(mail: Mail) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -136,7 +137,7 @@ class MessageStore:
             connection.execute(sa.update(messages).where(messages.c.key == sms.key).values(**RELEASED, **values))
         return free[0]
 
-    def progressed(self, kind: str, found_by: dict[str, str], news: News, now: float) -> bool:
+    def progressed(self, kind: str, found_by: Mapping[str, str], news: News, now: float) -> bool:
         """Record the delivery status of a message; return whether the message exists.
 
         Args:

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import requests
-from nameko.containers import WorkerContext
-from nameko.extensions import DependencyProvider
 from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
@@ -15,12 +13,11 @@ from twilio.rest import Client
 from chassis.logs import log
 from chassis.providers.guard import never_sent
 from chassis.providers.http_session import ProviderSession
-from chassis.settings import Settings
 from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from notifications.rules.messages import Sms
 from notifications.rules.progress import News
 from notifications.rules.sms import SentSms
-from notifications.twilio.webhooks import callback_url, news_of
+from notifications.twilio.webhooks import news_of
 
 RETRY_AFTER = 2  # seconds
 # Twilio's error codes for a bad recipient, a bad text, and a bad sender, which is ours.
@@ -107,25 +104,6 @@ class TwilioTexter:
             if getattr(failure.__cause__, "status", None) == 404:
                 return None
             raise
-
-
-class TexterProvider(DependencyProvider):
-    """Provides a service with its texter."""
-
-    def setup(self) -> None:
-        settings = Settings.from_config(self.container.config)
-        self.texter = TwilioTexter(
-            settings.twilio.key,
-            settings.twilio.secret,
-            settings.twilio.base,
-            settings.sms_from,
-            settings.provider_connect_timeout,
-            settings.provider_timeout,
-            callback_url(settings.public_url, settings.twilio.live),
-        )
-
-    def get_dependency(self, worker_ctx: WorkerContext) -> TwilioTexter:
-        return self.texter
 
 
 @contextmanager

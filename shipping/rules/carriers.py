@@ -1,10 +1,12 @@
-"""The port to the carriers, in the shop's terms."""
+"""The ports to the carriers, in the shop's terms. See docs/adding-a-provider.md."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from contracts.webhooks import WebhookSource
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ class Carriers(Protocol):
         """
         ...
 
-    def track(self, carrier: str, tracking_number: str) -> dict[str, Any]:
-        """Return where a parcel is: ``{"tracking_status", "tracking_history"}`` in the carrier's shape.
+    def track(self, carrier: str, tracking_number: str, transaction_id: str) -> dict[str, Any]:
+        """Return where the parcel of a label is: ``{"tracking_status", "tracking_history"}`` in the carrier's shape.
 
         Raises:
             NotFound: the carrier does not know the number (yet).
@@ -106,4 +108,32 @@ class Carriers(Protocol):
         Raises:
             Refused: the carrier rejects it, or has been asked before; see `refund_status`.
         """
+        ...
+
+
+class ParcelNews(Protocol):
+    """Records what a carrier's events report."""
+
+    def record_status(self, tracking_number: str, track: dict[str, Any]) -> None:
+        """Record the carrier's position of a parcel: ``track["tracking_status"]``, ``{"status", "status_date"}``."""
+        ...
+
+    def label_changed(self, transaction_id: str) -> None:
+        """Ask the carrier for the outcome of a label's refund, because the event is not trusted about money."""
+        ...
+
+
+class Carrier(Protocol):
+    """One provider of carriers: a bundle, made of the process's `chassis.settings.Settings`.
+
+    Attributes:
+        carriers: the client.
+        lists: the labels that the provider has sold, for reconciliation.
+    """
+
+    carriers: Carriers
+    lists: Any
+
+    def webhooks(self, parcels: ParcelNews) -> WebhookSource:
+        """Return the source of its webhooks."""
         ...

@@ -6,15 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from nameko.containers import WorkerContext
-from nameko.extensions import DependencyProvider
 from shippo import Shippo
 from shippo.models import components, operations
 
 from chassis.deadline import bounded
 from chassis.providers.http_session import ProviderSession
 from chassis.records import SetAside, read_each
-from chassis.settings import Settings
 from contracts.errors import InvalidRequest, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from shipping.rules.carriers import Label, Quote
 from shipping.rules.shipment import amounts_in
@@ -191,7 +188,7 @@ class ShippoCarriers:
         except Refused:
             return None  # it was queued, and has failed in the meantime
 
-    def track(self, carrier: str, tracking_number: str) -> dict[str, Any]:
+    def track(self, carrier: str, tracking_number: str, transaction_id: str = "") -> dict[str, Any]:
         """See the port."""
         with asking("tracks.get", may_miss=True):
             token = carrier.lower().replace(" ", "_")  # a rate says "DHL Express", tracking dhl_express
@@ -237,23 +234,6 @@ class ShippoCarriers:
         while time.monotonic() + POLL_SECONDS < end:
             self._sleep(POLL_SECONDS)
             yield
-
-
-class CarriersProvider(DependencyProvider):
-    """Provides a service with its carriers."""
-
-    def setup(self) -> None:
-        settings = Settings.from_config(self.container.config)
-        self.carriers = ShippoCarriers(
-            settings.shippo.key,
-            settings.shippo.base,
-            settings.ship_from,
-            settings.provider_connect_timeout,
-            settings.provider_timeout,
-        )
-
-    def get_dependency(self, worker_ctx: WorkerContext) -> ShippoCarriers:
-        return self.carriers
 
 
 def _declaration(

@@ -67,7 +67,7 @@ class Moves:
         Each is claimed by one caller, and is due again the same number of seconds later.
 
         Returns:
-            ``[{"shipment_id", "carrier", "tracking_number", "refund"}]``
+            ``[{"shipment_id", "carrier", "tracking_number", "transaction_id", "refund"}]``
         """
         due = sa.select(labels.c.shipment_id).where(asked_before(labels.c.polled, now, every)).order_by(labels.c.polled)
         due = due.limit(limit)
@@ -81,8 +81,8 @@ class Moves:
                 labels.c.bought < now - LOST_AFTER_S, labels.c.refund.is_distinct_from(LabelRefund.PENDING.value)
             )
             connection.execute(sa.update(labels).where(these).values(polled=sa.case((lost, sa.null()), else_=now)))
-            wanted = (labels.c.shipment_id, labels.c.carrier, labels.c.tracking_number, labels.c.refund)
-            rows = connection.execute(sa.select(*wanted).where(these)).mappings()
+            names = ("shipment_id", "carrier", "tracking_number", "transaction_id", "refund")
+            rows = connection.execute(sa.select(*(labels.c[name] for name in names)).where(these)).mappings()
             return [plain(row) for row in rows]
 
     def put_back(self, shipment_ids: list[str]) -> None:

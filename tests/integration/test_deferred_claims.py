@@ -348,10 +348,11 @@ class Messages:
         self.one, self.other = (MessageStore(copy(file, self.clock)) for _ in range(2))
 
     def send(self, store: MessageStore, message: Mail | Sms) -> dict[str, Any]:
-        delivery = Delivery(store, AskOnce(lambda wait: min(wait, 10.0), self.clock, self.clock.sleep, self.clock))
+        ask_once = AskOnce(lambda wait: min(wait, 10.0), self.clock, self.clock.sleep, self.clock)
+        delivery = Delivery(store, ask_once, self.mailer, self.texter)
         if isinstance(message, Sms):
-            return delivery.sms(message, self.texter)
-        return delivery.mail(message, self.mailer)
+            return delivery.sms(message)
+        return delivery.mail(message)
 
     def lock_after_sending(self, message: Mail | Sms, trouble: Exception | None) -> None:
         """Lock the database as soon as the provider has accepted or refused the message."""

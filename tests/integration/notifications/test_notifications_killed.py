@@ -43,10 +43,10 @@ class Copy:
         self.mailer = SendGridMailer(SANDBOX_KEYS["sendgrid"], f"{sandbox}/sendgrid", ANSWER)
 
     def send(self, key: str, to: str) -> dict[str, Any]:
-        delivery = Delivery(self.store, AskOnce(lambda seconds: seconds))
+        delivery = Delivery(self.store, AskOnce(lambda seconds: seconds), self.mailer, self.texter)
         if key in TEXTS:
-            return delivery.sms(Sms(key, to, "Your order is ready!"), self.texter)
-        return delivery.mail(Mail(key, to, "shop@example.com", "Hello", "text", None), self.mailer)
+            return delivery.sms(Sms(key, to, "Your order is ready!"))
+        return delivery.mail(Mail(key, to, "shop@example.com", "Hello", "text", None))
 
 
 def test_two_copies_take_over_the_messages_of_killed_senders(

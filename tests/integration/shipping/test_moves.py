@@ -106,7 +106,8 @@ def test_labels_polled_longest_ago_are_due_first(store: ShippingStore) -> None:
         sell(store, number, at=NOW + age)
     taken = store.moves.due(NOW + 900, every=900, limit=2)
     assert [label["tracking_number"] for label in taken] == ["3"]
-    assert taken[0] == {"shipment_id": "ship-3", "carrier": "USPS", "tracking_number": "3", "refund": None}
+    facts = {"carrier": "USPS", "tracking_number": "3", "transaction_id": "transaction-3", "refund": None}
+    assert taken[0] == {"shipment_id": "ship-3", **facts}
     assert sorted(each["tracking_number"] for each in store.moves.due(NOW + 905, 900, 2)) == ["1", "2"]
     assert store.moves.due(NOW + 1799, 900, 10) == []
     assert len(store.moves.due(NOW + 1900, 900, 2)) == 2

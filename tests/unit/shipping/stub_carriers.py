@@ -96,7 +96,7 @@ class StubCarriers:
     def rates(self, shipment_id: str, currency: str) -> list[dict[str, Any]]:
         raise NotImplementedError
 
-    def track(self, carrier: str, tracking_number: str) -> dict[str, Any]:
+    def track(self, carrier: str, tracking_number: str, transaction_id: str) -> dict[str, Any]:
         self.tracked.append(tracking_number)
         if self.deaf is not None:
             raise self.deaf
