@@ -16,29 +16,16 @@ from chassis.work.timer import timer
 from chassis.work.webhooks import Webhooks
 from contracts.errors import ShopError
 
-
-class Audit(Protocol):
-    """Compares the service's records with its providers', page by page, and repairs what is safe to repair."""
-
-    def page(self, part: str, cursor: str | None, since: float, until: float, ids: Any) -> dict[str, Any]:
-        """Return one page of a part, as `contracts.differences.page`."""
-        ...
-
-    def mend(self, fix: dict[str, Any]) -> str:
-        """Do what a difference proposed, if it still applies; return one sentence about what was done."""
-        ...
+Ids = list[str]
 
 
 class Wiring(Protocol):
-    """What the service's `bootstrap` makes once per process."""
+    """What the service's `bootstrap` makes once per process. `audit` compares the service's records with the
+    provider's, page by page, and repairs what is safe to repair."""
 
     database: Database
     webhooks: Webhooks
-
-    @property
-    def audit(self) -> Audit:
-        """Compares the service's records."""
-        ...
+    audit: Any
 
     def forget(self) -> None:
         """Delete records that exist only to detect repetitions, once they have expired."""
@@ -70,20 +57,16 @@ class WebhookService:
 
     @rpc(expected_exceptions=ShopError, most=2)
     def audit(
-        self,
-        part: str,
-        cursor: str | None = None,
-        since: float = 0.0,
-        until: float = 9e12,
-        ids: list[str] | None = None,
+        self, part: str, cursor: str | None = None, since: float = 0.0, until: float = 9e12, ids: Ids | None = None
     ) -> dict[str, Any]:
         """Compare one page of our records with the provider's; see the `page` of the service's audit."""
-        return self.shop.audit.page(part, cursor, since, until, ids)
+        page: dict[str, Any] = self.shop.audit.page(part, cursor, since, until, ids)
+        return page
 
     @rpc(expected_exceptions=ShopError, most=2)
     def mend(self, fix: dict[str, Any]) -> str:
         """Repair a difference that `audit` found, as it proposed; see the `mend` of the service's audit."""
-        return self.shop.audit.mend(fix)
+        return str(self.shop.audit.mend(fix))
 
     @rpc(expected_exceptions=ShopError)
     def health(self) -> dict[str, str]:

@@ -9,8 +9,9 @@ from chassis.crash_points import crash_point
 from chassis.work.ask_once import AskOnce, Request, TraceableRequest
 from notifications.rules.email import Mailer
 from notifications.rules.messages import Mail, Sms
-from notifications.rules.record import Record, Records, State
+from notifications.rules.record import Record, State
 from notifications.rules.sms import SentSms, Texter
+from notifications.store.messages import MessageStore
 
 POINTS = (
     *("email:send:begun", "email:send:asked", "email:send:done"),
@@ -32,7 +33,7 @@ class _Sending(Request[Answer], Generic[Message, Answer]):
 
     doing, done, verb = "The message is being sent", "the message was sent", "send"
 
-    def __init__(self, records: Records, message: Message, ask_once: AskOnce) -> None:
+    def __init__(self, records: MessageStore, message: Message, ask_once: AskOnce) -> None:
         self._records = records
         self._message: Message = message
         self._ask_once = ask_once
@@ -59,7 +60,7 @@ class MailRequest(_Sending[Mail, str]):
     """A mail. SendGrid cannot be asked about one: if its outcome is unknown, it is sent again under the same key, and
     the repetition is recorded once."""
 
-    def __init__(self, records: Records, mail: Mail, ask_once: AskOnce, mailer: Mailer) -> None:
+    def __init__(self, records: MessageStore, mail: Mail, ask_once: AskOnce, mailer: Mailer) -> None:
         super().__init__(records, mail, ask_once)
         self._mailer = mailer
         self._uncertain = False
@@ -88,7 +89,7 @@ class MailRequest(_Sending[Mail, str]):
 class SmsRequest(_Sending[Sms, SentSms], TraceableRequest[SentSms]):
     """A text message."""
 
-    def __init__(self, records: Records, sms: Sms, ask_once: AskOnce, texter: Texter) -> None:
+    def __init__(self, records: MessageStore, sms: Sms, ask_once: AskOnce, texter: Texter) -> None:
         super().__init__(records, sms, ask_once)
         self._texter = texter
         self._last_text = sms.body
@@ -133,7 +134,7 @@ class Delivery:
         mailer, texter: the ports that send them.
     """
 
-    def __init__(self, records: Records, ask_once: AskOnce, mailer: Mailer, texter: Texter) -> None:
+    def __init__(self, records: MessageStore, ask_once: AskOnce, mailer: Mailer, texter: Texter) -> None:
         self._records = records
         self._ask_once = ask_once
         self._mailer = mailer

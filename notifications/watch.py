@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from chassis.clock import now as clock_now
-from chassis.logs import log
-from chassis.records import SetAside, note
 from chassis.work.inbox import NotYet
-from contracts.errors import ShopError, Unavailable
+from chassis.work.sweep import polled
 from notifications.rules.progress import News
 from notifications.rules.sms import Texter
 from notifications.store.messages import MessageStore
@@ -41,19 +39,10 @@ class Watch:
 
     def poll(self, every: float) -> None:
         """Poll text messages that were not asked about for this many seconds."""
-        due = self._store.due(self._clock(), every, BATCH)
-        for number, sid in enumerate(due):
-            try:
-                news = self._texter.news(sid)
-            except Unavailable as error:
-                log.warning("text messages not polled", error=str(error))
-                self._store.put_back(due[number:])
-                return
-            except ShopError as error:
-                log.warning("text message not polled", sid=sid, error=str(error))
-                continue
-            except Exception as error:  # a bug, or an unforeseen error: continue with the other messages
-                note("text message", SetAside(sid, f"{type(error).__name__}: {error}"), error)
-                continue
-            if news is not None:
-                self._store.progressed("sms", {"provider_id": sid}, news, self._clock())
+        due = [(sid, sid) for sid in self._store.due(self._clock(), every, BATCH)]
+        polled("text message", due, self._look, self._store.put_back)
+
+    def _look(self, sid: str) -> None:
+        news = self._texter.news(sid)
+        if news is not None:
+            self._store.progressed("sms", {"provider_id": sid}, news, self._clock())

@@ -16,6 +16,7 @@ from chassis.work.sweep import SWEEP_INTERVAL_S, swept
 from chassis.work.timer import timer
 from contracts.errors import InvalidRequest, NotFound, Refused, ShopError
 from shipping.bootstrap import Shipping
+from shipping.composite import answers
 from shipping.rules.customs import contents
 from shipping.rules.parcel import pack
 from shipping.rules.purchase import LabelPurchase
@@ -122,9 +123,14 @@ class ShippingService(webhook_service.WebhookService):
             NotFound: no such shipment.
             InvalidRequest: no such currency.
         """
-        code, shipment = currency_code(currency), self._shipment(shipment_id).object_id
-        ask = partial(self.shop.carriers.rates, shipment, code)
-        return {"object_id": shipment, "rate_items": self.shop.store.lookups.answer(rates_key(shipment, code), ask)}
+        code, shipment = currency_code(currency), self._shipment(shipment_id)
+
+        def ask() -> Rows:
+            found = answers([partial(self.shop.carriers.rates, each, code) for each in shipment.at_carriers()])
+            return [rate for rates in found for rate in rates]
+
+        key = rates_key(shipment.object_id, code)
+        return {"object_id": shipment.object_id, "rate_items": self.shop.store.lookups.answer(key, ask)}
 
     @rpc(expected_exceptions=ShopError, most=14)
     def buy_label(self, shipment_id: str, rate_id: str, key: str) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from chassis.clock import now as clock_now
 from chassis.logs import log
-from chassis.records import SetAside, note
-from contracts.errors import NotFound, ShopError, Unavailable
+from chassis.work.sweep import polled
+from contracts.errors import NotFound, ShopError
 from shipping.labels.refund import VoidDesk
 from shipping.rules.carriers import Carriers
 from shipping.rules.purchase import LabelRefund
@@ -71,21 +71,14 @@ class Tracker:
         """Poll labels that were not asked about for this many seconds, and finish refunds that were left undone."""
         for shipment_id in self._store.voids(self._clock() - ABANDONED_AFTER_S, BATCH):
             self._given_back(shipment_id)
-        due = self._store.moves.due(self._clock(), every, BATCH)
-        for number, label in enumerate(due):
-            try:
-                if label["refund"] == LabelRefund.PENDING.value:
-                    self._voids.give_back(label["shipment_id"])
-                else:
-                    self.ask(label["carrier"], label["tracking_number"], label["transaction_id"])
-            except Unavailable as error:
-                log.warning("parcels not polled", error=str(error))
-                self._store.moves.put_back([each["shipment_id"] for each in due[number:]])
-                return
-            except ShopError as error:
-                log.warning("parcel not polled", shipment=label["shipment_id"], error=str(error))
-            except Exception as error:  # a bug, or an unforeseen error: continue with the other parcels
-                note("label", SetAside(label["shipment_id"], f"{type(error).__name__}: {error}"), error)
+        due = [(each["shipment_id"], each) for each in self._store.moves.due(self._clock(), every, BATCH)]
+        polled("parcel", due, self._look, self._store.moves.put_back)
+
+    def _look(self, label: dict[str, Any]) -> None:
+        if label["refund"] == LabelRefund.PENDING.value:
+            self._voids.give_back(label["shipment_id"])
+        else:
+            self.ask(label["carrier"], label["tracking_number"], label["transaction_id"])
 
     def _given_back(self, shipment_id: str) -> None:
         try:

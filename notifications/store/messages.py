@@ -29,35 +29,34 @@ _UNSENT = messages.c.state != State.SENT.value
 class MessageStore:
     """The record of every message.
 
+    A claim is a random token that belongs to this process until a given time. It is void after that time, or when the
+    process has died. A claim that was taken over cannot write any more.
+
     Args:
         database: the service's.
 
     Attributes:
+        database: the service's, for other data in it.
         inbox: events from Twilio and SendGrid.
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self._claims = Claims(database, messages)
         self.inbox = Inbox(database)
 
-    @property
-    def database(self) -> Database:
-        """The service's database, for other data in it."""
-        return self._database
-
-    def ping(self) -> None:
-        """Raises Unavailable when the database cannot be reached."""
-        self._database.ready()
-
     def get(self, key: str) -> Record | None:
         """Return the record of the message under a caller's key, or None."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             row = connection.execute(sa.select(messages).where(messages.c.key == key)).one_or_none()
         return _record(row) if row else None
 
     def claim(self, message: Mail | Sms, claim: str, now: float, until: float) -> Record | None:
-        """See `notifications.rules.record.Records`. Raises Conflict when the key belongs to another message."""
+        """Take the message for this claim until then, and return its current record. The record of a sent message is
+        returned without being claimed; None when another claim holds it.
+
+        Raises Conflict when the key belongs to another message.
+        """
         taken, void = self._claims.new(until, claim), self._claims.is_void(now).label("void")
         kind, recipient = describe(message)
         fresh = {
@@ -71,7 +70,7 @@ class MessageStore:
             "created": now,
         }
         this = messages.c.key == message.key
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             insert_new(connection, messages, fresh)
             row = connection.execute(sa.select(messages, void).where(this).with_for_update()).one()
             record = _record(row)
@@ -84,13 +83,19 @@ class MessageStore:
         return record
 
     def begin(self, message: Mail | Sms, claim: str, now: float, until: float, uncertain: bool = False) -> bool:
-        """See `notifications.rules.record.Records`."""
+        """Record that the message is about to be sent, and renew the claim. False when the claim was taken over.
+
+        Args:
+            uncertain: whether it may have been sent before, with no way to find out; such attempts are counted.
+
+        Raises Unavailable; then the claim is released, and the message must not be sent.
+        """
         values: dict[str, Any] = {"state": State.BEGAN.value, "body": _body(message), "tried": now, "settled": 0.0}
         if uncertain:
             values["uncertain"] = messages.c.uncertain + 1
         try:
             values |= self._claims.new(until, claim)
-            with self._database.write() as connection:
+            with self.database.write() as connection:
                 mine = self._claims.update(message.key, claim, _UNSENT)
                 return connection.execute(mine.values(**values)).rowcount == 1
         except Unavailable:
@@ -99,19 +104,22 @@ class MessageStore:
             raise
 
     def alive(self) -> bool:
-        """See `notifications.rules.record.Records`."""
-        return self._database.heartbeat.fresh
+        """Whether others still consider this process alive; checked before any action that no key protects."""
+        return self.database.heartbeat.fresh
 
     def end(self, key: str, claim: str, state: State, settled: float | None = None) -> None:
-        """See `notifications.rules.record.Records`."""
+        """Record the progress, and release the claim; if it cannot be written now, the write is deferred."""
         when = {} if settled is None else {"settled": settled}
         self._claims.release(key, claim, _UNSENT, state=state.value, **when)
 
     def record(self, key: str, provider_id: str, status: str, now: float, claim: str | None = None) -> None:
-        """See `notifications.rules.record.Records`."""
+        """Record that it is sent, even if another process holds the claim.
+
+        Raises Unavailable; a write that fails now is deferred, and applies if `claim` still holds the message.
+        """
         values = _sent(provider_id, status, now)
         try:
-            with self._database.write() as connection:
+            with self.database.write() as connection:
                 unsent = sa.update(messages).where(messages.c.key == key, _UNSENT)
                 connection.execute(unsent.values(**RELEASED, **values))
         except Unavailable:
@@ -120,11 +128,15 @@ class MessageStore:
             raise
 
     def adopt(self, sms: Sms, found: list[SentSms], now: float) -> SentSms | None:
-        """See `notifications.rules.record.Records`."""
+        """Record the first found message that no other record refers to as this one, and return it.
+
+        Raises:
+            OutcomeUnknown: the same text is being sent to the same number right now; the found message may be that one.
+        """
         to_same = sa.and_(messages.c.kind == "sms", messages.c.recipient == sms.number)
         sending = sa.and_(to_same, messages.c.body == sms.body, messages.c.key != sms.key)
         sending = sa.and_(sending, messages.c.state == State.BEGAN.value, sa.not_(self._claims.is_void(now)))
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             # A concurrent search for the same text to the same number waits here, so that no two take the same message.
             connection.execute(sa.select(messages.c.key).where(to_same).with_for_update()).all()
             taken = set(connection.scalars(sa.select(messages.c.provider_id).where(to_same)))
@@ -149,7 +161,7 @@ class MessageStore:
         """
         by = "key" if "key" in found_by else "provider_id"
         this = sa.and_(messages.c.kind == kind, messages.c[by] == found_by[by])
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             row = connection.execute(sa.select(messages).where(this).with_for_update()).first()
             if row is None:
                 return False
@@ -169,7 +181,7 @@ class MessageStore:
         query = sa.select(messages).order_by(messages.c.created.desc(), messages.c.key).limit(limit)
         if progress is not None:
             query = query.where(messages.c.progress == progress)
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             rows = connection.execute(query).all()
         named = ("key", "kind", "recipient", "state", "provider_id", "error", "uncertain", "created", "sent")
         return [{**{name: getattr(row, name) for name in named}, "status": row.progress} for row in rows]
@@ -186,10 +198,10 @@ class MessageStore:
             .order_by(messages.c.polled)
             .limit(limit)
         )
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             if connection.execute(due).first() is None:  # usually nothing is due, and this check takes no lock
                 return []
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             these = messages.c.key.in_(list(connection.execute(due.with_for_update(skip_locked=True)).scalars()))
             polled = sa.case((messages.c.sent < now - LOST_AFTER_S, sa.null()), else_=now)
             connection.execute(sa.update(messages).where(these).values(polled=polled))
@@ -198,7 +210,7 @@ class MessageStore:
     def put_back(self, sids: list[str]) -> None:
         """Mark text messages as due again that were claimed but not asked about, because Twilio did not answer."""
         these = sa.and_(messages.c.provider_id.in_(sids), messages.c.polled.is_not(None))
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             connection.execute(sa.update(messages).where(these).values(polled=0.0))
 
 

@@ -10,9 +10,10 @@ from chassis.crash_points import crash_point
 from chassis.logs import log
 from chassis.work.ask_once import AskOnce, TraceableRequest
 from contracts.errors import Conflict, Refused, ShopError
-from shipping.rules.carriers import Carriers, Label
-from shipping.rules.purchase import LabelPurchase, LabelPurchases, State
+from shipping.rules.carriers import Carriers, Label, carrier_of
+from shipping.rules.purchase import LabelPurchase, State
 from shipping.rules.shipment import Shipment
+from shipping.store.shipments import ShippingStore
 
 POINTS = ("label:buy:begun", "label:buy:asked", "label:buy:done", "label:resolve:asked")
 
@@ -36,7 +37,7 @@ class LabelRequest(TraceableRequest[Label]):
 
     doing, done, verb = "The label is being bought", "the label was bought", "buy"
 
-    def __init__(self, purchases: LabelPurchases, carriers: Carriers, shipment_id: str, ask_once: AskOnce) -> None:
+    def __init__(self, purchases: ShippingStore, carriers: Carriers, shipment_id: str, ask_once: AskOnce) -> None:
         self._purchases = purchases
         self._carriers = carriers
         self._ask_once = ask_once
@@ -122,10 +123,14 @@ class LabelRequest(TraceableRequest[Label]):
             shipment.address, shipment.parcels, shipment.contents, shipment.order_id, str(rate["currency"])
         )
         for fresh in quote.rates:
-            if (fresh["provider"], fresh["servicelevel"]) == (rate["provider"], rate["servicelevel"]):
+            if _service(fresh) == _service(rate):
                 return str(fresh["object_id"])
         gone = f"{rate['servicelevel']['name']} is no longer offered to this address."
         raise Refused(gone, {"errors": {"rate_id": [gone]}})
+
+
+def _service(rate: dict[str, Any]) -> tuple[Any, ...]:
+    return carrier_of(str(rate["object_id"])), rate["provider"], rate["servicelevel"]
 
 
 class LabelDesk:
@@ -137,7 +142,7 @@ class LabelDesk:
         ask_once: makes the requests.
     """
 
-    def __init__(self, purchases: LabelPurchases, carriers: Carriers, ask_once: AskOnce) -> None:
+    def __init__(self, purchases: ShippingStore, carriers: Carriers, ask_once: AskOnce) -> None:
         self._purchases = purchases
         self._carriers = carriers
         self._ask_once = ask_once

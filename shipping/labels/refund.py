@@ -10,8 +10,9 @@ from chassis.logs import log
 from contracts.errors import Refused
 from shipping.labels.buy import LabelDesk
 from shipping.rules.carriers import Carriers
-from shipping.rules.purchase import LabelPurchase, LabelPurchases, LabelRefund
+from shipping.rules.purchase import LabelPurchase, LabelRefund
 from shipping.rules.whereabouts import PRE_TRANSIT, UNKNOWN
+from shipping.store.shipments import ShippingStore
 
 POINTS = ("void:refund:begun", "void:refund:asked", "void:refund:done")
 
@@ -27,7 +28,7 @@ class VoidDesk:
         carriers: the port to the carriers that sold them.
     """
 
-    def __init__(self, desk: LabelDesk, purchases: LabelPurchases, carriers: Carriers) -> None:
+    def __init__(self, desk: LabelDesk, purchases: ShippingStore, carriers: Carriers) -> None:
         self._desk = desk
         self._purchases = purchases
         self._carriers = carriers

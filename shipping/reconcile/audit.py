@@ -16,7 +16,6 @@ from contracts.errors import Conflict, NotFound, ProviderFailure, Unavailable
 from shipping.rules.carriers import Label
 from shipping.rules.purchase import LabelPurchase, LabelRefund, State
 from shipping.rules.reconcile import RECORD, SOLD, Kept, Sold, compare_labels, compare_missing
-from shipping.shippo.lists import ShippoLists
 from shipping.store.shipments import ShippingStore
 from shipping.store.tables import labels, shipments
 
@@ -33,11 +32,11 @@ class LabelAudit:
 
     Args:
         store: our labels.
-        lists: the carrier's.
+        lists: the carrier's; see `shipping.rules.carriers.Carrier`.
         clock: Unix seconds.
     """
 
-    def __init__(self, store: ShippingStore, lists: ShippoLists, clock: Callable[[], float] = clock_now) -> None:
+    def __init__(self, store: ShippingStore, lists: Any, clock: Callable[[], float] = clock_now) -> None:
         self._store = store
         self._lists = lists
         self._clock = clock
@@ -111,9 +110,9 @@ class LabelAudit:
         return f"recorded label {sold.id}, tracking number {sold.tracking_number or 'none'}"
 
     def _sold(self, number: int, since: float, until: float) -> dict[str, Any]:
-        found, more = self._lists.sold(number, since)
-        following = str(number + 1) if more else None
-        return page(len(found), self._compared(found, until), following, seen=[each.id for each in found])
+        found, following = self._lists.sold(number, since)
+        after = None if following is None else str(following)
+        return page(len(found), self._compared(found, until), after, seen=[each.id for each in found])
 
     def _one_by_one(self, ids: Sequence[str], until: float) -> dict[str, Any]:
         asked = {each: self._lists.one(each) for each in ids}
@@ -155,15 +154,15 @@ class LabelAudit:
         rate = self._lists.rate(sold.rate_id) if sold.reference.startswith(ORDER) else None
         if rate is None:
             return None
-        here = shipments.c.object_id == rate.shipment_id
+        # A shipment has an id at each carrier that quoted; its own is that of the first.
+        of_order = sa.or_(shipments.c.object_id == rate.shipment_id, shipments.c.order_id == sold.reference)
         with self._store.database.read() as connection:
-            row = connection.execute(_JOINED.where(here)).one_or_none()
-            if row is not None:
-                return _kept(row)
-            shipment = connection.execute(sa.select(shipments).where(here)).one_or_none()
-        if shipment is None:
-            return None
-        return Kept(shipment.object_id, shipment.order_id, "not asked for", touched=shipment.created)
+            for shipment in connection.execute(sa.select(shipments).where(of_order)).all():
+                if rate.shipment_id in (shipment.object_id, *(each.get("shipment") for each in shipment.rates)):
+                    row = connection.execute(_JOINED.where(labels.c.shipment_id == shipment.object_id)).one_or_none()
+                    unasked = Kept(shipment.object_id, shipment.order_id, "not asked for", touched=shipment.created)
+                    return unasked if row is None else _kept(row)
+        return None
 
 
 def _kept(row: Any) -> Kept:

@@ -8,6 +8,14 @@ from typing import Any, Protocol
 
 from contracts.webhooks import WebhookSource
 
+# Follows the carrier's name in each id of any carrier but the first.
+SEPARATOR = "~"
+
+
+def carrier_of(known: str) -> str:
+    """Return the name of the carrier whose id this is; "" for the first."""
+    return known.rpartition(SEPARATOR)[0]
+
 
 @dataclass(frozen=True)
 class Quote:
@@ -128,7 +136,10 @@ class Carrier(Protocol):
 
     Attributes:
         carriers: the client.
-        lists: the labels that the provider has sold, for reconciliation.
+        lists: the labels that the provider has sold, for reconciliation, the newest first: ``sold(number, since)``
+            returns a page of `shipping.rules.reconcile.Sold`, and the number of the next page or None; ``one(id)`` and
+            ``rate(id)`` return one of them, and the `Rate` that it was bought at, or None. An entry that cannot be read
+            is a `chassis.records.SetAside`.
     """
 
     carriers: Carriers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from contracts.errors import Conflict
 from shipping.rules.carriers import Label
@@ -86,48 +86,3 @@ class LabelPurchase:
     def missing(shipment_id: str) -> Conflict:
         """Return the error for a request that needs a label when none is bought."""
         return Conflict(f"The label of shipment {shipment_id} is not bought yet.")
-
-
-class LabelPurchases(Protocol):
-    """The store of purchases.
-
-    A claim is a random token that belongs to this process until a given time. It is void after that time, or when the
-    process has died. A claim that was taken over cannot write any more.
-    """
-
-    def claim(self, shipment_id: str, claim: str, now: float, until: float) -> LabelPurchase | None:
-        """Take the purchase for this claim until then, and return its current state. A bought or closed purchase is
-        returned without being claimed; None when another claim holds it."""
-        ...
-
-    def claim_void(self, shipment_id: str, claim: str, now: float, until: float) -> LabelPurchase | None:
-        """Like `claim`, to refund the label. The refund is recorded: from then on the purchase is closed. A bought
-        label is claimed, too, unless the outcome of its refund is known."""
-        ...
-
-    def begin(self, claim: str, asked: LabelPurchase, key: str, until: float) -> bool:
-        """Record what the carrier is about to be asked, and renew the claim. False when the claim was taken over.
-
-        Raises Unavailable; then the claim is released, and the carrier must not be asked.
-        """
-        ...
-
-    def alive(self) -> bool:
-        """Whether others still consider this process alive; checked before any action that no key protects."""
-        ...
-
-    def end(self, shipment_id: str, claim: str, state: State, settled: float | None = None) -> None:
-        """Record the progress, and release the claim; if it cannot be written now, the write is deferred."""
-        ...
-
-    def record(self, purchase: LabelPurchase, now: float, claim: str | None = None) -> LabelPurchase:
-        """Record a bought label, even if another process holds the claim. The first label stays, and is returned.
-
-        Raises Unavailable; a write that fails now is deferred, and applies if `claim` still holds the purchase.
-        """
-        ...
-
-    def refunded(self, shipment_id: str, claim: str, refund: LabelRefund | None) -> None:
-        """Record the outcome of the refund (None: none yet), and release the claim; if it cannot be written now, the
-        write is deferred."""
-        ...

@@ -102,6 +102,10 @@ class Shipment:
         """Return the checkout's view: the shipping methods, and the one that is selected by default."""
         return {"object_id": self.object_id, "methods": self.methods, "selected": cheapest(self.methods)}
 
+    def at_carriers(self) -> list[str]:
+        """Return the shipment's ids at the carriers that quoted, each once: its own, and those of any further ones."""
+        return list(dict.fromkeys((self.object_id, *(rate.get("shipment") or self.object_id for rate in self.rates))))
+
     def rate(self, rate_id: str) -> dict[str, Any]:
         """Return the rate with that id.
 

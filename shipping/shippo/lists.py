@@ -37,9 +37,9 @@ class ShippoLists:
     def __init__(self, shippo: Shippo) -> None:
         self._shippo = shippo
 
-    def sold(self, number: int, since: float) -> tuple[list[Sold | SetAside], bool]:
-        """Return page `number` (from 1) of the labels bought since then (Unix seconds), and whether another page
-        follows.
+    def sold(self, number: int, since: float) -> tuple[list[Sold | SetAside], int | None]:
+        """Return page `number` (from 1) of the labels bought since then (Unix seconds), and the number of the next
+        page; None at the end.
 
         The list has no date filter: it ends with the first page that is entirely older. A label that cannot be read
         appears in the page as set aside. Raises Unavailable, ProviderFailure.
@@ -49,7 +49,7 @@ class ShippoLists:
             page = self._shippo.transactions.list(request)
             found = [read_one("label at Shippo", each, _sold) for each in page.results or []] + aside
         recent = [each for each in found if isinstance(each, SetAside) or each.created >= since]
-        return recent, bool(page.next and recent)
+        return recent, number + 1 if page.next and recent else None
 
     def one(self, transaction_id: str) -> Sold | SetAside | None:
         """Return one label, or None when Shippo does not know it. Raises as `sold`."""

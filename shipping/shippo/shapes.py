@@ -15,26 +15,9 @@ from contracts.currencies import parse_amount
 LONGEST_DAYS = 1000
 
 RATE_FIELDS = (
-    "object_id",
-    "arrives_by",
-    "zone",
-    "object_owner",
-    "provider_image_200",
-    "currency_local",
-    "attributes",
-    "currency",
-    "amount",
-    "duration_terms",
-    "servicelevel",
-    "provider_image_75",
-    "object_created",
-    "shipment",
-    "estimated_days",
-    "test",
-    "amount_local",
-    "messages",
-    "provider",
-    "carrier_account",
+    *("object_id", "arrives_by", "zone", "object_owner", "provider_image_200", "currency_local", "attributes"),
+    *("currency", "amount", "duration_terms", "servicelevel", "provider_image_75", "object_created", "shipment"),
+    *("estimated_days", "test", "amount_local", "messages", "provider", "carrier_account"),
 )
 
 

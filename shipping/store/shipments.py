@@ -28,46 +28,31 @@ _OPEN = labels.c.state != State.BOUGHT.value
 class ShippingStore:
     """Shipments and the purchases of their labels.
 
+    A claim is a random token that belongs to this process until a given time. It is void after that time, or when the
+    process has died. A claim that was taken over cannot write any more.
+
     Args:
         database: the service's.
 
     Attributes:
+        database: the service's, for other data in it.
         inbox: events from Shippo.
         moves: where the parcels are.
         lookups: Shippo's recent answers.
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self._claims = Claims(database, labels)
         self.inbox = Inbox(database)
         self.moves = Moves(database)
         self.lookups = Lookups(database)
 
-    @property
-    def database(self) -> Database:
-        """The service's database, for other data in it."""
-        return self._database
-
-    def ping(self) -> None:
-        """Raises Unavailable when the database cannot be reached."""
-        self._database.ready()
-
     def add(self, shipment: Shipment) -> Shipment:
         """Store a shipment, and return the first one that was stored under its key."""
-        row = {
-            "object_id": shipment.object_id,
-            "key": shipment.key,
-            "order_id": shipment.order_id,
-            "created": shipment.created,
-            "address": shipment.address,
-            "parcels": shipment.parcels,
-            "contents": shipment.contents,
-            "rates": shipment.rates,
-            "methods": shipment.methods,
-            **{field: (shipment.address.get(field) or "").lower() for field in ("name", "city", "state", "country")},
-        }
-        with self._database.write() as connection:
+        sortable = {name: (shipment.address.get(name) or "").lower() for name in ("name", "city", "state", "country")}
+        row = {**{name: getattr(shipment, name) for name in Shipment.__dataclass_fields__}, **sortable}
+        with self.database.write() as connection:
             connection.execute(insert(connection, shipments).values(row).on_conflict_do_nothing(index_elements=["key"]))
             return _shipment(connection.execute(sa.select(shipments).where(shipments.c.key == shipment.key)).one())
 
@@ -96,7 +81,7 @@ class ShippingStore:
         by, by_id = shipments.c[field], shipments.c.object_id
         query = sa.select(shipments).limit(limit + 1)
         query = query.order_by(by.desc(), by_id.desc()) if backwards else query.order_by(by, by_id)
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             last: Any = None
             if isinstance(start, Cursor):
                 last = None if start.key is None else (start.key, start.id)
@@ -117,20 +102,25 @@ class ShippingStore:
 
     def purchase(self, shipment_id: str) -> LabelPurchase | None:
         """Return the current purchase of a shipment's label, or None."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             row = connection.execute(sa.select(labels).where(labels.c.shipment_id == shipment_id)).one_or_none()
         return _purchase(row) if row else None
 
     def claim(self, shipment_id: str, claim: str, now: float, until: float) -> LabelPurchase | None:
-        """See `shipping.rules.purchase.LabelPurchases`."""
+        """Take the purchase for this claim until then, and return its current state. A bought or closed purchase is
+        returned without being claimed; None when another claim holds it."""
         return self._claim(shipment_id, claim, now, until, to_void=False)
 
     def claim_void(self, shipment_id: str, claim: str, now: float, until: float) -> LabelPurchase | None:
-        """See `shipping.rules.purchase.LabelPurchases`."""
+        """Like `claim`, to refund the label. The refund is recorded: from then on the purchase is closed. A bought
+        label is claimed, too, unless the outcome of its refund is known."""
         return self._claim(shipment_id, claim, now, until, to_void=True)
 
     def begin(self, claim: str, asked: LabelPurchase, key: str, until: float) -> bool:
-        """See `shipping.rules.purchase.LabelPurchases`."""
+        """Record what the carrier is about to be asked, and renew the claim. False when the claim was taken over.
+
+        Raises Unavailable; then the claim is released, and the carrier must not be asked.
+        """
         try:
             began = self._claims.update(asked.shipment_id, claim, _OPEN).values(
                 state=State.BEGAN.value,
@@ -142,7 +132,7 @@ class ShippingStore:
                 settled=0.0,
                 **self._claims.new(until, claim),
             )
-            with self._database.write() as connection:
+            with self.database.write() as connection:
                 return connection.execute(began).rowcount == 1
         except Unavailable:
             # The carrier will not be asked now. Whether this was written is unknown, so the state stays as it is.
@@ -150,16 +140,17 @@ class ShippingStore:
             raise
 
     def alive(self) -> bool:
-        """See `shipping.rules.purchase.LabelPurchases`."""
-        return self._database.heartbeat.fresh
+        """Whether others still consider this process alive; checked before any action that no key protects."""
+        return self.database.heartbeat.fresh
 
     def end(self, shipment_id: str, claim: str, state: State, settled: float | None = None) -> None:
-        """See `shipping.rules.purchase.LabelPurchases`."""
+        """Record the progress, and release the claim; if it cannot be written now, the write is deferred."""
         when = {} if settled is None else {"settled": settled}
         self._claims.release(shipment_id, claim, _OPEN, state=state.value, **when)
 
     def refunded(self, shipment_id: str, claim: str, refund: LabelRefund | None) -> None:
-        """See `shipping.rules.purchase.LabelPurchases`."""
+        """Record the outcome of the refund (None: none yet), and release the claim; if it cannot be written now, the
+        write is deferred."""
         values: dict[str, Any] = {}
         if refund is not None:
             values["refund"] = refund.value
@@ -180,7 +171,7 @@ class ShippingStore:
         forgotten = sa.and_(labels.c.refund == LabelRefund.PENDING.value, labels.c.polled.is_(None))
         unknown = sa.or_(labels.c.refund.is_(None), forgotten)
         owed = (labels.c.voided < before, labels.c.state == State.BOUGHT.value, unknown)
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             # In random order, so that refunds which Shippo never answers do not block the others forever.
             query = sa.select(labels.c.shipment_id).where(*owed).order_by(sa.func.random()).limit(limit)
             return list(connection.execute(query).scalars())
@@ -188,11 +179,14 @@ class ShippingStore:
     def voided(self, transaction_id: str) -> str | None:
         """Return the shipment whose label that transaction bought, if its refund was requested; else None."""
         this = sa.and_(labels.c.transaction_id == transaction_id, labels.c.voided.is_not(None))
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return connection.execute(sa.select(labels.c.shipment_id).where(this)).scalars().first()
 
     def record(self, purchase: LabelPurchase, now: float, claim: str | None = None) -> LabelPurchase:
-        """See `shipping.rules.purchase.LabelPurchases`."""
+        """Record a bought label, even if another process holds the claim. The first label stays, and is returned.
+
+        Raises Unavailable; a write that fails now is deferred, and applies if `claim` still holds the purchase.
+        """
         label = purchase.label
         assert label is not None
         values = {
@@ -207,7 +201,7 @@ class ShippingStore:
             "polled": now if label.tracking_number else None,
         }
         try:
-            with self._database.write() as connection:
+            with self.database.write() as connection:
                 unbought = sa.update(labels).where(labels.c.shipment_id == purchase.shipment_id, _OPEN)
                 # The token stays: a refund that found this label has yet to record its outcome.
                 connection.execute(unbought.values(claimed_until=0.0, **values))
@@ -224,7 +218,7 @@ class ShippingStore:
         fresh = {"shipment_id": shipment_id, "state": State.NEW.value, "claimed_until": 0.0, "tried": 0.0}
         this = labels.c.shipment_id == shipment_id
         void = self._claims.is_void(now).label("void")
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             insert_new(connection, labels, fresh)
             row = connection.execute(sa.select(labels, void).where(this).with_for_update()).one()
             purchase = _purchase(row)
@@ -242,23 +236,13 @@ class ShippingStore:
         return purchase
 
     def _one(self, condition: sa.ColumnElement[bool]) -> Shipment | None:
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             row = connection.execute(sa.select(shipments).where(condition)).one_or_none()
         return _shipment(row) if row else None
 
 
 def _shipment(row: sa.Row[Any]) -> Shipment:
-    return Shipment(
-        object_id=row.object_id,
-        key=row.key,
-        order_id=row.order_id,
-        created=row.created,
-        address=row.address,
-        parcels=row.parcels,
-        contents=row.contents,
-        rates=row.rates,
-        methods=row.methods,
-    )
+    return Shipment(**{name: getattr(row, name) for name in Shipment.__dataclass_fields__})
 
 
 def _purchase(row: sa.Row[Any]) -> LabelPurchase:

@@ -152,8 +152,8 @@ class ShippoBooks:
         self.all = list(sold)
         self.rates = rates
 
-    def sold(self, number: int, since: float) -> tuple[list[Sold], bool]:
-        return [each for each in self.all if each.created >= since], False
+    def sold(self, number: int, since: float) -> tuple[list[Sold], int | None]:
+        return [each for each in self.all if each.created >= since], None
 
     def one(self, transaction_id: str) -> Sold | None:
         return next((each for each in self.all if each.id == transaction_id), None)

@@ -408,3 +408,11 @@ def test_fresh_purchase_is_looked_up_under_its_fresh_rate(shop: Shop) -> None:
         shop.buy("first")
     assert shop.buy("first")["label_url"] == "https://labels/1.pdf"
     assert (shop.carriers.purchases, shop.carriers.questions) == (["fresh-first"], ["fresh-first", "fresh-first"])
+
+
+def test_fresh_rate_is_bought_from_the_same_carrier(shop: Shop) -> None:
+    first = shop.shipment.rates[1]
+    shop.carriers.fresh_rates = [{**first, "object_id": "acme~fresh"}, {**first, "object_id": "fresh"}]
+    shop.clock.now += RATE_AGE_S + 1
+    shop.buy("first")
+    assert shop.carriers.purchases == ["fresh"]
