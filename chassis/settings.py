@@ -289,16 +289,16 @@ def _live_providers(config: dict[str, Any]) -> set[str] | None:
 
 
 def _in_use(config: dict[str, Any]) -> dict[str, tuple[str, ...]]:
-    found = {setting: tuple(filter(None, map(str.strip, _text(config, setting).split(",")))) for setting in SERVICES}
-    for setting, providers in found.items():
-        if not providers or (setting != "CARRIERS" and len(providers) > 1):
-            raise ValueError(f"{setting} must name {'carriers' if setting == 'CARRIERS' else 'one provider'}.")
+    found = {}
+    for setting in SERVICES:
+        found[setting] = providers = tuple(filter(None, map(str.strip, _text(config, setting).split(","))))
         try:
-            names = [name_of(provider) for provider in providers]
+            names = {name_of(provider) for provider in providers}
         except ValueError as error:
             raise ValueError(f"{setting} {error}.") from None
-        if len(set(names)) < len(names):
-            raise ValueError(f"{setting} names a provider twice.")
+        if not names or len(providers) > (len(names) if setting == "CARRIERS" else 1):
+            wanted = "carriers, each once" if setting == "CARRIERS" else "one provider"
+            raise ValueError(f"{setting} must name {wanted}.")
     return found
 
 

@@ -6,11 +6,12 @@ The ids of the first carrier are passed on unchanged, those of any other as ``na
 from __future__ import annotations
 
 import contextvars
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
+
+import eventlet
 
 from chassis.logs import log
 from contracts.errors import ProviderFailure, ShopError, Unavailable
@@ -31,32 +32,22 @@ def answers(asks: Sequence[Callable[[], Answer]]) -> list[Answer]:
     """
     if len(asks) == 1:
         return [asks[0]()]
-    found: list[Answer | ShopError] = [Unavailable("The carrier did not answer.")] * len(asks)
-
-    def ask(place: int) -> None:
+    # Greenlets, each with a copy of this one's context, and so its deadline.
+    asked = [eventlet.spawn(contextvars.copy_context().run, ask) for ask in asks]
+    found: list[Answer] = []
+    errors: list[ShopError] = []
+    for each in asked:
         try:
-            found[place] = asks[place]()
+            found.append(each.wait())
         except ShopError as error:
-            log.warning("carrier does not answer", carrier=place, error=f"{type(error).__name__}: {error}")
-            found[place] = error
+            log.warning("carrier does not answer", error=f"{type(error).__name__}: {error}")
+            errors.append(error)
         except Exception:  # a bug in one adapter must not spoil the answers of the others
-            log.exception("carrier does not answer", carrier=place)
-            found[place] = ProviderFailure("The carrier's answer cannot be read.")
-
-    # Threads are greenlets in the service. Each has a copy of this one's context, and so its deadline.
-    threads = [
-        threading.Thread(target=contextvars.copy_context().run, args=(ask, place), daemon=True)
-        for place in range(len(asks))
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    good = [each for each in found if not isinstance(each, ShopError)]
-    if not good:
-        errors = [each for each in found if isinstance(each, ShopError)]
+            log.exception("carrier does not answer")
+            errors.append(ProviderFailure("The carrier's answer cannot be read."))
+    if not found:
         raise next((each for each in errors if isinstance(each, Unavailable)), errors[0])
-    return good
+    return found
 
 
 class Named:

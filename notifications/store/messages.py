@@ -231,14 +231,6 @@ def _sent(provider_id: str, status: str, now: float) -> dict[str, Any]:
 
 
 def _record(row: sa.Row[Any]) -> Record:
-    return Record(
-        key=row.key,
-        kind=row.kind,
-        recipient=row.recipient,
-        body=row.body or "",
-        state=State(row.state),
-        tried=row.tried,
-        settled=row.settled,
-        provider_id=row.provider_id or "",
-        status=row.status or "",
-    )
+    values = {name: getattr(row, name) for name in Record.__dataclass_fields__}
+    texts = {name: values[name] or "" for name in ("body", "provider_id", "status")}
+    return Record(**{**values, **texts, "state": State(row.state)})

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import requests
 from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
 from chassis.logs import log
-from chassis.providers.guard import never_sent
+from chassis.providers.failures import calling
 from chassis.providers.http_session import ProviderSession
 from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from notifications.rules.messages import Sms
@@ -111,7 +110,8 @@ def _sending() -> Iterator[None]:
     """Translate the failures of sending. Unless the failure proves that nothing was sent, the message may have been
     sent."""
     try:
-        yield
+        with calling("Twilio", "messages.create", doubt="it sent the message"):
+            yield
     except (TwilioRestException, TwilioServiceException) as error:
         status = int(error.status)
         if status >= 500:
@@ -119,22 +119,14 @@ def _sending() -> Iterator[None]:
             done = status in (500, 503)  # after a gateway's 502 or 504 the request may still run behind it
             raise OutcomeUnknown("Twilio failed while sending the message.", {"answered": done}) from error
         raise _answered(error) from error
-    except requests.RequestException as error:
-        log.warning("twilio does not answer", error=type(error).__name__)
-        if never_sent(error):
-            wait = getattr(error, "retry_after", RETRY_AFTER)
-            raise Unavailable("Twilio cannot be reached.", {"retry_after": wait}) from error
-        raise OutcomeUnknown("Twilio did not say whether it sent the message.") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        log.error("twilio's answer cannot be read", error=type(error).__name__)
-        raise OutcomeUnknown("Twilio answered what cannot be read.") from error
 
 
 @contextmanager
 def asking() -> Iterator[None]:
     """Translate the failures of a query, which can be repeated."""
     try:
-        yield
+        with calling("Twilio", "messages"):
+            yield
     except TwilioException as error:
         # The SDK's list calls report the failure in the second argument, its single-object calls in attributes.
         status = int(getattr(error, "status", 0) or getattr((*error.args, None, None)[1], "status_code", 0))
@@ -142,12 +134,6 @@ def asking() -> Iterator[None]:
         if status == 429 or status >= 500:
             raise Unavailable("Twilio is not available.", {"retry_after": RETRY_AFTER}) from error
         raise ProviderFailure(f"Twilio answered with status {status}.") from error
-    except requests.RequestException as error:
-        log.warning("twilio does not answer", error=type(error).__name__)
-        raise Unavailable("Twilio cannot be reached.", {"retry_after": RETRY_AFTER}) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        log.error("twilio's answer cannot be read", error=type(error).__name__)
-        raise ProviderFailure("Twilio answered what cannot be read.") from error
 
 
 def _answered(error: TwilioRestException | TwilioServiceException) -> ShopError:

@@ -11,12 +11,10 @@ import requests
 from shippo.models.errors import SDKError
 
 from chassis.logs import log
-from chassis.providers.guard import never_sent
+from chassis.providers.failures import calling
 from contracts.errors import NotFound, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 
 RETRY_AFTER = 2  # seconds, if Shippo gives none
-# What the SDK raises when it cannot parse an answer.
-UNREADABLE = (KeyError, ValueError, AttributeError, TypeError)
 
 
 @contextmanager
@@ -28,17 +26,12 @@ def asking(what: str, may_miss: bool = False) -> Iterator[None]:
         may_miss: whether status 404 is a valid answer to this query (else it means that the URL is wrong).
     """
     try:
-        yield
+        with calling("Shippo", what):
+            yield
     except SDKError as error:
         if error.status_code == 404 and may_miss:
             raise NotFound("Shippo does not know this.") from error
         raise _answered(error, what) from error
-    except requests.RequestException as error:
-        log.warning("shippo does not answer", asked=what, error=type(error).__name__)
-        raise Unavailable("Shippo cannot be reached.", {"retry_after": RETRY_AFTER}) from error
-    except UNREADABLE as error:
-        log.error("shippo's answer cannot be read", asked=what, error=type(error).__name__)
-        raise ProviderFailure("Shippo answered what cannot be read.") from error
 
 
 @contextmanager
@@ -46,7 +39,8 @@ def buying() -> Iterator[None]:
     """Translate the failures of a purchase. Unless the failure proves that nothing was bought, a label may exist."""
     what = "transactions.create"
     try:
-        yield
+        with calling("Shippo", what, doubt="the label was bought"):
+            yield
     except SDKError as error:
         if error.status_code < 400 or error.status_code >= 500:
             log.warning("shippo's answer to a purchase is invalid", status=error.status_code)
@@ -55,15 +49,6 @@ def buying() -> Iterator[None]:
         # Shippo could not parse the purchase, and a retry will not help. A label that the carrier rejects arrives as a
         # failed transaction instead, and may be worth a retry.
         raise _answered(error, what, permanent=error.status_code in (400, 422)) from error
-    except requests.RequestException as error:
-        log.warning("shippo does not answer", asked=what, error=type(error).__name__)
-        if never_sent(error):
-            wait = getattr(error, "retry_after", RETRY_AFTER)
-            raise Unavailable("Shippo cannot be reached.", {"retry_after": wait}) from error
-        raise OutcomeUnknown("Shippo did not say whether the label was bought.") from error
-    except UNREADABLE as error:
-        log.error("shippo's answer cannot be read", asked=what, error=type(error).__name__)
-        raise OutcomeUnknown("Shippo answered the purchase with what cannot be read.") from error
 
 
 def _answered(error: SDKError, what: str, permanent: bool = False) -> ShopError:
