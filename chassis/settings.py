@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from chassis.registry import SERVICES, name_of
 from chassis.secret_files import with_secret_files
 from contracts.contacts import COUNTRIES, ascii_mail_address, mail_address_fault
 from contracts.currencies import currency_code
@@ -77,6 +78,8 @@ class Settings:
     shippo: Provider
     twilio: Provider
     sendgrid: Provider
+    # The providers that each setting names (`chassis.registry`), the preferred first.
+    in_use: dict[str, tuple[str, ...]]
     # True when LIVE_PROVIDERS names the real ones, so that this process needs no other process's secrets.
     live_named: bool
     allow_sandbox_payments: bool
@@ -148,6 +151,7 @@ class Settings:
             live_named=named is not None,
             allow_sandbox_payments=_flag(config, "ALLOW_SANDBOX_PAYMENTS"),
             **providers,
+            in_use=_in_use(config),
             admin_api_keys=tuple(key for key in map(str.strip, _text(config, "ADMIN_API_KEYS").split(",")) if key),
             trusted_proxies=_networks(config, "TRUSTED_PROXIES"),
             currency=_currency(config, "CURRENCY"),
@@ -282,6 +286,20 @@ def _live_providers(config: dict[str, Any]) -> set[str] | None:
     if names - {*KEY_NAMES, "none"} or ("none" in names and len(names) > 1):
         raise ValueError(f"LIVE_PROVIDERS must be none, or some of {', '.join(KEY_NAMES)}, separated by commas.")
     return names - {"none"}
+
+
+def _in_use(config: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for setting in SERVICES:
+        found[setting] = providers = tuple(filter(None, map(str.strip, _text(config, setting).split(","))))
+        try:
+            names = {name_of(provider) for provider in providers}
+        except ValueError as error:
+            raise ValueError(f"{setting} {error}.") from None
+        if not names or len(providers) > (len(names) if setting == "CARRIERS" else 1):
+            wanted = "carriers, each once" if setting == "CARRIERS" else "one provider"
+            raise ValueError(f"{setting} must name {wanted}.")
+    return found
 
 
 def _provider(config: dict[str, Any], name: str, sandbox_url: str, named: set[str] | None) -> Provider:

@@ -17,14 +17,16 @@ Store = TypeVar("Store")
 
 
 class StoreProvider(DependencyProvider, Generic[Store]):
-    """Gives a service its store: ``StoreProvider(CartStore)`` hands each worker ``CartStore(database)``.
+    """Gives a service its store: ``StoreProvider(CartStore)`` hands each worker ``CartStore(database)``, and
+    ``StoreProvider(Shipping, wired=True)`` all that the service's `bootstrap` makes: ``Shipping(database, settings)``.
 
     The engine is made when the service starts and shared by its workers; it is thread-safe and keeps no state of the
     shop. An in-memory database is migrated here, since no other process can reach it.
     """
 
-    def __init__(self, store_class: Callable[[Database], Store]) -> None:
+    def __init__(self, store_class: Callable[..., Store], wired: bool = False) -> None:
         self.store_class = store_class
+        self.wired = wired
 
     def setup(self) -> None:
         settings = Settings.from_config(self.container.config)
@@ -32,7 +34,7 @@ class StoreProvider(DependencyProvider, Generic[Store]):
         self.database = Database(url_for(service, settings.database_url, settings.var_dir), service)
         if self.database.in_memory:
             migrate(self.database)
-        self.store = self.store_class(self.database)
+        self.store = self.store_class(self.database, *([settings] if self.wired else []))
         self.idempotency = Idempotency(self.database)
         self._threads: list[Any] = []
 

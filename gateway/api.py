@@ -120,7 +120,8 @@ class Gateway:
         Args:
             environ: the request's head.
         """
-        bounds = self._bounds(environ["PATH_INFO"]).get(environ["REQUEST_METHOD"])
+        by_verb, parameters = self._bounds(environ["PATH_INFO"])
+        bounds = by_verb.get(environ["REQUEST_METHOD"])
         if bounds is None:
             return 0
         try:
@@ -131,17 +132,19 @@ class Gateway:
             current = environ[visit.ENVIRON_KEY] = Visit(self, "", environ)
             if not auth.admits(current, environ.get("HTTP_AUTHORIZATION")):
                 return 0
+        if callable(bounds.most_bytes):
+            return bounds.most_bytes(self.settings, **parameters)
         return bounds.most_bytes
 
-    def _bounds(self, path: str) -> dict[str, Bounds]:
-        """The bounds of each verb of a path; empty when the path does not exist."""
+    def _bounds(self, path: str) -> tuple[dict[str, Bounds], dict[str, str]]:
+        """The bounds of each verb of a path, and its parameters; empty when the path does not exist."""
         if "//" in path:
-            return {}
+            return {}, {}
         found = self._routes._router.find(path[:-1] if len(path) > 1 and path.endswith("/") else path)
-        return {} if found is None else BOUNDS[found[3]]
+        return ({}, {}) if found is None else (BOUNDS[found[3]], found[2])
 
     def _allowed(self, path: str) -> str:
-        verbs = {verb for each in BOUNDS.values() for verb in each} if path == "*" else self._bounds(path)
+        verbs = {verb for each in BOUNDS.values() for verb in each} if path == "*" else self._bounds(path)[0]
         if not verbs:
             raise NoSuchRoute("There is nothing here.")
         return errors.allowed(verbs)

@@ -39,11 +39,11 @@ class Bounds:
 
     Attributes:
         admin: whether an admin key is needed.
-        most_bytes: the largest body.
+        most_bytes: the largest body; or what computes it of the settings and the parameters of the path.
     """
 
     admin: bool
-    most_bytes: int
+    most_bytes: int | Callable[..., int]
 
 
 # The bounds of each verb of each path.
@@ -51,7 +51,7 @@ BOUNDS: dict[str, dict[str, Bounds]] = {}
 
 
 def _route(
-    verbs: tuple[str, ...], path: str, status: int, admin: bool, most_bytes: int = USUAL_BYTES
+    verbs: tuple[str, ...], path: str, status: int, admin: bool, most_bytes: int | Callable[..., int] = USUAL_BYTES
 ) -> Callable[[Route], Route]:
     BOUNDS.setdefault(path, {}).update(dict.fromkeys(verbs, Bounds(admin, most_bytes)))
     decorator: Callable[[Route], Route] = hug.http(
@@ -73,7 +73,9 @@ def get(path: str, admin: bool = False) -> Callable[[Route], Route]:
     return _route(("GET",), path, 200, admin)
 
 
-def post(path: str, status: int = 200, admin: bool = False, most_bytes: int = USUAL_BYTES) -> Callable[[Route], Route]:
+def post(
+    path: str, status: int = 200, admin: bool = False, most_bytes: int | Callable[..., int] = USUAL_BYTES
+) -> Callable[[Route], Route]:
     """Answer POST on `path` with `status`."""
     return _route(("POST",), path, status, admin, most_bytes)
 

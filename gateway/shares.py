@@ -31,7 +31,6 @@ SLOW = frozenset(
         ("shipping", "tracking"),
         ("notifications", "send_email"),
         ("notifications", "send_sms"),
-        ("notifications", "sendgrid_event"),
     }
 )
 # Calls in flight in one process: all; those to one service; those of its slow verbs; slow ones to all services.

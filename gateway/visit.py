@@ -20,7 +20,8 @@ ENVIRON_KEY = "shop.visit"
 # The key under which the server passes on an errors.Refusal, made before any route sees the request.
 REFUSAL_KEY = "shop.refusal"
 # The characters of every id in this shop, ours and the providers'. No dot and no slash: ids become parts of their URLs.
-_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+# A tilde follows the name of any carrier but the first (`shipping.composite`).
+_ID = re.compile(r"[A-Za-z0-9_~-]{1,100}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 

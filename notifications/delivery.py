@@ -7,10 +7,11 @@ from typing import Any, Generic, TypeVar
 
 from chassis.crash_points import crash_point
 from chassis.work.ask_once import AskOnce, Request, TraceableRequest
-from notifications.email import Mailer
-from notifications.messages import Mail, Sms
-from notifications.record import Record, Records, State
-from notifications.sms import SentSms, Texter
+from notifications.rules.email import Mailer
+from notifications.rules.messages import Mail, Sms
+from notifications.rules.record import Record, State
+from notifications.rules.sms import SentSms, Texter
+from notifications.store.messages import MessageStore
 
 POINTS = (
     *("email:send:begun", "email:send:asked", "email:send:done"),
@@ -32,7 +33,7 @@ class _Sending(Request[Answer], Generic[Message, Answer]):
 
     doing, done, verb = "The message is being sent", "the message was sent", "send"
 
-    def __init__(self, records: Records, message: Message, ask_once: AskOnce) -> None:
+    def __init__(self, records: MessageStore, message: Message, ask_once: AskOnce) -> None:
         self._records = records
         self._message: Message = message
         self._ask_once = ask_once
@@ -59,7 +60,7 @@ class MailRequest(_Sending[Mail, str]):
     """A mail. SendGrid cannot be asked about one: if its outcome is unknown, it is sent again under the same key, and
     the repetition is recorded once."""
 
-    def __init__(self, records: Records, mail: Mail, ask_once: AskOnce, mailer: Mailer) -> None:
+    def __init__(self, records: MessageStore, mail: Mail, ask_once: AskOnce, mailer: Mailer) -> None:
         super().__init__(records, mail, ask_once)
         self._mailer = mailer
         self._uncertain = False
@@ -88,7 +89,7 @@ class MailRequest(_Sending[Mail, str]):
 class SmsRequest(_Sending[Sms, SentSms], TraceableRequest[SentSms]):
     """A text message."""
 
-    def __init__(self, records: Records, sms: Sms, ask_once: AskOnce, texter: Texter) -> None:
+    def __init__(self, records: MessageStore, sms: Sms, ask_once: AskOnce, texter: Texter) -> None:
         super().__init__(records, sms, ask_once)
         self._texter = texter
         self._last_text = sms.body
@@ -130,13 +131,16 @@ class Delivery:
     Args:
         records: where messages are recorded.
         ask_once: makes the requests.
+        mailer, texter: the ports that send them.
     """
 
-    def __init__(self, records: Records, ask_once: AskOnce) -> None:
+    def __init__(self, records: MessageStore, ask_once: AskOnce, mailer: Mailer, texter: Texter) -> None:
         self._records = records
         self._ask_once = ask_once
+        self._mailer = mailer
+        self._texter = texter
 
-    def mail(self, mail: Mail, mailer: Mailer) -> dict[str, Any]:
+    def mail(self, mail: Mail) -> dict[str, Any]:
         """Send a mail. The same key returns the same answer.
 
         Returns:
@@ -147,13 +151,13 @@ class Delivery:
             Refused, ProviderFailure, Unavailable: not sent.
             OutcomeUnknown: it may have been sent.
         """
-        request = MailRequest(self._records, mail, self._ask_once, mailer)
+        request = MailRequest(self._records, mail, self._ask_once, self._mailer)
         record = request.claimed()
         sent = record.state is State.SENT
         message_id = record.provider_id if sent else self._ask_once.answer(request, record)
         return {"status code": "202", "message_id": message_id}
 
-    def sms(self, sms: Sms, texter: Texter) -> dict[str, Any]:
+    def sms(self, sms: Sms) -> dict[str, Any]:
         """Send a text message. The same key returns the same answer, and resends nothing before Twilio was asked.
 
         Returns:
@@ -164,7 +168,7 @@ class Delivery:
             Refused, ProviderFailure, Unavailable: not sent.
             OutcomeUnknown: it may have been sent; the same call finds out later.
         """
-        request = SmsRequest(self._records, sms, self._ask_once, texter)
+        request = SmsRequest(self._records, sms, self._ask_once, self._texter)
         record = request.claimed()
         if record.state is State.SENT:
             sent = SentSms(record.provider_id, record.status)

@@ -8,8 +8,8 @@ from chassis.db.engine import Database, url_for
 from chassis.settings import Settings
 from contracts.errors import ShopError
 from products.projection import Projection
-from products.providers import stripe_catalog
 from products.store import ProductStore
+from products.stripe_catalog import stripe_catalog
 
 
 def main() -> int:

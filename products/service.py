@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from chassis.injection import injected
+from chassis.injection import FromSettings, injected
 from chassis.logs import log
 from chassis.rpc.entrypoint import rpc
 from chassis.store_provider import StoreProvider
 from chassis.work.timer import timer
 from contracts.errors import InvalidRequest, NotFound, ShopError, Unavailable
 from products.audit import held_of, held_page
+from products.catalog import Catalog
 from products.drafts import Draft
 from products.projection import MAX_LISTED, Projection
-from products.providers import CatalogProvider, CurrencyProvider
 from products.stock import Problem, gone, lines, short, unsized, unsold, wishes
 from products.store import Kept, ProductStore
+from products.stripe_catalog import stripe_catalog
 
 # These types are defined outside the class because `list` is a method inside it.
 Items = list[dict[str, Any]]
@@ -32,8 +33,8 @@ class ProductsService:
     name = "products"
 
     store = injected(StoreProvider(ProductStore))
-    catalog = injected(CatalogProvider())
-    currency = injected(CurrencyProvider())
+    catalog: Catalog = injected(FromSettings(stripe_catalog))
+    currency: str = injected(FromSettings(lambda settings: settings.currency))
 
     @rpc(expected_exceptions=ShopError, once=True, most=14)
     def create(self, spec: dict[str, Any], key: str) -> dict[str, Any]:

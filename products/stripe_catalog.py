@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import requests
 import stripe
 
+from chassis.providers.http_session import ProviderSession
 from chassis.records import SetAside, read_one
+from chassis.settings import Settings
 from contracts.errors import Conflict, NotFound, ProviderFailure
 from products.catalog import Product, Unsellable
 from products.drafts import Change, Draft
@@ -229,3 +231,9 @@ def _is_missing(error: stripe.InvalidRequestError) -> bool:
 def _is_replayed(made: stripe.StripeObject) -> bool:
     response = made.last_response
     return response is not None and str(response.headers.get("Idempotent-Replayed", "")).lower() == "true"
+
+
+def stripe_catalog(settings: Settings) -> StripeCatalog:
+    """Return the catalogue at Stripe, or at the sandbox instead."""
+    session = ProviderSession(settings.provider_connect_timeout, settings.provider_timeout, "Stripe")
+    return StripeCatalog(settings.stripe.key, settings.stripe.base, session)

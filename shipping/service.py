@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from nameko.containers import WorkerContext
-from nameko.extensions import DependencyProvider
-
+from chassis import webhook_service
 from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
-from chassis.deadline import bounded
 from chassis.injection import injected
 from chassis.rpc.entrypoint import rpc
-from chassis.settings import Settings
 from chassis.store_provider import StoreProvider
-from chassis.work.ask_once import AskOnce
-from chassis.work.sweep import SWEEP_INTERVAL_S, SWEEP_TIME_S, swept
-from chassis.work.tasks import FAILED, Task, listed, replayed
+from chassis.work.sweep import SWEEP_INTERVAL_S, swept
 from chassis.work.timer import timer
 from contracts.errors import InvalidRequest, NotFound, Refused, ShopError
-from shipping.audit import LabelAudit
-from shipping.customs import contents
-from shipping.label import LabelDesk
-from shipping.lookups import rates_key, tracking_key
-from shipping.parcel import pack
-from shipping.purchase import LabelPurchase
-from shipping.shipment import Address, Shipment, currency_code, currency_of, methods, page_order, public_address
-from shipping.shippo_carriers import CarriersProvider
-from shipping.shippo_webhook import verified
-from shipping.store import ShippingStore
-from shipping.tracker import Tracker
-from shipping.void import VoidDesk
+from shipping.bootstrap import Shipping
+from shipping.composite import answers
+from shipping.rules.customs import contents
+from shipping.rules.parcel import pack
+from shipping.rules.purchase import LabelPurchase
+from shipping.rules.shipment import Address, Shipment, currency_code, currency_of, methods, page_order, public_address
+from shipping.store.lookups import rates_key, tracking_key
 
 POINTS = ("shipment:quote:asked", "shipment:quote:done")
 
@@ -45,22 +32,10 @@ LONGEST_KEY = 255
 Ids = list[str]  # defined outside the class because `list` is a method inside it
 
 
-class SettingsProvider(DependencyProvider):
-    """The settings of the process."""
-
-    def setup(self) -> None:
-        self.settings = Settings.from_config(self.container.config)
-
-    def get_dependency(self, worker_ctx: WorkerContext) -> Settings:
-        return self.settings
-
-
-class ShippingService:
+class ShippingService(webhook_service.WebhookService):
     name = "shipping"
 
-    settings = injected(SettingsProvider())
-    store = injected(StoreProvider(ShippingStore))
-    carriers = injected(CarriersProvider())
+    shop = injected(StoreProvider(Shipping, wired=True))
 
     @rpc(expected_exceptions=ShopError, most=14)
     def create(
@@ -90,18 +65,18 @@ class ShippingService:
             Unavailable, ProviderFailure: Shippo cannot answer; repeating is safe.
         """
         _require_text(key=key)
-        shipment = self.store.by_key(key)
+        shipment = self.shop.store.by_key(key)
         if shipment is None:
             address = Address.parse(address_to).for_carrier()
             parcels = [parcel.public() for parcel in pack(items)]
             declared = contents(items)
-            currency = currency_of(items, self.settings.currency)
-            quote = self.carriers.quote(address, parcels, declared, str(order_id or ""), currency)
+            currency = currency_of(items, self.shop.settings.currency)
+            quote = self.shop.carriers.quote(address, parcels, declared, str(order_id or ""), currency)
             crash_point("shipment:quote:asked")
             ways = methods(quote.rates, currency, datetime.now(UTC).date())
             if not ways:
                 raise Refused(f"No carrier quotes a price in {currency.upper()}.")
-            shipment = self.store.add(
+            shipment = self.shop.store.add(
                 Shipment(
                     object_id=quote.shipment_id,
                     key=key,
@@ -133,7 +108,7 @@ class ShippingService:
             InvalidRequest: an argument is invalid.
         """
         field, backwards, limit = page_order(order_by, limit)
-        page, following = self.store.page(field, backwards, limit, starting_after)
+        page, following = self.shop.store.page(field, backwards, limit, starting_after)
         data = [{"object_id": each.object_id, "address_to": public_address(each.address)} for each in page]
         return {"data": data, "has_more": following is not None, "next_cursor": following}
 
@@ -148,9 +123,14 @@ class ShippingService:
             NotFound: no such shipment.
             InvalidRequest: no such currency.
         """
-        code, shipment = currency_code(currency), self._shipment(shipment_id).object_id
-        ask = partial(self.carriers.rates, shipment, code)
-        return {"object_id": shipment, "rate_items": self.store.lookups.answer(rates_key(shipment, code), ask)}
+        code, shipment = currency_code(currency), self._shipment(shipment_id)
+
+        def ask() -> Rows:
+            found = answers([partial(self.shop.carriers.rates, each, code) for each in shipment.at_carriers()])
+            return [rate for rates in found for rate in rates]
+
+        key = rates_key(shipment.object_id, code)
+        return {"object_id": shipment.object_id, "rate_items": self.shop.store.lookups.answer(key, ask)}
 
     @rpc(expected_exceptions=ShopError, most=14)
     def buy_label(self, shipment_id: str, rate_id: str, key: str) -> dict[str, Any]:
@@ -170,7 +150,7 @@ class ShippingService:
             OutcomeUnknown, Unavailable: not known, or not possible, right now; repeating is safe.
         """
         _require_text(key=key)
-        return self._desk().buy(self._shipment(shipment_id), rate_id, key)
+        return self.shop.labels.buy(self._shipment(shipment_id), rate_id, key)
 
     @rpc(expected_exceptions=ShopError, most=6)
     def refund_label(self, shipment_id: str, key: str) -> dict[str, Any]:
@@ -190,7 +170,7 @@ class ShippingService:
             OutcomeUnknown, Unavailable, ProviderFailure: not known, or not possible, right now; repeating is safe.
         """
         _require_text(key=key)
-        return self._voids().give_back(self._shipment(shipment_id).object_id)
+        return self.shop.refunds.give_back(self._shipment(shipment_id).object_id)
 
     @rpc(expected_exceptions=ShopError)
     def label(self, shipment_id: str) -> dict[str, Any]:
@@ -200,7 +180,7 @@ class ShippingService:
             NotFound: no such shipment.
             Conflict: it has no label yet.
         """
-        label = self._label(shipment_id)
+        label, _ = self._label(shipment_id)
         return {"object_id": label["object_id"], "label_url": label["label_url"]}
 
     @rpc(expected_exceptions=ShopError, most=14)
@@ -215,16 +195,13 @@ class ShippingService:
             NotFound: no such shipment.
             Conflict: it has no label yet.
         """
-        label = self._label(shipment_id)
+        label, transaction_id = self._label(shipment_id)
+        carrier, number = label["carrier"], label["tracking_number"]
         where: dict[str, Any] = {"tracking_status": None, "tracking_history": []}
-        if label["tracking_number"]:
-            where = self.store.lookups.answer(tracking_key(label["tracking_number"]), partial(self._track, label))
-        return {
-            "object_id": label["object_id"],
-            "carrier": label["carrier"],
-            "tracking_number": label["tracking_number"],
-            **where,
-        }
+        if number:
+            ask = partial(self.shop.tracker.ask, carrier, number, transaction_id, outdate=False)
+            where = self.shop.store.lookups.answer(tracking_key(number), ask)
+        return {"object_id": label["object_id"], "carrier": carrier, "tracking_number": number, **where}
 
     @rpc(expected_exceptions=ShopError)
     def movements(self, after: int = 0, limit: int = 100) -> Rows:
@@ -240,7 +217,7 @@ class ShippingService:
         """
         _require_number("after", after, 0, 2**62)
         _require_number("limit", limit, 1, 1000)
-        return self.store.moves.after(after, limit)
+        return self.shop.store.moves.after(after, limit)
 
     @rpc(expected_exceptions=ShopError)
     def moved(self, after: int = 0, limit: int = 100) -> Rows:
@@ -249,46 +226,13 @@ class ShippingService:
 
     @rpc(expected_exceptions=ShopError)
     def shippo_event(self, raw: str, signature: str) -> dict[str, Any]:
-        """Accept an event from Shippo.
-
-        Args:
-            raw: the body, each byte a character (latin-1).
-            signature: the header ``Shippo-Auth-Signature``.
-
-        Returns:
-            ``{"received": True, "duplicate"}`` once it is stored.
-
-        Raises:
-            InvalidRequest: it is not from Shippo, too old, or no event.
-            Unavailable: it cannot be stored; Shippo must send it again.
-        """
-        event = verified(raw, signature, self.settings.shippo_webhook_secret, time.time())
-        return self._tracker().keep(event.event_id, event.kind, event.data)
-
-    @rpc(expected_exceptions=ShopError)
-    def tasks(self, state: str = FAILED, limit: int = 100) -> Rows:
-        """Shippo's events in a state (``failed``, ``waiting``, ``done``), oldest first.
-
-        Raises InvalidRequest for any other state, or a limit outside of 1 to 1000.
-        """
-        return listed([self.store.inbox.tasks], state, limit)
-
-    @rpc(expected_exceptions=ShopError)
-    def replay(self, key: str) -> Task:
-        """Retry an event whose handling was given up; returns it as it then is. Raises NotFound when there is none."""
-        return replayed([self.store.inbox.tasks], key).rows(key=key)[0]
-
-    @rpc(expected_exceptions=ShopError, most=2)
-    def audit(
-        self, part: str, cursor: str | None = None, since: float = 0.0, until: float = 9e12, ids: Ids | None = None
-    ) -> dict[str, Any]:
-        """Compare one page of our labels with Shippo's; see `shipping.audit.LabelAudit.page`."""
-        return LabelAudit(self.store, self.carriers.lists).page(part, cursor, since, until, ids)
+        """As `webhook`, for gateways of the previous release during a rolling upgrade."""
+        return self.webhook("shippo", raw, {"Shippo-Auth-Signature": signature})
 
     @rpc(expected_exceptions=ShopError)
     def shipments_with_label(self, shipment_ids: Ids) -> Ids:
         """Return the shipments that have a label which was not refunded (or whose refund the carrier rejected)."""
-        return LabelAudit(self.store, self.carriers.lists).shipments_with_label(shipment_ids)
+        return self.shop.audit.shipments_with_label(shipment_ids)
 
     @rpc(expected_exceptions=ShopError)
     def labelled(self, shipment_ids: Ids) -> Ids:
@@ -298,63 +242,25 @@ class ShippingService:
     @rpc(expected_exceptions=ShopError)
     def unreturned(self, shipment_ids: Ids) -> Ids:
         """Return the shipments that have a label without a refund request."""
-        return LabelAudit(self.store, self.carriers.lists).unreturned(shipment_ids)
-
-    @rpc(expected_exceptions=ShopError, most=2)
-    def mend(self, fix: dict[str, Any]) -> str:
-        """Repair a difference that `audit` found, as it proposed; see `shipping.audit.LabelAudit.mend`."""
-        return LabelAudit(self.store, self.carriers.lists).mend(fix)
-
-    @rpc(expected_exceptions=ShopError)
-    def health(self) -> dict[str, str]:
-        """Whether the service can work: ``{"status", "database"}``. Raises Unavailable when not."""
-        self.store.ping()
-        return {"status": "ok", "database": "ok"}
-
-    @timer(interval=SWEEP_INTERVAL_S)
-    def handle_events(self) -> None:
-        """Handle the waiting events."""
-        swept(lambda: self._tracker().handle_due(time.monotonic() + SWEEP_TIME_S))
+        return self.shop.audit.unreturned(shipment_ids)
 
     @timer(interval=SWEEP_INTERVAL_S)
     def poll_parcels(self) -> None:
         """Ask about parcels without news for a long time, because Shippo's events may be lost."""
-        swept(lambda: self._tracker().poll(self.settings.tracking_poll))
-
-    @timer(interval=3600)
-    def forget_events(self) -> None:
-        """Delete records that exist only to detect repetitions, once they have expired."""
-        swept(lambda: self._tracker().forget())
-        swept(self.store.lookups.forget)
-
-    def _track(self, label: dict[str, Any]) -> dict[str, Any]:
-        where: dict[str, Any] = {"tracking_status": None, "tracking_history": []}
-        with suppress(NotFound):  # the carrier learns of a label some time after its purchase
-            where = self.carriers.track(label["carrier"], label["tracking_number"])
-            self._tracker().record_status(label["tracking_number"], where, outdate=False)
-        return where
-
-    def _desk(self) -> LabelDesk:
-        return LabelDesk(self.store, self.carriers, AskOnce(bounded))
-
-    def _voids(self) -> VoidDesk:
-        return VoidDesk(self._desk(), self.store, self.carriers)
-
-    def _tracker(self) -> Tracker:
-        return Tracker(self.store, self.carriers, self._voids())
+        swept(lambda: self.shop.tracker.poll(self.shop.settings.tracking_poll))
 
     def _shipment(self, shipment_id: str) -> Shipment:
-        shipment: Shipment | None = self.store.get(shipment_id)
+        shipment = self.shop.store.get(shipment_id)
         if shipment is None:
             raise NotFound(f"There is no shipment {shipment_id}.")
         return shipment
 
-    def _label(self, shipment_id: str) -> dict[str, Any]:
-        shipment = self._shipment(shipment_id)
-        purchase: LabelPurchase | None = self.store.purchase(shipment.object_id)
-        if purchase is None:
+    def _label(self, shipment_id: str) -> tuple[dict[str, Any], str]:
+        """Return a shipment's label as other services see it, and its transaction."""
+        purchase = self.shop.store.purchase(self._shipment(shipment_id).object_id)
+        if purchase is None or (purchase.label is None and not purchase.closed):
             raise LabelPurchase.missing(shipment_id)
-        return purchase.public()
+        return purchase.public(), purchase.label.transaction_id if purchase.label else ""
 
 
 def _require_text(**given: Any) -> None:

@@ -1,4 +1,4 @@
-"""Tracks the parcels: from Shippo's events, and by polling, because events may be lost."""
+"""Tracks the parcels: from the carriers' events, and by polling, because events may be lost."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import Any
 
 from chassis.clock import now as clock_now
 from chassis.logs import log
-from chassis.records import SetAside, note
-from contracts.errors import NotFound, ShopError, Unavailable
-from shipping.carriers import Carriers
-from shipping.lookups import tracking_key
-from shipping.purchase import LabelRefund
-from shipping.store import ShippingStore
-from shipping.void import VoidDesk
-from shipping.whereabouts import whereabouts
+from chassis.work.sweep import polled
+from contracts.errors import NotFound, ShopError
+from shipping.labels.refund import VoidDesk
+from shipping.rules.carriers import Carriers
+from shipping.rules.purchase import LabelRefund
+from shipping.rules.whereabouts import whereabouts
+from shipping.store.lookups import tracking_key
+from shipping.store.shipments import ShippingStore
 
-TRACK_UPDATED, TRANSACTION_UPDATED = "track_updated", "transaction_updated"
 # How many labels are polled in one run.
 BATCH = 20
 # After this long, a requested refund without an outcome is taken up again (seconds).
@@ -25,10 +24,10 @@ ABANDONED_AFTER_S = 15.0
 
 
 class Tracker:
-    """Stores and handles events, and polls.
+    """Records what events report, and polls.
 
     Args:
-        store: where events and positions are recorded.
+        store: where positions are recorded.
         carriers: the port to poll.
         voids: refunds labels.
         clock: Unix seconds.
@@ -42,29 +41,11 @@ class Tracker:
         self._voids = voids
         self._clock = clock
 
-    def keep(self, event_id: str, kind: str, data: dict[str, Any]) -> dict[str, Any]:
-        """Store an event, and handle it at once if that takes no request; the timer handles the others.
-
-        Returns:
-            ``{"received": True, "duplicate"}``
-
-        Raises Unavailable when it cannot be stored.
-        """
-        new = self._store.inbox.keep(event_id, kind, data, done=kind not in (TRACK_UPDATED, TRANSACTION_UPDATED))
-        if new and kind == TRACK_UPDATED:
-            with suppress(Unavailable):  # it is stored, and the timer handles it
-                self._store.inbox.handle(event_id, self.handle)
-        return {"received": True, "duplicate": not new}
-
-    def handle(self, kind: str, data: dict[str, Any]) -> None:
-        """Handle an event; repeating it is safe. Raises ShopError when that is not possible now."""
-        if kind == TRACK_UPDATED:
-            self.record_status(str(data.get("tracking_number") or ""), data)
-        elif kind == TRANSACTION_UPDATED:
-            # The event is not trusted about money: Shippo is asked.
-            shipment_id = self._store.voided(str(data.get("object_id") or ""))
-            if shipment_id is not None:
-                self._voids.give_back(shipment_id)
+    def label_changed(self, transaction_id: str) -> None:
+        """See `shipping.rules.carriers.ParcelNews`."""
+        shipment_id = self._store.voided(transaction_id)
+        if shipment_id is not None:
+            self._voids.give_back(shipment_id)
 
     def record_status(self, tracking_number: str, track: dict[str, Any], outdate: bool = True) -> None:
         """Record the carrier's position of a parcel: ``track["tracking_status"]``.
@@ -78,38 +59,26 @@ class Tracker:
         if self._store.moves.record(tracking_number, where, self._clock()) and outdate:
             self._store.lookups.outdated(tracking_key(tracking_number))
 
-    def handle_due(self, until: float) -> None:
-        """Handle waiting events until then (monotonic seconds)."""
-        self._store.inbox.sweep(self.handle, until)
+    def ask(self, carrier: str, tracking_number: str, transaction_id: str, outdate: bool = True) -> dict[str, Any]:
+        """Ask the carrier where a parcel is, and record it. Returns as `Carriers.track`; a null status if unknown."""
+        where: dict[str, Any] = {"tracking_status": None, "tracking_history": []}
+        with suppress(NotFound):  # the carrier learns of a label some time after its purchase
+            where = self._carriers.track(carrier, tracking_number, transaction_id)
+            self.record_status(tracking_number, where, outdate)
+        return where
 
     def poll(self, every: float) -> None:
         """Poll labels that were not asked about for this many seconds, and finish refunds that were left undone."""
         for shipment_id in self._store.voids(self._clock() - ABANDONED_AFTER_S, BATCH):
             self._given_back(shipment_id)
-        due = self._store.moves.due(self._clock(), every, BATCH)
-        for number, label in enumerate(due):
-            try:
-                if label["refund"] == LabelRefund.PENDING.value:
-                    self._voids.give_back(label["shipment_id"])
-                else:
-                    self._ask(label)
-            except Unavailable as error:
-                log.warning("parcels not polled", error=str(error))
-                self._store.moves.put_back([each["shipment_id"] for each in due[number:]])
-                return
-            except ShopError as error:
-                log.warning("parcel not polled", shipment=label["shipment_id"], error=str(error))
-            except Exception as error:  # a bug, or an unforeseen error: continue with the other parcels
-                note("label", SetAside(label["shipment_id"], f"{type(error).__name__}: {error}"), error)
+        due = [(each["shipment_id"], each) for each in self._store.moves.due(self._clock(), every, BATCH)]
+        polled("parcel", due, self._look, self._store.moves.put_back)
 
-    def forget(self) -> None:
-        """Delete events that were handled long ago."""
-        self._store.inbox.forget()
-
-    def _ask(self, label: dict[str, Any]) -> None:
-        with suppress(NotFound):  # the carrier learns of a label some time after its purchase
-            track = self._carriers.track(label["carrier"], label["tracking_number"])
-            self.record_status(label["tracking_number"], track)
+    def _look(self, label: dict[str, Any]) -> None:
+        if label["refund"] == LabelRefund.PENDING.value:
+            self._voids.give_back(label["shipment_id"])
+        else:
+            self.ask(label["carrier"], label["tracking_number"], label["transaction_id"])
 
     def _given_back(self, shipment_id: str) -> None:
         try:

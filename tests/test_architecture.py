@@ -18,9 +18,9 @@ SHARED = {"contracts", "chassis"}
 # import-linter accepts no pattern for a part of a module's name.
 SDKS = {
     "stripe": {"cart/stripe/", "products/stripe_"},
-    "shippo": {"shipping/shippo_"},
-    "twilio": {"notifications/twilio_"},
-    "sendgrid": {"notifications/sendgrid_"},
+    "shippo": {"shipping/shippo/"},
+    "twilio": {"notifications/twilio/"},
+    "sendgrid": {"notifications/sendgrid/"},
 }
 
 

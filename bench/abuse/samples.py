@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.abuse import signing
 from bench.abuse.target import BANK_CARD, GOOD_CARD, PRODUCT, Target
+from chassis.registry import BUNDLES
 
 VERBS_WITH_BODY = ("POST", "PUT", "PATCH")
 _PARAMETER = re.compile(r"\{(\w+)\}")
@@ -39,12 +40,17 @@ class Route:
 
 
 def routes() -> list[Route]:
-    """Return every method on every path that the gateway serves."""
+    """Return every method on every path that the gateway serves; webhooks once for each provider."""
     import gateway.api  # noqa: F401 - puts every route into the table
     from gateway.routing import api
 
-    tables = api.http.routes.values()
-    return [Route(verb, path) for table in tables for path in sorted(table) for verb in sorted(table[path])]
+    return [
+        Route(verb, path.replace("{provider}", provider))
+        for table in api.http.routes.values()
+        for path in sorted(table)
+        for provider in (BUNDLES if "{provider}" in path else [""])
+        for verb in sorted(table[path])
+    ]
 
 
 # Route -> a valid body, without ids; `Ids.body` inserts `ids`. A route that is not listed gets {}.

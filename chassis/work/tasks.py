@@ -219,10 +219,15 @@ def listed(queues: Collection[Tasks], state: str, limit: int) -> list[Task]:
     if state not in STATES:
         message = f"must be one of {', '.join(STATES)}"
         raise InvalidRequest("There is no such state.", {"errors": {"state": [message]}})
+    return [task for queue in queues for task in queue.rows(state=state, limit=page_size(limit))]
+
+
+def page_size(limit: Any) -> int:
+    """Return an operator's limit of a list. Raises InvalidRequest unless it is 1 to 1000."""
     if isinstance(limit, bool) or not isinstance(limit, int) or limit not in LISTED:
         message = f"must be a whole number from {LISTED[0]} to {LISTED[-1]}"
         raise InvalidRequest("That is not a page size.", {"errors": {"limit": [message]}})
-    return [task for queue in queues for task in queue.rows(state=state, limit=limit)]
+    return limit
 
 
 def replayed(queues: Collection[Tasks], key: str) -> Tasks:

@@ -6,75 +6,48 @@ stored it, so that a provider resends what was not stored. One with a valid sign
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from falcon import Request
 
+from chassis.registry import owner_of
+from chassis.settings import Settings
 from contracts.errors import InvalidRequest
-from gateway import limits
+from gateway import limits, visit
+from gateway.errors import NoSuchRoute
 from gateway.reading import raw_body
-from gateway.routing import LARGE_BYTES, post
+from gateway.routing import LARGE_BYTES, USUAL_BYTES, post
 from gateway.visit import services
 
-Answer = dict[str, Any]  # {"received": True, "duplicate": whether it was stored before}
+# Headers with secrets of this shop, which no provider signs.
+PRIVATE = ("AUTHORIZATION", "COOKIE")
 
 
-# Stripe's objects and Shippo's tracking histories have no stated size; SendGrid sends batches of up to 768 KB.
-@post("/api/webhooks/stripe", most_bytes=LARGE_BYTES)
-def stripe(request: Request) -> Answer:
-    """A Stripe event: a payment, a refund or a product has changed."""
-    with _counted(request):
-        kept: Answer = services(request).cart.stripe_event(raw_body(request), _header(request, "Stripe-Signature"))
-    return kept
+def most_bytes(settings: Settings, provider: str) -> int:
+    """Return the size of a provider's largest webhook. Stripe's objects and Shippo's tracking histories have no stated
+    size; SendGrid sends batches of up to 768 KB, Twilio short forms."""
+    if owner_of(provider, settings.in_use) is None:
+        return 0
+    return USUAL_BYTES if provider == "twilio" else LARGE_BYTES
 
 
-@post("/api/webhooks/shippo", most_bytes=LARGE_BYTES)
-def shippo(request: Request) -> Answer:
-    """A Shippo event: a parcel has moved, or a label has changed."""
-    with _counted(request):
-        kept: Answer = services(request).shipping.shippo_event(
-            raw_body(request), _header(request, "Shippo-Auth-Signature")
-        )
-    return kept
-
-
-@post("/api/webhooks/twilio")
-def twilio(request: Request) -> Answer:
-    """Twilio's status callback: the delivery status of an SMS; a form, not JSON."""
-    with _counted(request):
-        kept: Answer = services(request).notifications.twilio_event(
-            raw_body(request), _header(request, "X-Twilio-Signature")
-        )
-    return kept
-
-
-@post("/api/webhooks/sendgrid", most_bytes=LARGE_BYTES)
-def sendgrid(request: Request) -> Answer:
-    """SendGrid events, several at once: the delivery status of email."""
-    with _counted(request):
-        kept: Answer = services(request).notifications.sendgrid_event(
-            raw_body(request),
-            _header(request, "X-Twilio-Email-Event-Webhook-Signature"),
-            _header(request, "X-Twilio-Email-Event-Webhook-Timestamp"),
-        )
-    return kept
-
-
-@contextmanager
-def _counted(request: Request) -> Iterator[None]:
-    """Count an event whose signature its service refuses. A signed event that is not understood is the provider's
-    fault, and does not count."""
+@post("/api/webhooks/{provider}", most_bytes=most_bytes)
+def webhook(request: Request, provider: str) -> dict[str, Any]:
+    """A provider's event, such as a payment that succeeded or a parcel that moved; the format is the provider's."""
+    owner = owner_of(provider, visit.of(request).gateway.settings.in_use)
+    if owner is None:
+        raise NoSuchRoute("There is nothing here.")
+    service = getattr(services(request), owner)
+    headers = {name: value for name, value in request.headers.items() if name not in PRIVATE}
     try:
-        yield
+        kept: dict[str, Any]
+        if owner == "cart":
+            kept = service.stripe_event(raw_body(request), headers.get("STRIPE-SIGNATURE", ""))
+        else:
+            kept = service.webhook(provider, raw_body(request), headers)
     except InvalidRequest as error:
+        # A signed event that is not understood is the provider's fault, and does not count.
         if error.facts.get("unsigned"):
             limits.spend(request, limits.WEBHOOK_SIGNATURE)
         raise
-
-
-def _header(request: Request, name: str) -> str:
-    """The request's header `name`, or "": a missing signature is a bad one, which the service reports."""
-    value: str | None = request.get_header(name)
-    return value or ""
+    return kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import shlex
 import subprocess
@@ -109,7 +110,7 @@ def test_every_rpc_verb_is_documented_and_no_other() -> None:
     existing = {
         (each.name, verb)
         for each in CLASSES
-        for verb, method in vars(each).items()
+        for verb, method in inspect.getmembers(each)
         if any(type(entrypoint).__name__ == "Rpc" for entrypoint in getattr(method, "nameko_entrypoints", ()))
     }
     assert len(existing) > 60

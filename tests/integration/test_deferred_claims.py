@@ -24,14 +24,14 @@ from chassis.work.inbox import Inbox
 from chassis.work.tasks import DONE, WAITING
 from contracts.errors import OutcomeUnknown, ProviderFailure, Unavailable
 from notifications.delivery import Delivery
-from notifications.messages import Mail, Sms
-from notifications.record import State
-from notifications.store import MessageStore
-from shipping.label import LabelDesk
-from shipping.purchase import State as LabelState
-from shipping.shipment import Shipment
-from shipping.store import ShippingStore
-from shipping.void import VoidDesk
+from notifications.rules.messages import Mail, Sms
+from notifications.rules.record import State
+from notifications.store.messages import MessageStore
+from shipping.labels.buy import LabelDesk
+from shipping.labels.refund import VoidDesk
+from shipping.rules.purchase import State as LabelState
+from shipping.rules.shipment import Shipment
+from shipping.store.shipments import ShippingStore
 from tests.integration.cart.test_cart_store import Clock, copy_of, order
 from tests.locked import Locked
 from tests.unit.notifications import stub_providers
@@ -345,10 +345,11 @@ class Messages:
         self.one, self.other = (MessageStore(copy(file, self.clock)) for _ in range(2))
 
     def send(self, store: MessageStore, message: Mail | Sms) -> dict[str, Any]:
-        delivery = Delivery(store, AskOnce(lambda wait: min(wait, 10.0), self.clock, self.clock.sleep, self.clock))
+        ask_once = AskOnce(lambda wait: min(wait, 10.0), self.clock, self.clock.sleep, self.clock)
+        delivery = Delivery(store, ask_once, self.mailer, self.texter)
         if isinstance(message, Sms):
-            return delivery.sms(message, self.texter)
-        return delivery.mail(message, self.mailer)
+            return delivery.sms(message)
+        return delivery.mail(message)
 
     def lock_after_sending(self, message: Mail | Sms, trouble: Exception | None) -> None:
         """Lock the database as soon as the provider has accepted or refused the message."""

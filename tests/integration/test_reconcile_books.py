@@ -10,30 +10,30 @@ import pytest
 import sqlalchemy as sa
 
 import cart.reconcile.books
-import notifications.audit
+import notifications.reconcile.audit
 import products.audit
-import shipping.audit
+import shipping.reconcile.audit
 from cart.reconcile.books import AuditBooks
 from cart.rules.order import CANCELED, CREATED, PAID, Order
 from cart.store.tables import refunds
 from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
 from contracts.errors import Conflict, InvalidRequest, NotFound, Unavailable
-from notifications.audit import MessageAudit
-from notifications.messages import Sms
-from notifications.reconcile import Texted
-from notifications.record import State as Sending
-from notifications.sms import SentSms
-from notifications.store import MessageStore
+from notifications.reconcile.audit import MessageAudit
+from notifications.rules.messages import Sms
+from notifications.rules.reconcile import Texted
+from notifications.rules.record import State as Sending
+from notifications.rules.sms import SentSms
+from notifications.store.messages import MessageStore
 from products.audit import held_of, held_page
 from products.tables import holds
-from shipping.audit import LabelAudit
-from shipping.carriers import Label
-from shipping.purchase import LabelPurchase, LabelRefund, State
-from shipping.reconcile import Rate, Sold
-from shipping.shipment import Shipment
-from shipping.store import ShippingStore
-from shipping.tables import labels
+from shipping.reconcile.audit import LabelAudit
+from shipping.rules.carriers import Label
+from shipping.rules.purchase import LabelPurchase, LabelRefund, State
+from shipping.rules.reconcile import Rate, Sold
+from shipping.rules.shipment import Shipment
+from shipping.store.shipments import ShippingStore
+from shipping.store.tables import labels
 from tests.orders import made_order
 
 Opens = Callable[[str], Database]
@@ -152,8 +152,8 @@ class ShippoBooks:
         self.all = list(sold)
         self.rates = rates
 
-    def sold(self, number: int, since: float) -> tuple[list[Sold], bool]:
-        return [each for each in self.all if each.created >= since], False
+    def sold(self, number: int, since: float) -> tuple[list[Sold], int | None]:
+        return [each for each in self.all if each.created >= since], None
 
     def one(self, transaction_id: str) -> Sold | None:
         return next((each for each in self.all if each.id == transaction_id), None)
@@ -242,7 +242,7 @@ def test_labels_are_compared_both_ways(desk: Desk) -> None:
 
 
 def test_our_labels_come_page_by_page(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shipping.audit, "PAGE", 2)
+    monkeypatch.setattr(shipping.reconcile.audit, "PAGE", 2)
     for number in (1, 2, 3):
         desk.bought(number)
     audit = desk.audit()
@@ -395,7 +395,7 @@ def test_repair_records_a_text_only_if_still_right(database: Opens) -> None:
 
 
 def test_our_texts_come_page_by_page(database: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notifications.audit, "PAGE", 2)
+    monkeypatch.setattr(notifications.reconcile.audit, "PAGE", 2)
     store = MessageStore(database("notifications"))
     for number in (1, 2, 3):
         noted(store, f"key {number}", f"Hello {number}", f"SM{number}")

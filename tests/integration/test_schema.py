@@ -11,17 +11,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 import cart.store.tables
-import notifications.tables
+import notifications.store.tables
 import products.tables
-import shipping.tables
+import shipping.store.tables
 from chassis.db.engine import Database
 from chassis.db.shared_tables import shared_by_all, shared_by_webhook_services
 
 SCHEMAS = {
     "products": (products.tables.metadata, shared_by_all),
     "cart": (cart.store.tables.metadata, shared_by_all, shared_by_webhook_services),
-    "shipping": (shipping.tables.metadata, shared_by_all, shared_by_webhook_services),
-    "notifications": (notifications.tables.metadata, shared_by_all, shared_by_webhook_services),
+    "shipping": (shipping.store.tables.metadata, shared_by_all, shared_by_webhook_services),
+    "notifications": (notifications.store.tables.metadata, shared_by_all, shared_by_webhook_services),
 }
 # Columns and tables that PostgreSQL keeps for copies of the previous release (`chassis.db.shared_revisions`).
 OLD_COLUMNS = {("answers", "until"), ("orders", "lease"), ("refunds", "lease")}

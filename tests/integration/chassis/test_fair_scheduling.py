@@ -26,8 +26,8 @@ from chassis.providers.http_session import ProviderSession, last_look
 from chassis.rpc.client import RpcClient
 from chassis.rpc.service_rpc import Callee
 from contracts.errors import Conflict
-from notifications.messages import Mail
-from notifications.sendgrid_email import SendGridMailer
+from notifications.rules.messages import Mail
+from notifications.sendgrid.mailer import SendGridMailer
 from tests.integration.chassis.running import Service, until
 from tests.scripted_server import Scripted, ScriptedServer
 

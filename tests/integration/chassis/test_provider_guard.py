@@ -30,10 +30,10 @@ from chassis.providers.guard import (
 from chassis.providers.http_session import DeadlinePassed, ProviderSession
 from chassis.settings import Provider, Settings
 from contracts.errors import OutcomeUnknown, ShopError, Unavailable
-from notifications.messages import Mail, Sms
-from notifications.sendgrid_email import SendGridMailer
-from notifications.twilio_sms import TwilioTexter
-from shipping.shippo_carriers import ShippoCarriers
+from notifications.rules.messages import Mail, Sms
+from notifications.sendgrid.mailer import SendGridMailer
+from notifications.twilio.texter import TwilioTexter
+from shipping.shippo.carriers import ShippoCarriers
 from tests.scripted_server import Scripted, ScriptedServer
 
 PROVIDER_TIMEOUT_S = 10.0  # the scripted server answers at once

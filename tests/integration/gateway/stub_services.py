@@ -38,8 +38,8 @@ VERBS = {
     "products": "create update get list delete",
     "cart": "create items buy set_quantity remove clear checkout choose_shipping pay order orders quote_order cancel "
     "refund stripe_event check_shipment",
-    "shipping": "list rates label tracking shippo_event",
-    "notifications": "send_email send_sms twilio_event sendgrid_event",
+    "shipping": "list rates label tracking webhook",
+    "notifications": "send_email send_sms webhook",
 }
 FACTS = {
     "InvalidRequest": {"errors": {"quality": ["too many"]}},

@@ -12,10 +12,10 @@ from chassis.db.engine import Database
 from chassis.work.ask_once import CLAIM_MARGIN_S, PATIENCE_S, SETTLE_S, AskOnce
 from contracts.errors import Conflict, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from notifications.delivery import Delivery
-from notifications.messages import Mail, Sms
-from notifications.record import State
-from notifications.sms import SentSms
-from notifications.store import MessageStore
+from notifications.rules.messages import Mail, Sms
+from notifications.rules.record import State
+from notifications.rules.sms import SentSms
+from notifications.store.messages import MessageStore
 from tests.processes import die
 from tests.unit.notifications.stub_providers import Clock, StubMailer, StubTexter
 
@@ -39,10 +39,10 @@ class Shop:
         self.mailer = StubMailer()
 
     def sms(self, sms: Sms = TEXT, patience: float = 10.0) -> dict[str, Any]:
-        return self._delivery(patience).sms(sms, self.texter)
+        return self._delivery(patience).sms(sms)
 
     def mail(self, mail: Mail = MAIL, patience: float = 10.0) -> dict[str, Any]:
-        return self._delivery(patience).mail(mail, self.mailer)
+        return self._delivery(patience).mail(mail)
 
     @property
     def uncertain(self) -> dict[str, int]:
@@ -50,7 +50,8 @@ class Shop:
         return {row["key"]: row["uncertain"] for row in self.store.listed(None, 100)}
 
     def _delivery(self, patience: float) -> Delivery:
-        return Delivery(self.store, AskOnce(lambda wait: min(wait, patience), self.clock, self.clock.sleep, self.clock))
+        ask_once = AskOnce(lambda wait: min(wait, patience), self.clock, self.clock.sleep, self.clock)
+        return Delivery(self.store, ask_once, self.mailer, self.texter)
 
 
 @pytest.fixture
@@ -82,16 +83,18 @@ def test_waits_end_when_the_clock_is_set_back(shop: Shop) -> None:
         shop.clock.now -= 3600
         assert timer.now - began < 60
 
-    delivery = Delivery(shop.store, AskOnce(lambda bound: min(bound, 10.0), shop.clock, wait, timer))
+    delivery = Delivery(
+        shop.store, AskOnce(lambda bound: min(bound, 10.0), shop.clock, wait, timer), shop.mailer, shop.texter
+    )
     later = shop.clock.now + CLAIM_S
     assert shop.store.claim(TEXT, "another", shop.clock.now, later) is not None
     with pytest.raises(Unavailable):
-        delivery.sms(TEXT, shop.texter)
+        delivery.sms(TEXT)
     began = timer.now
     assert shop.store.begin(TEXT, "another", shop.clock.now, later)
     shop.store.end(TEXT.key, "another", State.UNKNOWN, settled=shop.clock.now + SETTLE_S + PATIENCE_S - 1)
     with pytest.raises(OutcomeUnknown):
-        delivery.sms(TEXT, shop.texter)
+        delivery.sms(TEXT)
     assert shop.texter.arrived == []
 
 
@@ -317,9 +320,9 @@ def test_eight_calls_at_once_send_one_message(shop: Shop, kind: str) -> None:
 
     def send() -> None:
         # On the real clock, because the senders wait for each other.
-        delivery = Delivery(shop.store, AskOnce(lambda wait: wait))
+        delivery = Delivery(shop.store, AskOnce(lambda wait: wait), shop.mailer, shop.texter)
         start.wait(timeout=30)
-        answers.append(delivery.sms(TEXT, shop.texter) if kind == "sms" else delivery.mail(MAIL, shop.mailer))
+        answers.append(delivery.sms(TEXT) if kind == "sms" else delivery.mail(MAIL))
 
     senders = [threading.Thread(target=send) for _ in range(8)]
     for sender in senders:

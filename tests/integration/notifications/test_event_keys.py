@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contracts.errors import Unavailable
-from notifications.sendgrid_events import public_key
+from notifications.sendgrid.webhooks import public_key
 from tests.scripted_server import Scripted, ScriptedServer
 
 

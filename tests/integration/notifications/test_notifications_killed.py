@@ -17,11 +17,11 @@ from chassis.db.migrate import migrate
 from chassis.settings import SANDBOX_KEYS, SANDBOX_TWILIO_TOKEN
 from chassis.work.ask_once import AskOnce
 from notifications.delivery import Delivery
-from notifications.messages import Mail, Sms
-from notifications.sendgrid_email import SendGridMailer
-from notifications.store import MessageStore
-from notifications.tables import messages
-from notifications.twilio_sms import TwilioTexter
+from notifications.rules.messages import Mail, Sms
+from notifications.sendgrid.mailer import SendGridMailer
+from notifications.store.messages import MessageStore
+from notifications.store.tables import messages
+from notifications.twilio.texter import TwilioTexter
 from tests.integration.shipping.test_shipping_killed import ANSWER, TAKEN_OVER, outlast, repeated
 from tests.processes import killed_at
 from tests.running_sandbox import RunningSandbox
@@ -43,10 +43,10 @@ class Copy:
         self.mailer = SendGridMailer(SANDBOX_KEYS["sendgrid"], f"{sandbox}/sendgrid", ANSWER)
 
     def send(self, key: str, to: str) -> dict[str, Any]:
-        delivery = Delivery(self.store, AskOnce(lambda seconds: seconds))
+        delivery = Delivery(self.store, AskOnce(lambda seconds: seconds), self.mailer, self.texter)
         if key in TEXTS:
-            return delivery.sms(Sms(key, to, "Your order is ready!"), self.texter)
-        return delivery.mail(Mail(key, to, "shop@example.com", "Hello", "text", None), self.mailer)
+            return delivery.sms(Sms(key, to, "Your order is ready!"))
+        return delivery.mail(Mail(key, to, "shop@example.com", "Hello", "text", None))
 
 
 def test_two_copies_take_over_the_messages_of_killed_senders(

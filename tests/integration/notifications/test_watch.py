@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from chassis.db.engine import Database
+from chassis.work.webhooks import Webhooks
 from contracts.errors import OutcomeUnknown, Unavailable
-from notifications import sendgrid_events, twilio_events
-from notifications.progress import News, Progress
-from notifications.record import State
-from notifications.sendgrid_events import MailEvent
-from notifications.store import LOST_AFTER_S
+from notifications.rules.progress import News, Progress
+from notifications.rules.record import State
+from notifications.sendgrid.webhooks import SendGridWebhooks
+from notifications.store.messages import LOST_AFTER_S
+from notifications.twilio.webhooks import TwilioWebhooks
 from notifications.watch import Watch
 from tests.integration.notifications.test_delivery import MAIL, TEXT, Killed, Shop
 
@@ -32,16 +35,28 @@ class TrackedShop(Shop):
         (row,) = [row for row in self.store.listed(None, 100) if row["key"] == key]
         return row["status"], row["error"]
 
+    @property
+    def webhooks(self) -> Webhooks:
+        record = self.watch.record
+        sources = {"twilio": TwilioWebhooks("", "", record), "sendgrid": SendGridWebhooks("", str, record)}
+        return Webhooks(self.store.inbox, sources)
+
     def twilio(self, status: str, sid: str = "SM1", error: str = "") -> dict[str, Any]:
-        event_id, body = f"{sid}:{status}", {"sid": sid, "status": status, "error": error}
-        return self.watch.keep([(event_id, twilio_events.KIND, body, True)])
+        form = urlencode({"MessageSid": sid, "MessageStatus": status, "ErrorCode": error})
+        return self.webhooks.keep(TwilioWebhooks("", "", self.watch.record).parse(form.encode()))
 
     def sendgrid(self, *events: str, key: str = MAIL.key, reason: str = "") -> dict[str, Any]:
-        found = [
-            MailEvent(f"{key}:{event}", {"event": event, "message_key": key, "message_id": "mail-1", "error": reason})
+        body = [
+            {
+                "sg_event_id": f"{key}:{event}",
+                "event": event,
+                "message_key": key,
+                "sg_message_id": "mail-1",
+                "reason": reason,
+            }
             for event in events
         ]
-        return self.watch.keep((each.event_id, sendgrid_events.KIND, each.body, each.matters) for each in found)
+        return self.webhooks.keep(SendGridWebhooks("", str, self.watch.record).parse(json.dumps(body).encode()))
 
 
 @pytest.fixture
@@ -88,7 +103,7 @@ def test_event_that_arrives_before_its_message_is_retried(shop: TrackedShop) -> 
     assert (waiting["tries"], waiting["error"]) == (0, "NotYet: There is no such message.")
     shop.sms()
     time.sleep(1.3)
-    shop.watch.handle_due(time.monotonic() + 10)
+    shop.webhooks.sweep(time.monotonic() + 10)
     assert shop.status(TEXT.key) == ("sent", None)
 
 
@@ -105,15 +120,15 @@ def test_early_event_is_retried_for_minutes_but_not_for_hours(
     began = clock.now
     while clock.now < began + 240:  # no sender looks the text up, so its SID is not recorded yet
         clock.now += 5
-        shop.watch.handle_due(time.monotonic() + 10)
+        shop.webhooks.sweep(time.monotonic() + 10)
     assert inbox.tasks.rows(state="failed") == []
     shop.sms()
     clock.now += 60
-    shop.watch.handle_due(time.monotonic() + 10)
+    shop.webhooks.sweep(time.monotonic() + 10)
     assert shop.status(TEXT.key) == ("delivered", None)
     for _ in range(8):
         clock.now += 600
-        shop.watch.handle_due(time.monotonic() + 10)
+        shop.webhooks.sweep(time.monotonic() + 10)
     assert [event["key"] for event in inbox.tasks.rows(state="failed")] == ["SM-of-a-stranger:delivered"]
 
 

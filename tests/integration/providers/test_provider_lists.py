@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 
 import cart.stripe.lists
-import notifications.twilio_lists
-import shipping.shippo_lists
+import notifications.twilio.lists
+import shipping.shippo.lists
 from cart.rules.payments import OPEN, SUCCEEDED
 from cart.stripe.lists import StripeLists
 from cart.stripe.payments import StripePayments
 from chassis.settings import SANDBOX_KEYS, SANDBOX_TWILIO_TOKEN, Provider, Settings
 from contracts.errors import ProviderFailure, ShopError, Unavailable
-from notifications.messages import Sms
-from notifications.twilio_lists import TwilioLists
-from notifications.twilio_sms import TwilioTexter
-from shipping.reconcile import REFUNDED, SOLD
-from shipping.shippo_carriers import ShippoCarriers
-from shipping.shippo_lists import ShippoLists
+from notifications.rules.messages import Sms
+from notifications.twilio.lists import TwilioLists
+from notifications.twilio.texter import TwilioTexter
+from shipping.rules.reconcile import REFUNDED, SOLD
+from shipping.shippo.carriers import ShippoCarriers
+from shipping.shippo.lists import ShippoLists
 from tests.integration.providers.sandbox.parcels import buy, ship
 from tests.integration.providers.sandbox.process import Sdks
 from tests.running_sandbox import RunningSandbox
@@ -60,7 +60,7 @@ def stripe_lists(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> St
 
 @pytest.fixture
 def shippo_lists(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> ShippoLists:
-    monkeypatch.setattr(shipping.shippo_lists, "PAGE", PAGE_SIZE)
+    monkeypatch.setattr(shipping.shippo.lists, "PAGE", PAGE_SIZE)
     return ShippoCarriers(SANDBOX_KEYS["shippo"], f"{sandbox.url}/shippo", {"country": "US"}, 5, 20).lists
 
 
@@ -71,7 +71,7 @@ def texter(sandbox: RunningSandbox) -> TwilioTexter:
 
 @pytest.fixture
 def twilio_lists(texter: TwilioTexter, monkeypatch: pytest.MonkeyPatch) -> TwilioLists:
-    monkeypatch.setattr(notifications.twilio_lists, "PAGE", PAGE_SIZE)
+    monkeypatch.setattr(notifications.twilio.lists, "PAGE", PAGE_SIZE)
     return TwilioLists(texter)
 
 
@@ -141,11 +141,7 @@ def test_shippo_lists_labels_in_pages(shippo_lists: ShippoLists, sdks: Sdks) -> 
     labels = [buy(sdks, each, metadata=f"or_{number}") for number, each in enumerate(shipments)]
     sdks.shippo.refunds.create(labels[1].object_id, async_=False)
 
-    def page(number: int | None) -> tuple[list[Any], int | None]:
-        found, more = shippo_lists.sold(number or 1, before - 1)
-        return found, (number or 1) + 1 if more else None
-
-    found, pages = walk(page)
+    found, pages = walk(lambda number: shippo_lists.sold(number or 1, before - 1))
     assert pages == 2
     assert [each.id for each in found] == [label.object_id for label in reversed(labels)]
     assert [(each.state, each.reference, each.rate_id) for each in reversed(found)] == [
@@ -153,7 +149,7 @@ def test_shippo_lists_labels_in_pages(shippo_lists: ShippoLists, sdks: Sdks) -> 
         for number, state in enumerate((SOLD, REFUNDED, SOLD))
     ]
     assert all(each.tracking_number and each.label_url and before - 1 <= each.created for each in found)
-    assert shippo_lists.sold(1, time.time() + 60) == ([], False)
+    assert shippo_lists.sold(1, time.time() + 60) == ([], None)
     assert shippo_lists.one(found[0].id) == found[0]
     assert shippo_lists.one("f" * 32) is None
     rate = shippo_lists.rate(found[0].rate_id)

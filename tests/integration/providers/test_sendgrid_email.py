@@ -11,8 +11,8 @@ import pytest
 from chassis import deadline
 from chassis.settings import SANDBOX_KEYS
 from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, Unavailable
-from notifications.messages import Mail
-from notifications.sendgrid_email import SendGridMailer
+from notifications.rules.messages import Mail
+from notifications.sendgrid.mailer import SendGridMailer
 from tests.running_sandbox import RunningSandbox, free_port
 from tests.scripted_server import Scripted, ScriptedServer
 

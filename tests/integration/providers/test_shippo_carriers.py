@@ -13,7 +13,7 @@ import requests
 from chassis import deadline
 from chassis.settings import SANDBOX_KEYS
 from contracts.errors import InvalidRequest, NotFound, OutcomeUnknown, ProviderFailure, Refused, Unavailable
-from shipping.shippo_carriers import ShippoCarriers
+from shipping.shippo.carriers import ShippoCarriers
 from tests.running_sandbox import RunningSandbox, free_port
 from tests.scripted_server import Scripted, ScriptedServer
 

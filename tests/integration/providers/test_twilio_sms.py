@@ -11,9 +11,9 @@ import pytest
 from chassis import deadline
 from chassis.settings import SANDBOX_KEYS, SANDBOX_TWILIO_TOKEN
 from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, Unavailable
-from notifications.messages import Sms
-from notifications.progress import News, Progress
-from notifications.twilio_sms import TwilioTexter
+from notifications.rules.messages import Sms
+from notifications.rules.progress import News, Progress
+from notifications.twilio.texter import TwilioTexter
 from tests.running_sandbox import RunningSandbox, free_port
 from tests.scripted_server import Scripted, ScriptedServer
 

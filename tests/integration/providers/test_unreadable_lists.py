@@ -15,11 +15,11 @@ from cart.stripe.payments import StripePayments
 from chassis.records import SetAside
 from chassis.settings import SANDBOX_KEYS, SANDBOX_TWILIO_TOKEN, Provider, Settings
 from contracts.errors import ProviderFailure
-from notifications.reconcile import Texted
-from notifications.twilio_lists import TwilioLists
-from notifications.twilio_sms import TwilioTexter
-from shipping.reconcile import Sold
-from shipping.shippo_carriers import ShippoCarriers
+from notifications.rules.reconcile import Texted
+from notifications.twilio.lists import TwilioLists
+from notifications.twilio.texter import TwilioTexter
+from shipping.rules.reconcile import Sold
+from shipping.shippo.carriers import ShippoCarriers
 from tests.integration.providers.test_shippo_carriers import CHLOE, PARCEL, SHOP, a_rate
 from tests.running_sandbox import RunningSandbox
 from tests.scripted_server import Scripted, ScriptedServer

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from chassis.db.engine import Database
-from shipping.store import ShippingStore
+from shipping.store.shipments import ShippingStore
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ import pytest
 from chassis.db.engine import Database
 from chassis.work.ask_once import CLAIM_MARGIN_S, PATIENCE_S, SETTLE_S, AskOnce
 from contracts.errors import Conflict, NotFound, OutcomeUnknown, ProviderFailure, Refused, Unavailable
-from shipping.carriers import Label
-from shipping.label import RATE_AGE_S, LabelDesk
-from shipping.purchase import LabelPurchase, State
-from shipping.shipment import Shipment
-from shipping.store import ShippingStore
+from shipping.labels.buy import RATE_AGE_S, LabelDesk
+from shipping.rules.carriers import Label
+from shipping.rules.purchase import LabelPurchase, State
+from shipping.rules.shipment import Shipment
+from shipping.store.shipments import ShippingStore
 from tests.processes import die
 from tests.unit.shipping.stub_carriers import Clock, StubCarriers
 
@@ -408,3 +408,11 @@ def test_fresh_purchase_is_looked_up_under_its_fresh_rate(shop: Shop) -> None:
         shop.buy("first")
     assert shop.buy("first")["label_url"] == "https://labels/1.pdf"
     assert (shop.carriers.purchases, shop.carriers.questions) == (["fresh-first"], ["fresh-first", "fresh-first"])
+
+
+def test_fresh_rate_is_bought_from_the_same_carrier(shop: Shop) -> None:
+    first = shop.shipment.rates[1]
+    shop.carriers.fresh_rates = [{**first, "object_id": "acme~fresh"}, {**first, "object_id": "fresh"}]
+    shop.clock.now += RATE_AGE_S + 1
+    shop.buy("first")
+    assert shop.carriers.purchases == ["fresh"]

@@ -9,12 +9,12 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from chassis.db.engine import Database
-from shipping.carriers import Label
-from shipping.purchase import LabelPurchase, State
-from shipping.shipment import Shipment
-from shipping.store import ShippingStore
-from shipping.tables import labels, move_counter
-from shipping.whereabouts import Whereabouts
+from shipping.rules.carriers import Label
+from shipping.rules.purchase import LabelPurchase, State
+from shipping.rules.shipment import Shipment
+from shipping.rules.whereabouts import Whereabouts
+from shipping.store.shipments import ShippingStore
+from shipping.store.tables import labels, move_counter
 
 NOW = 1_000_000.0
 
@@ -106,7 +106,8 @@ def test_labels_polled_longest_ago_are_due_first(store: ShippingStore) -> None:
         sell(store, number, at=NOW + age)
     taken = store.moves.due(NOW + 900, every=900, limit=2)
     assert [label["tracking_number"] for label in taken] == ["3"]
-    assert taken[0] == {"shipment_id": "ship-3", "carrier": "USPS", "tracking_number": "3", "refund": None}
+    facts = {"carrier": "USPS", "tracking_number": "3", "transaction_id": "transaction-3", "refund": None}
+    assert taken[0] == {"shipment_id": "ship-3", **facts}
     assert sorted(each["tracking_number"] for each in store.moves.due(NOW + 905, 900, 2)) == ["1", "2"]
     assert store.moves.due(NOW + 1799, 900, 10) == []
     assert len(store.moves.due(NOW + 1900, 900, 2)) == 2

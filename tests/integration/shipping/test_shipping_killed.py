@@ -19,12 +19,12 @@ from chassis.db.migrate import migrate
 from chassis.settings import SANDBOX_KEYS
 from chassis.work.ask_once import AskOnce
 from contracts.errors import OutcomeUnknown, Unavailable
-from shipping.label import LabelDesk
-from shipping.shipment import Shipment
-from shipping.shippo_carriers import ShippoCarriers
-from shipping.store import ShippingStore
-from shipping.tables import labels
-from shipping.void import VoidDesk
+from shipping.labels.buy import LabelDesk
+from shipping.labels.refund import VoidDesk
+from shipping.rules.shipment import Shipment
+from shipping.shippo.carriers import ShippoCarriers
+from shipping.store.shipments import ShippingStore
+from shipping.store.tables import labels
 from tests.integration.providers.test_shippo_carriers import CHLOE, PARCEL, SHOP
 from tests.processes import killed_at
 from tests.running_sandbox import RunningSandbox

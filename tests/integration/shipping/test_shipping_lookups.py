@@ -9,7 +9,7 @@ import pytest
 
 from chassis.db.engine import Database
 from contracts.errors import Unavailable
-from shipping.lookups import FRESH_S, Lookups
+from shipping.store.lookups import FRESH_S, Lookups
 
 
 class Shippo:

@@ -25,7 +25,7 @@ from contracts.errors import (
     ShopError,
     Unavailable,
 )
-from shipping.shippo_webhook import sign
+from shipping.shippo.webhooks import sign
 from tests.rabbit_node import RabbitNode
 from tests.running_sandbox import RunningSandbox
 from tests.running_service import RunningService

@@ -8,8 +8,8 @@ import pytest
 
 from chassis.cursors import Cursor
 from contracts.errors import InvalidRequest
-from shipping.shipment import Shipment
-from shipping.store import ShippingStore
+from shipping.rules.shipment import Shipment
+from shipping.store.shipments import ShippingStore
 
 
 def shipment(object_id: str, created: float = 1.0, **address: Any) -> Shipment:

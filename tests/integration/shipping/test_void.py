@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,15 +11,17 @@ import pytest
 
 from chassis.db.engine import Database
 from chassis.work.ask_once import AskOnce
+from chassis.work.webhooks import Webhooks
 from contracts.errors import Conflict, OutcomeUnknown, Refused, Unavailable
-from shipping.carriers import Label
-from shipping.label import LabelDesk
-from shipping.purchase import LabelPurchase, LabelRefund, State
-from shipping.shipment import Shipment
-from shipping.tables import labels
+from shipping.labels.buy import LabelDesk
+from shipping.labels.refund import VoidDesk
+from shipping.rules.carriers import Label
+from shipping.rules.purchase import LabelPurchase, LabelRefund, State
+from shipping.rules.shipment import Shipment
+from shipping.rules.whereabouts import Whereabouts
+from shipping.shippo.webhooks import ShippoWebhooks
+from shipping.store.tables import labels
 from shipping.tracker import ABANDONED_AFTER_S, Tracker
-from shipping.void import VoidDesk
-from shipping.whereabouts import Whereabouts
 from tests.integration.shipping.test_label import Killed, Shop
 from tests.processes import die
 
@@ -41,6 +44,9 @@ class Counter(Shop):
 
     def tracker(self) -> Tracker:
         return Tracker(self.store, self.carriers, self.voids(), self.clock)
+
+    def webhooks(self) -> Webhooks:
+        return Webhooks(self.store.inbox, {"shippo": ShippoWebhooks("", self.tracker())})
 
     @property
     def refund(self) -> LabelRefund | None:
@@ -220,10 +226,12 @@ def test_refund_event_makes_the_tracker_ask_shippo(shop: Counter) -> None:
     shop.carriers.refund_answer = "pending"
     shop.give_back()
     shop.carriers.given_back["transaction-1"] = "refunded"
-    tracker = shop.tracker()
-    tracker.keep("e1", "transaction_updated", {"object_id": "another's", "status": "REFUNDED"})
-    tracker.keep("e2", "transaction_updated", {"object_id": "transaction-1", "status": "ERROR"})
-    tracker.handle_due(time.monotonic() + 10)
+    webhooks = shop.webhooks()
+    for label, status in (("another's", "REFUNDED"), ("transaction-1", "ERROR")):
+        body = json.dumps({"event": "transaction_updated", "data": {"object_id": label, "status": status}})
+        webhooks.keep(ShippoWebhooks("", shop.tracker()).parse(body.encode()))
+    assert len(shop.store.inbox.tasks.rows(state="waiting")) == 2, "asking Shippo is left to the timer"
+    webhooks.sweep(time.monotonic() + 10)
     kept = shop.store.purchase("ship")
     assert kept is not None
     assert kept.refund is LabelRefund.REFUNDED

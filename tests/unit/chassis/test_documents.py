@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
 import pytest
@@ -17,9 +17,12 @@ from twilio.request_validator import RequestValidator
 from cart.stripe.events import StripeEvents
 from chassis.documents import Unbounded, read_document
 from contracts.errors import InvalidRequest
-from notifications import sendgrid_events, twilio_events
-from notifications.sendgrid_events import SendGridEvents
-from shipping import shippo_webhook
+from contracts.webhooks import Handling
+from notifications.sendgrid import webhooks as sendgrid_events
+from notifications.sendgrid.webhooks import SendGridWebhooks
+from notifications.twilio.webhooks import PATH, TwilioWebhooks
+from shipping.shippo import webhooks as shippo_webhook
+from shipping.shippo.webhooks import ShippoWebhooks
 from tests.signing import key_text, sign
 
 SECRET, URL = "a secret of the tests", "https://shop.example"
@@ -64,22 +67,38 @@ def stripe(payload: bytes, signed: bool = True) -> None:
     events.keep(payload.decode("latin-1"), f"t={moment},v1={mac if signed else '0' * 64}")
 
 
+def shippo_signed(payload: bytes, signature: str) -> None:
+    source = ShippoWebhooks(SECRET, None)  # type: ignore[arg-type]
+    source.verify(payload, {"shippo-auth-signature": signature})
+    source.parse(payload)
+
+
 def shippo(payload: bytes, signed: bool = True) -> None:
-    now = time.time()
-    signature = shippo_webhook.sign(SECRET if signed else "another", payload, now)
-    shippo_webhook.verified(payload.decode("latin-1"), signature, SECRET, now)
+    shippo_signed(payload, shippo_webhook.sign(SECRET if signed else "another", payload, time.time()))
+
+
+def sendgrid_signed(payload: bytes, signature: str, moment: str) -> list[Any]:
+    source = SendGridWebhooks(key_text(), lambda: "", None)  # type: ignore[arg-type]
+    prefix = "x-twilio-email-event-webhook"
+    source.verify(payload, {f"{prefix}-signature": signature, f"{prefix}-timestamp": moment})
+    return source.parse(payload)
 
 
 def sendgrid(payload: bytes, signed: bool = True) -> list[Any]:
     now = str(int(time.time()))
-    signature = sign(payload if signed else b"another", now)
-    return SendGridEvents(key_text(), lambda: "").verified(payload.decode("latin-1"), signature, now)
+    return sendgrid_signed(payload, sign(payload if signed else b"another", now), now)
+
+
+def twilio_signed(payload: bytes, signature: str) -> None:
+    source = TwilioWebhooks(SECRET, URL, None)  # type: ignore[arg-type]
+    source.verify(payload, {"x-twilio-signature": signature})
+    source.parse(payload)
 
 
 def twilio(payload: bytes, signed: bool = True) -> None:
-    form = dict(twilio_events.parse_qsl(payload.decode("latin-1"), keep_blank_values=True))
-    signature = RequestValidator(SECRET if signed else "another").compute_signature(URL + twilio_events.PATH, form)
-    twilio_events.verified(payload.decode("latin-1"), signature, SECRET, URL)
+    form = dict(parse_qsl(payload.decode("latin-1"), keep_blank_values=True))
+    signature = RequestValidator(SECRET if signed else "another").compute_signature(URL + PATH, form)
+    twilio_signed(payload, signature)
 
 
 PROVIDERS = [stripe, shippo, sendgrid, twilio]
@@ -128,7 +147,7 @@ def test_sendgrid_event_without_a_key_names_no_mail(no_id: Any) -> None:
     (read,) = sendgrid(
         json.dumps([{"sg_event_id": "e", "event": "bounce", "message_key": no_id, "reason": "x" * 9_999}]).encode()
     )
-    assert (read.body["message_key"], read.matters) == ("", False)
+    assert (read.body["message_key"], read.handling) == ("", Handling.NEVER)
     assert len(read.body["error"]) == sendgrid_events.LONGEST_ERROR
 
 
@@ -161,14 +180,14 @@ def test_twilio_form_that_does_not_fit_is_refused(form: dict[str, str]) -> None:
 @pytest.mark.parametrize("signature", ["", "t=" + "9" * 400 + ",v1=a", "t=1,v1=" + "a" * 70_000, "t=1", ",=" * 30_000])
 def test_unreadable_signature_is_refused(signature: str) -> None:
     with pytest.raises(InvalidRequest):
-        shippo_webhook.verified("{}", signature, SECRET, time.time())
+        shippo_signed(b"{}", signature)
     with pytest.raises(InvalidRequest):
         StripeEvents(RecordingInbox(), SECRET, *[None] * 4).keep("{}", signature)  # type: ignore[arg-type]
     for moment in (signature, "nan", "inf", "1e400"):
         with pytest.raises(InvalidRequest):
-            SendGridEvents(key_text(), lambda: "").verified("{}", signature, moment)
+            sendgrid_signed(b"{}", signature, moment)
     with pytest.raises(InvalidRequest):
-        twilio_events.verified("MessageSid=1", signature, SECRET, URL)
+        twilio_signed(b"MessageSid=1", signature)
 
 
 def shortest_time_s(work: Callable[[], Any]) -> float:

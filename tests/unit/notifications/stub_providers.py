@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from chassis.providers.http_session import HeldBack, look_again
 from contracts.errors import Unavailable
-from notifications.messages import Mail, Sms
-from notifications.progress import News
-from notifications.sms import SentSms
+from notifications.rules.messages import Mail, Sms
+from notifications.rules.progress import News
+from notifications.rules.sms import SentSms
 
 
 class Clock:

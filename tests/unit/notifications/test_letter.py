@@ -9,7 +9,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from notifications.letter import letter
-from notifications.messages import order_paid
+from notifications.rules.messages import order_paid
 from tests.unit.notifications.orders import LABEL, order
 
 

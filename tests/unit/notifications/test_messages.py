@@ -9,7 +9,7 @@ import pytest
 
 from contracts.errors import InvalidRequest
 from notifications.letter import letter
-from notifications.messages import (
+from notifications.rules.messages import (
     mail,
     order_paid,
     order_paid_sms,

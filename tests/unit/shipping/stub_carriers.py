@@ -9,7 +9,7 @@ from typing import Any
 
 from chassis.providers.http_session import HeldBack, look_again
 from contracts.errors import NotFound, Unavailable
-from shipping.carriers import Label, Quote
+from shipping.rules.carriers import Label, Quote
 
 
 class Clock:
@@ -96,7 +96,7 @@ class StubCarriers:
     def rates(self, shipment_id: str, currency: str) -> list[dict[str, Any]]:
         raise NotImplementedError
 
-    def track(self, carrier: str, tracking_number: str) -> dict[str, Any]:
+    def track(self, carrier: str, tracking_number: str, transaction_id: str) -> dict[str, Any]:
         self.tracked.append(tracking_number)
         if self.deaf is not None:
             raise self.deaf

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.currencies import decimal_text
-from shipping.customs import contents
+from shipping.rules.customs import contents
 
 BONE: dict[str, Any] = {
     "quantity": 3,

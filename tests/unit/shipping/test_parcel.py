@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import InvalidRequest, Refused
-from shipping.parcel import MAX_INCHES, MAX_OUNCES, MAX_PARCELS, pack
+from shipping.rules.parcel import MAX_INCHES, MAX_OUNCES, MAX_PARCELS, pack
 
 
 def item(quantity: int, height: Any, length: Any, width: Any, weight: Any, **more: Any) -> dict[str, Any]:

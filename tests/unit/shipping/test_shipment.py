@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.errors import InvalidRequest, NotFound
-from shipping.shipment import (
+from shipping.rules.shipment import (
     Address,
     Shipment,
     cheapest,
@@ -148,3 +148,11 @@ def test_a_page_is_ordered_by_a_known_field_and_limited() -> None:
         with pytest.raises(InvalidRequest) as invalid:
             page_order(None, limit)
         assert list(invalid.value.facts["errors"]) == ["limit"]
+
+
+def test_shipment_knows_its_id_at_each_carrier() -> None:
+    def shipment(*rates: dict[str, Any]) -> Shipment:
+        return Shipment("s1", "key", "or_1", 0.0, {}, [], [], list(rates), [])
+
+    assert shipment({"shipment": "s1"}, {"shipment": "s1"}, {}).at_carriers() == ["s1"]
+    assert shipment({"shipment": "s1"}, {"shipment": "acme~s2"}).at_carriers() == ["s1", "acme~s2"]

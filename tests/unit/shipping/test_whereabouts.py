@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shipping.whereabouts import Whereabouts, whereabouts
+from shipping.rules.whereabouts import Whereabouts, whereabouts
 
 NOON = 1_504_612_836.546
 

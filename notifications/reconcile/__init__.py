@@ -1,0 +1,1 @@
+"""The shop's text messages compared with the provider's list."""

@@ -1,0 +1,1 @@
+"""The table of the notifications service, and the queries on it."""

@@ -1,0 +1,1 @@
+"""Twilio as a provider of text messages."""

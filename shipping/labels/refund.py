@@ -1,0 +1,84 @@
+"""Refunding a label. Once a refund is recorded, no label is bought for the shipment, and a label that appears late is
+refunded, too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chassis.crash_points import crash_point
+from chassis.logs import log
+from contracts.errors import Refused
+from shipping.labels.buy import LabelDesk
+from shipping.rules.carriers import Carriers
+from shipping.rules.purchase import LabelPurchase, LabelRefund
+from shipping.rules.whereabouts import PRE_TRANSIT, UNKNOWN
+from shipping.store.shipments import ShippingStore
+
+POINTS = ("void:refund:begun", "void:refund:asked", "void:refund:done")
+
+FINAL = (LabelRefund.REFUNDED, LabelRefund.USED)
+
+
+class VoidDesk:
+    """Refunds labels.
+
+    Args:
+        desk: buys labels, and finds out the outcome of an interrupted purchase.
+        purchases: where labels are recorded.
+        carriers: the port to the carriers that sold them.
+    """
+
+    def __init__(self, desk: LabelDesk, purchases: ShippingStore, carriers: Carriers) -> None:
+        self._desk = desk
+        self._purchases = purchases
+        self._carriers = carriers
+
+    def give_back(self, shipment_id: str) -> dict[str, Any]:
+        """Refund a shipment's label, unless its parcel has moved. Repeating is safe, and returns the current status.
+
+        Returns:
+            ``{"object_id": shipment_id, "status"}``, one of `shipping.rules.purchase.LabelRefund`.
+
+        Raises:
+            OutcomeUnknown: it is not known yet whether a label exists.
+            Unavailable, ProviderFailure: the carrier cannot be asked, or another call is buying it right now.
+        """
+        request = self._desk.request(shipment_id)
+        purchase = request.claimed(to_void=True)
+        if purchase.refund in FINAL:
+            return _public(purchase, purchase.refund)
+        crash_point("void:refund:begun")
+        if purchase.unresolved:
+            purchase = request.resolved()
+        if purchase.label is None:
+            request.end(unknown=False)
+            return _public(purchase, LabelRefund.NONE)
+        refund = None
+        try:
+            refund = self._refunded(purchase, purchase.label.transaction_id)
+            crash_point("void:refund:asked")
+        finally:
+            self._purchases.refunded(shipment_id, request.claim, refund)
+        crash_point("void:refund:done")
+        return _public(purchase, refund)
+
+    def _refunded(self, purchase: LabelPurchase, transaction_id: str) -> LabelRefund:
+        if purchase.tracking_status not in (None, UNKNOWN, PRE_TRANSIT):
+            return LabelRefund.USED
+        status = self._carriers.refund_status(transaction_id)
+        if status is None:
+            try:
+                status = self._carriers.refund(transaction_id)
+            except Refused as refused:
+                # Another caller was faster, or the parcel has just moved, or the label is too old.
+                status = self._carriers.refund_status(transaction_id)
+                if status is None and purchase.refund is LabelRefund.PENDING:
+                    status = LabelRefund.PENDING  # requested before, and only the carrier's answer to that counts
+                elif status is None:
+                    log.warning("label refund refused", shipment=purchase.shipment_id, said=refused.detail)
+                    status = LabelRefund.USED
+        return LabelRefund(status)
+
+
+def _public(purchase: LabelPurchase, refund: LabelRefund) -> dict[str, Any]:
+    return {"object_id": purchase.shipment_id, "status": refund.value}

@@ -1,0 +1,1 @@
+"""The shop's labels compared with the carrier's list."""

@@ -1,0 +1,1 @@
+"""Shippo as a provider of carriers."""

@@ -1,0 +1,1 @@
+"""The tables of the shipping service, and the queries on them."""
