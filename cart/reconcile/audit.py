@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from cart.reconcile.books import AuditBooks
-from cart.reconcile.compare_books import compare_holds, compare_orders, order_of, over
-from cart.reconcile.compare_provider import (
+from cart.rules.order import CANCELED
+from cart.rules.reconcile import (
     Listed,
     Refunded,
     compare_missing,
@@ -15,7 +15,7 @@ from cart.reconcile.compare_provider import (
     compare_payments,
     compare_refunds,
 )
-from cart.rules.order import CANCELED
+from cart.rules.reconcile_books import compare_holds, compare_orders, order_of, over
 from chassis.audit import no_such_part, unreadable
 from chassis.records import SetAside, sorted_out
 from contracts.differences import page

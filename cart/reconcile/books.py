@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 
 import sqlalchemy as sa
 
-from cart.reconcile.compare_provider import Refunded
 from cart.rules.order import Order
+from cart.rules.reconcile import Refunded
 from cart.store.orders import read_order
 from cart.store.tables import orders, refunds
 from cart.store.unit_of_work import CartStore

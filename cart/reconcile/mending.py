@@ -12,11 +12,11 @@ from typing import Any
 from cart.deliveries.outbox import DELIVERIES, LABEL, VOID, Outbox
 from cart.payment.pay import OrderPayment
 from cart.reconcile.books import AuditBooks
-from cart.reconcile.compare_books import OVER, holds, order_of, over
-from cart.reconcile.compare_provider import AGAIN, CALL_OFF, FINISH, GIVE_BACK, OWE, RETURN, TAKE_UP
 from cart.rules.order import CANCELED, CANCELING, CREATED, FULFILLED, PAID, Order
 from cart.rules.payments import CANCELED as CALLED_OFF
 from cart.rules.payments import SUCCEEDED
+from cart.rules.reconcile import AGAIN, CALL_OFF, FINISH, GIVE_BACK, OWE, RETURN, TAKE_UP
+from cart.rules.reconcile_books import OVER, holds, order_of, over
 from cart.store.unit_of_work import CartStore
 from chassis.audit import no_such_repair
 from contracts.errors import Conflict, NotFound

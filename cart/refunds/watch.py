@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from cart.reconcile.compare_provider import Refunded
 from cart.refunds.refund import Refunds
+from cart.rules.reconcile import Refunded
 from chassis.logs import log
 from chassis.records import SetAside, note, sorted_out
 from contracts.errors import Conflict, OutcomeUnknown, ShopError, Unavailable

@@ -7,7 +7,7 @@ from typing import Any
 
 import stripe
 
-from cart.reconcile.compare_provider import Listed, Refunded
+from cart.rules.reconcile import Listed, Refunded
 from cart.stripe.payments import STATES, StripePayments
 from chassis.records import SetAside, Unreadable, id_of, read_one
 from contracts.currencies import currency_code

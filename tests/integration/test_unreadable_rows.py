@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from cart.completer import Lane, sweep
 from cart.reconcile.audit import OrderAudit
 from cart.reconcile.books import AuditBooks
-from cart.reconcile.compare_provider import Listed
 from cart.rules.order import CREATED, PAID, PAYING
 from cart.rules.payments import SUCCEEDED
+from cart.rules.reconcile import Listed
 from cart.store.orders import PUT_OFF_S
 from cart.store.tables import orders
 from cart.store.unit_of_work import CartStore

@@ -8,8 +8,8 @@ import pytest
 
 from cart.reconcile.audit import OrderAudit
 from cart.reconcile.books import AuditBooks
-from cart.reconcile.compare_provider import Listed, Refunded
 from cart.rules.payments import CANCELED, SUCCEEDED
+from cart.rules.reconcile import Listed, Refunded
 from chassis.records import SetAside
 from contracts.errors import InvalidRequest
 from tests.integration.cart.till import Shop

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from cart.reconcile.compare_provider import Listed
+from cart.rules.reconcile import Listed
 from cart.stripe.lists import StripeLists
 from cart.stripe.payments import StripePayments
 from chassis.records import SetAside

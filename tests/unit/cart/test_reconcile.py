@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from cart.reconcile.compare_books import AGAIN, GIVE_BACK, OWE, compare_holds, compare_orders, over
-from cart.reconcile.compare_provider import (
+from cart.rules.order import CANCELED, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, RETURNED, Order
+from cart.rules.payments import ACTION, OPEN, PROCESSING, SUCCEEDED
+from cart.rules.payments import CANCELED as PAYMENT_CANCELED
+from cart.rules.reconcile import (
     CALL_OFF,
     FINISH,
     RETURN,
@@ -20,9 +22,7 @@ from cart.reconcile.compare_provider import (
     compare_payments,
     compare_refunds,
 )
-from cart.rules.order import CANCELED, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, RETURNED, Order
-from cart.rules.payments import ACTION, OPEN, PROCESSING, SUCCEEDED
-from cart.rules.payments import CANCELED as PAYMENT_CANCELED
+from cart.rules.reconcile_books import AGAIN, GIVE_BACK, OWE, compare_holds, compare_orders, over
 from contracts.differences import Difference
 from tests.orders import made_order
 

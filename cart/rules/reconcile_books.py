@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from cart.reconcile.compare_provider import (
+from cart.rules.order import CANCELED, CREATED, FULFILLED, PAID, RETURNED, Order
+from cart.rules.reconcile import (
     AGAIN,
     FINISH,
     GIVE_BACK,
@@ -17,7 +18,6 @@ from cart.reconcile.compare_provider import (
     said,
     under_way,
 )
-from cart.rules.order import CANCELED, CREATED, FULFILLED, PAID, RETURNED, Order
 from contracts.differences import Difference
 
 # The work owed once an order is paid, by the outbox's names.
