@@ -9,10 +9,10 @@ from typing import Any
 
 from chassis.logs import log
 from contracts.errors import Conflict, NotFound, ShopError, Unavailable
-from products.catalog import Catalog, Product, Unsellable, product_id, sku_id
-from products.drafts import Change, Draft
-from products.stock import Filling
-from products.store import Kept, ProductStore
+from products.rules.catalog import Catalog, Product, Unsellable, product_id, sku_id
+from products.rules.drafts import Change, Draft
+from products.rules.stock import Filling
+from products.store.products import Kept, ProductStore
 
 # How many concurrent writers of one product are awaited before the caller is asked to retry.
 ATTEMPTS = 10

@@ -10,12 +10,12 @@ from chassis.rpc.entrypoint import rpc
 from chassis.store_provider import StoreProvider
 from chassis.work.timer import timer
 from contracts.errors import InvalidRequest, NotFound, ShopError, Unavailable
-from products.audit import held_of, held_page
-from products.drafts import Draft
+from products.bootstrap import CatalogProvider, CurrencyProvider
 from products.projection import MAX_LISTED, Projection
-from products.providers import CatalogProvider, CurrencyProvider
-from products.stock import Problem, gone, lines, short, unsized, unsold, wishes
-from products.store import Kept, ProductStore
+from products.rules.drafts import Draft
+from products.rules.stock import Problem, gone, lines, short, unsized, unsold, wishes
+from products.store.holds import held_of, held_page
+from products.store.products import Kept, ProductStore
 
 # These types are defined outside the class because `list` is a method inside it.
 Items = list[dict[str, Any]]
@@ -195,7 +195,8 @@ class ProductsService:
 
     @rpc(expected_exceptions=ShopError)
     def audit(self, after: str | None = None, since: float = 0.0, until: float = 9e12) -> dict[str, Any]:
-        """Return a page of the reservations created in an interval that hold stock; see `products.audit.held_page`."""
+        """Return a page of the reservations created in an interval that hold stock; see
+        `products.store.holds.held_page`."""
         return held_page(self.store.database, after, since, until)
 
     @rpc(expected_exceptions=ShopError)

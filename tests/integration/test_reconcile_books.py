@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 import cart.reconcile.books
 import notifications.audit
-import products.audit
+import products.store.holds
 import shipping.audit
 from cart.reconcile.books import AuditBooks
 from cart.rules.order import CANCELED, CREATED, PAID, Order
@@ -25,8 +25,8 @@ from notifications.reconcile import Texted
 from notifications.record import State as Sending
 from notifications.sms import SentSms
 from notifications.store import MessageStore
-from products.audit import held_of, held_page
-from products.tables import holds
+from products.store.holds import held_of, held_page
+from products.store.tables import holds
 from shipping.audit import LabelAudit
 from shipping.carriers import Label
 from shipping.purchase import LabelPurchase, LabelRefund, State
@@ -124,7 +124,7 @@ def test_our_refunds_come_page_by_page(database: Opens, monkeypatch: pytest.Monk
 
 
 def test_reservations_that_hold_stock_come_page_by_page(database: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products.audit, "PAGE", 2)
+    monkeypatch.setattr(products.store.holds, "PAGE", 2)
     kept = database("products")
     with kept.write() as connection:
         for key, state, created in (

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from products.drafts import DIMENSIONS, Change, Draft
-from products.stock import Inventory
+from products.rules.drafts import DIMENSIONS, Change, Draft
+from products.rules.stock import Inventory
 
 LETTERS = string.digits + string.ascii_letters
 # A longer sort key helps no reader to distinguish two names, and would not fit PostgreSQL's index.

@@ -10,8 +10,8 @@ from sqlalchemy.engine import Connection
 
 from chassis.cursors import Cursor, place
 from contracts.errors import InvalidRequest
-from products.catalog import CATEGORY_NAMES, fold, whole_term, words
-from products.tables import product_metadata, product_terms, products, stock
+from products.rules.catalog import CATEGORY_NAMES, fold, whole_term, words
+from products.store.tables import product_metadata, product_terms, products, stock
 
 COLUMNS: dict[str, sa.Column[Any]] = {
     "name": products.c.name_key,

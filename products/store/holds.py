@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from chassis.db.engine import Database
-from products.stock import HELD
-from products.tables import holds
+from products.rules.stock import HELD
+from products.store.tables import holds
 
 PAGE = 200
 

@@ -1,4 +1,4 @@
-"""The dependencies of the products service: the catalogue, selected by the settings."""
+"""The wiring of the products service: the catalogue, selected by the settings."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from nameko.extensions import DependencyProvider
 
 from chassis.providers.http_session import ProviderSession
 from chassis.settings import Settings
-from products.catalog import Catalog
-from products.stripe_catalog import StripeCatalog
+from products.rules.catalog import Catalog
+from products.stripe.catalog import StripeCatalog
 
 
 def stripe_catalog(settings: Settings) -> StripeCatalog:

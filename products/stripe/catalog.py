@@ -19,10 +19,10 @@ import stripe
 
 from chassis.records import SetAside, read_one
 from contracts.errors import Conflict, NotFound, ProviderFailure
-from products.catalog import Product, Unsellable
-from products.drafts import Change, Draft
-from products.stripe_errors import translated
-from products.stripe_fields import (
+from products.rules.catalog import Product, Unsellable
+from products.rules.drafts import Change, Draft
+from products.stripe.errors import translated
+from products.stripe.fields import (
     REMOVED,
     SKU,
     changed_entries,
@@ -44,7 +44,7 @@ Made = TypeVar("Made")
 
 
 class StripeCatalog:
-    """`catalog.Catalog` over Stripe's API.
+    """`rules.catalog.Catalog` over Stripe's API.
 
     Args:
         key: the API key.

@@ -14,11 +14,11 @@ from chassis.db.engine import Database, once_more
 from chassis.db.upsert import insert_new
 from chassis.logs import log
 from chassis.records import read_each
-from products import listing
-from products.catalog import Product, Sku, sort_key
-from products.stock import Filling, Inventory
-from products.stock_store import StockStore, put, put_new
-from products.tables import asides, milestones, product_metadata, product_terms, products, stock
+from products.rules.catalog import Product, Sku, sort_key
+from products.rules.stock import Filling, Inventory
+from products.store import listing
+from products.store.stock import StockStore, put, put_new
+from products.store.tables import asides, milestones, product_metadata, product_terms, products, stock
 
 CATALOGUE_READ = "catalogue read"
 

@@ -11,8 +11,8 @@ import stripe
 from chassis.records import Unreadable
 from contracts.currencies import UnknownCurrency, charge_step
 from contracts.errors import InvalidRequest
-from products.catalog import Product, Sku
-from products.drafts import (
+from products.rules.catalog import Product, Sku
+from products.rules.drafts import (
     DIMENSIONS,
     MAX_CENTS,
     MAX_DIMENSION,
@@ -21,7 +21,7 @@ from products.drafts import (
     Change,
     Draft,
 )
-from products.stock import FINITE, Inventory
+from products.rules.stock import FINITE, Inventory
 
 if TYPE_CHECKING:
     from stripe.params import (

@@ -9,7 +9,7 @@ from typing import Any
 
 from contracts.currencies import CURRENCIES, charge_step
 from contracts.errors import InvalidRequest
-from products.stock import INFINITE, Inventory
+from products.rules.stock import INFINITE, Inventory
 
 MAX_CENTS = 99_999_999
 MAX_DIMENSION = 100_000  # inches or ounces: beyond any carrier

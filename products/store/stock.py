@@ -11,8 +11,8 @@ from chassis.clock import now as clock_now
 from chassis.db.engine import Database
 from chassis.db.upsert import insert, insert_new
 from contracts.errors import Conflict
-from products.stock import FINITE, HELD, RELEASED, Filling, Inventory, Line, Problem, gone, short, unsold
-from products.tables import fillings, holds, products, stock
+from products.rules.stock import FINITE, HELD, RELEASED, Filling, Inventory, Line, Problem, gone, short, unsold
+from products.store.tables import fillings, holds, products, stock
 
 # Fillings are remembered for longer than any message can live in a queue.
 FILLINGS_KEPT_S = 72 * 3600
@@ -33,7 +33,7 @@ class StockStore:
 
         Args:
             key: owner of the hold.
-            lines: one per SKU, sorted by SKU (`stock.lines`), so that two orders never deadlock.
+            lines: one per SKU, sorted by SKU (`rules.stock.lines`), so that two orders never deadlock.
 
         Raises Conflict when a SKU is short or not on sale (it names them all), when the key was released, or when it
         holds other items.
