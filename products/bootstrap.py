@@ -1,37 +1,24 @@
-"""The wiring of the products service: the catalogue, selected by the settings."""
+"""The wiring of the products service: its store, and the catalogue that the settings select."""
 
 from __future__ import annotations
 
-from nameko.containers import WorkerContext
-from nameko.extensions import DependencyProvider
-
+from chassis.injection import FromSettings
 from chassis.providers.http_session import ProviderSession
 from chassis.settings import Settings
+from chassis.store_provider import StoreProvider
 from products.rules.catalog import Catalog
+from products.store.products import ProductStore
 from products.stripe.catalog import StripeCatalog
 
 
-def stripe_catalog(settings: Settings) -> StripeCatalog:
+def stripe_catalog(settings: Settings) -> Catalog:
     """Stripe, or the sandbox instead."""
     session = ProviderSession(settings.provider_connect_timeout, settings.provider_timeout, "Stripe")
     return StripeCatalog(settings.stripe.key, settings.stripe.base, session)
 
 
-class CatalogProvider(DependencyProvider):
-    """One `Catalog` for all workers; it holds only connections."""
-
-    def setup(self) -> None:
-        self.catalog: Catalog = stripe_catalog(Settings.from_config(self.container.config))
-
-    def get_dependency(self, worker_ctx: WorkerContext) -> Catalog:
-        return self.catalog
-
-
-class CurrencyProvider(DependencyProvider):
-    """The currency of a product that specifies none."""
-
-    def setup(self) -> None:
-        self.currency = Settings.from_config(self.container.config).currency
-
-    def get_dependency(self, worker_ctx: WorkerContext) -> str:
-        return self.currency
+STORE = StoreProvider(ProductStore)
+# Holds only connections, so all workers share it.
+CATALOG = FromSettings(stripe_catalog)
+# The currency of a product that specifies none.
+CURRENCY = FromSettings(lambda settings: settings.currency)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from contracts.currencies import CURRENCIES, charge_step
@@ -32,6 +33,7 @@ RESERVED = "shop:"
 ENDLESS = Inventory(INFINITE)
 
 Errors = dict[str, Any]
+Check = Callable[[Any], Any]  # returns the value of a field, or raises _Wrong
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ class Draft:
     metadata: dict[str, str]
     description: str | None = None
     attributes: tuple[str, ...] = ()
-    attributes_sku: tuple[tuple[str, str], ...] = ()
-    images: tuple[str, ...] = ()
+    attributes_sku: Mapping[str, str] = field(default_factory=dict)
+    images: Sequence[str] = ()
     active: bool = True
     inventory: Inventory = ENDLESS
 
@@ -62,29 +64,17 @@ class Draft:
         """
         form = _Form(spec, {**_FIELDS, "currency": _currency})
         form.require("name", "price", "package_dimensions", "metadata")
-        metadata = form.values.get("metadata", {})
-        if "metadata" in form.values:
-            metadata = {name: value for name, value in metadata.items() if value}
-            if "category" not in metadata:
+        values = {"currency": currency, **form.values}
+        if "metadata" in values:
+            values["metadata"] = {name: value for name, value in values["metadata"].items() if value}
+            if "category" not in values["metadata"]:
                 form.errors["metadata"] = {"category": ["required"]}
-        attributes = form.values.get("attributes", [])
-        form.check_names(attributes, form.values.get("attributes_sku", {}))
-        form.check_price(form.values.get("currency", currency))
+        values["attributes"] = tuple(values.get("attributes", ()))
+        values["description"] = values.get("description") or None
+        form.check_names(values["attributes"], values.get("attributes_sku", {}))
+        form.check_price(values["currency"])
         form.finish()
-        values = form.values
-        return cls(
-            name=values["name"],
-            price=values["price"],
-            currency=values.get("currency", currency),
-            package_dimensions=values["package_dimensions"],
-            metadata=metadata,
-            description=values.get("description") or None,
-            attributes=tuple(attributes),
-            attributes_sku=tuple(values.get("attributes_sku", {}).items()),
-            images=tuple(values.get("images", [])),
-            active=values.get("active", True),
-            inventory=values.get("inventory", ENDLESS),
-        )
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -139,27 +129,24 @@ class Change:
 class _Form:
     """Validates the caller's fields one by one and collects the errors."""
 
-    def __init__(self, given: Any, fields: Mapping[str, Callable[[Any], Any]]) -> None:
+    def __init__(self, given: Any, fields: Mapping[str, Check]) -> None:
         if not isinstance(given, Mapping):
             raise InvalidRequest("A product is an object.", {"errors": {"product": ["must be an object"]}})
-        self.given = given
-        self.values: dict[str, Any] = {}
-        self.errors: Errors = {}
-        for name, value in given.items():
+
+        def check(name: Any, value: Any) -> Any:
             if name not in fields:
-                self.errors[str(name)] = ["unknown field"]
-                continue
-            try:
-                self.values[name] = fields[name](value)
-            except _Wrong as wrong:
-                self.errors[name] = wrong.messages
+                raise _Wrong(["unknown field"])
+            return fields[name](value)
+
+        self.given = given
+        self.values, self.errors = _checked(given, check)
 
     def require(self, *names: str) -> None:
         for name in names:
             if name not in self.given:
                 self.errors[name] = ["required"]
 
-    def check_names(self, attributes: list[str], attributes_sku: dict[str, str]) -> None:
+    def check_names(self, attributes: Sequence[str], attributes_sku: Mapping[str, str]) -> None:
         unknown = {name: ["is not one of attributes"] for name in attributes_sku if name not in attributes}
         if unknown and "attributes" not in self.errors:
             self.errors.setdefault("attributes_sku", unknown)
@@ -179,8 +166,27 @@ class _Wrong(Exception):
         self.messages = messages
 
 
-def text(value: Any, least: int, most: int) -> str:
-    """Return `value` if it is a text of a permitted length that every store accepts; else raise _Wrong."""
+def _checked(given: Mapping[Any, Any], check: Callable[[Any, Any], Any]) -> tuple[dict[str, Any], Errors]:
+    """Apply `check` to each name and value; return the checked values, and the messages of the names that fail."""
+    values: dict[str, Any] = {}
+    errors: Errors = {}
+    for name, value in given.items():
+        try:
+            values[name] = check(name, value)
+        except _Wrong as wrong:
+            errors[str(name)] = wrong.messages
+    return values, errors
+
+
+def _entries(given: Mapping[Any, Any], check: Callable[[Any, Any], Any]) -> dict[str, Any]:
+    values, errors = _checked(given, check)
+    if errors:
+        raise _Wrong(errors)
+    return values
+
+
+def _text(value: Any, least: int, most: int) -> str:
+    """Return `value` if it is a text of a permitted length that every store accepts."""
     if not isinstance(value, str):
         raise _Wrong(["must be a string"])
     if len(value.strip()) < least:
@@ -192,12 +198,8 @@ def text(value: Any, least: int, most: int) -> str:
     return value
 
 
-def _name(value: Any) -> str:
-    return text(value, 1, NAME_LENGTH)
-
-
 def _description(value: Any) -> str:
-    return "" if value is None else text(value, 0, DESCRIPTION_LENGTH)
+    return "" if value is None else _text(value, 0, DESCRIPTION_LENGTH)
 
 
 def _active(value: Any) -> bool:
@@ -223,75 +225,61 @@ def _currency(value: Any) -> str:
 
 
 def _package_dimensions(value: Any) -> dict[str, float]:
-    found = _object(value)
-    errors: Errors = {str(name): ["unknown field"] for name in found if name not in DIMENSIONS}
-    for name in DIMENSIONS:
-        number = found.get(name)
-        if name not in found:
-            errors[name] = ["required"]
-        elif not isinstance(number, int | float) or isinstance(number, bool):
-            errors[name] = ["must be a number"]
-        elif not 0 < number <= MAX_DIMENSION:  # also rejects NaN and infinity
-            errors[name] = [f"must be more than 0 and at most {MAX_DIMENSION}"]
-    if errors:
-        raise _Wrong(errors)
-    return {name: float(found[name]) for name in DIMENSIONS}
+    return _entries({**dict.fromkeys(DIMENSIONS), **_object(value)}, _dimension)
+
+
+def _dimension(name: Any, number: Any) -> float:
+    if name not in DIMENSIONS:
+        raise _Wrong(["unknown field"])
+    if number is None:
+        raise _Wrong(["required"])
+    if not isinstance(number, int | float) or isinstance(number, bool):
+        raise _Wrong(["must be a number"])
+    if not 0 < number <= MAX_DIMENSION:  # also rejects NaN and infinity
+        raise _Wrong([f"must be more than 0 and at most {MAX_DIMENSION}"])
+    return float(number)
 
 
 def _metadata(value: Any) -> dict[str, str]:
-    found = _object(value)
-    errors: Errors = {}
-    for name, entry in found.items():
-        try:
-            _metadata_name(name)
-            text(entry, 0, METADATA_VALUE_LENGTH)
-        except _Wrong as wrong:
-            errors[str(name)] = wrong.messages
-    if errors:
-        raise _Wrong(errors)
+    found = _entries(_object(value), _metadata_entry)
     if len(found) > METADATA_ENTRIES:
         raise _Wrong([f"at most {METADATA_ENTRIES} entries"])
-    return dict(found)
+    return found
 
 
-def _metadata_name(name: Any) -> None:
-    text(name, 1, METADATA_NAME_LENGTH)
+def _metadata_entry(name: Any, value: Any) -> str:
+    _text(name, 1, METADATA_NAME_LENGTH)
     if name.startswith(RESERVED):
         raise _Wrong([f"names that begin with {RESERVED} are the shop's own"])
     if "[" in name or "]" in name:
         raise _Wrong(["a name has no square brackets"])
+    return _text(value, 0, METADATA_VALUE_LENGTH)
 
 
 def _attributes(value: Any) -> list[str]:
-    found = _list(value, ATTRIBUTES)
-    for name in found:
-        text(name, 1, ATTRIBUTE_LENGTH)
+    found = _list(value, ATTRIBUTES, partial(_text, least=1, most=ATTRIBUTE_LENGTH))
     if len(set(found)) < len(found):
         raise _Wrong(["names one twice"])
     return found
 
 
 def _attributes_sku(value: Any) -> dict[str, str]:
-    found = _object(value)
-    errors: Errors = {}
-    for name, entry in found.items():
-        try:
-            text(name, 1, ATTRIBUTE_LENGTH)
-            text(entry, 1, METADATA_VALUE_LENGTH)
-        except _Wrong as wrong:
-            errors[str(name)] = wrong.messages
-    if errors:
-        raise _Wrong(errors)
-    return dict(found)
+    return _entries(_object(value), _attribute)
+
+
+def _attribute(name: Any, value: Any) -> str:
+    _text(name, 1, ATTRIBUTE_LENGTH)
+    return _text(value, 1, METADATA_VALUE_LENGTH)
 
 
 def _images(value: Any) -> list[str]:
-    found = _list(value, IMAGES)
-    for url in found:
-        text(url, 1, URL_LENGTH)
-        if not re.match(r"https?://[^\s/]", url):
-            raise _Wrong(["each must be a URL"])
-    return found
+    return _list(value, IMAGES, _url)
+
+
+def _url(value: Any) -> str:
+    if not re.match(r"https?://[^\s/]", _text(value, 1, URL_LENGTH)):
+        raise _Wrong(["each must be a URL"])
+    return str(value)
 
 
 def _inventory(value: Any) -> Inventory:
@@ -302,22 +290,22 @@ def _inventory(value: Any) -> Inventory:
         raise _Wrong(errors.get("inventory", errors)) from error
 
 
-def _object(value: Any) -> dict[Any, Any]:
+def _object(value: Any) -> Mapping[Any, Any]:
     if not isinstance(value, Mapping):
         raise _Wrong(["must be an object"])
-    return dict(value)
+    return value
 
 
-def _list(value: Any, most: int) -> list[Any]:
+def _list(value: Any, most: int, check: Check) -> list[Any]:
     if not isinstance(value, list | tuple):
         raise _Wrong(["must be a list"])
     if len(value) > most:
         raise _Wrong([f"at most {most}"])
-    return list(value)
+    return [check(each) for each in value]
 
 
-_FIELDS: dict[str, Callable[[Any], Any]] = {
-    "name": _name,
+_FIELDS: dict[str, Check] = {
+    "name": partial(_text, least=1, most=NAME_LENGTH),
     "description": _description,
     "price": _price,
     "package_dimensions": _package_dimensions,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeGuard
 
-from contracts.errors import Conflict, InvalidRequest
+from contracts.errors import Conflict, wrong_field
 
 FINITE = "finite"
 INFINITE = "infinite"
@@ -55,23 +55,23 @@ class Inventory:
     def parse(cls, given: Any) -> Inventory:
         """Parse a caller's inventory. Raises InvalidRequest with errors named as the fields of an inventory."""
         if not isinstance(given, Mapping):
-            raise _wrong("inventory", "must be an object with a type")
+            raise wrong_field("inventory", "must be an object with a type")
         unknown = [name for name in given if name not in ("type", "quantity", "value")]
         if unknown:
-            raise _wrong(str(unknown[0]), "unknown field")
+            raise wrong_field(str(unknown[0]), "unknown field")
         kind, quantity, value = given.get("type"), given.get("quantity"), given.get("value")
         if kind not in (FINITE, INFINITE, BUCKET):
-            raise _wrong("type", f"must be {FINITE}, {INFINITE} or {BUCKET}")
+            raise wrong_field("type", f"must be {FINITE}, {INFINITE} or {BUCKET}")
         if kind == FINITE:
             if not _whole(quantity) or not 0 <= quantity <= MAX_STOCK:
-                raise _wrong("quantity", f"must be a whole number between 0 and {MAX_STOCK}")
+                raise wrong_field("quantity", f"must be a whole number between 0 and {MAX_STOCK}")
         elif quantity is not None:
-            raise _wrong("quantity", f"is only for a {FINITE} inventory")
+            raise wrong_field("quantity", f"is only for a {FINITE} inventory")
         if kind == BUCKET:
             if value not in (IN_STOCK, LIMITED, OUT_OF_STOCK):
-                raise _wrong("value", f"must be {IN_STOCK}, {LIMITED} or {OUT_OF_STOCK}")
+                raise wrong_field("value", f"must be {IN_STOCK}, {LIMITED} or {OUT_OF_STOCK}")
         elif value is not None:
-            raise _wrong("value", f"is only for a {BUCKET} inventory")
+            raise wrong_field("value", f"is only for a {BUCKET} inventory")
         return cls(kind, quantity, value)
 
 
@@ -113,25 +113,25 @@ def lines(items: Any) -> list[Line]:
         wanted[line.parent] = wanted.get(line.parent, 0) + line.quantity
     for sku, quantity in wanted.items():
         if quantity > MAX_STOCK:
-            raise _wrong("items", f"{quantity} pieces of {sku} are more than any shelf holds")
+            raise wrong_field("items", f"{quantity} pieces of {sku} are more than any shelf holds")
     return [Line(sku, wanted[sku]) for sku in sorted(wanted)]
 
 
 def wishes(items: Any) -> list[Line]:
     """Parse the lines in the caller's order; a repeated SKU stays as two lines. Raises InvalidRequest."""
     if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
-        raise _wrong("items", "must be a list of items")
+        raise wrong_field("items", "must be a list of items")
     found = []
     for item in items:
         parent = item.get("parent") if isinstance(item, Mapping) else None
         quantity = item.get("quantity") if isinstance(item, Mapping) else None
         if not isinstance(parent, str) or not parent:
-            raise _wrong("items", "each item names its SKU as parent")
+            raise wrong_field("items", "each item names its SKU as parent")
         if not _whole(quantity) or not 1 <= quantity <= MAX_STOCK:
-            raise _wrong("items", f"the quantity of {parent} must be a whole number of at least 1")
+            raise wrong_field("items", f"the quantity of {parent} must be a whole number of at least 1")
         found.append(Line(parent, quantity))
     if not found:
-        raise _wrong("items", "must name at least one item")
+        raise wrong_field("items", "must name at least one item")
     return found
 
 
@@ -179,7 +179,3 @@ def unsold(problems: Sequence[Problem]) -> Conflict:
 
 def _whole(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _wrong(field: str, message: str) -> InvalidRequest:
-    return InvalidRequest(f"{field}: {message}.", {"errors": {field: [message]}})

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from chassis.cursors import Cursor, place
-from contracts.errors import InvalidRequest
+from contracts.errors import wrong_field
 from products.rules.catalog import CATEGORY_NAMES, fold, whole_term, words
 from products.store.tables import product_metadata, product_terms, products, stock
 
@@ -37,23 +37,29 @@ def page(
         found = found.outerjoin(entry, (entry.c.product == products.c.id) & (entry.c.name == name))
     matches = [products.c.removed == sa.false(), *_matches(category)]
 
+    def at_last(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """A column of the previous page's last product; a removed one still has its position."""
+        if last_id is None:
+            return sa.null()
+        return sa.select(column).select_from(found).where(products.c.id == last_id).scalar_subquery()
+
     about = connection.execute(
         sa.select(
             sa.select(sa.func.count()).select_from(products).where(*matches).scalar_subquery().label("total"),
-            _cursor(products.c.id, last_id).label("cursor"),
-            _cursor_key(name, last_id).label("cursor_key"),
+            at_last(products.c.id).label("cursor"),
+            at_last(key).label("cursor_key"),
             _is_known(name).label("known"),
         )
     ).one()
     if not about.known:
-        raise _wrong("order_by", f"no product has {name}")
+        raise wrong_field("order_by", f"no product has {name}")
     if last_id is not None:
         if about.cursor is None:
-            raise _wrong("starting_after", f"there is no product {last_id}")
+            raise wrong_field("starting_after", f"there is no product {last_id}")
         matches.append(_after(key, about.cursor_key, about.cursor, reverse, by_metadata))
     elif isinstance(after, Cursor):
         if after.key is None and not by_metadata:
-            raise _wrong("starting_after", "is no cursor of this list")
+            raise wrong_field("starting_after", "is no cursor of this list")
         matches.append(_after(key, after.key, after.id, reverse, by_metadata))
 
     order = key.desc() if reverse else key.asc()
@@ -98,21 +104,6 @@ def _after(
     return rest | key.is_(None) if by_metadata else rest
 
 
-def _cursor(column: sa.ColumnElement[Any], product_id: str | None) -> sa.ColumnElement[Any]:
-    """Return one column of the last product of the previous page; a removed product still has its position."""
-    if product_id is None:
-        return sa.null()
-    return sa.select(column).where(products.c.id == product_id).scalar_subquery()
-
-
-def _cursor_key(name: str, product_id: str | None) -> sa.ColumnElement[Any]:
-    if name in COLUMNS or product_id is None:
-        return _cursor(COLUMNS.get(name, products.c.id), product_id)
-    value = product_metadata.c.value_key
-    here = (product_metadata.c.product == product_id) & (product_metadata.c.name == name)
-    return sa.select(value).where(here).scalar_subquery()
-
-
 def _is_known(name: str) -> sa.ColumnElement[bool]:
     """Whether products can be sorted by `name`: a built-in field, or a metadata name that some product has."""
     if name in COLUMNS or name in CATEGORY_NAMES:
@@ -123,7 +114,3 @@ def _is_known(name: str) -> sa.ColumnElement[bool]:
         .where(product_metadata.c.name == name, products.c.removed == sa.false())
         .exists()
     )
-
-
-def _wrong(field: str, message: str) -> InvalidRequest:
-    return InvalidRequest(f"{field}: {message}.", {"errors": {field: [message]}})

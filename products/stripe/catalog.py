@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
@@ -21,18 +22,8 @@ from chassis.records import SetAside, read_one
 from contracts.errors import Conflict, NotFound, ProviderFailure
 from products.rules.catalog import Product, Unsellable
 from products.rules.drafts import Change, Draft
+from products.stripe import fields
 from products.stripe.errors import translated
-from products.stripe.fields import (
-    REMOVED,
-    SKU,
-    changed_entries,
-    changed_product,
-    is_removed,
-    metadata,
-    new_price,
-    new_product,
-    to_product,
-)
 
 PAGE = 100  # Stripe's maximum page size
 ATTEMPTS = 3  # per call, at least half a second apart; the call's own deadline ends them earlier
@@ -67,24 +58,24 @@ class StripeCatalog:
     def add(self, draft: Draft, product_id: str, sku: str) -> Product:
         """See `Catalog.add`."""
         # Both are built before anything is sent, so that a value that does not fit cannot leave half a product.
-        product = new_product(draft, product_id, sku)
-        price = new_price(draft, product_id, sku)
+        product = fields.new_product(draft, product_id, sku)
+        price = fields.new_price(draft, product_id, sku)
         made = self._make_product(product, product_id)
-        if is_removed(made):
+        if fields.is_removed(made):
             raise NotFound(f"The product {product_id} was removed.")
         offer = self._make_price(price, sku)
         if _is_replayed(made) or _is_replayed(offer):
             # A replayed answer is as old as the first attempt.
             return self._required(product_id)
-        return to_product(made, offer)
+        return fields.to_product(made, offer)
 
     @translated()
     def change(self, product: Product, change: Change) -> Product:
         """See `Catalog.change`."""
-        fields, entries = changed_product(change), changed_entries(change)
-        if fields:
-            made = self._products.update(product.id, fields)
-            if is_removed(made):
+        changes, entries = fields.changed_product(change), fields.changed_entries(change)
+        if changes:
+            made = self._products.update(product.id, changes)
+            if fields.is_removed(made):
                 raise NotFound(f"There is no product {product.id}.")
         if change.price is not None or entries:
             self._change_price(product, change.price, entries)
@@ -100,7 +91,7 @@ class StripeCatalog:
         except stripe.InvalidRequestError as error:
             if _is_missing(error):
                 return
-        self._products.update(product.id, {"active": False, "metadata": {REMOVED: "true"}})
+        self._products.update(product.id, {"active": False, "metadata": {fields.REMOVED: "true"}})
         for price in self._own_prices(product):
             self._prices.update(price.id, {"active": False})
 
@@ -127,15 +118,15 @@ class StripeCatalog:
         self, product: stripe.Product, price_of: Callable[[str], stripe.Price | None]
     ) -> Product | Unsellable | None:
         """Return the shop's product, the reason why it cannot be sold, or None when it was removed."""
-        if is_removed(product):
+        if fields.is_removed(product):
             return None
-        sku = metadata(product).get(SKU)
+        sku = fields.metadata(product).get(fields.SKU)
         if not isinstance(sku, str) or not sku:
-            return Unsellable(product.id, f"its metadata has no {SKU}", ours=False)
+            return Unsellable(product.id, f"its metadata has no {fields.SKU}", ours=False)
         price = price_of(sku)
         if price is None:
             return Unsellable(product.id, f"no price has its lookup key {sku}", ours=False)
-        found = read_one("product at Stripe", product, lambda each: to_product(each, price))
+        found = read_one("product at Stripe", product, lambda each: fields.to_product(each, price))
         return Unsellable(product.id, found.reason) if isinstance(found, SetAside) else found
 
     def _get(self, product_id: str) -> Product | Unsellable | None:
@@ -160,10 +151,8 @@ class StripeCatalog:
             return _once(lambda options: self._products.create(params, options), f"{product_id}:create")
         except stripe.InvalidRequestError:
             # Stripe may have expired the idempotency key: then an earlier attempt has taken the id.
-            try:
+            with suppress(stripe.InvalidRequestError):
                 return self._products.retrieve(product_id)
-            except stripe.InvalidRequestError:
-                pass
             raise
 
     def _make_price(self, params: PriceCreateParams, sku: str) -> stripe.Price:
@@ -183,7 +172,9 @@ class StripeCatalog:
         """Yield every active price that the shop created for the product, including those that its SKU no longer points
         to."""
         listed = self._prices.list({"product": product.id, "active": True, "limit": PAGE})
-        return [price for price in listed.auto_paging_iter() if metadata(price).get(SKU) == product.sku.id]
+        return [
+            price for price in listed.auto_paging_iter() if fields.metadata(price).get(fields.SKU) == product.sku.id
+        ]
 
     def _change_price(self, product: Product, amount: int | None, entries: dict[str, str]) -> None:
         sku = product.sku.id
@@ -197,7 +188,7 @@ class StripeCatalog:
                 "unit_amount": amount,
                 "lookup_key": sku,
                 "transfer_lookup_key": True,
-                "metadata": {**metadata(current), **entries},
+                "metadata": {**fields.metadata(current), **entries},
             }
             # Derived from the preceding price: repeating a change creates one price, and the same amount next year
             # another.

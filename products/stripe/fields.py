@@ -10,7 +10,7 @@ import stripe
 
 from chassis.records import Unreadable
 from contracts.currencies import UnknownCurrency, charge_step
-from contracts.errors import InvalidRequest
+from contracts.errors import InvalidRequest, wrong_field
 from products.rules.catalog import Product, Sku
 from products.rules.drafts import (
     DIMENSIONS,
@@ -73,7 +73,7 @@ def new_price(draft: Draft, product_id: str, sku: str) -> PriceCreateParams:
         "lookup_key": sku,
         "metadata": {
             SKU: sku,
-            ATTRIBUTES: _packed(dict(draft.attributes_sku), "attributes_sku"),
+            ATTRIBUTES: _packed(draft.attributes_sku, "attributes_sku"),
             INVENTORY: _packed(draft.inventory.public(), "inventory"),
         },
     }
@@ -110,8 +110,7 @@ def _packed(value: Any, field: str) -> str:
     """Return `value` as one metadata value. Raises InvalidRequest naming `field` when it is too long."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     if len(text) > METADATA_VALUE_LENGTH:
-        message = f"too long: {len(text)} characters in all, at most {METADATA_VALUE_LENGTH}"
-        raise InvalidRequest(f"{field}: {message}.", {"errors": {field: [message]}})
+        raise wrong_field(field, f"too long: {len(text)} characters in all, at most {METADATA_VALUE_LENGTH}")
     return text
 
 
