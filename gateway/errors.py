@@ -149,9 +149,9 @@ class NotJson(Refusal):
 
 @dataclass(frozen=True)
 class Answer:
-    """The HTTP answer to a failure: status, headers, body."""
+    """The HTTP answer to a failure: status line, headers, body."""
 
-    status: int
+    status: str
     headers: dict[str, str]
     body: bytes
 
@@ -255,4 +255,5 @@ def _problem(
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
     body = orjson.dumps(problem_body(status, name, title, detail, request_id, facts))
-    return Answer(status, {**(headers or {}), "Content-Type": PROBLEM}, body)
+    about = {"Content-Type": PROBLEM, "Content-Length": str(len(body))}
+    return Answer(status_line(status), {**(headers or {}), **about}, body)
