@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.ids import alphanumeric
-from sandbox.stripe_cards import Decline
-from sandbox.stripe_currencies import check_step, spelled
-from sandbox.stripe_endpoint import Desk, Endpoint, Parameters
-from sandbox.stripe_errors import StripeFailure, invalid, missing_object
-from sandbox.stripe_lists import page
-from sandbox.stripe_params import EXPAND, PAGE, CreatedRange, Int, Metadata, Str, Type, merged
+from sandbox.stripe.cards import Decline
+from sandbox.stripe.currencies import check_step, spelled
+from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
+from sandbox.stripe.errors import StripeFailure, invalid, missing_object
+from sandbox.stripe.lists import page
+from sandbox.stripe.params import EXPAND, PAGE, CreatedRange, Int, Metadata, Str, Type, merged
 
 LIST_CHARGES: dict[str, Type] = {**PAGE, "created": CreatedRange(), "payment_intent": Str()}
 MODIFY_CHARGE: dict[str, Type] = {

@@ -11,13 +11,12 @@ import orjson
 
 from sandbox import settings
 from sandbox.ids import alphanumeric
-from sandbox.shippo_tracks import bought_track
-from sandbox.shippo_transactions import shown_transaction
-from sandbox.state import State
-from sandbox.stripe_api import API_VERSION
-from sandbox.stripe_lists import without_private
-from sandbox.twilio import DELIVERED_AFTER, SENT_AFTER
-from sandbox.webhooks import Event
+from sandbox.shippo.tracks import bought_track
+from sandbox.shippo.transactions import shown_transaction
+from sandbox.state import State, without_private
+from sandbox.stripe.api import API_VERSION
+from sandbox.twilio.api import DELIVERED_AFTER, SENT_AFTER
+from sandbox.webhooks.waiting import Event
 
 Body = dict[str, Any]
 # Seconds until a mail is delivered.

@@ -12,11 +12,11 @@ from decimal import Decimal
 from math import ceil
 from typing import Any
 
-from sandbox.countries import COUNTRIES, CURRENCIES, RATES
 from sandbox.ids import hexadecimal
-from sandbox.shippo_addresses import unknown_to_carriers
-from sandbox.shippo_errors import OWNER, moment
-from sandbox.us_zips import zone
+from sandbox.shippo.addresses import unknown_to_carriers
+from sandbox.shippo.countries import COUNTRIES, CURRENCIES, RATES
+from sandbox.shippo.errors import OWNER, moment
+from sandbox.shippo.us_zips import zone
 
 CARRIER_ACCOUNT = "c7d72d2025f740d89bdfb00f33c5d67a"
 MAX_OUNCES = 70 * 16

@@ -1,4 +1,4 @@
-"""Stripe in the sandbox: keys, idempotency, dispatch. The endpoints are in the other `stripe_*` modules."""
+"""Stripe in the sandbox: keys, idempotency, dispatch. The endpoints are in the other modules of this package."""
 
 from __future__ import annotations
 
@@ -10,20 +10,14 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from sandbox import (
-    settings,
-    stripe_charges,
-    stripe_payment_intents,
-    stripe_payment_methods,
-    stripe_prices,
-    stripe_products,
-)
+from sandbox import settings
 from sandbox.ids import alphanumeric
 from sandbox.provider import Answer, Call, Provider, Routes
 from sandbox.state import State
-from sandbox.stripe_endpoint import Desk, Endpoint
-from sandbox.stripe_errors import StripeFailure, invalid
-from sandbox.stripe_form import flat, unfold
+from sandbox.stripe import charges, payment_intents, payment_methods, prices, products
+from sandbox.stripe.endpoint import Desk, Endpoint
+from sandbox.stripe.errors import StripeFailure, invalid
+from sandbox.stripe.form import flat, unfold
 
 API_VERSION = "2026-10-28.endive"
 _VERSION = re.compile(r"20\d\d-\d\d-\d\d(\.[a-z]+)?")
@@ -39,11 +33,11 @@ class Stripe(Provider):
         self._in_flight: set[str] = set()
         self._routes = Routes[Endpoint]()
         for module in (
-            stripe_products,
-            stripe_prices,
-            stripe_payment_methods,
-            stripe_payment_intents,
-            stripe_charges,
+            products,
+            prices,
+            payment_methods,
+            payment_intents,
+            charges,
         ):
             for endpoint in module.ENDPOINTS:
                 self._routes.add(endpoint.method, endpoint.path, endpoint)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from sandbox.state import State
-from sandbox.stripe_errors import invalid
+from sandbox.state import State, without_private
+from sandbox.stripe.errors import invalid
 
 # Which field refers to which kind of object.
 _REFERENCES = {
@@ -82,11 +82,6 @@ def expanded(state: State, body: dict[str, Any], paths: Sequence[str]) -> dict[s
             raise invalid(f"You cannot expand more than {_DEEPEST} levels of a property: {path}", "expand")
         _expand(state, body, steps, path)
     return body
-
-
-def without_private(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the public object: without the sandbox's own fields, whose names begin with `_`."""
-    return {name: value for name, value in body.items() if not name.startswith("_")}
 
 
 def _expand(state: State, body: Any, steps: Sequence[str], path: str) -> None:

@@ -11,14 +11,13 @@ import orjson
 from sandbox import settings
 from sandbox.ids import hexadecimal
 from sandbox.provider import Answer, Call, Provider, Routes, json_answer
-from sandbox.shippo_addresses import read_address, validated
-from sandbox.shippo_customs import read_declaration
-from sandbox.shippo_errors import OWNER, REQUIRED, ShippoFailure, check_known, invalid, moment, not_found
-from sandbox.shippo_shipments import create_shipment, rates_of, read_parcel, shown_shipment
-from sandbox.shippo_tracks import track_of
-from sandbox.shippo_transactions import create_transaction, shown_transaction
-from sandbox.state import State
-from sandbox.stripe_lists import without_private
+from sandbox.shippo.addresses import read_address, validated
+from sandbox.shippo.customs import read_declaration
+from sandbox.shippo.errors import OWNER, REQUIRED, ShippoFailure, check_known, invalid, moment, not_found
+from sandbox.shippo.shipments import create_shipment, rates_of, read_parcel, shown_shipment
+from sandbox.shippo.tracks import track_of
+from sandbox.shippo.transactions import create_transaction, shown_transaction
+from sandbox.state import State, without_private
 
 _PAGE = frozenset(("page", "results", "page_token"))
 _CREATED = frozenset(f"object_created_{bound}" for bound in ("gt", "gte", "lt", "lte"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.ids import hexadecimal
-from sandbox.shippo_errors import OWNER, REQUIRED, check_known, invalid, moment
+from sandbox.shippo.errors import OWNER, REQUIRED, check_known, invalid, moment
 from sandbox.state import State
 
 FIELDS = frozenset(

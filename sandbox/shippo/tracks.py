@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from sandbox.shippo_errors import invalid, moment
+from sandbox.shippo.errors import invalid, moment
 from sandbox.state import State
 
 STATUSES = ("UNKNOWN", "PRE_TRANSIT", "TRANSIT", "DELIVERED", "RETURNED", "FAILURE")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contracts.currencies import CURRENCIES, charge_step, decimal_text
-from sandbox.stripe_errors import invalid
-from sandbox.stripe_params import Str
+from sandbox.stripe.errors import invalid
+from sandbox.stripe.params import Str
 
 _LEAST = {
     "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500, "dkk": 250, "eur": 50, "gbp": 30,

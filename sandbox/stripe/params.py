@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from sandbox.stripe_errors import StripeFailure, invalid
+from sandbox.stripe.errors import StripeFailure, invalid
 
 UNSET = ""  # result of an empty string for a parameter that accepts it: the caller removes the value
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.ids import alphanumeric
-from sandbox.stripe_cards import Card, card_named, card_numbered, real_card
-from sandbox.stripe_endpoint import Desk, Endpoint, Parameters
-from sandbox.stripe_errors import StripeFailure, invalid, missing_object
-from sandbox.stripe_lists import without_private
-from sandbox.stripe_params import EXPAND, UNSET, Int, Metadata, Obj, Str, Type, merged
+from sandbox.state import without_private
+from sandbox.stripe.cards import Card, card_named, card_numbered, real_card
+from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
+from sandbox.stripe.errors import StripeFailure, invalid, missing_object
+from sandbox.stripe.params import EXPAND, UNSET, Int, Metadata, Obj, Str, Type, merged
 
 _ADDRESS: dict[str, Type] = {name: Str() for name in ("city", "country", "line1", "line2", "postal_code", "state")}
 BILLING = Obj(

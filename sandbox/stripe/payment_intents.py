@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.ids import alphanumeric
-from sandbox.stripe_confirm import capture, choose_payment_method, confirm
-from sandbox.stripe_currencies import Currency, check_chargeable
-from sandbox.stripe_endpoint import Desk, Endpoint, Parameters
-from sandbox.stripe_errors import invalid, missing_object, unexpected_state
-from sandbox.stripe_lists import page
-from sandbox.stripe_params import (
+from sandbox.stripe.confirm import capture, choose_payment_method, confirm
+from sandbox.stripe.currencies import Currency, check_chargeable
+from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
+from sandbox.stripe.errors import invalid, missing_object, unexpected_state
+from sandbox.stripe.lists import page
+from sandbox.stripe.params import (
     EXPAND,
     PAGE,
     UNSET,
@@ -24,7 +24,7 @@ from sandbox.stripe_params import (
     Type,
     merged,
 )
-from sandbox.stripe_payment_methods import INLINE
+from sandbox.stripe.payment_methods import INLINE
 
 _ADDRESS: dict[str, Type] = {name: Str() for name in ("city", "country", "line1", "line2", "postal_code", "state")}
 _SHIPPING: dict[str, Type] = {

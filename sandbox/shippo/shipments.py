@@ -6,14 +6,13 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from sandbox.countries import RATES
 from sandbox.ids import hexadecimal
-from sandbox.shippo_addresses import read_address
-from sandbox.shippo_customs import read_declaration
-from sandbox.shippo_errors import OWNER, REQUIRED, ShippoFailure, check_known, invalid, moment, not_found
-from sandbox.shippo_rates import CARRIER_ACCOUNT, converted, make_rates
-from sandbox.state import State
-from sandbox.stripe_lists import without_private
+from sandbox.shippo.addresses import read_address
+from sandbox.shippo.countries import RATES
+from sandbox.shippo.customs import read_declaration
+from sandbox.shippo.errors import OWNER, REQUIRED, ShippoFailure, check_known, invalid, moment, not_found
+from sandbox.shippo.rates import CARRIER_ACCOUNT, converted, make_rates
+from sandbox.state import State, without_private
 
 FIELDS = frozenset(
     """

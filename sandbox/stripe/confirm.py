@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sandbox.stripe_cards import Decline
-from sandbox.stripe_charges import capture_charge, make_charge
-from sandbox.stripe_currencies import check_chargeable
-from sandbox.stripe_endpoint import Desk, Parameters
-from sandbox.stripe_errors import StripeFailure, invalid, unexpected_state
-from sandbox.stripe_lists import without_private
-from sandbox.stripe_payment_methods import card_of, new_payment_method, spend, usable_payment_method
+from sandbox.state import without_private
+from sandbox.stripe.cards import Decline
+from sandbox.stripe.charges import capture_charge, make_charge
+from sandbox.stripe.currencies import check_chargeable
+from sandbox.stripe.endpoint import Desk, Parameters
+from sandbox.stripe.errors import StripeFailure, invalid, unexpected_state
+from sandbox.stripe.payment_methods import card_of, new_payment_method, spend, usable_payment_method
 
 _AUTHENTICATION_FAILED = Decline(
     "payment_intent_authentication_failure",

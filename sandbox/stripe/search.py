@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sandbox.stripe_errors import StripeFailure, invalid
+from sandbox.stripe.errors import StripeFailure, invalid
 
 _TERM = re.compile(
     r"""\s*(?P<no>-)?(?P<field>\w+)(?:\[(?P<q>["'])(?P<key>.*?)(?P=q)\])?\s*(?P<op>[:~<>]=?)\s*"""

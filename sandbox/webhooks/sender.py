@@ -13,8 +13,8 @@ import aiohttp
 
 from sandbox.settings import SandboxSettings
 from sandbox.state import State
-from sandbox.webhook_signing import headers
-from sandbox.webhooks import Waiting, Webhooks
+from sandbox.webhooks.signing import headers
+from sandbox.webhooks.waiting import Waiting, Webhooks
 
 # The maximum number of concurrent requests, and the timeout of one (seconds).
 AT_ONCE = 8

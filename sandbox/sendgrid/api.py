@@ -13,7 +13,7 @@ from sandbox import settings
 from sandbox.ids import alphanumeric
 from sandbox.provider import Answer, Call, Provider, json_answer
 from sandbox.state import State
-from sandbox.webhook_signing import mail_public_key
+from sandbox.webhooks.signing import mail_public_key
 
 _MAIL = frozenset(
     """

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from sandbox.state import State
-from sandbox.stripe_lists import expanded
-from sandbox.stripe_params import Type, read_fields
+from sandbox.stripe.lists import expanded
+from sandbox.stripe.params import Type, read_fields
 
 Parameters = dict[str, Any]
 

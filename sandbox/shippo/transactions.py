@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.ids import hexadecimal
-from sandbox.shippo_addresses import missing_for_purchase
-from sandbox.shippo_errors import OWNER, REQUIRED, check_known, invalid, moment, seconds_of
-from sandbox.shippo_shipments import ASYNC_SECONDS
-from sandbox.state import State
-from sandbox.stripe_lists import without_private
+from sandbox.shippo.addresses import missing_for_purchase
+from sandbox.shippo.errors import OWNER, REQUIRED, check_known, invalid, moment, seconds_of
+from sandbox.shippo.shipments import ASYNC_SECONDS
+from sandbox.state import State, without_private
 
 FIELDS = frozenset(("async", "label_file_type", "metadata", "order", "rate"))
 _FILE_TYPES = ("PDF", "PDF_4x6", "PDF_4x8", "PDF_A4", "PDF_A5", "PDF_A6", "PDF_2.3x7.5")

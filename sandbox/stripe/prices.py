@@ -9,11 +9,11 @@ from decimal import Decimal
 from typing import Any
 
 from sandbox.ids import alphanumeric
-from sandbox.stripe_currencies import Currency
-from sandbox.stripe_endpoint import Desk, Endpoint, Parameters
-from sandbox.stripe_errors import StripeFailure, invalid, missing_object
-from sandbox.stripe_lists import page
-from sandbox.stripe_params import (
+from sandbox.stripe.currencies import Currency
+from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
+from sandbox.stripe.errors import StripeFailure, invalid, missing_object
+from sandbox.stripe.lists import page
+from sandbox.stripe.params import (
     EXPAND,
     PAGE,
     UNSET,

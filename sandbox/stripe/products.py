@@ -6,11 +6,11 @@ import re
 from typing import Any
 
 from sandbox.ids import alphanumeric
-from sandbox.stripe_currencies import Currency
-from sandbox.stripe_endpoint import Desk, Endpoint, Parameters
-from sandbox.stripe_errors import StripeFailure, invalid, missing_object
-from sandbox.stripe_lists import page
-from sandbox.stripe_params import (
+from sandbox.stripe.currencies import Currency
+from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
+from sandbox.stripe.errors import StripeFailure, invalid, missing_object
+from sandbox.stripe.lists import page
+from sandbox.stripe.params import (
     EXPAND,
     PAGE,
     UNSET,
@@ -26,8 +26,8 @@ from sandbox.stripe_params import (
     Type,
     merged,
 )
-from sandbox.stripe_prices import default_price_of, make_price
-from sandbox.stripe_search import matches, read_query
+from sandbox.stripe.prices import default_price_of, make_price
+from sandbox.stripe.search import matches, read_query
 
 _DIMENSIONS: dict[str, Type] = {side: Number(required=True) for side in ("height", "length", "weight", "width")}
 _FEATURE = Obj({"name": Str(limit=80, required=True)})

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sandbox.countries import country_code
 from sandbox.ids import hexadecimal
-from sandbox.shippo_errors import OWNER, REQUIRED, check_known, invalid, moment
+from sandbox.shippo.countries import country_code
+from sandbox.shippo.errors import OWNER, REQUIRED, check_known, invalid, moment
+from sandbox.shippo.us_zips import belongs, state_code
 from sandbox.state import State
-from sandbox.us_zips import belongs, state_code
 
 _TEXTS = (
     "name", "company", "street1", "street2", "street3", "street_no", "city", "state", "zip", "phone", "email",
