@@ -100,7 +100,7 @@ class Gateway:
                 body = self._routes(environ, start)
         except Exception as error:
             answer = errors.answer(error, request_id)
-            start(answer.status, [*answer.headers.items()])
+            start(errors.status_line(answer.status), [*answer.headers.items()])
             body = [answer.body]
         log.info(
             "request",
@@ -160,7 +160,7 @@ def _failed(request: falcon.Request, response: falcon.Response, error: Exception
     current = visit.of(request)
     # A repeated failure is sent byte for byte, under the id under which it was first sent.
     answer = errors.answer(error, current.answered_id if isinstance(error, ShopError) else current.request_id)
-    response.status = answer.status
+    response.status = errors.status_line(answer.status)
     response.set_headers(answer.headers)
     response.body = answer.body
 

@@ -149,9 +149,9 @@ class NotJson(Refusal):
 
 @dataclass(frozen=True)
 class Answer:
-    """The HTTP answer to a failure: status line, headers, body."""
+    """The HTTP answer to a failure: status, headers, body."""
 
-    status: str
+    status: int
     headers: dict[str, str]
     body: bytes
 
@@ -256,4 +256,4 @@ def _problem(
 ) -> Answer:
     body = orjson.dumps(problem_body(status, name, title, detail, request_id, facts))
     about = {"Content-Type": PROBLEM, "Content-Length": str(len(body))}
-    return Answer(status_line(status), {**(headers or {}), **about}, body)
+    return Answer(status, {**(headers or {}), **about}, body)

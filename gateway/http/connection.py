@@ -341,4 +341,4 @@ def _too_many() -> tuple[str, list[tuple[str, str]], bytes]:
     request_id = visit.request_id(None)
     answer = errors.answer(errors.Busy("Too many connections are open."), request_id)
     own = [("x-request-id", request_id), ("x-content-type-options", "nosniff")]
-    return answer.status, [*answer.headers.items(), *own], answer.body
+    return errors.status_line(answer.status), [*answer.headers.items(), *own], answer.body

@@ -73,8 +73,7 @@ MALFORMED = {
 def test_malformed_request_is_answered_as_a_problem(shop: Local, name: str) -> None:
     sent, status = MALFORMED[name]
     answer = exchange(shop, sent)
-    assert answer.status in (status if isinstance(status, tuple) else (status,)), answer.raw
-    assert_problem(answer, answer.status)
+    assert_problem(answer, status)
     assert answer.headers["connection"] == "close"
     assert answer.headers["x-content-type-options"] == "nosniff"
 
@@ -138,7 +137,7 @@ def test_encoded_separators_are_not_found(shop: Local, path: str) -> None:
 
 def test_absolute_form_is_the_same_path(shop: Local) -> None:
     answer = exchange(shop, b"GET http://shop:80/api/products/prod_1/?x HTTP/1.1\r\nHost: shop\r\n\r\n")
-    assert assert_problem(answer, 400)["errors"] if answer.status == 400 else answer.json["args"] == ["prod_1"]
+    assert answer.json["args"] == ["prod_1"]
     assert exchange(shop, b"GET http://shop HTTP/1.1\r\nHost: shop\r\n\r\n").status == 404
 
 
