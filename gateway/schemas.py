@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from contracts import product_limits
 from gateway import fields
 from gateway.fields import line, nullable, required, text
 from gateway.shape import Shape
@@ -68,8 +69,8 @@ _INVENTORY = {
     },
 }
 _PRODUCT = {
-    "name": line(250, least=1),
-    "description": nullable(text(5000)),
+    "name": line(product_limits.NAME_LENGTH, least=1),
+    "description": nullable(text(product_limits.DESCRIPTION_LENGTH)),
     "active": {"type": "boolean"},
     "images": fields.URLS,
     "metadata": fields.METADATA,

@@ -8,24 +8,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from contracts import product_limits
 from contracts.currencies import CURRENCIES, charge_step
 from contracts.errors import InvalidRequest
 from products.rules.stock import INFINITE, Inventory
 
-MAX_CENTS = 99_999_999
-MAX_DIMENSION = 100_000  # inches or ounces: beyond any carrier
 DIMENSIONS = ("height", "length", "weight", "width")
-
-# The catalogue's limits, checked here so that a caller learns which field is too large before anything is created.
-NAME_LENGTH = 250
-DESCRIPTION_LENGTH = 5000
-METADATA_NAME_LENGTH = 40
-METADATA_VALUE_LENGTH = 500
-METADATA_ENTRIES = 45  # Stripe allows 50; the rest is for the shop's private metadata
-IMAGES = 8
-URL_LENGTH = 2048
-ATTRIBUTES = 20
-ATTRIBUTE_LENGTH = 100
 
 # Metadata names with this prefix belong to the shop and are never shown.
 RESERVED = "shop:"
@@ -119,8 +107,8 @@ class Change:
             if left:
                 form.errors["attributes"] = [f"attributes_sku still has {', '.join(left)}"]
         merged = {**metadata, **form.values.get("metadata", {})}
-        if sum(1 for value in merged.values() if value) > METADATA_ENTRIES and "metadata" in form.values:
-            form.errors["metadata"] = [f"at most {METADATA_ENTRIES} entries"]
+        if sum(1 for value in merged.values() if value) > product_limits.METADATA_ENTRIES and "metadata" in form.values:
+            form.errors["metadata"] = [f"at most {product_limits.METADATA_ENTRIES} entries"]
         form.check_price(currency)
         form.finish()
         return cls(**form.values)
@@ -199,7 +187,7 @@ def _text(value: Any, least: int, most: int) -> str:
 
 
 def _description(value: Any) -> str:
-    return "" if value is None else _text(value, 0, DESCRIPTION_LENGTH)
+    return "" if value is None else _text(value, 0, product_limits.DESCRIPTION_LENGTH)
 
 
 def _active(value: Any) -> bool:
@@ -211,8 +199,8 @@ def _active(value: Any) -> bool:
 def _price(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise _Wrong(["must be a whole number of the currency's smallest unit"])
-    if not 1 <= value <= MAX_CENTS:
-        raise _Wrong([f"must be between 1 and {MAX_CENTS}"])
+    if not 1 <= value <= product_limits.MAX_PRICE:
+        raise _Wrong([f"must be between 1 and {product_limits.MAX_PRICE}"])
     return value
 
 
@@ -235,29 +223,29 @@ def _dimension(name: Any, number: Any) -> float:
         raise _Wrong(["required"])
     if not isinstance(number, int | float) or isinstance(number, bool):
         raise _Wrong(["must be a number"])
-    if not 0 < number <= MAX_DIMENSION:  # also rejects NaN and infinity
-        raise _Wrong([f"must be more than 0 and at most {MAX_DIMENSION}"])
+    if not 0 < number <= product_limits.MAX_DIMENSION:  # also rejects NaN and infinity
+        raise _Wrong([f"must be more than 0 and at most {product_limits.MAX_DIMENSION}"])
     return float(number)
 
 
 def _metadata(value: Any) -> dict[str, str]:
     found = _entries(_object(value), _metadata_entry)
-    if len(found) > METADATA_ENTRIES:
-        raise _Wrong([f"at most {METADATA_ENTRIES} entries"])
+    if len(found) > product_limits.METADATA_ENTRIES:
+        raise _Wrong([f"at most {product_limits.METADATA_ENTRIES} entries"])
     return found
 
 
 def _metadata_entry(name: Any, value: Any) -> str:
-    _text(name, 1, METADATA_NAME_LENGTH)
+    _text(name, 1, product_limits.METADATA_NAME_LENGTH)
     if name.startswith(RESERVED):
         raise _Wrong([f"names that begin with {RESERVED} are the shop's own"])
     if "[" in name or "]" in name:
         raise _Wrong(["a name has no square brackets"])
-    return _text(value, 0, METADATA_VALUE_LENGTH)
+    return _text(value, 0, product_limits.METADATA_VALUE_LENGTH)
 
 
 def _attributes(value: Any) -> list[str]:
-    found = _list(value, ATTRIBUTES, partial(_text, least=1, most=ATTRIBUTE_LENGTH))
+    found = _list(value, product_limits.ATTRIBUTES, partial(_text, least=1, most=product_limits.ATTRIBUTE_LENGTH))
     if len(set(found)) < len(found):
         raise _Wrong(["names one twice"])
     return found
@@ -268,16 +256,16 @@ def _attributes_sku(value: Any) -> dict[str, str]:
 
 
 def _attribute(name: Any, value: Any) -> str:
-    _text(name, 1, ATTRIBUTE_LENGTH)
-    return _text(value, 1, METADATA_VALUE_LENGTH)
+    _text(name, 1, product_limits.ATTRIBUTE_LENGTH)
+    return _text(value, 1, product_limits.METADATA_VALUE_LENGTH)
 
 
 def _images(value: Any) -> list[str]:
-    return _list(value, IMAGES, _url)
+    return _list(value, product_limits.IMAGES, _url)
 
 
 def _url(value: Any) -> str:
-    if not re.match(r"https?://[^\s/]", _text(value, 1, URL_LENGTH)):
+    if not re.match(r"https?://[^\s/]", _text(value, 1, product_limits.URL_LENGTH)):
         raise _Wrong(["each must be a URL"])
     return str(value)
 
@@ -305,7 +293,7 @@ def _list(value: Any, most: int, check: Check) -> list[Any]:
 
 
 _FIELDS: dict[str, Check] = {
-    "name": partial(_text, least=1, most=NAME_LENGTH),
+    "name": partial(_text, least=1, most=product_limits.NAME_LENGTH),
     "description": _description,
     "price": _price,
     "package_dimensions": _package_dimensions,

@@ -9,18 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import stripe
 
 from chassis.records import Unreadable
+from contracts import product_limits
 from contracts.currencies import UnknownCurrency, charge_step
 from contracts.errors import InvalidRequest, wrong_field
 from products.rules.catalog import Product, Sku
-from products.rules.drafts import (
-    DIMENSIONS,
-    MAX_CENTS,
-    MAX_DIMENSION,
-    METADATA_VALUE_LENGTH,
-    RESERVED,
-    Change,
-    Draft,
-)
+from products.rules.drafts import DIMENSIONS, RESERVED, Change, Draft
 from products.rules.stock import FINITE, Inventory
 
 if TYPE_CHECKING:
@@ -109,8 +102,10 @@ def changed_entries(change: Change) -> dict[str, str]:
 def _packed(value: Any, field: str) -> str:
     """Return `value` as one metadata value. Raises InvalidRequest naming `field` when it is too long."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    if len(text) > METADATA_VALUE_LENGTH:
-        raise wrong_field(field, f"too long: {len(text)} characters in all, at most {METADATA_VALUE_LENGTH}")
+    if len(text) > product_limits.METADATA_VALUE_LENGTH:
+        raise wrong_field(
+            field, f"too long: {len(text)} characters in all, at most {product_limits.METADATA_VALUE_LENGTH}"
+        )
     return text
 
 
@@ -172,7 +167,12 @@ def _amount(product: stripe.Product, price: stripe.Price) -> int:
         step = charge_step(price.currency)
     except UnknownCurrency as error:
         raise Unreadable(f"its price {price.id}: {error}") from None
-    if isinstance(amount, bool) or not isinstance(amount, int) or not 0 <= amount <= MAX_CENTS or amount % step:
+    if (
+        isinstance(amount, bool)
+        or not isinstance(amount, int)
+        or not 0 <= amount <= product_limits.MAX_PRICE
+        or amount % step
+    ):
         raise Unreadable(f"its price {price.id} is {amount} {price.currency}, which cannot be charged")
     return amount
 
@@ -186,7 +186,11 @@ def _check_dimensions(found: Any) -> None:
         raise Unreadable("it has no package_dimensions")
     for name in DIMENSIONS:
         number = found.get(name)
-        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= MAX_DIMENSION:
+        if (
+            isinstance(number, bool)
+            or not isinstance(number, int | float)
+            or not 0 < number <= product_limits.MAX_DIMENSION
+        ):
             raise Unreadable(f"its package_dimensions have no usable {name}")
 
 
