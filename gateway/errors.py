@@ -197,10 +197,7 @@ def problem_body(
 
 
 def _kind(error: ShopError) -> Kind | None:
-    for ancestor in type(error).__mro__:
-        if ancestor in KINDS:
-            return KINDS[ancestor]
-    return None
+    return next((KINDS[ancestor] for ancestor in type(error).__mro__ if ancestor in KINDS), None)
 
 
 def _described(kind: Kind, error: ShopError, request_id: str) -> Answer:
