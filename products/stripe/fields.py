@@ -120,7 +120,7 @@ def _unpacked(text: str | None, kind: type[Kind]) -> Kind:
 
 def to_product(product: stripe.Product, price: stripe.Price) -> Product:
     """Return the shop's product. Raises Unreadable, or the SDK's error for a missing field."""
-    document = _plain(product.to_dict())
+    document = json.loads(json.dumps(product.to_dict(), default=str))  # the SDK converts some numbers to decimals
     packed = metadata(product)
     amount = _amount(product, price)
     _check_dimensions(document.get("package_dimensions"))
@@ -205,17 +205,6 @@ def metadata(thing: stripe.Product | stripe.Price) -> dict[str, str]:
     """Return all of its metadata, including the shop's private part."""
     found = getattr(thing, "metadata", None)
     return {} if found is None else dict(found.to_dict())
-
-
-def _plain(value: Any) -> Any:
-    """Return `value` in JSON's own types; Stripe's SDK converts some numbers to decimals."""
-    if isinstance(value, dict):
-        return {str(name): _plain(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    return str(value)
 
 
 def is_removed(product: stripe.Product) -> bool:
