@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from contracts.errors import InvalidRequest
+from contracts.errors import InvalidRequest, wrong_field
 
 VERSION: Final = "c1."
 LONGEST: Final = 2000
@@ -91,4 +91,4 @@ def _is_text(value: object) -> bool:
 
 
 def _invalid(message: str) -> InvalidRequest:
-    return InvalidRequest(f"starting_after {message}.", {"errors": {"starting_after": [message]}})
+    return wrong_field("starting_after", message, f"starting_after {message}.")

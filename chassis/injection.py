@@ -10,28 +10,30 @@ from nameko.extensions import DependencyProvider
 
 from chassis.settings import Settings
 
-Made = TypeVar("Made")
+Handed = TypeVar("Handed")
+Provided = TypeVar("Provided", covariant=True)
 
-Handed = TypeVar("Handed", covariant=True)
 
-
-class Provider(Protocol[Handed]):
+class Provider(Protocol[Provided]):
     """A Nameko dependency provider."""
 
-    def get_dependency(self, worker_ctx: WorkerContext) -> Handed:
+    def get_dependency(self, worker_ctx: WorkerContext) -> Provided:
         """The object that a worker receives."""
 
 
-class FromSettings(DependencyProvider, Generic[Made]):
-    """Hands each worker what `make` returned for the settings of the process, once, when the service started."""
+class FromSettings(DependencyProvider, Generic[Handed]):
+    """Gives every worker what `make` returns for the settings of the process: ``FromSettings(stripe_catalog)``.
 
-    def __init__(self, make: Callable[[Settings], Made]) -> None:
+    It is made once, when the service starts.
+    """
+
+    def __init__(self, make: Callable[[Settings], Handed]) -> None:
         self.make = make
 
     def setup(self) -> None:
         self.made = self.make(Settings.from_config(self.container.config))
 
-    def get_dependency(self, worker_ctx: WorkerContext) -> Made:
+    def get_dependency(self, worker_ctx: WorkerContext) -> Handed:
         return self.made
 
 

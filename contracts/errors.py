@@ -39,6 +39,11 @@ class InvalidRequest(ShopError):
     """
 
 
+def wrong_field(field: str, message: str, detail: str = "") -> InvalidRequest:
+    """The error for one wrong field; without a `detail`, the message serves as the sentence, too."""
+    return InvalidRequest(detail or f"{field}: {message}.", {"errors": {field: [message]}})
+
+
 @deserialize_to_instance
 class PaymentDeclined(ShopError):
     """The card was declined; ``facts`` has ``code`` and, if the bank gave one, ``decline_code``. Nothing is taken."""

@@ -100,8 +100,7 @@ class Gateway:
                 body = self._routes(environ, start)
         except Exception as error:
             answer = errors.answer(error, request_id)
-            length = ("content-length", str(len(answer.body)))
-            start(errors.status_line(answer.status), [*answer.headers.items(), length])
+            start(errors.status_line(answer.status), [*answer.headers.items()])
             body = [answer.body]
         log.info(
             "request",

@@ -197,10 +197,7 @@ def problem_body(
 
 
 def _kind(error: ShopError) -> Kind | None:
-    for ancestor in type(error).__mro__:
-        if ancestor in KINDS:
-            return KINDS[ancestor]
-    return None
+    return next((KINDS[ancestor] for ancestor in type(error).__mro__ if ancestor in KINDS), None)
 
 
 def _described(kind: Kind, error: ShopError, request_id: str) -> Answer:
@@ -255,4 +252,5 @@ def _problem(
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
     body = orjson.dumps(problem_body(status, name, title, detail, request_id, facts))
-    return Answer(status, {**(headers or {}), "Content-Type": PROBLEM}, body)
+    about = {"Content-Type": PROBLEM, "Content-Length": str(len(body))}
+    return Answer(status, {**(headers or {}), **about}, body)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chassis.cursors import LONGEST
+from contracts import product_limits
 from contracts.contacts import MAX_MAIL_ADDRESS_LENGTH, mail_address_fault, phone_fault
 from contracts.texts import is_one_line, is_plain
 from gateway.visit import is_id
@@ -14,16 +15,8 @@ from gateway.visit import is_id
 Rules = dict[str, Any]
 Error = Callable[[str, str], None]
 
-MAX_PRICE = 99_999_999  # Stripe accepts eight digits of cents
 MAX_QUANTITY = 10_000
 MAX_STOCK = 2_147_483_647  # what an integer column holds
-MAX_DIMENSION = 100_000  # inches or ounces: far above any parcel, far below any arithmetic limit
-# Stripe's own limits for metadata; it allows 50 keys, of which the shop uses some internally.
-METADATA_KEYS = 45
-METADATA_KEY = 40
-METADATA_VALUE = 500
-ATTRIBUTES = 20
-ATTRIBUTE_NAME = 100
 
 _CARD = re.compile(r"(tok|pm)_[A-Za-z0-9_]{1,200}")
 _URL = re.compile(r"https?://[^\s/?#@]+([/?#]\S*)?")
@@ -129,19 +122,19 @@ CURRENCY: Rules = {
 }
 URLS: Rules = {
     "type": "list",
-    "maxlength": 8,  # Stripe's limit
+    "maxlength": product_limits.IMAGES,
     "schema": {
         "type": "string",
-        "maxlength": 2048,
+        "maxlength": product_limits.URL_LENGTH,
         "check_with": [_matching(_URL, "must be an http or https URL"), _one_line],
     },
 }
-PRICE: Rules = {"type": "integer", "min": 1, "max": MAX_PRICE}
+PRICE: Rules = {"type": "integer", "min": 1, "max": product_limits.MAX_PRICE}
 QUANTITY: Rules = {"type": "integer", "min": 1, "max": MAX_QUANTITY}
 LIMIT: Rules = {"type": "integer", "min": 1, "max": 100}
 ORDER_BY: Rules = {
     "type": "string",
-    "maxlength": METADATA_KEY + 1,
+    "maxlength": product_limits.METADATA_NAME_LENGTH + 1,
     "check_with": [_matching(_SORT_KEY, "must name what to sort by; a leading - reverses"), _one_line],
 }
 
@@ -151,31 +144,31 @@ def _positive(field: str, value: Any, error: Error) -> None:
         error(field, "must be more than 0")
 
 
-_DIMENSION: Rules = required({"type": "number", "max": MAX_DIMENSION, "check_with": _positive})
+_DIMENSION: Rules = required({"type": "number", "max": product_limits.MAX_DIMENSION, "check_with": _positive})
 PACKAGE_DIMENSIONS: Rules = {
     "type": "dict",
     "schema": dict.fromkeys(("height", "length", "width", "weight"), _DIMENSION),
 }
 METADATA: Rules = {
     "type": "dict",
-    "maxlength": METADATA_KEYS,
+    "maxlength": product_limits.METADATA_ENTRIES,
     "keysrules": {
         "type": "string",
         "minlength": 1,
-        "maxlength": METADATA_KEY,
+        "maxlength": product_limits.METADATA_NAME_LENGTH,
         "check_with": [_metadata_key, _one_line],
     },
-    "valuesrules": line(METADATA_VALUE),
+    "valuesrules": line(product_limits.METADATA_VALUE_LENGTH),
 }
 ATTRIBUTE_NAMES: Rules = {
     "type": "list",
-    "maxlength": ATTRIBUTES,
-    "schema": line(ATTRIBUTE_NAME, least=1),
+    "maxlength": product_limits.ATTRIBUTES,
+    "schema": line(product_limits.ATTRIBUTE_LENGTH, least=1),
     "check_with": _unique,
 }
 ATTRIBUTE_VALUES: Rules = {
     "type": "dict",
-    "maxlength": ATTRIBUTES,
-    "keysrules": line(ATTRIBUTE_NAME, least=1),
-    "valuesrules": line(METADATA_VALUE, least=1),
+    "maxlength": product_limits.ATTRIBUTES,
+    "keysrules": line(product_limits.ATTRIBUTE_LENGTH, least=1),
+    "valuesrules": line(product_limits.METADATA_VALUE_LENGTH, least=1),
 }

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from falcon import Request
-from limits import RateLimitItemPerSecond, WindowStats
+from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from chassis.settings import Settings
@@ -23,6 +23,8 @@ from gateway.limit_storage import BoundedMemory, Limit, SharedStorage
 from gateway.visit import Visit
 
 MINUTE, HOUR = 60, 3600
+
+Value = TypeVar("Value")
 
 ADDRESS = Limit("address", 600, MINUTE, "client address", "all requests")
 ADDRESS_WRITE = Limit("address-write", 120, MINUTE, "client address", "`POST`, `PUT` and `DELETE`")
@@ -65,25 +67,24 @@ class Limits:
 
     def hit(self, limit: Limit, key: str) -> bool:
         """Count one request; returns whether it is within the limit."""
-        item = self._items[limit.name]
-        if self._redis is not None and self._shared is not None and self._shared.answers:
-            try:
-                return self._redis.hit(item, key)
-            except Exception as error:  # no failure of Redis may stop the shop
-                self._shared.lost(error)
-        return self._own[limit.name].hit(item, key)
+        return self._ask(limit, lambda counters, item: counters.hit(item, key))
 
     def left(self, limit: Limit, key: str) -> tuple[int, int]:
         """How many requests are left, and the seconds until there is one more."""
-        item, stats = self._items[limit.name], None
+        stats = self._ask(limit, lambda counters, item: counters.get_window_stats(item, key))
+        # The library has just computed this moment from the wall clock.
+        seconds = math.floor(stats.reset_time - time.time()) + 1
+        return stats.remaining, min(max(1, seconds), limit.window)
+
+    def _ask(self, limit: Limit, ask: Callable[[SlidingWindowCounterRateLimiter, RateLimitItem], Value]) -> Value:
+        """Ask Redis; without one, or while it does not answer, this process."""
+        item = self._items[limit.name]
         if self._redis is not None and self._shared is not None and self._shared.answers:
             try:
-                stats = self._redis.get_window_stats(item, key)
-            except Exception as error:
+                return ask(self._redis, item)
+            except Exception as error:  # no failure of Redis may stop the shop
                 self._shared.lost(error)
-        if stats is None:
-            stats = self._own[limit.name].get_window_stats(item, key)
-        return _remaining(stats, limit)
+        return ask(self._own[limit.name], item)
 
 
 def admit(current: Visit, environ: Mapping[str, Any]) -> None:
@@ -142,9 +143,3 @@ def _spend(current: Visit, limit: Limit, key: str) -> None:
         f"More than {limit.quota} requests of this kind in {limit.window} s. Come back later.",
         {"retry_after": seconds, "limit": limit.name, "quota": limit.quota, "window": limit.window},
     )
-
-
-def _remaining(stats: WindowStats, limit: Limit) -> tuple[int, int]:
-    # The library has just computed this moment from the wall clock.
-    seconds = math.floor(stats.reset_time - time.time()) + 1
-    return stats.remaining, min(max(1, seconds), limit.window)

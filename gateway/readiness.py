@@ -6,7 +6,7 @@ import time
 from functools import partial
 
 from chassis.rpc.client import RpcClient
-from contracts.errors import ShopError, Unavailable
+from contracts.errors import Unavailable
 from gateway import waiting
 from gateway.rpc import NAMES
 from gateway.waiting import Wait
@@ -19,6 +19,7 @@ ANSWER_FRESH_S = 1.0
 ANSWER_WAIT_S = ANSWER_TIMEOUT_S + 1
 
 Parts = dict[str, dict[str, str]]
+SILENT = {"status": "unavailable", "database": "unknown"}
 
 
 class Readiness:
@@ -65,21 +66,16 @@ class Readiness:
 
         waiting.together([partial(ask, name) for name in NAMES], ANSWER_TIMEOUT_S + 0.5)
         broker = {"status": "ok" if self._client.connected else "unavailable"}
-        silent = {"status": "unavailable", "database": "unknown"}
-        return {"broker": broker, **{name: found.get(name, silent) for name in NAMES}}
+        return {"broker": broker, **{name: found.get(name, SILENT) for name in NAMES}}
 
     def _service(self, name: str) -> dict[str, str]:
         try:
             self._client.call(name, "health", timeout=ANSWER_TIMEOUT_S)
+            return {"status": "ok", "database": "ok"}
         except Unavailable as error:
             # An error from the service is about its database; an error on the way means that no service was reached.
-            reached = self._client.connected and "service" not in error.facts
-            if reached:
+            if self._client.connected and "service" not in error.facts:
                 return {"status": "ok", "database": str(error.facts.get("database", "unavailable"))}
-        except ShopError:
-            pass
+            return SILENT
         except Exception:
-            return {"status": "unavailable", "database": "unknown"}
-        else:
-            return {"status": "ok", "database": "ok"}
-        return {"status": "unavailable", "database": "unknown"}
+            return SILENT

@@ -98,7 +98,7 @@ def _received(request: Request) -> bytes:
 
 
 def _whole(request: Request) -> bytes:
-    """The raw body. It has arrived whole and within its route's bound (`gateway.http_protocol`)."""
+    """The raw body. It has arrived whole and within its route's bound (`gateway.http`)."""
     raw: bytes = request.env["wsgi.input"].read(-1)
     return raw
 

@@ -6,6 +6,7 @@ Every call has a deadline, carries the request's id, and expires with its caller
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from chassis.settings import Settings
@@ -40,24 +41,15 @@ class Deadlines:
         return self._longer.get((service, verb), self.usual)
 
 
+@dataclass(frozen=True, slots=True)
 class Service:
     """One service; each attribute is a verb, called with the positional, JSON-plain arguments of that verb."""
 
-    __slots__ = ("_client", "_context", "_deadlines", "_name", "_notes")
-
-    def __init__(
-        self,
-        name: str,
-        client: SharedClient,
-        deadlines: Deadlines,
-        context: dict[str, str],
-        notes: dict[str, Any] | None,
-    ) -> None:
-        self._name = name
-        self._client = client
-        self._deadlines = deadlines
-        self._context = context
-        self._notes = notes
+    _name: str
+    _client: SharedClient
+    _deadlines: Deadlines
+    _context: dict[str, str]
+    _notes: dict[str, Any] | None
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
         def call(*args: Any) -> Any:
@@ -75,35 +67,9 @@ class Shop:
         notes: receives what accompanies an answer; None when it is not needed.
     """
 
-    __slots__ = ("_client", "_context", "_deadlines", "_notes")
-
     def __init__(
         self, client: SharedClient, deadlines: Deadlines, context: dict[str, str], notes: dict[str, Any] | None = None
     ) -> None:
-        self._client = client
-        self._deadlines = deadlines
-        self._context = context
-        self._notes = notes
-
-    @property
-    def products(self) -> Service:
-        """The catalogue."""
-        return self._service("products")
-
-    @property
-    def cart(self) -> Service:
-        """Carts, orders, payments."""
-        return self._service("cart")
-
-    @property
-    def shipping(self) -> Service:
-        """Parcels, rates, labels."""
-        return self._service("shipping")
-
-    @property
-    def notifications(self) -> Service:
-        """Mail and SMS."""
-        return self._service("notifications")
-
-    def _service(self, name: str) -> Service:
-        return Service(name, self._client, self._deadlines, self._context, self._notes)
+        self.products, self.cart, self.shipping, self.notifications = (
+            Service(name, client, deadlines, context, notes) for name in NAMES
+        )

@@ -5,30 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway.fields import (
-    ATTRIBUTE_NAMES,
-    ATTRIBUTE_VALUES,
-    CARD,
-    COUNTRY,
-    CURRENCY,
-    EMAIL,
-    ID,
-    LIMIT,
-    MAX_STOCK,
-    METADATA,
-    ORDER_BY,
-    PACKAGE_DIMENSIONS,
-    PHONE,
-    PHONE_OR_NUMBER,
-    PRICE,
-    QUANTITY,
-    STARTING_AFTER,
-    URLS,
-    line,
-    nullable,
-    required,
-    text,
-)
+from contracts import product_limits
+from gateway import fields
+from gateway.fields import line, nullable, required, text
 from gateway.shape import Shape
 
 Errors = dict[str, Any]
@@ -85,32 +64,34 @@ _INVENTORY = {
     "schema": {
         "type": required({"type": "string", "allowed": ["finite", "infinite", "bucket"]}),
         # Both may be null, so that an inventory read from a product can be sent back.
-        "quantity": nullable({"type": "integer", "min": 0, "max": MAX_STOCK}),
+        "quantity": nullable({"type": "integer", "min": 0, "max": fields.MAX_STOCK}),
         "value": nullable({"type": "string", "allowed": ["in_stock", "limited", "out_of_stock"]}),
     },
 }
 _PRODUCT = {
-    "name": line(250, least=1),
-    "description": nullable(text(5000)),
+    "name": line(product_limits.NAME_LENGTH, least=1),
+    "description": nullable(text(product_limits.DESCRIPTION_LENGTH)),
     "active": {"type": "boolean"},
-    "images": URLS,
-    "metadata": METADATA,
-    "attributes": ATTRIBUTE_NAMES,
-    "attributes_sku": ATTRIBUTE_VALUES,
-    "package_dimensions": PACKAGE_DIMENSIONS,
-    "price": PRICE,
+    "images": fields.URLS,
+    "metadata": fields.METADATA,
+    "attributes": fields.ATTRIBUTE_NAMES,
+    "attributes_sku": fields.ATTRIBUTE_VALUES,
+    "package_dimensions": fields.PACKAGE_DIMENSIONS,
+    "price": fields.PRICE,
     "inventory": _INVENTORY,
 }
 PRODUCT = Shape(
     {
         **_PRODUCT,
         **{name: required(_PRODUCT[name]) for name in ("name", "price", "package_dimensions", "metadata")},
-        "currency": CURRENCY,
+        "currency": fields.CURRENCY,
     },
     rules=(_has_category, _keeps_category, _attributes_for_values, _attributes_are_named, _inventory_is_whole),
 )
 PRODUCT_CHANGES = Shape(_PRODUCT, rules=(_keeps_category, _attributes_are_named, _inventory_is_whole))
-PRODUCTS_QUERY = Shape({"category": line(500), "order_by": ORDER_BY, "limit": LIMIT, "starting_after": STARTING_AFTER})
+PRODUCTS_QUERY = Shape(
+    {"category": line(500), "order_by": fields.ORDER_BY, "limit": fields.LIMIT, "starting_after": fields.STARTING_AFTER}
+)
 
 # --- Cart
 
@@ -134,7 +115,7 @@ def spelled(document: dict[str, Any], seeds: str, ours: str) -> Any:
 
 
 NOTHING = Shape({})
-ITEM_QUANTITY = Shape({"quality": QUANTITY, "quantity": QUANTITY}, rules=(_one_quantity,))
+ITEM_QUANTITY = Shape({"quality": fields.QUANTITY, "quantity": fields.QUANTITY}, rules=(_one_quantity,))
 
 # --- Orders
 
@@ -160,20 +141,20 @@ _ADDRESS = {
     "city": required(line(100, least=1)),
     "state": nullable(line(100)),
     "postal_code": nullable(line(20)),
-    "country": required(COUNTRY),
+    "country": required(fields.COUNTRY),
 }
 CHECKOUT = Shape(
     {
-        "email": required(EMAIL),
-        "phone": required(PHONE),
+        "email": required(fields.EMAIL),
+        "phone": required(fields.PHONE),
         "name": required(line(200, least=1)),
         "address": {"type": "dict", "required": True, "schema": _ADDRESS},
     },
     rules=(_address_is_whole,),
 )
-SHIPPING_CHOICE = Shape({"order_id": required(ID), "shipping_id": required(ID)})
+SHIPPING_CHOICE = Shape({"order_id": required(fields.ID), "shipping_id": required(fields.ID)})
 PAYMENT = Shape(
-    {"order_id": required(ID), "cart": CARD, "card": CARD},
+    {"order_id": required(fields.ID), "cart": fields.CARD, "card": fields.CARD},
     rules=(lambda document: _either(document, "cart", "card"),),
 )
 
@@ -190,7 +171,10 @@ def _one_refund(document: dict[str, Any]) -> dict[str, Any]:
 
 
 REFUND = Shape(
-    {"amount": {"type": "integer", "min": 1, "max": PRICE["max"]}, "all": {"type": "boolean", "check_with": _true}},
+    {
+        "amount": {"type": "integer", "min": 1, "max": fields.PRICE["max"]},
+        "all": {"type": "boolean", "check_with": _true},
+    },
     rules=(_one_refund,),
 )
 ORDERS_QUERY = Shape(
@@ -200,8 +184,8 @@ ORDERS_QUERY = Shape(
             "allowed": ["created", "paid", "fulfilled", "canceled", "returned"],
         },
         "email": line(254),
-        "limit": LIMIT,
-        "starting_after": STARTING_AFTER,
+        "limit": fields.LIMIT,
+        "starting_after": fields.STARTING_AFTER,
     }
 )
 
@@ -234,17 +218,19 @@ _LINE = {
     "allow_unknown": True,
     "schema": {
         "type": required(line(100)),
-        "parent": nullable(ID),
-        "quantity": nullable({"type": "integer", "max": QUANTITY["max"]}),
-        "currency": nullable(CURRENCY),
+        "parent": nullable(fields.ID),
+        "quantity": nullable({"type": "integer", "max": fields.QUANTITY["max"]}),
+        "currency": nullable(fields.CURRENCY),
         # For any line, including a discount.
-        "amount": nullable({"type": "integer", "min": -PRICE["max"], "max": PRICE["max"] * QUANTITY["max"]}),
+        "amount": nullable(
+            {"type": "integer", "min": -fields.PRICE["max"], "max": fields.PRICE["max"] * fields.QUANTITY["max"]}
+        ),
     },
 }
 _ORDER = {
-    "id": nullable(ID),
-    "email": nullable(EMAIL),
-    "currency": nullable(CURRENCY),
+    "id": nullable(fields.ID),
+    "email": nullable(fields.EMAIL),
+    "currency": nullable(fields.CURRENCY),
     # As many lines as any realistic order has; each requires a price lookup.
     "items": {"type": "list", "required": True, "minlength": 1, "maxlength": 500, "schema": _LINE},
     "shipping": {
@@ -261,19 +247,23 @@ _ORDER = {
 # 500 lines in Stripe's form have 7 500 keys and values.
 MAX_ORDER_VALUES = 12_000
 ORDER = Shape(_ORDER, open=True, rules=(_has_skus, _parcel_address_is_whole), most_values=MAX_ORDER_VALUES)
-SHIPMENTS_QUERY = Shape({"order_by": ORDER_BY, "limit": LIMIT, "starting_after": STARTING_AFTER})
+SHIPMENTS_QUERY = Shape({"order_by": fields.ORDER_BY, "limit": fields.LIMIT, "starting_after": fields.STARTING_AFTER})
 
 # --- Notifications
 
 EMAIL_MESSAGE = Shape(
     {
-        "to_email": required(EMAIL),
-        "from_email": EMAIL,
+        "to_email": required(fields.EMAIL),
+        "from_email": fields.EMAIL,
         "subject": required(line(998, least=1)),  # a header line of RFC 5322
         "content": required(text(500_000, least=1)),
     }
 )
 SMS_MESSAGE = Shape(
-    {"number": PHONE_OR_NUMBER, "to_phone": PHONE_OR_NUMBER, "content": text(1600, least=1)},  # Twilio's limit
+    {
+        "number": fields.PHONE_OR_NUMBER,
+        "to_phone": fields.PHONE_OR_NUMBER,
+        "content": text(1600, least=1),
+    },  # Twilio's limit
     rules=(lambda document: _either(document, "number", "to_phone"),),
 )

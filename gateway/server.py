@@ -21,7 +21,7 @@ import uvicorn
 
 from chassis.logs import json_formatter, log
 from gateway.api import create
-from gateway.http_protocol import HttpProtocol, HttpServer
+from gateway.http.connection import HttpProtocol, HttpServer
 
 # Connections that the kernel keeps while all workers are busy: a burst waits rather than being refused.
 BACKLOG = 1024

@@ -9,10 +9,10 @@ from typing import Any
 
 from chassis.logs import log
 from contracts.errors import Conflict, NotFound, ShopError, Unavailable
-from products.catalog import Catalog, Product, Unsellable, product_id, sku_id
-from products.drafts import Change, Draft
-from products.stock import Filling
-from products.store import Kept, ProductStore
+from products.rules.catalog import Catalog, Product, Unsellable, product_id, sku_id
+from products.rules.drafts import Change, Draft
+from products.rules.stock import Filling
+from products.store.products import Kept, ProductStore
 
 # How many concurrent writers of one product are awaited before the caller is asked to retry.
 ATTEMPTS = 10
@@ -66,7 +66,12 @@ class Projection:
             raise
         said = change.inventory
         filling = None if said is None else Filling(said, key or uuid.uuid4().hex, kept.revision)
-        self._write(changed, kept.revision, filling)
+        if not self.store.save(changed, kept.revision, filling):  # another writer was faster
+            fresh = self._read(product_id, filling)
+            if fresh is None:
+                raise NotFound(f"There is no product {product_id}.")
+            if isinstance(fresh, Unsellable):
+                raise Conflict(f"The product {product_id} cannot be sold: {fresh.reason}.")
         return self.get(product_id)
 
     def remove(self, product_id: str) -> None:
@@ -127,66 +132,54 @@ class Projection:
 
         Raises Unavailable, ProviderFailure.
         """
+        self._read(product_id)
+        kept = self.store.kept(product_id)
+        return kept is not None and not kept.removed
+
+    def _read(self, product_id: str, filling: Filling | None = None) -> Product | Unsellable | None:
+        """Project the catalogue's current state of one product; return it, or None when it is not the shop's."""
         for _ in range(ATTEMPTS):
             # Revision first, catalogue second, so that what is read is at least as new as what was written.
             kept = self.store.kept(product_id)
             if kept is not None and kept.removed:
-                return False
+                return None
             fresh = self.catalog.get(product_id)
             if fresh is None or not _concerns_us(fresh, kept is not None):
                 if kept is not None:
                     self.store.remove(product_id)
-                return False
+                return None
             revision = 0 if kept is None else kept.revision
             if isinstance(fresh, Unsellable):
-                if self.store.set_aside(product_id, fresh.reason, revision):
-                    return kept is not None
-                continue
-            if kept is not None and kept.product == fresh and not self.store.is_aside(product_id):
-                return True
-            if self.store.save(fresh, revision):
-                return True
-        raise Unavailable("The product is being changed by others; try again.", {"retry_after": 1})
-
-    def _write(self, product: Product, revision: int, filling: Filling | None = None) -> None:
-        """Project `product`, read after the write `revision`; if others wrote since, read it again."""
-        for _ in range(ATTEMPTS):
-            if self.store.save(product, revision, filling):
-                return
-            kept = self.store.kept(product.id)
-            # Revision first, catalogue second, so that what is read is at least as new as what was written.
-            fresh = None if kept is None or kept.removed else self.catalog.get(product.id)
-            if kept is None or fresh is None:
-                self.store.remove(product.id)
-                raise NotFound(f"There is no product {product.id}.")
-            if isinstance(fresh, Unsellable):
-                self.store.set_aside(product.id, fresh.reason, kept.revision)
-                raise Conflict(f"The product {product.id} cannot be sold: {fresh.reason}.")
-            product, revision = fresh, kept.revision
+                written = self.store.set_aside(product_id, fresh.reason, revision)
+            elif filling is None and kept is not None and kept.product == fresh:
+                written = not self.store.is_aside(product_id) or self.store.save(fresh, revision)
+            else:
+                written = self.store.save(fresh, revision, filling)
+            if written:
+                return fresh
         raise Unavailable("The product is being changed by others; try again.", {"retry_after": 1})
 
     def _take_over(self, batch: Sequence[Product | Unsellable], before: dict[str, int]) -> int:
         """Write the catalogue's state of some products, each based on its revision; return how many changed."""
-        written = 0
         for each in batch:
             if isinstance(each, Unsellable):
                 self.store.set_aside(each.id, each.reason, before.get(each.id, 0))
-        pairs = [(each, before.get(each.id, 0)) for each in batch if isinstance(each, Product)]
+        return self._save([(each, before.get(each.id, 0)) for each in batch if isinstance(each, Product)])
+
+    def _save(self, found: Sequence[tuple[Product, int]]) -> int:
+        """Write what fits; a product that does not fit a column is set aside, and does not block the others."""
         try:
-            return self.store.save_all(pairs)
+            return self.store.save_all(found)
         except ShopError:
             raise
-        except Exception:  # one does not fit a column; it must not block the others
-            log.exception("products are written one by one")
-        for product, revision in pairs:
-            try:
-                written += self.store.save_all([(product, revision)])
-            except ShopError:
-                raise
-            except Exception as error:
-                log.exception("product set aside", product=product.id)
-                self.store.set_aside(product.id, f"it cannot be written: {type(error).__name__}", revision)
-        return written
+        except Exception as error:
+            if len(found) > 1:
+                log.exception("products are written one by one")
+                return sum(self._save([each]) for each in found)
+            [(product, revision)] = found
+            log.exception("product set aside", product=product.id)
+            self.store.set_aside(product.id, f"it cannot be written: {type(error).__name__}", revision)
+            return 0
 
 
 def _concerns_us(found: Product | Unsellable, known: bool) -> bool:

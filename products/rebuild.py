@@ -7,9 +7,9 @@ import sys
 from chassis.db.engine import Database, url_for
 from chassis.settings import Settings
 from contracts.errors import ShopError
+from products.bootstrap import stripe_catalog
 from products.projection import Projection
-from products.store import ProductStore
-from products.stripe_catalog import stripe_catalog
+from products.store.products import ProductStore
 
 
 def main() -> int:

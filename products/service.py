@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from chassis.injection import FromSettings, injected
+from chassis.injection import injected
 from chassis.logs import log
 from chassis.rpc.entrypoint import rpc
-from chassis.store_provider import StoreProvider
 from chassis.work.timer import timer
-from contracts.errors import InvalidRequest, NotFound, ShopError, Unavailable
-from products.audit import held_of, held_page
-from products.catalog import Catalog
-from products.drafts import Draft
+from contracts.errors import InvalidRequest, NotFound, ShopError, Unavailable, wrong_field
+from products import bootstrap
 from products.projection import MAX_LISTED, Projection
-from products.stock import Problem, gone, lines, short, unsized, unsold, wishes
-from products.store import Kept, ProductStore
-from products.stripe_catalog import stripe_catalog
+from products.rules.drafts import Draft
+from products.rules.stock import Problem, gone, lines, short, unsized, unsold, wishes
+from products.store.holds import held_of, held_page
+from products.store.products import Kept
 
 # These types are defined outside the class because `list` is a method inside it.
 Items = list[dict[str, Any]]
@@ -32,9 +30,9 @@ REBUILD_INTERVAL_S = 3600
 class ProductsService:
     name = "products"
 
-    store = injected(StoreProvider(ProductStore))
-    catalog: Catalog = injected(FromSettings(stripe_catalog))
-    currency: str = injected(FromSettings(lambda settings: settings.currency))
+    store = injected(bootstrap.STORE)
+    catalog = injected(bootstrap.CATALOG)
+    currency = injected(bootstrap.CURRENCY)
 
     @rpc(expected_exceptions=ShopError, once=True, most=14)
     def create(self, spec: dict[str, Any], key: str) -> dict[str, Any]:
@@ -196,7 +194,8 @@ class ProductsService:
 
     @rpc(expected_exceptions=ShopError)
     def audit(self, after: str | None = None, since: float = 0.0, until: float = 9e12) -> dict[str, Any]:
-        """Return a page of the reservations created in an interval that hold stock; see `products.audit.held_page`."""
+        """Return a page of the reservations created in an interval that hold stock; see
+        `products.store.holds.held_page`."""
         return held_page(self.store.database, after, since, until)
 
     @rpc(expected_exceptions=ShopError)
@@ -297,7 +296,7 @@ def _priced(kept: Kept, quantity: int) -> dict[str, Any]:
 
 def _key(key: Any) -> str:
     if not isinstance(key, str) or not 1 <= len(key) <= 255:
-        raise InvalidRequest("A key is 1 to 255 characters.", {"errors": {"key": ["must be 1 to 255 characters"]}})
+        raise wrong_field("key", "must be 1 to 255 characters", "A key is 1 to 255 characters.")
     return key
 
 

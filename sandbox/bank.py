@@ -9,11 +9,11 @@ from aiohttp import web
 
 from sandbox.context import Context
 from sandbox.control import json_object, json_response, refusal
-from sandbox.stripe_confirm import answer_bank
-from sandbox.stripe_currencies import spelled
-from sandbox.stripe_endpoint import Desk
-from sandbox.stripe_errors import StripeFailure
-from sandbox.stripe_payment_intents import stored_intent
+from sandbox.stripe.confirm import answer_bank
+from sandbox.stripe.currencies import spelled
+from sandbox.stripe.endpoint import Desk
+from sandbox.stripe.errors import StripeFailure
+from sandbox.stripe.payment_intents import stored_intent
 
 _BUTTONS = """<form method="post">
 <button name="result" value="succeed">It is me: pay</button>

@@ -6,8 +6,8 @@ from typing import Protocol
 
 from sandbox.faults import Faults
 from sandbox.state import State
-from sandbox.webhook_sender import Sender
-from sandbox.webhooks import Webhooks
+from sandbox.webhooks.sender import Sender
+from sandbox.webhooks.waiting import Webhooks
 
 
 class Context(Protocol):

@@ -11,9 +11,9 @@ from aiohttp import web
 from sandbox.context import Context
 from sandbox.faults import PROVIDERS, BadFault, Fault
 from sandbox.inbox import inbox_page
-from sandbox.label import label_pdf
 from sandbox.ledger import KINDS, MAX_PAGE, ledger
-from sandbox.shippo_tracks import STATUSES, move
+from sandbox.shippo.label import label_pdf
+from sandbox.shippo.tracks import STATUSES, move
 
 
 def add_control_routes(application: web.Application, sandbox: Context) -> None:

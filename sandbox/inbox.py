@@ -8,7 +8,7 @@ from typing import Any
 
 from sandbox.ledger import ledger
 from sandbox.state import State
-from sandbox.stripe_currencies import spelled
+from sandbox.stripe.currencies import spelled
 
 MAX_SHOWN = 50
 _PAGE = """<!doctype html>

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sandbox import twilio
-from sandbox.state import State
-from sandbox.stripe_lists import without_private
+from sandbox.state import State, without_private
+from sandbox.twilio.api import shown as shown_sms
 
 MAX_PAGE = 1000
 KINDS = ("charges", "labels", "emails", "sms")
@@ -41,7 +40,7 @@ def ledger(
         "labels": lambda: [_label(state, transaction) for transaction in newest("transaction")],
         "emails": lambda: [_mail(mail) for mail in newest("mail")],
         "sms": lambda: [
-            {**twilio.shown(message, state.now()), "created": message["created"]} for message in newest("message")
+            {**shown_sms(message, state.now()), "created": message["created"]} for message in newest("message")
         ],
     }
     return {name: readers[name]() for name in KINDS if kind in (None, name)}

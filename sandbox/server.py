@@ -15,18 +15,18 @@ from aiohttp import web
 
 from sandbox.bank import add_bank_routes
 from sandbox.control import add_control_routes
-from sandbox.events import events_of
 from sandbox.faults import Faults
 from sandbox.provider import Answer, Call, Provider
-from sandbox.sendgrid import SendGrid
+from sandbox.sendgrid.api import SendGrid
 from sandbox.settings import SandboxSettings
-from sandbox.shippo_api import Shippo
+from sandbox.shippo.api import Shippo
 from sandbox.state import State
-from sandbox.stripe_api import Stripe
-from sandbox.twilio import Twilio
+from sandbox.stripe.api import Stripe
+from sandbox.twilio.api import Twilio
 from sandbox.webhook_control import add_webhook_routes
-from sandbox.webhook_sender import Sender
-from sandbox.webhooks import Webhooks
+from sandbox.webhooks.events import events_of
+from sandbox.webhooks.sender import Sender
+from sandbox.webhooks.waiting import Webhooks
 
 DRAIN_SECONDS = 5.0
 BODY_LIMIT = 32 * 1024 * 1024

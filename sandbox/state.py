@@ -231,3 +231,8 @@ class State:
             "INSERT INTO idempotency (key, fingerprint, status, body, request_id, created) VALUES (?, ?, ?, ?, ?, ?)",
             (key, fingerprint, status, body, request_id, self.now()),
         )
+
+
+def without_private(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the public object: without the sandbox's own fields, whose names begin with `_`."""
+    return {name: value for name, value in body.items() if not name.startswith("_")}

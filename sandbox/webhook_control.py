@@ -10,7 +10,7 @@ from aiohttp import web
 from sandbox.context import Context
 from sandbox.control import json_response, refusal
 from sandbox.faults import PROVIDERS, BadFault
-from sandbox.webhooks import Switches, default
+from sandbox.webhooks.waiting import Switches, default
 
 # How long a request for the last webhook waits for one in flight, and how often it looks (seconds).
 LAST_WAIT_S, LAST_LOOK_INTERVAL_S = 8.0, 0.1

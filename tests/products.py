@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from products.catalog import Product, Sku
-from products.stock import Inventory
-from products.store import ProductStore
+from products.rules.catalog import Product, Sku
+from products.rules.stock import Inventory
+from products.store.products import ProductStore
 
 DIMENSIONS = {"height": 5.0, "length": 5.0, "weight": 5.0, "width": 5.0}
 

@@ -17,7 +17,7 @@ SHARED = {"contracts", "chassis"}
 
 # import-linter accepts no pattern for a part of a module's name.
 SDKS = {
-    "stripe": {"cart/stripe/", "products/stripe_"},
+    "stripe": {"cart/stripe/", "products/stripe/"},
     "shippo": {"shipping/shippo/"},
     "twilio": {"notifications/twilio/"},
     "sendgrid": {"notifications/sendgrid/"},
@@ -57,6 +57,15 @@ def test_sdk_is_imported_only_by_its_adapters(sdk: str) -> None:
             if sdk in top_level_packages(path):
                 name = path.relative_to(ROOT).as_posix()
                 assert any(name.startswith(adapter) for adapter in SDKS[sdk]), name
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_rules_import_only_python_and_contracts(service: str) -> None:
+    # import-linter can forbid packages, but not all except some.
+    allowed = {*sys.stdlib_module_names, "contracts"}
+    for path in modules(f"{service}/rules"):
+        strangers = {name for name in imports(path) if name.partition(".")[0] not in allowed}
+        assert {name for name in strangers if not name.startswith(f"{service}.rules")} == set(), path
 
 
 def test_services_call_each_other_through_the_chassis() -> None:

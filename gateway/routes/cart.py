@@ -34,15 +34,13 @@ def create(request: Request, response: Response) -> dict[str, Any]:
 @get("/api/cart")
 def items(request: Request) -> Items:
     """The contents of the cart."""
-    found: Items = services(request).cart.items(cart_id(request))
-    return found
+    return services(request).cart.items(cart_id(request))
 
 
 @delete("/api/cart")
 def clear(request: Request) -> Items:
     """Empty the cart."""
-    left: Items = services(request).cart.clear(cart_id(request), fresh_key())
-    return left
+    return services(request).cart.clear(cart_id(request), fresh_key())
 
 
 @post("/api/cart/{product_id}/buy")
@@ -53,8 +51,7 @@ def buy(product_id: str, request: Request) -> Items:
     form = body(request, schemas.ITEM_QUANTITY)
     shopper, quantity, once = cart_id(request), spelled(form, "quality", "quantity"), effect(request, form, of_cart)
     with _named_as_in(form):
-        found: Items = services(request, once).cart.buy(shopper, product_id, quantity, once.key)
-    return found
+        return services(request, once).cart.buy(shopper, product_id, quantity, once.key)
 
 
 @put("/api/cart/{product_id}")
@@ -64,15 +61,13 @@ def set_quantity(product_id: str, request: Request) -> Items:
     form = body(request, schemas.ITEM_QUANTITY)
     shopper, quantity = cart_id(request), spelled(form, "quality", "quantity")
     with _named_as_in(form):
-        found: Items = services(request).cart.set_quantity(shopper, product_id, quantity, fresh_key())
-    return found
+        return services(request).cart.set_quantity(shopper, product_id, quantity, fresh_key())
 
 
 @delete("/api/cart/{product_id}")
 def remove(product_id: str, request: Request) -> Items:
     """Remove a product from the cart."""
-    left: Items = services(request).cart.remove(cart_id(request), known(product_id, "product"), fresh_key())
-    return left
+    return services(request).cart.remove(cart_id(request), known(product_id, "product"), fresh_key())
 
 
 @post("/api/cart/checkout", status=201)
@@ -96,8 +91,7 @@ def checkout(request: Request) -> dict[str, Any]:
         },
     }
     once = effect(request, form, of_cart)
-    order: dict[str, Any] = services(request, once).cart.checkout(cart_id(request), customer, once.key)
-    return order
+    return services(request, once).cart.checkout(cart_id(request), customer, once.key)
 
 
 @post_or_put("/api/cart/shipping")
@@ -105,10 +99,9 @@ def choose_shipping(request: Request) -> dict[str, Any]:
     """Select one of the order's shipping methods."""
     form = body(request, schemas.SHIPPING_CHOICE)
     once = effect(request, form, of_cart)
-    order: dict[str, Any] = services(request, once).cart.choose_shipping(
+    return services(request, once).cart.choose_shipping(
         cart_id(request), form["order_id"], form["shipping_id"], once.key
     )
-    return order
 
 
 @post("/api/cart/paid")
@@ -121,10 +114,9 @@ def pay(request: Request) -> dict[str, Any]:
     form = body(request, schemas.PAYMENT, rescue=seed_json.payment)
     limits.spend(request, limits.ORDER_PAYMENT, f"{payer} {form['order_id']}")
     once = effect(request, form, of_cart)
-    order: dict[str, Any] = services(request, once, payer=payer).cart.pay(
+    return services(request, once, payer=payer).cart.pay(
         shopper, form["order_id"], spelled(form, "cart", "card"), once.key
     )
-    return order
 
 
 @contextmanager

@@ -22,10 +22,9 @@ def send_email(request: Request) -> dict[str, Any]:
     """Send an email; `content` is text, or HTML when it begins with `<`."""
     form = body(request, schemas.EMAIL_MESSAGE)
     once = effect(request, form, of_admin)
-    sent: dict[str, Any] = services(request, once).notifications.send_email(
+    return services(request, once).notifications.send_email(
         form["to_email"], form["subject"], form["content"], form.get("from_email"), once.key
     )
-    return sent
 
 
 @post("/api/notifications/sms", status=201, admin=True)
@@ -34,7 +33,6 @@ def send_sms(request: Request) -> dict[str, Any]:
     form = body(request, schemas.SMS_MESSAGE, rescue=seed_json.sms)
     number = spelled(form, "number", "to_phone")
     once = effect(request, form, of_admin)
-    sent: dict[str, Any] = services(request, once).notifications.send_sms(
+    return services(request, once).notifications.send_sms(
         f"+{number}" if isinstance(number, int) else number, form.get("content", DEFAULT_SMS), once.key
     )
-    return sent

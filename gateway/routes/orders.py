@@ -18,8 +18,7 @@ from gateway.visit import known, services
 @get("/api/orders/{order_id}")
 def get_one(order_id: str, request: Request) -> dict[str, Any]:
     """One order, for the cart that placed it or for an admin."""
-    order: dict[str, Any] = services(request).cart.order(known(order_id, "order"), cart_id_or_admin(request))
-    return order
+    return services(request).cart.order(known(order_id, "order"), cart_id_or_admin(request))
 
 
 @get("/api/orders", admin=True)
@@ -40,8 +39,7 @@ def cancel(order_id: str, request: Request) -> dict[str, Any]:
     limits.spend(request, limits.ORDER_CANCEL, f"{limits.payer(request, own_cart(request) or SHARED)} {order_id}")
     form = optional_body(request, schemas.NOTHING)
     once = effect(request, form, of_cart_or_admin)
-    order: dict[str, Any] = services(request, once).cart.cancel(cart_id_or_admin(request), order_id, once.key)
-    return order
+    return services(request, once).cart.cancel(cart_id_or_admin(request), order_id, once.key)
 
 
 @post("/api/orders/{order_id}/refund", admin=True)
@@ -50,5 +48,4 @@ def refund(order_id: str, request: Request) -> dict[str, Any]:
     known(order_id, "order")
     form = optional_body(request, schemas.REFUND)
     once = effect(request, form, of_admin)
-    order: dict[str, Any] = services(request, once).cart.refund(order_id, form.get("amount"), once.key)
-    return order
+    return services(request, once).cart.refund(order_id, form.get("amount"), once.key)

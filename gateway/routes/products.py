@@ -40,8 +40,7 @@ def listed(request: Request, response: Response) -> dict[str, Any]:
 @get("/api/products/{product_id}")
 def get_one(product_id: str, request: Request) -> dict[str, Any]:
     """One product."""
-    product: dict[str, Any] = services(request).products.get(known(product_id, "product"))
-    return product
+    return services(request).products.get(known(product_id, "product"))
 
 
 @put("/api/products/{product_id}", admin=True)
@@ -49,12 +48,10 @@ def update(product_id: str, request: Request) -> dict[str, Any]:
     """Change any part of a product; its SKU keeps its id."""
     known(product_id, "product")
     changes = body(request, schemas.PRODUCT_CHANGES)
-    product: dict[str, Any] = services(request).products.update(product_id, changes, fresh_key())
-    return product
+    return services(request).products.update(product_id, changes, fresh_key())
 
 
 @delete("/api/products/{product_id}", admin=True)
 def remove(product_id: str, request: Request) -> dict[str, Any]:
     """Remove a product from every list, and take its SKU off sale."""
-    gone: dict[str, Any] = services(request).products.delete(known(product_id, "product"))
-    return gone
+    return services(request).products.delete(known(product_id, "product"))

@@ -54,22 +54,19 @@ def rates(shipment_id: str, currency: str, request: Request) -> dict[str, Any]:
     """Each carrier's price."""
     if not _CURRENCY.fullmatch(currency):
         raise NotFound("There is no such currency.")
-    found: dict[str, Any] = services(request).shipping.rates(_own(shipment_id, request), currency)
-    return found
+    return services(request).shipping.rates(_own(shipment_id, request), currency)
 
 
 @get("/api/shipments/{shipment_id}/label")
 def label(shipment_id: str, request: Request) -> dict[str, Any]:
     """The URL of the label, once it is bought."""
-    found: dict[str, Any] = services(request).shipping.label(_own(shipment_id, request))
-    return found
+    return services(request).shipping.label(_own(shipment_id, request))
 
 
 @get("/api/shipments/{shipment_id}/tracking")
 def tracking(shipment_id: str, request: Request) -> dict[str, Any]:
     """The position of the parcel."""
-    found: dict[str, Any] = services(request).shipping.tracking(_own(shipment_id, request))
-    return found
+    return services(request).shipping.tracking(_own(shipment_id, request))
 
 
 def _own(shipment_id: str, request: Request) -> str:

@@ -20,7 +20,7 @@ from launcher.commands import USAGE
 from launcher.place import SERVICES
 from notifications.service import NotificationsService
 from products.service import ProductsService
-from sandbox.webhooks import STRIPE_EVENTS
+from sandbox.webhooks.waiting import STRIPE_EVENTS
 from shipping.service import ShippingService
 from tests.e2e.journeys.pages import OPERATING, ROOT, Step, blocks, markdown_files, pages, prose, read, steps, stories
 

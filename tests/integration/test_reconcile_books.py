@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 import cart.reconcile.books
 import notifications.reconcile.audit
-import products.audit
+import products.store.holds
 import shipping.reconcile.audit
 from cart.reconcile.books import AuditBooks
 from cart.rules.order import CANCELED, CREATED, PAID, Order
@@ -25,8 +25,8 @@ from notifications.rules.reconcile import Texted
 from notifications.rules.record import State as Sending
 from notifications.rules.sms import SentSms
 from notifications.store.messages import MessageStore
-from products.audit import held_of, held_page
-from products.tables import holds
+from products.store.holds import held_of, held_page
+from products.store.tables import holds
 from shipping.reconcile.audit import LabelAudit
 from shipping.rules.carriers import Label
 from shipping.rules.purchase import LabelPurchase, LabelRefund, State
@@ -124,7 +124,7 @@ def test_our_refunds_come_page_by_page(database: Opens, monkeypatch: pytest.Monk
 
 
 def test_reservations_that_hold_stock_come_page_by_page(database: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products.audit, "PAGE", 2)
+    monkeypatch.setattr(products.store.holds, "PAGE", 2)
     kept = database("products")
     with kept.write() as connection:
         for key, state, created in (

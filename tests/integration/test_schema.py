@@ -12,13 +12,13 @@ from alembic.runtime.migration import MigrationContext
 
 import cart.store.tables
 import notifications.store.tables
-import products.tables
+import products.store.tables
 import shipping.store.tables
 from chassis.db.engine import Database
 from chassis.db.shared_tables import shared_by_all, shared_by_webhook_services
 
 SCHEMAS = {
-    "products": (products.tables.metadata, shared_by_all),
+    "products": (products.store.tables.metadata, shared_by_all),
     "cart": (cart.store.tables.metadata, shared_by_all, shared_by_webhook_services),
     "shipping": (shipping.store.tables.metadata, shared_by_all, shared_by_webhook_services),
     "notifications": (notifications.store.tables.metadata, shared_by_all, shared_by_webhook_services),

@@ -23,8 +23,8 @@ from chassis.db.shared_tables import tasks
 from chassis.records import Unreadable
 from chassis.work.inbox import Inbox
 from chassis.work.tasks import DONE, FAILED, TRIES
-from products import tables
-from products.store import ProductStore
+from products.store import tables
+from products.store.products import ProductStore
 from tests.orders import made_order
 from tests.products import fill, product
 

@@ -110,7 +110,7 @@ ORDER_CLAIM = Sabotage(
 # The mutant reads the quantity first and writes it later, so it misses the sales in between.
 STOCK = Sabotage(
     "the stock's compare-and-set",
-    "products/stock_store.py",
+    "products/store/stock.py",
     "products",
     (
         (

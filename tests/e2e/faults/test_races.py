@@ -18,9 +18,9 @@ from cart.rules.order import Order
 from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
 from contracts.errors import Conflict
-from products.stock import Inventory, lines
-from products.store import ProductStore
-from products.tables import holds
+from products.rules.stock import Inventory, lines
+from products.store.products import ProductStore
+from products.store.tables import holds
 from tests.databases import wait_longer
 from tests.orders import made_order
 from tests.products import fill, product

@@ -23,8 +23,8 @@ from cart.rules.order import CANCELED, CONFIRMING, CREATED, PAID, RETURNED
 from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
 from contracts.errors import Conflict, InvalidRequest, ShopError
-from products.stock import Inventory, lines
-from products.store import ProductStore
+from products.rules.stock import Inventory, lines
+from products.store.products import ProductStore
 from tests.products import fill, product
 from tests.unit.cart.fakes import Bank, Carrier, Postman
 

@@ -263,22 +263,22 @@ def test_several_processes_migrate_at_once(database_url: str, tmp_path: Path) ->
         done.dispose()
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has no statement timeout
 def test_migration_has_a_longer_statement_timeout(database: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     here = database("cart")
-    if _postgresql(here):
-        limits: list[str] = []
+    limits: list[str] = []
 
-        def upgrade(config: Any, _to: str) -> None:
-            connection = config.attributes["connection"]
-            for name in ("statement_timeout", "lock_timeout"):
-                limits.append(connection.execute(text(f"SHOW {name}")).scalar_one())
+    def upgrade(config: Any, _to: str) -> None:
+        connection = config.attributes["connection"]
+        for name in ("statement_timeout", "lock_timeout"):
+            limits.append(connection.execute(text(f"SHOW {name}")).scalar_one())
 
-        monkeypatch.setattr(chassis_migrate.command, "upgrade", upgrade)
-        migrate(here)
-        with here.read() as connection:
-            usual = connection.execute(text("SHOW statement_timeout")).scalar_one()
-        assert limits == ["10min", usual]
-        assert usual != "10min"
+    monkeypatch.setattr(chassis_migrate.command, "upgrade", upgrade)
+    migrate(here)
+    with here.read() as connection:
+        usual = connection.execute(text("SHOW statement_timeout")).scalar_one()
+    assert limits == ["10min", usual]
+    assert usual != "10min"
 
 
 def test_database_without_an_encoding_takes_every_text(postgresql: str) -> None:

@@ -100,17 +100,20 @@ def double(service: str) -> type:
     def make_method(verb: str) -> Any:
         def method(self: Any, *args: Any) -> dict[str, Any]:
             obey(args)
-            return {
-                "id": "prod_stub",
-                "cart_id": "cart_stub",
-                "data": [{"object_id": "shp_last", "address_to": {}}],
-                "has_more": any("more" in each for each in strings(args)),
-                "next_cursor": "c1.there" if any("more" in each for each in strings(args)) else None,
+            report = {
                 "service": service,
                 "verb": verb,
                 "args": args,
                 "once": self.headers,
                 "request_id": structlog.contextvars.get_contextvars().get("request_id"),
+            }
+            return {
+                "id": "prod_stub",
+                "cart_id": "cart_stub",
+                "data": [report],
+                "has_more": any("more" in each for each in strings(args)),
+                "next_cursor": "c1.there" if any("more" in each for each in strings(args)) else None,
+                **report,
             }
 
         method.__name__ = verb

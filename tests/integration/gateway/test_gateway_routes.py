@@ -10,14 +10,15 @@ import pytest
 from tests.integration.gateway.asking import HEX32, Answer, Running, assert_problem
 from tests.integration.gateway.routes import CHANGES, CHECKOUT, EMAIL, KEY, ORDER, PRODUCT, ROUTES, WITH_BODY, Route
 
+BODILESS = [route for route in ROUTES if not route.takes_body]
 IDENTIFIED = [route for route in ROUTES if "_1" in route.path]
 
 
 def service_call(answer: Answer) -> dict[str, Any]:
-    """Return the call that the double of the service reports."""
+    """Return the call that the double of the service reports; in a bare list, its one row reports it."""
     call = answer.json
     if isinstance(call, list):
-        raise AssertionError(f"a list does not report the call: {call}")
+        [call] = call
     return dict(call)
 
 
@@ -31,9 +32,6 @@ def same_arguments(given: list[Any], wanted: tuple[Any, ...]) -> bool:
 def assert_asks(answer: Answer, route: Route) -> None:
     assert answer.status == route.status, answer.raw
     assert answer.headers["content-type"] == "application/json"
-    if route.call == "shipping.list":
-        assert answer.json == [{"object_id": "shp_last", "address_to": {}}]
-        return
     call = service_call(answer)
     assert f"{call['service']}.{call['verb']}" == route.call
     assert same_arguments(call["args"], route.args), call["args"]
@@ -53,11 +51,13 @@ def test_a_query_overrides_nothing(shop: Running, route: Route) -> None:
     assert_asks(shop.ask(route.method, f"{route.path}?{query}", route.body), route)
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if not route.takes_body], ids=str)
+@pytest.mark.parametrize("route", [route for route in BODILESS if route.method == "POST"], ids=str)
+def test_unexpected_body_of_a_post_is_refused(shop: Running, route: Route) -> None:
+    assert_problem(shop.ask("POST", route.path, {"cart_id": "EVIL"}), 400)
+
+
+@pytest.mark.parametrize("route", [route for route in BODILESS if route.method != "POST"], ids=str)
 def test_unexpected_body_overrides_nothing(shop: Running, route: Route) -> None:
-    if route.method == "POST":
-        assert_problem(shop.ask("POST", route.path, {"cart_id": "EVIL"}), 400)
-        return
     evil = {"product_id": "EVIL", "order_id": "EVIL", "shipment_id": "EVIL", "currency": "EVIL", "limit": 1}
     assert_asks(shop.ask(route.method, route.path, evil), route)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from chassis.db.engine import Database
-from products.store import ProductStore
+from products.store.products import ProductStore
 
 
 @pytest.fixture

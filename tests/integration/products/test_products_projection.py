@@ -9,11 +9,11 @@ import pytest
 from chassis.db.engine import Database
 from chassis.db.migrate import migrate
 from contracts.errors import Conflict, NotFound, Unavailable
-from products.catalog import Product, Sku, product_id
-from products.drafts import Change, Draft
 from products.projection import Projection
-from products.stock import Inventory, Line
-from products.store import ProductStore
+from products.rules.catalog import Product, Sku, product_id
+from products.rules.drafts import Change, Draft
+from products.rules.stock import Inventory, Line
+from products.store.products import ProductStore
 from tests.products import least_product
 
 SPEC = least_product(inventory={"type": "finite", "quantity": 5})
@@ -303,6 +303,6 @@ def test_projection_is_unavailable_until_the_catalogue_was_read(catalog: MemoryC
 
 
 def _line(projection: Projection, product: str, quantity: int) -> Any:
-    from products.stock import Line
+    from products.rules.stock import Line
 
     return Line(projection.get(product).product.sku.id, quantity)

@@ -13,10 +13,10 @@ import sqlalchemy as sa
 
 from chassis.db.engine import Database
 from contracts.errors import Conflict
-from products import tables
-from products.stock import Filling, Inventory, lines
-from products.stock_store import FILLINGS_KEPT_S
-from products.store import ProductStore
+from products.rules.stock import Filling, Inventory, lines
+from products.store import tables
+from products.store.products import ProductStore
+from products.store.stock import FILLINGS_KEPT_S
 from tests.databases import wait_longer
 from tests.products import fill, product
 
@@ -135,7 +135,7 @@ def test_repeated_change_fills_the_stock_once(store: ProductStore, monkeypatch: 
     assert store.save(product(1), 3, Filling(full, "change", 3))
     assert left(store) == 0, "fillings that a message may repeat are kept"
     later = time.time() + FILLINGS_KEPT_S + 2
-    monkeypatch.setattr("products.stock_store.clock_now", lambda: later)
+    monkeypatch.setattr("products.store.stock.clock_now", lambda: later)
     store.stock.forget_fillings()
     assert store.save(product(1), 4, Filling(full, "change", 4))
     assert left(store) == 20

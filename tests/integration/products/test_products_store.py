@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import InvalidRequest
-from products import tables
-from products.catalog import Product
-from products.store import ProductStore
+from products.rules.catalog import Product
+from products.store import tables
+from products.store.products import ProductStore
 from tests.products import fill, product
 
 

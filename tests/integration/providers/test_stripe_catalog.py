@@ -16,10 +16,10 @@ from chassis import deadline
 from chassis.providers.http_session import ProviderSession
 from chassis.settings import SANDBOX_KEYS
 from contracts.errors import Conflict, InvalidRequest, NotFound, ProviderFailure, Refused, Unavailable
-from products.catalog import Product, product_id, sku_id
-from products.drafts import Change, Draft
-from products.stock import Inventory
-from products.stripe_catalog import StripeCatalog
+from products.rules.catalog import Product, product_id, sku_id
+from products.rules.drafts import Change, Draft
+from products.rules.stock import Inventory
+from products.stripe.catalog import StripeCatalog
 from tests.products import new_product
 from tests.running_sandbox import RunningSandbox, free_port
 from tests.scripted_server import Scripted, ScriptedServer

@@ -15,11 +15,11 @@ from chassis.db.migrate import migrate
 from chassis.providers.http_session import ProviderSession
 from chassis.settings import SANDBOX_KEYS
 from contracts.errors import Conflict
-from products.catalog import product_id, sku_id
-from products.drafts import Change, Draft
 from products.projection import Projection
-from products.store import ProductStore
-from products.stripe_catalog import StripeCatalog
+from products.rules.catalog import product_id, sku_id
+from products.rules.drafts import Change, Draft
+from products.store.products import ProductStore
+from products.stripe.catalog import StripeCatalog
 from tests.products import least_product
 from tests.running_sandbox import RunningSandbox
 from tests.scripted_server import Scripted, ScriptedServer

@@ -11,7 +11,7 @@ import pytest
 from cart.checkout import Checkout
 from cart.rules.public_order import render
 from contracts.errors import Conflict, InvalidRequest, NotFound, Refused, ShopError
-from products.stock import gone, unsold
+from products.rules.stock import gone, unsold
 
 ADDRESS = {"line1": "1 Main St", "city": "San Jose", "state": "CA", "postal_code": "95122", "country": "us"}
 CUSTOMER = {"email": "a@example.com", "phone": "+14155550100", "name": "Chloe Taylor", "address": ADDRESS}

@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from products.catalog import Product, fold, product_id, sku_id, sort_key, whole_term, words
-from products.stock import Inventory
+from products.rules.catalog import Product, fold, product_id, sku_id, sort_key, whole_term, words
+from products.rules.stock import Inventory
 from tests.products import product
 
 

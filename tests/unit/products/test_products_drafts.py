@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from contracts.errors import InvalidRequest
-from products.drafts import Change, Draft
-from products.stock import Inventory
+from products.rules.drafts import Change, Draft
+from products.rules.stock import Inventory
 from tests.products import new_product
 
 SEED = new_product()

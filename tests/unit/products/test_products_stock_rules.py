@@ -3,7 +3,7 @@
 import pytest
 
 from contracts.errors import InvalidRequest
-from products.stock import Inventory, Line, gone, lines, short, unsold, wishes
+from products.rules.stock import Inventory, Line, gone, lines, short, unsold, wishes
 
 
 @pytest.mark.parametrize(

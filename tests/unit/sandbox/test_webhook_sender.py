@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.webhook_sender import Sender
+from sandbox.webhooks.sender import Sender
 
 
 class NothingDue:

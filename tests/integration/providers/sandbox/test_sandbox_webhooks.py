@@ -323,7 +323,7 @@ def test_flush_sends_delayed_events(webhook_sdks: Sdks, gateway: Gateway, tmp_pa
     flushed = webhook_sdks.post("/sandbox/webhooks/stripe/flush").json()
     assert (flushed["flushed"], flushed["counts"]["delivered"]) == (1, 1)
     assert [one.json["data"]["object"]["name"] for one in gateway.of("stripe")] == ["Held"]
-    late = dict.fromkeys(("sandbox.events.SENT_AFTER", "sandbox.events.DELIVERED_AFTER"), 600.0)
+    late = dict.fromkeys(("sandbox.webhooks.events.SENT_AFTER", "sandbox.webhooks.events.DELIVERED_AFTER"), 600.0)
     with SandboxProcess(tmp_path, constants=late, WEBHOOK_URL=gateway.url) as slow:
         sdks = Sdks(slow.url)
         sdks.twilio.messages.create(body="x", to="+14155550123", from_="+15005550006", status_callback=CALLBACK)

@@ -1,0 +1,15 @@
+"""The limits of a product's fields: Stripe's, so that a caller learns which field is too large before it is created."""
+
+from __future__ import annotations
+
+MAX_PRICE = 99_999_999  # Stripe accepts eight digits of cents
+MAX_DIMENSION = 100_000  # inches or ounces: far above any parcel, far below any arithmetic limit
+NAME_LENGTH = 250
+DESCRIPTION_LENGTH = 5000
+METADATA_ENTRIES = 45  # Stripe allows 50; the rest is for the shop's private metadata
+METADATA_NAME_LENGTH = 40
+METADATA_VALUE_LENGTH = 500
+IMAGES = 8
+URL_LENGTH = 2048
+ATTRIBUTES = 20
+ATTRIBUTE_LENGTH = 100

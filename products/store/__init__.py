@@ -1,0 +1,1 @@
+"""The products service in SQL: the projection of the catalogue, and the stock."""

@@ -1,0 +1,1 @@
+"""The catalogue in Stripe; Stripe's words stop here."""

@@ -1,0 +1,1 @@
+"""SendGrid in the sandbox."""

@@ -1,0 +1,1 @@
+"""Shippo in the sandbox."""

@@ -1,0 +1,1 @@
+"""Stripe in the sandbox."""

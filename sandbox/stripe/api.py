@@ -1,0 +1,203 @@
+"""Stripe in the sandbox: keys, idempotency, dispatch. The endpoints are in the other modules of this package."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from urllib.parse import parse_qsl
+
+import orjson
+
+from sandbox import settings
+from sandbox.ids import alphanumeric
+from sandbox.provider import Answer, Call, Provider, Routes
+from sandbox.state import State
+from sandbox.stripe import charges, payment_intents, payment_methods, prices, products
+from sandbox.stripe.endpoint import Desk, Endpoint
+from sandbox.stripe.errors import StripeFailure, invalid
+from sandbox.stripe.form import flat, unfold
+
+API_VERSION = "2026-10-28.endive"
+_VERSION = re.compile(r"20\d\d-\d\d-\d\d(\.[a-z]+)?")
+
+
+class Stripe(Provider):
+    """Stripe's API, version 2026-10-28.endive: products, prices, payment methods and intents, charges, refunds."""
+
+    name = "stripe"
+
+    def __init__(self, state: State) -> None:
+        super().__init__(state)
+        self._in_flight: set[str] = set()
+        self._routes = Routes[Endpoint]()
+        for module in (
+            products,
+            prices,
+            payment_methods,
+            payment_intents,
+            charges,
+        ):
+            for endpoint in module.ENDPOINTS:
+                self._routes.add(endpoint.method, endpoint.path, endpoint)
+
+    def refuse(self, call: Call) -> Answer | None:
+        key = _key(call.headers.get("Authorization", ""))
+        if key == settings.STRIPE_KEY:
+            return None
+        if key is None:
+            message = (
+                "You did not provide an API key. You need to provide your API key in the Authorization header, "
+                "using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY'). See "
+                "https://docs.stripe.com/api#authentication for details."
+            )
+        else:
+            message = f"Invalid API Key provided: {_masked(key)}"
+        return self._refusal(StripeFailure(message, status=401), {"WWW-Authenticate": 'Basic realm="Stripe"'})
+
+    def hold(self, call: Call) -> Answer | None:
+        key = _idempotency_key(call)
+        if key is None:
+            return None
+        if key in self._in_flight:
+            return self._refusal(
+                StripeFailure(
+                    "There is currently another in-progress request using this Idempotent Key (that probably means you "
+                    "submitted twice, and the other request is still going through): "
+                    f"{key}. Please try again later.",
+                    status=409,
+                    kind="idempotency_error",
+                    code="idempotency_key_in_use",
+                )
+            )
+        self._in_flight.add(key)
+        return None
+
+    def release(self, call: Call) -> None:
+        key = _idempotency_key(call)
+        if key is not None:
+            self._in_flight.discard(key)
+
+    def answer(self, call: Call) -> Answer:
+        request_id = alphanumeric("req_", 14)
+        try:
+            return self._perform(call, request_id)
+        except StripeFailure as failure:
+            return self._refusal(failure, request_id=request_id)
+
+    def failure(self, status: int, message: str) -> Answer:
+        kind, code = "api_error", None
+        if status == 429:
+            kind, code = "invalid_request_error", "rate_limit"
+        elif status < 500:
+            kind = "invalid_request_error"
+        return self._refusal(StripeFailure(message, status=status, kind=kind, code=code))
+
+    def _perform(self, call: Call, request_id: str) -> Answer:
+        version = call.headers.get("Stripe-Version", API_VERSION)
+        if not _VERSION.fullmatch(version):
+            raise invalid(f"Invalid Stripe API version: {version[:40]}")
+        endpoint, arguments, methods = self._routes.find(call.method, call.path)
+        if endpoint is None:
+            raise _no_route(call, methods)
+        parameters = unfold(_pairs(call))
+        desk = Desk(self.state, call.public_url)
+        if call.method == "GET":
+            return _answer(200, endpoint.run(desk, arguments, parameters), request_id)
+        key = _idempotency_key(call)
+        fingerprint = _fingerprint(call.path, parameters)
+        if key is not None:
+            if len(key) > 255:
+                raise invalid(f"Idempotency keys can be at most 255 characters long; yours has {len(key)}.")
+            known = self.state.recall_answer(key)
+            if known is not None:
+                return _replay(key, known, fingerprint)
+        with self.state.transaction():
+            status = 200
+            try:
+                body = endpoint.run(desk, arguments, parameters)
+            except StripeFailure as failure:
+                if not failure.keep:
+                    raise
+                # What a decline has written (the failed charge, the intent's last error) is kept.
+                status, body = failure.status, orjson.dumps(failure.body(request_id))
+            if key is not None:
+                self.state.keep_answer(key, fingerprint, status, body, request_id)
+        headers = {} if key is None else {"Idempotency-Key": key, "Original-Request": request_id}
+        return _answer(status, body, request_id, headers)
+
+    def _refusal(
+        self, failure: StripeFailure, headers: dict[str, str] | None = None, request_id: str | None = None
+    ) -> Answer:
+        request_id = request_id or alphanumeric("req_", 14)
+        return _answer(failure.status, orjson.dumps(failure.body(request_id)), request_id, headers)
+
+
+def _answer(status: int, body: bytes, request_id: str, headers: dict[str, str] | None = None) -> Answer:
+    return Answer(
+        status,
+        body,
+        {
+            "Content-Type": "application/json",
+            "Request-Id": request_id,
+            "Stripe-Version": API_VERSION,
+            **(headers or {}),
+        },
+    )
+
+
+def _replay(key: str, known: tuple[str, int, bytes, str], fingerprint: str) -> Answer:
+    known_fingerprint, status, body, request_id = known
+    if known_fingerprint != fingerprint:
+        raise StripeFailure(
+            "Keys for idempotent requests can only be used with the same parameters they were first used with. Try "
+            f"using a key other than '{key}' if you meant to execute a different request.",
+            kind="idempotency_error",
+        )
+    headers = {"Idempotency-Key": key, "Idempotent-Replayed": "true", "Original-Request": request_id}
+    return _answer(status, body, request_id, headers)
+
+
+def _no_route(call: Call, methods: list[str]) -> StripeFailure:
+    message = f"Unrecognized request URL ({call.method}: {call.path})."
+    if methods:
+        message += f" This URL takes {', '.join(methods)}."
+    return StripeFailure(message, status=404, keep=False)
+
+
+def _pairs(call: Call) -> list[tuple[str, str]]:
+    pairs = call.query_pairs()
+    if call.method == "GET" or not call.body:
+        return pairs
+    if "form" not in call.headers.get("Content-Type", "application/x-www-form-urlencoded"):
+        raise invalid("Invalid request: the body must be of the content type application/x-www-form-urlencoded.")
+    try:
+        return pairs + parse_qsl(call.body.decode(), keep_blank_values=True, errors="strict")
+    except (UnicodeDecodeError, ValueError):
+        raise invalid("Invalid request: the body is not UTF-8.") from None
+
+
+def _idempotency_key(call: Call) -> str | None:
+    return call.headers.get("Idempotency-Key") if call.method == "POST" else None
+
+
+def _fingerprint(path: str, parameters: dict[str, object]) -> str:
+    return hashlib.sha256(repr((path, flat(parameters))).encode()).hexdigest()
+
+
+def _key(authorization: str) -> str | None:
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip() or None
+    if scheme.lower() == "basic":
+        try:
+            user, _, _ = base64.b64decode(value, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+        return user or None
+    return None
+
+
+def _masked(key: str) -> str:
+    return key if len(key) <= 8 else f"{key[:3]}{'*' * 8}{key[-4:]}"

@@ -1,0 +1,49 @@
+"""One endpoint of Stripe's: its route, its parameters, and its action."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from sandbox.state import State
+from sandbox.stripe.lists import expanded
+from sandbox.stripe.params import Type, read_fields
+
+Parameters = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What an endpoint works with: the state, and the base of the sandbox's URLs."""
+
+    state: State
+    public_url: str
+
+    def now(self) -> int:
+        """Return the Unix time in whole seconds, as Stripe does."""
+        return int(self.state.now())
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """`method` and `path`; `fields`: parameter -> type; `action(desk, asked, **path arguments)` -> the JSON object.
+
+    An action may return bytes: JSON as it is stored.
+    """
+
+    method: str
+    path: str
+    fields: Mapping[str, Type]
+    action: Callable[..., Parameters | bytes]
+
+    def run(self, desk: Desk, arguments: Mapping[str, str], parameters: Mapping[str, Any]) -> bytes:
+        """Return the JSON text of the answer; StripeFailure when the request is rejected."""
+        asked = read_fields(self.fields, parameters)
+        body = self.action(desk, asked, **arguments)
+        paths = asked.get("expand")
+        if paths:
+            body = expanded(desk.state, orjson.loads(body) if isinstance(body, bytes) else body, paths)
+        return body if isinstance(body, bytes) else orjson.dumps(body)

@@ -1,0 +1,172 @@
+"""The webhook events of the providers: the webhook bodies that a change of a stored object causes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+
+from sandbox import settings
+from sandbox.ids import alphanumeric
+from sandbox.shippo.tracks import bought_track
+from sandbox.shippo.transactions import shown_transaction
+from sandbox.state import State, without_private
+from sandbox.stripe.api import API_VERSION
+from sandbox.twilio.api import DELIVERED_AFTER, SENT_AFTER
+from sandbox.webhooks.waiting import Event
+
+Body = dict[str, Any]
+# Seconds until a mail is delivered.
+MAIL_DELIVERED_AFTER = 1.0
+_STRIPE = frozenset(("product", "price", "payment_intent", "charge", "refund"))
+
+
+def events_of(state: State) -> Callable[[str, Body | None, Body | None], Iterator[Event]]:
+    """Return `events(kind, before, after)`, which yields the events of a change.
+
+    `before` is None for a new object, `after` for a deleted one.
+    """
+
+    def events(kind: str, before: Body | None, after: Body | None) -> Iterator[Event]:
+        if kind in _STRIPE:
+            for event in _stripe_kinds(kind, before, after):
+                yield Event("stripe", event, _stripe_event(state, event, before, after))
+        elif kind == "transaction" and after is not None:
+            yield from _transaction(state, before, after)
+        elif kind == "message" and before is None and after is not None and after["status_callback"]:
+            yield from _message(after)
+        elif kind == "mail" and before is None and after is not None:
+            yield from _mail(after)
+
+    return events
+
+
+# Stripe
+
+
+def _stripe_kinds(kind: str, before: Body | None, after: Body | None) -> Iterator[str]:
+    if after is None:
+        yield f"{kind}.deleted"
+    elif kind == "payment_intent":
+        yield from _intent_kinds(before, after)
+    elif kind == "charge":
+        yield from _charge_kinds(before, after)
+    elif before is None:
+        yield f"{kind}.created"
+    elif before != after:
+        yield f"{kind}.updated"
+
+
+def _intent_kinds(before: Body | None, after: Body) -> Iterator[str]:
+    if before is None:
+        yield "payment_intent.created"
+    status = after["status"]
+    if before is not None and before["status"] == status and status != "requires_payment_method":
+        return
+    if status in ("succeeded", "canceled", "requires_action"):
+        yield f"payment_intent.{status}"
+    elif status == "requires_capture":
+        yield "payment_intent.amount_capturable_updated"
+    elif after["last_payment_error"] and (
+        before is None or before["last_payment_error"] != after["last_payment_error"]
+    ):
+        yield "payment_intent.payment_failed"
+
+
+def _charge_kinds(before: Body | None, after: Body) -> Iterator[str]:
+    if before is None:
+        yield "charge.succeeded" if after["paid"] else "charge.failed"
+    elif after["amount_refunded"] > before["amount_refunded"] and before["captured"]:
+        yield "charge.refunded"
+    elif after["captured"] and not before["captured"]:
+        yield "charge.captured"
+    elif before != after:
+        yield "charge.updated"
+
+
+def _stripe_event(state: State, kind: str, before: Body | None, after: Body | None) -> bytes:
+    subject = after if after is not None else before or {}
+    data: Body = {"object": without_private(subject)}
+    if kind.endswith(".updated") and before is not None:
+        data["previous_attributes"] = {name: before.get(name) for name in subject if before.get(name) != subject[name]}
+    return orjson.dumps(
+        {
+            "id": alphanumeric("evt_", 24),
+            "object": "event",
+            "api_version": API_VERSION,
+            "created": int(state.now()),
+            "data": data,
+            "livemode": False,
+            "pending_webhooks": 1,
+            "request": {"id": None, "idempotency_key": None},
+            "type": kind,
+        }
+    )
+
+
+# Shippo
+
+
+def _transaction(state: State, before: Body | None, after: Body) -> Iterator[Event]:
+    now = state.now()
+    if before is None:
+        yield _shippo("transaction_created", shown_transaction(after, now))
+        if after["_ready_at"] > now:
+            later = shown_transaction(after, after["_ready_at"])
+            yield _shippo("transaction_updated", later, after["_ready_at"] - now)
+    elif before["status"] != after["status"]:
+        yield _shippo("transaction_updated", shown_transaction(after, now))
+    if before is not None and before["_history"] != after["_history"]:
+        track = bought_track(state, after, None)
+        yield _shippo("track_updated", track, carrier=track["carrier"])
+
+
+def _shippo(event: str, data: Body, after: float = 0.0, **more: str) -> Event:
+    body = {"event": event, "test": True, "data": data, **more}
+    return Event("shippo", event, orjson.dumps(body), after=after)
+
+
+# Twilio
+
+
+def _message(message: Body) -> Iterator[Event]:
+    for status, after in (("sent", SENT_AFTER), ("delivered", DELIVERED_AFTER)):
+        form = {
+            "AccountSid": settings.TWILIO_ACCOUNT,
+            "ApiVersion": "2010-04-01",
+            "From": message["from"] or "",
+            "MessageSid": message["sid"],
+            "MessageStatus": status,
+            "SmsSid": message["sid"],
+            "SmsStatus": status,
+            "To": message["to"],
+        }
+        yield Event("twilio", status, urlencode(form).encode(), message["status_callback"], after)
+
+
+# SendGrid
+
+
+def _mail(mail: Body) -> Iterator[Event]:
+    request = mail["request"]
+    own = {**(request.get("custom_args") or {})}
+    for part in request["personalizations"]:
+        own |= part.get("custom_args") or {}
+    day = datetime.fromtimestamp(mail["created"], UTC).strftime("%Y%m%d")
+    for place, address in enumerate(mail["recipients"]):
+        for kind, after in (("processed", 0.0), ("delivered", MAIL_DELIVERED_AFTER)):
+            event = {
+                **own,
+                "email": address,
+                "timestamp": int(mail["created"] + after),
+                "smtp-id": f"<{mail['id']}@sandbox.example>",
+                "event": kind,
+                "sg_event_id": alphanumeric("", 22),
+                "sg_message_id": f"{mail['id']}.recvd-{day}-{place}",
+            }
+            if kind == "delivered":
+                event["response"] = "250 OK"
+            yield Event("sendgrid", kind, orjson.dumps(event), after=after)
