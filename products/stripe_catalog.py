@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
-import stripe
 
+from chassis.providers.stripe_sdk import stripe
 from chassis.records import SetAside, read_one
 from contracts.errors import Conflict, NotFound, ProviderFailure
 from products.catalog import Product, Unsellable
