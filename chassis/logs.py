@@ -13,7 +13,11 @@ import os
 from typing import Any
 
 import orjson
-import structlog
+
+from chassis.optional_imports import without
+
+with without("rich"):
+    import structlog
 
 
 def _render(_logger: Any, _name: str, event: Any) -> str:

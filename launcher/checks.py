@@ -30,6 +30,8 @@ TEAR_DOWN_S = 120.0  # time for an interrupted pytest to stop what its fixtures 
 INTERRUPTED = 130
 # Every process that a run of the tests starts inherits this variable.
 RUN = "SHOP_TEST_RUN"
+# With this variable, each of several hundred processes compiles the shop again, and each pytest process all tests.
+NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -40,6 +42,7 @@ def run(arguments: Sequence[str]) -> int:
             then runs alone.
     """
     env = {**without_keys(environment()), "PYTHONUNBUFFERED": "1", RUN: uuid.uuid4().hex}
+    env.pop(NO_BYTECODE, None)
     if arguments and [*arguments] != [FAST]:
         _have_curl()
         return _pytest(arguments, env)

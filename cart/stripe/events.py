@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import stripe
-
 from cart.rules.payments import SUCCEEDED, Payments
 from chassis.documents import MAX_SIGNATURE_LENGTH, is_id, read_document
 from chassis.logs import log
+from chassis.providers.stripe_sdk import stripe
 from chassis.work.inbox import Inbox
 from contracts.errors import InvalidRequest, NotFound, Unavailable
 

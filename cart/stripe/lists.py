@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import stripe
-
 from cart.rules.reconcile import Listed, Refunded
 from cart.stripe.payments import STATES, StripePayments
+from chassis.providers.stripe_sdk import stripe
 from chassis.records import SetAside, Unreadable, id_of, read_one
 from contracts.currencies import currency_code
 from contracts.errors import ProviderFailure, Refused

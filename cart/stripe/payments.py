@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import stripe
-
 from cart.rules.payments import ACTION, CANCELED, OPEN, PROCESSING, REPLAYED, SUCCEEDED, OrderRefund, Payment
 from chassis.logs import log
 from chassis.providers.guard import attempts
 from chassis.providers.http_session import ProviderSession
+from chassis.providers.stripe_sdk import stripe
 from chassis.settings import Settings
 from contracts.contacts import ascii_mail_address
 from contracts.errors import OutcomeUnknown, PaymentDeclined, ProviderFailure, Refused, ShopError, Unavailable

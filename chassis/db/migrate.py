@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 
 import sqlalchemy
-from alembic import command
-from alembic.config import Config
 
 from chassis.db.engine import Database, url_for
 from chassis.settings import Settings
@@ -28,6 +26,10 @@ def migrate(database: Database, revision: str = "head") -> None:
 
     Raises Unavailable when the database cannot be reached, and any error of a revision; nothing is applied then.
     """
+    # Only a process that migrates needs Alembic; importing it takes a tenth of a service's start.
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     # configparser would interpret a % in a path as an interpolation.
     folder = str(Path(__file__).parent / "alembic").replace("%", "%%")

@@ -15,12 +15,15 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
-import pybreaker
 import requests
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from chassis.db.engine import no_transaction
 from chassis.logs import log
+from chassis.optional_imports import without
+
+with without("redis"):
+    import pybreaker
 
 # Calls in flight to one provider, for each process: fewer than its workers (SERVICE_WORKERS, 32), more than the limit
 # of any one verb in `chassis.work.concurrency_limits`, so that an admitted request finds a place for each of its steps.

@@ -16,9 +16,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
-import stripe
 
 from chassis.providers.http_session import ProviderSession
+from chassis.providers.stripe_sdk import stripe
 from chassis.records import SetAside, read_one
 from chassis.settings import Settings
 from contracts.errors import Conflict, NotFound, ProviderFailure

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import stripe
-
 from chassis.logs import log
+from chassis.providers.stripe_sdk import stripe
 from contracts.errors import Conflict, NotFound, ProviderFailure, Refused, ShopError, Unavailable
 
 # Seconds until a caller may retry: Stripe's rate limits are per second, its outages last longer.

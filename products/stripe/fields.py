@@ -6,8 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import stripe
-
+from chassis.providers.stripe_sdk import stripe
 from chassis.records import Unreadable
 from contracts import product_limits
 from contracts.currencies import UnknownCurrency, charge_step

@@ -13,8 +13,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 from launcher import supply_chain
 from launcher.place import ROOT
@@ -45,6 +43,10 @@ def _osv_settings(url: str) -> dict[str, str]:
 
 
 def test_an_sbom_lists_all_pins_with_their_hashes() -> None:
+    # Every pytest process collects this file, and importing these takes seconds.
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     printed = _launcher("sbom", env={"PYTHONHASHSEED": "1"})
     assert printed.returncode == 0, printed.stderr
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(printed.stdout) is None
