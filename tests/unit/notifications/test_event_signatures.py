@@ -234,6 +234,28 @@ def test_event_waits_for_a_running_key_fetch(monkeypatch: pytest.MonkeyPatch) ->
     assert len(source.asked) == 1
 
 
+def test_few_events_wait_for_the_key_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sendgrid_events, "MAX_WAITING_FOR_KEY", 1)
+    monkeypatch.setattr(sendgrid_events, "FETCH_WAIT_S", 30.0)
+    source = KeySource(key_text())
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        asked.set()
+        assert answered.wait(30)
+        return source.fetch()
+
+    source.reader = SendGridWebhooks("", slow, no_news, lambda: source.now)
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            first = pool.submit(source.event)
+            assert asked.wait(30)
+            assert pool.submit(source.event).result(10) == "Unavailable"
+        finally:
+            answered.set()
+        assert first.result(30) == "taken"
+
+
 def test_one_bad_sendgrid_event_does_not_lose_the_others() -> None:
     good = {"sg_event_id": "evt_1", "event": "delivered", "message_key": "k"}
     bad = [5, None, {}, {"sg_event_id": 5}, {"sg_event_id": "x" * 256}, {"sg_event_id": "a\nb"}]
