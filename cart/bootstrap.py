@@ -15,20 +15,21 @@ from cart.deliveries.parcels import Parcels
 from cart.payment.cancel import Cancellation
 from cart.payment.pay import OrderPayment
 from cart.payment.settlement import CLAIM_S, Settlement
+from cart.provider_news import ProviderNews
 from cart.reconcile.audit import OrderAudit
 from cart.reconcile.books import AuditBooks
 from cart.reconcile.mending import Mending
 from cart.refunds.refund import Refunds
 from cart.refunds.watch import RefundWatch
 from cart.rules.order import CANCELING
+from cart.rules.payments import PaymentProvider
 from cart.store.unit_of_work import CartStore
-from cart.stripe.events import StripeEvents
-from cart.stripe.lists import StripeLists
-from cart.stripe.payments import StripePayments
+from chassis import registry
 from chassis.deadline import DEADLINE_MARGIN_S
 from chassis.settings import Settings
 from chassis.work.inbox import Inbox
 from chassis.work.tasks import Tasks
+from chassis.work.webhooks import Webhooks
 
 # The column's length.
 LONGEST_PAYER = 255
@@ -50,16 +51,6 @@ DELIVERY_LANES = {
 }
 
 
-class SettingsProvider(DependencyProvider):
-    """The settings of the process."""
-
-    def setup(self) -> None:
-        self.settings = Settings.from_config(self.container.config)
-
-    def get_dependency(self, worker_ctx: WorkerContext) -> Settings:
-        return self.settings
-
-
 class PayerProvider(DependencyProvider):
     """Whose limit a declined card counts against: the gateway names it for the shared cart; else None."""
 
@@ -68,20 +59,16 @@ class PayerProvider(DependencyProvider):
         return payer if isinstance(payer, str) and len(payer) <= LONGEST_PAYER else None
 
 
-class PaymentsProvider(DependencyProvider):
-    """The payments port, made once per process: its connections are shared, and it has no other state."""
-
-    def setup(self) -> None:
-        self.payments = StripePayments(Settings.from_config(self.container.config))
-
-    def get_dependency(self, worker_ctx: WorkerContext) -> StripePayments:
-        return self.payments
+def payment_provider(settings: Settings) -> dict[str, PaymentProvider]:
+    """The payment provider in use, by its name. It is made once per process, to share its connections."""
+    return registry.bundles(settings.in_use["PAYMENT_PROVIDER"], settings)
 
 
 class Shop:
     """The use cases, as one worker uses them.
 
     Args:
+        provider: as `payment_provider` returns it.
         products, shipping, notifications: the services, as a worker calls them.
     """
 
@@ -89,14 +76,16 @@ class Shop:
         self,
         store: CartStore,
         settings: Settings,
-        payments: StripePayments,
+        provider: dict[str, PaymentProvider],
         products: Any,
         shipping: Any,
         notifications: Any,
     ) -> None:
         self.store = store
+        self.database = store.database
         self._settings = settings
-        self._payments = payments
+        [(self._provider_name, self._provider)] = provider.items()
+        self._payments = self._provider.payments
         self._products = products
         self._shipping = shipping
         self._notifications = notifications
@@ -133,26 +122,21 @@ class Shop:
         return Parcels(self.store, self._shipping)
 
     @cached_property
-    def lists(self) -> StripeLists:
-        return StripeLists(self._payments)
-
-    @cached_property
     def refund_watch(self) -> RefundWatch:
-        return RefundWatch(self.refunds, self.lists)
+        return RefundWatch(self.refunds, self._provider.lists)
 
     @cached_property
     def inbox(self) -> Inbox:
         return Inbox(self.store.database)
 
     @cached_property
-    def events(self) -> StripeEvents:
-        secret, look = self._settings.stripe_webhook_secret, self.payment.look_now
-        refresh = self._products.refresh
-        return StripeEvents(self.inbox, secret, self._payments, look, self.refunds.refresh_refunds, refresh)
+    def webhooks(self) -> Webhooks:
+        news = ProviderNews(self.payment, self.refunds, self._products)
+        return Webhooks(self.inbox, {self._provider_name: self._provider.webhooks(news)})
 
     @cached_property
     def audit(self) -> OrderAudit:
-        return OrderAudit(AuditBooks(self.store), self.lists, self._products, self._shipping)
+        return OrderAudit(AuditBooks(self.store), self._provider.lists, self._products, self._shipping)
 
     @cached_property
     def mending(self) -> Mending:
@@ -161,8 +145,14 @@ class Shop:
 
     @property
     def queues(self) -> list[Tasks]:
-        """The work owed for orders, and Stripe's events."""
+        """The work owed for orders, and the payment provider's events."""
         return [self.store.deliveries, self.inbox.tasks]
+
+    def forget(self) -> None:
+        """Delete records that exist only to detect repetitions, once they have expired."""
+        self.store.carts.forget_additions()
+        self.store.attempts.forget()
+        self.inbox.forget()
 
     def resume(self, order_id: str) -> None:
         """Finish the abandoned payment or cancellation of an order."""
@@ -173,7 +163,7 @@ class Shop:
 
     def lanes(self) -> list[Lane]:
         """The work of the completer."""
-        store, outbox, handle = self.store, self.outbox, partial(self.inbox.handle, handler=self.events.handle)
+        store, outbox, handle = self.store, self.outbox, partial(self.inbox.handle, handler=self.webhooks.handle)
         orders = Lane(
             "orders",
             store.orders.stalled,

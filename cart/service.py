@@ -9,7 +9,7 @@ from typing import Any
 
 from nameko.exceptions import RemoteError
 
-from cart.bootstrap import PayerProvider, PaymentsProvider, SettingsProvider, Shop
+from cart.bootstrap import PayerProvider, Shop, payment_provider
 from cart.completer import SWEEP_INTERVAL_S, sweep, sweeper
 from cart.deliveries.parcels import FOLLOW_INTERVAL_S
 from cart.refunds.watch import WATCH_INTERVAL_S
@@ -17,15 +17,16 @@ from cart.rules.order import NEXT, PUBLIC
 from cart.rules.public_order import render
 from cart.store.orders import FILLED_AT_ONCE
 from cart.store.unit_of_work import CartStore
-from chassis import deadline
+from chassis import deadline, webhook_service
 from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
-from chassis.injection import injected
+from chassis.injection import FromSettings, injected
 from chassis.logs import bind, log
 from chassis.rpc.entrypoint import rpc
 from chassis.rpc.service_rpc import ServiceRpc
+from chassis.settings import Settings
 from chassis.store_provider import StoreProvider
-from chassis.work.tasks import FAILED, Task, listed, replayed
+from chassis.work.tasks import Task, replayed
 from chassis.work.timer import timer
 from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError, Unavailable
 
@@ -43,14 +44,14 @@ POINTS = ("buy:cart:begun", "buy:cart:done")
 STATUSES = sorted(set(NEXT) - set(PUBLIC))
 
 
-class CartService:
+class CartService(webhook_service.WebhookVerbs):
     """Carts, orders and payments; orchestrates the other services."""
 
     name = "cart"
 
     store = injected(StoreProvider(CartStore))
-    settings = injected(SettingsProvider())
-    payments = injected(PaymentsProvider())
+    settings: Settings = injected(FromSettings(lambda settings: settings))
+    provider = injected(FromSettings(payment_provider))
     payer = injected(PayerProvider())
     products = injected(ServiceRpc("products"))
     shipping = injected(ServiceRpc("shipping"))
@@ -264,14 +265,6 @@ class CartService:
         return render(self.store.orders.get(order_id))
 
     @rpc(expected_exceptions=ShopError)
-    def tasks(self, state: str = FAILED, limit: int = 100) -> list[Task]:
-        """The work owed for orders, then Stripe's events: ``failed`` (given up), ``waiting`` or ``done``.
-
-        Raises InvalidRequest for any other state, or a limit outside of 1 to 1000 (of each kind of work).
-        """
-        return listed(self.shop.queues, state, limit)
-
-    @rpc(expected_exceptions=ShopError)
     def replay(self, key: str) -> Task:
         """Retry a task that was given up; returns it as it then is. Raises NotFound when there is none."""
         shop = self.shop
@@ -288,41 +281,15 @@ class CartService:
         """
         return {"replayed": [key for queue in self.shop.queues for key in queue.again(kind=kind)]}
 
-    # Stripe's events
-
     @rpc(expected_exceptions=ShopError)
-    def stripe_event(self, raw: str, signature: str) -> dict[str, bool]:
-        """Store an event of Stripe's, once; the completer handles it.
-
-        Args:
-            raw: the request's body, each byte one character; signature: its header ``Stripe-Signature``.
-
-        Returns ``{"received": True, "duplicate"}``. Raises InvalidRequest (not Stripe's, or old), Unavailable.
-        """
-        return {"received": True, "duplicate": not self.shop.events.keep(raw, signature)}
-
-    @rpc(expected_exceptions=ShopError, most=2)
-    def audit(
-        self,
-        part: str,
-        cursor: str | None = None,
-        since: float = 0.0,
-        until: float = 9e12,
-        ids: list[str] | None = None,
-    ) -> dict[str, Any]:
-        """Compare a page of our orders with Stripe, products and shipping; see `OrderAudit.page`."""
-        return self.shop.audit.page(part, cursor, since, until, ids)
+    def stripe_event(self, raw: str, signature: str) -> dict[str, Any]:
+        """As `webhook`, for gateways of the previous release during a rolling upgrade."""
+        return self.shop.webhooks.accept("stripe", raw, {"Stripe-Signature": signature})
 
     @rpc(expected_exceptions=ShopError, most=2)
     def mend(self, fix: dict[str, Any]) -> str:
         """Execute the repair of a difference that `audit` found; see `cart.reconcile.mending.Mending.mend`."""
         return self.shop.mending.mend(fix)
-
-    @rpc(expected_exceptions=ShopError)
-    def health(self) -> dict[str, str]:
-        """Whether the service and its database are up. Raises Unavailable."""
-        self.store.database.ready()
-        return {"status": "ok", "database": "ok"}
 
     @sweeper(interval=SWEEP_INTERVAL_S)
     def complete(self, stopping: Callable[[], bool]) -> None:
@@ -357,20 +324,14 @@ class CartService:
         except Unavailable as error:
             log.warning("postponed", error=str(error))
 
-    @timer(interval=3600)
-    def forget(self) -> None:
-        """Delete records that only serve to detect repetitions."""
-        try:
-            self.store.carts.forget_additions()
-            self.store.attempts.forget()
-            self.shop.inbox.forget()
-        except Unavailable as error:
-            log.warning("postponed", error=str(error))
-
     @property
     def shop(self) -> Shop:
         """The use cases, wired for this worker."""
-        return Shop(self.store, self.settings, self.payments, self.products, self.shipping, self.notifications)
+        return Shop(self.store, self.settings, self.provider, self.products, self.shipping, self.notifications)
+
+    @property
+    def wiring(self) -> Shop:
+        return self.shop
 
     def _limit(self, seconds: float) -> None:
         if deadline.remaining() is None:  # an operator's shell sets none

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 BUNDLES = {
-    "stripe": "cart.stripe.payments:StripePayments",
+    "stripe": "cart.stripe.bundle:Stripe",
     "shippo": "shipping.shippo.bundle:Shippo",
     "sendgrid": "notifications.sendgrid.bundle:SendGrid",
     "twilio": "notifications.twilio.bundle:Twilio",

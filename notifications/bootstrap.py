@@ -7,6 +7,7 @@ from chassis.db.engine import Database
 from chassis.deadline import bounded
 from chassis.settings import Settings
 from chassis.work.ask_once import AskOnce
+from chassis.work.tasks import Tasks
 from chassis.work.webhooks import Webhooks
 from notifications.delivery import Delivery
 from notifications.reconcile.audit import MessageAudit
@@ -37,6 +38,11 @@ class Notifications:
         self.audit = MessageAudit(self.store, texting.lists)
         sources = {mail_name: mailing.webhooks(self.watch.record), sms_name: texting.webhooks(self.watch.record)}
         self.webhooks = Webhooks(self.store.inbox, sources)
+
+    @property
+    def queues(self) -> list[Tasks]:
+        """The providers' events."""
+        return [self.webhooks.inbox.tasks]
 
     def forget(self) -> None:
         """Delete events that were handled long ago."""

@@ -7,6 +7,7 @@ from chassis.db.engine import Database
 from chassis.deadline import bounded
 from chassis.settings import Settings
 from chassis.work.ask_once import AskOnce
+from chassis.work.tasks import Tasks
 from chassis.work.webhooks import Webhooks
 from shipping.composite import CompositeCarriers
 from shipping.labels.buy import LabelDesk
@@ -42,6 +43,11 @@ class Shipping:
             for name, each in bundles.items()
         }
         self.webhooks = Webhooks(self.store.inbox, sources)
+
+    @property
+    def queues(self) -> list[Tasks]:
+        """The providers' events."""
+        return [self.webhooks.inbox.tasks]
 
     def forget(self) -> None:
         """Delete records that exist only to detect repetitions or to answer soon, once they have expired."""

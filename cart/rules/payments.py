@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from contracts.webhooks import WebhookSource
+
 SUCCEEDED = "succeeded"  # the money is taken
 ACTION = "action"  # the shopper's bank wants a confirmation
 OPEN = "open"  # nothing is taken: a card is needed
@@ -63,8 +65,10 @@ class OrderRefund:
 class Payments(Protocol):
     """One payment per order: opened without money, then confirmed with a card.
 
-    All raise Unavailable (nothing happened), OutcomeUnknown, ProviderFailure.
+    All raise Unavailable (nothing happened), OutcomeUnknown, ProviderFailure. `live` says whether it is real money.
     """
+
+    live: bool
 
     def open(self, order_id: str, amount: int, currency: str, email: str, key: str) -> Payment:
         """Open a payment of `amount` (smallest unit of `currency`). Also raises Refused (the amount is too small)."""
@@ -92,3 +96,32 @@ class Payments(Protocol):
 
     def refunds(self, payment_id: str) -> list[OrderRefund]:
         """All refunds of a payment, regardless of their origin."""
+
+
+class PaymentNews(Protocol):
+    """What the shop does with a provider's news. All raise ShopError: the event is then handled again."""
+
+    def payment_changed(self, payment_id: str, order_id: str | None) -> None:
+        """A payment has changed; `order_id` is what it names, if anything."""
+
+    def refunds_changed(self, payment_id: str) -> None:
+        """A payment's refunds have changed."""
+
+    def product_changed(self, product_id: str) -> None:
+        """A product or its price has changed."""
+
+
+class PaymentProvider(Protocol):
+    """A payment provider: a bundle, made of the process's `chassis.settings.Settings`.
+
+    Attributes:
+        payments: the client.
+        lists: its payments and refunds, for reconciliation: `cart.reconcile.audit.Lists`.
+    """
+
+    payments: Payments
+    lists: Any
+
+    def webhooks(self, news: PaymentNews) -> WebhookSource:
+        """Return the source of its webhooks."""
+        ...

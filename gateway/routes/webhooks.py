@@ -41,10 +41,7 @@ def webhook(request: Request, provider: str) -> dict[str, Any]:
     headers = {name: value for name, value in request.headers.items() if name not in PRIVATE}
     try:
         kept: dict[str, Any]
-        if owner == "cart":
-            kept = service.stripe_event(raw_body(request), headers.get("STRIPE-SIGNATURE", ""))
-        else:
-            kept = service.webhook(provider, raw_body(request), headers)
+        kept = service.webhook(provider, raw_body(request), headers)
     except InvalidRequest as error:
         # A signed event that is not understood is the provider's fault, and does not count.
         if error.facts.get("unsigned"):

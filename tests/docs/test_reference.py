@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import bench.__main__ as benches
 from cart.service import CartService
-from cart.stripe.events import HANDLED
+from cart.stripe.webhooks import HANDLED
 from gateway import api, limits
 from gateway.errors import KINDS
 from gateway.routing import api as hug_api

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import stripe
 
+from cart.provider_news import ProviderNews
 from cart.rules.payments import ACTION, CANCELED, OPEN, SUCCEEDED, Payment
-from cart.stripe.events import HANDLED, TOLERANCE, StripeEvents
+from cart.stripe.webhooks import HANDLED, TOLERANCE, StripeWebhooks
 from chassis.db.engine import Database
 from chassis.db.migrate import migrate
 from chassis.work.inbox import Inbox
+from chassis.work.webhooks import Webhooks
 from contracts.errors import InvalidRequest, NotFound, Unavailable
 
 ORDER = SimpleNamespace(id="or_1")
@@ -31,12 +33,11 @@ class Bench:
         self.orders: dict[str, Any] = {}
         self.states: dict[str, str] = {}
         self.calls: list[tuple[str, str]] = []
-        self.events = StripeEvents(
-            self.inbox,
-            SECRET,
-            SimpleNamespace(find=self._find),  # type: ignore[arg-type]
-            *(self._called(name) for name in ("look", "refunded", "refresh")),
-        )
+        payment = SimpleNamespace(look_now=self._called("look"), payments=SimpleNamespace(find=self._find))
+        refunds = SimpleNamespace(refresh_refunds=self._called("refunded"))
+        products = SimpleNamespace(refresh=self._called("refresh"))
+        self.source = StripeWebhooks(SECRET, ProviderNews(payment, refunds, products))  # type: ignore[arg-type]
+        self.webhooks = Webhooks(self.inbox, {"stripe": self.source})
 
     def _called(self, name: str) -> Any:
         def call(subject: str) -> bool:
@@ -52,8 +53,14 @@ class Bench:
     def handle(self, kind: str, **subject: Any) -> list[tuple[str, str]]:
         """Handle an event; return the calls that it made."""
         self.calls.clear()
-        self.events.handle(kind, event(kind, **subject))
+        self.webhooks.handle(kind, event(kind, **subject))
         return list(self.calls)
+
+    def keep(self, raw: str, signature: str) -> bool:
+        """Receive an event; return whether it is new."""
+        answer = self.webhooks.accept("stripe", raw, {"Stripe-Signature": signature})
+        assert answer["received"]
+        return not answer["duplicate"]
 
 
 @pytest.fixture
@@ -85,21 +92,21 @@ def signed(body: dict[str, Any] | str, secret: str = SECRET, at: float | None = 
 
 def test_event_is_kept_once_with_its_whole_body(bench: Bench) -> None:
     body = event(name="Zoë 😀")
-    assert bench.events.keep(*signed(body))
-    assert not bench.events.keep(*signed(body))
+    assert bench.keep(*signed(body))
+    assert not bench.keep(*signed(body))
     kept = bench.inbox.tasks.rows(state="waiting")
     assert [(one["key"], one["kind"], one["details"]) for one in kept] == [("evt_1", "payment_intent.succeeded", body)]
 
 
 def test_event_of_an_unhandled_kind_is_kept_as_done(bench: Bench) -> None:
-    assert bench.events.keep(*signed(event("charge.dispute.created")))
+    assert bench.keep(*signed(event("charge.dispute.created")))
     assert [one["kind"] for one in bench.inbox.tasks.rows(state="done")] == ["charge.dispute.created"]
     assert bench.inbox.tasks.rows(state="waiting") == []
 
 
 def refused(bench: Bench, raw: str, signature: str, unsigned: bool = True) -> None:
     with pytest.raises(InvalidRequest) as refusal:
-        bench.events.keep(raw, signature)
+        bench.keep(raw, signature)
     assert refusal.value.facts.get("unsigned", False) is unsigned
     assert bench.inbox.tasks.rows(state="waiting") == bench.inbox.tasks.rows(state="done") == []
 
@@ -124,10 +131,10 @@ def test_only_recently_signed_events_are_kept(bench: Bench) -> None:
     refused(bench, raw + " ", signature)
     refused(bench, raw, signed(event(), secret="another")[1])
     refused(bench, *signed(event(), at=time.time() - TOLERANCE - 5))
-    assert bench.events.keep(*signed(event(), at=time.time() - TOLERANCE + 30))
+    assert bench.keep(*signed(event(), at=time.time() - TOLERANCE + 30))
     # While a secret is being replaced, Stripe signs with both.
     raw, signature = signed(event(event_id="evt_2"))
-    assert bench.events.keep(raw, f"{signature},v1={'0' * 64}")
+    assert bench.keep(raw, f"{signature},v1={'0' * 64}")
 
 
 @pytest.mark.parametrize(
@@ -160,9 +167,9 @@ def test_invalid_utf8_is_refused(bench: Bench) -> None:
 
 
 def test_missing_secret_answers_unavailable(bench: Bench) -> None:
-    bench.events.secret = ""
+    bench.webhooks = Webhooks(bench.inbox, {"stripe": StripeWebhooks("", None)})  # type: ignore[arg-type]
     with pytest.raises(Unavailable):
-        bench.events.keep(*signed(event(), secret="any"))
+        bench.keep(*signed(event(), secret="any"))
     assert bench.inbox.tasks.rows(state="waiting") == []
 
 

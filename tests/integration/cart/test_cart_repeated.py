@@ -59,7 +59,7 @@ def cart(database: Callable[[str], Database]) -> Any:
         store=CartStore(database("cart")),
         products=Products(),
         shipping=Shipping(),
-        payments=SimpleNamespace(live=False),
+        provider={"stripe": SimpleNamespace(payments=SimpleNamespace(live=False))},
     )
 
 

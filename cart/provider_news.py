@@ -1,0 +1,44 @@
+"""What the shop does when the payment provider reports a change: it asks for the current state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cart.payment.pay import OrderPayment
+from cart.refunds.refund import Refunds
+from cart.rules.payments import SUCCEEDED
+from chassis.logs import log
+from contracts.errors import NotFound
+
+
+class ProviderNews:
+    """Records news, as `cart.rules.payments.PaymentNews`.
+
+    Args:
+        payment, refunds: update an order to the provider's state.
+        products: the products service: ``refresh(product_id)``.
+    """
+
+    def __init__(self, payment: OrderPayment, refunds: Refunds, products: Any) -> None:
+        self._payment = payment
+        self._refunds = refunds
+        self._products = products
+
+    def payment_changed(self, payment_id: str, order_id: str | None) -> None:
+        """See the port."""
+        if self._payment.look_now(payment_id):
+            return
+        if not order_id:
+            log.info("not a payment of the shop's", payment=payment_id)
+        elif self._payment.payments.find(payment_id).state == SUCCEEDED:
+            # A payment that was canceled, and dropped by its order, is not an error.
+            raise NotFound(f"Payment {payment_id} was taken, and no order is paid by it ({order_id}).")
+
+    def refunds_changed(self, payment_id: str) -> None:
+        """See the port."""
+        if not self._refunds.refresh_refunds(payment_id):
+            log.info("not a refund of the shop's", payment=payment_id)
+
+    def product_changed(self, product_id: str) -> None:
+        """See the port."""
+        self._products.refresh(product_id)

@@ -1,0 +1,22 @@
+"""Stripe as a bundle: its client, its lists, its webhooks."""
+
+from __future__ import annotations
+
+from cart.rules.payments import PaymentNews
+from cart.stripe.lists import StripeLists
+from cart.stripe.payments import StripePayments
+from cart.stripe.webhooks import StripeWebhooks
+from chassis.settings import Settings
+
+
+class Stripe:
+    """Stripe as an implementation of the port `cart.rules.payments.PaymentProvider`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.payments = StripePayments(settings)
+        self.lists = StripeLists(self.payments)
+        self._secret = settings.stripe_webhook_secret
+
+    def webhooks(self, news: PaymentNews) -> StripeWebhooks:
+        """See the port."""
+        return StripeWebhooks(self._secret, news)
