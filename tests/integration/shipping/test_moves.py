@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import sqlalchemy as sa
 
@@ -60,7 +61,8 @@ def test_a_step_that_is_committed_late_is_not_skipped(database: Callable[[str], 
     sell(store, "1", "2")
     recorded: list[bool] = []
     second = threading.Thread(target=lambda: recorded.append(store.moves.record("2", Whereabouts("TRANSIT", 2.0), NOW)))
-    with here.write() as connection:  # another copy is in the middle of recording a step
+    reader = ThreadPoolExecutor(1)
+    with reader, here.write() as connection:  # another copy is in the middle of recording a step
         connection.execute(sa.update(move_counter).values(last=move_counter.c.last + 1))
         connection.execute(
             sa.text(
@@ -70,7 +72,7 @@ def test_a_step_that_is_committed_late_is_not_skipped(database: Callable[[str], 
         second.start()
         time.sleep(0.3)
         # A reader must not see the later step while an earlier one may still be committed.
-        assert store.moves.after(0, 100) == []
+        assert reader.submit(store.moves.after, 0, 100).result(timeout=60) == []
         assert recorded == []
     second.join(timeout=60)
     assert recorded == [True]
