@@ -28,6 +28,8 @@ PLUGINS = ("-p", "launcher.no_skips", "-p", "launcher.torn_down")
 WORKERS_PER_CORE = 1.5
 TEAR_DOWN_S = 120.0  # time for an interrupted pytest to stop what its fixtures started
 INTERRUPTED = 130
+# Branch coverage of the product; `pyproject.toml` sets what is measured, and the floor.
+COVERAGE = ("--cov", "--cov-report=term-missing:skip-covered")
 # Every process that a run of the tests starts inherits this variable.
 RUN = "SHOP_TEST_RUN"
 # With this variable, each of several hundred processes compiles the shop again, and each pytest process all tests.
@@ -55,7 +57,7 @@ def run(arguments: Sequence[str]) -> int:
         return _pytest(UNITS, env)
     _have_curl()
     workers = round(WORKERS_PER_CORE * (os.cpu_count() or 1))
-    return _pytest(["-n", str(workers), "--dist", "loadscope", "--no-loadscope-reorder"], env)
+    return _pytest(["-n", str(workers), "--dist", "loadscope", "--no-loadscope-reorder", *COVERAGE], env)
 
 
 def _have_curl() -> None:

@@ -12,13 +12,14 @@ import pytest
 
 from launcher.shop import Shop
 from tests.e2e.journeys.shop import Storefront
+from tests.process_coverage import coverage_env
 
 
 @pytest.fixture(scope="session")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The tests' own shop. Tests that need more than HTTP use it, also when `SHOP_URL` names another shop."""
     # The shop starts its own broker, since the shared broker may hold the queues of another shop.
-    env = {"AMQP_URI": None, "GATEWAY_WORKERS": "2"}
+    env = {"AMQP_URI": None, "GATEWAY_WORKERS": "2", **coverage_env()}
     with Shop.on_free_ports(tmp_path_factory.mktemp("journeys") / "var", env=env) as running:
         yield running
 

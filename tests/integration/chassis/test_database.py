@@ -273,7 +273,7 @@ def test_migration_has_a_longer_statement_timeout(database: Open, monkeypatch: p
         for name in ("statement_timeout", "lock_timeout"):
             limits.append(connection.execute(text(f"SHOW {name}")).scalar_one())
 
-    monkeypatch.setattr(chassis_migrate.command, "upgrade", upgrade)
+    monkeypatch.setattr("alembic.command.upgrade", upgrade)
     migrate(here)
     with here.read() as connection:
         usual = connection.execute(text("SHOW statement_timeout")).scalar_one()

@@ -13,6 +13,7 @@ import pytest
 from chassis.rpc.client import RpcClient
 from contracts.errors import ShopError
 from tests.integration.gateway.asking import SHORT_DEADLINES, Running, start_gateway, start_stubs
+from tests.process_coverage import coverage_env
 from tests.rabbit_node import RabbitNode
 
 
@@ -89,7 +90,7 @@ def doubles(node: RabbitNode, client: RpcClient, tmp_path_factory: pytest.TempPa
 @pytest.fixture(scope="session")
 def shop(node: RabbitNode, doubles: Doubles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A gateway with two workers and no admin keys. All tests that only send requests share it."""
-    running = start_gateway(node.uri, tmp_path_factory.mktemp("shop"))
+    running = start_gateway(node.uri, tmp_path_factory.mktemp("shop"), **coverage_env())
     yield running
     running.stop()
 
@@ -110,7 +111,7 @@ def new_gateway(node: RabbitNode, doubles: Doubles, tmp_path: Path) -> Iterator[
     started: list[Running] = []
 
     def start(**settings: Any) -> Running:
-        started.append(start_gateway(settings.pop("uri", node.uri), tmp_path, **settings))
+        started.append(start_gateway(settings.pop("uri", node.uri), tmp_path, **coverage_env(), **settings))
         return started[-1]
 
     yield start

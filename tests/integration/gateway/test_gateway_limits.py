@@ -225,6 +225,7 @@ def test_parallel_hits_are_all_counted() -> None:
     assert granted.count(True) == 500
 
 
+@pytest.mark.no_cover
 def test_limit_check_uses_little_cpu(settings: Settings) -> None:
     """One check costs less than 0.5 ms. The test measures CPU time, so other processes do not matter."""
     counters = limits.Limits(settings)

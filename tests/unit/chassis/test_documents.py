@@ -200,6 +200,7 @@ def refused_by(provider: Callable[..., Any], payload: bytes) -> Callable[[], Non
     return ask
 
 
+@pytest.mark.no_cover
 def test_signed_event_costs_no_more_than_its_size() -> None:
     whole = orjson.dumps([{"a": "b", "c": number} for number in range(50_000)])
     parse_time_s = shortest_time_s(lambda: orjson.loads(whole))
