@@ -37,7 +37,7 @@ def _matching(pattern: re.Pattern[str], message: str) -> Callable[[str, Any, Err
 
 def _an_id(field: str, value: Any, error: Error) -> None:
     if isinstance(value, str) and not is_id(value):
-        error(field, "must be an id: 1 to 100 of A-Z a-z 0-9 _ -")
+        error(field, "must be an id: 1 to 100 of A-Z a-z 0-9 _ - ~")
 
 
 def _a_place(field: str, value: Any, error: Error) -> None:
