@@ -30,6 +30,8 @@ USES = {
     "notifications": ("twilio", "sendgrid"),
     "gateway": (),
 }
+# With one of these, the money is real, too.
+MONEY = ("STRIPE_API_KEY", "PAYMENT_PROVIDER")
 SHORTEST_ADMIN_KEY = 24
 FEWEST_CHARACTERS = 6  # different ones; a random key of 24 decimal digits has fewer with a probability of 1 in 80 000
 DEFAULT_PASSWORDS = ("", "guest", "shop", "postgres")
@@ -77,7 +79,8 @@ def _open_admin_routes(settings: Settings, part: str | None, env: Mapping[str, s
     if settings.admin_api_keys or not (part in (None, "gateway") or not settings.live_named):
         return
     if settings.live:
-        yield f"ADMIN_API_KEYS must be set, because {_live(settings)} is: else anybody may use the admin routes."
+        real = settings.live_settings[0]
+        yield f"ADMIN_API_KEYS must be set, because {real} is: else anybody may use the admin routes."
     elif part in (None, "gateway"):
         # In a container the gateway listens on all addresses of its own network; the published address is what counts.
         name = "PUBLISH_ADDRESS" if env.get("PUBLISH_ADDRESS") else "GATEWAY_HOST"
@@ -97,8 +100,8 @@ def _half_live(settings: Settings, part: str | None) -> Iterator[str]:
     for name, provider in providers.items():
         if provider.live and provider.key == SANDBOX_KEYS[name]:
             yield f"{KEY_NAMES[name]} is the sandbox's own key; remove it, or set a real one."
-    others = [KEY_NAMES[name] for name, provider in providers.items() if provider.live and name != "stripe"]
-    if others and not settings.stripe.live and not settings.allow_sandbox_payments:
+    others = [name for name in settings.live_settings if name not in MONEY]
+    if others and others == settings.live_settings and not settings.allow_sandbox_payments:
         yield (
             f"STRIPE_API_KEY must be set, because {' and '.join(others)} is: else the sandbox's money buys real labels "
             "and messages. ALLOW_SANDBOX_PAYMENTS=true allows that."
@@ -113,13 +116,13 @@ def _half_live(settings: Settings, part: str | None) -> Iterator[str]:
 def _default_passwords(settings: Settings) -> Iterator[str]:
     if any(_password(uri) in DEFAULT_PASSWORDS for uri in settings.amqp_uri.split(";")):
         yield (
-            f"AMQP_URI has a default password while {_live(settings)} is set; "
+            f"AMQP_URI has a default password while {settings.live_settings[0]} is set; "
             "set another one (in Compose: RABBITMQ_PASSWORD)."
         )
     url = settings.database_url or ""
     if url.startswith("postgres") and urlsplit(url).hostname and _password(url) in DEFAULT_PASSWORDS:
         yield (
-            f"DATABASE_URL has a default password while {_live(settings)} is set; "
+            f"DATABASE_URL has a default password while {settings.live_settings[0]} is set; "
             "set another one (in Compose: POSTGRES_PASSWORD)."
         )
 
@@ -157,10 +160,6 @@ def _warnings(settings: Settings, part: str | None, env: Mapping[str, str]) -> I
 
 def _is_a_test_key(provider: Provider) -> bool:
     return provider.key.startswith(TEST_KEYS)
-
-
-def _live(settings: Settings) -> str:
-    return next(KEY_NAMES[name] for name, provider in settings.providers.items() if provider.live)
 
 
 def _is_loopback(host: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from chassis.registry import SERVICES, name_of
+from chassis.registry import BUNDLES, SERVICES, name_of
 from chassis.secret_files import with_secret_files
 from contracts.contacts import COUNTRIES, ascii_mail_address, mail_address_fault
 from contracts.currencies import currency_code
@@ -82,6 +82,8 @@ class Settings:
     in_use: dict[str, tuple[str, ...]]
     # True when LIVE_PROVIDERS names the real ones, so that this process needs no other process's secrets.
     live_named: bool
+    # True when LIVE_PROVIDERS is "none".
+    none_live: bool
     allow_sandbox_payments: bool
     admin_api_keys: tuple[str, ...] = field(repr=False)
     cart_id_required: bool
@@ -122,8 +124,14 @@ class Settings:
 
     @property
     def live(self) -> bool:
-        """True when any provider is the real one."""
-        return any(provider.live for provider in self.providers.values())
+        """True when any provider is a real one."""
+        return bool(self.live_settings)
+
+    @property
+    def live_settings(self) -> list[str]:
+        """The settings that name a real provider: those of the keys, and those with a provider of one's own, as
+        ``module:Class``, unless LIVE_PROVIDERS says that none is real."""
+        return _live_settings(self.providers, self.in_use, self.none_live)
 
     @property
     def longest_call(self) -> float:
@@ -143,19 +151,22 @@ class Settings:
         sandbox_url = _text(config, "SANDBOX_URL").rstrip("/")
         named = _live_providers(config)
         providers = {name: _provider(config, name, sandbox_url, named) for name in KEY_NAMES}
+        in_use = _in_use(config)
+        live = bool(_live_settings(providers, in_use, named == set()))
         return cls(
             amqp_uri=_text(config, "AMQP_URI"),
             var_dir=_text(config, "VAR_DIR"),
             database_url=_text(config, "DATABASE_URL") or None,
             sandbox_url=sandbox_url,
             live_named=named is not None,
+            none_live=named == set(),
             allow_sandbox_payments=_flag(config, "ALLOW_SANDBOX_PAYMENTS"),
             **providers,
-            in_use=_in_use(config),
+            in_use=in_use,
             admin_api_keys=tuple(key for key in map(str.strip, _text(config, "ADMIN_API_KEYS").split(",")) if key),
             trusted_proxies=_networks(config, "TRUSTED_PROXIES"),
             currency=_currency(config, "CURRENCY"),
-            cart_id_required=_flag(config, "CART_ID_REQUIRED", any(provider.live for provider in providers.values())),
+            cart_id_required=_flag(config, "CART_ID_REQUIRED", live),
             cart_id_secrets=_cart_id_secrets(config),
             mail_from=_mail_address(config, "MAIL_FROM"),
             sms_from=_text(config, "SMS_FROM"),
@@ -179,7 +190,7 @@ class Settings:
             public_url=_text(config, "PUBLIC_URL").rstrip("/"),
             tracking_poll=_seconds(config, "TRACKING_POLL"),
             messages_poll=_seconds(config, "MESSAGES_POLL"),
-            rate_limits=_flag(config, "RATE_LIMITS", any(provider.live for provider in providers.values())),
+            rate_limits=_flag(config, "RATE_LIMITS", live),
             rate_limit_url=_redis_url(config, "RATE_LIMIT_URL"),
             bank_hold_s=_minutes(config, "BANK_CONFIRMATION_MINUTES"),
         )
@@ -300,6 +311,11 @@ def _in_use(config: dict[str, Any]) -> dict[str, tuple[str, ...]]:
             wanted = "carriers, each once" if setting == "CARRIERS" else "one provider"
             raise ValueError(f"{setting} must name {wanted}.")
     return found
+
+
+def _live_settings(providers: dict[str, Provider], in_use: dict[str, tuple[str, ...]], none_live: bool) -> list[str]:
+    own = [setting for setting, names in in_use.items() if set(names) - set(BUNDLES)]
+    return [*(KEY_NAMES[name] for name, each in providers.items() if each.live), *([] if none_live else own)]
 
 
 def _provider(config: dict[str, Any], name: str, sandbox_url: str, named: set[str] | None) -> Provider:

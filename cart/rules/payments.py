@@ -1,4 +1,4 @@
-"""Taking money, as the shop needs it: the port that `stripe_payments.py` implements.
+"""Taking money, as the shop needs it: the port that `cart/stripe/payments.py` implements.
 
 Every call that changes something carries a key made before it, so that repeating it after a lost answer is the same
 call. An unknown outcome is not a failure: `OutcomeUnknown` says "ask with `find`, or repeat with the same key".

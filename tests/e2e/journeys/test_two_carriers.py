@@ -22,7 +22,13 @@ def acme() -> Iterator[AcmeServer]:
 @pytest.fixture(scope="module")
 def shop(acme: AcmeServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storefront]:
     carriers = "shippo,tests.providers.acme_carrier.bundle:Acme"
-    env = {"AMQP_URI": None, "CARRIERS": carriers, "ACME_URL": acme.url, "ACME_SECRET": acme.secret}
+    env = {
+        "AMQP_URI": None,
+        "LIVE_PROVIDERS": "none",
+        "CARRIERS": carriers,
+        "ACME_URL": acme.url,
+        "ACME_SECRET": acme.secret,
+    }
     with Shop.on_free_ports(tmp_path_factory.mktemp("carriers") / "var", env=env) as running:
         yield Storefront(running.url, running.sandbox_url)
 

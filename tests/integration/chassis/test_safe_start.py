@@ -102,6 +102,30 @@ def test_sandbox_payments_with_real_providers_are_refused(monkeypatch: pytest.Mo
     assert warnings(monkeypatch, {**settings, "ALLOW_SANDBOX_PAYMENTS": "true"}) == []
 
 
+OWN = "your_shop.acme:Acme"
+
+
+@pytest.mark.parametrize("setting", ["PAYMENT_PROVIDER", "CARRIERS", "MAIL_PROVIDER", "SMS_PROVIDER"])
+def test_provider_of_ones_own_counts_as_a_real_one(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    settings = {**LIVE, "STRIPE_API_KEY": "", setting: OWN, "ALLOW_SANDBOX_PAYMENTS": "true"}
+    assert warnings(monkeypatch, settings) == []
+    [said] = refusals(monkeypatch, {**settings, "ADMIN_API_KEYS": ""})
+    assert said.startswith(f"ADMIN_API_KEYS must be set, because {setting} is")
+    assert warnings(monkeypatch, {"ADMIN_API_KEYS": "", setting: OWN, "LIVE_PROVIDERS": "none"}) == []
+    strict = Settings.load(ROOT / "config.yml")
+    assert (strict.live, strict.cart_id_required, strict.rate_limits) == (False, False, False)
+    monkeypatch.delenv("LIVE_PROVIDERS")
+    strict = Settings.load(ROOT / "config.yml")
+    assert (strict.live, strict.cart_id_required, strict.rate_limits) == (True, True, True)
+
+
+def test_sandbox_payments_with_an_own_carrier_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {**LIVE, "STRIPE_API_KEY": "", "CARRIERS": f"shippo,{OWN}"}
+    [said] = refusals(monkeypatch, settings)
+    assert said.startswith("STRIPE_API_KEY must be set, because CARRIERS is")
+    assert warnings(monkeypatch, {**settings, "PAYMENT_PROVIDER": OWN}) == []
+
+
 def test_mail_from_the_default_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusals(monkeypatch, {**ALL, "MAIL_FROM": "shop@example.com"})[0].startswith("MAIL_FROM must be set")
 

@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-import requests
 
+from chassis.providers.failures import calling
 from chassis.providers.http_session import ProviderSession
 from chassis.settings import Settings
 from chassis.work.webhooks import signature_in, unsigned
 from contracts.currencies import decimal_text
-from contracts.errors import InvalidRequest, NotFound, OutcomeUnknown, ProviderFailure, Refused, Unavailable
+from contracts.errors import InvalidRequest, NotFound, OutcomeUnknown, ProviderFailure, Refused
 from contracts.webhooks import Event, Handling
 from shipping.rules.carriers import Label, ParcelNews, Quote
 from shipping.rules.reconcile import REFUNDED, SOLD, Rate, Sold
@@ -66,10 +66,8 @@ class Acme:
         return [_rate(each) for each in self._ask("GET", f"/shipments/{shipment_id}")["rates"]]
 
     def buy(self, rate_id: str, reference: str) -> Label:
-        try:
-            return _label(self._ask("POST", "/labels", {"rate": rate_id, "reference": reference}))
-        except Unavailable as error:
-            raise OutcomeUnknown("Acme did not say whether the label was bought.") from error
+        asked = {"rate": rate_id, "reference": reference}
+        return _label(self._ask("POST", "/labels", asked, doubt="the label was bought"))
 
     def bought(self, rate_id: str) -> Label | None:
         found = self._ask("GET", f"/labels?rate={rate_id}")
@@ -98,18 +96,18 @@ class Acme:
     def rate(self, rate_id: str) -> Rate | None:
         return Rate(rate_id.partition("-")[0], "Acme")
 
-    def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        try:
+    def _ask(self, method: str, path: str, body: Any = None, doubt: str = "") -> Any:
+        with calling("Acme", path, doubt):
             answer = self._http.request(method, self._url + path, json=body)
-        except requests.RequestException as error:
-            raise Unavailable("Acme cannot be reached.", {"retry_after": 2}) from error
-        if answer.status_code == 404:
-            raise NotFound("Acme does not know this.")
-        if answer.status_code == 422:
-            raise Refused("Acme refuses this.")
-        if answer.status_code >= 400:
-            raise ProviderFailure(f"Acme answered with status {answer.status_code}.")
-        return answer.json()
+            if answer.status_code == 404:
+                raise NotFound("Acme does not know this.")
+            if answer.status_code == 422:
+                raise Refused("Acme refuses this.")
+            if answer.status_code >= 500 and doubt:
+                raise OutcomeUnknown(f"Acme did not say whether {doubt}.")
+            if answer.status_code >= 400:
+                raise ProviderFailure(f"Acme answered with status {answer.status_code}.")
+            return answer.json()
 
 
 class AcmeWebhooks:
