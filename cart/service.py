@@ -59,7 +59,7 @@ class CartService(webhook_service.WebhookVerbs):
 
     # The cart
 
-    @rpc(expected_exceptions=ShopError, once=True)
+    @rpc(expected_exceptions=ShopError, idempotent=True)
     def create(self) -> dict[str, str]:
         """Make a new cart: ``{"cart_id"}``, unguessable. Nothing is stored until an item is added."""
         return {"cart_id": f"cart_{secrets.token_urlsafe(24)}"}
@@ -69,7 +69,7 @@ class CartService(webhook_service.WebhookVerbs):
         """The contents of a cart: a list of ``{"type": "sku", "parent", "quality", "quantity"}``."""
         return self.store.carts.items(cart_id)
 
-    @rpc(expected_exceptions=ShopError, once=True)
+    @rpc(expected_exceptions=ShopError, idempotent=True)
     def buy(self, cart_id: str, product_id: str, quantity: int, key: str) -> list[dict[str, Any]]:
         """Add `quantity` of a product to a cart, once per `key`; returns the whole cart.
 
@@ -111,7 +111,7 @@ class CartService(webhook_service.WebhookVerbs):
 
     # Orders
 
-    @rpc(expected_exceptions=ShopError, once=True, most=14)
+    @rpc(expected_exceptions=ShopError, idempotent=True, most=14)
     def checkout(self, cart_id: str, customer: dict[str, Any], key: str) -> dict[str, Any]:
         """Turn a cart into an order, once per `key`: fix the prices, quote the shipping methods, select the cheapest.
         Repeating the checkout returns the same order while it is unpaid.
@@ -124,7 +124,7 @@ class CartService(webhook_service.WebhookVerbs):
         """
         return render(self.shop.checkout.place(cart_id, customer, key))
 
-    @rpc(expected_exceptions=ShopError, once=True)
+    @rpc(expected_exceptions=ShopError, idempotent=True)
     def choose_shipping(self, cart_id: str, order_id: str, shipping_id: str, key: str | None = None) -> dict[str, Any]:
         """Select another of the order's shipping methods, once per `key`; returns the order with its shipping line and
         amount updated.
@@ -134,7 +134,7 @@ class CartService(webhook_service.WebhookVerbs):
         now = int(clock_now())
         return render(self.store.orders.update(order_id, cart_id, lambda order: order.choose(shipping_id, now), key))
 
-    @rpc(expected_exceptions=ShopError, sensitive_arguments="card", once=True, most=14)
+    @rpc(expected_exceptions=ShopError, sensitive_arguments="card", idempotent=True, most=14)
     def pay(self, cart_id: str, order_id: str, card: str, key: str) -> dict[str, Any]:
         """Take the money once; then send the label, the email and the SMS, at once or later.
 
@@ -155,7 +155,7 @@ class CartService(webhook_service.WebhookVerbs):
         shop.outbox.deliver_order(order_id)
         return {**render(self.store.orders.get(order_id)), **shop.outbox.outcome(order_id)}
 
-    @rpc(expected_exceptions=ShopError, once=True, most=6)
+    @rpc(expected_exceptions=ShopError, idempotent=True, most=6)
     def cancel(self, cart_id: str | None, order_id: str, key: str) -> dict[str, Any]:
         """Cancel an unpaid order; returns the order, also when it was canceled before.
 
@@ -169,7 +169,7 @@ class CartService(webhook_service.WebhookVerbs):
         self._limit(self.settings.pay_timeout)
         return render(self.shop.cancellation.cancel(order_id, cart_id))
 
-    @rpc(expected_exceptions=ShopError, once=True, most=6)
+    @rpc(expected_exceptions=ShopError, idempotent=True, most=6)
     def refund(self, order_id: str, amount: int | None, key: str) -> dict[str, Any]:
         """Refund some or all of a paid order, once per `key`; returns the order.
 
@@ -212,7 +212,7 @@ class CartService(webhook_service.WebhookVerbs):
             "data": [render(order) for order in page],
         }
 
-    @rpc(expected_exceptions=ShopError, once=True, most=6)
+    @rpc(expected_exceptions=ShopError, idempotent=True, most=6)
     def quote_order(self, order: dict[str, Any], key: str) -> dict[str, Any]:
         """Fill in real rates for an external order, once per `key`. The order is not stored.
 
@@ -224,7 +224,7 @@ class CartService(webhook_service.WebhookVerbs):
         """
         return self.shop.checkout.quote(order, key)
 
-    @rpc(expected_exceptions=ShopError, once=True, most=6)
+    @rpc(expected_exceptions=ShopError, idempotent=True, most=6)
     def ship(self, order: dict[str, Any], key: str) -> dict[str, Any]:
         """As `quote_order`, for gateways of the previous release during a rolling upgrade."""
         return self.quote_order(order, key)

@@ -35,7 +35,7 @@ class NotificationsService(webhook_service.WebhookService):
 
     shop = injected(StoreProvider(Notifications, wired=True))
 
-    @rpc(expected_exceptions=ShopError, once=True, most=14)
+    @rpc(expected_exceptions=ShopError, idempotent=True, most=14)
     def send_email(self, to_email: str, subject: str, content: str, from_email: str | None, key: str) -> dict[str, Any]:
         """Send a mail, once per key; the same key returns the same answer. A mail whose outcome is unknown is sent
         again, because SendGrid cannot be asked.
@@ -58,7 +58,7 @@ class NotificationsService(webhook_service.WebhookService):
             mail(key, to_email, from_email or self.shop.settings.mail_from, subject, content)
         )
 
-    @rpc(expected_exceptions=ShopError, once=True, most=14)
+    @rpc(expected_exceptions=ShopError, idempotent=True, most=14)
     def send_sms(self, number: str, content: str, key: str) -> dict[str, Any]:
         """Send a text message. The same key returns the same answer, and sends once.
 

@@ -34,7 +34,7 @@ class ProductsService:
     catalog = injected(bootstrap.CATALOG)
     currency = injected(bootstrap.CURRENCY)
 
-    @rpc(expected_exceptions=ShopError, once=True, most=14)
+    @rpc(expected_exceptions=ShopError, idempotent=True, most=14)
     def create(self, spec: dict[str, Any], key: str) -> dict[str, Any]:
         """Create a product with its SKU.
 

@@ -248,17 +248,17 @@ class Rpc(Entrypoint):
     Args:
         most: how many calls of it may run at once in one process; None for any number. For a verb that calls a
             provider, or another service that does.
-        once: whether a call that carries a key (headers ``once_key``, ``once_body``) goes through
+        idempotent: whether a call that carries a key (headers ``once_key``, ``once_body``) goes through
             `chassis.work.idempotency`, which stores its answer and repeats it. A call without a key is not affected.
         options: of Nameko's entrypoints.
     """
 
     server = RpcServer()
 
-    def __init__(self, most: int | None = None, once: bool = False, **options: Any) -> None:
+    def __init__(self, most: int | None = None, idempotent: bool = False, **options: Any) -> None:
         self.most = most
         self.quick = most is None
-        self.once = once
+        self.idempotent = idempotent
         super().__init__(**options)
 
     def setup(self) -> None:

@@ -31,7 +31,7 @@ class Keyed:
         """Return a constant."""
         return "echo"
 
-    @rpc(expected_exceptions=ShopError, once=True)
+    @rpc(expected_exceptions=ShopError, idempotent=True)
     def work(self, text: str) -> dict[str, Any]:
         """Note the work, then die if the test created the `.die` file."""
         note(f"did {text}")

@@ -117,7 +117,7 @@ def double(service: str) -> type:
             }
 
         method.__name__ = verb
-        return rpc(expected_exceptions=errors.ShopError, once=True)(method)
+        return rpc(expected_exceptions=errors.ShopError, idempotent=True)(method)
 
     def health(self: Any) -> dict[str, str]:
         control = Path(os.environ["STUB_CONTROL"], service)

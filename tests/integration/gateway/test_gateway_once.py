@@ -78,7 +78,7 @@ def test_each_post_verb_honours_the_idempotency_key(route: Route) -> None:
         if getattr(member, "name", None) == service
     ]
     [entrypoint] = getattr(shop_service, verb).nameko_entrypoints
-    assert entrypoint.once is True
+    assert entrypoint.idempotent is True
 
 
 @pytest.mark.parametrize("route", OTHER_ROUTES, ids=str)
