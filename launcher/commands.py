@@ -31,7 +31,7 @@ Usage: ./install_run_project [command]
   replay KEY | --all   try again what was given up
   parked [...]         requests over which a service died again and again; --help
   migrate              bring the databases up to date
-  test [argument ...]  style, types and tests; with arguments, pytest alone with those
+  test [--fast | ...]  style, types and tests; --fast: of these the quick ones; else pytest alone with the arguments
   bench NAME [...]     measure
   sbom [FILE]          what the shop is made of, as CycloneDX JSON; a relative FILE belongs to the repository
   audit                known vulnerabilities of its packages; status 1: some, 2: could not be found out
@@ -40,7 +40,8 @@ Usage: ./install_run_project [command]
 The variables it knows are in .env.example; GATEWAY_PORT, SANDBOX_PORT, VAR_DIR and AMQP_URI let two copies run."""
 
 OK, FAILED, MISUSED, UNKNOWN, INTERRUPTED = 0, 1, 2, 2, 130
-ONE_BREATH = 1.0  # seconds
+# Two signals within this time are one interrupt (seconds).
+SAME_INTERRUPT_S = 1.0
 _last_interrupt = [float("-inf")]
 
 
@@ -99,7 +100,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     # `timeout` and a closing terminal send the signal twice in quick succession. Only a later second signal means "at
     # once".
     now = time.monotonic()
-    if now - _last_interrupt[0] > ONE_BREATH:
+    if now - _last_interrupt[0] > SAME_INTERRUPT_S:
         _last_interrupt[0] = now
         raise KeyboardInterrupt
 
