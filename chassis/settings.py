@@ -310,6 +310,10 @@ def _in_use(config: dict[str, Any]) -> dict[str, tuple[str, ...]]:
         if not names or len(providers) > (len(names) if setting == "CARRIERS" else 1):
             wanted = "carriers, each once" if setting == "CARRIERS" else "one provider"
             raise ValueError(f"{setting} must name {wanted}.")
+    everywhere = [name_of(provider) for providers in found.values() for provider in providers]
+    twice = [name for name in everywhere if everywhere.count(name) > 1]
+    if twice:
+        raise ValueError(f"{' and '.join(found)} must name different providers, and these have one name: {twice[0]}.")
     return found
 
 

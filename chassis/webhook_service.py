@@ -50,7 +50,8 @@ class WebhookVerbs:
         """The service's."""
         raise NotImplementedError
 
-    @rpc(expected_exceptions=ShopError)
+    # Not quick: a batch of two thousand events lets other requests run between its transactions.
+    @rpc(expected_exceptions=ShopError, most=8)
     def webhook(self, provider: str, raw: str, headers: dict[str, str]) -> dict[str, Any]:
         """Accept a webhook from a provider; see `chassis.work.webhooks.Webhooks.accept`."""
         return self.wiring.webhooks.accept(provider, raw, headers)

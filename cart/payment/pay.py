@@ -137,12 +137,13 @@ class OrderPayment:
                 if taken is not None:
                     order.card = attempt.digest  # a repetition with this card returns this answer again
                     break
-            else:
-                self._begin(CONFIRM, attempt)
         except (ShopError, RemoteError) as error:
             self.settlement.undo(order, {"error": f"{type(error).__name__}: {error}"}, error)
             raise
-        return self.settlement.outcome(order, taken or self._confirm(attempt))
+        if taken is None:
+            self._begin(CONFIRM, attempt)
+            taken = self._confirm(attempt)
+        return self.settlement.outcome(order, taken)
 
     def _begin(self, step: Step, attempt: Attempt) -> None:
         begin(self.settlement, "pay", step, attempt, self.settlement.claim_end())

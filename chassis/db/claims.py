@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from chassis.clock import due
-from chassis.db.engine import Database, plain
+from chassis.db.engine import Database, no_transaction, plain
 
 # The columns of a row that nobody claims.
 RELEASED = {"claim": None, "holder": None, "claimed_until": 0.0}
@@ -51,6 +51,7 @@ class Claims:
 
         Raises Unavailable.
         """
+        no_transaction("A claim is made")
         values = {"claim": claim or uuid.uuid4().hex, "holder": self._database.heartbeat.hold(), "claimed_until": until}
         return {**values, "due_at": 0.0} if "due_at" in self._table.c else values
 

@@ -27,6 +27,8 @@ class Webhooks:
         self.inbox = inbox
         self._sources = sources
         self._by_kind = {kind: source for source in sources.values() for kind in source.kinds}
+        if len(self._by_kind) < sum(len(set(source.kinds)) for source in sources.values()):
+            raise ValueError(f"Two of {', '.join(sources)} handle the same kind of event.")
 
     def accept(self, provider: str, raw: str, headers: Mapping[str, str]) -> dict[str, Any]:
         """Store the events of a verified webhook, and handle them at once if possible.

@@ -35,7 +35,7 @@ FETCH_SECONDS = 10.0
 RETRY_SECONDS = 5.0
 FETCH_WAIT_S = 3.0
 # How many events wait for it: fewer than the service has workers, so that forged events do not hold up the others.
-MAX_WAITING_FOR_KEY = 8
+MAX_WAITING_FOR_KEY = 4
 
 # SendGrid sends a batch at 768 KB, about 2 000 events with about 25 keys and values each.
 MAX_EVENTS = 5_000

@@ -384,6 +384,25 @@ def test_payment_taken_after_a_decline_takes_its_stock(shop: Shop) -> None:
     assert (shop.order.status, shop.shelf.left, len(shop.bank.charges)) == (PAID, 7, 1)
 
 
+def test_failed_start_of_the_confirmation_is_resumed(shop: Shop, monkeypatch: Any) -> None:
+    begin = shop.store.orders.begin_step
+
+    def fails(order: Any, step: str, until: float) -> None:
+        begin(order, step, until)
+        if step == "confirm":
+            raise Unavailable("The answer of the database was lost.")
+
+    monkeypatch.setattr(shop.store.orders, "begin_step", fails)
+    with pytest.raises(Unavailable):
+        shop.pay()
+    monkeypatch.undo()
+    # Whether the money was asked for is unknown to others, so the attempt is not undone but resumed.
+    assert (shop.order.status, shop.shelf.left) == (PAYING, 7)
+    shop.now += 60
+    shop.purchase.resume("or_1")
+    assert (shop.order.status, shop.bank.states, shop.bank.charges) == (CREATED, [CALLED_OFF], [])
+
+
 def test_failed_write_of_the_outcome_releases_the_claim(shop: Shop, monkeypatch: Any) -> None:
     keep = shop.store.orders.keep
 

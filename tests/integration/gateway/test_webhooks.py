@@ -110,10 +110,10 @@ def test_twilio_form_may_have_64_kibibytes_and_no_more(shop: Running) -> None:
 
 def test_webhook_of_an_unregistered_provider_reaches_its_service(new_gateway: Any, doubles: Doubles) -> None:
     carriers = "shippo,tests.providers.acme_carrier.bundle:Acme"
-    answer = new_gateway(CARRIERS=carriers).ask("POST", "/api/webhooks/acme/", raw=b"{}")
+    answer = new_gateway(CARRIERS=carriers, LIVE_PROVIDERS="none").ask("POST", "/api/webhooks/acme/", raw=b"{}")
     assert (answer.status, answer.json["service"], answer.json["args"][0]) == (200, "shipping", "acme")
 
 
 def test_webhook_of_a_provider_that_is_not_in_use_is_404(new_gateway: Any, doubles: Doubles) -> None:
-    other = new_gateway(CARRIERS="tests.providers.acme_carrier.bundle:Acme")
+    other = new_gateway(CARRIERS="tests.providers.acme_carrier.bundle:Acme", LIVE_PROVIDERS="none")
     assert_problem(other.ask("POST", "/api/webhooks/shippo/", raw=b"{}"), 404)

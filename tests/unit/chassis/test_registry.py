@@ -67,6 +67,9 @@ def test_unregistered_bundle_is_made_of_the_settings(monkeypatch: pytest.MonkeyP
         {"CARRIERS": "shippo,other:Shippo"},
         {"SMS_PROVIDER": "twilio,other:Texter"},
         {"MAIL_PROVIDER": ""},
+        {"MAIL_PROVIDER": "a.mail:Acme", "SMS_PROVIDER": "a.sms:Acme"},
+        {"CARRIERS": "shippo,a.ship:Acme", "PAYMENT_PROVIDER": "a.pay:Acme"},
+        {"CARRIERS": "a.b:Stripe"},
     ],
 )
 def test_setting_that_names_no_provider_is_refused(given: dict[str, str]) -> None:

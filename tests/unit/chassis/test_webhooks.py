@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from chassis.webhook_service import WebhookVerbs
 from chassis.work.inbox import Inbox
 from chassis.work.webhooks import Webhooks, is_current, unsigned
 from contracts.errors import InvalidRequest, NotFound, Unavailable
@@ -127,3 +128,14 @@ def test_provider_that_is_not_in_use_is_not_found(shop: Shop) -> None:
 def test_signature_is_current_for_five_minutes() -> None:
     assert [is_current(1000.0, now) for now in (700.0, 1300.0, 699.0, 1301.0)] == [True, True, False, False]
     assert not is_current(float("nan"), 1000.0)
+
+
+def test_two_providers_cannot_handle_one_kind() -> None:
+    with pytest.raises(ValueError, match="same kind"):
+        Webhooks(cast(Inbox, None), {"acme": Source([]), "other": Source([])})
+
+
+def test_batch_of_events_gives_way_to_quick_requests() -> None:
+    """A quick verb does not pause between its transactions, and on SQLite the whole process waits for each."""
+    [entrypoint] = WebhookVerbs.webhook.nameko_entrypoints  # type: ignore[attr-defined]
+    assert not entrypoint.quick
