@@ -120,15 +120,17 @@ class PaymentNews(Protocol):
 
 
 class PaymentProvider(Protocol):
-    """A payment provider: a bundle, made of the process's `chassis.settings.Settings`.
+    """A payment provider: a bundle, made of the process's `chassis.settings.Settings`."""
 
-    Attributes:
-        payments: the client.
-        lists: its payments and refunds, for reconciliation: `cart.reconcile.audit.Lists`.
-    """
+    @property
+    def payments(self) -> Payments:
+        """The client."""
+        ...
 
-    payments: Payments
-    lists: Any
+    @property
+    def lists(self) -> Any:
+        """Its payments and refunds, for reconciliation: `cart.reconcile.audit.Lists`."""
+        ...
 
     def webhooks(self, news: PaymentNews) -> WebhookSource:
         """Return the source of its webhooks."""
