@@ -136,7 +136,8 @@ class Shop:
 
     @cached_property
     def audit(self) -> OrderAudit:
-        return OrderAudit(AuditBooks(self.store), self._provider.lists, self._products, self._shipping)
+        title = registry.title_of(*self._settings.in_use["PAYMENT_PROVIDER"])
+        return OrderAudit(AuditBooks(self.store), self._provider.lists, self._products, self._shipping, title)
 
     @cached_property
     def mending(self) -> Mending:

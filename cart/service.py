@@ -139,7 +139,7 @@ class CartService(webhook_service.WebhookVerbs):
         """Take the money once; then send the label, the email and the SMS, at once or later.
 
         Args:
-            card: ``tok_…`` or ``pm_…``.
+            card: a token of the payment provider, such as Stripe's ``tok_…`` or ``pm_…``.
             key: the caller's; an order is paid only once, regardless of the key.
 
         Returns the order with ``label_url`` and ``notifications``. Raises as `OrderPayment.pay` does.
@@ -257,7 +257,7 @@ class CartService(webhook_service.WebhookVerbs):
 
     @rpc(expected_exceptions=ShopError)
     def look_at_refunds(self, order_id: str) -> dict[str, Any]:
-        """Record Stripe's state of an order's refunds, such as those made in its dashboard; returns the order."""
+        """Record the provider's state of an order's refunds, such as those made in its dashboard; returns the order."""
         self._limit(self.settings.rpc_timeout)
         payment = self.store.orders.get(order_id).payment
         if payment is not None:

@@ -36,6 +36,11 @@ def name_of(provider: str) -> str:
     return provider.partition(":")[2].lower()
 
 
+def title_of(provider: str) -> str:
+    """Return a provider's name as people read it, from its name in a setting: its class's, such as ``SendGrid``."""
+    return BUNDLES.get(provider, provider).partition(":")[2]
+
+
 def bundles(providers: Sequence[str], settings: Any) -> dict[str, Any]:
     """Make the bundles of the providers that a setting names, by name, each of the process's `Settings`."""
     made = {}

@@ -34,9 +34,12 @@ class Event:
 
 
 class WebhookSource(Protocol):
-    """The webhooks of one provider. `kinds` names the kinds of event that it handles."""
+    """The webhooks of one provider."""
 
-    kinds: Collection[str]
+    @property
+    def kinds(self) -> Collection[str]:
+        """The kinds of event that it handles."""
+        ...
 
     def verify(self, raw: bytes, headers: Mapping[str, str]) -> None:
         """Verify the signature over the raw body.

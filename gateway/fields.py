@@ -18,7 +18,9 @@ Error = Callable[[str, str], None]
 MAX_QUANTITY = 10_000
 MAX_STOCK = 2_147_483_647  # what an integer column holds
 
-_CARD = re.compile(r"(tok|pm)_[A-Za-z0-9_]{1,200}")
+_STRIPE_CARD = re.compile(r"(tok|pm)_[A-Za-z0-9_]{1,200}")
+# A letter is required, so that a card's number does not pass.
+_CARD = re.compile(r"(?=.*[A-Za-z])[!-~]{1,255}")
 _URL = re.compile(r"https?://[^\s/?#@]+([/?#]\S*)?")
 _CURSOR = re.compile(r"c[0-9]+\.[A-Za-z0-9_-]+")
 _SORT_KEY = re.compile(r"-?[^\s\[\]\-][^\[\]]*")
@@ -111,7 +113,14 @@ STARTING_AFTER: Rules = {"type": "string", "maxlength": LONGEST, "check_with": _
 EMAIL: Rules = {"type": "string", "maxlength": MAX_MAIL_ADDRESS_LENGTH, "check_with": _a_mail_address}
 PHONE: Rules = {"type": "string", "check_with": _a_phone_number}
 PHONE_OR_NUMBER: Rules = {"type": ["string", "integer"], "check_with": _a_phone_number}
-CARD: Rules = {"type": "string", "check_with": _matching(_CARD, "must be a token (tok_…) or a payment method (pm_…)")}
+CARD: Rules = {
+    "type": "string",
+    "check_with": _matching(_CARD, "must be a token of the payment provider, not a card's number"),
+}
+STRIPE_CARD: Rules = {
+    "type": "string",
+    "check_with": _matching(_STRIPE_CARD, "must be a token (tok_…) or a payment method (pm_…)"),
+}
 COUNTRY: Rules = {
     "type": "string",
     "check_with": _matching(re.compile(r"[A-Za-z]{2}"), "must be a country's two letters"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from contracts import product_limits
@@ -153,10 +153,21 @@ CHECKOUT = Shape(
     rules=(_address_is_whole,),
 )
 SHIPPING_CHOICE = Shape({"order_id": required(fields.ID), "shipping_id": required(fields.ID)})
-PAYMENT = Shape(
-    {"order_id": required(fields.ID), "cart": fields.CARD, "card": fields.CARD},
-    rules=(lambda document: _either(document, "cart", "card"),),
-)
+
+
+def _payment(card: fields.Rules) -> Shape:
+    return Shape(
+        {"order_id": required(fields.ID), "cart": card, "card": card},
+        rules=(lambda document: _either(document, "cart", "card"),),
+    )
+
+
+_PAYMENT, _STRIPE_PAYMENT = _payment(fields.CARD), _payment(fields.STRIPE_CARD)
+
+
+def payment(in_use: Mapping[str, Sequence[str]]) -> Shape:
+    """The shape of a payment at the provider in use (`chassis.settings.Settings.in_use`)."""
+    return _STRIPE_PAYMENT if "stripe" in in_use["PAYMENT_PROVIDER"] else _PAYMENT
 
 
 def _true(field: str, value: Any, error: Callable[[str, str], None]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chassis.registry import title_of
 from contracts.differences import Difference
 from launcher.problem import Problem
 from launcher.running_services import Services
@@ -31,18 +32,25 @@ class Part:
     asks: str | None = None
 
 
-# Stripe comes before our orders, and each provider's list before ours, so that each of ours can be checked against it.
-PARTS = (
-    Part("cart", "payments", "payments at Stripe"),
-    Part("cart", "refunds", "refunds at Stripe"),
-    Part("cart", "orders", "orders", asks="payments"),
-    Part("cart", "returns", "refunds here", asks="refunds"),
-    Part("cart", "stock", "reservations"),
-    Part("shipping", "sold", "labels at Shippo"),
-    Part("shipping", "bought", "labels here", asks="sold"),
-    Part("notifications", "texts", "SMS at Twilio"),
-    Part("notifications", "sent", "SMS here", asks="texts"),
-)
+def parts(in_use: Mapping[str, Sequence[str]]) -> tuple[Part, ...]:
+    """Return the lists to compare, titled by the providers in use (`chassis.settings.Settings.in_use`).
+
+    Payments come before our orders, and each provider's list before ours, so that each of ours can be checked against
+    it.
+    """
+    titles = {setting: " and ".join(map(title_of, providers)) for setting, providers in in_use.items()}
+    return (
+        Part("cart", "payments", f"payments at {titles['PAYMENT_PROVIDER']}"),
+        Part("cart", "refunds", f"refunds at {titles['PAYMENT_PROVIDER']}"),
+        Part("cart", "orders", "orders", asks="payments"),
+        Part("cart", "returns", "refunds here", asks="refunds"),
+        Part("cart", "stock", "reservations"),
+        Part("shipping", "sold", f"labels at {titles['CARRIERS']}"),
+        Part("shipping", "bought", "labels here", asks="sold"),
+        Part("notifications", "texts", f"SMS at {titles['SMS_PROVIDER']}"),
+        Part("notifications", "sent", "SMS here", asks="texts"),
+    )
+
 
 Compared = Callable[[Part, int], None]
 
@@ -52,12 +60,16 @@ class Comparison:
 
     Args:
         services: the running shop's.
+        lists: what `parts` returns.
         since, until: limits of the creation time of what is compared (Unix seconds).
         compared: called after each page with the number of a part's entries checked so far.
     """
 
-    def __init__(self, services: Services, since: float, until: float, compared: Compared) -> None:
+    def __init__(
+        self, services: Services, lists: Sequence[Part], since: float, until: float, compared: Compared
+    ) -> None:
         self._services = services
+        self._lists = lists
         self._since = since
         self._until = until
         self._compared = compared
@@ -66,7 +78,7 @@ class Comparison:
         """Yield every difference as it is found, and the service that can repair it. Raises Problem."""
         seen = _Seen()
         try:
-            for part in PARTS:
+            for part in self._lists:
                 yield from self._walk(part, seen)
         finally:
             seen.close()

@@ -9,9 +9,10 @@ import time
 import traceback
 from collections.abc import Sequence
 
+from chassis.settings import Settings
 from contracts.differences import Difference
 from contracts.errors import ShopError
-from launcher.comparison import Comparison, Part
+from launcher.comparison import Comparison, Part, parts
 from launcher.problem import Problem
 from launcher.running_services import BUGS, Services
 from launcher.screen import console, errors, printable, say
@@ -27,11 +28,12 @@ def main(arguments: Sequence[str]) -> int:
     """Compare, and repair if requested; return 0 without differences, 1 with some, 2 when the result is unknown."""
     options = _options(arguments)
     try:
+        lists = parts(Settings.load().in_use)
         with Services.running() as services:
-            left = Run(services, options.since, options.grace, options.repair).all()
+            left = Run(services, lists, options.since, options.grace, options.repair).all()
             if options.repair and left:
                 say("\nCompared again:")
-                left = Run(services, options.since, options.grace, False).all()
+                left = Run(services, lists, options.since, options.grace, False).all()
     except Problem as problem:
         errors.print(f"The comparison broke off. {problem}", markup=False)
         return TROUBLE
@@ -50,14 +52,18 @@ class Run:
 
     Args:
         services: the running shop's.
+        lists: what is compared.
         days: how far back, or None for everything.
         grace: records younger than this (seconds) are skipped.
         repair: whether to repair what is safe to repair.
     """
 
-    def __init__(self, services: Services, days: float | None, grace: float, repair: bool) -> None:
+    def __init__(
+        self, services: Services, lists: Sequence[Part], days: float | None, grace: float, repair: bool
+    ) -> None:
         now = time.time()
         self._services = services
+        self._lists = lists
         self._since = 0.0 if days is None else now - days * DAY
         self._until = now - grace
         self._repair = repair
@@ -72,7 +78,8 @@ class Run:
                 self._compared[part.title] = total
                 spinner.update(f"{part.title}: {total} …")
 
-            for service, difference in Comparison(self._services, self._since, self._until, compared).differences():
+            comparison = Comparison(self._services, self._lists, self._since, self._until, compared)
+            for service, difference in comparison.differences():
                 found += 1
                 mendable += bool(difference.repair)
                 say(printable(difference.line()))

@@ -14,7 +14,7 @@ from nameko.exceptions import RemoteError
 from cart.payment.settlement import Settlement
 from cart.payment.steps import BEFORE_THE_MONEY, CONFIRM, Attempt, Step, ask, begin
 from cart.rules.order import CANCELING, CONFIRMING, CREATED, PAYING, Order
-from cart.rules.payments import CANCELED, SUCCEEDED, Payment
+from cart.rules.payments import CALLED_OFF, CANCELED, SUCCEEDED, Payment
 from chassis.crash_points import crash_point
 from chassis.db.claims import ClaimLost
 from chassis.deadline import DEADLINE_MARGIN_S, remaining
@@ -33,9 +33,6 @@ LOOK_INTERVAL_S = 0.1
 CLAIM_WAIT_S = 25.0
 # How long a provider's notice of a changed payment waits for a claimed order (seconds).
 NOTICE_WAIT_S = 3.0
-
-# Stripe's code for a payment that can no longer be confirmed, such as one canceled in its dashboard.
-CALLED_OFF = "payment_intent_unexpected_state"
 
 UNKNOWN = (OutcomeUnknown, DeadlineExceeded)
 
@@ -173,7 +170,7 @@ class OrderPayment:
                 return payment
             order.payment = None
             self.settlement.undo(order, {"error": f"{type(error).__name__}: {error}"})
-            if error.facts.get("code") == CALLED_OFF:
+            if error.facts.get(CALLED_OFF):
                 raise Conflict("The payment was called off elsewhere. Pay again.", {"retry_after": 1}) from error
             raise
 

@@ -1,4 +1,4 @@
-"""Compares the shop's orders with the records of Stripe, products and shipping, a page at a time."""
+"""Compares the shop's orders with the records of the payment provider, products and shipping, a page at a time."""
 
 from __future__ import annotations
 
@@ -44,13 +44,15 @@ class OrderAudit:
         books: our orders.
         lists: the provider's payments and refunds.
         products, shipping: the services, as a worker calls them.
+        provider: the payment provider's name, as people read it.
     """
 
-    def __init__(self, books: AuditBooks, lists: Lists, products: Any, shipping: Any) -> None:
+    def __init__(self, books: AuditBooks, lists: Lists, products: Any, shipping: Any, provider: str) -> None:
         self._books = books
         self._lists = lists
         self._products = products
         self._shipping = shipping
+        self._provider = provider
 
     def page(
         self, part: str, cursor: str | None, since: float, until: float, ids: Sequence[str] | None
@@ -58,10 +60,10 @@ class OrderAudit:
         """One page of a part, as `contracts.differences.page`.
 
         Args:
-            part: "payments" and "refunds" (Stripe's lists), "orders" and "returns" (ours), "stock" (products').
+            part: "payments" and "refunds" (the provider's lists), "orders" and "returns" (ours), "stock" (products').
             cursor: from the previous page; None for the first.
             since, until: only records made between these times (Unix seconds).
-            ids: instead of a page, ask Stripe for these payments or refunds of ours.
+            ids: instead of a page, ask the provider for these payments or refunds of ours.
         """
         if ids is not None and part in ("payments", "refunds"):
             return self._payments_by_id(ids, until) if part == "payments" else self._refunds_by_id(ids, until)
@@ -85,7 +87,7 @@ class OrderAudit:
         asked = {each: self._lists.payment(each) for each in ids}
         there = [payment for payment in asked.values() if payment is not None]
         gone = [each for each, payment in asked.items() if payment is None]
-        missing = compare_missing(gone, self._books.by_payment(gone), until)
+        missing = compare_missing(gone, self._books.by_payment(gone), until, self._provider)
         return page(0, [*self._compared(there, until), *missing])
 
     def _compared(self, listed: list[Listed | SetAside], until: float) -> list[Any]:
@@ -97,7 +99,8 @@ class OrderAudit:
         if lone:
             known = self._books.known([each.id for each in lone], {each.order_id for each in lone if each.order_id})
             found = [each for each in found if each not in lone or not {each.id, each.order_id} & known]
-        return compare_payments(found, orders, by_payment, until) + unreadable("Stripe", aside)
+        differences = compare_payments(found, orders, by_payment, until, self._provider)
+        return differences + unreadable(self._provider, aside)
 
     def _refunds(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
         found, following = self._lists.refunds(cursor, since)
@@ -107,13 +110,15 @@ class OrderAudit:
         asked = {each: self._lists.refund(each) for each in ids}
         there = [refund for refund in asked.values() if refund is not None]
         gone = self._books.refunds_by_id([each for each, refund in asked.items() if refund is None])
-        return page(0, [*self._compared_refunds(there, until), *compare_missing_refunds(gone.values())])
+        missing = compare_missing_refunds(gone.values(), self._provider)
+        return page(0, [*self._compared_refunds(there, until), *missing])
 
     def _compared_refunds(self, listed: list[Refunded | SetAside], until: float) -> list[Any]:
         found, aside = sorted_out(listed)
         by_payment = self._books.by_payment({each.payment for each in found})
         ours = self._books.refunds_by_id([each.id for each in found])
-        return compare_refunds(found, ours, by_payment, until) + unreadable("Stripe", aside)
+        differences = compare_refunds(found, ours, by_payment, until, self._provider)
+        return differences + unreadable(self._provider, aside)
 
     def _orders(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
         listed, following = self._books.page(cursor, since, until)
@@ -128,7 +133,7 @@ class OrderAudit:
         owed = self._books.owed_for([order.id for order in orders])
         # Read the orders again: the other services' answers may be newer than the page.
         now = self._books.by_id([order.id for order in orders])
-        found = compare_orders(now.values(), owed, held, labelled, unreturned, until)
+        found = compare_orders(now.values(), owed, held, labelled, unreturned, until, self._provider)
         # No order relies on a payment that was canceled.
         known = [order.payment for order in orders if order.payment and order.status != CANCELED]
         return page(len(listed), found + unreadable("the shop", aside), following, known=known)

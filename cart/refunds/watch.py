@@ -1,4 +1,4 @@
-"""Watches for refunds that were made elsewhere, such as in Stripe's dashboard, in case their event was lost.
+"""Watches for refunds that were made elsewhere, such as in the provider's dashboard, in case their event was lost.
 
 Every copy regularly lists the recent refunds, and records those that it does not know. A refund may fail weeks after it
 was made: once a day the list goes back a month.

@@ -1,4 +1,4 @@
-"""Taking money, as the shop needs it: the port that `cart/stripe/payments.py` implements.
+"""Taking money, as the shop needs it: the port that a payment provider's client implements.
 
 Every call that changes something carries a key made before it, so that repeating it after a lost answer is the same
 call. An unknown outcome is not a failure: `OutcomeUnknown` says "ask with `find`, or repeat with the same key".
@@ -18,6 +18,7 @@ PROCESSING = "processing"  # the bank is processing it; the answer comes later
 CANCELED = "canceled"  # nothing is taken, and nothing ever will be
 
 REPLAYED = "replayed"  # a fact of an OutcomeUnknown
+CALLED_OFF = "called_off"  # a fact of a Refused
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Payment:
     """The provider's view of a payment.
 
     Attributes:
-        id: the PaymentIntent's id.
+        id: the provider's.
         state: one of the words above.
         amount: in the currency's smallest unit.
         charge: the charge's id once the money is taken.
@@ -74,10 +75,17 @@ class Payments(Protocol):
         """Open a payment of `amount` (smallest unit of `currency`). Also raises Refused (the amount is too small)."""
 
     def method(self, card: str, key: str) -> str:
-        """The payment method of a ``tok_…`` or ``pm_…``. Also raises PaymentDeclined, Refused (no such card)."""
+        """The payment method of a card, as the storefront names it: a token of the provider, or a method itself.
+
+        Also raises PaymentDeclined, Refused (no such card). A provider that has no methods returns the token, and
+        `confirm` raises them.
+        """
 
     def confirm(self, payment_id: str, method: str, key: str) -> Payment:
-        """Take the money from `method`. Also raises PaymentDeclined and Refused."""
+        """Take the money from `method`. Also raises PaymentDeclined and Refused.
+
+        Refused with the fact `CALLED_OFF`: the payment can no longer be confirmed, such as one canceled elsewhere.
+        """
 
     def find(self, payment_id: str) -> Payment:
         """The payment's current state."""
@@ -112,15 +120,17 @@ class PaymentNews(Protocol):
 
 
 class PaymentProvider(Protocol):
-    """A payment provider: a bundle, made of the process's `chassis.settings.Settings`.
+    """A payment provider: a bundle, made of the process's `chassis.settings.Settings`."""
 
-    Attributes:
-        payments: the client.
-        lists: its payments and refunds, for reconciliation: `cart.reconcile.audit.Lists`.
-    """
+    @property
+    def payments(self) -> Payments:
+        """The client."""
+        ...
 
-    payments: Payments
-    lists: Any
+    @property
+    def lists(self) -> Any:
+        """Its payments and refunds, for reconciliation: `cart.reconcile.audit.Lists`."""
+        ...
 
     def webhooks(self, news: PaymentNews) -> WebhookSource:
         """Return the source of its webhooks."""

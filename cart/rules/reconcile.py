@@ -21,15 +21,13 @@ RETURN = "return"
 # Such an order is claimed, or waits for its shopper's bank.
 UNDER_WAY = (*AT_WORK, CONFIRMING)
 
-REFUND_BY_HAND = "refund it in Stripe's dashboard, if it is nobody's"
-
 
 @dataclass(frozen=True)
 class Listed:
     """A payment in the provider's list.
 
     Attributes:
-        id: ``pi_…``.
+        id: the provider's.
         state: a word of `cart.rules.payments`.
         amount: in the currency's smallest unit.
         currency: as the provider writes it, in lower case.
@@ -61,7 +59,9 @@ class Refunded:
     """A refund, from either side's records.
 
     Attributes:
-        id: ``re_…``; payment: ``pi_…``; amount: in the smallest unit; state: ``succeeded``, ``pending``, ``failed`` …
+        id, payment: the provider's ids of the refund and of its payment.
+        amount: in the currency's smallest unit.
+        state: ``succeeded``, ``pending``, ``failed`` …
         order_id: ours, when known.
         created: Unix seconds.
     """
@@ -103,8 +103,17 @@ def by_hand(order: Order, kind: str, theirs: str, advice: str) -> Difference:
     return Difference(kind, order.id, said(order), theirs, advice=advice)
 
 
+def refund_by_hand(provider: str) -> str:
+    """The advice for a charge that may have to be refunded. `provider`: as people read it."""
+    return f"refund it in {provider}'s dashboard, if it is nobody's"
+
+
 def compare_payments(
-    payments: Iterable[Listed], orders: Mapping[str, Order], by_payment: Mapping[str, Order], until: float
+    payments: Iterable[Listed],
+    orders: Mapping[str, Order],
+    by_payment: Mapping[str, Order],
+    until: float,
+    provider: str,
 ) -> list[Difference]:
     """The differences between a page of the provider's payments and our orders.
 
@@ -113,89 +122,96 @@ def compare_payments(
         orders: those named in it, by the order's id.
         by_payment: the orders with one of these payments, by the payment's id.
         until: younger records (Unix seconds) may still be in progress.
+        provider: its name, as people read it.
     """
     found = []
     for payment in payments:
         order = by_payment.get(payment.id) or orders.get(payment.order_id or "")
         if payment.created > until or (order is not None and under_way(order, until)):
             continue
-        difference = _lone(payment) if order is None else _payment(payment, order, until)
+        difference = _lone(payment, provider) if order is None else _payment(payment, order, until, provider)
         if difference is not None:
             found.append(difference)
     return found
 
 
-def compare_missing(ids: Iterable[str], by_payment: Mapping[str, Order], until: float) -> list[Difference]:
+def compare_missing(
+    ids: Iterable[str], by_payment: Mapping[str, Order], until: float, provider: str
+) -> list[Difference]:
     """The differences for orders whose payment the provider does not have."""
     advice = "is this the key of the account that took it?"
     return [
-        by_hand(order, "payment unknown at Stripe", f"Stripe says: no such payment ({payment})", advice)
+        by_hand(order, f"payment unknown at {provider}", f"{provider} says: no such payment ({payment})", advice)
         for payment in ids
         if (order := by_payment.get(payment)) is not None and not under_way(order, until)
     ]
 
 
-def compare_missing_refunds(refunds: Iterable[Refunded]) -> list[Difference]:
+def compare_missing_refunds(refunds: Iterable[Refunded], provider: str) -> list[Difference]:
     """The differences for our refunds that the provider does not have."""
     return [
         Difference(
-            "refund unknown at Stripe",
+            f"refund unknown at {provider}",
             refund.order_id or refund.id,
             str(refund),
-            f"Stripe says: no such refund ({refund.id})",
+            f"{provider} says: no such refund ({refund.id})",
             advice="is this the key of the account that gave it?",
         )
         for refund in refunds
     ]
 
 
-def _lone(payment: Listed) -> Difference | None:
+def _lone(payment: Listed, provider: str) -> Difference | None:
     if payment.taken <= 0:
         return None
     return Difference(
         "charge without an order",
         payment.order_id or payment.id,
         "no such order",
-        f"Stripe says: {payment}",
-        advice=REFUND_BY_HAND,
+        f"{provider} says: {payment}",
+        advice=refund_by_hand(provider),
     )
 
 
-def _payment(payment: Listed, order: Order, until: float) -> Difference | None:
-    theirs, mine = f"Stripe says: {payment}", order.payment == payment.id
+def _payment(payment: Listed, order: Order, until: float, provider: str) -> Difference | None:
+    theirs, mine = f"{provider} says: {payment}", order.payment == payment.id
     mend, hand = partial(mendable, order, payment=payment.id), partial(by_hand, order, theirs=theirs)
     if order.status == CANCELED:
         if payment.taken > 0:
-            return hand("charge of a canceled order", advice=REFUND_BY_HAND)
+            return hand("charge of a canceled order", advice=refund_by_hand(provider))
         if payment.state in (OPEN, ACTION):
             return mend("open payment of a canceled order", theirs, "cancel the payment", CALL_OFF)
         return None
     if order.settled and mine:
         if payment.state != SUCCEEDED:
-            return hand("order paid, payment not taken", advice="ask Stripe; nothing was sent back by the shop")
+            return hand("order paid, payment not taken", advice=f"ask {provider}; nothing was sent back by the shop")
         if (payment.amount, payment.currency) != (order.amount, order.currency):
             return hand("another amount was taken", advice="refund or ask for the rest")
         return None
     if order.settled:
         if payment.taken > 0:
-            advice = "refund the payment that the order does not name, in Stripe's dashboard"
+            advice = f"refund the payment that the order does not name, in {provider}'s dashboard"
             return hand("charged twice", advice=advice)
         if payment.state in (OPEN, ACTION):
             return mend("open payment of a paid order", theirs, "cancel the payment", CALL_OFF)
         return None
     if payment.taken > 0:
         if (payment.amount, payment.currency) != (order.amount, order.currency):
-            return hand("another amount was taken", advice=REFUND_BY_HAND)
+            return hand("another amount was taken", advice=refund_by_hand(provider))
         if mine or order.payment is None:
             return mend("payment taken, order not paid", theirs, "finish the order", FINISH)
-        return hand("charge that its order does not name", advice=REFUND_BY_HAND)
+        return hand("charge that its order does not name", advice=refund_by_hand(provider))
     if mine and order.status in UNDER_WAY and order.busy_until <= until:
         return mend("payment stands still", theirs, "take it up where it stands", FINISH)
     return None
 
 
 def compare_refunds(
-    refunds: Iterable[Refunded], ours: Mapping[str, Refunded], by_payment: Mapping[str, Order], until: float
+    refunds: Iterable[Refunded],
+    ours: Mapping[str, Refunded],
+    by_payment: Mapping[str, Order],
+    until: float,
+    provider: str,
 ) -> list[Difference]:
     """The differences between a page of the provider's refunds and ours.
 
@@ -203,20 +219,21 @@ def compare_refunds(
         refunds: the page.
         ours: our refunds that the page names, by the provider's id.
         by_payment: the orders of the refunded payments, by the payment's id.
+        provider: its name, as people read it.
     """
     found = []
     for refund in refunds:
         order, known = by_payment.get(refund.payment), ours.get(refund.id)
         if refund.created > until or order is None or under_way(order, until):
             continue  # not of our orders: the charge without an order is reported, and this refund is its remedy
-        theirs = f"Stripe says: {refund}"
+        theirs = f"{provider} says: {refund}"
         fix = {"do": TAKE_UP, "order": order.id, "payment": refund.payment, "refund": refund.id}
         if known is None:
             if refund.stands and order.settled:
                 repair = "take it into the order"
                 found.append(Difference("refund unknown here", order.id, said(order), theirs, repair, fix=fix))
         elif known.amount != refund.amount:
-            advice = "ask Stripe what became of it"
+            advice = f"ask {provider} what became of it"
             found.append(Difference("another amount was given back", order.id, str(known), theirs, advice=advice))
         elif known.stands != refund.stands:
             repair = "take it into the order"

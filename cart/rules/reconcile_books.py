@@ -36,6 +36,7 @@ def compare_orders(
     labelled: Collection[str],
     unreturned: Collection[str],
     until: float,
+    provider: str,
 ) -> list[Difference]:
     """The differences between our orders and the shop's other records.
 
@@ -45,6 +46,7 @@ def compare_orders(
         held: those of these orders' reservations that hold stock.
         labelled: those of these orders' shipments with a label that was not refunded.
         unreturned: those of the shipments named by `over` whose label has never been submitted for a refund.
+        provider: the payment provider's name, as people read it.
     """
     found: list[Difference] = []
     for order in orders:
@@ -61,7 +63,7 @@ def compare_orders(
                 advice = "count the shelf, and put what is there"
                 found.append(by_hand(order, "sold, and not taken from stock", theirs, advice))
         if order.status in UNDER_WAY and order.payment is None and order.busy_until <= until:
-            theirs, repair = "Stripe says: was not asked", "take it up where it stands"
+            theirs, repair = f"{provider} says: was not asked", "take it up where it stands"
             found.append(mendable(order, "payment stands still", theirs, repair, FINISH))
         found += _label(order, rows, labelled, unreturned)
     return found

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from cart.rules.payments import ACTION, CANCELED, OPEN, PROCESSING, REPLAYED, SUCCEEDED, OrderRefund, Payment
+from cart.rules.payments import (
+    ACTION,
+    CALLED_OFF,
+    CANCELED,
+    OPEN,
+    PROCESSING,
+    REPLAYED,
+    SUCCEEDED,
+    OrderRefund,
+    Payment,
+)
 from chassis.logs import log
 from chassis.providers.guard import attempts
 from chassis.providers.http_session import ProviderSession
@@ -27,6 +37,9 @@ STATES = {
     "requires_capture": PROCESSING,
     "canceled": CANCELED,
 }
+
+# The code of a payment that can no longer be confirmed, such as one canceled in the dashboard.
+UNEXPECTED_STATE = "payment_intent_unexpected_state"
 
 Answer = TypeVar("Answer")
 
@@ -180,6 +193,8 @@ def _failure(error: stripe.StripeError) -> ShopError:
         return ProviderFailure("Stripe was asked for two things under one key.")
     if isinstance(error, stripe.InvalidRequestError):
         facts = {"code": error.code, "param": error.param}
+        if error.code == UNEXPECTED_STATE:
+            facts[CALLED_OFF] = True
         return Refused(error.user_message or "Stripe refuses the payment.", facts)
     # 5xx, 409 after all retries, or a body that is not JSON
     kept = str((error.headers or {}).get("Idempotent-Replayed", "")).lower() == "true"

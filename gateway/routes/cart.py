@@ -111,7 +111,8 @@ def pay(request: Request) -> dict[str, Any]:
     payer = limits.payer(request, shopper)
     limits.spend(request, limits.ADDRESS_PAYMENT)
     limits.spend(request, limits.CART_PAYMENT, payer)
-    form = body(request, schemas.PAYMENT, rescue=seed_json.payment)
+    shape = schemas.payment(visit.of(request).gateway.settings.in_use)
+    form = body(request, shape, rescue=seed_json.payment)
     limits.spend(request, limits.ORDER_PAYMENT, f"{payer} {form['order_id']}")
     once = effect(request, form, of_cart)
     return services(request, once, payer=payer).cart.pay(

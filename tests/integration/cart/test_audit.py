@@ -71,7 +71,7 @@ def audit(
 ) -> OrderAudit:
     others = others or OtherServices()
     books = AuditBooks(shop.store)
-    return OrderAudit(books, Lists(list(payments), list(refunds)), others, others)
+    return OrderAudit(books, Lists(list(payments), list(refunds)), others, others, "Bank")
 
 
 def reported(page: dict[str, Any]) -> list[tuple[str, str]]:
@@ -105,7 +105,7 @@ def test_payment_missing_from_all_pages_is_read_by_its_id(shop: Shop) -> None:
         ("order paid, payment not taken", "or_1")
     ]
     assert reported(audit(shop).page("payments", None, 0.0, FUTURE_S, [payment])) == [
-        ("payment unknown at Stripe", "or_1")
+        ("payment unknown at Bank", "or_1")
     ]
     assert reported(audit(shop).page("payments", None, 0.0, shop.now - 1, [payment])) == []
 
@@ -163,9 +163,7 @@ def test_refunds_are_compared_both_ways(shop: Shop) -> None:
     assert reported(books.page("refunds", first["next"], 0.0, FUTURE_S, None)) == [("refund unknown here", "or_1")]
     assert books.page("returns", None, 0.0, FUTURE_S, None)["known"] == [ours.id]
     assert reported(books.page("refunds", None, 0.0, FUTURE_S, [ours.id])) == []
-    assert reported(audit(shop).page("refunds", None, 0.0, FUTURE_S, [ours.id])) == [
-        ("refund unknown at Stripe", "or_1")
-    ]
+    assert reported(audit(shop).page("refunds", None, 0.0, FUTURE_S, [ours.id])) == [("refund unknown at Bank", "or_1")]
 
 
 def test_reservations_are_compared_with_their_orders(shop: Shop) -> None:
@@ -185,12 +183,13 @@ def test_unknown_part_is_refused(shop: Shop) -> None:
 
 def test_unreadable_record_is_reported_and_not_compared() -> None:
     unreadable: Any = SetAside("pi_9", "it has a new status")
-    audit = OrderAudit(NoBooks(), Lists([unreadable], [unreadable]), OtherServices(), OtherServices())  # type: ignore[arg-type]
+    lists, others = Lists([unreadable], [unreadable]), OtherServices()
+    audit = OrderAudit(NoBooks(), lists, others, others, "Bank")  # type: ignore[arg-type]
     for part in ("payments", "refunds"):
         for found in (audit.page(part, None, 0.0, FUTURE_S, None), audit.page(part, None, 0.0, FUTURE_S, ["pi_9"])):
             [difference] = found["differences"]
             assert (difference["kind"], difference["subject"]) == ("record that cannot be read", "pi_9")
-            assert "new status" in difference["theirs"]
+            assert difference["theirs"] == "Bank says: it has a new status"
 
 
 class NoBooks:

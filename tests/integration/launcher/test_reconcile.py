@@ -10,11 +10,13 @@ import pytest
 from contracts.differences import Difference, page
 from contracts.errors import Conflict, ProviderFailure, ShopError, Unavailable
 from launcher import given_up, reconcile, running_services
-from launcher.comparison import ONE_BY_ONE, PARTS, Comparison
+from launcher.comparison import ONE_BY_ONE, Comparison, parts
 from launcher.problem import Problem
 from launcher.running_services import TRIES, Services
 
 SAFE = Difference("label unknown here", "or_1", "nothing", "Shippo says: bought", "record it", fix={"do": "record"})
+IN_USE = {"PAYMENT_PROVIDER": ("stripe",), "CARRIERS": ("shippo",), "SMS_PROVIDER": ("twilio",)}
+LISTS = parts(IN_USE)
 BY_HAND = Difference("charge without an order", "pi_1", "no such order", "Stripe says: \x1b[31mtaken\n", advice="ask")
 
 
@@ -58,7 +60,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def found(services: Answers, since: float = 0.0, until: float = 1.0) -> list[tuple[str, str]]:
-    comparison = Comparison(services, since, until, lambda part, total: None)
+    comparison = Comparison(services, LISTS, since, until, lambda part, total: None)
     return [(service, difference.subject) for service, difference in comparison.differences()]
 
 
@@ -76,7 +78,15 @@ def test_every_page_of_every_part_is_read() -> None:
         ("cart", "payments", "1"),
         ("cart", "payments", "2"),
     ]
-    assert {(service, part) for service, part, _ in services.asked} == {(each.service, each.part) for each in PARTS}
+    assert {(service, part) for service, part, _ in services.asked} == {(each.service, each.part) for each in LISTS}
+
+
+def test_titles_of_the_lists_name_the_providers_in_use() -> None:
+    acme = {**IN_USE, "PAYMENT_PROVIDER": ("shops.pay:AcmePay",), "CARRIERS": ("shippo", "shops.acme:Acme")}
+    titles = [part.title for part in parts(acme)]
+    assert titles[:2] == ["payments at AcmePay", "refunds at AcmePay"]
+    assert "labels at Shippo and Acme" in titles
+    assert "SMS at Twilio" in titles
 
 
 def test_only_ids_missing_from_a_list_are_asked_for_by_id() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from cart.rules.payments import ACTION, CANCELED, OPEN, REPLAYED, SUCCEEDED
+from cart.rules.payments import ACTION, CALLED_OFF, CANCELED, OPEN, REPLAYED, SUCCEEDED
 from cart.stripe.payments import StripePayments
 from chassis.settings import SANDBOX_KEYS, Provider, Settings
 from contracts.errors import OutcomeUnknown, PaymentDeclined, ProviderFailure, Refused
@@ -104,8 +104,9 @@ def test_canceled_payment_cannot_be_confirmed(payments: StripePayments, provider
     order_id, payment_id = opened(payments)
     assert payments.cancel(payment_id).state == CANCELED
     assert payments.cancel(payment_id).state == CANCELED
-    with pytest.raises(Refused):
+    with pytest.raises(Refused) as caught:
         payments.confirm(payment_id, "pm_card_visa", key())
+    assert caught.value.facts[CALLED_OFF] is True
     assert charges(providers, order_id) == []
 
 

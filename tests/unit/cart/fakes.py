@@ -1,11 +1,11 @@
-"""In-memory fakes of Stripe and of the services that a purchase calls. A test chooses how each one fails."""
+"""In-memory fakes of the payment provider and of the services that a purchase calls. A test sets their failures."""
 
 from __future__ import annotations
 
 import threading
 from typing import Any
 
-from cart.rules.payments import ACTION, CANCELED, OPEN, REPLAYED, SUCCEEDED, OrderRefund, Payment
+from cart.rules.payments import ACTION, CALLED_OFF, CANCELED, OPEN, REPLAYED, SUCCEEDED, OrderRefund, Payment
 from contracts.errors import (
     Conflict,
     OutcomeUnknown,
@@ -82,7 +82,7 @@ class Bank:
             return answer  # type: ignore[no-any-return]
         payment = self.payments[payment_id]
         if payment["state"] in (SUCCEEDED, CANCELED):
-            raise Refused(f"It is {payment['state']}.", {"code": "payment_intent_unexpected_state"})
+            raise Refused(f"It is {payment['state']}.", {CALLED_OFF: True})
         mood, self.mood = self.mood, "take"
         if mood == "drop":
             raise OutcomeUnknown("no answer")

@@ -43,7 +43,7 @@ def compared(listed: Listed, ours: Order | None) -> list[tuple[str, str]]:
     """The differences of one payment: each kind, and the action of --repair ("" for none)."""
     orders = {} if ours is None else {ours.id: ours}
     by_payment = {} if ours is None or ours.payment is None else {ours.payment: ours}
-    found = compare_payments([listed], orders, by_payment, UNTIL)
+    found = compare_payments([listed], orders, by_payment, UNTIL, "Stripe")
     assert all(bool(each.repair) != bool(each.advice) and bool(each.repair) == bool(each.fix) for each in found)
     return [(each.kind, each.fix.get("do", "")) for each in found]
 
@@ -114,7 +114,7 @@ def test_recent_payment_or_order_is_not_compared() -> None:
 
 def test_payment_unknown_at_stripe_names_its_order() -> None:
     ours = {"pi_1": order(PAID), "pi_2": order(PAID, payment="pi_2", updated=YOUNG)}
-    [difference] = compare_missing(["pi_1", "pi_2", "pi_3"], ours, UNTIL)
+    [difference] = compare_missing(["pi_1", "pi_2", "pi_3"], ours, UNTIL, "Stripe")
     assert (difference.kind, difference.subject, difference.repair) == ("payment unknown at Stripe", "or_1", "")
 
 
@@ -146,12 +146,12 @@ def test_refund_difference_has_its_kind_and_repair(
     refund: Refunded, known: Refunded | None, ours: Order | None, differences: list[tuple[str, str]]
 ) -> None:
     by_payment = {} if ours is None else {"pi_1": ours}
-    found = compare_refunds([refund], {} if known is None else {"re_1": known}, by_payment, UNTIL)
+    found = compare_refunds([refund], {} if known is None else {"re_1": known}, by_payment, UNTIL, "Stripe")
     assert [(each.kind, each.fix.get("do", "")) for each in found] == differences
 
 
 def test_refund_unknown_at_stripe_names_its_order() -> None:
-    [difference] = compare_missing_refunds([replace(BACK, order_id="or_1")])
+    [difference] = compare_missing_refunds([replace(BACK, order_id="or_1")], "Stripe")
     assert (difference.kind, difference.subject, difference.repair) == ("refund unknown at Stripe", "or_1", "")
 
 
@@ -163,7 +163,9 @@ def order_differences(
     unreturned: str = "",
 ) -> list[tuple[str, str]]:
     """The differences between one order and the books. By default the books match a paid order."""
-    found = compare_orders([ours], {ours.id: DONE if rows is None else rows}, {held}, {labelled}, {unreturned}, UNTIL)
+    found = compare_orders(
+        [ours], {ours.id: DONE if rows is None else rows}, {held}, {labelled}, {unreturned}, UNTIL, "Stripe"
+    )
     return [(each.kind, each.fix.get("do", "")) for each in found]
 
 
@@ -204,7 +206,7 @@ def test_unused_label_of_a_closed_order_is_returned(status: str) -> None:
 
 def test_repair_names_the_missing_deliveries() -> None:
     [difference] = compare_orders(
-        [order(PAID, stock_key="key")], {"or_1": {"label": "done"}}, {"key"}, {"shipment_1"}, {}, UNTIL
+        [order(PAID, stock_key="key")], {"or_1": {"label": "done"}}, {"key"}, {"shipment_1"}, {}, UNTIL, "Stripe"
     )
     assert difference.repair == "owe it email, sms"
 
@@ -240,11 +242,22 @@ def test_stock_that_no_order_needs_is_given_back(key: str, ours: Order | None, u
 
 
 def test_a_difference_is_one_line_and_crosses_the_wire() -> None:
-    [difference] = compare_payments([payment()], {}, {}, UNTIL)
+    [difference] = compare_payments([payment()], {}, {}, UNTIL, "Stripe")
     assert Difference(**difference.plain()) == difference
     assert difference.line() == (
         "charge without an order: or_1 | we say: no such order | Stripe says: succeeded, 500 usd (pi_1)"
         " | --repair: nothing (refund it in Stripe's dashboard, if it is nobody's)"
     )
-    [mendable] = compare_payments([payment()], {"or_1": order(CREATED)}, {}, UNTIL)
+    [mendable] = compare_payments([payment()], {"or_1": order(CREATED)}, {}, UNTIL, "Stripe")
     assert mendable.line().endswith(" | --repair: finish the order")
+
+
+def test_differences_name_the_payment_provider() -> None:
+    [lone] = compare_payments([payment()], {}, {}, UNTIL, "AcmePay")
+    [gone] = compare_missing(["pi_1"], {"pi_1": order(PAID)}, UNTIL, "AcmePay")
+    [refund] = compare_missing_refunds([BACK], "AcmePay")
+    [unknown] = compare_refunds([BACK], {}, {"pi_1": order(PAID)}, UNTIL, "AcmePay")
+    [overdue] = compare_orders([order(PAYING, None, due_at=OLD)], {}, (), (), (), UNTIL, "AcmePay")
+    for difference in (lone, gone, refund, unknown, overdue):
+        assert "AcmePay says: " in difference.line()
+        assert "Stripe" not in difference.line()

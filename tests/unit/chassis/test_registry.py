@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 import yaml
 
-from chassis.registry import BUNDLES, bundles, name_of, owner_of
+from chassis.registry import BUNDLES, bundles, name_of, owner_of, title_of
 from chassis.settings import Settings
 from launcher.place import ROOT
 
@@ -31,6 +31,11 @@ def test_every_registered_bundle_exists() -> None:
     for reference in BUNDLES.values():
         module, _, name = reference.partition(":")
         assert isinstance(getattr(import_module(module), name), type)
+
+
+def test_title_of_a_provider_is_the_name_of_its_class() -> None:
+    assert [title_of(name) for name in BUNDLES] == ["Stripe", "Shippo", "SendGrid", "Twilio"]
+    assert title_of("shops.acme:AcmePay") == "AcmePay"
 
 
 def test_each_provider_in_use_has_one_owner() -> None:
