@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from launcher import checks
 from launcher.place import ROOT
 from launcher.ports import free_port
 
@@ -145,7 +146,9 @@ class Running:
 
 def environment(uri: str, **extra: str) -> dict[str, str]:
     """Return the environment of a shop process, without the settings of the caller."""
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    # The last one lets the launcher find the processes of an interrupted run.
+    names = ("PATH", "HOME", "LANG", "TMPDIR", checks.RUN)
+    inherited = {name: os.environ[name] for name in names if name in os.environ}
     return {
         **inherited,
         "AMQP_URI": uri,
