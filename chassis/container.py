@@ -95,7 +95,7 @@ class ShopContainer(ServiceContainer):
         deadline.begin(deadline.of(data))
         began = time.monotonic()
         fair_scheduling.begin(self.fair_scheduling, quick=getattr(worker_ctx.entrypoint, "quick", False))
-        if getattr(worker_ctx.entrypoint, "once", False):
+        if getattr(worker_ctx.entrypoint, "idempotent", False):
             self._guard(worker_ctx)
 
         def handled(ctx: WorkerContext, result: Any, exc_info: Any) -> tuple[Any, Any]:

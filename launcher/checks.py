@@ -28,8 +28,9 @@ PLUGINS = ("-p", "launcher.no_skips", "-p", "launcher.torn_down")
 WORKERS_PER_CORE = 1.5
 TEAR_DOWN_S = 120.0  # time for an interrupted pytest to stop what its fixtures started
 INTERRUPTED = 130
-# Branch coverage of the product; `pyproject.toml` sets what is measured, and the floor.
-COVERAGE = ("--cov", "--cov-report=term-missing:skip-covered")
+# Everything, with the branch coverage of the product; `pyproject.toml` sets what is measured, and the floor.
+COVERAGE = "--coverage"
+MEASURED = ("--cov", "--cov-report=term-missing:skip-covered")
 # Every process that a run of the tests starts inherits this variable.
 RUN = "SHOP_TEST_RUN"
 # With this variable, each of several hundred processes compiles the shop again, and each pytest process all tests.
@@ -40,12 +41,12 @@ def run(arguments: Sequence[str]) -> int:
     """Run the checks; return the exit status of the first that failed, else 0.
 
     Args:
-        arguments: none for everything; ``--fast`` for style, types and unit tests; else arguments for pytest, which
-            then runs alone.
+        arguments: none for everything; ``--fast`` for style, types and unit tests; ``--coverage`` for everything,
+            with its coverage; else arguments for pytest, which then runs alone.
     """
     env = {**without_keys(environment()), "PYTHONUNBUFFERED": "1", RUN: uuid.uuid4().hex}
     env.pop(NO_BYTECODE, None)
-    if arguments and [*arguments] != [FAST]:
+    if arguments and [*arguments] not in ([FAST], [COVERAGE]):
         _have_curl()
         return _pytest(arguments, env)
     for command in STYLE:
@@ -53,11 +54,12 @@ def run(arguments: Sequence[str]) -> int:
         status = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=env).returncode
         if status != 0:
             return status
-    if arguments:
+    if [*arguments] == [FAST]:
         return _pytest(UNITS, env)
     _have_curl()
     workers = round(WORKERS_PER_CORE * (os.cpu_count() or 1))
-    return _pytest(["-n", str(workers), "--dist", "loadscope", "--no-loadscope-reorder", *COVERAGE], env)
+    measured = MEASURED if arguments else ()
+    return _pytest(["-n", str(workers), "--dist", "loadscope", "--no-loadscope-reorder", *measured], env)
 
 
 def _have_curl() -> None:

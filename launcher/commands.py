@@ -31,7 +31,7 @@ Usage: ./install_run_project [command]
   replay KEY | --all   try again what was given up
   parked [...]         requests over which a service died again and again; --help
   migrate              bring the databases up to date
-  test [--fast | ...]  style, types and tests; --fast: of these the quick ones; else pytest alone with the arguments
+  test [--fast | ...]  style, types and tests; --fast: the quick ones; --coverage: all, measured; else pytest alone
   bench NAME [...]     measure
   sbom [FILE]          what the shop is made of, as CycloneDX JSON; a relative FILE belongs to the repository
   audit                known vulnerabilities of its packages; status 1: some, 2: could not be found out

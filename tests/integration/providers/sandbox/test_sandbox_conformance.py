@@ -11,19 +11,9 @@ import stripe
 from stripe import params as stripe_params
 from twilio.rest.api.v2010.account.message import MessageInstance
 
-from sandbox import (
-    stripe_charges,
-    stripe_payment_intents,
-    stripe_payment_methods,
-    stripe_prices,
-    stripe_products,
-)
-from sandbox import (
-    stripe_params as types,
-)
-from sandbox import (
-    twilio as sandbox_twilio,
-)
+from sandbox.stripe import charges, payment_intents, payment_methods, prices, products
+from sandbox.stripe import params as types
+from sandbox.twilio import api as sandbox_twilio
 from tests.integration.providers.sandbox.process import Sdks
 from tests.integration.providers.sandbox.shapes import Parameter, body_problems, parameters
 
@@ -201,27 +191,27 @@ INLINE_CARD = {
 @pytest.mark.parametrize(
     ("ours", "theirs", "known"),
     [
-        (stripe_products.CREATE, stripe_params.ProductCreateParams, set()),
-        (stripe_products.MODIFY, stripe_params.ProductUpdateParams, set()),
-        (stripe_products.LIST, stripe_params.ProductListParams, set()),
-        (stripe_products.SEARCH, stripe_params.ProductSearchParams, set()),
-        (stripe_prices.CREATE, stripe_params.PriceCreateParams, set()),
-        (stripe_prices.MODIFY, stripe_params.PriceUpdateParams, set()),
-        (stripe_prices.LIST, stripe_params.PriceListParams, set()),
-        (stripe_payment_methods.CREATE, stripe_params.PaymentMethodCreateParams, set()),
-        (stripe_payment_methods.MODIFY, stripe_params.PaymentMethodUpdateParams, set()),
-        (stripe_payment_intents.CREATE, stripe_params.PaymentIntentCreateParams, INLINE_CARD),
-        (stripe_payment_intents.MODIFY, stripe_params.PaymentIntentUpdateParams, INLINE_CARD),
-        (stripe_payment_intents.CONFIRM, stripe_params.PaymentIntentConfirmParams, INLINE_CARD),
-        (stripe_payment_intents.CANCEL, stripe_params.PaymentIntentCancelParams, set()),
-        (stripe_payment_intents.CAPTURE, stripe_params.PaymentIntentCaptureParams, set()),
-        (stripe_payment_intents.LIST, stripe_params.PaymentIntentListParams, set()),
-        (stripe_payment_intents.RETRIEVE, stripe_params.PaymentIntentRetrieveParams, set()),
-        (stripe_charges.LIST_CHARGES, stripe_params.ChargeListParams, set()),
-        (stripe_charges.MODIFY_CHARGE, stripe_params.ChargeUpdateParams, set()),
-        (stripe_charges.CREATE_REFUND, stripe_params.RefundCreateParams, set()),
-        (stripe_charges.MODIFY_REFUND, stripe_params.RefundUpdateParams, set()),
-        (stripe_charges.LIST_REFUNDS, stripe_params.RefundListParams, set()),
+        (products.CREATE, stripe_params.ProductCreateParams, set()),
+        (products.MODIFY, stripe_params.ProductUpdateParams, set()),
+        (products.LIST, stripe_params.ProductListParams, set()),
+        (products.SEARCH, stripe_params.ProductSearchParams, set()),
+        (prices.CREATE, stripe_params.PriceCreateParams, set()),
+        (prices.MODIFY, stripe_params.PriceUpdateParams, set()),
+        (prices.LIST, stripe_params.PriceListParams, set()),
+        (payment_methods.CREATE, stripe_params.PaymentMethodCreateParams, set()),
+        (payment_methods.MODIFY, stripe_params.PaymentMethodUpdateParams, set()),
+        (payment_intents.CREATE, stripe_params.PaymentIntentCreateParams, INLINE_CARD),
+        (payment_intents.MODIFY, stripe_params.PaymentIntentUpdateParams, INLINE_CARD),
+        (payment_intents.CONFIRM, stripe_params.PaymentIntentConfirmParams, INLINE_CARD),
+        (payment_intents.CANCEL, stripe_params.PaymentIntentCancelParams, set()),
+        (payment_intents.CAPTURE, stripe_params.PaymentIntentCaptureParams, set()),
+        (payment_intents.LIST, stripe_params.PaymentIntentListParams, set()),
+        (payment_intents.RETRIEVE, stripe_params.PaymentIntentRetrieveParams, set()),
+        (charges.LIST_CHARGES, stripe_params.ChargeListParams, set()),
+        (charges.MODIFY_CHARGE, stripe_params.ChargeUpdateParams, set()),
+        (charges.CREATE_REFUND, stripe_params.RefundCreateParams, set()),
+        (charges.MODIFY_REFUND, stripe_params.RefundUpdateParams, set()),
+        (charges.LIST_REFUNDS, stripe_params.RefundListParams, set()),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -240,7 +230,7 @@ def test_a_mutant_parameter_is_caught() -> None:
         "shipping": types.Obj({"nom": types.Str()}),
     }
 
-    found = set(differences({**stripe_payment_intents.CREATE, **mutants}, theirs)) - INLINE_CARD
+    found = set(differences({**payment_intents.CREATE, **mutants}, theirs)) - INLINE_CARD
 
     assert {text.split(":")[0] for text in found} == {
         "payment_method_types", "confirm", "description", "[amount]", "capture_method", "shipping[nom]",
