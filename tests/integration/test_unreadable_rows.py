@@ -98,7 +98,7 @@ class Others:
 
 
 def test_comparison_reports_an_unreadable_order_and_continues(store: CartStore) -> None:
-    audit = OrderAudit(AuditBooks(store), Lists(), Others(), Others())  # type: ignore[arg-type]
+    audit = OrderAudit(AuditBooks(store), Lists(), Others(), Others(), "Stripe")  # type: ignore[arg-type]
 
     def differences(part: str) -> list[tuple[str, str]]:
         return [(each["kind"], each["subject"]) for each in audit.page(part, None, 0.0, 9e12, None)["differences"]]

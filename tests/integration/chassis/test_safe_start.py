@@ -123,7 +123,7 @@ def test_sandbox_payments_with_an_own_carrier_are_refused(monkeypatch: pytest.Mo
     settings = {**LIVE, "STRIPE_API_KEY": "", "CARRIERS": f"shippo,{OWN}"}
     [said] = refusals(monkeypatch, settings)
     assert said.startswith("STRIPE_API_KEY must be set, because CARRIERS is")
-    assert warnings(monkeypatch, {**settings, "PAYMENT_PROVIDER": OWN}) == []
+    assert warnings(monkeypatch, {**settings, "PAYMENT_PROVIDER": "your_shop.pay:Pay"}) == []
 
 
 def test_mail_from_the_default_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
