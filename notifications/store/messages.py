@@ -29,8 +29,7 @@ _UNSENT = messages.c.state != State.SENT.value
 class MessageStore:
     """The record of every message.
 
-    A claim is a random token that belongs to this process until a given time. It is void after that time, or when the
-    process has died. A claim that was taken over cannot write any more.
+    For its claims see `chassis.db.claims`.
 
     Args:
         database: the service's.

@@ -28,8 +28,7 @@ _OPEN = labels.c.state != State.BOUGHT.value
 class ShippingStore:
     """Shipments and the purchases of their labels.
 
-    A claim is a random token that belongs to this process until a given time. It is void after that time, or when the
-    process has died. A claim that was taken over cannot write any more.
+    For its claims see `chassis.db.claims`.
 
     Args:
         database: the service's.
