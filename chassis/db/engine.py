@@ -30,14 +30,16 @@ from sqlalchemy.pool import StaticPool
 from chassis.db import green_postgresql
 from chassis.db.deferred_writes import DeferredWrites
 from chassis.db.heartbeat import Heartbeat
-from chassis.db.outage import DISK_FULL, READ_ONLY, SENTENCES, Outage, reason_of
+from chassis.db.outage import BUSY, DISK_FULL, READ_ONLY, SENTENCES, Outage, reason_of
 from chassis.fair_scheduling import pause
 from contracts.errors import Unavailable
 
 # How long a writer waits for another process's transaction on the same SQLite file. Transactions take a few
-# milliseconds; even a queue of a hundred is far below it. The whole process waits, including its greenlets. Together
-# with a beat it is less than `chassis.db.heartbeat.GONE_AFTER_S`, so that a process that waited still counts as alive.
+# milliseconds; even a queue of a hundred is far below it. Together with a beat it is less than
+# `chassis.db.heartbeat.GONE_AFTER_S`, so that a process that waited still counts as alive.
 SQLITE_BUSY_SECONDS = 2.5
+# How often a waiting writer tries again (seconds). Between two tries, other greenlets run.
+SQLITE_RETRY_S = 0.005
 # A PostgreSQL statement that takes longer than this is waiting for a lock; no query of the shop takes nearly as long.
 POSTGRES_STATEMENT_MS = 5000
 # The server ends a transaction that is idle for longer: its client's host may have vanished, and others wait for its
@@ -247,6 +249,7 @@ def _sqlite(url: URL) -> Engine:
     if memory:
         options["poolclass"] = StaticPool  # one connection: a second one would open a separate, empty database
     else:
+        options["max_overflow"] = -1  # a waiting writer keeps its connection, and readers must not wait for it
         Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
     engine = sqlalchemy.create_engine(url, hide_parameters=True, json_deserializer=json_or_marker, **options)
 
@@ -261,10 +264,29 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
-        writing = connection.get_execution_options().get("writing", True)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        if connection.get_execution_options().get("writing", True):
+            _lock(connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _lock(connection: Connection) -> None:
+    """Begin a writing transaction. SQLite's own waiting would stop the whole process, including its greenlets."""
+    end = time.monotonic() + SQLITE_BUSY_SECONDS
+    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                return
+            except sqlalchemy.exc.OperationalError as error:
+                if reason_of(error) != BUSY or time.monotonic() >= end:
+                    raise
+            time.sleep(SQLITE_RETRY_S)
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(SQLITE_BUSY_SECONDS * 1000)}")
 
 
 def _postgresql(url: URL, service: str) -> Engine:

@@ -35,6 +35,7 @@ from contracts.errors import Unavailable
 from launcher.place import ROOT
 from tests.integration.chassis.running import until
 from tests.integration.chassis.silent_proxy import SilentProxy
+from tests.locked import Locked
 
 Open = Callable[[str], Database]
 
@@ -108,6 +109,46 @@ def test_lock_held_too_long_raises_unavailable(counter: Database, monkeypatch: p
         assert number(counter) == 2
     finally:
         second.dispose()
+
+
+WAITING_WRITER = """
+import eventlet
+eventlet.monkey_patch()
+import sys
+from chassis.db.engine import Database, url_for
+from contracts.errors import Unavailable
+database = Database(url_for("cart", sys.argv[1], "unused"), "cart")
+done = []
+
+def write():
+    try:
+        with database.write():
+            pass
+    except Unavailable as error:
+        done.append(error.facts["database"])
+
+writers = [eventlet.spawn(write) for _ in range(40)]
+while not done:
+    database.ping()  # answered while they wait
+    print("answered" if not done else done, flush=True)
+    eventlet.sleep(0.01)
+for writer in writers:
+    writer.wait()
+assert done == ["busy"] * 40, done
+"""
+
+
+def test_waiting_writers_leave_the_process_running(tmp_path: Path) -> None:
+    file = Locked(tmp_path, "cart")
+    try:
+        with file.held():
+            command = [sys.executable, "-W", "ignore", "-c", WAITING_WRITER, file.url]
+            run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    finally:
+        file.dispose()
+    assert run.returncode == 0, run.stderr
+    # SQLite's own waiting lasts as long for each writer, and nothing is answered meanwhile.
+    assert run.stdout.splitlines().count("answered") > 2, run.stdout
 
 
 def test_loser_of_an_insert_race_reads_the_existing_row(counter: Database) -> None:
