@@ -10,7 +10,7 @@ import pytest
 from bench.abuse.target import Target, target
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """The running shop."""
     place: Path = tmp_path_factory.mktemp("abuse")

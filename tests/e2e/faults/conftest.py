@@ -20,7 +20,7 @@ from tests.e2e.faults.sabotage import Saboteur
 COPIES = {"products": 2, "shipping": 3, "notifications": 3, "cart": 6}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The running shop. A process dies at a crash point when the folder ``points`` has a file for it."""
     place = tmp_path_factory.mktemp("twins")
@@ -37,13 +37,13 @@ def front(twins: Shop) -> Front:
     return Front(twins.url, twins.sandbox_url)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def saboteur(tmp_path_factory: pytest.TempPathFactory) -> Saboteur:
     """Replaces modules of the shop `lone`."""
     return Saboteur(tmp_path_factory.mktemp("saboteur"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lone(saboteur: Saboteur) -> Iterator[Stage]:
     """A running shop with one copy of every service."""
     with stage(env={**saboteur.env, "TRACKING_POLL": "10"}) as found:

@@ -15,7 +15,7 @@ from tests.e2e.journeys.shop import Storefront
 from tests.process_coverage import coverage_env
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The tests' own shop. Tests that need more than HTTP use it, also when `SHOP_URL` names another shop."""
     # The shop starts its own broker, since the shared broker may hold the queues of another shop.
@@ -24,7 +24,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shop(request: pytest.FixtureRequest) -> Storefront:
     url = os.environ.get("SHOP_URL")
     if url:

@@ -10,7 +10,7 @@ from launcher.shop import Shop
 from tests.e2e.journeys.shop import Storefront, eventually
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     # Short enough for a test, and long enough for a busy machine. A payment may have to wait for a starting service.
     times = {"RPC_TIMEOUT": "8", "PROVIDER_TIMEOUT": "7", "PAY_TIMEOUT": "38"}

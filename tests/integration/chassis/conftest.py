@@ -13,7 +13,7 @@ from tests.integration.chassis.running import Service, forget
 from tests.rabbit_node import RabbitNode
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def uri(rabbit: RabbitNode) -> str:
     return rabbit.uri
 
@@ -27,7 +27,7 @@ def client(uri: str) -> Iterator[RpcClient]:
     connected.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stubs(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Service]]:
     """One process of each stub: `echo`, `front` and `stock`. Tests that stop no process share them."""
     folder = tmp_path_factory.mktemp("stubs")

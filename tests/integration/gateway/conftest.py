@@ -17,7 +17,7 @@ from tests.process_coverage import coverage_env
 from tests.rabbit_node import RabbitNode
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
     """A running, private RabbitMQ."""
     rabbit = RabbitNode(tmp_path_factory.mktemp("rabbit"))
@@ -68,7 +68,7 @@ class Doubles:
             self.kill(group)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client(node: RabbitNode) -> Iterator[RpcClient]:
     """The RPC connection of the tests."""
     connection = RpcClient(node.uri, name="gateway tests").start()
@@ -76,7 +76,7 @@ def client(node: RabbitNode) -> Iterator[RpcClient]:
     connection.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def doubles(node: RabbitNode, client: RpcClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doubles]:
     """The doubles of the four services, once they answer."""
     stubs = Doubles(node.uri, tmp_path_factory.mktemp("control"))
@@ -87,7 +87,7 @@ def doubles(node: RabbitNode, client: RpcClient, tmp_path_factory: pytest.TempPa
         stubs.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shop(node: RabbitNode, doubles: Doubles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A gateway with two workers and no admin keys. All tests that only send requests share it."""
     running = start_gateway(node.uri, tmp_path_factory.mktemp("shop"), **coverage_env())
@@ -95,7 +95,7 @@ def shop(node: RabbitNode, doubles: Doubles, tmp_path_factory: pytest.TempPathFa
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def short_deadline_shop(
     node: RabbitNode, doubles: Doubles, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:

@@ -10,13 +10,13 @@ import pytest
 from tests.integration.providers.sandbox.process import SandboxProcess, Sdks
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with SandboxProcess(tmp_path_factory.mktemp("sandbox")) as process:
         yield process.url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def sdks(sandbox_url: str) -> Sdks:
     return Sdks(sandbox_url)
 
