@@ -13,6 +13,7 @@ import amqp
 import orjson
 import pytest
 
+from chassis.rpc import consumer_counts
 from chassis.rpc.client import EXCHANGE, RpcClient
 from chassis.rpc.dead_letters import MAX_DEATHS, DeadLetters, parked_queue, suspects_queue
 from chassis.work.concurrency_limits import MAX_WAITING
@@ -23,6 +24,12 @@ from tests.integration.chassis.running import Service, connect, unique, until
 Start = Callable[..., Service]
 
 ANSWER_TIMEOUT_S = 200.0  # a service is restarted several times before it answers
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callers wait for a restart as long as it takes: none of these tests is about a service that stays away."""
+    monkeypatch.setattr(consumer_counts, "RESTART_S", ANSWER_TIMEOUT_S)
 
 
 def parked(service: Service) -> list[amqp.Message]:
