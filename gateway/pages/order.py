@@ -65,7 +65,7 @@ def order_view(order: Mapping[str, Any], tracking: Mapping[str, Any] | None) -> 
 def _headline(order: Mapping[str, Any], parcel: str | None) -> tuple[str, str]:
     match order["status"]:
         case "created":
-            return "Your order waits for its payment", "We have not received any money for it yet."
+            return "Your order is waiting for its payment", "We have not received a payment for it yet."
         case "canceled":
             return "Your order was canceled", "Nothing was charged."
         case "returned":
@@ -74,7 +74,7 @@ def _headline(order: Mapping[str, Any], parcel: str | None) -> tuple[str, str]:
     if parcel in _PARCEL:
         return _PARCEL[parcel]
     if order["status"] == "fulfilled" or parcel == "TRANSIT":
-        return "Your parcel is on its way", "The carrier has it. You find its latest steps below."
+        return "Your parcel is on its way", "The carrier has it. Its latest steps are below."
     if order.get("upstream_id") is None:
         return "Thank you for your order", "It is paid."
     return "Thank you for your order", "It is paid, and we are getting your parcel ready."
@@ -119,7 +119,7 @@ def _line(item: Mapping[str, Any], currency: str) -> dict[str, Any]:
 
 def _extra(item: Mapping[str, Any], currency: str) -> dict[str, Any]:
     return {
-        "kind": {"tax": "Tax", "shipping": "Shipping", "discount": "Discount"}.get(item["type"]),
+        "kind": {"shipping": "Shipping", "discount": "Discount"}.get(item["type"]),
         "description": one_line(item["description"] or ""),
         "amount": _amount(item["amount"], currency),
     }

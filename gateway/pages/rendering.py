@@ -49,5 +49,12 @@ def page(template: str, settings: Settings, variables: Mapping[str, Any]) -> str
         settings: names the shop, and its mail address.
         variables: the template's.
     """
-    shop = {"shop": settings.ship_from["name"] or "The shop", "mail": settings.mail_from}
+    sender = settings.ship_from
+    city = " ".join(filter(None, (sender["state"], sender["zip"])))
+    seller = (sender["name"], sender["street1"], sender["city"], city, sender["country"])
+    shop = {
+        "shop": sender["name"] or "The shop",
+        "seller": ", ".join(filter(None, seller)),
+        "mail": settings.mail_from,
+    }
     return _TEMPLATES.get_template(template).render(shop | dict(variables))

@@ -134,8 +134,8 @@ def found(**answers: Any) -> Services:
 def test_page_shows_what_was_bought_and_paid() -> None:
     text = shown(order()).text
     for part in (
-        *("or_1", "21 November 2026", "Squeaky whale $0.80 each 2 $1.60", "Tax Taxes (included) $0.00"),
-        *("Shipping First-Class Package $3.46", "Total $5.06 USD", "Paid on 21 November 2026", "ch_1"),
+        *("or_1", "21 November 2026", "Squeaky whale $0.80 each 2 $1.60", "Taxes (included) $0.00"),
+        *("Shipping First-Class Package $3.46", "Total $5.06 USD", "Paid on 21 November 2026", "Payment reference ch_1"),
         *("Chloe Taylor", "1092 Indian Summer Ct", "San Jose, CA 95122 US", "Expected 26 November 2026"),
     ):
         assert part in text
@@ -165,7 +165,7 @@ def test_discount_is_shown_as_negative() -> None:
 @pytest.mark.parametrize(
     ("given", "track", "title"),
     [
-        (order("created", charge=None), None, "Your order waits for its payment"),
+        (order("created", charge=None), None, "Your order is waiting for its payment"),
         (order("canceled", charge=None), None, "Your order was canceled"),
         (order(), tracking("PRE_TRANSIT"), "Thank you for your order"),
         (order(), tracking("TRANSIT"), "Your parcel is on its way"),
@@ -211,8 +211,22 @@ def test_incomplete_step_of_a_parcel_is_shown(step: dict[str, Any]) -> None:
 
 def test_digital_order_shows_no_delivery() -> None:
     text = shown(order(shipment=None, methods=(), method_id=None)).text
-    assert "Delivery Sent by" not in text
+    assert "Delivery" not in text
     assert "parcel" not in text
+
+
+def test_unpaid_order_is_no_receipt() -> None:
+    assert "Receipt" in shown(order()).text
+    for unpaid in (order("created", charge=None), order("canceled", charge=None)):
+        text = shown(unpaid).text
+        assert "What you ordered" in text
+        assert "Receipt" not in text
+        assert "Paid on" not in text
+
+
+def test_receipt_names_the_seller() -> None:
+    sold = "Sold by Micro-services Shop, 965 Mission St, San Francisco, CA 94103, US"
+    assert sold in shown(order()).text
 
 
 def test_nothing_that_was_typed_becomes_markup() -> None:
