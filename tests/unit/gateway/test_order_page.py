@@ -135,8 +135,14 @@ def test_page_shows_what_was_bought_and_paid() -> None:
     text = shown(order()).text
     for part in (
         *("or_1", "21 November 2026", "Squeaky whale $0.80 each 2 $1.60", "Taxes (included) $0.00"),
-        *("Shipping First-Class Package $3.46", "Total $5.06 USD", "Paid on 21 November 2026", "Payment reference ch_1"),
-        *("Chloe Taylor", "1092 Indian Summer Ct", "San Jose, CA 95122 US", "Expected 26 November 2026"),
+        *("Shipping First-Class Package $3.46", "Total $5.06 USD", "Paid on 21 November 2026"),
+        *(
+            "Payment reference ch_1",
+            "Chloe Taylor",
+            "1092 Indian Summer Ct",
+            "San Jose, CA 95122 US",
+            "Expected 26 November 2026",
+        ),
     ):
         assert part in text
 
