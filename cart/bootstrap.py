@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any
 
@@ -21,8 +22,9 @@ from cart.reconcile.books import AuditBooks
 from cart.reconcile.mending import Mending
 from cart.refunds.refund import Refunds
 from cart.refunds.watch import RefundWatch
-from cart.rules.order import CANCELING
+from cart.rules.order import CANCELING, Order
 from cart.rules.payments import PaymentProvider
+from cart.rules.public_order import public
 from cart.store.unit_of_work import CartStore
 from chassis import registry
 from chassis.deadline import DEADLINE_MARGIN_S
@@ -30,6 +32,7 @@ from chassis.settings import Settings
 from chassis.work.inbox import Inbox
 from chassis.work.tasks import Tasks
 from chassis.work.webhooks import Webhooks
+from contracts.errors import Unavailable
 
 # The column's length.
 LONGEST_PAYER = 255
@@ -98,7 +101,7 @@ class Shop:
     def outbox(self) -> Outbox:
         claim_s = TRY_MARGIN_S + self._settings.rpc_timeout
         services = self._products, self._shipping, self._notifications
-        return Outbox(self.store, *services, self._payments, claim_s=claim_s)
+        return Outbox(self.store, *services, self._payments, claim_s=claim_s, show=self.shown)
 
     @cached_property
     def settlement(self) -> Settlement:
@@ -148,6 +151,12 @@ class Shop:
     def queues(self) -> list[Tasks]:
         """The work owed for orders, and the payment provider's events."""
         return [self.store.deliveries, self.inbox.tasks]
+
+    def shown(self, order: Order) -> dict[str, Any]:
+        """The order for those who may see it; `status_url` is None only while a missing token cannot be stored."""
+        with suppress(Unavailable):
+            self.store.orders.issue_tokens([order])
+        return public(order, self._settings.public_url)
 
     def forget(self) -> None:
         """Delete records that exist only to detect repetitions, once they have expired."""

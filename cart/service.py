@@ -14,7 +14,6 @@ from cart.completer import SWEEP_INTERVAL_S, sweep, sweeper
 from cart.deliveries.parcels import FOLLOW_INTERVAL_S
 from cart.refunds.watch import WATCH_INTERVAL_S
 from cart.rules.order import NEXT, PUBLIC
-from cart.rules.public_order import render
 from cart.store.orders import FILLED_AT_ONCE
 from cart.store.unit_of_work import CartStore
 from chassis import deadline, webhook_service
@@ -122,7 +121,7 @@ class CartService(webhook_service.WebhookVerbs):
 
         Raises Conflict (empty cart, not enough stock, two currencies), Refused (no carrier knows the address).
         """
-        return render(self.shop.checkout.place(cart_id, customer, key))
+        return self.shop.shown(self.shop.checkout.place(cart_id, customer, key))
 
     @rpc(expected_exceptions=ShopError, idempotent=True)
     def choose_shipping(self, cart_id: str, order_id: str, shipping_id: str, key: str | None = None) -> dict[str, Any]:
@@ -132,7 +131,8 @@ class CartService(webhook_service.WebhookVerbs):
         Raises NotFound, InvalidRequest (a method that was not offered), Conflict (paid, or being paid).
         """
         now = int(clock_now())
-        return render(self.store.orders.update(order_id, cart_id, lambda order: order.choose(shipping_id, now), key))
+        chosen = self.store.orders.update(order_id, cart_id, lambda order: order.choose(shipping_id, now), key)
+        return self.shop.shown(chosen)
 
     @rpc(expected_exceptions=ShopError, sensitive_arguments="card", idempotent=True, most=14)
     def pay(self, cart_id: str, order_id: str, card: str, key: str) -> dict[str, Any]:
@@ -153,7 +153,7 @@ class CartService(webhook_service.WebhookVerbs):
         left = deadline.remaining()
         deadline.begin(time.monotonic() + (DELIVER_WITHIN_S if left is None else min(left, DELIVER_WITHIN_S)))
         shop.outbox.deliver_order(order_id)
-        return {**render(self.store.orders.get(order_id)), **shop.outbox.outcome(order_id)}
+        return {**shop.shown(self.store.orders.get(order_id)), **shop.outbox.outcome(order_id)}
 
     @rpc(expected_exceptions=ShopError, idempotent=True, most=6)
     def cancel(self, cart_id: str | None, order_id: str, key: str) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class CartService(webhook_service.WebhookVerbs):
         """
         bind(order_id=order_id)
         self._limit(self.settings.pay_timeout)
-        return render(self.shop.cancellation.cancel(order_id, cart_id))
+        return self.shop.shown(self.shop.cancellation.cancel(order_id, cart_id))
 
     @rpc(expected_exceptions=ShopError, idempotent=True, most=6)
     def refund(self, order_id: str, amount: int | None, key: str) -> dict[str, Any]:
@@ -180,12 +180,15 @@ class CartService(webhook_service.WebhookVerbs):
         """
         bind(order_id=order_id)
         self._limit(self.settings.pay_timeout)
-        return render(self.shop.refunds.refund(order_id, amount, key))
+        return self.shop.shown(self.shop.refunds.refund(order_id, amount, key))
 
-    @rpc(expected_exceptions=ShopError)
-    def order(self, order_id: str, cart_id: str | None = None) -> dict[str, Any]:
-        """One order; of that cart only, or of any cart when `cart_id` is None (an operator). Raises NotFound."""
-        return render(self.store.orders.get(order_id, cart_id))
+    @rpc(expected_exceptions=ShopError, sensitive_arguments="token")
+    def order(self, order_id: str, cart_id: str | None = None, token: str | None = None) -> dict[str, Any]:
+        """One order, for that cart or for the bearer of its token; for an operator when both are None.
+
+        Raises NotFound, also for a wrong token.
+        """
+        return self.shop.shown(self.store.orders.get(order_id, cart_id, token))
 
     @rpc(expected_exceptions=ShopError)
     def orders(
@@ -202,6 +205,7 @@ class CartService(webhook_service.WebhookVerbs):
         if status is not None and status not in STATUSES:
             message = f"must be one of {', '.join(STATUSES)}"
             raise InvalidRequest("There is no such status.", {"errors": {"status": [message]}})
+        shop = self.shop
         page, following, total = self.store.orders.page(status, email, limit, starting_after)
         return {
             "object": "list",
@@ -209,7 +213,7 @@ class CartService(webhook_service.WebhookVerbs):
             "has_more": following is not None,
             "total_count": total,
             "next_cursor": following,
-            "data": [render(order) for order in page],
+            "data": [shop.shown(order) for order in page],
         }
 
     @rpc(expected_exceptions=ShopError, idempotent=True, most=6)
@@ -229,15 +233,17 @@ class CartService(webhook_service.WebhookVerbs):
         """As `quote_order`, for gateways of the previous release during a rolling upgrade."""
         return self.quote_order(order, key)
 
-    @rpc(expected_exceptions=ShopError)
-    def check_shipment(self, cart_id: str, shipment_id: str, of_no_order: bool) -> dict[str, bool]:
-        """Raise NotFound unless a shipment is for an order of that cart.
+    @rpc(expected_exceptions=ShopError, sensitive_arguments="token")
+    def check_shipment(
+        self, cart_id: str | None, shipment_id: str, of_no_order: bool, token: str | None = None
+    ) -> dict[str, bool]:
+        """Raise NotFound unless a shipment is for an order of that cart, or for the order of that token.
 
         Args:
+            cart_id: None for a caller who has only a token.
             of_no_order: whether everybody may use a shipment without an order (made by `quote_order`).
         """
-        owner = self.store.orders.cart_of_shipment(shipment_id)
-        if owner != cart_id and not (owner is None and of_no_order):
+        if not self.store.orders.may_see_shipment(shipment_id, cart_id, token, of_no_order):
             raise NotFound(f"There is no shipment {shipment_id}.")
         return {"allowed": True}
 
@@ -248,6 +254,14 @@ class CartService(webhook_service.WebhookVerbs):
         """Every step that was taken to pay an order, oldest first."""
         self.store.orders.get(order_id)
         return self.store.journal.of_order(order_id)
+
+    @rpc(expected_exceptions=ShopError)
+    def revoke_token(self, order_id: str) -> dict[str, str]:
+        """Replace an order's token, so that links with the old one open nothing; returns ``{"status_url"}``, the new
+        link. Raises NotFound."""
+        order = self.store.orders.revoke_token(order_id)
+        log.info("order token revoked", order_id=order.id)
+        return {"status_url": self.shop.shown(order)["status_url"]}
 
     @rpc(expected_exceptions=ShopError)
     def refunds(self, order_id: str) -> list[dict[str, Any]]:
@@ -262,7 +276,7 @@ class CartService(webhook_service.WebhookVerbs):
         payment = self.store.orders.get(order_id).payment
         if payment is not None:
             self.shop.refunds.refresh_refunds(payment)
-        return render(self.store.orders.get(order_id))
+        return self.shop.shown(self.store.orders.get(order_id))
 
     @rpc(expected_exceptions=ShopError)
     def replay(self, key: str) -> Task:

@@ -145,7 +145,7 @@ def _warnings(settings: Settings, part: str | None, env: Mapping[str, str]) -> I
     if part in (None, "gateway", "notifications"):
         url = urlsplit(settings.public_url)
         if url.scheme != "https" or _is_loopback(url.hostname or ""):
-            yield "PUBLIC_URL is not a public https address, so providers cannot safely send webhooks there."
+            yield "PUBLIC_URL is not a public https address, so links to orders and providers' webhooks are not safe."
     if "twilio" in mine and settings.twilio.live and settings.sms_from == DEFAULT_NUMBER:
         yield "SMS_FROM is the default number, which Twilio accepts from test credentials only."
     if "shippo" in mine and settings.shippo.live and settings.ship_from["email"] == DEFAULT_SENDER:

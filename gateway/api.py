@@ -18,19 +18,23 @@ from gateway import auth, cross_site, errors, limits, visit
 from gateway.errors import NoSuchRoute
 from gateway.limits import Limits
 from gateway.loop_rpc import LoopRpcClient
+from gateway.pages.failure import failure
+from gateway.pages.rendering import HEADERS as PAGE_HEADERS
 from gateway.readiness import Readiness
-from gateway.routes import about, cart, notifications, orders, products, shipments, webhooks
+from gateway.routes import about, cart, notifications, orders, pages, products, shipments, webhooks
 from gateway.routing import BOUNDS, Bounds, api
 from gateway.rpc import NAMES, Deadlines
 from gateway.shares import SharedClient
 from gateway.visit import Visit
 
 # Each module registers its routes with the one API when it is imported.
-ROUTES = (about, cart, notifications, orders, products, shipments, webhooks)
+ROUTES = (about, cart, notifications, orders, pages, products, shipments, webhooks)
 # No route has a longer path; its beginning is enough for the log.
 LOGGED_PATH = 200
 # Answers under these paths concern one shopper or an admin: no cache may store them.
 PRIVATE = ("/api/cart", "/api/orders", "/api/shipments", "/api/notifications")
+# Answers under this path are pages for people, failures included.
+PAGES = "/orders/"
 
 StartResponse = Callable[..., Any]
 
@@ -74,6 +78,8 @@ class Gateway:
             headers.append(("x-content-type-options", "nosniff"))
             if path.startswith(PRIVATE):
                 headers.append(("cache-control", "no-store"))
+            if path.startswith(PAGES):
+                headers.extend(PAGE_HEADERS)
             if current.replayed:
                 headers.append(("idempotent-replayed", "true"))
             left = limits.header(current)
@@ -99,7 +105,7 @@ class Gateway:
             else:
                 body = self._routes(environ, start)
         except Exception as error:
-            answer = errors.answer(error, request_id)
+            answer = _answer(error, current, request_id)
             start(errors.status_line(answer.status), [*answer.headers.items()])
             body = [answer.body]
         log.info(
@@ -162,10 +168,17 @@ def _assemble() -> falcon.API:
 def _failed(request: falcon.Request, response: falcon.Response, error: Exception, _params: Any) -> None:
     current = visit.of(request)
     # A repeated failure is sent byte for byte, under the id under which it was first sent.
-    answer = errors.answer(error, current.answered_id if isinstance(error, ShopError) else current.request_id)
+    answer = _answer(error, current, current.answered_id if isinstance(error, ShopError) else current.request_id)
     response.status = errors.status_line(answer.status)
     response.set_headers(answer.headers)
     response.body = answer.body
+
+
+def _answer(error: Exception, current: Visit, request_id: str) -> errors.Answer:
+    answer = errors.answer(error, request_id)
+    if not current.path.startswith(PAGES):
+        return answer
+    return failure(answer, current.gateway.settings, request_id)
 
 
 def create() -> Gateway:

@@ -37,11 +37,12 @@ CART_PAYMENT = Limit("cart-payment", 30, HOUR, "cart", "payments")
 ORDER_PAYMENT = Limit("order-payment", 20, HOUR, "order", "payments")
 ORDER_CANCEL = Limit("order-cancel", 20, HOUR, "order", "cancellations")
 ADMIN = Limit("admin", 6000, MINUTE, "admin key", "all requests with the key, in place of the limits per address")
+ORDER_TOKEN = Limit("order-token", 30, MINUTE, "client address", "wrong order tokens; beyond that, all order tokens")
 WEBHOOK_SIGNATURE = Limit("webhook-signature", 20, MINUTE, "client address", "webhooks with a bad signature")
 
 TABLE = (
     *(ADDRESS, ADDRESS_WRITE, ADDRESS_CART, ADDRESS_CHECKOUT, ADDRESS_PAYMENT),
-    *(CART_BUY, CART_CHECKOUT, CART_PAYMENT, ORDER_PAYMENT, ORDER_CANCEL, ADMIN, WEBHOOK_SIGNATURE),
+    *(CART_BUY, CART_CHECKOUT, CART_PAYMENT, ORDER_PAYMENT, ORDER_CANCEL, ADMIN, ORDER_TOKEN, WEBHOOK_SIGNATURE),
 )
 # No limits here: monitoring calls /health/, and a webhook counts only once its signature is known to be bad.
 UNLIMITED = ("/health/", "/api/webhooks/")
@@ -116,6 +117,15 @@ def spend(request: Request, limit: Limit, key: str | None = None) -> None:
         _spend(current, limit, addresses.limit_key(current.client_address) if key is None else key)
 
 
+def require_left(request: Request, limit: Limit) -> None:
+    """Raise TooManyRequests when the client's address has exhausted a limit. Counts nothing."""
+    current = visit.of(request)
+    if current.gateway.limits.on and current.admin is None:
+        left, seconds = current.gateway.limits.left(limit, addresses.limit_key(current.client_address))
+        if left <= 0:
+            raise _exhausted(limit, seconds)
+
+
 def payer(request: Request, cart_id: str) -> str:
     """Whose limit a payment counts against: the cart's; in the shared cart, that of each client address separately."""
     if cart_id != identity.SHARED:
@@ -139,7 +149,11 @@ def _spend(current: Visit, limit: Limit, key: str) -> None:
         return
     current.spent = None  # the refusal has its own headers
     _, seconds = counters.left(limit, key)
-    raise TooManyRequests(
+    raise _exhausted(limit, seconds)
+
+
+def _exhausted(limit: Limit, seconds: int) -> TooManyRequests:
+    return TooManyRequests(
         f"More than {limit.quota} requests of this kind in {limit.window} s. Come back later.",
         {"retry_after": seconds, "limit": limit.name, "quota": limit.quota, "window": limit.window},
     )

@@ -29,6 +29,18 @@ def as_json(content: Any, **_hug: Any) -> bytes:
     return orjson.dumps(content)
 
 
+@hug.output_format.content_type("text/html; charset=utf-8")
+def as_html(content: str, **_hug: Any) -> bytes:
+    """Encode a page."""
+    return content.encode()
+
+
+@hug.output_format.content_type("text/css; charset=utf-8")
+def as_css(content: bytes, **_hug: Any) -> bytes:
+    """Send a stylesheet as it is."""
+    return content
+
+
 api = hug.API(__name__)
 api.http.output_format = as_json
 
@@ -51,7 +63,12 @@ BOUNDS: dict[str, dict[str, Bounds]] = {}
 
 
 def _route(
-    verbs: tuple[str, ...], path: str, status: int, admin: bool, most_bytes: int | Callable[..., int] = USUAL_BYTES
+    verbs: tuple[str, ...],
+    path: str,
+    status: int,
+    admin: bool,
+    most_bytes: int | Callable[..., int] = USUAL_BYTES,
+    output: Callable[..., bytes] = as_json,
 ) -> Callable[[Route], Route]:
     BOUNDS.setdefault(path, {}).update(dict.fromkeys(verbs, Bounds(admin, most_bytes)))
     decorator: Callable[[Route], Route] = hug.http(
@@ -59,6 +76,7 @@ def _route(
         api=api,
         accept=verbs,
         parse_body=False,
+        output=output,
         requires=(auth.admin_only,) if admin else (),
         status=STATUS_LINES[status],
     )
@@ -68,9 +86,9 @@ def _route(
 STATUS_LINES = {200: "200 OK", 201: "201 Created", 202: "202 Accepted"}
 
 
-def get(path: str, admin: bool = False) -> Callable[[Route], Route]:
-    """Answer GET (and HEAD) on `path`."""
-    return _route(("GET",), path, 200, admin)
+def get(path: str, admin: bool = False, output: Callable[..., bytes] = as_json) -> Callable[[Route], Route]:
+    """Answer GET (and HEAD) on `path`, in the format of `output`."""
+    return _route(("GET",), path, 200, admin, output=output)
 
 
 def post(

@@ -200,6 +200,10 @@ ORDERS_QUERY = Shape(
     }
 )
 
+LONGEST_TOKEN = 100
+# Open, because mail services add parameters of their own to links.
+ORDER_TOKEN = Shape({"token": {"type": "string"}}, open=True)
+
 # --- Shipments: an order as Stripe sends it, of which only the fields that a parcel needs are checked
 
 

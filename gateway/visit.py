@@ -31,6 +31,7 @@ class Visit:
     Attributes:
         gateway: the process's settings and its connection to the services.
         request_id: the caller's, or a new one.
+        path: the path of its URL.
         client_address: the client's; behind a trusted proxy, the one that the proxy reports.
         via_proxy: whether a trusted proxy passed the request on, so that its headers about the client count.
         query_string: the raw query. Hug never sees it, since it would let it override the path's parameters.
@@ -39,11 +40,14 @@ class Visit:
         notes: what accompanied a service's answer, when its request carried an `Idempotency-Key`; else None.
     """
 
-    __slots__ = ("admin", "client_address", "gateway", "notes", "query_string", "request_id", "spent", "via_proxy")
+    __slots__ = (
+        *("admin", "client_address", "gateway", "notes", "path", "query_string", "request_id", "spent", "via_proxy"),
+    )
 
     def __init__(self, gateway: Process, request_id: str, environ: Mapping[str, Any]) -> None:
         self.gateway = gateway
         self.request_id = request_id
+        self.path: str = environ.get("PATH_INFO", "")
         peer, trusted = environ.get("REMOTE_ADDR", ""), gateway.settings.trusted_proxies
         self.client_address = addresses.client_address(peer, environ.get("HTTP_X_FORWARDED_FOR"), trusted)
         self.via_proxy = addresses.is_trusted(peer, trusted)

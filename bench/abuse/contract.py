@@ -34,12 +34,14 @@ def _complaints(answer: Answer, head: bool) -> Iterator[str]:
             yield f"{answer.status} without Retry-After"
         if answer.status == 405 and answer.header("allow") is None:
             yield "405 without Allow"
+        if kind == "text/html" and answer.header("content-security-policy"):
+            return  # a page for people
         if kind != PROBLEM:
             yield f"{answer.status} as {kind or 'nothing'}"
         elif not head:
             yield from _problem(answer, request_id)
     elif answer.raw and not head:
-        if kind not in ("application/json", "text/html", "text/plain"):
+        if kind not in ("application/json", "text/html", "text/css", "text/plain"):
             yield f"{answer.status} as {kind or 'nothing'}"
         elif kind == "application/json" and _read(answer.raw) is None:
             yield "a body that is not JSON"

@@ -110,6 +110,7 @@ class Ids:
     order: str
     paid: str
     shipment: str
+    token: str
     rate: str
     customer: dict[str, Any] = field(repr=False)
 
@@ -130,6 +131,7 @@ class Ids:
             order=order["id"],
             paid=paid["id"],
             shipment=order["upstream_id"],
+            token=str(order.get("status_url")).rpartition("=")[2],
             rate=rates[0] if rates else "none",
             customer=target.customer(),
         )
@@ -145,9 +147,10 @@ class Ids:
                 "currency": "usd",
                 "sku_id": self.sku,
                 "sku": self.sku,
+                "name": "order.css",
             }
         )
-        query = QUERIES.get(str(route))
+        query = f"token={self.token}" if route.template.startswith("/orders/") else QUERIES.get(str(route))
         return f"{path}/?{query}" if query else f"{path}/"
 
     def body(self, route: Route, card: str = GOOD_CARD) -> Any:

@@ -55,6 +55,7 @@ class Outbox:
         payments: cancels payments.
         clock: Unix seconds; another one in tests.
         claim_s: how long one try may take before another copy of the service may try (seconds).
+        show: the order for its owner, who gets the email.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Outbox:
         payments: Payments,
         clock: Callable[[], float] = clock_now,
         claim_s: float = 2 * TRY_MARGIN_S,
+        show: Callable[[Order], dict[str, Any]] = render,
     ) -> None:
         self.store = store
         self.products = products
@@ -74,6 +76,7 @@ class Outbox:
         self.payments = payments
         self.clock = clock
         self.claim_s = claim_s
+        self.show = show
 
     def deliver_order(self, order_id: str) -> None:
         """Try all due work that is owed for an order, in order. Waits for work in progress in some copy's timer for as
@@ -124,7 +127,7 @@ class Outbox:
             self.store.orders.update(order.id, None, lambda order: _ship(order, label))
             return label
         if kind == EMAIL:
-            return self.notifications.order_paid_email(render(order), self.label(order.id), key)
+            return self.notifications.order_paid_email(self.show(order), self.label(order.id), key)
         return self.notifications.order_paid_sms(render(order), key)
 
     def _void(self, order: Order, key: str) -> Any:

@@ -117,7 +117,7 @@ class Order:
 
     Attributes:
         id: ``or_…``.
-        cart_id: the cart that placed it; only this cart may see it.
+        cart_id: the cart that placed it.
         customer, currency, live (whether real money is paid), created (Unix seconds): fixed when it is placed.
         lines: the goods and taxes, at the prices of that moment.
         shipment: the id of the shipment that was quoted for it.
@@ -136,6 +136,7 @@ class Order:
         claimed_until: the end of that claim (Unix seconds); 0 while the order is not claimed.
         due_at: when the order is checked again (Unix seconds); 0 while it is claimed.
         looks: how often it was released while its state was unknown.
+        token: lets its bearer read the order; None for an order of an earlier release that was not shown since.
     """
 
     id: str
@@ -165,6 +166,7 @@ class Order:
     claimed_until: float = 0.0
     due_at: float = 0.0
     looks: int = 0
+    token: str | None = field(default=None, repr=False)
 
     @classmethod
     def place(

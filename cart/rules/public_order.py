@@ -68,6 +68,18 @@ def render(order: Order) -> dict[str, Any]:
     }
 
 
+def public(order: Order, shop_url: str) -> dict[str, Any]:
+    """The order for its owner, for the bearer of its token, and for admins: with the URL of its page.
+
+    The URL is not part of `render`, so that the token is stored in one place, and not in the document.
+
+    Args:
+        shop_url: the shop's public URL, without a slash at its end.
+    """
+    status_url = None if order.token is None else f"{shop_url}/orders/{order.id}?token={order.token}"
+    return {**render(order), "status_url": status_url}
+
+
 def parse(document: Mapping[str, Any], cart_id: str, **state: Any) -> Order:
     """The order that `render` has made `document` from.
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
 from cart.rules.order import AT_WORK, CANCELED, CANCELING, CONFIRMING, CREATED, PAID, PAYING, PUBLIC, Order
+from cart.rules.order_token import new_token, opens
 from cart.rules.public_order import parse, render
 from cart.store.card_attempts import CardAttempts
 from cart.store.email_key import email_key
@@ -34,7 +35,8 @@ FILLED_AT_ONCE = 100
 NEWEST = "-created"
 _newest = sa.tuple_(orders.c.created, orders.c.id)
 
-# What a row has in addition to the order's document.
+# What a row has in addition to the order's document. The token is not part of it: a claim holder writes its order back
+# later, and would undo a revocation.
 _STATE = (
     *("cart_id", "status", "attempt", "payment", "stock_key", "card"),
     *("claim", "holder", "claimed_until", "due_at", "looks"),
@@ -83,14 +85,21 @@ class Orders(Store):
                     connection.execute(sa.select(lock))
                 before = self.unpaid(order.cart_id, digest)
             if before is None:
-                new = {"key": key, "created": self._clock(), "digest": digest, **_row(order)}
+                order.token = new_token()
+                new = {
+                    **{"key": key, "created": self._clock(), "digest": digest, "token": order.token},
+                    **_row(order),
+                }
                 connection.execute(sa.insert(orders).values(**new))
             return before or order
 
-    def get(self, order_id: str, cart_id: str | None = None) -> Order:
-        """One order; of that cart only, unless `cart_id` is None. Raises NotFound."""
+    def get(self, order_id: str, cart_id: str | None = None, token: str | None = None) -> Order:
+        """One order; only for that cart or for the bearer of its token, unless both are None. Raises NotFound."""
         with self._database.read() as connection:
-            return read_order(_found(connection, order_id, cart_id))
+            row = _found(connection, order_id, cart_id if token is None else None)
+        if token is not None and row["cart_id"] != cart_id and not opens(token, row["token"]):
+            raise _missing(order_id)
+        return read_order(row)
 
     def locked(self, order_id: str, cart_id: str | None = None) -> Order:
         """One order, which until the end of the transaction nobody else changes. Raises NotFound."""
@@ -106,11 +115,38 @@ class Orders(Store):
         """The order that a payment is for; None when it belongs to no order (any more)."""
         return self._first(orders.c.payment == payment_id)
 
-    def cart_of_shipment(self, shipment_id: str) -> str | None:
-        """The cart whose order a shipment is for; None when it is for no order."""
+    def may_see_shipment(
+        self, shipment_id: str, cart_id: str | None, token: str | None = None, of_no_order: bool = False
+    ) -> bool:
+        """Whether a shipment is for an order of that cart, or for the order of that token.
+
+        Args:
+            of_no_order: the answer for a shipment that is for no order.
+        """
         with self._database.read() as connection:
-            found_cart = sa.select(orders.c.cart_id).where(orders.c.shipment == shipment_id)
-            return connection.execute(found_cart).scalars().first()
+            owner = sa.select(orders.c.cart_id, orders.c.token).where(orders.c.shipment == shipment_id)
+            row = connection.execute(owner).first()
+        if row is None:
+            return of_no_order
+        return row.cart_id == cart_id or (token is not None and opens(token, row.token))
+
+    def issue_tokens(self, shown: Sequence[Order]) -> None:
+        """Give a token to those of the orders that have none: an earlier release placed them."""
+        for order in shown:
+            if order.token is None:
+                this = orders.c.id == order.id
+                with self._database.write() as connection:
+                    missing = sa.update(orders).where(this, orders.c.token.is_(None))
+                    connection.execute(missing.values(token=new_token()))
+                    order.token = connection.execute(sa.select(orders.c.token).where(this)).scalar_one()
+
+    def revoke_token(self, order_id: str) -> Order:
+        """Replace an order's token by a new one; returns the order. Raises NotFound."""
+        with self._database.write() as connection:
+            order = self.locked(order_id)
+            order.token = new_token()
+            connection.execute(sa.update(orders).where(orders.c.id == order_id).values(token=order.token))
+            return order
 
     def paid_with(self, shipments: Collection[str]) -> list[Order]:
         """The paid orders of some shipments, locked, in the sequence of their ids."""
@@ -299,7 +335,7 @@ class Orders(Store):
 def read_order(row: RowMapping) -> Order:
     """The order in a row. Raises Unreadable."""
     try:
-        return parse(row["document"], **{name: row[name] for name in _STATE})
+        return parse(row["document"], token=row["token"], **{name: row[name] for name in _STATE})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Unreadable(f"the document of order {row['id']} cannot be read") from error
 
@@ -314,8 +350,12 @@ def _found(
         query = query.with_for_update()  # on SQLite the whole file is locked already
     row = connection.execute(query).mappings().first()
     if row is None:
-        raise NotFound(f"There is no order {order_id}.")
+        raise _missing(order_id)
     return row
+
+
+def _missing(order_id: str) -> NotFound:
+    return NotFound(f"There is no order {order_id}.")
 
 
 def _release(order: Order) -> None:

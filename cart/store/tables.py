@@ -56,6 +56,8 @@ orders = sa.Table(
     sa.Column("created", sa.Float(53), nullable=False),
     # Of the order's input: the cart's lines with their prices, and the customer.
     sa.Column("digest", sa.String(64)),
+    # Opens the order to its bearer; empty where a copy of older code wrote it, until the order is shown.
+    sa.Column("token", sa.String(64)),
     sa.Index("orders_digest", "cart_id", "digest"),
     sa.Index("orders_newest", "created", "id"),
     sa.Index("orders_email_key", "email_key", "created", "id"),

@@ -1,4 +1,5 @@
-"""Orders: a shopper reads and cancels their own, an admin all of them; refunds are an admin's."""
+"""Orders: a shopper reads and cancels their own, an admin all of them; refunds are an admin's. The bearer of an order's
+token reads it."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from gateway import limits, schemas
 from gateway.idempotency import effect, of_admin, of_cart_or_admin
 from gateway.identity import SHARED, cart_id_or_admin, own_cart
 from gateway.links import link_next
+from gateway.order_access import bounded_guesses, reader
 from gateway.reading import optional_body, query
 from gateway.routing import get, post
 from gateway.visit import known, services
@@ -17,8 +19,10 @@ from gateway.visit import known, services
 
 @get("/api/orders/{order_id}")
 def get_one(order_id: str, request: Request) -> dict[str, Any]:
-    """One order, for the cart that placed it or for an admin."""
-    return services(request).cart.order(known(order_id, "order"), cart_id_or_admin(request))
+    """One order, for the cart that placed it, for the bearer of its token, or for an admin."""
+    cart, token = reader(request)
+    with bounded_guesses(request, token):
+        return services(request).cart.order(known(order_id, "order"), cart, *([] if token is None else [token]))
 
 
 @get("/api/orders", admin=True)

@@ -10,8 +10,8 @@ from falcon import Request, Response
 from contracts.errors import InvalidRequest, NotFound, Refused
 from gateway import schemas, visit
 from gateway.idempotency import effect, of_admin
-from gateway.identity import cart_id_or_admin
 from gateway.links import link_next
+from gateway.order_access import bounded_guesses, reader
 from gateway.reading import body, query
 from gateway.routing import LARGE_BYTES, get, post
 from gateway.shape import Shape, invalid
@@ -70,15 +70,18 @@ def tracking(shipment_id: str, request: Request) -> dict[str, Any]:
 
 
 def _own(shipment_id: str, request: Request) -> str:
-    """A shipment's id, for an admin or for the cart whose order it is for. Raises NotFound for everybody else.
+    """A shipment's id, for an admin, or for the cart or the bearer of the token of its order. Raises NotFound for
+    everybody else.
 
     A shipment without an order belongs to the admins, and so to everybody while the admin routes are open.
     """
     known(shipment_id, "shipment")
-    shopper = cart_id_or_admin(request)
-    if shopper is not None:
+    cart, token = reader(request)
+    if cart is not None or token is not None:
         admin_routes_open = not visit.of(request).gateway.settings.admin_api_keys
-        services(request).cart.check_shipment(shopper, shipment_id, admin_routes_open)
+        with bounded_guesses(request, token):
+            asked = (cart, shipment_id, admin_routes_open, *([] if token is None else [token]))
+            services(request).cart.check_shipment(*asked)
     return shipment_id
 
 

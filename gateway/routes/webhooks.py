@@ -20,7 +20,7 @@ from gateway.routing import LARGE_BYTES, USUAL_BYTES, post
 from gateway.visit import services
 
 # Headers with secrets of this shop, which no provider signs.
-PRIVATE = ("AUTHORIZATION", "COOKIE", "CART-ID")
+PRIVATE = ("AUTHORIZATION", "COOKIE", "CART-ID", "ORDER-TOKEN")
 
 
 def most_bytes(settings: Settings, provider: str) -> int:

@@ -122,7 +122,8 @@ def order_paid(order: Mapping[str, Any], label: Mapping[str, Any] | None) -> dic
 
     Returns:
         ``{"order_id", "name", "lines": [{"description", "quantity", "unit", "amount"}], "extras": [{"description",
-        "amount"}], "total", "address": [{"part", "text"}], "method", "label_url", "carrier", "tracking_number"}``
+        "amount"}], "total", "address": [{"part", "text"}], "method", "status_url", "label_url", "carrier",
+        "tracking_number"}``
 
     Raises:
         InvalidRequest: `order` is not an order.
@@ -147,7 +148,6 @@ def _variables(order: Mapping[str, Any], label: Mapping[str, Any]) -> dict[str, 
             )
             if item["type"] == "shipping":
                 method = item["description"]
-    url = str(label.get("label_url") or order.get("label_url") or "")
     return {
         "order_id": order["id"],
         "name": _greeted(shipping.get("name") or ""),
@@ -156,11 +156,16 @@ def _variables(order: Mapping[str, Any], label: Mapping[str, Any]) -> dict[str, 
         "total": amount_for_people(order["amount"], currency),
         "address": _address_lines(shipping),
         "method": method,
-        # A person follows this link, so only web URLs are accepted.
-        "label_url": url if url.startswith(("https://", "http://")) else None,
+        "status_url": _web_url(order.get("status_url")),
+        "label_url": _web_url(label.get("label_url") or order.get("label_url")),
         "carrier": label.get("carrier") or shipping.get("carrier"),
         "tracking_number": label.get("tracking_number") or shipping.get("tracking_number"),
     }
+
+
+def _web_url(url: Any) -> str | None:
+    """Return a URL that a person follows; None for anything but a web URL."""
+    return url if isinstance(url, str) and url.startswith(("https://", "http://")) else None
 
 
 def order_paid_subject(order: Mapping[str, Any]) -> str:

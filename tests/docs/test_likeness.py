@@ -56,6 +56,14 @@ def test_answer_may_not_differ_otherwise(shown: str, body: str) -> None:
         Likeness().check("http", _shown(shown), _answer(body))
 
 
+def test_body_that_is_not_json_is_compared_as_text() -> None:
+    page = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>\n<p>One</p>\n<p>Two</p>\n</html>\n"
+    Likeness().check("http", _shown("<html>\n…\n<p>Two</p>\n…"), page)
+    for shown in ("<html>\n…\n<p>Three</p>\n…", "<html>", "<p>One</p>\n…"):
+        with pytest.raises(Unlike):
+            Likeness().check("http", _shown(shown), page)
+
+
 def test_status_and_shown_headers_are_required() -> None:
     Likeness().check("http", _shown("[]", "Link: <next>"), _answer("[]", "link: <next>"))
     for shown, answer in (

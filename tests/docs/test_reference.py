@@ -38,7 +38,7 @@ def _asked(step: Step) -> tuple[str, str] | None:
         if word == "curl" and words[start + 1] == "-si":
             call = words[start : words.index("curl", start + 1) if "curl" in words[start + 1 :] else None]
             verb = call[call.index("-X") + 1] if "-X" in call else "POST" if "-d" in call else "GET"
-            url = next(each for each in call if each.startswith(("$SHOP", "$SANDBOX")))
+            url = next((each for each in call if each.startswith(("$SHOP", "$SANDBOX"))), "")  # "": another variable
             return (verb, url.removeprefix("$SHOP").partition("?")[0].rstrip("/")) if "$SHOP" in url else None
     return None
 

@@ -56,6 +56,14 @@ class Previous:
         """
         return bool(self.run(taken, id=order_id).rowcount == 1)
 
+    def places(self) -> None:
+        """Place the order ``or_3``, like ``or_1``."""
+        self.run("""
+            INSERT INTO orders (id, key, cart_id, status, email, document, attempt, looks, created, lease)
+            SELECT 'or_3', 'key-3', cart_id, status, email, document, attempt, looks, created, 0
+            FROM orders WHERE id = 'or_1'
+        """)
+
     def writes(self, order_id: str, claim: str) -> bool:
         held = "UPDATE orders SET attempt = attempt + 1, lease = :until WHERE id = :id AND claim = :claim"
         return bool(self.run(held, id=order_id, claim=claim).rowcount == 1)
@@ -161,14 +169,22 @@ def test_previous_release_waits_for_the_time_of_an_order(store: CartStore, previ
 
 
 def test_order_placed_by_the_previous_release_is_claimed(store: CartStore, previous: Previous) -> None:
-    previous.run("""
-        INSERT INTO orders (id, key, cart_id, status, email, document, attempt, looks, created, lease)
-        SELECT 'or_3', 'key-3', cart_id, status, email, document, attempt, looks, created, 0
-        FROM orders WHERE id = 'or_1'
-    """)
+    previous.places()
     order = store.orders.claim("or_3", None, NOW + 30.0)
     assert order is not None
     assert (order.status, order.claimed_until) == (PAYING, NOW + 30.0)
+
+
+def test_previous_release_keeps_tokens_and_its_orders_get_one(store: CartStore, previous: Previous) -> None:
+    token = store.orders.get("or_1").token
+    assert previous.claims("or_1")
+    assert previous.writes("or_1", "theirs")
+    assert store.orders.get("or_1").token == token is not None
+    previous.places()
+    order = store.orders.get("or_3")
+    assert order.token is None
+    store.orders.issue_tokens([order])
+    assert store.orders.get("or_3", None, order.token).id == "or_3"
 
 
 # How the previous release claimed a key, and stored its answer.

@@ -6,6 +6,7 @@
   sixty days.
 - ``…`` stands for more: in a text for any characters, on a line of its own for any lines, in a list for any further
   elements, in an object for any further members.
+- A body that is not JSON is compared as text.
 - The answer must have every header that is shown.
 """
 
@@ -25,6 +26,7 @@ _FORMS = {
     "day": r"\d{4}-\d\d-\d\d",
     "seconds": r"1[5-9]\d{8}(?:\.\d+)?",
     "secret": r"pi_[A-Za-z0-9]{24}_secret_[A-Za-z0-9]{20,}",
+    "token": r"ot_[A-Za-z0-9_-]{32}",
     "cart": r"cart_[A-Za-z0-9_-]{32}\.[A-Za-z0-9_-]{22}",
     **{prefix: rf"{prefix}_[A-Za-z0-9]{{14,}}" for prefix in ("prod", "sku", "or", "ch", "pi", "pm")},
     "message": r"SM[0-9a-f]{32}",
@@ -71,6 +73,9 @@ class Likeness:
         for line in shown_headers:
             name, _, value = line.partition(": ")
             self._text(value, there.get(name.lower(), "(no such header)"), name)
+        if got_body and "json" not in there.get("content-type", ""):
+            self._text(f"{shown_body}\n", f"{got_body.rstrip()}\n", "the body")
+            return
         try:
             body = json.loads(got_body) if got_body else ""
         except ValueError:

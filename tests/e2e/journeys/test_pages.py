@@ -96,8 +96,7 @@ def _delete_products(shop: Storefront) -> None:
 
 def _altered(step: Step) -> Iterator[tuple[str, str]]:
     if step.kind == "text":
-        for number, line in enumerate(lines := step.answer.splitlines()):
-            yield f"line {number + 1}", "\n".join([*lines[:number], f"x{line}", *lines[number + 1 :]])
+        yield from _other_lines(step.answer)
         return
     head, _, body = step.answer.partition("\n\n")
     status, *headers = head.split("\n")
@@ -105,8 +104,18 @@ def _altered(step: Step) -> Iterator[tuple[str, str]]:
     for header in headers:
         yield header, step.answer.replace(header, f"{header}x", 1)
         yield header, step.answer.replace(header, f"X{header}", 1)
+    if "Content-Type: text/" in head:
+        for where, text in _other_lines(body):
+            yield where, f"{head}\n\n{text}"
+        return
     for where, altered in _other_values(parse(body), ""):
         yield where, f"{head}\n\n{json.dumps(altered, ensure_ascii=False)}"
+
+
+def _other_lines(text: str) -> Iterator[tuple[str, str]]:
+    for number, line in enumerate(lines := text.splitlines()):
+        if line != MORE:
+            yield f"line {number + 1}", "\n".join([*lines[:number], f"x{line}", *lines[number + 1 :]])
 
 
 def _other_values(value: Any, where: str) -> Iterator[tuple[str, Any]]:

@@ -93,11 +93,12 @@ PAY = """{
 }
 """
 
-# The fields of the sample order and of the sample rate.
+# The fields of the sample order, and the one that the shop adds; the fields of the sample rate.
 ORDER = {
     *("id", "object", "amount", "amount_returned", "application", "application_fee", "charge", "created", "currency"),
     *("customer", "email", "items", "livemode", "metadata", "returns", "selected_shipping_method", "shipping"),
     *("shipping_methods", "status", "status_transitions", "updated", "upstream_id"),
+    "status_url",
 }
 RATE = {
     *("object_id", "arrives_by", "zone", "object_owner", "provider_image_200", "currency_local", "attributes"),

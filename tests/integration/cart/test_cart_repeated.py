@@ -123,7 +123,7 @@ def test_a_chosen_shipping_method_is_kept_by_the_same_checkout(cart: Any) -> Non
     cart.buy("cart_1", "a", 1, "first")
     order = cart.checkout("cart_1", CUSTOMER, "one key")
     changed = render(cart.store.orders.update(order["id"], None, lambda order: setattr(order, "updated", 999)))
-    assert cart.checkout("cart_1", CUSTOMER, "another key") == changed
+    assert changed.items() <= cart.checkout("cart_1", CUSTOMER, "another key").items()
 
 
 @pytest.mark.parametrize("change", ["quantity", "address", "phone", "price", "parcel", "cart"])

@@ -145,8 +145,12 @@ def test_repeated_change_does_not_undo_later_changes(store: CartStore) -> None:
 
 def test_shipment_belongs_to_the_cart_of_its_order(store: CartStore) -> None:
     store.orders.place(order(shipment="shp_1"), "k")
-    assert store.orders.cart_of_shipment("shp_1") == "cart_1"
-    assert store.orders.cart_of_shipment("shp_2") is None
+    assert store.orders.may_see_shipment("shp_1", "cart_1")
+    assert not store.orders.may_see_shipment("shp_1", "cart_2", of_no_order=True)
+    assert [store.orders.may_see_shipment("shp_2", "cart_1", of_no_order=free) for free in (False, True)] == [
+        False,
+        True,
+    ]
 
 
 def test_order_is_changed_once_per_key(store: CartStore) -> None:

@@ -232,6 +232,31 @@ def test_shipment_is_shown_only_to_its_cart_and_admins(app: Callable[..., Ask], 
     assert read(app(admin_api_keys=KEYS, cart_id_required=True)) == 400
 
 
+def test_a_token_needs_no_cart(app: Callable[..., Ask]) -> None:
+    route = next(route for route in ROUTES if route.call == "cart.order")
+    ask, issued = app(cart_id_required=True), signed("cart_a", SECRETS[0])
+    assert ask(route, Order_Token="ot_1").json["args"] == ["or_1", None, "ot_1"]
+    assert ask(route, Order_Token="ot_1", Cart_Id="not issued").json["args"] == ["or_1", None, "ot_1"]
+    assert ask(route, Order_Token="ot_1", Cart_Id=issued).json["args"] == ["or_1", issued, "ot_1"]
+    assert ask(route, Order_Token="", Cart_Id=issued).json["args"] == ["or_1", issued]
+
+
+def test_tokens_are_in_no_log_of_a_running_gateway(shop: Running) -> None:
+    token = "ot_in-no-log"
+    answers = [
+        shop.ask("GET", f"/api/orders/or_1?token={token}"),
+        shop.ask("GET", "/api/shipments/shp_1/label", headers={"Order-Token": token}),
+        shop.ask("GET", f"/orders/fail-NotFound?token={token}"),
+        shop.ask("GET", f"/orders/fail-Unavailable?token={token}"),
+        shop.ask("POST", f"/orders/or_1?token={token}"),
+        shop.ask("GET", f"/orders/{'x' * 9000}?token={token}"),
+    ]
+    assert [answer.status for answer in answers] == [200, 200, 404, 503, 405, 414]
+    for answer in answers:
+        assert shop.logged(answer.headers["x-request-id"])["status"] == answer.status
+    assert token not in shop.log.read_text()
+
+
 def test_real_money_needs_admin_keys(settings: Settings, client: RpcClient) -> None:
     live = replace(
         settings,

@@ -30,6 +30,12 @@ def test_documented_problem_has_no_complaint() -> None:
     assert contract.complaints(problem(errors={"a": {"b": ["x"] * 50}})) == []
 
 
+def test_failure_of_a_page_has_no_complaint() -> None:
+    headers = (("content-type", "text/html; charset=utf-8"), ("x-request-id", "r"))
+    assert contract.complaints(Answer(404, (*headers, ("content-security-policy", "x")), b"<p>Not here")) == []
+    assert contract.complaints(Answer(404, headers, b"<p>Not here"))
+
+
 @pytest.mark.parametrize(
     "answer",
     [

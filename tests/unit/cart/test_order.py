@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cart.rules.order import CANCELED, CREATED, NEXT, PAID, PAYING, Customer, Offer, Order, goods
-from cart.rules.public_order import parse, render
+from cart.rules.public_order import parse, public, render
 from contracts.errors import Conflict, InvalidRequest, Refused
 
 # As the release before typed orders stored them.
@@ -116,6 +116,13 @@ def test_order_of_the_previous_release_is_read_and_written(name: str) -> None:
     assert (order.amount, order.live, order.customer.name) == (document["amount"], False, "Chloe Taylor")
     # Also the sequence: the documentation prints it.
     assert json.dumps(render(order)) == json.dumps(document)
+
+
+def test_order_is_shown_with_the_url_of_its_page() -> None:
+    order = parse(PREVIOUS["paid"], "cart_1", status="paid")
+    assert public(order, "https://shop.example") == {**render(order), "status_url": None}
+    order.token = "ot_1"
+    assert public(order, "https://shop.example")["status_url"] == f"https://shop.example/orders/{order.id}?token=ot_1"
 
 
 @pytest.mark.parametrize("missing", ["id", "email", "items", "shipping", "status_transitions", "returns", "updated"])

@@ -78,6 +78,20 @@ def test_mail_without_a_label_says_that_it_follows() -> None:
     assert "Tracking" not in text
 
 
+def test_mail_links_to_the_orders_page() -> None:
+    url = "https://shop.example/orders/or_1?token=ot_1"
+    text, html = letter("order_paid", {**order_paid({**order(), "status_url": url}, None), "shop": "The Shop"})
+    assert f"\n{url}\n" in text
+    assert Page(html).links == [url]
+
+
+@pytest.mark.parametrize("url", [None, "", "javascript:alert(1)", "/orders/or_1"])
+def test_only_a_web_url_is_linked(url: str | None) -> None:
+    text, html = letter("order_paid", {**order_paid({**order(), "status_url": url}, None), "shop": "The Shop"})
+    assert "Follow your order" not in text
+    assert Page(html).links == []
+
+
 def test_html_escapes_the_texts_of_customers_and_products() -> None:
     nasty = '<script>alert("x")</script> & Söhne'
     text, page = bodies(LABEL, name=nasty, description=nasty)

@@ -129,6 +129,7 @@ def test_paid_order_is_described_line_by_line() -> None:
             {"part": "Country", "text": "US"},
         ],
         "method": "First-Class Package/Mail Parcel",
+        "status_url": None,
         "label_url": "https://labels.example.com/1.pdf?a=1&b=2",
         "carrier": "USPS",
         "tracking_number": "9400100000000000000000",
