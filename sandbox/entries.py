@@ -81,7 +81,7 @@ def _label(state: State, transaction: Body) -> Body:
         "to": ", ".join(address[name] for name in ("name", "city", "country") if address.get(name)),
         "carrier": label["carrier"],
         "service": (label["servicelevel"] or {}).get("name"),
-        "price": f"{label['amount']} {label['currency']}",
+        "price": f"${label['amount']}" if label["currency"] == "USD" else f"{label['amount']} {label['currency']}",
         "status": label["status"],
         "tracking_number": label["tracking_number"],
         "tracking_status": label["tracking_status"],

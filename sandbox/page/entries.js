@@ -45,7 +45,7 @@ const LINES = {
     title: entry.subject || "(no subject)",
     facts: [
       `to ${entry.to.join(", ")}`,
-      entry.preview,
+      entry.preview && el("span", { class: "preview" }, entry.preview),
       entry.attachments.length > 0 && `attached: ${entry.attachments.join(", ")}`,
     ],
   }),
@@ -99,13 +99,9 @@ const LINES = {
     };
   },
   webhook: (entry) => ({
-    title: entry.event,
+    title: `${PROVIDERS[entry.provider]} ${entry.event}`,
     badge: webhookBadge(entry),
-    facts: [
-      PROVIDERS[entry.provider],
-      entry.tries > 1 && `${entry.tries} attempts`,
-      entry.last_status ? `answered ${entry.last_status}` : entry.last_error,
-    ],
+    facts: [entry.last_error],
     actions: [
       {
         name: "twice",
@@ -142,11 +138,13 @@ function chargeBadge(entry) {
 }
 
 function webhookBadge(entry) {
-  if (entry.state === "lost") return ["bad", "lost"];
-  if (entry.state === "given_up") return ["bad", "given up"];
-  if (entry.state === "delivered") return ["good", entry.deliveries > 1 ? `delivered ${entry.deliveries}×` : "delivered"];
-  if (entry.deliveries > 0) return ["plain", "sending again"];
-  return entry.tries > 0 ? ["warn", `failed ${entry.tries}×, retrying`] : ["plain", "waiting"];
+  const { state, tries, deliveries, last_status: status } = entry;
+  if (state === "lost") return ["bad", "lost"];
+  const answer = status ? ` · ${status}` : "";
+  if (state === "given_up") return ["bad", `given up after ${tries} attempts${answer}`];
+  if (state === "delivered") return ["good", `delivered${deliveries > 1 ? ` ${deliveries}×` : ""}${answer}`];
+  if (deliveries > 0) return ["plain", "sending again"];
+  return tries > 0 ? ["warn", `failed ${tries}×${answer}, retrying`] : ["plain", "waiting"];
 }
 
 /** Return the steps of a parcel as a small drawing for the line, or null for other entries. */
@@ -165,7 +163,7 @@ export function lasting({ entry, object }) {
   if (entry.kind === "label" && entry.pdf) {
     return [
       el("p", {}, el("a", { href: entry.pdf, target: "_blank" }, "Open the label as PDF")),
-      el("iframe", { class: "pdf", src: `${entry.pdf}#toolbar=0&view=FitH`, title: `Label ${entry.tracking_number}` }),
+      el("iframe", { class: "pdf", src: `${entry.pdf}#toolbar=0&view=Fit`, title: `Label ${entry.tracking_number}` }),
     ];
   }
   return [];
@@ -271,7 +269,6 @@ function mail(entry, object) {
     list([
       ["From", entry.from],
       ["To", entry.to.join(", ")],
-      ["Subject", entry.subject],
       entry.attachments.length > 0 ? ["Attached", entry.attachments.join(", ")] : null,
     ]),
     el("div", { class: "tabs" },

@@ -156,7 +156,7 @@ export class Feed {
     row.actions = el("div", { class: "actions" });
     row.holder = el("div", { id: `${id}-details`, class: "details", hidden: true });
     row.head.append(el("h3", {}, title), row.badge);
-    row.node = el("li", { class: `entry ${entry.kind}`, "data-key": entry.key, "data-place": entry.place },
+    row.node = el("li", { class: `entry is-${entry.kind}`, "data-key": entry.key, "data-place": entry.place },
       el("span", { class: "mark" }, icon(entry.kind)), row.head, row.facts, row.actions, row.holder);
     return row;
   }
@@ -168,7 +168,8 @@ export class Feed {
     row.title.replaceChildren(kind, shown.title);
     const [tone, text] = shown.badge ?? [];
     row.badge.replaceChildren(...[steps(entry), text && el("span", { class: `badge ${tone}` }, text)].filter(Boolean));
-    const facts = shown.facts.filter(Boolean).map((fact) => el("span", { class: "fact" }, fact));
+    const facts = shown.facts.filter(Boolean).map((fact) => (fact instanceof Node ? fact : el("span", {}, fact)));
+    for (const fact of facts) fact.classList.add("fact");
     const orders = entry.orders.map((order) => this.chip(order));
     replaceContent(row.facts, [moment(entry.created), ...orders, ...facts], row.title);
     replaceContent(row.actions, shown.actions.map((action) => this.button(row, action)), row.title);

@@ -123,6 +123,11 @@ function go(filter) {
   apply();
 }
 
+function filterByOrder() {
+  const order = node("order").value.trim();
+  if (order !== feed.filter.order) go({ ...feed.filter, order });
+}
+
 function apply() {
   const query = new URLSearchParams(location.search);
   const kind = query.get("kind") ?? "";
@@ -131,6 +136,7 @@ function apply() {
   for (const button of node("kinds").children) {
     button.setAttribute("aria-pressed", String(button.dataset.kind === feed.filter.kind));
   }
+  node("feed").classList.toggle("one-order", feed.filter.order !== "");
   const note = node("filter-note");
   note.hidden = !feed.filter.order;
   note.replaceChildren("Only order ", el("code", {}, feed.filter.order), " ",
@@ -148,12 +154,11 @@ node("kinds").replaceChildren(...[["", "All"], ...Object.entries(KINDS)].map(([k
   }, label)));
 node("order-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  go({ ...feed.filter, order: node("order").value.trim() });
+  filterByOrder();
 });
-// The cross of a search field empties it.
-node("order").addEventListener("search", () => {
-  if (node("order").value === "" && feed.filter.order) go({ ...feed.filter, order: "" });
-});
+// A chosen suggestion, an emptied field, or the Enter key.
+node("order").addEventListener("change", filterByOrder);
+node("order").addEventListener("search", filterByOrder);
 node("faults").open = matchMedia(WIDE).matches;
 addEventListener("popstate", apply);
 apply();

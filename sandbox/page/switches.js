@@ -160,7 +160,7 @@ export class Switches {
     const calls = CALLS.map((each) => this.toggle("faults", name, each));
     const webhooks = WEBHOOKS.map((each) => this.toggle("webhooks", name, each));
     const note = el("p", { class: "note", hidden: true });
-    const counts = el("p", { class: "muted counts" });
+    const counts = el("span", {});
     const flush = el("button", {
       type: "button",
       class: "button small",
@@ -178,11 +178,10 @@ export class Switches {
       el("div", { class: "provider-head" },
         el("h3", { id: title }, PROVIDERS[name], " ", el("span", { class: "muted" }, DOES[name])), hits),
       el("div", { role: "group", "aria-label": `${PROVIDERS[name]}: its calls`, class: "toggles" },
-        el("span", { class: "toggles-name", "aria-hidden": "true" }, "Calls"), ...calls.map((one) => one.node)),
+        el("p", { class: "toggles-name" }, "Calls"), ...calls.map((one) => one.node)),
       note,
       el("div", { role: "group", "aria-label": `${PROVIDERS[name]}: its webhooks`, class: "toggles" },
-        el("span", { class: "toggles-name", "aria-hidden": "true" }, "Webhooks"), ...webhooks.map((one) => one.node)),
-      el("div", { class: "counts-row" }, counts, flush),
+        el("p", { class: "toggles-name" }, counts, flush), ...webhooks.map((one) => one.node)),
       exact.node);
     const update = (fault, delivery) => {
       for (const one of calls) one.update(fault);
@@ -196,12 +195,13 @@ export class Switches {
       note.hidden = limits.length === 0;
       note.textContent = `Only ${limits.join(", ")}`;
       const { waiting, delivered, failed, lost } = delivery.counts;
-      counts.textContent = [
-        `${delivered} delivered`,
+      const numbers = [
+        delivered && `${delivered} delivered`,
         failed && `${failed} failed`,
         lost && `${lost} lost`,
         waiting && `${waiting} waiting`,
-      ].filter(Boolean).join(", ");
+      ].filter(Boolean);
+      counts.textContent = ["Webhooks", numbers.join(", ")].filter(Boolean).join(": ");
       flush.hidden = !waiting && document.activeElement !== flush;
       exact.update(fault);
     };
