@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from sandbox.faults import Faults
+from sandbox.feed import Feed
+from sandbox.settings import SandboxSettings
 from sandbox.state import State
 from sandbox.webhooks.sender import Sender
 from sandbox.webhooks.waiting import Webhooks
@@ -16,10 +18,14 @@ class Context(Protocol):
     Attributes:
         state: its stored objects.
         public_url: the base of label and 3-D Secure URLs.
+        settings: the settings that it was started with.
+        feed: what happened, for its page.
     """
 
     state: State
     public_url: str
+    settings: SandboxSettings
+    feed: Feed
     faults: Faults
     webhooks: Webhooks
     sender: Sender

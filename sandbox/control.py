@@ -10,7 +10,6 @@ from aiohttp import web
 
 from sandbox.context import Context
 from sandbox.faults import PROVIDERS, BadFault, Fault
-from sandbox.inbox import inbox_page
 from sandbox.ledger import KINDS, MAX_PAGE, ledger
 from sandbox.shippo.label import label_pdf
 from sandbox.shippo.tracks import STATUSES, move
@@ -21,8 +20,6 @@ def add_control_routes(application: web.Application, sandbox: Context) -> None:
     control = _Control(sandbox)
     application.router.add_routes(
         [
-            web.get("/sandbox", control.inbox),
-            web.get("/sandbox/", control.inbox),
             web.get("/sandbox/health", control.health),
             web.get("/sandbox/ledger", control.ledger),
             web.get("/sandbox/faults", control.all_faults),
@@ -51,10 +48,6 @@ class _Control:
     def __init__(self, sandbox: Context) -> None:
         self.sandbox = sandbox
         self.state = sandbox.state
-
-    async def inbox(self, request: web.Request) -> web.Response:
-        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src * data:"}
-        return web.Response(text=inbox_page(self.state), content_type="text/html", headers=headers)
 
     async def health(self, request: web.Request) -> web.Response:
         try:
@@ -97,6 +90,7 @@ class _Control:
             self.sandbox.faults.set(provider, Fault.from_json(orjson.loads(await request.read())))
         except (orjson.JSONDecodeError, BadFault) as error:
             return refusal(400, str(error))
+        self.sandbox.feed.wake()
         return json_response(self.sandbox.faults.describe(provider))
 
     async def delete_fault(self, request: web.Request) -> web.Response:
@@ -104,6 +98,7 @@ class _Control:
         if provider not in PROVIDERS:
             return refusal(404, f"no such provider; there are {', '.join(PROVIDERS)}")
         self.sandbox.faults.clear(provider)
+        self.sandbox.feed.wake()
         return json_response(self.sandbox.faults.describe(provider))
 
     async def get_clock(self, request: web.Request) -> web.Response:

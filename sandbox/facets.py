@@ -28,9 +28,9 @@ def facets_of(kind: str, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         value = body.get(name)
         if value is not None:
             yield name, str(value).lower() if isinstance(value, bool) else str(value)
+    if kind in ("charge", "refund", "payment_intent") and body["metadata"].get("order_id"):
+        yield "order_id", body["metadata"]["order_id"]
     if kind == "charge":
-        if body["metadata"].get("order_id"):
-            yield "order_id", body["metadata"]["order_id"]
         if body.get("receipt_email"):
             yield "to", body["receipt_email"].lower()
     elif kind == "transaction":
@@ -43,6 +43,8 @@ def facets_of(kind: str, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for address in body["recipients"]:
             yield "to", address.lower()
         yield from _orders(str(body["request"]))
+    elif kind == "webhook":
+        yield from (("order_id", order) for order in body["orders"])
 
 
 def _orders(*texts: str) -> Iterator[tuple[str, str]]:

@@ -37,8 +37,8 @@ def ledger(
 
     readers: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "charges": lambda: newest("charge"),
-        "labels": lambda: [_label(state, transaction) for transaction in newest("transaction")],
-        "emails": lambda: [_mail(mail) for mail in newest("mail")],
+        "labels": lambda: [shown_label(state, transaction) for transaction in newest("transaction")],
+        "emails": lambda: [shown_mail(mail) for mail in newest("mail")],
         "sms": lambda: [
             {**shown_sms(message, state.now()), "created": message["created"]} for message in newest("message")
         ],
@@ -46,7 +46,7 @@ def ledger(
     return {name: readers[name]() for name in KINDS if kind in (None, name)}
 
 
-def _label(state: State, transaction: dict[str, Any]) -> dict[str, Any]:
+def shown_label(state: State, transaction: dict[str, Any]) -> dict[str, Any]:
     """Return a transaction with the rate and the addresses it was bought for."""
     rate = state.get("rate", transaction["rate"]) or {}
     shipment = state.get("shipment", rate.get("shipment", "")) or {}
@@ -64,7 +64,7 @@ def _label(state: State, transaction: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _mail(mail: dict[str, Any]) -> dict[str, Any]:
+def shown_mail(mail: dict[str, Any]) -> dict[str, Any]:
     """Return a mail: recipients, subject and content, and the full request."""
     request = mail["request"]
     contents = {part["type"].split(";")[0].strip(): part["value"] for part in request.get("content") or []}

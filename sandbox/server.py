@@ -15,7 +15,10 @@ from aiohttp import web
 
 from sandbox.bank import add_bank_routes
 from sandbox.control import add_control_routes
-from sandbox.faults import Faults
+from sandbox.faults import NO_TROUBLE, Faults
+from sandbox.feed import Feed
+from sandbox.guard import add_headers, same_origin
+from sandbox.page_control import add_page_routes
 from sandbox.provider import Answer, Call, Provider
 from sandbox.sendgrid.api import SendGrid
 from sandbox.settings import SandboxSettings
@@ -36,7 +39,7 @@ log = logging.getLogger("sandbox")
 
 
 class Sandbox:
-    """The whole sandbox on one state: its application, its providers, its faults, and its webhooks.
+    """The whole sandbox on one state: its application, its providers, its faults, its webhooks, and its feed.
 
     state: where everything is stored. public_url: the base of label and 3-D Secure URLs. settings: the target and the
     secrets of webhooks.
@@ -45,6 +48,8 @@ class Sandbox:
     def __init__(self, state: State, public_url: str, settings: SandboxSettings) -> None:
         self.state = state
         self.public_url = public_url
+        self.settings = settings
+        self.feed = Feed(state)
         self.faults = Faults()
         self.webhooks = Webhooks(state, events_of(state))
         self.sender = Sender(self.webhooks, state, settings)
@@ -55,10 +60,12 @@ class Sandbox:
 
     def application(self) -> web.Application:
         """Return the aiohttp application with every provider's and the control routes."""
-        application = web.Application(client_max_size=BODY_LIMIT)
+        application = web.Application(client_max_size=BODY_LIMIT, middlewares=[same_origin(self)])
+        application.on_response_prepare.append(add_headers)
         for provider in self.providers.values():
             application.router.add_route("*", f"/{provider.name}{{path:/.*}}", self._endpoint(provider))
         add_control_routes(application, self)
+        add_page_routes(application, self)
         add_bank_routes(application, self)
         add_webhook_routes(application, self)
         return application
@@ -88,6 +95,8 @@ class Sandbox:
             return _response(refusal)
         try:
             trouble = self.faults.draw(provider.name, call.method, call.path)
+            if trouble != NO_TROUBLE:
+                self.feed.wake()
             if trouble.hang:
                 await self._hang(request)
                 return web.Response(status=503)  # the client has disconnected

@@ -27,12 +27,21 @@ CREATE TABLE IF NOT EXISTS idempotency (
 CREATE INDEX IF NOT EXISTS idempotency_by_age ON idempotency (created);
 CREATE TABLE IF NOT EXISTS webhooks (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, provider TEXT NOT NULL, kind TEXT NOT NULL, url TEXT NOT NULL,
-    body BLOB NOT NULL, at REAL NOT NULL, due REAL NOT NULL, tries INTEGER NOT NULL DEFAULT 0);
+    body BLOB NOT NULL, at REAL NOT NULL, due REAL NOT NULL, tries INTEGER NOT NULL DEFAULT 0, record TEXT);
 CREATE INDEX IF NOT EXISTS webhooks_by_due ON webhooks (due);
+CREATE TABLE IF NOT EXISTS feed (
+    place INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, id TEXT NOT NULL, changed INTEGER NOT NULL,
+    UNIQUE (kind, id));
+CREATE INDEX IF NOT EXISTS feed_by_kind ON feed (kind, place);
+CREATE INDEX IF NOT EXISTS feed_by_change ON feed (changed);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+# A file of an earlier version has no such column.
+_ADD_RECORD = "ALTER TABLE webhooks ADD COLUMN record TEXT"
+_BY_RECORD = "CREATE INDEX IF NOT EXISTS webhooks_by_record ON webhooks (record)"
 
 Body = dict[str, Any]
+Observer = Callable[[str, str, Body | None, Body | None], None]
 KEY_SECONDS = 86400
 
 
@@ -43,8 +52,8 @@ class State:
     filtered. Changes are made inside `with state.transaction():`, so that a crash keeps all of a request's changes or
     none.
 
-    Attributes: on_change: called with (kind, before, after) of every object that is written or deleted, within the
-    transaction; before is None for a new one, after is None for a deleted one.
+    Attributes: observers: each is called with (kind, id, before, after) of every object that is written or deleted,
+    within the transaction; before is None for a new one, after is None for a deleted one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,8 +63,11 @@ class State:
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.executescript(_SCHEMA)
+        if "record" not in (row[1] for row in self._connection.execute("PRAGMA table_info(webhooks)").fetchall()):
+            self._connection.execute(_ADD_RECORD)
+        self._connection.execute(_BY_RECORD)
         self._clock_offset = float(self.setting("clock_offset") or 0.0)
-        self.on_change: Callable[[str, Body | None, Body | None], None] = lambda kind, before, after: None
+        self.observers: list[Observer] = []
 
     def close(self) -> None:
         """Close the file; the write-ahead log is merged into it."""
@@ -135,7 +147,7 @@ class State:
             "INSERT OR IGNORE INTO facets (kind, name, value, seq) VALUES (?, ?, ?, ?)",
             [(kind, name, value, seq) for name, value in facets_of(kind, body)],
         )
-        self.on_change(kind, orjson.loads(row[1]) if row else None, dict(body))
+        self._report(kind, object_id, orjson.loads(row[1]) if row else None, dict(body))
 
     def delete(self, kind: str, object_id: str) -> None:
         """Remove the object, if it exists."""
@@ -145,7 +157,29 @@ class State:
         if row:
             self._connection.execute("DELETE FROM facets WHERE seq = ?", (row[0],))
             self._connection.execute("DELETE FROM objects WHERE seq = ?", (row[0],))
-            self.on_change(kind, orjson.loads(row[1]), None)
+            self._report(kind, object_id, orjson.loads(row[1]), None)
+
+    def _report(self, kind: str, object_id: str, before: Body | None, after: Body | None) -> None:
+        for observer in self.observers:
+            observer(kind, object_id, before, after)
+
+    def values(self, kind: str, object_id: str, facet: str) -> list[str]:
+        """Return the values that the object has of a facet."""
+        rows = self._connection.execute(
+            "SELECT value FROM facets WHERE name = ? AND seq = (SELECT seq FROM objects WHERE kind = ? AND id = ?)",
+            (facet, kind, object_id),
+        )
+        return [row[0] for row in rows]
+
+    def beyond(self, kind: str, kept: int, limit: int) -> list[str]:
+        """Return the ids of at most `limit` objects of a kind, the oldest first, that are not among the newest
+        `kept`."""
+        rows = self._connection.execute(
+            "SELECT id FROM objects WHERE kind = ? AND seq <= (SELECT seq FROM objects WHERE kind = ? "
+            "ORDER BY seq DESC LIMIT 1 OFFSET ?) ORDER BY seq LIMIT ?",
+            (kind, kind, kept, limit),
+        )
+        return [row[0] for row in rows]
 
     def place(self, kind: str, object_id: str) -> int | None:
         """Return the object's position in creation order, or None when it does not exist."""

@@ -8,16 +8,19 @@ import orjson
 from aiohttp import web
 
 from sandbox.context import Context
-from sandbox.control import json_response, refusal
+from sandbox.control import json_object, json_response, refusal
 from sandbox.faults import PROVIDERS, BadFault
 from sandbox.webhooks.waiting import Switches, default
 
 # How long a request for the last webhook waits for one in flight, and how often it looks (seconds).
 LAST_WAIT_S, LAST_LOOK_INTERVAL_S = 8.0, 0.1
+# How often one request may repeat a webhook.
+MAX_TIMES = 10
 
 
 def add_webhook_routes(application: web.Application, sandbox: Context) -> None:
-    """Add GET, PUT, DELETE /sandbox/webhooks/{provider}, POST …/flush, GET …/last and GET /sandbox/webhooks."""
+    """Add GET, PUT, DELETE /sandbox/webhooks/{provider}, POST …/flush, GET …/last, GET /sandbox/webhooks and
+    POST /sandbox/feed/webhook/{id}/repeat."""
     control = _Control(sandbox)
     application.router.add_routes(
         [
@@ -27,6 +30,7 @@ def add_webhook_routes(application: web.Application, sandbox: Context) -> None:
             web.delete("/sandbox/webhooks/{provider}", control.delete),
             web.post("/sandbox/webhooks/{provider}/flush", control.flush),
             web.get("/sandbox/webhooks/{provider}/last", control.last),
+            web.post("/sandbox/feed/webhook/{id}/repeat", control.repeat),
         ]
     )
 
@@ -51,6 +55,7 @@ class _Control:
             self.webhooks.set(provider, Switches.from_json(provider, orjson.loads(await request.read())))
         except (orjson.JSONDecodeError, BadFault) as error:
             return refusal(400, str(error))
+        self.sandbox.feed.wake()
         return json_response(self.webhooks.describe(provider))
 
     async def delete(self, request: web.Request) -> web.Response:
@@ -58,6 +63,7 @@ class _Control:
         if provider not in PROVIDERS:
             return _unknown()
         self.webhooks.set(provider, default(provider))
+        self.sandbox.feed.wake()
         return json_response(self.webhooks.describe(provider))
 
     async def flush(self, request: web.Request) -> web.Response:
@@ -80,6 +86,15 @@ class _Control:
                 return web.Response(text="\n".join([*lines, f"data-raw = {_quoted(body.decode())}", ""]))
             await asyncio.sleep(LAST_LOOK_INTERVAL_S)
         return refusal(404, "no webhook of this provider has been taken yet")
+
+    async def repeat(self, request: web.Request) -> web.Response:
+        """Accept {"times": n} and send the webhook n times more, each signed like a new one; answer its record."""
+        body = await json_object(request)
+        times = body.get("times")
+        if set(body) != {"times"} or type(times) is not int or not 1 <= times <= MAX_TIMES:
+            return refusal(400, f'the body is {{"times": a whole number from 1 to {MAX_TIMES}}}')
+        record = self.webhooks.repeat(request.match_info["id"], times)
+        return refusal(404, "no such webhook") if record is None else json_response(record)
 
 
 def _quoted(text: str) -> str:

@@ -9,6 +9,8 @@ from sandbox.shippo.errors import invalid, moment
 from sandbox.state import State
 
 STATUSES = ("UNKNOWN", "PRE_TRANSIT", "TRANSIT", "DELIVERED", "RETURNED", "FAILURE")
+# The status that follows when all goes well.
+NEXT_STATUS = {"UNKNOWN": "PRE_TRANSIT", "PRE_TRANSIT": "TRANSIT", "TRANSIT": "DELIVERED"}
 _CARRIERS = frozenset(["shippo", "usps", "ups", "fedex", "dhl_express", "canada_post"])
 _DETAILS = {
     "UNKNOWN": "No information about this shipment is available.",

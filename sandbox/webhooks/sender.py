@@ -14,7 +14,7 @@ import aiohttp
 from sandbox.settings import SandboxSettings
 from sandbox.state import State
 from sandbox.webhooks.signing import headers
-from sandbox.webhooks.waiting import Waiting, Webhooks
+from sandbox.webhooks.waiting import Outcome, Waiting, Webhooks
 
 # The maximum number of concurrent requests, and the timeout of one (seconds).
 AT_ONCE = 8
@@ -124,39 +124,42 @@ class Sender:
         path = urlsplit(first.url).path or f"/api/webhooks/{first.provider}/"
         try:
             self._webhooks.counts[first.provider]["sent"] += len(batch)
-            taken = await self._post(http, f"{self._settings.webhook_url}{path}", first, body)
-            if taken:
-                self._webhooks.done(batch, "delivered")
+            outcome = await self._post(http, f"{self._settings.webhook_url}{path}", first, body)
+            if outcome.accepted:
+                self._webhooks.done(batch, "delivered", outcome)
                 return
             for one in batch:
                 if one.tries + 1 >= TRIES:
-                    self._webhooks.done([one], "given_up")
+                    self._webhooks.done([one], "given_up", outcome)
                 else:
                     pause = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2**one.tries) * random.uniform(0.75, 1.25)  # noqa: S311
-                    self._webhooks.put_off([one], pause)
+                    self._webhooks.put_off([one], pause, outcome)
         finally:
             self._under_way.difference_update(one.seq for one in batch)
 
-    async def _post(self, http: aiohttp.ClientSession, target: str, first: Waiting, body: bytes) -> bool:
-        """Whether it was accepted: answered with 2xx."""
+    async def _post(self, http: aiohttp.ClientSession, target: str, first: Waiting, body: bytes) -> Outcome:
         proof = headers(first.provider, first.url, body, self._settings, self._state)
         try:
             async with http.post(target, data=body, headers=proof, allow_redirects=False) as answer:
                 await answer.read()
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
             self._nobody_there(error)
-            return False
-        except (TimeoutError, aiohttp.ClientError) as error:
+            return Outcome(error="nobody answers there")
+        except TimeoutError:
+            log.debug("%s %s: no answer", first.provider, first.kind)
+            return Outcome(error=f"no answer within {ANSWER_TIMEOUT_S:.0f} s")
+        except aiohttp.ClientError as error:
             log.debug("%s %s: %s", first.provider, first.kind, error)
-            return False
+            return Outcome(error="the connection was lost")
         if self._away:
             log.info("webhooks are taken again")
             self._away = 0
-        if answer.status // 100 != 2:
+        outcome = Outcome(answer.status)
+        if outcome.accepted:
+            self._webhooks.last[first.provider] = (proof, body)
+        else:
             log.debug("%s %s: answered %s", first.provider, first.kind, answer.status)
-            return False
-        self._webhooks.last[first.provider] = (proof, body)
-        return True
+        return outcome
 
     def _nobody_there(self, error: Exception) -> None:
         now = asyncio.get_running_loop().time()

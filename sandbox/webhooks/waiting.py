@@ -1,6 +1,8 @@
 """Webhooks waiting to be sent, recorded in the transaction of the change that they report, so that a restart loses
 none.
 
+What became of a webhook stays in its record, an object of the kind `webhook`; the newest records are kept.
+
 Delivery faults can be switched on per provider: loss, duplication, reordering, delay. The switches and the counts are
 kept in memory, as the faults are: a restart brings back a healthy provider.
 """
@@ -13,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 from sandbox.faults import PROVIDERS, BadFault, is_number
+from sandbox.ids import alphanumeric
 from sandbox.state import State
 
 # The maximum extra delay of a reordered or duplicated webhook (seconds).
@@ -23,6 +26,9 @@ STRIPE_EVENTS = (
     *("charge.refunded", "refund.created", "refund.updated", "refund.failed"),
     *("product.created", "product.updated", "product.deleted", "price.created", "price.updated", "price.deleted"),
 )
+# How many records of finished webhooks are kept, how many of the last attempts of one, and how often old records are
+# looked for (once per this many webhooks).
+RECORDS_KEPT, ATTEMPTS_KEPT, PRUNE_INTERVAL = 1000, 20, 100
 COUNTS = ("noted", "lost", "duplicated", "sent", "delivered", "failed", "given_up")
 
 
@@ -85,7 +91,8 @@ class Event(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """A webhook that waits to be sent; `tries`: the number of failed attempts."""
+    """A webhook that waits to be sent; `tries`: the number of failed attempts; `record`: the id of its record, or None
+    if an earlier version of the sandbox stored it."""
 
     seq: int
     provider: str
@@ -93,6 +100,19 @@ class Waiting(NamedTuple):
     url: str
     body: bytes
     tries: int
+    record: str | None = None
+
+
+class Outcome(NamedTuple):
+    """How an attempt to send ended: the HTTP status of the answer, or why there was none."""
+
+    status: int | None = None
+    error: str | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it was answered with 2xx."""
+        return self.status is not None and self.status // 100 == 2
 
 
 class Webhooks:
@@ -117,7 +137,8 @@ class Webhooks:
         self.counts = {provider: dict.fromkeys(COUNTS, 0) for provider in PROVIDERS}
         self.noticed: Callable[[], None] = lambda: None
         self.last: dict[str, tuple[dict[str, str], bytes]] = {}
-        state.on_change = self._changed
+        self._until_prune = PRUNE_INTERVAL
+        state.observers.append(self._changed)
 
     def set(self, provider: str, switches: Switches) -> None:
         """Switch on a provider's delivery faults, replacing the previous ones; its counts and its random generator
@@ -140,25 +161,43 @@ class Webhooks:
         """Return those that are due now, the longest due first, except those with these numbers."""
         skipped = set(without)
         rows = self._state.query(
-            "SELECT seq, provider, kind, url, body, tries FROM webhooks WHERE due <= ? ORDER BY due, seq LIMIT ?",
+            "SELECT seq, provider, kind, url, body, tries, record FROM webhooks WHERE due <= ? "
+            "ORDER BY due, seq LIMIT ?",
             (self._state.now(), limit + len(skipped)),
         )
         return [waiting for row in rows if (waiting := Waiting(*row)).seq not in skipped][:limit]
 
-    def done(self, sent: Iterable[Waiting], count: str) -> None:
+    def done(self, sent: Iterable[Waiting], count: str, outcome: Outcome) -> None:
         """Delete webhooks that were delivered, or given up."""
         with self._state.transaction():
             for one in sent:
                 self._state.query("DELETE FROM webhooks WHERE seq = ?", (one.seq,))
                 self.counts[one.provider][count] += 1
+                self._record_attempt(one, outcome)
 
-    def put_off(self, sent: Iterable[Waiting], seconds: float) -> None:
+    def put_off(self, sent: Iterable[Waiting], seconds: float, outcome: Outcome) -> None:
         """Postpone webhooks by this many seconds."""
         with self._state.transaction():
             for one in sent:
                 values = (self._state.now() + seconds, one.seq)
                 self._state.query("UPDATE webhooks SET due = ?, tries = tries + 1 WHERE seq = ?", values)
                 self.counts[one.provider]["failed"] += 1
+                self._record_attempt(one, outcome)
+
+    def repeat(self, record_id: str, times: int) -> dict[str, Any] | None:
+        """Send a webhook this many times more, now; return its record, or None when there is none with this id."""
+        record = self._state.get("webhook", record_id)
+        if record is None:
+            return None
+        now = self._state.now()
+        with self._state.transaction():
+            event = Event(record["provider"], record["event"], record["body"].encode(), record["url"])
+            for _ in range(times):
+                self._queue(event, now, now, record_id)
+            record |= {"state": "waiting", "due": now}
+            self._state.put("webhook", record_id, record)
+        self.noticed()
+        return record
 
     def hurry(self, provider: str) -> dict[int, int]:
         """Make everything that has happened and is held back due now; return their numbers, and how often each was
@@ -174,11 +213,11 @@ class Webhooks:
         values = (provider, self._state.now())
         return dict(self._state.query("SELECT seq, tries FROM webhooks WHERE provider = ? AND at <= ?", values))
 
-    def _changed(self, kind: str, before: dict[str, Any] | None, after: dict[str, Any] | None) -> None:
+    def _changed(self, kind: str, object_id: str, before: dict[str, Any] | None, after: dict[str, Any] | None) -> None:
         for event in self._events(kind, before, after):
-            self._note(event)
+            self._note(event, self._state.values(kind, object_id, "order_id"))
 
-    def _note(self, event: Event) -> None:
+    def _note(self, event: Event, orders: list[str]) -> None:
         provider = event.provider
         switches, dice, counts = self._switches[provider], self._dice[provider], self.counts[provider]
         if not switches.enabled or ("*" not in switches.events and event.kind not in switches.events):
@@ -189,15 +228,55 @@ class Webhooks:
         )
         pauses = [dice.uniform(0, LATER) if late else 0.0, dice.uniform(0, LATER)]
         counts["noted"] += 1
-        if lost:
-            counts["lost"] += 1
-            return
-        counts["duplicated"] += twice
+        counts["lost"] += lost
+        counts["duplicated"] += twice and not lost
         at = self._state.now() + event.after
-        for pause in pauses[: 2 if twice else 1]:
-            due = at + switches.delay_ms / 1000 + pause
-            values = (provider, event.kind, event.url, event.body, at, due)
-            self._state.query(
-                "INSERT INTO webhooks (provider, kind, url, body, at, due) VALUES (?, ?, ?, ?, ?, ?)", values
-            )
+        dues = [] if lost else [at + switches.delay_ms / 1000 + pause for pause in pauses[: 2 if twice else 1]]
+        record_id = alphanumeric("wh_", 24)
+        for due in dues:
+            self._queue(event, at, due, record_id)
+        record = {
+            "id": record_id,
+            "provider": provider,
+            "event": event.kind,
+            "url": event.url,
+            "body": event.body.decode(),
+            "created": self._state.now(),
+            "orders": orders,
+            "state": "waiting" if dues else "lost",
+            "due": min(dues, default=None),
+            "tries": 0,
+            "deliveries": 0,
+            "attempts": [],
+        }
+        self._state.put("webhook", record_id, record)
+        self._prune()
         self.noticed()
+
+    def _queue(self, event: Event, at: float, due: float, record_id: str) -> None:
+        values = (event.provider, event.kind, event.url, event.body, at, due, record_id)
+        self._state.query(
+            "INSERT INTO webhooks (provider, kind, url, body, at, due, record) VALUES (?, ?, ?, ?, ?, ?, ?)", values
+        )
+
+    def _record_attempt(self, one: Waiting, outcome: Outcome) -> None:
+        record = self._state.get("webhook", one.record) if one.record else None
+        if record is None:
+            return
+        due = self._state.query("SELECT min(due) FROM webhooks WHERE record = ?", (one.record,))[0][0]
+        attempt = {"at": self._state.now(), "status": outcome.status, "error": outcome.error}
+        record["attempts"] = [*record["attempts"], attempt][-ATTEMPTS_KEPT:]
+        record["tries"] += 1
+        record["deliveries"] += outcome.accepted
+        record["due"] = due
+        record["state"] = "waiting" if due is not None else "delivered" if record["deliveries"] else "given_up"
+        self._state.put("webhook", record["id"], record)
+
+    def _prune(self) -> None:
+        self._until_prune -= 1
+        if self._until_prune > 0:
+            return
+        self._until_prune = PRUNE_INTERVAL
+        for record_id in self._state.beyond("webhook", RECORDS_KEPT, limit=2 * PRUNE_INTERVAL):
+            if not self._state.query("SELECT 1 FROM webhooks WHERE record = ? LIMIT 1", (record_id,)):
+                self._state.delete("webhook", record_id)
