@@ -11,7 +11,7 @@ from nameko.extensions import DependencyProvider
 
 from cart.checkout import Checkout
 from cart.completer import Lane
-from cart.deliveries.outbox import CALL_OFF, EMAIL, LABEL, RELEASE, SMS, TRY_MARGIN_S, VOID, Outbox
+from cart.deliveries.outbox import CALL_OFF, RELEASE, TRY_MARGIN_S, VOID, Outbox
 from cart.deliveries.parcels import Parcels
 from cart.payment.cancel import Cancellation
 from cart.payment.pay import OrderPayment
@@ -22,9 +22,10 @@ from cart.reconcile.books import AuditBooks
 from cart.reconcile.mending import Mending
 from cart.refunds.refund import Refunds
 from cart.refunds.watch import RefundWatch
-from cart.rules.order import CANCELING, Order
+from cart.rules.order import CANCELING, EMAIL, LABEL, SMS, Order
 from cart.rules.payments import PaymentProvider
 from cart.rules.public_order import public
+from cart.showing import Showing
 from cart.store.unit_of_work import CartStore
 from chassis import registry
 from chassis.deadline import DEADLINE_MARGIN_S
@@ -96,6 +97,10 @@ class Shop:
     @cached_property
     def checkout(self) -> Checkout:
         return Checkout(self.store, self._products, self._shipping, self._payments.live)
+
+    @cached_property
+    def showing(self) -> Showing:
+        return Showing(self.store, self._products)
 
     @cached_property
     def outbox(self) -> Outbox:

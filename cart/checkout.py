@@ -53,10 +53,12 @@ class Checkout:
         unpaid = self.store.orders.unpaid(cart_id, digest)
         if unpaid is not None:
             return unpaid
-        order_id = _order_id(key)
+        order_id, sent = _order_id(key), _sent(lines)
         crash_point("checkout:shipment:begun")
-        with _blaming({"address": ("address",)}):
-            offer = self._offer(_shipment_key(order_id, lines), order_id, customer, lines, currency)
+        offer = None
+        if sent:
+            with _blaming({"address": ("address",)}):
+                offer = self._offer(_shipment_key(order_id, sent), order_id, customer, sent, currency)
         bought = [goods(line) for line in lines]
         order = Order.place(order_id, cart_id, Customer.of(customer), bought, offer, int(clock_now()), self.live)
         crash_point("checkout:shipment:asked")
@@ -82,6 +84,9 @@ class Checkout:
                 raise NotFound(f"This shop has no SKU {', '.join(unknown)}.") from error
             raise
         priced = iter(lines)
+        sent = _sent(lines)
+        if not sent:
+            raise Conflict("The order has nothing to ship.")
         # A line without an amount has its SKU's price; any other adds nothing.
         amounts = [goods(next(priced)).amount if item["type"] == SKU else 0 for item in order["items"]]
         shipping = order["shipping"]
@@ -93,7 +98,7 @@ class Checkout:
         }
         # An external order may have any id, so the id does not identify the owner of its shipment: the key does.
         with _blaming({"address": ("shipping", "address"), "items": ("items",)}):
-            offer = self._offer(f"{key}:shipment", str(order.get("id") or ""), customer, lines, currency)
+            offer = self._offer(f"{key}:shipment", str(order.get("id") or ""), customer, sent, currency)
         return quoted(order, currency, amounts, offer)
 
     def _priced(
@@ -170,6 +175,11 @@ def _shipment_key(order_id: str, lines: list[dict[str, Any]]) -> str:
 def _recipient(customer: dict[str, Any]) -> dict[str, Any]:
     address = {**customer["address"], "country": customer["address"]["country"].upper()}
     return {**address, **{name: customer.get(name) for name in ("name", "email", "phone")}}
+
+
+def _sent(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines that are sent in a parcel; the others are digital products."""
+    return [line for line in lines if line["shippable"]]
 
 
 def _parcels(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

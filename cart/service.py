@@ -65,18 +65,45 @@ class CartService(webhook_service.WebhookVerbs):
 
     @rpc(expected_exceptions=ShopError)
     def items(self, cart_id: str) -> list[dict[str, Any]]:
-        """The contents of a cart: a list of ``{"type": "sku", "parent", "quality", "quantity"}``."""
-        return self.store.carts.items(cart_id)
+        """The contents of a cart, as they were when each item last changed, or `summary` was last called.
+
+        Returns ``[{"type": "sku", "parent", "quality", "quantity", "product", "name", "image", "attributes", "price",
+        "currency", "amount", "available"}]``: the price of one piece and of all, in the smallest unit; whether that
+        many can be bought. What is not known is None.
+        """
+        return self.shop.showing.items(cart_id)
+
+    @rpc(expected_exceptions=ShopError)
+    def summary(self, cart_id: str) -> dict[str, Any]:
+        """A cart with its current prices and stock.
+
+        Returns ``{"items", "item_count", "currency", "subtotal", "discount", "total", "problems": [{"parent",
+        "detail"}]}``: the number of pieces, and amounts in the smallest unit of what can be bought now. Raises
+        Unavailable when products cannot answer.
+        """
+        return self.shop.showing.summary(cart_id)
 
     @rpc(expected_exceptions=ShopError, idempotent=True)
-    def buy(self, cart_id: str, product_id: str, quantity: int, key: str) -> list[dict[str, Any]]:
+    def buy(
+        self,
+        cart_id: str,
+        product_id: str,
+        quantity: int,
+        key: str,
+        sku: str | None = None,
+        attributes: dict[str, str] | None = None,
+    ) -> list[dict[str, Any]]:
         """Add `quantity` of a product to a cart, once per `key`; returns the whole cart.
 
-        Raises NotFound, Conflict (the stock is less than the sum), InvalidRequest (more than a cart can hold).
+        Args:
+            sku, attributes: which of several SKUs: its id, or values of attributes that only it has.
+
+        Raises NotFound, Conflict (several SKUs match, the stock is less than the sum, or the cart has another
+        currency), InvalidRequest (no such SKU, or more than a cart can hold).
         """
         if self.store.carts.added(key):  # the product may no longer be on sale
             return self.store.carts.items(cart_id)
-        offer = self.products.offer(product_id)
+        offer = self.products.offer(product_id, sku, attributes)
         crash_point("buy:cart:begun")
         items: list[dict[str, Any]] = self.store.carts.add(cart_id, product_id, offer, quantity, key)
         crash_point("buy:cart:done")
@@ -84,24 +111,30 @@ class CartService(webhook_service.WebhookVerbs):
 
     @rpc(expected_exceptions=ShopError)
     def set_quantity(
-        self, cart_id: str, product_id: str, quantity: int, key: str | None = None
+        self, cart_id: str, product_id: str, quantity: int, key: str | None = None, sku: str | None = None
     ) -> list[dict[str, Any]]:
         """Set a product's quantity, once per `key`; returns the whole cart. Raises NotFound when it is not in the cart,
-        Conflict when it was deleted since, and as `buy`."""
+        Conflict when it was deleted since or the cart has several of its SKUs and none is named, and as `buy`."""
         if key is not None and self.store.carts.added(key):
             return self.store.carts.items(cart_id)
-        if not self.store.carts.holds(cart_id, product_id):
-            raise NotFound(f"Product {product_id} is not in the cart.")
+        held = self.store.carts.skus_of(cart_id, product_id)
+        if not held or (sku is not None and sku not in held):
+            raise NotFound(f"Product {product_id}{'' if sku is None else f' ({sku})'} is not in the cart.")
+        if sku is None and len(held) > 1:
+            raise Conflict(f"The cart has {len(held)} SKUs of this product: choose one by `sku`.")
         try:
-            offer = self.products.offer(product_id)
+            offer = self.products.offer(product_id, sku or held[0])
         except NotFound as error:  # it is in the cart, and was deleted since then
             raise Conflict(error.detail) from error
         return self.store.carts.set(cart_id, product_id, offer, quantity, key)
 
     @rpc(expected_exceptions=ShopError)
-    def remove(self, cart_id: str, product_id: str, key: str | None = None) -> list[dict[str, Any]]:
-        """Remove a product from a cart, whether it was in it or not, once per `key`; returns the whole cart."""
-        return self.store.carts.remove(cart_id, product_id, key)
+    def remove(
+        self, cart_id: str, product_id: str, key: str | None = None, sku: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Remove a product, or one of its SKUs, from a cart, whether it was in it or not, once per `key`; returns the
+        whole cart."""
+        return self.store.carts.remove(cart_id, product_id, key, sku)
 
     @rpc(expected_exceptions=ShopError)
     def clear(self, cart_id: str, key: str | None = None) -> list[dict[str, Any]]:
@@ -113,7 +146,8 @@ class CartService(webhook_service.WebhookVerbs):
     @rpc(expected_exceptions=ShopError, idempotent=True, most=14)
     def checkout(self, cart_id: str, customer: dict[str, Any], key: str) -> dict[str, Any]:
         """Turn a cart into an order, once per `key`: fix the prices, quote the shipping methods, select the cheapest.
-        Repeating the checkout returns the same order while it is unpaid.
+        Repeating the checkout returns the same order while it is unpaid. An order of digital products only has no
+        shipping methods.
 
         Args:
             customer: ``{"email", "phone", "name", "address": {"line1", "line2", "city", "state", "postal_code",

@@ -13,3 +13,5 @@ IMAGES = 8
 URL_LENGTH = 2048
 ATTRIBUTES = 20
 ATTRIBUTE_LENGTH = 100
+SKUS = 100  # of one product
+SKU_IMAGE_LENGTH = METADATA_VALUE_LENGTH  # Stripe's prices have no image of their own

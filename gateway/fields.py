@@ -129,14 +129,15 @@ CURRENCY: Rules = {
     "type": "string",
     "check_with": _matching(re.compile(r"[A-Za-z]{3}"), "must be a currency's three letters"),
 }
+IMAGE: Rules = {
+    "type": "string",
+    "maxlength": product_limits.SKU_IMAGE_LENGTH,
+    "check_with": [_matching(_URL, "must be an http or https URL"), _one_line],
+}
 URLS: Rules = {
     "type": "list",
     "maxlength": product_limits.IMAGES,
-    "schema": {
-        "type": "string",
-        "maxlength": product_limits.URL_LENGTH,
-        "check_with": [_matching(_URL, "must be an http or https URL"), _one_line],
-    },
+    "schema": {**IMAGE, "maxlength": product_limits.URL_LENGTH},
 }
 PRICE: Rules = {"type": "integer", "min": 1, "max": product_limits.MAX_PRICE}
 QUANTITY: Rules = {"type": "integer", "min": 1, "max": MAX_QUANTITY}

@@ -23,30 +23,14 @@ NEEDS_POSTAL_CODE = NEEDS_STATE | {
 # --- Products
 
 
-def _attributes_are_named(document: dict[str, Any]) -> Errors:
-    """`attributes_sku` gives values to names in `attributes`. Without `attributes` (an update) the service checks."""
-    if "attributes" not in document:
-        return {}
-    strangers = [name for name in document.get("attributes_sku", {}) if name not in document["attributes"]]
-    return {"attributes_sku": {name: ["is not listed in attributes"] for name in strangers}} if strangers else {}
+def _is_priced(document: dict[str, Any]) -> Errors:
+    return {} if "price" in document or "skus" in document else {"price": [MISSING]}
 
 
-def _attributes_for_values(document: dict[str, Any]) -> Errors:
-    if document.get("attributes_sku") and "attributes" not in document:
-        return {"attributes": [MISSING]}
-    return {}
-
-
-def _inventory_is_whole(document: dict[str, Any]) -> Errors:
-    """A finite inventory has a quantity, a bucket a value, and neither has the other's; an infinite one has none."""
-    inventory = document.get("inventory") or {"type": "infinite"}
-    wrong: Errors = {}
-    for field, kind in (("quantity", "finite"), ("value", "bucket")):
-        if inventory["type"] == kind and inventory.get(field) is None:
-            wrong[field] = [MISSING]
-        elif inventory["type"] != kind and inventory.get(field) is not None:
-            wrong[field] = [f"is only for a {kind} inventory"]
-    return {"inventory": wrong} if wrong else {}
+def _is_packed(document: dict[str, Any]) -> Errors:
+    """A product that is shipped has the dimensions of its package."""
+    lacks = document.get("shippable", True) and "package_dimensions" not in document
+    return {"package_dimensions": [MISSING]} if lacks else {}
 
 
 def _has_category(document: dict[str, Any]) -> Errors:
@@ -59,6 +43,7 @@ def _keeps_category(document: dict[str, Any]) -> Errors:
     return {}
 
 
+# The service checks which of the fields go together.
 _INVENTORY = {
     "type": "dict",
     "schema": {
@@ -68,10 +53,19 @@ _INVENTORY = {
         "value": nullable({"type": "string", "allowed": ["in_stock", "limited", "out_of_stock"]}),
     },
 }
+_SKU = {
+    "attributes": fields.ATTRIBUTE_VALUES,
+    "price": fields.PRICE,
+    "inventory": _INVENTORY,
+    "image": nullable(fields.IMAGE),
+    "package_dimensions": nullable(fields.PACKAGE_DIMENSIONS),
+}
+_NEW_SKU = {**_SKU, "price": required(fields.PRICE)}
 _PRODUCT = {
     "name": line(product_limits.NAME_LENGTH, least=1),
     "description": nullable(text(product_limits.DESCRIPTION_LENGTH)),
     "active": {"type": "boolean"},
+    "shippable": {"type": "boolean"},
     "images": fields.URLS,
     "metadata": fields.METADATA,
     "attributes": fields.ATTRIBUTE_NAMES,
@@ -80,15 +74,27 @@ _PRODUCT = {
     "price": fields.PRICE,
     "inventory": _INVENTORY,
 }
+# 100 SKUs, each with all fields and values of a few attributes.
+MAX_PRODUCT_VALUES = 4_000
+# What concerns several fields together, such as attributes and their values, the service checks.
 PRODUCT = Shape(
     {
         **_PRODUCT,
-        **{name: required(_PRODUCT[name]) for name in ("name", "price", "package_dimensions", "metadata")},
+        **{name: required(_PRODUCT[name]) for name in ("name", "metadata")},
         "currency": fields.CURRENCY,
+        "skus": {
+            "type": "list",
+            "minlength": 1,
+            "maxlength": product_limits.SKUS,
+            "schema": {"type": "dict", "schema": _NEW_SKU},
+        },
     },
-    rules=(_has_category, _keeps_category, _attributes_for_values, _attributes_are_named, _inventory_is_whole),
+    rules=(_is_priced, _is_packed, _has_category, _keeps_category),
+    most_values=MAX_PRODUCT_VALUES,
 )
-PRODUCT_CHANGES = Shape(_PRODUCT, rules=(_keeps_category, _attributes_are_named, _inventory_is_whole))
+PRODUCT_CHANGES = Shape(_PRODUCT, rules=(_keeps_category,))
+SKU = Shape(_NEW_SKU)
+SKU_CHANGES = Shape(_SKU)
 PRODUCTS_QUERY = Shape(
     {"category": line(500), "order_by": fields.ORDER_BY, "limit": fields.LIMIT, "starting_after": fields.STARTING_AFTER}
 )
@@ -115,7 +121,10 @@ def spelled(document: dict[str, Any], seeds: str, ours: str) -> Any:
 
 
 NOTHING = Shape({})
-ITEM_QUANTITY = Shape({"quality": fields.QUANTITY, "quantity": fields.QUANTITY}, rules=(_one_quantity,))
+_QUANTITY = {"quality": fields.QUANTITY, "quantity": fields.QUANTITY}
+ITEM = Shape({**_QUANTITY, "sku": fields.ID, "attributes": fields.ATTRIBUTE_VALUES}, rules=(_one_quantity,))
+ITEM_QUANTITY = Shape({**_QUANTITY, "sku": fields.ID}, rules=(_one_quantity,))
+ITEM_CHOICE = Shape({"sku": fields.ID})
 
 # --- Orders
 

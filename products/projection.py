@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from typing import Any
 
 from chassis.logs import log
 from contracts.errors import Conflict, NotFound, ShopError, Unavailable
-from products.rules.catalog import Catalog, Product, Unsellable, product_id, sku_id
-from products.rules.drafts import Change, Draft
-from products.rules.stock import Filling
+from contracts.product_limits import SKUS
+from products.rules.catalog import Catalog, Product, Sku, Unsellable, product_id, sku_id
+from products.rules.drafts import Change, Draft, SkuChange, SkuDraft
+from products.rules.stock import Filling, Inventory
 from products.store.products import Kept, ProductStore
 
 # How many concurrent writers of one product are awaited before the caller is asked to retry.
@@ -40,7 +42,8 @@ class Projection:
         try:
             if self.store.kept(made) is None:
                 # If it exists by now, another copy has handled the same message in the meantime.
-                self.store.save(self.catalog.add(draft, made, sku_id(key)), 0)
+                skus = [sku_id(key, number) for number in range(len(draft.skus))]
+                self.store.save(self.catalog.add(draft, made, skus), 0)
             return self.get(made)
         except NotFound:
             raise Conflict(f"What this key made, {made}, has been deleted.") from None
@@ -56,16 +59,68 @@ class Projection:
 
     def change(self, product_id: str, given: dict[str, Any], key: str | None = None) -> Kept:
         """Change a product; the same `key` sets its stock once. Raises NotFound, InvalidRequest."""
-        kept = self.get(product_id)
-        product = kept.product
-        change = Change.parse(given, product.attributes, product.sku.attributes, product.metadata, product.sku.currency)
+        # A new list of attributes must fit to all SKUs, and a change of attributes to the list.
+        alone = {"attributes", "attributes_sku"} & given.keys()
+        with self._skus_of(product_id) if alone else nullcontext(self.get(product_id)) as kept:
+            change = Change.parse(given, kept.product)
+            only = None if change.sku is None else change.sku.inventory
+            filling = _filling(kept, kept.product.skus[0].id, only, key)
+            return self._changed(kept, lambda: self.catalog.change(kept.product, change), filling)
+
+    def add_sku(self, product_id: str, given: Any, key: str) -> Kept:
+        """Add a SKU to a product; the same key returns or completes it.
+
+        Raises NotFound, InvalidRequest, Conflict when it was removed since, or the product has as many as it may have.
+        """
+        made = sku_id(f"{product_id}:{key}")
+        with self._skus_of(product_id) as kept:
+            product = kept.product
+            if product.sku(made) is not None:
+                return kept
+            if self.store.had(product_id, made):
+                raise Conflict(f"What this key made, {made}, has been removed.")
+            draft = SkuDraft.parse(given, product)
+            if len(product.skus) >= SKUS:
+                raise Conflict(f"A product has at most {SKUS} SKUs.")
+            return self._changed(kept, lambda: self.catalog.add_sku(product, draft, made))
+
+    def change_sku(self, product_id: str, sku: str, given: Any, key: str | None = None) -> Kept:
+        """Change a SKU; the same `key` sets its stock once. Raises NotFound, InvalidRequest."""
+        with self._skus_of(product_id) as kept:
+            product, current = kept.product, _sku(kept, sku)
+            change = SkuChange.parse(given, product, current)
+            filling = _filling(kept, sku, change.inventory, key)
+            return self._changed(kept, lambda: self.catalog.change_sku(product, sku, change), filling)
+
+    def remove_sku(self, product_id: str, sku: str) -> Kept:
+        """Remove a SKU; removing it again changes nothing.
+
+        Raises NotFound when it never existed, Conflict when it is the product's last.
+        """
+        with self._skus_of(product_id) as kept:
+            product = kept.product
+            if product.sku(sku) is None and self.store.had(product_id, sku):
+                return kept
+            _sku(kept, sku)
+            if len(product.skus) == 1:
+                raise Conflict(f"{sku} is the last SKU of {product_id}: delete the product instead.")
+            return self._changed(kept, lambda: self.catalog.remove_sku(product, sku))
+
+    @contextmanager
+    def _skus_of(self, product_id: str) -> Iterator[Kept]:
+        """The product, whose SKUs no one else changes meanwhile."""
+        self.get(product_id)
+        with self.store.alone(product_id):
+            yield self.get(product_id)
+
+    def _changed(self, kept: Kept, change: Callable[[], Product], filling: Filling | None = None) -> Kept:
+        """Change a product in the catalogue, then here; return it as it is then."""
+        product_id = kept.product.id
         try:
-            changed = self.catalog.change(product, change)
+            changed = change()
         except NotFound:
             self.store.remove(product_id)
             raise
-        said = change.inventory
-        filling = None if said is None else Filling(said, key or uuid.uuid4().hex, kept.revision)
         if not self.store.save(changed, kept.revision, filling):  # another writer was faster
             fresh = self._read(product_id, filling)
             if fresh is None:
@@ -105,9 +160,11 @@ class Projection:
         found = self.catalog.all()
         while batch := list(islice(found, BATCH)):
             batch = [each for each in batch if _concerns_us(each, each.id in before)]
+            several = self.store.skus_of([each.id for each in batch])
+            batch = [each for each in batch if not _lacks(each, several.get(each.id, set()))]
             seen.update(each.id for each in batch)
             written += self._take_over(batch, before)
-        # A product that changed during the paging may be on no page, so each such product is fetched by id.
+        # A product that changed during the paging may be on no page, or lack a SKU, and is then fetched by its id.
         unseen = sorted(before.keys() - seen)
         there = [fresh for known in unseen if (fresh := self.catalog.get(known)) is not None]
         written += self._take_over(there, before)
@@ -180,6 +237,21 @@ class Projection:
             log.exception("product set aside", product=product.id)
             self.store.set_aside(product.id, f"it cannot be written: {type(error).__name__}", revision)
             return 0
+
+
+def _sku(kept: Kept, sku_id: str) -> Sku:
+    found = kept.product.sku(sku_id)
+    if found is None:
+        raise NotFound(f"{kept.product.id} has no SKU {sku_id}.")
+    return found
+
+
+def _filling(kept: Kept, sku: str, inventory: Inventory | None, key: str | None) -> Filling | None:
+    return None if inventory is None else Filling(sku, inventory, key or uuid.uuid4().hex, kept.revision)
+
+
+def _lacks(found: Product | Unsellable, skus: set[str]) -> bool:
+    return isinstance(found, Product) and not skus <= {sku.id for sku in found.skus}
 
 
 def _concerns_us(found: Product | Unsellable, known: bool) -> bool:

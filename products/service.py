@@ -11,8 +11,9 @@ from chassis.work.timer import timer
 from contracts.errors import InvalidRequest, NotFound, ShopError, Unavailable, wrong_field
 from products import bootstrap
 from products.projection import MAX_LISTED, Projection
+from products.rules.catalog import Product, Sku
 from products.rules.drafts import Draft
-from products.rules.stock import Problem, gone, lines, short, unsized, unsold, wishes
+from products.rules.stock import Line, Problem, gone, lines, short, unsized, unsold, wishes
 from products.store.holds import held_of, held_page
 from products.store.products import Kept
 
@@ -36,11 +37,12 @@ class ProductsService:
 
     @rpc(expected_exceptions=ShopError, idempotent=True, most=14)
     def create(self, spec: dict[str, Any], key: str) -> dict[str, Any]:
-        """Create a product with its SKU.
+        """Create a product with its SKUs.
 
         Args:
             spec: the body of `POST /api/products/`: price in whole cents, dimensions in inches, weight in ounces.
-            key: chosen by the caller; the same key creates only one product.
+            key: chosen by the caller; the same key creates only one product. A call that its deadline has ended
+                continues where it stopped when it is repeated under its key.
 
         Returns the public product. Raises InvalidRequest, Refused, Conflict (created and deleted since, or being
         created right now), Unavailable (repeating is safe), ProviderFailure.
@@ -56,12 +58,48 @@ class ProductsService:
             product_id: ``prod_…``.
             changes: the body of `PUT /api/products/{id}`; `metadata` is merged, and "" removes a name; every other
                 value replaces the old one; `inventory` sets the current stock. A new price does not change the SKU's
-                id.
+                id. `price`, `inventory` and `attributes_sku` only while the product has one SKU.
             key: chosen by the caller; the same key sets the stock once, even after sales. None: every call sets it.
 
         Returns the public product. Raises NotFound, InvalidRequest, Refused, Unavailable, ProviderFailure.
         """
         return self._projection.change(product_id, changes, None if key is None else _key(key)).public()
+
+    @rpc(expected_exceptions=ShopError, idempotent=True, most=14)
+    def add_sku(self, product_id: str, spec: dict[str, Any], key: str) -> dict[str, Any]:
+        """Add a SKU to a product.
+
+        Args:
+            product_id: ``prod_…``.
+            spec: the body of `POST /api/products/{id}/skus/`.
+            key: chosen by the caller; the same key adds only one SKU.
+
+        Returns the public product. Raises NotFound, InvalidRequest, Refused, Conflict (it has 100, or the SKU was added
+        and removed since, or others are changing its SKUs right now), Unavailable, ProviderFailure.
+        """
+        return self._projection.add_sku(product_id, spec, _key(key)).public()
+
+    @rpc(expected_exceptions=ShopError, most=14)
+    def update_sku(self, product_id: str, sku: str, changes: dict[str, Any], key: str | None = None) -> dict[str, Any]:
+        """Change a SKU, whose id stays; fields missing from `changes` stay. Repeating the same changes is safe.
+
+        Args:
+            product_id, sku: ``prod_…``, ``sku_…``.
+            changes: the body of `PUT /api/products/{id}/skus/{sku}/`; `inventory` sets the current stock.
+            key: chosen by the caller; the same key sets the stock once, even after sales. None: every call sets it.
+
+        Returns the public product. Raises as `update` does, and Conflict while others change the product's SKUs.
+        """
+        return self._projection.change_sku(product_id, sku, changes, None if key is None else _key(key)).public()
+
+    @rpc(expected_exceptions=ShopError, most=6)
+    def delete_sku(self, product_id: str, sku: str) -> dict[str, Any]:
+        """Remove one of several SKUs, permanently.
+
+        Returns the public product, also when the SKU is already removed. Raises NotFound for one that never existed,
+        Conflict for the last one, or while others change the product's SKUs, Unavailable, ProviderFailure.
+        """
+        return self._projection.remove_sku(product_id, sku).public()
 
     @rpc(expected_exceptions=ShopError)
     def get(self, product_id: str) -> dict[str, Any]:
@@ -103,7 +141,7 @@ class ProductsService:
 
     @rpc(expected_exceptions=ShopError, most=6)
     def delete(self, product_id: str) -> dict[str, Any]:
-        """Remove a product from every list, and take its SKU off sale, permanently.
+        """Remove a product from every list, and take its SKUs off sale, permanently.
 
         Returns ``{"id", "object": "product", "deleted": True}``, also for one that is already deleted, because the
         caller may have lost the first answer. Raises NotFound for one that never existed, Unavailable, ProviderFailure.
@@ -112,30 +150,65 @@ class ProductsService:
         return {"id": product_id, "object": "product", "deleted": True}
 
     @rpc(expected_exceptions=ShopError)
-    def offer(self, product_id: str) -> dict[str, Any]:
-        """Return what a cart needs to know about a product.
+    def offer(
+        self, product_id: str, sku: str | None = None, attributes: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Return what a cart needs to know about a product, or one of its SKUs.
 
-        Returns ``{"product", "sku", "name", "price", "currency", "inventory": {"type", "quantity", "value"},
-        "package_dimensions"}``: cents; current stock; inches and ounces. Raises NotFound (with the name of a deleted
-        one), Conflict (not on sale, or no package dimensions).
+        Args:
+            product_id: ``prod_…``.
+            sku, attributes: which of several SKUs: its id, or values of attributes that only it has.
+
+        Returns ``{"product", "sku", "name", "image", "attributes", "price", "currency", "inventory": {"type",
+        "quantity", "value"}, "package_dimensions"}``: cents; current stock; inches and ounces, None if nothing is sent.
+        Raises NotFound (with the name of a deleted one), InvalidRequest (it has no such SKU), Conflict (several SKUs
+        match, or it is not on sale, or has no package dimensions).
         """
         kept = self.store.kept(product_id)
         if kept is not None and kept.removed:
             raise NotFound(f"{kept.product.name} is not on sale any more.")
         kept = self._projection.get(product_id)
         product = kept.product
-        problem = _problem(product.sku.id, kept)
+        if sku is not None and product.sku(sku) is None and self.store.had(product_id, sku):
+            raise unsold([gone(sku, product.name)])
+        chosen = product.chosen(sku, attributes)
+        problem = _problem(chosen.id, kept)
         if problem is not None:
             raise unsold([problem])
         return {
             "product": product.id,
-            "sku": product.sku.id,
-            "name": product.name,
-            "price": product.sku.price,
-            "currency": product.sku.currency,
-            "inventory": kept.left.public(),
-            "package_dimensions": product.package_dimensions,
+            "sku": chosen.id,
+            **_shown(product, chosen),
+            "inventory": kept.left[chosen.id].public(),
+            "package_dimensions": product.packed(chosen),
         }
+
+    @rpc(expected_exceptions=ShopError)
+    def show(self, items: Items) -> Items:
+        """Return how a cart shows its items now, whether or not they can be bought.
+
+        Args:
+            items: ``[{"parent": "sku_…", "quantity": 2}, …]``.
+
+        Returns, in the same order, ``{"parent", "product", "name", "image", "attributes", "price", "currency",
+        "detail"}``: the current price of one piece in cents, and why the quantity cannot be bought now (None if it
+        can). An item that is not on sale any more has only `parent`, `product` and `detail`. Raises InvalidRequest.
+        """
+        kept = self._kept_by_sku({line.parent for line in wishes(items)})
+        shown = []
+        for line in wishes(items):
+            found = kept.get(line.parent)
+            problem = _problem(line.parent, found, line.quantity)
+            sku = None if found is None or found.removed else found.product.sku(line.parent)
+            shown.append(
+                {
+                    "parent": line.parent,
+                    "product": None if found is None else found.product.id,
+                    **({} if found is None or sku is None else _shown(found.product, sku)),
+                    "detail": None if problem is None else problem.detail,
+                }
+            )
+        return shown
 
     @rpc(expected_exceptions=ShopError)
     def price(self, items: Items, check_stock: bool = True) -> Items:
@@ -145,28 +218,27 @@ class ProductsService:
             items: ``[{"parent": "sku_…", "quantity": 2}, …]``.
             check_stock: reject items that are out of stock; reserves nothing.
 
-        Returns, in the same order, ``{"parent", "product", "description", "quantity", "price", "currency",
+        Returns, in the same order, ``{"parent", "product", "description", "quantity", "price", "currency", "shippable",
         "package_dimensions"}``, with the price of one piece in cents. Raises InvalidRequest; Conflict when a SKU is not
         on sale, short, or without package dimensions: its detail names every product concerned, its ``facts`` are
         ``{"parent", "left", "problems": [{"parent", "detail", "left", "known"}]}``.
         """
         wanted = lines(items)
-        kept = self.store.by_sku(line.parent for line in wanted)
-        if len(kept) < len(wanted):
-            self._projection.require_read()
+        kept = self._kept_by_sku({line.parent for line in wanted})
         found = [
             _problem(line.parent, kept.get(line.parent), line.quantity if check_stock else None) for line in wanted
         ]
         problems = [problem for problem in found if problem is not None]
         if problems:
             raise unsold(problems)
-        return [_priced(kept[wish.parent], wish.quantity) for wish in wishes(items)]
+        return [_priced(kept[wish.parent].product, wish) for wish in wishes(items)]
 
     @rpc(expected_exceptions=ShopError)
     def stock_left(self, skus: Keys) -> dict[str, int | None]:
         """Return the current stock of each SKU in pieces; None for one that is unlimited or unknown."""
-        kept = self.store.by_sku(skus)
-        return {sku: kept[sku].left.quantity if sku in kept else None for sku in skus}
+        kept = self.store.by_sku(set(skus))
+        left = {sku: inventory for each in kept.values() for sku, inventory in each.left.items()}
+        return {sku: left[sku].quantity if sku in left else None for sku in skus}
 
     @rpc(expected_exceptions=ShopError)
     def reserve(self, key: str, items: Items) -> dict[str, Any]:
@@ -266,31 +338,50 @@ class ProductsService:
     def _projection(self) -> Projection:
         return Projection(self.catalog, self.store)
 
+    def _kept_by_sku(self, skus: set[str]) -> dict[str, Kept]:
+        kept = self.store.by_sku(skus)
+        if len(kept) < len(skus):
+            self._projection.require_read()
+        return kept
 
-def _problem(sku: str, kept: Kept | None, quantity: int | None = None) -> Problem | None:
+
+def _problem(sku_id: str, kept: Kept | None, quantity: int | None = None) -> Problem | None:
     """Return why `quantity` pieces of a SKU (None: any number) cannot be sold now; None if they can."""
     if kept is None:
-        return gone(sku, None)
-    product = kept.product
-    if kept.removed or not product.on_sale:
-        return gone(sku, product.name)
-    if not product.sized:
-        return unsized(sku, product.name)
-    if quantity is None or kept.left.covers(quantity):
+        return gone(sku_id, None)
+    product, sku = kept.product, kept.product.sku(sku_id)
+    if sku is None or kept.removed or not product.sells(sku):
+        return gone(sku_id, product.name if sku is None else product.titled(sku))
+    if not product.sized(sku):
+        return unsized(sku_id, product.titled(sku))
+    left = kept.left[sku_id]
+    if quantity is None or left.covers(quantity):
         return None
-    return short(sku, product.name, quantity, kept.left)
+    return short(sku_id, product.titled(sku), quantity, left)
 
 
-def _priced(kept: Kept, quantity: int) -> dict[str, Any]:
-    product = kept.product
+def _shown(product: Product, sku: Sku) -> dict[str, Any]:
     return {
-        "parent": product.sku.id,
+        "name": product.name,
+        "image": product.pictured(sku),
+        "attributes": sku.attributes,
+        "price": sku.price,
+        "currency": sku.currency,
+    }
+
+
+def _priced(product: Product, wish: Line) -> dict[str, Any]:
+    sku = product.sku(wish.parent)
+    assert sku is not None  # `_problem` has found it
+    return {
+        "parent": sku.id,
         "product": product.id,
-        "description": product.name,
-        "quantity": quantity,
-        "price": product.sku.price,
-        "currency": product.sku.currency,
-        "package_dimensions": product.package_dimensions,
+        "description": product.titled(sku),
+        "quantity": wish.quantity,
+        "price": sku.price,
+        "currency": sku.currency,
+        "shippable": product.shippable,
+        "package_dimensions": product.packed(sku),
     }
 
 

@@ -27,5 +27,6 @@ def made_order(
 ) -> Order:
     """The order ``or_<number>`` of two pieces of ``sku_a``, which cost `amount` US cents together, with `changes`."""
     goods = (Line(SKU, amount, "usd", "Wally bone", "sku_a", 2),) if lines is None else lines
-    values: dict[str, Any] = {"currency": "usd", "created": 1, "updated": 1, "status": status, **changes}
+    fixed = {"currency": "usd", "created": 1, "updated": 1, "shipment": f"shp_{number}"}
+    values: dict[str, Any] = {**fixed, "status": status, **changes}
     return Order(f"or_{number}", cart_id, replace(CUSTOMER, email=email), lines=goods, **values)

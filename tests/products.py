@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from products.rules.catalog import Product, Sku
 from products.rules.stock import Inventory
-from products.store.products import ProductStore
+from products.store.products import Kept, ProductStore
 
 DIMENSIONS = {"height": 5.0, "length": 5.0, "weight": 5.0, "width": 5.0}
 
@@ -35,9 +36,10 @@ def product(
     price: int = 50,
     inventory: Inventory = Inventory("finite", 10),  # noqa: B008
     attributes: dict[str, str] | None = None,
+    more: Sequence[Sku] = (),
     **document: Any,
 ) -> Product:
-    """A stored product; `attributes` are the SKU's attributes by name."""
+    """A stored product; `attributes` are the SKU's attributes by name, `more` are further SKUs."""
     return Product(
         document={
             "id": f"prod_{number}",
@@ -53,11 +55,30 @@ def product(
             **document,
         },
         attributes=[*(attributes or {})],
-        sku=Sku(f"sku_{number}", price, "usd", attributes or {}, f"price_{number}"),
-        inventory=inventory,
+        skus=(Sku(f"sku_{number}", price, "usd", attributes or {}, f"price_{number}", inventory=inventory), *more),
     )
+
+
+def variant(name: str, price: int = 50, pieces: int = 10, place: int = 1, **attributes: str) -> Sku:
+    """A further SKU of a stored product: ``sku_`` and the name, with some pieces in stock."""
+    stock = Inventory("finite", pieces)
+    return Sku(f"sku_{name}", price, "usd", attributes, f"price_{name}", inventory=stock, place=place)
+
+
+def variants(*names: str, **changes: Any) -> dict[str, Any]:
+    """The body of ``POST /api/products/`` with a SKU of each size; `changes` to its other fields."""
+    skus = [
+        {"attributes": {"size": name}, "price": 50, "inventory": {"type": "finite", "quantity": 5}} for name in names
+    ]
+    product = {"name": "Wally shirt", "package_dimensions": DIMENSIONS, "metadata": {"category": "clothes"}}
+    return {**product, "attributes": ["size", "colour"], "skus": skus, **changes}
 
 
 def fill(store: ProductStore, *made: Product) -> None:
     """Save products that the store does not have yet."""
     assert store.save_all([(one, 0) for one in made]) == len(made)
+
+
+def pieces_left(kept: Kept, sku: str | None = None) -> int | None:
+    """How many pieces are left of a SKU; of the first one if none is named."""
+    return kept.left[sku or kept.product.skus[0].id].quantity

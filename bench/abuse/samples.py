@@ -61,6 +61,8 @@ _BODIES: dict[str, Any] = {
         "description": "For small dogs",
         "metadata": {"for": "cats"},
     },
+    "POST /api/products/{product_id}/skus": {"price": 60, "attributes": {"manufacturer": "CatHappy"}},
+    "PUT /api/products/{product_id}/skus/{sku}": {"price": 55},
     "POST /api/cart/{product_id}/buy": {"quality": 1},
     "PUT /api/cart/{product_id}": {"quality": 2},
     "POST /api/orders/{order_id}/refund": {"amount": 1},

@@ -9,14 +9,14 @@ from typing import Any
 from bench.faults.client import Client
 from launcher.problem import Problem
 
-PLENTY = 4  # products of each kind that do not sell out
+PLENTY = 4  # SKUs of each kind that do not sell out
+SIZES = 2  # SKUs of one product
 SERIES = 200  # checkouts per limited series
 PIECES = 12  # of each limited series
 
 TOY: dict[str, Any] = {
     "description": "Sold under difficult circumstances",
-    "attributes": ["colour"],
-    "attributes_sku": {"colour": "grey"},
+    "attributes": ["size"],
     "package_dimensions": {"height": 4.0, "length": 5.0, "width": 3.0, "weight": 9.0},
     "metadata": {"category": "toys"},
 }
@@ -24,7 +24,7 @@ TOY: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Article:
-    """A product. pieces: the initial stock; None: unlimited."""
+    """One SKU of a product. pieces: the initial stock; None: unlimited."""
 
     product: str
     sku: str
@@ -53,21 +53,26 @@ class Catalogue:
 
 async def stocked(client: Client, checkouts: int, dice: random.Random) -> Catalogue:
     """Create a catalogue for that many checkouts in the shop. Raises Problem."""
-    plenty = [await put_up(client, f"Endless {n}", dice.randint(100, 5000), None) for n in range(PLENTY)]
-    plenty += [await put_up(client, f"Counted {n}", dice.randint(100, 5000), checkouts * 10) for n in range(PLENTY)]
-    series = [
-        await put_up(client, f"Series {n}", dice.randint(500, 9000), PIECES)
-        for n in range(max(1, -(-checkouts // SERIES)))
-    ]
+    plenty: list[Article] = []
+    for n in range(PLENTY // SIZES):
+        plenty += await put_up(client, f"Endless {n}", [dice.randint(100, 5000) for _ in range(SIZES)], None)
+        counted = [dice.randint(100, 5000) for _ in range(SIZES)]
+        plenty += await put_up(client, f"Counted {n}", counted, checkouts * 10)
+    limited = [dice.randint(500, 9000) for _ in range(max(1, -(-checkouts // SERIES)))]
+    series: list[Article] = []
+    for start in range(0, len(limited), SIZES):
+        series += await put_up(client, f"Series {start}", limited[start : start + SIZES], PIECES)
     return Catalogue(plenty, series)
 
 
-async def put_up(client: Client, name: str, price: int, pieces: int | None) -> Article:
-    """Create a product. Raises Problem."""
+async def put_up(client: Client, name: str, prices: list[int], pieces: int | None) -> list[Article]:
+    """Create a product with a SKU for each price. Raises Problem."""
     inventory = {"type": "infinite"} if pieces is None else {"type": "finite", "quantity": pieces}
-    body = {**TOY, "name": name, "price": price, "inventory": inventory}
-    seen = await client.post("product", "/api/products/", body, admin=True)
+    skus = [
+        {"attributes": {"size": str(number)}, "price": price, "inventory": inventory}
+        for number, price in enumerate(prices)
+    ]
+    seen = await client.post("product", "/api/products/", {**TOY, "name": name, "skus": skus}, admin=True)
     if seen is None or not seen.good:
         raise Problem(f"The shop could not be stocked: {seen}.")
-    sku = seen.body["skus"]["data"][0]
-    return Article(seen.body["id"], sku["id"], sku["price"], pieces)
+    return [Article(seen.body["id"], sku["id"], sku["price"], pieces) for sku in seen.body["skus"]["data"]]

@@ -29,8 +29,6 @@ BONE: dict[str, Any] = {
     "attributes": ["manufacturer"],
     "package_dimensions": {"height": 5.0, "length": 5.0, "weight": 5.0, "width": 5.0},
     "metadata": {"category": "food"},
-    "attributes_sku": {"manufacturer": "PetHappy"},
-    "price": 50,
 }
 
 
@@ -81,16 +79,24 @@ class Front:
         made = wanted(self.ask("POST", "/api/products/", json=spec), 201)
         return Product(made["id"], made["skus"]["data"][0]["id"], price)
 
+    def variants(self, number: int, stock: int, price: int = 50) -> list[Product]:
+        """Create a product with so many SKUs, each with `stock` pieces, at `price` cents."""
+        stocked = {"price": price, "inventory": {"type": "finite", "quantity": stock}}
+        skus = [{"attributes": {"manufacturer": f"PetHappy {place}"}, **stocked} for place in range(number)]
+        made = wanted(self.ask("POST", "/api/products/", json={**BONE, "skus": skus}), 201)
+        return [Product(made["id"], sku["id"], price) for sku in made["skus"]["data"]]
+
     def fill(self, product: Product, stock: int) -> None:
         """Set its stock to `stock` pieces."""
         inventory = {"type": "finite", "quantity": stock}
-        wanted(self.ask("PUT", f"/api/products/{product.id}/", json={"inventory": inventory}), 200)
+        path = f"/api/products/{product.id}/skus/{product.sku}/"
+        wanted(self.ask("PUT", path, json={"inventory": inventory}), 200)
 
     def left(self, product: Product) -> int:
         """Return its stock."""
         shown = wanted(self.ask("GET", f"/api/products/{product.id}"), 200)
-        left: int = shown["skus"]["data"][0]["inventory"]["quantity"]
-        return left
+        [left] = [sku["inventory"]["quantity"] for sku in shown["skus"]["data"] if sku["id"] == product.sku]
+        return int(left)
 
     def cart(self) -> str:
         """Create a cart; return its id."""
@@ -137,7 +143,7 @@ class Front:
 
 @dataclass(frozen=True)
 class Product:
-    """A product on sale: its id, the id of its SKU, its price in cents."""
+    """One SKU of a product on sale: the product's id, its own, its price in cents."""
 
     id: str
     sku: str

@@ -99,7 +99,7 @@ class Buyer:
 
 
 class LastPiece:
-    """Buyers who all want the last piece of one product, round after round.
+    """Buyers who all want the last piece of one of a product's two SKUs, round after round.
 
     Args:
         front: the shop.
@@ -108,7 +108,8 @@ class LastPiece:
 
     def __init__(self, front: Front, buyers: int = 100) -> None:
         self.front = front
-        self.product: Product = front.product(stock=buyers)
+        self.other: Product
+        self.other, self.product = front.variants(2, stock=buyers)
         self.buyers = at_once(min(buyers, 8), lambda number: [self._buyer() for _ in range(number, buyers, 8)])
         self.all = [buyer for some in self.buyers for buyer in some]
 
@@ -121,6 +122,7 @@ class LastPiece:
         assert statuses == {200: 1, 409: len(self.all) - 1}, f"{dict(statuses)}, and not one sale"
         winner = next(number for number, answer in enumerate(answers) if answer.status_code == 200)
         eventually(lambda: self.front.left(self.product) == 0, SETTLED_WITHIN, "an empty shelf")
+        assert self.front.left(self.other) == len(self.all), "the other SKU keeps its stock"
         for number, buyer in enumerate(self.all):
             charges = self.front.charges(buyer.order["id"])
             assert len(charges) == (number == winner), f"{buyer.order['id']}: {charges}"
@@ -130,7 +132,8 @@ class LastPiece:
 
     def _buyer(self) -> Buyer:
         cart = self.front.cart()
-        wanted(self.front.ask("POST", f"/api/cart/{self.product.id}/buy/", cart, json={"quality": 1}), 200)
+        wish = {"quality": 1, "sku": self.product.sku}
+        wanted(self.front.ask("POST", f"/api/cart/{self.product.id}/buy/", cart, json=wish), 200)
         email = f"race-{uuid.uuid4().hex}@example.com"
         return Buyer(cart, wanted(self.front.ask("POST", "/api/cart/checkout/", cart, json=customer(email)), 201))
 

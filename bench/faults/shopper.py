@@ -98,7 +98,8 @@ class Shopper:
         self.client.cart_id = made.body["cart_id"]
         for article, quantity in wanted or self.catalogue.wanted(self.number, self.dice):
             path = f"/api/cart/{article.product}/buy/"
-            bought = await self.client.post(journal.BUY, path, {"quality": quantity}, sku=article.sku)
+            wish = {"quality": quantity, "sku": article.sku}
+            bought = await self.client.post(journal.BUY, path, wish, sku=article.sku)
             if bought is None:
                 return None
         customer = {

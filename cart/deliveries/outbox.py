@@ -1,5 +1,5 @@
-"""Owed work: after a payment a label, an email and an SMS; after a failed payment, releasing its stock, and canceling
-the payment if its id was never learned; after a refund, returning the label.
+"""Owed work: after a payment an email, an SMS and, if anything is sent, a label; after a failed payment, releasing its
+stock, and canceling the payment if its id was never learned; after a refund, returning the label.
 
 Each is a task (`chassis.work.tasks`), written in the transaction that makes it owed; every try uses the same key. Work
 that will never succeed is listed as failed, for an operator to read and to replay.
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from cart.rules.order import RETURNED, Order
+from cart.rules.order import EMAIL, FULFILLED, LABEL, MESSAGES, PAID, RETURNED, SMS, Order
 from cart.rules.payments import CANCELED, Payments
 from cart.rules.public_order import render
 from cart.store.unit_of_work import CartStore
@@ -23,10 +23,7 @@ from chassis.logs import log
 from chassis.work.tasks import DONE, FAILED, PATIENCE_S, WAITING, Task
 from contracts.errors import InvalidRequest, NotFound, OutcomeUnknown, Refused, Unavailable
 
-LABEL, EMAIL, SMS, RELEASE, VOID, CALL_OFF = "label", "email", "sms", "release", "void", "call_off"
-# In this order: the messages mention the label.
-MESSAGES = (EMAIL, SMS)
-DELIVERIES = (LABEL, *MESSAGES)
+RELEASE, VOID, CALL_OFF = "release", "void", "call_off"
 
 # How much longer than an RPC one try is reserved for one copy of the service (seconds); a try of a copy that was killed
 # is resumed within seconds.
@@ -81,7 +78,7 @@ class Outbox:
     def deliver_order(self, order_id: str) -> None:
         """Try all due work that is owed for an order, in order. Waits for work in progress in some copy's timer for as
         long as the caller can, so that the answer contains its outcome."""
-        for kind in DELIVERIES:
+        for kind in (LABEL, *MESSAGES):
             for row in self._rows(order_id, kind):
                 self.deliver(row["key"])
                 while (remaining() or 0) > LEAST_TIME_S and self._in_hand(row["key"]):
@@ -127,7 +124,10 @@ class Outbox:
             self.store.orders.update(order.id, None, lambda order: _ship(order, label))
             return label
         if kind == EMAIL:
-            return self.notifications.order_paid_email(self.show(order), self.label(order.id), key)
+            mailed = self.notifications.order_paid_email(self.show(order), self.label(order.id), key)
+            if order.shipment is None:  # the mail is all that the shopper waits for
+                self.store.orders.update(order.id, None, lambda order: _fulfill(order, int(self.clock())))
+            return mailed
         return self.notifications.order_paid_sms(render(order), key)
 
     def _void(self, order: Order, key: str) -> Any:
@@ -202,6 +202,11 @@ def _code(row: dict[str, Any] | None) -> str:
     if row is None or row["state"] == WAITING:
         return "queued"
     return str(row["answer"]["status code"]) if row["state"] == DONE else "failed"
+
+
+def _fulfill(order: Order, now: int) -> None:
+    if order.status == PAID:
+        order.become(FULFILLED, now)
 
 
 def _ship(order: Order, label: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from nameko.exceptions import RemoteError
 
-from cart.deliveries.outbox import DELIVERIES, Outbox
+from cart.deliveries.outbox import Outbox
 from cart.payment.steps import PAY, Abandoned, call_off
 from cart.rules.order import CONFIRMING, CREATED, PAID, PAYING, Order
 from cart.rules.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment, Payments
@@ -229,7 +229,7 @@ class Settlement:
             self.store.orders.keep(order, outcome={"state": payment.state, "charge": payment.charge})
             self.store.carts.bought(order)
             self.store.attempts.end(order)
-            for kind in DELIVERIES:
+            for kind in order.deliveries:
                 self.store.deliveries.add(f"{order.id}:{kind}", kind, order.id)
             self.store.journal.note(order, "paid", {"charge": payment.charge})
         crash_point("pay:paid:done")

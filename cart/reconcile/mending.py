@@ -9,10 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from cart.deliveries.outbox import DELIVERIES, LABEL, VOID, Outbox
+from cart.deliveries.outbox import VOID, Outbox
 from cart.payment.pay import OrderPayment
 from cart.reconcile.books import AuditBooks
-from cart.rules.order import CANCELED, CANCELING, CREATED, FULFILLED, PAID, Order
+from cart.rules.order import CANCELED, CANCELING, CREATED, FULFILLED, LABEL, PAID, Order
 from cart.rules.payments import CANCELED as CALLED_OFF
 from cart.rules.payments import SUCCEEDED
 from cart.rules.reconcile import AGAIN, CALL_OFF, FINISH, GIVE_BACK, OWE, RETURN, TAKE_UP
@@ -116,7 +116,7 @@ class Mending:
 
     def _owe(self, fix: dict[str, Any]) -> str:
         order = self._store.orders.get(str(fix.get("order")))
-        wanted = {kind: f"{order.id}:{kind}" for kind in DELIVERIES}
+        wanted = {kind: f"{order.id}:{kind}" for kind in order.deliveries}
         missing = self._books.owe_missing(order.id, wanted, (PAID, FULFILLED))
         self._outbox.deliver_order(order.id)
         return f"owed: {', '.join(missing) or 'nothing that was not'}"

@@ -1,20 +1,103 @@
-"""A shopper's cart: the quantity of each SKU, and the limits on it."""
+"""A shopper's cart: the quantity of each SKU, the limits on it, and how it is shown."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from cart.rules.price import SKU, Line, price
 from contracts.errors import Conflict, InvalidRequest
 
 # The most of one SKU in a cart, as the public contract says.
 MAX_QUANTITY = 10_000
 
+# What is stored with an item, so that a cart can be shown without a call to products.
+SHOWN = ("name", "image", "attributes", "price", "currency", "available")
+
 Item = dict[str, Any]
 
 
-def item(sku: str, quantity: int) -> Item:
-    """One item as the API shows it; `quality` is the seed's spelling of `quantity`, and always equal to it."""
-    return {"type": "sku", "parent": sku, "quality": quantity, "quantity": quantity}
+def item(sku: str, product_id: str, quantity: int, shown: Mapping[str, Any] | None) -> Item:
+    """One item as the API shows it; `quality` is the seed's spelling of `quantity`, and always equal to it.
+
+    Args:
+        shown: by the names of `SHOWN`; None while it is unknown.
+    """
+    known = {name: (shown or {}).get(name) for name in SHOWN}
+    return {
+        "type": "sku",
+        "parent": sku,
+        "quality": quantity,
+        "quantity": quantity,
+        "product": product_id,
+        **known,
+        "amount": None if known["price"] is None else known["price"] * quantity,
+    }
+
+
+def is_shown(item: Item) -> bool:
+    """Whether it is known how to show an item."""
+    return item["available"] is not None
+
+
+def offered(offer: Mapping[str, Any]) -> dict[str, Any]:
+    """How to show an item of which products has just offered enough.
+
+    Args:
+        offer: ``{"name", "image", "attributes", "price", "currency"}``.
+    """
+    return {**{name: offer.get(name) for name in SHOWN}, "available": True}
+
+
+def looked_up(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What products has just said about an item; without the rest when it is not on sale any more.
+
+    Args:
+        found: as for `offered`, with ``detail``: why it cannot be bought, or None.
+    """
+    return {name: found[name] for name in SHOWN if name in found} | {"available": found["detail"] is None}
+
+
+def summary(items: Sequence[Item], details: Mapping[str, str]) -> dict[str, Any]:
+    """A cart with its current prices, as the API shows it. What cannot be bought now adds nothing to the total.
+
+    Args:
+        items: as `item` makes them.
+        details: why items cannot be bought, by SKU.
+    """
+    available = [item for item in items if item["available"]]
+    currency = available[0]["currency"] if available else None
+    lines = [Line(SKU, item["amount"], currency) for item in available if item["currency"] == currency]
+    totals = price(lines, (), None, ())
+    problems = {each["parent"]: _other_currency(each, currency) for each in available if each["currency"] != currency}
+    problems |= details
+    return {
+        "items": list(items),
+        "item_count": sum(item["quantity"] for item in items),
+        "currency": currency,
+        "subtotal": totals.subtotal,
+        "discount": totals.adjustments,
+        "total": totals.total,
+        "problems": [
+            {"parent": item["parent"], "detail": problems[item["parent"]]}
+            for item in items
+            if item["parent"] in problems
+        ],
+    }
+
+
+def check_currency(items: Iterable[Item], offer: Mapping[str, Any]) -> None:
+    """Check that an offered product can be paid together with the items of a cart.
+
+    Items whose currency is not known are left to the checkout. Raises Conflict.
+    """
+    for each in items:
+        if each["currency"] not in (None, offer["currency"]):
+            raise Conflict(_other_currency(offer, each["currency"]), {"sku": offer["sku"]})
+
+
+def _other_currency(shown: Mapping[str, Any], currency: str | None) -> str:
+    return f"One order has one currency: {shown['name']} is in {shown['currency']}, the cart in {currency}."
 
 
 def check_quantity(quantity: int, offer: dict[str, Any]) -> None:

@@ -30,6 +30,10 @@ NEXT: dict[str, set[str]] = {
     RETURNED: set(),
 }
 
+# The work owed for a paid order.
+LABEL, EMAIL, SMS = "label", "email", "sms"
+MESSAGES = (EMAIL, SMS)
+
 # An order is claimed while it is in one of these.
 AT_WORK = (PAYING, CANCELING)
 # The money is taken.
@@ -120,7 +124,7 @@ class Order:
         cart_id: the cart that placed it.
         customer, currency, live (whether real money is paid), created (Unix seconds): fixed when it is placed.
         lines: the goods and taxes, at the prices of that moment.
-        shipment: the id of the shipment that was quoted for it.
+        shipment: the id of the shipment that was quoted for it; None when nothing is sent.
         methods, method_id: the shipping methods offered, and the selected one.
         status: one of the states above; updated: when the order last changed (Unix seconds).
         times: when it became paid, fulfilled, canceled or returned (Unix seconds), by status.
@@ -175,13 +179,14 @@ class Order:
         cart_id: str,
         customer: Customer,
         goods: Sequence[Line],
-        offer: Offer,
+        offer: Offer | None,
         now: int,
         live: bool,
     ) -> Order:
         """Turn priced goods and a quoted shipment into an order; the prices are fixed here.
 
         Args:
+            offer: None when nothing is sent.
             now: Unix seconds.
             live: whether real money is paid.
 
@@ -190,7 +195,8 @@ class Order:
         currency = one_currency(line.currency for line in goods)
         lines = (*goods, Line(TAX, 0, currency, "Taxes (included)"))
         order = cls(order_id, cart_id, customer, currency, lines, now, now, live=live)
-        order.shipment, order.methods, order.method_id = offer.shipment, offer.methods, offer.selected.id
+        if offer is not None:
+            order.shipment, order.methods, order.method_id = offer.shipment, offer.methods, offer.selected.id
         check_payable(order.totals)
         return order
 
@@ -218,6 +224,11 @@ class Order:
     def settled(self) -> bool:
         """True once the money is taken."""
         return self.status in SETTLED
+
+    @property
+    def deliveries(self) -> tuple[str, ...]:
+        """The kinds of work owed for it once it is paid, in their order: the messages mention the label."""
+        return MESSAGES if self.shipment is None else (LABEL, *MESSAGES)
 
     @property
     def stock(self) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from cart.rules.order import CANCELED, CREATED, FULFILLED, PAID, RETURNED, Order
+from cart.rules.order import CANCELED, CREATED, FULFILLED, LABEL, PAID, RETURNED, Order
 from cart.rules.reconcile import (
     AGAIN,
     FINISH,
@@ -20,9 +20,6 @@ from cart.rules.reconcile import (
 )
 from contracts.differences import Difference
 
-# The work owed once an order is paid, by the outbox's names.
-LABEL = "label"
-OWED = (LABEL, "email", "sms")
 # The work owed once all of its money is refunded.
 VOID = "void"
 # Nothing will ever be shipped for such an order.
@@ -54,7 +51,7 @@ def compare_orders(
             continue
         rows = owed.get(order.id, {})
         if order.status in (PAID, FULFILLED):
-            missing = ", ".join(kind for kind in OWED if kind not in rows)
+            missing = ", ".join(kind for kind in order.deliveries if kind not in rows)
             if missing:
                 theirs = f"the outbox says: no {missing}"
                 found.append(mendable(order, "paid, and nothing owed", theirs, f"owe it {missing}", OWE))

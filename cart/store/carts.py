@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from cart.rules.cart import Item, check_quantity, item
+from cart.rules.cart import Item, check_currency, check_quantity, item, offered
 from cart.rules.order import Order
 from cart.store.tables import Store, additions, items
 from chassis.db.engine import once_more
@@ -35,14 +36,16 @@ class Carts(Store):
     def add(self, cart_id: str, product_id: str, offer: dict[str, Any], quantity: int, key: str) -> list[Item]:
         """Add `quantity` of an offered product to a cart, once per `key`; returns the cart.
 
-        Raises Conflict when the sum exceeds the stock, InvalidRequest when it is more than a cart can hold.
+        Raises Conflict when the sum exceeds the stock or the cart has another currency, InvalidRequest when it is more
+        than a cart can hold.
         """
         now = self._clock()
         with self._database.write() as connection:
             if self.first_time(key):
                 held = _held(connection, cart_id, offer["sku"])
                 check_quantity((held or 0) + quantity, offer)
-                _put(connection, cart_id, product_id, offer["sku"], (held or 0) + quantity, held is None, now)
+                check_currency((each for each in _cart(connection, cart_id) if each["parent"] != offer["sku"]), offer)
+                _put(connection, cart_id, product_id, offer, (held or 0) + quantity, held is None, now)
             return _cart(connection, cart_id)
 
     @once_more
@@ -56,21 +59,37 @@ class Carts(Store):
                 if _held(connection, cart_id, offer["sku"]) is None:
                     raise NotFound(f"Product {product_id} is not in the cart.")
                 check_quantity(quantity, offer)
-                _put(connection, cart_id, product_id, offer["sku"], quantity, False, self._clock())
+                _put(connection, cart_id, product_id, offer, quantity, False, self._clock())
             return _cart(connection, cart_id)
 
-    def holds(self, cart_id: str, product_id: str) -> bool:
-        """Whether the cart contains the product."""
+    def skus_of(self, cart_id: str, product_id: str) -> list[str]:
+        """The SKUs of a product that the cart contains."""
+        query = sa.select(items.c.sku).where(_of(cart_id, items.c.product_id == product_id))
         with self._database.read() as connection:
-            row = connection.execute(sa.select(items.c.sku).where(_of(cart_id, items.c.product_id == product_id)))
-            return row.first() is not None
+            return list(connection.execute(query).scalars())
+
+    def show(self, cart_id: str, shown: Mapping[str, Mapping[str, Any]]) -> list[Item]:
+        """Change how some items are shown, by SKU; returns the cart. A name that is not given stays."""
+        query = sa.select(items.c.sku, items.c.shown).where(_of(cart_id))
+        with self._database.read() as connection:
+            known = {row.sku: row.shown or {} for row in connection.execute(query)}
+        changed = {sku: {**known[sku], **shown[sku]} for sku in sorted(known.keys() & shown.keys())}
+        changed = {sku: now for sku, now in changed.items() if now != known[sku]}
+        if not changed:
+            return self.items(cart_id)
+        with self._database.write() as connection:
+            for sku, now in changed.items():  # always in the same sequence, to prevent deadlocks
+                connection.execute(sa.update(items).where(_of(cart_id, items.c.sku == sku)).values(shown=now))
+            return _cart(connection, cart_id)
 
     @once_more
-    def remove(self, cart_id: str, product_id: str, key: str | None = None) -> list[Item]:
-        """Remove a product from the cart, whether it was in it or not, once per `key`; returns the cart."""
+    def remove(self, cart_id: str, product_id: str, key: str | None = None, sku: str | None = None) -> list[Item]:
+        """Remove a product, or one of its SKUs, from the cart, whether it was in it or not, once per `key`; returns the
+        cart."""
+        which = [items.c.product_id == product_id, *([] if sku is None else [items.c.sku == sku])]
         with self._database.write() as connection:
             if self.first_time(key):
-                connection.execute(sa.delete(items).where(_of(cart_id, items.c.product_id == product_id)))
+                connection.execute(sa.delete(items).where(_of(cart_id, *which)))
             return _cart(connection, cart_id)
 
     @once_more
@@ -106,8 +125,9 @@ def _of(cart_id: str, *more: Any) -> Any:
 
 
 def _cart(connection: Connection, cart_id: str) -> list[Item]:
-    query = sa.select(items.c.sku, items.c.quantity).where(_of(cart_id)).order_by(items.c.added, items.c.sku)
-    return [item(row.sku, row.quantity) for row in connection.execute(query)]
+    columns = (items.c.sku, items.c.product_id, items.c.quantity, items.c.shown)
+    query = sa.select(*columns).where(_of(cart_id)).order_by(items.c.added, items.c.sku)
+    return [item(row.sku, row.product_id, row.quantity, row.shown) for row in connection.execute(query)]
 
 
 def _held(connection: Connection, cart_id: str, sku: str) -> int | None:
@@ -115,9 +135,12 @@ def _held(connection: Connection, cart_id: str, sku: str) -> int | None:
     return connection.execute(query).scalar()
 
 
-def _put(connection: Connection, cart_id: str, product_id: str, sku: str, quantity: int, new: bool, now: float) -> None:
+def _put(
+    connection: Connection, cart_id: str, product_id: str, offer: dict[str, Any], quantity: int, new: bool, now: float
+) -> None:
+    sku, values = offer["sku"], {"quantity": quantity, "shown": offered(offer)}
     if new:
-        values = {"cart_id": cart_id, "sku": sku, "product_id": product_id, "quantity": quantity, "added": now}
-        connection.execute(sa.insert(items).values(**values))
+        known = {"cart_id": cart_id, "sku": sku, "product_id": product_id, "added": now}
+        connection.execute(sa.insert(items).values(**known, **values))
     else:
-        connection.execute(sa.update(items).where(_of(cart_id, items.c.sku == sku)).values(quantity=quantity))
+        connection.execute(sa.update(items).where(_of(cart_id, items.c.sku == sku)).values(**values))

@@ -20,6 +20,8 @@ items = sa.Table(
     sa.Column("product_id", sa.String(255), nullable=False),
     sa.Column("quantity", sa.Integer, nullable=False),
     sa.Column("added", sa.Float(53), nullable=False),
+    # How it is shown (`cart.rules.cart.SHOWN`), as last read from products; empty where a copy of older code wrote it.
+    sa.Column("shown", sa.JSON(none_as_null=True)),
 )
 
 # The changes of carts, and choices of shipping, that have been made: a redelivered message, or a copy that was

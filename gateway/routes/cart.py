@@ -37,6 +37,12 @@ def items(request: Request) -> Items:
     return services(request).cart.items(cart_id(request))
 
 
+@get("/api/cart/summary")
+def summary(request: Request) -> dict[str, Any]:
+    """The cart with its current prices, and what of it cannot be bought."""
+    return services(request).cart.summary(cart_id(request))
+
+
 @delete("/api/cart")
 def clear(request: Request) -> Items:
     """Empty the cart."""
@@ -48,10 +54,11 @@ def buy(product_id: str, request: Request) -> Items:
     """Add a product to the cart."""
     known(product_id, "product")
     limits.spend(request, limits.CART_BUY, limits.payer(request, cart_id(request)))
-    form = body(request, schemas.ITEM_QUANTITY)
+    form = body(request, schemas.ITEM)
     shopper, quantity, once = cart_id(request), spelled(form, "quality", "quantity"), effect(request, form, of_cart)
+    chosen = [form.get("sku"), form.get("attributes")] if {"sku", "attributes"} & form.keys() else []
     with _named_as_in(form):
-        return services(request, once).cart.buy(shopper, product_id, quantity, once.key)
+        return services(request, once).cart.buy(shopper, product_id, quantity, once.key, *chosen)
 
 
 @put("/api/cart/{product_id}")
@@ -61,13 +68,15 @@ def set_quantity(product_id: str, request: Request) -> Items:
     form = body(request, schemas.ITEM_QUANTITY)
     shopper, quantity = cart_id(request), spelled(form, "quality", "quantity")
     with _named_as_in(form):
-        return services(request).cart.set_quantity(shopper, product_id, quantity, fresh_key())
+        return services(request).cart.set_quantity(shopper, product_id, quantity, fresh_key(), *_sku(form))
 
 
 @delete("/api/cart/{product_id}")
 def remove(product_id: str, request: Request) -> Items:
-    """Remove a product from the cart."""
-    return services(request).cart.remove(cart_id(request), known(product_id, "product"), fresh_key())
+    """Remove a product, or one of its SKUs, from the cart."""
+    known(product_id, "product")
+    form = optional_body(request, schemas.ITEM_CHOICE)
+    return services(request).cart.remove(cart_id(request), product_id, fresh_key(), *_sku(form))
 
 
 @post("/api/cart/checkout", status=201)
@@ -118,6 +127,11 @@ def pay(request: Request) -> dict[str, Any]:
     return services(request, once, payer=payer).cart.pay(
         shopper, form["order_id"], spelled(form, "cart", "card"), once.key
     )
+
+
+def _sku(form: dict[str, Any]) -> list[str]:
+    """The SKU that a request names, if any, as the last argument of a verb."""
+    return [form["sku"]] if "sku" in form else []
 
 
 @contextmanager

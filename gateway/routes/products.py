@@ -45,7 +45,7 @@ def get_one(product_id: str, request: Request) -> dict[str, Any]:
 
 @put("/api/products/{product_id}", admin=True)
 def update(product_id: str, request: Request) -> dict[str, Any]:
-    """Change any part of a product; its SKU keeps its id."""
+    """Change any part of a product; its SKUs keep their ids."""
     known(product_id, "product")
     changes = body(request, schemas.PRODUCT_CHANGES)
     return services(request).products.update(product_id, changes, fresh_key())
@@ -53,5 +53,29 @@ def update(product_id: str, request: Request) -> dict[str, Any]:
 
 @delete("/api/products/{product_id}", admin=True)
 def remove(product_id: str, request: Request) -> dict[str, Any]:
-    """Remove a product from every list, and take its SKU off sale."""
+    """Remove a product from every list, and take its SKUs off sale."""
     return services(request).products.delete(known(product_id, "product"))
+
+
+@post("/api/products/{product_id}/skus", status=201, admin=True)
+def add_sku(product_id: str, request: Request) -> dict[str, Any]:
+    """Add a SKU to a product."""
+    known(product_id, "product")
+    spec = body(request, schemas.SKU)
+    once = effect(request, spec, of_admin)
+    product: dict[str, Any] = services(request, once).products.add_sku(product_id, spec, once.key)
+    return product
+
+
+@put("/api/products/{product_id}/skus/{sku}", admin=True)
+def update_sku(product_id: str, sku: str, request: Request) -> dict[str, Any]:
+    """Change any part of a SKU, which keeps its id."""
+    known(product_id, "product")
+    changes = body(request, schemas.SKU_CHANGES)
+    return services(request).products.update_sku(product_id, known(sku, "SKU"), changes, fresh_key())
+
+
+@delete("/api/products/{product_id}/skus/{sku}", admin=True)
+def remove_sku(product_id: str, sku: str, request: Request) -> dict[str, Any]:
+    """Take one of several SKUs off sale."""
+    return services(request).products.delete_sku(known(product_id, "product"), known(sku, "SKU"))

@@ -123,7 +123,7 @@ def order_paid(order: Mapping[str, Any], label: Mapping[str, Any] | None) -> dic
     Returns:
         ``{"order_id", "name", "lines": [{"description", "quantity", "unit", "amount"}], "extras": [{"description",
         "amount"}], "total", "address": [{"part", "text"}], "method", "status_url", "label_url", "carrier",
-        "tracking_number"}``
+        "tracking_number"}``; "method" is None when nothing is sent
 
     Raises:
         InvalidRequest: `order` is not an order.

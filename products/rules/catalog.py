@@ -1,4 +1,4 @@
-"""The product with its one SKU, its search terms, and the port to the system that keeps the catalogue."""
+"""The product with its SKUs, its search terms, and the port to the system that keeps the catalogue."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import hashlib
 import re
 import string
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from products.rules.drafts import DIMENSIONS, Change, Draft
-from products.rules.stock import Inventory
+from contracts.errors import Conflict, wrong_field
+from products.rules.drafts import DIMENSIONS, Change, Draft, SkuChange, SkuDraft
+from products.rules.stock import ENDLESS, Inventory
 
 LETTERS = string.digits + string.ascii_letters
 # A longer sort key helps no reader to distinguish two names, and would not fit PostgreSQL's index.
@@ -27,9 +28,9 @@ def product_id(key: str) -> str:
     return "prod_" + _letters(f"product:{key}")
 
 
-def sku_id(key: str) -> str:
-    """Return the SKU id derived from the caller's `key`."""
-    return "sku_" + _letters(f"sku:{key}")
+def sku_id(key: str, number: int = 0) -> str:
+    """Return the id derived from the caller's `key` for the SKU with that number in the request."""
+    return "sku_" + _letters(f"sku:{key}" if number == 0 else f"sku:{key}:{number}")
 
 
 def _letters(text: str) -> str:
@@ -43,15 +44,19 @@ def _letters(text: str) -> str:
 
 @dataclass(frozen=True)
 class Sku:
-    """What is bought: the product at a price.
+    """What is bought: one variant of a product at a price.
 
     Attributes:
         id: ``sku_…``; unchanged when the price changes.
-        price: whole cents.
+        price: in the currency's smallest unit.
         currency: three lower-case letters.
-        attributes: name to value, from ``attributes_sku``.
+        attributes: name to value.
         offer: the catalogue's id of the current price.
         active: False once the price was withdrawn.
+        inventory: the stock when it was created or last set; `ProductStore` has the current stock.
+        image: the URL of its own image, if any.
+        package_dimensions: its own; None when it is packed as its product.
+        place: its position among the SKUs of its product.
     """
 
     id: str
@@ -60,6 +65,10 @@ class Sku:
     attributes: dict[str, str]
     offer: str
     active: bool = True
+    inventory: Inventory = ENDLESS
+    image: str | None = None
+    package_dimensions: dict[str, float] | None = None
+    place: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,15 +77,13 @@ class Product:
 
     Attributes:
         document: the catalogue's object as plain JSON, without the shop's private metadata.
-        attributes: the names of the attributes that its SKU has.
-        sku: its SKU.
-        inventory: the stock when it was created or last set; `ProductStore` has the current stock.
+        attributes: the names of the attributes that its SKUs may have.
+        skus: its SKUs in their order, at least one.
     """
 
     document: dict[str, Any]
     attributes: list[str]
-    sku: Sku
-    inventory: Inventory
+    skus: tuple[Sku, ...]
 
     @property
     def id(self) -> str:
@@ -91,9 +98,9 @@ class Product:
         return bool(self.document["active"])
 
     @property
-    def on_sale(self) -> bool:
-        """Whether its SKU can be bought while stock lasts."""
-        return self.active and self.sku.active
+    def shippable(self) -> bool:
+        """Whether it is sent as a parcel; False for a digital product."""
+        return self.document.get("shippable") is not False
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -112,16 +119,64 @@ class Product:
         return self.document.get("package_dimensions")
 
     @property
-    def sized(self) -> bool:
-        """Whether its package can be shipped: its dimensions and weight are known."""
-        given = self.package_dimensions or {}
-        return all(isinstance(given.get(name), int | float) and given[name] > 0 for name in DIMENSIONS)
+    def price(self) -> int:
+        """The lowest price of what is on sale; of all SKUs when none is."""
+        return min(sku.price for sku in ([sku for sku in self.skus if sku.active] or self.skus))
 
-    def public(self, left: Inventory) -> dict[str, Any]:
+    def sku(self, sku_id: str) -> Sku | None:
+        """The SKU with that id, or None."""
+        return next((sku for sku in self.skus if sku.id == sku_id), None)
+
+    def chosen(self, sku_id: str | None, attributes: Mapping[str, str] | None) -> Sku:
+        """The SKU that a shopper names by its id, or by attributes that only it has; the only one needs no name.
+
+        Raises InvalidRequest when none matches, Conflict when several do.
+        """
+        matching = [
+            sku
+            for sku in self.skus
+            if sku_id in (None, sku.id) and (attributes or {}).items() <= sku.attributes.items()
+        ]
+        if not matching:
+            field = "attributes" if sku_id is None else "sku"
+            raise wrong_field(field, "is no SKU of this product", f"{self.name} has no such SKU.")
+        if len(matching) > 1:
+            raise Conflict(f"{self.name} has {len(self.skus)} SKUs: choose one by `sku` or `attributes`.")
+        return matching[0]
+
+    @property
+    def on_sale(self) -> bool:
+        """Whether any of its SKUs can be bought while stock lasts."""
+        return any(self.sells(sku) for sku in self.skus)
+
+    def sells(self, sku: Sku) -> bool:
+        """Whether one of its SKUs can be bought while stock lasts."""
+        return self.active and sku.active
+
+    def packed(self, sku: Sku) -> dict[str, float] | None:
+        """The dimensions and weight of one piece in its package; None when nothing is sent."""
+        return (sku.package_dimensions or self.package_dimensions) if self.shippable else None
+
+    def sized(self, sku: Sku) -> bool:
+        """Whether it can be sent: its dimensions and weight are known, or it needs none."""
+        given = self.packed(sku) or {}
+        sides = [given.get(name) for name in DIMENSIONS]
+        return not self.shippable or all(isinstance(side, int | float) and side > 0 for side in sides)
+
+    def titled(self, sku: Sku) -> str:
+        """The product's name, with the attributes of the SKU when there are several."""
+        values = [sku.attributes[name] for name in self.attributes if name in sku.attributes]
+        return f"{self.name} ({', '.join(values)})" if len(self.skus) > 1 and values else self.name
+
+    def pictured(self, sku: Sku) -> str | None:
+        """The URL of the SKU's image, or of the product's first one."""
+        return sku.image or next(iter(self.document.get("images") or ()), None)
+
+    def public(self, left: Mapping[str, Inventory]) -> dict[str, Any]:
         """Return the product in the public shape: Stripe's object, plus fields that Stripe has since dropped.
 
         Args:
-            left: the current stock.
+            left: the current stock of each SKU.
         """
         return {
             **self.document,
@@ -130,27 +185,27 @@ class Product:
             "deactivate_on": [],
             "skus": {
                 "object": "list",
-                "data": [self._public_sku(left)],
+                "data": [self._public_sku(sku, left[sku.id]) for sku in self.skus],
                 "has_more": False,
-                "total_count": 1,
+                "total_count": len(self.skus),
                 "url": f"/v1/skus?product={self.id}&active=true",
             },
         }
 
-    def _public_sku(self, left: Inventory) -> dict[str, Any]:
+    def _public_sku(self, sku: Sku, left: Inventory) -> dict[str, Any]:
         return {
-            "id": self.sku.id,
+            "id": sku.id,
             "object": "sku",
-            "active": self.on_sale,
-            "attributes": self.sku.attributes,
+            "active": self.sells(sku),
+            "attributes": sku.attributes,
             "created": self.created,
-            "currency": self.sku.currency,
-            "image": None,
+            "currency": sku.currency,
+            "image": sku.image,
             "inventory": left.public(),
             "livemode": self.document.get("livemode", False),
             "metadata": {},
-            "package_dimensions": self.package_dimensions,
-            "price": self.sku.price,
+            "package_dimensions": self.packed(sku),
+            "price": sku.price,
             "product": self.id,
             "updated": self.updated,
         }
@@ -221,17 +276,31 @@ class Catalog(Protocol):
     invalid, Refused when it rejects the request, and InvalidRequest when a field does not fit.
     """
 
-    def add(self, draft: Draft, product_id: str, sku: str) -> Product:
-        """Create the product with its price, or complete an earlier attempt with the same ids.
+    def add(self, draft: Draft, product_id: str, skus: Sequence[str]) -> Product:
+        """Create the product with its prices, or complete an earlier attempt with the same ids.
+
+        It counts as created once the price of its first SKU exists, which comes last.
+
+        Args:
+            skus: the ids of its SKUs.
 
         Raises NotFound when it was created and has been removed since.
         """
 
     def change(self, product: Product, change: Change) -> Product:
-        """Apply `change` to `product` and return the result.
+        """Apply `change` to `product` (and its only SKU) and return the result.
 
         Raises NotFound when the product is gone, Conflict when it was changed but still cannot be sold.
         """
+
+    def add_sku(self, product: Product, draft: SkuDraft, sku: str) -> Product:
+        """Add a SKU with that id, or find it added, and return the product. Raises as `change` does."""
+
+    def change_sku(self, product: Product, sku: str, change: SkuChange) -> Product:
+        """Apply `change` to one SKU and return the product. Raises as `change` does."""
+
+    def remove_sku(self, product: Product, sku: str) -> Product:
+        """Remove one of several SKUs permanently, and return the product. Raises as `change` does."""
 
     def remove(self, product: Product) -> None:
         """Remove `product` from the catalogue permanently; does nothing if it is already removed."""

@@ -75,16 +75,22 @@ class Inventory:
         return cls(kind, quantity, value)
 
 
+# The stock of a SKU whose request names none.
+ENDLESS = Inventory(INFINITE)
+
+
 @dataclass(frozen=True)
 class Filling:
     """The stock that a change sets.
 
     Attributes:
+        sku: ``sku_…``.
         inventory: the new stock.
         key: the change's; the same key is applied once.
         began_at: the product's revision when the change began.
     """
 
+    sku: str
     inventory: Inventory
     key: str
     began_at: int

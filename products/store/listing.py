@@ -24,7 +24,7 @@ COLUMNS: dict[str, sa.Column[Any]] = {
 def page(
     connection: Connection, category: str | None, order_by: str, limit: int, starting_after: str | None
 ) -> tuple[Sequence[Any], str | None, int]:
-    """Return one page, as `ProductStore.page` does: rows with body and stock, the next page's cursor, and the total."""
+    """Return one page, as `ProductStore.page` does: rows with body and first SKU's stock, cursor and total."""
     name = order_by.removeprefix("-")
     reverse = order_by.startswith("-")
     by_metadata = name not in COLUMNS

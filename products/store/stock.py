@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
 import sqlalchemy as sa
@@ -12,7 +13,8 @@ from chassis.db.engine import Database
 from chassis.db.upsert import insert, insert_new
 from contracts.errors import Conflict
 from products.rules.stock import FINITE, HELD, RELEASED, Filling, Inventory, Line, Problem, gone, short, unsold
-from products.store.tables import fillings, holds, products, stock
+from products.store.bodies import product_of
+from products.store.tables import fillings, holds, products, skus, stock
 
 # Fillings are remembered for longer than any message can live in a queue.
 FILLINGS_KEPT_S = 72 * 3600
@@ -80,10 +82,10 @@ def put_new(connection: Connection, inventories: dict[str, Inventory]) -> None:
     connection.execute(insert(connection, stock).on_conflict_do_nothing(), rows)
 
 
-def put(connection: Connection, sku: str, filling: Filling, revision: int) -> None:
+def put(connection: Connection, filling: Filling, revision: int) -> None:
     """Say what is on the shelf now, once per key; a newer statement, made since the change began, stays."""
     if insert_new(connection, fillings, {"key": filling.key, "made": int(clock_now())}):
-        older = (stock.c.sku == sku) & (stock.c.filled <= filling.began_at)
+        older = (stock.c.sku == filling.sku) & (stock.c.filled <= filling.began_at)
         connection.execute(sa.update(stock).where(older).values(filled=revision, **filling.inventory.public()))
 
 
@@ -95,11 +97,34 @@ def _same_again(connection: Connection, key: str, wanted: list[Line]) -> None:
         raise Conflict("This key holds other items already.")
 
 
+def products_of(ids: Sequence[str]) -> sa.ColumnElement[bool]:
+    """The condition for the products that have one of these SKUs, or had it."""
+    first = sa.select(products.c.id).where(products.c.sku.in_(ids))
+    return products.c.id.in_(first.union(sa.select(skus.c.product).where(skus.c.sku.in_(ids))))
+
+
+def former_products(connection: Connection, ids: Collection[str]) -> dict[str, str]:
+    """Map SKUs to the product that has them, or had them."""
+    if not ids:
+        return {}
+    return {row.sku: row.product for row in connection.execute(sa.select(skus).where(skus.c.sku.in_(sorted(ids))))}
+
+
 def _names(connection: Connection, lines: list[Line]) -> dict[str, tuple[str, bool]]:
-    """SKU to its product's name and whether it is on sale, for those of `lines` that this shop knows."""
-    columns = (products.c.sku, products.c.on_sale, products.c.body)
-    chosen = sa.select(*columns).where(products.c.sku.in_([line.parent for line in lines]))
-    return {row.sku: (row.body["document"]["name"], row.on_sale) for row in connection.execute(chosen)}
+    """SKU to the name of what it stands for and whether it is on sale, for those of `lines` that this shop knows."""
+    wanted = {line.parent for line in lines}
+    chosen = sa.select(products.c.removed, products.c.body).where(products_of(sorted(wanted)))
+    found: dict[str, tuple[str, bool]] = {}
+    names: dict[str, str] = {}
+    for row in connection.execute(chosen):
+        product = product_of(row.body)
+        names[product.id] = product.name
+        for sku in product.skus:
+            if sku.id in wanted:
+                found[sku.id] = (product.titled(sku), product.sells(sku) and not row.removed)
+    for sku_id, product_id in former_products(connection, wanted - found.keys()).items():
+        found[sku_id] = (names[product_id], False)
+    return found
 
 
 def _take(connection: Connection, line: Line, names: dict[str, tuple[str, bool]]) -> int | Problem:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from chassis.db.shared_tables import claim_columns
+
 metadata = sa.MetaData()
 
 # Sorted by code point on both databases; PostgreSQL would otherwise follow its locale.
@@ -13,6 +15,7 @@ products = sa.Table(
     "products",
     metadata,
     sa.Column("id", ordered, primary_key=True),
+    # Its first SKU, where the previous release looks for it; so are `on_sale`, and the body's `sku` and `inventory`.
     sa.Column("sku", ordered, nullable=False, unique=True),
     # Counts the writes. A writer states which revision it is based on, so that an older state never replaces a newer
     # one.
@@ -21,14 +24,26 @@ products = sa.Table(
     sa.Column("removed", sa.Boolean, nullable=False),
     sa.Column("on_sale", sa.Boolean, nullable=False),
     sa.Column("name_key", ordered, nullable=False),
+    # The lowest of its SKUs on sale.
     sa.Column("price", sa.BigInteger, nullable=False),
     sa.Column("created", sa.BigInteger, nullable=False),
     sa.Column("updated", sa.BigInteger, nullable=False),
     sa.Column("body", sa.JSON, nullable=False),
+    # Claimed while its SKUs change.
+    *claim_columns(),
     *(
         sa.Index(f"products_by_{column}", "removed", column, "id")
         for column in ("name_key", "price", "created", "updated")
     ),
+)
+
+# Every SKU that a product has, or had: a removed one is not in the product's body.
+skus = sa.Table(
+    "skus",
+    metadata,
+    sa.Column("sku", ordered, primary_key=True),
+    sa.Column("product", ordered, sa.ForeignKey("products.id"), nullable=False),
+    sa.Index("skus_of", "product"),
 )
 
 product_metadata = sa.Table(
@@ -56,7 +71,7 @@ stock = sa.Table(
     sa.Column("type", sa.String, nullable=False),
     sa.Column("quantity", sa.BigInteger),
     sa.Column("value", sa.String),
-    # The product's revision at which the stock was last set.
+    # The revision of the SKU's product at which the stock was last set.
     sa.Column("filled", sa.Integer, nullable=False, server_default="0"),
     # The code never violates this. If a bug does, the sale fails and the stock stays correct.
     sa.CheckConstraint("quantity >= 0", name="stock_is_never_negative"),

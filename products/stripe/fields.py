@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -10,9 +11,9 @@ from chassis.providers.stripe_sdk import stripe
 from chassis.records import Unreadable
 from contracts import product_limits
 from contracts.currencies import UnknownCurrency, charge_step
-from contracts.errors import InvalidRequest, wrong_field
+from contracts.errors import InvalidRequest
 from products.rules.catalog import Product, Sku
-from products.rules.drafts import DIMENSIONS, RESERVED, Change, Draft
+from products.rules.drafts import DIMENSIONS, RESERVED, Change, Draft, SkuChange, SkuDraft
 from products.rules.stock import FINITE, Inventory
 
 if TYPE_CHECKING:
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
         ProductUpdateParams,
     )
 
-# Data that Stripe has no field for, kept in metadata. Product: its SKU, its attributes' names and whether it was
-# removed. Price: its SKU, its attributes' values and its initial inventory.
+# Data that Stripe has no field for, kept in metadata. Product: its first SKU, its attributes' names and whether it was
+# removed. Price: its SKU, its attributes' values, its initial inventory, its place among the product's SKUs unless that
+# is the first, its image and package, and whether the SKU was removed.
 SKU = f"{RESERVED}sku"
 ATTRIBUTES = f"{RESERVED}attributes"
 INVENTORY = f"{RESERVED}inventory"
+PLACE = f"{RESERVED}place"
+IMAGE = f"{RESERVED}image"
+PACKAGE = f"{RESERVED}package"
 REMOVED = f"{RESERVED}removed"
 
 MAX_SECONDS = 10**12  # beyond any realistic time, and small enough for every column
@@ -36,19 +41,24 @@ Kind = TypeVar("Kind")
 
 
 def new_product(draft: Draft, product_id: str, sku: str) -> ProductCreateParams:
-    """Return the parameters of a new product."""
+    """Return the parameters of a new product.
+
+    Args:
+        sku: the id of its first SKU.
+    """
     params: ProductCreateParams = {
         "id": product_id,
         "name": draft.name,
         "active": draft.active,
-        "shippable": True,
-        "package_dimensions": cast("ProductCreateParamsPackageDimensions", draft.package_dimensions),
+        "shippable": draft.shippable,
         "metadata": {
             **draft.metadata,
             SKU: sku,
-            ATTRIBUTES: _packed(list(draft.attributes), "attributes"),
+            ATTRIBUTES: _packed(list(draft.attributes)),
         },
     }
+    if draft.package_dimensions:
+        params["package_dimensions"] = cast("ProductCreateParamsPackageDimensions", draft.package_dimensions)
     if draft.description:
         params["description"] = draft.description
     if draft.images:
@@ -56,56 +66,69 @@ def new_product(draft: Draft, product_id: str, sku: str) -> ProductCreateParams:
     return params
 
 
-def new_price(draft: Draft, product_id: str, sku: str) -> PriceCreateParams:
-    """Return the parameters of its price."""
+def new_price(draft: SkuDraft, currency: str, product_id: str, sku: str, place: int = 0) -> PriceCreateParams:
+    """Return the parameters of the price of a new SKU.
+
+    Args:
+        place: the SKU's among those of its product.
+    """
+    entries = {
+        SKU: sku,
+        ATTRIBUTES: _packed(dict(draft.attributes)),
+        INVENTORY: _packed(draft.inventory.public()),
+    }
+    if place:
+        entries[PLACE] = str(place)
+    if draft.image:
+        entries[IMAGE] = draft.image
+    if draft.package_dimensions:
+        entries[PACKAGE] = _packed(dict(draft.package_dimensions))
     return {
         "product": product_id,
-        "currency": draft.currency,
+        "currency": currency,
         "unit_amount": draft.price,
         "lookup_key": sku,
-        "metadata": {
-            SKU: sku,
-            ATTRIBUTES: _packed(draft.attributes_sku, "attributes_sku"),
-            INVENTORY: _packed(draft.inventory.public(), "inventory"),
-        },
+        "metadata": entries,
     }
 
 
 def changed_product(change: Change) -> ProductUpdateParams:
     """Return the parameters for the changed fields of Stripe's Product; "" removes a field."""
     params: dict[str, Any] = {}
-    for field in ("name", "description", "active", "package_dimensions"):
+    for field in ("name", "description", "active", "shippable"):
         value = getattr(change, field)
         if value is not None:
             params[field] = value
-    if change.images is not None:
-        params["images"] = change.images or ""
+    for field in ("images", "package_dimensions"):
+        value = getattr(change, field)
+        if value is not None:
+            params[field] = value or ""
     metadata = dict(change.metadata or {})
     if change.attributes is not None:
-        metadata[ATTRIBUTES] = _packed(change.attributes, "attributes")
+        metadata[ATTRIBUTES] = _packed(list(change.attributes))
     if metadata:
         params["metadata"] = metadata
     return cast("ProductUpdateParams", params)
 
 
-def changed_entries(change: Change) -> dict[str, str]:
-    """Return the changes to the Price's metadata."""
+def changed_entries(change: SkuChange) -> dict[str, str]:
+    """Return the changes to the Price's metadata; "" removes an entry."""
     entries = {}
-    if change.attributes_sku is not None:
-        entries[ATTRIBUTES] = _packed(change.attributes_sku, "attributes_sku")
+    if change.attributes is not None:
+        entries[ATTRIBUTES] = _packed(dict(change.attributes))
     if change.inventory is not None:
-        entries[INVENTORY] = _packed(change.inventory.public(), "inventory")
+        entries[INVENTORY] = _packed(change.inventory.public())
+    if change.image is not None:
+        entries[IMAGE] = change.image
+    if change.package_dimensions is not None:
+        sides = dict(change.package_dimensions)
+        entries[PACKAGE] = _packed(sides) if sides else ""
     return entries
 
 
-def _packed(value: Any, field: str) -> str:
-    """Return `value` as one metadata value. Raises InvalidRequest naming `field` when it is too long."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    if len(text) > product_limits.METADATA_VALUE_LENGTH:
-        raise wrong_field(
-            field, f"too long: {len(text)} characters in all, at most {product_limits.METADATA_VALUE_LENGTH}"
-        )
-    return text
+def _packed(value: Any) -> str:
+    """Return `value` as one metadata value; `rules.drafts` has checked that it fits."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _unpacked(text: str | None, kind: type[Kind]) -> Kind:
@@ -117,38 +140,54 @@ def _unpacked(text: str | None, kind: type[Kind]) -> Kind:
     return value if isinstance(value, kind) else kind()
 
 
-def to_product(product: stripe.Product, price: stripe.Price) -> Product:
-    """Return the shop's product. Raises Unreadable, or the SDK's error for a missing field."""
+def to_product(product: stripe.Product, prices: Sequence[stripe.Price]) -> Product:
+    """Return the shop's product. Raises Unreadable, or the SDK's error for a missing field.
+
+    Args:
+        prices: of its SKUs, the first SKU's first.
+    """
     document = json.loads(json.dumps(product.to_dict(), default=str))  # the SDK converts some numbers to decimals
     packed = metadata(product)
-    amount = _amount(product, price)
-    _check_dimensions(document.get("package_dimensions"))
+    skus = [_sku(product, price, sku_of(price) if number else packed[SKU]) for number, price in enumerate(prices)]
+    if document.get("shippable") is not False:
+        _check_dimensions(document.get("package_dimensions"), "it")
     if not isinstance(document.get("name"), str) or not document["name"].strip():
         raise Unreadable("it has no name")
     document["metadata"] = {name: value for name, value in packed.items() if not name.startswith(RESERVED)}
     # For the shop, a new price is a change of the product.
-    document["updated"] = max(product.updated, price.created)
-    entries = metadata(price)
+    document["updated"] = max(product.updated, *(price.created for price in prices))
     found = Product(
         document=document,
         attributes=[str(name) for name in _unpacked(packed.get(ATTRIBUTES), list)],
-        sku=Sku(
-            id=packed[SKU],
-            price=amount,
-            currency=price.currency.lower(),
-            attributes={name: str(value) for name, value in _unpacked(entries.get(ATTRIBUTES), dict).items()},
-            offer=price.id,
-            active=price.active,
-        ),
-        inventory=_inventory(entries.get(INVENTORY)),
+        skus=tuple(sorted(skus, key=lambda sku: (sku.place, sku.id))),
     )
     try:
-        json.dumps([found.document, found.attributes, asdict(found.sku)], ensure_ascii=False).encode()
+        each = [asdict(sku) for sku in found.skus]
+        json.dumps([found.document, found.attributes, each], ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise Unreadable("it has a character that no database keeps") from None
     if not all(0 <= moment < MAX_SECONDS for moment in (found.created, found.updated)):
         raise Unreadable("its times are out of range")
     return found
+
+
+def _sku(product: stripe.Product, price: stripe.Price, sku: str) -> Sku:
+    entries = metadata(price)
+    package = _unpacked(entries.get(PACKAGE), dict) or None
+    if package is not None:
+        _check_dimensions(package, f"its SKU {sku}")
+    return Sku(
+        id=sku,
+        price=_amount(product, price),
+        currency=price.currency.lower(),
+        attributes={name: str(value) for name, value in _unpacked(entries.get(ATTRIBUTES), dict).items()},
+        offer=price.id,
+        active=price.active,
+        inventory=_inventory(entries.get(INVENTORY)),
+        image=entries.get(IMAGE) or None,
+        package_dimensions=package,
+        place=int(entries.get(PLACE, "0") or 0),
+    )
 
 
 def _amount(product: stripe.Product, price: stripe.Price) -> int:
@@ -180,9 +219,9 @@ def _decimal(price: stripe.Price) -> str:
     return str(getattr(price, "unit_amount_decimal", None) or "none")
 
 
-def _check_dimensions(found: Any) -> None:
+def _check_dimensions(found: Any, what: str) -> None:
     if not isinstance(found, dict):
-        raise Unreadable("it has no package_dimensions")
+        raise Unreadable(f"{what} has no package_dimensions")
     for name in DIMENSIONS:
         number = found.get(name)
         if (
@@ -190,7 +229,7 @@ def _check_dimensions(found: Any) -> None:
             or not isinstance(number, int | float)
             or not 0 < number <= product_limits.MAX_DIMENSION
         ):
-            raise Unreadable(f"its package_dimensions have no usable {name}")
+            raise Unreadable(f"the package_dimensions of {what} have no usable {name}")
 
 
 def _inventory(text: str | None) -> Inventory:
@@ -206,6 +245,13 @@ def metadata(thing: stripe.Product | stripe.Price) -> dict[str, str]:
     return {} if found is None else dict(found.to_dict())
 
 
-def is_removed(product: stripe.Product) -> bool:
-    """Whether the shop deleted it; Stripe can only archive a product."""
-    return REMOVED in metadata(product)
+def sku_of(price: stripe.Price) -> str:
+    """Return the SKU that the price is the current one of; "" when it is of none."""
+    key = getattr(price, "lookup_key", None)
+    entries = metadata(price)
+    return key if isinstance(key, str) and entries.get(SKU) == key and REMOVED not in entries else ""
+
+
+def is_removed(thing: stripe.Product | stripe.Price) -> bool:
+    """Whether the shop deleted it; Stripe can only archive a product or a price."""
+    return REMOVED in metadata(thing)

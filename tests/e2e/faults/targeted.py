@@ -44,7 +44,7 @@ class Scene:
 
     async def article(self, pieces: int | None = None) -> Article:
         """Put up a new article."""
-        self.articles.append(await put_up(self.shopper().client, "Proof", 500, pieces))
+        self.articles += await put_up(self.shopper().client, "Proof", [500], pieces)
         return self.articles[-1]
 
     def shopper(self, again: float = 0.0) -> Shopper:

@@ -25,7 +25,7 @@ from chassis.db.engine import Database
 from contracts.errors import Conflict, InvalidRequest, ShopError
 from products.rules.stock import Inventory, lines
 from products.store.products import ProductStore
-from tests.products import fill, product
+from tests.products import fill, pieces_left, product
 from tests.unit.cart.fakes import Bank, Carrier, Postman
 
 CUSTOMER = {
@@ -51,18 +51,19 @@ class Shelves:
         self.store.stock.release(key)
 
     def stock_left(self, skus: list[str]) -> dict[str, int | None]:
-        return {sku: kept.left.quantity for sku, kept in self.store.by_sku(skus).items()}
+        return {sku: pieces_left(kept, sku) for sku, kept in self.store.by_sku(skus).items()}
 
     def price(self, items: list[dict[str, Any]], check_stock: bool = True) -> list[dict[str, Any]]:
-        about = {"description": "Bone", "price": PRICE, "currency": "usd", "package_dimensions": {}}
+        about = {"description": "Bone", "price": PRICE, "currency": "usd", "shippable": True, "package_dimensions": {}}
         return [{**item, **about} for item in items]
 
     @property
     def left(self) -> int:
         kept = self.store.kept("prod_1")
         assert kept is not None
-        assert kept.left.quantity is not None
-        return kept.left.quantity
+        left = pieces_left(kept)
+        assert left is not None
+        return left
 
 
 class Quotes(Carrier):

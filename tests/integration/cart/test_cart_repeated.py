@@ -26,13 +26,16 @@ class Products:
     def __init__(self) -> None:
         self.deleted = False
         same: dict[str, Any] = {"description": "A", "price": 50, "currency": "usd", "package_dimensions": {}}
-        self.line = {**same, "product": "a"}
+        self.line = {**same, "product": "a", "shippable": True}
 
-    def offer(self, product_id: str) -> dict[str, Any]:
+    def offer(
+        self, product_id: str, sku: str | None = None, attributes: dict[str, str] | None = None
+    ) -> dict[str, Any]:
         if self.deleted:
             raise NotFound("It is gone.")
         endless = {"type": "infinite", "quantity": None, "value": None}
-        return {"sku": f"sku_{product_id}", "name": product_id, "inventory": endless}
+        shown = {"name": product_id, "image": None, "attributes": attributes or {}, "price": 50, "currency": "usd"}
+        return {"sku": sku or f"sku_{product_id}", **shown, "inventory": endless}
 
     def price(self, items: list[dict[str, Any]], check_stock: bool = True) -> list[dict[str, Any]]:
         return [{**self.line, **item} for item in items]
@@ -69,6 +72,20 @@ def test_repeated_buy_is_answered_after_product_deletion(cart: Any) -> None:
     assert cart.buy("cart_1", "a", 2, "key") == first
     with pytest.raises(NotFound):
         cart.buy("cart_1", "a", 2, "another key")
+
+
+def test_one_of_several_skus_is_named_to_change_it(cart: Any) -> None:
+    for sku in ("sku_s", "sku_m"):
+        cart.buy("cart_1", "a", 2, sku, sku)
+    with pytest.raises(Conflict, match="`sku`"):
+        cart.set_quantity("cart_1", "a", 3)
+    with pytest.raises(NotFound):
+        cart.set_quantity("cart_1", "a", 3, None, "sku_l")
+    changed = cart.set_quantity("cart_1", "a", 3, None, "sku_m")
+    assert {each["parent"]: each["quantity"] for each in changed} == {"sku_s": 2, "sku_m": 3}
+    assert [each["parent"] for each in cart.remove("cart_1", "a", None, "sku_s")] == ["sku_m"]
+    assert [each["quantity"] for each in cart.set_quantity("cart_1", "a", 4)] == [4]
+    assert [each["name"] for each in cart.items("cart_1")] == ["a"]
 
 
 def test_repeated_change_is_answered_when_no_longer_allowed(cart: Any) -> None:

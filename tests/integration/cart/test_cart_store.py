@@ -10,6 +10,7 @@ import orjson
 import pytest
 import sqlalchemy as sa
 
+from cart.rules.cart import item, offered
 from cart.rules.order import CANCELED, CONFIRMING, CREATED, PAID, PAYING, Order
 from cart.store.email_key import email_key
 from cart.store.orders import FILLED_AT_ONCE
@@ -23,8 +24,10 @@ from chassis.db.migrate import migrate
 from contracts.errors import Conflict, InvalidRequest, NotFound
 from tests.orders import made_order
 
-OFFER = {"sku": "sku_a", "name": "A", "inventory": {"type": "finite", "quantity": 10, "value": None}}
-ENDLESS = {"sku": "sku_b", "name": "B", "inventory": {"type": "infinite", "quantity": None, "value": None}}
+SHOWN = {"image": None, "attributes": {}, "price": 50, "currency": "usd"}
+STOCK = {"type": "finite", "quantity": 10, "value": None}
+OFFER = {"sku": "sku_a", "name": "A", **SHOWN, "inventory": STOCK}
+ENDLESS = {"sku": "sku_b", "name": "B", **SHOWN, "inventory": {"type": "infinite", "quantity": None, "value": None}}
 
 
 class Clock:
@@ -85,11 +88,43 @@ def test_parts_of_the_store_share_no_name() -> None:
 
 def test_buying_again_adds_up(store: CartStore) -> None:
     store.carts.add("c", "prod_a", OFFER, 5, "k1")
-    assert store.carts.add("c", "prod_a", OFFER, 5, "k2") == [
-        {"type": "sku", "parent": "sku_a", "quality": 10, "quantity": 10}
-    ]
+    assert store.carts.add("c", "prod_a", OFFER, 5, "k2") == [item("sku_a", "prod_a", 10, offered(OFFER))]
     with pytest.raises(Conflict):
         store.carts.add("c", "prod_a", OFFER, 1, "k3")
+
+
+SMALL = {**OFFER, "sku": "sku_s", "name": "Shirt", "attributes": {"size": "s"}}
+LARGE = {**SMALL, "sku": "sku_l", "price": 60, "attributes": {"size": "l"}}
+
+
+def test_skus_of_a_product_are_separate_items(store: CartStore) -> None:
+    store.carts.add("cart_1", "prod_1", SMALL, 2, "k1")
+    found = store.carts.add("cart_1", "prod_1", LARGE, 3, "k2")
+    shown = [(each["parent"], each["quantity"], each["price"], each["amount"], each["attributes"]) for each in found]
+    assert shown == [("sku_l", 3, 60, 180, {"size": "l"}), ("sku_s", 2, 50, 100, {"size": "s"})]
+    assert sorted(store.carts.skus_of("cart_1", "prod_1")) == ["sku_l", "sku_s"]
+    assert [each["parent"] for each in store.carts.remove("cart_1", "prod_1", None, "sku_l")] == ["sku_s"]
+    assert store.carts.remove("cart_1", "prod_1") == []
+
+
+def test_second_currency_is_not_added(store: CartStore) -> None:
+    store.carts.add("cart_1", "prod_1", SMALL, 2, "k1")
+    with pytest.raises(Conflict, match="usd"):
+        store.carts.add("cart_1", "prod_2", {**LARGE, "currency": "eur"}, 1, "k2")
+    assert [each["parent"] for each in store.carts.items("cart_1")] == ["sku_s"]
+    changed = store.carts.add("cart_1", "prod_1", {**SMALL, "currency": "eur"}, 1, "k3")
+    assert [each["currency"] for each in changed] == ["eur"], "its own currency may change"
+
+
+def test_shown_items_change_and_keep_what_is_not_given(store: CartStore) -> None:
+    store.carts.add("cart_1", "prod_1", SMALL, 2, "k1")
+    store.carts.add("cart_1", "prod_1", LARGE, 1, "k2")
+    now = {"sku_s": {"price": 55, "available": True}, "sku_l": {"available": False}, "sku_never": {"price": 1}}
+    for _ in range(2):
+        large, small = store.carts.show("cart_1", now)
+        assert (small["price"], small["amount"], small["name"]) == (55, 110, "Shirt")
+        assert (large["price"], large["available"]) == (60, False)
+    assert store.carts.items("cart_1") == [large, small]
 
 
 def test_the_same_key_adds_once(store: CartStore) -> None:
@@ -174,7 +209,7 @@ def test_carts_are_separate_and_keep_their_sequence(store: CartStore, clock: Clo
     store.carts.add("c", "prod_a", OFFER, 1, "k2")
     store.carts.add("d", "prod_a", OFFER, 2, "k3")
     assert [item["parent"] for item in store.carts.items("c")] == ["sku_b", "sku_a"]
-    assert store.carts.remove("c", "prod_b") == [{"type": "sku", "parent": "sku_a", "quality": 1, "quantity": 1}]
+    assert store.carts.remove("c", "prod_b") == [item("sku_a", "prod_a", 1, offered(OFFER))]
     assert store.carts.remove("c", "prod_b") == store.carts.items("c")
     assert store.carts.clear("c") == []
     assert store.carts.items("d")[0]["quantity"] == 2

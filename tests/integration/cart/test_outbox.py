@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cart.deliveries import outbox
-from cart.rules.order import PAID
+from cart.rules.order import FULFILLED, PAID, RETURNED, Order
 from chassis import deadline
 from chassis.work import tasks
 from contracts.errors import InvalidRequest, OutcomeUnknown, Refused, Unavailable
@@ -30,6 +30,48 @@ def test_paid_order_sends_label_mail_and_text_once(shop: Shop) -> None:
     mailed, label = shop.postman.mails["or_1:email"]
     assert label["tracking_number"] == "9400"
     assert mailed["shipping"]["carrier"] == "USPS"
+
+
+def _nothing_to_ship(shop: Shop) -> None:
+    def digital(order: Order) -> None:
+        order.shipment, order.methods, order.method_id = None, (), None
+
+    shop.store.orders.update("or_1", None, digital)
+
+
+def test_order_with_nothing_to_ship_is_fulfilled_by_its_mail(shop: Shop) -> None:
+    _nothing_to_ship(shop)
+    shop.pay()
+    assert shop.order.status == PAID
+    shop.outbox.deliver_order("or_1")
+    assert (shop.carrier.bought, list(shop.postman.mails)) == ({}, ["or_1:email"])
+    assert shop.outbox.outcome("or_1")["label_url"] is None
+    assert shop.order.status == FULFILLED
+    assert shop.order.times.keys() == {PAID, FULFILLED}
+
+
+def test_order_with_nothing_to_ship_is_paid_until_it_is_mailed(shop: Shop) -> None:
+    _nothing_to_ship(shop)
+    shop.postman.failing = Unavailable("no answer")
+    shop.pay()
+    shop.outbox.deliver_order("or_1")
+    assert shop.order.status == PAID
+    shop.postman.failing = None
+    shop.now += 3600
+    shop.deliver()
+    assert shop.order.status == FULFILLED
+
+
+def test_refunded_order_with_nothing_to_ship_stays_returned(shop: Shop) -> None:
+    _nothing_to_ship(shop)
+    shop.postman.failing = Unavailable("no answer")
+    shop.pay()
+    shop.refunds.refund("or_1", None, "refund")
+    shop.postman.failing = None
+    shop.now += 3600
+    shop.deliver()
+    assert (shop.order.status, shop.carrier.voided) == (RETURNED, [])
+    assert shop.store.deliveries.rows(state="failed") == []
 
 
 def test_no_message_goes_out_while_its_label_is_being_bought(shop: Shop, monkeypatch: Any) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tests.products import new_product
+from tests.products import new_product, variants
 
 # The doubles write one line to this file for each call that they hold.
 HELD = "held"
 KEY = object()  # stands for a fresh key in the arguments of a call
 
 PRODUCT = new_product()
+VARIANTS = variants("s", "m")
+SKU = {"price": 60, "attributes": {"size": "l"}}
 CHANGES: dict[str, Any] = {
     "metadata": {"category": "toys", "for": "dogs", "type": "bone"},
     "name": "Test_put",
@@ -89,11 +91,37 @@ ROUTES = [
     Route("GET", "/api/products/prod_1/", "products.get", ("prod_1",)),
     Route("PUT", "/api/products/prod_1/", "products.update", ("prod_1", CHANGES, KEY), CHANGES, admin=True),
     Route("DELETE", "/api/products/prod_1/", "products.delete", ("prod_1",), admin=True),
+    Route("POST", "/api/products/", "products.create", (VARIANTS, KEY), VARIANTS, 201, admin=True),
+    Route("POST", "/api/products/prod_1/skus/", "products.add_sku", ("prod_1", SKU, KEY), SKU, 201, admin=True),
+    Route(
+        "PUT",
+        "/api/products/prod_1/skus/sku_1/",
+        "products.update_sku",
+        ("prod_1", "sku_1", SKU, KEY),
+        SKU,
+        admin=True,
+    ),
+    Route("DELETE", "/api/products/prod_1/skus/sku_1/", "products.delete_sku", ("prod_1", "sku_1"), admin=True),
     Route("POST", "/api/cart/", "cart.create", (), status=201),
     Route("GET", "/api/cart/", "cart.items", ("default",)),
+    Route("GET", "/api/cart/summary/", "cart.summary", ("default",)),
     Route("DELETE", "/api/cart/", "cart.clear", ("default", KEY)),
     Route("POST", "/api/cart/prod_1/buy/", "cart.buy", ("default", "prod_1", 5, KEY), {"quality": 5}),
+    Route(
+        "POST",
+        "/api/cart/prod_1/buy/",
+        "cart.buy",
+        ("default", "prod_1", 5, KEY, None, {"size": "m"}),
+        {"quality": 5, "attributes": {"size": "m"}},
+    ),
     Route("PUT", "/api/cart/prod_1/", "cart.set_quantity", ("default", "prod_1", 1, KEY), {"quality": 1}),
+    Route(
+        "PUT",
+        "/api/cart/prod_1/",
+        "cart.set_quantity",
+        ("default", "prod_1", 1, KEY, "sku_1"),
+        {"quality": 1, "sku": "sku_1"},
+    ),
     Route("DELETE", "/api/cart/prod_1/", "cart.remove", ("default", "prod_1", KEY)),
     Route("POST", "/api/cart/checkout/", "cart.checkout", ("default", CUSTOMER, KEY), CHECKOUT, 201),
     Route("POST", "/api/cart/shipping/", "cart.choose_shipping", ("default", *CHOICE.values(), KEY), CHOICE),

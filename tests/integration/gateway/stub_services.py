@@ -35,9 +35,9 @@ from contracts import errors  # noqa: E402
 from tests.integration.gateway.routes import HELD  # noqa: E402
 
 VERBS = {
-    "products": "create update get list delete",
-    "cart": "create items buy set_quantity remove clear checkout choose_shipping pay order orders quote_order cancel "
-    "refund webhook check_shipment",
+    "products": "create update get list delete add_sku update_sku delete_sku",
+    "cart": "create items summary buy set_quantity remove clear checkout choose_shipping pay order orders quote_order "
+    "cancel refund webhook check_shipment",
     "shipping": "list rates label tracking webhook",
     "notifications": "send_email send_sms webhook",
 }

@@ -156,7 +156,8 @@ def test_lengths_are_checked_before_contents() -> None:
 
 @pytest.mark.parametrize("route", WITH_BODY, ids=str)
 def test_a_document_of_too_many_values_is_refused(gateway: InThread, route: Route) -> None:
-    most = schemas.MAX_ORDER_VALUES if route.path == "/api/shipments/" else shape.MAX_VALUES
+    longer = {"/api/shipments/": schemas.MAX_ORDER_VALUES, "/api/products/": schemas.MAX_PRODUCT_VALUES}
+    most = longer.get(route.path, shape.MAX_VALUES)
     extras: list[Any] = [[0] * most, {str(n): 0 for n in range(most // 2)}, [[]] * most, [""] * most]
     for extra in extras:
         status, answer = gateway.ask(route.method, route.path, json.dumps({**route.body, "extra": extra}).encode())

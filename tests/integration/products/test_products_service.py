@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,10 +18,15 @@ import pytest
 import requests
 import sqlalchemy
 
-from chassis.db.engine import url_for
+from chassis.db.engine import Database, url_for
+from chassis.db.migrate import migrate
+from chassis.providers.http_session import ProviderSession
 from chassis.settings import SANDBOX_KEYS
 from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError
-from tests.products import new_product
+from products.projection import Projection
+from products.store.products import ProductStore
+from products.stripe.catalog import StripeCatalog
+from tests.products import new_product, variants
 from tests.rabbit_node import RabbitNode
 from tests.running_sandbox import RunningSandbox
 from tests.running_service import ROOT, RunningService
@@ -278,6 +284,8 @@ def test_offer_contains_the_fields_that_a_cart_needs(products: RunningService) -
         "product": made["id"],
         "sku": sku(made),
         "name": "Wally bone",
+        "image": None,
+        "attributes": BONE["attributes_sku"],
         "price": 50,
         "currency": "usd",
         "inventory": {"type": "finite", "quantity": 500, "value": None},
@@ -295,6 +303,7 @@ def test_items_are_priced_in_their_order(products: RunningService) -> None:
         "quantity": 3,
         "price": 2,
         "currency": "usd",
+        "shippable": True,
         "package_dimensions": BONE["package_dimensions"],
     }
     assert [(line["description"], line["quantity"]) for line in priced] == [("Other", 3), ("One", 1), ("Other", 2)]
@@ -370,6 +379,141 @@ def test_two_copies_never_oversell_to_a_hundred_buyers(products: RunningService)
 
     assert sum(at_once(100, buy)) == 7
     assert left(products, made) == 0
+
+
+# Several SKUs
+
+
+def shirt(products: RunningService, *sizes: str, **changes: Any) -> dict[str, Any]:
+    made: dict[str, Any] = products.call("create", variants(*sizes, **changes), key())
+    return made
+
+
+def skus(product: dict[str, Any]) -> dict[str, str]:
+    return {sku["attributes"]["size"]: sku["id"] for sku in product["skus"]["data"]}
+
+
+def test_one_of_several_skus_is_offered_and_priced(products: RunningService) -> None:
+    made = shirt(products, "s", "m")
+    assert made["skus"]["total_count"] == 2
+    m = skus(made)["m"]
+    by_id, by_attributes = (
+        products.call("offer", made["id"], m),
+        products.call("offer", made["id"], None, {"size": "m"}),
+    )
+    assert by_id == by_attributes
+    assert (by_id["sku"], by_id["attributes"], by_id["inventory"]["quantity"]) == (m, {"size": "m"}, 5)
+    with pytest.raises(Conflict, match="`sku` or `attributes`"):
+        products.call("offer", made["id"])
+    with pytest.raises(InvalidRequest) as refusal:
+        products.call("offer", made["id"], None, {"size": "xl"})
+    assert list(refusal.value.facts["errors"]) == ["attributes"]
+    [line] = products.call("price", [{"parent": m, "quantity": 2}])
+    assert (line["description"], line["parent"]) == ("Wally shirt (m)", m)
+
+
+def test_skus_are_added_changed_and_removed(products: RunningService, providers: RunningSandbox) -> None:
+    made = shirt(products, "s", "m")
+    same = key()
+    spec = {"price": 60, "attributes": {"size": "l"}, "inventory": {"type": "finite", "quantity": 2}}
+    added = products.call("add_sku", made["id"], spec, same)
+    assert products.call("add_sku", made["id"], spec, same) == added
+    large = skus(added)["l"]
+    changed = products.call("update_sku", made["id"], large, {"price": 65, "attributes": {"size": "xl"}})
+    assert skus(changed) == {**skus(made), "xl": large}
+    with pytest.raises(InvalidRequest) as refusal:
+        products.call("update_sku", made["id"], large, {"attributes": {"size": "s"}})
+    assert list(refusal.value.facts["errors"]) == ["attributes"]
+    with pytest.raises(InvalidRequest) as refusal:
+        products.call("update", made["id"], {"price": 70})
+    assert list(refusal.value.facts["errors"]) == ["price"]
+    first = skus(made)["s"]
+    assert list(skus(products.call("delete_sku", made["id"], first))) == ["m", "xl"]
+    assert list(skus(products.call("delete_sku", made["id"], first))) == ["m", "xl"]
+    for verb, arguments in (("offer", (made["id"], first)), ("price", ([{"parent": first, "quantity": 1}],))):
+        with pytest.raises(Conflict, match="Wally shirt is not on sale"):
+            products.call(verb, *arguments)
+    assert products.call("rebuild")["removed"] == 0
+    assert list(skus(products.call("get", made["id"]))) == ["m", "xl"]
+
+
+def test_shown_items_say_why_they_cannot_be_bought(products: RunningService) -> None:
+    made = shirt(products, "s", "m", "l", images=["https://example.com/shirt.png"])
+    s, m, large = skus(made).values()
+    products.call("delete_sku", made["id"], large)
+    asked = [{"parent": sku, "quantity": 6 if sku == m else 5} for sku in (s, m, large, "sku_never")]
+    found = products.call("show", asked)
+    assert found[0] == {
+        "parent": s,
+        "product": made["id"],
+        "name": "Wally shirt",
+        "image": "https://example.com/shirt.png",
+        "attributes": {"size": "s"},
+        "price": 50,
+        "currency": "usd",
+        "detail": None,
+    }
+    assert (found[1]["price"], found[1]["detail"]) == (50, f"Not enough of Wally shirt (m) ({m}) for 6: only 5 left.")
+    assert found[2] == {"parent": large, "product": made["id"], "detail": "Wally shirt is not on sale."}
+    assert found[3] == {"parent": "sku_never", "product": None, "detail": "sku_never is not on sale."}
+
+
+def test_stock_of_each_sku_is_never_oversold(products: RunningService) -> None:
+    made = shirt(products, "s", "m", "l")
+
+    def buy(number: int) -> str | None:
+        size = "sml"[number % 3]
+        try:
+            products.call("reserve", f"{made['id']} {number}", [{"parent": skus(made)[size], "quantity": 1}])
+        except Conflict:
+            return None
+        return size
+
+    sold = Counter(at_once(90, buy))
+    assert {size: sold[size] for size in "sml"} == {"s": 5, "m": 5, "l": 5}
+    now = products.call("get", made["id"])["skus"]["data"]
+    assert [sku["inventory"]["quantity"] for sku in now] == [0, 0, 0]
+
+
+def test_concurrent_changes_keep_skus_different_and_at_least_one(products: RunningService) -> None:
+    made = shirt(products, "s", "m", "l")
+
+    def outcome(verb: str, *arguments: Any) -> bool:
+        end = time.monotonic() + 50
+        while True:
+            try:
+                products.call(verb, made["id"], *arguments)
+            except Conflict as error:
+                if "retry_after" not in error.facts or time.monotonic() > end:
+                    return False
+            except InvalidRequest:
+                return False
+            else:
+                return True
+
+    same = {"price": 60, "attributes": {"size": "xl"}}
+    assert sum(at_once(4, lambda _: outcome("add_sku", same, key()))) == 1
+    ids = list(skus(products.call("get", made["id"])).values())
+    assert sum(at_once(4, lambda number: outcome("delete_sku", ids[number]))) == 3
+    assert products.call("get", made["id"])["skus"]["total_count"] == 1
+    products.call("rebuild")
+    assert products.call("get", made["id"])["skus"]["total_count"] == 1
+
+
+def test_lost_database_is_restored_from_stripe(
+    products: RunningService, place: Place, providers: RunningSandbox, tmp_path: Path
+) -> None:
+    made = shirt(products, "s", "m", "l")
+    products.call("delete_sku", made["id"], skus(made)["s"])
+    products.call("update_sku", made["id"], skus(made)["m"], {"inventory": {"type": "finite", "quantity": 8}})
+    now = products.call("get", made["id"])
+    database = Database(url_for("products", None, str(tmp_path)), "products")
+    migrate(database)
+    catalog = StripeCatalog(SANDBOX_KEYS["stripe"], f"{providers.url}/stripe", ProviderSession(5.0, 20.0))
+    projection = Projection(catalog, ProductStore(database))
+    projection.rebuild()
+    assert projection.get(made["id"]).public() == now
+    database.dispose()
 
 
 # The projection

@@ -18,13 +18,13 @@ from products.store import tables
 from products.store.products import ProductStore
 from products.store.stock import FILLINGS_KEPT_S
 from tests.databases import wait_longer
-from tests.products import fill, product
+from tests.products import fill, pieces_left, product
 
 
 def left(store: ProductStore, number: int | str = 1) -> int | None:
     kept = store.kept(f"prod_{number}")
     assert kept is not None
-    return kept.left.quantity
+    return pieces_left(kept)
 
 
 def take(store: ProductStore, key: str, *items: tuple[int, int]) -> None:
@@ -102,7 +102,7 @@ def test_uncounted_stock_is_not_reduced(store: ProductStore) -> None:
 def test_release_gives_back_only_what_was_taken(store: ProductStore) -> None:
     fill(store, product(1, inventory=Inventory("infinite")))
     take(store, "order", (1, 5))
-    assert store.save(product(1), 1, Filling(Inventory("finite", 10), "change", 1))
+    assert store.save(product(1), 1, Filling("sku_1", Inventory("finite", 10), "change", 1))
     store.stock.release("order")
     assert left(store) == 10
 
@@ -120,32 +120,32 @@ def test_only_an_inventory_change_sets_the_stock(store: ProductStore) -> None:
     take(store, "order", (1, 3))
     assert store.save(product(1, "Renamed"), 1)
     assert left(store) == 7
-    assert store.save(product(1, "Refilled"), 2, Filling(Inventory("finite", 20), "change", 2))
+    assert store.save(product(1, "Refilled"), 2, Filling("sku_1", Inventory("finite", 20), "change", 2))
     assert left(store) == 20
 
 
 def test_repeated_change_fills_the_stock_once(store: ProductStore, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(store, product(1))
     full = Inventory("finite", 20)
-    assert store.save(product(1), 1, Filling(full, "change", 1))
+    assert store.save(product(1), 1, Filling("sku_1", full, "change", 1))
     take(store, "order", (1, 20))
-    assert store.save(product(1), 2, Filling(full, "change", 2))
+    assert store.save(product(1), 2, Filling("sku_1", full, "change", 2))
     assert left(store) == 0
     store.stock.forget_fillings()
-    assert store.save(product(1), 3, Filling(full, "change", 3))
+    assert store.save(product(1), 3, Filling("sku_1", full, "change", 3))
     assert left(store) == 0, "fillings that a message may repeat are kept"
     later = time.time() + FILLINGS_KEPT_S + 2
     monkeypatch.setattr("products.store.stock.clock_now", lambda: later)
     store.stock.forget_fillings()
-    assert store.save(product(1), 4, Filling(full, "change", 4))
+    assert store.save(product(1), 4, Filling("sku_1", full, "change", 4))
     assert left(store) == 20
 
 
 def test_older_filling_does_not_overwrite_a_newer_one(store: ProductStore) -> None:
     fill(store, product(1))
-    assert store.save(product(1), 1, Filling(Inventory("finite", 20), "second", 1))
+    assert store.save(product(1), 1, Filling("sku_1", Inventory("finite", 20), "second", 1))
     take(store, "order", (1, 20))
-    assert store.save(product(1), 2, Filling(Inventory("finite", 20), "first", 1))
+    assert store.save(product(1), 2, Filling("sku_1", Inventory("finite", 20), "first", 1))
     assert left(store) == 0
 
 

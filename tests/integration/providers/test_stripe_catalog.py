@@ -7,6 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,11 +17,12 @@ from chassis import deadline
 from chassis.providers.http_session import ProviderSession
 from chassis.settings import SANDBOX_KEYS
 from contracts.errors import Conflict, InvalidRequest, NotFound, ProviderFailure, Refused, Unavailable
-from products.rules.catalog import Product, product_id, sku_id
-from products.rules.drafts import Change, Draft
+from products.rules.catalog import Product, Unsellable, product_id, sku_id
+from products.rules.drafts import Change, Draft, SkuChange, SkuDraft
 from products.rules.stock import Inventory
+from products.stripe import fields
 from products.stripe.catalog import StripeCatalog
-from tests.products import new_product
+from tests.products import new_product, variants
 from tests.running_sandbox import RunningSandbox, free_port
 from tests.scripted_server import Scripted, ScriptedServer
 
@@ -68,12 +70,11 @@ def key() -> str:
 
 
 def add(catalog: StripeCatalog, key: str, **spec: Any) -> Product:
-    return catalog.add(Draft.parse({**BONE, **spec}, "usd"), product_id(key), sku_id(key))
+    return catalog.add(Draft.parse({**BONE, **spec}, "usd"), product_id(key), [sku_id(key)])
 
 
 def changed(catalog: StripeCatalog, product: Product, **given: Any) -> Product:
-    change = Change.parse(given, product.attributes, product.sku.attributes, product.metadata, product.sku.currency)
-    return catalog.change(product, change)
+    return catalog.change(product, Change.parse(given, product))
 
 
 # Creation
@@ -85,22 +86,22 @@ def test_product_is_created_with_the_seed_fields(catalog: StripeCatalog, stripe_
     assert made.metadata == BONE["metadata"]
     assert made.attributes == BONE["attributes"]
     assert made.package_dimensions == BONE["package_dimensions"]
-    assert (made.sku.id, made.sku.price, made.sku.currency) == (sku_id(key), 50, "usd")
-    assert made.sku.attributes == BONE["attributes_sku"]
-    assert made.inventory == Inventory("finite", 500)
+    assert (made.skus[0].id, made.skus[0].price, made.skus[0].currency) == (sku_id(key), 50, "usd")
+    assert made.skus[0].attributes == BONE["attributes_sku"]
+    assert made.skus[0].inventory == Inventory("finite", 500)
     json.dumps(made.document)
 
     (price,) = stripe_api.prices(made.id)
-    assert (price["lookup_key"], price["unit_amount"], price["active"]) == (made.sku.id, 50, True)
+    assert (price["lookup_key"], price["unit_amount"], price["active"]) == (made.skus[0].id, 50, True)
     assert stripe_api.product(made.id)["name"] == "Wally bone"
     assert catalog.get(made.id) == made
 
 
 def test_product_is_created_with_fewest_and_most_fields(catalog: StripeCatalog, key: str) -> None:
     least = {name: BONE[name] for name in ("name", "price", "package_dimensions", "metadata")}
-    made = catalog.add(Draft.parse(least, "eur"), product_id(key), sku_id(key))
-    assert (made.attributes, made.sku.attributes, made.sku.currency) == ([], {}, "eur")
-    assert made.inventory == Inventory("infinite")
+    made = catalog.add(Draft.parse(least, "eur"), product_id(key), [sku_id(key)])
+    assert (made.attributes, made.skus[0].attributes, made.skus[0].currency) == ([], {}, "eur")
+    assert made.skus[0].inventory == Inventory("infinite")
 
     more = add(
         catalog,
@@ -118,7 +119,7 @@ def test_product_is_created_with_fewest_and_most_fields(catalog: StripeCatalog, 
     assert more.metadata == {"category": "корм & co", "a=b&c": "d[e]"}
     assert more.document["images"] == ["https://example.com/a.png?b=c&d=e"]
     assert more.on_sale is False
-    assert more.inventory == Inventory("bucket", None, "limited")
+    assert more.skus[0].inventory == Inventory("bucket", None, "limited")
 
 
 def test_the_same_ids_make_one_product_and_one_price(catalog: StripeCatalog, stripe_api: Stripe, key: str) -> None:
@@ -143,7 +144,7 @@ def test_repeated_creation_finishes_an_interrupted_one(
     assert not isinstance(catalog.get(product_id(key)), Product) or fault is LOST_ANSWER
     providers.heal()
     made = add(catalog, key)
-    assert [price["lookup_key"] for price in stripe_api.prices(made.id)] == [made.sku.id]
+    assert [price["lookup_key"] for price in stripe_api.prices(made.id)] == [made.skus[0].id]
 
 
 def test_one_lost_answer_is_retried_automatically(
@@ -159,7 +160,7 @@ def test_creation_finishes_after_idempotency_keys_expired(catalog: StripeCatalog
     sides = {f"package_dimensions[{side}]": "5" for side in ("height", "length", "weight", "width")}
     hidden = {"metadata[shop:sku]": sku_id(key), "metadata[category]": "food", **sides}
     stripe_api.ask("POST", "/products", id=product_id(key), name="Wally bone", **hidden)
-    assert add(catalog, key).sku.id == sku_id(key)
+    assert add(catalog, key).skus[0].id == sku_id(key)
 
     hidden = {"metadata[shop:sku]": sku_id(key + "2"), **sides}
     stripe_api.ask("POST", "/products", id=product_id(key + "2"), name="Wally", **hidden)
@@ -167,15 +168,15 @@ def test_creation_finishes_after_idempotency_keys_expired(catalog: StripeCatalog
         "POST", "/prices", product=product_id(key + "2"), unit_amount=60, currency="usd", lookup_key=sku_id(key + "2")
     )
     made = add(catalog, key + "2", price=60)
-    assert (made.sku.price, len(stripe_api.prices(made.id))) == (60, 1)
+    assert (made.skus[0].price, len(stripe_api.prices(made.id))) == (60, 1)
 
 
 def test_unknown_inventory_counts_as_zero(catalog: StripeCatalog, stripe_api: Stripe, key: str) -> None:
     made = add(catalog, key)
-    stripe_api.ask("POST", f"/prices/{made.sku.offer}", **{"metadata[shop:inventory]": "plenty"})
+    stripe_api.ask("POST", f"/prices/{made.skus[0].offer}", **{"metadata[shop:inventory]": "plenty"})
     found = catalog.get(made.id)
-    assert found is not None
-    assert found.inventory == Inventory("finite", 0)
+    assert isinstance(found, Product)
+    assert found.skus[0].inventory == Inventory("finite", 0)
 
 
 def test_the_same_key_for_another_product_is_refused(catalog: StripeCatalog, key: str) -> None:
@@ -199,7 +200,7 @@ def test_oversized_attributes_are_refused_before_any_request(scripted: ScriptedS
 def test_stripe_refusal_names_the_caller_field(catalog: StripeCatalog, key: str) -> None:
     draft = dataclasses.replace(Draft.parse(BONE, "usd"), currency="xyz")  # Stripe no longer accepts this currency
     with pytest.raises(Refused) as refusal:
-        catalog.add(draft, product_id(key), sku_id(key))
+        catalog.add(draft, product_id(key), [sku_id(key)])
     assert list(refusal.value.facts["errors"]) == ["currency"]
 
 
@@ -209,13 +210,13 @@ def test_stripe_refusal_names_the_caller_field(catalog: StripeCatalog, key: str)
 def test_a_new_price_keeps_the_sku(catalog: StripeCatalog, stripe_api: Stripe, key: str) -> None:
     made = add(catalog, key)
     repriced = changed(catalog, made, price=70)
-    assert (repriced.sku.id, repriced.sku.price) == (made.sku.id, 70)
-    assert repriced.sku.attributes == made.sku.attributes
-    assert repriced.inventory == made.inventory
+    assert (repriced.skus[0].id, repriced.skus[0].price) == (made.skus[0].id, 70)
+    assert repriced.skus[0].attributes == made.skus[0].attributes
+    assert repriced.skus[0].inventory == made.skus[0].inventory
     assert [price["unit_amount"] for price in stripe_api.prices(made.id, active="true")] == [70]
     assert {price["id"]: price["active"] for price in stripe_api.prices(made.id)} == {
-        made.sku.offer: False,
-        repriced.sku.offer: True,
+        made.skus[0].offer: False,
+        repriced.skus[0].offer: True,
     }
 
 
@@ -233,7 +234,7 @@ def test_former_price_can_be_set_again(catalog: StripeCatalog, stripe_api: Strip
     product = add(catalog, key)
     for amount in (70, 50, 70, 50):
         product = changed(catalog, product, price=amount)
-        assert product.sku.price == amount
+        assert product.skus[0].price == amount
     assert [price["unit_amount"] for price in stripe_api.prices(product.id, active="true")] == [50]
 
 
@@ -255,7 +256,7 @@ def test_repeated_price_change_finishes_an_interrupted_one(
     providers.heal()
     # Stripe has the new price, but the old one is not archived.
     assert len(stripe_api.prices(made.id, active="true")) == 2
-    assert changed(catalog, made, price=70).sku.price == 70
+    assert changed(catalog, made, price=70).price == 70
     assert [price["unit_amount"] for price in stripe_api.prices(made.id, active="true")] == [70]
     assert len(stripe_api.prices(made.id)) == 2
 
@@ -289,9 +290,9 @@ def test_every_other_field_changes_in_place(catalog: StripeCatalog, key: str) ->
     assert found.active is False
     assert found.package_dimensions == {"height": 1, "length": 2, "weight": 3, "width": 4}
     assert found.attributes == ["material", "colour"]
-    assert found.sku.attributes == {"colour": "red"}
-    assert found.inventory == Inventory("finite", 3)
-    assert found.sku.offer == made.sku.offer
+    assert found.skus[0].attributes == {"colour": "red"}
+    assert found.skus[0].inventory == Inventory("finite", 3)
+    assert found.skus[0].offer == made.skus[0].offer
     assert changed(catalog, found) == found
 
 
@@ -301,6 +302,182 @@ def test_removed_product_cannot_be_changed(catalog: StripeCatalog, key: str) -> 
     for given in ({"name": "Renamed"}, {"price": 70}, {}):
         with pytest.raises(NotFound):
             changed(catalog, made, **given)
+
+
+# Several SKUs
+
+
+def skus_of(key: str, count: int) -> list[str]:
+    return [sku_id(key, number) for number in range(count)]
+
+
+def add_shirt(catalog: StripeCatalog, key: str, *sizes: str, **changes: Any) -> Product:
+    draft = Draft.parse(variants(*sizes, **changes), "usd")
+    return catalog.add(draft, product_id(key), skus_of(key, len(sizes)))
+
+
+def sizes_of(product: Product | Unsellable | None) -> list[str]:
+    assert isinstance(product, Product)
+    return [sku.attributes["size"] for sku in product.skus]
+
+
+def test_each_sku_is_a_price_with_its_lookup_key(catalog: StripeCatalog, stripe_api: Stripe, key: str) -> None:
+    spec = variants("s", "m", "l")
+    image, sides = "https://example.com/m.png", {"height": 1.0, "length": 2.0, "weight": 3.0, "width": 4.0}
+    spec["skus"][1] |= {"price": 70, "image": image, "package_dimensions": sides}
+    made = catalog.add(Draft.parse(spec, "usd"), product_id(key), skus_of(key, 3))
+    assert [(sku.id, sku.attributes["size"]) for sku in made.skus] == list(zip(skus_of(key, 3), "sml", strict=True))
+    second = made.skus[1]
+    assert (second.price, second.image, second.package_dimensions) == (70, image, sides)
+    assert (second.inventory, made.skus[2].image) == (Inventory("finite", 5), None)
+    assert {price["lookup_key"]: price["unit_amount"] for price in stripe_api.prices(made.id)} == dict(
+        zip(skus_of(key, 3), (50, 70, 50), strict=True)
+    )
+    assert catalog.get(made.id) == made
+    assert made in list(catalog.all())
+
+
+@pytest.mark.parametrize("fault", [{"error_rate": 0.5, "method": "POST"}, {"lose_answer_rate": 0.5, "method": "POST"}])
+def test_repeated_creation_completes_the_skus(
+    catalog: StripeCatalog, providers: RunningSandbox, stripe_api: Stripe, key: str, fault: dict[str, Any]
+) -> None:
+    providers.fault("stripe", path="/v1/prices", **fault)
+    for _ in range(3):
+        with suppress(Unavailable):
+            add_shirt(catalog, key, *"abcdefghij")
+    providers.heal()
+    made = add_shirt(catalog, key, *"abcdefghij")
+    assert sizes_of(made) == list("abcdefghij")
+    assert sorted(price["lookup_key"] for price in stripe_api.prices(made.id)) == sorted(skus_of(key, 10))
+
+
+def test_product_without_its_first_price_does_not_exist_yet(
+    catalog: StripeCatalog, providers: RunningSandbox, stripe_api: Stripe, key: str
+) -> None:
+    draft = Draft.parse(variants("s", "m"), "usd")
+    product = fields.new_product(draft, product_id(key), sku_id(key))
+    asked = {f"metadata[{name}]": value for name, value in product["metadata"].items()}
+    stripe_api.ask("POST", "/products", id=product_id(key), name="Wally shirt", **asked)
+    second = fields.new_price(draft.skus[1], "usd", product_id(key), sku_id(key, 1), 1)
+    more = {f"metadata[{name}]": value for name, value in second.pop("metadata").items()}
+    stripe_api.ask("POST", "/prices", **second, **more)
+    found = catalog.get(product_id(key))
+    assert isinstance(found, Unsellable)
+    assert not found.ours
+
+
+def test_creation_continues_where_its_deadline_ended_it(
+    catalog: StripeCatalog, providers: RunningSandbox, stripe_api: Stripe, key: str
+) -> None:
+    providers.fault("stripe", path="/v1/prices", method="POST", latency_ms=150)
+    made: list[int] = []
+    for _ in range(20):
+        deadline.begin(time.monotonic() + 1.5)
+        try:
+            add_shirt(catalog, key, *map(str, range(24)))
+            break
+        except Unavailable:
+            made.append(len(stripe_api.prices(product_id(key))))
+        finally:
+            deadline.begin(None)
+    assert made, "one call is too short for so many prices"
+    assert made == sorted(set(made)), "each call makes some more"
+    assert len(stripe_api.prices(product_id(key))) == 24
+
+
+def test_new_price_of_one_sku_keeps_the_others(catalog: StripeCatalog, stripe_api: Stripe, key: str) -> None:
+    made = add_shirt(catalog, key, "s", "m")
+    repriced = catalog.change_sku(made, made.skus[1].id, SkuChange(price=70))
+    assert [(sku.id, sku.price) for sku in repriced.skus] == [(made.skus[0].id, 50), (made.skus[1].id, 70)]
+    assert repriced.skus[1].inventory == made.skus[1].inventory
+    assert sorted(price["unit_amount"] for price in stripe_api.prices(made.id, active="true")) == [50, 70]
+
+
+def test_every_field_of_a_sku_changes_in_place(catalog: StripeCatalog, key: str) -> None:
+    made = add_shirt(catalog, key, "s", "m")
+    sku = made.skus[1]
+    image, sides = "https://example.com/m.png", {"height": 1.0, "length": 2.0, "weight": 3.0, "width": 4.0}
+    change = SkuChange(None, {"size": "medium"}, Inventory("finite", 9), image, sides)
+    found = catalog.change_sku(made, sku.id, change).skus[1]
+    values = {"attributes": {"size": "medium"}, "inventory": Inventory("finite", 9)}
+    assert found == dataclasses.replace(sku, **values, image=image, package_dimensions=sides)
+    bare = catalog.change_sku(made, sku.id, SkuChange(price=60, image="", package_dimensions={})).skus[1]
+    assert (bare.image, bare.package_dimensions, bare.attributes) == (None, None, {"size": "medium"})
+
+
+def test_sku_is_added_once_and_comes_last(catalog: StripeCatalog, stripe_api: Stripe, key: str) -> None:
+    made = add_shirt(catalog, key, "s", "m")
+    draft = SkuDraft.parse({"price": 60, "attributes": {"size": "l"}}, made)
+    for _ in range(2):
+        found = catalog.add_sku(made, draft, f"sku_{key}")
+    assert sizes_of(found) == ["s", "m", "l"]
+    assert len(stripe_api.prices(made.id)) == 3
+    more = catalog.add_sku(found, SkuDraft.parse({"price": 60}, found), f"sku_more_{key}")
+    assert [sku.place for sku in more.skus] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(("number", "left"), [(0, ["m", "l"]), (1, ["s", "l"])])
+def test_removed_sku_stays_removed(
+    catalog: StripeCatalog, stripe_api: Stripe, key: str, number: int, left: list[str]
+) -> None:
+    made = add_shirt(catalog, key, "s", "m", "l")
+    sku = made.skus[number]
+    for _ in range(2):
+        assert sizes_of(catalog.remove_sku(made, sku.id)) == left
+    assert sizes_of(next(each for each in catalog.all() if each.id == made.id)) == left
+    stripe_api.ask("POST", f"/prices/{sku.offer}", active="true")
+    assert sizes_of(catalog.get(made.id)) == left
+    with pytest.raises(ProviderFailure):
+        catalog.change_sku(made, sku.id, SkuChange(price=70))
+
+
+def test_repeated_removal_of_a_sku_finishes_an_interrupted_one(
+    catalog: StripeCatalog, providers: RunningSandbox, key: str
+) -> None:
+    made = add_shirt(catalog, key, "s", "m")
+    providers.fault("stripe", path="/v1/prices/price_", error_rate=1, method="POST")
+    with pytest.raises(Unavailable):
+        catalog.remove_sku(made, made.skus[0].id)
+    providers.heal()
+    assert sizes_of(catalog.get(made.id)) == ["s", "m"]
+    assert sizes_of(catalog.remove_sku(made, made.skus[0].id)) == ["m"]
+
+
+def test_price_archived_in_the_dashboard_is_off_sale(catalog: StripeCatalog, stripe_api: Stripe, key: str) -> None:
+    made = add_shirt(catalog, key, "s", "m", "l")
+    first, second, _ = made.skus
+    stripe_api.ask("POST", f"/prices/{first.offer}", active="false")
+    stripe_api.ask("POST", f"/prices/{second.offer}", active="false")
+    found = catalog.get(made.id)
+    assert isinstance(found, Product)
+    assert [(sku.attributes["size"], sku.active) for sku in found.skus] == [("s", False), ("l", True)]
+    stripe_api.ask("POST", f"/prices/{second.offer}", active="true")
+    assert sizes_of(catalog.get(made.id)) == ["s", "m", "l"]
+
+
+def test_prices_of_the_dashboard_are_no_skus(catalog: StripeCatalog, stripe_api: Stripe, key: str) -> None:
+    made = add_shirt(catalog, key, "s", "m")
+    for lookup in ({}, {"lookup_key": f"mine_{key}"}):
+        stripe_api.ask("POST", "/prices", product=made.id, unit_amount=5, currency="usd", **lookup)
+    assert sizes_of(catalog.get(made.id)) == ["s", "m"]
+
+
+def test_removed_product_has_no_price_on_sale(catalog: StripeCatalog, stripe_api: Stripe, key: str) -> None:
+    made = add_shirt(catalog, key, "s", "m")
+    catalog.remove(made)
+    assert stripe_api.prices(made.id, active="true") == []
+
+
+def test_digital_product_has_no_package(catalog: StripeCatalog, stripe_api: Stripe, key: str) -> None:
+    spec = {**BONE, "shippable": False}
+    del spec["package_dimensions"]
+    made = catalog.add(Draft.parse(spec, "usd"), product_id(key), [sku_id(key)])
+    assert (made.shippable, made.package_dimensions) == (False, None)
+    assert stripe_api.product(made.id)["shippable"] is False
+    assert catalog.get(made.id) == made
+    sent = changed(catalog, made, shippable=True, package_dimensions=BONE["package_dimensions"])
+    assert (sent.shippable, sent.package_dimensions) == (True, BONE["package_dimensions"])
+    assert changed(catalog, sent, shippable=False).package_dimensions is None
 
 
 # Removal
@@ -339,7 +516,7 @@ def test_repeated_removal_finishes_an_interrupted_one(
 def test_product_without_a_price_is_deleted_in_stripe(catalog: StripeCatalog, stripe_api: Stripe, key: str) -> None:
     stripe_api.ask("POST", "/products", id=product_id(key), name="No price", **{"metadata[shop:sku]": sku_id(key)})
     made = add(catalog, key + "other")
-    lost = Product({**made.document, "id": product_id(key)}, [], made.sku, made.inventory)
+    lost = Product({**made.document, "id": product_id(key)}, [], made.skus)
     catalog.remove(lost)
     assert "error" in stripe_api.product(lost.id)
     catalog.remove(lost)

@@ -47,7 +47,7 @@ class Shop:
     def add(self, **spec: Any) -> str:
         key = uuid.uuid4().hex
         draft = Draft.parse({**BONE, **spec}, "usd")
-        self.store.save(self.catalog.add(draft, product_id(key), sku_id(key)), 0)
+        self.store.save(self.catalog.add(draft, product_id(key), [sku_id(key)]), 0)
         self.made.add(product_id(key))
         return product_id(key)
 
@@ -59,7 +59,7 @@ class Shop:
     def sku(self, product: str) -> str:
         kept = self.store.kept(product)
         assert kept is not None
-        return kept.product.sku.id
+        return kept.product.skus[0].id
 
     def new_price(self, product: str, lookup_key: str, **data: Any) -> Any:
         asked = {"product": product, "currency": "usd", "lookup_key": lookup_key, "transfer_lookup_key": "true", **data}

@@ -40,6 +40,7 @@ class Products:
 
     def __init__(self) -> None:
         self.prices = {"sku_a": (500, "usd"), "sku_b": (700, "usd")}
+        self.digital: set[str] = set()
 
     def price(self, items: list[dict[str, Any]], check_stock: bool = True) -> list[dict[str, Any]]:
         unknown = [gone(item["parent"], None) for item in items if item["parent"] not in self.prices]
@@ -47,7 +48,16 @@ class Products:
             raise unsold(unknown)
         found = [(item, *self.prices[item["parent"]]) for item in items]
         details = {"description": "Bone", "package_dimensions": {}}
-        return [{**details, **item, "price": price, "currency": currency} for item, price, currency in found]
+        return [
+            {
+                **details,
+                **item,
+                "price": price,
+                "currency": currency,
+                "shippable": item["parent"] not in self.digital,
+            }
+            for item, price, currency in found
+        ]
 
 
 class Shipping:
@@ -181,4 +191,30 @@ def test_checkout_gets_no_field_errors_for_unshippable_items() -> None:
         shop.placed()
     shop.shipping.failing = InvalidRequest("Cannot be packed.", {"errors": {"items": ["Anvil: no weight"]}})
     with pytest.raises(InvalidRequest):
+        shop.quoted()
+
+
+@BOTH
+def test_only_what_has_a_weight_is_shipped(ask: Ask) -> None:
+    shop = Shop()
+    shop.products.digital = {"sku_a"}
+    order = ask(shop)
+    [(_, _, _, parcels)] = shop.shipping.asked
+    assert [each["parent"] for each in parcels] == ["sku_b"]
+    assert order["amount"] == 2 * 500 + 2 * 700 + 300
+
+
+def test_order_of_digital_products_has_no_shipping() -> None:
+    shop = Shop()
+    shop.products.digital = {"sku_a", "sku_b"}
+    order = shop.placed()
+    assert shop.shipping.asked == []
+    assert (order["amount"], order["shipping_methods"], order["selected_shipping_method"]) == (2400, [], None)
+    assert (order["upstream_id"], {item["type"] for item in order["items"]}) == (None, {"sku", "tax"})
+
+
+def test_nothing_is_quoted_for_digital_products() -> None:
+    shop = Shop()
+    shop.products.digital = {"sku_a", "sku_b"}
+    with pytest.raises(Conflict, match="nothing to ship"):
         shop.quoted()

@@ -169,6 +169,16 @@ def order_differences(
     return [(each.kind, each.fix.get("do", "")) for each in found]
 
 
+def test_order_with_nothing_to_ship_owes_no_label() -> None:
+    digital = replace(order(PAID, stock_key="key"), shipment=None)
+    messages = {"email": "done", "sms": "done"}
+    assert order_differences(digital, messages, labelled="") == []
+    assert order_differences(digital, {"email": "done"}, labelled="") == [("paid, and nothing owed", OWE)]
+    returned = replace(order(RETURNED), shipment=None)
+    assert order_differences(returned, messages, labelled="") == []
+    assert over([returned], {}) == []
+
+
 def test_paid_order_needs_stock_label_and_deliveries() -> None:
     for status in (PAID, FULFILLED):
         paid = order(status, stock_key="key")

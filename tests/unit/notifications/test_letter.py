@@ -92,6 +92,14 @@ def test_only_a_web_url_is_linked(url: str | None) -> None:
     assert Page(html).links == []
 
 
+def test_mail_about_nothing_to_ship_mentions_no_parcel() -> None:
+    digital = order()
+    digital["items"] = [item for item in digital["items"] if item["type"] != "shipping"]
+    for body in letter("order_paid", {**order_paid(digital, None), "shop": "The shop"}):
+        assert "Wally pick" in body
+        assert not any(word in body for word in ("abel", "goes to", "On its way", "San Jose"))
+
+
 def test_html_escapes_the_texts_of_customers_and_products() -> None:
     nasty = '<script>alert("x")</script> & Söhne'
     text, page = bodies(LABEL, name=nasty, description=nasty)

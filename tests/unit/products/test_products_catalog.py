@@ -1,11 +1,15 @@
 """The ids, the public form and the search terms of a product."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from contracts.errors import Conflict, InvalidRequest
 from products.rules.catalog import Product, fold, product_id, sku_id, sort_key, whole_term, words
 from products.rules.stock import Inventory
-from tests.products import product
+from tests.products import DIMENSIONS, product, variant
 
 
 def wally(**document: Any) -> Product:
@@ -22,10 +26,11 @@ def test_a_key_always_makes_the_same_ids() -> None:
     assert re.fullmatch("prod_[0-9A-Za-z]{14}", product_id("key"))
     assert re.fullmatch("sku_[0-9A-Za-z]{14}", sku_id("key"))
     assert product_id("key")[5:] != sku_id("key")[4:]
+    assert len({sku_id("key", number) for number in range(100)} | {sku_id("key")}) == 100
 
 
 def test_product_shows_fields_that_stripe_dropped() -> None:
-    shown = wally().public(Inventory("finite", 7))
+    shown = wally().public({"sku_1": Inventory("finite", 7)})
     assert shown["attributes"] == ["manufacturer"]
     assert shown["caption"] is None
     assert shown["deactivate_on"] == []
@@ -56,7 +61,70 @@ def test_product_shows_fields_that_stripe_dropped() -> None:
 
 
 def test_an_inactive_product_has_an_inactive_sku() -> None:
-    assert wally(active=False).public(Inventory("infinite"))["skus"]["data"][0]["active"] is False
+    assert wally(active=False).public({"sku_1": Inventory("infinite")})["skus"]["data"][0]["active"] is False
+
+
+def shirt(**document: Any) -> Product:
+    first = {"size": "s", "colour": "red"}
+    more = (variant("m", 40, size="m", colour="red"), variant("l", 60, place=2, size="l", colour="blue"))
+    return product("s", "Shirt", 50, attributes=first, more=more, **document)
+
+
+def test_price_of_a_product_is_the_lowest_on_sale() -> None:
+    shown = shirt()
+    assert shown.price == 40
+    first, cheapest, last = shown.skus
+    assert replace(shown, skus=(first, replace(cheapest, active=False), last)).price == 50
+    idle = tuple(replace(sku, active=False) for sku in shown.skus)
+    assert replace(shown, skus=idle).price == 40
+    assert replace(shown, skus=(first, *idle[1:])).on_sale
+    assert not replace(shown, skus=idle).on_sale
+
+
+def test_sku_is_chosen_by_its_id_or_its_attributes() -> None:
+    assert shirt().chosen("sku_m", None).id == "sku_m"
+    assert shirt().chosen(None, {"size": "s"}).id == "sku_s"
+    assert shirt().chosen(None, {"colour": "blue"}).id == "sku_l"
+    assert wally().chosen(None, None).id == "sku_1"
+
+
+@pytest.mark.parametrize("attributes", [None, {}, {"colour": "red"}])
+def test_ambiguous_choice_is_a_conflict(attributes: dict[str, str] | None) -> None:
+    with pytest.raises(Conflict, match="3 SKUs"):
+        shirt().chosen(None, attributes)
+
+
+@pytest.mark.parametrize(
+    ("sku", "attributes", "field"),
+    [("sku_1", None, "sku"), (None, {"size": "xl"}, "attributes"), ("sku_m", {"size": "s"}, "sku")],
+)
+def test_unknown_choice_names_the_field(sku: str | None, attributes: dict[str, str] | None, field: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        shirt().chosen(sku, attributes)
+    assert list(refusal.value.facts["errors"]) == [field]
+
+
+def test_title_names_the_attributes_of_one_of_several_skus() -> None:
+    shown = shirt()
+    assert [shown.titled(sku) for sku in shown.skus] == ["Shirt (s, red)", "Shirt (m, red)", "Shirt (l, blue)"]
+    assert wally().titled(wally().skus[0]) == "Wally Bone"
+
+
+def test_own_image_and_package_of_a_sku_come_first() -> None:
+    sides = {"height": 1.0, "length": 1.0, "weight": 1.0, "width": 1.0}
+    shown = shirt(images=["https://example.com/all.png"])
+    plain, own = shown.skus[0], replace(shown.skus[1], image="https://example.com/m.png", package_dimensions=sides)
+    assert (shown.pictured(plain), shown.packed(plain)) == ("https://example.com/all.png", DIMENSIONS)
+    assert (shown.pictured(own), shown.packed(own)) == ("https://example.com/m.png", sides)
+    assert wally().pictured(wally().skus[0]) is None
+
+
+def test_digital_product_needs_no_package() -> None:
+    digital = wally(shippable=False, package_dimensions=None)
+    assert digital.sized(digital.skus[0])
+    assert digital.packed(digital.skus[0]) is None
+    unsized = wally(package_dimensions=None)
+    assert not unsized.sized(unsized.skus[0])
 
 
 def test_product_is_found_by_whole_terms_and_words() -> None:

@@ -1,0 +1,9 @@
+from collections.abc import Callable
+from typing import ParamSpec
+
+_P = ParamSpec("_P")
+
+class GreenPool:
+    def __init__(self, size: int = ...) -> None: ...
+    def spawn_n(self, function: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None: ...
+    def waitall(self) -> None: ...
