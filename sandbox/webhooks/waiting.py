@@ -22,6 +22,7 @@ STRIPE_EVENTS = (
     *(f"payment_intent.{what}" for what in ("succeeded", "payment_failed", "canceled", "requires_action")),
     *("charge.refunded", "refund.created", "refund.updated", "refund.failed"),
     *("product.created", "product.updated", "product.deleted", "price.created", "price.updated", "price.deleted"),
+    *("promotion_code.created", "promotion_code.updated", "coupon.updated", "coupon.deleted"),
 )
 COUNTS = ("noted", "lost", "duplicated", "sent", "delivered", "failed", "given_up")
 
