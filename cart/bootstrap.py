@@ -12,6 +12,7 @@ from cart.checkout import Checkout
 from cart.completer import Lane
 from cart.deliveries.outbox import CALL_OFF, EMAIL, LABEL, RELEASE, SMS, TRY_MARGIN_S, VOID, Outbox
 from cart.deliveries.parcels import Parcels
+from cart.discounts.codes import DiscountCodes
 from cart.payment.cancel import Cancellation
 from cart.payment.pay import OrderPayment
 from cart.payment.settlement import CLAIM_S, Settlement
@@ -24,6 +25,7 @@ from cart.refunds.watch import RefundWatch
 from cart.rules.order import CANCELING
 from cart.rules.payments import PaymentProvider
 from cart.store.unit_of_work import CartStore
+from cart.summary import summary
 from chassis import registry
 from chassis.deadline import DEADLINE_MARGIN_S
 from chassis.settings import Settings
@@ -92,7 +94,19 @@ class Shop:
 
     @cached_property
     def checkout(self) -> Checkout:
-        return Checkout(self.store, self._products, self._shipping, self._payments.live)
+        return Checkout(self.store, self._products, self._shipping, self._payments.live, self.codes)
+
+    @cached_property
+    def codes(self) -> DiscountCodes:
+        return DiscountCodes(self.store, getattr(self._provider, "discounts", None), self._title)
+
+    def summary(self, cart_id: str) -> dict[str, Any]:
+        """A cart with its current prices; see `cart.summary.summary`."""
+        return summary(self.store, self._products, self.codes, cart_id)
+
+    @property
+    def _title(self) -> str:
+        return registry.title_of(*self._settings.in_use["PAYMENT_PROVIDER"])
 
     @cached_property
     def outbox(self) -> Outbox:
@@ -131,13 +145,12 @@ class Shop:
 
     @cached_property
     def webhooks(self) -> Webhooks:
-        news = ProviderNews(self.payment, self.refunds, self._products)
+        news = ProviderNews(self.payment, self.refunds, self._products, self.codes)
         return Webhooks(self.inbox, {self._provider_name: self._provider.webhooks(news)})
 
     @cached_property
     def audit(self) -> OrderAudit:
-        title = registry.title_of(*self._settings.in_use["PAYMENT_PROVIDER"])
-        return OrderAudit(AuditBooks(self.store), self._provider.lists, self._products, self._shipping, title)
+        return OrderAudit(AuditBooks(self.store), self._provider.lists, self._products, self._shipping, self._title)
 
     @cached_property
     def mending(self) -> Mending:

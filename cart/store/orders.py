@@ -36,7 +36,7 @@ _newest = sa.tuple_(orders.c.created, orders.c.id)
 
 # What a row has in addition to the order's document.
 _STATE = (
-    *("cart_id", "status", "attempt", "payment", "stock_key", "card"),
+    *("cart_id", "status", "attempt", "payment", "stock_key", "card", "discount"),
     *("claim", "holder", "claimed_until", "due_at", "looks"),
 )
 
