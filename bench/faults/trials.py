@@ -90,7 +90,7 @@ def _crash_points(trial: Trial, keep: Path | None) -> None:
 
 
 def _races(trial: Trial, keep: Path | None) -> None:
-    """In every round one sale of the last piece and one redemption of a code; in twice as many one order with one key."""
+    """In every round one sale of the last piece, one redemption of a code, and one key twice."""
     with stage(trial.database, COPIES, folder=keep) as found:
         front = Front(found.shop.url, found.shop.sandbox_url)
         last, code = LastPiece(front), LastRedemption(front)
