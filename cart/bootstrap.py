@@ -98,15 +98,11 @@ class Shop:
 
     @cached_property
     def codes(self) -> DiscountCodes:
-        return DiscountCodes(self.store, getattr(self._provider, "discounts", None), self._title)
+        return DiscountCodes(self.store, getattr(self._provider, "discounts", None))
 
     def summary(self, cart_id: str) -> dict[str, Any]:
         """A cart with its current prices; see `cart.summary.summary`."""
         return summary(self.store, self._products, self.codes, cart_id)
-
-    @property
-    def _title(self) -> str:
-        return registry.title_of(*self._settings.in_use["PAYMENT_PROVIDER"])
 
     @cached_property
     def outbox(self) -> Outbox:
@@ -150,7 +146,8 @@ class Shop:
 
     @cached_property
     def audit(self) -> OrderAudit:
-        return OrderAudit(AuditBooks(self.store), self._provider.lists, self._products, self._shipping, self._title)
+        title = registry.title_of(*self._settings.in_use["PAYMENT_PROVIDER"])
+        return OrderAudit(AuditBooks(self.store), self._provider.lists, self._products, self._shipping, title)
 
     @cached_property
     def mending(self) -> Mending:

@@ -30,16 +30,12 @@ class DiscountCodes:
     Args:
         store: stores their terms and redemptions, and the code of each cart.
         provider: keeps them; None for a payment provider that has none.
-        title: the provider's name, as people read it.
         clock: Unix seconds; another one in tests.
     """
 
-    def __init__(
-        self, store: CartStore, provider: Discounts | None, title: str, clock: Callable[[], float] = clock_now
-    ) -> None:
+    def __init__(self, store: CartStore, provider: Discounts | None, clock: Callable[[], float] = clock_now) -> None:
         self._store = store
         self._provider = provider
-        self._title = title
         self._clock = clock
 
     def create(self, spec: dict[str, Any], key: str) -> dict[str, Any]:
@@ -151,7 +147,7 @@ class DiscountCodes:
 
     def _required(self) -> Discounts:
         if self._provider is None:
-            raise Conflict(f"{self._title} keeps no discount codes.")
+            raise Conflict("The shop's payment provider keeps no discount codes.")
         return self._provider
 
     def _terms(self, spec: dict[str, Any]) -> Terms:

@@ -14,8 +14,8 @@ from tests.integration.providers.sandbox.process import Sdks
 YEAR_S = 365 * 86400
 
 
-def new_code(sdks: Sdks, coupon: dict[str, Any] | None = None, **more: Any) -> stripe.PromotionCode:
-    made = sdks.stripe.v1.coupons.create(coupon or {"percent_off": 25.5})  # type: ignore[arg-type]
+def new_code(sdks: Sdks, **more: Any) -> stripe.PromotionCode:
+    made = sdks.stripe.v1.coupons.create({"percent_off": 25.5})
     return sdks.stripe.v1.promotion_codes.create(
         {"promotion": {"type": "coupon", "coupon": made.id}, "code": unique(), **more}  # type: ignore[typeddict-item]
     )
