@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cart.payment import steps
 from cart.rules.order import CANCELED, CREATED, PAID, RETURNED, Order
 from cart.rules.price import SHIPPING, SKU, Line
 from cart.rules.public_order import render
@@ -15,7 +16,7 @@ from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
 from contracts.errors import Conflict, InvalidRequest, OutcomeUnknown, PaymentActionRequired, PaymentDeclined
 from tests.discounts import CODE, made_code, redeemed, with_code
-from tests.integration.cart.till import Killed, Shop
+from tests.integration.cart.till import Shop
 from tests.orders import made_order
 from tests.unit.cart.test_order import placed
 
@@ -129,21 +130,20 @@ def test_lost_payment_is_called_off_under_the_same_code(shop: Shop) -> None:
     assert shop.bank.states == ["canceled"]
 
 
-def test_payer_that_lost_its_claim_redeems_nothing(shop: Shop) -> None:
+def test_payer_that_lost_its_claim_redeems_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.discounts(max_redemptions=1)
-    real = shop.store.discounts.redeem
 
-    def slow(order: Order) -> None:
-        shop.store.discounts.redeem = real  # type: ignore[method-assign]
-        shop.now += 1000
-        raise Killed
+    def sleeps(point: str) -> None:
+        if point == "pay:redeem:begun":
+            monkeypatch.undo()
+            shop.dies()  # another copy takes over while this one sleeps
+            shop.purchase.resume("or_1")
+            shop.cancellation.cancel("or_1", "cart_1")
 
-    shop.store.discounts.redeem = slow  # type: ignore[method-assign]
-    with pytest.raises(Killed):
+    monkeypatch.setattr(steps, "crash_point", sleeps)
+    with pytest.raises(Conflict):
         shop.pay()
-    assert shop.redeemed == 0
-    assert shop.pay("tok_mastercard").status == PAID
-    assert shop.redeemed == 1
+    assert (shop.order.status, shop.redeemed) == (CANCELED, 0)
 
 
 # An order of 0
