@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench.faults.client import Client
@@ -12,6 +12,7 @@ from launcher.problem import Problem
 PLENTY = 4  # products of each kind that do not sell out
 SERIES = 200  # checkouts per limited series
 PIECES = 12  # of each limited series
+REDEEMED_BY = 40  # one of so many shoppers may redeem the limited code
 
 TOY: dict[str, Any] = {
     "description": "Sold under difficult circumstances",
@@ -34,10 +35,12 @@ class Article:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The products. plenty: never sells out. series: each sells out."""
+    """The products. plenty: never sells out. series: each sells out. codes: discount codes, of which the last has few
+    redemptions."""
 
     plenty: list[Article]
     series: list[Article]
+    codes: list[str] = field(default_factory=list)
 
     @property
     def articles(self) -> list[Article]:
@@ -50,6 +53,10 @@ class Catalogue:
             wanted[self.series[number // SERIES % len(self.series)]] = 1
         return list(wanted.items())
 
+    def code(self, dice: random.Random) -> str | None:
+        """Return the discount code of a shopper; most have none."""
+        return dice.choice(self.codes) if self.codes and dice.random() < 0.3 else None
+
 
 async def stocked(client: Client, checkouts: int, dice: random.Random) -> Catalogue:
     """Create a catalogue for that many checkouts in the shop. Raises Problem."""
@@ -59,7 +66,8 @@ async def stocked(client: Client, checkouts: int, dice: random.Random) -> Catalo
         await put_up(client, f"Series {n}", dice.randint(500, 9000), PIECES)
         for n in range(max(1, -(-checkouts // SERIES)))
     ]
-    return Catalogue(plenty, series)
+    codes = [await put_out(client, 10, None), await put_out(client, 50, max(1, checkouts // REDEEMED_BY))]
+    return Catalogue(plenty, series, codes)
 
 
 async def put_up(client: Client, name: str, price: int, pieces: int | None) -> Article:
@@ -71,3 +79,13 @@ async def put_up(client: Client, name: str, price: int, pieces: int | None) -> A
         raise Problem(f"The shop could not be stocked: {seen}.")
     sku = seen.body["skus"]["data"][0]
     return Article(seen.body["id"], sku["id"], sku["price"], pieces)
+
+
+async def put_out(client: Client, percent_off: int, redemptions: int | None) -> str:
+    """Create a discount code; None: for any number of orders. Raises Problem."""
+    code = f"code-{client.key()}"
+    body = {"code": code, "percent_off": percent_off, "max_redemptions": redemptions}
+    seen = await client.post("code", "/api/discounts/", body, admin=True)
+    if seen is None or not seen.good:
+        raise Problem(f"The shop has no discount code: {seen}.")
+    return code
