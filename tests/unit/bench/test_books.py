@@ -102,7 +102,7 @@ def correct_books() -> Books:
         sight(CANCEL, "cart of or_d", {"order_id": "or_d"}, 200, compared_parts(records.orders["or_d"])),
     ]
     records.left[SKU] = SHELF - 2
-    for order_id in ("or_a", "or_b"):  # only the paid one has redeemed the code
+    for order_id in ("or_a", "or_d"):  # only the paid one has redeemed the code
         records.inner[order_id]["discount"] = "promo_1"
     records.redemptions["or_a"] = "promo_1"
     records.codes.append({"id": "promo_1", "code": "CODE", "max_redemptions": 1, "redeemed": 1})
