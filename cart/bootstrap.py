@@ -13,6 +13,7 @@ from cart.checkout import Checkout
 from cart.completer import Lane
 from cart.deliveries.outbox import CALL_OFF, RELEASE, TRY_MARGIN_S, VOID, Outbox
 from cart.deliveries.parcels import Parcels
+from cart.discounts.codes import DiscountCodes
 from cart.payment.cancel import Cancellation
 from cart.payment.pay import OrderPayment
 from cart.payment.settlement import CLAIM_S, Settlement
@@ -96,11 +97,15 @@ class Shop:
 
     @cached_property
     def checkout(self) -> Checkout:
-        return Checkout(self.store, self._products, self._shipping, self._payments.live)
+        return Checkout(self.store, self._products, self._shipping, self._payments.live, self.codes)
+
+    @cached_property
+    def codes(self) -> DiscountCodes:
+        return DiscountCodes(self.store, getattr(self._provider, "discounts", None))
 
     @cached_property
     def showing(self) -> Showing:
-        return Showing(self.store, self._products)
+        return Showing(self.store, self._products, self.codes)
 
     @cached_property
     def outbox(self) -> Outbox:
@@ -139,7 +144,7 @@ class Shop:
 
     @cached_property
     def webhooks(self) -> Webhooks:
-        news = ProviderNews(self.payment, self.refunds, self._products)
+        news = ProviderNews(self.payment, self.refunds, self._products, self.codes)
         return Webhooks(self.inbox, {self._provider_name: self._provider.webhooks(news)})
 
     @cached_property

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from cart.discounts.codes import DiscountCodes
 from cart.rules.cart import MAX_QUANTITY
-from cart.rules.order import Customer, Offer, Order, goods
+from cart.rules.order import Customer, Cut, Offer, Order, goods
 from cart.rules.price import SKU, one_currency
 from cart.rules.public_order import quoted
 from cart.store.unit_of_work import CartStore
@@ -29,13 +30,17 @@ class Checkout:
         store: stores carts and orders.
         products, shipping: the services, as a worker calls them.
         live: whether real money is paid.
+        codes: the discount codes; None: a cart's code is ignored.
     """
 
-    def __init__(self, store: CartStore, products: Any, shipping: Any, live: bool) -> None:
+    def __init__(
+        self, store: CartStore, products: Any, shipping: Any, live: bool, codes: DiscountCodes | None = None
+    ) -> None:
         self.store = store
         self.products = products
         self.shipping = shipping
         self.live = live
+        self.codes = codes
 
     def place(self, cart_id: str, customer: dict[str, Any], key: str) -> Order:
         """Place an order for the cart's contents, once per `key`; see `CartService.checkout`.
@@ -49,7 +54,9 @@ class Checkout:
         if not wanted:
             raise Conflict("The cart is empty.")
         lines, currency = self._priced(wanted, check_stock=True)
-        digest = _digest(customer, lines)
+        bought = [goods(line) for line in lines]
+        cut = None if self.codes is None else self.codes.cut(cart_id, bought, currency)
+        digest = _digest(customer, lines, cut)
         unpaid = self.store.orders.unpaid(cart_id, digest)
         if unpaid is not None:
             return unpaid
@@ -59,8 +66,7 @@ class Checkout:
         if sent:
             with _blaming({"address": ("address",)}):
                 offer = self._offer(_shipment_key(order_id, sent), order_id, customer, sent, currency)
-        bought = [goods(line) for line in lines]
-        order = Order.place(order_id, cart_id, Customer.of(customer), bought, offer, int(clock_now()), self.live)
+        order = Order.place(order_id, cart_id, Customer.of(customer), bought, offer, int(clock_now()), self.live, cut)
         crash_point("checkout:shipment:asked")
         kept = self.store.orders.place(order, key, digest)
         crash_point("checkout:order:done")
@@ -155,9 +161,11 @@ def _check_quantities(items: list[dict[str, Any]]) -> None:
                 raise InvalidRequest("The order has too much of one SKU.", {"errors": errors})
 
 
-def _digest(customer: dict[str, Any], lines: list[dict[str, Any]]) -> str:
-    """A digest of the order's input: the customer, the prices and the packages."""
-    placed_from = [customer, sorted(_parcels(lines), key=lambda line: str(line["parent"]))]
+def _digest(customer: dict[str, Any], lines: list[dict[str, Any]], cut: Cut | None) -> str:
+    """A digest of the order's input: the customer, the prices and the packages, and the discount if there is one."""
+    placed_from: list[Any] = [customer, sorted(_parcels(lines), key=lambda line: str(line["parent"]))]
+    if cut is not None:
+        placed_from.append([cut.discount_id, cut.line.amount])
     return hashlib.sha256(json.dumps(placed_from, sort_keys=True).encode()).hexdigest()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cart.discounts.codes import DiscountCodes
 from cart.payment.pay import OrderPayment
 from cart.refunds.refund import Refunds
 from cart.rules.payments import SUCCEEDED
@@ -17,12 +18,14 @@ class ProviderNews:
     Args:
         payment, refunds: update an order to the provider's state.
         products: the products service: ``refresh(product_id)``.
+        codes: reads discount codes again.
     """
 
-    def __init__(self, payment: OrderPayment, refunds: Refunds, products: Any) -> None:
+    def __init__(self, payment: OrderPayment, refunds: Refunds, products: Any, codes: DiscountCodes) -> None:
         self._payment = payment
         self._refunds = refunds
         self._products = products
+        self._codes = codes
 
     def payment_changed(self, payment_id: str, order_id: str | None) -> None:
         """See the port."""
@@ -42,3 +45,7 @@ class ProviderNews:
     def product_changed(self, product_id: str) -> None:
         """See the port."""
         self._products.refresh(product_id)
+
+    def discount_changed(self, discount_id: str | None) -> None:
+        """See the port."""
+        self._codes.refresh(discount_id)

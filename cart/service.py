@@ -12,6 +12,7 @@ from nameko.exceptions import RemoteError
 from cart.bootstrap import PayerProvider, Shop, payment_provider
 from cart.completer import SWEEP_INTERVAL_S, sweep, sweeper
 from cart.deliveries.parcels import FOLLOW_INTERVAL_S
+from cart.discounts.codes import READ_INTERVAL_S
 from cart.refunds.watch import WATCH_INTERVAL_S
 from cart.rules.order import NEXT, PUBLIC
 from cart.store.orders import FILLED_AT_ONCE
@@ -141,6 +142,22 @@ class CartService(webhook_service.WebhookVerbs):
         """Empty a cart, once per `key`; returns the whole cart."""
         return self.store.carts.clear(cart_id, key)
 
+    @rpc(expected_exceptions=ShopError, idempotent=True)
+    def apply_discount(self, cart_id: str, code: str, key: str | None = None) -> dict[str, Any]:
+        """Give a cart a discount code, in place of the one that it has, once per `key`; returns its summary.
+
+        Raises NotFound (no such code), Conflict (expired, used up, below the minimum, another currency).
+        """
+        before = self.shop.showing.summary(cart_id)
+        self.shop.codes.apply(cart_id, code, before["subtotal"], before["currency"], key)
+        return self.shop.showing.summary(cart_id)
+
+    @rpc(expected_exceptions=ShopError)
+    def remove_discount(self, cart_id: str, key: str | None = None) -> dict[str, Any]:
+        """Remove the discount code of a cart, if it has one, once per `key`; returns its summary."""
+        self.store.discounts.remove(cart_id, key)
+        return self.shop.showing.summary(cart_id)
+
     # Orders
 
     @rpc(expected_exceptions=ShopError, idempotent=True, most=14)
@@ -173,7 +190,7 @@ class CartService(webhook_service.WebhookVerbs):
         """Take the money once; then send the label, the email and the SMS, at once or later.
 
         Args:
-            card: a token of the payment provider, such as Stripe's ``tok_…`` or ``pm_…``.
+            card: a token of the payment provider, such as Stripe's ``tok_…`` or ``pm_…``; "" for an order of 0.
             key: the caller's; an order is paid only once, regardless of the key.
 
         Returns the order with ``label_url`` and ``notifications``. Raises as `OrderPayment.pay` does.
@@ -283,6 +300,23 @@ class CartService(webhook_service.WebhookVerbs):
 
     # For operators
 
+    @rpc(expected_exceptions=ShopError, idempotent=True, most=6)
+    def create_discount(self, spec: dict[str, Any], key: str) -> dict[str, Any]:
+        """Make a discount code, once per `key`; returns it. See `DiscountCodes.create`."""
+        self._limit(self.settings.rpc_timeout)
+        return self.shop.codes.create(spec, key)
+
+    @rpc(expected_exceptions=ShopError)
+    def discounts(self, limit: int = 100, starting_after: str | None = None) -> dict[str, Any]:
+        """A page of the discount codes, newest first, as a list object. Raises InvalidRequest."""
+        return self.shop.codes.page(limit, starting_after)
+
+    @rpc(expected_exceptions=ShopError, most=6)
+    def delete_discount(self, code: str) -> dict[str, Any]:
+        """Withdraw a discount code, also for orders that are not paid yet. Raises as `DiscountCodes.withdraw` does."""
+        self._limit(self.settings.rpc_timeout)
+        return self.shop.codes.withdraw(code)
+
     @rpc(expected_exceptions=ShopError)
     def steps(self, order_id: str) -> list[dict[str, Any]]:
         """Every step that was taken to pay an order, oldest first."""
@@ -361,6 +395,15 @@ class CartService(webhook_service.WebhookVerbs):
             self.shop.refund_watch.follow()
         except (ShopError, RemoteError) as error:
             log.warning("refunds not followed", error=f"{type(error).__name__}: {error}")
+
+    @timer(interval=READ_INTERVAL_S, eager=True)
+    def read_discounts(self) -> None:
+        """Read the provider's discount codes, in case an event was lost."""
+        self._limit(self.settings.rpc_timeout)
+        try:
+            self.shop.codes.refresh(None)
+        except (ShopError, RemoteError) as error:
+            log.warning("discount codes not read", error=f"{type(error).__name__}: {error}")
 
     @timer(interval=FILL_INTERVAL_S, eager=True)
     def fill_email_keys(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from nameko.exceptions import RemoteError
 
+from cart.discounts.codes import DiscountCodes
 from cart.rules.cart import Item, is_shown, looked_up, summary
 from cart.store.unit_of_work import CartStore
 from chassis.logs import log
@@ -18,11 +19,13 @@ class Showing:
     Args:
         store: stores carts.
         products: the products service, as a worker calls it.
+        codes: the discount codes.
     """
 
-    def __init__(self, store: CartStore, products: Any) -> None:
+    def __init__(self, store: CartStore, products: Any, codes: DiscountCodes) -> None:
         self.store = store
         self.products = products
+        self.codes = codes
 
     def items(self, cart_id: str) -> list[Item]:
         """The items of a cart, as they were when products was last asked about each of them.
@@ -41,8 +44,9 @@ class Showing:
 
     def summary(self, cart_id: str) -> dict[str, Any]:
         """See `CartService.summary`."""
-        items = self.store.carts.items(cart_id)
-        return summary(*self._look_up(cart_id, items)) if items else summary((), {})
+        items, code = self.store.carts.items(cart_id), self.store.discounts.of_cart(cart_id)
+        found = self._look_up(cart_id, items) if items else ([], {})
+        return summary(*found, code, self.codes.amount)
 
     def _look_up(self, cart_id: str, items: list[Item]) -> tuple[list[Item], dict[str, str]]:
         """Ask products about all items, and store the answers; returns the items, and why some cannot be bought."""

@@ -28,6 +28,13 @@ CURRENCIES: Final = _ZERO_DECIMAL | _THREE_DECIMAL | _TWO_DECIMAL
 # isk and ugx no longer have a fraction, but Stripe's API keeps two decimals, which must be 00. Of three decimals,
 # card networks accept only two: the last must be 0.
 _CHARGE_STEPS: Final = {"isk": 100, "ugx": 100, **dict.fromkeys(_THREE_DECIMAL, 10)}
+# The least that Stripe charges, for the currencies that it lists; for others it depends on the account. Source:
+# https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts.
+LEAST_CHARGES: Final = {
+    "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500, "dkk": 250, "eur": 50, "gbp": 30,
+    "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "mxn": 1000, "myr": 200, "nok": 300, "nzd": 50, "pln": 200,
+    "ron": 200, "sek": 300, "sgd": 50, "thb": 1000, "usd": 50,
+}  # fmt: skip
 _SYMBOLS: Final = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 
 LONGEST_AMOUNT_TEXT: Final = 40

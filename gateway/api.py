@@ -21,18 +21,18 @@ from gateway.loop_rpc import LoopRpcClient
 from gateway.pages.failure import failure
 from gateway.pages.rendering import HEADERS as PAGE_HEADERS
 from gateway.readiness import Readiness
-from gateway.routes import about, cart, notifications, orders, pages, products, shipments, webhooks
+from gateway.routes import about, cart, discounts, notifications, orders, pages, products, shipments, webhooks
 from gateway.routing import BOUNDS, Bounds, api
 from gateway.rpc import NAMES, Deadlines
 from gateway.shares import SharedClient
 from gateway.visit import Visit
 
 # Each module registers its routes with the one API when it is imported.
-ROUTES = (about, cart, notifications, orders, pages, products, shipments, webhooks)
+ROUTES = (about, cart, discounts, notifications, orders, pages, products, shipments, webhooks)
 # No route has a longer path; its beginning is enough for the log.
 LOGGED_PATH = 200
 # Answers under these paths concern one shopper or an admin: no cache may store them.
-PRIVATE = ("/api/cart", "/api/orders", "/api/shipments", "/api/notifications")
+PRIVATE = ("/api/cart", "/api/discounts", "/api/orders", "/api/shipments", "/api/notifications")
 # Answers under this path are pages for people, failures included.
 PAGES = "/orders/"
 

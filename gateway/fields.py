@@ -17,13 +17,20 @@ Error = Callable[[str, str], None]
 
 MAX_QUANTITY = 10_000
 MAX_STOCK = 2_147_483_647  # what an integer column holds
+MAX_TIME = 99_999_999_999  # Unix seconds; a time in milliseconds is more
 
 _STRIPE_CARD = re.compile(r"(tok|pm)_[A-Za-z0-9_]{1,200}")
 # A letter is required, so that a card's number does not pass.
 _CARD = re.compile(r"(?=.*[A-Za-z])[!-~]{1,255}")
 _URL = re.compile(r"https?://[^\s/?#@]+([/?#]\S*)?")
+_DISCOUNT_CODE = re.compile(r"[A-Za-z0-9_-]{1,500}")
 _CURSOR = re.compile(r"c[0-9]+\.[A-Za-z0-9_-]+")
 _SORT_KEY = re.compile(r"-?[^\s\[\]\-][^\[\]]*")
+
+
+def is_discount_code(value: str) -> bool:
+    """Whether `value` has the form of a discount code at Stripe."""
+    return _DISCOUNT_CODE.fullmatch(value) is not None
 
 
 # Cerberus also calls these for null and for values of another type, which its other rules report: they pass here.
@@ -154,6 +161,16 @@ def _positive(field: str, value: Any, error: Error) -> None:
         error(field, "must be more than 0")
 
 
+def _two_decimals(field: str, value: Any, error: Error) -> None:
+    if isinstance(value, float) and round(value, 2) != value:
+        error(field, "must have at most two decimals")
+
+
+DISCOUNT_CODE: Rules = {
+    "type": "string",
+    "check_with": _matching(_DISCOUNT_CODE, "must be 1 to 500 of A-Z a-z 0-9 _ -"),
+}
+PERCENT_OFF: Rules = {"type": "number", "max": 100, "check_with": [_positive, _two_decimals]}
 _DIMENSION: Rules = required({"type": "number", "max": product_limits.MAX_DIMENSION, "check_with": _positive})
 PACKAGE_DIMENSIONS: Rules = {
     "type": "dict",

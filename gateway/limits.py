@@ -31,8 +31,11 @@ ADDRESS_WRITE = Limit("address-write", 120, MINUTE, "client address", "`POST`, `
 ADDRESS_CART = Limit("address-cart", 60, HOUR, "client address", "new carts")
 ADDRESS_CHECKOUT = Limit("address-checkout", 60, HOUR, "client address", "checkouts")
 ADDRESS_PAYMENT = Limit("address-payment", 60, HOUR, "client address", "payments")
+# Codes are for those who got one: guessing them must not pay, with one cart or with many.
+ADDRESS_DISCOUNT = Limit("address-discount", 60, HOUR, "client address", "discount codes")
 CART_BUY = Limit("cart-buy", 300, HOUR, "cart", "additions to the cart")
 CART_CHECKOUT = Limit("cart-checkout", 30, HOUR, "cart", "checkouts")
+CART_DISCOUNT = Limit("cart-discount", 20, HOUR, "cart", "discount codes")
 CART_PAYMENT = Limit("cart-payment", 30, HOUR, "cart", "payments")
 ORDER_PAYMENT = Limit("order-payment", 20, HOUR, "order", "payments")
 ORDER_CANCEL = Limit("order-cancel", 20, HOUR, "order", "cancellations")
@@ -41,8 +44,9 @@ ORDER_TOKEN = Limit("order-token", 30, MINUTE, "client address", "wrong order to
 WEBHOOK_SIGNATURE = Limit("webhook-signature", 20, MINUTE, "client address", "webhooks with a bad signature")
 
 TABLE = (
-    *(ADDRESS, ADDRESS_WRITE, ADDRESS_CART, ADDRESS_CHECKOUT, ADDRESS_PAYMENT),
-    *(CART_BUY, CART_CHECKOUT, CART_PAYMENT, ORDER_PAYMENT, ORDER_CANCEL, ADMIN, ORDER_TOKEN, WEBHOOK_SIGNATURE),
+    *(ADDRESS, ADDRESS_WRITE, ADDRESS_CART, ADDRESS_CHECKOUT, ADDRESS_PAYMENT, ADDRESS_DISCOUNT),
+    *(CART_BUY, CART_CHECKOUT, CART_DISCOUNT, CART_PAYMENT, ORDER_PAYMENT, ORDER_CANCEL, ADMIN, ORDER_TOKEN),
+    WEBHOOK_SIGNATURE,
 )
 # No limits here: monitoring calls /health/, and a webhook counts only once its signature is known to be bad.
 UNLIMITED = ("/health/", "/api/webhooks/")

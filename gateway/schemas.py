@@ -110,6 +110,11 @@ def _either(document: dict[str, Any], seeds: str, ours: str) -> Errors:
     """One of two spellings is required; if both are present, they must have the same value."""
     if seeds not in document and ours not in document:
         return {seeds: [MISSING]}
+    return _same(document, seeds, ours)
+
+
+def _same(document: dict[str, Any], seeds: str, ours: str) -> Errors:
+    """Two spellings of one field have the same value."""
     if seeds in document and ours in document and document[seeds] != document[ours]:
         return {seeds: [f"differs from {ours}"], ours: [f"differs from {seeds}"]}
     return {}
@@ -125,6 +130,32 @@ _QUANTITY = {"quality": fields.QUANTITY, "quantity": fields.QUANTITY}
 ITEM = Shape({**_QUANTITY, "sku": fields.ID, "attributes": fields.ATTRIBUTE_VALUES}, rules=(_one_quantity,))
 ITEM_QUANTITY = Shape({**_QUANTITY, "sku": fields.ID}, rules=(_one_quantity,))
 ITEM_CHOICE = Shape({"sku": fields.ID})
+
+DISCOUNT_CODE = Shape({"code": required(fields.DISCOUNT_CODE)})
+
+# --- Discounts
+
+
+def _one_reduction(document: dict[str, Any]) -> Errors:
+    if (document.get("percent_off") is None) != (document.get("amount_off") is None):
+        return {}
+    return {"percent_off": ["send either percent_off or amount_off"]}
+
+
+_AMOUNT = nullable({"type": "integer", "min": 1, "max": fields.PRICE["max"]})
+DISCOUNT = Shape(
+    {
+        "code": required(fields.DISCOUNT_CODE),
+        "percent_off": nullable(fields.PERCENT_OFF),
+        "amount_off": _AMOUNT,
+        "currency": nullable(fields.CURRENCY),
+        "minimum_amount": _AMOUNT,
+        "max_redemptions": nullable({"type": "integer", "min": 1, "max": fields.MAX_STOCK}),
+        "expires_at": nullable({"type": "integer", "min": 1, "max": fields.MAX_TIME}),
+    },
+    rules=(_one_reduction,),
+)
+DISCOUNTS_QUERY = Shape({"limit": fields.LIMIT, "starting_after": fields.STARTING_AFTER})
 
 # --- Orders
 
@@ -166,8 +197,9 @@ SHIPPING_CHOICE = Shape({"order_id": required(fields.ID), "shipping_id": require
 
 def _payment(card: fields.Rules) -> Shape:
     return Shape(
+        # No card for an order of 0: the service knows what an order costs.
         {"order_id": required(fields.ID), "cart": card, "card": card},
-        rules=(lambda document: _either(document, "cart", "card"),),
+        rules=(lambda document: _same(document, "cart", "card"),),
     )
 
 

@@ -45,6 +45,7 @@ def parts(in_use: Mapping[str, Sequence[str]]) -> tuple[Part, ...]:
         Part("cart", "orders", "orders", asks="payments"),
         Part("cart", "returns", "refunds here", asks="refunds"),
         Part("cart", "stock", "reservations"),
+        Part("cart", "redemptions", "redemptions"),
         Part("shipping", "sold", f"labels at {titles['CARRIERS']}"),
         Part("shipping", "bought", "labels here", asks="sold"),
         Part("notifications", "texts", f"SMS at {titles['SMS_PROVIDER']}"),

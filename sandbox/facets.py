@@ -12,6 +12,7 @@ _PLAIN: dict[str, tuple[str, ...]] = {
     "price": ("active", "product", "lookup_key", "currency", "type"),
     "charge": ("payment_intent", "status"),
     "refund": ("payment_intent", "charge"),
+    "promotion_code": ("active",),
     "rate": ("shipment",),
     "transaction": ("rate", "tracking_number", "status", "tracking_status"),
     "message": ("to", "from"),
@@ -30,7 +31,10 @@ def facets_of(kind: str, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, str(value).lower() if isinstance(value, bool) else str(value)
     if kind in ("charge", "refund", "payment_intent") and body["metadata"].get("order_id"):
         yield "order_id", body["metadata"]["order_id"]
-    if kind == "charge":
+    if kind == "promotion_code":
+        yield "code", body["code"].lower()
+        yield "coupon", body["promotion"]["coupon"]
+    elif kind == "charge":
         if body.get("receipt_email"):
             yield "to", body["receipt_email"].lower()
     elif kind == "transaction":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,6 +86,8 @@ _WITH_IDS = frozenset(
         "POST /api/cart/shipping",
         "PUT /api/cart/shipping",
         "POST /api/cart/paid",
+        "POST /api/cart/discount",
+        "POST /api/discounts",
         "POST /api/shipments",
     )
 )
@@ -104,7 +107,8 @@ def without_sample(found: Iterable[Route]) -> list[Route]:
 
 @dataclass
 class Ids:
-    """The objects of valid requests: one shopper's cart, product, orders and shipment, all of which exist."""
+    """The objects of valid requests: a discount code, and one shopper's cart, product, orders and shipment, all of
+    which exist."""
 
     cart: str
     product: str
@@ -114,6 +118,7 @@ class Ids:
     shipment: str
     token: str
     rate: str
+    code: str
     customer: dict[str, Any] = field(repr=False)
 
     @classmethod
@@ -125,6 +130,8 @@ class Ids:
         await target.pay(cart, paid["id"])
         order = await target.order(cart, product["id"])
         await target.done("POST", f"/api/cart/{product['id']}/buy/", {"quality": 1}, cart=cart)
+        code = uuid.uuid4().hex
+        await target.done("POST", "/api/discounts/", {"code": code, "percent_off": 10}, admin=True)
         rates = [method["id"] for method in order.get("shipping_methods") or []]
         return cls(
             cart=cart,
@@ -135,6 +142,7 @@ class Ids:
             shipment=order["upstream_id"],
             token=str(order.get("status_url")).rpartition("=")[2],
             rate=rates[0] if rates else "none",
+            code=code,
             customer=target.customer(),
         )
 
@@ -150,6 +158,7 @@ class Ids:
                 "sku_id": self.sku,
                 "sku": self.sku,
                 "name": "order.css",
+                "code": self.code,
             }
         )
         query = f"token={self.token}" if route.template.startswith("/orders/") else QUERIES.get(str(route))
@@ -164,6 +173,10 @@ class Ids:
             return {"order_id": self.order, "shipping_id": self.rate}
         if name == "POST /api/cart/paid":
             return {"order_id": self.order, "cart": card}
+        if name == "POST /api/cart/discount":
+            return {"code": self.code}
+        if name == "POST /api/discounts":
+            return {"code": uuid.uuid4().hex, "percent_off": 10}
         if name == "POST /api/shipments":
             shipping = {"name": "Chloe Taylor", "address": self.customer["address"]}
             line = {"object": "order_item", "parent": self.sku, "quantity": 2, "type": "sku"}

@@ -17,6 +17,7 @@ ONE_CHARGE = "one charge per paid order, of its amount"
 NO_CHARGE = "no charge without a paid order"
 REFUNDS = "refunds match"
 STOCK = "stock sold = stock lost"
+REDEEMED = "a code is redeemed by the paid orders that have it, and as often as it may be"
 ONE_LABEL = "one label per paid order"
 EMAIL = "at least one email, and exactly one unless its own outcome was unknown"
 ONE_SMS = "exactly one SMS"
@@ -100,6 +101,20 @@ def stock_sold_is_stock_lost(books: Books) -> Iterator[Violation]:
         if left is None or left < 0 or article.pieces - left != sold[article.sku]:
             detail = f"{article.pieces} at first, {left} left, {sold[article.sku]} sold and not returned"
             yield Violation(STOCK, article.sku, detail)
+
+
+def codes_redeemed_match(books: Books) -> Iterator[Violation]:
+    redeemed = books.records.redemptions
+    for order_id, row in books.records.inner.items():
+        wanted = row.get("discount") if order_id in books.paid else None
+        if redeemed.get(order_id) != wanted:
+            yield Violation(REDEEMED, order_id, f"{row['status']}; redeemed {redeemed.get(order_id)}, not {wanted}")
+    counts = Counter(redeemed.values())
+    for code in books.records.codes:
+        count, most = counts[code["id"]], code["max_redemptions"]
+        if code["redeemed"] != count or (most is not None and count > most):
+            detail = f"{count} orders of {'any number' if most is None else most}, {code['redeemed']} counted"
+            yield Violation(REDEEMED, code["code"], detail)
 
 
 def one_label_per_paid_order(books: Books) -> Iterator[Violation]:
@@ -221,13 +236,16 @@ def every_request_is_answered(books: Books) -> Iterator[Violation]:
 
 
 def a_good_card_pays(books: Books) -> Iterator[Violation]:
-    """A card that no bank declines pays, unless the order was canceled or paid otherwise, or its stock was sold."""
+    """A card that no bank declines pays, unless the order was canceled or paid otherwise, its stock was sold, or its
+    code has a limit: other payers may have held its last redemptions."""
+    limited = {code["id"] for code in books.records.codes if code["max_redemptions"] is not None}
     for sight in books.journal.of(journals.PAY, good=False):
         order = books.records.orders.get(_order_of(sight))
         if sight.asked.get("card") not in GOOD or order is None:
             continue
         skus = journals.compared_parts(order)["skus"]
         sold_out = any(sku in books.short or books.records.left.get(sku) == 0 for sku in skus)
+        sold_out |= books.records.inner[order["id"]].get("discount") in limited
         if sight.status != 409 or not (sold_out or order["status"] == "canceled" or order["id"] in books.paid):
             yield Violation(GOOD_CARD, order["id"], f"{sight.asked['card']} was answered {sight.status} {sight.answer}")
 
@@ -262,6 +280,7 @@ RULES: tuple[Rule, ...] = (
     no_charge_without_a_paid_order,
     refunds_match,
     stock_sold_is_stock_lost,
+    codes_redeemed_match,
     one_label_per_paid_order,
     at_least_one_email,
     exactly_one_sms,

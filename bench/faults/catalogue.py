@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench.faults.client import Client
@@ -13,6 +13,7 @@ PLENTY = 4  # SKUs of each kind that do not sell out
 SIZES = 2  # SKUs of one product
 SERIES = 200  # checkouts per limited series
 PIECES = 12  # of each limited series
+REDEEMED_BY = 40  # one of so many shoppers may redeem the limited code
 
 TOY: dict[str, Any] = {
     "description": "Sold under difficult circumstances",
@@ -34,10 +35,12 @@ class Article:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The products. plenty: never sells out. series: each sells out."""
+    """The products. plenty: never sells out. series: each sells out. codes: discount codes, of which the last has few
+    redemptions."""
 
     plenty: list[Article]
     series: list[Article]
+    codes: list[str] = field(default_factory=list)
 
     @property
     def articles(self) -> list[Article]:
@@ -49,6 +52,10 @@ class Catalogue:
         if self.series and dice.random() < 0.3:
             wanted[self.series[number // SERIES % len(self.series)]] = 1
         return list(wanted.items())
+
+    def code(self, dice: random.Random) -> str | None:
+        """Return the discount code of a shopper; most have none."""
+        return dice.choice(self.codes) if self.codes and dice.random() < 0.3 else None
 
 
 async def stocked(client: Client, checkouts: int, dice: random.Random) -> Catalogue:
@@ -62,7 +69,8 @@ async def stocked(client: Client, checkouts: int, dice: random.Random) -> Catalo
     series: list[Article] = []
     for start in range(0, len(limited), SIZES):
         series += await put_up(client, f"Series {start}", limited[start : start + SIZES], PIECES)
-    return Catalogue(plenty, series)
+    codes = [await put_out(client, 10, None), await put_out(client, 50, max(1, checkouts // REDEEMED_BY))]
+    return Catalogue(plenty, series, codes)
 
 
 async def put_up(client: Client, name: str, prices: list[int], pieces: int | None) -> list[Article]:
@@ -76,3 +84,13 @@ async def put_up(client: Client, name: str, prices: list[int], pieces: int | Non
     if seen is None or not seen.good:
         raise Problem(f"The shop could not be stocked: {seen}.")
     return [Article(seen.body["id"], sku["id"], sku["price"], pieces) for sku in seen.body["skus"]["data"]]
+
+
+async def put_out(client: Client, percent_off: int, redemptions: int | None) -> str:
+    """Create a discount code; None: for any number of orders. Raises Problem."""
+    code = f"code-{client.key()}"
+    body = {"code": code, "percent_off": percent_off, "max_redemptions": redemptions}
+    seen = await client.post("code", "/api/discounts/", body, admin=True)
+    if seen is None or not seen.good:
+        raise Problem(f"The shop has no discount code: {seen}.")
+    return code

@@ -101,7 +101,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     trial = parser.add_mutually_exclusive_group()
     for kind, what in {
         trials.CRASH_POINTS: "instead: the process that reaches a crash point is killed there, for every point",
-        trials.RACES: "instead: one key sent by fifty at once, and a hundred buyers of the last piece",
+        trials.RACES: "instead: one key sent by fifty at once; a hundred who want the last piece or redemption",
         trials.MODEL: "instead: a state machine shops at random and compares the results with a model",
     }.items():
         trial.add_argument(f"--{kind}", dest="trial", action="store_const", const=kind, help=what)

@@ -98,6 +98,11 @@ class Front:
         [left] = [sku["inventory"]["quantity"] for sku in shown["skus"]["data"] if sku["id"] == product.sku]
         return int(left)
 
+    def discounts(self) -> list[dict[str, Any]]:
+        """Return the newest discount codes."""
+        found: list[dict[str, Any]] = wanted(self.ask("GET", "/api/discounts/"), 200)["data"]
+        return found
+
     def cart(self) -> str:
         """Create a cart; return its id."""
         made: str = wanted(self.ask("POST", "/api/cart/"), 201)["cart_id"]

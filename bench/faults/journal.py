@@ -8,7 +8,7 @@ from typing import Any
 
 # The purposes of requests.
 CART, BUY, CHECKOUT, SHIPPING, PAY, CANCEL, REFUND = "cart", "buy", "checkout", "shipping", "pay", "cancel", "refund"
-LOOK = "look"  # at an order
+LOOK, CODE = "look", "code"  # at an order; for the cart
 WALKED_AWAY = "walked away"  # why a shopper did not wait for the answer
 
 

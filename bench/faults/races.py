@@ -98,45 +98,98 @@ class Buyer:
     order: dict[str, Any]
 
 
-class LastPiece:
-    """Buyers who all want the last piece of one of a product's two SKUs, round after round.
+class Crowd:
+    """Buyers with an order each, who all pay at once, round after round, for something of which one is left.
 
     Args:
         front: the shop.
         buyers: how many.
     """
 
-    def __init__(self, front: Front, buyers: int = 100) -> None:
+    def __init__(self, front: Front, buyers: int) -> None:
         self.front = front
         self.other: Product
         self.other, self.product = front.variants(2, stock=buyers)
-        self.buyers = at_once(min(buyers, 8), lambda number: [self._buyer() for _ in range(number, buyers, 8)])
-        self.all = [buyer for some in self.buyers for buyer in some]
+        self.all = self.some(buyers)
+
+    def some(self, buyers: int) -> list[Buyer]:
+        """That many new buyers."""
+        found = at_once(min(buyers, 8), lambda number: [self.buyer() for _ in range(number, buyers, 8)])
+        return [buyer for some in found for buyer in some]
+
+    def buyer(self) -> Buyer:
+        """A new buyer."""
+        cart = self.front.cart()
+        wish = {"quality": 1, "sku": self.product.sku}
+        wanted(self.front.ask("POST", f"/api/cart/{self.product.id}/buy/", cart, json=wish), 200)
+        self.prepare(cart)
+        email = f"race-{uuid.uuid4().hex}@example.com"
+        return Buyer(cart, wanted(self.front.ask("POST", "/api/cart/checkout/", cart, json=customer(email)), 201))
+
+    def prepare(self, cart: str) -> None:
+        """What a buyer does with the cart before the checkout."""
+
+    def pay_at_once(self) -> int:
+        """Let all pay; return the number of the one that succeeded. Raises AssertionError unless there is one, and it
+        alone was charged, once."""
+        answers = at_once(len(self.all), lambda number: self._pay(self.all[number]))
+        statuses = Counter(answer.status_code for answer in answers)
+        assert statuses == {200: 1, 409: len(self.all) - 1}, f"{dict(statuses)}, and not one sale"
+        winner = next(number for number, answer in enumerate(answers) if answer.status_code == 200)
+        for number, buyer in enumerate(self.all):
+            charges = self.front.charges(buyer.order["id"])
+            assert len(charges) == (number == winner), f"{buyer.order['id']}: {charges}"
+        return winner
+
+    def _pay(self, buyer: Buyer) -> Any:
+        body = {"order_id": buyer.order["id"], "cart": CARD}
+        return self.front.ask("POST", "/api/cart/paid/", buyer.cart, json=body)
+
+
+class LastPiece(Crowd):
+    """Buyers who all want the last piece of one of a product's two SKUs."""
+
+    def __init__(self, front: Front, buyers: int = 100) -> None:
+        super().__init__(front, buyers)
 
     def round(self) -> int:
         """Let all pay for one piece at once; return the number of payments. Raises AssertionError unless one was sold,
         once."""
         self.front.fill(self.product, 1)
-        answers = at_once(len(self.all), lambda number: self._pay(self.all[number]))
-        statuses = Counter(answer.status_code for answer in answers)
-        assert statuses == {200: 1, 409: len(self.all) - 1}, f"{dict(statuses)}, and not one sale"
-        winner = next(number for number, answer in enumerate(answers) if answer.status_code == 200)
+        winner = self.pay_at_once()
         eventually(lambda: self.front.left(self.product) == 0, SETTLED_WITHIN, "an empty shelf")
         assert self.front.left(self.other) == len(self.all), "the other SKU keeps its stock"
-        for number, buyer in enumerate(self.all):
-            charges = self.front.charges(buyer.order["id"])
-            assert len(charges) == (number == winner), f"{buyer.order['id']}: {charges}"
         self.front.fill(self.product, len(self.all))
-        self.all[winner] = self._buyer()
-        return len(answers)
+        self.all[winner] = self.buyer()
+        return len(self.all)
 
-    def _buyer(self) -> Buyer:
-        cart = self.front.cart()
-        wish = {"quality": 1, "sku": self.product.sku}
-        wanted(self.front.ask("POST", f"/api/cart/{self.product.id}/buy/", cart, json=wish), 200)
-        email = f"race-{uuid.uuid4().hex}@example.com"
-        return Buyer(cart, wanted(self.front.ask("POST", "/api/cart/checkout/", cart, json=customer(email)), 201))
 
-    def _pay(self, buyer: Buyer) -> Any:
-        body = {"order_id": buyer.order["id"], "cart": CARD}
-        return self.front.ask("POST", "/api/cart/paid/", buyer.cart, json=body)
+class LastRedemption(Crowd):
+    """Buyers who all have a code that one of them may redeem."""
+
+    def __init__(self, front: Front, buyers: int = 100) -> None:
+        self.code = ""
+        super().__init__(front, 0)
+        self._count = buyers
+        front.fill(self.product, buyers)
+
+    def prepare(self, cart: str) -> None:
+        wanted(self.front.ask("POST", "/api/cart/discount/", cart, json={"code": self.code}), 200)
+
+    def round(self) -> int:
+        """Let all pay with a new code at once; return the number of payments. Raises AssertionError unless one has
+        redeemed it."""
+        self.code = f"race-{uuid.uuid4().hex}"
+        # Ten percent of 700 cents, so that the discount shows.
+        body = {"code": self.code, "percent_off": 10, "max_redemptions": 1}
+        wanted(self.front.ask("POST", "/api/discounts/", json=body), 201)
+        self.all = self.some(self._count)
+        winner = self.pay_at_once()
+        amounts = [charge["amount"] for charge in self.front.charges(self.all[winner].order["id"])]
+        assert amounts == [self.all[winner].order["amount"]], amounts
+        [shown] = [each for each in self.front.discounts() if each["code"] == self.code]
+        assert (shown["times_redeemed"], shown["active"]) == (1, False), shown
+        left = self._count - 1
+        eventually(lambda: self.front.left(self.product) == left, SETTLED_WITHIN, "the others' stock back")
+        self.front.fill(self.product, self._count)
+        return len(self.all)

@@ -22,6 +22,7 @@ TIMEOUT = 60.0  # seconds; a page of the ledger is large
 PAGE = 100
 LEDGER_PAGE = 500
 DELIVERIES = "SELECT * FROM tasks WHERE queue = 'deliveries'"
+REDEMPTIONS = "SELECT order_id, discount FROM redemptions"
 SERVICES = ("cart", "products", "shipping", "notifications")
 # The bench's application name in PostgreSQL, which distinguishes its own sessions from the shop's.
 BENCH = "bench-faults"
@@ -72,6 +73,7 @@ class Records:
         holds: rows of the stock reserved and released.
         messages: key -> the notifications service's row of a message.
         left: SKU -> pieces left, for counted ones.
+        codes: rows of the discount codes; redemptions: order id -> the id of the code that it has redeemed.
         carts: cart id -> its contents: SKU -> quantity.
         events: providers' events that are not handled (``service``, ``state``, ``kind``, ``tries``, ``error``, and
             ``age``: seconds since it came).
@@ -86,6 +88,8 @@ class Records:
     holds: list[Row] = field(default_factory=list)
     messages: dict[str, Row] = field(default_factory=dict)
     left: dict[str, int] = field(default_factory=dict)
+    codes: list[Row] = field(default_factory=list)
+    redemptions: dict[str, str] = field(default_factory=dict)
     carts: dict[str, dict[str, int]] = field(default_factory=dict)
     events: list[Row] = field(default_factory=list)
     parked: dict[str, int] = field(default_factory=dict)
@@ -109,6 +113,8 @@ def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0, a
         holds=databases.rows("products", "SELECT key, state FROM holds WHERE created >= :t", t=int(since)),
         messages={row["key"]: row for row in databases.rows("notifications", "SELECT * FROM messages")},
         left={row["sku"]: row["quantity"] for row in stock},
+        codes=databases.rows("cart", "SELECT id, code, max_redemptions, redeemed FROM discounts"),
+        redemptions={row["order_id"]: row["discount"] for row in databases.rows("cart", REDEMPTIONS)},
         events=not_done(databases, since),
         parked=parked(amqp_uri, since) if amqp_uri else {},
     )

@@ -89,19 +89,25 @@ class Shopper:
         }
         await behaviours[self.behaviour](order)
 
-    async def order(self, wanted: list[tuple[Article, int]] | None = None) -> dict[str, Any] | None:
-        """Create an order of what the shopper wants (drawn, unless `wanted` is given); return None when that was not
-        possible."""
+    async def order(
+        self, wanted: list[tuple[Article, int]] | None = None, code: str | None = None
+    ) -> dict[str, Any] | None:
+        """Create an order of what the shopper wants, with a discount code; both are drawn unless `wanted` is given.
+        Return None when that was not possible."""
+        if wanted is None:
+            wanted, code = self.catalogue.wanted(self.number, self.dice), self.catalogue.code(self.dice)
         made = await self.client.post(journal.CART, "/api/cart/", {})
         if made is None or not made.good:
             return None
         self.client.cart_id = made.body["cart_id"]
-        for article, quantity in wanted or self.catalogue.wanted(self.number, self.dice):
+        for article, quantity in wanted:
             path = f"/api/cart/{article.product}/buy/"
             wish = {"quality": quantity, "sku": article.sku}
             bought = await self.client.post(journal.BUY, path, wish, sku=article.sku)
             if bought is None:
                 return None
+        if code is not None and await self.client.post(journal.CODE, "/api/cart/discount/", {"code": code}) is None:
+            return None
         customer = {
             "email": f"shopper{self.number}-{self.dice.getrandbits(32):08x}@example.com",
             "phone": f"+1415{self.dice.randrange(2 * 10**6, 10**7)}",
@@ -115,8 +121,9 @@ class Shopper:
             if placed.good:
                 order: dict[str, Any] = placed.body
                 return order
-            if placed.status != 409 or not await self._without_series():
+            if placed.status != 409 or not (await self._without_code(code) or await self._without_series()):
                 return None
+            code = None
         return None
 
     async def pay(
@@ -139,6 +146,10 @@ class Shopper:
     def good(self) -> str:
         """Return a card that is not declined."""
         return self.dice.choice(GOOD)
+
+    async def _without_code(self, code: str | None) -> bool:
+        """Remove the discount code, which may be used up by now; return whether there was one."""
+        return code is not None and await self.client.ask("DELETE", "/api/cart/discount/") is not None
 
     async def _without_series(self) -> bool:
         """Remove what other shoppers were faster to buy; return whether something was removed and the cart still has

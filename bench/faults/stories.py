@@ -134,6 +134,23 @@ class Pays(Story):
         self.pay(GOOD, 200, cut_off=True)
 
 
+class PaysWithCode(Pays):
+    """The order has a discount code that one order may redeem."""
+
+    def begin(self) -> None:
+        self.code = f"story-{uuid.uuid4().hex}"
+        body = {"code": self.code, "percent_off": 10, "max_redemptions": 1}
+        wanted(self.front.ask("POST", "/api/discounts/", json=body), 201)
+        wanted(self.front.ask("POST", "/api/cart/discount/", self.cart, json={"code": self.code}), 200)
+        self.check_out()
+
+    def wrong(self, status: str, mails: int = 1) -> str | None:
+        [shown] = [each for each in self.front.discounts() if each["code"] == self.code]
+        if shown["times_redeemed"] != int(status in (PAID, "confirming")):
+            return f"order {self.order_id} ({status}): its code was redeemed {shown['times_redeemed']} times"
+        return super().wrong(status, mails)
+
+
 class IsDeclined(Story):
     ends = (CREATED,)
 
@@ -250,6 +267,7 @@ StoryFactory = Callable[[Front, bool], Story]
 
 # Which stories pass a point; the first that matches.
 PASSING: tuple[tuple[str, tuple[StoryFactory, ...]], ...] = (
+    (r"pay:redeem:", (PaysWithCode,)),
     (r"pay:(undo|release):", (IsDeclined,)),
     (r"pay:confirm:", (Pays, IsDeclined, IsAsked)),
     (r"pay:paid:", (Pays, HasConfirmed)),

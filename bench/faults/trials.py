@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.faults.crash_points import CrashPoints, all_cases, bugs, settled_within, summary, troubled_cases
 from bench.faults.front import Front
-from bench.faults.races import LastPiece, clicks, one_key
+from bench.faults.races import LastPiece, LastRedemption, clicks, one_key
 from bench.faults.settling import BARS
 from bench.faults.stage import stage
 from launcher.screen import say
@@ -90,12 +90,13 @@ def _crash_points(trial: Trial, keep: Path | None) -> None:
 
 
 def _races(trial: Trial, keep: Path | None) -> None:
-    """One sale of the last piece in every round, and one order with one key in twice as many."""
+    """In every round one sale of the last piece, one redemption of a code, and one key twice."""
     with stage(trial.database, COPIES, folder=keep) as found:
         front = Front(found.shop.url, found.shop.sandbox_url)
-        last = LastPiece(front)
+        last, code = LastPiece(front), LastRedemption(front)
         for number in range(trial.rounds):
             _try(trial, "sales of the last piece", last.round)
+            _try(trial, "last redemptions of a code", code.round)
             for _ in range(KEY_ROUNDS):
                 _try(trial, "one key, 50 requests at once", lambda: one_key(front))
             _try(trial, "a checkout, 20 clicks at once", lambda: clicks(front))

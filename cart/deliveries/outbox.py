@@ -146,7 +146,8 @@ class Outbox:
         The same request under the same key returns that payment; if the first never arrived, this opens one now, which
         is canceled as well.
         """
-        opened = self.payments.open(order.id, asked["amount"], asked["currency"], asked["email"], key)
+        named = {"discount": asked["discount"]} if "discount" in asked else {}
+        opened = self.payments.open(order.id, asked["amount"], asked["currency"], asked["email"], key, **named)
         payment = self.payments.cancel(opened.id)
         if payment.state != CANCELED:
             raise OutcomeUnknown(f"Payment {payment.id} is {payment.state}.")

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from cart.payment.pay import LOOK_INTERVAL_S, patience
 from cart.payment.settlement import Settlement
-from cart.payment.steps import CALL_OFF_PAYMENT, Abandoned, Attempt, ask, begin, release_stock
+from cart.payment.steps import CALL_OFF_PAYMENT, RESERVE, Abandoned, Attempt, ask, begin, undo
 from cart.rules.order import CANCELED, CANCELING, PAYING, Order
 from chassis.crash_points import crash_point
 from chassis.db.claims import ClaimLost
@@ -82,7 +82,7 @@ class Cancellation:
         crash_point("cancel:canceled:begun")
         with self.store.write():
             self.store.orders.keep(order)
-            release_stock(self.settlement, left)
+            undo(self.settlement, RESERVE, left)
             self.store.journal.note(order, "canceled", {"stock": left.stock_key})
         crash_point("cancel:canceled:done")
         log.info("order canceled", order_id=order.id)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from nameko.exceptions import RemoteError
 
 from cart.payment.settlement import Settlement
-from cart.payment.steps import BEFORE_THE_MONEY, CONFIRM, Attempt, Step, ask, begin
+from cart.payment.steps import BEFORE_THE_MONEY, CONFIRM, RESERVE, Attempt, Step, ask, begin, require_card
 from cart.rules.order import CANCELING, CONFIRMING, CREATED, PAYING, Order
 from cart.rules.payments import CALLED_OFF, CANCELED, SUCCEEDED, Payment
 from chassis.crash_points import crash_point
@@ -57,23 +57,26 @@ class OrderPayment:
         the paid order.
 
         Args:
+            card: not used for an order of 0, which is paid without one; else "" is no card.
             payer: whose limit a decline counts against; the order's cart when None.
 
         Raises:
             NotFound: no such order of this cart.
+            InvalidRequest: naming ``cart``: the order costs something, and there is no card.
             TooManyRequests: too many cards were declined for this order or payer.
-            Conflict: not enough stock, the order is canceled, another card has paid it, or another process has worked
-                on it for as long as the caller could wait.
+            Conflict: not enough stock, the discount code is used up or withdrawn, the order is canceled, another card
+                has paid it, or another process has worked on it for as long as the caller could wait.
             Conflict with ``retry_after``: its payment was just canceled elsewhere; nothing was taken.
             PaymentDeclined, PaymentActionRequired, Refused: nothing was taken; the order can be paid again.
             OutcomeUnknown, Unavailable, DeadlineExceeded, ProviderFailure: pay again; it is never charged twice.
         """
-        digest = hashlib.sha256(f"{order_id}:{card}".encode()).hexdigest()
         until = patience()
         while True:
             order = self.store.orders.get(order_id, cart_id)
+            digest = _digest(order, card)
             if order.settled:
                 return _same_card(order, digest)
+            require_card(order, card)
             crash_point("pay:claim:begun")
             claimed = self.settlement.claim(order_id, cart_id, payer=payer or order.cart_id)
             if claimed is None:
@@ -86,7 +89,7 @@ class OrderPayment:
             # ClaimLost: the new holder finishes the work; the next iteration reads the outcome.
             with suppress(ClaimLost), self.settlement.at_work(claimed):
                 if claimed.stock_key is None:
-                    return self._attempt(Attempt(claimed, card, digest))
+                    return self._attempt(Attempt(claimed, card, _digest(claimed, card)))
                 self.settlement.finish(claimed, digest)
 
     def resume(self, order_id: str, hurry: bool = False) -> None:
@@ -132,20 +135,24 @@ class OrderPayment:
             for step in BEFORE_THE_MONEY:
                 taken = self._take(step, attempt)
                 if taken is not None:
-                    order.card = attempt.digest  # a repetition with this card returns this answer again
                     break
         except (ShopError, RemoteError) as error:
             self.settlement.undo(order, {"error": f"{type(error).__name__}: {error}"}, error)
             raise
-        if taken is None:
+        if taken is None and CONFIRM.needed(order):
             self._begin(CONFIRM, attempt)
             taken = self._confirm(attempt)
+        elif taken is None:
+            taken = Payment("", SUCCEEDED)  # nothing to pay
+        order.card = attempt.digest  # a repetition with this card returns this answer again
         return self.settlement.outcome(order, taken)
 
     def _begin(self, step: Step, attempt: Attempt) -> None:
         begin(self.settlement, "pay", step, attempt, self.settlement.claim_end())
 
     def _take(self, step: Step, attempt: Attempt) -> Payment | None:
+        if not step.needed(attempt.order):
+            return None
         self._begin(step, attempt)
         return ask(self.settlement, "pay", step, attempt)
 
@@ -175,13 +182,14 @@ class OrderPayment:
             raise
 
     def _take_up(self, order: Order) -> None:
-        """A reopened order turns out to be paid: reserve its stock, and store it as paid."""
+        """A reopened order turns out to be paid: redeem its code, reserve its stock, and store it as paid."""
         claimed = self.settlement.claim(order.id, None)
         if claimed is None or claimed.stock_key is not None:
             return
         with suppress(ClaimLost), self.settlement.at_work(claimed):
             try:
-                self._take(BEFORE_THE_MONEY[0], Attempt(claimed, "", ""))
+                for step in RESERVE:
+                    self._take(step, Attempt(claimed, "", ""))
                 payment = self.payments.find(claimed.payment or "")
             except (ShopError, RemoteError) as error:
                 self.settlement.undo(claimed, {"error": f"{type(error).__name__}: {error}"})
@@ -193,6 +201,11 @@ def patience() -> float:
     """Until when the second payer waits for the first (monotonic seconds)."""
     left = remaining()
     return time.monotonic() + (CLAIM_WAIT_S if left is None else left - DEADLINE_MARGIN_S)
+
+
+def _digest(order: Order, card: str) -> str:
+    """Of the card that pays an order; the same for every card when there is nothing to pay."""
+    return hashlib.sha256(f"{order.id}:{card if order.amount else ''}".encode()).hexdigest()
 
 
 def _same_card(order: Order, digest: str) -> Order:

@@ -16,7 +16,7 @@ from typing import Any
 from nameko.exceptions import RemoteError
 
 from cart.deliveries.outbox import Outbox
-from cart.payment.steps import PAY, Abandoned, call_off
+from cart.payment.steps import PAY, Abandoned, call_off, undo
 from cart.rules.order import CONFIRMING, CREATED, PAID, PAYING, Order
 from cart.rules.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment, Payments
 from cart.store.unit_of_work import CartStore
@@ -228,6 +228,7 @@ class Settlement:
         with self.store.write():
             self.store.orders.keep(order, outcome={"state": payment.state, "charge": payment.charge})
             self.store.carts.bought(order)
+            self.store.discounts.bought(order)
             self.store.attempts.end(order)
             for kind in order.deliveries:
                 self.store.deliveries.add(f"{order.id}:{kind}", kind, order.id)
@@ -250,9 +251,7 @@ class Settlement:
         with self.store.write():
             self.store.orders.keep(order, outcome=outcome)
             self.store.attempts.end(order, declined=isinstance(error, PaymentDeclined))
-            for step in PAY:
-                if step.undo is not None:
-                    step.undo(self, left)
+            undo(self, PAY, left)
         crash_point("pay:undo:done")
         self.deliver_release(left)
 

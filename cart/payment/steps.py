@@ -16,7 +16,7 @@ from cart.rules.order import Order
 from cart.rules.payments import CANCELED, OPEN, SUCCEEDED, Payment, Payments
 from cart.store.unit_of_work import CartStore
 from chassis.crash_points import crash_point
-from contracts.errors import OutcomeUnknown, Refused, Unavailable
+from contracts.errors import OutcomeUnknown, Refused, Unavailable, wrong_field
 
 # A process can be killed before a step asks the other side, between its answer and its record, and after the record.
 MOMENTS = ("begun", "asked", "done")
@@ -58,6 +58,7 @@ class Step:
     Attributes:
         name: in the journal, the keys and the crash points.
         do: asks the other side; returns the outcome for the journal, or the payment if that ends the attempt.
+        needed: whether an order has this step.
         prepare: changes the order before the step is recorded.
         undo: records the work owed to undo it; part of the transaction that opens the order again.
         moments: where a process can be killed in it.
@@ -67,6 +68,7 @@ class Step:
     do: Callable[[Shop, Attempt], dict[str, Any] | Payment] | None = None
     prepare: Callable[[Attempt], None] | None = None
     undo: Callable[[Shop, Abandoned], None] | None = None
+    needed: Callable[[Order], bool] = lambda order: True
     moments: tuple[str, ...] = MOMENTS
 
 
@@ -95,7 +97,29 @@ def ask(shop: Shop, flow: str, step: Step, attempt: Attempt) -> Payment | None:
     return None
 
 
+def undo(shop: Shop, steps: Iterable[Step], left: Abandoned) -> None:
+    """Undo the steps of an attempt; part of the transaction that opens or cancels its order."""
+    for step in steps:
+        if step.undo is not None:
+            step.undo(shop, left)
+
+
 # Paying
+
+
+def _redeem_code(shop: Shop, attempt: Attempt) -> dict[str, Any]:
+    order = attempt.order
+    with shop.store.write():
+        # Raises ClaimLost: nothing is redeemed for an attempt that was undone meanwhile.
+        shop.store.orders.keep(order)
+        shop.store.discounts.redeem(order)
+    return {"discount": order.discount}
+
+
+def _give_code_back(shop: Shop, left: Abandoned) -> None:
+    """The attempt's order is not paid with its code."""
+    if left.order.discount is not None:
+        shop.store.discounts.give_back(left.order.id)
 
 
 def _name_reservation(attempt: Attempt) -> None:
@@ -108,7 +132,7 @@ def _reserve_stock(shop: Shop, attempt: Attempt) -> dict[str, Any]:
     return {"key": attempt.order.stock_key}
 
 
-def release_stock(shop: Shop, left: Abandoned) -> None:
+def _release_stock(shop: Shop, left: Abandoned) -> None:
     """Record that the stock of an attempt has to be released."""
     if left.stock_key is not None:
         shop.store.deliveries.add(left.stock_key, RELEASE, left.order.id)
@@ -130,23 +154,40 @@ def _open_payment(shop: Shop, attempt: Attempt) -> dict[str, Any] | Payment:
             return payment
         if payment.state == CANCELED:
             order.payment = None
-    if order.payment is None:
-        email, key = order.customer.email, order.key("open")
-        order.payment = shop.payments.open(order.id, order.amount, order.currency, email, key).id
+    if order.payment is None and order.amount:
+        email, key, named = order.customer.email, order.key("open"), naming_code(order.code)
+        order.payment = shop.payments.open(order.id, order.amount, order.currency, email, key, **named).id
     return {"payment": order.payment}
+
+
+def naming_code(code: str | None) -> dict[str, str]:
+    """The argument of `Payments.open` that names a discount code, which a provider without codes never gets."""
+    return {} if code is None else {"discount": code}
 
 
 def _call_off_unknown(shop: Shop, left: Abandoned) -> None:
     """A payment whose id was never learned may exist, unless the error means that none was opened."""
     order = left.order
-    if isinstance(left.error, Refused | Unavailable) or order.payment is not None:
+    if isinstance(left.error, Refused | Unavailable) or order.payment is not None or not order.amount:
         return
     if shop.store.journal.payment_unknown(order):
         asked = {"amount": order.amount, "currency": order.currency, "email": order.customer.email}
+        asked |= naming_code(order.code)
         shop.store.deliveries.add(order.key("open"), CALL_OFF, order.id, asked)
 
 
+def _costs(order: Order) -> bool:
+    return order.amount > 0
+
+
+def require_card(order: Order, card: str) -> None:
+    """Raises InvalidRequest unless there is a card, or nothing to pay."""
+    if not card and _costs(order):
+        raise wrong_field("cart", "required field", f"Order {order.id} costs {order.amount}: a card is needed.")
+
+
 def _make_method(shop: Shop, attempt: Attempt) -> dict[str, Any]:
+    require_card(attempt.order, attempt.card)  # the order may have been free until its shipping method was changed
     attempt.method = shop.payments.method(attempt.card, attempt.order.key("method"))
     return {"method": attempt.method}
 
@@ -161,13 +202,18 @@ def _confirm_payment(shop: Shop, attempt: Attempt) -> Payment:
     return shop.payments.confirm(order.payment or "", attempt.method, order.key("confirm"))
 
 
+# What an order takes from what others want, too: the code first, because it costs no call to another service.
+RESERVE = (
+    Step("redeem", do=_redeem_code, undo=_give_code_back, needed=lambda order: order.discount is not None),
+    Step("stock", do=_reserve_stock, prepare=_name_reservation, undo=_release_stock),
+)
 BEFORE_THE_MONEY = (
-    Step("stock", do=_reserve_stock, prepare=_name_reservation, undo=release_stock),
+    *RESERVE,
     Step("open", do=_open_payment, undo=_call_off_unknown),
-    Step("method", do=_make_method),
+    Step("method", do=_make_method, needed=_costs),
 )
 # From here on, only a known outcome is undone: `Settlement.settle` looks it up.
-CONFIRM = Step("confirm", do=_confirm_payment, prepare=_name_card, moments=("begun", "asked"))
+CONFIRM = Step("confirm", do=_confirm_payment, prepare=_name_card, needed=_costs, moments=("begun", "asked"))
 PAY = (
     Step("claim", moments=LOCAL),
     *BEFORE_THE_MONEY,

@@ -15,7 +15,14 @@ from cart.rules.reconcile import (
     compare_payments,
     compare_refunds,
 )
-from cart.rules.reconcile_books import compare_holds, compare_orders, order_of, over
+from cart.rules.reconcile_books import (
+    compare_codes,
+    compare_holds,
+    compare_orders,
+    compare_redemptions,
+    order_of,
+    over,
+)
 from chassis.audit import no_such_part, unreadable
 from chassis.records import SetAside, sorted_out
 from contracts.differences import page
@@ -60,7 +67,8 @@ class OrderAudit:
         """One page of a part, as `contracts.differences.page`.
 
         Args:
-            part: "payments" and "refunds" (the provider's lists), "orders" and "returns" (ours), "stock" (products').
+            part: "payments" and "refunds" (the provider's lists), "orders", "returns" and "redemptions"
+                (ours), "stock" (products').
             cursor: from the previous page; None for the first.
             since, until: only records made between these times (Unix seconds).
             ids: instead of a page, ask the provider for these payments or refunds of ours.
@@ -73,6 +81,7 @@ class OrderAudit:
             "orders": self._orders,
             "returns": self._returns,
             "stock": self._stock,
+            "redemptions": self._redemptions,
         }
         if ids is not None or part not in parts:
             raise no_such_part(part)
@@ -134,6 +143,7 @@ class OrderAudit:
         # Read the orders again: the other services' answers may be newer than the page.
         now = self._books.by_id([order.id for order in orders])
         found = compare_orders(now.values(), owed, held, labelled, unreturned, until, self._provider)
+        found += compare_codes(now.values(), self._books.redeemed([order.id for order in orders]), until)
         # No order relies on a payment that was canceled.
         known = [order.payment for order in orders if order.payment and order.status != CANCELED]
         return page(len(listed), found + unreadable("the shop", aside), following, known=known)
@@ -141,6 +151,15 @@ class OrderAudit:
     def _returns(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
         refunds, following = self._books.refund_page(cursor, since, until)
         return page(len(refunds), [], following, known=[refund.id for refund in refunds])
+
+    def _redemptions(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
+        ids, following = self._books.redemption_page(cursor, since, until)
+        orders = self._books.by_id(ids)
+        # What an unreadable order has redeemed is not redeemed for nobody.
+        missing = set(ids) - orders.keys()
+        broken = self._books.known([], missing) if missing else set()
+        found = compare_redemptions([each for each in ids if each not in broken], orders, until)
+        return page(len(ids), found, following)
 
     def _stock(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
         held = self._products.audit(cursor, since, until)

@@ -110,6 +110,14 @@ class AuditBooks:
             rows = connection.execute(query).all()
         return [_refunded(row) for row in rows[:PAGE]], rows[PAGE - 1].provider_id if len(rows) > PAGE else None
 
+    def redeemed(self, ids: Collection[str]) -> dict[str, str]:
+        """The discount codes that these orders have redeemed, by the order's id."""
+        return self._store.discounts.redeemed_by(ids)
+
+    def redemption_page(self, cursor: str | None, since: float, until: float) -> tuple[list[str], str | None]:
+        """A page of the orders whose code was redeemed between two moments, by id, and the cursor of the next one."""
+        return self._store.discounts.redemption_page(cursor, since, until, PAGE)
+
     def _orders(self, condition: sa.ColumnElement[bool]) -> list[Order]:
         with self._database.read() as connection:
             rows = connection.execute(sa.select(orders).where(condition)).mappings().all()

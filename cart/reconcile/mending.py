@@ -15,8 +15,8 @@ from cart.reconcile.books import AuditBooks
 from cart.rules.order import CANCELED, CANCELING, CREATED, FULFILLED, LABEL, PAID, Order
 from cart.rules.payments import CANCELED as CALLED_OFF
 from cart.rules.payments import SUCCEEDED
-from cart.rules.reconcile import AGAIN, CALL_OFF, FINISH, GIVE_BACK, OWE, RETURN, TAKE_UP
-from cart.rules.reconcile_books import OVER, holds, order_of, over
+from cart.rules.reconcile import AGAIN, CALL_OFF, COUNT, FINISH, GIVE_BACK, GIVE_CODE_BACK, OWE, RETURN, TAKE_UP
+from cart.rules.reconcile_books import OVER, holds, order_of, over, redeems
 from cart.store.unit_of_work import CartStore
 from chassis.audit import no_such_repair
 from contracts.errors import Conflict, NotFound
@@ -67,6 +67,8 @@ class Mending:
             AGAIN: self._again,
             GIVE_BACK: self._give_back,
             RETURN: self._return,
+            COUNT: self._count,
+            GIVE_CODE_BACK: self._give_code_back,
         }
         repair = repairs.get(fix.get("do"))
         if repair is None:
@@ -137,6 +139,24 @@ class Mending:
         # At once: the outbox may have released it before, on stock that was since restored from a backup.
         self._outbox.products.release(key)
         return f"{key} is given back"
+
+    def _count(self, fix: dict[str, Any]) -> str:
+        with self._store.write():
+            order = self._store.orders.locked(str(fix.get("order")))
+            if not order.settled or order.discount is None:
+                raise Conflict(f"Order {order.id} is {order.status}, and has redeemed no code.")
+            self._store.discounts.count(order)
+        return f"{order.code} is redeemed by {order.id}"
+
+    def _give_code_back(self, fix: dict[str, Any]) -> str:
+        name = str(fix.get("order"))
+        with self._store.write():
+            with suppress(NotFound):
+                order = self._store.orders.locked(name)
+                if redeems(order):
+                    raise Conflict(f"Order {order.id} is {order.status} by now, and redeems its code.")
+            given = self._store.discounts.give_back(name)
+        return f"{name}: {'given back' if given else 'was given back already'}"
 
     def _return(self, fix: dict[str, Any]) -> str:
         order = self._store.orders.get(str(fix.get("order")))

@@ -58,6 +58,9 @@ class Refunds:
             OutcomeUnknown, Unavailable, DeadlineExceeded, ProviderFailure: repeat with the same key. It is refunded
                 once, even if nobody repeats.
         """
+        order = self.store.orders.get(order_id)
+        if order.settled and not order.amount and amount is None:
+            return self._take_up(order_id, [])  # nothing was paid: the goods come back, and no money goes
         until = patience()
         crash_point("refund:claim:begun")
         row, mine = self.store.refunds.ask(order_id, amount, key, self.settlement.claim_end())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from cart.rules.price import SKU, Line, price
-from contracts.errors import Conflict, InvalidRequest
+from cart.rules.price import DISCOUNT, SKU, Line, price
+from contracts.errors import Conflict, InvalidRequest, NotFound
 
 # The most of one SKU in a cart, as the public contract says.
 MAX_QUANTITY = 10_000
@@ -58,30 +58,48 @@ def looked_up(found: Mapping[str, Any]) -> dict[str, Any]:
     return {name: found[name] for name in SHOWN if name in found} | {"available": found["detail"] is None}
 
 
-def summary(items: Sequence[Item], details: Mapping[str, str]) -> dict[str, Any]:
+def summary(
+    items: Sequence[Item],
+    details: Mapping[str, str],
+    code: str | None,
+    taken_off: Callable[[str, int, str | None], int],
+) -> dict[str, Any]:
     """A cart with its current prices, as the API shows it. What cannot be bought now adds nothing to the total.
 
     Args:
         items: as `item` makes them.
         details: why items cannot be bought, by SKU.
+        code: the cart's discount code.
+        taken_off: the amount of the line that a code adds to goods of so much, in so many smallest units of a currency;
+            not positive. Raises NotFound or Conflict when the code does not apply.
     """
     available = [item for item in items if item["available"]]
     currency = available[0]["currency"] if available else None
     lines = [Line(SKU, item["amount"], currency) for item in available if item["currency"] == currency]
-    totals = price(lines, (), None, ())
     problems = {each["parent"]: _other_currency(each, currency) for each in available if each["currency"] != currency}
     problems |= details
+    refused, discount = [], 0
+    if code is not None:
+        try:
+            discount = taken_off(code, price(lines, (), None, ()).subtotal, currency)
+        except (NotFound, Conflict) as error:
+            refused = [{"parent": code, "detail": error.detail}]
+    totals = price(lines, (Line(DISCOUNT, discount, currency or ""),), None, ())
     return {
         "items": list(items),
         "item_count": sum(item["quantity"] for item in items),
         "currency": currency,
         "subtotal": totals.subtotal,
         "discount": totals.adjustments,
+        "discount_code": code,
         "total": totals.total,
         "problems": [
-            {"parent": item["parent"], "detail": problems[item["parent"]]}
-            for item in items
-            if item["parent"] in problems
+            *(
+                {"parent": each["parent"], "detail": problems[each["parent"]]}
+                for each in items
+                if each["parent"] in problems
+            ),
+            *refused,
         ],
     }
 

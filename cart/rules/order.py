@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cart.rules.price import SHIPPING, SKU, TAX, Line, Totals, check_payable, one_currency, price_lines
+from cart.rules.price import (
+    DISCOUNT,
+    SHIPPING,
+    SKU,
+    TAX,
+    Line,
+    Totals,
+    check_chargeable,
+    one_currency,
+    price_lines,
+)
 from contracts.errors import Conflict, InvalidRequest, Refused
 
 CREATED = "created"
@@ -115,6 +125,14 @@ class Return:
     refund: str
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What a discount code takes off an order: the provider's id of the code, and the order's line."""
+
+    discount_id: str
+    line: Line
+
+
 @dataclass
 class Order:
     """One order.
@@ -123,7 +141,8 @@ class Order:
         id: ``or_…``.
         cart_id: the cart that placed it.
         customer, currency, live (whether real money is paid), created (Unix seconds): fixed when it is placed.
-        lines: the goods and taxes, at the prices of that moment.
+        lines: the goods, the discount and taxes, at the prices of that moment.
+        discount: the provider's id of the discount code that it was placed with, or None.
         shipment: the id of the shipment that was quoted for it; None when nothing is sent.
         methods, method_id: the shipping methods offered, and the selected one.
         status: one of the states above; updated: when the order last changed (Unix seconds).
@@ -159,6 +178,7 @@ class Order:
     charge: str | None = None
     carrier: str | None = None
     tracking_number: str | None = None
+    discount: str | None = None
     returns: tuple[Return, ...] = ()
     amount_returned: int | None = None
     attempt: int = 0
@@ -182,22 +202,27 @@ class Order:
         offer: Offer | None,
         now: int,
         live: bool,
+        cut: Cut | None = None,
     ) -> Order:
-        """Turn priced goods and a quoted shipment into an order; the prices are fixed here.
+        """Turn priced goods and a quoted shipment into an order; prices and discount are fixed here.
 
         Args:
             offer: None when nothing is sent.
             now: Unix seconds.
             live: whether real money is paid.
+            cut: the discount of the cart's code.
 
-        Raises Conflict when the lines have more than one currency or exceed the limit of one payment.
+        Raises Conflict when the lines have more than one currency, or one payment cannot take the total.
         """
         currency = one_currency(line.currency for line in goods)
-        lines = (*goods, Line(TAX, 0, currency, "Taxes (included)"))
+        discount = () if cut is None else (cut.line,)
+        # The prices include the tax, and so does the discount: what is left of the goods is the tax base.
+        lines = (*goods, *discount, Line(TAX, 0, currency, "Taxes (included)"))
         order = cls(order_id, cart_id, customer, currency, lines, now, now, live=live)
         if offer is not None:
             order.shipment, order.methods, order.method_id = offer.shipment, offer.methods, offer.selected.id
-        check_payable(order.totals)
+        order.discount = None if cut is None else cut.discount_id
+        check_chargeable(order.totals, currency)
         return order
 
     @property
@@ -214,6 +239,11 @@ class Order:
     def amount(self) -> int:
         """The amount to pay, in the currency's smallest unit."""
         return self.totals.total
+
+    @property
+    def code(self) -> str | None:
+        """The discount code that it was placed with."""
+        return next((line.parent for line in self.lines if line.kind == DISCOUNT), None) if self.discount else None
 
     @property
     def busy_until(self) -> float:
@@ -278,17 +308,17 @@ class Order:
                 f"Order {self.id} was not offered that shipping method.",
                 {"errors": {"shipping_id": ["must be the id of one of the order's shipping_methods"]}},
             )
-        check_payable(replace(self, method_id=method_id).totals)
+        check_chargeable(replace(self, method_id=method_id).totals, self.currency)
         self.method_id, self.updated = method_id, now
 
     def give_back(self, returns: Sequence[Return], now: int) -> None:
-        """Show the refunds, and change the status to returned once they cover the full amount.
+        """Show the refunds, and change the status to returned once they cover the full amount, which may be 0.
 
         Args:
             returns: every completed one, the newest first, as all lists of Stripe.
             now: Unix seconds.
         """
-        if self.returns == tuple(returns):
+        if self.returns == tuple(returns) and self.amount:
             return
         self.returns, self.updated = tuple(returns), now
         self.amount_returned = sum(each.amount for each in returns)

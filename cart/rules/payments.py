@@ -71,8 +71,14 @@ class Payments(Protocol):
 
     live: bool
 
-    def open(self, order_id: str, amount: int, currency: str, email: str, key: str) -> Payment:
-        """Open a payment of `amount` (smallest unit of `currency`). Also raises Refused (the amount is too small)."""
+    def open(
+        self, order_id: str, amount: int, currency: str, email: str, key: str, discount: str | None = None
+    ) -> Payment:
+        """Open a payment of `amount` (smallest unit of `currency`). Also raises Refused (the amount is too small).
+
+        Args:
+            discount: the order's discount code, to be stored with the payment; given only if there is one.
+        """
 
     def method(self, card: str, key: str) -> str:
         """The payment method of a card, as the storefront names it: a token of the provider, or a method itself.
@@ -118,9 +124,15 @@ class PaymentNews(Protocol):
     def product_changed(self, product_id: str) -> None:
         """A product or its price has changed."""
 
+    def discount_changed(self, discount_id: str | None) -> None:
+        """A discount code has changed; None: any number of them."""
+
 
 class PaymentProvider(Protocol):
-    """A payment provider: a bundle, made of the process's `chassis.settings.Settings`."""
+    """A payment provider: a bundle, made of the process's `chassis.settings.Settings`.
+
+    A provider that also keeps discount codes has the attribute `discounts`: `cart.rules.discount.Discounts`.
+    """
 
     @property
     def payments(self) -> Payments:

@@ -5,12 +5,13 @@ All amounts are whole numbers in the currency's smallest unit, as Stripe defines
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from contracts.currencies import LEAST_CHARGES, amount_for_people
 from contracts.errors import Conflict
 
-SKU, TAX, SHIPPING = "sku", "tax", "shipping"
+SKU, DISCOUNT, TAX, SHIPPING = "sku", "discount", "tax", "shipping"
 
 # The largest amount of one PaymentIntent: eight digits (Stripe's API reference, `amount`).
 MAX_AMOUNT = 99_999_999
@@ -21,11 +22,11 @@ class Line:
     """One line of an order.
 
     Attributes:
-        kind: ``sku``, ``tax``, ``shipping``, or another word for an adjustment, such as ``discount``.
+        kind: ``sku``, ``discount``, ``tax``, ``shipping``, or another word for an adjustment.
         amount: of the whole line; a discount's is negative.
         currency: three lower-case letters.
         description: for the shopper.
-        parent: the SKU, or the shipping method.
+        parent: the SKU, the discount code, or the shipping method.
         quantity: the number of pieces; None for anything but goods.
     """
 
@@ -78,6 +79,34 @@ def check_payable(totals: Totals) -> None:
         raise Conflict(f"An order of {totals.total} is more than one payment can take ({MAX_AMOUNT}).")
     if totals.total < 0:
         raise Conflict(f"An order of {totals.total} cannot be paid.")
+
+
+def check_chargeable(totals: Totals, currency: str) -> None:
+    """As `check_payable`, and raises Conflict for a total between 0 and the least that Stripe charges in `currency`.
+
+    An order of 0 is paid without a charge.
+    """
+    check_payable(totals)
+    least = LEAST_CHARGES.get(currency, 0)
+    if 0 < totals.total < least:
+        total, needed = amount_for_people(totals.total, currency), amount_for_people(least, currency)
+        raise Conflict(f"An order of {total} is too small to be charged: that takes at least {needed}, or nothing.")
+
+
+def shared(amount: int, weights: Sequence[int]) -> list[int]:
+    """Share out `amount` in proportion to `weights`, to the smallest unit: the shares add up to `amount`.
+
+    Each weight gets its exact share rounded down; the units that are left go, one each, to the largest fractions, of
+    equal ones to the earlier (the largest remainder method). A negative weight, as that of a discount, gets a share
+    of the other sign. The weights' sum must be positive.
+    """
+    total = sum(weights)
+    shares = [amount * weight // total for weight in weights]
+    fractions = [amount * weight % total for weight in weights]
+    neediest = sorted(range(len(weights)), key=lambda place: -fractions[place])
+    for place in neediest[: amount - sum(shares)]:
+        shares[place] += 1
+    return shares
 
 
 def one_currency(named: Iterable[str]) -> str:

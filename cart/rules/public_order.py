@@ -7,7 +7,7 @@ part of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from cart.rules.order import (
@@ -21,7 +21,7 @@ from cart.rules.order import (
     Return,
     ShippingMethod,
 )
-from cart.rules.price import SHIPPING, Line, check_payable, price_lines
+from cart.rules.price import SHIPPING, Line, check_payable, price_lines, shared
 
 # The sample's name for the time of each transition, in the sample's sequence.
 TRANSITIONS = {CANCELED: "canceled", FULFILLED: "fulfiled", PAID: "paid", RETURNED: "returned"}
@@ -29,7 +29,6 @@ TRANSITIONS = {CANCELED: "canceled", FULFILLED: "fulfiled", PAID: "paid", RETURN
 
 def render(order: Order) -> dict[str, Any]:
     """The order as the API shows it."""
-    items = [_item(line) for line in order.all_lines]
     return {
         "id": order.id,
         "object": "order",
@@ -42,12 +41,12 @@ def render(order: Order) -> dict[str, Any]:
         "currency": order.currency,
         "customer": None,
         "email": order.customer.email,
-        "items": items,
+        "items": [_item(line) for line in order.all_lines],
         "livemode": order.live,
         "metadata": {},
         "returns": {
             "object": "list",
-            "data": [_return(order, each, items) for each in order.returns],
+            "data": _returns(order),
             "has_more": False,
             "total_count": len(order.returns),
             "url": f"/v1/order_returns?order={order.id}",
@@ -159,6 +158,21 @@ def _line(item: Mapping[str, Any]) -> Line:
     return Line(item["type"], amount, currency, description, item["parent"], item["quantity"])
 
 
+def _returns(order: Order) -> list[dict[str, Any]]:
+    """The refunds, the newest first. Each is shared out over what the earlier ones have left of every line, so that all
+    of them together are the order, to the smallest unit."""
+    left = list(order.all_lines)
+    shown = []
+    for each in reversed(order.returns):
+        amounts = shared(each.amount, [line.amount for line in left]) if sum(line.amount for line in left) > 0 else []
+        lines = [replace(line, amount=amount) for line, amount in zip(left, amounts, strict=False)]
+        if each.amount != order.amount:  # a partial refund does not say how many pieces come back
+            lines = [replace(line, quantity=None) for line in lines]
+        shown.append(_return(order, each, [_item(line) for line in lines]))
+        left = [replace(line, amount=line.amount - amount) for line, amount in zip(left, amounts, strict=False)]
+    return shown[::-1]
+
+
 def _return(order: Order, shown: Return, items: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "id": shown.id.replace("rf_", "orret_"),
@@ -166,8 +180,7 @@ def _return(order: Order, shown: Return, items: list[dict[str, Any]]) -> dict[st
         "amount": shown.amount,
         "created": shown.created,
         "currency": order.currency,
-        # A partial refund does not say which goods come back.
-        "items": items if shown.amount == order.amount else [],
+        "items": items,
         "livemode": order.live,
         "order": order.id,
         "refund": shown.refund,

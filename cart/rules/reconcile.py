@@ -16,7 +16,7 @@ from contracts.differences import Difference
 
 # The repairs of `CartService.mend`.
 FINISH, CALL_OFF, TAKE_UP, OWE, AGAIN, GIVE_BACK = "finish", "call off", "take up", "owe", "again", "give back"
-RETURN = "return"
+RETURN, COUNT, GIVE_CODE_BACK = "return", "count", "give code back"
 
 # Such an order is claimed, or waits for its shopper's bank.
 UNDER_WAY = (*AT_WORK, CONFIRMING)
@@ -34,6 +34,7 @@ class Listed:
         order_id: the order that it was opened for; None when it names none.
         refunded: how much of it has been refunded.
         created: Unix seconds.
+        discount: the discount code that it names, if any.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Listed:
     order_id: str | None
     refunded: int = 0
     created: float = 0.0
+    discount: str | None = None
 
     def __str__(self) -> str:
         back = f", {self.refunded} of it given back" if self.refunded else ""
@@ -187,6 +189,10 @@ def _payment(payment: Listed, order: Order, until: float, provider: str) -> Diff
             return hand("order paid, payment not taken", advice=f"ask {provider}; nothing was sent back by the shop")
         if (payment.amount, payment.currency) != (order.amount, order.currency):
             return hand("another amount was taken", advice="refund or ask for the rest")
+        if payment.discount != order.code:
+            named = f"{theirs}, discount code {payment.discount}"
+            advice = f"see which code the order has; nothing depends on what {provider} says"
+            return by_hand(order, "another discount code at the payment", named, advice)
         return None
     if order.settled:
         if payment.taken > 0:

@@ -8,8 +8,10 @@ from collections.abc import Collection, Iterable, Mapping
 from cart.rules.order import CANCELED, CREATED, FULFILLED, LABEL, PAID, RETURNED, Order
 from cart.rules.reconcile import (
     AGAIN,
+    COUNT,
     FINISH,
     GIVE_BACK,
+    GIVE_CODE_BACK,
     OWE,
     RETURN,
     UNDER_WAY,
@@ -64,6 +66,44 @@ def compare_orders(
             found.append(mendable(order, "payment stands still", theirs, repair, FINISH))
         found += _label(order, rows, labelled, unreturned)
     return found
+
+
+def compare_codes(orders: Iterable[Order], redeemed: Mapping[str, str], until: float) -> list[Difference]:
+    """The paid orders whose discount code was not redeemed.
+
+    Args:
+        redeemed: the codes that these orders have redeemed, by the order's id.
+    """
+    return [
+        mendable(
+            order, "paid with a code, and not redeemed", f"the codes say: {order.code} not redeemed", "count it", COUNT
+        )
+        for order in orders
+        if order.settled and order.discount is not None and order.id not in redeemed and not under_way(order, until)
+    ]
+
+
+def compare_redemptions(ids: Iterable[str], orders: Mapping[str, Order], until: float) -> list[Difference]:
+    """The redemptions of a discount code for no order.
+
+    Args:
+        ids: the orders that they are for, none younger than the grace period.
+        orders: those that exist, by their id.
+    """
+    found = []
+    for name in ids:
+        order = orders.get(name)
+        if order is None or not (redeems(order) or under_way(order, until)):
+            said_here = "no such order" if order is None else said(order)
+            fix = {"do": GIVE_CODE_BACK, "order": name}
+            theirs, repair = "the codes say: redeemed", "give it back"
+            found.append(Difference("code redeemed for nobody", name, said_here, theirs, repair, fix=fix))
+    return found
+
+
+def redeems(order: Order) -> bool:
+    """Whether an order has a right to the redemption of its code."""
+    return order.discount is not None and order.status not in (CREATED, CANCELED)
 
 
 def over(orders: Iterable[Order], owed: Mapping[str, Mapping[str, str]]) -> list[str]:

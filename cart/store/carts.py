@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from cart.rules.cart import Item, check_currency, check_quantity, item, offered
 from cart.rules.order import Order
-from cart.store.tables import Store, additions, items
+from cart.store.tables import Store, additions, cart_discounts, items
 from chassis.db.engine import once_more
 from contracts.errors import NotFound
 
@@ -94,10 +94,11 @@ class Carts(Store):
 
     @once_more
     def clear(self, cart_id: str, key: str | None = None) -> list[Item]:
-        """Empty the cart, once per `key`; returns the cart."""
+        """Empty the cart, and remove its discount code, once per `key`; returns the cart."""
         with self._database.write() as connection:
             if self.first_time(key):
                 connection.execute(sa.delete(items).where(_of(cart_id)))
+                connection.execute(sa.delete(cart_discounts).where(cart_discounts.c.cart_id == cart_id))
             return _cart(connection, cart_id)
 
     def bought(self, order: Order) -> None:

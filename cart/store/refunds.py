@@ -186,6 +186,8 @@ def checked_amount(order: Order, amount: int | None, left: int) -> int:
     """The amount to refund of an order of which `left` remains. Raises as `RefundRows.ask` does."""
     if not order.settled:
         raise Conflict(f"Order {order.id} is {order.public_status}: there is no money to give back.")
+    if not order.amount:
+        raise Conflict(f"Order {order.id} has cost nothing: there is no money to give back.")
     if left <= 0:
         raise Conflict(f"All of order {order.id} is given back already, or on its way.")
     wanted = left if amount is None else amount

@@ -56,6 +56,8 @@ orders = sa.Table(
     sa.Column("due_at", sa.Float(53), nullable=False, server_default="0"),
     sa.Column("looks", sa.Integer, nullable=False),
     sa.Column("created", sa.Float(53), nullable=False),
+    # The id of the discount code that it was placed with.
+    sa.Column("discount", sa.String(255)),
     # Of the order's input: the cart's lines with their prices, and the customer.
     sa.Column("digest", sa.String(64)),
     # Opens the order to its bearer; empty where a copy of older code wrote it, until the order is shown.
@@ -126,6 +128,46 @@ refunds = sa.Table(
     sa.Column("error", sa.Text),
     sa.Index("refunds_order", "order_id"),
     sa.Index("refunds_state", "state", "due_at"),
+)
+
+# The provider's discount codes. `code_key` finds any spelling; `hundredths` are of a percent; `redeemed` is the number
+# of this code's `redemptions`; `read_at` is when the provider was asked for it (Unix seconds).
+discounts = sa.Table(
+    "discounts",
+    metadata,
+    sa.Column("id", sa.String(255), primary_key=True),
+    sa.Column("code", sa.String(500), nullable=False),
+    sa.Column("code_key", sa.String(500), nullable=False),
+    sa.Column("hundredths", sa.Integer),
+    sa.Column("amount_off", sa.BigInteger),
+    sa.Column("currency", sa.String(3)),
+    sa.Column("minimum_amount", sa.BigInteger),
+    sa.Column("max_redemptions", sa.BigInteger),
+    sa.Column("expires_at", sa.BigInteger),
+    sa.Column("active", sa.Boolean, nullable=False),
+    sa.Column("created", sa.BigInteger, nullable=False),
+    sa.Column("redeemed", sa.Integer, nullable=False),
+    sa.Column("read_at", sa.Float(53), nullable=False),
+    sa.Index("discounts_code_key", "code_key"),
+    sa.Index("discounts_newest", "created", "id"),
+)
+
+# The orders that have redeemed a code, or are being paid with it.
+redemptions = sa.Table(
+    "redemptions",
+    metadata,
+    sa.Column("order_id", sa.String(64), primary_key=True),
+    sa.Column("discount", sa.String(255), nullable=False),
+    sa.Column("at", sa.Float(53), nullable=False),
+    sa.Index("redemptions_discount", "discount"),
+)
+
+# The code that a cart has, as its shopper typed it.
+cart_discounts = sa.Table(
+    "cart_discounts",
+    metadata,
+    sa.Column("cart_id", sa.String(128), primary_key=True),
+    sa.Column("code", sa.String(500), nullable=False),
 )
 
 # How far the service has read another service's sequence.

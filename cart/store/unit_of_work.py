@@ -1,4 +1,4 @@
-"""The data of the cart service: carts, orders, the steps and attempts of payments, refunds, and owed work."""
+"""The data of the cart service: carts, orders, the steps of payments, discounts, refunds, and owed work."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from cart.store.card_attempts import CardAttempts
 from cart.store.carts import Carts
+from cart.store.discounts import DiscountRows
 from cart.store.journal import Journal
 from cart.store.orders import Orders
 from cart.store.positions import Positions
@@ -40,6 +41,7 @@ class CartStore:
         self.attempts = CardAttempts(database, clock)
         self.journal = Journal(database, clock)
         self.positions = Positions(database, clock)
+        self.discounts = DiscountRows(database, clock)
         self.orders = Orders(database, clock, self.journal, self.attempts)
         self.refunds = RefundRows(database, clock, self.orders)
 

@@ -1,8 +1,9 @@
-"""Stripe as a bundle: its client, its lists, its webhooks."""
+"""Stripe as a bundle: its client, its lists, its discount codes, its webhooks."""
 
 from __future__ import annotations
 
 from cart.rules.payments import PaymentNews
+from cart.stripe.discounts import StripeDiscounts
 from cart.stripe.lists import StripeLists
 from cart.stripe.payments import StripePayments
 from cart.stripe.webhooks import StripeWebhooks
@@ -15,6 +16,7 @@ class Stripe:
     def __init__(self, settings: Settings) -> None:
         self.payments = StripePayments(settings)
         self.lists = StripeLists(self.payments)
+        self.discounts = StripeDiscounts(self.payments)
         self._secret = settings.stripe_webhook_secret
 
     def webhooks(self, news: PaymentNews) -> StripeWebhooks:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cart.rules.reconcile import Listed, Refunded
-from cart.stripe.payments import STATES, StripePayments
+from cart.stripe.payments import DISCOUNT_CODE, STATES, StripePayments
 from chassis.providers.stripe_sdk import stripe
 from chassis.records import SetAside, Unreadable, id_of, read_one
 from contracts.currencies import currency_code
@@ -88,15 +88,16 @@ def _bounds(after: str | None, since: float) -> dict[str, Any]:
 def _listed(payment: Any) -> Listed:
     body = payment.to_dict()
     charge = body.get("latest_charge")
-    succeeded = body["status"] == "succeeded"
+    succeeded, metadata = body["status"] == "succeeded", body.get("metadata") or {}
     return Listed(
         id=body["id"],
         state=STATES[body["status"]],
         amount=_whole(body["amount_received"] if succeeded else body["amount"]),
         currency=currency_code(body["currency"]),
-        order_id=(body.get("metadata") or {}).get("order_id"),
+        order_id=metadata.get("order_id"),
         refunded=_whole(charge["amount_refunded"]) if isinstance(charge, dict) else 0,
         created=float(body["created"]),
+        discount=metadata.get(DISCOUNT_CODE),
     )
 
 

@@ -38,6 +38,9 @@ STATES = {
     "canceled": CANCELED,
 }
 
+# The name under which a PaymentIntent's metadata has the order's discount code.
+DISCOUNT_CODE = "discount_code"
+
 # The code of a payment that can no longer be confirmed, such as one canceled in the dashboard.
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
 
@@ -63,7 +66,9 @@ class StripePayments:
             **options,
         )
 
-    def open(self, order_id: str, amount: int, currency: str, email: str, key: str) -> Payment:
+    def open(
+        self, order_id: str, amount: int, currency: str, email: str, key: str, discount: str | None = None
+    ) -> Payment:
         return self._payment(
             lambda: self._stripe.v1.payment_intents.create(
                 {
@@ -71,7 +76,8 @@ class StripePayments:
                     "currency": currency,
                     # No redirect methods: a storefront that pays over this API has no page to return to.
                     "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
-                    "metadata": {"order_id": order_id},
+                    # A PaymentIntent redeems no promotion code: it only names the code, for the comparison.
+                    "metadata": {"order_id": order_id, **({} if discount is None else {DISCOUNT_CODE: discount})},
                     "description": f"Order {order_id}",
                     "receipt_email": ascii_mail_address(email),
                 },
@@ -125,7 +131,7 @@ class StripePayments:
         return [_read_refund(refund) for refund in listed]
 
     def asked(self, ask: Callable[[stripe.StripeClient], Answer]) -> Answer:
-        """Stripe's answer to `ask`, for its lists; raises as the port does."""
+        """Stripe's answer to `ask`, for its lists and discount codes; raises as the port does."""
         return _translated(lambda: ask(self._stripe))
 
     def _payment(self, ask: Callable[[], Any]) -> Payment:

@@ -33,7 +33,9 @@ PRODUCT = frozenset(
         *(f"price.{what}" for what in ("created", "updated", "deleted")),
     )
 )
-HANDLED = PAYMENT | REFUND | PRODUCT
+DISCOUNT_CODE = frozenset(("promotion_code.created", "promotion_code.updated"))
+COUPON = frozenset(("coupon.updated", "coupon.deleted"))
+HANDLED = PAYMENT | REFUND | PRODUCT | DISCOUNT_CODE | COUPON
 
 
 class StripeWebhooks:
@@ -84,6 +86,10 @@ class StripeWebhooks:
             self._news.refunds_changed(subject["payment_intent"])
         elif kind in PRODUCT:
             self._news.product_changed(subject["id"] if kind.startswith("product.") else subject["product"])
+        elif kind in DISCOUNT_CODE:
+            self._news.discount_changed(subject["id"])
+        elif kind in COUPON:
+            self._news.discount_changed(None)  # a coupon may have many codes, and does not name them
 
 
 def _is_event(event: Any) -> bool:

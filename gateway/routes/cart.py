@@ -79,6 +79,22 @@ def remove(product_id: str, request: Request) -> Items:
     return services(request).cart.remove(cart_id(request), product_id, fresh_key(), *_sku(form))
 
 
+@post("/api/cart/discount")
+def apply_discount(request: Request) -> dict[str, Any]:
+    """Give the cart a discount code; returns the cart's summary."""
+    limits.spend(request, limits.ADDRESS_DISCOUNT)
+    limits.spend(request, limits.CART_DISCOUNT, limits.payer(request, cart_id(request)))
+    form = body(request, schemas.DISCOUNT_CODE)
+    once = effect(request, form, of_cart)
+    return services(request, once).cart.apply_discount(cart_id(request), form["code"], once.key)
+
+
+@delete("/api/cart/discount")
+def remove_discount(request: Request) -> dict[str, Any]:
+    """Remove the cart's discount code; returns the cart's summary."""
+    return services(request).cart.remove_discount(cart_id(request), fresh_key())
+
+
 @post("/api/cart/checkout", status=201)
 def checkout(request: Request) -> dict[str, Any]:
     """Turn the cart into an order, with fixed prices and its shipping methods."""
@@ -115,7 +131,7 @@ def choose_shipping(request: Request) -> dict[str, Any]:
 
 @post("/api/cart/paid")
 def pay(request: Request) -> dict[str, Any]:
-    """Pay an order by card; label, email and SMS follow."""
+    """Pay an order by card, or without one when it costs nothing; label, email and SMS follow."""
     shopper = cart_id(request)
     payer = limits.payer(request, shopper)
     limits.spend(request, limits.ADDRESS_PAYMENT)
@@ -125,7 +141,7 @@ def pay(request: Request) -> dict[str, Any]:
     limits.spend(request, limits.ORDER_PAYMENT, f"{payer} {form['order_id']}")
     once = effect(request, form, of_cart)
     return services(request, once, payer=payer).cart.pay(
-        shopper, form["order_id"], spelled(form, "cart", "card"), once.key
+        shopper, form["order_id"], form.get("cart", form.get("card", "")), once.key
     )
 
 

@@ -14,7 +14,15 @@ from sandbox import settings
 from sandbox.ids import alphanumeric
 from sandbox.provider import Answer, Call, Provider, Routes
 from sandbox.state import State
-from sandbox.stripe import charges, payment_intents, payment_methods, prices, products
+from sandbox.stripe import (
+    charges,
+    coupons,
+    payment_intents,
+    payment_methods,
+    prices,
+    products,
+    promotion_codes,
+)
 from sandbox.stripe.endpoint import Desk, Endpoint
 from sandbox.stripe.errors import StripeFailure, invalid
 from sandbox.stripe.form import flat, unfold
@@ -24,7 +32,7 @@ _VERSION = re.compile(r"20\d\d-\d\d-\d\d(\.[a-z]+)?")
 
 
 class Stripe(Provider):
-    """Stripe's API, version 2026-10-28.endive: products, prices, payment methods and intents, charges, refunds."""
+    """Stripe's API, version 2026-10-28.endive: products, prices, payments, refunds, coupons, promotion codes."""
 
     name = "stripe"
 
@@ -38,6 +46,8 @@ class Stripe(Provider):
             payment_methods,
             payment_intents,
             charges,
+            coupons,
+            promotion_codes,
         ):
             for endpoint in module.ENDPOINTS:
                 self._routes.add(endpoint.method, endpoint.path, endpoint)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from contracts.currencies import CURRENCIES, charge_step, decimal_text
+from contracts.currencies import CURRENCIES, LEAST_CHARGES, charge_step, decimal_text
 from sandbox.stripe.errors import invalid
 from sandbox.stripe.params import Str
 
-_LEAST = {
-    "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500, "dkk": 250, "eur": 50, "gbp": 30,
-    "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50, "mxn": 1000, "myr": 200, "nok": 300, "nzd": 50, "pln": 200,
-    "ron": 200, "sek": 300, "sgd": 50, "thb": 1000, "usd": 50,
-}  # fmt: skip
 MAX_AMOUNT = 99_999_999
 
 
@@ -50,7 +45,7 @@ def check_step(amount: int, currency: str) -> None:
 def check_chargeable(amount: int, currency: str) -> None:
     """Raise StripeFailure (400) for an amount that is too small, too large or too finely divided to charge."""
     check_step(amount, currency)
-    least = _LEAST.get(currency, 50)
+    least = LEAST_CHARGES.get(currency, 50)
     if amount < least:
         raise invalid(f"Amount must be at least {spelled(least, currency)} {currency}", "amount", "amount_too_small")
     if amount > MAX_AMOUNT:

@@ -17,7 +17,10 @@ _REFERENCES = {
     "charge": "charge",
     "payment_method": "payment_method",
     "payment_intent": "payment_intent",
+    "coupon": "coupon",
 }
+# Fields that an answer contains only when they are expanded.
+_INCLUDABLE = ("applies_to",)
 _DEEPEST = 4
 
 
@@ -91,6 +94,12 @@ def _expand(state: State, body: Any, steps: Sequence[str], path: str) -> None:
     if step == "data" and isinstance(body.get("data"), list):
         for item in body["data"]:
             _expand(state, item, rest, path)
+        return
+    if step == "promotion" and isinstance(body.get(step), dict):  # an object that contains a reference
+        _expand(state, body[step], rest, path)
+        return
+    if step in _INCLUDABLE:
+        body.setdefault(step, None)
         return
     kind = _REFERENCES.get(step)
     if kind is None or step not in body:

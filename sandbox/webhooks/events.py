@@ -21,7 +21,7 @@ from sandbox.webhooks.waiting import Event
 Body = dict[str, Any]
 # Seconds until a mail is delivered.
 MAIL_DELIVERED_AFTER = 1.0
-_STRIPE = frozenset(("product", "price", "payment_intent", "charge", "refund"))
+_STRIPE = frozenset(("product", "price", "payment_intent", "charge", "refund", "coupon", "promotion_code"))
 
 
 def events_of(state: State) -> Callable[[str, Body | None, Body | None], Iterator[Event]]:

@@ -25,6 +25,7 @@ STRIPE_EVENTS = (
     *(f"payment_intent.{what}" for what in ("succeeded", "payment_failed", "canceled", "requires_action")),
     *("charge.refunded", "refund.created", "refund.updated", "refund.failed"),
     *("product.created", "product.updated", "product.deleted", "price.created", "price.updated", "price.deleted"),
+    *("promotion_code.created", "promotion_code.updated", "coupon.updated", "coupon.deleted"),
 )
 # How many records of finished webhooks are kept, how many of the last attempts of one, and how often old records are
 # looked for (once per this many webhooks).

@@ -126,6 +126,13 @@ STOCK = Sabotage(
         ("left = stock.c.quantity - line.quantity", "left = (seen[line.parent] or 0) - line.quantity"),
     ),
 )
+# Without the comparison, every payer of a code redeems it.
+REDEMPTION = Sabotage(
+    "the code's number of redemptions",
+    "cart/store/discounts.py",
+    "cart",
+    (("discounts.c.active & _free()", "discounts.c.active"),),
+)
 OUTBOX = Sabotage(
     "the outbox",
     "cart/bootstrap.py",

@@ -13,7 +13,7 @@ import aiohttp
 
 from bench.faults import books, records
 from bench.faults.books import Books, Violation
-from bench.faults.catalogue import Article, Catalogue, put_up
+from bench.faults.catalogue import Article, Catalogue, put_out, put_up
 from bench.faults.chaos import connections
 from bench.faults.client import Client
 from bench.faults.journal import Journal
@@ -109,6 +109,17 @@ async def race_for_the_last_pieces(scene: Scene) -> None:
     article = await scene.article(pieces=2)
     shoppers = [scene.shopper() for _ in range(5)]
     orders = await asyncio.gather(*(shopper.order([(article, 1)]) for shopper in shoppers))
+    assert None not in orders
+    pays = (shopper.pay(order, "tok_visa", patience=40) for shopper, order in zip(shoppers, orders, strict=True))
+    await asyncio.gather(*pays)
+
+
+async def race_for_the_last_redemptions(scene: Scene) -> None:
+    """Five shoppers pay at the same time with a code that two of them may redeem."""
+    article = await scene.article()
+    code = await put_out(scene.shopper().client, 10, 2)
+    shoppers = [scene.shopper() for _ in range(5)]
+    orders = await asyncio.gather(*(shopper.order([(article, 1)], code) for shopper in shoppers))
     assert None not in orders
     pays = (shopper.pay(order, "tok_visa", patience=40) for shopper, order in zip(shoppers, orders, strict=True))
     await asyncio.gather(*pays)

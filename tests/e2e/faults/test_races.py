@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from bench.faults.front import Front
-from bench.faults.races import LastPiece, clicks, one_key
+from bench.faults.races import LastPiece, LastRedemption, clicks, one_key
 from cart.rules.order import Order
 from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
@@ -23,6 +23,7 @@ from products.rules.stock import Inventory, lines
 from products.store.products import ProductStore
 from products.store.tables import holds, stock
 from tests.databases import wait_longer
+from tests.discounts import made_code, with_code
 from tests.orders import made_order
 from tests.products import fill, product, variant
 
@@ -50,6 +51,12 @@ def test_a_hundred_pay_for_the_last_piece(front: Front) -> None:
         race.round()
 
 
+def test_a_hundred_redeem_the_last_one(front: Front) -> None:
+    race = LastRedemption(front, 100)
+    for _ in range(2):
+        race.round()
+
+
 # The same races in the stores; every copy of a service is a process of its own
 
 
@@ -73,13 +80,24 @@ def claim_an_order(databases: Databases, turn: int, name: str) -> bool:
     return databases["cart"].orders.claim(f"or_{turn}", None, time.time() + 1000) is not None
 
 
-RACES = {take_the_last: ROUNDS, place_under_one_key: FEWER, claim_an_order: FEWER}
+def redeem_the_last(databases: Databases, turn: int, name: str) -> bool:
+    """Try to redeem the last one of this round's code; return whether it succeeded."""
+    try:
+        databases["cart"].discounts.redeem(with_code(order(f"or_{name}"), discount_id=f"promo_{turn}"))
+    except Conflict:
+        return False
+    return True
+
+
+RACES = {take_the_last: ROUNDS, redeem_the_last: ROUNDS, place_under_one_key: FEWER, claim_an_order: FEWER}
 
 
 @pytest.mark.timeout(600)
 def test_in_every_round_one_wins(database: Callable[[str], Database]) -> None:
     products, carts = ProductStore(database("products")), CartStore(database("cart"))
     fill(products, *(shirt(first) for first in range(0, ROUNDS, SIZES)))
+    for turn in range(ROUNDS):
+        carts.discounts.put(made_code(f"promo_{turn}", code=f"C{turn}", max_redemptions=1), 1.0)
     for turn in range(FEWER):
         carts.orders.place(order(f"or_{turn}"), f"placed {turn}")
     urls = {name: database(name).url.render_as_string(hide_password=False) for name in ("products", "cart")}
@@ -91,6 +109,7 @@ def test_in_every_round_one_wins(database: Callable[[str], Database]) -> None:
     with products.database.read() as connection:
         left = connection.execute(sa.select(stock.c.quantity)).scalars().all()
     assert left == [0] * ROUNDS
+    assert [carts.discounts.find(f"C{turn}").redeemed for turn in range(ROUNDS)] == [1] * ROUNDS
     _, _, placed = carts.orders.page(None, None, 1, None)
     assert placed == 2 * FEWER
 

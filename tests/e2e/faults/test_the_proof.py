@@ -19,6 +19,7 @@ PROOFS = [
     ((sabotage.IDEMPOTENCY_KEYS, sabotage.ORDER_DIGEST), targeted.repeated_requests, books.ONE_ORDER),
     ((sabotage.ORDER_CLAIM,), targeted.two_payment_windows, books.NO_CHARGE),
     ((sabotage.STOCK,), targeted.race_for_the_last_pieces, books.STOCK),
+    ((sabotage.REDEMPTION,), targeted.race_for_the_last_redemptions, books.REDEEMED),
     ((sabotage.OUTBOX,), targeted.mail_outage, books.EMAIL),
     ((sabotage.COMPLETER,), targeted.lost_payment_answer, books.STUCK),
 ]

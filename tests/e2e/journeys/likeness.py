@@ -28,7 +28,7 @@ _FORMS = {
     "secret": r"pi_[A-Za-z0-9]{24}_secret_[A-Za-z0-9]{20,}",
     "token": r"ot_[A-Za-z0-9_-]{32}",
     "cart": r"cart_[A-Za-z0-9_-]{32}\.[A-Za-z0-9_-]{22}",
-    **{prefix: rf"{prefix}_[A-Za-z0-9]{{14,}}" for prefix in ("prod", "sku", "or", "ch", "pi", "pm")},
+    **{prefix: rf"{prefix}_[A-Za-z0-9]{{14,}}" for prefix in ("prod", "sku", "or", "ch", "pi", "pm", "promo")},
     "message": r"SM[0-9a-f]{32}",
     "hex": r"[0-9a-f]{32}",
     "tracking": r"\d{22}",

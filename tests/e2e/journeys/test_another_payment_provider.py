@@ -241,3 +241,11 @@ def test_stripe_receives_no_payment(shop: AcmeShop) -> None:
     shop.paid()
     assert shop.front.arrived("charges") == []
     assert shop.stripe.v1.payment_intents.list().data == []
+
+
+def test_provider_without_discount_codes_says_so(shop: AcmeShop) -> None:
+    made = shop.front.ask("POST", "/api/discounts/", json={"code": "ACME", "percent_off": 10})
+    assert made.status_code == 409
+    assert "keeps no discount codes" in made.json()["detail"]
+    assert shop.front.shopper().ask("POST", "/api/cart/discount/", json={"code": "ACME"}).status_code == 404
+    assert shop.front.ask("GET", "/api/discounts/").json()["data"] == []

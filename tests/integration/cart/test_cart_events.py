@@ -36,11 +36,12 @@ class Bench:
         payment = SimpleNamespace(look_now=self._called("look"), payments=SimpleNamespace(find=self._find))
         refunds = SimpleNamespace(refresh_refunds=self._called("refunded"))
         products = SimpleNamespace(refresh=self._called("refresh"))
-        self.source = StripeWebhooks(SECRET, ProviderNews(payment, refunds, products))  # type: ignore[arg-type]
+        codes = SimpleNamespace(refresh=self._called("read code"))
+        self.source = StripeWebhooks(SECRET, ProviderNews(payment, refunds, products, codes))  # type: ignore[arg-type]
         self.webhooks = Webhooks(self.inbox, {"stripe": self.source})
 
     def _called(self, name: str) -> Any:
-        def call(subject: str) -> bool:
+        def call(subject: Any) -> bool:
             self.calls.append((name, subject))
             return subject in self.orders
 
@@ -207,6 +208,13 @@ def test_refund_and_product_events_are_looked_up_by_id(bench: Bench) -> None:
         assert bench.handle(kind, id="prod_1", product="prod_2") == [("refresh", "prod_1")]
     for kind in ("price.created", "price.updated", "price.deleted"):
         assert bench.handle(kind, id="price_1", product="prod_2") == [("refresh", "prod_2")]
+
+
+def test_discount_events_are_a_reason_to_read_the_codes(bench: Bench) -> None:
+    for kind in ("promotion_code.created", "promotion_code.updated"):
+        assert bench.handle(kind, id="promo_1") == [("read code", "promo_1")]
+    for kind in ("coupon.updated", "coupon.deleted"):
+        assert bench.handle(kind, id="coupon_1") == [("read code", None)]
 
 
 def test_every_waiting_kind_is_handled(bench: Bench) -> None:

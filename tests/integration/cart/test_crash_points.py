@@ -40,6 +40,12 @@ class Reaper:
             raise Killed(point)
 
 
+@pytest.fixture(autouse=True)
+def discounted(shop: Shop) -> None:
+    """The order has a code, so that its payment has every step. One order may redeem it."""
+    shop.discounts(max_redemptions=1)
+
+
 @pytest.fixture
 def reaper(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reaper]:
     kills = Reaper()
@@ -78,9 +84,10 @@ def test_payment_killed_at_any_point_charges_once(shop: Shop, reaper: Reaper, po
     completes(shop)
     assert (shop.order.status, len(shop.bank.charges)) in ((CREATED, 0), (PAID, 1))
     assert shop.shelf.left == 10 - 3 * len(shop.bank.charges)
+    assert shop.redeemed == len(shop.bank.charges)
     pays(shop)  # the shopper received no answer and pays again
     completes(shop)
-    assert (shop.order.status, len(shop.bank.charges), shop.shelf.left) == (PAID, 1, 7)
+    assert (shop.order.status, len(shop.bank.charges), shop.shelf.left, shop.redeemed) == (PAID, 1, 7, 1)
     assert (len(shop.carrier.bought), len(shop.postman.mails), len(shop.postman.texts)) == (1, 1, 1)
     assert shop.postman.mails["or_1:email"][1] is not None  # the mail contains the label
     assert OPEN not in shop.bank.states
@@ -106,7 +113,7 @@ def test_repeated_payment_does_not_wait_for_the_completer(shop: Shop, reaper: Re
         pays(shop)
     shop.dies()
     assert shop.pay().status == PAID
-    assert (len(shop.bank.charges), shop.shelf.left) == (1, 7)
+    assert (len(shop.bank.charges), shop.shelf.left, shop.redeemed) == (1, 7, 1)
 
 
 @pytest.mark.parametrize("point", UNDO)
@@ -116,7 +123,7 @@ def test_payment_killed_after_a_decline_is_undone(shop: Shop, reaper: Reaper, po
     with pytest.raises(Killed):
         pays(shop)
     completes(shop)
-    assert (shop.order.status, shop.bank.charges, shop.shelf.left) == (CREATED, [], 10)
+    assert (shop.order.status, shop.bank.charges, shop.shelf.left, shop.redeemed) == (CREATED, [], 10, 0)
     shop.pay("tok_mastercard")
     assert (len(shop.bank.charges), shop.shelf.left) == (1, 7)
 
@@ -135,6 +142,7 @@ def test_cancellation_killed_at_any_point_is_finished(shop: Shop, reaper: Reaper
     assert shop.cancellation.cancel("or_1", "cart_1").status == CANCELED
     completes(shop)
     assert (shop.bank.charges, shop.bank.payments["pi_1"]["state"], shop.shelf.left) == ([], "canceled", 10)
+    assert shop.redeemed == 0
     assert len(shop.shelf.released) == 1
 
 
@@ -192,7 +200,7 @@ def test_every_step_records_its_outcome(shop: Shop) -> None:
         shop.pay()
     shop.pay()
     steps = {(step["attempt"], step["step"]): step for step in shop.store.journal.of_order("or_1")}
-    names = ("claim", "stock", "open", "method", "confirm")
+    names = ("claim", "redeem", "stock", "open", "method", "confirm")
     assert set(steps) == {(attempt, name) for attempt in (1, 2) for name in names} | {(2, "paid")}
     assert all(step["ended"] is not None and step["outcome"] for step in steps.values())
     assert "Declined" in steps[1, "confirm"]["outcome"]["error"]

@@ -56,7 +56,7 @@ def test_part_is_refunded_and_then_the_rest(shop: Shop) -> None:
     shop.pay()
     order = shop.refunds.refund("or_1", 100, "k1")
     assert (order.status, order.amount_returned) == (PAID, 100)
-    assert render(order)["returns"]["data"][0]["items"] == []
+    assert sum(item["amount"] for item in render(order)["returns"]["data"][0]["items"]) == 100
     shop.now += 1
     order = shop.refunds.refund("or_1", None, "k2")
     assert (order.status, order.amount_returned) == (RETURNED, AMOUNT)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from cart.discounts.codes import DiscountCodes
 from cart.showing import Showing
 from cart.store.tables import items
 from cart.store.unit_of_work import CartStore
@@ -59,7 +60,7 @@ def showing(products: Products) -> Iterator[Showing]:
     store = CartStore(database)
     for sku in ("sku_a", "sku_b"):
         store.carts.add("cart_1", f"prod_{sku}", products.offer(sku), 2, sku)
-    yield Showing(store, products)
+    yield Showing(store, products, DiscountCodes(store, None))
     database.dispose()
 
 

@@ -14,6 +14,7 @@ from cart.rules.order import Order
 from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
 from chassis.db.heartbeat import GONE_AFTER_S, Heartbeat
+from tests.discounts import made_code, redeemed, with_code
 from tests.unit.cart.fakes import Bank, Carrier, Postman, Shelf
 from tests.unit.cart.test_order import placed
 
@@ -52,6 +53,15 @@ class Shop:
         self.cancellation = Cancellation(self.settlement)
         self.refunds = Refunds(self.settlement)
         store.orders.place(placed(), "key")
+
+    def discounts(self, off: int = 0, **terms: Any) -> None:
+        """Give the order a discount code, which takes `off` off its goods."""
+        self.store.discounts.put(made_code(**terms), self.now)
+        self.store.orders.update("or_1", None, lambda order: with_code(order, off))
+
+    @property
+    def redeemed(self) -> int:
+        return redeemed(self.store)
 
     def clock(self) -> float:
         return self.now

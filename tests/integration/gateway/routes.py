@@ -33,6 +33,7 @@ CHECKOUT: dict[str, Any] = {
 }
 CUSTOMER = {**CHECKOUT, "address": {**CHECKOUT["address"], "line2": None}}
 CHOICE = {"order_id": "or_1AxW4eBqraFdOKT2HIrPPf3m", "shipping_id": "e5d1b5f1101949d29271256d0159558f"}
+DISCOUNT = {"code": "SUMMER", "percent_off": 25.5}
 PAYMENT = {"order_id": "or_1AxW4eBqraFdOKT2HIrPPf3m", "cart": "tok_mastercard"}
 ORDER: dict[str, Any] = {
     "id": "or_1AyepaBqraFdOKT2ahMQkRsd",
@@ -126,6 +127,11 @@ ROUTES = [
     Route("POST", "/api/cart/checkout/", "cart.checkout", ("default", CUSTOMER, KEY), CHECKOUT, 201),
     Route("POST", "/api/cart/shipping/", "cart.choose_shipping", ("default", *CHOICE.values(), KEY), CHOICE),
     Route("PUT", "/api/cart/shipping/", "cart.choose_shipping", ("default", *CHOICE.values(), KEY), CHOICE),
+    Route("POST", "/api/cart/discount/", "cart.apply_discount", ("default", "SUMMER", KEY), {"code": "SUMMER"}),
+    Route("DELETE", "/api/cart/discount/", "cart.remove_discount", ("default", KEY)),
+    Route("POST", "/api/discounts/", "cart.create_discount", (DISCOUNT, KEY), DISCOUNT, 201, admin=True),
+    Route("GET", "/api/discounts/", "cart.discounts", (100, None), admin=True, query=True),
+    Route("DELETE", "/api/discounts/SUMMER/", "cart.delete_discount", ("SUMMER",), admin=True),
     Route("POST", "/api/cart/paid/", "cart.pay", ("default", *PAYMENT.values(), KEY), PAYMENT),
     Route("GET", "/api/orders/or_1/", "cart.order", ("or_1", "default")),
     Route("GET", "/api/orders/", "cart.orders", (None, None, 100, None), admin=True, query=True),

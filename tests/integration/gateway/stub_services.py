@@ -37,7 +37,7 @@ from tests.integration.gateway.routes import HELD  # noqa: E402
 VERBS = {
     "products": "create update get list delete add_sku update_sku delete_sku",
     "cart": "create items summary buy set_quantity remove clear checkout choose_shipping pay order orders quote_order "
-    "cancel refund webhook check_shipment",
+    "cancel refund webhook check_shipment apply_discount remove_discount create_discount discounts delete_discount",
     "shipping": "list rates label tracking webhook",
     "notifications": "send_email send_sms webhook",
 }

@@ -102,6 +102,10 @@ def correct_books() -> Books:
         sight(CANCEL, "cart of or_d", {"order_id": "or_d"}, 200, compared_parts(records.orders["or_d"])),
     ]
     records.left[SKU] = SHELF - 2
+    for order_id in ("or_a", "or_d"):  # only the paid one has redeemed the code
+        records.inner[order_id]["discount"] = "promo_1"
+    records.redemptions["or_a"] = "promo_1"
+    records.codes.append({"id": "promo_1", "code": "CODE", "max_redemptions": 1, "redeemed": 1})
     return Books(records, journal, Catalogue([Article("prod_1", SKU, 450, SHELF)], []))
 
 
@@ -147,6 +151,10 @@ WRONG: dict[str, tuple[str, Change]] = {
     "no SMS": (books.ONE_SMS, lambda r, j: r.sms.pop("or_a")),
     "two SMS": (books.ONE_SMS, lambda r, j: r.sms["or_a"].append({})),
     "still being paid": (books.STUCK, lambda r, j: r.inner["or_b"].update(status="paying")),
+    "a code redeemed by no paid order": (books.REDEEMED, lambda r, j: r.redemptions.update(or_b="promo_1")),
+    "a redemption that was not recorded": (books.REDEEMED, lambda r, j: r.redemptions.clear()),
+    "a code redeemed too often": (books.REDEEMED, lambda r, j: r.codes[0].update(max_redemptions=0)),
+    "a redemption that was miscounted": (books.REDEEMED, lambda r, j: r.codes[0].update(redeemed=2)),
     "a label still owed": (books.STUCK, lambda r, j: r.owed[0].update(state="waiting")),
     "a label given up": (books.STUCK, lambda r, j: r.owed[0].update(state="failed")),
     "money still to be given back": (

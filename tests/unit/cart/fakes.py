@@ -44,7 +44,9 @@ class Bank:
         self.down = False
         self.lock = threading.RLock()
 
-    def open(self, order_id: str, amount: int, currency: str, email: str, key: str) -> Payment:
+    def open(
+        self, order_id: str, amount: int, currency: str, email: str, key: str, discount: str | None = None
+    ) -> Payment:
         with self.lock:
             mood = self.opening.pop(0) if self.opening else "take"
             if mood == "full":
@@ -55,7 +57,7 @@ class Bank:
                 raise ProviderFailure("Stripe was asked for two things under one key.")
             if key not in self.answers:
                 payment = f"pi_{len(self.payments) + 1}"
-                self.payments[payment] = {"state": OPEN, "amount": amount, "decline": None}
+                self.payments[payment] = {"state": OPEN, "amount": amount, "decline": None, "discount": discount}
                 self.answers[key] = payment
             if mood == "lose":
                 raise OutcomeUnknown("no answer")

@@ -26,6 +26,11 @@ def held(sku: str = "sku_a", quantity: int = 2, **shown: Any) -> dict[str, Any]:
     return item(sku, "prod_1", quantity, {**offered(OFFER), **shown})
 
 
+def summed(items: list[dict[str, Any]], details: dict[str, str]) -> dict[str, Any]:
+    """The summary of a cart without a discount code."""
+    return summary(items, details, None, lambda *_: 0)
+
+
 def test_item_can_be_shown_as_it_is() -> None:
     assert held() == {
         "type": "sku",
@@ -50,7 +55,7 @@ def test_item_of_the_previous_release_is_not_shown_yet() -> None:
 
 
 def test_summary_adds_up_what_can_be_bought() -> None:
-    found = summary([held(), held("sku_b", 3, price=20), held("sku_c", 1, available=False)], {"sku_c": "Short."})
+    found = summed([held(), held("sku_b", 3, price=20), held("sku_c", 1, available=False)], {"sku_c": "Short."})
     assert (found["item_count"], found["currency"]) == (6, "usd")
     assert (found["subtotal"], found["discount"], found["total"]) == (160, 0, 160)
     assert found["problems"] == [{"parent": "sku_c", "detail": "Short."}]
@@ -59,11 +64,11 @@ def test_summary_adds_up_what_can_be_bought() -> None:
 
 def test_summary_of_an_empty_cart_has_no_currency() -> None:
     nothing = {"item_count": 0, "currency": None, "subtotal": 0, "discount": 0, "total": 0}
-    assert summary([], {}) == {"items": [], **nothing, "problems": []}
+    assert summed([], {}) == {"items": [], **nothing, "discount_code": None, "problems": []}
 
 
 def test_summary_names_an_item_in_another_currency() -> None:
-    found = summary([held(), held("sku_b", 1, price=20, currency="eur", name="Collar")], {})
+    found = summed([held(), held("sku_b", 1, price=20, currency="eur", name="Collar")], {})
     assert (found["currency"], found["total"]) == ("usd", 100)
     [problem] = found["problems"]
     assert problem["parent"] == "sku_b"

@@ -114,8 +114,14 @@ def test_order_of_the_previous_release_is_read_and_written(name: str) -> None:
     document = PREVIOUS[name]
     order = parse(document, "cart_1", status=document["status"])
     assert (order.amount, order.live, order.customer.name) == (document["amount"], False, "Chloe Taylor")
+    rendered = render(order)
+    for shown, stored in zip(rendered["returns"]["data"], document["returns"]["data"], strict=True):
+        # The previous release did not share out a partial refund.
+        assert sum(item["amount"] for item in shown["items"]) == shown["amount"]
+        if not stored["items"]:
+            shown["items"] = []
     # Also the sequence: the documentation prints it.
-    assert json.dumps(render(order)) == json.dumps(document)
+    assert json.dumps(rendered) == json.dumps(document)
 
 
 def test_order_is_shown_with_the_url_of_its_page() -> None:

@@ -11,7 +11,7 @@ import stripe
 from stripe import params as stripe_params
 from twilio.rest.api.v2010.account.message import MessageInstance
 
-from sandbox.stripe import charges, payment_intents, payment_methods, prices, products
+from sandbox.stripe import charges, coupons, payment_intents, payment_methods, prices, products, promotion_codes
 from sandbox.stripe import params as types
 from sandbox.twilio import api as sandbox_twilio
 from tests.integration.providers.sandbox.process import Sdks
@@ -25,6 +25,8 @@ CLASSES = {
     "payment_intent": stripe.PaymentIntent,
     "charge": stripe.Charge,
     "refund": stripe.Refund,
+    "coupon": stripe.Coupon,
+    "promotion_code": stripe.PromotionCode,
 }
 
 
@@ -62,6 +64,13 @@ def bodies(sdks: Sdks) -> dict[str, dict[str, Any]]:
         type="card",
         **{"card[token]": "tok_mastercard", "billing_details[name]": "A"},
     )
+    found["coupon"] = ask(sdks, "POST", "/v1/coupons", percent_off="25.5")
+    found["amount coupon"] = ask(sdks, "POST", "/v1/coupons", amount_off="100", currency="usd", name="One off")
+    found["promotion_code"] = ask(
+        sdks, "POST", "/v1/promotion_codes",
+        **{"promotion[type]": "coupon", "promotion[coupon]": found["coupon"]["id"], "expand[0]": "promotion.coupon"},
+    )  # fmt: skip
+    assert found["promotion_code"]["promotion"]["coupon"]["object"] == "coupon"
     found["requires_payment_method"] = ask(
         sdks, "POST", "/v1/payment_intents", **intent,
         **{"shipping[name]": "A", "shipping[address][line1]": "1 Way", "receipt_email": "a@example.com"},
@@ -128,6 +137,8 @@ def test_stripe_bodies_match_the_sdk_classes(bodies: dict[str, dict[str, Any]]) 
         ("charge of succeeded", ("outcome", "score"), 1),
         ("expanded", ("latest_charge", "status"), "done"),
         ("refund", ("currency",), "gone"),
+        ("coupon", ("percent_off",), "25.5"),
+        ("promotion_code", ("promotion", "coupon", "valid"), "yes"),
     ],
 )
 def test_a_mutant_body_is_caught(
@@ -212,6 +223,12 @@ INLINE_CARD = {
         (charges.CREATE_REFUND, stripe_params.RefundCreateParams, set()),
         (charges.MODIFY_REFUND, stripe_params.RefundUpdateParams, set()),
         (charges.LIST_REFUNDS, stripe_params.RefundListParams, set()),
+        (coupons.CREATE, stripe_params.CouponCreateParams, set()),
+        (coupons.MODIFY, stripe_params.CouponUpdateParams, set()),
+        (coupons.LIST, stripe_params.CouponListParams, set()),
+        (promotion_codes.CREATE, stripe_params.PromotionCodeCreateParams, set()),
+        (promotion_codes.MODIFY, stripe_params.PromotionCodeUpdateParams, set()),
+        (promotion_codes.LIST, stripe_params.PromotionCodeListParams, set()),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -1,0 +1,329 @@
+"""The discount codes themselves: kept at the provider, read here, given to carts, applied at checkout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cart.checkout import Checkout
+from cart.discounts.codes import DiscountCodes
+from cart.rules.discount import Discount, Terms
+from cart.showing import Showing
+from cart.store.unit_of_work import CartStore
+from chassis.db.engine import Database
+from chassis.records import SetAside
+from contracts.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from tests.discounts import made_code, with_code
+from tests.orders import made_order
+from tests.unit.cart.test_checkout import CUSTOMER, Products, Shipping
+
+NOW = 1000
+
+
+class Provider:
+    """A provider of discount codes, in memory, with one code per page.
+
+    Attributes:
+        asks: called before each answer.
+    """
+
+    def __init__(self) -> None:
+        self.codes: dict[str, Any] = {}
+        self.asks: Callable[[], Any] = lambda: None
+
+    def create(self, terms: Terms, key: str) -> Discount:
+        self.asks()
+        made = Discount(f"promo_{key}", terms, True, NOW)
+        return self.codes.setdefault(made.id, made)  # type: ignore[no-any-return]
+
+    def withdraw(self, discount_id: str) -> None:
+        self.asks()
+        self.codes[discount_id] = made_code(discount_id, active=False)
+
+    def find(self, discount_id: str) -> Discount | None:
+        self.asks()
+        return self.codes.get(discount_id)
+
+    def page(self, after: str | None) -> tuple[list[Any], str | None]:
+        names = list(self.codes)
+        start = names.index(after) + 1 if after else 0
+        found = [self.codes[name] for name in names[start : start + 1]]
+        self.asks()
+        return found, names[start] if len(names) > start + 1 else None
+
+
+class Desk:
+    """The codes, a cart with two SKUs, and its checkout."""
+
+    def __init__(self, store: CartStore) -> None:
+        self.now = float(NOW)
+        self.store = store
+        self.provider, self.products, self.shipping = Provider(), Products(), Shipping()
+        self.codes = DiscountCodes(store, self.provider, lambda: self.now)
+        self.showing = Showing(store, self.products, self.codes)
+        self.checkout = Checkout(store, self.products, self.shipping, False, self.codes)
+        offer = {"inventory": {"type": "infinite"}, "currency": "usd"}
+        for name in "ab":
+            store.carts.add("cart_1", f"prod_{name}", {**offer, "sku": f"sku_{name}"}, 2, name)  # 1000 and 1400 cents
+
+    def summary(self) -> dict[str, Any]:
+        return self.showing.summary("cart_1")
+
+    def apply(self, code: str) -> dict[str, Any]:
+        before = self.summary()
+        self.codes.apply("cart_1", code, before["subtotal"], before["currency"], None)
+        return self.summary()
+
+    def order(self) -> Any:
+        return self.checkout.place("cart_1", CUSTOMER, f"key {self.now}")
+
+
+@pytest.fixture
+def desk(database: Callable[[str], Database]) -> Desk:
+    return Desk(CartStore(database("cart")))
+
+
+SPEC = {"code": "Summer", "percent_off": 25.5}
+
+
+def test_made_code_is_shown_and_applies_at_once(desk: Desk) -> None:
+    made = desk.codes.create({**SPEC, "max_redemptions": 3, "expires_at": NOW + 1}, "k1")
+    assert made == {
+        "id": "promo_k1",
+        "object": "discount",
+        "active": True,
+        "amount_off": None,
+        "code": "Summer",
+        "created": NOW,
+        "currency": None,
+        "expires_at": NOW + 1,
+        "max_redemptions": 3,
+        "minimum_amount": None,
+        "percent_off": 25.5,
+        "times_redeemed": 0,
+    }
+    assert desk.codes.page(10, None)["data"] == [made]
+    shown = desk.apply("SUMMER")
+    assert (shown["subtotal"], shown["discount"], shown["total"]) == (2400, -612, 1788)
+    assert (shown["discount_code"], shown["item_count"], shown["problems"]) == ("Summer", 4, [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"percent_off": None}, "percent_off"),
+        ({"amount_off": 100, "currency": "usd"}, "percent_off"),
+        ({"percent_off": None, "amount_off": 100}, "currency"),
+        ({"minimum_amount": 100}, "currency"),
+        ({"currency": "usd"}, "currency"),
+        ({"minimum_amount": 100, "currency": "xxx"}, "currency"),
+        ({"minimum_amount": 105, "currency": "isk"}, "minimum_amount"),
+        ({"expires_at": NOW}, "expires_at"),
+    ],
+)
+def test_contradicting_terms_are_refused_by_name(desk: Desk, changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        desk.codes.create({**SPEC, **changes}, "k1")
+    assert list(refusal.value.facts["errors"]) == [field]
+    assert desk.provider.codes == {}
+
+
+def test_withdrawn_code_is_gone_and_can_be_made_again(desk: Desk) -> None:
+    desk.codes.create(SPEC, "k1")
+    desk.apply("Summer")
+    for _ in range(2):
+        assert desk.codes.withdraw("SUMMER")["deleted"] is True
+    with pytest.raises(NotFound):
+        desk.apply("Summer")
+    assert desk.summary()["problems"] == [{"parent": "Summer", "detail": "There is no discount code Summer."}]
+    with pytest.raises(Conflict, match="Remove it from the cart"):
+        desk.order()
+    desk.codes.create({**SPEC, "code": "summer"}, "k2")
+    assert desk.apply("Summer")["discount"] == -612
+    assert [each["active"] for each in desk.codes.page(10, None)["data"]] == [True, False]
+
+
+def test_code_that_never_existed_cannot_be_withdrawn(desk: Desk) -> None:
+    with pytest.raises(NotFound):
+        desk.codes.withdraw("Winter")
+
+
+def test_list_continues_after_a_cursor_and_an_id(desk: Desk) -> None:
+    for number in range(3):
+        desk.store.discounts.put(made_code(f"promo_{number}", code=f"C{number}"), 1.0)
+    first = desk.codes.page(2, None)
+    assert ([each["code"] for each in first["data"]], first["total_count"], first["has_more"]) == (
+        ["C2", "C1"],
+        3,
+        True,
+    )
+    for after in (first["next_cursor"], "promo_1"):
+        last = desk.codes.page(2, after)
+        assert ([each["code"] for each in last["data"]], last["next_cursor"]) == (["C0"], None)
+    for wrong in ("promo_9", "c1.x"):
+        with pytest.raises(InvalidRequest):
+            desk.codes.page(2, wrong)
+
+
+def test_provider_without_codes_says_so(desk: Desk) -> None:
+    desk.codes.create(SPEC, "k1")
+    bare = DiscountCodes(desk.store, None)
+    with pytest.raises(Conflict, match="provider keeps no discount codes"):
+        bare.create(SPEC, "k1")
+    with pytest.raises(NotFound):
+        bare.apply("cart_1", "Summer", 2400, "usd", None)
+    bare.refresh(None)
+
+
+# Checkout
+
+
+def test_order_fixes_the_discount_of_its_checkout(desk: Desk) -> None:
+    desk.codes.create({"code": "Ten", "amount_off": 1000, "currency": "usd", "minimum_amount": 2400}, "k1")
+    desk.apply("ten")
+    order = desk.order()
+    assert [(line.kind, line.amount, line.parent) for line in order.all_lines] == [
+        ("sku", 1000, "sku_a"),
+        ("sku", 1400, "sku_b"),
+        ("discount", -1000, "Ten"),
+        ("tax", 0, None),
+        ("shipping", 300, "rate_1"),
+    ]
+    assert (order.amount, order.discount, order.code) == (1700, "promo_k1", "Ten")
+    stored = desk.store.orders.get(order.id)
+    assert (stored.amount, stored.discount, stored.code) == (1700, "promo_k1", "Ten")
+
+
+def test_checkout_with_another_code_is_another_order(desk: Desk) -> None:
+    plain = desk.order()
+    desk.codes.create(SPEC, "k1")
+    desk.apply("Summer")
+    desk.now += 1
+    discounted = desk.order()
+    assert discounted.id != plain.id
+    assert desk.order().id == discounted.id
+    desk.store.discounts.remove("cart_1")
+    desk.now += 1
+    assert desk.order().id == plain.id
+
+
+def test_code_of_another_currency_is_refused(desk: Desk) -> None:
+    desk.codes.create({"code": "Ten", "amount_off": 1000, "currency": "eur"}, "k1")
+    with pytest.raises(Conflict, match="in eur"):
+        desk.apply("Ten")
+    assert desk.summary()["discount_code"] is None
+
+
+def test_cart_that_fell_below_the_minimum_is_not_checked_out(desk: Desk) -> None:
+    desk.codes.create({"code": "Ten", "amount_off": 1000, "currency": "usd", "minimum_amount": 2400}, "k1")
+    desk.apply("Ten")
+    desk.store.carts.remove("cart_1", "prod_b")
+    assert [each["parent"] for each in desk.summary()["problems"]] == ["Ten"]
+    with pytest.raises(Conflict, match=r"\$24.00 or more"):
+        desk.order()
+
+
+def test_order_between_nothing_and_the_minimum_is_refused(desk: Desk) -> None:
+    desk.codes.create({"code": "All", "percent_off": 100}, "k1")
+    desk.apply("All")
+    desk.shipping.create = lambda *asked: {  # type: ignore[method-assign]
+        "object_id": "shp", "methods": [{"id": "r", "amount": 20, "currency": "usd", "description": "M"}],
+        "selected": "r",
+    }  # fmt: skip
+    with pytest.raises(Conflict, match="too small to be charged"):
+        desk.order()
+
+
+def test_emptied_cart_loses_its_code(desk: Desk) -> None:
+    desk.codes.create(SPEC, "k1")
+    desk.apply("Summer")
+    desk.store.carts.clear("cart_1")
+    assert desk.summary() == {
+        "items": [], "item_count": 0, "currency": None, "subtotal": 0, "discount": 0, "discount_code": None,
+        "total": 0, "problems": [],
+    }  # fmt: skip
+
+
+def test_summary_leaves_out_what_cannot_be_bought(desk: Desk) -> None:
+    desk.codes.create(SPEC, "k1")
+    desk.apply("Summer")
+    del desk.products.prices["sku_b"]
+    shown = desk.summary()
+    assert (shown["subtotal"], shown["discount"], len(shown["items"])) == (1000, -255, 2)
+    assert [each["parent"] for each in shown["problems"]] == ["sku_b"]
+    desk.products.prices["sku_b"] = (700, "eur")
+    shown = desk.summary()
+    assert (shown["subtotal"], [each["parent"] for each in shown["problems"]]) == (1000, ["sku_b"])
+
+
+def test_code_is_replaced_once_per_key(desk: Desk) -> None:
+    desk.codes.create(SPEC, "k1")
+    desk.codes.create({**SPEC, "code": "Winter"}, "k2")
+    desk.store.discounts.apply("cart_1", "Summer", "once")
+    desk.store.discounts.apply("cart_1", "Winter", "other")
+    desk.store.discounts.apply("cart_1", "Summer", "once")  # a late repetition
+    assert desk.store.discounts.of_cart("cart_1") == "Winter"
+
+
+# Reading the provider's codes
+
+
+def test_codes_of_the_dashboard_are_read(desk: Desk) -> None:
+    desk.provider.codes = {"promo_1": made_code(), "promo_2": SetAside("promo_2", "?"), "promo_3": made_code("promo_3")}
+    desk.codes.refresh(None)
+    assert desk.apply("Summer")["discount"] == -240
+    desk.provider.codes = {"promo_1": made_code(active=False), "promo_3": made_code("promo_3", active=False)}
+    desk.now += 1
+    desk.codes.refresh("promo_1")
+    desk.codes.refresh("promo_3")
+    with pytest.raises(NotFound):
+        desk.apply("Summer")
+
+
+def test_code_that_the_provider_no_longer_lists_is_withdrawn(desk: Desk) -> None:
+    desk.provider.codes = {"promo_1": made_code()}
+    desk.codes.refresh(None)
+    desk.provider.codes = {}
+    desk.now += 1
+    desk.codes.refresh(None)
+    with pytest.raises(NotFound):
+        desk.apply("Summer")
+
+
+def test_list_read_before_a_withdrawal_does_not_undo_it(desk: Desk) -> None:
+    desk.codes.create(SPEC, "k1")
+
+    def withdraws() -> None:
+        desk.provider.asks = lambda: None
+        desk.now += 1
+        desk.codes.withdraw("Summer")
+
+    desk.provider.asks = withdraws
+    desk.codes.refresh(None)
+    with pytest.raises(NotFound):
+        desk.apply("Summer")
+
+
+def test_codes_stay_usable_while_the_provider_is_away(desk: Desk) -> None:
+    desk.codes.create(SPEC, "k1")
+
+    def away() -> None:
+        raise Unavailable("away")
+
+    desk.provider.asks = away
+    with pytest.raises(Unavailable):
+        desk.codes.refresh(None)
+    assert desk.apply("Summer")["discount"] == -612
+
+
+def test_reading_again_keeps_the_redemptions(desk: Desk) -> None:
+
+    desk.provider.codes = {"promo_1": made_code(max_redemptions=1)}
+    desk.codes.refresh(None)
+    desk.store.discounts.redeem(with_code(made_order()))
+    desk.now += 1
+    desk.codes.refresh(None)
+    with pytest.raises(Conflict, match="used up"):
+        desk.apply("Summer")
