@@ -60,7 +60,8 @@ class Previous:
         """Place the order ``or_3``, like ``or_1``."""
         self.run("""
             INSERT INTO orders (id, key, cart_id, status, email, document, attempt, looks, created, lease)
-            SELECT 'or_3', 'key-3', cart_id, status, email, document, attempt, looks, created, 0
+            SELECT 'or_3', 'key-3', cart_id, status, email,
+                CAST(replace(CAST(document AS text), 'or_1', 'or_3') AS json), attempt, looks, created, 0
             FROM orders WHERE id = 'or_1'
         """)
 
