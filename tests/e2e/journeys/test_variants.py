@@ -65,6 +65,27 @@ def test_shopper_buys_two_sizes_of_a_product(shop: Storefront) -> None:
     assert shopper.ask("GET", "/api/cart/").json() == []
 
 
+def test_slow_creation_of_many_skus_is_continued(shop: Storefront) -> None:
+    faults = f"{shop.sandbox_url}/sandbox/faults/stripe"
+    slow = {"path": "/v1/prices", "method": "POST", "latency_ms": 1500}
+    spec = variants(*map(str, range(40)), name=unique("Shirt"))
+    answers: list[requests.Response] = []
+    requests.put(faults, json=slow, timeout=30).raise_for_status()
+    try:
+        for _ in range(10):
+            key = {"Idempotency-Key": spec["name"]}
+            answers.append(shop.ask("POST", "/api/products/", json=spec, headers=key))
+            if answers[-1].status_code == 201:
+                break
+            found = shop.ask("GET", "/api/products/", params={"category": spec["name"]}).json()
+            assert found["total_count"] == 0, "nothing is on sale yet"
+    finally:
+        requests.delete(faults, timeout=30).raise_for_status()
+    assert {answer.status_code for answer in answers[:-1]} <= {409, 503, 504}
+    assert len(answers) > 1, "one call is too short for so many prices"
+    assert answers[-1].json()["skus"]["total_count"] == 40
+
+
 def test_summary_follows_the_prices_and_names_what_is_gone(shop: Storefront) -> None:
     product, sku = _shirt(shop)
     shopper = shop.shopper()

@@ -463,6 +463,7 @@ def test_rebuild_restores_every_sku_with_its_stock(projection: Projection, catal
     migrate(database)
     fresh = Projection(catalog, ProductStore(database))
     assert fresh.rebuild()["written"] == 1
+    assert list(sizes(fresh.get(kept.product.id))) == ["s", "m"]
     assert fresh.get(kept.product.id).public() == kept.public()
     database.dispose()
 

@@ -378,6 +378,8 @@ def test_creation_continues_where_its_deadline_ended_it(
             break
         except Unavailable:
             made.append(len(stripe_api.prices(product_id(key))))
+            deadline.begin(None)
+            assert isinstance(catalog.get(product_id(key)), Unsellable), "it does not exist yet"
         finally:
             deadline.begin(None)
     assert made, "one call is too short for so many prices"
