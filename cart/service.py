@@ -12,7 +12,7 @@ from nameko.exceptions import RemoteError
 from cart.bootstrap import PayerProvider, Shop, payment_provider
 from cart.completer import SWEEP_INTERVAL_S, sweep, sweeper
 from cart.deliveries.parcels import FOLLOW_INTERVAL_S
-from cart.discounts.codes import READ_INTERVAL_S
+from cart.discounts.codes import READ_INTERVAL_S, READ_TIME_S
 from cart.refunds.watch import WATCH_INTERVAL_S
 from cart.rules.order import NEXT, PUBLIC
 from cart.store.orders import FILLED_AT_ONCE
@@ -399,7 +399,7 @@ class CartService(webhook_service.WebhookVerbs):
     @timer(interval=READ_INTERVAL_S, eager=True)
     def read_discounts(self) -> None:
         """Read the provider's discount codes, in case an event was lost."""
-        self._limit(self.settings.rpc_timeout)
+        self._limit(READ_TIME_S)
         try:
             self.shop.codes.refresh(None)
         except (ShopError, RemoteError) as error:

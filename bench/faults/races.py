@@ -108,20 +108,23 @@ class Crowd:
 
     def __init__(self, front: Front, buyers: int) -> None:
         self.front = front
+        self.count = buyers
         self.other: Product
         self.other, self.product = front.variants(2, stock=buyers)
-        self.all = self.some(buyers)
+        self.all: list[Buyer] = []
 
-    def some(self, buyers: int) -> list[Buyer]:
-        """That many new buyers."""
-        found = at_once(min(buyers, 8), lambda number: [self.buyer() for _ in range(number, buyers, 8)])
-        return [buyer for some in found for buyer in some]
+    def come(self) -> None:
+        """Let everybody check out again; a buyer who has left is replaced."""
+        carts = [buyer.cart for buyer in self.all] + [None] * (self.count - len(self.all))
+        found = at_once(min(self.count, 8), lambda number: [self.buyer(cart) for cart in carts[number::8]])
+        self.all = [buyer for some in found for buyer in some]
 
-    def buyer(self) -> Buyer:
-        """A new buyer."""
-        cart = self.front.cart()
-        wish = {"quality": 1, "sku": self.product.sku}
-        wanted(self.front.ask("POST", f"/api/cart/{self.product.id}/buy/", cart, json=wish), 200)
+    def buyer(self, cart: str | None = None) -> Buyer:
+        """A buyer with that cart, which still has the piece in it, or with a new one."""
+        if cart is None:
+            cart = self.front.cart()
+            wish = {"quality": 1, "sku": self.product.sku}
+            wanted(self.front.ask("POST", f"/api/cart/{self.product.id}/buy/", cart, json=wish), 200)
         self.prepare(cart)
         email = f"race-{uuid.uuid4().hex}@example.com"
         return Buyer(cart, wanted(self.front.ask("POST", "/api/cart/checkout/", cart, json=customer(email)), 201))
@@ -151,6 +154,7 @@ class LastPiece(Crowd):
 
     def __init__(self, front: Front, buyers: int = 100) -> None:
         super().__init__(front, buyers)
+        self.come()
 
     def round(self) -> int:
         """Let all pay for one piece at once; return the number of payments. Raises AssertionError unless one was sold,
@@ -168,10 +172,8 @@ class LastRedemption(Crowd):
     """Buyers who all have a code that one of them may redeem."""
 
     def __init__(self, front: Front, buyers: int = 100) -> None:
+        super().__init__(front, buyers)
         self.code = ""
-        super().__init__(front, 0)
-        self._count = buyers
-        front.fill(self.product, buyers)
 
     def prepare(self, cart: str) -> None:
         wanted(self.front.ask("POST", "/api/cart/discount/", cart, json={"code": self.code}), 200)
@@ -180,16 +182,16 @@ class LastRedemption(Crowd):
         """Let all pay with a new code at once; return the number of payments. Raises AssertionError unless one has
         redeemed it."""
         self.code = f"race-{uuid.uuid4().hex}"
-        # Ten percent of 700 cents, so that the discount shows.
         body = {"code": self.code, "percent_off": 10, "max_redemptions": 1}
         wanted(self.front.ask("POST", "/api/discounts/", json=body), 201)
-        self.all = self.some(self._count)
+        self.come()
         winner = self.pay_at_once()
         amounts = [charge["amount"] for charge in self.front.charges(self.all[winner].order["id"])]
         assert amounts == [self.all[winner].order["amount"]], amounts
         [shown] = [each for each in self.front.discounts() if each["code"] == self.code]
         assert (shown["times_redeemed"], shown["active"]) == (1, False), shown
-        left = self._count - 1
+        left = self.count - 1
         eventually(lambda: self.front.left(self.product) == left, SETTLED_WITHIN, "the others' stock back")
-        self.front.fill(self.product, self._count)
-        return len(self.all)
+        self.front.fill(self.product, self.count)
+        del self.all[winner]
+        return self.count

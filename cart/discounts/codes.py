@@ -19,8 +19,9 @@ from chassis.records import sorted_out
 from contracts.currencies import UnknownCurrency, charge_step, currency_code
 from contracts.errors import Conflict, InvalidRequest, NotFound, wrong_field
 
-# How often all codes are read again, in case an event was lost (seconds), and at most how many pages of them.
+# How often all codes are read again, in case an event was lost, for how long (seconds), and how many pages at most.
 READ_INTERVAL_S = 600.0
+READ_TIME_S = 120.0
 MAX_PAGES = 100
 
 
@@ -131,10 +132,11 @@ class DiscountCodes:
         for _ in range(MAX_PAGES):
             listed, after = provider.page(after)
             page, aside = sorted_out(listed)
-            for each in page:
-                self._store.discounts.put(each, asked_at)
-            for each in aside:
-                self._store.discounts.withdraw(each.id, asked_at)
+            with self._store.write():
+                for each in page:
+                    self._store.discounts.put(each, asked_at)
+                for each in aside:
+                    self._store.discounts.withdraw(each.id, asked_at)
             if after is None:
                 self._store.discounts.withdraw_unread(asked_at)
                 return
