@@ -7,7 +7,7 @@ import re
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -304,13 +304,18 @@ def test_bad_position_is_refused(sdks: Sdks) -> None:
         assert "after" in answer.json()["error"]
 
 
-def test_stream_reports_faults_and_deliveries(sdks: Sdks, fault: Callable[..., dict[str, Any]]) -> None:
-    with Stream(sdks.url) as stream:
+def test_stream_reports_faults_and_deliveries_at_once(tmp_path: Path) -> None:
+    # An idle stream looks again with each comment; here it never does.
+    constants = {"sandbox.page_control.HEARTBEAT_S": 600.0}
+    with SandboxProcess(tmp_path, constants=constants) as process, Stream(process.url) as stream:
+        sdks = Sdks(process.url)
         assert stream.next("switches").data["faults"]["twilio"]["error_rate"] == 0
-        fault("twilio", error_rate=1, error_status=503)
+        sdks.put("/sandbox/faults/twilio", json={"error_rate": 1, "error_status": 503})
         stream.next("switches", lambda data: data["faults"]["twilio"]["error_status"] == 503)
         assert sdks.get("/twilio/2010-04-01", auth=("AC" + "0" * 32, "sandbox")).status_code == 503
         stream.next("switches", lambda data: data["faults"]["twilio"]["hits"] == 1)
+        sdks.delete("/sandbox/faults/twilio")
+        stream.next("switches", lambda data: data["faults"]["twilio"]["error_rate"] == 0)
         sdks.put("/sandbox/webhooks/stripe", json={"loss_rate": 1})
         stream.next("switches", lambda data: data["webhooks"]["stripe"]["loss_rate"] == 1)
         sdks.delete("/sandbox/webhooks/stripe")
