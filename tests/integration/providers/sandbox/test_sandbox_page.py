@@ -142,6 +142,13 @@ def test_feed_shows_each_kind_of_an_order_newest_first(sdks: Sdks) -> None:
     assert sdks.get(label["pdf"]).content.startswith(b"%PDF")
 
 
+def test_order_is_found_in_a_description(sdks: Sdks) -> None:
+    order = new_order()
+    paid = pay(sdks, new_order())
+    sdks.stripe.v1.charges.update(str(paid.latest_charge), {"description": f"Order {order}, by telephone"})
+    assert [entry["id"] for entry in entries(sdks, order_id=order)] == [paid.latest_charge]
+
+
 def test_feed_is_read_page_by_page(sdks: Sdks) -> None:
     order = new_order()
     for _ in range(5):
