@@ -29,8 +29,10 @@ def facets_of(kind: str, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         value = body.get(name)
         if value is not None:
             yield name, str(value).lower() if isinstance(value, bool) else str(value)
-    if kind in ("charge", "refund", "payment_intent") and body["metadata"].get("order_id"):
-        yield "order_id", body["metadata"]["order_id"]
+    if kind in ("charge", "refund", "payment_intent"):
+        if body["metadata"].get("order_id"):
+            yield "order_id", body["metadata"]["order_id"]
+        yield from _orders(str(body.get("description")))
     if kind == "promotion_code":
         yield "code", body["code"].lower()
         yield "coupon", body["promotion"]["coupon"]

@@ -23,8 +23,8 @@ def ledger(
     """Return what arrived, as {"charges", "labels", "emails", "sms"}, each oldest first and at most the newest `limit`.
 
     to: only what went to that e-mail address or phone number. order_id: only what contains that order's id (a charge
-    and a label in their metadata, a mail and an SMS anywhere in their text). offset: skip this many of the newest.
-    kind: only one of the four. With `offset` and `kind` a long ledger is read page by page.
+    in its metadata or description, a label in its metadata, a mail and an SMS anywhere in their text). offset: skip
+    this many of the newest. kind: only one of the four. With `offset` and `kind` a long ledger is read page by page.
     """
     where = {}
     if to is not None:

@@ -7,7 +7,7 @@ import re
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,13 @@ def test_feed_shows_each_kind_of_an_order_newest_first(sdks: Sdks) -> None:
     label = next(entry for entry in found if entry["kind"] == "label")
     assert (label["tracking_status"], label["next_status"]) == ("PRE_TRANSIT", "TRANSIT")
     assert sdks.get(label["pdf"]).content.startswith(b"%PDF")
+
+
+def test_order_is_found_in_a_description(sdks: Sdks) -> None:
+    order = new_order()
+    paid = pay(sdks, new_order())
+    sdks.stripe.v1.charges.update(str(paid.latest_charge), {"description": f"Order {order}, by telephone"})
+    assert [entry["id"] for entry in entries(sdks, order_id=order)] == [paid.latest_charge]
 
 
 def test_feed_is_read_page_by_page(sdks: Sdks) -> None:
@@ -304,13 +311,18 @@ def test_bad_position_is_refused(sdks: Sdks) -> None:
         assert "after" in answer.json()["error"]
 
 
-def test_stream_reports_faults_and_deliveries(sdks: Sdks, fault: Callable[..., dict[str, Any]]) -> None:
-    with Stream(sdks.url) as stream:
+def test_stream_reports_faults_and_deliveries_at_once(tmp_path: Path) -> None:
+    # An idle stream looks again with each comment; here it never does.
+    constants = {"sandbox.page_control.HEARTBEAT_S": 600.0}
+    with SandboxProcess(tmp_path, constants=constants) as process, Stream(process.url) as stream:
+        sdks = Sdks(process.url)
         assert stream.next("switches").data["faults"]["twilio"]["error_rate"] == 0
-        fault("twilio", error_rate=1, error_status=503)
+        sdks.put("/sandbox/faults/twilio", json={"error_rate": 1, "error_status": 503})
         stream.next("switches", lambda data: data["faults"]["twilio"]["error_status"] == 503)
         assert sdks.get("/twilio/2010-04-01", auth=("AC" + "0" * 32, "sandbox")).status_code == 503
         stream.next("switches", lambda data: data["faults"]["twilio"]["hits"] == 1)
+        sdks.delete("/sandbox/faults/twilio")
+        stream.next("switches", lambda data: data["faults"]["twilio"]["error_rate"] == 0)
         sdks.put("/sandbox/webhooks/stripe", json={"loss_rate": 1})
         stream.next("switches", lambda data: data["webhooks"]["stripe"]["loss_rate"] == 1)
         sdks.delete("/sandbox/webhooks/stripe")
