@@ -4,7 +4,7 @@ import { busy, fill, h, link } from "../html.js";
 import { problemBox } from "../problems.js";
 import * as shop from "../shop.js";
 import { steps } from "../summary.js";
-import { COUNTRIES, count, money } from "../words.js";
+import { COUNTRIES, count, money, variant } from "../words.js";
 
 const EXAMPLE = {
   name: "Chloe Taylor",
@@ -123,7 +123,7 @@ export default async function checkout({ signal, go }) {
     }
   }
 
-  const example = h("button.textual", { type: "button" }, "Use the example address");
+  const example = h("button.button.quiet.small", { type: "button" }, "Use the example address");
   example.addEventListener("click", () => {
     for (const [name, value] of Object.entries(EXAMPLE)) control(name).value = value;
     shop.store("customer", EXAMPLE);
@@ -143,7 +143,7 @@ export default async function checkout({ signal, go }) {
           "div",
           null,
           h("h1", { id: "title" }, "Where should it go?"),
-          h("p.lead", null, "No account needed. ", example),
+          h("div.lead", null, h("p", null, "No account needed. Only looking around?"), example),
           form,
         ),
         h(
@@ -157,7 +157,12 @@ export default async function checkout({ signal, go }) {
               h(
                 "li",
                 null,
-                h("span", null, `${item.name} × ${item.quantity}`),
+                h(
+                  "span",
+                  null,
+                  [item.name, variant(item.attributes)].filter(Boolean).join(", "),
+                  h("span.times", null, ` × ${item.quantity}`),
+                ),
                 h("span", null, money(item.amount, item.currency)),
               ),
             ),

@@ -53,7 +53,13 @@ export default async function orderPage({ id, query, signal, announce }) {
               "div",
               null,
               h("h1", null, "Thank you"),
-              h("p", null, `${money(order.amount, order.currency)} paid.`, h("br"), `Order ${order.id}`),
+              h(
+                "p",
+                null,
+                `${money(order.amount, order.currency)} paid.`,
+                h("br"),
+                h("span.order-number", null, `Order ${order.id}`),
+              ),
             ),
           )
         : h("div.list-head", null, h("h1", null, TITLES[order.status] ?? "Your order"), h("p.found", null, order.id)),
