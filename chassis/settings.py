@@ -116,6 +116,9 @@ class Settings:
     # Whether requests are limited, and the Redis that counts them ("": each process counts its own).
     rate_limits: bool
     rate_limit_url: str = field(repr=False)
+    # Whether the gateway serves the demo storefront, and whether the first start loads its catalogue.
+    storefront: bool
+    demo: bool
 
     @property
     def providers(self) -> dict[str, Provider]:
@@ -193,6 +196,8 @@ class Settings:
             rate_limits=_flag(config, "RATE_LIMITS", live),
             rate_limit_url=_redis_url(config, "RATE_LIMIT_URL"),
             bank_hold_s=_minutes(config, "BANK_CONFIRMATION_MINUTES"),
+            storefront=_flag(config, "STOREFRONT", not live),
+            demo=_flag(config, "DEMO", True),
         )
 
 

@@ -25,6 +25,7 @@ from gateway.routes import about, cart, discounts, notifications, orders, pages,
 from gateway.routing import BOUNDS, Bounds, api
 from gateway.rpc import NAMES, Deadlines
 from gateway.shares import SharedClient
+from gateway.static_files import File, StaticFiles
 from gateway.visit import Visit
 
 # Each module registers its routes with the one API when it is imported.
@@ -60,6 +61,7 @@ class Gateway:
         self.readiness = Readiness(client)
         self.limits = Limits(settings)
         self.wrong_keys = auth.WrongKeys()
+        self._storefront = StaticFiles() if settings.storefront else None
         self._routes = _assemble()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -102,6 +104,8 @@ class Gateway:
             if method == "OPTIONS":
                 start(errors.status_line(200), [("allow", self._allowed(path)), ("content-length", "0")])
                 body: Iterable[bytes] = []
+            elif (file := self._file(path)) is not None:
+                body = _serve(file, environ, start)
             else:
                 body = self._routes(environ, start)
         except Exception as error:
@@ -149,10 +153,24 @@ class Gateway:
         return ({}, {}) if found is None else (BOUNDS[found[3]], found[2])
 
     def _allowed(self, path: str) -> str:
+        if self._file(path) is not None:
+            return errors.allowed(["GET"])
         verbs = {verb for each in BOUNDS.values() for verb in each} if path == "*" else self._bounds(path)[0]
         if not verbs:
             raise NoSuchRoute("There is nothing here.")
         return errors.allowed(verbs)
+
+    def _file(self, path: str) -> File | None:
+        return None if self._storefront is None else self._storefront.find(path)
+
+
+def _serve(file: File, environ: dict[str, Any], start: StartResponse) -> list[bytes]:
+    """Answer a request with a file of the storefront. Raises HTTPError for another verb than GET."""
+    if environ["REQUEST_METHOD"] != "GET":
+        raise falcon.HTTPError("405 Method Not Allowed", headers={"Allow": "GET"})
+    status, headers, body = file.answer(environ)
+    start(errors.status_line(status), headers)
+    return [body]
 
 
 def _assemble() -> falcon.API:

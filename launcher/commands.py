@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
-from launcher import checks, log_view, readiness, screen, supply_chain
+from launcher import checks, demo, log_view, readiness, screen, supply_chain
 from launcher.place import ROOT, Place, environment
 from launcher.problem import Problem
 from launcher.runtime_dir import PRIVATE, RuntimeDir
@@ -30,6 +30,7 @@ Usage: ./install_run_project [command]
   failed               what was given up: deliveries, providers' events
   replay KEY | --all   try again what was given up
   parked [...]         requests over which a service died again and again; --help
+  demo [--delete]      load the demo catalogue, or delete it
   migrate              bring the databases up to date
   test [--fast | ...]  style, types and tests; --fast: the quick ones; --coverage: all, measured; else pytest alone
   bench NAME [...]     measure
@@ -64,6 +65,7 @@ def main(arguments: Sequence[str]) -> int:
         "failed": _failed,
         "replay": _replay,
         "parked": _parked,
+        "demo": _demo,
         "migrate": _migrate,
         "test": checks.run,
         "bench": _bench,
@@ -76,7 +78,8 @@ def main(arguments: Sequence[str]) -> int:
     if name not in commands:
         screen.errors.print(f"There is no command {name!r}.\n\n{USAGE}", markup=False)
         return MISUSED
-    if rest and name not in ("status", "logs", "shell", "reconcile", "replay", "parked", "test", "bench", "sbom"):
+    takes = ("status", "logs", "shell", "reconcile", "replay", "parked", "demo", "test", "bench", "sbom")
+    if rest and name not in takes:
         screen.errors.print(f"{name} takes no arguments.\n\n{USAGE}", markup=False)
         return MISUSED
     # A test's PostgreSQL runs as another user and must read its files; an SBOM is written for other people.
@@ -123,6 +126,7 @@ def _foreground(_: Sequence[str]) -> int:
         if started:
             _greet(shop)
             say("\nCtrl-C stops the shop.")
+            _load_demo(shop, visible=True)
             while shop.running:
                 time.sleep(1)
             shop.stop()  # what its supervisor left behind
@@ -143,6 +147,7 @@ def _detach(_: Sequence[str]) -> int:
     if shop.start(say, screen.Steps()):
         _greet(shop)
         say("\nIt runs in the background: ./install_run_project status | logs | shell | stop")
+        _load_demo(shop, visible=False)
     else:
         say(f"The shop is running already, at {shop.url}.")
     return OK
@@ -215,6 +220,14 @@ def _parked(arguments: Sequence[str]) -> int:
     return _become("launcher.parked", arguments)
 
 
+def _demo(arguments: Sequence[str]) -> int:
+    return _become("launcher.demo", arguments)
+
+
+def _load_demo(shop: Shop, visible: bool) -> None:
+    demo.begin(shop.place, shop.runtime.id, shop.process_env(shop.amqp_uri), visible)
+
+
 def _become(module: str, arguments: Sequence[str]) -> int:
     """Replace this process with a module that works on the running shop."""
     shop = _running_shop()
@@ -258,7 +271,7 @@ def _greet(shop: Shop) -> None:
         '{"name": "Wally bone", "price": 50, "package_dimensions": {"height": 5, "length": 5, "weight": 5, "width": 5},'
         ' "metadata": {"category": "food", "for": "cats", "type": "fish"}}'
     )
-    say(f"\nThe shop is ready at {url}. Three requests to try:\n")
+    say(f"\nThe shop is ready at {url}. Open it in a browser, or try its API:\n")
     say(f"  curl {url}/health/ready/")
     say(f"  curl -X POST {url}/api/products/ -H 'Content-Type: application/json' -d '{product}'")
     say(f"  curl '{url}/api/products/?category=food&order_by=name'")

@@ -49,6 +49,7 @@ def surroundings(var_dir: Path | str, **more: str) -> dict[str, str]:
         "GATEWAY_PORT": str(gateway),
         "SANDBOX_PORT": str(free_port(avoid={gateway})),
         "VAR_DIR": str(var_dir),
+        "DEMO": "false",
         **more,
     }
 

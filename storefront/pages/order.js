@@ -1,0 +1,250 @@
+// A placed order: what was bought, what was sent, and where the parcel is.
+
+import { fill, h, icon, link } from "../html.js";
+import * as shop from "../shop.js";
+import { address, receipt } from "../summary.js";
+import { country, moment, money } from "../words.js";
+
+const SOON_MS = 3000;
+const LATEST_MS = 30_000;
+const PARCEL = {
+  UNKNOWN: "The label is made; the carrier has not seen the parcel yet",
+  PRE_TRANSIT: "The label is made; the parcel waits for the carrier",
+  TRANSIT: "On its way",
+  DELIVERED: "Delivered",
+  RETURNED: "On its way back to us",
+  FAILURE: "The carrier could not deliver it",
+};
+const STAGES = [
+  ["Paid", "paid"],
+  ["With the carrier", "TRANSIT"],
+  ["Delivered", "DELIVERED"],
+];
+const TITLES = {
+  created: "This order is not paid yet",
+  paid: "Your order",
+  fulfilled: "Your order",
+  canceled: "This order was canceled",
+  returned: "This order was refunded",
+};
+
+export default async function orderPage({ id, query, signal, announce }) {
+  let order = await shop.order(id, signal);
+  let track = await trackOf(order, signal);
+  let labels = await labelsOf(order, signal);
+  const content = h("div.wide");
+  const parcel = h("section.panel.parcel", { "aria-labelledby": "parcel-title" });
+  const sent = h("div");
+  show();
+
+  function show() {
+    const isNew = query.has("thanks") && order.status === "paid";
+    const { shipping } = order;
+    fill(parcel, parcelOf(order, track, labels));
+    fill(sent, messages(order, labels));
+    fill(
+      content,
+      isNew
+        ? h(
+            "div.thanks",
+            null,
+            icon("m5 12.5 4.5 4.5L19 7.5"),
+            h(
+              "div",
+              null,
+              h("h1", null, "Thank you"),
+              h(
+                "p",
+                null,
+                `${money(order.amount, order.currency)} paid.`,
+                h("br"),
+                h("span.order-number", null, `Order ${order.id}`),
+              ),
+            ),
+          )
+        : h("div.list-head", null, h("h1", null, TITLES[order.status] ?? "Your order"), h("p.found", null, order.id)),
+      order.status === "created" &&
+        h("p.actions", null, link(`/checkout/${id}/payment`, { class: "button" }, "Pay now")),
+      h(
+        "div.two-columns",
+        null,
+        h(
+          "div",
+          null,
+          order.status !== "created" && order.status !== "canceled" && shipping.address && order.upstream_id
+            ? parcel
+            : null,
+          sent,
+        ),
+        h(
+          "aside.panel",
+          { "aria-labelledby": "receipt-title" },
+          h("h2", { id: "receipt-title" }, "Receipt"),
+          h("p.small", null, `${moment(order.status_transitions.paid ?? order.created)}`),
+          receipt(order),
+          h("h3", null, "Goes to"),
+          address(shipping, country),
+          order.status_url &&
+            h(
+              "p.small",
+              null,
+              h("a", { href: order.status_url }, "This order on any device"),
+              " – keep the link, it needs no account.",
+            ),
+        ),
+      ),
+    );
+  }
+
+  // --- The parcel moves while the page is open
+
+  let timer;
+  let pause = SOON_MS;
+  function watch() {
+    timer = setTimeout(async () => {
+      if (document.visibilityState === "visible") await look().catch(() => {});
+      pause = Math.min(pause * 1.05, LATEST_MS);
+      if (!signal.aborted && track?.tracking_status?.status !== "DELIVERED") watch();
+    }, pause);
+  }
+  async function look() {
+    const before = track?.tracking_status?.status;
+    const known = JSON.stringify([order, track, labels]);
+    const fresh = await shop.order(id, signal);
+    const moved = await trackOf(fresh, signal);
+    const bought = labels.length ? labels : await labelsOf(fresh, signal);
+    if (signal.aborted || JSON.stringify([fresh, moved, bought]) === known) return;
+    labels = bought;
+    order = fresh;
+    track = moved ?? track;
+    const focused = content.contains(document.activeElement) ? document.activeElement.textContent : null;
+    show();
+    if (focused !== null)
+      [...content.querySelectorAll("a, summary")]
+        .find((each) => each.textContent === focused)
+        ?.focus({ preventScroll: true });
+    const now = track?.tracking_status?.status;
+    if (now && now !== before) announce(`Your parcel: ${PARCEL[now] ?? now}.`);
+  }
+  if (order.status !== "created") shop.remember(order);
+  if (["paid", "fulfilled"].includes(order.status)) watch();
+  return { title: "Your order", content, leave: () => clearTimeout(timer) };
+}
+
+async function trackOf(order, signal) {
+  if (!order.shipping.tracking_number || !order.upstream_id) return null;
+  return shop.tracking(order.upstream_id, signal).catch(() => null);
+}
+
+async function labelsOf(order, signal) {
+  if (!order.shipping.tracking_number || !order.upstream_id) return [];
+  return shop.labels(order.upstream_id, signal).catch(() => []);
+}
+
+function parcelOf(order, track, labels) {
+  const status = track?.tracking_status?.status ?? null;
+  const history = [...(track?.tracking_history ?? [])].reverse();
+  const reached = status === "DELIVERED" ? 2 : status === "TRANSIT" || order.status === "fulfilled" ? 1 : 0;
+  const isUsual = !["RETURNED", "FAILURE"].includes(status);
+  return [
+    h("h2", { id: "parcel-title" }, "Your parcel"),
+    isUsual &&
+      h(
+        "ol.stages",
+        null,
+        STAGES.map(([name], place) =>
+          h(
+            "li",
+            { class: place <= reached ? "reached" : null, "aria-current": place === reached ? "step" : null },
+            h("span", null, name),
+          ),
+        ),
+      ),
+    h(
+      "p",
+      null,
+      status ? `${PARCEL[status] ?? status}.` : "We are getting its label. This page shows it as soon as it is there.",
+    ),
+    order.shipping.tracking_number &&
+      h(
+        "p",
+        null,
+        `${order.shipping.carrier}, tracking number `,
+        h("strong.number", null, order.shipping.tracking_number),
+      ),
+    history.length > 0 &&
+      h(
+        "ol.history",
+        null,
+        history.map((each) =>
+          h(
+            "li",
+            null,
+            h("time", null, moment(each.status_date)),
+            h("span", null, each.status_details || PARCEL[each.status] || each.status),
+            each.location?.city &&
+              h("span.small", null, [each.location.city, each.location.state].filter(Boolean).join(", ")),
+          ),
+        ),
+      ),
+    labels.length > 0 &&
+      h(
+        "p.actions",
+        null,
+        labels.map((url, place) =>
+          h(
+            "a.button.quiet.small",
+            { href: url, target: "_blank", rel: "noopener" },
+            labels.length > 1 ? `Label ${place + 1} (PDF)` : "Shipping label (PDF)",
+          ),
+        ),
+      ),
+  ];
+}
+
+function messages(order, labels) {
+  if (order.status === "created" || order.status === "canceled") return null;
+  const known = order.notifications ?? shop.stored(`messages ${order.id}`, {});
+  const say = (message, what, to) => {
+    const code = message?.["status code"];
+    if (!to || code === "not sent") return null;
+    if (code === "failed") return `${what} could not be delivered to ${to}.`;
+    return code && code !== "queued" ? `${what} was sent to ${to}.` : `${what} goes to ${to}.`;
+  };
+  const said = [
+    say(known.email, "The receipt", order.email),
+    say(known.sms, "A text message", order.shipping.phone),
+  ].filter(Boolean);
+  const sandbox = labels.length > 0 && new URL(labels[0], location.href);
+  const isSandbox = sandbox && sandbox.pathname.startsWith("/sandbox/");
+  return [
+    said.length > 0 &&
+      h(
+        "section.messages",
+        null,
+        h("h2", null, "Messages"),
+        h(
+          "ul",
+          null,
+          said.map((each) => h("li", null, each)),
+        ),
+      ),
+    isSandbox &&
+      h(
+        "p.note.hint-note",
+        null,
+        icon("M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18Z", "M12 11v5.5", "M12 7.5v.2"),
+        h(
+          "span",
+          null,
+          "The sandbox plays every provider. ",
+          h(
+            "a",
+            { href: `${sandbox.origin}/sandbox/`, target: "_blank", rel: "noopener" },
+            "See the mail, the text message and the charge",
+          ),
+          ".",
+        ),
+      ),
+  ];
+}

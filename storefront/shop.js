@@ -1,0 +1,174 @@
+// What the pages ask of the API: the client, with keys of actions that survive a reload.
+
+import { Problem, Shop, newKey } from "./client.js";
+import { cartOf, isMissingRoute } from "./older_api.js";
+
+export { Problem };
+
+const client = new Shop();
+
+// --- What this browser keeps
+
+const NAMES = "storefront:";
+
+/** A value kept in this browser, or `otherwise`. */
+export function stored(name, otherwise = null) {
+  try {
+    return JSON.parse(localStorage.getItem(NAMES + name)) ?? otherwise;
+  } catch {
+    return otherwise;
+  }
+}
+
+/** Keep a value in this browser; null forgets it. */
+export function store(name, value) {
+  try {
+    if (value === null) localStorage.removeItem(NAMES + name);
+    else localStorage.setItem(NAMES + name, JSON.stringify(value));
+  } catch {
+    // A full or forbidden storage costs what survives a reload, and nothing else.
+  }
+}
+
+/** The name of the value that changes when another tab changes the cart. */
+export const CHANGED = `${NAMES}changed`;
+const changed = () => store("changed", Date.now());
+
+// --- Actions
+
+/** An action whose outcome was not learned is repeated under its key for this long, also after a reload (ms). */
+const KEY_AGE_MS = 15 * 60 * 1000;
+
+/** Whether the shop has certainly not done, and will not do, what was asked. */
+function isRefusal(error) {
+  if (!(error instanceof Problem) || error.status < 400 || error.status >= 500) return false;
+  return error.status !== 408 && error.status !== 429 && !(error.status === 409 && error.retryAfter !== null);
+}
+
+/**
+ * Perform an action under an `Idempotency-Key`: a new one for each action, the same one until the shop has given a
+ * definite answer.
+ *
+ * @param {string} name What distinguishes this action from the others of this browser.
+ * @param {any} details What is sent; another one is another action.
+ * @param {(options: {key: string}) => Promise<any>} send
+ */
+async function act(name, details, send) {
+  const text = JSON.stringify(details);
+  const known = stored("keys", {})[name];
+  const isRetry = known?.text === text && Date.now() - known.at < KEY_AGE_MS;
+  const entry = isRetry ? known : { text, key: newKey(), at: Date.now() };
+  store("keys", { ...stored("keys", {}), [name]: entry });
+  const forget = () => {
+    const { [name]: _, ...others } = stored("keys", {});
+    store("keys", others);
+  };
+  try {
+    const answer = await send({ key: entry.key });
+    forget();
+    return answer;
+  } catch (error) {
+    if (isRefusal(error)) forget();
+    throw error;
+  }
+}
+
+// --- Products
+
+/** The first `wanted` products of a category or search, with `has_more` and `total_count`. */
+export async function products({ category, order_by }, wanted, signal) {
+  let page = { has_more: true, next_cursor: null };
+  const data = [];
+  while (data.length < wanted && page.has_more) {
+    const limit = Math.min(wanted - data.length, 100);
+    page = await client.products({ category, order_by, limit, starting_after: page.next_cursor }, { signal });
+    data.push(...page.data);
+  }
+  return { data, has_more: page.has_more, total_count: page.total_count };
+}
+
+export const product = (id, signal) => client.product(id, { signal });
+
+/** Whether nothing of an SKU is left. */
+export const isSoldOut = ({ inventory: { type, quantity, value } }) =>
+  (type === "finite" && quantity <= 0) || (type === "bucket" && value === "out_of_stock");
+
+/** The categories of the first hundred products, by name. */
+export async function categories() {
+  const { data } = await products({}, 100);
+  return [...new Set(data.map((each) => each.metadata.category))].filter(Boolean).sort();
+}
+
+// --- Cart
+
+const EMPTY = { items: [], item_count: 0, currency: null, subtotal: 0, total: 0, problems: [] };
+
+/** The cart with names, pictures and prices. */
+export async function cart(signal) {
+  if (!client.cartId) return EMPTY;
+  try {
+    return await client.summary({ signal });
+  } catch (error) {
+    if (!isMissingRoute(error)) throw error;
+    return cartOf(client, await client.cart({ signal }), stored("skus", {}));
+  }
+}
+
+// A product with one SKU is named by its id alone.
+const skuOf = (product, id) => (product.skus.data.length > 1 ? id : undefined);
+
+/** Put pieces of an SKU into the cart. */
+export async function buy(product, { id }, quantity) {
+  store("skus", { ...stored("skus", {}), [id]: product.id });
+  const sku = skuOf(product, id);
+  await act(`buy ${id}`, quantity, (options) => client.buy(product.id, quantity, { ...options, sku }));
+  changed();
+}
+
+/** Set the number of pieces of an item of the cart. */
+export async function setQuantity(item, quantity) {
+  const sku = skuOf(await product(item.product), item.parent);
+  await client.setQuantity(item.product, quantity, { sku });
+  changed();
+}
+
+/** Take an item out of the cart. */
+export async function remove(item) {
+  const sku = await product(item.product).then(
+    (each) => skuOf(each, item.parent),
+    () => undefined,
+  );
+  await client.remove(item.product, { sku });
+  changed();
+}
+
+export const applyDiscount = (code) => act("discount", code, (options) => client.applyDiscount(code, options));
+export const removeDiscount = () => client.removeDiscount();
+
+// --- Orders
+
+export const checkout = (customer) => act("checkout", customer, (options) => client.checkout(customer, options));
+export const order = (id, signal) => client.order(id, { signal });
+export const chooseShipping = (id, method) =>
+  act(`shipping ${id}`, method, (options) => client.chooseShipping(id, method, options));
+/** Pay, and keep what the answer says about mail and text message, which an order that is read does not. */
+export async function pay(id, card) {
+  const paid = await act(`pay ${id}`, card, (options) => client.pay(id, card, options));
+  store(`messages ${id}`, paid.notifications ?? null);
+  return paid;
+}
+/** The URLs of a shipment's labels, once they are bought. */
+export async function labels(shipment, signal) {
+  const { label_url, labels } = await client.label(shipment, { signal });
+  return (labels ?? [label_url]).map((each) => each?.label_url ?? each).filter(Boolean);
+}
+export const tracking = (shipment, signal) => client.tracking(shipment, { signal });
+
+/** Keep an order's id in this browser, and forget what was needed to pay it. */
+export function remember({ id, amount, currency, created }) {
+  store(`card ${id}`, null);
+  store(`bank ${id}`, null);
+  const others = stored("orders", []).filter((each) => each.id !== id);
+  store("orders", [{ id, amount, currency, at: created }, ...others].slice(0, 20));
+  changed();
+}

@@ -1,0 +1,88 @@
+"""What a shopper does in the storefront, found by what a screen reader says."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Locator, expect
+
+from tests.browser import Tab
+from tests.e2e.journeys.shop import Storefront, unique
+
+DELIVERY = re.compile(r"/checkout/[\w-]+/delivery$")
+PAYMENT = re.compile(r"/checkout/[\w-]+/payment$")
+ORDER = re.compile(r"/order/[\w-]+(\?thanks)?$")
+
+
+class Shopper:
+    """Somebody with the storefront in a browser.
+
+    Attributes:
+        page: Playwright's.
+    """
+
+    def __init__(self, shop: Storefront, tab: Tab) -> None:
+        self.shop = shop
+        self.tab = tab
+        self.page = tab.page
+
+    @property
+    def order_id(self) -> str:
+        """The id in the page's address."""
+        found = re.search(r"or_\w+", self.page.url)
+        assert found
+        return found[0]
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.page.url).path
+
+    @property
+    def errors(self) -> list[str]:
+        """What the console reported. The storefront asks for the cart's summary, which an older API does not have."""
+        return [error for error in self.tab.errors if "405 (Method Not Allowed)" not in error]
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.shop.url + path)
+
+    def heading(self, text: str | re.Pattern[str]) -> Locator:
+        return self.page.get_by_role("heading", name=text)
+
+    def press(self, name: str | re.Pattern[str]) -> None:
+        self.page.get_by_role("button", name=name).click()
+
+    def follow(self, name: str | re.Pattern[str]) -> None:
+        self.page.get_by_role("link", name=name).first.click()
+
+    def product(self, **changes: Any) -> dict[str, Any]:
+        """A new product of the shop, in a category of its own."""
+        name = unique("Whale ")
+        return self.shop.product(**{"name": name, "metadata": {"category": unique("c")}, "price": 1290, **changes})
+
+    def put_into_cart(self, product: dict[str, Any]) -> None:
+        self.open(f"/product/{product['id']}")
+        self.press("Add to cart")
+        expect(self.page.get_by_text("in your cart.")).to_be_visible()
+
+    def check_out(self) -> None:
+        """From the cart to the choice of delivery."""
+        self.open("/cart")
+        self.follow("Go to checkout")
+        self.press("Use the example address")
+        self.press("Continue to delivery")
+        self.page.wait_for_url(DELIVERY)
+
+    def reach_payment(self, product: dict[str, Any]) -> None:
+        self.put_into_cart(product)
+        self.check_out()
+        self.press("Continue to payment")
+        self.page.wait_for_url(PAYMENT)
+
+    def pay(self, card: str = "Visa ending in 4242") -> None:
+        self.page.get_by_role("radio", name=re.compile(re.escape(card))).check()
+        self.press(re.compile("^Pay "))
+
+    def alert(self) -> Locator:
+        return self.page.get_by_role("alert")
