@@ -150,3 +150,22 @@ def test_reconcile_finds_and_repairs_a_lost_redemption(own: Shop) -> None:
     assert status == 0, lines
     assert any(each.startswith(f"paid with a code, and not redeemed: {order['id']}") for each in lines)
     assert shown(front, code)["times_redeemed"] == 1
+
+
+def test_order_of_nothing_is_paid_without_a_card(shop: Storefront) -> None:
+    spec = {"name": unique("Song"), "price": PRICE, "metadata": {"category": "music"}, "shippable": False}
+    song = shop.ask("POST", "/api/products/", json=spec).json()
+    code, shopper = made(shop, percent_off=100), shop.shopper()
+    shopper.buy(song["id"], 1)
+    assert apply(shopper, code).json()["total"] == 0
+    order = shopper.checkout().json()
+    assert order["amount"] == 0
+    answer = shopper.ask("POST", "/api/cart/paid/", json={"order_id": order["id"]})
+    assert answer.status_code == 200, answer.text
+    paid = answer.json()
+    assert (paid["status"] in ("paid", "fulfilled"), paid["charge"]) == (True, None)
+    assert shop.charged(order["id"]) == []
+    assert len(eventually(lambda: shop.arrived("emails", order_id=order["id"]))) == 1
+    assert shown(shop, code)["times_redeemed"] == 1
+    back = shop.ask("POST", f"/api/orders/{order['id']}/refund/", json={"all": True})
+    assert (back.status_code, back.json()["status"]) == (200, "returned")
