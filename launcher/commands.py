@@ -271,7 +271,10 @@ def _greet(shop: Shop) -> None:
         '{"name": "Wally bone", "price": 50, "package_dimensions": {"height": 5, "length": 5, "weight": 5, "width": 5},'
         ' "metadata": {"category": "food", "for": "cats", "type": "fish"}}'
     )
-    say(f"\nThe shop is ready at {url}. Open it in a browser, or try its API:\n")
+    say(f"\nThe shop is ready at {url}. Open it in a browser.")
+    if shop.place.own_sandbox:
+        say(f"What the providers receive is shown at {shop.sandbox_url}, with switches for their faults.")
+    say("Or try the API:\n")
     say(f"  curl {url}/health/ready/")
     say(f"  curl -X POST {url}/api/products/ -H 'Content-Type: application/json' -d '{product}'")
     say(f"  curl '{url}/api/products/?category=food&order_by=name'")

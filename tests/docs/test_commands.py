@@ -59,7 +59,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
             [home / "install_run_project", "--detach"], env=env, capture_output=True, text=True, timeout=400
         )
         assert started.returncode == 0, started.stdout + started.stderr
-        assert f"The shop is ready at {shop.place.gateway_url}. Open it in a browser" in started.stdout
+        assert f"The shop is ready at {shop.place.gateway_url}. Open it in a browser." in started.stdout
+        assert f"What the providers receive is shown at {shop.sandbox_url}," in started.stdout
         yield Reader(home, env, shop)
     finally:
         subprocess.run([home / "install_run_project", "stop"], env=env, capture_output=True, timeout=240)
