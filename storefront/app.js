@@ -190,6 +190,11 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   go(url.pathname + url.search);
 });
+// As a link it would be a step in the history, and the page would be shown again.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
 search.addEventListener("submit", (event) => {
   event.preventDefault();
   const words = search.elements.q.value.trim();

@@ -85,6 +85,7 @@ def test_keyboard_reaches_everything(shopper: Shopper) -> None:
     keys.press("Tab")
     expect(shopper.page.get_by_role("link", name="Skip to the content")).to_be_focused()
     keys.press("Enter")
+    expect(shopper.page.get_by_role("main")).to_be_focused()
     keys.press("Tab")
     expect(shopper.page.get_by_role("link", name=product["name"])).to_be_focused()
     keys.press("Enter")
