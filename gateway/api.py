@@ -19,14 +19,14 @@ from gateway.errors import NoSuchRoute
 from gateway.limits import Limits
 from gateway.loop_rpc import LoopRpcClient
 from gateway.readiness import Readiness
-from gateway.routes import about, cart, notifications, orders, products, shipments, webhooks
+from gateway.routes import about, cart, description, notifications, orders, products, shipments, webhooks
 from gateway.routing import BOUNDS, Bounds, api
 from gateway.rpc import NAMES, Deadlines
 from gateway.shares import SharedClient
 from gateway.visit import Visit
 
 # Each module registers its routes with the one API when it is imported.
-ROUTES = (about, cart, notifications, orders, products, shipments, webhooks)
+ROUTES = (about, cart, description, notifications, orders, products, shipments, webhooks)
 # No route has a longer path; its beginning is enough for the log.
 LOGGED_PATH = 200
 # Answers under these paths concern one shopper or an admin: no cache may store them.

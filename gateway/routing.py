@@ -29,6 +29,12 @@ def as_json(content: Any, **_hug: Any) -> bytes:
     return orjson.dumps(content)
 
 
+@hug.output_format.content_type("text/plain; charset=utf-8")
+def as_it_is(content: bytes, **_hug: Any) -> bytes:
+    """A route's result, for a route that sets the content type itself."""
+    return content
+
+
 api = hug.API(__name__)
 api.http.output_format = as_json
 
@@ -51,7 +57,12 @@ BOUNDS: dict[str, dict[str, Bounds]] = {}
 
 
 def _route(
-    verbs: tuple[str, ...], path: str, status: int, admin: bool, most_bytes: int | Callable[..., int] = USUAL_BYTES
+    verbs: tuple[str, ...],
+    path: str,
+    status: int,
+    admin: bool,
+    most_bytes: int | Callable[..., int] = USUAL_BYTES,
+    output: Callable[..., bytes] = as_json,
 ) -> Callable[[Route], Route]:
     BOUNDS.setdefault(path, {}).update(dict.fromkeys(verbs, Bounds(admin, most_bytes)))
     decorator: Callable[[Route], Route] = hug.http(
@@ -61,6 +72,7 @@ def _route(
         parse_body=False,
         requires=(auth.admin_only,) if admin else (),
         status=STATUS_LINES[status],
+        output=output,
     )
     return decorator
 
@@ -68,9 +80,9 @@ def _route(
 STATUS_LINES = {200: "200 OK", 201: "201 Created", 202: "202 Accepted"}
 
 
-def get(path: str, admin: bool = False) -> Callable[[Route], Route]:
+def get(path: str, admin: bool = False, output: Callable[..., bytes] = as_json) -> Callable[[Route], Route]:
     """Answer GET (and HEAD) on `path`."""
-    return _route(("GET",), path, 200, admin)
+    return _route(("GET",), path, 200, admin, output=output)
 
 
 def post(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contracts import product_limits
 from gateway import fields
 from gateway.fields import line, nullable, required, text
-from gateway.shape import Shape
+from gateway.shape import Check, Rule, Shape, rule
 
 Errors = dict[str, Any]
 
 MISSING = "required field"
+NULL = {"type": "null"}
 # The countries where mail does not arrive without them. Elsewhere the carrier reports missing fields (422).
 NEEDS_STATE = frozenset({"US", "CA", "AU", "BR", "CN", "IN", "JP", "MX"})
 NEEDS_POSTAL_CODE = NEEDS_STATE | {
@@ -20,9 +21,22 @@ NEEDS_POSTAL_CODE = NEEDS_STATE | {
     *("KR", "LT", "LU", "LV", "MT", "NL", "NO", "NZ", "PL", "PT", "RO", "RS", "RU", "SE", "SG", "SI", "SK", "TR", "UA"),
 }
 
+
+def _needed(part: str, countries: frozenset[str]) -> dict[str, Any]:
+    """In JSON Schema: `part` of an address is needed in these countries."""
+    either_case = "|".join("".join(f"[{letter}{letter.lower()}]" for letter in code) for code in sorted(countries))
+    return {
+        "if": {"required": ["country"], "properties": {"country": {"pattern": f"^(?:{either_case})$"}}},
+        "then": {"required": [part], "properties": {part: {"type": "string", "pattern": r"\S"}}},
+    }
+
+
+WHOLE_ADDRESS = {"allOf": [_needed("state", NEEDS_STATE), _needed("postal_code", NEEDS_POSTAL_CODE)]}
+
 # --- Products
 
 
+@rule()
 def _attributes_are_named(document: dict[str, Any]) -> Errors:
     """`attributes_sku` gives values to names in `attributes`. Without `attributes` (an update) the service checks."""
     if "attributes" not in document:
@@ -31,12 +45,37 @@ def _attributes_are_named(document: dict[str, Any]) -> Errors:
     return {"attributes_sku": {name: ["is not listed in attributes"] for name in strangers}} if strangers else {}
 
 
+@rule(
+    {
+        "if": {"required": ["attributes_sku"], "properties": {"attributes_sku": {"minProperties": 1}}},
+        "then": {"required": ["attributes"]},
+    }
+)
 def _attributes_for_values(document: dict[str, Any]) -> Errors:
     if document.get("attributes_sku") and "attributes" not in document:
         return {"attributes": [MISSING]}
     return {}
 
 
+@rule(
+    {
+        "properties": {
+            "inventory": {
+                "oneOf": [
+                    {
+                        "required": ["quantity"],
+                        "properties": {"type": {"const": "finite"}, "quantity": {"type": "integer"}, "value": NULL},
+                    },
+                    {
+                        "required": ["value"],
+                        "properties": {"type": {"const": "bucket"}, "value": {"type": "string"}, "quantity": NULL},
+                    },
+                    {"properties": {"type": {"const": "infinite"}, "quantity": NULL, "value": NULL}},
+                ]
+            }
+        }
+    }
+)
 def _inventory_is_whole(document: dict[str, Any]) -> Errors:
     """A finite inventory has a quantity, a bucket a value, and neither has the other's; an infinite one has none."""
     inventory = document.get("inventory") or {"type": "infinite"}
@@ -49,10 +88,12 @@ def _inventory_is_whole(document: dict[str, Any]) -> Errors:
     return {"inventory": wrong} if wrong else {}
 
 
+@rule({"properties": {"metadata": {"required": ["category"]}}})
 def _has_category(document: dict[str, Any]) -> Errors:
     return {} if "category" in document["metadata"] else {"metadata": {"category": [MISSING]}}
 
 
+@rule({"properties": {"metadata": {"properties": {"category": {"pattern": r"\S"}}}}})
 def _keeps_category(document: dict[str, Any]) -> Errors:
     if not document.get("metadata", {}).get("category", "kept").strip():
         return {"metadata": {"category": ["must not be blank"]}}
@@ -96,17 +137,18 @@ PRODUCTS_QUERY = Shape(
 # --- Cart
 
 
-def _one_quantity(document: dict[str, Any]) -> Errors:
-    return _either(document, "quality", "quantity")
-
-
-def _either(document: dict[str, Any], seeds: str, ours: str) -> Errors:
+def _either(seeds: str, ours: str) -> Rule:
     """One of two spellings is required; if both are present, they must have the same value."""
-    if seeds not in document and ours not in document:
-        return {seeds: [MISSING]}
-    if seeds in document and ours in document and document[seeds] != document[ours]:
-        return {seeds: [f"differs from {ours}"], ours: [f"differs from {seeds}"]}
-    return {}
+
+    @rule({"anyOf": [{"required": [seeds]}, {"required": [ours]}]})
+    def one_of_both(document: dict[str, Any]) -> Errors:
+        if seeds not in document and ours not in document:
+            return {seeds: [MISSING]}
+        if seeds in document and ours in document and document[seeds] != document[ours]:
+            return {seeds: [f"differs from {ours}"], ours: [f"differs from {seeds}"]}
+        return {}
+
+    return one_of_both
 
 
 def spelled(document: dict[str, Any], seeds: str, ours: str) -> Any:
@@ -115,11 +157,14 @@ def spelled(document: dict[str, Any], seeds: str, ours: str) -> Any:
 
 
 NOTHING = Shape({})
-ITEM_QUANTITY = Shape({"quality": fields.QUANTITY, "quantity": fields.QUANTITY}, rules=(_one_quantity,))
+ITEM_QUANTITY = Shape(
+    {"quality": fields.QUANTITY, "quantity": fields.QUANTITY}, rules=(_either("quality", "quantity"),)
+)
 
 # --- Orders
 
 
+@rule({"properties": {"address": WHOLE_ADDRESS}})
 def _address_is_whole(document: dict[str, Any]) -> Errors:
     lacking = _lacking(document["address"])
     return {"address": lacking} if lacking else {}
@@ -158,7 +203,7 @@ SHIPPING_CHOICE = Shape({"order_id": required(fields.ID), "shipping_id": require
 def _payment(card: fields.Rules) -> Shape:
     return Shape(
         {"order_id": required(fields.ID), "cart": card, "card": card},
-        rules=(lambda document: _either(document, "cart", "card"),),
+        rules=(_either("cart", "card"),),
     )
 
 
@@ -170,11 +215,10 @@ def payment(in_use: Mapping[str, Sequence[str]]) -> Shape:
     return _STRIPE_PAYMENT if "stripe" in in_use["PAYMENT_PROVIDER"] else _PAYMENT
 
 
-def _true(field: str, value: Any, error: Callable[[str, str], None]) -> None:
-    if value is False:
-        error(field, "must be true")
+_true = Check(lambda given: None if given else "must be true", bool, const=True)
 
 
+@rule({"oneOf": [{"required": ["amount"]}, {"required": ["all"]}]})
 def _one_refund(document: dict[str, Any]) -> dict[str, Any]:
     if ("amount" in document) != ("all" in document):
         return {}
@@ -203,6 +247,22 @@ ORDERS_QUERY = Shape(
 # --- Shipments: an order as Stripe sends it, of which only the fields that a parcel needs are checked
 
 
+@rule(
+    {
+        "properties": {
+            "items": {
+                "contains": {"required": ["type"], "properties": {"type": {"const": "sku"}}},
+                "items": {
+                    "if": {"required": ["type"], "properties": {"type": {"const": "sku"}}},
+                    "then": {
+                        "required": ["parent", "quantity"],
+                        "properties": {"parent": {"type": "string"}, "quantity": {"type": "integer", "minimum": 1}},
+                    },
+                },
+            }
+        }
+    }
+)
 def _has_skus(order: dict[str, Any]) -> Errors:
     """Every SKU line has an SKU and a quantity; there is at least one."""
     items = enumerate(order["items"])
@@ -219,6 +279,7 @@ def _has_skus(order: dict[str, Any]) -> Errors:
     return {"items": wrong} if wrong else {}
 
 
+@rule({"properties": {"shipping": {"properties": {"address": WHOLE_ADDRESS}}}})
 def _parcel_address_is_whole(order: dict[str, Any]) -> Errors:
     lacking = _lacking(order["shipping"]["address"])
     return {"shipping": {"address": lacking}} if lacking else {}
@@ -276,5 +337,5 @@ SMS_MESSAGE = Shape(
         "to_phone": fields.PHONE_OR_NUMBER,
         "content": text(1600, least=1),
     },  # Twilio's limit
-    rules=(lambda document: _either(document, "number", "to_phone"),),
+    rules=(_either("number", "to_phone"),),
 )
