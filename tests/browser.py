@@ -5,6 +5,8 @@ The browser is started once per module: while Playwright runs, no other test of 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 import shutil
 import threading
@@ -53,6 +55,17 @@ class Tab:
         return self.page.evaluate(script, argument)
 
 
+@contextlib.contextmanager
+def _asyncios_own_loop() -> Iterator[None]:
+    """Hug makes uvloop the default, which starts processes by a fork that eventlet warns about."""
+    policy = asyncio.get_event_loop_policy()
+    asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
+    try:
+        yield
+    finally:
+        asyncio.set_event_loop_policy(policy)
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """The browser."""
@@ -60,7 +73,7 @@ def chromium() -> Iterator[Browser]:
 
     program = shutil.which("chromium")
     assert program is not None, f"Pages are tested in Chromium. {packages.by_hand(packages.CHROMIUM)}"
-    with sync_playwright() as playwright:
+    with _asyncios_own_loop(), sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=program, args=[f"--host-resolver-rules=MAP *.{FOREIGN} 127.0.0.1"]
         )

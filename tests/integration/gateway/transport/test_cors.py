@@ -114,7 +114,7 @@ BODY = b"POST /api/cart/checkout/ HTTP/1.1\r\nHost: shop\r\nOrigin: " + PAGE.enc
         (BODY + b"Transfer-Encoding: chunked\r\n\r\nno\r\n", 400),
         (BODY + b"Content-Type: text/csv\r\nContent-Length: 1\r\n\r\nx", 415),
         (BODY + b"Content-Length: 100\r\n\r\n{", 408),
-        (HEAD, 408),
+        (HEAD + b"X-More: 1\r\n", 408),
         (BODY.replace(b"/api/cart/checkout/", b"/health/live/") + b"\r\n", 405),
     ],
     ids=lambda value: str(value) if isinstance(value, int) else "",
