@@ -13,7 +13,7 @@ from launcher.place import ROOT
 from tests.browser import FOREIGN, Tab
 from tests.e2e.journeys.shop import HOME, Storefront, unique
 
-PAGE = """<!doctype html><html lang="en"><title>Storefront</title><script type="module">
+PAGE = """<!doctype html><html lang="en"><title>Storefront</title><link rel="icon" href="data:,"><script type="module">
 import { Shop, Problem } from "./client.js";
 window.Shop = Shop;
 window.shop = new Shop("%s");

@@ -43,7 +43,7 @@ def test_javascript_program_buys(
     (tmp_path / "page.js").write_text(printed("js", shop))
     (tmp_path / "index.html").write_text('<!doctype html><script type="module" src="page.js"></script>')
     said: list[str] = []
-    tab.page.on("console", lambda message: said.append(message.text))
+    tab.page.on("console", lambda message: said.append(message.text) if message.type == "log" else None)
     with tab.page.expect_console_message(lambda message: message.text == "paid"):
         tab.page.goto(f"http://localhost:{serve_folder(tmp_path)}/")
     assert said[0].startswith("true 402 ")
