@@ -73,14 +73,13 @@ REQUEST_ID: Json = {
     "in": "header",
     "description": "At most 128 of `A-Z a-z 0-9 . _ -`; any other is replaced.",
     "schema": {"type": "string"},
-    "example": "my-request-1",
 }
 KEY: Json = {
     "name": IDEMPOTENCY_KEY,
     "in": "header",
-    "description": "A UUID of your own for each action. A repetition gets the first answer again, for two days.",
+    "description": "A UUID of your own for each action, such as `4f9c2a70-6f0e-4a53-9d0a-6a5a1f0b8f1e`. A repetition "
+    "gets the first answer again, for two days.",
     "schema": {"type": "string", "pattern": f"^(?:{IDEMPOTENCY_KEY_PATTERN.pattern})$"},
-    "example": "4f9c2a70-6f0e-4a53-9d0a-6a5a1f0b8f1e",
 }
 
 
@@ -126,7 +125,12 @@ def build(variant: Variant) -> Json:
             "schemas": {**OBJECTS, **SENT, "Document": {"type": "object", "description": "This document."}},
             "responses": {str(each.value): _failure(each.value) for each in HTTPStatus if problems(each.value)},
             "headers": HEADERS,
-            "parameters": {"Cart-Id": _cart_parameter(variant), "X-Request-ID": REQUEST_ID, IDEMPOTENCY_KEY: KEY},
+            "parameters": {
+                "Cart-Id": _cart_parameter(variant),
+                "Cart-Id-or-key": _cart_or_key_parameter(variant),
+                IDEMPOTENCY_KEY: KEY,
+                "X-Request-ID": REQUEST_ID,
+            },
             "securitySchemes": {"adminKey": {"type": "http", "scheme": "bearer", "description": "An admin key."}},
         },
     }
@@ -192,7 +196,7 @@ def _parameters(url: str, operation: Operation, variant: Variant) -> list[Json]:
         found.append({"name": name, "in": "path", "required": True, "schema": schema})
     if operation.query is not None:
         found += query_parameters(operation.query)
-    shared = ["Cart-Id"] if operation.of in (CART, ORDER) else []
+    shared = [{CART: "Cart-Id", ORDER: "Cart-Id-or-key"}[operation.of]] if operation.of else []
     shared += [IDEMPOTENCY_KEY] if operation.keyed else []
     return found + [{"$ref": f"#/components/parameters/{name}"} for name in (*shared, "X-Request-ID")]
 
@@ -204,8 +208,16 @@ def _cart_parameter(variant: Variant) -> Json:
         "in": "header",
         "description": "The shopper's cart, issued by `POST /api/cart/`; the cookie `cart_id` does the same. "
         f"A request without one {otherwise}.",
+        "required": variant.cart_id_required,
         "schema": {"type": "string", "pattern": f"^(?:{CART_ID_PATTERN.pattern})$"},
     }
+
+
+def _cart_or_key_parameter(variant: Variant) -> Json:
+    """The same, where an admin key does without."""
+    if not variant.admin_keys:
+        return _cart_parameter(variant)
+    return {**_cart_parameter(variant), "required": False, "schema": {"type": "string"}}
 
 
 def _responses(verb: str, url: str, operation: Operation, needs_key: bool, status: int) -> Json:

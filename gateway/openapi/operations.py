@@ -172,9 +172,10 @@ def operations(payment: Shape) -> dict[tuple[str, str], Operation]:
 
 
 def query_parameters(shape: Shape) -> list[Json]:
-    """A query's shape as parameters."""
+    """A query's shape as parameters. One without a value counts as not given (`gateway.reading`)."""
+    nothing = {"type": "string", "maxLength": 0}
     return [
-        {"name": name, "in": "query", "required": rules.get("required", False), "schema": of_rules(rules)}
+        {"name": name, "in": "query", "schema": {"anyOf": [of_rules(rules), nothing]}}
         for name, rules in shape.schema.items()
     ]
 
