@@ -63,6 +63,7 @@ MANAGERS = (
 
 RABBITMQ = Package("RabbitMQ (about 100 MB)", "rabbitmq-server", (("pacman", "rabbitmq"), ("brew", "rabbitmq")))
 CURL = Package("curl", "curl")
+CHROMIUM = Package("Chromium (about 300 MB)", "chromium")
 
 
 RABBITMQ_SERVERS = (

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import LoadScopeScheduling
 
-pytest_plugins = ("tests.databases", "tests.locked", "tests.running_sandbox", "tests.scripted_server")
+pytest_plugins = ("tests.browser", "tests.databases", "tests.locked", "tests.running_sandbox", "tests.scripted_server")
 
 # The tests under the paths of such a group share something that starts slowly, so one process runs them all. Other
 # tests are distributed by file. The slowest groups come first: each process takes the next one when it is free.

@@ -27,6 +27,8 @@ from tests.e2e.journeys.pages import OPERATING, ROOT, Step, blocks, markdown_fil
 COMMANDS, SHELL = f"{OPERATING}commands.md", f"{OPERATING}shell.md"
 RECONCILE, WEBHOOKS = f"{OPERATING}reconcile.md", f"{OPERATING}webhooks.md"
 CLASSES = (CartService, ProductsService, ShippingService, NotificationsService)
+# Programs, which tests/e2e/journeys/test_programs.py runs.
+PROGRAMS = ("python", "js")
 # A block without an answer may show only these commands: .ci/run runs them.
 SHOWN_ONLY = {"./install_run_project", "./install_run_project test", "docker-compose up --build"}
 
@@ -194,7 +196,7 @@ def test_every_printed_command_is_run_by_a_test() -> None:
     assert len(run_by_journeys) >= 12
     for page in markdown_files():
         for line, _, kind, body in blocks(read(page)):
-            assert kind in ("", "sh", "http", "text"), f"{page}:{line}: {kind}"
+            assert kind in ("", "sh", "http", "text", *PROGRAMS), f"{page}:{line}: {kind}"
             if not kind:
                 assert body.strip() in SHOWN_ONLY or not re.search(r"curl|\./install|docker", body), f"{page}:{line}"
         assert not re.search(r"^\s*(?:\$ )?curl ", prose(read(page)), re.MULTILINE), page
