@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,12 +33,15 @@ ROUND_TIMEOUT_S = 3600
 SHOWN_ON_FAILURE = 30_000  # characters
 
 # Operations whose requests may be refused although they fit, for what JSON Schema cannot say: two fields that must be
-# equal, an amount that is too large together with others, a telephone number or mail domain that does not exist, a
-# currency that Stripe does not take, a place in a list or an order of it that does not exist, a method that was not
-# offered, a signature, a cart that the shop did not issue; 1.0, which JSON Schema takes for an integer.
+# equal, an attribute that the product does not have, an amount that is too large together with others, a number with
+# three decimals, a time that has passed, a telephone number or mail domain that does not exist, a currency that Stripe
+# does not take, a place in a list or an order of it that does not exist, a method that was not offered, a signature, a
+# cart that the shop did not issue; 1.0, which JSON Schema takes for an integer.
 PARTLY_SAID = (
     *("/api/products/", "/api/products/{product_id}/", "/api/orders/", "/api/orders/{order_id}/refund/"),
-    *("/api/cart/", "/api/cart/{product_id}/", "/api/cart/{product_id}/buy/"),
+    *("/api/products/{product_id}/skus/", "/api/products/{product_id}/skus/{sku}/", "/api/discounts/"),
+    *("/api/cart/", "/api/cart/summary/", "/api/cart/discount/"),
+    *("/api/cart/{product_id}/", "/api/cart/{product_id}/buy/"),
     *("/api/cart/checkout/", "/api/cart/shipping/", "/api/cart/paid/"),
     *("/api/shipments/", "/api/shipments/{shipment_id}/rates/{currency}/"),
     *("/api/notifications/email/", "/api/notifications/sms/", "/api/webhooks/{provider}/"),
@@ -127,11 +131,17 @@ def _round(shop: Target, settings: Path, seed: int, cases: int) -> subprocess.Co
 
 
 async def _existing(shop: Target) -> dict[str, str]:
-    """A product, a paid order and its shipment, and the cart that placed it, by parameter."""
+    """A product, its SKU, a discount code, a paid order with its token and shipment, and its cart, by parameter."""
     product = await shop.product(pieces=10_000)
     cart, order = await shop.paid(product["id"])
-    found = {"product_id": product["id"], "order_id": order["id"], "shipment_id": order["upstream_id"]}
-    return {**{f"path.{name}": value for name, value in found.items()}, "header.Cart-Id": cart}
+    code, token = {"code": f"CODE-{uuid.uuid4().hex}", "percent_off": 10}, order["status_url"].partition("token=")[2]
+    found = {
+        **{"product_id": product["id"], "sku": product["skus"]["data"][0]["id"]},
+        "code": (await shop.done("POST", "/api/discounts/", code, admin=True))["code"],
+        **{"order_id": order["id"], "shipment_id": order["upstream_id"]},
+    }
+    known = {f"path.{name}": value for name, value in found.items()}
+    return {**known, "query.token": token, "header.Order-Token": token, "header.Cart-Id": cart}
 
 
 def _settings(existing: dict[str, str]) -> str:

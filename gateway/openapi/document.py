@@ -19,7 +19,18 @@ from gateway.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.idempotency import VALUE as IDEMPOTENCY_KEY_PATTERN
 from gateway.identity import CART_ID as CART_ID_PATTERN
 from gateway.openapi.objects import OBJECTS, Json, ref
-from gateway.openapi.operations import CART, ORDER, PATH_SCHEMAS, SENT, Operation, operations, query_parameters
+from gateway.openapi.operations import (
+    BEARER,
+    CART,
+    ORDER,
+    PATH_SCHEMAS,
+    READER,
+    SENT,
+    Operation,
+    operations,
+    query_parameters,
+)
+from gateway.order_access import HEADER as ORDER_TOKEN
 from gateway.routing import BOUNDS, api
 
 # The shop's release, as in pyproject.toml.
@@ -31,7 +42,8 @@ and without its trailing slash. A failure is a problem body (RFC 9457).
 Send a new `Idempotency-Key` with each `POST`, and the same one if you repeat it: it then takes effect once.
 
 A shopper is a cart: `POST /api/cart/` issues its id, for the header `Cart-Id`. Put products into it, check out, choose
-a shipping method and pay. The order's `upstream_id` is the shipment, whose tracking shows where the parcel is."""
+a shipping method and pay. The order's `upstream_id` is the shipment, whose tracking shows where the parcel is. Without
+the cart, the order's token opens both: the `token` in its `status_url`, as `Order-Token` or `?token=`."""
 # Answers, recorded from a shop.
 EXAMPLES = Path(__file__).parent / "examples.json"
 JSON = "application/json"
@@ -81,6 +93,19 @@ KEY: Json = {
     "gets the first answer again, for two days.",
     "schema": {"type": "string", "pattern": f"^(?:{IDEMPOTENCY_KEY_PATTERN.pattern})$"},
 }
+TOKEN: Json = {
+    "name": ORDER_TOKEN,
+    "in": "header",
+    "description": "The order's token, from its `status_url`; the parameter `token` does the same.",
+    "schema": {"type": "string"},
+}
+# How each kind of caller shows who it is.
+SHOWN_BY = {
+    CART: ("Cart-Id",),
+    ORDER: ("Cart-Id-or-key",),
+    READER: ("Cart-Id-or-token", ORDER_TOKEN),
+    BEARER: (ORDER_TOKEN,),
+}
 
 
 @dataclass(frozen=True)
@@ -128,6 +153,8 @@ def build(variant: Variant) -> Json:
             "parameters": {
                 "Cart-Id": _cart_parameter(variant),
                 "Cart-Id-or-key": _cart_or_key_parameter(variant),
+                "Cart-Id-or-token": _cart_or_token_parameter(variant),
+                ORDER_TOKEN: TOKEN,
                 IDEMPOTENCY_KEY: KEY,
                 "X-Request-ID": REQUEST_ID,
             },
@@ -177,7 +204,7 @@ def _operation(verb: str, url: str, operation: Operation, admin: bool, route: An
         found["description"] = further
     if admin and keys:
         found["security"] = [{"adminKey": []}]
-    elif operation.of == ORDER and keys:
+    elif operation.of in (ORDER, READER) and keys:
         found["security"] = [{}, {"adminKey": []}]
     if operation.body_schema is not None:
         media: Json = {"schema": operation.body_schema}
@@ -196,7 +223,9 @@ def _parameters(url: str, operation: Operation, variant: Variant) -> list[Json]:
         found.append({"name": name, "in": "path", "required": True, "schema": schema})
     if operation.query is not None:
         found += query_parameters(operation.query)
-    shared = [{CART: "Cart-Id", ORDER: "Cart-Id-or-key"}[operation.of]] if operation.of else []
+    if operation.of in (READER, BEARER):
+        found += query_parameters(schemas.ORDER_TOKEN)
+    shared = [*SHOWN_BY.get(operation.of or "", ())]
     shared += [IDEMPOTENCY_KEY] if operation.keyed else []
     return found + [{"$ref": f"#/components/parameters/{name}"} for name in (*shared, "X-Request-ID")]
 
@@ -220,6 +249,17 @@ def _cart_or_key_parameter(variant: Variant) -> Json:
     return {**_cart_parameter(variant), "required": False, "schema": {"type": "string"}}
 
 
+def _cart_or_token_parameter(variant: Variant) -> Json:
+    """The same, where the order's token, and an admin key, do without."""
+    return {
+        **_cart_parameter(variant),
+        "description": "The cart that placed the order, as issued by `POST /api/cart/`; the cookie `cart_id` does the "
+        "same. A request with the order's token needs none.",
+        "required": False,
+        "schema": {"type": "string"},
+    }
+
+
 def _responses(verb: str, url: str, operation: Operation, needs_key: bool, status: int) -> Json:
     calls = operation.tag != "About"
     failures = {*OF_EVERY_ROUTE, *operation.fails, *(OF_A_CALL if calls else ())}
@@ -237,8 +277,16 @@ def _responses(verb: str, url: str, operation: Operation, needs_key: bool, statu
     }
     return {
         str(status): success,
-        **{str(each): {"$ref": f"#/components/responses/{each}"} for each in sorted(failures)},
+        **{str(each): _refusal(each, operation.page) for each in sorted(failures)},
     }
+
+
+def _refusal(status: int, page: bool) -> Json:
+    """A failure of one route. That of a page is a page, unless no path could be read."""
+    if not page:
+        return {"$ref": f"#/components/responses/{status}"}
+    shared = _failure(status)
+    return {**shared, "content": {"text/html": {}, **shared["content"]}}
 
 
 def _content(operation: Operation) -> Json:

@@ -54,7 +54,7 @@ def of_rules(rules: Mapping[str, Any], open: bool = False) -> Json:
     if "list" in kinds and "schema" in rules:
         found["items"] = of_rules(rules["schema"], open)
     elif "dict" in kinds:
-        found |= _members(rules, rules.get("allow_unknown", open))
+        found = {**_members(rules, rules.get("allow_unknown", open)), **found}
     checks = rules.get("check_with", [])
     return _all_of([found, *(check.schema for check in (checks if isinstance(checks, list) else [checks]))])
 

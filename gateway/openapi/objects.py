@@ -109,7 +109,10 @@ OBJECTS: dict[str, Json] = {
                 "metadata": TEXTS,
                 "name": TEXT,
                 "package_dimensions": or_null(ref("PackageDimensions")),
-                "shippable": {"type": ["boolean", "null"]},
+                "shippable": {
+                    "type": ["boolean", "null"],
+                    "description": "`false`: a digital product; it needs no parcel.",
+                },
                 "skus": inner(ref("Sku")),
                 "statement_descriptor": TEXT_OR_NULL,
                 "tax_code": TEXT_OR_NULL,
@@ -130,11 +133,14 @@ OBJECTS: dict[str, Json] = {
                 "attributes": TEXTS,
                 "created": TIME,
                 "currency": CURRENCY,
-                "image": TEXT_OR_NULL,
+                "image": {**TEXT_OR_NULL, "description": "Its own picture; null: one of the product's."},
                 "inventory": ref("Inventory"),
                 "livemode": FLAG,
                 "metadata": TEXTS,
-                "package_dimensions": or_null(ref("PackageDimensions")),
+                "package_dimensions": {
+                    **or_null(ref("PackageDimensions")),
+                    "description": "Its own, or the product's; null for a digital product.",
+                },
                 "price": AMOUNT,
                 "product": TEXT,
                 "updated": TIME,
@@ -163,9 +169,63 @@ OBJECTS: dict[str, Json] = {
             "parent": {**TEXT, "description": "The SKU's id."},
             "quality": {"type": "integer", "minimum": 1, "description": "The same as `quantity`."},
             "quantity": {"type": "integer", "minimum": 1},
+            "product": TEXT,
+            "name": {**TEXT_OR_NULL, "description": "Null, with all that follows, while the product is not known."},
+            "image": {**TEXT_OR_NULL, "description": "The SKU's, or the product's first."},
+            "attributes": or_null(TEXTS),
+            "price": {**AMOUNT_OR_NULL, "description": "Of one piece, in the currency's smallest unit."},
+            "currency": or_null(CURRENCY),
+            "available": {"type": ["boolean", "null"], "description": "Whether that many can be bought."},
+            "amount": {**AMOUNT_OR_NULL, "description": "Of all pieces."},
         }
     ),
     "Cart": many(ref("Item")),
+    "CartSummary": {
+        "description": "The cart with its current prices. What cannot be bought now adds nothing.",
+        **members(
+            {
+                "items": many(ref("Item")),
+                "item_count": {**COUNT, "description": "Pieces."},
+                "currency": {**or_null(CURRENCY), "description": "Null when nothing can be bought."},
+                "subtotal": AMOUNT,
+                "discount": {**AMOUNT, "maximum": 0, "description": "What the code takes off: 0 or less."},
+                "discount_code": TEXT_OR_NULL,
+                "total": {**AMOUNT, "description": "Without shipping."},
+                "problems": many(
+                    members(
+                        {
+                            "parent": {**TEXT, "description": "The SKU's id, or the discount code."},
+                            "detail": {
+                                **TEXT,
+                                "description": "Why it cannot be bought, or does not apply: for people.",
+                            },
+                        }
+                    )
+                ),
+            }
+        ),
+    },
+    "Discount": {
+        "description": "A discount code: Stripe's coupon and promotion code, with the redemptions of this shop.",
+        **members(
+            {
+                "id": TEXT,
+                "object": a("discount"),
+                "active": {**FLAG, "description": "False once it is withdrawn, expired or used up."},
+                "amount_off": AMOUNT_OR_NULL,
+                "code": TEXT,
+                "created": TIME,
+                "currency": or_null(CURRENCY),
+                "expires_at": {"type": ["integer", "null"], "description": "Unix seconds."},
+                "max_redemptions": {"type": ["integer", "null"]},
+                "minimum_amount": {**AMOUNT_OR_NULL, "description": "The least that the goods must cost."},
+                "percent_off": {"type": ["number", "null"]},
+                "times_redeemed": COUNT,
+            }
+        ),
+    },
+    "Discounts": page(ref("Discount")),
+    "DeletedDiscount": members({"id": TEXT, "object": a("discount"), "code": TEXT, "deleted": {"const": True}}),
     "Order": {
         "description": "An order: prices and shipping methods are fixed at checkout.",
         **members(
@@ -195,13 +255,20 @@ OBJECTS: dict[str, Json] = {
                         "tracking_number": TEXT_OR_NULL,
                     }
                 ),
-                "shipping_methods": many(ref("ShippingMethod")),
+                "shipping_methods": {
+                    **many(ref("ShippingMethod")),
+                    "description": "None when nothing is sent: all products are digital.",
+                },
                 "status": a("created", "paid", "fulfilled", "canceled", "returned"),
                 "status_transitions": members(
                     dict.fromkeys(("canceled", "fulfiled", "paid", "returned"), TIME_OR_NULL)
                 ),
                 "updated": TIME,
-                "upstream_id": {**TEXT_OR_NULL, "description": "The shipment's id."},
+                "upstream_id": {**TEXT_OR_NULL, "description": "The shipment's id; null when nothing is sent."},
+                "status_url": {
+                    **TEXT_OR_NULL,
+                    "description": "A page with the order's state and receipt; its `token` opens the order.",
+                },
                 **_SHOWN_ONCE_PAID,
             },
             optional=_SHOWN_ONCE_PAID,
@@ -213,9 +280,12 @@ OBJECTS: dict[str, Json] = {
             "amount": AMOUNT,
             "currency": CURRENCY,
             "description": TEXT,
-            "parent": {**TEXT_OR_NULL, "description": "The id of the SKU or of the shipping method."},
+            "parent": {
+                **TEXT_OR_NULL,
+                "description": "The SKU's id, the discount code, or the shipping method's id.",
+            },
             "quantity": {"type": ["integer", "null"]},
-            "type": a("sku", "tax", "shipping"),
+            "type": a("sku", "discount", "tax", "shipping"),
         }
     ),
     "OrderReturn": members(

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway import fields, schemas
@@ -13,7 +13,7 @@ from gateway.openapi.json_schema import of_rules, of_shape
 from gateway.openapi.objects import Json, ref
 from gateway.shape import Shape
 
-CART, ORDER, ADMIN = "cart", "order", "admin"
+CART, ORDER, READER, BEARER = "cart", "order", "reader", "bearer"
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,13 @@ class Operation:
     Attributes:
         tag: the chapter.
         gives: the object of the answer, in `gateway.openapi.objects`; or its media type, if that is not JSON.
+        page: whether it is a page for people, and so are its failures.
         body: what is sent; None: nothing.
         example: a body.
         needs_body: whether it may not be left out.
         query: the parameters of the query.
-        of: whose it is: `CART`: the shopper's cart; `ORDER`: the cart that placed the order, or an admin.
+        of: who may: `CART`: the shopper; `ORDER`: the cart that placed the order, or an admin; `READER`: these, or the
+            bearer of the order's token; `BEARER`: only that bearer.
         keyed: whether an `Idempotency-Key` makes it happen once.
         fails: its own statuses of failure, besides those that follow from the rest.
         headers: of its answer.
@@ -35,6 +37,7 @@ class Operation:
 
     tag: str
     gives: str
+    page: bool = field(default=False, kw_only=True)
     body: Shape | Json | None = None
     example: Any = None
     needs_body: bool = True
@@ -74,6 +77,7 @@ ADDRESS = {
     "country": "US",
     "postal_code": "95122",
 }
+SKU = "sku_wiq1zb8Mnj3G3g"
 CUSTOMER = {"email": "chloe@example.com", "phone": "+14155550123", "name": "Chloe Taylor", "address": ADDRESS}
 PRODUCT = {
     "name": "Squeaky whale",
@@ -85,11 +89,13 @@ PRODUCT = {
     "price": 50,
     "inventory": {"type": "finite", "quantity": 500},
 }
+SKU_OF_PRODUCT = {"attributes": {"material": "cotton"}, "price": 60, "inventory": {"type": "finite", "quantity": 20}}
+DISCOUNT = {"code": "SUMMER-20", "percent_off": 20, "max_redemptions": 100}
 CHOICE = {"order_id": "or_d1d05afb84bf7eb32178667f", "shipping_id": "cdc2da038d1939b59e362b3a7c363319"}
 QUOTED = {
     "order": {
         "currency": "usd",
-        "items": [{"type": "sku", "parent": "sku_wiq1zb8Mnj3G3g", "quantity": 1}],
+        "items": [{"type": "sku", "parent": SKU, "quantity": 1}],
         "shipping": {"name": "Chloe Taylor", "address": ADDRESS},
     }
 }
@@ -112,7 +118,7 @@ def operations(payment: Shape) -> dict[tuple[str, str], Operation]:
     Args:
         payment: the shape of a payment at the provider in use.
     """
-    quantity, two = schemas.ITEM_QUANTITY, {"quantity": 2}
+    two = {"quantity": 2}
     return {
         ("GET", "/api/products"): Operation("Products", "Products", query=schemas.PRODUCTS_QUERY, headers=("Link",)),
         ("POST", "/api/products"): Operation(
@@ -123,14 +129,32 @@ def operations(payment: Shape) -> dict[tuple[str, str], Operation]:
             "Products", "Product", schemas.PRODUCT_CHANGES, {"price": 80}, fails=(409, 422)
         ),
         ("DELETE", "/api/products/{product_id}"): Operation("Products", "DeletedProduct", fails=(422,)),
+        ("POST", "/api/products/{product_id}/skus"): Operation(
+            "Products", "Product", schemas.SKU, SKU_OF_PRODUCT, keyed=True
+        ),
+        ("PUT", "/api/products/{product_id}/skus/{sku}"): Operation(
+            "Products", "Product", schemas.SKU_CHANGES, {"price": 65}, fails=(409, 422)
+        ),
+        ("DELETE", "/api/products/{product_id}/skus/{sku}"): Operation("Products", "Product", fails=(409, 422)),
         ("POST", "/api/cart"): Operation(
             "Cart", "CartId", schemas.NOTHING, {}, needs_body=False, keyed=True, headers=("Set-Cookie",)
         ),
         ("GET", "/api/cart"): Operation("Cart", "Cart", of=CART),
         ("DELETE", "/api/cart"): Operation("Cart", "Cart", of=CART),
-        ("POST", "/api/cart/{product_id}/buy"): Operation("Cart", "Cart", quantity, two, of=CART, keyed=True),
-        ("PUT", "/api/cart/{product_id}"): Operation("Cart", "Cart", quantity, two, of=CART, fails=(409,)),
-        ("DELETE", "/api/cart/{product_id}"): Operation("Cart", "Cart", of=CART),
+        ("GET", "/api/cart/summary"): Operation("Cart", "CartSummary", of=CART),
+        ("POST", "/api/cart/{product_id}/buy"): Operation(
+            "Cart", "Cart", schemas.ITEM, {**two, "attributes": {"material": "rubber"}}, of=CART, keyed=True
+        ),
+        ("PUT", "/api/cart/{product_id}"): Operation(
+            "Cart", "Cart", schemas.ITEM_QUANTITY, {**two, "sku": SKU}, of=CART, fails=(409,)
+        ),
+        ("DELETE", "/api/cart/{product_id}"): Operation(
+            "Cart", "Cart", schemas.ITEM_CHOICE, {"sku": SKU}, needs_body=False, of=CART
+        ),
+        ("POST", "/api/cart/discount"): Operation(
+            "Cart", "CartSummary", schemas.DISCOUNT_CODE, {"code": "SUMMER-20"}, of=CART, keyed=True, fails=(404,)
+        ),
+        ("DELETE", "/api/cart/discount"): Operation("Cart", "CartSummary", of=CART),
         ("POST", "/api/cart/checkout"): Operation(
             "Checkout", "Order", schemas.CHECKOUT, CUSTOMER, of=CART, keyed=True, fails=(404,)
         ),
@@ -138,13 +162,19 @@ def operations(payment: Shape) -> dict[tuple[str, str], Operation]:
         ("PUT", "/api/cart/shipping"): _choice(keyed=False),
         ("POST", "/api/cart/paid"): _payment(payment),
         ("GET", "/api/orders"): Operation("Orders", "Orders", query=schemas.ORDERS_QUERY, headers=("Link",)),
-        ("GET", "/api/orders/{order_id}"): Operation("Orders", "Order", of=ORDER),
+        ("GET", "/api/orders/{order_id}"): Operation("Orders", "Order", of=READER),
         ("POST", "/api/orders/{order_id}/cancel"): Operation(
             "Orders", "Order", schemas.NOTHING, {}, needs_body=False, of=ORDER, keyed=True
         ),
         ("POST", "/api/orders/{order_id}/refund"): Operation(
             "Orders", "Order", schemas.REFUND, {"all": True}, keyed=True
         ),
+        ("GET", "/orders/{order_id}"): Operation("Orders", "text/html", page=True, of=BEARER),
+        ("POST", "/api/discounts"): Operation("Discounts", "Discount", schemas.DISCOUNT, DISCOUNT, keyed=True),
+        ("GET", "/api/discounts"): Operation(
+            "Discounts", "Discounts", query=schemas.DISCOUNTS_QUERY, headers=("Link",)
+        ),
+        ("DELETE", "/api/discounts/{code}"): Operation("Discounts", "DeletedDiscount", fails=(409, 422)),
         ("GET", "/api/shipments"): Operation(
             "Shipments", "Shipments", query=schemas.SHIPMENTS_QUERY, headers=("Link",)
         ),
@@ -152,11 +182,11 @@ def operations(payment: Shape) -> dict[tuple[str, str], Operation]:
             "Shipments", "QuotedOrder", EXTERNAL_ORDER, QUOTED, keyed=True, fails=(404,)
         ),
         ("GET", "/api/shipments/{shipment_id}/rates/{currency}"): Operation(
-            "Shipments", "Rates", of=ORDER, fails=(422,)
+            "Shipments", "Rates", of=READER, fails=(422,)
         ),
-        ("GET", "/api/shipments/{shipment_id}/label"): Operation("Shipments", "Label", of=ORDER, fails=(409,)),
+        ("GET", "/api/shipments/{shipment_id}/label"): Operation("Shipments", "Label", of=READER, fails=(409,)),
         ("GET", "/api/shipments/{shipment_id}/tracking"): Operation(
-            "Shipments", "Tracking", of=ORDER, fails=(409, 422)
+            "Shipments", "Tracking", of=READER, fails=(409, 422)
         ),
         ("POST", "/api/notifications/email"): Operation(
             "Notifications", "SentEmail", schemas.EMAIL_MESSAGE, MAIL, keyed=True
@@ -168,6 +198,7 @@ def operations(payment: Shape) -> dict[tuple[str, str], Operation]:
         ("GET", "/openapi.json"): Operation("About", "Document"),
         ("GET", "/docs"): Operation("About", "text/html"),
         ("GET", "/docs/{name}"): Operation("About", "text/javascript"),
+        ("GET", "/pages/{name}"): Operation("About", "text/css"),
     }
 
 
@@ -182,5 +213,7 @@ def query_parameters(shape: Shape) -> list[Json]:
 
 PATH_SCHEMAS: dict[str, Json] = {
     "currency": {"type": "string", "pattern": "^[A-Za-z]{3}$"},
+    "code": of_rules(fields.DISCOUNT_CODE),
     "id": of_rules(fields.ID),
+    "name": {"type": "string"},
 }

@@ -16,7 +16,8 @@ from tests.e2e.journeys.shop import HOME, Storefront, unique
 PAGE = """<!doctype html><html lang="en"><title>Storefront</title><link rel="icon" href="data:,"><script type="module">
 import { Shop, Problem } from "./client.js";
 window.Shop = Shop;
-window.shop = new Shop("%s");
+window.shopUrl = "%s";
+window.shop = new Shop(window.shopUrl);
 window.failed = async (call) => call.then(() => null, (problem) => ({ ...problem, known: problem instanceof Problem }));
 </script></html>"""
 
@@ -65,6 +66,50 @@ def test_page_of_another_origin_buys(shop: Storefront, storefront: Tab) -> None:
     assert bought["label"]["label_url"] == bought["paid"]["label_url"]
     assert bought["tracking"]["tracking_number"] == bought["paid"]["shipping"]["tracking_number"]
     assert bought["rates"]["rate_items"]
+    assert storefront.errors == []
+
+
+def test_page_of_another_origin_buys_a_variant_with_a_discount(shop: Storefront, storefront: Tab) -> None:
+    product = shop.product(
+        **{"attributes": ["size"], "attributes_sku": {"size": "s"}, "price": 500},
+        inventory={"type": "finite", "quantity": 5},
+    )
+    added = shop.ask("POST", f"/api/products/{product['id']}/skus/", json={"attributes": {"size": "m"}, "price": 700})
+    small, middle = (sku["id"] for sku in added.json()["skus"]["data"])
+    code = unique("CODE-")
+    assert shop.ask("POST", "/api/discounts/", json={"code": code, "percent_off": 10}).status_code == 201
+    found = storefront.run(
+        """async ([id, small, code, customer]) => {
+            await shop.buy(id, 1, { sku: small });
+            await shop.buy(id, 1, { attributes: { size: "m" } });
+            await shop.setQuantity(id, 3, { sku: small });
+            const both = await shop.summary();
+            const unknown = await failed(shop.applyDiscount("NO-SUCH-CODE"));
+            await shop.applyDiscount(code);
+            await shop.removeDiscount();
+            const cart = await shop.remove(id, { sku: small });
+            const summary = await shop.applyDiscount(code);
+            const order = await shop.checkout(customer);
+            const paid = await shop.pay(order.id, "tok_visa");
+            const token = new URL(paid.status_url).searchParams.get("token");
+            const stranger = new Shop(shopUrl, { storage: null });
+            const read = await stranger.order(paid.id, { token });
+            const tracking = await stranger.tracking(paid.upstream_id, { token });
+            const made = stranger.cartId;
+            const wrong = await failed(stranger.order(paid.id, { token: "ot_wrong" }));
+            return { both, unknown, cart, summary, paid, read, tracking, made, wrong };
+        }""",
+        [product["id"], small, code, customer()],
+    )
+    assert (found["both"]["item_count"], found["both"]["subtotal"]) == (4, 3 * 500 + 700)
+    assert (found["unknown"]["status"], found["wrong"]["status"]) == (404, 404)
+    assert [item["parent"] for item in found["cart"]] == [middle]
+    assert {name: found["summary"][name] for name in ("discount", "discount_code", "total")} == {
+        **{"discount": -70, "discount_code": code, "total": 630},
+    }
+    assert [item["amount"] for item in found["paid"]["items"] if item["type"] == "discount"] == [-70]
+    assert (found["read"]["id"], found["read"]["status"], found["made"]) == (found["paid"]["id"], "paid", None)
+    assert found["tracking"]["tracking_number"] == found["paid"]["shipping"]["tracking_number"]
     assert storefront.errors == []
 
 

@@ -7,12 +7,13 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
+from cart.discounts.codes import DiscountCodes
 from chassis.settings import Settings
 from contracts.errors import InvalidRequest
 from gateway import api, fields, schemas
@@ -20,11 +21,28 @@ from gateway.openapi import document
 from gateway.openapi.document import Variant, build
 from gateway.openapi.json_schema import of_rules, of_shape
 from gateway.openapi.objects import OBJECTS
-from gateway.openapi.operations import ADDRESS, CART, CUSTOMER, ORDER, PRODUCT, SMS, operations
+from gateway.openapi.operations import (
+    ADDRESS,
+    BEARER,
+    CART,
+    CUSTOMER,
+    DISCOUNT,
+    ORDER,
+    PRODUCT,
+    READER,
+    SKU_OF_PRODUCT,
+    SMS,
+    operations,
+)
 from gateway.routing import BOUNDS
 from gateway.routing import api as hug_api
 from gateway.shape import Shape
 from launcher.place import ROOT
+from products.rules.drafts import Change, Draft, SkuChange, SkuDraft
+from tests.products import product
+
+if TYPE_CHECKING:
+    from cart.store.unit_of_work import CartStore
 
 SETTINGS = Settings.load(ROOT / "config.yml")
 DOCUMENT = build(Variant.of(SETTINGS))
@@ -66,7 +84,9 @@ def test_route_checks_what_its_description_says(verb: str, url: str, function: A
         assert {id(getattr(schemas, name)) for name in checked} == {id(shape) for shape in said}
     assert operation.keyed == ("effect" in names and verb == "POST")
     assert (operation.of == CART) == ("cart_id" in names)
-    assert (operation.of == ORDER) == bool({"cart_id_or_admin", "_own"} & {*names})
+    assert (operation.of == ORDER) == ("cart_id_or_admin" in names)
+    assert (operation.of == READER) == bool({"reader", "_own"} & {*names})
+    assert (operation.of == BEARER) == ("token" in names)
     assert operation.needs_body == ("optional_body" not in names or url.endswith("refund"))
 
 
@@ -134,6 +154,31 @@ def test_rule_without_json_schema_is_refused() -> None:
 
 
 FINITE = {"type": "finite", "quantity": 1}
+DIMENSIONS = {"height": 5, "length": 5, "width": 5, "weight": 5}
+UNPRICED_UNSENT = {
+    "name": "Squeaky whale",
+    "metadata": {"category": "toys"},
+    "shippable": False,
+    "attributes": ["material"],
+}
+UNPRICED = {**UNPRICED_UNSENT, "shippable": True, "package_dimensions": DIMENSIONS}
+UNSENT = {"name": "Song", "metadata": {"category": "music"}, "shippable": False, "price": 50}
+WHOLE = {
+    id(schemas.PRODUCT): PRODUCT,
+    id(schemas.SKU): SKU_OF_PRODUCT,
+    id(schemas.DISCOUNT): DISCOUNT,
+    id(schemas.CHECKOUT): CUSTOMER,
+    id(schemas.SMS_MESSAGE): SMS,
+}
+SOLD = product(1, attributes={"material": "rubber"})
+# What services check of the bodies that the gateway passes on (`gateway.shape.said`).
+SERVICES = {
+    id(schemas.PRODUCT): lambda sent: Draft.parse(sent, "usd"),
+    id(schemas.PRODUCT_CHANGES): lambda sent: Change.parse(sent, SOLD),
+    id(schemas.SKU): lambda sent: SkuDraft.parse(sent, SOLD),
+    id(schemas.SKU_CHANGES): lambda sent: SkuChange.parse(sent, SOLD, SOLD.skus[0]),
+    id(schemas.DISCOUNT): lambda sent: DiscountCodes(cast("CartStore", None), None, lambda: 0.0)._terms(sent),
+}
 
 
 @pytest.mark.parametrize(
@@ -174,6 +219,36 @@ FINITE = {"type": "finite", "quantity": 1}
         (schemas.PRODUCT, {"inventory": {"type": "infinite"}}),
         (schemas.PRODUCT, {"inventory": {"type": "infinite", "quantity": 1}}),
         (schemas.PRODUCT, {"inventory": {"type": "none"}}),
+        (schemas.PRODUCT, {"shippable": False}),
+        (schemas.PRODUCT, {"shippable": None}),
+        (schemas.PRODUCT, {"attributes_sku": {}}),
+        (schemas.PRODUCT, {"skus": [{"price": 60}]}),
+        (schemas.PRODUCT, {"skus": []}),
+        (schemas.SKU, {}),
+        (schemas.SKU, {"price": None}),
+        (schemas.SKU, {"image": None, "package_dimensions": None}),
+        (schemas.SKU, {"image": "ftp://shop.example/a.png"}),
+        (schemas.SKU, {"image": "https://shop.example/a.png"}),
+        (schemas.SKU, {"package_dimensions": {"height": 1, "length": 1, "width": 1}}),
+        (schemas.SKU, {"inventory": {"type": "finite"}}),
+        (schemas.SKU, {"inventory": {"type": "bucket", "quantity": 1, "value": "limited"}}),
+        (schemas.SKU, {"currency": "usd"}),
+        (schemas.DISCOUNT, {}),
+        (schemas.DISCOUNT, {"code": "20 %"}),
+        (schemas.DISCOUNT, {"percent_off": 0}),
+        (schemas.DISCOUNT, {"percent_off": 12.25}),
+        (schemas.DISCOUNT, {"percent_off": 100.5}),
+        (schemas.DISCOUNT, {"percent_off": None}),
+        (schemas.DISCOUNT, {"percent_off": None, "amount_off": 100, "currency": "usd"}),
+        (schemas.DISCOUNT, {"percent_off": None, "amount_off": 100}),
+        (schemas.DISCOUNT, {"percent_off": None, "amount_off": 100, "currency": None}),
+        (schemas.DISCOUNT, {"amount_off": 100, "currency": "usd"}),
+        (schemas.DISCOUNT, {"amount_off": None, "currency": None, "minimum_amount": None}),
+        (schemas.DISCOUNT, {"currency": "usd"}),
+        (schemas.DISCOUNT, {"currency": "usd", "minimum_amount": 100}),
+        (schemas.DISCOUNT, {"minimum_amount": 100}),
+        (schemas.DISCOUNT, {"max_redemptions": 0}),
+        (schemas.DISCOUNT, {"expires_at": 1_800_000_000_000}),
         (schemas.CHECKOUT, {}),
         (schemas.CHECKOUT, {"email": "no address"}),
         (schemas.CHECKOUT, {"email": "chloe@münchen.de"}),
@@ -189,13 +264,44 @@ FINITE = {"type": "finite", "quantity": 1}
     ids=lambda value: "" if isinstance(value, Shape) else ascii(value)[:50],
 )
 def test_json_schema_says_what_the_shape_checks(shape: Shape, changes: dict[str, Any]) -> None:
-    whole = {id(schemas.PRODUCT): PRODUCT, id(schemas.CHECKOUT): CUSTOMER, id(schemas.SMS_MESSAGE): SMS}[id(shape)]
-    assert fits(of_shape(shape), {**whole, **changes}) == accepts(shape, {**whole, **changes})
+    sent = {**WHOLE[id(shape)], **changes}
+    assert fits(of_shape(shape), sent) == accepts(shape, sent)
 
 
 @pytest.mark.parametrize(
     ("shape", "sent"),
     [
+        (schemas.PRODUCT, {**UNPRICED, "price": 50}),
+        (schemas.PRODUCT, UNPRICED),
+        (schemas.PRODUCT, {**UNPRICED, "skus": [{"price": 60}]}),
+        (schemas.PRODUCT, {**UNPRICED, "skus": [{"attributes": {"material": "cotton"}}]}),
+        (schemas.PRODUCT, {**UNPRICED, "skus": [{"price": 60, "inventory": {"type": "finite"}}]}),
+        (schemas.PRODUCT, {**UNPRICED, "skus": [{"price": 60}], "inventory": {"type": "infinite"}}),
+        (schemas.PRODUCT, {**UNPRICED, "skus": [{"price": 60}], "attributes_sku": {"material": "cotton"}}),
+        (schemas.PRODUCT, UNSENT),
+        (schemas.PRODUCT, {**UNSENT, "shippable": True}),
+        (schemas.PRODUCT, {**UNPRICED_UNSENT, "skus": [{"price": 60, "package_dimensions": None}]}),
+        (schemas.PRODUCT, {**UNPRICED_UNSENT, "skus": [{"price": 60, "package_dimensions": DIMENSIONS}]}),
+        (schemas.PRODUCT, {**UNSENT, "attributes_sku": {}}),
+        (schemas.PRODUCT, {**UNSENT, "attributes_sku": {"material": "cotton"}}),
+        (schemas.PRODUCT_CHANGES, {}),
+        (schemas.PRODUCT_CHANGES, {"shippable": False}),
+        (schemas.PRODUCT_CHANGES, {"shippable": False, "package_dimensions": DIMENSIONS}),
+        (schemas.PRODUCT_CHANGES, {"inventory": {"type": "bucket"}}),
+        (schemas.PRODUCT_CHANGES, {"metadata": {"category": " "}}),
+        (schemas.PRODUCT_CHANGES, {"skus": []}),
+        (schemas.SKU_CHANGES, {}),
+        (schemas.SKU_CHANGES, {"inventory": {"type": "infinite", "value": "limited"}}),
+        (schemas.ITEM, {"quality": 1, "sku": "sku_1"}),
+        (schemas.ITEM, {"quality": 1, "attributes": {"size": "m"}}),
+        (schemas.ITEM, {"quality": 1, "attributes": {"size": ""}}),
+        (schemas.ITEM, {"quality": 1, "sku": None}),
+        (schemas.ITEM, {"sku": "sku_1"}),
+        (schemas.ITEM_CHOICE, {}),
+        (schemas.ITEM_CHOICE, {"sku": "a/b"}),
+        (schemas.DISCOUNT_CODE, {"code": "summer-20"}),
+        (schemas.DISCOUNT_CODE, {"code": ""}),
+        (schemas.DISCOUNT_CODE, {}),
         (schemas.ITEM_QUANTITY, {}),
         (schemas.ITEM_QUANTITY, {"quality": 1}),
         (schemas.ITEM_QUANTITY, {"quantity": 10_001}),
@@ -237,6 +343,7 @@ def test_json_schema_of_a_whole_body_says_the_same(shape: Shape, sent: dict[str,
 def accepts(shape: Shape, sent: dict[str, Any]) -> bool:
     try:
         shape.check(sent)
+        SERVICES.get(id(shape), lambda _: None)(sent)
     except InvalidRequest:
         return False
     return True
