@@ -105,7 +105,7 @@ def _altered(step: Step) -> Iterator[tuple[str, str]]:
     for header in headers:
         yield header, step.answer.replace(header, f"{header}x", 1)
         yield header, step.answer.replace(header, f"X{header}", 1)
-    for where, altered in _other_values(parse(body), ""):
+    for where, altered in _other_values(parse(body), "") if body else ():
         yield where, f"{head}\n\n{json.dumps(altered, ensure_ascii=False)}"
 
 
