@@ -76,7 +76,8 @@ def test_every_route_has_a_printed_request_that_succeeds() -> None:
     for page, todo in stories().items():
         for step in (each for each in todo if each.page == page):
             asked = _asked(step) if step.kind == "http" else None
-            if asked and int(step.answer.split()[1]) < 400:
+            # OPTIONS is answered wherever there is a route.
+            if asked and asked[0] != "OPTIONS" and int(step.answer.split()[1]) < 400:
                 fits = [
                     route
                     for route in routes
