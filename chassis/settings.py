@@ -42,6 +42,8 @@ SANDBOX_WEBHOOK_SECRETS = {name: "_".join(("whsec", "sandbox", name)) for name i
 # An admin key of which the shop knows only the digest.
 HASHED_KEY = re.compile(r"sha256:[0-9A-Fa-f]{64}")
 
+# An origin as browsers send it: in ASCII, without a path. The port is left out when it is the scheme's own.
+ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 # The shortest signing secret: 128 bits as hexadecimal digits.
 SHORTEST_SECRET = 32
 
@@ -88,6 +90,9 @@ class Settings:
     admin_api_keys: tuple[str, ...] = field(repr=False)
     cart_id_required: bool
     trusted_proxies: tuple[Network, ...]
+    # The origins whose pages may call the API, with credentials; and whether any page of this machine may, without.
+    cors_origins: frozenset[str]
+    cors_localhost: bool
     # The secrets that sign cart ids: the first signs, each of them verifies.
     cart_id_secrets: tuple[str, ...] = field(repr=False)
     currency: str
@@ -156,6 +161,7 @@ class Settings:
         providers = {name: _provider(config, name, sandbox_url, named) for name in KEY_NAMES}
         in_use = _in_use(config)
         live = bool(_live_settings(providers, in_use, named == set()))
+        origins = _origins(config, "CORS_ORIGINS")
         return cls(
             amqp_uri=_text(config, "AMQP_URI"),
             var_dir=_text(config, "VAR_DIR"),
@@ -168,6 +174,8 @@ class Settings:
             in_use=in_use,
             admin_api_keys=tuple(key for key in map(str.strip, _text(config, "ADMIN_API_KEYS").split(",")) if key),
             trusted_proxies=_networks(config, "TRUSTED_PROXIES"),
+            cors_origins=origins or frozenset(),
+            cors_localhost=origins is None and not live,
             currency=_currency(config, "CURRENCY"),
             cart_id_required=_flag(config, "CART_ID_REQUIRED", live),
             cart_id_secrets=_cart_id_secrets(config),
@@ -243,6 +251,17 @@ def _networks(config: dict[str, Any], name: str) -> tuple[Network, ...]:
         except ValueError as error:
             raise ValueError(f"{name} must be addresses or networks such as 10.0.0.0/8: {error}.") from None
     return tuple(networks)
+
+
+def _origins(config: dict[str, Any], name: str) -> frozenset[str] | None:
+    """Origins as browsers send them; none at all for `none`; None when the setting is empty."""
+    texts = {text for text in map(str.strip, _text(config, name).lower().split(",")) if text}
+    if not texts or texts == {"none"}:
+        return frozenset() if texts else None
+    wrong = sorted(text for text in texts if not ORIGIN.fullmatch(text))
+    if wrong:
+        raise ValueError(f"{name} must be none, or origins such as https://shop.example.com: {wrong[0]!r} is not one.")
+    return frozenset(re.sub(r"^(http:.*):80$|^(https:.*):443$", r"\1\2", text) for text in texts)
 
 
 def _currency(config: dict[str, Any], name: str) -> str:

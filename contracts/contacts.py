@@ -10,7 +10,7 @@ from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 from phonenumbers import PhoneNumberType
 
 MAX_MAIL_ADDRESS_LENGTH = 254  # RFC 5321
-_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 # Numbers whose calls and texts may cost many times the usual price.
 _COSTLY_TYPES = frozenset(
     (PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST, PhoneNumberType.UAN, PhoneNumberType.PAGER)
@@ -81,7 +81,7 @@ def _validated(text: str) -> ValidatedEmail:
 
 
 def _parsed(text: str) -> phonenumbers.PhoneNumber | None:
-    if not _E164.fullmatch(text):
+    if not E164.fullmatch(text):
         return None
     try:
         return phonenumbers.parse(text, None)

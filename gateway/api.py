@@ -14,14 +14,25 @@ from chassis.logs import log
 from chassis.rpc.client import RpcClient
 from chassis.settings import Settings
 from contracts.errors import ShopError
-from gateway import auth, cross_site, errors, limits, visit
+from gateway import auth, cors, cross_site, errors, limits, visit
 from gateway.errors import NoSuchRoute
 from gateway.limits import Limits
 from gateway.loop_rpc import LoopRpcClient
 from gateway.pages.failure import failure
 from gateway.pages.rendering import HEADERS as PAGE_HEADERS
 from gateway.readiness import Readiness
-from gateway.routes import about, cart, discounts, notifications, orders, pages, products, shipments, webhooks
+from gateway.routes import (
+    about,
+    cart,
+    description,
+    discounts,
+    notifications,
+    orders,
+    pages,
+    products,
+    shipments,
+    webhooks,
+)
 from gateway.routing import BOUNDS, Bounds, api
 from gateway.rpc import NAMES, Deadlines
 from gateway.shares import SharedClient
@@ -29,7 +40,7 @@ from gateway.static_files import File, StaticFiles
 from gateway.visit import Visit
 
 # Each module registers its routes with the one API when it is imported.
-ROUTES = (about, cart, discounts, notifications, orders, pages, products, shipments, webhooks)
+ROUTES = (about, cart, description, discounts, notifications, orders, pages, products, shipments, webhooks)
 # No route has a longer path; its beginning is enough for the log.
 LOGGED_PATH = 200
 # Answers under these paths concern one shopper or an admin: no cache may store them.
@@ -78,6 +89,7 @@ class Gateway:
             sent = int(status[:3])
             headers.append(("x-request-id", request_id))
             headers.append(("x-content-type-options", "nosniff"))
+            headers += cors.headers(environ, self.settings)
             if path.startswith(PRIVATE):
                 headers.append(("cache-control", "no-store"))
             if path.startswith(PAGES):
@@ -89,20 +101,24 @@ class Gateway:
                 headers.append(("ratelimit", left))
             return start_response(status, headers)
 
+        is_preflight = cors.is_preflight(environ, self.settings)
         if method == "HEAD":
             environ["REQUEST_METHOD"] = "GET"
         elif method not in falcon.HTTP_METHODS:
             environ["REQUEST_METHOD"] = "TRACE"  # no route has it: 405 or 404, not Falcon's 400
         try:
-            limits.admit(current, environ)
+            if not is_preflight:
+                limits.admit(current, environ)
             refusal: Exception | None = environ.get(visit.REFUSAL_KEY)
             if refusal is not None:
                 raise refusal
             if "//" in path:
                 raise NoSuchRoute("There is nothing here.")  # Falcon would treat the empty part as an id, or skip it
-            cross_site.check(environ, self.settings.public_url)
+            cross_site.check(environ, self.settings)
             if method == "OPTIONS":
-                start(errors.status_line(200), [("allow", self._allowed(path)), ("content-length", "0")])
+                verbs = self._allowed(path)
+                further = cors.preflight(verbs) if is_preflight else []
+                start(errors.status_line(200), [("allow", verbs), ("content-length", "0"), *further])
                 body: Iterable[bytes] = []
             elif (file := self._file(path)) is not None:
                 body = _serve(file, environ, start)
@@ -134,7 +150,7 @@ class Gateway:
         if bounds is None:
             return 0
         try:
-            cross_site.check(environ, self.settings.public_url)
+            cross_site.check(environ, self.settings)
         except errors.CrossSite:
             return 0
         if bounds.admin and self.settings.admin_api_keys:

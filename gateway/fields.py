@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 from chassis.cursors import LONGEST
 from contracts import product_limits
-from contracts.contacts import MAX_MAIL_ADDRESS_LENGTH, mail_address_fault, phone_fault
-from contracts.texts import is_one_line, is_plain
+from contracts.contacts import E164, MAX_MAIL_ADDRESS_LENGTH, mail_address_fault, phone_fault
+from contracts.texts import ONE_LINE_PATTERN, PLAIN_PATTERN, is_one_line, is_plain
+from gateway.shape import Check
+from gateway.visit import ID as ID_PATTERN
 from gateway.visit import is_id
 
 Rules = dict[str, Any]
-Error = Callable[[str, str], None]
 
 MAX_QUANTITY = 10_000
 MAX_STOCK = 2_147_483_647  # what an integer column holds
@@ -33,61 +33,49 @@ def is_discount_code(value: str) -> bool:
     return _DISCOUNT_CODE.fullmatch(value) is not None
 
 
-# Cerberus also calls these for null and for values of another type, which its other rules report: they pass here.
+def whole(*patterns: re.Pattern[str]) -> str:
+    """The pattern, for JSON Schema, of a text that is one of `patterns` as a whole."""
+    return f"^(?:{'|'.join(pattern.pattern for pattern in patterns)})$"
 
 
-def _matching(pattern: re.Pattern[str], message: str) -> Callable[[str, Any, Error], None]:
-    def check(field: str, value: Any, error: Error) -> None:
-        if isinstance(value, str) and not pattern.fullmatch(value):
-            error(field, message)
-
-    return check
+def _matching(pattern: re.Pattern[str], message: str) -> Check:
+    return Check(lambda text: None if pattern.fullmatch(text) else message, pattern=whole(pattern))
 
 
-def _an_id(field: str, value: Any, error: Error) -> None:
-    if isinstance(value, str) and not is_id(value):
-        error(field, "must be an id: 1 to 100 of A-Z a-z 0-9 _ - ~")
-
-
-def _a_place(field: str, value: Any, error: Error) -> None:
-    if isinstance(value, str) and not is_id(value) and not _CURSOR.fullmatch(value):
-        error(field, "must be the page's next_cursor, or an id")
-
-
-def _not_blank(field: str, value: Any, error: Error) -> None:
-    if isinstance(value, str) and not value.strip():
-        error(field, "must not be blank")
-
-
-def _a_mail_address(field: str, value: Any, error: Error) -> None:
-    if isinstance(value, str) and (fault := mail_address_fault(value)):
-        error(field, fault)
-
-
-def _a_phone_number(field: str, value: Any, error: Error) -> None:
-    written = f"+{value}" if isinstance(value, int) else value
-    if isinstance(written, str) and (fault := phone_fault(written)):
-        error(field, fault)
-
-
-def _one_line(field: str, value: Any, error: Error) -> None:
-    if isinstance(value, str) and not is_one_line(value):
-        error(field, "must be one line without control, bidi or invisible characters")
-
-
-def _plain(field: str, value: Any, error: Error) -> None:
-    if isinstance(value, str) and not is_plain(value):
-        error(field, "must not have control or bidi override characters")
-
-
-def _unique(field: str, value: Any, error: Error) -> None:
-    if isinstance(value, list) and len({str(each) for each in value}) < len(value):
-        error(field, "names one thing twice")
-
-
-def _metadata_key(field: str, value: Any, error: Error) -> None:
-    if isinstance(value, str) and ("[" in value or "]" in value):
-        error(field, "must not have square brackets")
+_an_id = _matching(ID_PATTERN, "must be an id: 1 to 100 of A-Z a-z 0-9 _ - ~")
+_a_place = Check(
+    lambda text: None if is_id(text) or _CURSOR.fullmatch(text) else "must be the page's next_cursor, or an id",
+    pattern=whole(ID_PATTERN, _CURSOR),
+)
+_not_blank = Check(lambda text: None if text.strip() else "must not be blank", pattern=r"\S")
+_a_mail_address = Check(mail_address_fault, format="idn-email", pattern=r"^[!-~]+@[^\s@]+\.[^\s@]+$")
+# As a number, it lacks the plus.
+_a_phone_number = Check(
+    lambda given: phone_fault(f"+{given}" if isinstance(given, int) else given),
+    (str, int),
+    pattern=whole(E164),
+)
+_one_line = Check(
+    lambda text: None if is_one_line(text) else "must be one line without control, bidi or invisible characters",
+    pattern=ONE_LINE_PATTERN,
+)
+_plain = Check(
+    lambda text: None if is_plain(text) else "must not have control or bidi override characters",
+    pattern=PLAIN_PATTERN,
+)
+_unique = Check(
+    lambda values: "names one thing twice" if len({str(each) for each in values}) < len(values) else None,
+    list,
+    uniqueItems=True,
+)
+_metadata_key = _matching(re.compile(r"[^\[\]]*"), "must not have square brackets")
+_positive = Check(lambda number: None if number > 0 else "must be more than 0", (int, float), exclusiveMinimum=0)
+# `multipleOf` would be computed with binary fractions, of which 0.07 is no multiple of 0.01.
+_two_decimals = Check(
+    lambda number: None if round(number, 2) == number else "must have at most two decimals",
+    float,
+    description="At most two decimals.",
+)
 
 
 def required(rules: Rules) -> Rules:
@@ -110,7 +98,7 @@ def text(most: int, least: int = 0) -> Rules:
     return _text(most, least, _plain)
 
 
-def _text(most: int, least: int, check: Any) -> Rules:
+def _text(most: int, least: int, check: Check) -> Rules:
     rules: Rules = {"type": "string", "maxlength": most}
     return {**rules, "minlength": least, "check_with": [check, _not_blank]} if least else {**rules, "check_with": check}
 
@@ -154,16 +142,6 @@ ORDER_BY: Rules = {
     "maxlength": product_limits.METADATA_NAME_LENGTH + 1,
     "check_with": [_matching(_SORT_KEY, "must name what to sort by; a leading - reverses"), _one_line],
 }
-
-
-def _positive(field: str, value: Any, error: Error) -> None:
-    if isinstance(value, (int, float)) and not value > 0:
-        error(field, "must be more than 0")
-
-
-def _two_decimals(field: str, value: Any, error: Error) -> None:
-    if isinstance(value, float) and round(value, 2) != value:
-        error(field, "must have at most two decimals")
 
 
 DISCOUNT_CODE: Rules = {

@@ -21,7 +21,8 @@ from gateway import auth, identity, visit
 from gateway.effect import Effect
 
 HEADER = "Idempotency-Key"
-_VALUE = re.compile(r"[\x20-\x7e]{1,255}")
+# Neither end is a blank: HTTP removes those of a header's value.
+VALUE = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
 
 # None: strangers cannot be distinguished here, so one stranger's answer must not go to another.
 Scope = Callable[[Request], str | None]
@@ -71,7 +72,7 @@ def effect(request: Request, form: Mapping[str, Any], scope: Scope) -> Effect:
     sent = request.env.get("HTTP_IDEMPOTENCY_KEY")
     if sent is None or request.method != "POST":
         return Effect(fresh_key())
-    if not _VALUE.fullmatch(sent):
+    if not VALUE.fullmatch(sent):
         message = "must be 1 to 255 printable ASCII characters"
         raise InvalidRequest(f"The {HEADER} {message}.", {"errors": {HEADER: [message]}})
     owner = scope(request)

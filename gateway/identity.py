@@ -21,7 +21,7 @@ SHARED = "default"
 COOKIE = "cart_id"
 # How many parts of one header are parsed. Browsers keep at most 180 cookies for a site.
 MAX_PARTS = 200
-_CART_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+CART_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # 128 of the 256 bits: RFC 2104 advises at least half.
 SIGNATURE_BYTES = 16
 
@@ -41,7 +41,7 @@ def cart_id(request: Request) -> str:
         if settings.cart_id_required:
             raise _refused("A cart must be named: `POST /api/cart/` makes one.")
         return SHARED
-    if not _CART_ID.fullmatch(named):
+    if not CART_ID.fullmatch(named):
         raise _refused("A cart's id is 1 to 100 of A-Z a-z 0-9 . _ - and begins with a letter or digit.")
     if settings.cart_id_required and not _issued(named, settings):
         raise _refused("This shop did not issue that cart id: `POST /api/cart/` makes one.")
@@ -51,7 +51,7 @@ def cart_id(request: Request) -> str:
 def own_cart(request: Request) -> str | None:
     """The cart that this request names, unless strangers share it; else None."""
     named = _named(request)
-    if named is None or named == SHARED or not _CART_ID.fullmatch(named):
+    if named is None or named == SHARED or not CART_ID.fullmatch(named):
         return None
     settings = visit.of(request).gateway.settings
     return None if settings.cart_id_required and not _issued(named, settings) else named

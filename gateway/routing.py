@@ -41,6 +41,12 @@ def as_css(content: bytes, **_hug: Any) -> bytes:
     return content
 
 
+@hug.output_format.content_type("text/plain; charset=utf-8")
+def as_it_is(content: bytes, **_hug: Any) -> bytes:
+    """A route's result, for a route that sets the content type itself."""
+    return content
+
+
 api = hug.API(__name__)
 api.http.output_format = as_json
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contracts import product_limits
 from gateway import fields
 from gateway.fields import line, nullable, required, text
-from gateway.shape import Shape
+from gateway.shape import Check, Rule, Shape, rule, said, said_rule
 
 Errors = dict[str, Any]
 
 MISSING = "required field"
+NULL = {"type": "null"}
 # The countries where mail does not arrive without them. Elsewhere the carrier reports missing fields (422).
 NEEDS_STATE = frozenset({"US", "CA", "AU", "BR", "CN", "IN", "JP", "MX"})
 NEEDS_POSTAL_CODE = NEEDS_STATE | {
@@ -20,23 +21,65 @@ NEEDS_POSTAL_CODE = NEEDS_STATE | {
     *("KR", "LT", "LU", "LV", "MT", "NL", "NO", "NZ", "PL", "PT", "RO", "RS", "RU", "SE", "SG", "SI", "SK", "TR", "UA"),
 }
 
+
+def _needed(part: str, countries: frozenset[str]) -> dict[str, Any]:
+    """In JSON Schema: `part` of an address is needed in these countries."""
+    either_case = "|".join("".join(f"[{letter}{letter.lower()}]" for letter in code) for code in sorted(countries))
+    return {
+        "if": {"required": ["country"], "properties": {"country": {"pattern": f"^(?:{either_case})$"}}},
+        "then": {"required": [part], "properties": {part: {"type": "string", "pattern": r"\S"}}},
+    }
+
+
+WHOLE_ADDRESS = {"allOf": [_needed("state", NEEDS_STATE), _needed("postal_code", NEEDS_POSTAL_CODE)]}
+
 # --- Products
 
 
+@rule({"anyOf": [{"required": ["price"]}, {"required": ["skus"]}]})
 def _is_priced(document: dict[str, Any]) -> Errors:
     return {} if "price" in document or "skus" in document else {"price": [MISSING]}
 
 
+@rule({"if": {"properties": {"shippable": {"const": True}}}, "then": {"required": ["package_dimensions"]}})
 def _is_packed(document: dict[str, Any]) -> Errors:
     """A product that is shipped has the dimensions of its package."""
     lacks = document.get("shippable", True) and "package_dimensions" not in document
     return {"package_dimensions": [MISSING]} if lacks else {}
 
 
+# For a product with several SKUs, each of them has these.
+_EACH_HAS_ITS_OWN = said_rule(
+    {
+        "if": {"required": ["skus"]},
+        "then": {"properties": dict.fromkeys(("price", "attributes_sku", "inventory"), False)},
+    }
+)
+_VALUES_HAVE_NAMES = said_rule(
+    {
+        "if": {"required": ["attributes_sku"], "properties": {"attributes_sku": {"minProperties": 1}}},
+        "then": {"required": ["attributes"]},
+    }
+)
+_UNSENT_HAS_NO_DIMENSIONS = said_rule(
+    {
+        "if": {"required": ["shippable"], "properties": {"shippable": {"const": False}}},
+        "then": {
+            "properties": {
+                "package_dimensions": False,
+                "skus": {"items": {"properties": {"package_dimensions": NULL}}},
+            }
+        },
+    }
+)
+
+
+@rule({"properties": {"metadata": {"required": ["category"]}}})
 def _has_category(document: dict[str, Any]) -> Errors:
     return {} if "category" in document["metadata"] else {"metadata": {"category": [MISSING]}}
 
 
+@rule({"properties": {"metadata": {"properties": {"category": {"pattern": r"\S"}}}}})
 def _keeps_category(document: dict[str, Any]) -> Errors:
     if not document.get("metadata", {}).get("category", "kept").strip():
         return {"metadata": {"category": ["must not be blank"]}}
@@ -44,8 +87,22 @@ def _keeps_category(document: dict[str, Any]) -> Errors:
 
 
 # The service checks which of the fields go together.
+_WHOLE_INVENTORY = said(
+    oneOf=[
+        {
+            "required": ["quantity"],
+            "properties": {"type": {"const": "finite"}, "quantity": {"type": "integer"}, "value": NULL},
+        },
+        {
+            "required": ["value"],
+            "properties": {"type": {"const": "bucket"}, "value": {"type": "string"}, "quantity": NULL},
+        },
+        {"properties": {"type": {"const": "infinite"}, "quantity": NULL, "value": NULL}},
+    ]
+)
 _INVENTORY = {
     "type": "dict",
+    "check_with": _WHOLE_INVENTORY,
     "schema": {
         "type": required({"type": "string", "allowed": ["finite", "infinite", "bucket"]}),
         # Both may be null, so that an inventory read from a product can be sent back.
@@ -76,7 +133,7 @@ _PRODUCT = {
 }
 # 100 SKUs, each with all fields and values of a few attributes.
 MAX_PRODUCT_VALUES = 4_000
-# What concerns several fields together, such as attributes and their values, the service checks.
+# What concerns several fields together, such as attributes and their values, the service checks (`said_rule`).
 PRODUCT = Shape(
     {
         **_PRODUCT,
@@ -89,10 +146,13 @@ PRODUCT = Shape(
             "schema": {"type": "dict", "schema": _NEW_SKU},
         },
     },
-    rules=(_is_priced, _is_packed, _has_category, _keeps_category),
+    rules=(
+        *(_is_priced, _is_packed, _has_category, _keeps_category),
+        *(_EACH_HAS_ITS_OWN, _VALUES_HAVE_NAMES, _UNSENT_HAS_NO_DIMENSIONS),
+    ),
     most_values=MAX_PRODUCT_VALUES,
 )
-PRODUCT_CHANGES = Shape(_PRODUCT, rules=(_keeps_category,))
+PRODUCT_CHANGES = Shape(_PRODUCT, rules=(_keeps_category, _UNSENT_HAS_NO_DIMENSIONS))
 SKU = Shape(_NEW_SKU)
 SKU_CHANGES = Shape(_SKU)
 PRODUCTS_QUERY = Shape(
@@ -102,19 +162,24 @@ PRODUCTS_QUERY = Shape(
 # --- Cart
 
 
-def _one_quantity(document: dict[str, Any]) -> Errors:
-    return _either(document, "quality", "quantity")
-
-
-def _either(document: dict[str, Any], seeds: str, ours: str) -> Errors:
+def _either(seeds: str, ours: str) -> Rule:
     """One of two spellings is required; if both are present, they must have the same value."""
-    if seeds not in document and ours not in document:
-        return {seeds: [MISSING]}
-    return _same(document, seeds, ours)
+
+    @rule({"anyOf": [{"required": [seeds]}, {"required": [ours]}]})
+    def one_of_both(document: dict[str, Any]) -> Errors:
+        if seeds not in document and ours not in document:
+            return {seeds: [MISSING]}
+        return _differing(document, seeds, ours)
+
+    return one_of_both
 
 
-def _same(document: dict[str, Any], seeds: str, ours: str) -> Errors:
-    """Two spellings of one field have the same value."""
+def _same(seeds: str, ours: str) -> Rule:
+    """If both spellings of a field are present, they must have the same value, which JSON Schema cannot say."""
+    return Rule(lambda document: _differing(document, seeds, ours), {})
+
+
+def _differing(document: dict[str, Any], seeds: str, ours: str) -> Errors:
     if seeds in document and ours in document and document[seeds] != document[ours]:
         return {seeds: [f"differs from {ours}"], ours: [f"differs from {seeds}"]}
     return {}
@@ -127,8 +192,9 @@ def spelled(document: dict[str, Any], seeds: str, ours: str) -> Any:
 
 NOTHING = Shape({})
 _QUANTITY = {"quality": fields.QUANTITY, "quantity": fields.QUANTITY}
-ITEM = Shape({**_QUANTITY, "sku": fields.ID, "attributes": fields.ATTRIBUTE_VALUES}, rules=(_one_quantity,))
-ITEM_QUANTITY = Shape({**_QUANTITY, "sku": fields.ID}, rules=(_one_quantity,))
+_ONE_QUANTITY = _either("quality", "quantity")
+ITEM = Shape({**_QUANTITY, "sku": fields.ID, "attributes": fields.ATTRIBUTE_VALUES}, rules=(_ONE_QUANTITY,))
+ITEM_QUANTITY = Shape({**_QUANTITY, "sku": fields.ID}, rules=(_ONE_QUANTITY,))
 ITEM_CHOICE = Shape({"sku": fields.ID})
 
 DISCOUNT_CODE = Shape({"code": required(fields.DISCOUNT_CODE)})
@@ -136,6 +202,14 @@ DISCOUNT_CODE = Shape({"code": required(fields.DISCOUNT_CODE)})
 # --- Discounts
 
 
+@rule(
+    {
+        "oneOf": [
+            {"required": ["percent_off"], "properties": {"percent_off": {"type": "number"}, "amount_off": NULL}},
+            {"required": ["amount_off"], "properties": {"amount_off": {"type": "integer"}, "percent_off": NULL}},
+        ]
+    }
+)
 def _one_reduction(document: dict[str, Any]) -> Errors:
     if (document.get("percent_off") is None) != (document.get("amount_off") is None):
         return {}
@@ -143,6 +217,14 @@ def _one_reduction(document: dict[str, Any]) -> Errors:
 
 
 _AMOUNT = nullable({"type": "integer", "min": 1, "max": fields.PRICE["max"]})
+_AMOUNTS = ("amount_off", "minimum_amount")
+_AMOUNTS_HAVE_A_CURRENCY = said_rule(
+    {
+        "if": {"anyOf": [{"required": [name], "properties": {name: {"type": "integer"}}} for name in _AMOUNTS]},
+        "then": {"required": ["currency"], "properties": {"currency": {"type": "string"}}},
+        "else": {"properties": {"currency": NULL}},
+    }
+)
 DISCOUNT = Shape(
     {
         "code": required(fields.DISCOUNT_CODE),
@@ -153,13 +235,14 @@ DISCOUNT = Shape(
         "max_redemptions": nullable({"type": "integer", "min": 1, "max": fields.MAX_STOCK}),
         "expires_at": nullable({"type": "integer", "min": 1, "max": fields.MAX_TIME}),
     },
-    rules=(_one_reduction,),
+    rules=(_one_reduction, _AMOUNTS_HAVE_A_CURRENCY),
 )
 DISCOUNTS_QUERY = Shape({"limit": fields.LIMIT, "starting_after": fields.STARTING_AFTER})
 
 # --- Orders
 
 
+@rule({"properties": {"address": WHOLE_ADDRESS}})
 def _address_is_whole(document: dict[str, Any]) -> Errors:
     lacking = _lacking(document["address"])
     return {"address": lacking} if lacking else {}
@@ -199,7 +282,7 @@ def _payment(card: fields.Rules) -> Shape:
     return Shape(
         # No card for an order of 0: the service knows what an order costs.
         {"order_id": required(fields.ID), "cart": card, "card": card},
-        rules=(lambda document: _same(document, "cart", "card"),),
+        rules=(_same("cart", "card"),),
     )
 
 
@@ -211,11 +294,10 @@ def payment(in_use: Mapping[str, Sequence[str]]) -> Shape:
     return _STRIPE_PAYMENT if "stripe" in in_use["PAYMENT_PROVIDER"] else _PAYMENT
 
 
-def _true(field: str, value: Any, error: Callable[[str, str], None]) -> None:
-    if value is False:
-        error(field, "must be true")
+_true = Check(lambda given: None if given else "must be true", bool, const=True)
 
 
+@rule({"oneOf": [{"required": ["amount"]}, {"required": ["all"]}]})
 def _one_refund(document: dict[str, Any]) -> dict[str, Any]:
     if ("amount" in document) != ("all" in document):
         return {}
@@ -248,6 +330,22 @@ ORDER_TOKEN = Shape({"token": {"type": "string"}}, open=True)
 # --- Shipments: an order as Stripe sends it, of which only the fields that a parcel needs are checked
 
 
+@rule(
+    {
+        "properties": {
+            "items": {
+                "contains": {"required": ["type"], "properties": {"type": {"const": "sku"}}},
+                "items": {
+                    "if": {"required": ["type"], "properties": {"type": {"const": "sku"}}},
+                    "then": {
+                        "required": ["parent", "quantity"],
+                        "properties": {"parent": {"type": "string"}, "quantity": {"type": "integer", "minimum": 1}},
+                    },
+                },
+            }
+        }
+    }
+)
 def _has_skus(order: dict[str, Any]) -> Errors:
     """Every SKU line has an SKU and a quantity; there is at least one."""
     items = enumerate(order["items"])
@@ -264,6 +362,7 @@ def _has_skus(order: dict[str, Any]) -> Errors:
     return {"items": wrong} if wrong else {}
 
 
+@rule({"properties": {"shipping": {"properties": {"address": WHOLE_ADDRESS}}}})
 def _parcel_address_is_whole(order: dict[str, Any]) -> Errors:
     lacking = _lacking(order["shipping"]["address"])
     return {"shipping": {"address": lacking}} if lacking else {}
@@ -321,5 +420,5 @@ SMS_MESSAGE = Shape(
         "to_phone": fields.PHONE_OR_NUMBER,
         "content": text(1600, least=1),
     },  # Twilio's limit
-    rules=(lambda document: _either(document, "number", "to_phone"),),
+    rules=(_either("number", "to_phone"),),
 )

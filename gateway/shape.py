@@ -14,7 +14,7 @@ from cerberus import TypeDefinition, Validator, errors
 
 from contracts.errors import InvalidRequest
 
-Rule = Callable[[dict[str, Any]], dict[str, Any]]
+Json = dict[str, Any]
 
 MAX_ERRORS = 50
 # Callers choose the names of fields: errors show longer names cut.
@@ -27,6 +27,55 @@ _MESSAGES = {
     # Cerberus would quote the whole value.
     errors.UNALLOWED_VALUE.code: "must be one of {constraint}",
 }
+
+
+class Check:
+    """A rule for one value that Cerberus does not have, in Python and in JSON Schema.
+
+    Args:
+        fault: what is wrong with a value; None when nothing is.
+        kinds: the types it concerns. Cerberus also calls it for null and for values of another type, which its other
+            rules report.
+        schema: what JSON Schema can say of the same.
+    """
+
+    def __init__(self, fault: Callable[[Any], str | None], kinds: type | tuple[type, ...] = str, **schema: Any) -> None:
+        self._fault = fault
+        self._kinds = kinds
+        self.schema: Json = schema
+
+    def __call__(self, field: str, value: Any, error: Callable[[str, str], None]) -> None:
+        """As Cerberus calls its `check_with`."""
+        if isinstance(value, self._kinds) and (fault := self._fault(value)) is not None:
+            error(field, fault)
+
+
+class Rule:
+    """A rule for several fields together, in Python and in JSON Schema.
+
+    Args:
+        find: takes a document in which each field alone is right; returns errors by field.
+        schema: what JSON Schema can say of the same.
+    """
+
+    def __init__(self, find: Callable[[Json], Json], schema: Json) -> None:
+        self.find = find
+        self.schema = schema
+
+
+def rule(schema: Json | None = None) -> Callable[[Callable[[Json], Json]], Rule]:
+    """Decorate a function to make it a `Rule` that `schema` says in JSON Schema, as far as it can."""
+    return lambda find: Rule(find, schema or {})
+
+
+def said(**schema: Any) -> Check:
+    """A rule for one value that JSON Schema says and a service checks, where all that it needs is known."""
+    return Check(lambda _value: None, object, **schema)
+
+
+def said_rule(schema: Json) -> Rule:
+    """A rule for several fields together that `schema` says and a service checks."""
+    return Rule(lambda _document: {}, schema)
 
 
 class _Enough(Exception):
@@ -85,7 +134,7 @@ class Shape:
     Args:
         schema: the Cerberus schema, field -> rules.
         open: True lets unknown fields pass (an order as Stripe sends it); they are refused otherwise.
-        rules: each takes a document of the right shape and returns the errors that concern several fields together.
+        rules: what concerns several fields together.
         most_values: how many keys and values a document may have.
     """
 
@@ -98,8 +147,8 @@ class Shape:
     ) -> None:
         self.schema = schema
         self.most_values = most_values
-        self._open = open
-        self._rules = rules
+        self.open = open
+        self.rules = rules
         self._compiled = Validator(schema).schema
 
     def knows(self, field: str) -> bool:
@@ -114,11 +163,11 @@ class Shape:
         # A validator keeps the state of its document, and many threads check at once: each check has its own.
         found: list[tuple[tuple[Any, ...], str]] = []
         with contextlib.suppress(_Enough):
-            _Validator(self._compiled, allow_unknown=self._open, found=found).validate(document, normalize=False)
+            _Validator(self._compiled, allow_unknown=self.open, found=found).validate(document, normalize=False)
         if found:
             raise invalid(_nested(found))
-        for rule in self._rules:
-            wrong = rule(document)
+        for each in self.rules:
+            wrong = each.find(document)
             if wrong:
                 raise invalid(wrong)
         return document

@@ -21,7 +21,7 @@ ENVIRON_KEY = "shop.visit"
 REFUSAL_KEY = "shop.refusal"
 # The characters of every id in this shop, ours and the providers'. No dot and no slash: ids become parts of their URLs.
 # A tilde follows the name of any carrier but the first (`shipping.composite`).
-_ID = re.compile(r"[A-Za-z0-9_~-]{1,100}")
+ID = re.compile(r"[A-Za-z0-9_~-]{1,100}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -97,11 +97,11 @@ def request_id(wanted: str | None) -> str:
 
 def known(value: str, thing: str) -> str:
     """An id from a path. Raises NotFound for an impossible one, so that no service is asked about it."""
-    if not _ID.fullmatch(value):
+    if not ID.fullmatch(value):
         raise NotFound(f"There is no such {thing}.")
     return value
 
 
 def is_id(value: object) -> bool:
     """Whether `value` has the form of an id."""
-    return isinstance(value, str) and _ID.fullmatch(value) is not None
+    return isinstance(value, str) and ID.fullmatch(value) is not None

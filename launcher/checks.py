@@ -31,6 +31,11 @@ INTERRUPTED = 130
 # Everything, with the branch coverage of the product; `pyproject.toml` sets what is measured, and the floor.
 COVERAGE = "--coverage"
 MEASURED = ("--cov", "--cov-report=term-missing:skip-covered")
+# The programs that tests use: the command, its package, and what it is for.
+PROGRAMS = (
+    ("curl", packages.CURL, "The documentation is tested with curl."),
+    ("chromium", packages.CHROMIUM, "Pages are tested in Chromium."),
+)
 # Every process that a run of the tests starts inherits this variable.
 RUN = "SHOP_TEST_RUN"
 # With this variable, each of several hundred processes compiles the shop again, and each pytest process all tests.
@@ -47,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     env = {**without_keys(environment()), "PYTHONUNBUFFERED": "1", RUN: uuid.uuid4().hex}
     env.pop(NO_BYTECODE, None)
     if arguments and [*arguments] not in ([FAST], [COVERAGE]):
-        _have_curl()
+        _have_programs()
         return _pytest(arguments, env)
     for command in STYLE:
         screen.say(f"── {' '.join(command)}")
@@ -56,19 +61,20 @@ def run(arguments: Sequence[str]) -> int:
             return status
     if [*arguments] == [FAST]:
         return _pytest(UNITS, env)
-    _have_curl()
+    _have_programs()
     workers = round(WORKERS_PER_CORE * (os.cpu_count() or 1))
     measured = MEASURED if arguments else ()
     return _pytest(["-n", str(workers), "--dist", "loadscope", "--no-loadscope-reorder", *measured], env)
 
 
-def _have_curl() -> None:
-    """Install curl if it is missing, because the requests in the documentation use it. Raises Problem if that fails."""
-    if shutil.which("curl"):
-        return
-    manager = packages.available()
-    if manager is None or not packages.install(packages.CURL, manager, screen.say):
-        raise Problem(f"The documentation is tested with curl. {packages.by_hand(packages.CURL)}")
+def _have_programs() -> None:
+    """Install the programs that tests use and that are missing. Raises Problem if that fails."""
+    for program, package, use in PROGRAMS:
+        if shutil.which(program):
+            continue
+        manager = packages.available()
+        if manager is None or not packages.install(package, manager, screen.say):
+            raise Problem(f"{use} {packages.by_hand(package)}")
 
 
 def _pytest(arguments: Sequence[str], env: Mapping[str, str]) -> int:

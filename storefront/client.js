@@ -83,8 +83,10 @@ export class Problem extends Error {
  * @property {string | null} description
  * @property {boolean} active
  * @property {string[]} images
- * @property {string[]} attributes
+ * @property {string[]} attributes The names of the attributes that its SKUs have.
  * @property {Record<string, string>} metadata
+ * @property {boolean | null} shippable false: a digital product, which needs no parcel.
+ * @property {Package | null} package_dimensions
  * @property {{data: Sku[]}} skus
  *
  * @typedef {object} Sku
@@ -93,8 +95,11 @@ export class Problem extends Error {
  * @property {Record<string, string>} attributes
  * @property {number} price In the currency's smallest unit.
  * @property {string} currency
- * @property {string | null} image
- * @property {{type: string, quantity: number | null, value: string | null}} inventory
+ * @property {string | null} image Its own picture; null: one of the product's.
+ * @property {Package | null} package_dimensions Its own, or the product's; null for a digital product.
+ * @property {{type: "finite" | "infinite" | "bucket", quantity: number | null, value: string | null}} inventory
+ *
+ * @typedef {{height: number, length: number, width: number, weight: number}} Package Inches, and ounces.
  *
  * @template T
  * @typedef {object} List
@@ -106,6 +111,24 @@ export class Problem extends Error {
  * @typedef {object} Item
  * @property {string} parent The SKU's id.
  * @property {number} quantity
+ * @property {string} product The product's id.
+ * @property {string | null} name Null, with all that follows, while the product is not known.
+ * @property {string | null} image
+ * @property {Record<string, string> | null} attributes
+ * @property {number | null} price Of one piece, in the currency's smallest unit.
+ * @property {string | null} currency
+ * @property {number | null} amount Of all pieces.
+ * @property {boolean | null} available Whether that many can be bought.
+ *
+ * @typedef {object} Summary
+ * @property {Item[]} items With their current prices.
+ * @property {number} item_count Pieces.
+ * @property {string | null} currency Null when nothing can be bought.
+ * @property {number} subtotal Of what can be bought, in the currency's smallest unit.
+ * @property {number} discount What the code takes off: 0 or less.
+ * @property {string | null} discount_code
+ * @property {number} total Without shipping.
+ * @property {Array<{parent: string, detail: string}>} problems Why a SKU cannot be bought, or a code does not apply.
  *
  * @typedef {object} Customer
  * @property {string} email
@@ -118,10 +141,18 @@ export class Problem extends Error {
  * @property {"created" | "paid" | "fulfilled" | "canceled" | "returned"} status
  * @property {number} amount In the currency's smallest unit.
  * @property {string} currency
- * @property {Array<{type: string, amount: number, description: string, quantity: number | null}>} items
- * @property {Array<{id: string, amount: number, description: string}>} shipping_methods
+ * @property {OrderItem[]} items
+ * @property {Array<{id: string, amount: number, description: string}>} shipping_methods None for digital products only.
  * @property {string | null} selected_shipping_method
- * @property {string | null} upstream_id The shipment's id.
+ * @property {string | null} upstream_id The shipment's id; null when nothing is sent.
+ * @property {string | null} status_url The order's page, for the shopper. Its parameter `token` opens the order.
+ *
+ * @typedef {object} OrderItem
+ * @property {"sku" | "discount" | "tax" | "shipping"} type
+ * @property {number} amount Of the line; a discount's is negative.
+ * @property {string} description
+ * @property {string | null} parent The SKU's id, the discount code, or the shipping method's id.
+ * @property {number | null} quantity Null for anything but a SKU, and in partial refunds.
  */
 
 /** One shop, as one shopper uses it. */
@@ -178,7 +209,7 @@ export class Shop {
     return this.#inCart("GET", "/api/cart/", options);
   }
 
-  /** Items, discount, sum and problems of the cart. @param {Options} [options] */
+  /** The cart with its current prices and its discount. @param {Options} [options] @returns {Promise<Summary>} */
   summary(options) {
     return this.#inCart("GET", "/api/cart/summary/", options);
   }
@@ -188,7 +219,8 @@ export class Shop {
    *
    * @param {string} productId
    * @param {number} [quantity]
-   * @param {Options & {sku?: string, attributes?: Record<string, string>}} [options] Which SKU, if there are several.
+   * @param {Options & {sku?: string, attributes?: Record<string, string>}} [options] Which SKU, if there are several: its
+   *   id, or values of attributes that only it has.
    * @returns {Promise<Item[]>}
    */
   buy(productId, quantity = 1, { sku, attributes, ...options } = {}) {
@@ -198,14 +230,20 @@ export class Shop {
   /**
    * @param {string} productId
    * @param {number} quantity
-   * @param {Options & {sku?: string}} [options]
+   * @param {Options & {sku?: string}} [options] Which SKU, if the cart has several of the product.
    * @returns {Promise<Item[]>}
    */
   setQuantity(productId, quantity, { sku, ...options } = {}) {
     return this.#inCart("PUT", path`/api/cart/${productId}/`, { ...options, body: { quantity, sku } });
   }
 
-  /** @param {string} productId @param {Options & {sku?: string}} [options] @returns {Promise<Item[]>} */
+  /**
+   * Remove a product, or one of its SKUs.
+   *
+   * @param {string} productId
+   * @param {Options & {sku?: string}} [options]
+   * @returns {Promise<Item[]>}
+   */
   remove(productId, { sku, ...options } = {}) {
     return this.#inCart("DELETE", path`/api/cart/${productId}/`, { ...options, body: sku && { sku } });
   }
@@ -215,12 +253,18 @@ export class Shop {
     return this.#inCart("DELETE", "/api/cart/", options);
   }
 
-  /** @param {string} code @param {Options} [options] */
+  /**
+   * Give the cart a discount code, in place of the one that it has.
+   *
+   * @param {string} code
+   * @param {Options} [options]
+   * @returns {Promise<Summary>}
+   */
   applyDiscount(code, options) {
     return this.#inCart("POST", "/api/cart/discount/", { ...options, body: { code } });
   }
 
-  /** @param {Options} [options] */
+  /** @param {Options} [options] @returns {Promise<Summary>} */
   removeDiscount(options) {
     return this.#inCart("DELETE", "/api/cart/discount/", options);
   }
@@ -254,7 +298,8 @@ export class Shop {
 
   /**
    * @param {string} id
-   * @param {Options & {token?: string}} [options] `token`: the order's own, for a browser without the cart.
+   * @param {Options & {token?: string}} [options] `token`: that of the order's `status_url`, for a browser without the
+   *   cart. It also opens the order's rates, label and tracking.
    * @returns {Promise<Order>}
    */
   order(id, { token, ...options } = {}) {

@@ -134,7 +134,7 @@ class Receiver:
 
     def refuse(self, refusal: Exception) -> None:
         """Answer the request being received with `refusal`, as the last one of this connection."""
-        request = self.request or Request(blank(self._peer))
+        request = self.request or Request({**blank(self._peer), **self._origin()})
         request.environ[visit.REFUSAL_KEY] = refusal
         self.stop(request)
 
@@ -211,6 +211,7 @@ class Receiver:
         if request is None:
             return
         request.complete = True
+        self._headers = []
         if request.limit:
             request.environ["wsgi.input"] = io.BytesIO(b"".join(request.parts))
             request.parts.clear()
@@ -221,6 +222,11 @@ class Receiver:
         # Otherwise llhttp treats data after `Connection: close` as an error.
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return parser
+
+    def _origin(self) -> Environ:
+        """The `Origin` in a head that cannot be read, so that a page can read why it is refused."""
+        found = [value.decode(LATIN1).strip(" \t") for name, value in self._headers if name.lower() == b"origin"]
+        return {"HTTP_ORIGIN": ",".join(found)} if found else {}
 
     def _without_upgrade(self) -> bytes:
         """The head that has arrived, without its `Upgrade`, for a new parser: httptools reads no body after one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import uuid
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import requests
 
+from tests.described import Description
 from tests.products import new_product
 
 # Longer than the longest deadline of the gateway (30 s), so that the gateway answers before the client gives up.
@@ -55,8 +57,18 @@ class Storefront:
     sandbox_url: str
 
     def ask(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Send one request on a new connection, as a new shopper does."""
-        return requests.request(method, self.url + path, timeout=REQUEST_TIMEOUT_S, **options)
+        """Send one request on a new connection, as a new shopper does; the answer must be one that is described."""
+        return self.described(requests.request(method, self.url + path, timeout=REQUEST_TIMEOUT_S, **options))
+
+    def described(self, answer: requests.Response) -> requests.Response:
+        """Assert that `/openapi.json` describes an answer; return it."""
+        assert self.description.complaint(answer) == ""
+        return answer
+
+    @functools.cached_property
+    def description(self) -> Description:
+        """The shop's own description."""
+        return Description(requests.get(f"{self.url}/openapi.json", timeout=REQUEST_TIMEOUT_S).json())
 
     def product(self, **changes: Any) -> dict[str, Any]:
         """Create a product: the product of the seed, with changes."""
@@ -99,7 +111,8 @@ class Shopper:
         self.phone = f"+1415{2 * 10**6 + uuid.uuid4().int % (8 * 10**6)}"
 
     def ask(self, method: str, path: str, **options: Any) -> requests.Response:
-        return self.session.request(method, self.shop.url + path, timeout=REQUEST_TIMEOUT_S, **options)
+        url = self.shop.url + path
+        return self.shop.described(self.session.request(method, url, timeout=REQUEST_TIMEOUT_S, **options))
 
     def buy(self, product_id: str, quantity: int) -> requests.Response:
         return self.ask("POST", f"/api/cart/{product_id}/buy/", json={"quality": quantity})

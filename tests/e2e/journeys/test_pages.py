@@ -108,7 +108,7 @@ def _altered(step: Step) -> Iterator[tuple[str, str]]:
         for where, text in _other_lines(body):
             yield where, f"{head}\n\n{text}"
         return
-    for where, altered in _other_values(parse(body), ""):
+    for where, altered in _other_values(parse(body), "") if body else ():
         yield where, f"{head}\n\n{json.dumps(altered, ensure_ascii=False)}"
 
 

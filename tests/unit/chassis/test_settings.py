@@ -19,6 +19,7 @@ CLEAN = (
     "ADMIN_API_KEYS",
     "CART_ID_REQUIRED",
     "CART_ID_SECRET",
+    "CORS_ORIGINS",
     "RPC_TIMEOUT",
 )
 KEYS = (
@@ -77,6 +78,11 @@ def test_text_that_yaml_would_convert_stays_text(monkeypatch: pytest.MonkeyPatch
         ("CART_ID_REQUIRED", "perhaps"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "shop.example.com"),
+        ("CORS_ORIGINS", "https://shop.example.com/"),
+        ("CORS_ORIGINS", "https://shop.example.com, none"),
+        ("CORS_ORIGINS", "https://läden.example"),
         ("CART_ID_SECRET", "x" * 31),
         ("CART_ID_SECRET", ",".join(("x" * 32, "short"))),
     ],
@@ -117,6 +123,27 @@ def test_trusted_proxies_are_addresses_and_networks(monkeypatch: pytest.MonkeyPa
     assert Settings.load(CONFIG).trusted_proxies == ()
     monkeypatch.setenv("TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1,::1")
     assert [str(each) for each in Settings.load(CONFIG).trusted_proxies] == ["10.0.0.0/8", "192.0.2.1/32", "::1/128"]
+
+
+@pytest.mark.parametrize(
+    ("given", "live", "origins", "localhost"),
+    [
+        ("", False, set(), True),
+        ("", True, set(), False),
+        ("none", False, set(), False),
+        ("https://Shop.example, http://[::1]:3000 ", False, {"https://shop.example", "http://[::1]:3000"}, False),
+        ("https://a.example:443,http://b.example:80", True, {"https://a.example", "http://b.example"}, False),
+        ("https://a.example:80", True, {"https://a.example:80"}, False),
+    ],
+)
+def test_origins_are_as_browsers_send_them(
+    monkeypatch: pytest.MonkeyPatch, given: str, live: bool, origins: set[str], localhost: bool
+) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", given)
+    if live:
+        monkeypatch.setenv("STRIPE_API_KEY", "real-key")
+    settings = Settings.load(CONFIG)
+    assert (settings.cors_origins, settings.cors_localhost) == (origins, localhost)
 
 
 @pytest.mark.parametrize("name", ["STRIPE_API_KEY", "SHIPPO_API_KEY", "SENDGRID_API_KEY"])

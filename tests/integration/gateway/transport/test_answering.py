@@ -51,7 +51,10 @@ def test_half_closed_client_reads_its_answer(shop: Local) -> None:
     assert exchange(shop, head.encode(), half_close=True).status == 200
 
 
-@pytest.mark.parametrize("path", ["/api/cart/", "/api/orders/or_1/", "/api/shipments/shp_1/label/", "/api/orders/a/b/"])
+@pytest.mark.parametrize(
+    "path",
+    ["/api/cart/", "/api/discounts/", "/api/orders/or_1/", "/api/shipments/shp_1/label/", "/api/orders/a/b/"],
+)
 def test_shopper_answers_are_not_cached(shop: Local, path: str) -> None:
     answer = shop.ask("GET", path)
     assert answer.headers["cache-control"] == "no-store"

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
 
+from chassis.settings import Settings
 from gateway import cross_site
 from gateway.errors import CrossSite
 from gateway.http import connections
 from gateway.http.connection import HttpProtocol
 from gateway.http.connections import ADDRESS_SHARE, MAX_RECEIVING
-from tests.integration.gateway.asking import assert_problem
+from tests.integration.gateway.asking import ROOT, assert_problem
 from tests.integration.gateway.transport.local import GET, POST, Local, answer_on, connect, exchange, running, until
 
 # More than the share of one address.
@@ -53,9 +55,10 @@ def test_pages_of_other_sites_change_nothing(shop: Local, headers: dict[str, str
 @pytest.mark.parametrize("origin", ["null", "", "http://[shop", "shop"])
 @pytest.mark.parametrize("public_url", ["", "http://[shop", "https://shop.example"])
 def test_origin_that_cannot_be_read_is_foreign(origin: str, public_url: str) -> None:
+    settings = replace(Settings.load(ROOT / "config.yml"), public_url=public_url)
     for host in ({"HTTP_HOST": ""}, {}):
         with pytest.raises(CrossSite):
-            cross_site.check({"REQUEST_METHOD": "POST", "HTTP_ORIGIN": origin, **host}, public_url)
+            cross_site.check({"REQUEST_METHOD": "POST", "HTTP_ORIGIN": origin, **host}, settings)
 
 
 @pytest.fixture
