@@ -143,7 +143,7 @@ UNKNOWN_PATHS = [
     "//api/products/",
     "/api//products/",
     "/api/products/prod_1//",
-    "/api/products/prod_1/skus/",
+    "/api/products/prod_1/prices/",
     "/api/cart/prod_1/sell/",
     "/api/shipments/shp_1/",
     "/api/shipments/shp_1/rates/",
