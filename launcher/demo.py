@@ -13,7 +13,6 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +72,7 @@ class Demo:
         return len(found)
 
     def _create(self, product: Product) -> None:
-        try:
-            self._ask("POST", "/api/products/", product.body(self._pictures))
-        except Problem as problem:
-            # Until the API takes `skus`, the first one alone; goes away with the merge of variants.
-            if len(product.choices) == 1 or '"skus"' not in str(problem):
-                raise
-            alone = replace(product, choices=product.choices[:1])
-            self._ask("POST", "/api/products/", alone.body(self._pictures))
+        self._ask("POST", "/api/products/", product.body(self._pictures))
 
     def _products(self) -> Iterator[dict[str, Any]]:
         cursor = None

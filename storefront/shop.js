@@ -1,7 +1,6 @@
 // What the pages ask of the API: the client, with keys of actions that survive a reload.
 
 import { Problem, Shop, newKey } from "./client.js";
-import { cartOf, isMissingRoute } from "./older_api.js";
 
 export { Problem };
 
@@ -103,23 +102,14 @@ export async function categories() {
 
 const EMPTY = { items: [], item_count: 0, currency: null, subtotal: 0, total: 0, problems: [] };
 
-/** The cart with names, pictures and prices. */
-export async function cart(signal) {
-  if (!client.cartId) return EMPTY;
-  try {
-    return await client.summary({ signal });
-  } catch (error) {
-    if (!isMissingRoute(error)) throw error;
-    return cartOf(client, await client.cart({ signal }), stored("skus", {}));
-  }
-}
+/** The cart with names, pictures and prices. A shopper who has bought nothing yet needs none. */
+export const cart = async (signal) => (client.cartId ? client.summary({ signal }) : EMPTY);
 
 // A product with one SKU is named by its id alone.
 const skuOf = (product, id) => (product.skus.data.length > 1 ? id : undefined);
 
 /** Put pieces of an SKU into the cart. */
 export async function buy(product, { id }, quantity) {
-  store("skus", { ...stored("skus", {}), [id]: product.id });
   const sku = skuOf(product, id);
   await act(`buy ${id}`, quantity, (options) => client.buy(product.id, quantity, { ...options, sku }));
   changed();

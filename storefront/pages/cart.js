@@ -61,7 +61,7 @@ export default async function cartPage({ signal, announce, refreshCart }) {
           cart.discount < 0 && sum(`Discount (${cart.discount_code})`, money(cart.discount, cart.currency)),
           h("div.total", null, h("dt", null, "Total before delivery"), h("dd", null, amount(cart.total, cart))),
         ),
-        "discount" in cart && discountForm(cart, problems.get(cart.discount_code)),
+        discountForm(cart, problems.get(cart.discount_code)),
         link("/checkout", { class: "button large wide-button" }, "Go to checkout"),
         h("p.small", null, "Delivery is chosen at checkout, from real rates."),
       ),

@@ -39,11 +39,6 @@ class Shopper:
     def path(self) -> str:
         return urlsplit(self.page.url).path
 
-    @property
-    def errors(self) -> list[str]:
-        """What the console reported. The storefront asks for the cart's summary, which an older API does not have."""
-        return [error for error in self.tab.errors if "405 (Method Not Allowed)" not in error]
-
     def open(self, path: str) -> None:
         self.page.goto(self.shop.url + path)
 

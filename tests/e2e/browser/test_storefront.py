@@ -40,7 +40,7 @@ def test_shopper_buys(new_shopper: Callable[..., Shopper], size: dict[str, int])
     width = shopper.tab.run("document.documentElement.scrollWidth - innerWidth")
     assert width <= 0, "the page scrolls sideways"
     assert shopper.tab.hosts() == {urlsplit(shopper.shop.url).netloc}
-    assert shopper.errors == []
+    assert shopper.tab.errors == []
 
 
 def test_every_step_survives_a_reload_and_the_way_back(shopper: Shopper) -> None:
@@ -172,6 +172,6 @@ def test_demo_catalogue_is_browsed(running: Shop, new_shopper: Callable[..., Sho
         loaded = "[...document.images].every((each) => each.complete && each.naturalWidth > 0)"
         shopper.page.evaluate("scrollTo(0, document.body.scrollHeight)")
         shopper.page.wait_for_function(loaded)
-        assert shopper.errors == []
+        assert shopper.tab.errors == []
     finally:
         catalogue.delete()
