@@ -22,6 +22,7 @@ GROUPS = (
     ("tests/e2e/journeys",),
     ("tests/e2e/faults/test_chaos.py",),
     ("tests/e2e/outages",),
+    ("tests/e2e/browser",),
     ("tests/integration/launcher",),
     ("tests/integration/gateway",),
     ("tests/integration/chassis",),

@@ -14,7 +14,7 @@ from tests.e2e.journeys.shop import Storefront
 from tests.process_coverage import coverage_env
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The whole shop."""
     with Shop.on_free_ports(tmp_path_factory.mktemp("browser") / "var", env=coverage_env()) as shop:
