@@ -38,7 +38,7 @@ from contracts.errors import Unavailable
 # milliseconds; even a queue of a hundred is far below it. Together with a beat it is less than
 # `chassis.db.heartbeat.GONE_AFTER_S`, so that a process that waited still counts as alive.
 SQLITE_BUSY_SECONDS = 2.5
-# How often a waiting writer tries again (seconds). Between two tries, other greenlets run.
+# How often the first waiting writer tries again (seconds). Between two tries, other greenlets run.
 SQLITE_RETRY_S = 0.005
 # A PostgreSQL statement that takes longer than this is waiting for a lock; no query of the shop takes nearly as long.
 POSTGRES_STATEMENT_MS = 5000
@@ -262,31 +262,49 @@ def _sqlite(url: URL) -> Engine:
             dbapi.execute("PRAGMA synchronous=FULL")
         dbapi.execute("PRAGMA foreign_keys=ON")
 
+    line = _WritersLine()
+
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
         if connection.get_execution_options().get("writing", True):
-            _lock(connection)
+            line.begin(connection)
         else:
             connection.exec_driver_sql("BEGIN")
 
     return engine
 
 
-def _lock(connection: Connection) -> None:
-    """Begin a writing transaction. SQLite's own waiting would stop the whole process, including its greenlets."""
-    end = time.monotonic() + SQLITE_BUSY_SECONDS
-    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
-    try:
-        while True:
+class _WritersLine:
+    """The writers of one process that wait for SQLite's lock. Only the first of them tries to take it.
+
+    SQLite's own waiting would stop the whole process, including its greenlets. A writer gives up when this process has
+    not got the lock for `SQLITE_BUSY_SECONDS`: as long as its writers advance, it waits for those before it.
+    """
+
+    def __init__(self) -> None:
+        self._first = threading.Lock()
+        self._locked_at = 0.0
+
+    def begin(self, connection: Connection) -> None:
+        """Begin a writing transaction."""
+        came_at = time.monotonic()
+        with self._first:
+            connection.exec_driver_sql("PRAGMA busy_timeout = 0")
             try:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                return
-            except sqlalchemy.exc.OperationalError as error:
-                if reason_of(error) != BUSY or time.monotonic() >= end:
-                    raise
-            time.sleep(SQLITE_RETRY_S)
-    finally:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(SQLITE_BUSY_SECONDS * 1000)}")
+                while not self._took(connection, came_at):
+                    time.sleep(SQLITE_RETRY_S)
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(SQLITE_BUSY_SECONDS * 1000)}")
+
+    def _took(self, connection: Connection, came_at: float) -> bool:
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except sqlalchemy.exc.OperationalError as error:
+            if reason_of(error) != BUSY or time.monotonic() >= max(came_at, self._locked_at) + SQLITE_BUSY_SECONDS:
+                raise
+            return False
+        self._locked_at = time.monotonic()
+        return True
 
 
 def _postgresql(url: URL, service: str) -> Engine:
