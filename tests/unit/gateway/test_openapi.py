@@ -75,7 +75,9 @@ def test_every_route_is_described_and_no_other() -> None:
     }
 
 
-@pytest.mark.parametrize(("verb", "url", "function"), [*routes()], ids=lambda value: value if isinstance(value, str) else value.__name__)
+@pytest.mark.parametrize(
+    ("verb", "url", "function"), [*routes()], ids=lambda value: value if isinstance(value, str) else value.__name__
+)
 def test_route_checks_what_its_description_says(verb: str, url: str, function: Any) -> None:
     operation, names = DESCRIBED[verb, url], function.__code__.co_names
     checked = {name for name in names if isinstance(getattr(schemas, name, None), Shape)}
