@@ -80,9 +80,16 @@ class ExpectedShop:
     orders: dict[str, Expected] = field(default_factory=dict)
 
     def items(self, cart: str) -> list[dict[str, object]]:
-        """Return a cart as the API shows it."""
+        """Return a cart as the API shows it, without what belongs to the product."""
         return [
-            {"type": "sku", "parent": sku, "quality": quantity, "quantity": quantity}
+            {
+                "type": "sku",
+                "parent": sku,
+                "quality": quantity,
+                "quantity": quantity,
+                "price": self.prices[sku],
+                "amount": self.prices[sku] * quantity,
+            }
             for sku, quantity in self.carts[cart].items()
         ]
 
