@@ -40,12 +40,18 @@ class Scene:
         self.http = http
         self.journal = Journal()
         self.articles: list[Article] = []
+        self.codes: list[str] = []
         self._count = 0
 
     async def article(self, pieces: int | None = None) -> Article:
         """Put up a new article."""
         self.articles += await put_up(self.shopper().client, "Proof", [500], pieces)
         return self.articles[-1]
+
+    async def code(self, redemptions: int) -> str:
+        """Put out a discount code for so many orders."""
+        self.codes.append(await put_out(self.shopper().client, 10, redemptions))
+        return self.codes[-1]
 
     def shopper(self, again: float = 0.0) -> Shopper:
         """A new shopper, who repeats the share `again` of all requests."""
@@ -117,7 +123,7 @@ async def race_for_the_last_pieces(scene: Scene) -> None:
 async def race_for_the_last_redemptions(scene: Scene) -> None:
     """Five shoppers pay at the same time with a code that two of them may redeem."""
     article = await scene.article()
-    code = await put_out(scene.shopper().client, 10, 2)
+    code = await scene.code(redemptions=2)
     shoppers = [scene.shopper() for _ in range(5)]
     orders = await asyncio.gather(*(shopper.order([(article, 1)], code) for shopper in shoppers))
     assert None not in orders
@@ -162,4 +168,4 @@ def violations_after(stage: Stage, storm: Storm, patience: float = SETTLE_TIMEOU
     scene, took = asyncio.run(weather())
     written = records.read(stage.shop.url, stage.shop.sandbox_url, stage.databases, began, stage.shop.amqp_uri)
     assert written.orders
-    return books.check(Books(written, scene.journal, Catalogue(scene.articles, []))), took
+    return books.check(Books(written, scene.journal, Catalogue(scene.articles, [], scene.codes))), took

@@ -106,7 +106,7 @@ def correct_books() -> Books:
         records.inner[order_id]["discount"] = "promo_1"
     records.redemptions["or_a"] = "promo_1"
     records.codes.append({"id": "promo_1", "code": "CODE", "max_redemptions": 1, "redeemed": 1})
-    return Books(records, journal, Catalogue([Article("prod_1", SKU, 450, SHELF)], []))
+    return Books(records, journal, Catalogue([Article("prod_1", SKU, 450, SHELF)], [], ["CODE"]))
 
 
 def test_correct_books_break_no_rule() -> None:
