@@ -394,7 +394,9 @@ OBJECTS: dict[str, Json] = {
                 members({"code": TEXT_OR_NULL, "text": TEXT_OR_NULL, "action_required": {"type": ["boolean", "null"]}})
             ),
             "location": or_null(members(dict.fromkeys(("city", "state", "zip", "country"), TEXT_OR_NULL))),
-        }
+        },
+        # What a carrier need not know.
+        optional=("object_id", "object_created", "object_updated", "status_details", "substatus", "location"),
     ),
     "SentEmail": members({"status code": a("202"), "message_id": TEXT_OR_NULL}),
     "SentSms": members({"status code": a("201"), "sid": TEXT, "status": TEXT}),
@@ -421,7 +423,7 @@ OBJECTS: dict[str, Json] = {
                 "detail": {**TEXT, "description": "For people."},
                 "request_id": {**TEXT, "description": "The same as the header `X-Request-ID`."},
                 "errors": {"type": "object", "description": "Field -> messages, named and nested as sent; at most 50."},
-                "code": {**TEXT, "description": "The provider's code."},
+                "code": {"type": ["string", "integer"], "description": "The provider's code."},
                 "decline_code": {**TEXT, "description": "The bank's reason."},
                 "client_secret": {**TEXT, "description": "For Stripe.js."},
                 "next_action": {"type": "object", "description": "What the bank wants the shopper to do."},

@@ -62,7 +62,8 @@ class Storefront:
 
     def described(self, answer: requests.Response) -> requests.Response:
         """Assert that `/openapi.json` describes an answer; return it."""
-        assert self.description.complaint(answer) == ""
+        complaint = self.description.complaint(answer)
+        assert complaint == "", f"{answer.request.method} {answer.url}: {complaint}"
         return answer
 
     @functools.cached_property

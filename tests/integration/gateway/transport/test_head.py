@@ -138,7 +138,8 @@ def test_encoded_separators_are_not_found(shop: Local, path: str) -> None:
 def test_absolute_form_is_the_same_path(shop: Local) -> None:
     answer = exchange(shop, b"GET http://shop:80/api/products/prod_1/?x HTTP/1.1\r\nHost: shop\r\n\r\n")
     assert answer.json["args"] == ["prod_1"]
-    assert exchange(shop, b"GET http://shop HTTP/1.1\r\nHost: shop\r\n\r\n").status == 404
+    root = exchange(shop, b"GET http://shop HTTP/1.1\r\nHost: shop\r\n\r\n")
+    assert root.raw == exchange(shop, b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n").raw
 
 
 def test_header_with_underscore_is_not_taken_for_another(shop: Local) -> None:
