@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from importlib.metadata import distribution
 from pathlib import Path
 
 from falcon import Request, Response
@@ -13,12 +14,13 @@ from gateway.openapi.document import Variant, encoded
 from gateway.routing import as_it_is, get
 
 _PAGES = Path(__file__).parent.parent / "openapi"
-# The page and its files; see gateway/openapi/swagger-ui/README.md.
+# Swagger UI, from a package; importing it would load Flask, which only its Python needs.
+_VIEWER = Path(str(distribution("flask-swagger-ui").locate_file("flask_swagger_ui/dist")))
 PAGE = _PAGES / "viewer.html"
 FILES = {
     "viewer.js": ("text/javascript; charset=utf-8", _PAGES / "viewer.js"),
-    "swagger-ui-bundle.js": ("text/javascript; charset=utf-8", _PAGES / "swagger-ui" / "swagger-ui-bundle.js"),
-    "swagger-ui.css": ("text/css; charset=utf-8", _PAGES / "swagger-ui" / "swagger-ui.css"),
+    "swagger-ui-bundle.js": ("text/javascript; charset=utf-8", _VIEWER / "swagger-ui-bundle.js"),
+    "swagger-ui.css": ("text/css; charset=utf-8", _VIEWER / "swagger-ui.css"),
 }
 # Nothing of another host, no script or style inside the page. The viewer draws its icons from data URLs.
 POLICY = (

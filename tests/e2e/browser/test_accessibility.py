@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from launcher.place import ROOT
 from tests.browser import DESKTOP, PHONE
 from tests.e2e.browser.pages import ORDER, PAYMENT, Shopper
 
 pytestmark = pytest.mark.timeout(600)
-RESULT = """axe.run(document).then((found) => found.violations.map(
-    (each) => [each.id, each.help, each.nodes.slice(0, 3).map((node) => node.html)]))"""
-
-
-@functools.cache
-def _axe() -> str:
-    return Path(ROOT, "tests", "axe", "axe.min.js").read_text(encoding="utf-8")
 
 
 def _finds_nothing(shopper: Shopper, page: str) -> None:
-    shopper.page.evaluate(_axe())
-    violations: list[Any] = shopper.page.evaluate(RESULT)
-    assert violations == [], page
+    found = Axe().run(shopper.page)
+    assert found.violations_count == 0, f"{page}: {found.generate_report()}"
     assert shopper.tab.run("document.documentElement.scrollWidth - innerWidth") <= 0, f"{page} scrolls sideways"
 
 

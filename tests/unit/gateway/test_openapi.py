@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -139,15 +137,6 @@ def test_every_answer_has_an_example_that_fits() -> None:
 def test_version_is_the_packages() -> None:
     packaged = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     assert DOCUMENT["info"]["version"] == packaged
-
-
-def test_copied_viewer_has_the_hashes_that_its_page_names() -> None:
-    folder = ROOT / "gateway" / "openapi" / "swagger-ui"
-    rows = re.findall(r"^\| `(.+)` \| (\d+) \| `([0-9a-f]{64})` \|$", (folder / "README.md").read_text(), re.MULTILINE)
-    assert {name for name, _, _ in rows} == {path.name for path in folder.iterdir() if path.suffix in (".js", ".css")}
-    for name, size, digest in rows:
-        content = (folder / name).read_bytes()
-        assert (len(content), hashlib.sha256(content).hexdigest()) == (int(size), digest)
 
 
 def test_rule_without_json_schema_is_refused() -> None:
