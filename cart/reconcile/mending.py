@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from cart.deliveries.outbox import VOID, Outbox
-from cart.deliveries.taxes import owe_taxes
+from cart.deliveries.taxes import TAX_KINDS, owe_taxes
 from cart.payment.pay import OrderPayment
 from cart.reconcile.books import AuditBooks
 from cart.rules.order import CANCELED, CANCELING, CREATED, FULFILLED, LABEL, PAID, Order
@@ -32,6 +32,7 @@ from cart.rules.reconcile_books import OVER, holds, order_of, over, redeems
 from cart.rules.tax import owed
 from cart.store.unit_of_work import CartStore
 from chassis.audit import no_such_repair
+from chassis.work.tasks import Task
 from contracts.errors import Conflict, NotFound
 
 
@@ -168,10 +169,12 @@ class Mending:
             if not owed(order):
                 raise Conflict(f"Order {order.id} is {order.status}, and has no tax to record.")
             owe_taxes(self._store, order)
-        for key in owed(order):
-            self._outbox.deliver(key)
-        states = [f"{key} {row['state']}" for key in owed(order) for row in self._store.deliveries.rows(key=key)]
-        return ", ".join(states)
+        for row in self._tax_tasks(order.id):
+            self._outbox.deliver(row["key"])
+        return ", ".join(f"{row['key']} {row['state']}" for row in self._tax_tasks(order.id))
+
+    def _tax_tasks(self, order_id: str) -> list[Task]:
+        return [row for row in self._store.deliveries.rows(order_id) if row["kind"] in TAX_KINDS]
 
     def _give_code_back(self, fix: dict[str, Any]) -> str:
         name = str(fix.get("order"))

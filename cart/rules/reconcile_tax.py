@@ -7,7 +7,7 @@ from typing import Any
 
 from cart.rules.order import Order
 from cart.rules.reconcile import OWE_TAX, by_hand, mendable, under_way
-from cart.rules.tax import REVERSAL, Entry, owed, sale_key
+from cart.rules.tax import REVERSAL, UNDOES, Entry, failed_reversals, owed, sale_key, undo_key
 from contracts.differences import Difference
 
 Task = Mapping[str, Any]
@@ -35,17 +35,19 @@ def compare_taxes(
         if missing:
             theirs = f"the outbox says: no {', '.join(missing)}"
             found.append(mendable(order, "paid, and its tax not recorded", theirs, "record it", OWE_TAX))
+        undone = [
+            row for row in failed_reversals(rows.values(), wanted) if undo_key(row["details"]["refund"]) not in rows
+        ]
+        if undone:
+            theirs = f"reversed as {', '.join(str(_entry(row)) for row in undone)}"
+            found.append(mendable(order, "tax reversed, and not refunded", theirs, "undo it", OWE_TAX))
         for key, row in rows.items():
             if row["state"] == "failed":
                 advice = "replay it when the cause is gone, or record it by hand"
                 found.append(by_hand(order, "tax given up", f"the outbox says: {key}: {row['error']}", advice))
             elif _entry(row) is not None:
                 recorded.append(key)
-                if row["kind"] == REVERSAL and key not in wanted:
-                    theirs = f"reversed as {_entry(row)}"
-                    advice = "the refund has failed since: record the sale of its amount by hand"
-                    found.append(by_hand(order, "tax reversed, and not refunded", theirs, advice))
-            elif row["state"] == "done" and key in wanted:
+            elif row["state"] == "done" and row["answer"] is not None:
                 advice = "its answer was lost: find it by its reference in the provider's report of transactions"
                 found.append(by_hand(order, "tax record of unknown id", f"the outbox says: {key} done", advice))
     return found, recorded
@@ -79,8 +81,10 @@ def compare_entries(
 
 def _same(entry: Entry, row: Task, order: Order, tasks: Mapping[str, Task]) -> bool:
     if row["kind"] == REVERSAL:
-        sale = _entry(tasks.get(sale_key(order.id), {}))
         details = row["details"]
+        if UNDOES in details:
+            return (entry.reference, entry.amount, entry.reverses) == (row["key"], details["amount"], details[UNDOES])
+        sale = _entry(tasks.get(sale_key(order.id), {}))
         return (entry.reference, entry.amount, entry.reverses) == (details["refund"], -details["amount"], sale)
     assert order.tax is not None
     return (entry.reference, entry.amount, entry.tax, entry.reverses) == (

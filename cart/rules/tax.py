@@ -6,7 +6,7 @@ method is selected. The sale is recorded once the order is paid, and reversed by
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,8 +14,9 @@ from cart.rules.order import Address, Order, OrderTax
 from cart.rules.price import DISCOUNT, SKU, Line, shared
 from contracts.errors import ProviderFailure
 
-# The kinds of owed work.
+# The kinds of owed work. To undo a reversal is to reverse it, too: `UNDOES` in the details then names it.
 SALE, REVERSAL = "tax", "tax_reversal"
+UNDOES = "undoes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +80,14 @@ class Calculation:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A recorded sale, or a reversal, whose amounts are negative.
+    """A recorded sale, a reversal, whose amounts are negative, or the reversal of one.
 
     Attributes:
         id: the provider's.
-        reference: ours: the order's id, or the refund's.
+        reference: ours: the order's id, the refund's, or an undo's key.
         amount: with the tax, in the smallest unit.
         tax: the tax in it.
-        reverses: the id of the sale that it reverses.
+        reverses: the id of what it reverses.
     """
 
     id: str
@@ -114,6 +115,9 @@ class Taxes(Protocol):
     def reverse(self, sale: str, amount: int, reference: str, key: str) -> str | None:
         """Reverse `amount` (smallest unit, with its tax) of a sale, once per `reference`; returns and raises as
         `record`."""
+
+    def undo(self, reversal: str, reference: str, key: str) -> str | None:
+        """Reverse a whole reversal, once per `reference`; returns and raises as `record`."""
 
     def find(self, entry: str) -> Entry | None:
         """A sale or reversal; None when there is none with this id."""
@@ -158,7 +162,8 @@ def order_tax(asked: Question, answer: Calculation) -> OrderTax:
 def owed(order: Order) -> dict[str, tuple[str, dict[str, Any] | None]]:
     """The work of recording taxes that an order has a right to, by its key: the kind, and its details.
 
-    It is one sale for an order that is paid, and one reversal for each refund.
+    It is one sale for an order that is paid, and one reversal for each refund. The reversal of a refund that has failed
+    since is undone: see `cart.deliveries.taxes.owe_taxes`.
     """
     if order.tax is None or not order.settled:
         return {}
@@ -169,6 +174,19 @@ def owed(order: Order) -> dict[str, tuple[str, dict[str, Any] | None]]:
     return {sale_key(order.id): (SALE, None), **reversals}
 
 
+def failed_reversals(tasks: Iterable[Mapping[str, Any]], wanted: Collection[str]) -> list[Mapping[str, Any]]:
+    """Those of an order's tasks that have reversed a refund which has failed since.
+
+    Args:
+        wanted: the keys of `owed`.
+    """
+    return [
+        task
+        for task in tasks
+        if task["kind"] == REVERSAL and UNDOES not in task["details"] and task["key"] not in wanted and task["answer"]
+    ]
+
+
 def sale_key(order_id: str) -> str:
     """The key under which an order's sale is recorded."""
     return f"{order_id}:tax"
@@ -177,3 +195,8 @@ def sale_key(order_id: str) -> str:
 def reversal_key(refund_id: str) -> str:
     """The key under which a refund's reversal is recorded. `refund_id`: ``rf_…``."""
     return f"{refund_id}:tax"
+
+
+def undo_key(refund_id: str) -> str:
+    """The key under which the reversal of a failed refund is undone, and its reference at the provider."""
+    return f"{refund_id}:tax_undo"

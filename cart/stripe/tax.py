@@ -98,6 +98,10 @@ class StripeTaxes:
         }
         return self._once(lambda client, options: client.v1.tax.transactions.create_reversal(asked, options), key)
 
+    def undo(self, reversal: str, reference: str, key: str) -> str | None:
+        asked: Any = {"mode": "full", "original_transaction": reversal, "reference": reference}
+        return self._once(lambda client, options: client.v1.tax.transactions.create_reversal(asked, options), key)
+
     def find(self, entry: str) -> Entry | None:
         asked: Any = {"limit": PAGE}
         try:

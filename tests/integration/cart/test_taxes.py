@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -162,6 +163,31 @@ def test_refund_that_failed_before_its_reversal_is_not_reversed(till: Shop) -> N
     settle(till)
     assert recorded(till) == [("or_1", AMOUNT + TAX)]
     assert till.store.deliveries.rows(key=f"{back.id}:tax")[0]["answer"] is None
+    agrees(till)
+
+
+def test_reversal_of_a_refund_that_failed_later_is_undone(till: Shop) -> None:
+    till.pay()
+    till.refunds.refund("or_1", 100, "k1")
+    settle(till)
+    [(payment, made)] = till.bank.returned
+    till.bank.returned[:] = [(payment, dataclasses.replace(made, failed=True))]
+    for _ in range(2):
+        till.refunds.refresh_refunds(payment)
+        settle(till)
+    assert [amount for _, amount in recorded(till)] == [AMOUNT + TAX, -100, 100]
+    assert (till.order.amount_returned, len(agrees(till))) == (0, 3)
+
+
+def test_undo_that_nobody_owes_is_found(till: Shop) -> None:
+    till.pay()
+    till.refunds.refund("or_1", 100, "k1")
+    settle(till)
+    till.store.orders.update("or_1", None, lambda order: order.give_back([], 1001))
+    [difference] = compared(till)["differences"]
+    assert difference["kind"] == "tax reversed, and not refunded"
+    mend(till, difference["fix"]["do"])
+    assert [amount for _, amount in recorded(till)] == [AMOUNT + TAX, -100, 100]
     agrees(till)
 
 

@@ -86,6 +86,15 @@ def test_sale_is_recorded_once_and_its_reversals_add_up(taxes: StripeTaxes, incl
         taxes.reverse(sale, 1, name(), name())
 
 
+def test_reversal_can_be_undone(taxes: StripeTaxes) -> None:
+    found, order, refund = taxes.calculate(asked(BERLIN)), name(), name()
+    sale = taxes.record(found.id, order, name()) or ""
+    back = taxes.reverse(sale, found.total, refund, name()) or ""
+    undone = taxes.undo(back, f"{refund}:tax_undo", name()) or ""
+    assert taxes.find(undone) == Entry(undone, f"{refund}:tax_undo", found.total, found.added, back)
+    assert taxes.reverse(sale, found.total, name(), name()) is not None
+
+
 def test_lines_of_a_large_order_are_all_read(taxes: StripeTaxes) -> None:
     found, order = taxes.calculate(asked(BERLIN, *range(100, 200))), name()
     sale = taxes.record(found.id, order, name())

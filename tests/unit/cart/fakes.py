@@ -285,6 +285,10 @@ class TaxOffice:
         sold = self.entries[sale]
         return self._once(Entry(f"tax_{reference}", reference, -amount, -amount * sold.tax // sold.amount, sale), key)
 
+    def undo(self, reversal: str, reference: str, key: str) -> str | None:
+        made = self.entries[reversal]
+        return self._once(Entry(f"tax_{reference}", reference, -made.amount, -made.tax, reversal), key)
+
     def find(self, entry: str) -> Entry | None:
         self._answers()
         return self.entries.get(entry)

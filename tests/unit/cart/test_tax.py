@@ -16,7 +16,7 @@ from cart.rules.price import DISCOUNT, SKU, TAX, Line
 from cart.rules.public_order import parse, render
 from cart.rules.reconcile import OWE_TAX
 from cart.rules.reconcile_tax import compare_entries, compare_taxes
-from cart.rules.tax import REVERSAL, SALE, Calculation, Entry, order_tax, owed, question
+from cart.rules.tax import REVERSAL, SALE, UNDOES, Calculation, Entry, order_tax, owed, question
 from contracts.errors import Conflict, InvalidRequest, ProviderFailure, Unavailable
 from tests.orders import made_order
 from tests.taxes import with_tax
@@ -209,6 +209,8 @@ SALE_ROW = {"key": "or_1:tax", "kind": SALE, "subject": "or_1", "state": "done",
 SALE_ROW |= {"answer": {"entry": "tax_1"}, "error": None}
 BACK_ROW = {**SALE_ROW, "key": "rf_1:tax", "kind": REVERSAL, "answer": {"entry": "tax_2"}}
 BACK_ROW |= {"details": {"refund": "rf_1", "amount": 540}}
+UNDO_ROW = {**BACK_ROW, "key": "rf_1:tax_undo", "answer": {"entry": "tax_3"}}
+UNDO_ROW |= {"details": {**BACK_ROW["details"], UNDOES: "tax_2"}}
 BACK = Return("rf_1", 540, 1, "re_1")
 
 
@@ -242,6 +244,12 @@ def rows(*found: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
             ["tax reversed, and not refunded"],
             ["or_1:tax", "rf_1:tax"],
         ),
+        (
+            refunded(status=PAID, returns=()),
+            rows(SALE_ROW, BACK_ROW, UNDO_ROW),
+            [],
+            ["or_1:tax", "rf_1:tax", "rf_1:tax_undo"],
+        ),
         (refunded(status=PAID, returns=()), rows(SALE_ROW, {**BACK_ROW, "answer": None}), [], ["or_1:tax"]),
         (refunded(tax=None), {}, [], []),
         (refunded(status="created", returns=()), {}, [], []),
@@ -257,6 +265,7 @@ def test_orders_are_compared_with_the_work_owed(
 
 
 SOLD, REVERSED = Entry("tax_1", "or_1", 540, 40), Entry("tax_2", "rf_1", -540, -40, "tax_1")
+UNDONE = Entry("tax_3", "rf_1:tax_undo", 540, 40, "tax_2")
 
 
 @pytest.mark.parametrize(
@@ -272,10 +281,12 @@ SOLD, REVERSED = Entry("tax_1", "or_1", 540, 40), Entry("tax_2", "rf_1", -540, -
         ("rf_1:tax", dataclasses.replace(REVERSED, reverses="tax_9"), "another tax was recorded"),
         ("rf_1:tax", dataclasses.replace(REVERSED, amount=-539), "another tax was recorded"),
         ("rf_1:tax", SOLD, "another tax was recorded"),
+        ("rf_1:tax_undo", UNDONE, None),
+        ("rf_1:tax_undo", dataclasses.replace(UNDONE, reverses="tax_1"), "another tax was recorded"),
     ],
 )
 def test_records_are_compared_with_the_provider(key: str, entry: Entry | None, kind: str | None) -> None:
-    tasks = rows(SALE_ROW, BACK_ROW)["or_1"]
+    tasks = rows(SALE_ROW, BACK_ROW, UNDO_ROW)["or_1"]
     found = compare_entries({key: entry}, tasks, {"or_1": refunded()}, FUTURE_S, "Stripe")
     assert [each.kind for each in found] == ([] if kind is None else [kind])
     assert compare_entries({key: None}, tasks, {"or_1": refunded()}, 0.0, "Stripe") == []
