@@ -11,6 +11,7 @@ from typing import Any, Final
 from sandbox.state import State
 from sandbox.stripe.endpoint import Parameters
 from sandbox.stripe.errors import StripeFailure, invalid
+from sandbox.stripe.params import merged
 
 MAX_PARTIAL_REVERSALS: Final = 30
 _SHIPPING = "shipping_cost"
@@ -122,8 +123,10 @@ class _Left:
                     param=f"{param}[original_line_item]",
                 )
             self._check(line["id"], item, param)
-            more = {name: item[name] for name in ("quantity", "metadata") if item.get(name)}
-            lines.append(_reversed_line(line, item["amount"], item["amount_tax"], reference=item["reference"], **more))
+            more = {"metadata": merged({}, item.get("metadata")) or None, "reference": item["reference"]}
+            if "quantity" in item:
+                more["quantity"] = item["quantity"]
+            lines.append(_reversed_line(line, item["amount"], item["amount_tax"], **more))
         cost = asked.get(_SHIPPING)
         if cost is None:
             return lines, None
