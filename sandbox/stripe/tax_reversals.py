@@ -21,8 +21,8 @@ def reversed_amounts(state: State, original: Parameters, asked: Parameters) -> t
     """Return the lines and the shipping cost (None: none) of a reversal, all amounts negative for a sale's.
 
     StripeFailure (400) for a transaction that is already fully reversed, and for more than is left of it. A full
-    reversal takes back the whole transaction, whatever its partial reversals took: Stripe leaves undoing those, by a
-    full reversal of each, to the caller.
+    reversal takes back the whole transaction, and does not count its partial reversals: Stripe expects the caller to
+    undo those by a full reversal of each.
     """
     if _is_reversed(state, original["id"]):
         raise StripeFailure(

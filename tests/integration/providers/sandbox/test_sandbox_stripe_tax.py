@@ -524,6 +524,13 @@ def test_partial_reversal_can_be_undone(sdks: Sdks) -> None:
     assert refused(lambda: reverse(sdks, undone.id, "partial", flat_amount=-1)) == (None, "mode")
 
 
+def test_full_reversal_can_be_undone(sdks: Sdks) -> None:
+    sold = record(sdks, calculate(sdks))
+    undone = reverse(sdks, reverse(sdks, sold.id).id)
+    assert amounts(undone) == [(1000, 65)]
+    assert amounts(reverse(sdks, sold.id)) == [(-1000, -65)]
+
+
 def test_full_reversal_ignores_partial_ones(sdks: Sdks) -> None:
     sold = record(sdks, calculate(sdks))
     reverse(sdks, sold.id, "partial", flat_amount=-500)
