@@ -13,7 +13,7 @@ from sandbox.stripe.currencies import Currency
 from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
 from sandbox.stripe.errors import invalid, missing_object
 from sandbox.stripe.lists import page_of
-from sandbox.stripe.params import EXPAND, PAGE, Int, ListOf, Metadata, Obj, Str, Type
+from sandbox.stripe.params import EXPAND, PAGE, Int, ListOf, Metadata, Obj, Str, Type, merged
 from sandbox.stripe.tax_codes import DEFAULT_CODE, known_tax_code
 from sandbox.stripe.tax_location import ADDRESS, CUSTOMER_DETAILS, customer_details, place_of, shown_address
 from sandbox.stripe.tax_rates import SHIPPING, Place, Tax, no_tax, tax_on
@@ -188,7 +188,7 @@ def _line(desk: Desk, item: Parameters, number: int, rule: _Rule) -> Parameters:
         "object": "tax.calculation_line_item",
         "amount": item["amount"],
         "livemode": False,
-        "metadata": item.get("metadata") or None,
+        "metadata": merged({}, item.get("metadata")) or None,
         "product": item.get("product"),
         "quantity": item.get("quantity", 1),
         "reference": item.get("reference", line_id),

@@ -33,6 +33,7 @@ _CODES: Final = {
     tax_rates.CLOTHING: ("Clothing and Footwear", "Clothing and footwear for general use."),
     tax_rates.FOOD: ("Food for Non-Immediate Consumption", "Food and food ingredients for consumption at home."),
 }
+LIST: Final = PAGE
 DEFAULT_CODE: Final = tax_rates.GOODS
 HEAD_OFFICE: Final = {
     "city": "San Francisco",
@@ -78,7 +79,7 @@ def _settings(desk: Desk, asked: Parameters) -> Parameters:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/v1/tax_codes", PAGE, _list),
+    Endpoint("GET", "/v1/tax_codes", LIST, _list),
     Endpoint("GET", "/v1/tax_codes/{code}", {"expand": EXPAND}, _retrieve),
     Endpoint("GET", "/v1/tax/settings", {"expand": EXPAND}, _settings),
 )

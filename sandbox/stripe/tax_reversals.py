@@ -11,6 +11,7 @@ from typing import Any, Final
 from sandbox.state import State
 from sandbox.stripe.endpoint import Parameters
 from sandbox.stripe.errors import StripeFailure, invalid
+from sandbox.stripe.params import merged
 
 MAX_PARTIAL_REVERSALS: Final = 30
 _SHIPPING = "shipping_cost"
@@ -20,8 +21,8 @@ def reversed_amounts(state: State, original: Parameters, asked: Parameters) -> t
     """Return the lines and the shipping cost (None: none) of a reversal, all amounts negative for a sale's.
 
     StripeFailure (400) for a transaction that is already fully reversed, and for more than is left of it. A full
-    reversal takes back the whole transaction, whatever its partial reversals took: Stripe leaves undoing those, by a
-    full reversal of each, to the caller.
+    reversal takes back the whole transaction, and does not count its partial reversals: Stripe expects the caller to
+    undo those by a full reversal of each.
     """
     if _is_reversed(state, original["id"]):
         raise StripeFailure(
@@ -122,8 +123,10 @@ class _Left:
                     param=f"{param}[original_line_item]",
                 )
             self._check(line["id"], item, param)
-            more = {name: item[name] for name in ("quantity", "metadata") if item.get(name)}
-            lines.append(_reversed_line(line, item["amount"], item["amount_tax"], reference=item["reference"], **more))
+            more = {"metadata": merged({}, item.get("metadata")) or None, "reference": item["reference"]}
+            if "quantity" in item:
+                more["quantity"] = item["quantity"]
+            lines.append(_reversed_line(line, item["amount"], item["amount_tax"], **more))
         cost = asked.get(_SHIPPING)
         if cost is None:
             return lines, None

@@ -43,6 +43,7 @@ LIST: Final[dict[str, Type]] = PAGE
 
 
 def _create(desk: Desk, asked: Parameters) -> Parameters:
+    _check_reference(desk, asked["reference"])
     calculation = usable_calculation(desk, asked["calculation"])
     if calculation is None:
         if desk.state.raw("tax_calculation", asked["calculation"]) is None:
@@ -67,6 +68,7 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
 
 
 def _reverse(desk: Desk, asked: Parameters) -> Parameters:
+    _check_reference(desk, asked["reference"])
     original = desk.state.get("tax_transaction", asked["original_transaction"])
     if original is None:
         raise missing_object(
@@ -86,6 +88,16 @@ def _reverse(desk: Desk, asked: Parameters) -> Parameters:
     )
 
 
+def _check_reference(desk: Desk, reference: str) -> None:
+    """Raise StripeFailure (400) for a reference that any transaction has, also a reversal."""
+    if desk.state.count("tax_transaction", {"reference": reference}):
+        raise StripeFailure(
+            f"A tax transaction with the reference '{reference}' already exists.",
+            code="resource_already_exists",
+            param="reference",
+        )
+
+
 _SHIPPING_FIELDS: Final = ("amount", "amount_tax", "tax_behavior", "tax_code")
 _LINE_FIELDS: Final = (*_SHIPPING_FIELDS, "metadata", "product", "quantity", "reference")
 
@@ -102,12 +114,6 @@ def _store(
     mode: str | None = None,
 ) -> Parameters:
     """Store a transaction; source: the calculation, or the transaction that it reverses."""
-    if desk.state.count("tax_transaction", {"reference": asked["reference"]}):
-        raise StripeFailure(
-            f"A tax transaction with the reference '{asked['reference']}' already exists.",
-            code="resource_already_exists",
-            param="reference",
-        )
     transaction_id = alphanumeric("tax_", 24)
     kind = "reversal" if reverses else "transaction"
     body: dict[str, Any] = {
