@@ -54,7 +54,11 @@ def compare_taxes(
 
 
 def compare_entries(
-    entries: Mapping[str, Entry | None], tasks: Mapping[str, Task], orders: Mapping[str, Order], until: float, who: str
+    entries: Mapping[str, Entry | None],
+    tasks: Mapping[str, Task],
+    orders: Mapping[str, Order],
+    until: float,
+    provider: str,
 ) -> list[Difference]:
     """The differences between recorded taxes and what the provider has.
 
@@ -62,7 +66,7 @@ def compare_entries(
         entries: what the provider has, by the key of the task that recorded it.
         tasks: those tasks, and the sales of their orders, by key.
         orders: their orders, by id.
-        who: the provider's name, as people read it.
+        provider: its name, as people read it.
     """
     found = []
     for key, entry in entries.items():
@@ -71,11 +75,13 @@ def compare_entries(
         if order is None or order.tax is None or under_way(order, until):
             continue
         if entry is None:
-            theirs = f"{who} says: no such transaction ({_entry(row)})"
-            found.append(by_hand(order, f"tax unknown at {who}", theirs, "is this the key of the account that has it?"))
+            theirs = f"{provider} says: no such transaction ({_entry(row)})"
+            found.append(
+                by_hand(order, f"tax unknown at {provider}", theirs, "is this the key of the account that has it?")
+            )
         elif not _same(entry, row, order, tasks):
-            advice = f"correct it in {who}'s dashboard; the shop records each tax once"
-            found.append(by_hand(order, "another tax was recorded", f"{who} says: {entry}", advice))
+            advice = f"correct it in {provider}'s dashboard; the shop records each tax once"
+            found.append(by_hand(order, "another tax was recorded", f"{provider} says: {entry}", advice))
     return found
 
 

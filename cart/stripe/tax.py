@@ -66,7 +66,7 @@ class StripeTaxes:
             asked["ship_from_details"] = {"address": self._from}
         try:
             found = self._stripe.asked(lambda client: client.v1.tax.calculations.create(asked))
-        except OutcomeUnknown as error:  # nothing is recorded, whatever the outcome
+        except OutcomeUnknown as error:  # nothing is recorded in any case
             raise Unavailable(f"{PART} did not answer.", {"retry_after": 2}) from error
         except Refused as refused:
             raise _refusal(refused) from refused
