@@ -13,6 +13,7 @@ from cart.checkout import Checkout
 from cart.completer import Lane
 from cart.deliveries.outbox import CALL_OFF, RELEASE, TRY_MARGIN_S, VOID, Outbox
 from cart.deliveries.parcels import Parcels
+from cart.deliveries.taxes import TAX_KINDS
 from cart.discounts.codes import DiscountCodes
 from cart.payment.cancel import Cancellation
 from cart.payment.pay import OrderPayment
@@ -26,6 +27,7 @@ from cart.refunds.watch import RefundWatch
 from cart.rules.order import CANCELING, EMAIL, LABEL, SMS, Order
 from cart.rules.payments import PaymentProvider
 from cart.rules.public_order import public
+from cart.rules.tax import Taxes
 from cart.showing import Showing
 from cart.store.unit_of_work import CartStore
 from chassis import registry
@@ -53,6 +55,7 @@ DELIVERY_LANES = {
     "sms": (SMS,),
     "stock": (RELEASE,),
     "payments": (CALL_OFF,),
+    "taxes": TAX_KINDS,
 }
 
 
@@ -91,13 +94,15 @@ class Shop:
         self._settings = settings
         [(self._provider_name, self._provider)] = provider.items()
         self._payments = self._provider.payments
+        self._taxes: Taxes | None = getattr(self._provider, "taxes", None)
         self._products = products
         self._shipping = shipping
         self._notifications = notifications
 
     @cached_property
     def checkout(self) -> Checkout:
-        return Checkout(self.store, self._products, self._shipping, self._payments.live, self.codes)
+        taxes, included = self._taxes, self._settings.tax_included
+        return Checkout(self.store, self._products, self._shipping, self._payments.live, self.codes, taxes, included)
 
     @cached_property
     def codes(self) -> DiscountCodes:
@@ -111,7 +116,7 @@ class Shop:
     def outbox(self) -> Outbox:
         claim_s = TRY_MARGIN_S + self._settings.rpc_timeout
         services = self._products, self._shipping, self._notifications
-        return Outbox(self.store, *services, self._payments, claim_s=claim_s, show=self.shown)
+        return Outbox(self.store, *services, self._payments, claim_s=claim_s, show=self.shown, taxes=self._taxes)
 
     @cached_property
     def settlement(self) -> Settlement:
@@ -150,7 +155,8 @@ class Shop:
     @cached_property
     def audit(self) -> OrderAudit:
         title = registry.title_of(*self._settings.in_use["PAYMENT_PROVIDER"])
-        return OrderAudit(AuditBooks(self.store), self._provider.lists, self._products, self._shipping, title)
+        books, lists = AuditBooks(self.store), self._provider.lists
+        return OrderAudit(books, lists, self._products, self._shipping, title, self._taxes)
 
     @cached_property
     def mending(self) -> Mending:

@@ -1,26 +1,28 @@
-"""Turns a cart into an order: fixes the prices, quotes the shipping methods, selects the cheapest."""
+"""Turns a cart into an order: fixes the prices, quotes the shipping methods, selects the cheapest, adds the tax."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from cart.discounts.codes import DiscountCodes
 from cart.rules.cart import MAX_QUANTITY
-from cart.rules.order import Customer, Cut, Offer, Order, goods
-from cart.rules.price import SKU, one_currency
+from cart.rules.order import Address, Customer, Cut, Offer, Order, OrderTax, goods
+from cart.rules.price import SKU, Line, one_currency
 from cart.rules.public_order import quoted
+from cart.rules.tax import Taxes, order_tax, question
 from cart.store.unit_of_work import CartStore
 from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
 from chassis.logs import log
-from contracts.errors import Conflict, InvalidRequest, NotFound, Refused
+from contracts.errors import Conflict, InvalidRequest, NotFound, Refused, Unavailable
 
-POINTS = ("checkout:shipment:begun", "checkout:shipment:asked", "checkout:order:done")
+POINTS = ("checkout:shipment:begun", "checkout:shipment:asked", "checkout:tax:asked", "checkout:order:done")
 
 
 class Checkout:
@@ -31,16 +33,27 @@ class Checkout:
         products, shipping: the services, as a worker calls them.
         live: whether real money is paid.
         codes: the discount codes; None: a cart's code is ignored.
+        taxes: calculates taxes; None when the payment provider has none.
+        tax_included: whether the prices include the calculated tax; None: no new order has one.
     """
 
     def __init__(
-        self, store: CartStore, products: Any, shipping: Any, live: bool, codes: DiscountCodes | None = None
+        self,
+        store: CartStore,
+        products: Any,
+        shipping: Any,
+        live: bool,
+        codes: DiscountCodes | None = None,
+        taxes: Taxes | None = None,
+        tax_included: bool | None = None,
     ) -> None:
         self.store = store
         self.products = products
         self.shipping = shipping
         self.live = live
         self.codes = codes
+        self.taxes = taxes
+        self.tax_included = tax_included
 
     def place(self, cart_id: str, customer: dict[str, Any], key: str) -> Order:
         """Place an order for the cart's contents, once per `key`; see `CartService.checkout`.
@@ -66,13 +79,34 @@ class Checkout:
         if sent:
             with _blaming({"address": ("address",)}):
                 offer = self._offer(_shipment_key(order_id, sent), order_id, customer, sent, currency)
-        order = Order.place(order_id, cart_id, Customer.of(customer), bought, offer, int(clock_now()), self.live, cut)
         crash_point("checkout:shipment:asked")
+        tax, recipient = None, Customer.of(customer)
+        if self.tax_included is not None:
+            discounted = bought if cut is None else [*bought, cut.line]
+            codes = {line["parent"]: code for line in lines if (code := line.get("tax_code")) is not None}
+            shipping = None if offer is None else offer.selected.amount
+            tax = self._tax(discounted, shipping, recipient.address, codes, self.tax_included)
+            crash_point("checkout:tax:asked")
+        order = Order.place(order_id, cart_id, recipient, bought, offer, int(clock_now()), self.live, cut, tax)
         kept = self.store.orders.place(order, key, digest)
         crash_point("checkout:order:done")
         if kept is order:
             log.info("order placed", order_id=kept.id, amount=kept.amount, currency=kept.currency)
         return kept
+
+    def choose_shipping(self, order_id: str, cart_id: str, method_id: str, key: str | None) -> Order:
+        """Select a shipping method, once per `key`; see `CartService.choose_shipping`.
+
+        The tax is calculated outside of the transaction. It depends on the method alone, because everything else of an
+        order is fixed: of two choices at the same time, the later is stored with its own tax.
+        """
+        order, tax = self.store.orders.get(order_id, cart_id), None
+        if order.tax is not None and not (key is not None and self.store.carts.added(key)):
+            shipping = order.offered(method_id).amount
+            address, codes = order.customer.address, order.tax.codes
+            tax = self._tax(order.lines, shipping, address, codes, order.tax.included)
+        now = int(clock_now())
+        return self.store.orders.update(order_id, cart_id, lambda order: order.choose(method_id, now, tax), key)
 
     def quote(self, order: dict[str, Any], key: str) -> dict[str, Any]:
         """Fill in real rates for an external order; see `CartService.quote_order`.
@@ -115,6 +149,20 @@ class Checkout:
             [{"parent": item["parent"], "quantity": item["quantity"]} for item in items], check_stock
         )
         return lines, one_currency([*named, *(line["currency"] for line in lines)])
+
+    def _tax(
+        self,
+        lines: Sequence[Line],
+        shipping: int | None,
+        address: Address,
+        codes: Mapping[str, str],
+        included: bool,
+    ) -> OrderTax:
+        """The tax of an order, as `cart.rules.tax.question` describes it. Raises as the provider does."""
+        if self.taxes is None:
+            raise Unavailable("The payment provider in use has no taxes.")
+        asked = question(lines, shipping, replace(address, country=(address.country or "").upper()), codes, included)
+        return order_tax(asked, self.taxes.calculate(asked))
 
     def _offer(
         self, key: str, order_id: str, customer: dict[str, Any], lines: list[dict[str, Any]], currency: str

@@ -18,7 +18,6 @@ from cart.rules.order import NEXT, PUBLIC
 from cart.store.orders import FILLED_AT_ONCE
 from cart.store.unit_of_work import CartStore
 from chassis import deadline, webhook_service
-from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
 from chassis.injection import FromSettings, injected
 from chassis.logs import bind, log
@@ -163,27 +162,27 @@ class CartService(webhook_service.WebhookVerbs):
     @rpc(expected_exceptions=ShopError, idempotent=True, most=14)
     def checkout(self, cart_id: str, customer: dict[str, Any], key: str) -> dict[str, Any]:
         """Turn a cart into an order, once per `key`: fix the prices, quote the shipping methods, select the cheapest.
-        Repeating the checkout returns the same order while it is unpaid. An order of digital products only has no
-        shipping methods.
+        With taxes, calculate them. Repeating the checkout returns the same order while it is unpaid. An order of
+        digital products only has no shipping methods.
 
         Args:
             customer: ``{"email", "phone", "name", "address": {"line1", "line2", "city", "state", "postal_code",
                 "country"}}``.
 
-        Raises Conflict (empty cart, not enough stock, two currencies), Refused (no carrier knows the address).
+        Raises Conflict (empty cart, not enough stock, two currencies), Refused (no carrier or tax provider knows the
+        address), Unavailable (nothing is stored; for example without the tax provider).
         """
         return self.shop.shown(self.shop.checkout.place(cart_id, customer, key))
 
-    @rpc(expected_exceptions=ShopError, idempotent=True)
+    @rpc(expected_exceptions=ShopError, idempotent=True, most=14)
     def choose_shipping(self, cart_id: str, order_id: str, shipping_id: str, key: str | None = None) -> dict[str, Any]:
-        """Select another of the order's shipping methods, once per `key`; returns the order with its shipping line and
-        amount updated.
+        """Select another of the order's shipping methods, once per `key`; returns the order with its shipping line, tax
+        line and amount updated.
 
-        Raises NotFound, InvalidRequest (a method that was not offered), Conflict (paid, or being paid).
+        Raises NotFound, InvalidRequest (a method that was not offered), Conflict (paid, or being paid), Unavailable
+        (the tax provider; the order stays as it is).
         """
-        now = int(clock_now())
-        chosen = self.store.orders.update(order_id, cart_id, lambda order: order.choose(shipping_id, now), key)
-        return self.shop.shown(chosen)
+        return self.shop.shown(self.shop.checkout.choose_shipping(order_id, cart_id, shipping_id, key))
 
     @rpc(expected_exceptions=ShopError, sensitive_arguments="card", idempotent=True, most=14)
     def pay(self, cart_id: str, order_id: str, card: str, key: str) -> dict[str, Any]:

@@ -96,6 +96,8 @@ class Settings:
     # The secrets that sign cart ids: the first signs, each of them verifies.
     cart_id_secrets: tuple[str, ...] = field(repr=False)
     currency: str
+    # Whether prices include the tax that the tax provider calculates; None: no tax is calculated.
+    tax_included: bool | None
     mail_from: str
     sms_from: str
     # Two-letter codes of the countries that may receive text messages; empty: every country.
@@ -177,6 +179,7 @@ class Settings:
             cors_origins=origins or frozenset(),
             cors_localhost=origins is None and not live,
             currency=_currency(config, "CURRENCY"),
+            tax_included=_tax_included(config, in_use),
             cart_id_required=_flag(config, "CART_ID_REQUIRED", live),
             cart_id_secrets=_cart_id_secrets(config),
             mail_from=_mail_address(config, "MAIL_FROM"),
@@ -269,6 +272,17 @@ def _currency(config: dict[str, Any], name: str) -> str:
         return currency_code(_text(config, name))
     except ValueError as error:
         raise ValueError(f"{name}: {error}.") from None
+
+
+def _tax_included(config: dict[str, Any], in_use: dict[str, tuple[str, ...]]) -> bool | None:
+    tax, behavior = _text(config, "TAX").strip().lower(), _text(config, "TAX_BEHAVIOR").strip().lower()
+    if tax not in ("none", "stripe"):
+        raise ValueError(f"TAX must be none or stripe, not {tax!r}.")
+    if behavior not in ("exclusive", "inclusive"):
+        raise ValueError(f"TAX_BEHAVIOR must be exclusive or inclusive, not {behavior!r}.")
+    if tax == "stripe" and in_use["PAYMENT_PROVIDER"] != ("stripe",):
+        raise ValueError("TAX is stripe, so PAYMENT_PROVIDER must be, too.")
+    return None if tax == "none" else behavior == "inclusive"
 
 
 def _mail_address(config: dict[str, Any], name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 MAX_PRICE = 99_999_999  # Stripe accepts eight digits of cents
 MAX_DIMENSION = 100_000  # inches or ounces: far above any parcel, far below any arithmetic limit
 NAME_LENGTH = 250
@@ -14,4 +16,7 @@ URL_LENGTH = 2048
 ATTRIBUTES = 20
 ATTRIBUTE_LENGTH = 100
 SKUS = 100  # of one product
+# Stripe's tax codes (its guide "Product tax codes"): https://docs.stripe.com/tax/tax-codes.
+TAX_CODE = re.compile(r"txcd_[0-9]{8}")
+TAX_CODE_MESSAGE = "must be one of Stripe's tax codes: txcd_ and eight digits"
 SKU_IMAGE_LENGTH = METADATA_VALUE_LENGTH  # Stripe's prices have no image of their own

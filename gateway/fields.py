@@ -134,6 +134,10 @@ URLS: Rules = {
     "maxlength": product_limits.IMAGES,
     "schema": {**IMAGE, "maxlength": product_limits.URL_LENGTH},
 }
+TAX_CODE: Rules = {
+    "type": "string",
+    "check_with": _matching(product_limits.TAX_CODE, product_limits.TAX_CODE_MESSAGE),
+}
 PRICE: Rules = {"type": "integer", "min": 1, "max": product_limits.MAX_PRICE}
 QUANTITY: Rules = {"type": "integer", "min": 1, "max": MAX_QUANTITY}
 LIMIT: Rules = {"type": "integer", "min": 1, "max": 100}

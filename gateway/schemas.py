@@ -130,6 +130,7 @@ _PRODUCT = {
     "package_dimensions": fields.PACKAGE_DIMENSIONS,
     "price": fields.PRICE,
     "inventory": _INVENTORY,
+    "tax_code": nullable(fields.TAX_CODE),
 }
 # 100 SKUs, each with all fields and values of a few attributes.
 MAX_PRODUCT_VALUES = 4_000

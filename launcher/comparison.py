@@ -46,6 +46,8 @@ def parts(in_use: Mapping[str, Sequence[str]]) -> tuple[Part, ...]:
         Part("cart", "returns", "refunds here", asks="refunds"),
         Part("cart", "stock", "reservations"),
         Part("cart", "redemptions", "redemptions"),
+        # The tax provider has no list: each record is asked for.
+        Part("cart", "taxes", "taxed orders", asks="transactions"),
         Part("shipping", "sold", f"labels at {titles['CARRIERS']}"),
         Part("shipping", "bought", "labels here", asks="sold"),
         Part("notifications", "texts", f"SMS at {titles['SMS_PROVIDER']}"),

@@ -219,9 +219,9 @@ class ProductsService:
             check_stock: reject items that are out of stock; reserves nothing.
 
         Returns, in the same order, ``{"parent", "product", "description", "quantity", "price", "currency", "shippable",
-        "package_dimensions"}``, with the price of one piece in cents. Raises InvalidRequest; Conflict when a SKU is not
-        on sale, short, or without package dimensions: its detail names every product concerned, its ``facts`` are
-        ``{"parent", "left", "problems": [{"parent", "detail", "left", "known"}]}``.
+        "package_dimensions", "tax_code"}``, with the price of one piece in cents. Raises InvalidRequest; Conflict when
+        a SKU is not on sale, short, or without package dimensions: its detail names every product concerned, its
+        ``facts`` are ``{"parent", "left", "problems": [{"parent", "detail", "left", "known"}]}``.
         """
         wanted = lines(items)
         kept = self._kept_by_sku({line.parent for line in wanted})
@@ -382,6 +382,7 @@ def _priced(product: Product, wish: Line) -> dict[str, Any]:
         "currency": sku.currency,
         "shippable": product.shippable,
         "package_dimensions": product.packed(sku),
+        "tax_code": product.tax_code,
     }
 
 

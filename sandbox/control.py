@@ -1,4 +1,4 @@
-"""The sandbox's own routes: health, faults, ledger, clock, tracking and label files."""
+"""The sandbox's own routes: health, faults, ledger, tax rates, clock, tracking and label files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sandbox.faults import PROVIDERS, BadFault, Fault
 from sandbox.ledger import KINDS, MAX_PAGE, ledger
 from sandbox.shippo.label import label_pdf
 from sandbox.shippo.tracks import STATUSES, move
+from sandbox.stripe.tax_rates import printed_table
 
 
 def add_control_routes(application: web.Application, sandbox: Context) -> None:
@@ -26,6 +27,7 @@ def add_control_routes(application: web.Application, sandbox: Context) -> None:
             web.get("/sandbox/faults/{provider}", control.get_fault),
             web.put("/sandbox/faults/{provider}", control.put_fault),
             web.delete("/sandbox/faults/{provider}", control.delete_fault),
+            web.get("/sandbox/tax", control.tax),
             web.get("/sandbox/clock", control.get_clock),
             web.post("/sandbox/clock", control.post_clock),
             web.post("/sandbox/tracks/{number}", control.post_track),
@@ -100,6 +102,10 @@ class _Control:
         self.sandbox.faults.clear(provider)
         self.sandbox.feed.wake()
         return json_response(self.sandbox.faults.describe(provider))
+
+    async def tax(self, request: web.Request) -> web.Response:
+        """Answer the tax rates of the sandbox."""
+        return json_response(printed_table())
 
     async def get_clock(self, request: web.Request) -> web.Response:
         return json_response({"now": self.state.now()})

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from sandbox.feed import KINDS, Entry
-from sandbox.ledger import shown_label, shown_mail
+from sandbox.ledger import shown_label, shown_mail, shown_tax
 from sandbox.shippo.errors import seconds_of
 from sandbox.shippo.tracks import NEXT_STATUS
 from sandbox.shippo.transactions import shown_transaction
@@ -116,6 +116,22 @@ def _refund(state: State, refund: Body) -> Body:
     }
 
 
+def _tax(state: State, transaction: Body) -> Body:
+    taxed = [*transaction["_lines"], *([transaction["shipping_cost"]] if transaction["shipping_cost"] else [])]
+    tax = sum(each["amount_tax"] for each in taxed)
+    added = sum(each["amount_tax"] for each in taxed if each["tax_behavior"] == "exclusive")
+    address = transaction["customer_details"]["address"]
+    return {
+        "created": transaction["created"],
+        "amount": _amount(sum(each["amount"] for each in taxed) + added, transaction["currency"]),
+        "tax": _amount(tax, transaction["currency"]),
+        "type": transaction["type"],
+        "reference": transaction["reference"],
+        "reverses": (transaction["reversal"] or {}).get("original_transaction"),
+        "destination": ", ".join(address[name] for name in ("city", "state", "country") if address[name]),
+    }
+
+
 def _payment(state: State, intent: Body) -> Body:
     failure = intent["last_payment_error"] or {}
     return {
@@ -146,8 +162,8 @@ def _whole_webhook(state: State, record: Body) -> Body:
 
 
 def _amount(amount: int, currency: str) -> str:
-    text = spelled(amount, currency)
-    return text if text.startswith("$") else f"{text} {currency.upper()}"
+    text, sign = spelled(abs(amount), currency), "-" if amount < 0 else ""
+    return sign + (text if text.startswith("$") else f"{text} {currency.upper()}")
 
 
 _SUMMARIES: dict[str, Callable[[State, Body], Body]] = {
@@ -156,6 +172,7 @@ _SUMMARIES: dict[str, Callable[[State, Body], Body]] = {
     "label": _label,
     "charge": _charge,
     "refund": _refund,
+    "tax": _tax,
     "payment": _payment,
     "webhook": _webhook,
 }
@@ -168,5 +185,6 @@ _DETAILS: dict[str, Callable[[State, Body], Body]] = {
         **shown_transaction(transaction, state.now()),
         "tracking_history": transaction["_history"],
     },
+    "tax": lambda state, transaction: shown_tax(transaction),
     "webhook": _whole_webhook,
 }

@@ -13,6 +13,7 @@ _PLAIN: dict[str, tuple[str, ...]] = {
     "charge": ("payment_intent", "status"),
     "refund": ("payment_intent", "charge"),
     "promotion_code": ("active",),
+    "tax_transaction": ("reference",),
     "rate": ("shipment",),
     "transaction": ("rate", "tracking_number", "status", "tracking_status"),
     "message": ("to", "from"),
@@ -36,6 +37,10 @@ def facets_of(kind: str, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if kind == "promotion_code":
         yield "code", body["code"].lower()
         yield "coupon", body["promotion"]["coupon"]
+    elif kind == "tax_transaction":
+        if body["reversal"]:
+            yield "original_transaction", body["reversal"]["original_transaction"]
+        yield from _orders(body["reference"], str(body["metadata"]))
     elif kind == "charge":
         if body.get("receipt_email"):
             yield "to", body["receipt_email"].lower()

@@ -21,6 +21,7 @@ KINDS = {
     "label": "transaction",
     "charge": "charge",
     "refund": "refund",
+    "tax": "tax_transaction",
     "payment": "payment_intent",
     "webhook": "webhook",
 }

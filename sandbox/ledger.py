@@ -1,4 +1,4 @@
-"""The ledger: what arrived at the providers, every charge, label, mail and SMS, oldest first."""
+"""The ledger: what arrived at the providers, every charge, label, mail, SMS and tax transaction, oldest first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sandbox.state import State, without_private
 from sandbox.twilio.api import shown as shown_sms
 
 MAX_PAGE = 1000
-KINDS = ("charges", "labels", "emails", "sms")
+KINDS = ("charges", "labels", "emails", "sms", "taxes")
 
 
 def ledger(
@@ -20,11 +20,12 @@ def ledger(
     offset: int = 0,
     kind: str | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return what arrived, as {"charges", "labels", "emails", "sms"}, each oldest first and at most the newest `limit`.
+    """Return what arrived, each of KINDS oldest first and at most the newest `limit`.
 
     to: only what went to that e-mail address or phone number. order_id: only what contains that order's id (a charge
-    in its metadata or description, a label in its metadata, a mail and an SMS anywhere in their text). offset: skip
-    this many of the newest. kind: only one of the four. With `offset` and `kind` a long ledger is read page by page.
+    in its metadata or description, a label in its metadata, a tax transaction in its reference or metadata, a mail and
+    an SMS anywhere in their text). offset: skip this many of the newest. kind: only one of KINDS. With `offset` and
+    `kind` a long ledger is read page by page.
     """
     where = {}
     if to is not None:
@@ -42,6 +43,7 @@ def ledger(
         "sms": lambda: [
             {**shown_sms(message, state.now()), "created": message["created"]} for message in newest("message")
         ],
+        "taxes": lambda: [shown_tax(transaction) for transaction in newest("tax_transaction")],
     }
     return {name: readers[name]() for name in KINDS if kind in (None, name)}
 
@@ -62,6 +64,11 @@ def shown_label(state: State, transaction: dict[str, Any]) -> dict[str, Any]:
         "address_to": shipment.get("address_to"),
         "parcels": shipment.get("parcels"),
     }
+
+
+def shown_tax(transaction: dict[str, Any]) -> dict[str, Any]:
+    """Return a tax transaction, of a sale or a reversal, with all its lines."""
+    return {**without_private(transaction), "line_items": transaction["_lines"]}
 
 
 def shown_mail(mail: dict[str, Any]) -> dict[str, Any]:

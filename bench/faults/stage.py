@@ -16,6 +16,8 @@ from launcher.problem import Problem
 from launcher.shop import Shop
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
+# So that the steps of taxes are taken, too. The prices include the tax, so that no amount depends on it.
+TAXED = {"TAX": "stripe", "TAX_BEHAVIOR": "inclusive"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def stage(
         variables: dict[str, str | None] = {
             "AMQP_URI": None,
             "DATABASE_URL": url,
+            **TAXED,
             **(shim.env if shim else {}),
             **(env or {}),
         }

@@ -1,5 +1,6 @@
 """Owed work: after a payment an email, an SMS and, if anything is sent, a label; after a failed payment, releasing its
-stock, and canceling the payment if its id was never learned; after a refund, returning the label.
+stock, and canceling the payment if its id was never learned; after a refund, returning the label. A calculated tax is
+recorded after the payment, and reversed after a refund.
 
 Each is a task (`chassis.work.tasks`), written in the transaction that makes it owed; every try uses the same key. Work
 that will never succeed is listed as failed, for an operator to read and to replay.
@@ -12,9 +13,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from cart.deliveries.taxes import TAX_KINDS, OwedTaxes
 from cart.rules.order import EMAIL, FULFILLED, LABEL, MESSAGES, PAID, RETURNED, SMS, Order
 from cart.rules.payments import CANCELED, Payments
 from cart.rules.public_order import render
+from cart.rules.tax import REVERSAL, SALE, Taxes
 from cart.store.unit_of_work import CartStore
 from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
@@ -39,7 +42,10 @@ CHECK_INTERVAL_S = 0.1
 # at once.
 FINAL = (Refused, InvalidRequest, NotFound)
 
-FLOWS = {LABEL: "pay", EMAIL: "pay", SMS: "pay", RELEASE: "pay", CALL_OFF: "pay", VOID: "refund"}
+FLOWS = {
+    **dict.fromkeys((LABEL, EMAIL, SMS, RELEASE, CALL_OFF, SALE), "pay"),
+    **dict.fromkeys((VOID, REVERSAL), "refund"),
+}
 POINTS = tuple(f"{flow}:{kind}:{moment}" for kind, flow in FLOWS.items() for moment in ("begun", "asked", "done"))
 
 
@@ -53,6 +59,7 @@ class Outbox:
         clock: Unix seconds; another one in tests.
         claim_s: how long one try may take before another copy of the service may try (seconds).
         show: the order for its owner, who gets the email.
+        taxes: records taxes; None when the payment provider has none.
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class Outbox:
         clock: Callable[[], float] = clock_now,
         claim_s: float = 2 * TRY_MARGIN_S,
         show: Callable[[Order], dict[str, Any]] = render,
+        taxes: Taxes | None = None,
     ) -> None:
         self.store = store
         self.products = products
@@ -74,6 +82,7 @@ class Outbox:
         self.clock = clock
         self.claim_s = claim_s
         self.show = show
+        self._taxes = OwedTaxes(store, taxes)
 
     def deliver_order(self, order_id: str) -> None:
         """Try all due work that is owed for an order, in order. Waits for work in progress in some copy's timer for as
@@ -113,6 +122,8 @@ class Outbox:
         if kind == RELEASE:
             return self.products.release(key)
         order = self.store.orders.get(task["subject"])
+        if kind in TAX_KINDS:
+            return self._taxes.do(order, task)
         if kind == VOID:
             return self._void(order, key)
         if kind == CALL_OFF:

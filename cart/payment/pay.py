@@ -64,8 +64,9 @@ class OrderPayment:
             NotFound: no such order of this cart.
             InvalidRequest: naming ``cart``: the order costs something, and there is no card.
             TooManyRequests: too many cards were declined for this order or payer.
-            Conflict: not enough stock, the discount code is used up or withdrawn, the order is canceled, another card
-                has paid it, or another process has worked on it for as long as the caller could wait.
+            Conflict: not enough stock, the discount code is used up or withdrawn, its tax is too old, the order is
+                canceled, another card has paid it, or another process has worked on it for as long as the caller could
+                wait.
             Conflict with ``retry_after``: its payment was just canceled elsewhere; nothing was taken.
             PaymentDeclined, PaymentActionRequired, Refused: nothing was taken; the order can be paid again.
             OutcomeUnknown, Unavailable, DeadlineExceeded, ProviderFailure: pay again; it is never charged twice.
@@ -77,6 +78,7 @@ class OrderPayment:
             if order.settled:
                 return _same_card(order, digest)
             require_card(order, card)
+            order.require_current_tax(self.settlement.clock())
             crash_point("pay:claim:begun")
             claimed = self.settlement.claim(order_id, cart_id, payer=payer or order.cart_id)
             if claimed is None:

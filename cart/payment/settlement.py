@@ -16,6 +16,7 @@ from typing import Any
 from nameko.exceptions import RemoteError
 
 from cart.deliveries.outbox import Outbox
+from cart.deliveries.taxes import owe_taxes
 from cart.payment.steps import PAY, Abandoned, call_off, undo
 from cart.rules.order import CONFIRMING, CREATED, PAID, PAYING, Order
 from cart.rules.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment, Payments
@@ -232,6 +233,7 @@ class Settlement:
             self.store.attempts.end(order)
             for kind in order.deliveries:
                 self.store.deliveries.add(f"{order.id}:{kind}", kind, order.id)
+            owe_taxes(self.store, order)
             self.store.journal.note(order, "paid", {"charge": payment.charge})
         crash_point("pay:paid:done")
         log.info("order paid", order_id=order.id, amount=order.amount, currency=order.currency)

@@ -23,6 +23,8 @@ from cart.rules.reconcile_books import (
     order_of,
     over,
 )
+from cart.rules.reconcile_tax import compare_entries, compare_taxes
+from cart.rules.tax import Taxes
 from chassis.audit import no_such_part, unreadable
 from chassis.records import SetAside, sorted_out
 from contracts.differences import page
@@ -52,14 +54,24 @@ class OrderAudit:
         lists: the provider's payments and refunds.
         products, shipping: the services, as a worker calls them.
         provider: the payment provider's name, as people read it.
+        taxes: its taxes, if it has any.
     """
 
-    def __init__(self, books: AuditBooks, lists: Lists, products: Any, shipping: Any, provider: str) -> None:
+    def __init__(
+        self,
+        books: AuditBooks,
+        lists: Lists,
+        products: Any,
+        shipping: Any,
+        provider: str,
+        taxes: Taxes | None = None,
+    ) -> None:
         self._books = books
         self._lists = lists
         self._products = products
         self._shipping = shipping
         self._provider = provider
+        self._taxes_there = taxes
 
     def page(
         self, part: str, cursor: str | None, since: float, until: float, ids: Sequence[str] | None
@@ -67,14 +79,20 @@ class OrderAudit:
         """One page of a part, as `contracts.differences.page`.
 
         Args:
-            part: "payments" and "refunds" (the provider's lists), "orders", "returns" and "redemptions"
-                (ours), "stock" (products').
+            part: "payments" and "refunds" (the provider's lists), "orders", "returns", "redemptions" and "taxes"
+                (ours), "stock" (products'), "transactions" (the tax provider's, which has no list).
             cursor: from the previous page; None for the first.
             since, until: only records made between these times (Unix seconds).
-            ids: instead of a page, ask the provider for these payments or refunds of ours.
+            ids: instead of a page, ask the provider for these payments or refunds of ours, or for what these tasks of
+                ours have recorded.
         """
-        if ids is not None and part in ("payments", "refunds"):
-            return self._payments_by_id(ids, until) if part == "payments" else self._refunds_by_id(ids, until)
+        asked = {
+            "payments": self._payments_by_id,
+            "refunds": self._refunds_by_id,
+            "transactions": self._transactions_by_task,
+        }
+        if ids is not None and part in asked:
+            return asked[part](ids, until)
         parts = {
             "payments": self._payments,
             "refunds": self._refunds,
@@ -82,6 +100,7 @@ class OrderAudit:
             "returns": self._returns,
             "stock": self._stock,
             "redemptions": self._redemptions,
+            "taxes": self._taxes,
         }
         if ids is not None or part not in parts:
             raise no_such_part(part)
@@ -160,6 +179,24 @@ class OrderAudit:
         broken = self._books.known([], missing) if missing else set()
         found = compare_redemptions([each for each in ids if each not in broken], orders, until)
         return page(len(ids), found, following)
+
+    def _taxes(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
+        listed, following = self._books.page(cursor, since, until)
+        orders, _ = sorted_out(listed)  # unreadable ones are reported by "orders"
+        taxed = [order.id for order in orders if order.tax is not None]
+        tasks = self._books.tax_tasks(taxed)
+        # Read the orders again: a refund that completes meanwhile is then newer than its work, and left alone.
+        found, recorded = compare_taxes(self._books.by_id(taxed).values(), tasks, until)
+        return page(len(taxed), found, following, known=recorded if self._taxes_there is not None else [])
+
+    def _transactions_by_task(self, ids: Sequence[str], until: float) -> dict[str, Any]:
+        if self._taxes_there is None:
+            raise no_such_part("transactions")
+        names = self._books.orders_of_tasks(ids)
+        tasks = {key: row for rows in self._books.tax_tasks(names).values() for key, row in rows.items()}
+        entries = {key: self._taxes_there.find(tasks[key]["answer"]["entry"]) for key in ids}
+        orders = self._books.by_id(names)
+        return page(0, compare_entries(entries, tasks, orders, until, self._provider))
 
     def _stock(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
         held = self._products.audit(cursor, since, until)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
+from cart.deliveries.taxes import TAX_KINDS
 from cart.rules.order import Order
 from cart.rules.reconcile import Refunded
 from cart.store.orders import read_order
 from cart.store.tables import orders, refunds
 from cart.store.unit_of_work import CartStore
+from chassis.db.engine import plain
 from chassis.db.shared_tables import tasks
 from chassis.records import SetAside, read_each, read_one
 from chassis.work.tasks import WAITING
@@ -68,6 +71,21 @@ class AuditBooks:
             for row in connection.execute(query):
                 kinds.setdefault(row.subject, {})[row.kind] = row.state
         return kinds
+
+    def tax_tasks(self, ids: Collection[str]) -> dict[str, dict[str, dict[str, Any]]]:
+        """The work of recording the taxes of these orders: order id -> key -> task."""
+        query = sa.select(tasks).where(tasks.c.subject.in_(sorted(ids)), tasks.c.kind.in_(TAX_KINDS))
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(query.order_by(tasks.c.created)).mappings():
+                found.setdefault(row["subject"], {})[row["key"]] = plain(row)
+        return found
+
+    def orders_of_tasks(self, keys: Collection[str]) -> set[str]:
+        """The ids of the orders that these tasks are about."""
+        query = sa.select(tasks.c.subject).where(tasks.c.key.in_(sorted(keys)))
+        with self._database.read() as connection:
+            return {subject for subject in connection.execute(query).scalars() if subject}
 
     def still_owed(self, keys: Collection[str]) -> set[str]:
         """Those of the keys whose work is owed and not done."""

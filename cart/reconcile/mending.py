@@ -10,15 +10,29 @@ from contextlib import suppress
 from typing import Any
 
 from cart.deliveries.outbox import VOID, Outbox
+from cart.deliveries.taxes import TAX_KINDS, owe_taxes
 from cart.payment.pay import OrderPayment
 from cart.reconcile.books import AuditBooks
 from cart.rules.order import CANCELED, CANCELING, CREATED, FULFILLED, LABEL, PAID, Order
 from cart.rules.payments import CANCELED as CALLED_OFF
 from cart.rules.payments import SUCCEEDED
-from cart.rules.reconcile import AGAIN, CALL_OFF, COUNT, FINISH, GIVE_BACK, GIVE_CODE_BACK, OWE, RETURN, TAKE_UP
+from cart.rules.reconcile import (
+    AGAIN,
+    CALL_OFF,
+    COUNT,
+    FINISH,
+    GIVE_BACK,
+    GIVE_CODE_BACK,
+    OWE,
+    OWE_TAX,
+    RETURN,
+    TAKE_UP,
+)
 from cart.rules.reconcile_books import OVER, holds, order_of, over, redeems
+from cart.rules.tax import owed
 from cart.store.unit_of_work import CartStore
 from chassis.audit import no_such_repair
+from chassis.work.tasks import Task
 from contracts.errors import Conflict, NotFound
 
 
@@ -69,6 +83,7 @@ class Mending:
             RETURN: self._return,
             COUNT: self._count,
             GIVE_CODE_BACK: self._give_code_back,
+            OWE_TAX: self._owe_tax,
         }
         repair = repairs.get(fix.get("do"))
         if repair is None:
@@ -147,6 +162,19 @@ class Mending:
                 raise Conflict(f"Order {order.id} is {order.status}, and has redeemed no code.")
             self._store.discounts.count(order)
         return f"{order.code} is redeemed by {order.id}"
+
+    def _owe_tax(self, fix: dict[str, Any]) -> str:
+        with self._store.write():
+            order = self._store.orders.locked(str(fix.get("order")))
+            if not owed(order):
+                raise Conflict(f"Order {order.id} is {order.status}, and has no tax to record.")
+            owe_taxes(self._store, order)
+        for row in self._tax_tasks(order.id):
+            self._outbox.deliver(row["key"])
+        return ", ".join(f"{row['key']} {row['state']}" for row in self._tax_tasks(order.id))
+
+    def _tax_tasks(self, order_id: str) -> list[Task]:
+        return [row for row in self._store.deliveries.rows(order_id) if row["kind"] in TAX_KINDS]
 
     def _give_code_back(self, fix: dict[str, Any]) -> str:
         name = str(fix.get("order"))

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from cart.deliveries.outbox import RELEASE, VOID
+from cart.deliveries.taxes import owe_taxes
 from cart.payment.pay import LOOK_INTERVAL_S, patience
 from cart.payment.settlement import Settlement, wait_to_look
 from cart.payment.steps import LOCAL, Step, points
@@ -169,6 +170,7 @@ class Refunds:
                     self.store.deliveries.add(order.stock_key, RELEASE, order.id)
                     order.stock_key = None
                 self.store.deliveries.add(f"{order.id}:{VOID}", VOID, order.id)
+            owe_taxes(self.store, order)
             self.store.orders.save(order)
             return order
 

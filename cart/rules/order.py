@@ -17,6 +17,7 @@ from cart.rules.price import (
     one_currency,
     price_lines,
 )
+from contracts.currencies import amount_for_people
 from contracts.errors import Conflict, InvalidRequest, Refused
 
 CREATED = "created"
@@ -43,6 +44,10 @@ NEXT: dict[str, set[str]] = {
 # The work owed for a paid order.
 LABEL, EMAIL, SMS = "label", "email", "sms"
 MESSAGES = (EMAIL, SMS)
+
+# A calculated tax must be recorded before it expires; an order is paid only if that leaves so much time for an outage
+# of the tax provider (seconds).
+TAX_RESERVE_S = 7 * 86400
 
 # An order is claimed while it is in one of these.
 AT_WORK = (PAYING, CANCELING)
@@ -133,6 +138,25 @@ class Cut:
     line: Line
 
 
+@dataclass(frozen=True, slots=True)
+class OrderTax:
+    """The tax of an order, as its provider has calculated it.
+
+    Attributes:
+        calculation: the provider's id of the calculation.
+        amount: the tax, in the currency's smallest unit.
+        included: whether the prices include it.
+        expires_at: until when the calculation can be recorded (Unix seconds).
+        codes: the tax codes of the SKUs that have one, as they were at checkout.
+    """
+
+    calculation: str
+    amount: int
+    included: bool
+    expires_at: int
+    codes: Mapping[str, str]
+
+
 @dataclass
 class Order:
     """One order.
@@ -143,6 +167,7 @@ class Order:
         customer, currency, live (whether real money is paid), created (Unix seconds): fixed when it is placed.
         lines: the goods, the discount and taxes, at the prices of that moment.
         discount: the provider's id of the discount code that it was placed with, or None.
+        tax: its calculated tax; None when the prices include the tax, and nobody has calculated it.
         shipment: the id of the shipment that was quoted for it; None when nothing is sent.
         methods, method_id: the shipping methods offered, and the selected one.
         status: one of the states above; updated: when the order last changed (Unix seconds).
@@ -179,6 +204,7 @@ class Order:
     carrier: str | None = None
     tracking_number: str | None = None
     discount: str | None = None
+    tax: OrderTax | None = None
     returns: tuple[Return, ...] = ()
     amount_returned: int | None = None
     attempt: int = 0
@@ -203,6 +229,7 @@ class Order:
         now: int,
         live: bool,
         cut: Cut | None = None,
+        tax: OrderTax | None = None,
     ) -> Order:
         """Turn priced goods and a quoted shipment into an order; prices and discount are fixed here.
 
@@ -211,14 +238,14 @@ class Order:
             now: Unix seconds.
             live: whether real money is paid.
             cut: the discount of the cart's code.
+            tax: as calculated for these goods, this discount, and the shipping method selected by default.
 
         Raises Conflict when the lines have more than one currency, or one payment cannot take the total.
         """
         currency = one_currency(line.currency for line in goods)
         discount = () if cut is None else (cut.line,)
-        # The prices include the tax, and so does the discount: what is left of the goods is the tax base.
-        lines = (*goods, *discount, Line(TAX, 0, currency, "Taxes (included)"))
-        order = cls(order_id, cart_id, customer, currency, lines, now, now, live=live)
+        lines = (*goods, *discount, _tax_line(tax, currency))
+        order = cls(order_id, cart_id, customer, currency, lines, now, now, live=live, tax=tax)
         if offer is not None:
             order.shipment, order.methods, order.method_id = offer.shipment, offer.methods, offer.selected.id
         order.discount = None if cut is None else cut.discount_id
@@ -295,21 +322,36 @@ class Order:
         """The status that a shopper sees."""
         return PUBLIC.get(self.status, self.status)
 
-    def choose(self, method_id: str, now: int) -> None:
-        """Select one of the shipping methods; the amount changes with it.
+    def require_current_tax(self, now: float) -> None:
+        """Raises Conflict when its tax was calculated too long ago to be recorded. `now`: Unix seconds."""
+        if self.tax is not None and now > self.tax.expires_at - TAX_RESERVE_S:
+            raise Conflict(f"The tax of order {self.id} was calculated too long ago. Check out again.")
 
-        Raises Conflict once a payment has begun, InvalidRequest for a method that was not offered for this order.
-        """
+    def offered(self, method_id: str) -> ShippingMethod:
+        """The shipping method with that id. Raises as `choose` does."""
         if self.status != CREATED:
             what = "is being paid" if self.status in (PAYING, CONFIRMING) else f"is {self.status}"
             raise Conflict(f"Order {self.id} {what}; its shipping method is fixed.")
-        if method_id not in {method.id for method in self.methods}:
+        found = next((method for method in self.methods if method.id == method_id), None)
+        if found is None:
             raise InvalidRequest(
                 f"Order {self.id} was not offered that shipping method.",
                 {"errors": {"shipping_id": ["must be the id of one of the order's shipping_methods"]}},
             )
-        check_chargeable(replace(self, method_id=method_id).totals, self.currency)
-        self.method_id, self.updated = method_id, now
+        return found
+
+    def choose(self, method_id: str, now: int, tax: OrderTax | None = None) -> None:
+        """Select one of the shipping methods; the amount changes with it.
+
+        Args:
+            tax: as calculated for this method; an order with a tax needs it.
+
+        Raises Conflict once a payment has begun, InvalidRequest for a method that was not offered for this order.
+        """
+        self.offered(method_id)
+        lines = (*(line for line in self.lines if line.kind != TAX), _tax_line(tax, self.currency))
+        check_chargeable(replace(self, method_id=method_id, lines=lines).totals, self.currency)
+        self.method_id, self.lines, self.tax, self.updated = method_id, lines, tax, now
 
     def give_back(self, returns: Sequence[Return], now: int) -> None:
         """Show the refunds, and change the status to returned once they cover the full amount, which may be 0.
@@ -345,6 +387,15 @@ class Offer:
             raise Refused(f"No carrier ships there for a price in {currency}.")
         cheapest = min(methods, key=lambda method: method.amount)
         return cls(given["object_id"], methods, next((m for m in methods if m.id == given["selected"]), cheapest))
+
+
+def _tax_line(tax: OrderTax | None, currency: str) -> Line:
+    """An order's one tax line: its amount is what the tax adds to the other lines, so that `amount` is their sum."""
+    if tax is None:
+        return Line(TAX, 0, currency, "Taxes (included)")
+    if tax.included:
+        return Line(TAX, 0, currency, f"Taxes ({amount_for_people(tax.amount, currency)} included)")
+    return Line(TAX, tax.amount, currency, "Taxes")
 
 
 def goods(offered: Mapping[str, Any]) -> Line:

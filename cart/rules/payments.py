@@ -131,7 +131,8 @@ class PaymentNews(Protocol):
 class PaymentProvider(Protocol):
     """A payment provider: a bundle, made of the process's `chassis.settings.Settings`.
 
-    A provider that also keeps discount codes has the attribute `discounts`: `cart.rules.discount.Discounts`.
+    A provider that also keeps discount codes has the attribute `discounts`: `cart.rules.discount.Discounts`. One that
+    calculates taxes has the attribute `taxes`: `cart.rules.tax.Taxes`.
     """
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from contracts.currencies import LEAST_CHARGES, amount_for_people
+from contracts.currencies import LEAST_CHARGES, amount_for_people, charge_step
 from contracts.errors import Conflict
 
 SKU, DISCOUNT, TAX, SHIPPING = "sku", "discount", "tax", "shipping"
@@ -82,11 +82,15 @@ def check_payable(totals: Totals) -> None:
 
 
 def check_chargeable(totals: Totals, currency: str) -> None:
-    """As `check_payable`, and raises Conflict for a total between 0 and the least that Stripe charges in `currency`.
+    """As `check_payable`, and raises Conflict for a total that Stripe does not charge in `currency`: between 0 and its
+    least, or, as a tax can make it, no multiple of its step.
 
     An order of 0 is paid without a charge.
     """
     check_payable(totals)
+    step = charge_step(currency)
+    if totals.total % step:
+        raise Conflict(f"An order of {totals.total} {currency} cannot be charged: that must be a multiple of {step}.")
     least = LEAST_CHARGES.get(currency, 0)
     if 0 < totals.total < least:
         total, needed = amount_for_people(totals.total, currency), amount_for_people(least, currency)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from cart.rules.order import AT_WORK, CANCELED, CANCELING, CONFIRMING, CREATED, PAID, PAYING, PUBLIC, Order
+from cart.rules.order import AT_WORK, CANCELED, CANCELING, CONFIRMING, CREATED, PAID, PAYING, PUBLIC, Order, OrderTax
 from cart.rules.order_token import new_token, opens
 from cart.rules.public_order import parse, render
 from cart.store.card_attempts import CardAttempts
@@ -335,7 +335,8 @@ class Orders(Store):
 def read_order(row: RowMapping) -> Order:
     """The order in a row. Raises Unreadable."""
     try:
-        return parse(row["document"], token=row["token"], **{name: row[name] for name in _STATE})
+        tax = None if row["tax"] is None else OrderTax(**row["tax"])
+        return parse(row["document"], token=row["token"], tax=tax, **{name: row[name] for name in _STATE})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Unreadable(f"the document of order {row['id']} cannot be read") from error
 
@@ -366,4 +367,5 @@ def _row(order: Order) -> dict[str, Any]:
     state = {name: getattr(order, name) for name in _STATE}
     email = order.customer.email
     document = {"document": render(order), "email": email, "email_key": email_key(email), "shipment": order.shipment}
-    return {"id": order.id, **state, **document}
+    tax = None if order.tax is None else asdict(order.tax)
+    return {"id": order.id, **state, **document, "tax": tax}

@@ -58,6 +58,8 @@ orders = sa.Table(
     sa.Column("created", sa.Float(53), nullable=False),
     # The id of the discount code that it was placed with.
     sa.Column("discount", sa.String(255)),
+    # Its calculated tax, a `cart.rules.order.OrderTax`; null when none was calculated.
+    sa.Column("tax", sa.JSON(none_as_null=True)),
     # Of the order's input: the cart's lines with their prices, and the customer.
     sa.Column("digest", sa.String(64)),
     # Opens the order to its bearer; empty where a copy of older code wrote it, until the order is shown.

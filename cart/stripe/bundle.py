@@ -1,4 +1,4 @@
-"""Stripe as a bundle: its client, its lists, its discount codes, its webhooks."""
+"""Stripe as a bundle: its client, its lists, its discount codes, its taxes, its webhooks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from cart.rules.payments import PaymentNews
 from cart.stripe.discounts import StripeDiscounts
 from cart.stripe.lists import StripeLists
 from cart.stripe.payments import StripePayments
+from cart.stripe.tax import StripeTaxes
 from cart.stripe.webhooks import StripeWebhooks
 from chassis.settings import Settings
 
@@ -17,6 +18,7 @@ class Stripe:
         self.payments = StripePayments(settings)
         self.lists = StripeLists(self.payments)
         self.discounts = StripeDiscounts(self.payments)
+        self.taxes = StripeTaxes(settings)
         self._secret = settings.stripe_webhook_secret
 
     def webhooks(self, news: PaymentNews) -> StripeWebhooks:

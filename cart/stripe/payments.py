@@ -52,12 +52,13 @@ class StripePayments:
 
     Args:
         settings: the key, or the sandbox's address, and the timeouts.
+        part: the part of Stripe that it asks, which has a circuit breaker of its own.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, part: str = "Stripe") -> None:
         stripe.enable_telemetry = False  # it would write to the home directory and send the platform's name
         self.live = settings.stripe.live
-        session = ProviderSession(settings.provider_connect_timeout, settings.provider_timeout, "Stripe")
+        session = ProviderSession(settings.provider_connect_timeout, settings.provider_timeout, part)
         options: dict[str, Any] = {"base_addresses": {"api": settings.stripe.base}} if settings.stripe.base else {}
         self._stripe = stripe.StripeClient(
             settings.stripe.key,
@@ -131,7 +132,7 @@ class StripePayments:
         return [_read_refund(refund) for refund in listed]
 
     def asked(self, ask: Callable[[stripe.StripeClient], Answer]) -> Answer:
-        """Stripe's answer to `ask`, for its lists and discount codes; raises as the port does."""
+        """Stripe's answer to `ask`, for its lists, discount codes and taxes; raises as the port does."""
         return _translated(lambda: ask(self._stripe))
 
     def _payment(self, ask: Callable[[], Any]) -> Payment:

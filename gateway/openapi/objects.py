@@ -115,7 +115,7 @@ OBJECTS: dict[str, Json] = {
                 },
                 "skus": inner(ref("Sku")),
                 "statement_descriptor": TEXT_OR_NULL,
-                "tax_code": TEXT_OR_NULL,
+                "tax_code": {**TEXT_OR_NULL, "description": "What it counts as for taxes; null for the default."},
                 "type": a("service", "good"),
                 "unit_label": TEXT_OR_NULL,
                 "updated": TIME,

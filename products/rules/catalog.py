@@ -103,6 +103,12 @@ class Product:
         return self.document.get("shippable") is not False
 
     @property
+    def tax_code(self) -> str | None:
+        """What it counts as for taxes, as Stripe's code; None for the default of Stripe's settings."""
+        code = self.document.get("tax_code")
+        return code if isinstance(code, str) else None
+
+    @property
     def metadata(self) -> dict[str, str]:
         return dict(self.document.get("metadata") or {})
 

@@ -92,6 +92,7 @@ class Draft:
     images: Sequence[str] = ()
     active: bool = True
     shippable: bool = True
+    tax_code: str | None = None
 
     @classmethod
     def parse(cls, spec: Any, currency: str) -> Draft:
@@ -120,16 +121,17 @@ class Draft:
             form.refuse("package_dimensions", _UNSENT)
         form.finish()
         metadata = {name: value for name, value in values.pop("metadata", {}).items() if value}
-        description = values.pop("description", None) or None
-        return cls(currency=currency, metadata=metadata, description=description, skus=skus, **values)
+        for name in ("description", "tax_code"):
+            values[name] = values.get(name) or None
+        return cls(currency=currency, metadata=metadata, skus=skus, **values)
 
 
 @dataclass(frozen=True)
 class Change:
     """A change to a product; None leaves a field unchanged. Fields as in the public API.
 
-    `metadata` is merged, and "" removes a name; `description` "" and `package_dimensions` {} remove it; every other
-    value replaces the old one.
+    `metadata` is merged, and "" removes a name; `description` "", `tax_code` "" and `package_dimensions` {} remove it;
+    every other value replaces the old one.
 
     Attributes:
         sku: the change to its only SKU.
@@ -143,6 +145,7 @@ class Change:
     images: Sequence[str] | None = None
     package_dimensions: Mapping[str, float] | None = None
     attributes: Sequence[str] | None = None
+    tax_code: str | None = None
     sku: SkuChange | None = None
 
     @classmethod
@@ -178,8 +181,6 @@ class Change:
         elif not (product.shippable or "package_dimensions" in form.given):
             form.errors["package_dimensions"] = ["required"]
         form.finish()
-        if "description" in values:
-            values["description"] = values["description"] or ""
         return cls(sku=SkuChange(**only) if only else None, **values)
 
 
@@ -269,13 +270,14 @@ def _product(form: _Form) -> dict[str, Any]:
     return form.values(
         {
             "name": _name,
-            "description": _as_given,
+            "description": _removable,
             "metadata": _metadata,
             "active": _as_given,
             "shippable": _as_given,
             "images": list,
             "package_dimensions": _package_dimensions,
             "attributes": _names,
+            "tax_code": _tax_code,
         }
     )
 
@@ -334,6 +336,12 @@ def _as_given(value: Any) -> Any:
 
 
 def _removable(value: Any) -> str:
+    return value or ""
+
+
+def _tax_code(value: Any) -> str:
+    if value and not product_limits.TAX_CODE.fullmatch(value):
+        raise _Wrong([product_limits.TAX_CODE_MESSAGE])
     return value or ""
 
 

@@ -63,6 +63,8 @@ def new_product(draft: Draft, product_id: str, sku: str) -> ProductCreateParams:
         params["description"] = draft.description
     if draft.images:
         params["images"] = list(draft.images)
+    if draft.tax_code:
+        params["tax_code"] = draft.tax_code
     return params
 
 
@@ -95,7 +97,7 @@ def new_price(draft: SkuDraft, currency: str, product_id: str, sku: str, place: 
 def changed_product(change: Change) -> ProductUpdateParams:
     """Return the parameters for the changed fields of Stripe's Product; "" removes a field."""
     params: dict[str, Any] = {}
-    for field in ("name", "description", "active", "shippable"):
+    for field in ("name", "description", "active", "shippable", "tax_code"):
         value = getattr(change, field)
         if value is not None:
             params[field] = value

@@ -7,6 +7,7 @@ const NAMES = {
   label: ["label", "labels"],
   charge: ["charge", "charges"],
   refund: ["refund", "refunds"],
+  tax: ["tax transaction", "tax transactions"],
   payment: ["payment that waits for the bank", "payments that wait for the bank"],
   webhook: ["webhook", "webhooks"],
 };

@@ -8,6 +8,7 @@ export const KINDS = {
   label: "Labels",
   charge: "Charges",
   refund: "Refunds",
+  tax: "Taxes",
   payment: "Bank",
   webhook: "Webhooks",
 };
@@ -17,6 +18,7 @@ const ONE = {
   label: "Label",
   charge: "Charge",
   refund: "Refund",
+  tax: "Tax transaction",
   payment: "Bank confirmation",
   webhook: "Webhook",
 };
@@ -76,6 +78,11 @@ const LINES = {
     title: `${entry.amount} refunded`,
     badge: [entry.status === "succeeded" ? "good" : "plain", words(entry.status)],
     facts: [entry.reason && words(entry.reason)],
+  }),
+  tax: (entry) => ({
+    title: `${entry.tax} tax, total ${entry.amount}`,
+    badge: entry.type === "reversal" ? ["plain", "reversal"] : ["good", "recorded"],
+    facts: [entry.reference, `to ${entry.destination}`],
   }),
   payment: (entry) => {
     const asks = entry.status === "requires_action";
@@ -212,6 +219,13 @@ const CHANGING = {
     list([
       ["Refund", el("code", {}, entry.id)],
       ["Charge", el("code", {}, entry.charge)],
+    ]),
+  ],
+  tax: (entry) => [
+    list([
+      ["Transaction", el("code", {}, entry.id)],
+      ["Reference", entry.reference],
+      entry.reverses ? ["Reverses", el("code", {}, entry.reverses)] : null,
     ]),
   ],
   payment: (entry) => [

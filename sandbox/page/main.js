@@ -103,7 +103,7 @@ function showEmpty() {
           entries.length > 0 ? "Nothing has been bought yet – " : "Nothing has happened yet – ",
           shopUrl ? el("a", { href: shopUrl, "data-focus": "shop" }, "buy something") : "buy something", "."),
         el("p", { class: "muted" },
-          "Mails, text messages, labels, charges, refunds and webhooks appear here the moment they happen."),
+          "Mails, text messages, labels, charges, refunds, taxes and webhooks appear here the moment they happen."),
       ];
   replaceContent(empty, content);
 }

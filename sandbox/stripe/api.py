@@ -22,6 +22,9 @@ from sandbox.stripe import (
     prices,
     products,
     promotion_codes,
+    tax_calculations,
+    tax_codes,
+    tax_transactions,
 )
 from sandbox.stripe.endpoint import Desk, Endpoint
 from sandbox.stripe.errors import StripeFailure, invalid
@@ -32,7 +35,7 @@ _VERSION = re.compile(r"20\d\d-\d\d-\d\d(\.[a-z]+)?")
 
 
 class Stripe(Provider):
-    """Stripe's API, version 2026-10-28.endive: products, prices, payments, refunds, coupons, promotion codes."""
+    """Stripe's API, version 2026-10-28.endive: products, prices, payments, refunds, coupons, promotion codes, tax."""
 
     name = "stripe"
 
@@ -48,6 +51,9 @@ class Stripe(Provider):
             charges,
             coupons,
             promotion_codes,
+            tax_codes,
+            tax_calculations,
+            tax_transactions,
         ):
             for endpoint in module.ENDPOINTS:
                 self._routes.add(endpoint.method, endpoint.path, endpoint)

@@ -31,7 +31,7 @@ class Desk:
 class Endpoint:
     """`method` and `path`; `fields`: parameter -> type; `action(desk, asked, **path arguments)` -> the JSON object.
 
-    An action may return bytes: JSON as it is stored.
+    An action may return bytes: JSON as it is stored. One that expands its object itself takes `expand` out of `asked`.
     """
 
     method: str

@@ -35,22 +35,12 @@ def page(
 
     asked: the request's limit (1…100, default 10), starting_after or ending_before, and `created`.
     """
-    limit = asked.get("limit", 10)
-    if not 1 <= limit <= 100:
-        bound = "greater than or equal to 1" if limit < 1 else "less than or equal to 100"
-        raise invalid(f"This value must be {bound} (got {limit}).", "limit", "parameter_invalid_integer")
-    if "starting_after" in asked and "ending_before" in asked:
-        raise invalid(
-            "You can only provide one of these parameters: starting_after, ending_before.", code="parameters_exclusive"
-        )
-    backwards = "ending_before" in asked
-    cursor = asked.get("ending_before" if backwards else "starting_after")
+    limit, cursor, backwards = _bounds(asked)
     place = None
     if cursor is not None:
         place = state.place(kind, cursor)
         if place is None:
-            param = "ending_before" if backwards else "starting_after"
-            raise invalid(f"No such {kind}: '{cursor}'", param, "resource_missing")
+            raise invalid(f"No such {kind}: '{cursor}'", _cursor_name(backwards), "resource_missing")
     created = asked.get("created")
     each = state.each(
         kind,
@@ -66,6 +56,37 @@ def page(
     if backwards:
         data.reverse()
     return {"object": "list", "data": data, "has_more": has_more, "url": url}
+
+
+def page_of(items: Sequence[dict[str, Any]], url: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a page of objects that are part of another one, in their own order, as Stripe's list object."""
+    limit, cursor, backwards = _bounds(asked)
+    places = {item["id"]: place for place, item in enumerate(items)}
+    if cursor is not None and cursor not in places:
+        raise invalid(f"No such item: '{cursor}'", _cursor_name(backwards), "resource_missing")
+    if backwards:
+        before = items[: places[cursor]]
+        return {"object": "list", "data": before[-limit:], "has_more": len(before) > limit, "url": url}
+    after = items[places[cursor] + 1 :] if cursor is not None else items
+    return {"object": "list", "data": after[:limit], "has_more": len(after) > limit, "url": url}
+
+
+def _bounds(asked: Mapping[str, Any]) -> tuple[int, str | None, bool]:
+    """Return the page's limit, its cursor, and whether it ends before the cursor."""
+    limit = asked.get("limit", 10)
+    if not 1 <= limit <= 100:
+        bound = "greater than or equal to 1" if limit < 1 else "less than or equal to 100"
+        raise invalid(f"This value must be {bound} (got {limit}).", "limit", "parameter_invalid_integer")
+    if "starting_after" in asked and "ending_before" in asked:
+        raise invalid(
+            "You can only provide one of these parameters: starting_after, ending_before.", code="parameters_exclusive"
+        )
+    backwards = "ending_before" in asked
+    return limit, asked.get(_cursor_name(backwards)), backwards
+
+
+def _cursor_name(backwards: bool) -> str:
+    return "ending_before" if backwards else "starting_after"
 
 
 def _within(moment: int, bounds: Mapping[str, int]) -> bool:

@@ -28,6 +28,7 @@ from sandbox.stripe.params import (
 )
 from sandbox.stripe.prices import default_price_of, make_price
 from sandbox.stripe.search import matches, read_query
+from sandbox.stripe.tax_codes import known_tax_code
 
 _DIMENSIONS: dict[str, Type] = {side: Number(required=True) for side in ("height", "length", "weight", "width")}
 _FEATURE = Obj({"name": Str(limit=80, required=True)})
@@ -97,6 +98,7 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
         raise invalid("Invalid id: it may hold letters, digits, '-', '_' and '.' only", "id")
     if desk.state.raw("product", product_id) is not None:
         raise StripeFailure("Product already exists.", code="resource_already_exists", param="id")
+    _check_tax_code(asked)
     product: dict[str, Any] = {
         "id": product_id,
         "object": "product",
@@ -126,6 +128,11 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
     return product
 
 
+def _check_tax_code(asked: Parameters) -> None:
+    if asked.get("tax_code"):
+        known_tax_code(asked["tax_code"], "tax_code")
+
+
 def _retrieve(desk: Desk, asked: Parameters, product: str) -> bytes:
     body = desk.state.raw("product", product)
     if body is None:
@@ -137,6 +144,7 @@ def _modify(desk: Desk, asked: Parameters, product: str) -> Parameters:
     body = desk.state.get("product", product)
     if body is None:
         raise missing_object("product", product)
+    _check_tax_code(asked)
     for name, value in asked.items():
         if name == "metadata":
             body["metadata"] = merged(body["metadata"], value)

@@ -63,7 +63,7 @@ export default async function cartPage({ signal, announce, refreshCart }) {
         ),
         discountForm(cart, problems.get(cart.discount_code)),
         link("/checkout", { class: "button large wide-button" }, "Go to checkout"),
-        h("p.small", null, "Delivery is chosen at checkout, from real rates."),
+        h("p.small", null, "Delivery is chosen at checkout, from real rates. Tax is added there unless the prices include it."),
       ),
     );
   }

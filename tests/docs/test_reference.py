@@ -182,7 +182,7 @@ def test_every_difference_is_documented_and_no_other() -> None:
         path.read_text(encoding="utf-8").replace("from __future__ import annotations", "") for path in modules
     )
     # The page shows the default provider's name.
-    books = re.sub(r'f"(payment|refund) unknown at {provider}"', r'"\1 unknown at Stripe"', books)
+    books = re.sub(r'f"(payment|refund|tax) unknown at {provider}"', r'"\1 unknown at Stripe"', books)
     labels = {f"label of a {status} order" for status in ("canceled", "returned")}
     assert 'f"label of a {order.status} order"' in books
     assert {kind for kind in documented - labels if f'"{kind}"' not in books} == set()

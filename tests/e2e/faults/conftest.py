@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from bench.faults.front import Front
-from bench.faults.stage import Stage, stage
+from bench.faults.stage import TAXED, Stage, stage
 from launcher.shop import Shop
 from tests.e2e.faults.sabotage import Saboteur
 
@@ -25,7 +25,8 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The running shop. A process dies at a crash point when the folder ``points`` has a file for it."""
     place = tmp_path_factory.mktemp("twins")
     (place / "points").mkdir()
-    env = {"AMQP_URI": None, "GATEWAY_WORKERS": "2", "TRACKING_POLL": "10", "CRASH_POINTS": str(place / "points")}
+    env = {"AMQP_URI": None, "GATEWAY_WORKERS": "2", "TRACKING_POLL": "10", **TAXED}
+    env["CRASH_POINTS"] = str(place / "points")
     with Shop.on_free_ports(place / "var", env=env, copies=COPIES) as shop:
         yield shop
 

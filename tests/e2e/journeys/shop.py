@@ -93,7 +93,7 @@ class Storefront:
         return [charge for charge in self.arrived("charges", order_id=order_id) if charge["paid"]]
 
     def arrived(self, kind: str, **wanted: Any) -> list[dict[str, Any]]:
-        """The entries of a kind in the sandbox's ledger: ``emails``, ``sms``, ``charges`` or ``labels``."""
+        """The entries of a kind in the sandbox's ledger: ``emails``, ``sms``, ``charges``, ``labels``, ``taxes``."""
         answer = requests.get(f"{self.sandbox_url}/sandbox/ledger", params=wanted, timeout=REQUEST_TIMEOUT_S)
         answer.raise_for_status()
         entries: list[dict[str, Any]] = answer.json()[kind]

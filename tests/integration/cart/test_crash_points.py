@@ -21,9 +21,12 @@ MODULES = (pay, steps, settlement, outbox, cancel, refund)
 POINTS = (*steps.POINTS, *outbox.POINTS, *refund.POINTS)
 CANCEL = steps.points("cancel", steps.CANCEL)
 PAY = [point for point in steps.points("pay", steps.PAY) if ":undo:" not in point]
-AFTER_PAYING = [point for point in outbox.POINTS if point.split(":")[1] in ("label", "email", "sms")]
+AFTER_PAYING = [point for point in outbox.POINTS if point.split(":")[1] in ("label", "email", "sms", "tax")]
 UNDO = [point for point in POINTS if point.split(":")[1] in ("undo", "release")]
-REFUND = [*refund.POINTS, *(point for point in outbox.POINTS if point.split(":")[1] in ("void", "release"))]
+REFUND = [
+    *refund.POINTS,
+    *(point for point in outbox.POINTS if point.split(":")[1] in ("void", "release", "tax_reversal")),
+]
 
 
 class Reaper:
@@ -42,8 +45,10 @@ class Reaper:
 
 @pytest.fixture(autouse=True)
 def discounted(shop: Shop) -> None:
-    """The order has a code, so that its payment has every step. One order may redeem it."""
+    """The order has a code and a tax, so that its payment has every step. One order may redeem the code. The tax is
+    included, so that the amount stays."""
     shop.discounts(max_redemptions=1)
+    shop.taxed(included=True)
 
 
 @pytest.fixture
@@ -74,6 +79,7 @@ def completes(shop: Shop) -> None:
 def pays(shop: Shop) -> None:
     shop.pay()
     shop.outbox.deliver_order("or_1")
+    shop.deliver()
 
 
 @pytest.mark.parametrize("point", [*PAY, *AFTER_PAYING])
@@ -85,10 +91,12 @@ def test_payment_killed_at_any_point_charges_once(shop: Shop, reaper: Reaper, po
     assert (shop.order.status, len(shop.bank.charges)) in ((CREATED, 0), (PAID, 1))
     assert shop.shelf.left == 10 - 3 * len(shop.bank.charges)
     assert shop.redeemed == len(shop.bank.charges)
+    assert len(shop.office.entries) == len(shop.bank.charges)
     pays(shop)  # the shopper received no answer and pays again
     completes(shop)
     assert (shop.order.status, len(shop.bank.charges), shop.shelf.left, shop.redeemed) == (PAID, 1, 7, 1)
     assert (len(shop.carrier.bought), len(shop.postman.mails), len(shop.postman.texts)) == (1, 1, 1)
+    assert [(each.reference, each.amount) for each in shop.office.entries.values()] == [("or_1", AMOUNT)]
     assert shop.postman.mails["or_1:email"][1] is not None  # the mail contains the label
     assert OPEN not in shop.bank.states
 
@@ -164,6 +172,11 @@ def test_refund_killed_at_any_point_is_made_once(shop: Shop, reaper: Reaper, poi
     completes(shop)
     assert (shop.bank.given_back("pi_1"), len(shop.bank.returned), shop.shelf.left) == (AMOUNT, 1, 10)
     assert shop.carrier.voided == [("shp", "or_1:void")]
+    [back] = shop.order.returns
+    assert [(each.reference, each.amount) for each in shop.office.entries.values()] == [
+        ("or_1", AMOUNT),
+        (back.id, -AMOUNT),
+    ]
 
 
 def test_every_crash_point_is_unique_and_reached(shop: Shop, reaper: Reaper) -> None:

@@ -15,7 +15,8 @@ from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
 from chassis.db.heartbeat import GONE_AFTER_S, Heartbeat
 from tests.discounts import made_code, redeemed, with_code
-from tests.unit.cart.fakes import Bank, Carrier, Postman, Shelf
+from tests.taxes import with_tax
+from tests.unit.cart.fakes import Bank, Carrier, Postman, Shelf, TaxOffice
 from tests.unit.cart.test_order import placed
 
 
@@ -47,7 +48,9 @@ class Shop:
         database.heartbeat = Heartbeat(database, self.clock)
         self.store = store = CartStore(database, self.clock)
         self.bank, self.shelf, self.carrier, self.postman = Bank(), Shelf(), Carrier(), Postman()
-        self.outbox = Outbox(store, self.shelf, self.carrier, self.postman, self.bank, clock=self.clock)
+        self.office = TaxOffice()
+        services = self.shelf, self.carrier, self.postman
+        self.outbox = Outbox(store, *services, self.bank, clock=self.clock, taxes=self.office)
         self.settlement = Settlement(store, self.bank, self.outbox, clock=self.clock)
         self.purchase = OrderPayment(self.settlement)
         self.cancellation = Cancellation(self.settlement)
@@ -58,6 +61,10 @@ class Shop:
         """Give the order a discount code, which takes `off` off its goods."""
         self.store.discounts.put(made_code(**terms), self.now)
         self.store.orders.update("or_1", None, lambda order: with_code(order, off))
+
+    def taxed(self, included: bool = False) -> None:
+        """Give the order a tax."""
+        self.store.orders.update("or_1", None, lambda order: with_tax(order, self.office, included))
 
     @property
     def redeemed(self) -> int:

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from cart.rules.payments import ACTION, CALLED_OFF, CANCELED, OPEN, REPLAYED, SUCCEEDED, OrderRefund, Payment
+from cart.rules.tax import Calculation, Entry, Question
 from contracts.errors import (
     Conflict,
     OutcomeUnknown,
@@ -248,3 +249,61 @@ class Postman:
             raise self.failing
         self.texts[key] = order
         return {"status code": "201", "sid": "SM1", "status": "queued"}
+
+
+class TaxOffice:
+    """A `Taxes` port: 10 % of everything, and the sales and reversals that it was asked to record.
+
+    Attributes:
+        down: whether it can be reached.
+        loses: how many of the next records are made, and their answers lost.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[Question] = []
+        self.entries: dict[str, Entry] = {}
+        self.keys: dict[str, str] = {}
+        self.down = False
+        self.loses = 0
+        self.expires_at = 9_000_000_000
+
+    def calculate(self, question: Question) -> Calculation:
+        self._answers()
+        self.asked.append(question)
+        tax = question.amount // 11 if question.included else question.amount // 10
+        added, contained = (0, tax) if question.included else (tax, 0)
+        name = f"taxcalc_{len(self.asked)}"
+        return Calculation(name, self.expires_at, added, contained, question.amount + added)
+
+    def record(self, calculation: str, reference: str, key: str) -> str | None:
+        asked = self.asked[int(calculation.removeprefix("taxcalc_")) - 1]
+        tax = asked.amount // 11 if asked.included else asked.amount // 10
+        total = asked.amount + (0 if asked.included else tax)
+        return self._once(Entry(f"tax_{reference}", reference, total, tax), key)
+
+    def reverse(self, sale: str, amount: int, reference: str, key: str) -> str | None:
+        sold = self.entries[sale]
+        return self._once(Entry(f"tax_{reference}", reference, -amount, -amount * sold.tax // sold.amount, sale), key)
+
+    def undo(self, reversal: str, reference: str, key: str) -> str | None:
+        made = self.entries[reversal]
+        return self._once(Entry(f"tax_{reference}", reference, -made.amount, -made.tax, reversal), key)
+
+    def find(self, entry: str) -> Entry | None:
+        self._answers()
+        return self.entries.get(entry)
+
+    def _once(self, entry: Entry, key: str) -> str | None:
+        self._answers()
+        if key not in self.keys:
+            if any(each.reference == entry.reference for each in self.entries.values()):
+                return None
+            self.keys[key], self.entries[entry.id] = entry.id, entry
+        if self.loses:
+            self.loses -= 1
+            raise OutcomeUnknown("no answer")
+        return self.keys[key]
+
+    def _answers(self) -> None:
+        if self.down:
+            raise Unavailable("The tax office cannot be reached.")

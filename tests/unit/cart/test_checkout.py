@@ -36,11 +36,12 @@ class Cart:
 
 
 class Products:
-    """The products service: the price and currency of each SKU."""
+    """The products service: the price and currency of each SKU, and the tax code of some."""
 
     def __init__(self) -> None:
         self.prices = {"sku_a": (500, "usd"), "sku_b": (700, "usd")}
         self.digital: set[str] = set()
+        self.codes: dict[str, str] = {}
 
     def price(self, items: list[dict[str, Any]], check_stock: bool = True) -> list[dict[str, Any]]:
         unknown = [gone(item["parent"], None) for item in items if item["parent"] not in self.prices]
@@ -55,6 +56,7 @@ class Products:
                 "price": price,
                 "currency": currency,
                 "shippable": item["parent"] not in self.digital,
+                "tax_code": self.codes.get(item["parent"]),
             }
             for item, price, currency in found
         ]

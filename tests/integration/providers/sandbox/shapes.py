@@ -12,8 +12,11 @@ from typing import Any, ForwardRef, Literal, Union, get_args, get_origin
 import stripe
 from stripe import StripeObject
 from stripe._stripe_object import UntypedStripeObject
+from stripe.tax import CalculationLineItem, TransactionLineItem
 
 _UNIONS = (Union, types.UnionType)
+# `stripe.tax` loads a class when it is first named, so its variables do not contain them.
+_TAX_LINES = {"CalculationLineItem": CalculationLineItem, "TransactionLineItem": TransactionLineItem}
 
 
 def body_problems(body: Any, cls: type, where: str = "") -> Iterator[str]:
@@ -84,7 +87,7 @@ def _value_problems(value: Any, kind: Any, where: str) -> Iterator[str]:
 def _named(name: str) -> Any:
     if hasattr(stripe, name):
         return getattr(stripe, name)
-    return eval(name, {**vars(typing), **vars(stripe)})  # noqa: S307 - an annotation of the SDK
+    return eval(name, {**vars(typing), **vars(stripe), **_TAX_LINES})  # noqa: S307 - an annotation of the SDK
 
 
 class Parameter(typing.NamedTuple):

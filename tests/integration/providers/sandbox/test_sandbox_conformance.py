@@ -11,7 +11,18 @@ import stripe
 from stripe import params as stripe_params
 from twilio.rest.api.v2010.account.message import MessageInstance
 
-from sandbox.stripe import charges, coupons, payment_intents, payment_methods, prices, products, promotion_codes
+from sandbox.stripe import (
+    charges,
+    coupons,
+    payment_intents,
+    payment_methods,
+    prices,
+    products,
+    promotion_codes,
+    tax_calculations,
+    tax_codes,
+    tax_transactions,
+)
 from sandbox.stripe import params as types
 from sandbox.twilio import api as sandbox_twilio
 from tests.integration.providers.sandbox.process import Sdks
@@ -27,6 +38,10 @@ CLASSES = {
     "refund": stripe.Refund,
     "coupon": stripe.Coupon,
     "promotion_code": stripe.PromotionCode,
+    "tax_code": stripe.TaxCode,
+    "tax.settings": stripe.tax.Settings,
+    "tax.calculation": stripe.tax.Calculation,
+    "tax.transaction": stripe.tax.Transaction,
 }
 
 
@@ -71,6 +86,7 @@ def bodies(sdks: Sdks) -> dict[str, dict[str, Any]]:
         **{"promotion[type]": "coupon", "promotion[coupon]": found["coupon"]["id"], "expand[0]": "promotion.coupon"},
     )  # fmt: skip
     assert found["promotion_code"]["promotion"]["coupon"]["object"] == "coupon"
+    found |= tax_bodies(sdks)
     found["requires_payment_method"] = ask(
         sdks, "POST", "/v1/payment_intents", **intent,
         **{"shipping[name]": "A", "shipping[address][line1]": "1 Way", "receipt_email": "a@example.com"},
@@ -103,6 +119,38 @@ def bodies(sdks: Sdks) -> dict[str, dict[str, Any]]:
     )  # fmt: skip
     assert found["expanded"]["latest_charge"]["object"] == "charge"
     assert found["expanded"]["payment_method"]["object"] == "payment_method"
+    return found
+
+
+def tax_bodies(sdks: Sdks) -> dict[str, dict[str, Any]]:
+    """Return a tax code, the settings, a bare and an expanded calculation, a sale and its reversal."""
+    customer = {"customer_details[address][country]": "DE", "customer_details[address_source]": "shipping"}
+    sold = {"currency": "eur", "line_items[0][amount]": "1000", "shipping_cost[amount]": "300", **customer}
+    lines, breakdown = "line_items", "tax_breakdown"
+    found = {
+        "tax code": ask(sdks, "GET", "/v1/tax_codes/txcd_99999999"),
+        "tax settings": ask(sdks, "GET", "/v1/tax/settings"),
+        "bare calculation": ask(sdks, "POST", "/v1/tax/calculations", **sold),
+        "calculation": ask(
+            sdks, "POST", "/v1/tax/calculations", **sold,
+            **{"expand[0]": f"{lines}.data.{breakdown}", "expand[1]": f"shipping_cost.{breakdown}",
+               "ship_from_details[address][country]": "US", "customer_details[tax_ids][0][type]": "eu_vat",
+               "customer_details[tax_ids][0][value]": "DE1", "line_items[0][metadata][a]": "1"},
+        ),
+    }  # fmt: skip
+    for name, place in {"free calculation": "JP", "unsupported calculation": "KP"}.items():
+        elsewhere = {**sold, "customer_details[address][country]": place}
+        found[name] = ask(sdks, "POST", "/v1/tax/calculations", **elsewhere)
+    found["sale"] = ask(
+        sdks, "POST", "/v1/tax/transactions/create_from_calculation",
+        **{"calculation": found["calculation"]["id"], "reference": "conformance", "expand[0]": lines},
+    )  # fmt: skip
+    found["reversal"] = ask(
+        sdks, "POST", "/v1/tax/transactions/create_reversal",
+        **{"original_transaction": found["sale"]["id"], "mode": "full", "reference": "conformance back",
+           "expand[0]": lines, "metadata[a]": "1"},
+    )  # fmt: skip
+    assert len(found["calculation"][lines]["data"][0][breakdown]) == len(found["reversal"][lines]["data"]) == 1
     return found
 
 
@@ -139,6 +187,8 @@ def test_stripe_bodies_match_the_sdk_classes(bodies: dict[str, dict[str, Any]]) 
         ("refund", ("currency",), "gone"),
         ("coupon", ("percent_off",), "25.5"),
         ("promotion_code", ("promotion", "coupon", "valid"), "yes"),
+        ("calculation", ("line_items", "data", 0, "tax_breakdown", 0, "taxability_reason"), "none"),
+        ("reversal", ("line_items", "data", 0, "reversal", "original_line_item"), 1),
     ],
 )
 def test_a_mutant_body_is_caught(
@@ -229,6 +279,12 @@ INLINE_CARD = {
         (promotion_codes.CREATE, stripe_params.PromotionCodeCreateParams, set()),
         (promotion_codes.MODIFY, stripe_params.PromotionCodeUpdateParams, set()),
         (promotion_codes.LIST, stripe_params.PromotionCodeListParams, set()),
+        (tax_codes.LIST, stripe_params.TaxCodeListParams, set()),
+        (tax_calculations.CREATE, stripe_params.tax.CalculationCreateParams, set()),
+        (tax_calculations.LIST, stripe_params.tax.CalculationLineItemListParams, set()),
+        (tax_transactions.CREATE, stripe_params.tax.TransactionCreateFromCalculationParams, set()),
+        (tax_transactions.REVERSE, stripe_params.tax.TransactionCreateReversalParams, set()),
+        (tax_transactions.LIST, stripe_params.tax.TransactionLineItemListParams, set()),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

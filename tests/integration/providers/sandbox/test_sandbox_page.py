@@ -23,7 +23,7 @@ from tests.integration.providers.sandbox.streams import Stream
 from tests.integration.providers.sandbox.test_sandbox_webhooks import Gateway, until
 
 FROM = "+15005550006"
-KINDS = {"mail", "sms", "label", "charge", "refund", "payment", "webhook"}
+KINDS = {"mail", "sms", "label", "charge", "refund", "tax", "payment", "webhook"}
 PAGE = ROOT / "sandbox" / "page"
 ORIGIN = "https://elsewhere.example"
 
@@ -56,10 +56,33 @@ def send_mail(sdks: Sdks, order: str, html: str = "<b>Hello</b>") -> str:
     return str(answer.headers["X-Message-Id"])
 
 
+def record_tax(sdks: Sdks, order: str) -> None:
+    """Record a sale's tax, and its full reversal."""
+    made = sdks.stripe.v1.tax.calculations.create(
+        {
+            "currency": "usd",
+            "line_items": [{"amount": 1000}],
+            "customer_details": {"address": {"country": "US", "postal_code": "98104"}, "address_source": "shipping"},
+        }
+    )
+    sale = sdks.stripe.v1.tax.transactions.create_from_calculation(
+        {"calculation": str(made.id), "reference": f"tax-{order}"}
+    )
+    sdks.stripe.v1.tax.transactions.create_reversal(
+        {
+            "mode": "full",
+            "original_transaction": sale.id,
+            "reference": f"{sale.id}-back",
+            "metadata": {"order_id": order},
+        }
+    )
+
+
 def one_of_each(sdks: Sdks, order: str) -> None:
     """Cause at least one entry of every kind that belongs to this order, the mail last."""
     paid = pay(sdks, order)
     sdks.stripe.v1.refunds.create({"payment_intent": paid.id, "amount": 100, "metadata": {"order_id": order}})
+    record_tax(sdks, order)
     pay(sdks, order, "pm_card_authenticationRequired")
     buy(sdks, ship(sdks, metadata=order))
     sdks.twilio.messages.create(to="+14155552671", from_=FROM, body=f"Your order {order} is paid")
@@ -132,9 +155,12 @@ def test_feed_shows_each_kind_of_an_order_newest_first(sdks: Sdks) -> None:
     places = [entry["place"] for entry in found]
     assert places == sorted(places, reverse=True)
     kinds = [entry["kind"] for entry in found if entry["kind"] != "webhook"]
-    assert kinds == ["mail", "sms", "label", "payment", "refund", "charge"]
+    assert kinds == ["mail", "sms", "label", "payment", "tax", "tax", "refund", "charge"]
     charge = next(entry for entry in found if entry["kind"] == "charge")
     assert (charge["amount"], charge["refunded"], charge["card"]) == ("$4.46", "$1.00", "visa 4242")
+    back, sale = [entry for entry in found if entry["kind"] == "tax"]
+    assert (sale["tax"], sale["amount"], sale["type"], sale["destination"]) == ("$0.65", "$10.65", "transaction", "US")
+    assert (back["tax"], back["amount"], back["reverses"]) == ("-$0.65", "-$10.65", sale["id"])
     mail = next(entry for entry in found if entry["kind"] == "mail")
     assert (mail["to"], mail["preview"], mail["html"]) == (["a@example.com"], "Hello there", True)
     label = next(entry for entry in found if entry["kind"] == "label")
