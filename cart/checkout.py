@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from cart.discounts.codes import DiscountCodes
-from cart.rules.cart import MAX_QUANTITY
 from cart.rules.order import Customer, Cut, Offer, Order, goods
 from cart.rules.price import SKU, one_currency
 from cart.rules.public_order import quoted
@@ -19,6 +18,7 @@ from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
 from chassis.logs import log
 from contracts.errors import Conflict, InvalidRequest, NotFound, Refused
+from contracts.product_limits import MAX_QUANTITY
 
 POINTS = ("checkout:shipment:begun", "checkout:shipment:asked", "checkout:order:done")
 

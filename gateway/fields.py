@@ -15,8 +15,7 @@ from gateway.visit import is_id
 
 Rules = dict[str, Any]
 
-MAX_QUANTITY = 10_000
-MAX_STOCK = 2_147_483_647  # what an integer column holds
+MAX_REDEMPTIONS = 2_147_483_647
 MAX_TIME = 99_999_999_999  # Unix seconds; a time in milliseconds is more
 
 _STRIPE_CARD = re.compile(r"(tok|pm)_[A-Za-z0-9_]{1,200}")
@@ -135,7 +134,7 @@ URLS: Rules = {
     "schema": {**IMAGE, "maxlength": product_limits.URL_LENGTH},
 }
 PRICE: Rules = {"type": "integer", "min": 1, "max": product_limits.MAX_PRICE}
-QUANTITY: Rules = {"type": "integer", "min": 1, "max": MAX_QUANTITY}
+QUANTITY: Rules = {"type": "integer", "min": 1, "max": product_limits.MAX_QUANTITY}
 LIMIT: Rules = {"type": "integer", "min": 1, "max": 100}
 ORDER_BY: Rules = {
     "type": "string",
