@@ -73,7 +73,7 @@ _positive = Check(lambda number: None if number > 0 else "must be more than 0", 
 _two_decimals = Check(
     lambda number: None if round(number, 2) == number else "must have at most two decimals",
     float,
-    description="At most two decimals.",
+    description="At most two decimals, such as 33.33.",
 )
 
 
