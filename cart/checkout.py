@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 from cart.discounts.codes import DiscountCodes
-from cart.rules.cart import MAX_QUANTITY
 from cart.rules.order import Address, Customer, Cut, Offer, Order, OrderTax, goods
 from cart.rules.price import SKU, Line, one_currency
 from cart.rules.public_order import quoted
@@ -21,6 +20,7 @@ from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
 from chassis.logs import log
 from contracts.errors import Conflict, InvalidRequest, NotFound, Refused, Unavailable
+from contracts.product_limits import MAX_QUANTITY
 
 POINTS = ("checkout:shipment:begun", "checkout:shipment:asked", "checkout:tax:asked", "checkout:order:done")
 

@@ -192,7 +192,7 @@ class CartService(webhook_service.WebhookVerbs):
             card: a token of the payment provider, such as Stripe's ``tok_…`` or ``pm_…``; "" for an order of 0.
             key: the caller's; an order is paid only once, regardless of the key.
 
-        Returns the order with ``label_url`` and ``notifications``. Raises as `OrderPayment.pay` does.
+        Returns the order as `order` does. Raises as `OrderPayment.pay` does.
         """
         bind(order_id=order_id)
         self._limit(self.settings.pay_timeout)
@@ -203,7 +203,7 @@ class CartService(webhook_service.WebhookVerbs):
         left = deadline.remaining()
         deadline.begin(time.monotonic() + (DELIVER_WITHIN_S if left is None else min(left, DELIVER_WITHIN_S)))
         shop.outbox.deliver_order(order_id)
-        return {**shop.shown(self.store.orders.get(order_id)), **shop.outbox.outcome(order_id)}
+        return shop.shown_with_deliveries(self.store.orders.get(order_id))
 
     @rpc(expected_exceptions=ShopError, idempotent=True, most=6)
     def cancel(self, cart_id: str | None, order_id: str, key: str) -> dict[str, Any]:
@@ -236,9 +236,10 @@ class CartService(webhook_service.WebhookVerbs):
     def order(self, order_id: str, cart_id: str | None = None, token: str | None = None) -> dict[str, Any]:
         """One order, for that cart or for the bearer of its token; for an operator when both are None.
 
+        Returns it with ``label_url``, ``labels`` and ``notifications``, which an order in a list does not have.
         Raises NotFound, also for a wrong token.
         """
-        return self.shop.shown(self.store.orders.get(order_id, cart_id, token))
+        return self.shop.shown_with_deliveries(self.store.orders.get(order_id, cart_id, token))
 
     @rpc(expected_exceptions=ShopError)
     def orders(

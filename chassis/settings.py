@@ -201,7 +201,8 @@ class Settings:
             stripe_webhook_secret=_webhook_secret(config, "stripe", providers),
             shippo_webhook_secret=_webhook_secret(config, "shippo", providers),
             sendgrid_webhook_key=_text(config, "SENDGRID_WEBHOOK_PUBLIC_KEY"),
-            public_url=_text(config, "PUBLIC_URL").rstrip("/"),
+            public_url=_text(config, "PUBLIC_URL").rstrip("/")
+            or f"http://127.0.0.1:{_text(config, 'GATEWAY_PORT') or 8000}",
             tracking_poll=_seconds(config, "TRACKING_POLL"),
             messages_poll=_seconds(config, "MESSAGES_POLL"),
             rate_limits=_flag(config, "RATE_LIMITS", live),

@@ -10,6 +10,8 @@ from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 from phonenumbers import PhoneNumberType
 
 MAX_MAIL_ADDRESS_LENGTH = 254  # RFC 5321
+MAX_SUBJECT_LENGTH = 998  # RFC 5322, one line
+MAX_SMS_LENGTH = 1600  # Twilio's limit; ten segments
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 # Numbers whose calls and texts may cost many times the usual price.
 _COSTLY_TYPES = frozenset(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-MAX_PRICE = 99_999_999  # Stripe accepts eight digits of cents
+MAX_PRICE = 99_999_999  # Stripe accepts eight digits of cents, of a price as of a payment
+MAX_STOCK = 1_000_000_000  # far more than any real stock; no sum of orders overflows a 64-bit column
+MAX_QUANTITY = 10_000  # of one SKU in a cart or an order
 MAX_DIMENSION = 100_000  # inches or ounces: far above any parcel, far below any arithmetic limit
 NAME_LENGTH = 250
 DESCRIPTION_LENGTH = 5000

@@ -101,6 +101,7 @@ class Gateway:
                 headers.append(("ratelimit", left))
             return start_response(status, headers)
 
+        file = self._file(path)
         is_preflight = cors.is_preflight(environ, self.settings)
         if method == "HEAD":
             environ["REQUEST_METHOD"] = "GET"
@@ -108,7 +109,7 @@ class Gateway:
             environ["REQUEST_METHOD"] = "TRACE"  # no route has it: 405 or 404, not Falcon's 400
         try:
             if not is_preflight:
-                limits.admit(current, environ)
+                limits.admit(current, environ, file is not None)
             refusal: Exception | None = environ.get(visit.REFUSAL_KEY)
             if refusal is not None:
                 raise refusal
@@ -120,7 +121,7 @@ class Gateway:
                 further = cors.preflight(verbs) if is_preflight else []
                 start(errors.status_line(200), [("allow", verbs), ("content-length", "0"), *further])
                 body: Iterable[bytes] = []
-            elif (file := self._file(path)) is not None:
+            elif file is not None:
                 body = _serve(file, environ, start)
             else:
                 body = self._routes(environ, start)

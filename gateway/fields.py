@@ -15,8 +15,7 @@ from gateway.visit import is_id
 
 Rules = dict[str, Any]
 
-MAX_QUANTITY = 10_000
-MAX_STOCK = 2_147_483_647  # what an integer column holds
+MAX_REDEMPTIONS = 2_147_483_647
 MAX_TIME = 99_999_999_999  # Unix seconds; a time in milliseconds is more
 
 _STRIPE_CARD = re.compile(r"(tok|pm)_[A-Za-z0-9_]{1,200}")
@@ -74,7 +73,7 @@ _positive = Check(lambda number: None if number > 0 else "must be more than 0", 
 _two_decimals = Check(
     lambda number: None if round(number, 2) == number else "must have at most two decimals",
     float,
-    description="At most two decimals.",
+    description="At most two decimals, such as 33.33.",
 )
 
 
@@ -139,7 +138,7 @@ TAX_CODE: Rules = {
     "check_with": _matching(product_limits.TAX_CODE, product_limits.TAX_CODE_MESSAGE),
 }
 PRICE: Rules = {"type": "integer", "min": 1, "max": product_limits.MAX_PRICE}
-QUANTITY: Rules = {"type": "integer", "min": 1, "max": MAX_QUANTITY}
+QUANTITY: Rules = {"type": "integer", "min": 1, "max": product_limits.MAX_QUANTITY}
 LIMIT: Rules = {"type": "integer", "min": 1, "max": 100}
 ORDER_BY: Rules = {
     "type": "string",

@@ -27,6 +27,8 @@ MINUTE, HOUR = 60, 3600
 Value = TypeVar("Value")
 
 ADDRESS = Limit("address", 600, MINUTE, "client address", "all requests")
+# A first visit reads about 40 files. They come from memory, so they may be many, and leave the API's quota alone.
+ADDRESS_FILE = Limit("address-file", 3000, MINUTE, "client address", "the storefront's files, in place of `address`")
 ADDRESS_WRITE = Limit("address-write", 120, MINUTE, "client address", "`POST`, `PUT` and `DELETE`")
 ADDRESS_CART = Limit("address-cart", 60, HOUR, "client address", "new carts")
 ADDRESS_CHECKOUT = Limit("address-checkout", 60, HOUR, "client address", "checkouts")
@@ -44,7 +46,7 @@ ORDER_TOKEN = Limit("order-token", 30, MINUTE, "client address", "wrong order to
 WEBHOOK_SIGNATURE = Limit("webhook-signature", 20, MINUTE, "client address", "webhooks with a bad signature")
 
 TABLE = (
-    *(ADDRESS, ADDRESS_WRITE, ADDRESS_CART, ADDRESS_CHECKOUT, ADDRESS_PAYMENT, ADDRESS_DISCOUNT),
+    *(ADDRESS, ADDRESS_FILE, ADDRESS_WRITE, ADDRESS_CART, ADDRESS_CHECKOUT, ADDRESS_PAYMENT, ADDRESS_DISCOUNT),
     *(CART_BUY, CART_CHECKOUT, CART_DISCOUNT, CART_PAYMENT, ORDER_PAYMENT, ORDER_CANCEL, ADMIN, ORDER_TOKEN),
     WEBHOOK_SIGNATURE,
 )
@@ -92,8 +94,12 @@ class Limits:
         return ask(self._own[limit.name], item)
 
 
-def admit(current: Visit, environ: Mapping[str, Any]) -> None:
-    """Identify a request's sender and count the request before any work on it. Raises TooManyRequests."""
+def admit(current: Visit, environ: Mapping[str, Any], is_file: bool) -> None:
+    """Identify a request's sender and count the request before any work on it. Raises TooManyRequests.
+
+    Args:
+        is_file: whether its path is that of a file of the storefront.
+    """
     if environ["PATH_INFO"].startswith(UNLIMITED):
         return
     auth.identify(current, environ.get("HTTP_AUTHORIZATION"))
@@ -103,8 +109,9 @@ def admit(current: Visit, environ: Mapping[str, Any]) -> None:
         _spend(current, ADMIN, current.admin)
         return
     address = addresses.limit_key(current.client_address)
-    _spend(current, ADDRESS, address)
-    if environ["REQUEST_METHOD"] not in READS:
+    is_read = environ["REQUEST_METHOD"] in READS
+    _spend(current, ADDRESS_FILE if is_file and is_read else ADDRESS, address)
+    if not is_read:
         _spend(current, ADDRESS_WRITE, address)
 
 

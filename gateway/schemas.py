@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contracts import product_limits
+from contracts.contacts import MAX_SMS_LENGTH, MAX_SUBJECT_LENGTH
+from contracts.product_limits import MAX_PRICE, MAX_QUANTITY, MAX_STOCK
 from gateway import fields
 from gateway.fields import line, nullable, required, text
 from gateway.shape import Check, Rule, Shape, rule, said, said_rule
@@ -106,7 +108,7 @@ _INVENTORY = {
     "schema": {
         "type": required({"type": "string", "allowed": ["finite", "infinite", "bucket"]}),
         # Both may be null, so that an inventory read from a product can be sent back.
-        "quantity": nullable({"type": "integer", "min": 0, "max": fields.MAX_STOCK}),
+        "quantity": nullable({"type": "integer", "min": 0, "max": MAX_STOCK}),
         "value": nullable({"type": "string", "allowed": ["in_stock", "limited", "out_of_stock"]}),
     },
 }
@@ -217,7 +219,7 @@ def _one_reduction(document: dict[str, Any]) -> Errors:
     return {"percent_off": ["send either percent_off or amount_off"]}
 
 
-_AMOUNT = nullable({"type": "integer", "min": 1, "max": fields.PRICE["max"]})
+_AMOUNT = nullable({"type": "integer", "min": 1, "max": MAX_PRICE})
 _AMOUNTS = ("amount_off", "minimum_amount")
 _AMOUNTS_HAVE_A_CURRENCY = said_rule(
     {
@@ -233,7 +235,7 @@ DISCOUNT = Shape(
         "amount_off": _AMOUNT,
         "currency": nullable(fields.CURRENCY),
         "minimum_amount": _AMOUNT,
-        "max_redemptions": nullable({"type": "integer", "min": 1, "max": fields.MAX_STOCK}),
+        "max_redemptions": nullable({"type": "integer", "min": 1, "max": fields.MAX_REDEMPTIONS}),
         "expires_at": nullable({"type": "integer", "min": 1, "max": fields.MAX_TIME}),
     },
     rules=(_one_reduction, _AMOUNTS_HAVE_A_CURRENCY),
@@ -307,7 +309,7 @@ def _one_refund(document: dict[str, Any]) -> dict[str, Any]:
 
 REFUND = Shape(
     {
-        "amount": {"type": "integer", "min": 1, "max": fields.PRICE["max"]},
+        "amount": {"type": "integer", "min": 1, "max": MAX_PRICE},
         "all": {"type": "boolean", "check_with": _true},
     },
     rules=(_one_refund,),
@@ -375,12 +377,10 @@ _LINE = {
     "schema": {
         "type": required(line(100)),
         "parent": nullable(fields.ID),
-        "quantity": nullable({"type": "integer", "max": fields.QUANTITY["max"]}),
+        "quantity": nullable({"type": "integer", "max": MAX_QUANTITY}),
         "currency": nullable(fields.CURRENCY),
         # For any line, including a discount.
-        "amount": nullable(
-            {"type": "integer", "min": -fields.PRICE["max"], "max": fields.PRICE["max"] * fields.QUANTITY["max"]}
-        ),
+        "amount": nullable({"type": "integer", "min": -MAX_PRICE, "max": MAX_PRICE * MAX_QUANTITY}),
     },
 }
 _ORDER = {
@@ -411,7 +411,7 @@ EMAIL_MESSAGE = Shape(
     {
         "to_email": required(fields.EMAIL),
         "from_email": fields.EMAIL,
-        "subject": required(line(998, least=1)),  # a header line of RFC 5322
+        "subject": required(line(MAX_SUBJECT_LENGTH, least=1)),
         "content": required(text(500_000, least=1)),
     }
 )
@@ -419,7 +419,7 @@ SMS_MESSAGE = Shape(
     {
         "number": fields.PHONE_OR_NUMBER,
         "to_phone": fields.PHONE_OR_NUMBER,
-        "content": text(1600, least=1),
-    },  # Twilio's limit
+        "content": text(MAX_SMS_LENGTH, least=1),
+    },
     rules=(_either("number", "to_phone"),),
 )

@@ -141,7 +141,8 @@ class ShippingService(webhook_service.WebhookService):
             key: the caller's, for the record.
 
         Returns:
-            ``{"object_id", "label_url", "carrier", "tracking_number"}``, the shipment's id first.
+            ``{"object_id", "label_url", "tracking_number", "carrier", "labels": [{"label_url", "tracking_number"}]}``,
+            the shipment's id first.
 
         Raises:
             NotFound: no such shipment, or not its rate.
@@ -174,14 +175,14 @@ class ShippingService(webhook_service.WebhookService):
 
     @rpc(expected_exceptions=ShopError)
     def label(self, shipment_id: str) -> dict[str, Any]:
-        """Return a shipment's label: ``{"object_id", "label_url"}``.
+        """Return a shipment's label: ``{"object_id", "label_url", "labels"}``.
 
         Raises:
             NotFound: no such shipment.
             Conflict: it has no label yet.
         """
         label, _ = self._label(shipment_id)
-        return {"object_id": label["object_id"], "label_url": label["label_url"]}
+        return {name: label[name] for name in ("object_id", "label_url", "labels")}
 
     @rpc(expected_exceptions=ShopError, most=14)
     def tracking(self, shipment_id: str) -> dict[str, Any]:

@@ -141,17 +141,7 @@ export const checkout = (customer) => act("checkout", customer, (options) => cli
 export const order = (id, signal) => client.order(id, { signal });
 export const chooseShipping = (id, method) =>
   act(`shipping ${id}`, method, (options) => client.chooseShipping(id, method, options));
-/** Pay, and keep what the answer says about mail and text message, which an order that is read does not. */
-export async function pay(id, card) {
-  const paid = await act(`pay ${id}`, card, (options) => client.pay(id, card, options));
-  store(`messages ${id}`, paid.notifications ?? null);
-  return paid;
-}
-/** The URLs of a shipment's labels, once they are bought. */
-export async function labels(shipment, signal) {
-  const { label_url, labels } = await client.label(shipment, { signal });
-  return (labels ?? [label_url]).map((each) => each?.label_url ?? each).filter(Boolean);
-}
+export const pay = (id, card) => act(`pay ${id}`, card, (options) => client.pay(id, card, options));
 export const tracking = (shipment, signal) => client.tracking(shipment, { signal });
 
 /** Keep an order's id in this browser, and forget what was needed to pay it. */

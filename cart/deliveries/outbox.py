@@ -27,6 +27,8 @@ from chassis.work.tasks import DONE, FAILED, PATIENCE_S, WAITING, Task
 from contracts.errors import InvalidRequest, NotFound, OutcomeUnknown, Refused, Unavailable
 
 RELEASE, VOID, CALL_OFF = "release", "void", "call_off"
+# The outcomes of returning a label after which it is of no use.
+GIVEN_BACK = ("refunded", "pending")
 
 # How much longer than an RPC one try is reserved for one copy of the service (seconds); a try of a copy that was killed
 # is resumed within seconds.
@@ -188,13 +190,17 @@ class Outbox:
         return None
 
     def outcome(self, order_id: str) -> dict[str, Any]:
-        """The deliveries in the answer to a payment: ``label_url`` and ``notifications``."""
+        """The state of an order's deliveries: ``label_url``, ``labels``, and ``notifications``, which is None until it
+        is paid. A label that was given back is not shown."""
         rows = {row["kind"]: row for row in self.store.deliveries.rows(order_id)}
-        label = rows.get(LABEL)
-        bought = label is not None and label["state"] == DONE and label["answer"] is not None
+        answers = {kind: row["answer"] or {} for kind, row in rows.items() if row["state"] == DONE}
+        label = {} if answers.get(VOID, {}).get("status") in GIVEN_BACK else answers.get(LABEL, {})
+        messages = {kind: {"status code": _code(rows.get(kind))} for kind in MESSAGES}
+        first = {name: label[name] for name in ("label_url", "tracking_number") if name in label}
         return {
-            "label_url": label["answer"]["label_url"] if label is not None and bought else None,
-            "notifications": {kind: {"status code": _code(rows.get(kind))} for kind in MESSAGES},
+            "label_url": label.get("label_url"),
+            "labels": label.get("labels", [first] if first else []),  # tasks of the previous release have no labels
+            "notifications": messages if rows.keys() & messages.keys() else None,
         }
 
 

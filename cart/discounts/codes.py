@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cart.rules.discount import Discount, Discounts, Terms, public, unknown
+from cart.rules.discount import Discount, Discounts, Terms, hundredths, public, unknown
 from cart.rules.order import Cut
 from cart.rules.price import Line
 from cart.store.unit_of_work import CartStore
@@ -170,12 +170,16 @@ class DiscountCodes:
         if (percent is None) == (spec.get("amount_off") is None):
             message = "send either percent_off or amount_off"
             raise InvalidRequest("A discount takes off either.", {"errors": {"percent_off": [message]}})
+        try:
+            share = None if percent is None else hundredths(percent)
+        except (ValueError, ArithmeticError) as error:
+            raise wrong_field("percent_off", "must be at most 100, with at most two decimals") from error
         expires_at = spec.get("expires_at")
         if expires_at is not None and expires_at <= self._clock():
             raise wrong_field("expires_at", "must be in the future")
         return Terms(
             code=spec["code"],
-            hundredths=None if percent is None else round(percent * 100),
+            hundredths=share,
             amount_off=spec.get("amount_off"),
             currency=currency,
             minimum_amount=spec.get("minimum_amount"),

@@ -7,9 +7,7 @@ from typing import Any
 
 from cart.rules.price import DISCOUNT, SKU, Line, price
 from contracts.errors import Conflict, InvalidRequest, NotFound
-
-# The most of one SKU in a cart, as the public contract says.
-MAX_QUANTITY = 10_000
+from contracts.product_limits import MAX_QUANTITY
 
 # What is stored with an item, so that a cart can be shown without a call to products.
 SHOWN = ("name", "image", "attributes", "price", "currency", "available")

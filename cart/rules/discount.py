@@ -7,6 +7,7 @@ exceeds the goods, and shipping is not discounted (Stripe's guide "Coupons and p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Protocol
 
 from cart.rules.price import DISCOUNT, Line
@@ -107,6 +108,14 @@ def taken_off(terms: Terms, subtotal: int, currency: str) -> int:
     else:
         off = (terms.amount_off or 0) // step * step
     return min(off, subtotal)
+
+
+def hundredths(percent: float) -> int:
+    """A percentage in hundredths of a percent. Raises ValueError unless it is 0 to 100, with at most two decimals."""
+    exact = Decimal(str(percent)) * 100  # as it was written: 33.33 * 100 is no whole number in binary
+    if not 0 <= exact <= ALL_OFF or exact != int(exact):
+        raise ValueError(f"{str(percent)[:20]!r} is no percentage with at most two decimals")
+    return int(exact)
 
 
 def folded(code: str) -> str:

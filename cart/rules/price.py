@@ -10,11 +10,9 @@ from dataclasses import dataclass
 
 from contracts.currencies import LEAST_CHARGES, amount_for_people, charge_step
 from contracts.errors import Conflict
+from contracts.product_limits import MAX_PRICE
 
 SKU, DISCOUNT, TAX, SHIPPING = "sku", "discount", "tax", "shipping"
-
-# The largest amount of one PaymentIntent: eight digits (Stripe's API reference, `amount`).
-MAX_AMOUNT = 99_999_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +73,8 @@ def price_lines(lines: Iterable[Line]) -> Totals:
 
 def check_payable(totals: Totals) -> None:
     """Raises Conflict unless one payment can take the total."""
-    if totals.total > MAX_AMOUNT:
-        raise Conflict(f"An order of {totals.total} is more than one payment can take ({MAX_AMOUNT}).")
+    if totals.total > MAX_PRICE:
+        raise Conflict(f"An order of {totals.total} is more than one payment can take ({MAX_PRICE}).")
     if totals.total < 0:
         raise Conflict(f"An order of {totals.total} cannot be paid.")
 

@@ -6,7 +6,6 @@ cannot exceed a limit. It stops counting once it ends other than by a decline.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import sqlalchemy as sa
@@ -54,7 +53,7 @@ class CardAttempts(Store):
             if row is not None and row.state == HELD:
                 return None
             payer = order.cart_id if row is None else row.payer
-            _lock(connection, payer)
+            self.lock(payer)
             _check_holds(connection, order, payer, now, hold_s)
             if row is None:
                 _insert(connection, order, payer, now, ASKED)
@@ -93,7 +92,7 @@ class CardAttempts(Store):
         now = self._clock()
         with self._database.write() as connection:
             if payer is not None:
-                _lock(connection, payer)
+                self.lock(payer)
                 whose = {
                     "order": (ORDER_DECLINES, card_attempts.c.order_id == order.id),
                     "cart": (CART_DECLINES, card_attempts.c.payer == payer),
@@ -202,11 +201,3 @@ def _insert(connection: Connection, order: Order, payer: str, now: float, state:
 
 def _bounded(wait: float, longest: float) -> float:
     return min(max(1.0, wait), longest)
-
-
-def _lock(connection: Connection, payer: str) -> None:
-    """Block other counts for this payer until the end of the transaction; SQLite locks the whole file anyway."""
-    if connection.dialect.name == "postgresql":
-        number = int.from_bytes(hashlib.sha256(payer.encode()).digest()[:8], "big", signed=True)
-        lock: Any = sa.func.pg_advisory_xact_lock(sa.cast(number, sa.BigInteger))
-        connection.execute(sa.select(lock))

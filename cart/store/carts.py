@@ -42,10 +42,13 @@ class Carts(Store):
         now = self._clock()
         with self._database.write() as connection:
             if self.first_time(key):
-                held = _held(connection, cart_id, offer["sku"])
-                check_quantity((held or 0) + quantity, offer)
-                check_currency((each for each in _cart(connection, cart_id) if each["parent"] != offer["sku"]), offer)
-                _put(connection, cart_id, product_id, offer, (held or 0) + quantity, held is None, now)
+                self.lock(f"cart:{cart_id}")  # an empty cart has no row to lock, and must get one currency
+                others = {each["parent"]: each for each in _cart(connection, cart_id, lock=True)}
+                held = others.pop(offer["sku"], None)
+                total = quantity + (held["quantity"] if held else 0)
+                check_quantity(total, offer)
+                check_currency(others.values(), offer)
+                _put(connection, cart_id, product_id, offer, total, held is None, now)
             return _cart(connection, cart_id)
 
     @once_more
@@ -125,9 +128,12 @@ def _of(cart_id: str, *more: Any) -> Any:
     return sa.and_(items.c.cart_id == cart_id, *more)
 
 
-def _cart(connection: Connection, cart_id: str) -> list[Item]:
+def _cart(connection: Connection, cart_id: str, lock: bool = False) -> list[Item]:
     columns = (items.c.sku, items.c.product_id, items.c.quantity, items.c.shown)
-    query = sa.select(*columns).where(_of(cart_id)).order_by(items.c.added, items.c.sku)
+    # Rows are always locked in the same sequence, to prevent deadlocks.
+    sequence = (items.c.sku,) if lock else (items.c.added, items.c.sku)
+    query = sa.select(*columns).where(_of(cart_id)).order_by(*sequence)
+    query = query.with_for_update() if lock else query
     return [item(row.sku, row.product_id, row.quantity, row.shown) for row in connection.execute(query)]
 
 

@@ -80,9 +80,7 @@ class Orders(Store):
         with self._database.write() as connection:
             before = self.placed(key)
             if before is None and digest is not None:
-                if connection.dialect.name == "postgresql":  # on SQLite the whole file is locked already
-                    lock = sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"checkout:{order.cart_id}"))
-                    connection.execute(sa.select(lock))
+                self.lock(f"checkout:{order.cart_id}")
                 before = self.unpaid(order.cart_id, digest)
             if before is None:
                 order.token = new_token()

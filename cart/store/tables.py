@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 
 import sqlalchemy as sa
@@ -197,6 +198,13 @@ class Store:
     def __init__(self, database: Database, clock: Callable[[], float] = clock_now) -> None:
         self._database = database
         self._clock = clock
+
+    def lock(self, name: str) -> None:
+        """Block others who lock `name` until the end of this transaction; SQLite locks the whole file anyway."""
+        with self._database.write() as connection:
+            if connection.dialect.name == "postgresql":
+                number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.cast(number, sa.BigInteger))))
 
     def first_time(self, key: str | None) -> bool:
         """Record that this transaction does the work of `key`; False when it was done before.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from decimal import Decimal
 from typing import Any
 
-from cart.rules.discount import Discount, Terms
+from cart.rules.discount import Discount, Terms, hundredths
 from cart.stripe.payments import StripePayments
 from chassis.logs import log
 from chassis.records import SetAside, Unreadable, id_of, read_one
@@ -116,7 +115,7 @@ def _read(promotion_code: Any) -> Discount:
     expiries = [moment for moment in (body.get("expires_at"), coupon.get("redeem_by")) if moment is not None]
     terms = Terms(
         code=str(body["code"]),
-        hundredths=None if percent is None else _hundredths(percent),
+        hundredths=None if percent is None else hundredths(percent),
         amount_off=_whole(coupon.get("amount_off")),
         currency=currency_code(min(currencies)) if currencies else None,
         minimum_amount=_whole(restrictions.get("minimum_amount")),
@@ -139,13 +138,6 @@ def _not_kept(body: dict[str, Any], coupon: dict[str, Any], currencies: set[Any]
     if coupon.get("applies_to"):
         return "its coupon is for certain products"
     return "it has two currencies" if len(currencies) > 1 else None
-
-
-def _hundredths(percent: Any) -> int:
-    hundredths = Decimal(str(percent)) * 100
-    if not 0 <= hundredths <= 10_000 or hundredths != int(hundredths):
-        raise Unreadable(f"{str(percent)[:20]!r} is no percentage")
-    return int(hundredths)
 
 
 def _whole(amount: Any) -> int | None:

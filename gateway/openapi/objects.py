@@ -84,9 +84,14 @@ ADDRESS = members(
         "state": TEXT_OR_NULL,
     }
 )
-_SHOWN_ONCE_PAID = {
-    "label_url": {**TEXT_OR_NULL, "description": "The label as PDF; null until it is bought."},
-    "notifications": members({"email": ref("MessageState"), "sms": ref("MessageState")}),
+_LABELS = {**many(ref("IssuedLabel")), "description": "Each label that the carrier has issued."}
+_SHOWN_IF_ALONE = {
+    "label_url": {**TEXT_OR_NULL, "description": "The first label as PDF; null until it is bought."},
+    "labels": _LABELS,
+    "notifications": {
+        **or_null(members({"email": ref("MessageState"), "sms": ref("MessageState")})),
+        "description": "Null until the order is paid.",
+    },
 }
 
 OBJECTS: dict[str, Json] = {
@@ -269,9 +274,9 @@ OBJECTS: dict[str, Json] = {
                     **TEXT_OR_NULL,
                     "description": "A page with the order's state and receipt; its `token` opens the order.",
                 },
-                **_SHOWN_ONCE_PAID,
+                **_SHOWN_IF_ALONE,
             },
-            optional=_SHOWN_ONCE_PAID,
+            optional=_SHOWN_IF_ALONE,
         ),
     },
     "OrderItem": members(
@@ -369,7 +374,16 @@ OBJECTS: dict[str, Json] = {
             }
         ),
     },
-    "Label": members({"object_id": TEXT, "label_url": {**TEXT_OR_NULL, "description": "The label as PDF."}}),
+    "Label": members(
+        {
+            "object_id": TEXT,
+            "label_url": {**TEXT_OR_NULL, "description": "The first label as PDF."},
+            "labels": _LABELS,
+        }
+    ),
+    "IssuedLabel": members(
+        {"label_url": {**TEXT_OR_NULL, "description": "The label as PDF."}, "tracking_number": TEXT_OR_NULL}
+    ),
     "Tracking": members(
         {
             "object_id": TEXT,

@@ -7,14 +7,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.contacts import mail_address_fault, sms_fault
+from contracts.contacts import MAX_SMS_LENGTH, MAX_SUBJECT_LENGTH, mail_address_fault, sms_fault
 from contracts.currencies import amount_for_people
 from contracts.errors import InvalidRequest
 from contracts.texts import is_one_line, one_line
 
 LONGEST_KEY = 255
-LONGEST_SUBJECT = 998  # RFC 5322, one line
-LONGEST_SMS = 1600  # Twilio's limit; ten segments
 
 LONGEST_GREETED = 60
 # Mail readers recognize a link by one of these characters without a following blank, as in http:, a.b or a@b.
@@ -67,7 +65,7 @@ def mail(key: Any, to: Any, sender: Any, subject: Any, content: Any) -> Mail:
     for field, address in (("to_email", to), ("from_email", sender)):
         fault = mail_address_fault(address) if isinstance(address, str) else "must be a text"
         _check(errors, field, fault is None, str(fault))
-    line = isinstance(subject, str) and bool(subject.strip()) and len(subject) <= LONGEST_SUBJECT
+    line = isinstance(subject, str) and bool(subject.strip()) and len(subject) <= MAX_SUBJECT_LENGTH
     _check(errors, "subject", line and is_one_line(subject), "must be one line of text")
     _check(errors, "content", isinstance(content, str) and bool(content.strip()), "must be text or HTML, not empty")
     if errors:
@@ -97,8 +95,8 @@ def sms(key: Any, number: Any, content: Any, countries: Collection[str] = ()) ->
     _check(errors, "key", _is_key(key), f"must be a text of 1 to {LONGEST_KEY} characters")
     fault = sms_fault(number, countries) if isinstance(number, str) else "must be a text"
     _check(errors, "number", fault is None, str(fault))
-    fits = isinstance(content, str) and bool(content.strip()) and len(content) <= LONGEST_SMS
-    _check(errors, "content", fits, f"must be a text of 1 to {LONGEST_SMS} characters")
+    fits = isinstance(content, str) and bool(content.strip()) and len(content) <= MAX_SMS_LENGTH
+    _check(errors, "content", fits, f"must be a text of 1 to {MAX_SMS_LENGTH} characters")
     if errors:
         raise InvalidRequest("The text message cannot be sent like that.", {"errors": errors})
     return Sms(key=key, number=number, body=content)

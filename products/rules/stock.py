@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeGuard
 
 from contracts.errors import Conflict, wrong_field
+from contracts.product_limits import MAX_STOCK
 
 FINITE = "finite"
 INFINITE = "infinite"
@@ -21,8 +22,6 @@ OUT_OF_STOCK = "out_of_stock"
 HELD = "held"
 RELEASED = "released"
 
-# Far more than any real stock, and small enough that no sum of orders overflows a 64-bit column.
-MAX_STOCK = 1_000_000_000
 # The most problems of a cart that one answer lists.
 MAX_LISTED = 50
 

@@ -75,12 +75,8 @@ class LabelPurchase:
             raise Conflict(f"The label of shipment {self.shipment_id} was given back.", {"voided": True})
         if self.label is None:
             raise self.missing(self.shipment_id)
-        return {
-            "object_id": self.shipment_id,
-            "label_url": self.label.label_url,
-            "carrier": self.carrier,
-            "tracking_number": self.label.tracking_number,
-        }
+        label = {"label_url": self.label.label_url, "tracking_number": self.label.tracking_number}
+        return {"object_id": self.shipment_id, **label, "carrier": self.carrier, "labels": [label]}
 
     @staticmethod
     def missing(shipment_id: str) -> Conflict:

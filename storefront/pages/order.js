@@ -31,7 +31,6 @@ const TITLES = {
 export default async function orderPage({ id, query, signal, announce }) {
   let order = await shop.order(id, signal);
   let track = await trackOf(order, signal);
-  let labels = await labelsOf(order, signal);
   const content = h("div.wide");
   const parcel = h("section.panel.parcel", { "aria-labelledby": "parcel-title" });
   const sent = h("div");
@@ -40,8 +39,8 @@ export default async function orderPage({ id, query, signal, announce }) {
   function show() {
     const isNew = query.has("thanks") && order.status === "paid";
     const { shipping } = order;
-    fill(parcel, parcelOf(order, track, labels));
-    fill(sent, messages(order, labels));
+    fill(parcel, parcelOf(order, track));
+    fill(sent, messages(order));
     fill(
       content,
       isNew
@@ -109,12 +108,10 @@ export default async function orderPage({ id, query, signal, announce }) {
   }
   async function look() {
     const before = track?.tracking_status?.status;
-    const known = JSON.stringify([order, track, labels]);
+    const known = JSON.stringify([order, track]);
     const fresh = await shop.order(id, signal);
     const moved = await trackOf(fresh, signal);
-    const bought = labels.length ? labels : await labelsOf(fresh, signal);
-    if (signal.aborted || JSON.stringify([fresh, moved, bought]) === known) return;
-    labels = bought;
+    if (signal.aborted || JSON.stringify([fresh, moved]) === known) return;
     order = fresh;
     track = moved ?? track;
     const focused = content.contains(document.activeElement) ? document.activeElement.textContent : null;
@@ -136,12 +133,7 @@ async function trackOf(order, signal) {
   return shop.tracking(order.upstream_id, signal).catch(() => null);
 }
 
-async function labelsOf(order, signal) {
-  if (!order.shipping.tracking_number || !order.upstream_id) return [];
-  return shop.labels(order.upstream_id, signal).catch(() => []);
-}
-
-function parcelOf(order, track, labels) {
+function parcelOf(order, track) {
   const status = track?.tracking_status?.status ?? null;
   const history = [...(track?.tracking_history ?? [])].reverse();
   const reached = status === "DELIVERED" ? 2 : status === "TRANSIT" || order.status === "fulfilled" ? 1 : 0;
@@ -187,24 +179,24 @@ function parcelOf(order, track, labels) {
           ),
         ),
       ),
-    labels.length > 0 &&
+    order.labels.length > 0 &&
       h(
         "p.actions",
         null,
-        labels.map((url, place) =>
+        order.labels.map(({ label_url }, place) =>
           h(
             "a.button.quiet.small",
-            { href: url, target: "_blank", rel: "noopener" },
-            labels.length > 1 ? `Label ${place + 1} (PDF)` : "Shipping label (PDF)",
+            { href: label_url, target: "_blank", rel: "noopener" },
+            order.labels.length > 1 ? `Label ${place + 1} (PDF)` : "Shipping label (PDF)",
           ),
         ),
       ),
   ];
 }
 
-function messages(order, labels) {
+function messages(order) {
   if (order.status === "created" || order.status === "canceled") return null;
-  const known = order.notifications ?? shop.stored(`messages ${order.id}`, {});
+  const known = order.notifications ?? {};
   const say = (message, what, to) => {
     const code = message?.["status code"];
     if (!to || code === "not sent") return null;
@@ -215,7 +207,7 @@ function messages(order, labels) {
     say(known.email, "The receipt", order.email),
     say(known.sms, "A text message", order.shipping.phone),
   ].filter(Boolean);
-  const sandbox = labels.length > 0 && new URL(labels[0], location.href);
+  const sandbox = order.label_url && new URL(order.label_url, location.href);
   const isSandbox = sandbox && sandbox.pathname.startsWith("/sandbox/");
   return [
     said.length > 0 &&

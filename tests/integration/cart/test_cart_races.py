@@ -93,8 +93,8 @@ class Copy:
         self.refunds = Refunds(settlement)
         self.checkout = Checkout(self.store, self.shelves, carrier, live=False)
 
-    def add(self, cart_id: str, quantity: int, key: str) -> None:
-        offer = {"sku": "sku_1", "name": "Bone", "inventory": {"type": "infinite"}}
+    def add(self, cart_id: str, quantity: int, key: str, **offered: Any) -> None:
+        offer = {"sku": "sku_1", "name": "Bone", "inventory": {"type": "infinite"}, **offered}
         self.store.carts.add(cart_id, "prod_1", offer, quantity, key)
 
     def order(self, cart_id: str = "cart_1", quantity: int = 1) -> str:
@@ -161,6 +161,17 @@ def test_parallel_payers_charge_an_order_once(copies: Copies) -> None:
     assert copies.at_once(*[pays(order_id)] * 6) == [PAID] * 6
     assert (len(copies.bank.charges), copies.one.shelves.left) == (1, 3)
     assert sorted(row["kind"] for row in copies.one.store.deliveries.rows(order_id)) == ["email", "label", "sms"]
+
+
+def test_parallel_additions_leave_one_currency_in_a_cart(copies: Copies) -> None:
+    def adds(cart_id: str, currency: str) -> Callable[[Copy], None]:
+        return lambda copy: copy.add(cart_id, 1, f"{cart_id} {currency}", sku=f"sku_{currency}", currency=currency)
+
+    for number in range(30):
+        cart_id, three = f"cart_{number}", ("usd", "eur", "gbp")
+        results = copies.at_once(*(adds(cart_id, currency) for currency in three))
+        found = {item["currency"] for item in copies.one.store.carts.items(cart_id)}
+        assert (len(found), results.count(None)) == (1, 1), found
 
 
 def test_parallel_checkouts_place_one_order(copies: Copies) -> None:

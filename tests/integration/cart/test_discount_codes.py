@@ -114,6 +114,8 @@ def test_made_code_is_shown_and_applies_at_once(desk: Desk) -> None:
     ("changes", "field"),
     [
         ({"percent_off": None}, "percent_off"),
+        ({"percent_off": 33.333}, "percent_off"),
+        ({"percent_off": 100.5}, "percent_off"),
         ({"amount_off": 100, "currency": "usd"}, "percent_off"),
         ({"percent_off": None, "amount_off": 100}, "currency"),
         ({"minimum_amount": 100}, "currency"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_answers_show_the_url_of_the_orders_page(cart: Any, store: CartStore) ->
     assert cart.order("or_1", "cart_1")["status_url"] == url
     assert cart.order("or_1", None, token_of(store))["status_url"] == url
     assert url in [order["status_url"] for order in cart.orders()["data"]]
-    assert list(cart.order("or_1"))[-1] == "status_url", "the seed's fields come first, in the seed's sequence"
+    assert list(cart.orders()["data"][-1])[-1] == "status_url", "the seed's fields come first, in the seed's sequence"
 
 
 def test_document_in_the_database_has_no_token(store: CartStore) -> None:
@@ -162,3 +163,38 @@ def test_order_is_shown_while_no_token_can_be_stored(
     written_by_older_code(store)
     monkeypatch.setattr(Orders, "issue_tokens", away)
     assert cart.order("or_1", "cart_1")["status_url"] is None
+
+
+def test_an_order_shows_its_deliveries_and_a_list_does_not(cart: Any, store: CartStore) -> None:
+    label = {"label_url": "http://labels/1", "tracking_number": "9400"}
+    alone = ("label_url", "labels", "notifications")
+    assert [cart.order("or_1")[name] for name in alone] == [None, [], None]  # it is not paid yet
+    for kind, done in (("label", label), ("email", {"status code": "202"}), ("sms", None)):
+        store.deliveries.add(f"or_1:{kind}", kind, "or_1")
+        if done:
+            claim = store.deliveries.claim(f"or_1:{kind}", 60.0)
+            assert claim is not None
+            store.deliveries.settle(f"or_1:{kind}", claim["claim"], state="done", answer=done)
+    sent = {"email": {"status code": "202"}, "sms": {"status code": "queued"}}
+    for by_token in ((None, None), ("another", token_of(store))):
+        assert [cart.order("or_1", *by_token)[name] for name in alone] == ["http://labels/1", [label], sent]
+    with counted(store) as alone_statements:
+        cart.order("or_1")
+    with counted(store) as list_statements:
+        page = cart.orders()["data"]
+    assert (len(alone_statements), len(page), len(list_statements)) == (2, 2, 2)
+    assert not any(name in order for order in page for name in alone)
+
+
+@contextmanager
+def counted(store: CartStore) -> Iterator[list[str]]:
+    """Record the queries that are sent to the database inside."""
+    statements: list[str] = []
+
+    def record(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement != "BEGIN":
+            statements.append(statement)
+
+    sa.event.listen(store.database.engine, "before_cursor_execute", record)
+    yield statements
+    sa.event.remove(store.database.engine, "before_cursor_execute", record)

@@ -321,6 +321,17 @@ def test_label_not_requested_yet_is_not_bought(shop: Shop) -> None:
     assert shop.outbox.outcome("or_1")["label_url"] is None
 
 
+@pytest.mark.parametrize(("status", "labels"), [("refunded", 0), ("pending", 0), ("used", 1), ("none", 1)])
+def test_label_is_shown_until_it_is_given_back(shop: Shop, status: str, labels: int) -> None:
+    shop.carrier.taken_back = status
+    shop.pay()
+    shop.deliver()
+    shop.refunds.refund("or_1", None, "k1")
+    shop.deliver()
+    outcome = shop.outbox.outcome("or_1")
+    assert (len(outcome["labels"]), outcome["label_url"] is not None) == (labels, labels == 1)
+
+
 def test_label_with_an_unknown_outcome_is_returned(shop: Shop) -> None:
     shop.carrier.failing = Unavailable("no answer")
     shop.pay()

@@ -138,6 +138,23 @@ def test_all_requests_of_an_address_are_limited(app: Callable[..., Ask], monkeyp
         assert ask("GET", "/health/live/").status_code == 200
 
 
+def test_files_of_the_storefront_have_a_limit_of_their_own(
+    app: Callable[..., Ask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few, files = replace(limits.ADDRESS, quota=2), replace(limits.ADDRESS_FILE, quota=5)
+    monkeypatch.setattr(limits, "ADDRESS", few)
+    monkeypatch.setattr(limits, "ADDRESS_FILE", files)
+    monkeypatch.setattr(limits, "TABLE", (few, files, limits.ADDRESS_WRITE))
+    ask = app(storefront=True)
+    read = [ask("GET", path).status_code for path in ("/", "/storefront/app.js", "/cart", "/product/p")]
+    assert read == [200] * 4
+    assert ask("GET", "/storefront/app.js", If_None_Match="*").status_code == 304
+    assert_limited(ask("GET", "/storefront/style.css"), "address-file", 5)
+    assert ask("GET", "/api/cart/").status_code == 200
+    assert ask("POST", "/storefront/app.js").status_code == 405  # not a read: of the other limit
+    assert_limited(ask("GET", "/storefront/none.js"), "address", 2)
+
+
 @pytest.mark.usefixtures("small_quotas")
 @pytest.mark.parametrize("provider", ["stripe", "shippo", "twilio", "sendgrid"])
 def test_signed_webhooks_are_never_limited(app: Callable[..., Ask], provider: str) -> None:

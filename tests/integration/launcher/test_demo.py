@@ -106,6 +106,17 @@ def test_first_start_loads_once_and_not_after_a_delete(shop: Shop, tmp_path: Pat
     made.delete()
 
 
+def test_in_a_container_it_is_loaded_once_with_the_published_port(shop: Shop, tmp_path: Path) -> None:
+    container = {"VAR_DIR": str(tmp_path), "PUBLIC_URL": "", "GATEWAY_PORT": "9", "WEBHOOK_URL": shop.url}
+    assert _run(shop, "--first", **container).returncode == 0
+    pictures = {product["images"][0] for product in _products(shop)}
+    assert len(pictures) == len(CATALOGUE)
+    assert all(url.startswith("http://127.0.0.1:9/storefront/pictures/") for url in pictures)
+    _run(shop, "--delete", **container)
+    done = _run(shop, "--first", **container)
+    assert (done.returncode, done.stdout + done.stderr, _products(shop)) == (0, "", [])
+
+
 def test_first_start_leaves_a_shop_with_own_products_alone(shop: Shop, tmp_path: Path) -> None:
     size = {"height": 1, "length": 1, "width": 1, "weight": 1}
     own = {"name": "Own", "price": 100, "package_dimensions": size, "metadata": {"category": "own"}}

@@ -219,10 +219,12 @@ def test_a_label_is_bought_shown_and_tracked(shipping: RunningService, providers
         with pytest.raises(NotFound):
             shipping.call(method, "nobody")
     bought = shipping.call("buy_label", shipment, rate_named(offer, "Priority Mail"), "key:label")
-    assert set(bought) == {"object_id", "label_url", "carrier", "tracking_number"}
+    assert set(bought) == {"object_id", "label_url", "carrier", "tracking_number", "labels"}
     assert (bought["object_id"], bought["carrier"]) == (shipment, "USPS")
     assert requests.get(bought["label_url"], timeout=10).content.startswith(b"%PDF")
-    assert shipping.call("label", shipment) == {"object_id": shipment, "label_url": bought["label_url"]}
+    issued = [{name: bought[name] for name in ("label_url", "tracking_number")}]
+    shown = shipping.call("label", shipment)
+    assert shown == {"object_id": shipment, "label_url": bought["label_url"], "labels": issued}
     providers.move(bought["tracking_number"], "TRANSIT")
     where = shipping.call("tracking", shipment)
     assert set(where) == {"object_id", "carrier", "tracking_number", "tracking_status", "tracking_history"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cart.rules.discount import Discount, Terms, public, taken_off
+from cart.rules.discount import Discount, Terms, hundredths, public, taken_off
 from cart.rules.order import Order, Return
 from cart.rules.price import DISCOUNT, SHIPPING, SKU, TAX, Line, Totals, check_chargeable, shared
 from cart.rules.public_order import parse, render
@@ -38,6 +38,10 @@ def discount(active: bool = True, redeemed: int = 0, **terms: Any) -> Discount:
 )
 def test_percentage_is_rounded_half_up(subtotal: int, hundredths: int, currency: str, off: int) -> None:
     assert taken_off(Terms("A", hundredths=hundredths), subtotal, currency) == off
+
+
+def test_every_percentage_with_two_decimals_is_exact() -> None:
+    assert all(hundredths(number / 100) == number for number in range(10_001))
 
 
 @pytest.mark.parametrize(("amount", "currency", "off"), [(300, "usd", 300), (5000, "usd", 1000), (155, "isk", 100)])

@@ -245,3 +245,10 @@ def test_sms_countries_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings.load(CONFIG).sms_countries == frozenset()
     monkeypatch.setenv("SMS_COUNTRIES", "us, CA,")
     assert Settings.load(CONFIG).sms_countries == {"US", "CA"}
+
+
+def test_links_follow_the_gateways_port_until_their_url_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_PORT", "8123")
+    assert Settings.load(CONFIG).public_url == "http://127.0.0.1:8123"
+    monkeypatch.setenv("PUBLIC_URL", "https://shop.example/")
+    assert Settings.load(CONFIG).public_url == "https://shop.example"

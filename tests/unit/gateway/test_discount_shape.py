@@ -42,6 +42,7 @@ def test_possible_discount_passes(body: dict[str, Any]) -> None:
         ({"percent_off": 0}, "percent_off"),
         ({"percent_off": 100.01}, "percent_off"),
         ({"percent_off": 10.005}, "percent_off"),
+        ({"percent_off": 33.333}, "percent_off"),
         ({"percent_off": True}, "percent_off"),
         ({"percent_off": None}, "percent_off"),
         ({"amount_off": 100}, "percent_off"),
