@@ -14,7 +14,6 @@ from launcher.place import ROOT
 from tests.browser import DESKTOP, PHONE
 from tests.e2e.browser.pages import ORDER, PAYMENT, Shopper
 
-pytestmark = pytest.mark.timeout(600)
 RESULT = """axe.run(document).then((found) => found.violations.map(
     (each) => [each.id, each.help, each.nodes.slice(0, 3).map((node) => node.html)]))"""
 
