@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 import shutil
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -19,15 +21,19 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from launcher import packages
+from launcher import packages, processes
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
+    from playwright.sync_api import Browser, BrowserContext, Page, Playwright, ViewportSize
 
 PHONE: ViewportSize = {"width": 390, "height": 844}
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 # A page that does nothing for this long has failed (ms).
 PAGE_TIMEOUT_MS = 30_000
+# Playwright bounds every call except closing, which may hang in a page that navigates; then Chromium is killed (s).
+CLOSE_TIMEOUT_S = 20.0
+# The variable by which Chromium's processes are found.
+MARK = "SHOP_TEST_CHROMIUM"
 # Every name that ends like this is this machine, so that pages of a foreign host can be tested.
 FOREIGN = "foreign.example"
 
@@ -66,23 +72,69 @@ def _asyncios_own_loop() -> Iterator[None]:
         asyncio.set_event_loop_policy(policy)
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """The browser."""
-    from playwright.sync_api import sync_playwright  # most tests need no browser
+class Chromium:
+    """The browser of a module. It is killed if it does not close, and the next tab starts it again."""
 
+    def __init__(self, playwright: Playwright, program: str) -> None:
+        self._playwright = playwright
+        self._program = program
+        self._copy = uuid.uuid4().hex
+        self._browser: Browser | None = None
+
+    def new_context(self, **options: Any) -> BrowserContext:
+        """A new, empty profile; it takes the options of `Browser.new_context`."""
+        if self._browser is None or not self._browser.is_connected():
+            self._browser = self._playwright.chromium.launch(
+                executable_path=self._program,
+                args=[f"--host-resolver-rules=MAP *.{FOREIGN} 127.0.0.1"],
+                env={**os.environ, MARK: self._copy},
+            )
+        return self._browser.new_context(**options)
+
+    def end(self, close: Callable[[], None]) -> None:
+        """Call `close`, and kill Chromium if that does not return. Then Playwright's call fails, which is ignored:
+        what should be closed is gone."""
+        from playwright.sync_api import Error
+
+        killed = threading.Event()
+
+        def kill() -> None:
+            killed.set()
+            processes.kill(self._copy, mark=MARK)
+
+        timer = threading.Timer(CLOSE_TIMEOUT_S, kill)
+        timer.start()
+        try:
+            close()
+        except Error:
+            if not killed.is_set():
+                raise
+        finally:
+            timer.cancel()
+            timer.join()
+
+    def close(self) -> None:
+        """End the browser."""
+        if self._browser is not None and self._browser.is_connected():
+            self.end(self._browser.close)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Chromium]:
+    """The browser."""
+    from playwright.sync_api import expect, sync_playwright  # most tests need no browser
+
+    expect.set_options(timeout=PAGE_TIMEOUT_MS)
     program = shutil.which("chromium")
     assert program is not None, f"Pages are tested in Chromium. {packages.by_hand(packages.CHROMIUM)}"
     with _asyncios_own_loop(), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=program, args=[f"--host-resolver-rules=MAP *.{FOREIGN} 127.0.0.1"]
-        )
+        browser = Chromium(playwright, program)
         yield browser
         browser.close()
 
 
 @pytest.fixture
-def open_tab(chromium: Browser) -> Iterator[Callable[..., Tab]]:
+def open_tab(chromium: Chromium) -> Iterator[Callable[..., Tab]]:
     """A function that opens a tab in a new profile; it takes the size and options of `Browser.new_context`."""
     opened: list[BrowserContext] = []
 
@@ -98,7 +150,7 @@ def open_tab(chromium: Browser) -> Iterator[Callable[..., Tab]]:
 
     yield new
     for context in opened:
-        context.close()
+        chromium.end(context.close)
 
 
 @pytest.fixture

@@ -79,5 +79,16 @@ class Shopper:
         self.page.get_by_role("radio", name=re.compile(re.escape(card))).check()
         self.press(re.compile("^Pay "))
 
+    def answer_bank(self, answer: str) -> None:
+        """Press a button in the bank's tab, and wait until that shows the result.
+
+        The tab stays open: closing one that may still navigate can hang. The profile ends it.
+        """
+        with self.page.context.expect_page() as opened:
+            self.follow("Open my bank")
+        bank = opened.value
+        bank.get_by_role("button", name=answer, exact=True).click()
+        expect(bank.get_by_text("The payment's status is")).to_be_visible()
+
     def alert(self) -> Locator:
         return self.page.get_by_role("alert")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.browser.pages import ORDER, PAYMENT, Shopper
 from tests.e2e.journeys.shop import unique
-
-pytestmark = pytest.mark.timeout(600)
 
 
 def _variants(shopper: Shopper) -> dict[str, object]:

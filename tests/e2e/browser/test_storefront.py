@@ -16,8 +16,6 @@ from tests.browser import DESKTOP, PHONE
 from tests.e2e.browser.pages import DELIVERY, ORDER, PAYMENT, Shopper
 from tests.e2e.journeys.shop import eventually
 
-pytestmark = pytest.mark.timeout(600)
-
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_shopper_buys(new_shopper: Callable[..., Shopper], size: dict[str, int]) -> None:
