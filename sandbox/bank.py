@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import Any
 
 from aiohttp import web
@@ -15,13 +16,27 @@ from sandbox.stripe.endpoint import Desk
 from sandbox.stripe.errors import StripeFailure
 from sandbox.stripe.payment_intents import stored_intent
 
-_BUTTONS = """<form method="post">
-<button name="result" value="succeed">It is me: pay</button>
-<button name="result" value="fail">It is not me</button>
-</form>"""
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Your bank</title></head>
-<body><h1>Your bank asks</h1><p>A payment of {amount} {currency}.</p>{rest}</body></html>"""
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>{title} – Sandbox Bank</title>
+<link rel="icon" href="/sandbox/page/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/sandbox/page/bank.css"></head>
+<body><header><p class="bank">Sandbox Bank</p></header>
+<main class="{tone}"><h1>{title}</h1>{content}</main>
+<footer><p>The sandbox plays this bank. No money moves.</p></footer></body></html>"""
+_FACTS = """<p class="amount">{amount}</p><dl>{facts}</dl>"""
+_BUTTONS = """<p>Is it you who pays?</p>
+<form method="post"><button class="yes" name="result" value="succeed">Yes, confirm</button>
+<button name="result" value="fail">No, refuse</button></form>"""
+_BACK = "<p>Close this tab and go back to the shop’s page.</p>"
+# What the answers mean, by the payment's status: the tone, the title and a sentence.
+_RESULTS = {
+    "succeeded": ("good", "Payment confirmed", "Your card is charged. The shop is being informed."),
+    "requires_capture": ("good", "Payment confirmed", "The amount is reserved on your card."),
+    "requires_payment_method": ("bad", "Payment not made", "Nothing was charged. The shop lets you pay again."),
+    "canceled": ("bad", "Payment canceled", "The shop canceled this payment. Nothing was charged."),
+}
+_ORIGIN = re.compile(r"https?://[\w.:\[\]-]+", re.ASCII)
 
 
 def add_bank_routes(application: web.Application, sandbox: Context) -> None:
@@ -42,16 +57,26 @@ class _Bank:
         try:
             intent = stored_intent(self.desk(), request.match_info["intent"])
         except StripeFailure as failure:
-            return refusal(failure.status, str(failure))
-        status = html.escape(intent["status"])
-        rest = _BUTTONS if status == "requires_action" else f"<p>Nothing to confirm: its status is {status}.</p>"
-        amount = spelled(intent["amount"], intent["currency"])
-        page = _PAGE.format(amount=html.escape(amount), currency=html.escape(intent["currency"]), rest=rest)
-        return web.Response(text=page, content_type="text/html")
+            return _page("bad", "Unknown payment", f"<p>{html.escape(str(failure))}</p>", status=failure.status)
+        if intent["status"] != "requires_action":
+            status = html.escape(intent["status"])
+            return _result(intent, f"<p>Nothing to confirm: the payment’s status is <code>{status}</code>.</p>")
+        redirect = (intent["next_action"] or {}).get("redirect_to_url") or {}
+        return _page("", "Confirm a payment", self._facts(intent) + _BUTTONS, form_goes_to=redirect.get("return_url"))
+
+    def _facts(self, intent: dict[str, Any]) -> str:
+        method = self.sandbox.state.get("payment_method", intent["payment_method"]) or {}
+        card = method.get("card") or {}
+        facts = {
+            "Card": f"{card['brand'].capitalize()} ending in {card['last4']}" if card else None,
+            "Order": (intent["metadata"] or {}).get("order_id"),
+        }
+        rows = "".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in facts.items() if text)
+        return _FACTS.format(amount=html.escape(_amount(intent)), facts=rows)
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Accept {"result": "succeed" or "fail"} as the shopper's answer, as JSON or as a form; a form redirects to
-        return_url."""
+        """Accept {"result": "succeed" or "fail"} as the shopper's answer, as JSON or as a form. A form redirects to
+        return_url, and without one shows a page with the result."""
         by_form = "form" in request.content_type
         body: dict[str, Any] = dict(await request.post()) if by_form else await json_object(request)
         if body.get("result") not in ("succeed", "fail"):
@@ -62,10 +87,43 @@ class _Bank:
                 asked = intent["next_action"] or {}
                 intent = answer_bank(self.desk(), intent, succeed=body["result"] == "succeed")
         except StripeFailure as failure:
-            return refusal(409 if failure.status == 400 else failure.status, str(failure))
+            status = 409 if failure.status == 400 else failure.status
+            if by_form:
+                return _page("bad", "Nothing to confirm", f"<p>{html.escape(str(failure))}</p>{_BACK}", status=status)
+            return refusal(status, str(failure))
         if not by_form:
             return json_response(intent)
         return_url = asked.get("redirect_to_url", {}).get("return_url")
         if return_url and return_url.startswith(("http://", "https://")):
             return web.Response(status=303, headers={"Location": return_url})
-        return web.Response(text=f"The payment's status is {intent['status']}.", content_type="text/plain")
+        if body["result"] == "succeed" and intent["last_payment_error"]:
+            return _result(intent, f"<p>{html.escape(intent['last_payment_error']['message'])}</p>")
+        return _result(intent)
+
+
+def _amount(intent: dict[str, Any]) -> str:
+    return f"{spelled(intent['amount'], intent['currency'])} {intent['currency'].upper()}"
+
+
+def _result(intent: dict[str, Any], more: str = "") -> web.Response:
+    unknown = ("", "Nothing to confirm", "The shop has not asked for a confirmation.")
+    tone, title, meaning = _RESULTS.get(intent["status"], unknown)
+    return _page(tone, title, f'<p class="amount">{html.escape(_amount(intent))}</p><p>{meaning}</p>{more}{_BACK}')
+
+
+def _page(tone: str, title: str, content: str, *, status: int = 200, form_goes_to: str | None = None) -> web.Response:
+    """A page of the bank.
+
+    Args:
+        tone: the class of its content, `good`, `bad` or none.
+        content: HTML.
+        form_goes_to: the URL to which the answer of the page's form redirects; browsers check it, too.
+    """
+    origin = _ORIGIN.match(form_goes_to or "")
+    policy = (
+        f"default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' {origin[0] if origin else ''}; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    )
+    headers = {"Content-Security-Policy": policy, "Cache-Control": "no-store"}
+    text = _PAGE.format(tone=tone, title=title, content=content)
+    return web.Response(status=status, text=text, content_type="text/html", headers=headers)

@@ -88,7 +88,7 @@ class Shopper:
             self.follow("Open my bank")
         bank = opened.value
         bank.get_by_role("button", name=answer, exact=True).click()
-        expect(bank.get_by_text("The payment's status is")).to_be_visible()
+        expect(bank.get_by_text("go back to the shop")).to_be_visible()
 
     def alert(self) -> Locator:
         return self.page.get_by_role("alert")

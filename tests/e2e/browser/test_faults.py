@@ -31,7 +31,7 @@ def test_bank_confirms_in_another_tab(shopper: Shopper, reload: bool) -> None:
     if reload:
         shopper.page.reload()
         expect(shopper.heading("Your bank wants you to confirm")).to_be_visible()
-    shopper.answer_bank("It is me: pay")
+    shopper.answer_bank("Yes, confirm")
     shopper.page.wait_for_url(ORDER, timeout=60_000)
     assert len(shopper.shop.charged(shopper.order_id)) == 1
 
@@ -39,7 +39,7 @@ def test_bank_confirms_in_another_tab(shopper: Shopper, reload: bool) -> None:
 def test_bank_that_refuses_leaves_the_order_open(shopper: Shopper) -> None:
     shopper.reach_payment(shopper.product())
     shopper.pay("Visa ending in 3184")
-    shopper.answer_bank("It is not me")
+    shopper.answer_bank("No, refuse")
     shopper.pay()
     shopper.page.wait_for_url(ORDER)
     assert len(shopper.shop.charged(shopper.order_id)) == 1
