@@ -95,7 +95,8 @@ class Shopper:
         """Create an order of what the shopper wants, with a discount code; both are drawn unless `wanted` is given.
         Return None when that was not possible."""
         if wanted is None:
-            wanted, code = self.catalogue.wanted(self.number, self.dice), self.catalogue.code(self.dice)
+            wanted = self.catalogue.wanted(self.number, self.dice)
+            code = self.catalogue.code(self.dice, wanted)
         made = await self.client.post(journal.CART, "/api/cart/", {})
         if made is None or not made.good:
             return None
@@ -129,8 +130,8 @@ class Shopper:
     async def pay(
         self, order: dict[str, Any], card: str, key: str | None = None, patience: float = ANSWER_WAIT_S
     ) -> Seen | None:
-        """Pay until there is a definitive answer."""
-        body = {"order_id": order["id"], "card": card}
+        """Pay until there is a definitive answer; an order of 0 without a card."""
+        body = {"order_id": order["id"], **({"card": card} if order["amount"] else {})}
         return await self.client.post(journal.PAY, "/api/cart/paid/", body, key=key, patience=patience)
 
     async def cancel(self, order: dict[str, Any]) -> Seen | None:
@@ -162,6 +163,8 @@ class Shopper:
         return bool(gone) and len(held) > len(gone)
 
     async def _choose_shipping(self, order: dict[str, Any]) -> None:
+        if not order["shipping_methods"]:
+            return
         method = self.dice.choice(order["shipping_methods"])["id"]
         body = {"order_id": order["id"], "shipping_id": method}
         await self.client.post(journal.SHIPPING, "/api/cart/shipping/", body)
@@ -225,7 +228,7 @@ class Shopper:
         paid = await self.pay(order, self.good())
         if paid is None or not paid.good:
             return
-        if self.dice.random() < 0.3:
+        if paid.body["amount"] > 1 and self.dice.random() < 0.3:
             await self.refund(order, self.dice.randint(1, paid.body["amount"] - 1))
         await self.refund(order, None)
 
@@ -234,11 +237,12 @@ class Shopper:
         paid = await self.pay(order, self.good())
         if paid is None or not paid.good or not self.sandbox_url:
             return
-        number = await self._tracking_number(order)
-        if number is None:
-            return  # the books detect a missing label
-        for status in ("TRANSIT", "DELIVERED")[: 1 + further]:
-            await self.client.move_parcel(self.sandbox_url, number, status)
+        if order["shipping_methods"]:
+            number = await self._tracking_number(order)
+            if number is None:
+                return  # the books detect a missing label
+            for status in ("TRANSIT", "DELIVERED")[: 1 + further]:
+                await self.client.move_parcel(self.sandbox_url, number, status)
         if sent_back:
             await self.refund(order, None)
 

@@ -42,6 +42,7 @@ def order(order_id: str, status: str, **changes: Any) -> dict[str, Any]:
         "amount_returned": None,
         "charge": None,
         "selected_shipping_method": "rate_1",
+        "upstream_id": "shp_1",
         "shipping": {"tracking_number": None},
         "items": [{"type": "sku", "parent": SKU, "quantity": 2}],
         **changes,
@@ -291,6 +292,43 @@ def test_order_with_an_unanswered_payment_may_be_paid() -> None:
 
 def broken_rules(shop_books: Books) -> set[str]:
     return {violation.rule for violation in books.check(shop_books)}
+
+
+def free_and_digital(status: str) -> Books:
+    """Correct books, in which or_a costs nothing and is not shipped."""
+    shop_books = correct_books()
+    records = shop_books.records
+    no_parcel = {"tracking_number": None}
+    records.orders["or_a"].update(status=status, amount=0, charge=None, upstream_id=None, shipping=no_parcel)
+    records.charges.pop("or_a")
+    records.labels.pop("or_a")
+    for seen in shop_books.journal.sights:
+        if isinstance(seen.answer, dict) and seen.answer.get("id") == "or_a" and seen.what == PAY:
+            seen.answer.update(status=status, amount=0, charge=None, label_url=None, tracking_number=None)
+    return shop_books
+
+
+def test_free_and_digital_order_has_no_charge_and_no_label() -> None:
+    assert books.check(free_and_digital("fulfilled")) == []
+    assert broken_rules(free_and_digital("paid")) == {books.PARCEL}
+    for kind, rule in (("charges", books.ONE_CHARGE), ("labels", books.ONE_LABEL)):
+        shop_books, paid = free_and_digital("fulfilled"), correct_books()
+        getattr(shop_books.records, kind)["or_a"] = getattr(paid.records, kind)["or_a"]
+        assert broken_rules(shop_books) == {rule}
+
+
+def test_free_and_digital_order_that_is_returned_has_nothing_to_give_back() -> None:
+    shop_books = free_and_digital("returned")
+    shop_books.records.left[SKU] = SHELF
+    shop_books.records.inner["or_a"]["stock_key"] = None
+    shop_books.records.holds[0]["state"] = "released"
+    assert books.check(shop_books) == []
+
+
+def test_free_order_needs_no_card_to_be_paid() -> None:
+    shop_books = free_and_digital("fulfilled")
+    shop_books.records.orders["or_b"].update(amount=0)
+    assert broken_rules(shop_books) == {books.GOOD_CARD}
 
 
 def test_abandoned_request_needs_no_answer() -> None:
