@@ -87,6 +87,11 @@ def nullable(rules: Rules) -> Rules:
     return {**rules, "nullable": True}
 
 
+def described(rules: Rules, description: str) -> Rules:
+    """The same kind of value, with what `/openapi.json` says of it."""
+    return {**rules, "meta": {"description": description}}
+
+
 def line(most: int, least: int = 0) -> Rules:
     """One line of `least` to `most` characters; not only blanks when `least` is positive."""
     return _text(most, least, _one_line)
@@ -103,26 +108,36 @@ def _text(most: int, least: int, check: Check) -> Rules:
 
 
 ID: Rules = {"type": "string", "check_with": _an_id}
-STARTING_AFTER: Rules = {"type": "string", "maxlength": LONGEST, "check_with": _a_place}
+STARTING_AFTER = described(
+    {"type": "string", "maxlength": LONGEST, "check_with": _a_place},
+    "The previous page's `next_cursor`, or the id of an element.",
+)
 EMAIL: Rules = {"type": "string", "maxlength": MAX_MAIL_ADDRESS_LENGTH, "check_with": _a_mail_address}
-PHONE: Rules = {"type": "string", "check_with": _a_phone_number}
+PHONE = described({"type": "string", "check_with": _a_phone_number}, "With its country code: `+14155550123`.")
 PHONE_OR_NUMBER: Rules = {"type": ["string", "integer"], "check_with": _a_phone_number}
-CARD: Rules = {
-    "type": "string",
-    "check_with": _matching(_CARD, "must be a token of the payment provider, not a card's number"),
-}
-STRIPE_CARD: Rules = {
-    "type": "string",
-    "check_with": _matching(_STRIPE_CARD, "must be a token (tok_…) or a payment method (pm_…)"),
-}
-COUNTRY: Rules = {
-    "type": "string",
-    "check_with": _matching(re.compile(r"[A-Za-z]{2}"), "must be a country's two letters"),
-}
-CURRENCY: Rules = {
-    "type": "string",
-    "check_with": _matching(re.compile(r"[A-Za-z]{3}"), "must be a currency's three letters"),
-}
+CARD = described(
+    {
+        "type": "string",
+        "check_with": _matching(_CARD, "must be a token of the payment provider, not a card's number"),
+    },
+    "A token of the payment provider; never a card's number. An order of 0 needs none.",
+)
+STRIPE_CARD = described(
+    {
+        "type": "string",
+        "check_with": _matching(_STRIPE_CARD, "must be a token (tok_…) or a payment method (pm_…)"),
+    },
+    "Stripe's token (`tok_…`) or payment method (`pm_…`), which Stripe.js makes with the shop's publishable key; never "
+    "a card's number. An order of 0 needs none.",
+)
+COUNTRY = described(
+    {"type": "string", "check_with": _matching(re.compile(r"[A-Za-z]{2}"), "must be a country's two letters")},
+    "Two letters, such as `US`.",
+)
+CURRENCY = described(
+    {"type": "string", "check_with": _matching(re.compile(r"[A-Za-z]{3}"), "must be a currency's three letters")},
+    "Three letters, such as `usd`.",
+)
 IMAGE: Rules = {
     "type": "string",
     "maxlength": product_limits.SKU_IMAGE_LENGTH,
@@ -133,13 +148,15 @@ URLS: Rules = {
     "maxlength": product_limits.IMAGES,
     "schema": {**IMAGE, "maxlength": product_limits.URL_LENGTH},
 }
-TAX_CODE: Rules = {
-    "type": "string",
-    "check_with": _matching(product_limits.TAX_CODE, product_limits.TAX_CODE_MESSAGE),
-}
-PRICE: Rules = {"type": "integer", "min": 1, "max": product_limits.MAX_PRICE}
+TAX_CODE = described(
+    {"type": "string", "check_with": _matching(product_limits.TAX_CODE, product_limits.TAX_CODE_MESSAGE)},
+    "What it is for the tax, as Stripe lists it: `txcd_99999999` is goods in general.",
+)
+PRICE = described(
+    {"type": "integer", "min": 1, "max": product_limits.MAX_PRICE}, "Of one piece, in the currency's smallest unit."
+)
 QUANTITY: Rules = {"type": "integer", "min": 1, "max": product_limits.MAX_QUANTITY}
-LIMIT: Rules = {"type": "integer", "min": 1, "max": 100}
+LIMIT = described({"type": "integer", "min": 1, "max": 100}, "Elements of a page; default 100.")
 ORDER_BY: Rules = {
     "type": "string",
     "maxlength": product_limits.METADATA_NAME_LENGTH + 1,
@@ -147,16 +164,16 @@ ORDER_BY: Rules = {
 }
 
 
-DISCOUNT_CODE: Rules = {
-    "type": "string",
-    "check_with": _matching(_DISCOUNT_CODE, "must be 1 to 500 of A-Z a-z 0-9 _ -"),
-}
+DISCOUNT_CODE = described(
+    {"type": "string", "check_with": _matching(_DISCOUNT_CODE, "must be 1 to 500 of A-Z a-z 0-9 _ -")},
+    "Capitals make no difference.",
+)
 PERCENT_OFF: Rules = {"type": "number", "max": 100, "check_with": [_positive, _two_decimals]}
 _DIMENSION: Rules = required({"type": "number", "max": product_limits.MAX_DIMENSION, "check_with": _positive})
-PACKAGE_DIMENSIONS: Rules = {
-    "type": "dict",
-    "schema": dict.fromkeys(("height", "length", "width", "weight"), _DIMENSION),
-}
+PACKAGE_DIMENSIONS = described(
+    {"type": "dict", "schema": dict.fromkeys(("height", "length", "width", "weight"), _DIMENSION)},
+    "Of one piece, in inches and ounces. Required, unless nothing is shipped.",
+)
 METADATA: Rules = {
     "type": "dict",
     "maxlength": product_limits.METADATA_ENTRIES,

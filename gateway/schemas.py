@@ -9,7 +9,7 @@ from contracts import product_limits
 from contracts.contacts import MAX_SMS_LENGTH, MAX_SUBJECT_LENGTH
 from contracts.product_limits import MAX_PRICE, MAX_QUANTITY, MAX_STOCK
 from gateway import fields
-from gateway.fields import line, nullable, required, text
+from gateway.fields import described, line, nullable, required, text
 from gateway.shape import Check, Rule, Shape, rule, said, said_rule
 
 Errors = dict[str, Any]
@@ -104,6 +104,7 @@ _WHOLE_INVENTORY = said(
 )
 _INVENTORY = {
     "type": "dict",
+    "meta": {"description": "Without it, the stock is unlimited."},
     "check_with": _WHOLE_INVENTORY,
     "schema": {
         "type": required({"type": "string", "allowed": ["finite", "infinite", "bucket"]}),
@@ -124,11 +125,11 @@ _PRODUCT = {
     "name": line(product_limits.NAME_LENGTH, least=1),
     "description": nullable(text(product_limits.DESCRIPTION_LENGTH)),
     "active": {"type": "boolean"},
-    "shippable": {"type": "boolean"},
+    "shippable": described({"type": "boolean"}, "`false`: a digital product, which needs no parcel."),
     "images": fields.URLS,
-    "metadata": fields.METADATA,
-    "attributes": fields.ATTRIBUTE_NAMES,
-    "attributes_sku": fields.ATTRIBUTE_VALUES,
+    "metadata": described(fields.METADATA, "`category` is required. `for` and `type` are searched, too."),
+    "attributes": described(fields.ATTRIBUTE_NAMES, "The names of what its SKUs differ in, such as `size`."),
+    "attributes_sku": described(fields.ATTRIBUTE_VALUES, "The values of the only SKU."),
     "package_dimensions": fields.PACKAGE_DIMENSIONS,
     "price": fields.PRICE,
     "inventory": _INVENTORY,
@@ -144,6 +145,7 @@ PRODUCT = Shape(
         "currency": fields.CURRENCY,
         "skus": {
             "type": "list",
+            "meta": {"description": "Several SKUs, instead of `price`, `attributes_sku` and `inventory`."},
             "minlength": 1,
             "maxlength": product_limits.SKUS,
             "schema": {"type": "dict", "schema": _NEW_SKU},
@@ -159,7 +161,19 @@ PRODUCT_CHANGES = Shape(_PRODUCT, rules=(_keeps_category, _UNSENT_HAS_NO_DIMENSI
 SKU = Shape(_NEW_SKU)
 SKU_CHANGES = Shape(_SKU)
 PRODUCTS_QUERY = Shape(
-    {"category": line(500), "order_by": fields.ORDER_BY, "limit": fields.LIMIT, "starting_after": fields.STARTING_AFTER}
+    {
+        "category": described(
+            line(500),
+            "A whole name, attribute name, or value of `metadata.category`, `.for` or `.type`; or words that are all "
+            "in the name or description. In any case.",
+        ),
+        "order_by": described(
+            fields.ORDER_BY,
+            "`name` (the default), `price`, `created`, `updated` or a key of `metadata`; a leading `-` reverses.",
+        ),
+        "limit": fields.LIMIT,
+        "starting_after": fields.STARTING_AFTER,
+    }
 )
 
 # --- Cart
@@ -194,11 +208,22 @@ def spelled(document: dict[str, Any], seeds: str, ours: str) -> Any:
 
 
 NOTHING = Shape({})
-_QUANTITY = {"quality": fields.QUANTITY, "quantity": fields.QUANTITY}
+_QUANTITY = {
+    "quality": described(fields.QUANTITY, "The same as `quantity`. One of both is required."),
+    "quantity": described(fields.QUANTITY, "Pieces."),
+}
 _ONE_QUANTITY = _either("quality", "quantity")
-ITEM = Shape({**_QUANTITY, "sku": fields.ID, "attributes": fields.ATTRIBUTE_VALUES}, rules=(_ONE_QUANTITY,))
-ITEM_QUANTITY = Shape({**_QUANTITY, "sku": fields.ID}, rules=(_ONE_QUANTITY,))
-ITEM_CHOICE = Shape({"sku": fields.ID})
+ITEM = Shape(
+    {
+        **_QUANTITY,
+        "sku": described(fields.ID, "Which of the product's SKUs. Not needed if there is only one."),
+        "attributes": described(fields.ATTRIBUTE_VALUES, "Instead of `sku`: values that only one of the SKUs has."),
+    },
+    rules=(_ONE_QUANTITY,),
+)
+_SKU_IN_CART = described(fields.ID, "Which of the product's SKUs in the cart. Not needed if there is only one.")
+ITEM_QUANTITY = Shape({**_QUANTITY, "sku": _SKU_IN_CART}, rules=(_ONE_QUANTITY,))
+ITEM_CHOICE = Shape({"sku": described(fields.ID, "Only this SKU; without it, all of the product's.")})
 
 DISCOUNT_CODE = Shape({"code": required(fields.DISCOUNT_CODE)})
 
@@ -232,11 +257,18 @@ DISCOUNT = Shape(
     {
         "code": required(fields.DISCOUNT_CODE),
         "percent_off": nullable(fields.PERCENT_OFF),
-        "amount_off": _AMOUNT,
-        "currency": nullable(fields.CURRENCY),
-        "minimum_amount": _AMOUNT,
-        "max_redemptions": nullable({"type": "integer", "min": 1, "max": fields.MAX_REDEMPTIONS}),
-        "expires_at": nullable({"type": "integer", "min": 1, "max": fields.MAX_TIME}),
+        "amount_off": described(_AMOUNT, "Instead of `percent_off`: in the smallest unit of `currency`."),
+        "currency": described(
+            nullable(fields.CURRENCY), "Required with `amount_off` or `minimum_amount`, and only then."
+        ),
+        "minimum_amount": described(_AMOUNT, "The least that the goods must cost."),
+        "max_redemptions": described(
+            nullable({"type": "integer", "min": 1, "max": fields.MAX_REDEMPTIONS}),
+            "How many orders it may pay for; without it, any number.",
+        ),
+        "expires_at": described(
+            nullable({"type": "integer", "min": 1, "max": fields.MAX_TIME}), "Unix seconds, in the future."
+        ),
     },
     rules=(_one_reduction, _AMOUNTS_HAVE_A_CURRENCY),
 )
@@ -265,8 +297,8 @@ _ADDRESS = {
     "line1": required(line(200, least=1)),
     "line2": nullable(line(200)),
     "city": required(line(100, least=1)),
-    "state": nullable(line(100)),
-    "postal_code": nullable(line(20)),
+    "state": described(nullable(line(100)), "Required where the country's mail needs it, such as in `US`."),
+    "postal_code": described(nullable(line(20)), "Required where the country's mail needs it, such as in `US`."),
     "country": required(fields.COUNTRY),
 }
 CHECKOUT = Shape(
@@ -278,13 +310,18 @@ CHECKOUT = Shape(
     },
     rules=(_address_is_whole,),
 )
-SHIPPING_CHOICE = Shape({"order_id": required(fields.ID), "shipping_id": required(fields.ID)})
+SHIPPING_CHOICE = Shape(
+    {
+        "order_id": required(fields.ID),
+        "shipping_id": described(required(fields.ID), "The `id` of one of the order's `shipping_methods`."),
+    }
+)
 
 
 def _payment(card: fields.Rules) -> Shape:
     return Shape(
         # No card for an order of 0: the service knows what an order costs.
-        {"order_id": required(fields.ID), "cart": card, "card": card},
+        {"order_id": required(fields.ID), "cart": described(card, "The same as `card`."), "card": card},
         rules=(_same("cart", "card"),),
     )
 
@@ -316,11 +353,11 @@ REFUND = Shape(
 )
 ORDERS_QUERY = Shape(
     {
-        "status": {
-            "type": "string",
-            "allowed": ["created", "paid", "fulfilled", "canceled", "returned"],
-        },
-        "email": line(254),
+        "status": described(
+            {"type": "string", "allowed": ["created", "paid", "fulfilled", "canceled", "returned"]},
+            "Only orders with this status.",
+        ),
+        "email": described(line(254), "Only orders of this address, in any case."),
         "limit": fields.LIMIT,
         "starting_after": fields.STARTING_AFTER,
     }
@@ -328,7 +365,7 @@ ORDERS_QUERY = Shape(
 
 LONGEST_TOKEN = 100
 # Open, because mail services add parameters of their own to links.
-ORDER_TOKEN = Shape({"token": {"type": "string"}}, open=True)
+ORDER_TOKEN = Shape({"token": described({"type": "string"}, "The order's token, from its `status_url`.")}, open=True)
 
 # --- Shipments: an order as Stripe sends it, of which only the fields that a parcel needs are checked
 
@@ -403,7 +440,16 @@ _ORDER = {
 # 500 lines in Stripe's form have 7 500 keys and values.
 MAX_ORDER_VALUES = 12_000
 ORDER = Shape(_ORDER, open=True, rules=(_has_skus, _parcel_address_is_whole), most_values=MAX_ORDER_VALUES)
-SHIPMENTS_QUERY = Shape({"order_by": fields.ORDER_BY, "limit": fields.LIMIT, "starting_after": fields.STARTING_AFTER})
+SHIPMENTS_QUERY = Shape(
+    {
+        "order_by": described(
+            fields.ORDER_BY,
+            "`created`, `object_id`, `name`, `city`, `state` or `country`; a leading `-` reverses. Default `-created`.",
+        ),
+        "limit": fields.LIMIT,
+        "starting_after": fields.STARTING_AFTER,
+    }
+)
 
 # --- Notifications
 

@@ -18,7 +18,7 @@ from sandbox.stripe.payment_intents import stored_intent
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>{title} – Sandbox Bank</title>
+<meta name="color-scheme" content="light dark"><title>{title} - Sandbox Bank</title>
 <link rel="icon" href="/sandbox/page/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/sandbox/page/bank.css"></head>
 <body><header><p class="bank">Sandbox Bank</p></header>
@@ -28,7 +28,7 @@ _FACTS = """<p class="amount">{amount}</p><dl>{facts}</dl>"""
 _BUTTONS = """<p>Is it you who pays?</p>
 <form method="post"><button class="yes" name="result" value="succeed">Yes, confirm</button>
 <button name="result" value="fail">No, refuse</button></form>"""
-_BACK = "<p>Close this tab and go back to the shop’s page.</p>"
+_BACK = "<p>Close this tab and go back to the shop's page.</p>"
 # What the answers mean, by the payment's status: the tone, the title and a sentence.
 _RESULTS = {
     "succeeded": ("good", "Payment confirmed", "Your card is charged. The shop is being informed."),
@@ -60,7 +60,7 @@ class _Bank:
             return _page("bad", "Unknown payment", f"<p>{html.escape(str(failure))}</p>", status=failure.status)
         if intent["status"] != "requires_action":
             status = html.escape(intent["status"])
-            return _result(intent, f"<p>Nothing to confirm: the payment’s status is <code>{status}</code>.</p>")
+            return _result(intent, f"<p>Nothing to confirm: the payment's status is <code>{status}</code>.</p>")
         redirect = (intent["next_action"] or {}).get("redirect_to_url") or {}
         return _page("", "Confirm a payment", self._facts(intent) + _BUTTONS, form_goes_to=redirect.get("return_url"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from gateway import errors, schemas
 from gateway.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.idempotency import VALUE as IDEMPOTENCY_KEY_PATTERN
 from gateway.identity import CART_ID as CART_ID_PATTERN
+from gateway.openapi.introduction import introduction, unwrapped
 from gateway.openapi.objects import OBJECTS, Json, ref
 from gateway.openapi.operations import (
     BEARER,
@@ -28,6 +30,7 @@ from gateway.openapi.operations import (
     SENT,
     Operation,
     operations,
+    parameter,
     query_parameters,
 )
 from gateway.order_access import HEADER as ORDER_TOKEN
@@ -35,15 +38,6 @@ from gateway.routing import BOUNDS, api
 
 # The shop's release, as in pyproject.toml.
 VERSION = "0.1.0"
-INTRODUCTION = """\
-Amounts are integers in the currency's smallest unit, as Stripe counts it. Times are Unix seconds. Every path works with
-and without its trailing slash. A failure is a problem body (RFC 9457).
-
-Send a new `Idempotency-Key` with each `POST`, and the same one if you repeat it: it then takes effect once.
-
-A shopper is a cart: `POST /api/cart/` issues its id, for the header `Cart-Id`. Put products into it, check out, choose
-a shipping method and pay. The order's `upstream_id` is the shipment, whose tracking shows where the parcel is. Without
-the cart, the order's token opens both: the `token` in its `status_url`, as `Order-Token` or `?token=`."""
 # Answers, recorded from a shop.
 EXAMPLES = Path(__file__).parent / "examples.json"
 JSON = "application/json"
@@ -54,6 +48,19 @@ OF_A_CALL = (502, 504)
 # A problem that is written by its route.
 NOT_READY = ("not-ready", "The shop is not ready")
 UNLIMITED = "/health/"
+# What a problem's example shows beside what each problem has.
+FACTS: dict[str, Json] = {
+    "invalid-request": {"errors": {"address": {"city": ["required field"]}}},
+    "payment-declined": {"code": "card_declined", "decline_code": "insufficient_funds"},
+    "payment-action-required": {
+        "client_secret": "pi_…_secret_…",
+        "next_action": {
+            "type": "redirect_to_url",
+            "redirect_to_url": {"return_url": None, "url": "https://hooks.stripe.com/redirect/authenticate/…"},
+        },
+    },
+    "idempotency-key-reused": {"errors": {IDEMPOTENCY_KEY: ["was used for another request"]}},
+}
 
 HEADERS: dict[str, Json] = {
     "X-Request-ID": {
@@ -86,11 +93,13 @@ REQUEST_ID: Json = {
     "description": "At most 128 of `A-Z a-z 0-9 . _ -`; any other is replaced.",
     "schema": {"type": "string"},
 }
+ADMIN_KEY = "A key of the setting `ADMIN_API_KEYS`."
 KEY: Json = {
     "name": IDEMPOTENCY_KEY,
     "in": "header",
     "description": "A UUID of your own for each action, such as `4f9c2a70-6f0e-4a53-9d0a-6a5a1f0b8f1e`. A repetition "
-    "gets the first answer again, for two days.",
+    "gets the first answer again, for two days. A 400, a 5xx, a 409 with `Retry-After` and a 402 "
+    "`payment-action-required` are not kept.",
     "schema": {"type": "string", "pattern": f"^(?:{IDEMPOTENCY_KEY_PATTERN.pattern})$"},
 }
 TOKEN: Json = {
@@ -110,16 +119,20 @@ SHOWN_BY = {
 
 @dataclass(frozen=True)
 class Variant:
-    """What the settings change in the document: which requests need a key or a cart, and which webhooks there are."""
+    """What the settings change in the document: which requests need a key or a cart, whether the sandbox's test cards
+    pay, and which webhooks there are."""
 
     admin_keys: bool
     cart_id_required: bool
+    test_cards: bool
     in_use: tuple[tuple[str, tuple[str, ...]], ...]
 
     @classmethod
     def of(cls, settings: Settings) -> Variant:
         """The variant of a gateway with these settings."""
-        return cls(bool(settings.admin_api_keys), settings.cart_id_required, tuple(settings.in_use.items()))
+        in_use = settings.in_use
+        test_cards = "stripe" in in_use["PAYMENT_PROVIDER"] and not settings.stripe.live
+        return cls(bool(settings.admin_api_keys), settings.cart_id_required, test_cards, tuple(in_use.items()))
 
 
 @functools.cache
@@ -141,7 +154,7 @@ def build(variant: Variant) -> Json:
         "info": {
             "title": "The shop",
             "version": VERSION,
-            "description": INTRODUCTION,
+            "description": introduction(variant.test_cards),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
@@ -158,7 +171,7 @@ def build(variant: Variant) -> Json:
                 IDEMPOTENCY_KEY: KEY,
                 "X-Request-ID": REQUEST_ID,
             },
-            "securitySchemes": {"adminKey": {"type": "http", "scheme": "bearer", "description": "An admin key."}},
+            "securitySchemes": {"adminKey": {"type": "http", "scheme": "bearer", "description": ADMIN_KEY}},
         },
     }
 
@@ -191,7 +204,7 @@ def _refusals(kind: type[errors.Refusal]) -> Iterator[type[errors.Refusal]]:
 
 def _operation(verb: str, url: str, operation: Operation, admin: bool, route: Any, variant: Variant) -> Json:
     function = route.interface.spec
-    summary, _, further = (function.__doc__ or "").partition("\n\n")
+    summary, _, further = inspect.cleandoc(function.__doc__ or "").partition("\n\n")
     keys = variant.admin_keys
     found: Json = {
         "operationId": f"{function.__module__.rpartition('.')[2]}_{function.__name__}_{verb.lower()}",
@@ -201,7 +214,7 @@ def _operation(verb: str, url: str, operation: Operation, admin: bool, route: An
         "responses": _responses(verb, url, operation, admin and keys, int(route.set_status[:3])),
     }
     if further:
-        found["description"] = further
+        found["description"] = unwrapped(further)
     if admin and keys:
         found["security"] = [{"adminKey": []}]
     elif operation.of in (ORDER, READER) and keys:
@@ -220,7 +233,7 @@ def _parameters(url: str, operation: Operation, variant: Variant) -> list[Json]:
         schema = PATH_SCHEMAS.get(name, PATH_SCHEMAS["id"])
         if name == "provider":
             schema = {"enum": sorted({name_of(each) for _, named in variant.in_use for each in named})}
-        found.append({"name": name, "in": "path", "required": True, "schema": schema})
+        found.append(parameter(name, "path", schema, required=True))
     if operation.query is not None:
         found += query_parameters(operation.query)
     if operation.of in (READER, BEARER):
@@ -292,25 +305,33 @@ def _refusal(status: int, page: bool) -> Json:
 def _content(operation: Operation) -> Json:
     if "/" in operation.gives:
         return {operation.gives: {}}
-    recorded = _examples().get(operation.gives)
+    recorded = _examples().get(operation.shows or operation.gives)
     return {JSON: {"schema": ref(operation.gives), **({} if recorded is None else {"example": recorded})}}
 
 
 def _failure(status: int) -> Json:
     """The answer with this status of failure."""
     named = problems(status)
-    name, title = next(iter(named.items()))
     headers = ["X-Request-ID", "Idempotent-Replayed"]
     headers += ["Retry-After"] if status in (409, 429, 502, 503, 504) else []
     headers += ["RateLimit-Policy", "RateLimit"] if status == 429 else []
     headers += ["WWW-Authenticate"] if status == 401 else []
     types = [f"urn:shop:problem:{each}" for each in named]
-    example = errors.problem_body(status, name, title, f"{title}.", "8d654eab3cf749b18aabd67ad0b179b1")
+    examples = {
+        name: {
+            "summary": title,
+            "value": {
+                **errors.problem_body(status, name, title, f"{title}.", "8d654eab3cf749b18aabd67ad0b179b1"),
+                **FACTS.get(name, {}),
+            },
+        }
+        for name, title in named.items()
+    }
     schema = {**ref("Problem"), "properties": {"status": {"const": status}, "type": {"enum": types}}}
     return {
-        "description": f"{'; '.join(named.values())}.",
+        "description": f"{'; '.join(dict.fromkeys(named.values()))}.",
         "headers": {each: {"$ref": f"#/components/headers/{each}"} for each in headers},
-        "content": {errors.PROBLEM: {"schema": schema, "example": example}},
+        "content": {errors.PROBLEM: {"schema": schema, "examples": examples}},
     }
 
 

@@ -22,7 +22,7 @@ _LENGTHS = {"string": "Length", "list": "Items", "dict": "Properties"}
 _BOUNDS = {"min": "minimum", "max": "maximum"}
 _READ = {
     *("type", "nullable", "required", "allowed", "min", "max", "minlength", "maxlength"),
-    *("schema", "allow_unknown", "keysrules", "valuesrules", "check_with"),
+    *("schema", "allow_unknown", "keysrules", "valuesrules", "check_with", "meta"),
 }
 
 
@@ -44,7 +44,7 @@ def of_rules(rules: Mapping[str, Any], open: bool = False) -> Json:
         raise ValueError(f"no JSON Schema for {', '.join(sorted(unknown))}")
     kinds = rules["type"] if isinstance(rules["type"], list) else [rules["type"]]
     types = [_TYPES[kind] for kind in kinds] + (["null"] if rules.get("nullable") else [])
-    found: Json = {"type": types if len(types) > 1 else types[0]}
+    found: Json = {"type": types if len(types) > 1 else types[0], **rules.get("meta", {})}
     if "allowed" in rules:
         found["enum"] = [*rules["allowed"], *([None] if rules.get("nullable") else [])]
     found |= {keyword: rules[rule] for rule, keyword in _BOUNDS.items() if rule in rules}

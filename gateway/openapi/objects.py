@@ -237,7 +237,7 @@ OBJECTS: dict[str, Json] = {
             {
                 "id": TEXT,
                 "object": a("order"),
-                "amount": {**AMOUNT, "description": "The sum of the items."},
+                "amount": {**AMOUNT, "description": "What the shopper pays: the sum of the items, shipping included."},
                 "amount_returned": AMOUNT_OR_NULL,
                 "application": NULL,
                 "application_fee": NULL,
@@ -246,30 +246,45 @@ OBJECTS: dict[str, Json] = {
                 "currency": CURRENCY,
                 "customer": NULL,
                 "email": TEXT,
-                "items": many(ref("OrderItem")),
+                "items": {
+                    **many(ref("OrderItem")),
+                    "description": "The lines of the receipt: one per SKU, then discount if any, tax and shipping.",
+                },
                 "livemode": FLAG,
                 "metadata": TEXTS,
                 "returns": inner(ref("OrderReturn")),
-                "selected_shipping_method": TEXT_OR_NULL,
+                "selected_shipping_method": {
+                    **TEXT_OR_NULL,
+                    "description": "The `id` of one of `shipping_methods`: the cheapest, until another is selected.",
+                },
                 "shipping": members(
                     {
                         "address": ADDRESS,
-                        "carrier": TEXT_OR_NULL,
+                        "carrier": {**TEXT_OR_NULL, "description": "Null until the label is bought."},
                         "name": TEXT,
                         "phone": TEXT_OR_NULL,
-                        "tracking_number": TEXT_OR_NULL,
+                        "tracking_number": {**TEXT_OR_NULL, "description": "Null until the label is bought."},
                     }
                 ),
                 "shipping_methods": {
                     **many(ref("ShippingMethod")),
                     "description": "None when nothing is sent: all products are digital.",
                 },
-                "status": a("created", "paid", "fulfilled", "canceled", "returned"),
-                "status_transitions": members(
-                    dict.fromkeys(("canceled", "fulfiled", "paid", "returned"), TIME_OR_NULL)
-                ),
+                "status": {
+                    **a("created", "paid", "fulfilled", "canceled", "returned"),
+                    "description": "`created`: not paid, or its bank is still asked. `paid`: the money is taken. "
+                    "`fulfilled`: the carrier has the parcel, or there is none. `canceled`: before it was paid. "
+                    "`returned`: all of it is refunded.",
+                },
+                "status_transitions": {
+                    **members(dict.fromkeys(("canceled", "fulfiled", "paid", "returned"), TIME_OR_NULL)),
+                    "description": "When. `fulfiled` is spelled with one l.",
+                },
                 "updated": TIME,
-                "upstream_id": {**TEXT_OR_NULL, "description": "The shipment's id; null when nothing is sent."},
+                "upstream_id": {
+                    **TEXT_OR_NULL,
+                    "description": "The shipment's id, for its tracking and label; null when nothing is sent.",
+                },
                 "status_url": {
                     **TEXT_OR_NULL,
                     "description": "A page with the order's state and receipt; its `token` opens the order.",
@@ -282,14 +297,17 @@ OBJECTS: dict[str, Json] = {
     "OrderItem": members(
         {
             "object": a("order_item"),
-            "amount": AMOUNT,
+            "amount": {
+                **AMOUNT,
+                "description": "Of the whole line, in the currency's smallest unit; a discount's is negative.",
+            },
             "currency": CURRENCY,
             "description": TEXT,
             "parent": {
                 **TEXT_OR_NULL,
                 "description": "The SKU's id, the discount code, or the shipping method's id.",
             },
-            "quantity": {"type": ["integer", "null"]},
+            "quantity": {"type": ["integer", "null"], "description": "Pieces, of a SKU."},
             "type": a("sku", "discount", "tax", "shipping"),
         }
     ),
@@ -308,7 +326,7 @@ OBJECTS: dict[str, Json] = {
     ),
     "ShippingMethod": members(
         {
-            "id": TEXT,
+            "id": {**TEXT, "description": "Send it as `shipping_id`."},
             "amount": AMOUNT,
             "currency": CURRENCY,
             "description": TEXT,
@@ -316,7 +334,13 @@ OBJECTS: dict[str, Json] = {
         }
     ),
     "MessageState": members(
-        {"status code": {**TEXT, "description": "The provider's code, or `queued`, `failed` or `not sent`."}}
+        {
+            "status code": {
+                **TEXT,
+                "description": "The provider's code (accepted: `202` of an email, `201` of an SMS), or `queued`, "
+                "`failed` or `not sent`.",
+            }
+        }
     ),
     "Orders": page(ref("Order")),
     "QuotedOrder": {
@@ -389,7 +413,10 @@ OBJECTS: dict[str, Json] = {
             "object_id": TEXT,
             "carrier": TEXT_OR_NULL,
             "tracking_number": TEXT_OR_NULL,
-            "tracking_status": or_null(ref("TrackingStep")),
+            "tracking_status": {
+                **or_null(ref("TrackingStep")),
+                "description": "The latest step; null before the first.",
+            },
             "tracking_history": {**many(ref("TrackingStep")), "description": "The earliest first."},
         }
     ),
@@ -400,14 +427,18 @@ OBJECTS: dict[str, Json] = {
             "object_updated": TEXT_OR_NULL,
             "status": {
                 **TEXT,
-                "description": "`PRE_TRANSIT`, `TRANSIT`, `DELIVERED`, `RETURNED`, `FAILURE` or `UNKNOWN`.",
+                "description": "`PRE_TRANSIT` (the label is bought), `TRANSIT` (on its way), `DELIVERED`, "
+                "`RETURNED` (to the sender), `FAILURE` or `UNKNOWN`.",
             },
             "status_details": TEXT_OR_NULL,
             "status_date": TEXT_OR_NULL,
             "substatus": or_null(
                 members({"code": TEXT_OR_NULL, "text": TEXT_OR_NULL, "action_required": {"type": ["boolean", "null"]}})
             ),
-            "location": or_null(members(dict.fromkeys(("city", "state", "zip", "country"), TEXT_OR_NULL))),
+            "location": {
+                **or_null(members(dict.fromkeys(("city", "state", "zip", "country"), TEXT_OR_NULL))),
+                "description": "Where the parcel was.",
+            },
         },
         # What a carrier need not know.
         optional=("object_id", "object_created", "object_updated", "status_details", "substatus", "location"),
@@ -436,11 +467,18 @@ OBJECTS: dict[str, Json] = {
                 "status": {"type": "integer"},
                 "detail": {**TEXT, "description": "For people."},
                 "request_id": {**TEXT, "description": "The same as the header `X-Request-ID`."},
-                "errors": {"type": "object", "description": "Field -> messages, named and nested as sent; at most 50."},
+                "errors": {
+                    "type": "object",
+                    "description": "Field -> messages, named and nested as sent; at most 50. A header is a field, too.",
+                },
                 "code": {"type": ["string", "integer"], "description": "The provider's code."},
                 "decline_code": {**TEXT, "description": "The bank's reason."},
-                "client_secret": {**TEXT, "description": "For Stripe.js."},
-                "next_action": {"type": "object", "description": "What the bank wants the shopper to do."},
+                "client_secret": {**TEXT, "description": "Names the payment to Stripe.js."},
+                "next_action": {
+                    "type": "object",
+                    "description": "What the bank requires, as Stripe says it: the shopper opens "
+                    "`redirect_to_url.url`. Any other `type` is for Stripe.js.",
+                },
                 "parts": ref("Parts"),
             },
             optional=("errors", "code", "decline_code", "client_secret", "next_action", "parts"),

@@ -14,6 +14,7 @@ from gateway.openapi.objects import Json, ref
 from gateway.shape import Shape
 
 CART, ORDER, READER, BEARER = "cart", "order", "reader", "bearer"
+UNPAID = "UnpaidOrder"
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Operation:
     Attributes:
         tag: the chapter.
         gives: the object of the answer, in `gateway.openapi.objects`; or its media type, if that is not JSON.
+        shows: the recorded answer in `examples.json`, if it is not named like `gives`.
         page: whether it is a page for people, and so are its failures.
         body: what is sent; None: nothing.
         example: a body.
@@ -37,6 +39,7 @@ class Operation:
 
     tag: str
     gives: str
+    shows: str = field(default="", kw_only=True)
     page: bool = field(default=False, kw_only=True)
     body: Shape | Json | None = None
     example: Any = None
@@ -91,7 +94,7 @@ PRODUCT = {
 }
 SKU_OF_PRODUCT = {"attributes": {"material": "cotton"}, "price": 60, "inventory": {"type": "finite", "quantity": 20}}
 DISCOUNT = {"code": "SUMMER-20", "percent_off": 20, "max_redemptions": 100}
-CHOICE = {"order_id": "or_d1d05afb84bf7eb32178667f", "shipping_id": "cdc2da038d1939b59e362b3a7c363319"}
+CHOICE = {"order_id": "or_c7a0d930ad64469c7fa71baa", "shipping_id": "7c8a16aa22df4c25ae9612bb915122ea"}
 QUOTED = {
     "order": {
         "currency": "usd",
@@ -105,11 +108,12 @@ SMS = {"number": "+14155550123", "content": "Your order is on its way."}
 
 def _payment(shape: Shape) -> Operation:
     example = {"order_id": CHOICE["order_id"], "card": "tok_visa"}
-    return Operation("Payment", "Order", shape, example, of=CART, keyed=True, fails=(402, 404))
+    return Operation("Payment", "Order", shape, example, of=CART, keyed=True, fails=(402, 404), shows="PaidOrder")
 
 
 def _choice(keyed: bool) -> Operation:
-    return Operation("Checkout", "Order", schemas.SHIPPING_CHOICE, CHOICE, of=CART, keyed=keyed, fails=(404, 409))
+    shape, fails = schemas.SHIPPING_CHOICE, (404, 409)
+    return Operation("Checkout", "Order", shape, CHOICE, of=CART, keyed=keyed, fails=fails, shows=UNPAID)
 
 
 def operations(payment: Shape) -> dict[tuple[str, str], Operation]:
@@ -156,7 +160,7 @@ def operations(payment: Shape) -> dict[tuple[str, str], Operation]:
         ),
         ("DELETE", "/api/cart/discount"): Operation("Cart", "CartSummary", of=CART),
         ("POST", "/api/cart/checkout"): Operation(
-            "Checkout", "Order", schemas.CHECKOUT, CUSTOMER, of=CART, keyed=True, fails=(404,)
+            "Checkout", "Order", schemas.CHECKOUT, CUSTOMER, of=CART, keyed=True, fails=(404,), shows=UNPAID
         ),
         ("POST", "/api/cart/shipping"): _choice(keyed=True),
         ("PUT", "/api/cart/shipping"): _choice(keyed=False),
@@ -164,7 +168,7 @@ def operations(payment: Shape) -> dict[tuple[str, str], Operation]:
         ("GET", "/api/orders"): Operation("Orders", "Orders", query=schemas.ORDERS_QUERY, headers=("Link",)),
         ("GET", "/api/orders/{order_id}"): Operation("Orders", "Order", of=READER),
         ("POST", "/api/orders/{order_id}/cancel"): Operation(
-            "Orders", "Order", schemas.NOTHING, {}, needs_body=False, of=ORDER, keyed=True
+            "Orders", "Order", schemas.NOTHING, {}, needs_body=False, of=ORDER, keyed=True, shows="CanceledOrder"
         ),
         ("POST", "/api/orders/{order_id}/refund"): Operation(
             "Orders", "Order", schemas.REFUND, {"all": True}, keyed=True
@@ -205,15 +209,21 @@ def operations(payment: Shape) -> dict[tuple[str, str], Operation]:
 def query_parameters(shape: Shape) -> list[Json]:
     """A query's shape as parameters. One without a value counts as not given (`gateway.reading`)."""
     nothing = {"type": "string", "maxLength": 0}
-    return [
-        {"name": name, "in": "query", "schema": {"anyOf": [of_rules(rules), nothing]}}
-        for name, rules in shape.schema.items()
-    ]
+    found = [parameter(name, "query", of_rules(rules)) for name, rules in shape.schema.items()]
+    return [{**each, "schema": {"anyOf": [each["schema"], nothing]}} for each in found]
+
+
+def parameter(name: str, place: str, schema: Json, **more: Any) -> Json:
+    """A parameter in the path or the query; the page shows its description, but not that of its schema."""
+    said = {"description": schema["description"]} if "description" in schema else {}
+    bare = {keyword: value for keyword, value in schema.items() if keyword != "description"}
+    return {"name": name, "in": place, **said, **more, "schema": bare}
 
 
 PATH_SCHEMAS: dict[str, Json] = {
-    "currency": {"type": "string", "pattern": "^[A-Za-z]{3}$"},
+    "currency": of_rules(fields.CURRENCY),
     "code": of_rules(fields.DISCOUNT_CODE),
+    "shipment_id": of_rules(fields.described(fields.ID, "The `upstream_id` of the shipment's order.")),
     "id": of_rules(fields.ID),
     "name": {"type": "string"},
 }

@@ -22,7 +22,10 @@ Items = list[dict[str, Any]]
 
 @post("/api/cart", status=201)
 def create(request: Request, response: Response) -> dict[str, Any]:
-    """A new cart with an unguessable, signed id, which the browser keeps as a cookie."""
+    """A new cart with an unguessable, signed id, which the browser keeps as a cookie.
+
+    Send its `cart_id` as `Cart-Id` with every request of this shopper: orders, label and tracking belong to it, too.
+    """
     limits.spend(request, limits.ADDRESS_CART)
     form = optional_body(request, schemas.NOTHING)
     made: dict[str, Any] = services(request, effect(request, form, of_own_cart)).cart.create()
@@ -51,7 +54,11 @@ def clear(request: Request) -> Items:
 
 @post("/api/cart/{product_id}/buy")
 def buy(product_id: str, request: Request) -> Items:
-    """Add a product to the cart."""
+    """Add a product to the cart.
+
+    The pieces are added to those in the cart. 409: the stock is too short, the product is not on sale, its currency is
+    not the cart's, or it has several SKUs and neither `sku` nor `attributes` chooses one. A cart holds no stock.
+    """
     known(product_id, "product")
     limits.spend(request, limits.CART_BUY, limits.payer(request, cart_id(request)))
     form = body(request, schemas.ITEM)
@@ -81,7 +88,11 @@ def remove(product_id: str, request: Request) -> Items:
 
 @post("/api/cart/discount")
 def apply_discount(request: Request) -> dict[str, Any]:
-    """Give the cart a discount code; returns the cart's summary."""
+    """Give the cart a discount code; returns the cart's summary.
+
+    It takes the place of another code. 404: there is no such code. 409: it has expired, is used up, or is for larger
+    orders or another currency. In the order, the discount is one of the `items`.
+    """
     limits.spend(request, limits.ADDRESS_DISCOUNT)
     limits.spend(request, limits.CART_DISCOUNT, limits.payer(request, cart_id(request)))
     form = body(request, schemas.DISCOUNT_CODE)
@@ -97,7 +108,12 @@ def remove_discount(request: Request) -> dict[str, Any]:
 
 @post("/api/cart/checkout", status=201)
 def checkout(request: Request) -> dict[str, Any]:
-    """Turn the cart into an order, with fixed prices and its shipping methods."""
+    """Turn the cart into an order, with fixed prices and its shipping methods.
+
+    The cart keeps its items until the order is paid. Repeating gives the same order while it is unpaid and nothing has
+    changed. An order holds no stock until it is paid. 409: the cart is empty, or something in it cannot be bought (the
+    `problems` of its summary). 422: no carrier knows the address, or none takes the parcel.
+    """
     limits.spend(request, limits.ADDRESS_CHECKOUT)
     limits.spend(request, limits.CART_CHECKOUT, limits.payer(request, cart_id(request)))
     form = body(request, schemas.CHECKOUT)
@@ -121,7 +137,10 @@ def checkout(request: Request) -> dict[str, Any]:
 
 @post_or_put("/api/cart/shipping")
 def choose_shipping(request: Request) -> dict[str, Any]:
-    """Select one of the order's shipping methods."""
+    """Select one of the order's shipping methods.
+
+    The answer has the new `amount`. 409: the order is paid, or its payment waits for a bank.
+    """
     form = body(request, schemas.SHIPPING_CHOICE)
     once = effect(request, form, of_cart)
     return services(request, once).cart.choose_shipping(
@@ -131,7 +150,21 @@ def choose_shipping(request: Request) -> dict[str, Any]:
 
 @post("/api/cart/paid")
 def pay(request: Request) -> dict[str, Any]:
-    """Pay an order by card, or without one when it costs nothing; label, email and SMS follow."""
+    """Pay an order by card, or without one when it costs nothing; label, email and SMS follow.
+
+    200: paid, usually with its label, `shipping.tracking_number` and `notifications`. Paying again charges nothing.
+
+    402 `payment-declined`: the order stays open. Show `detail`, and pay with another card and a new `Idempotency-Key`.
+
+    402 `payment-action-required`: the card's bank asks the shopper. If `next_action` has a `redirect_to_url`, open its
+    `url` in a new tab; that page does not lead back. Otherwise pass `client_secret` to Stripe.js (`handleNextAction`).
+    Read the order until it is `paid`, or send the same payment again. The answer is 200 if the bank has agreed, and 402
+    with the same `client_secret` while it has not answered. Another `client_secret` means that it refused and asks once
+    more; an order waits for a bank twice within an hour. After ten minutes (by default) the payment is canceled, and
+    the order can be paid again.
+
+    409: paid with another card, canceled, too little stock, or the code is used up. With `Retry-After`, repeat later.
+    """
     shopper = cart_id(request)
     payer = limits.payer(request, shopper)
     limits.spend(request, limits.ADDRESS_PAYMENT)

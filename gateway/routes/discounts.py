@@ -18,7 +18,10 @@ from gateway.visit import services
 
 @post("/api/discounts", status=201, admin=True)
 def create(request: Request) -> dict[str, Any]:
-    """Make a discount code."""
+    """Make a discount code.
+
+    It takes off either `percent_off` or `amount_off`. 409: an active code has the same name.
+    """
     spec = body(request, schemas.DISCOUNT)
     once = effect(request, spec, of_admin)
     return services(request, once).cart.create_discount(spec, once.key)

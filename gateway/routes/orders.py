@@ -19,7 +19,11 @@ from gateway.visit import known, services
 
 @get("/api/orders/{order_id}")
 def get_one(order_id: str, request: Request) -> dict[str, Any]:
-    """One order, for the cart that placed it, for the bearer of its token, or for an admin."""
+    """One order, for the cart that placed it, for the bearer of its token, or for an admin.
+
+    Everybody else gets 404. A payment that a bank confirms shows as `paid` before the label is bought: the parcel can
+    be tracked once `shipping` has a `tracking_number`.
+    """
     cart, token = reader(request)
     with bounded_guesses(request, token):
         return services(request).cart.order(known(order_id, "order"), cart, *([] if token is None else [token]))
@@ -38,7 +42,10 @@ def listed(request: Request, response: Response) -> dict[str, Any]:
 
 @post("/api/orders/{order_id}/cancel")
 def cancel(order_id: str, request: Request) -> dict[str, Any]:
-    """Cancel an unpaid order, for the cart that placed it or for an admin."""
+    """Cancel an unpaid order, for the cart that placed it or for an admin.
+
+    409 once it is paid.
+    """
     known(order_id, "order")
     limits.spend(request, limits.ORDER_CANCEL, f"{limits.payer(request, own_cart(request) or SHARED)} {order_id}")
     form = optional_body(request, schemas.NOTHING)

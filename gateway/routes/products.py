@@ -28,7 +28,10 @@ def create(request: Request, response: Response) -> dict[str, Any]:
 
 @get("/api/products")
 def listed(request: Request, response: Response) -> dict[str, Any]:
-    """Products by category or search word, sorted, in pages."""
+    """Products by category or search word, sorted, in pages.
+
+    Those with `active` false are listed, but cannot be bought.
+    """
     wanted = query(request, schemas.PRODUCTS_QUERY)
     page: dict[str, Any] = services(request).products.list(
         wanted.get("category"), wanted.get("order_by", "name"), wanted.get("limit", 100), wanted.get("starting_after")

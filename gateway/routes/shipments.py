@@ -51,7 +51,11 @@ def listed(request: Request, response: Response) -> list[dict[str, Any]]:
 
 @get("/api/shipments/{shipment_id}/rates/{currency}")
 def rates(shipment_id: str, currency: str, request: Request) -> dict[str, Any]:
-    """Each carrier's price."""
+    """Each carrier's price.
+
+    In Shippo's fields, with amounts in whole units (`"5.50"`). A shopper selects one of the order's `shipping_methods`
+    instead.
+    """
     if not _CURRENCY.fullmatch(currency):
         raise NotFound("There is no such currency.")
     return services(request).shipping.rates(_own(shipment_id, request), currency)
@@ -59,13 +63,19 @@ def rates(shipment_id: str, currency: str, request: Request) -> dict[str, Any]:
 
 @get("/api/shipments/{shipment_id}/label")
 def label(shipment_id: str, request: Request) -> dict[str, Any]:
-    """The URL of the label, once it is bought."""
+    """The URL of the label, once it is bought.
+
+    409 until then.
+    """
     return services(request).shipping.label(_own(shipment_id, request))
 
 
 @get("/api/shipments/{shipment_id}/tracking")
 def tracking(shipment_id: str, request: Request) -> dict[str, Any]:
-    """The position of the parcel."""
+    """The position of the parcel.
+
+    409 until the label is bought. The carrier's answer may be a minute old, so read it once a minute.
+    """
     return services(request).shipping.tracking(_own(shipment_id, request))
 
 

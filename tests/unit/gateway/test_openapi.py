@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,10 +14,12 @@ from openapi_spec_validator import validate
 
 from cart.discounts.codes import DiscountCodes
 from chassis.settings import Settings
+from contracts import errors as failures
 from contracts.errors import InvalidRequest
-from gateway import api, fields, schemas
+from gateway import api, errors, fields, schemas
 from gateway.openapi import document
 from gateway.openapi.document import Variant, build
+from gateway.openapi.introduction import TEST_CARDS, unwrapped
 from gateway.openapi.json_schema import of_rules, of_shape
 from gateway.openapi.objects import OBJECTS
 from gateway.openapi.operations import (
@@ -37,6 +40,7 @@ from gateway.routing import api as hug_api
 from gateway.shape import Shape
 from launcher.place import ROOT
 from products.rules.drafts import Change, Draft, SkuChange, SkuDraft
+from sandbox.stripe.cards import card_named
 from tests.products import product
 
 if TYPE_CHECKING:
@@ -101,7 +105,23 @@ def test_every_failure_of_the_gateway_has_a_response() -> None:
     assert statuses == {400, 401, 402, 403, 404, 408, 409, 413, 414, 415, 422, 429, 431, 500, 502, 503, 504}
     for status, response in DOCUMENT["components"]["responses"].items():
         media = response["content"]["application/problem+json"]
-        assert fits(media["schema"], media["example"]), status
+        titles = response["description"].removesuffix(".").split("; ")
+        assert len({*titles}) == len(titles), status
+        for name, example in media["examples"].items():
+            assert fits(media["schema"], example["value"]), name
+        assert {f"urn:shop:problem:{name}" for name in media["examples"]} == {
+            *media["schema"]["properties"]["type"]["enum"]
+        }, status
+
+
+def test_example_of_a_problem_shows_the_members_that_programs_need() -> None:
+    shown = {
+        name: example["value"].keys()
+        for response in DOCUMENT["components"]["responses"].values()
+        for name, example in response["content"]["application/problem+json"]["examples"].items()
+    }
+    for kind in (failures.InvalidRequest, failures.PaymentDeclined, failures.PaymentActionRequired, failures.KeyReused):
+        assert shown[errors.KINDS[kind].name] >= {*errors.KINDS[kind].facts}, kind
 
 
 def test_admin_routes_need_a_key_only_where_keys_are_set() -> None:
@@ -126,12 +146,78 @@ def test_every_body_has_an_example_that_its_route_accepts() -> None:
 
 def test_every_answer_has_an_example_that_fits() -> None:
     examples = document._examples()
-    assert {operation.gives for operation in DESCRIBED.values() if "/" not in operation.gives} - {"Document"} == set(
-        examples
-    )
+    objects = {operation.shows or operation.gives: operation.gives for operation in DESCRIBED.values()}
+    assert {name for name in objects if "/" not in name} - {"Document"} == set(examples)
     for name, example in examples.items():
-        schema = {**OBJECTS[name], "components": DOCUMENT["components"]}
+        schema = {**OBJECTS[objects[name]], "components": DOCUMENT["components"]}
         assert [error.message for error in Draft202012Validator(schema).iter_errors(example)] == [], name
+
+
+@pytest.mark.parametrize(
+    ("verb", "url", "status", "has_label"),
+    [
+        ("post", "/api/cart/checkout/", "created", False),
+        ("put", "/api/cart/shipping/", "created", False),
+        ("post", "/api/cart/paid/", "paid", True),
+        ("get", "/api/orders/{order_id}/", "paid", False),
+        ("post", "/api/orders/{order_id}/cancel/", "canceled", False),
+    ],
+)
+def test_example_of_an_order_is_as_its_route_answers(verb: str, url: str, status: str, has_label: bool) -> None:
+    answer = next(answer for code, answer in DOCUMENT["paths"][url][verb]["responses"].items() if code < "300")
+    order = answer["content"]["application/json"]["example"]
+    assert (order["status"], "label_url" in order, "notifications" in order) == (status, has_label, has_label)
+
+
+def test_every_query_parameter_has_a_description() -> None:
+    found = [
+        each for verbs in DOCUMENT["paths"].values() for operation in verbs.values() for each in operation["parameters"]
+    ]
+    assert [each["name"] for each in found if each.get("in") == "query" and not each.get("description")] == []
+
+
+def test_every_field_that_a_shopper_sends_has_a_description_unless_its_name_is_one() -> None:
+    named = {"name", "email", "address", "line1", "line2", "city", "order_id"}
+    for operation in DESCRIBED.values():
+        if operation.of == CART and operation.body_schema is not None:
+            fields_of = operation.body_schema["properties"]
+            whole = {**fields_of, **fields_of.get("address", {}).get("properties", {})}
+            assert {name for name, schema in whole.items() if "description" not in schema} <= named
+
+
+def test_paragraphs_of_descriptions_are_on_one_line() -> None:
+    assert (
+        unwrapped("""One
+        sentence.
+
+        ## A title
+        1. First
+           thing
+        - another
+        """)
+        == "One sentence.\n\n## A title\n1. First thing\n- another"
+    )
+
+
+@pytest.mark.parametrize(("card", "outcome"), TEST_CARDS.items())
+def test_test_card_does_at_the_sandbox_what_the_document_says(card: str, outcome: str) -> None:
+    played = card_named(card)
+    assert played is not None
+    asked = "the bank requires a confirmation" if played.authentication else "paid"
+    assert outcome == ("declined" if played.decline else asked)
+
+
+def test_test_cards_are_named_only_while_the_sandbox_plays_the_payments() -> None:
+    live = build(Variant.of(replace(SETTINGS, stripe=replace(SETTINGS.stripe, live=True))))
+    other = build(Variant.of(replace(SETTINGS, in_use={**SETTINGS.in_use, "PAYMENT_PROVIDER": ("own.module:Own",)})))
+    assert "pm_card_authenticationRequired" in DOCUMENT["info"]["description"]
+    for document_of_another in (live, other):
+        assert "pm_card_authenticationRequired" not in document_of_another["info"]["description"]
+
+
+def test_the_introduction_names_only_routes_that_exist() -> None:
+    for verb, path in re.findall(r"`(GET|POST|PUT|DELETE) (/\S+)`", DOCUMENT["info"]["description"]):
+        assert verb.lower() in DOCUMENT["paths"][path]
 
 
 def test_version_is_the_packages() -> None:
