@@ -1,4 +1,4 @@
-"""What shoppers can buy: products with unlimited stock, counted ones, digital ones, and limited series that sell out."""
+"""What shoppers can buy: products with unlimited stock, counted, digital, and limited series that sell out."""
 
 from __future__ import annotations
 

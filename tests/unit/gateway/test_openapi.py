@@ -159,7 +159,7 @@ def test_every_answer_has_an_example_that_fits() -> None:
         ("post", "/api/cart/checkout/", "created", False),
         ("put", "/api/cart/shipping/", "created", False),
         ("post", "/api/cart/paid/", "paid", True),
-        ("get", "/api/orders/{order_id}/", "paid", False),
+        ("get", "/api/orders/{order_id}/", "paid", True),
         ("post", "/api/orders/{order_id}/cancel/", "canceled", False),
     ],
 )
