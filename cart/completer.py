@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,13 +90,19 @@ class Lane:
             finished.put((self, key))
 
 
-def sweep(lanes: list[Lane], stopping: Callable[[], bool], lasts: float = SWEEP_TIME_S) -> None:
+def sweep(
+    lanes: list[Lane],
+    stopping: Callable[[], bool],
+    lasts: float = SWEEP_TIME_S,
+    reading: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> None:
     """Work on everything that is due in each lane, until there is nothing more, or for `lasts` seconds.
 
     Returns when everything that was started has ended; each thing has its own time limit.
 
     Args:
         stopping: whether the service is to stop: nothing new is started then.
+        reading: a transaction in which all lanes look for what is due: an idle copy looks every second.
     """
     finished: queue.Queue[tuple[Lane, str]] = queue.Queue()
     end = time.monotonic() + lasts
@@ -110,7 +116,7 @@ def sweep(lanes: list[Lane], stopping: Callable[[], bool], lasts: float = SWEEP_
                 lane.found.clear()
         elif looks:
             next_look = now + LOOK_INTERVAL_S
-            end = end if _look(lanes, now) else now
+            end = end if _look(lanes, now, reading) else now
         for lane in lanes:
             lane.take_up(finished)
         if not any(lane.busy for lane in lanes):
@@ -124,10 +130,11 @@ def sweep(lanes: list[Lane], stopping: Callable[[], bool], lasts: float = SWEEP_
             lane.rested[key] = time.monotonic() + REST_S
 
 
-def _look(lanes: list[Lane], now: float) -> bool:
+def _look(lanes: list[Lane], now: float, reading: Callable[[], AbstractContextManager[Any]]) -> bool:
     try:
-        for lane in lanes:
-            lane.look(now)
+        with reading():
+            for lane in lanes:
+                lane.look(now)
     except Unavailable as error:
         log.warning("postponed", error=str(error))
         return False

@@ -376,7 +376,7 @@ class CartService(webhook_service.WebhookVerbs):
     @sweeper(interval=SWEEP_INTERVAL_S)
     def complete(self, stopping: Callable[[], bool]) -> None:
         """Resume abandoned payments, cancellations and refunds; do owed work and handle events that are due."""
-        sweep(self.shop.lanes(), stopping)
+        sweep(self.shop.lanes(), stopping, reading=self.store.database.read)
 
     @timer(interval=FOLLOW_INTERVAL_S)
     def follow_parcels(self) -> None:

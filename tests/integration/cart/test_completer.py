@@ -9,6 +9,7 @@ from contextvars import copy_context
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from cart import completer
 from cart.completer import Lane, sweep
@@ -144,6 +145,15 @@ def test_unreachable_database_ends_the_sweep() -> None:
         raise Unavailable("no database")
 
     sweep([Lane("any", away, away, 1, lambda _key: 1.0)], never_stopping)  # type: ignore[arg-type]
+
+
+def test_idle_copy_looks_for_all_kinds_of_work_in_one_transaction(shop: Shop) -> None:
+    begun = []
+    sa.event.listen(shop.database.engine, "begin", begun.append)
+    dues = shop.store.orders.stalled, shop.store.refunds.stalled, shop.store.deliveries.due
+    lanes = [Lane("any", due, never_stopping, 1, lambda _key: 1.0) for due in dues]  # type: ignore[arg-type]
+    sweep(lanes, never_stopping, reading=shop.database.read)
+    assert len(begun) == 1
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
