@@ -16,7 +16,10 @@ REQUEST_HEADERS = (
     *("Cart-Id", "Order-Token", "Idempotency-Key", "X-Request-ID"),
     *("Content-Type", "Authorization", "If-None-Match", "Prefer"),
 )
-RESPONSE_HEADERS = ("X-Request-ID", "Idempotent-Replayed", "Retry-After", "Link", "ETag", "Location", "RateLimit")
+RESPONSE_HEADERS = (
+    *("X-Request-ID", "Idempotent-Replayed", "Retry-After", "Link", "ETag", "Location"),
+    *("RateLimit", "RateLimit-Policy"),
+)
 # For how long a browser need not ask again; Chromium's longest (seconds).
 PREFLIGHT_MAX_AGE_S = 7200
 

@@ -274,7 +274,8 @@ def _greet(shop: Shop) -> None:
     say(f"\nThe shop is ready at {url}. Open it in a browser.")
     if shop.place.own_sandbox:
         say(f"What the providers receive is shown at {shop.sandbox_url}, with switches for their faults.")
-    say("Or try the API:\n")
+    key = ' -H "Authorization: Bearer $ADMIN_KEY"' if shop.place.env.get("ADMIN_API_KEYS") else ""
+    say(f"Or try the API, which {url}/docs/ describes:\n")
     say(f"  curl {url}/health/ready/")
-    say(f"  curl -X POST {url}/api/products/ -H 'Content-Type: application/json' -d '{product}'")
+    say(f"  curl -X POST {url}/api/products/{key} -H 'Content-Type: application/json' -d '{product}'")
     say(f"  curl '{url}/api/products/?category=food&order_by=name'")

@@ -90,7 +90,7 @@ def test_page_of_a_listed_origin_may_change_and_read(shop: Local) -> None:
     answer = shop.ask("POST", "/api/cart/", headers={"Origin": PAGE, "Sec-Fetch-Site": "cross-site"})
     assert answer.status == 201
     assert answer.headers["access-control-allow-origin"] == PAGE
-    exposed = "X-Request-ID, Idempotent-Replayed, Retry-After, Link, ETag, Location, RateLimit"
+    exposed = "X-Request-ID, Idempotent-Replayed, Retry-After, Link, ETag, Location, RateLimit, RateLimit-Policy"
     assert answer.headers["access-control-expose-headers"] == exposed
     assert_problem(shop.ask("POST", "/api/cart/", headers={"Origin": "https://other.example"}), 403)
 
