@@ -94,6 +94,7 @@ REQUEST_ID: Json = {
     "schema": {"type": "string"},
 }
 ADMIN_KEY = "A key of the setting `ADMIN_API_KEYS`."
+OPEN_TO_ALL = "For admins. It needs a key as soon as `ADMIN_API_KEYS` is set."
 KEY: Json = {
     "name": IDEMPOTENCY_KEY,
     "in": "header",
@@ -213,6 +214,8 @@ def _operation(verb: str, url: str, operation: Operation, admin: bool, route: An
         "parameters": _parameters(url, operation, variant),
         "responses": _responses(verb, url, operation, admin and keys, int(route.set_status[:3])),
     }
+    if admin and not keys:
+        further = f"{further}\n\n{OPEN_TO_ALL}"
     if further:
         found["description"] = unwrapped(further)
     if admin and keys:

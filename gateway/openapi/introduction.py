@@ -22,8 +22,8 @@ $12.50 in `usd`, and 1250 yen in `jpy`. Times are Unix seconds. Every path works
 2. `POST /api/cart/`, once per shopper: issues the id of a cart. Store it, and send it as `Cart-Id` from here on.
 3. `POST /api/cart/{product_id}/buy/` adds to the cart, `POST /api/cart/discount/` gives it a code, and
    `GET /api/cart/summary/` shows its current prices.
-4. `POST /api/cart/checkout/`: the cart becomes an order, with the cheapest of its `shipping_methods`.
-   `PUT /api/cart/shipping/` selects another.
+4. `POST /api/cart/checkout/`: the cart becomes an order, with its tax and the cheapest of its `shipping_methods`.
+   `PUT /api/cart/shipping/` selects another, which may change the tax.
 5. `POST /api/cart/paid/`: takes the money, or answers 402 if the card is declined or its bank asks the shopper.
 6. `GET /api/orders/{order_id}/`: the order. Nothing is pushed: read it again, about every two seconds, until it is
    `paid` and has a `tracking_number`.
@@ -55,7 +55,8 @@ This shop's payments are played by the sandbox, with test cards for `card`:
 
 {cards}
 
-The bank's page belongs to the sandbox. So does the page that shows mails and moves parcels, at the sandbox's address.
+The bank's page and the labels are at the sandbox's address. `/` there shows mails and moves parcels, and
+`/sandbox/tax` lists the tax rates.
 """
 
 

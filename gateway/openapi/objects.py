@@ -58,7 +58,7 @@ def page(items: Json) -> Json:
     return members(
         {
             "object": a("list"),
-            "url": TEXT,
+            "url": LIST_URL,
             "has_more": FLAG,
             "total_count": COUNT,
             "next_cursor": {**TEXT_OR_NULL, "description": "`starting_after` of the next page; null on the last."},
@@ -70,7 +70,7 @@ def page(items: Json) -> Json:
 def inner(items: Json) -> Json:
     """A complete list inside an object."""
     return members(
-        {"object": a("list"), "data": many(items), "has_more": FLAG, "total_count": COUNT, "url": TEXT},
+        {"object": a("list"), "data": many(items), "has_more": FLAG, "total_count": COUNT, "url": LIST_URL},
     )
 
 
@@ -84,7 +84,11 @@ ADDRESS = members(
         "state": TEXT_OR_NULL,
     }
 )
-_LABELS = {**many(ref("IssuedLabel")), "description": "Each label that the carrier has issued."}
+LIST_URL: Json = {**TEXT, "description": "The name of the list, as Stripe has it; not for requests."}
+_LABELS = {
+    **many(ref("IssuedLabel")),
+    "description": "Each label that the carrier has issued, unless they were given back.",
+}
 _SHOWN_IF_ALONE = {
     "label_url": {**TEXT_OR_NULL, "description": "The first label as PDF; null until it is bought."},
     "labels": _LABELS,
@@ -120,7 +124,10 @@ OBJECTS: dict[str, Json] = {
                 },
                 "skus": inner(ref("Sku")),
                 "statement_descriptor": TEXT_OR_NULL,
-                "tax_code": {**TEXT_OR_NULL, "description": "What it counts as for taxes; null for the default."},
+                "tax_code": {
+                    **TEXT_OR_NULL,
+                    "description": "One of Stripe's tax codes (`txcd_…`); null for the default of the shop's settings.",
+                },
                 "type": a("service", "good"),
                 "unit_label": TEXT_OR_NULL,
                 "updated": TIME,
@@ -195,7 +202,10 @@ OBJECTS: dict[str, Json] = {
                 "subtotal": AMOUNT,
                 "discount": {**AMOUNT, "maximum": 0, "description": "What the code takes off: 0 or less."},
                 "discount_code": TEXT_OR_NULL,
-                "total": {**AMOUNT, "description": "Without shipping."},
+                "total": {
+                    **AMOUNT,
+                    "description": "Without shipping, and without a tax that the order adds: both need the address.",
+                },
                 "problems": many(
                     members(
                         {
@@ -232,7 +242,8 @@ OBJECTS: dict[str, Json] = {
     "Discounts": page(ref("Discount")),
     "DeletedDiscount": members({"id": TEXT, "object": a("discount"), "code": TEXT, "deleted": {"const": True}}),
     "Order": {
-        "description": "An order: prices and shipping methods are fixed at checkout.",
+        "description": "An order: prices and shipping methods are fixed at checkout. `label_url`, `labels` and "
+        "`notifications` are only in the answers of `POST /api/cart/paid/` and `GET /api/orders/{order_id}/`.",
         **members(
             {
                 "id": TEXT,
@@ -248,7 +259,8 @@ OBJECTS: dict[str, Json] = {
                 "email": TEXT,
                 "items": {
                     **many(ref("OrderItem")),
-                    "description": "The lines of the receipt: one per SKU, then discount if any, tax and shipping.",
+                    "description": "The lines of the receipt: one per SKU, then discount if any, tax and shipping. "
+                    "There is always a tax line.",
                 },
                 "livemode": FLAG,
                 "metadata": TEXTS,
@@ -299,13 +311,18 @@ OBJECTS: dict[str, Json] = {
             "object": a("order_item"),
             "amount": {
                 **AMOUNT,
-                "description": "Of the whole line, in the currency's smallest unit; a discount's is negative.",
+                "description": "Of the whole line, in the currency's smallest unit. A discount's is negative. A tax's "
+                "is what it adds to the other lines: 0 if the prices include it.",
             },
             "currency": CURRENCY,
-            "description": TEXT,
+            "description": {
+                **TEXT,
+                "description": "For people. That of a tax is `Taxes`, `Taxes (included)` where nobody calculates it, "
+                "or such as `Taxes ($0.16 included)`.",
+            },
             "parent": {
                 **TEXT_OR_NULL,
-                "description": "The SKU's id, the discount code, or the shipping method's id.",
+                "description": "The SKU's id, the discount code, or the shipping method's id; null for a tax.",
             },
             "quantity": {"type": ["integer", "null"], "description": "Pieces, of a SKU."},
             "type": a("sku", "discount", "tax", "shipping"),

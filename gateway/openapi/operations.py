@@ -15,6 +15,7 @@ from gateway.shape import Shape
 
 CART, ORDER, READER, BEARER = "cart", "order", "reader", "bearer"
 UNPAID = "UnpaidOrder"
+EMPTY = "EmptyCart"
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def operations(payment: Shape) -> dict[tuple[str, str], Operation]:
             "Cart", "CartId", schemas.NOTHING, {}, needs_body=False, keyed=True, headers=("Set-Cookie",)
         ),
         ("GET", "/api/cart"): Operation("Cart", "Cart", of=CART),
-        ("DELETE", "/api/cart"): Operation("Cart", "Cart", of=CART),
+        ("DELETE", "/api/cart"): Operation("Cart", "Cart", of=CART, shows=EMPTY),
         ("GET", "/api/cart/summary"): Operation("Cart", "CartSummary", of=CART),
         ("POST", "/api/cart/{product_id}/buy"): Operation(
             "Cart", "Cart", schemas.ITEM, {**two, "attributes": {"material": "rubber"}}, of=CART, keyed=True
@@ -153,12 +154,12 @@ def operations(payment: Shape) -> dict[tuple[str, str], Operation]:
             "Cart", "Cart", schemas.ITEM_QUANTITY, {**two, "sku": SKU}, of=CART, fails=(409,)
         ),
         ("DELETE", "/api/cart/{product_id}"): Operation(
-            "Cart", "Cart", schemas.ITEM_CHOICE, {"sku": SKU}, needs_body=False, of=CART
+            "Cart", "Cart", schemas.ITEM_CHOICE, {"sku": SKU}, needs_body=False, of=CART, shows=EMPTY
         ),
         ("POST", "/api/cart/discount"): Operation(
             "Cart", "CartSummary", schemas.DISCOUNT_CODE, {"code": "SUMMER-20"}, of=CART, keyed=True, fails=(404,)
         ),
-        ("DELETE", "/api/cart/discount"): Operation("Cart", "CartSummary", of=CART),
+        ("DELETE", "/api/cart/discount"): Operation("Cart", "CartSummary", of=CART, shows="UndiscountedCart"),
         ("POST", "/api/cart/checkout"): Operation(
             "Checkout", "Order", schemas.CHECKOUT, CUSTOMER, of=CART, keyed=True, fails=(404,), shows=UNPAID
         ),
@@ -171,7 +172,7 @@ def operations(payment: Shape) -> dict[tuple[str, str], Operation]:
             "Orders", "Order", schemas.NOTHING, {}, needs_body=False, of=ORDER, keyed=True, shows="CanceledOrder"
         ),
         ("POST", "/api/orders/{order_id}/refund"): Operation(
-            "Orders", "Order", schemas.REFUND, {"all": True}, keyed=True
+            "Orders", "Order", schemas.REFUND, {"all": True}, keyed=True, shows="ReturnedOrder"
         ),
         ("GET", "/orders/{order_id}"): Operation("Orders", "text/html", page=True, of=BEARER),
         ("POST", "/api/discounts"): Operation("Discounts", "Discount", schemas.DISCOUNT, DISCOUNT, keyed=True),

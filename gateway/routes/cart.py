@@ -139,7 +139,8 @@ def checkout(request: Request) -> dict[str, Any]:
 def choose_shipping(request: Request) -> dict[str, Any]:
     """Select one of the order's shipping methods.
 
-    The answer has the new `amount`. 409: the order is paid, or its payment waits for a bank.
+    The answer has the new `amount`, tax line and shipping line. 409: the order is paid, or its payment waits for a
+    bank.
     """
     form = body(request, schemas.SHIPPING_CHOICE)
     once = effect(request, form, of_cart)
@@ -158,10 +159,11 @@ def pay(request: Request) -> dict[str, Any]:
 
     402 `payment-action-required`: the card's bank asks the shopper. If `next_action` has a `redirect_to_url`, open its
     `url` in a new tab; that page does not lead back. Otherwise pass `client_secret` to Stripe.js (`handleNextAction`).
-    Read the order until it is `paid`, or send the same payment again. The answer is 200 if the bank has agreed, and 402
-    with the same `client_secret` while it has not answered. Another `client_secret` means that it refused and asks once
-    more; an order waits for a bank twice within an hour. After ten minutes (by default) the payment is canceled, and
-    the order can be paid again.
+    Read the order until it is `paid`. It does not show a refusal: let the shopper send the same payment again, with any
+    key. The answer is 200 if the bank has agreed, and 402 with the same `client_secret` while it has not answered.
+    Another `client_secret` means that it refused and asks once more; the third time within an hour is 409. Another card
+    replaces the one that waits. After ten minutes (by default) the payment is canceled, and the order can be paid
+    again.
 
     409: paid with another card, canceled, too little stock, or the code is used up. With `Retry-After`, repeat later.
     """

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from cart.discounts.codes import DiscountCodes
+from cart.rules.order import OrderTax, _tax_line
 from chassis.settings import Settings
 from contracts import errors as failures
 from contracts.errors import InvalidRequest
@@ -57,6 +58,11 @@ def routes() -> Iterator[tuple[str, str, Any]]:
     for urls in hug_api.http.routes.values():
         for url, verbs in urls.items():
             yield from ((verb, url, versions[None].interface.spec) for verb, versions in verbs.items())
+
+
+def example_of_answer(verb: str, url: str) -> Any:
+    answer = next(answer for code, answer in DOCUMENT["paths"][url][verb]["responses"].items() if code < "300")
+    return answer["content"]["application/json"]["example"]
 
 
 def fits(schema: dict[str, Any], value: Any) -> bool:
@@ -161,12 +167,45 @@ def test_every_answer_has_an_example_that_fits() -> None:
         ("post", "/api/cart/paid/", "paid", True),
         ("get", "/api/orders/{order_id}/", "paid", True),
         ("post", "/api/orders/{order_id}/cancel/", "canceled", False),
+        ("post", "/api/orders/{order_id}/refund/", "returned", False),
     ],
 )
 def test_example_of_an_order_is_as_its_route_answers(verb: str, url: str, status: str, has_label: bool) -> None:
-    answer = next(answer for code, answer in DOCUMENT["paths"][url][verb]["responses"].items() if code < "300")
-    order = answer["content"]["application/json"]["example"]
+    order = example_of_answer(verb, url)
     assert (order["status"], "label_url" in order, "notifications" in order) == (status, has_label, has_label)
+
+
+def test_example_of_orders_in_a_list_has_no_deliveries() -> None:
+    deliveries = {"label_url", "labels", "notifications"}
+    assert [deliveries & {*order} for order in example_of_answer("get", "/api/orders/")["data"]] == [set()]
+
+
+@pytest.mark.parametrize("name", ["label_url", "labels", "notifications"])
+def test_order_says_which_answers_show_its_deliveries(name: str) -> None:
+    said = OBJECTS["Order"]["description"]
+    assert name not in OBJECTS["Order"]["required"]
+    assert {f"`{name}`", "`POST /api/cart/paid/`", "`GET /api/orders/{order_id}/`"} <= {*re.findall("`[^`]+`", said)}
+
+
+def test_examples_of_removals_show_what_is_left() -> None:
+    assert example_of_answer("delete", "/api/cart/") == example_of_answer("delete", "/api/cart/{product_id}/") == []
+    summary = example_of_answer("delete", "/api/cart/discount/")
+    assert (summary["discount_code"], summary["discount"], summary["total"]) == (None, 0, summary["subtotal"])
+
+
+@pytest.mark.parametrize("included", [None, False, True])
+def test_description_of_a_line_has_each_text_of_a_tax_line(included: bool | None) -> None:
+    line = _tax_line(None if included is None else OrderTax("taxcalc_1", 16, included, 0, {}), "usd")
+    assert f"`{line.description}`" in OBJECTS["OrderItem"]["properties"]["description"]["description"]
+
+
+def test_operations_for_admins_say_so_while_no_key_is_set() -> None:
+    for url, verbs in BOUNDS.items():
+        for verb, bounds in verbs.items():
+            said = DOCUMENT["paths"][document.public(url)][verb.lower()].get("description", "")
+            assert said.endswith(document.OPEN_TO_ALL) == bounds.admin, (verb, url)
+    guarded = build(Variant.of(replace(SETTINGS, admin_api_keys=("k" * 24,))))
+    assert document.OPEN_TO_ALL not in str(guarded)
 
 
 def test_every_query_parameter_has_a_description() -> None:
