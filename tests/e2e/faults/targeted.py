@@ -73,7 +73,7 @@ class Scene:
     async def hit(self, provider: str, times: int = 1) -> None:
         """Wait until that many requests have met the provider's fault. Raises AssertionError after a minute."""
         until = time.monotonic() + 60
-        while not (await self.sandbox("GET", f"faults/{provider}"))["hits"] < times:
+        while (await self.sandbox("GET", f"faults/{provider}"))["hits"] < times:
             assert time.monotonic() < until, f"too few requests met the fault of {provider}"
             await asyncio.sleep(POLL_INTERVAL_S)
 
