@@ -72,7 +72,7 @@ def payment_provider(settings: Settings) -> dict[str, PaymentProvider]:
     return registry.bundles(settings.in_use["PAYMENT_PROVIDER"], settings)
 
 
-class Shop:
+class Parts:
     """The use cases, as one worker uses them.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 
 from nameko.exceptions import RemoteError
 
-from cart.bootstrap import PayerProvider, Shop, payment_provider
+from cart.bootstrap import Parts, PayerProvider, payment_provider
 from cart.completer import SWEEP_INTERVAL_S, sweep, sweeper
 from cart.deliveries.parcels import FOLLOW_INTERVAL_S
 from cart.discounts.codes import READ_INTERVAL_S, READ_TIME_S
@@ -71,7 +71,7 @@ class CartService(webhook_service.WebhookVerbs):
         "currency", "amount", "available"}]``: the price of one piece and of all, in the smallest unit; whether that
         many can be bought. What is not known is None.
         """
-        return self.shop.showing.items(cart_id)
+        return self.wiring.showing.items(cart_id)
 
     @rpc(expected_exceptions=ShopError)
     def summary(self, cart_id: str) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class CartService(webhook_service.WebhookVerbs):
         "detail"}]}``: the number of pieces, and amounts in the smallest unit of what can be bought now. Raises
         Unavailable when products cannot answer.
         """
-        return self.shop.showing.summary(cart_id)
+        return self.wiring.showing.summary(cart_id)
 
     @rpc(expected_exceptions=ShopError, idempotent=True)
     def buy(
@@ -147,15 +147,15 @@ class CartService(webhook_service.WebhookVerbs):
 
         Raises NotFound (no such code), Conflict (expired, used up, below the minimum, another currency).
         """
-        before = self.shop.showing.summary(cart_id)
-        self.shop.codes.apply(cart_id, code, before["subtotal"], before["currency"], key)
-        return self.shop.showing.summary(cart_id)
+        before = self.wiring.showing.summary(cart_id)
+        self.wiring.codes.apply(cart_id, code, before["subtotal"], before["currency"], key)
+        return self.wiring.showing.summary(cart_id)
 
     @rpc(expected_exceptions=ShopError)
     def remove_discount(self, cart_id: str, key: str | None = None) -> dict[str, Any]:
         """Remove the discount code of a cart, if it has one, once per `key`; returns its summary."""
         self.store.discounts.remove(cart_id, key)
-        return self.shop.showing.summary(cart_id)
+        return self.wiring.showing.summary(cart_id)
 
     # Orders
 
@@ -172,7 +172,7 @@ class CartService(webhook_service.WebhookVerbs):
         Raises Conflict (empty cart, not enough stock, two currencies), Refused (no carrier or tax provider knows the
         address), Unavailable (nothing is stored; for example without the tax provider).
         """
-        return self.shop.shown(self.shop.checkout.place(cart_id, customer, key))
+        return self.wiring.shown(self.wiring.checkout.place(cart_id, customer, key))
 
     @rpc(expected_exceptions=ShopError, idempotent=True, most=14)
     def choose_shipping(self, cart_id: str, order_id: str, shipping_id: str, key: str | None = None) -> dict[str, Any]:
@@ -182,7 +182,7 @@ class CartService(webhook_service.WebhookVerbs):
         Raises NotFound, InvalidRequest (a method that was not offered), Conflict (paid, or being paid), Unavailable
         (the tax provider; the order stays as it is).
         """
-        return self.shop.shown(self.shop.checkout.choose_shipping(order_id, cart_id, shipping_id, key))
+        return self.wiring.shown(self.wiring.checkout.choose_shipping(order_id, cart_id, shipping_id, key))
 
     @rpc(expected_exceptions=ShopError, sensitive_arguments="card", idempotent=True, most=14)
     def pay(self, cart_id: str, order_id: str, card: str, key: str) -> dict[str, Any]:
@@ -196,14 +196,14 @@ class CartService(webhook_service.WebhookVerbs):
         """
         bind(order_id=order_id)
         self._limit(self.settings.pay_timeout)
-        shop = self.shop
-        shop.payment.pay(order_id, cart_id, card, self.payer)
+        wiring = self.wiring
+        wiring.payment.pay(order_id, cart_id, card, self.payer)
         # The money is taken: from here on failures are recorded and repaired later, never reported as a failed payment,
         # and the shopper does not wait long.
         left = deadline.remaining()
         deadline.begin(time.monotonic() + (DELIVER_WITHIN_S if left is None else min(left, DELIVER_WITHIN_S)))
-        shop.outbox.deliver_order(order_id)
-        return shop.shown_with_deliveries(self.store.orders.get(order_id))
+        wiring.outbox.deliver_order(order_id)
+        return wiring.shown_with_deliveries(self.store.orders.get(order_id))
 
     @rpc(expected_exceptions=ShopError, idempotent=True, most=6)
     def cancel(self, cart_id: str | None, order_id: str, key: str) -> dict[str, Any]:
@@ -217,7 +217,7 @@ class CartService(webhook_service.WebhookVerbs):
         """
         bind(order_id=order_id)
         self._limit(self.settings.pay_timeout)
-        return self.shop.shown(self.shop.cancellation.cancel(order_id, cart_id))
+        return self.wiring.shown(self.wiring.cancellation.cancel(order_id, cart_id))
 
     @rpc(expected_exceptions=ShopError, idempotent=True, most=6)
     def refund(self, order_id: str, amount: int | None, key: str) -> dict[str, Any]:
@@ -230,7 +230,7 @@ class CartService(webhook_service.WebhookVerbs):
         """
         bind(order_id=order_id)
         self._limit(self.settings.pay_timeout)
-        return self.shop.shown(self.shop.refunds.refund(order_id, amount, key))
+        return self.wiring.shown(self.wiring.refunds.refund(order_id, amount, key))
 
     @rpc(expected_exceptions=ShopError, sensitive_arguments="token")
     def order(self, order_id: str, cart_id: str | None = None, token: str | None = None) -> dict[str, Any]:
@@ -239,7 +239,7 @@ class CartService(webhook_service.WebhookVerbs):
         Returns it with ``label_url``, ``labels`` and ``notifications``, which an order in a list does not have.
         Raises NotFound, also for a wrong token.
         """
-        return self.shop.shown_with_deliveries(self.store.orders.get(order_id, cart_id, token))
+        return self.wiring.shown_with_deliveries(self.store.orders.get(order_id, cart_id, token))
 
     @rpc(expected_exceptions=ShopError)
     def orders(
@@ -256,7 +256,7 @@ class CartService(webhook_service.WebhookVerbs):
         if status is not None and status not in STATUSES:
             message = f"must be one of {', '.join(STATUSES)}"
             raise InvalidRequest("There is no such status.", {"errors": {"status": [message]}})
-        shop = self.shop
+        wiring = self.wiring
         page, following, total = self.store.orders.page(status, email, limit, starting_after)
         return {
             "object": "list",
@@ -264,7 +264,7 @@ class CartService(webhook_service.WebhookVerbs):
             "has_more": following is not None,
             "total_count": total,
             "next_cursor": following,
-            "data": [shop.shown(order) for order in page],
+            "data": [wiring.shown(order) for order in page],
         }
 
     @rpc(expected_exceptions=ShopError, idempotent=True, most=6)
@@ -277,7 +277,7 @@ class CartService(webhook_service.WebhookVerbs):
         Raises NotFound (an unknown SKU), Conflict (a SKU that is not on sale, two currencies, more than one payment can
         take), InvalidRequest (more of a SKU than a cart can hold), Refused (no carrier knows the address).
         """
-        return self.shop.checkout.quote(order, key)
+        return self.wiring.checkout.quote(order, key)
 
     @rpc(expected_exceptions=ShopError, idempotent=True, most=6)
     def ship(self, order: dict[str, Any], key: str) -> dict[str, Any]:
@@ -304,18 +304,18 @@ class CartService(webhook_service.WebhookVerbs):
     def create_discount(self, spec: dict[str, Any], key: str) -> dict[str, Any]:
         """Make a discount code, once per `key`; returns it. See `DiscountCodes.create`."""
         self._limit(self.settings.rpc_timeout)
-        return self.shop.codes.create(spec, key)
+        return self.wiring.codes.create(spec, key)
 
     @rpc(expected_exceptions=ShopError)
     def discounts(self, limit: int = 100, starting_after: str | None = None) -> dict[str, Any]:
         """A page of the discount codes, newest first, as a list object. Raises InvalidRequest."""
-        return self.shop.codes.page(limit, starting_after)
+        return self.wiring.codes.page(limit, starting_after)
 
     @rpc(expected_exceptions=ShopError, most=6)
     def delete_discount(self, code: str) -> dict[str, Any]:
         """Withdraw a discount code, also for orders that are not paid yet. Raises as `DiscountCodes.withdraw` does."""
         self._limit(self.settings.rpc_timeout)
-        return self.shop.codes.withdraw(code)
+        return self.wiring.codes.withdraw(code)
 
     @rpc(expected_exceptions=ShopError)
     def steps(self, order_id: str) -> list[dict[str, Any]]:
@@ -329,7 +329,7 @@ class CartService(webhook_service.WebhookVerbs):
         link. Raises NotFound."""
         order = self.store.orders.revoke_token(order_id)
         log.info("order token revoked", order_id=order.id)
-        return {"status_url": self.shop.shown(order)["status_url"]}
+        return {"status_url": self.wiring.shown(order)["status_url"]}
 
     @rpc(expected_exceptions=ShopError)
     def refunds(self, order_id: str) -> list[dict[str, Any]]:
@@ -343,16 +343,16 @@ class CartService(webhook_service.WebhookVerbs):
         self._limit(self.settings.rpc_timeout)
         payment = self.store.orders.get(order_id).payment
         if payment is not None:
-            self.shop.refunds.refresh_refunds(payment)
-        return self.shop.shown(self.store.orders.get(order_id))
+            self.wiring.refunds.refresh_refunds(payment)
+        return self.wiring.shown(self.store.orders.get(order_id))
 
     @rpc(expected_exceptions=ShopError)
     def replay(self, key: str) -> Task:
         """Retry a task that was given up; returns it as it then is. Raises NotFound when there is none."""
-        shop = self.shop
-        queue = replayed(shop.queues, key)
+        wiring = self.wiring
+        queue = replayed(wiring.queues, key)
         if queue is self.store.deliveries:
-            shop.outbox.deliver(key)
+            wiring.outbox.deliver(key)
         return queue.rows(key=key)[0]
 
     @rpc(expected_exceptions=ShopError)
@@ -361,29 +361,29 @@ class CartService(webhook_service.WebhookVerbs):
 
         Returns ``{"replayed": [keys]}`` at once; the completer works on them, and what fails again is listed again.
         """
-        return {"replayed": [key for queue in self.shop.queues for key in queue.again(kind=kind)]}
+        return {"replayed": [key for queue in self.wiring.queues for key in queue.again(kind=kind)]}
 
     @rpc(expected_exceptions=ShopError)
     def stripe_event(self, raw: str, signature: str) -> dict[str, Any]:
         """As `webhook`, for gateways of the previous release during a rolling upgrade."""
-        return self.shop.webhooks.accept("stripe", raw, {"Stripe-Signature": signature})
+        return self.wiring.webhooks.accept("stripe", raw, {"Stripe-Signature": signature})
 
     @rpc(expected_exceptions=ShopError, most=2)
     def mend(self, fix: dict[str, Any]) -> str:
         """Execute the repair of a difference that `audit` found; see `cart.reconcile.mending.Mending.mend`."""
-        return self.shop.mending.mend(fix)
+        return self.wiring.mending.mend(fix)
 
     @sweeper(interval=SWEEP_INTERVAL_S)
     def complete(self, stopping: Callable[[], bool]) -> None:
         """Resume abandoned payments, cancellations and refunds; do owed work and handle events that are due."""
-        sweep(self.shop.lanes(), stopping, reading=self.store.database.read)
+        sweep(self.wiring.lanes(), stopping, reading=self.store.database.read)
 
     @timer(interval=FOLLOW_INTERVAL_S)
     def follow_parcels(self) -> None:
         """Mark the orders whose parcels the carrier has as fulfilled."""
         self._limit(self.settings.rpc_timeout)
         try:
-            self.shop.parcels.follow()
+            self.wiring.parcels.follow()
         except (ShopError, RemoteError) as error:
             log.warning("parcels not followed", error=f"{type(error).__name__}: {error}")
 
@@ -392,7 +392,7 @@ class CartService(webhook_service.WebhookVerbs):
         """Record refunds that were made elsewhere and of which no event arrived."""
         self._limit(self.settings.rpc_timeout)
         try:
-            self.shop.refund_watch.follow()
+            self.wiring.refund_watch.follow()
         except (ShopError, RemoteError) as error:
             log.warning("refunds not followed", error=f"{type(error).__name__}: {error}")
 
@@ -401,7 +401,7 @@ class CartService(webhook_service.WebhookVerbs):
         """Read the provider's discount codes, in case an event was lost."""
         self._limit(READ_TIME_S)
         try:
-            self.shop.codes.refresh(None)
+            self.wiring.codes.refresh(None)
         except (ShopError, RemoteError) as error:
             log.warning("discount codes not read", error=f"{type(error).__name__}: {error}")
 
@@ -416,13 +416,9 @@ class CartService(webhook_service.WebhookVerbs):
             log.warning("postponed", error=str(error))
 
     @property
-    def shop(self) -> Shop:
+    def wiring(self) -> Parts:
         """The use cases, wired for this worker."""
-        return Shop(self.store, self.settings, self.provider, self.products, self.shipping, self.notifications)
-
-    @property
-    def wiring(self) -> Shop:
-        return self.shop
+        return Parts(self.store, self.settings, self.provider, self.products, self.shipping, self.notifications)
 
     def _limit(self, seconds: float) -> None:
         if deadline.remaining() is None:  # an operator's shell sets none

@@ -94,8 +94,8 @@ class ShopContainer(ServiceContainer):
             logs.bind(request_id=data["request_id"])
         deadline.begin(deadline.of(data))
         began = time.monotonic()
-        fair_scheduling.begin(self.fair_scheduling, quick=getattr(worker_ctx.entrypoint, "quick", False))
-        if getattr(worker_ctx.entrypoint, "idempotent", False):
+        fair_scheduling.begin(self.fair_scheduling, quick=worker_ctx.entrypoint.quick)
+        if worker_ctx.entrypoint.idempotent:
             self._guard(worker_ctx)
 
         def handled(ctx: WorkerContext, result: Any, exc_info: Any) -> tuple[Any, Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from bench.faults import journal as journals
 from bench.faults.journal import Sight
 from bench.faults.judges import JUDGES, PAID, Books
-from bench.faults.records import Row
+from bench.faults.records import Row, taxed
 from bench.faults.shopper import GOOD
 
 ONE_CHARGE = "one charge per paid order, of its amount"
@@ -18,6 +18,7 @@ NO_CHARGE = "no charge without a paid order"
 REFUNDS = "refunds match"
 STOCK = "stock sold = stock lost"
 REDEEMED = "a code is redeemed by the paid orders that have it, and as often as it may be"
+ONE_TAX = "one tax transaction per paid order, of its tax, and reversed by each refund"
 ONE_LABEL = "one label per paid order"
 EMAIL = "at least one email, and exactly one unless its own outcome was unknown"
 ONE_SMS = "exactly one SMS"
@@ -121,6 +122,36 @@ def codes_redeemed_match(books: Books) -> Iterator[Violation]:
         if code["redeemed"] != count or (most is not None and count > most):
             detail = f"{count} orders of {'any number' if most is None else most}, {code['redeemed']} counted"
             yield Violation(REDEEMED, code["code"], detail)
+
+
+def one_tax_transaction_per_paid_order(books: Books) -> Iterator[Violation]:
+    for order_id, order in books.paid.items():
+        entries, tax = books.records.taxes.get(order_id, ()), books.records.inner[order_id]["tax"]
+        sales = [entry for entry in entries if not entry["reversal"]]
+        if len(sales) != 1 or tax is None:
+            calculated = "none" if tax is None else tax["amount"]
+            yield Violation(ONE_TAX, order_id, f"{len(sales)} tax transactions; calculated tax: {calculated}")
+            continue
+        if taxed(sales[0]) != (order["amount"], tax["amount"]):
+            yield Violation(ONE_TAX, order_id, f"{order['amount']} with {tax['amount']} tax, not {taxed(sales[0])}")
+        shown = sum(line["amount"] for line in order["items"] if line["type"] == "tax")
+        if shown != (0 if tax["included"] else tax["amount"]):
+            yield Violation(ONE_TAX, order_id, f"its tax line is {shown} of {tax['amount']}")
+        yield from _reversed(order, entries, sales[0])
+    yield from _only_paid(books, ONE_TAX, books.records.taxes)
+
+
+def _reversed(order: Row, entries: Iterable[Row], sale: Row) -> Iterator[Violation]:
+    """The reversal of each refund, except those of failed refunds, which are reversed themselves."""
+    of = {entry["id"]: entry["reversal"]["original_transaction"] for entry in entries if entry["reversal"]}
+    valid = [entry for entry in entries if of.get(entry["id"]) == sale["id"] and entry["id"] not in of.values()]
+    refunds = {each["id"].replace("orret_", "rf_"): each["amount"] for each in order["returns"]["data"]}
+    reversals = {entry["reference"]: -taxed(entry)[0] for entry in valid}
+    if reversals != refunds:
+        yield Violation(ONE_TAX, order["id"], f"reversed {reversals}, refunded {refunds}")
+    tax, most = -sum(taxed(entry)[1] for entry in valid), taxed(sale)[1]
+    if tax > most or (order["amount"] and order["status"] == "returned" and tax != most):
+        yield Violation(ONE_TAX, order["id"], f"{order['status']}, and {tax} of {most} tax reversed")
 
 
 def one_label_per_paid_order(books: Books) -> Iterator[Violation]:
@@ -297,6 +328,7 @@ RULES: tuple[Rule, ...] = (
     refunds_match,
     stock_sold_is_stock_lost,
     codes_redeemed_match,
+    one_tax_transaction_per_paid_order,
     one_label_per_paid_order,
     at_least_one_email,
     exactly_one_sms,

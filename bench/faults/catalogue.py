@@ -14,6 +14,7 @@ SIZES = 2  # SKUs of one product
 SERIES = 200  # checkouts per limited series
 PIECES = 12  # of each limited series
 REDEEMED_BY = 40  # one of so many shoppers may redeem the limited code
+DIGITAL_TAX_CODE = "txcd_10000000"  # of electronic services, which some states do not tax
 DIGITAL_ONLY, MIXED = 0.15, 0.15  # shares of the shoppers
 
 TOY: dict[str, Any] = {
@@ -100,6 +101,7 @@ async def put_up(
     toy = {**TOY, "name": name, "skus": skus, "shippable": shippable}
     if not shippable:
         del toy["package_dimensions"]
+        toy["tax_code"] = DIGITAL_TAX_CODE
     seen = await client.post("product", "/api/products/", toy, admin=True)
     if seen is None or not seen.good:
         raise Problem(f"The shop could not be stocked: {seen}.")

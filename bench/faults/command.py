@@ -16,7 +16,7 @@ from bench.faults import chaos, report, storm, trials
 from bench.faults.chaos import Outcome, Plan
 from bench.faults.outages import LASTS
 from bench.faults.quiet import tracking_poll
-from bench.faults.stage import POSTGRESQL, SQLITE, stage
+from bench.faults.stage import ADDED, POSTGRESQL, SQLITE, stage
 from bench.rpc import machine
 from chassis.rpc import broker_connection
 from launcher.place import ROOT
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     gap = RESTART_GAP if options.restarts else options.gap
     say(f"seed {seed}")
     try:
-        env = {"TRACKING_POLL": str(tracking_poll(options.checkouts))}
+        env = {"TRACKING_POLL": str(tracking_poll(options.checkouts)), **ADDED}
         troubled = bool(gap) and not options.restarts and any(name in LASTS for name in options.troubles)
         with stage(options.database, options.copies, env, options.keep, troubled) as found:
             possible = (storm.KILL, storm.PROVIDER, *found.outages.possible)

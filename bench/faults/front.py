@@ -12,6 +12,8 @@ from typing import Any
 
 import requests
 
+from bench.faults.records import sale_references, taxed
+
 # Longer than the gateway's own longest deadline (30 s), so that the gateway answers first.
 TIMEOUT = 40.0
 # How long a request without a definitive answer is retried (seconds), and the pause between two attempts.
@@ -109,10 +111,16 @@ class Front:
         return made
 
     def ledger(self, **where: Any) -> dict[str, list[dict[str, Any]]]:
-        """Return what arrived at the providers, filtered by `order_id` and `to`."""
+        """Return what arrived at the providers, filtered by `order_id`, `to` and `kind`."""
         answer = self._session().get(f"{self.sandbox_url}/sandbox/ledger", params=where, timeout=TIMEOUT)
         found: dict[str, list[dict[str, Any]]] = wanted(answer, 200)
         return found
+
+    def taxes(self, order_id: str) -> list[tuple[int, int]]:
+        """Return the amount and the tax of an order's tax transaction and of its reversals, among the newest 1000."""
+        found = self.ledger(kind="taxes")["taxes"]
+        sales = sale_references(found)
+        return [taxed(entry) for entry in found if sales[entry["id"]] == order_id]
 
     def charges(self, order_id: str) -> list[dict[str, Any]]:
         """Return the charges of an order that took money; Stripe also keeps the declined ones."""

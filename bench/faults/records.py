@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,7 +68,7 @@ class Records:
 
     Attributes:
         orders: order id -> its public form.
-        inner: order id -> its row in the cart's database (``status``, ``cart_id``, ``stock_key``, …).
+        inner: order id -> its row in the cart's database (``status``, ``cart_id``, ``stock_key``, …; ``tax`` decoded).
         owed: rows of the work that is or was due for the orders; refunds: rows of the money that was or must be
             refunded.
         holds: rows of the stock reserved and released.
@@ -78,7 +79,8 @@ class Records:
         events: providers' events that are not handled (``service``, ``state``, ``kind``, ``tries``, ``error``, and
             ``age``: seconds since it came).
         parked: service -> requests that were parked for an operator.
-        charges, labels, emails, sms: order id -> its entries in the sandbox's ledger; under "" those without an order.
+        charges, labels, emails, sms, taxes: order id -> its entries in the sandbox's ledger; under "" those without an
+            order. A reversal of a tax transaction has the order of what it reverses.
     """
 
     orders: dict[str, Row] = field(default_factory=dict)
@@ -97,13 +99,15 @@ class Records:
     labels: dict[str, list[Row]] = field(default_factory=dict)
     emails: dict[str, list[Row]] = field(default_factory=dict)
     sms: dict[str, list[Row]] = field(default_factory=dict)
+    taxes: dict[str, list[Row]] = field(default_factory=dict)
 
 
 def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0, amqp_uri: str | None = None) -> Records:
     """Read all records; of orders, and of what arrived for them, only those placed since then (Unix seconds). Parked
     requests are read only when a broker is given."""
     others = {row["id"] for row in databases.rows("cart", "SELECT id FROM orders WHERE created < :t", t=since)}
-    inner = {row["id"]: row for row in databases.rows("cart", "SELECT * FROM orders WHERE created >= :t", t=since)}
+    rows = databases.rows("cart", "SELECT * FROM orders WHERE created >= :t", t=since)
+    inner = {row["id"]: {**row, "tax": _decoded(row["tax"])} for row in rows}
     stock = databases.rows("products", "SELECT sku, quantity FROM stock WHERE type = 'finite'")
     records = Records(
         orders={order["id"]: order for order in _orders(url) if order["id"] in inner},
@@ -122,11 +126,13 @@ def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0, a
     for row in databases.rows("cart", "SELECT cart_id, sku, quantity FROM cart_items"):
         if row["cart_id"] in wanted:
             records.carts.setdefault(row["cart_id"], {})[row["sku"]] = row["quantity"]
-    for kind in ("charges", "labels", "emails", "sms"):
+    for kind in ("charges", "labels", "emails", "sms", "taxes"):
         found: dict[str, list[Row]] = defaultdict(list)
-        for entry in _ledger(sandbox_url, kind):
+        entries = list(_ledger(sandbox_url, kind))
+        of_sales = sale_references(entries) if kind == "taxes" else {}
+        for entry in entries:
             # An entry without an order is an error: everything is created for an order.
-            if (order_id := order_of(kind, entry)) not in others:
+            if (order_id := of_sales[entry["id"]] if of_sales else order_of(kind, entry)) not in others:
                 found[order_id].append(entry)
         setattr(records, kind, dict(found))
     return records
@@ -178,6 +184,32 @@ def order_of(kind: str, entry: Row) -> str:
         text = str(entry.get("body"))
     found = _ORDER.search(text)
     return found.group() if found else ""
+
+
+def sale_references(taxes: Iterable[Row]) -> dict[str, str]:
+    """Return tax transaction -> the order whose sale it is, or whose sale it reverses; "" when that is not among them.
+    Reversals can be reversed."""
+    by_id = {entry["id"]: entry for entry in taxes}
+
+    def sale(entry: Row | None) -> str:
+        while entry is not None and entry["reversal"]:
+            entry = by_id.get(entry["reversal"]["original_transaction"])
+        return str(entry["reference"]) if entry is not None else ""
+
+    return {entry_id: sale(entry) for entry_id, entry in by_id.items()}
+
+
+def taxed(entry: Row) -> tuple[int, int]:
+    """Return the amount of a tax transaction with its tax, and the tax, in the smallest unit."""
+    parts = [*entry["line_items"], *filter(None, [entry["shipping_cost"]])]
+    tax = sum(part["amount_tax"] for part in parts)
+    added = sum(part["amount_tax"] for part in parts if part["tax_behavior"] == "exclusive")
+    return sum(part["amount"] for part in parts) + added, tax
+
+
+def _decoded(tax: Any) -> Any:
+    """SQLite returns JSON as text, PostgreSQL as objects."""
+    return json.loads(tax) if isinstance(tax, str) else tax
 
 
 def _orders(url: str) -> Iterator[Row]:

@@ -32,9 +32,15 @@ BEHAVIOURS = {
 # How often a waiting shopper polls the order (seconds).
 LOOK_INTERVAL_S = 0.5
 
+# States with and without a sales tax, and on shipping too or not; countries with a VAT.
 HOMES = (
     {"line1": "1092 Indian Summer Ct", "city": "San Jose", "state": "CA", "country": "US", "postal_code": "95122"},
-    {"line1": "965 Mission St", "city": "San Francisco", "state": "CA", "country": "US", "postal_code": "94103"},
+    {"line1": "1 Main St", "city": "Newark", "state": "NJ", "country": "US", "postal_code": "07102"},
+    {"line1": "11 W 53rd St", "city": "New York", "state": "NY", "country": "US", "postal_code": "10019"},
+    {"line1": "1219 SW Park Ave", "city": "Portland", "state": "OR", "country": "US", "postal_code": "97205"},
+    {"line1": "Unter den Linden 1", "city": "Berlin", "country": "DE", "postal_code": "10117"},
+    {"line1": "7 Rue de Rivoli", "city": "Paris", "country": "FR", "postal_code": "75004"},
+    {"line1": "Calle Mayor 1", "city": "Madrid", "country": "ES", "postal_code": "28013"},
 )
 
 

@@ -16,8 +16,10 @@ from launcher.problem import Problem
 from launcher.shop import Shop
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
-# So that the steps of taxes are taken, too. The prices include the tax, so that no amount depends on it.
+# So that the steps of taxes are taken, too. The prices include the tax, so that no amount depends on it; the chaos adds
+# it to the prices.
 TAXED = {"TAX": "stripe", "TAX_BEHAVIOR": "inclusive"}
+ADDED = {"TAX_BEHAVIOR": "exclusive"}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 import requests
 
 from bench.faults.front import ANSWER_WAIT_S, PAUSE, Front, customer, wanted
+from bench.faults.records import taxed
 
 GOOD, DECLINED, ASKING = "tok_visa", "tok_chargeDeclined", "tok_threeDSecure2Required"
 STOCK = 5
@@ -110,6 +111,8 @@ class Story:
         labels = [label["status"] for label in found["labels"] if label["status"] != "ERROR"]
         sold = order["status"] in (PAID, RETURNED)
         left = self.front.left(self.product)
+        taxes = self.front.taxes(self.order_id) if returned else [taxed(entry) for entry in found["taxes"]]
+        sums = [sum(each) for each in zip(*taxes, strict=True)]
         rules = {
             f"it is {order['status']}": order["status"] in self.ends,
             f"{returned} went back": returned in self.returned
@@ -118,6 +121,8 @@ class Story:
             f"labels {labels}": labels == (["SUCCESS"] if order["status"] == PAID else ["REFUNDED"] if sold else []),
             f"{len(found['emails'])} mails": 1 <= len(found["emails"]) <= mails if sold else not found["emails"],
             f"{len(found['sms'])} texts": len(found["sms"]) == int(sold),
+            f"taxes {taxes}": len(taxes) == int(sold) + len(order["returns"]["data"])
+            and (not sold or (sums[0] == order["amount"] - returned and (returned < order["amount"] or not sums[1]))),
             f"{left} left": left == STOCK - (status in (PAID, "confirming")),
         }
         bad = [what for what, right in rules.items() if not right]

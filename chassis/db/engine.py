@@ -186,10 +186,9 @@ class Database:
             then()
 
     def after_commit(self, then: Callable[[], None]) -> None:
-        """Call `then` once the transaction in progress is committed."""
+        """Call `then` once the transaction in progress is committed; at once when there is none."""
         joined = self._joined()
-        assert joined is not None, "after_commit belongs into a transaction"
-        joined.after.append(then)
+        joined.after.append(then) if joined else then()
 
     def ping(self) -> None:
         """Raises Unavailable when the database cannot be queried."""

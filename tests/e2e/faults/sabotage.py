@@ -133,6 +133,14 @@ REDEMPTION = Sabotage(
     "cart",
     (("discounts.c.active & _free()", "discounts.c.active"),),
 )
+# Without it, a transaction whose answer was lost is refused the second time, because its reference is in use. The shop
+# does not learn its id, and cannot reverse it.
+TAX_KEY = Sabotage(
+    "the key of a tax transaction",
+    "cart/stripe/tax.py",
+    "cart",
+    (('{"idempotency_key": key}', "{}"),),
+)
 OUTBOX = Sabotage(
     "the outbox",
     "cart/bootstrap.py",

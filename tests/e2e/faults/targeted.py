@@ -22,6 +22,7 @@ from bench.faults.shopper import Shopper
 from bench.faults.stage import Stage
 
 CONFIRM = "/v1/payment_intents/*/confirm"
+RECORD_TAX = "/v1/tax/transactions/create_from_calculation"
 # For how long a shop may settle.
 SETTLE_TIMEOUT_S = 90.0
 POLL_INTERVAL_S = 0.05
@@ -69,11 +70,11 @@ class Scene:
         finally:
             await self.sandbox("DELETE", f"faults/{provider}")
 
-    async def hit(self, provider: str) -> None:
-        """Wait until a request has met the provider's fault. Raises AssertionError after a minute."""
+    async def hit(self, provider: str, times: int = 1) -> None:
+        """Wait until that many requests have met the provider's fault. Raises AssertionError after a minute."""
         until = time.monotonic() + 60
-        while not (await self.sandbox("GET", f"faults/{provider}"))["hits"]:
-            assert time.monotonic() < until, f"no request met the fault of {provider}"
+        while (await self.sandbox("GET", f"faults/{provider}"))["hits"] < times:
+            assert time.monotonic() < until, f"too few requests met the fault of {provider}"
             await asyncio.sleep(POLL_INTERVAL_S)
 
     async def sandbox(self, method: str, path: str, body: Any = None) -> Any:
@@ -138,6 +139,17 @@ async def mail_outage(scene: Scene) -> None:
     assert order is not None
     async with scene.trouble("sendgrid", error_rate=1, error_status=500):
         await shopper.pay(order, "tok_visa")
+
+
+async def lost_tax_answer(scene: Scene) -> None:
+    """Stripe records the tax, and its client's three attempts get no answer. Then the shopper wants the money back."""
+    shopper = scene.shopper()
+    order = await shopper.order([(await scene.article(), 1)])
+    assert order is not None
+    async with scene.trouble("stripe", lose_answer_rate=1, path=RECORD_TAX, times=3):
+        await shopper.pay(order, "tok_visa")
+        await scene.hit("stripe", times=3)
+    await shopper.refund(order, None)
 
 
 async def lost_payment_answer(scene: Scene) -> None:

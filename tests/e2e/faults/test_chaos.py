@@ -13,13 +13,13 @@ import pytest
 from bench.faults import chaos, report, storm
 from bench.faults.chaos import Plan
 from bench.faults.settling import BARS
-from bench.faults.stage import Stage, stage
+from bench.faults.stage import ADDED, Stage, stage
 
 
 @pytest.fixture(scope="module")
 def troubled() -> Iterator[Stage]:
     """A shop with one copy of every service, whose clocks, broker and disk can be made to fail."""
-    with stage(env={"TRACKING_POLL": "10"}, troubled=True) as found:
+    with stage(env={"TRACKING_POLL": "10", **ADDED}, troubled=True) as found:
         yield found
 
 

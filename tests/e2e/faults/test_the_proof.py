@@ -20,6 +20,7 @@ PROOFS = [
     ((sabotage.ORDER_CLAIM,), targeted.two_payment_windows, books.NO_CHARGE),
     ((sabotage.STOCK,), targeted.race_for_the_last_pieces, books.STOCK),
     ((sabotage.REDEMPTION,), targeted.race_for_the_last_redemptions, books.REDEEMED),
+    ((sabotage.TAX_KEY,), targeted.lost_tax_answer, books.ONE_TAX),
     ((sabotage.OUTBOX,), targeted.mail_outage, books.EMAIL),
     ((sabotage.COMPLETER,), targeted.lost_payment_answer, books.STUCK),
 ]

@@ -105,7 +105,7 @@ def test_mail_carries_the_url_and_the_text_message_does_not(cart: Any, store: Ca
     cart.notifications.order_paid_email.return_value = {"status code": "202"}
     cart.notifications.order_paid_sms.return_value = {"status code": "201"}
     for kind in ("email", "sms"):
-        cart.shop.outbox.deliver(f"or_1:{kind}")
+        cart.wiring.outbox.deliver(f"or_1:{kind}")
     mailed = cart.notifications.order_paid_email.call_args.args[0]
     assert mailed["status_url"] == f"{URL}/orders/or_1?token={token_of(store)}"
     assert "status_url" not in cart.notifications.order_paid_sms.call_args.args[0]

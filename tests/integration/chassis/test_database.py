@@ -218,6 +218,8 @@ def test_after_commit_is_called_after_a_commit_only(counter: Database) -> None:
         change(fails=True)
     change(fails=False)
     assert seen == [1]
+    counter.after_commit(seen.clear)
+    assert seen == []
 
 
 def test_reading_transaction_cannot_write(counter: Database) -> None:

@@ -540,20 +540,6 @@ def test_refresh_copies_one_change_made_at_stripe(products: RunningService, prov
     assert products.call("refresh", "prod_elsewhere") == {"product": "prod_elsewhere", "present": False}
 
 
-def test_an_operator_rebuilds_from_the_command_line(
-    products: RunningService, place: Place, providers: RunningSandbox
-) -> None:
-    make(products)
-    done = place.run(sys.executable, "-m", "products.rebuild")
-    assert done.returncode == 0, done.stderr
-    assert "products in the catalogue" in done.stdout
-    providers.fault("stripe", error_rate=1, error_status=503)
-    failed = place.run(sys.executable, "-m", "products.rebuild")
-    assert failed.returncode == 1
-    assert failed.stderr.splitlines()[-1] == "The catalogue was not read: Stripe failed to answer."
-    assert "Traceback" not in failed.stderr
-
-
 def test_an_operator_reads_a_product_from_the_shell(products: RunningService, place: Place) -> None:
     made = make(products, name="Read in the shell")
     nameko = str(Path(sys.executable).with_name("nameko"))

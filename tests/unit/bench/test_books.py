@@ -26,9 +26,9 @@ from bench.faults.journal import (
     Unlike,
     compared_parts,
 )
-from bench.faults.records import Records
+from bench.faults.records import Records, sale_references
 
-SKU, SHELF = "sku_1", 10
+SKU, SHELF, TAX = "sku_1", 10, 60
 
 
 def order(order_id: str, status: str, **changes: Any) -> dict[str, Any]:
@@ -44,13 +44,28 @@ def order(order_id: str, status: str, **changes: Any) -> dict[str, Any]:
         "selected_shipping_method": "rate_1",
         "upstream_id": "shp_1",
         "shipping": {"tracking_number": None},
-        "items": [{"type": "sku", "parent": SKU, "quantity": 2}],
+        "items": [{"type": "sku", "parent": SKU, "quantity": 2}, {"type": "tax", "parent": None, "amount": TAX}],
+        "returns": {"data": []},
         **changes,
     }
 
 
 def sight(what: str, cart: str, asked: dict[str, Any], status: int, answer: Any, key: str = "") -> Sight:
     return Sight(0.0, 1, what, cart, key or f"{what} {cart}", asked, status, answer, 1, False)
+
+
+def tax_entry(entry_id: str, reference: str, amount: int, tax: int, reverses: str | None = None) -> dict[str, Any]:
+    """A tax transaction; amount: with the tax, which is added to a line and to the shipping."""
+    line = {"amount": amount - tax - 100, "amount_tax": tax, "tax_behavior": "exclusive"}
+    shipping = {"amount": 100, "amount_tax": 0, "tax_behavior": "exclusive"}
+    reversal = {"original_transaction": reverses} if reverses else None
+    return {
+        "id": entry_id,
+        "reference": reference,
+        "reversal": reversal,
+        "line_items": [line],
+        "shipping_cost": shipping,
+    }
 
 
 def correct_books() -> Books:
@@ -62,6 +77,7 @@ def correct_books() -> Books:
         number = f"9205{next(numbers)}" if paid else None
         made = order(order_id, status, shipping={"tracking_number": number})
         inner = {"id": order_id, "status": status, "cart_id": cart, "stock_key": None}
+        inner["tax"] = {"amount": TAX, "included": False}
         if paid:
             made["charge"] = f"ch_{order_id}"
             made["amount_returned"] = 900 if status == "returned" else None
@@ -70,6 +86,13 @@ def correct_books() -> Books:
             bought = {"tracking_number": number, "label_url": "http://label"}
             state = "SUCCESS" if status == "paid" else "REFUNDED"
             records.labels[order_id] = [{"status": state, "tracking_status": "PRE_TRANSIT", **bought}]
+            records.taxes[order_id] = [tax_entry(f"tax_{order_id}", order_id, 900, TAX)]
+            if status == "returned":
+                made["returns"]["data"] += [{"id": "orret_2", "amount": 890}, {"id": "orret_1", "amount": 10}]
+                records.taxes[order_id] += [
+                    tax_entry("tax_1", "rf_1", -10, -1, f"tax_{order_id}"),
+                    tax_entry("tax_2", "rf_2", -890, 1 - TAX, f"tax_{order_id}"),
+                ]
             records.emails[order_id], records.sms[order_id] = [{"subject": "paid"}], [{"body": "paid"}]
             records.messages[f"{order_id}:email"] = {"uncertain": 0}
             done = {"state": "done", "tries": 1, "error": None}
@@ -156,6 +179,34 @@ WRONG: dict[str, tuple[str, Change]] = {
     "a redemption that was not recorded": (books.REDEEMED, lambda r, j: r.redemptions.clear()),
     "a code redeemed too often": (books.REDEEMED, lambda r, j: r.codes[0].update(max_redemptions=0)),
     "a redemption that was miscounted": (books.REDEEMED, lambda r, j: r.codes[0].update(redeemed=2)),
+    "a tax that is not recorded": (books.ONE_TAX, lambda r, j: r.taxes.pop("or_a")),
+    "a tax that nobody calculated": (books.ONE_TAX, lambda r, j: r.inner["or_a"].update(tax=None)),
+    "a tax recorded twice": (books.ONE_TAX, lambda r, j: r.taxes["or_a"].append(tax_entry("t", "or_a", 900, TAX))),
+    "another tax than the order's": (books.ONE_TAX, lambda r, j: r.inner["or_a"]["tax"].update(amount=TAX - 1)),
+    "another amount than the order's": (
+        books.ONE_TAX,
+        lambda r, j: r.taxes.update(or_a=[tax_entry("tax_or_a", "or_a", 901, TAX)]),
+    ),
+    "an included tax that is added": (books.ONE_TAX, lambda r, j: r.inner["or_a"]["tax"].update(included=True)),
+    "a tax for nothing": (books.ONE_TAX, lambda r, j: r.taxes.update(or_b=[tax_entry("t", "or_b", 900, TAX)])),
+    "a reversal for nothing": (books.ONE_TAX, lambda r, j: r.taxes.update({"": [tax_entry("t", "rf_9", -9, -1, "x")]})),
+    "a refund that is not reversed": (books.ONE_TAX, lambda r, j: r.taxes["or_c"].pop()),
+    "a reversal without a refund": (
+        books.ONE_TAX,
+        lambda r, j: r.taxes["or_a"].append(tax_entry("t", "rf_9", -9, -1, "tax_or_a")),
+    ),
+    "a reversal of another amount": (
+        books.ONE_TAX,
+        lambda r, j: r.orders["or_c"]["returns"]["data"][0].update(amount=8),
+    ),
+    "a cent of tax that is not reversed": (
+        books.ONE_TAX,
+        lambda r, j: r.taxes["or_c"][2]["line_items"][0].update(amount=-932, amount_tax=-58),
+    ),
+    "more tax reversed than recorded": (
+        books.ONE_TAX,
+        lambda r, j: r.taxes["or_c"][2]["line_items"][0].update(amount=-930, amount_tax=-60),
+    ),
     "a label still owed": (books.STUCK, lambda r, j: r.owed[0].update(state="waiting")),
     "a label given up": (books.STUCK, lambda r, j: r.owed[0].update(state="failed")),
     "money still to be given back": (
@@ -276,6 +327,21 @@ def test_each_violation_is_found(wrong: str) -> None:
     assert rule in {violation.rule for violation in books.check(shop_books)}
 
 
+def test_reversal_of_a_failed_refund_does_not_count_once_it_is_reversed() -> None:
+    shop_books = correct_books()
+    shop_books.records.taxes["or_a"] += [
+        tax_entry("tax_3", "rf_3", -300, -20, "tax_or_a"),
+        tax_entry("tax_4", "rf_3:tax_undo", 300, 20, "tax_3"),
+    ]
+    assert books.check(shop_books) == []
+    found = sale_references(shop_books.records.taxes["or_a"])
+    assert found == dict.fromkeys(("tax_or_a", "tax_3", "tax_4"), "or_a")
+
+
+def test_reversal_of_an_unknown_sale_has_no_order() -> None:
+    assert sale_references([tax_entry("tax_1", "rf_1", -300, -20, "tax_0")]) == {"tax_1": ""}
+
+
 def test_email_with_unknown_outcome_may_arrive_twice() -> None:
     shop_books = correct_books()
     shop_books.records.emails["or_a"].append({})
@@ -300,6 +366,8 @@ def free_and_digital(status: str) -> Books:
     records = shop_books.records
     no_parcel = {"tracking_number": None}
     records.orders["or_a"].update(status=status, amount=0, charge=None, upstream_id=None, shipping=no_parcel)
+    records.orders["or_a"]["items"][1]["amount"] = records.inner["or_a"]["tax"]["amount"] = 0
+    records.taxes["or_a"] = [{**tax_entry("tax_or_a", "or_a", 100, 0), "shipping_cost": None}]
     records.charges.pop("or_a")
     records.labels.pop("or_a")
     for seen in shop_books.journal.sights:
