@@ -88,21 +88,21 @@ class ShopContainer(ServiceContainer):
         # A pooled greenlet may have run another call before: clear the context of that call.
         logs.clear()
         logs.bind(service=self.service_name)
-        method = worker_ctx.entrypoint.method_name
-        data = worker_ctx.data
+        entrypoint: Any = worker_ctx.entrypoint  # `Rpc` or the chassis's `Timer`
+        method, data = entrypoint.method_name, worker_ctx.data
         if "request_id" in data:
             logs.bind(request_id=data["request_id"])
         deadline.begin(deadline.of(data))
         began = time.monotonic()
-        fair_scheduling.begin(self.fair_scheduling, quick=worker_ctx.entrypoint.quick)
-        if worker_ctx.entrypoint.idempotent:
+        fair_scheduling.begin(self.fair_scheduling, quick=entrypoint.quick)
+        if entrypoint.idempotent:
             self._guard(worker_ctx)
 
         def handled(ctx: WorkerContext, result: Any, exc_info: Any) -> tuple[Any, Any]:
             took = round((time.monotonic() - began) * 1000, 1)
             if exc_info is None:
                 # No caller waits for a timer's tick, and the timer's method logs what matters.
-                note = log.debug if isinstance(worker_ctx.entrypoint, Timer) else log.info
+                note = log.debug if isinstance(entrypoint, Timer) else log.info
                 note("call", method=method, ms=took, **({"replayed": True} if isinstance(result, Replay) else {}))
             elif isinstance(exc_info[1], ShopError):
                 error = exc_info[1]
