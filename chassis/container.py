@@ -88,9 +88,8 @@ class ShopContainer(ServiceContainer):
         # A pooled greenlet may have run another call before: clear the context of that call.
         logs.clear()
         logs.bind(service=self.service_name)
-        entrypoint: Any = worker_ctx.entrypoint  # an `Rpc` or a `Timer`
-        method = entrypoint.method_name
-        data = worker_ctx.data
+        entrypoint: Any = worker_ctx.entrypoint  # `Rpc` or the chassis's `Timer`
+        method, data = entrypoint.method_name, worker_ctx.data
         if "request_id" in data:
             logs.bind(request_id=data["request_id"])
         deadline.begin(deadline.of(data))
