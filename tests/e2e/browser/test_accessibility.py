@@ -27,7 +27,7 @@ SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
 def _keep_screenshot(tab: Tab, page: str) -> None:
     scheme = "dark" if tab.run("matchMedia('(prefers-color-scheme: dark)').matches") else "light"
     name = f"{page.replace(' ', '-')}-{tab.run('innerWidth')}-{scheme}.jpg"
-    tab.page.screenshot(path=SCREENSHOTS / name, type="jpeg", quality=75)
+    tab.page.screenshot(path=SCREENSHOTS / name, type="jpeg", quality=60)
 
 
 def _finds_nothing(shopper: Shopper, page: str) -> None:
