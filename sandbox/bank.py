@@ -25,7 +25,7 @@ _PAGE = """<!doctype html>
 <main class="{tone}"><h1>{title}</h1>{content}</main>
 <footer><p>The sandbox plays this bank. No money moves.</p></footer></body></html>"""
 _FACTS = """<p class="amount">{amount}</p><dl>{facts}</dl>"""
-_BUTTONS = """<p>Is it you who pays?</p>
+_BUTTONS = """<p>Are you making this payment?</p>
 <form method="post"><button class="yes" name="result" value="succeed">Yes, confirm</button>
 <button name="result" value="fail">No, refuse</button></form>"""
 _BACK = "<p>Close this tab and go back to the shop's page.</p>"

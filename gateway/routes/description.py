@@ -19,6 +19,7 @@ _VIEWER = Path(str(distribution("flask-swagger-ui").locate_file("flask_swagger_u
 PAGE = _PAGES / "viewer.html"
 FILES = {
     "viewer.js": ("text/javascript; charset=utf-8", _PAGES / "viewer.js"),
+    "viewer.css": ("text/css; charset=utf-8", _PAGES / "viewer.css"),
     "swagger-ui-bundle.js": ("text/javascript; charset=utf-8", _VIEWER / "swagger-ui-bundle.js"),
     "swagger-ui.css": ("text/css; charset=utf-8", _VIEWER / "swagger-ui.css"),
 }

@@ -16,6 +16,16 @@ PAYMENT = re.compile(r"/checkout/[\w-]+/payment$")
 ORDER = re.compile(r"/order/[\w-]+(\?thanks)?$")
 
 
+def asked_bank(shop: Storefront) -> tuple[dict[str, Any], str]:
+    """A new order whose payment waits for the shopper's bank, and the URL of the bank's page."""
+    shopper = shop.shopper()
+    order = shopper.order(shop.product(name=unique("Whale "))["id"])
+    answer = shopper.pay(order, "pm_card_authenticationRequired")
+    assert answer.status_code == 402, answer.text
+    page: str = answer.json()["next_action"]["redirect_to_url"]["url"]
+    return order, page
+
+
 class Shopper:
     """Somebody with the storefront in a browser.
 

@@ -1,28 +1,47 @@
-"""axe-core finds nothing on any page of the storefront: on a desk's screen and a phone, in light and dark."""
+"""axe-core finds nothing on any page: on a desk's screen and a phone, in light and dark.
+
+Each page that is visited leaves a screenshot in SCREENSHOTS.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.browser import DESKTOP, PHONE
-from tests.e2e.browser.pages import ORDER, PAYMENT, Shopper
+from tests.browser import DESKTOP, PHONE, Tab
+from tests.e2e.browser.pages import ORDER, PAYMENT, Shopper, asked_bank
+from tests.e2e.journeys.shop import Storefront
 
 pytestmark = pytest.mark.timeout(600)
 
+# Kept by continuous integration, and ignored by git.
+SCREENSHOTS = Path(__file__).parents[3] / "test-output" / "screenshots"
+SIZES = pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
+
+
+def _keep_screenshot(tab: Tab, page: str) -> None:
+    scheme = "dark" if tab.run("matchMedia('(prefers-color-scheme: dark)').matches") else "light"
+    name = f"{page.replace(' ', '-')}-{tab.run('innerWidth')}-{scheme}.jpg"
+    tab.page.screenshot(path=SCREENSHOTS / name, type="jpeg", quality=60)
+
 
 def _finds_nothing(shopper: Shopper, page: str) -> None:
+    _keep_screenshot(shopper.tab, page)
     found = Axe().run(shopper.page)
     assert found.violations_count == 0, f"{page}: {found.generate_report()}"
     assert shopper.tab.run("document.documentElement.scrollWidth - innerWidth") <= 0, f"{page} scrolls sideways"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_axe_finds_nothing(new_shopper: Callable[..., Shopper], size: dict[str, int], scheme: str) -> None:
+@SCHEMES
+@SIZES
+def test_axe_finds_nothing_in_the_storefront(
+    new_shopper: Callable[..., Shopper], size: dict[str, int], scheme: str
+) -> None:
     shopper = new_shopper(viewport=size, color_scheme=scheme, reduced_motion="reduce")
     product = shopper.product(attributes=["size"], attributes_sku={"size": "large"})
     shopper.open("/")
@@ -64,3 +83,60 @@ def test_axe_finds_nothing(new_shopper: Callable[..., Shopper], size: dict[str, 
     shopper.open("/product/prod_none")
     expect(shopper.heading("We cannot find this page")).to_be_visible()
     _finds_nothing(shopper, "unknown product")
+
+
+@SCHEMES
+@SIZES
+def test_axe_finds_nothing_outside_the_storefront(
+    shop: Storefront, new_shopper: Callable[..., Shopper], size: dict[str, int], scheme: str
+) -> None:
+    shopper = new_shopper(viewport=size, color_scheme=scheme, reduced_motion="reduce")
+    page = shopper.page
+    buyer = shop.shopper()
+    order = buyer.order(shopper.product()["id"])
+    assert buyer.pay(order).status_code == 200
+    page.goto(order["status_url"])
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    _finds_nothing(shopper, "order by token")
+    page.emulate_media(media="print")
+    _finds_nothing(shopper, "order in print")
+    page.emulate_media(media="screen")
+    page.goto(f"{order['status_url']}-wrong")
+    _finds_nothing(shopper, "order with a wrong token")
+    _, bank = asked_bank(shop)
+    page.goto(bank)
+    _finds_nothing(shopper, "bank asks")
+    page.get_by_role("button", name="No, refuse").click()
+    expect(page.get_by_role("heading", name="Payment not made")).to_be_visible()
+    _finds_nothing(shopper, "bank refused")
+    page.goto(shop.sandbox_url)
+    expect(page.locator(".entry").first).to_be_visible()
+    _finds_nothing(shopper, "sandbox")
+    for kind, detail in (("mail", "iframe.mail"), ("label", "iframe.pdf"), ("webhook", ".json")):
+        entry = page.locator(f".entry.is-{kind}").first
+        entry.locator(".title").click()
+        expect(entry.locator(detail)).to_be_visible()
+    page.locator("#faults").evaluate("panel => panel.open = true")
+    _finds_nothing(shopper, "sandbox with details")
+    page.goto(f"{shop.sandbox_url}/?order=or_none")
+    expect(page.get_by_text("Nothing matches this filter yet.")).to_be_visible()
+    _finds_nothing(shopper, "sandbox without entries")
+
+
+@SIZES
+def test_axe_finds_nothing_in_the_viewer_of_the_api(new_shopper: Callable[..., Shopper], size: dict[str, int]) -> None:
+    """The viewer has no dark style."""
+    shopper = new_shopper(viewport=size)
+    page = shopper.page
+    shopper.open("/docs/")
+    expect(page.locator(".opblock").first).to_be_visible()
+    _finds_nothing(shopper, "docs")
+    read = page.locator("#operations-Products-products_get_one_get")
+    write = page.locator("#operations-Cart-cart_apply_discount_post")
+    for operation in (read, write):
+        operation.locator(".opblock-summary-control").click()
+        expect(operation.get_by_role("button", name="Execute")).to_be_visible()
+    read.get_by_placeholder("product_id").fill("prod_none")
+    read.get_by_role("button", name="Execute").click()
+    expect(read.get_by_text("Response headers")).to_be_visible()
+    _finds_nothing(shopper, "docs with an answer")

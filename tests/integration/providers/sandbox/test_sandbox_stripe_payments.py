@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -132,6 +133,35 @@ def test_3ds_answer_without_a_challenge_is_refused(sdks: Sdks) -> None:
     assert sdks.post("/sandbox/3ds/pi_none", json={"result": "succeed"}).status_code == 404
     assert charges_of(sdks, intent) == []
     assert "Nothing to confirm" in sdks.get(f"/sandbox/3ds/{intent.id}").text
+
+
+def test_3ds_page_has_a_strict_policy(sdks: Sdks) -> None:
+    options = {"confirm": True, "payment_method": "pm_card_authenticationRequired"}
+    intent = new_intent(sdks, return_url="https://shop.example/back?order=<b>", **options)
+    page = sdks.get(f"/sandbox/3ds/{intent.id}")
+    assert page.headers["Content-Security-Policy"] == (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' https://shop.example; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    )
+    assert page.headers["Cache-Control"] == "no-store"
+    assert not re.search(r"<script|<style|style=|\son\w+=", page.text)
+    style = re.search(r'rel="stylesheet" href="([^"]+)"', page.text)
+    assert style
+    assert sdks.get(style[1]).headers["Content-Type"].startswith("text/css")
+
+
+def test_3ds_form_without_a_return_url_shows_the_result(sdks: Sdks) -> None:
+    intent = new_intent(sdks, confirm=True, payment_method="pm_card_authenticationRequired")
+    url = f"/sandbox/3ds/{intent.id}"
+    answer = sdks.post(url, data={"result": "succeed"})
+    assert answer.status_code == 200
+    assert "Payment confirmed" in answer.text
+    again = sdks.post(url, data={"result": "succeed"})
+    assert again.status_code == 409
+    assert "Nothing to confirm" in again.text
+    unknown = sdks.get("/sandbox/3ds/pi_none")
+    assert unknown.status_code == 404
+    assert "Unknown payment" in unknown.text
 
 
 def test_rejected_3ds_challenge_fails_the_payment(sdks: Sdks) -> None:
