@@ -64,7 +64,8 @@ def run(arguments: Sequence[str]) -> int:
     _have_programs()
     workers = round(WORKERS_PER_CORE * (os.cpu_count() or 1))
     measured = MEASURED if arguments else ()
-    return _pytest(["-n", str(workers), "--dist", "loadscope", "--no-loadscope-reorder", *measured], env)
+    parallel = ("-n", str(workers), "--dist", "loadscope", "--no-loadscope-reorder")
+    return _pytest([*parallel, "--durations=25", "--durations-min=10", *measured], env)
 
 
 def _have_programs() -> None:
