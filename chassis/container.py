@@ -88,14 +88,14 @@ class ShopContainer(ServiceContainer):
         # A pooled greenlet may have run another call before: clear the context of that call.
         logs.clear()
         logs.bind(service=self.service_name)
-        entrypoint: Any = worker_ctx.entrypoint  # `Rpc` or the chassis's `Timer`
+        entrypoint = worker_ctx.entrypoint
         method, data = entrypoint.method_name, worker_ctx.data
         if "request_id" in data:
             logs.bind(request_id=data["request_id"])
         deadline.begin(deadline.of(data))
         began = time.monotonic()
-        fair_scheduling.begin(self.fair_scheduling, quick=entrypoint.quick)
-        if entrypoint.idempotent:
+        fair_scheduling.begin(self.fair_scheduling, quick=getattr(entrypoint, "quick", False))
+        if getattr(entrypoint, "idempotent", False):  # Nameko's own entrypoints say neither
             self._guard(worker_ctx)
 
         def handled(ctx: WorkerContext, result: Any, exc_info: Any) -> tuple[Any, Any]:

@@ -20,6 +20,7 @@ from contracts.errors import Unavailable
 SLOW = frozenset(
     {
         ("cart", "checkout"),
+        ("cart", "choose_shipping"),
         ("cart", "quote_order"),
         ("cart", "pay"),
         ("cart", "cancel"),

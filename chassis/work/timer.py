@@ -16,8 +16,6 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 class Timer(NamekoTimer):
     """Fires every `interval` seconds, or as soon as the previous worker has completed if that took longer."""
 
-    quick = idempotent = False  # as `chassis.rpc.entrypoint.Rpc` has them
-
     def _run(self) -> None:
         due = time.monotonic() + (0 if self.eager else self.interval)
         while True:

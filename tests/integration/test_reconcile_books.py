@@ -288,6 +288,7 @@ def test_repair_records_a_label_only_if_still_right(desk: Desk) -> None:
     assert purchase.public() == {
         "object_id": "s_1",
         "label_url": "http://label",
+        "labels": [{"label_url": "http://label", "tracking_number": "92001"}],
         "carrier": "USPS",
         "tracking_number": "92001",
     }

@@ -57,13 +57,15 @@ class Shipping:
 @pytest.fixture
 def cart(database: Callable[[str], Database]) -> Any:
     """The cart service, with its own store and doubles of its neighbours."""
-    return worker_factory(
+    service = worker_factory(
         CartService,
         store=CartStore(database("cart")),
         products=Products(),
         shipping=Shipping(),
         provider={"stripe": SimpleNamespace(payments=SimpleNamespace(live=False))},
     )
+    service.settings.tax_included = None
+    return service
 
 
 def test_repeated_buy_is_answered_after_product_deletion(cart: Any) -> None:

@@ -305,6 +305,7 @@ def test_items_are_priced_in_their_order(products: RunningService) -> None:
         "currency": "usd",
         "shippable": True,
         "package_dimensions": BONE["package_dimensions"],
+        "tax_code": None,
     }
     assert [(line["description"], line["quantity"]) for line in priced] == [("Other", 3), ("One", 1), ("Other", 2)]
 
