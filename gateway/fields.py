@@ -156,7 +156,7 @@ PRICE = described(
     {"type": "integer", "min": 1, "max": product_limits.MAX_PRICE}, "Of one piece, in the currency's smallest unit."
 )
 QUANTITY: Rules = {"type": "integer", "min": 1, "max": product_limits.MAX_QUANTITY}
-LIMIT = described({"type": "integer", "min": 1, "max": 100}, "Elements of a page; default 100.")
+PAGE_LENGTH = described({"type": "integer", "min": 1, "max": 100}, "Elements of a page; default 100.")
 ORDER_BY: Rules = {
     "type": "string",
     "maxlength": product_limits.METADATA_NAME_LENGTH + 1,

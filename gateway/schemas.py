@@ -171,7 +171,7 @@ PRODUCTS_QUERY = Shape(
             fields.ORDER_BY,
             "`name` (the default), `price`, `created`, `updated` or a key of `metadata`; a leading `-` reverses.",
         ),
-        "limit": fields.LIMIT,
+        "limit": fields.PAGE_LENGTH,
         "starting_after": fields.STARTING_AFTER,
     }
 )
@@ -272,7 +272,7 @@ DISCOUNT = Shape(
     },
     rules=(_one_reduction, _AMOUNTS_HAVE_A_CURRENCY),
 )
-DISCOUNTS_QUERY = Shape({"limit": fields.LIMIT, "starting_after": fields.STARTING_AFTER})
+DISCOUNTS_QUERY = Shape({"limit": fields.PAGE_LENGTH, "starting_after": fields.STARTING_AFTER})
 
 # --- Orders
 
@@ -358,7 +358,7 @@ ORDERS_QUERY = Shape(
             "Only orders with this status.",
         ),
         "email": described(line(254), "Only orders of this address, in any case."),
-        "limit": fields.LIMIT,
+        "limit": fields.PAGE_LENGTH,
         "starting_after": fields.STARTING_AFTER,
     }
 )
@@ -446,7 +446,7 @@ SHIPMENTS_QUERY = Shape(
             fields.ORDER_BY,
             "`created`, `object_id`, `name`, `city`, `state` or `country`; a leading `-` reverses. Default `-created`.",
         ),
-        "limit": fields.LIMIT,
+        "limit": fields.PAGE_LENGTH,
         "starting_after": fields.STARTING_AFTER,
     }
 )

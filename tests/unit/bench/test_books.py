@@ -327,7 +327,7 @@ def test_each_violation_is_found(wrong: str) -> None:
     assert rule in {violation.rule for violation in books.check(shop_books)}
 
 
-def test_reversal_of_a_failed_refund_does_not_count_once_it_is_reversed() -> None:
+def test_reversed_reversal_does_not_count() -> None:
     shop_books = correct_books()
     shop_books.records.taxes["or_a"] += [
         tax_entry("tax_3", "rf_3", -300, -20, "tax_or_a"),
@@ -385,7 +385,7 @@ def test_free_and_digital_order_has_no_charge_and_no_label() -> None:
         assert broken_rules(shop_books) == {rule}
 
 
-def test_free_and_digital_order_that_is_returned_has_nothing_to_give_back() -> None:
+def test_free_order_that_is_returned_gives_nothing_back() -> None:
     shop_books = free_and_digital("returned")
     shop_books.records.left[SKU] = SHELF
     shop_books.records.inner["or_a"]["stock_key"] = None

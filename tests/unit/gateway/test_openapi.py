@@ -215,7 +215,7 @@ def test_every_query_parameter_has_a_description() -> None:
     assert [each["name"] for each in found if each.get("in") == "query" and not each.get("description")] == []
 
 
-def test_every_field_that_a_shopper_sends_has_a_description_unless_its_name_is_one() -> None:
+def test_fields_that_a_shopper_sends_are_described() -> None:
     named = {"name", "email", "address", "line1", "line2", "city", "order_id"}
     for operation in DESCRIBED.values():
         if operation.of == CART and operation.body_schema is not None:
@@ -246,7 +246,7 @@ def test_test_card_does_at_the_sandbox_what_the_document_says(card: str, outcome
     assert outcome == ("declined" if played.decline else asked)
 
 
-def test_test_cards_are_named_only_while_the_sandbox_plays_the_payments() -> None:
+def test_only_the_sandboxs_payments_show_test_cards() -> None:
     live = build(Variant.of(replace(SETTINGS, stripe=replace(SETTINGS.stripe, live=True))))
     other = build(Variant.of(replace(SETTINGS, in_use={**SETTINGS.in_use, "PAYMENT_PROVIDER": ("own.module:Own",)})))
     assert "pm_card_authenticationRequired" in DOCUMENT["info"]["description"]

@@ -78,7 +78,7 @@ def refused(ask: Callable[[], object]) -> tuple[str | None, str | None]:
 # Calculations
 
 
-def test_tax_is_added_to_exclusive_lines_and_contained_in_inclusive_ones(sdks: Sdks) -> None:
+def test_tax_is_added_to_exclusive_and_part_of_inclusive_lines(sdks: Sdks) -> None:
     made = calculate(
         sdks, {"tax_behavior": "inclusive", "reference": "L1"}, {"reference": "L2", "quantity": 3},
         to=to("DE"), currency="eur", shipping_cost={"amount": 500, "tax_behavior": "inclusive"},
