@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
@@ -75,6 +75,27 @@ def lines_page(body: Parameters, url: str, asked: Parameters) -> Parameters:
     paths = asked.pop("expand", [])
     _check_paths(paths, (f"data.{_BREAKDOWN}",))
     return page_of([line if paths else _bare(line) for line in body["_lines"]], f"{url}/line_items", asked)
+
+
+def reading(url: Callable[[str], str], stored: Callable[[Desk, str], Parameters]) -> tuple[Endpoint, Endpoint]:
+    """The endpoints that read a calculation or a transaction, and its line items.
+
+    Args:
+        url: the path of one, by its id.
+        stored: reads it by its id; StripeFailure (404) when there is none.
+    """
+
+    def retrieve(desk: Desk, asked: Parameters, item: str) -> Parameters:
+        return shown(stored(desk, item), url(item), asked)
+
+    def list_lines(desk: Desk, asked: Parameters, item: str) -> Parameters:
+        return lines_page(stored(desk, item), url(item), asked)
+
+    path = url("{item}")
+    return (
+        Endpoint("GET", path, {"expand": EXPAND}, retrieve),
+        Endpoint("GET", f"{path}/line_items", LIST, list_lines),
+    )
 
 
 def _check_paths(paths: Iterable[str], known: tuple[str, ...]) -> None:
@@ -263,20 +284,11 @@ def _stored(desk: Desk, calculation: str) -> Parameters:
     return body
 
 
-def _retrieve(desk: Desk, asked: Parameters, calculation: str) -> Parameters:
-    return shown(_stored(desk, calculation), _url(calculation), asked)
-
-
-def _list_lines(desk: Desk, asked: Parameters, calculation: str) -> Parameters:
-    return lines_page(_stored(desk, calculation), _url(calculation), asked)
-
-
 def _url(calculation: str) -> str:
     return f"/v1/tax/calculations/{calculation}"
 
 
 ENDPOINTS = (
     Endpoint("POST", "/v1/tax/calculations", CREATE, _create),
-    Endpoint("GET", "/v1/tax/calculations/{calculation}", {"expand": EXPAND}, _retrieve),
-    Endpoint("GET", "/v1/tax/calculations/{calculation}/line_items", LIST, _list_lines),
+    *reading(_url, _stored),
 )

@@ -7,8 +7,8 @@ from typing import Any, Final
 from sandbox.ids import alphanumeric
 from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
 from sandbox.stripe.errors import StripeFailure, invalid, missing_object
-from sandbox.stripe.params import EXPAND, PAGE, Int, ListOf, Metadata, Obj, Str, Type, merged
-from sandbox.stripe.tax_calculations import check_unique, lines_page, shown, usable_calculation
+from sandbox.stripe.params import EXPAND, Int, ListOf, Metadata, Obj, Str, Type, merged
+from sandbox.stripe.tax_calculations import check_unique, reading, shown, usable_calculation
 from sandbox.stripe.tax_reversals import reversed_amounts
 
 CREATE: Final[dict[str, Type]] = {
@@ -39,7 +39,6 @@ REVERSE: Final[dict[str, Type]] = {
     "reference": Str(required=True, limit=500),
     "shipping_cost": Obj({"amount": Int(required=True), "amount_tax": Int(required=True)}),
 }
-LIST: Final[dict[str, Type]] = PAGE
 
 
 def _create(desk: Desk, asked: Parameters) -> Parameters:
@@ -157,14 +156,6 @@ def _stored(desk: Desk, transaction: str) -> Parameters:
     return body
 
 
-def _retrieve(desk: Desk, asked: Parameters, transaction: str) -> Parameters:
-    return shown(_stored(desk, transaction), _url(transaction), asked)
-
-
-def _list_lines(desk: Desk, asked: Parameters, transaction: str) -> Parameters:
-    return lines_page(_stored(desk, transaction), _url(transaction), asked)
-
-
 def _url(transaction: str) -> str:
     return f"/v1/tax/transactions/{transaction}"
 
@@ -172,6 +163,5 @@ def _url(transaction: str) -> str:
 ENDPOINTS = (
     Endpoint("POST", "/v1/tax/transactions/create_from_calculation", CREATE, _create),
     Endpoint("POST", "/v1/tax/transactions/create_reversal", REVERSE, _reverse),
-    Endpoint("GET", "/v1/tax/transactions/{transaction}", {"expand": EXPAND}, _retrieve),
-    Endpoint("GET", "/v1/tax/transactions/{transaction}/line_items", LIST, _list_lines),
+    *reading(_url, _stored),
 )

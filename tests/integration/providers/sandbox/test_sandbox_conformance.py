@@ -284,7 +284,7 @@ INLINE_CARD = {
         (tax_calculations.LIST, stripe_params.tax.CalculationLineItemListParams, set()),
         (tax_transactions.CREATE, stripe_params.tax.TransactionCreateFromCalculationParams, set()),
         (tax_transactions.REVERSE, stripe_params.tax.TransactionCreateReversalParams, set()),
-        (tax_transactions.LIST, stripe_params.tax.TransactionLineItemListParams, set()),
+        (tax_calculations.LIST, stripe_params.tax.TransactionLineItemListParams, set()),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
