@@ -137,20 +137,20 @@ class ConsumerCounts:
     def tick(self) -> None:
         """Begin a round of questions, unless one is under way."""
         with self._lock:
-            if self._channel is None or self._asked is not None:
-                return
-            if not self._channel.is_open:
-                self._channel.reopen()  # the broker reads the question after this
-            # Services that a caller waits for come first: the list is processed from its end.
-            self._round = [*self._services, *self._waiting]
-        self._next()
+            if self._asked is None:
+                # Services that a caller waits for come first: the list is processed from its end.
+                self._round = [*self._services, *self._waiting]
+                self._next()
 
     def _next(self) -> None:
-        with self._lock:
-            if self._channel is None or self._asked is not None or not self._round:
-                return
-            self._asked = self._round.pop()
-            self._asked_for = self._waiting.pop(self._asked, [])
+        """Ask the next question of the round, if none is open. Holds the lock while it sends: a channel that is
+        reopened twice breaks the connection."""
+        if self._channel is None or self._asked is not None or not self._round:
+            return
+        self._asked = self._round.pop()
+        self._asked_for = self._waiting.pop(self._asked, [])
+        if not self._channel.is_open:
+            self._channel.reopen()  # the broker reads the question after this
         self._channel.ask(f"rpc-{self._asked}")
 
     def _counted(self, queue: str, messages: int, consumers: int) -> None:
@@ -161,7 +161,8 @@ class ConsumerCounts:
             since = now if before is None or before.stuck_since is None else before.stuck_since
         self._counts[service] = _Count(consumers, now, since)
         self._answer()
-        self._next()
+        with self._lock:
+            self._next()
 
     def _missing(self) -> None:
         # The broker returns calls to a missing queue at once: no count is needed. The next round asks about the rest.

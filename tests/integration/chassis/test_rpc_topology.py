@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import amqp
@@ -162,6 +164,12 @@ def test_call_of_a_draining_service_is_still_answered(
         assert asked.result(60) == "held"
 
 
+def _reads(connection: amqp.Connection) -> bool:
+    with suppress(TimeoutError):
+        connection.drain_events(timeout=0.05)
+    return True
+
+
 class Clock:
     """A clock that a test sets."""
 
@@ -208,6 +216,36 @@ def test_many_calls_wait_for_the_same_count(client: RpcClient, start: Start) -> 
         list(pool.map(refused, range(200)))
     service.start()
     service.answering(client)
+
+
+def test_closed_channel_is_reopened_once_however_many_ask(uri: str) -> None:
+    """The broker closes the connection of a channel that is opened twice."""
+    with connect(uri) as connection:
+        counts = ConsumerCounts(["missing"])
+        counts.open(connection.channel())
+        channel = counts._channel
+        assert channel is not None
+        until(lambda: _reads(connection) and not channel.is_open, what="the closed channel")
+        reopen, ask, opened, others = channel.reopen, counts._next, [], []
+
+        def reopening() -> None:
+            opened.append(True)
+            reopen()
+
+        def while_another_asks() -> None:
+            if not others:
+                others.append(threading.Thread(target=counts.tick))
+                others[0].start()
+                others[0].join(0.2)  # it ends at once, unless it waits for this thread
+            ask()
+
+        channel.reopen = reopening  # type: ignore[method-assign]
+        counts._next = while_another_asks  # type: ignore[method-assign]
+        counts.tick()
+        others[0].join()
+        until(lambda: _reads(connection) and counts._asked is None, what="the answer")
+        assert opened == [True]
+        assert connection.connected
 
 
 def test_waiting_requests_are_stuck_only_without_a_break() -> None:
