@@ -14,12 +14,12 @@ from typing import Any
 import aiohttp
 import orjson
 
+from bench.faults.front import ANSWER_WAIT_S
 from bench.faults.journal import CART, LOOK, WALKED_AWAY, Journal, Lost, Sight, Unlike, compared_parts
 
 # Longer than the gateway's own longest deadline (30 s), so that the gateway answers first.
 TIMEOUT = aiohttp.ClientTimeout(total=40, connect=5)
-# How long a shopper retries one request (seconds), and the limits of the pause between two attempts.
-ANSWER_WAIT_S = 60.0
+# The limits of the pause between two attempts (seconds).
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 4.0
 # The share of definitively answered requests that are sent once more, to check that the answer is the same.
 SENT_AGAIN = 0.1

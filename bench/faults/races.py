@@ -15,7 +15,7 @@ from bench.faults.front import Front, Product, customer, eventually, wanted
 CARD = "tok_visa"
 # Everything that a race leaves behind has settled within this many seconds.
 SETTLED_WITHIN = 30.0
-START_SECONDS, RACE_SECONDS = 30.0, 120.0
+START_SECONDS, RACE_SECONDS = 60.0, 240.0
 
 Result = TypeVar("Result")
 

@@ -106,7 +106,7 @@ def markdown(outcome: Outcome, about: dict[str, Any]) -> str:
         f" repetition, {answers['replayed']} given again |",
         f"| passing trouble that shoppers met | {_counts(answers['passing_trouble'])} |",
         f"| payments from which the shopper walked away | {answers['walked_away']} |",
-        f"| requests that were not answered for good within a minute | {_counts(answers['never_learned'])} |",
+        f"| requests that were not answered for good within three minutes | {_counts(answers['never_learned'])} |",
         f"| orders on their way when the last fault struck, over {settling['lulls']} lulls |"
         f" {settling['interrupted_orders']} |",
         f"| seconds from the last fault until they were settled | {_counts(settling['seconds'])} |",

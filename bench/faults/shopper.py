@@ -8,7 +8,8 @@ from typing import Any
 
 from bench.faults import journal
 from bench.faults.catalogue import Article, Catalogue
-from bench.faults.client import ANSWER_WAIT_S, Client, Seen
+from bench.faults.client import Client, Seen
+from bench.faults.front import ANSWER_WAIT_S
 
 GOOD = ("tok_visa", "tok_mastercard", "tok_amex", "tok_visa_debit", "pm_card_visa")
 DECLINED = ("tok_chargeDeclined", "tok_chargeDeclinedInsufficientFunds", "tok_chargeDeclinedExpiredCard")

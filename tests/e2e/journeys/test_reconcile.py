@@ -6,6 +6,7 @@ The tests cause every kind of difference. The comparison must report it, and the
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -197,7 +198,10 @@ def test_differences_are_reported_and_safe_ones_repaired(books: Books) -> None:
     assert status == 1
     second_comparison = output.index("Compared again:")
     _assert_reported(output[second_comparison:], by_hand)
-    assert len([line for line in output[:second_comparison] if line.startswith("  mended: ")]) == len(wanted) - 1
+    # An order that is still being paid when its turn comes is in two lists: there may be more lines than differences.
+    for line, following in pairwise(output[:second_comparison]):
+        mendable = " | we say: " in line and "--repair: nothing" not in line
+        assert following.startswith("  mended: ") == mendable, line
     assert not [line for line in output if "not mended" in line]
 
     for order in (bare, declined):
