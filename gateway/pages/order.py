@@ -73,10 +73,10 @@ def _headline(order: Mapping[str, Any], parcel: str | None) -> tuple[str, str]:
             return "Your order was refunded", f"We sent {refunded} back to you."
     if parcel in _PARCEL:
         return _PARCEL[parcel]
-    if order["status"] == "fulfilled" or parcel == "TRANSIT":
-        return "Your parcel is on its way", "The carrier has it. Its latest steps are below."
     if order.get("upstream_id") is None:
         return "Thank you for your order", "It is paid."
+    if order["status"] == "fulfilled" or parcel == "TRANSIT":
+        return "Your parcel is on its way", "The carrier has it. Its latest steps are below."
     return "Thank you for your order", "It is paid, and we are getting your parcel ready."
 
 
@@ -86,7 +86,7 @@ def _steps(order: Mapping[str, Any], parcel: Mapping[str, Any]) -> list[dict[str
     done = [("Ordered", _moment(order["created"]))]
     if times["paid"] is not None:
         done.append(("Paid", _moment(times["paid"])))
-    if times["fulfiled"] is not None:
+    if times["fulfiled"] is not None and order.get("upstream_id") is not None:
         done.append(("Shipped", _moment(times["fulfiled"])))
     if parcel.get("status") == "DELIVERED":
         done.append(("Delivered", _moment(parcel.get("status_date"))))

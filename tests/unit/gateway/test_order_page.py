@@ -216,9 +216,12 @@ def test_incomplete_step_of_a_parcel_is_shown(step: dict[str, Any]) -> None:
 
 
 def test_digital_order_shows_no_delivery() -> None:
-    text = shown(order(shipment=None, methods=(), method_id=None)).text
-    assert "Delivery" not in text
-    assert "parcel" not in text
+    for status in (PAID, FULFILLED):
+        times = {PAID: PAID_AT} if status == PAID else {PAID: PAID_AT, FULFILLED: PAID_AT + 2}
+        text = shown(order(status, shipment=None, methods=(), method_id=None, times=times)).text
+        assert "Thank you for your order" in text
+        for word in ("Delivery", "parcel", "Shipped"):
+            assert word not in text
 
 
 def test_unpaid_order_is_no_receipt() -> None:
