@@ -226,7 +226,8 @@ def _operation(verb: str, url: str, operation: Operation, admin: bool, route: An
         media: Json = {"schema": operation.body_schema}
         if operation.example is not None:
             media["example"] = operation.example
-        found["requestBody"] = {"required": operation.needs_body, "content": {JSON: media}}
+        form = {} if operation.body_schema else {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}}
+        found["requestBody"] = {"required": operation.needs_body, "content": {JSON: media, **form}}
     return found
 
 
@@ -283,7 +284,7 @@ def _responses(verb: str, url: str, operation: Operation, needs_key: bool, statu
     failures |= {404} if "{" in url else set()
     failures |= {401, 403} if needs_key else set()
     failures |= {403} if verb != "GET" else set()
-    failures |= {415} if operation.body is not None else set()
+    failures |= {415} if operation.body else set()
     failures |= {409, 422} if operation.keyed else set()
     headers = ("X-Request-ID", *operation.headers, *(["Idempotent-Replayed"] if operation.keyed else []))
     success = {
@@ -307,7 +308,7 @@ def _refusal(status: int, page: bool) -> Json:
 
 def _content(operation: Operation) -> Json:
     if "/" in operation.gives:
-        return {operation.gives: {}}
+        return {media: {} for media in operation.gives.split(", ")}
     recorded = _examples().get(operation.shows or operation.gives)
     return {JSON: {"schema": ref(operation.gives), **({} if recorded is None else {"example": recorded})}}
 

@@ -16,6 +16,7 @@ from gateway.shape import Shape
 CART, ORDER, READER, BEARER = "cart", "order", "reader", "bearer"
 UNPAID = "UnpaidOrder"
 EMPTY = "EmptyCart"
+ANYTHING: Json = {}
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,10 @@ class Operation:
 
     Attributes:
         tag: the chapter.
-        gives: the object of the answer, in `gateway.openapi.objects`; or its media type, if that is not JSON.
+        gives: the object of the answer, in `gateway.openapi.objects`; or its media types, if that is not JSON.
         shows: the recorded answer in `examples.json`, if it is not named like `gives`.
         page: whether it is a page for people, and so are its failures.
-        body: what is sent; None: nothing.
+        body: what is sent; None: nothing; `ANYTHING`: bytes that only their sender's provider can read.
         example: a body.
         needs_body: whether it may not be left out.
         query: the parameters of the query.
@@ -197,12 +198,12 @@ def operations(payment: Shape) -> dict[tuple[str, str], Operation]:
             "Notifications", "SentEmail", schemas.EMAIL_MESSAGE, MAIL, keyed=True
         ),
         ("POST", "/api/notifications/sms"): Operation("Notifications", "SentSms", schemas.SMS_MESSAGE, SMS, keyed=True),
-        ("POST", "/api/webhooks/{provider}"): Operation("Webhooks", "WebhookReceipt", body={}),
+        ("POST", "/api/webhooks/{provider}"): Operation("Webhooks", "WebhookReceipt", body=ANYTHING),
         ("GET", "/health/live"): Operation("About", "Live"),
         ("GET", "/health/ready"): Operation("About", "Ready"),
         ("GET", "/openapi.json"): Operation("About", "Document"),
         ("GET", "/docs"): Operation("About", "text/html"),
-        ("GET", "/docs/{name}"): Operation("About", "text/javascript"),
+        ("GET", "/docs/{name}"): Operation("About", "text/javascript, text/css"),
         ("GET", "/pages/{name}"): Operation("About", "text/css"),
     }
 
