@@ -25,7 +25,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The running shop. A process dies at a crash point when the folder ``points`` has a file for it."""
     place = tmp_path_factory.mktemp("twins")
     (place / "points").mkdir()
-    env = {"AMQP_URI": None, "GATEWAY_WORKERS": "2", "TRACKING_POLL": "10", **TAXED}
+    env = {"AMQP_URI": None, "GATEWAY_WORKERS": "2", "TRACKING_POLL": "30", **TAXED}
     env["CRASH_POINTS"] = str(place / "points")
     with Shop.on_free_ports(place / "var", env=env, copies=COPIES) as shop:
         yield shop
