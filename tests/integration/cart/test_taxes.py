@@ -101,6 +101,22 @@ def test_repeated_choice_of_shipping_asks_once_and_changes_once(till: Shop) -> N
         checkout.choose_shipping("or_1", "cart_1", "fast", "k3")
 
 
+def test_selected_method_is_taxed_again_only_when_its_tax_is_old(till: Shop) -> None:
+    checkout = Checkout(till.store, Products(), Shipping(), False, None, till.office, False)
+    before, asked = till.order, len(till.office.asked)
+    for key in ("k1", "k2", None):
+        again = checkout.choose_shipping("or_1", "cart_1", "slow", key)
+        assert (again.amount, again.tax) == (AMOUNT + TAX, before.tax)
+    assert len(till.office.asked) == asked
+
+    def age(order: Any) -> None:
+        order.tax = dataclasses.replace(order.tax, expires_at=0)
+
+    till.store.orders.update("or_1", None, age)
+    fresh = checkout.choose_shipping("or_1", "cart_1", "slow", "k3")
+    assert (fresh.tax and fresh.tax.expires_at, len(till.office.asked)) == (till.office.expires_at, asked + 1)
+
+
 def test_paid_order_is_recorded_once_and_reversed_to_the_cent(till: Shop) -> None:
     till.pay()
     assert till.bank.charges[0][1] == AMOUNT + TAX
