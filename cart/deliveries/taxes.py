@@ -19,7 +19,7 @@ def owe_taxes(store: CartStore, order: Order) -> None:
     wanted = owed(order)
     for key, (kind, details) in wanted.items():
         store.deliveries.add(key, kind, order.id, details)
-    for row in failed_reversals(store.deliveries.rows(order.id), wanted) if wanted else ():
+    for row in failed_reversals(store.deliveries.of(order.id, [REVERSAL]), wanted) if wanted else ():
         undone = {**row["details"], UNDOES: row["answer"]["entry"]}
         store.deliveries.add(undo_key(undone["refund"]), REVERSAL, order.id, undone)
 

@@ -195,7 +195,10 @@ def test_reversal_of_a_refund_that_failed_later_is_undone(till: Shop) -> None:
     assert (till.order.amount_returned, len(agrees(till))) == (0, 3)
 
 
-def test_undo_that_nobody_owes_is_found(till: Shop) -> None:
+@pytest.mark.parametrize("crowded", [False, True])
+def test_undo_that_nobody_owes_is_found(till: Shop, crowded: bool) -> None:
+    if crowded:
+        till.crowded()
     till.pay()
     till.refunds.refund("or_1", 100, "k1")
     settle(till)
