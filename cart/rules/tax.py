@@ -14,9 +14,10 @@ from cart.rules.order import Address, Order, OrderTax
 from cart.rules.price import DISCOUNT, SKU, Line, shared
 from contracts.errors import ProviderFailure
 
-# The kinds of owed work. To undo a reversal is to reverse it, too: `UNDOES` in the details then names it.
+# The kinds of owed work. To undo a reversal is to reverse it, too: `UNDOES` in the details is then the key of its task.
+# `ASKED` in those of a reversal says that the provider may have it, even without an answer.
 SALE, REVERSAL = "tax", "tax_reversal"
-UNDOES = "undoes"
+UNDOES, ASKED = "undoes", "asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,7 @@ def owed(order: Order) -> dict[str, tuple[str, dict[str, Any] | None]]:
 
 
 def failed_reversals(tasks: Iterable[Mapping[str, Any]], wanted: Collection[str]) -> list[Mapping[str, Any]]:
-    """Those of an order's tasks that have reversed a refund which has failed since.
+    """Those of an order's tasks that have reversed a refund which has failed since, or may be doing so.
 
     Args:
         wanted: the keys of `owed`.
@@ -183,7 +184,10 @@ def failed_reversals(tasks: Iterable[Mapping[str, Any]], wanted: Collection[str]
     return [
         task
         for task in tasks
-        if task["kind"] == REVERSAL and UNDOES not in task["details"] and task["key"] not in wanted and task["answer"]
+        if task["kind"] == REVERSAL
+        and UNDOES not in task["details"]
+        and task["key"] not in wanted
+        and (task["state"] != "done" or task["answer"] is not None)
     ]
 
 

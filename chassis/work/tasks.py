@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from nameko.exceptions import RemoteError
 
 from chassis.clock import now as clock_now
-from chassis.db.claims import Claims
+from chassis.db.claims import ClaimLost, Claims
 from chassis.db.engine import Database, plain
 from chassis.db.shared_tables import tasks
 from chassis.logs import log
@@ -125,6 +125,12 @@ class Tasks:
         values = {**claim, "tries": tasks.c.tries + 1, "created": tasks.c.created + untried}
         with self.database.write() as connection:
             return self._claims.take(connection, key, values, self._is_ready())
+
+    def note(self, key: str, claim: str | None, details: dict[str, Any]) -> None:
+        """Store other details with a task during a try, for the tries that follow. Raises ClaimLost, Unavailable."""
+        with self.database.write() as connection:
+            if connection.execute(self._claims.update(key, claim).values(details=details)).rowcount != 1:
+                raise ClaimLost(key)
 
     def settle(self, key: str, claim: str | None, **values: Any) -> None:
         """Record how a try ended, and release the task; later if that cannot be written now.

@@ -182,15 +182,55 @@ def test_refund_that_failed_before_its_reversal_is_not_reversed(till: Shop) -> N
     agrees(till)
 
 
+def fail_refund(shop: Shop) -> None:
+    """Let the one refund fail, and record that."""
+    [(payment, made)] = shop.bank.returned
+    shop.bank.returned[:] = [(payment, dataclasses.replace(made, failed=True))]
+    shop.refunds.refresh_refunds(payment)
+
+
 def test_reversal_of_a_refund_that_failed_later_is_undone(till: Shop) -> None:
     till.pay()
     till.refunds.refund("or_1", 100, "k1")
     settle(till)
-    [(payment, made)] = till.bank.returned
-    till.bank.returned[:] = [(payment, dataclasses.replace(made, failed=True))]
     for _ in range(2):
-        till.refunds.refresh_refunds(payment)
+        fail_refund(till)
         settle(till)
+    assert [amount for _, amount in recorded(till)] == [AMOUNT + TAX, -100, 100]
+    assert (till.order.amount_returned, len(agrees(till))) == (0, 3)
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_reversal_whose_answer_was_lost_is_undone_when_its_refund_fails(till: Shop, down: bool) -> None:
+    till.pay()
+    till.deliver()
+    till.refunds.refund("or_1", 100, "k1")
+    till.office.loses = 1
+    till.deliver()
+    assert [amount for _, amount in recorded(till)] == [AMOUNT + TAX, -100]
+    if down:  # the next tries certainly fail, which says nothing about the first one
+        till.office.down = True
+        settle(till)
+    fail_refund(till)
+    till.office.down = False
+    settle(till)
+    assert [amount for _, amount in recorded(till)] == [AMOUNT + TAX, -100, 100]
+    assert (till.order.amount_returned, len(agrees(till))) == (0, 3)
+
+
+def test_reversal_is_undone_when_its_refund_fails_meanwhile(till: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    till.pay()
+    till.deliver()
+    till.refunds.refund("or_1", 100, "k1")
+    reverse = till.office.reverse
+
+    def fails_meanwhile(*asked: Any) -> Any:
+        monkeypatch.undo()
+        fail_refund(till)
+        return reverse(*asked)
+
+    monkeypatch.setattr(till.office, "reverse", fails_meanwhile)
+    settle(till)
     assert [amount for _, amount in recorded(till)] == [AMOUNT + TAX, -100, 100]
     assert (till.order.amount_returned, len(agrees(till))) == (0, 3)
 

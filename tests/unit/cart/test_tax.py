@@ -210,7 +210,7 @@ SALE_ROW |= {"answer": {"entry": "tax_1"}, "error": None}
 BACK_ROW = {**SALE_ROW, "key": "rf_1:tax", "kind": REVERSAL, "answer": {"entry": "tax_2"}}
 BACK_ROW |= {"details": {"refund": "rf_1", "amount": 540}}
 UNDO_ROW = {**BACK_ROW, "key": "rf_1:tax_undo", "answer": {"entry": "tax_3"}}
-UNDO_ROW |= {"details": {**BACK_ROW["details"], UNDOES: "tax_2"}}
+UNDO_ROW |= {"details": {**BACK_ROW["details"], UNDOES: "rf_1:tax"}}
 BACK = Return("rf_1", 540, 1, "re_1")
 
 
@@ -251,6 +251,12 @@ def rows(*found: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
             ["or_1:tax", "rf_1:tax", "rf_1:tax_undo"],
         ),
         (refunded(status=PAID, returns=()), rows(SALE_ROW, {**BACK_ROW, "answer": None}), [], ["or_1:tax"]),
+        (
+            refunded(status=PAID, returns=()),
+            rows(SALE_ROW, {**BACK_ROW, "state": "waiting", "answer": None}),
+            ["tax reversed, and not refunded"],
+            ["or_1:tax"],
+        ),
         (refunded(tax=None), {}, [], []),
         (refunded(status="created", returns=()), {}, [], []),
         (refunded(updated=FUTURE_S), {}, [], []),
