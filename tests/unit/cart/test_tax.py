@@ -101,6 +101,14 @@ def test_total_that_cannot_be_charged_is_refused() -> None:
         Order.place("or_1", "cart_1", placed().customer, goods, None, 1000, False, None, tax)
 
 
+@pytest.mark.parametrize("currency", ["kwd", "isk"])
+def test_tax_is_not_added_in_a_currency_with_steps(currency: str) -> None:
+    goods = [Line(SKU, 1200, currency, "Bone", "sku_a", 1)]
+    with pytest.raises(Conflict, match="TAX_BEHAVIOR=exclusive"):
+        question(goods, None, PLACE, {}, False)
+    assert question(goods, None, PLACE, {}, True).amount == 1200
+
+
 def test_old_calculation_pays_nothing() -> None:
     order = with_tax(placed(), TaxOffice())
     assert order.tax is not None
