@@ -98,14 +98,17 @@ class Checkout:
         """Select a shipping method, once per `key`; see `CartService.choose_shipping`.
 
         The tax is calculated outside of the transaction. It depends on the method alone, because everything else of an
-        order is fixed: of two choices at the same time, the later is stored with its own tax.
+        order is fixed: of two choices at the same time, the later is stored with its own tax. It is not calculated for
+        the method that is selected already, because a provider may charge for each calculation.
         """
-        order, tax = self.store.orders.get(order_id, cart_id), None
+        order, tax, now = self.store.orders.get(order_id, cart_id), None, int(clock_now())
         if order.tax is not None and not (key is not None and self.store.carts.added(key)):
             shipping = order.offered(method_id).amount
-            address, codes = order.customer.address, order.tax.codes
-            tax = self._tax(order.lines, shipping, address, codes, order.tax.included)
-        now = int(clock_now())
+            if method_id == order.method_id and order.tax.is_current(now):
+                tax = order.tax
+            else:
+                address, codes = order.customer.address, order.tax.codes
+                tax = self._tax(order.lines, shipping, address, codes, order.tax.included)
         return self.store.orders.update(order_id, cart_id, lambda order: order.choose(method_id, now, tax), key)
 
     def quote(self, order: dict[str, Any], key: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import yaml
 from chassis.registry import BUNDLES, SERVICES, name_of
 from chassis.secret_files import with_secret_files
 from contracts.contacts import COUNTRIES, ascii_mail_address, mail_address_fault
-from contracts.currencies import currency_code
+from contracts.currencies import charge_step, currency_code
 
 # Nameko's import causes this warning at every start, and the operator cannot change that.
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
@@ -164,6 +164,7 @@ class Settings:
         in_use = _in_use(config)
         live = bool(_live_settings(providers, in_use, named == set()))
         origins = _origins(config, "CORS_ORIGINS")
+        currency = _currency(config, "CURRENCY")
         return cls(
             amqp_uri=_text(config, "AMQP_URI"),
             var_dir=_text(config, "VAR_DIR"),
@@ -178,8 +179,8 @@ class Settings:
             trusted_proxies=_networks(config, "TRUSTED_PROXIES"),
             cors_origins=origins or frozenset(),
             cors_localhost=origins is None and not live,
-            currency=_currency(config, "CURRENCY"),
-            tax_included=_tax_included(config, in_use),
+            currency=currency,
+            tax_included=_tax_included(config, in_use, currency),
             cart_id_required=_flag(config, "CART_ID_REQUIRED", live),
             cart_id_secrets=_cart_id_secrets(config),
             mail_from=_mail_address(config, "MAIL_FROM"),
@@ -275,7 +276,7 @@ def _currency(config: dict[str, Any], name: str) -> str:
         raise ValueError(f"{name}: {error}.") from None
 
 
-def _tax_included(config: dict[str, Any], in_use: dict[str, tuple[str, ...]]) -> bool | None:
+def _tax_included(config: dict[str, Any], in_use: dict[str, tuple[str, ...]], currency: str) -> bool | None:
     tax, behavior = _text(config, "TAX").strip().lower(), _text(config, "TAX_BEHAVIOR").strip().lower()
     if tax not in ("none", "stripe"):
         raise ValueError(f"TAX must be none or stripe, not {tax!r}.")
@@ -283,6 +284,12 @@ def _tax_included(config: dict[str, Any], in_use: dict[str, tuple[str, ...]]) ->
         raise ValueError(f"TAX_BEHAVIOR must be exclusive or inclusive, not {behavior!r}.")
     if tax == "stripe" and in_use["PAYMENT_PROVIDER"] != ("stripe",):
         raise ValueError("TAX is stripe, so PAYMENT_PROVIDER must be, too.")
+    step = charge_step(currency)
+    if tax == "stripe" and behavior == "exclusive" and step > 1:
+        raise ValueError(
+            f"TAX_BEHAVIOR must be inclusive, because CURRENCY is {currency}: Stripe charges only multiples of {step}, "
+            "which an added tax is not."
+        )
     return None if tax == "none" else behavior == "inclusive"
 
 

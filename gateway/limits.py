@@ -32,11 +32,14 @@ ADDRESS_FILE = Limit("address-file", 3000, MINUTE, "client address", "the storef
 ADDRESS_WRITE = Limit("address-write", 120, MINUTE, "client address", "`POST`, `PUT` and `DELETE`")
 ADDRESS_CART = Limit("address-cart", 60, HOUR, "client address", "new carts")
 ADDRESS_CHECKOUT = Limit("address-checkout", 60, HOUR, "client address", "checkouts")
+# A choice may cost a calculation of taxes, as a checkout does; a shopper compares a few methods for each order.
+ADDRESS_SHIPPING = Limit("address-shipping", 120, HOUR, "client address", "choices of a shipping method")
 ADDRESS_PAYMENT = Limit("address-payment", 60, HOUR, "client address", "payments")
 # Codes are for those who got one: guessing them must not pay, with one cart or with many.
 ADDRESS_DISCOUNT = Limit("address-discount", 60, HOUR, "client address", "discount codes")
 CART_BUY = Limit("cart-buy", 300, HOUR, "cart", "additions to the cart")
 CART_CHECKOUT = Limit("cart-checkout", 30, HOUR, "cart", "checkouts")
+CART_SHIPPING = Limit("cart-shipping", 60, HOUR, "cart", "choices of a shipping method")
 CART_DISCOUNT = Limit("cart-discount", 20, HOUR, "cart", "discount codes")
 CART_PAYMENT = Limit("cart-payment", 30, HOUR, "cart", "payments")
 ORDER_PAYMENT = Limit("order-payment", 20, HOUR, "order", "payments")
@@ -46,9 +49,9 @@ ORDER_TOKEN = Limit("order-token", 30, MINUTE, "client address", "wrong order to
 WEBHOOK_SIGNATURE = Limit("webhook-signature", 20, MINUTE, "client address", "webhooks with a bad signature")
 
 TABLE = (
-    *(ADDRESS, ADDRESS_FILE, ADDRESS_WRITE, ADDRESS_CART, ADDRESS_CHECKOUT, ADDRESS_PAYMENT, ADDRESS_DISCOUNT),
-    *(CART_BUY, CART_CHECKOUT, CART_DISCOUNT, CART_PAYMENT, ORDER_PAYMENT, ORDER_CANCEL, ADMIN, ORDER_TOKEN),
-    WEBHOOK_SIGNATURE,
+    *(ADDRESS, ADDRESS_FILE, ADDRESS_WRITE, ADDRESS_CART, ADDRESS_CHECKOUT, ADDRESS_SHIPPING, ADDRESS_PAYMENT),
+    *(ADDRESS_DISCOUNT, CART_BUY, CART_CHECKOUT, CART_SHIPPING, CART_DISCOUNT, CART_PAYMENT, ORDER_PAYMENT),
+    *(ORDER_CANCEL, ADMIN, ORDER_TOKEN, WEBHOOK_SIGNATURE),
 )
 # No limits here: monitoring calls /health/, and a webhook counts only once its signature is known to be bad.
 UNLIMITED = ("/health/", "/api/webhooks/")

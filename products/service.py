@@ -121,7 +121,7 @@ class ProductsService:
                 all occur in the name or description. Case is ignored. None or blank for everything.
             order_by: name, price, created, updated or a metadata name; a leading "-" reverses; products without the
                 field come last.
-            limit: 1 to 100.
+            limit: 1 to 100; a page has fewer products when they have many SKUs (`listing.SKUS_ON_A_PAGE`).
             starting_after: `next_cursor` of the previous page, or the id of its last product.
 
         Returns ``{"object": "list", "url", "has_more", "total_count", "next_cursor", "data": [product, …]}``. Raises

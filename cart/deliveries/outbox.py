@@ -90,7 +90,7 @@ class Outbox:
         """Try all due work that is owed for an order, in order. Waits for work in progress in some copy's timer for as
         long as the caller can, so that the answer contains its outcome."""
         for kind in (LABEL, *MESSAGES):
-            for row in self._rows(order_id, kind):
+            for row in self.store.deliveries.of(order_id, [kind]):
                 self.deliver(row["key"])
                 while (remaining() or 0) > LEAST_TIME_S and self._in_hand(row["key"]):
                     time.sleep(CHECK_INTERVAL_S)
@@ -145,7 +145,7 @@ class Outbox:
 
     def _void(self, order: Order, key: str) -> Any:
         """Refund a label that is not needed; wait for one that is still being bought."""
-        for label in self._rows(order.id, LABEL):
+        for label in self.store.deliveries.of(order.id, [LABEL]):
             if label["state"] == WAITING:
                 raise Unavailable("The label that is to be returned is just being bought.")
             # One that was given up may still have been bought. Shipping follows any pending refund.
@@ -166,9 +166,6 @@ class Outbox:
             raise OutcomeUnknown(f"Payment {payment.id} is {payment.state}.")
         return {"payment": payment.id}
 
-    def _rows(self, order_id: str, kind: str) -> list[dict[str, Any]]:
-        return [row for row in self.store.deliveries.rows(order_id) if row["kind"] == kind]
-
     def _in_hand(self, key: str) -> bool:
         return any(row["state"] == WAITING and row["held"] for row in self.store.deliveries.rows(key=key))
 
@@ -178,12 +175,12 @@ class Outbox:
             label["state"] == WAITING and (label["error"] is None or label["claim"] is not None)
             for row in self.store.deliveries.rows(key=key)
             if row["kind"] in MESSAGES and self.clock() - row["created"] < LABEL_PATIENCE_S
-            for label in self._rows(row["subject"], LABEL)
+            for label in self.store.deliveries.of(row["subject"], [LABEL])
         )
 
     def label(self, order_id: str) -> dict[str, Any] | None:
         """The label of an order, once it is bought."""
-        for row in self._rows(order_id, LABEL):
+        for row in self.store.deliveries.of(order_id, [LABEL]):
             if row["state"] == DONE:
                 label: dict[str, Any] | None = row["answer"]
                 return label
@@ -192,7 +189,7 @@ class Outbox:
     def outcome(self, order_id: str) -> dict[str, Any]:
         """The state of an order's deliveries: ``label_url``, ``labels``, and ``notifications``, which is None until it
         is paid. A label that was given back is not shown."""
-        rows = {row["kind"]: row for row in self.store.deliveries.rows(order_id)}
+        rows = {row["kind"]: row for row in self.store.deliveries.of(order_id, (LABEL, VOID, *MESSAGES))}
         answers = {kind: row["answer"] or {} for kind, row in rows.items() if row["state"] == DONE}
         label = {} if answers.get(VOID, {}).get("status") in GIVEN_BACK else answers.get(LABEL, {})
         messages = {kind: {"status code": _code(rows.get(kind))} for kind in MESSAGES}

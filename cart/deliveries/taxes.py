@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cart.rules.order import Order
-from cart.rules.tax import REVERSAL, SALE, UNDOES, Taxes, failed_reversals, owed, sale_key, undo_key
+from cart.rules.tax import ASKED, REVERSAL, SALE, UNDOES, Taxes, failed_reversals, owed, sale_key, undo_key
 from cart.store.unit_of_work import CartStore
 from chassis.work.tasks import DONE, Task
 from contracts.errors import Refused, Unavailable
@@ -19,9 +19,10 @@ def owe_taxes(store: CartStore, order: Order) -> None:
     wanted = owed(order)
     for key, (kind, details) in wanted.items():
         store.deliveries.add(key, kind, order.id, details)
-    for row in failed_reversals(store.deliveries.rows(order.id), wanted) if wanted else ():
-        undone = {**row["details"], UNDOES: row["answer"]["entry"]}
-        store.deliveries.add(undo_key(undone["refund"]), REVERSAL, order.id, undone)
+    for row in failed_reversals(store.deliveries.of(order.id, [REVERSAL]), wanted) if wanted else ():
+        refund, amount = row["details"]["refund"], row["details"]["amount"]
+        undone = {"refund": refund, "amount": amount, UNDOES: row["key"]}
+        store.deliveries.add(undo_key(refund), REVERSAL, order.id, undone)
 
 
 class OwedTaxes:
@@ -39,24 +40,33 @@ class OwedTaxes:
     def do(self, order: Order, task: Task) -> dict[str, Any] | None:
         """Do one task; returns ``{"entry": the provider's id}``, None when there is nothing to reverse any more.
 
-        Raises Unavailable while the sale of a reversal is not recorded, and as the provider does.
+        A reversal that may have been asked for is asked for again, even if its refund has failed since: its answer may
+        have been lost, and only its id lets it be undone.
+
+        Raises Unavailable while what is to be reversed is not recorded, ClaimLost, and as the provider does.
         """
         details = task["details"]
         if task["kind"] == SALE:
             assert order.tax is not None
             return {"entry": self._taxes.record(order.tax.calculation, order.id, task["key"])}
         if UNDOES in details:
-            return {"entry": self._taxes.undo(_known(details[UNDOES]), task["key"], task["key"])}
+            reversal = self._done(details[UNDOES])
+            return reversal and {"entry": self._taxes.undo(_known(reversal["entry"]), task["key"], task["key"])}
         refund = details["refund"]
-        if all(each.id != refund for each in order.returns):
+        if ASKED not in details and all(each.id != refund for each in order.returns):
             return None  # the refund has failed since
-        return {"entry": self._taxes.reverse(self._sale(order.id), details["amount"], refund, task["key"])}
+        sale = _known((self._done(sale_key(order.id)) or {}).get("entry"))
+        if ASKED not in details:
+            self._store.deliveries.note(task["key"], task["claim"], {**details, ASKED: True})
+        return {"entry": self._taxes.reverse(sale, details["amount"], refund, task["key"])}
 
-    def _sale(self, order_id: str) -> str:
-        for row in self._store.deliveries.rows(key=sale_key(order_id)):
+    def _done(self, key: str) -> dict[str, Any] | None:
+        """The answer of the task that has recorded what is to be reversed."""
+        for row in self._store.deliveries.rows(key=key):
             if row["state"] == DONE:
-                return _known(row["answer"]["entry"])
-        raise Unavailable("The sale that is to be reversed is not recorded yet.")
+                answer: dict[str, Any] | None = row["answer"]
+                return answer
+        raise Unavailable("What is to be reversed is not recorded yet.")
 
     @property
     def _taxes(self) -> Taxes:

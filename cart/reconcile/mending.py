@@ -32,7 +32,6 @@ from cart.rules.reconcile_books import OVER, holds, order_of, over, redeems
 from cart.rules.tax import owed
 from cart.store.unit_of_work import CartStore
 from chassis.audit import no_such_repair
-from chassis.work.tasks import Task
 from contracts.errors import Conflict, NotFound
 
 
@@ -169,12 +168,9 @@ class Mending:
             if not owed(order):
                 raise Conflict(f"Order {order.id} is {order.status}, and has no tax to record.")
             owe_taxes(self._store, order)
-        for row in self._tax_tasks(order.id):
+        for row in self._store.deliveries.of(order.id, TAX_KINDS):
             self._outbox.deliver(row["key"])
-        return ", ".join(f"{row['key']} {row['state']}" for row in self._tax_tasks(order.id))
-
-    def _tax_tasks(self, order_id: str) -> list[Task]:
-        return [row for row in self._store.deliveries.rows(order_id) if row["kind"] in TAX_KINDS]
+        return ", ".join(f"{row['key']} {row['state']}" for row in self._store.deliveries.of(order.id, TAX_KINDS))
 
     def _give_code_back(self, fix: dict[str, Any]) -> str:
         name = str(fix.get("order"))

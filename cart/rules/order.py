@@ -156,6 +156,10 @@ class OrderTax:
     expires_at: int
     codes: Mapping[str, str]
 
+    def is_current(self, now: float) -> bool:
+        """Whether an order can be paid with it. `now`: Unix seconds."""
+        return now <= self.expires_at - TAX_RESERVE_S
+
 
 @dataclass
 class Order:
@@ -324,7 +328,7 @@ class Order:
 
     def require_current_tax(self, now: float) -> None:
         """Raises Conflict when its tax was calculated too long ago to be recorded. `now`: Unix seconds."""
-        if self.tax is not None and now > self.tax.expires_at - TAX_RESERVE_S:
+        if self.tax is not None and not self.tax.is_current(now):
             raise Conflict(f"The tax of order {self.id} was calculated too long ago. Check out again.")
 
     def offered(self, method_id: str) -> ShippingMethod:

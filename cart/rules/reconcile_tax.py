@@ -39,7 +39,7 @@ def compare_taxes(
             row for row in failed_reversals(rows.values(), wanted) if undo_key(row["details"]["refund"]) not in rows
         ]
         if undone:
-            theirs = f"reversed as {', '.join(str(_entry(row)) for row in undone)}"
+            theirs = f"reversed as {', '.join(_entry(row) or row['key'] for row in undone)}"
             found.append(mendable(order, "tax reversed, and not refunded", theirs, "undo it", OWE_TAX))
         for key, row in rows.items():
             if row["state"] == "failed":
@@ -89,7 +89,8 @@ def _same(entry: Entry, row: Task, order: Order, tasks: Mapping[str, Task]) -> b
     if row["kind"] == REVERSAL:
         details = row["details"]
         if UNDOES in details:
-            return (entry.reference, entry.amount, entry.reverses) == (row["key"], details["amount"], details[UNDOES])
+            reversal = _entry(tasks.get(details[UNDOES], {}))
+            return (entry.reference, entry.amount, entry.reverses) == (row["key"], details["amount"], reversal)
         sale = _entry(tasks.get(sale_key(order.id), {}))
         return (entry.reference, entry.amount, entry.reverses) == (details["refund"], -details["amount"], sale)
     assert order.tax is not None

@@ -12,11 +12,13 @@ from typing import Any, Protocol
 
 from cart.rules.order import Address, Order, OrderTax
 from cart.rules.price import DISCOUNT, SKU, Line, shared
-from contracts.errors import ProviderFailure
+from contracts.currencies import charge_step
+from contracts.errors import Conflict, ProviderFailure
 
-# The kinds of owed work. To undo a reversal is to reverse it, too: `UNDOES` in the details then names it.
+# The kinds of owed work. To undo a reversal is to reverse it, too: `UNDOES` in the details is then the key of its task.
+# `ASKED` in those of a reversal says that the provider may have it, even without an answer.
 SALE, REVERSAL = "tax", "tax_reversal"
-UNDOES = "undoes"
+UNDOES, ASKED = "undoes", "asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,13 @@ def question(
         shipping: the price of the selected shipping method; None when nothing is sent.
         codes: the tax codes of the SKUs that have one.
         included: whether the prices include the tax.
+
+    Raises Conflict when the tax would be added in a currency of which only multiples of several units can be charged.
     """
     goods = [line for line in lines if line.kind == SKU]
+    currency = goods[0].currency
+    if not included and charge_step(currency) > 1:
+        raise Conflict(f"The shop adds taxes to its prices (TAX_BEHAVIOR=exclusive), and cannot do so in {currency}.")
     discount = sum(line.amount for line in lines if line.kind == DISCOUNT)
     weights = [line.amount for line in goods]
     shares = shared(discount, weights) if discount else [0] * len(goods)
@@ -142,7 +149,7 @@ def question(
         Taxed(line.parent or "", line.amount + share, line.quantity or 1, codes.get(line.parent or ""))
         for line, share in zip(goods, shares, strict=True)
     ]
-    return Question(goods[0].currency, address, tuple(taxed), shipping, included)
+    return Question(currency, address, tuple(taxed), shipping, included)
 
 
 def order_tax(asked: Question, answer: Calculation) -> OrderTax:
@@ -175,7 +182,7 @@ def owed(order: Order) -> dict[str, tuple[str, dict[str, Any] | None]]:
 
 
 def failed_reversals(tasks: Iterable[Mapping[str, Any]], wanted: Collection[str]) -> list[Mapping[str, Any]]:
-    """Those of an order's tasks that have reversed a refund which has failed since.
+    """Those of an order's tasks that have reversed a refund which has failed since, or may be doing so.
 
     Args:
         wanted: the keys of `owed`.
@@ -183,7 +190,10 @@ def failed_reversals(tasks: Iterable[Mapping[str, Any]], wanted: Collection[str]
     return [
         task
         for task in tasks
-        if task["kind"] == REVERSAL and UNDOES not in task["details"] and task["key"] not in wanted and task["answer"]
+        if task["kind"] == REVERSAL
+        and UNDOES not in task["details"]
+        and task["key"] not in wanted
+        and (task["state"] != "done" or task["answer"] is not None)
     ]
 
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from nameko.exceptions import RemoteError
 
 from chassis.clock import now as clock_now
-from chassis.db.claims import Claims
+from chassis.db.claims import ClaimLost, Claims
 from chassis.db.engine import Database, plain
 from chassis.db.shared_tables import tasks
 from chassis.logs import log
@@ -94,18 +94,17 @@ class Tasks:
             connection.execute(sa.insert(tasks).values(**values, state=state, created=now, due_at=now))
         return True
 
-    def rows(
-        self, subject: str | None = None, state: str | None = None, limit: int = 100, key: str | None = None
-    ) -> list[Task]:
-        """Tasks, oldest first: of one subject, in one state, or by key.
+    def rows(self, *, state: str | None = None, limit: int = 100, key: str | None = None) -> list[Task]:
+        """The oldest tasks, oldest first: in one state, or by key.
 
         `held` says for each whether a live copy has claimed it.
         """
-        held = sa.not_(self._claims.is_void(self._clock())).label("held")
-        query = sa.select(tasks, held).where(*self._which(subject=subject, state=state, key=key))
-        with self.database.read() as connection:
-            rows = connection.execute(query.order_by(tasks.c.created, tasks.c.key).limit(limit)).mappings()
-            return [plain(row) for row in rows]
+        return self._read(self._which(state=state, key=key), limit)
+
+    def of(self, subject: str, kinds: Collection[str] | None = None) -> list[Task]:
+        """All tasks about a subject, or those of these kinds, as `rows`."""
+        wanted = [] if kinds is None else [tasks.c.kind.in_(kinds)]
+        return self._read([*self._which(subject=subject), *wanted])
 
     def due(self, limit: int = 20, kinds: Collection[str] | None = None) -> list[str]:
         """The keys of the tasks that can be tried now, the longest due first."""
@@ -126,6 +125,12 @@ class Tasks:
         values = {**claim, "tries": tasks.c.tries + 1, "created": tasks.c.created + untried}
         with self.database.write() as connection:
             return self._claims.take(connection, key, values, self._is_ready())
+
+    def note(self, key: str, claim: str | None, details: dict[str, Any]) -> None:
+        """Store other details with a task during a try, for the tries that follow. Raises ClaimLost, Unavailable."""
+        with self.database.write() as connection:
+            if connection.execute(self._claims.update(key, claim).values(details=details)).rowcount != 1:
+                raise ClaimLost(key)
 
     def settle(self, key: str, claim: str | None, **values: Any) -> None:
         """Record how a try ended, and release the task; later if that cannot be written now.
@@ -178,6 +183,12 @@ class Tasks:
         """Delete tasks that are done and were stored before that moment (Unix seconds)."""
         with self.database.write() as connection:
             connection.execute(sa.delete(tasks).where(*self._which(state=DONE), tasks.c.created < before))
+
+    def _read(self, wanted: Collection[sa.ColumnElement[bool]], limit: int | None = None) -> list[Task]:
+        held = sa.not_(self._claims.is_void(self._clock())).label("held")
+        query = sa.select(tasks, held).where(*wanted).order_by(tasks.c.created, tasks.c.key).limit(limit)
+        with self.database.read() as connection:
+            return [plain(row) for row in connection.execute(query).mappings()]
 
     def _which(self, **conditions: str | None) -> list[sa.ColumnElement[bool]]:
         wanted = {"queue": self._queue, **conditions}

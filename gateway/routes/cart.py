@@ -142,6 +142,8 @@ def choose_shipping(request: Request) -> dict[str, Any]:
     The answer has the new `amount`, tax line and shipping line. 409: the order is paid, or its payment waits for a
     bank.
     """
+    limits.spend(request, limits.ADDRESS_SHIPPING)
+    limits.spend(request, limits.CART_SHIPPING, limits.payer(request, cart_id(request)))
     form = body(request, schemas.SHIPPING_CHOICE)
     once = effect(request, form, of_cart)
     return services(request, once).cart.choose_shipping(

@@ -30,7 +30,7 @@ def create(request: Request, response: Response) -> dict[str, Any]:
 def listed(request: Request, response: Response) -> dict[str, Any]:
     """Products by category or search word, sorted, in pages.
 
-    Those with `active` false are listed, but cannot be bought.
+    Those with `active` false are listed, but cannot be bought. A page ends early when its products have many SKUs.
     """
     wanted = query(request, schemas.PRODUCTS_QUERY)
     page: dict[str, Any] = services(request).products.list(

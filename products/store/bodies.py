@@ -36,6 +36,12 @@ def product_of(body: dict[str, Any]) -> Product:
     return Product(body["document"], body["attributes"], tuple(_sku(sku) for sku in skus))
 
 
+def sku_count(body: Any) -> int:
+    """How many SKUs the product of a body has; 1 if the body cannot be read."""
+    skus = body.get("skus") if isinstance(body, dict) else None
+    return len(skus) if isinstance(skus, list) else 1
+
+
 def off_sale(body: dict[str, Any]) -> dict[str, Any]:
     """The JSON of the same product with all of its SKUs off sale."""
     product = product_of(body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from sqlalchemy.engine import Connection
 from chassis.cursors import Cursor, place
 from contracts.errors import wrong_field
 from products.rules.catalog import CATEGORY_NAMES, fold, whole_term, words
+from products.store.bodies import sku_count
 from products.store.tables import product_metadata, product_terms, products, stock
 
 COLUMNS: dict[str, sa.Column[Any]] = {
@@ -19,6 +21,10 @@ COLUMNS: dict[str, sa.Column[Any]] = {
     "created": products.c.created,
     "updated": products.c.updated,
 }
+
+# A page ends before the product whose SKUs would be more than this, but has one product at least. Each is about half a
+# kilobyte of the answer.
+SKUS_ON_A_PAGE = 1000
 
 
 def page(
@@ -70,12 +76,16 @@ def page(
         .order_by(order.nulls_last() if by_metadata else order, products.c.id)
         .limit(limit + 1)
     )
-    rows = connection.execute(chosen).all()
-    following = None
-    if len(rows) > limit:
-        last = rows[limit - 1]
-        following = Cursor(order_by, last.sort_key, last.id).text()
-    return rows[:limit], following, about.total
+    rows: list[Any] = []
+    following, skus = None, 0
+    with closing(connection.execute(chosen)) as result:
+        for row in result:
+            skus += sku_count(row.body)
+            if rows and (len(rows) == limit or skus > SKUS_ON_A_PAGE):
+                following = Cursor(order_by, rows[-1].sort_key, rows[-1].id).text()
+                break
+            rows.append(row)
+    return rows, following, about.total
 
 
 def _matches(category: str | None) -> list[sa.ColumnElement[bool]]:

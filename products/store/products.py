@@ -124,7 +124,7 @@ class ProductStore:
         Args:
             category: what to search for, or None for everything.
             order_by: a column or a metadata name, with a leading "-" to reverse.
-            limit: products on the page.
+            limit: the most products on the page, which ends earlier when they have many SKUs.
             starting_after: the previous page's cursor, the id of its last product, or None.
 
         Returns the public products, the cursor of the next page or None, and the total number of matches. Raises

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
-from contracts.currencies import charge_step
 from sandbox.ids import alphanumeric
 from sandbox.shippo.us_zips import STATES
 from sandbox.stripe.currencies import Currency
@@ -121,7 +120,7 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
     if abs(tax_date - now) > _TAX_DATE_RANGE_S:
         raise invalid("Invalid tax_date: must be at most 31 days in the past or in the future.", "tax_date")
     ship_from = asked.get("ship_from_details")
-    rule = _Rule(place_of(details["address"]), details, charge_step(asked["currency"]))
+    rule = _Rule(place_of(details["address"]), details)
     lines = [_line(desk, item, number, rule) for number, item in enumerate(asked["line_items"])]
     check_unique(lines)
     shipping_cost = _shipping_cost(asked["shipping_cost"], rule) if "shipping_cost" in asked else None
@@ -150,11 +149,10 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
 
 
 class _Rule:
-    """How this customer is taxed. step: the divisor of amounts that can be charged, in the smallest unit."""
+    """How this customer is taxed."""
 
-    def __init__(self, place: Place, details: Mapping[str, Any], step: int) -> None:
+    def __init__(self, place: Place, details: Mapping[str, Any]) -> None:
         self.place = place
-        self._step = step
         self._override = details["taxability_override"]
         kind = "gb_vat" if place.country == "GB" else "eu_vat"
         business = any(tax_id["type"] == kind for tax_id in details["tax_ids"])
@@ -163,13 +161,12 @@ class _Rule:
             self._override = "reverse_charge"
 
     def apply(self, amount: int, behavior: str, code: str) -> dict[str, Any]:
-        """Return `amount_tax`, rounded half up, and `tax_breakdown` of one amount."""
+        """Return `amount_tax`, rounded half up to the smallest unit, and `tax_breakdown` of one amount."""
         tax = tax_on(code, self.place)
         if tax.imposed and self._override != "none":
             tax = no_tax(self._override)
         base = Decimal(100) if behavior == "exclusive" else 100 + tax.percent
-        steps = amount * tax.percent / base / self._step
-        amount_tax = int(steps.to_integral_value(rounding=ROUND_HALF_UP)) * self._step
+        amount_tax = int((amount * tax.percent / base).to_integral_value(rounding=ROUND_HALF_UP))
         taxable = (amount if behavior == "exclusive" else amount - amount_tax) if tax.imposed else 0
         return {"amount_tax": amount_tax, "tax_breakdown": [self._breakdown(tax, amount_tax, taxable)]}
 

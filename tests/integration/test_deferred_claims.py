@@ -100,9 +100,9 @@ def test_deferred_result_marks_the_delivery_done(carts: Carts) -> None:
     with carts.file.held():
         carts.one.deliveries.settle(row["key"], row["claim"], state=DONE, answer={"status code": "202"})
     carts.later(2.0)
-    assert [each["held"] for each in carts.other.deliveries.rows("or_1")] == [True]
+    assert [each["held"] for each in carts.other.deliveries.of("or_1")] == [True]
     carts.catch_up()
-    [known] = carts.other.deliveries.rows("or_1")
+    [known] = carts.other.deliveries.of("or_1")
     assert (known["state"], known["answer"], known["claim"]) == (DONE, {"status code": "202"}, None)
 
 
@@ -124,7 +124,7 @@ def test_deferred_retry_leaves_a_taken_over_delivery_alone(carts: Carts) -> None
     taken = carts.other.deliveries.claim(row["key"], 25.0)
     assert taken is not None
     carts.catch_up()
-    [known] = carts.one.deliveries.rows("or_1")
+    [known] = carts.one.deliveries.of("or_1")
     assert (known["claim"], known["claimed_until"]) == (taken["claim"], taken["claimed_until"])
 
 

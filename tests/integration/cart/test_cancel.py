@@ -63,7 +63,7 @@ def test_confirmed_payment_blocks_cancellation(shop: Shop) -> None:
     with pytest.raises(Conflict, match="is paid"):
         shop.cancellation.cancel("or_1", "cart_1")
     assert (shop.order.status, shop.shelf.left) == (PAID, 7)
-    assert len(shop.store.deliveries.rows("or_1")) == 3
+    assert len(shop.store.deliveries.of("or_1")) == 3
     assert shop.pay().charge == "ch_pi_1"
 
 
@@ -98,7 +98,7 @@ def test_another_copy_finishes_a_killed_cancellation(shop: Shop, monkeypatch: An
     shop.cancellation.resume("or_1")
     assert (shop.order.status, shop.shelf.left) == (CANCELED, 10)
     shop.cancellation.resume("or_1")  # a late copy resumes it again
-    assert [(row["kind"], row["state"]) for row in shop.store.deliveries.rows("or_1")] == [("release", "done")]
+    assert [(row["kind"], row["state"]) for row in shop.store.deliveries.of("or_1")] == [("release", "done")]
 
 
 def test_cancel_first_finishes_the_payment_of_a_killed_payer(shop: Shop, monkeypatch: Any) -> None:

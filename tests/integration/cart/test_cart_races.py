@@ -160,7 +160,7 @@ def test_parallel_payers_charge_an_order_once(copies: Copies) -> None:
     order_id = copies.one.order(quantity=2)
     assert copies.at_once(*[pays(order_id)] * 6) == [PAID] * 6
     assert (len(copies.bank.charges), copies.one.shelves.left) == (1, 3)
-    assert sorted(row["kind"] for row in copies.one.store.deliveries.rows(order_id)) == ["email", "label", "sms"]
+    assert sorted(row["kind"] for row in copies.one.store.deliveries.of(order_id)) == ["email", "label", "sms"]
 
 
 def test_parallel_additions_leave_one_currency_in_a_cart(copies: Copies) -> None:
@@ -286,7 +286,7 @@ def test_webhook_and_repeated_payment_charge_once(copies: Copies) -> None:
     copies.bank.take("pi_1")
     results = copies.at_once(pays(order_id), lambda copy: copy.purchase.look_now("pi_1"), pays(order_id))
     assert results == [PAID, True, PAID]
-    deliveries = copies.one.store.deliveries.rows(order_id)
+    deliveries = copies.one.store.deliveries.of(order_id)
     assert (len(copies.bank.charges), len(deliveries), copies.one.shelves.left) == (1, 3, 4)
 
 

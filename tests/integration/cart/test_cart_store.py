@@ -389,10 +389,10 @@ def test_claim_of_a_dead_copy_expires_within_seconds(database: Callable[[str], D
     assert (second.orders.stalled(), second.deliveries.due()) == ([], [])
     assert second.orders.claim("or_1", None, 2000.0) is None
     assert second.deliveries.claim("or_1:email", 1000.0) is None
-    assert [row["held"] for row in second.deliveries.rows("or_1")] == [True]
+    assert [row["held"] for row in second.deliveries.of("or_1")] == [True]
     clock.now += 1.5  # the first copy is dead
     assert (second.orders.stalled(), second.deliveries.due()) == (["or_1"], ["or_1:email"])
-    assert [row["held"] for row in second.deliveries.rows("or_1")] == [False]
+    assert [row["held"] for row in second.deliveries.of("or_1")] == [False]
     taken = second.orders.claim("or_1", None, 2000.0, fresh=False, hurry=False)
     assert taken is not None
     assert second.deliveries.claim("or_1:email", 1000.0) is not None
@@ -450,7 +450,7 @@ def test_failed_write_rolls_back_the_order_and_its_delivery(store: CartStore) ->
     with pytest.raises(RuntimeError):
         fails()
     assert held.claim is not None, "what was not written is still claimed"
-    assert store.deliveries.rows("or_1") == []
+    assert store.deliveries.of("or_1") == []
     assert store.orders.get("or_1").status == PAYING
 
 
@@ -468,7 +468,7 @@ def test_only_one_of_many_claims_a_delivery(store: CartStore, clock: Clock) -> N
     assert late is not None
     assert late["tries"] == 2
     store.deliveries.settle("or_1:email", first["claim"], state="done")  # the claim of the first holder has expired
-    assert store.deliveries.rows("or_1")[0]["state"] == "waiting"
+    assert store.deliveries.of("or_1")[0]["state"] == "waiting"
     store.deliveries.settle("or_1:email", late["claim"], state="done", answer={"status code": "202"})
     clock.now = 1e12
     assert store.deliveries.due() == []

@@ -14,6 +14,7 @@ from cart.rules.order import CANCELED, CANCELING, CREATED, PAID, PAYING, RETURNE
 from cart.rules.payments import CANCELED as CALLED_OFF
 from cart.rules.payments import OPEN, SUCCEEDED
 from contracts.errors import Conflict, OutcomeUnknown, PaymentActionRequired, PaymentDeclined
+from tests.integration.cart.test_taxes import fail_refund
 from tests.integration.cart.till import Killed, Shop
 
 AMOUNT = 100 + 120 + 346
@@ -177,6 +178,20 @@ def test_refund_killed_at_any_point_is_made_once(shop: Shop, reaper: Reaper, poi
         ("or_1", AMOUNT),
         (back.id, -AMOUNT),
     ]
+
+
+@pytest.mark.parametrize("point", [point for point in outbox.POINTS if ":tax_reversal:" in point])
+def test_failed_refund_leaves_no_tax_reversed_after_a_kill(shop: Shop, reaper: Reaper, point: str) -> None:
+    pays(shop)
+    shop.refunds.refund("or_1", 100, "k1")
+    reaper.point = point
+    with pytest.raises(Killed):
+        shop.deliver()
+    fail_refund(shop)
+    completes(shop)
+    assert shop.order.amount_returned == 0
+    assert sum(each.amount for each in shop.office.entries.values()) == AMOUNT
+    assert shop.store.deliveries.rows(state="failed") == []
 
 
 def test_every_crash_point_is_unique_and_reached(shop: Shop, reaper: Reaper) -> None:

@@ -32,6 +32,20 @@ def test_paid_order_sends_label_mail_and_text_once(shop: Shop) -> None:
     assert mailed["shipping"]["carrier"] == "USPS"
 
 
+def test_many_failed_payments_hide_no_delivery(shop: Shop) -> None:
+    shop.crowded()
+    shop.pay()
+    shop.outbox.deliver_order("or_1")
+    outcome = shop.outbox.outcome("or_1")
+    assert outcome["label_url"] == "http://labels/or_1:label"
+    assert outcome["notifications"] == {"email": {"status code": "202"}, "sms": {"status code": "201"}}
+    assert shop.postman.mails["or_1:email"][1] is not None
+    shop.refunds.refund("or_1", None, "refund")
+    shop.deliver()
+    assert shop.carrier.voided == [("shp", "or_1:void")]
+    assert shop.outbox.outcome("or_1")["label_url"] is None
+
+
 def _nothing_to_ship(shop: Shop) -> None:
     def digital(order: Order) -> None:
         order.shipment, order.methods, order.method_id = None, (), None
@@ -150,7 +164,7 @@ def test_retry_pause_grows_with_the_outage(shop: Shop) -> None:
         found = []
         for _ in range(tries):
             shop.outbox.deliver("or_1:label")
-            row = next(row for row in shop.store.deliveries.rows("or_1") if row["kind"] == "label")
+            [row] = shop.store.deliveries.of("or_1", ["label"])
             found.append(row["due_at"] - shop.now)
             shop.now = row["due_at"]
         return found

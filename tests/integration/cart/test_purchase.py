@@ -276,7 +276,7 @@ def test_payer_that_lost_its_claim_writes_nothing(shop: Shop, monkeypatch: Any) 
     monkeypatch.setattr(shop.bank, "confirm", slow)
     assert shop.pay().status == PAID
     assert len(shop.bank.charges) == 1
-    assert len(shop.store.deliveries.rows("or_1")) == 3
+    assert len(shop.store.deliveries.of("or_1")) == 3
 
 
 def test_order_of_another_cart_is_not_found(shop: Shop) -> None:
@@ -357,7 +357,7 @@ def test_webhook_pays_the_order_after_confirmation(shop: Shop) -> None:
     assert shop.purchase.look_now("pi_1")
     assert not shop.purchase.look_now("pi_of_nobody")
     assert shop.pay().status == PAID
-    assert (len(shop.bank.charges), len(shop.store.deliveries.rows("or_1"))) == (1, 3)
+    assert (len(shop.bank.charges), len(shop.store.deliveries.of("or_1"))) == (1, 3)
 
 
 def test_webhook_leaves_the_claim_of_a_payer(shop: Shop, monkeypatch: Any) -> None:
@@ -419,7 +419,7 @@ def test_failed_write_of_the_outcome_releases_the_claim(shop: Shop, monkeypatch:
     shop.now += settlement.FIRST_LOOK_S
     assert shop.store.orders.stalled() == ["or_1"]
     shop.purchase.resume("or_1")
-    assert (shop.order.status, len(shop.bank.charges), len(shop.store.deliveries.rows("or_1"))) == (PAID, 1, 3)
+    assert (shop.order.status, len(shop.bank.charges), len(shop.store.deliveries.of("or_1"))) == (PAID, 1, 3)
 
 
 def test_paused_payer_does_not_take_released_stock(shop: Shop, monkeypatch: Any) -> None:
@@ -472,7 +472,7 @@ def test_unopened_payment_leaves_no_call_off(shop: Shop, monkeypatch: Any, error
         with pytest.raises(type(error)):
             shop.pay()
     shop.deliver()
-    assert (shop.bank.states, [row["kind"] for row in shop.store.deliveries.rows("or_1")]) == ([], ["release"])
+    assert (shop.bank.states, [row["kind"] for row in shop.store.deliveries.of("or_1")]) == ([], ["release"])
 
 
 def test_a_payment_canceled_in_the_dashboard_is_paid_again(shop: Shop, monkeypatch: Any) -> None:

@@ -101,6 +101,22 @@ def test_repeated_choice_of_shipping_asks_once_and_changes_once(till: Shop) -> N
         checkout.choose_shipping("or_1", "cart_1", "fast", "k3")
 
 
+def test_selected_method_is_taxed_again_only_when_its_tax_is_old(till: Shop) -> None:
+    checkout = Checkout(till.store, Products(), Shipping(), False, None, till.office, False)
+    before, asked = till.order, len(till.office.asked)
+    for key in ("k1", "k2", None):
+        again = checkout.choose_shipping("or_1", "cart_1", "slow", key)
+        assert (again.amount, again.tax) == (AMOUNT + TAX, before.tax)
+    assert len(till.office.asked) == asked
+
+    def age(order: Any) -> None:
+        order.tax = dataclasses.replace(order.tax, expires_at=0)
+
+    till.store.orders.update("or_1", None, age)
+    fresh = checkout.choose_shipping("or_1", "cart_1", "slow", "k3")
+    assert (fresh.tax and fresh.tax.expires_at, len(till.office.asked)) == (till.office.expires_at, asked + 1)
+
+
 def test_paid_order_is_recorded_once_and_reversed_to_the_cent(till: Shop) -> None:
     till.pay()
     assert till.bank.charges[0][1] == AMOUNT + TAX
@@ -166,20 +182,63 @@ def test_refund_that_failed_before_its_reversal_is_not_reversed(till: Shop) -> N
     agrees(till)
 
 
+def fail_refund(shop: Shop) -> None:
+    """Let the one refund fail, and record that."""
+    [(payment, made)] = shop.bank.returned
+    shop.bank.returned[:] = [(payment, dataclasses.replace(made, failed=True))]
+    shop.refunds.refresh_refunds(payment)
+
+
 def test_reversal_of_a_refund_that_failed_later_is_undone(till: Shop) -> None:
     till.pay()
     till.refunds.refund("or_1", 100, "k1")
     settle(till)
-    [(payment, made)] = till.bank.returned
-    till.bank.returned[:] = [(payment, dataclasses.replace(made, failed=True))]
     for _ in range(2):
-        till.refunds.refresh_refunds(payment)
+        fail_refund(till)
         settle(till)
     assert [amount for _, amount in recorded(till)] == [AMOUNT + TAX, -100, 100]
     assert (till.order.amount_returned, len(agrees(till))) == (0, 3)
 
 
-def test_undo_that_nobody_owes_is_found(till: Shop) -> None:
+@pytest.mark.parametrize("down", [False, True])
+def test_reversal_whose_answer_was_lost_is_undone_when_its_refund_fails(till: Shop, down: bool) -> None:
+    till.pay()
+    till.deliver()
+    till.refunds.refund("or_1", 100, "k1")
+    till.office.loses = 1
+    till.deliver()
+    assert [amount for _, amount in recorded(till)] == [AMOUNT + TAX, -100]
+    if down:  # the next tries certainly fail, which says nothing about the first one
+        till.office.down = True
+        settle(till)
+    fail_refund(till)
+    till.office.down = False
+    settle(till)
+    assert [amount for _, amount in recorded(till)] == [AMOUNT + TAX, -100, 100]
+    assert (till.order.amount_returned, len(agrees(till))) == (0, 3)
+
+
+def test_reversal_is_undone_when_its_refund_fails_meanwhile(till: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    till.pay()
+    till.deliver()
+    till.refunds.refund("or_1", 100, "k1")
+    reverse = till.office.reverse
+
+    def fails_meanwhile(*asked: Any) -> Any:
+        monkeypatch.undo()
+        fail_refund(till)
+        return reverse(*asked)
+
+    monkeypatch.setattr(till.office, "reverse", fails_meanwhile)
+    settle(till)
+    assert [amount for _, amount in recorded(till)] == [AMOUNT + TAX, -100, 100]
+    assert (till.order.amount_returned, len(agrees(till))) == (0, 3)
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+def test_undo_that_nobody_owes_is_found(till: Shop, crowded: bool) -> None:
+    if crowded:
+        till.crowded()
     till.pay()
     till.refunds.refund("or_1", 100, "k1")
     settle(till)

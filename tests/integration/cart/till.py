@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cart.deliveries.outbox import Outbox
+from cart.deliveries.outbox import RELEASE, Outbox
 from cart.payment.cancel import Cancellation
 from cart.payment.pay import OrderPayment
 from cart.payment.settlement import Settlement
@@ -65,6 +65,13 @@ class Shop:
     def taxed(self, included: bool = False) -> None:
         """Give the order a tax."""
         self.store.orders.update("or_1", None, lambda order: with_tax(order, self.office, included))
+
+    def crowded(self) -> None:
+        """Give the order the work of more failed payments than one list shows."""
+        with self.store.write():
+            for attempt in range(101):
+                self.store.deliveries.add(f"or_1:-{attempt}:stock", RELEASE, "or_1", done=True)
+        self.now += 1
 
     @property
     def redeemed(self) -> int:

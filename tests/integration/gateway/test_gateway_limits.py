@@ -23,7 +23,7 @@ from gateway.limit_storage import BoundedMemory
 from gateway.limits import Limit
 from tests.integration.gateway.asking import ROOT
 from tests.integration.gateway.conftest import Doubles
-from tests.integration.gateway.routes import CHECKOUT, PAYMENT
+from tests.integration.gateway.routes import CHECKOUT, CHOICE, PAYMENT
 
 # An expression, because no file may contain a literal that looks like a key.
 KEY = "-".join(("not", "a", "key", "of", "this", "shop", "at", "all"))
@@ -79,14 +79,18 @@ def assert_limited(answer: Any, name: str, quota: int = 3) -> None:
 
 
 PAY = ("POST", "/api/cart/paid/", PAYMENT)
+CHOOSE = ("PUT", "/api/cart/shipping/", CHOICE)
 CANCEL = ("POST", "/api/orders/or_1/cancel/", None)
 # The limit, a request that it counts, and the headers of the n-th request. No other limit applies first.
 COUNTED: list[tuple[str, tuple[str, str, Any], Callable[[int], dict[str, str]]]] = [
     ("address-cart", ("POST", "/api/cart/", None), lambda _: {}),
     ("address-checkout", ("POST", "/api/cart/checkout/", CHECKOUT), lambda n: {"Cart_Id": f"cart{n}"}),
+    ("address-shipping", CHOOSE, lambda n: {"Cart_Id": f"cart{n}"}),
+    ("address-shipping", ("POST", *CHOOSE[1:]), lambda n: {"Cart_Id": f"cart{n}"}),
     ("address-payment", PAY, lambda n: {"Cart_Id": f"cart{n}"}),
     ("cart-buy", ("POST", "/api/cart/prod_1/buy/", {"quality": 1}), lambda n: {"Cart_Id": "c"}),
     ("cart-checkout", ("POST", "/api/cart/checkout/", CHECKOUT), lambda n: {"Cart_Id": "c", "address": f"192.0.2.{n}"}),
+    ("cart-shipping", CHOOSE, lambda n: {"Cart_Id": "c", "address": f"192.0.2.{n}"}),
     ("cart-payment", PAY, lambda n: {"Cart_Id": "c", "address": f"192.0.2.{n}"}),
     ("order-cancel", CANCEL, lambda n: {"Cart_Id": "c", "address": f"192.0.2.{n}"}),
 ]

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import InvalidRequest
-from products.rules.catalog import Product
-from products.store import tables
+from products.rules.catalog import Product, Sku
+from products.store import listing, tables
 from products.store.products import ProductStore
 from tests.products import fill, product
 
@@ -174,6 +174,18 @@ def test_pages_never_repeat_or_skip(
         found = list(pages(store, category, ("-" if down else "") + order, limit))
         assert [one for page in found for one in page] == [one.id for one in expected]
         assert all(len(page) == limit for page in found[:-1])
+
+
+def test_page_ends_before_it_has_too_many_skus(store: ProductStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "SKUS_ON_A_PAGE", 3)
+    for number, count in enumerate((1, 2, 1, 5, 4, 1)):
+        more = [
+            Sku(f"sku_{number}_{each}", 50, "usd", {"size": str(each)}, f"price_{each}") for each in range(1, count)
+        ]
+        fill(store, product(number, f"n{number}", more=more))
+    found = list(pages(store, None, "name", 4))
+    assert found == [["prod_0", "prod_1"], ["prod_2"], ["prod_3"], ["prod_4"], ["prod_5"]]
+    assert len(store.page(None, "name", 4, None)[0][1]["skus"]["data"]) == 2
 
 
 def folded(text: str) -> str:

@@ -101,6 +101,14 @@ def test_total_that_cannot_be_charged_is_refused() -> None:
         Order.place("or_1", "cart_1", placed().customer, goods, None, 1000, False, None, tax)
 
 
+@pytest.mark.parametrize("currency", ["kwd", "isk"])
+def test_tax_is_not_added_in_a_currency_with_steps(currency: str) -> None:
+    goods = [Line(SKU, 1200, currency, "Bone", "sku_a", 1)]
+    with pytest.raises(Conflict, match="TAX_BEHAVIOR=exclusive"):
+        question(goods, None, PLACE, {}, False)
+    assert question(goods, None, PLACE, {}, True).amount == 1200
+
+
 def test_old_calculation_pays_nothing() -> None:
     order = with_tax(placed(), TaxOffice())
     assert order.tax is not None
@@ -210,7 +218,7 @@ SALE_ROW |= {"answer": {"entry": "tax_1"}, "error": None}
 BACK_ROW = {**SALE_ROW, "key": "rf_1:tax", "kind": REVERSAL, "answer": {"entry": "tax_2"}}
 BACK_ROW |= {"details": {"refund": "rf_1", "amount": 540}}
 UNDO_ROW = {**BACK_ROW, "key": "rf_1:tax_undo", "answer": {"entry": "tax_3"}}
-UNDO_ROW |= {"details": {**BACK_ROW["details"], UNDOES: "tax_2"}}
+UNDO_ROW |= {"details": {**BACK_ROW["details"], UNDOES: "rf_1:tax"}}
 BACK = Return("rf_1", 540, 1, "re_1")
 
 
@@ -251,6 +259,12 @@ def rows(*found: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
             ["or_1:tax", "rf_1:tax", "rf_1:tax_undo"],
         ),
         (refunded(status=PAID, returns=()), rows(SALE_ROW, {**BACK_ROW, "answer": None}), [], ["or_1:tax"]),
+        (
+            refunded(status=PAID, returns=()),
+            rows(SALE_ROW, {**BACK_ROW, "state": "waiting", "answer": None}),
+            ["tax reversed, and not refunded"],
+            ["or_1:tax"],
+        ),
         (refunded(tax=None), {}, [], []),
         (refunded(status="created", returns=()), {}, [], []),
         (refunded(updated=FUTURE_S), {}, [], []),

@@ -185,6 +185,20 @@ def test_currency_that_stripe_does_not_take_is_named(monkeypatch: pytest.MonkeyP
     assert Settings.load(CONFIG).currency == "isk"
 
 
+def test_tax_is_not_added_in_a_currency_with_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAX", "stripe")
+    for currency in ("KWD", "isk"):
+        monkeypatch.setenv("CURRENCY", currency)
+        monkeypatch.setenv("TAX_BEHAVIOR", "exclusive")
+        with pytest.raises(ValueError, match=f"TAX_BEHAVIOR must be inclusive, because CURRENCY is {currency.lower()}"):
+            Settings.load(CONFIG)
+        monkeypatch.setenv("TAX_BEHAVIOR", "inclusive")
+        assert Settings.load(CONFIG).tax_included
+    monkeypatch.setenv("TAX", "none")
+    monkeypatch.setenv("TAX_BEHAVIOR", "exclusive")
+    assert Settings.load(CONFIG).tax_included is None
+
+
 def test_live_providers_may_be_named_without_their_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIVE_PROVIDERS", "Stripe, twilio")
     settings = Settings.load(CONFIG)
