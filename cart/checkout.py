@@ -66,13 +66,22 @@ class Checkout:
         wanted = self.store.carts.items(cart_id)
         if not wanted:
             raise Conflict("The cart is empty.")
-        lines, currency = self._priced(wanted, check_stock=True)
+        short: Conflict | None = None
+        try:
+            lines, currency = self._priced(wanted, check_stock=True)
+        except Conflict as error:
+            lines, currency = self._priced(wanted, check_stock=False)
+            short = error
         bought = [goods(line) for line in lines]
-        cut = None if self.codes is None else self.codes.cut(cart_id, bought, currency)
+        cut, spent = (None, None) if self.codes is None else self.codes.cut(cart_id, bought, currency)
         digest = _digest(customer, lines, cut)
         unpaid = self.store.orders.unpaid(cart_id, digest)
         if unpaid is not None:
             return unpaid
+        # Checked only now, because this cart's own order may hold the last piece or redemption while its bank is asked.
+        for refusal in (short, spent):
+            if refusal is not None:
+                raise refusal
         order_id, sent = _order_id(key), _sent(lines)
         crash_point("checkout:shipment:begun")
         offer = None

@@ -8,9 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from cart.rules.discount import Discount, Terms, folded, unknown, used_up
-from cart.rules.order import Order
-from cart.store.tables import Store, cart_discounts, discounts, redemptions
+from cart.rules.discount import REMOVE_IT, Discount, Terms, folded, unknown, used_up
+from cart.rules.order import CONFIRMING, PAYING, Order
+from cart.store.tables import Store, cart_discounts, discounts, orders, redemptions
 from chassis.cursors import Cursor, place
 from chassis.db.engine import once_more
 from chassis.db.upsert import insert, insert_new
@@ -105,9 +105,9 @@ class DiscountRows(Store):
                 return
             row = connection.execute(sa.select(discounts).where(discounts.c.id == order.discount)).first()
             if row is not None and row.active:
-                raise used_up(row.code)
+                raise Conflict(f"{used_up(row.code).detail} {REMOVE_IT}")
             code = order.code or order.discount
-            raise Conflict(f"The discount code {code} was withdrawn. Remove it from the cart, and check out again.")
+            raise Conflict(f"The discount code {code} was withdrawn. {REMOVE_IT}")
 
     def count(self, order: Order) -> None:
         """Count an order's code as redeemed although it may be used up: the order is paid. Raises Conflict when the
@@ -136,6 +136,14 @@ class DiscountRows(Store):
         with self._database.read() as connection:
             rows = connection.execute(query.where(redemptions.c.order_id.in_(sorted(orders))))
             return {row.order_id: row.discount for row in rows}
+
+    def in_payment(self, cart_id: str, discount_id: str) -> bool:
+        """Whether an order of this cart that is being paid has redeemed a code."""
+        paying = orders.c.status.in_((PAYING, CONFIRMING))
+        query = sa.select(redemptions.c.order_id).join(orders, orders.c.id == redemptions.c.order_id)
+        query = query.where(orders.c.cart_id == cart_id, paying, redemptions.c.discount == discount_id)
+        with self._database.read() as connection:
+            return connection.execute(query.limit(1)).first() is not None
 
     def redemption_page(
         self, cursor: str | None, since: float, until: float, size: int

@@ -10,6 +10,7 @@ import pytest
 from cart.checkout import Checkout
 from cart.discounts.codes import DiscountCodes
 from cart.rules.discount import Discount, Terms
+from cart.rules.order import CONFIRMING, PAID, PAYING, Order
 from cart.showing import Showing
 from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
@@ -78,6 +79,11 @@ class Desk:
 
     def order(self) -> Any:
         return self.checkout.place("cart_1", CUSTOMER, f"key {self.now}")
+
+    @property
+    def only_order(self) -> Order:
+        [order] = self.store.orders.page(None, None, 10, None)[0]
+        return order
 
 
 @pytest.fixture
@@ -209,6 +215,46 @@ def test_checkout_with_another_code_is_another_order(desk: Desk) -> None:
     desk.store.discounts.remove("cart_1")
     desk.now += 1
     assert desk.order().id == plain.id
+
+
+def use_up(desk: Desk) -> None:
+    desk.store.discounts.redeem(desk.only_order)
+
+
+def expire(desk: Desk) -> None:
+    desk.now = NOW + 10.0
+
+
+def sell_out(desk: Desk) -> None:
+    desk.products.short = {"sku_a"}
+
+
+@pytest.mark.parametrize("change", [use_up, expire, sell_out])
+def test_repeated_checkout_is_not_refused_what_its_order_has(desk: Desk, change: Callable[[Desk], None]) -> None:
+    desk.codes.create({**SPEC, "max_redemptions": 1, "expires_at": NOW + 10}, "k1")
+    desk.apply("Summer")
+    first = desk.order()
+    desk.store.orders.update(first.id, None, lambda order: setattr(order, "status", CONFIRMING))
+    change(desk)
+    desk.now += 1
+    assert desk.order().id == first.id
+    desk.store.carts.remove("cart_1", "prod_b")
+    with pytest.raises(Conflict):  # another order needs another piece and redemption
+        desk.order()
+
+
+def test_code_held_by_the_carts_own_payment_is_no_problem(desk: Desk) -> None:
+    desk.codes.create({**SPEC, "max_redemptions": 1}, "k1")
+    shown = desk.apply("Summer")
+    order = desk.order()
+    desk.store.discounts.redeem(order)
+    for status in (PAYING, CONFIRMING):
+        desk.store.orders.update(order.id, None, lambda order, status=status: setattr(order, "status", status))
+        assert desk.summary() == shown
+        with pytest.raises(Conflict, match="used up"):
+            desk.codes.amount("cart_2", "Summer", 1000, "usd")
+    desk.store.orders.update(order.id, None, lambda order: setattr(order, "status", PAID))
+    assert [each["parent"] for each in desk.summary()["problems"]] == ["Summer"]
 
 
 def test_code_of_another_currency_is_refused(desk: Desk) -> None:
