@@ -57,9 +57,12 @@ class DiscountRows(Store):
             connection.execute(gone.values(active=False))
 
     def find(self, code: str) -> Discount:
-        """The active code that is spelled like this, or else the newest one that was. Raises NotFound."""
+        """The code spelled like this that applies now, or else the newest one that did. Raises NotFound."""
         query = sa.select(discounts).where(discounts.c.code_key == folded(code))
-        query = query.order_by(discounts.c.active.desc(), discounts.c.created.desc()).limit(1)
+        # An expired code can still be active, although a newer one of its name is withdrawn.
+        expired = sa.func.coalesce(discounts.c.expires_at <= self._clock(), sa.false())
+        applies = sa.case((discounts.c.active & ~expired, 1), else_=0)
+        query = query.order_by(applies.desc(), discounts.c.created.desc()).limit(1)
         with self._database.read() as connection:
             row = connection.execute(query).first()
         if row is None:

@@ -36,7 +36,7 @@ class Provider:
 
     def create(self, terms: Terms, key: str) -> Discount:
         self.asks()
-        made = Discount(f"promo_{key}", terms, True, NOW)
+        made = Discount(f"promo_{key}", terms, True, NOW + len(self.codes))
         return self.codes.setdefault(made.id, made)  # type: ignore[no-any-return]
 
     def withdraw(self, discount_id: str) -> None:
@@ -58,9 +58,9 @@ class Provider:
 class Desk:
     """The codes, a cart with two SKUs, and its checkout."""
 
-    def __init__(self, store: CartStore) -> None:
+    def __init__(self, database: Database) -> None:
         self.now = float(NOW)
-        self.store = store
+        self.store = store = CartStore(database, lambda: self.now)
         self.provider, self.products, self.shipping = Provider(), Products(), Shipping()
         self.codes = DiscountCodes(store, self.provider, lambda: self.now)
         self.showing = Showing(store, self.products, self.codes)
@@ -88,7 +88,7 @@ class Desk:
 
 @pytest.fixture
 def desk(database: Callable[[str], Database]) -> Desk:
-    return Desk(CartStore(database("cart")))
+    return Desk(database("cart"))
 
 
 SPEC = {"code": "Summer", "percent_off": 25.5}
@@ -151,6 +151,19 @@ def test_withdrawn_code_is_gone_and_can_be_made_again(desk: Desk) -> None:
     desk.codes.create({**SPEC, "code": "summer"}, "k2")
     assert desk.apply("Summer")["discount"] == -612
     assert [each["active"] for each in desk.codes.page(10, None)["data"]] == [True, False]
+
+
+def test_repeated_withdrawal_spares_the_expired_code_of_that_name(desk: Desk) -> None:
+    desk.codes.create({**SPEC, "expires_at": NOW + 10}, "k1")
+    desk.apply("Summer")
+    order = desk.order()
+    desk.now = NOW + 10.0
+    desk.codes.create(SPEC, "k2")
+    for _ in range(2):
+        assert desk.codes.withdraw("Summer")["id"] == "promo_k2"
+    with pytest.raises(NotFound):
+        desk.apply("Summer")
+    desk.store.discounts.redeem(order)  # raises nothing: an order that was placed in time can still be paid
 
 
 def test_code_that_never_existed_cannot_be_withdrawn(desk: Desk) -> None:
