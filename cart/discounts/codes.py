@@ -129,7 +129,7 @@ class DiscountCodes:
             return
         found = self._provider.find(discount_id)
         if found is None:
-            self._store.discounts.withdraw(discount_id, asked_at)
+            self._store.discounts.withdraw_unread(asked_at, discount_id)
         else:
             self._store.discounts.put(found, asked_at)
 
@@ -142,7 +142,7 @@ class DiscountCodes:
                 for each in page:
                     self._store.discounts.put(each, asked_at)
                 for each in aside:
-                    self._store.discounts.withdraw(each.id, asked_at)
+                    self._store.discounts.withdraw_unread(asked_at, each.id)
             if after is None:
                 self._store.discounts.withdraw_unread(asked_at)
                 return

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection, Row
 from cart.rules.discount import REMOVE_IT, Discount, Terms, folded, unknown, used_up
 from cart.rules.order import CONFIRMING, PAYING, Order
 from cart.store.tables import Store, cart_discounts, discounts, orders, redemptions
+from chassis.clock import AHEAD_S
 from chassis.cursors import Cursor, place
 from chassis.db.engine import once_more
 from chassis.db.upsert import insert, insert_new
@@ -41,20 +42,29 @@ class DiscountRows(Store):
                 # The provider does not say whether an expired code was withdrawn before. Orders that were placed
                 # with it in time can still be paid.
                 values["active"] = discounts.c.active
-            later = discounts.c.read_at <= read_at
-            connection.execute(row.on_conflict_do_update(index_elements=["id"], set_=values, where=later))
+            older = self._read_before(read_at)
+            connection.execute(row.on_conflict_do_update(index_elements=["id"], set_=values, where=older))
 
     def withdraw(self, discount_id: str, read_at: float) -> None:
-        """Make a code unusable. `read_at`: as for `put`."""
+        """Make a code unusable, after its provider did. `read_at`: as for `put`."""
         with self._database.write() as connection:
             this = sa.update(discounts).where(discounts.c.id == discount_id)
             connection.execute(this.values(active=False, read_at=read_at))
 
-    def withdraw_unread(self, since: float) -> None:
-        """Make the codes unusable that were not read since then (Unix seconds): the provider no longer lists them."""
+    def withdraw_unread(self, since: float, discount_id: str | None = None) -> None:
+        """Make the codes unusable, or this one, that were not read since then (Unix seconds): the provider no longer
+        has them, or in a form that cannot be read."""
+        older = discounts.c.read_at != since, self._read_before(since)
+        gone = sa.update(discounts).where(discounts.c.active, *older)
+        if discount_id is not None:
+            gone = gone.where(discounts.c.id == discount_id)
         with self._database.write() as connection:
-            gone = sa.update(discounts).where(discounts.c.active, discounts.c.read_at < since)
-            connection.execute(gone.values(active=False))
+            connection.execute(gone.values(active=False, read_at=since))
+
+    def _read_before(self, read_at: float) -> sa.ColumnElement[bool]:
+        """The condition that the stored state of a code is older than an answer to a request made at `read_at`."""
+        # Ahead of now, not of the request: the last page of a long list comes minutes after its request.
+        return sa.or_(discounts.c.read_at <= read_at, discounts.c.read_at > self._clock() + AHEAD_S)
 
     def find(self, code: str) -> Discount:
         """The code spelled like this that applies now, or else the newest one that did. Raises NotFound."""

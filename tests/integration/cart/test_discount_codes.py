@@ -353,18 +353,52 @@ def test_code_that_the_provider_no_longer_lists_is_withdrawn(desk: Desk) -> None
         desk.apply("Summer")
 
 
-def test_list_read_before_a_withdrawal_does_not_undo_it(desk: Desk) -> None:
+@pytest.mark.parametrize("later_s", [1, 100])
+def test_list_read_before_a_withdrawal_does_not_undo_it(desk: Desk, later_s: int) -> None:
     desk.codes.create(SPEC, "k1")
 
     def withdraws() -> None:
         desk.provider.asks = lambda: None
-        desk.now += 1
+        desk.now += later_s
         desk.codes.withdraw("Summer")
 
     desk.provider.asks = withdraws
     desk.codes.refresh(None)
     with pytest.raises(NotFound):
         desk.apply("Summer")
+
+
+@pytest.mark.parametrize(
+    ("found", "subject"), [({}, "promo_1"), ({}, None), ({"promo_1": SetAside("promo_1", "?")}, None)]
+)
+def test_missing_code_stays_if_it_was_read_since(desk: Desk, found: dict[str, Any], subject: str | None) -> None:
+    def reads_again() -> None:
+        desk.now += 100
+        desk.store.discounts.put(made_code(), desk.now)
+
+    desk.provider.codes, desk.provider.asks = {"promo_0": made_code("promo_0", code="Winter"), **found}, reads_again
+    desk.codes.refresh(subject)
+    desk.provider.asks = lambda: None
+    assert desk.apply("Summer")["discount"] == -240
+
+
+def test_code_read_by_a_wrong_clock_is_read_again(desk: Desk) -> None:
+    for number in range(4):
+        desk.store.discounts.put(made_code(f"promo_{number}", code=f"C{number}"), NOW + 3600)
+    desk.provider.codes = {
+        "promo_1": made_code("promo_1", active=False, code="C1"),
+        "promo_2": SetAside("promo_2", "?"),
+        "promo_3": made_code("promo_3", code="C3"),
+    }
+    desk.codes.refresh("promo_0")
+    assert [each["active"] for each in desk.codes.page(10, None)["data"]] == [True, True, True, False]
+    desk.codes.refresh(None)
+    assert [each["active"] for each in desk.codes.page(10, None)["data"]] == [True, False, False, False]
+    desk.provider.codes = {}
+    desk.now += 1
+    desk.codes.refresh(None)
+    with pytest.raises(NotFound):
+        desk.apply("C3")
 
 
 def test_codes_stay_usable_while_the_provider_is_away(desk: Desk) -> None:
