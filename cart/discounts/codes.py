@@ -52,11 +52,15 @@ class DiscountCodes:
         codes), and as the port does.
         """
         terms = self._terms(spec)
-        made = self._required().create(terms, key)
-        # As of now: a list that was requested before the code existed must not withdraw it.
-        self._store.discounts.put(made, self._clock())
+        provider = self._required()
+        made = provider.create(terms, key)
+        # As of now: a list that was requested before the code existed must not withdraw it. A provider repeats its
+        # first answer under the key, also about a code that was withdrawn since, so the code is read again.
+        asked_at = self._clock()
+        current = provider.find(made.id) or replace(made, active=False)
+        self._store.discounts.put(current, asked_at)
         log.info("discount made", code=terms.code, discount=made.id)
-        return public(made, self._clock())
+        return public(current, self._clock())
 
     def withdraw(self, code: str) -> dict[str, Any]:
         """Make a code unusable, also for orders that are not paid yet. Withdrawing it again changes nothing.

@@ -32,12 +32,15 @@ class Provider:
 
     def __init__(self) -> None:
         self.codes: dict[str, Any] = {}
+        self.answers: dict[str, Discount] = {}
         self.asks: Callable[[], Any] = lambda: None
 
     def create(self, terms: Terms, key: str) -> Discount:
         self.asks()
-        made = Discount(f"promo_{key}", terms, True, NOW + len(self.codes))
-        return self.codes.setdefault(made.id, made)  # type: ignore[no-any-return]
+        if key not in self.answers:
+            self.answers[key] = made = Discount(f"promo_{key}", terms, True, NOW + len(self.codes))
+            self.codes[made.id] = made
+        return self.answers[key]
 
     def withdraw(self, discount_id: str) -> None:
         self.asks()
@@ -151,6 +154,15 @@ def test_withdrawn_code_is_gone_and_can_be_made_again(desk: Desk) -> None:
     desk.codes.create({**SPEC, "code": "summer"}, "k2")
     assert desk.apply("Summer")["discount"] == -612
     assert [each["active"] for each in desk.codes.page(10, None)["data"]] == [True, False]
+
+
+def test_repeated_creation_does_not_revive_a_withdrawn_code(desk: Desk) -> None:
+    desk.codes.create(SPEC, "k1")
+    desk.codes.withdraw("Summer")
+    desk.now += 1
+    assert desk.codes.create(SPEC, "k1")["active"] is False
+    with pytest.raises(NotFound):
+        desk.apply("Summer")
 
 
 def test_repeated_withdrawal_spares_the_expired_code_of_that_name(desk: Desk) -> None:
