@@ -66,13 +66,24 @@ class Checkout:
         wanted = self.store.carts.items(cart_id)
         if not wanted:
             raise Conflict("The cart is empty.")
-        lines, currency = self._priced(wanted, check_stock=True)
+        short: Conflict | None = None
+        try:
+            lines, currency = self._priced(wanted, check_stock=True)
+        except Conflict as error:
+            lines, currency = self._priced(wanted, check_stock=False)
+            short = error
         bought = [goods(line) for line in lines]
-        cut = None if self.codes is None else self.codes.cut(cart_id, bought, currency)
-        digest = _digest(customer, lines, cut)
+        cut, spent = (None, None) if self.codes is None else self.codes.cut(cart_id, bought, currency)
+        tax_codes = {line["parent"]: code for line in lines if (code := line.get("tax_code")) is not None}
+        taxed = None if self.tax_included is None else [self.tax_included, tax_codes]
+        digest = _digest(customer, lines, cut, taxed)
         unpaid = self.store.orders.unpaid(cart_id, digest)
         if unpaid is not None:
             return unpaid
+        # Checked only now, because this cart's own order may hold the last piece or redemption while its bank is asked.
+        for refusal in (short, spent):
+            if refusal is not None:
+                raise refusal
         order_id, sent = _order_id(key), _sent(lines)
         crash_point("checkout:shipment:begun")
         offer = None
@@ -83,9 +94,8 @@ class Checkout:
         tax, recipient = None, Customer.of(customer)
         if self.tax_included is not None:
             discounted = bought if cut is None else [*bought, cut.line]
-            codes = {line["parent"]: code for line in lines if (code := line.get("tax_code")) is not None}
             shipping = None if offer is None else offer.selected.amount
-            tax = self._tax(discounted, shipping, recipient.address, codes, self.tax_included)
+            tax = self._tax(discounted, shipping, recipient.address, tax_codes, self.tax_included)
             crash_point("checkout:tax:asked")
         order = Order.place(order_id, cart_id, recipient, bought, offer, int(clock_now()), self.live, cut, tax)
         kept = self.store.orders.place(order, key, digest)
@@ -212,11 +222,14 @@ def _check_quantities(items: list[dict[str, Any]]) -> None:
                 raise InvalidRequest("The order has too much of one SKU.", {"errors": errors})
 
 
-def _digest(customer: dict[str, Any], lines: list[dict[str, Any]], cut: Cut | None) -> str:
-    """A digest of the order's input: the customer, the prices and the packages, and the discount if there is one."""
+def _digest(customer: dict[str, Any], lines: list[dict[str, Any]], cut: Cut | None, taxed: list[Any] | None) -> str:
+    """A digest of the order's input: the customer, the prices and the packages, the discount if there is one, and with
+    taxes, whether the prices include them and the SKUs' tax codes."""
     placed_from: list[Any] = [customer, sorted(_parcels(lines), key=lambda line: str(line["parent"]))]
     if cut is not None:
         placed_from.append([cut.discount_id, cut.line.amount])
+    if taxed is not None:
+        placed_from.append(taxed)
     return hashlib.sha256(json.dumps(placed_from, sort_keys=True).encode()).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from nameko.exceptions import RemoteError
@@ -46,7 +47,7 @@ class Showing:
         """See `CartService.summary`."""
         items, code = self.store.carts.items(cart_id), self.store.discounts.of_cart(cart_id)
         found = self._look_up(cart_id, items) if items else ([], {})
-        return summary(*found, code, self.codes.amount)
+        return summary(*found, code, partial(self.codes.amount, cart_id))
 
     def _look_up(self, cart_id: str, items: list[Item]) -> tuple[list[Item], dict[str, str]]:
         """Ask products about all items, and store the answers; returns the items, and why some cannot be bought."""

@@ -6,10 +6,12 @@ it also counts the redemptions, because no payment redeems a code at Stripe.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
-from cart.rules.discount import Discount, Discounts, Terms, hundredths, public, unknown
+from cart.rules.discount import REMOVE_IT, Discount, Discounts, Terms, hundredths, public, unknown
 from cart.rules.order import Cut
 from cart.rules.price import Line
 from cart.store.unit_of_work import CartStore
@@ -50,11 +52,15 @@ class DiscountCodes:
         codes), and as the port does.
         """
         terms = self._terms(spec)
-        made = self._required().create(terms, key)
-        # As of now: a list that was requested before the code existed must not withdraw it.
-        self._store.discounts.put(made, self._clock())
+        provider = self._required()
+        made = provider.create(terms, key)
+        # As of now: a list that was requested before the code existed must not withdraw it. A provider repeats its
+        # first answer under the key, also about a code that was withdrawn since, so the code is read again.
+        asked_at = self._clock()
+        current = provider.find(made.id) or replace(made, active=False)
+        self._store.discounts.put(current, asked_at)
         log.info("discount made", code=terms.code, discount=made.id)
-        return public(made, self._clock())
+        return public(current, self._clock())
 
     def withdraw(self, code: str) -> dict[str, Any]:
         """Make a code unusable, also for orders that are not paid yet. Withdrawing it again changes nothing.
@@ -88,30 +94,34 @@ class DiscountCodes:
 
         Raises NotFound (no such code), Conflict (it does not apply to this cart).
         """
-        self.amount(code, subtotal, currency)
+        self.amount(cart_id, code, subtotal, currency)
         self._store.discounts.apply(cart_id, self._known(code).terms.code, key)
 
-    def amount(self, code: str, subtotal: int, currency: str | None) -> int:
+    def amount(self, cart_id: str, code: str, subtotal: int, currency: str | None) -> int:
         """The amount of the line that a code would add; not positive. Takes its arguments and raises as `apply`."""
         found = self._known(code)
-        if currency is None:
-            found.check(self._clock())
-            return 0
-        return found.line(subtotal, currency, self._clock()).amount
+        if found.used_up and self._store.discounts.in_payment(cart_id, found.id):
+            found = replace(found, redeemed=found.redeemed - 1)
+        found.check(self._clock())
+        return 0 if currency is None else found.line(subtotal, currency).amount
 
-    def cut(self, cart_id: str, lines: Sequence[Line], currency: str) -> Cut | None:
-        """What the code of a cart takes off its goods; None when it has no code.
+    def cut(self, cart_id: str, lines: Sequence[Line], currency: str) -> tuple[Cut | None, Conflict | None]:
+        """What the code of a cart takes off its goods, and why no new order can have it; both None without a code.
 
-        Raises Conflict when the code no longer applies.
+        Raises Conflict when there is no such code, or it is not for these goods.
         """
         code = self._store.discounts.of_cart(cart_id)
         if code is None:
-            return None
-        try:
+            return None, None
+        with _removable():
             found = self._known(code)
-            return Cut(found.id, found.line(sum(line.amount for line in lines), currency, self._clock()))
-        except (NotFound, Conflict) as error:
-            raise Conflict(f"{error.detail} Remove it from the cart, and check out again.") from error
+            cut = Cut(found.id, found.line(sum(line.amount for line in lines), currency))
+        try:
+            with _removable():
+                found.check(self._clock())
+        except Conflict as spent:
+            return cut, spent
+        return cut, None
 
     def refresh(self, discount_id: str | None) -> None:
         """Read one code again, or all of them. Raises as the port does."""
@@ -123,7 +133,7 @@ class DiscountCodes:
             return
         found = self._provider.find(discount_id)
         if found is None:
-            self._store.discounts.withdraw(discount_id, asked_at)
+            self._store.discounts.withdraw_unread(asked_at, discount_id)
         else:
             self._store.discounts.put(found, asked_at)
 
@@ -136,7 +146,7 @@ class DiscountCodes:
                 for each in page:
                     self._store.discounts.put(each, asked_at)
                 for each in aside:
-                    self._store.discounts.withdraw(each.id, asked_at)
+                    self._store.discounts.withdraw_unread(asked_at, each.id)
             if after is None:
                 self._store.discounts.withdraw_unread(asked_at)
                 return
@@ -186,3 +196,12 @@ class DiscountCodes:
             max_redemptions=spec.get("max_redemptions"),
             expires_at=expires_at,
         )
+
+
+@contextmanager
+def _removable() -> Iterator[None]:
+    """Turn the refusal of a cart's code into a Conflict that says what to do."""
+    try:
+        yield
+    except (NotFound, Conflict) as error:
+        raise Conflict(f"{error.detail} {REMOVE_IT}") from error

@@ -39,9 +39,10 @@ from contracts.errors import (
 CLAIM_S = 30.0
 # How often an order that waits for the shopper's bank is checked (seconds).
 BANK_LOOK_INTERVAL_S = 15.0
-# The share of a SKU that all orders waiting for a bank may hold together, rounded up, and at least one piece.
+# The share of a SKU, and of a code's redemptions, that all orders waiting for a bank may hold together, rounded up, and
+# at least one.
 BANK_SHARE = 0.5
-# When to retry because some of that stock may have been released (seconds).
+# When to retry because some of it may have been released (seconds).
 BANK_SHARE_RETRY_S = 60
 # An order in an unknown state is checked after the first of these waits, which doubles up to the second; after that
 # many checks (ten minutes), the third is the wait between them (seconds).
@@ -185,10 +186,14 @@ class Settlement:
         raise declined
 
     def _check_hold(self, order: Order) -> None:
-        """Raise Conflict when the order's stock may not wait for the bank."""
+        """Raise Conflict when the order's stock or its code may not wait for the bank."""
         waiting = self.store.attempts.ask_bank(order, self._bank_hold_s)
         if waiting is None:
             return
+        if order.discount is not None:
+            redeemed, unused = self.store.attempts.redemptions_waiting(order.discount)
+            if unused is not None and redeemed > _bank_share(unused + redeemed):
+                raise _too_much_waits(f"Too many orders with the discount code {order.code} wait")
         try:
             left: dict[str, int | None] = self.products.stock_left(sorted(waiting))
         except RemoteError as error:
@@ -199,7 +204,7 @@ class Settlement:
             rest = left.get(sku)
             if rest is None:
                 continue
-            share = max(1, math.ceil(BANK_SHARE * (rest + pieces)))
+            share = _bank_share(rest + pieces)
             own = order.pieces[sku]
             if own > share:
                 raise Conflict(
@@ -207,10 +212,7 @@ class Settlement:
                     "Use a card that needs no confirmation, or order fewer."
                 )
             if pieces > share:
-                raise Conflict(
-                    f"Too much of {sku} waits for banks to confirm. Try again later, or use a card that needs none.",
-                    {"retry_after": BANK_SHARE_RETRY_S},
-                )
+                raise _too_much_waits(f"Too much of {sku} waits")
 
     def _without_hold(self, order: Order, refusal: Conflict) -> Order:
         """The bank asks, but the stock may not wait: cancel the payment, open the order, and raise the refusal."""
@@ -273,6 +275,16 @@ class Settlement:
             self.store.orders.let_go(order, self.clock() + wait_to_look(order.looks))
         except ClaimLost:
             log.warning("claim lost before its release", order_id=order.id)
+
+
+def _bank_share(number: int) -> int:
+    """How many of that many pieces or redemptions may wait for banks."""
+    return max(1, math.ceil(BANK_SHARE * number))
+
+
+def _too_much_waits(what: str) -> Conflict:
+    detail = f"{what} for banks to confirm. Try again later, or use a card that needs none."
+    return Conflict(detail, {"retry_after": BANK_SHARE_RETRY_S})
 
 
 def wait_to_look(looks: int) -> float:

@@ -16,6 +16,8 @@ from contracts.errors import Conflict, NotFound
 
 # All of the goods, in hundredths of a percent: Stripe's percentages have two decimals.
 ALL_OFF = 10_000
+# What to do about a cart's code that no longer applies.
+REMOVE_IT = "Remove it from the cart, and check out again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,11 @@ class Discount:
         if self.used_up:
             raise used_up(self.terms.code)
 
-    def line(self, subtotal: int, currency: str, now: float) -> Line:
+    def line(self, subtotal: int, currency: str) -> Line:
         """The order's line for goods of `subtotal` (smallest unit of `currency`); its amount is not positive.
 
-        Raises as `check` does, and Conflict for goods of another currency or below the minimum.
+        Raises Conflict for goods of another currency or below the minimum.
         """
-        self.check(now)
         terms = self.terms
         if terms.currency is not None and terms.currency != currency:
             raise Conflict(f"The discount code {terms.code} is for orders in {terms.currency}, not in {currency}.")

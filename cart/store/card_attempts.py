@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cart.rules.order import AT_WORK, CONFIRMING, Order
-from cart.store.tables import Store, bank_holds, card_attempts, orders
+from cart.store.tables import Store, bank_holds, card_attempts, discounts, orders, redemptions
 from contracts.errors import Conflict, TooManyRequests
 
 # Testing stolen cards takes many declines; a shopper has a few cards (Stripe's advice on card testing).
@@ -75,6 +75,15 @@ class CardAttempts(Store):
             )
             query = query.join(orders, _live()).where(bank_holds.c.sku.in_(list(order.pieces)))
             return {sku: int(held) for sku, held in connection.execute(query.group_by(bank_holds.c.sku))}
+
+    def redemptions_waiting(self, discount_id: str) -> tuple[int, int | None]:
+        """How many redemptions of a code wait for a bank, and how many others are left; None if any number is."""
+        waiting = sa.select(sa.func.count()).select_from(redemptions)
+        waiting = waiting.join(orders, orders.c.id == redemptions.c.order_id).join(card_attempts, _live())
+        waiting = waiting.where(redemptions.c.discount == discount_id)
+        left = sa.select(discounts.c.max_redemptions - discounts.c.redeemed).where(discounts.c.id == discount_id)
+        with self._database.read() as connection:
+            return connection.execute(waiting).scalar_one(), connection.execute(left).scalar()
 
     def held(self, order: Order) -> None:
         """The attempt's stock now waits for the bank. Part of the transaction that makes the order wait."""

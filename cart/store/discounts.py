@@ -8,9 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from cart.rules.discount import Discount, Terms, folded, unknown, used_up
-from cart.rules.order import Order
-from cart.store.tables import Store, cart_discounts, discounts, redemptions
+from cart.rules.discount import REMOVE_IT, Discount, Terms, folded, unknown, used_up
+from cart.rules.order import CONFIRMING, PAYING, Order
+from cart.store.tables import Store, cart_discounts, discounts, orders, redemptions
+from chassis.clock import AHEAD_S
 from chassis.cursors import Cursor, place
 from chassis.db.engine import once_more
 from chassis.db.upsert import insert, insert_new
@@ -41,25 +42,37 @@ class DiscountRows(Store):
                 # The provider does not say whether an expired code was withdrawn before. Orders that were placed
                 # with it in time can still be paid.
                 values["active"] = discounts.c.active
-            later = discounts.c.read_at <= read_at
-            connection.execute(row.on_conflict_do_update(index_elements=["id"], set_=values, where=later))
+            older = self._read_before(read_at)
+            connection.execute(row.on_conflict_do_update(index_elements=["id"], set_=values, where=older))
 
     def withdraw(self, discount_id: str, read_at: float) -> None:
-        """Make a code unusable. `read_at`: as for `put`."""
+        """Make a code unusable, after its provider did. `read_at`: as for `put`."""
         with self._database.write() as connection:
             this = sa.update(discounts).where(discounts.c.id == discount_id)
             connection.execute(this.values(active=False, read_at=read_at))
 
-    def withdraw_unread(self, since: float) -> None:
-        """Make the codes unusable that were not read since then (Unix seconds): the provider no longer lists them."""
+    def withdraw_unread(self, since: float, discount_id: str | None = None) -> None:
+        """Make the codes unusable, or this one, that were not read since then (Unix seconds): the provider no longer
+        has them, or in a form that cannot be read."""
+        older = discounts.c.read_at != since, self._read_before(since)
+        gone = sa.update(discounts).where(discounts.c.active, *older)
+        if discount_id is not None:
+            gone = gone.where(discounts.c.id == discount_id)
         with self._database.write() as connection:
-            gone = sa.update(discounts).where(discounts.c.active, discounts.c.read_at < since)
-            connection.execute(gone.values(active=False))
+            connection.execute(gone.values(active=False, read_at=since))
+
+    def _read_before(self, read_at: float) -> sa.ColumnElement[bool]:
+        """The condition that the stored state of a code is older than an answer to a request made at `read_at`."""
+        # Ahead of now, not of the request: the last page of a long list comes minutes after its request.
+        return sa.or_(discounts.c.read_at <= read_at, discounts.c.read_at > self._clock() + AHEAD_S)
 
     def find(self, code: str) -> Discount:
-        """The active code that is spelled like this, or else the newest one that was. Raises NotFound."""
+        """The code spelled like this that applies now, or else the newest one that did. Raises NotFound."""
         query = sa.select(discounts).where(discounts.c.code_key == folded(code))
-        query = query.order_by(discounts.c.active.desc(), discounts.c.created.desc()).limit(1)
+        # An expired code can still be active, although a newer one of its name is withdrawn.
+        expired = sa.func.coalesce(discounts.c.expires_at <= self._clock(), sa.false())
+        applies = sa.case((discounts.c.active & ~expired, 1), else_=0)
+        query = query.order_by(applies.desc(), discounts.c.created.desc()).limit(1)
         with self._database.read() as connection:
             row = connection.execute(query).first()
         if row is None:
@@ -105,9 +118,9 @@ class DiscountRows(Store):
                 return
             row = connection.execute(sa.select(discounts).where(discounts.c.id == order.discount)).first()
             if row is not None and row.active:
-                raise used_up(row.code)
+                raise Conflict(f"{used_up(row.code).detail} {REMOVE_IT}")
             code = order.code or order.discount
-            raise Conflict(f"The discount code {code} was withdrawn. Remove it from the cart, and check out again.")
+            raise Conflict(f"The discount code {code} was withdrawn. {REMOVE_IT}")
 
     def count(self, order: Order) -> None:
         """Count an order's code as redeemed although it may be used up: the order is paid. Raises Conflict when the
@@ -136,6 +149,14 @@ class DiscountRows(Store):
         with self._database.read() as connection:
             rows = connection.execute(query.where(redemptions.c.order_id.in_(sorted(orders))))
             return {row.order_id: row.discount for row in rows}
+
+    def in_payment(self, cart_id: str, discount_id: str) -> bool:
+        """Whether an order of this cart that is being paid has redeemed a code."""
+        paying = orders.c.status.in_((PAYING, CONFIRMING))
+        query = sa.select(redemptions.c.order_id).join(orders, orders.c.id == redemptions.c.order_id)
+        query = query.where(orders.c.cart_id == cart_id, paying, redemptions.c.discount == discount_id)
+        with self._database.read() as connection:
+            return connection.execute(query.limit(1)).first() is not None
 
     def redemption_page(
         self, cursor: str | None, since: float, until: float, size: int

@@ -35,8 +35,9 @@ class StripeDiscounts:
             coupon |= {"amount_off": terms.amount_off, "currency": terms.currency}
         else:
             coupon["percent_off"] = terms.hundredths / 100
-        made = self._payments.asked(
-            lambda client: client.v1.coupons.create(coupon, options={"idempotency_key": f"{key}:coupon"})
+        # A second coupon does nothing: it has no code.
+        made = self._payments.asked_once(
+            lambda client, options: client.v1.coupons.create(coupon, options), f"{key}:coupon"
         )
         code: Any = {"promotion": {"type": "coupon", "coupon": made.id}, "code": terms.code, "expand": _WITH_COUPON}
         code |= {
@@ -48,8 +49,10 @@ class StripeDiscounts:
             minimum = {"minimum_amount": terms.minimum_amount, "minimum_amount_currency": terms.currency}
             code["restrictions"] = minimum
         try:
-            found = self._payments.asked(
-                lambda client: client.v1.promotion_codes.create(code, options={"idempotency_key": f"{key}:code"})
+            found = self._payments.asked_once(
+                lambda client, options: client.v1.promotion_codes.create(code, options),
+                f"{key}:code",
+                lambda: self._code_of(made.id),
             )
         except Refused as refused:
             with suppress(ShopError):  # a coupon without a code does nothing
@@ -95,6 +98,11 @@ class StripeDiscounts:
         if last is not None and last in ("?", after):
             raise ProviderFailure("Stripe's list cannot be read on: its records have no ids.")
         return page, last
+
+    def _code_of(self, coupon_id: str) -> Any:
+        """The code of a coupon that `create` made; None when it has none."""
+        asked: Any = {"coupon": coupon_id, "limit": 1, "expand": [f"data.{name}" for name in _WITH_COUPON]}
+        return next(iter(self._payments.asked(lambda client: client.v1.promotion_codes.list(asked)).data), None)
 
     def _is_taken(self, code: str) -> bool:
         asked: Any = {"code": code, "active": True, "limit": 1}

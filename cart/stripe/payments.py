@@ -135,6 +135,27 @@ class StripePayments:
         """Stripe's answer to `ask`, for its lists, discount codes and taxes; raises as the port does."""
         return _translated(lambda: ask(self._stripe))
 
+    def asked_once(
+        self,
+        ask: Callable[[stripe.StripeClient, Any], Answer],
+        key: str,
+        made: Callable[[], Answer | None] = lambda: None,
+    ) -> Answer:
+        """Stripe's answer to `ask`, called with an idempotency key in its options; raises as the port does.
+
+        Stripe stores its own failures, too, and repeats them under the key. Then `made` looks for the effect, and if
+        there is none, Stripe is asked under another key.
+        """
+        try:
+            return self.asked(lambda client: ask(client, {"idempotency_key": key}))
+        except OutcomeUnknown as error:
+            if not error.facts.get(REPLAYED):
+                raise
+        found = made()
+        if found is not None:
+            return found
+        return self.asked(lambda client: ask(client, {"idempotency_key": f"{key}:again"}))
+
     def _payment(self, ask: Callable[[], Any]) -> Payment:
         return _read(_translated(ask))
 

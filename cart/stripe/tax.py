@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from cart.rules.payments import REPLAYED
 from cart.rules.tax import Calculation, Entry, Question
 from cart.stripe.payments import StripePayments
 from chassis.logs import log
@@ -129,13 +128,7 @@ class StripeTaxes:
     def _once(self, ask: Callable[[stripe.StripeClient, Any], Any], key: str) -> str | None:
         """The id of the transaction that `ask` makes under the idempotency key, or had made."""
         try:
-            try:
-                made = self._stripe.asked(lambda client: ask(client, {"idempotency_key": key}))
-            except OutcomeUnknown as error:
-                if not error.facts.get(REPLAYED):
-                    raise
-                # Stripe repeats its own failure under this key. Under another one, the reference prevents a second.
-                made = self._stripe.asked(lambda client: ask(client, {"idempotency_key": f"{key}:again"}))
+            made = self._stripe.asked_once(ask, key)  # under another key, the reference prevents a second
         except Refused as refused:
             if refused.facts.get("code") != REFERENCE_USED:
                 raise

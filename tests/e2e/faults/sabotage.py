@@ -137,9 +137,9 @@ REDEMPTION = Sabotage(
 # does not learn its id, and cannot reverse it.
 TAX_KEY = Sabotage(
     "the key of a tax transaction",
-    "cart/stripe/tax.py",
+    "cart/stripe/payments.py",
     "cart",
-    (('{"idempotency_key": key}', "{}"),),
+    (('ask(client, {"idempotency_key": key})', "ask(client, {})"),),
 )
 OUTBOX = Sabotage(
     "the outbox",

@@ -217,6 +217,27 @@ def test_holds_take_at_most_half_of_the_stock(shop: Shop) -> None:
     assert shop.store.orders.get(orders[0]).status == PAID
 
 
+def test_holds_take_at_most_half_of_a_codes_redemptions(shop: Shop) -> None:
+    shop.shelf.left = 100
+    shop.discounts(max_redemptions=5)
+    shop.pay()
+    numbers = range(10, 14)
+    orders = [(place_another(shop, number, f"cart_{number}", pieces=1), f"cart_{number}") for number in numbers]
+    for order_id, cart_id in orders[:2]:  # half of the four that are left
+        start_hold(shop, order_id, cart_id=cart_id)
+    assert hold_refused(shop, *orders[2]) == settlement.BANK_SHARE_RETRY_S
+    assert shop.redeemed == 3
+    assert shop.purchase.pay(*orders[3], "tok_visa").status == PAID  # a card that needs no confirmation
+    for order_id, cart_id in orders[:2]:
+        shop.cancellation.cancel(order_id, cart_id)
+    start_hold(shop, orders[2][0], cart_id=orders[2][1])
+
+
+def test_last_redemption_may_be_held(shop: Shop) -> None:
+    shop.discounts(max_redemptions=1)
+    start_hold(shop)
+
+
 def test_last_piece_may_be_held(shop: Shop) -> None:
     shop.shelf.left = 1
     start_hold(shop, place_another(shop, 2, pieces=1))

@@ -10,6 +10,7 @@ import pytest
 from cart.checkout import Checkout
 from cart.discounts.codes import DiscountCodes
 from cart.rules.discount import Discount, Terms
+from cart.rules.order import CONFIRMING, PAID, PAYING, Order
 from cart.showing import Showing
 from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
@@ -31,12 +32,15 @@ class Provider:
 
     def __init__(self) -> None:
         self.codes: dict[str, Any] = {}
+        self.answers: dict[str, Discount] = {}
         self.asks: Callable[[], Any] = lambda: None
 
     def create(self, terms: Terms, key: str) -> Discount:
         self.asks()
-        made = Discount(f"promo_{key}", terms, True, NOW)
-        return self.codes.setdefault(made.id, made)  # type: ignore[no-any-return]
+        if key not in self.answers:
+            self.answers[key] = made = Discount(f"promo_{key}", terms, True, NOW + len(self.codes))
+            self.codes[made.id] = made
+        return self.answers[key]
 
     def withdraw(self, discount_id: str) -> None:
         self.asks()
@@ -57,9 +61,9 @@ class Provider:
 class Desk:
     """The codes, a cart with two SKUs, and its checkout."""
 
-    def __init__(self, store: CartStore) -> None:
+    def __init__(self, database: Database) -> None:
         self.now = float(NOW)
-        self.store = store
+        self.store = store = CartStore(database, lambda: self.now)
         self.provider, self.products, self.shipping = Provider(), Products(), Shipping()
         self.codes = DiscountCodes(store, self.provider, lambda: self.now)
         self.showing = Showing(store, self.products, self.codes)
@@ -79,10 +83,15 @@ class Desk:
     def order(self) -> Any:
         return self.checkout.place("cart_1", CUSTOMER, f"key {self.now}")
 
+    @property
+    def only_order(self) -> Order:
+        [order] = self.store.orders.page(None, None, 10, None)[0]
+        return order
+
 
 @pytest.fixture
 def desk(database: Callable[[str], Database]) -> Desk:
-    return Desk(CartStore(database("cart")))
+    return Desk(database("cart"))
 
 
 SPEC = {"code": "Summer", "percent_off": 25.5}
@@ -147,6 +156,28 @@ def test_withdrawn_code_is_gone_and_can_be_made_again(desk: Desk) -> None:
     assert [each["active"] for each in desk.codes.page(10, None)["data"]] == [True, False]
 
 
+def test_repeated_creation_does_not_revive_a_withdrawn_code(desk: Desk) -> None:
+    desk.codes.create(SPEC, "k1")
+    desk.codes.withdraw("Summer")
+    desk.now += 1
+    assert desk.codes.create(SPEC, "k1")["active"] is False
+    with pytest.raises(NotFound):
+        desk.apply("Summer")
+
+
+def test_repeated_withdrawal_spares_the_expired_code_of_that_name(desk: Desk) -> None:
+    desk.codes.create({**SPEC, "expires_at": NOW + 10}, "k1")
+    desk.apply("Summer")
+    order = desk.order()
+    desk.now = NOW + 10.0
+    desk.codes.create(SPEC, "k2")
+    for _ in range(2):
+        assert desk.codes.withdraw("Summer")["id"] == "promo_k2"
+    with pytest.raises(NotFound):
+        desk.apply("Summer")
+    desk.store.discounts.redeem(order)  # raises nothing: an order that was placed in time can still be paid
+
+
 def test_code_that_never_existed_cannot_be_withdrawn(desk: Desk) -> None:
     with pytest.raises(NotFound):
         desk.codes.withdraw("Winter")
@@ -209,6 +240,46 @@ def test_checkout_with_another_code_is_another_order(desk: Desk) -> None:
     desk.store.discounts.remove("cart_1")
     desk.now += 1
     assert desk.order().id == plain.id
+
+
+def use_up(desk: Desk) -> None:
+    desk.store.discounts.redeem(desk.only_order)
+
+
+def expire(desk: Desk) -> None:
+    desk.now = NOW + 10.0
+
+
+def sell_out(desk: Desk) -> None:
+    desk.products.short = {"sku_a"}
+
+
+@pytest.mark.parametrize("change", [use_up, expire, sell_out])
+def test_repeated_checkout_is_not_refused_what_its_order_has(desk: Desk, change: Callable[[Desk], None]) -> None:
+    desk.codes.create({**SPEC, "max_redemptions": 1, "expires_at": NOW + 10}, "k1")
+    desk.apply("Summer")
+    first = desk.order()
+    desk.store.orders.update(first.id, None, lambda order: setattr(order, "status", CONFIRMING))
+    change(desk)
+    desk.now += 1
+    assert desk.order().id == first.id
+    desk.store.carts.remove("cart_1", "prod_b")
+    with pytest.raises(Conflict):  # another order needs another piece and redemption
+        desk.order()
+
+
+def test_code_held_by_the_carts_own_payment_is_no_problem(desk: Desk) -> None:
+    desk.codes.create({**SPEC, "max_redemptions": 1}, "k1")
+    shown = desk.apply("Summer")
+    order = desk.order()
+    desk.store.discounts.redeem(order)
+    for status in (PAYING, CONFIRMING):
+        desk.store.orders.update(order.id, None, lambda order, status=status: setattr(order, "status", status))
+        assert desk.summary() == shown
+        with pytest.raises(Conflict, match="used up"):
+            desk.codes.amount("cart_2", "Summer", 1000, "usd")
+    desk.store.orders.update(order.id, None, lambda order: setattr(order, "status", PAID))
+    assert [each["parent"] for each in desk.summary()["problems"]] == ["Summer"]
 
 
 def test_code_of_another_currency_is_refused(desk: Desk) -> None:
@@ -294,18 +365,52 @@ def test_code_that_the_provider_no_longer_lists_is_withdrawn(desk: Desk) -> None
         desk.apply("Summer")
 
 
-def test_list_read_before_a_withdrawal_does_not_undo_it(desk: Desk) -> None:
+@pytest.mark.parametrize("later_s", [1, 100])
+def test_list_read_before_a_withdrawal_does_not_undo_it(desk: Desk, later_s: int) -> None:
     desk.codes.create(SPEC, "k1")
 
     def withdraws() -> None:
         desk.provider.asks = lambda: None
-        desk.now += 1
+        desk.now += later_s
         desk.codes.withdraw("Summer")
 
     desk.provider.asks = withdraws
     desk.codes.refresh(None)
     with pytest.raises(NotFound):
         desk.apply("Summer")
+
+
+@pytest.mark.parametrize(
+    ("found", "subject"), [({}, "promo_1"), ({}, None), ({"promo_1": SetAside("promo_1", "?")}, None)]
+)
+def test_missing_code_stays_if_it_was_read_since(desk: Desk, found: dict[str, Any], subject: str | None) -> None:
+    def reads_again() -> None:
+        desk.now += 100
+        desk.store.discounts.put(made_code(), desk.now)
+
+    desk.provider.codes, desk.provider.asks = {"promo_0": made_code("promo_0", code="Winter"), **found}, reads_again
+    desk.codes.refresh(subject)
+    desk.provider.asks = lambda: None
+    assert desk.apply("Summer")["discount"] == -240
+
+
+def test_code_read_by_a_wrong_clock_is_read_again(desk: Desk) -> None:
+    for number in range(4):
+        desk.store.discounts.put(made_code(f"promo_{number}", code=f"C{number}"), NOW + 3600)
+    desk.provider.codes = {
+        "promo_1": made_code("promo_1", active=False, code="C1"),
+        "promo_2": SetAside("promo_2", "?"),
+        "promo_3": made_code("promo_3", code="C3"),
+    }
+    desk.codes.refresh("promo_0")
+    assert [each["active"] for each in desk.codes.page(10, None)["data"]] == [True, True, True, False]
+    desk.codes.refresh(None)
+    assert [each["active"] for each in desk.codes.page(10, None)["data"]] == [True, False, False, False]
+    desk.provider.codes = {}
+    desk.now += 1
+    desk.codes.refresh(None)
+    with pytest.raises(NotFound):
+        desk.apply("C3")
 
 
 def test_codes_stay_usable_while_the_provider_is_away(desk: Desk) -> None:

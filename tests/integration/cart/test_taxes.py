@@ -88,6 +88,22 @@ def test_checkout_stores_nothing_while_the_tax_office_is_away(database: Callable
     assert len(office.asked) == 1
 
 
+def test_repeated_checkout_does_not_keep_a_corrected_tax(database: Callable[[str], Database]) -> None:
+    store, office, products = CartStore(database("cart")), TaxOffice(), Products()
+    offer = {"inventory": {"type": "infinite"}, "currency": "usd", "sku": "sku_a"}
+    store.carts.add("cart_1", "prod_a", offer, 2, "a")
+
+    def placed(key: str, included: bool) -> str:
+        checkout = Checkout(store, products, Shipping(), False, None, office, included)
+        return checkout.place("cart_1", CUSTOMER, key).id
+
+    first = placed("k1", False)
+    products.codes = {"sku_a": "txcd_99999999"}
+    corrected = placed("k2", False)
+    assert placed("k3", True) not in (first, corrected)
+    assert placed("k4", False) == corrected != first
+
+
 def test_repeated_choice_of_shipping_asks_once_and_changes_once(till: Shop) -> None:
     checkout = Checkout(till.store, Products(), Shipping(), False, None, till.office, False)
     chosen = checkout.choose_shipping("or_1", "cart_1", "fast", "k1")

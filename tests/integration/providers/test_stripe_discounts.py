@@ -143,6 +143,30 @@ def test_unreadable_answers_are_distinguished(scripted: ScriptedServer) -> None:
         client.find("promo_1")
 
 
+KEPT_FAILURE = Scripted(500, b'{"error": {}}', {"Idempotent-Replayed": "true", "Stripe-Should-Retry": "false"})
+COUPON = b'{"id": "c_1", "object": "coupon", "percent_off": 25.5, "valid": true}'
+PROMOTION = (
+    b'{"id": "promo_1", "object": "promotion_code", "active": true, "code": "Summer", "created": 1, "restrictions": {},'
+    b' "promotion": {"type": "coupon", "coupon": ' + COUPON + b"}}"
+)
+
+
+@pytest.mark.parametrize("listed", [b"", PROMOTION])
+def test_failure_that_stripe_repeats_is_not_final(scripted: ScriptedServer, listed: bytes) -> None:
+    asked_again = [Scripted(body=PROMOTION)] * (not listed)
+    scripted.answers = [
+        *(KEPT_FAILURE, Scripted(body=COUPON), KEPT_FAILURE),
+        Scripted(body=b'{"object": "list", "has_more": false, "data": [' + listed + b"]}"),
+        *asked_again,
+    ]
+    made = StripeDiscounts(StripePayments(settings(scripted.url))).create(Terms("Summer", hundredths=2550), "k")
+    assert (made.id, made.active) == ("promo_1", True)
+    keys = [headers["Idempotency-Key"] for method, _, headers, _ in scripted.asked if method == "POST"]
+    assert keys == ["k:coupon", "k:coupon:again", "k:code", "k:code:again"][: 3 + len(asked_again)]
+    [path] = [path for method, path, _, _ in scripted.asked if method == "GET"]
+    assert "coupon=c_1" in path
+
+
 def test_absent_stripe_did_nothing(scripted: ScriptedServer) -> None:
     scripted.stop()
     with pytest.raises(Unavailable):

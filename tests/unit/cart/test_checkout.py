@@ -11,7 +11,7 @@ import pytest
 from cart.checkout import Checkout
 from cart.rules.public_order import render
 from contracts.errors import Conflict, InvalidRequest, NotFound, Refused, ShopError
-from products.rules.stock import gone, unsold
+from products.rules.stock import FINITE, Inventory, gone, short, unsold
 
 ADDRESS = {"line1": "1 Main St", "city": "San Jose", "state": "CA", "postal_code": "95122", "country": "us"}
 CUSTOMER = {"email": "a@example.com", "phone": "+14155550100", "name": "Chloe Taylor", "address": ADDRESS}
@@ -36,17 +36,20 @@ class Cart:
 
 
 class Products:
-    """The products service: the price and currency of each SKU, and the tax code of some."""
+    """The products service: the price and currency of each SKU, and the tax code of some; `short` are out of stock."""
 
     def __init__(self) -> None:
         self.prices = {"sku_a": (500, "usd"), "sku_b": (700, "usd")}
         self.digital: set[str] = set()
+        self.short: set[str] = set()
         self.codes: dict[str, str] = {}
 
     def price(self, items: list[dict[str, Any]], check_stock: bool = True) -> list[dict[str, Any]]:
         unknown = [gone(item["parent"], None) for item in items if item["parent"] not in self.prices]
         if unknown:
             raise unsold(unknown)
+        if check_stock and self.short:
+            raise unsold([short(sku, "Bone", 2, Inventory(FINITE, 0)) for sku in sorted(self.short)])
         found = [(item, *self.prices[item["parent"]]) for item in items]
         details = {"description": "Bone", "package_dimensions": {}}
         return [
