@@ -105,30 +105,23 @@ const EMPTY = { items: [], item_count: 0, currency: null, subtotal: 0, total: 0,
 /** The cart with names, pictures and prices. A shopper who has bought nothing yet needs none. */
 export const cart = async (signal) => (client.cartId ? client.summary({ signal }) : EMPTY);
 
-// A product with one SKU is named by its id alone.
-const skuOf = (product, id) => (product.skus.data.length > 1 ? id : undefined);
+// The SKU is always named: a product may have got or lost others since its page or the cart was read.
 
 /** Put pieces of an SKU into the cart. */
-export async function buy(product, { id }, quantity) {
-  const sku = skuOf(product, id);
-  await act(`buy ${id}`, quantity, (options) => client.buy(product.id, quantity, { ...options, sku }));
+export async function buy(product, { id: sku }, quantity) {
+  await act(`buy ${sku}`, quantity, (options) => client.buy(product.id, quantity, { ...options, sku }));
   changed();
 }
 
 /** Set the number of pieces of an item of the cart. */
 export async function setQuantity(item, quantity) {
-  const sku = skuOf(await product(item.product), item.parent);
-  await client.setQuantity(item.product, quantity, { sku });
+  await client.setQuantity(item.product, quantity, { sku: item.parent });
   changed();
 }
 
 /** Take an item out of the cart. */
 export async function remove(item) {
-  const sku = await product(item.product).then(
-    (each) => skuOf(each, item.parent),
-    () => undefined,
-  );
-  await client.remove(item.product, { sku });
+  await client.remove(item.product, { sku: item.parent });
   changed();
 }
 

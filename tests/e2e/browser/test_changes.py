@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from playwright.sync_api import expect
 
 from tests.e2e.browser.pages import DELIVERY, ORDER, PAYMENT, Shopper, refuse
+from tests.e2e.journeys.shop import unique
 
 SHIPPING, PAID = "**/api/cart/shipping/", "**/api/cart/paid/"
+FINITE = {"type": "finite", "quantity": 5}
+
+
+def _made(shopper: Shopper, **spec: Any) -> dict[str, Any]:
+    """A new product with no more fields than given."""
+    category = unique("c")
+    answer = shopper.shop.ask("POST", "/api/products/", json={"metadata": {"category": category}, **spec})
+    assert answer.status_code == 201, answer.text
+    product: dict[str, Any] = answer.json()
+    return product
+
+
+def _bed(shopper: Shopper, *attributes: dict[str, str]) -> dict[str, Any]:
+    """A new product with a SKU of each attributes."""
+    skus = [{"attributes": each, "price": 4900, "inventory": FINITE} for each in attributes]
+    size = {"height": 5, "length": 5, "width": 5, "weight": 5}
+    return _made(shopper, name=unique("Bed "), package_dimensions=size, attributes=["colour", "size"], skus=skus)
 
 
 def test_last_choice_of_delivery_is_charged(shopper: Shopper) -> None:
@@ -56,3 +76,24 @@ def test_changed_total_is_shown_before_it_is_charged(shopper: Shopper) -> None:
     pay.click()
     page.wait_for_url(ORDER)
     assert [charge["amount"] for charge in shopper.shop.charged(order["id"])] == [changed["amount"]]
+
+
+def test_one_variant_is_removed_when_the_others_are_no_longer_sold(shopper: Shopper) -> None:
+    product = _bed(shopper, {"colour": "sand"}, {"colour": "moss"})
+    page, (sand, moss) = shopper.page, [each["id"] for each in product["skus"]["data"]]
+    shopper.open("/cart")
+    shopper.tab.run(
+        """async ([product, ids]) => {
+            const shop = await import("/storefront/shop.js");
+            for (const id of ids) await shop.buy(product, { id }, 1);
+        }""",
+        [product, [sand, moss]],
+    )
+    assert shopper.shop.ask("DELETE", f"/api/products/{product['id']}/skus/{sand}/").status_code == 200
+    shopper.open("/cart")
+    page.get_by_role("textbox", name=f"Quantity of {product['name']}, Moss").fill("2")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Cart 3 items")).to_be_visible()
+    shopper.press(f"Remove {product['name']}, Moss")
+    expect(page.get_by_role("link", name="Cart 1 item")).to_be_visible()
+    assert shopper.tab.errors == []
