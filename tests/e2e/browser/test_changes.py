@@ -6,10 +6,10 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.e2e.browser.pages import DELIVERY, ORDER, PAYMENT, Shopper, refuse
+from tests.e2e.browser.pages import CUSTOMER, DELIVERY, ORDER, PAYMENT, Shopper, lose_answer, refuse
 from tests.e2e.journeys.shop import unique
 
-SHIPPING, PAID = "**/api/cart/shipping/", "**/api/cart/paid/"
+SHIPPING, PAID, CHECKOUT = "**/api/cart/shipping/", "**/api/cart/paid/", "**/api/cart/checkout/"
 FINITE = {"type": "finite", "quantity": 5}
 
 
@@ -97,3 +97,55 @@ def test_one_variant_is_removed_when_the_others_are_no_longer_sold(shopper: Shop
     shopper.press(f"Remove {product['name']}, Moss")
     expect(page.get_by_role("link", name="Cart 1 item")).to_be_visible()
     assert shopper.tab.errors == []
+
+
+def test_kept_keys_end_when_the_cart_changes(shopper: Shopper) -> None:
+    code = unique("TEN").upper()
+    made = shopper.shop.ask("POST", "/api/discounts/", json={"code": code, "percent_off": 10})
+    assert made.status_code == 201, made.text
+    product = shopper.product(price=1000)
+    page = shopper.page
+    shopper.open("/cart")
+    for path in ("**/buy/", CHECKOUT):
+        page.route(path, lose_answer, times=1)
+    found = shopper.tab.run(
+        """async ([product, customer, code]) => {
+            const shop = await import("/storefront/shop.js");
+            const sku = product.skus.data[0];
+            const goods = (order) => order.items.filter((each) => ["sku", "discount"].includes(each.type));
+            const amounts = (order) => goods(order).map((each) => each.amount);
+            const lost = (call) => call.then(() => null, (problem) => problem.status);
+            const item = async () => (await shop.cart()).items[0];
+            const found = { lost: [await lost(shop.buy(product, sku, 1))] };
+            await shop.buy(product, sku, 1);
+            found.repeated = (await item()).quantity;
+            found.lost.push(await lost(shop.checkout(customer)));
+            await shop.setQuantity(await item(), 2);
+            found.changed = amounts(await shop.checkout(customer));
+            return found;
+        }""",
+        [product, CUSTOMER, code],
+    )
+    assert found == {"lost": [503, 503], "repeated": 1, "changed": [2000]}
+    for path in ("**/buy/", CHECKOUT, "**/discount/"):
+        page.route(path, lose_answer, times=1)
+    again = shopper.tab.run(
+        """async ([product, customer, code]) => {
+            const shop = await import("/storefront/shop.js");
+            const sku = product.skus.data[0];
+            const lost = (call) => call.then(() => null, (problem) => problem.status);
+            const found = { lost: [await lost(shop.applyDiscount(code))] };
+            await shop.removeDiscount();
+            found.lost.push(await lost(shop.checkout(customer)));
+            await shop.applyDiscount(code);
+            const order = await shop.checkout(customer);
+            found.discount = order.items.find((each) => each.type === "discount")?.amount;
+            found.lost.push(await lost(shop.buy(product, sku, 1)));
+            await shop.remove((await shop.cart()).items[0]);
+            await shop.buy(product, sku, 1);
+            found.pieces = (await shop.cart()).item_count;
+            return found;
+        }""",
+        [product, CUSTOMER, code],
+    )
+    assert again == {"lost": [503, 503, 503], "discount": -200, "pieces": 1}
