@@ -6,8 +6,12 @@ const STRIPES_OWN = { mga: 0, isk: 2, ugx: 2 };
 
 const formats = new Map();
 
-/** "$12.50" for (1250, "usd"): amounts are integers in the currency's smallest unit. */
+/**
+ * "$12.50" for (1250, "usd"): amounts are integers in the currency's smallest unit. Without a currency, for example of a
+ * cart in which nothing can be bought, there is no amount.
+ */
 export function money(amount, currency) {
+  if (!currency) return "–";
   let format = formats.get(currency);
   if (!format) {
     format = new Intl.NumberFormat(LOCALE, { style: "currency", currency: currency.toUpperCase() });

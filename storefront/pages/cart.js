@@ -30,7 +30,7 @@ export default async function cartPage({ signal, announce, refreshCart }) {
   }
 
   function filled(cart) {
-    const problems = new Map((cart.problems ?? []).map((each) => [each.parent, each.detail]));
+    const problems = new Map(cart.problems.map((each) => [each.parent, each.detail]));
     const lost = cart.items.length && problems.size > 0;
     return h(
       "div.two-columns",
@@ -57,9 +57,9 @@ export default async function cartPage({ signal, announce, refreshCart }) {
         h(
           "dl.sums",
           null,
-          sum(`Products (${count(cart.item_count, "item")})`, amount(cart.subtotal, cart)),
+          sum(`Products (${count(cart.item_count, "item")})`, money(cart.subtotal, cart.currency)),
           cart.discount < 0 && sum(`Discount (${cart.discount_code})`, money(cart.discount, cart.currency)),
-          h("div.total", null, h("dt", null, "Total before delivery"), h("dd", null, amount(cart.total, cart))),
+          h("div.total", null, h("dt", null, "Total before delivery"), h("dd", null, money(cart.total, cart.currency))),
         ),
         discountForm(cart, problems.get(cart.discount_code)),
         link("/checkout", { class: "button large wide-button" }, "Go to checkout"),
@@ -164,8 +164,6 @@ export default async function cartPage({ signal, announce, refreshCart }) {
   }
 }
 
-// Without one currency, for example when nothing in the cart can be bought, there is no sum.
-const amount = (value, { currency }) => (currency ? money(value, currency) : "–");
 const sum = (name, value) => h("div", null, h("dt", null, name), h("dd", null, value));
 
 function empty() {

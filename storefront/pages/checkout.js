@@ -143,6 +143,13 @@ export default async function checkout({ signal, go }) {
           "div",
           null,
           h("h1", { id: "title" }, "Where should it go?"),
+          cart.problems.length > 0 &&
+            h(
+              "div.note.bad",
+              { role: "alert" },
+              h("p", null, cart.problems.map(({ detail }) => detail).join(" ")),
+              link("/cart", { class: "button quiet small" }, "Change the cart"),
+            ),
           h("div.lead", null, h("p", null, "No account needed. Only looking around?"), example),
           form,
         ),

@@ -96,6 +96,8 @@ def test_one_variant_is_removed_when_the_others_are_no_longer_sold(shopper: Shop
     expect(page.get_by_role("link", name="Cart 3 items")).to_be_visible()
     shopper.press(f"Remove {product['name']}, Moss")
     expect(page.get_by_role("link", name="Cart 1 item")).to_be_visible()
+    shopper.follow("Go to checkout")
+    expect(shopper.alert().get_by_role("link", name="Change the cart")).to_be_visible()
     assert shopper.tab.errors == []
 
 
