@@ -94,6 +94,13 @@ export const product = (id, signal) => client.product(id, { signal });
 export const isSoldOut = ({ inventory: { type, quantity, value } }) =>
   (type === "finite" && quantity <= 0) || (type === "bucket" && value === "out_of_stock");
 
+/** The value of an attribute of an SKU; "" if it lacks that attribute. */
+export const valueOf = (sku, name) => sku.attributes[name] ?? "";
+
+/** The names of the attributes in which SKUs of a product differ. */
+export const differences = (product, skus) =>
+  product.attributes.filter((name) => new Set(skus.map((sku) => valueOf(sku, name))).size > 1);
+
 /** The categories of the first hundred products, by name. */
 export async function categories() {
   const { data } = await products({}, 100);

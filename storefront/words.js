@@ -59,10 +59,13 @@ export const title = (word) => {
   return plain.charAt(0).toUpperCase() + plain.slice(1);
 };
 
+/** The value of an attribute as people read it. A SKU may lack an attribute that another of its product has. */
+export const valueTitle = (value) => title(value || "standard");
+
 /** "Small, moss" for the values that distinguish one SKU. */
 export const variant = (attributes) =>
   Object.values(attributes ?? {})
-    .map(title)
+    .map(valueTitle)
     .join(", ");
 
 const regions = new Intl.DisplayNames([LOCALE], { type: "region" });

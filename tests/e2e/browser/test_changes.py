@@ -151,3 +151,20 @@ def test_kept_keys_end_when_the_cart_changes(shopper: Shopper) -> None:
         [product, CUSTOMER, code],
     )
     assert again == {"lost": [503, 503, 503], "discount": -200, "pieces": 1}
+
+
+def test_variants_need_not_have_the_same_attributes(shopper: Shopper) -> None:
+    product = _bed(shopper, {"colour": "sand"}, {"colour": "sand", "size": "large"})
+    page = shopper.page
+    shopper.open(f"/?category={product['metadata']['category']}")
+    expect(page.get_by_role("article")).to_contain_text("2 sizes")
+    shopper.follow(product["name"])
+    expect(page.get_by_role("radio", name="Standard")).to_be_checked()
+    page.get_by_role("radio", name="Large").check()
+    shopper.press("Add to cart")
+    expect(page.get_by_text("(Large) is in your cart.")).to_be_visible()
+    page.get_by_role("radio", name="Standard").check()
+    shopper.press("Add to cart")
+    expect(page.get_by_text("(Standard) is in your cart.")).to_be_visible()
+    items = shopper.tab.run("async () => (await (await import('/storefront/shop.js')).cart()).items")
+    assert sorted(item["parent"] for item in items) == sorted(sku["id"] for sku in product["skus"]["data"])
