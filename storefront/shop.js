@@ -9,11 +9,13 @@ const client = new Shop();
 // --- What this browser keeps
 
 const NAMES = "storefront:";
+// What the browser refuses to store lasts until the page is closed.
+const memory = new Map();
 
 /** A value kept in this browser, or `otherwise`. */
 export function stored(name, otherwise = null) {
   try {
-    return JSON.parse(localStorage.getItem(NAMES + name)) ?? otherwise;
+    return memory.get(name) ?? JSON.parse(localStorage.getItem(NAMES + name)) ?? otherwise;
   } catch {
     return otherwise;
   }
@@ -21,11 +23,12 @@ export function stored(name, otherwise = null) {
 
 /** Keep a value in this browser; null forgets it. */
 export function store(name, value) {
+  memory.delete(name);
   try {
     if (value === null) localStorage.removeItem(NAMES + name);
     else localStorage.setItem(NAMES + name, JSON.stringify(value));
   } catch {
-    // A full or forbidden storage costs what survives a reload, and nothing else.
+    memory.set(name, value);
   }
 }
 

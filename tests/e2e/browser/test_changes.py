@@ -153,6 +153,20 @@ def test_kept_keys_end_when_the_cart_changes(shopper: Shopper) -> None:
     assert again == {"lost": [503, 503, 503], "discount": -200, "pieces": 1}
 
 
+def test_key_is_kept_when_the_browser_refuses_storage(shopper: Shopper) -> None:
+    shopper.page.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw Error('refused'); } })")
+    product = shopper.product()
+    shopper.open(f"/product/{product['id']}")
+    shopper.page.route("**/buy/", lose_answer, times=1)
+    shopper.press("Add to cart")
+    expect(shopper.alert()).to_be_visible()
+    held = shopper.hold("**/buy/")
+    with shopper.page.expect_request("**/buy/"):
+        shopper.press("Try again")
+    held[0].continue_()
+    expect(shopper.page.get_by_role("link", name="Cart 1 item")).to_be_visible()
+
+
 def test_variants_need_not_have_the_same_attributes(shopper: Shopper) -> None:
     product = _bed(shopper, {"colour": "sand"}, {"colour": "sand", "size": "large"})
     page = shopper.page
