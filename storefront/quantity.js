@@ -9,7 +9,7 @@ export const MOST_PIECES = 10000;
  * @param {string} options.label for a screen reader; names the product where several fields are on a page
  * @param {number} options.value
  * @param {(pieces: number) => any} [options.onchange] called with a valid number, when the shopper has finished changing it
- * @returns {{field: HTMLElement, read: () => number|null}} `read` gives null, and marks the field, when it is not valid
+ * @returns {{field: HTMLElement, input: HTMLInputElement, read: () => number|null}} `read` gives null, and marks the field, when it is not valid
  */
 export function quantityField({ label, value, onchange }) {
   const id = uniqueId("quantity");
@@ -65,5 +65,5 @@ export function quantityField({ label, value, onchange }) {
     ),
     error,
   );
-  return { field, read };
+  return { field, input, read };
 }

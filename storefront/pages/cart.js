@@ -1,6 +1,6 @@
 // The cart: quantities, a discount code, and what is no longer available.
 
-import { busy, button, fill, h, link, picture } from "../html.js";
+import { busy, button, clear, fill, h, link, picture } from "../html.js";
 import { problemBox, sentence } from "../problems.js";
 import { quantityField } from "../quantity.js";
 import * as shop from "../shop.js";
@@ -72,7 +72,7 @@ export default async function cartPage({ signal, announce, refreshCart }) {
     const name = [item.name, variant(item.attributes)].filter(Boolean).join(", ");
     const outcome = h("div.outcome");
     const attempt = async (change, said) => {
-      fill(outcome);
+      clear(outcome, quantity.input);
       try {
         await change();
         await again(said);

@@ -1,6 +1,6 @@
 // The second step of the checkout: which carrier brings it, when, and for how much.
 
-import { busy, fill, h } from "../html.js";
+import { busy, clear, fill, h } from "../html.js";
 import { canRepeat, problemBox } from "../problems.js";
 import * as shop from "../shop.js";
 import { address, receipt, steps } from "../summary.js";
@@ -31,7 +31,7 @@ export default async function delivery({ id, signal, go, announce }) {
   let chosen = order.selected_shipping_method;
 
   async function choose() {
-    fill(outcome);
+    clear(outcome, form.querySelector("input:checked") ?? submit);
     for (let wanted = checked(); wanted !== chosen; wanted = checked()) {
       try {
         order = await shop.chooseShipping(id, wanted);

@@ -1,6 +1,6 @@
 // The third step of the checkout: paying, and what the bank says.
 
-import { busy, button, fill, h, icon } from "../html.js";
+import { busy, button, clear, fill, h, icon } from "../html.js";
 import { problemBox } from "../problems.js";
 import * as shop from "../shop.js";
 import { address, receipt, steps } from "../summary.js";
@@ -77,7 +77,7 @@ export default async function payment({ id, signal, go, announce, refreshCart })
   });
 
   async function pay(waits = WAITS) {
-    fill(outcome);
+    clear(outcome, submit);
     const card = isFree() ? null : new FormData(form).get("card");
     shop.store(`card ${id}`, card);
     announce("Paying …");

@@ -1,7 +1,7 @@
 // One product: its pictures, its variants, and how many of it.
 
 import { card } from "../card.js";
-import { button, fill, h, icon, link, picture } from "../html.js";
+import { busy, button, clear, fill, h, icon, link, picture } from "../html.js";
 import { problemBox } from "../problems.js";
 import { quantityField } from "../quantity.js";
 import * as shop from "../shop.js";
@@ -66,11 +66,11 @@ export default async function productPage({ id, query, signal, announce, refresh
   async function addToCart() {
     const pieces = quantity.read();
     if (pieces === null) return;
-    fill(outcome);
+    clear(outcome, add);
     try {
       await shop.buy(product, sku, pieces);
     } catch (error) {
-      fill(outcome, problemBox(error, { again: addToCart }));
+      fill(outcome, problemBox(error, { again: () => busy(add, addToCart) }));
       return;
     }
     const what = `${pieces > 1 ? `${pieces} × ` : ""}${product.name}${chosenBy.length ? ` (${variant(chosen())})` : ""}`;

@@ -47,6 +47,7 @@ def test_last_choice_of_delivery_is_charged(shopper: Shopper) -> None:
     expect(page).to_have_url(DELIVERY)
     with page.expect_request(SHIPPING):
         shopper.press("Try again")
+    expect(page.locator(f"input[value='{last['id']}']")).to_be_focused()
     shopper.press("Continue to payment")
     held[2].continue_()
     page.wait_for_url(PAYMENT)
@@ -163,6 +164,7 @@ def test_key_is_kept_when_the_browser_refuses_storage(shopper: Shopper) -> None:
     held = shopper.hold("**/buy/")
     with shopper.page.expect_request("**/buy/"):
         shopper.press("Try again")
+    expect(shopper.page.get_by_role("button", name="Add to cart")).to_be_focused()
     held[0].continue_()
     expect(shopper.page.get_by_role("link", name="Cart 1 item")).to_be_visible()
 
