@@ -105,7 +105,7 @@ export default async function checkout({ signal, go }) {
     const phone = given.phone.replace(/[\s().-]/g, "");
     try {
       const made = await shop.checkout({ email: given.email, name: given.name, phone, address });
-      await go(`/checkout/${made.id}/delivery`);
+      if (!signal.aborted) await go(`/checkout/${made.id}/delivery`);
     } catch (error) {
       const { address: nested, ...others } = error.errors ?? {};
       const found = Object.fromEntries(

@@ -7,7 +7,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.e2e.browser.pages import CUSTOMER, DELIVERY, ORDER, PAYMENT, Shopper, lose_answer, refuse
-from tests.e2e.journeys.shop import unique
+from tests.e2e.journeys.shop import eventually, unique
 
 SHIPPING, PAID, CHECKOUT = "**/api/cart/shipping/", "**/api/cart/paid/", "**/api/cart/checkout/"
 FINITE = {"type": "finite", "quantity": 5}
@@ -184,3 +184,18 @@ def test_variants_need_not_have_the_same_attributes(shopper: Shopper) -> None:
     expect(page.get_by_text("(Standard) is in your cart.")).to_be_visible()
     items = shopper.tab.run("async () => (await (await import('/storefront/shop.js')).cart()).items")
     assert sorted(item["parent"] for item in items) == sorted(sku["id"] for sku in product["skus"]["data"])
+
+
+def test_late_order_does_not_pull_the_shopper_back(shopper: Shopper) -> None:
+    page, held = shopper.page, shopper.hold(CHECKOUT)
+    shopper.put_into_cart(shopper.product())
+    shopper.open("/checkout")
+    shopper.press("Use the example address")
+    with page.expect_request(CHECKOUT):
+        shopper.press("Continue to delivery")
+    shopper.follow("Change the cart")
+    expect(shopper.heading("Your cart")).to_be_visible()
+    held[0].continue_()
+    eventually(lambda: "checkout" not in shopper.tab.run("localStorage['storefront:keys']"))  # the answer was read
+    expect(shopper.heading("Your cart")).to_be_visible()
+    assert shopper.path == "/cart"
