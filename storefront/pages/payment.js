@@ -1,7 +1,7 @@
 // The third step of the checkout: paying, and what the bank says.
 
 import { busy, button, clear, fill, h, icon } from "../html.js";
-import { problemBox } from "../problems.js";
+import { canRepeat, problemBox } from "../problems.js";
 import * as shop from "../shop.js";
 import { address, receipt, steps } from "../summary.js";
 import { country, day, money } from "../words.js";
@@ -111,12 +111,16 @@ export default async function payment({ id, signal, go, announce, refreshCart })
 
   async function refused(error) {
     const page = error.next_action?.redirect_to_url?.url;
-    if (error.status === 402 && page) {
-      shop.store(`bank ${id}`, page);
+    if (!canRepeat(error)) {
+      // What a bank was asked before is over.
+      clearTimeout(timer);
+      shop.store(`bank ${id}`, page ?? null);
+    }
+    if (page) {
       askBank(page);
       return;
     }
-    if (error.status === 402 && error.next_action) {
+    if (error.next_action) {
       fill(
         outcome,
         problemBox(

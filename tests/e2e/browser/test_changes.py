@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from playwright.sync_api import expect
@@ -184,6 +185,21 @@ def test_variants_need_not_have_the_same_attributes(shopper: Shopper) -> None:
     expect(page.get_by_text("(Standard) is in your cart.")).to_be_visible()
     items = shopper.tab.run("async () => (await (await import('/storefront/shop.js')).cart()).items")
     assert sorted(item["parent"] for item in items) == sorted(sku["id"] for sku in product["skus"]["data"])
+
+
+def test_bank_is_not_asked_again_after_another_card_was_declined(shopper: Shopper) -> None:
+    order = shopper.order(_made(shopper, name=unique("Song "), price=300, shippable=False))
+    shopper.open(f"/checkout/{order['id']}/payment")
+    shopper.pay("Visa ending in 3184")
+    expect(shopper.heading("Your bank wants you to confirm")).to_be_visible()
+    shopper.pay("Visa ending in 9995")
+    expect(shopper.alert()).to_contain_text("insufficient funds")
+    shopper.page.reload()
+    expect(shopper.page.get_by_role("button", name=re.compile("^Pay "))).to_be_visible()
+    expect(shopper.heading("Your bank wants you to confirm")).to_have_count(0)
+    shopper.pay()
+    shopper.page.wait_for_url(ORDER)
+    expect(shopper.heading("Thank you")).to_be_visible()
 
 
 def test_late_order_does_not_pull_the_shopper_back(shopper: Shopper) -> None:
