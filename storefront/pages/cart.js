@@ -77,6 +77,7 @@ export default async function cartPage({ signal, announce, refreshCart }) {
         await change();
         await again(said);
       } catch (error) {
+        quantity.write(item.quantity);
         fill(outcome, problemBox(error, { again: () => attempt(change, said) }));
       }
     };

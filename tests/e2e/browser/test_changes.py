@@ -215,3 +215,16 @@ def test_late_order_does_not_pull_the_shopper_back(shopper: Shopper) -> None:
     eventually(lambda: "checkout" not in shopper.tab.run("localStorage['storefront:keys']"))  # the answer was read
     expect(shopper.heading("Your cart")).to_be_visible()
     assert shopper.path == "/cart"
+
+
+def test_refused_quantity_is_set_back(shopper: Shopper) -> None:
+    product = shopper.product(inventory=FINITE)
+    shopper.put_into_cart(product)
+    shopper.open("/cart")
+    field = shopper.page.get_by_role("textbox", name=f"Quantity of {product['name']}")
+    for _ in range(2):  # the same number is sent again
+        field.fill("6")
+        with shopper.page.expect_response(f"**/api/cart/{product['id']}/"):
+            shopper.page.keyboard.press("Tab")
+        expect(shopper.page.get_by_text("There are only 5")).to_be_visible()
+        expect(field).to_have_value("1")
