@@ -85,8 +85,8 @@ class Shopper:
         expect(self.page.get_by_text("in your cart.")).to_be_visible()
 
     def order(self, product: dict[str, Any]) -> dict[str, Any]:
-        """A new, unpaid order of this browser's cart, made without the pages."""
-        self.open("/cart")
+        """A new, unpaid order of this browser's cart, made without the pages: a file of the shop has its origin."""
+        self.open("/storefront/client.js")
         made: dict[str, Any] = self.tab.run(
             """async ([id, customer]) => {
                 const shop = new (await import("/storefront/client.js")).Shop();
@@ -105,11 +105,11 @@ class Shopper:
         self.press("Continue to delivery")
         self.page.wait_for_url(DELIVERY)
 
-    def reach_payment(self, product: dict[str, Any]) -> None:
-        self.put_into_cart(product)
-        self.check_out()
-        self.press("Continue to payment")
-        self.page.wait_for_url(PAYMENT)
+    def reach_payment(self, product: dict[str, Any]) -> dict[str, Any]:
+        """Open the payment of a new order, which it returns."""
+        order = self.order(product)
+        self.open(f"/checkout/{order['id']}/payment")
+        return order
 
     def hold(self, urls: str) -> list[Route]:
         """The requests to these URLs, from now on. Each waits until the test answers it."""

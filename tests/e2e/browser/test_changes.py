@@ -60,10 +60,9 @@ def test_last_choice_of_delivery_is_charged(shopper: Shopper) -> None:
 
 
 def test_changed_total_is_shown_before_it_is_charged(shopper: Shopper) -> None:
-    page, order = shopper.page, shopper.order(shopper.product())
+    page, order = shopper.page, shopper.reach_payment(shopper.product())
     dearest = max(order["shipping_methods"], key=lambda each: each["amount"])
     assert dearest["id"] != order["selected_shipping_method"]
-    shopper.open(f"/checkout/{order['id']}/payment")
     page.route(PAID, refuse)
     shopper.pay()
     expect(shopper.alert()).to_contain_text("Nothing was done.")
@@ -188,8 +187,7 @@ def test_variants_need_not_have_the_same_attributes(shopper: Shopper) -> None:
 
 
 def test_bank_is_not_asked_again_after_another_card_was_declined(shopper: Shopper) -> None:
-    order = shopper.order(_made(shopper, name=unique("Song "), price=300, shippable=False))
-    shopper.open(f"/checkout/{order['id']}/payment")
+    shopper.reach_payment(_made(shopper, name=unique("Song "), price=300, shippable=False))
     shopper.pay("Visa ending in 3184")
     expect(shopper.heading("Your bank wants you to confirm")).to_be_visible()
     shopper.pay("Visa ending in 9995")
