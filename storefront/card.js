@@ -1,7 +1,7 @@
 // A product in a list: its picture, name and price. The whole card is one link.
 
 import { h, link, picture } from "./html.js";
-import { isSoldOut } from "./shop.js";
+import { differences, isSoldOut } from "./shop.js";
 import { count, money } from "./words.js";
 
 /**
@@ -38,16 +38,14 @@ export function card(product, place, heading) {
           null,
           skus.length ? [varies && h("span.from", null, "from "), money(lowest, skus[0].currency)] : "Not on sale",
         ),
-        skus.length > 1 && h("span.choices", null, choices(skus)),
+        skus.length > 1 && h("span.choices", null, choices(product, skus)),
       ),
     ),
   );
 }
 
 // "3 colours" if that is all in which they differ, else "4 choices".
-function choices(skus) {
-  const names = Object.keys(skus[0].attributes).filter(
-    (name) => new Set(skus.map((sku) => sku.attributes[name])).size > 1,
-  );
+function choices(product, skus) {
+  const names = differences(product, skus);
   return names.length === 1 ? count(skus.length, names[0]) : count(skus.length, "choice");
 }

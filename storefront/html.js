@@ -39,6 +39,12 @@ export function fill(element, ...children) {
   return element;
 }
 
+/** Empty an element. If the focus was in it, `control` gets the focus. */
+export function clear(element, control) {
+  if (element.contains(document.activeElement)) control.focus();
+  fill(element);
+}
+
 /** A link inside the shop; the router (app.js) follows it without loading the page again. */
 export const link = (href, props, ...children) => h("a", { href, ...props }, ...children);
 

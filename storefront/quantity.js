@@ -9,7 +9,8 @@ export const MOST_PIECES = 10000;
  * @param {string} options.label for a screen reader; names the product where several fields are on a page
  * @param {number} options.value
  * @param {(pieces: number) => any} [options.onchange] called with a valid number, when the shopper has finished changing it
- * @returns {{field: HTMLElement, read: () => number|null}} `read` gives null, and marks the field, when it is not valid
+ * @returns {{field: HTMLElement, input: HTMLInputElement, read: () => number|null, write: (pieces: number) => void}}
+ *   `read` gives null, and marks the field, when it is not valid; `write` does not call `onchange`
  */
 export function quantityField({ label, value, onchange }) {
   const id = uniqueId("quantity");
@@ -47,6 +48,12 @@ export function quantityField({ label, value, onchange }) {
     clearTimeout(timer);
     timer = setTimeout(changed, 350); // several presses are one change
   }
+  function write(pieces) {
+    clearTimeout(timer);
+    last = pieces;
+    input.value = String(pieces);
+    read();
+  }
   input.addEventListener("change", changed);
   const field = h(
     "div.quantity",
@@ -65,5 +72,5 @@ export function quantityField({ label, value, onchange }) {
     ),
     error,
   );
-  return { field, read };
+  return { field, input, read, write };
 }

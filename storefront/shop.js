@@ -9,11 +9,13 @@ const client = new Shop();
 // --- What this browser keeps
 
 const NAMES = "storefront:";
+// What the browser refuses to store lasts until the page is closed.
+const memory = new Map();
 
 /** A value kept in this browser, or `otherwise`. */
 export function stored(name, otherwise = null) {
   try {
-    return JSON.parse(localStorage.getItem(NAMES + name)) ?? otherwise;
+    return memory.get(name) ?? JSON.parse(localStorage.getItem(NAMES + name)) ?? otherwise;
   } catch {
     return otherwise;
   }
@@ -21,11 +23,12 @@ export function stored(name, otherwise = null) {
 
 /** Keep a value in this browser; null forgets it. */
 export function store(name, value) {
+  memory.delete(name);
   try {
     if (value === null) localStorage.removeItem(NAMES + name);
     else localStorage.setItem(NAMES + name, JSON.stringify(value));
   } catch {
-    // A full or forbidden storage costs what survives a reload, and nothing else.
+    memory.set(name, value);
   }
 }
 
@@ -58,18 +61,20 @@ async function act(name, details, send) {
   const isRetry = known?.text === text && Date.now() - known.at < KEY_AGE_MS;
   const entry = isRetry ? known : { text, key: newKey(), at: Date.now() };
   store("keys", { ...stored("keys", {}), [name]: entry });
-  const forget = () => {
-    const { [name]: _, ...others } = stored("keys", {});
-    store("keys", others);
-  };
   try {
     const answer = await send({ key: entry.key });
-    forget();
+    forget([name]);
     return answer;
   } catch (error) {
-    if (isRefusal(error)) forget();
+    if (isRefusal(error)) forget([name]);
     throw error;
   }
+}
+
+/** Forget the keys of these actions: the next one of that name is a new one. */
+function forget(names) {
+  const kept = Object.entries(stored("keys", {})).filter(([name]) => !names.includes(name));
+  store("keys", Object.fromEntries(kept));
 }
 
 // --- Products
@@ -92,6 +97,13 @@ export const product = (id, signal) => client.product(id, { signal });
 export const isSoldOut = ({ inventory: { type, quantity, value } }) =>
   (type === "finite" && quantity <= 0) || (type === "bucket" && value === "out_of_stock");
 
+/** The value of an attribute of an SKU; "" if it lacks that attribute. */
+export const valueOf = (sku, name) => sku.attributes[name] ?? "";
+
+/** The names of the attributes in which SKUs of a product differ. */
+export const differences = (product, skus) =>
+  product.attributes.filter((name) => new Set(skus.map((sku) => valueOf(sku, name))).size > 1);
+
 /** The categories of the first hundred products, by name. */
 export async function categories() {
   const { data } = await products({}, 100);
@@ -105,35 +117,36 @@ const EMPTY = { items: [], item_count: 0, currency: null, subtotal: 0, total: 0,
 /** The cart with names, pictures and prices. A shopper who has bought nothing yet needs none. */
 export const cart = async (signal) => (client.cartId ? client.summary({ signal }) : EMPTY);
 
-// A product with one SKU is named by its id alone.
-const skuOf = (product, id) => (product.skus.data.length > 1 ? id : undefined);
+/**
+ * Change the cart. Whether or not that succeeds, a checkout of the cart as it was must not be repeated.
+ *
+ * @param {string[]} reversed The actions that this one undoes or replaces: they must not be repeated either.
+ * @param {() => Promise<any>} send
+ */
+async function change(reversed, send) {
+  forget(["checkout", ...reversed]);
+  const answer = await send();
+  changed();
+  return answer;
+}
+
+// The SKU is always named: a product may have got or lost others since its page or the cart was read.
 
 /** Put pieces of an SKU into the cart. */
-export async function buy(product, { id }, quantity) {
-  const sku = skuOf(product, id);
-  await act(`buy ${id}`, quantity, (options) => client.buy(product.id, quantity, { ...options, sku }));
-  changed();
-}
+export const buy = (product, { id: sku }, quantity) =>
+  change([], () => act(`buy ${sku}`, quantity, (options) => client.buy(product.id, quantity, { ...options, sku })));
 
 /** Set the number of pieces of an item of the cart. */
-export async function setQuantity(item, quantity) {
-  const sku = skuOf(await product(item.product), item.parent);
-  await client.setQuantity(item.product, quantity, { sku });
-  changed();
-}
+export const setQuantity = ({ product, parent: sku }, quantity) =>
+  change([`buy ${sku}`], () => client.setQuantity(product, quantity, { sku }));
 
 /** Take an item out of the cart. */
-export async function remove(item) {
-  const sku = await product(item.product).then(
-    (each) => skuOf(each, item.parent),
-    () => undefined,
-  );
-  await client.remove(item.product, { sku });
-  changed();
-}
+export const remove = ({ product, parent: sku }) =>
+  change([`buy ${sku}`], () => client.remove(product, { sku }));
 
-export const applyDiscount = (code) => act("discount", code, (options) => client.applyDiscount(code, options));
-export const removeDiscount = () => client.removeDiscount();
+export const applyDiscount = (code) =>
+  change([], () => act("discount", code, (options) => client.applyDiscount(code, options)));
+export const removeDiscount = () => change(["discount"], () => client.removeDiscount());
 
 // --- Orders
 
@@ -148,7 +161,11 @@ export const tracking = (shipment, signal) => client.tracking(shipment, { signal
 export function remember({ id, amount, currency, created }) {
   store(`card ${id}`, null);
   store(`bank ${id}`, null);
-  const others = stored("orders", []).filter((each) => each.id !== id);
+  const known = stored("orders", []);
+  const others = known.filter((each) => each.id !== id);
+  // Paying has emptied the cart: what was done to it before must not be repeated.
+  if (others.length === known.length)
+    forget(Object.keys(stored("keys", {})).filter((name) => /^(buy|checkout|discount)\b/.test(name)));
   store("orders", [{ id, amount, currency, at: created }, ...others].slice(0, 20));
   changed();
 }

@@ -1,20 +1,32 @@
 // Amounts, days and times as people read them.
 
 const LOCALE = "en";
-// Where Stripe counts otherwise than ISO 4217 (contracts/currencies.py).
-const STRIPES_OWN = { mga: 0, isk: 2, ugx: 2 };
+// How many decimals Stripe counts in, as contracts/currencies.py has it; all others have two. A browser does not know:
+// Intl gives the forint none.
+const ZERO_DECIMAL = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split(" ");
+const THREE_DECIMAL = "bhd jod kwd omr tnd".split(" ");
+const decimalsOf = (currency) => (ZERO_DECIMAL.includes(currency) ? 0 : THREE_DECIMAL.includes(currency) ? 3 : 2);
 
 const formats = new Map();
 
-/** "$12.50" for (1250, "usd"): amounts are integers in the currency's smallest unit. */
+/**
+ * "$12.50" for (1250, "usd"): amounts are integers in the currency's smallest unit. Without a currency, for example of a
+ * cart in which nothing can be bought, there is no amount.
+ */
 export function money(amount, currency) {
+  if (!currency) return "–";
+  const digits = decimalsOf(currency);
   let format = formats.get(currency);
   if (!format) {
-    format = new Intl.NumberFormat(LOCALE, { style: "currency", currency: currency.toUpperCase() });
+    format = new Intl.NumberFormat(LOCALE, {
+      style: "currency",
+      currency: currency.toUpperCase(),
+      minimumFractionDigits: digits,
+      maximumFractionDigits: digits,
+    });
     formats.set(currency, format);
   }
-  const decimals = STRIPES_OWN[currency] ?? format.resolvedOptions().maximumFractionDigits;
-  return format.format(amount / 10 ** decimals);
+  return format.format(amount / 10 ** digits);
 }
 
 /** "Wednesday, 2 December" for "2026-12-02". */
@@ -47,10 +59,13 @@ export const title = (word) => {
   return plain.charAt(0).toUpperCase() + plain.slice(1);
 };
 
+/** The value of an attribute as people read it. A SKU may lack an attribute that another of its product has. */
+export const valueTitle = (value) => title(value || "standard");
+
 /** "Small, moss" for the values that distinguish one SKU. */
 export const variant = (attributes) =>
   Object.values(attributes ?? {})
-    .map(title)
+    .map(valueTitle)
     .join(", ");
 
 const regions = new Intl.DisplayNames([LOCALE], { type: "region" });

@@ -1,6 +1,6 @@
 // The cart: quantities, a discount code, and what is no longer available.
 
-import { busy, button, fill, h, link, picture } from "../html.js";
+import { busy, button, clear, fill, h, link, picture } from "../html.js";
 import { problemBox, sentence } from "../problems.js";
 import { quantityField } from "../quantity.js";
 import * as shop from "../shop.js";
@@ -30,7 +30,7 @@ export default async function cartPage({ signal, announce, refreshCart }) {
   }
 
   function filled(cart) {
-    const problems = new Map((cart.problems ?? []).map((each) => [each.parent, each.detail]));
+    const problems = new Map(cart.problems.map((each) => [each.parent, each.detail]));
     const lost = cart.items.length && problems.size > 0;
     return h(
       "div.two-columns",
@@ -57,9 +57,9 @@ export default async function cartPage({ signal, announce, refreshCart }) {
         h(
           "dl.sums",
           null,
-          sum(`Products (${count(cart.item_count, "item")})`, amount(cart.subtotal, cart)),
+          sum(`Products (${count(cart.item_count, "item")})`, money(cart.subtotal, cart.currency)),
           cart.discount < 0 && sum(`Discount (${cart.discount_code})`, money(cart.discount, cart.currency)),
-          h("div.total", null, h("dt", null, "Total before delivery"), h("dd", null, amount(cart.total, cart))),
+          h("div.total", null, h("dt", null, "Total before delivery"), h("dd", null, money(cart.total, cart.currency))),
         ),
         discountForm(cart, problems.get(cart.discount_code)),
         link("/checkout", { class: "button large wide-button" }, "Go to checkout"),
@@ -72,11 +72,12 @@ export default async function cartPage({ signal, announce, refreshCart }) {
     const name = [item.name, variant(item.attributes)].filter(Boolean).join(", ");
     const outcome = h("div.outcome");
     const attempt = async (change, said) => {
-      fill(outcome);
+      clear(outcome, quantity.input);
       try {
         await change();
         await again(said);
       } catch (error) {
+        quantity.write(item.quantity);
         fill(outcome, problemBox(error, { again: () => attempt(change, said) }));
       }
     };
@@ -164,8 +165,6 @@ export default async function cartPage({ signal, announce, refreshCart }) {
   }
 }
 
-// Without one currency, for example when nothing in the cart can be bought, there is no sum.
-const amount = (value, { currency }) => (currency ? money(value, currency) : "–");
 const sum = (name, value) => h("div", null, h("dt", null, name), h("dd", null, value));
 
 function empty() {

@@ -1,6 +1,6 @@
 // The first step of the checkout: who the order is for, and where it goes.
 
-import { busy, fill, h, link } from "../html.js";
+import { busy, clear, fill, h, link } from "../html.js";
 import { problemBox } from "../problems.js";
 import * as shop from "../shop.js";
 import { steps } from "../summary.js";
@@ -97,7 +97,7 @@ export default async function checkout({ signal, go }) {
   }
 
   async function order() {
-    fill(outcome);
+    clear(outcome, submit);
     const given = values();
     const missing = FIELDS.filter((each) => each.missing && !given[each.name]);
     if (mark(Object.fromEntries(missing.map((each) => [each.name, each.missing])))) return;
@@ -105,7 +105,7 @@ export default async function checkout({ signal, go }) {
     const phone = given.phone.replace(/[\s().-]/g, "");
     try {
       const made = await shop.checkout({ email: given.email, name: given.name, phone, address });
-      await go(`/checkout/${made.id}/delivery`);
+      if (!signal.aborted) await go(`/checkout/${made.id}/delivery`);
     } catch (error) {
       const { address: nested, ...others } = error.errors ?? {};
       const found = Object.fromEntries(
@@ -118,7 +118,7 @@ export default async function checkout({ signal, go }) {
           error.status === 409 &&
           !error.retryAfter &&
           link("/cart", { class: "button quiet small" }, "Change the cart");
-        fill(outcome, problemBox(error, { again: order, more: [toCart] }));
+        fill(outcome, problemBox(error, { again: () => busy(submit, order), more: [toCart] }));
       }
     }
   }
@@ -143,6 +143,13 @@ export default async function checkout({ signal, go }) {
           "div",
           null,
           h("h1", { id: "title" }, "Where should it go?"),
+          cart.problems.length > 0 &&
+            h(
+              "div.note.bad",
+              { role: "alert" },
+              h("p", null, cart.problems.map(({ detail }) => detail).join(" ")),
+              link("/cart", { class: "button quiet small" }, "Change the cart"),
+            ),
           h("div.lead", null, h("p", null, "No account needed. Only looking around?"), example),
           form,
         ),

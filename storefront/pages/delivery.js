@@ -1,7 +1,7 @@
 // The second step of the checkout: which carrier brings it, when, and for how much.
 
-import { busy, fill, h } from "../html.js";
-import { problemBox } from "../problems.js";
+import { busy, clear, fill, h } from "../html.js";
+import { canRepeat, problemBox } from "../problems.js";
 import * as shop from "../shop.js";
 import { address, receipt, steps } from "../summary.js";
 import { country, day, money, title } from "../words.js";
@@ -22,19 +22,36 @@ export default async function delivery({ id, signal, go, announce }) {
   const sums = h("div", null, receipt(order));
   const submit = h("button.button.large", { type: "submit" }, "Continue to payment");
 
-  async function choose(method) {
-    fill(outcome);
-    try {
-      order = await shop.chooseShipping(id, method.id);
-    } catch (error) {
-      const selected = form.querySelector(`input[value="${CSS.escape(order.selected_shipping_method)}"]`);
-      if (selected) selected.checked = true;
-      fill(outcome, problemBox(error, { again: () => choose(method) }));
-      return;
+  const checked = () => form.querySelector("input:checked")?.value ?? null;
+  const check = (method) => form.querySelectorAll("input").forEach((each) => (each.checked = each.value === method));
+
+  // One choice is sent at a time, and after it the one that is checked by then. Gives whether all went well.
+  let choosing = null;
+  const settle = () => (choosing ??= choose().finally(() => (choosing = null)));
+  let chosen = order.selected_shipping_method;
+
+  async function choose() {
+    clear(outcome, form.querySelector("input:checked") ?? submit);
+    for (let wanted = checked(); wanted !== chosen; wanted = checked()) {
+      try {
+        order = await shop.chooseShipping(id, wanted);
+      } catch (error) {
+        if (canRepeat(error)) chosen = null; // the shop may have done it
+        check(order.selected_shipping_method);
+        const again = () => {
+          check(wanted);
+          return settle();
+        };
+        fill(outcome, problemBox(error, { again }));
+        return false;
+      }
+      if (signal.aborted) return false;
+      chosen = wanted;
+      fill(sums, receipt(order));
+      const { description } = methods.find((method) => method.id === wanted);
+      announce(`${description}. The total is ${money(order.amount, order.currency)}.`);
     }
-    form.querySelector(`input[value="${CSS.escape(method.id)}"]`).checked = true;
-    fill(sums, receipt(order));
-    announce(`${method.description}. The total is ${money(order.amount, order.currency)}.`);
+    return true;
   }
 
   const form = h(
@@ -53,7 +70,7 @@ export default async function delivery({ id, signal, go, announce }) {
             name: "method",
             value: method.id,
             checked: method.id === order.selected_shipping_method,
-            onchange: () => busy(form, () => choose(method)),
+            onchange: settle,
           }),
           h(
             "span.option-text",
@@ -70,7 +87,9 @@ export default async function delivery({ id, signal, go, announce }) {
   );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    go(`/checkout/${id}/payment`);
+    busy(submit, async () => {
+      if (await settle()) await go(`/checkout/${id}/payment`);
+    });
   });
   return {
     title: "Checkout: delivery",

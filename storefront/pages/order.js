@@ -37,7 +37,7 @@ export default async function orderPage({ id, query, signal, announce }) {
   show();
 
   function show() {
-    const isNew = query.has("thanks") && order.status === "paid";
+    const isNew = query.has("thanks") && ["paid", "fulfilled"].includes(order.status);
     const { shipping } = order;
     fill(parcel, parcelOf(order, track));
     fill(sent, messages(order));

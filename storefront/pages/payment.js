@@ -1,7 +1,7 @@
 // The third step of the checkout: paying, and what the bank says.
 
-import { busy, button, fill, h, icon } from "../html.js";
-import { problemBox } from "../problems.js";
+import { busy, button, clear, fill, h, icon } from "../html.js";
+import { canRepeat, problemBox } from "../problems.js";
 import * as shop from "../shop.js";
 import { address, receipt, steps } from "../summary.js";
 import { country, day, money } from "../words.js";
@@ -20,51 +20,71 @@ const POLL_MS = 2500;
 const WAITS = 3;
 
 export default async function payment({ id, signal, go, announce, refreshCart }) {
-  const order = await shop.order(id, signal);
+  let order = await shop.order(id, signal);
   if (order.status !== "created") return { go: `/order/${id}` };
-  const isFree = order.amount === 0;
+  const isFree = () => order.amount === 0;
   const outcome = h("div.outcome");
-  const submit = h(
-    "button.button.large",
-    { type: "submit" },
-    isFree ? "Place the order" : `Pay ${money(order.amount, order.currency)}`,
-  );
-  const last = shop.stored(`card ${id}`);
+  const submit = h("button.button.large", { type: "submit" });
+  const cards = h("div");
+  const panel = h("aside.panel", { "aria-labelledby": "order-title" });
   const form = h(
     "form.form",
     null,
-    isFree
-      ? h("p", null, "There is nothing to pay.")
-      : h(
-          "fieldset.options",
-          null,
-          h("legend", null, "Test card"),
-          CARDS.map(({ token, label, hint }, place) =>
-            h(
-              "label.option",
-              null,
-              h("input", { type: "radio", name: "card", value: token, checked: last ? token === last : place === 0 }),
-              h("span.option-text", null, h("strong", null, label), h("span.small", null, hint)),
-              icon("M3 6.5h18v11H3z", "M3 10h18", "M6 14.5h4"),
-            ),
-          ),
-        ),
+    cards,
     outcome,
     h("p.actions", null, submit),
     h("p.small", null, "This is a demonstration: no real card is asked for, and none would be charged."),
   );
+  draw();
+
+  function draw() {
+    const last = shop.stored(`card ${id}`) ?? CARDS[0].token;
+    fill(submit, isFree() ? "Place the order" : `Pay ${money(order.amount, order.currency)}`);
+    fill(
+      cards,
+      isFree()
+        ? h("p", null, "There is nothing to pay.")
+        : h(
+            "fieldset.options",
+            null,
+            h("legend", null, "Test card"),
+            CARDS.map(({ token, label, hint }) =>
+              h(
+                "label.option",
+                null,
+                h("input", { type: "radio", name: "card", value: token, checked: token === last }),
+                h("span.option-text", null, h("strong", null, label), h("span.small", null, hint)),
+                icon("M3 6.5h18v11H3z", "M3 10h18", "M6 14.5h4"),
+              ),
+            ),
+          ),
+    );
+    const method = order.shipping_methods.find((each) => each.id === order.selected_shipping_method);
+    fill(
+      panel,
+      h("h2", { id: "order-title" }, "Your order"),
+      receipt(order),
+      h("h3", null, "Goes to"),
+      address(order.shipping, country),
+      method?.delivery_estimate?.date &&
+        h("p.small", null, `${method.description}, by ${day(method.delivery_estimate.date)}`),
+    );
+  }
+
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     busy(submit, () => pay());
   });
 
   async function pay(waits = WAITS) {
-    fill(outcome);
-    const card = isFree ? null : new FormData(form).get("card");
+    clear(outcome, submit);
+    const card = isFree() ? null : new FormData(form).get("card");
     shop.store(`card ${id}`, card);
     announce("Paying …");
     try {
-      await paid(await shop.pay(id, card));
+      const now = await shop.order(id, signal);
+      if (now.status === "created" && now.amount !== order.amount) changed(now);
+      else await paid(now.status === "created" ? await shop.pay(id, card) : now);
     } catch (error) {
       if (signal.aborted) return;
       const isBusy = error.status === 409 && error.retryAfter;
@@ -75,6 +95,14 @@ export default async function payment({ id, signal, go, announce, refreshCart })
     }
   }
 
+  // Another tab has chosen another delivery. Nobody pays a total that this page has not shown.
+  function changed(now) {
+    order = now;
+    draw();
+    fill(outcome, h("div.note.bad", { role: "alert" }, h("p", null, "The total has changed. Check it, and pay again.")));
+    submit.focus();
+  }
+
   async function paid(done) {
     shop.remember(done);
     refreshCart();
@@ -83,12 +111,16 @@ export default async function payment({ id, signal, go, announce, refreshCart })
 
   async function refused(error) {
     const page = error.next_action?.redirect_to_url?.url;
-    if (error.status === 402 && page) {
-      shop.store(`bank ${id}`, page);
+    if (!canRepeat(error)) {
+      // What a bank was asked before is over.
+      clearTimeout(timer);
+      shop.store(`bank ${id}`, page ?? null);
+    }
+    if (page) {
       askBank(page);
       return;
     }
-    if (error.status === 402 && error.next_action) {
+    if (error.next_action) {
       fill(
         outcome,
         problemBox(
@@ -155,7 +187,6 @@ export default async function payment({ id, signal, go, announce, refreshCart })
 
   const bankPage = shop.stored(`bank ${id}`);
   if (bankPage) queueMicrotask(() => !signal.aborted && askBank(bankPage));
-  const method = order.shipping_methods.find((each) => each.id === order.selected_shipping_method);
   return {
     title: "Checkout: payment",
     leave: () => clearTimeout(timer),
@@ -167,16 +198,7 @@ export default async function payment({ id, signal, go, announce, refreshCart })
         "div.two-columns",
         null,
         h("div", null, h("h1", null, "How would you like to pay?"), form),
-        h(
-          "aside.panel",
-          { "aria-labelledby": "order-title" },
-          h("h2", { id: "order-title" }, "Your order"),
-          receipt(order),
-          h("h3", null, "Goes to"),
-          address(order.shipping, country),
-          method?.delivery_estimate?.date &&
-            h("p.small", null, `${method.description}, by ${day(method.delivery_estimate.date)}`),
-        ),
+        panel,
       ),
     ),
   };

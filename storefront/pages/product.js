@@ -1,11 +1,11 @@
 // One product: its pictures, its variants, and how many of it.
 
 import { card } from "../card.js";
-import { button, fill, h, icon, link, picture } from "../html.js";
+import { busy, button, clear, fill, h, icon, link, picture } from "../html.js";
 import { problemBox } from "../problems.js";
 import { quantityField } from "../quantity.js";
 import * as shop from "../shop.js";
-import { money, title, variant } from "../words.js";
+import { money, title, valueTitle, variant } from "../words.js";
 
 // How many other products are shown below.
 const RELATED = 4;
@@ -15,8 +15,7 @@ export default async function productPage({ id, query, signal, announce, refresh
   const skus = product.skus.data.filter((sku) => sku.active);
   if (!product.active || !skus.length) return offSale(product);
 
-  const names = Object.keys(skus[0].attributes);
-  const chosenBy = names.filter((name) => new Set(skus.map((sku) => sku.attributes[name])).size > 1);
+  const chosenBy = shop.differences(product, skus);
   let sku = skus.find((each) => each.id === query.get("sku")) ?? skus.find((each) => !shop.isSoldOut(each)) ?? skus[0];
 
   const gallery = h("div.product-picture");
@@ -29,15 +28,15 @@ export default async function productPage({ id, query, signal, announce, refresh
   const add = button("Add to cart", addToCart, { tag: "button.button.large" });
 
   function choose(name, value) {
-    const wanted = { ...sku.attributes, [name]: value };
-    const agreement = (each) => chosenBy.filter((one) => each.attributes[one] === wanted[one]).length;
-    const candidates = skus.filter((each) => each.attributes[name] === value);
+    const wanted = { ...chosen(), [name]: value };
+    const agreement = (each) => chosenBy.filter((one) => shop.valueOf(each, one) === wanted[one]).length;
+    const candidates = skus.filter((each) => shop.valueOf(each, name) === value);
     sku = candidates.reduce((best, each) => (agreement(each) > agreement(best) ? each : best));
     history.replaceState(history.state, "", `?sku=${sku.id}`);
     show();
     announce(`${variant(chosen())}: ${money(sku.price, sku.currency)}. ${stockWords(sku) ?? ""}`);
   }
-  const chosen = () => Object.fromEntries(chosenBy.map((name) => [name, sku.attributes[name]]));
+  const chosen = () => Object.fromEntries(chosenBy.map((name) => [name, shop.valueOf(sku, name)]));
 
   function show() {
     fill(gallery, picture(sku.image ?? product.images[0], { alt: picked(product, chosen()), fetchpriority: "high" }));
@@ -48,12 +47,14 @@ export default async function productPage({ id, query, signal, announce, refresh
     add.disabled = shop.isSoldOut(sku);
     fill(add, add.disabled ? "Sold out" : "Add to cart");
     for (const input of choices.querySelectorAll("input")) {
-      input.checked = sku.attributes[input.name] === input.value;
+      input.checked = shop.valueOf(sku, input.name) === input.value;
       const same = { ...chosen(), [input.name]: input.value };
-      const fits = skus.find((each) => chosenBy.every((name) => each.attributes[name] === same[name]));
+      const fits = skus.find((each) => chosenBy.every((name) => shop.valueOf(each, name) === same[name]));
       input.closest("label").classList.toggle("gone", !fits || shop.isSoldOut(fits));
     }
-    const fixed = names.filter((name) => !chosenBy.includes(name)).map((name) => [title(name), sku.attributes[name]]);
+    const fixed = Object.entries(sku.attributes)
+      .filter(([name]) => !chosenBy.includes(name))
+      .map(([name, value]) => [title(name), value]);
     const size = sku.package_dimensions ?? product.package_dimensions;
     const parcel = size && [["Parcel", `${size.length} × ${size.width} × ${size.height} in, ${size.weight} oz`]];
     fill(
@@ -65,11 +66,11 @@ export default async function productPage({ id, query, signal, announce, refresh
   async function addToCart() {
     const pieces = quantity.read();
     if (pieces === null) return;
-    fill(outcome);
+    clear(outcome, add);
     try {
       await shop.buy(product, sku, pieces);
     } catch (error) {
-      fill(outcome, problemBox(error, { again: addToCart }));
+      fill(outcome, problemBox(error, { again: () => busy(add, addToCart) }));
       return;
     }
     const what = `${pieces > 1 ? `${pieces} × ` : ""}${product.name}${chosenBy.length ? ` (${variant(chosen())})` : ""}`;
@@ -88,7 +89,7 @@ export default async function productPage({ id, query, signal, announce, refresh
   }
 
   for (const name of chosenBy) {
-    const values = [...new Set(skus.map((each) => each.attributes[name]))];
+    const values = [...new Set(skus.map((each) => shop.valueOf(each, name)))];
     choices.append(
       h(
         "fieldset.chooser",
@@ -102,7 +103,7 @@ export default async function productPage({ id, query, signal, announce, refresh
               "label.chip",
               null,
               h("input", { type: "radio", name, value, onchange: () => choose(name, value) }),
-              h("span", null, title(value)),
+              h("span", null, valueTitle(value)),
             ),
           ),
         ),

@@ -6,14 +6,15 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from tests.browser import Tab
-from tests.e2e.journeys.shop import Storefront, unique
+from tests.e2e.journeys.shop import HOME, Storefront, unique
 
 DELIVERY = re.compile(r"/checkout/[\w-]+/delivery$")
 PAYMENT = re.compile(r"/checkout/[\w-]+/payment$")
 ORDER = re.compile(r"/order/[\w-]+(\?thanks)?$")
+CUSTOMER = {"email": "chloe@example.com", "phone": "+14155550123", "name": "Chloe Taylor", "address": HOME}
 
 
 def asked_bank(shop: Storefront) -> tuple[dict[str, Any], str]:
@@ -24,6 +25,18 @@ def asked_bank(shop: Storefront) -> tuple[dict[str, Any], str]:
     assert answer.status_code == 402, answer.text
     page: str = answer.json()["next_action"]["redirect_to_url"]["url"]
     return order, page
+
+
+def lose_answer(route: Route) -> None:
+    """Let the shop do what is asked, and say that the outcome is unknown. The client does not repeat it."""
+    route.fetch()
+    refuse(route)
+
+
+def refuse(route: Route) -> None:
+    """Answer in place of the shop."""
+    problem = {"type": "about:blank", "title": "Refused", "status": 503, "detail": "Nothing was done."}
+    route.fulfill(status=503, json=problem, content_type="application/problem+json")
 
 
 class Shopper:
@@ -71,6 +84,19 @@ class Shopper:
         self.press("Add to cart")
         expect(self.page.get_by_text("in your cart.")).to_be_visible()
 
+    def order(self, product: dict[str, Any]) -> dict[str, Any]:
+        """A new, unpaid order of this browser's cart, made without the pages: a file of the shop has its origin."""
+        self.open("/storefront/client.js")
+        made: dict[str, Any] = self.tab.run(
+            """async ([id, customer]) => {
+                const shop = new (await import("/storefront/client.js")).Shop();
+                await shop.buy(id);
+                return shop.checkout(customer);
+            }""",
+            [product["id"], CUSTOMER],
+        )
+        return made
+
     def check_out(self) -> None:
         """From the cart to the choice of delivery."""
         self.open("/cart")
@@ -79,11 +105,21 @@ class Shopper:
         self.press("Continue to delivery")
         self.page.wait_for_url(DELIVERY)
 
-    def reach_payment(self, product: dict[str, Any]) -> None:
-        self.put_into_cart(product)
-        self.check_out()
-        self.press("Continue to payment")
-        self.page.wait_for_url(PAYMENT)
+    def reach_payment(self, product: dict[str, Any]) -> dict[str, Any]:
+        """Open the payment of a new order, which it returns."""
+        order = self.order(product)
+        self.open(f"/checkout/{order['id']}/payment")
+        return order
+
+    def hold(self, urls: str) -> list[Route]:
+        """The requests to these URLs, from now on. Each waits until the test answers it."""
+        held: list[Route] = []
+
+        def keep(route: Route) -> None:
+            held.append(route)
+
+        self.page.route(urls, keep)
+        return held
 
     def pay(self, card: str = "Visa ending in 4242") -> None:
         self.page.get_by_role("radio", name=re.compile(re.escape(card))).check()
