@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -66,12 +66,7 @@ class Checkout:
         wanted = self.store.carts.items(cart_id)
         if not wanted:
             raise Conflict("The cart is empty.")
-        short: Conflict | None = None
-        try:
-            lines, currency = self._priced(wanted, check_stock=True)
-        except Conflict as error:
-            lines, currency = self._priced(wanted, check_stock=False)
-            short = error
+        lines, currency, short = self._priced_if_in_stock(wanted)
         bought = [goods(line) for line in lines]
         cut, spent = (None, None) if self.codes is None else self.codes.cut(cart_id, bought, currency)
         tax_codes = {line["parent"]: code for line in lines if (code := line.get("tax_code")) is not None}
@@ -153,6 +148,15 @@ class Checkout:
         with _blaming({"address": ("shipping", "address"), "items": ("items",)}):
             offer = self._offer(f"{key}:shipment", str(order.get("id") or ""), customer, sent, currency)
         return quoted(order, currency, amounts, offer)
+
+    def _priced_if_in_stock(self, items: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str, Conflict | None]:
+        """As `_priced`, and the refusal when only the stock is too small. Raises Conflict."""
+        try:
+            return *self._priced(items, check_stock=True), None
+        except Conflict as refusal:
+            with suppress(Conflict):
+                return *self._priced(items, check_stock=False), refusal
+            raise  # the first refusal also names what is out of stock
 
     def _priced(
         self, items: Iterable[dict[str, Any]], check_stock: bool, named: Iterable[str] = ()
