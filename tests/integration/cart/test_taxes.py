@@ -217,7 +217,7 @@ def test_reversal_of_a_refund_that_failed_later_is_undone(till: Shop) -> None:
 
 
 @pytest.mark.parametrize("down", [False, True])
-def test_reversal_whose_answer_was_lost_is_undone_when_its_refund_fails(till: Shop, down: bool) -> None:
+def test_reversal_with_a_lost_answer_is_undone(till: Shop, down: bool) -> None:
     till.pay()
     till.deliver()
     till.refunds.refund("or_1", 100, "k1")
