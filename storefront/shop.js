@@ -117,15 +117,19 @@ const EMPTY = { items: [], item_count: 0, currency: null, subtotal: 0, total: 0,
 /** The cart with names, pictures and prices. A shopper who has bought nothing yet needs none. */
 export const cart = async (signal) => (client.cartId ? client.summary({ signal }) : EMPTY);
 
+let lastChange = Promise.resolve();
+
 /**
- * Change the cart. Whether or not that succeeds, a checkout of the cart as it was must not be repeated.
+ * Change the cart, after the changes that this page has already begun. Whether or not that succeeds, a checkout of the
+ * cart as it was must not be repeated.
  *
  * @param {string[]} reversed The actions that this one undoes or replaces: they must not be repeated either.
  * @param {() => Promise<any>} send
  */
 async function change(reversed, send) {
   forget(["checkout", ...reversed]);
-  const answer = await send();
+  lastChange = lastChange.catch(() => {}).then(send);
+  const answer = await lastChange;
   changed();
   return answer;
 }

@@ -226,3 +226,22 @@ def test_refused_quantity_is_set_back(shopper: Shopper) -> None:
             shopper.page.keyboard.press("Tab")
         expect(shopper.page.get_by_text("There are only 5")).to_be_visible()
         expect(field).to_have_value("1")
+
+
+def test_last_of_two_quantities_is_kept(shopper: Shopper) -> None:
+    product = shopper.product()
+    url, page = f"**/api/cart/{product['id']}/", shopper.page
+    shopper.put_into_cart(product)
+    shopper.open("/cart")
+    field = page.get_by_role("textbox", name=f"Quantity of {product['name']}")
+    held = shopper.hold(url)
+    for pieces in ("2", "3"):
+        field.fill(pieces)
+        field.blur()
+    expect(field).to_have_value("3")
+    with page.expect_request(url):
+        held.pop(0).continue_()
+    expect(page.get_by_role("link", name="Cart 2 items")).to_be_visible()
+    held[0].continue_()
+    expect(page.get_by_role("link", name="Cart 3 items")).to_be_visible()
+    expect(field).to_have_value("3")
