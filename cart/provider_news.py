@@ -46,6 +46,10 @@ class ProviderNews:
         """See the port."""
         self._products.refresh(product_id)
 
-    def discount_changed(self, discount_id: str | None) -> None:
+    def discount_changed(self, discount_id: str) -> None:
         """See the port."""
         self._codes.refresh(discount_id)
+
+    def discount_terms_changed(self, terms_id: str) -> None:
+        """See the port."""
+        self._codes.refresh_sharing(terms_id)

@@ -25,6 +25,8 @@ from contracts.errors import Conflict, InvalidRequest, NotFound, wrong_field
 READ_INTERVAL_S = 600.0
 READ_TIME_S = 120.0
 MAX_PAGES = 100
+# How many codes are read one by one when terms that they share have changed; for more, the list is read.
+MAX_SINGLE_READS = 10
 
 
 class DiscountCodes:
@@ -136,6 +138,12 @@ class DiscountCodes:
             self._store.discounts.withdraw_unread(asked_at, discount_id)
         else:
             self._store.discounts.put(found, asked_at)
+
+    def refresh_sharing(self, terms_id: str) -> None:
+        """Read the codes again whose terms are the provider's record `terms_id`. Raises as the port does."""
+        sharing = self._store.discounts.sharing(terms_id, MAX_SINGLE_READS + 1)
+        for discount_id in sharing if len(sharing) <= MAX_SINGLE_READS else [None]:
+            self.refresh(discount_id)
 
     def _read_all(self, provider: Discounts, asked_at: float) -> None:
         after: str | None = None

@@ -53,6 +53,7 @@ class Discount:
         active: false once it is withdrawn, or when it has terms that the shop cannot keep.
         created: Unix seconds.
         redeemed: how many orders have redeemed it, or are being paid with it.
+        terms_id: the provider's record of its terms, which other codes may share; None when it is not known.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Discount:
     active: bool
     created: int
     redeemed: int = 0
+    terms_id: str | None = None
 
     @property
     def used_up(self) -> bool:

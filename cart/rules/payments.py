@@ -124,8 +124,11 @@ class PaymentNews(Protocol):
     def product_changed(self, product_id: str) -> None:
         """A product or its price has changed."""
 
-    def discount_changed(self, discount_id: str | None) -> None:
-        """A discount code has changed; None: any number of them."""
+    def discount_changed(self, discount_id: str) -> None:
+        """A discount code has changed."""
+
+    def discount_terms_changed(self, terms_id: str) -> None:
+        """The terms of any number of discount codes have changed."""
 
 
 class PaymentProvider(Protocol):

@@ -35,6 +35,7 @@ class DiscountRows(Store):
         """
         terms = {name: getattr(discount.terms, name) for name in _TERMS}
         known = {**terms, "code_key": folded(discount.terms.code), "active": discount.active}
+        known["terms_id"] = discount.terms_id
         values: dict[str, Any] = {**known, "created": discount.created, "read_at": read_at}
         with self._database.write() as connection:
             row = insert(connection, discounts).values(id=discount.id, redeemed=0, **values)
@@ -60,6 +61,14 @@ class DiscountRows(Store):
             gone = gone.where(discounts.c.id == discount_id)
         with self._database.write() as connection:
             connection.execute(gone.values(active=False, read_at=since))
+
+    def sharing(self, terms_id: str, limit: int) -> list[str]:
+        """The ids of at most `limit` active codes that have these terms at the provider, or may have them."""
+        # The release before did not store `terms_id`. The next reading of all codes does.
+        may_share = sa.or_(discounts.c.terms_id == terms_id, discounts.c.terms_id.is_(None))
+        query = sa.select(discounts.c.id).where(discounts.c.active, may_share).order_by(discounts.c.id).limit(limit)
+        with self._database.read() as connection:
+            return list(connection.execute(query).scalars())
 
     def _read_before(self, read_at: float) -> sa.ColumnElement[bool]:
         """The condition that the stored state of a code is older than an answer to a request made at `read_at`."""
@@ -222,4 +231,4 @@ def _of(cart_id: str) -> sa.ColumnElement[bool]:
 
 def _discount(row: Row[Any]) -> Discount:
     terms = Terms(**{name: getattr(row, name) for name in _TERMS})
-    return Discount(row.id, terms, row.active, row.created, row.redeemed)
+    return Discount(row.id, terms, row.active, row.created, row.redeemed, row.terms_id)

@@ -134,7 +134,8 @@ refunds = sa.Table(
 )
 
 # The provider's discount codes. `code_key` finds any spelling; `hundredths` are of a percent; `redeemed` is the number
-# of this code's `redemptions`; `read_at` is when the provider was asked for it (Unix seconds).
+# of this code's `redemptions`; `read_at` is when the provider was asked for it (Unix seconds); `terms_id` is the
+# provider's record of the terms, which several codes may share.
 discounts = sa.Table(
     "discounts",
     metadata,
@@ -151,8 +152,10 @@ discounts = sa.Table(
     sa.Column("created", sa.BigInteger, nullable=False),
     sa.Column("redeemed", sa.Integer, nullable=False),
     sa.Column("read_at", sa.Float(53), nullable=False),
+    sa.Column("terms_id", sa.String(255)),
     sa.Index("discounts_code_key", "code_key"),
     sa.Index("discounts_newest", "created", "id"),
+    sa.Index("discounts_terms", "terms_id"),
 )
 
 # The orders that have redeemed a code, or are being paid with it.

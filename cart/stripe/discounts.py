@@ -116,7 +116,8 @@ def _is_missing(refused: Refused) -> bool:
 def _read(promotion_code: Any) -> Discount:
     body = promotion_code.to_dict()
     coupon, restrictions = body["promotion"]["coupon"], body["restrictions"]
-    if not isinstance(coupon, dict):  # the coupon was deleted: the code can never be redeemed again
+    coupon_id = coupon["id"] if isinstance(coupon, dict) else coupon
+    if not isinstance(coupon, dict) or coupon.get("deleted"):  # the code can never be redeemed again
         coupon = {"valid": False, "percent_off": 0}
     percent = coupon.get("percent_off")
     currencies = {coupon.get("currency"), restrictions.get("minimum_amount_currency")} - {None}
@@ -134,7 +135,7 @@ def _read(promotion_code: Any) -> Discount:
     if reason is not None and body["active"]:
         log.warning("discount code not offered", code=terms.code, reason=reason)
     active = bool(body["active"]) and coupon.get("valid") is not False and reason is None
-    return Discount(body["id"], terms, active, int(body["created"]))
+    return Discount(body["id"], terms, active, int(body["created"]), terms_id=coupon_id)
 
 
 def _not_kept(body: dict[str, Any], coupon: dict[str, Any], currencies: set[Any]) -> str | None:

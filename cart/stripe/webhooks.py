@@ -89,7 +89,7 @@ class StripeWebhooks:
         elif kind in DISCOUNT_CODE:
             self._news.discount_changed(subject["id"])
         elif kind in COUPON:
-            self._news.discount_changed(None)  # a coupon may have many codes, and does not name them
+            self._news.discount_terms_changed(subject["id"])
 
 
 def _is_event(event: Any) -> bool:

@@ -36,7 +36,7 @@ class Bench:
         payment = SimpleNamespace(look_now=self._called("look"), payments=SimpleNamespace(find=self._find))
         refunds = SimpleNamespace(refresh_refunds=self._called("refunded"))
         products = SimpleNamespace(refresh=self._called("refresh"))
-        codes = SimpleNamespace(refresh=self._called("read code"))
+        codes = SimpleNamespace(refresh=self._called("read code"), refresh_sharing=self._called("read codes of"))
         self.source = StripeWebhooks(SECRET, ProviderNews(payment, refunds, products, codes))  # type: ignore[arg-type]
         self.webhooks = Webhooks(self.inbox, {"stripe": self.source})
 
@@ -214,7 +214,7 @@ def test_discount_events_are_a_reason_to_read_the_codes(bench: Bench) -> None:
     for kind in ("promotion_code.created", "promotion_code.updated"):
         assert bench.handle(kind, id="promo_1") == [("read code", "promo_1")]
     for kind in ("coupon.updated", "coupon.deleted"):
-        assert bench.handle(kind, id="coupon_1") == [("read code", None)]
+        assert bench.handle(kind, id="coupon_1") == [("read codes of", "coupon_1")]
 
 
 def test_every_waiting_kind_is_handled(bench: Bench) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cart.checkout import Checkout
-from cart.discounts.codes import DiscountCodes
+from cart.discounts.codes import MAX_SINGLE_READS, DiscountCodes
 from cart.rules.discount import Discount, Terms
 from cart.rules.order import CONFIRMING, PAID, PAYING, Order
 from cart.showing import Showing
@@ -28,12 +29,15 @@ class Provider:
 
     Attributes:
         asks: called before each answer.
+        found, pages: the ids of the codes that were read one by one, and the number of pages that were read.
     """
 
     def __init__(self) -> None:
         self.codes: dict[str, Any] = {}
         self.answers: dict[str, Discount] = {}
         self.asks: Callable[[], Any] = lambda: None
+        self.found: list[str] = []
+        self.pages = 0
 
     def create(self, terms: Terms, key: str) -> Discount:
         self.asks()
@@ -48,10 +52,12 @@ class Provider:
 
     def find(self, discount_id: str) -> Discount | None:
         self.asks()
+        self.found.append(discount_id)
         return self.codes.get(discount_id)
 
     def page(self, after: str | None) -> tuple[list[Any], str | None]:
         names = list(self.codes)
+        self.pages += 1
         start = names.index(after) + 1 if after else 0
         found = [self.codes[name] for name in names[start : start + 1]]
         self.asks()
@@ -353,6 +359,28 @@ def test_codes_of_the_dashboard_are_read(desk: Desk) -> None:
     desk.codes.refresh("promo_3")
     with pytest.raises(NotFound):
         desk.apply("Summer")
+
+
+def test_changed_terms_are_a_reason_to_read_only_their_codes(desk: Desk) -> None:
+    codes = {f"promo_{terms}": replace(made_code(f"promo_{terms}"), terms_id=terms) for terms in ("a", "b")}
+    unknown = made_code("promo_0")  # as the release before stored it
+    desk.provider.codes = {**codes, "promo_a2": replace(codes["promo_a"], id="promo_a2"), "promo_0": unknown}
+    desk.codes.refresh(None)
+    desk.provider.found.clear()
+    desk.codes.refresh_sharing("a")
+    assert (desk.provider.found, desk.provider.pages) == (["promo_0", "promo_a", "promo_a2"], 4)
+    desk.store.discounts.withdraw("promo_0", NOW)
+    desk.codes.refresh_sharing("c")
+    assert len(desk.provider.found) == 3
+
+
+def test_list_is_read_when_many_codes_share_their_terms(desk: Desk) -> None:
+    many = [replace(made_code(f"promo_{number}"), terms_id="a") for number in range(MAX_SINGLE_READS + 1)]
+    desk.provider.codes = {each.id: each for each in many}
+    desk.codes.refresh(None)
+    before = desk.provider.pages
+    desk.codes.refresh_sharing("a")
+    assert (desk.provider.found, desk.provider.pages - before) == ([], len(many))
 
 
 def test_code_that_the_provider_no_longer_lists_is_withdrawn(desk: Desk) -> None:

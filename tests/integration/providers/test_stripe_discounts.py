@@ -125,10 +125,11 @@ def test_dashboard_code_is_offered_only_if_its_terms_can_be_kept(
 
 def test_code_without_its_coupon_is_inactive(discounts: StripeDiscounts, dashboard: stripe.StripeClient) -> None:
     made = discounts.create(terms(), unique())
-    dashboard.v1.coupons.delete(str(dashboard.v1.promotion_codes.retrieve(made.id).promotion.coupon))
+    coupon = dashboard.v1.promotion_codes.retrieve(made.id).promotion.coupon
+    dashboard.v1.coupons.delete(str(coupon))
     found = discounts.find(made.id)
     assert isinstance(found, Discount)
-    assert not found.active
+    assert (made.terms_id, found.terms_id, found.active) == (coupon, coupon, False)
 
 
 def test_unreadable_answers_are_distinguished(scripted: ScriptedServer) -> None:
@@ -165,6 +166,13 @@ def test_failure_that_stripe_repeats_is_not_final(scripted: ScriptedServer, list
     assert keys == ["k:coupon", "k:coupon:again", "k:code", "k:code:again"][: 3 + len(asked_again)]
     [path] = [path for method, path, _, _ in scripted.asked if method == "GET"]
     assert "coupon=c_1" in path
+
+
+def test_code_of_an_expanded_deleted_coupon_is_inactive(scripted: ScriptedServer) -> None:
+    deleted = b'{"id": "c_1", "object": "coupon", "deleted": true}'
+    scripted.answers = [Scripted(body=PROMOTION.replace(COUPON, deleted))]
+    found = StripeDiscounts(StripePayments(settings(scripted.url))).find("promo_1")
+    assert found == Discount("promo_1", Terms("Summer", hundredths=0), active=False, created=1, terms_id="c_1")
 
 
 def test_absent_stripe_did_nothing(scripted: ScriptedServer) -> None:
