@@ -14,7 +14,7 @@ import orjson
 from eventlet import patcher
 from nameko.containers import ServiceContainer, WorkerContext
 
-from chassis import deadline, fair_scheduling, logs, safe_start
+from chassis import deadline, fair_scheduling, logs, name_lookup, safe_start
 from chassis.answers import Replay
 from chassis.logs import log
 from chassis.settings import Settings
@@ -51,6 +51,7 @@ class ShopContainer(ServiceContainer):
                 log.warning(warning, service=service_cls.name)
         except ValueError as error:
             raise SystemExit(f"{service_cls.name}: {error}") from None
+        name_lookup.import_late()
         super().__init__(service_cls, {**config, "AMQP_URI": settings.amqp_uri})
         self._started = False
         self.fair_scheduling = fair_scheduling.FairScheduling()

@@ -206,6 +206,7 @@ class Shop:
             PUBLIC_URL=env.get("PUBLIC_URL") or self.place.gateway_url,
             WEBHOOK_URL=env.get("WEBHOOK_URL") or self.place.gateway_url,
             PYTHONUNBUFFERED="1",
+            EVENTLET_NO_GREENDNS="yes",  # see chassis/name_lookup.py
             PYTHONWARNINGS=env.get("PYTHONWARNINGS") or "ignore",  # libraries' deprecations do not concern the operator
             PATH=os.pathsep.join([env.get("PATH", os.defpath), *BIN_DIRS]),
         )

@@ -34,7 +34,8 @@ class RunningService:
         self._log = place / f"{name}.log"
         # The developer's own keys are removed, so no test can reach a real provider.
         inherited = {key: value for key, value in os.environ.items() if key not in PROVIDER_KEYS}
-        self._env = {**inherited, "VAR_DIR": str(place), "PYTHONPATH": str(ROOT), **settings}
+        self._env = {**inherited, "VAR_DIR": str(place), "PYTHONPATH": str(ROOT), "EVENTLET_NO_GREENDNS": "yes"}
+        self._env.update(settings)
         self._processes: list[subprocess.Popen[bytes]] = []
         self._run([sys.executable, "-m", "chassis.db.migrate", name]).wait(timeout=120)
         for _ in range(copies):

@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 
 from launcher.place import ROOT
 
 # Together they once took a third of a service's start.
-UNUSED = {"aiohttp", "alembic", "httpx", "mako", "pygments", "redis", "rich"}
+UNUSED = {"aiohttp", "alembic", "dns", "httpx", "mako", "pygments", "redis", "rich"}
 IMPORTED = """
 import sys
 import nameko.cli.run
 import cart.service, notifications.service, products.service, shipping.service
 print(*{name.partition(".")[0] for name in sys.modules})
 """
+# A service's process connects to a numeric address and to a name.
+CONNECTED = """
+import eventlet
+eventlet.monkey_patch()
+import json, socket, sys
+from chassis import name_lookup
+
+name_lookup.import_late()
+server = socket.create_server(("127.0.0.1", 0))
+imported = []
+for host in ("127.0.0.1", "localhost"):
+    socket.create_connection((host, server.getsockname()[1]), timeout=20).close()
+    imported.append("eventlet.support.greendns" in sys.modules)
+print(json.dumps(imported))
+"""
+
+
+def printed(program: str) -> str:
+    """What a Python program prints in the environment of a service."""
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    env = {**os.environ, "EVENTLET_NO_GREENDNS": "yes"}
+    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
 
 
 def test_services_import_no_unused_library() -> None:
-    command = [sys.executable, "-W", "ignore", "-c", IMPORTED]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert ran.returncode == 0, ran.stderr
-    imported = set(ran.stdout.split())
+    imported = set(printed(IMPORTED).split())
     assert {"cart", "stripe", "pybreaker", "structlog"} <= imported
     assert not imported & UNUSED
+
+
+def test_lookups_are_imported_at_the_first_name() -> None:
+    assert json.loads(printed(CONNECTED)) == [False, True]

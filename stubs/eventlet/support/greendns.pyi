@@ -1,0 +1,3 @@
+from typing import Any
+
+def getaddrinfo(host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> list[Any]: ...
