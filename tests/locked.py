@@ -11,7 +11,7 @@ import pytest
 
 from chassis.db import engine as chassis_database
 from chassis.db.engine import Database
-from chassis.db.migrate import migrate
+from tests.databases import migrated
 
 # How long a writer waits for the lock in these tests.
 WRITER_WAIT_S = 0.1
@@ -25,7 +25,7 @@ class Locked:
         self._opened: list[Database] = []
         self._holder: sqlite3.Connection | None = None
         self._file = str(path / f"{service}.db")
-        migrate(self.open())
+        migrated(self.open())
 
     def open(self) -> Database:
         """Open the database as one more copy of the service."""

@@ -16,10 +16,10 @@ from cart.provider_news import ProviderNews
 from cart.rules.payments import ACTION, CANCELED, OPEN, SUCCEEDED, Payment
 from cart.stripe.webhooks import HANDLED, TOLERANCE, StripeWebhooks
 from chassis.db.engine import Database
-from chassis.db.migrate import migrate
 from chassis.work.inbox import Inbox
 from chassis.work.webhooks import Webhooks
 from contracts.errors import InvalidRequest, NotFound, Unavailable
+from tests.databases import migrated
 
 ORDER = SimpleNamespace(id="or_1")
 SECRET = f"whsec_{secrets.token_hex(16)}"
@@ -67,7 +67,7 @@ class Bench:
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     database = Database("sqlite://", "cart")
-    migrate(database)
+    migrated(database)
     yield Bench(database)
     database.dispose()
 

@@ -13,8 +13,8 @@ from cart.showing import Showing
 from cart.store.tables import items
 from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
-from chassis.db.migrate import migrate
 from contracts.errors import ShopError, Unavailable
+from tests.databases import migrated
 
 STOCK = {"type": "finite", "quantity": 10, "value": None}
 
@@ -56,7 +56,7 @@ def products() -> Products:
 @pytest.fixture
 def showing(products: Products) -> Iterator[Showing]:
     database = Database("sqlite://", "cart")
-    migrate(database)
+    migrated(database)
     store = CartStore(database)
     for sku in ("sku_a", "sku_b"):
         store.carts.add("cart_1", f"prod_{sku}", products.offer(sku), 2, sku)

@@ -8,7 +8,6 @@ import pytest
 import sqlalchemy as sa
 
 from chassis.db.engine import Database
-from chassis.db.migrate import migrate
 from contracts.errors import Conflict, NotFound, Unavailable
 from products.projection import Projection
 from products.rules.catalog import Product, Sku, product_id
@@ -16,6 +15,7 @@ from products.rules.drafts import Change, Draft, SkuChange, SkuDraft
 from products.rules.stock import Line
 from products.store.products import Kept, ProductStore
 from products.store.tables import stock
+from tests.databases import migrated
 from tests.products import least_product, pieces_left, variants
 
 LARGE = {"price": 60, "attributes": {"size": "l"}, "inventory": {"type": "finite", "quantity": 2}}
@@ -122,7 +122,7 @@ def catalog() -> MemoryCatalogue:
 @pytest.fixture
 def projection(catalog: MemoryCatalogue) -> Iterator[Projection]:
     database = Database("sqlite://", "products")
-    migrate(database)
+    migrated(database)
     store = ProductStore(database)
     store.set_catalogue_read()
     yield Projection(catalog, store)
@@ -319,7 +319,7 @@ def test_refresh_does_not_overwrite_a_newer_change(projection: Projection, catal
 
 def test_projection_is_unavailable_until_the_catalogue_was_read(catalog: MemoryCatalogue) -> None:
     database = Database("sqlite://", "products")
-    migrate(database)
+    migrated(database)
     projection = Projection(catalog, ProductStore(database))
     with pytest.raises(Unavailable):
         projection.get("prod_x")
@@ -460,7 +460,7 @@ def test_skus_of_one_product_change_one_after_the_other(
 def test_rebuild_restores_every_sku_with_its_stock(projection: Projection, catalog: MemoryCatalogue) -> None:
     kept = shirt(projection, "s", "m")
     database = Database("sqlite://", "products")
-    migrate(database)
+    migrated(database)
     fresh = Projection(catalog, ProductStore(database))
     assert fresh.rebuild()["written"] == 1
     assert list(sizes(fresh.get(kept.product.id))) == ["s", "m"]

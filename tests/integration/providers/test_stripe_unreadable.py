@@ -11,7 +11,6 @@ import pytest
 import requests
 
 from chassis.db.engine import Database
-from chassis.db.migrate import migrate
 from chassis.providers.http_session import ProviderSession
 from chassis.settings import SANDBOX_KEYS
 from contracts.errors import Conflict
@@ -20,6 +19,7 @@ from products.rules.catalog import product_id, sku_id
 from products.rules.drafts import Change, Draft
 from products.store.products import ProductStore
 from products.stripe.catalog import StripeCatalog
+from tests.databases import migrated
 from tests.products import least_product
 from tests.running_sandbox import RunningSandbox
 from tests.scripted_server import Scripted, ScriptedServer
@@ -40,7 +40,7 @@ class Shop:
     def fresh(self) -> None:
         """Start with an empty database, as at a first start."""
         database = Database("sqlite://", "products")
-        migrate(database)
+        migrated(database)
         self.store = ProductStore(database)
         self.projection = Projection(self.catalog, self.store)
 
