@@ -213,8 +213,10 @@ class Parts:
         def allowed(_key: str) -> float:
             return self._settings.rpc_timeout + DEADLINE_MARGIN_S
 
+        due = store.deliveries.due
+        any_due = partial(due, 1)
         deliveries = [
-            Lane(name, partial(store.deliveries.due, kinds=kinds), outbox.deliver, MAX_DELIVERIES_AT_ONCE, allowed)
+            Lane(name, partial(due, kinds=kinds), outbox.deliver, MAX_DELIVERIES_AT_ONCE, allowed, any_due=any_due)
             for name, kinds in DELIVERY_LANES.items()
         ]
         events = Lane("events", self.inbox.tasks.due, handle, MAX_EVENTS_AT_ONCE, allowed)

@@ -45,6 +45,7 @@ class Lane:
         places: how many may run at the same time.
         allowed: how long one may take (seconds), by its key.
         put_off: moves an unreadable one behind all others for a while.
+        any_due: whether `due` can find anything. Lanes that share it ask it once per look; None: always.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Lane:
     places: int
     allowed: Callable[[str], float]
     put_off: Callable[[str], None] | None = None
+    any_due: Callable[[], Any] | None = None
     busy: set[str] = field(default_factory=set)
     rested: dict[str, float] = field(default_factory=dict)
     found: list[str] = field(default_factory=list)
@@ -133,8 +135,14 @@ def sweep(
 def _look(lanes: list[Lane], now: float, reading: Callable[[], AbstractContextManager[Any]]) -> bool:
     try:
         with reading():
+            answers: dict[Callable[[], Any] | None, Any] = {None: True}
             for lane in lanes:
-                lane.look(now)
+                if lane.any_due not in answers and lane.any_due is not None:
+                    answers[lane.any_due] = lane.any_due()
+                if answers[lane.any_due]:
+                    lane.look(now)
+                else:
+                    lane.found.clear()
     except Unavailable as error:
         log.warning("postponed", error=str(error))
         return False

@@ -156,6 +156,26 @@ def test_idle_copy_looks_for_all_kinds_of_work_in_one_transaction(shop: Shop) ->
     assert len(begun) == 1
 
 
+def test_lanes_with_one_table_ask_together_whether_anything_is_due(shop: Shop) -> None:
+    asked: list[str] = []
+    found: list[str] = []
+
+    def any_due() -> list[str]:
+        asked.append("any")
+        return found
+
+    def due(name: str) -> list[str]:
+        asked.append(name)
+        return []
+
+    lanes = [Lane(name, lambda _, name=name: due(name), str, 1, lambda _: 1.0, any_due=any_due) for name in "ab"]  # type: ignore[misc]
+    sweep(lanes, never_stopping)
+    assert asked == ["any"]
+    found.append("k1")
+    sweep(lanes, never_stopping)
+    assert asked[1:] == ["any", "a", "b"]
+
+
 def wait_until(happened: Callable[[], bool]) -> None:
     end = time.monotonic() + 50
     while not happened():
