@@ -5,13 +5,17 @@ Each page that is visited leaves a screenshot in SCREENSHOTS.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from launcher.demo import Demo
+from launcher.shop import Shop
 from tests.browser import DESKTOP, PHONE, Tab
 from tests.e2e.browser.pages import ORDER, PAYMENT, Shopper, asked_bank
 from tests.e2e.journeys.shop import Storefront
@@ -23,6 +27,16 @@ SCREENSHOTS = Path(__file__).parents[3] / "test-output" / "screenshots"
 SIZES = pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 # What a change of the colours can break.
 COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"]}
+
+
+@pytest.fixture(scope="module")
+def ball(running: Shop) -> Iterator[dict[str, Any]]:
+    """A product of the demo catalogue, which is loaded so that the screenshots show the shop as its visitors see it."""
+    catalogue = Demo(running.url, running.url)
+    catalogue.load()
+    found = requests.get(f"{running.url}/api/products/", params={"category": "Bouncy ball"}, timeout=30).json()
+    yield found["data"][0]
+    catalogue.delete()
 
 
 def _keep_screenshot(tab: Tab, page: str, scheme: str) -> None:
@@ -40,13 +54,14 @@ def _finds_nothing(shopper: Shopper, page: str, dark: bool = True) -> None:
 
 
 @SIZES
-def test_axe_finds_nothing_in_the_storefront(new_shopper: Callable[..., Shopper], size: dict[str, int]) -> None:
+def test_axe_finds_nothing_in_the_storefront(
+    new_shopper: Callable[..., Shopper], ball: dict[str, Any], size: dict[str, int]
+) -> None:
     shopper = new_shopper(viewport=size, reduced_motion="reduce")
-    product = shopper.product(attributes=["size"], attributes_sku={"size": "large"})
     shopper.open("/")
     expect(shopper.page.get_by_role("article").first).to_be_visible()
     _finds_nothing(shopper, "start")
-    shopper.open(f"/?category={product['metadata']['category']}")
+    shopper.open(f"/?category={ball['metadata']['category']}")
     expect(shopper.page.get_by_role("article").first).to_be_visible()
     _finds_nothing(shopper, "category")
     shopper.open("/?q=nothing-of-this-name")
@@ -55,7 +70,7 @@ def test_axe_finds_nothing_in_the_storefront(new_shopper: Callable[..., Shopper]
     shopper.open("/cart")
     expect(shopper.page.get_by_text("There is nothing in it yet.")).to_be_visible()
     _finds_nothing(shopper, "empty cart")
-    shopper.put_into_cart(product)
+    shopper.put_into_cart(ball)
     _finds_nothing(shopper, "product")
     shopper.open("/cart")
     expect(shopper.page.get_by_role("link", name="Go to checkout")).to_be_visible()
@@ -86,12 +101,14 @@ def test_axe_finds_nothing_in_the_storefront(new_shopper: Callable[..., Shopper]
 
 @SIZES
 def test_axe_finds_nothing_outside_the_storefront(
-    shop: Storefront, new_shopper: Callable[..., Shopper], size: dict[str, int]
+    shop: Storefront, new_shopper: Callable[..., Shopper], ball: dict[str, Any], size: dict[str, int]
 ) -> None:
     shopper = new_shopper(viewport=size, reduced_motion="reduce")
     page = shopper.page
     buyer = shop.shopper()
-    order = buyer.order(shopper.product()["id"])
+    wanted = {"quality": 2, "sku": ball["skus"]["data"][0]["id"]}
+    assert buyer.ask("POST", f"/api/cart/{ball['id']}/buy/", json=wanted).status_code == 200
+    order = buyer.checkout().json()
     assert buyer.pay(order).status_code == 200
     page.goto(order["status_url"])
     expect(page.get_by_role("heading", level=1)).to_be_visible()
