@@ -234,7 +234,7 @@ def test_unpaid_order_is_no_receipt() -> None:
 
 
 def test_receipt_names_the_seller() -> None:
-    sold = "Sold by Micro-services Shop, 965 Mission St, San Francisco, CA 94103, US"
+    sold = "Sold by Wally's, 965 Mission St, San Francisco, CA 94103, US"
     assert sold in shown(order()).text
 
 
