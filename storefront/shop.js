@@ -117,19 +117,25 @@ const EMPTY = { items: [], item_count: 0, currency: null, subtotal: 0, total: 0,
 /** The cart with names, pictures and prices. A shopper who has bought nothing yet needs none. */
 export const cart = async (signal) => (client.cartId ? client.summary({ signal }) : EMPTY);
 
-let lastChange = Promise.resolve();
+let lastInTurn = Promise.resolve();
+
+/** Call `send` after the changes and checkouts of the cart that this page has already begun. */
+function inTurn(send) {
+  lastInTurn = lastInTurn.catch(() => {}).then(send);
+  return lastInTurn;
+}
 
 /**
- * Change the cart, after the changes that this page has already begun. Whether or not that succeeds, a checkout of the
- * cart as it was must not be repeated.
+ * Change the cart, in turn. Whether or not that succeeds, a checkout of the cart as it was must not be repeated.
  *
  * @param {string[]} reversed The actions that this one undoes or replaces: they must not be repeated either.
  * @param {() => Promise<any>} send
  */
 async function change(reversed, send) {
-  forget(["checkout", ...reversed]);
-  lastChange = lastChange.catch(() => {}).then(send);
-  const answer = await lastChange;
+  const answer = await inTurn(() => {
+    forget(["checkout", ...reversed]);
+    return send();
+  });
   changed();
   return answer;
 }
@@ -154,7 +160,8 @@ export const removeDiscount = () => change(["discount"], () => client.removeDisc
 
 // --- Orders
 
-export const checkout = (customer) => act("checkout", customer, (options) => client.checkout(customer, options));
+export const checkout = (customer) =>
+  inTurn(() => act("checkout", customer, (options) => client.checkout(customer, options)));
 export const order = (id, signal) => client.order(id, { signal });
 export const chooseShipping = (id, method) =>
   act(`shipping ${id}`, method, (options) => client.chooseShipping(id, method, options));

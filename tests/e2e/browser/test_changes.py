@@ -245,3 +245,21 @@ def test_last_of_two_quantities_is_kept(shopper: Shopper) -> None:
     held[0].continue_()
     expect(page.get_by_role("link", name="Cart 3 items")).to_be_visible()
     expect(field).to_have_value("3")
+
+
+def test_checkout_waits_for_a_change_of_the_cart(shopper: Shopper) -> None:
+    product = shopper.product()
+    page = shopper.page
+    shopper.put_into_cart(product)
+    shopper.open("/cart")
+    field = page.get_by_role("textbox", name=f"Quantity of {product['name']}")
+    held = shopper.hold(f"**/api/cart/{product['id']}/")
+    field.fill("2")
+    field.blur()
+    shopper.follow("Go to checkout")
+    shopper.press("Use the example address")
+    shopper.press("Continue to delivery")
+    with page.expect_request(CHECKOUT):
+        held[0].continue_()
+    page.wait_for_url(DELIVERY)
+    expect(page.get_by_role("row", name=re.compile(f"{product['name']} . 2"))).to_be_visible()
