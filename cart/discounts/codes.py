@@ -19,14 +19,14 @@ from chassis.clock import now as clock_now
 from chassis.logs import log
 from chassis.records import sorted_out
 from contracts.currencies import UnknownCurrency, charge_step, currency_code
-from contracts.errors import Conflict, InvalidRequest, NotFound, wrong_field
+from contracts.errors import Conflict, InvalidRequest, NotFound, ProviderFailure, wrong_field
 
 # How often all codes are read again, in case an event was lost, for how long (seconds), and how many pages at most.
 READ_INTERVAL_S = 600.0
 READ_TIME_S = 120.0
 MAX_PAGES = 100
 # How many codes are read one by one when terms that they share have changed; for more, the list is read.
-MAX_SINGLE_READS = 10
+MAX_SINGLE_READS = 3
 
 
 class DiscountCodes:
@@ -140,10 +140,14 @@ class DiscountCodes:
             self._store.discounts.put(found, asked_at)
 
     def refresh_sharing(self, terms_id: str) -> None:
-        """Read the codes again whose terms are the provider's record `terms_id`. Raises as the port does."""
+        """Read again the codes that have the terms `terms_id` at the provider: all codes when they are many, or when
+        one of them cannot be read. Raises as the port does."""
         sharing = self._store.discounts.sharing(terms_id, MAX_SINGLE_READS + 1)
-        for discount_id in sharing if len(sharing) <= MAX_SINGLE_READS else [None]:
-            self.refresh(discount_id)
+        try:
+            for discount_id in sharing if len(sharing) <= MAX_SINGLE_READS else [None]:
+                self.refresh(discount_id)
+        except ProviderFailure:
+            self.refresh(None)
 
     def _read_all(self, provider: Discounts, asked_at: float) -> None:
         after: str | None = None

@@ -8,5 +8,5 @@ down_revision = "0015"
 
 
 def upgrade() -> None:
-    op.add_column("discounts", sa.Column("terms_id", sa.String(255)))
+    op.add_column("discounts", sa.Column("terms_id", sa.String(500)))
     op.create_index("discounts_terms", "discounts", ["terms_id"])

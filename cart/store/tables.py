@@ -152,7 +152,7 @@ discounts = sa.Table(
     sa.Column("created", sa.BigInteger, nullable=False),
     sa.Column("redeemed", sa.Integer, nullable=False),
     sa.Column("read_at", sa.Float(53), nullable=False),
-    sa.Column("terms_id", sa.String(255)),
+    sa.Column("terms_id", sa.String(500)),
     sa.Index("discounts_code_key", "code_key"),
     sa.Index("discounts_newest", "created", "id"),
     sa.Index("discounts_terms", "terms_id"),

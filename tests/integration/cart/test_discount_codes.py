@@ -16,7 +16,7 @@ from cart.showing import Showing
 from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
 from chassis.records import SetAside
-from contracts.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from contracts.errors import Conflict, InvalidRequest, NotFound, ProviderFailure, Unavailable
 from tests.discounts import made_code, with_code
 from tests.orders import made_order
 from tests.unit.cart.test_checkout import CUSTOMER, Products, Shipping
@@ -372,6 +372,23 @@ def test_changed_terms_are_a_reason_to_read_only_their_codes(desk: Desk) -> None
     desk.store.discounts.withdraw("promo_0", NOW)
     desk.codes.refresh_sharing("c")
     assert len(desk.provider.found) == 3
+
+
+def test_list_is_read_when_a_code_cannot_be(desk: Desk) -> None:
+    long_id = 500 * "a"
+    desk.provider.codes = {f"promo_{n}": replace(made_code(f"promo_{n}"), terms_id=long_id) for n in (1, 2)}
+    desk.codes.refresh(None)
+    gone = [ProviderFailure("promo_1 cannot be read.")]
+
+    def fails_once() -> None:
+        if gone:
+            raise gone.pop()
+
+    desk.provider.asks = fails_once
+    desk.provider.codes = {"promo_1": SetAside("promo_1", "?"), "promo_2": made_code("promo_2", active=False)}
+    desk.now += 1
+    desk.codes.refresh_sharing(long_id)
+    assert [each["active"] for each in desk.codes.page(10, None)["data"]] == [False, False]
 
 
 def test_list_is_read_when_many_codes_share_their_terms(desk: Desk) -> None:
