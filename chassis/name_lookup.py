@@ -1,8 +1,8 @@
-"""Eventlet's name lookups, imported at the first name.
+"""Eventlet's name lookups, imported when the first name is looked up.
 
-Eventlet looks names up with dnspython, whose import is a quarter of a service's start and 15 MB of its memory. Most
-copies need only numeric addresses. With EVENTLET_NO_GREENDNS=yes, which the launcher and the image set, Eventlet leaves
-the system's lookup in place, and that would block every greenlet.
+Eventlet looks names up with dnspython, whose import is a quarter of a service's start and 16 MB of its memory. A copy
+that the launcher starts needs only numeric addresses. With EVENTLET_NO_GREENDNS=yes, which the launcher and the image
+set, Eventlet leaves the system's lookup in place, and that would block every greenlet.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _system = green_socket.getaddrinfo
 
 
 def import_late() -> None:
-    """Make every lookup of this process green, with or without the variable."""
+    """Make this process's `getaddrinfo` green, with or without the variable."""
     green_socket.getaddrinfo = socket.getaddrinfo = _getaddrinfo
 
 
