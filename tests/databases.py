@@ -81,7 +81,7 @@ def _copied_file(database: Database) -> None:
 
 def _repeated_statements(database: Database) -> None:
     if database.service not in _statements:
-        ran = _statements[database.service] = []
+        ran: list[tuple[str, Any]] = []
 
         def record(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
             if not statement.startswith(("SELECT", "SHOW")):
@@ -90,6 +90,7 @@ def _repeated_statements(database: Database) -> None:
         sqlalchemy.event.listen(database.engine, "before_cursor_execute", record)
         migrate(database)
         sqlalchemy.event.remove(database.engine, "before_cursor_execute", record)
+        _statements[database.service] = ran
         return
     with database.write() as connection:
         for statement, parameters in _statements[database.service]:
