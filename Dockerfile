@@ -22,11 +22,19 @@ RUN if [ -n "$EXTRA_CA_PEM" ]; then \
 # requirements-sandbox.lock for the sandbox's image.
 ARG LOCK=requirements.lock
 WORKDIR /shop
-COPY ${LOCK} ./
-# Wheels only: what needs a compiler fails here and now, not on the one machine that has none.
+COPY requirements-installer.lock ${LOCK} ./
+# Wheels only: what needs a compiler fails here and now, not on the one machine that has none. uv is several times as
+# fast; pip installs where uv cannot, and behind a mirror, whose settings are pip's.
 RUN python -m venv /opt/venv \
-    && PIP_CERT=${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt} \
-       pip install --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes -r "$LOCK"
+    && export PIP_CERT=${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt} \
+    && export SSL_CERT_FILE=$PIP_CERT PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    && exact="--only-binary :all: --require-hashes -r" \
+    && { [ -z "$PIP_INDEX_URL$PIP_EXTRA_INDEX_URL$PIP_TRUSTED_HOST$(pip config get global.index-url 2>/dev/null)" ] \
+         && python -m venv /tmp/uv \
+         && /tmp/uv/bin/pip install $exact requirements-installer.lock \
+         && /tmp/uv/bin/uv pip install --python /opt/venv/bin/python --no-cache --compile-bytecode $exact "$LOCK" \
+         || pip install $exact "$LOCK"; } \
+    && rm -rf /tmp/uv
 
 COPY . ./
 # The sandbox's volume takes over the owner of this directory.
