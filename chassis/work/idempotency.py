@@ -46,10 +46,11 @@ RETRY_PAUSE_S = 1.0
 CLAIM_MARGIN_S = 5.0
 CLAIM_S = 60.0
 # How long a call waits for another under the same key (seconds): most are done by then. A redelivered call waits until
-# the holder would count as gone: the holder may be the copy that was killed while it handled this very message.
+# the holder would count as gone: the holder may be the copy that was killed while it handled this very message. The
+# pause between two looks grows by half each time, from the first of these to the second.
 WAIT_S = 1.0
 REDELIVERED_WAIT_S = GONE_AFTER_S + 2.0
-LOOK_INTERVAL_S = 0.05
+LOOK_INTERVALS_S = (0.05, 0.5)
 
 # The verb has run, and its answer is not stored yet; the answer is stored, and not sent yet.
 POINTS = ("idempotency:keep:begun", "idempotency:keep:done")
@@ -166,6 +167,7 @@ class Idempotency:
     def _taken(self, asked: Asked, effect: str) -> KeyClaim | Replay:
         """The claim, or the stored answer; waits a little if another call holds the claim."""
         end = self._timer() + bounded(REDELIVERED_WAIT_S if asked.redelivered else WAIT_S)
+        pause, longest = LOOK_INTERVALS_S
         while True:
             found = self._claim(asked, effect)
             if found is not None:
@@ -175,7 +177,8 @@ class Idempotency:
                     message = "A request with this Idempotency-Key is still in progress."
                     raise KeyInProgress(message, {"retry_after": 1})
                 with away():
-                    self._sleep(LOOK_INTERVAL_S)
+                    self._sleep(min(pause, max(0.0, end - self._timer())))
+                pause = min(1.5 * pause, longest)
 
     @once_more  # another call may insert the key at this moment
     def _claim(self, asked: Asked, effect: str) -> KeyClaim | Replay | None:
