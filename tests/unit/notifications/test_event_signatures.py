@@ -65,6 +65,17 @@ def test_only_a_signed_twilio_form_is_read() -> None:
     assert "unsigned" not in unread.value.facts
 
 
+def test_long_twilio_form_is_not_parsed() -> None:
+    form = {"MessageSid": "SM1", "MessageStatus": "sent", "Body": "x" * twilio_events.MAX_BYTES}
+    signature = RequestValidator(TOKEN).compute_signature(f"{URL}/api/webhooks/twilio/", form)
+    with pytest.raises(InvalidRequest) as refused:
+        twilio(urlencode(form), signature, TOKEN, URL)
+    assert refused.value.facts["unsigned"]
+    shorter = {**form, "Body": "x" * (twilio_events.MAX_BYTES // 2)}
+    signed = RequestValidator(TOKEN).compute_signature(f"{URL}/api/webhooks/twilio/", shorter)
+    assert twilio(urlencode(shorter), signed, TOKEN, URL).id == "SM1:sent"
+
+
 @pytest.mark.parametrize(
     ("url", "live", "callback"),
     [
