@@ -52,4 +52,4 @@ class ProviderNews:
 
     def discount_terms_changed(self, terms_id: str) -> None:
         """See the port."""
-        self._codes.refresh_sharing(terms_id)
+        self._codes.refresh_terms(terms_id)

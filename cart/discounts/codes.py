@@ -7,7 +7,7 @@ it also counts the redemptions, because no payment redeems a code at Stripe.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -139,15 +139,16 @@ class DiscountCodes:
         else:
             self._store.discounts.put(found, asked_at)
 
-    def refresh_sharing(self, terms_id: str) -> None:
+    def refresh_terms(self, terms_id: str) -> None:
         """Read again the codes that have the terms `terms_id` at the provider: all codes when they are many, or when
         one of them cannot be read. Raises as the port does."""
-        sharing = self._store.discounts.sharing(terms_id, MAX_SINGLE_READS + 1)
-        try:
-            for discount_id in sharing if len(sharing) <= MAX_SINGLE_READS else [None]:
-                self.refresh(discount_id)
-        except ProviderFailure:
-            self.refresh(None)
+        found = self._store.discounts.with_terms(terms_id, MAX_SINGLE_READS + 1)
+        if len(found) <= MAX_SINGLE_READS:
+            with suppress(ProviderFailure):
+                for discount_id in found:
+                    self.refresh(discount_id)
+                return
+        self.refresh(None)
 
     def _read_all(self, provider: Discounts, asked_at: float) -> None:
         after: str | None = None

@@ -35,8 +35,8 @@ class DiscountRows(Store):
         """
         terms = {name: getattr(discount.terms, name) for name in _TERMS}
         known = {**terms, "code_key": folded(discount.terms.code), "active": discount.active}
-        known["terms_id"] = discount.terms_id
-        values: dict[str, Any] = {**known, "created": discount.created, "read_at": read_at}
+        known |= {"terms_id": discount.terms_id, "created": discount.created}
+        values: dict[str, Any] = {**known, "read_at": read_at}
         with self._database.write() as connection:
             row = insert(connection, discounts).values(id=discount.id, redeemed=0, **values)
             if not discount.active and discount.expired(read_at):
@@ -62,7 +62,7 @@ class DiscountRows(Store):
         with self._database.write() as connection:
             connection.execute(gone.values(active=False, read_at=since))
 
-    def sharing(self, terms_id: str, limit: int) -> list[str]:
+    def with_terms(self, terms_id: str, limit: int) -> list[str]:
         """The ids of at most `limit` active codes that have these terms at the provider, or may have them."""
         # The release before did not store `terms_id`. The next reading of all codes does.
         may_share = sa.or_(discounts.c.terms_id == terms_id, discounts.c.terms_id.is_(None))

@@ -36,7 +36,7 @@ class Bench:
         payment = SimpleNamespace(look_now=self._called("look"), payments=SimpleNamespace(find=self._find))
         refunds = SimpleNamespace(refresh_refunds=self._called("refunded"))
         products = SimpleNamespace(refresh=self._called("refresh"))
-        codes = SimpleNamespace(refresh=self._called("read code"), refresh_sharing=self._called("read codes of"))
+        codes = SimpleNamespace(refresh=self._called("read code"), refresh_terms=self._called("read codes of"))
         self.source = StripeWebhooks(SECRET, ProviderNews(payment, refunds, products, codes))  # type: ignore[arg-type]
         self.webhooks = Webhooks(self.inbox, {"stripe": self.source})
 

@@ -156,7 +156,7 @@ def test_idle_copy_looks_for_all_kinds_of_work_in_one_transaction(shop: Shop) ->
     assert len(begun) == 1
 
 
-def test_lanes_with_one_table_ask_together_whether_anything_is_due(shop: Shop) -> None:
+def test_lanes_of_one_table_ask_once_whether_any_is_due(shop: Shop) -> None:
     asked: list[str] = []
     found: list[str] = []
 

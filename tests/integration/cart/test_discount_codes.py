@@ -367,10 +367,10 @@ def test_changed_terms_are_a_reason_to_read_only_their_codes(desk: Desk) -> None
     desk.provider.codes = {**codes, "promo_a2": replace(codes["promo_a"], id="promo_a2"), "promo_0": unknown}
     desk.codes.refresh(None)
     desk.provider.found.clear()
-    desk.codes.refresh_sharing("a")
+    desk.codes.refresh_terms("a")
     assert (desk.provider.found, desk.provider.pages) == (["promo_0", "promo_a", "promo_a2"], 4)
     desk.store.discounts.withdraw("promo_0", NOW)
-    desk.codes.refresh_sharing("c")
+    desk.codes.refresh_terms("c")
     assert len(desk.provider.found) == 3
 
 
@@ -387,7 +387,7 @@ def test_list_is_read_when_a_code_cannot_be(desk: Desk) -> None:
     desk.provider.asks = fails_once
     desk.provider.codes = {"promo_1": SetAside("promo_1", "?"), "promo_2": made_code("promo_2", active=False)}
     desk.now += 1
-    desk.codes.refresh_sharing(long_id)
+    desk.codes.refresh_terms(long_id)
     assert [each["active"] for each in desk.codes.page(10, None)["data"]] == [False, False]
 
 
@@ -396,7 +396,7 @@ def test_list_is_read_when_many_codes_share_their_terms(desk: Desk) -> None:
     desk.provider.codes = {each.id: each for each in many}
     desk.codes.refresh(None)
     before = desk.provider.pages
-    desk.codes.refresh_sharing("a")
+    desk.codes.refresh_terms("a")
     assert (desk.provider.found, desk.provider.pages - before) == ([], len(many))
 
 
