@@ -326,7 +326,7 @@ def without_keys(env: Mapping[str, str]) -> dict[str, str]:
     """Return `env` without anything that would make a copy use a real provider, or share something with another
     copy."""
     private = ("STRIPE_", "SHIPPO_", "TWILIO_", "SENDGRID_", "GATEWAY_", "SANDBOX_", "ADMIN_API_KEYS", "CART_ID_")
-    shared = ("AMQP_URI", "DATABASE_URL", "VAR_DIR", "PUBLIC_URL", "WEBHOOK_URL", processes.MARK)
+    shared = ("AMQP_URI", "DATABASE_URL", "VAR_DIR", "PUBLIC_URL", "WEBHOOK_URL", "SHOP_URL", processes.MARK)
     return {
         name: value
         for name, value in env.items()

@@ -62,7 +62,7 @@ def test_the_environment_wins_over_the_env_file(tmp_path: Path) -> None:
 
 
 def test_test_shop_inherits_no_key_and_no_broker() -> None:
-    given = {**KEYS, **TWILIO, "AMQP_URI": "x", "DATABASE_URL": "x", "CART_COPIES": "3", "LANG": "C"}
+    given = {**KEYS, **TWILIO, "AMQP_URI": "x", "DATABASE_URL": "x", "SHOP_URL": "x", "CART_COPIES": "3", "LANG": "C"}
     assert without_keys(given) == {"LANG": "C"}
 
 
