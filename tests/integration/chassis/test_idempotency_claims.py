@@ -61,10 +61,17 @@ def test_call_waits_briefly_then_says_when_to_retry(here: Database) -> None:
     leave_claim(Idempotency(here))
     clock = Clock()
     began = clock.now
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        clock.sleep(seconds)
+
     with pytest.raises(errors.KeyInProgress) as raised:
-        Idempotency(copy_of(here), clock, clock.sleep, clock).run(asked(), "pay", never)
+        Idempotency(copy_of(here), clock, sleep, clock).run(asked(), "pay", never)
     assert raised.value.facts["retry_after"] == 1
     assert 0.9 <= clock.now - began <= 1.5
+    assert len(pauses) < 10  # thirty callers that look every 0.05 s take most of a core
     with pytest.raises(errors.KeyReused):  # this refusal needs no wait
         Idempotency(here, clock, never).run(asked(body="b2"), "pay", never)
 
