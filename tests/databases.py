@@ -74,7 +74,8 @@ def _copied_file(database: Database) -> None:
             migrate(database)
             _copies[database.service] = sqlite3.connect(":memory:", check_same_thread=False)
             here.backup(_copies[database.service])
-        _copies[database.service].backup(here)
+        else:
+            _copies[database.service].backup(here)
     finally:
         opened.close()
 
