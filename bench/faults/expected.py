@@ -120,10 +120,13 @@ class ExpectedShop:
         self.carts[cart].clear()
         return 200
 
-    def checkout(self, cart: str) -> int:
-        """Whether the cart can become an order: 201; `place` creates it."""
+    def checkout(self, cart: str, email: str) -> int:
+        """Whether the cart can become an order, which `place` creates, or already is an `unpaid` one: 201.
+
+        The unpaid order comes before the stock, because it may hold the last piece itself.
+        """
         lines = self.carts[cart]
-        return 201 if lines and self._enough(lines) else 409
+        return 201 if lines and (self._enough(lines) or self.unpaid(cart, email) is not None) else 409
 
     def unpaid(self, cart: str, email: str) -> str | None:
         """Return the unpaid order of an earlier identical checkout, because the same checkout returns it again."""
