@@ -28,8 +28,14 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield running
 
 
+# Loading all 24 products takes seconds.
+FEW = CATALOGUE[:5]
+
+
 @pytest.fixture
-def catalogue(shop: Shop) -> Iterator[Demo]:
+def catalogue(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Demo]:
+    """A catalogue of a few products."""
+    monkeypatch.setattr(demo, "CATALOGUE", FEW)
     made = Demo(shop.url, shop.url)
     yield made
     made.delete()
@@ -52,11 +58,11 @@ def _run(shop: Shop, *arguments: str, **env: str) -> subprocess.CompletedProcess
 
 
 def test_second_load_adds_nothing(shop: Shop, catalogue: Demo) -> None:
-    assert catalogue.load() == len(CATALOGUE)
+    assert catalogue.load() == len(FEW)
     before = {product["id"] for product in _products(shop)}
     assert catalogue.load() == 0
     assert {product["id"] for product in _products(shop)} == before
-    assert len(before) == len(CATALOGUE)
+    assert len(before) == len(FEW)
 
 
 def test_load_after_a_crash_adds_what_is_missing(shop: Shop, catalogue: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,21 +74,22 @@ def test_load_after_a_crash_adds_what_is_missing(shop: Shop, catalogue: Demo, mo
         made.append(product)
         create(product)
 
-    monkeypatch.setattr(catalogue, "_create", crash)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(catalogue, "_create", crash)
         catalogue.load()
-    monkeypatch.undo()
-    assert catalogue.load() == len(CATALOGUE) - 3
-    assert sorted(each["metadata"][MARK] for each in _products(shop)) == sorted(each.slug for each in CATALOGUE)
+    assert catalogue.load() == len(FEW) - 3
+    assert sorted(each["metadata"][MARK] for each in _products(shop)) == sorted(each.slug for each in FEW)
 
 
-def test_pictures_of_products_are_served(shop: Shop, catalogue: Demo) -> None:
-    catalogue.load()
+def test_pictures_of_products_are_served(shop: Shop) -> None:
+    catalogue = Demo(shop.url, shop.url)
+    assert catalogue.load() == len(CATALOGUE)
     urls = {url for product in _products(shop) for url in product["images"]}
     urls |= {sku["image"] for product in _products(shop) for sku in product["skus"]["data"] if sku["image"]}
     assert len(urls) >= len(CATALOGUE)
     for url in urls:
         assert requests.get(url, timeout=30).headers["content-type"] == "image/svg+xml"
+    assert catalogue.delete() == len(CATALOGUE)
 
 
 def test_delete_leaves_the_shops_own_products(shop: Shop, catalogue: Demo) -> None:
@@ -91,19 +98,17 @@ def test_delete_leaves_the_shops_own_products(shop: Shop, catalogue: Demo) -> No
     made = requests.post(f"{shop.url}/api/products/", json=own, timeout=30).json()
     catalogue.load()
     done = _run(shop, "--delete")
-    assert (done.returncode, done.stdout) == (0, f"Deleted: {len(CATALOGUE)} products of the demo catalogue.\n")
+    assert (done.returncode, done.stdout) == (0, f"Deleted: {len(FEW)} products of the demo catalogue.\n")
     assert [product["id"] for product in _products(shop)] == [made["id"]]
     requests.delete(f"{shop.url}/api/products/{made['id']}/", timeout=30).raise_for_status()
 
 
-def test_first_start_loads_once_and_not_after_a_delete(shop: Shop, tmp_path: Path) -> None:
+def test_first_start_loads_once_and_not_after_a_delete(shop: Shop, catalogue: Demo, tmp_path: Path) -> None:
     done, said = tmp_path / "done", []
-    made = Demo(shop.url, shop.url)
-    demo.first(made, done, said.append)
+    demo.first(catalogue, done, said.append)
     assert done.exists()
-    assert said == ["Loading the demo catalogue of 24 products …", "The demo catalogue is loaded."]
-    assert len(_products(shop)) == len(CATALOGUE)
-    made.delete()
+    assert said == ["Loading the demo catalogue of 5 products …", "The demo catalogue is loaded."]
+    assert len(_products(shop)) == len(FEW)
 
 
 def test_in_a_container_it_is_loaded_once_with_the_published_port(shop: Shop, tmp_path: Path) -> None:
