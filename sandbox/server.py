@@ -15,6 +15,7 @@ from aiohttp import web
 
 from sandbox.bank import add_bank_routes
 from sandbox.control import add_control_routes
+from sandbox.dispute_control import add_dispute_routes
 from sandbox.faults import NO_TROUBLE, Faults
 from sandbox.feed import Feed
 from sandbox.guard import add_headers, same_origin
@@ -67,6 +68,7 @@ class Sandbox:
         add_control_routes(application, self)
         add_page_routes(application, self)
         add_bank_routes(application, self)
+        add_dispute_routes(application, self)
         add_webhook_routes(application, self)
         return application
 

@@ -17,6 +17,8 @@ from sandbox.state import State
 from sandbox.stripe import (
     charges,
     coupons,
+    disputes,
+    fraud_warnings,
     payment_intents,
     payment_methods,
     prices,
@@ -49,6 +51,8 @@ class Stripe(Provider):
             payment_methods,
             payment_intents,
             charges,
+            disputes,
+            fraud_warnings,
             coupons,
             promotion_codes,
             tax_codes,

@@ -7,8 +7,10 @@ from typing import Any
 from sandbox.ids import alphanumeric
 from sandbox.stripe.cards import Decline
 from sandbox.stripe.currencies import check_step, spelled
+from sandbox.stripe.dispute_cases import check_refundable
 from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
 from sandbox.stripe.errors import StripeFailure, invalid, missing_object
+from sandbox.stripe.fraud_warnings import settle_warnings
 from sandbox.stripe.lists import page
 from sandbox.stripe.params import EXPAND, PAGE, CreatedRange, Int, Metadata, Str, Type, merged
 
@@ -185,6 +187,7 @@ def _charge_to_refund(desk: Desk, asked: Parameters) -> Parameters:
 
 def _create_refund(desk: Desk, asked: Parameters) -> Parameters:
     charge = _charge_to_refund(desk, asked)
+    check_refundable(desk, charge)
     left = charge["amount"] - charge["amount_refunded"]
     if left == 0:
         raise StripeFailure(f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
@@ -218,6 +221,7 @@ def _create_refund(desk: Desk, asked: Parameters) -> Parameters:
     charge["refunded"] = charge["amount_refunded"] == charge["amount"]
     desk.state.put("refund", refund["id"], refund)
     desk.state.put("charge", charge["id"], charge)
+    settle_warnings(desk, charge["id"])
     return refund
 
 
