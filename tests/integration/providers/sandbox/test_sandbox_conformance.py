@@ -110,6 +110,8 @@ def bodies(sdks: Sdks) -> dict[str, dict[str, Any]]:
         sdks, "POST", "/v1/payment_intents", payment_method="pm_card_chargeDeclined", confirm="true", **intent
     )
     found["declined"] = refusal["error"]["payment_intent"]
+    refusal = ask(sdks, "POST", "/v1/payment_intents", payment_method="pm_card_radarBlock", confirm="true", **intent)
+    found["blocked charge"] = ask(sdks, "GET", f"/v1/charges/{refusal['error']['charge']}")
     found["allowed types"] = ask(
         sdks, "POST", "/v1/payment_intents", amount="60", currency="eur", **{"allowed_payment_method_types[0]": "card"}
     )
