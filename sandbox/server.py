@@ -35,6 +35,7 @@ from sandbox.webhooks.waiting import Webhooks
 DRAIN_SECONDS = 5.0
 BODY_LIMIT = 32 * 1024 * 1024
 _HANG_LOOK_SECONDS = 0.05
+_SWITCHED_ON = "A fault that was switched on in the sandbox."
 
 log = logging.getLogger("sandbox")
 
@@ -107,9 +108,9 @@ class Sandbox:
                     async with asyncio.timeout(trouble.delay):
                         await self.stopping.wait()
             if trouble.error_status is not None:
-                answer = provider.failure(trouble.error_status, "A fault that was switched on in the sandbox.")
+                answer = provider.failure(trouble.error_status, _SWITCHED_ON)
             else:
-                answer = self._answer(provider, call)
+                answer = self._answer(provider, call, trouble.saved_error_done)
         finally:
             provider.release(call)
         if trouble.lose_answer and request.transport is not None:
@@ -117,8 +118,10 @@ class Sandbox:
         return _response(answer)
 
     @staticmethod
-    def _answer(provider: Provider, call: Call) -> Answer:
+    def _answer(provider: Provider, call: Call, saved_error_done: bool | None) -> Answer:
         try:
+            if saved_error_done is not None:
+                return provider.saved_error(call, _SWITCHED_ON, done=saved_error_done)
             return provider.answer(call)
         except Exception:
             log.exception("%s %s %s failed: a bug of the sandbox", provider.name, call.method, call.path)
