@@ -118,6 +118,17 @@ def decide(desk: Desk, dispute: Parameters, result: str) -> Parameters:
     return dispute
 
 
+def settle_overdue(desk: Desk) -> None:
+    """Let the bank close the disputes that were not answered in time: the shop has lost a chargeback then.
+
+    Source: "Respond to disputes", https://docs.stripe.com/disputes/responding. An inquiry is only closed.
+    """
+    for dispute in desk.state.find("dispute", oldest_first=True):
+        unanswered = dispute["status"] in ("needs_response", "warning_needs_response")
+        if unanswered and dispute["evidence_details"]["due_by"] < desk.now():
+            decide(desk, dispute, "lost")
+
+
 def disputes_of(desk: Desk, charge_id: str) -> list[Parameters]:
     """Return the disputes of a charge, newest first."""
     return desk.state.find("dispute", {"charge": charge_id})

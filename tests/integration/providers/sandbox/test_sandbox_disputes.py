@@ -10,6 +10,7 @@ import pytest
 import stripe
 
 from tests.integration.providers.sandbox.process import SandboxProcess, Sdks
+from tests.integration.providers.sandbox.shapes import body_problems
 from tests.integration.providers.sandbox.test_sandbox_webhooks import (
     ALL_EVENTS,
     STRIPE_SECRET,
@@ -240,6 +241,21 @@ def test_only_money_that_was_taken_is_disputed(sdks: Sdks) -> None:
     assert sdks.post("/sandbox/disputes/du_unknown", json={"result": "won"}).status_code == 404
 
 
+def test_dispute_is_lost_without_an_answer_in_time(tmp_path: Path) -> None:
+    with SandboxProcess(tmp_path) as process:
+        sdks = Sdks(process.url)
+        sdks.put("/sandbox/webhooks/stripe", json={"events": ALL_EVENTS})
+        silent, answered = pay(sdks), pay(sdks)
+        submit(sdks, dispute_of(sdks, answered), "a receipt")
+        inquiry = pay(sdks, "pm_card_createDisputeInquiry")
+        sdks.post("/sandbox/clock", json={"advance_seconds": 7 * 86_400})
+        assert dispute_of(sdks, silent).status == "needs_response"
+        sdks.post("/sandbox/clock", json={"advance_seconds": 2 * 86_400})
+        statuses = [dispute_of(sdks, each).status for each in (silent, answered, inquiry)]
+        assert statuses == ["lost", "under_review", "warning_closed"]
+        assert kinds_of(sdks, silent)[-1] == "charge.dispute.closed"
+
+
 def test_dispute_survives_a_restart_and_is_signed(tmp_path: Path) -> None:
     gateway = Gateway()
     try:
@@ -253,7 +269,8 @@ def test_dispute_survives_a_restart_and_is_signed(tmp_path: Path) -> None:
         gateway.close()
     event = stripe.Webhook.construct_event(arrival.body, arrival.headers["stripe-signature"], STRIPE_SECRET)
     assert (event.type, event.data.object["id"]) == ("charge.dispute.created", dispute.id)
-    assert not [name for name in arrival.json["data"]["object"] if name.startswith("_")]
+    assert list(body_problems(arrival.json, stripe.Event)) == []
+    assert list(body_problems(arrival.json["data"]["object"], stripe.Dispute)) == []
     with SandboxProcess(tmp_path) as process:
         again = Sdks(process.url)
         assert again.stripe.v1.disputes.retrieve(dispute.id).to_dict() == dispute.to_dict()
