@@ -14,6 +14,7 @@ from contextlib import suppress
 from aiohttp import web
 
 from sandbox.bank import add_bank_routes
+from sandbox.card_control import add_card_routes
 from sandbox.control import add_control_routes
 from sandbox.dispute_control import add_dispute_routes
 from sandbox.faults import NO_TROUBLE, Faults
@@ -70,6 +71,7 @@ class Sandbox:
         add_page_routes(application, self)
         add_bank_routes(application, self)
         add_dispute_routes(application, self)
+        add_card_routes(application, self)
         add_webhook_routes(application, self)
         return application
 
