@@ -13,6 +13,8 @@ from sandbox.faults import PROVIDERS, BadFault, Fault
 from sandbox.ledger import KINDS, MAX_PAGE, ledger
 from sandbox.shippo.label import label_pdf
 from sandbox.shippo.tracks import STATUSES, move
+from sandbox.stripe.dispute_cases import settle_overdue
+from sandbox.stripe.endpoint import Desk
 from sandbox.stripe.tax_rates import printed_table
 
 
@@ -111,13 +113,15 @@ class _Control:
         return json_response({"now": self.state.now()})
 
     async def post_clock(self, request: web.Request) -> web.Response:
-        """Accept {"advance_seconds": n}, to simulate what takes days, such as the expiry of a rate."""
+        """Accept {"advance_seconds": n}, to simulate what takes days, such as the expiry of a rate or of the time to
+        answer a dispute."""
         body = await json_object(request)
         seconds = body.get("advance_seconds")
         if set(body) != {"advance_seconds"} or not isinstance(seconds, int | float) or not 0 <= seconds <= 10**9:
             return refusal(400, 'the body is {"advance_seconds": a number, 0 or more}')
         with self.state.transaction():
             self.state.advance_clock(float(seconds))
+            settle_overdue(Desk(self.state, self.sandbox.public_url))
         return json_response({"now": self.state.now()})
 
     async def post_track(self, request: web.Request) -> web.Response:

@@ -14,6 +14,7 @@ from sandbox.shippo.tracks import NEXT_STATUS
 from sandbox.shippo.transactions import shown_transaction
 from sandbox.state import State, without_private
 from sandbox.stripe.currencies import spelled
+from sandbox.stripe.dispute_cases import CLOSED
 from sandbox.twilio.api import DELIVERED_AFTER, SENT_AFTER
 from sandbox.twilio.api import shown as shown_sms
 
@@ -101,6 +102,7 @@ def _charge(state: State, charge: Body) -> Body:
         "fully_refunded": charge["refunded"],
         "card": f"{card['brand']} {card['last4']}",
         "captured": charge["captured"],
+        "disputed": charge["disputed"],
         "status": charge["status"],
         "failure": charge["failure_code"] and charge["outcome"]["reason"],
     }
@@ -114,6 +116,24 @@ def _refund(state: State, refund: Body) -> Body:
         "reason": refund["reason"],
         "status": refund["status"],
     }
+
+
+def _dispute(state: State, dispute: Body) -> Body:
+    booked = dispute["balance_transactions"]
+    return {
+        "created": dispute["created"],
+        "amount": _amount(dispute["amount"], dispute["currency"]),
+        "charge": dispute["charge"],
+        "reason": dispute["reason"],
+        "status": dispute["status"],
+        "is_open": dispute["status"] not in CLOSED,
+        "is_inquiry": dispute["status"].startswith("warning_"),
+        "withdrawn": _amount(-sum(each["net"] for each in booked), dispute["currency"]) if booked else None,
+    }
+
+
+def _warning(state: State, warning: Body) -> Body:
+    return {name: warning[name] for name in ("created", "charge", "fraud_type", "actionable")}
 
 
 def _tax(state: State, transaction: Body) -> Body:
@@ -172,6 +192,8 @@ _SUMMARIES: dict[str, Callable[[State, Body], Body]] = {
     "label": _label,
     "charge": _charge,
     "refund": _refund,
+    "dispute": _dispute,
+    "warning": _warning,
     "tax": _tax,
     "payment": _payment,
     "webhook": _webhook,

@@ -12,6 +12,8 @@ _PLAIN: dict[str, tuple[str, ...]] = {
     "price": ("active", "product", "lookup_key", "currency", "type"),
     "charge": ("payment_intent", "status"),
     "refund": ("payment_intent", "charge"),
+    "dispute": ("payment_intent", "charge"),
+    "early_fraud_warning": ("payment_intent", "charge"),
     "promotion_code": ("active",),
     "tax_transaction": ("reference",),
     "rate": ("shipment",),
@@ -56,6 +58,8 @@ def facets_of(kind: str, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield from _orders(str(body["request"]))
     elif kind == "webhook":
         yield from (("order_id", order) for order in body["orders"])
+    elif kind in ("dispute", "early_fraud_warning"):
+        yield from (("order_id", order) for order in body["_orders"])
 
 
 def _orders(*texts: str) -> Iterator[tuple[str, str]]:

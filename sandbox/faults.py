@@ -1,4 +1,4 @@
-"""Faults that can be switched on per provider: latency, errors, lost answers, hangs.
+"""Faults that can be switched on per provider: latency, errors, saved errors, lost answers, hangs.
 
 They are kept in memory on purpose: a restart brings back a healthy provider.
 """
@@ -23,9 +23,10 @@ class Fault:
 
     latency_ms: milliseconds before the work, while the idempotency key is locked. error_rate (0…1) and error_status:
     the work is not done. lose_answer_rate: the work is done, then the connection is dropped. hang_rate: no work and no
-    answer until the client disconnects. path: only calls whose provider path has this prefix ("/v1/payment_intents";
-    "*" matches anything, as in "/v1/payment_intents/*/confirm"). method: only calls of that method. times: only this
-    many calls. seed: the same seed produces the same faults.
+    answer until the client disconnects. saved_error_rate, saved_error_done_rate: a 500, and the work is not done, or
+    done; a provider with idempotency keys saves the 500 and repeats it to the same key. path: only calls whose provider
+    path has this prefix ("/v1/payment_intents"; "*" matches anything, as in "/v1/payment_intents/*/confirm"). method:
+    only calls of that method. times: only this many calls. seed: the same seed produces the same faults.
     """
 
     latency_ms: float = 0
@@ -33,6 +34,8 @@ class Fault:
     error_status: int = 500
     lose_answer_rate: float = 0
     hang_rate: float = 0
+    saved_error_rate: float = 0
+    saved_error_done_rate: float = 0
     seed: int | None = None
     path: str | None = None
     method: str | None = None
@@ -46,7 +49,7 @@ class Fault:
         unknown = sorted(set(body) - set(cls.__dataclass_fields__))
         if unknown:
             raise BadFault(f"unknown: {', '.join(unknown)}; known: {', '.join(cls.__dataclass_fields__)}")
-        for name in ("error_rate", "lose_answer_rate", "hang_rate"):
+        for name in (field for field in cls.__dataclass_fields__ if field.endswith("_rate")):
             if not (is_number(body.get(name, 0)) and 0 <= body.get(name, 0) <= 1):
                 raise BadFault(f"{name} must be a number from 0 to 1")
         if not (is_number(body.get("latency_ms", 0)) and 0 <= body.get("latency_ms", 0) <= 600_000):
@@ -69,12 +72,14 @@ def is_number(value: Any) -> bool:
 
 
 class Trouble(NamedTuple):
-    """What happens to one call: the delay in seconds, the error status, whether it hangs or loses its answer."""
+    """What happens to one call: the delay in seconds, the error status, whether it hangs or loses its answer, and
+    whether a saved error is answered: None for none, else whether the work is done all the same."""
 
     delay: float = 0.0
     error_status: int | None = None
     hang: bool = False
     lose_answer: bool = False
+    saved_error_done: bool | None = None
 
 
 NO_TROUBLE = Trouble()
@@ -86,12 +91,15 @@ class Faults:
     def __init__(self) -> None:
         self._faults: dict[str, Fault] = {}
         self._random: dict[str, random.Random] = {}
+        self._saved_random: dict[str, random.Random] = {}
         self._hits: dict[str, int] = dict.fromkeys(PROVIDERS, 0)
 
     def set(self, provider: str, fault: Fault) -> None:
         """Switch on a provider's fault, replacing the previous one; its counter and its random generator restart."""
         self._faults[provider] = fault
         self._random[provider] = random.Random(fault.seed)  # noqa: S311 - dice, not secrets
+        # Of their own, so that the series of the other faults stays the same for a seed.
+        self._saved_random[provider] = random.Random(None if fault.seed is None else f"{fault.seed} saved")  # noqa: S311
         self._hits[provider] = 0
 
     def clear(self, provider: str) -> None:
@@ -115,11 +123,15 @@ class Faults:
         hang, error, lose = (
             dice.random() < rate for rate in (fault.hang_rate, fault.error_rate, fault.lose_answer_rate)
         )
+        dice = self._saved_random[provider]
+        not_done, done = (dice.random() < rate for rate in (fault.saved_error_rate, fault.saved_error_done_rate))
+        saved = (not_done or done) and not hang and not error
         trouble = Trouble(
             delay=fault.latency_ms / 1000,
             hang=hang,
             error_status=fault.error_status if error and not hang else None,
-            lose_answer=lose and not hang and not error,
+            lose_answer=lose and not hang and not error and not saved,
+            saved_error_done=(not not_done) if saved else None,
         )
         if trouble != NO_TROUBLE:
             self._hits[provider] += 1

@@ -21,6 +21,8 @@ KINDS = {
     "label": "transaction",
     "charge": "charge",
     "refund": "refund",
+    "dispute": "dispute",
+    "warning": "early_fraud_warning",
     "tax": "tax_transaction",
     "payment": "payment_intent",
     "webhook": "webhook",

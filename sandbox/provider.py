@@ -112,6 +112,12 @@ class Provider:
         """Process the call completely, and return the answer."""
         raise NotImplementedError(self.name)
 
+    def saved_error(self, call: Call, message: str, *, done: bool) -> Answer:
+        """Answer 500, and do the work all the same when `done`. A provider with idempotency keys saves this answer."""
+        if done:
+            self.answer(call)
+        return self.failure(500, message)
+
     def failure(self, status: int, message: str) -> Answer:
         """Return a failure of the provider itself (a bug, or an injected one), in the provider's own format."""
         raise NotImplementedError(self.name)

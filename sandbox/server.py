@@ -14,7 +14,9 @@ from contextlib import suppress
 from aiohttp import web
 
 from sandbox.bank import add_bank_routes
+from sandbox.card_control import add_card_routes
 from sandbox.control import add_control_routes
+from sandbox.dispute_control import add_dispute_routes
 from sandbox.faults import NO_TROUBLE, Faults
 from sandbox.feed import Feed
 from sandbox.guard import add_headers, same_origin
@@ -34,6 +36,7 @@ from sandbox.webhooks.waiting import Webhooks
 DRAIN_SECONDS = 5.0
 BODY_LIMIT = 32 * 1024 * 1024
 _HANG_LOOK_SECONDS = 0.05
+_SWITCHED_ON = "A fault that was switched on in the sandbox."
 
 log = logging.getLogger("sandbox")
 
@@ -67,6 +70,8 @@ class Sandbox:
         add_control_routes(application, self)
         add_page_routes(application, self)
         add_bank_routes(application, self)
+        add_dispute_routes(application, self)
+        add_card_routes(application, self)
         add_webhook_routes(application, self)
         return application
 
@@ -105,9 +110,9 @@ class Sandbox:
                     async with asyncio.timeout(trouble.delay):
                         await self.stopping.wait()
             if trouble.error_status is not None:
-                answer = provider.failure(trouble.error_status, "A fault that was switched on in the sandbox.")
+                answer = provider.failure(trouble.error_status, _SWITCHED_ON)
             else:
-                answer = self._answer(provider, call)
+                answer = self._answer(provider, call, trouble.saved_error_done)
         finally:
             provider.release(call)
         if trouble.lose_answer and request.transport is not None:
@@ -115,8 +120,10 @@ class Sandbox:
         return _response(answer)
 
     @staticmethod
-    def _answer(provider: Provider, call: Call) -> Answer:
+    def _answer(provider: Provider, call: Call, saved_error_done: bool | None) -> Answer:
         try:
+            if saved_error_done is not None:
+                return provider.saved_error(call, _SWITCHED_ON, done=saved_error_done)
             return provider.answer(call)
         except Exception:
             log.exception("%s %s %s failed: a bug of the sandbox", provider.name, call.method, call.path)

@@ -8,6 +8,8 @@ export const KINDS = {
   label: "Labels",
   charge: "Charges",
   refund: "Refunds",
+  dispute: "Disputes",
+  warning: "Fraud warnings",
   tax: "Taxes",
   payment: "Bank",
   webhook: "Webhooks",
@@ -18,6 +20,8 @@ const ONE = {
   label: "Label",
   charge: "Charge",
   refund: "Refund",
+  dispute: "Dispute",
+  warning: "Fraud warning",
   tax: "Tax transaction",
   payment: "Bank confirmation",
   webhook: "Webhook",
@@ -73,6 +77,36 @@ const LINES = {
     title: `${entry.amount} ${entry.status === "failed" ? "not charged" : entry.captured ? "charged" : "authorized"}`,
     badge: chargeBadge(entry),
     facts: [entry.card, entry.refunded && !entry.fully_refunded && `${entry.refunded} refunded`],
+    actions:
+      entry.captured && !entry.disputed
+        ? [
+            {
+              name: "dispute",
+              label: "Dispute this charge",
+              method: "POST",
+              path: `/sandbox/charges/${entry.id}/dispute`,
+              body: {},
+              done: "The charge is disputed.",
+            },
+          ]
+        : [],
+  }),
+  dispute: (entry) => ({
+    title: `${entry.amount} disputed${entry.is_inquiry ? ": an inquiry" : ""}`,
+    badge: [{ won: "good", lost: "bad", warning_closed: "plain" }[entry.status] ?? "warn", words(entry.status)],
+    facts: [words(entry.reason), entry.withdrawn && entry.status !== "won" && `${entry.withdrawn} withdrawn`],
+    actions: entry.is_open
+      ? [
+          { ...verdict(entry, "won"), label: "The shop wins", done: "The dispute is won." },
+          { ...verdict(entry, "lost"), label: "The shop loses", done: "The dispute is lost." },
+          entry.is_inquiry && { ...verdict(entry, "escalated"), label: "Charge back", done: "It is charged back." },
+        ].filter(Boolean)
+      : [],
+  }),
+  warning: (entry) => ({
+    title: "The card's issuer reports a fraud",
+    badge: entry.actionable ? ["warn", "actionable"] : ["plain", "settled"],
+    facts: [words(entry.fraud_type)],
   }),
   refund: (entry) => ({
     title: `${entry.amount} refunded`,
@@ -131,6 +165,13 @@ const move = (entry, status) => ({
 
 const bank = (entry, result) => ({ name: result, method: "POST", path: entry.page, body: { result } });
 
+const verdict = (entry, result) => ({
+  name: result,
+  method: "POST",
+  path: `/sandbox/disputes/${entry.id}`,
+  body: { result },
+});
+
 function labelBadge(entry) {
   if (entry.status === "ERROR") return ["bad", "not bought"];
   if (entry.status !== "SUCCESS") return ["plain", words(entry.status)];
@@ -140,6 +181,7 @@ function labelBadge(entry) {
 
 function chargeBadge(entry) {
   if (entry.status === "failed") return ["bad", words(entry.failure)];
+  if (entry.disputed) return ["bad", "disputed"];
   if (entry.fully_refunded) return ["plain", "refunded"];
   return entry.captured ? ["good", "paid"] : ["plain", "not captured"];
 }
@@ -218,6 +260,20 @@ const CHANGING = {
   refund: (entry) => [
     list([
       ["Refund", el("code", {}, entry.id)],
+      ["Charge", el("code", {}, entry.charge)],
+    ]),
+  ],
+  dispute: (entry, object) => [
+    list([
+      ["Dispute", el("code", {}, entry.id)],
+      ["Charge", el("code", {}, entry.charge)],
+      ["Evidence", object.evidence_details.has_evidence ? "given" : "none"],
+      ["Respond by", moment(object.evidence_details.due_by)],
+    ]),
+  ],
+  warning: (entry) => [
+    list([
+      ["Warning", el("code", {}, entry.id)],
       ["Charge", el("code", {}, entry.charge)],
     ]),
   ],

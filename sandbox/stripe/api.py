@@ -1,4 +1,8 @@
-"""Stripe in the sandbox: keys, idempotency, dispatch. The endpoints are in the other modules of this package."""
+"""Stripe in the sandbox: keys, idempotency, dispatch. The endpoints are in the other modules of this package.
+
+A 500 of an endpoint is saved under its idempotency key, and its effects are indeterminate. `Stripe-Should-Retry` says
+what the status does not: "Advanced error handling", https://docs.stripe.com/error-low-level.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import re
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
@@ -17,6 +22,8 @@ from sandbox.state import State
 from sandbox.stripe import (
     charges,
     coupons,
+    disputes,
+    fraud_warnings,
     payment_intents,
     payment_methods,
     prices,
@@ -29,9 +36,18 @@ from sandbox.stripe import (
 from sandbox.stripe.endpoint import Desk, Endpoint
 from sandbox.stripe.errors import StripeFailure, invalid
 from sandbox.stripe.form import flat, unfold
+from sandbox.stripe.params import read_fields
 
 API_VERSION = "2026-10-28.endive"
+_SHOULD_RETRY = "Stripe-Should-Retry"
 _VERSION = re.compile(r"20\d\d-\d\d-\d\d(\.[a-z]+)?")
+
+
+class _Broken(NamedTuple):
+    """An endpoint that answers 500 with this message; done: whether it has done its work before."""
+
+    message: str
+    done: bool
 
 
 class Stripe(Provider):
@@ -49,6 +65,8 @@ class Stripe(Provider):
             payment_methods,
             payment_intents,
             charges,
+            disputes,
+            fraud_warnings,
             coupons,
             promotion_codes,
             tax_codes,
@@ -85,7 +103,8 @@ class Stripe(Provider):
                     status=409,
                     kind="idempotency_error",
                     code="idempotency_key_in_use",
-                )
+                ),
+                {_SHOULD_RETRY: "true"},
             )
         self._in_flight.add(key)
         return None
@@ -96,9 +115,15 @@ class Stripe(Provider):
             self._in_flight.discard(key)
 
     def answer(self, call: Call) -> Answer:
+        return self._answer(call, None)
+
+    def saved_error(self, call: Call, message: str, *, done: bool) -> Answer:
+        return self._answer(call, _Broken(message, done))
+
+    def _answer(self, call: Call, broken: _Broken | None) -> Answer:
         request_id = alphanumeric("req_", 14)
         try:
-            return self._perform(call, request_id)
+            return self._perform(call, request_id, broken)
         except StripeFailure as failure:
             return self._refusal(failure, request_id=request_id)
 
@@ -108,9 +133,11 @@ class Stripe(Provider):
             kind, code = "invalid_request_error", "rate_limit"
         elif status < 500:
             kind = "invalid_request_error"
-        return self._refusal(StripeFailure(message, status=status, kind=kind, code=code))
+        # Nothing is done or saved after these: the call may be repeated.
+        headers = {_SHOULD_RETRY: "true"} if status >= 500 else None
+        return self._refusal(StripeFailure(message, status=status, kind=kind, code=code), headers)
 
-    def _perform(self, call: Call, request_id: str) -> Answer:
+    def _perform(self, call: Call, request_id: str, broken: _Broken | None) -> Answer:
         version = call.headers.get("Stripe-Version", API_VERSION)
         if not _VERSION.fullmatch(version):
             raise invalid(f"Invalid Stripe API version: {version[:40]}")
@@ -120,7 +147,7 @@ class Stripe(Provider):
         parameters = unfold(_pairs(call))
         desk = Desk(self.state, call.public_url)
         if call.method == "GET":
-            return _answer(200, endpoint.run(desk, arguments, parameters), request_id)
+            return _answer(200, _run(endpoint, desk, arguments, parameters, broken), request_id)
         key = _idempotency_key(call)
         fingerprint = _fingerprint(call.path, parameters)
         if key is not None:
@@ -132,7 +159,7 @@ class Stripe(Provider):
         with self.state.transaction():
             status = 200
             try:
-                body = endpoint.run(desk, arguments, parameters)
+                body = _run(endpoint, desk, arguments, parameters, broken)
             except StripeFailure as failure:
                 if not failure.keep:
                     raise
@@ -140,7 +167,7 @@ class Stripe(Provider):
                 status, body = failure.status, orjson.dumps(failure.body(request_id))
             if key is not None:
                 self.state.keep_answer(key, fingerprint, status, body, request_id)
-        headers = {} if key is None else {"Idempotency-Key": key, "Original-Request": request_id}
+        headers = {} if key is None else {"Idempotency-Key": key, "Original-Request": request_id, **_no_retry(status)}
         return _answer(status, body, request_id, headers)
 
     def _refusal(
@@ -148,6 +175,28 @@ class Stripe(Provider):
     ) -> Answer:
         request_id = request_id or alphanumeric("req_", 14)
         return _answer(failure.status, orjson.dumps(failure.body(request_id)), request_id, headers)
+
+
+def _run(
+    endpoint: Endpoint, desk: Desk, arguments: dict[str, str], parameters: dict[str, Any], broken: _Broken | None
+) -> bytes:
+    """Run an endpoint; when it is broken, StripeFailure (500) after its work, or before it for a valid request."""
+    if broken is None:
+        return endpoint.run(desk, arguments, parameters)
+    if not broken.done:
+        read_fields(endpoint.fields, parameters)
+    else:
+        try:
+            endpoint.run(desk, arguments, parameters)
+        except StripeFailure as failure:
+            if not failure.keep:
+                raise
+    raise StripeFailure(broken.message, status=500, kind="api_error")
+
+
+def _no_retry(status: int) -> dict[str, str]:
+    """Return the header of a saved error: a repetition would be answered the same."""
+    return {_SHOULD_RETRY: "false"} if status >= 400 else {}
 
 
 def _answer(status: int, body: bytes, request_id: str, headers: dict[str, str] | None = None) -> Answer:
@@ -171,7 +220,12 @@ def _replay(key: str, known: tuple[str, int, bytes, str], fingerprint: str) -> A
             f"using a key other than '{key}' if you meant to execute a different request.",
             kind="idempotency_error",
         )
-    headers = {"Idempotency-Key": key, "Idempotent-Replayed": "true", "Original-Request": request_id}
+    headers = {
+        "Idempotency-Key": key,
+        "Idempotent-Replayed": "true",
+        "Original-Request": request_id,
+        **_no_retry(status),
+    }
     return _answer(status, body, request_id, headers)
 
 

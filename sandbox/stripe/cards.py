@@ -16,13 +16,14 @@ class Decline(NamedTuple):
 
 class Card(NamedTuple):
     """A test card. decline: the outcome of its charge (None: success). authentication: the bank asks the shopper
-    first."""
+    first. aftermath: what follows a successful charge at once (see `sandbox.stripe.aftermath`)."""
 
     number: str
     brand: str
     funding: str = "credit"
     decline: Decline | None = None
     authentication: bool = False
+    aftermath: str | None = None
 
 
 _GENERIC = Decline("card_declined", "generic_decline", "Your card was declined.")
@@ -75,8 +76,16 @@ _AUTHENTICATED = {
     "authenticationRequiredSetupForOffSession": ("4000003800000446", None),
     "authenticationRequiredChargeDeclinedInsufficientFunds": ("4000008260003178", _FUNDS),
 }
+# "Disputes" of "Test your application", https://docs.stripe.com/testing#disputes
+_DISPUTED = {
+    "createDispute": ("4000000000000259", "fraudulent"),
+    "createDisputeProductNotReceived": ("4000000000002685", "product_not_received"),
+    "createDisputeInquiry": ("4000000000001976", "inquiry"),
+    "createIssuerFraudRecord": ("4000000000005423", "fraud_warning"),
+}
 _CARDS: dict[str, Card] = {
     **_GOOD,
+    **{name: Card(number, "visa", aftermath=aftermath) for name, (number, aftermath) in _DISPUTED.items()},
     **{name: Card(number, "visa", decline=decline) for name, (number, decline) in _DECLINES.items()},
     **{
         name: Card(number, "visa", decline=decline, authentication=True)

@@ -7,9 +7,12 @@ from typing import Any
 from sandbox.ids import alphanumeric
 from sandbox.stripe.cards import Decline
 from sandbox.stripe.currencies import check_step, spelled
+from sandbox.stripe.dispute_cases import check_refundable
 from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
 from sandbox.stripe.errors import StripeFailure, invalid, missing_object
+from sandbox.stripe.fraud_warnings import settle_warnings
 from sandbox.stripe.lists import page
+from sandbox.stripe.outcomes import is_blocked, outcome_of
 from sandbox.stripe.params import EXPAND, PAGE, CreatedRange, Int, Metadata, Str, Type, merged
 
 LIST_CHARGES: dict[str, Type] = {**PAGE, "created": CreatedRange(), "payment_intent": Str()}
@@ -40,17 +43,6 @@ def make_charge(
     """
     card = payment_method["card"]
     paid = decline is None
-    outcome: dict[str, Any] = {
-        "advice_code": None if paid else "try_again_later",
-        "network_advice_code": None,
-        "network_decline_code": None,
-        "network_status": "approved_by_network" if paid else "declined_by_network",
-        "reason": None if decline is None else decline.decline_code or decline.code,
-        "risk_level": "normal",
-        "risk_score": 20,
-        "seller_message": "Payment complete." if paid else "The bank declined the payment.",
-        "type": "authorized" if paid else "issuer_declined",
-    }
     charge: dict[str, Any] = {
         "id": alphanumeric("ch_", 24),
         "object": "charge",
@@ -72,11 +64,11 @@ def make_charge(
         "failure_balance_transaction": None,
         "failure_code": None if decline is None else decline.code,
         "failure_message": None if decline is None else decline.message,
-        "fraud_details": {},
+        "fraud_details": {"stripe_report": "fraudulent"} if is_blocked(decline) else {},
         "livemode": False,
         "metadata": intent["metadata"],
         "on_behalf_of": None,
-        "outcome": outcome,
+        "outcome": outcome_of(decline),
         "paid": paid,
         "payment_intent": intent["id"],
         "payment_method": payment_method["id"],
@@ -185,6 +177,7 @@ def _charge_to_refund(desk: Desk, asked: Parameters) -> Parameters:
 
 def _create_refund(desk: Desk, asked: Parameters) -> Parameters:
     charge = _charge_to_refund(desk, asked)
+    check_refundable(desk, charge)
     left = charge["amount"] - charge["amount_refunded"]
     if left == 0:
         raise StripeFailure(f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
@@ -218,6 +211,7 @@ def _create_refund(desk: Desk, asked: Parameters) -> Parameters:
     charge["refunded"] = charge["amount_refunded"] == charge["amount"]
     desk.state.put("refund", refund["id"], refund)
     desk.state.put("charge", charge["id"], charge)
+    settle_warnings(desk, charge["id"])
     return refund
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sandbox.state import without_private
+from sandbox.stripe.aftermath import follow_up
 from sandbox.stripe.cards import Decline
 from sandbox.stripe.charges import capture_charge, make_charge
 from sandbox.stripe.currencies import check_chargeable
@@ -108,6 +109,8 @@ def charge_now(desk: Desk, intent: Parameters, payment_method: Parameters) -> Pa
         raise declined(desk, intent, payment_method, decline)
     manual = intent["capture_method"] == "manual"
     charge = make_charge(desk, intent, payment_method, None, capture=not manual)
+    if not manual:
+        follow_up(desk, charge["id"], card_of(payment_method))
     spend(desk, payment_method["id"])
     intent |= {
         "latest_charge": charge["id"],
@@ -124,6 +127,9 @@ def charge_now(desk: Desk, intent: Parameters, payment_method: Parameters) -> Pa
 def capture(desk: Desk, intent: Parameters, amount: int) -> Parameters:
     """Capture `amount` of a confirmed intent's authorized money."""
     capture_charge(desk, intent["latest_charge"], amount)
+    payment_method = desk.state.get("payment_method", intent["payment_method"])
+    if payment_method is not None:
+        follow_up(desk, intent["latest_charge"], card_of(payment_method))
     intent |= {"status": "succeeded", "amount_capturable": 0, "amount_received": amount}
     desk.state.put("payment_intent", intent["id"], intent)
     return intent

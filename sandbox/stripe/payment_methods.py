@@ -7,6 +7,7 @@ from typing import Any
 
 from sandbox.ids import alphanumeric
 from sandbox.state import without_private
+from sandbox.stripe.card_switch import behaviour_of
 from sandbox.stripe.cards import Card, card_named, card_numbered, real_card
 from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
 from sandbox.stripe.errors import StripeFailure, invalid, missing_object
@@ -155,7 +156,7 @@ def _store(desk: Desk, card: Card, month: int, year: int, asked: Parameters) -> 
         "livemode": False,
         "metadata": merged({}, asked.get("metadata")),
         "type": "card",
-        "_number": card.number,
+        "_number": behaviour_of(desk.state, card).number,
         "_spent": False,
     }
     desk.state.put("payment_method", payment_method["id"], payment_method)

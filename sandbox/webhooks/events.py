@@ -15,13 +15,19 @@ from sandbox.shippo.tracks import bought_track
 from sandbox.shippo.transactions import shown_transaction
 from sandbox.state import State, without_private
 from sandbox.stripe.api import API_VERSION
+from sandbox.stripe.dispute_cases import CLOSED
 from sandbox.twilio.api import DELIVERED_AFTER, SENT_AFTER
 from sandbox.webhooks.waiting import Event
 
 Body = dict[str, Any]
 # Seconds until a mail is delivered.
 MAIL_DELIVERED_AFTER = 1.0
-_STRIPE = frozenset(("product", "price", "payment_intent", "charge", "refund", "coupon", "promotion_code"))
+_STRIPE = frozenset(
+    (
+        *("product", "price", "payment_intent", "charge", "refund", "coupon", "promotion_code"),
+        *("dispute", "early_fraud_warning"),
+    )
+)
 
 
 def events_of(state: State) -> Callable[[str, Body | None, Body | None], Iterator[Event]]:
@@ -54,6 +60,10 @@ def _stripe_kinds(kind: str, before: Body | None, after: Body | None) -> Iterato
         yield from _intent_kinds(before, after)
     elif kind == "charge":
         yield from _charge_kinds(before, after)
+    elif kind == "dispute":
+        yield from _dispute_kinds(before, after)
+    elif kind == "early_fraud_warning":
+        yield f"radar.early_fraud_warning.{'created' if before is None else 'updated'}"
     elif before is None:
         yield f"{kind}.created"
     elif before != after:
@@ -83,8 +93,22 @@ def _charge_kinds(before: Body | None, after: Body) -> Iterator[str]:
         yield "charge.refunded"
     elif after["captured"] and not before["captured"]:
         yield "charge.captured"
-    elif before != after:
+    elif {**before, "disputed": after["disputed"]} != after:  # the dispute has its own events
         yield "charge.updated"
+
+
+def _dispute_kinds(before: Body | None, after: Body) -> Iterator[str]:
+    """A win pays back before it closes; what an escalation changes is reported before its withdrawal."""
+    booked = [each["amount"] for each in after["balance_transactions"]]
+    new = booked[len(before["balance_transactions"]) if before is not None else 0 :]
+    if before is None:
+        yield "charge.dispute.created"
+    elif after["status"] not in CLOSED and before != after:
+        yield "charge.dispute.updated"
+    for amount in new:
+        yield f"charge.dispute.funds_{'withdrawn' if amount < 0 else 'reinstated'}"
+    if before is not None and after["status"] in CLOSED and before["status"] not in CLOSED:
+        yield "charge.dispute.closed"
 
 
 def _stripe_event(state: State, kind: str, before: Body | None, after: Body | None) -> bytes:

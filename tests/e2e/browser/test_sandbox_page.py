@@ -106,6 +106,18 @@ def test_bank_is_answered_by_keyboard_in_the_feed(reader: Reader, button: str, b
     assert len(reader.shop.charged(order["id"])) == charges
 
 
+def test_charge_is_disputed_and_lost_on_the_page(reader: Reader) -> None:
+    order = paid(reader.shop)
+    reader.open(f"?order={order['id']}")
+    reader.entry("charge").get_by_role("button", name="Dispute this charge").click()
+    reader.said("The charge is disputed.")
+    expect(reader.entry("charge")).to_contain_text("disputed")
+    expect(reader.entry("charge").get_by_role("button", name="Dispute this charge")).to_have_count(0)
+    reader.entry("dispute", "needs response").get_by_role("button", name="The shop loses").click()
+    expect(reader.entry("dispute")).to_contain_text("lost")
+    expect(reader.entry("dispute").get_by_role("button", name="The shop wins")).to_have_count(0)
+
+
 def test_webhook_sent_twice_is_handled_once(reader: Reader) -> None:
     order = paid(reader.shop)
     reader.open(f"?order={order['id']}")

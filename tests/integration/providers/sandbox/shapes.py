@@ -15,8 +15,16 @@ from stripe._stripe_object import UntypedStripeObject
 from stripe.tax import CalculationLineItem, TransactionLineItem
 
 _UNIONS = (Union, types.UnionType)
-# `stripe.tax` loads a class when it is first named, so its variables do not contain them.
-_TAX_LINES = {"CalculationLineItem": CalculationLineItem, "TransactionLineItem": TransactionLineItem}
+# Names of annotations that are no variables of `stripe`: `stripe.tax` loads a class when it is first named, and the
+# balance transaction calls some classes by another name.
+_OTHER_NAMES = {
+    "CalculationLineItem": CalculationLineItem,
+    "TransactionLineItem": TransactionLineItem,
+    "DisputeResource": stripe.Dispute,
+    "IssuingDisputeResource": stripe.issuing.Dispute,
+    "Authorization": stripe.issuing.Authorization,
+    "Transaction": stripe.issuing.Transaction,
+}
 
 
 def body_problems(body: Any, cls: type, where: str = "") -> Iterator[str]:
@@ -87,7 +95,7 @@ def _value_problems(value: Any, kind: Any, where: str) -> Iterator[str]:
 def _named(name: str) -> Any:
     if hasattr(stripe, name):
         return getattr(stripe, name)
-    return eval(name, {**vars(typing), **vars(stripe), **_TAX_LINES})  # noqa: S307 - an annotation of the SDK
+    return eval(name, {**vars(typing), **vars(stripe), **_OTHER_NAMES})  # noqa: S307 - an annotation of the SDK
 
 
 class Parameter(typing.NamedTuple):

@@ -14,6 +14,8 @@ from twilio.rest.api.v2010.account.message import MessageInstance
 from sandbox.stripe import (
     charges,
     coupons,
+    disputes,
+    fraud_warnings,
     payment_intents,
     payment_methods,
     prices,
@@ -36,6 +38,8 @@ CLASSES = {
     "payment_intent": stripe.PaymentIntent,
     "charge": stripe.Charge,
     "refund": stripe.Refund,
+    "dispute": stripe.Dispute,
+    "radar.early_fraud_warning": stripe.radar.EarlyFraudWarning,
     "coupon": stripe.Coupon,
     "promotion_code": stripe.PromotionCode,
     "tax_code": stripe.TaxCode,
@@ -87,6 +91,7 @@ def bodies(sdks: Sdks) -> dict[str, dict[str, Any]]:
     )  # fmt: skip
     assert found["promotion_code"]["promotion"]["coupon"]["object"] == "coupon"
     found |= tax_bodies(sdks)
+    found |= dispute_bodies(sdks, intent)
     found["requires_payment_method"] = ask(
         sdks, "POST", "/v1/payment_intents", **intent,
         **{"shipping[name]": "A", "shipping[address][line1]": "1 Way", "receipt_email": "a@example.com"},
@@ -105,6 +110,8 @@ def bodies(sdks: Sdks) -> dict[str, dict[str, Any]]:
         sdks, "POST", "/v1/payment_intents", payment_method="pm_card_chargeDeclined", confirm="true", **intent
     )
     found["declined"] = refusal["error"]["payment_intent"]
+    refusal = ask(sdks, "POST", "/v1/payment_intents", payment_method="pm_card_radarBlock", confirm="true", **intent)
+    found["blocked charge"] = ask(sdks, "GET", f"/v1/charges/{refusal['error']['charge']}")
     found["allowed types"] = ask(
         sdks, "POST", "/v1/payment_intents", amount="60", currency="eur", **{"allowed_payment_method_types[0]": "card"}
     )
@@ -119,6 +126,27 @@ def bodies(sdks: Sdks) -> dict[str, dict[str, Any]]:
     )  # fmt: skip
     assert found["expanded"]["latest_charge"]["object"] == "charge"
     assert found["expanded"]["payment_method"]["object"] == "payment_method"
+    return found
+
+
+def dispute_bodies(sdks: Sdks, intent: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Return an inquiry, a chargeback, a won dispute, and an early fraud warning."""
+    found = {}
+    for name, card in {"inquiry": "createDisputeInquiry", "chargeback": "createDispute"}.items():
+        paid = ask(sdks, "POST", "/v1/payment_intents", payment_method=f"pm_card_{card}", confirm="true", **intent)
+        found[name] = ask(sdks, "GET", "/v1/disputes", payment_intent=paid["id"])["data"][0]
+    ask(
+        sdks, "POST", f"/v1/disputes/{found['chargeback']['id']}",
+        **{"evidence[uncategorized_text]": "winning_evidence"},
+    )  # fmt: skip
+    found["won dispute"] = ask(
+        sdks, "GET", f"/v1/disputes/{found['chargeback']['id']}",
+        **{"expand[0]": "charge", "expand[1]": "payment_intent"},
+    )  # fmt: skip
+    assert found["won dispute"]["charge"]["object"] == "charge"
+    card = "pm_card_createIssuerFraudRecord"
+    paid = ask(sdks, "POST", "/v1/payment_intents", payment_method=card, confirm="true", **intent)
+    found["warning"] = ask(sdks, "GET", "/v1/radar/early_fraud_warnings", payment_intent=paid["id"])["data"][0]
     return found
 
 
@@ -185,6 +213,8 @@ def test_stripe_bodies_match_the_sdk_classes(bodies: dict[str, dict[str, Any]]) 
         ("charge of succeeded", ("outcome", "score"), 1),
         ("expanded", ("latest_charge", "status"), "done"),
         ("refund", ("currency",), "gone"),
+        ("chargeback", ("balance_transactions", 0, "fee"), "15"),
+        ("inquiry", ("status",), "open"),
         ("coupon", ("percent_off",), "25.5"),
         ("promotion_code", ("promotion", "coupon", "valid"), "yes"),
         ("calculation", ("line_items", "data", 0, "tax_breakdown", 0, "taxability_reason"), "none"),
@@ -273,6 +303,10 @@ INLINE_CARD = {
         (charges.CREATE_REFUND, stripe_params.RefundCreateParams, set()),
         (charges.MODIFY_REFUND, stripe_params.RefundUpdateParams, set()),
         (charges.LIST_REFUNDS, stripe_params.RefundListParams, set()),
+        (disputes.LIST, stripe_params.DisputeListParams, set()),
+        (disputes.MODIFY, stripe_params.DisputeUpdateParams, set()),
+        (disputes.CLOSE, stripe_params.DisputeCloseParams, set()),
+        (fraud_warnings.LIST, stripe_params.radar.EarlyFraudWarningListParams, set()),
         (coupons.CREATE, stripe_params.CouponCreateParams, set()),
         (coupons.MODIFY, stripe_params.CouponUpdateParams, set()),
         (coupons.LIST, stripe_params.CouponListParams, set()),

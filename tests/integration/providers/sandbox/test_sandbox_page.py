@@ -23,7 +23,7 @@ from tests.integration.providers.sandbox.streams import Stream
 from tests.integration.providers.sandbox.test_sandbox_webhooks import Gateway, until
 
 FROM = "+15005550006"
-KINDS = {"mail", "sms", "label", "charge", "refund", "tax", "payment", "webhook"}
+KINDS = {"mail", "sms", "label", "charge", "refund", "dispute", "warning", "tax", "payment", "webhook"}
 PAGE = ROOT / "sandbox" / "page"
 ORIGIN = "https://elsewhere.example"
 
@@ -80,6 +80,8 @@ def record_tax(sdks: Sdks, order: str) -> None:
 
 def one_of_each(sdks: Sdks, order: str) -> None:
     """Cause at least one entry of every kind that belongs to this order, the mail last."""
+    pay(sdks, order, "pm_card_createDispute")
+    pay(sdks, order, "pm_card_createIssuerFraudRecord")
     paid = pay(sdks, order)
     sdks.stripe.v1.refunds.create({"payment_intent": paid.id, "amount": 100, "metadata": {"order_id": order}})
     record_tax(sdks, order)
@@ -155,7 +157,13 @@ def test_feed_shows_each_kind_of_an_order_newest_first(sdks: Sdks) -> None:
     places = [entry["place"] for entry in found]
     assert places == sorted(places, reverse=True)
     kinds = [entry["kind"] for entry in found if entry["kind"] != "webhook"]
-    assert kinds == ["mail", "sms", "label", "payment", "tax", "tax", "refund", "charge"]
+    assert kinds == [
+        *("mail", "sms", "label", "payment", "tax", "tax", "refund", "charge"),
+        *("warning", "charge", "dispute", "charge"),
+    ]
+    dispute, warning = (next(one for one in found if one["kind"] == kind) for kind in ("dispute", "warning"))
+    assert (dispute["amount"], dispute["withdrawn"], dispute["is_open"]) == ("$4.46", "$19.46", True)
+    assert (warning["fraud_type"], warning["actionable"]) == ("misc", True)
     charge = next(entry for entry in found if entry["kind"] == "charge")
     assert (charge["amount"], charge["refunded"], charge["card"]) == ("$4.46", "$1.00", "visa 4242")
     back, sale = [entry for entry in found if entry["kind"] == "tax"]

@@ -103,6 +103,25 @@ def test_declined_card_leaves_the_intent_open(sdks: Sdks, card: str, code: str, 
     assert [charge.paid for charge in charges_of(sdks, intent)] == [True, False, False]
 
 
+@pytest.mark.parametrize("name", ["radarBlock", "chargeDeclinedFraudulent"])
+def test_radar_blocks_the_payment_of_a_risky_card(sdks: Sdks, name: str) -> None:
+    intent = new_intent(sdks)
+    with pytest.raises(stripe.CardError) as refusal:
+        sdks.stripe.v1.payment_intents.confirm(intent.id, {"payment_method": f"pm_card_{name}"})
+    assert refusal.value.error is not None
+    assert (refusal.value.code, refusal.value.error.decline_code) == ("card_declined", "fraudulent")
+    [charge] = charges_of(sdks, intent)
+    assert charge.outcome is not None
+    assert (charge.outcome.type, charge.outcome.network_status) == ("blocked", "not_sent_to_network")
+    assert (charge.outcome.reason, charge.outcome.risk_level) == ("highest_risk_level", "highest")
+    assert (charge.paid, charge.fraud_details.to_dict()) == (False, {"stripe_report": "fraudulent"})
+    with pytest.raises(stripe.CardError):
+        sdks.stripe.v1.payment_intents.confirm(intent.id, {"payment_method": "pm_card_chargeDeclined"})
+    declined = charges_of(sdks, intent)[0].outcome
+    assert declined is not None
+    assert (declined.type, declined.network_status) == ("issuer_declined", "declined_by_network")
+
+
 def test_approved_3ds_challenge_completes_the_payment(sdks: Sdks) -> None:
     intent = new_intent(sdks)
     asked = sdks.stripe.v1.payment_intents.confirm(

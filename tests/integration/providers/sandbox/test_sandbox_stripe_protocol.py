@@ -125,6 +125,7 @@ def test_key_in_use_is_refused_with_409(sdks: Sdks, fault: Callable[..., Any]) -
 
     assert second.status_code == 409
     assert second.json()["error"]["code"] == "idempotency_key_in_use"
+    assert second.headers["Stripe-Should-Retry"] == "true"
     [slow] = answers
     assert slow.status_code == 200
     third = post(sdks, "/v1/products", key, name="Slow")
