@@ -112,6 +112,7 @@ def _refund(state: State, refund: Body) -> Body:
         "amount": _amount(refund["amount"], refund["currency"]),
         "charge": refund["charge"],
         "reason": refund["reason"],
+        "failure": refund.get("failure_reason"),
         "status": refund["status"],
     }
 

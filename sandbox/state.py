@@ -34,6 +34,9 @@ CREATE TABLE IF NOT EXISTS feed (
     UNIQUE (kind, id));
 CREATE INDEX IF NOT EXISTS feed_by_kind ON feed (kind, place);
 CREATE INDEX IF NOT EXISTS feed_by_change ON feed (changed);
+CREATE TABLE IF NOT EXISTS later (
+    kind TEXT NOT NULL, id TEXT NOT NULL, due REAL NOT NULL, outcome TEXT NOT NULL, PRIMARY KEY (kind, id));
+CREATE INDEX IF NOT EXISTS later_by_due ON later (due);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 # A file of an earlier version has no such column.

@@ -75,9 +75,21 @@ const LINES = {
     facts: [entry.card, entry.refunded && !entry.fully_refunded && `${entry.refunded} refunded`],
   }),
   refund: (entry) => ({
-    title: `${entry.amount} refunded`,
-    badge: [entry.status === "succeeded" ? "good" : "plain", words(entry.status)],
-    facts: [entry.reason && words(entry.reason)],
+    title: `${entry.amount} ${entry.status === "failed" ? "not refunded" : "refunded"}`,
+    badge: [{ succeeded: "good", failed: "bad" }[entry.status] ?? "plain", words(entry.status)],
+    facts: [entry.reason && words(entry.reason), entry.failure && words(entry.failure)],
+    actions: [
+      entry.status === "pending" && {
+        ...settle("refunds", entry, "succeed"),
+        label: "Complete this refund",
+        done: "The refund is complete.",
+      },
+      ["pending", "succeeded"].includes(entry.status) && {
+        ...settle("refunds", entry, "fail"),
+        label: "Let this refund fail",
+        done: "The refund failed.",
+      },
+    ].filter(Boolean),
   }),
   tax: (entry) => ({
     title: `${entry.tax} tax, total ${entry.amount}`,
@@ -127,6 +139,13 @@ const move = (entry, status) => ({
   path: `/sandbox/tracks/${entry.tracking_number}`,
   body: { status },
   done: `The parcel is now: ${TRACKING[status]}.`,
+});
+
+const settle = (kind, entry, result) => ({
+  name: result,
+  method: "POST",
+  path: `/sandbox/${kind}/${entry.id}`,
+  body: { result },
 });
 
 const bank = (entry, result) => ({ name: result, method: "POST", path: entry.page, body: { result } });

@@ -16,13 +16,14 @@ class Decline(NamedTuple):
 
 class Card(NamedTuple):
     """A test card. decline: the outcome of its charge (None: success). authentication: the bank asks the shopper
-    first."""
+    first. refunds: its refunds "fail" later, or "pend" first (None: they succeed at once)."""
 
     number: str
     brand: str
     funding: str = "credit"
     decline: Decline | None = None
     authentication: bool = False
+    refunds: str | None = None
 
 
 _GENERIC = Decline("card_declined", "generic_decline", "Your card was declined.")
@@ -75,8 +76,11 @@ _AUTHENTICATED = {
     "authenticationRequiredSetupForOffSession": ("4000003800000446", None),
     "authenticationRequiredChargeDeclinedInsufficientFunds": ("4000008260003178", _FUNDS),
 }
+# "Simulate an asynchronous refund", https://docs.stripe.com/testing#refunds
+_REFUNDED_LATER = {"refundFail": ("4000000000005126", "fail"), "pendingRefund": ("4000000000007726", "pend")}
 _CARDS: dict[str, Card] = {
     **_GOOD,
+    **{name: Card(number, "visa", refunds=refunds) for name, (number, refunds) in _REFUNDED_LATER.items()},
     **{name: Card(number, "visa", decline=decline) for name, (number, decline) in _DECLINES.items()},
     **{
         name: Card(number, "visa", decline=decline, authentication=True)

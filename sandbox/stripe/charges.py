@@ -11,6 +11,7 @@ from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
 from sandbox.stripe.errors import StripeFailure, invalid, missing_object
 from sandbox.stripe.lists import page
 from sandbox.stripe.params import EXPAND, PAGE, CreatedRange, Int, Metadata, Str, Type, merged
+from sandbox.stripe.refund_outcomes import begin_refund
 
 LIST_CHARGES: dict[str, Type] = {**PAGE, "created": CreatedRange(), "payment_intent": Str()}
 MODIFY_CHARGE: dict[str, Type] = {
@@ -214,6 +215,7 @@ def _create_refund(desk: Desk, asked: Parameters) -> Parameters:
         "status": "succeeded",
         "transfer_reversal": None,
     }
+    begin_refund(desk, refund, charge)
     charge["amount_refunded"] += amount
     charge["refunded"] = charge["amount_refunded"] == charge["amount"]
     desk.state.put("refund", refund["id"], refund)

@@ -54,6 +54,8 @@ def _stripe_kinds(kind: str, before: Body | None, after: Body | None) -> Iterato
         yield from _intent_kinds(before, after)
     elif kind == "charge":
         yield from _charge_kinds(before, after)
+    elif kind == "refund":
+        yield from _refund_kinds(before, after)
     elif before is None:
         yield f"{kind}.created"
     elif before != after:
@@ -83,8 +85,22 @@ def _charge_kinds(before: Body | None, after: Body) -> Iterator[str]:
         yield "charge.refunded"
     elif after["captured"] and not before["captured"]:
         yield "charge.captured"
+    elif after["amount_refunded"] < before["amount_refunded"]:
+        return  # a failed refund has its own events
     elif before != after:
         yield "charge.updated"
+
+
+def _refund_kinds(before: Body | None, after: Body) -> Iterator[str]:
+    """What a refund's failure sends: https://docs.stripe.com/api/events/types"""
+    if before is None:
+        yield "refund.created"
+    elif before != after:
+        yield "refund.updated"
+        if before["status"] != after["status"]:
+            yield "charge.refund.updated"
+            if after["status"] == "failed":
+                yield "refund.failed"
 
 
 def _stripe_event(state: State, kind: str, before: Body | None, after: Body | None) -> bytes:
