@@ -27,6 +27,7 @@ from sandbox.settlement_control import add_settlement_routes
 from sandbox.shippo.api import Shippo
 from sandbox.state import State
 from sandbox.stripe.api import Stripe
+from sandbox.stripe.debit_outcomes import settle_debit
 from sandbox.stripe.endpoint import Desk
 from sandbox.stripe.refund_outcomes import settle_refund
 from sandbox.twilio.api import Twilio
@@ -57,7 +58,13 @@ class Sandbox:
         self.faults = Faults()
         self.webhooks = Webhooks(state, events_of(state))
         self.sender = Sender(self.webhooks, state, settings)
-        self.later = Later(state, {"refund": lambda refund, result: settle_refund(self.desk(), refund, result)})
+        self.later = Later(
+            state,
+            {
+                "refund": lambda refund, result: settle_refund(self.desk(), refund, result),
+                "payment_intent": lambda intent, result: settle_debit(self.desk(), intent, result),
+            },
+        )
         self.stopping = asyncio.Event()
         self.providers: dict[str, Provider] = {
             provider.name: provider for provider in (Stripe(state), Shippo(state), Twilio(state), SendGrid(state))

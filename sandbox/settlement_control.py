@@ -1,4 +1,4 @@
-"""The sandbox's own routes for what Stripe settles later: its switches, and the result of one refund now."""
+"""The sandbox's own routes for what Stripe settles later: its switches, and the result of one refund or debit now."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from sandbox.context import Context
 from sandbox.control import json_object, json_response, refusal
 from sandbox.faults import BadFault
 from sandbox.state import without_private
+from sandbox.stripe.bank_accounts import DECLINES
+from sandbox.stripe.debit_outcomes import settle_debit
 from sandbox.stripe.endpoint import Desk
 from sandbox.stripe.errors import StripeFailure
 from sandbox.stripe.refund_outcomes import DEFAULT_REASON, FAILURE_REASONS, settle_refund
@@ -30,6 +32,7 @@ def add_settlement_routes(application: web.Application, sandbox: Context) -> Non
             web.put("/sandbox/stripe", control.put_switches),
             web.delete("/sandbox/stripe", control.delete_switches),
             web.post("/sandbox/refunds/{refund}", control.refund),
+            web.post("/sandbox/payments/{intent}", control.payment),
         ]
     )
 
@@ -65,6 +68,16 @@ class _Control:
             reasons = ", ".join(FAILURE_REASONS)
             return refusal(400, f'the body is {{"result": "succeed" or "fail", "reason": one of {reasons}}}')
         return self._settle(lambda desk: settle_refund(desk, request.match_info["refund"], result, reason))
+
+    async def payment(self, request: web.Request) -> web.Response:
+        """Accept {"result": "succeed" or "fail", "reason": why it fails}: a `processing` payment settles now."""
+        body = await json_object(request)
+        result, reason = body.get("result"), body.get("reason")
+        if not set(body) <= {"result", "reason"} or result not in RESULTS or reason not in (None, *DECLINES):
+            return refusal(
+                400, f'the body is {{"result": "succeed" or "fail", "reason": one of {", ".join(DECLINES)}}}'
+            )
+        return self._settle(lambda desk: settle_debit(desk, request.match_info["intent"], result, reason))
 
     def _settle(self, settle: Callable[[Desk], dict[str, Any]]) -> web.Response:
         try:

@@ -98,6 +98,16 @@ const LINES = {
   }),
   payment: (entry) => {
     const asks = entry.status === "requires_action";
+    if (entry.status === "processing") {
+      return {
+        title: `${entry.amount}: the bank account is debited`,
+        badge: ["warn", "processing"],
+        actions: [
+          { ...settle("payments", entry, "succeed"), label: "Complete this payment", done: "The payment succeeded." },
+          { ...settle("payments", entry, "fail"), label: "Let this payment fail", done: "The payment failed." },
+        ],
+      };
+    }
     return {
       title: asks ? `${entry.amount}: the bank asks the shopper` : `${entry.amount}: the bank has its answer`,
       badge: asks
@@ -159,6 +169,7 @@ function labelBadge(entry) {
 
 function chargeBadge(entry) {
   if (entry.status === "failed") return ["bad", words(entry.failure)];
+  if (entry.status === "pending") return ["warn", "pending"];
   if (entry.fully_refunded) return ["plain", "refunded"];
   return entry.captured ? ["good", "paid"] : ["plain", "not captured"];
 }

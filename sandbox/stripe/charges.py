@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.ids import alphanumeric
+from sandbox.stripe.bank_accounts import BANK_ACCOUNT, charge_details
 from sandbox.stripe.cards import Decline
 from sandbox.stripe.currencies import check_step, spelled
 from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
@@ -39,7 +40,6 @@ def make_charge(
 
     capture: whether the money is captured now, or only authorized.
     """
-    card = payment_method["card"]
     paid = decline is None
     outcome: dict[str, Any] = {
         "advice_code": None if paid else "try_again_later",
@@ -81,28 +81,7 @@ def make_charge(
         "paid": paid,
         "payment_intent": intent["id"],
         "payment_method": payment_method["id"],
-        "payment_method_details": {
-            "card": {
-                "amount_authorized": intent["amount"] if paid else None,
-                "authorization_code": None,
-                "brand": card["brand"],
-                "checks": {**card["checks"], "cvc_check": "pass" if paid else None},
-                "country": card["country"],
-                "exp_month": card["exp_month"],
-                "exp_year": card["exp_year"],
-                "fingerprint": card["fingerprint"],
-                "funding": card["funding"],
-                "installments": None,
-                "last4": card["last4"],
-                "mandate": None,
-                "network": card["brand"],
-                "network_token": {"used": False},
-                "regulated_status": card["regulated_status"],
-                "three_d_secure": None,
-                "wallet": None,
-            },
-            "type": "card",
-        },
+        "payment_method_details": _details(payment_method, intent["amount"] if paid else None),
         "radar_options": {},
         "receipt_email": intent["receipt_email"],
         "receipt_number": None,
@@ -117,8 +96,38 @@ def make_charge(
         "transfer_data": None,
         "transfer_group": intent["transfer_group"],
     }
+    if payment_method["type"] == BANK_ACCOUNT:
+        charge |= {"id": alphanumeric("py_", 24), "status": "pending", "paid": False, "balance_transaction": None}
     desk.state.put("charge", charge["id"], charge)
     return charge
+
+
+def _details(payment_method: Parameters, authorized: int | None) -> Parameters:
+    if payment_method["type"] == BANK_ACCOUNT:
+        return charge_details(payment_method)
+    card, paid = payment_method["card"], authorized is not None
+    return {
+        "card": {
+            "amount_authorized": authorized,
+            "authorization_code": None,
+            "brand": card["brand"],
+            "checks": {**card["checks"], "cvc_check": "pass" if paid else None},
+            "country": card["country"],
+            "exp_month": card["exp_month"],
+            "exp_year": card["exp_year"],
+            "fingerprint": card["fingerprint"],
+            "funding": card["funding"],
+            "installments": None,
+            "last4": card["last4"],
+            "mandate": None,
+            "network": card["brand"],
+            "network_token": {"used": False},
+            "regulated_status": card["regulated_status"],
+            "three_d_secure": None,
+            "wallet": None,
+        },
+        "type": "card",
+    }
 
 
 def capture_charge(desk: Desk, charge_id: str, amount: int) -> None:
@@ -167,7 +176,7 @@ def _charge_to_refund(desk: Desk, asked: Parameters) -> Parameters:
         charge = desk.state.get("charge", asked["charge"])
         if charge is None:
             raise missing_object("charge", asked["charge"], param="charge", in_path=False)
-        if not charge["captured"]:
+        if not charge["captured"] or not charge["paid"]:
             raise StripeFailure(
                 f"Charge {charge['id']} cannot be refunded: it was never paid.", code="charge_not_refundable"
             )
@@ -176,7 +185,7 @@ def _charge_to_refund(desk: Desk, asked: Parameters) -> Parameters:
     if intent is None:
         raise missing_object("payment_intent", asked["payment_intent"], param="payment_intent", in_path=False)
     charge = desk.state.get("charge", intent["latest_charge"]) if intent["latest_charge"] else None
-    if charge is None or not charge["captured"]:
+    if charge is None or not charge["captured"] or not charge["paid"]:
         raise StripeFailure(
             f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund.",
             param="payment_intent",

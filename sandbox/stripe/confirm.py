@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from sandbox.state import without_private
+from sandbox.stripe.bank_accounts import BANK_ACCOUNT
+from sandbox.stripe.bank_debits import begin_debit
 from sandbox.stripe.cards import Decline
 from sandbox.stripe.charges import capture_charge, make_charge
 from sandbox.stripe.currencies import check_chargeable
@@ -83,6 +85,8 @@ def confirm(desk: Desk, intent: Parameters, asked: Parameters) -> Parameters:
         )
     check_chargeable(intent["amount"], intent["currency"])
     payment_method = usable_payment_method(desk, intent["payment_method"])
+    if payment_method["type"] == BANK_ACCOUNT:
+        return begin_debit(desk, intent, payment_method)
     if not card_of(payment_method).authentication:
         return charge_now(desk, intent, payment_method)
     if asked.get("error_on_requires_action"):
@@ -133,13 +137,14 @@ def declined(desk: Desk, intent: Parameters, payment_method: Parameters, decline
     """Store the failed charge and the intent's error, with status requires_payment_method; return the 402 to raise."""
     charge = make_charge(desk, intent, payment_method, decline, capture=True)
     intent["latest_charge"] = charge["id"]
-    error = _set_back(desk, intent, payment_method, decline, charge["id"])
+    error = set_back(desk, intent, payment_method, decline, charge["id"])
     return StripeFailure(decline.message, status=402, kind="card_error", **error, payment_intent=dict(intent))
 
 
-def _set_back(
+def set_back(
     desk: Desk, intent: Parameters, payment_method: Parameters, decline: Decline, charge_id: str | None
 ) -> Parameters:
+    """Store the error of an intent that is to be paid again; return the error's fields."""
     error: Parameters = {
         "code": decline.code,
         "decline_code": decline.decline_code,
@@ -169,7 +174,7 @@ def answer_bank(desk: Desk, intent: Parameters, *, succeed: bool) -> Parameters:
         raise unexpected_state(f"The bank asks nothing: the PaymentIntent has a status of {intent['status']}.", intent)
     payment_method = usable_payment_method(desk, intent["payment_method"])
     if not succeed:
-        _set_back(desk, intent, payment_method, _AUTHENTICATION_FAILED, None)
+        set_back(desk, intent, payment_method, _AUTHENTICATION_FAILED, None)
         return intent
     try:
         return charge_now(desk, intent, payment_method)

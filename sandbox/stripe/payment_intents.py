@@ -7,6 +7,7 @@ from typing import Any
 from sandbox.ids import alphanumeric
 from sandbox.stripe.confirm import capture, choose_payment_method, confirm
 from sandbox.stripe.currencies import Currency, check_chargeable
+from sandbox.stripe.debit_outcomes import cancel_debit
 from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
 from sandbox.stripe.errors import invalid, missing_object, unexpected_state
 from sandbox.stripe.lists import page
@@ -254,13 +255,15 @@ def _capture(desk: Desk, asked: Parameters, intent: str) -> Parameters:
 
 def _cancel(desk: Desk, asked: Parameters, intent: str) -> Parameters:
     body = stored_intent(desk, intent)
-    if body["status"] not in (*_OPEN, "requires_capture"):
+    if body["status"] not in (*_OPEN, "requires_capture", "processing"):
         raise unexpected_state(
             f"You cannot cancel this PaymentIntent because it has a status of {body['status']}. Only a "
             "PaymentIntent with one of the following statuses may be canceled: requires_payment_method, "
             "requires_capture, requires_confirmation, requires_action, processing.",
             body,
         )
+    if body["status"] == "processing":
+        cancel_debit(desk, body)
     body |= {
         "amount_capturable": 0,
         "canceled_at": desk.now(),

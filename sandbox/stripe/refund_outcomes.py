@@ -70,4 +70,4 @@ def settle_refund(desk: Desk, refund_id: str, result: str, reason: str = DEFAULT
 
 def _card_behaviour(desk: Desk, charge: Parameters) -> str | None:
     payment_method = desk.state.get("payment_method", charge["payment_method"])
-    return None if payment_method is None else card_of(payment_method).refunds
+    return card_of(payment_method).refunds if payment_method and payment_method["type"] == "card" else None

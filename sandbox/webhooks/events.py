@@ -68,7 +68,7 @@ def _intent_kinds(before: Body | None, after: Body) -> Iterator[str]:
     status = after["status"]
     if before is not None and before["status"] == status and status != "requires_payment_method":
         return
-    if status in ("succeeded", "canceled", "requires_action"):
+    if status in ("succeeded", "canceled", "requires_action", "processing"):
         yield f"payment_intent.{status}"
     elif status == "requires_capture":
         yield "payment_intent.amount_capturable_updated"
@@ -79,8 +79,8 @@ def _intent_kinds(before: Body | None, after: Body) -> Iterator[str]:
 
 
 def _charge_kinds(before: Body | None, after: Body) -> Iterator[str]:
-    if before is None:
-        yield "charge.succeeded" if after["paid"] else "charge.failed"
+    if before is None or after["status"] != before["status"]:  # new, or a debit has ended
+        yield f"charge.{after['status']}"
     elif after["amount_refunded"] > before["amount_refunded"] and before["captured"]:
         yield "charge.refunded"
     elif after["captured"] and not before["captured"]:
