@@ -16,6 +16,7 @@ from sandbox.provider import Answer, Call, Provider, Routes
 from sandbox.state import State
 from sandbox.stripe import (
     charges,
+    confirmation_tokens,
     coupons,
     payment_intents,
     payment_methods,
@@ -47,6 +48,7 @@ class Stripe(Provider):
             products,
             prices,
             payment_methods,
+            confirmation_tokens,
             payment_intents,
             charges,
             coupons,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sandbox.ids import alphanumeric
 from sandbox.state import without_private
 from sandbox.stripe.bank_accounts import BANK_ACCOUNT
 from sandbox.stripe.bank_debits import begin_debit
@@ -11,6 +12,7 @@ from sandbox.stripe.currencies import check_chargeable
 from sandbox.stripe.endpoint import Desk, Parameters
 from sandbox.stripe.errors import StripeFailure, invalid, unexpected_state
 from sandbox.stripe.payment_methods import card_of, new_payment_method, spend, usable_payment_method
+from sandbox.stripe.switches import switches_of
 
 _AUTHENTICATION_FAILED = Decline(
     "payment_intent_authentication_failure",
@@ -96,13 +98,24 @@ def confirm(desk: Desk, intent: Parameters, asked: Parameters) -> Parameters:
     intent |= {
         "status": "requires_action",
         "last_payment_error": None,
-        "next_action": {
-            "type": "redirect_to_url",
-            "redirect_to_url": {"return_url": return_url, "url": f"{desk.public_url}/sandbox/3ds/{intent['id']}"},
-        },
+        "next_action": _next_action(desk, intent["id"], return_url, by_script=asked.get("use_stripe_sdk", False)),
     }
     desk.state.put("payment_intent", intent["id"], intent)
     return intent
+
+
+def _next_action(desk: Desk, intent_id: str, return_url: str | None, *, by_script: bool) -> Parameters:
+    """Return what the shopper has to do: follow a redirect, or let Stripe.js open the bank's page.
+
+    Stripe gives `use_stripe_sdk` whenever there is no `return_url`
+    (https://docs.stripe.com/api/payment_intents/object#payment_intent_object-next_action). The sandbox does so for
+    a ConfirmationToken, for `use_stripe_sdk`, and with the switch of the same name.
+    """
+    url = f"{desk.public_url}/sandbox/3ds/{intent_id}"
+    if by_script or (return_url is None and switches_of(desk.state).use_stripe_sdk):
+        action = {"type": "three_d_secure_redirect", "stripe_js": url, "source": alphanumeric("src_", 24)}
+        return {"type": "use_stripe_sdk", "use_stripe_sdk": action}
+    return {"type": "redirect_to_url", "redirect_to_url": {"return_url": return_url, "url": url}}
 
 
 def charge_now(desk: Desk, intent: Parameters, payment_method: Parameters) -> Parameters:

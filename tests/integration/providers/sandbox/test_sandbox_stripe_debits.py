@@ -13,9 +13,12 @@ from tests.integration.providers.sandbox.shapes import body_problems
 from tests.integration.providers.sandbox.test_sandbox_stripe_payments import new_intent
 from tests.integration.providers.sandbox.test_sandbox_webhooks import ALL_EVENTS, Gateway, switch, until
 
+MANDATE = {"customer_acceptance": {"type": "online", "online": {"ip_address": "127.0.0.1", "user_agent": "test"}}}
+
 
 def debit(sdks: Sdks, account: str = "success", **more: Any) -> stripe.PaymentIntent:
-    return new_intent(sdks, confirm=True, payment_method=f"pm_usBankAccount_{account}", **more)
+    method = f"pm_usBankAccount_{account}"
+    return new_intent(sdks, confirm=True, payment_method=method, mandate_data=MANDATE, **more)
 
 
 def settle(sdks: Sdks, intent_id: str, status: int = 200, **body: Any) -> Any:
@@ -105,11 +108,12 @@ def test_processing_payment_can_be_canceled(sdks: Sdks) -> None:
     canceled = sdks.stripe.v1.payment_intents.cancel(intent.id)
     assert (canceled.status, charge_of(sdks, intent).status) == ("canceled", "failed")
 
-    later = debit(sdks, "success")
+    forever, later = debit(sdks, "processing"), debit(sdks, "success")
     sdks.post("/sandbox/clock", json={"advance_seconds": 60})
 
     wait_for(sdks, later, "succeeded")
     assert sdks.stripe.v1.payment_intents.retrieve(intent.id).status == "canceled"
+    assert sdks.stripe.v1.payment_intents.retrieve(forever.id).status == "processing"
 
 
 def test_intent_for_cards_or_euros_refuses_a_bank_account(sdks: Sdks) -> None:
