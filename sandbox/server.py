@@ -27,6 +27,7 @@ from sandbox.settlement_control import add_settlement_routes
 from sandbox.shippo.api import Shippo
 from sandbox.state import State
 from sandbox.stripe.api import Stripe
+from sandbox.stripe.async_capture import book_capture
 from sandbox.stripe.debit_outcomes import settle_debit
 from sandbox.stripe.endpoint import Desk
 from sandbox.stripe.refund_outcomes import settle_refund
@@ -62,6 +63,7 @@ class Sandbox:
             state,
             {
                 "refund": lambda refund, result: settle_refund(self.desk(), refund, result),
+                "charge": lambda charge, _: book_capture(self.desk(), charge),
                 "payment_intent": lambda intent, result: settle_debit(self.desk(), intent, result),
             },
         )

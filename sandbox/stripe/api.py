@@ -131,7 +131,7 @@ class Stripe(Provider):
             known = self.state.recall_answer(key)
             if known is not None:
                 return _replay(key, known, fingerprint)
-        with self.state.transaction():
+        with self.state.transaction((request_id, key)):
             status = 200
             try:
                 body = endpoint.run(desk, arguments, parameters)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.ids import alphanumeric
+from sandbox.stripe.async_capture import capture_later
 from sandbox.stripe.bank_accounts import BANK_ACCOUNT, charge_details
 from sandbox.stripe.cards import Decline
 from sandbox.stripe.currencies import check_step, spelled
@@ -98,6 +99,7 @@ def make_charge(
     }
     if payment_method["type"] == BANK_ACCOUNT:
         charge |= {"id": alphanumeric("py_", 24), "status": "pending", "paid": False, "balance_transaction": None}
+    capture_later(desk, intent, charge)
     desk.state.put("charge", charge["id"], charge)
     return charge
 

@@ -21,13 +21,15 @@ class StripeSwitches:
 
     refund_fail_rate (0…1): share of refunds of any card that fail later, as those of `pm_card_refundFail` do.
     refund_pending_rate: share that is pending first, as with `pm_card_pendingRefund`. settle_after_s: seconds until
-    what is pending settles, on the sandbox's clock. use_stripe_sdk: a confirmation without `return_url` leaves the
+    what is pending settles, on the sandbox's clock. asynchronous_capture: a charge gets its balance transaction then,
+    not at once. use_stripe_sdk: a confirmation without `return_url` leaves the
     bank's question to Stripe.js. seed: the same seed gives the same sequence.
     """
 
     refund_fail_rate: float = 0
     refund_pending_rate: float = 0
     settle_after_s: float = 60
+    asynchronous_capture: bool = False
     use_stripe_sdk: bool = False
     seed: int | None = None
 
@@ -46,7 +48,7 @@ class StripeSwitches:
             raise BadFault("refund_fail_rate and refund_pending_rate must be at most 1 together")
         if not (is_number(body.get("settle_after_s", 0)) and 0 <= body.get("settle_after_s", 0) <= _MAX_SETTLE_S):
             raise BadFault(f"settle_after_s must be a number from 0 to {_MAX_SETTLE_S}")
-        for name in ("use_stripe_sdk",):
+        for name in ("asynchronous_capture", "use_stripe_sdk"):
             if not isinstance(body.get(name, False), bool):
                 raise BadFault(f"{name} must be true or false")
         seed = body.get("seed")

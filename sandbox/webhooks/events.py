@@ -117,7 +117,7 @@ def _stripe_event(state: State, kind: str, before: Body | None, after: Body | No
             "data": data,
             "livemode": False,
             "pending_webhooks": 1,
-            "request": {"id": None, "idempotency_key": None},
+            "request": dict(zip(("id", "idempotency_key"), state.request, strict=True)),
             "type": kind,
         }
     )
