@@ -70,7 +70,7 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
         method = usable_payment_method(desk, asked["payment_method"])
     else:
         method = new_payment_method(desk, asked["payment_method_data"], "payment_method_data")
-    preview = ("allow_redisplay", "billing_details", "customer", "type", method["type"])
+    preview = ("allow_redisplay", "billing_details", "customer", "customer_account", "type", method["type"])
     token: dict[str, Any] = {
         "id": alphanumeric("ctoken_", 24),
         "object": "confirmation_token",
@@ -80,7 +80,7 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
         "mandate_data": None,
         "payment_intent": None,
         "payment_method_options": None,
-        "payment_method_preview": {**{name: method[name] for name in preview}, "customer_account": None},
+        "payment_method_preview": {name: method[name] for name in preview},
         "return_url": asked.get("return_url"),
         "setup_future_usage": asked.get("setup_future_usage"),
         "setup_intent": None,

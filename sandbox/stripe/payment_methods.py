@@ -163,6 +163,7 @@ def _store(desk: Desk, details: Parameters, number: str, asked: Parameters) -> P
         },
         "created": desk.now(),
         "customer": None,
+        "customer_account": None,
         "livemode": False,
         "metadata": merged({}, asked.get("metadata")),
         **details,

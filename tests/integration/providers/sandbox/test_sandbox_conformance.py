@@ -182,6 +182,37 @@ def test_stripe_bodies_match_the_sdk_classes(bodies: dict[str, dict[str, Any]]) 
     }  # fmt: skip
 
 
+# Fields that are null, or say that a feature is off, and that Stripe's answers always have.
+ALWAYS_THERE = {
+    "payment_intent": (
+        "customer_account",
+        "excluded_payment_method_types",
+        "managed_payments",
+        "payment_record",
+        "source",
+    ),
+    "payment_method": ("customer_account",),
+    "charge": ("source",),
+    "refund": ("customer", "customer_account", "payment_method"),
+}
+CARD_NETWORK_FIELDS = (
+    *("extended_authorization", "incremental_authorization", "multicapture", "network_transaction_id", "overcapture"),
+    "transaction_link_id",
+)
+
+
+def test_bodies_have_the_fields_that_are_usually_null(bodies: dict[str, dict[str, Any]]) -> None:
+    wanted = [(name, body, ALWAYS_THERE.get(body["object"], ())) for name, body in bodies.items()]
+    cards = [(name, body.get("payment_method_details", {}).get("card")) for name, body in bodies.items()]
+    wanted += [(f"card of {name}", card, CARD_NETWORK_FIELDS) for name, card in cards if card]
+
+    missing = {(name, field) for name, body, fields in wanted for field in fields if field not in body}
+
+    assert missing == set()
+    assert len(wanted) > len(bodies)
+    assert bodies["refund"]["payment_method"] == bodies["succeeded"]["payment_method"]
+
+
 @pytest.mark.parametrize(
     ("name", "path", "value"),
     [
