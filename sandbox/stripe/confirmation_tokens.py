@@ -80,7 +80,7 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
         "mandate_data": None,
         "payment_intent": None,
         "payment_method_options": None,
-        "payment_method_preview": {name: method[name] for name in preview},
+        "payment_method_preview": {name: method.get(name) for name in preview},
         "return_url": asked.get("return_url"),
         "setup_future_usage": asked.get("setup_future_usage"),
         "setup_intent": None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,13 @@ from tests.integration.providers.sandbox.test_sandbox_stripe_payments import new
 from tests.integration.providers.sandbox.test_sandbox_webhooks import ALL_EVENTS, Gateway, switch, until
 
 MANDATE = {"customer_acceptance": {"type": "online", "online": {"ip_address": "127.0.0.1", "user_agent": "test"}}}
+
+
+@pytest.fixture(scope="module")
+def sdks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sdks]:
+    """Start a sandbox of its own, because these tests advance the clock."""
+    with SandboxProcess(tmp_path_factory.mktemp("later")) as process:
+        yield Sdks(process.url)
 
 
 def debit(sdks: Sdks, account: str = "success", **more: Any) -> stripe.PaymentIntent:

@@ -15,6 +15,13 @@ from tests.integration.providers.sandbox.test_sandbox_stripe_payments import new
 from tests.integration.providers.sandbox.test_sandbox_webhooks import ALL_EVENTS, Gateway, switch, until
 
 
+@pytest.fixture(scope="module")
+def sdks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sdks]:
+    """Start a sandbox of its own, because these tests advance the clock."""
+    with SandboxProcess(tmp_path_factory.mktemp("later")) as process:
+        yield Sdks(process.url)
+
+
 @pytest.fixture(autouse=True)
 def _usual_switches(sdks: Sdks) -> Iterator[None]:
     yield
