@@ -88,4 +88,4 @@ def _problem(charge: dict[str, Any] | None) -> str | None:
     """Return why the bank has no say about a charge, or None."""
     if charge is None:
         return "no such charge"
-    return None if charge["captured"] else "nothing was captured of this charge"
+    return None if charge["captured"] and charge["paid"] else "nothing was captured of this charge"

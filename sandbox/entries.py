@@ -94,13 +94,14 @@ def _label(state: State, transaction: Body) -> Body:
 
 
 def _charge(state: State, charge: Body) -> Body:
-    card = charge["payment_method_details"]["card"]
+    details = charge["payment_method_details"]
+    method = details[details["type"]]
     return {
         "created": charge["created"],
         "amount": _amount(charge["amount"], charge["currency"]),
         "refunded": _amount(charge["amount_refunded"], charge["currency"]) if charge["amount_refunded"] else None,
         "fully_refunded": charge["refunded"],
-        "card": f"{card['brand']} {card['last4']}",
+        "card": f"{method.get('brand', 'bank account')} {method['last4']}",
         "captured": charge["captured"],
         "disputed": charge["disputed"],
         "status": charge["status"],
@@ -114,6 +115,7 @@ def _refund(state: State, refund: Body) -> Body:
         "amount": _amount(refund["amount"], refund["currency"]),
         "charge": refund["charge"],
         "reason": refund["reason"],
+        "failure": refund.get("failure_reason"),
         "status": refund["status"],
     }
 

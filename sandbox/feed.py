@@ -54,7 +54,8 @@ class _Listener(NamedTuple):
 class Feed:
     """The feed of one sandbox.
 
-    A payment intent is an entry from the moment when the shopper's bank has to confirm it; the charge shows the rest.
+    A payment intent is an entry from the moment when the shopper's bank has to confirm it, or when the debit of a bank
+    account begins; the charge shows the rest.
 
     Attributes: closed: whether the sandbox stops, so that listeners have to end.
     """
@@ -162,7 +163,7 @@ class Feed:
         values = (self._change, kind, object_id)
         if after is None:
             self._state.query("DELETE FROM feed WHERE kind = ? AND id = ?", values[1:])
-        elif kind == "payment_intent" and after["status"] != "requires_action":
+        elif kind == "payment_intent" and after["status"] not in ("requires_action", "processing"):
             self._state.query("UPDATE feed SET changed = ? WHERE kind = ? AND id = ?", values)
         else:
             self._state.query(

@@ -20,13 +20,19 @@ from sandbox.dispute_control import add_dispute_routes
 from sandbox.faults import NO_TROUBLE, Faults
 from sandbox.feed import Feed
 from sandbox.guard import add_headers, same_origin
+from sandbox.later import Later
 from sandbox.page_control import add_page_routes
 from sandbox.provider import Answer, Call, Provider
 from sandbox.sendgrid.api import SendGrid
 from sandbox.settings import SandboxSettings
+from sandbox.settlement_control import add_settlement_routes
 from sandbox.shippo.api import Shippo
 from sandbox.state import State
 from sandbox.stripe.api import Stripe
+from sandbox.stripe.async_capture import book_capture
+from sandbox.stripe.debit_outcomes import settle_debit
+from sandbox.stripe.endpoint import Desk
+from sandbox.stripe.refund_outcomes import settle_refund
 from sandbox.twilio.api import Twilio
 from sandbox.webhook_control import add_webhook_routes
 from sandbox.webhooks.events import events_of
@@ -56,10 +62,22 @@ class Sandbox:
         self.faults = Faults()
         self.webhooks = Webhooks(state, events_of(state))
         self.sender = Sender(self.webhooks, state, settings)
+        self.later = Later(
+            state,
+            {
+                "refund": lambda refund, result: settle_refund(self.desk(), refund, result),
+                "charge": lambda charge, _: book_capture(self.desk(), charge),
+                "payment_intent": lambda intent, result: settle_debit(self.desk(), intent, result),
+            },
+        )
         self.stopping = asyncio.Event()
         self.providers: dict[str, Provider] = {
             provider.name: provider for provider in (Stripe(state), Shippo(state), Twilio(state), SendGrid(state))
         }
+
+    def desk(self) -> Desk:
+        """Return what Stripe's endpoints work with."""
+        return Desk(self.state, self.public_url)
 
     def application(self) -> web.Application:
         """Return the aiohttp application with every provider's and the control routes."""
@@ -72,6 +90,7 @@ class Sandbox:
         add_bank_routes(application, self)
         add_dispute_routes(application, self)
         add_card_routes(application, self)
+        add_settlement_routes(application, self)
         add_webhook_routes(application, self)
         return application
 
@@ -173,11 +192,12 @@ async def serve(settings: SandboxSettings) -> int:
         if settings.public_url is None:
             sandbox.public_url = f"http://{host}:{port}"
         print(f"sandbox ready on http://{host}:{port}", flush=True)
-        sending = asyncio.create_task(sandbox.sender.run())
+        running = [asyncio.create_task(work) for work in (sandbox.sender.run(), sandbox.later.run())]
         await sandbox.stopping.wait()
-        sending.cancel()
-        with suppress(asyncio.CancelledError):
-            await sending
+        for task in running:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         return 0
     finally:
         await runner.cleanup()

@@ -34,6 +34,9 @@ CREATE TABLE IF NOT EXISTS feed (
     UNIQUE (kind, id));
 CREATE INDEX IF NOT EXISTS feed_by_kind ON feed (kind, place);
 CREATE INDEX IF NOT EXISTS feed_by_change ON feed (changed);
+CREATE TABLE IF NOT EXISTS later (
+    kind TEXT NOT NULL, id TEXT NOT NULL, due REAL NOT NULL, outcome TEXT NOT NULL, PRIMARY KEY (kind, id));
+CREATE INDEX IF NOT EXISTS later_by_due ON later (due);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 # A file of an earlier version has no such column.
@@ -53,7 +56,8 @@ class State:
     none.
 
     Attributes: observers: each is called with (kind, id, before, after) of every object that is written or deleted,
-    within the transaction; before is None for a new one, after is None for a deleted one.
+    within the transaction; before is None for a new one, after is None for a deleted one. request: the id and the
+    idempotency key of the request whose transaction runs or ran last.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,6 +72,7 @@ class State:
         self._connection.execute(_BY_RECORD)
         self._clock_offset = float(self.setting("clock_offset") or 0.0)
         self.observers: list[Observer] = []
+        self.request: tuple[str | None, str | None] = (None, None)
 
     def close(self) -> None:
         """Close the file; the write-ahead log is merged into it."""
@@ -78,9 +83,13 @@ class State:
         self._connection.execute("SELECT 1 FROM objects LIMIT 1").fetchone()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Commit all changes of the block together; an exception rolls them back and propagates."""
+    def transaction(self, request: tuple[str | None, str | None] = (None, None)) -> Iterator[None]:
+        """Commit all changes of the block together; an exception rolls them back and propagates.
+
+        request: the id and the idempotency key of the request that makes them.
+        """
         self._connection.execute("BEGIN IMMEDIATE")
+        self.request = request
         try:
             yield
         except BaseException:

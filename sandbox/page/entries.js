@@ -109,9 +109,21 @@ const LINES = {
     facts: [words(entry.fraud_type)],
   }),
   refund: (entry) => ({
-    title: `${entry.amount} refunded`,
-    badge: [entry.status === "succeeded" ? "good" : "plain", words(entry.status)],
-    facts: [entry.reason && words(entry.reason)],
+    title: `${entry.amount} ${entry.status === "failed" ? "not refunded" : "refunded"}`,
+    badge: [{ succeeded: "good", failed: "bad" }[entry.status] ?? "plain", words(entry.status)],
+    facts: [entry.reason && words(entry.reason), entry.failure && words(entry.failure)],
+    actions: [
+      entry.status === "pending" && {
+        ...settle("refunds", entry, "succeed"),
+        label: "Complete this refund",
+        done: "The refund is complete.",
+      },
+      ["pending", "succeeded"].includes(entry.status) && {
+        ...settle("refunds", entry, "fail"),
+        label: "Let this refund fail",
+        done: "The refund failed.",
+      },
+    ].filter(Boolean),
   }),
   tax: (entry) => ({
     title: `${entry.tax} tax, total ${entry.amount}`,
@@ -120,6 +132,16 @@ const LINES = {
   }),
   payment: (entry) => {
     const asks = entry.status === "requires_action";
+    if (entry.status === "processing") {
+      return {
+        title: `${entry.amount}: the bank account is debited`,
+        badge: ["warn", "processing"],
+        actions: [
+          { ...settle("payments", entry, "succeed"), label: "Complete this payment", done: "The payment succeeded." },
+          { ...settle("payments", entry, "fail"), label: "Let this payment fail", done: "The payment failed." },
+        ],
+      };
+    }
     return {
       title: asks ? `${entry.amount}: the bank asks the shopper` : `${entry.amount}: the bank has its answer`,
       badge: asks
@@ -163,6 +185,13 @@ const move = (entry, status) => ({
   done: `The parcel is now: ${TRACKING[status]}.`,
 });
 
+const settle = (kind, entry, result) => ({
+  name: result,
+  method: "POST",
+  path: `/sandbox/${kind}/${entry.id}`,
+  body: { result },
+});
+
 const bank = (entry, result) => ({ name: result, method: "POST", path: entry.page, body: { result } });
 
 const verdict = (entry, result) => ({
@@ -182,6 +211,7 @@ function labelBadge(entry) {
 function chargeBadge(entry) {
   if (entry.status === "failed") return ["bad", words(entry.failure)];
   if (entry.disputed) return ["bad", "disputed"];
+  if (entry.status === "pending") return ["warn", "pending"];
   if (entry.fully_refunded) return ["plain", "refunded"];
   return entry.captured ? ["good", "paid"] : ["plain", "not captured"];
 }

@@ -21,6 +21,7 @@ from sandbox.provider import Answer, Call, Provider, Routes
 from sandbox.state import State
 from sandbox.stripe import (
     charges,
+    confirmation_tokens,
     coupons,
     disputes,
     fraud_warnings,
@@ -63,6 +64,7 @@ class Stripe(Provider):
             products,
             prices,
             payment_methods,
+            confirmation_tokens,
             payment_intents,
             charges,
             disputes,
@@ -156,7 +158,7 @@ class Stripe(Provider):
             known = self.state.recall_answer(key)
             if known is not None:
                 return _replay(key, known, fingerprint)
-        with self.state.transaction():
+        with self.state.transaction((request_id, key)):
             status = 200
             try:
                 body = _run(endpoint, desk, arguments, parameters, broken)

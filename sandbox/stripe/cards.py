@@ -16,7 +16,8 @@ class Decline(NamedTuple):
 
 class Card(NamedTuple):
     """A test card. decline: the outcome of its charge (None: success). authentication: the bank asks the shopper
-    first. aftermath: what follows a successful charge at once (see `sandbox.stripe.aftermath`)."""
+    first. aftermath: what follows a successful charge at once (see `sandbox.stripe.aftermath`). refunds: its refunds
+    "fail" later, or "pend" first (None: they succeed at once)."""
 
     number: str
     brand: str
@@ -24,6 +25,7 @@ class Card(NamedTuple):
     decline: Decline | None = None
     authentication: bool = False
     aftermath: str | None = None
+    refunds: str | None = None
 
 
 _GENERIC = Decline("card_declined", "generic_decline", "Your card was declined.")
@@ -83,9 +85,12 @@ _DISPUTED = {
     "createDisputeInquiry": ("4000000000001976", "inquiry"),
     "createIssuerFraudRecord": ("4000000000005423", "fraud_warning"),
 }
+# "Simulate an asynchronous refund", https://docs.stripe.com/testing#refunds
+_REFUNDED_LATER = {"refundFail": ("4000000000005126", "fail"), "pendingRefund": ("4000000000007726", "pend")}
 _CARDS: dict[str, Card] = {
     **_GOOD,
     **{name: Card(number, "visa", aftermath=aftermath) for name, (number, aftermath) in _DISPUTED.items()},
+    **{name: Card(number, "visa", refunds=refunds) for name, (number, refunds) in _REFUNDED_LATER.items()},
     **{name: Card(number, "visa", decline=decline) for name, (number, decline) in _DECLINES.items()},
     **{
         name: Card(number, "visa", decline=decline, authentication=True)

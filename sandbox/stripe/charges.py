@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.ids import alphanumeric
+from sandbox.stripe.async_capture import capture_later
+from sandbox.stripe.bank_accounts import BANK_ACCOUNT, charge_details
 from sandbox.stripe.cards import Decline
 from sandbox.stripe.currencies import check_step, spelled
 from sandbox.stripe.dispute_cases import check_refundable
@@ -14,6 +16,7 @@ from sandbox.stripe.fraud_warnings import settle_warnings
 from sandbox.stripe.lists import page
 from sandbox.stripe.outcomes import is_blocked, outcome_of
 from sandbox.stripe.params import EXPAND, PAGE, CreatedRange, Int, Metadata, Str, Type, merged
+from sandbox.stripe.refund_outcomes import begin_refund
 
 LIST_CHARGES: dict[str, Type] = {**PAGE, "created": CreatedRange(), "payment_intent": Str()}
 MODIFY_CHARGE: dict[str, Type] = {
@@ -41,7 +44,6 @@ def make_charge(
 
     capture: whether the money is captured now, or only authorized.
     """
-    card = payment_method["card"]
     paid = decline is None
     charge: dict[str, Any] = {
         "id": alphanumeric("ch_", 24),
@@ -72,28 +74,7 @@ def make_charge(
         "paid": paid,
         "payment_intent": intent["id"],
         "payment_method": payment_method["id"],
-        "payment_method_details": {
-            "card": {
-                "amount_authorized": intent["amount"] if paid else None,
-                "authorization_code": None,
-                "brand": card["brand"],
-                "checks": {**card["checks"], "cvc_check": "pass" if paid else None},
-                "country": card["country"],
-                "exp_month": card["exp_month"],
-                "exp_year": card["exp_year"],
-                "fingerprint": card["fingerprint"],
-                "funding": card["funding"],
-                "installments": None,
-                "last4": card["last4"],
-                "mandate": None,
-                "network": card["brand"],
-                "network_token": {"used": False},
-                "regulated_status": card["regulated_status"],
-                "three_d_secure": None,
-                "wallet": None,
-            },
-            "type": "card",
-        },
+        "payment_method_details": _details(payment_method, intent["amount"] if paid else None),
         "radar_options": {},
         "receipt_email": intent["receipt_email"],
         "receipt_number": None,
@@ -101,6 +82,7 @@ def make_charge(
         "refunded": False,
         "review": None,
         "shipping": intent["shipping"],
+        "source": None,
         "source_transfer": None,
         "statement_descriptor": intent["statement_descriptor"],
         "statement_descriptor_suffix": intent["statement_descriptor_suffix"],
@@ -108,8 +90,45 @@ def make_charge(
         "transfer_data": None,
         "transfer_group": intent["transfer_group"],
     }
+    if payment_method["type"] == BANK_ACCOUNT:
+        charge |= {"id": alphanumeric("py_", 24), "status": "pending", "paid": False, "balance_transaction": None}
+    capture_later(desk, intent, charge)
     desk.state.put("charge", charge["id"], charge)
     return charge
+
+
+def _details(payment_method: Parameters, authorized: int | None) -> Parameters:
+    if payment_method["type"] == BANK_ACCOUNT:
+        return charge_details(payment_method)
+    card, paid = payment_method["card"], authorized is not None
+    return {
+        "card": {
+            "amount_authorized": authorized,
+            "authorization_code": None,
+            "brand": card["brand"],
+            "checks": {**card["checks"], "cvc_check": "pass" if paid else None},
+            "country": card["country"],
+            "exp_month": card["exp_month"],
+            "exp_year": card["exp_year"],
+            "extended_authorization": {"status": "disabled"},
+            "fingerprint": card["fingerprint"],
+            "funding": card["funding"],
+            "incremental_authorization": {"status": "unavailable"},
+            "installments": None,
+            "last4": card["last4"],
+            "mandate": None,
+            "multicapture": {"status": "unavailable"},
+            "network": card["brand"],
+            "network_token": {"used": False},
+            "network_transaction_id": None,
+            "overcapture": {"maximum_amount_capturable": authorized or 0, "status": "unavailable"},
+            "regulated_status": card["regulated_status"],
+            "three_d_secure": None,
+            "transaction_link_id": None,
+            "wallet": None,
+        },
+        "type": "card",
+    }
 
 
 def capture_charge(desk: Desk, charge_id: str, amount: int) -> None:
@@ -158,7 +177,7 @@ def _charge_to_refund(desk: Desk, asked: Parameters) -> Parameters:
         charge = desk.state.get("charge", asked["charge"])
         if charge is None:
             raise missing_object("charge", asked["charge"], param="charge", in_path=False)
-        if not charge["captured"]:
+        if not charge["captured"] or not charge["paid"]:
             raise StripeFailure(
                 f"Charge {charge['id']} cannot be refunded: it was never paid.", code="charge_not_refundable"
             )
@@ -167,7 +186,7 @@ def _charge_to_refund(desk: Desk, asked: Parameters) -> Parameters:
     if intent is None:
         raise missing_object("payment_intent", asked["payment_intent"], param="payment_intent", in_path=False)
     charge = desk.state.get("charge", intent["latest_charge"]) if intent["latest_charge"] else None
-    if charge is None or not charge["captured"]:
+    if charge is None or not charge["captured"] or not charge["paid"]:
         raise StripeFailure(
             f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund.",
             param="payment_intent",
@@ -198,15 +217,19 @@ def _create_refund(desk: Desk, asked: Parameters) -> Parameters:
         "charge": charge["id"],
         "created": desk.now(),
         "currency": charge["currency"],
+        "customer": None,
+        "customer_account": None,
         "destination_details": {"card": {"type": "refund"}, "type": "card"},
         "metadata": merged({}, asked.get("metadata")),
         "payment_intent": charge["payment_intent"],
+        "payment_method": charge["payment_method"],
         "reason": asked.get("reason"),
         "receipt_number": None,
         "source_transfer_reversal": None,
         "status": "succeeded",
         "transfer_reversal": None,
     }
+    begin_refund(desk, refund, charge)
     charge["amount_refunded"] += amount
     charge["refunded"] = charge["amount_refunded"] == charge["amount"]
     desk.state.put("refund", refund["id"], refund)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from sandbox.ids import alphanumeric
 from sandbox.state import without_private
 from sandbox.stripe.aftermath import follow_up
+from sandbox.stripe.bank_accounts import BANK_ACCOUNT
+from sandbox.stripe.bank_debits import begin_debit
 from sandbox.stripe.cards import Decline
 from sandbox.stripe.charges import capture_charge, make_charge
 from sandbox.stripe.currencies import check_chargeable
 from sandbox.stripe.endpoint import Desk, Parameters
 from sandbox.stripe.errors import StripeFailure, invalid, unexpected_state
 from sandbox.stripe.payment_methods import card_of, new_payment_method, spend, usable_payment_method
+from sandbox.stripe.switches import switches_of
 
 _AUTHENTICATION_FAILED = Decline(
     "payment_intent_authentication_failure",
@@ -84,6 +88,8 @@ def confirm(desk: Desk, intent: Parameters, asked: Parameters) -> Parameters:
         )
     check_chargeable(intent["amount"], intent["currency"])
     payment_method = usable_payment_method(desk, intent["payment_method"])
+    if payment_method["type"] == BANK_ACCOUNT:
+        return begin_debit(desk, intent, payment_method)
     if not card_of(payment_method).authentication:
         return charge_now(desk, intent, payment_method)
     if asked.get("error_on_requires_action"):
@@ -93,13 +99,24 @@ def confirm(desk: Desk, intent: Parameters, asked: Parameters) -> Parameters:
     intent |= {
         "status": "requires_action",
         "last_payment_error": None,
-        "next_action": {
-            "type": "redirect_to_url",
-            "redirect_to_url": {"return_url": return_url, "url": f"{desk.public_url}/sandbox/3ds/{intent['id']}"},
-        },
+        "next_action": _next_action(desk, intent["id"], return_url, by_script=asked.get("use_stripe_sdk", False)),
     }
     desk.state.put("payment_intent", intent["id"], intent)
     return intent
+
+
+def _next_action(desk: Desk, intent_id: str, return_url: str | None, *, by_script: bool) -> Parameters:
+    """Return what the shopper has to do: follow a redirect, or let Stripe.js open the bank's page.
+
+    Stripe gives `use_stripe_sdk` whenever there is no `return_url`
+    (https://docs.stripe.com/api/payment_intents/object#payment_intent_object-next_action). The sandbox does so for
+    a ConfirmationToken, for `use_stripe_sdk`, and with the switch of the same name.
+    """
+    url = f"{desk.public_url}/sandbox/3ds/{intent_id}"
+    if by_script or (return_url is None and switches_of(desk.state).use_stripe_sdk):
+        action = {"type": "three_d_secure_redirect", "stripe_js": url, "source": alphanumeric("src_", 24)}
+        return {"type": "use_stripe_sdk", "use_stripe_sdk": action}
+    return {"type": "redirect_to_url", "redirect_to_url": {"return_url": return_url, "url": url}}
 
 
 def charge_now(desk: Desk, intent: Parameters, payment_method: Parameters) -> Parameters:
@@ -139,13 +156,14 @@ def declined(desk: Desk, intent: Parameters, payment_method: Parameters, decline
     """Store the failed charge and the intent's error, with status requires_payment_method; return the 402 to raise."""
     charge = make_charge(desk, intent, payment_method, decline, capture=True)
     intent["latest_charge"] = charge["id"]
-    error = _set_back(desk, intent, payment_method, decline, charge["id"])
+    error = set_back(desk, intent, payment_method, decline, charge["id"])
     return StripeFailure(decline.message, status=402, kind="card_error", **error, payment_intent=dict(intent))
 
 
-def _set_back(
+def set_back(
     desk: Desk, intent: Parameters, payment_method: Parameters, decline: Decline, charge_id: str | None
 ) -> Parameters:
+    """Store the error of an intent that is to be paid again; return the error's fields."""
     error: Parameters = {
         "code": decline.code,
         "decline_code": decline.decline_code,
@@ -175,7 +193,7 @@ def answer_bank(desk: Desk, intent: Parameters, *, succeed: bool) -> Parameters:
         raise unexpected_state(f"The bank asks nothing: the PaymentIntent has a status of {intent['status']}.", intent)
     payment_method = usable_payment_method(desk, intent["payment_method"])
     if not succeed:
-        _set_back(desk, intent, payment_method, _AUTHENTICATION_FAILED, None)
+        set_back(desk, intent, payment_method, _AUTHENTICATION_FAILED, None)
         return intent
     try:
         return charge_now(desk, intent, payment_method)

@@ -6,7 +6,9 @@ from typing import Any
 
 from sandbox.ids import alphanumeric
 from sandbox.stripe.confirm import capture, choose_payment_method, confirm
+from sandbox.stripe.confirmation_tokens import with_token
 from sandbox.stripe.currencies import Currency, check_chargeable
+from sandbox.stripe.debit_outcomes import cancel_debit
 from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
 from sandbox.stripe.errors import invalid, missing_object, unexpected_state
 from sandbox.stripe.lists import page
@@ -35,10 +37,26 @@ _SHIPPING: dict[str, Type] = {
     "tracking_number": Str(),
 }
 _CAPTURE = Str(choices=("automatic", "automatic_async", "manual"))
+
+
+def _mandate(*, required: bool) -> Type:
+    """`mandate_data`, which is accepted but not stored: the sandbox has no mandates. A new intent needs it whole."""
+    acceptance: dict[str, Type] = {
+        "accepted_at": Int(),
+        "offline": Obj({}),
+        "online": Obj({"ip_address": Str(required=required), "user_agent": Str(required=required)}),
+        "type": Str(choices=("offline", "online"), required=True),
+    }
+    return Obj({"customer_acceptance": Obj(acceptance, required=required)}, unsettable=True)
+
+
 _CONFIRMING: dict[str, Type] = {
+    "confirmation_token": Str(),
     "error_on_requires_action": Bool(),
+    "mandate_data": _mandate(required=False),
     "off_session": Bool(),
     "return_url": Str(),
+    "use_stripe_sdk": Bool(),
 }
 _SHARED: dict[str, Type] = {
     "allowed_payment_method_types": ListOf(Str()),
@@ -50,6 +68,7 @@ _SHARED: dict[str, Type] = {
 CREATE: dict[str, Type] = {
     **_SHARED,
     **_CONFIRMING,
+    "mandate_data": _mandate(required=True),
     "amount": Int(required=True),
     "currency": Currency(required=True),
     "automatic_payment_methods": Obj(
@@ -109,7 +128,7 @@ def stored_intent(desk: Desk, intent_id: str) -> Parameters:
 
 
 def _create(desk: Desk, asked: Parameters) -> Parameters:
-    for name in ("error_on_requires_action", "off_session", "return_url"):
+    for name in ("confirmation_token", "error_on_requires_action", "off_session", "return_url"):
         if name in asked and not asked.get("confirm"):
             raise invalid(f"You can only pass `{name}` when `confirm` is set to true.", name)
     check_chargeable(asked["amount"], asked["currency"])
@@ -125,6 +144,7 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
     if automatic is not None:
         automatic = {"allow_redirects": automatic.get("allow_redirects", "always"), "enabled": automatic["enabled"]}
     intent_id = alphanumeric("pi_", 24)
+    asked = with_token(desk, asked, intent_id)
     intent: dict[str, Any] = {
         "id": intent_id,
         "object": "payment_intent",
@@ -150,6 +170,7 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
         "last_payment_error": None,
         "latest_charge": None,
         "livemode": False,
+        "managed_payments": None,
         "metadata": merged({}, asked.get("metadata")),
         "next_action": None,
         "on_behalf_of": None,
@@ -158,11 +179,13 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
         "payment_method_options": {"card": {"installments": None, "mandate_options": None, "network": None,
                                             "request_three_d_secure": "automatic"}},
         "payment_method_types": ["card"],
+        "payment_record": None,
         "processing": None,
         "receipt_email": asked.get("receipt_email"),
         "review": None,
         "setup_future_usage": None,
         "shipping": _shipping(asked.get("shipping")),
+        "source": None,
         "statement_descriptor": asked.get("statement_descriptor"),
         "statement_descriptor_suffix": asked.get("statement_descriptor_suffix"),
         "status": "requires_payment_method",
@@ -228,6 +251,7 @@ def _apply(intent: Parameters, asked: Parameters) -> None:
 def _confirm(desk: Desk, asked: Parameters, intent: str) -> Parameters:
     body = stored_intent(desk, intent)
     if body["status"] in _OPEN:
+        asked = with_token(desk, asked, intent)
         choose_payment_method(desk, body, asked)
         _apply(body, asked)
     return confirm(desk, body, asked)
@@ -254,13 +278,15 @@ def _capture(desk: Desk, asked: Parameters, intent: str) -> Parameters:
 
 def _cancel(desk: Desk, asked: Parameters, intent: str) -> Parameters:
     body = stored_intent(desk, intent)
-    if body["status"] not in (*_OPEN, "requires_capture"):
+    if body["status"] not in (*_OPEN, "requires_capture", "processing"):
         raise unexpected_state(
             f"You cannot cancel this PaymentIntent because it has a status of {body['status']}. Only a "
             "PaymentIntent with one of the following statuses may be canceled: requires_payment_method, "
             "requires_capture, requires_confirmation, requires_action, processing.",
             body,
         )
+    if body["status"] == "processing":
+        cancel_debit(desk, body)
     body |= {
         "amount_capturable": 0,
         "canceled_at": desk.now(),

@@ -1,4 +1,5 @@
-"""Stripe's payment methods: a card from a token or a test number. Without a customer, one can be used once."""
+"""Stripe's payment methods: a card from a token or a test number, or a test bank account. Without a customer, one can
+be used once."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import Any
 
 from sandbox.ids import alphanumeric
 from sandbox.state import without_private
+from sandbox.stripe.bank_accounts import BANK_ACCOUNT, account_named, method_details
 from sandbox.stripe.card_switch import behaviour_of
 from sandbox.stripe.cards import Card, card_named, card_numbered, real_card
 from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
@@ -58,18 +60,21 @@ def new_payment_method(desk: Desk, asked: Parameters, within: str = "") -> Param
         month, year = 12, _year(desk) + 3
     else:
         found, month, year = _typed_card(desk, card, name)
-    return _store(desk, found, month, year, asked)
+    return _store(desk, _card_fields(found, month, year), behaviour_of(desk.state, found).number, asked)
 
 
 def usable_payment_method(desk: Desk, payment_method_id: str) -> Parameters:
-    """Return the payment method to pay with; `pm_card_…` creates one. StripeFailure when it does not exist or is used
-    up."""
+    """Return the payment method to pay with; `pm_card_…` and `pm_usBankAccount_…` create one. StripeFailure when it
+    does not exist or is used up."""
     stored = desk.state.get("payment_method", payment_method_id)
     if stored is None:
+        account = account_named(payment_method_id)
+        if account is not None:
+            return _store(desk, {"type": BANK_ACCOUNT, BANK_ACCOUNT: method_details(account)}, account.number, {})
         card = card_named(payment_method_id) if payment_method_id.startswith("pm_card_") else None
         if card is None:
             raise missing_object("PaymentMethod", payment_method_id, param="payment_method", in_path=False)
-        return _store(desk, card, 12, _year(desk) + 3, {})
+        return _store(desk, _card_fields(card, 12, _year(desk) + 3), behaviour_of(desk.state, card).number, {})
     if stored["_spent"]:
         raise StripeFailure(
             "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, "
@@ -124,17 +129,8 @@ def _year(desk: Desk) -> int:
     return datetime.fromtimestamp(desk.now(), UTC).year
 
 
-def _store(desk: Desk, card: Card, month: int, year: int, asked: Parameters) -> Parameters:
-    billing = {**asked.get("billing_details", {})}
-    address = billing.get("address") or {}
-    payment_method: dict[str, Any] = {
-        "id": alphanumeric("pm_", 24),
-        "object": "payment_method",
-        "allow_redisplay": asked.get("allow_redisplay", "unspecified"),
-        "billing_details": {
-            "address": {name: address.get(name) for name in _ADDRESS},
-            **{name: billing.get(name) or None for name in ("email", "name", "phone", "tax_id")},
-        },
+def _card_fields(card: Card, month: int, year: int) -> Parameters:
+    return {
         "card": {
             "brand": card.brand,
             "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": None},
@@ -151,12 +147,28 @@ def _store(desk: Desk, card: Card, month: int, year: int, asked: Parameters) -> 
             "three_d_secure_usage": {"supported": True},
             "wallet": None,
         },
+        "type": "card",
+    }
+
+
+def _store(desk: Desk, details: Parameters, number: str, asked: Parameters) -> Parameters:
+    billing = {**asked.get("billing_details", {})}
+    address = billing.get("address") or {}
+    payment_method: dict[str, Any] = {
+        "id": alphanumeric("pm_", 24),
+        "object": "payment_method",
+        "allow_redisplay": asked.get("allow_redisplay", "unspecified"),
+        "billing_details": {
+            "address": {name: address.get(name) for name in _ADDRESS},
+            **{name: billing.get(name) or None for name in ("email", "name", "phone", "tax_id")},
+        },
         "created": desk.now(),
         "customer": None,
+        "customer_account": None,
         "livemode": False,
         "metadata": merged({}, asked.get("metadata")),
-        "type": "card",
-        "_number": behaviour_of(desk.state, card).number,
+        **details,
+        "_number": number,
         "_spent": False,
     }
     desk.state.put("payment_method", payment_method["id"], payment_method)

@@ -64,6 +64,8 @@ def _stripe_kinds(kind: str, before: Body | None, after: Body | None) -> Iterato
         yield from _dispute_kinds(before, after)
     elif kind == "early_fraud_warning":
         yield f"radar.early_fraud_warning.{'created' if before is None else 'updated'}"
+    elif kind == "refund":
+        yield from _refund_kinds(before, after)
     elif before is None:
         yield f"{kind}.created"
     elif before != after:
@@ -76,7 +78,7 @@ def _intent_kinds(before: Body | None, after: Body) -> Iterator[str]:
     status = after["status"]
     if before is not None and before["status"] == status and status != "requires_payment_method":
         return
-    if status in ("succeeded", "canceled", "requires_action"):
+    if status in ("succeeded", "canceled", "requires_action", "processing"):
         yield f"payment_intent.{status}"
     elif status == "requires_capture":
         yield "payment_intent.amount_capturable_updated"
@@ -87,12 +89,14 @@ def _intent_kinds(before: Body | None, after: Body) -> Iterator[str]:
 
 
 def _charge_kinds(before: Body | None, after: Body) -> Iterator[str]:
-    if before is None:
-        yield "charge.succeeded" if after["paid"] else "charge.failed"
+    if before is None or after["status"] != before["status"]:  # new, or a debit has ended
+        yield f"charge.{after['status']}"
     elif after["amount_refunded"] > before["amount_refunded"] and before["captured"]:
         yield "charge.refunded"
     elif after["captured"] and not before["captured"]:
         yield "charge.captured"
+    elif after["amount_refunded"] < before["amount_refunded"]:
+        return  # a failed refund has its own events
     elif {**before, "disputed": after["disputed"]} != after:  # the dispute has its own events
         yield "charge.updated"
 
@@ -111,6 +115,18 @@ def _dispute_kinds(before: Body | None, after: Body) -> Iterator[str]:
         yield "charge.dispute.closed"
 
 
+def _refund_kinds(before: Body | None, after: Body) -> Iterator[str]:
+    """What a refund's failure sends: https://docs.stripe.com/api/events/types"""
+    if before is None:
+        yield "refund.created"
+    elif before != after:
+        yield "refund.updated"
+        if before["status"] != after["status"]:
+            yield "charge.refund.updated"
+            if after["status"] == "failed":
+                yield "refund.failed"
+
+
 def _stripe_event(state: State, kind: str, before: Body | None, after: Body | None) -> bytes:
     subject = after if after is not None else before or {}
     data: Body = {"object": without_private(subject)}
@@ -125,7 +141,7 @@ def _stripe_event(state: State, kind: str, before: Body | None, after: Body | No
             "data": data,
             "livemode": False,
             "pending_webhooks": 1,
-            "request": {"id": None, "idempotency_key": None},
+            "request": dict(zip(("id", "idempotency_key"), state.request, strict=True)),
             "type": kind,
         }
     )

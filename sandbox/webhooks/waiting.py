@@ -22,7 +22,10 @@ from sandbox.state import State
 LATER = 2.0
 # Stripe sends an endpoint the kinds that it is registered for; these are the shop's.
 STRIPE_EVENTS = (
-    *(f"payment_intent.{what}" for what in ("succeeded", "payment_failed", "canceled", "requires_action")),
+    *(
+        f"payment_intent.{what}"
+        for what in ("succeeded", "payment_failed", "canceled", "requires_action", "processing")
+    ),
     *("charge.refunded", "refund.created", "refund.updated", "refund.failed"),
     *("product.created", "product.updated", "product.deleted", "price.created", "price.updated", "price.deleted"),
     *("promotion_code.created", "promotion_code.updated", "coupon.updated", "coupon.deleted"),

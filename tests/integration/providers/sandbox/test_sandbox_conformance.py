@@ -13,6 +13,7 @@ from twilio.rest.api.v2010.account.message import MessageInstance
 
 from sandbox.stripe import (
     charges,
+    confirmation_tokens,
     coupons,
     disputes,
     fraud_warnings,
@@ -35,6 +36,7 @@ CLASSES = {
     "product": stripe.Product,
     "price": stripe.Price,
     "payment_method": stripe.PaymentMethod,
+    "confirmation_token": stripe.ConfirmationToken,
     "payment_intent": stripe.PaymentIntent,
     "charge": stripe.Charge,
     "refund": stripe.Refund,
@@ -83,6 +85,13 @@ def bodies(sdks: Sdks) -> dict[str, dict[str, Any]]:
         type="card",
         **{"card[token]": "tok_mastercard", "billing_details[name]": "A"},
     )
+    found["confirmation_token"] = ask(
+        sdks, "POST", "/v1/test_helpers/confirmation_tokens",
+        **{"payment_method": "pm_card_visa", "shipping[name]": "A", "shipping[address][line1]": "1 Way"},
+    )  # fmt: skip
+    found["confirmation_token of a bank account"] = ask(
+        sdks, "POST", "/v1/test_helpers/confirmation_tokens", payment_method="pm_usBankAccount_success"
+    )
     found["coupon"] = ask(sdks, "POST", "/v1/coupons", percent_off="25.5")
     found["amount coupon"] = ask(sdks, "POST", "/v1/coupons", amount_off="100", currency="usd", name="One off")
     found["promotion_code"] = ask(
@@ -103,9 +112,15 @@ def bodies(sdks: Sdks) -> dict[str, dict[str, Any]]:
         "succeeded": {"payment_method": "pm_card_visa", "confirm": "true"},
         "requires_capture": {"payment_method": "pm_card_visa", "confirm": "true", "capture_method": "manual"},
         "requires_action": {"payment_method": "pm_card_authenticationRequired", "confirm": "true"},
+        "processing": {"payment_method": "pm_usBankAccount_success", "confirm": "true"},
     }.items():
         found[name] = ask(sdks, "POST", "/v1/payment_intents", **intent, **more)
         assert found[name]["status"] == name
+    found["use_stripe_sdk"] = ask(
+        sdks, "POST", "/v1/payment_intents", payment_method="pm_card_authenticationRequired", confirm="true",
+        use_stripe_sdk="true", **intent,
+    )  # fmt: skip
+    assert found["use_stripe_sdk"]["next_action"]["type"] == "use_stripe_sdk"
     refusal = ask(
         sdks, "POST", "/v1/payment_intents", payment_method="pm_card_chargeDeclined", confirm="true", **intent
     )
@@ -116,7 +131,7 @@ def bodies(sdks: Sdks) -> dict[str, dict[str, Any]]:
         sdks, "POST", "/v1/payment_intents", amount="60", currency="eur", **{"allowed_payment_method_types[0]": "card"}
     )
     found["canceled"] = ask(sdks, "POST", f"/v1/payment_intents/{found['requires_capture']['id']}/cancel")
-    for name in ("succeeded", "declined", "requires_capture"):
+    for name in ("succeeded", "declined", "requires_capture", "processing"):
         found[f"charge of {name}"] = ask(sdks, "GET", f"/v1/charges/{found[name]['latest_charge']}")
     found["refund"] = ask(sdks, "POST", "/v1/refunds", payment_intent=found["succeeded"]["id"], amount="100")
     found["refunded charge"] = ask(sdks, "GET", f"/v1/charges/{found['succeeded']['latest_charge']}")
@@ -191,8 +206,39 @@ def test_stripe_bodies_match_the_sdk_classes(bodies: dict[str, dict[str, Any]]) 
     assert {body["object"] for body in bodies.values()} == set(CLASSES)
     assert {body["status"] for body in bodies.values() if body["object"] == "payment_intent"} >= {
         "requires_payment_method", "requires_confirmation", "requires_action", "requires_capture", "succeeded",
-        "canceled",
+        "canceled", "processing",
     }  # fmt: skip
+
+
+# Fields that are null, or say that a feature is off, and that Stripe's answers always have.
+ALWAYS_THERE = {
+    "payment_intent": (
+        "customer_account",
+        "excluded_payment_method_types",
+        "managed_payments",
+        "payment_record",
+        "source",
+    ),
+    "payment_method": ("customer_account",),
+    "charge": ("source",),
+    "refund": ("customer", "customer_account", "payment_method"),
+}
+CARD_NETWORK_FIELDS = (
+    *("extended_authorization", "incremental_authorization", "multicapture", "network_transaction_id", "overcapture"),
+    "transaction_link_id",
+)
+
+
+def test_bodies_have_the_fields_that_are_usually_null(bodies: dict[str, dict[str, Any]]) -> None:
+    wanted = [(name, body, ALWAYS_THERE.get(body["object"], ())) for name, body in bodies.items()]
+    cards = [(name, body.get("payment_method_details", {}).get("card")) for name, body in bodies.items()]
+    wanted += [(f"card of {name}", card, CARD_NETWORK_FIELDS) for name, card in cards if card]
+
+    missing = {(name, field) for name, body, fields in wanted for field in fields if field not in body}
+
+    assert missing == set()
+    assert len(wanted) > len(bodies)
+    assert bodies["refund"]["payment_method"] == bodies["succeeded"]["payment_method"]
 
 
 @pytest.mark.parametrize(
@@ -291,6 +337,7 @@ INLINE_CARD = {
         (prices.LIST, stripe_params.PriceListParams, set()),
         (payment_methods.CREATE, stripe_params.PaymentMethodCreateParams, set()),
         (payment_methods.MODIFY, stripe_params.PaymentMethodUpdateParams, set()),
+        (confirmation_tokens.CREATE, stripe_params.test_helpers.ConfirmationTokenCreateParams, INLINE_CARD),
         (payment_intents.CREATE, stripe_params.PaymentIntentCreateParams, INLINE_CARD),
         (payment_intents.MODIFY, stripe_params.PaymentIntentUpdateParams, INLINE_CARD),
         (payment_intents.CONFIRM, stripe_params.PaymentIntentConfirmParams, INLINE_CARD),
