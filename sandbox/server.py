@@ -18,6 +18,7 @@ from sandbox.control import add_control_routes
 from sandbox.faults import NO_TROUBLE, Faults
 from sandbox.feed import Feed
 from sandbox.guard import add_headers, same_origin
+from sandbox.label_control import add_label_routes
 from sandbox.page_control import add_page_routes
 from sandbox.provider import Answer, Call, Provider
 from sandbox.sendgrid.api import SendGrid
@@ -34,6 +35,8 @@ from sandbox.webhooks.waiting import Webhooks
 DRAIN_SECONDS = 5.0
 BODY_LIMIT = 32 * 1024 * 1024
 _HANG_LOOK_SECONDS = 0.05
+# How often the providers carry out what is due.
+_ADVANCE_SECONDS = 0.2
 
 log = logging.getLogger("sandbox")
 
@@ -68,7 +71,20 @@ class Sandbox:
         add_page_routes(application, self)
         add_bank_routes(application, self)
         add_webhook_routes(application, self)
+        add_label_routes(application, self)
         return application
+
+    async def advance(self) -> None:
+        """Let the providers carry out what is due, until the sandbox stops."""
+        while not self.stopping.is_set():
+            for provider in self.providers.values():
+                try:
+                    provider.advance()
+                except Exception:
+                    log.exception("%s: what was due failed: a bug of the sandbox", provider.name)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_ADVANCE_SECONDS):
+                    await self.stopping.wait()
 
     def _endpoint(self, provider: Provider) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -166,11 +182,12 @@ async def serve(settings: SandboxSettings) -> int:
         if settings.public_url is None:
             sandbox.public_url = f"http://{host}:{port}"
         print(f"sandbox ready on http://{host}:{port}", flush=True)
-        sending = asyncio.create_task(sandbox.sender.run())
+        sending, advancing = asyncio.create_task(sandbox.sender.run()), asyncio.create_task(sandbox.advance())
         await sandbox.stopping.wait()
         sending.cancel()
         with suppress(asyncio.CancelledError):
             await sending
+        await advancing
         return 0
     finally:
         await runner.cleanup()

@@ -67,6 +67,12 @@ const LINES = {
         label: `Move this parcel: ${TRACKING[entry.next_status]}`,
         strong: true,
       },
+      ...(entry.status === "REFUNDPENDING"
+        ? [
+            { ...refund(entry, "SUCCESS"), label: "Refund this label", strong: true, done: "The label is refunded." },
+            { ...refund(entry, "ERROR"), label: "Reject", done: "The refund is rejected." },
+          ]
+        : []),
     ].filter(Boolean),
   }),
   charge: (entry) => ({
@@ -129,11 +135,18 @@ const move = (entry, status) => ({
   done: `The parcel is now: ${TRACKING[status]}.`,
 });
 
+const refund = (entry, status) => ({
+  name: `refund-${status}`,
+  method: "POST",
+  path: `/sandbox/refunds/${entry.id}`,
+  body: { status },
+});
+
 const bank = (entry, result) => ({ name: result, method: "POST", path: entry.page, body: { result } });
 
 function labelBadge(entry) {
   if (entry.status === "ERROR") return ["bad", "not bought"];
-  if (entry.status !== "SUCCESS") return ["plain", words(entry.status)];
+  if (entry.status !== "SUCCESS") return ["plain", words(entry.status).replace(/^refund(?=.)(?!ed)/, "refund ")];
   const tone = { DELIVERED: "good", RETURNED: "bad", FAILURE: "bad", TRANSIT: "info" }[entry.tracking_status];
   return [tone ?? "plain", TRACKING[entry.tracking_status]];
 }

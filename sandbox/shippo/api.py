@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 import orjson
 
 from sandbox import settings
-from sandbox.ids import hexadecimal
 from sandbox.provider import Answer, Call, Provider, Routes, json_answer
 from sandbox.shippo.addresses import read_address, validated
 from sandbox.shippo.customs import read_declaration
-from sandbox.shippo.errors import OWNER, REQUIRED, ShippoFailure, check_known, invalid, moment, not_found
+from sandbox.shippo.errors import REQUIRED, ShippoFailure, check_known, invalid, not_found
+from sandbox.shippo.refunds import advance_refunds, create_refund
 from sandbox.shippo.shipments import create_shipment, rates_of, read_parcel, shown_shipment
 from sandbox.shippo.tracks import track_of
 from sandbox.shippo.transactions import create_transaction, shown_transaction
@@ -67,7 +67,11 @@ class Shippo(Provider):
             return json_answer(401, {"detail": "Invalid token"})
         return None
 
+    def advance(self) -> None:
+        advance_refunds(self.state)
+
     def answer(self, call: Call) -> Answer:
+        self.advance()
         # The SDK requests one path with a trailing slash, and Shippo accepts both forms.
         handler, arguments, methods = self._routes.find(call.method, call.path.rstrip("/") or "/")
         try:
@@ -157,28 +161,7 @@ class Shippo(Provider):
         return json_answer(200, track_of(self.state, carrier, number))
 
     def _create_refund(self, call: Call) -> Answer:
-        given = check_known(_body(call), frozenset(("transaction", "async")))
-        transaction = self.state.get("transaction", str(given.get("transaction")))
-        if not given.get("transaction"):
-            raise invalid({"transaction": [REQUIRED]})
-        if transaction is None or transaction["status"] in ("ERROR", "REFUNDED"):
-            raise invalid({"transaction": ["There is no label of this transaction to refund."]})
-        # The carrier refunds a label only before it has seen the parcel.
-        taken_back = transaction["tracking_status"] == "PRE_TRANSIT"
-        now = moment(self.state.now())
-        transaction |= {"status": "REFUNDED" if taken_back else "REFUNDREJECTED", "object_updated": now}
-        self.state.put("transaction", transaction["object_id"], transaction)
-        refund = {
-            "object_id": hexadecimal(),
-            "object_created": now,
-            "object_updated": now,
-            "object_owner": OWNER,
-            "status": "SUCCESS" if taken_back else "ERROR",
-            "transaction": transaction["object_id"],
-            "test": True,
-        }
-        self.state.put("shippo_refund", refund["object_id"], refund)
-        return json_answer(201, refund)
+        return json_answer(201, without_private(create_refund(self.state, _body(call))))
 
 
 def _body(call: Call) -> Any:

@@ -1,0 +1,63 @@
+"""The sandbox's own routes for labels: Shippo's options, and what happens to labels after their purchase."""
+
+from __future__ import annotations
+
+import orjson
+from aiohttp import web
+
+from sandbox.context import Context
+from sandbox.control import json_object, json_response, refusal
+from sandbox.faults import BadFault
+from sandbox.shippo.options import Options, described, set_options
+from sandbox.shippo.refunds import OPEN, STATUSES, change_refund, refund_with
+from sandbox.state import without_private
+
+
+def add_label_routes(application: web.Application, sandbox: Context) -> None:
+    """Add GET, PUT, DELETE /sandbox/options/shippo and POST /sandbox/refunds/{id} to the application."""
+    control = _Control(sandbox)
+    application.router.add_routes(
+        [
+            web.get("/sandbox/options/shippo", control.get_options),
+            web.put("/sandbox/options/shippo", control.put_options),
+            web.delete("/sandbox/options/shippo", control.delete_options),
+            web.post("/sandbox/refunds/{id}", control.post_refund),
+        ]
+    )
+
+
+class _Control:
+    def __init__(self, sandbox: Context) -> None:
+        self.sandbox = sandbox
+        self.state = sandbox.state
+
+    async def get_options(self, request: web.Request) -> web.Response:
+        return json_response(described(self.state))
+
+    async def put_options(self, request: web.Request) -> web.Response:
+        try:
+            return self._set(Options.from_json(orjson.loads(await request.read())))
+        except (orjson.JSONDecodeError, BadFault) as error:
+            return refusal(400, str(error))
+
+    async def delete_options(self, request: web.Request) -> web.Response:
+        return self._set(Options())
+
+    def _set(self, options: Options) -> web.Response:
+        with self.state.transaction():
+            set_options(self.state, options)
+        self.sandbox.feed.wake()
+        return json_response(described(self.state))
+
+    async def post_refund(self, request: web.Request) -> web.Response:
+        """Accept {"status": "SUCCESS"} as the carrier's decision about a refund, by its id or its transaction's."""
+        body = await json_object(request)
+        if set(body) != {"status"} or body["status"] not in STATUSES:
+            return refusal(400, f'the body is {{"status": one of {", ".join(STATUSES)}}}')
+        refund = refund_with(self.state, request.match_info["id"])
+        if refund is None:
+            return refusal(404, "no such refund")
+        if refund["status"] not in OPEN:
+            return refusal(409, f"this refund has ended: {refund['status']}")
+        with self.state.transaction():
+            return json_response(without_private(change_refund(self.state, refund, body["status"])))

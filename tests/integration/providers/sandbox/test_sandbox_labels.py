@@ -1,0 +1,120 @@
+"""What happens to a label after its purchase, and Shippo's options, through Shippo's own SDK."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shippo.models import components, errors
+
+from tests.integration.providers.sandbox.parcels import buy, ship
+from tests.integration.providers.sandbox.process import SandboxProcess, Sdks
+
+STATUS = components.TransactionStatusEnum
+REFUND = components.RefundStatus
+OPTIONS = "/sandbox/options/shippo"
+
+
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Wait until the condition is true; return its value."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture
+def option(sdks: Sdks) -> Iterator[Callable[..., dict[str, Any]]]:
+    """Return `option(**options)`, which sets Shippo's options; after the test they are off."""
+
+    def switch_on(**options: Any) -> dict[str, Any]:
+        answer = sdks.put(OPTIONS, json=options)
+        assert answer.status_code == 200, answer.text
+        body: dict[str, Any] = answer.json()
+        return body
+
+    yield switch_on
+    assert sdks.delete(OPTIONS).status_code == 200
+
+
+def label_status(sdks: Sdks, label: components.Transaction) -> STATUS | None:
+    return sdks.shippo.transactions.get(str(label.object_id)).status
+
+
+# Refunds
+
+
+def test_asynchronous_refund_is_queued_then_pending_or_done(sdks: Sdks) -> None:
+    label = buy(sdks, ship(sdks))
+    refund = sdks.shippo.refunds.create(str(label.object_id), async_=True)
+    assert refund.status == REFUND.QUEUED
+    assert label_status(sdks, label) == STATUS.REFUNDPENDING
+    until(lambda: sdks.shippo.refunds.get(str(refund.object_id)).status == REFUND.SUCCESS)
+    assert label_status(sdks, label) == STATUS.REFUNDED
+
+
+@pytest.mark.parametrize(("decision", "label_ends"), [("SUCCESS", STATUS.REFUNDED), ("ERROR", STATUS.REFUNDREJECTED)])
+def test_held_refund_is_pending_until_it_is_decided(
+    sdks: Sdks, option: Callable[..., Any], decision: str, label_ends: STATUS
+) -> None:
+    option(refund_seconds=None)
+    label = buy(sdks, ship(sdks))
+    refund = sdks.shippo.refunds.create(str(label.object_id), async_=False)
+    assert refund.status == REFUND.QUEUED
+    until(lambda: sdks.shippo.refunds.get(str(refund.object_id)).status == REFUND.PENDING)
+    assert label_status(sdks, label) == STATUS.REFUNDPENDING
+    with pytest.raises(errors.SDKError) as refused:
+        sdks.shippo.refunds.create(str(label.object_id), async_=False)
+    assert refused.value.status_code == 400
+
+    route = f"/sandbox/refunds/{label.object_id}"
+    answer = sdks.post(route, json={"status": decision})
+    assert (answer.status_code, answer.json()["status"]) == (200, decision)
+    assert sdks.shippo.refunds.get(str(refund.object_id)).status == REFUND(decision)
+    assert label_status(sdks, label) == label_ends
+    assert sdks.post(route, json={"status": "SUCCESS"}).status_code == 409
+    assert sdks.post(f"/sandbox/refunds/{refund.object_id}", json={"status": "LOST"}).status_code == 400
+    assert sdks.post("/sandbox/refunds/none", json={"status": "ERROR"}).status_code == 404
+
+
+def test_pending_refund_is_rejected_when_the_parcel_moves(sdks: Sdks, option: Callable[..., Any]) -> None:
+    option(refund_seconds=3600)
+    label = buy(sdks, ship(sdks))
+    refund = sdks.shippo.refunds.create(str(label.object_id), async_=False)
+    sdks.post(f"/sandbox/tracks/{label.tracking_number}", json={"status": "TRANSIT"})
+    sdks.post("/sandbox/clock", json={"advance_seconds": 3601})
+    assert sdks.shippo.refunds.get(str(refund.object_id)).status == REFUND.ERROR
+    assert label_status(sdks, label) == STATUS.REFUNDREJECTED
+
+
+def test_share_of_refunds_is_rejected(sdks: Sdks, option: Callable[..., Any]) -> None:
+    option(refund_error_rate=1)
+    label = buy(sdks, ship(sdks))
+    assert sdks.shippo.refunds.create(str(label.object_id), async_=False).status == REFUND.ERROR
+    option(refund_error_rate=0)
+    assert sdks.shippo.refunds.create(str(label.object_id), async_=False).status == REFUND.SUCCESS
+
+
+@pytest.mark.parametrize(
+    "body", [[], {"colour": 1}, {"refund_error_rate": 2}, {"refund_error_rate": None}, {"refund_seconds": "1"}]
+)
+def test_invalid_options_are_refused(sdks: Sdks, body: Any) -> None:
+    answer = sdks.put(OPTIONS, json=body)
+    assert (answer.status_code, set(answer.json())) == (400, {"error"})
+    assert sdks.get(OPTIONS).json()["refund_error_rate"] == 0
+
+
+def test_options_and_pending_refunds_survive_a_restart(tmp_path: Path) -> None:
+    with SandboxProcess(tmp_path) as first:
+        sdks = Sdks(first.url)
+        sdks.put(OPTIONS, json={"refund_seconds": None})
+        refund = sdks.shippo.refunds.create(str(buy(sdks, ship(sdks)).object_id), async_=False)
+        first.terminate()
+    with SandboxProcess(tmp_path) as second:
+        sdks = Sdks(second.url)
+        assert sdks.get(OPTIONS).json()["refund_seconds"] is None
+        until(lambda: sdks.shippo.refunds.get(str(refund.object_id)).status == REFUND.PENDING)
