@@ -10,11 +10,15 @@ from sandbox.control import json_object, json_response, refusal
 from sandbox.faults import BadFault
 from sandbox.shippo.options import Options, described, set_options
 from sandbox.shippo.refunds import OPEN, STATUSES, change_refund, refund_with
+from sandbox.shippo.shipments import age_rate
 from sandbox.state import without_private
+
+# Shippo keeps a shipment's rates this long: https://docs.goshippo.com/docs/Shipments/Shipments
+MAX_DAYS = 390
 
 
 def add_label_routes(application: web.Application, sandbox: Context) -> None:
-    """Add GET, PUT, DELETE /sandbox/options/shippo and POST /sandbox/refunds/{id} to the application."""
+    """Add GET, PUT, DELETE /sandbox/options/shippo and POST /sandbox/refunds/{id}, /sandbox/rates/{id}."""
     control = _Control(sandbox)
     application.router.add_routes(
         [
@@ -22,6 +26,7 @@ def add_label_routes(application: web.Application, sandbox: Context) -> None:
             web.put("/sandbox/options/shippo", control.put_options),
             web.delete("/sandbox/options/shippo", control.delete_options),
             web.post("/sandbox/refunds/{id}", control.post_refund),
+            web.post("/sandbox/rates/{id}", control.post_rate),
         ]
     )
 
@@ -61,3 +66,13 @@ class _Control:
             return refusal(409, f"this refund has ended: {refund['status']}")
         with self.state.transaction():
             return json_response(without_private(change_refund(self.state, refund, body["status"])))
+
+    async def post_rate(self, request: web.Request) -> web.Response:
+        """Accept {"age_days": 7} to make a rate that old: it cannot be bought any more."""
+        body = await json_object(request)
+        days = body.get("age_days")
+        if set(body) != {"age_days"} or not isinstance(days, int | float) or not 0 <= days <= MAX_DAYS:
+            return refusal(400, f'the body is {{"age_days": a number from 0 to {MAX_DAYS}}}')
+        with self.state.transaction():
+            rate = age_rate(self.state, request.match_info["id"], days)
+        return refusal(404, "no such rate") if rate is None else json_response(rate)

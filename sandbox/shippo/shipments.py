@@ -137,6 +137,20 @@ def shown_shipment(shipment: dict[str, Any], now: float) -> dict[str, Any]:
     return {**without_private(shipment), **waiting}
 
 
+def age_rate(state: State, rate_id: str, days: float) -> dict[str, Any] | None:
+    """Make a rate as old as this, also where its shipment shows it; return it, or None when there is no such rate."""
+    rate = state.get("rate", rate_id)
+    if rate is None:
+        return None
+    rate["object_created"] = moment(state.now() - days * 86400)
+    state.put("rate", rate_id, rate)
+    shipment = state.get("shipment", rate["shipment"])
+    assert shipment is not None
+    shipment["rates"] = [rate if each["object_id"] == rate_id else each for each in shipment["rates"]]
+    state.put("shipment", shipment["object_id"], shipment)
+    return rate
+
+
 def rates_of(state: State, shipment_id: str, currency: str | None) -> list[dict[str, Any]]:
     """Return the rates of a shipment, in one currency if given; ShippoFailure 404 or 400."""
     shipment = state.get("shipment", shipment_id)

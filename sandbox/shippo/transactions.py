@@ -12,7 +12,9 @@ from sandbox.state import State, without_private
 
 FIELDS = frozenset(("async", "label_file_type", "metadata", "order", "rate"))
 _FILE_TYPES = ("PDF", "PDF_4x6", "PDF_4x8", "PDF_A4", "PDF_A5", "PDF_A6", "PDF_2.3x7.5")
-RATE_SECONDS = 7 * 86400
+# Only rates less than 7 days old can be bought; see the field `rate` of a transaction:
+# https://docs.goshippo.com/api-reference/transactions/create-a-shipping-label
+RATE_DAYS = 7
 
 
 def create_transaction(state: State, given: Any, public_url: str) -> dict[str, Any]:
@@ -87,7 +89,7 @@ def _refused(rate: dict[str, Any], shipment: dict[str, Any], now: float) -> str 
     The sandbox's own rule for a purchase that fails although rates exist: a first street line that begins with
     "Undeliverable".
     """
-    if now - seconds_of(rate["object_created"]) > RATE_SECONDS:
+    if now - seconds_of(rate["object_created"]) >= RATE_DAYS * 86400:
         return "The rate is older than 7 days and cannot be purchased any more: create a new shipment."
     for role in ("address_from", "address_to"):
         lacking = missing_for_purchase(shipment[role])

@@ -144,7 +144,6 @@ def test_waiting_label_refund_is_decided(reader: Reader) -> None:
     found = requests.get(f"{url}/sandbox/ledger", params={"order_id": order["id"], "kind": "labels"}, timeout=30)
     label = found.json()["labels"][0]["object_id"]
     reader.open(f"?order={order['id']}")
-    reader.page.get_by_text("Faults", exact=True).click()
     waits = reader.page.get_by_role("group", name="Shippo: its options").get_by_role("switch", name="Refunds wait")
     waits.click()
     expect(waits).to_be_checked()

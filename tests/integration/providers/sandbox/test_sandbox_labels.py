@@ -118,3 +118,28 @@ def test_options_and_pending_refunds_survive_a_restart(tmp_path: Path) -> None:
         sdks = Sdks(second.url)
         assert sdks.get(OPTIONS).json()["refund_seconds"] is None
         until(lambda: sdks.shippo.refunds.get(str(refund.object_id)).status == REFUND.PENDING)
+
+
+# Rates that expire
+
+
+def test_rate_of_seven_days_cannot_be_bought(sdks: Sdks) -> None:
+    shipment = ship(sdks)
+    rate = shipment.rates[-1].object_id
+    route = f"/sandbox/rates/{rate}"
+    assert sdks.post(route, json={"age_days": 6.9}).status_code == 200
+    assert buy(sdks, shipment).status == STATUS.SUCCESS
+    aged = sdks.post(route, json={"age_days": 7})
+    assert (aged.status_code, aged.json()["object_id"]) == (200, rate)
+    refused = buy(sdks, shipment)
+    assert (refused.status, refused.label_url) == (STATUS.ERROR, None)
+    assert "older than 7 days" in str((refused.messages or [])[0].text)
+    # The other rates are as new as before, and the shipment shows the same as the rate.
+    assert (
+        sdks.shippo.rates.get(rate).object_created
+        == sdks.shippo.shipments.get(shipment.object_id).rates[-1].object_created
+    )
+    assert buy(sdks, shipment, rate=shipment.rates[0].object_id).status == STATUS.SUCCESS
+    for body in ({}, {"age_days": "7"}, {"age_days": 391}, {"age_days": -1}):
+        assert sdks.post(route, json=body).status_code == 400
+    assert sdks.post("/sandbox/rates/none", json={"age_days": 7}).status_code == 404
