@@ -11,6 +11,7 @@ from sandbox.faults import BadFault
 from sandbox.shippo.options import Options, described, set_options
 from sandbox.shippo.refunds import OPEN, STATUSES, change_refund, refund_with
 from sandbox.shippo.shipments import age_rate
+from sandbox.shippo.transactions import OUTCOMES, end_purchase
 from sandbox.state import without_private
 
 # Shippo keeps a shipment's rates this long: https://docs.goshippo.com/docs/Shipments/Shipments
@@ -18,13 +19,14 @@ MAX_DAYS = 390
 
 
 def add_label_routes(application: web.Application, sandbox: Context) -> None:
-    """Add GET, PUT, DELETE /sandbox/options/shippo and POST /sandbox/refunds/{id}, /sandbox/rates/{id}."""
+    """Add GET, PUT, DELETE /sandbox/options/shippo and POST /sandbox/{transactions,refunds,rates}/{id}."""
     control = _Control(sandbox)
     application.router.add_routes(
         [
             web.get("/sandbox/options/shippo", control.get_options),
             web.put("/sandbox/options/shippo", control.put_options),
             web.delete("/sandbox/options/shippo", control.delete_options),
+            web.post("/sandbox/transactions/{id}", control.post_transaction),
             web.post("/sandbox/refunds/{id}", control.post_refund),
             web.post("/sandbox/rates/{id}", control.post_rate),
         ]
@@ -53,6 +55,19 @@ class _Control:
             set_options(self.state, options)
         self.sandbox.feed.wake()
         return json_response(described(self.state))
+
+    async def post_transaction(self, request: web.Request) -> web.Response:
+        """Accept {"status": "SUCCESS" or "ERROR"} as the end of a queued purchase."""
+        body = await json_object(request)
+        if set(body) != {"status"} or body["status"] not in OUTCOMES:
+            return refusal(400, f'the body is {{"status": one of {", ".join(OUTCOMES)}}}')
+        transaction = self.state.get("transaction", request.match_info["id"])
+        if transaction is None:
+            return refusal(404, "no such transaction")
+        if transaction["status"] != "QUEUED":
+            return refusal(409, f"this purchase has ended: {transaction['status']}")
+        with self.state.transaction():
+            return json_response(without_private(end_purchase(self.state, transaction, body["status"])))
 
     async def post_refund(self, request: web.Request) -> web.Response:
         """Accept {"status": "SUCCESS"} as the carrier's decision about a refund, by its id or its transaction's."""

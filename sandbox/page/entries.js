@@ -67,6 +67,12 @@ const LINES = {
         label: `Move this parcel: ${TRACKING[entry.next_status]}`,
         strong: true,
       },
+      ...(entry.status === "QUEUED"
+        ? [
+            { ...end(entry, "SUCCESS"), label: "Sell this label", strong: true, done: "The label is bought." },
+            { ...end(entry, "ERROR"), label: "Refuse", done: "The purchase has failed." },
+          ]
+        : []),
       ...(entry.status === "REFUNDPENDING"
         ? [
             { ...refund(entry, "SUCCESS"), label: "Refund this label", strong: true, done: "The label is refunded." },
@@ -133,6 +139,13 @@ const move = (entry, status) => ({
   path: `/sandbox/tracks/${entry.tracking_number}`,
   body: { status },
   done: `The parcel is now: ${TRACKING[status]}.`,
+});
+
+const end = (entry, status) => ({
+  name: `end-${status}`,
+  method: "POST",
+  path: `/sandbox/transactions/${entry.id}`,
+  body: { status },
 });
 
 const refund = (entry, status) => ({

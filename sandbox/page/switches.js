@@ -78,6 +78,22 @@ const WEBHOOKS = [
 const OPTIONS = {
   shippo: [
     {
+      name: "purchase",
+      help: "The purchase of a label waits for the carrier. Its label has the buttons that end it.",
+      isOn: (options) => options.purchase_seconds !== 0,
+      on: { purchase_seconds: null },
+      off: { purchase_seconds: 0 },
+      label: (options) => `Purchases wait${options.purchase_seconds ? `: ${time(1000 * options.purchase_seconds)}` : ""}`,
+    },
+    {
+      name: "fail",
+      help: "The carrier does not answer, and the purchase of a label fails.",
+      isOn: (options) => options.purchase_error_rate > 0,
+      on: { purchase_error_rate: 1 },
+      off: { purchase_error_rate: 0 },
+      label: (options) => `Purchases fail${options.purchase_error_rate % 1 ? `: ${share(options.purchase_error_rate)}` : ""}`,
+    },
+    {
       name: "refund",
       help: "A label's refund waits for the carrier. Its label has the buttons that end it.",
       isOn: (options) => options.refund_seconds !== 0,

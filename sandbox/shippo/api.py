@@ -16,7 +16,7 @@ from sandbox.shippo.errors import REQUIRED, ShippoFailure, check_known, invalid,
 from sandbox.shippo.refunds import advance_refunds, create_refund
 from sandbox.shippo.shipments import create_shipment, rates_of, read_parcel, shown_shipment
 from sandbox.shippo.tracks import track_of
-from sandbox.shippo.transactions import create_transaction, shown_transaction
+from sandbox.shippo.transactions import advance_purchases, create_transaction
 from sandbox.state import State, without_private
 
 _PAGE = frozenset(("page", "results", "page_token"))
@@ -68,6 +68,7 @@ class Shippo(Provider):
         return None
 
     def advance(self) -> None:
+        advance_purchases(self.state)
         advance_refunds(self.state)
 
     def answer(self, call: Call) -> Answer:
@@ -90,8 +91,6 @@ class Shippo(Provider):
     def _shown(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
         if kind == "shipment":
             return shown_shipment(body, self.state.now())
-        if kind == "transaction":
-            return shown_transaction(body, self.state.now())
         return without_private(body)
 
     def _getter(self, kind: str) -> Callable[..., Answer]:

@@ -21,10 +21,14 @@ MAX_SECONDS = 10**7
 class Options:
     """The options.
 
+    purchase_seconds: how long the purchase of a label takes; 0: the answer is final if the request asks for that; None:
+    until the control API ends it. purchase_error_rate (0…1): the share of purchases that fail at the carrier.
     refund_seconds: how long a label's refund takes; 0: the answer is final; None: until the control API ends it.
     refund_error_rate (0…1): the share of refunds that the carrier rejects although the label is unused.
     """
 
+    purchase_seconds: float | None = 0
+    purchase_error_rate: float = 0
     refund_seconds: float | None = 0
     refund_error_rate: float = 0
 

@@ -81,19 +81,16 @@ def change_refund(state: State, refund: dict[str, Any], status: str) -> dict[str
 def advance_refunds(state: State) -> None:
     """Give each refund whose time has come its next status."""
     now = state.now()
-    due = [one for one in state.find("shippo_refund", {"due": "yes"}, oldest_first=True) if one["_due"] <= now]
-    if not due:
-        return
-    with state.transaction():
-        for refund in due:
-            if refund["_ends_at"] is not None and refund["_ends_at"] <= now:
-                transaction = state.get("transaction", refund["transaction"])
-                assert transaction is not None
-                change_refund(state, refund, _outcome(refund, transaction))
-            else:
-                change_refund(state, refund, "PENDING")
+    due = state.due("shippo_refund")
+    if due:
+        with state.transaction():
+            for refund in due:
+                status = "PENDING"
+                if refund["_ends_at"] is not None and refund["_ends_at"] <= now:
+                    status = _outcome(refund, state.get("transaction", refund["transaction"]) or {})
+                change_refund(state, refund, status)
 
 
 def _outcome(refund: dict[str, Any], transaction: dict[str, Any]) -> str:
     """The carrier refunds a label only if it has not seen the parcel."""
-    return "ERROR" if refund["_rejected"] or transaction["tracking_status"] != "PRE_TRANSIT" else "SUCCESS"
+    return "ERROR" if refund["_rejected"] or transaction.get("tracking_status") != "PRE_TRANSIT" else "SUCCESS"

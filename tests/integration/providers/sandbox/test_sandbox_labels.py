@@ -143,3 +143,40 @@ def test_rate_of_seven_days_cannot_be_bought(sdks: Sdks) -> None:
     for body in ({}, {"age_days": "7"}, {"age_days": 391}, {"age_days": -1}):
         assert sdks.post(route, json=body).status_code == 400
     assert sdks.post("/sandbox/rates/none", json={"age_days": 7}).status_code == 404
+
+
+# Purchases that end later
+
+
+@pytest.mark.parametrize("outcome", [STATUS.SUCCESS, STATUS.ERROR])
+def test_held_purchase_is_queued_until_it_is_ended(sdks: Sdks, option: Callable[..., Any], outcome: STATUS) -> None:
+    option(purchase_seconds=None)
+    label = buy(sdks, ship(sdks))
+    assert (label.status, label.label_url, label.tracking_number) == (STATUS.QUEUED, None, None)
+    assert sdks.get(f"/sandbox/labels/{label.object_id}.pdf").status_code == 404
+    with pytest.raises(errors.SDKError):
+        sdks.shippo.refunds.create(str(label.object_id))
+    route = f"/sandbox/transactions/{label.object_id}"
+    assert sdks.post(route, json={"status": outcome.value}).json()["status"] == outcome.value
+    ended = sdks.shippo.transactions.get(str(label.object_id))
+    assert (ended.status, bool(ended.label_url), [one.code for one in ended.messages or []]) == (
+        outcome, outcome == STATUS.SUCCESS, ["carrier_timeout"] if outcome == STATUS.ERROR else [],
+    )  # fmt: skip
+    assert sdks.post(route, json={"status": "SUCCESS"}).status_code == 409
+    assert sdks.post(route, json={"status": "QUEUED"}).status_code == 400
+    assert sdks.post("/sandbox/transactions/none", json={"status": "ERROR"}).status_code == 404
+
+
+def test_purchase_ends_after_its_time(sdks: Sdks, option: Callable[..., Any]) -> None:
+    option(purchase_seconds=3600)
+    label = buy(sdks, ship(sdks))
+    assert label.status == STATUS.QUEUED
+    sdks.post("/sandbox/clock", json={"advance_seconds": 3601})
+    assert label_status(sdks, label) == STATUS.SUCCESS
+
+
+def test_share_of_purchases_fails(sdks: Sdks, option: Callable[..., Any]) -> None:
+    option(purchase_error_rate=1)
+    failed = buy(sdks, ship(sdks))
+    assert (failed.status, failed.label_url) == (STATUS.ERROR, None)
+    assert (failed.messages or [])[0].source == "USPS"
