@@ -78,6 +78,22 @@ const WEBHOOKS = [
 const OPTIONS = {
   shippo: [
     {
+      name: "ups",
+      help: "UPS quotes rates, too.",
+      isOn: (options) => options.ups,
+      on: { ups: true },
+      off: { ups: false },
+      label: () => "UPS",
+    },
+    {
+      name: "one",
+      help: "USPS quotes no shipment of several parcels.",
+      isOn: (options) => options.usps_one_parcel,
+      on: { usps_one_parcel: true },
+      off: { usps_one_parcel: false },
+      label: () => "USPS: one parcel",
+    },
+    {
       name: "purchase",
       help: "The purchase of a label waits for the carrier. Its label has the buttons that end it.",
       isOn: (options) => options.purchase_seconds !== 0,

@@ -11,8 +11,10 @@ import orjson
 from sandbox import settings
 from sandbox.provider import Answer, Call, Provider, Routes, json_answer
 from sandbox.shippo.addresses import read_address, validated
+from sandbox.shippo.carriers import Carrier, carriers_of, shown_account
 from sandbox.shippo.customs import read_declaration
 from sandbox.shippo.errors import REQUIRED, ShippoFailure, check_known, invalid, not_found
+from sandbox.shippo.options import options_of
 from sandbox.shippo.refunds import advance_refunds, create_refund
 from sandbox.shippo.shipments import create_shipment, rates_of, read_parcel, shown_shipment
 from sandbox.shippo.tracks import track_of
@@ -24,7 +26,7 @@ _CREATED = frozenset(f"object_created_{bound}" for bound in ("gt", "gte", "lt", 
 
 
 class Shippo(Provider):
-    """Shippo's API, version 2018-02-08: addresses, parcels, customs, shipments, rates, transactions, tracks."""
+    """Shippo's API, version 2018-02-08: addresses, accounts, parcels, customs, shipments, rates, labels, tracks."""
 
     name = "shippo"
 
@@ -36,6 +38,8 @@ class Shippo(Provider):
             ("GET", "/addresses", self._lister("address")),
             ("GET", "/addresses/{object_id}", self._getter("address")),
             ("GET", "/addresses/{object_id}/validate", self._validate_address),
+            ("GET", "/carrier_accounts", self._list_accounts),
+            ("GET", "/carrier_accounts/{object_id}", self._account),
             ("POST", "/parcels", self._create_parcel),
             ("GET", "/parcels", self._lister("parcel")),
             ("GET", "/parcels/{object_id}", self._getter("parcel")),
@@ -121,6 +125,25 @@ class Shippo(Provider):
         if address is None:
             raise not_found()
         return json_answer(200, validated(address))
+
+    def _list_accounts(self, call: Call) -> Answer:
+        query = _query(call, _PAGE | {"service_levels", "carrier", "account_id"})
+        accounts = [shown_account(each, query.get("service_levels") == "true") for each in self._carriers()]
+        found = [
+            each
+            for each in accounts
+            if all(query.get(name, each[name]) == each[name] for name in ("carrier", "account_id"))
+        ]
+        return _page(call, _cut(call, found), len(found))
+
+    def _account(self, call: Call, object_id: str) -> Answer:
+        account = next((each for each in self._carriers() if each.account == object_id), None)
+        if account is None:
+            raise not_found()
+        return json_answer(200, shown_account(account))
+
+    def _carriers(self) -> list[Carrier]:
+        return carriers_of(options_of(self.state))
 
     def _create_parcel(self, call: Call) -> Answer:
         parcel = read_parcel(self.state, _body(call), self.state.now())

@@ -23,6 +23,7 @@ class Options:
 
     purchase_seconds: how long the purchase of a label takes; 0: the answer is final if the request asks for that; None:
     until the control API ends it. purchase_error_rate (0…1): the share of purchases that fail at the carrier.
+    ups: UPS quotes, too. usps_one_parcel: USPS quotes no shipment of several parcels, as the real one.
     refund_seconds: how long a label's refund takes; 0: the answer is final; None: until the control API ends it.
     refund_error_rate (0…1): the share of refunds that the carrier rejects although the label is unused.
     """
@@ -31,6 +32,8 @@ class Options:
     purchase_error_rate: float = 0
     refund_seconds: float | None = 0
     refund_error_rate: float = 0
+    ups: bool = False
+    usps_one_parcel: bool = False
 
     @classmethod
     def from_json(cls, body: Any) -> Options:
@@ -41,7 +44,10 @@ class Options:
         if unknown:
             raise BadFault(f"unknown: {', '.join(unknown)}; known: {', '.join(cls.__dataclass_fields__)}")
         for name, value in body.items():
-            if name.endswith("_rate"):
+            if isinstance(cls.__dataclass_fields__[name].default, bool):
+                if not isinstance(value, bool):
+                    raise BadFault(f"{name} must be true or false")
+            elif name.endswith("_rate"):
                 if not (is_number(value) and 0 <= value <= 1):
                     raise BadFault(f"{name} must be a number from 0 to 1")
             elif value is not None and not (is_number(value) and 0 <= value <= MAX_SECONDS):

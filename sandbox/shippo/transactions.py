@@ -11,6 +11,7 @@ from typing import Any
 
 from sandbox.ids import hexadecimal
 from sandbox.shippo.addresses import missing_for_purchase
+from sandbox.shippo.carriers import CARRIERS
 from sandbox.shippo.errors import OWNER, REQUIRED, check_known, invalid, moment, seconds_of
 from sandbox.shippo.options import options_of
 from sandbox.shippo.shipments import ASYNC_SECONDS
@@ -104,13 +105,14 @@ def end_purchase(state: State, transaction: dict[str, Any], outcome: str | None 
     if problem:
         transaction |= {"status": "ERROR", "messages": [{"source": rate["provider"], **problem}]}
     else:
-        number = tracking_number(state.next_number("tracking_number"))
+        carrier = CARRIERS[rate["provider"]]
+        number = carrier.tracking_number(state.next_number("tracking_number"))
         transaction |= {
             "status": "SUCCESS",
             "label_url": transaction["_label_url"],
             "tracking_number": number,
             "tracking_status": "PRE_TRANSIT",
-            "tracking_url_provider": f"https://tools.usps.com/go/TrackConfirmAction_input?origTrackNum={number}",
+            "tracking_url_provider": f"{carrier.tracking_url}{number}",
             "eta": moment(now + 86400 * rate["estimated_days"]),
             "_history": [{"status": "PRE_TRANSIT", "at": now}],
         }
@@ -147,6 +149,9 @@ def _obstacle(rate: dict[str, Any], shipment: dict[str, Any], now: float) -> str
     """
     if now - seconds_of(rate["object_created"]) >= RATE_DAYS * 86400:
         return "The rate is older than 7 days and cannot be purchased any more: create a new shipment."
+    sold = CARRIERS[rate["provider"]].sold
+    if sold is not None and len(shipment["parcels"]) > sold:
+        return f"{rate['provider']} sells labels for at most {sold} parcels in one shipment."
     for role in ("address_from", "address_to"):
         lacking = missing_for_purchase(shipment[role])
         if lacking:
@@ -156,10 +161,3 @@ def _obstacle(rate: dict[str, Any], shipment: dict[str, Any], now: float) -> str
     if shipment["address_to"]["country"] != "US" and shipment["customs_declaration"] is None:
         return "A customs declaration is required for an international shipment."
     return None
-
-
-def tracking_number(serial: int) -> str:
-    """Return a USPS tracking number of 22 digits; the last one is the check digit of the others."""
-    digits = f"92055901755477{serial:07d}"
-    total = sum(int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(reversed(digits)))
-    return f"{digits}{-total % 10}"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shippo.models import components, errors
+from shippo.models import components, errors, operations
 
-from tests.integration.providers.sandbox.parcels import buy, ship
+from tests.integration.providers.sandbox.parcels import address, buy, parcel, ship
 from tests.integration.providers.sandbox.process import SandboxProcess, Sdks
 
 STATUS = components.TransactionStatusEnum
@@ -100,7 +100,8 @@ def test_share_of_refunds_is_rejected(sdks: Sdks, option: Callable[..., Any]) ->
 
 
 @pytest.mark.parametrize(
-    "body", [[], {"colour": 1}, {"refund_error_rate": 2}, {"refund_error_rate": None}, {"refund_seconds": "1"}]
+    "body",
+    [[], {"colour": 1}, {"ups": 1}, {"refund_error_rate": 2}, {"refund_error_rate": None}, {"refund_seconds": "1"}],
 )
 def test_invalid_options_are_refused(sdks: Sdks, body: Any) -> None:
     answer = sdks.put(OPTIONS, json=body)
@@ -180,3 +181,78 @@ def test_share_of_purchases_fails(sdks: Sdks, option: Callable[..., Any]) -> Non
     failed = buy(sdks, ship(sdks))
     assert (failed.status, failed.label_url) == (STATUS.ERROR, None)
     assert (failed.messages or [])[0].source == "USPS"
+
+
+# A second carrier
+
+
+def quoted_by(shipment: components.Shipment) -> set[str]:
+    return {rate.provider for rate in shipment.rates}
+
+
+def said(shipment: components.Shipment) -> dict[str, str]:
+    return {str(message.source): str(message.text) for message in shipment.messages or []}
+
+
+def test_second_carrier_has_its_own_account_rates_and_numbers(sdks: Sdks, option: Callable[..., Any]) -> None:
+    alone = ship(sdks)
+    option(ups=True)
+    both = ship(sdks)
+    assert (quoted_by(alone), quoted_by(both), said(both)) == ({"USPS"}, {"USPS", "UPS"}, {})
+    ups = [rate for rate in both.rates if rate.provider == "UPS"]
+    assert {str(rate.servicelevel.token) for rate in ups} <= {each.value for each in components.ServiceLevelUPSEnum}
+    marks = [mark.value for rate in both.rates for mark in rate.attributes]
+    assert sorted(marks) == ["BESTVALUE", "CHEAPEST", "FASTEST"]
+    [account] = (
+        sdks.shippo.carrier_accounts.list(
+            operations.ListCarrierAccountsRequest(carrier=components.CarriersEnum.UPS, service_levels=True)
+        ).results
+        or []
+    )
+    assert {rate.carrier_account for rate in ups} == {account.object_id}
+    assert len(account.service_levels or []) == 6
+    assert sdks.shippo.carrier_accounts.get(str(account.object_id)).carrier == "ups"
+    assert quoted_by(ship(sdks, carrier_accounts=[account.object_id])) == {"UPS"}
+
+    label = buy(sdks, both, rate=ups[-1].object_id)
+    number = str(label.tracking_number)
+    assert number.startswith("1Z999AA101")
+    assert number in str(label.tracking_url_provider)
+    sdks.post(f"/sandbox/tracks/{number}", json={"status": "TRANSIT"})
+    track = sdks.shippo.tracking_status.get(number, "ups")
+    assert track.tracking_status is not None
+    assert (track.carrier, track.tracking_status.status.value) == ("ups", "TRANSIT")
+    assert sdks.shippo.tracking_status.get(number, "usps").tracking_status is None
+
+
+def test_carrier_without_rates_says_why_beside_the_others(sdks: Sdks, option: Callable[..., Any]) -> None:
+    option(ups=True)
+    for to, parcels, quotes, message in (
+        (address(street1="P.O. Box 12"), None, "USPS", ("UPS", "P.O. boxes")),
+        (address(state="AE", city="APO", zip="09315"), None, "USPS", ("UPS", "military")),
+        (address(), [parcel("1121")], "UPS", ("USPS", "70 lb")),
+        (address(), [parcel()] * 51, "USPS", ("UPS", "50 parcels")),
+    ):
+        shipment = ship(sdks, to, parcels)
+        assert quoted_by(shipment) == {quotes}
+        assert set(said(shipment)) == {message[0]}
+        assert message[1] in said(shipment)[message[0]]
+    nowhere = ship(sdks, address(city="Nowhere"))
+    assert (nowhere.rates, set(said(nowhere))) == ([], {"USPS", "UPS"})
+
+
+def test_ups_sells_labels_for_forty_parcels(sdks: Sdks, option: Callable[..., Any]) -> None:
+    option(ups=True)
+    failed = buy(sdks, ship(sdks, parcels=[parcel()] * 41))
+    assert failed.status == STATUS.ERROR
+    assert "at most 40 parcels" in str((failed.messages or [])[0].text)
+
+
+def test_usps_quotes_one_parcel_only(sdks: Sdks, option: Callable[..., Any]) -> None:
+    option(usps_one_parcel=True)
+    assert quoted_by(ship(sdks)) == {"USPS"}
+    refused = ship(sdks, parcels=[parcel(), parcel()])
+    assert refused.rates == []
+    assert "multi-piece" in said(refused)["USPS"]
+    option(usps_one_parcel=True, ups=True)
+    assert quoted_by(ship(sdks, parcels=[parcel(), parcel()])) == {"UPS"}

@@ -246,6 +246,7 @@ def test_purchase_that_ends_later_sends_its_end(webhook_sdks: Sdks, gateway: Gat
     webhook_sdks.post(f"/sandbox/transactions/{label.object_id}", json={"status": outcome})
     updated = until(lambda: gateway.of("shippo")[1:])[0].json
     assert (updated["event"], updated["data"]["status"]) == ("transaction_updated", outcome)
+    assert counts(webhook_sdks, "shippo")["noted"] == 2
     ended = components.Transaction.from_dict(updated["data"])
     assert (ended.object_id, bool(ended.label_url), bool(ended.messages)) == (
         label.object_id, outcome == "SUCCESS", outcome == "ERROR",
