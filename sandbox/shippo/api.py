@@ -124,7 +124,9 @@ class Shippo(Provider):
         address = self.state.get("address", object_id)
         if address is None:
             raise not_found()
-        return json_answer(200, validated(address))
+        address = validated(address, self.state.now())
+        self.state.put("address", address["object_id"], address)
+        return json_answer(200, address)
 
     def _list_accounts(self, call: Call) -> Answer:
         query = _query(call, _PAGE | {"service_levels", "carrier", "account_id"})
