@@ -18,6 +18,7 @@ _PLAIN: dict[str, tuple[str, ...]] = {
     "shippo_refund": ("transaction",),
     "transaction": ("rate", "tracking_number", "status", "tracking_status"),
     "message": ("to", "from"),
+    "invoice_item": ("invoice", "_number", "shippo_account"),
 }
 _ORDER = re.compile(r"\bor_[A-Za-z0-9]+")
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
+
 import orjson
 from aiohttp import web
 
 from sandbox.context import Context
 from sandbox.control import json_object, json_response, refusal
 from sandbox.faults import BadFault
+from sandbox.shippo.invoices import ADJUSTMENTS, add_item
 from sandbox.shippo.options import Options, described, set_options
 from sandbox.shippo.refunds import OPEN, STATUSES, change_refund, refund_with
 from sandbox.shippo.shipments import age_rate
@@ -17,9 +21,12 @@ from sandbox.state import without_private
 # Shippo keeps a shipment's rates this long: https://docs.goshippo.com/docs/Shipments/Shipments
 MAX_DAYS = 390
 
+_AMOUNT = re.compile(r"-?\d{1,6}(\.\d{1,2})?")
+
 
 def add_label_routes(application: web.Application, sandbox: Context) -> None:
-    """Add GET, PUT, DELETE /sandbox/options/shippo and POST /sandbox/{transactions,refunds,rates}/{id}."""
+    """Add GET, PUT, DELETE /sandbox/options/shippo and POST /sandbox/{transactions,refunds,rates}/{id} and
+    /sandbox/transactions/{id}/adjustments."""
     control = _Control(sandbox)
     application.router.add_routes(
         [
@@ -27,6 +34,7 @@ def add_label_routes(application: web.Application, sandbox: Context) -> None:
             web.put("/sandbox/options/shippo", control.put_options),
             web.delete("/sandbox/options/shippo", control.delete_options),
             web.post("/sandbox/transactions/{id}", control.post_transaction),
+            web.post("/sandbox/transactions/{id}/adjustments", control.post_adjustment),
             web.post("/sandbox/refunds/{id}", control.post_refund),
             web.post("/sandbox/rates/{id}", control.post_rate),
         ]
@@ -68,6 +76,21 @@ class _Control:
             return refusal(409, f"this purchase has ended: {transaction['status']}")
         with self.state.transaction():
             return json_response(without_private(end_purchase(self.state, transaction, body["status"])))
+
+    async def post_adjustment(self, request: web.Request) -> web.Response:
+        """Accept {"amount": "1.20", "type": "LABEL_SURCHARGE"} as what the carrier charges later; a negative amount is
+        given back."""
+        body = await json_object(request)
+        kind, amount = body.get("type", ADJUSTMENTS[0]), body.get("amount")
+        if set(body) - {"amount", "type"} or kind not in ADJUSTMENTS or not _AMOUNT.fullmatch(str(amount)):
+            return refusal(400, f'the body is {{"amount": "1.20", "type": one of {", ".join(ADJUSTMENTS)}}}')
+        transaction = self.state.get("transaction", request.match_info["id"])
+        if transaction is None:
+            return refusal(404, "no such transaction")
+        if not transaction["label_url"]:
+            return refusal(409, "this transaction has no label")
+        with self.state.transaction():
+            return json_response(without_private(add_item(self.state, kind, transaction, Decimal(str(amount)))))
 
     async def post_refund(self, request: web.Request) -> web.Response:
         """Accept {"status": "SUCCESS"} as the carrier's decision about a refund, by its id or its transaction's."""

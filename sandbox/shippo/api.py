@@ -14,6 +14,7 @@ from sandbox.shippo.addresses import read_address, validated
 from sandbox.shippo.carriers import Carrier, carriers_of, shown_account
 from sandbox.shippo.customs import read_declaration
 from sandbox.shippo.errors import REQUIRED, ShippoFailure, check_known, invalid, not_found
+from sandbox.shippo.invoices import FILTERS
 from sandbox.shippo.options import options_of
 from sandbox.shippo.refunds import advance_refunds, create_refund
 from sandbox.shippo.shipments import create_shipment, rates_of, read_parcel, shown_shipment
@@ -40,6 +41,7 @@ class Shippo(Provider):
             ("GET", "/addresses/{object_id}/validate", self._validate_address),
             ("GET", "/carrier_accounts", self._list_accounts),
             ("GET", "/carrier_accounts/{object_id}", self._account),
+            ("GET", "/invoice-items", self._list_invoice_items),
             ("POST", "/parcels", self._create_parcel),
             ("GET", "/parcels", self._lister("parcel")),
             ("GET", "/parcels/{object_id}", self._getter("parcel")),
@@ -172,6 +174,13 @@ class Shippo(Provider):
         where = {facet: query[name] for name, facet in names.items() if query.get(name)}
         found = self.state.find("transaction", where)
         return _page(call, [self._shown("transaction", body) for body in _cut(call, found)], len(found))
+
+    def _list_invoice_items(self, call: Call) -> Answer:
+        query = _query(call, _PAGE | _CREATED | FILTERS.keys())
+        bounds = {name: value for name, value in query.items() if name in _CREATED}
+        where = {FILTERS[name]: value for name, value in query.items() if name in FILTERS}
+        found = [body for body in self.state.find("invoice_item", where) if _within(body, bounds)]
+        return _page(call, [without_private(body) for body in _cut(call, found)], len(found))
 
     def _create_track(self, call: Call) -> Answer:
         given = check_known(_body(call), frozenset(("carrier", "tracking_number", "metadata")))

@@ -11,6 +11,7 @@ from typing import Any
 
 from sandbox.ids import hexadecimal
 from sandbox.shippo.errors import OWNER, REQUIRED, check_known, invalid, moment
+from sandbox.shippo.invoices import add_item, price_of
 from sandbox.shippo.options import options_of
 from sandbox.shippo.shipments import ASYNC_SECONDS
 from sandbox.state import State
@@ -69,6 +70,8 @@ def change_refund(state: State, refund: dict[str, Any], status: str) -> dict[str
     if transaction["status"] != _LABEL[status]:
         transaction |= {"status": _LABEL[status], "object_updated": now}
         state.put("transaction", transaction["object_id"], transaction)
+    if status == "SUCCESS":
+        add_item(state, "LABEL_REFUND", transaction, -price_of(state, transaction))
     refund |= {"status": status, "object_updated": now}
     if status == "PENDING":
         refund["_due"] = refund["_ends_at"]

@@ -13,6 +13,7 @@ from sandbox.ids import hexadecimal
 from sandbox.shippo.addresses import missing_for_purchase
 from sandbox.shippo.carriers import CARRIERS
 from sandbox.shippo.errors import OWNER, REQUIRED, check_known, invalid, moment, seconds_of
+from sandbox.shippo.invoices import add_item, price_of
 from sandbox.shippo.options import options_of
 from sandbox.shippo.shipments import ASYNC_SECONDS
 from sandbox.state import State, without_private
@@ -116,6 +117,7 @@ def end_purchase(state: State, transaction: dict[str, Any], outcome: str | None 
             "eta": moment(now + 86400 * rate["estimated_days"]),
             "_history": [{"status": "PRE_TRANSIT", "at": now}],
         }
+        add_item(state, "LABEL_PAYMENT", transaction, price_of(state, transaction))
     state.put("transaction", transaction["object_id"], transaction)
     return transaction
 

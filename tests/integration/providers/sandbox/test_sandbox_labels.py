@@ -256,3 +256,50 @@ def test_usps_quotes_one_parcel_only(sdks: Sdks, option: Callable[..., Any]) -> 
     assert "multi-piece" in said(refused)["USPS"]
     option(usps_one_parcel=True, ups=True)
     assert quoted_by(ship(sdks, parcels=[parcel(), parcel()])) == {"UPS"}
+
+
+# What a label costs in the end
+
+KEY = {"Authorization": "ShippoToken shippo_sandbox"}
+
+
+def items(sdks: Sdks, label: components.Transaction, **query: str) -> list[dict[str, Any]]:
+    """Return a label's invoice items, oldest first."""
+    found = sdks.get("/shippo/invoice-items", params={"results": "100", **query}, headers=KEY)
+    assert found.status_code == 200, found.text
+    return [one for one in found.json()["results"] if one["transaction"] == label.object_id][::-1]
+
+
+def test_label_and_its_adjustments_are_invoiced(sdks: Sdks) -> None:
+    label = buy(sdks, ship(sdks))
+    route = f"/sandbox/transactions/{label.object_id}/adjustments"
+    assert sdks.post(route, json={"amount": "1.2"}).json()["type"] == "LABEL_SURCHARGE"
+    assert sdks.post(route, json={"amount": -0.5, "type": "LABEL_PAYMENT_ADJUSTMENT"}).status_code == 200
+    sdks.shippo.refunds.create(str(label.object_id), async_=False)
+
+    found = items(sdks, label)
+    assert [(one["type"], one["amount"], one["currency"]) for one in found] == [
+        ("LABEL_PAYMENT", "3.46", "USD"), ("LABEL_SURCHARGE", "1.20", "USD"),
+        ("LABEL_PAYMENT_ADJUSTMENT", "-0.50", "USD"), ("LABEL_REFUND", "-3.46", "USD"),
+    ]  # fmt: skip
+    # The fields that Shippo documents.
+    assert {name for one in found for name in one} == {
+        "object_id", "object_created", "object_updated", "shippo_account", "type", "description", "amount", "currency",
+        "charge_conversion", "invoice", "transaction",
+    }  # fmt: skip
+    assert items(sdks, label, invoiceObjectId=found[1]["invoice"]) == [found[1]]
+    assert sdks.get("/shippo/invoice-items", params={"colour": "red"}, headers=KEY).status_code == 400
+    for body in ({}, {"amount": "much"}, {"amount": "1", "type": "LABEL_PAYMENT"}, {"amount": "1", "colour": "red"}):
+        assert sdks.post(route, json=body).status_code == 400
+    assert sdks.post("/sandbox/transactions/none/adjustments", json={"amount": "1"}).status_code == 404
+
+
+def test_failed_purchase_and_refund_are_not_invoiced(sdks: Sdks, option: Callable[..., Any]) -> None:
+    option(purchase_error_rate=1, refund_error_rate=1)
+    failed = buy(sdks, ship(sdks))
+    route = f"/sandbox/transactions/{failed.object_id}/adjustments"
+    assert (items(sdks, failed), sdks.post(route, json={"amount": "1"}).status_code) == ([], 409)
+    option(refund_error_rate=1)
+    label = buy(sdks, ship(sdks))
+    sdks.shippo.refunds.create(str(label.object_id), async_=False)
+    assert [one["type"] for one in items(sdks, label)] == ["LABEL_PAYMENT"]
