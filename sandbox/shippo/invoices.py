@@ -1,8 +1,8 @@
 """Shippo's invoice items: what labels cost in the end, with surcharges and adjustments after the purchase.
 
 Shippo shows them at `GET /invoice-items` (beta) and sends no webhook for them; its SDK has no such call. Fields and
-types: https://docs.goshippo.com/shippoinvoices/invoices/tag/Invoices and the file docs/models/components/invoiceitem.md
-of https://github.com/goshippo/shippo-python-sdk. An account has an invoice for each purchase:
+types: https://docs.goshippo.com/shippoinvoices/invoices/tag/Invoices and the page of `InvoiceItem`
+in the documentation of https://github.com/goshippo/shippo-python-sdk. An account has an invoice for each purchase:
 https://docs.goshippo.com/docs/billing_and_invoices/invoices
 """
 

@@ -41,6 +41,13 @@ def option(sdks: Sdks) -> Iterator[Callable[..., dict[str, Any]]]:
     assert sdks.delete(OPTIONS).status_code == 200
 
 
+@pytest.fixture
+def own_sdks(tmp_path: Path) -> Iterator[Sdks]:
+    """Return the SDKs of another sandbox, whose clock and options this test may change."""
+    with SandboxProcess(tmp_path) as process:
+        yield Sdks(process.url)
+
+
 def label_status(sdks: Sdks, label: components.Transaction) -> STATUS | None:
     return sdks.shippo.transactions.get(str(label.object_id)).status
 
@@ -81,14 +88,14 @@ def test_held_refund_is_pending_until_it_is_decided(
     assert sdks.post("/sandbox/refunds/none", json={"status": "ERROR"}).status_code == 404
 
 
-def test_pending_refund_is_rejected_when_the_parcel_moves(sdks: Sdks, option: Callable[..., Any]) -> None:
-    option(refund_seconds=3600)
-    label = buy(sdks, ship(sdks))
-    refund = sdks.shippo.refunds.create(str(label.object_id), async_=False)
-    sdks.post(f"/sandbox/tracks/{label.tracking_number}", json={"status": "TRANSIT"})
-    sdks.post("/sandbox/clock", json={"advance_seconds": 3601})
-    assert sdks.shippo.refunds.get(str(refund.object_id)).status == REFUND.ERROR
-    assert label_status(sdks, label) == STATUS.REFUNDREJECTED
+def test_pending_refund_is_rejected_when_the_parcel_moves(own_sdks: Sdks) -> None:
+    own_sdks.put(OPTIONS, json={"refund_seconds": 3600})
+    label = buy(own_sdks, ship(own_sdks))
+    refund = own_sdks.shippo.refunds.create(str(label.object_id), async_=False)
+    own_sdks.post(f"/sandbox/tracks/{label.tracking_number}", json={"status": "TRANSIT"})
+    own_sdks.post("/sandbox/clock", json={"advance_seconds": 3601})
+    assert own_sdks.shippo.refunds.get(str(refund.object_id)).status == REFUND.ERROR
+    assert label_status(own_sdks, label) == STATUS.REFUNDREJECTED
 
 
 def test_share_of_refunds_is_rejected(sdks: Sdks, option: Callable[..., Any]) -> None:
@@ -168,12 +175,12 @@ def test_held_purchase_is_queued_until_it_is_ended(sdks: Sdks, option: Callable[
     assert sdks.post("/sandbox/transactions/none", json={"status": "ERROR"}).status_code == 404
 
 
-def test_purchase_ends_after_its_time(sdks: Sdks, option: Callable[..., Any]) -> None:
-    option(purchase_seconds=3600)
-    label = buy(sdks, ship(sdks))
+def test_purchase_ends_after_its_time(own_sdks: Sdks) -> None:
+    own_sdks.put(OPTIONS, json={"purchase_seconds": 3600})
+    label = buy(own_sdks, ship(own_sdks))
     assert label.status == STATUS.QUEUED
-    sdks.post("/sandbox/clock", json={"advance_seconds": 3601})
-    assert label_status(sdks, label) == STATUS.SUCCESS
+    own_sdks.post("/sandbox/clock", json={"advance_seconds": 3601})
+    assert label_status(own_sdks, label) == STATUS.SUCCESS
 
 
 def test_share_of_purchases_fails(sdks: Sdks, option: Callable[..., Any]) -> None:
