@@ -136,7 +136,7 @@ class _Control:
 
     async def label(self, request: web.Request) -> web.Response:
         transaction = self.state.get("transaction", request.match_info["transaction"])
-        if transaction is None or transaction["status"] == "ERROR":
+        if transaction is None or not transaction["label_url"]:
             return refusal(404, "no such label")
         rate = self.state.get("rate", transaction["rate"])
         shipment = self.state.get("shipment", rate["shipment"]) if rate else None

@@ -11,7 +11,6 @@ from sandbox.feed import KINDS, Entry
 from sandbox.ledger import shown_label, shown_mail, shown_tax
 from sandbox.shippo.errors import seconds_of
 from sandbox.shippo.tracks import NEXT_STATUS
-from sandbox.shippo.transactions import shown_transaction
 from sandbox.state import State, without_private
 from sandbox.stripe.currencies import spelled
 from sandbox.stripe.dispute_cases import CLOSED
@@ -73,10 +72,9 @@ def _sms(state: State, message: Body) -> Body:
 
 
 def _label(state: State, transaction: Body) -> Body:
-    now = state.now()
-    label = {**shown_label(state, transaction), **shown_transaction(transaction, now)}
+    label = shown_label(state, transaction)
     address = label["address_to"] or {}
-    waits = transaction["_ready_at"] - now
+    due = transaction.get("_due")
     return {
         "created": seconds_of(transaction["object_created"]),
         "to": ", ".join(address[name] for name in ("name", "city", "country") if address.get(name)),
@@ -89,7 +87,7 @@ def _label(state: State, transaction: Body) -> Body:
         "next_status": NEXT_STATUS.get(label["tracking_status"] or "") if label["status"] == "SUCCESS" else None,
         "pdf": f"/sandbox/labels/{label['object_id']}.pdf" if label["label_url"] else None,
         "problem": " ".join(message["text"] for message in label["messages"]) or None,
-        "settles_in": round(waits, 3) if waits > 0 else None,
+        "settles_in": None if due is None else round(max(due - state.now(), 0.001), 3),
     }
 
 
@@ -206,7 +204,6 @@ _DETAILS: dict[str, Callable[[State, Body], Body]] = {
     "sms": lambda state, message: shown_sms(message, state.now()),
     "label": lambda state, transaction: {
         **shown_label(state, transaction),
-        **shown_transaction(transaction, state.now()),
         "tracking_history": transaction["_history"],
     },
     "tax": lambda state, transaction: shown_tax(transaction),

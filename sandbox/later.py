@@ -5,14 +5,10 @@ Plans are kept in the sandbox's file, so a restart loses none. They follow the s
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
 from sandbox.state import State
-
-# How often due plans are looked for (seconds).
-LOOK_INTERVAL_S = 0.5
 
 log = logging.getLogger("sandbox.later")
 
@@ -29,7 +25,7 @@ def forget(state: State, kind: str, object_id: str) -> None:
 
 
 class Later:
-    """The task that carries out due plans.
+    """Carries out due plans.
 
     actions: per kind of object, the function that lets an object (id) reach its planned outcome.
     """
@@ -37,12 +33,6 @@ class Later:
     def __init__(self, state: State, actions: Mapping[str, Callable[[str, str], object]]) -> None:
         self._state = state
         self._actions = actions
-
-    async def run(self) -> None:
-        """Carry out due plans until cancelled."""
-        while True:
-            self.carry_out()
-            await asyncio.sleep(LOOK_INTERVAL_S)
 
     def carry_out(self) -> None:
         """Carry out the plans that are due, the longest due first, each in a transaction of its own."""

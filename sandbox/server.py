@@ -21,6 +21,7 @@ from sandbox.faults import NO_TROUBLE, Faults
 from sandbox.feed import Feed
 from sandbox.guard import add_headers, same_origin
 from sandbox.later import Later
+from sandbox.label_control import add_label_routes
 from sandbox.page_control import add_page_routes
 from sandbox.provider import Answer, Call, Provider
 from sandbox.sendgrid.api import SendGrid
@@ -43,6 +44,8 @@ DRAIN_SECONDS = 5.0
 BODY_LIMIT = 32 * 1024 * 1024
 _HANG_LOOK_SECONDS = 0.05
 _SWITCHED_ON = "A fault that was switched on in the sandbox."
+# How often what is due is carried out (seconds).
+_ADVANCE_SECONDS = 0.2
 
 log = logging.getLogger("sandbox")
 
@@ -92,7 +95,21 @@ class Sandbox:
         add_card_routes(application, self)
         add_settlement_routes(application, self)
         add_webhook_routes(application, self)
+        add_label_routes(application, self)
         return application
+
+    async def advance(self) -> None:
+        """Carry out what is due, until the sandbox stops."""
+        while not self.stopping.is_set():
+            self.later.carry_out()
+            for provider in self.providers.values():
+                try:
+                    provider.advance()
+                except Exception:
+                    log.exception("%s: what was due failed: a bug of the sandbox", provider.name)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_ADVANCE_SECONDS):
+                    await self.stopping.wait()
 
     def _endpoint(self, provider: Provider) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -192,12 +209,12 @@ async def serve(settings: SandboxSettings) -> int:
         if settings.public_url is None:
             sandbox.public_url = f"http://{host}:{port}"
         print(f"sandbox ready on http://{host}:{port}", flush=True)
-        running = [asyncio.create_task(work) for work in (sandbox.sender.run(), sandbox.later.run())]
+        sending, advancing = asyncio.create_task(sandbox.sender.run()), asyncio.create_task(sandbox.advance())
         await sandbox.stopping.wait()
-        for task in running:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        sending.cancel()
+        with suppress(asyncio.CancelledError):
+            await sending
+        await advancing
         return 0
     finally:
         await runner.cleanup()

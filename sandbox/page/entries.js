@@ -71,6 +71,18 @@ const LINES = {
         label: `Move this parcel: ${TRACKING[entry.next_status]}`,
         strong: true,
       },
+      ...(entry.status === "QUEUED"
+        ? [
+            { ...end(entry, "SUCCESS"), label: "Sell this label", strong: true, done: "The label is bought." },
+            { ...end(entry, "ERROR"), label: "Refuse", done: "The purchase has failed." },
+          ]
+        : []),
+      ...(entry.status === "REFUNDPENDING"
+        ? [
+            { ...refund(entry, "SUCCESS"), label: "Refund this label", strong: true, done: "The label is refunded." },
+            { ...refund(entry, "ERROR"), label: "Reject", done: "The refund is rejected." },
+          ]
+        : []),
     ].filter(Boolean),
   }),
   charge: (entry) => ({
@@ -192,6 +204,20 @@ const settle = (kind, entry, result) => ({
   body: { result },
 });
 
+const end = (entry, status) => ({
+  name: `end-${status}`,
+  method: "POST",
+  path: `/sandbox/transactions/${entry.id}`,
+  body: { status },
+});
+
+const refund = (entry, status) => ({
+  name: `refund-${status}`,
+  method: "POST",
+  path: `/sandbox/label-refunds/${entry.id}`,
+  body: { status },
+});
+
 const bank = (entry, result) => ({ name: result, method: "POST", path: entry.page, body: { result } });
 
 const verdict = (entry, result) => ({
@@ -203,7 +229,7 @@ const verdict = (entry, result) => ({
 
 function labelBadge(entry) {
   if (entry.status === "ERROR") return ["bad", "not bought"];
-  if (entry.status !== "SUCCESS") return ["plain", words(entry.status)];
+  if (entry.status !== "SUCCESS") return ["plain", words(entry.status).replace(/^refund(?=.)(?!ed)/, "refund ")];
   const tone = { DELIVERED: "good", RETURNED: "bad", FAILURE: "bad", TRANSIT: "info" }[entry.tracking_status];
   return [tone ?? "plain", TRACKING[entry.tracking_status]];
 }

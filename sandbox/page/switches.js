@@ -90,6 +90,59 @@ const WEBHOOKS = [
     label: (state) => (state.delay_ms > 0 ? `Late: ${time(state.delay_ms)}` : "Late"),
   },
 ];
+// Options of a provider that make it as hard as the real one.
+const OPTIONS = {
+  shippo: [
+    {
+      name: "ups",
+      help: "UPS quotes rates, too.",
+      isOn: (options) => options.ups,
+      on: { ups: true },
+      off: { ups: false },
+      label: () => "UPS",
+    },
+    {
+      name: "one",
+      help: "USPS quotes no shipment of several parcels.",
+      isOn: (options) => options.usps_one_parcel,
+      on: { usps_one_parcel: true },
+      off: { usps_one_parcel: false },
+      label: () => "USPS: one parcel",
+    },
+    {
+      name: "purchase",
+      help: "The purchase of a label waits for the carrier. Its label has the buttons that end it.",
+      isOn: (options) => options.purchase_seconds !== 0,
+      on: { purchase_seconds: null },
+      off: { purchase_seconds: 0 },
+      label: (options) => `Purchases wait${options.purchase_seconds ? `: ${time(1000 * options.purchase_seconds)}` : ""}`,
+    },
+    {
+      name: "fail",
+      help: "The carrier does not answer, and the purchase of a label fails.",
+      isOn: (options) => options.purchase_error_rate > 0,
+      on: { purchase_error_rate: 1 },
+      off: { purchase_error_rate: 0 },
+      label: (options) => `Purchases fail${options.purchase_error_rate % 1 ? `: ${share(options.purchase_error_rate)}` : ""}`,
+    },
+    {
+      name: "refund",
+      help: "A label's refund waits for the carrier. Its label has the buttons that end it.",
+      isOn: (options) => options.refund_seconds !== 0,
+      on: { refund_seconds: null },
+      off: { refund_seconds: 0 },
+      label: (options) => `Refunds wait${options.refund_seconds ? `: ${time(1000 * options.refund_seconds)}` : ""}`,
+    },
+    {
+      name: "reject",
+      help: "The carrier rejects refunds of unused labels.",
+      isOn: (options) => options.refund_error_rate > 0,
+      on: { refund_error_rate: 1 },
+      off: { refund_error_rate: 0 },
+      label: (options) => `Refunds rejected${options.refund_error_rate % 1 ? `: ${share(options.refund_error_rate)}` : ""}`,
+    },
+  ],
+};
 // The exact values: field, label, kind of value.
 const RATE = { type: "number", min: 0, max: 1, step: "any" };
 const WHOLE = { type: "number", min: 0, step: 1 };
@@ -127,7 +180,9 @@ export class Switches {
       this.cards = Object.fromEntries(Object.keys(PROVIDERS).map((name) => [name, this.card(name)]));
       this.nodes.providers.replaceChildren(...Object.values(this.cards).map((card) => card.node));
     }
-    for (const [name, card] of Object.entries(this.cards)) card.update(state.faults[name], state.webhooks[name]);
+    for (const [name, card] of Object.entries(this.cards)) {
+      card.update(state.faults[name], state.webhooks[name], state.options[name]);
+    }
     const broken = Object.keys(PROVIDERS).filter((name) => this.isOn(name));
     this.nodes.summary.textContent = broken.length
       ? `on: ${broken.map((name) => PROVIDERS[name]).join(", ")}`
@@ -137,7 +192,8 @@ export class Switches {
   }
 
   isOn(name) {
-    const { faults, webhooks } = this.state;
+    const { faults, webhooks, options } = this.state;
+    if (OPTIONS[name]?.some((each) => each.isOn(options[name]))) return true;
     return (!isSpent(faults[name]) && CALLS.some((each) => each.isOn(faults[name]))) || WEBHOOKS.some((each) => each.isOn(webhooks[name]));
   }
 
@@ -145,6 +201,7 @@ export class Switches {
     for (const name of Object.keys(PROVIDERS).filter((each) => this.isOn(each))) {
       await this.send("DELETE", `/sandbox/faults/${name}`);
       await this.send("DELETE", `/sandbox/webhooks/${name}`);
+      if (OPTIONS[name]) await this.send("DELETE", `/sandbox/options/${name}`);
     }
     this.nodes.clearAll.closest("details").querySelector("summary").focus();
     this.listener.said("All faults are off.");
@@ -177,6 +234,7 @@ export class Switches {
     const hits = el("span", { class: "muted" });
     const calls = CALLS.map((each) => this.toggle("faults", name, each));
     const webhooks = WEBHOOKS.map((each) => this.toggle("webhooks", name, each));
+    const options = (OPTIONS[name] ?? []).map((each) => this.toggle("options", name, each));
     const note = el("p", { class: "note", hidden: true });
     const counts = el("span", {});
     const flush = el("button", {
@@ -200,8 +258,11 @@ export class Switches {
       note,
       el("div", { role: "group", "aria-label": `${PROVIDERS[name]}: its webhooks`, class: "toggles" },
         el("p", { class: "toggles-name" }, counts, flush), ...webhooks.map((one) => one.node)),
+      options.length > 0 && el("div", { role: "group", "aria-label": `${PROVIDERS[name]}: its options`, class: "toggles" },
+        el("p", { class: "toggles-name" }, "Options"), ...options.map((one) => one.node)),
       exact.node);
-    const update = (fault, delivery) => {
+    const update = (fault, delivery, chosen) => {
+      for (const one of options) one.update(chosen);
       for (const one of calls) one.update(fault);
       for (const one of webhooks) one.update(delivery);
       hits.textContent = fault.hits ? `${fault.hits} ${fault.hits === 1 ? "call" : "calls"} affected` : "";

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from sandbox.ids import hexadecimal
+from sandbox.shippo.corrections import corrected
 from sandbox.shippo.countries import country_code
 from sandbox.shippo.errors import OWNER, REQUIRED, check_known, invalid, moment
 from sandbox.shippo.us_zips import belongs, state_code
@@ -62,27 +63,30 @@ def read_address(state: State, given: Any, now: float) -> dict[str, Any]:
     if code == "US":
         address["state"] = state_code(address["state"]) or address["state"]
     address["is_complete"] = not missing_for_purchase(address)
-    problem = unknown_to_carriers(address)
-    validated = given.get("validate") is True
-    address["validation_results"] = _results(problem) if validated else {}
-    return address
+    address["validation_results"] = {}
+    return _cleaned(address) if given.get("validate") is True else address
 
 
-def validated(address: dict[str, Any]) -> dict[str, Any]:
-    """Return the address with the results of its validation."""
-    return {**address, "validation_results": _results(unknown_to_carriers(address))}
+def validated(address: dict[str, Any], now: float) -> dict[str, Any]:
+    """Return a new address: the given one, cleaned, with the results of its validation; it is not stored."""
+    made = moment(now)
+    return {**_cleaned(address), "object_id": hexadecimal(), "object_created": made, "object_updated": made}
 
 
-def _results(problem: str | None) -> dict[str, Any]:
+def _cleaned(address: dict[str, Any]) -> dict[str, Any]:
+    """Return the address with the results of its validation; one that is invalid stays as it was given."""
+    clean, messages = corrected(address)
+    problem = unknown_to_carriers(clean)
     if problem is None:
-        return {"is_valid": True, "messages": []}
+        complete = not missing_for_purchase(clean)
+        return {**clean, "is_complete": complete, "validation_results": {"is_valid": True, "messages": messages}}
     message = {
         "source": "Shippo Address Validator",
         "code": "Address Not Found",
         "type": "address_error",
         "text": problem,
     }
-    return {"is_valid": False, "messages": [message]}
+    return {**address, "validation_results": {"is_valid": False, "messages": [message]}}
 
 
 def missing_for_purchase(address: dict[str, Any]) -> list[str]:

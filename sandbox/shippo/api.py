@@ -9,14 +9,17 @@ from urllib.parse import urlencode
 import orjson
 
 from sandbox import settings
-from sandbox.ids import hexadecimal
 from sandbox.provider import Answer, Call, Provider, Routes, json_answer
 from sandbox.shippo.addresses import read_address, validated
+from sandbox.shippo.carriers import Carrier, carriers_of, shown_account
 from sandbox.shippo.customs import read_declaration
-from sandbox.shippo.errors import OWNER, REQUIRED, ShippoFailure, check_known, invalid, moment, not_found
+from sandbox.shippo.errors import REQUIRED, ShippoFailure, check_known, invalid, not_found
+from sandbox.shippo.invoices import FILTERS
+from sandbox.shippo.options import options_of
+from sandbox.shippo.refunds import advance_refunds, create_refund
 from sandbox.shippo.shipments import create_shipment, rates_of, read_parcel, shown_shipment
 from sandbox.shippo.tracks import track_of
-from sandbox.shippo.transactions import create_transaction, shown_transaction
+from sandbox.shippo.transactions import advance_purchases, create_transaction
 from sandbox.state import State, without_private
 
 _PAGE = frozenset(("page", "results", "page_token"))
@@ -24,7 +27,7 @@ _CREATED = frozenset(f"object_created_{bound}" for bound in ("gt", "gte", "lt", 
 
 
 class Shippo(Provider):
-    """Shippo's API, version 2018-02-08: addresses, parcels, customs, shipments, rates, transactions, tracks."""
+    """Shippo's API, version 2018-02-08: addresses, accounts, parcels, customs, shipments, rates, labels, tracks."""
 
     name = "shippo"
 
@@ -36,6 +39,9 @@ class Shippo(Provider):
             ("GET", "/addresses", self._lister("address")),
             ("GET", "/addresses/{object_id}", self._getter("address")),
             ("GET", "/addresses/{object_id}/validate", self._validate_address),
+            ("GET", "/carrier_accounts", self._list_accounts),
+            ("GET", "/carrier_accounts/{object_id}", self._account),
+            ("GET", "/invoice-items", self._list_invoice_items),
             ("POST", "/parcels", self._create_parcel),
             ("GET", "/parcels", self._lister("parcel")),
             ("GET", "/parcels/{object_id}", self._getter("parcel")),
@@ -67,7 +73,12 @@ class Shippo(Provider):
             return json_answer(401, {"detail": "Invalid token"})
         return None
 
+    def advance(self) -> None:
+        advance_purchases(self.state)
+        advance_refunds(self.state)
+
     def answer(self, call: Call) -> Answer:
+        self.advance()
         # The SDK requests one path with a trailing slash, and Shippo accepts both forms.
         handler, arguments, methods = self._routes.find(call.method, call.path.rstrip("/") or "/")
         try:
@@ -86,8 +97,6 @@ class Shippo(Provider):
     def _shown(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
         if kind == "shipment":
             return shown_shipment(body, self.state.now())
-        if kind == "transaction":
-            return shown_transaction(body, self.state.now())
         return without_private(body)
 
     def _getter(self, kind: str) -> Callable[..., Answer]:
@@ -117,7 +126,28 @@ class Shippo(Provider):
         address = self.state.get("address", object_id)
         if address is None:
             raise not_found()
-        return json_answer(200, validated(address))
+        address = validated(address, self.state.now())
+        self.state.put("address", address["object_id"], address)
+        return json_answer(200, address)
+
+    def _list_accounts(self, call: Call) -> Answer:
+        query = _query(call, _PAGE | {"service_levels", "carrier", "account_id"})
+        accounts = [shown_account(each, query.get("service_levels") == "true") for each in self._carriers()]
+        found = [
+            each
+            for each in accounts
+            if all(query.get(name, each[name]) == each[name] for name in ("carrier", "account_id"))
+        ]
+        return _page(call, _cut(call, found), len(found))
+
+    def _account(self, call: Call, object_id: str) -> Answer:
+        account = next((each for each in self._carriers() if each.account == object_id), None)
+        if account is None:
+            raise not_found()
+        return json_answer(200, shown_account(account))
+
+    def _carriers(self) -> list[Carrier]:
+        return carriers_of(options_of(self.state))
 
     def _create_parcel(self, call: Call) -> Answer:
         parcel = read_parcel(self.state, _body(call), self.state.now())
@@ -145,6 +175,13 @@ class Shippo(Provider):
         found = self.state.find("transaction", where)
         return _page(call, [self._shown("transaction", body) for body in _cut(call, found)], len(found))
 
+    def _list_invoice_items(self, call: Call) -> Answer:
+        query = _query(call, _PAGE | _CREATED | FILTERS.keys())
+        bounds = {name: value for name, value in query.items() if name in _CREATED}
+        where = {FILTERS[name]: value for name, value in query.items() if name in FILTERS}
+        found = [body for body in self.state.find("invoice_item", where) if _within(body, bounds)]
+        return _page(call, [without_private(body) for body in _cut(call, found)], len(found))
+
     def _create_track(self, call: Call) -> Answer:
         given = check_known(_body(call), frozenset(("carrier", "tracking_number", "metadata")))
         missing = {name: [REQUIRED] for name in ("carrier", "tracking_number") if not given.get(name)}
@@ -157,28 +194,7 @@ class Shippo(Provider):
         return json_answer(200, track_of(self.state, carrier, number))
 
     def _create_refund(self, call: Call) -> Answer:
-        given = check_known(_body(call), frozenset(("transaction", "async")))
-        transaction = self.state.get("transaction", str(given.get("transaction")))
-        if not given.get("transaction"):
-            raise invalid({"transaction": [REQUIRED]})
-        if transaction is None or transaction["status"] in ("ERROR", "REFUNDED"):
-            raise invalid({"transaction": ["There is no label of this transaction to refund."]})
-        # The carrier refunds a label only before it has seen the parcel.
-        taken_back = transaction["tracking_status"] == "PRE_TRANSIT"
-        now = moment(self.state.now())
-        transaction |= {"status": "REFUNDED" if taken_back else "REFUNDREJECTED", "object_updated": now}
-        self.state.put("transaction", transaction["object_id"], transaction)
-        refund = {
-            "object_id": hexadecimal(),
-            "object_created": now,
-            "object_updated": now,
-            "object_owner": OWNER,
-            "status": "SUCCESS" if taken_back else "ERROR",
-            "transaction": transaction["object_id"],
-            "test": True,
-        }
-        self.state.put("shippo_refund", refund["object_id"], refund)
-        return json_answer(201, refund)
+        return json_answer(201, without_private(create_refund(self.state, _body(call))))
 
 
 def _body(call: Call) -> Any:

@@ -8,10 +8,12 @@ from typing import Any
 
 from sandbox.ids import hexadecimal
 from sandbox.shippo.addresses import read_address
+from sandbox.shippo.carriers import carriers_of
 from sandbox.shippo.countries import RATES
 from sandbox.shippo.customs import read_declaration
 from sandbox.shippo.errors import OWNER, REQUIRED, ShippoFailure, check_known, invalid, moment, not_found
-from sandbox.shippo.rates import CARRIER_ACCOUNT, converted, make_rates
+from sandbox.shippo.options import options_of
+from sandbox.shippo.rates import converted, make_rates
 from sandbox.state import State, without_private
 
 FIELDS = frozenset(
@@ -104,8 +106,12 @@ def create_shipment(state: State, given: Any) -> dict[str, Any]:
             declaration = read_declaration(state, given["customs_declaration"])
         except ShippoFailure as failure:
             wrong["customs_declaration"] = [failure.body]
+    accounts = given.get("carrier_accounts") or []
+    if not isinstance(accounts, list) or not all(isinstance(each, str) for each in accounts):
+        wrong["carrier_accounts"] = ["Expected a list of items."]
     if wrong:
         raise invalid(wrong)
+    carriers = [each for each in carriers_of(options_of(state)) if not accounts or each.account in accounts]
     shipment: dict[str, Any] = {
         "object_id": hexadecimal(),
         "object_created": moment(now),
@@ -120,11 +126,11 @@ def create_shipment(state: State, given: Any) -> dict[str, Any]:
         "extra": given.get("extra") or {},
         "customs_declaration": declaration,
         "metadata": metadata,
-        "carrier_accounts": given.get("carrier_accounts") or [CARRIER_ACCOUNT],
+        "carrier_accounts": accounts or [each.account for each in carriers],
         "test": True,
         "_ready_at": now if given.get("async") is False else now + ASYNC_SECONDS,
     }
-    shipment["rates"], shipment["messages"] = make_rates(shipment, now)
+    shipment["rates"], shipment["messages"] = make_rates(shipment, now, carriers)
     state.put("shipment", shipment["object_id"], shipment)
     for rate in shipment["rates"]:
         state.put("rate", rate["object_id"], rate)
@@ -135,6 +141,20 @@ def shown_shipment(shipment: dict[str, Any], now: float) -> dict[str, Any]:
     """Return the shipment as Shippo shows it at `now`: QUEUED without rates until the processing time is over."""
     waiting = {} if shipment["_ready_at"] <= now else {"status": "QUEUED", "rates": [], "messages": []}
     return {**without_private(shipment), **waiting}
+
+
+def age_rate(state: State, rate_id: str, days: float) -> dict[str, Any] | None:
+    """Make a rate as old as this, also where its shipment shows it; return it, or None when there is no such rate."""
+    rate = state.get("rate", rate_id)
+    if rate is None:
+        return None
+    rate["object_created"] = moment(state.now() - days * 86400)
+    state.put("rate", rate_id, rate)
+    shipment = state.get("shipment", rate["shipment"])
+    assert shipment is not None
+    shipment["rates"] = [rate if each["object_id"] == rate_id else each for each in shipment["rates"]]
+    state.put("shipment", shipment["object_id"], shipment)
+    return rate
 
 
 def rates_of(state: State, shipment_id: str, currency: str | None) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from sandbox.shippo.carriers import CARRIERS
 from sandbox.shippo.errors import invalid, moment
 from sandbox.state import State
 
@@ -51,10 +52,11 @@ def track_of(state: State, carrier: str, number: str, metadata: str | None = Non
             _status(number, step, now - 86400 * (len(path) - 1 - place), _FROM) for place, step in enumerate(path)
         ]
         return _track(carrier, number, history, _FROM, _TO, None, "usps_priority", None, metadata)
-    found = state.find("transaction", {"tracking_number": number}) if carrier == "usps" else []
-    if not found:
+    found = state.find("transaction", {"tracking_number": number})
+    track = bought_track(state, found[0], metadata) if found else None
+    if track is None or track["carrier"] != carrier:
         return _track(carrier, number, [], None, None, None, None, None, metadata)
-    return bought_track(state, found[0], metadata)
+    return track
 
 
 def move(state: State, number: str, status: str) -> dict[str, Any] | None:
@@ -83,9 +85,9 @@ def bought_track(state: State, transaction: dict[str, Any], metadata: str | None
         _status(number, step["status"], step["at"], ends[1] if step["status"] == "DELIVERED" else ends[0])
         for step in transaction["_history"]
     ]
-    token = rate["servicelevel"]["token"]
+    carrier, token = CARRIERS[rate["provider"]].token, rate["servicelevel"]["token"]
     return _track(
-        "usps", number, history, ends[0], ends[1], transaction["eta"], token, transaction["object_id"],
+        carrier, number, history, ends[0], ends[1], transaction["eta"], token, transaction["object_id"],
         metadata or transaction["metadata"],
     )  # fmt: skip
 

@@ -1,22 +1,36 @@
-"""Shippo's transactions: a label bought for a rate. A purchase that fails is a 201 with status ERROR and messages."""
+"""Shippo's transactions: a label bought for a rate. A purchase that fails is a 201 with status ERROR and messages.
+
+A purchase is QUEUED first unless the request says `async: false`:
+https://docs.goshippo.com/docs/api_concepts/asynchronusapicall
+"""
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from sandbox.ids import hexadecimal
 from sandbox.shippo.addresses import missing_for_purchase
+from sandbox.shippo.carriers import CARRIERS
 from sandbox.shippo.errors import OWNER, REQUIRED, check_known, invalid, moment, seconds_of
+from sandbox.shippo.invoices import add_item, price_of
+from sandbox.shippo.options import options_of
 from sandbox.shippo.shipments import ASYNC_SECONDS
 from sandbox.state import State, without_private
 
 FIELDS = frozenset(("async", "label_file_type", "metadata", "order", "rate"))
 _FILE_TYPES = ("PDF", "PDF_4x6", "PDF_4x8", "PDF_A4", "PDF_A5", "PDF_A6", "PDF_2.3x7.5")
-RATE_SECONDS = 7 * 86400
+# Only rates less than 7 days old can be bought; see the field `rate` of a transaction:
+# https://docs.goshippo.com/api-reference/transactions/create-a-shipping-label
+RATE_DAYS = 7
+OUTCOMES = ("SUCCESS", "ERROR")
 
 
 def create_transaction(state: State, given: Any, public_url: str) -> dict[str, Any]:
-    """Buy a label, whose URL begins with `public_url`; ShippoFailure (400) when the request is invalid."""
+    """Buy a label, whose URL begins with `public_url`; ShippoFailure (400) when the request is invalid.
+
+    With `async: false` the answer is final, unless the option `purchase_seconds` is on.
+    """
     given = check_known(given, FIELDS)
     rate_id = given.get("rate")
     if not rate_id or not isinstance(rate_id, str):
@@ -32,10 +46,14 @@ def create_transaction(state: State, given: Any, public_url: str) -> dict[str, A
         raise invalid({"rate": [f"Rate with supplied object_id {rate_id[:40]} not found."]})
     shipment = state.get("shipment", rate["shipment"])
     assert shipment is not None
-    now = state.now()
+    now, options = state.now(), options_of(state)
+    seconds = options.purchase_seconds
+    if seconds is not None and given.get("async") is not False:
+        seconds = max(seconds, ASYNC_SECONDS)
     problem = _refused(rate, shipment, now)
+    if problem is None and random.random() < options.purchase_error_rate:  # noqa: S311 - dice, not secrets
+        problem = _carrier_timeout(rate)
     object_id = hexadecimal()
-    number = None if problem else tracking_number(state.next_number("tracking_number"))
     recipient = shipment["address_to"]
     transaction: dict[str, Any] = {
         "object_id": object_id,
@@ -43,52 +61,99 @@ def create_transaction(state: State, given: Any, public_url: str) -> dict[str, A
         "object_created": moment(now),
         "object_updated": moment(now),
         "object_owner": OWNER,
-        "status": "ERROR" if problem else "SUCCESS",
+        "status": "QUEUED",
         "rate": rate_id,
         "parcel": shipment["parcels"][0]["object_id"],
         "label_file_type": file_type,
-        "label_url": None if problem else f"{public_url}/sandbox/labels/{object_id}.pdf",
+        "label_url": None,
         "commercial_invoice_url": None,
         "qr_code_url": None,
-        "tracking_number": number,
-        "tracking_status": None if problem else "PRE_TRANSIT",
-        "tracking_url_provider": None
-        if problem
-        else f"https://tools.usps.com/go/TrackConfirmAction_input?origTrackNum={number}",
-        "eta": None if problem else moment(now + 86400 * rate["estimated_days"]),
-        "messages": [{"source": "USPS", "code": "", "text": problem}] if problem else [],
+        "tracking_number": None,
+        "tracking_status": None,
+        "tracking_url_provider": None,
+        "eta": None,
+        "messages": [],
         "metadata": metadata,
         "order": given.get("order"),
         "created_by": None,
         "test": True,
-        "_ready_at": now if given.get("async") is False else now + ASYNC_SECONDS,
+        "_due": None if seconds is None else now + seconds,
+        "_problem": problem,
+        "_label_url": f"{public_url}/sandbox/labels/{object_id}.pdf",
         "_shipment_metadata": shipment["metadata"],
         "_contacts": [recipient[name] for name in ("email", "phone") if recipient[name]],
         "_history": [],
     }
-    if not problem:
-        transaction["_history"].append({"status": "PRE_TRANSIT", "at": now})
-    state.put("transaction", object_id, transaction)
-    return shown_transaction(transaction, state.now())
+    if seconds == 0:
+        end_purchase(state, transaction)
+    else:
+        state.put("transaction", object_id, transaction)
+    return without_private(transaction)
 
 
-def shown_transaction(transaction: dict[str, Any], now: float) -> dict[str, Any]:
-    """Return the transaction as Shippo shows it at `now`: QUEUED without a label until the processing time is over."""
-    shown = without_private(transaction)
-    if transaction["_ready_at"] > now:
-        hidden = ("label_url", "tracking_number", "tracking_status", "tracking_url_provider", "eta")
-        shown |= {**dict.fromkeys(hidden), "status": "QUEUED", "messages": []}
-    return shown
+def end_purchase(state: State, transaction: dict[str, Any], outcome: str | None = None) -> dict[str, Any]:
+    """End a queued purchase, and return its transaction.
+
+    Args:
+        outcome: one of OUTCOMES; None for the one that the purchase's rate, addresses and options lead to.
+    """
+    now, rate = state.now(), state.get("rate", transaction["rate"])
+    assert rate is not None
+    problem = transaction["_problem"]
+    if outcome is not None:
+        problem = None if outcome == "SUCCESS" else problem or _carrier_timeout(rate)
+    transaction |= {"object_updated": moment(now), "_due": None}
+    if problem:
+        transaction |= {"status": "ERROR", "messages": [{"source": rate["provider"], **problem}]}
+    else:
+        carrier = CARRIERS[rate["provider"]]
+        number = carrier.tracking_number(state.next_number("tracking_number"))
+        transaction |= {
+            "status": "SUCCESS",
+            "label_url": transaction["_label_url"],
+            "tracking_number": number,
+            "tracking_status": "PRE_TRANSIT",
+            "tracking_url_provider": f"{carrier.tracking_url}{number}",
+            "eta": moment(now + 86400 * rate["estimated_days"]),
+            "_history": [{"status": "PRE_TRANSIT", "at": now}],
+        }
+        add_item(state, "LABEL_PAYMENT", transaction, price_of(state, transaction))
+    state.put("transaction", transaction["object_id"], transaction)
+    return transaction
 
 
-def _refused(rate: dict[str, Any], shipment: dict[str, Any], now: float) -> str | None:
+def advance_purchases(state: State) -> None:
+    """End each purchase whose time has come."""
+    due = state.due("transaction")
+    if due:
+        with state.transaction():
+            for transaction in due:
+                end_purchase(state, transaction)
+
+
+def _carrier_timeout(rate: dict[str, Any]) -> dict[str, str]:
+    """Shippo's own example: https://docs.goshippo.com/api-reference/transactions/create-a-shipping-label."""
+    text = f"{rate['provider']} API did not respond. Please try again in a few minutes."
+    return {"code": "carrier_timeout", "text": text}
+
+
+def _refused(rate: dict[str, Any], shipment: dict[str, Any], now: float) -> dict[str, str] | None:
+    """Return code and text of why the carrier sells no label; None when it does."""
+    text = _obstacle(rate, shipment, now)
+    return {"code": "", "text": text} if text else None
+
+
+def _obstacle(rate: dict[str, Any], shipment: dict[str, Any], now: float) -> str | None:
     """Return why the carrier sells no label; None when it does.
 
     The sandbox's own rule for a purchase that fails although rates exist: a first street line that begins with
     "Undeliverable".
     """
-    if now - seconds_of(rate["object_created"]) > RATE_SECONDS:
+    if now - seconds_of(rate["object_created"]) >= RATE_DAYS * 86400:
         return "The rate is older than 7 days and cannot be purchased any more: create a new shipment."
+    sold = CARRIERS[rate["provider"]].sold
+    if sold is not None and len(shipment["parcels"]) > sold:
+        return f"{rate['provider']} sells labels for at most {sold} parcels in one shipment."
     for role in ("address_from", "address_to"):
         lacking = missing_for_purchase(shipment[role])
         if lacking:
@@ -98,10 +163,3 @@ def _refused(rate: dict[str, Any], shipment: dict[str, Any], now: float) -> str 
     if shipment["address_to"]["country"] != "US" and shipment["customs_declaration"] is None:
         return "A customs declaration is required for an international shipment."
     return None
-
-
-def tracking_number(serial: int) -> str:
-    """Return a USPS tracking number of 22 digits; the last one is the check digit of the others."""
-    digits = f"92055901755477{serial:07d}"
-    total = sum(int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(reversed(digits)))
-    return f"{digits}{-total % 10}"

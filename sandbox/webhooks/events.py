@@ -12,7 +12,6 @@ import orjson
 from sandbox import settings
 from sandbox.ids import alphanumeric
 from sandbox.shippo.tracks import bought_track
-from sandbox.shippo.transactions import shown_transaction
 from sandbox.state import State, without_private
 from sandbox.stripe.api import API_VERSION
 from sandbox.stripe.dispute_cases import CLOSED
@@ -151,22 +150,18 @@ def _stripe_event(state: State, kind: str, before: Body | None, after: Body | No
 
 
 def _transaction(state: State, before: Body | None, after: Body) -> Iterator[Event]:
-    now = state.now()
     if before is None:
-        yield _shippo("transaction_created", shown_transaction(after, now))
-        if after["_ready_at"] > now:
-            later = shown_transaction(after, after["_ready_at"])
-            yield _shippo("transaction_updated", later, after["_ready_at"] - now)
+        yield _shippo("transaction_created", without_private(after))
     elif before["status"] != after["status"]:
-        yield _shippo("transaction_updated", shown_transaction(after, now))
-    if before is not None and before["_history"] != after["_history"]:
+        yield _shippo("transaction_updated", without_private(after))
+    if before is not None and before["_history"] and before["_history"] != after["_history"]:
         track = bought_track(state, after, None)
         yield _shippo("track_updated", track, carrier=track["carrier"])
 
 
-def _shippo(event: str, data: Body, after: float = 0.0, **more: str) -> Event:
+def _shippo(event: str, data: Body, **more: str) -> Event:
     body = {"event": event, "test": True, "data": data, **more}
-    return Event("shippo", event, orjson.dumps(body), after=after)
+    return Event("shippo", event, orjson.dumps(body))
 
 
 # Twilio

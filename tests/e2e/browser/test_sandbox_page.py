@@ -150,6 +150,27 @@ def test_fault_is_switched_on_and_off(reader: Reader) -> None:
     assert requests.get(faults, timeout=30).json()["error_rate"] == 0
 
 
+def test_waiting_label_refund_is_decided(reader: Reader) -> None:
+    order = paid(reader.shop)
+    url = reader.shop.sandbox_url
+    found = requests.get(f"{url}/sandbox/ledger", params={"order_id": order["id"], "kind": "labels"}, timeout=30)
+    label = found.json()["labels"][0]["object_id"]
+    reader.open(f"?order={order['id']}")
+    waits = reader.page.get_by_role("group", name="Shippo: its options").get_by_role("switch", name="Refunds wait")
+    waits.click()
+    expect(waits).to_be_checked()
+    key = {"Authorization": "ShippoToken shippo_sandbox"}
+    requests.post(f"{url}/shippo/refunds", json={"transaction": label}, headers=key, timeout=30).raise_for_status()
+    entry = reader.entry("label")
+    expect(entry).to_contain_text("refund pending")
+    entry.get_by_role("button", name="Refund this label").click()
+    reader.said("The label is refunded.")
+    expect(entry).to_contain_text("refunded")
+    reader.page.get_by_role("button", name="Clear all faults").click()
+    expect(waits).not_to_be_checked()
+    assert requests.get(f"{url}/sandbox/options/shippo", timeout=30).json()["refund_seconds"] == 0
+
+
 def test_parcel_is_moved_until_it_is_delivered(reader: Reader) -> None:
     order = paid(reader.shop)
     reader.open(f"?order={order['id']}")

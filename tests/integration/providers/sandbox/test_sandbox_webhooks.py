@@ -236,6 +236,44 @@ def test_label_and_tracking_events_have_shippo_format(webhook_sdks: Sdks, gatewa
         assert stripe.WebhookSignature.verify_header(one.body, one.headers["shippo-auth-signature"], SHIPPO_SECRET, 300)
 
 
+@pytest.mark.parametrize("outcome", ["SUCCESS", "ERROR"])
+def test_purchase_that_ends_later_sends_its_end(webhook_sdks: Sdks, gateway: Gateway, outcome: str) -> None:
+    webhook_sdks.put("/sandbox/options/shippo", json={"purchase_seconds": None})
+    label = buy(webhook_sdks, ship(webhook_sdks))
+    webhook_sdks.delete("/sandbox/options/shippo")
+    [created] = until(lambda: gateway.of("shippo"))
+    assert (created.json["event"], created.json["data"]["status"]) == ("transaction_created", "QUEUED")
+    webhook_sdks.post(f"/sandbox/transactions/{label.object_id}", json={"status": outcome})
+    updated = until(lambda: gateway.of("shippo")[1:])[0].json
+    assert (updated["event"], updated["data"]["status"]) == ("transaction_updated", outcome)
+    assert counts(webhook_sdks, "shippo")["noted"] == 2
+    ended = components.Transaction.from_dict(updated["data"])
+    assert (ended.object_id, bool(ended.label_url), bool(ended.messages)) == (
+        label.object_id, outcome == "SUCCESS", outcome == "ERROR",
+    )  # fmt: skip
+
+
+def test_asynchronous_purchase_sends_its_end_by_itself(webhook_sdks: Sdks, gateway: Gateway) -> None:
+    buy(webhook_sdks, ship(webhook_sdks), async_=True)
+    until(lambda: len(gateway.of("shippo")) == 2)
+    assert [(one.json["event"], one.json["data"]["status"]) for one in gateway.of("shippo")] == [
+        ("transaction_created", "QUEUED"), ("transaction_updated", "SUCCESS"),
+    ]  # fmt: skip
+
+
+def test_refund_that_ends_later_sends_each_status(webhook_sdks: Sdks, gateway: Gateway) -> None:
+    label = buy(webhook_sdks, ship(webhook_sdks))
+    webhook_sdks.put("/sandbox/options/shippo", json={"refund_seconds": 0.2})
+    webhook_sdks.shippo.refunds.create(str(label.object_id), async_=False)
+    webhook_sdks.delete("/sandbox/options/shippo")
+    # Without a further request: the sandbox ends the refund itself.
+    until(lambda: len(gateway.of("shippo")) == 3)
+    assert sorted((one.json["event"], one.json["data"]["status"]) for one in gateway.of("shippo")) == [
+        ("transaction_created", "SUCCESS"), ("transaction_updated", "REFUNDED"),
+        ("transaction_updated", "REFUNDPENDING"),
+    ]  # fmt: skip
+
+
 def test_sms_status_is_sent_to_its_callback_url(webhook_sdks: Sdks, gateway: Gateway) -> None:
     number = {"to": "+14155550123", "from_": "+15005550006"}
     webhook_sdks.twilio.messages.create(body="Quiet", **number)
