@@ -20,6 +20,7 @@ from sandbox.feed import Feed
 from sandbox.guard import add_headers, same_origin
 from sandbox.page_control import add_page_routes
 from sandbox.provider import Answer, Call, Provider
+from sandbox.recipient_control import add_recipient_routes
 from sandbox.sendgrid.api import SendGrid
 from sandbox.settings import SandboxSettings
 from sandbox.shippo.api import Shippo
@@ -68,6 +69,7 @@ class Sandbox:
         add_page_routes(application, self)
         add_bank_routes(application, self)
         add_webhook_routes(application, self)
+        add_recipient_routes(application, self)
         return application
 
     def _endpoint(self, provider: Provider) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

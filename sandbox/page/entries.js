@@ -32,6 +32,7 @@ const TRACKING = {
   RETURNED: "returned",
   FAILURE: "delivery failed",
 };
+const SMS_TONES = { delivered: "good", undelivered: "bad", failed: "bad" };
 const words = (code) => (code ?? "").toLowerCase().replaceAll("_", " ");
 
 /**
@@ -53,8 +54,12 @@ const LINES = {
   }),
   sms: (entry) => ({
     title: entry.text || "(no text)",
-    badge: [entry.status === "delivered" ? "good" : "plain", entry.status],
-    facts: [`to ${entry.to}`, entry.segments > 1 && `${entry.segments} segments`],
+    badge: [SMS_TONES[entry.status] ?? "plain", entry.status],
+    facts: [
+      `to ${entry.to}`,
+      entry.segments > 1 && `${entry.segments} segments`,
+      entry.problem && `${entry.error_code}: ${entry.problem}`,
+    ],
   }),
   label: (entry) => ({
     title: [entry.carrier, entry.service].filter(Boolean).join(" "),
@@ -129,6 +134,20 @@ const move = (entry, status) => ({
   done: `The parcel is now: ${TRACKING[status]}.`,
 });
 
+/** Return the buttons that decide what becomes of the next messages to a number or an address: {label: outcome}. */
+function outcomes(address, choices, button) {
+  return el("div", { class: "actions" },
+    el("span", { class: "muted" }, `The next ones to ${address} are:`),
+    ...Object.entries(choices).map(([label, outcome]) => button({
+      name: `${label} ${address}`,
+      label,
+      method: "PUT",
+      path: `/sandbox/recipients/${encodeURIComponent(address)}`,
+      body: { outcome },
+      done: `The next ones to ${address} are ${label}.`,
+    })));
+}
+
 const bank = (entry, result) => ({ name: result, method: "POST", path: entry.page, body: { result } });
 
 function labelBadge(entry) {
@@ -182,13 +201,14 @@ export function changing({ entry, object }, button) {
 }
 
 const CHANGING = {
-  sms: (entry, object) => [
+  sms: (entry, object, button) => [
     list([
       ["From", entry.from],
       ["To", entry.to],
       ["Segments", entry.segments],
       ["Message", el("code", {}, object.sid)],
     ]),
+    outcomes(entry.to, { delivered: null, undelivered: "undelivered", failed: "failed" }, button),
   ],
   label: (entry, object, button) => [
     el("div", { class: "columns" },

@@ -14,7 +14,9 @@ from urllib.parse import parse_qsl, urlencode
 from sandbox import settings
 from sandbox.ids import hexadecimal
 from sandbox.provider import Answer, Call, Provider, Routes, json_answer
+from sandbox.recipients import recipient
 from sandbox.state import State
+from sandbox.twilio.delivery import ERRORS, SENT_AFTER, error_of, step_at
 
 # The answer of test credentials to these numbers: code, message.
 _FROM = {
@@ -53,9 +55,6 @@ _GSM = set(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
     "abcdefghijklmnopqrstuvwxyzäöñüà^{}\\[~]|€"
 )
-# Seconds after which a message is sent, and delivered.
-SENT_AFTER = 1.0
-DELIVERED_AFTER = 2.0
 
 
 class TwilioFailure(Exception):
@@ -141,6 +140,7 @@ class Twilio(Provider):
             raise TwilioFailure(400, code, message.format(to))
         if not _E164.fullmatch(to):
             raise TwilioFailure(400, 21211, f"Invalid 'To' Phone Number: {to}")
+        receives = recipient(self.state, to)
         stored: dict[str, Any] = {
             "sid": hexadecimal("SM"),
             "to": to,
@@ -151,6 +151,8 @@ class Twilio(Provider):
             "num_segments": str(segments(text)),
             "status_callback": given.get("StatusCallback"),
             "created": self.state.now(),
+            "outcome": receives["outcome"],
+            "error_code": receives["error_code"],
         }
         with self.state.transaction():
             self.state.put("message", stored["sid"], stored)
@@ -199,26 +201,25 @@ class Twilio(Provider):
 
 def shown(message: dict[str, Any], now: float) -> dict[str, Any]:
     """Return a stored message as Twilio shows it at `now` (Unix seconds): its status follows from its age."""
-    age = now - message["created"]
-    status = "queued" if age < SENT_AFTER else "sent" if age < DELIVERED_AFTER else "delivered"
-    sent = None if status == "queued" else message["created"] + SENT_AFTER
-    updated = message["created"] if sent is None else min(now, message["created"] + DELIVERED_AFTER)
+    status, after = step_at(message, now)
+    sent = status not in ("queued", "failed")
+    error = error_of(message, status)
     uri = f"/2010-04-01/Accounts/{settings.TWILIO_ACCOUNT}/Messages/{message['sid']}"
     return {
         "account_sid": settings.TWILIO_ACCOUNT,
         "api_version": "2010-04-01",
         "body": message["body"],
         "date_created": _date(message["created"]),
-        "date_sent": _date(sent),
-        "date_updated": _date(updated),
+        "date_sent": _date(message["created"] + SENT_AFTER) if sent else None,
+        "date_updated": _date(message["created"] + after),
         "direction": "outbound-api",
-        "error_code": None,
-        "error_message": None,
+        "error_code": error,
+        "error_message": ERRORS.get(error) if error else None,
         "from": message["from"],
         "messaging_service_sid": message["messaging_service_sid"],
         "num_media": message["num_media"],
         "num_segments": message["num_segments"],
-        "price": None if status == "queued" else f"-{0.0079 * int(message['num_segments']):.4f}",
+        "price": f"-{0.0079 * int(message['num_segments']):.4f}" if sent else None,
         "price_unit": "USD",
         "sid": message["sid"],
         "status": status,
@@ -234,8 +235,8 @@ def segments(text: str) -> int:
     return 1 if len(text) <= one else -(-len(text) // several)
 
 
-def _date(moment: float | None) -> str | None:
-    return None if moment is None else format_datetime(datetime.fromtimestamp(moment, UTC))
+def _date(moment: float) -> str:
+    return format_datetime(datetime.fromtimestamp(moment, UTC))
 
 
 def _sent_within(message: dict[str, Any], given: dict[str, str]) -> bool:

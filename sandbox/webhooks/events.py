@@ -15,7 +15,7 @@ from sandbox.shippo.tracks import bought_track
 from sandbox.shippo.transactions import shown_transaction
 from sandbox.state import State, without_private
 from sandbox.stripe.api import API_VERSION
-from sandbox.twilio.api import DELIVERED_AFTER, SENT_AFTER
+from sandbox.twilio.delivery import error_of, steps
 from sandbox.webhooks.waiting import Event
 
 Body = dict[str, Any]
@@ -133,7 +133,9 @@ def _shippo(event: str, data: Body, after: float = 0.0, **more: str) -> Event:
 
 
 def _message(message: Body) -> Iterator[Event]:
-    for status, after in (("sent", SENT_AFTER), ("delivered", DELIVERED_AFTER)):
+    """Yield an event for each status after the first, as "Outbound Message Status in Status Callbacks" says."""
+    for status, after in steps(message)[1:]:
+        error = error_of(message, status)
         form = {
             "AccountSid": settings.TWILIO_ACCOUNT,
             "ApiVersion": "2010-04-01",
@@ -143,6 +145,7 @@ def _message(message: Body) -> Iterator[Event]:
             "SmsSid": message["sid"],
             "SmsStatus": status,
             "To": message["to"],
+            **({"ErrorCode": str(error)} if error else {}),
         }
         yield Event("twilio", status, urlencode(form).encode(), message["status_callback"], after)
 

@@ -5,14 +5,21 @@ from __future__ import annotations
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from twilio.base.exceptions import TwilioException, TwilioRestException
+from twilio.rest.api.v2010.account.message import MessageInstance
 
-from tests.integration.providers.sandbox.process import Sdks
+from tests.integration.providers.sandbox.process import SandboxProcess, Sdks
 
 FROM = "+15005550006"
 TO = "+79994413746"
+FINAL = ("delivered", "undelivered", "failed", "received")
+
+
+def new_number() -> str:
+    return f"+1415{2 * 10**6 + uuid.uuid4().int % (8 * 10**6)}"
 
 
 def test_a_message_goes_from_queued_to_delivered(sdks: Sdks) -> None:
@@ -62,6 +69,60 @@ def test_magic_numbers_give_their_error_codes(sdks: Sdks, to: str, sender: str, 
     assert (refusal.value.status, refusal.value.code) == (400, code)
 
 
+def eventually(sdks: Sdks, sid: str | None, status: str) -> MessageInstance:
+    """Return the message once it has this status."""
+    assert sid is not None
+    deadline = time.monotonic() + 60
+    while (fetched := sdks.twilio.messages(sid).fetch()).status != status:
+        assert time.monotonic() < deadline and fetched.status not in FINAL, fetched.status
+        time.sleep(0.1)
+    return fetched
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "expected", "price"),
+    [
+        ("undelivered", None, 30003, "-0.0079"),
+        ("undelivered", 30005, 30005, "-0.0079"),
+        ("failed", None, 30001, None),
+    ],
+)
+def test_marked_number_never_gets_its_message(
+    sdks: Sdks, outcome: str, code: int | None, expected: int, price: str | None
+) -> None:
+    to = new_number()
+    body = {"outcome": outcome, **({"error_code": code} if code else {})}
+    marked = sdks.put(f"/sandbox/recipients/{to}", json=body).json()
+    assert (marked["outcome"], marked["error_code"]) == (outcome, expected)
+
+    message = sdks.twilio.messages.create(to=to, from_=FROM, body="hello")
+    assert (message.status, message.error_code) == ("queued", None)
+    lost = eventually(sdks, message.sid, outcome)
+
+    assert (lost.error_code, bool(lost.error_message), lost.price) == (expected, True, price)
+    assert (lost.date_sent is None) == (outcome == "failed")
+    assert sdks.delete(f"/sandbox/recipients/{to}").json()["outcome"] is None
+    eventually(sdks, sdks.twilio.messages.create(to=to, from_=FROM, body="hello again").sid, "delivered")
+
+
+@pytest.mark.parametrize(
+    "body", [{"outcome": "lost"}, {"outcome": "failed", "error_code": 1}, {"error_code": 30003}, {"colour": "red"}]
+)
+def test_unusable_mark_is_refused(sdks: Sdks, body: dict[str, object]) -> None:
+    to = new_number()
+    assert sdks.put(f"/sandbox/recipients/{to}", json=body).status_code == 400
+    assert to not in [one["address"] for one in sdks.get("/sandbox/recipients").json()["recipients"]]
+
+
+def test_mark_of_a_number_survives_a_restart(tmp_path: Path) -> None:
+    to = new_number()
+    with SandboxProcess(tmp_path) as process:
+        assert Sdks(process.url).put(f"/sandbox/recipients/{to}", json={"outcome": "failed"}).status_code == 200
+        process.kill()
+    with SandboxProcess(tmp_path) as process:
+        assert Sdks(process.url).get(f"/sandbox/recipients/{to}").json()["outcome"] == "failed"
+
+
 def test_invalid_message_parameters_are_refused(sdks: Sdks) -> None:
     def send(**form: str) -> tuple[int, int]:
         answer = sdks.post(
@@ -89,7 +150,7 @@ def test_long_texts_take_several_segments(sdks: Sdks, text: str, segments: str) 
 
 
 def test_messages_are_listed_and_filtered(sdks: Sdks) -> None:
-    to = f"+1415{2 * 10**6 + uuid.uuid4().int % (8 * 10**6)}"
+    to = new_number()
     sids = [sdks.twilio.messages.create(to=to, from_=FROM, body=str(number)).sid for number in range(3)][::-1]
 
     assert [message.sid for message in sdks.twilio.messages.list(to=to)] == sids

@@ -254,6 +254,30 @@ def test_sms_status_is_sent_to_its_callback_url(webhook_sdks: Sdks, gateway: Gat
     assert counts(webhook_sdks, "twilio")["noted"] == 2
 
 
+@pytest.mark.parametrize(("outcome", "statuses"), [("undelivered", ["sent", "undelivered"]), ("failed", ["failed"])])
+def test_lost_sms_is_reported_in_order_with_its_error(
+    webhook_sdks: Sdks, gateway: Gateway, outcome: str, statuses: list[str]
+) -> None:
+    number = "+14155550188"
+    webhook_sdks.put(f"/sandbox/recipients/{number}", json={"outcome": outcome, "error_code": 30005})
+    message = webhook_sdks.twilio.messages.create(
+        to=number, from_="+15005550006", body="Lost", status_callback=CALLBACK
+    )
+    arrivals = until(lambda: len(gateway.of("twilio")) == len(statuses) and gateway.of("twilio"))
+    forms = {form["MessageStatus"]: form for form in (dict(parse_qsl(one.body.decode())) for one in arrivals)}
+    for arrival in arrivals:
+        form, proof = dict(parse_qsl(arrival.body.decode())), arrival.headers["x-twilio-signature"]
+        assert RequestValidator("sandbox").validate(CALLBACK, form, proof)
+    assert {form["MessageSid"] for form in forms.values()} == {message.sid}
+    assert {status: form.get("ErrorCode") for status, form in forms.items()} == {
+        **dict.fromkeys(statuses), outcome: "30005"
+    }  # fmt: skip
+    # The order in which they happened; on the way they may overtake each other.
+    listed = webhook_sdks.get("/sandbox/feed?kind=webhook").json()["entries"]
+    assert [one["event"] for one in listed if one["provider"] == "twilio"][: len(statuses)] == statuses[::-1]
+    webhook_sdks.delete(f"/sandbox/recipients/{number}")
+
+
 def test_mail_events_have_sendgrid_format_and_signature(webhook_sdks: Sdks, gateway: Gateway) -> None:
     mail = {
         "from": {"email": "shop@example.com"},
@@ -323,7 +347,7 @@ def test_flush_sends_delayed_events(webhook_sdks: Sdks, gateway: Gateway, tmp_pa
     flushed = webhook_sdks.post("/sandbox/webhooks/stripe/flush").json()
     assert (flushed["flushed"], flushed["counts"]["delivered"]) == (1, 1)
     assert [one.json["data"]["object"]["name"] for one in gateway.of("stripe")] == ["Held"]
-    late = dict.fromkeys(("sandbox.webhooks.events.SENT_AFTER", "sandbox.webhooks.events.DELIVERED_AFTER"), 600.0)
+    late = dict.fromkeys(("sandbox.twilio.delivery.SENT_AFTER", "sandbox.twilio.delivery.DELIVERED_AFTER"), 600.0)
     with SandboxProcess(tmp_path, constants=late, WEBHOOK_URL=gateway.url) as slow:
         sdks = Sdks(slow.url)
         sdks.twilio.messages.create(body="x", to="+14155550123", from_="+15005550006", status_callback=CALLBACK)

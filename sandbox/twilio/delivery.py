@@ -1,0 +1,61 @@
+"""How a message goes on after Twilio accepted it: its statuses, and when each one begins.
+
+The statuses and their order are those of "Outbound Message Status in Status Callbacks"
+(https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+# Seconds after which a message is sent, and delivered.
+SENT_AFTER = 1.0
+DELIVERED_AFTER = 2.0
+# Why a message is not delivered: code and title of https://www.twilio.com/docs/api/errors/30003 and its neighbours.
+ERRORS = {
+    30001: "Queue overflow",
+    30002: "Account suspended",
+    30003: "Unreachable destination handset",
+    30004: "Message blocked",
+    30005: "Unknown destination handset",
+    30006: "Landline or unreachable carrier",
+    30007: "Message filtered",
+    30008: "Unknown error",
+}
+# The unsuccessful last statuses, and the error code of each unless another is set.
+OUTCOMES = {"undelivered": 30003, "failed": 30001}
+
+
+class Step(NamedTuple):
+    """A status of a message, and after how many seconds it begins."""
+
+    status: str
+    after: float
+
+
+def steps(message: dict[str, Any]) -> list[Step]:
+    """Return the statuses of a stored message, in order.
+
+    A carrier's receipt decides between `delivered` and `undelivered`. A `failed` message never left Twilio.
+    """
+    outcome = message.get("outcome") or "delivered"
+    if outcome == "failed":
+        return [Step("queued", 0.0), Step("failed", SENT_AFTER)]
+    return [Step("queued", 0.0), Step("sent", SENT_AFTER), Step(outcome, DELIVERED_AFTER)]
+
+
+def step_at(message: dict[str, Any], now: float) -> Step:
+    """Return the status of a message at `now` (Unix seconds)."""
+    found = steps(message)
+    return next((step for step in reversed(found) if message["created"] + step.after <= now), found[0])
+
+
+def settles_in(message: dict[str, Any], now: float) -> float | None:
+    """Return the seconds until the status changes, or None when it is the last one."""
+    waits = [message["created"] + step.after - now for step in steps(message)]
+    return next((round(wait, 3) for wait in waits if wait > 0), None)
+
+
+def error_of(message: dict[str, Any], status: str) -> int | None:
+    """Return Twilio's error code of a message with this status, or None."""
+    return message.get("error_code") if status in OUTCOMES else None
