@@ -1,4 +1,4 @@
-"""The sandbox's own routes for recipients: what becomes of messages to a number or an address."""
+"""The sandbox's own routes for recipients: what becomes of messages to them, and what they answer."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from aiohttp import web
 from sandbox.context import Context
 from sandbox.control import json_object, json_response, refusal
 from sandbox.recipients import KIND, BadRecipient, mark, recipient
+from sandbox.twilio.api import E164, shown
+from sandbox.twilio.inbound import receive
 
 
 def add_recipient_routes(application: web.Application, sandbox: Context) -> None:
-    """Add GET /sandbox/recipients, and GET, PUT, DELETE /sandbox/recipients/{address}."""
+    """Add GET /sandbox/recipients, and GET, PUT, DELETE /sandbox/recipients/{address}, and POST /sandbox/sms."""
     control = _Control(sandbox)
     application.router.add_routes(
         [
@@ -18,6 +20,7 @@ def add_recipient_routes(application: web.Application, sandbox: Context) -> None
             web.get("/sandbox/recipients/{address}", control.get),
             web.put("/sandbox/recipients/{address}", control.put),
             web.delete("/sandbox/recipients/{address}", control.delete),
+            web.post("/sandbox/sms", control.post_sms),
         ]
     )
 
@@ -47,3 +50,14 @@ class _Control:
         with self.state.transaction():
             self.state.delete(KIND, address)
         return json_response(recipient(self.state, address))
+
+    async def post_sms(self, request: web.Request) -> web.Response:
+        """Accept {"from": a number, "body": a text}: a shopper's message to the shop, such as STOP."""
+        body = await json_object(request)
+        sender, text = body.get("from"), body.get("body")
+        if set(body) != {"from", "body"} or not isinstance(sender, str) or not isinstance(text, str) or not text:
+            return refusal(400, 'the body is {"from": a phone number, "body": a text}')
+        if not E164.fullmatch(sender):
+            return refusal(400, f"{sender} is no phone number, such as +14155550123")
+        url = f"{self.sandbox.settings.webhook_url}/api/webhooks/twilio/"
+        return json_response(shown(receive(self.state, sender, text, url), self.state.now()), 201)

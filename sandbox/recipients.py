@@ -9,9 +9,21 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.state import State
-from sandbox.twilio.delivery import ERRORS, OUTCOMES
 
 KIND = "recipient"
+# Why an SMS is not delivered: code and title of https://www.twilio.com/docs/api/errors/30003 and its neighbours.
+SMS_ERRORS = {
+    30001: "Queue overflow",
+    30002: "Account suspended",
+    30003: "Unreachable destination handset",
+    30004: "Message blocked",
+    30005: "Unknown destination handset",
+    30006: "Landline or unreachable carrier",
+    30007: "Message filtered",
+    30008: "Unknown error",
+}
+# The unsuccessful last statuses of an SMS, and the error code of each unless another is set.
+SMS_OUTCOMES = {"undelivered": 30003, "failed": 30001}
 Body = dict[str, Any]
 
 
@@ -23,9 +35,11 @@ def recipient(state: State, address: str) -> Body:
     """Return what is known of a number or an address.
 
     `outcome`: what becomes of messages to it, None: they arrive. `error_code`: Twilio's, with an unsuccessful outcome.
+    `opted_out`: whether the number has sent STOP.
     """
     address = address.lower()
-    return {"address": address, "outcome": None, "error_code": None, **(state.get(KIND, address) or {})}
+    nothing = {"address": address, "outcome": None, "error_code": None, "opted_out": False}
+    return {**nothing, **(state.get(KIND, address) or {})}
 
 
 def mark(state: State, address: str, body: Body) -> Body:
@@ -37,19 +51,20 @@ def mark(state: State, address: str, body: Body) -> Body:
     known = outcomes_for(address)
     if not set(body) <= {"outcome", "error_code"} or outcome not in (None, *known):
         raise BadRecipient(f"the outcome of {address} must be null or one of {', '.join(known)}")
-    if code is not None and (outcome not in OUTCOMES or code not in ERRORS):
-        raise BadRecipient(f"error_code belongs to {' or '.join(OUTCOMES)} and is one of {', '.join(map(str, ERRORS))}")
-    return change(state, address, outcome=outcome, error_code=code or OUTCOMES.get(str(outcome)))
+    if code is not None and (outcome not in SMS_OUTCOMES or type(code) is not int or code not in SMS_ERRORS):
+        codes = ", ".join(map(str, SMS_ERRORS))
+        raise BadRecipient(f"error_code belongs to {' or '.join(SMS_OUTCOMES)} and is one of {codes}")
+    with state.transaction():
+        return change(state, address, outcome=outcome, error_code=code or SMS_OUTCOMES.get(str(outcome)))
 
 
 def change(state: State, address: str, **fields: Any) -> Body:
-    """Change fields of a recipient, and return it."""
+    """Change fields of a recipient in the current transaction, and return it."""
     changed = recipient(state, address) | fields
-    with state.transaction():
-        state.put(KIND, changed["address"], changed)
+    state.put(KIND, changed["address"], changed)
     return changed
 
 
 def outcomes_for(address: str) -> tuple[str, ...]:
     """Return the outcomes that a number or an address can have."""
-    return tuple(OUTCOMES)
+    return tuple(SMS_OUTCOMES)

@@ -56,10 +56,13 @@ const LINES = {
     title: entry.text || "(no text)",
     badge: [SMS_TONES[entry.status] ?? "plain", entry.status],
     facts: [
-      `to ${entry.to}`,
+      entry.status === "received" ? `from ${entry.from}` : `to ${entry.to}`,
       entry.segments > 1 && `${entry.segments} segments`,
       entry.problem && `${entry.error_code}: ${entry.problem}`,
     ],
+    actions: entry.status === "received"
+      ? [{ ...reply(entry.from, "START"), label: "Start messages again" }]
+      : [{ ...reply(entry.to, "STOP"), label: "Reply STOP" }],
   }),
   label: (entry) => ({
     title: [entry.carrier, entry.service].filter(Boolean).join(" "),
@@ -132,6 +135,14 @@ const move = (entry, status) => ({
   path: `/sandbox/tracks/${entry.tracking_number}`,
   body: { status },
   done: `The parcel is now: ${TRACKING[status]}.`,
+});
+
+const reply = (number, body) => ({
+  name: body,
+  method: "POST",
+  path: "/sandbox/sms",
+  body: { from: number, body },
+  done: `${number} sent ${body}.`,
 });
 
 /** Return the buttons that decide what becomes of the next messages to a number or an address: {label: outcome}. */
@@ -208,7 +219,7 @@ const CHANGING = {
       ["Segments", entry.segments],
       ["Message", el("code", {}, object.sid)],
     ]),
-    outcomes(entry.to, { delivered: null, undelivered: "undelivered", failed: "failed" }, button),
+    entry.status !== "received" && outcomes(entry.to, { delivered: null, undelivered: "undelivered", failed: "failed" }, button),
   ],
   label: (entry, object, button) => [
     el("div", { class: "columns" },

@@ -14,9 +14,11 @@ from urllib.parse import parse_qsl, urlencode
 from sandbox import settings
 from sandbox.ids import hexadecimal
 from sandbox.provider import Answer, Call, Provider, Routes, json_answer
-from sandbox.recipients import recipient
+from sandbox.recipients import SMS_ERRORS, recipient
 from sandbox.state import State
-from sandbox.twilio.delivery import ERRORS, SENT_AFTER, error_of, step_at
+from sandbox.twilio.delivery import SENT_AFTER, error_of, step_at
+from sandbox.twilio.inbound import SHOP_NUMBER
+from sandbox.twilio.segments import segments
 
 # The answer of test credentials to these numbers: code, message.
 _FROM = {
@@ -40,8 +42,7 @@ _TO = {
     "+15005550004": (21610, "Attempt to send to unsubscribed recipient"),
     "+15005550009": (21614, "'To' number {} is not a valid mobile number"),
 }
-_SENDER = "+15005550006"
-_E164 = re.compile(r"\+[1-9]\d{6,14}")
+E164 = re.compile(r"\+[1-9]\d{6,14}")
 _CREATE = frozenset(
     """
     AddressRetention ApplicationSid Attempt Body ContentRetention ContentSid ContentVariables FallbackFrom
@@ -51,10 +52,6 @@ _CREATE = frozenset(
     """.split()  # noqa: SIM905 - a list of names reads better so
 )
 _LIST = frozenset(("To", "From", "DateSent", "DateSent<", "DateSent>", "Page", "PageSize", "PageToken"))
-_GSM = set(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
-    "abcdefghijklmnopqrstuvwxyzäöñüà^{}\\[~]|€"
-)
 
 
 class TwilioFailure(Exception):
@@ -133,14 +130,16 @@ class Twilio(Provider):
         if sender in _FROM:
             code, message = _FROM[sender]
             raise TwilioFailure(400, code, message.format(sender))
-        if service is None and sender != _SENDER:
+        if service is None and sender != SHOP_NUMBER:
             raise TwilioFailure(400, 21606, _FROM["+15005550007"][1].format(sender))
         if to in _TO:
             code, message = _TO[to]
             raise TwilioFailure(400, code, message.format(to))
-        if not _E164.fullmatch(to):
+        if not E164.fullmatch(to):
             raise TwilioFailure(400, 21211, f"Invalid 'To' Phone Number: {to}")
         receives = recipient(self.state, to)
+        if receives["opted_out"]:
+            raise TwilioFailure(400, *_TO["+15005550004"])
         stored: dict[str, Any] = {
             "sid": hexadecimal("SM"),
             "to": to,
@@ -203,6 +202,7 @@ def shown(message: dict[str, Any], now: float) -> dict[str, Any]:
     """Return a stored message as Twilio shows it at `now` (Unix seconds): its status follows from its age."""
     status, after = step_at(message, now)
     sent = status not in ("queued", "failed")
+    inbound = status == "received"
     error = error_of(message, status)
     uri = f"/2010-04-01/Accounts/{settings.TWILIO_ACCOUNT}/Messages/{message['sid']}"
     return {
@@ -210,11 +210,11 @@ def shown(message: dict[str, Any], now: float) -> dict[str, Any]:
         "api_version": "2010-04-01",
         "body": message["body"],
         "date_created": _date(message["created"]),
-        "date_sent": _date(message["created"] + SENT_AFTER) if sent else None,
+        "date_sent": _date(message["created"] + (0 if inbound else SENT_AFTER)) if sent else None,
         "date_updated": _date(message["created"] + after),
-        "direction": "outbound-api",
+        "direction": "inbound" if inbound else "outbound-api",
         "error_code": error,
-        "error_message": ERRORS.get(error) if error else None,
+        "error_message": SMS_ERRORS.get(error) if error else None,
         "from": message["from"],
         "messaging_service_sid": message["messaging_service_sid"],
         "num_media": message["num_media"],
@@ -227,12 +227,6 @@ def shown(message: dict[str, Any], now: float) -> dict[str, Any]:
         "to": message["to"],
         "uri": f"{uri}.json",
     }
-
-
-def segments(text: str) -> int:
-    """Return how many SMS the text needs: 160 characters of the GSM alphabet in one, 153 in several; else 70 and 67."""
-    one, several = (160, 153) if set(text) <= _GSM else (70, 67)
-    return 1 if len(text) <= one else -(-len(text) // several)
 
 
 def _date(moment: float) -> str:

@@ -8,22 +8,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from sandbox.recipients import SMS_OUTCOMES
+
 # Seconds after which a message is sent, and delivered.
 SENT_AFTER = 1.0
 DELIVERED_AFTER = 2.0
-# Why a message is not delivered: code and title of https://www.twilio.com/docs/api/errors/30003 and its neighbours.
-ERRORS = {
-    30001: "Queue overflow",
-    30002: "Account suspended",
-    30003: "Unreachable destination handset",
-    30004: "Message blocked",
-    30005: "Unknown destination handset",
-    30006: "Landline or unreachable carrier",
-    30007: "Message filtered",
-    30008: "Unknown error",
-}
-# The unsuccessful last statuses, and the error code of each unless another is set.
-OUTCOMES = {"undelivered": 30003, "failed": 30001}
 
 
 class Step(NamedTuple):
@@ -38,6 +27,8 @@ def steps(message: dict[str, Any]) -> list[Step]:
 
     A carrier's receipt decides between `delivered` and `undelivered`. A `failed` message never left Twilio.
     """
+    if message.get("direction") == "inbound":
+        return [Step("received", 0.0)]
     outcome = message.get("outcome") or "delivered"
     if outcome == "failed":
         return [Step("queued", 0.0), Step("failed", SENT_AFTER)]
@@ -58,4 +49,4 @@ def settles_in(message: dict[str, Any], now: float) -> float | None:
 
 def error_of(message: dict[str, Any], status: str) -> int | None:
     """Return Twilio's error code of a message with this status, or None."""
-    return message.get("error_code") if status in OUTCOMES else None
+    return message.get("error_code") if status in SMS_OUTCOMES else None

@@ -16,6 +16,7 @@ from sandbox.shippo.transactions import shown_transaction
 from sandbox.state import State, without_private
 from sandbox.stripe.api import API_VERSION
 from sandbox.twilio.delivery import error_of, steps
+from sandbox.twilio.inbound import form_of
 from sandbox.webhooks.waiting import Event
 
 Body = dict[str, Any]
@@ -133,8 +134,12 @@ def _shippo(event: str, data: Body, after: float = 0.0, **more: str) -> Event:
 
 
 def _message(message: Body) -> Iterator[Event]:
-    """Yield an event for each status after the first, as "Outbound Message Status in Status Callbacks" says."""
-    for status, after in steps(message)[1:]:
+    """Yield an event for each status after the first, as "Outbound Message Status in Status Callbacks" says; and
+    one for a message that arrived."""
+    first, *later = steps(message)
+    if first.status == "received":
+        yield Event("twilio", "received", urlencode(form_of(message)).encode(), message["status_callback"])
+    for status, after in later:
         error = error_of(message, status)
         form = {
             "AccountSid": settings.TWILIO_ACCOUNT,

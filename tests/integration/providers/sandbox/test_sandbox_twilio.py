@@ -74,7 +74,8 @@ def eventually(sdks: Sdks, sid: str | None, status: str) -> MessageInstance:
     assert sid is not None
     deadline = time.monotonic() + 60
     while (fetched := sdks.twilio.messages(sid).fetch()).status != status:
-        assert time.monotonic() < deadline and fetched.status not in FINAL, fetched.status
+        assert fetched.status not in FINAL, fetched.status
+        assert time.monotonic() < deadline
         time.sleep(0.1)
     return fetched
 
@@ -105,6 +106,37 @@ def test_marked_number_never_gets_its_message(
     eventually(sdks, sdks.twilio.messages.create(to=to, from_=FROM, body="hello again").sid, "delivered")
 
 
+def test_stop_refuses_messages_until_start(sdks: Sdks) -> None:
+    to = new_number()
+
+    def refused() -> int | None:
+        try:
+            sdks.twilio.messages.create(to=to, from_=FROM, body="hello")
+        except TwilioRestException as refusal:
+            return refusal.code
+        return None
+
+    for text, code in (
+        ("stop it", None),
+        (" stop\n", 21610),
+        ("hello", 21610),
+        ("START", None),
+        ("Unsubscribe", 21610),
+    ):
+        answer = sdks.post("/sandbox/sms", json={"from": to, "body": text})
+        assert answer.status_code == 201, answer.text
+        assert refused() == code, text
+        assert sdks.get(f"/sandbox/recipients/{to}").json()["opted_out"] == (code is not None)
+    inbound = sdks.twilio.messages(answer.json()["sid"]).fetch()
+    assert (inbound.direction, inbound.status, inbound.from_, inbound.to) == ("inbound", "received", to, FROM)
+    assert inbound.sid in [message.sid for message in sdks.twilio.messages.list(from_=to)]
+
+
+@pytest.mark.parametrize("body", [{}, {"from": "chloe", "body": "STOP"}, {"from": TO, "body": ""}, {"from": TO}])
+def test_unusable_inbound_message_is_refused(sdks: Sdks, body: dict[str, str]) -> None:
+    assert sdks.post("/sandbox/sms", json=body).status_code == 400
+
+
 @pytest.mark.parametrize(
     "body", [{"outcome": "lost"}, {"outcome": "failed", "error_code": 1}, {"error_code": 30003}, {"colour": "red"}]
 )
@@ -118,9 +150,11 @@ def test_mark_of_a_number_survives_a_restart(tmp_path: Path) -> None:
     to = new_number()
     with SandboxProcess(tmp_path) as process:
         assert Sdks(process.url).put(f"/sandbox/recipients/{to}", json={"outcome": "failed"}).status_code == 200
+        assert Sdks(process.url).post("/sandbox/sms", json={"from": to, "body": "STOP"}).status_code == 201
         process.kill()
     with SandboxProcess(tmp_path) as process:
-        assert Sdks(process.url).get(f"/sandbox/recipients/{to}").json()["outcome"] == "failed"
+        kept = Sdks(process.url).get(f"/sandbox/recipients/{to}").json()
+        assert (kept["outcome"], kept["opted_out"]) == ("failed", True)
 
 
 def test_invalid_message_parameters_are_refused(sdks: Sdks) -> None:

@@ -278,6 +278,21 @@ def test_lost_sms_is_reported_in_order_with_its_error(
     webhook_sdks.delete(f"/sandbox/recipients/{number}")
 
 
+def test_inbound_message_is_sent_to_the_shop_signed(webhook_sdks: Sdks, gateway: Gateway) -> None:
+    number = "+14155550177"
+    webhook_sdks.twilio.messages.create(to=number, from_="+15005550006", body="Hello", status_callback=CALLBACK)
+    sent = webhook_sdks.post("/sandbox/sms", json={"from": number, "body": "Stop"}).json()
+    [arrival] = until(lambda: [one for one in gateway.of("twilio") if b"SmsStatus=received" in one.body])
+    form = dict(parse_qsl(arrival.body.decode()))
+    assert RequestValidator("sandbox").validate(CALLBACK, form, arrival.headers["x-twilio-signature"])
+    assert (form["MessageSid"], form["From"], form["To"], form["Body"]) == (
+        sent["sid"], number, "+15005550006", "Stop",
+    )  # fmt: skip
+    assert "MessageStatus" not in form
+    until(lambda: len(gateway.of("twilio")) == 3)
+    webhook_sdks.delete(f"/sandbox/recipients/{number}")
+
+
 def test_mail_events_have_sendgrid_format_and_signature(webhook_sdks: Sdks, gateway: Gateway) -> None:
     mail = {
         "from": {"email": "shop@example.com"},
