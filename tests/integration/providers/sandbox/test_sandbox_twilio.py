@@ -177,7 +177,12 @@ def test_invalid_message_parameters_are_refused(sdks: Sdks) -> None:
 
 @pytest.mark.parametrize(
     ("text", "segments"),
-    [("a" * 160, "1"), ("a" * 161, "2"), ("ж" * 70, "1"), ("ж" * 71, "2"), ("ж" * 135, "3")],
+    [
+        *[("a" * 160, "1"), ("a" * 161, "2"), ("ж" * 70, "1"), ("ж" * 71, "2"), ("ж" * 135, "3")],
+        # Two places each: the extension of the GSM alphabet, and an emoji.
+        *[("€" * 80, "1"), ("€" * 80 + "a", "2"), ("[" * 153, "3"), ("a" * 152 + "€" + "a" * 152, "3")],
+        *[("😀" * 35, "1"), ("😀" * 36, "2"), ("😀" * 67, "3"), ("ж" * 66 + "😀" + "ж" * 66, "3")],
+    ],
 )
 def test_long_texts_take_several_segments(sdks: Sdks, text: str, segments: str) -> None:
     assert sdks.twilio.messages.create(to=TO, from_=FROM, body=text).num_segments == segments
