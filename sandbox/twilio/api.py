@@ -16,8 +16,10 @@ from sandbox.ids import hexadecimal
 from sandbox.provider import Answer, Call, Provider, Routes, json_answer
 from sandbox.recipients import SMS_ERRORS, recipient
 from sandbox.state import State
-from sandbox.twilio.delivery import SENT_AFTER, error_of, step_at
+from sandbox.twilio.delivery import error_of, sent_at, step_at
+from sandbox.twilio.failures import TwilioFailure
 from sandbox.twilio.inbound import SHOP_NUMBER
+from sandbox.twilio.schedule import scheduled_for
 from sandbox.twilio.segments import segments
 
 # The answer of test credentials to these numbers: code, message.
@@ -52,25 +54,6 @@ _CREATE = frozenset(
     """.split()  # noqa: SIM905 - a list of names reads better so
 )
 _LIST = frozenset(("To", "From", "DateSent", "DateSent<", "DateSent>", "Page", "PageSize", "PageToken"))
-
-
-class TwilioFailure(Exception):
-    """A call that Twilio rejects: HTTP status, Twilio's error code, message."""
-
-    def __init__(self, status: int, code: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-
-    def answer(self) -> Answer:
-        """Return the answer in Twilio's format."""
-        body = {
-            "code": self.code,
-            "message": str(self),
-            "more_info": f"https://www.twilio.com/docs/errors/{self.code}",
-            "status": self.status,
-        }
-        return json_answer(self.status, body)
 
 
 class Twilio(Provider):
@@ -152,6 +135,7 @@ class Twilio(Provider):
             "created": self.state.now(),
             "outcome": receives["outcome"],
             "error_code": receives["error_code"],
+            "send_at": scheduled_for(given, self.state.now()),
         }
         with self.state.transaction():
             self.state.put("message", stored["sid"], stored)
@@ -199,10 +183,13 @@ class Twilio(Provider):
 
 
 def shown(message: dict[str, Any], now: float) -> dict[str, Any]:
-    """Return a stored message as Twilio shows it at `now` (Unix seconds): its status follows from its age."""
+    """Return a stored message as Twilio shows it at `now` (Unix seconds): its status follows from its age.
+
+    A Messaging Service counts the segments only once it has chosen a sender (the API reference of `num_segments`).
+    """
     status, after = step_at(message, now)
-    sent = status not in ("queued", "failed")
-    inbound = status == "received"
+    unassigned = status in ("scheduled", "accepted")
+    sent = not unassigned and status not in ("queued", "failed")
     error = error_of(message, status)
     uri = f"/2010-04-01/Accounts/{settings.TWILIO_ACCOUNT}/Messages/{message['sid']}"
     return {
@@ -210,15 +197,15 @@ def shown(message: dict[str, Any], now: float) -> dict[str, Any]:
         "api_version": "2010-04-01",
         "body": message["body"],
         "date_created": _date(message["created"]),
-        "date_sent": _date(message["created"] + (0 if inbound else SENT_AFTER)) if sent else None,
+        "date_sent": _date(sent_at(message)) if sent else None,
         "date_updated": _date(message["created"] + after),
-        "direction": "inbound" if inbound else "outbound-api",
+        "direction": "inbound" if status == "received" else "outbound-api",
         "error_code": error,
         "error_message": SMS_ERRORS.get(error) if error else None,
         "from": message["from"],
         "messaging_service_sid": message["messaging_service_sid"],
         "num_media": message["num_media"],
-        "num_segments": message["num_segments"],
+        "num_segments": "0" if unassigned else message["num_segments"],
         "price": f"-{0.0079 * int(message['num_segments']):.4f}" if sent else None,
         "price_unit": "USD",
         "sid": message["sid"],
@@ -234,7 +221,7 @@ def _date(moment: float) -> str:
 
 
 def _sent_within(message: dict[str, Any], given: dict[str, str]) -> bool:
-    sent = datetime.fromtimestamp(message["created"] + SENT_AFTER, UTC)
+    sent = datetime.fromtimestamp(sent_at(message), UTC)
     conditions: tuple[tuple[str, Callable[[datetime], bool]], ...] = (
         ("DateSent", lambda bound: sent.date() == bound.date()),
         ("DateSent<", lambda bound: sent <= bound),

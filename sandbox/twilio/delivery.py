@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from sandbox.recipients import SMS_OUTCOMES
 
-# Seconds after which a message is sent, and delivered.
+# Seconds after which a message of a Messaging Service has its sender, and after which a message is sent and delivered.
+QUEUED_AFTER = 0.5
 SENT_AFTER = 1.0
 DELIVERED_AFTER = 2.0
 
@@ -25,14 +26,27 @@ class Step(NamedTuple):
 def steps(message: dict[str, Any]) -> list[Step]:
     """Return the statuses of a stored message, in order.
 
-    A carrier's receipt decides between `delivered` and `undelivered`. A `failed` message never left Twilio.
+    A carrier's receipt decides between `delivered` and `undelivered`. A `failed` message never left Twilio. A message
+    of a Messaging Service is `accepted` until the service has chosen a sender, and `scheduled` before its time.
     """
     if message.get("direction") == "inbound":
         return [Step("received", 0.0)]
     outcome = message.get("outcome") or "delivered"
+    start, found = 0.0, [Step("queued", 0.0)]
+    if message["messaging_service_sid"]:
+        found = [Step("accepted", 0.0), Step("queued", QUEUED_AFTER)]
+    if message.get("send_at"):
+        start = message["send_at"] - message["created"]
+        found = [Step("scheduled", 0.0), *(Step(status, start + after) for status, after in found)]
     if outcome == "failed":
-        return [Step("queued", 0.0), Step("failed", SENT_AFTER)]
-    return [Step("queued", 0.0), Step("sent", SENT_AFTER), Step(outcome, DELIVERED_AFTER)]
+        return [*found, Step("failed", start + SENT_AFTER)]
+    return [*found, Step("sent", start + SENT_AFTER), Step(outcome, start + DELIVERED_AFTER)]
+
+
+def sent_at(message: dict[str, Any]) -> float:
+    """Return when a message is sent, or fails to be, or when it was received (Unix seconds)."""
+    after = next(after for status, after in steps(message) if status in ("sent", "failed", "received"))
+    return float(message["created"] + after)
 
 
 def step_at(message: dict[str, Any], now: float) -> Step:

@@ -151,6 +151,7 @@ def _message(message: Body) -> Iterator[Event]:
             "SmsStatus": status,
             "To": message["to"],
             **({"ErrorCode": str(error)} if error else {}),
+            **({"MessagingServiceSid": service} if (service := message["messaging_service_sid"]) else {}),
         }
         yield Event("twilio", status, urlencode(form).encode(), message["status_callback"], after)
 

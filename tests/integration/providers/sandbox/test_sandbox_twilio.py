@@ -6,6 +6,7 @@ import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twilio.base.exceptions import TwilioException, TwilioRestException
@@ -15,6 +16,7 @@ from tests.integration.providers.sandbox.process import SandboxProcess, Sdks
 
 FROM = "+15005550006"
 TO = "+79994413746"
+SERVICE = "MG" + "0" * 32
 FINAL = ("delivered", "undelivered", "failed", "received")
 
 
@@ -78,6 +80,54 @@ def eventually(sdks: Sdks, sid: str | None, status: str) -> MessageInstance:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     return fetched
+
+
+def test_messaging_service_accepts_before_it_queues(sdks: Sdks) -> None:
+    message = sdks.twilio.messages.create(to=new_number(), messaging_service_sid=SERVICE, body="hello")
+    assert (message.status, message.num_segments, message.messaging_service_sid) == ("accepted", "0", SERVICE)
+    assert eventually(sdks, message.sid, "delivered").num_segments == "1"
+
+
+def test_scheduled_message_waits_for_its_time(tmp_path: Path) -> None:
+    with SandboxProcess(tmp_path) as process:
+        sdks = Sdks(process.url)
+        message = sdks.twilio.messages.create(
+            to=TO, messaging_service_sid=SERVICE, body="hello",
+            schedule_type="fixed", send_at=datetime.now(UTC) + timedelta(hours=1),
+        )  # fmt: skip
+        assert message.sid is not None
+        assert (message.status, message.date_sent) == ("scheduled", None)
+        sdks.post("/sandbox/clock", json={"advance_seconds": 3500})
+        assert sdks.twilio.messages(message.sid).fetch().status == "scheduled"
+        sdks.post("/sandbox/clock", json={"advance_seconds": 200})
+        fetched = sdks.twilio.messages(message.sid).fetch()
+        assert fetched.status == "delivered"
+        assert fetched.date_sent is not None
+        assert fetched.date_created is not None
+        assert 3590 < (fetched.date_sent - fetched.date_created).total_seconds() < 3610
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({"schedule_type": "later"}, 35126),
+        ({"messaging_service_sid": None}, 35118),
+        ({"send_at": None}, 35111),
+        ({"send_at": "tomorrow"}, 35114),
+        ({"send_at": datetime.now(UTC) + timedelta(minutes=4)}, 35114),
+        ({"send_at": datetime.now(UTC) + timedelta(days=36)}, 35114),
+    ],
+    ids=lambda value: str(value) if isinstance(value, int) else "",
+)
+def test_unusable_schedule_is_refused(sdks: Sdks, more: dict[str, Any], code: int) -> None:
+    usable = {
+        "messaging_service_sid": SERVICE,
+        "schedule_type": "fixed",
+        "send_at": datetime.now(UTC) + timedelta(hours=1),
+    }
+    with pytest.raises(TwilioRestException) as refusal:
+        sdks.twilio.messages.create(to=TO, from_=FROM, body="hello", **{**usable, **more})
+    assert (refusal.value.status, refusal.value.code) == (400, code)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -276,6 +277,23 @@ def test_lost_sms_is_reported_in_order_with_its_error(
     listed = webhook_sdks.get("/sandbox/feed?kind=webhook").json()["entries"]
     assert [one["event"] for one in listed if one["provider"] == "twilio"][: len(statuses)] == statuses[::-1]
     webhook_sdks.delete(f"/sandbox/recipients/{number}")
+
+
+def test_messaging_service_reports_each_status_after_the_first(tmp_path: Path, gateway: Gateway) -> None:
+    with SandboxProcess(tmp_path, WEBHOOK_URL=gateway.url) as process:
+        sdks = Sdks(process.url)
+        service = {"messaging_service_sid": "MG" + "0" * 32, "to": "+14155550123", "status_callback": CALLBACK}
+        sdks.twilio.messages.create(body="Now", **service)
+        until(lambda: len(gateway.of("twilio")) == 3)
+        later = {"schedule_type": "fixed", "send_at": datetime.now(UTC) + timedelta(minutes=10)}
+        sdks.twilio.messages.create(body="Later", **service, **later)
+        sdks.post("/sandbox/clock", json={"advance_seconds": 700})
+        arrivals = until(lambda: len(gateway.of("twilio")) == 7 and gateway.of("twilio"))
+        forms = [dict(parse_qsl(one.body.decode())) for one in arrivals]
+        assert sorted(form["MessageStatus"] for form in forms[:3]) == ["delivered", "queued", "sent"]
+        assert sorted(form["MessageStatus"] for form in forms[3:]) == ["accepted", "delivered", "queued", "sent"]
+        assert {form["MessagingServiceSid"] for form in forms} == {service["messaging_service_sid"]}
+    gateway.arrived.clear()
 
 
 def test_inbound_message_is_sent_to_the_shop_signed(webhook_sdks: Sdks, gateway: Gateway) -> None:
