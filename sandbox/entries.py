@@ -53,6 +53,7 @@ def _mail(state: State, mail: Body) -> Body:
         "preview": " ".join((shown["text"] or "")[: 2 * PREVIEW_CHARACTERS].split())[:PREVIEW_CHARACTERS],
         "text": shown["text"] is not None,
         "html": shown["html"] is not None,
+        "outcomes": sorted({one["outcome"] for one in mail.get("outcomes", {}).values()} - {"delivered"}),
         "attachments": [one["filename"] for one in mail["request"].get("attachments") or []],
     }
 

@@ -24,6 +24,14 @@ SMS_ERRORS = {
 }
 # The unsuccessful last statuses of an SMS, and the error code of each unless another is set.
 SMS_OUTCOMES = {"undelivered": 30003, "failed": 30001}
+# What becomes of a mail, and the reason for which SendGrid drops later mails to the address (None: it does not).
+MAIL_OUTCOMES = {
+    "bounce": "Bounced Address",
+    "blocked": None,
+    "deferred": None,
+    "spamreport": "Spam Reporting Address",
+    "unsubscribe": "Unsubscribed Address",
+}
 Body = dict[str, Any]
 
 
@@ -35,11 +43,12 @@ def recipient(state: State, address: str) -> Body:
     """Return what is known of a number or an address.
 
     `outcome`: what becomes of messages to it, None: they arrive. `error_code`: Twilio's, with an unsuccessful outcome.
-    `opted_out`: whether the number has sent STOP.
+    `opted_out`: whether the number has sent STOP. `suppressed`: why SendGrid drops mails to the address from
+    `suppressed_from` (Unix seconds) on, or None.
     """
     address = address.lower()
     nothing = {"address": address, "outcome": None, "error_code": None, "opted_out": False}
-    return {**nothing, **(state.get(KIND, address) or {})}
+    return {**nothing, "suppressed": None, "suppressed_from": None, **(state.get(KIND, address) or {})}
 
 
 def mark(state: State, address: str, body: Body) -> Body:
@@ -67,4 +76,4 @@ def change(state: State, address: str, **fields: Any) -> Body:
 
 def outcomes_for(address: str) -> tuple[str, ...]:
     """Return the outcomes that a number or an address can have."""
-    return tuple(SMS_OUTCOMES)
+    return tuple(MAIL_OUTCOMES if "@" in address else SMS_OUTCOMES)

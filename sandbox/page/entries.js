@@ -46,6 +46,7 @@ export function line(entry) {
 const LINES = {
   mail: (entry) => ({
     title: entry.subject || "(no subject)",
+    badge: entry.outcomes.length > 0 ? [entry.outcomes[0] === "deferred" ? "warn" : "bad", entry.outcomes.join(", ")] : null,
     facts: [
       `to ${entry.to.join(", ")}`,
       entry.preview && el("span", { class: "preview" }, entry.preview),
@@ -211,7 +212,16 @@ export function changing({ entry, object }, button) {
   return [...(CHANGING[entry.kind]?.(entry, object, button) ?? []), json(object)];
 }
 
+const MAIL_OUTCOMES = {
+  delivered: null,
+  bounced: "bounce",
+  blocked: "blocked",
+  deferred: "deferred",
+  "reported as spam": "spamreport",
+  unsubscribed: "unsubscribe",
+};
 const CHANGING = {
+  mail: (entry, object, button) => entry.to.map((address) => outcomes(address, MAIL_OUTCOMES, button)),
   sms: (entry, object, button) => [
     list([
       ["From", entry.from],

@@ -12,8 +12,9 @@ import orjson
 from sandbox import settings
 from sandbox.ids import alphanumeric
 from sandbox.provider import Answer, Call, Provider, json_answer
+from sandbox.sendgrid.delivery import send
+from sandbox.sendgrid.event_key import mail_public_key
 from sandbox.state import State
-from sandbox.webhooks.signing import mail_public_key
 
 _MAIL = frozenset(
     """
@@ -91,6 +92,7 @@ class SendGrid(Provider):
             return Answer(200, b"", headers)
         stored = {"id": message_id, "created": self.state.now(), "recipients": recipients, "request": mail}
         with self.state.transaction():
+            stored["outcomes"] = {address: send(self.state, address) for address in recipients}
             self.state.put("mail", message_id, stored)
         return Answer(202, b"", headers)
 

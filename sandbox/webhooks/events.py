@@ -11,6 +11,7 @@ import orjson
 
 from sandbox import settings
 from sandbox.ids import alphanumeric
+from sandbox.sendgrid.delivery import steps as mail_steps
 from sandbox.shippo.tracks import bought_track
 from sandbox.shippo.transactions import shown_transaction
 from sandbox.state import State, without_private
@@ -20,8 +21,6 @@ from sandbox.twilio.inbound import form_of
 from sandbox.webhooks.waiting import Event
 
 Body = dict[str, Any]
-# Seconds until a mail is delivered.
-MAIL_DELIVERED_AFTER = 1.0
 _STRIPE = frozenset(("product", "price", "payment_intent", "charge", "refund", "coupon", "promotion_code"))
 
 
@@ -166,7 +165,7 @@ def _mail(mail: Body) -> Iterator[Event]:
         own |= part.get("custom_args") or {}
     day = datetime.fromtimestamp(mail["created"], UTC).strftime("%Y%m%d")
     for place, address in enumerate(mail["recipients"]):
-        for kind, after in (("processed", 0.0), ("delivered", MAIL_DELIVERED_AFTER)):
+        for kind, after, fields in mail_steps(mail, address):
             event = {
                 **own,
                 "email": address,
@@ -175,7 +174,6 @@ def _mail(mail: Body) -> Iterator[Event]:
                 "event": kind,
                 "sg_event_id": alphanumeric("", 22),
                 "sg_message_id": f"{mail['id']}.recvd-{day}-{place}",
+                **fields,
             }
-            if kind == "delivered":
-                event["response"] = "250 OK"
             yield Event("sendgrid", kind, orjson.dumps(event), after=after)

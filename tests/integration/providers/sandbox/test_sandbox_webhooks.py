@@ -337,6 +337,57 @@ def test_mail_events_have_sendgrid_format_and_signature(webhook_sdks: Sdks, gate
         assert abs(int(moment) - time.time()) < 120
 
 
+@pytest.mark.parametrize(
+    ("outcome", "kinds", "fields", "drop"),
+    [
+        ("bounce", ["processed", "bounce"], {"type": "bounce", "status": "5.1.1"}, "Bounced Address"),
+        ("blocked", ["processed", "bounce"], {"type": "blocked", "status": "5.7.1"}, None),
+        ("deferred", ["processed", "deferred", "delivered"], {"response": "250 OK"}, None),
+        ("spamreport", ["processed", "delivered", "spamreport"], {}, "Spam Reporting Address"),
+        ("unsubscribe", ["processed", "delivered", "unsubscribe"], {}, "Unsubscribed Address"),
+    ],
+)
+def test_mail_to_a_marked_address_is_reported_and_later_ones_dropped(
+    webhook_sdks: Sdks, gateway: Gateway, outcome: str, kinds: list[str], fields: dict[str, str], drop: str | None
+) -> None:
+    address = f"{outcome}@example.com"
+
+    def events_of(message: str, count: int) -> list[dict[str, Any]]:
+        webhook_sdks.sendgrid.client.mail.send.post(
+            request_body={
+                "from": {"email": "shop@example.com"},
+                "personalizations": [{"to": [{"email": address}], "custom_args": {"message": message}}],
+                "subject": "Marked",
+                "content": [{"type": "text/plain", "value": "Hello"}],
+            }
+        )
+
+        def arrived() -> list[dict[str, Any]]:
+            events = [event for one in gateway.of("sendgrid") for event in one.json if event["message"] == message]
+            return events if len(events) == count else []
+
+        found: list[dict[str, Any]] = until(arrived)
+        return sorted(found, key=lambda event: event["timestamp"])
+
+    marked = webhook_sdks.put(f"/sandbox/recipients/{address}", json={"outcome": outcome})
+    assert marked.status_code == 200, marked.text
+    events = events_of("first", len(kinds))
+    assert [event["event"] for event in events] == kinds
+    assert {name: events[-1][name] for name in fields} == fields
+    assert all(event["email"] == address for event in events)
+    assert bool(events[-1].get("reason")) == (events[-1]["event"] == "bounce")
+    if drop is not None:
+        [dropped] = events_of("second", 1)
+        assert (dropped["event"], dropped["reason"], dropped["status"]) == ("dropped", drop, "5.0.0")
+    key = json.loads(webhook_sdks.sendgrid.client.user.webhooks.event.settings.signed.get().body)["public_key"]
+    prefix = "x-twilio-email-event-webhook-"
+    for one in gateway.of("sendgrid"):
+        proof = (one.headers[f"{prefix}signature"], one.headers[f"{prefix}timestamp"])
+        assert EventWebhook(key).verify_signature(one.body.decode(), *proof)
+    assert webhook_sdks.delete(f"/sandbox/recipients/{address}").json()["suppressed"] is None
+    assert [event["event"] for event in events_of("third", 2)] == ["processed", "delivered"]
+
+
 # Faulty delivery
 
 
