@@ -59,6 +59,15 @@ def without(name: str) -> dict[str, Any]:
         ({**MAIL, "colour": "red"}, "colour"),
         ({**MAIL, "from": {"email": "shop@example.com", "colour": "red"}}, "from.colour"),
         ({**MAIL, "attachments": [{"filename": "a.pdf"}]}, "attachments.0.content"),
+        ({**MAIL, "attachments": "a.pdf"}, "attachments"),
+        ({**MAIL, "custom_args": "message=m1"}, "custom_args"),
+        ({**MAIL, "custom_args": {"message": 7}}, "custom_args.message"),
+        ({**MAIL, "mail_settings": "sandbox"}, "mail_settings"),
+        ({**MAIL, "mail_settings": {"sandbox_mode": True}}, "mail_settings.sandbox_mode"),
+        (
+            {**MAIL, "personalizations": [{"to": [{"email": "a@b.co"}], "custom_args": "m1"}]},
+            "personalizations.0.custom_args",
+        ),
     ],
 )
 def test_invalid_mail_is_refused_with_its_field(sdks: Sdks, mail: Any, field: str) -> None:
@@ -67,6 +76,14 @@ def test_invalid_mail_is_refused_with_its_field(sdks: Sdks, mail: Any, field: st
     [error] = json.loads(refusal.value.body)["errors"]
     assert set(error) == {"message", "field", "help"}
     assert (error["field"], bool(error["message"])) == (field, True)
+
+
+def test_all_errors_of_a_mail_are_named_at_once(sdks: Sdks) -> None:
+    mail = {**without("subject"), "from": {"email": "nobody"}, "personalizations": [{"to": [{"email": "chloe"}]}]}
+    with pytest.raises(exceptions.BadRequestsError) as refusal:
+        send(sdks, {**mail, "content": [], "colour": "red"})
+    fields = [error["field"] for error in json.loads(refusal.value.body)["errors"]]
+    assert sorted(fields) == ["colour", "content", "from.email", "personalizations.0.to.0.email", "subject"]
 
 
 def test_unusable_request_is_refused_with_its_status(sdks: Sdks) -> None:
