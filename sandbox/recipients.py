@@ -32,6 +32,8 @@ MAIL_OUTCOMES = {
     "spamreport": "Spam Reporting Address",
     "unsubscribe": "Unsubscribed Address",
 }
+# A mail from this address is refused.
+UNVERIFIED = "unverified"
 Body = dict[str, Any]
 
 
@@ -76,4 +78,4 @@ def change(state: State, address: str, **fields: Any) -> Body:
 
 def outcomes_for(address: str) -> tuple[str, ...]:
     """Return the outcomes that a number or an address can have."""
-    return tuple(MAIL_OUTCOMES if "@" in address else SMS_OUTCOMES)
+    return (*MAIL_OUTCOMES, UNVERIFIED) if "@" in address else tuple(SMS_OUTCOMES)

@@ -8,13 +8,22 @@ import orjson
 from sandbox import settings
 from sandbox.ids import alphanumeric
 from sandbox.provider import Answer, Call, Provider, json_answer
+from sandbox.recipients import UNVERIFIED, recipient
 from sandbox.sendgrid.checks import Problem, problems, recipients
 from sandbox.sendgrid.delivery import send
 from sandbox.sendgrid.event_key import mail_public_key
+from sandbox.sendgrid.rate_limit import RateLimit
 from sandbox.state import State
 
 _MAX_BYTES = 30 * 1024 * 1024
 _HELP = "http://sendgrid.com/docs/API_Reference/Web_API_v3/Mail/errors.html#message"
+
+# SendGrid's answer in https://github.com/sendgrid/sendgrid-ruby/pull/489; every sender is verified unless marked.
+_UNVERIFIED = (
+    "The from address does not match a verified Sender Identity. Mail cannot be sent until this error is resolved. "
+    "Visit https://sendgrid.com/docs/for-developers/sending-email/sender-identity/ to see "
+    "the Sender Identity requirements"
+)
 
 
 class SendGrid(Provider):
@@ -24,6 +33,7 @@ class SendGrid(Provider):
 
     def __init__(self, state: State) -> None:
         super().__init__(state)
+        self._limit = RateLimit()
 
     def refuse(self, call: Call) -> Answer | None:
         scheme, _, key = call.headers.get("Authorization", "").partition(" ")
@@ -34,6 +44,9 @@ class SendGrid(Provider):
         return _refusal(401, Problem("The provided authorization grant is invalid, expired, or revoked", None))
 
     def answer(self, call: Call) -> Answer:
+        return self._limit.counted(self._answer(call))
+
+    def _answer(self, call: Call) -> Answer:
         if call.path == "/v3/user/webhooks/event/settings/signed" and call.method == "GET":
             return json_answer(200, {"public_key": mail_public_key(self.state)})
         if call.path != "/v3/mail/send":
@@ -51,6 +64,8 @@ class SendGrid(Provider):
         found = list(problems(mail))
         if found:
             return _refusal(400, *found)
+        if recipient(self.state, mail["from"]["email"])["outcome"] == UNVERIFIED:
+            return _refusal(403, Problem(_UNVERIFIED, "from"), help_page=None)
         message_id = alphanumeric("", 22)
         headers = {"X-Message-Id": message_id, "Content-Type": "text/plain"}
         sandbox_mode = (mail.get("mail_settings") or {}).get("sandbox_mode") or {}
@@ -63,9 +78,9 @@ class SendGrid(Provider):
         return Answer(202, b"", headers)
 
     def failure(self, status: int, message: str) -> Answer:
-        return _refusal(status, Problem("too many requests" if status == 429 else message, None))
+        return self._limit.counted(_refusal(status, Problem("too many requests" if status == 429 else message, None)))
 
 
-def _refusal(status: int, *problems: Problem) -> Answer:
-    errors = [{"message": message, "field": where, "help": _HELP if where else None} for message, where in problems]
+def _refusal(status: int, *problems: Problem, help_page: str | None = _HELP) -> Answer:
+    errors = [{"message": message, "field": where, "help": help_page if where else None} for message, where in problems]
     return json_answer(status, {"errors": errors})

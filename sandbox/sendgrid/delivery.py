@@ -58,7 +58,7 @@ def send(state: State, address: str) -> dict[str, str]:
     known, now = recipient(state, address), state.now()
     if known["suppressed"] and now >= known["suppressed_from"]:
         return {"outcome": DROPPED, "reason": known["suppressed"]}
-    outcome = known["outcome"] or "delivered"
+    outcome = known["outcome"] if known["outcome"] in _STEPS else "delivered"
     if MAIL_OUTCOMES.get(outcome):
         change(state, address, suppressed=MAIL_OUTCOMES[outcome], suppressed_from=now + _STEPS[outcome][-1].after)
     return {"outcome": outcome}
