@@ -14,8 +14,8 @@ from sandbox.shippo.tracks import NEXT_STATUS
 from sandbox.state import State, without_private
 from sandbox.stripe.currencies import spelled
 from sandbox.stripe.dispute_cases import CLOSED
-from sandbox.twilio.api import DELIVERED_AFTER, SENT_AFTER
 from sandbox.twilio.api import shown as shown_sms
+from sandbox.twilio.delivery import settles_in
 
 Body = dict[str, Any]
 PREVIEW_CHARACTERS = 160
@@ -53,21 +53,24 @@ def _mail(state: State, mail: Body) -> Body:
         "preview": " ".join((shown["text"] or "")[: 2 * PREVIEW_CHARACTERS].split())[:PREVIEW_CHARACTERS],
         "text": shown["text"] is not None,
         "html": shown["html"] is not None,
+        "outcomes": sorted({one["outcome"] for one in mail.get("outcomes", {}).values()} - {"delivered"}),
         "attachments": [one["filename"] for one in mail["request"].get("attachments") or []],
     }
 
 
 def _sms(state: State, message: Body) -> Body:
     now = state.now()
-    age = now - message["created"]
+    shown = shown_sms(message, now)
     return {
         "created": message["created"],
         "to": message["to"],
         "from": message["from"] or message["messaging_service_sid"],
         "text": message["body"],
         "segments": int(message["num_segments"]),
-        "status": shown_sms(message, now)["status"],
-        "settles_in": next((round(after - age, 3) for after in (SENT_AFTER, DELIVERED_AFTER) if age < after), None),
+        "status": shown["status"],
+        "error_code": shown["error_code"],
+        "problem": shown["error_message"],
+        "settles_in": settles_in(message, now),
     }
 
 

@@ -20,10 +20,11 @@ from sandbox.dispute_control import add_dispute_routes
 from sandbox.faults import NO_TROUBLE, Faults
 from sandbox.feed import Feed
 from sandbox.guard import add_headers, same_origin
-from sandbox.later import Later
 from sandbox.label_control import add_label_routes
+from sandbox.later import Later
 from sandbox.page_control import add_page_routes
 from sandbox.provider import Answer, Call, Provider
+from sandbox.recipient_control import add_recipient_routes
 from sandbox.sendgrid.api import SendGrid
 from sandbox.settings import SandboxSettings
 from sandbox.settlement_control import add_settlement_routes
@@ -96,6 +97,7 @@ class Sandbox:
         add_settlement_routes(application, self)
         add_webhook_routes(application, self)
         add_label_routes(application, self)
+        add_recipient_routes(application, self)
         return application
 
     async def advance(self) -> None:

@@ -36,6 +36,7 @@ const TRACKING = {
   RETURNED: "returned",
   FAILURE: "delivery failed",
 };
+const SMS_TONES = { delivered: "good", undelivered: "bad", failed: "bad" };
 const words = (code) => (code ?? "").toLowerCase().replaceAll("_", " ");
 
 /**
@@ -49,6 +50,7 @@ export function line(entry) {
 const LINES = {
   mail: (entry) => ({
     title: entry.subject || "(no subject)",
+    badge: entry.outcomes.length > 0 ? [entry.outcomes[0] === "deferred" ? "warn" : "bad", entry.outcomes.join(", ")] : null,
     facts: [
       `to ${entry.to.join(", ")}`,
       entry.preview && el("span", { class: "preview" }, entry.preview),
@@ -57,8 +59,15 @@ const LINES = {
   }),
   sms: (entry) => ({
     title: entry.text || "(no text)",
-    badge: [entry.status === "delivered" ? "good" : "plain", entry.status],
-    facts: [`to ${entry.to}`, entry.segments > 1 && `${entry.segments} segments`],
+    badge: [SMS_TONES[entry.status] ?? "plain", entry.status],
+    facts: [
+      entry.status === "received" ? `from ${entry.from}` : `to ${entry.to}`,
+      entry.segments > 1 && `${entry.segments} segments`,
+      entry.problem && `${entry.error_code}: ${entry.problem}`,
+    ],
+    actions: entry.status === "received"
+      ? [{ ...reply(entry.from, "START"), label: "Start messages again" }]
+      : [{ ...reply(entry.to, "STOP"), label: "Reply STOP" }],
   }),
   label: (entry) => ({
     title: [entry.carrier, entry.service].filter(Boolean).join(" "),
@@ -218,6 +227,28 @@ const refund = (entry, status) => ({
   body: { status },
 });
 
+const reply = (number, body) => ({
+  name: body,
+  method: "POST",
+  path: "/sandbox/sms",
+  body: { from: number, body },
+  done: `${number} sent ${body}.`,
+});
+
+/** Return the buttons that decide what becomes of the next messages to a number or an address: {label: outcome}. */
+function outcomes(address, choices, button) {
+  return el("div", { class: "actions" },
+    el("span", { class: "muted" }, `The next ones to ${address} are:`),
+    ...Object.entries(choices).map(([label, outcome]) => button({
+      name: `${label} ${address}`,
+      label,
+      method: "PUT",
+      path: `/sandbox/recipients/${encodeURIComponent(address)}`,
+      body: { outcome },
+      done: `The next ones to ${address} are ${label}.`,
+    })));
+}
+
 const bank = (entry, result) => ({ name: result, method: "POST", path: entry.page, body: { result } });
 
 const verdict = (entry, result) => ({
@@ -279,14 +310,24 @@ export function changing({ entry, object }, button) {
   return [...(CHANGING[entry.kind]?.(entry, object, button) ?? []), json(object)];
 }
 
+const MAIL_OUTCOMES = {
+  delivered: null,
+  bounced: "bounce",
+  blocked: "blocked",
+  deferred: "deferred",
+  "reported as spam": "spamreport",
+  unsubscribed: "unsubscribe",
+};
 const CHANGING = {
-  sms: (entry, object) => [
+  mail: (entry, object, button) => entry.to.map((address) => outcomes(address, MAIL_OUTCOMES, button)),
+  sms: (entry, object, button) => [
     list([
       ["From", entry.from],
       ["To", entry.to],
       ["Segments", entry.segments],
       ["Message", el("code", {}, object.sid)],
     ]),
+    entry.status !== "received" && outcomes(entry.to, { delivered: null, undelivered: "undelivered", failed: "failed" }, button),
   ],
   label: (entry, object, button) => [
     el("div", { class: "columns" },

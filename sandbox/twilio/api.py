@@ -14,7 +14,13 @@ from urllib.parse import parse_qsl, urlencode
 from sandbox import settings
 from sandbox.ids import hexadecimal
 from sandbox.provider import Answer, Call, Provider, Routes, json_answer
+from sandbox.recipients import SMS_ERRORS, recipient
 from sandbox.state import State
+from sandbox.twilio.delivery import error_of, sent_at, step_at
+from sandbox.twilio.failures import TwilioFailure
+from sandbox.twilio.inbound import SHOP_NUMBER
+from sandbox.twilio.schedule import scheduled_for
+from sandbox.twilio.segments import segments
 
 # The answer of test credentials to these numbers: code, message.
 _FROM = {
@@ -38,8 +44,7 @@ _TO = {
     "+15005550004": (21610, "Attempt to send to unsubscribed recipient"),
     "+15005550009": (21614, "'To' number {} is not a valid mobile number"),
 }
-_SENDER = "+15005550006"
-_E164 = re.compile(r"\+[1-9]\d{6,14}")
+E164 = re.compile(r"\+[1-9]\d{6,14}")
 _CREATE = frozenset(
     """
     AddressRetention ApplicationSid Attempt Body ContentRetention ContentSid ContentVariables FallbackFrom
@@ -49,32 +54,6 @@ _CREATE = frozenset(
     """.split()  # noqa: SIM905 - a list of names reads better so
 )
 _LIST = frozenset(("To", "From", "DateSent", "DateSent<", "DateSent>", "Page", "PageSize", "PageToken"))
-_GSM = set(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
-    "abcdefghijklmnopqrstuvwxyzäöñüà^{}\\[~]|€"
-)
-# Seconds after which a message is sent, and delivered.
-SENT_AFTER = 1.0
-DELIVERED_AFTER = 2.0
-
-
-class TwilioFailure(Exception):
-    """A call that Twilio rejects: HTTP status, Twilio's error code, message."""
-
-    def __init__(self, status: int, code: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-
-    def answer(self) -> Answer:
-        """Return the answer in Twilio's format."""
-        body = {
-            "code": self.code,
-            "message": str(self),
-            "more_info": f"https://www.twilio.com/docs/errors/{self.code}",
-            "status": self.status,
-        }
-        return json_answer(self.status, body)
 
 
 class Twilio(Provider):
@@ -134,13 +113,16 @@ class Twilio(Provider):
         if sender in _FROM:
             code, message = _FROM[sender]
             raise TwilioFailure(400, code, message.format(sender))
-        if service is None and sender != _SENDER:
+        if service is None and sender != SHOP_NUMBER:
             raise TwilioFailure(400, 21606, _FROM["+15005550007"][1].format(sender))
         if to in _TO:
             code, message = _TO[to]
             raise TwilioFailure(400, code, message.format(to))
-        if not _E164.fullmatch(to):
+        if not E164.fullmatch(to):
             raise TwilioFailure(400, 21211, f"Invalid 'To' Phone Number: {to}")
+        receives = recipient(self.state, to)
+        if receives["opted_out"]:
+            raise TwilioFailure(400, *_TO["+15005550004"])
         stored: dict[str, Any] = {
             "sid": hexadecimal("SM"),
             "to": to,
@@ -151,6 +133,9 @@ class Twilio(Provider):
             "num_segments": str(segments(text)),
             "status_callback": given.get("StatusCallback"),
             "created": self.state.now(),
+            "outcome": receives["outcome"],
+            "error_code": receives["error_code"],
+            "send_at": scheduled_for(given, self.state.now()),
         }
         with self.state.transaction():
             self.state.put("message", stored["sid"], stored)
@@ -198,27 +183,30 @@ class Twilio(Provider):
 
 
 def shown(message: dict[str, Any], now: float) -> dict[str, Any]:
-    """Return a stored message as Twilio shows it at `now` (Unix seconds): its status follows from its age."""
-    age = now - message["created"]
-    status = "queued" if age < SENT_AFTER else "sent" if age < DELIVERED_AFTER else "delivered"
-    sent = None if status == "queued" else message["created"] + SENT_AFTER
-    updated = message["created"] if sent is None else min(now, message["created"] + DELIVERED_AFTER)
+    """Return a stored message as Twilio shows it at `now` (Unix seconds): its status follows from its age.
+
+    A Messaging Service counts the segments only once it has chosen a sender (the API reference of `num_segments`).
+    """
+    status, after = step_at(message, now)
+    unassigned = status in ("scheduled", "accepted")
+    sent = not unassigned and status not in ("queued", "failed")
+    error = error_of(message, status)
     uri = f"/2010-04-01/Accounts/{settings.TWILIO_ACCOUNT}/Messages/{message['sid']}"
     return {
         "account_sid": settings.TWILIO_ACCOUNT,
         "api_version": "2010-04-01",
         "body": message["body"],
         "date_created": _date(message["created"]),
-        "date_sent": _date(sent),
-        "date_updated": _date(updated),
-        "direction": "outbound-api",
-        "error_code": None,
-        "error_message": None,
+        "date_sent": _date(sent_at(message)) if sent else None,
+        "date_updated": _date(message["created"] + after),
+        "direction": "inbound" if status == "received" else "outbound-api",
+        "error_code": error,
+        "error_message": SMS_ERRORS.get(error) if error else None,
         "from": message["from"],
         "messaging_service_sid": message["messaging_service_sid"],
         "num_media": message["num_media"],
-        "num_segments": message["num_segments"],
-        "price": None if status == "queued" else f"-{0.0079 * int(message['num_segments']):.4f}",
+        "num_segments": "0" if unassigned else message["num_segments"],
+        "price": f"-{0.0079 * int(message['num_segments']):.4f}" if sent else None,
         "price_unit": "USD",
         "sid": message["sid"],
         "status": status,
@@ -228,18 +216,12 @@ def shown(message: dict[str, Any], now: float) -> dict[str, Any]:
     }
 
 
-def segments(text: str) -> int:
-    """Return how many SMS the text needs: 160 characters of the GSM alphabet in one, 153 in several; else 70 and 67."""
-    one, several = (160, 153) if set(text) <= _GSM else (70, 67)
-    return 1 if len(text) <= one else -(-len(text) // several)
-
-
-def _date(moment: float | None) -> str | None:
-    return None if moment is None else format_datetime(datetime.fromtimestamp(moment, UTC))
+def _date(moment: float) -> str:
+    return format_datetime(datetime.fromtimestamp(moment, UTC))
 
 
 def _sent_within(message: dict[str, Any], given: dict[str, str]) -> bool:
-    sent = datetime.fromtimestamp(message["created"] + SENT_AFTER, UTC)
+    sent = datetime.fromtimestamp(sent_at(message), UTC)
     conditions: tuple[tuple[str, Callable[[datetime], bool]], ...] = (
         ("DateSent", lambda bound: sent.date() == bound.date()),
         ("DateSent<", lambda bound: sent <= bound),

@@ -11,16 +11,16 @@ import orjson
 
 from sandbox import settings
 from sandbox.ids import alphanumeric
+from sandbox.sendgrid.delivery import steps as mail_steps
 from sandbox.shippo.tracks import bought_track
 from sandbox.state import State, without_private
 from sandbox.stripe.api import API_VERSION
 from sandbox.stripe.dispute_cases import CLOSED
-from sandbox.twilio.api import DELIVERED_AFTER, SENT_AFTER
+from sandbox.twilio.delivery import error_of, steps
+from sandbox.twilio.inbound import form_of
 from sandbox.webhooks.waiting import Event
 
 Body = dict[str, Any]
-# Seconds until a mail is delivered.
-MAIL_DELIVERED_AFTER = 1.0
 _STRIPE = frozenset(
     (
         *("product", "price", "payment_intent", "charge", "refund", "coupon", "promotion_code"),
@@ -168,7 +168,13 @@ def _shippo(event: str, data: Body, **more: str) -> Event:
 
 
 def _message(message: Body) -> Iterator[Event]:
-    for status, after in (("sent", SENT_AFTER), ("delivered", DELIVERED_AFTER)):
+    """Yield an event for each status after the first, as "Outbound Message Status in Status Callbacks" says; and
+    one for a message that arrived."""
+    first, *later = steps(message)
+    if first.status == "received":
+        yield Event("twilio", "received", urlencode(form_of(message)).encode(), message["status_callback"])
+    for status, after in later:
+        error = error_of(message, status)
         form = {
             "AccountSid": settings.TWILIO_ACCOUNT,
             "ApiVersion": "2010-04-01",
@@ -178,6 +184,8 @@ def _message(message: Body) -> Iterator[Event]:
             "SmsSid": message["sid"],
             "SmsStatus": status,
             "To": message["to"],
+            **({"ErrorCode": str(error)} if error else {}),
+            **({"MessagingServiceSid": service} if (service := message["messaging_service_sid"]) else {}),
         }
         yield Event("twilio", status, urlencode(form).encode(), message["status_callback"], after)
 
@@ -192,7 +200,7 @@ def _mail(mail: Body) -> Iterator[Event]:
         own |= part.get("custom_args") or {}
     day = datetime.fromtimestamp(mail["created"], UTC).strftime("%Y%m%d")
     for place, address in enumerate(mail["recipients"]):
-        for kind, after in (("processed", 0.0), ("delivered", MAIL_DELIVERED_AFTER)):
+        for kind, after, fields in mail_steps(mail, address):
             event = {
                 **own,
                 "email": address,
@@ -201,7 +209,6 @@ def _mail(mail: Body) -> Iterator[Event]:
                 "event": kind,
                 "sg_event_id": alphanumeric("", 22),
                 "sg_message_id": f"{mail['id']}.recvd-{day}-{place}",
+                **fields,
             }
-            if kind == "delivered":
-                event["response"] = "250 OK"
             yield Event("sendgrid", kind, orjson.dumps(event), after=after)

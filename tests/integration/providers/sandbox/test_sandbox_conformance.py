@@ -28,6 +28,7 @@ from sandbox.stripe import (
 )
 from sandbox.stripe import params as types
 from sandbox.twilio import api as sandbox_twilio
+from sandbox.twilio import delivery
 from tests.integration.providers.sandbox.process import Sdks
 from tests.integration.providers.sandbox.shapes import Parameter, body_problems, parameters
 
@@ -414,7 +415,7 @@ def test_a_twilio_message_has_the_keys_that_the_sdk_reads(sdks: Sdks) -> None:
     assert answer.status_code == 201
     assert set(answer.json()) == recorder.asked
     statuses = {value for name, value in vars(MessageInstance.Status).items() if not name.startswith("_")}
-    ages = (0.0, sandbox_twilio.SENT_AFTER, sandbox_twilio.DELIVERED_AFTER)
+    ages = (0.0, delivery.SENT_AFTER, delivery.DELIVERED_AFTER)
     stored = {"sid": "SM0", "to": "+1", "from": "+1", "body": "", "messaging_service_sid": None, "num_media": "0",
               "num_segments": "1", "created": 0.0}  # fmt: skip
     seen = [sandbox_twilio.shown(stored, age)["status"] for age in ages]

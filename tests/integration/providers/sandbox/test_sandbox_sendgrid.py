@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -59,6 +61,15 @@ def without(name: str) -> dict[str, Any]:
         ({**MAIL, "colour": "red"}, "colour"),
         ({**MAIL, "from": {"email": "shop@example.com", "colour": "red"}}, "from.colour"),
         ({**MAIL, "attachments": [{"filename": "a.pdf"}]}, "attachments.0.content"),
+        ({**MAIL, "attachments": "a.pdf"}, "attachments"),
+        ({**MAIL, "custom_args": "message=m1"}, "custom_args"),
+        ({**MAIL, "custom_args": {"message": 7}}, "custom_args.message"),
+        ({**MAIL, "mail_settings": "sandbox"}, "mail_settings"),
+        ({**MAIL, "mail_settings": {"sandbox_mode": True}}, "mail_settings.sandbox_mode"),
+        (
+            {**MAIL, "personalizations": [{"to": [{"email": "a@b.co"}], "custom_args": "m1"}]},
+            "personalizations.0.custom_args",
+        ),
     ],
 )
 def test_invalid_mail_is_refused_with_its_field(sdks: Sdks, mail: Any, field: str) -> None:
@@ -67,6 +78,45 @@ def test_invalid_mail_is_refused_with_its_field(sdks: Sdks, mail: Any, field: st
     [error] = json.loads(refusal.value.body)["errors"]
     assert set(error) == {"message", "field", "help"}
     assert (error["field"], bool(error["message"])) == (field, True)
+
+
+def test_all_errors_of_a_mail_are_named_at_once(sdks: Sdks) -> None:
+    mail = {**without("subject"), "from": {"email": "nobody"}, "personalizations": [{"to": [{"email": "chloe"}]}]}
+    with pytest.raises(exceptions.BadRequestsError) as refusal:
+        send(sdks, {**mail, "content": [], "colour": "red"})
+    fields = [error["field"] for error in json.loads(refusal.value.body)["errors"]]
+    assert sorted(fields) == ["colour", "content", "from.email", "personalizations.0.to.0.email", "subject"]
+
+
+def test_mail_from_an_unverified_sender_is_refused(sdks: Sdks) -> None:
+    sender = "unverified@example.com"
+    mail = {**MAIL, "from": {"email": "Unverified@example.com"}}
+    assert send(sdks, mail).status_code == 202
+    assert sdks.put(f"/sandbox/recipients/{sender}", json={"outcome": "unverified"}).status_code == 200
+    with pytest.raises(exceptions.ForbiddenError) as refusal:
+        send(sdks, mail)
+    [error] = json.loads(refusal.value.body)["errors"]
+    assert (error["field"], error["help"]) == ("from", None)
+    assert "verified Sender Identity" in error["message"]
+    to_sender = {**MAIL, "personalizations": [{"to": [{"email": sender}]}]}
+    assert send(sdks, to_sender).status_code == 202
+    sdks.delete(f"/sandbox/recipients/{sender}")
+    assert send(sdks, mail).status_code == 202
+
+
+def test_answers_say_how_many_calls_are_left(sdks: Sdks, fault: Callable[..., dict[str, Any]]) -> None:
+    def limits(headers: Any) -> tuple[int, int, int]:
+        limit, left, reset = (int(headers[f"X-RateLimit-{name}"]) for name in ("Limit", "Remaining", "Reset"))
+        return limit, left, reset
+
+    first, second = limits(send(sdks, MAIL).headers), limits(send(sdks, MAIL).headers)
+    assert first[0] == second[0] > first[1]
+    assert second[1] < first[1] or second[2] > first[2]  # a new period may have begun between them
+    assert 0 <= second[2] - time.time() + 5 <= 65
+    fault("sendgrid", error_rate=1, error_status=429)
+    with pytest.raises(exceptions.TooManyRequestsError) as refusal:
+        send(sdks, MAIL)
+    assert limits(refusal.value.headers)[1] == 0
 
 
 def test_unusable_request_is_refused_with_its_status(sdks: Sdks) -> None:

@@ -5,14 +5,23 @@ from __future__ import annotations
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from twilio.base.exceptions import TwilioException, TwilioRestException
+from twilio.rest.api.v2010.account.message import MessageInstance
 
-from tests.integration.providers.sandbox.process import Sdks
+from tests.integration.providers.sandbox.process import SandboxProcess, Sdks
 
 FROM = "+15005550006"
 TO = "+79994413746"
+SERVICE = "MG" + "0" * 32
+FINAL = ("delivered", "undelivered", "failed", "received")
+
+
+def new_number() -> str:
+    return f"+1415{2 * 10**6 + uuid.uuid4().int % (8 * 10**6)}"
 
 
 def test_a_message_goes_from_queued_to_delivered(sdks: Sdks) -> None:
@@ -62,6 +71,142 @@ def test_magic_numbers_give_their_error_codes(sdks: Sdks, to: str, sender: str, 
     assert (refusal.value.status, refusal.value.code) == (400, code)
 
 
+def eventually(sdks: Sdks, sid: str | None, status: str) -> MessageInstance:
+    """Return the message once it has this status."""
+    assert sid is not None
+    deadline = time.monotonic() + 60
+    while (fetched := sdks.twilio.messages(sid).fetch()).status != status:
+        assert fetched.status not in FINAL, fetched.status
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return fetched
+
+
+def test_messaging_service_accepts_before_it_queues(sdks: Sdks) -> None:
+    message = sdks.twilio.messages.create(to=new_number(), messaging_service_sid=SERVICE, body="hello")
+    assert (message.status, message.num_segments, message.messaging_service_sid) == ("accepted", "0", SERVICE)
+    assert eventually(sdks, message.sid, "delivered").num_segments == "1"
+
+
+def test_scheduled_message_waits_for_its_time(tmp_path: Path) -> None:
+    with SandboxProcess(tmp_path) as process:
+        sdks = Sdks(process.url)
+        message = sdks.twilio.messages.create(
+            to=TO, messaging_service_sid=SERVICE, body="hello",
+            schedule_type="fixed", send_at=datetime.now(UTC) + timedelta(hours=1),
+        )  # fmt: skip
+        assert message.sid is not None
+        assert (message.status, message.date_sent) == ("scheduled", None)
+        sdks.post("/sandbox/clock", json={"advance_seconds": 3500})
+        assert sdks.twilio.messages(message.sid).fetch().status == "scheduled"
+        sdks.post("/sandbox/clock", json={"advance_seconds": 200})
+        fetched = sdks.twilio.messages(message.sid).fetch()
+        assert fetched.status == "delivered"
+        assert fetched.date_sent is not None
+        assert fetched.date_created is not None
+        assert 3590 < (fetched.date_sent - fetched.date_created).total_seconds() < 3610
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({"schedule_type": "later"}, 35126),
+        ({"messaging_service_sid": None}, 35118),
+        ({"send_at": None}, 35111),
+        ({"send_at": "tomorrow"}, 35114),
+        ({"send_at": datetime.now(UTC) + timedelta(minutes=4)}, 35114),
+        ({"send_at": datetime.now(UTC) + timedelta(days=36)}, 35114),
+    ],
+    ids=lambda value: str(value) if isinstance(value, int) else "",
+)
+def test_unusable_schedule_is_refused(sdks: Sdks, more: dict[str, Any], code: int) -> None:
+    usable = {
+        "messaging_service_sid": SERVICE,
+        "schedule_type": "fixed",
+        "send_at": datetime.now(UTC) + timedelta(hours=1),
+    }
+    with pytest.raises(TwilioRestException) as refusal:
+        sdks.twilio.messages.create(to=TO, from_=FROM, body="hello", **{**usable, **more})
+    assert (refusal.value.status, refusal.value.code) == (400, code)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "expected", "price"),
+    [
+        ("undelivered", None, 30003, "-0.0079"),
+        ("undelivered", 30005, 30005, "-0.0079"),
+        ("failed", None, 30001, None),
+    ],
+)
+def test_marked_number_never_gets_its_message(
+    sdks: Sdks, outcome: str, code: int | None, expected: int, price: str | None
+) -> None:
+    to = new_number()
+    body = {"outcome": outcome, **({"error_code": code} if code else {})}
+    marked = sdks.put(f"/sandbox/recipients/{to}", json=body).json()
+    assert (marked["outcome"], marked["error_code"]) == (outcome, expected)
+
+    message = sdks.twilio.messages.create(to=to, from_=FROM, body="hello")
+    assert (message.status, message.error_code) == ("queued", None)
+    lost = eventually(sdks, message.sid, outcome)
+
+    assert (lost.error_code, bool(lost.error_message), lost.price) == (expected, True, price)
+    assert (lost.date_sent is None) == (outcome == "failed")
+    assert sdks.delete(f"/sandbox/recipients/{to}").json()["outcome"] is None
+    eventually(sdks, sdks.twilio.messages.create(to=to, from_=FROM, body="hello again").sid, "delivered")
+
+
+def test_stop_refuses_messages_until_start(sdks: Sdks) -> None:
+    to = new_number()
+
+    def refused() -> int | None:
+        try:
+            sdks.twilio.messages.create(to=to, from_=FROM, body="hello")
+        except TwilioRestException as refusal:
+            return refusal.code
+        return None
+
+    for text, code in (
+        ("stop it", None),
+        (" stop\n", 21610),
+        ("hello", 21610),
+        ("START", None),
+        ("Unsubscribe", 21610),
+    ):
+        answer = sdks.post("/sandbox/sms", json={"from": to, "body": text})
+        assert answer.status_code == 201, answer.text
+        assert refused() == code, text
+        assert sdks.get(f"/sandbox/recipients/{to}").json()["opted_out"] == (code is not None)
+    inbound = sdks.twilio.messages(answer.json()["sid"]).fetch()
+    assert (inbound.direction, inbound.status, inbound.from_, inbound.to) == ("inbound", "received", to, FROM)
+    assert inbound.sid in [message.sid for message in sdks.twilio.messages.list(from_=to)]
+
+
+@pytest.mark.parametrize("body", [{}, {"from": "chloe", "body": "STOP"}, {"from": TO, "body": ""}, {"from": TO}])
+def test_unusable_inbound_message_is_refused(sdks: Sdks, body: dict[str, str]) -> None:
+    assert sdks.post("/sandbox/sms", json=body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "body", [{"outcome": "lost"}, {"outcome": "failed", "error_code": 1}, {"error_code": 30003}, {"colour": "red"}]
+)
+def test_unusable_mark_is_refused(sdks: Sdks, body: dict[str, object]) -> None:
+    to = new_number()
+    assert sdks.put(f"/sandbox/recipients/{to}", json=body).status_code == 400
+    assert to not in [one["address"] for one in sdks.get("/sandbox/recipients").json()["recipients"]]
+
+
+def test_mark_of_a_number_survives_a_restart(tmp_path: Path) -> None:
+    to = new_number()
+    with SandboxProcess(tmp_path) as process:
+        assert Sdks(process.url).put(f"/sandbox/recipients/{to}", json={"outcome": "failed"}).status_code == 200
+        assert Sdks(process.url).post("/sandbox/sms", json={"from": to, "body": "STOP"}).status_code == 201
+        process.kill()
+    with SandboxProcess(tmp_path) as process:
+        kept = Sdks(process.url).get(f"/sandbox/recipients/{to}").json()
+        assert (kept["outcome"], kept["opted_out"]) == ("failed", True)
+
+
 def test_invalid_message_parameters_are_refused(sdks: Sdks) -> None:
     def send(**form: str) -> tuple[int, int]:
         answer = sdks.post(
@@ -82,14 +227,19 @@ def test_invalid_message_parameters_are_refused(sdks: Sdks) -> None:
 
 @pytest.mark.parametrize(
     ("text", "segments"),
-    [("a" * 160, "1"), ("a" * 161, "2"), ("ж" * 70, "1"), ("ж" * 71, "2"), ("ж" * 135, "3")],
+    [
+        *[("a" * 160, "1"), ("a" * 161, "2"), ("ж" * 70, "1"), ("ж" * 71, "2"), ("ж" * 135, "3")],
+        # Two places each: the extension of the GSM alphabet, and an emoji.
+        *[("€" * 80, "1"), ("€" * 80 + "a", "2"), ("[" * 153, "3"), ("a" * 152 + "€" + "a" * 152, "3")],
+        *[("😀" * 35, "1"), ("😀" * 36, "2"), ("😀" * 67, "3"), ("ж" * 66 + "😀" + "ж" * 66, "3")],
+    ],
 )
 def test_long_texts_take_several_segments(sdks: Sdks, text: str, segments: str) -> None:
     assert sdks.twilio.messages.create(to=TO, from_=FROM, body=text).num_segments == segments
 
 
 def test_messages_are_listed_and_filtered(sdks: Sdks) -> None:
-    to = f"+1415{2 * 10**6 + uuid.uuid4().int % (8 * 10**6)}"
+    to = new_number()
     sids = [sdks.twilio.messages.create(to=to, from_=FROM, body=str(number)).sid for number in range(3)][::-1]
 
     assert [message.sid for message in sdks.twilio.messages.list(to=to)] == sids

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -292,6 +293,62 @@ def test_sms_status_is_sent_to_its_callback_url(webhook_sdks: Sdks, gateway: Gat
     assert counts(webhook_sdks, "twilio")["noted"] == 2
 
 
+@pytest.mark.parametrize(("outcome", "statuses"), [("undelivered", ["sent", "undelivered"]), ("failed", ["failed"])])
+def test_lost_sms_is_reported_in_order_with_its_error(
+    webhook_sdks: Sdks, gateway: Gateway, outcome: str, statuses: list[str]
+) -> None:
+    number = "+14155550188"
+    webhook_sdks.put(f"/sandbox/recipients/{number}", json={"outcome": outcome, "error_code": 30005})
+    message = webhook_sdks.twilio.messages.create(
+        to=number, from_="+15005550006", body="Lost", status_callback=CALLBACK
+    )
+    arrivals = until(lambda: len(gateway.of("twilio")) == len(statuses) and gateway.of("twilio"))
+    forms = {form["MessageStatus"]: form for form in (dict(parse_qsl(one.body.decode())) for one in arrivals)}
+    for arrival in arrivals:
+        form, proof = dict(parse_qsl(arrival.body.decode())), arrival.headers["x-twilio-signature"]
+        assert RequestValidator("sandbox").validate(CALLBACK, form, proof)
+    assert {form["MessageSid"] for form in forms.values()} == {message.sid}
+    assert {status: form.get("ErrorCode") for status, form in forms.items()} == {
+        **dict.fromkeys(statuses), outcome: "30005"
+    }  # fmt: skip
+    # The order in which they happened; on the way they may overtake each other.
+    listed = webhook_sdks.get("/sandbox/feed?kind=webhook").json()["entries"]
+    assert [one["event"] for one in listed if one["provider"] == "twilio"][: len(statuses)] == statuses[::-1]
+    webhook_sdks.delete(f"/sandbox/recipients/{number}")
+
+
+def test_messaging_service_reports_each_status_after_the_first(tmp_path: Path, gateway: Gateway) -> None:
+    with SandboxProcess(tmp_path, WEBHOOK_URL=gateway.url) as process:
+        sdks = Sdks(process.url)
+        service = {"messaging_service_sid": "MG" + "0" * 32, "to": "+14155550123", "status_callback": CALLBACK}
+        sdks.twilio.messages.create(body="Now", **service)
+        until(lambda: len(gateway.of("twilio")) == 3)
+        later = {"schedule_type": "fixed", "send_at": datetime.now(UTC) + timedelta(minutes=10)}
+        sdks.twilio.messages.create(body="Later", **service, **later)
+        sdks.post("/sandbox/clock", json={"advance_seconds": 700})
+        arrivals = until(lambda: len(gateway.of("twilio")) == 7 and gateway.of("twilio"))
+        forms = [dict(parse_qsl(one.body.decode())) for one in arrivals]
+        assert sorted(form["MessageStatus"] for form in forms[:3]) == ["delivered", "queued", "sent"]
+        assert sorted(form["MessageStatus"] for form in forms[3:]) == ["accepted", "delivered", "queued", "sent"]
+        assert {form["MessagingServiceSid"] for form in forms} == {service["messaging_service_sid"]}
+    gateway.arrived.clear()
+
+
+def test_inbound_message_is_sent_to_the_shop_signed(webhook_sdks: Sdks, gateway: Gateway) -> None:
+    number = "+14155550177"
+    webhook_sdks.twilio.messages.create(to=number, from_="+15005550006", body="Hello", status_callback=CALLBACK)
+    sent = webhook_sdks.post("/sandbox/sms", json={"from": number, "body": "Stop"}).json()
+    [arrival] = until(lambda: [one for one in gateway.of("twilio") if b"SmsStatus=received" in one.body])
+    form = dict(parse_qsl(arrival.body.decode()))
+    assert RequestValidator("sandbox").validate(CALLBACK, form, arrival.headers["x-twilio-signature"])
+    assert (form["MessageSid"], form["From"], form["To"], form["Body"]) == (
+        sent["sid"], number, "+15005550006", "Stop",
+    )  # fmt: skip
+    assert "MessageStatus" not in form
+    until(lambda: len(gateway.of("twilio")) == 3)
+    webhook_sdks.delete(f"/sandbox/recipients/{number}")
+
+
 def test_mail_events_have_sendgrid_format_and_signature(webhook_sdks: Sdks, gateway: Gateway) -> None:
     mail = {
         "from": {"email": "shop@example.com"},
@@ -316,6 +373,57 @@ def test_mail_events_have_sendgrid_format_and_signature(webhook_sdks: Sdks, gate
         assert verifier.verify_signature(one.body.decode(), proof, moment)
         assert not verifier.verify_signature(one.body.decode() + " ", proof, moment)
         assert abs(int(moment) - time.time()) < 120
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kinds", "fields", "drop"),
+    [
+        ("bounce", ["processed", "bounce"], {"type": "bounce", "status": "5.1.1"}, "Bounced Address"),
+        ("blocked", ["processed", "bounce"], {"type": "blocked", "status": "5.7.1"}, None),
+        ("deferred", ["processed", "deferred", "delivered"], {"response": "250 OK"}, None),
+        ("spamreport", ["processed", "delivered", "spamreport"], {}, "Spam Reporting Address"),
+        ("unsubscribe", ["processed", "delivered", "unsubscribe"], {}, "Unsubscribed Address"),
+    ],
+)
+def test_mail_to_a_marked_address_is_reported_and_later_ones_dropped(
+    webhook_sdks: Sdks, gateway: Gateway, outcome: str, kinds: list[str], fields: dict[str, str], drop: str | None
+) -> None:
+    address = f"{outcome}@example.com"
+
+    def events_of(message: str, count: int) -> list[dict[str, Any]]:
+        webhook_sdks.sendgrid.client.mail.send.post(
+            request_body={
+                "from": {"email": "shop@example.com"},
+                "personalizations": [{"to": [{"email": address}], "custom_args": {"message": message}}],
+                "subject": "Marked",
+                "content": [{"type": "text/plain", "value": "Hello"}],
+            }
+        )
+
+        def arrived() -> list[dict[str, Any]]:
+            events = [event for one in gateway.of("sendgrid") for event in one.json if event["message"] == message]
+            return events if len(events) == count else []
+
+        found: list[dict[str, Any]] = until(arrived)
+        return sorted(found, key=lambda event: event["timestamp"])
+
+    marked = webhook_sdks.put(f"/sandbox/recipients/{address}", json={"outcome": outcome})
+    assert marked.status_code == 200, marked.text
+    events = events_of("first", len(kinds))
+    assert [event["event"] for event in events] == kinds
+    assert {name: events[-1][name] for name in fields} == fields
+    assert all(event["email"] == address for event in events)
+    assert bool(events[-1].get("reason")) == (events[-1]["event"] == "bounce")
+    if drop is not None:
+        [dropped] = events_of("second", 1)
+        assert (dropped["event"], dropped["reason"], dropped["status"]) == ("dropped", drop, "5.0.0")
+    key = json.loads(webhook_sdks.sendgrid.client.user.webhooks.event.settings.signed.get().body)["public_key"]
+    prefix = "x-twilio-email-event-webhook-"
+    for one in gateway.of("sendgrid"):
+        proof = (one.headers[f"{prefix}signature"], one.headers[f"{prefix}timestamp"])
+        assert EventWebhook(key).verify_signature(one.body.decode(), *proof)
+    assert webhook_sdks.delete(f"/sandbox/recipients/{address}").json()["suppressed"] is None
+    assert [event["event"] for event in events_of("third", 2)] == ["processed", "delivered"]
 
 
 # Faulty delivery
@@ -361,7 +469,7 @@ def test_flush_sends_delayed_events(webhook_sdks: Sdks, gateway: Gateway, tmp_pa
     flushed = webhook_sdks.post("/sandbox/webhooks/stripe/flush").json()
     assert (flushed["flushed"], flushed["counts"]["delivered"]) == (1, 1)
     assert [one.json["data"]["object"]["name"] for one in gateway.of("stripe")] == ["Held"]
-    late = dict.fromkeys(("sandbox.webhooks.events.SENT_AFTER", "sandbox.webhooks.events.DELIVERED_AFTER"), 600.0)
+    late = dict.fromkeys(("sandbox.twilio.delivery.SENT_AFTER", "sandbox.twilio.delivery.DELIVERED_AFTER"), 600.0)
     with SandboxProcess(tmp_path, constants=late, WEBHOOK_URL=gateway.url) as slow:
         sdks = Sdks(slow.url)
         sdks.twilio.messages.create(body="x", to="+14155550123", from_="+15005550006", status_callback=CALLBACK)
