@@ -6,6 +6,7 @@ from typing import Protocol
 
 from sandbox.faults import Faults
 from sandbox.feed import Feed
+from sandbox.later import Later
 from sandbox.settings import SandboxSettings
 from sandbox.state import State
 from sandbox.webhooks.sender import Sender
@@ -29,3 +30,4 @@ class Context(Protocol):
     faults: Faults
     webhooks: Webhooks
     sender: Sender
+    later: Later

@@ -13,8 +13,6 @@ from sandbox.faults import PROVIDERS, BadFault, Fault
 from sandbox.ledger import KINDS, MAX_PAGE, ledger
 from sandbox.shippo.label import label_pdf
 from sandbox.shippo.tracks import STATUSES, move
-from sandbox.stripe.dispute_cases import settle_overdue
-from sandbox.stripe.endpoint import Desk
 from sandbox.stripe.tax_rates import printed_table
 
 
@@ -121,7 +119,7 @@ class _Control:
             return refusal(400, 'the body is {"advance_seconds": a number, 0 or more}')
         with self.state.transaction():
             self.state.advance_clock(float(seconds))
-            settle_overdue(Desk(self.state, self.sandbox.public_url))
+        self.sandbox.later.carry_out()
         return json_response({"now": self.state.now()})
 
     async def post_track(self, request: web.Request) -> web.Response:

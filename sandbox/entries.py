@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from sandbox.feed import KINDS, Entry
+from sandbox.later import due_at
 from sandbox.ledger import shown_label, shown_mail, shown_tax
 from sandbox.shippo.errors import seconds_of
 from sandbox.shippo.tracks import NEXT_STATUS
@@ -77,7 +78,7 @@ def _sms(state: State, message: Body) -> Body:
 def _label(state: State, transaction: Body) -> Body:
     label = shown_label(state, transaction)
     address = label["address_to"] or {}
-    due = transaction.get("_due")
+    due = due_at(state, "transaction", transaction["object_id"])
     return {
         "created": seconds_of(transaction["object_created"]),
         "to": ", ".join(address[name] for name in ("name", "city", "country") if address.get(name)),

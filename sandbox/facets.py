@@ -28,15 +28,12 @@ _ORDER = re.compile(r"\bor_[A-Za-z0-9]+")
 def facets_of(kind: str, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Return the (name, value) pairs by which `State.find` can filter an object of this kind.
 
-    Besides plain fields these are `order_id` and `to`, so that the ledger finds what belongs to an order or a person,
-    and `due`, when something happens to it later.
+    Besides plain fields these are `order_id` and `to`, so that the ledger finds what belongs to an order or a person.
     """
     for name in _PLAIN.get(kind, ()):
         value = body.get(name)
         if value is not None:
             yield name, str(value).lower() if isinstance(value, bool) else str(value)
-    if body.get("_due") is not None:
-        yield "due", "yes"
     if kind in ("charge", "refund", "payment_intent"):
         if body["metadata"].get("order_id"):
             yield "order_id", body["metadata"]["order_id"]

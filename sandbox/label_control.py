@@ -1,18 +1,15 @@
-"""The sandbox's own routes for labels: Shippo's options, and what happens to labels after their purchase."""
+"""The sandbox's own routes for labels: what happens to them after their purchase."""
 
 from __future__ import annotations
 
 import re
 from decimal import Decimal
 
-import orjson
 from aiohttp import web
 
 from sandbox.context import Context
 from sandbox.control import json_object, json_response, refusal
-from sandbox.faults import BadFault
 from sandbox.shippo.invoices import ADJUSTMENTS, add_item
-from sandbox.shippo.options import Options, described, set_options
 from sandbox.shippo.refunds import OPEN, STATUSES, change_refund, refund_with
 from sandbox.shippo.shipments import age_rate
 from sandbox.shippo.transactions import OUTCOMES, end_purchase
@@ -25,14 +22,10 @@ _AMOUNT = re.compile(r"-?\d{1,6}(\.\d{1,2})?")
 
 
 def add_label_routes(application: web.Application, sandbox: Context) -> None:
-    """Add GET, PUT, DELETE /sandbox/options/shippo and POST /sandbox/{transactions,label-refunds,rates}/{id} and
-    /sandbox/transactions/{id}/adjustments."""
+    """Add POST /sandbox/{transactions,label-refunds,rates}/{id} and /sandbox/transactions/{id}/adjustments."""
     control = _Control(sandbox)
     application.router.add_routes(
         [
-            web.get("/sandbox/options/shippo", control.get_options),
-            web.put("/sandbox/options/shippo", control.put_options),
-            web.delete("/sandbox/options/shippo", control.delete_options),
             web.post("/sandbox/transactions/{id}", control.post_transaction),
             web.post("/sandbox/transactions/{id}/adjustments", control.post_adjustment),
             web.post("/sandbox/label-refunds/{id}", control.post_refund),
@@ -43,26 +36,7 @@ def add_label_routes(application: web.Application, sandbox: Context) -> None:
 
 class _Control:
     def __init__(self, sandbox: Context) -> None:
-        self.sandbox = sandbox
         self.state = sandbox.state
-
-    async def get_options(self, request: web.Request) -> web.Response:
-        return json_response(described(self.state))
-
-    async def put_options(self, request: web.Request) -> web.Response:
-        try:
-            return self._set(Options.from_json(orjson.loads(await request.read())))
-        except (orjson.JSONDecodeError, BadFault) as error:
-            return refusal(400, str(error))
-
-    async def delete_options(self, request: web.Request) -> web.Response:
-        return self._set(Options())
-
-    def _set(self, options: Options) -> web.Response:
-        with self.state.transaction():
-            set_options(self.state, options)
-        self.sandbox.feed.wake()
-        return json_response(described(self.state))
 
     async def post_transaction(self, request: web.Request) -> web.Response:
         """Accept {"status": "SUCCESS" or "ERROR"} as the end of a queued purchase."""

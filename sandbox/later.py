@@ -1,4 +1,4 @@
-"""What happens later without a further request: a refund that fails after days, a payment that settles.
+"""What happens later without a further request: a refund that fails after days, a label's purchase that ends.
 
 Plans are kept in the sandbox's file, so a restart loses none. They follow the sandbox's clock, which can be advanced.
 """
@@ -22,6 +22,12 @@ def plan(state: State, kind: str, object_id: str, due: float, outcome: str) -> N
 def forget(state: State, kind: str, object_id: str) -> None:
     """Drop the plan for an object, if there is one."""
     state.query("DELETE FROM later WHERE kind = ? AND id = ?", (kind, object_id))
+
+
+def due_at(state: State, kind: str, object_id: str) -> float | None:
+    """Return when something happens to an object (Unix seconds of the sandbox's clock); None: nothing is planned."""
+    rows = state.query("SELECT due FROM later WHERE kind = ? AND id = ?", (kind, object_id))
+    return next((due for (due,) in rows), None)
 
 
 class Later:

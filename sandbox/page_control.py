@@ -18,7 +18,7 @@ from sandbox.entries import detail, summary
 from sandbox.faults import PROVIDERS
 from sandbox.feed import KINDS, MAX_PAGE, TooManyListeners
 from sandbox.ledger import shown_mail
-from sandbox.shippo.options import described
+from sandbox.option_control import described
 
 FILES = Path(__file__).parent / "page"
 DEFAULT_PAGE = 50
@@ -200,7 +200,7 @@ class _Control:
         return {
             "faults": {provider: self.sandbox.faults.describe(provider) for provider in PROVIDERS},
             "webhooks": {provider: self.sandbox.webhooks.describe(provider) for provider in PROVIDERS},
-            "options": {"shippo": described(self.state)},
+            "options": described(self.state),
         }
 
 

@@ -108,9 +108,6 @@ class Provider:
     def release(self, call: Call) -> None:
         """Release what `hold` locked."""
 
-    def advance(self) -> None:
-        """Carry out what is due by now; called every moment."""
-
     def answer(self, call: Call) -> Answer:
         """Process the call completely, and return the answer."""
         raise NotImplementedError(self.name)

@@ -22,6 +22,7 @@ from sandbox.feed import Feed
 from sandbox.guard import add_headers, same_origin
 from sandbox.label_control import add_label_routes
 from sandbox.later import Later
+from sandbox.option_control import add_option_routes
 from sandbox.page_control import add_page_routes
 from sandbox.provider import Answer, Call, Provider
 from sandbox.recipient_control import add_recipient_routes
@@ -29,10 +30,13 @@ from sandbox.sendgrid.api import SendGrid
 from sandbox.settings import SandboxSettings
 from sandbox.settlement_control import add_settlement_routes
 from sandbox.shippo.api import Shippo
+from sandbox.shippo.refunds import advance_refund
+from sandbox.shippo.transactions import end_planned_purchase
 from sandbox.state import State
 from sandbox.stripe.api import Stripe
 from sandbox.stripe.async_capture import book_capture
 from sandbox.stripe.debit_outcomes import settle_debit
+from sandbox.stripe.dispute_cases import settle_overdue
 from sandbox.stripe.endpoint import Desk
 from sandbox.stripe.refund_outcomes import settle_refund
 from sandbox.twilio.api import Twilio
@@ -72,6 +76,9 @@ class Sandbox:
                 "refund": lambda refund, result: settle_refund(self.desk(), refund, result),
                 "charge": lambda charge, _: book_capture(self.desk(), charge),
                 "payment_intent": lambda intent, result: settle_debit(self.desk(), intent, result),
+                "dispute": lambda dispute, _: settle_overdue(self.desk(), dispute),
+                "transaction": lambda transaction, _: end_planned_purchase(state, transaction),
+                "shippo_refund": lambda refund, _: advance_refund(state, refund),
             },
         )
         self.stopping = asyncio.Event()
@@ -95,6 +102,7 @@ class Sandbox:
         add_dispute_routes(application, self)
         add_card_routes(application, self)
         add_settlement_routes(application, self)
+        add_option_routes(application, self)
         add_webhook_routes(application, self)
         add_label_routes(application, self)
         add_recipient_routes(application, self)
@@ -104,11 +112,6 @@ class Sandbox:
         """Carry out what is due, until the sandbox stops."""
         while not self.stopping.is_set():
             self.later.carry_out()
-            for provider in self.providers.values():
-                try:
-                    provider.advance()
-                except Exception:
-                    log.exception("%s: what was due failed: a bug of the sandbox", provider.name)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_ADVANCE_SECONDS):
                     await self.stopping.wait()

@@ -243,11 +243,6 @@ class State:
         )
         return (orjson.loads(row[0]) for row in rows)
 
-    def due(self, kind: str) -> list[Body]:
-        """Return the objects of a kind that something happens to by now, oldest first; `_due` is the time of that."""
-        now = self.now()
-        return [body for body in self.each(kind, {"due": "yes"}, oldest_first=True) if body["_due"] <= now]
-
     def count(self, kind: str, where: Mapping[str, str | Sequence[str]] | None = None) -> int:
         """Return how many objects `find` would return."""
         clauses, values = self._conditions(kind, where)

@@ -92,6 +92,40 @@ const WEBHOOKS = [
 ];
 // Options of a provider that make it as hard as the real one.
 const OPTIONS = {
+  stripe: [
+    {
+      name: "fail",
+      help: "Refunds succeed first and fail a minute later.",
+      isOn: (options) => options.refund_fail_rate > 0,
+      on: { refund_fail_rate: 1, refund_pending_rate: 0 },
+      off: { refund_fail_rate: 0 },
+      label: (options) => `Refunds fail${options.refund_fail_rate % 1 ? `: ${share(options.refund_fail_rate)}` : ""}`,
+    },
+    {
+      name: "pend",
+      help: "Refunds are pending for a minute.",
+      isOn: (options) => options.refund_pending_rate > 0,
+      on: { refund_pending_rate: 1, refund_fail_rate: 0 },
+      off: { refund_pending_rate: 0 },
+      label: (options) => `Refunds pend${options.refund_pending_rate % 1 ? `: ${share(options.refund_pending_rate)}` : ""}`,
+    },
+    {
+      name: "capture",
+      help: "A charge gets its balance transaction a minute later.",
+      isOn: (options) => options.asynchronous_capture,
+      on: { asynchronous_capture: true },
+      off: { asynchronous_capture: false },
+      label: () => "Captured later",
+    },
+    {
+      name: "script",
+      help: "The bank's question is left to Stripe.js.",
+      isOn: (options) => options.use_stripe_sdk,
+      on: { use_stripe_sdk: true },
+      off: { use_stripe_sdk: false },
+      label: () => "Bank by Stripe.js",
+    },
+  ],
   shippo: [
     {
       name: "ups",

@@ -15,11 +15,11 @@ from sandbox.shippo.carriers import Carrier, carriers_of, shown_account
 from sandbox.shippo.customs import read_declaration
 from sandbox.shippo.errors import REQUIRED, ShippoFailure, check_known, invalid, not_found
 from sandbox.shippo.invoices import FILTERS
-from sandbox.shippo.options import options_of
-from sandbox.shippo.refunds import advance_refunds, create_refund
+from sandbox.shippo.options import ShippoOptions
+from sandbox.shippo.refunds import create_refund
 from sandbox.shippo.shipments import create_shipment, rates_of, read_parcel, shown_shipment
 from sandbox.shippo.tracks import track_of
-from sandbox.shippo.transactions import advance_purchases, create_transaction
+from sandbox.shippo.transactions import create_transaction
 from sandbox.state import State, without_private
 
 _PAGE = frozenset(("page", "results", "page_token"))
@@ -73,12 +73,7 @@ class Shippo(Provider):
             return json_answer(401, {"detail": "Invalid token"})
         return None
 
-    def advance(self) -> None:
-        advance_purchases(self.state)
-        advance_refunds(self.state)
-
     def answer(self, call: Call) -> Answer:
-        self.advance()
         # The SDK requests one path with a trailing slash, and Shippo accepts both forms.
         handler, arguments, methods = self._routes.find(call.method, call.path.rstrip("/") or "/")
         try:
@@ -147,7 +142,7 @@ class Shippo(Provider):
         return json_answer(200, shown_account(account))
 
     def _carriers(self) -> list[Carrier]:
-        return carriers_of(options_of(self.state))
+        return carriers_of(ShippoOptions.of(self.state))
 
     def _create_parcel(self, call: Call) -> Answer:
         parcel = read_parcel(self.state, _body(call), self.state.now())

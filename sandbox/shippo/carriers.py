@@ -12,7 +12,7 @@ from math import ceil
 from typing import Any
 
 from sandbox.shippo.errors import OWNER
-from sandbox.shippo.options import Options
+from sandbox.shippo.options import ShippoOptions
 
 IMAGES = "https://shippo-static.s3.amazonaws.com/providers"
 
@@ -166,7 +166,7 @@ UPS = Carrier(
 CARRIERS = {carrier.name: carrier for carrier in (USPS, UPS)}
 
 
-def carriers_of(options: Options) -> list[Carrier]:
+def carriers_of(options: ShippoOptions) -> list[Carrier]:
     """Return the carriers that quote."""
     usps = replace(USPS, quoted=1) if options.usps_one_parcel else USPS
     return [usps, UPS] if options.ups else [usps]

@@ -10,9 +10,10 @@ import random
 from typing import Any
 
 from sandbox.ids import hexadecimal
+from sandbox.later import forget, plan
 from sandbox.shippo.errors import OWNER, REQUIRED, check_known, invalid, moment
 from sandbox.shippo.invoices import add_item, price_of
-from sandbox.shippo.options import options_of
+from sandbox.shippo.options import ShippoOptions
 from sandbox.shippo.shipments import ASYNC_SECONDS
 from sandbox.state import State
 
@@ -36,7 +37,7 @@ def create_refund(state: State, given: Any) -> dict[str, Any]:
     transaction = state.get("transaction", str(given["transaction"]))
     if transaction is None or transaction["status"] in _NO_LABEL:
         raise invalid({"transaction": ["There is no label of this transaction to refund."]})
-    now, options = state.now(), options_of(state)
+    now, options = state.now(), ShippoOptions.of(state)
     seconds = options.refund_seconds
     if seconds is not None and given.get("async"):
         seconds = max(seconds, ASYNC_SECONDS)
@@ -50,9 +51,11 @@ def create_refund(state: State, given: Any) -> dict[str, Any]:
         "test": True,
         "_rejected": random.random() < options.refund_error_rate,  # noqa: S311 - dice, not secrets
         "_ends_at": None if seconds is None else now + seconds,
-        "_due": now + ASYNC_SECONDS if seconds is None else now + min(seconds, ASYNC_SECONDS),
     }
     change_refund(state, refund, _outcome(refund, transaction) if seconds == 0 else "QUEUED")
+    if seconds != 0:
+        queued_for = ASYNC_SECONDS if seconds is None else min(seconds, ASYNC_SECONDS)
+        plan(state, "shippo_refund", refund["object_id"], now + queued_for, "next")
     return refund
 
 
@@ -73,25 +76,21 @@ def change_refund(state: State, refund: dict[str, Any], status: str) -> dict[str
     if status == "SUCCESS":
         add_item(state, "LABEL_REFUND", transaction, -price_of(state, transaction))
     refund |= {"status": status, "object_updated": now}
-    if status == "PENDING":
-        refund["_due"] = refund["_ends_at"]
-    elif status != "QUEUED":
-        refund["_due"] = None
+    forget(state, "shippo_refund", refund["object_id"])
+    if status == "PENDING" and refund["_ends_at"] is not None:
+        plan(state, "shippo_refund", refund["object_id"], refund["_ends_at"], "next")
     state.put("shippo_refund", refund["object_id"], refund)
     return refund
 
 
-def advance_refunds(state: State) -> None:
-    """Give each refund whose time has come its next status."""
-    now = state.now()
-    due = state.due("shippo_refund")
-    if due:
-        with state.transaction():
-            for refund in due:
-                status = "PENDING"
-                if refund["_ends_at"] is not None and refund["_ends_at"] <= now:
-                    status = _outcome(refund, state.get("transaction", refund["transaction"]) or {})
-                change_refund(state, refund, status)
+def advance_refund(state: State, object_id: str) -> None:
+    """Give a refund whose time has come its next status."""
+    refund = state.get("shippo_refund", object_id)
+    assert refund is not None
+    status = "PENDING"
+    if refund["_ends_at"] is not None and refund["_ends_at"] <= state.now():
+        status = _outcome(refund, state.get("transaction", refund["transaction"]) or {})
+    change_refund(state, refund, status)
 
 
 def _outcome(refund: dict[str, Any], transaction: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from sandbox.shippo.carriers import carriers_of
 from sandbox.shippo.countries import RATES
 from sandbox.shippo.customs import read_declaration
 from sandbox.shippo.errors import OWNER, REQUIRED, ShippoFailure, check_known, invalid, moment, not_found
-from sandbox.shippo.options import options_of
+from sandbox.shippo.options import ShippoOptions
 from sandbox.shippo.rates import converted, make_rates
 from sandbox.state import State, without_private
 
@@ -111,7 +111,7 @@ def create_shipment(state: State, given: Any) -> dict[str, Any]:
         wrong["carrier_accounts"] = ["Expected a list of items."]
     if wrong:
         raise invalid(wrong)
-    carriers = [each for each in carriers_of(options_of(state)) if not accounts or each.account in accounts]
+    carriers = [each for each in carriers_of(ShippoOptions.of(state)) if not accounts or each.account in accounts]
     shipment: dict[str, Any] = {
         "object_id": hexadecimal(),
         "object_created": moment(now),

@@ -10,11 +10,12 @@ import random
 from typing import Any
 
 from sandbox.ids import hexadecimal
+from sandbox.later import forget, plan
 from sandbox.shippo.addresses import missing_for_purchase
 from sandbox.shippo.carriers import CARRIERS
 from sandbox.shippo.errors import OWNER, REQUIRED, check_known, invalid, moment, seconds_of
 from sandbox.shippo.invoices import add_item, price_of
-from sandbox.shippo.options import options_of
+from sandbox.shippo.options import ShippoOptions
 from sandbox.shippo.shipments import ASYNC_SECONDS
 from sandbox.state import State, without_private
 
@@ -46,7 +47,7 @@ def create_transaction(state: State, given: Any, public_url: str) -> dict[str, A
         raise invalid({"rate": [f"Rate with supplied object_id {rate_id[:40]} not found."]})
     shipment = state.get("shipment", rate["shipment"])
     assert shipment is not None
-    now, options = state.now(), options_of(state)
+    now, options = state.now(), ShippoOptions.of(state)
     seconds = options.purchase_seconds
     if seconds is not None and given.get("async") is not False:
         seconds = max(seconds, ASYNC_SECONDS)
@@ -77,7 +78,6 @@ def create_transaction(state: State, given: Any, public_url: str) -> dict[str, A
         "order": given.get("order"),
         "created_by": None,
         "test": True,
-        "_due": None if seconds is None else now + seconds,
         "_problem": problem,
         "_label_url": f"{public_url}/sandbox/labels/{object_id}.pdf",
         "_shipment_metadata": shipment["metadata"],
@@ -88,6 +88,8 @@ def create_transaction(state: State, given: Any, public_url: str) -> dict[str, A
         end_purchase(state, transaction)
     else:
         state.put("transaction", object_id, transaction)
+        if seconds is not None:
+            plan(state, "transaction", object_id, now + seconds, "end")
     return without_private(transaction)
 
 
@@ -102,7 +104,8 @@ def end_purchase(state: State, transaction: dict[str, Any], outcome: str | None 
     problem = transaction["_problem"]
     if outcome is not None:
         problem = None if outcome == "SUCCESS" else problem or _carrier_timeout(rate)
-    transaction |= {"object_updated": moment(now), "_due": None}
+    forget(state, "transaction", transaction["object_id"])
+    transaction |= {"object_updated": moment(now)}
     if problem:
         transaction |= {"status": "ERROR", "messages": [{"source": rate["provider"], **problem}]}
     else:
@@ -122,13 +125,11 @@ def end_purchase(state: State, transaction: dict[str, Any], outcome: str | None 
     return transaction
 
 
-def advance_purchases(state: State) -> None:
-    """End each purchase whose time has come."""
-    due = state.due("transaction")
-    if due:
-        with state.transaction():
-            for transaction in due:
-                end_purchase(state, transaction)
+def end_planned_purchase(state: State, object_id: str) -> None:
+    """End a queued purchase whose time has come."""
+    transaction = state.get("transaction", object_id)
+    assert transaction is not None
+    end_purchase(state, transaction)
 
 
 def _carrier_timeout(rate: dict[str, Any]) -> dict[str, str]:

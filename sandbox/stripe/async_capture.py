@@ -2,7 +2,7 @@
 
 Stripe sends `charge.updated` with the balance transaction within an hour, and does so for every PaymentIntent whose
 `capture_method` is `automatic_async`: https://docs.stripe.com/payments/payment-intents/asynchronous-capture
-In the sandbox it is a switch.
+In the sandbox it is an option.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from __future__ import annotations
 from sandbox.ids import alphanumeric
 from sandbox.later import plan
 from sandbox.stripe.endpoint import Desk, Parameters
-from sandbox.stripe.switches import switches_of
+from sandbox.stripe.options import StripeOptions
 
 
 def capture_later(desk: Desk, intent: Parameters, charge: Parameters) -> None:
-    """Leave the balance transaction of a new charge, which is not stored yet, for later if the switch is on."""
-    switches = switches_of(desk.state)
-    is_async = switches.asynchronous_capture and intent["capture_method"] == "automatic_async"
+    """Leave the balance transaction of a new charge, which is not stored yet, for later if the option is on."""
+    options = StripeOptions.of(desk.state)
+    is_async = options.asynchronous_capture and intent["capture_method"] == "automatic_async"
     if is_async and charge["balance_transaction"] is not None:
         charge["balance_transaction"] = None
-        plan(desk.state, "charge", charge["id"], desk.state.now() + switches.settle_after_s, "captured")
+        plan(desk.state, "charge", charge["id"], desk.state.now() + options.settle_after_s, "captured")
 
 
 def book_capture(desk: Desk, charge_id: str) -> None:

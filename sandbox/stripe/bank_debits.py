@@ -12,8 +12,8 @@ from sandbox.stripe.bank_accounts import BANK_ACCOUNT, account_of
 from sandbox.stripe.charges import make_charge
 from sandbox.stripe.endpoint import Desk, Parameters
 from sandbox.stripe.errors import StripeFailure
+from sandbox.stripe.options import StripeOptions
 from sandbox.stripe.payment_methods import spend
-from sandbox.stripe.switches import switches_of
 
 CURRENCY = "usd"
 
@@ -48,6 +48,6 @@ def begin_debit(desk: Desk, intent: Parameters, payment_method: Parameters) -> P
     desk.state.put("payment_intent", intent["id"], intent)
     account = account_of(payment_method)
     if account.settles:
-        due = desk.state.now() + switches_of(desk.state).settle_after_s
+        due = desk.state.now() + StripeOptions.of(desk.state).settle_after_s
         plan(desk.state, "payment_intent", intent["id"], due, "fail" if account.decline else "succeed")
     return intent

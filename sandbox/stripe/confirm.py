@@ -12,8 +12,8 @@ from sandbox.stripe.charges import capture_charge, make_charge
 from sandbox.stripe.currencies import check_chargeable
 from sandbox.stripe.endpoint import Desk, Parameters
 from sandbox.stripe.errors import StripeFailure, invalid, unexpected_state
+from sandbox.stripe.options import StripeOptions
 from sandbox.stripe.payment_methods import card_of, new_payment_method, spend, usable_payment_method
-from sandbox.stripe.switches import switches_of
 
 _AUTHENTICATION_FAILED = Decline(
     "payment_intent_authentication_failure",
@@ -110,10 +110,10 @@ def _next_action(desk: Desk, intent_id: str, return_url: str | None, *, by_scrip
 
     Stripe gives `use_stripe_sdk` whenever there is no `return_url`
     (https://docs.stripe.com/api/payment_intents/object#payment_intent_object-next_action). The sandbox does so for
-    a ConfirmationToken, for `use_stripe_sdk`, and with the switch of the same name.
+    a ConfirmationToken, for `use_stripe_sdk`, and with the option of the same name.
     """
     url = f"{desk.public_url}/sandbox/3ds/{intent_id}"
-    if by_script or (return_url is None and switches_of(desk.state).use_stripe_sdk):
+    if by_script or (return_url is None and StripeOptions.of(desk.state).use_stripe_sdk):
         action = {"type": "three_d_secure_redirect", "stripe_js": url, "source": alphanumeric("src_", 24)}
         return {"type": "use_stripe_sdk", "use_stripe_sdk": action}
     return {"type": "redirect_to_url", "redirect_to_url": {"return_url": return_url, "url": url}}

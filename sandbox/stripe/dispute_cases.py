@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.ids import alphanumeric
+from sandbox.later import forget, plan
 from sandbox.stripe.endpoint import Desk, Parameters
 from sandbox.stripe.errors import StripeFailure
 from sandbox.stripe.fraud_warnings import settle_warnings
@@ -89,6 +90,7 @@ def open_dispute(desk: Desk, charge_id: str, claim: str, amount: int | None = No
         _withdraw(desk, dispute)
     desk.state.put("charge", charge_id, {**charge, "disputed": True})
     desk.state.put("dispute", dispute["id"], dispute)
+    plan(desk.state, "dispute", dispute["id"], dispute["evidence_details"]["due_by"], "unanswered")
     settle_warnings(desk, charge_id)
     return dispute
 
@@ -114,19 +116,21 @@ def decide(desk: Desk, dispute: Parameters, result: str) -> Parameters:
         _reinstate(desk, dispute)
     else:
         dispute |= {"status": "lost", "is_charge_refundable": False}
+    if dispute["status"] in CLOSED:
+        forget(desk.state, "dispute", dispute["id"])
     desk.state.put("dispute", dispute["id"], dispute)
     return dispute
 
 
-def settle_overdue(desk: Desk) -> None:
-    """Let the bank close the disputes that were not answered in time: the shop has lost a chargeback then.
+def settle_overdue(desk: Desk, dispute_id: str) -> None:
+    """Let the bank close a dispute whose time to answer is over: the shop has lost a chargeback then.
 
     Source: "Respond to disputes", https://docs.stripe.com/disputes/responding. An inquiry is only closed.
     """
-    for dispute in desk.state.find("dispute", oldest_first=True):
-        unanswered = dispute["status"] in ("needs_response", "warning_needs_response")
-        if unanswered and dispute["evidence_details"]["due_by"] < desk.now():
-            decide(desk, dispute, "lost")
+    dispute = desk.state.get("dispute", dispute_id)
+    assert dispute is not None
+    if dispute["status"] in ("needs_response", "warning_needs_response"):
+        decide(desk, dispute, "lost")
 
 
 def disputes_of(desk: Desk, charge_id: str) -> list[Parameters]:

@@ -14,8 +14,8 @@ from sandbox.ids import alphanumeric
 from sandbox.later import forget, plan
 from sandbox.stripe.endpoint import Desk, Parameters
 from sandbox.stripe.errors import StripeFailure
+from sandbox.stripe.options import StripeOptions
 from sandbox.stripe.payment_methods import card_of
-from sandbox.stripe.switches import draw, switches_of
 
 FAILURE_REASONS = (
     *("lost_or_stolen_card", "expired_or_canceled_card", "charge_for_pending_refund_disputed", "insufficient_funds"),
@@ -25,20 +25,20 @@ DEFAULT_REASON = "expired_or_canceled_card"
 
 
 def begin_refund(desk: Desk, refund: Parameters, charge: Parameters) -> None:
-    """Let a new refund, which is not stored yet, be pending or fail later, if its card or a switch asks for it."""
-    switches = switches_of(desk.state)
+    """Let a new refund, which is not stored yet, be pending or fail later, if its card or an option asks for it."""
+    options = StripeOptions.of(desk.state)
     behaviour = _card_behaviour(desk, charge)
-    if behaviour is None and (switches.refund_fail_rate or switches.refund_pending_rate):
-        drawn = draw(desk.state, switches)
-        if drawn < switches.refund_fail_rate:
+    if behaviour is None and (options.refund_fail_rate or options.refund_pending_rate):
+        drawn = options.draw(desk.state)
+        if drawn < options.refund_fail_rate:
             behaviour = "fail"
-        elif drawn < switches.refund_fail_rate + switches.refund_pending_rate:
+        elif drawn < options.refund_fail_rate + options.refund_pending_rate:
             behaviour = "pend"
     if behaviour == "pend":
         refund |= {"status": "pending", "pending_reason": "processing", "balance_transaction": None}
     if behaviour is not None:
         outcome = "succeed" if behaviour == "pend" else "fail"
-        plan(desk.state, "refund", refund["id"], desk.state.now() + switches.settle_after_s, outcome)
+        plan(desk.state, "refund", refund["id"], desk.state.now() + options.settle_after_s, outcome)
 
 
 def settle_refund(desk: Desk, refund_id: str, result: str, reason: str = DEFAULT_REASON) -> Parameters:

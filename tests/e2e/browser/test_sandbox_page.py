@@ -171,6 +171,23 @@ def test_waiting_label_refund_is_decided(reader: Reader) -> None:
     assert requests.get(f"{url}/sandbox/options/shippo", timeout=30).json()["refund_seconds"] == 0
 
 
+def test_pending_refund_fails_by_its_button(reader: Reader) -> None:
+    order = paid(reader.shop)
+    reader.open(f"?order={order['id']}")
+    pend = reader.page.get_by_role("group", name="Stripe: its options").get_by_role("switch", name="Refunds pend")
+    pend.click()
+    expect(pend).to_be_checked()
+    path = f"{reader.shop.url}/api/orders/{order['id']}/refund/"
+    requests.post(path, json={"amount": 100}, timeout=30).raise_for_status()
+    entry = reader.entry("refund")
+    expect(entry).to_contain_text("pending")
+    entry.get_by_role("button", name="Let this refund fail").click()
+    reader.said("The refund failed.")
+    expect(entry).to_contain_text("not refunded")
+    reader.page.get_by_role("button", name="Clear all faults").click()
+    expect(pend).not_to_be_checked()
+
+
 def test_parcel_is_moved_until_it_is_delivered(reader: Reader) -> None:
     order = paid(reader.shop)
     reader.open(f"?order={order['id']}")

@@ -19,7 +19,7 @@ SHIPPING = {"name": "Chloe", "address": {"line1": "1092 Indian Summer Ct", "coun
 @pytest.fixture(autouse=True)
 def _usual_switches(sdks: Sdks) -> Iterator[None]:
     yield
-    assert sdks.delete("/sandbox/stripe").status_code == 200
+    assert sdks.delete("/sandbox/options/stripe").status_code == 200
 
 
 def token(sdks: Sdks, card: str = "pm_card_visa", **more: Any) -> stripe.ConfirmationToken:
@@ -142,5 +142,5 @@ def test_switch_leaves_the_bank_to_the_script(sdks: Sdks) -> None:
         return asked.next_action.type
 
     assert (next_action(), next_action(use_stripe_sdk=True)) == ("redirect_to_url", "use_stripe_sdk")
-    sdks.put("/sandbox/stripe", json={"use_stripe_sdk": True})
+    sdks.put("/sandbox/options/stripe", json={"use_stripe_sdk": True})
     assert (next_action(), next_action(return_url=RETURN_URL)) == ("use_stripe_sdk", "redirect_to_url")

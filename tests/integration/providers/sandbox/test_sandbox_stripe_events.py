@@ -33,7 +33,7 @@ def sdks(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture(autouse=True)
 def _usual_switches(sdks: Sdks) -> Iterator[None]:
     yield
-    assert sdks.delete("/sandbox/stripe").status_code == 200
+    assert sdks.delete("/sandbox/options/stripe").status_code == 200
 
 
 def events_about(gateway: Gateway, object_id: str, kind: str) -> list[dict[str, Any]]:
@@ -61,7 +61,7 @@ def test_event_names_the_request_that_caused_it(sdks: Sdks, gateway: Gateway) ->
 
 
 def test_event_of_what_stripe_does_on_its_own_has_no_request(sdks: Sdks, gateway: Gateway) -> None:
-    sdks.put("/sandbox/stripe", json={"settle_after_s": 0})
+    sdks.put("/sandbox/options/stripe", json={"settle_after_s": 0})
     intent = new_intent(sdks, confirm=True, payment_method="pm_usBankAccount_success")
     assert event_about(gateway, intent.id, "payment_intent.processing")["request"]["id"] is not None
     settled = event_about(gateway, intent.id, "payment_intent.succeeded")
@@ -69,7 +69,7 @@ def test_event_of_what_stripe_does_on_its_own_has_no_request(sdks: Sdks, gateway
 
 
 def test_asynchronous_capture_reports_the_balance_transaction_later(sdks: Sdks, gateway: Gateway) -> None:
-    sdks.put("/sandbox/stripe", json={"asynchronous_capture": True, "settle_after_s": 3600})
+    sdks.put("/sandbox/options/stripe", json={"asynchronous_capture": True, "settle_after_s": 3600})
     intent = new_intent(sdks, confirm=True, payment_method="pm_card_visa", expand=["latest_charge"])
     charge = intent.latest_charge
     assert isinstance(charge, stripe.Charge)
@@ -92,6 +92,6 @@ def test_other_capture_methods_have_their_balance_transaction_at_once(sdks: Sdks
         return intent.latest_charge.balance_transaction
 
     assert balance_transaction() is not None
-    sdks.put("/sandbox/stripe", json={"asynchronous_capture": True})
+    sdks.put("/sandbox/options/stripe", json={"asynchronous_capture": True})
     assert balance_transaction() is None
     assert balance_transaction(capture_method="automatic") is not None

@@ -25,7 +25,7 @@ def sdks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sdks]:
 @pytest.fixture(autouse=True)
 def _usual_switches(sdks: Sdks) -> Iterator[None]:
     yield
-    assert sdks.delete("/sandbox/stripe").status_code == 200
+    assert sdks.delete("/sandbox/options/stripe").status_code == 200
 
 
 def pay(sdks: Sdks, card: str) -> stripe.PaymentIntent:
@@ -110,13 +110,13 @@ def test_settled_refund_does_not_settle_again(sdks: Sdks) -> None:
 
 
 def test_switch_lets_a_share_of_all_refunds_fail(sdks: Sdks) -> None:
-    usual = sdks.get("/sandbox/stripe").json()
+    usual = sdks.get("/sandbox/options/stripe").json()
     wanted = {"refund_fail_rate": 0.5, "refund_pending_rate": 0.5, "settle_after_s": 9000, "seed": 3}
-    assert sdks.put("/sandbox/stripe", json=wanted).json() == {**usual, **wanted}
+    assert sdks.put("/sandbox/options/stripe", json=wanted).json() == {**usual, **wanted}
     intent = pay(sdks, "pm_card_visa")
     first = [refund(sdks, intent, amount=10).status for _ in range(8)]
     assert set(first) == {"succeeded", "pending"}
-    sdks.put("/sandbox/stripe", json={**wanted, "settle_after_s": 0})
+    sdks.put("/sandbox/options/stripe", json={**wanted, "settle_after_s": 0})
 
     again = [refund(sdks, intent, amount=10) for _ in range(8)]
 
@@ -138,10 +138,10 @@ def test_switch_lets_a_share_of_all_refunds_fail(sdks: Sdks) -> None:
     ],
 )
 def test_unusable_switches_are_refused(sdks: Sdks, switches: Any) -> None:
-    usual = sdks.get("/sandbox/stripe").json()
-    answer = sdks.put("/sandbox/stripe", json=switches)
+    usual = sdks.get("/sandbox/options/stripe").json()
+    answer = sdks.put("/sandbox/options/stripe", json=switches)
     assert (answer.status_code, list(answer.json())) == (400, ["error"])
-    assert sdks.get("/sandbox/stripe").json() == usual
+    assert sdks.get("/sandbox/options/stripe").json() == usual
 
 
 def test_failed_refund_sends_its_events_in_order(tmp_path: Path) -> None:
@@ -175,12 +175,12 @@ def test_failed_refund_sends_its_events_in_order(tmp_path: Path) -> None:
 def test_restart_keeps_the_plans_and_the_switches(tmp_path: Path) -> None:
     with SandboxProcess(tmp_path) as process:
         sdks = Sdks(process.url)
-        sdks.put("/sandbox/stripe", json={"refund_fail_rate": 1, "settle_after_s": 3600})
+        sdks.put("/sandbox/options/stripe", json={"refund_fail_rate": 1, "settle_after_s": 3600})
         made = refund(sdks, pay(sdks, "pm_card_visa"))
         process.terminate()
     with SandboxProcess(tmp_path) as process:
         sdks = Sdks(process.url)
-        assert sdks.get("/sandbox/stripe").json()["refund_fail_rate"] == 1
+        assert sdks.get("/sandbox/options/stripe").json()["refund_fail_rate"] == 1
         assert sdks.stripe.v1.refunds.retrieve(made.id).status == "succeeded"
         sdks.post("/sandbox/clock", json={"advance_seconds": 3600})
         until(lambda: sdks.stripe.v1.refunds.retrieve(made.id).status == "failed")
