@@ -12,7 +12,6 @@ from sandbox.context import Context
 from sandbox.control import json_object, json_response, refusal
 from sandbox.stripe.confirm import answer_bank
 from sandbox.stripe.currencies import spelled
-from sandbox.stripe.endpoint import Desk
 from sandbox.stripe.errors import StripeFailure
 from sandbox.stripe.payment_intents import stored_intent
 
@@ -50,12 +49,9 @@ class _Bank:
     def __init__(self, sandbox: Context) -> None:
         self.sandbox = sandbox
 
-    def desk(self) -> Desk:
-        return Desk(self.sandbox.state, self.sandbox.public_url)
-
     async def ask(self, request: web.Request) -> web.Response:
         try:
-            intent = stored_intent(self.desk(), request.match_info["intent"])
+            intent = stored_intent(self.sandbox.desk(), request.match_info["intent"])
         except StripeFailure as failure:
             return _page("bad", "Unknown payment", f"<p>{html.escape(str(failure))}</p>", status=failure.status)
         if intent["status"] != "requires_action":
@@ -83,9 +79,9 @@ class _Bank:
             return refusal(400, 'the body is {"result": "succeed" or "fail"}')
         try:
             with self.sandbox.state.transaction():
-                intent = stored_intent(self.desk(), request.match_info["intent"])
+                intent = stored_intent(self.sandbox.desk(), request.match_info["intent"])
                 asked = intent["next_action"] or {}
-                intent = answer_bank(self.desk(), intent, succeed=body["result"] == "succeed")
+                intent = answer_bank(self.sandbox.desk(), intent, succeed=body["result"] == "succeed")
         except StripeFailure as failure:
             status = 409 if failure.status == 400 else failure.status
             if by_form:

@@ -9,6 +9,7 @@ from sandbox.feed import Feed
 from sandbox.later import Later
 from sandbox.settings import SandboxSettings
 from sandbox.state import State
+from sandbox.stripe.endpoint import Desk
 from sandbox.webhooks.sender import Sender
 from sandbox.webhooks.waiting import Webhooks
 
@@ -31,3 +32,6 @@ class Context(Protocol):
     webhooks: Webhooks
     sender: Sender
     later: Later
+
+    def desk(self) -> Desk:
+        """Return what Stripe's endpoints work with."""

@@ -144,9 +144,13 @@ class _Control:
 
 
 async def json_object(request: web.Request) -> dict[str, Any]:
-    """Return the JSON object of the request; an empty one without a body."""
+    """Return the JSON object of the request; an empty one without a body. Raises HTTPBadRequest for anything else."""
+    raw = await request.read()
     try:
-        body = orjson.loads(await request.read())
+        body = orjson.loads(raw) if raw else {}
     except orjson.JSONDecodeError:
-        return {}
-    return body if isinstance(body, dict) else {}
+        body = None
+    if not isinstance(body, dict):
+        text = orjson.dumps({"error": "the body is a JSON object"}).decode()
+        raise web.HTTPBadRequest(text=text, content_type="application/json")
+    return body

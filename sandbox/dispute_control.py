@@ -10,7 +10,6 @@ from sandbox.context import Context
 from sandbox.control import json_object, json_response, refusal
 from sandbox.state import without_private
 from sandbox.stripe.dispute_cases import CLAIMS, CLOSED, RESULTS, decide, open_dispute
-from sandbox.stripe.endpoint import Desk
 from sandbox.stripe.fraud_warnings import FRAUD_TYPES, warn
 
 
@@ -31,25 +30,21 @@ class _Control:
         self.sandbox = sandbox
         self.state = sandbox.state
 
-    def desk(self) -> Desk:
-        return Desk(self.state, self.sandbox.public_url)
-
     async def dispute(self, request: web.Request) -> web.Response:
         """Accept {"claim": one of CLAIMS, "amount": a part of the charge}; both are optional."""
         body = await json_object(request)
         claim, amount = body.get("claim", "fraudulent"), body.get("amount")
-        if not set(body) <= {"claim", "amount"} or claim not in CLAIMS or type(amount) not in (int, type(None)):
+        if not set(body) <= {"claim", "amount"} or claim not in tuple(CLAIMS) or type(amount) not in (int, type(None)):
             return refusal(400, f'the body is {{"claim": one of {", ".join(CLAIMS)}, "amount": a whole number}}')
         with self.state.transaction():
-            charge = self.state.get("charge", request.match_info["charge"])
-            problem = _problem(charge)
-            if charge is None or problem is not None:
-                return refusal(404 if charge is None else 409, problem or "no such charge")
+            charge = self._charge(request)
+            if isinstance(charge, web.Response):
+                return charge
             if charge["disputed"]:
                 return refusal(409, "this charge is disputed already")
             if amount is not None and not 1 <= amount <= charge["amount_captured"]:
                 return refusal(400, f"amount must be from 1 to {charge['amount_captured']}")
-            dispute = open_dispute(self.desk(), charge["id"], claim, amount)
+            dispute = open_dispute(self.sandbox.desk(), charge["id"], claim, amount)
         return json_response(without_private(dispute))
 
     async def warn(self, request: web.Request) -> web.Response:
@@ -59,11 +54,10 @@ class _Control:
         if not set(body) <= {"fraud_type"} or fraud_type not in FRAUD_TYPES:
             return refusal(400, f'the body is {{"fraud_type": one of {", ".join(FRAUD_TYPES)}}}')
         with self.state.transaction():
-            charge = self.state.get("charge", request.match_info["charge"])
-            problem = _problem(charge)
-            if charge is None or problem is not None:
-                return refusal(404 if charge is None else 409, problem or "no such charge")
-            warning = warn(self.desk(), charge["id"], fraud_type)
+            charge = self._charge(request)
+            if isinstance(charge, web.Response):
+                return charge
+            warning = warn(self.sandbox.desk(), charge["id"], fraud_type)
         return json_response(without_private(warning))
 
     async def decide(self, request: web.Request) -> web.Response:
@@ -80,12 +74,14 @@ class _Control:
                 return refusal(409, f"this dispute is closed: {dispute['status']}")
             if result == "escalated" and not dispute["status"].startswith("warning_"):
                 return refusal(409, "only an inquiry can escalate")
-            decided = decide(self.desk(), dispute, result)
+            decided = decide(self.sandbox.desk(), dispute, result)
         return json_response(without_private(decided))
 
-
-def _problem(charge: dict[str, Any] | None) -> str | None:
-    """Return why the bank has no say about a charge, or None."""
-    if charge is None:
-        return "no such charge"
-    return None if charge["captured"] and charge["paid"] else "nothing was captured of this charge"
+    def _charge(self, request: web.Request) -> dict[str, Any] | web.Response:
+        """Return the charge that the path names, or the refusal when the bank has no say about it."""
+        charge = self.state.get("charge", request.match_info["charge"])
+        if charge is None:
+            return refusal(404, "no such charge")
+        if charge["payment_method_details"]["type"] != "card":
+            return refusal(409, "only charges of cards are disputed here")
+        return charge if charge["captured"] and charge["paid"] else refusal(409, "nothing was captured of this charge")

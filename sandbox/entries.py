@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 
 from sandbox.feed import KINDS, Entry
-from sandbox.later import due_at
 from sandbox.ledger import shown_label, shown_mail, shown_tax
 from sandbox.shippo.errors import seconds_of
 from sandbox.shippo.tracks import NEXT_STATUS
@@ -26,7 +25,7 @@ def summary(state: State, entry: Entry) -> Body:
     """Return the fields of a list.
 
     Of every kind: `key`, `place`, `kind`, `id`, `created` (Unix seconds of the sandbox's clock), `orders` (the ids of
-    the orders that it belongs to), `settles_in` (seconds until its status changes without a further request, or None).
+    the orders that it belongs to), `settles_in` (seconds until its status changes with its age alone, or None).
     """
     return {
         "key": f"{entry.kind}/{entry.object_id}",
@@ -78,7 +77,6 @@ def _sms(state: State, message: Body) -> Body:
 def _label(state: State, transaction: Body) -> Body:
     label = shown_label(state, transaction)
     address = label["address_to"] or {}
-    due = due_at(state, "transaction", transaction["object_id"])
     return {
         "created": seconds_of(transaction["object_created"]),
         "to": ", ".join(address[name] for name in ("name", "city", "country") if address.get(name)),
@@ -91,7 +89,6 @@ def _label(state: State, transaction: Body) -> Body:
         "next_status": NEXT_STATUS.get(label["tracking_status"] or "") if label["status"] == "SUCCESS" else None,
         "pdf": f"/sandbox/labels/{label['object_id']}.pdf" if label["label_url"] else None,
         "problem": " ".join(message["text"] for message in label["messages"]) or None,
-        "settles_in": None if due is None else round(max(due - state.now(), 0.001), 3),
     }
 
 

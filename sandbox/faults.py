@@ -124,14 +124,14 @@ class Faults:
             dice.random() < rate for rate in (fault.hang_rate, fault.error_rate, fault.lose_answer_rate)
         )
         dice = self._saved_random[provider]
-        not_done, done = (dice.random() < rate for rate in (fault.saved_error_rate, fault.saved_error_done_rate))
-        saved = (not_done or done) and not hang and not error
+        undone, done = (dice.random() < rate for rate in (fault.saved_error_rate, fault.saved_error_done_rate))
+        saved = (undone or done) and not hang and not error
         trouble = Trouble(
             delay=fault.latency_ms / 1000,
             hang=hang,
             error_status=fault.error_status if error and not hang else None,
             lose_answer=lose and not hang and not error and not saved,
-            saved_error_done=(not not_done) if saved else None,
+            saved_error_done=not undone if saved else None,
         )
         if trouble != NO_TROUBLE:
             self._hits[provider] += 1

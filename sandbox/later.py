@@ -6,6 +6,7 @@ Plans are kept in the sandbox's file, so a restart loses none. They follow the s
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable, Mapping
 
 from sandbox.state import State
@@ -14,7 +15,7 @@ log = logging.getLogger("sandbox.later")
 
 
 def plan(state: State, kind: str, object_id: str, due: float, outcome: str) -> None:
-    """Let an object reach `outcome` at `due` (Unix seconds of the sandbox's clock), instead of an earlier plan."""
+    """Let an object reach `outcome` at `due` (Unix seconds of the sandbox's clock). This replaces its earlier plan."""
     values = (kind, object_id, due, outcome)
     state.query("INSERT OR REPLACE INTO later (kind, id, due, outcome) VALUES (?, ?, ?, ?)", values)
 
@@ -22,12 +23,6 @@ def plan(state: State, kind: str, object_id: str, due: float, outcome: str) -> N
 def forget(state: State, kind: str, object_id: str) -> None:
     """Drop the plan for an object, if there is one."""
     state.query("DELETE FROM later WHERE kind = ? AND id = ?", (kind, object_id))
-
-
-def due_at(state: State, kind: str, object_id: str) -> float | None:
-    """Return when something happens to an object (Unix seconds of the sandbox's clock); None: nothing is planned."""
-    rows = state.query("SELECT due FROM later WHERE kind = ? AND id = ?", (kind, object_id))
-    return next((due for (due,) in rows), None)
 
 
 class Later:
@@ -41,7 +36,7 @@ class Later:
         self._actions = actions
 
     def carry_out(self) -> None:
-        """Carry out the plans that are due, the longest due first, each in a transaction of its own."""
+        """Carry out the plans that are due, the longest overdue first, each in a transaction of its own."""
         due = self._state.query(
             "SELECT kind, id, outcome FROM later WHERE due <= ? ORDER BY due, rowid", (self._state.now(),)
         )
@@ -50,6 +45,8 @@ class Later:
                 with self._state.transaction():
                     forget(self._state, kind, object_id)
                     self._actions[kind](object_id, outcome)
+            except sqlite3.Error:  # the file is full or broken: the plan stays
+                log.exception("%s %s did not become %s yet", kind, object_id, outcome)
             except Exception:
                 log.exception("%s %s could not become %s: a bug of the sandbox", kind, object_id, outcome)
                 forget(self._state, kind, object_id)

@@ -1,4 +1,4 @@
-"""Options of a provider that make it as hard as the real one, or slower; all are off at first.
+"""Options of a provider that make it as strict as the real one, or slower; all are off at first.
 
 They are kept in the sandbox's file, so a restart keeps them.
 """

@@ -111,7 +111,10 @@ class Sandbox:
     async def advance(self) -> None:
         """Carry out what is due, until the sandbox stops."""
         while not self.stopping.is_set():
-            self.later.carry_out()
+            try:
+                self.later.carry_out()
+            except sqlite3.Error:
+                log.exception("what is due could not be read; it is tried again")
             with suppress(TimeoutError):
                 async with asyncio.timeout(_ADVANCE_SECONDS):
                     await self.stopping.wait()

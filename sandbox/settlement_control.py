@@ -1,4 +1,4 @@
-"""The sandbox's own routes for what Stripe settles later: the result of one refund or debit now."""
+"""The sandbox's own routes that settle one refund or one debit now instead of later."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class _Control:
     def _settle(self, settle: Callable[[Desk], dict[str, Any]]) -> web.Response:
         try:
             with self.state.transaction():
-                settled = settle(Desk(self.state, self.sandbox.public_url))
+                settled = settle(self.sandbox.desk())
         except StripeFailure as failure:
             return refusal(409 if failure.status == 400 else failure.status, str(failure))
         return json_response(without_private(settled))

@@ -10,8 +10,7 @@ import time
 
 from sandbox.provider import Answer
 
-# Calls per period, and the period (seconds).
-LIMIT = 600
+MAX_CALLS_PER_PERIOD = 600
 PERIOD_S = 60
 
 
@@ -28,8 +27,8 @@ class RateLimit:
         if now >= self._reset:
             self._reset, self._calls = now - now % PERIOD_S + PERIOD_S, 0
         self._calls += 1
-        left = 0 if answer.status == 429 else max(0, LIMIT - self._calls)
-        values = {"Limit": LIMIT, "Remaining": left, "Reset": self._reset}
+        left = 0 if answer.status == 429 else max(0, MAX_CALLS_PER_PERIOD - self._calls)
+        values = {"Limit": MAX_CALLS_PER_PERIOD, "Remaining": left, "Reset": self._reset}
         return answer._replace(
             headers={**answer.headers, **{f"X-RateLimit-{name}": str(value) for name, value in values.items()}}
         )

@@ -21,7 +21,8 @@ CURRENCY = "usd"
 def begin_debit(desk: Desk, intent: Parameters, payment_method: Parameters) -> Parameters:
     """Debit the bank account of a PaymentIntent; return the intent, which is `processing`, as stored.
 
-    StripeFailure (400) when the intent does not allow bank accounts, or is in another currency.
+    StripeFailure (400) when the intent does not allow bank accounts, is in another currency, or is to be captured
+    later.
     """
     allowed = intent["allowed_payment_method_types"]
     if allowed is not None and BANK_ACCOUNT not in allowed:
@@ -36,6 +37,8 @@ def begin_debit(desk: Desk, intent: Parameters, payment_method: Parameters) -> P
             f"following currencies: {CURRENCY}.",
             param="currency",
         )
+    if intent["capture_method"] == "manual":
+        raise StripeFailure(f"{BANK_ACCOUNT} does not support manual capture.", param="capture_method")
     charge = make_charge(desk, intent, payment_method, None, capture=True)
     spend(desk, payment_method["id"])
     intent |= {

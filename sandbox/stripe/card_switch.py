@@ -1,4 +1,4 @@
-"""A switch: ordinary cards behave as another test card, all of them or a share. It lies in the sandbox's file.
+"""A switch: ordinary cards behave as another test card, all of them or a share. It is kept in the sandbox's file.
 
 So a decline, a block by Radar or a dispute also happens to shoppers who pay with an ordinary card.
 """
@@ -31,7 +31,7 @@ def switch(state: State, behave_as: str | None, share: float = 1, times: int | N
 
 
 def behaviour_of(state: State, card: Card) -> Card:
-    """Return the card as which a new payment method with this card behaves."""
+    """Return the card that a new payment method with `card` imitates; often `card` itself."""
     now = describe(state)
     ordinary = card == Card(card.number, card.brand, card.funding)
     if now["behave_as"] is None or not ordinary or (now["times"] is not None and now["hits"] >= now["times"]):

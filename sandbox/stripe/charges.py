@@ -12,7 +12,7 @@ from sandbox.stripe.currencies import check_step, spelled
 from sandbox.stripe.dispute_cases import check_refundable
 from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
 from sandbox.stripe.errors import StripeFailure, invalid, missing_object
-from sandbox.stripe.fraud_warnings import settle_warnings
+from sandbox.stripe.fraud_warnings import update_warnings
 from sandbox.stripe.lists import page
 from sandbox.stripe.outcomes import is_blocked, outcome_of
 from sandbox.stripe.params import EXPAND, PAGE, CreatedRange, Int, Metadata, Str, Type, merged
@@ -234,7 +234,7 @@ def _create_refund(desk: Desk, asked: Parameters) -> Parameters:
     charge["refunded"] = charge["amount_refunded"] == charge["amount"]
     desk.state.put("refund", refund["id"], refund)
     desk.state.put("charge", charge["id"], charge)
-    settle_warnings(desk, charge["id"])
+    update_warnings(desk, charge["id"])
     return refund
 
 

@@ -13,7 +13,8 @@ from sandbox.ids import alphanumeric
 from sandbox.later import forget, plan
 from sandbox.stripe.endpoint import Desk, Parameters
 from sandbox.stripe.errors import StripeFailure
-from sandbox.stripe.fraud_warnings import settle_warnings
+from sandbox.stripe.fraud_warnings import update_warnings
+from sandbox.stripe.refund_outcomes import settle_refund
 
 # What a cardholder claims, and the reason and the code of Visa for it (https://docs.stripe.com/disputes/categories).
 CLAIMS = {
@@ -45,10 +46,12 @@ def open_dispute(desk: Desk, charge_id: str, claim: str, amount: int | None = No
 
     amount: the disputed part in the smallest unit of the currency (None: all that was captured).
     """
-    charge = desk.state.get("charge", charge_id)
-    assert charge is not None
     reason, code = CLAIMS[claim]
     inquiry = claim == "inquiry"
+    if not inquiry:
+        _fail_pending_refunds(desk, charge_id)
+    charge = desk.state.get("charge", charge_id)
+    assert charge is not None
     card = charge["payment_method_details"]["card"]
     dispute: dict[str, Any] = {
         "id": alphanumeric("du_", 24),
@@ -61,8 +64,7 @@ def open_dispute(desk: Desk, charge_id: str, claim: str, amount: int | None = No
         "enhanced_eligibility_types": [],
         "evidence": {**dict.fromkeys(sorted(EVIDENCE_TEXTS + EVIDENCE_FILES)), "enhanced_evidence": {}},
         "evidence_details": {
-            # The last second of a day in UTC.
-            "due_by": (desk.now() // _DAY_S + DAYS_TO_RESPOND + 1) * _DAY_S - 1,
+            "due_by": None,
             "enhanced_eligibility": {},
             "has_evidence": False,
             "past_due": False,
@@ -89,9 +91,9 @@ def open_dispute(desk: Desk, charge_id: str, claim: str, amount: int | None = No
     if not inquiry:
         _withdraw(desk, dispute)
     desk.state.put("charge", charge_id, {**charge, "disputed": True})
+    _ask_for_evidence(desk, dispute)
     desk.state.put("dispute", dispute["id"], dispute)
-    plan(desk.state, "dispute", dispute["id"], dispute["evidence_details"]["due_by"], "unanswered")
-    settle_warnings(desk, charge_id)
+    update_warnings(desk, charge_id)
     return dispute
 
 
@@ -101,7 +103,8 @@ def decide(desk: Desk, dispute: Parameters, result: str) -> Parameters:
     An inquiry that is won or lost is closed without a chargeback. A chargeback cannot escalate: it stays as it is.
     """
     inquiry = dispute["status"].startswith("warning_")
-    charge = desk.state.get("charge", dispute["charge"]) or {}
+    charge = desk.state.get("charge", dispute["charge"])
+    assert charge is not None
     if inquiry and (result != "escalated" or charge["refunded"]):
         # A fully refunded inquiry withdraws nothing any more, the reference of `is_charge_refundable` says.
         dispute["status"] = "warning_closed"
@@ -110,6 +113,8 @@ def decide(desk: Desk, dispute: Parameters, result: str) -> Parameters:
             return dispute
         dispute |= {"status": "needs_response", "is_charge_refundable": False}
         dispute["payment_method_details"]["card"] |= {"case_type": "chargeback", "network_reason_code": "10.4"}
+        _ask_for_evidence(desk, dispute)
+        _fail_pending_refunds(desk, dispute["charge"])
         _withdraw(desk, dispute)
     elif result == "won":
         dispute |= {"status": "won", "is_charge_refundable": True}
@@ -144,6 +149,20 @@ def check_refundable(desk: Desk, charge: Parameters) -> None:
         raise StripeFailure(
             f"Charge {charge['id']} has been charged back; cannot issue a refund.", code="charge_disputed"
         )
+
+
+def _ask_for_evidence(desk: Desk, dispute: Parameters) -> None:
+    """Give the shop until the last second of a day in UTC to answer."""
+    due = (desk.now() // _DAY_S + DAYS_TO_RESPOND + 1) * _DAY_S - 1
+    dispute["evidence_details"]["due_by"] = due
+    plan(desk.state, "dispute", dispute["id"], due, "unanswered")
+
+
+def _fail_pending_refunds(desk: Desk, charge_id: str) -> None:
+    """Let refunds that are pending fail, because the chargeback gives the money back."""
+    for refund in desk.state.find("refund", {"charge": charge_id}):
+        if refund["status"] == "pending":
+            settle_refund(desk, refund["id"], "fail", "charge_for_pending_refund_disputed")
 
 
 def _withdraw(desk: Desk, dispute: Parameters) -> None:

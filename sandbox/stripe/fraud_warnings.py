@@ -38,7 +38,7 @@ def warn(desk: Desk, charge_id: str, fraud_type: str = "misc") -> Parameters:
     return warning
 
 
-def settle_warnings(desk: Desk, charge_id: str) -> None:
+def update_warnings(desk: Desk, charge_id: str) -> None:
     """Update `actionable` of a charge's warnings after a refund or a dispute."""
     charge = desk.state.get("charge", charge_id)
     for warning in desk.state.find("early_fraud_warning", {"charge": charge_id}):

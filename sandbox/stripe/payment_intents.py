@@ -40,7 +40,7 @@ _CAPTURE = Str(choices=("automatic", "automatic_async", "manual"))
 
 
 def _mandate(*, required: bool) -> Type:
-    """`mandate_data`, which is accepted but not stored: the sandbox has no mandates. A new intent needs it whole."""
+    """`mandate_data`, which is accepted but not stored: the sandbox has no mandates. A new intent needs all of it."""
     acceptance: dict[str, Type] = {
         "accepted_at": Int(),
         "offline": Obj({}),

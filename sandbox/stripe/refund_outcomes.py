@@ -14,6 +14,7 @@ from sandbox.ids import alphanumeric
 from sandbox.later import forget, plan
 from sandbox.stripe.endpoint import Desk, Parameters
 from sandbox.stripe.errors import StripeFailure
+from sandbox.stripe.fraud_warnings import update_warnings
 from sandbox.stripe.options import StripeOptions
 from sandbox.stripe.payment_methods import card_of
 
@@ -65,6 +66,7 @@ def settle_refund(desk: Desk, refund_id: str, result: str, reason: str = DEFAULT
     assert charge is not None
     charge |= {"amount_refunded": charge["amount_refunded"] - refund["amount"], "refunded": False}
     desk.state.put("charge", charge["id"], charge)
+    update_warnings(desk, charge["id"])
     return refund
 
 

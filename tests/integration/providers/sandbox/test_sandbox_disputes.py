@@ -226,7 +226,13 @@ def test_any_charge_is_disputed_and_decided_by_the_control_api(sdks: Sdks, noted
 
 @pytest.mark.parametrize(
     ("body", "status"),
-    [({"claim": "bad mood"}, 400), ({"amount": 447}, 400), ({"amount": True}, 400), ({"colour": "red"}, 400)],
+    [
+        ({"claim": "bad mood"}, 400),
+        ({"claim": []}, 400),
+        ({"amount": 447}, 400),
+        ({"amount": True}, 400),
+        ({"colour": "red"}, 400),
+    ],
 )
 def test_bad_dispute_is_refused(sdks: Sdks, body: dict[str, Any], status: int) -> None:
     paid = pay(sdks, "pm_card_visa")
@@ -239,6 +245,24 @@ def test_only_money_that_was_taken_is_disputed(sdks: Sdks) -> None:
     assert sdks.post(f"/sandbox/charges/{held.latest_charge}/dispute", json={}).status_code == 409
     assert sdks.post("/sandbox/charges/ch_unknown/dispute", json={}).status_code == 404
     assert sdks.post("/sandbox/disputes/du_unknown", json={"result": "won"}).status_code == 404
+
+
+def test_malformed_body_disputes_nothing(sdks: Sdks) -> None:
+    paid = pay(sdks, "pm_card_visa")
+    for body in ('{"amount": 100', "[]"):
+        answer = sdks.post(f"/sandbox/charges/{paid.latest_charge}/dispute", data=body)
+        assert (answer.status_code, answer.json()) == (400, {"error": "the body is a JSON object"})
+    assert not charge_of(sdks, paid).disputed
+
+
+def test_pending_refund_fails_when_its_charge_is_charged_back(sdks: Sdks) -> None:
+    paid = pay(sdks, "pm_card_pendingRefund")
+    refund = sdks.stripe.v1.refunds.create({"payment_intent": paid.id})
+    sdks.post(f"/sandbox/charges/{paid.latest_charge}/dispute", json={})
+    failed = sdks.stripe.v1.refunds.retrieve(refund.id)
+    assert (failed.status, failed.failure_reason) == ("failed", "charge_for_pending_refund_disputed")
+    charge = charge_of(sdks, paid)
+    assert (charge.disputed, charge.amount_refunded) == (True, 0)
 
 
 def test_dispute_is_lost_without_an_answer_in_time(tmp_path: Path) -> None:
@@ -254,6 +278,19 @@ def test_dispute_is_lost_without_an_answer_in_time(tmp_path: Path) -> None:
         statuses = [dispute_of(sdks, each).status for each in (silent, answered, inquiry)]
         assert statuses == ["lost", "under_review", "warning_closed"]
         assert kinds_of(sdks, silent)[-1] == "charge.dispute.closed"
+
+
+def test_escalated_inquiry_has_its_own_time_to_answer(tmp_path: Path) -> None:
+    with SandboxProcess(tmp_path) as process:
+        sdks = Sdks(process.url)
+        paid = pay(sdks, "pm_card_createDisputeInquiry")
+        submit(sdks, dispute_of(sdks, paid), "a receipt")
+        sdks.post("/sandbox/clock", json={"advance_seconds": 10 * 86_400})
+        sdks.post(f"/sandbox/disputes/{dispute_of(sdks, paid).id}", json={"result": "escalated"})
+        sdks.post("/sandbox/clock", json={"advance_seconds": 7 * 86_400})
+        assert dispute_of(sdks, paid).status == "needs_response"
+        sdks.post("/sandbox/clock", json={"advance_seconds": 2 * 86_400})
+        assert dispute_of(sdks, paid).status == "lost"
 
 
 def test_dispute_survives_a_restart_and_is_signed(tmp_path: Path) -> None:

@@ -37,6 +37,14 @@ def test_full_refund_settles_the_warning(sdks: Sdks, noted: None) -> None:
     assert kinds_of(sdks, paid).count(UPDATED) == 1
 
 
+def test_failed_refund_makes_the_warning_actionable_again(sdks: Sdks) -> None:
+    paid = pay(sdks, "pm_card_createIssuerFraudRecord")
+    refund = sdks.stripe.v1.refunds.create({"payment_intent": paid.id})
+    assert not warning_of(sdks, paid).actionable
+    assert sdks.post(f"/sandbox/refunds/{refund.id}", json={"result": "fail"}).status_code == 200
+    assert warning_of(sdks, paid).actionable
+
+
 def test_dispute_settles_the_warning_of_the_control_api(sdks: Sdks) -> None:
     paid = pay(sdks, "pm_card_visa")
     path = f"/sandbox/charges/{paid.latest_charge}"

@@ -165,3 +165,15 @@ def test_debits_send_their_events_in_the_shape_of_stripe(tmp_path: Path) -> None
         assert list(body_problems(one, stripe.Event)) == []
         body = one["data"]["object"]
         assert list(body_problems(body, classes[body["object"]])) == []
+
+
+def test_bank_account_is_not_captured_later(sdks: Sdks) -> None:
+    with pytest.raises(stripe.InvalidRequestError, match="manual capture"):
+        debit(sdks, capture_method="manual")
+
+
+def test_charge_of_a_bank_account_is_not_disputed(sdks: Sdks) -> None:
+    intent = debit(sdks, "processing")
+    settle(sdks, intent.id, result="succeed")
+    for path in ("dispute", "fraud_warning"):
+        assert sdks.post(f"/sandbox/charges/{intent.latest_charge}/{path}", json={}).status_code == 409
