@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import random
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 PROVIDERS = ("stripe", "shippo", "twilio", "sendgrid")
 
@@ -66,7 +66,7 @@ class Fault:
         return cls(**body)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether a JSON value is a number; true and false are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from sandbox.context import Context
 from sandbox.control import json_object, json_response, refusal
+from sandbox.faults import is_number
 from sandbox.shippo.invoices import ADJUSTMENTS, add_item
 from sandbox.shippo.refunds import OPEN, STATUSES, change_refund, refund_with
 from sandbox.shippo.shipments import age_rate
@@ -16,7 +17,7 @@ from sandbox.shippo.transactions import OUTCOMES, end_purchase
 from sandbox.state import without_private
 
 # Shippo keeps a shipment's rates this long: https://docs.goshippo.com/docs/Shipments/Shipments
-MAX_DAYS = 390
+MAX_RATE_AGE_DAYS = 390
 
 _AMOUNT = re.compile(r"-?\d{1,6}(\.\d{1,2})?")
 
@@ -83,8 +84,8 @@ class _Control:
         """Accept {"age_days": 7} to make a rate that old: it cannot be bought any more."""
         body = await json_object(request)
         days = body.get("age_days")
-        if set(body) != {"age_days"} or not isinstance(days, int | float) or not 0 <= days <= MAX_DAYS:
-            return refusal(400, f'the body is {{"age_days": a number from 0 to {MAX_DAYS}}}')
+        if set(body) != {"age_days"} or not is_number(days) or not 0 <= days <= MAX_RATE_AGE_DAYS:
+            return refusal(400, f'the body is {{"age_days": a number from 0 to {MAX_RATE_AGE_DAYS}}}')
         with self.state.transaction():
             rate = age_rate(self.state, request.match_info["id"], days)
         return refusal(404, "no such rate") if rate is None else json_response(rate)

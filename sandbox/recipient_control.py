@@ -7,8 +7,11 @@ from aiohttp import web
 from sandbox.context import Context
 from sandbox.control import json_object, json_response, refusal
 from sandbox.recipients import KIND, BadRecipient, mark, recipient
-from sandbox.twilio.api import E164, shown
+from sandbox.twilio.api import E164, MAX_CHARACTERS, shown
 from sandbox.twilio.inbound import receive
+
+MAX_RECIPIENTS = 1000
+_TOO_MANY = f"at most {MAX_RECIPIENTS} recipients are kept; DELETE one first"
 
 
 def add_recipient_routes(application: web.Application, sandbox: Context) -> None:
@@ -38,9 +41,13 @@ class _Control:
 
     async def put(self, request: web.Request) -> web.Response:
         """Accept {"outcome": …, "error_code": …}, and answer what is known of the recipient."""
-        body = await json_object(request)
+        body, address = await json_object(request), request.match_info["address"]
+        if "@" not in address and not E164.fullmatch(address):
+            return refusal(400, f"{address} is neither a mail address nor a phone number, such as +14155550123")
+        if self._is_one_too_many(address):
+            return refusal(409, _TOO_MANY)
         try:
-            return json_response(mark(self.state, request.match_info["address"], body))
+            return json_response(mark(self.state, address, body))
         except BadRecipient as problem:
             return refusal(400, str(problem))
 
@@ -59,5 +66,12 @@ class _Control:
             return refusal(400, 'the body is {"from": a phone number, "body": a text}')
         if not E164.fullmatch(sender):
             return refusal(400, f"{sender} is no phone number, such as +14155550123")
+        if len(text) > MAX_CHARACTERS:
+            return refusal(400, f"a message has at most {MAX_CHARACTERS} characters")
+        if self._is_one_too_many(sender):
+            return refusal(409, _TOO_MANY)
         url = f"{self.sandbox.settings.webhook_url}/api/webhooks/twilio/"
         return json_response(shown(receive(self.state, sender, text, url), self.state.now()), 201)
+
+    def _is_one_too_many(self, address: str) -> bool:
+        return self.state.get(KIND, address.lower()) is None and self.state.count(KIND) >= MAX_RECIPIENTS

@@ -60,13 +60,14 @@ def mark(state: State, address: str, body: Body) -> Body:
     """
     outcome, code = body.get("outcome"), body.get("error_code")
     known = outcomes_for(address)
-    if not set(body) <= {"outcome", "error_code"} or outcome not in (None, *known):
+    if "outcome" not in body or not set(body) <= {"outcome", "error_code"} or outcome not in (None, *known):
         raise BadRecipient(f"the outcome of {address} must be null or one of {', '.join(known)}")
     if code is not None and (outcome not in SMS_OUTCOMES or type(code) is not int or code not in SMS_ERRORS):
         codes = ", ".join(map(str, SMS_ERRORS))
         raise BadRecipient(f"error_code belongs to {' or '.join(SMS_OUTCOMES)} and is one of {codes}")
+    delivers = {} if outcome else {"suppressed": None, "suppressed_from": None}
     with state.transaction():
-        return change(state, address, outcome=outcome, error_code=code or SMS_OUTCOMES.get(str(outcome)))
+        return change(state, address, outcome=outcome, error_code=code or SMS_OUTCOMES.get(str(outcome)), **delivers)
 
 
 def change(state: State, address: str, **fields: Any) -> Body:

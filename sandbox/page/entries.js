@@ -50,7 +50,7 @@ export function line(entry) {
 const LINES = {
   mail: (entry) => ({
     title: entry.subject || "(no subject)",
-    badge: entry.outcomes.length > 0 ? [entry.outcomes[0] === "deferred" ? "warn" : "bad", entry.outcomes.join(", ")] : null,
+    badge: entry.outcomes.length > 0 ? [entry.outcomes.every((each) => each === "deferred") ? "warn" : "bad", entry.outcomes.join(", ")] : null,
     facts: [
       `to ${entry.to.join(", ")}`,
       entry.preview && el("span", { class: "preview" }, entry.preview),
@@ -99,7 +99,7 @@ const LINES = {
     badge: chargeBadge(entry),
     facts: [entry.card, entry.refunded && !entry.fully_refunded && `${entry.refunded} refunded`],
     actions:
-      entry.captured && !entry.disputed
+      entry.status === "succeeded" && entry.captured && !entry.disputed
         ? [
             {
               name: "dispute",
@@ -319,7 +319,7 @@ const MAIL_OUTCOMES = {
   unsubscribed: "unsubscribe",
 };
 const CHANGING = {
-  mail: (entry, object, button) => entry.to.map((address) => outcomes(address, MAIL_OUTCOMES, button)),
+  mail: (entry, object, button) => entry.to.slice(0, 20).map((address) => outcomes(address, MAIL_OUTCOMES, button)),
   sms: (entry, object, button) => [
     list([
       ["From", entry.from],

@@ -4,6 +4,8 @@ import { Failure, change, read } from "./api.js";
 import { el, icon, moment, replaceContent } from "./dom.js";
 import { changing, lasting, line, steps } from "./entries.js";
 
+// A longer timer of a browser fires at once.
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const PAGE = 50;
 // More rows than this are cut off at the end of the list, where "Load more" brings them back.
 const MOST_ROWS = 250;
@@ -129,7 +131,7 @@ export class Feed {
     }
     clearTimeout(row.timer);
     // Some statuses change with time alone; the sandbox sends no event for them.
-    if (entry.settles_in !== null) row.timer = setTimeout(() => this.look(row), entry.settles_in * 1000 + 50);
+    if (entry.settles_in !== null) row.timer = setTimeout(() => this.look(row), Math.min(entry.settles_in * 1000 + 50, LONGEST_TIMER_MS));
   }
 
   insert(node) {

@@ -3,6 +3,8 @@ key that verifies its webhooks."""
 
 from __future__ import annotations
 
+from itertools import islice
+
 import orjson
 
 from sandbox import settings
@@ -16,6 +18,7 @@ from sandbox.sendgrid.rate_limit import RateLimit
 from sandbox.state import State
 
 _MAX_BYTES = 30 * 1024 * 1024
+_MAX_PROBLEMS = 100  # in one answer
 _HELP = "http://sendgrid.com/docs/API_Reference/Web_API_v3/Mail/errors.html#message"
 
 # SendGrid's answer in https://github.com/sendgrid/sendgrid-ruby/pull/489; every sender is verified unless marked.
@@ -61,7 +64,7 @@ class SendGrid(Provider):
             mail = orjson.loads(call.body)
         except orjson.JSONDecodeError:
             return _refusal(400, Problem("Bad Request", None))
-        found = list(problems(mail))
+        found = list(islice(problems(mail), _MAX_PROBLEMS))
         if found:
             return _refusal(400, *found)
         if recipient(self.state, mail["from"]["email"])["outcome"] == UNVERIFIED:

@@ -21,6 +21,7 @@ _PERSONALIZATION = frozenset(
     bcc cc custom_args dynamic_template_data from headers send_at subject substitutions to
     """.split()  # noqa: SIM905
 )
+MAX_ADDRESS = 320  # characters
 _ADDRESS = re.compile(r"[^@\s<>(),;:\"\[\]]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\.[A-Za-z0-9-]{2,}")
 _MAX_RECIPIENTS = 1000
 _JSON_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
@@ -176,8 +177,8 @@ def _invalid_type(expected: str, value: Any, where: str) -> Problem:
 
 def _address(entry: Any, where: str) -> Iterator[Problem]:
     address = entry.get("email") if isinstance(entry, dict) else None
-    if not isinstance(address, str) or not _ADDRESS.fullmatch(address) or len(address) > 320:
-        yield Problem(f"Does not contain a valid address: {address}.", f"{where}.email")
+    if not isinstance(address, str) or len(address) > MAX_ADDRESS or not _ADDRESS.fullmatch(address):
+        yield Problem(f"Does not contain a valid address: {str(address)[:MAX_ADDRESS]}.", f"{where}.email")
     if isinstance(entry, dict):
         yield from _unknown(entry, frozenset(("email", "name")), f"{where}.")
 

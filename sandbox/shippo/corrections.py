@@ -61,7 +61,8 @@ def corrected(address: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, s
             fields["state"] = states[0]
             codes.append("administrative_area_change")
     known = _CITIES.get(zip_code[:3])
-    if known and known.lower() != city.lower() and _likeness(known, city) >= _SIMILAR:
+    longest = 2 * len(known or "")  # a longer name is never so similar, and comparing it takes long
+    if known and len(city) <= longest and known.lower() != city.lower() and _likeness(known, city) >= _SIMILAR:
         fields["city"] = known
         codes.append("locality_change")
     rest, _, kind = address["street1"].strip().rpartition(" ")

@@ -35,7 +35,8 @@ def add_item(state: State, kind: str, transaction: dict[str, Any], amount: Decim
         kind: one of the types above.
         amount: in the currency of the label's rate; negative for what Shippo gives back.
     """
-    rate = state.get("rate", transaction["rate"]) or {}
+    rate = state.get("rate", transaction["rate"])
+    assert rate is not None
     now = moment(state.now())
     item = {
         "object_id": hexadecimal(),
@@ -45,7 +46,7 @@ def add_item(state: State, kind: str, transaction: dict[str, Any], amount: Decim
         "type": kind,
         "description": f"{_DESCRIPTIONS[kind]} {transaction['tracking_number']}",
         "amount": f"{amount:.2f}",
-        "currency": rate.get("currency", "USD"),
+        "currency": rate["currency"],
         "charge_conversion": None,
         "invoice": hexadecimal(),
         "transaction": transaction["object_id"],
@@ -57,4 +58,6 @@ def add_item(state: State, kind: str, transaction: dict[str, Any], amount: Decim
 
 def price_of(state: State, transaction: dict[str, Any]) -> Decimal:
     """Return the price of the rate that a label was bought for."""
-    return Decimal((state.get("rate", transaction["rate"]) or {"amount": "0"})["amount"])
+    rate = state.get("rate", transaction["rate"])
+    assert rate is not None
+    return Decimal(rate["amount"])

@@ -87,12 +87,14 @@ def advance_refund(state: State, object_id: str) -> None:
     """Give a refund whose time has come its next status."""
     refund = state.get("shippo_refund", object_id)
     assert refund is not None
+    transaction = state.get("transaction", refund["transaction"])
+    assert transaction is not None
     status = "PENDING"
     if refund["_ends_at"] is not None and refund["_ends_at"] <= state.now():
-        status = _outcome(refund, state.get("transaction", refund["transaction"]) or {})
+        status = _outcome(refund, transaction)
     change_refund(state, refund, status)
 
 
 def _outcome(refund: dict[str, Any], transaction: dict[str, Any]) -> str:
     """The carrier refunds a label only if it has not seen the parcel."""
-    return "ERROR" if refund["_rejected"] or transaction.get("tracking_status") != "PRE_TRANSIT" else "SUCCESS"
+    return "ERROR" if refund["_rejected"] or transaction["tracking_status"] != "PRE_TRANSIT" else "SUCCESS"

@@ -44,7 +44,8 @@ _TO = {
     "+15005550004": (21610, "Attempt to send to unsubscribed recipient"),
     "+15005550009": (21614, "'To' number {} is not a valid mobile number"),
 }
-E164 = re.compile(r"\+[1-9]\d{6,14}")
+E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+MAX_CHARACTERS = 1600  # of a text
 _CREATE = frozenset(
     """
     AddressRetention ApplicationSid Attempt Body ContentRetention ContentSid ContentVariables FallbackFrom
@@ -108,8 +109,9 @@ class Twilio(Provider):
             raise TwilioFailure(400, 21603, "A 'From' phone number is required.")
         if not text and not given.get("MediaUrl") and not given.get("ContentSid"):
             raise TwilioFailure(400, 21602, "Message body is required.")
-        if len(text) > 1600:
-            raise TwilioFailure(400, 21617, "The concatenated message body exceeds the 1600 character limit")
+        if len(text) > MAX_CHARACTERS:
+            limit = f"The concatenated message body exceeds the {MAX_CHARACTERS} character limit"
+            raise TwilioFailure(400, 21617, limit)
         if sender in _FROM:
             code, message = _FROM[sender]
             raise TwilioFailure(400, code, message.format(sender))

@@ -16,6 +16,8 @@ from sandbox.recipients import change
 from sandbox.state import State
 from sandbox.twilio.segments import segments
 
+# How many of the latest messages are searched for a callback URL.
+_RECENT = 100
 # The shop's number: the only one that may send with test credentials.
 SHOP_NUMBER = "+15005550006"
 # A message that is one of these words, in any case.
@@ -29,7 +31,8 @@ def receive(state: State, sender: str, text: str, default_url: str) -> dict[str,
     default_url: where the webhook goes when no message of the shop has named a callback URL yet. A number's webhook is
     configured at Twilio, where the sandbox has no settings, so it goes to the shop's own callback URL.
     """
-    urls = (message["status_callback"] for message in state.each("message") if message["status_callback"])
+    latest = state.each("message", limit=_RECENT)
+    urls = (message["status_callback"] for message in latest if message["status_callback"])
     message: dict[str, Any] = {
         "sid": hexadecimal("SM"),
         "direction": "inbound",

@@ -28,7 +28,7 @@ def scheduled_for(given: Mapping[str, str], now: float) -> float | None:
     if not given.get("SendAt"):
         raise TwilioFailure(400, 35111, "SendAt timestamp is missing")
     try:
-        moment = datetime.fromisoformat(given["SendAt"].replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(given["SendAt"])
         at = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         at = 0.0

@@ -88,6 +88,14 @@ def test_all_errors_of_a_mail_are_named_at_once(sdks: Sdks) -> None:
     assert sorted(fields) == ["colour", "content", "from.email", "personalizations.0.to.0.email", "subject"]
 
 
+def test_errors_of_a_mail_are_limited(sdks: Sdks) -> None:
+    with pytest.raises(exceptions.BadRequestsError) as refusal:
+        send(sdks, {**MAIL, "personalizations": [{"to": [{"email": "x" * 1000}] * 500}]})
+    errors = json.loads(refusal.value.body)["errors"]
+    assert len(errors) == 100
+    assert all(len(error["message"]) < 400 for error in errors)
+
+
 def test_mail_from_an_unverified_sender_is_refused(sdks: Sdks) -> None:
     sender = "unverified@example.com"
     mail = {**MAIL, "from": {"email": "Unverified@example.com"}}

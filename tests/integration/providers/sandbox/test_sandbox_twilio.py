@@ -182,18 +182,44 @@ def test_stop_refuses_messages_until_start(sdks: Sdks) -> None:
     assert inbound.sid in [message.sid for message in sdks.twilio.messages.list(from_=to)]
 
 
-@pytest.mark.parametrize("body", [{}, {"from": "chloe", "body": "STOP"}, {"from": TO, "body": ""}, {"from": TO}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"from": "chloe", "body": "STOP"},
+        {"from": TO, "body": ""},
+        {"from": TO},
+        {"from": TO, "body": "x" * 1601},
+    ],
+)
 def test_unusable_inbound_message_is_refused(sdks: Sdks, body: dict[str, str]) -> None:
     assert sdks.post("/sandbox/sms", json=body).status_code == 400
 
 
 @pytest.mark.parametrize(
-    "body", [{"outcome": "lost"}, {"outcome": "failed", "error_code": 1}, {"error_code": 30003}, {"colour": "red"}]
+    "body", [{"outcome": "lost"}, {"outcome": "failed", "error_code": 1}, {"error_code": 30003}, {"colour": "red"}, {}]
 )
 def test_unusable_mark_is_refused(sdks: Sdks, body: dict[str, object]) -> None:
     to = new_number()
     assert sdks.put(f"/sandbox/recipients/{to}", json=body).status_code == 400
     assert to not in [one["address"] for one in sdks.get("/sandbox/recipients").json()["recipients"]]
+
+
+def test_only_a_number_or_an_address_is_marked(sdks: Sdks) -> None:
+    answer = sdks.put("/sandbox/recipients/chloe", json={"outcome": "failed"})
+    assert (answer.status_code, "neither a mail address nor" in answer.json()["error"]) == (400, True)
+
+
+def test_recipients_are_limited(tmp_path: Path) -> None:
+    with SandboxProcess(tmp_path, constants={"sandbox.recipient_control.MAX_RECIPIENTS": 1}) as process:
+        sdks = Sdks(process.url)
+        first, second = new_number(), new_number()
+        for _ in range(2):
+            assert sdks.put(f"/sandbox/recipients/{first}", json={"outcome": "failed"}).status_code == 200
+        assert sdks.put(f"/sandbox/recipients/{second}", json={"outcome": "failed"}).status_code == 409
+        assert sdks.post("/sandbox/sms", json={"from": second, "body": "STOP"}).status_code == 409
+        sdks.delete(f"/sandbox/recipients/{first}")
+        assert sdks.put(f"/sandbox/recipients/{second}", json={"outcome": "failed"}).status_code == 200
 
 
 def test_mark_of_a_number_survives_a_restart(tmp_path: Path) -> None:

@@ -417,6 +417,8 @@ def test_mail_to_a_marked_address_is_reported_and_later_ones_dropped(
     if drop is not None:
         [dropped] = events_of("second", 1)
         assert (dropped["event"], dropped["reason"], dropped["status"]) == ("dropped", drop, "5.0.0")
+        webhook_sdks.put(f"/sandbox/recipients/{address}", json={"outcome": None})
+        assert [event["event"] for event in events_of("third", 2)] == ["processed", "delivered"]
     key = json.loads(webhook_sdks.sendgrid.client.user.webhooks.event.settings.signed.get().body)["public_key"]
     prefix = "x-twilio-email-event-webhook-"
     for one in gateway.of("sendgrid"):
