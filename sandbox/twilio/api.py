@@ -141,7 +141,7 @@ class Twilio(Provider):
         }
         with self.state.transaction():
             self.state.put("message", stored["sid"], stored)
-        return json_answer(201, shown(stored, self.state.now()))
+        return json_answer(201, shown(stored, stored["created"]))
 
     def _fetch(self, call: Call, sid: str) -> Answer:
         message = self.state.get("message", sid)

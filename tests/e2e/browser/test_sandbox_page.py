@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from playwright.sync_api import Locator, expect
 from launcher.shop import Shop
 from tests.browser import Tab
 from tests.e2e.browser.pages import asked_bank
-from tests.e2e.journeys.shop import Storefront, unique
+from tests.e2e.journeys.shop import Storefront, eventually, unique
 
 MAIL_TRIES_SCRIPTS = (
     "<h1>Hello</h1><script>document.title='ran'; parent.ran = true</script>"
@@ -41,8 +42,10 @@ class Reader:
 
 
 @pytest.fixture
-def reader(shop: Storefront, tab: Tab) -> Reader:
-    return Reader(shop, tab)
+def reader(shop: Storefront, tab: Tab) -> Iterator[Reader]:
+    yield Reader(shop, tab)
+    for provider in ("stripe", "shippo"):
+        requests.delete(f"{shop.sandbox_url}/sandbox/options/{provider}", timeout=30).raise_for_status()
 
 
 def paid(shop: Storefront) -> dict[str, Any]:
@@ -153,8 +156,7 @@ def test_fault_is_switched_on_and_off(reader: Reader) -> None:
 def test_waiting_label_refund_is_decided(reader: Reader) -> None:
     order = paid(reader.shop)
     url = reader.shop.sandbox_url
-    found = requests.get(f"{url}/sandbox/ledger", params={"order_id": order["id"], "kind": "labels"}, timeout=30)
-    label = found.json()["labels"][0]["object_id"]
+    label = eventually(lambda: reader.shop.arrived("labels", order_id=order["id"]))[0]["object_id"]
     reader.open(f"?order={order['id']}")
     waits = reader.page.get_by_role("group", name="Shippo: its options").get_by_role("switch", name="Refunds wait")
     waits.click()

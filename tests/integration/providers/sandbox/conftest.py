@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.providers.sandbox.gateways import Gateway, until
 from tests.integration.providers.sandbox.process import SandboxProcess, Sdks
 
 
@@ -34,3 +35,40 @@ def fault(sdks: Sdks) -> Iterator[Callable[..., dict[str, Any]]]:
     yield switch_on
     for provider in ("stripe", "shippo", "twilio", "sendgrid"):
         assert sdks.delete(f"/sandbox/faults/{provider}").status_code == 200
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    """Receives webhooks."""
+    with Gateway() as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def _webhook_gateway() -> Iterator[Gateway]:
+    with Gateway() as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def _webhook_sandbox(_webhook_gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sdks]:
+    with SandboxProcess(tmp_path_factory.mktemp("webhooks"), WEBHOOK_URL=_webhook_gateway.url) as process:
+        yield Sdks(process.url)
+
+
+@pytest.fixture
+def webhook_sdks(_webhook_sandbox: Sdks, _webhook_gateway: Gateway) -> Iterator[Sdks]:
+    """Call a sandbox that sends its webhooks to `received`; afterwards nothing is on its way."""
+    yield _webhook_sandbox
+    _webhook_gateway.answers.clear()
+    for provider in ("stripe", "shippo", "twilio", "sendgrid"):
+        _webhook_sandbox.post(f"/sandbox/webhooks/{provider}/flush")
+        _webhook_sandbox.delete(f"/sandbox/webhooks/{provider}")
+        until(lambda name=provider: _webhook_sandbox.get(f"/sandbox/webhooks/{name}").json()["counts"]["waiting"] == 0)
+    _webhook_gateway.arrived.clear()
+
+
+@pytest.fixture
+def received(_webhook_gateway: Gateway) -> Gateway:
+    """What the sandbox of `webhook_sdks` has sent."""
+    return _webhook_gateway

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.integration.providers.sandbox.process import SandboxProcess, Sdks
-from tests.integration.providers.sandbox.shapes import body_problems
-from tests.integration.providers.sandbox.test_sandbox_webhooks import (
+from tests.integration.providers.sandbox.gateways import (
     ALL_EVENTS,
     STRIPE_SECRET,
     Gateway,
     until,
 )
+from tests.integration.providers.sandbox.process import SandboxProcess, Sdks
+from tests.integration.providers.sandbox.shapes import body_problems
+from tests.integration.providers.sandbox.stripe_payments import charge_of
 
 AUTOMATIC = {"enabled": True, "allow_redirects": "never"}
 OPENED = ["payment_intent.created", "charge.succeeded", "charge.dispute.created"]
@@ -36,10 +37,6 @@ def pay(sdks: Sdks, card: str = "pm_card_createDispute", **more: Any) -> stripe.
 def dispute_of(sdks: Sdks, paid: stripe.PaymentIntent) -> stripe.Dispute:
     [dispute] = sdks.stripe.v1.disputes.list({"payment_intent": paid.id}).data
     return dispute
-
-
-def charge_of(sdks: Sdks, paid: stripe.PaymentIntent) -> stripe.Charge:
-    return sdks.stripe.v1.charges.retrieve(str(paid.latest_charge))
 
 
 def submit(sdks: Sdks, dispute: stripe.Dispute, text: str) -> stripe.Dispute:

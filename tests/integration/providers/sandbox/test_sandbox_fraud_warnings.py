@@ -6,7 +6,8 @@ import pytest
 import stripe
 
 from tests.integration.providers.sandbox.process import Sdks
-from tests.integration.providers.sandbox.test_sandbox_disputes import charge_of, kinds_of, noted, pay
+from tests.integration.providers.sandbox.stripe_payments import charge_of
+from tests.integration.providers.sandbox.test_sandbox_disputes import kinds_of, noted, pay
 
 __all__ = ["noted"]
 CREATED, UPDATED = (f"radar.early_fraud_warning.{what}" for what in ("created", "updated"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,21 +9,13 @@ from typing import Any
 import pytest
 from shippo.models import components, errors, operations
 
+from tests.integration.providers.sandbox.gateways import until
 from tests.integration.providers.sandbox.parcels import address, buy, parcel, ship
 from tests.integration.providers.sandbox.process import SandboxProcess, Sdks
 
 STATUS = components.TransactionStatusEnum
 REFUND = components.RefundStatus
 OPTIONS = "/sandbox/options/shippo"
-
-
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Wait until the condition is true; return its value."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-    return found
 
 
 @pytest.fixture
@@ -55,13 +46,16 @@ def label_status(sdks: Sdks, label: components.Transaction) -> STATUS | None:
 # Refunds
 
 
-def test_asynchronous_refund_is_queued_then_pending_or_done(sdks: Sdks) -> None:
-    label = buy(sdks, ship(sdks))
-    refund = sdks.shippo.refunds.create(str(label.object_id), async_=True)
-    assert refund.status == REFUND.QUEUED
-    assert label_status(sdks, label) == STATUS.REFUNDPENDING
-    until(lambda: sdks.shippo.refunds.get(str(refund.object_id)).status == REFUND.SUCCESS)
-    assert label_status(sdks, label) == STATUS.REFUNDED
+def test_asynchronous_refund_is_queued_before_it_is_done(tmp_path: Path) -> None:
+    with SandboxProcess(tmp_path, constants={"sandbox.shippo.refunds.ASYNC_SECONDS": 3600.0}) as process:
+        sdks = Sdks(process.url)
+        label = buy(sdks, ship(sdks))
+        refund = sdks.shippo.refunds.create(str(label.object_id), async_=True)
+        assert refund.status == REFUND.QUEUED
+        assert label_status(sdks, label) == STATUS.REFUNDPENDING
+        sdks.post("/sandbox/clock", json={"advance_seconds": 3601})
+        assert sdks.shippo.refunds.get(str(refund.object_id)).status == REFUND.SUCCESS
+        assert label_status(sdks, label) == STATUS.REFUNDED
 
 
 @pytest.mark.parametrize(("decision", "label_ends"), [("SUCCESS", STATUS.REFUNDED), ("ERROR", STATUS.REFUNDREJECTED)])

@@ -1,4 +1,4 @@
-"""The sandbox's page: its feed, its stream of changes, its mails, and what other origins may do."""
+"""The sandbox's page: its files, its feed, its mails, and what other origins may do."""
 
 from __future__ import annotations
 
@@ -6,101 +6,28 @@ import json
 import re
 import sqlite3
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-import stripe
-from sendgrid.helpers.mail import Mail
 
+from tests.integration.providers.sandbox.feeds import (
+    FROM,
+    KINDS,
+    entries,
+    feed,
+    new_order,
+    one_of_each,
+    pay,
+    send_mail,
+)
+from tests.integration.providers.sandbox.gateways import Gateway, until
 from tests.integration.providers.sandbox.parcels import buy, ship
 from tests.integration.providers.sandbox.process import ROOT, SandboxProcess, Sdks
-from tests.integration.providers.sandbox.streams import Stream
-from tests.integration.providers.sandbox.test_sandbox_webhooks import Gateway, until
 
-FROM = "+15005550006"
-KINDS = {"mail", "sms", "label", "charge", "refund", "dispute", "warning", "tax", "payment", "webhook"}
 PAGE = ROOT / "sandbox" / "page"
 ORIGIN = "https://elsewhere.example"
-
-
-@pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    running = Gateway()
-    yield running
-    running.close()
-
-
-def new_order() -> str:
-    return f"or_{uuid.uuid4().hex}"
-
-
-def pay(sdks: Sdks, order: str, card: str = "pm_card_visa", amount: int = 446) -> stripe.PaymentIntent:
-    made = sdks.stripe.v1.payment_intents.create(
-        {
-            "amount": amount,
-            "currency": "usd",
-            "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
-            "metadata": {"order_id": order},
-        }
-    )
-    return sdks.stripe.v1.payment_intents.confirm(made.id, {"payment_method": card})
-
-
-def send_mail(sdks: Sdks, order: str, html: str = "<b>Hello</b>") -> str:
-    answer = sdks.sendgrid.send(Mail("shop@example.com", "a@example.com", f"Order {order}", "Hello\nthere", html))
-    return str(answer.headers["X-Message-Id"])
-
-
-def record_tax(sdks: Sdks, order: str) -> None:
-    """Record a sale's tax, and its full reversal."""
-    made = sdks.stripe.v1.tax.calculations.create(
-        {
-            "currency": "usd",
-            "line_items": [{"amount": 1000}],
-            "customer_details": {"address": {"country": "US", "postal_code": "98104"}, "address_source": "shipping"},
-        }
-    )
-    sale = sdks.stripe.v1.tax.transactions.create_from_calculation(
-        {"calculation": str(made.id), "reference": f"tax-{order}"}
-    )
-    sdks.stripe.v1.tax.transactions.create_reversal(
-        {
-            "mode": "full",
-            "original_transaction": sale.id,
-            "reference": f"{sale.id}-back",
-            "metadata": {"order_id": order},
-        }
-    )
-
-
-def one_of_each(sdks: Sdks, order: str) -> None:
-    """Cause at least one entry of every kind that belongs to this order, the mail last."""
-    pay(sdks, order, "pm_card_createDispute")
-    pay(sdks, order, "pm_card_createIssuerFraudRecord")
-    paid = pay(sdks, order)
-    sdks.stripe.v1.refunds.create({"payment_intent": paid.id, "amount": 100, "metadata": {"order_id": order}})
-    record_tax(sdks, order)
-    pay(sdks, order, "pm_card_authenticationRequired")
-    buy(sdks, ship(sdks, metadata=order))
-    sdks.twilio.messages.create(to="+14155552671", from_=FROM, body=f"Your order {order} is paid")
-    send_mail(sdks, order)
-
-
-def feed(sdks: Sdks, **query: Any) -> dict[str, Any]:
-    answer = sdks.get("/sandbox/feed", params=query)
-    assert answer.status_code == 200, answer.text
-    body: dict[str, Any] = answer.json()
-    return body
-
-
-def entries(sdks: Sdks, **query: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = feed(sdks, **query)["entries"]
-    return found
 
 
 # The page
@@ -265,150 +192,16 @@ def test_file_of_an_earlier_version_is_taken_over(tmp_path: Path, gateway: Gatew
         until(lambda: [one.json for one in gateway.of("stripe")] == [{"old": True}])
 
 
-# The stream
-
-
-def test_stream_delivers_each_kind(sdks: Sdks) -> None:
+def test_status_that_time_changes_says_when(sdks: Sdks) -> None:
     order = new_order()
-    with Stream(sdks.url) as stream:
-        assert stream.answer.headers["Content-Type"].startswith("text/event-stream")
-        stream.next("switches")
-        one_of_each(sdks, order)
-        seen = {}
-        while set(seen) != KINDS:
-            event = stream.next("entry", lambda data: order in data["orders"])
-            seen[event.data["kind"]] = event.data
-    assert seen["mail"]["subject"] == f"Order {order}"
-
-
-def test_stream_reports_a_moved_parcel(sdks: Sdks) -> None:
-    label = buy(sdks, ship(sdks))
-    with Stream(sdks.url) as stream:
-        stream.next("switches")
-        sdks.post(f"/sandbox/tracks/{label.tracking_number}", json={"status": "TRANSIT"})
-        assert stream.entry(id=label.object_id)["next_status"] == "DELIVERED"
-
-
-def test_stream_continues_after_the_last_event(sdks: Sdks) -> None:
-    with Stream(sdks.url) as stream:
-        first = send_mail(sdks, new_order())
-        position = stream.next("entry", lambda data: data["id"] == first).position
-    second = send_mail(sdks, new_order())
-
-    with Stream(sdks.url, last_event_id=position) as stream:
-        assert stream.next("entry", lambda data: data["kind"] == "mail").data["id"] == second
-
-
-def test_stream_continues_after_a_restart(tmp_path: Path) -> None:
-    with SandboxProcess(tmp_path) as process:
-        sdks = Sdks(process.url)
-        position = feed(sdks)["position"]
-        missed = send_mail(sdks, new_order())
-        process.kill()
-    with SandboxProcess(tmp_path) as process, Stream(process.url, last_event_id=position) as stream:
-        assert stream.entry(kind="mail")["id"] == missed
-
-
-def test_entry_that_changed_often_is_sent_once(sdks: Sdks) -> None:
-    label = buy(sdks, ship(sdks))
-    position = feed(sdks)["position"]
-    for status in ("TRANSIT", "FAILURE", "RETURNED"):
-        sdks.post(f"/sandbox/tracks/{label.tracking_number}", json={"status": status})
-    marker = send_mail(sdks, new_order())
-    with Stream(sdks.url, after=position) as stream:
-        seen = []
-        while not seen or seen[-1]["id"] != marker:
-            seen.append(stream.next("entry").data)
-    assert [one["tracking_status"] for one in seen if one["id"] == label.object_id] == ["RETURNED"]
-
-
-def test_reader_of_another_file_starts_again(sdks: Sdks) -> None:
-    with Stream(sdks.url, last_event_id="0123456789ab-7") as stream:
-        assert stream.next("reset").position == feed(sdks)["position"]
-
-
-def test_reader_far_behind_starts_again(tmp_path: Path) -> None:
-    with SandboxProcess(tmp_path, constants={"sandbox.page_control.MAX_RESUME": 2}) as process:
-        sdks = Sdks(process.url)
-        position = feed(sdks)["position"]
-        one_of_each(sdks, new_order())
-        with Stream(process.url, after=position) as stream:
-            stream.next("reset")
-            last = send_mail(sdks, new_order())
-            assert stream.entry(kind="mail")["id"] == last
-
-
-def test_bad_position_is_refused(sdks: Sdks) -> None:
-    for position in ("7", "a-b", "-", "0123456789ab-²"):
-        answer = sdks.get("/sandbox/stream", params={"after": position})
-        assert answer.status_code == 400
-        assert "after" in answer.json()["error"]
-
-
-def test_stream_reports_faults_and_deliveries_at_once(tmp_path: Path) -> None:
-    # An idle stream looks again with each comment; here it never does.
-    constants = {"sandbox.page_control.HEARTBEAT_S": 600.0}
-    with SandboxProcess(tmp_path, constants=constants) as process, Stream(process.url) as stream:
-        sdks = Sdks(process.url)
-        assert stream.next("switches").data["faults"]["twilio"]["error_rate"] == 0
-        sdks.put("/sandbox/faults/twilio", json={"error_rate": 1, "error_status": 503})
-        stream.next("switches", lambda data: data["faults"]["twilio"]["error_status"] == 503)
-        assert sdks.get("/twilio/2010-04-01", auth=("AC" + "0" * 32, "sandbox")).status_code == 503
-        stream.next("switches", lambda data: data["faults"]["twilio"]["hits"] == 1)
-        sdks.delete("/sandbox/faults/twilio")
-        stream.next("switches", lambda data: data["faults"]["twilio"]["error_rate"] == 0)
-        sdks.put("/sandbox/webhooks/stripe", json={"loss_rate": 1})
-        stream.next("switches", lambda data: data["webhooks"]["stripe"]["loss_rate"] == 1)
-        sdks.delete("/sandbox/webhooks/stripe")
-        stream.next("switches", lambda data: data["webhooks"]["stripe"]["loss_rate"] == 0)
-
-
-def test_idle_stream_sends_comments(tmp_path: Path) -> None:
-    constants = {"sandbox.page_control.HEARTBEAT_S": 0.05}
-    with SandboxProcess(tmp_path, constants=constants) as process, Stream(process.url) as stream:
-        assert stream.next("").data
-        assert stream.next("").data
-
-
-def test_listeners_are_bounded(tmp_path: Path) -> None:
-    with SandboxProcess(tmp_path, constants={"sandbox.feed.MAX_LISTENERS": 2}) as process, ExitStack() as open_streams:
-        streams = [open_streams.enter_context(Stream(process.url)) for _ in range(2)]
-        refused = requests.get(f"{process.url}/sandbox/stream", timeout=30)
-        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
-
-        streams[0].answer.close()
-
-        def accepted() -> bool:
-            with requests.get(f"{process.url}/sandbox/stream", stream=True, timeout=30) as answer:
-                return answer.status_code == 200
-
-        until(accepted)
-
-
-def test_streams_end_on_shutdown(tmp_path: Path) -> None:
-    drain_s = 60.0
-    constants = {"sandbox.server.DRAIN_SECONDS": drain_s}
-    with SandboxProcess(tmp_path, constants=constants) as process, Stream(process.url) as stream:
-        stream.next("switches")
-        status, seconds = process.terminate()
-        assert stream.rest() == []
-    assert status == 0
-    assert seconds < drain_s / 2
-
-
-def test_client_that_reads_nothing_is_disconnected(tmp_path: Path) -> None:
-    constants = {"sandbox.page_control.WRITE_TIMEOUT_S": 0.2, "sandbox.feed.MAX_LISTENERS": 1}
-    with SandboxProcess(tmp_path, constants=constants) as process, Stream(process.url) as stream:
-        stream.next("switches")
-        sdks = Sdks(process.url)
-
-        def accepted() -> bool:
-            # Long subjects soon fill the buffers of the connection that is not read.
-            sdks.sendgrid.send(Mail("shop@example.com", "a@example.com", "x" * 1_000_000, "text"))
-            with requests.get(f"{process.url}/sandbox/stream", stream=True, timeout=30) as answer:
-                return answer.status_code == 200
-
-        until(accepted)
+    sdks.twilio.messages.create(to="+14155552671", from_=FROM, body=f"Order {order}")
+    (sent,) = entries(sdks, order_id=order, kind="sms")
+    assert (sent["status"], 0 < sent["settles_in"] <= 2) in (("queued", True), ("sent", True))
+    end = time.monotonic() + 60
+    while entries(sdks, order_id=order, kind="sms")[0]["settles_in"] is not None:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert entries(sdks, order_id=order, kind="sms")[0]["status"] == "delivered"
 
 
 # Mails
@@ -492,105 +285,3 @@ def test_public_url_counts_as_the_own_origin(tmp_path: Path) -> None:
         url = f"{process.url}/sandbox/faults/twilio"
         assert requests.delete(url, headers={"Origin": "https://sandbox.example"}, timeout=30).status_code == 200
         assert requests.delete(url, headers={"Origin": ORIGIN}, timeout=30).status_code == 403
-
-
-# Webhooks
-
-
-def test_webhook_shows_its_attempts(tmp_path: Path, gateway: Gateway) -> None:
-    gateway.answers += [503]
-    with SandboxProcess(tmp_path, WEBHOOK_URL=gateway.url) as process:
-        sdks = Sdks(process.url)
-        with Stream(process.url) as stream:
-            sdks.stripe.v1.products.create({"name": "Wally"})
-            failed = stream.entry(kind="webhook", state="waiting", tries=1)
-            assert (failed["last_status"], failed["event"], failed["due"] > 0) == (503, "product.created", True)
-            delivered = stream.entry(kind="webhook", state="delivered")
-            assert (delivered["tries"], delivered["deliveries"], delivered["last_status"]) == (2, 1, 200)
-        shown = sdks.get(f"/sandbox/feed/{delivered['key']}").json()["object"]
-        assert [attempt["status"] for attempt in shown["attempts"]] == [503, 200]
-        assert shown["body"] == gateway.of("stripe")[0].json
-
-
-def test_unreachable_gateway_is_the_reason_shown(tmp_path: Path) -> None:
-    with SandboxProcess(tmp_path) as process, Stream(process.url) as stream:
-        Sdks(process.url).stripe.v1.products.create({"name": "Wally"})
-        assert stream.entry(kind="webhook", tries=1)["last_error"] == "nobody answers there"
-
-
-def test_repeated_webhook_arrives_again_and_signed(tmp_path: Path, gateway: Gateway) -> None:
-    with SandboxProcess(tmp_path, WEBHOOK_URL=gateway.url) as process:
-        sdks = Sdks(process.url)
-        sdks.stripe.v1.products.create({"name": "Wally"})
-        with Stream(process.url, after=feed(sdks)["position"]) as stream:
-            until(lambda: entries(sdks, kind="webhook") and entries(sdks, kind="webhook")[0]["state"] == "delivered")
-            webhook = entries(sdks, kind="webhook")[0]
-            answer = sdks.post(f"/sandbox/feed/{webhook['key']}/repeat", json={"times": 2})
-            assert answer.json()["state"] == "waiting"
-            stream.entry(key=webhook["key"], deliveries=3, state="delivered")
-    bodies = {one.body for one in gateway.of("stripe")}
-    assert (len(gateway.of("stripe")), len(bodies)) == (3, 1)
-    for one in gateway.of("stripe"):
-        stripe.Webhook.construct_event(
-            one.body, one.headers["stripe-signature"], "_".join(("whsec", "sandbox", "stripe"))
-        )
-
-
-def test_bad_repetition_is_refused(sdks: Sdks) -> None:
-    for body in ({}, {"times": 0}, {"times": 11}, {"times": True}, {"times": 2, "to": "x"}):
-        answer = sdks.post("/sandbox/feed/webhook/wh_unknown/repeat", json=body)
-        assert answer.status_code == 400
-        assert "times" in answer.json()["error"]
-    assert sdks.post("/sandbox/feed/webhook/wh_unknown/repeat", json={"times": 1}).status_code == 404
-
-
-def test_lost_webhook_is_shown_as_lost(tmp_path: Path) -> None:
-    with SandboxProcess(tmp_path) as process:
-        sdks = Sdks(process.url)
-        sdks.put("/sandbox/webhooks/stripe", json={"loss_rate": 1})
-        sdks.stripe.v1.products.create({"name": "Wally"})
-        assert [(one["state"], one["tries"]) for one in entries(sdks, kind="webhook")] == [("lost", 0)]
-
-
-def test_duplicated_webhook_is_one_entry(tmp_path: Path, gateway: Gateway) -> None:
-    with SandboxProcess(tmp_path, WEBHOOK_URL=gateway.url) as process:
-        sdks = Sdks(process.url)
-        with Stream(process.url) as stream:
-            sdks.put("/sandbox/webhooks/stripe", json={"duplicate_rate": 1})
-            sdks.stripe.v1.products.create({"name": "Wally"})
-            sdks.post("/sandbox/webhooks/stripe/flush")
-            stream.entry(kind="webhook", state="delivered", deliveries=2)
-        assert len(entries(sdks, kind="webhook")) == 1
-
-
-def test_records_of_webhooks_are_bounded(tmp_path: Path, gateway: Gateway) -> None:
-    constants = {"sandbox.webhooks.waiting.RECORDS_KEPT": 3, "sandbox.webhooks.waiting.PRUNE_INTERVAL": 1}
-    with SandboxProcess(tmp_path, constants=constants, WEBHOOK_URL=gateway.url) as process:
-        sdks = Sdks(process.url)
-        for number in range(8):
-            sdks.stripe.v1.products.create({"name": f"Wally {number}"})
-            until(lambda sent=number: len(gateway.of("stripe")) == sent + 1)
-            until(lambda: all(one["state"] == "delivered" for one in entries(sdks, kind="webhook")))
-        sdks.stripe.v1.products.create({"name": "Last"})
-        assert len(entries(sdks, kind="webhook")) <= 4
-
-
-def test_waiting_webhooks_keep_their_records(tmp_path: Path) -> None:
-    constants = {"sandbox.webhooks.waiting.RECORDS_KEPT": 1, "sandbox.webhooks.waiting.PRUNE_INTERVAL": 1}
-    with SandboxProcess(tmp_path, constants=constants) as process:
-        sdks = Sdks(process.url)
-        for number in range(5):
-            sdks.stripe.v1.products.create({"name": f"Wally {number}"})
-        assert len(entries(sdks, kind="webhook")) == 5
-
-
-def test_status_that_time_changes_says_when(sdks: Sdks) -> None:
-    order = new_order()
-    sdks.twilio.messages.create(to="+14155552671", from_=FROM, body=f"Order {order}")
-    (sent,) = entries(sdks, order_id=order, kind="sms")
-    assert (sent["status"], 0 < sent["settles_in"] <= 2) in (("queued", True), ("sent", True))
-    end = time.monotonic() + 60
-    while entries(sdks, order_id=order, kind="sms")[0]["settles_in"] is not None:
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    assert entries(sdks, order_id=order, kind="sms")[0]["status"] == "delivered"

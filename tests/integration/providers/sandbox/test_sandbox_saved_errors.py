@@ -53,7 +53,9 @@ def test_sdk_does_not_repeat_a_saved_500(sdks: Sdks, fault: Fault) -> None:
 def test_decline_behind_a_saved_500_stays(sdks: Sdks, fault: Fault) -> None:
     intent = sdks.stripe.v1.payment_intents.create(INTENT)
     fault("stripe", saved_error_done_rate=1, times=1, method="POST")
-    answer = post(sdks, f"/v1/payment_intents/{intent.id}/confirm", "k", payment_method="pm_card_chargeDeclined")
+    answer = post(
+        sdks, f"/v1/payment_intents/{intent.id}/confirm", uuid.uuid4().hex, payment_method="pm_card_chargeDeclined"
+    )
     assert answer.status_code == 500
     assert [one.paid for one in sdks.stripe.v1.charges.list({"payment_intent": intent.id}).data] == [False]
 
@@ -89,7 +91,7 @@ def test_saved_500_lasts_24_hours_and_a_restart(tmp_path: Path) -> None:
 
 
 def test_other_provider_does_the_work_behind_a_500(sdks: Sdks, fault: Fault) -> None:
-    number = "+14155550177"
+    number = f"+1415{2 * 10**6 + uuid.uuid4().int % (8 * 10**6)}"
     for field, sent in {"saved_error_rate": 0, "saved_error_done_rate": 1}.items():
         fault("twilio", **{field: 1})
         answer = sdks.post(

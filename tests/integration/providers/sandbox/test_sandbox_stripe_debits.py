@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import stripe
 
+from tests.integration.providers.sandbox.gateways import ALL_EVENTS, Gateway, switch, until
 from tests.integration.providers.sandbox.process import SandboxProcess, Sdks
 from tests.integration.providers.sandbox.shapes import body_problems
+from tests.integration.providers.sandbox.stripe_payments import charge_of, settle
 from tests.integration.providers.sandbox.test_sandbox_stripe_payments import new_intent
-from tests.integration.providers.sandbox.test_sandbox_webhooks import ALL_EVENTS, Gateway, switch, until
 
 MANDATE = {"customer_acceptance": {"type": "online", "online": {"ip_address": "127.0.0.1", "user_agent": "test"}}}
 
@@ -27,17 +28,6 @@ def sdks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sdks]:
 def debit(sdks: Sdks, account: str = "success", **more: Any) -> stripe.PaymentIntent:
     method = f"pm_usBankAccount_{account}"
     return new_intent(sdks, confirm=True, payment_method=method, mandate_data=MANDATE, **more)
-
-
-def settle(sdks: Sdks, intent_id: str, status: int = 200, **body: Any) -> Any:
-    answer = sdks.post(f"/sandbox/payments/{intent_id}", json=body)
-    assert answer.status_code == status, answer.text
-    return answer.json()
-
-
-def charge_of(sdks: Sdks, intent: stripe.PaymentIntent) -> stripe.Charge:
-    assert isinstance(intent.latest_charge, str)
-    return sdks.stripe.v1.charges.retrieve(intent.latest_charge)
 
 
 def wait_for(sdks: Sdks, intent: stripe.PaymentIntent, status: str) -> stripe.PaymentIntent:
@@ -96,17 +86,17 @@ def test_debit_fails_later_and_the_intent_can_be_paid_again(sdks: Sdks, account:
 def test_control_api_settles_a_processing_payment(sdks: Sdks) -> None:
     intent = debit(sdks, "processing")
     for wrong in ({}, {"result": "lost"}, {"result": "fail", "reason": "because"}):
-        settle(sdks, intent.id, 400, **wrong)
-    settle(sdks, "pi_none", 404, result="fail")
+        settle(sdks, "payments", intent.id, 400, **wrong)
+    settle(sdks, "payments", "pi_none", 404, result="fail")
     entry = sdks.get(f"/sandbox/feed/payment/{intent.id}").json()["entry"]
     assert entry["status"] == "processing"
 
-    failed = settle(sdks, intent.id, result="fail", reason="no_account")
+    failed = settle(sdks, "payments", intent.id, result="fail", reason="no_account")
 
     assert (failed["status"], failed["last_payment_error"]["code"]) == ("requires_payment_method", "no_account")
-    settle(sdks, intent.id, 409, result="succeed")
+    settle(sdks, "payments", intent.id, 409, result="succeed")
     again = debit(sdks, "insufficientFunds")
-    assert settle(sdks, again.id, result="succeed")["status"] == "succeeded"
+    assert settle(sdks, "payments", again.id, result="succeed")["status"] == "succeeded"
     shown = sdks.get(f"/sandbox/feed/charge/{again.latest_charge}").json()["entry"]
     assert shown["card"] == "bank account 2227"
 
@@ -143,8 +133,8 @@ def test_debits_send_their_events_in_the_shape_of_stripe(tmp_path: Path) -> None
         sdks = Sdks(process.url)
         switch(sdks, "stripe", events=ALL_EVENTS)
         first, second = debit(sdks), debit(sdks, "insufficientFunds")
-        settle(sdks, first.id, result="succeed")
-        settle(sdks, second.id, result="fail")
+        settle(sdks, "payments", first.id, result="succeed")
+        settle(sdks, "payments", second.id, result="fail")
         until(lambda: len(gateway.of("stripe")) == 10)
         sent = [one.json for one in gateway.of("stripe")]
     gateway.close()
@@ -174,6 +164,6 @@ def test_bank_account_is_not_captured_later(sdks: Sdks) -> None:
 
 def test_charge_of_a_bank_account_is_not_disputed(sdks: Sdks) -> None:
     intent = debit(sdks, "processing")
-    settle(sdks, intent.id, result="succeed")
+    settle(sdks, "payments", intent.id, result="succeed")
     for path in ("dispute", "fraud_warning"):
         assert sdks.post(f"/sandbox/charges/{intent.latest_charge}/{path}", json={}).status_code == 409

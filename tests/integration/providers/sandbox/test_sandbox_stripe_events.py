@@ -8,17 +8,16 @@ from typing import Any
 import pytest
 import stripe
 
+from tests.integration.providers.sandbox.gateways import ALL_EVENTS, Gateway, switch, until
 from tests.integration.providers.sandbox.process import SandboxProcess, Sdks
 from tests.integration.providers.sandbox.shapes import body_problems
 from tests.integration.providers.sandbox.test_sandbox_stripe_payments import new_intent
-from tests.integration.providers.sandbox.test_sandbox_webhooks import ALL_EVENTS, Gateway, switch, until
 
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[Gateway]:
-    running = Gateway()
-    yield running
-    running.close()
+    with Gateway() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +67,7 @@ def test_event_of_what_stripe_does_on_its_own_has_no_request(sdks: Sdks, gateway
     assert settled["request"] == {"id": None, "idempotency_key": None}
 
 
-def test_asynchronous_capture_reports_the_balance_transaction_later(sdks: Sdks, gateway: Gateway) -> None:
+def test_asynchronous_capture_books_the_charge_later(sdks: Sdks, gateway: Gateway) -> None:
     sdks.put("/sandbox/options/stripe", json={"asynchronous_capture": True, "settle_after_s": 3600})
     intent = new_intent(sdks, confirm=True, payment_method="pm_card_visa", expand=["latest_charge"])
     charge = intent.latest_charge
@@ -85,7 +84,7 @@ def test_asynchronous_capture_reports_the_balance_transaction_later(sdks: Sdks, 
     assert booked == updated["object"]["balance_transaction"] is not None
 
 
-def test_other_capture_methods_have_their_balance_transaction_at_once(sdks: Sdks) -> None:
+def test_other_capture_methods_book_their_charge_at_once(sdks: Sdks) -> None:
     def balance_transaction(**more: Any) -> Any:
         intent = new_intent(sdks, confirm=True, payment_method="pm_card_visa", expand=["latest_charge"], **more)
         assert isinstance(intent.latest_charge, stripe.Charge)

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import stripe
 
+from tests.integration.providers.sandbox.gateways import ALL_EVENTS, Gateway, switch, until
 from tests.integration.providers.sandbox.process import SandboxProcess, Sdks
 from tests.integration.providers.sandbox.shapes import body_problems
+from tests.integration.providers.sandbox.stripe_payments import charge_of, settle
 from tests.integration.providers.sandbox.test_sandbox_stripe_payments import new_intent
-from tests.integration.providers.sandbox.test_sandbox_webhooks import ALL_EVENTS, Gateway, switch, until
 
 
 @pytest.fixture(scope="module")
@@ -37,18 +38,7 @@ def refund(sdks: Sdks, intent: stripe.PaymentIntent, **more: Any) -> stripe.Refu
     return sdks.stripe.v1.refunds.create(asked)
 
 
-def settle(sdks: Sdks, refund_id: str, status: int = 200, **body: Any) -> Any:
-    answer = sdks.post(f"/sandbox/refunds/{refund_id}", json=body)
-    assert answer.status_code == status, answer.text
-    return answer.json()
-
-
-def charge_of(sdks: Sdks, intent: stripe.PaymentIntent) -> stripe.Charge:
-    assert isinstance(intent.latest_charge, str)
-    return sdks.stripe.v1.charges.retrieve(intent.latest_charge)
-
-
-def test_refund_of_the_failing_card_succeeds_first_and_fails_later(sdks: Sdks) -> None:
+def test_refund_of_the_failing_card_fails_after_its_success(sdks: Sdks) -> None:
     intent = pay(sdks, "pm_card_refundFail")
     made = refund(sdks, intent, amount=100)
     assert (made.status, "failure_reason" in made) == ("succeeded", False)
@@ -81,26 +71,29 @@ def test_pending_refund_counts_and_completes_later(sdks: Sdks) -> None:
     assert "pending_reason" not in done
 
 
-def test_refund_of_a_usual_card_can_be_settled_by_the_control_api(sdks: Sdks) -> None:
+def test_control_api_settles_the_refund_of_a_usual_card(sdks: Sdks) -> None:
     intent = pay(sdks, "pm_card_visa")
     made = refund(sdks, intent)
-    assert settle(sdks, made.id, 409, result="succeed")["error"] == "this refund cannot succeed: it is succeeded"
+    assert (
+        settle(sdks, "refunds", made.id, 409, result="succeed")["error"]
+        == "this refund cannot succeed: it is succeeded"
+    )
 
-    failed = settle(sdks, made.id, result="fail", reason="lost_or_stolen_card")
+    failed = settle(sdks, "refunds", made.id, result="fail", reason="lost_or_stolen_card")
 
     assert (failed["status"], failed["failure_reason"]) == ("failed", "lost_or_stolen_card")
     assert list(body_problems(failed, stripe.Refund)) == []
     assert not charge_of(sdks, intent).refunded
-    settle(sdks, made.id, 409, result="fail")
-    settle(sdks, "re_none", 404, result="fail")
+    settle(sdks, "refunds", made.id, 409, result="fail")
+    settle(sdks, "refunds", "re_none", 404, result="fail")
     for wrong in ({}, {"result": "lost"}, {"result": "fail", "reason": "because"}, {"result": "fail", "now": True}):
-        settle(sdks, made.id, 400, **wrong)
+        settle(sdks, "refunds", made.id, 400, **wrong)
 
 
 def test_settled_refund_does_not_settle_again(sdks: Sdks) -> None:
     intent = pay(sdks, "pm_card_pendingRefund")
     early, late = refund(sdks, intent, amount=100), refund(sdks, intent, amount=50)
-    settle(sdks, early.id, result="fail")
+    settle(sdks, "refunds", early.id, result="fail")
 
     sdks.post("/sandbox/clock", json={"advance_seconds": 60})
 
@@ -154,7 +147,7 @@ def test_failed_refund_sends_its_events_in_order(tmp_path: Path) -> None:
         sdks.post("/sandbox/webhooks/stripe/flush")
         gateway.arrived.clear()
 
-        settle(sdks, made.id, result="fail")
+        settle(sdks, "refunds", made.id, result="fail")
 
         until(lambda: len(gateway.of("stripe")) == 3)
         feed = sdks.get("/sandbox/feed", params={"kind": "webhook", "limit": 3}).json()["entries"]
