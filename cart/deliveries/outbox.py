@@ -15,7 +15,7 @@ from typing import Any
 
 from cart.deliveries.taxes import TAX_KINDS, OwedTaxes
 from cart.rules import attention
-from cart.rules.order import EMAIL, FULFILLED, LABEL, MESSAGES, PAID, RETURNED, SMS, Order
+from cart.rules.order import EMAIL, LABEL, MESSAGES, SMS, Order
 from cart.rules.payments import CANCELED, Payments
 from cart.rules.public_order import render
 from cart.rules.tax import REVERSAL, SALE, Taxes
@@ -139,7 +139,7 @@ class Outbox:
         if kind == CALL_OFF:
             return self._call_off(order, key, task["details"])
         if kind == LABEL:
-            if order.status == RETURNED and task["tries"] == 1 and task["error"] is None:
+            if order.over and task["tries"] == 1 and task["error"] is None:
                 return None  # the label is no longer needed, and was never requested
             label = self.shipping.buy_label(order.shipment, order.method_id, key)
             self.store.orders.update(order.id, None, lambda order: _ship(order, label))
@@ -147,7 +147,7 @@ class Outbox:
         if kind == EMAIL:
             mailed = self.notifications.order_paid_email(self.show(order), self.label(order.id), key)
             if order.shipment is None:  # the mail is all that the shopper waits for
-                self.store.orders.update(order.id, None, lambda order: _fulfill(order, int(self.clock())))
+                self.store.orders.update(order.id, None, lambda order: order.arrive(int(self.clock())))
             return mailed
         return self.notifications.order_paid_sms(render(order), key)
 
@@ -234,11 +234,6 @@ def _code(row: dict[str, Any] | None) -> str:
     if row is None or row["state"] == WAITING:
         return "queued"
     return str(row["answer"]["status code"]) if row["state"] == DONE else "failed"
-
-
-def _fulfill(order: Order, now: int) -> None:
-    if order.status == PAID:
-        order.become(FULFILLED, now)
 
 
 def _ship(order: Order, label: dict[str, Any]) -> None:

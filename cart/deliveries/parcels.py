@@ -56,13 +56,14 @@ class Parcels:
     def fulfill(self, after: int, seen: int, shipments: Collection[str]) -> list[str]:
         """Record that the list was read from `after` to `seen`, and that these shipments are on their way.
 
-        Returns the orders that become fulfilled; none when another copy has read that part.
+        Returns the orders that become fulfilled; none when another copy has read that part. A returned order records
+        its parcel, too.
         """
         with self.store.write():
             if not self.store.positions.advance(CURSOR, after, seen):
                 return []
-            orders = self.store.orders.paid_with(shipments)
+            orders = self.store.orders.settled_with(shipments)
             for order in orders:
-                order.become(FULFILLED, int(self.clock()))
+                order.arrive(int(self.clock()))
                 self.store.orders.save(order)
-        return [order.id for order in orders]
+        return [order.id for order in orders if order.status == FULFILLED]

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from cart.deliveries.taxes import TAX_KINDS
 from cart.rules.order import Order
 from cart.rules.reconcile import Refunded
+from cart.rules.refunds import DONE
 from cart.store.orders import read_order
 from cart.store.tables import orders, refunds
 from cart.store.unit_of_work import CartStore
@@ -143,4 +144,5 @@ class AuditBooks:
 
 
 def _refunded(row: sa.Row[tuple[object, ...]]) -> Refunded:
-    return Refunded(row.provider_id, row.payment, row.amount, row.state, row.order_id, row.began)
+    state = "pending" if row.state == DONE and row.pending else row.state
+    return Refunded(row.provider_id, row.payment, row.amount, state, row.order_id, row.began)

@@ -2,6 +2,9 @@
 
 Any copy of the service can resume a refund: it asks the provider whether the refund exists before it requests the
 refund again. When an order is refunded in full, its stock is released, too, and its label if it was not used.
+
+A refund may fail weeks later; its money is then the shop's again, and the order is paid again. If the reason may pass,
+the refund is repeated once. Otherwise it is on the operator's list until a later refund makes it good.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from cart.deliveries.taxes import owe_taxes
 from cart.payment.pay import LOOK_INTERVAL_S, patience
 from cart.payment.settlement import Settlement, wait_to_look
 from cart.payment.steps import LOCAL, Step, points
-from cart.rules.order import Order
+from cart.rules.attention import REFUND as REFUND_FAILED
+from cart.rules.order import RETURNED, Order
 from cart.rules.payments import REPLAYED, OrderRefund
-from cart.store.refunds import DONE, FAILED
+from cart.rules.refunds import DONE, FAILED, failure, is_repeated, made_good, refunded_elsewhere
 from chassis.crash_points import crash_point
 from chassis.db.claims import ClaimLost
 from chassis.db.engine import once_more
@@ -74,7 +78,7 @@ class Refunds:
             claimed = row if mine else self.store.refunds.claim(row["id"], self.settlement.claim_end())
             if claimed is not None:
                 with suppress(ClaimLost):  # then the new holder finishes it
-                    return self._carry_out(claimed, asked_before=not mine)
+                    return self._carry_out(claimed, asked_before=not mine, awaited=True)
             elif time.monotonic() >= until:
                 raise Conflict(f"Order {order_id} is being refunded; ask again how it ended.", {"retry_after": 1})
             else:
@@ -87,7 +91,7 @@ class Refunds:
         row = self.store.refunds.claim(refund_id, self.settlement.claim_end(), hurry=False)
         if row is not None:
             with suppress(ClaimLost, Conflict, InvalidRequest, Refused):  # it is recorded; nobody waits for the answer
-                self._carry_out(row, asked_before=True)
+                self._carry_out(row, asked_before=True, awaited=False)
 
     def refresh_refunds(self, payment_id: str) -> bool:
         """Record the provider's state of a payment's refunds, including those that were made elsewhere.
@@ -103,7 +107,7 @@ class Refunds:
         self._take_up(order.id, self.payments.refunds(payment_id))
         return True
 
-    def _carry_out(self, row: dict[str, Any], asked_before: bool) -> Order:
+    def _carry_out(self, row: dict[str, Any], asked_before: bool, awaited: bool) -> Order:
         try:
             refund = self._known(row) if asked_before else None
             if refund is None:
@@ -113,7 +117,7 @@ class Refunds:
             if refund is not None:
                 order = self._take_up(row["order_id"], [refund])
             else:
-                refusal = self._refused(row)
+                refusal = self._refused(row, awaited)
         except ClaimLost:
             raise
         except Exception:
@@ -129,6 +133,9 @@ class Refunds:
 
     def _ask(self, row: dict[str, Any]) -> OrderRefund | None:
         """Request the refund; None when it is refused, with the reason in the row's `error`."""
+        if self._is_superseded(row):
+            row["error"] = "A refund was made elsewhere instead of repeating the one that has failed."
+            return None
         for _ in range(LOWERED):
             try:
                 return self.payments.refund(row["payment"], row["amount"], row["id"], row["order_id"], _key(row))
@@ -147,12 +154,31 @@ class Refunds:
 
     def _known(self, row: dict[str, Any]) -> OrderRefund | None:
         refunds = self.payments.refunds(row["payment"])
-        return next((refund for refund in refunds if refund.refund_id == row["id"]), None)
+        found = next((refund for refund in refunds if refund.refund_id == row["id"]), None)
+        if found is None and row["repeats"] is not None:
+            self._take_up(row["order_id"], refunds)
+        return found
 
-    def _refused(self, row: dict[str, Any]) -> ShopError:
-        """The error to report for a refund that the provider refuses."""
-        self.store.refunds.fail(row, row["error"])
-        order, left = self.store.refunds.left_of(row["order_id"])
+    def _is_superseded(self, row: dict[str, Any]) -> bool:
+        """Whether somebody has made the refund elsewhere which this one is to repeat."""
+        if row["repeats"] is None:
+            return False
+        return refunded_elsewhere(self.store.refunds.get(row["repeats"]), self.store.refunds.of_order(row["order_id"]))
+
+    @once_more
+    def _refused(self, row: dict[str, Any], awaited: bool) -> ShopError:
+        """Record that the provider refuses a refund; returns the error to report.
+
+        Args:
+            awaited: whether a caller waits for it; else the operator is told.
+        """
+        with self.store.write():
+            order = self.store.orders.locked(row["order_id"])
+            self.store.refunds.fail(row, row["error"])
+            left = self.store.refunds.left(order)
+            settled = left <= 0 or row["id"] in made_good(self.store.refunds.of_order(order.id), whole=False)
+            if not awaited and not settled:
+                self.store.attention.open(order.id, REFUND_FAILED, row["id"], failure(order, row))
         if left <= 0:
             return Conflict(f"All of order {order.id} is given back already.")
         if left < row["amount"]:  # someone has refunded part of it elsewhere meanwhile
@@ -164,15 +190,30 @@ class Refunds:
         with self.store.write():
             order = self.store.orders.locked(order_id)
             before = order.status
-            self.store.refunds.record(order, refunds)
-            if order.status != before:  # all of its money is returned
+            failed = self.store.refunds.record(order, refunds)
+            if order.status == RETURNED != before:
+                # Once: they stay released if a refund fails later, and the operator decides about the goods.
                 if order.stock_key is not None:
                     self.store.deliveries.add(order.stock_key, RELEASE, order.id)
                     order.stock_key = None
                 self.store.deliveries.add(f"{order.id}:{VOID}", VOID, order.id)
+            self._follow(order, failed)
             owe_taxes(self.store, order)
             self.store.orders.save(order)
             return order
+
+    def _follow(self, order: Order, failed: list[OrderRefund]) -> None:
+        """Repeat the refunds that have just failed, or list them for the operator; unlist what was made good since."""
+        rows = self.store.refunds.of_order(order.id)
+        for refund in failed:
+            [row] = [row for row in rows if row["provider_id"] == refund.id]
+            if is_repeated(row, refund, rows, self.store.refunds.left(order)):
+                self.store.refunds.repeat(row)
+                log.warning("refund failed and is repeated", order_id=order.id, refund=row["id"], error=row["error"])
+            else:
+                self.store.attention.open(order.id, REFUND_FAILED, row["id"], failure(order, row))
+        for name in made_good(rows, order.status == RETURNED):
+            self.store.attention.close(order.id, REFUND_FAILED, name)
 
     def _let_go(self, row: dict[str, Any]) -> None:
         try:

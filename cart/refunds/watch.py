@@ -6,7 +6,7 @@ was made: once a day the list goes back a month.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from cart.refunds.refund import Refunds
 from cart.rules.reconcile import Refunded
@@ -57,6 +57,7 @@ class RefundWatch:
         if far:
             # This also applies when recording a payment fails below: the following days' lists include it.
             self.store.positions.read_until(MONTH_CURSOR, began)
+            new |= self.store.refunds.pending_payments()  # which may wait for longer than a month
         for payment in sorted(new):
             try:
                 self.refunds.refresh_refunds(payment)
@@ -76,8 +77,8 @@ class RefundWatch:
         for _ in range(pages):
             listed, after = self.lists.refunds(after, since)
             page, _ = sorted_out(listed)  # unreadable ones are logged, and reported by a comparison
-            known: dict[str, Any] = self.store.refunds.known([refund.id for refund in page])
-            new |= {refund.payment for refund in page if known.get(refund.id) != refund.stands}
+            known = self.store.refunds.known([refund.id for refund in page])
+            new |= {refund.payment for refund in page if known.get(refund.id) != (refund.stands, refund.pending)}
             if after is None:
                 return new, True
         return new, False

@@ -38,7 +38,7 @@ NEXT: dict[str, set[str]] = {
     PAID: {FULFILLED, RETURNED},
     FULFILLED: {RETURNED},
     CANCELED: set(),
-    RETURNED: set(),
+    RETURNED: {PAID, FULFILLED},  # its refund has failed
 }
 
 # The work owed for a paid order.
@@ -115,19 +115,21 @@ class ShippingMethod:
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """A completed refund, as the order shows it.
+    """A refund that counts, as the order shows it.
 
     Attributes:
         id: ``rf_…``.
         amount: in the currency's smallest unit.
         created: Unix seconds.
         refund: the provider's id.
+        pending: whether the money is still on its way.
     """
 
     id: str
     amount: int
     created: int
     refund: str
+    pending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +177,12 @@ class Order:
         shipment: the id of the shipment that was quoted for it; None when nothing is sent.
         methods, method_id: the shipping methods offered, and the selected one.
         status: one of the states above; updated: when the order last changed (Unix seconds).
-        times: when it became paid, fulfilled, canceled or returned (Unix seconds), by status.
+        times: when it became paid, fulfilled, canceled or returned (Unix seconds), by status; for a returned order
+            also when its parcel moved.
         charge: the provider's id of the charge that paid it.
         carrier, tracking_number: of its label.
-        returns: its completed refunds, the newest first; amount_returned: their sum, None before the first.
+        returns: its refunds that count, the newest first; amount_returned: what has gone back, None before the first
+            refund.
         attempt: how many times a payment was begun; part of every key of that attempt.
         payment: the PaymentIntent's id, once there is one.
         stock_key: the reservation that currently holds its stock, or None.
@@ -287,6 +291,12 @@ class Order:
         return self.status in SETTLED
 
     @property
+    def over(self) -> bool:
+        """Whether its stock was released after the payment: it was returned. Nothing is sent for it any more, even if
+        its refund has failed since."""
+        return self.settled and self.stock_key is None
+
+    @property
     def deliveries(self) -> tuple[str, ...]:
         """The kinds of work owed for it once it is paid, in their order: the messages mention the label."""
         return MESSAGES if self.shipment is None else (LABEL, *MESSAGES)
@@ -319,7 +329,7 @@ class Order:
         self.status = status
         self.updated = now
         if status in (*SETTLED, CANCELED):
-            self.times[status] = now
+            self.times.setdefault(status, now)  # an order whose refund has failed is paid since its payment
 
     @property
     def public_status(self) -> str:
@@ -357,19 +367,37 @@ class Order:
         check_chargeable(replace(self, method_id=method_id, lines=lines).totals, self.currency)
         self.method_id, self.lines, self.tax, self.updated = method_id, lines, tax, now
 
+    @property
+    def given_back(self) -> int:
+        """How much of its amount has gone back or is on its way, in the currency's smallest unit."""
+        return sum(each.amount for each in self.returns)
+
     def give_back(self, returns: Sequence[Return], now: int) -> None:
-        """Show the refunds, and change the status to returned once they cover the full amount, which may be 0.
+        """Show the refunds. The order is returned while what was given back covers its amount, which may be 0.
+
+        If refunds have failed since, a returned order is paid again, or fulfilled if its parcel has moved.
 
         Args:
-            returns: every completed one, the newest first, as all lists of Stripe.
+            returns: every one that counts, the newest first, as all lists of Stripe.
             now: Unix seconds.
         """
         if self.returns == tuple(returns) and self.amount:
             return
         self.returns, self.updated = tuple(returns), now
-        self.amount_returned = sum(each.amount for each in returns)
-        if self.amount_returned >= self.amount and self.status in (PAID, FULFILLED):
+        self.amount_returned = self.given_back
+        if self.given_back >= self.amount and self.status in (PAID, FULFILLED):
             self.become(RETURNED, now)
+        elif self.given_back < self.amount and self.status == RETURNED:
+            del self.times[RETURNED]
+            self.become(FULFILLED if FULFILLED in self.times else PAID, now)
+
+    def arrive(self, now: int) -> None:
+        """The carrier has its parcel, or the mail that it consists of was sent. A returned order only records when, in
+        case its refund fails. `now`: Unix seconds."""
+        if self.status == PAID:
+            self.become(FULFILLED, now)
+        elif self.status == RETURNED:
+            self.times.setdefault(FULFILLED, now)
 
 
 @dataclass(frozen=True, slots=True)

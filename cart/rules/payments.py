@@ -44,15 +44,17 @@ class Payment:
 
 @dataclass(frozen=True)
 class OrderRefund:
-    """The provider's view of a refund, pending or complete.
+    """The provider's view of a refund.
 
     Attributes:
         id: the provider's.
         amount: in the currency's smallest unit.
         created: Unix seconds.
         refund_id: the shop's own id, when the shop made it.
-        failed: true when the money was not returned, and will not be.
+        failed: true when the money was not returned, and will not be: the shop has it again.
         error: the reason for the failure, if it is known.
+        pending: true while it may still become either.
+        passing: true for a failure whose reason may pass, so that another refund may succeed.
     """
 
     id: str
@@ -61,6 +63,8 @@ class OrderRefund:
     refund_id: str | None = None
     failed: bool = False
     error: str | None = None
+    pending: bool = False
+    passing: bool = False
 
 
 class Payments(Protocol):

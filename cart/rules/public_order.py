@@ -23,6 +23,8 @@ from cart.rules.order import (
 )
 from cart.rules.price import SHIPPING, Line, check_payable, price_lines, shared
 
+# Stripe's words for the state of a refund that counts.
+PENDING, SUCCEEDED = "pending", "succeeded"
 # The sample's name for the time of each transition, in the sample's sequence.
 TRANSITIONS = {CANCELED: "canceled", FULFILLED: "fulfiled", PAID: "paid", RETURNED: "returned"}
 
@@ -105,7 +107,13 @@ def parse(document: Mapping[str, Any], cart_id: str, **state: Any) -> Order:
         carrier=shipping["carrier"],
         tracking_number=shipping["tracking_number"],
         returns=tuple(
-            Return(each["id"].replace("orret_", "rf_"), _whole(each["amount"]), each["created"], each["refund"])
+            Return(
+                each["id"].replace("orret_", "rf_"),
+                _whole(each["amount"]),
+                each["created"],
+                each["refund"],
+                each.get("status") == PENDING,  # earlier releases wrote no status
+            )
             for each in document["returns"]["data"]
         ),
         amount_returned=document["amount_returned"],
@@ -184,6 +192,7 @@ def _return(order: Order, shown: Return, items: list[dict[str, Any]]) -> dict[st
         "livemode": order.live,
         "order": order.id,
         "refund": shown.refund,
+        "status": PENDING if shown.pending else SUCCEEDED,
     }
 
 

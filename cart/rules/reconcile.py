@@ -83,6 +83,11 @@ class Refunded:
         """Whether the money is being returned, or has been."""
         return self.state not in ("failed", "canceled")
 
+    @property
+    def pending(self) -> bool:
+        """Whether it may still fail or succeed."""
+        return self.state in ("pending", "requires_action")
+
 
 def said(order: Order) -> str:
     """An order in a few words."""
@@ -241,7 +246,13 @@ def compare_refunds(
         elif known.amount != refund.amount:
             advice = f"ask {provider} what became of it"
             found.append(Difference("another amount was given back", order.id, str(known), theirs, advice=advice))
-        elif known.stands != refund.stands:
+        elif (known.stands, known.pending) != (refund.stands, refund.pending) or refund.stands != _counts(
+            order, refund
+        ):
             repair = "take it into the order"
             found.append(Difference("refund recorded differently", order.id, str(known), theirs, repair, fix=fix))
     return found
+
+
+def _counts(order: Order, refund: Refunded) -> bool:
+    return any(each.refund == refund.id for each in order.returns)

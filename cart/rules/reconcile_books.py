@@ -57,7 +57,8 @@ def compare_orders(
             if missing:
                 theirs = f"the outbox says: no {missing}"
                 found.append(mendable(order, "paid, and nothing owed", theirs, f"owe it {missing}", OWE))
-            if order.stock_key is None or order.stock_key not in held:
+            # An order whose full refund has failed gave its goods back, and stays on the operator's list.
+            if VOID not in rows and (order.stock_key is None or order.stock_key not in held):
                 theirs = f"products says: nothing held ({order.stock_key or 'no reservation'})"
                 advice = "count the shelf, and put what is there"
                 found.append(by_hand(order, "sold, and not taken from stock", theirs, advice))
@@ -132,7 +133,7 @@ def _label(
             return [mendable(order, kind, theirs, "return the label", RETURN)]
     elif paid and rows.get(LABEL) == "failed" and bought:
         return [mendable(order, "label given up, and bought", says.format("bought"), "record it in the order", AGAIN)]
-    elif paid and rows.get(LABEL) == "done" and not bought:
+    elif paid and rows.get(LABEL) == "done" and not bought and VOID not in rows:
         return [by_hand(order, "label lost", says.format("no label"), "see what Shippo's list says of it")]
     elif bought and not order.settled:
         return [by_hand(order, "label of an order that is not paid", says.format("bought"), "refund it")]

@@ -9,7 +9,19 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from cart.rules.order import AT_WORK, CANCELED, CANCELING, CONFIRMING, CREATED, PAID, PAYING, PUBLIC, Order, OrderTax
+from cart.rules.order import (
+    AT_WORK,
+    CANCELED,
+    CANCELING,
+    CONFIRMING,
+    CREATED,
+    PAID,
+    PAYING,
+    PUBLIC,
+    RETURNED,
+    Order,
+    OrderTax,
+)
 from cart.rules.order_token import new_token, opens
 from cart.rules.public_order import parse, render
 from cart.store.card_attempts import CardAttempts
@@ -146,9 +158,10 @@ class Orders(Store):
             connection.execute(sa.update(orders).where(orders.c.id == order_id).values(token=order.token))
             return order
 
-    def paid_with(self, shipments: Collection[str]) -> list[Order]:
-        """The paid orders of some shipments, locked, in the sequence of their ids."""
-        query = sa.select(orders).where(orders.c.shipment.in_(sorted(set(shipments))), orders.c.status == PAID)
+    def settled_with(self, shipments: Collection[str]) -> list[Order]:
+        """The paid and returned orders of some shipments, locked, in the sequence of their ids."""
+        here = orders.c.shipment.in_(sorted(set(shipments)))
+        query = sa.select(orders).where(here, orders.c.status.in_((PAID, RETURNED)))
         with self._database.write() as connection:
             rows = connection.execute(query.order_by(orders.c.id).with_for_update()).mappings().all()
         return read_each("order", rows, read_order)[0]

@@ -11,14 +11,13 @@ from sqlalchemy.engine import Connection
 
 from cart.rules.order import Order, Return
 from cart.rules.payments import OrderRefund
+from cart.rules.refunds import ASKED, DONE, FAILED
 from cart.store.orders import Orders
 from cart.store.tables import LONGEST_LOOK_S, Store, refunds
 from chassis.db.claims import RELEASED, ClaimLost, Claims
 from chassis.db.engine import Database, once_more, plain
 from contracts.currencies import charge_step
 from contracts.errors import Conflict, InvalidRequest, NotFound, Refused
-
-ASKED, DONE, FAILED = "asked", "done", "failed"
 
 
 class RefundRows(Store):
@@ -70,13 +69,12 @@ class RefundRows(Store):
                 "began": now,
             }
             connection.execute(sa.insert(refunds).values(**new))
-            return {**new, "provider_id": None, "ended": None, "error": None}, True
+            return {**new, "provider_id": None, "ended": None, "error": None, "pending": None, "repeats": None}, True
 
-    def left_of(self, order_id: str) -> tuple[Order, int]:
-        """An order, and how much of it can still be refunded. Raises NotFound."""
+    def left(self, order: Order) -> int:
+        """How much of an order can still be refunded, in the currency's smallest unit."""
         with self._database.read() as connection:
-            order = self._orders.get(order_id)
-            return order, self._left(connection, order)
+            return self._left(connection, order)
 
     def get(self, refund_id: str) -> dict[str, Any]:
         """One refund. Raises NotFound."""
@@ -92,11 +90,18 @@ class RefundRows(Store):
         with self._database.read() as connection:
             return [plain(row) for row in connection.execute(query).mappings()]
 
-    def known(self, provider_ids: Sequence[str]) -> dict[str, bool]:
-        """The provider's refunds that are recorded here, and whether each counts as refunded."""
+    def known(self, provider_ids: Sequence[str]) -> dict[str, tuple[bool, bool]]:
+        """The provider's refunds that are recorded here: whether each counts as refunded, and whether it is pending."""
+        query = sa.select(refunds.c.provider_id, refunds.c.state, refunds.c.pending)
         with self._database.read() as connection:
-            query = sa.select(refunds.c.provider_id, refunds.c.state).where(refunds.c.provider_id.in_(provider_ids))
-            return {row.provider_id: row.state == DONE for row in connection.execute(query)}
+            rows = connection.execute(query.where(refunds.c.provider_id.in_(provider_ids)))
+            return {row.provider_id: (row.state == DONE, bool(row.pending)) for row in rows}
+
+    def pending_payments(self) -> set[str]:
+        """The payments that have a pending refund."""
+        query = sa.select(refunds.c.payment).where(refunds.c.state == DONE, refunds.c.pending.is_(True))
+        with self._database.read() as connection:
+            return set(connection.execute(query).scalars())
 
     def claim(self, refund_id: str, until: float, hurry: bool = True) -> dict[str, Any] | None:
         """Claim a refund that is not complete until `until`; None when it has ended, or another has claimed it.
@@ -139,17 +144,40 @@ class RefundRows(Store):
         """The provider will never make this refund. Raises ClaimLost."""
         self._settle(row, **RELEASED, state=FAILED, ended=self._clock(), error=error)
 
-    def record(self, order: Order, reported: Sequence[OrderRefund]) -> None:
+    def record(self, order: Order, reported: Sequence[OrderRefund]) -> list[OrderRefund]:
         """Record the provider's state of some or all refunds of a locked order, including those made elsewhere.
 
-        Part of the transaction that stores the order, which is `once_more`.
+        Part of the transaction that stores the order, which is `once_more`. Returns those that have failed since the
+        last time.
         """
         with self._database.write() as connection:
-            for refund in reported:
-                self._take_in(connection, order, refund)
+            failed = [refund for refund in reported if self._take_in(connection, order, refund) and refund.failed]
         done = [row for row in reversed(self.of_order(order.id)) if row["state"] == DONE]
-        returns = [Return(row["id"], row["amount"], int(row["began"]), row["provider_id"]) for row in done]
+        returns = [
+            Return(row["id"], row["amount"], int(row["began"]), row["provider_id"], bool(row["pending"]))
+            for row in done
+        ]
         order.give_back(returns, int(self._clock()))
+        return failed
+
+    def repeat(self, row: dict[str, Any]) -> None:
+        """Record that a refund which has failed is to be made again, once: the completer does so.
+
+        Part of the transaction that records the failure, which is `once_more`.
+        """
+        key, now = f"{row['id']}:again", self._clock()
+        same = {name: row[name] for name in ("order_id", "payment", "amount")}
+        new = {
+            "id": f"rf_{_digest(key)}",
+            "key": key,
+            "state": ASKED,
+            "repeats": row["id"],
+            "began": now,
+            "due_at": now,
+        }
+        with self._database.write() as connection:
+            if connection.execute(sa.select(refunds.c.id).where(refunds.c.key == key)).first() is None:
+                connection.execute(sa.insert(refunds).values(**same, **new, **RELEASED, looks=0, spent=0, rest=False))
 
     def stalled(self, limit: int = 20) -> list[str]:
         """Refunds whose work was abandoned, and those that are due to be checked again."""
@@ -158,18 +186,22 @@ class RefundRows(Store):
             query = sa.select(refunds.c.id).where(refunds.c.state == ASKED, ready)
             return list(connection.execute(query.order_by(refunds.c.due_at).limit(limit)).scalars())
 
-    def _take_in(self, connection: Connection, order: Order, refund: OrderRefund) -> None:
+    def _take_in(self, connection: Connection, order: Order, refund: OrderRefund) -> bool:
+        """Record the provider's state of one refund; returns whether it is news."""
         ours = sa.or_(refunds.c.provider_id == refund.id, refunds.c.id == (refund.refund_id or ""))
         now = self._clock()
-        values: dict[str, Any] = {"provider_id": refund.id, "state": FAILED if refund.failed else DONE, "ended": now}
-        values.update(**RELEASED, error=refund.error)
-        known = connection.execute(sa.select(refunds.c.id, refunds.c.state).where(ours)).first()
+        state = {"state": FAILED if refund.failed else DONE, "pending": refund.pending}
+        values: dict[str, Any] = {**state, "provider_id": refund.id, "ended": now, "error": refund.error, **RELEASED}
+        known = connection.execute(sa.select(refunds).where(ours)).first()
         if known is None:
             values.update(id=f"rf_{_digest(refund.id)}", order_id=order.id, key=refund.id, payment=order.payment)
             values.update(amount=refund.amount, due_at=now, looks=0, began=refund.created)
             connection.execute(sa.insert(refunds).values(**values))
-        elif known.state != values["state"]:
+        elif (known.state, bool(known.pending)) != (state["state"], refund.pending):
             connection.execute(sa.update(refunds).where(refunds.c.id == known.id).values(**values))
+        else:
+            return False
+        return True
 
     def _left(self, connection: Connection, order: Order) -> int:
         query = sa.select(sa.func.coalesce(sa.func.sum(refunds.c.amount), 0))

@@ -113,7 +113,8 @@ bank_holds = sa.Table(
 
 # Refunds. The claim, `due_at` and `looks` are as of an order; `provider_id` is the provider's id; `spent` counts keys
 # under which the provider will not refund: it has stored a failure of its own, or refused the amount; `rest` marks a
-# refund of the whole remaining amount.
+# refund of the whole remaining amount; `pending` a done one whose money is still on its way; `repeats` is the id of the
+# failed refund that this one repeats.
 refunds = sa.Table(
     "refunds",
     metadata,
@@ -132,6 +133,8 @@ refunds = sa.Table(
     sa.Column("began", sa.Float(53), nullable=False),
     sa.Column("ended", sa.Float(53)),
     sa.Column("error", sa.Text),
+    sa.Column("pending", sa.Boolean),
+    sa.Column("repeats", sa.String(64)),
     sa.Index("refunds_order", "order_id"),
     sa.Index("refunds_state", "state", "due_at"),
 )

@@ -41,6 +41,10 @@ STATES = {
 # The name under which a PaymentIntent's metadata has the order's discount code.
 DISCOUNT_CODE = "discount_code"
 
+# Why a refund may fail this time and succeed the next. Stripe documents no rule; with its other reasons the card takes
+# no money any more, the bank has taken the money by a dispute, or the shop itself has canceled the refund.
+PASSING_REASONS = ("declined", "insufficient_funds", "unknown")
+
 # The code of a payment that can no longer be confirmed, such as one canceled in the dashboard.
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
 
@@ -184,10 +188,18 @@ def _read(intent: Any) -> Payment:
 def _read_refund(refund: Any) -> OrderRefund:
     try:
         body = refund.to_dict()
-        failed = body["status"] in ("failed", "canceled")
-        error = f"Stripe says: {body.get('failure_reason') or body['status']}." if failed else None
-        refund_id = (body.get("metadata") or {}).get("refund_id")
-        return OrderRefund(body["id"], body["amount"], float(body["created"]), refund_id, failed, error)
+        status, reason = body["status"], body.get("failure_reason")
+        failed = status in ("failed", "canceled")
+        return OrderRefund(
+            id=body["id"],
+            amount=body["amount"],
+            created=float(body["created"]),
+            refund_id=(body.get("metadata") or {}).get("refund_id"),
+            failed=failed,
+            error=f"Stripe says: {reason or status}." if failed else None,
+            pending=status in ("pending", "requires_action"),
+            passing=status == "failed" and reason in PASSING_REASONS,
+        )
     except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise OutcomeUnknown("Stripe's answer cannot be read.") from error
 

@@ -217,7 +217,7 @@ def test_parcel_move_is_followed_once(shop: Shop, monkeypatch: pytest.MonkeyPatc
     assert (shop.order.status, shop.store.positions.get("parcels")) == (FULFILLED, 1510)
     assert not shop.store.positions.advance("parcels", 100, 2000)  # a copy with an old cursor
     assert shop.store.positions.get("parcels") == 1510
-    assert shop.store.orders.paid_with(["shp"]) == []
+    assert shop.store.orders.settled_with(["shp"]) == []
     shop.refunds.refund("or_1", None, "k")
     assert shop.order.status == RETURNED
 

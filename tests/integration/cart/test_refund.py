@@ -12,6 +12,7 @@ import pytest
 from cart.payment import settlement
 from cart.refunds.watch import MONTH_S, OVERLAP_S, RefundWatch
 from cart.rules.order import PAID, PAYING, RETURNED
+from cart.rules.payments import OrderRefund
 from cart.rules.public_order import render
 from cart.rules.reconcile import Refunded
 from cart.store.refunds import checked_amount
@@ -44,6 +45,7 @@ def test_full_refund_returns_stock_and_label(shop: Shop) -> None:
         "livemode": False,
         "order": "or_1",
         "refund": "re_1",
+        "status": "succeeded",
     }
     assert entry["id"].startswith("orret_")
     shop.deliver()
@@ -382,6 +384,10 @@ def test_pending_label_refund_is_not_waited_for(shop: Shop) -> None:
     assert (void["state"], void["answer"]["status"]) == ("done", "pending"), "the shipping service follows it"
 
 
+def state_of(refund: OrderRefund) -> str:
+    return "failed" if refund.failed else "pending" if refund.pending else "succeeded"
+
+
 class Listed:
     """The provider's list of refunds, with one refund per page."""
 
@@ -394,7 +400,7 @@ class Listed:
         self.shop.bank._answers()
         at = int(after or 0)
         page = [
-            Refunded(refund.id, payment, refund.amount, "failed" if refund.failed else "succeeded")
+            Refunded(refund.id, payment, refund.amount, state_of(refund))
             for payment, refund in self.shop.bank.returned[at : at + 1]
         ]
         return page, str(at + 1) if at + 1 < len(self.shop.bank.returned) else None

@@ -32,6 +32,7 @@ class Bank:
             "full": it is refused for too many requests.
             "break" (refunds only): a failure is kept under the key.
             "break late" (refunds only): the refund succeeds, and a failure is kept under the key.
+            "pend" (refunds only): the refund is pending.
         opening: the moods of the next payments to open, in turn: "take", "lose", "drop" or "full".
     """
 
@@ -149,7 +150,7 @@ class Bank:
             self.answers[key] = OutcomeUnknown("500", {REPLAYED: True})
             raise self.answers[key]
         try:
-            self.answers[key] = self.give_back(payment_id, amount, refund_id)
+            self.answers[key] = self.give_back(payment_id, amount, refund_id, pending=mood == "pend")
         except Refused as refused:
             self.answers[key] = refused
             raise
@@ -157,11 +158,13 @@ class Bank:
             raise OutcomeUnknown("no answer")
         return self.answers[key]  # type: ignore[no-any-return]
 
-    def give_back(self, payment_id: str, amount: int, refund_id: str | None = None) -> OrderRefund:
+    def give_back(
+        self, payment_id: str, amount: int, refund_id: str | None = None, pending: bool = False
+    ) -> OrderRefund:
         """Make a refund. Without `refund_id` it is a refund that was made outside the shop."""
         if amount > self.payments[payment_id]["amount"] - self.given_back(payment_id):
             raise Refused("More than is left.")
-        refund = OrderRefund(f"re_{len(self.returned) + 1}", amount, 1000.0, refund_id)
+        refund = OrderRefund(f"re_{len(self.returned) + 1}", amount, 1000.0, refund_id, pending=pending)
         self.returned.append((payment_id, refund))
         return refund
 

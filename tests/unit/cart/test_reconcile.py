@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cart.rules.order import CANCELED, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, RETURNED, Order
+from cart.rules.order import CANCELED, CANCELING, CONFIRMING, CREATED, FULFILLED, PAID, PAYING, RETURNED, Order, Return
 from cart.rules.payments import ACTION, OPEN, PROCESSING, SUCCEEDED
 from cart.rules.payments import CANCELED as PAYMENT_CANCELED
 from cart.rules.reconcile import (
@@ -119,6 +119,7 @@ def test_payment_unknown_at_stripe_names_its_order() -> None:
 
 
 BACK = Refunded("re_1", "pi_1", 200, "succeeded", created=OLD)
+SHOWN = (Return("rf_1", 200, int(OLD), "re_1"),)
 
 
 @pytest.mark.parametrize(
@@ -131,12 +132,27 @@ BACK = Refunded("re_1", "pi_1", 200, "succeeded", created=OLD)
         (BACK, None, order(PAID, updated=YOUNG), []),
         (BACK, None, order(CANCELED), []),
         (BACK, None, None, []),
-        (BACK, replace(BACK, state="done"), order(PAID), []),
+        (BACK, replace(BACK, state="done"), order(PAID, returns=SHOWN), []),
+        (BACK, replace(BACK, state="done"), order(PAID), [("refund recorded differently", TAKE_UP)]),
         (BACK, replace(BACK, state="failed"), order(PAID), [("refund recorded differently", TAKE_UP)]),
+        (
+            BACK,
+            replace(BACK, state="pending"),
+            order(PAID, returns=SHOWN),
+            [("refund recorded differently", TAKE_UP)],
+        ),
+        (replace(BACK, state="requires_action"), replace(BACK, state="pending"), order(PAID, returns=SHOWN), []),
+        (replace(BACK, state="failed"), replace(BACK, state="failed"), order(PAID), []),
+        (
+            replace(BACK, state="failed"),
+            replace(BACK, state="failed"),
+            order(PAID, returns=SHOWN),
+            [("refund recorded differently", TAKE_UP)],
+        ),
         (
             replace(BACK, state="failed"),
             replace(BACK, state="done"),
-            order(PAID),
+            order(PAID, returns=SHOWN),
             [("refund recorded differently", TAKE_UP)],
         ),
         (BACK, replace(BACK, state="done", amount=100), order(PAID), [("another amount was given back", "")]),
@@ -188,6 +204,8 @@ def test_paid_order_needs_stock_label_and_deliveries() -> None:
         assert order_differences(paid, held="other") == [("sold, and not taken from stock", "")]
         assert order_differences(order(status)) == [("sold, and not taken from stock", "")]
         assert order_differences(paid, labelled="other") == [("label lost", "")]
+        gave_back = {**DONE, "void": "done"}  # its full refund has failed
+        assert order_differences(order(status), gave_back, held="other", labelled="other") == []
         assert order_differences(paid, {**DONE, "label": "waiting"}, labelled="other") == []
         assert order_differences(paid, {**DONE, "label": "failed"}, labelled="other") == []
         assert order_differences(paid, {**DONE, "label": "failed"}) == [("label given up, and bought", AGAIN)]
