@@ -67,7 +67,9 @@ class StripeDiscounts:
 
     def withdraw(self, discount_id: str) -> None:
         try:
-            self._payments.asked(lambda client: client.v1.promotion_codes.update(discount_id, {"active": False}))
+            self._payments.asked_once(
+                lambda client, _: client.v1.promotion_codes.update(discount_id, {"active": False}), None
+            )
         except Refused as refused:
             if not _is_missing(refused):
                 raise

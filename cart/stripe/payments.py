@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, TypeVar
 
 from cart.rules.payments import (
@@ -19,7 +20,7 @@ from cart.rules.payments import (
 from chassis.logs import log
 from chassis.providers.guard import attempts
 from chassis.providers.http_session import ProviderSession
-from chassis.providers.stripe_sdk import stripe
+from chassis.providers.stripe_sdk import asked_past_saved_failures, is_saved_failure, stripe
 from chassis.settings import Settings
 from contracts.contacts import ascii_mail_address
 from contracts.errors import OutcomeUnknown, PaymentDeclined, ProviderFailure, Refused, ShopError, Unavailable
@@ -38,8 +39,15 @@ STATES = {
     "canceled": CANCELED,
 }
 
-# The name under which a PaymentIntent's metadata has the order's discount code.
-DISCOUNT_CODE = "discount_code"
+# The names under which a PaymentIntent's metadata has the order's discount code, and the key that it was opened under.
+DISCOUNT_CODE, KEY = "discount_code", "key"
+# The name under which a refund's metadata has the shop's id of it.
+REFUND_ID = "refund_id"
+
+PAGE = 100
+# How many of the newest PaymentIntents are searched for one whose answer was a saved failure. It was opened a moment
+# ago, or during an outage of Stripe's, when few are opened.
+MAX_LOOK_INTENTS = 1000
 
 # Why a refund may fail this time and succeed the next. Stripe documents no rule; with its other reasons the card takes
 # no money any more, the bank has taken the money by a dispute, or the shop itself has canceled the refund.
@@ -74,36 +82,40 @@ class StripePayments:
     def open(
         self, order_id: str, amount: int, currency: str, email: str, key: str, discount: str | None = None
     ) -> Payment:
-        return self._payment(
-            lambda: self._stripe.v1.payment_intents.create(
-                {
-                    "amount": amount,
-                    "currency": currency,
-                    # No redirect methods: a storefront that pays over this API has no page to return to.
-                    "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
-                    # A PaymentIntent redeems no promotion code: it only names the code, for the comparison.
-                    "metadata": {"order_id": order_id, **({} if discount is None else {DISCOUNT_CODE: discount})},
-                    "description": f"Order {order_id}",
-                    "receipt_email": ascii_mail_address(email),
-                },
-                options={"idempotency_key": key},
-            )
-        )
+        named = {"order_id": order_id, **({} if discount is None else {DISCOUNT_CODE: discount})}
+        asked: Any = {
+            "amount": amount,
+            "currency": currency,
+            # No redirect methods: a storefront that pays over this API has no page to return to.
+            "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+            # A PaymentIntent redeems no promotion code: it only names the code, for the comparison.
+            "metadata": {**named, KEY: key},
+            "description": f"Order {order_id}",
+            "receipt_email": ascii_mail_address(email),
+        }
+
+        def create(client: stripe.StripeClient, options: Any) -> Any:
+            try:
+                return client.v1.payment_intents.create(asked, options)
+            except stripe.IdempotencyError:  # the previous release has asked under this key, and did not name it
+                return client.v1.payment_intents.create(asked | {"metadata": named}, options)
+
+        return _read(self.asked_once(create, key, lambda: self._opened(key)))
 
     def method(self, card: str, key: str) -> str:
         if card.startswith("pm_"):
             return card
-        method = _translated(
-            lambda: self._stripe.v1.payment_methods.create(
-                {"type": "card", "card": {"token": card}}, options={"idempotency_key": key}
-            )
-        )
-        return method.id
+        asked: Any = {"type": "card", "card": {"token": card}}
+        # A second payment method does nothing. If the first has used up the token, Stripe refuses it.
+        return self.asked_once(lambda client, options: client.v1.payment_methods.create(asked, options), key).id
 
     def confirm(self, payment_id: str, method: str, key: str) -> Payment:
-        return self._payment(
-            lambda: self._stripe.v1.payment_intents.confirm(
-                payment_id, {"payment_method": method}, options={"idempotency_key": key}
+        asked: Any = {"payment_method": method}
+        return _read(
+            self.asked_once(
+                lambda client, options: client.v1.payment_intents.confirm(payment_id, asked, options),
+                key,
+                lambda: self._confirmed(payment_id),
             )
         )
 
@@ -112,28 +124,28 @@ class StripePayments:
 
     def cancel(self, payment_id: str) -> Payment:
         try:
-            return self._payment(lambda: self._stripe.v1.payment_intents.cancel(payment_id))
+            asked = self.asked_once(lambda client, _: client.v1.payment_intents.cancel(payment_id), None)
+            return _read(asked)
         except Refused:
             return self.find(payment_id)  # it has succeeded, or was canceled before
 
     def refund(self, payment_id: str, amount: int, refund_id: str, order_id: str, key: str) -> OrderRefund:
+        asked: Any = {
+            "payment_intent": payment_id,
+            "amount": amount,
+            "metadata": {REFUND_ID: refund_id, "order_id": order_id},
+        }
         return _read_refund(
-            _translated(
-                lambda: self._stripe.v1.refunds.create(
-                    {
-                        "payment_intent": payment_id,
-                        "amount": amount,
-                        "metadata": {"refund_id": refund_id, "order_id": order_id},
-                    },
-                    options={"idempotency_key": key},
-                )
+            self.asked_once(
+                lambda client, options: client.v1.refunds.create(asked, options),
+                key,
+                lambda: self._refunded(payment_id, refund_id),
+                unique=False,  # a refund that is just being made is not listed yet
             )
         )
 
     def refunds(self, payment_id: str) -> list[OrderRefund]:
-        asked: Any = {"payment_intent": payment_id, "limit": 100}
-        listed = _translated(lambda: list(self._stripe.v1.refunds.list(asked).auto_paging_iter()))
-        return [_read_refund(refund) for refund in listed]
+        return [_read_refund(refund) for refund in self._listed_refunds(payment_id)]
 
     def asked(self, ask: Callable[[stripe.StripeClient], Answer]) -> Answer:
         """Stripe's answer to `ask`, for its lists, discount codes and taxes; raises as the port does."""
@@ -142,23 +154,38 @@ class StripePayments:
     def asked_once(
         self,
         ask: Callable[[stripe.StripeClient, Any], Answer],
-        key: str,
+        key: str | None,
         made: Callable[[], Answer | None] = lambda: None,
+        unique: bool = True,
     ) -> Answer:
-        """Stripe's answer to `ask`, called with an idempotency key in its options; raises as the port does.
+        """Stripe's answer to `ask`, which gets the SDK's options, past failures that Stripe saves under the key.
 
-        Stripe stores its own failures, too, and repeats them under the key. Then `made` looks for the effect, and if
-        there is none, Stripe is asked under another key.
+        The arguments are those of `asked_past_saved_failures`. Raises as the port does.
         """
-        try:
-            return self.asked(lambda client: ask(client, {"idempotency_key": key}))
-        except OutcomeUnknown as error:
-            if not error.facts.get(REPLAYED):
-                raise
-        found = made()
-        if found is not None:
-            return found
-        return self.asked(lambda client: ask(client, {"idempotency_key": f"{key}:again"}))
+        return _translated(
+            lambda: asked_past_saved_failures(lambda options: ask(self._stripe, options), key, made, unique)
+        )
+
+    def _opened(self, key: str) -> Any:
+        """The PaymentIntent that was opened under a key. Stripe's search lags, and its list does not."""
+        newest: Any = {"limit": PAGE}
+        listed = self.asked(
+            lambda client: list(islice(client.v1.payment_intents.list(newest).auto_paging_iter(), MAX_LOOK_INTENTS))
+        )
+        return next((intent for intent in listed if _named(intent, KEY) == key), None)
+
+    def _confirmed(self, payment_id: str) -> Any:
+        intent = self.asked(lambda client: client.v1.payment_intents.retrieve(payment_id))
+        # After a decline it is open, and confirming it again is declined again.
+        return intent if STATES.get(intent.status) in (SUCCEEDED, PROCESSING, ACTION) else None
+
+    def _refunded(self, payment_id: str, refund_id: str) -> Any:
+        listed = self._listed_refunds(payment_id)
+        return next((refund for refund in listed if _named(refund, REFUND_ID) == refund_id), None)
+
+    def _listed_refunds(self, payment_id: str) -> list[Any]:
+        asked: Any = {"payment_intent": payment_id, "limit": PAGE}
+        return _translated(lambda: list(self._stripe.v1.refunds.list(asked).auto_paging_iter()))
 
     def _payment(self, ask: Callable[[], Any]) -> Payment:
         return _read(_translated(ask))
@@ -194,7 +221,7 @@ def _read_refund(refund: Any) -> OrderRefund:
             id=body["id"],
             amount=body["amount"],
             created=float(body["created"]),
-            refund_id=(body.get("metadata") or {}).get("refund_id"),
+            refund_id=_named(refund, REFUND_ID),
             failed=failed,
             error=f"Stripe says: {reason or status}." if failed else None,
             pending=status in ("pending", "requires_action"),
@@ -202,6 +229,11 @@ def _read_refund(refund: Any) -> OrderRefund:
         )
     except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise OutcomeUnknown("Stripe's answer cannot be read.") from error
+
+
+def _named(made: Any, name: str) -> Any:
+    """What an object of Stripe's has in its metadata under a name."""
+    return (made.to_dict().get("metadata") or {}).get(name)
 
 
 def _translated(ask: Callable[[], Answer]) -> Answer:
@@ -237,5 +269,4 @@ def _failure(error: stripe.StripeError) -> ShopError:
             facts[CALLED_OFF] = True
         return Refused(error.user_message or "Stripe refuses the payment.", facts)
     # 5xx, 409 after all retries, or a body that is not JSON
-    kept = str((error.headers or {}).get("Idempotent-Replayed", "")).lower() == "true"
-    return OutcomeUnknown("Stripe's answer cannot be read.", {"retry_after": 2, REPLAYED: kept})
+    return OutcomeUnknown("Stripe's answer cannot be read.", {"retry_after": 2, REPLAYED: is_saved_failure(error)})

@@ -64,7 +64,7 @@ class StripeTaxes:
             asked["shipping_cost"] = {"amount": question.shipping, "tax_behavior": behavior}
             asked["ship_from_details"] = {"address": self._from}
         try:
-            found = self._stripe.asked(lambda client: client.v1.tax.calculations.create(asked))
+            found = self._stripe.asked_once(lambda client, _: client.v1.tax.calculations.create(asked), None)
         except OutcomeUnknown as error:  # nothing is recorded in any case
             raise Unavailable(f"{PART} did not answer.", {"retry_after": 2}) from error
         except Refused as refused:
@@ -128,7 +128,7 @@ class StripeTaxes:
     def _once(self, ask: Callable[[stripe.StripeClient, Any], Any], key: str) -> str | None:
         """The id of the transaction that `ask` makes under the idempotency key, or had made."""
         try:
-            made = self._stripe.asked_once(ask, key)  # under another key, the reference prevents a second
+            made = self._stripe.asked_once(ask, key)  # under any other key, the reference prevents a second
         except Refused as refused:
             if refused.facts.get("code") != REFERENCE_USED:
                 raise

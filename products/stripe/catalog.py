@@ -24,7 +24,7 @@ import eventlet
 import requests
 
 from chassis.providers.http_session import ProviderSession
-from chassis.providers.stripe_sdk import stripe
+from chassis.providers.stripe_sdk import asked_past_saved_failures, stripe
 from chassis.records import SetAside, read_one
 from chassis.settings import Settings
 from contracts.errors import Conflict, NotFound, ProviderFailure
@@ -40,7 +40,7 @@ ATTEMPTS = 3  # per call, at least half a second apart; the call's own deadline 
 PRICES_AT_ONCE = 5
 
 if TYPE_CHECKING:
-    from stripe.params import PriceCreateParams, ProductCreateParams
+    from stripe.params import PriceCreateParams, PriceUpdateParams, ProductCreateParams, ProductUpdateParams
 
 Made = TypeVar("Made")
 
@@ -91,7 +91,7 @@ class StripeCatalog:
         """See `Catalog.change`."""
         changes = fields.changed_product(change)
         if changes:
-            made = self._products.update(product.id, changes)
+            made = self._update_product(product.id, changes)
             if fields.is_removed(made):
                 raise NotFound(f"There is no product {product.id}.")
         if change.sku is not None:
@@ -116,10 +116,10 @@ class StripeCatalog:
         """See `Catalog.remove_sku`. Its price keeps the lookup key, so that the SKU's id is never used again."""
         first = next(each.id for each in product.skus if each.id != sku)
         if product.skus[0].id == sku:
-            self._products.update(product.id, {"metadata": {fields.SKU: first}})
+            self._update_product(product.id, {"metadata": {fields.SKU: first}})
         ids = {price.id for price in (*self._own_prices(product.id, [sku]), self._price(sku)) if price is not None}
         for price_id in sorted(ids):
-            self._prices.update(price_id, {"active": False, "metadata": {fields.REMOVED: "true"}})
+            self._update_price(price_id, {"active": False, "metadata": {fields.REMOVED: "true"}})
         return self._required(product.id)
 
     @translated()
@@ -127,14 +127,14 @@ class StripeCatalog:
         """See `Catalog.remove`. Stripe cannot delete a product that has a price, so the product is archived and
         marked."""
         try:
-            self._products.delete(product.id)
+            asked_past_saved_failures(lambda _: self._products.delete(product.id), None)
             return
         except stripe.InvalidRequestError as error:
             if _is_missing(error):
                 return
-        self._products.update(product.id, {"active": False, "metadata": {fields.REMOVED: "true"}})
+        self._update_product(product.id, {"active": False, "metadata": {fields.REMOVED: "true"}})
         own = self._own_prices(product.id, [sku.id for sku in product.skus])
-        _at_once([partial(self._prices.update, price.id, {"active": False}) for price in own])
+        _at_once([partial(self._update_price, price.id, {"active": False}) for price in own])
 
     @translated()
     def get(self, product_id: str) -> Product | Unsellable | None:
@@ -223,6 +223,14 @@ class StripeCatalog:
                 raise
             return found
 
+    def _update_product(self, product_id: str, params: ProductUpdateParams) -> stripe.Product:
+        """Absolute values: an update may be repeated."""
+        return asked_past_saved_failures(lambda _: self._products.update(product_id, params), None)
+
+    def _update_price(self, price_id: str, params: PriceUpdateParams) -> stripe.Price:
+        """As `_update_product`."""
+        return asked_past_saved_failures(lambda _: self._prices.update(price_id, params), None)
+
     def _price(self, sku: str) -> stripe.Price | None:
         found = self._prices.list({"lookup_keys": [sku], "limit": 1}).data
         return found[0] if found else None
@@ -256,12 +264,12 @@ class StripeCatalog:
             mark = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:32]
             _once(lambda options: self._prices.create(params, options), f"{current.id}:{mark}")
         elif entries:
-            self._prices.update(current.id, {"metadata": entries})
+            self._update_price(current.id, {"metadata": entries})
         if amount is not None:
             # Includes prices left by a change that was killed halfway. Only the lookup key says which one is current.
             for price in self._own_prices(product_id, [sku]):
                 if price.lookup_key != sku:
-                    self._prices.update(price.id, {"active": False})
+                    self._update_price(price.id, {"active": False})
 
 
 def _at_once(calls: Sequence[Callable[[], object]]) -> None:
@@ -285,11 +293,11 @@ def _at_once(calls: Sequence[Callable[[], object]]) -> None:
 
 
 def _once(call: Callable[[Any], Made], key: str) -> Made:
-    """`call` with an idempotency key. Stripe also replays a failure; then only the unique id or lookup key protects."""
+    """`call` with an idempotency key, which Stripe may have used up: the unique id or lookup key prevents a second."""
     try:
-        return call({"idempotency_key": f"shop:{key}"})
-    except stripe.StripeError as error:
-        if str((error.headers or {}).get("Idempotent-Replayed", "")).lower() != "true":
+        return asked_past_saved_failures(call, f"shop:{key}")
+    except stripe.InvalidRequestError as error:  # Stripe saves a refusal, too, although it may be over
+        if not _is_true(error.headers, "Idempotent-Replayed"):
             raise
         return call({})
 
@@ -300,7 +308,11 @@ def _is_missing(error: stripe.InvalidRequestError) -> bool:
 
 def _is_replayed(made: stripe.StripeObject) -> bool:
     response = made.last_response
-    return response is not None and str(response.headers.get("Idempotent-Replayed", "")).lower() == "true"
+    return response is not None and _is_true(response.headers, "Idempotent-Replayed")
+
+
+def _is_true(headers: Any, name: str) -> bool:
+    return str((headers or {}).get(name, "")).lower() == "true"
 
 
 def stripe_catalog(settings: Settings) -> StripeCatalog:
