@@ -193,8 +193,11 @@ def test_refund_with_a_lost_answer_is_listed(payments: StripePayments, providers
 def test_replayed_failure_is_marked_as_replayed(
     providers: RunningSandbox, scripted: ScriptedServer, replayed: bool
 ) -> None:
-    headers = {"Content-Type": "application/json", **({"Idempotent-Replayed": "true"} if replayed else {})}
-    scripted.answers = [Scripted(500, b'{"error": {"type": "api_error", "message": "No."}}', headers)]
+    said = {"Idempotent-Replayed": "true", "Stripe-Should-Retry": "false"} if replayed else {}
+    failure = b'{"error": {"type": "api_error", "message": "No."}}'
+    saved = Scripted(500, failure, {"Content-Type": "application/json", **said})
+    nothing = Scripted(200, b'{"object": "list", "data": [], "has_more": false}')
+    scripted.answers = [saved, nothing, saved, nothing, saved] if replayed else [saved]
     payments = StripePayments(settings(scripted.url))
     with pytest.raises(OutcomeUnknown) as caught:
         payments.refund("pi_1", 300, "rf_1", "or_1", key())
