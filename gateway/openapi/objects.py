@@ -286,7 +286,7 @@ OBJECTS: dict[str, Json] = {
                     **a("created", "paid", "fulfilled", "canceled", "returned"),
                     "description": "`created`: not paid, or its bank is still asked. `paid`: the money is taken. "
                     "`fulfilled`: the carrier has the parcel, or there is none. `canceled`: before it was paid. "
-                    "`returned`: all of it is refunded.",
+                    "`returned`: all of it is refunded. If a refund fails later, it is `paid` or `fulfilled` again.",
                 },
                 "status_transitions": {
                     **members(dict.fromkeys(("canceled", "fulfiled", "paid", "returned"), TIME_OR_NULL)),
@@ -339,6 +339,10 @@ OBJECTS: dict[str, Json] = {
             "livemode": FLAG,
             "order": TEXT,
             "refund": TEXT_OR_NULL,
+            "status": {
+                **a("pending", "succeeded"),
+                "description": "`pending`: the money is on its way, and the refund may still fail.",
+            },
         }
     ),
     "ShippingMethod": members(

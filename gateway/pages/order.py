@@ -52,7 +52,11 @@ def order_view(order: Mapping[str, Any], tracking: Mapping[str, Any] | None) -> 
         "paid": _moment(order["status_transitions"]["paid"]),
         "charge": order["charge"],
         "refunds": [
-            {"date": _moment(each["created"]), "amount": _amount(-each["amount"], currency)}
+            {
+                "date": _moment(each["created"]),
+                "amount": _amount(-each["amount"], currency),
+                "name": "Refund on its way" if _is_pending(each) else "Refunded",
+            }
             for each in order["returns"]["data"]
         ],
         "kept": _amount(order["amount"] - returned, currency) if returned else None,
@@ -70,6 +74,8 @@ def _headline(order: Mapping[str, Any], parcel: str | None) -> tuple[str, str]:
             return "Your order was canceled", "Nothing was charged."
         case "returned":
             refunded = _amount(order["amount_returned"] or 0, order["currency"])
+            if any(_is_pending(each) for each in order["returns"]["data"]):
+                return "Your order is being refunded", f"{refunded} are on their way to you."
             return "Your order was refunded", f"We sent {refunded} back to you."
     if parcel in _PARCEL:
         return _PARCEL[parcel]
@@ -100,6 +106,10 @@ def _steps(order: Mapping[str, Any], parcel: Mapping[str, Any]) -> list[dict[str
     steps = [{"name": name, "when": when, "state": "done"} for name, when in done]
     steps[-1]["state"] = "current"
     return [*steps, *({"name": name, "when": None, "state": "next"} for name in following)]
+
+
+def _is_pending(refund: Mapping[str, Any]) -> bool:
+    return refund.get("status") == "pending"  # a cart of the previous release names no status
 
 
 def _amount(amount: int, currency: str) -> str:

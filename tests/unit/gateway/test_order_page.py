@@ -163,6 +163,14 @@ def test_page_shows_refunds_and_what_stays_paid() -> None:
     assert "Paid after refunds $4.06" in text
 
 
+def test_page_says_that_a_pending_refund_is_on_its_way() -> None:
+    whole = Return("rf_1", 506, PAID_AT + DAY_S, "re_1", pending=True)
+    given = order(RETURNED, times={PAID: 1, RETURNED: 2}, returns=(whole,), amount_returned=506)
+    text = shown(given).text
+    assert "Your order is being refunded $5.06 are on their way to you." in text
+    assert "Refund on its way 22 November 2026 \N{MINUS SIGN}$5.06" in text
+
+
 def test_discount_is_shown_as_negative() -> None:
     given = order(lines=(*LINES, Line("discount", -50, "usd", "WELCOME")))
     assert "Discount WELCOME \N{MINUS SIGN}$0.50" in shown(given).text
