@@ -333,7 +333,7 @@ class CartService(webhook_service.WebhookVerbs):
 
     @rpc(expected_exceptions=ShopError)
     def refunds(self, order_id: str) -> list[dict[str, Any]]:
-        """The refunds of an order, oldest first: ``asked``, ``done`` or ``failed``."""
+        """The refunds of an order, oldest first: ``asked``, ``done`` (perhaps ``pending``) or ``failed``."""
         self.store.orders.get(order_id)
         return self.store.refunds.of_order(order_id)
 
