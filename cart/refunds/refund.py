@@ -170,7 +170,7 @@ class Refunds:
         """Record that the provider refuses a refund; returns the error to report.
 
         Args:
-            awaited: whether a caller waits for it; else the operator is told.
+            awaited: whether a caller waits for it; else the operator has to know.
         """
         with self.store.write():
             order = self.store.orders.locked(row["order_id"])

@@ -223,7 +223,7 @@ def test_refusal_that_nobody_waits_for_is_reported(shop: Shop, monkeypatch: pyte
     assert len(listed(shop)) == 1
     with pytest.raises(Refused):
         shop.refunds.refund("or_1", 100, "k2")
-    assert len(listed(shop)) == 1, "its caller was told"
+    assert len(listed(shop)) == 1, "its caller knows"
 
 
 @pytest.mark.parametrize("succeeds", [True, False])
