@@ -96,7 +96,7 @@ def refunds_match(books: Books) -> Iterator[Violation]:
 def stock_sold_is_stock_lost(books: Books) -> Iterator[Violation]:
     sold: Counter[str] = Counter()
     for order in books.paid.values():
-        if order["status"] != "returned":
+        if not _given_back(books, order):
             for sku, quantity in journals.compared_parts(order)["skus"].items():
                 sold[sku] += quantity
     for article in books.catalogue.articles:
@@ -161,14 +161,14 @@ def one_label_per_paid_order(books: Books) -> Iterator[Violation]:
             if labels:
                 yield Violation(ONE_LABEL, order_id, f"{len(labels)} labels, and nothing is shipped")
             continue
-        if order["status"] == "returned" and not labels:
+        if _given_back(books, order) and not labels:
             continue  # refunded before its label was bought, so none is needed any more
         if len(labels) != 1:
             yield Violation(ONE_LABEL, order_id, f"{len(labels)} labels")
         elif labels[0]["tracking_number"] != order["shipping"]["tracking_number"]:
             numbers = f"{labels[0]['tracking_number']} bought, {order['shipping']['tracking_number']} noted"
             yield Violation(ONE_LABEL, order_id, numbers)
-        elif labels[0]["status"] != ("REFUNDED" if _useless(order, labels[0]) else "SUCCESS"):
+        elif labels[0]["status"] != ("REFUNDED" if _useless(books, order, labels[0]) else "SUCCESS"):
             yield Violation(ONE_LABEL, order_id, f"the label is {labels[0]['status']}, the order {order['status']}")
     yield from _only_paid(books, ONE_LABEL, {key: _bought(found) for key, found in books.records.labels.items()})
 
@@ -354,9 +354,15 @@ def _bought(labels: Any) -> list[Row]:
     return [label for label in labels if label["status"] != "ERROR"]
 
 
-def _useless(order: Row, label: Row) -> bool:
+def _given_back(books: Books, order: Row) -> bool:
+    """Whether the goods were given back: the order is returned, or was until a refund failed."""
+    failed = any(row["order_id"] == order["id"] and row["state"] == "failed" for row in books.records.refunds)
+    return order["status"] == "returned" or (failed and books.records.inner[order["id"]]["stock_key"] is None)
+
+
+def _useless(books: Books, order: Row, label: Row) -> bool:
     """Whether the label must be refunded; once its parcel has moved, the carrier does not refund it."""
-    return order["status"] == "returned" and not _moves(label)
+    return _given_back(books, order) and not _moves(label)
 
 
 def _moves(label: Row) -> bool:

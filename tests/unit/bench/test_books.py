@@ -393,6 +393,18 @@ def test_free_order_that_is_returned_gives_nothing_back() -> None:
     assert books.check(shop_books) == []
 
 
+def test_order_whose_full_refund_failed_keeps_its_goods_given_back() -> None:
+    shop_books = correct_books()
+    shop_books.records.inner["or_a"]["stock_key"] = None
+    assert books.STOCK not in broken_rules(shop_books), "nothing was given back"
+    shop_books.records.left[SKU] += shop_books.records.orders["or_a"]["items"][0]["quantity"]
+    assert books.STOCK in broken_rules(shop_books)
+    shop_books.records.refunds.append({"order_id": "or_a", "state": "failed", "amount": 1, "error": None})
+    shop_books.records.holds = [hold for hold in shop_books.records.holds if not hold["key"].startswith("or_a")]
+    shop_books.records.labels["or_a"][0].update(status="REFUNDED")
+    assert books.check(shop_books) == []
+
+
 def test_free_order_needs_no_card_to_be_paid() -> None:
     shop_books = free_and_digital("fulfilled")
     shop_books.records.orders["or_b"].update(amount=0)
