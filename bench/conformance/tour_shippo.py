@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from bench.conformance.exchanges import Caller, Exchange
@@ -49,8 +48,6 @@ DECLARATION = {
     "incoterm": "DDU",
     "items": [ITEM],
 }
-# How long a real carrier may take to end a purchase (seconds).
-PURCHASE_TIMEOUT_S = 30
 
 
 def _addresses(shippo: Caller, trip: Trip) -> None:
@@ -127,9 +124,7 @@ def _labels(shippo: Caller, trip: Trip) -> None:
     shippo.ask("GET", f"/transactions/{bought['object_id']}")
     shippo.ask("GET", "/transactions", query={"rate": bought["rate"]})
     queued = shippo.ask("POST", "/transactions", body={"rate": _rate(shippo), "async": True}).body["object_id"]
-    until = time.monotonic() + PURCHASE_TIMEOUT_S
-    while shippo.ask("GET", f"/transactions/{queued}").body["status"] == "QUEUED" and time.monotonic() < until:
-        time.sleep(0.3)
+    shippo.ask_until(f"/transactions/{queued}", lambda body: body["status"] != "QUEUED")
     refund = _refund(shippo, bought["object_id"], **{"async": False})
     shippo.ask("GET", f"/refunds/{refund.body['object_id']}")
     _refund(shippo, queued, **{"async": True})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from bench.conformance.exchanges import Caller, Exchange
@@ -199,8 +200,9 @@ def _payments(stripe: Caller, trip: Trip) -> None:
     _post(stripe, f"/payment_intents/{held}/capture", {"amount_to_capture": 1500})
     asks = _paid(stripe, "pm_card_authenticationRequired")["id"]
     other = {"confirm": True, "amount": 500, "currency": "usd", "payment_method": "pm_card_threeDSecure2Required"}
-    _post(stripe, "/payment_intents", {**other, **MANUAL, "use_stripe_sdk": True})
-    _post(stripe, "/payment_intents", {**other, "return_url": "https://example.com/back"})
+    for form in ({**MANUAL, "use_stripe_sdk": True}, {"return_url": "https://example.com/back"}):
+        asking = _id(_post(stripe, "/payment_intents", {**other, **form}))
+        trip.clean(partial(_post, stripe, f"/payment_intents/{asking}/cancel"))
     trip.refused(_post(stripe, "/payment_intents", {**other, **MANUAL, "error_on_requires_action": True}))
     _post(stripe, f"/payment_intents/{asks}/cancel", {"cancellation_reason": "abandoned"})
     for refused in (
@@ -314,13 +316,10 @@ def _disputes(stripe: Caller, trip: Trip) -> None:
 
 def _dispute_of(stripe: Caller, intent: dict[str, Any]) -> dict[str, Any]:
     """The dispute of a payment: real ones appear within seconds."""
-    for _ in range(30):
-        found = _get(stripe, "/disputes", {"payment_intent": intent["id"]}).body["data"]
-        if found:
-            first: dict[str, Any] = found[0]
-            return first
-        time.sleep(1)
-    raise RuntimeError(f"{intent['id']} was not disputed")
+    query = {"payment_intent": intent["id"]}
+    found = stripe.ask_until("/v1/disputes", lambda body: bool(body["data"]), query).body["data"]
+    first: dict[str, Any] = found[0]
+    return first
 
 
 def _file(stripe: Caller, content: bytes = PDF) -> Exchange:
