@@ -48,7 +48,7 @@ class Trip:
             self.unexpected.append(f"{exchange.provider}, {exchange.chapter}: {exchange} should be an error")
 
     def clean(self, action: Callable[[], object]) -> None:
-        """Do this at the end, whatever happens before."""
+        """Do this at the end, also after an error."""
         self._cleaning.append(action)
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
