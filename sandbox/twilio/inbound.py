@@ -2,9 +2,9 @@
 
 The words, and that the message is passed on to the webhook: "Twilio support for opt-out keywords (SMS STOP filtering)"
 (https://support.twilio.com/hc/en-us/articles/223134027), with OPTOUT and REVOKE of
-https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out. The webhook's form: "Twilio's request to your incoming message
-Webhook URL" (https://www.twilio.com/docs/messaging/guides/webhook-request). `OptOutType` is missing, because it belongs
-to the Advanced Opt-Out of Messaging Services.
+https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out. The webhook's form: "Twilio's request to your incoming
+message Webhook URL" (https://www.twilio.com/docs/messaging/guides/webhook-request). `OptOutType` is missing, because it
+belongs to the Advanced Opt-Out of Messaging Services.
 """
 
 from __future__ import annotations

@@ -37,13 +37,22 @@ class TrackedShop(Shop):
 
     @property
     def webhooks(self) -> Webhooks:
-        record = self.watch.record
-        sources = {"twilio": TwilioWebhooks("", "", record), "sendgrid": SendGridWebhooks("", str, record)}
+        sources = {"twilio": self.twilio_source, "sendgrid": SendGridWebhooks("", str, self.watch.record)}
         return Webhooks(self.store.inbox, sources)
+
+    @property
+    def twilio_source(self) -> TwilioWebhooks:
+        return TwilioWebhooks("", "", self.watch.record, self.watch.wish, self.clock)
 
     def twilio(self, status: str, sid: str = "SM1", error: str = "") -> dict[str, Any]:
         form = urlencode({"MessageSid": sid, "MessageStatus": status, "ErrorCode": error})
-        return self.webhooks.keep(TwilioWebhooks("", "", self.watch.record).parse(form.encode()))
+        return self.webhooks.keep(self.twilio_source.parse(form.encode()))
+
+    def replies(self, text: str, number: str = TEXT.number, **form: str) -> dict[str, Any]:
+        """Handle a shopper's message to the shop."""
+        sid = f"SM{len(self.store.inbox.tasks.rows(limit=1000)) + 1000}"
+        given = {"MessageSid": sid, "SmsStatus": "received", "From": number, "Body": text, **form}
+        return self.webhooks.keep(self.twilio_source.parse(urlencode(given).encode()))
 
     def sendgrid(self, *events: str, key: str = MAIL.key, reason: str = "") -> dict[str, Any]:
         body = [

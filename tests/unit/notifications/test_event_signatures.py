@@ -28,8 +28,12 @@ def no_news(kind: str, found_by: Mapping[str, str], news: News | None) -> None:
     raise NotImplementedError
 
 
+def no_wish(number: str, wanted: bool, at: float) -> None:
+    raise NotImplementedError
+
+
 def twilio(raw: str, signature: str, token: str, url: str) -> Event:
-    source, body = twilio_events.TwilioWebhooks(token, url, no_news), raw.encode("latin-1")
+    source, body = twilio_events.TwilioWebhooks(token, url, no_news, no_wish, lambda: NOW), raw.encode("latin-1")
     source.verify(body, {"x-twilio-signature": signature})
     (event,) = source.parse(body)
     return event
