@@ -25,9 +25,9 @@ def send_email(request: Request) -> dict[str, Any]:
     """
     form = body(request, schemas.EMAIL_MESSAGE)
     once = effect(request, form, of_admin)
-    receipt = {"receipt": True} if form.get("receipt") else {}  # a service of the previous release does not know it
+    receipt = [True] if form.get("receipt") else []  # a service of the previous release does not know it
     return services(request, once).notifications.send_email(
-        form["to_email"], form["subject"], form["content"], form.get("from_email"), once.key, **receipt
+        form["to_email"], form["subject"], form["content"], form.get("from_email"), once.key, *receipt
     )
 
 

@@ -229,5 +229,5 @@ def test_lost_messages_are_no_difference_in_the_books(desk: Desk, shopper: Shopp
     eventually(lambda: desk.unwanted(shopper.phone))
     desk.paid(shopper)
     desk.paid(shopper, phone="+15005550003")
-    assert desk.agrees()[-1].startswith("0 ")
+    assert desk.agrees()
     desk.forget(shopper.phone)
