@@ -80,6 +80,15 @@ def test_long_twilio_form_is_not_parsed() -> None:
     assert twilio(urlencode(shorter), signed, TOKEN, URL).id == "SM1:sent"
 
 
+def test_longest_reply_of_a_shopper_is_read() -> None:
+    form = {"MessageSid": "SM1", "SmsStatus": "received", "From": "+15005550006", "Body": "\u738b" * 1600}
+    signature = RequestValidator(TOKEN).compute_signature(f"{URL}/api/webhooks/twilio/", form)
+    event = twilio(urlencode(form), signature, TOKEN, URL)
+    assert (event.id, event.handling, event.body) == ("SM1:received", Handling.NEVER, {})
+    with pytest.raises(InvalidRequest, match="no message"):
+        twilio_events.TwilioWebhooks(TOKEN, URL, no_news, no_wish).parse(b"SmsStatus=received&From=%2B15005550006")
+
+
 @pytest.mark.parametrize(
     ("url", "live", "callback"),
     [
