@@ -47,6 +47,7 @@ class Notifications:
         return [self.webhooks.inbox.tasks]
 
     def forget(self) -> None:
-        """Delete events that were handled long ago, and old entries of the feed."""
+        """Delete events that were handled long ago, and old entries of the feed; complete the feed."""
         self.store.inbox.forget()
         self.store.forget_news(clock_now())
+        self.store.catch_up(clock_now())

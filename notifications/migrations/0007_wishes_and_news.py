@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("at", sa.Double, nullable=False),
     )
     op.create_index("news_at", "news", ["at"])
+    op.create_index("news_key", "news", ["key"])
     counter = op.create_table(
         "news_counter",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),

@@ -26,6 +26,9 @@ from notifications.store.tables import messages, news, news_counter
 LOST_AFTER_S = 86400.0
 # How long the feed keeps an entry (seconds): its reader may be away for that long.
 NEWS_KEPT_S = 90 * 86400.0
+# How old a message may be whose state is added to the feed later (seconds), and how many are added at once.
+CATCH_UP_S = 4 * 86400.0
+CAUGHT_UP = 1000
 # A message that is not sent yet.
 _UNSENT = messages.c.state != State.SENT.value
 
@@ -201,6 +204,20 @@ class MessageStore:
                 entry = {"key": row.key, "kind": kind, "status": report.progress.value, "error": report.error or None}
                 self.feed.add(connection, **entry, unwanted=unwanted, at=now)
         return True
+
+    def catch_up(self, now: float) -> int:
+        """Add the final states of the last days that are missing in the feed, because a copy of the previous release
+        recorded them; returns how many. `now`: Unix seconds."""
+        known = sa.exists().where(news.c.key == messages.c.key, news.c.status == messages.c.progress)
+        final = messages.c.progress.in_([each.value for each in Progress if each.final])
+        recent = sa.and_(messages.c.created > now - CATCH_UP_S, messages.c.progressed.is_not(None))
+        with self.database.write() as connection:
+            query = sa.select(messages).where(final, recent, ~known).order_by(messages.c.progressed).limit(CAUGHT_UP)
+            rows = connection.execute(query.with_for_update(of=messages)).all()
+            for row in rows:
+                entry = {"key": row.key, "kind": row.kind, "status": row.progress, "error": row.error}
+                self.feed.add(connection, **entry, unwanted=False, at=row.progressed)
+        return len(rows)
 
     def forget_news(self, now: float) -> None:
         """Delete entries of the feed that are old enough. `now`: Unix seconds."""

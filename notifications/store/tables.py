@@ -66,4 +66,5 @@ news = sa.Table(
     sa.Column("at", sa.Double, nullable=False),
 )
 sa.Index("news_at", news.c.at)
+sa.Index("news_key", news.c.key)
 news_counter = counter_table("news_counter", metadata)

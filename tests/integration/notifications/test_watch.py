@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+import sqlalchemy as sa
 
 from chassis.db.engine import Database
 from chassis.work.webhooks import Webhooks
@@ -19,6 +20,7 @@ from notifications.rules.progress import News, Progress
 from notifications.rules.record import State
 from notifications.sendgrid.webhooks import SendGridWebhooks
 from notifications.store.messages import LOST_AFTER_S, NEWS_KEPT_S
+from notifications.store.tables import news
 from notifications.twilio.webhooks import TwilioWebhooks
 from notifications.watch import Watch
 from tests.integration.notifications.test_delivery import MAIL, TEXT, Killed, Shop
@@ -351,3 +353,18 @@ def test_old_news_is_forgotten(shop: TrackedShop) -> None:
     assert len(shop.store.feed.after(0, 10)) == 1
     shop.store.forget_news(shop.clock.now + NEWS_KEPT_S + 1)
     assert shop.store.feed.after(0, 10) == []
+
+
+def test_states_recorded_by_older_code_reach_the_feed(shop: TrackedShop) -> None:
+    shop.sms()
+    shop.mail()
+    shop.twilio("failed", error="30003")
+    shop.sendgrid("delivered")
+    with shop.store.database.write() as connection:
+        connection.execute(sa.delete(news).where(news.c.key == TEXT.key))
+    shop.sms(replace(TEXT, key="on its way"))
+    assert [shop.store.catch_up(shop.clock.now) for _ in range(2)] == [1, 0]
+    assert [(entry["key"], entry["status"]) for entry in shop.store.feed.after(0, 10)] == [
+        (MAIL.key, "delivered"),
+        (TEXT.key, "failed"),
+    ]
