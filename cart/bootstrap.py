@@ -11,6 +11,7 @@ from nameko.extensions import DependencyProvider
 
 from cart.checkout import Checkout
 from cart.completer import Lane
+from cart.deliveries.messages import Again, MessageNews
 from cart.deliveries.outbox import CALL_OFF, RELEASE, TRY_MARGIN_S, VOID, Outbox
 from cart.deliveries.parcels import Parcels
 from cart.deliveries.taxes import TAX_KINDS
@@ -149,6 +150,14 @@ class Parts:
     @cached_property
     def parcels(self) -> Parcels:
         return Parcels(self.store, self._shipping)
+
+    @cached_property
+    def message_news(self) -> MessageNews:
+        return MessageNews(self.store, self._notifications)
+
+    @cached_property
+    def again(self) -> Again:
+        return Again(self.store, self._settings.sms_countries)
 
     @cached_property
     def refund_watch(self) -> RefundWatch:

@@ -11,7 +11,7 @@ from nameko.exceptions import RemoteError
 
 from cart.bootstrap import Parts, PayerProvider, payment_provider
 from cart.completer import SWEEP_INTERVAL_S, sweep, sweeper
-from cart.deliveries.parcels import FOLLOW_INTERVAL_S
+from cart.deliveries.following import FOLLOW_INTERVAL_S
 from cart.discounts.codes import READ_INTERVAL_S, READ_TIME_S
 from cart.refunds.watch import WATCH_INTERVAL_S
 from cart.rules.order import NEXT, PUBLIC
@@ -367,6 +367,25 @@ class CartService(webhook_service.WebhookVerbs):
         log.info("attention dismissed", order_id=order_id, kind=kind, about=about)
         return {"dismissed": True}
 
+    @rpc(expected_exceptions=ShopError, sensitive_arguments="to")
+    def send_again(self, order_id: str, kind: str, to: str | None = None, key: str | None = None) -> dict[str, Any]:
+        """Send a paid order's mail or text message again, once per `key`.
+
+        Args:
+            kind: ``email`` or ``sms``.
+            to: another address or number, which becomes the order's own; None for the order's.
+            key: the caller's; None: each call sends again.
+
+        Returns ``{"key", "status code"}``: the key of the delivery, and its state, as the order shows it. An entry of
+        `attention` about an earlier message is closed once this one has arrived. Raises as `Again.owe` does.
+        """
+        bind(order_id=order_id)
+        self._limit(self.settings.rpc_timeout)
+        wiring = self.wiring
+        delivery = wiring.again.owe(order_id, kind, to, key)
+        wiring.outbox.deliver(delivery)
+        return {"key": delivery, **wiring.outbox.outcome(order_id)["notifications"][kind]}
+
     @rpc(expected_exceptions=ShopError)
     def replay(self, key: str) -> Task:
         """Retry a task that was given up; returns it as it then is. Raises NotFound when there is none."""
@@ -410,6 +429,15 @@ class CartService(webhook_service.WebhookVerbs):
             self.wiring.parcels.follow()
         except (ShopError, RemoteError) as error:
             log.warning("parcels not followed", error=f"{type(error).__name__}: {error}")
+
+    @timer(interval=FOLLOW_INTERVAL_S)
+    def follow_messages(self) -> None:
+        """Record what became of the orders' mails and text messages."""
+        self._limit(self.settings.rpc_timeout)
+        try:
+            self.wiring.message_news.follow()
+        except (ShopError, RemoteError) as error:
+            log.warning("messages not followed", error=f"{type(error).__name__}: {error}")
 
     @timer(interval=WATCH_INTERVAL_S)
     def follow_refunds(self) -> None:

@@ -459,6 +459,9 @@ EMAIL_MESSAGE = Shape(
         "from_email": fields.EMAIL,
         "subject": required(line(MAX_SUBJECT_LENGTH, least=1)),
         "content": required(text(500_000, least=1)),
+        "receipt": described(
+            {"type": "boolean"}, "`true`: also for a mailbox that marked the shop's mail as spam, or unsubscribed."
+        ),
     }
 )
 SMS_MESSAGE = Shape(

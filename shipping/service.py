@@ -216,8 +216,6 @@ class ShippingService(webhook_service.WebhookService):
             ``[{"seq", "shipment_id", "tracking_number", "status", "at"}]`` by ``seq``, which only grows; ``status`` is
             UNKNOWN, PRE_TRANSIT, TRANSIT, DELIVERED, RETURNED or FAILURE; ``at`` is the carrier's time, Unix seconds.
         """
-        _require_number("after", after, 0, 2**62)
-        _require_number("limit", limit, 1, 1000)
         return self.shop.store.moves.after(after, limit)
 
     @rpc(expected_exceptions=ShopError)
@@ -269,9 +267,3 @@ def _require_text(**given: Any) -> None:
         if not isinstance(value, str) or not 0 < len(value) <= LONGEST_KEY:
             errors = {field: [f"must be a text of 1 to {LONGEST_KEY} characters"]}
             raise InvalidRequest(f"The {field} makes no sense.", {"errors": errors})
-
-
-def _require_number(field: str, value: Any, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        errors = {field: [f"must be a whole number from {least} to {most}"]}
-        raise InvalidRequest(f"The {field} makes no sense.", {"errors": errors})

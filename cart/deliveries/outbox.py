@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cart.deliveries.taxes import TAX_KINDS, OwedTaxes
@@ -23,10 +23,11 @@ from cart.store.attention import NOTICE
 from cart.store.unit_of_work import CartStore
 from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
+from chassis.db.engine import once_more
 from chassis.deadline import remaining
 from chassis.logs import log
 from chassis.work.tasks import DONE, FAILED, PATIENCE_S, WAITING, Task
-from contracts.errors import InvalidRequest, NotFound, OutcomeUnknown, Refused, Unavailable
+from contracts.errors import InvalidRequest, NotFound, OutcomeUnknown, ProviderFailure, Refused, Unavailable
 
 RELEASE, VOID, CALL_OFF = "release", "void", "call_off"
 # The outcomes of returning a label after which it is of no use.
@@ -144,12 +145,37 @@ class Outbox:
             label = self.shipping.buy_label(order.shipment, order.method_id, key)
             self.store.orders.update(order.id, None, lambda order: _ship(order, label))
             return label
-        if kind == EMAIL:
-            mailed = self.notifications.order_paid_email(self.show(order), self.label(order.id), key)
+        return self._message(order, task)
+
+    def _message(self, order: Order, task: Task) -> Any:
+        """Send a mail or a text message. While the provider refuses the shop itself, the order needs a person."""
+        try:
+            answer = self._send(order, task)
+        except ProviderFailure as failure:
+            if failure.facts.get("ours"):
+                self._ask_for_help(task, str(failure))
+            raise
+        if task["error"] is not None:  # an earlier try may have asked for help
+            self.store.attention.close(order.id, attention.MESSAGE, task["key"])
+        return answer
+
+    def _send(self, order: Order, task: Task) -> Any:
+        to = (task["details"] or {}).get("to")
+        if task["kind"] == EMAIL:
+            shown = self.show(order) if to is None else {**self.show(order), "email": to}
+            mailed = self.notifications.order_paid_email(shown, self.label(order.id), task["key"])
             if order.shipment is None:  # the mail is all that the shopper waits for
                 self.store.orders.update(order.id, None, lambda order: order.arrive(int(self.clock())))
             return mailed
-        return self.notifications.order_paid_sms(render(order), key)
+        texted = render(order)
+        if to is not None:
+            texted["shipping"]["phone"] = to
+        return self.notifications.order_paid_sms(texted, task["key"])
+
+    @once_more
+    def _ask_for_help(self, task: Task, why: str) -> None:
+        with self.store.write():
+            self.store.attention.open(task["subject"], attention.MESSAGE, task["key"], why)
 
     def _notify(self, task: Task) -> Any:
         """Mail the operator about an order that needs a person."""
@@ -205,11 +231,12 @@ class Outbox:
 
     def outcome(self, order_id: str) -> dict[str, Any]:
         """The state of an order's deliveries: ``label_url``, ``labels``, and ``notifications``, which is None until it
-        is paid. A label that was given back is not shown."""
+        is paid. A label that was given back is not shown; of a message that was sent again, the last one is."""
         rows = {row["kind"]: row for row in self.store.deliveries.of(order_id, (LABEL, VOID, *MESSAGES))}
         answers = {kind: row["answer"] or {} for kind, row in rows.items() if row["state"] == DONE}
         label = {} if answers.get(VOID, {}).get("status") in GIVEN_BACK else answers.get(LABEL, {})
-        messages = {kind: {"status code": _code(rows.get(kind))} for kind in MESSAGES}
+        states = self.store.messages.of([rows[kind]["key"] for kind in MESSAGES if kind in answers])
+        messages = {kind: _message(rows.get(kind), states) for kind in MESSAGES}
         first = {name: label[name] for name in ("label_url", "tracking_number") if name in label}
         return {
             "label_url": label.get("label_url"),
@@ -234,6 +261,18 @@ def _code(row: dict[str, Any] | None) -> str:
     if row is None or row["state"] == WAITING:
         return "queued"
     return str(row["answer"]["status code"]) if row["state"] == DONE else "failed"
+
+
+def _message(row: Task | None, states: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """What the order shows of a message: ``{"status code"}``, with the ``reason`` why it was not sent, or with what
+    became of it: ``status``, and ``error``."""
+    shown = {"status code": _code(row)}
+    if row is None or row["state"] != DONE:
+        return shown
+    if "reason" in row["answer"]:
+        shown["reason"] = row["answer"]["reason"]
+    known = states.get(row["key"], {})
+    return shown | {name: known[name] for name in ("status", "error") if known.get(name)}
 
 
 def _ship(order: Order, label: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cart.rules.attention import WORDS
+from cart.rules.attention import MESSAGE, WORDS
 from cart.store.tables import DELIVERIES, Store, attention
 from chassis.db.engine import Database, plain
 from chassis.db.shared_tables import tasks
@@ -97,6 +97,8 @@ def _entry(order_id: str, kind: str, about: str) -> tuple[sa.ColumnElement[bool]
 
 
 def _given_up() -> sa.ColumnElement[bool]:
-    """The deliveries that were given up, and that nobody has dismissed since."""
-    dismissed = sa.exists().where(attention.c.about == tasks.c.key, attention.c.kind == tasks.c.kind)
-    return sa.and_(tasks.c.queue == DELIVERIES, tasks.c.state == FAILED, ~dismissed)
+    """The deliveries that were given up, and that nobody has dismissed since; without those that have an open entry of
+    their own."""
+    own = sa.and_(attention.c.kind == MESSAGE, attention.c.ended.is_(None))
+    listed = sa.exists().where(attention.c.about == tasks.c.key, sa.or_(attention.c.kind == tasks.c.kind, own))
+    return sa.and_(tasks.c.queue == DELIVERIES, tasks.c.state == FAILED, ~listed)

@@ -198,6 +198,17 @@ attention = sa.Table(
     sa.Index("attention_about", "about"),
 )
 
+# What became of the orders' mails and text messages, by the key of their delivery; the words are those of the
+# notifications service.
+message_states = sa.Table(
+    "message_states",
+    metadata,
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("at", sa.Float(53), nullable=False),
+)
+
 # How far the service has read another service's sequence.
 cursors = sa.Table(
     "cursors",

@@ -11,6 +11,7 @@ from cart.store.card_attempts import CardAttempts
 from cart.store.carts import Carts
 from cart.store.discounts import DiscountRows
 from cart.store.journal import Journal
+from cart.store.messages import Messages
 from cart.store.orders import Orders
 from cart.store.positions import Positions
 from cart.store.refunds import RefundRows
@@ -37,6 +38,7 @@ class CartStore:
         self.database = database
         self.deliveries = Tasks(database, DELIVERIES, clock)
         self.attention = Attention(database, clock, self.deliveries)
+        self.messages = Messages(database, clock)
         self.carts = Carts(database, clock)
         self.attempts = CardAttempts(database, clock)
         self.journal = Journal(database, clock)

@@ -132,6 +132,12 @@ class Tasks:
             if connection.execute(self._claims.update(key, claim).values(details=details)).rowcount != 1:
                 raise ClaimLost(key)
 
+    def detail(self, key: str, details: dict[str, Any]) -> None:
+        """Store other details with a task that nobody is trying. Part of the caller's transaction."""
+        with self.database.write() as connection:
+            this = sa.update(tasks).where(*self._which(key=key), tasks.c.claim.is_(None))
+            connection.execute(this.values(details=details))
+
     def settle(self, key: str, claim: str | None, **values: Any) -> None:
         """Record how a try ended, and release the task; later if that cannot be written now.
 

@@ -310,7 +310,8 @@ def _content(operation: Operation) -> Json:
     if "/" in operation.gives:
         return {media: {} for media in operation.gives.split(", ")}
     recorded = _examples().get(operation.shows or operation.gives)
-    return {JSON: {"schema": ref(operation.gives), **({} if recorded is None else {"example": recorded})}}
+    also: Json = {operation.also: {}} if operation.also else {}
+    return {JSON: {"schema": ref(operation.gives), **({} if recorded is None else {"example": recorded})}, **also}
 
 
 def _failure(status: int) -> Json:

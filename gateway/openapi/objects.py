@@ -360,8 +360,15 @@ OBJECTS: dict[str, Json] = {
                 **TEXT,
                 "description": "The provider's code (accepted: `202` of an email, `201` of an SMS), or `queued`, "
                 "`failed` or `not sent`.",
-            }
-        }
+            },
+            "reason": {**TEXT, "description": "Why it was `not sent`."},
+            "status": {
+                **a("sent", "delivered", "failed", "bounced"),
+                "description": "What became of it, as far as the provider has reported it. `sent`: it is delayed.",
+            },
+            "error": {**TEXT, "description": "Why it was not delivered, or not yet."},
+        },
+        optional=("reason", "status", "error"),
     ),
     "Orders": page(ref("Order")),
     "QuotedOrder": {

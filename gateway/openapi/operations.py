@@ -26,6 +26,7 @@ class Operation:
     Attributes:
         tag: the chapter.
         gives: the object of the answer, in `gateway.openapi.objects`; or its media types, if that is not JSON.
+        also: another media type of the answer.
         shows: the recorded answer in `examples.json`, if it is not named like `gives`.
         page: whether it is a page for people, and so are its failures.
         body: what is sent; None: nothing; `ANYTHING`: bytes that only their sender's provider can read.
@@ -41,6 +42,7 @@ class Operation:
 
     tag: str
     gives: str
+    also: str = field(default="", kw_only=True)
     shows: str = field(default="", kw_only=True)
     page: bool = field(default=False, kw_only=True)
     body: Shape | Json | None = None
@@ -198,7 +200,7 @@ def operations(payment: Shape) -> dict[tuple[str, str], Operation]:
             "Notifications", "SentEmail", schemas.EMAIL_MESSAGE, MAIL, keyed=True
         ),
         ("POST", "/api/notifications/sms"): Operation("Notifications", "SentSms", schemas.SMS_MESSAGE, SMS, keyed=True),
-        ("POST", "/api/webhooks/{provider}"): Operation("Webhooks", "WebhookReceipt", body=ANYTHING),
+        ("POST", "/api/webhooks/{provider}"): Operation("Webhooks", "WebhookReceipt", also="text/xml", body=ANYTHING),
         ("GET", "/health/live"): Operation("About", "Live"),
         ("GET", "/health/ready"): Operation("About", "Ready"),
         ("GET", "/openapi.json"): Operation("About", "Document"),

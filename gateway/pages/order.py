@@ -24,6 +24,8 @@ _STEPS = {
     "RETURNED": "Returned to the sender",
     "FAILURE": "Delivery failed",
 }
+# The messages of an order, as the page names them.
+_MESSAGES = {"email": "mail", "sms": "text message"}
 
 
 def order_view(order: Mapping[str, Any], tracking: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -42,6 +44,7 @@ def order_view(order: Mapping[str, Any], tracking: Mapping[str, Any] | None) -> 
         "id": order["id"],
         "title": title,
         "text": text,
+        "notes": _notes(order),
         "status": order["status"],
         "ordered": _moment(order["created"]),
         "steps": _steps(order, parcel),
@@ -84,6 +87,17 @@ def _headline(order: Mapping[str, Any], parcel: str | None) -> tuple[str, str]:
     if order["status"] == "fulfilled" or parcel == "TRANSIT":
         return "Your parcel is on its way", "The carrier has it. Its latest steps are below."
     return "Thank you for your order", "It is paid, and we are getting your parcel ready."
+
+
+def _notes(order: Mapping[str, Any]) -> list[str]:
+    """The messages that did not reach the shopper. Their recipient is not named: the page's reader may be another."""
+    known = order.get("notifications") or {}
+    return [
+        f"Our {name} about this order could not be delivered."
+        for kind, name in _MESSAGES.items()
+        if known.get(kind, {}).get("status") in ("failed", "bounced")
+        or known.get(kind, {}).get("status code") == "failed"
+    ]
 
 
 def _steps(order: Mapping[str, Any], parcel: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -1,5 +1,4 @@
-"""Where the parcels are, and the feed of their steps. The steps are numbered in commit order, so that a reader who has
-seen a number has seen all smaller ones."""
+"""Where the parcels are, and the feed of their steps."""
 
 from __future__ import annotations
 
@@ -9,6 +8,7 @@ import sqlalchemy as sa
 
 from chassis.clock import asked_before
 from chassis.db.engine import Database, plain
+from chassis.db.feed import Feed
 from shipping.rules.purchase import LabelRefund
 from shipping.rules.whereabouts import FINAL, Whereabouts
 from shipping.store.tables import labels, move_counter, moves
@@ -26,6 +26,7 @@ class Moves:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._feed = Feed(database, moves, move_counter)
 
     def record(self, tracking_number: str, where: Whereabouts, now: float) -> bool:
         """Record the carrier's report on a parcel; return whether the parcel is ours and the report is news.
@@ -43,23 +44,14 @@ class Moves:
             if where.status in FINAL:
                 values["polled"] = None
             connection.execute(sa.update(labels).where(labels.c.shipment_id == row.shipment_id).values(**values))
-            # The counter's row stays locked until commit, so the next number is assigned after that.
-            connection.execute(sa.update(move_counter).values(last=move_counter.c.last + 1))
-            step = {
-                "seq": connection.execute(sa.select(move_counter.c.last)).scalar_one(),
-                "shipment_id": row.shipment_id,
-                "tracking_number": tracking_number,
-                "status": where.status,
-                "at": where.at or now,
-            }
-            connection.execute(sa.insert(moves).values(step))
+            step = {"shipment_id": row.shipment_id, "tracking_number": tracking_number, "status": where.status}
+            self._feed.add(connection, **step, at=where.at or now)
         return True
 
     def after(self, seq: int, limit: int) -> list[dict[str, Any]]:
-        """Return the steps after a number: ``[{"seq", "shipment_id", "tracking_number", "status", "at"}]``."""
-        with self._database.read() as connection:
-            query = sa.select(moves).where(moves.c.seq > seq).order_by(moves.c.seq).limit(limit)
-            return [plain(row) for row in connection.execute(query).mappings()]
+        """Return the steps after a number: ``[{"seq", "shipment_id", "tracking_number", "status", "at"}]``. Raises as
+        `Feed.after` does."""
+        return self._feed.after(seq, limit)
 
     def due(self, now: float, every: float, limit: int) -> list[dict[str, Any]]:
         """Claim labels that Shippo was not asked about for this many seconds, the longest first.

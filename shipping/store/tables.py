@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from chassis.db.feed import counter_table
+
 metadata = sa.MetaData()
 
 # Compared byte by byte on both databases, so that a page continues where the last one ended.
@@ -72,13 +74,7 @@ moves = sa.Table(
     sa.Column("at", sa.Double, nullable=False),
 )
 
-# One row. Every step locks it until commit, so that no number becomes visible before all smaller ones.
-move_counter = sa.Table(
-    "move_counter",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("last", sa.BigInteger, nullable=False),
-)
+move_counter = counter_table("move_counter", metadata)
 
 # Recent questions to Shippo and its answers; see `shipping.store.lookups`.
 lookups = sa.Table(

@@ -200,7 +200,8 @@ function messages(order) {
   const say = (message, what, to) => {
     const code = message?.["status code"];
     if (!to || code === "not sent") return null;
-    if (code === "failed") return `${what} could not be delivered to ${to}.`;
+    const lost = code === "failed" || ["failed", "bounced"].includes(message?.status);
+    if (lost) return `${what} could not be delivered to ${to}.`;
     return code && code !== "queued" ? `${what} was sent to ${to}.` : `${what} goes to ${to}.`;
   };
   const said = [
