@@ -10,10 +10,11 @@ from typing import Any
 _PLAIN: dict[str, tuple[str, ...]] = {
     "product": ("id", "active", "url", "shippable", "type"),
     "price": ("active", "product", "lookup_key", "currency", "type"),
-    "charge": ("payment_intent", "status"),
+    "charge": ("payment_intent", "status", "transfer_group"),
     "refund": ("payment_intent", "charge"),
     "dispute": ("payment_intent", "charge"),
     "early_fraud_warning": ("payment_intent", "charge"),
+    "file": ("purpose",),
     "promotion_code": ("active",),
     "tax_transaction": ("reference",),
     "rate": ("shipment",),

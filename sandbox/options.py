@@ -5,6 +5,7 @@ They are kept in the sandbox's file, so a restart keeps them.
 
 from __future__ import annotations
 
+import random
 from dataclasses import Field, asdict, dataclass
 from typing import Any, ClassVar, Self
 
@@ -25,6 +26,7 @@ class Options:
     """
 
     provider: ClassVar[str]
+    seed: int | None = None
 
     @classmethod
     def from_json(cls, body: Any) -> Self:
@@ -48,8 +50,14 @@ class Options:
         return cls(**{name: value for name, value in stored.items() if name in cls.__dataclass_fields__})
 
     def store(self, state: State) -> None:
-        """Replace the options."""
+        """Replace the options; the sequence of random numbers begins again."""
         state.set_setting(f"{self.provider}_options", orjson.dumps(asdict(self)).decode())
+        state.set_setting(f"{self.provider}_options_drawn", "0")
+
+    def draw(self, state: State) -> float:
+        """Return the next random number from 0 to 1 of the options' sequence, which a restart does not interrupt."""
+        drawn = state.next_number(f"{self.provider}_options_drawn")
+        return (random.Random(f"{self.seed}:{drawn}") if self.seed is not None else random).random()  # noqa: S311
 
 
 def _wanted(field: Field[Any], value: Any) -> str | None:

@@ -75,6 +75,10 @@ class Routes(Generic[Handler]):
                 self._plain[path] = methods
         methods[method] = handler
 
+    def table(self) -> list[tuple[str, str]]:
+        """Return the (method, path) pairs, as they were added."""
+        return [(method, path) for path, methods in self._by_path.items() for method in methods]
+
     def find(self, method: str, path: str) -> tuple[Handler | None, dict[str, str], list[str]]:
         """Return the handler (None: no such route), the path's arguments, and the methods that the path allows."""
         methods, arguments = self._plain.get(path), {}
@@ -96,6 +100,10 @@ class Provider:
 
     def __init__(self, state: State) -> None:
         self.state = state
+
+    def routes(self) -> list[tuple[str, str]]:
+        """Return the (method, path) pairs that this provider serves, with {names} in the paths."""
+        raise NotImplementedError(self.name)
 
     def refuse(self, call: Call) -> Answer | None:
         """Return the error for a call whose key is missing or wrong, else None."""

@@ -38,6 +38,9 @@ class SendGrid(Provider):
         super().__init__(state)
         self._limit = RateLimit()
 
+    def routes(self) -> list[tuple[str, str]]:
+        return [("POST", "/v3/mail/send"), ("GET", "/v3/user/webhooks/event/settings/signed")]
+
     def refuse(self, call: Call) -> Answer | None:
         scheme, _, key = call.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer" and key.strip() == settings.SENDGRID_KEY:

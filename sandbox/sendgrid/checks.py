@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from sandbox.sendgrid.shapes import JSON_TYPES, MAIL, wrong_types
+
 _MAIL = frozenset(
     """
     asm attachments batch_id categories content custom_args from headers ip_pool_name mail_settings
@@ -24,7 +26,6 @@ _PERSONALIZATION = frozenset(
 MAX_ADDRESS = 320  # characters
 _ADDRESS = re.compile(r"[^@\s<>(),;:\"\[\]]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\.[A-Za-z0-9-]{2,}")
 _MAX_RECIPIENTS = 1000
-_JSON_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
 class Problem(NamedTuple):
@@ -39,6 +40,17 @@ def problems(mail: Any) -> Iterator[Problem]:
     if not isinstance(mail, dict):
         yield Problem("Bad Request", None)
         return
+    named = set()
+    for problem in _rules(mail):
+        named.add(problem.where)
+        yield problem
+    for wrong in wrong_types(MAIL, mail):
+        problem = _invalid_type(*wrong)
+        if named.isdisjoint((problem.where, f"{problem.where}.email")):
+            yield problem
+
+
+def _rules(mail: dict[str, Any]) -> Iterator[Problem]:
     yield from _unknown(mail, _MAIL, "")
     if mail.get("from"):
         yield from _address(mail["from"], "from")
@@ -47,9 +59,6 @@ def problems(mail: Any) -> Iterator[Problem]:
     if mail.get("reply_to") is not None:
         yield from _address(mail["reply_to"], "reply_to")
     yield from _custom_args(mail, "")
-    yield from _object(mail, "mail_settings")
-    if isinstance(mail.get("mail_settings"), dict):
-        yield from _object(mail["mail_settings"], "sandbox_mode", "mail_settings.")
     yield from _personalizations(mail)
     if not mail.get("template_id"):
         yield from _content(mail.get("content"))
@@ -172,7 +181,7 @@ def _object(given: dict[str, Any], name: str, within: str = "") -> Iterator[Prob
 
 
 def _invalid_type(expected: str, value: Any, where: str) -> Problem:
-    return Problem(f"Invalid type. Expected: {expected}, given: {_JSON_TYPES.get(type(value), 'null')}.", where)
+    return Problem(f"Invalid type. Expected: {expected}, given: {JSON_TYPES.get(type(value), 'null')}.", where)
 
 
 def _address(entry: Any, where: str) -> Iterator[Problem]:

@@ -65,6 +65,9 @@ class Shippo(Provider):
         ):
             self._routes.add(method, path, handler)
 
+    def routes(self) -> list[tuple[str, str]]:
+        return self._routes.table()
+
     def refuse(self, call: Call) -> Answer | None:
         scheme, _, key = call.headers.get("Authorization", "").partition(" ")
         if not key:

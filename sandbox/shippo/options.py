@@ -16,7 +16,8 @@ class ShippoOptions(Options):
     until the control API ends it. purchase_error_rate (0…1): the share of purchases that fail at the carrier.
     ups: UPS quotes, too. usps_one_parcel: USPS quotes no shipment of several parcels, as the real one.
     refund_seconds: how long a label's refund takes; 0: the answer is final; None: until the control API ends it.
-    refund_error_rate (0…1): the share of refunds that the carrier rejects although the label is unused.
+    refund_error_rate (0…1): the share of refunds that the carrier rejects although the label is unused. seed: the same
+    seed gives the same sequence.
     """
 
     provider: ClassVar[str] = "shippo"

@@ -6,7 +6,6 @@ processes the request; PENDING: it waits for the carrier's tracking data, up to 
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 from sandbox.ids import hexadecimal
@@ -49,7 +48,7 @@ def create_refund(state: State, given: Any) -> dict[str, Any]:
         "status": "QUEUED",
         "transaction": transaction["object_id"],
         "test": True,
-        "_rejected": random.random() < options.refund_error_rate,  # noqa: S311 - dice, not secrets
+        "_rejected": options.draw(state) < options.refund_error_rate,
         "_ends_at": None if seconds is None else now + seconds,
     }
     change_refund(state, refund, _outcome(refund, transaction) if seconds == 0 else "QUEUED")

@@ -6,7 +6,6 @@ https://docs.goshippo.com/docs/api_concepts/asynchronusapicall
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 from sandbox.ids import hexadecimal
@@ -52,7 +51,7 @@ def create_transaction(state: State, given: Any, public_url: str) -> dict[str, A
     if seconds is not None and given.get("async") is not False:
         seconds = max(seconds, ASYNC_SECONDS)
     problem = _refused(rate, shipment, now)
-    if problem is None and random.random() < options.purchase_error_rate:  # noqa: S311 - dice, not secrets
+    if problem is None and options.draw(state) < options.purchase_error_rate:
         problem = _carrier_timeout(rate)
     object_id = hexadecimal()
     recipient = shipment["address_to"]

@@ -24,6 +24,7 @@ from sandbox.stripe import (
     confirmation_tokens,
     coupons,
     disputes,
+    files,
     fraud_warnings,
     payment_intents,
     payment_methods,
@@ -34,7 +35,7 @@ from sandbox.stripe import (
     tax_codes,
     tax_transactions,
 )
-from sandbox.stripe.endpoint import Desk, Endpoint
+from sandbox.stripe.endpoint import Desk, Endpoint, Upload
 from sandbox.stripe.errors import StripeFailure, invalid
 from sandbox.stripe.form import flat, unfold
 from sandbox.stripe.params import read_fields
@@ -68,6 +69,7 @@ class Stripe(Provider):
             payment_intents,
             charges,
             disputes,
+            files,
             fraud_warnings,
             coupons,
             promotion_codes,
@@ -77,6 +79,9 @@ class Stripe(Provider):
         ):
             for endpoint in module.ENDPOINTS:
                 self._routes.add(endpoint.method, endpoint.path, endpoint)
+
+    def routes(self) -> list[tuple[str, str]]:
+        return self._routes.table()
 
     def refuse(self, call: Call) -> Answer | None:
         key = _key(call.headers.get("Authorization", ""))
@@ -146,12 +151,13 @@ class Stripe(Provider):
         endpoint, arguments, methods = self._routes.find(call.method, call.path)
         if endpoint is None:
             raise _no_route(call, methods)
-        parameters = unfold(_pairs(call))
-        desk = Desk(self.state, call.public_url)
+        pairs, upload = _pairs(call)
+        parameters = unfold(pairs)
+        desk = Desk(self.state, call.public_url, upload)
         if call.method == "GET":
             return _answer(200, _run(endpoint, desk, arguments, parameters, broken), request_id)
         key = _idempotency_key(call)
-        fingerprint = _fingerprint(call.path, parameters)
+        fingerprint = _fingerprint(call.path, parameters, upload)
         if key is not None:
             if len(key) > 255:
                 raise invalid(f"Idempotency keys can be at most 255 characters long; yours has {len(key)}.")
@@ -238,14 +244,19 @@ def _no_route(call: Call, methods: list[str]) -> StripeFailure:
     return StripeFailure(message, status=404, keep=False)
 
 
-def _pairs(call: Call) -> list[tuple[str, str]]:
+def _pairs(call: Call) -> tuple[list[tuple[str, str]], Upload | None]:
+    """Return the parameters of the query and the body, and the file of a multipart body."""
     pairs = call.query_pairs()
     if call.method == "GET" or not call.body:
-        return pairs
-    if "form" not in call.headers.get("Content-Type", "application/x-www-form-urlencoded"):
+        return pairs, None
+    content_type = call.headers.get("Content-Type", "application/x-www-form-urlencoded")
+    if content_type.startswith("multipart/form-data"):
+        form, upload = files.read_upload(content_type, call.body)
+        return pairs + form, upload
+    if "form" not in content_type:
         raise invalid("Invalid request: the body must be of the content type application/x-www-form-urlencoded.")
     try:
-        return pairs + parse_qsl(call.body.decode(), keep_blank_values=True, errors="strict")
+        return pairs + parse_qsl(call.body.decode(), keep_blank_values=True, errors="strict"), None
     except (UnicodeDecodeError, ValueError):
         raise invalid("Invalid request: the body is not UTF-8.") from None
 
@@ -254,8 +265,9 @@ def _idempotency_key(call: Call) -> str | None:
     return call.headers.get("Idempotency-Key") if call.method == "POST" else None
 
 
-def _fingerprint(path: str, parameters: dict[str, object]) -> str:
-    return hashlib.sha256(repr((path, flat(parameters))).encode()).hexdigest()
+def _fingerprint(path: str, parameters: dict[str, object], upload: Upload | None) -> str:
+    content = b"" if upload is None else upload.content
+    return hashlib.sha256(repr((path, flat(parameters))).encode() + content).hexdigest()
 
 
 def _key(authorization: str) -> str | None:

@@ -67,8 +67,10 @@ def method_details(account: BankAccount) -> dict[str, Any]:
 
 def charge_details(payment_method: dict[str, Any]) -> dict[str, Any]:
     """Return a charge's `payment_method_details`."""
-    debit = {**_described(account_of(payment_method)), "mandate": None, "payment_reference": None}
-    return {"type": BANK_ACCOUNT, BANK_ACCOUNT: debit}
+    return {
+        "type": BANK_ACCOUNT,
+        BANK_ACCOUNT: {**_described(account_of(payment_method)), "payment_reference": None},
+    }
 
 
 def _described(account: BankAccount) -> dict[str, Any]:

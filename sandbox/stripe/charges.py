@@ -15,20 +15,41 @@ from sandbox.stripe.errors import StripeFailure, invalid, missing_object
 from sandbox.stripe.fraud_warnings import update_warnings
 from sandbox.stripe.lists import page
 from sandbox.stripe.outcomes import is_blocked, outcome_of
-from sandbox.stripe.params import EXPAND, PAGE, CreatedRange, Int, Metadata, Str, Type, merged
+from sandbox.stripe.params import EXPAND, PAGE, UNSET, CreatedRange, Int, Metadata, Missing, Obj, Str, Type, merged
 from sandbox.stripe.refund_outcomes import begin_refund
 
-LIST_CHARGES: dict[str, Type] = {**PAGE, "created": CreatedRange(), "payment_intent": Str()}
+_ADDRESS: dict[str, Type] = {name: Str() for name in ("city", "country", "line1", "line2", "postal_code", "state")}
+LIST_CHARGES: dict[str, Type] = {
+    **PAGE,
+    "created": CreatedRange(),
+    "customer": Missing("customer"),
+    "payment_intent": Str(),
+    "transfer_group": Str(),
+}
 MODIFY_CHARGE: dict[str, Type] = {
+    "customer": Missing("customer"),
     "description": Str(),
     "expand": EXPAND,
+    "fraud_details": Obj({"user_report": Str(choices=("fraudulent", "safe"), required=True, unsettable=True)}),
     "metadata": Metadata(unsettable=True),
     "receipt_email": Str(),
+    "shipping": Obj(
+        {
+            "address": Obj(_ADDRESS, required=True),
+            "carrier": Str(),
+            "name": Str(required=True),
+            "phone": Str(),
+            "tracking_number": Str(),
+        }
+    ),
+    "transfer_group": Str(),
 }
 CREATE_REFUND: dict[str, Type] = {
     "amount": Int(least=1),
     "charge": Str(),
+    "customer": Missing("customer"),
     "expand": EXPAND,
+    "instructions_email": Str(),
     "metadata": Metadata(unsettable=True),
     "payment_intent": Str(),
     "reason": Str(choices=("duplicate", "fraudulent", "requested_by_customer")),
@@ -108,6 +129,7 @@ def _details(payment_method: Parameters, authorized: int | None) -> Parameters:
             "brand": card["brand"],
             "checks": {**card["checks"], "cvc_check": "pass" if paid else None},
             "country": card["country"],
+            "electronic_commerce_indicator": None,
             "exp_month": card["exp_month"],
             "exp_year": card["exp_year"],
             "extended_authorization": {"status": "disabled"},
@@ -155,14 +177,22 @@ def _modify_charge(desk: Desk, asked: Parameters, charge: str) -> Parameters:
     body = desk.state.get("charge", charge)
     if body is None:
         raise missing_object("charge", charge, param="charge")
-    body |= {name: asked[name] for name in ("description", "receipt_email") if name in asked}
+    body |= {name: asked[name] for name in ("description", "receipt_email", "transfer_group") if name in asked}
+    report = asked.get("fraud_details", {}).get("user_report")
+    if report is not None:
+        kept = {name: value for name, value in body["fraud_details"].items() if name != "user_report"}
+        body["fraud_details"] = {**kept, **({"user_report": report} if report != UNSET else {})}
+    if "shipping" in asked:
+        address = {name: asked["shipping"]["address"].get(name) for name in _ADDRESS}
+        own = {name: asked["shipping"].get(name) for name in ("carrier", "name", "phone", "tracking_number")}
+        body["shipping"] = {**own, "address": address}
     body["metadata"] = merged(body["metadata"], asked.get("metadata"))
     desk.state.put("charge", charge, body)
     return body
 
 
 def _list_charges(desk: Desk, asked: Parameters) -> Parameters:
-    where = {name: asked[name] for name in ("payment_intent",) if name in asked}
+    where: dict[str, str] = {name: asked[name] for name in ("payment_intent", "transfer_group") if name in asked}
     return page(desk.state, "charge", "/v1/charges", asked, where)
 
 
@@ -229,6 +259,8 @@ def _create_refund(desk: Desk, asked: Parameters) -> Parameters:
         "status": "succeeded",
         "transfer_reversal": None,
     }
+    if "instructions_email" in asked:
+        refund["instructions_email"] = asked["instructions_email"]
     begin_refund(desk, refund, charge)
     charge["amount_refunded"] += amount
     charge["refunded"] = charge["amount_refunded"] == charge["amount"]

@@ -78,6 +78,7 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
         "expires_at": desk.now() + LIFETIME_S,
         "livemode": False,
         "mandate_data": None,
+        "metadata": None,
         "payment_intent": None,
         "payment_method_options": None,
         "payment_method_preview": {name: method.get(name) for name in preview},

@@ -6,13 +6,15 @@ import re
 from decimal import Decimal
 
 from sandbox.ids import alphanumeric
+from sandbox.state import without_private
 from sandbox.stripe.currencies import Currency
 from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
 from sandbox.stripe.errors import StripeFailure, invalid, missing_object
 from sandbox.stripe.lists import page
-from sandbox.stripe.params import EXPAND, PAGE, CreatedRange, Int, Metadata, Number, Str, Type, merged
+from sandbox.stripe.params import EXPAND, PAGE, CreatedRange, Int, ListOf, Metadata, Number, Obj, Str, Type, merged
 
 CREATE: dict[str, Type] = {
+    "applies_to": Obj({"products": ListOf(Str())}),
     "amount_off": Int(least=1),
     "currency": Currency(),
     "duration": Str(choices=("forever", "once", "repeating")),
@@ -80,9 +82,19 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
         "redeem_by": asked.get("redeem_by"),
         "times_redeemed": 0,
         "valid": True,
+        **_applies_to(desk, asked),
     }
     desk.state.put("coupon", coupon_id, coupon)
-    return coupon
+    return without_private(coupon)
+
+
+def _applies_to(desk: Desk, asked: Parameters) -> Parameters:
+    """Return what a coupon keeps of `applies_to`, which answers contain only when it is expanded."""
+    products = asked.get("applies_to", {}).get("products")
+    for place, product in enumerate(products or ()):
+        if desk.state.raw("product", product) is None:
+            raise missing_object("product", product, param=f"applies_to[products][{place}]", in_path=False)
+    return {"_applies_to": {"products": products}} if products else {}
 
 
 def _check_terms(desk: Desk, asked: Parameters) -> None:
@@ -108,15 +120,15 @@ def _retrieve(desk: Desk, asked: Parameters, coupon: str) -> Parameters:
     body = desk.state.get("coupon", coupon)
     if body is None:
         raise missing_object("coupon", coupon, param="coupon")
-    return {**body, "valid": is_valid(desk, body)}
+    return without_private({**body, "valid": is_valid(desk, body)})
 
 
 def _modify(desk: Desk, asked: Parameters, coupon: str) -> Parameters:
-    body = _retrieve(desk, asked, coupon)
+    body = {**(desk.state.get("coupon", coupon) or {}), **_retrieve(desk, asked, coupon)}
     body["metadata"] = merged(body["metadata"], asked.get("metadata"))
     body["name"] = asked.get("name", body["name"])
     desk.state.put("coupon", coupon, body)
-    return body
+    return without_private(body)
 
 
 def _delete(desk: Desk, asked: Parameters, coupon: str) -> Parameters:
@@ -131,7 +143,7 @@ def _delete(desk: Desk, asked: Parameters, coupon: str) -> Parameters:
 
 def _list(desk: Desk, asked: Parameters) -> Parameters:
     found = page(desk.state, "coupon", "/v1/coupons", asked)
-    return {**found, "data": [{**each, "valid": is_valid(desk, each)} for each in found["data"]]}
+    return {**found, "data": [without_private({**each, "valid": is_valid(desk, each)}) for each in found["data"]]}
 
 
 ENDPOINTS = (

@@ -71,6 +71,7 @@ def open_dispute(desk: Desk, charge_id: str, claim: str, amount: int | None = No
             "submission_count": 0,
             "submission_method": "not_submitted",
         },
+        "intended_submission_method": None,
         "is_charge_refundable": inquiry,
         "livemode": False,
         "metadata": {},

@@ -14,19 +14,22 @@ from sandbox.state import without_private
 from sandbox.stripe.dispute_cases import CLOSED, EVIDENCE_FILES, EVIDENCE_TEXTS, decide
 from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
 from sandbox.stripe.errors import StripeFailure, invalid, missing_object
+from sandbox.stripe.files import known_file
 from sandbox.stripe.lists import page
-from sandbox.stripe.params import EXPAND, PAGE, Bool, CreatedRange, Metadata, Obj, Str, Type, merged
+from sandbox.stripe.params import EXPAND, PAGE, UNSET, Bool, CreatedRange, Metadata, Obj, Str, Type, merged
 
+MOST_CHARACTERS = 150_000
+SUBMISSION_METHODS = ("manual", "prefer_manual", "prefer_smart_disputes", "smart_disputes")
 LIST: dict[str, Type] = {**PAGE, "charge": Str(), "created": CreatedRange(), "payment_intent": Str()}
 # `appeal` and `enhanced_evidence` are left out: the sandbox has no such program.
 MODIFY: dict[str, Type] = {
     "evidence": Obj({name: Str(limit=20_000) for name in (*EVIDENCE_TEXTS, *EVIDENCE_FILES)}),
     "expand": EXPAND,
+    "intended_submission_method": Str(choices=SUBMISSION_METHODS),
     "metadata": Metadata(unsettable=True),
     "submit": Bool(),
 }
 CLOSE: dict[str, Type] = {"expand": EXPAND}
-MOST_CHARACTERS = 150_000
 _RESULTS = {"winning_evidence": "won", "losing_evidence": "lost", "escalate_inquiry_evidence": "escalated"}
 
 
@@ -61,13 +64,15 @@ def _modify(desk: Desk, asked: Parameters, dispute: str) -> Parameters:
     evidence, details = body["evidence"], body["evidence_details"]
     given = asked.get("evidence", {})
     for name in EVIDENCE_FILES:
-        if name in given:  # the sandbox has no files
-            raise missing_object("file upload", given[name], param=f"evidence[{name}]", in_path=False)
+        if name in given and given[name] != UNSET:
+            known_file(desk, given[name], f"evidence[{name}]")
     evidence |= given
     if sum(len(text) for text in evidence.values() if isinstance(text, str)) > MOST_CHARACTERS:
         raise invalid(f"The combined character count of all fields is limited to {MOST_CHARACTERS}.", "evidence")
     details["has_evidence"] = any(evidence.values())
     body["metadata"] = merged(body["metadata"], asked.get("metadata"))
+    if "intended_submission_method" in asked:
+        body["intended_submission_method"] = asked["intended_submission_method"]
     submitted = asked.get("submit", True) and details["has_evidence"] and ("evidence" in asked or "submit" in asked)
     if submitted:
         details |= {

@@ -16,11 +16,20 @@ Parameters = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Upload:
+    """The file of a multipart request: its name and its content."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True)
 class Desk:
-    """What an endpoint works with: the state, and the base of the sandbox's URLs."""
+    """What an endpoint works with: the state, the base of the sandbox's URLs, and the file that was uploaded."""
 
     state: State
     public_url: str
+    upload: Upload | None = None
 
     def now(self) -> int:
         """Return the Unix time in whole seconds, as Stripe does."""

@@ -19,7 +19,7 @@ _REFERENCES = {
     "payment_intent": "payment_intent",
     "coupon": "coupon",
 }
-# Fields that an answer contains only when they are expanded.
+# Fields that an answer contains only when they are expanded, and stored objects under a private name.
 _INCLUDABLE = ("applies_to",)
 _DEEPEST = 4
 
@@ -120,7 +120,9 @@ def _expand(state: State, body: Any, steps: Sequence[str], path: str) -> None:
         _expand(state, body[step], rest, path)
         return
     if step in _INCLUDABLE:
-        body.setdefault(step, None)
+        included = (state.get(body["object"], body["id"]) or {}).get(f"_{step}")
+        if included is not None:
+            body[step] = included
         return
     kind = _REFERENCES.get(step)
     if kind is None or step not in body:

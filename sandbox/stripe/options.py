@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from sandbox.faults import BadFault
 from sandbox.options import Options
-from sandbox.state import State
-
-_DRAWN = "stripe_options_drawn"
 
 
 @dataclass(frozen=True)
@@ -31,7 +27,6 @@ class StripeOptions(Options):
     settle_after_s: float = 60
     asynchronous_capture: bool = False
     use_stripe_sdk: bool = False
-    seed: int | None = None
 
     @classmethod
     def from_json(cls, body: Any) -> Self:
@@ -39,12 +34,3 @@ class StripeOptions(Options):
         if options.refund_fail_rate + options.refund_pending_rate > 1:
             raise BadFault("refund_fail_rate and refund_pending_rate must be at most 1 together")
         return options
-
-    def store(self, state: State) -> None:
-        super().store(state)
-        state.set_setting(_DRAWN, "0")
-
-    def draw(self, state: State) -> float:
-        """Return the next random number from 0 to 1 of the options' sequence, which a restart does not interrupt."""
-        drawn = state.next_number(_DRAWN)
-        return (random.Random(f"{self.seed}:{drawn}") if self.seed is not None else random).random()  # noqa: S311

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from sandbox.stripe.errors import StripeFailure, invalid
+from sandbox.stripe.errors import StripeFailure, invalid, missing_object
 
 UNSET = ""  # result of an empty string for a parameter that accepts it: the caller removes the value
 
@@ -57,11 +57,12 @@ class Str(Type):
 
 
 class Int(Type):
-    """A whole number, at least `least`."""
+    """A whole number, at least `least` and at most `most`."""
 
-    def __init__(self, *, least: int | None = None, **more: bool) -> None:
+    def __init__(self, *, least: int | None = None, most: int | None = None, **more: bool) -> None:
         super().__init__(**more)
         self.least = least
+        self.most = most
 
     def convert(self, value: Any, name: str) -> int:
         if not isinstance(value, str) or not re.fullmatch(r"-?\d{1,15}", value):
@@ -71,6 +72,9 @@ class Int(Type):
             raise invalid(
                 f"This value must be greater than or equal to {self.least}.", name, "parameter_invalid_integer"
             )
+        if self.most is not None and number > self.most:
+            message = f"This value must be less than or equal to {self.most}."
+            raise invalid(message, name, "parameter_invalid_integer")
         return number
 
 
@@ -103,6 +107,19 @@ class DecimalText(Type):
         if not isinstance(value, str) or not re.fullmatch(r"\d{1,12}(\.\d{1,12})?", value):
             raise invalid(f"Invalid decimal: {str(value)[:40]}", name)
         return value
+
+
+class Missing(Type):
+    """The id of an object of a kind that the sandbox has none of, such as a customer: there is never one."""
+
+    def __init__(self, noun: str, **more: bool) -> None:
+        super().__init__(**more)
+        self.noun = noun
+
+    def convert(self, value: Any, name: str) -> Any:
+        if not isinstance(value, str):
+            raise invalid(f"Invalid string: {name} must be a string", name)
+        raise missing_object(self.noun, value[:100], param=name, in_path=False)
 
 
 class ListOf(Type):

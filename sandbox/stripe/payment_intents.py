@@ -21,6 +21,7 @@ from sandbox.stripe.params import (
     Int,
     ListOf,
     Metadata,
+    Missing,
     Obj,
     Str,
     Type,
@@ -53,14 +54,19 @@ def _mandate(*, required: bool) -> Type:
 _CONFIRMING: dict[str, Type] = {
     "confirmation_token": Str(),
     "error_on_requires_action": Bool(),
+    "mandate": Missing("mandate"),
     "mandate_data": _mandate(required=False),
     "off_session": Bool(),
+    "radar_options": Obj({"session": Missing("radar session")}),
     "return_url": Str(),
     "use_stripe_sdk": Bool(),
 }
+_PARTIES: dict[str, Type] = {"customer": Missing("customer"), "customer_account": Missing("account")}
+_FUTURE = ("off_session", "on_session")
 _SHARED: dict[str, Type] = {
     "allowed_payment_method_types": ListOf(Str()),
     "capture_method": _CAPTURE,
+    "excluded_payment_method_types": ListOf(Str(), unsettable=True),
     "expand": EXPAND,
     "payment_method": Str(),
     "payment_method_data": Obj(INLINE),
@@ -68,6 +74,8 @@ _SHARED: dict[str, Type] = {
 CREATE: dict[str, Type] = {
     **_SHARED,
     **_CONFIRMING,
+    **_PARTIES,
+    "excluded_payment_method_types": ListOf(Str()),
     "mandate_data": _mandate(required=True),
     "amount": Int(required=True),
     "currency": Currency(required=True),
@@ -78,7 +86,10 @@ CREATE: dict[str, Type] = {
     "confirmation_method": Str(choices=("automatic", "manual")),
     "description": Str(limit=1000),
     "metadata": Metadata(unsettable=True),
+    "on_behalf_of": Missing("account"),
+    "payment_method_configuration": Missing("payment_method_configuration"),
     "receipt_email": Str(limit=800),
+    "setup_future_usage": Str(choices=_FUTURE),
     "shipping": Obj(_SHIPPING),
     "statement_descriptor": Str(limit=22),
     "statement_descriptor_suffix": Str(limit=22),
@@ -86,11 +97,14 @@ CREATE: dict[str, Type] = {
 }
 MODIFY: dict[str, Type] = {
     **_SHARED,
+    **_PARTIES,
     "amount": Int(),
     "currency": Currency(),
     "description": Str(limit=1000),
     "metadata": Metadata(unsettable=True),
+    "payment_method_configuration": Missing("payment_method_configuration"),
     "receipt_email": Str(limit=800, unsettable=True),
+    "setup_future_usage": Str(choices=_FUTURE, unsettable=True),
     "shipping": Obj(_SHIPPING, unsettable=True),
     "statement_descriptor": Str(limit=22),
     "statement_descriptor_suffix": Str(limit=22),
@@ -100,6 +114,7 @@ CONFIRM: dict[str, Type] = {
     **_SHARED,
     **_CONFIRMING,
     "receipt_email": Str(limit=800, unsettable=True),
+    "setup_future_usage": Str(choices=_FUTURE, unsettable=True),
     "shipping": Obj(_SHIPPING, unsettable=True),
 }
 CANCEL: dict[str, Type] = {
@@ -109,9 +124,12 @@ CANCEL: dict[str, Type] = {
 CAPTURE: dict[str, Type] = {
     "amount_to_capture": Int(least=1),
     "expand": EXPAND,
+    "final_capture": Bool(),
     "metadata": Metadata(unsettable=True),
+    "statement_descriptor": Str(limit=22),
+    "statement_descriptor_suffix": Str(limit=22),
 }
-LIST: dict[str, Type] = {**PAGE, "created": CreatedRange()}
+LIST: dict[str, Type] = {**PAGE, **_PARTIES, "created": CreatedRange()}
 RETRIEVE: dict[str, Type] = {"client_secret": Str(), "expand": EXPAND}
 
 _OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
@@ -166,7 +184,7 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
         "customer": None,
         "customer_account": None,
         "description": asked.get("description"),
-        "excluded_payment_method_types": None,
+        "excluded_payment_method_types": asked.get("excluded_payment_method_types") or None,
         "last_payment_error": None,
         "latest_charge": None,
         "livemode": False,
@@ -183,7 +201,7 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
         "processing": None,
         "receipt_email": asked.get("receipt_email"),
         "review": None,
-        "setup_future_usage": None,
+        "setup_future_usage": asked.get("setup_future_usage"),
         "shipping": _shipping(asked.get("shipping")),
         "source": None,
         "statement_descriptor": asked.get("statement_descriptor"),
@@ -273,6 +291,7 @@ def _capture(desk: Desk, asked: Parameters, intent: str) -> Parameters:
             "amount_too_large",
         )
     body["metadata"] = merged(body["metadata"], asked.get("metadata"))
+    body |= {name: asked[name] for name in ("statement_descriptor", "statement_descriptor_suffix") if name in asked}
     return capture(desk, body, amount)
 
 

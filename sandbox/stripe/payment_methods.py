@@ -13,7 +13,7 @@ from sandbox.stripe.card_switch import behaviour_of
 from sandbox.stripe.cards import Card, card_named, card_numbered, real_card
 from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
 from sandbox.stripe.errors import StripeFailure, invalid, missing_object
-from sandbox.stripe.params import EXPAND, UNSET, Int, Metadata, Obj, Str, Type, merged
+from sandbox.stripe.params import EXPAND, UNSET, Int, Metadata, Missing, Obj, Str, Type, merged
 
 _ADDRESS: dict[str, Type] = {name: Str() for name in ("city", "country", "line1", "line2", "postal_code", "state")}
 BILLING = Obj(
@@ -26,15 +26,24 @@ BILLING = Obj(
     }
 )
 CARD = Obj({"token": Str(), "number": Str(), "exp_month": Int(), "exp_year": Int(), "cvc": Str()})
+RADAR = Obj({"session": Missing("radar session")})
 CREATE: dict[str, Type] = {
     "type": Str(choices=("card",)),
     "allow_redisplay": Str(choices=("always", "limited", "unspecified")),
     "billing_details": BILLING,
     "card": CARD,
+    "customer": Missing("customer"),
+    "expand": EXPAND,
+    "metadata": Metadata(unsettable=True),
+    "radar_options": RADAR,
+}
+MODIFY: dict[str, Type] = {
+    "allow_redisplay": Str(choices=("always", "limited", "unspecified")),
+    "billing_details": BILLING,
+    "card": Obj({"exp_month": Int(least=1, most=12), "exp_year": Int(least=1)}),
     "expand": EXPAND,
     "metadata": Metadata(unsettable=True),
 }
-MODIFY: dict[str, Type] = {"billing_details": BILLING, "expand": EXPAND, "metadata": Metadata(unsettable=True)}
 # The fields of a payment intent's `payment_method_data`: the SDK's types lack `card`, but the API accepts it.
 INLINE: dict[str, Type] = {
     "type": Str(choices=("card",), required=True),
@@ -42,6 +51,7 @@ INLINE: dict[str, Type] = {
     "billing_details": BILLING,
     "card": CARD,
     "metadata": Metadata(unsettable=True),
+    "radar_options": RADAR,
 }
 
 
@@ -198,6 +208,12 @@ def _modify(desk: Desk, asked: Parameters, payment_method: str) -> Parameters:
             stored["billing_details"]["address"] = dict.fromkeys(_ADDRESS)
         else:
             stored["billing_details"][name] = value or None
+    if "allow_redisplay" in asked:
+        stored["allow_redisplay"] = asked["allow_redisplay"]
+    if "card" in asked:
+        if stored["type"] != "card":
+            raise invalid("You cannot update the card of a payment method that is no card.", "card")
+        stored["card"] |= asked["card"]
     stored["metadata"] = merged(stored["metadata"], asked.get("metadata"))
     desk.state.put("payment_method", payment_method, stored)
     return without_private(stored)

@@ -23,6 +23,7 @@ from sandbox.stripe.params import (
     Int,
     ListOf,
     Metadata,
+    Missing,
     Obj,
     Str,
     Type,
@@ -39,7 +40,15 @@ CREATE: dict[str, Type] = {
     "metadata": Metadata(unsettable=True),
     "nickname": Str(),
     "product": Str(),
-    "recurring": Obj({"interval": Str(choices=("day", "week", "month", "year"), required=True)}),
+    "recurring": Obj(
+        {
+            "interval": Str(choices=("day", "week", "month", "year"), required=True),
+            "interval_count": Int(least=1),
+            "meter": Missing("billing meter"),
+            "trial_period_days": Int(least=1),
+            "usage_type": Str(choices=("licensed", "metered")),
+        }
+    ),
     "tax_behavior": _TAX,
     "transfer_lookup_key": Bool(),
     "unit_amount": Int(least=0),
@@ -109,10 +118,10 @@ def _recurring(asked: Parameters | None) -> Parameters | None:
         return None
     return {
         "interval": asked["interval"],
-        "interval_count": 1,
+        "interval_count": asked.get("interval_count", 1),
         "meter": None,
-        "trial_period_days": None,
-        "usage_type": "licensed",
+        "trial_period_days": asked.get("trial_period_days"),
+        "usage_type": asked.get("usage_type", "licensed"),
     }
 
 

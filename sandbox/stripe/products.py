@@ -20,6 +20,7 @@ from sandbox.stripe.params import (
     Int,
     ListOf,
     Metadata,
+    Missing,
     Number,
     Obj,
     Str,
@@ -32,6 +33,7 @@ from sandbox.stripe.tax_codes import known_tax_code
 
 _DIMENSIONS: dict[str, Type] = {side: Number(required=True) for side in ("height", "length", "weight", "width")}
 _FEATURE = Obj({"name": Str(limit=80, required=True)})
+_TAX_DETAILS: dict[str, Type] = {"performance_location": Missing("tax location"), "tax_code": Str(unsettable=True)}
 _SHARED: dict[str, Type] = {
     "active": Bool(),
     "expand": EXPAND,
@@ -57,6 +59,7 @@ CREATE: dict[str, Type] = {
         }
     ),
     "tax_code": Str(),
+    "tax_details": Obj(_TAX_DETAILS),
     "type": Str(choices=("good", "service")),
     "unit_label": Str(limit=12),
     "url": Str(),
@@ -71,6 +74,7 @@ MODIFY: dict[str, Type] = {
     "metadata": Metadata(unsettable=True),
     "package_dimensions": Obj(_DIMENSIONS, unsettable=True),
     "tax_code": Str(unsettable=True),
+    "tax_details": Obj(_TAX_DETAILS, unsettable=True),
     "unit_label": Str(limit=12, unsettable=True),
     "url": Str(unsettable=True),
 }
@@ -98,7 +102,7 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
         raise invalid("Invalid id: it may hold letters, digits, '-', '_' and '.' only", "id")
     if desk.state.raw("product", product_id) is not None:
         raise StripeFailure("Product already exists.", code="resource_already_exists", param="id")
-    _check_tax_code(asked)
+    asked = _with_tax_code(asked)
     product: dict[str, Any] = {
         "id": product_id,
         "object": "product",
@@ -115,6 +119,7 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
         "shippable": asked.get("shippable"),
         "statement_descriptor": asked.get("statement_descriptor"),
         "tax_code": asked.get("tax_code"),
+        "tax_details": _tax_details(asked.get("tax_code")),
         "type": asked.get("type", "service"),
         "unit_label": asked.get("unit_label"),
         "updated": desk.now(),
@@ -128,9 +133,27 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
     return product
 
 
-def _check_tax_code(asked: Parameters) -> None:
+def _with_tax_code(asked: Parameters) -> Parameters:
+    """Return the parameters with the tax code of `tax_details` as `tax_code`; StripeFailure (400) for an unknown one.
+
+    Stripe documents no rule for two different codes. The sandbox refuses them.
+    """
+    asked = {**asked}
+    details, where = asked.pop("tax_details", None), "tax_code"
+    if details is not None:
+        details = {"tax_code": UNSET} if details == UNSET else details
+        if "tax_code" in details:
+            if asked.get("tax_code", details["tax_code"]) != details["tax_code"]:
+                message = "You may only specify one of these parameters: tax_code, tax_details[tax_code]."
+                raise invalid(message, "tax_code", "parameters_exclusive")
+            asked["tax_code"], where = details["tax_code"], "tax_details[tax_code]"
     if asked.get("tax_code"):
-        known_tax_code(asked["tax_code"], "tax_code")
+        known_tax_code(asked["tax_code"], where)
+    return asked
+
+
+def _tax_details(tax_code: str | None) -> Parameters | None:
+    return {"performance_location": None, "tax_code": tax_code} if tax_code else None
 
 
 def _retrieve(desk: Desk, asked: Parameters, product: str) -> bytes:
@@ -144,8 +167,7 @@ def _modify(desk: Desk, asked: Parameters, product: str) -> Parameters:
     body = desk.state.get("product", product)
     if body is None:
         raise missing_object("product", product)
-    _check_tax_code(asked)
-    for name, value in asked.items():
+    for name, value in _with_tax_code(asked).items():
         if name == "metadata":
             body["metadata"] = merged(body["metadata"], value)
         elif name == "default_price":
@@ -154,6 +176,7 @@ def _modify(desk: Desk, asked: Parameters, product: str) -> Parameters:
             body[name] = [] if value == UNSET else value
         elif name != "expand":
             body[name] = None if value == UNSET else value
+    body["tax_details"] = _tax_details(body["tax_code"])
     body["updated"] = desk.now()
     desk.state.put("product", product, body)
     return body

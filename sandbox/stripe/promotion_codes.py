@@ -15,13 +15,14 @@ from sandbox.stripe.currencies import Currency
 from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
 from sandbox.stripe.errors import StripeFailure, invalid, missing_object
 from sandbox.stripe.lists import page
-from sandbox.stripe.params import EXPAND, PAGE, Bool, CreatedRange, Int, Metadata, Obj, Str, Type, merged
+from sandbox.stripe.params import EXPAND, PAGE, Bool, CreatedRange, Int, Metadata, Missing, Obj, Str, Type, merged
 
 CREATE: dict[str, Type] = {
     "promotion": Obj({"coupon": Str(), "type": Str(choices=("coupon",), required=True)}, required=True),
     "active": Bool(),
     "code": Str(limit=500),
-    "customer": Str(),
+    "customer": Missing("customer"),
+    "customer_account": Missing("account"),
     "expand": EXPAND,
     "expires_at": Int(),
     "max_redemptions": Int(least=1),
@@ -41,7 +42,8 @@ LIST: dict[str, Type] = {
     "code": Str(),
     "coupon": Str(),
     "created": CreatedRange(),
-    "customer": Str(),
+    "customer": Missing("customer"),
+    "customer_account": Missing("account"),
 }
 
 _CODE = re.compile(r"[a-zA-Z0-9\-_]+")
@@ -55,8 +57,6 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
     coupon = known_coupon(desk, coupon_id, "promotion[coupon]")
     if not is_valid(desk, coupon):
         raise invalid(f"The coupon {coupon_id} is expired.", "promotion[coupon]", "coupon_expired")
-    if "customer" in asked:  # the sandbox has no customers
-        raise missing_object("customer", asked["customer"], param="customer", in_path=False)
     code = asked.get("code") or "".join(secrets.choice(_CODE_ALPHABET) for _ in range(8))
     if not _CODE.fullmatch(code):
         raise invalid(
@@ -169,8 +169,6 @@ def _list(desk: Desk, asked: Parameters) -> Parameters:
         where["code"] = asked["code"].lower()
     if "active" in asked:
         where["active"] = str(asked["active"]).lower()
-    if "customer" in asked:  # the sandbox has no customers
-        raise missing_object("customer", asked["customer"], param="customer", in_path=False)
     return page(desk.state, "promotion_code", "/v1/promotion_codes", asked, where)
 
 

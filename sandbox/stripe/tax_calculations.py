@@ -12,7 +12,7 @@ from sandbox.stripe.currencies import Currency
 from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
 from sandbox.stripe.errors import invalid, missing_object
 from sandbox.stripe.lists import page_of
-from sandbox.stripe.params import EXPAND, PAGE, Int, ListOf, Metadata, Obj, Str, Type, merged
+from sandbox.stripe.params import EXPAND, PAGE, Int, ListOf, Metadata, Missing, Obj, Str, Type, merged
 from sandbox.stripe.tax_codes import DEFAULT_CODE, known_tax_code
 from sandbox.stripe.tax_location import ADDRESS, CUSTOMER_DETAILS, customer_details, place_of, shown_address
 from sandbox.stripe.tax_rates import SHIPPING, Place, Tax, no_tax, tax_on
@@ -28,6 +28,7 @@ CREATE: Final[dict[str, Type]] = {
             {
                 "amount": Int(required=True, least=0),
                 "metadata": Metadata(),
+                "performance_location": Missing("tax location"),
                 "product": Str(),
                 "quantity": Int(least=1),
                 "reference": Str(limit=500),
@@ -39,7 +40,12 @@ CREATE: Final[dict[str, Type]] = {
     ),
     "ship_from_details": Obj({"address": Obj(ADDRESS, required=True)}),
     "shipping_cost": Obj(
-        {"amount": Int(least=0), "shipping_rate": Str(), "tax_behavior": _BEHAVIOR, "tax_code": Str()}
+        {
+            "amount": Int(least=0),
+            "shipping_rate": Missing("shipping rate"),
+            "tax_behavior": _BEHAVIOR,
+            "tax_code": Str(),
+        }
     ),
     "tax_date": Int(),
 }
@@ -207,6 +213,7 @@ def _line(desk: Desk, item: Parameters, number: int, rule: _Rule) -> Parameters:
         "amount": item["amount"],
         "livemode": False,
         "metadata": merged({}, item.get("metadata")) or None,
+        "performance_location": None,
         "product": item.get("product"),
         "quantity": item.get("quantity", 1),
         "reference": item.get("reference", line_id),
@@ -229,9 +236,6 @@ def check_unique(lines: list[Parameters]) -> None:
 
 
 def _shipping_cost(asked: Parameters, rule: _Rule) -> Parameters:
-    if "shipping_rate" in asked:  # the sandbox has no shipping rates
-        param = "shipping_cost[shipping_rate]"
-        raise missing_object("shipping rate", asked["shipping_rate"], param=param, in_path=False)
     if "amount" not in asked:
         raise invalid("Missing required param: shipping_cost[amount].", "shipping_cost[amount]", "parameter_missing")
     code, behavior = asked.get("tax_code", SHIPPING), asked.get("tax_behavior", "exclusive")

@@ -21,6 +21,7 @@ from sandbox.twilio.failures import TwilioFailure
 from sandbox.twilio.inbound import SHOP_NUMBER
 from sandbox.twilio.schedule import scheduled_for
 from sandbox.twilio.segments import segments
+from sandbox.twilio.updates import check_deletable, updated
 
 # The answer of test credentials to these numbers: code, message.
 _FROM = {
@@ -54,6 +55,7 @@ _CREATE = frozenset(
     ValidityPeriod
     """.split()  # noqa: SIM905 - a list of names reads better so
 )
+_UPDATE = frozenset(("Body", "Status"))
 _LIST = frozenset(("To", "From", "DateSent", "DateSent<", "DateSent>", "Page", "PageSize", "PageToken"))
 
 
@@ -68,6 +70,11 @@ class Twilio(Provider):
         self._routes.add("POST", "/2010-04-01/Accounts/{account}/Messages.json", self._create)
         self._routes.add("GET", "/2010-04-01/Accounts/{account}/Messages.json", self._list)
         self._routes.add("GET", "/2010-04-01/Accounts/{account}/Messages/{sid}.json", self._fetch)
+        self._routes.add("POST", "/2010-04-01/Accounts/{account}/Messages/{sid}.json", self._update)
+        self._routes.add("DELETE", "/2010-04-01/Accounts/{account}/Messages/{sid}.json", self._delete)
+
+    def routes(self) -> list[tuple[str, str]]:
+        return self._routes.table()
 
     def refuse(self, call: Call) -> Answer | None:
         scheme, _, value = call.headers.get("Authorization", "").partition(" ")
@@ -97,10 +104,7 @@ class Twilio(Provider):
         return TwilioFailure(status, code, message).answer()
 
     def _create(self, call: Call) -> Answer:
-        given = dict(parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True))
-        unknown = sorted(set(given) - _CREATE)
-        if unknown:
-            raise TwilioFailure(400, 20001, f"Unknown parameters in the request: {', '.join(unknown)}")
+        given = _form(call, _CREATE)
         to, sender, text = given.get("To", ""), given.get("From", ""), given.get("Body", "")
         service = given.get("MessagingServiceSid") or None
         if not to:
@@ -144,10 +148,26 @@ class Twilio(Provider):
         return json_answer(201, shown(stored, stored["created"]))
 
     def _fetch(self, call: Call, sid: str) -> Answer:
+        return json_answer(200, shown(self._stored(call, sid), self.state.now()))
+
+    def _update(self, call: Call, sid: str) -> Answer:
+        given = _form(call, _UPDATE)
+        with self.state.transaction():
+            message = updated(self._stored(call, sid), given, self.state.now())
+            self.state.put("message", sid, message)
+        return json_answer(200, shown(message, self.state.now()))
+
+    def _delete(self, call: Call, sid: str) -> Answer:
+        with self.state.transaction():
+            check_deletable(self._stored(call, sid), self.state.now())
+            self.state.delete("message", sid)
+        return Answer(204)
+
+    def _stored(self, call: Call, sid: str) -> dict[str, Any]:
         message = self.state.get("message", sid)
         if message is None:
             raise _not_found(call)
-        return json_answer(200, shown(message, self.state.now()))
+        return message
 
     def _list(self, call: Call) -> Answer:
         pairs = call.query_pairs()
@@ -191,7 +211,7 @@ def shown(message: dict[str, Any], now: float) -> dict[str, Any]:
     """
     status, after = step_at(message, now)
     unassigned = status in ("scheduled", "accepted")
-    sent = not unassigned and status not in ("queued", "failed")
+    sent = not unassigned and status not in ("queued", "failed", "canceled")
     error = error_of(message, status)
     uri = f"/2010-04-01/Accounts/{settings.TWILIO_ACCOUNT}/Messages/{message['sid']}"
     return {
@@ -216,6 +236,15 @@ def shown(message: dict[str, Any], now: float) -> dict[str, Any]:
         "to": message["to"],
         "uri": f"{uri}.json",
     }
+
+
+def _form(call: Call, known: frozenset[str]) -> dict[str, str]:
+    """Return the parameters of the body; TwilioFailure when one is unknown."""
+    given = dict(parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True))
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise TwilioFailure(400, 20001, f"Unknown parameters in the request: {', '.join(unknown)}")
+    return given
 
 
 def _date(moment: float) -> str:

@@ -14,6 +14,7 @@ from sandbox.recipients import SMS_OUTCOMES
 QUEUED_AFTER = 0.5
 SENT_AFTER = 1.0
 DELIVERED_AFTER = 2.0
+ENDS_WAITING = ("sent", "failed", "canceled", "received")
 
 
 class Step(NamedTuple):
@@ -38,14 +39,16 @@ def steps(message: dict[str, Any]) -> list[Step]:
     if message.get("send_at"):
         start = message["send_at"] - message["created"]
         found = [Step("scheduled", 0.0), *(Step(status, start + after) for status, after in found)]
+    if message.get("canceled_at"):
+        return [Step("scheduled", 0.0), Step("canceled", message["canceled_at"] - message["created"])]
     if outcome == "failed":
         return [*found, Step("failed", start + SENT_AFTER)]
     return [*found, Step("sent", start + SENT_AFTER), Step(outcome, start + DELIVERED_AFTER)]
 
 
 def sent_at(message: dict[str, Any]) -> float:
-    """Return when a message is sent, or fails to be, or when it was received (Unix seconds)."""
-    after = next(after for status, after in steps(message) if status in ("sent", "failed", "received"))
+    """Return when a message is sent, fails, or is canceled, or when it was received (Unix seconds)."""
+    after = next(after for status, after in steps(message) if status in ENDS_WAITING)
     return float(message["created"] + after)
 
 

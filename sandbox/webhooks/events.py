@@ -16,7 +16,7 @@ from sandbox.shippo.tracks import bought_track
 from sandbox.state import State, without_private
 from sandbox.stripe.api import API_VERSION
 from sandbox.stripe.dispute_cases import CLOSED
-from sandbox.twilio.delivery import error_of, steps
+from sandbox.twilio.delivery import Step, error_of, steps
 from sandbox.twilio.inbound import form_of
 from sandbox.webhooks.waiting import Event
 
@@ -27,6 +27,31 @@ _STRIPE = frozenset(
         *("dispute", "early_fraud_warning"),
     )
 )
+# Every kind that is sent, per provider. `bench conformance` compares them with what it sees.
+KINDS: dict[str, frozenset[str]] = {
+    "stripe": frozenset(
+        (
+            *(f"product.{what}" for what in ("created", "updated", "deleted")),
+            *("price.created", "price.updated"),
+            *(f"payment_intent.{what}" for what in ("created", "succeeded", "payment_failed", "canceled")),
+            *(
+                "payment_intent.requires_action",
+                "payment_intent.processing",
+                "payment_intent.amount_capturable_updated",
+            ),
+            *(f"charge.{what}" for what in ("succeeded", "failed", "pending", "captured", "refunded", "updated")),
+            *("refund.created", "refund.updated", "refund.failed", "charge.refund.updated"),
+            *(f"charge.dispute.{what}" for what in ("created", "updated", "closed")),
+            *("charge.dispute.funds_withdrawn", "charge.dispute.funds_reinstated"),
+            *("radar.early_fraud_warning.created", "radar.early_fraud_warning.updated"),
+            *(f"coupon.{what}" for what in ("created", "updated", "deleted")),
+            *("promotion_code.created", "promotion_code.updated"),
+        )
+    ),
+    "shippo": frozenset(("transaction_created", "transaction_updated", "track_updated")),
+    "twilio": frozenset(("queued", "sent", "delivered", "undelivered", "failed", "canceled", "received")),
+    "sendgrid": frozenset(("processed", "delivered", "bounce", "deferred", "dropped", "spamreport", "unsubscribe")),
+}
 
 
 def events_of(state: State) -> Callable[[str, Body | None, Body | None], Iterator[Event]]:
@@ -41,8 +66,8 @@ def events_of(state: State) -> Callable[[str, Body | None, Body | None], Iterato
                 yield Event("stripe", event, _stripe_event(state, event, before, after))
         elif kind == "transaction" and after is not None:
             yield from _transaction(state, before, after)
-        elif kind == "message" and before is None and after is not None and after["status_callback"]:
-            yield from _message(after)
+        elif kind == "message" and after is not None and after["status_callback"]:
+            yield from _message(before, after)
         elif kind == "mail" and before is None and after is not None:
             yield from _mail(after)
 
@@ -130,7 +155,9 @@ def _stripe_event(state: State, kind: str, before: Body | None, after: Body | No
     subject = after if after is not None else before or {}
     data: Body = {"object": without_private(subject)}
     if kind.endswith(".updated") and before is not None:
-        data["previous_attributes"] = {name: before.get(name) for name in subject if before.get(name) != subject[name]}
+        # What an attribute was before; one that is new was nothing.
+        changed = {name: was for name, was in without_private(before).items() if was != subject.get(name)}
+        data["previous_attributes"] = changed
     return orjson.dumps(
         {
             "id": alphanumeric("evt_", 24),
@@ -167,11 +194,13 @@ def _shippo(event: str, data: Body, **more: str) -> Event:
 # Twilio
 
 
-def _message(message: Body) -> Iterator[Event]:
-    """Yield an event for each status after the first, as "Outbound Message Status in Status Callbacks" says; and
-    one for a message that arrived."""
+def _message(before: Body | None, message: Body) -> Iterator[Event]:
+    """Yield an event for each status after the first, as "Outbound Message Status in Status Callbacks" says; one for
+    a message that arrived; and for a message that changed, only one for its cancellation."""
     first, *later = steps(message)
-    if first.status == "received":
+    if before is not None:
+        later = [] if before.get("canceled_at") or not message.get("canceled_at") else [Step("canceled", 0.0)]
+    if first.status == "received" and before is None:
         yield Event("twilio", "received", urlencode(form_of(message)).encode(), message["status_callback"])
     for status, after in later:
         error = error_of(message, status)

@@ -218,6 +218,8 @@ class Webhooks:
         return dict(self._state.query("SELECT seq, tries FROM webhooks WHERE provider = ? AND at <= ?", values))
 
     def _changed(self, kind: str, object_id: str, before: dict[str, Any] | None, after: dict[str, Any] | None) -> None:
+        if kind == "message" and after is not None and after.get("canceled_at"):
+            self._forget("twilio", object_id)
         for event in self._events(kind, before, after):
             self._note(event, self._state.values(kind, object_id, "order_id"))
 
@@ -262,6 +264,14 @@ class Webhooks:
         self._state.query(
             "INSERT INTO webhooks (provider, kind, url, body, at, due, record) VALUES (?, ?, ?, ?, ?, ?, ?)", values
         )
+
+    def _forget(self, provider: str, object_id: str) -> None:
+        """Forget the events of an object that have not happened yet, and will not."""
+        values = (provider, self._state.now(), object_id.encode())
+        where = "provider = ? AND at > ? AND instr(body, ?)"
+        for (record_id,) in self._state.query(f"SELECT record FROM webhooks WHERE {where}", values):  # noqa: S608
+            self._state.delete("webhook", record_id)
+        self._state.query(f"DELETE FROM webhooks WHERE {where}", values)  # noqa: S608
 
     def _record_attempt(self, one: Waiting, outcome: Outcome) -> None:
         record = self._state.get("webhook", one.record) if one.record else None

@@ -16,6 +16,7 @@ from sandbox.stripe import (
     confirmation_tokens,
     coupons,
     disputes,
+    files,
     fraud_warnings,
     payment_intents,
     payment_methods,
@@ -291,7 +292,8 @@ def kind_of(parameter: types.Type) -> str:
     """Return the SDK's kind of a sandbox parameter type."""
     names = {
         types.Str: "str", types.Int: "int", types.Bool: "bool", types.Number: "float", types.DecimalText: "decimal",
-        types.ListOf: "list", types.Obj: "object", types.Metadata: "map", types.CreatedRange: "object",
+        types.Missing: "str", types.ListOf: "list", types.Obj: "object", types.Metadata: "map",
+        types.CreatedRange: "object",
     }  # fmt: skip
     return next(name for kind, name in names.items() if isinstance(parameter, kind))
 
@@ -355,6 +357,7 @@ INLINE_CARD = {
         (disputes.LIST, stripe_params.DisputeListParams, set()),
         (disputes.MODIFY, stripe_params.DisputeUpdateParams, set()),
         (disputes.CLOSE, stripe_params.DisputeCloseParams, set()),
+        (files.LIST, stripe_params.FileListParams, set()),
         (fraud_warnings.LIST, stripe_params.radar.EarlyFraudWarningListParams, set()),
         (coupons.CREATE, stripe_params.CouponCreateParams, set()),
         (coupons.MODIFY, stripe_params.CouponUpdateParams, set()),

@@ -184,6 +184,16 @@ def test_share_of_purchases_fails(sdks: Sdks, option: Callable[..., Any]) -> Non
     assert (failed.messages or [])[0].source == "USPS"
 
 
+def test_same_seed_fails_the_same_purchases(sdks: Sdks, option: Callable[..., Any]) -> None:
+    def series(seed: int) -> list[STATUS | None]:
+        option(purchase_error_rate=0.5, seed=seed)
+        return [buy(sdks, ship(sdks)).status for _ in range(8)]
+
+    first = series(3)
+    assert set(first) == {STATUS.SUCCESS, STATUS.ERROR}
+    assert series(3) == first
+
+
 # A second carrier
 
 

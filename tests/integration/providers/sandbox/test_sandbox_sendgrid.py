@@ -32,6 +32,37 @@ def test_a_mail_is_accepted_with_an_empty_body_and_an_id(sdks: Sdks) -> None:
     assert len(answer.headers["X-Message-Id"]) == 22
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (("subject",), {"a": 1}, "string"),
+        (("send_at",), "soon", "integer"),
+        (("send_at",), True, "integer"),
+        (("categories", 0), 1, "string"),
+        (("headers",), "x", "object"),
+        (("from", "name"), 1, "string"),
+        (("reply_to_list",), "a@example.com", "array"),
+        (("personalizations", 0, "to", 0, "name"), 1, "string"),
+        (("personalizations", 0, "dynamic_template_data"), [], "object"),
+        (("mail_settings", "footer", "enable"), "yes", "boolean"),
+        (("tracking_settings", "ganalytics", "utm_source"), 1, "string"),
+        (("attachments", 0, "disposition"), 1, "string"),
+    ],
+)
+def test_member_of_another_type_is_refused(sdks: Sdks, path: tuple[Any, ...], value: Any, expected: str) -> None:
+    mail = {**copy.deepcopy(MAIL), "categories": ["a"], "attachments": [{"content": "YQ==", "filename": "a"}]}
+    node: Any = mail
+    for step in path[:-1]:
+        node = node[step] if isinstance(step, int) else node.setdefault(step, {})
+    node[path[-1]] = value
+
+    with pytest.raises(exceptions.BadRequestsError) as refused:
+        send(sdks, mail)
+    (error,) = json.loads(refused.value.body)["errors"]
+    assert error["field"] == ".".join(map(str, path))
+    assert f"Expected: {expected}" in error["message"]
+
+
 def test_sandbox_mode_checks_and_sends_nothing(sdks: Sdks) -> None:
     to = "nobody@example.com"
     mail = {**MAIL, "personalizations": [{"to": [{"email": to}]}], "mail_settings": {"sandbox_mode": {"enable": True}}}
