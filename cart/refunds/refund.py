@@ -10,13 +10,13 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from cart.deliveries.outbox import RELEASE, VOID
+from cart.deliveries.held_labels import take_back
 from cart.deliveries.taxes import owe_taxes
 from cart.payment.pay import LOOK_INTERVAL_S, patience
 from cart.payment.settlement import Settlement, wait_to_look
 from cart.payment.steps import LOCAL, Step, points
 from cart.rules.order import Order
-from cart.rules.payments import REPLAYED, OrderRefund
+from cart.rules.payments import DISPUTED, REPLAYED, OrderRefund
 from cart.store.refunds import DONE, FAILED
 from chassis.crash_points import crash_point
 from chassis.db.claims import ClaimLost
@@ -133,7 +133,7 @@ class Refunds:
             try:
                 return self.payments.refund(row["payment"], row["amount"], row["id"], row["order_id"], _key(row))
             except Refused as error:
-                row["error"] = error.detail
+                row["error"], row["disputed"] = error.detail, error.facts.get(DISPUTED, False)
             except OutcomeUnknown as error:
                 if error.facts.get(REPLAYED):
                     # The next holder of the refund first checks whether it was made nevertheless.
@@ -157,6 +157,8 @@ class Refunds:
             return Conflict(f"All of order {order.id} is given back already.")
         if left < row["amount"]:  # someone has refunded part of it elsewhere meanwhile
             return Conflict(f"Only {left} of order {order.id} is left to give back: some has just gone back elsewhere.")
+        if row["disputed"]:  # its event has not been handled yet
+            return Conflict(f"The charge of order {order.id} is disputed: nothing can be given back. {row['error']}")
         return Refused(row["error"])
 
     @once_more
@@ -166,10 +168,7 @@ class Refunds:
             before = order.status
             self.store.refunds.record(order, refunds)
             if order.status != before:  # all of its money is returned
-                if order.stock_key is not None:
-                    self.store.deliveries.add(order.stock_key, RELEASE, order.id)
-                    order.stock_key = None
-                self.store.deliveries.add(f"{order.id}:{VOID}", VOID, order.id)
+                take_back(self.store, order)
             owe_taxes(self.store, order)
             self.store.orders.save(order)
             return order

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cart.rules.dispute import Dispute
 from cart.rules.price import (
     DISCOUNT,
     SHIPPING,
@@ -178,7 +179,9 @@ class Order:
         times: when it became paid, fulfilled, canceled or returned (Unix seconds), by status.
         charge: the provider's id of the charge that paid it.
         carrier, tracking_number: of its label.
-        returns: its completed refunds, the newest first; amount_returned: their sum, None before the first.
+        returns: its completed refunds, the newest first; amount_returned: what has gone back, None before that.
+        dispute: the dispute of its charge, as last seen.
+        amount_lost: what the bank has given back to the cardholder by lost disputes, in the currency's smallest unit.
         attempt: how many times a payment was begun; part of every key of that attempt.
         payment: the PaymentIntent's id, once there is one.
         stock_key: the reservation that currently holds its stock, or None.
@@ -211,6 +214,8 @@ class Order:
     tax: OrderTax | None = None
     returns: tuple[Return, ...] = ()
     amount_returned: int | None = None
+    dispute: Dispute | None = None
+    amount_lost: int = 0
     attempt: int = 0
     payment: str | None = None
     stock_key: str | None = None
@@ -357,19 +362,40 @@ class Order:
         check_chargeable(replace(self, method_id=method_id, lines=lines).totals, self.currency)
         self.method_id, self.lines, self.tax, self.updated = method_id, lines, tax, now
 
+    @property
+    def given_back(self) -> int:
+        """How much of its amount has gone back, by refunds and by lost disputes, in the currency's smallest unit."""
+        return sum(each.amount for each in self.returns) + self.amount_lost
+
     def give_back(self, returns: Sequence[Return], now: int) -> None:
-        """Show the refunds, and change the status to returned once they cover the full amount, which may be 0.
+        """Show the refunds, and change the status to returned once what has gone back covers the full amount, which may
+        be 0.
 
         Args:
             returns: every completed one, the newest first, as all lists of Stripe.
             now: Unix seconds.
         """
-        if self.returns == tuple(returns) and self.amount:
+        unchanged = self.returns == tuple(returns)
+        self.returns = tuple(returns)
+        if unchanged and (self.amount_returned or 0) == self.given_back and self.amount:
             return
-        self.returns, self.updated = tuple(returns), now
-        self.amount_returned = sum(each.amount for each in returns)
+        self.updated = now
+        self.amount_returned = self.given_back
         if self.amount_returned >= self.amount and self.status in (PAID, FULFILLED):
             self.become(RETURNED, now)
+
+    def show_dispute(self, dispute: Dispute | None, lost: int, now: int) -> None:
+        """Show the dispute of its charge; a lost one counts as given back.
+
+        Args:
+            lost: what all lost disputes of it have taken, in the currency's smallest unit.
+            now: Unix seconds.
+        """
+        if self.dispute != dispute:
+            self.dispute, self.updated = dispute, now
+        self.amount_lost = lost
+        if self.amount_lost or self.amount_returned:
+            self.give_back(self.returns, now)
 
 
 @dataclass(frozen=True, slots=True)
