@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from nameko.exceptions import RemoteError
@@ -13,10 +14,10 @@ from cart.bootstrap import Parts, PayerProvider, payment_provider
 from cart.completer import SWEEP_INTERVAL_S, sweep, sweeper
 from cart.deliveries.following import FOLLOW_INTERVAL_S
 from cart.discounts.codes import READ_INTERVAL_S, READ_TIME_S
-from cart.refunds.watch import WATCH_INTERVAL_S
 from cart.rules.order import NEXT, PUBLIC
 from cart.store.orders import FILLED_AT_ONCE
 from cart.store.unit_of_work import CartStore
+from cart.watch import WATCH_INTERVAL_S
 from chassis import deadline, webhook_service
 from chassis.crash_points import crash_point
 from chassis.injection import FromSettings, injected
@@ -347,6 +348,34 @@ class CartService(webhook_service.WebhookVerbs):
         return self.wiring.shown(self.store.orders.get(order_id))
 
     @rpc(expected_exceptions=ShopError)
+    def disputes(self, order_id: str) -> list[dict[str, Any]]:
+        """The disputes and fraud warnings of an order, oldest first. Raises NotFound."""
+        self.store.orders.get(order_id)
+        return [asdict(case) for case in self.store.disputes.of_order(order_id)]
+
+    @rpc(expected_exceptions=ShopError)
+    def look_at_disputes(self, order_id: str) -> dict[str, Any]:
+        """Record the provider's state of an order's disputes and fraud warnings; returns the order."""
+        self._limit(self.settings.rpc_timeout)
+        payment = self.store.orders.get(order_id).payment
+        if payment is not None:
+            self.wiring.disputes.refresh(payment)
+        return self.wiring.shown(self.store.orders.get(order_id))
+
+    @rpc(expected_exceptions=ShopError, most=4)
+    def dispute_evidence(self, order_id: str) -> list[dict[str, Any]]:
+        """What the shop knows about a disputed order, in the payment provider's shape. Nothing is submitted.
+
+        Returns one entry for each dispute and fraud warning, oldest first: the fields of `disputes`, and ``evidence``
+        (the provider's text fields; None when it takes none), ``files`` (what an operator has to upload, by field) and
+        ``submit`` (the provider's call that sends it).
+
+        Raises NotFound when there is no such order or it is not disputed, and as shipping's `tracking` does.
+        """
+        self._limit(self.settings.rpc_timeout)
+        return self.wiring.evidence.collect(order_id)
+
+    @rpc(expected_exceptions=ShopError)
     def attention(self, limit: int = 100) -> list[dict[str, Any]]:
         """The orders that need a person, the longest open first.
 
@@ -361,8 +390,9 @@ class CartService(webhook_service.WebhookVerbs):
 
     @rpc(expected_exceptions=ShopError)
     def dismiss(self, order_id: str, kind: str, about: str) -> dict[str, bool]:
-        """Remove an entry from the list of `attention`, because it was dealt with. Raises NotFound."""
-        if not self.store.attention.dismiss(order_id, kind, about):
+        """Remove an entry from the list of `attention`, because it was dealt with. A label that was held because of it
+        is bought then. Raises NotFound."""
+        if not self.wiring.disputes.dismiss(order_id, kind, about):
             raise NotFound(f"Order {order_id} needs nobody because of {kind} {about}.")
         log.info("attention dismissed", order_id=order_id, kind=kind, about=about)
         return {"dismissed": True}
@@ -440,13 +470,14 @@ class CartService(webhook_service.WebhookVerbs):
             log.warning("messages not followed", error=f"{type(error).__name__}: {error}")
 
     @timer(interval=WATCH_INTERVAL_S)
-    def follow_refunds(self) -> None:
-        """Record refunds that were made elsewhere and of which no event arrived."""
-        self._limit(self.settings.rpc_timeout)
-        try:
-            self.wiring.refund_watch.follow()
-        except (ShopError, RemoteError) as error:
-            log.warning("refunds not followed", error=f"{type(error).__name__}: {error}")
+    def follow_provider(self) -> None:
+        """Record refunds and disputes that were made elsewhere and of which no event arrived."""
+        for watch in self.wiring.watches:
+            deadline.begin(time.monotonic() + self.settings.rpc_timeout)
+            try:
+                watch.follow()
+            except (ShopError, RemoteError) as error:
+                log.warning(f"{watch.name} not followed", error=f"{type(error).__name__}: {error}")
 
     @timer(interval=READ_INTERVAL_S, eager=True)
     def read_discounts(self) -> None:

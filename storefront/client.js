@@ -142,6 +142,8 @@ export class Problem extends Error {
  * @property {number} amount In the currency's smallest unit.
  * @property {string} currency
  * @property {OrderItem[]} items
+ * @property {{id: string, status: string, reason: string, amount: number, evidence_due_by: number | null} | null} dispute
+ *   In Stripe's words.
  * @property {Array<{id: string, amount: number, description: string}>} shipping_methods None for digital products only.
  * @property {string | null} selected_shipping_method
  * @property {string | null} upstream_id The shipment's id; null when nothing is sent.

@@ -16,6 +16,7 @@ from bench.faults.front import ANSWER_WAIT_S, PAUSE, Front, customer, wanted
 from bench.faults.records import taxed
 
 GOOD, DECLINED, ASKING = "tok_visa", "tok_chargeDeclined", "tok_threeDSecure2Required"
+DISPUTED = "tok_createDispute"
 STOCK = 5
 PART = 10  # cents of a partial refund
 LEAVES_AFTER = 0.3  # seconds
@@ -34,11 +35,13 @@ class Story:
         order_id: the order's id, once there is one.
         ends: the permitted final states of the order.
         returned: the permitted amounts of refunds at the end, in cents.
+        held: whether its label waits for the bank's decision about a dispute.
     """
 
     ends: tuple[str, ...]
     leaves_it: tuple[str, ...] = ()
     returned: tuple[int, ...] = (0,)
+    held = False
     status = 200
 
     def __init__(self, front: Front, stays: bool) -> None:
@@ -109,6 +112,9 @@ class Story:
         returned = order["amount_returned"] or 0
         charges = [(charge["amount"], charge["amount_refunded"]) for charge in found["charges"] if charge["paid"]]
         labels = [label["status"] for label in found["labels"] if label["status"] != "ERROR"]
+        bought = [] if self.held else ["SUCCESS"]
+        # The operator's mails are about the order, too.
+        letters = [mail for mail in found["emails"] if self.customer["email"] in mail["to"]]
         sold = order["status"] in (PAID, RETURNED)
         left = self.front.left(self.product)
         taxes = self.front.taxes(self.order_id) if returned else [taxed(entry) for entry in found["taxes"]]
@@ -118,8 +124,8 @@ class Story:
             f"{returned} went back": returned in self.returned
             or (order["status"] == RETURNED and RETURNED in self.ends),
             f"charges {charges}": charges == ([(order["amount"], returned)] if sold else []),
-            f"labels {labels}": labels == (["SUCCESS"] if order["status"] == PAID else ["REFUNDED"] if sold else []),
-            f"{len(found['emails'])} mails": 1 <= len(found["emails"]) <= mails if sold else not found["emails"],
+            f"labels {labels}": labels == (bought if order["status"] == PAID else ["REFUNDED"] if sold else []),
+            f"{len(letters)} mails": 1 <= len(letters) <= mails if sold else not letters,
             f"{len(found['sms'])} texts": len(found["sms"]) == int(sold),
             f"taxes {taxes}": len(taxes) == int(sold) + len(order["returns"]["data"])
             and (not sold or (sums[0] == order["amount"] - returned and (returned < order["amount"] or not sums[1]))),
@@ -153,6 +159,26 @@ class PaysWithCode(Pays):
         [shown] = [each for each in self.front.discounts() if each["code"] == self.code]
         if shown["times_redeemed"] != int(status in (PAID, "confirming")):
             return f"order {self.order_id} ({status}): its code was redeemed {shown['times_redeemed']} times"
+        return super().wrong(status, mails)
+
+
+class IsDisputed(Pays):
+    """The charge is disputed as soon as it is made: the operator is mailed, and the label waits."""
+
+    held = True
+
+    def act(self) -> None:
+        self.pay(DISPUTED, 200, cut_off=True)
+
+    def wrong(self, status: str, mails: int = 1) -> str | None:
+        # A shopper who left before the money was taken has an open order.
+        if status == PAID:
+            order = wanted(self.front.ask("GET", f"/api/orders/{self.order_id}", self.cart), 200)
+            found = self.front.ledger(order_id=self.order_id)["emails"]
+            letters = [mail for mail in found if self.customer["email"] not in mail["to"]]
+            # A mail whose outcome is unknown is sent again.
+            if order["dispute"] is None or not 1 <= len(letters) <= 2:
+                return f"order {self.order_id}: {len(letters)} mails to the operator about {order['dispute']}"
         return super().wrong(status, mails)
 
 
@@ -276,6 +302,8 @@ PASSING: tuple[tuple[str, tuple[StoryFactory, ...]], ...] = (
     (r"pay:(undo|release):", (IsDeclined,)),
     (r"pay:confirm:", (Pays, IsDeclined, IsAsked)),
     (r"pay:paid:", (Pays, HasConfirmed)),
+    (r"attention:", (IsDisputed,)),
+    (r"pay:label:begun", (Pays, IsDisputed)),
     (r"buy:", (Buys,)),
     (r"cancel:", (Cancels,)),
     (r"refund:void:|void:", (Returns,)),

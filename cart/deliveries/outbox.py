@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cart.deliveries.held_labels import HELD, RELEASE, VOID, hold_label
 from cart.deliveries.taxes import TAX_KINDS, OwedTaxes
 from cart.rules import attention
 from cart.rules.order import EMAIL, LABEL, MESSAGES, SMS, Order
@@ -29,7 +30,9 @@ from chassis.logs import log
 from chassis.work.tasks import DONE, FAILED, PATIENCE_S, WAITING, Task
 from contracts.errors import InvalidRequest, NotFound, OutcomeUnknown, ProviderFailure, Refused, Unavailable
 
-RELEASE, VOID, CALL_OFF = "release", "void", "call_off"
+CALL_OFF = "call_off"
+# The detail of a label whose payment was disputed as soon as it was made.
+LOOK = "look"
 # The outcomes of returning a label after which it is of no use.
 GIVEN_BACK = ("refunded", "pending")
 
@@ -67,6 +70,8 @@ class Outbox:
         show: the order for its owner, who gets the email.
         taxes: records taxes; None when the payment provider has none.
         operator: the mail address to which an order that needs a person is reported; "" for none.
+        look: records the disputes of a payment, by its id; None when the payment provider reports none.
+        holds_label: whether no label is bought while the order's payment is disputed or suspected.
     """
 
     def __init__(
@@ -81,6 +86,8 @@ class Outbox:
         show: Callable[[Order], dict[str, Any]] = render,
         taxes: Taxes | None = None,
         operator: str = "",
+        look: Callable[[str], Any] | None = None,
+        holds_label: bool = True,
     ) -> None:
         self.store = store
         self.products = products
@@ -92,6 +99,8 @@ class Outbox:
         self.show = show
         self._taxes = OwedTaxes(store, taxes)
         self._operator = operator
+        self._look = look
+        self._holds_label = holds_label
 
     def deliver_order(self, order_id: str) -> None:
         """Try all due work that is owed for an order, in order. Waits for work in progress in some copy's timer for as
@@ -142,6 +151,10 @@ class Outbox:
         if kind == LABEL:
             if order.over and task["tries"] == 1 and task["error"] is None:
                 return None  # the label is no longer needed, and was never requested
+            if order.over and (task["details"] or {}).get(HELD):
+                self.shipping.refund_label(order.shipment, f"{order.id}:{VOID}")  # it may have been bought before
+                return None
+            self._check_payment(order, task)
             label = self.shipping.buy_label(order.shipment, order.method_id, key)
             self.store.orders.update(order.id, None, lambda order: _ship(order, label))
             return label
@@ -176,6 +189,13 @@ class Outbox:
     def _ask_for_help(self, task: Task, why: str) -> None:
         with self.store.write():
             self.store.attention.open(task["subject"], attention.MESSAGE, task["key"], why)
+
+    def _check_payment(self, order: Order, task: Task) -> None:
+        """Raise OnHold when the order's label is to wait, because its payment is disputed or suspected."""
+        if (task["details"] or {}).get(LOOK) and self._look is not None:
+            self._look(order.payment or "")
+        if self._holds_label:
+            hold_label(self.store, task)
 
     def _notify(self, task: Task) -> Any:
         """Mail the operator about an order that needs a person."""

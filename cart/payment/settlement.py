@@ -15,10 +15,10 @@ from typing import Any
 
 from nameko.exceptions import RemoteError
 
-from cart.deliveries.outbox import Outbox
+from cart.deliveries.outbox import LOOK, Outbox
 from cart.deliveries.taxes import owe_taxes
 from cart.payment.steps import PAY, Abandoned, call_off, undo
-from cart.rules.order import CONFIRMING, CREATED, PAID, PAYING, Order
+from cart.rules.order import CONFIRMING, CREATED, LABEL, PAID, PAYING, Order
 from cart.rules.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment, Payments
 from cart.store.unit_of_work import CartStore
 from chassis.clock import AHEAD_S
@@ -233,8 +233,9 @@ class Settlement:
             self.store.carts.bought(order)
             self.store.discounts.bought(order)
             self.store.attempts.end(order)
+            look = {LOOK: True} if payment.disputed else None
             for kind in order.deliveries:
-                self.store.deliveries.add(f"{order.id}:{kind}", kind, order.id)
+                self.store.deliveries.add(f"{order.id}:{kind}", kind, order.id, look if kind == LABEL else None)
             owe_taxes(self.store, order)
             self.store.journal.note(order, "paid", {"charge": payment.charge})
         crash_point("pay:paid:done")

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cart.deliveries.outbox import CALL_OFF, RELEASE
+from cart.deliveries.held_labels import RELEASE
+from cart.deliveries.outbox import CALL_OFF
 from cart.rules.order import Order
 from cart.rules.payments import CANCELED, OPEN, SUCCEEDED, Payment, Payments
 from cart.store.unit_of_work import CartStore

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cart.rules.dispute import Dispute
 from cart.rules.price import (
     DISCOUNT,
     SHIPPING,
@@ -181,8 +182,9 @@ class Order:
             also when its parcel moved.
         charge: the provider's id of the charge that paid it.
         carrier, tracking_number: of its label.
-        returns: its refunds that count, the newest first; amount_returned: what has gone back, None before the first
-            refund.
+        returns: its refunds that count, the newest first; amount_returned: what has gone back, None before that.
+        dispute: the dispute of its charge, as last seen.
+        amount_lost: what the bank has given back to the cardholder by lost disputes, in the currency's smallest unit.
         attempt: how many times a payment was begun; part of every key of that attempt.
         payment: the PaymentIntent's id, once there is one.
         stock_key: the reservation that currently holds its stock, or None.
@@ -215,6 +217,8 @@ class Order:
     tax: OrderTax | None = None
     returns: tuple[Return, ...] = ()
     amount_returned: int | None = None
+    dispute: Dispute | None = None
+    amount_lost: int = 0
     attempt: int = 0
     payment: str | None = None
     stock_key: str | None = None
@@ -369,8 +373,9 @@ class Order:
 
     @property
     def given_back(self) -> int:
-        """How much of its amount has gone back or is on its way, in the currency's smallest unit."""
-        return sum(each.amount for each in self.returns)
+        """How much of its amount has gone back or is on its way, by refunds and by lost disputes, in the currency's
+        smallest unit."""
+        return sum(each.amount for each in self.returns) + self.amount_lost
 
     def give_back(self, returns: Sequence[Return], now: int) -> None:
         """Show the refunds. The order is returned while what was given back covers its amount, which may be 0.
@@ -381,9 +386,11 @@ class Order:
             returns: every one that counts, the newest first, as all lists of Stripe.
             now: Unix seconds.
         """
-        if self.returns == tuple(returns) and self.amount:
+        unchanged = self.returns == tuple(returns)
+        self.returns = tuple(returns)
+        if unchanged and (self.amount_returned or 0) == self.given_back and self.amount:
             return
-        self.returns, self.updated = tuple(returns), now
+        self.updated = now
         self.amount_returned = self.given_back
         if self.given_back >= self.amount and self.status in (PAID, FULFILLED):
             self.become(RETURNED, now)
@@ -398,6 +405,19 @@ class Order:
             self.become(FULFILLED, now)
         elif self.status == RETURNED:
             self.times.setdefault(FULFILLED, now)
+
+    def show_dispute(self, dispute: Dispute | None, lost: int, now: int) -> None:
+        """Show the dispute of its charge; a lost one counts as given back.
+
+        Args:
+            lost: what all lost disputes of it have taken, in the currency's smallest unit.
+            now: Unix seconds.
+        """
+        if self.dispute != dispute:
+            self.dispute, self.updated = dispute, now
+        self.amount_lost = lost
+        if self.amount_lost or self.amount_returned:
+            self.give_back(self.returns, now)
 
 
 @dataclass(frozen=True, slots=True)

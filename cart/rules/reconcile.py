@@ -17,6 +17,7 @@ from contracts.differences import Difference
 # The repairs of `CartService.mend`.
 FINISH, CALL_OFF, TAKE_UP, OWE, AGAIN, GIVE_BACK = "finish", "call off", "take up", "owe", "again", "give back"
 RETURN, COUNT, GIVE_CODE_BACK, OWE_TAX = "return", "count", "give code back", "owe tax"
+LOOK_AT_DISPUTES = "look at disputes"
 
 # Such an order is claimed, or waits for its shopper's bank.
 UNDER_WAY = (*AT_WORK, CONFIRMING)

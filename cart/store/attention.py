@@ -62,6 +62,14 @@ class Attention(Store):
         with self._database.write() as connection:
             return connection.execute(sa.update(attention).where(*this).values(ended=self._clock())).rowcount == 1
 
+    def is_open(self, order_id: str, kinds: Collection[str], about: str | None = None) -> bool:
+        """Whether an order needs a person because of one of these kinds, or because of `about`."""
+        wanted = [attention.c.order_id == order_id, attention.c.kind.in_(kinds), attention.c.ended.is_(None)]
+        if about is not None:
+            wanted.append(attention.c.about == about)
+        with self._database.read() as connection:
+            return connection.execute(sa.select(attention.c.about).where(*wanted).limit(1)).first() is not None
+
     def dismiss(self, order_id: str, kind: str, about: str) -> bool:
         """Close an entry because an operator has dealt with it; returns whether there was one."""
         if self.close(order_id, kind, about):

@@ -209,6 +209,25 @@ message_states = sa.Table(
     sa.Column("at", sa.Float(53), nullable=False),
 )
 
+# The provider's disputes and fraud warnings of our payments, as `cart.rules.dispute.Case`.
+disputes = sa.Table(
+    "disputes",
+    metadata,
+    sa.Column("id", sa.String(255), primary_key=True),
+    sa.Column("order_id", sa.String(64), nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("payment", sa.String(255), nullable=False),
+    sa.Column("status", sa.String(64), nullable=False),
+    sa.Column("reason", sa.String(255), nullable=False),
+    sa.Column("amount", sa.BigInteger, nullable=False),
+    sa.Column("created", sa.BigInteger, nullable=False),
+    sa.Column("evidence_due_by", sa.BigInteger),
+    # Whether the bank has not decided yet.
+    sa.Column("open", sa.Boolean, nullable=False),
+    sa.Index("disputes_order", "order_id"),
+    sa.Index("disputes_open", "open"),
+)
+
 # How far the service has read another service's sequence.
 cursors = sa.Table(
     "cursors",

@@ -1,4 +1,5 @@
-"""The data of the cart service: carts, orders, the steps of payments, discounts, refunds, and owed work."""
+"""The data of the cart service: carts, orders, the steps of payments, discounts, refunds, disputes, and owed
+work."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from cart.store.attention import Attention
 from cart.store.card_attempts import CardAttempts
 from cart.store.carts import Carts
 from cart.store.discounts import DiscountRows
+from cart.store.disputes import DisputeRows
 from cart.store.journal import Journal
 from cart.store.messages import Messages
 from cart.store.orders import Orders
@@ -44,6 +46,7 @@ class CartStore:
         self.journal = Journal(database, clock)
         self.positions = Positions(database, clock)
         self.discounts = DiscountRows(database, clock)
+        self.disputes = DisputeRows(database, clock)
         self.orders = Orders(database, clock, self.journal, self.attempts)
         self.refunds = RefundRows(database, clock, self.orders)
 

@@ -15,14 +15,14 @@ import sqlalchemy as sa
 from nameko.exceptions import RemoteError
 
 from chassis.clock import now as clock_now
-from chassis.db.claims import ClaimLost, Claims
+from chassis.db.claims import RELEASED, ClaimLost, Claims
 from chassis.db.engine import Database, plain
 from chassis.db.shared_tables import tasks
 from chassis.logs import log
 from contracts.errors import InvalidRequest, NotFound, ShopError
 
-WAITING, DONE, FAILED = "waiting", "done", "failed"
-STATES = (WAITING, DONE, FAILED)
+WAITING, ON_HOLD, DONE, FAILED = "waiting", "on_hold", "done", "failed"
+STATES = (WAITING, ON_HOLD, DONE, FAILED)
 # How many tasks an operator can read at once.
 LISTED = range(1, 1001)
 
@@ -50,6 +50,10 @@ PATIENCE_S = 86400.0
 Task = dict[str, Any]
 # The age of the task (seconds) up to which a failure does not count as a try; None to give the task up at once.
 Patience = Callable[[Task, Exception], float | None]
+
+
+class OnHold(Exception):
+    """Raised by the work of a task that it has put on hold, see `Tasks.hold`."""
 
 
 class Tasks:
@@ -138,6 +142,25 @@ class Tasks:
             this = sa.update(tasks).where(*self._which(key=key), tasks.c.claim.is_(None))
             connection.execute(this.values(details=details))
 
+    def hold(self, key: str, claim: str | None, details: dict[str, Any]) -> None:
+        """Put a claimed task on hold, with these details: nobody tries it until `resume`, and this try does not count.
+
+        Part of the caller's transaction, after which the task's work raises OnHold. Raises ClaimLost.
+        """
+        values = {**RELEASED, "state": ON_HOLD, "tries": tasks.c.tries - 1, "details": details}
+        held = self._claims.update(key, claim).values(**values)
+        with self.database.write() as connection:
+            if connection.execute(held).rowcount != 1:
+                raise ClaimLost(key)
+
+    def resume(self, subject: str, kind: str) -> None:
+        """Let the tasks of a kind about a subject that are on hold be tried again, at once. Part of the caller's
+        transaction."""
+        now = self._clock()
+        mine = self._which(state=ON_HOLD, subject=subject, kind=kind)
+        with self.database.write() as connection:
+            connection.execute(sa.update(tasks).where(*mine).values(state=WAITING, due_at=now, created=now))
+
     def settle(self, key: str, claim: str | None, **values: Any) -> None:
         """Record how a try ended, and release the task; later if that cannot be written now.
 
@@ -168,6 +191,9 @@ class Tasks:
             return None
         try:
             answer = work(task)
+        except OnHold:
+            log.info("task on hold", queue=self._queue, key=key, kind=task["kind"])
+            return None
         except Exception as error:  # a bug of ours must not hold up the tasks that follow
             self._failed(task, error, patience(task, error))
             return None
@@ -226,7 +252,7 @@ class Tasks:
 
 
 def listed(queues: Collection[Tasks], state: str, limit: int) -> list[Task]:
-    """Tasks of several queues in a state (``waiting``, ``done``, ``failed``), for an operator.
+    """Tasks of several queues in a state (``waiting``, ``on_hold``, ``done``, ``failed``), for an operator.
 
     Args:
         limit: of each queue, 1 to 1000.

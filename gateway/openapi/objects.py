@@ -286,7 +286,8 @@ OBJECTS: dict[str, Json] = {
                     **a("created", "paid", "fulfilled", "canceled", "returned"),
                     "description": "`created`: not paid, or its bank is still asked. `paid`: the money is taken. "
                     "`fulfilled`: the carrier has the parcel, or there is none. `canceled`: before it was paid. "
-                    "`returned`: all of it is refunded. If a refund fails later, it is `paid` or `fulfilled` again.",
+                    "`returned`: all of it went back, by refunds or a lost dispute. If a refund fails later, it is "
+                    "`paid` or `fulfilled` again.",
                 },
                 "status_transitions": {
                     **members(dict.fromkeys(("canceled", "fulfiled", "paid", "returned"), TIME_OR_NULL)),
@@ -297,6 +298,7 @@ OBJECTS: dict[str, Json] = {
                     **TEXT_OR_NULL,
                     "description": "The shipment's id, for its tracking and label; null when nothing is sent.",
                 },
+                "dispute": or_null(ref("Dispute")),
                 "status_url": {
                     **TEXT_OR_NULL,
                     "description": "A page with the order's state and receipt; its `token` opens the order.",
@@ -304,6 +306,21 @@ OBJECTS: dict[str, Json] = {
                 **_SHOWN_IF_ALONE,
             },
             optional=_SHOWN_IF_ALONE,
+        ),
+    },
+    "Dispute": {
+        "description": "The newest open dispute of the charge, or the newest. A lost one is part of `amount_returned`.",
+        **members(
+            {
+                "id": TEXT,
+                "status": {
+                    **TEXT,
+                    "description": "Stripe's, such as `needs_response` or `lost`; an inquiry is `warning_…`.",
+                },
+                "reason": {**TEXT, "description": "Stripe's, such as `fraudulent` or `product_not_received`."},
+                "amount": {**AMOUNT, "description": "What is disputed."},
+                "evidence_due_by": {**TIME_OR_NULL, "description": "Until when the shop can respond."},
+            }
         ),
     },
     "OrderItem": members(
