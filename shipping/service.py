@@ -17,7 +17,7 @@ from chassis.work.timer import timer
 from contracts.errors import InvalidRequest, NotFound, Refused, ShopError
 from shipping.bootstrap import Shipping
 from shipping.composite import answers
-from shipping.rules.customs import contents
+from shipping.rules.customs import check_filing, contents
 from shipping.rules.parcel import pack
 from shipping.rules.purchase import LabelPurchase
 from shipping.rules.shipment import Address, Shipment, currency_code, currency_of, methods, page_order, public_address
@@ -61,7 +61,7 @@ class ShippingService(webhook_service.WebhookService):
         Raises:
             InvalidRequest: the address or an item is incomplete.
             Conflict: the items have more than one currency.
-            Refused: no carrier knows the address, or accepts the items.
+            Refused: no carrier knows the address, or accepts the items, or their export must be filed first.
             Unavailable, ProviderFailure: Shippo cannot answer; repeating is safe.
         """
         _require_text(key=key)
@@ -71,7 +71,10 @@ class ShippingService(webhook_service.WebhookService):
             parcels = [parcel.public() for parcel in pack(items)]
             declared = contents(items)
             currency = currency_of(items, self.shop.settings.currency)
+            origin = self.shop.settings.ship_from
+            check_filing(address, origin, declared)
             quote = self.shop.carriers.quote(address, parcels, declared, str(order_id or ""), currency)
+            check_filing(address, origin, declared, quote.rates)
             crash_point("shipment:quote:asked")
             ways = methods(quote.rates, currency, datetime.now(UTC).date())
             if not ways:

@@ -14,6 +14,7 @@ from chassis.providers.http_session import ProviderSession
 from chassis.records import SetAside, read_each
 from contracts.errors import InvalidRequest, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from shipping.rules.carriers import Label, Quote
+from shipping.rules.customs import Filing, filing, is_declared
 from shipping.rules.shipment import amounts_in
 from shipping.shippo.failures import RETRY_AFTER, asking, buying
 from shipping.shippo.lists import ShippoLists
@@ -41,6 +42,10 @@ GIVEN_BACK = {
     components.RefundStatus.QUEUED: "pending",
     components.RefundStatus.PENDING: "pending",
     components.RefundStatus.ERROR: "used",
+}
+EXEMPTIONS = {
+    Filing.CANADA: components.CustomsDeclarationEelPfcEnum.NOEEI_30_36,
+    Filing.LOW_VALUE: components.CustomsDeclarationEelPfcEnum.NOEEI_30_37_A,
 }
 PENDING_SHIPMENT = (components.ShipmentStatus.QUEUED, components.ShipmentStatus.WAITING)
 
@@ -89,13 +94,13 @@ class ShippoCarriers:
         currency: str,
     ) -> Quote:
         """See the port."""
-        abroad = str(address["country"]).upper() != self._ship_from["country"].upper()
+        declared = contents and is_declared(address, self._ship_from)
         request = components.ShipmentCreateRequest(
             address_from=_address(self._ship_from),
             address_to=_address(address),
             parcels=[components.ParcelCreateRequest(**parcel) for parcel in parcels],  # type: ignore[arg-type]  # units as text
             metadata=reference[:REFERENCE_LENGTH],
-            customs_declaration=_declaration(contents, self._ship_from, address) if abroad and contents else None,
+            customs_declaration=_declaration(contents, self._ship_from, address) if declared else None,
             async_=False,
         )
         with asking("shipments.create"), gathering() as aside:
@@ -245,15 +250,13 @@ def _declaration(
         components.CustomsItemCreateRequest(origin_country=ship_from["country"], **each)
         for each in contents
     ]
-    exemption = components.CustomsDeclarationEelPfcEnum
     return components.CustomsDeclarationCreateRequest(
         certify=True,
         certify_signer=ship_from["name"],
         contents_type=components.CustomsDeclarationContentsTypeEnum.MERCHANDISE,
         non_delivery_option=components.CustomsDeclarationNonDeliveryOptionEnum.RETURN,
-        # USPS requires the exemption code under which no export filing is made: to Canada, or below $2500 per kind of
-        # goods.
-        eel_pfc=exemption.NOEEI_30_36 if address["country"] == "CA" else exemption.NOEEI_30_37_A,
+        # USPS requires the exemption under which no export is filed.
+        eel_pfc=EXEMPTIONS.get(filing(address, ship_from)),
         items=items,
     )
 

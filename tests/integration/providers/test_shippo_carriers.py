@@ -160,6 +160,32 @@ def test_international_label_needs_a_customs_declaration(usps: ShippoCarriers, p
     assert len(providers.ledger(order_id="or_berlin")["labels"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("city", "state", "zip_code", "said"),
+    [
+        ("APO", "AE", "09315", "NOEEI_30_37_a"),
+        ("San Juan", "PR", "00901", "NOEEI_30_37_a"),
+        ("Tamuning", "GU", "96913", None),
+    ],
+)
+def test_label_to_apo_or_territory_has_a_declaration(
+    usps: ShippoCarriers, providers: RunningSandbox, city: str, state: str, zip_code: str, said: str | None
+) -> None:
+    there = {**CHLOE, "city": city, "state": state, "zip": zip_code}
+    bare = usps.quote(there, [PARCEL], [], f"bare_{state}", "usd")
+    with pytest.raises(Refused, match="customs declaration"):
+        usps.buy(bare.rates[0]["object_id"], f"bare_{state}")
+    usps.buy(usps.quote(there, [PARCEL], BONES, f"or_{state}", "usd").rates[0]["object_id"], f"or_{state}")
+    [label] = providers.ledger(order_id=f"or_{state}")["labels"]
+    assert label["customs_declaration"]["eel_pfc"] == said
+
+
+def test_false_exemption_buys_no_label(usps: ShippoCarriers) -> None:
+    dear = usps.quote(BERLIN, [PARCEL], [{**BONES[0], "value_amount": "3000.00"}], "or_dear", "usd")
+    with pytest.raises(Refused, match="ITN"):
+        usps.buy(dear.rates[0]["object_id"], "or_dear")
+
+
 def test_label_is_found_after_a_lost_purchase_answer(usps: ShippoCarriers, providers: RunningSandbox) -> None:
     rate_id = a_rate(usps)
     providers.fault("shippo", lose_answer_rate=1, method="POST", path="/transactions")
