@@ -12,6 +12,7 @@ from chassis.work.webhooks import Webhooks
 from shipping.composite import CompositeCarriers
 from shipping.labels.buy import LabelDesk
 from shipping.labels.refund import VoidDesk
+from shipping.quotes import QuoteDesk
 from shipping.reconcile.audit import LabelAudit
 from shipping.rules.carriers import Carrier, Carriers
 from shipping.store.shipments import ShippingStore
@@ -34,6 +35,7 @@ class Shipping:
         self.settings = settings
         self.store = ShippingStore(database)
         self.carriers: Carriers = composite or only.carriers
+        self.quotes = QuoteDesk(self.carriers, settings.ship_from)
         self.labels = LabelDesk(self.store, self.carriers, AskOnce(bounded))
         self.refunds = VoidDesk(self.labels, self.store, self.carriers)
         self.tracker = Tracker(self.store, self.carriers, self.refunds)

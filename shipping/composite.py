@@ -32,6 +32,28 @@ def answers(asks: Sequence[Callable[[], Answer]]) -> list[Answer]:
     """
     if len(asks) == 1:
         return [asks[0]()]
+    found, errors = _gathered(asks)
+    for error in errors:
+        log.warning("carrier does not answer", error=f"{type(error).__name__}: {error}")
+    if not found:
+        raise _worth_repeating(errors)
+    return found
+
+
+def all_answers(asks: Sequence[Callable[[], Answer]]) -> list[Answer]:
+    """Ask several questions at once; return all answers, in the same sequence.
+
+    Raises the first failure; Unavailable, if one of them raised it, because repeating may help.
+    """
+    if len(asks) == 1:
+        return [asks[0]()]
+    found, errors = _gathered(asks)
+    if errors:
+        raise _worth_repeating(errors)
+    return found
+
+
+def _gathered(asks: Sequence[Callable[[], Answer]]) -> tuple[list[Answer], list[ShopError]]:
     # Greenlets, each with a copy of this one's context, and so its deadline.
     asked = [eventlet.spawn(contextvars.copy_context().run, ask) for ask in asks]
     found: list[Answer] = []
@@ -40,14 +62,15 @@ def answers(asks: Sequence[Callable[[], Answer]]) -> list[Answer]:
         try:
             found.append(each.wait())
         except ShopError as error:
-            log.warning("carrier does not answer", error=f"{type(error).__name__}: {error}")
             errors.append(error)
         except Exception:  # a bug in one adapter must not spoil the answers of the others
             log.exception("carrier does not answer")
             errors.append(ProviderFailure("The carrier's answer cannot be read."))
-    if not found:
-        raise next((each for each in errors if isinstance(each, Unavailable)), errors[0])
-    return found
+    return found, errors
+
+
+def _worth_repeating(errors: Sequence[ShopError]) -> ShopError:
+    return next((each for each in errors if isinstance(each, Unavailable)), errors[0])
 
 
 class Named:

@@ -24,7 +24,7 @@ from chassis.crash_points import crash_point
 from chassis.deadline import remaining
 from chassis.logs import log
 from chassis.work.tasks import DONE, FAILED, PATIENCE_S, WAITING, Task
-from contracts.errors import InvalidRequest, NotFound, OutcomeUnknown, Refused, Unavailable
+from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Refused, Unavailable
 
 RELEASE, VOID, CALL_OFF = "release", "void", "call_off"
 # The outcomes of returning a label after which it is of no use.
@@ -95,6 +95,20 @@ class Outbox:
                 while (remaining() or 0) > LEAST_TIME_S and self._in_hand(row["key"]):
                     time.sleep(CHECK_INTERVAL_S)
 
+    def buy_label_at(self, order_id: str, most: int, service: str | None) -> dict[str, Any]:
+        """Buy the labels of an order whose label was given up, on an operator's terms; see `CartService.buy_label_at`.
+
+        Raises Conflict: no label of the order was given up, or all its money went back.
+        """
+        if self.store.orders.get(order_id).status == RETURNED:
+            raise Conflict(f"Order {order_id} is returned.")
+        terms = {"most": most, "service": service}
+        for row in self.store.deliveries.of(order_id, [LABEL]):
+            if self.store.deliveries.again(key=row["key"], details=terms):
+                self.deliver(row["key"])
+                return self.store.deliveries.rows(key=row["key"])[0]
+        raise Conflict(f"No label of order {order_id} was given up.")
+
     def deliver(self, key: str) -> None:
         """Try one owed thing, unless it is done, not due, claimed by another, or a message whose label is being bought.
         Raises nothing: failures are recorded."""
@@ -133,7 +147,10 @@ class Outbox:
         if kind == LABEL:
             if order.status == RETURNED and task["tries"] == 1 and task["error"] is None:
                 return None  # the label is no longer needed, and was never requested
-            label = self.shipping.buy_label(order.shipment, order.method_id, key)
+            # An operator's terms; without any, a shipping service of the previous release understands the call, too.
+            terms = task["details"] or {}
+            decided = (terms["most"], terms["service"]) if terms else ()
+            label = self.shipping.buy_label(order.shipment, order.method_id, key, *decided)
             self.store.orders.update(order.id, None, lambda order: _ship(order, label))
             return label
         if kind == EMAIL:

@@ -1,4 +1,4 @@
-"""Following the parcels: an order is fulfilled when the carrier has its parcel.
+"""Following the parcels: an order is fulfilled when the carrier has all its parcels.
 
 The shipping service lists the shipments that have moved, in sequence. The position in that list is stored in the
 transaction that moves the orders, so that none is missed, and any number of copies may follow.
@@ -46,7 +46,8 @@ class Parcels:
             moves = self.shipping.movements(after, PAGE)
             if not moves:
                 return
-            moved = [move["shipment_id"] for move in moves if move["status"] in MOVING]
+            # A shipping service of the previous release knows of one parcel per shipment.
+            moved = [each["shipment_id"] for each in moves if each["status"] in MOVING and each.get("whole", True)]
             for order_id in self.fulfill(after, moves[-1]["seq"], moved):
                 log.info("order fulfilled", order_id=order_id)
             if len(moves) < PAGE:

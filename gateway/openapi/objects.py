@@ -435,7 +435,13 @@ OBJECTS: dict[str, Json] = {
                 "description": "The latest step; null before the first.",
             },
             "tracking_history": {**many(ref("TrackingStep")), "description": "The earliest first."},
-        }
+            "parcels": {
+                **many(members({"tracking_number": TEXT_OR_NULL, "status": TEXT_OR_NULL})),
+                "description": "Only of several parcels: each of them, and its latest known status. The other members "
+                "are about the first.",
+            },
+        },
+        optional=("parcels",),
     ),
     "TrackingStep": members(
         {

@@ -3,6 +3,7 @@ seen a number has seen all smaller ones."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,8 +11,8 @@ import sqlalchemy as sa
 from chassis.clock import asked_before
 from chassis.db.engine import Database, plain
 from shipping.rules.purchase import LabelRefund
-from shipping.rules.whereabouts import FINAL, Whereabouts
-from shipping.store.tables import labels, move_counter, moves
+from shipping.rules.whereabouts import FINAL, WITH_CARRIER, Whereabouts
+from shipping.store.tables import labels, move_counter, moves, shipments
 
 # A parcel that has not arrived after this time is not tracked any more (seconds).
 LOST_AFTER_S = 90 * 86400.0
@@ -56,10 +57,33 @@ class Moves:
         return True
 
     def after(self, seq: int, limit: int) -> list[dict[str, Any]]:
-        """Return the steps after a number: ``[{"seq", "shipment_id", "tracking_number", "status", "at"}]``."""
+        """Return the steps after a number: ``[{"seq", "shipment_id", "tracking_number", "status", "at", "whole"}]``, as
+        `ShippingService.movements` describes them."""
+        query = (
+            sa.select(moves, shipments.c.part_of)
+            .outerjoin(shipments, shipments.c.object_id == moves.c.shipment_id)
+            .where(moves.c.seq > seq)
+            .order_by(moves.c.seq)
+            .limit(limit)
+        )
         with self._database.read() as connection:
-            query = sa.select(moves).where(moves.c.seq > seq).order_by(moves.c.seq).limit(limit)
-            return [plain(row) for row in connection.execute(query).mappings()]
+            steps = [plain(row) for row in connection.execute(query).mappings()]
+            for step in steps:
+                step["shipment_id"] = step.pop("part_of") or step["shipment_id"]
+            waits = self._waiting(connection, {step["shipment_id"] for step in steps})
+        return [{**step, "whole": step["shipment_id"] not in waits} for step in steps]
+
+    @staticmethod
+    def _waiting(connection: sa.Connection, shipment_ids: Collection[str]) -> set[str]:
+        """Return those of these shipments of which the carrier does not have every parcel."""
+        parcel = sa.func.coalesce(shipments.c.part_of, shipments.c.object_id)
+        with_it = sa.func.coalesce(labels.c.tracking_status.in_(WITH_CARRIER), sa.false())
+        query = (
+            sa.select(parcel)
+            .outerjoin(labels, labels.c.shipment_id == shipments.c.object_id)
+            .where(sa.or_(shipments.c.object_id.in_(shipment_ids), shipments.c.part_of.in_(shipment_ids)), ~with_it)
+        )
+        return set(connection.execute(query).scalars())
 
     def due(self, now: float, every: float, limit: int) -> list[dict[str, Any]]:
         """Claim labels that Shippo was not asked about for this many seconds, the longest first.
