@@ -29,6 +29,7 @@ from cart.rules.payments import PaymentProvider
 from cart.rules.public_order import public
 from cart.rules.tax import Taxes
 from cart.showing import Showing
+from cart.store.attention import NOTICE
 from cart.store.unit_of_work import CartStore
 from chassis import registry
 from chassis.deadline import DEADLINE_MARGIN_S
@@ -56,6 +57,7 @@ DELIVERY_LANES = {
     "stock": (RELEASE,),
     "payments": (CALL_OFF,),
     "taxes": TAX_KINDS,
+    "notices": (NOTICE,),
 }
 
 
@@ -116,7 +118,16 @@ class Parts:
     def outbox(self) -> Outbox:
         claim_s = TRY_MARGIN_S + self._settings.rpc_timeout
         services = self._products, self._shipping, self._notifications
-        return Outbox(self.store, *services, self._payments, claim_s=claim_s, show=self.shown, taxes=self._taxes)
+        operator = self._settings.operator_email
+        return Outbox(
+            self.store,
+            *services,
+            self._payments,
+            claim_s=claim_s,
+            show=self.shown,
+            taxes=self._taxes,
+            operator=operator,
+        )
 
     @cached_property
     def settlement(self) -> Settlement:

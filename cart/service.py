@@ -25,7 +25,7 @@ from chassis.rpc.entrypoint import rpc
 from chassis.rpc.service_rpc import ServiceRpc
 from chassis.settings import Settings
 from chassis.store_provider import StoreProvider
-from chassis.work.tasks import Task, replayed
+from chassis.work.tasks import Task, page_size, replayed
 from chassis.work.timer import timer
 from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError, Unavailable, wrong_field
 
@@ -350,10 +350,32 @@ class CartService(webhook_service.WebhookVerbs):
         return self.wiring.shown(self.store.orders.get(order_id))
 
     @rpc(expected_exceptions=ShopError)
+    def attention(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The orders that need a person, the longest open first.
+
+        Args:
+            limit: 1 to 1000.
+
+        Returns ``[{"order_id", "kind", "about", "detail", "since"}]``: `kind` is ``dispute``, ``fraud_warning``,
+        ``refund``, ``label`` or ``message``, and `about` the id of the dispute, warning or refund; for a delivery that
+        was given up they are the kind and the key of its task. `since` is in Unix seconds.
+        """
+        return self.store.attention.list(page_size(limit))
+
+    @rpc(expected_exceptions=ShopError)
+    def dismiss(self, order_id: str, kind: str, about: str) -> dict[str, bool]:
+        """Remove an entry from the list of `attention`, because it was dealt with. Raises NotFound."""
+        if not self.store.attention.dismiss(order_id, kind, about):
+            raise NotFound(f"Order {order_id} needs nobody because of {kind} {about}.")
+        log.info("attention dismissed", order_id=order_id, kind=kind, about=about)
+        return {"dismissed": True}
+
+    @rpc(expected_exceptions=ShopError)
     def replay(self, key: str) -> Task:
         """Retry a task that was given up; returns it as it then is. Raises NotFound when there is none."""
         wiring = self.wiring
         queue = replayed(wiring.queues, key)
+        self.store.attention.replayed([key])
         if queue is self.store.deliveries:
             wiring.outbox.deliver(key)
         return queue.rows(key=key)[0]
@@ -390,7 +412,9 @@ class CartService(webhook_service.WebhookVerbs):
 
         Returns ``{"replayed": [keys]}`` at once; the completer works on them, and what fails again is listed again.
         """
-        return {"replayed": [key for queue in self.wiring.queues for key in queue.again(kind=kind)]}
+        keys = [key for queue in self.wiring.queues for key in queue.again(kind=kind)]
+        self.store.attention.replayed(keys)
+        return {"replayed": keys}
 
     @rpc(expected_exceptions=ShopError)
     def stripe_event(self, raw: str, signature: str) -> dict[str, Any]:

@@ -146,6 +146,8 @@ def _warnings(settings: Settings, part: str | None, env: Mapping[str, str]) -> I
         url = urlsplit(settings.public_url)
         if url.scheme != "https" or _is_loopback(url.hostname or ""):
             yield "PUBLIC_URL is not a public https address, so links to orders and providers' webhooks are not safe."
+    if part in (None, "cart") and not settings.operator_email:
+        yield "OPERATOR_EMAIL is not set, so nobody is mailed about an order that needs a person."
     if "twilio" in mine and settings.twilio.live and settings.sms_from == DEFAULT_NUMBER:
         yield "SMS_FROM is the default number, which Twilio accepts from test credentials only."
     if "shippo" in mine and settings.shippo.live and settings.ship_from["email"] == DEFAULT_SENDER:

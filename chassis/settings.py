@@ -39,6 +39,8 @@ KEY_NAMES = {
 SANDBOX_TWILIO_TOKEN = "sandbox"  # noqa: S105
 # The sandbox's webhook secrets. Twilio's webhooks are signed with the token above, SendGrid's with a key of its own.
 SANDBOX_WEBHOOK_SECRETS = {name: "_".join(("whsec", "sandbox", name)) for name in ("stripe", "shippo")}
+# To whom the shop reports while mail goes to the sandbox.
+SANDBOX_OPERATOR = "operator@example.com"
 # An admin key of which the shop knows only the digest.
 HASHED_KEY = re.compile(r"sha256:[0-9A-Fa-f]{64}")
 
@@ -99,6 +101,8 @@ class Settings:
     # Whether prices include the tax that the tax provider calculates; None: no tax is calculated.
     tax_included: bool | None
     mail_from: str
+    # To whom an order that needs a person is reported; "": to nobody.
+    operator_email: str
     sms_from: str
     # Two-letter codes of the countries that may receive text messages; empty: every country.
     sms_countries: frozenset[str]
@@ -184,6 +188,8 @@ class Settings:
             cart_id_required=_flag(config, "CART_ID_REQUIRED", live),
             cart_id_secrets=_cart_id_secrets(config),
             mail_from=_mail_address(config, "MAIL_FROM"),
+            operator_email=_mail_address(config, "OPERATOR_EMAIL")
+            or ("" if providers["sendgrid"].live else SANDBOX_OPERATOR),
             sms_from=_text(config, "SMS_FROM"),
             sms_countries=_countries(config, "SMS_COUNTRIES"),
             ship_from={

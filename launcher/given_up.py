@@ -1,7 +1,8 @@
 """``python -m launcher.given_up list | replay KEY | replay --all``: lists and retries the work that the shop has given
 up.
 
-That is deliveries that a provider rejected too often, and providers' events that could not be handled.
+That is deliveries that a provider rejected too often, and providers' events that could not be handled. The list also
+has the orders that need a person for another reason.
 `./install_run_project failed` and `replay` call it.
 """
 
@@ -75,13 +76,17 @@ def given_up(services: Services) -> Iterator[GivenUp]:
 
 
 def _list(services: Services) -> int:
-    number = 0
-    for each in given_up(services):
-        number += 1
+    found = list(given_up(services))
+    keys = {each.key for each in found}
+    for each in found:
         say(printable(each.line()))
+    for row in services.ask("cart", "attention", MAX_LISTED):
+        if row["about"] not in keys:
+            say(printable(f"{row['order_id']}  needs a person, {row['kind']} {row['about']}: {row['detail']}"))
     for row in services.ask("products", "set_aside"):
         say(printable(f"{row['product']}  off sale until Stripe's record of it can be read: {row['reason']}"))
-    say(f"{number} given up; ./install_run_project replay KEY tries one again." if number else "Nothing was given up.")
+    replay = f"{len(found)} given up; ./install_run_project replay KEY tries one again."
+    say(replay if found else "Nothing was given up.")
     return OK
 
 

@@ -1,6 +1,6 @@
 """Owed work: after a payment an email, an SMS and, if anything is sent, a label; after a failed payment, releasing its
 stock, and canceling the payment if its id was never learned; after a refund, returning the label. A calculated tax is
-recorded after the payment, and reversed after a refund.
+recorded after the payment, and reversed after a refund. The operator is mailed about an order that needs a person.
 
 Each is a task (`chassis.work.tasks`), written in the transaction that makes it owed; every try uses the same key. Work
 that will never succeed is listed as failed, for an operator to read and to replay.
@@ -14,10 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 from cart.deliveries.taxes import TAX_KINDS, OwedTaxes
+from cart.rules import attention
 from cart.rules.order import EMAIL, FULFILLED, LABEL, MESSAGES, PAID, RETURNED, SMS, Order
 from cart.rules.payments import CANCELED, Payments
 from cart.rules.public_order import render
 from cart.rules.tax import REVERSAL, SALE, Taxes
+from cart.store.attention import NOTICE
 from cart.store.unit_of_work import CartStore
 from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
@@ -47,6 +49,7 @@ FINAL = (Refused, InvalidRequest, NotFound)
 FLOWS = {
     **dict.fromkeys((LABEL, EMAIL, SMS, RELEASE, CALL_OFF, SALE), "pay"),
     **dict.fromkeys((VOID, REVERSAL), "refund"),
+    NOTICE: "attention",
 }
 POINTS = tuple(f"{flow}:{kind}:{moment}" for kind, flow in FLOWS.items() for moment in ("begun", "asked", "done"))
 
@@ -62,6 +65,7 @@ class Outbox:
         claim_s: how long one try may take before another copy of the service may try (seconds).
         show: the order for its owner, who gets the email.
         taxes: records taxes; None when the payment provider has none.
+        operator: the mail address to which an order that needs a person is reported; "" for none.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Outbox:
         claim_s: float = 2 * TRY_MARGIN_S,
         show: Callable[[Order], dict[str, Any]] = render,
         taxes: Taxes | None = None,
+        operator: str = "",
     ) -> None:
         self.store = store
         self.products = products
@@ -85,6 +90,7 @@ class Outbox:
         self.claim_s = claim_s
         self.show = show
         self._taxes = OwedTaxes(store, taxes)
+        self._operator = operator
 
     def deliver_order(self, order_id: str) -> None:
         """Try all due work that is owed for an order, in order. Waits for work in progress in some copy's timer for as
@@ -137,6 +143,8 @@ class Outbox:
         key, kind = task["key"], task["kind"]
         if kind == RELEASE:
             return self.products.release(key)
+        if kind == NOTICE:
+            return self._notify(task)
         order = self.store.orders.get(task["subject"])
         if kind in TAX_KINDS:
             return self._taxes.do(order, task)
@@ -159,6 +167,15 @@ class Outbox:
                 self.store.orders.update(order.id, None, lambda order: _fulfill(order, int(self.clock())))
             return mailed
         return self.notifications.order_paid_sms(render(order), key)
+
+    def _notify(self, task: Task) -> Any:
+        """Mail the operator about an order that needs a person."""
+        if not self._operator:
+            return None
+        order_id, facts = task["subject"], task["details"]
+        text = attention.text(order_id, facts["about"], facts["detail"])
+        title = attention.subject(order_id, facts["kind"])
+        return self.notifications.send_email(self._operator, title, text, None, task["key"])
 
     def _void(self, order: Order, key: str) -> Any:
         """Refund a label that is not needed; wait for one that is still being bought."""

@@ -13,6 +13,9 @@ from chassis.db.shared_tables import claim_columns
 
 metadata = sa.MetaData()
 
+# The queue of the work owed for the orders.
+DELIVERIES = "deliveries"
+
 items = sa.Table(
     "cart_items",
     metadata,
@@ -174,6 +177,22 @@ cart_discounts = sa.Table(
     metadata,
     sa.Column("cart_id", sa.String(128), primary_key=True),
     sa.Column("code", sa.String(500), nullable=False),
+)
+
+# The operator's list: orders that need a person, until `ended`. `about` is what it is about, such as a dispute's id;
+# `openings` counts how often it was opened: 0 for a delivery that was given up, and then dismissed by an operator.
+attention = sa.Table(
+    "attention",
+    metadata,
+    sa.Column("order_id", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(32), primary_key=True),
+    sa.Column("about", sa.String(255), primary_key=True),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("since", sa.Float(53), nullable=False),
+    sa.Column("ended", sa.Float(53)),
+    sa.Column("openings", sa.Integer, nullable=False),
+    sa.Index("attention_open", "ended", "since"),
+    sa.Index("attention_about", "about"),
 )
 
 # How far the service has read another service's sequence.

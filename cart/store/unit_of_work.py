@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from cart.store.attention import Attention
 from cart.store.card_attempts import CardAttempts
 from cart.store.carts import Carts
 from cart.store.discounts import DiscountRows
@@ -13,12 +14,10 @@ from cart.store.journal import Journal
 from cart.store.orders import Orders
 from cart.store.positions import Positions
 from cart.store.refunds import RefundRows
+from cart.store.tables import DELIVERIES
 from chassis.clock import now as clock_now
 from chassis.db.engine import Database
 from chassis.work.tasks import Tasks
-
-# The queue of the work owed for the orders.
-DELIVERIES = "deliveries"
 
 
 class CartStore:
@@ -37,6 +36,7 @@ class CartStore:
     def __init__(self, database: Database, clock: Callable[[], float] = clock_now) -> None:
         self.database = database
         self.deliveries = Tasks(database, DELIVERIES, clock)
+        self.attention = Attention(database, clock, self.deliveries)
         self.carts = Carts(database, clock)
         self.attempts = CardAttempts(database, clock)
         self.journal = Journal(database, clock)

@@ -19,6 +19,8 @@ from tests.taxes import with_tax
 from tests.unit.cart.fakes import Bank, Carrier, Postman, Shelf, TaxOffice
 from tests.unit.cart.test_order import placed
 
+OPERATOR = "night@example.com"
+
 
 class Killed(BaseException):
     """Simulates `kill -9`: no code of the shop may catch it."""
@@ -50,7 +52,7 @@ class Shop:
         self.bank, self.shelf, self.carrier, self.postman = Bank(), Shelf(), Carrier(), Postman()
         self.office = TaxOffice()
         services = self.shelf, self.carrier, self.postman
-        self.outbox = Outbox(store, *services, self.bank, clock=self.clock, taxes=self.office)
+        self.outbox = Outbox(store, *services, self.bank, clock=self.clock, taxes=self.office, operator=OPERATOR)
         self.settlement = Settlement(store, self.bank, self.outbox, clock=self.clock)
         self.purchase = OrderPayment(self.settlement)
         self.cancellation = Cancellation(self.settlement)

@@ -25,6 +25,7 @@ LIVE = {
     "CART_ID_SECRET": "not-a-secret" * 3,
     "PUBLIC_URL": "https://shop.example",
     "MAIL_FROM": "us@shop.example",
+    "OPERATOR_EMAIL": "night@shop.example",
     "SMS_FROM": "+12025550123",
     "SHIP_FROM_EMAIL": "us@shop.example",
     "STRIPE_API_KEY": STRIPE,
@@ -180,6 +181,7 @@ def test_local_host_needs_no_admin_keys(monkeypatch: pytest.MonkeyPatch, host: s
         ({"PUBLIC_URL": "http://shop.example"}, "PUBLIC_URL is not a public https address"),
         ({"PUBLIC_URL": "https://localhost"}, "PUBLIC_URL is not a public https address"),
         ({"SMS_FROM": "+15005550006"}, "SMS_FROM is the default number"),
+        ({"OPERATOR_EMAIL": ""}, "OPERATOR_EMAIL is not set"),
         ({"SHIP_FROM_EMAIL": "shop@example.com"}, "SHIP_FROM_EMAIL is the default"),
     ],
 )

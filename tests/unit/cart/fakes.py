@@ -238,6 +238,7 @@ class Postman:
     def __init__(self) -> None:
         self.mails: dict[str, Any] = {}
         self.texts: dict[str, Any] = {}
+        self.letters: dict[str, tuple[str, str, str]] = {}
         self.failing: ShopError | None = None
 
     def order_paid_email(self, order: dict[str, Any], label: Any, key: str) -> dict[str, Any]:
@@ -245,6 +246,12 @@ class Postman:
             raise self.failing
         self.mails[key] = (order, label)
         return {"status code": "202", "message_id": "m1"}
+
+    def send_email(self, to: str, subject: str, content: str, sender: str | None, key: str) -> dict[str, Any]:
+        if self.failing is not None:
+            raise self.failing
+        self.letters[key] = (to, subject, content)
+        return {"status code": "202", "message_id": "m2"}
 
     def order_paid_sms(self, order: dict[str, Any], key: str) -> dict[str, Any]:
         if self.failing is not None:

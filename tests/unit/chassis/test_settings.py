@@ -247,7 +247,12 @@ def test_a_secret_file_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("MAIL_FROM", "shop@-example.com"), ("SHIP_FROM_EMAIL", "shop"), ("SMS_COUNTRIES", "US,Germany")],
+    [
+        ("MAIL_FROM", "shop@-example.com"),
+        ("OPERATOR_EMAIL", "shop"),
+        ("SHIP_FROM_EMAIL", "shop"),
+        ("SMS_COUNTRIES", "US,Germany"),
+    ],
 )
 def test_sender_and_countries_are_checked(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
@@ -266,3 +271,11 @@ def test_links_follow_the_gateways_port_until_their_url_is_set(monkeypatch: pyte
     assert Settings.load(CONFIG).public_url == "http://127.0.0.1:8123"
     monkeypatch.setenv("PUBLIC_URL", "https://shop.example/")
     assert Settings.load(CONFIG).public_url == "https://shop.example"
+
+
+def test_operator_is_mailed_in_the_sandbox_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.load(CONFIG).operator_email == "operator@example.com"
+    monkeypatch.setenv("SENDGRID_API_KEY", "real")
+    assert Settings.load(CONFIG).operator_email == ""
+    monkeypatch.setenv("OPERATOR_EMAIL", "night@shop.example")
+    assert Settings.load(CONFIG).operator_email == "night@shop.example"

@@ -1,0 +1,102 @@
+"""The operator's list: orders that need a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import sqlalchemy as sa
+
+from cart.rules.attention import WORDS
+from cart.store.tables import DELIVERIES, Store, attention
+from chassis.db.engine import Database, plain
+from chassis.db.shared_tables import tasks
+from chassis.logs import log
+from chassis.work.tasks import FAILED, Tasks
+
+NOTICE = "notice"
+
+
+class Attention(Store):
+    """The operator's list, in SQL. An entry is open until its cause is gone, or an operator dismisses it.
+
+    Args:
+        deliveries: an opened entry owes the operator a mail; a delivery that was given up is an entry, too.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float], deliveries: Tasks) -> None:
+        super().__init__(database, clock)
+        self._deliveries = deliveries
+
+    def open(self, order_id: str, kind: str, about: str, detail: str) -> None:
+        """Record that an order needs a person, and owe the operator a mail; for an open entry only the detail changes.
+
+        Part of the caller's transaction, which is `once_more`.
+
+        Args:
+            kind: one of `cart.rules.attention.WORDS`.
+            about: the id of the dispute, warning or refund, or the delivery's key; at most 128 characters.
+            detail: what an operator needs to know.
+        """
+        assert kind in WORDS, kind
+        this = _entry(order_id, kind, about)
+        with self._database.write() as connection:
+            known = connection.execute(sa.select(attention).where(*this).with_for_update()).mappings().first()
+            if known is not None and known["ended"] is None:
+                connection.execute(sa.update(attention).where(*this).values(detail=detail))
+                return
+            openings = 1 if known is None else known["openings"] + 1
+            values = {"detail": detail, "since": self._clock(), "ended": None, "openings": openings}
+            if known is None:
+                new = {"order_id": order_id, "kind": kind, "about": about, **values}
+                connection.execute(sa.insert(attention).values(**new))
+            else:
+                connection.execute(sa.update(attention).where(*this).values(**values))
+            facts = {"kind": kind, "about": about, "detail": detail}
+            self._deliveries.add(f"{order_id}:{NOTICE}:{kind}:{about}:{openings}", NOTICE, order_id, facts)
+            self._database.after_commit(lambda: log.warning("order needs attention", order_id=order_id, **facts))
+
+    def close(self, order_id: str, kind: str, about: str) -> bool:
+        """Record that the cause of an entry is gone; returns whether it was open. Part of the caller's transaction."""
+        this = (*_entry(order_id, kind, about), attention.c.ended.is_(None))
+        with self._database.write() as connection:
+            return connection.execute(sa.update(attention).where(*this).values(ended=self._clock())).rowcount == 1
+
+    def dismiss(self, order_id: str, kind: str, about: str) -> bool:
+        """Close an entry because an operator has dealt with it; returns whether there was one."""
+        if self.close(order_id, kind, about):
+            return True
+        with self._database.write() as connection:
+            this = (tasks.c.key == about, tasks.c.kind == kind, tasks.c.subject == order_id)
+            row = connection.execute(sa.select(tasks.c.error).where(*this, _given_up()).with_for_update()).first()
+            if row is None:
+                return False
+            now = self._clock()
+            closed = {"detail": row.error or "", "since": now, "ended": now, "openings": 0}
+            connection.execute(sa.insert(attention).values(order_id=order_id, kind=kind, about=about, **closed))
+            return True
+
+    def list(self, limit: int) -> list[dict[str, Any]]:
+        """The open entries, oldest first: ``[{"order_id", "kind", "about", "detail", "since" (Unix seconds)}]``."""
+        names = ("order_id", "kind", "about", "detail", "since")
+        opened = sa.select(*(attention.c[name] for name in names)).where(attention.c.ended.is_(None))
+        failed = sa.select(tasks.c.subject, tasks.c.kind, tasks.c.key, tasks.c.error, tasks.c.created)
+        both = sa.union_all(opened, failed.where(_given_up())).subquery()
+        with self._database.read() as connection:
+            query = sa.select(both).order_by(both.c.since, both.c.order_id).limit(limit)
+            return [plain(row) for row in connection.execute(query).mappings()]
+
+    def replayed(self, keys: Collection[str]) -> None:
+        """Deliveries are tried again: list those that are given up again, even if they were dismissed."""
+        with self._database.write() as connection:
+            connection.execute(sa.delete(attention).where(attention.c.about.in_(keys), attention.c.openings == 0))
+
+
+def _entry(order_id: str, kind: str, about: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return attention.c.order_id == order_id, attention.c.kind == kind, attention.c.about == about
+
+
+def _given_up() -> sa.ColumnElement[bool]:
+    """The deliveries that were given up, and that nobody has dismissed since."""
+    dismissed = sa.exists().where(attention.c.about == tasks.c.key, attention.c.kind == tasks.c.kind)
+    return sa.and_(tasks.c.queue == DELIVERIES, tasks.c.state == FAILED, ~dismissed)
