@@ -170,10 +170,11 @@ class CartService(webhook_service.WebhookVerbs):
 
         Args:
             customer: ``{"email", "phone", "name", "address": {"line1", "line2", "city", "state", "postal_code",
-                "country"}}``.
+                "country"}}``; ``keep_address``: true if the carrier's corrections of the address do not matter.
 
         Raises Conflict (empty cart, not enough stock, two currencies), Refused (no carrier or tax provider knows the
-        address), Unavailable (nothing is stored; for example without the tax provider).
+        address; with the fact ``suggestion`` if the carrier corrects it), Unavailable (nothing is stored; for example
+        without the tax provider).
         """
         return self.wiring.shown(self.wiring.checkout.place(cart_id, customer, key))
 

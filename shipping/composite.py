@@ -131,7 +131,8 @@ class CompositeCarriers:
         """See the port. The shipment's id is that of the first carrier that answers."""
         quotes = answers([partial(each.quote, *asked) for each in self._named.values()])
         rates = [rate for each in quotes for rate in each.rates]
-        return Quote(quotes[0].shipment_id, rates, [said for each in quotes for said in each.messages])
+        corrected = next((each.corrected for each in quotes if each.corrected), {})
+        return Quote(quotes[0].shipment_id, rates, [said for each in quotes for said in each.messages], corrected)
 
     def rates(self, shipment_id: str, currency: str) -> list[dict[str, Any]]:
         """See the port."""

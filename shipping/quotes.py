@@ -13,9 +13,9 @@ from chassis.clock import now as clock_now
 from contracts.errors import Refused
 from shipping.composite import all_answers
 from shipping.rules.carriers import Carriers, Quote
-from shipping.rules.customs import check_filing, contents
+from shipping.rules.customs import UNITED_STATES, check_filing, contents
 from shipping.rules.parcel import packed
-from shipping.rules.shipment import Shipment, methods, summed
+from shipping.rules.shipment import Shipment, check_correction, methods, summed
 
 # How many different parcels one shipment may have: each is one request to the carriers, all at the same time.
 MAX_KINDS = 20
@@ -36,7 +36,13 @@ class QuoteDesk:
         self._clock = clock
 
     def shipments(
-        self, key: str, order_id: str, address: Mapping[str, Any], items: Sequence[Mapping[str, Any]], currency: str
+        self,
+        key: str,
+        order_id: str,
+        address: Mapping[str, Any],
+        items: Sequence[Mapping[str, Any]],
+        currency: str,
+        keep_address: bool,
     ) -> list[Shipment]:
         """Return the shipment of each parcel, the first with the methods for all of them. Equal parcels are quoted
         once.
@@ -46,10 +52,12 @@ class QuoteDesk:
             address: in the carriers' terms.
             items: as `shipping.rules.parcel.packed` takes them.
             currency: of the methods, three letters.
+            keep_address: whether the parcels go to the address as it is, although a carrier might correct it.
 
         Raises:
             InvalidRequest: an item is incomplete.
-            Refused: no carrier accepts the parcels, or no service all of them, or their export must be filed first.
+            Refused: the carrier corrects the address, or no carrier accepts the parcels, or no service all of them, or
+                their export must be filed first.
             Unavailable, ProviderFailure: the carriers cannot answer; repeating is safe.
         """
         declared = contents(items)
@@ -62,10 +70,12 @@ class QuoteDesk:
             if len(kinds) > MAX_KINDS:
                 said = f"These are more than {MAX_KINDS} different parcels, too many for one shipment."
                 raise Refused(said, {"errors": {"items": [said]}})
-        asks = [
-            partial(self._carriers.quote, address, [parcel], inside, order_id, currency) for parcel, inside in kinds
-        ]
+        # Abroad, validation transliterates and translates names, which are no misspellings.
+        validate = not keep_address and str(address["country"]).upper() == UNITED_STATES
+        asked = {**address, "validate": True} if validate else address
+        asks = [partial(self._carriers.quote, asked, [parcel], inside, order_id, currency) for parcel, inside in kinds]
         quotes: list[Quote] = all_answers(asks)
+        check_correction(address, quotes[0].corrected)
         check_filing(address, self._origin, declared, quotes[0].rates)
         counts = Counter(kinds.index(each) for each in parcels)
         together = summed([(counts[kind], quote.rates) for kind, quote in enumerate(quotes)])

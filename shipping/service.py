@@ -45,7 +45,7 @@ class ShippingService(webhook_service.WebhookService):
             key: the caller's, at most 255 characters.
             order_id: the shop's order, for Shippo's records.
             address_to: ``name``, ``line1``, ``city``, ``country`` required; ``line2``, ``state``, ``postal_code``,
-                ``email``, ``phone``.
+                ``email``, ``phone``; ``keep``: true if the carrier's corrections of it do not matter.
             items: ``[{"quantity", "package_dimensions": {"height", "length", "width" (in), "weight" (oz)}}]``; error
                 messages name an item by its ``description`` or ``parent``. The customs declaration of a parcel that
                 goes abroad needs ``description``, ``price`` (of one unit, in the currency's smallest unit) and
@@ -59,7 +59,8 @@ class ShippingService(webhook_service.WebhookService):
         Raises:
             InvalidRequest: the address or an item is incomplete.
             Conflict: the items have more than one currency.
-            Refused: no carrier knows the address, or accepts the items, or their export must be filed first.
+            Refused: no carrier knows the address, or accepts the items, or their export must be filed first; or the
+                carrier corrects the address (fact ``suggestion``: the whole one).
             Unavailable, ProviderFailure: Shippo cannot answer; repeating is safe.
         """
         _require_text(key=key)
@@ -67,7 +68,8 @@ class ShippingService(webhook_service.WebhookService):
         if shipment is None:
             address = Address.parse(address_to).for_carrier()
             currency = currency_of(items, self.shop.settings.currency)
-            parts = self.shop.quotes.shipments(key, str(order_id or ""), address, items, currency)
+            keep = address_to.get("keep") is True
+            parts = self.shop.quotes.shipments(key, str(order_id or ""), address, items, currency, keep)
             crash_point("shipment:quote:asked")
             shipment = self.shop.store.add(*parts)
             crash_point("shipment:quote:done")

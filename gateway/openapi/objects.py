@@ -494,6 +494,7 @@ OBJECTS: dict[str, Json] = {
                     "type": "object",
                     "description": "Field -> messages, named and nested as sent; at most 50. A header is a field, too.",
                 },
+                "suggestion": {**ADDRESS, "description": "The address as the carrier would correct it."},
                 "code": {"type": ["string", "integer"], "description": "The provider's code."},
                 "decline_code": {**TEXT, "description": "The bank's reason."},
                 "client_secret": {**TEXT, "description": "Names the payment to Stripe.js."},
@@ -504,7 +505,7 @@ OBJECTS: dict[str, Json] = {
                 },
                 "parts": ref("Parts"),
             },
-            optional=("errors", "code", "decline_code", "client_secret", "next_action", "parts"),
+            optional=("errors", "suggestion", "code", "decline_code", "client_secret", "next_action", "parts"),
         ),
     },
 }

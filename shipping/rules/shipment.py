@@ -11,7 +11,7 @@ from typing import Any
 
 from contracts.contacts import ascii_mail_address
 from contracts.currencies import charge_step, decimal_text, parse_amount
-from contracts.errors import Conflict, InvalidRequest, NotFound
+from contracts.errors import Conflict, InvalidRequest, NotFound, Refused
 from shipping.rules.carriers import carrier_of
 
 # The sort fields of the list of shipments; a leading "-" reverses.
@@ -196,6 +196,30 @@ def summed(kinds: Sequence[tuple[int, Sequence[Mapping[str, Any]]]]) -> list[dic
 
 def _total(amounts: Iterable[tuple[int, str]]) -> str:
     return str(sum((count * Decimal(amount) for count, amount in amounts), Decimal(0)))
+
+
+# The carrier's names of the parts of an address -> the order's.
+PARTS = {"street1": "line1", "street2": "line2", "city": "city", "state": "state", "zip": "postal_code"}
+
+
+def check_correction(address: Mapping[str, Any], corrected: Mapping[str, str]) -> None:
+    """Refuse an address that the carrier has corrected, with its suggestion.
+
+    Args:
+        address: what was asked for, in the carrier's terms.
+        corrected: the parts that the carrier has changed, in its terms.
+
+    Raises:
+        Refused: with the facts ``errors`` (nested under ``address``) and ``suggestion`` (the whole address in the
+            order's terms).
+    """
+    if not corrected:
+        return
+    errors = {PARTS[part]: [f'is "{text}" in the carrier\'s records'] for part, text in corrected.items()}
+    whole = {name: corrected.get(part, address.get(part)) or None for part, name in PARTS.items()}
+    suggestion = {**whole, "country": address["country"]}
+    said = "The carrier knows this address in another spelling."
+    raise Refused(said, {"errors": {"address": errors}, "suggestion": suggestion})
 
 
 def public_address(address: Mapping[str, Any]) -> dict[str, Any]:

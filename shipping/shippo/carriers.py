@@ -19,7 +19,7 @@ from shipping.rules.shipment import amounts_in
 from shipping.shippo.failures import RETRY_AFTER, asking, buying
 from shipping.shippo.lists import ShippoLists
 from shipping.shippo.records import gathering, leave_unreadable_out
-from shipping.shippo.shapes import messages, public_rate, public_track, rate_id_of
+from shipping.shippo.shapes import corrections, messages, public_rate, public_track, rate_id_of
 
 API_VERSION = "2018-02-08"
 REFERENCE_LENGTH = 100  # Shippo's limit of `metadata`
@@ -87,7 +87,7 @@ class ShippoCarriers:
 
     def quote(
         self,
-        address: Mapping[str, str | None],
+        address: Mapping[str, Any],
         parcels: Sequence[Mapping[str, str]],
         contents: Sequence[Mapping[str, Any]],
         reference: str,
@@ -120,7 +120,7 @@ class ShippoCarriers:
             raise Refused("No carrier takes this shipment: " + " ".join(remarks), {"errors": {"address": remarks}})
         if not any(amounts_in(rate, currency) for rate in rates):
             rates = self._converted(shipment.object_id, currency)
-        return Quote(shipment.object_id, rates, remarks)
+        return Quote(shipment.object_id, rates, remarks, corrections(address, shipment.address_to))
 
     def _converted(self, shipment_id: str, currency: str) -> list[dict[str, Any]]:
         """Return a shipment's rates in a currency in which no carrier quoted; none if Shippo does not convert to it.
@@ -261,6 +261,6 @@ def _declaration(
     )
 
 
-def _address(given: Mapping[str, str | None]) -> components.AddressCreateRequest:
+def _address(given: Mapping[str, Any]) -> components.AddressCreateRequest:
     named = {field: value for field, value in given.items() if value}
-    return components.AddressCreateRequest(**named)  # type: ignore[arg-type]  # all of them are texts
+    return components.AddressCreateRequest(**named)

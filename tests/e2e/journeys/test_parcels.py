@@ -229,3 +229,27 @@ def test_label_that_fails_later_is_bought_at_another_rate(depot: Depot) -> None:
     depot.sandbox("POST", f"transactions/{queued['object_id']}", {"status": "ERROR"})
     eventually(lambda: depot.shown(paid)["label_url"])
     assert [label["status"] for label in depot.labels(paid)] == ["ERROR", "SUCCESS"]
+
+
+TYPED = {**HOME, "line1": "1092 Indian Summer Strt", "city": "San Jse"}
+
+
+def test_misspelt_address_is_refused_with_a_suggestion(depot: Depot) -> None:
+    shopper, refused = depot.checkout(TYPED)
+    assert refused.status_code == 422
+    problem = refused.json()
+    assert problem["errors"]["address"].keys() == {"line1", "city"}
+    suggestion = problem["suggestion"]
+    assert suggestion == {**HOME, "line1": "1092 Indian Summer St", "line2": None}
+    placed = shopper.checkout(address=suggestion)
+    assert placed.status_code == 201, placed.text
+    assert placed.json()["shipping"]["address"]["city"] == "San Jose"
+
+
+def test_shopper_who_insists_gets_the_address_as_typed(depot: Depot) -> None:
+    shopper, _ = depot.checkout(TYPED)
+    placed = shopper.checkout(address=TYPED, keep_address=True)
+    assert placed.status_code == 201, placed.text
+    shopper.pay(placed.json())
+    [label] = depot.labels(placed.json())
+    assert (label["address_to"]["street1"], label["address_to"]["city"]) == (TYPED["line1"], TYPED["city"])
