@@ -16,6 +16,7 @@ import eventlet
 from chassis.logs import log
 from contracts.errors import ProviderFailure, ShopError, Unavailable
 from shipping.rules.carriers import SEPARATOR, Carrier, Label, ParcelNews, Quote, carrier_of
+from shipping.rules.charges import Charge
 from shipping.rules.reconcile import Rate, Sold
 
 # The numbers of the pages of each carrier's list; more than any list has.
@@ -186,6 +187,15 @@ class CompositeCarriers:
         named, own = self._of(rate_id)
         rate: Rate | None = named.lists.rate(own)
         return rate and replace(rate, shipment_id=named.known(rate.shipment_id))
+
+    def charges(self, since: float, until: float) -> list[Charge]:
+        """Return what the carriers have charged for labels between two times (Unix seconds)."""
+        return [
+            replace(charge, id=named.known(charge.id), transaction_id=named.known(charge.transaction_id))
+            for named in self._named.values()
+            if hasattr(named.lists, "charges")
+            for charge in named.lists.charges(since, until)
+        ]
 
     def news(self, name: str, parcels: ParcelNews) -> ParcelNews:
         """Return what records the events of one carrier."""

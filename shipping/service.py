@@ -9,13 +9,15 @@ from typing import Any
 from chassis import webhook_service
 from chassis.crash_points import crash_point
 from chassis.injection import injected
+from chassis.logs import log
 from chassis.rpc.entrypoint import rpc
 from chassis.store_provider import StoreProvider
 from chassis.work.sweep import SWEEP_INTERVAL_S, swept
 from chassis.work.timer import timer
-from contracts.errors import InvalidRequest, NotFound, ShopError
+from contracts.errors import InvalidRequest, NotFound, ProviderFailure, ShopError
 from shipping.bootstrap import Shipping
 from shipping.composite import answers
+from shipping.labels.costs import READ_INTERVAL_S
 from shipping.rules.purchase import public
 from shipping.rules.shipment import Address, Shipment, currency_code, currency_of, page_order, public_address, summed
 from shipping.rules.terms import Terms
@@ -280,6 +282,52 @@ class ShippingService(webhook_service.WebhookService):
     def unreturned(self, shipment_ids: Ids) -> Ids:
         """Return the shipments that have a label without a refund request."""
         return self.shop.audit.unreturned(shipment_ids)
+
+    @rpc(expected_exceptions=ShopError)
+    def costs(self, shipment_id: str) -> dict[str, Any]:
+        """Return, for an operator, what the labels of a shipment cost.
+
+        Returns:
+            ``{"object_id", "price", "cost", "currency", "items": [{"kind", "amount", "currency", "created"}]}``:
+            the price of the rates, what was charged in the end, and the items of the carrier's invoices, oldest first.
+            Amounts are in the smallest unit; ``created`` is in Unix seconds.
+
+        Raises:
+            NotFound: no such shipment.
+        """
+        return self.shop.costs.of(self._shipment(shipment_id))
+
+    @rpc(expected_exceptions=ShopError)
+    def surcharges(self, limit: int = 100) -> Rows:
+        """Return, for an operator, what carriers charged or gave back after the purchase of labels, newest first.
+
+        Args:
+            limit: 1 to 1000.
+
+        Returns:
+            ``[{"order_id", "shipment_id", "tracking_number", "price", "kind", "amount", "currency", "at"}]``: ``price``
+            is that of the label's rate; amounts are in the smallest unit, ``at`` is in Unix seconds.
+        """
+        _require_number("limit", limit, 1, 1000)
+        return self.shop.store.charges.later(limit)
+
+    @rpc(expected_exceptions=ShopError, most=2)
+    def read_charges(self) -> dict[str, Any]:
+        """Read the carriers' invoices now; returns ``{"read": true}``. Raises Unavailable, ProviderFailure."""
+        self.shop.costs.read()
+        return {"read": True}
+
+    @timer(interval=READ_INTERVAL_S, eager=True)
+    def read_invoices(self) -> None:
+        """Record what carriers charge after the purchase of labels; they send no events about it."""
+
+        def read() -> None:
+            try:
+                self.shop.costs.read()
+            except ProviderFailure as error:
+                log.warning("invoices not read", error=str(error))
+
+        swept(read)
 
     @timer(interval=SWEEP_INTERVAL_S)
     def poll_parcels(self) -> None:

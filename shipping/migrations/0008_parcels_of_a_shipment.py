@@ -19,3 +19,14 @@ def upgrade() -> None:
         sa.Column("refusal", sa.Text),
     ):
         op.add_column("labels", column)
+    op.create_table(
+        "charges",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("transaction_id", sa.Text, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("amount", sa.BigInteger, nullable=False),
+        sa.Column("currency", sa.Text, nullable=False),
+        sa.Column("created", sa.Double, nullable=False),
+    )
+    op.create_index("charges_transaction", "charges", ["transaction_id"])
+    op.create_index("charges_created", "charges", ["created"])

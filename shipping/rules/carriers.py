@@ -148,7 +148,8 @@ class Carrier(Protocol):
         lists: the labels that the provider has sold, for reconciliation, the newest first: ``sold(number, since)``
             returns a page of `shipping.rules.reconcile.Sold`, and the number of the next page or None; ``one(id)`` and
             ``rate(id)`` return one of them, and the `Rate` that it was bought at, or None. An entry that cannot be read
-            is a `chassis.records.SetAside`.
+            is a `chassis.records.SetAside`. ``charges(since, until)`` returns the `shipping.rules.charges.Charge` of
+            labels between two times (Unix seconds); a provider that charges nothing later need not have it.
     """
 
     carriers: Carriers

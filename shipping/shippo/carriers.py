@@ -16,6 +16,7 @@ from contracts.errors import InvalidRequest, OutcomeUnknown, ProviderFailure, Re
 from shipping.rules.carriers import Label, Quote
 from shipping.rules.customs import Filing, filing, is_declared
 from shipping.rules.shipment import amounts_in
+from shipping.shippo.charges import ShippoCharges
 from shipping.shippo.failures import RETRY_AFTER, asking, buying
 from shipping.shippo.lists import ShippoLists
 from shipping.shippo.records import gathering, leave_unreadable_out
@@ -75,15 +76,15 @@ class ShippoCarriers:
         self.longest_call = connect + read
         self.longest_answer = read
         # The SDK has no timeout and ignores proxies and certificate bundles; the session handles these.
-        self._shippo = Shippo(
-            key, server_url=base, client=ProviderSession(connect, read, "Shippo"), shippo_api_version=API_VERSION
-        )
+        session = ProviderSession(connect, read, "Shippo")
+        self._shippo = Shippo(key, server_url=base, client=session, shippo_api_version=API_VERSION)
+        self._charges = ShippoCharges(session, key, base, API_VERSION)
         leave_unreadable_out(self._shippo)
 
     @property
     def lists(self) -> ShippoLists:
         """The labels that Shippo has sold, including those without a record of ours."""
-        return ShippoLists(self._shippo)
+        return ShippoLists(self._shippo, self._charges)
 
     def quote(
         self,

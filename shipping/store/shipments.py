@@ -17,6 +17,7 @@ from shipping.rules.carriers import Label
 from shipping.rules.purchase import LabelPurchase, LabelRefund, State
 from shipping.rules.shipment import Shipment
 from shipping.rules.whereabouts import FINAL
+from shipping.store.charges import Charges
 from shipping.store.lookups import Lookups
 from shipping.store.moves import Moves
 from shipping.store.tables import labels, shipments
@@ -38,6 +39,7 @@ class ShippingStore:
         inbox: events from Shippo.
         moves: where the parcels are.
         lookups: Shippo's recent answers.
+        charges: what labels cost in the end.
     """
 
     def __init__(self, database: Database) -> None:
@@ -46,6 +48,7 @@ class ShippingStore:
         self.inbox = Inbox(database)
         self.moves = Moves(database)
         self.lookups = Lookups(database)
+        self.charges = Charges(database)
 
     def add(self, shipment: Shipment, *further: Shipment) -> Shipment:
         """Store a shipment with the shipments of its further parcels, and return the first one that was stored under

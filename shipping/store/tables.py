@@ -70,6 +70,20 @@ sa.Index("labels_tracking_number", labels.c.tracking_number)
 sa.Index("labels_polled", labels.c.polled)
 sa.Index("labels_voided", labels.c.voided)
 
+# The items of the carriers' invoices that are for labels; see `shipping.rules.charges.Charge`.
+charges = sa.Table(
+    "charges",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("transaction_id", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("amount", sa.BigInteger, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("created", sa.Double, nullable=False),
+)
+sa.Index("charges_transaction", charges.c.transaction_id)
+sa.Index("charges_created", charges.c.created)
+
 # Each step of each parcel, in commit order.
 moves = sa.Table(
     "moves",

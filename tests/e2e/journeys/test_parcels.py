@@ -253,3 +253,23 @@ def test_shopper_who_insists_gets_the_address_as_typed(depot: Depot) -> None:
     shopper.pay(placed.json())
     [label] = depot.labels(placed.json())
     assert (label["address_to"]["street1"], label["address_to"]["city"]) == (TYPED["line1"], TYPED["city"])
+
+
+def test_surcharge_after_the_purchase_is_part_of_the_cost(depot: Depot) -> None:
+    paid = depot.paid(HOME)
+    [label] = depot.labels(paid)
+    price = round(float(label["amount"]) * 100)
+    depot.sandbox("POST", f"transactions/{label['object_id']}/adjustments", {"amount": "1.20"})
+    less = {"amount": "-0.30", "type": "LABEL_PAYMENT_ADJUSTMENT"}
+    depot.sandbox("POST", f"transactions/{label['object_id']}/adjustments", less)
+    for _ in range(2):
+        depot.call("shipping", "read_charges")
+    costs = depot.call("shipping", "costs", paid["upstream_id"])
+    assert (costs["price"], costs["cost"], costs["currency"]) == (price, price + 120 - 30, "USD")
+    assert sorted((each["kind"], each["amount"]) for each in costs["items"]) == [
+        ("LABEL_PAYMENT", price),
+        ("LABEL_PAYMENT_ADJUSTMENT", -30),
+        ("LABEL_SURCHARGE", 120),
+    ]
+    listed = [each for each in depot.call("shipping", "surcharges") if each["order_id"] == paid["id"]]
+    assert sorted((each["amount"], each["price"]) for each in listed) == [(-30, price), (120, price)]
