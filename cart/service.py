@@ -28,7 +28,7 @@ from chassis.settings import Settings
 from chassis.store_provider import StoreProvider
 from chassis.work.tasks import Task, page_size, replayed
 from chassis.work.timer import timer
-from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError, Unavailable
+from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError, Unavailable, wrong_field
 
 # How long a payment's answer waits for its label, email and SMS (seconds); those not done by then are queued.
 DELIVER_WITHIN_S = 10.0
@@ -38,6 +38,9 @@ DELIVER_WITHIN_S = 10.0
 FILL_INTERVAL_S = 60.0
 FILL_TIME_S = 30.0
 FILL_PAUSE_S = 0.02
+
+# More than the labels of any order cost (smallest units); a larger limit is a typing error.
+MAX_LABEL_COST = 10_000_000
 
 POINTS = ("buy:cart:begun", "buy:cart:done")
 
@@ -168,10 +171,11 @@ class CartService(webhook_service.WebhookVerbs):
 
         Args:
             customer: ``{"email", "phone", "name", "address": {"line1", "line2", "city", "state", "postal_code",
-                "country"}}``.
+                "country"}}``; ``keep_address``: true if the carrier's corrections of the address do not matter.
 
         Raises Conflict (empty cart, not enough stock, two currencies), Refused (no carrier or tax provider knows the
-        address), Unavailable (nothing is stored; for example without the tax provider).
+        address; with the fact ``suggestion`` if the carrier corrects it), Unavailable (nothing is stored; for example
+        without the tax provider).
         """
         return self.wiring.shown(self.wiring.checkout.place(cart_id, customer, key))
 
@@ -425,6 +429,32 @@ class CartService(webhook_service.WebhookVerbs):
         if queue is self.store.deliveries:
             wiring.outbox.deliver(key)
         return queue.rows(key=key)[0]
+
+    @rpc(expected_exceptions=ShopError, most=2)
+    def buy_label_at(self, order_id: str, max_amount: int, service: str | None = None) -> Task:
+        """Buy the labels of an order although they cost more than was quoted; `n.rpc.shipping.requote` shows the
+        prices.
+
+        Args:
+            order_id: an order whose label was given up.
+            max_amount: what all its labels may cost together, in the smallest unit of the carrier's currency; what was
+                bought already counts.
+            service: the token of another service; None for the one that the shopper chose.
+
+        Returns:
+            The delivery as it then is: ``done``, or ``failed`` again with its ``error``.
+
+        Raises:
+            NotFound: no such order.
+            InvalidRequest: an argument makes no sense.
+            Conflict: no label of the order was given up, or it is returned.
+        """
+        self._limit(self.settings.rpc_timeout)
+        if isinstance(max_amount, bool) or not isinstance(max_amount, int) or not 0 <= max_amount <= MAX_LABEL_COST:
+            raise wrong_field("max_amount", f"must be a whole number from 0 to {MAX_LABEL_COST}")
+        if service is not None and not isinstance(service, str):
+            raise wrong_field("service", "must be of string type")
+        return self.wiring.outbox.buy_label_at(order_id, max_amount, service)
 
     @rpc(expected_exceptions=ShopError)
     def replay_all(self, kind: str | None = None) -> dict[str, Any]:

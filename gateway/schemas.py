@@ -307,6 +307,9 @@ CHECKOUT = Shape(
         "phone": required(fields.PHONE),
         "name": required(line(200, least=1)),
         "address": {"type": "dict", "required": True, "schema": _ADDRESS},
+        "keep_address": described(
+            {"type": "boolean"}, "`true`: send it to this address, although the carrier suggests another."
+        ),
     },
     rules=(_address_is_whole,),
 )

@@ -50,6 +50,8 @@ export class Problem extends Error {
     this.request_id = body.request_id ?? null;
     /** For invalid input: field -> messages, nested as sent. @type {Record<string, any>} */
     this.errors = body.errors ?? {};
+    /** The address as the carrier would correct it (422 of a checkout). @type {Record<string, string | null> | null} */
+    this.suggestion = body.suggestion ?? null;
     /** The bank's reason for a decline, such as `insufficient_funds`. @type {string | null} */
     this.decline_code = body.decline_code ?? null;
     /** The payment provider's code, such as `card_declined`. @type {string | null} */

@@ -36,12 +36,14 @@ class Story:
         ends: the permitted final states of the order.
         returned: the permitted amounts of refunds at the end, in cents.
         held: whether its label waits for the bank's decision about a dispute.
+        parcels: how many parcels it is sent in.
     """
 
     ends: tuple[str, ...]
     leaves_it: tuple[str, ...] = ()
     returned: tuple[int, ...] = (0,)
     held = False
+    parcels = 1
     status = 200
 
     def __init__(self, front: Front, stays: bool) -> None:
@@ -124,7 +126,8 @@ class Story:
             f"{returned} went back": returned in self.returned
             or (order["status"] == RETURNED and RETURNED in self.ends),
             f"charges {charges}": charges == ([(order["amount"], returned)] if sold else []),
-            f"labels {labels}": labels == (bought if order["status"] == PAID else ["REFUNDED"] if sold else []),
+            f"labels {labels}": labels
+            == self.parcels * (bought if order["status"] == PAID else ["REFUNDED"] if sold else []),
             f"{len(letters)} mails": 1 <= len(letters) <= mails if sold else not letters,
             f"{len(found['sms'])} texts": len(found["sms"]) == int(sold),
             f"taxes {taxes}": len(taxes) == int(sold) + len(order["returns"]["data"])
@@ -180,6 +183,39 @@ class IsDisputed(Pays):
             if order["dispute"] is None or not 1 <= len(letters) <= 2:
                 return f"order {self.order_id}: {len(letters)} mails to the operator about {order['dispute']}"
         return super().wrong(status, mails)
+
+
+class PaysForTwoParcels(Pays):
+    """The order also has something that is too heavy to share a parcel."""
+
+    parcels = 2
+
+    def begin(self) -> None:
+        anvil = self.front.product(STOCK, package_dimensions={"height": 9, "length": 9, "width": 9, "weight": 1120})
+        wanted(self.front.ask("POST", f"/api/cart/{anvil.id}/buy/", self.cart, json={"quality": 1}), 200)
+        self.check_out()
+
+
+class PaysLate(Pays):
+    """The rates are too old when the shopper pays, so that the label's rate is quoted again."""
+
+    def begin(self) -> None:
+        self.check_out()
+        order = wanted(self.front.ask("GET", f"/api/orders/{self.order_id}", self.cart), 200)
+        for method in order["shipping_methods"]:
+            self.front.age(method["id"])
+
+
+class ReturnsTwoParcels(PaysForTwoParcels):
+    ends, leaves_it = (RETURNED,), (PAID,)
+
+    def begin(self) -> None:
+        super().begin()
+        paid = self.pay(GOOD, 200)
+        assert paid["status"] == PAID, paid
+
+    def act(self) -> None:
+        self.ask(f"/api/orders/{self.order_id}/refund/", {"all": True}, 200)
 
 
 class IsDeclined(Story):
@@ -306,7 +342,8 @@ PASSING: tuple[tuple[str, tuple[StoryFactory, ...]], ...] = (
     (r"pay:label:begun", (Pays, IsDisputed)),
     (r"buy:", (Buys,)),
     (r"cancel:", (Cancels,)),
-    (r"refund:void:|void:", (Returns,)),
+    (r"refund:void:|void:", (Returns, ReturnsTwoParcels)),
+    (r"label:", (PaysForTwoParcels, PaysLate, Pays)),
     (r"refund:", (Returns, ReturnsPart)),
     (r"(shipment|checkout):", (ChecksOut,)),
     (r"", (Pays,)),

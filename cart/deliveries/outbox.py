@@ -28,7 +28,7 @@ from chassis.db.engine import once_more
 from chassis.deadline import remaining
 from chassis.logs import log
 from chassis.work.tasks import DONE, FAILED, PATIENCE_S, WAITING, Task
-from contracts.errors import InvalidRequest, NotFound, OutcomeUnknown, ProviderFailure, Refused, Unavailable
+from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, ProviderFailure, Refused, Unavailable
 
 CALL_OFF = "call_off"
 # The detail of a label whose payment was disputed as soon as it was made.
@@ -111,6 +111,20 @@ class Outbox:
                 while (remaining() or 0) > LEAST_TIME_S and self._in_hand(row["key"]):
                     time.sleep(CHECK_INTERVAL_S)
 
+    def buy_label_at(self, order_id: str, most: int, service: str | None) -> dict[str, Any]:
+        """Buy the labels of an order whose label was given up, on an operator's terms; see `CartService.buy_label_at`.
+
+        Raises Conflict: no label of the order was given up, or all its money went back.
+        """
+        if self.store.orders.get(order_id).over:
+            raise Conflict(f"The goods of order {order_id} were given back.")
+        terms = {"most": most, "service": service}
+        for row in self.store.deliveries.of(order_id, [LABEL]):
+            if self.store.deliveries.again(key=row["key"], details=terms):
+                self.deliver(row["key"])
+                return self.store.deliveries.rows(key=row["key"])[0]
+        raise Conflict(f"No label of order {order_id} was given up.")
+
     def deliver(self, key: str) -> None:
         """Try one owed thing, unless it is done, not due, claimed by another, or a message whose label is being bought.
         Raises nothing: failures are recorded."""
@@ -151,11 +165,14 @@ class Outbox:
         if kind == LABEL:
             if order.over and task["tries"] == 1 and task["error"] is None:
                 return None  # the label is no longer needed, and was never requested
-            if order.over and (task["details"] or {}).get(HELD):
+            facts = task["details"] or {}
+            if order.over and facts.get(HELD):
                 self.shipping.refund_label(order.shipment, f"{order.id}:{VOID}")  # it may have been bought before
                 return None
             self._check_payment(order, task)
-            label = self.shipping.buy_label(order.shipment, order.method_id, key)
+            # An operator's terms; without any, a shipping service of the previous release understands the call, too.
+            decided = (facts["most"], facts["service"]) if "most" in facts else ()
+            label = self.shipping.buy_label(order.shipment, order.method_id, key, *decided)
             self.store.orders.update(order.id, None, lambda order: _ship(order, label))
             return label
         return self._message(order, task)

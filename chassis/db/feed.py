@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from chassis.db.engine import Database, plain
-from contracts.errors import wrong_field
+from contracts.errors import require_number
 
 MAX_ENTRIES = 1000  # at once
 
@@ -53,14 +53,8 @@ class Feed:
 
         Raises InvalidRequest naming ``after`` or ``limit``.
         """
-        _require_number("after", seq, 0, 2**62)
-        _require_number("limit", limit, 1, MAX_ENTRIES)
+        require_number("after", seq, 0, 2**62)
+        require_number("limit", limit, 1, MAX_ENTRIES)
         with self._database.read() as connection:
             query = sa.select(self._entries).where(self._entries.c.seq > seq).order_by(self._entries.c.seq).limit(limit)
             return [plain(row) for row in connection.execute(query).mappings()]
-
-
-def _require_number(field: str, value: Any, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        message = f"must be a whole number from {least} to {most}"
-        raise wrong_field(field, message, f"The {field} makes no sense.")

@@ -200,14 +200,19 @@ class Tasks:
         self.settle(key, task["claim"], state=DONE, answer=answer, error=None)
         return task
 
-    def again(self, key: str | None = None, kind: str | None = None) -> list[str]:
-        """Make tasks that were given up wait again: one, all of a kind, or all; returns their keys."""
+    def again(
+        self, key: str | None = None, kind: str | None = None, details: dict[str, Any] | None = None
+    ) -> list[str]:
+        """Make tasks that were given up wait again: one, all of a kind, or all, with other details if they are given;
+        returns their keys."""
         failed = self._which(key=key, kind=kind, state=FAILED)
         with self.database.write() as connection:
             query = sa.select(tasks.c.key).where(*failed).order_by(tasks.c.created).with_for_update()
             keys = list(connection.execute(query).scalars())
             now = self._clock()
-            waits = {"state": WAITING, "due_at": now, "created": now, "tries": 0}
+            waits: dict[str, Any] = {"state": WAITING, "due_at": now, "created": now, "tries": 0}
+            if details is not None:
+                waits["details"] = details
             connection.execute(sa.update(tasks).where(*failed).values(**waits))
             return keys
 

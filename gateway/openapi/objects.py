@@ -463,7 +463,13 @@ OBJECTS: dict[str, Json] = {
                 "description": "The latest step; null before the first.",
             },
             "tracking_history": {**many(ref("TrackingStep")), "description": "The earliest first."},
-        }
+            "parcels": {
+                **many(members({"tracking_number": TEXT_OR_NULL, "status": TEXT_OR_NULL})),
+                "description": "Only of several parcels: each of them, and its latest known status. The other members "
+                "are about the first.",
+            },
+        },
+        optional=("parcels",),
     ),
     "TrackingStep": members(
         {
@@ -516,6 +522,7 @@ OBJECTS: dict[str, Json] = {
                     "type": "object",
                     "description": "Field -> messages, named and nested as sent; at most 50. A header is a field, too.",
                 },
+                "suggestion": {**ADDRESS, "description": "The address as the carrier would correct it."},
                 "code": {"type": ["string", "integer"], "description": "The provider's code."},
                 "decline_code": {**TEXT, "description": "The bank's reason."},
                 "client_secret": {**TEXT, "description": "Names the payment to Stripe.js."},
@@ -526,7 +533,7 @@ OBJECTS: dict[str, Json] = {
                 },
                 "parts": ref("Parts"),
             },
-            optional=("errors", "code", "decline_code", "client_secret", "next_action", "parts"),
+            optional=("errors", "suggestion", "code", "decline_code", "client_secret", "next_action", "parts"),
         ),
     },
 }

@@ -112,7 +112,8 @@ def checkout(request: Request) -> dict[str, Any]:
 
     The cart keeps its items until the order is paid. Repeating gives the same order while it is unpaid and nothing has
     changed. An order holds no stock until it is paid. 409: the cart is empty, or something in it cannot be bought (the
-    `problems` of its summary). 422: no carrier knows the address, or none takes the parcel.
+    `problems` of its summary). 422: no carrier knows the address, or none takes the parcel;
+    or the carrier corrects the address, and `suggestion` has the whole one.
     """
     limits.spend(request, limits.ADDRESS_CHECKOUT)
     limits.spend(request, limits.CART_CHECKOUT, limits.payer(request, cart_id(request)))
@@ -131,6 +132,8 @@ def checkout(request: Request) -> dict[str, Any]:
             "country": address["country"].upper(),
         },
     }
+    if form.get("keep_address"):
+        customer["keep_address"] = True
     once = effect(request, form, of_cart)
     return services(request, once).cart.checkout(cart_id(request), customer, once.key)
 

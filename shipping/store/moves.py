@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,8 +11,8 @@ from chassis.clock import asked_before
 from chassis.db.engine import Database, plain
 from chassis.db.feed import Feed
 from shipping.rules.purchase import LabelRefund
-from shipping.rules.whereabouts import FINAL, Whereabouts
-from shipping.store.tables import labels, move_counter, moves
+from shipping.rules.whereabouts import FINAL, WITH_CARRIER, Whereabouts
+from shipping.store.tables import labels, move_counter, moves, shipments
 
 # A parcel that has not arrived after this time is not tracked any more (seconds).
 LOST_AFTER_S = 90 * 86400.0
@@ -49,9 +50,34 @@ class Moves:
         return True
 
     def after(self, seq: int, limit: int) -> list[dict[str, Any]]:
-        """Return the steps after a number: ``[{"seq", "shipment_id", "tracking_number", "status", "at"}]``. Raises as
-        `Feed.after` does."""
-        return self._feed.after(seq, limit)
+        """Return the steps after a number: ``[{"seq", "shipment_id", "tracking_number", "status", "at", "whole"}]``, as
+        `ShippingService.movements` describes them. Raises as `Feed.after` does."""
+        steps = self._feed.after(seq, limit)
+        with self._database.read() as connection:
+            wholes = self._wholes(connection, {step["shipment_id"] for step in steps})
+            for step in steps:
+                step["shipment_id"] = wholes.get(step["shipment_id"], step["shipment_id"])
+            waits = self._waiting(connection, {step["shipment_id"] for step in steps})
+        return [{**step, "whole": step["shipment_id"] not in waits} for step in steps]
+
+    @staticmethod
+    def _wholes(connection: sa.Connection, shipment_ids: Collection[str]) -> dict[str, str]:
+        """Return those of these shipments that are part of another one, and that one."""
+        part = shipments.c.part_of
+        query = sa.select(shipments.c.object_id, part).where(shipments.c.object_id.in_(shipment_ids), part.is_not(None))
+        return {row.object_id: row.part_of for row in connection.execute(query)}
+
+    @staticmethod
+    def _waiting(connection: sa.Connection, shipment_ids: Collection[str]) -> set[str]:
+        """Return those of these shipments of which the carrier does not have every parcel."""
+        parcel = sa.func.coalesce(shipments.c.part_of, shipments.c.object_id)
+        with_it = sa.func.coalesce(labels.c.tracking_status.in_(WITH_CARRIER), sa.false())
+        query = (
+            sa.select(parcel)
+            .outerjoin(labels, labels.c.shipment_id == shipments.c.object_id)
+            .where(sa.or_(shipments.c.object_id.in_(shipment_ids), shipments.c.part_of.in_(shipment_ids)), ~with_it)
+        )
+        return set(connection.execute(query).scalars())
 
     def due(self, now: float, every: float, limit: int) -> list[dict[str, Any]]:
         """Claim labels that Shippo was not asked about for this many seconds, the longest first.

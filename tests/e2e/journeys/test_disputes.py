@@ -132,7 +132,7 @@ def test_won_dispute_releases_the_held_label(bank: Disputing) -> None:
 
 def test_lost_dispute_returns_the_order_unsent(bank: Disputing) -> None:
     left = bank.front.left(bank.product["id"])
-    shopper, order = bank.paid("tok_createDispute")
+    _, order = bank.paid("tok_createDispute")
     refused = bank.front.ask("POST", f"/api/orders/{order['id']}/refund/", json={"all": True})
     assert (refused.status_code, "is disputed" in refused.json()["detail"]) == (409, True)
     bank.sandbox("POST", f"disputes/{order['dispute']['id']}", {"result": "lost"})

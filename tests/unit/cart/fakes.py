@@ -255,11 +255,13 @@ class Carrier:
 
     def __init__(self) -> None:
         self.bought: dict[str, dict[str, Any]] = {}
+        self.terms: list[tuple[Any, ...]] = []
         self.voided: list[tuple[str, str]] = []
         self.taken_back = "refunded"
         self.failing: ShopError | None = None
 
-    def buy_label(self, shipment_id: str, rate_id: str, key: str) -> dict[str, Any]:
+    def buy_label(self, shipment_id: str, rate_id: str, key: str, *terms: Any) -> dict[str, Any]:
+        self.terms.append(terms)
         if self.failing is not None:
             raise self.failing
         label = {"label_url": f"http://labels/{key}", "carrier": "USPS", "tracking_number": "9400"}
