@@ -44,6 +44,10 @@ def render(order: Order) -> dict[str, Any]:
         "items": [_item(line) for line in order.all_lines],
         "livemode": order.live,
         "metadata": {},
+        "payment": {
+            "status": order.payment_status,
+            "failure": None if order.failure is None else dict(order.failure),
+        },
         "returns": {
             "object": "list",
             "data": _returns(order),
@@ -109,6 +113,8 @@ def parse(document: Mapping[str, Any], cart_id: str, **state: Any) -> Order:
             for each in document["returns"]["data"]
         ),
         amount_returned=document["amount_returned"],
+        # A copy of older code has stored none.
+        failure=(document.get("payment") or {}).get("failure"),
         **state,
     )
 

@@ -36,6 +36,7 @@ class Operation:
             bearer of the order's token; `BEARER`: only that bearer.
         keyed: whether an `Idempotency-Key` makes it happen once.
         fails: its own statuses of failure, besides those that follow from the rest.
+        also: a further status of success.
         headers: of its answer.
     """
 
@@ -50,6 +51,7 @@ class Operation:
     of: str | None = None
     keyed: bool = False
     fails: tuple[int, ...] = ()
+    also: int | None = field(default=None, kw_only=True)
     headers: tuple[str, ...] = ()
 
     @property
@@ -110,7 +112,9 @@ SMS = {"number": "+14155550123", "content": "Your order is on its way."}
 
 def _payment(shape: Shape) -> Operation:
     example = {"order_id": CHOICE["order_id"], "card": "tok_visa"}
-    return Operation("Payment", "Order", shape, example, of=CART, keyed=True, fails=(402, 404), shows="PaidOrder")
+    return Operation(
+        "Payment", "Order", shape, example, of=CART, keyed=True, fails=(402, 404), shows="PaidOrder", also=202
+    )
 
 
 def _choice(keyed: bool) -> Operation:

@@ -8,7 +8,20 @@ from typing import Any
 
 import pytest
 
-from cart.rules.order import CANCELED, CREATED, NEXT, PAID, PAYING, Customer, Offer, Order, goods
+from cart.rules.order import (
+    ACTION,
+    CANCELED,
+    CONFIRMING,
+    CREATED,
+    NEXT,
+    PAID,
+    PAYING,
+    PROCESSING,
+    Customer,
+    Offer,
+    Order,
+    goods,
+)
 from cart.rules.public_order import parse, public, render
 from contracts.errors import Conflict, InvalidRequest, Refused
 
@@ -109,6 +122,31 @@ def test_states_follow_the_table_and_record_their_time() -> None:
         order.become(CANCELED, 1003)
 
 
+@pytest.mark.parametrize(
+    ("status", "waits_for", "failure", "shown"),
+    [
+        (CREATED, None, None, "unpaid"),
+        (CREATED, None, {"detail": "Declined."}, "failed"),
+        (CREATED, PROCESSING, None, "unpaid"),  # a copy of older code opened it again
+        (PAYING, None, None, "unpaid"),
+        (PAYING, ACTION, None, "requires_action"),
+        (PAYING, PROCESSING, None, "processing"),
+        (CONFIRMING, None, None, "requires_action"),  # a copy of older code let it wait
+        (CONFIRMING, PROCESSING, None, "processing"),
+        (PAID, PROCESSING, None, "succeeded"),
+        (CANCELED, None, {"detail": "Declined."}, "canceled"),
+    ],
+)
+def test_payment_of_an_order_is_shown(
+    status: str, waits_for: str | None, failure: dict[str, Any] | None, shown: str
+) -> None:
+    order = placed()
+    order.status, order.waits_for, order.failure = status, waits_for, failure
+    document = render(order)
+    assert document["payment"] == {"status": shown, "failure": failure}
+    assert parse(document, "cart_1", status=status).failure == failure
+
+
 @pytest.mark.parametrize("name", sorted(PREVIOUS))
 def test_order_of_the_previous_release_is_read_and_written(name: str) -> None:
     document = PREVIOUS[name]
@@ -120,6 +158,7 @@ def test_order_of_the_previous_release_is_read_and_written(name: str) -> None:
         assert sum(item["amount"] for item in shown["items"]) == shown["amount"]
         if not stored["items"]:
             shown["items"] = []
+    del rendered["payment"]  # which that release did not show
     # Also the sequence: the documentation prints it.
     assert json.dumps(rendered) == json.dumps(document)
 
