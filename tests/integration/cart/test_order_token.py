@@ -38,7 +38,7 @@ def cart(store: CartStore) -> Any:
     return worker_factory(
         CartService,
         store=store,
-        settings=SimpleNamespace(public_url=URL, rpc_timeout=1.0),
+        settings=SimpleNamespace(public_url=URL, rpc_timeout=1.0, operator_email=""),
         provider={"stripe": SimpleNamespace(payments=SimpleNamespace(live=False))},
     )
 
