@@ -197,12 +197,15 @@ class CartService(webhook_service.WebhookVerbs):
             card: a token of the payment provider, such as Stripe's ``tok_…`` or ``pm_…``; "" for an order of 0.
             key: the caller's; an order is paid only once, regardless of the key.
 
-        Returns the order as `order` does. Raises as `OrderPayment.pay` does.
+        Returns the order as `order` does; while its payment is ``processing``, nothing is delivered yet. Raises as
+        `OrderPayment.pay` does.
         """
         bind(order_id=order_id)
         self._limit(self.settings.pay_timeout)
         wiring = self.wiring
-        wiring.payment.pay(order_id, cart_id, card, self.payer)
+        order = wiring.payment.pay(order_id, cart_id, card, self.payer)
+        if not order.settled:
+            return wiring.shown_with_deliveries(order)
         # The money is taken: from here on failures are recorded and repaired later, never reported as a failed payment,
         # and the shopper does not wait long.
         left = deadline.remaining()

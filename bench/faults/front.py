@@ -137,6 +137,11 @@ class Front:
         url = f"{self.sandbox_url}/sandbox/rates/{rate_id}"
         wanted(self._session().post(url, json={"age_days": 7}, timeout=TIMEOUT), 200)
 
+    def debit(self, payment: str, result: str) -> None:
+        """Let the bank settle the debit of a payment: ``succeed`` or ``fail``."""
+        url = f"{self.sandbox_url}/sandbox/payments/{payment}"
+        wanted(self._session().post(url, json={"result": result}, timeout=TIMEOUT), 200)
+
     def fault(self, provider: str, **fault: Any) -> None:
         """Switch on a provider's fault, as defined by `sandbox.faults.Fault`; without one, switch it off."""
         url = f"{self.sandbox_url}/sandbox/faults/{provider}"

@@ -17,6 +17,7 @@ from bench.faults.records import taxed
 
 GOOD, DECLINED, ASKING = "tok_visa", "tok_chargeDeclined", "tok_threeDSecure2Required"
 DISPUTED = "tok_createDispute"
+DEBITED = "pm_usBankAccount_processing"
 STOCK = 5
 PART = 10  # cents of a partial refund
 LEAVES_AFTER = 0.3  # seconds
@@ -252,6 +253,17 @@ class HasConfirmed(Story):
             self.pay(ASKING, 200, cut_off=True)
 
 
+class IsDebited(Story):
+    """The bank settles the payment later: at once after the shopper has repeated the request, or not in this story."""
+
+    ends, leaves_it = (PAID,), (CREATED,)
+
+    def act(self) -> None:
+        if self.pay(DEBITED, 202, cut_off=True) is not None:
+            [charge] = self.front.ledger(order_id=self.order_id)["charges"]
+            self.front.debit(charge["payment_intent"], "succeed")
+
+
 class Cancels(Story):
     """Cancels while the bank waits for an answer: stock is held, and there is a payment to cancel."""
 
@@ -337,6 +349,7 @@ PASSING: tuple[tuple[str, tuple[StoryFactory, ...]], ...] = (
     (r"pay:redeem:", (PaysWithCode,)),
     (r"pay:(undo|release):", (IsDeclined,)),
     (r"pay:confirm:", (Pays, IsDeclined, IsAsked)),
+    (r"pay:processing:", (IsDebited,)),
     (r"pay:paid:", (Pays, HasConfirmed)),
     (r"attention:", (IsDisputed,)),
     (r"pay:label:begun", (Pays, IsDisputed)),

@@ -23,7 +23,7 @@ from contracts.errors import Conflict, InvalidRequest, Refused
 
 CREATED = "created"
 PAYING = "paying"  # the payment is in progress
-CONFIRMING = "confirming"  # the shopper's bank was asked, and the shopper has to answer it
+CONFIRMING = "confirming"  # a bank has to answer: the shopper has to confirm there, or the payment settles later
 CANCELING = "canceling"  # the cancellation of the payment is in progress
 PAID = "paid"
 FULFILLED = "fulfilled"
@@ -42,13 +42,17 @@ NEXT: dict[str, set[str]] = {
     RETURNED: {PAID, FULFILLED},  # its refund has failed
 }
 
+# What the payment of an order waits for while it is CONFIRMING, or being checked.
+ACTION = "action"  # the shopper has to confirm it to the bank
+PROCESSING = "processing"  # the bank has accepted it, and settles it within days
+
 # The work owed for a paid order.
 LABEL, EMAIL, SMS = "label", "email", "sms"
 MESSAGES = (EMAIL, SMS)
 
-# A calculated tax must be recorded before it expires; an order is paid only if that leaves so much time for an outage
-# of the tax provider (seconds).
-TAX_RESERVE_S = 7 * 86400
+# A calculated tax must be recorded before it expires; an order is paid only if that leaves so much time (seconds): a
+# bank debit may take 14 business days, and then the tax provider may be away.
+TAX_RESERVE_S = 30 * 86400
 
 # An order is claimed while it is in one of these.
 AT_WORK = (PAYING, CANCELING)
@@ -189,6 +193,9 @@ class Order:
         payment: the PaymentIntent's id, once there is one.
         stock_key: the reservation that currently holds its stock, or None.
         card: a digest of the card that paid, to distinguish a repetition from a payment by another card.
+        waits_for: ACTION or PROCESSING, as the last check found it. Copies of older code leave it unchanged, so it
+            means nothing unless the order is CONFIRMING or PAYING.
+        failure: why the last payment was not taken: ``{"detail", "code", "decline_code"}``; None once another begins.
         claim: identifies the current claim; None while the order is not claimed.
         holder: the copy of the service that holds the claim.
         claimed_until: the end of that claim (Unix seconds); 0 while the order is not claimed.
@@ -223,6 +230,8 @@ class Order:
     payment: str | None = None
     stock_key: str | None = None
     card: str | None = None
+    waits_for: str | None = None
+    failure: Mapping[str, Any] | None = None
     claim: str | None = None
     holder: str | None = None
     claimed_until: float = 0.0
@@ -299,6 +308,24 @@ class Order:
         """Whether its stock was released after the payment: it was returned. Nothing is sent for it any more, even if
         its refund has failed since."""
         return self.settled and self.stock_key is None
+
+    @property
+    def processing(self) -> bool:
+        """True while a bank settles its payment, which takes days and cannot be stopped."""
+        return self.status == CONFIRMING and self.waits_for == PROCESSING
+
+    @property
+    def payment_status(self) -> str:
+        """The state of its payment, as the shopper sees it."""
+        if self.settled:
+            return "succeeded"
+        if self.status in (PAYING, CONFIRMING) and self.waits_for == PROCESSING:
+            return "processing"
+        if self.status == CONFIRMING or (self.status == PAYING and self.waits_for == ACTION):
+            return "requires_action"
+        if self.status == CREATED and self.failure is not None:
+            return "failed"
+        return "canceled" if self.status == CANCELED else "unpaid"
 
     @property
     def deliveries(self) -> tuple[str, ...]:

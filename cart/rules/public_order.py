@@ -47,6 +47,10 @@ def render(order: Order) -> dict[str, Any]:
         "items": [_item(line) for line in order.all_lines],
         "livemode": order.live,
         "metadata": {},
+        "payment": {
+            "status": order.payment_status,
+            "failure": None if order.failure is None else dict(order.failure),
+        },
         "returns": {
             "object": "list",
             "data": _returns(order),
@@ -124,6 +128,8 @@ def parse(document: Mapping[str, Any], cart_id: str, **state: Any) -> Order:
         dispute=None if dispute is None else Dispute(**dispute),
         # What has gone back and was not refunded was lost by disputes.
         amount_lost=max(0, (document["amount_returned"] or 0) - sum(each.amount for each in returns)),
+        # A copy of older code has stored none.
+        failure=(document.get("payment") or {}).get("failure"),
         **state,
     )
 

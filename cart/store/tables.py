@@ -56,6 +56,8 @@ orders = sa.Table(
     sa.Column("shipment", sa.String(255)),
     sa.Column("stock_key", sa.String(255)),
     sa.Column("card", sa.String(64)),
+    # What its payment waits for; a copy of older code leaves it as it is.
+    sa.Column("waits_for", sa.String(16)),
     *claim_columns(),
     sa.Column("due_at", sa.Float(53), nullable=False, server_default="0"),
     sa.Column("looks", sa.Integer, nullable=False),
@@ -240,6 +242,8 @@ cursors = sa.Table(
 # The longest wait of an unclaimed order or refund for its next check (seconds); a wrong clock stored a time further
 # ahead. Four times `cart.payment.settlement.LATE_LOOK_S`.
 LONGEST_LOOK_S = 120.0
+# The same for an order whose payment a bank settles within days.
+LONGEST_PROCESSING_LOOK_S = 3600.0
 
 
 class Store:

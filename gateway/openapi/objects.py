@@ -264,6 +264,7 @@ OBJECTS: dict[str, Json] = {
                 },
                 "livemode": FLAG,
                 "metadata": TEXTS,
+                "payment": ref("OrderPayment"),
                 "returns": inner(ref("OrderReturn")),
                 "selected_shipping_method": {
                     **TEXT_OR_NULL,
@@ -343,6 +344,21 @@ OBJECTS: dict[str, Json] = {
             },
             "quantity": {"type": ["integer", "null"], "description": "Pieces, of a SKU."},
             "type": a("sku", "discount", "tax", "shipping"),
+        }
+    ),
+    "OrderPayment": members(
+        {
+            "status": {
+                **a("unpaid", "requires_action", "processing", "succeeded", "failed", "canceled"),
+                "description": "`requires_action`: the shopper has to confirm it to the bank. `processing`: a bank "
+                "settles it within days. `failed`: the last payment was not taken; the order can be paid again.",
+            },
+            "failure": {
+                **or_null(
+                    members({"detail": TEXT_OR_NULL, "code": TEXT_OR_NULL, "decline_code": TEXT_OR_NULL}),
+                ),
+                "description": "Why the last payment was not taken; null once another one begins.",
+            },
         }
     ),
     "OrderReturn": members(

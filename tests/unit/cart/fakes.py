@@ -7,7 +7,17 @@ from typing import Any
 
 from cart.rules.dispute import Case
 from cart.rules.evidence import Facts, Response
-from cart.rules.payments import ACTION, CALLED_OFF, CANCELED, OPEN, REPLAYED, SUCCEEDED, OrderRefund, Payment
+from cart.rules.payments import (
+    ACTION,
+    CALLED_OFF,
+    CANCELED,
+    OPEN,
+    PROCESSING,
+    REPLAYED,
+    SUCCEEDED,
+    OrderRefund,
+    Payment,
+)
 from cart.rules.tax import Calculation, Entry, Question
 from contracts.errors import (
     Conflict,
@@ -28,6 +38,8 @@ class Bank:
             "take": it succeeds.
             "decline": the card is declined.
             "ask": the holder must confirm.
+            "process": the bank settles it later; it cannot be canceled.
+            "process slowly": the same, and it can be canceled.
             "lose": it succeeds, but the answer is lost.
             "drop": it never happens, and the answer is lost.
             "busy": it succeeds, but the answer is a refusal for too many requests.
@@ -102,6 +114,8 @@ class Bank:
             raise self.answers[key]
         if mood == "ask":
             payment["state"] = ACTION
+        elif mood in ("process", "process slowly"):
+            payment |= {"state": PROCESSING, "final": mood == "process"}
         else:
             self.take(payment_id, method)
         self.answers[key] = self.find(payment_id)
@@ -114,6 +128,11 @@ class Bank:
     def take(self, payment_id: str, method: str = "pm_holder") -> None:
         self.payments[payment_id]["state"] = SUCCEEDED
         self.charges.append((payment_id, self.payments[payment_id]["amount"], method))
+
+    def return_debit(self, payment_id: str) -> None:
+        """The bank returns the debit of a payment that it was processing."""
+        decline = {"detail": "The account has insufficient funds.", "code": "insufficient_funds", "decline_code": None}
+        self.payments[payment_id] |= {"state": OPEN, "decline": decline}
 
     def find(self, payment_id: str) -> Payment:
         self._answers()
@@ -132,7 +151,8 @@ class Bank:
     def cancel(self, payment_id: str) -> Payment:
         self._answers()
         with self.lock:
-            if self.payments[payment_id]["state"] != SUCCEEDED:
+            payment = self.payments[payment_id]
+            if payment["state"] != SUCCEEDED and not (payment["state"] == PROCESSING and payment["final"]):
                 self.payments[payment_id]["state"] = CANCELED
         return self.find(payment_id)
 
