@@ -141,13 +141,12 @@ def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0, a
             records.carts.setdefault(row["cart_id"], {})[row["sku"]] = row["quantity"]
     for kind in ("charges", "labels", "emails", "sms", "taxes"):
         found: dict[str, list[Row]] = defaultdict(list)
-        entries = list(_ledger(sandbox_url, kind))
+        entries = [entry for entry in _ledger(sandbox_url, kind) if OPERATOR not in entry.get("to", ())]
         of_sales = sale_references(entries) if kind == "taxes" else {}
         for entry in entries:
             # An entry without an order is an error: everything is created for an order.
             if (order_id := of_sales[entry["id"]] if of_sales else order_of(kind, entry)) not in others:
-                if kind != "emails" or OPERATOR not in entry["to"]:
-                    found[order_id].append(entry)
+                found[order_id].append(entry)
         setattr(records, kind, dict(found))
     return records
 
