@@ -158,6 +158,7 @@ async def run(
         weather = Storm(shop, http)
         if plan.mean_gap:
             await weather.shuffle_webhooks(plan.seed)
+        await weather.hurry_stripe()
         pids = await asyncio.to_thread(_pids, shop)
         began, cpu = time.time(), time.process_time()
         watching = asyncio.create_task(_watch(outcome, progress))

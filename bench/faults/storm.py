@@ -30,6 +30,8 @@ TROUBLES: dict[str, dict[str, Any]] = {
     "500": {"error_rate": 0.7, "error_status": 500},
     "429": {"error_rate": 0.7, "error_status": 429},
     "answer lost": {"lose_answer_rate": 0.5},
+    # Stripe keeps these under the call's key, and replays them; half of them are done all the same.
+    "500 kept": {"saved_error_rate": 0.3, "saved_error_done_rate": 0.3},
 }
 WEBHOOKS = {"loss_rate": 0.2, "duplicate_rate": 0.2, "reorder_rate": 0.2}
 KILLS = 0.6  # share of all events except outages
@@ -43,6 +45,7 @@ MEAN_GAP = 3.0
 TROUBLE_LASTS = (2.0, 6.0)
 SQUALL = 30.0
 BROKER_WAIT_S = 180.0
+DEBIT_S = 3.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -137,10 +140,15 @@ class Storm:
         for provider in PROVIDERS:
             await self._ask("PUT", f"webhooks/{provider}", {**WEBHOOKS, "seed": seed})
 
+    async def hurry_stripe(self) -> None:
+        """From now on a bank debit takes seconds, not days."""
+        await self._ask("PUT", "options/stripe", {"settle_after_s": DEBIT_S})
+
     async def leave_webhooks(self) -> None:
-        """From now on every webhook is delivered once and in order."""
+        """From now on every webhook is delivered once and in order, and a bank debit takes as long as ever."""
         for provider in PROVIDERS:
             await self._ask("DELETE", f"webhooks/{provider}")
+        await self._ask("DELETE", "options/stripe")
 
     async def calm(self) -> None:
         """End every fault of the providers; killed processes restart automatically."""
