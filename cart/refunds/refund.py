@@ -183,7 +183,7 @@ class Refunds:
             return Conflict(f"All of order {order.id} is given back already.")
         if left < row["amount"]:  # someone has refunded part of it elsewhere meanwhile
             return Conflict(f"Only {left} of order {order.id} is left to give back: some has just gone back elsewhere.")
-        if row["disputed"]:  # its event has not been handled yet
+        if row.get("disputed"):  # its event has not been handled yet
             return Conflict(f"The charge of order {order.id} is disputed: nothing can be given back. {row['error']}")
         return Refused(row["error"])
 

@@ -128,11 +128,17 @@ OBJECTS: dict[str, Json] = {
                     **TEXT_OR_NULL,
                     "description": "One of Stripe's tax codes (`txcd_…`); null for the default of the shop's settings.",
                 },
+                "tax_details": {
+                    **or_null({"type": "object"}),
+                    "description": "Stripe's, with the `tax_code`. A product that was read from an earlier version of "
+                    "Stripe's API has none.",
+                },
                 "type": a("service", "good"),
                 "unit_label": TEXT_OR_NULL,
                 "updated": TIME,
                 "url": TEXT_OR_NULL,
-            }
+            },
+            optional=("tax_details",),
         ),
     },
     "Sku": {

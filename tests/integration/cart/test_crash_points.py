@@ -10,6 +10,7 @@ import pytest
 from cart.deliveries import outbox
 from cart.payment import cancel, pay, settlement, steps
 from cart.refunds import refund
+from cart.rules.attention import DISPUTE
 from cart.rules.order import CANCELED, CANCELING, CREATED, PAID, PAYING, RETURNED
 from cart.rules.payments import CANCELED as CALLED_OFF
 from cart.rules.payments import OPEN, SUCCEEDED
@@ -236,6 +237,9 @@ def test_every_crash_point_is_unique_and_reached(shop: Shop, reaper: Reaper) -> 
     shop.store.orders.place(other("or_3"), "key 3")
     shop.bank.mood = "process"
     shop.purchase.pay("or_3", "cart_1", "pm_bank")
+    with shop.store.write():
+        shop.store.attention.open("or_1", DISPUTE, "du_1", "fraudulent")
+    shop.deliver()
     assert set(reaper.reached) == set(POINTS)
 
 

@@ -344,7 +344,7 @@ def test_label_of_a_returned_order_is_not_bought(shop: Shop) -> None:
     shop.pay()
     shop.outbox.deliver("or_1:label")
     shop.refunds.refund("or_1", None, "refund")
-    with pytest.raises(Conflict, match="returned"):
+    with pytest.raises(Conflict, match="given back"):
         shop.outbox.buy_label_at("or_1", 710, None)
 
 
