@@ -20,7 +20,7 @@ POINTS = (
     *("sms:send:begun", "sms:send:asked", "sms:send:done", "sms:resolve:asked"),
 )
 
-# What a caller is told about a recipient that wants no more messages.
+# What a caller reads about a recipient that wants no more messages.
 UNWANTED = {
     Unwanted.OPTED_OUT: "has opted out of the shop's text messages",
     Unwanted.SPAM: "has marked the shop's mail as spam; it gets receipts only",

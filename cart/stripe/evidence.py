@@ -18,7 +18,7 @@ from contracts.texts import one_line
 # Stripe's limits, in characters: of one field, and of all together.
 LONGEST_FIELD = 20_000
 LONGEST_TOGETHER = 150_000
-# How many steps of the parcel are told.
+# How many steps of the parcel it names.
 MAX_STEPS = 50
 # The parcel's states in which the carrier has it.
 MOVING = ("TRANSIT", "DELIVERED")

@@ -249,7 +249,7 @@ def test_start_ends_what_stop_began(shop: TrackedShop) -> None:
     shop.clock.now += 1
     shop.replies("START", number="+15005550006")
     assert [row["recipient"] for row in shop.store.suppressions.listed(10)] == [TEXT.number]
-    shop.replies("whatever", OptOutType="START")
+    shop.replies("any word", OptOutType="START")
     assert shop.store.suppressions.listed(10) == []
 
 

@@ -230,19 +230,19 @@ WRONG: dict[str, tuple[str, Change]] = {
         lambda r, j: r.refunds.append({"order_id": "or_a", "state": "asked", "amount": 5, "error": None}),
     ),
     "stock held for nobody": (books.STUCK, lambda r, j: r.holds[1].update(state="held")),
-    "a dispute that nobody was told of": (
+    "a dispute that is not listed": (
         books.LISTED,
         lambda r, j: r.disputes.update(ch_or_a=[dispute("needs_response")]),
     ),
-    "a fraud warning that nobody was told of": (
+    "a fraud warning that is not listed": (
         books.LISTED,
         lambda r, j: r.warnings.update(ch_or_a=[{"id": "issfr"}]),
     ),
-    "a failed refund that nobody was told of": (
+    "a failed refund that is not listed": (
         books.LISTED,
         lambda r, j: r.payouts.update(ch_or_a=[payout(900, "failed")]),
     ),
-    "a lost mail that nobody was told of": (
+    "a lost mail that is not listed": (
         books.LISTED,
         lambda r, j: r.messages["or_a:email"].update(status="bounced"),
     ),
