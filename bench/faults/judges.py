@@ -18,6 +18,7 @@ from bench.faults.records import Records, Row
 PAID = ("paid", "fulfilled", "returned")  # the sequence of an order's statuses: never backwards
 
 
+PROCESSING = 202  # the answer while a bank settles a payment
 # Stripe's states of a dispute that is not decided.
 OPEN = ("needs_response", "under_review", "warning_needs_response", "warning_under_review")
 
@@ -120,6 +121,8 @@ def _chosen(books: Books, sight: Sight) -> Iterator[str]:
 
 
 def _was_paid(books: Books, sight: Sight) -> Iterator[str]:
+    if sight.status == PROCESSING:
+        return  # the bank has decided since
     order = books.paid.get(sight.asked["order_id"])
     if order is None:
         status = books.records.orders.get(sight.asked["order_id"], {}).get("status")
@@ -136,7 +139,7 @@ def _was_paid(books: Books, sight: Sight) -> Iterator[str]:
     for name in ("charge", "amount"):
         if sight.answer[name] != order[name]:
             yield f"its {name} was {sight.answer[name]} and is {order[name]}"
-    messages = sight.answer.get("notifications", {})
+    messages = sight.answer.get("notifications") or {}
     if messages.get("email", {}).get("status code") == "202" and not books.records.emails.get(order["id"]):
         yield "the email that it spoke of is not there"
     if messages.get("sms", {}).get("status code") == "201" and not books.records.sms.get(order["id"]):
