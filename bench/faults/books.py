@@ -210,7 +210,7 @@ def no_order_stuck(books: Books) -> Iterator[Violation]:
     for row in books.records.refunds:
         if row["state"] == "asked":
             yield Violation(STUCK, row["order_id"], f"{row['amount']} is still to be given back: {row['error']}")
-    wanted = {row["stock_key"] for row in books.records.inner.values() if row["status"] in ("paid", "fulfilled")}
+    wanted = {row["stock_key"] for row in books.records.inner.values() if row["status"] in PAID}
     for hold in books.records.holds:
         if hold["state"] == "held" and hold["key"] not in wanted:
             yield Violation(STUCK, hold["key"], "it holds stock for no paid order")

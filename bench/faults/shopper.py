@@ -17,7 +17,7 @@ ASKING = "tok_threeDSecure2Required"
 
 # How shoppers behave once they have an order, in percent.
 BEHAVIOURS = {
-    "pays": 22,  # with a good card
+    "pays": 37,  # with a good card
     "tries again": 12,  # a card is declined, the next one is not
     "is declined": 5,  # and leaves
     "confirms": 12,  # the bank asks for authentication; the shopper confirms, and pays again
@@ -29,6 +29,9 @@ BEHAVIOURS = {
     "cancels while paying": 2,
     "wants it back": 7,  # pays, and an operator refunds it
     "gets it": 6,  # pays, and the carrier has the parcel; some want a refund even then
+}
+# The same for a storm that also has what goes wrong after a provider has said yes; in addition to those above.
+AFTERMATH = {
     "disputes": 5,  # pays, and disputes the charge later; the bank decides, or has not decided yet
     "is suspected": 2,  # pays, and the card's bank warns of fraud
     "gets no refund": 4,  # pays, and the operator's refund fails later; some get another one
@@ -64,6 +67,7 @@ class Shopper:
         dice: the shopper's own random generator.
         behaviour: one of `BEHAVIOURS`; drawn when None.
         sandbox_url: the sandbox, where a parcel's status can be set; without it no parcel moves.
+        aftermath: whether things also go wrong after a provider has said yes.
     """
 
     def __init__(
@@ -74,13 +78,16 @@ class Shopper:
         dice: random.Random,
         behaviour: str | None = None,
         sandbox_url: str = "",
+        aftermath: bool = False,
     ) -> None:
         self.number = number
         self.client = client
         self.catalogue = catalogue
         self.dice = dice
         self.sandbox_url = sandbox_url
-        self.behaviour = behaviour or dice.choices(list(BEHAVIOURS), list(BEHAVIOURS.values()))[0]
+        self.aftermath = aftermath and bool(sandbox_url)
+        possible = {**BEHAVIOURS, **(AFTERMATH if self.aftermath else {})}
+        self.behaviour = behaviour or dice.choices(list(possible), list(possible.values()))[0]
 
     async def shop(self) -> None:
         """Run the story from an empty cart to its end."""
@@ -342,15 +349,19 @@ class Shopper:
 
     async def _lose_messages(self, customer: dict[str, Any]) -> None:
         """Decide whether the mail and the text will arrive."""
+        if not self.aftermath:
+            return
         mail, text = self.dice.randrange(100) < LOST_MAIL, self.dice.randrange(100) < LOST_TEXT
         mailbox, phone = self.dice.choice(MAILBOXES), self.dice.choice(PHONES)
         for lost, address, outcome in ((mail, customer["email"], mailbox), (text, customer["phone"], phone)):
-            if lost and self.sandbox_url:
+            if lost:
                 await self.client.decide(self.sandbox_url, f"recipients/{address}", {"outcome": outcome}, "PUT")
 
     async def _expire_rate(self, order: dict[str, Any]) -> None:
         """Decide whether the carrier still sells a label at the order's rate."""
+        if not self.aftermath:
+            return
         expired = self.dice.randrange(100) < EXPIRED_RATE
-        if expired and self.sandbox_url and order["selected_shipping_method"]:
+        if expired and order["selected_shipping_method"]:
             path = f"rates/{order['selected_shipping_method']}"
             await self.client.decide(self.sandbox_url, path, {"age_days": 7})

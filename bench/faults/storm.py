@@ -30,9 +30,9 @@ TROUBLES: dict[str, dict[str, Any]] = {
     "500": {"error_rate": 0.7, "error_status": 500},
     "429": {"error_rate": 0.7, "error_status": 429},
     "answer lost": {"lose_answer_rate": 0.5},
-    # Stripe keeps these under the call's key, and replays them; half of them are done all the same.
-    "500 kept": {"saved_error_rate": 0.3, "saved_error_done_rate": 0.3},
 }
+# With an aftermath also these: Stripe keeps them under the call's key, and replays them; half are done all the same.
+KEPT: dict[str, dict[str, Any]] = {"500 kept": {"saved_error_rate": 0.3, "saved_error_done_rate": 0.3}}
 WEBHOOKS = {"loss_rate": 0.2, "duplicate_rate": 0.2, "reorder_rate": 0.2}
 KILLS = 0.6  # share of all events except outages
 # The share of outages (`bench.faults.outages`) in all events, each kind in turn. The settling time after each is
@@ -69,12 +69,14 @@ def schedule(
     outages: Sequence[str] = (),
     share: float = OUTAGES,
     others: Sequence[str] = (KILL, PROVIDER),
+    kept: bool = False,
 ) -> Iterator[Event]:
     """Yield the events of `seed`, without end.
 
     Args:
         outages: their names. share: the share of outages in all events, from 0 to 1.
         others: which of `KILL` and `PROVIDER` also occur.
+        kept: whether Stripe also keeps failures under a call's key.
     """
     dice = random.Random(f"storm {seed}")
     kills = 1.0 if PROVIDER not in others else 0.0 if KILL not in others else KILLS
@@ -94,7 +96,7 @@ def schedule(
                 passed = 0.0
                 yield Event(0.0, "lull")
         else:
-            target, trouble = dice.choice(PROVIDERS), dice.choice(list(TROUBLES))
+            target, trouble = dice.choice(PROVIDERS), dice.choice([*TROUBLES, *(KEPT if kept else ())])
             yield Event(gap, "trouble", target, trouble, dice.uniform(*TROUBLE_LASTS), dice.getrandbits(30))
 
 
@@ -206,7 +208,7 @@ class Storm:
     async def _trouble(self, event: Event) -> None:
         if (task := self._ends.pop(event.target, None)) is not None:
             task.cancel()
-        fault, what = {**TROUBLES[event.trouble], "seed": event.dice}, event.target
+        fault, what = {**TROUBLES, **KEPT}[event.trouble] | {"seed": event.dice}, event.target
         if event.target == "stripe" and event.dice % 2:
             fault, what = {**fault, "path": TAX_ROUTES}, "stripe taxes"
         await self._ask("PUT", f"faults/{event.target}", fault)
